@@ -1,0 +1,86 @@
+//! The kinds of failure a video can meet, sorted by what is to be done next, and the chain of words that goes with one.
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong with one attempt, sorted by what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// The file is not a healthy video. Trying again changes nothing.
+    Corrupt,
+    /// A limit on pixels, duration, memory or time was reached.
+    Limit,
+    /// Reading or writing failed for a reason that may pass.
+    Io,
+    /// The file that was listed is not there any more.
+    Missing,
+    /// The device or the host had no memory left.
+    OutOfMemory,
+    /// The output file system is full.
+    DiskFull,
+    /// The worker process ended without a word.
+    WorkerCrashed,
+    /// The device cannot be used, or not any more.
+    Device,
+    /// The video was taken back because the run is ending. Not the video's fault.
+    Interrupted,
+    /// A fault of reeldeck itself.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The word shown to people and written in files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Corrupt => "corrupt",
+            Self::Limit => "over a limit",
+            Self::Io => "read or write error",
+            Self::Missing => "missing",
+            Self::OutOfMemory => "out of memory",
+            Self::DiskFull => "disk full",
+            Self::WorkerCrashed => "worker crashed",
+            Self::Device => "device error",
+            Self::Interrupted => "interrupted",
+            Self::Internal => "internal error",
+        }
+    }
+
+    /// The kind that an I/O error belongs to.
+    pub fn of_io(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        match error.kind() {
+            Io::NotFound => Self::Missing,
+            Io::StorageFull | Io::QuotaExceeded => Self::DiskFull,
+            Io::OutOfMemory => Self::OutOfMemory,
+            _ => Self::Io,
+        }
+    }
+}
+
+/// An error on its way from a worker to a failure file: its kind, and its causes from the outermost inwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// What to do about it.
+    pub kind: ErrorKind,
+    /// The messages, outermost first; never empty.
+    pub chain: Vec<String>,
+}
+
+impl Failure {
+    /// A failure with one message.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, chain: vec![message.into()] }
+    }
+
+    /// A failure from an error and all its sources.
+    pub fn from_error(kind: ErrorKind, error: &(dyn std::error::Error + 'static)) -> Self {
+        let chain = std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect();
+        Self { kind, chain }
+    }
+
+    /// All messages in one line.
+    pub fn line(&self) -> String {
+        self.chain.join(": ")
+    }
+}

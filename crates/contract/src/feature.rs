@@ -1,0 +1,368 @@
+//! The feature file: the tensors of one video in safetensors, with one canonical JSON string that says whose they are.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::atomic::{self, Owner};
+use crate::recipe::{Precision, Recipe};
+use crate::source::SourceStamp;
+use crate::video::VideoName;
+
+const KEY: &str = "reeldeck";
+const FORMAT: u32 = 1;
+/// A header is a few kilobytes; more than this is not one of ours.
+const MAX_HEADER: u64 = 1 << 20;
+
+/// Where a feature comes from. Holds nothing that differs between two runs on the same machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Version of this structure.
+    pub format: u32,
+    /// `reeldeck` and its version.
+    pub tool: String,
+    /// The feature set, `<recipe>-<hash8>`.
+    pub set: String,
+    /// The whole recipe.
+    pub recipe: Recipe,
+    /// The weights.
+    pub checkpoint: CheckpointId,
+    /// The video, `Class/file`.
+    pub video: VideoName,
+    /// Size and modification time of the video when it was read.
+    pub source: SourceStamp,
+    /// Frames of the video.
+    pub frames: FrameCounts,
+    /// Average frame rate as numerator and denominator; 0/1 where the container does not say.
+    pub fps: [i32; 2],
+    /// Picture size as displayed, width and height in pixels.
+    pub size: [u32; 2],
+    /// The arithmetic that was in force.
+    pub precision: Precision,
+    /// `cpu` or `cuda`.
+    pub device: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+}
+
+/// Which weights made a feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointId {
+    /// File name, or `seeded`.
+    pub name: String,
+    /// SHA-256 of the file in hex, or the version of the seeded weights.
+    pub digest: String,
+    /// True for seeded weights: the numbers mean nothing.
+    pub meaningless: bool,
+}
+
+/// Frames of a video: what should be there, what came out, what was patched up by the decoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameCounts {
+    /// Frames that the container promises.
+    pub expected: u64,
+    /// Frames that the decoder gave; sampling is over these.
+    pub output: u64,
+    /// Frames among them that the decoder marked as damaged.
+    pub concealed: u64,
+}
+
+impl FrameCounts {
+    /// Frames that were promised and did not come.
+    pub fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.output)
+    }
+
+    /// Lost and concealed frames over expected ones, 0 to 1 (and beyond, for a decoder that conceals more than there is).
+    pub fn damage(&self) -> f64 {
+        (self.lost() + self.concealed) as f64 / self.expected.max(self.output).max(1) as f64
+    }
+}
+
+/// A matrix of numbers, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    /// Rows and columns: clips × classes, or clips × channels.
+    pub shape: [usize; 2],
+    /// Row-major values.
+    pub data: Vec<f32>,
+}
+
+/// One video's feature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feature {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// By output name.
+    pub tensors: BTreeMap<String, Matrix>,
+}
+
+/// What can be known of a feature without reading its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// Shape of each output.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+}
+
+/// Why a feature file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FeatureError {
+    /// Reading failed.
+    #[error("failed to read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not a whole feature file of a version known here.
+    #[error("{path} is not a usable feature file: {reason}; delete it and run again")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    provenance: Provenance,
+    xxh3: String,
+}
+
+fn checksum(provenance: &Provenance, tensors: &BTreeMap<String, Matrix>) -> io::Result<String> {
+    let mut hash = Xxh3::new();
+    hash.update(&serde_json::to_vec(provenance)?);
+    for (name, matrix) in tensors {
+        hash.update(name.as_bytes());
+        for side in matrix.shape {
+            hash.update(&(side as u64).to_le_bytes());
+        }
+        hash.update(&little_endian(&matrix.data));
+    }
+    Ok(format!("{:032x}", hash.digest128()))
+}
+
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+impl Provenance {
+    /// The version of this structure that is written today.
+    pub const FORMAT: u32 = FORMAT;
+}
+
+impl Feature {
+    /// The file's bytes: the same feature always gives the same bytes.
+    ///
+    /// # Errors
+    /// When a matrix does not hold as many values as its shape says.
+    pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let seal = Sealed { provenance: self.provenance.clone(), xxh3: checksum(&self.provenance, &self.tensors)? };
+        let bytes: Vec<_> = self.tensors.iter().map(|(name, m)| (name, m, little_endian(&m.data))).collect();
+        let views = bytes
+            .iter()
+            .map(|(name, matrix, data)| Ok((name.as_str(), TensorView::new(Dtype::F32, matrix.shape.to_vec(), data)?)))
+            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(io::Error::other)?;
+        // One key only: the crate writes several in random order, and kill tests compare bytes.
+        let metadata = [(KEY.to_owned(), serde_json::to_string(&seal)?)].into_iter().collect();
+        safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)
+    }
+
+    /// Writes the file atomically.
+    ///
+    /// # Errors
+    /// Whatever the file system reports.
+    pub fn write(&self, path: &Path, owner: &Owner) -> io::Result<()> {
+        let bytes = self.to_bytes()?;
+        atomic::write(path, owner, |writer| writer.write_all(&bytes))
+    }
+
+    /// Reads the whole file and checks it against its checksum.
+    ///
+    /// # Errors
+    /// Unreadable, cut, foreign or altered files.
+    pub fn read(path: &Path) -> Result<Self, FeatureError> {
+        let bytes = std::fs::read(path).map_err(|source| FeatureError::Read { path: path.to_owned(), source })?;
+        Self::from_bytes(&bytes).map_err(|reason| FeatureError::Invalid { path: path.to_owned(), reason })
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+        let text = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or("it was not written by reeldeck")?;
+        let seal: Sealed = unseal(text)?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.iter() {
+            let &[rows, columns] = view.shape() else { return Err(format!("{name} is not a matrix")) };
+            if view.dtype() != Dtype::F32 {
+                return Err(format!("{name} is not float32"));
+            }
+            let data = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            tensors.insert(name.to_owned(), Matrix { shape: [rows, columns], data });
+        }
+        if checksum(&seal.provenance, &tensors).map_err(|e| e.to_string())? != seal.xxh3 {
+            return Err("its content does not match its checksum".into());
+        }
+        Ok(Self { provenance: seal.provenance, tensors })
+    }
+}
+
+fn unseal(text: &str) -> Result<Sealed, String> {
+    let version: serde_json::Value = serde_json::from_str(text).map_err(|e| format!("its provenance is broken: {e}"))?;
+    match version["provenance"]["format"].as_u64() {
+        Some(format) if format == u64::from(FORMAT) => {}
+        Some(format) => return Err(format!("it has format {format}, and this version reads format {FORMAT}")),
+        None => return Err("its provenance names no format".into()),
+    }
+    serde_json::from_value(version).map_err(|e| format!("its provenance is broken: {e}"))
+}
+
+#[derive(Deserialize)]
+struct RawHeader {
+    #[serde(rename = "__metadata__")]
+    metadata: BTreeMap<String, String>,
+    #[serde(flatten)]
+    tensors: BTreeMap<String, RawTensor>,
+}
+
+#[derive(Deserialize)]
+struct RawTensor {
+    shape: Vec<usize>,
+    data_offsets: [u64; 2],
+}
+
+impl Header {
+    /// Reads only the header, and checks the file's size against it: cheap enough for fifty thousand files at start.
+    ///
+    /// # Errors
+    /// Unreadable, cut or foreign files.
+    pub fn read(path: &Path) -> Result<Self, FeatureError> {
+        let read_error = |source| FeatureError::Read { path: path.to_owned(), source };
+        let invalid = |reason: String| FeatureError::Invalid { path: path.to_owned(), reason };
+        let mut file = File::open(path).map_err(read_error)?;
+        let size = file.metadata().map_err(read_error)?.len();
+        let mut length = [0; 8];
+        if size < 8 {
+            return Err(invalid(format!("it has only {size} bytes")));
+        }
+        file.read_exact(&mut length).map_err(read_error)?;
+        let length = u64::from_le_bytes(length);
+        if length > MAX_HEADER || length + 8 > size {
+            return Err(invalid("its header is cut or not a header".into()));
+        }
+        let mut text = vec![0; length as usize];
+        file.read_exact(&mut text).map_err(read_error)?;
+        let raw: RawHeader = serde_json::from_slice(&text).map_err(|e| invalid(format!("its header is broken: {e}")))?;
+        let end = raw.tensors.values().map(|t| t.data_offsets[1]).max().unwrap_or(0);
+        if end.checked_add(8 + length) != Some(size) {
+            return Err(invalid(format!("it has {size} bytes where its header says {}", end.saturating_add(8 + length))));
+        }
+        let text = raw.metadata.get(KEY).ok_or_else(|| invalid("it was not written by reeldeck".into()))?;
+        let seal = unseal(text).map_err(invalid)?;
+        let shapes = raw.tensors.into_iter().map(|(name, tensor)| (name, tensor.shape)).collect();
+        Ok(Self { provenance: seal.provenance, shapes })
+    }
+
+    /// Whether every output that the recipe asks for is there, in the right shape.
+    pub fn satisfies(&self, recipe: &Recipe) -> bool {
+        recipe.outputs.iter().all(|output| {
+            self.shapes.get(output.name()).is_some_and(|s| *s == [recipe.sampling.clips, recipe.columns(*output)])
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> Feature {
+        let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+        let matrix = |columns: usize| Matrix { shape: [100, columns], data: (0..100 * columns).map(|i| i as f32 * 0.5).collect() };
+        Feature {
+            provenance: Provenance {
+                format: FORMAT,
+                tool: "reeldeck test".into(),
+                set: recipe.set_name("d"),
+                recipe,
+                checkpoint: CheckpointId { name: "a.pth".into(), digest: "d".into(), meaningless: false },
+                video: VideoName::new("A/v.mp4").unwrap(),
+                source: SourceStamp { size: 1, mtime_ns: -5 },
+                frames: FrameCounts { expected: 300, output: 290, concealed: 2 },
+                fps: [30000, 1001],
+                size: [340, 256],
+                precision: Precision::Fp32,
+                device: "cpu".into(),
+                libtorch: "2.11.0".into(),
+            },
+            tensors: [("logits".into(), matrix(700)), ("pooled".into(), matrix(2048))].into(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_always_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x/v.mp4.safetensors");
+        let feature = sample();
+        feature.write(&path, &Owner::this_process()).unwrap();
+        assert_eq!(Feature::read(&path).unwrap(), feature);
+        let header = Header::read(&path).unwrap();
+        assert_eq!(header.provenance, feature.provenance);
+        assert!(header.satisfies(&feature.provenance.recipe));
+        for _ in 0..20 {
+            assert_eq!(feature.to_bytes().unwrap(), std::fs::read(&path).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_missing_output_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v");
+        let mut feature = sample();
+        feature.tensors.remove("pooled");
+        feature.write(&path, &Owner::this_process()).unwrap();
+        let mut recipe = feature.provenance.recipe.clone();
+        assert!(Header::read(&path).unwrap().satisfies(&recipe));
+        recipe.outputs.push(crate::recipe::Output::Pooled);
+        assert!(!Header::read(&path).unwrap().satisfies(&recipe));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn any_changed_byte_is_noticed(at in 0..1_000_000usize, bit in 0..8u8) {
+            let mut bytes = sample().to_bytes().unwrap();
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            // A flip inside the header's padding spaces changes nothing that is read; everything else must be refused.
+            if let Ok(read) = Feature::from_bytes(&bytes) {
+                prop_assert_eq!(read, sample());
+            }
+        }
+
+        #[test]
+        fn no_cut_or_random_file_is_taken(cut in 0..1_000_000usize, noise in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("v");
+            let bytes = sample().to_bytes().unwrap();
+            std::fs::write(&path, &bytes[..cut % bytes.len()]).unwrap();
+            prop_assert!(Header::read(&path).is_err() && Feature::read(&path).is_err());
+            std::fs::write(&path, &noise).unwrap();
+            prop_assert!(Header::read(&path).is_err() && Feature::read(&path).is_err());
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Bounds on what one video may cost, so that no file can take the machine down.
+
+use serde::{Deserialize, Serialize};
+
+/// Limits a worker holds a video to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest picture, in millions of pixels.
+    pub megapixels: f64,
+    /// Longest video, in frames.
+    pub frames: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // 8192 x 4320 is 35.4 megapixels; two million frames are 18 hours at 30 a second.
+        Self { megapixels: 36.0, frames: 2_000_000 }
+    }
+}

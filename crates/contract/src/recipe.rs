@@ -1,0 +1,311 @@
+//! A recipe: what to extract, as data. Sampling, transform, model, checkpoint, outputs, precision, what damage is bearable.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::strict::{self, TomlError};
+
+/// The recipe that is built in, named as `--recipe` takes it.
+pub const BUILT_IN: &[(&str, &str)] =
+    &[("slowonly-r50-8x8-k700", include_str!("../../../assets/recipes/slowonly-r50-8x8-k700.toml"))];
+
+/// What to extract from a video, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Short name; the first part of the feature folder's name.
+    pub name: String,
+    /// Which frames.
+    pub sampling: Sampling,
+    /// From frames to the model's input.
+    pub transform: Transform,
+    /// Which network.
+    pub model: Model,
+    /// Which weights.
+    pub checkpoint: Checkpoint,
+    /// What is stored for each video. Not part of the hash.
+    pub outputs: Vec<Output>,
+    /// Arithmetic of the model.
+    pub precision: Precision,
+    /// When a damaged video is still good enough. Not part of the hash.
+    pub damage: Damage,
+}
+
+/// Clips spread evenly over the video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// Clips a video.
+    pub clips: usize,
+    /// Frames a clip.
+    pub length: usize,
+    /// Distance between a clip's frames, in frames of the video.
+    pub interval: usize,
+}
+
+/// Resize of the short side, centre crop, normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transform {
+    /// Short side after the resize, pixels.
+    pub short_side: usize,
+    /// Side of the centre crop, pixels.
+    pub crop: usize,
+    /// Subtracted from R, G, B of 0 to 255.
+    pub mean: [f32; 3],
+    /// Then divided by.
+    pub std: [f32; 3],
+}
+
+/// A family of networks and its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Which family.
+    pub family: Family,
+    /// Layers of the ResNet: 50 or 101.
+    pub depth: u32,
+    /// Channels of the first stage.
+    pub base_channels: usize,
+    /// For each of the four stages: 1 where its blocks look over three frames, 0 where over one.
+    pub inflate: [u8; 4],
+    /// Classes of the head.
+    pub classes: usize,
+}
+
+/// Families of networks that reeldeck can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// The slow pathway of SlowFast alone.
+    Slowonly,
+}
+
+/// Where the published weights are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Address of the published file.
+    pub url: String,
+    /// First digits of the file's SHA-256.
+    pub sha256_prefix: String,
+}
+
+/// Something that is stored for a video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// Class scores before the softmax, clips × classes.
+    Logits,
+    /// Mean of the last stage over time and space, clips × channels.
+    Pooled,
+}
+
+impl Output {
+    /// The tensor's name in a feature file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logits => "logits",
+            Self::Pooled => "pooled",
+        }
+    }
+}
+
+/// Arithmetic of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32-bit floating point everywhere, also on CUDA.
+    Fp32,
+    /// bfloat16 convolutions, 32-bit pooling and head.
+    Bf16,
+    /// CUDA's shortened products in 32-bit storage. On a CPU the same as `fp32`.
+    Tf32,
+}
+
+/// How much damage is bearable.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Damage {
+    /// Lost and concealed frames over expected frames; above it the video fails.
+    pub max_lost: f64,
+}
+
+/// Why a recipe cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// Not valid TOML, or unknown keys.
+    #[error(transparent)]
+    Toml(#[from] TomlError),
+    /// A value that makes no sense.
+    #[error("{name}: {message}")]
+    Value {
+        /// The recipe's file or name.
+        name: String,
+        /// Which key, and what it may be.
+        message: String,
+    },
+    /// Neither a built-in name nor a file.
+    #[error("no recipe {asked:?}: built in are {}; anything else must be a TOML file{hint}", built_in_names())]
+    Unknown {
+        /// What was asked for.
+        asked: String,
+        /// `; did you mean …?`, or nothing.
+        hint: String,
+    },
+    /// The file cannot be read.
+    #[error("failed to read the recipe {path}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+fn built_in_names() -> String {
+    BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+impl Recipe {
+    /// Takes a built-in name or the path of a TOML file.
+    ///
+    /// # Errors
+    /// Unknown names, unreadable files, unknown keys and senseless values, each by name.
+    pub fn find(asked: &str) -> Result<Self, RecipeError> {
+        if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == asked) {
+            return Self::parse(name, text);
+        }
+        let looks_like_a_file = asked.contains('/') || asked.ends_with(".toml");
+        match std::fs::read_to_string(asked) {
+            Ok(text) => Self::parse(asked, &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !looks_like_a_file => {
+                let hint = strict::nearest(asked, BUILT_IN.iter().map(|(name, _)| *name));
+                let hint = hint.map_or(String::new(), |name| format!("; did you mean {name}?"));
+                Err(RecipeError::Unknown { asked: asked.to_owned(), hint })
+            }
+            Err(source) => Err(RecipeError::Read { path: asked.to_owned(), source }),
+        }
+    }
+
+    /// Reads a recipe from TOML; `name` is for messages.
+    ///
+    /// # Errors
+    /// Unknown keys and senseless values.
+    pub fn parse(name: &str, text: &str) -> Result<Self, RecipeError> {
+        let recipe: Self = strict::from_toml(name, text)?;
+        recipe.check().map_err(|message| RecipeError::Value { name: name.to_owned(), message })?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let Self { sampling: s, transform: t, model: m, .. } = self;
+        let within = |key: &str, value: usize, least: usize, most: usize| {
+            if (least..=most).contains(&value) { Ok(()) } else { Err(format!("{key} = {value}: must be {least} to {most}")) }
+        };
+        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+            || self.name.starts_with('.')
+        {
+            return Err(format!("name = {:?}: letters, digits, `-`, `_` and `.` only; it becomes a folder's name", self.name));
+        }
+        within("sampling.clips", s.clips, 1, 10_000)?;
+        within("sampling.length", s.length, 1, 256)?;
+        within("sampling.interval", s.interval, 1, 256)?;
+        within("transform.short_side", t.short_side, 32, 1024)?;
+        within("transform.crop", t.crop, 32, t.short_side)?;
+        if t.std.iter().chain(&t.mean).any(|v| !v.is_finite()) || t.std.iter().any(|v| *v <= 0.0) {
+            return Err("transform.mean and transform.std: must be finite, and std above zero".into());
+        }
+        if !matches!(m.depth, 50 | 101) {
+            return Err(format!("model.depth = {}: must be 50 or 101", m.depth));
+        }
+        within("model.base_channels", m.base_channels, 1, 256)?;
+        within("model.classes", m.classes, 1, 100_000)?;
+        if m.inflate.iter().any(|i| *i > 1) {
+            return Err("model.inflate: four numbers, each 0 or 1".into());
+        }
+        if self.outputs.is_empty() {
+            return Err("outputs: at least one of \"logits\", \"pooled\"".into());
+        }
+        if !(0.0..=1.0).contains(&self.damage.max_lost) {
+            return Err(format!("damage.max_lost = {}: must be 0 to 1", self.damage.max_lost));
+        }
+        Ok(())
+    }
+
+    /// The name of the feature set: recipe name and eight hex digits over everything that changes the numbers, among
+    /// them the checkpoint's digest. Outputs are not among them: a file lacking one is not done, but not another set.
+    pub fn set_name(&self, checkpoint_digest: &str) -> String {
+        // Struct fields serialise in the order they are declared, so this text is canonical.
+        let identity = (1, self.sampling, self.transform, self.model, self.precision, checkpoint_digest);
+        #[expect(clippy::expect_used, reason = "numbers, strings and unit enums always have a JSON form")]
+        let digest = Sha256::digest(serde_json::to_string(&identity).expect("plain data"));
+        format!("{}-{:02x}{:02x}{:02x}{:02x}", self.name, digest[0], digest[1], digest[2], digest[3])
+    }
+
+    /// Columns of one output: classes or channels.
+    pub fn columns(&self, output: Output) -> usize {
+        match output {
+            Output::Logits => self.model.classes,
+            Output::Pooled => self.model.base_channels * 32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built_in() -> Recipe {
+        Recipe::find("slowonly-r50-8x8-k700").unwrap()
+    }
+
+    #[test]
+    fn every_built_in_recipe_is_valid_and_bears_its_name() {
+        for (name, _) in BUILT_IN {
+            assert_eq!(Recipe::find(name).unwrap().name, *name);
+        }
+        let recipe = built_in();
+        assert_eq!((recipe.sampling.clips, recipe.columns(Output::Logits), recipe.columns(Output::Pooled)), (100, 700, 2048));
+    }
+
+    #[test]
+    fn the_set_name_follows_what_changes_numbers_and_nothing_else() {
+        let recipe = built_in();
+        let name = recipe.set_name("abc");
+        let changed = |change: fn(&mut Recipe)| {
+            let mut other = recipe.clone();
+            change(&mut other);
+            other.set_name("abc")
+        };
+        assert_eq!(name, changed(|r| r.outputs.push(Output::Pooled)));
+        assert_eq!(name, changed(|r| r.damage.max_lost = 0.5));
+        assert_ne!(name, recipe.set_name("abd"));
+        assert_ne!(name, changed(|r| r.precision = Precision::Bf16));
+        assert_ne!(name, changed(|r| r.sampling.clips = 10));
+        assert_ne!(name, changed(|r| r.transform.mean[0] = 0.0));
+        assert_ne!(name, changed(|r| r.model.base_channels = 8));
+        // Changing this figure orphans the features of every user: only on purpose.
+        assert_eq!(recipe.set_name("seeded-1"), "slowonly-r50-8x8-k700-ec5034eb");
+    }
+
+    #[test]
+    fn senseless_values_are_named() {
+        let text = BUILT_IN[0].1;
+        for (from, to, says) in [
+            ("clips = 100", "clips = 0", "sampling.clips = 0"),
+            ("depth = 50", "depth = 51", "model.depth = 51"),
+            ("crop = 256", "crop = 300", "transform.crop = 300"),
+            ("max_lost = 0.05", "max_lost = 5.0", "damage.max_lost = 5"),
+            ("name = \"slow", "name = \"../slow", "name = \"../slow"),
+            ("interval = 8", "interal = 8", "did you mean `interval`?"),
+            ("precision = \"fp32\"", "precision = \"f32\"", "did you mean `fp32`?"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let error = Recipe::parse("r.toml", &text.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(says), "{to}: {error}");
+        }
+        let error = Recipe::find("slowonly-r50-8x8-k70").unwrap_err().to_string();
+        assert!(error.contains("did you mean slowonly-r50-8x8-k700?"), "{error}");
+    }
+}

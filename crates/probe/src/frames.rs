@@ -1,0 +1,90 @@
+//! `reeldeck-probe frames`: the exact pixels that a recipe takes from a video, as checksums that can be compared.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use md5::{Digest, Md5};
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::recipe::Recipe;
+use reeldeck_video::frames::{self, Pass, Request, Sink};
+use reeldeck_video::sampling::Plan;
+use reeldeck_video::{VideoError, whole};
+use serde_json::json;
+
+#[derive(Default)]
+struct Collect {
+    plan: Option<Plan>,
+    frames: HashMap<u64, Vec<u8>>,
+}
+
+impl Sink for Collect {
+    fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+        self.plan = Some(plan);
+        self.frames.clear();
+        Ok(())
+    }
+
+    fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError> {
+        self.frames.insert(index, pixels);
+        Ok(())
+    }
+}
+
+impl Collect {
+    /// One clip as channels × length × crop × crop, the order that the original's arrays have.
+    fn clip(&self, indices: &[u64]) -> Result<Vec<u8>> {
+        let mut out = vec![];
+        for channel in 0..3 {
+            for index in indices {
+                let pixels = self.frames.get(index).with_context(|| format!("frame {index} did not come"))?;
+                out.extend(pixels.iter().skip(channel).step_by(3));
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Prints the facts and checksums of one video as JSON.
+pub fn print(file: &Path, recipe: &str, plain: bool, pictures: bool, raw: Option<(&Path, &[usize])>) -> Result<()> {
+    let recipe = Recipe::find(recipe)?;
+    let limits = Limits::default();
+    let request =
+        Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
+    let mut collect = Collect::default();
+    let pass = if plain { Pass::Plain } else { Pass::Best };
+    let facts = frames::extract(file, &request, pass, &mut collect)
+        .with_context(|| format!("failed to take frames from {}", file.display()))?;
+    let plan = collect.plan.take().context("no plan")?;
+    let clips = plan.clips.iter().map(|indices| collect.clip(indices)).collect::<Result<Vec<_>>>()?;
+    let md5s: Vec<String> = clips.iter().map(|clip| hex(clip)).collect();
+    let mut whole_md5s = vec![];
+    if pictures {
+        whole::pictures(file, &limits, &mut |picture| {
+            whole_md5s.push(hex(picture.rgb));
+            Ok(())
+        })?;
+    }
+    if let Some((path, wanted)) = raw {
+        let bytes: Vec<u8> = wanted.iter().filter_map(|i| plan.clip_of.get(*i)).flat_map(|c| clips[*c].clone()).collect();
+        std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    let indices: Vec<u64> = plan.clip_of.iter().flat_map(|c| plan.clips[*c].iter().copied()).collect();
+    let report = json!({
+        "file": file.display().to_string(),
+        "frames": facts.counts,
+        "size": facts.size,
+        "fps": facts.fps,
+        "pass": if facts.plain_pass { "plain" } else { "fast" },
+        "skipped": facts.skipped,
+        "indices": indices,
+        "clip_md5": plan.clip_of.iter().map(|c| md5s[*c].as_str()).collect::<Vec<_>>(),
+        "picture_md5": whole_md5s,
+    });
+    println!("{report}");
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! The frames that a recipe needs from a video: by the fast pass where it is provably exact, else by the plain one.
+
+use std::path::Path;
+
+use ff::ffi;
+use ff::packet::Ref;
+use ffmpeg_next as ff;
+use reeldeck_contract::feature::FrameCounts;
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::recipe::{Damage, Sampling, Transform};
+use reeldeck_contract::source::SourceStamp;
+
+use crate::decode::{self, Visitor};
+use crate::error::VideoError;
+use crate::index::PacketIndex;
+use crate::media::Media;
+use crate::nal::{self, Framing};
+use crate::picture::Cropper;
+use crate::sampling::Plan;
+
+/// What is wanted of a video.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Which frames.
+    pub sampling: Sampling,
+    /// Their way to crops.
+    pub transform: Transform,
+    /// How much damage is bearable.
+    pub damage: Damage,
+    /// Bounds on what it may cost.
+    pub limits: Limits,
+}
+
+/// Receives what comes of a video. Returning an error ends the work.
+pub trait Sink {
+    /// Which frames will come. A second call makes void all that came before it: the fast pass turned out not to be exact.
+    ///
+    /// # Errors
+    /// [`VideoError::Stopped`] to end the work.
+    fn plan(&mut self, plan: Plan) -> Result<(), VideoError>;
+
+    /// The crop of frame `index` (crop × crop × 3 bytes, RGB, row by row). Indices ascend within a plan.
+    ///
+    /// # Errors
+    /// [`VideoError::Stopped`] to end the work.
+    fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError>;
+}
+
+/// What was found out about a video on the way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Facts {
+    /// Frames.
+    pub counts: FrameCounts,
+    /// Average frame rate as numerator and denominator; 0/1 where it is not known.
+    pub fps: [i32; 2],
+    /// Width and height as displayed, pixels.
+    pub size: [u32; 2],
+    /// Size and time of the file.
+    pub stamp: SourceStamp,
+    /// The plain pass was needed.
+    pub plain_pass: bool,
+    /// Frames that were not decoded because nothing needed them.
+    pub skipped: u64,
+}
+
+/// Which passes may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Fast where it is provably exact, else plain.
+    Best,
+    /// The reference: one thread, nothing skipped, once to count and once to pick.
+    Plain,
+}
+
+/// Decodes a video and hands the needed crops to `sink`.
+///
+/// # Errors
+/// Everything that keeps a video from giving pixels, see [`VideoError`].
+pub fn extract(path: &Path, request: &Request, pass: Pass, sink: &mut dyn Sink) -> Result<Facts, VideoError> {
+    let mut media = Media::open(path, &request.limits)?;
+    let index = PacketIndex::scan(&mut media, &request.limits)?;
+    let stamp = media.stamp();
+    let facts = match pass {
+        Pass::Best if index.exact => fast(path, request, &index, sink)?,
+        _ => None,
+    };
+    let facts = match facts {
+        Some(facts) => facts,
+        None => plain(path, request, &index, sink)?,
+    };
+    if facts.stamp != stamp || SourceStamp::of(&std::fs::metadata(path)?) != stamp {
+        return Err(VideoError::Changed);
+    }
+    Ok(facts)
+}
+
+fn check_damage(counts: FrameCounts, damage: Damage, cut: bool) -> Result<(), VideoError> {
+    if counts.damage() > damage.max_lost {
+        return Err(VideoError::Damaged { counts, bearable: damage.max_lost, cut });
+    }
+    Ok(())
+}
+
+fn is_flawed(frame: &ff::frame::Video) -> bool {
+    frame.is_corrupt() || frame.has_decode_errors()
+}
+
+/// Decodes once, lets the decoder drop what nothing refers to and nobody needs. `None`: not exact, start over.
+fn fast(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sink) -> Result<Option<Facts>, VideoError> {
+    let plan = Plan::new(index.shown, &request.sampling);
+    let counts = FrameCounts { expected: index.expected, output: index.shown, concealed: 0 };
+    if counts.damage() > request.damage.max_lost {
+        // The plain pass has the last word on damage; frames from here would be thrown away.
+        return Ok(None);
+    }
+    let mut media = Media::open(path, &request.limits)?;
+    let (codec, extradata) = media.codec();
+    let framing = (codec == ff::codec::Id::H264).then(|| Framing::of(extradata));
+    sink.plan(plan.clone())?;
+    let mut visitor = Fast {
+        index,
+        needed: plan.frames,
+        framing,
+        cropper: Cropper::new(request.transform, media.rotation()),
+        sink,
+        output: 0,
+        skipped: 0,
+        delivered: 0,
+        last: None,
+        size: [0, 0],
+        inexact: false,
+    };
+    let ended = decode::run(&mut media, &mut visitor);
+    if visitor.inexact {
+        return Ok(None);
+    }
+    ended?;
+    let complete = visitor.output + visitor.skipped == index.shown && visitor.delivered == visitor.needed.len();
+    Ok(complete.then_some(Facts {
+        counts,
+        fps: media.fps(),
+        size: visitor.size,
+        stamp: media.stamp(),
+        plain_pass: false,
+        skipped: visitor.skipped,
+    }))
+}
+
+struct Fast<'a> {
+    index: &'a PacketIndex,
+    needed: Vec<u64>,
+    framing: Option<Framing>,
+    cropper: Cropper,
+    sink: &'a mut dyn Sink,
+    output: u64,
+    skipped: u64,
+    delivered: usize,
+    last: Option<u64>,
+    size: [u32; 2],
+    inexact: bool,
+}
+
+impl Fast<'_> {
+    fn give_up(&mut self) -> Result<(), VideoError> {
+        self.inexact = true;
+        Err(VideoError::Stopped)
+    }
+}
+
+impl Visitor for Fast<'_> {
+    fn may_skip(&mut self, packet: &ff::Packet) -> bool {
+        let Some(framing) = self.framing else { return false };
+        // SAFETY: the packet is alive; its flags are a plain public field.
+        let discarded = unsafe { (*packet.as_ptr()).flags } & ffi::AV_PKT_FLAG_DISCARD != 0;
+        let Some(frame) = packet.pts().and_then(|time| self.index.frame_at(time)) else { return false };
+        let skip = !discarded
+            && self.needed.binary_search(&frame).is_err()
+            && packet.data().is_some_and(|data| nal::is_disposable(data, framing));
+        self.skipped += u64::from(skip);
+        skip
+    }
+
+    fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
+        let index = frame.pts().and_then(|time| self.index.frame_at(time));
+        let Some(index) = index.filter(|index| self.last.is_none_or(|last| last < *index)) else { return self.give_up() };
+        if is_flawed(frame) {
+            return self.give_up();
+        }
+        self.last = Some(index);
+        self.output += 1;
+        if self.needed.get(self.delivered) == Some(&index) {
+            let mut pixels = vec![0; self.cropper.bytes()];
+            self.size = self.cropper.run(frame, &mut pixels)?;
+            self.delivered += 1;
+            self.sink.frame(index, pixels)?;
+        }
+        Ok(())
+    }
+
+    fn trouble(&mut self) -> Result<(), VideoError> {
+        self.give_up()
+    }
+}
+
+/// The reference for everything unusual: counts the frames that really come out, then decodes again and picks.
+fn plain(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sink) -> Result<Facts, VideoError> {
+    let mut media = Media::open(path, &request.limits)?;
+    let mut counter = Count::default();
+    decode::run(&mut media, &mut counter)?;
+    if counter.output == 0 {
+        return Err(if media.is_cut() { VideoError::NotAVideo("it ends before its first picture".into()) } else { VideoError::NoFrames });
+    }
+    let counts = FrameCounts { expected: index.expected, output: counter.output, concealed: counter.concealed };
+    check_damage(counts, request.damage, media.is_cut())?;
+    let mut media = Media::open(path, &request.limits)?;
+    let plan = Plan::new(counts.output, &request.sampling);
+    sink.plan(plan.clone())?;
+    let mut picker = Pick {
+        needed: plan.frames,
+        cropper: Cropper::new(request.transform, media.rotation()),
+        sink,
+        output: 0,
+        delivered: 0,
+        size: [0, 0],
+    };
+    decode::run(&mut media, &mut picker)?;
+    if picker.output != counts.output || picker.delivered != picker.needed.len() {
+        return Err(VideoError::Unsteady(format!("{} frames, then {}", counts.output, picker.output)));
+    }
+    let (fps, size, stamp) = (media.fps(), picker.size, media.stamp());
+    Ok(Facts { counts, fps, size, stamp, plain_pass: true, skipped: 0 })
+}
+
+#[derive(Default)]
+struct Count {
+    output: u64,
+    concealed: u64,
+}
+
+impl Visitor for Count {
+    fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
+        self.output += 1;
+        self.concealed += u64::from(is_flawed(frame));
+        Ok(())
+    }
+
+    fn trouble(&mut self) -> Result<(), VideoError> {
+        Ok(())
+    }
+}
+
+struct Pick<'a> {
+    needed: Vec<u64>,
+    cropper: Cropper,
+    sink: &'a mut dyn Sink,
+    output: u64,
+    delivered: usize,
+    size: [u32; 2],
+}
+
+impl Visitor for Pick<'_> {
+    fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
+        if self.needed.get(self.delivered) == Some(&self.output) {
+            let mut pixels = vec![0; self.cropper.bytes()];
+            self.size = self.cropper.run(frame, &mut pixels)?;
+            self.delivered += 1;
+            self.sink.frame(self.output, pixels)?;
+        }
+        self.output += 1;
+        Ok(())
+    }
+
+    fn trouble(&mut self) -> Result<(), VideoError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! From the size of a picture to its resized size and the box that is cut out.
+
+use reeldeck_contract::recipe::Transform;
+
+/// What happens to a picture of one size, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Geometry {
+    /// Width and height of the decoded picture, as displayed.
+    pub source: (usize, usize),
+    /// Width and height after the resize.
+    pub resized: (usize, usize),
+    /// Left and top of the crop in the resized picture.
+    pub corner: (usize, usize),
+    /// Side of the crop.
+    pub crop: usize,
+}
+
+impl Geometry {
+    /// The short side becomes `short_side` and the crop is taken from the middle, rounded down.
+    pub fn new(width: usize, height: usize, transform: &Transform) -> Self {
+        let scale = transform.short_side as f64 / width.min(height) as f64;
+        let side = |pixels: usize| (pixels as f64 * scale + 0.5) as usize;
+        let resized = (side(width), side(height));
+        let corner = ((resized.0 - transform.crop) / 2, (resized.1 - transform.crop) / 2);
+        Self { source: (width, height), resized, corner, crop: transform.crop }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRANSFORM: Transform = Transform { short_side: 256, crop: 256, mean: [0.0; 3], std: [1.0; 3] };
+
+    /// Sizes and boxes that the original (mmaction2 1.2.0, Resize and CenterCrop) reported for real files.
+    #[test]
+    fn sizes_of_the_original() {
+        for (source, resized, corner) in [
+            ((340, 256), (340, 256), (42, 0)),
+            ((144, 256), (256, 455), (0, 99)),
+            ((1920, 1080), (455, 256), (99, 0)),
+            ((320, 240), (341, 256), (42, 0)),
+            ((321, 241), (341, 256), (42, 0)),
+        ] {
+            let geometry = Geometry::new(source.0, source.1, &TRANSFORM);
+            assert_eq!((geometry.resized, geometry.corner), (resized, corner), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn the_short_side_is_always_exact() {
+        for side in 1..3000 {
+            let geometry = Geometry::new(side, side + 7, &TRANSFORM);
+            assert_eq!(geometry.resized.0, 256);
+            assert!(geometry.corner.1 + 256 <= geometry.resized.1);
+        }
+    }
+}

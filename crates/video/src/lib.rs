@@ -1,0 +1,23 @@
+//! A video file to exact pixels: open, index, decode, sample, convert, resize, crop.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod boxes;
+mod convert;
+mod decode;
+mod error;
+pub mod frames;
+pub mod geometry;
+mod index;
+mod media;
+mod nal;
+mod picture;
+pub mod resize;
+mod rotate;
+pub mod sampling;
+pub mod synth;
+pub mod whole;
+pub mod yuv;
+
+pub use error::VideoError;
+pub use media::init;

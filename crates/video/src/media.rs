@@ -1,0 +1,253 @@
+//! Opens a file with FFmpeg, held to local files and known containers, and makes decoders for its best video stream.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Once;
+
+use ff::ffi;
+use ffmpeg_next as ff;
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::source::SourceStamp;
+
+use crate::boxes;
+use crate::error::VideoError;
+
+/// Demuxers that may open a video. A playlist posing as .mp4 is not among them, so it cannot make FFmpeg read other files.
+const DEMUXERS: &str = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,m4v,ivf,obu,mjpeg,nut,wmv";
+
+/// Prepares FFmpeg and silences its own log: what it has to say is in the errors. Call once at program start.
+pub fn init() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Registers the texts of FFmpeg's errors. It fails in no version of FFmpeg that this binds to.
+        let _ = ff::init();
+        ff::log::set_level(ff::log::Level::Fatal);
+    });
+}
+
+/// How a picture must be turned to be shown, clockwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rotation {
+    /// As it is.
+    #[default]
+    None,
+    /// By 90 degrees.
+    Quarter,
+    /// By 180 degrees.
+    Half,
+    /// By 270 degrees.
+    ThreeQuarters,
+}
+
+/// An open file and its best video stream.
+pub struct Media {
+    input: ff::format::context::Input,
+    stream: usize,
+    stamp: SourceStamp,
+    boxes: boxes::Boxes,
+    pixels: i64,
+    rotation: Rotation,
+}
+
+impl Media {
+    /// Opens the file and finds its best video stream.
+    ///
+    /// # Errors
+    /// Unreadable, empty, foreign and index-less files, files without pictures, and pictures over the limit.
+    pub fn open(path: &Path, limits: &Limits) -> Result<Self, VideoError> {
+        init();
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(VideoError::NotAVideo("it is not a regular file".into()));
+        }
+        if metadata.len() == 0 {
+            return Err(VideoError::Empty);
+        }
+        let boxes = boxes::walk(&mut file)?;
+        let input = open_input(path).map_err(|error| match error {
+            ff::Error::Other { errno: libc::EIO | libc::EACCES | libc::ENOENT | libc::ESTALE } => {
+                VideoError::Ffmpeg { action: "open the file", source: error }
+            }
+            _ if boxes.is_mp4 && !boxes.has_index => VideoError::NoIndex,
+            _ => VideoError::NotAVideo(format!("no known container ({error})")),
+        })?;
+        let mut media = Self {
+            input,
+            stream: 0,
+            stamp: SourceStamp::of(&metadata),
+            boxes,
+            pixels: (limits.megapixels * 1e6) as i64,
+            rotation: Rotation::None,
+        };
+        media.choose_stream()?;
+        Ok(media)
+    }
+
+    fn choose_stream(&mut self) -> Result<(), VideoError> {
+        let stream = self.input.streams().best(ff::media::Type::Video).ok_or(VideoError::NoVideoStream)?;
+        if stream.disposition().contains(ff::format::stream::Disposition::ATTACHED_PIC) {
+            return Err(VideoError::NoVideoStream);
+        }
+        self.stream = stream.index();
+        self.rotation = rotation(&stream);
+        let (width, height) = self.coded_size();
+        if i64::from(width) * i64::from(height) > self.pixels {
+            let most = self.pixels as f64 / 1e6;
+            return Err(VideoError::Limit(format!("the picture of {width}×{height} has more than {most} megapixels")));
+        }
+        let chosen = self.stream;
+        for mut other in self.input.streams_mut() {
+            if other.index() != chosen {
+                // SAFETY: the stream belongs to the open input; `discard` is a public field meant to be set by users.
+                unsafe { (*other.as_mut_ptr()).discard = ffi::AVDiscard::AVDISCARD_ALL };
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a new decoder of one thread, which makes its result the same for every run, also on damaged files.
+    ///
+    /// # Errors
+    /// When FFmpeg has no decoder for the codec or cannot open it.
+    pub fn decoder(&self) -> Result<ff::decoder::Opened, VideoError> {
+        let failed = |source| VideoError::Ffmpeg { action: "open the decoder", source };
+        let stream = self.input.stream(self.stream).ok_or(VideoError::NoVideoStream)?;
+        let mut context = ff::codec::Context::from_parameters(stream.parameters()).map_err(failed)?;
+        let codec = ff::decoder::find(context.id());
+        let codec = codec.ok_or_else(|| VideoError::NoDecoder(context.id().name().to_owned()))?;
+        context.set_threading(ff::threading::Config { kind: ff::threading::Type::None, count: 1, ..Default::default() });
+        let mut decoder = context.decoder();
+        decoder.set_packet_time_base(stream.time_base());
+        // SAFETY: the context is alive and not yet open; `max_pixels` is a public field meant to be set by users.
+        unsafe { (*decoder.as_mut_ptr()).max_pixels = self.pixels };
+        decoder.open_as(codec).map_err(failed)
+    }
+
+    /// Reads the next packet of the video stream; `None` at the end.
+    ///
+    /// # Errors
+    /// When the disk or the network fails; damage in the file only ends it.
+    pub fn read(&mut self, packet: &mut ff::Packet) -> Result<bool, VideoError> {
+        loop {
+            match packet.read(&mut self.input) {
+                Ok(()) if packet.stream() == self.stream => return Ok(true),
+                Ok(()) => {}
+                Err(error @ ff::Error::Other { errno: libc::EIO | libc::ESTALE | libc::ENOMEM | libc::ETIMEDOUT }) => {
+                    return Err(VideoError::Ffmpeg { action: "read the file", source: error });
+                }
+                Err(_) => return Ok(false),
+            }
+        }
+    }
+
+    /// The size and time of the file when it was opened.
+    pub fn stamp(&self) -> SourceStamp {
+        self.stamp
+    }
+
+    /// How its pictures must be turned.
+    pub fn rotation(&self) -> Rotation {
+        self.rotation
+    }
+
+    /// A box of the MP4 file claims more bytes than there are.
+    pub fn is_cut(&self) -> bool {
+        self.boxes.cut
+    }
+
+    /// Width and height that the container names, before rotation.
+    fn coded_size(&self) -> (i32, i32) {
+        let Some(stream) = self.input.stream(self.stream) else { return (0, 0) };
+        // SAFETY: the parameters belong to a stream of the open input.
+        unsafe { ((*(*stream.as_ptr()).codecpar).width, (*(*stream.as_ptr()).codecpar).height) }
+    }
+
+    /// The codec's name and its extra data.
+    pub fn codec(&self) -> (ff::codec::Id, &[u8]) {
+        let Some(stream) = self.input.stream(self.stream) else { return (ff::codec::Id::None, &[]) };
+        // SAFETY: the parameters and their extra data belong to the open input, which outlives the returned slice.
+        let extradata = unsafe {
+            let parameters = (*stream.as_ptr()).codecpar;
+            match (*parameters).extradata {
+                data if data.is_null() => &[][..],
+                data => std::slice::from_raw_parts(data, (*parameters).extradata_size.max(0) as usize),
+            }
+        };
+        (stream.parameters().id(), extradata)
+    }
+
+    /// Average frame rate as numerator and denominator; 0/1 where it is not known.
+    pub fn fps(&self) -> [i32; 2] {
+        let rate = self.input.stream(self.stream).map_or(ff::Rational(0, 1), |s| s.avg_frame_rate());
+        if rate.denominator() <= 0 || rate.numerator() <= 0 { [0, 1] } else { [rate.numerator(), rate.denominator()] }
+    }
+
+    /// Pictures that the index of an MP4 file lists; it lists all of them before any data, so a cut file is found out.
+    pub fn indexed_frames(&self) -> Option<u64> {
+        let stream = self.input.stream(self.stream).filter(|_| self.input.format().name().contains("mp4"))?;
+        u64::try_from(stream.frames()).ok().filter(|frames| *frames > 0)
+    }
+
+    /// How long the container promises the pictures to last, in seconds, where such a promise can be trusted: Matroska
+    /// writes it when the file is finished. An AVI header may lie.
+    pub fn promised_seconds(&self) -> Option<f64> {
+        let stream = self.input.stream(self.stream).filter(|_| self.input.format().name().contains("matroska"))?;
+        match (stream.duration(), self.input.duration()) {
+            (ticks, _) if ticks > 0 => Some(ticks as f64 * f64::from(stream.time_base())),
+            (_, micros) if micros > 0 => Some(micros as f64 / f64::from(ffi::AV_TIME_BASE)),
+            _ => None,
+        }
+    }
+
+    /// Seconds a tick of the stream's time stamps.
+    pub fn tick(&self) -> f64 {
+        self.input.stream(self.stream).map_or(0.0, |s| f64::from(s.time_base()))
+    }
+}
+
+fn open_input(path: &Path) -> Result<ff::format::context::Input, ff::Error> {
+    // The prefix keeps names such as `concat:…` from being taken for a protocol.
+    let mut url = b"file:".to_vec();
+    url.extend_from_slice(path.as_os_str().as_bytes());
+    let url = CString::new(url).map_err(|_| ff::Error::InvalidData)?;
+    let options = ff::Dictionary::from_iter([("protocol_whitelist", "file"), ("format_whitelist", DEMUXERS)]);
+    // SAFETY: `url` and the options outlive the call. On failure FFmpeg frees the context and leaves `context` null; on
+    // success it is handed to `Input`, which closes it. The dictionary left over is owned again and freed.
+    unsafe {
+        let mut context = std::ptr::null_mut();
+        let mut left = options.disown();
+        let opened = ffi::avformat_open_input(&mut context, url.as_ptr(), std::ptr::null_mut(), &mut left);
+        drop(ff::Dictionary::own(left));
+        if opened < 0 {
+            return Err(ff::Error::from(opened));
+        }
+        let input = ff::format::context::Input::wrap(context);
+        match ffi::avformat_find_stream_info(context, std::ptr::null_mut()) {
+            error if error < 0 => Err(ff::Error::from(error)),
+            _ => Ok(input),
+        }
+    }
+}
+
+fn rotation(stream: &ff::Stream) -> Rotation {
+    let matrix = stream.side_data().find(|data| data.kind() == ff::packet::side_data::Type::DisplayMatrix);
+    let Some(matrix) = matrix else { return Rotation::None };
+    let words: Vec<i32> = matrix.data().as_chunks::<4>().0.iter().map(|b| i32::from_ne_bytes(*b)).collect();
+    if words.len() < 9 {
+        return Rotation::None;
+    }
+    // SAFETY: the matrix has the nine integers that the function reads.
+    let degrees = -unsafe { ffi::av_display_rotation_get(words.as_ptr()) };
+    if !degrees.is_finite() {
+        return Rotation::None;
+    }
+    match degrees.rem_euclid(360.0) {
+        d if (d - 90.0).abs() < 1.0 => Rotation::Quarter,
+        d if (d - 180.0).abs() < 1.0 => Rotation::Half,
+        d if (d - 270.0).abs() < 1.0 => Rotation::ThreeQuarters,
+        _ => Rotation::None,
+    }
+}

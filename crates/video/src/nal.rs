@@ -1,0 +1,91 @@
+//! Tells from an H.264 packet's bytes whether any other frame can refer to it.
+
+/// How NAL units are told apart in a stream's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Each unit is preceded by its length in this many bytes (MP4, Matroska).
+    Length(usize),
+    /// Units are separated by start codes (AVI, TS, raw).
+    StartCode,
+}
+
+impl Framing {
+    /// From the codec's extra data: an `avcC` record names the length size, anything else means start codes.
+    pub fn of(extradata: &[u8]) -> Self {
+        match extradata {
+            [1, _, _, _, size, ..] => Self::Length(usize::from(size & 3) + 1),
+            _ => Self::StartCode,
+        }
+    }
+}
+
+/// True only if every coded slice in the packet says that nothing refers to it (`nal_ref_idc` 0), and there is one.
+pub fn is_disposable(packet: &[u8], framing: Framing) -> bool {
+    let mut slices = 0;
+    let mut refuses = |header: u8| {
+        let (reference, kind) = ((header >> 5) & 3, header & 31);
+        match kind {
+            1 | 5 => slices += 1,
+            // Data partitions and extensions: rare, and not worth being wrong about.
+            2..=4 | 14 | 20 | 21 => return true,
+            _ => return false,
+        }
+        reference != 0
+    };
+    let clean = match framing {
+        Framing::Length(size) => {
+            let mut rest = packet;
+            loop {
+                if rest.is_empty() {
+                    break true;
+                }
+                let Some((length, body)) = rest.split_at_checked(size) else { break false };
+                let length = length.iter().fold(0_usize, |n, b| n << 8 | usize::from(*b));
+                let Some((unit, next)) = body.split_at_checked(length) else { break false };
+                if unit.first().is_none_or(|header| refuses(*header)) {
+                    break false;
+                }
+                rest = next;
+            }
+        }
+        Framing::StartCode => {
+            let starts = packet.windows(4).filter(|w| w[..3] == [0, 0, 1]).map(|w| w[3]);
+            !starts.into_iter().any(refuses)
+        }
+    };
+    clean && slices > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_packets_that_nothing_refers_to_are_disposable() {
+        let (slice, reference, idr, sei) = (0x01, 0x41, 0x65, 0x06);
+        let unit = |header: u8| vec![0, 0, 0, 3, header, 9, 9];
+        let lengths = |headers: &[u8]| headers.iter().flat_map(|h| unit(*h)).collect::<Vec<_>>();
+        let starts = |headers: &[u8]| headers.iter().flat_map(|h| [0, 0, 0, 1, *h, 9, 9]).collect::<Vec<_>>();
+        for (headers, expected) in [
+            (&[slice][..], true),
+            (&[sei, slice, slice], true),
+            (&[reference], false),
+            (&[idr], false),
+            (&[slice, reference], false),
+            (&[sei], false),
+            (&[], false),
+            (&[0x02, slice], false),
+        ] {
+            assert_eq!(is_disposable(&lengths(headers), Framing::Length(4)), expected, "{headers:?}");
+            assert_eq!(is_disposable(&starts(headers), Framing::StartCode), expected, "{headers:?}");
+        }
+        let whole = lengths(&[sei, slice]);
+        for cut in 1..whole.len() {
+            if cut != 7 {
+                assert!(!is_disposable(&whole[..cut], Framing::Length(4)), "{cut}");
+            }
+        }
+        assert_eq!(Framing::of(&[1, 100, 0, 31, 0xff, 0xe1]), Framing::Length(4));
+        assert_eq!(Framing::of(&[0, 0, 0, 1, 0x67]), Framing::StartCode);
+    }
+}

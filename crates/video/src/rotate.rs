@@ -1,0 +1,131 @@
+//! Turns pictures by quarters, as FFmpeg's transpose filter does: plane by plane, before the conversion to RGB.
+
+use ff::ffi;
+use ffmpeg_next as ff;
+
+use crate::convert::Rgb;
+use crate::error::VideoError;
+use crate::media::Rotation;
+
+/// Turns `source` (rows of `stride` bytes, `width` × `height` elements of `N` bytes) into `out` (rows of `out_stride`).
+fn turn<const N: usize>(source: Plane<'_>, rotation: Rotation, out: &mut [u8], out_stride: usize) {
+    let Plane { data, stride, width, height } = source;
+    let (out_width, out_height) = turned(rotation, width, height);
+    for y in 0..out_height {
+        let row = &mut out[y * out_stride..][..out_width * N];
+        for (x, element) in row.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+            let (from_x, from_y) = match rotation {
+                Rotation::None => (x, y),
+                Rotation::Quarter => (y, height - 1 - x),
+                Rotation::Half => (width - 1 - x, height - 1 - y),
+                Rotation::ThreeQuarters => (width - 1 - y, x),
+            };
+            element.copy_from_slice(&data[from_y * stride + from_x * N..][..N]);
+        }
+    }
+}
+
+struct Plane<'a> {
+    data: &'a [u8],
+    stride: usize,
+    width: usize,
+    height: usize,
+}
+
+fn turned(rotation: Rotation, width: usize, height: usize) -> (usize, usize) {
+    match rotation {
+        Rotation::None | Rotation::Half => (width, height),
+        Rotation::Quarter | Rotation::ThreeQuarters => (height, width),
+    }
+}
+
+/// A turned copy of the frame, or `None` where its planes cannot be turned one by one (packed formats, and chroma halved in
+/// one direction only): then the RGB picture is to be turned instead.
+///
+/// # Errors
+/// When there is no memory for the copy.
+pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option<ff::frame::Video>, VideoError> {
+    let Some(shape) = Shape::of(frame) else { return Ok(None) };
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    let (out_width, out_height) = turned(rotation, width, height);
+    let mut out = ff::frame::Video::empty();
+    // SAFETY: `out` is a fresh frame. After its buffers are made, every plane of it and of `frame` holds a plane of the
+    // sizes computed here: FFmpeg rounds halved sizes up. Negative strides were refused by `Shape::of`.
+    unsafe {
+        let (target, source) = (&mut *out.as_mut_ptr(), &*frame.as_ptr());
+        (target.width, target.height, target.format) = (out_width as i32, out_height as i32, source.format);
+        (target.colorspace, target.color_range) = (source.colorspace, source.color_range);
+        let made = ffi::av_frame_get_buffer(target, 0);
+        if made < 0 {
+            return Err(VideoError::Ffmpeg { action: "turn a picture", source: ff::Error::from(made) });
+        }
+        for plane in 0..shape.planes {
+            let halved = |size: usize| if plane == 0 { size } else { size.div_ceil(1 << shape.chroma_shift) };
+            let (width, height) = (halved(width), halved(height));
+            let (stride, out_stride) = (source.linesize[plane] as usize, target.linesize[plane] as usize);
+            let length = (height - 1) * stride + width * shape.bytes;
+            let data = std::slice::from_raw_parts(source.data[plane], length);
+            let (to_width, to_height) = turned(rotation, width, height);
+            let length = (to_height - 1) * out_stride + to_width * shape.bytes;
+            let to = std::slice::from_raw_parts_mut(target.data[plane], length);
+            let plane = Plane { data, stride, width, height };
+            match shape.bytes {
+                1 => turn::<1>(plane, rotation, to, out_stride),
+                _ => turn::<2>(plane, rotation, to, out_stride),
+            }
+        }
+    }
+    Ok(Some(out))
+}
+
+/// Turns a picture that is RGB already.
+pub fn turn_rgb(picture: &Rgb, rotation: Rotation) -> Rgb {
+    let (width, height) = turned(rotation, picture.width, picture.height);
+    let mut out = Rgb { data: vec![0; width * height * 3], stride: width * 3, width, height };
+    let plane = Plane { data: &picture.data, stride: picture.stride, width: picture.width, height: picture.height };
+    turn::<3>(plane, rotation, &mut out.data, width * 3);
+    out
+}
+
+struct Shape {
+    planes: usize,
+    bytes: usize,
+    chroma_shift: u8,
+}
+
+impl Shape {
+    fn of(frame: &ff::frame::Video) -> Option<Self> {
+        // SAFETY: the descriptor is null or static; the frame is alive.
+        unsafe {
+            let raw = &*frame.as_ptr();
+            let format = std::mem::transmute::<i32, ffi::AVPixelFormat>(raw.format);
+            let descriptor = ffi::av_pix_fmt_desc_get(format).as_ref()?;
+            let components = descriptor.comp.get(..usize::from(descriptor.nb_components))?;
+            let bytes = usize::from(components.first()?.depth > 8) + 1;
+            let planar = components.iter().enumerate().all(|(i, c)| c.plane == i as i32 && c.step == bytes as i32 && c.offset == 0);
+            let square = descriptor.log2_chroma_w == descriptor.log2_chroma_h;
+            let odd = u64::from((ffi::AV_PIX_FMT_FLAG_BITSTREAM | ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_PAL) as u32);
+            let usable = planar && square && components.len() <= 3 && descriptor.flags & odd == 0;
+            let upright = raw.linesize.iter().take(components.len()).all(|stride| *stride > 0);
+            (usable && upright).then_some(Self { planes: components.len(), bytes, chroma_shift: descriptor.log2_chroma_w })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quarters_turn_clockwise() {
+        let picture = Rgb { data: [1, 2, 3, 4, 5, 6].iter().flat_map(|v| [*v, 0, 0]).collect(), stride: 9, width: 3, height: 2 };
+        let red = |rotation| {
+            let out = turn_rgb(&picture, rotation);
+            (out.width, out.data.iter().step_by(3).copied().collect::<Vec<_>>())
+        };
+        assert_eq!(red(Rotation::None), (3, vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(red(Rotation::Quarter), (2, vec![4, 1, 5, 2, 6, 3]));
+        assert_eq!(red(Rotation::Half), (3, vec![6, 5, 4, 3, 2, 1]));
+        assert_eq!(red(Rotation::ThreeQuarters), (2, vec![3, 6, 2, 5, 1, 4]));
+    }
+}

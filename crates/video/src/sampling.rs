@@ -1,0 +1,106 @@
+//! Which frames of a video go into which clip, and which of the clips are the same.
+
+use reeldeck_contract::recipe::Sampling;
+
+/// The clips of one video.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Frames of the video.
+    pub total: u64,
+    /// The distinct clips, each with its frame indices in order of time within the clip.
+    pub clips: Vec<Vec<u64>>,
+    /// For each clip of the feature, which of the distinct ones it is.
+    pub clip_of: Vec<usize>,
+    /// All distinct frame indices, ascending.
+    pub frames: Vec<u64>,
+}
+
+impl Plan {
+    /// Spreads the clips over `total` frames (at least one).
+    ///
+    /// Clip `i` of `n` starts at `round(i * (last / (n - 1)))`, halves to even, where `last` is the latest start at which
+    /// a whole clip fits; a single clip starts in the middle. Shorter videos start over from their beginning.
+    pub fn new(total: u64, sampling: &Sampling) -> Self {
+        let total = total.max(1);
+        let offsets = offsets(total, sampling);
+        let mut starts = offsets.clone();
+        starts.dedup(); // Offsets never decrease, so equal ones are neighbours.
+        let indices = |start: u64| (0..sampling.length as u64).map(move |k| (start + k * sampling.interval as u64) % total);
+        let clips: Vec<Vec<u64>> = starts.iter().map(|start| indices(*start).collect()).collect();
+        let mut position = 0;
+        let clip_of = offsets
+            .iter()
+            .map(|offset| {
+                while starts.get(position).is_some_and(|start| start < offset) {
+                    position += 1;
+                }
+                position
+            })
+            .collect();
+        let mut frames: Vec<u64> = clips.iter().flatten().copied().collect();
+        frames.sort_unstable();
+        frames.dedup();
+        Self { total, clips, clip_of, frames }
+    }
+}
+
+/// First frame of every clip; never decreasing.
+pub fn offsets(total: u64, sampling: &Sampling) -> Vec<u64> {
+    let span = (sampling.length as u64 - 1) * sampling.interval as u64 + 1;
+    let last = total.saturating_sub(span);
+    if sampling.clips == 1 {
+        return vec![last / 2];
+    }
+    let step = last as f64 / (sampling.clips - 1) as f64;
+    (0..sampling.clips).map(|i| (i as f64 * step).round_ties_even() as u64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECIPE: Sampling = Sampling { clips: 100, length: 8, interval: 8 };
+
+    /// Rounds half to even by looking at the doubled remainder, with no floating point beyond the product itself.
+    fn plain(total: u64) -> Vec<u64> {
+        let last = if total > 57 { total - 57 } else { 0 };
+        let mut indices = vec![];
+        for i in 0..100u64 {
+            let exact = i as f64 * (last as f64 / 99.0);
+            let floor = exact.floor();
+            let rest = exact - floor;
+            let offset = if rest > 0.5 || (rest == 0.5 && floor % 2.0 == 1.0) { floor as u64 + 1 } else { floor as u64 };
+            for k in 0..8 {
+                indices.push((offset + 8 * k) % total);
+            }
+        }
+        indices
+    }
+
+    #[test]
+    fn every_length_up_to_ten_thousand_agrees_with_the_plain_formula() {
+        for total in 1..=10_000 {
+            let plan = Plan::new(total, &RECIPE);
+            let indices: Vec<u64> = plan.clip_of.iter().flat_map(|c| plan.clips[*c].iter().copied()).collect();
+            assert_eq!(indices, plain(total), "{total} frames");
+            assert!(plan.frames.windows(2).all(|w| w[0] < w[1]));
+            if total >= 57 {
+                assert_eq!(plan.frames.last(), Some(&(total - 1)), "the last frame is always asked for");
+            } else {
+                assert_eq!(plan.clips.len(), 1);
+            }
+        }
+    }
+
+    /// Computed by the original (mmaction2 1.2.0, SampleFrames with test_mode) for files of 280 and 32 frames.
+    #[test]
+    fn known_indices_of_the_original() {
+        let plan = Plan::new(280, &RECIPE);
+        assert_eq!(plan.clips[1], [2, 10, 18, 26, 34, 42, 50, 58]);
+        assert_eq!(plan.clips[2], [5, 13, 21, 29, 37, 45, 53, 61]);
+        assert_eq!(plan.frames.len(), 270);
+        assert_eq!(Plan::new(32, &RECIPE).clips, [[0, 8, 16, 24, 0, 8, 16, 24]]);
+        assert_eq!(Plan::new(100, &RECIPE).clips.len(), 44);
+        assert_eq!(Plan::new(280, &Sampling { clips: 1, ..RECIPE }).clips[0][0], 111);
+    }
+}

@@ -1,0 +1,67 @@
+//! Whole pictures in RGB24, all of a video one after another, by the plain way: for checks and for stills.
+
+use std::path::Path;
+
+use ffmpeg_next as ff;
+use reeldeck_contract::limits::Limits;
+
+use crate::convert::{Converter, Rgb};
+use crate::decode::{self, Visitor};
+use crate::error::VideoError;
+use crate::media::{Media, Rotation};
+use crate::rotate;
+
+/// A whole picture as displayed.
+pub struct Picture<'a> {
+    /// Pixels.
+    pub width: usize,
+    /// Pixels.
+    pub height: usize,
+    /// RGB, rows without gaps.
+    pub rgb: &'a [u8],
+}
+
+/// Decodes the whole video with one thread and hands over every picture in order.
+///
+/// # Errors
+/// Everything that keeps a video from giving pixels, and what `each` returns.
+pub fn pictures(
+    path: &Path,
+    limits: &Limits,
+    each: &mut dyn FnMut(Picture<'_>) -> Result<(), VideoError>,
+) -> Result<(), VideoError> {
+    let mut media = Media::open(path, limits)?;
+    let rotation = media.rotation();
+    let mut visitor = Whole { rotation, converter: Converter::default(), rgb: Rgb::default(), tight: vec![], each };
+    decode::run(&mut media, &mut visitor)
+}
+
+struct Whole<'a> {
+    rotation: Rotation,
+    converter: Converter,
+    rgb: Rgb,
+    tight: Vec<u8>,
+    each: &'a mut dyn FnMut(Picture<'_>) -> Result<(), VideoError>,
+}
+
+impl Visitor for Whole<'_> {
+    fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
+        let turned = match self.rotation {
+            Rotation::None => None,
+            rotation => rotate::turn_frame(frame, rotation)?,
+        };
+        self.converter.run(turned.as_ref().unwrap_or(frame), &mut self.rgb)?;
+        if self.rotation != Rotation::None && turned.is_none() {
+            self.rgb = rotate::turn_rgb(&self.rgb, self.rotation);
+        }
+        self.tight.clear();
+        for row in self.rgb.data.chunks_exact(self.rgb.stride).take(self.rgb.height) {
+            self.tight.extend_from_slice(&row[..self.rgb.width * 3]);
+        }
+        (self.each)(Picture { width: self.rgb.width, height: self.rgb.height, rgb: &self.tight })
+    }
+
+    fn trouble(&mut self) -> Result<(), VideoError> {
+        Ok(())
+    }
+}
