@@ -1,0 +1,76 @@
+//! From a checkpoint file to the weights of a network, strictly: what is missing, surplus or misshapen is refused.
+
+use std::collections::HashMap;
+use std::io::{self, Seek, Write};
+use std::path::Path;
+
+use reeldeck_contract::recipe::Transform;
+use reeldeck_pickle::checkpoint::{CheckpointFile, TensorData, TensorEntry, write_checkpoint};
+use sha2::{Digest, Sha256};
+
+use crate::error::ModelError;
+use crate::network::Network;
+use crate::weights::{Array, Weights};
+
+/// SHA-256 of bytes, in hex.
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Reads the weights of `network` from an OpenMMLab `.pth`, running nothing of what is in it.
+///
+/// `digest` is what the file's SHA-256 must be; `transform` is compared with the normalisation that some files carry.
+///
+/// # Errors
+/// Unreadable, changed and unfitting files, with what is wrong with them.
+pub fn load(path: &Path, expected: &str, network: &Network, transform: &Transform) -> Result<Weights, ModelError> {
+    let failed = |source| ModelError::Checkpoint { path: path.to_owned(), source };
+    let misfit = |reason| ModelError::Misfit { path: path.to_owned(), reason };
+    let file = CheckpointFile::open(path).map_err(failed)?;
+    let found = digest(file.bytes());
+    if found != expected {
+        return Err(ModelError::Changed { path: path.to_owned(), found, expected: expected.to_owned() });
+    }
+    let mut arrays = HashMap::new();
+    for (name, tensor) in file.state_dict().map_err(failed)? {
+        // Files saved from a distributed run carry this prefix.
+        let name = name.strip_prefix("module.").unwrap_or(&name).to_owned();
+        if let Some(part) = name.strip_prefix("data_preprocessor.") {
+            check_normalisation(part, &tensor.to_f32(), transform).map_err(misfit)?;
+            continue;
+        }
+        arrays.insert(name, Array { shape: tensor.shape().to_vec(), data: tensor.to_f32() });
+    }
+    Weights::new(network, arrays).map_err(misfit)
+}
+
+fn check_normalisation(part: &str, values: &[f32], transform: &Transform) -> Result<(), String> {
+    let wanted = match part {
+        "mean" => transform.mean,
+        "std" => transform.std,
+        _ => return Ok(()),
+    };
+    if values.len() == 3 && values.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= 1e-3) {
+        Ok(())
+    } else {
+        Err(format!("it was trained with {part} {values:?}, and the recipe says {wanted:?}"))
+    }
+}
+
+/// Writes weights as a `.pth` in the layout of the original, which the original loads.
+///
+/// # Errors
+/// Whatever writing reports.
+pub fn write(out: impl Write + Seek, network: &Network, weights: &Weights) -> io::Result<()> {
+    // Each normalisation also has a counter of training steps, which the original insists on.
+    let named = network.entries().into_iter().flat_map(|(name, shape)| {
+        let counter = name.strip_suffix(".running_var").map(|bn| (format!("{bn}.num_batches_tracked"), vec![]));
+        [Some((name, shape)), counter]
+    });
+    let named: Vec<(String, Vec<usize>)> = named.flatten().collect();
+    let entries = named.iter().map(|(name, shape)| {
+        let data = weights.get(name).map_or(TensorData::I64(&[0]), |array| TensorData::F32(&array.data));
+        TensorEntry { name, shape, data }
+    });
+    write_checkpoint(out, entries, &[("made_by", "reeldeck: seeded weights, features are meaningless")])?.flush()
+}

@@ -1,0 +1,16 @@
+//! Pixels to features: checkpoints, and the SlowOnly networks in libtorch.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod checkpoint;
+pub mod clips;
+pub mod device;
+mod error;
+pub mod fast;
+pub mod network;
+pub mod plain;
+pub mod seeded;
+pub mod weights;
+
+pub use error::ModelError;
+pub use tch;

@@ -1,0 +1,131 @@
+//! The shape of a SlowOnly network: its convolutions in order, and the names and shapes of its weights in a checkpoint.
+
+use reeldeck_contract::recipe::Model;
+
+/// One convolution with the batch normalisation behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvSpec {
+    /// Name in the checkpoint, such as `backbone.layer3.0.conv1`.
+    pub name: String,
+    /// Channels in.
+    pub input: usize,
+    /// Channels out.
+    pub output: usize,
+    /// Extent over time, height, width.
+    pub kernel: [usize; 3],
+    /// Spatial stride. There is none over time.
+    pub stride: usize,
+}
+
+/// One bottleneck.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockSpec {
+    /// 1×1×1 or 3×1×1.
+    pub conv1: ConvSpec,
+    /// 1×3×3, with the block's stride.
+    pub conv2: ConvSpec,
+    /// 1×1×1.
+    pub conv3: ConvSpec,
+    /// 1×1×1 on the shortcut of a stage's first block.
+    pub shortcut: Option<ConvSpec>,
+}
+
+/// The whole network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// 1×7×7, stride 2.
+    pub stem: ConvSpec,
+    /// Four stages of bottlenecks.
+    pub stages: [Vec<BlockSpec>; 4],
+    /// How many leading stages see each frame alone.
+    pub framewise: usize,
+    /// Channels of the last stage: the length of `pooled`.
+    pub features: usize,
+    /// Classes of the head: the length of `logits`.
+    pub classes: usize,
+}
+
+impl Network {
+    /// Lays out the network that a recipe names.
+    pub fn new(model: &Model) -> Self {
+        let base = model.base_channels;
+        let counts = if model.depth == 101 { [3, 4, 23, 3] } else { [3, 4, 6, 3] };
+        let conv = |name: String, input, output, kernel, stride| ConvSpec { name, input, output, kernel, stride };
+        let mut input = base;
+        let mut stage = |number: usize| {
+            let (planes, reach) = (base << number, if model.inflate[number] == 1 { 3 } else { 1 });
+            (0..counts[number])
+                .map(|block| {
+                    let name = |part: &str| format!("backbone.layer{}.{block}.{part}", number + 1);
+                    let stride = if block == 0 && number > 0 { 2 } else { 1 };
+                    let spec = BlockSpec {
+                        conv1: conv(name("conv1"), input, planes, [reach, 1, 1], 1),
+                        conv2: conv(name("conv2"), planes, planes, [1, 3, 3], stride),
+                        conv3: conv(name("conv3"), planes, planes * 4, [1, 1, 1], 1),
+                        shortcut: (block == 0).then(|| conv(name("downsample"), input, planes * 4, [1, 1, 1], stride)),
+                    };
+                    input = planes * 4;
+                    spec
+                })
+                .collect()
+        };
+        let stages = [stage(0), stage(1), stage(2), stage(3)];
+        Self {
+            stem: conv("backbone.conv1".into(), 3, base, [1, 7, 7], 2),
+            stages,
+            framewise: model.inflate.iter().take_while(|i| **i == 0).count(),
+            features: base * 32,
+            classes: model.classes,
+        }
+    }
+
+    /// All convolutions in the order in which a checkpoint holds them.
+    pub fn convs(&self) -> impl Iterator<Item = &ConvSpec> {
+        std::iter::once(&self.stem).chain(self.stages.iter().flatten().flat_map(|block| {
+            [&block.conv1, &block.conv2, &block.conv3].into_iter().chain(block.shortcut.as_ref())
+        }))
+    }
+
+    /// Names and shapes of all weights, without the counters of training steps.
+    pub fn entries(&self) -> Vec<(String, Vec<usize>)> {
+        let mut out = vec![];
+        for conv in self.convs() {
+            let [t, h, w] = conv.kernel;
+            out.push((format!("{}.conv.weight", conv.name), vec![conv.output, conv.input, t, h, w]));
+            for part in ["weight", "bias", "running_mean", "running_var"] {
+                out.push((format!("{}.bn.{part}", conv.name), vec![conv.output]));
+            }
+        }
+        out.push((HEAD_WEIGHT.into(), vec![self.classes, self.features]));
+        out.push((HEAD_BIAS.into(), vec![self.classes]));
+        out
+    }
+}
+
+/// The head's matrix in a checkpoint.
+pub const HEAD_WEIGHT: &str = "cls_head.fc_cls.weight";
+/// The head's bias in a checkpoint.
+pub const HEAD_BIAS: &str = "cls_head.fc_cls.bias";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reeldeck_contract::recipe::Recipe;
+
+    #[test]
+    fn the_built_in_recipe_has_the_parameters_of_the_published_network() {
+        let network = Network::new(&Recipe::find("slowonly-r50-8x8-k700").unwrap().model);
+        let entries = network.entries();
+        // 320 entries in the published file; 53 of them count training steps.
+        assert_eq!(entries.len(), 320 - 53);
+        let parameters: usize = entries.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        // Trained parameters as the original (mmaction2 1.2.0) counts them for this network.
+        let running: usize = network.convs().map(|c| 2 * c.output).sum();
+        assert_eq!(parameters - running, 33_068_796);
+        assert_eq!(network.framewise, 2);
+        let shape = |name: &str| entries.iter().find(|(n, _)| n == name).unwrap().1.clone();
+        assert_eq!(shape("backbone.layer3.0.conv1.conv.weight"), [256, 512, 3, 1, 1]);
+        assert_eq!(shape("backbone.layer2.0.downsample.conv.weight"), [512, 256, 1, 1, 1]);
+        assert_eq!(shape("cls_head.fc_cls.weight"), [700, 2048]);
+    }
+}

@@ -1,0 +1,87 @@
+//! Deterministic weights that mean nothing: for trying everything out without the published checkpoint.
+
+use std::collections::HashMap;
+
+use crate::network::Network;
+use crate::weights::{Array, Weights};
+
+/// Named in place of a checkpoint's digest. Change it whenever the numbers change.
+pub const DIGEST: &str = "seeded-1";
+
+/// Makes the weights: uniform numbers from a generator seeded by each weight's name. Uses only operations that every
+/// machine rounds alike, so the weights are the same everywhere.
+pub fn weights(network: &Network) -> Weights {
+    let arrays: HashMap<String, Array> = network
+        .entries()
+        .into_iter()
+        .map(|(name, shape)| {
+            let (low, high) = range(&name, &shape);
+            let mut numbers = Uniform::named(&name);
+            let data = (0..shape.iter().product()).map(|_| low + (high - low) * numbers.next()).collect();
+            (name, Array { shape, data })
+        })
+        .collect();
+    #[expect(clippy::expect_used, reason = "the entries were taken from the network itself")]
+    Weights::new(network, arrays).expect("complete")
+}
+
+/// Ranges that keep the activations of a deep network neither dying nor exploding.
+fn range(name: &str, shape: &[usize]) -> (f32, f32) {
+    if name == crate::network::HEAD_WEIGHT {
+        return (-0.04, 0.04);
+    }
+    if name == crate::network::HEAD_BIAS {
+        return (-0.5, 0.5);
+    }
+    if name.ends_with(".conv.weight") {
+        let fan_in = shape.iter().skip(1).product::<usize>() as f32;
+        let bound = (6.0 / fan_in).sqrt();
+        return (-bound, bound);
+    }
+    match name.rsplit('.').next() {
+        Some("weight") if name.contains(".conv3.") => (0.3, 0.5),
+        Some("weight") => (0.8, 1.2),
+        Some("running_var") => (0.5, 1.5),
+        _ => (-0.1, 0.1),
+    }
+}
+
+/// SplitMix64, whose first 24 bits give a number from 0 up to, not including, 1.
+struct Uniform(u64);
+
+impl Uniform {
+    fn named(name: &str) -> Self {
+        // FNV-1a.
+        Self(name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)))
+    }
+
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reeldeck_contract::recipe::{Family, Model};
+
+    /// The figures pin the generator: features made with seeded weights must stay comparable.
+    #[test]
+    fn seeded_weights_never_change() {
+        let model = Model { family: Family::Slowonly, depth: 50, base_channels: 4, inflate: [0, 0, 1, 1], classes: 10 };
+        let weights = weights(&Network::new(&model));
+        let first = |name: &str| weights.get(name).unwrap().data[0];
+        let stem = weights.get("backbone.conv1.conv.weight").unwrap();
+        assert_eq!(stem.shape, [4, 3, 1, 7, 7]);
+        assert!(stem.data.iter().all(|v| v.abs() <= 0.202_031) && stem.data.iter().any(|v| v.abs() > 0.19));
+        assert_eq!(first("backbone.conv1.conv.weight").to_bits(), FIRST_STEM, "{}", first("backbone.conv1.conv.weight"));
+        assert_eq!(first("cls_head.fc_cls.bias").to_bits(), FIRST_BIAS, "{}", first("cls_head.fc_cls.bias"));
+    }
+
+    const FIRST_STEM: u32 = 3_182_207_177;
+    const FIRST_BIAS: u32 = 0;
+}

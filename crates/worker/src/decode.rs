@@ -1,0 +1,52 @@
+//! A decode thread's work on one video: its frames into a bounded channel.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::mpsc::SyncSender;
+
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_video::VideoError;
+use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
+use reeldeck_video::sampling::Plan;
+
+use crate::process;
+
+/// What comes of a video, in order: a plan, its frames, perhaps a new plan that voids all before, and the end.
+pub enum Decoded {
+    /// The frames to come.
+    Plan(Plan),
+    /// One frame's crop.
+    Frame(u64, Vec<u8>),
+    /// No more.
+    End {
+        /// What was found out, or why there are no more frames.
+        result: Result<Facts, Failure>,
+        /// CPU time of the decode thread, nanoseconds.
+        cpu_ns: u64,
+    },
+}
+
+struct Channel<'a>(&'a SyncSender<Decoded>);
+
+impl Sink for Channel<'_> {
+    fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+        self.0.send(Decoded::Plan(plan)).map_err(|_| VideoError::Stopped)
+    }
+
+    fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError> {
+        self.0.send(Decoded::Frame(index, pixels)).map_err(|_| VideoError::Stopped)
+    }
+}
+
+/// Decodes one video into the channel. Does not return before the receiver has made room for its frames.
+pub fn run(path: &Path, request: &Request, sender: SyncSender<Decoded>) {
+    let before = process::thread_cpu_ns();
+    let extract = || frames::extract(path, request, Pass::Best, &mut Channel(&sender));
+    let result = match panic::catch_unwind(AssertUnwindSafe(extract)) {
+        Ok(Ok(facts)) => Ok(facts),
+        Ok(Err(error)) => Err(Failure::from_error(error.kind(), &error)),
+        Err(_) => Err(Failure::new(ErrorKind::Internal, "the decode thread panicked; this is a fault of reeldeck")),
+    };
+    // A receiver that is gone has already reported another failure.
+    let _ = sender.send(Decoded::End { result, cpu_ns: process::thread_cpu_ns() - before });
+}

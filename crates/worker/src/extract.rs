@@ -1,0 +1,187 @@
+//! The model's side: takes frames as they come, runs the network, writes the feature, reports.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::feature::{Feature, Matrix, Provenance};
+use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, JobId, Report};
+use reeldeck_contract::recipe::Output;
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_model::clips::{ClipRunner, Outputs};
+use reeldeck_model::fast::FastModel;
+use reeldeck_model::network::Network;
+use reeldeck_model::{ModelError, checkpoint, device, seeded};
+use reeldeck_video::frames::Facts;
+use reeldeck_video::sampling::Plan;
+
+use crate::decode::Decoded;
+use crate::jobs::Job;
+use crate::report::Reporter;
+
+/// How often progress is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// A loaded model and all it needs to turn videos into features.
+pub struct Extractor {
+    init: Init,
+    network: Network,
+    model: FastModel,
+    reporter: Reporter,
+}
+
+/// What a video cost so far.
+#[derive(Default)]
+struct Costs {
+    wait: Duration,
+    model: Duration,
+    decode_ns: u64,
+}
+
+impl Extractor {
+    /// Loads the weights onto the device.
+    ///
+    /// # Errors
+    /// Unusable devices and checkpoints.
+    pub fn new(init: &Init, reporter: Reporter) -> Result<Self, ModelError> {
+        if init.device != "cpu" {
+            let folder = std::env::var_os("REELDECK_TORCH_LIB").map(PathBuf::from);
+            let missing = || ModelError::Device("no CUDA build of libtorch was named; set `torch` under [cuda]".into());
+            device::load_cuda(&folder.ok_or_else(missing)?)?;
+        }
+        let device = device::find(&init.device)?;
+        let network = Network::new(&init.recipe.model);
+        let weights = match &init.checkpoint {
+            CheckpointSource::Seeded => seeded::weights(&network),
+            CheckpointSource::File(path) => {
+                checkpoint::load(path, &init.checkpoint_id.digest, &network, &init.recipe.transform)?
+            }
+        };
+        let (transform, length) = (&init.recipe.transform, init.recipe.sampling.length);
+        let model = FastModel::new(&network, &weights, transform, length, init.recipe.precision, device)?;
+        Ok(Self { init: init.clone(), network, model, reporter })
+    }
+
+    /// Works until there are no more jobs.
+    ///
+    /// # Errors
+    /// When the engine is gone.
+    pub fn run(&self, jobs: Receiver<Job>) -> Result<()> {
+        for job in jobs {
+            let source = fs::metadata(&job.path).ok().map(|m| SourceStamp::of(&m));
+            let message = match self.extract(&job) {
+                Ok(report) => FromWorker::Done { job: job.id, report },
+                Err(failure) => FromWorker::Failed { job: job.id, failure, source },
+            };
+            self.reporter.send(&message)?;
+        }
+        Ok(())
+    }
+
+    fn extract(&self, job: &Job) -> Result<Report, Failure> {
+        let model_failed = |error: ModelError| Failure::from_error(error.kind(), &error);
+        let mut costs = Costs::default();
+        let (plan, outputs, facts) = self.follow(job, &mut costs)?.map_err(model_failed)?;
+        let feature = self.feature(job, &plan, &outputs, facts).map_err(model_failed)?;
+        let started = Instant::now();
+        feature.write(&job.feature, &self.init.owner).map_err(|error| {
+            let mut failure = Failure::from_error(ErrorKind::of_io(&error), &error);
+            failure.chain.insert(0, format!("failed to write {}", job.feature.display()));
+            failure
+        })?;
+        let ms = |duration: Duration| duration.as_millis() as u64;
+        Ok(Report {
+            frames: facts.counts,
+            clips: plan.clip_of.len(),
+            clips_computed: outputs.clips,
+            plain_pass: facts.plain_pass,
+            decode_ms: costs.decode_ns / 1_000_000,
+            model_ms: ms(costs.model),
+            wait_ms: ms(costs.wait),
+            write_ms: ms(started.elapsed()),
+        })
+    }
+
+    /// Follows the decode thread and runs clips as their frames come. The outer error is the video's, the inner the model's.
+    #[expect(clippy::type_complexity, reason = "two kinds of failure, told apart once")]
+    fn follow(&self, job: &Job, costs: &mut Costs) -> Result<Result<(Plan, Outputs, Facts), ModelError>, Failure> {
+        let silent = || Failure::new(ErrorKind::Internal, "the decode thread ended without a word");
+        let mut work: Option<(Plan, ClipRunner<'_>)> = None;
+        let mut told = Instant::now();
+        loop {
+            let waited = Instant::now();
+            let decoded = job.decoded.recv().map_err(|_| silent())?;
+            costs.wait += waited.elapsed();
+            let started = Instant::now();
+            match decoded {
+                Decoded::Plan(plan) => {
+                    let runner = ClipRunner::new(&self.model, plan.clips.clone(), self.init.batch);
+                    work = Some((plan, runner));
+                }
+                Decoded::Frame(index, pixels) => {
+                    let Some((plan, runner)) = &mut work else { return Err(silent()) };
+                    let done = match runner.push(index, &pixels) {
+                        Ok(done) => done,
+                        Err(error) => return Ok(Err(error)),
+                    };
+                    if told.elapsed() >= PROGRESS_EVERY {
+                        told = Instant::now();
+                        self.progress(job.id, plan, done);
+                    }
+                }
+                Decoded::End { result, cpu_ns } => {
+                    costs.decode_ns = cpu_ns;
+                    let facts = result?;
+                    let (plan, runner) = work.ok_or_else(silent)?;
+                    let outputs = runner.finish();
+                    costs.model += started.elapsed();
+                    return Ok(outputs.map(|outputs| (plan, outputs, facts)));
+                }
+            }
+            costs.model += started.elapsed();
+        }
+    }
+
+    fn progress(&self, job: JobId, plan: &Plan, distinct: usize) {
+        let clips = plan.clip_of.iter().filter(|clip| **clip < distinct).count();
+        // If the engine is gone, the next message that matters will notice.
+        let _ = self.reporter.send(&FromWorker::Progress { job, clips });
+    }
+
+    fn feature(&self, job: &Job, plan: &Plan, outputs: &Outputs, facts: Facts) -> Result<Feature, ModelError> {
+        let expand = |rows: &[f32], columns: usize| {
+            let row = |clip: &usize| rows.get(clip * columns..(clip + 1) * columns);
+            let data = plan.clip_of.iter().map(row).collect::<Option<Vec<_>>>()?.concat();
+            Some(Matrix { shape: [plan.clip_of.len(), columns], data })
+        };
+        let lost = || ModelError::Internal("the model gave fewer rows than there are clips".into());
+        let mut tensors = BTreeMap::new();
+        for output in &self.init.recipe.outputs {
+            let matrix = match output {
+                Output::Logits => expand(&outputs.logits, self.network.classes),
+                Output::Pooled => expand(&outputs.pooled, self.network.features),
+            };
+            tensors.insert(output.name().to_owned(), matrix.ok_or_else(lost)?);
+        }
+        let provenance = Provenance {
+            format: Provenance::FORMAT,
+            tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")).into(),
+            set: self.init.set.clone(),
+            recipe: self.init.recipe.clone(),
+            checkpoint: self.init.checkpoint_id.clone(),
+            video: job.video.clone(),
+            source: facts.stamp,
+            frames: facts.counts,
+            fps: facts.fps,
+            size: facts.size,
+            precision: self.init.recipe.precision,
+            device: if self.init.device == "cpu" { "cpu".into() } else { "cuda".into() },
+            libtorch: device::LIBTORCH.into(),
+        };
+        Ok(Feature { provenance, tensors })
+    }
+}

@@ -1,0 +1,23 @@
+//! `reeldeck-worker write-seeded-checkpoint RECIPE FILE`: the seeded weights as a .pth in the original's layout.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use reeldeck_contract::recipe::Recipe;
+use reeldeck_model::network::Network;
+use reeldeck_model::seeded;
+
+/// Writes the file.
+pub fn write(arguments: &[OsString]) -> Result<()> {
+    let [recipe, file] = arguments else { bail!("usage: reeldeck-worker write-seeded-checkpoint RECIPE FILE") };
+    let recipe = Recipe::find(&recipe.to_string_lossy())?;
+    let file = PathBuf::from(file);
+    let network = Network::new(&recipe.model);
+    let weights = seeded::weights(&network);
+    let out = File::create(&file).with_context(|| format!("failed to create {}", file.display()))?;
+    reeldeck_model::checkpoint::write(BufWriter::new(out), &network, &weights)
+        .with_context(|| format!("failed to write {}", file.display()))
+}
