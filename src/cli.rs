@@ -1,0 +1,225 @@
+//! The command line as typed: options, subcommands and their help. Nothing here looks at a file.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::dataset::video_list::LabelStyle;
+
+/// Turns a folder of untrimmed videos into verified features for temporal action localization.
+///
+/// The dataset folder holds one folder for each class, with the videos in it: Class/video.mp4. It is only ever
+/// read; everything that is made goes to the output folder. A run that was stopped goes on where it was.
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(name = "reeldeck", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Do it all without a terminal interface: list, extract, export
+    #[arg(long)]
+    pub batch: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The options that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all is finished, 1 internal error, 2 usage or configuration, 3 finished but some \
+    videos were refused, failed, or are missing or stale, 4 no video, 11 another run holds the output folder, 130 \
+    interrupted";
+
+/// The options that may stand before or after the subcommand.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// Read this configuration file [default: ./config.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The dataset folder [default: data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// The output folder, outside the dataset folder [default: out]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What to extract: a built-in recipe or a TOML file [default: slowonly-r50-8x8-k700]
+    #[arg(long, global = true, value_name = "NAME|FILE")]
+    pub recipe: Option<String>,
+    /// The weights: a .pth file, or `seeded` for made-up weights whose numbers mean nothing
+    #[arg(long, global = true, value_name = "FILE|seeded")]
+    pub checkpoint: Option<PathBuf>,
+    /// Where to compute: cpu, cuda:0,cuda:1, cpu*2 for two workers on the CPU, or all [default: cpu]
+    #[arg(long, global = true, value_name = "LIST")]
+    pub devices: Option<String>,
+    /// Work on the first N unfinished videos only; nothing is exported then
+    #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
+    pub limit: Option<usize>,
+    /// Try videos again that failed before
+    #[arg(long, global = true)]
+    pub retry_failed: bool,
+    /// Extract videos again that have changed since
+    #[arg(long, global = true)]
+    pub redo_stale: bool,
+    /// Say what would be done, and change nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Print problems only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more; twice for even more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The subcommands.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Write the list of videos, hacs_data.txt, in the output folder
+    List(ListArgs),
+    /// Extract the features of all listed videos that have none yet
+    Extract,
+    /// Write what a trainer reads, from the features that are there
+    Export(ExportArgs),
+    /// Show what is in the dataset folder and what was refused, and change nothing
+    Scan,
+    /// Write the seeded weights as a .pth file, for trying things out
+    SeededCheckpoint {
+        /// The file to write
+        path: PathBuf,
+    },
+    /// Make a small dataset of generated videos and run everything on it
+    Demo {
+        /// The folder to work in; it is made if it does not exist
+        #[arg(long, value_name = "DIR", default_value = "reeldeck-demo")]
+        dir: PathBuf,
+    },
+}
+
+/// Options of `list`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct ListArgs {
+    /// The number after each video [default: minus-one]
+    #[arg(long, value_name = "STYLE")]
+    pub label_style: Option<LabelStyle>,
+    /// Print the list instead of writing it
+    #[arg(long)]
+    pub stdout: bool,
+}
+
+/// Options of `export`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ExportArgs {
+    /// The format to write
+    #[arg(long, value_name = "FORMAT", default_value = "pkl")]
+    pub format: Format,
+}
+
+/// What `export` can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// result.pkl and hacs_data.txt with the same videos in the same order
+    Pkl,
+}
+
+impl Cli {
+    /// Parses a command line, the program's name first.
+    ///
+    /// # Errors
+    /// Anything that is not a valid command line, and requests for help or the version: print the error and end with
+    /// its `exit_code`.
+    pub fn read(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let cli = Self::try_parse_from(args)?;
+        // clap can have a subcommand conflict with all options of its parent, but not with a single one.
+        if cli.batch && cli.command.is_some() {
+            let message = "--batch does everything and takes no subcommand; leave out one of the two";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(cli)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "must be a whole number of 1 or more".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(std::iter::once("reeldeck").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_subcommand() {
+        let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --devices cpu*2 --limit 3 \
+             --retry-failed --redo-stale --dry-run -vv";
+        let before = read(&format!("{options} extract")).unwrap();
+        assert_eq!(before, read(&format!("extract {options}")).unwrap());
+        assert_eq!(before.command, Some(Command::Extract));
+        let global = Global {
+            config: Some("c.toml".into()),
+            root: Some("d".into()),
+            out: Some("o".into()),
+            recipe: Some("r".into()),
+            checkpoint: Some("seeded".into()),
+            devices: Some("cpu*2".into()),
+            limit: Some(3),
+            retry_failed: true,
+            redo_stale: true,
+            dry_run: true,
+            quiet: false,
+            verbose: 2,
+        };
+        assert_eq!(before.global, global);
+        assert_eq!(read("").unwrap().global, Global::default());
+    }
+
+    #[test]
+    fn subcommands_take_their_own_options() {
+        let list = |label_style, stdout| Some(Command::List(ListArgs { label_style, stdout }));
+        assert_eq!(read("list").unwrap().command, list(None, false));
+        let styled = read("-q list --label-style index --stdout").unwrap();
+        assert_eq!(styled.command, list(Some(LabelStyle::Index), true));
+        assert!(styled.global.quiet);
+        let export = Some(Command::Export(ExportArgs { format: Format::Pkl }));
+        assert_eq!(read("export").unwrap().command, export);
+        assert_eq!(read("export --format pkl").unwrap().command, export);
+        assert_eq!(read("scan").unwrap().command, Some(Command::Scan));
+        let seeded = Command::SeededCheckpoint { path: "w.pth".into() };
+        assert_eq!(read("seeded-checkpoint w.pth").unwrap().command, Some(seeded));
+        assert_eq!(read("demo").unwrap().command, Some(Command::Demo { dir: "reeldeck-demo".into() }));
+        assert!(read("--batch --root x").unwrap().batch);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_code_2_and_help_with_code_0() {
+        for (line, says) in [
+            ("lsit", "list"),
+            ("--limit 0 extract", "1 or more"),
+            ("list -q -v", "cannot be used with"),
+            ("--batch list", "takes no subcommand"),
+            ("list --batch", "--batch"),
+            ("list --label-style minus", "minus-one"),
+            ("export --format npy", "pkl"),
+            ("seeded-checkpoint", "<PATH>"),
+            ("--root", "--root"),
+        ] {
+            let error = read(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(says), "{line}: {error}");
+        }
+        let help = read("--help").unwrap_err();
+        assert_eq!(help.exit_code(), 0);
+        for word in ["seeded-checkpoint", "--retry-failed", "--batch", "Exit codes"] {
+            assert!(help.to_string().contains(word), "{word}: {help}");
+        }
+        assert!(read("--version").unwrap_err().to_string().contains(env!("CARGO_PKG_VERSION")));
+    }
+}

@@ -1,0 +1,189 @@
+//! `reeldeck list`: scans the dataset folder and writes the list of videos.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use reeldeck_contract::atomic::Owner;
+use reeldeck_contract::layout;
+use reeldeck_contract::video::{VideoName, printable};
+
+use crate::cli::ListArgs;
+use crate::config::{Settings, Verbosity};
+use crate::dataset::scan::{Refusal, Refused, Scan, scan};
+use crate::dataset::shown;
+use crate::dataset::video_list::{LabelStyle, names_with_spaces, write_lines, write_list};
+use crate::error::Exit;
+
+/// So many of one reason are named; `-v` names all.
+const NAMED: usize = 20;
+
+/// Scans, writes `hacs_data.txt` in the output folder or the list on standard output, and says on standard error what
+/// was found.
+///
+/// Ends with [`Exit::Incomplete`] when something was refused, with [`Exit::Empty`], nothing written, without any video.
+///
+/// # Errors
+/// Folders that cannot be used, and a list that cannot be written; the old one is still there then.
+pub fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
+    settings.check_folders()?;
+    let scan = scan(&settings.root, &settings.extensions)?;
+    let mut text = refusals(&scan.refused, settings.verbosity);
+    if scan.videos.is_empty() {
+        text.push_str(&nothing_found(&scan, settings));
+        say(&text);
+        return Ok(Exit::Empty);
+    }
+    if settings.verbosity > Verbosity::Quiet {
+        text.push_str(&summary(&scan));
+    }
+    let names: Vec<VideoName> = scan.videos.iter().map(|video| video.name.clone()).collect();
+    let style = args.label_style.unwrap_or(settings.label_style);
+    // What was refused is told even where writing fails.
+    let wrote = deliver(settings, args, &names, style);
+    if let Ok(wrote) = &wrote
+        && settings.verbosity > Verbosity::Quiet
+    {
+        text.push_str(wrote);
+    }
+    say(&text);
+    wrote?;
+    Ok(if scan.refused.is_empty() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Puts the list where it was asked for; gives the line that says so.
+fn deliver(settings: &Settings, args: &ListArgs, names: &[VideoName], style: LabelStyle) -> anyhow::Result<String> {
+    if args.stdout {
+        let mut writer = BufWriter::new(io::stdout().lock());
+        return match write_lines(&mut writer, names, style).and_then(|()| writer.flush()) {
+            // Whoever reads has had enough, as `head` has.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(String::new()),
+            written => written.map(|()| String::new()).context("failed to write the list to standard output"),
+        };
+    }
+    let path = layout::Layout::new(&settings.out, "").list();
+    if settings.dry_run {
+        return Ok(format!("would write {}\n", shown(&path)));
+    }
+    let failed =
+        || format!("failed to write {}; check space and permissions, or name another folder with --out", shown(&path));
+    write_list(&path, names, style, &Owner::this_process()).with_context(failed)?;
+    Ok(format!("wrote {}\n", shown(&path)))
+}
+
+/// One line for each refused file, those after the first few of a reason counted.
+pub fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
+    let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for Refused { shown, reason } in refused {
+        by_reason.entry(reason.to_string()).or_default().push(shown);
+    }
+    let mut text = String::new();
+    for (reason, names) in by_reason {
+        for name in names.iter().take(most) {
+            let _ = writeln!(text, "refused {name}: {reason}");
+        }
+        if names.len() > most {
+            let more = names.len() - most;
+            let _ = writeln!(text, "refused {more} more for the same reason ({reason}); -v names them all");
+        }
+    }
+    text
+}
+
+/// What was found, and what to know about it.
+pub fn summary(scan: &Scan) -> String {
+    let (videos, classes) = (count(scan.videos.len(), "video", "videos"), count(scan.classes(), "class", "classes"));
+    let mut text = format!("{videos} in {classes}; {} refused, {} ignored\n", scan.refused.len(), scan.ignored);
+    let names: Vec<VideoName> = scan.videos.iter().map(|video| video.name.clone()).collect();
+    let spaced = names_with_spaces(&names);
+    if let Some(first) = spaced.first() {
+        let _ = writeln!(
+            text,
+            "note: {} with a space, such as {first:?}; reeldeck reads such lines, MMAction2's own loader does not",
+            count(spaced.len(), "name", "names"),
+            first = first.as_str(),
+        );
+    }
+    let twins = scan.twins();
+    if let Some((stem, names)) = twins.first() {
+        let names: Vec<String> = names.iter().take(3).map(|name| printable(name.as_str())).collect();
+        let _ = writeln!(
+            text,
+            "note: {} shared by several videos, such as {stem:?} ({}); all are listed, but trainers tell videos by name",
+            count(twins.len(), "name is", "names are"),
+            names.join(", "),
+        );
+    }
+    text
+}
+
+/// What was looked for and where, and what may be wrong.
+fn nothing_found(scan: &Scan, settings: &Settings) -> String {
+    let endings: Vec<String> = settings.extensions.iter().map(|extension| format!(".{extension}")).collect();
+    let root = shown(&settings.root);
+    let passed = count(scan.ignored, "other file", "other files");
+    let hint = hint(&scan.refused, &settings.root)
+        .unwrap_or_else(|| "check --root, or add an extension to `[scan] extensions` in the configuration".into());
+    format!(
+        "error: no video found: looked in the class folders of {root} for files ending in {}; {passed} passed over\n  {hint}\n",
+        endings.join(", ")
+    )
+}
+
+/// The folder that was probably meant, where the one named is a level too high or too low.
+fn hint(refused: &[Refused], root: &Path) -> Option<String> {
+    if refused.iter().any(|r| matches!(r.reason, Refusal::NoClass)) {
+        let parent = shown(root.parent()?);
+        return Some(format!("if {} is a class folder, name the folder it lies in: --root {parent:?}", shown(root)));
+    }
+    // The dataset's level is that of `first/Class/file`.
+    let deep =
+        refused.iter().filter(|r| matches!(r.reason, Refusal::TooDeep)).find(|r| r.shown.matches('/').count() == 2);
+    let (first, _) = deep?.shown.split_once('/')?;
+    Some(format!(
+        "if the class folders are one level further down, name the folder they lie in: --root {:?}",
+        format!("{}/{first}", shown(root))
+    ))
+}
+
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn say(text: &str) {
+    // Where standard error is gone there is nobody left to tell.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(shown: &str, reason: Refusal) -> Refused {
+        Refused { shown: shown.into(), reason }
+    }
+
+    #[test]
+    fn many_of_one_reason_are_counted_unless_all_are_asked_for() {
+        let mut all: Vec<_> = (0..25).map(|i| refused(&format!("A/b/{i}.mp4"), Refusal::TooDeep)).collect();
+        all.push(refused("v.mp4", Refusal::NoClass));
+        let text = refusals(&all, Verbosity::Normal);
+        assert_eq!(text.lines().count(), 22, "{text}");
+        assert!(text.contains("refused 5 more for the same reason (deeper than Class/file"), "{text}");
+        assert!(text.contains("refused v.mp4: not in a class folder"), "{text}");
+        assert_eq!(refusals(&all, Verbosity::Verbose(1)).lines().count(), 26);
+    }
+
+    #[test]
+    fn a_root_one_level_off_is_recognised() {
+        let root = Path::new("/data/x");
+        let low = hint(&[refused("v.mp4", Refusal::NoClass)], root).unwrap();
+        assert!(low.ends_with("--root \"/data\""), "{low}");
+        let high = hint(&[refused("hacs/Archery/v.mp4", Refusal::TooDeep)], root).unwrap();
+        assert!(high.ends_with("--root \"/data/x/hacs\""), "{high}");
+        assert_eq!(hint(&[refused("a.mp4", Refusal::Dangling)], root), None);
+    }
+}

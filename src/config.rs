@@ -1,0 +1,355 @@
+//! Configuration: what a file may say, as written, and the settings that file and command line come to, checked.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::protocol::CheckpointSource;
+use reeldeck_contract::recipe::{BUILT_IN, Recipe, RecipeError};
+use reeldeck_contract::strict::{self, TomlError};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::Global;
+use crate::dataset::video_list::LabelStyle;
+
+mod device;
+
+pub use device::{Device, DeviceList};
+
+/// Read from the current folder when no other file is named.
+pub const FILE: &str = "config.toml";
+
+const EXTENSIONS: &[&str] = &["mp4", "mkv", "webm", "avi", "mov", "m4v", "flv", "ts", "mpg", "mpeg", "wmv", "3gp"];
+
+/// A configuration file as written. `config.example.toml` explains each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct Config {
+    pub root: PathBuf,
+    pub out: PathBuf,
+    pub recipe: String,
+    pub checkpoint: String,
+    pub devices: String,
+    pub scan: ScanSection,
+    pub list: ListSection,
+    pub worker: WorkerSection,
+    pub limits: Limits,
+    pub batch: BatchSection,
+}
+
+/// `[scan]`: what counts as a video.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct ScanSection {
+    pub extensions: Vec<String>,
+}
+
+/// `[list]`: the list of videos.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct ListSection {
+    pub label_style: LabelStyle,
+}
+
+/// `[worker]`: how each worker uses the machine; 0 lets it choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct WorkerSection {
+    pub threads: usize,
+    pub decoders: usize,
+    pub prefetch_frames: usize,
+    pub batch: usize,
+}
+
+/// `[batch]`: runs without a terminal interface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct BatchSection {
+    pub plain_interval_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            root: "data".into(),
+            out: "out".into(),
+            recipe: "slowonly-r50-8x8-k700".into(),
+            checkpoint: String::new(),
+            devices: "cpu".into(),
+            scan: ScanSection::default(),
+            list: ListSection::default(),
+            worker: WorkerSection::default(),
+            limits: Limits::default(),
+            batch: BatchSection::default(),
+        }
+    }
+}
+
+impl Default for ScanSection {
+    fn default() -> Self {
+        Self { extensions: EXTENSIONS.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl Default for BatchSection {
+    fn default() -> Self {
+        Self { plain_interval_s: 15 }
+    }
+}
+
+/// Why there are no settings to work with.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ConfigError {
+    #[error("failed to read the configuration {path}; name an existing file with --config, or leave the option out")]
+    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Toml(#[from] TomlError),
+    #[error("{place}: {message}")]
+    Value { place: String, message: String },
+    #[error("failed to load the recipe that {place} names")]
+    Recipe { place: String, source: RecipeError },
+    #[error("failed to open the dataset folder {path}; name the folder that holds the class folders with --root")]
+    Root { path: PathBuf, source: io::Error },
+    #[error("the dataset folder {path} is not a folder; name the folder that holds the class folders with --root")]
+    RootNotFolder { path: PathBuf },
+    #[error("failed to resolve the output folder {path}; name another one with --out")]
+    Out { path: PathBuf, source: io::Error },
+    #[error("the output folder {path} is not a folder; name another one with --out")]
+    OutNotFolder { path: PathBuf },
+    #[error(
+        "the output folder {out} lies in the dataset folder {root}, which is never written to; name another one with --out"
+    )]
+    OutInRoot { out: PathBuf, root: PathBuf },
+    #[error("the dataset folder {root} lies in {own}, where reeldeck writes; name another output folder with --out")]
+    RootInOut { root: PathBuf, own: PathBuf },
+}
+
+/// How much to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Problems only.
+    Quiet,
+    /// What people want to see.
+    Normal,
+    /// More: `-v` is 1, `-vv` 2.
+    Verbose(u8),
+}
+
+/// What to work with: the command line over the configuration file over the defaults, all checked but the folders.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The configuration file that was read, if any.
+    pub config_file: Option<PathBuf>,
+    /// The dataset folder, absolute.
+    pub root: PathBuf,
+    /// The output folder, absolute.
+    pub out: PathBuf,
+    /// What to extract.
+    pub recipe: Recipe,
+    /// The weights, an absolute path; `None` where none were chosen. Not looked at yet.
+    pub checkpoint: Option<CheckpointSource>,
+    /// Where to compute.
+    pub devices: DeviceList,
+    /// At most so many videos.
+    pub limit: Option<usize>,
+    /// Try failed videos again.
+    pub retry_failed: bool,
+    /// Extract changed videos again.
+    pub redo_stale: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+    /// How much to print.
+    pub verbosity: Verbosity,
+    /// Extensions of videos, lower case, no dot.
+    pub extensions: Vec<String>,
+    /// The number after each video in the list.
+    pub label_style: LabelStyle,
+    /// How each worker uses the machine.
+    pub worker: WorkerSection,
+    /// Bounds on each video.
+    pub limits: Limits,
+    /// Time between progress lines where there is no terminal.
+    pub plain_interval: Duration,
+}
+
+impl Settings {
+    /// Brings together the command line and the configuration file; `current` is the current folder, absolute.
+    ///
+    /// # Errors
+    /// A file that is missing or not understood, and values that make no sense. The folders are checked by
+    /// [`Settings::check_folders`], for the commands that use them.
+    pub fn resolve(typed: &Global, current: &Path) -> Result<Self, ConfigError> {
+        let config_file = match &typed.config {
+            Some(path) => Some(current.join(path)),
+            None => Some(current.join(FILE)).filter(|path| path.exists()),
+        };
+        let (config, place) = match &config_file {
+            Some(path) => {
+                let read = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.clone(), source });
+                let place = path.display().to_string();
+                (strict::from_toml(&place, &read?)?, place)
+            }
+            None => (Config::default(), "defaults".into()),
+        };
+        let bad = |place: &str, message: String| ConfigError::Value { place: place.to_owned(), message };
+        let extensions = config.check().map_err(|message| bad(&place, message))?;
+        let folder = config_file.as_deref().and_then(Path::parent).unwrap_or(current);
+        // A relative path is relative to where it was written.
+        let path = |typed: &Option<PathBuf>, written: &Path| match typed {
+            Some(typed) => plain(&current.join(typed)),
+            None => plain(&folder.join(written)),
+        };
+        let checkpoint = match &typed.checkpoint {
+            Some(typed) => checkpoint(typed, current),
+            None => checkpoint(Path::new(&config.checkpoint), folder),
+        };
+        let (asked, folder, named_by) = match &typed.recipe {
+            Some(typed) => (typed, current, "--recipe"),
+            None => (&config.recipe, folder, place.as_str()),
+        };
+        let recipe = recipe(asked, folder).map_err(|message| bad(named_by, message))?;
+        let recipe =
+            Recipe::find(&recipe).map_err(|source| ConfigError::Recipe { place: named_by.to_owned(), source })?;
+        let devices = match &typed.devices {
+            Some(typed) => typed.parse().map_err(|message| bad("--devices", message))?,
+            None => config.devices.parse().map_err(|message| bad(&place, format!("devices: {message}")))?,
+        };
+        Ok(Self {
+            root: path(&typed.root, &config.root),
+            out: path(&typed.out, &config.out),
+            recipe,
+            checkpoint,
+            devices,
+            limit: typed.limit,
+            retry_failed: typed.retry_failed,
+            redo_stale: typed.redo_stale,
+            dry_run: typed.dry_run,
+            verbosity: match (typed.quiet, typed.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (false, 0) => Verbosity::Normal,
+                (false, times) => Verbosity::Verbose(times),
+            },
+            extensions,
+            label_style: config.list.label_style,
+            worker: config.worker,
+            limits: config.limits,
+            plain_interval: Duration::from_secs(config.batch.plain_interval_s),
+            config_file,
+        })
+    }
+
+    /// Checks that there is a dataset folder, and that writing to the output folder does not touch it.
+    ///
+    /// # Errors
+    /// A dataset folder that is missing or no folder, an output folder that is no folder or lies in the dataset folder.
+    pub fn check_folders(&self) -> Result<(), ConfigError> {
+        let (root, out) = (&self.root, &self.out);
+        let failed = |source| ConfigError::Root { path: root.clone(), source };
+        if !fs::metadata(root).map_err(failed)?.is_dir() {
+            return Err(ConfigError::RootNotFolder { path: root.clone() });
+        }
+        let real_root = fs::canonicalize(root).map_err(failed)?;
+        let real_out = resolve_links(out).map_err(|source| ConfigError::Out { path: out.clone(), source })?;
+        if real_out.exists() && !real_out.is_dir() {
+            return Err(ConfigError::OutNotFolder { path: out.clone() });
+        }
+        if real_out.starts_with(&real_root) {
+            return Err(ConfigError::OutInRoot { out: out.clone(), root: root.clone() });
+        }
+        let own = ["features", "failures", "exports", ".reeldeck"].map(|name| real_out.join(name));
+        match own.into_iter().find(|own| real_root.starts_with(own)) {
+            Some(own) => Err(ConfigError::RootInOut { root: root.clone(), own }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses values that make no sense; gives the extensions in lower case.
+    fn check(&self) -> Result<Vec<String>, String> {
+        for (key, path) in [("root", &self.root), ("out", &self.out)] {
+            if path.as_os_str().is_empty() {
+                return Err(format!("{key} = \"\": must name a folder"));
+            }
+        }
+        let Self { worker: w, limits: l, batch: b, .. } = self;
+        let within = |key: &str, value: f64, least: f64, most: f64| {
+            let fits = (least..=most).contains(&value);
+            if fits { Ok(()) } else { Err(format!("{key} = {value}: must be {least} to {most}")) }
+        };
+        within("worker.threads", w.threads as f64, 0.0, 1024.0)?;
+        within("worker.decoders", w.decoders as f64, 0.0, 256.0)?;
+        within("worker.prefetch_frames", w.prefetch_frames as f64, 0.0, 10_000.0)?;
+        within("worker.batch", w.batch as f64, 0.0, 1024.0)?;
+        within("limits.megapixels", l.megapixels, 0.01, 1000.0)?;
+        within("limits.frames", l.frames as f64, 1.0, 1e9)?;
+        within("batch.plain_interval_s", b.plain_interval_s as f64, 1.0, 86_400.0)?;
+        if self.scan.extensions.is_empty() {
+            return Err("scan.extensions = []: no file would be a video".into());
+        }
+        let check_one = |extension: &String| {
+            if let Some(bare) = extension.strip_prefix('.') {
+                return Err(format!("scan.extensions: {extension:?}: write {bare:?}, without the dot"));
+            }
+            if extension.is_empty() || !extension.chars().all(|c| c.is_ascii_alphanumeric()) {
+                return Err(format!("scan.extensions: {extension:?}: letters and digits only"));
+            }
+            let lower = extension.to_ascii_lowercase();
+            if matches!(lower.as_str(), "part" | "ytdl" | "tmp") {
+                return Err(format!("scan.extensions: {extension:?}: such files are still arriving"));
+            }
+            Ok(lower)
+        };
+        self.scan.extensions.iter().map(check_one).collect()
+    }
+}
+
+/// An absolute path without `.` in it; `..` stays, for it may come after a link.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+fn checkpoint(asked: &Path, folder: &Path) -> Option<CheckpointSource> {
+    match asked.as_os_str().as_encoded_bytes() {
+        b"" => None,
+        b"seeded" => Some(CheckpointSource::Seeded),
+        _ => Some(CheckpointSource::File(plain(&folder.join(asked)))),
+    }
+}
+
+/// A built-in name as it is; a file by its absolute path. What is neither stays, for an error that names what was meant.
+fn recipe(asked: &str, folder: &Path) -> Result<String, String> {
+    let file = plain(&folder.join(asked));
+    let is_name = BUILT_IN.iter().any(|(name, _)| *name == asked);
+    if is_name || !(asked.contains('/') || asked.ends_with(".toml") || file.is_file()) {
+        return Ok(asked.to_owned());
+    }
+    let not_text = || format!("recipe = {asked:?}: the path of the file is not UTF-8 text; move the file");
+    file.to_str().map(str::to_owned).ok_or_else(not_text)
+}
+
+/// The path without links and `..`, as it will be once the folders that are missing have been made.
+fn resolve_links(path: &Path) -> io::Result<PathBuf> {
+    let mut real = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(real.pop()),
+            component => real.push(component),
+        }
+        match fs::canonicalize(&real) {
+            Ok(found) => real = found,
+            // A link to nowhere is no missing folder: nothing can be made in its place.
+            Err(error) if error.kind() != io::ErrorKind::NotFound || real.is_symlink() => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(real)
+}

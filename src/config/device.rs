@@ -1,0 +1,130 @@
+//! Devices, and the list of them that `--devices` and the configuration take.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Where a model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// The CUDA device with this index.
+    Cuda(u32),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let lower = text.to_ascii_lowercase();
+        let index = text.strip_prefix("cuda:").filter(|i| !i.is_empty() && i.bytes().all(|b| b.is_ascii_digit()));
+        match (text, index.map(str::parse)) {
+            ("cpu", _) => Ok(Self::Cpu),
+            // libtorch counts devices in eight bits.
+            (_, Some(Ok(index))) if index <= 127 => Ok(Self::Cuda(index)),
+            (_, Some(_)) => Err(format!("no device `{text}`: indices go up to 127")),
+            _ => {
+                let digits: String = lower.chars().filter(char::is_ascii_digit).collect();
+                let cuda = ["cuda", "gpu", "nvidia"].iter().any(|word| lower.starts_with(word));
+                let cuda = cuda || (!digits.is_empty() && digits == lower);
+                let index = digits.parse().unwrap_or(0).min(127);
+                let meant = if cuda { Self::Cuda(index).to_string() } else { "cpu".into() };
+                Err(format!("no device `{text}`: it is `cpu` or `cuda:N`; did you mean `{meant}`?"))
+            }
+        }
+    }
+}
+
+/// The devices to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceList {
+    /// Whatever the machine has.
+    All,
+    /// One worker for each, in this order; the same device more than once means several workers on it.
+    These(Vec<Device>),
+}
+
+impl FromStr for DeviceList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "all" {
+            return Ok(Self::All);
+        }
+        let mut devices = Vec::new();
+        for item in text.split(',').map(str::trim) {
+            let (name, count) = match item.split_once('*') {
+                Some((name, count)) => (name, count.parse().ok().filter(|n| (1..=64).contains(n))),
+                None => (item, Some(1)),
+            };
+            let count = count.ok_or_else(|| format!("`{item}`: after `*` comes a number of workers, 1 to 64"))?;
+            if name == "all" || name.is_empty() {
+                return Err(format!("`{text}`: write `all` alone, or devices such as `cpu` or `cuda:0,cuda:1`"));
+            }
+            let device: Device = name.parse()?;
+            if devices.contains(&device) {
+                return Err(format!("`{device}` stands there twice; write `{device}*2` for two workers on it"));
+            }
+            devices.resize(devices.len() + count, device);
+        }
+        Ok(Self::These(devices))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn these(devices: &[Device]) -> Result<DeviceList, String> {
+        Ok(DeviceList::These(devices.to_vec()))
+    }
+
+    #[test]
+    fn lists_are_read_in_order() {
+        use Device::*;
+        assert_eq!("cpu".parse(), these(&[Cpu]));
+        assert_eq!("cpu*2".parse(), these(&[Cpu, Cpu]));
+        assert_eq!(" cuda:1, cuda:0*2 ,cpu".parse(), these(&[Cuda(1), Cuda(0), Cuda(0), Cpu]));
+        assert_eq!("cuda:127".parse(), these(&[Cuda(127)]));
+        assert_eq!("all".parse(), Ok(DeviceList::All));
+        for device in [Cpu, Cuda(0), Cuda(15)] {
+            assert_eq!(device.to_string().parse(), Ok(device));
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_suggested() {
+        for (text, says) in [
+            ("cuda", "did you mean `cuda:0`?"),
+            ("gpu:3", "did you mean `cuda:3`?"),
+            ("CUDA:1", "did you mean `cuda:1`?"),
+            ("2", "did you mean `cuda:2`?"),
+            ("cuda1", "did you mean `cuda:1`?"),
+            ("cuda:-1", "did you mean `cuda:1`?"),
+            ("CPU", "did you mean `cpu`?"),
+            ("cpuu", "did you mean `cpu`?"),
+            ("cuda:128", "indices go up to 127"),
+            ("cuda:99999999999", "indices go up to 127"),
+            ("cpu*0", "1 to 64"),
+            ("cpu*", "1 to 64"),
+            ("cpu*65", "1 to 64"),
+            ("cpu,cpu", "write `cpu*2` for two workers"),
+            ("", "write `all` alone"),
+            ("cpu,", "write `all` alone"),
+            ("all,cpu", "write `all` alone"),
+            ("all*2", "write `all` alone"),
+        ] {
+            let error = text.parse::<DeviceList>().unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What is on disk: the scan of the dataset folder, and the list of videos in the original's format.
+
+use std::path::Path;
+
+use reeldeck_contract::video::printable;
+
+pub mod scan;
+pub mod video_list;
+
+/// Text from disk made fit for a terminal: control characters and bytes that are not UTF-8 become visible escapes, so
+/// that the user can tell which of two odd names is meant.
+pub fn shown_bytes(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        shown.push_str(&printable(chunk.valid()));
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    shown
+}
+
+/// A path made fit for a terminal.
+pub fn shown(path: &Path) -> String {
+    shown_bytes(path.as_os_str().as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_bytes_become_visible() {
+        assert_eq!(shown_bytes(b"A/v_\xff\xc3\xa9\n\x1b.mp4"), "A/v_\\xffé\\n\\u{1b}.mp4");
+    }
+}

@@ -1,0 +1,400 @@
+//! The scan: which videos are in the dataset folder, and which files cannot be taken, each with its reason.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::{self, FileType};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::video::{NameError, VideoName};
+use walkdir::{DirEntry, WalkDir};
+
+use super::shown;
+
+/// A feature file is named after its video with this in addition, and file systems end at 255 bytes.
+const LONGEST_NAME: usize = 255 - ".safetensors".len();
+
+/// What a scan found.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// The videos, sorted by the bytes of their names.
+    pub videos: Vec<VideoFile>,
+    /// What looks like a video or may hold some, and cannot be taken; sorted by what is shown.
+    pub refused: Vec<Refused>,
+    /// How many files and hidden folders were passed over because they are no videos.
+    pub ignored: usize,
+}
+
+/// A video on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoFile {
+    /// `Class/file`.
+    pub name: VideoName,
+    /// Size and modification time when it was looked at.
+    pub stamp: SourceStamp,
+}
+
+/// Something on disk that cannot be taken.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its path relative to the dataset folder, fit for a terminal.
+    pub shown: String,
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// Why a file or folder cannot be taken, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Its name would not survive in a list.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// No room for the feature file's longer name.
+    #[error("the file name is longer than {LONGEST_NAME} bytes; rename the file")]
+    NameTooLong,
+    /// Directly in the dataset folder.
+    #[error("not in a class folder; move it into one")]
+    NoClass,
+    /// Below a class folder's own level.
+    #[error("deeper than Class/file; move it up into the class folder")]
+    TooDeep,
+    /// A soft link to something that is not there.
+    #[error("a link to something that does not exist; mend or remove the link")]
+    Dangling,
+    /// A soft link to a folder that the link itself lies in.
+    #[error("a link back to a folder it lies in; remove the link")]
+    Cycle,
+    /// Named like a video, but a folder, pipe, socket or device.
+    #[error("a {0}, not a file; remove it")]
+    NotAFile(&'static str),
+    /// The file system does not let us look.
+    #[error("cannot be looked at ({0}); check permissions and disk")]
+    Unreadable(io::Error),
+}
+
+/// Why there is no scan at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The dataset folder cannot be read.
+    #[error("failed to read the dataset folder {}; check --root", shown(path))]
+    Read {
+        /// The dataset folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The dataset folder is something else.
+    #[error("{} is not a folder; check --root", shown(path))]
+    NotAFolder {
+        /// What was named as the dataset folder.
+        path: PathBuf,
+    },
+}
+
+impl Scan {
+    /// How many classes have a video.
+    pub fn classes(&self) -> usize {
+        // Sorted names keep a class together: all of its names, and no others, begin with `Class/`.
+        self.videos.chunk_by(|a, b| a.name.class() == b.name.class()).count()
+    }
+
+    /// File names without extension that more than one video bears, each with its videos. Trainers know a video by this
+    /// name alone.
+    pub fn twins(&self) -> Vec<(&str, Vec<&VideoName>)> {
+        let mut by_stem: BTreeMap<&str, Vec<&VideoName>> = BTreeMap::new();
+        for VideoFile { name, .. } in &self.videos {
+            let stem = name.file().rsplit_once('.').map_or(name.file(), |(stem, _)| stem);
+            by_stem.entry(stem).or_default().push(name);
+        }
+        by_stem.into_iter().filter(|(_, names)| names.len() > 1).collect()
+    }
+
+    fn refuse(&mut self, relative: &Path, reason: Refusal) {
+        self.refused.push(Refused { shown: shown(relative), reason });
+    }
+}
+
+/// Looks for `Class/file` with one of the extensions (lower case, no dot; files may have them in any case) in `root`.
+/// Links are followed. No file is opened, and each video costs one stat.
+///
+/// # Errors
+/// When `root` itself cannot be read. What cannot be read below it is listed as refused.
+pub fn scan(root: &Path, extensions: &[String]) -> Result<Scan, ScanError> {
+    let unreadable = |source| ScanError::Read { path: root.to_owned(), source };
+    if !fs::metadata(root).map_err(unreadable)?.is_dir() {
+        return Err(ScanError::NotAFolder { path: root.to_owned() });
+    }
+    let mut scan = Scan::default();
+    let mut seen = HashSet::new();
+    let mut walk = WalkDir::new(root).follow_links(true).into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.path() == Some(root) => return Err(unreadable(error.into())),
+            Err(error) => {
+                scan.take_error(root, extensions, error);
+                continue;
+            }
+        };
+        let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
+        let is_folder = entry.file_type().is_dir();
+        if entry.depth() == 0 {
+            // The dataset folder itself, whatever its name.
+        } else if is_hidden(entry.file_name()) {
+            scan.ignored += 1;
+            if is_folder {
+                walk.skip_current_dir();
+            }
+        } else if is_folder {
+            if entry.depth() > 1 {
+                if is_video(relative, extensions) {
+                    scan.refuse(relative, Refusal::NotAFile("folder"));
+                }
+                // Links can make few folders look like endlessly many; below the classes, each is visited once.
+                if entry.metadata().is_ok_and(|m| !seen.insert((m.dev(), m.ino()))) {
+                    walk.skip_current_dir();
+                }
+            }
+        } else if !is_video(relative, extensions) {
+            scan.ignored += 1;
+        } else {
+            match judge(relative, &entry) {
+                Ok(video) => scan.videos.push(video),
+                Err(reason) => scan.refuse(relative, reason),
+            }
+        }
+    }
+    scan.videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    scan.refused.sort_by(|a, b| a.shown.cmp(&b.shown));
+    Ok(scan)
+}
+
+fn judge(relative: &Path, entry: &DirEntry) -> Result<VideoFile, Refusal> {
+    if !entry.file_type().is_file() {
+        return Err(Refusal::NotAFile(kind_of(entry.file_type())));
+    }
+    match entry.depth() {
+        1 => return Err(Refusal::NoClass),
+        2 => {}
+        _ => return Err(Refusal::TooDeep),
+    }
+    let name = VideoName::from_relative_path(relative)?;
+    if name.file().len() > LONGEST_NAME {
+        return Err(Refusal::NameTooLong);
+    }
+    let metadata = entry.metadata().map_err(|error| Refusal::Unreadable(without_path(error)))?;
+    Ok(VideoFile { name, stamp: SourceStamp::of(&metadata) })
+}
+
+impl Scan {
+    /// Sorts an error of the walk into refused and ignored.
+    fn take_error(&mut self, root: &Path, extensions: &[String], error: walkdir::Error) {
+        let Some(path) = error.path().map(Path::to_owned) else {
+            return self.refuse(Path::new("(a folder)"), Refusal::Unreadable(without_path(error)));
+        };
+        let relative = path.strip_prefix(root).unwrap_or(&path);
+        if path.file_name().is_some_and(is_hidden) {
+            self.ignored += 1;
+            return;
+        }
+        if error.loop_ancestor().is_some() {
+            return self.refuse(relative, Refusal::Cycle);
+        }
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
+        // A broken link directly in the dataset folder may have been a class; in a class, only its name can tell.
+        if is_link && relative.components().count() > 1 && !is_video(relative, extensions) {
+            self.ignored += 1;
+            return;
+        }
+        let source = without_path(error);
+        let dangling = is_link && source.kind() == io::ErrorKind::NotFound;
+        self.refuse(relative, if dangling { Refusal::Dangling } else { Refusal::Unreadable(source) });
+    }
+}
+
+/// The bare I/O error: walkdir's own text repeats the path, and unescaped.
+fn without_path(error: walkdir::Error) -> io::Error {
+    match error.io_error().and_then(io::Error::raw_os_error) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.into(),
+    }
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b".")
+}
+
+fn is_video(path: &Path, extensions: &[String]) -> bool {
+    path.extension().is_some_and(|found| extensions.iter().any(|known| found.eq_ignore_ascii_case(known)))
+}
+
+fn kind_of(kind: FileType) -> &'static str {
+    if kind.is_fifo() {
+        "named pipe"
+    } else if kind.is_socket() {
+        "socket"
+    } else if kind.is_block_device() || kind.is_char_device() {
+        "device"
+    } else {
+        "special file"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            put(dir.path(), file);
+        }
+        dir
+    }
+
+    fn put(root: &Path, file: impl AsRef<Path>) {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"12345").unwrap();
+    }
+
+    fn names(scan: &Scan) -> Vec<&str> {
+        scan.videos.iter().map(|v| v.name.as_str()).collect()
+    }
+
+    fn look(root: &Path) -> Scan {
+        scan(root, &["mp4".into(), "mkv".into()]).unwrap()
+    }
+
+    fn refusals(scan: &Scan) -> Vec<(&str, String)> {
+        scan.refused.iter().map(|r| (r.shown.as_str(), r.reason.to_string())).collect()
+    }
+
+    #[test]
+    fn videos_are_sorted_stamped_and_told_from_other_files() {
+        let dir = folder(&[
+            "B/v_1.MP4",
+            "A b/it's \"x\".mkv",
+            "A/v_2.mp4",
+            "A/.v_3.mp4",
+            "A/v_4.mp4.part",
+            "A/v_5.mp4.ytdl",
+            "A/v_6.tmp",
+            "A/notes.txt",
+            "A/mp4",
+            ".trash/v_7.mp4",
+            "read.me",
+        ]);
+        fs::create_dir(dir.path().join("Empty")).unwrap();
+        fs::write(dir.path().join("B/v_0.mp4"), b"").unwrap();
+        let scan = look(dir.path());
+        assert_eq!(names(&scan), ["A b/it's \"x\".mkv", "A/v_2.mp4", "B/v_0.mp4", "B/v_1.MP4"]);
+        assert_eq!((scan.refused.len(), scan.ignored, scan.classes()), (0, 8, 3));
+        let metadata = fs::metadata(dir.path().join("B/v_1.MP4")).unwrap();
+        assert_eq!(scan.videos[3].stamp, SourceStamp::of(&metadata));
+        assert_eq!((scan.videos[2].stamp.size, scan.videos[3].stamp.size), (0, 5));
+    }
+
+    #[test]
+    fn links_are_followed_and_cycles_and_dangling_ones_are_refused() {
+        let store = folder(&["C/v_1.mp4", "v_2.mp4"]);
+        let dir = folder(&["A/v_3.mp4"]);
+        let at = |name: &str| dir.path().join(name);
+        symlink(store.path().join("C"), at("C")).unwrap();
+        symlink(store.path().join("v_2.mp4"), at("A/v_2.mp4")).unwrap();
+        symlink("../A", at("A/again")).unwrap();
+        symlink("..", at("A/.hidden")).unwrap();
+        symlink(".", at("all")).unwrap();
+        symlink("nowhere", at("Gone")).unwrap();
+        symlink("nowhere", at("A/gone.mp4")).unwrap();
+        symlink("nowhere", at("A/gone.txt")).unwrap();
+        symlink("self.mp4", at("A/self.mp4")).unwrap();
+        let by_link = tempfile::tempdir().unwrap();
+        symlink(dir.path(), by_link.path().join("data")).unwrap();
+        for root in [dir.path().to_owned(), by_link.path().join("data"), by_link.path().join("./data/")] {
+            let scan = look(&root);
+            assert_eq!(names(&scan), ["A/v_2.mp4", "A/v_3.mp4", "C/v_1.mp4"]);
+            let shown: Vec<_> = scan.refused.iter().map(|r| r.shown.as_str()).collect();
+            assert_eq!(shown, ["A/again", "A/gone.mp4", "A/self.mp4", "Gone", "all"]);
+            assert!(matches!(scan.refused[0].reason, Refusal::Cycle));
+            assert!(matches!(scan.refused[1].reason, Refusal::Dangling));
+            assert!(refusals(&scan)[2].1.contains("symbolic links"), "{:?}", scan.refused[2]);
+            assert!(matches!(scan.refused[3].reason, Refusal::Dangling));
+            assert!(matches!(scan.refused[4].reason, Refusal::Cycle));
+            assert_eq!(scan.ignored, 2);
+        }
+    }
+
+    #[test]
+    fn a_class_under_two_names_is_two_classes_whatever_they_are_called() {
+        let dir = folder(&["A/v.mp4"]);
+        symlink("A", dir.path().join("B.mp4")).unwrap();
+        assert_eq!(names(&look(dir.path())), ["A/v.mp4", "B.mp4/v.mp4"]);
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_named_with_its_reason() {
+        let long = format!("A/{}.mp4", "n".repeat(LONGEST_NAME - 3));
+        let fits = format!("A/{}.mp4", "n".repeat(LONGEST_NAME - 4));
+        let dir = folder(&["v_1.mp4", "A/sub/v_2.mp4", "A/dir.mp4/x", "A/a\nb.mp4", "\u{1b}[2J/v.mp4", &long, &fits]);
+        put(dir.path(), Path::new("A").join(OsString::from_vec(b"\xff.mp4".to_vec())));
+        put(dir.path(), Path::new("A").join(OsString::from_vec(b"\xff.txt".to_vec())));
+        let pipe = dir.path().join("A/pipe.mp4");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("A/s.mkv")).unwrap();
+        let scan = look(dir.path());
+        assert_eq!(names(&scan), [fits]);
+        let mut expected = vec![
+            ("A/\\xff.mp4", "not UTF-8"),
+            ("A/a\\nb.mp4", "control character"),
+            ("A/dir.mp4", "a folder, not a file"),
+            ("A/pipe.mp4", "a named pipe, not a file"),
+            ("A/s.mkv", "a socket, not a file"),
+            ("A/sub/v_2.mp4", "deeper than Class/file"),
+            ("\\u{1b}[2J/v.mp4", "control character"),
+            ("v_1.mp4", "not in a class folder"),
+            (long.as_str(), "longer than 243 bytes"),
+        ];
+        expected.sort();
+        let found = refusals(&scan);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for ((shown, reason), (name, says)) in found.iter().zip(expected) {
+            assert!(*shown == name && reason.contains(says), "{shown}: {reason}");
+        }
+    }
+
+    #[test]
+    fn folders_that_link_to_each_other_are_not_walked_for_ever() {
+        // Ten folders, each with ten links to all of them: 10^9 paths without a cycle check that knows folders.
+        let dir = folder(&["A/v.mp4"]);
+        for from in 0..10 {
+            fs::create_dir_all(dir.path().join(format!("A/{from}"))).unwrap();
+            for to in 0..10 {
+                symlink(format!("../{to}"), dir.path().join(format!("A/{from}/l{to}"))).unwrap();
+            }
+        }
+        assert_eq!(names(&look(dir.path())), ["A/v.mp4"]);
+    }
+
+    #[test]
+    fn videos_that_share_a_name_are_found() {
+        let dir = folder(&["A/v_1.mp4", "B/v_1.mp4", "B/v_2.mp4", "B/v_2.mkv", "C/v_3.mp4"]);
+        let scan = look(dir.path());
+        let twins: Vec<_> = scan.twins().iter().map(|(stem, names)| (*stem, names.len())).collect();
+        assert_eq!(twins, [("v_1", 2), ("v_2", 2)]);
+    }
+
+    #[test]
+    fn a_root_that_is_no_folder_is_an_error() {
+        let dir = folder(&["file"]);
+        assert!(matches!(scan(&dir.path().join("file"), &[]), Err(ScanError::NotAFolder { .. })));
+        assert!(matches!(scan(&dir.path().join("none"), &[]), Err(ScanError::Read { .. })));
+    }
+}

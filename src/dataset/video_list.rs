@@ -1,0 +1,254 @@
+//! The list of videos in the original's format: one `Class/file label` a line. Written, and read back.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::ValueEnum;
+use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_contract::video::{NameError, VideoName};
+use serde::{Deserialize, Serialize};
+
+use super::shown_bytes;
+
+const BOM: &str = "\u{feff}";
+
+/// The number that stands after each video.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabelStyle {
+    /// -1, as in the original: extraction needs no label
+    #[default]
+    MinusOne,
+    /// The class's place in the sorted list of classes, from 0
+    Index,
+}
+
+/// One line of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListEntry {
+    /// The video.
+    pub name: VideoName,
+    /// Its label.
+    pub label: i64,
+}
+
+/// A line that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}: {text}")]
+pub struct ListError {
+    /// Counted from 1.
+    pub line: usize,
+    /// The line, fit for a terminal.
+    pub text: String,
+    /// What is wrong with it.
+    pub problem: ListProblem,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListProblem {
+    /// Not text in UTF-8.
+    #[error("not UTF-8 text; save the list as UTF-8")]
+    NotUtf8,
+    /// Nothing after the video.
+    #[error("no label after the video; write `Class/file -1`")]
+    NoLabel,
+    /// What follows the last space is no number.
+    #[error("the label is not a whole number; write `Class/file -1`")]
+    Label,
+    /// Absolute, with `..`, too deep, or with control characters.
+    #[error("the video's name cannot be taken: {0}")]
+    Name(NameError),
+    /// The same video stands further up.
+    #[error("the same video as in line {0}; remove one of them")]
+    Duplicate(usize),
+}
+
+/// The label of each video, in the order given.
+fn labels(names: &[VideoName], style: LabelStyle) -> Vec<i64> {
+    match style {
+        LabelStyle::MinusOne => vec![-1; names.len()],
+        LabelStyle::Index => {
+            let classes: BTreeSet<&str> = names.iter().map(VideoName::class).collect();
+            let index: HashMap<&str, i64> = classes.into_iter().zip(0..).collect();
+            names.iter().map(|name| index.get(name.class()).copied().unwrap_or(-1)).collect()
+        }
+    }
+}
+
+/// Writes the list into `writer`, lines ended by `\n` alone.
+///
+/// # Errors
+/// Whatever the writer reports.
+pub fn write_lines(writer: &mut impl Write, names: &[VideoName], style: LabelStyle) -> io::Result<()> {
+    // A name that begins with what looks like a byte order mark would lose it when the list is read back.
+    if names.first().is_some_and(|name| name.as_str().starts_with(BOM)) {
+        writer.write_all(BOM.as_bytes())?;
+    }
+    names.iter().zip(labels(names, style)).try_for_each(|(name, label)| writeln!(writer, "{name} {label}"))
+}
+
+/// Writes the list to `path`: complete or not at all, so that an old list survives a failure.
+///
+/// # Errors
+/// Whatever the file system reports.
+pub fn write_list(path: &Path, names: &[VideoName], style: LabelStyle, owner: &Owner) -> io::Result<()> {
+    atomic::write(path, owner, |writer| write_lines(writer, names, style))
+}
+
+/// The names that the original's own loader cannot read, because it splits a line at every white space.
+pub fn names_with_spaces(names: &[VideoName]) -> Vec<&VideoName> {
+    names.iter().filter(|name| name.as_str().contains(char::is_whitespace)).collect()
+}
+
+/// Reads a list. The label is what follows the last space of a line, so that names may have spaces. Takes a byte order
+/// mark, `\r\n` and blank lines.
+///
+/// # Errors
+/// The first line that is not a safe name and a label, or that names a video for the second time.
+pub fn parse_list(bytes: &[u8]) -> Result<Vec<ListEntry>, ListError> {
+    let bytes = bytes.strip_prefix(BOM.as_bytes()).unwrap_or(bytes);
+    let mut entries = Vec::new();
+    let mut lines: HashMap<VideoName, usize> = HashMap::new();
+    for (line, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let text = text.trim_ascii_end();
+        if text.is_empty() {
+            continue;
+        }
+        let failed = |problem| ListError { line, text: excerpt(text), problem };
+        let entry = parse_line(text).map_err(failed)?;
+        if let Some(first) = lines.insert(entry.name.clone(), line) {
+            return Err(failed(ListProblem::Duplicate(first)));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+fn parse_line(line: &[u8]) -> Result<ListEntry, ListProblem> {
+    let line = std::str::from_utf8(line).map_err(|_| ListProblem::NotUtf8)?;
+    let (name, label) = line.rsplit_once(' ').ok_or(ListProblem::NoLabel)?;
+    // A label with a slash or a dot is the rest of a name with a space: the label was forgotten.
+    let label = label
+        .parse()
+        .map_err(|_| if label.contains(['/', '.']) { ListProblem::NoLabel } else { ListProblem::Label })?;
+    Ok(ListEntry { name: VideoName::new(name).map_err(ListProblem::Name)?, label })
+}
+
+/// The beginning of a line: what was taken for a list may be anything, with lines of any length.
+fn excerpt(line: &[u8]) -> String {
+    const LONGEST: usize = 300;
+    let mut shown = shown_bytes(&line[..line.len().min(LONGEST)]);
+    if line.len() > LONGEST {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<VideoName> {
+        names.iter().map(|name| VideoName::new(name).unwrap()).collect()
+    }
+
+    fn text(list: &[&str], style: LabelStyle) -> String {
+        let mut bytes = Vec::new();
+        write_lines(&mut bytes, &names(list), style).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn lines_look_like_the_originals() {
+        let list = ["A b/v_1.mp4", "A/v_2.mp4", "B/v_3.mp4", "B/v_4.mp4"];
+        let minus_one = "A b/v_1.mp4 -1\nA/v_2.mp4 -1\nB/v_3.mp4 -1\nB/v_4.mp4 -1\n";
+        assert_eq!(text(&list, LabelStyle::MinusOne), minus_one);
+        // Sorted as classes, `A` comes before `A b`, though `A b/` comes before `A/`.
+        assert_eq!(text(&list, LabelStyle::Index), "A b/v_1.mp4 1\nA/v_2.mp4 0\nB/v_3.mp4 2\nB/v_4.mp4 2\n");
+        assert_eq!(text(&[], LabelStyle::Index), "");
+        assert_eq!(names_with_spaces(&names(&["A/v.mp4", "A b/v.mp4", "A/v\u{a0}x.mp4"])).len(), 2);
+    }
+
+    #[test]
+    fn an_old_list_survives_a_failed_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out/hacs_data.txt");
+        let owner = Owner::this_process();
+        write_list(&path, &names(&["A/v.mp4"]), LabelStyle::MinusOne, &owner).unwrap();
+        let failed = atomic::write(&path, &owner, |writer| {
+            write_lines(writer, &names(&["B/v.mp4"]), LabelStyle::MinusOne)?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"A/v.mp4 -1\n");
+    }
+
+    #[test]
+    fn marks_line_ends_blank_lines_and_spaces_are_taken() {
+        let text = "\u{feff}A/v_1.mp4 -1\r\n\r\n  \nA b/my v.mp4 17 \n B/v.mp4 -1\n\"C\"/it's.mp4 0";
+        let entries = parse_list(text.as_bytes()).unwrap();
+        let found: Vec<_> = entries.iter().map(|e| (e.name.as_str(), e.label)).collect();
+        assert_eq!(found, [("A/v_1.mp4", -1), ("A b/my v.mp4", 17), (" B/v.mp4", -1), ("\"C\"/it's.mp4", 0)]);
+        assert_eq!(parse_list(b"").unwrap(), []);
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        use ListProblem::*;
+        for (line, problem) in [
+            (&b"A/v.mp4"[..], NoLabel),
+            (b"A/my v.mp4", NoLabel),
+            (b"A/v.mp4 x", Label),
+            (b"A/v.mp4 99999999999999999999", Label),
+            (b"A/v.mp4 -1\t2", Label),
+            (b"A/v.mp4\t-1", NoLabel),
+            (b"A/\xff.mp4 -1", NotUtf8),
+            (b"A/a\x1bb.mp4 -1", Name(NameError::Control)),
+            (b"A/v.mp4\r -1", Name(NameError::Control)),
+            (b"../v.mp4 -1", Name(NameError::Shape)),
+            (b"A/../v.mp4 -1", Name(NameError::Shape)),
+            (b"/etc/passwd -1", Name(NameError::Shape)),
+            (b"v.mp4 -1", Name(NameError::Shape)),
+            (b" -1", Name(NameError::Shape)),
+            (b"X/v.mp4 5", Duplicate(1)),
+        ] {
+            let error = parse_list(&[b"X/v.mp4 -1\n\n", line].concat()).unwrap_err();
+            assert_eq!((error.line, &error.problem), (3, &problem), "{error}");
+            assert!(!error.to_string().contains(char::is_control), "{error:?}");
+        }
+        let error = parse_list(b"A/\x1b[2J\xff.mp4 -1").unwrap_err().to_string();
+        assert_eq!(error, "line 1: not UTF-8 text; save the list as UTF-8: A/\\u{1b}[2J\\xff.mp4 -1");
+        assert!(parse_list(&[b'x'; 1 << 20]).unwrap_err().to_string().len() < 500);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(raw in proptest::collection::btree_set("[^/]{1,12}/[^/]{1,12}", 0..20), index: bool) {
+            let names: Vec<_> = raw.iter().filter_map(|name| VideoName::new(name).ok()).collect();
+            let style = if index { LabelStyle::Index } else { LabelStyle::MinusOne };
+            let mut bytes = Vec::new();
+            write_lines(&mut bytes, &names, style).unwrap();
+            let expected: Vec<_> = names.iter().cloned().zip(labels(&names, style)).collect();
+            let found: Vec<_> = parse_list(&bytes).unwrap().into_iter().map(|e| (e.name, e.label)).collect();
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn names_of_spaces_and_marks_are_read_back(raw in "[ \u{feff}\u{a0}a.]{1,4}/[ \u{feff}\u{2028}a.]{1,4}") {
+            if let Ok(name) = VideoName::new(&raw) {
+                let mut bytes = Vec::new();
+                write_lines(&mut bytes, std::slice::from_ref(&name), LabelStyle::MinusOne).unwrap();
+                prop_assert_eq!(parse_list(&bytes).unwrap(), [ListEntry { name, label: -1 }]);
+            }
+        }
+
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_list(&bytes);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What is already there when a run begins: the files say which videos are done, stale, failed, or still to do.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use reeldeck_contract::atomic;
+use reeldeck_contract::failure::FailureFile;
+use reeldeck_contract::feature::Header;
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::recipe::Recipe;
+
+use crate::dataset::scan::VideoFile;
+
+/// What the output folder says about one video.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// Its feature is there and is of this very file.
+    Done {
+        /// Some frames were lost or concealed, but few enough.
+        degraded: bool,
+    },
+    /// Its feature is there, and the file has changed since.
+    Stale,
+    /// It failed before, and the file is the same.
+    Failed(Box<FailureFile>),
+    /// Nothing usable is there.
+    Nothing,
+}
+
+/// Looks at what the output folder holds for each video, in the same order. Reads headers only.
+///
+/// # Errors
+/// When a folder is there and cannot be listed.
+pub fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> io::Result<Vec<Found>> {
+    let features = names(&layout.features())?;
+    let failures = names(&layout.failures())?;
+    Ok(videos.iter().map(|video| assess_one(layout, recipe, video, &features, &failures)).collect())
+}
+
+fn assess_one(
+    layout: &Layout,
+    recipe: &Recipe,
+    video: &VideoFile,
+    features: &HashSet<String>,
+    failures: &HashSet<String>,
+) -> Found {
+    let name = &video.name;
+    if features.contains(&format!("{name}.safetensors"))
+        && let Ok(header) = Header::read(&layout.feature(name))
+        && header.provenance.set == layout.set()
+        && header.satisfies(recipe)
+    {
+        let frames = header.provenance.frames;
+        return match header.provenance.source == video.stamp {
+            true => Found::Done { degraded: frames.lost() + frames.concealed > 0 },
+            false => Found::Stale,
+        };
+    }
+    if failures.contains(&format!("{name}.json"))
+        && let Ok(Some(failure)) = FailureFile::read(&layout.failure(name))
+        && failure.source == Some(video.stamp)
+    {
+        return Found::Failed(Box::new(failure));
+    }
+    Found::Nothing
+}
+
+/// `Class/file` of every file two levels under `folder`: one listing a class is cheaper than asking for each file.
+fn names(folder: &Path) -> io::Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    for class in entries(folder)? {
+        for file in entries(&folder.join(&class))? {
+            names.insert(format!("{class}/{file}"));
+        }
+    }
+    Ok(names)
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect(),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(vec![]),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes what engines that were killed left half written. Call only while holding the output folder's lock.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn sweep(layout: &Layout) -> io::Result<usize> {
+    let mut swept = 0;
+    for folder in [layout.features(), layout.failures(), layout.exports()] {
+        let classes = entries(&folder)?.into_iter().map(|class| folder.join(class));
+        for folder in classes.chain([folder.clone()]) {
+            for name in entries(&folder)?.into_iter().filter(|name| atomic::is_temporary(name)) {
+                swept += usize::from(fs::remove_file(folder.join(name)).is_ok());
+            }
+        }
+    }
+    Ok(swept)
+}

@@ -1,0 +1,147 @@
+//! Which weights a run uses: finds the file, takes its digest, and compares it with what its name and the recipe promise.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::feature::CheckpointId;
+use reeldeck_contract::protocol::CheckpointSource;
+use reeldeck_contract::recipe::Recipe;
+use sha2::{Digest, Sha256};
+
+/// The version of the seeded weights, in place of a digest. Workers refuse to start when theirs is another.
+pub const SEEDED: &str = "seeded-1";
+
+/// Why there are no weights.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// None was chosen.
+    #[error(
+        "no checkpoint chosen; get the published one and name it:\n  wget {url}\n  reeldeck --batch --checkpoint {file} …\n\
+         or try everything out with made-up weights: --checkpoint seeded"
+    )]
+    NotChosen {
+        /// Where the published file is.
+        url: String,
+        /// Its name.
+        file: String,
+    },
+    /// It cannot be read.
+    #[error("failed to read the checkpoint {path}; name an existing .pth file with --checkpoint", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The content is not what the name says.
+    #[error(
+        "the checkpoint {path} is damaged or misnamed: its name promises a SHA-256 that begins with {promised}, and it is \
+         {found}; download it again", path = path.display()
+    )]
+    WrongDigest {
+        /// The file.
+        path: PathBuf,
+        /// Digits in the file's name.
+        promised: String,
+        /// The file's own SHA-256.
+        found: String,
+    },
+}
+
+/// The weights of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// For the worker.
+    pub source: CheckpointSource,
+    /// For the features.
+    pub id: CheckpointId,
+    /// What the user should know, if anything.
+    pub note: Option<String>,
+}
+
+/// Finds out what the chosen weights are. Reads the whole file once.
+///
+/// # Errors
+/// When none was chosen, it cannot be read, or it is not what its name says.
+pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
+    match chosen {
+        None => {
+            let url = recipe.checkpoint.url.clone();
+            let file = url.rsplit('/').next().unwrap_or_default().to_owned();
+            Err(CheckpointError::NotChosen { url, file })
+        }
+        Some(CheckpointSource::Seeded) => Ok(Chosen {
+            source: CheckpointSource::Seeded,
+            id: CheckpointId { name: "seeded".into(), digest: SEEDED.into(), meaningless: true },
+            note: Some("SEEDED WEIGHTS: the features of this run are made up and mean nothing; use them to try things out".into()),
+        }),
+        Some(CheckpointSource::File(path)) => from_file(path, recipe),
+    }
+}
+
+fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
+    let found = sha256(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if let Some(promised) = promised_digest(&name).filter(|promised| !found.starts_with(promised)) {
+        return Err(CheckpointError::WrongDigest { path: path.to_owned(), promised: promised.into(), found });
+    }
+    let published = &recipe.checkpoint.sha256_prefix;
+    let note = (!published.is_empty() && !found.starts_with(published.as_str())).then(|| {
+        format!("{name} is not the checkpoint that the recipe {} was published with ({published}…)", recipe.name)
+    });
+    Ok(Chosen {
+        source: CheckpointSource::File(path.to_owned()),
+        id: CheckpointId { name, digest: found, meaningless: false },
+        note,
+    })
+}
+
+/// OpenMMLab ends its file names in the first eight digits of the SHA-256: `…_20221013-15b93b10.pth`.
+fn promised_digest(name: &str) -> Option<&str> {
+    let (_, digits) = name.strip_suffix(".pth")?.rsplit_once('-')?;
+    (digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(digits)
+}
+
+fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut block = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect()),
+            read => hash.update(block.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_in_a_name_is_held_against_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+        let choose = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, b"abc").unwrap();
+            choose(Some(&CheckpointSource::File(path)), &recipe)
+        };
+        // SHA-256 of "abc" begins with ba7816bf.
+        let good = choose("slowonly_20220901-ba7816bf.pth").unwrap();
+        assert!(good.id.digest.starts_with("ba7816bf8f01cfea") && !good.id.meaningless);
+        assert!(good.note.unwrap().contains("15b93b10"));
+        let error = choose("slowonly_20221013-15b93b10.pth").unwrap_err().to_string();
+        assert!(error.contains("begins with 15b93b10") && error.contains("download it again"), "{error}");
+        assert!(choose("my-own-weights.pth").is_ok());
+    }
+
+    #[test]
+    fn without_a_choice_the_message_says_what_to_fetch() {
+        let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+        let text = choose(None, &recipe).unwrap_err().to_string();
+        assert!(text.contains("wget https://") && text.contains("15b93b10.pth") && text.contains("seeded"), "{text}");
+        assert!(choose(Some(&CheckpointSource::Seeded), &recipe).unwrap().id.meaningless);
+    }
+}

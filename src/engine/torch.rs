@@ -1,0 +1,87 @@
+//! Finds the user's CUDA build of libtorch, which a worker on a GPU loads in place of the one for the CPU.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The release that the workers are built against. No other can take its place.
+const RELEASE: &str = "2.11.0";
+
+/// Why no CUDA build can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TorchError {
+    /// Nowhere to be found.
+    #[error(
+        "no CUDA build of libtorch found: install PyTorch {RELEASE} for this python3 (pip install torch=={RELEASE}), or name \
+         its folder as `torch` under [cuda] in the configuration"
+    )]
+    NotFound,
+    /// Found, and of no use.
+    #[error("the PyTorch in {path} cannot be used: {reason}", path = path.display())]
+    Unusable {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The folder that holds `libtorch_cuda.so`: of the named PyTorch (its package folder or its `lib`), or else of the one that
+/// `python3` would import.
+///
+/// # Errors
+/// When there is none, or it is of another release.
+pub fn find(named: &Path) -> Result<PathBuf, TorchError> {
+    let package = if named.as_os_str().is_empty() { ask_python().ok_or(TorchError::NotFound)? } else { named.to_owned() };
+    let package = if package.ends_with("lib") { package.parent().unwrap_or(&package).to_owned() } else { package };
+    let unusable = |reason: String| TorchError::Unusable { path: package.clone(), reason };
+    let lib = package.join("lib");
+    if !lib.join("libtorch_cuda.so").is_file() {
+        return Err(unusable("it has no lib/libtorch_cuda.so: it is a build for the CPU alone".into()));
+    }
+    match release(&package) {
+        Some(found) if found == RELEASE => Ok(lib),
+        Some(found) => Err(unusable(format!("it is release {found}, and reeldeck needs {RELEASE}"))),
+        None => Err(unusable("its release cannot be told (no version.py and no build-version)".into())),
+    }
+}
+
+/// The release without the build's suffix: `2.11.0` of `2.11.0+cu130`.
+fn release(package: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(package.join("version.py"))
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("__version__"))?;
+            Some(line.split(['\'', '"']).nth(1)?.to_owned())
+        })
+        .or_else(|| std::fs::read_to_string(package.join("build-version")).ok())?;
+    text.trim().split('+').next().map(str::to_owned)
+}
+
+/// Where python3 would import torch from, without importing it, which takes seconds.
+fn ask_python() -> Option<PathBuf> {
+    let question = "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
+    let answer = Command::new("python3").args(["-c", question]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let path = String::from_utf8(answer.stdout).ok()?;
+    Some(PathBuf::from(path.trim())).filter(|path| path.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cuda_build_of_the_right_release_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = dir.path().join("torch");
+        std::fs::create_dir_all(package.join("lib")).unwrap();
+        let says = |named: &Path| find(named).unwrap_err().to_string();
+        assert!(says(&package).contains("for the CPU alone"));
+        std::fs::write(package.join("lib/libtorch_cuda.so"), "").unwrap();
+        assert!(says(&package).contains("cannot be told"));
+        std::fs::write(package.join("version.py"), "from typing import Optional\n__version__ = '2.10.1+cu130'\n").unwrap();
+        assert!(says(&package).contains("release 2.10.1, and reeldeck needs 2.11.0"));
+        std::fs::write(package.join("version.py"), "__version__ = '2.11.0+cu130'\n").unwrap();
+        assert_eq!(find(&package).unwrap(), package.join("lib"));
+        assert_eq!(find(&package.join("lib")).unwrap(), package.join("lib"));
+    }
+}

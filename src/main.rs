@@ -1,0 +1,7 @@
+//! The binary `reeldeck`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    reeldeck::main()
+}
