@@ -38,6 +38,15 @@ pub struct Config {
     pub worker: WorkerSection,
     pub limits: Limits,
     pub batch: BatchSection,
+    pub cuda: CudaSection,
+}
+
+/// `[cuda]`: workers on GPUs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct CudaSection {
+    pub torch: PathBuf,
 }
 
 /// `[scan]`: what counts as a video.
@@ -88,6 +97,7 @@ impl Default for Config {
             worker: WorkerSection::default(),
             limits: Limits::default(),
             batch: BatchSection::default(),
+            cuda: CudaSection::default(),
         }
     }
 }
@@ -154,6 +164,8 @@ pub struct Settings {
     pub out: PathBuf,
     /// What to extract.
     pub recipe: Recipe,
+    /// Where the recipe is: a built-in name or the absolute path of its file.
+    pub recipe_source: String,
     /// The weights, an absolute path; `None` where none were chosen. Not looked at yet.
     pub checkpoint: Option<CheckpointSource>,
     /// Where to compute.
@@ -178,6 +190,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Time between progress lines where there is no terminal.
     pub plain_interval: Duration,
+    /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
+    pub torch: PathBuf,
 }
 
 impl Settings {
@@ -215,9 +229,9 @@ impl Settings {
             Some(typed) => (typed, current, "--recipe"),
             None => (&config.recipe, folder, place.as_str()),
         };
-        let recipe = recipe(asked, folder).map_err(|message| bad(named_by, message))?;
+        let recipe_source = recipe(asked, folder).map_err(|message| bad(named_by, message))?;
         let recipe =
-            Recipe::find(&recipe).map_err(|source| ConfigError::Recipe { place: named_by.to_owned(), source })?;
+            Recipe::find(&recipe_source).map_err(|source| ConfigError::Recipe { place: named_by.to_owned(), source })?;
         let devices = match &typed.devices {
             Some(typed) => typed.parse().map_err(|message| bad("--devices", message))?,
             None => config.devices.parse().map_err(|message| bad(&place, format!("devices: {message}")))?,
@@ -226,6 +240,7 @@ impl Settings {
             root: path(&typed.root, &config.root),
             out: path(&typed.out, &config.out),
             recipe,
+            recipe_source,
             checkpoint,
             devices,
             limit: typed.limit,
@@ -242,6 +257,11 @@ impl Settings {
             worker: config.worker,
             limits: config.limits,
             plain_interval: Duration::from_secs(config.batch.plain_interval_s),
+            torch: if config.cuda.torch.as_os_str().is_empty() {
+                PathBuf::new()
+            } else {
+                plain(&folder.join(&config.cuda.torch))
+            },
             config_file,
         })
     }

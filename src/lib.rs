@@ -2,11 +2,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod batch;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod dataset;
+pub mod engine;
 pub mod error;
+pub mod export;
 
 use std::process::ExitCode;
 
@@ -34,9 +37,19 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
-    let settings = Settings::resolve(&cli.global, &std::env::current_dir()?)?;
+    let settings = || Settings::resolve(&cli.global, &std::env::current_dir()?).map_err(anyhow::Error::from);
     match &cli.command {
-        Some(Command::List(args)) => commands::list::run_list(&settings, args),
-        _ => Err(Stop::new(Exit::Usage, "not built yet").into()),
+        Some(Command::Demo { dir }) => commands::demo::run_demo(dir),
+        Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
+        Some(Command::Scan) => commands::scan::run_scan(&settings()?),
+        Some(Command::Extract) => batch::run_batch(&settings()?, batch::Steps { export: false }),
+        Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
+        Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
+        None if cli.batch => batch::run_batch(&settings()?, batch::Steps { export: true }),
+        None => Err(Stop::new(
+            Exit::Usage,
+            "nothing to do was named: `reeldeck --batch` lists, extracts and exports; `reeldeck --help` shows everything",
+        )
+        .into()),
     }
 }

@@ -14,7 +14,7 @@ use crate::cli::ListArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Refusal, Refused, Scan, scan};
 use crate::dataset::shown;
-use crate::dataset::video_list::{LabelStyle, names_with_spaces, write_lines, write_list};
+use crate::dataset::video_list::{ListEntry, entries, names_with_spaces, write_lines, write_list};
 use crate::error::Exit;
 
 /// So many of one reason are named; `-v` names all.
@@ -42,7 +42,7 @@ pub fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
     let names: Vec<VideoName> = scan.videos.iter().map(|video| video.name.clone()).collect();
     let style = args.label_style.unwrap_or(settings.label_style);
     // What was refused is told even where writing fails.
-    let wrote = deliver(settings, args, &names, style);
+    let wrote = deliver(settings, args, &entries(&names, style));
     if let Ok(wrote) = &wrote
         && settings.verbosity > Verbosity::Quiet
     {
@@ -54,10 +54,10 @@ pub fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
 }
 
 /// Puts the list where it was asked for; gives the line that says so.
-fn deliver(settings: &Settings, args: &ListArgs, names: &[VideoName], style: LabelStyle) -> anyhow::Result<String> {
+fn deliver(settings: &Settings, args: &ListArgs, entries: &[ListEntry]) -> anyhow::Result<String> {
     if args.stdout {
         let mut writer = BufWriter::new(io::stdout().lock());
-        return match write_lines(&mut writer, names, style).and_then(|()| writer.flush()) {
+        return match write_lines(&mut writer, entries).and_then(|()| writer.flush()) {
             // Whoever reads has had enough, as `head` has.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(String::new()),
             written => written.map(|()| String::new()).context("failed to write the list to standard output"),
@@ -69,7 +69,7 @@ fn deliver(settings: &Settings, args: &ListArgs, names: &[VideoName], style: Lab
     }
     let failed =
         || format!("failed to write {}; check space and permissions, or name another folder with --out", shown(&path));
-    write_list(&path, names, style, &Owner::this_process()).with_context(failed)?;
+    write_list(&path, entries, &Owner::this_process()).with_context(failed)?;
     Ok(format!("wrote {}\n", shown(&path)))
 }
 

@@ -65,36 +65,35 @@ pub enum ListProblem {
     Duplicate(usize),
 }
 
-/// The label of each video, in the order given.
-fn labels(names: &[VideoName], style: LabelStyle) -> Vec<i64> {
-    match style {
-        LabelStyle::MinusOne => vec![-1; names.len()],
-        LabelStyle::Index => {
-            let classes: BTreeSet<&str> = names.iter().map(VideoName::class).collect();
-            let index: HashMap<&str, i64> = classes.into_iter().zip(0..).collect();
-            names.iter().map(|name| index.get(name.class()).copied().unwrap_or(-1)).collect()
-        }
-    }
+/// The videos with their labels, in the order given.
+pub fn entries(names: &[VideoName], style: LabelStyle) -> Vec<ListEntry> {
+    let classes: BTreeSet<&str> = names.iter().map(VideoName::class).collect();
+    let index: HashMap<&str, i64> = classes.into_iter().zip(0..).collect();
+    let label = |name: &VideoName| match style {
+        LabelStyle::MinusOne => -1,
+        LabelStyle::Index => index.get(name.class()).copied().unwrap_or(-1),
+    };
+    names.iter().map(|name| ListEntry { name: name.clone(), label: label(name) }).collect()
 }
 
 /// Writes the list into `writer`, lines ended by `\n` alone.
 ///
 /// # Errors
 /// Whatever the writer reports.
-pub fn write_lines(writer: &mut impl Write, names: &[VideoName], style: LabelStyle) -> io::Result<()> {
+pub fn write_lines(writer: &mut impl Write, entries: &[ListEntry]) -> io::Result<()> {
     // A name that begins with what looks like a byte order mark would lose it when the list is read back.
-    if names.first().is_some_and(|name| name.as_str().starts_with(BOM)) {
+    if entries.first().is_some_and(|entry| entry.name.as_str().starts_with(BOM)) {
         writer.write_all(BOM.as_bytes())?;
     }
-    names.iter().zip(labels(names, style)).try_for_each(|(name, label)| writeln!(writer, "{name} {label}"))
+    entries.iter().try_for_each(|ListEntry { name, label }| writeln!(writer, "{name} {label}"))
 }
 
 /// Writes the list to `path`: complete or not at all, so that an old list survives a failure.
 ///
 /// # Errors
 /// Whatever the file system reports.
-pub fn write_list(path: &Path, names: &[VideoName], style: LabelStyle, owner: &Owner) -> io::Result<()> {
-    atomic::write(path, owner, |writer| write_lines(writer, names, style))
+pub fn write_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
+    atomic::write(path, owner, |writer| write_lines(writer, entries))
 }
 
 /// The names that the original's own loader cannot read, because it splits a line at every white space.
@@ -158,7 +157,7 @@ mod tests {
 
     fn text(list: &[&str], style: LabelStyle) -> String {
         let mut bytes = Vec::new();
-        write_lines(&mut bytes, &names(list), style).unwrap();
+        write_lines(&mut bytes, &entries(&names(list), style)).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -178,9 +177,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out/hacs_data.txt");
         let owner = Owner::this_process();
-        write_list(&path, &names(&["A/v.mp4"]), LabelStyle::MinusOne, &owner).unwrap();
+        write_list(&path, &entries(&names(&["A/v.mp4"]), LabelStyle::MinusOne), &owner).unwrap();
         let failed = atomic::write(&path, &owner, |writer| {
-            write_lines(writer, &names(&["B/v.mp4"]), LabelStyle::MinusOne)?;
+            write_lines(writer, &entries(&names(&["B/v.mp4"]), LabelStyle::MinusOne))?;
             Err(io::Error::from(io::ErrorKind::StorageFull))
         });
         assert!(failed.is_err());
@@ -231,7 +230,7 @@ mod tests {
             let names: Vec<_> = raw.iter().filter_map(|name| VideoName::new(name).ok()).collect();
             let style = if index { LabelStyle::Index } else { LabelStyle::MinusOne };
             let mut bytes = Vec::new();
-            write_lines(&mut bytes, &names, style).unwrap();
+            write_lines(&mut bytes, &entries(&names, style)).unwrap();
             let expected: Vec<_> = names.iter().cloned().zip(labels(&names, style)).collect();
             let found: Vec<_> = parse_list(&bytes).unwrap().into_iter().map(|e| (e.name, e.label)).collect();
             prop_assert_eq!(found, expected);
@@ -241,7 +240,7 @@ mod tests {
         fn names_of_spaces_and_marks_are_read_back(raw in "[ \u{feff}\u{a0}a.]{1,4}/[ \u{feff}\u{2028}a.]{1,4}") {
             if let Ok(name) = VideoName::new(&raw) {
                 let mut bytes = Vec::new();
-                write_lines(&mut bytes, std::slice::from_ref(&name), LabelStyle::MinusOne).unwrap();
+                write_lines(&mut bytes, &entries(std::slice::from_ref(&name), LabelStyle::MinusOne)).unwrap();
                 prop_assert_eq!(parse_list(&bytes).unwrap(), [ListEntry { name, label: -1 }]);
             }
         }

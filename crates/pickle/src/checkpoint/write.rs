@@ -1,0 +1,161 @@
+//! Writing checkpoints that PyTorch loads, `weights_only` or not.
+
+use std::collections::HashSet;
+use std::io::{self, Seek, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, System, ZipWriter};
+
+use crate::tensor::{Dtype, element_count, row_major_strides};
+use crate::write::{PickleWriter, invalid, write_f32s, write_i64s};
+
+/// PyTorch aligns storages so, in order that a mapped file can be used where it lies.
+const ALIGNMENT: u16 = 64;
+/// From 4 GiB on an entry needs sizes of 64 bits. Below, some room is left for headers.
+const LARGE_BYTES: usize = 0xff00_0000;
+
+/// The elements of a tensor in row-major order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TensorData<'a> {
+    /// `torch.float32`.
+    F32(&'a [f32]),
+    /// `torch.int64`.
+    I64(&'a [i64]),
+}
+
+impl TensorData<'_> {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::F32(_) => Dtype::F32,
+            Self::I64(_) => Dtype::I64,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::I64(values) => values.len(),
+        }
+    }
+}
+
+/// A tensor to be written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TensorEntry<'a> {
+    /// Its name in the state dict; no two may be the same.
+    pub name: &'a str,
+    /// Its shape; empty for a single number.
+    pub shape: &'a [usize],
+    /// As many elements as the shape says.
+    pub data: TensorData<'a>,
+}
+
+/// Writes what `torch.save({'meta': meta, 'state_dict': OrderedDict(entries)}, out)` would. The same input always gives
+/// the same bytes. Elements go from where they are straight to `out`; give it a buffer if it has none.
+///
+/// # Errors
+/// Whatever `out` reports, and [`io::ErrorKind::InvalidInput`] where a shape does not fit its elements or a name is there
+/// twice.
+pub fn write_checkpoint<'a, W: Write + Seek>(
+    out: W,
+    entries: impl IntoIterator<Item = TensorEntry<'a>>,
+    meta: &[(&str, &str)],
+) -> io::Result<W> {
+    let entries: Vec<TensorEntry<'a>> = entries.into_iter().collect();
+    check(&entries)?;
+
+    let mut zip = ZipWriter::new(out);
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .system(System::Unix)
+        .unix_permissions(0o644)
+        .with_alignment(ALIGNMENT);
+
+    // The readers of PyTorch take the folder's name from the first entry, and `data.pkl` comes first in its own files.
+    zip.start_file("archive/data.pkl", options)?;
+    zip.write_all(&pickle(&entries, meta)?)?;
+    zip.start_file("archive/byteorder", options)?;
+    zip.write_all(b"little")?;
+    for (key, entry) in entries.iter().enumerate() {
+        let large = entry.data.len().saturating_mul(entry.data.dtype().size()) >= LARGE_BYTES;
+        zip.start_file(format!("archive/data/{key}"), options.large_file(large))?;
+        match entry.data {
+            TensorData::F32(values) => write_f32s(&mut zip, values)?,
+            TensorData::I64(values) => write_i64s(&mut zip, values)?,
+        }
+    }
+    zip.start_file("archive/version", options)?;
+    zip.write_all(b"3\n")?;
+    let mut out = zip.finish()?;
+    out.flush()?;
+    Ok(out)
+}
+
+fn check(entries: &[TensorEntry<'_>]) -> io::Result<()> {
+    let mut names = HashSet::new();
+    for TensorEntry { name, shape, data } in entries {
+        if element_count(shape) != Some(data.len()) {
+            let count = data.len();
+            return Err(invalid(format!(
+                "failed to write tensor {name:?}: shape {shape:?} does not fit its {count} elements"
+            )));
+        }
+        if !names.insert(name) {
+            return Err(invalid(format!("failed to write tensor {name:?}: the name is there twice")));
+        }
+    }
+    Ok(())
+}
+
+/// `{'meta': {…}, 'state_dict': OrderedDict([…])}`.
+fn pickle(entries: &[TensorEntry<'_>], meta: &[(&str, &str)]) -> io::Result<Vec<u8>> {
+    let mut pickle = PickleWriter::new(Vec::new())?;
+    pickle.empty_dict()?;
+    pickle.mark()?;
+    pickle.str("meta")?;
+    pickle.empty_dict()?;
+    pickle.mark()?;
+    for (key, value) in meta {
+        pickle.str(key)?;
+        pickle.str(value)?;
+    }
+    pickle.set_items()?;
+    pickle.str("state_dict")?;
+    ordered_dict(&mut pickle)?;
+    pickle.mark()?;
+    for (key, entry) in entries.iter().enumerate() {
+        pickle.str(entry.name)?;
+        tensor(&mut pickle, key, entry)?;
+    }
+    pickle.set_items()?;
+    pickle.set_items()?;
+    pickle.finish()
+}
+
+/// `_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, backward_hooks)`.
+fn tensor(pickle: &mut PickleWriter<Vec<u8>>, key: usize, entry: &TensorEntry<'_>) -> io::Result<()> {
+    pickle.global("torch._utils", "_rebuild_tensor_v2")?;
+    pickle.mark()?;
+    pickle.mark()?;
+    pickle.str("storage")?;
+    pickle.global("torch", entry.data.dtype().storage_class())?;
+    pickle.str(&key.to_string())?;
+    pickle.str("cpu")?;
+    pickle.usize(entry.data.len())?;
+    pickle.tuple()?;
+    pickle.persistent_id()?;
+    pickle.int(0)?;
+    pickle.sizes(entry.shape)?;
+    pickle.sizes(&row_major_strides(entry.shape))?;
+    pickle.bool(false)?;
+    ordered_dict(pickle)?;
+    pickle.tuple()?;
+    pickle.reduce()
+}
+
+fn ordered_dict(pickle: &mut PickleWriter<Vec<u8>>) -> io::Result<()> {
+    pickle.global("collections", "OrderedDict")?;
+    pickle.empty_tuple()?;
+    pickle.reduce()
+}

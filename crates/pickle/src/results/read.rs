@@ -1,0 +1,209 @@
+//! Reading `result.pkl`: the original's, of any version, and ours.
+
+use std::borrow::Cow;
+
+use crate::read::{Limits, PickleError, read};
+use crate::tensor::{TensorError, TensorRef};
+use crate::torch::legacy::{self, LegacyError};
+use crate::torch::{NotATensor, StorageId, TensorParts};
+use crate::value::{NodeId, NotLatin1, Pickle};
+
+/// A video has some 40 values: room for 400,000 videos.
+const LIMITS: Limits = Limits { max_nodes: 16_000_000 };
+/// The four pickles around a storage have 20 values.
+const STORAGE_LIMITS: Limits = Limits { max_nodes: 1000 };
+
+/// The scores of one video.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultSample {
+    /// The scores, in row-major order.
+    pub scores: Vec<f32>,
+    /// Their shape: mostly clips × classes, or only classes where the clips were averaged.
+    pub shape: Vec<usize>,
+    /// The class that the list of videos gave, where the file has it.
+    pub label: Option<i64>,
+}
+
+/// Why a `result.pkl` could not be read.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ResultsError {
+    /// The pickle cannot be read.
+    #[error(transparent)]
+    Pickle(#[from] PickleError),
+    /// The pickle is of something else.
+    #[error("failed to read the results: the pickle does not hold a list")]
+    NotAList,
+    /// One of the videos cannot be read.
+    #[error("failed to read result {index} (counted from 0): {problem}")]
+    Sample {
+        /// The place in the list, from 0.
+        index: usize,
+        /// What is wrong.
+        problem: SampleError,
+    },
+}
+
+/// What is wrong with the result of one video.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SampleError {
+    /// It is not a dict.
+    #[error("it is not a dict")]
+    NotADict,
+    /// Neither `pred_score` nor `pred_scores.item`.
+    #[error("it has no `pred_score`")]
+    NoScores,
+    /// What should be a tensor is none.
+    #[error(transparent)]
+    NotATensor(#[from] NotATensor),
+    /// The bytes of a tensor are text with characters that are no bytes.
+    #[error(transparent)]
+    NotLatin1(#[from] NotLatin1),
+    /// The storage inside those bytes cannot be read.
+    #[error(transparent)]
+    Storage(#[from] LegacyError),
+    /// A tensor that does not fit its storage.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// The same bytes are used again and again: this file was made to use up memory.
+    #[error("all results together are larger than the file")]
+    TooMuch,
+}
+
+/// Reads all videos of a `result.pkl`, in its order. Nothing in the file is run.
+///
+/// # Errors
+/// [`ResultsError`] where the file is damaged or something else.
+pub fn read_results(bytes: &[u8]) -> Result<Vec<ResultSample>, ResultsError> {
+    Results::parse(bytes)?.samples().collect()
+}
+
+/// A `result.pkl` whose structure is read. Tensors are decoded one video at a time, by [`samples`](Self::samples).
+#[derive(Debug)]
+pub struct Results<'a> {
+    pickle: Pickle<'a>,
+    input_len: usize,
+}
+
+impl<'a> Results<'a> {
+    /// Reads the structure.
+    ///
+    /// # Errors
+    /// [`ResultsError::Pickle`] and [`ResultsError::NotAList`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ResultsError> {
+        let (pickle, _) = read(bytes, &LIMITS)?;
+        pickle.elements(pickle.root()).ok_or(ResultsError::NotAList)?;
+        Ok(Self { pickle, input_len: bytes.len() })
+    }
+
+    /// The number of videos.
+    pub fn len(&self) -> usize {
+        self.elements().len()
+    }
+
+    /// Whether there are no videos.
+    pub fn is_empty(&self) -> bool {
+        self.elements().is_empty()
+    }
+
+    /// The videos, decoded as they are asked for.
+    pub fn samples(&self) -> Samples<'_> {
+        Samples { pickle: &self.pickle, elements: self.elements(), next: 0, budget: budget(self.input_len) }
+    }
+
+    fn elements(&self) -> &[NodeId] {
+        self.pickle.elements(self.pickle.root()).unwrap_or_default()
+    }
+}
+
+/// The videos of a [`Results`]. Ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Samples<'p> {
+    pickle: &'p Pickle<'p>,
+    elements: &'p [NodeId],
+    next: usize,
+    /// How many bytes of the input may still be gone through, see [`budget`].
+    budget: usize,
+}
+
+/// A value can be in a pickle a million times for two bytes each. In results hardly anything is shared (a label at most),
+/// so that all videos together are about as long as the file.
+fn budget(input_len: usize) -> usize {
+    input_len.saturating_mul(2).saturating_add(1 << 20)
+}
+
+impl Iterator for Samples<'_> {
+    type Item = Result<ResultSample, ResultsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.next;
+        let &element = self.elements.get(index)?;
+        self.next += 1;
+        let sample = self.sample(element);
+        if sample.is_err() {
+            self.next = self.elements.len();
+        }
+        Some(sample.map_err(|problem| ResultsError::Sample { index, problem }))
+    }
+}
+
+impl<'p> Samples<'p> {
+    fn sample(&mut self, element: NodeId) -> Result<ResultSample, SampleError> {
+        let entries = self.entries(element)?;
+        let scores = self.value(&entries, "pred_score", "pred_scores")?.ok_or(SampleError::NoScores)?;
+        let (scores, shape) = self.tensor(scores, |tensor| Ok((tensor.to_f32(), tensor.shape().to_vec())))?;
+        let label = match self.value(&entries, "gt_label", "gt_labels")? {
+            Some(label) => match self.tensor(label, |tensor| Ok(tensor.to_i64()?.first().copied())) {
+                Err(SampleError::NotATensor(NotATensor::Other)) => self.pickle.as_int(label),
+                label => label?,
+            },
+            None => None,
+        };
+        Ok(ResultSample { scores, shape, label })
+    }
+
+    fn charge(&mut self, amount: usize) -> Result<(), SampleError> {
+        self.budget = self.budget.checked_sub(amount).ok_or(SampleError::TooMuch)?;
+        Ok(())
+    }
+
+    fn entries(&mut self, dict: NodeId) -> Result<Cow<'p, [(NodeId, NodeId)]>, SampleError> {
+        let entries = self.pickle.entries(dict).ok_or(SampleError::NotADict)?;
+        self.charge(entries.len())?;
+        Ok(entries)
+    }
+
+    /// The value under `key` or, as older versions wrote it, that under `item` in the dict under `old_key`.
+    fn value(&mut self, entries: &[(NodeId, NodeId)], key: &str, old_key: &str) -> Result<Option<NodeId>, SampleError> {
+        if let Some(value) = self.pickle.lookup(entries, key) {
+            return Ok(Some(value));
+        }
+        let Some(nested) = self.pickle.lookup(entries, old_key) else { return Ok(None) };
+        let nested = self.entries(nested)?;
+        Ok(self.pickle.lookup(&nested, "item"))
+    }
+
+    /// Decodes the tensor of a node: a view of a storage, which is a whole file of its own inside bytes.
+    fn tensor<T>(
+        &mut self,
+        node: NodeId,
+        decode: impl FnOnce(&TensorRef<'_>) -> Result<T, SampleError>,
+    ) -> Result<T, SampleError> {
+        let parts = TensorParts::of(self.pickle, node)?;
+        let call = self.pickle.call(parts.storage).ok_or(NotATensor::Damaged)?;
+        let ("torch.storage", "_load_from_bytes", &[bytes]) = (call.module, call.name, call.args) else {
+            return Err(NotATensor::Damaged.into());
+        };
+        self.charge(self.pickle.encoded_len(bytes))?;
+        let bytes = self.pickle.bytes(bytes)?.ok_or(NotATensor::Damaged)?;
+
+        let (value, storages) = legacy::read_file(&bytes, &STORAGE_LIMITS)?;
+        let id = StorageId::of(&value, value.root()).ok_or(NotATensor::Damaged)?;
+        let dtype = id.dtype.ok_or(NotATensor::Unsupported)?;
+        let stored = storages.get(id.key).and_then(|stored| id.slice(dtype, stored)).ok_or(NotATensor::Damaged)?;
+        let tensor = parts.over(dtype, stored)?;
+        if tensor.len() > stored.len() / dtype.size() {
+            return Err(SampleError::TooMuch);
+        }
+        decode(&tensor)
+    }
+}

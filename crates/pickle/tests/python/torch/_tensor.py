@@ -1,0 +1,2 @@
+def _rebuild_from_type_v2(*args):
+    return {"subclass": args}

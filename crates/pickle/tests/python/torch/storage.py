@@ -1,0 +1,2 @@
+def _load_from_bytes(data):
+    return {"storage": data}

@@ -1,0 +1,167 @@
+//! Files made to use up time or memory: small ones that claim to hold much, and deep ones.
+
+use std::time::{Duration, Instant};
+
+use reeldeck_pickle::checkpoint::{CheckpointError, CheckpointFile};
+use reeldeck_pickle::read::{Limits, read};
+use reeldeck_pickle::results::{ResultsError, ResultsWriter, Sample, SampleError, read_results};
+use reeldeck_pickle::tensor::TensorError;
+use reeldeck_pickle::value::Pickle;
+
+use crate::memory;
+use crate::python;
+
+/// What any pickle may take: a constant for each byte.
+pub fn allowed(input_len: usize) -> usize {
+    256 * input_len + 100_000
+}
+
+fn parse(bytes: &[u8]) -> Pickle<'_> {
+    let (peak, result) = memory::peak(|| read(bytes, &Limits::default()));
+    assert!(peak <= allowed(bytes.len()), "{} bytes took {peak}", bytes.len());
+    result.unwrap().0
+}
+
+fn repeated(start: &[u8], repeat: &[u8], times: usize, end: &[u8]) -> Vec<u8> {
+    [start, &repeat.repeat(times), end].concat()
+}
+
+#[test]
+fn a_million_levels_are_read_and_dropped() {
+    for bytes in [
+        repeated(b"N", b"\x85", 1_000_000, b"."),
+        repeated(b"", b"(", 1_000_000, &repeated(b"", b"l", 1_000_000, b".")),
+        repeated(b"N", b"Q", 1_000_000, b"."),
+        repeated(b"ca\nb\n)", b"R)", 1_000_000, b"R."),
+    ] {
+        let pickle = parse(&bytes);
+        assert!(pickle.len() >= 1_000_000);
+        drop(pickle.clone());
+    }
+    let bytes = python::fixture("deep.pkl");
+    assert_eq!(parse(&bytes).len(), 1001);
+}
+
+#[test]
+fn what_is_cheapest_to_write_takes_a_constant_for_each_byte() {
+    for repeat in [
+        &b"N"[..],
+        b"]",
+        b")",
+        b"(",
+        b"2",
+        b"\x94",
+        b"2\x94",
+        b"]2a",
+        b"]2\x94a",
+        b"))R",
+        b"2R2",
+        b"2R22sNa",
+        b"(l",
+        b"(h\0h\0d",
+        b"(t",
+        b"N2\x86",
+        b"K\x01(h\0h\0h\0t",
+        b"U\0U\0\x93",
+        b"}(h\0h\0u",
+        b"ca\nb\n",
+        b"X\x01\0\0\0\xff",
+        b"V\\u20ac\n",
+    ] {
+        // A value to begin with, one in the memo, a mark to keep opcodes from taking more than the repetition makes.
+        let bytes = repeated(b"Nq\0(N", repeat, 200_000 / repeat.len(), b"");
+        let (peak, result) = memory::peak(|| read(&bytes, &Limits::default()).map(|_| ()));
+        assert_eq!(result.unwrap_err().offset, bytes.len(), "{repeat:?} is no program");
+        assert!(peak <= allowed(bytes.len()), "{repeat:?}: {} bytes took {peak}", bytes.len());
+    }
+}
+
+#[test]
+fn many_long_decimals_take_no_time() {
+    let number = format!("L{}L\n0", "9".repeat(4300));
+    let bytes = repeated(b"", number.as_bytes(), 500, b"N.");
+    let start = Instant::now();
+    parse(&bytes);
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_result_used_again_and_again_is_refused() {
+    let scores = vec![0.5; 7000];
+    let mut writer = ResultsWriter::new(Vec::new()).unwrap();
+    writer.push(&Sample { scores: &scores, clips: 10, classes: 700, label: 1, img_shape: (256, 256) }).unwrap();
+    let one = writer.finish().unwrap();
+    // The list is taken apart: its last opcodes are APPEND and STOP. Instead the dict is remembered and appended often.
+    let dict = one.strip_suffix(b"a.").unwrap();
+    let bytes = repeated(&[dict, b"q\x09a"].concat(), b"h\x09a", 100_000, b".");
+    let (peak, result) = memory::peak(|| read_results(&bytes));
+    assert!(matches!(result, Err(ResultsError::Sample { problem: SampleError::TooMuch, .. })), "{result:?}");
+    assert!(peak <= allowed(bytes.len()), "{} bytes took {peak}", bytes.len());
+
+    // One huge dict, often.
+    let huge = repeated(b"](}q\0(", b"NN", 500_000, b"u");
+    let bytes = repeated(&huge, b"h\0", 500_000, b"e.");
+    assert!(read_results(&bytes).is_err());
+}
+
+#[test]
+fn an_expanded_score_tensor_is_refused() {
+    let mut writer = ResultsWriter::new(Vec::new()).unwrap();
+    writer.push(&Sample { scores: &[0.5; 6], clips: 2, classes: 3, label: 1, img_shape: (256, 256) }).unwrap();
+    let bytes = writer.finish().unwrap();
+    // Shape (2, 3), strides (3, 1): make them (2, 200) and (0, 0).
+    let from = b"K\0(K\x02K\x03t(K\x03K\x01t";
+    let to = b"K\0(K\x02K\xc8t(K\0K\0t";
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    let mut expanded = bytes.clone();
+    expanded[at..at + to.len()].copy_from_slice(to);
+    let error = read_results(&expanded).unwrap_err();
+    assert!(matches!(error, ResultsError::Sample { problem: SampleError::TooMuch, .. }), "{error}");
+}
+
+/// A file in the old format, whose value is `pickle`; the storage `0` has one float.
+fn legacy(pickle: &[u8]) -> Vec<u8> {
+    let head = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+    [head, pickle, b"](U\x010e.", &1u64.to_le_bytes(), &[0; 4]].concat()
+}
+
+/// A tensor over that storage; `shape` and `strides` are pickles of tuples.
+fn tensor(shape: &[u8], strides: &[u8]) -> Vec<u8> {
+    let head = b"ctorch._utils\n_rebuild_tensor\n((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tQK\0";
+    [head, shape, strides, b"tR"].concat()
+}
+
+#[test]
+fn a_tensor_of_gigabytes_from_a_few_bytes_is_refused() {
+    // A million rows of a million, all one element.
+    let million = b"J\x40\x42\x0f\0";
+    let bytes = legacy(&[b"}U\x01a", &*tensor(&[million, &b"K\x04\x86"[..]].concat(), b"K\0K\0\x86"), b"s."].concat());
+    let file = CheckpointFile::from_bytes(bytes).unwrap();
+    assert_eq!(file.state_dict().unwrap()[0].1.len(), 4_000_000);
+
+    let bytes = legacy(&[b"}U\x01a", &*tensor(&[million, &b"K\x05\x86"[..]].concat(), b"K\0K\0\x86"), b"s."].concat());
+    let file = CheckpointFile::from_bytes(bytes).unwrap();
+    let error = file.state_dict().unwrap_err();
+    assert!(matches!(error, CheckpointError::Tensor { problem: TensorError::Expanded { .. }, .. }), "{error}");
+}
+
+#[test]
+fn long_things_used_again_and_again_are_not_copied() {
+    // A tensor with a shape of a million dimensions, under many names.
+    let long = repeated(b"(", b"K\x01", 1_000_000, b"tq\0");
+    let bad = tensor(&long, b"h\0");
+    let names: Vec<u8> =
+        (0..50_000).flat_map(|name: u32| [&b"K\x01U\x06"[..], format!("{name:06}").as_bytes()].concat()).collect();
+    let bytes = legacy(&[b"}(", &*names, b"U\x01a", &*bad, b"u."].concat());
+    let file = CheckpointFile::from_bytes(bytes).unwrap();
+    assert!(matches!(file.state_dict(), Err(CheckpointError::Damaged { .. })));
+
+    // A name of a megabyte, again and again.
+    let name = [&b"X\x40\x42\x0f\0"[..], &[b'a'; 1_000_000], b"q\0"].concat();
+    let bytes =
+        legacy(&[b"}(", &*name, b"N", &*b"h\0N".repeat(300_000), b"U\x01a", &*tensor(b")", b")"), b"u."].concat());
+    let start = Instant::now();
+    let file = CheckpointFile::from_bytes(bytes).unwrap();
+    assert!(matches!(file.state_dict(), Err(CheckpointError::LongName(1_000_000))));
+    assert!(start.elapsed() < Duration::from_secs(10));
+}

@@ -1,0 +1,160 @@
+//! `reeldeck demo`: makes a small dataset, runs the main job on it as a user would, and checks what came of it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::recipe::Recipe;
+use reeldeck_contract::video::VideoName;
+use serde::Deserialize;
+
+use crate::config::Config;
+use crate::dataset::shown;
+use crate::engine::checkpoint;
+use crate::error::Exit;
+
+const DEFINITION: &str = include_str!("../../assets/demo.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
+    file: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: VideoName,
+    #[serde(default)]
+    video: serde_json::Value,
+    #[serde(default)]
+    keep: Option<f64>,
+    #[serde(default)]
+    empty: bool,
+}
+
+impl Entry {
+    fn is_healthy(&self) -> bool {
+        !self.empty && self.keep.is_none()
+    }
+}
+
+/// Makes the dataset where it is not there yet, runs `reeldeck --batch` on it, and compares with what must come of it.
+///
+/// # Errors
+/// When the dataset cannot be made, or the run did not end as it must.
+pub fn run_demo(dir: &Path) -> Result<Exit> {
+    let definition: Definition = toml::from_str(DEFINITION).context("failed to read the demo's definition")?;
+    fs::create_dir_all(dir).with_context(|| format!("failed to make {}", shown(dir)))?;
+    let dir = fs::canonicalize(dir).with_context(|| format!("failed to open {}", shown(dir)))?;
+    make_dataset(&dir.join("data"), &definition)?;
+    let config = dir.join("config.toml");
+    if !config.exists() {
+        let text = "# The demo's configuration: seeded weights, so that it runs without the published checkpoint.\n\
+                    root = \"data\"\nout = \"out\"\ncheckpoint = \"seeded\"\n";
+        fs::write(&config, text).with_context(|| format!("failed to write {}", shown(&config)))?;
+    }
+    let own = std::env::current_exe().context("failed to find reeldeck itself")?;
+    eprintln!("running: {} --batch --config {}", shown(&own), shown(&config));
+    let status = Command::new(&own).arg("--batch").arg("--config").arg(&config).stdin(Stdio::null()).status();
+    let code = status.context("failed to start reeldeck")?.code();
+    ensure!(
+        code == Some(i32::from(Exit::Incomplete.code())),
+        "the demo has broken videos, so its run must end with exit code 3; it ended with {code:?}"
+    );
+    check(&dir, &definition)?;
+    let healthy = definition.file.iter().filter(|e| e.is_healthy()).count();
+    let broken = definition.file.len() - healthy;
+    println!("demo passed: {healthy} videos done and {broken} failed, exactly those that should");
+    println!("open the same dataset again: {} --batch --config {}", shown(&own), shown(&config));
+    Ok(Exit::Done)
+}
+
+fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
+    let missing: Vec<&Entry> = definition.file.iter().filter(|entry| !entry.name.under(root).exists()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("making {} videos in {}", missing.len(), shown(root));
+    // Made beside their place and moved there when complete: a demo that was interrupted does not leave half a video.
+    let workshop = root.with_extension("part");
+    let path_in = |folder: &Path, entry: &Entry| entry.name.under(folder);
+    let jobs: Vec<serde_json::Value> = missing
+        .iter()
+        .filter(|entry| !entry.empty)
+        .map(|entry| serde_json::json!({ "file": path_in(&workshop, entry), "video": entry.video }))
+        .collect();
+    synthesize(&jobs)?;
+    for entry in missing {
+        let (made, place) = (path_in(&workshop, entry), path_in(root, entry));
+        for folder in [made.parent(), place.parent()].into_iter().flatten() {
+            fs::create_dir_all(folder).with_context(|| format!("failed to make {}", shown(folder)))?;
+        }
+        damage(&made, entry).with_context(|| format!("failed to write {}", shown(&made)))?;
+        fs::rename(&made, &place).with_context(|| format!("failed to write {}", shown(&place)))?;
+    }
+    fs::remove_dir_all(&workshop).with_context(|| format!("failed to remove {}", shown(&workshop)))
+}
+
+fn damage(path: &Path, entry: &Entry) -> std::io::Result<()> {
+    if entry.empty {
+        fs::write(path, b"")?;
+    }
+    if let Some(share) = entry.keep {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len((file.metadata()?.len() as f64 * share) as u64)?;
+    }
+    Ok(())
+}
+
+fn synthesize(jobs: &[serde_json::Value]) -> Result<()> {
+    let mut probe = Command::new(super::sibling("reeldeck-probe", "REELDECK_PROBE")?)
+        .arg("synth")
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("failed to start reeldeck-probe")?;
+    if let Some(mut input) = probe.stdin.take() {
+        input.write_all(&serde_json::to_vec(jobs)?).context("failed to tell reeldeck-probe what to make")?;
+    }
+    let status = probe.wait().context("failed to wait for reeldeck-probe")?;
+    ensure!(status.success(), "reeldeck-probe could not make the demo's videos");
+    Ok(())
+}
+
+fn check(dir: &Path, definition: &Definition) -> Result<()> {
+    let recipe = Recipe::find(&Config::default().recipe)?;
+    let layout = Layout::new(&dir.join("out"), &recipe.set_name(checkpoint::SEEDED));
+    let mut differences = vec![];
+    for (folder, ending, healthy) in [(layout.features(), "safetensors", true), (layout.failures(), "json", false)] {
+        let entries = definition.file.iter().filter(|entry| entry.is_healthy() == healthy);
+        let expected: BTreeSet<String> = entries.map(|entry| format!("{}.{ending}", entry.name)).collect();
+        let found = files(&folder)?;
+        differences.extend(expected.difference(&found).map(|name| format!("{} is missing", folder.join(name).display())));
+        differences.extend(found.difference(&expected).map(|name| format!("{} should not be", folder.join(name).display())));
+    }
+    for name in ["result.pkl", "hacs_data.txt"] {
+        let path = layout.exports().join(name);
+        if !fs::metadata(&path).is_ok_and(|m| m.len() > 0) {
+            differences.push(format!("{} is missing", path.display()));
+        }
+    }
+    if !differences.is_empty() {
+        bail!("the demo did not end as it must: {}", differences.join("; "));
+    }
+    Ok(())
+}
+
+/// `Class/file` of all files two levels down.
+fn files(folder: &Path) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for entry in walkdir::WalkDir::new(folder).min_depth(2).max_depth(2) {
+        let entry = entry.with_context(|| format!("failed to list {}", shown(folder)))?;
+        let relative = entry.path().strip_prefix(folder)?;
+        found.insert(relative.to_string_lossy().into_owned());
+    }
+    Ok(found)
+}

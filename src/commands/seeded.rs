@@ -1,0 +1,23 @@
+//! `reeldeck seeded-checkpoint`: the made-up weights as a file that the original can load too.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::config::Settings;
+use crate::dataset::shown;
+use crate::error::Exit;
+
+/// Has the worker write the file.
+///
+/// # Errors
+/// When the worker is missing or cannot write.
+pub fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exit> {
+    let mut worker = Command::new(super::worker()?);
+    let status = worker.arg("write-seeded-checkpoint").arg(&settings.recipe_source).arg(path).status();
+    let status = status.context("failed to start reeldeck-worker")?;
+    ensure!(status.success(), "failed to write the seeded weights to {}", shown(path));
+    eprintln!("wrote {}: made-up weights, the features they give mean nothing", shown(path));
+    Ok(Exit::Done)
+}

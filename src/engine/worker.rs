@@ -1,0 +1,181 @@
+//! A worker process as the engine sees it: started, spoken to in JSON lines, watched until its end.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reeldeck_contract::protocol::{self, FromWorker, MAX_LINE, ToWorker};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
+
+use super::state::WorkerId;
+
+/// Lines of standard error kept for a failure file.
+const STDERR_LINES: usize = 20;
+const STDERR_LINE: usize = 400;
+
+/// How to start a worker.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program and its arguments.
+    pub program: PathBuf,
+    /// Set for the process, over its inherited environment.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// What a worker process says or does.
+#[derive(Debug)]
+pub enum Heard {
+    /// A message.
+    Message(FromWorker),
+    /// It has ended, or said what no worker says; how, in words. The last.
+    Gone(String),
+}
+
+/// The engine's hold on a running worker process. Dropping it kills the process.
+pub struct Process {
+    input: Option<mpsc::UnboundedSender<String>>,
+    kill: Option<oneshot::Sender<()>>,
+    stderr: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Process {
+    /// Starts a worker; what it says goes to `heard` with its number. Call from the thread that lives as long as the
+    /// engine: the kernel ends the worker when the thread that started it ends.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(id: WorkerId, launch: &Launch, heard: mpsc::UnboundedSender<(WorkerId, Heard)>) -> io::Result<Self> {
+        let mut child = Command::new(&launch.program)
+            .envs(launch.environment.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Its own group: Ctrl-C at the terminal is the engine's to interpret.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let (input, mut lines) = mpsc::unbounded_channel::<String>();
+        if let Some(mut stdin) = child.stdin.take() {
+            tokio::spawn(async move {
+                while let Some(line) = lines.recv().await {
+                    // A worker that does not listen any more is noticed by its end.
+                    if stdin.write_all(line.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        let stderr = Arc::new(Mutex::new(VecDeque::new()));
+        let errors = child.stderr.take().map(|pipe| tokio::spawn(keep_last(BufReader::new(pipe), Arc::clone(&stderr))));
+        let (kill, killed) = oneshot::channel();
+        tokio::spawn(async move {
+            let how = follow(id, child, killed, &heard).await;
+            if let Some(errors) = errors {
+                // The last lines are what explains the end; a grandchild that holds the pipe open must not hold us.
+                let _ = tokio::time::timeout(std::time::Duration::from_millis(500), errors).await;
+            }
+            let _ = heard.send((id, Heard::Gone(how)));
+        });
+        Ok(Self { input: Some(input), kill: Some(kill), stderr })
+    }
+
+    /// Sends a message. A worker that is gone does not get it, and its end is told otherwise.
+    pub fn send(&self, message: &ToWorker) {
+        if let (Some(input), Ok(line)) = (&self.input, protocol::line(message)) {
+            let _ = input.send(line);
+        }
+    }
+
+    /// Ends the process now.
+    pub fn kill(&mut self) {
+        self.input = None;
+        if let Some(kill) = self.kill.take() {
+            let _ = kill.send(());
+        }
+    }
+
+    /// The last lines of its standard error.
+    pub fn stderr(&self) -> Vec<String> {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// Passes on messages until the process ends; returns how it ended.
+async fn follow(
+    id: WorkerId,
+    mut child: Child,
+    mut killed: oneshot::Receiver<()>,
+    heard: &mpsc::UnboundedSender<(WorkerId, Heard)>,
+) -> String {
+    let Some(stdout) = child.stdout.take() else { return "it has no standard output".into() };
+    let mut reader = BufReader::new(stdout);
+    let mut fault = None;
+    loop {
+        tokio::select! {
+            line = next_line(&mut reader) => match line.map(|line| serde_json::from_slice::<FromWorker>(&line)) {
+                Some(Ok(message)) => drop(heard.send((id, Heard::Message(message)))),
+                Some(Err(error)) => {
+                    fault = Some(format!("it said what no worker says ({error})"));
+                    break;
+                }
+                None => break,
+            },
+            _ = &mut killed => break,
+        }
+    }
+    if fault.is_none() {
+        // Its output has ended, so it is leaving; what does not leave is helped.
+        let leaving = std::time::Duration::from_secs(5);
+        if let Ok(Ok(status)) = tokio::time::timeout(leaving, wait(&mut child, &mut killed)).await {
+            return in_words(status);
+        }
+    }
+    let _ = child.kill().await;
+    fault.unwrap_or_else(|| "it was ended by the engine".into())
+}
+
+async fn wait(child: &mut Child, killed: &mut oneshot::Receiver<()>) -> io::Result<ExitStatus> {
+    tokio::select! {
+        status = child.wait() => status,
+        Ok(()) = killed => {
+            child.kill().await?;
+            child.wait().await
+        }
+    }
+}
+
+/// One line without its end; `None` at the end of the stream, or where a line is longer than any message.
+async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
+    let mut line = vec![];
+    let read = reader.take(MAX_LINE as u64).read_until(b'\n', &mut line).await.ok()?;
+    (read > 0 && line.pop() == Some(b'\n')).then_some(line)
+}
+
+async fn keep_last(mut pipe: impl AsyncBufRead + Unpin, lines: Arc<Mutex<VecDeque<String>>>) {
+    let mut line = vec![];
+    while let Ok(1..) = (&mut pipe).take(1 << 16).read_until(b'\n', &mut line).await {
+        let text: String = String::from_utf8_lossy(&line).trim_end().chars().take(STDERR_LINE).collect();
+        line.clear();
+        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == STDERR_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(text);
+    }
+}
+
+fn in_words(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => "the worker left".into(),
+        (Some(code), _) => format!("the worker ended with exit code {code}"),
+        (None, Some(9)) => "the worker was killed (signal 9); where nobody did it, the host had no memory left".into(),
+        (None, Some(signal)) => format!("the worker was ended by signal {signal}"),
+        (None, None) => "the worker ended".into(),
+    }
+}

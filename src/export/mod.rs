@@ -1,0 +1,3 @@
+//! What trainers read, made from the feature files.
+
+pub mod pickle;
