@@ -230,8 +230,8 @@ impl Settings {
             None => (&config.recipe, folder, place.as_str()),
         };
         let recipe_source = recipe(asked, folder).map_err(|message| bad(named_by, message))?;
-        let recipe =
-            Recipe::find(&recipe_source).map_err(|source| ConfigError::Recipe { place: named_by.to_owned(), source })?;
+        let recipe = Recipe::find(&recipe_source)
+            .map_err(|source| ConfigError::Recipe { place: named_by.to_owned(), source })?;
         let devices = match &typed.devices {
             Some(typed) => typed.parse().map_err(|message| bad("--devices", message))?,
             None => config.devices.parse().map_err(|message| bad(&place, format!("devices: {message}")))?,

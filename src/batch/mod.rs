@@ -40,7 +40,11 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     let scan = scan(&settings.root, &settings.extensions)?;
     eprint!("{}", refusals(&scan.refused, settings.verbosity));
     if scan.videos.is_empty() {
-        return Err(Stop::new(Exit::Empty, format!("no video found in {}; see `reeldeck list`", shown(&settings.root))).into());
+        return Err(Stop::new(
+            Exit::Empty,
+            format!("no video found in {}; see `reeldeck list`", shown(&settings.root)),
+        )
+        .into());
     }
     if settings.dry_run {
         let state = state(settings, &layout, &scan)?;
@@ -48,9 +52,12 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
         println!("would extract {} videos", state.counts().unfinished);
         return Ok(exit(&state, &scan));
     }
-    let failed = || format!("failed to write to the output folder {}; check space and permissions", shown(&settings.out));
+    let failed =
+        || format!("failed to write to the output folder {}; check space and permissions", shown(&settings.out));
     let _lock = Lock::take(&layout.private()).map_err(|error| match error {
-        held @ LockError::Held { .. } => anyhow::Error::from(held).context(Stop::new(Exit::Locked, "the output folder is taken")),
+        held @ LockError::Held { .. } => {
+            anyhow::Error::from(held).context(Stop::new(Exit::Locked, "the output folder is taken"))
+        }
         error => anyhow::Error::from(error).context(failed()),
     })?;
     let owner = Owner::this_process();
@@ -69,7 +76,11 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
         runtime.shutdown_background();
     }
     if let Some(why) = state.blocked() {
-        return Err(Stop::new(Exit::Internal, format!("the run could not go on: {why}; run the same command again to go on")).into());
+        return Err(Stop::new(
+            Exit::Internal,
+            format!("the run could not go on: {why}; run the same command again to go on"),
+        )
+        .into());
     }
     if state.phase != Phase::Running {
         eprintln!("interrupted; run the same command again to go on");
@@ -126,7 +137,11 @@ fn introduce(settings: &Settings, layout: &Layout, chosen: &Chosen, scan: &Scan,
     eprintln!("features {} with {}", layout.set(), chosen.id.name);
     let Counts { done, failed, stale, unfinished, left_out, .. } = *counts;
     let mut parts = vec![format!("{done} done before"), format!("{unfinished} to do")];
-    let more = [(failed, "failed before (--retry-failed)"), (stale, "stale (--redo-stale)"), (left_out, "left out by --limit")];
+    let more = [
+        (failed, "failed before (--retry-failed)"),
+        (stale, "stale (--redo-stale)"),
+        (left_out, "left out by --limit"),
+    ];
     parts.extend(more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
     eprintln!("{}", parts.join(", "));
 }

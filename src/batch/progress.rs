@@ -25,7 +25,8 @@ impl Progress {
         let quiet = settings.verbosity == Verbosity::Quiet;
         let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
-            let style = ProgressStyle::with_template("{wide_bar} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template("{wide_bar} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
             bar.set_style(style);
             bar
         });
@@ -59,7 +60,9 @@ impl Front for Progress {
     fn news(&mut self, state: &State, news: &News) {
         let device = |worker: &usize| state.workers.get(*worker).map_or("?", |w| w.device.as_str()).to_owned();
         match news {
-            News::Failed(video, failure, true) => self.say(&format!("failed {}: {}", name(state, *video), printable(&failure.line()))),
+            News::Failed(video, failure, true) => {
+                self.say(&format!("failed {}: {}", name(state, *video), printable(&failure.line())))
+            }
             News::Failed(video, failure, false) => {
                 self.say(&format!("will try {} again: {}", name(state, *video), printable(&failure.line())));
             }
@@ -73,7 +76,9 @@ impl Front for Progress {
                 self.say(&format!("done {}: {frames} frames in {seconds:.1} s", name(state, *video)));
             }
             News::Done(..) => {}
-            News::WorkerReady(worker) if self.verbosity > Verbosity::Normal => self.say(&format!("{} is ready", device(worker))),
+            News::WorkerReady(worker) if self.verbosity > Verbosity::Normal => {
+                self.say(&format!("{} is ready", device(worker)))
+            }
             News::WorkerReady(_) => {}
         }
     }

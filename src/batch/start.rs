@@ -72,7 +72,11 @@ pub fn plan(settings: &Settings, layout: &Layout, chosen: &Chosen, owner: &Owner
         }
     };
     let cuda = devices.iter().any(|device| matches!(device, Device::Cuda(_)));
-    let torch_lib = if cuda { Some(torch::find(&settings.torch).map_err(|e| Stop::new(Exit::Usage, e.to_string()))?) } else { None };
+    let torch_lib = if cuda {
+        Some(torch::find(&settings.torch).map_err(|e| Stop::new(Exit::Usage, e.to_string()))?)
+    } else {
+        None
+    };
     let launch = |device: &Device| {
         let mut environment: Vec<(OsString, OsString)> = vec![];
         if let (Device::Cuda(_), Some(lib)) = (device, &torch_lib) {

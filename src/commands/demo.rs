@@ -133,8 +133,10 @@ fn check(dir: &Path, definition: &Definition) -> Result<()> {
         let entries = definition.file.iter().filter(|entry| entry.is_healthy() == healthy);
         let expected: BTreeSet<String> = entries.map(|entry| format!("{}.{ending}", entry.name)).collect();
         let found = files(&folder)?;
-        differences.extend(expected.difference(&found).map(|name| format!("{} is missing", folder.join(name).display())));
-        differences.extend(found.difference(&expected).map(|name| format!("{} should not be", folder.join(name).display())));
+        differences
+            .extend(expected.difference(&found).map(|name| format!("{} is missing", folder.join(name).display())));
+        differences
+            .extend(found.difference(&expected).map(|name| format!("{} should not be", folder.join(name).display())));
     }
     for name in ["result.pkl", "hacs_data.txt"] {
         let path = layout.exports().join(name);

@@ -32,7 +32,8 @@ pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit
         println!("would export {} videos of {set} to {}", scan.videos.len(), shown(&layout.exports()));
         return Ok(Exit::Done);
     }
-    let exported = pickle::export(&layout, &settings.recipe, &scan.videos, settings.label_style, &Owner::this_process())?;
+    let exported =
+        pickle::export(&layout, &settings.recipe, &scan.videos, settings.label_style, &Owner::this_process())?;
     say(&exported, &layout, settings.verbosity);
     let complete = exported.missing.is_empty() && scan.refused.is_empty();
     Ok(match exported.videos {

@@ -20,7 +20,11 @@ pub fn sibling(name: &str, variable: &str) -> anyhow::Result<PathBuf> {
     }
     let own = std::env::current_exe().context("failed to find reeldeck's own folder")?;
     let path = own.with_file_name(name);
-    anyhow::ensure!(path.is_file(), "{} is missing; build or unpack all of reeldeck's programs together", path.display());
+    anyhow::ensure!(
+        path.is_file(),
+        "{} is missing; build or unpack all of reeldeck's programs together",
+        path.display()
+    );
     Ok(path)
 }
 

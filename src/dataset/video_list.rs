@@ -230,10 +230,9 @@ mod tests {
             let names: Vec<_> = raw.iter().filter_map(|name| VideoName::new(name).ok()).collect();
             let style = if index { LabelStyle::Index } else { LabelStyle::MinusOne };
             let mut bytes = Vec::new();
-            write_lines(&mut bytes, &entries(&names, style)).unwrap();
-            let expected: Vec<_> = names.iter().cloned().zip(labels(&names, style)).collect();
-            let found: Vec<_> = parse_list(&bytes).unwrap().into_iter().map(|e| (e.name, e.label)).collect();
-            prop_assert_eq!(found, expected);
+            let written = entries(&names, style);
+            write_lines(&mut bytes, &written).unwrap();
+            prop_assert_eq!(parse_list(&bytes).unwrap(), written);
         }
 
         #[test]

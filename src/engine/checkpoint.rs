@@ -74,7 +74,10 @@ pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chos
         Some(CheckpointSource::Seeded) => Ok(Chosen {
             source: CheckpointSource::Seeded,
             id: CheckpointId { name: "seeded".into(), digest: SEEDED.into(), meaningless: true },
-            note: Some("SEEDED WEIGHTS: the features of this run are made up and mean nothing; use them to try things out".into()),
+            note: Some(
+                "SEEDED WEIGHTS: the features of this run are made up and mean nothing; use them to try things out"
+                    .into(),
+            ),
         }),
         Some(CheckpointSource::File(path)) => from_file(path, recipe),
     }

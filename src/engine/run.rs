@@ -93,7 +93,8 @@ fn translate(worker: WorkerId, heard: Heard) -> Option<Event> {
     Some(match heard {
         Heard::Gone(how) => Event::Gone(worker, how),
         Heard::Message(FromWorker::Ready { version, .. }) if version != VERSION => {
-            let text = format!("the worker speaks protocol {version}, the engine {VERSION}: install both from one release");
+            let text =
+                format!("the worker speaks protocol {version}, the engine {VERSION}: install both from one release");
             Event::Fatal(worker, Failure::new(ErrorKind::Internal, text))
         }
         Heard::Message(FromWorker::Ready { .. }) => Event::Ready(worker),

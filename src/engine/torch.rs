@@ -31,7 +31,8 @@ pub enum TorchError {
 /// # Errors
 /// When there is none, or it is of another release.
 pub fn find(named: &Path) -> Result<PathBuf, TorchError> {
-    let package = if named.as_os_str().is_empty() { ask_python().ok_or(TorchError::NotFound)? } else { named.to_owned() };
+    let package =
+        if named.as_os_str().is_empty() { ask_python().ok_or(TorchError::NotFound)? } else { named.to_owned() };
     let package = if package.ends_with("lib") { package.parent().unwrap_or(&package).to_owned() } else { package };
     let unusable = |reason: String| TorchError::Unusable { path: package.clone(), reason };
     let lib = package.join("lib");
@@ -59,8 +60,10 @@ fn release(package: &Path) -> Option<String> {
 
 /// Where python3 would import torch from, without importing it, which takes seconds.
 fn ask_python() -> Option<PathBuf> {
-    let question = "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
-    let answer = Command::new("python3").args(["-c", question]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let question =
+        "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
+    let answer =
+        Command::new("python3").args(["-c", question]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let path = String::from_utf8(answer.stdout).ok()?;
     Some(PathBuf::from(path.trim())).filter(|path| path.is_dir())
 }
@@ -78,7 +81,8 @@ mod tests {
         assert!(says(&package).contains("for the CPU alone"));
         std::fs::write(package.join("lib/libtorch_cuda.so"), "").unwrap();
         assert!(says(&package).contains("cannot be told"));
-        std::fs::write(package.join("version.py"), "from typing import Optional\n__version__ = '2.10.1+cu130'\n").unwrap();
+        std::fs::write(package.join("version.py"), "from typing import Optional\n__version__ = '2.10.1+cu130'\n")
+            .unwrap();
         assert!(says(&package).contains("release 2.10.1, and reeldeck needs 2.11.0"));
         std::fs::write(package.join("version.py"), "__version__ = '2.11.0+cu130'\n").unwrap();
         assert_eq!(find(&package).unwrap(), package.join("lib"));

@@ -17,7 +17,9 @@ pub fn retry_after(kind: ErrorKind, attempts: u32) -> Option<Millis> {
         ErrorKind::OutOfMemory => (2, 5_000),
         ErrorKind::WorkerCrashed | ErrorKind::Device => (2, 0),
         ErrorKind::Interrupted => (u32::MAX, 0),
-        ErrorKind::Corrupt | ErrorKind::Limit | ErrorKind::Missing | ErrorKind::DiskFull | ErrorKind::Internal => return None,
+        ErrorKind::Corrupt | ErrorKind::Limit | ErrorKind::Missing | ErrorKind::DiskFull | ErrorKind::Internal => {
+            return None;
+        }
     };
     (attempts < most).then_some(wait)
 }
@@ -78,7 +80,8 @@ impl Step<'_> {
     fn progress(&mut self, id: WorkerId, job: JobId, done: usize) {
         let in_hand = self.state.workers.get(id).map(|w| w.in_hand.clone()).unwrap_or_default();
         for video in in_hand {
-            if let Some(Status::Running { job: running, clips, .. }) = self.state.videos.get_mut(video).map(|v| &mut v.status)
+            if let Some(Status::Running { job: running, clips, .. }) =
+                self.state.videos.get_mut(video).map(|v| &mut v.status)
                 && *running == job
             {
                 *clips = done;
@@ -89,7 +92,8 @@ impl Step<'_> {
     /// Takes the video of a job out of a worker's hands. `None` for a job it does not have: told twice, or never given.
     fn take(&mut self, id: WorkerId, job: JobId) -> Option<VideoId> {
         let (state, worker) = (&self.state.videos, self.state.workers.get_mut(id)?);
-        let is_job = |v: &VideoId| matches!(state.get(*v).map(|v| &v.status), Some(Status::Running { job: j, .. }) if *j == job);
+        let is_job =
+            |v: &VideoId| matches!(state.get(*v).map(|v| &v.status), Some(Status::Running { job: j, .. }) if *j == job);
         let at = worker.in_hand.iter().position(is_job)?;
         worker.mishaps = 0;
         worker.alone = false;
@@ -265,12 +269,16 @@ impl Step<'_> {
 
     /// Sends workers home that have nothing to do and will get nothing.
     fn dismiss(&mut self) {
-        let nothing_left = self.state.waiting.is_empty() && self.state.suspects.is_empty() && self.state.later.is_empty();
+        let nothing_left =
+            self.state.waiting.is_empty() && self.state.suspects.is_empty() && self.state.later.is_empty();
         // While another worker has something in hand, it may still fail and come back to be tried by this one.
         let nobody_works = self.state.workers.iter().all(|w| w.in_hand.is_empty());
         let over = self.state.phase != Phase::Running || (nothing_left && nobody_works);
         for (id, worker) in self.state.workers.iter_mut().enumerate() {
-            if over && worker.in_hand.is_empty() && matches!(worker.status, WorkerStatus::Ready | WorkerStatus::Starting) {
+            if over
+                && worker.in_hand.is_empty()
+                && matches!(worker.status, WorkerStatus::Ready | WorkerStatus::Starting)
+            {
                 worker.status = WorkerStatus::Leaving;
                 self.effects.push(Effect::Finish(id));
             }

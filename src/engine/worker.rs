@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use reeldeck_contract::protocol::{self, FromWorker, MAX_LINE, ToWorker};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -17,6 +18,9 @@ use super::state::WorkerId;
 /// Lines of standard error kept for a failure file.
 const STDERR_LINES: usize = 20;
 const STDERR_LINE: usize = 400;
+
+/// A worker that has closed its output has this long to end.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// How to start a worker.
 #[derive(Clone, Debug)]
@@ -74,10 +78,12 @@ impl Process {
         let errors = child.stderr.take().map(|pipe| tokio::spawn(keep_last(BufReader::new(pipe), Arc::clone(&stderr))));
         let (kill, killed) = oneshot::channel();
         tokio::spawn(async move {
-            let how = follow(id, child, killed, &heard).await;
+            // Whatever happens in there, the engine must hear of the end, or it would wait for ever.
+            let followed = tokio::spawn(follow(id, child, killed, heard.clone())).await;
+            let how = followed.unwrap_or_else(|error| format!("its supervision failed: {error}"));
             if let Some(errors) = errors {
                 // The last lines are what explains the end; a grandchild that holds the pipe open must not hold us.
-                let _ = tokio::time::timeout(std::time::Duration::from_millis(500), errors).await;
+                let _ = tokio::time::timeout(Duration::from_millis(500), errors).await;
             }
             let _ = heard.send((id, Heard::Gone(how)));
         });
@@ -110,43 +116,28 @@ async fn follow(
     id: WorkerId,
     mut child: Child,
     mut killed: oneshot::Receiver<()>,
-    heard: &mpsc::UnboundedSender<(WorkerId, Heard)>,
+    heard: mpsc::UnboundedSender<(WorkerId, Heard)>,
 ) -> String {
     let Some(stdout) = child.stdout.take() else { return "it has no standard output".into() };
     let mut reader = BufReader::new(stdout);
-    let mut fault = None;
-    loop {
+    let mut end = None;
+    while end.is_none() {
         tokio::select! {
             line = next_line(&mut reader) => match line.map(|line| serde_json::from_slice::<FromWorker>(&line)) {
                 Some(Ok(message)) => drop(heard.send((id, Heard::Message(message)))),
-                Some(Err(error)) => {
-                    fault = Some(format!("it said what no worker says ({error})"));
-                    break;
-                }
-                None => break,
+                Some(Err(error)) => end = Some(format!("it said what no worker says ({error})")),
+                // Its output has ended, so it is leaving; what does not leave is helped.
+                None => match tokio::time::timeout(LEAVING, child.wait()).await {
+                    Ok(Ok(status)) => return in_words(status),
+                    _ => end = Some("it closed its output and stayed".into()),
+                },
             },
-            _ = &mut killed => break,
+            _ = &mut killed => end = Some("it was ended by the engine".into()),
         }
     }
-    if fault.is_none() {
-        // Its output has ended, so it is leaving; what does not leave is helped.
-        let leaving = std::time::Duration::from_secs(5);
-        if let Ok(Ok(status)) = tokio::time::timeout(leaving, wait(&mut child, &mut killed)).await {
-            return in_words(status);
-        }
-    }
+    // It may have ended by itself in the meantime.
     let _ = child.kill().await;
-    fault.unwrap_or_else(|| "it was ended by the engine".into())
-}
-
-async fn wait(child: &mut Child, killed: &mut oneshot::Receiver<()>) -> io::Result<ExitStatus> {
-    tokio::select! {
-        status = child.wait() => status,
-        Ok(()) = killed => {
-            child.kill().await?;
-            child.wait().await
-        }
-    }
+    end.unwrap_or_default()
 }
 
 /// One line without its end; `None` at the end of the stream, or where a line is longer than any message.

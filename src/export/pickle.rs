@@ -74,7 +74,8 @@ pub fn export(
     });
     written.with_context(|| format!("failed to write {}", results.display()))?;
     let lines = |writer: &mut dyn Write| missing.iter().try_for_each(|(video, why)| writeln!(writer, "{video}\t{why}"));
-    atomic::write(&folder.join(MISSING), owner, |writer| lines(writer)).context("failed to write the list of what is missing")?;
+    atomic::write(&folder.join(MISSING), owner, |writer| lines(writer))
+        .context("failed to write the list of what is missing")?;
     write_list(&list, &included, owner).with_context(|| format!("failed to write {}", list.display()))?;
     Ok(Exported { videos: included.len(), missing })
 }

@@ -16,7 +16,8 @@ pub struct Owner(String);
 impl Owner {
     /// This process on this host.
     pub fn this_process() -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let host =
+            rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         Self(format!("{host}-{}", std::process::id()))
     }
 

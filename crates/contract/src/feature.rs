@@ -222,7 +222,8 @@ impl Feature {
 }
 
 fn unseal(text: &str) -> Result<Sealed, String> {
-    let version: serde_json::Value = serde_json::from_str(text).map_err(|e| format!("its provenance is broken: {e}"))?;
+    let version: serde_json::Value =
+        serde_json::from_str(text).map_err(|e| format!("its provenance is broken: {e}"))?;
     match version["provenance"]["format"].as_u64() {
         Some(format) if format == u64::from(FORMAT) => {}
         Some(format) => return Err(format!("it has format {format}, and this version reads format {FORMAT}")),
@@ -266,10 +267,14 @@ impl Header {
         }
         let mut text = vec![0; length as usize];
         file.read_exact(&mut text).map_err(read_error)?;
-        let raw: RawHeader = serde_json::from_slice(&text).map_err(|e| invalid(format!("its header is broken: {e}")))?;
+        let raw: RawHeader =
+            serde_json::from_slice(&text).map_err(|e| invalid(format!("its header is broken: {e}")))?;
         let end = raw.tensors.values().map(|t| t.data_offsets[1]).max().unwrap_or(0);
         if end.checked_add(8 + length) != Some(size) {
-            return Err(invalid(format!("it has {size} bytes where its header says {}", end.saturating_add(8 + length))));
+            return Err(invalid(format!(
+                "it has {size} bytes where its header says {}",
+                end.saturating_add(8 + length)
+            )));
         }
         let text = raw.metadata.get(KEY).ok_or_else(|| invalid("it was not written by reeldeck".into()))?;
         let seal = unseal(text).map_err(invalid)?;
@@ -292,7 +297,10 @@ mod tests {
 
     fn sample() -> Feature {
         let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
-        let matrix = |columns: usize| Matrix { shape: [100, columns], data: (0..100 * columns).map(|i| i as f32 * 0.5).collect() };
+        let matrix = |columns: usize| Matrix {
+            shape: [100, columns],
+            data: (0..100 * columns).map(|i| i as f32 * 0.5).collect(),
+        };
         Feature {
             provenance: Provenance {
                 format: FORMAT,

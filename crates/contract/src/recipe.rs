@@ -201,12 +201,20 @@ impl Recipe {
     fn check(&self) -> Result<(), String> {
         let Self { sampling: s, transform: t, model: m, .. } = self;
         let within = |key: &str, value: usize, least: usize, most: usize| {
-            if (least..=most).contains(&value) { Ok(()) } else { Err(format!("{key} = {value}: must be {least} to {most}")) }
+            if (least..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("{key} = {value}: must be {least} to {most}"))
+            }
         };
-        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        if self.name.is_empty()
+            || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
             || self.name.starts_with('.')
         {
-            return Err(format!("name = {:?}: letters, digits, `-`, `_` and `.` only; it becomes a folder's name", self.name));
+            return Err(format!(
+                "name = {:?}: letters, digits, `-`, `_` and `.` only; it becomes a folder's name",
+                self.name
+            ));
         }
         within("sampling.clips", s.clips, 1, 10_000)?;
         within("sampling.length", s.length, 1, 256)?;
@@ -266,7 +274,10 @@ mod tests {
             assert_eq!(Recipe::find(name).unwrap().name, *name);
         }
         let recipe = built_in();
-        assert_eq!((recipe.sampling.clips, recipe.columns(Output::Logits), recipe.columns(Output::Pooled)), (100, 700, 2048));
+        assert_eq!(
+            (recipe.sampling.clips, recipe.columns(Output::Logits), recipe.columns(Output::Pooled)),
+            (100, 700, 2048)
+        );
     }
 
     #[test]

@@ -117,3 +117,32 @@ impl<'m> ClipRunner<'m> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reeldeck_contract::recipe::{Family, Model, Precision, Transform};
+    use tch::Device;
+
+    use crate::network::Network;
+    use crate::seeded;
+
+    /// However long a video is: what is kept spans a batch of clips and a group of frames.
+    #[test]
+    fn frames_are_forgotten_when_no_clip_to_come_needs_them() {
+        let model = Model { family: Family::Slowonly, depth: 50, base_channels: 4, inflate: [0, 0, 1, 1], classes: 3 };
+        let transform = Transform { short_side: 32, crop: 32, mean: [100.0; 3], std: [50.0; 3] };
+        let network = Network::new(&model);
+        let weights = seeded::weights(&network);
+        let model = FastModel::new(&network, &weights, &transform, 8, Precision::Fp32, Device::Cpu).unwrap();
+        let clips: Vec<Vec<u64>> = (0..50).map(|i| (0..8).map(|k| i * 19 + 8 * k).collect()).collect();
+        let mut runner = ClipRunner::new(&model, clips, 2);
+        let mut most = 0;
+        for index in 0..988 {
+            runner.push(index, &[index as u8; 32 * 32 * 3]).unwrap();
+            most = most.max(runner.cache.len());
+        }
+        assert!((57..=57 + 19 + FRAMES_TOGETHER).contains(&most), "{most}");
+        assert_eq!(runner.finish().unwrap().clips, 50);
+    }
+}

@@ -56,13 +56,18 @@ impl ModelError {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Checkpoint { .. } | Self::Misfit { .. } | Self::Changed { .. } | Self::NotFinite | Self::Internal(_) => {
-                ErrorKind::Internal
-            }
+            Self::Checkpoint { .. }
+            | Self::Misfit { .. }
+            | Self::Changed { .. }
+            | Self::NotFinite
+            | Self::Internal(_) => ErrorKind::Internal,
             Self::Device(_) => ErrorKind::Device,
             Self::Torch(error) => {
                 let text = error.to_string();
-                if text.contains("out of memory") || text.contains("not enough memory") || text.contains("can't allocate") {
+                if text.contains("out of memory")
+                    || text.contains("not enough memory")
+                    || text.contains("can't allocate")
+                {
                     ErrorKind::OutOfMemory
                 } else if text.contains("CUDA") || text.contains("cuDNN") {
                     ErrorKind::Device

@@ -83,7 +83,12 @@ impl Maker<'_> {
 
     fn block(&self, spec: &BlockSpec) -> Result<Block, ModelError> {
         let shortcut = spec.shortcut.as_ref().map(|conv| self.conv(conv)).transpose()?;
-        Ok(Block { conv1: self.conv(&spec.conv1)?, conv2: self.conv(&spec.conv2)?, conv3: self.conv(&spec.conv3)?, shortcut })
+        Ok(Block {
+            conv1: self.conv(&spec.conv1)?,
+            conv2: self.conv(&spec.conv2)?,
+            conv3: self.conv(&spec.conv3)?,
+            shortcut,
+        })
     }
 
     fn plain(&self, name: &str) -> Result<Tensor, ModelError> {
@@ -150,7 +155,8 @@ impl FastModel {
         let _guard = tch::no_grad_guard();
         let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         let maker = Maker { weights, device, kind };
-        let blocks = |stages: &[Vec<BlockSpec>]| stages.iter().flatten().map(|b| maker.block(b)).collect::<Result<_, _>>();
+        let blocks =
+            |stages: &[Vec<BlockSpec>]| stages.iter().flatten().map(|b| maker.block(b)).collect::<Result<_, _>>();
         Ok(Self {
             device,
             kind,

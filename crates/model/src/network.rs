@@ -81,9 +81,11 @@ impl Network {
 
     /// All convolutions in the order in which a checkpoint holds them.
     pub fn convs(&self) -> impl Iterator<Item = &ConvSpec> {
-        std::iter::once(&self.stem).chain(self.stages.iter().flatten().flat_map(|block| {
-            [&block.conv1, &block.conv2, &block.conv3].into_iter().chain(block.shortcut.as_ref())
-        }))
+        std::iter::once(&self.stem).chain(
+            self.stages.iter().flatten().flat_map(|block| {
+                [&block.conv1, &block.conv2, &block.conv3].into_iter().chain(block.shortcut.as_ref())
+            }),
+        )
     }
 
     /// Names and shapes of all weights, without the counters of training steps.

@@ -32,7 +32,8 @@ impl Weights {
         let missing = entries.iter().filter(|(name, _)| !arrays.contains_key(name)).map(|(name, _)| name.clone());
         faults.extend(told("missing", missing.collect()));
         let known: HashMap<_, _> = entries.iter().map(|(name, shape)| (name.as_str(), shape)).collect();
-        let mut surplus: Vec<String> = arrays.keys().filter(|name| !known.contains_key(name.as_str())).cloned().collect();
+        let mut surplus: Vec<String> =
+            arrays.keys().filter(|name| !known.contains_key(name.as_str())).cloned().collect();
         surplus.sort();
         faults.extend(told("surplus", surplus));
         let misshapen = entries.iter().filter_map(|(name, shape)| {

@@ -53,8 +53,7 @@ fn hex(bytes: &[u8]) -> String {
 pub fn print(file: &Path, recipe: &str, plain: bool, pictures: bool, raw: Option<(&Path, &[usize])>) -> Result<()> {
     let recipe = Recipe::find(recipe)?;
     let limits = Limits::default();
-    let request =
-        Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
+    let request = Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
     let mut collect = Collect::default();
     let pass = if plain { Pass::Plain } else { Pass::Best };
     let facts = frames::extract(file, &request, pass, &mut collect)
@@ -70,7 +69,8 @@ pub fn print(file: &Path, recipe: &str, plain: bool, pictures: bool, raw: Option
         })?;
     }
     if let Some((path, wanted)) = raw {
-        let bytes: Vec<u8> = wanted.iter().filter_map(|i| plan.clip_of.get(*i)).flat_map(|c| clips[*c].clone()).collect();
+        let bytes: Vec<u8> =
+            wanted.iter().filter_map(|i| plan.clip_of.get(*i)).flat_map(|c| clips[*c].clone()).collect();
         std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
     }
     let indices: Vec<u64> = plan.clip_of.iter().flat_map(|c| plan.clips[*c].iter().copied()).collect();

@@ -64,7 +64,8 @@ impl Key {
 }
 
 fn is_full_range(frame: &ffi::AVFrame) -> bool {
-    frame.color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG || frame.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32
+    frame.color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG
+        || frame.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32
 }
 
 /// swscale's table for a matrix; unknown ones are those of BT.601.
@@ -135,7 +136,7 @@ fn new_context(key: Key) -> Result<Context, VideoError> {
     // SAFETY: the format number was set by FFmpeg itself, from the same enumeration; the context is checked before use.
     unsafe {
         let format = std::mem::transmute::<i32, ffi::AVPixelFormat>(key.format);
-        let (none, flags) = (std::ptr::null_mut(), ffi::SWS_BILINEAR as i32);
+        let none = std::ptr::null_mut();
         let context = ffi::sws_getContext(
             key.width,
             key.height,
@@ -143,7 +144,7 @@ fn new_context(key: Key) -> Result<Context, VideoError> {
             key.width,
             key.height,
             ffi::AVPixelFormat::AV_PIX_FMT_RGB24,
-            flags as _,
+            ffi::SWS_BILINEAR as _,
             none,
             none,
             std::ptr::null(),
@@ -157,7 +158,7 @@ fn new_context(key: Key) -> Result<Context, VideoError> {
             context.0,
             table(key.matrix),
             key.full_range.into(),
-            table(ffi::SWS_CS_DEFAULT as i32),
+            table(ffi::SWS_CS_DEFAULT as _),
             0,
             0,
             1 << 16,

@@ -60,7 +60,11 @@ pub fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoErro
 /// A decoder that keeps failing without taking anything must not hold us for ever.
 const MAX_FAILURES_IN_A_ROW: u32 = 64;
 
-fn drain(decoder: &mut ff::decoder::Opened, frame: &mut ff::frame::Video, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+fn drain(
+    decoder: &mut ff::decoder::Opened,
+    frame: &mut ff::frame::Video,
+    visitor: &mut dyn Visitor,
+) -> Result<(), VideoError> {
     let mut failures = 0;
     loop {
         match decoder.receive_frame(frame) {

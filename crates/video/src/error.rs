@@ -83,7 +83,9 @@ impl VideoError {
             Self::Changed => ErrorKind::Io,
             Self::Stopped => ErrorKind::Interrupted,
             Self::Unsteady(_) => ErrorKind::Internal,
-            Self::Empty | Self::NotAVideo(_) | Self::NoIndex | Self::NoVideoStream | Self::NoDecoder(_) => ErrorKind::Corrupt,
+            Self::Empty | Self::NotAVideo(_) | Self::NoIndex | Self::NoVideoStream | Self::NoDecoder(_) => {
+                ErrorKind::Corrupt
+            }
             Self::Ffmpeg { .. } | Self::NoFrames | Self::Damaged { .. } => ErrorKind::Corrupt,
         }
     }

@@ -182,7 +182,9 @@ impl Visitor for Fast<'_> {
 
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
         let index = frame.pts().and_then(|time| self.index.frame_at(time));
-        let Some(index) = index.filter(|index| self.last.is_none_or(|last| last < *index)) else { return self.give_up() };
+        let Some(index) = index.filter(|index| self.last.is_none_or(|last| last < *index)) else {
+            return self.give_up();
+        };
         if is_flawed(frame) {
             return self.give_up();
         }
@@ -208,7 +210,11 @@ fn plain(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sin
     let mut counter = Count::default();
     decode::run(&mut media, &mut counter)?;
     if counter.output == 0 {
-        return Err(if media.is_cut() { VideoError::NotAVideo("it ends before its first picture".into()) } else { VideoError::NoFrames });
+        return Err(if media.is_cut() {
+            VideoError::NotAVideo("it ends before its first picture".into())
+        } else {
+            VideoError::NoFrames
+        });
     }
     let counts = FrameCounts { expected: index.expected, output: counter.output, concealed: counter.concealed };
     check_damage(counts, request.damage, media.is_cut())?;

@@ -15,7 +15,8 @@ use crate::boxes;
 use crate::error::VideoError;
 
 /// Demuxers that may open a video. A playlist posing as .mp4 is not among them, so it cannot make FFmpeg read other files.
-const DEMUXERS: &str = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,m4v,ivf,obu,mjpeg,nut,wmv";
+const DEMUXERS: &str =
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,m4v,ivf,obu,mjpeg,nut,wmv";
 
 /// Prepares FFmpeg and silences its own log: what it has to say is in the errors. Call once at program start.
 pub fn init() {
@@ -118,7 +119,11 @@ impl Media {
         let mut context = ff::codec::Context::from_parameters(stream.parameters()).map_err(failed)?;
         let codec = ff::decoder::find(context.id());
         let codec = codec.ok_or_else(|| VideoError::NoDecoder(context.id().name().to_owned()))?;
-        context.set_threading(ff::threading::Config { kind: ff::threading::Type::None, count: 1, ..Default::default() });
+        context.set_threading(ff::threading::Config {
+            kind: ff::threading::Type::None,
+            count: 1,
+            ..Default::default()
+        });
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(stream.time_base());
         // SAFETY: the context is alive and not yet open; `max_pixels` is a public field meant to be set by users.

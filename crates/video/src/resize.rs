@@ -174,7 +174,9 @@ impl Bilinear {
 /// One row of the source to the width of the crop.
 fn stretch(line: &[u8], taps: &[Tap], sums: &mut [i32]) {
     for (tap, sum) in taps.iter().zip(sums.as_chunks_mut::<3>().0) {
-        let (Some(a), Some(b)) = (line.get(tap.first..tap.first + 3), line.get(tap.second..tap.second + 3)) else { return };
+        let (Some(a), Some(b)) = (line.get(tap.first..tap.first + 3), line.get(tap.second..tap.second + 3)) else {
+            return;
+        };
         for c in 0..3 {
             sum[c] = (i32::from(a[c]) * tap.weights.0 + i32::from(b[c]) * tap.weights.1) >> 4;
         }
@@ -225,7 +227,9 @@ mod tests {
                     }
                     if w == 2 * nw && h == 2 * nh {
                         let (x, y) = (2 * x, 2 * y);
-                        out.push(((at(x, y, c) + at(x + 1, y, c) + at(x, y + 1, c) + at(x + 1, y + 1, c) + 2) >> 2) as u8);
+                        out.push(
+                            ((at(x, y, c) + at(x + 1, y, c) + at(x, y + 1, c) + at(x + 1, y + 1, c) + 2) >> 2) as u8,
+                        );
                         continue;
                     }
                     let coordinate = |d: usize, n: usize, nn: usize| {
@@ -271,7 +275,9 @@ mod tests {
 
     #[test]
     fn sizes_that_matter_agree_with_the_slow_reference() {
-        for (w, h) in [(340, 256), (512, 910), (910, 512), (512, 512), (1920, 1080), (1280, 720), (320, 240), (144, 256)] {
+        for (w, h) in
+            [(340, 256), (512, 910), (910, 512), (512, 512), (1920, 1080), (1280, 720), (320, 240), (144, 256)]
+        {
             compare(w, h, 256, 256, 3);
         }
         for (w, h) in [(1, 1), (1, 9), (2, 2), (3, 1), (255, 257), (513, 911)] {

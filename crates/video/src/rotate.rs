@@ -102,12 +102,21 @@ impl Shape {
             let descriptor = ffi::av_pix_fmt_desc_get(format).as_ref()?;
             let components = descriptor.comp.get(..usize::from(descriptor.nb_components))?;
             let bytes = usize::from(components.first()?.depth > 8) + 1;
-            let planar = components.iter().enumerate().all(|(i, c)| c.plane == i as i32 && c.step == bytes as i32 && c.offset == 0);
+            let planar = components
+                .iter()
+                .enumerate()
+                .all(|(i, c)| c.plane == i as i32 && c.step == bytes as i32 && c.offset == 0);
             let square = descriptor.log2_chroma_w == descriptor.log2_chroma_h;
-            let odd = u64::from((ffi::AV_PIX_FMT_FLAG_BITSTREAM | ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_PAL) as u32);
+            let odd = u64::from(
+                (ffi::AV_PIX_FMT_FLAG_BITSTREAM | ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_PAL) as u32,
+            );
             let usable = planar && square && components.len() <= 3 && descriptor.flags & odd == 0;
             let upright = raw.linesize.iter().take(components.len()).all(|stride| *stride > 0);
-            (usable && upright).then_some(Self { planes: components.len(), bytes, chroma_shift: descriptor.log2_chroma_w })
+            (usable && upright).then_some(Self {
+                planes: components.len(),
+                bytes,
+                chroma_shift: descriptor.log2_chroma_w,
+            })
         }
     }
 }
@@ -118,7 +127,8 @@ mod tests {
 
     #[test]
     fn quarters_turn_clockwise() {
-        let picture = Rgb { data: [1, 2, 3, 4, 5, 6].iter().flat_map(|v| [*v, 0, 0]).collect(), stride: 9, width: 3, height: 2 };
+        let picture =
+            Rgb { data: [1, 2, 3, 4, 5, 6].iter().flat_map(|v| [*v, 0, 0]).collect(), stride: 9, width: 3, height: 2 };
         let red = |rotation| {
             let out = turn_rgb(&picture, rotation);
             (out.width, out.data.iter().step_by(3).copied().collect::<Vec<_>>())

@@ -25,7 +25,8 @@ impl Plan {
         let offsets = offsets(total, sampling);
         let mut starts = offsets.clone();
         starts.dedup(); // Offsets never decrease, so equal ones are neighbours.
-        let indices = |start: u64| (0..sampling.length as u64).map(move |k| (start + k * sampling.interval as u64) % total);
+        let indices =
+            |start: u64| (0..sampling.length as u64).map(move |k| (start + k * sampling.interval as u64) % total);
         let clips: Vec<Vec<u64>> = starts.iter().map(|start| indices(*start).collect()).collect();
         let mut position = 0;
         let clip_of = offsets
@@ -69,7 +70,8 @@ mod tests {
             let exact = i as f64 * (last as f64 / 99.0);
             let floor = exact.floor();
             let rest = exact - floor;
-            let offset = if rest > 0.5 || (rest == 0.5 && floor % 2.0 == 1.0) { floor as u64 + 1 } else { floor as u64 };
+            let offset =
+                if rest > 0.5 || (rest == 0.5 && floor % 2.0 == 1.0) { floor as u64 + 1 } else { floor as u64 };
             for k in 0..8 {
                 indices.push((offset + 8 * k) % total);
             }

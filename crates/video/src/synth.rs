@@ -76,14 +76,14 @@ pub fn sample(seed: u32, plane: usize, x: u32, y: u32, t: u32) -> u8 {
         (h ^ (h >> 12)) >> 24
     };
     let gradient = 40 + (x.wrapping_mul(2 + seed % 3) + y + t * 2) % 176;
-    let (cx, cy) = (80 + (t * 3 + seed) % 160, 60 + (t * 2) % 120);
+    let (cx, cy) = (80 + (t * 3).wrapping_add(seed) % 160, 60 + (t * 2) % 120);
     let distance = x.abs_diff(cx).pow(2) + y.abs_diff(cy).pow(2);
     let value = match plane {
         0 if distance < 40 * 40 => 235 - (distance / 16).min(120),
-        0 if (x / 24 + y / 24 + t / 8) % 5 == 0 => 20 + noise(x / 3, y / 3, 0) / 4,
+        0 if (x / 24 + y / 24 + t / 8).is_multiple_of(5) => 20 + noise(x / 3, y / 3, 0) / 4,
         0 => gradient + noise(x, y, t) / 32,
-        1 => 64 + (x / 2 + t + seed * 7) % 128,
-        _ => 192 - (y / 2 + t / 2 + seed * 3) % 128,
+        1 => 64 + (x / 2 + t).wrapping_add(seed.wrapping_mul(7)) % 128,
+        _ => 192 - (y / 2 + t / 2).wrapping_add(seed.wrapping_mul(3)) % 128,
     };
     value.min(255) as u8
 }
@@ -104,7 +104,8 @@ pub fn write(path: &Path, synth: &Synth) -> Result<(), SynthError> {
     let mut output = ff::format::output(path).map_err(failed("open the file"))?;
     let step = ff::Rational(1, synth.fps as i32);
     let global_header = output.format().flags().contains(ff::format::Flags::GLOBAL_HEADER);
-    let pixels: ff::format::Pixel = synth.pixels.parse().map_err(|_| failed("read the pixel format")(ff::Error::InvalidData))?;
+    let pixels: ff::format::Pixel =
+        synth.pixels.parse().map_err(|_| failed("read the pixel format")(ff::Error::InvalidData))?;
     let mut encoder =
         ff::codec::Context::new_with_codec(codec).encoder().video().map_err(failed("set up the encoder"))?;
     encoder.set_width(synth.width);
@@ -184,7 +185,8 @@ fn draw(picture: &mut ff::frame::Video, synth: &Synth, t: u32) {
                 let value = sample(synth.seed, plane, x * scale_x, y * scale_y, t);
                 match depth {
                     8 => row[x as usize] = value,
-                    _ => row[x as usize * 2..][..2].copy_from_slice(&(u16::from(value) << 2 | u16::from(value >> 6)).to_le_bytes()),
+                    _ => row[x as usize * 2..][..2]
+                        .copy_from_slice(&(u16::from(value) << 2 | u16::from(value >> 6)).to_le_bytes()),
                 }
             }
         }

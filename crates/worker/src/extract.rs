@@ -21,6 +21,7 @@ use reeldeck_video::sampling::Plan;
 
 use crate::decode::Decoded;
 use crate::jobs::Job;
+use crate::process;
 use crate::report::Reporter;
 
 /// How often progress is told.
@@ -88,11 +89,13 @@ impl Extractor {
         let (plan, outputs, facts) = self.follow(job, &mut costs)?.map_err(model_failed)?;
         let feature = self.feature(job, &plan, &outputs, facts).map_err(model_failed)?;
         let started = Instant::now();
+        let whole = process::writing();
         feature.write(&job.feature, &self.init.owner).map_err(|error| {
             let mut failure = Failure::from_error(ErrorKind::of_io(&error), &error);
             failure.chain.insert(0, format!("failed to write {}", job.feature.display()));
             failure
         })?;
+        drop(whole);
         let ms = |duration: Duration| duration.as_millis() as u64;
         Ok(Report {
             frames: facts.counts,
@@ -107,7 +110,6 @@ impl Extractor {
     }
 
     /// Follows the decode thread and runs clips as their frames come. The outer error is the video's, the inner the model's.
-    #[expect(clippy::type_complexity, reason = "two kinds of failure, told apart once")]
     fn follow(&self, job: &Job, costs: &mut Costs) -> Result<Result<(Plan, Outputs, Facts), ModelError>, Failure> {
         let silent = || Failure::new(ErrorKind::Internal, "the decode thread ended without a word");
         let mut work: Option<(Plan, ClipRunner<'_>)> = None;

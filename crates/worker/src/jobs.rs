@@ -11,6 +11,7 @@ use reeldeck_contract::video::VideoName;
 use reeldeck_video::frames::Request;
 
 use crate::decode::{self, Decoded};
+use crate::process;
 
 /// A video to extract, and where its frames come from.
 pub struct Job {
@@ -36,7 +37,11 @@ pub fn lines() -> impl Iterator<Item = Result<ToWorker>> + Send + use<> {
     let mut input = io::BufReader::new(io::stdin());
     std::iter::from_fn(move || {
         let mut line = vec![];
-        let read = input.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut line).context("failed to read the next message");
+        let read = input
+            .by_ref()
+            .take(MAX_LINE as u64)
+            .read_until(b'\n', &mut line)
+            .context("failed to read the next message");
         match read {
             Ok(0) => None,
             Ok(_) => Some((|| {
@@ -54,12 +59,8 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
     let (tasks, waiting) = mpsc::channel::<Task>();
     let waiting = Arc::new(Mutex::new(waiting));
     let recipe = &init.recipe;
-    let request = Request {
-        sampling: recipe.sampling,
-        transform: recipe.transform,
-        damage: recipe.damage,
-        limits: init.limits,
-    };
+    let request =
+        Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits: init.limits };
     for _ in 0..init.decoders.max(1) {
         let waiting = Arc::clone(&waiting);
         std::thread::spawn(move || {
@@ -90,12 +91,12 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
         }
         // The engine closed the pipe without `Finish`: it is gone, or wants us gone. Nothing in hand is worth finishing,
         // and no half-written feature can be mistaken for a whole one.
-        std::process::exit(0);
+        process::leave(0);
     });
     taken
 }
 
 fn leave(why: &str) -> ! {
     eprintln!("error: {why}");
-    std::process::exit(1);
+    process::leave(1);
 }

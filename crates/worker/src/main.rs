@@ -65,8 +65,8 @@ fn start(init: &Init, reporter: &Reporter) -> Result<extract::Extractor, Failure
     if init.device == "cpu" && init.threads > 0 {
         reeldeck_model::tch::set_num_threads(i32::try_from(init.threads).unwrap_or(i32::MAX));
     }
-    let extractor = extract::Extractor::new(init, reporter.clone())
-        .map_err(|error| Failure::from_error(error.kind(), &error))?;
+    let extractor =
+        extract::Extractor::new(init, reporter.clone()).map_err(|error| Failure::from_error(error.kind(), &error))?;
     let device = match init.device.as_str() {
         "cpu" => format!("CPU, {} threads", reeldeck_model::tch::get_num_threads()),
         other => other.to_owned(),

@@ -1,0 +1,27 @@
+# The commands that people type. Everything else is plain cargo, after `make setup`.
+
+DEMO_DIR ?= demo
+
+.PHONY: setup build demo test check bench clean-demo
+
+setup: ## install what the build lacks: FFmpeg's headers, libtorch
+	@scripts/setup.sh
+
+build: setup ## build all programs, optimised
+	cargo build --release
+
+demo: build ## make a small dataset, run the main job on it, check what came of it
+	target/release/reeldeck demo --dir $(DEMO_DIR)
+
+test: setup ## all tests
+	cargo test --workspace
+
+check: setup ## what CI checks besides the tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: build ## the model and the decoder against the machine's own limits
+	cargo bench -p reeldeck-worker --bench table
+
+clean-demo:
+	rm -rf $(DEMO_DIR)

@@ -1,0 +1,132 @@
+//! The runner of clips: the same numbers however it is fed, and errors for frames that do not come.
+
+use reeldeck_contract::recipe::Precision;
+use reeldeck_model::ModelError;
+use reeldeck_model::clips::{ClipRunner, Outputs};
+use reeldeck_model::fast::FastModel;
+
+use crate::support::{Net, clips, frame, needed, relative, run};
+
+const CROP: usize = 64;
+
+fn net() -> Net {
+    Net::new(50, [0, 0, 1, 1], CROP, 8)
+}
+
+fn bits(outputs: &Outputs) -> Vec<u32> {
+    outputs.logits.iter().chain(&outputs.pooled).map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn the_same_frames_give_the_same_bits() {
+    let net = net();
+    for precision in [Precision::Fp32, Precision::Bf16] {
+        let model = net.fast(precision);
+        for (total, batch) in [(30, 4), (100, 1), (100, 3), (333, 4)] {
+            let clips = clips(total, 10, 8);
+            let first = bits(&run(&model, &clips, batch, CROP).unwrap());
+            for _ in 0..3 {
+                assert!(first == bits(&run(&model, &clips, batch, CROP).unwrap()), "{total} frames, batch {batch}");
+            }
+            let other = net.fast(precision);
+            assert!(first == bits(&run(&other, &clips, batch, CROP).unwrap()), "loaded again");
+        }
+    }
+}
+
+/// Pushes frames of two videos in turns, in bursts of changing length, with pauses.
+fn in_turns(model: &FastModel, a: &[Vec<u64>], b: &[Vec<u64>]) -> [Outputs; 2] {
+    let mut runners = [ClipRunner::new(model, a.to_vec(), 3), ClipRunner::new(model, b.to_vec(), 3)];
+    let mut frames = [needed(a).into_iter(), needed(b).into_iter()];
+    for turn in 0_usize.. {
+        for (runner, frames) in runners.iter_mut().zip(&mut frames) {
+            for index in frames.by_ref().take(1 + turn * 7 % 23) {
+                runner.push(index, &frame(index, CROP)).unwrap();
+            }
+        }
+        if turn % 5 == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(3));
+        }
+        if frames.iter().all(|frames| frames.len() == 0) {
+            break;
+        }
+    }
+    runners.map(|runner| runner.finish().unwrap())
+}
+
+#[test]
+fn it_does_not_matter_how_the_frames_arrive() {
+    let model = net().fast(Precision::Fp32);
+    let (a, b) = (clips(200, 12, 8), clips(75, 6, 8));
+    let alone = [run(&model, &a, 3, CROP).unwrap(), run(&model, &b, 3, CROP).unwrap()];
+    let together = in_turns(&model, &a, &b);
+    for (alone, together) in alone.iter().zip(&together) {
+        assert!(bits(alone) == bits(together));
+    }
+}
+
+/// Batches of another size may differ in the last digits, and in nothing more.
+#[test]
+fn the_batch_size_changes_roundings_at_most() {
+    let model = net().fast(Precision::Fp32);
+    let clips = clips(150, 7, 8);
+    let single = run(&model, &clips, 1, CROP).unwrap();
+    for batch in [0, 2, 3, 5, 7, 100] {
+        let other = run(&model, &clips, batch, CROP).unwrap();
+        assert_eq!(other.clips, 7);
+        assert!(relative(&other.logits, &single.logits) < 1e-6, "batch {batch}");
+    }
+}
+
+#[test]
+fn push_tells_how_many_clips_are_done() {
+    let model = net().fast(Precision::Fp32);
+    let clips = clips(400, 20, 8);
+    let mut runner = ClipRunner::new(&model, clips.clone(), 2);
+    let mut told = vec![];
+    for index in needed(&clips) {
+        let done = runner.push(index, &frame(index, CROP)).unwrap();
+        // Never a clip whose last frame has not come.
+        assert!(done <= clips.iter().filter(|clip| clip[7] <= index).count());
+        told.push(done);
+    }
+    assert!(told.is_sorted() && *told.last().unwrap() >= 16, "{told:?}");
+    assert_eq!(runner.finish().unwrap().clips, 20);
+}
+
+/// A clip that lacks a frame must never be run over other ones.
+#[test]
+fn a_missing_frame_is_an_error() {
+    let model = net().fast(Precision::Fp32);
+    let clips = clips(100, 6, 8);
+    let all = needed(&clips);
+    for left_out in [0, 1, all.len() / 2, all.len() - 1] {
+        let mut runner = ClipRunner::new(&model, clips.clone(), 2);
+        for index in all.iter().filter(|index| **index != all[left_out]) {
+            runner.push(*index, &frame(*index, CROP)).unwrap();
+        }
+        let result = runner.finish();
+        assert!(matches!(result, Err(ModelError::Internal(_))), "frame {left_out}: {result:?}");
+    }
+    let none = ClipRunner::new(&model, clips, 2).finish();
+    assert!(matches!(none, Err(ModelError::Internal(_))), "{none:?}");
+}
+
+/// Equal rows for equal frames, also where a clip wraps around and holds a frame several times.
+#[test]
+fn a_frame_may_be_in_a_clip_several_times() {
+    let net = net();
+    let model = net.fast(Precision::Fp32);
+    for total in [1, 2, 8, 20, 56] {
+        let clips = clips(total, 10, 8);
+        assert_eq!(clips.len(), 1);
+        let fast = run(&model, &clips, 4, CROP).unwrap();
+        assert!(relative(&fast.logits, &net.plain(&clips).logits) < 1e-5, "{total} frames");
+    }
+}
+
+#[test]
+fn no_clips_give_no_rows() {
+    let model = net().fast(Precision::Fp32);
+    assert_eq!(ClipRunner::new(&model, vec![], 4).finish().unwrap(), Outputs::default());
+}

@@ -1,0 +1,114 @@
+//! Files that are no checkpoints, or no longer the ones they were: each refused with a word that helps.
+
+use std::error::Error;
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use reeldeck_contract::error::ErrorKind;
+use reeldeck_model::network::Network;
+use reeldeck_model::{ModelError, checkpoint, seeded};
+
+use crate::support::{model, transform};
+
+fn network() -> Network {
+    Network::new(&model(50, [0, 0, 1, 1]))
+}
+
+fn whole() -> Vec<u8> {
+    let mut out = Cursor::new(vec![]);
+    checkpoint::write(&mut out, &network(), &seeded::weights(&network())).unwrap();
+    out.into_inner()
+}
+
+fn refused(path: &Path, digest: &str) -> ModelError {
+    checkpoint::load(path, digest, &network(), &transform(64)).unwrap_err()
+}
+
+/// The whole chain of messages for a file of these bytes, whose digest is as expected.
+fn complaint(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pth");
+    fs::write(&path, bytes).unwrap();
+    let error = refused(&path, &checkpoint::digest(bytes));
+    assert_eq!(error.kind(), ErrorKind::Internal);
+    let mut text = error.to_string();
+    assert!(text.contains(path.to_str().unwrap()), "{text}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+#[test]
+fn a_changed_file_is_refused_by_its_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pth");
+    let mut bytes = whole();
+    let digest = checkpoint::digest(&bytes);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let error = refused(&path, &digest);
+    assert!(matches!(error, ModelError::Changed { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains(&digest) && text.contains(&checkpoint::digest(&bytes)) && text.contains("changed"), "{text}");
+}
+
+#[test]
+fn digests_are_sha256() {
+    assert_eq!(checkpoint::digest(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+#[test]
+fn what_is_no_checkpoint_is_called_by_its_name() {
+    let page = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>\n".repeat(50);
+    for (bytes, says) in [
+        (b"".as_slice(), "the file is empty"),
+        (page.as_bytes(), "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+        (&[0; 4096], "begins with zeros"),
+        (b"PK", "download did not finish"),
+        (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0", "not one that `torch.save` writes"),
+    ] {
+        let text = complaint(bytes);
+        assert!(text.contains("failed to read the checkpoint") && text.contains(says), "{says}: {text}");
+    }
+}
+
+/// Cut anywhere: refused, with a word on what to do. The directory of a zip stands at its end.
+#[test]
+fn a_truncated_file_is_refused() {
+    let whole = whole();
+    for length in [100, whole.len() / 3, whole.len() / 2, whole.len() - 1000, whole.len() - 1] {
+        let text = complaint(&whole[..length]);
+        assert!(text.contains("download it again") || text.contains("did not finish"), "{length}: {text}");
+    }
+}
+
+/// Damage from before the digest was taken, for which the digest is no guard.
+#[test]
+fn damage_anywhere_is_no_panic() {
+    let whole = whole();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pth");
+    for step in 0..60 {
+        let mut bytes = whole.clone();
+        let at = bytes.len() * step / 60;
+        let end = bytes.len().min(at + 40);
+        bytes[at..end].iter_mut().for_each(|b| *b = b.wrapping_mul(31).wrapping_add(step as u8));
+        fs::write(&path, &bytes).unwrap();
+        let _ = checkpoint::load(&path, &checkpoint::digest(&bytes), &network(), &transform(64));
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = refused(&folder.path().join("gone.pth"), "0");
+    assert!(error.to_string().contains("gone.pth"), "{error}");
+    let error = refused(folder.path(), "0");
+    assert!(error.to_string().contains("failed to read the checkpoint"), "{error}");
+}

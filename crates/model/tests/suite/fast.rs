@@ -1,0 +1,127 @@
+//! The fast formulation against the plain one, over the shapes of network and video that a recipe can name.
+
+use reeldeck_contract::recipe::Precision;
+use reeldeck_model::ModelError;
+use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT};
+
+use crate::support::{Net, clips, relative, run};
+
+/// Relative L2, 32 bits. Folding the normalisation moves roundings; measured: 3e-7 at most.
+const FP32: f64 = 1e-5;
+/// Relative L2 of bfloat16 convolutions; measured: 6e-3 at most. The bound that PARITY sets for fast modes.
+const BF16: f64 = 1e-2;
+
+struct Case {
+    depth: u32,
+    inflate: [u8; 4],
+    crop: usize,
+    length: usize,
+    batch: usize,
+    /// Frames of the video.
+    total: u64,
+}
+
+const fn case(depth: u32, inflate: [u8; 4], crop: usize, length: usize, batch: usize, total: u64) -> Case {
+    Case { depth, inflate, crop, length, batch, total }
+}
+
+/// Each value of each property at least twice; the spans of clips are 25 frames (length 4) and 57 (length 8).
+const CASES: &[Case] = &[
+    case(50, [0, 0, 1, 1], 64, 8, 1, 100),
+    case(50, [0, 0, 1, 1], 64, 8, 2, 300),
+    case(50, [0, 0, 1, 1], 96, 8, 3, 63),
+    case(50, [0, 0, 1, 1], 97, 4, 5, 40),
+    case(50, [0, 0, 1, 1], 64, 8, 4, 30),
+    case(50, [0, 0, 0, 0], 64, 8, 3, 80),
+    case(50, [0, 0, 0, 0], 96, 4, 2, 7),
+    case(50, [1, 1, 1, 1], 64, 8, 5, 120),
+    case(50, [1, 1, 1, 1], 75, 4, 1, 24),
+    case(50, [0, 1, 1, 1], 96, 4, 3, 60),
+    case(50, [0, 1, 1, 1], 64, 8, 2, 56),
+    case(50, [0, 1, 0, 1], 64, 8, 2, 90),
+    case(50, [1, 0, 0, 0], 64, 1, 2, 9),
+    case(101, [0, 0, 1, 1], 64, 8, 3, 75),
+    case(101, [0, 0, 0, 0], 64, 4, 5, 20),
+    case(101, [1, 1, 1, 1], 64, 4, 2, 31),
+    case(101, [0, 1, 1, 1], 96, 8, 1, 1),
+];
+
+impl Case {
+    fn name(&self) -> String {
+        let Self { depth, inflate, crop, length, batch, total } = self;
+        format!("depth {depth}, inflate {inflate:?}, crop {crop}, length {length}, batch {batch}, {total} frames")
+    }
+
+    fn clips(&self) -> Vec<Vec<u64>> {
+        clips(self.total, 8, self.length as u64)
+    }
+}
+
+#[test]
+fn fast_gives_what_plain_gives() {
+    let mut most = 0.0_f64;
+    for case in CASES {
+        let net = Net::new(case.depth, case.inflate, case.crop, case.length);
+        let clips = case.clips();
+        let fast = run(&net.fast(Precision::Fp32), &clips, case.batch, case.crop).unwrap();
+        let plain = net.plain(&clips);
+        assert_eq!(fast.clips, clips.len());
+        for (what, fast, plain) in [("pooled", &fast.pooled, &plain.pooled), ("logits", &fast.logits, &plain.logits)] {
+            let off = relative(fast, plain);
+            assert!(off <= FP32, "{what}, {}: {off:e}", case.name());
+            most = most.max(off);
+        }
+    }
+    println!("fp32: relative L2 at most {most:.1e} over {} cases", CASES.len());
+}
+
+/// The class with the highest score, for each clip.
+fn winners(logits: &[f32], classes: usize) -> Vec<usize> {
+    let winner = |row: &[f32]| (0..classes).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
+    logits.chunks_exact(classes).map(winner).collect()
+}
+
+#[test]
+fn bf16_stays_near() {
+    let (mut most, mut agree, mut all) = (0.0_f64, 0, 0);
+    for case in CASES {
+        let net = Net::new(case.depth, case.inflate, case.crop, case.length);
+        let clips = case.clips();
+        let exact = run(&net.fast(Precision::Fp32), &clips, case.batch, case.crop).unwrap();
+        let short = run(&net.fast(Precision::Bf16), &clips, case.batch, case.crop).unwrap();
+        let off = relative(&short.logits, &exact.logits).max(relative(&short.pooled, &exact.pooled));
+        assert!(off <= BF16, "{}: {off:e}", case.name());
+        assert!(off > 1e-5, "{}: {off:e}: not bfloat16 at all", case.name());
+        let (short, exact) = (winners(&short.logits, 7), winners(&exact.logits, 7));
+        agree += short.iter().zip(&exact).filter(|(a, b)| a == b).count();
+        all += exact.len();
+        most = most.max(off);
+    }
+    println!("bf16: relative L2 at most {most:.1e}, top-1 class the same for {agree} of {all} clips");
+}
+
+/// `tf32` speaks of CUDA; on a CPU it is the same as `fp32`.
+#[test]
+fn tf32_on_a_cpu_is_fp32() {
+    let net = Net::new(50, [0, 0, 1, 1], 64, 8);
+    let clips = clips(70, 4, 8);
+    let outputs = [Precision::Fp32, Precision::Tf32].map(|p| run(&net.fast(p), &clips, 2, 64).unwrap());
+    assert!(outputs[0] == outputs[1]);
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_an_error() {
+    let clips = clips(70, 4, 8);
+    for (name, value) in [
+        ("backbone.layer3.2.conv2.conv.weight", f32::NAN),
+        ("backbone.layer1.0.conv1.bn.bias", f32::INFINITY),
+        (HEAD_BIAS, f32::NAN),
+        (HEAD_WEIGHT, f32::INFINITY),
+    ] {
+        for precision in [Precision::Fp32, Precision::Bf16] {
+            let net = Net::new(50, [0, 0, 1, 1], 64, 8).with(name, |array| array.data[0] = value);
+            let result = run(&net.fast(precision), &clips, 2, 64);
+            assert!(matches!(result, Err(ModelError::NotFinite)), "{name}: {result:?}");
+        }
+    }
+}

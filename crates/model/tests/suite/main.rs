@@ -1,0 +1,9 @@
+//! The crate from the outside: the fast formulation against the plain one, and checkpoints of all kinds.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod checkpoints;
+mod clips;
+mod damaged;
+mod fast;
+mod support;

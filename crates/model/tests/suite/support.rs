@@ -1,0 +1,116 @@
+//! Small networks, drawn frames, clips over them, and two ways to run them.
+
+use std::collections::HashMap;
+
+use reeldeck_contract::recipe::{Family, Model, Precision, Transform};
+use reeldeck_model::ModelError;
+use reeldeck_model::clips::{ClipRunner, Outputs};
+use reeldeck_model::fast::FastModel;
+use reeldeck_model::network::Network;
+use reeldeck_model::plain::PlainModel;
+use reeldeck_model::seeded;
+use reeldeck_model::tch::{Device, Kind, Tensor};
+use reeldeck_model::weights::{Array, Weights};
+
+pub fn model(depth: u32, inflate: [u8; 4]) -> Model {
+    Model { family: Family::Slowonly, depth, base_channels: 4, inflate, classes: 7 }
+}
+
+pub fn transform(crop: usize) -> Transform {
+    Transform { short_side: crop, crop, mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] }
+}
+
+/// One frame: shapes that move with its index, other ones in each channel, and some noise.
+pub fn frame(index: u64, side: usize) -> Vec<u8> {
+    let (t, mut noise) = (index as usize, index as u32 ^ 0x9e37_79b9);
+    let mut out = Vec::with_capacity(side * side * 3);
+    for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+        for channel in 0..3 {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let stripes = if (x / 9 + y / (5 + channel) + t / 2).is_multiple_of(3) { 90 } else { 0 };
+            out.push((40 + (x * (channel + 1) + y * 2 + t * 5) % 100 + stripes + (noise >> 28) as usize) as u8);
+        }
+    }
+    out
+}
+
+/// Distinct clips of `length` frames, 8 apart, spread over `total` frames; the only one of a short video wraps around.
+pub fn clips(total: u64, count: u64, length: u64) -> Vec<Vec<u64>> {
+    let last = total.saturating_sub((length - 1) * 8 + 1);
+    let mut starts: Vec<u64> = (0..count).map(|i| i * last / (count - 1).max(1)).collect();
+    starts.dedup();
+    starts.iter().map(|start| (0..length).map(|k| (start + 8 * k) % total).collect()).collect()
+}
+
+/// The indices of all frames that the clips need, ascending.
+pub fn needed(clips: &[Vec<u64>]) -> Vec<u64> {
+    let mut frames: Vec<u64> = clips.iter().flatten().copied().collect();
+    frames.sort_unstable();
+    frames.dedup();
+    frames
+}
+
+/// A network, its weights and how they are to be run.
+pub struct Net {
+    pub network: Network,
+    pub weights: Weights,
+    pub crop: usize,
+    pub length: usize,
+}
+
+impl Net {
+    pub fn new(depth: u32, inflate: [u8; 4], crop: usize, length: usize) -> Self {
+        let network = Network::new(&model(depth, inflate));
+        let weights = seeded::weights(&network);
+        Self { network, weights, crop, length }
+    }
+
+    pub fn fast(&self, precision: Precision) -> FastModel {
+        let transform = transform(self.crop);
+        FastModel::new(&self.network, &self.weights, &transform, self.length, precision, Device::Cpu).unwrap()
+    }
+
+    /// All clips at once through the plain formulation.
+    pub fn plain(&self, clips: &[Vec<u64>]) -> Outputs {
+        let (side, length) = (self.crop as i64, self.length as i64);
+        let pixels: Vec<u8> = clips.iter().flatten().flat_map(|index| frame(*index, self.crop)).collect();
+        let shape = [clips.len() as i64, length, side, side, 3];
+        let x = Tensor::from_data_size(&pixels, &shape, Kind::Uint8).to_kind(Kind::Float);
+        let transform = transform(self.crop);
+        let x = (x - Tensor::from_slice(&transform.mean)) / Tensor::from_slice(&transform.std);
+        let model = PlainModel::new(self.network.clone(), &self.weights);
+        let (pooled, logits) = model.forward(&x.permute([0, 4, 1, 2, 3]).contiguous()).unwrap();
+        let numbers = |x: Tensor| Vec::<f32>::try_from(x.flatten(0, -1)).unwrap();
+        Outputs { clips: clips.len(), pooled: numbers(pooled), logits: numbers(logits) }
+    }
+
+    /// The same network with one weight changed.
+    pub fn with(mut self, name: &str, change: impl Fn(&mut Array)) -> Self {
+        let mut arrays: HashMap<String, Array> = self
+            .network
+            .entries()
+            .into_iter()
+            .map(|(n, _)| (n.clone(), self.weights.get(&n).unwrap().clone()))
+            .collect();
+        change(arrays.get_mut(name).unwrap());
+        self.weights = Weights::new(&self.network, arrays).unwrap();
+        self
+    }
+}
+
+/// Pushes the frames that the clips need and runs them.
+pub fn run(model: &FastModel, clips: &[Vec<u64>], batch: usize, crop: usize) -> Result<Outputs, ModelError> {
+    let mut runner = ClipRunner::new(model, clips.to_vec(), batch);
+    for index in needed(clips) {
+        runner.push(index, &frame(index, crop))?;
+    }
+    runner.finish()
+}
+
+/// |a − b| / |b|, both as vectors.
+pub fn relative(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let (off, all): (f64, f64) = a.iter().zip(b).fold((0.0, 0.0), |(o, n), (a, b)| (o + square(a - b), n + square(*b)));
+    (off / all).sqrt()
+}

@@ -1,0 +1,6 @@
+//! The crate from the outside: the fast pass against the plain one, pixels against arithmetic, damage of every kind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod media;
+mod passes;

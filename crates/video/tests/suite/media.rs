@@ -1,0 +1,139 @@
+//! What the tests share: making a video, taking its frames, and the small pictures that keep all this quick.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::recipe::{Damage, Sampling, Transform};
+use reeldeck_video::VideoError;
+use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
+use reeldeck_video::sampling::Plan;
+use reeldeck_video::synth::{self, Synth};
+use tempfile::TempDir;
+
+/// The sampling of the built-in recipe: from a few hundred frames it leaves out only some.
+pub const DENSE: Sampling = Sampling { clips: 100, length: 8, interval: 8 };
+
+/// Leaves out most frames, so that there is much to skip.
+pub const SPARSE: Sampling = Sampling { clips: 4, length: 3, interval: 5 };
+
+pub const SMALL: Transform = Transform { short_side: 40, crop: 32, mean: [0.0; 3], std: [1.0; 3] };
+
+pub fn request(sampling: Sampling) -> Request {
+    Request { sampling, transform: SMALL, damage: Damage { max_lost: 0.05 }, limits: Limits::default() }
+}
+
+/// A folder with videos, gone when dropped.
+pub struct Folder(TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn make(&self, name: &str, synth: &Synth) -> PathBuf {
+        let path = self.path(name);
+        synth::write(&path, synth).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        path
+    }
+
+    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+fn pairs(list: &[(&str, &str)]) -> BTreeMap<String, String> {
+    list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A small video of an encoder with some options.
+pub fn small(encoder: &str, frames: u64, options: &[(&str, &str)]) -> Synth {
+    let mut options = pairs(options);
+    let quick: &[(&str, &str)] = match encoder {
+        "libx264" => &[("preset", "veryfast")],
+        "libx265" => &[("preset", "ultrafast"), ("x265-params", "log-level=none:pools=none:frame-threads=1")],
+        "libvpx-vp9" => &[("deadline", "realtime"), ("cpu-used", "8")],
+        _ => &[],
+    };
+    for (key, value) in pairs(quick) {
+        options.entry(key).or_insert(value);
+    }
+    let pixels = if encoder == "mjpeg" { "yuvj420p" } else { "yuv420p" };
+    Synth { encoder: encoder.into(), pixels: pixels.into(), width: 64, height: 48, frames, options, ..Synth::default() }
+}
+
+/// H.264 with B-frames in fixed places, the file's index in front as downloads have it.
+pub fn h264(frames: u64) -> Synth {
+    let options = &[("bf", "2"), ("g", "30"), ("x264-params", "b-adapt=0:scenecut=0")];
+    contained(small("libx264", frames, options), &[("movflags", "+faststart")])
+}
+
+pub fn contained(synth: Synth, container: &[(&str, &str)]) -> Synth {
+    Synth { container: pairs(container), ..synth }
+}
+
+/// What came of a video.
+#[derive(Debug, PartialEq)]
+pub struct Taken {
+    pub plan: Plan,
+    pub frames: BTreeMap<u64, Vec<u8>>,
+    pub facts: Facts,
+}
+
+#[derive(Default)]
+struct Collect {
+    plan: Option<Plan>,
+    frames: BTreeMap<u64, Vec<u8>>,
+    bytes: usize,
+}
+
+impl Sink for Collect {
+    fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+        self.plan = Some(plan);
+        self.frames.clear();
+        Ok(())
+    }
+
+    fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError> {
+        assert_eq!(pixels.len(), self.bytes);
+        assert!(self.frames.last_key_value().is_none_or(|(last, _)| *last < index), "frames come in order");
+        self.frames.insert(index, pixels);
+        Ok(())
+    }
+}
+
+pub fn take(path: &Path, request: &Request, pass: Pass) -> Result<Taken, VideoError> {
+    let mut collect = Collect { bytes: request.transform.crop.pow(2) * 3, ..Collect::default() };
+    let facts = frames::extract(path, request, pass, &mut collect)?;
+    let plan = collect.plan.unwrap();
+    assert_eq!(plan, Plan::new(facts.counts.output, &request.sampling));
+    assert!(collect.frames.keys().eq(&plan.frames), "all planned frames came, and no others");
+    Ok(Taken { plan, frames: collect.frames, facts })
+}
+
+/// Takes the frames by both passes, asserts that they are the same, and gives what the best pass found.
+pub fn take_both(path: &Path, request: &Request) -> Result<Taken, VideoError> {
+    let plain = take(path, request, Pass::Plain);
+    let best = take(path, request, Pass::Best);
+    let name = path.file_name().unwrap();
+    match (&best, &plain) {
+        (Ok(best), Ok(plain)) => {
+            assert!(plain.facts.plain_pass && plain.facts.skipped == 0);
+            assert_eq!(best.plan, plain.plan, "{name:?}");
+            let differ: Vec<_> = best.frames.iter().filter(|(index, pixels)| plain.frames[index] != **pixels).collect();
+            let differ: Vec<u64> = differ.into_iter().map(|(index, _)| *index).collect();
+            assert!(differ.is_empty(), "{name:?}: the passes differ in the frames {differ:?}; {:?}", best.facts);
+            let rest = Facts { plain_pass: true, skipped: 0, ..best.facts };
+            assert_eq!(rest, plain.facts, "{name:?}");
+        }
+        (Err(best), Err(plain)) => assert_eq!(best.to_string(), plain.to_string(), "{name:?}"),
+        _ => panic!("{name:?}: one pass fails: best {:?}, plain {:?}", best.map(|t| t.facts), plain.map(|t| t.facts)),
+    }
+    best
+}

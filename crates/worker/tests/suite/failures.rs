@@ -1,0 +1,157 @@
+//! What cannot be done: bad videos, bad checkpoints, bad places, bad messages. Each with a word on what is wrong.
+
+use std::fs;
+
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::feature::CheckpointId;
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, MAX_LINE, ToWorker, VERSION};
+
+use crate::harness::{Worker, complete_files, init, job, tiny_recipe, video};
+
+#[test]
+fn a_bad_video_fails_and_the_next_one_is_extracted() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    video(&at("good.mp4"), 30, 1);
+    fs::write(at("empty.mp4"), b"").unwrap();
+    fs::write(at("text.mp4"), "This is not a video.\n".repeat(100)).unwrap();
+    let whole = fs::read(at("good.mp4")).unwrap();
+    fs::write(at("cut.mp4"), &whole[..whole.len() / 2]).unwrap();
+    let out = at("out");
+    let mut worker = Worker::start(&init(tiny_recipe()));
+    let names = ["empty.mp4", "text.mp4", "good.mp4", "cut.mp4", "gone.mp4", "good.mp4"];
+    for (number, name) in names.iter().enumerate() {
+        worker.send(&job(number as u64, &at(name), &out.join(format!("{number}"))));
+    }
+    let bad = |worker: &mut Worker, number, kind, says: &str| {
+        let failure = worker.expect_failed(number);
+        assert!(failure.kind == kind && failure.line().contains(says), "{failure:?}");
+    };
+    bad(&mut worker, 0, ErrorKind::Corrupt, "the file is empty");
+    bad(&mut worker, 1, ErrorKind::Corrupt, "not a video file");
+    worker.expect_done(2);
+    bad(&mut worker, 3, ErrorKind::Corrupt, "moov");
+    bad(&mut worker, 4, ErrorKind::Missing, "No such file");
+    worker.expect_done(5);
+    worker.finish();
+    assert_eq!(complete_files(&out), [out.join("2"), out.join("5")]);
+}
+
+#[test]
+fn a_failure_tells_the_state_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, gone) = (folder.path().join("text.mp4"), folder.path().join("gone.mp4"));
+    fs::write(&text, "no video").unwrap();
+    let mut worker = Worker::start(&init(tiny_recipe()));
+    worker.send(&job(0, &text, &folder.path().join("0")));
+    worker.send(&job(1, &gone, &folder.path().join("1")));
+    let source = |message| match message {
+        Some(FromWorker::Failed { source, .. }) => source,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(source(worker.next()).unwrap().size, 8);
+    assert_eq!(source(worker.next()), None);
+    worker.finish();
+}
+
+#[test]
+fn a_video_over_a_limit_fails_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.mp4");
+    video(&path, 30, 1);
+    let feature = folder.path().join("v");
+    for (limits, says) in [
+        (Limits { frames: 20, ..Limits::default() }, "more than 20 frames"),
+        (Limits { megapixels: 0.005, ..Limits::default() }, "0.005 megapixels"),
+    ] {
+        let mut worker = Worker::start(&Init { limits, ..init(tiny_recipe()) });
+        worker.send(&job(0, &path, &feature));
+        let failure = worker.expect_failed(0);
+        assert!(failure.kind == ErrorKind::Limit && failure.line().contains(says), "{failure:?}");
+        worker.finish();
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_fails_with_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.mp4");
+    video(&path, 30, 1);
+    fs::write(folder.path().join("file"), "in the way").unwrap();
+    let (bad, good) = (folder.path().join("file/v.safetensors"), folder.path().join("v.safetensors"));
+    let mut worker = Worker::start(&init(tiny_recipe()));
+    worker.send(&job(0, &path, &bad));
+    worker.send(&job(1, &path, &good));
+    let failure = worker.expect_failed(0);
+    assert_eq!(failure.kind, ErrorKind::Io, "{failure:?}");
+    assert!(failure.line().contains(bad.to_str().unwrap()), "{failure:?}");
+    worker.expect_done(1);
+    worker.finish();
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"in the way");
+    assert_eq!(complete_files(folder.path()).len(), 3);
+}
+
+fn fatal(init: &Init) -> Failure {
+    let mut worker = Worker::spawn(&[]);
+    worker.send(&ToWorker::Init(Box::new(init.clone())));
+    let ended = worker.end();
+    match ended.messages.as_slice() {
+        [FromWorker::Fatal { failure }] => failure.clone(),
+        other => panic!("{other:?}: {}", ended.stderr),
+    }
+}
+
+#[test]
+fn a_worker_that_cannot_work_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = init(tiny_recipe());
+    let failure = fatal(&Init { version: VERSION + 1, ..init.clone() });
+    assert!(failure.line().contains("protocol") && failure.line().contains("one release"), "{failure:?}");
+    let failure = fatal(&Init { device: "tpu:0".into(), ..init.clone() });
+    assert!(failure.kind == ErrorKind::Device, "{failure:?}");
+
+    let file = folder.path().join("x.pth");
+    let with_file = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let digest = reeldeck_model::checkpoint::digest(text.as_bytes());
+        let checkpoint_id = CheckpointId { name: "x.pth".into(), digest, meaningless: false };
+        Init { checkpoint: CheckpointSource::File(file.clone()), checkpoint_id, ..init.clone() }
+    };
+    let failure = fatal(&with_file("<!DOCTYPE html><html><body>Sign in</body></html>"));
+    assert!(failure.line().contains("web page") && failure.line().contains("x.pth"), "{failure:?}");
+    let asked = with_file("");
+    fs::remove_file(&file).unwrap();
+    let failure = fatal(&asked);
+    assert!(failure.line().contains("x.pth") && failure.line().contains("No such file"), "{failure:?}");
+}
+
+/// Lines that are no messages, before and after the first one. Nothing but messages may stand on the output.
+#[test]
+fn garbage_ends_the_worker_with_a_word_on_standard_error() {
+    let too_long = [vec![b' '; MAX_LINE], b"{}\n".to_vec()].concat();
+    let again = reeldeck_contract::protocol::line(&ToWorker::Init(Box::new(init(tiny_recipe())))).unwrap();
+    let early: [(&[u8], &str); 4] = [
+        (b"garbage\n", "failed to read a message"),
+        (b"\xff\xfe\n", "failed to read a message"),
+        (b"{\"type\":\"finish\"}\n", "expected an init message"),
+        (b"{\"type\":\"init\"", "cut off"),
+    ];
+    let late: [(&[u8], &str); 4] = [
+        (b"garbage\n", "failed to read a message"),
+        (b"{\"type\":\"extract\",\"job\":1}\n", "missing field"),
+        (again.as_bytes(), "a second init message"),
+        (&too_long, "too long"),
+    ];
+    for (lines, is_late) in [(early, false), (late, true)] {
+        for (bytes, says) in lines {
+            let mut worker = if is_late { Worker::start(&init(tiny_recipe())) } else { Worker::spawn(&[]) };
+            worker.send_bytes(bytes);
+            worker.close();
+            let ended = worker.end();
+            assert_eq!(ended.status.code(), Some(1), "{says}: {}", ended.stderr);
+            assert_eq!(ended.messages, [], "{says}");
+            assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains(says), "{says}: {}", ended.stderr);
+        }
+    }
+}

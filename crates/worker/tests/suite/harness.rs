@@ -1,0 +1,224 @@
+//! A worker process with its pipes, as the engine has them, and small videos and recipes to give it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_contract::error::Failure;
+use reeldeck_contract::feature::CheckpointId;
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::protocol::{self, CheckpointSource, FromWorker, Init, JobId, Report, ToWorker, VERSION};
+use reeldeck_contract::recipe::Recipe;
+use reeldeck_contract::video::VideoName;
+use reeldeck_video::synth::{self, Synth};
+
+/// Longer than anything here takes, even on a busy machine; a worker that hangs fails the test and not the whole run.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_reeldeck-worker");
+
+/// Tests/golden at the root of the repository.
+pub fn golden(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(file)
+}
+
+/// A network and pictures so small that a video takes milliseconds: 4 clips of 8 frames, 64 pixels square, 5 classes.
+pub fn tiny_recipe() -> Recipe {
+    let mut recipe = Recipe::find(golden("small.toml").to_str().unwrap()).unwrap();
+    recipe.name = "tiny".into();
+    recipe.sampling.clips = 4;
+    (recipe.transform.short_side, recipe.transform.crop) = (64, 64);
+    (recipe.model.base_channels, recipe.model.classes) = (4, 5);
+    recipe
+}
+
+pub fn init(recipe: Recipe) -> Init {
+    let digest = reeldeck_model::seeded::DIGEST;
+    Init {
+        version: VERSION,
+        set: recipe.set_name(digest),
+        recipe,
+        checkpoint: CheckpointSource::Seeded,
+        checkpoint_id: CheckpointId { name: "seeded".into(), digest: digest.into(), meaningless: true },
+        device: "cpu".into(),
+        threads: 1,
+        decoders: 2,
+        prefetch_frames: 16,
+        batch: 2,
+        limits: Limits::default(),
+        owner: Owner::this_process(),
+    }
+}
+
+/// Makes an H.264 video with B-frames of so many frames.
+pub fn video(path: &Path, frames: u64, seed: u32) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let options = [("bf".into(), "2".into()), ("g".into(), "30".into())].into();
+    synth::write(path, &Synth { width: 96, height: 80, frames, seed, options, ..Synth::default() }).unwrap();
+}
+
+pub fn job(number: JobId, path: &Path, feature: &Path) -> ToWorker {
+    let video = VideoName::new(&format!("Class/{}", path.file_name().unwrap().to_str().unwrap())).unwrap();
+    ToWorker::Extract { job: number, video, path: path.to_owned(), feature: feature.to_owned() }
+}
+
+/// All files below a folder, and none of them temporary.
+pub fn complete_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = vec![];
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            assert!(!atomic::is_temporary(path.file_name().unwrap().to_str().unwrap()), "left behind: {path:?}");
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    files
+}
+
+pub struct Worker {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<Vec<u8>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+/// What is left of a worker that has ended.
+pub struct Ended {
+    pub status: ExitStatus,
+    /// Messages that nobody had taken, without progress.
+    pub messages: Vec<FromWorker>,
+    pub stderr: String,
+}
+
+impl Worker {
+    /// Starts the program and sends nothing.
+    pub fn spawn(environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.envs(environment.iter().copied());
+        Self::over(&mut command)
+    }
+
+    /// The same for any command that runs the program.
+    pub fn over(command: &mut Command) -> Self {
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        let (stdin, stdout, mut stderr) =
+            (child.stdin.take(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n') {
+                let _ = sender.send(line.unwrap());
+            }
+        });
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
+        Self { child, stdin, lines, stderr: Some(stderr) }
+    }
+
+    /// Starts the program and waits until its model is loaded.
+    pub fn start(init: &Init) -> Self {
+        let mut worker = Self::spawn(&[]);
+        worker.send(&ToWorker::Init(Box::new(init.clone())));
+        worker.expect_ready();
+        worker
+    }
+
+    pub fn expect_ready(&mut self) {
+        let message = self.next();
+        assert!(matches!(message, Some(FromWorker::Ready { version: VERSION, .. })), "{message:?}");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn send(&mut self, message: &ToWorker) {
+        self.send_bytes(protocol::line(message).unwrap().as_bytes());
+    }
+
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// The next message but for progress; `None` when the worker has closed its output. Anything else than a message on
+    /// the worker's output is a failure.
+    pub fn next(&mut self) -> Option<FromWorker> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => line,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the worker says nothing"),
+            };
+            let message = serde_json::from_slice(&line);
+            match message.unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&line))) {
+                FromWorker::Progress { .. } => {}
+                message => return Some(message),
+            }
+        }
+    }
+
+    pub fn expect_done(&mut self, number: JobId) -> Report {
+        match self.next() {
+            Some(FromWorker::Done { job, report }) if job == number => report,
+            other => panic!("job {number} should be done, but: {other:?}"),
+        }
+    }
+
+    pub fn expect_failed(&mut self, number: JobId) -> Failure {
+        match self.next() {
+            Some(FromWorker::Failed { job, failure, .. }) if job == number => failure,
+            other => panic!("job {number} should have failed, but: {other:?}"),
+        }
+    }
+
+    /// Closes the worker's input.
+    pub fn close(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Kills the process that was started.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Waits for the end of a worker that has been given a reason to end.
+    pub fn end(mut self) -> Ended {
+        let messages = std::iter::from_fn(|| self.next()).collect();
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the worker does not end");
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        Ended { status, messages, stderr: self.stderr.take().unwrap().join().unwrap() }
+    }
+
+    /// Has the worker finish what is in hand and expects a good end.
+    pub fn finish(mut self) -> Ended {
+        self.send(&ToWorker::Finish);
+        let ended = self.end();
+        assert!(ended.status.success(), "{:?}: {}", ended.status, ended.stderr);
+        ended
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Only where a test has failed is it still there.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,133 @@
+//! Healthy videos: order, determinism, duplicate clips, outputs, and where features are written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::feature::{Feature, Header};
+use reeldeck_contract::protocol::Init;
+use reeldeck_contract::recipe::{Output, Precision};
+use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT, Network};
+use reeldeck_model::seeded;
+
+use crate::harness::{Worker, complete_files, init, job, tiny_recipe, video};
+
+/// Lengths that make every kind of clip: shorter than a span, barely longer, long; not in order of length.
+const LENGTHS: [u64; 6] = [150, 1, 57, 30, 90, 61];
+
+fn videos(folder: &Path) -> Vec<PathBuf> {
+    let name = |(seed, frames): (usize, &u64)| {
+        let path = folder.join(format!("videos/{frames}.mp4"));
+        video(&path, *frames, seed as u32);
+        path
+    };
+    LENGTHS.iter().enumerate().map(name).collect()
+}
+
+/// Gives all videos to a worker at once and reads the features as they lie on disk.
+fn features(init: &Init, videos: &[PathBuf], out: &Path) -> Vec<Vec<u8>> {
+    let mut worker = Worker::start(init);
+    let feature = |number: usize| out.join(format!("{number}.safetensors"));
+    for (number, path) in videos.iter().enumerate() {
+        worker.send(&job(number as u64, path, &feature(number)));
+    }
+    for (number, frames) in LENGTHS.iter().enumerate() {
+        let report = worker.expect_done(number as u64);
+        assert_eq!((report.frames.output, report.clips), (*frames, 4));
+        assert_eq!(report.clips_computed, if *frames <= 57 { 1 } else { 4 }, "{frames} frames");
+    }
+    assert_eq!(worker.finish().messages, []);
+    assert_eq!(complete_files(out).len(), videos.len());
+    (0..videos.len()).map(|number| fs::read(feature(number)).unwrap()).collect()
+}
+
+#[test]
+fn jobs_in_hand_finish_in_order_and_give_the_same_bytes_however_they_are_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = videos(folder.path());
+    let init = init(tiny_recipe());
+    let first = features(&init, &videos, &folder.path().join("first"));
+    for (run, (decoders, prefetch_frames)) in [(2, 16), (1, 1), (3, 1), (1, 100), (3, 100)].into_iter().enumerate() {
+        let init = Init { decoders, prefetch_frames, ..init.clone() };
+        let again = features(&init, &videos, &folder.path().join(run.to_string()));
+        assert!(first == again, "{decoders} decoders, {prefetch_frames} frames ahead");
+    }
+}
+
+#[test]
+fn a_feature_does_not_depend_on_what_was_extracted_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = videos(folder.path());
+    let init = init(tiny_recipe());
+    let together = features(&init, &videos, &folder.path().join("together"));
+    let alone = folder.path().join("alone.safetensors");
+    let mut worker = Worker::start(&init);
+    worker.send(&job(0, &videos[4], &alone));
+    worker.expect_done(0);
+    worker.finish();
+    assert!(together[4] == fs::read(alone).unwrap());
+}
+
+#[test]
+fn duplicate_clips_of_a_short_video_are_computed_once_and_written_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, feature) = (folder.path().join("short.mp4"), folder.path().join("short.safetensors"));
+    video(&path, 58, 3);
+    let mut worker = Worker::start(&init(tiny_recipe()));
+    worker.send(&job(0, &path, &feature));
+    let report = worker.expect_done(0);
+    // 58 frames are one more than a span: the four clips begin at frames 0, 0, 1, 1.
+    assert_eq!((report.clips, report.clips_computed, report.plain_pass), (4, 2, false));
+    worker.finish();
+    let logits = &Feature::read(&feature).unwrap().tensors["logits"];
+    let rows: Vec<&[f32]> = logits.data.chunks_exact(logits.shape[1]).collect();
+    assert_eq!(logits.shape, [4, 5]);
+    assert!(rows[0] == rows[1] && rows[2] == rows[3] && rows[0] != rows[2]);
+}
+
+#[test]
+fn pooled_is_written_when_asked_for_and_lies_under_the_logits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, feature) = (folder.path().join("v.mp4"), folder.path().join("v.safetensors"));
+    video(&path, 70, 3);
+    let mut recipe = tiny_recipe();
+    recipe.outputs = vec![Output::Logits, Output::Pooled];
+    let mut worker = Worker::start(&init(recipe.clone()));
+    worker.send(&job(0, &path, &feature));
+    worker.expect_done(0);
+    worker.finish();
+    assert!(Header::read(&feature).unwrap().satisfies(&recipe));
+    let feature = Feature::read(&feature).unwrap();
+    let (logits, pooled) = (&feature.tensors["logits"], &feature.tensors["pooled"]);
+    assert_eq!((logits.shape, pooled.shape), ([4, 5], [4, 128]));
+    let weights = seeded::weights(&Network::new(&recipe.model));
+    let (matrix, bias) = (weights.get(HEAD_WEIGHT).unwrap(), weights.get(HEAD_BIAS).unwrap());
+    for (logits, pooled) in logits.data.chunks_exact(5).zip(pooled.data.chunks_exact(128)) {
+        for (class, (logit, row)) in logits.iter().zip(matrix.data.chunks_exact(128)).enumerate() {
+            let sum: f32 = row.iter().zip(pooled).map(|(w, x)| w * x).sum();
+            assert!((logit - sum - bias.data[class]).abs() < 1e-4);
+        }
+    }
+}
+
+#[test]
+fn a_feature_says_where_it_comes_from_and_its_folder_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, feature) = (folder.path().join("v.mp4"), folder.path().join("a/b c/d/v.mp4.safetensors"));
+    video(&path, 30, 3);
+    let mut recipe = tiny_recipe();
+    recipe.precision = Precision::Bf16;
+    let init = init(recipe);
+    let mut worker = Worker::start(&init);
+    worker.send(&job(0, &path, &feature));
+    worker.expect_done(0);
+    worker.finish();
+    let provenance = Header::read(&feature).unwrap().provenance;
+    assert_eq!(
+        (&provenance.recipe, &provenance.set, &provenance.checkpoint),
+        (&init.recipe, &init.set, &init.checkpoint_id)
+    );
+    assert_eq!((provenance.video.as_str(), provenance.frames.output), ("Class/v.mp4", 30));
+    assert_eq!((provenance.size, provenance.fps), ([96, 80], [30, 1]));
+    assert_eq!((provenance.precision, provenance.device.as_str()), (Precision::Bf16, "cpu"));
+    assert_eq!(provenance.source.size, fs::metadata(path).unwrap().len());
+}

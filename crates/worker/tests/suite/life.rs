@@ -1,0 +1,160 @@
+//! The life of the process: how it ends, with whom it ends, what it prints and what it is linked to.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use reeldeck_contract::feature::Feature;
+use reeldeck_contract::protocol::{FromWorker, ToWorker};
+use reeldeck_contract::recipe::Recipe;
+
+use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
+
+/// Seconds of work a video, so that a worker can be caught in the middle of it.
+fn slow_recipe() -> Recipe {
+    let mut recipe = tiny_recipe();
+    recipe.sampling.clips = 100;
+    (recipe.transform.short_side, recipe.transform.crop, recipe.model.base_channels) = (224, 224, 32);
+    recipe
+}
+
+#[test]
+fn finish_completes_what_is_in_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.mp4");
+    video(&path, 60, 1);
+    let out = folder.path().join("out");
+    let mut worker = Worker::start(&init(tiny_recipe()));
+    for number in 0..5 {
+        worker.send(&job(number, &path, &out.join(number.to_string())));
+    }
+    let ended = worker.finish();
+    let done = |message: &FromWorker| match message {
+        FromWorker::Done { job, .. } => *job,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ended.messages.iter().map(done).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    assert_eq!(ended.stderr, "");
+    assert_eq!(complete_files(&out).len(), 5);
+}
+
+#[test]
+fn no_message_at_all_is_a_quiet_end() {
+    let mut worker = Worker::spawn(&[]);
+    worker.close();
+    let ended = worker.end();
+    assert!(ended.status.success() && ended.messages.is_empty() && ended.stderr.is_empty());
+}
+
+#[test]
+fn a_closed_pipe_ends_the_worker_in_the_middle_of_a_video() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.mp4");
+    video(&path, 300, 1);
+    let mut worker = Worker::start(&init(slow_recipe()));
+    for number in 0..4 {
+        worker.send(&job(number, &path, &folder.path().join(format!("out/{number}"))));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    worker.close();
+    let closed = Instant::now();
+    let ended = worker.end();
+    assert!(closed.elapsed() < Duration::from_secs(2), "{:?}", closed.elapsed());
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!((ended.messages, ended.stderr.as_str()), (vec![], ""));
+    assert_eq!(complete_files(folder.path()), [path]);
+}
+
+/// Closes the pipe at many moments of quick jobs, writing among them: what is there is whole, and nothing else is there.
+#[test]
+fn a_closed_pipe_leaves_whole_features_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.mp4");
+    video(&path, 8, 1);
+    let mut some = 0;
+    for round in 0..20 {
+        let out = folder.path().join(format!("out{round}"));
+        let mut worker = Worker::start(&init(tiny_recipe()));
+        for number in 0..2000 {
+            worker.send(&job(number, &path, &out.join(number.to_string())));
+        }
+        std::thread::sleep(Duration::from_millis(20 + 7 * round));
+        worker.close();
+        let ended = worker.end();
+        assert_eq!(ended.status.code(), Some(0), "round {round}: {}", ended.stderr);
+        let features = complete_files(&out);
+        for feature in &features {
+            Feature::read(feature).unwrap();
+        }
+        // The last one may be complete without the worker having come to say so.
+        let unsaid = features.len().checked_sub(ended.messages.len());
+        assert!(unsaid.is_some_and(|n| n <= 1) && features.len() < 2000, "round {round}: {:?}", ended.messages.last());
+        some += features.len();
+    }
+    assert!(some > 0, "no round wrote anything: this tests nothing");
+}
+
+/// Whether a process is there and no zombie. Where nobody reaps orphans, a dead worker stays one.
+fn is_alive(process: &str) -> bool {
+    let status = fs::read_to_string(Path::new("/proc").join(process).join("stat")).unwrap_or_default();
+    status.rsplit(") ").next().and_then(|rest| rest.chars().next()).is_some_and(|state| !"ZX".contains(state))
+}
+
+#[test]
+fn the_worker_dies_with_its_engine() {
+    // A shell in the engine's place. The pipes stay open when it is killed, so only the kernel can tell the worker.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 3<&0; \"$0\" <&3 & echo $! > \"$1\"; wait", PROGRAM]);
+    let folder = tempfile::tempdir().unwrap();
+    let note = folder.path().join("process");
+    shell.arg(&note);
+    let mut worker = Worker::over(&mut shell);
+    worker.send(&ToWorker::Init(Box::new(init(tiny_recipe()))));
+    worker.expect_ready();
+    let process = fs::read_to_string(note).unwrap().trim().to_owned();
+    assert!(is_alive(&process) && process != worker.id().to_string());
+    worker.kill();
+    let killed = Instant::now();
+    while is_alive(&process) {
+        assert!(killed.elapsed() < Duration::from_secs(10), "process {process} outlives its parent");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// oneDNN's own log goes to standard output: here it stands for whatever a library may print there.
+#[test]
+fn what_libraries_print_is_not_taken_for_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.mp4");
+    video(&path, 30, 1);
+    let mut worker = Worker::spawn(&[("ONEDNN_VERBOSE", "1"), ("DNNL_VERBOSE", "1")]);
+    worker.send(&ToWorker::Init(Box::new(init(tiny_recipe()))));
+    worker.expect_ready();
+    worker.send(&job(0, &path, &folder.path().join("v")));
+    worker.expect_done(0);
+    let ended = worker.finish();
+    assert!(ended.stderr.contains("onednn_verbose"), "nothing was printed: this tests nothing\n{}", ended.stderr);
+}
+
+#[test]
+fn arguments_are_for_people_who_look_around() {
+    let run = |argument: &str| Command::new(PROGRAM).arg(argument).output().unwrap();
+    let version = run("--version");
+    assert!(version.status.success() && version.stdout.starts_with(b"reeldeck-worker "));
+    let wrong = run("--wrong");
+    assert_eq!((wrong.status.code(), wrong.stdout.len()), (Some(1), 0));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("is started by reeldeck"));
+}
+
+/// CUDA is loaded at run time, from the user's own installation: the program must start where there is none.
+#[test]
+fn the_program_is_linked_to_the_cpu_part_of_libtorch_only() {
+    let output = Command::new("readelf").args(["-d", PROGRAM]).output().expect("readelf comes with the linker");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let needed: Vec<&str> = text.lines().filter(|line| line.contains("(NEEDED)")).collect();
+    assert!(needed.iter().any(|line| line.contains("libtorch_cpu.so")), "{needed:#?}");
+    assert!(!needed.iter().any(|line| line.contains("cuda") || line.contains("nvidia")), "{needed:#?}");
+    let runpath = text.lines().find(|line| line.contains("(RUNPATH)")).unwrap_or_default();
+    assert!(runpath.contains("$ORIGIN"), "{runpath}");
+}

@@ -1,0 +1,141 @@
+//! A worker that speaks the protocol and does what the "video" says: the file's text is a list of commands.
+//!
+//! `ok` writes a real feature file of made-up numbers · `crash`, `hang`, `garbage`, `partial`, `leave` misbehave ·
+//! `fail KIND` reports a failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long.
+//! `FAKE_WORKER=wrong-version|fatal|crash-at-start|silent` misbehaves before the first video.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::feature::{Feature, FrameCounts, Matrix, Provenance};
+use reeldeck_contract::protocol::{self, FromWorker, Init, JobId, Report, ToWorker, VERSION};
+use reeldeck_contract::recipe::Output;
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::video::VideoName;
+
+fn say(message: &FromWorker) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(protocol::line(message).unwrap().as_bytes()).unwrap();
+    out.flush().unwrap();
+}
+
+fn main() {
+    let mut lines = std::io::stdin().lines();
+    let first: ToWorker = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let ToWorker::Init(init) = first else { panic!("the first message must be init") };
+    let mut version = VERSION;
+    match std::env::var("FAKE_WORKER").as_deref() {
+        Ok("wrong-version") => version += 1,
+        Ok("fatal") => {
+            let failure = Failure::new(ErrorKind::Device, "this device is not what it was");
+            return say(&FromWorker::Fatal { failure });
+        }
+        Ok("crash-at-start") => std::process::abort(),
+        Ok("silent") => return,
+        _ => {}
+    }
+    eprintln!("fake worker on {}", init.device);
+    say(&FromWorker::Ready { version, device: "fake".into(), load_ms: 0 });
+    for line in lines {
+        match serde_json::from_str(&line.unwrap()).unwrap() {
+            ToWorker::Extract { job, video, path, feature } => extract(&init, job, video, &path, &feature),
+            ToWorker::Finish => return,
+            ToWorker::Init(_) => panic!("a second init"),
+        }
+    }
+}
+
+fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Path) {
+    let Ok(script) = fs::read_to_string(path) else {
+        let failure = Failure::new(ErrorKind::Missing, "failed to read the file");
+        return say(&FromWorker::Failed { job, failure, source: None });
+    };
+    let source = SourceStamp::of(&fs::metadata(path).unwrap());
+    eprintln!("job {job}: {video}");
+    let mut words = script.split_whitespace().peekable();
+    // A mark beside the output remembers that something happened once.
+    let mark = feature.with_extension("once");
+    let mut once = false;
+    while let Some(word) = words.next() {
+        let skip = once && mark.exists();
+        let first_time = || {
+            if once {
+                fs::create_dir_all(mark.parent().unwrap()).unwrap();
+                fs::write(&mark, "").unwrap();
+            }
+        };
+        match word {
+            "once" => once = true,
+            "slow" => sleep(Duration::from_millis(words.next().unwrap().parse().unwrap())),
+            "fail" => {
+                let kind = serde_json::from_value(words.next().unwrap().into()).unwrap();
+                if !skip {
+                    first_time();
+                    let failure = Failure { kind, chain: vec!["it failed".into(), "as it was told".into()] };
+                    return say(&FromWorker::Failed { job, failure, source: Some(source) });
+                }
+            }
+            _ if skip => {}
+            "crash" => {
+                first_time();
+                eprintln!("about to crash");
+                std::process::abort();
+            }
+            "hang" => loop {
+                sleep(Duration::from_secs(1));
+            },
+            "garbage" => {
+                first_time();
+                println!("Segmentation fault (core dumped) {{");
+                sleep(Duration::from_secs(60));
+            }
+            "partial" => {
+                first_time();
+                print!("{{\"type\":\"done\",\"job\":{job}");
+                std::io::stdout().flush().unwrap();
+                std::process::exit(0);
+            }
+            "leave" => {
+                first_time();
+                std::process::exit(0);
+            }
+            _ => {}
+        }
+    }
+    say(&FromWorker::Progress { job, clips: init.recipe.sampling.clips / 2 });
+    write(init, video, source, feature);
+    let frames = FrameCounts { expected: 10, output: 10, concealed: 0 };
+    let clips = init.recipe.sampling.clips;
+    let report =
+        Report { frames, clips, clips_computed: clips, plain_pass: false, decode_ms: 1, model_ms: 1, wait_ms: 0, write_ms: 0 };
+    say(&FromWorker::Done { job, report });
+}
+
+fn write(init: &Init, video: VideoName, source: SourceStamp, path: &Path) {
+    let (rows, columns) = (init.recipe.sampling.clips, init.recipe.columns(Output::Logits));
+    let seed = video.as_str().bytes().map(u32::from).sum::<u32>() as f32;
+    let data = (0..rows * columns).map(|i| seed + i as f32).collect();
+    let provenance = Provenance {
+        format: Provenance::FORMAT,
+        tool: "fake".into(),
+        set: init.set.clone(),
+        recipe: init.recipe.clone(),
+        checkpoint: init.checkpoint_id.clone(),
+        video,
+        source,
+        frames: FrameCounts { expected: 10, output: 10, concealed: 0 },
+        fps: [30, 1],
+        size: [4, 4],
+        precision: init.recipe.precision,
+        device: "cpu".into(),
+        libtorch: "none".into(),
+    };
+    let tensors = [("logits".to_owned(), Matrix { shape: [rows, columns], data })].into();
+    Feature { provenance, tensors }.write(path, &init.owner).unwrap();
+}

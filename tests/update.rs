@@ -1,0 +1,219 @@
+//! The engine's state machine under random events: whatever happens, no video is lost, doubled or tried too often.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use reeldeck::engine::state::{Effect, Event, Phase, State, Status, Video, WorkerStatus};
+use reeldeck::engine::update::{retry_after, update};
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::feature::FrameCounts;
+use reeldeck_contract::protocol::Report;
+use reeldeck_contract::video::VideoName;
+
+const KINDS: [ErrorKind; 9] = [
+    ErrorKind::Corrupt,
+    ErrorKind::Limit,
+    ErrorKind::Io,
+    ErrorKind::Missing,
+    ErrorKind::OutOfMemory,
+    ErrorKind::DiskFull,
+    ErrorKind::WorkerCrashed,
+    ErrorKind::Device,
+    ErrorKind::Internal,
+];
+
+/// What the outside world does next, chosen by numbers that are reduced to what is possible.
+#[derive(Clone, Debug)]
+enum Happens {
+    Ready(usize),
+    Done(usize, usize),
+    Failed(usize, usize, usize),
+    Crash(usize),
+    Progress(usize, u64),
+    Fatal(usize),
+    Nonsense(usize, u64),
+    Interrupt,
+    Time(u64),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        4 => (0..4usize).prop_map(Happens::Ready),
+        10 => (0..4usize, 0..4usize).prop_map(|(w, n)| Happens::Done(w, n)),
+        4 => (0..4usize, 0..4usize, 0..KINDS.len()).prop_map(|(w, n, k)| Happens::Failed(w, n, k)),
+        3 => (0..4usize).prop_map(Happens::Crash),
+        2 => (0..4usize, 0..50u64).prop_map(|(w, j)| Happens::Progress(w, j)),
+        1 => (0..4usize).prop_map(Happens::Fatal),
+        1 => (0..9usize, 0..50u64).prop_map(|(w, j)| Happens::Nonsense(w, j)),
+        1 => Just(Happens::Interrupt),
+        6 => (0..20_000u64).prop_map(Happens::Time),
+    ]
+}
+
+fn report() -> Report {
+    let frames = FrameCounts { expected: 9, output: 9, concealed: 0 };
+    Report { frames, clips: 4, clips_computed: 4, plain_pass: false, decode_ms: 0, model_ms: 0, wait_ms: 0, write_ms: 0 }
+}
+
+/// A world that obeys the engine's effects, and watches them.
+struct World {
+    state: State,
+    now: u64,
+    /// Workers whose process runs, and the jobs each was given and has not answered.
+    alive: HashMap<usize, Vec<(u64, usize)>>,
+    leaving: Vec<usize>,
+    charged: HashMap<usize, u32>,
+    most: u32,
+}
+
+impl World {
+    fn new(videos: usize, workers: usize, capacity: usize) -> Self {
+        let video = |i| Video { name: VideoName::new(&format!("A/v_{i}.mp4")).unwrap(), status: Status::Queued, attempts: 0 };
+        let devices = (0..workers).map(|_| "cpu".to_owned()).collect();
+        let state = State::new((0..videos).map(video).collect(), devices, capacity, 4);
+        let mut world =
+            Self { state, now: 0, alive: HashMap::new(), leaving: vec![], charged: HashMap::new(), most: 0 };
+        world.event(Event::Begin);
+        world
+    }
+
+    fn event(&mut self, event: Event) {
+        let blocked = self.state.phase != Phase::Running;
+        for effect in update(&mut self.state, event, self.now) {
+            match effect {
+                Effect::Spawn(worker) => assert!(self.alive.insert(worker, vec![]).is_none(), "started twice"),
+                Effect::Extract(worker, job, video) => {
+                    assert!(!blocked, "handed out after the end was asked for");
+                    let twice = self.alive.values().flatten().any(|(j, v)| *j == job || *v == video);
+                    assert!(!twice, "video {video} runs twice at a time");
+                    self.alive.get_mut(&worker).expect("given to a dead worker").push((job, video));
+                }
+                Effect::Finish(worker) => {
+                    assert!(self.alive[&worker].is_empty(), "sent home with work in hand");
+                    self.leaving.push(worker);
+                }
+                Effect::Kill(worker) => drop(self.alive.entry(worker).or_default().drain(..)),
+                Effect::Record { video, failure, .. } => {
+                    let charged = self.charged.entry(video).or_default();
+                    *charged += 1;
+                    self.most = self.most.max(*charged);
+                    assert!(*charged <= 3, "attempts never exceed the limit");
+                    assert!(*charged == 1 || retry_after(failure.kind, 1).is_some() || *charged <= 3);
+                }
+                Effect::Forget(_) | Effect::Tell(_) => {}
+            }
+        }
+        self.check();
+    }
+
+    /// Every video is in exactly one place, and the state agrees with the world about which.
+    fn check(&self) {
+        let held: Vec<usize> = self.state.workers.iter().flat_map(|w| w.in_hand.iter().copied()).collect();
+        for (id, video) in self.state.videos.iter().enumerate() {
+            let in_hand = held.iter().filter(|held| **held == id).count();
+            match video.status {
+                Status::Running { .. } => assert_eq!(in_hand, 1, "running, in one worker's hands"),
+                _ => assert_eq!(in_hand, 0, "{:?} in a worker's hands", video.status),
+            }
+        }
+        for worker in &self.state.workers {
+            assert!(worker.in_hand.len() <= worker.capacity);
+            assert!(!worker.alone || worker.in_hand.len() <= 1, "a suspect runs alone");
+        }
+        let counts = self.state.counts();
+        assert_eq!(counts.done + counts.failed + counts.unfinished, self.state.videos.len());
+    }
+
+    fn step(&mut self, happens: &Happens) {
+        let workers = self.state.workers.len();
+        let job = |world: &Self, worker: usize, n: usize| {
+            let jobs = world.alive.get(&worker)?;
+            jobs.get(n % jobs.len().max(1)).map(|(job, _)| *job)
+        };
+        match happens {
+            Happens::Ready(w) if self.alive.contains_key(&(w % workers)) => self.event(Event::Ready(w % workers)),
+            Happens::Done(w, n) => {
+                if let Some(job) = job(self, w % workers, *n) {
+                    self.answer(w % workers, job);
+                    self.event(Event::Done(w % workers, job, report()));
+                }
+            }
+            Happens::Failed(w, n, kind) => {
+                if let Some(job) = job(self, w % workers, *n) {
+                    self.answer(w % workers, job);
+                    self.event(Event::Failed(w % workers, job, Failure::new(KINDS[*kind], "no"), None));
+                }
+            }
+            Happens::Crash(w) => self.end(w % workers),
+            Happens::Progress(w, job) => self.event(Event::Progress(w % workers, *job, 2)),
+            Happens::Fatal(w) if self.alive.contains_key(&(w % workers)) => {
+                self.event(Event::Fatal(w % workers, Failure::new(ErrorKind::Device, "gone")));
+            }
+            // Answers to jobs nobody has, from workers that do not exist.
+            Happens::Nonsense(w, job) => self.event(Event::Done(*w, 1_000 + job, report())),
+            Happens::Interrupt => self.event(Event::Interrupt),
+            Happens::Time(ms) => {
+                self.now += ms;
+                self.event(Event::Tick);
+            }
+            Happens::Ready(_) | Happens::Fatal(_) => {}
+        }
+        for worker in std::mem::take(&mut self.leaving) {
+            self.end(worker);
+        }
+    }
+
+    fn answer(&mut self, worker: usize, job: u64) {
+        self.alive.get_mut(&worker).unwrap().retain(|(j, _)| *j != job);
+    }
+
+    fn end(&mut self, worker: usize) {
+        if self.alive.remove(&worker).is_some() {
+            self.event(Event::Gone(worker, "it ended".into()));
+        }
+    }
+
+    /// From here on everything goes well: the run must come to its end.
+    fn end_well(&mut self) {
+        for _ in 0..10_000 {
+            for worker in 0..self.state.workers.len() {
+                self.step(&Happens::Ready(worker));
+                self.step(&Happens::Done(worker, 0));
+                let lost = matches!(self.state.workers[worker].status, WorkerStatus::Lost { .. });
+                if lost || self.state.phase == Phase::Aborting {
+                    self.end(worker);
+                }
+            }
+            self.step(&Happens::Time(10_000));
+            if self.state.is_over() {
+                return;
+            }
+        }
+        panic!("the run does not end: {:?}", self.state);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #[test]
+    fn every_run_ends_with_every_video_in_one_state(
+        videos in 0..20usize,
+        workers in 1..4usize,
+        capacity in 1..4usize,
+        events in proptest::collection::vec(happens(), 0..120),
+    ) {
+        let mut world = World::new(videos, workers, capacity);
+        for happens in &events {
+            world.step(happens);
+        }
+        world.end_well();
+        let counts = world.state.counts();
+        if world.state.phase == Phase::Running {
+            prop_assert_eq!(counts.unfinished, 0, "nothing is left when nothing kept the run from its end");
+        }
+        let running = world.state.videos.iter().filter(|v| matches!(v.status, Status::Running { .. })).count();
+        prop_assert_eq!(running, 0);
+    }
+}
