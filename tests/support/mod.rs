@@ -123,14 +123,26 @@ impl Bench {
 /// The fake worker's program. `cargo test` alone builds it, `cargo test --test engine` does not: so it is asked for.
 fn fake_worker() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| built(&["--package", "reeldeck", "--example", "fake_worker"], "examples/fake_worker"))
+}
+
+/// The folder with the real programs, built as they are now.
+pub fn programs() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let path = Path::new(env!("CARGO_BIN_EXE_reeldeck")).with_file_name("examples").join("fake_worker");
-        let profile = if path.components().any(|c| c.as_os_str() == "release") { "release" } else { "dev" };
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "reeldeck", "--example", "fake_worker", "--profile", profile]);
-        assert!(cargo.status().unwrap().success() && path.exists(), "{}", path.display());
-        path
+        let worker = built(&["--package", "reeldeck-worker", "--package", "reeldeck-probe"], "reeldeck-worker");
+        worker.parent().unwrap().to_owned()
     })
+}
+
+/// Has cargo build something in the profile of this test, and says where it is.
+fn built(what: &[&str], file: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_reeldeck")).with_file_name(file);
+    let profile = if path.components().any(|c| c.as_os_str() == "release") { "release" } else { "dev" };
+    let mut cargo = Command::new(env!("CARGO"));
+    let status = cargo.args(["build", "--quiet", "--profile", profile]).args(what).status().unwrap();
+    assert!(status.success() && path.exists(), "{}", path.display());
+    path
 }
 
 fn list(folder: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,207 @@
+//! The whole program with its real worker on real, small videos: what a user gets, to the byte.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use reeldeck_contract::feature::Feature;
+use reeldeck_pickle::results::read_results;
+use serde_json::json;
+use support::{RECIPE, Ran, programs};
+use tempfile::TempDir;
+
+struct Dataset {
+    dir: TempDir,
+}
+
+impl Dataset {
+    /// Six healthy videos of different codec and length in three classes, one cut short, one empty.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join("videos").join(name);
+        let x264 = |frames: u64, seed: u64| json!({"frames": frames, "seed": seed, "width": 96, "height": 80, "options": {"bf": "2"}});
+        let jobs = json!([
+            {"file": file("Archery/v_-a.mp4"), "video": x264(70, 1)},
+            {"file": file("Archery/v_b c.mp4"), "video": x264(8, 2)},
+            {"file": file("Belly dance/v_d.mkv"), "video": {"encoder": "ffv1", "frames": 60, "width": 81, "height": 66}},
+            {"file": file("Belly dance/v_e.avi"), "video": {"encoder": "mpeg4", "frames": 58, "width": 64, "height": 64}},
+            {"file": file("Zumba/v_f.webm"),
+             "video": {"encoder": "libvpx-vp9", "frames": 57, "width": 100, "height": 70, "options": {"cpu-used": "8"}}},
+            {"file": file("Zumba/v_g.mp4"), "video": {"frames": 90, "width": 70, "height": 128, "rotate": 90}},
+            {"file": file("Zumba/v_cut.mp4"), "video": x264(60, 3)},
+        ]);
+        let mut probe = Command::new(programs().join("reeldeck-probe")).arg("synth").stdin(Stdio::piped()).spawn().unwrap();
+        probe.stdin.take().unwrap().write_all(jobs.to_string().as_bytes()).unwrap();
+        assert!(probe.wait().unwrap().success());
+        let cut = fs::OpenOptions::new().write(true).open(file("Zumba/v_cut.mp4")).unwrap();
+        cut.set_len(cut.metadata().unwrap().len() / 2).unwrap();
+        fs::write(file("Archery/v_empty.mp4"), "").unwrap();
+        // As the original's instructions say: the dataset is elsewhere, and linked.
+        std::os::unix::fs::symlink(dir.path().join("videos"), dir.path().join("data")).unwrap();
+        fs::write(dir.path().join("tiny.toml"), RECIPE).unwrap();
+        Self { dir }
+    }
+
+    fn command(&self, out: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+        let fixed = ["--batch", "--recipe", "./tiny.toml", "--checkpoint", "seeded", "--out", out];
+        command.current_dir(self.dir.path()).args(fixed).args(more).stdin(Stdio::null());
+        command
+    }
+
+    /// Every file under `out/<kind>` with its bytes.
+    fn files(&self, out: &str, kind: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        let root = self.dir.path().join(out).join(kind);
+        let mut found = BTreeMap::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.insert(path.strip_prefix(&root).unwrap().to_owned(), fs::read(&path).unwrap());
+                }
+            }
+        }
+        found
+    }
+}
+
+#[test]
+fn from_a_folder_to_the_export_the_same_to_the_byte_every_time_and_after_every_kill() {
+    let dataset = Dataset::new();
+    let ran = Ran::to_the_end(&mut dataset.command("one", &[]));
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let features = dataset.files("one", "features");
+    assert_eq!(features.len(), 6, "{ran:?}");
+    let failures = dataset.files("one", "failures");
+    let reason = |name: &str| {
+        let (_, bytes) = failures.iter().find(|(path, _)| path.ends_with(name)).unwrap();
+        String::from_utf8(bytes.clone()).unwrap()
+    };
+    assert_eq!(failures.len(), 2);
+    assert!(reason("Archery/v_empty.mp4.json").contains("the file is empty"));
+    assert!(reason("Zumba/v_cut.mp4.json").contains("moov"));
+
+    // The export holds what the features hold.
+    let exports = dataset.files("one", "exports");
+    let export = |name: &str| exports.iter().find(|(path, _)| path.ends_with(name)).unwrap().1;
+    let list = String::from_utf8(export("hacs_data.txt").clone()).unwrap();
+    let results = read_results(export("result.pkl")).unwrap();
+    assert_eq!(list.lines().count(), 6);
+    for (line, result) in list.lines().zip(&results) {
+        let name = line.rsplit_once(' ').unwrap().0;
+        let path = features.keys().find(|path| path.ends_with(format!("{name}.safetensors"))).unwrap();
+        let feature = Feature::read(&dataset.dir.path().join("one/features").join(path)).unwrap();
+        assert_eq!(feature.tensors["logits"].data, result.scores);
+        assert!(feature.provenance.checkpoint.meaningless);
+        assert_eq!(feature.provenance.video.as_str(), name);
+    }
+
+    // Other buffers and more decoders: the same bytes.
+    fs::write(dataset.dir.path().join("config.toml"), "[worker]\nprefetch_frames = 1\ndecoders = 3\n").unwrap();
+    let ran = Ran::to_the_end(&mut dataset.command("two", &[]));
+    assert_eq!((ran.code, dataset.files("two", "features") == features), (3, true), "{ran:?}");
+    // Two workers, each with fewer threads: libtorch chooses other kernels, and the last digits may differ.
+    let ran = Ran::to_the_end(&mut dataset.command("workers", &["--devices", "cpu*2"]));
+    assert_eq!(ran.code, 3, "{ran:?}");
+    for path in features.keys() {
+        let read = |out: &str| Feature::read(&dataset.dir.path().join(out).join("features").join(path)).unwrap();
+        let (a, b) = (read("one"), read("workers"));
+        assert_eq!(a.provenance, b.provenance);
+        let pairs = a.tensors["logits"].data.iter().zip(&b.tensors["logits"].data);
+        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-4, "{}: {worst}", path.display());
+    }
+
+    // Killed again and again, and started again: the same bytes, and nothing left over.
+    let mut kills = 0;
+    for wait in (0..25).map(|i| 150 + 37 * (i % 9)) {
+        let mut run = dataset.command("three", &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        run.kill().unwrap();
+        kills += i32::from(!run.wait().unwrap().success());
+    }
+    assert!(kills > 5, "the kills came too late to mean anything");
+    let ran = Ran::to_the_end(&mut dataset.command("three", &[]));
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let after = dataset.files("three", "features");
+    assert_eq!(after.keys().collect::<Vec<_>>(), features.keys().collect::<Vec<_>>(), "no temporary file is left");
+    assert!(after == features, "every feature is the same to the byte");
+}
+
+#[test]
+fn other_outputs_are_added_and_other_settings_live_beside() {
+    let dataset = Dataset::new();
+    let only = ["--limit", "1"];
+    assert_eq!(Ran::to_the_end(&mut dataset.command("out", &only)).code, 0);
+    let recipe = |text: &str| fs::write(dataset.dir.path().join("tiny.toml"), text).unwrap();
+    // The same set: the file that lacks an output is done again, and has both.
+    recipe(&RECIPE.replace("[\"logits\"]", "[\"logits\", \"pooled\"]"));
+    let ran = Ran::to_the_end(&mut dataset.command("out", &only));
+    assert!(ran.stderr.contains("1 to do"), "{ran:?}");
+    let root = dataset.dir.path().join("out/features");
+    let sets = || fs::read_dir(&root).unwrap().count();
+    assert_eq!(sets(), 1);
+    let (path, _) = dataset.files("out", "features").into_iter().next().unwrap();
+    let feature = Feature::read(&root.join(path)).unwrap();
+    assert_eq!(feature.tensors["pooled"].shape, [4, 128]);
+    assert_eq!(feature.tensors["logits"].shape, [4, 5]);
+    // Another precision: another set.
+    recipe(&RECIPE.replace("fp32", "bf16"));
+    assert_eq!(Ran::to_the_end(&mut dataset.command("out", &only)).code, 0);
+    assert_eq!(sets(), 2);
+}
+
+/// The libraries that a program is linked to, by the linker's own tool.
+fn needed(program: &Path) -> Vec<String> {
+    let output = Command::new("readelf").arg("-d").arg(program).output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names = text.lines().filter(|line| line.contains("(NEEDED)"));
+    names.map(|line| line.split(['[', ']']).nth(1).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_program_is_linked_to_what_it_needs_and_to_nothing_else() {
+    let has = |names: &[String], part: &str| names.iter().any(|name| name.contains(part));
+    let own = needed(Path::new(env!("CARGO_BIN_EXE_reeldeck")));
+    assert!(has(&own, "libc.so"), "{own:?}");
+    for native in ["libav", "libsw", "torch", "c10", "stdc++"] {
+        assert!(!has(&own, native), "reeldeck starts without native libraries: {own:?}");
+    }
+    let probe = needed(&programs().join("reeldeck-probe"));
+    assert!(has(&probe, "libavcodec") && !has(&probe, "torch") && !has(&probe, "c10"), "{probe:?}");
+    let worker = needed(&programs().join("reeldeck-worker"));
+    assert!(has(&worker, "libtorch_cpu") && !has(&worker, "cuda"), "{worker:?}");
+}
+
+#[test]
+fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
+    let dataset = Dataset::new();
+    let mut write = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+    write.current_dir(dataset.dir.path()).args(["seeded-checkpoint", "weights.pth", "--recipe", "./tiny.toml"]);
+    let ran = Ran::to_the_end(&mut write);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(Ran::to_the_end(&mut dataset.command("seeded", &["--limit", "1"])).code, 0);
+    let from_file = Ran::to_the_end(&mut dataset.command("file", &["--limit", "1", "--checkpoint", "weights.pth"]));
+    assert_eq!(from_file.code, 2, "an option given twice is refused: {from_file:?}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+    command.current_dir(dataset.dir.path());
+    command.args(["--batch", "--recipe", "./tiny.toml", "--checkpoint", "weights.pth", "--out", "file", "--limit", "1"]);
+    let ran = Ran::to_the_end(&mut command);
+    assert!(ran.code == 0 && !ran.stderr.contains("SEEDED"), "{ran:?}");
+    let first = |out: &str| {
+        let (path, _) = dataset.files(out, "features").into_iter().next().unwrap();
+        Feature::read(&dataset.dir.path().join(out).join("features").join(path)).unwrap()
+    };
+    assert_eq!(first("seeded").tensors, first("file").tensors);
+    assert_ne!(first("seeded").provenance.set, first("file").provenance.set);
+}
