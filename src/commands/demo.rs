@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use reeldeck_contract::layout::Layout;
+use reeldeck_contract::pinned::SEEDED_WEIGHTS;
 use reeldeck_contract::recipe::Recipe;
 use reeldeck_contract::video::VideoName;
 use serde::Deserialize;
 
 use crate::config::Config;
 use crate::dataset::shown;
-use crate::engine::checkpoint;
 use crate::error::Exit;
 
 const DEFINITION: &str = include_str!("../../assets/demo.toml");
@@ -127,7 +127,7 @@ fn synthesize(jobs: &[serde_json::Value]) -> Result<()> {
 
 fn check(dir: &Path, definition: &Definition) -> Result<()> {
     let recipe = Recipe::find(&Config::default().recipe)?;
-    let layout = Layout::new(&dir.join("out"), &recipe.set_name(checkpoint::SEEDED));
+    let layout = Layout::new(&dir.join("out"), &recipe.set_name(SEEDED_WEIGHTS));
     let mut differences = vec![];
     for (folder, ending, healthy) in [(layout.features(), "safetensors", true), (layout.failures(), "json", false)] {
         let entries = definition.file.iter().filter(|entry| entry.is_healthy() == healthy);

@@ -5,12 +5,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use reeldeck_contract::feature::CheckpointId;
+use reeldeck_contract::pinned::SEEDED_WEIGHTS;
 use reeldeck_contract::protocol::CheckpointSource;
 use reeldeck_contract::recipe::Recipe;
 use sha2::{Digest, Sha256};
-
-/// The version of the seeded weights, in place of a digest. Workers refuse to start when theirs is another.
-pub const SEEDED: &str = "seeded-1";
 
 /// Why there are no weights.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +71,7 @@ pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chos
         }
         Some(CheckpointSource::Seeded) => Ok(Chosen {
             source: CheckpointSource::Seeded,
-            id: CheckpointId { name: "seeded".into(), digest: SEEDED.into(), meaningless: true },
+            id: CheckpointId { name: "seeded".into(), digest: SEEDED_WEIGHTS.into(), meaningless: true },
             note: Some(
                 "SEEDED WEIGHTS: the features of this run are made up and mean nothing; use them to try things out"
                     .into(),

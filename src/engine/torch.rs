@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The release that the workers are built against. No other can take its place.
-const RELEASE: &str = "2.11.0";
+use reeldeck_contract::pinned::LIBTORCH;
 
 /// Why no CUDA build can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
     /// Nowhere to be found.
     #[error(
-        "no CUDA build of libtorch found: install PyTorch {RELEASE} for this python3 (pip install torch=={RELEASE}), or name \
+        "no CUDA build of libtorch found: install PyTorch {LIBTORCH} for this python3 (pip install torch=={LIBTORCH}), or name \
          its folder as `torch` under [cuda] in the configuration"
     )]
     NotFound,
@@ -40,8 +39,8 @@ pub fn find(named: &Path) -> Result<PathBuf, TorchError> {
         return Err(unusable("it has no lib/libtorch_cuda.so: it is a build for the CPU alone".into()));
     }
     match release(&package) {
-        Some(found) if found == RELEASE => Ok(lib),
-        Some(found) => Err(unusable(format!("it is release {found}, and reeldeck needs {RELEASE}"))),
+        Some(found) if found == LIBTORCH => Ok(lib),
+        Some(found) => Err(unusable(format!("it is release {found}, and reeldeck needs {LIBTORCH}"))),
         None => Err(unusable("its release cannot be told (no version.py and no build-version)".into())),
     }
 }

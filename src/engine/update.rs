@@ -188,10 +188,10 @@ impl Step<'_> {
         let in_hand = std::mem::take(&mut worker.in_hand);
         worker.status = WorkerStatus::Lost { reason: reason.clone() };
         self.give_back(&in_hand);
-        self.effects.extend([Effect::Kill(id), Effect::Tell(News::WorkerLost(id, reason.clone()))]);
+        self.effects.extend([Effect::Kill(id), Effect::Tell(News::WorkerLost(id, reason))]);
         let all_lost = self.state.workers.iter().all(|w| matches!(w.status, WorkerStatus::Lost { .. }));
         if all_lost {
-            self.block(format!("no device can be used; the last one: {reason}"));
+            self.block("no device can be used".into());
         }
     }
 

@@ -8,6 +8,7 @@ pub mod failure;
 pub mod feature;
 pub mod layout;
 pub mod limits;
+pub mod pinned;
 pub mod protocol;
 pub mod recipe;
 pub mod source;
