@@ -66,7 +66,7 @@ pub struct ListSection {
 }
 
 /// `[worker]`: how each worker uses the machine; 0 lets it choose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct WorkerSection {
@@ -74,6 +74,7 @@ pub struct WorkerSection {
     pub decoders: usize,
     pub prefetch_frames: usize,
     pub batch: usize,
+    pub stall_timeout_s: u64,
 }
 
 /// `[batch]`: runs without a terminal interface.
@@ -105,6 +106,12 @@ impl Default for Config {
 impl Default for ScanSection {
     fn default() -> Self {
         Self { extensions: EXTENSIONS.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl Default for WorkerSection {
+    fn default() -> Self {
+        Self { threads: 0, decoders: 0, prefetch_frames: 0, batch: 0, stall_timeout_s: 300 }
     }
 }
 
@@ -186,6 +193,8 @@ pub struct Settings {
     pub label_style: LabelStyle,
     /// How each worker uses the machine.
     pub worker: WorkerSection,
+    /// A worker with something to do that is silent for so long is ended.
+    pub stall_timeout: Duration,
     /// Bounds on each video.
     pub limits: Limits,
     /// Time between progress lines where there is no terminal.
@@ -255,6 +264,7 @@ impl Settings {
             extensions,
             label_style: config.list.label_style,
             worker: config.worker,
+            stall_timeout: Duration::from_secs(config.worker.stall_timeout_s),
             limits: config.limits,
             plain_interval: Duration::from_secs(config.batch.plain_interval_s),
             torch: if config.cuda.torch.as_os_str().is_empty() {
@@ -309,6 +319,7 @@ impl Config {
         within("worker.decoders", w.decoders as f64, 0.0, 256.0)?;
         within("worker.prefetch_frames", w.prefetch_frames as f64, 0.0, 10_000.0)?;
         within("worker.batch", w.batch as f64, 0.0, 1024.0)?;
+        within("worker.stall_timeout_s", w.stall_timeout_s as f64, 1.0, 86_400.0)?;
         within("limits.megapixels", l.megapixels, 0.01, 1000.0)?;
         within("limits.frames", l.frames as f64, 1.0, 1e9)?;
         within("batch.plain_interval_s", b.plain_interval_s as f64, 1.0, 86_400.0)?;

@@ -15,7 +15,12 @@ fn names(names: &[&str]) -> std::collections::BTreeSet<String> {
 
 #[test]
 fn healthy_and_broken_videos_end_where_they_belong_and_nothing_is_done_twice() {
-    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt"), ("B c/v 3.mp4", "ok"), ("B c/v_'4\".mkv", "ok")]);
+    let bench = Bench::new(&[
+        ("A/v_1.mp4", "ok"),
+        ("A/v_2.mp4", "fail corrupt"),
+        ("B c/v 3.mp4", "ok"),
+        ("B c/v_'4\".mkv", "ok"),
+    ]);
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     let done = names(&["A/v_1.mp4.safetensors", "B c/v 3.mp4.safetensors", "B c/v_'4\".mkv.safetensors"]);
@@ -74,8 +79,13 @@ fn a_worker_that_misbehaves_costs_only_the_video_to_blame() {
         ("partial", "the worker left"),
         ("leave", "the worker left"),
     ] {
-        let bench =
-            Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", script), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok"), ("A/v_5.mp4", "ok")]);
+        let bench = Bench::new(&[
+            ("A/v_1.mp4", "ok"),
+            ("A/v_2.mp4", script),
+            ("A/v_3.mp4", "ok"),
+            ("A/v_4.mp4", "ok"),
+            ("A/v_5.mp4", "ok"),
+        ]);
         let ran = bench.run(&["--batch"]);
         assert_eq!(ran.code, 3, "{script}: {ran:?}");
         assert_eq!(bench.files("features").len(), 4, "{script}");
@@ -88,6 +98,19 @@ fn a_worker_that_misbehaves_costs_only_the_video_to_blame() {
             assert!(failure["attempts"][1]["stderr"].to_string().contains("about to crash"), "{failure}");
         }
     }
+}
+
+#[test]
+fn a_worker_that_hangs_is_ended_and_only_the_video_to_blame_pays() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "hang"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")]);
+    fs::write(bench.path("config.toml"), "[worker]\nstall_timeout_s = 1\n").unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_eq!(bench.files("features").len(), 3);
+    assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]));
+    let failure = bench.failure("A/v_2.mp4");
+    assert_eq!(failure["attempts"][1]["failure"]["kind"], "worker-hung", "{failure}");
+    assert!(ran.stderr.contains("no sign of life for 1 s"), "{ran:?}");
 }
 
 #[test]
@@ -151,7 +174,10 @@ fn one_interrupt_finishes_what_is_in_hand_and_two_stop_now() {
     signal(&run, "-INT");
     let ran = Ran::of(run.wait_with_output().unwrap());
     assert_eq!(ran.code, 130, "{ran:?}");
-    assert!(ran.stderr.contains("interrupt again to stop now") && ran.stderr.contains("run the same command again"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("interrupt again to stop now") && ran.stderr.contains("run the same command again"),
+        "{ran:?}"
+    );
     assert_eq!(bench.files("features").len(), 2, "both that were in hand: {ran:?}");
     assert_eq!(bench.run(&["--batch"]).code, 0);
     assert_eq!(bench.files("features").len(), 4);

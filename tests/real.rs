@@ -36,7 +36,8 @@ impl Dataset {
             {"file": file("Zumba/v_g.mp4"), "video": {"frames": 90, "width": 70, "height": 128, "rotate": 90}},
             {"file": file("Zumba/v_cut.mp4"), "video": x264(60, 3)},
         ]);
-        let mut probe = Command::new(programs().join("reeldeck-probe")).arg("synth").stdin(Stdio::piped()).spawn().unwrap();
+        let mut probe =
+            Command::new(programs().join("reeldeck-probe")).arg("synth").stdin(Stdio::piped()).spawn().unwrap();
         probe.stdin.take().unwrap().write_all(jobs.to_string().as_bytes()).unwrap();
         assert!(probe.wait().unwrap().success());
         let cut = fs::OpenOptions::new().write(true).open(file("Zumba/v_cut.mp4")).unwrap();
@@ -195,7 +196,17 @@ fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
     assert_eq!(from_file.code, 2, "an option given twice is refused: {from_file:?}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
     command.current_dir(dataset.dir.path());
-    command.args(["--batch", "--recipe", "./tiny.toml", "--checkpoint", "weights.pth", "--out", "file", "--limit", "1"]);
+    command.args([
+        "--batch",
+        "--recipe",
+        "./tiny.toml",
+        "--checkpoint",
+        "weights.pth",
+        "--out",
+        "file",
+        "--limit",
+        "1",
+    ]);
     let ran = Ran::to_the_end(&mut command);
     assert!(ran.code == 0 && !ran.stderr.contains("SEEDED"), "{ran:?}");
     let first = |out: &str| {

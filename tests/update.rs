@@ -54,7 +54,16 @@ fn happens() -> impl Strategy<Value = Happens> {
 
 fn report() -> Report {
     let frames = FrameCounts { expected: 9, output: 9, concealed: 0 };
-    Report { frames, clips: 4, clips_computed: 4, plain_pass: false, decode_ms: 0, model_ms: 0, wait_ms: 0, write_ms: 0 }
+    Report {
+        frames,
+        clips: 4,
+        clips_computed: 4,
+        plain_pass: false,
+        decode_ms: 0,
+        model_ms: 0,
+        wait_ms: 0,
+        write_ms: 0,
+    }
 }
 
 /// A world that obeys the engine's effects, and watches them.
@@ -70,9 +79,10 @@ struct World {
 
 impl World {
     fn new(videos: usize, workers: usize, capacity: usize) -> Self {
-        let video = |i| Video { name: VideoName::new(&format!("A/v_{i}.mp4")).unwrap(), status: Status::Queued, attempts: 0 };
+        let video =
+            |i| Video { name: VideoName::new(&format!("A/v_{i}.mp4")).unwrap(), status: Status::Queued, attempts: 0 };
         let devices = (0..workers).map(|_| "cpu".to_owned()).collect();
-        let state = State::new((0..videos).map(video).collect(), devices, capacity, 4);
+        let state = State::new((0..videos).map(video).collect(), devices, capacity, 4, 60_000);
         let mut world =
             Self { state, now: 0, alive: HashMap::new(), leaving: vec![], charged: HashMap::new(), most: 0 };
         world.event(Event::Begin);
@@ -94,7 +104,11 @@ impl World {
                     assert!(self.alive[&worker].is_empty(), "sent home with work in hand");
                     self.leaving.push(worker);
                 }
-                Effect::Kill(worker) => drop(self.alive.entry(worker).or_default().drain(..)),
+                Effect::Kill(worker) => {
+                    // A killed process answers nothing more, and its end is heard of soon.
+                    drop(self.alive.entry(worker).or_default().drain(..));
+                    self.leaving.push(worker);
+                }
                 Effect::Record { video, failure, .. } => {
                     let charged = self.charged.entry(video).or_default();
                     *charged += 1;

@@ -123,7 +123,9 @@ fn state(settings: &Settings, layout: &Layout, scan: &Scan) -> anyhow::Result<St
     }
     let devices = start::devices(settings);
     let capacity = start::decoders(settings, &devices) + 1;
-    Ok(State::new(videos, devices.iter().map(ToString::to_string).collect(), capacity, settings.recipe.sampling.clips))
+    let devices = devices.iter().map(ToString::to_string).collect();
+    let stall_timeout = settings.stall_timeout.as_millis() as u64;
+    Ok(State::new(videos, devices, capacity, settings.recipe.sampling.clips, stall_timeout))
 }
 
 fn introduce(settings: &Settings, layout: &Layout, chosen: &Chosen, scan: &Scan, counts: &Counts) {

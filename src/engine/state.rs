@@ -76,6 +76,10 @@ pub struct Worker {
     pub alone: bool,
     /// Ends without a video to blame, since the last good one.
     pub mishaps: u32,
+    /// When it was last heard of, or last given something.
+    pub heard: Millis,
+    /// It was silent for too long and is being ended.
+    pub hung: bool,
 }
 
 /// Where a worker stands.
@@ -121,6 +125,8 @@ pub struct State {
     pub phase: Phase,
     /// Clips a video.
     pub clips: usize,
+    /// A worker with something to do that is silent for so long is ended.
+    pub stall_timeout: Millis,
     /// When the first worker was ready: rates count from here.
     pub ready_since: Option<Millis>,
     pub(super) waiting: VecDeque<VideoId>,
@@ -227,8 +233,8 @@ pub enum News {
 
 impl State {
     /// A run over `videos`, of which those that are `Queued` are to be done, on one worker for each of `devices` with at
-    /// most `capacity` videos in hand.
-    pub fn new(videos: Vec<Video>, devices: Vec<String>, capacity: usize, clips: usize) -> Self {
+    /// most `capacity` videos in hand, none of which may be silent for `stall_timeout`.
+    pub fn new(videos: Vec<Video>, devices: Vec<String>, capacity: usize, clips: usize, stall_timeout: Millis) -> Self {
         let waiting = videos.iter().enumerate().filter(|(_, v)| v.status == Status::Queued).map(|(id, _)| id).collect();
         let worker = |device| Worker {
             device,
@@ -237,12 +243,15 @@ impl State {
             capacity: capacity.max(1),
             alone: false,
             mishaps: 0,
+            heard: 0,
+            hung: false,
         };
         Self {
             videos,
             workers: devices.into_iter().map(worker).collect(),
             phase: Phase::Running,
             clips,
+            stall_timeout,
             ready_since: None,
             waiting,
             suspects: VecDeque::new(),

@@ -15,7 +15,7 @@ pub fn retry_after(kind: ErrorKind, attempts: u32) -> Option<Millis> {
         // Network file systems hiccup: wait 2 s, then 8 s.
         ErrorKind::Io => (3, 2_000 << (2 * attempts.saturating_sub(1).min(4))),
         ErrorKind::OutOfMemory => (2, 5_000),
-        ErrorKind::WorkerCrashed | ErrorKind::Device => (2, 0),
+        ErrorKind::WorkerCrashed | ErrorKind::WorkerHung | ErrorKind::Device => (2, 0),
         ErrorKind::Interrupted => (u32::MAX, 0),
         ErrorKind::Corrupt | ErrorKind::Limit | ErrorKind::Missing | ErrorKind::DiskFull | ErrorKind::Internal => {
             return None;
@@ -27,6 +27,7 @@ pub fn retry_after(kind: ErrorKind, attempts: u32) -> Option<Millis> {
 /// Takes one event at `now` and says what is to be done.
 pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
     let mut step = Step { state, now, effects: vec![] };
+    step.listen(&event);
     match event {
         Event::Begin => {
             for worker in 0..step.state.workers.len() {
@@ -48,7 +49,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Gone(worker, how) => step.gone(worker, how),
         Event::CannotWrite(why) => step.block(why),
         Event::Interrupt => step.interrupt(),
-        Event::Tick => {}
+        Event::Tick => step.end_the_silent(),
     }
     step.wake();
     step.hand_out();
@@ -66,6 +67,29 @@ impl Step<'_> {
     fn set(&mut self, video: VideoId, status: Status) {
         if let Some(video) = self.state.videos.get_mut(video) {
             video.status = status;
+        }
+    }
+
+    /// Whatever a worker says shows that it lives.
+    fn listen(&mut self, event: &Event) {
+        let (Event::Ready(id) | Event::Progress(id, ..) | Event::Done(id, ..) | Event::Failed(id, ..)) = event else {
+            return;
+        };
+        if let Some(worker) = self.state.workers.get_mut(*id) {
+            worker.heard = self.now;
+        }
+    }
+
+    /// Ends workers that have something to do and have said nothing for too long. What follows is decided when they are gone.
+    fn end_the_silent(&mut self) {
+        for (id, worker) in self.state.workers.iter_mut().enumerate() {
+            let busy =
+                matches!(worker.status, WorkerStatus::Starting | WorkerStatus::Leaving) || !worker.in_hand.is_empty();
+            let running = !matches!(worker.status, WorkerStatus::Left | WorkerStatus::Lost { .. });
+            if busy && running && !worker.hung && self.now.saturating_sub(worker.heard) > self.state.stall_timeout {
+                worker.hung = true;
+                self.effects.push(Effect::Kill(id));
+            }
         }
     }
 
@@ -135,6 +159,11 @@ impl Step<'_> {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         let in_hand = std::mem::take(&mut worker.in_hand);
         worker.alone = false;
+        worker.heard = self.now;
+        let (how, kind) = match std::mem::take(&mut worker.hung) {
+            true => (format!("no sign of life for {} s", self.state.stall_timeout / 1000), ErrorKind::WorkerHung),
+            false => (how, ErrorKind::WorkerCrashed),
+        };
         match worker.status {
             WorkerStatus::Lost { .. } | WorkerStatus::Left => return,
             WorkerStatus::Leaving if in_hand.is_empty() => {
@@ -150,7 +179,7 @@ impl Step<'_> {
         match in_hand.as_slice() {
             _ if aborting => self.give_back(&in_hand),
             // With one video in hand it is clear which one it was.
-            [video] => self.charge(*video, id, Failure::new(ErrorKind::WorkerCrashed, how.clone()), None),
+            [video] => self.charge(*video, id, Failure::new(kind, how.clone()), None),
             // With several it is not: each is tried alone, and nobody is charged.
             several => {
                 for video in several {
@@ -259,6 +288,9 @@ impl Step<'_> {
             suspect => suspect,
         };
         let Some(video) = next else { return false };
+        if worker.in_hand.is_empty() {
+            worker.heard = self.now;
+        }
         worker.in_hand.push(video);
         let job = self.state.next_job;
         self.state.next_job += 1;
@@ -280,6 +312,7 @@ impl Step<'_> {
                 && matches!(worker.status, WorkerStatus::Ready | WorkerStatus::Starting)
             {
                 worker.status = WorkerStatus::Leaving;
+                worker.heard = self.now;
                 self.effects.push(Effect::Finish(id));
             }
         }

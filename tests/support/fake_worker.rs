@@ -112,8 +112,16 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     write(init, video, source, feature);
     let frames = FrameCounts { expected: 10, output: 10, concealed: 0 };
     let clips = init.recipe.sampling.clips;
-    let report =
-        Report { frames, clips, clips_computed: clips, plain_pass: false, decode_ms: 1, model_ms: 1, wait_ms: 0, write_ms: 0 };
+    let report = Report {
+        frames,
+        clips,
+        clips_computed: clips,
+        plain_pass: false,
+        decode_ms: 1,
+        model_ms: 1,
+        wait_ms: 0,
+        write_ms: 0,
+    };
     say(&FromWorker::Done { job, report });
 }
 

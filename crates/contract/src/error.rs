@@ -20,6 +20,8 @@ pub enum ErrorKind {
     DiskFull,
     /// The worker process ended without a word.
     WorkerCrashed,
+    /// The worker gave no sign of life for too long and was ended.
+    WorkerHung,
     /// The device cannot be used, or not any more.
     Device,
     /// The video was taken back because the run is ending. Not the video's fault.
@@ -39,6 +41,7 @@ impl ErrorKind {
             Self::OutOfMemory => "out of memory",
             Self::DiskFull => "disk full",
             Self::WorkerCrashed => "worker crashed",
+            Self::WorkerHung => "worker hung",
             Self::Device => "device error",
             Self::Interrupted => "interrupted",
             Self::Internal => "internal error",
