@@ -66,6 +66,11 @@ impl<'m> ClipRunner<'m> {
         Ok(self.outputs.clips)
     }
 
+    /// Clips done so far.
+    pub fn done(&self) -> usize {
+        self.outputs.clips
+    }
+
     /// Runs what is left.
     ///
     /// # Errors

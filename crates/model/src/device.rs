@@ -56,6 +56,3 @@ pub fn load_cuda(folder: &Path) -> Result<(), ModelError> {
     };
     Err(ModelError::Device(format!("failed to load {}: {why}", path.display())))
 }
-
-/// The release of libtorch that this build is written against; another one cannot be loaded.
-pub const LIBTORCH: &str = "2.11.0";

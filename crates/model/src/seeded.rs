@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+#[cfg(doc)]
+use reeldeck_contract::pinned::SEEDED_WEIGHTS;
+
 use crate::network::Network;
 use crate::weights::{Array, Weights};
 
-/// Named in place of a checkpoint's digest. Change it whenever the numbers change.
-pub const DIGEST: &str = "seeded-1";
-
-/// Makes the weights: uniform numbers from a generator seeded by each weight's name. Uses only operations that every
+/// Makes the weights, version [`SEEDED_WEIGHTS`]: uniform numbers from a generator seeded by each weight's name. Uses only operations that every
 /// machine rounds alike, so the weights are the same everywhere.
 pub fn weights(network: &Network) -> Weights {
     let arrays: HashMap<String, Array> = network

@@ -13,6 +13,14 @@ pub trait Visitor {
         false
     }
 
+    /// Another packet was read: the decode lives.
+    ///
+    /// # Errors
+    /// Ends the decode.
+    fn alive(&mut self) -> Result<(), VideoError> {
+        Ok(())
+    }
+
     /// A decoded frame, in order of presentation.
     ///
     /// # Errors
@@ -35,6 +43,7 @@ pub fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoErro
     let mut packet = ff::Packet::empty();
     let mut frame = ff::frame::Video::empty();
     while media.read(&mut packet)? {
+        visitor.alive()?;
         let skip = match visitor.may_skip(&packet) {
             true => ffi::AVDiscard::AVDISCARD_NONREF,
             false => ffi::AVDiscard::AVDISCARD_DEFAULT,

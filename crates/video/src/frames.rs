@@ -44,6 +44,14 @@ pub trait Sink {
     /// # Errors
     /// [`VideoError::Stopped`] to end the work.
     fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError>;
+
+    /// The work goes on, also where no frame comes of it for a while. Called for every packet.
+    ///
+    /// # Errors
+    /// [`VideoError::Stopped`] to end the work.
+    fn alive(&mut self) -> Result<(), VideoError> {
+        Ok(())
+    }
 }
 
 /// What was found out about a video on the way.
@@ -115,7 +123,12 @@ fn fast(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sink
     }
     let mut media = Media::open(path, &request.limits)?;
     let (codec, extradata) = media.codec();
-    let framing = (codec == ff::codec::Id::H264).then(|| Framing::of(extradata));
+    // A decoder that learns only on the way how many frames to hold back loses one then, which a skipped frame would
+    // hide; and where it holds back frames but no packet comes early, the packets' times are not those of their frames.
+    let held_back = media.reorder();
+    let orderly = index.reorder <= held_back && (index.reorder > 0 || held_back == 0);
+    let skippable = codec == ff::codec::Id::H264 && orderly && index.gapless;
+    let framing = skippable.then(|| Framing::of(extradata));
     sink.plan(plan.clone())?;
     let mut visitor = Fast {
         index,
@@ -168,12 +181,19 @@ impl Fast<'_> {
 }
 
 impl Visitor for Fast<'_> {
+    fn alive(&mut self) -> Result<(), VideoError> {
+        self.sink.alive()
+    }
+
     fn may_skip(&mut self, packet: &ff::Packet) -> bool {
         let Some(framing) = self.framing else { return false };
         // SAFETY: the packet is alive; its flags are a plain public field.
         let discarded = unsafe { (*packet.as_ptr()).flags } & ffi::AV_PKT_FLAG_DISCARD != 0;
         let Some(frame) = packet.pts().and_then(|time| self.index.frame_at(time)) else { return false };
-        let skip = !discarded
+        // Before the first frame that is shown, a decoder that begins in the middle of a stream shows none.
+        let begun = self.last.is_some_and(|last| last < frame);
+        let skip = begun
+            && !discarded
             && self.needed.binary_search(&frame).is_err()
             && packet.data().is_some_and(|data| nal::is_disposable(data, framing));
         self.skipped += u64::from(skip);
@@ -207,16 +227,17 @@ impl Visitor for Fast<'_> {
 /// The reference for everything unusual: counts the frames that really come out, then decodes again and picks.
 fn plain(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sink) -> Result<Facts, VideoError> {
     let mut media = Media::open(path, &request.limits)?;
-    let mut counter = Count::default();
+    let mut counter = Count { sink, output: 0, concealed: 0 };
     decode::run(&mut media, &mut counter)?;
-    if counter.output == 0 {
+    let Count { sink, output, concealed } = counter;
+    if output == 0 {
         return Err(if media.is_cut() {
             VideoError::NotAVideo("it ends before its first picture".into())
         } else {
             VideoError::NoFrames
         });
     }
-    let counts = FrameCounts { expected: index.expected, output: counter.output, concealed: counter.concealed };
+    let counts = FrameCounts { expected: index.expected, output, concealed };
     check_damage(counts, request.damage, media.is_cut())?;
     let mut media = Media::open(path, &request.limits)?;
     let plan = Plan::new(counts.output, &request.sampling);
@@ -237,13 +258,17 @@ fn plain(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sin
     Ok(Facts { counts, fps, size, stamp, plain_pass: true, skipped: 0 })
 }
 
-#[derive(Default)]
-struct Count {
+struct Count<'a> {
+    sink: &'a mut dyn Sink,
     output: u64,
     concealed: u64,
 }
 
-impl Visitor for Count {
+impl Visitor for Count<'_> {
+    fn alive(&mut self) -> Result<(), VideoError> {
+        self.sink.alive()
+    }
+
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
         self.output += 1;
         self.concealed += u64::from(is_flawed(frame));
@@ -265,6 +290,10 @@ struct Pick<'a> {
 }
 
 impl Visitor for Pick<'_> {
+    fn alive(&mut self) -> Result<(), VideoError> {
+        self.sink.alive()
+    }
+
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
         if self.needed.get(self.delivered) == Some(&self.output) {
             let mut pixels = vec![0; self.cropper.bytes()];

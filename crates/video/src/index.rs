@@ -19,7 +19,15 @@ pub struct PacketIndex {
     pub exact: bool,
     /// Frames that should be there: `shown`, or more where the container promises more.
     pub expected: u64,
+    /// The most packets that come before one that is shown before them: so many frames a decoder must hold back.
+    pub reorder: usize,
+    /// No packet is missing between others: an index lists as many, or their times follow one another evenly. Nothing
+    /// else tells that a frame that others refer to was lost with its packet: the decoder makes one up without a word.
+    pub gapless: bool,
 }
+
+/// No decoder holds back more frames.
+const MAX_REORDER: usize = 16;
 
 /// A promise is only held against a file that breaks it by this much: sound often ends a little after the pictures.
 const SLACK_SECONDS: f64 = 0.5;
@@ -34,9 +42,16 @@ impl PacketIndex {
         let mut packet = ff::Packet::empty();
         let mut end = i64::MIN;
         let mut discarded = 0;
+        let mut latest: Vec<i64> = vec![];
         while media.read(&mut packet)? {
             // SAFETY: the packet is alive; its flags are a plain public field.
             let flags = unsafe { (*packet.as_ptr()).flags };
+            if let Some(time) = packet.pts() {
+                let place = latest.partition_point(|other| *other <= time);
+                index.reorder = index.reorder.max(latest.len() - place);
+                latest.insert(place, time);
+                latest.drain(..latest.len().saturating_sub(MAX_REORDER + 1));
+            }
             if flags & ffi::AV_PKT_FLAG_DISCARD != 0 {
                 discarded += 1;
                 continue;
@@ -56,12 +71,21 @@ impl PacketIndex {
         }
         index.times.sort_unstable();
         index.exact &= index.times.windows(2).all(|pair| pair[0] != pair[1]) && index.shown > 0;
-        let promised = match media.indexed_frames() {
+        let indexed = media.indexed_frames();
+        index.gapless = indexed == Some(index.shown + discarded) || index.is_even();
+        let promised = match indexed {
             Some(indexed) => indexed.saturating_sub(discarded),
             None => index.promised(media, end),
         };
         index.expected = index.shown.max(promised);
         Ok(index)
+    }
+
+    /// Whether all steps of time are the same, but for rounding.
+    fn is_even(&self) -> bool {
+        let steps = || self.times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+        let (shortest, longest) = (steps().min().unwrap_or(0), steps().max().unwrap_or(0));
+        longest.saturating_mul(2) < shortest.saturating_mul(3)
     }
 
     /// Frames that the container's duration implies at the rate of the packets that are there.

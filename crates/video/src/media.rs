@@ -59,11 +59,12 @@ impl Media {
     /// Unreadable, empty, foreign and index-less files, files without pictures, and pictures over the limit.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self, VideoError> {
         init();
-        let mut file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
+        // Looked at first: opening a pipe would wait until somebody writes to it.
+        if !std::fs::metadata(path)?.is_file() {
             return Err(VideoError::NotAVideo("it is not a regular file".into()));
         }
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
         if metadata.len() == 0 {
             return Err(VideoError::Empty);
         }
@@ -182,6 +183,14 @@ impl Media {
             }
         };
         (stream.parameters().id(), extradata)
+    }
+
+    /// Frames that the decoder will hold back at first, to show all in order.
+    pub fn reorder(&self) -> usize {
+        let Some(stream) = self.input.stream(self.stream) else { return 0 };
+        // SAFETY: the parameters belong to a stream of the open input.
+        let delay = unsafe { (*(*stream.as_ptr()).codecpar).video_delay };
+        usize::try_from(delay).unwrap_or(0)
     }
 
     /// Average frame rate as numerator and denominator; 0/1 where it is not known.

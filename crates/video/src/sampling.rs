@@ -64,7 +64,7 @@ mod tests {
 
     /// Rounds half to even by looking at the doubled remainder, with no floating point beyond the product itself.
     fn plain(total: u64) -> Vec<u64> {
-        let last = if total > 57 { total - 57 } else { 0 };
+        let last = if total > 57 { total as i64 - 57 } else { 0 };
         let mut indices = vec![];
         for i in 0..100u64 {
             let exact = i as f64 * (last as f64 / 99.0);

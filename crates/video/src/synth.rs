@@ -29,7 +29,7 @@ pub struct Synth {
     pub seed: u32,
     /// Drops this share of the time steps: every n-th picture comes one step late. 0 keeps the rate constant.
     pub uneven: u64,
-    /// Degrees by which a player must turn the picture: 0, 90, 180 or 270.
+    /// Degrees by which a player must turn the picture clockwise: 0, 90, 180 or 270.
     pub rotate: u32,
     /// Tags the stream as BT.709.
     pub bt709: bool,
@@ -202,7 +202,7 @@ fn set_rotation(stream: &mut ff::format::stream::StreamMut<'_>, degrees: u32) {
         let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
         let data = ffi::av_stream_new_side_data(stream.as_mut_ptr(), kind, 36).cast::<i32>();
         if !data.is_null() {
-            ffi::av_display_rotation_set(data, -f64::from(degrees));
+            ffi::av_display_rotation_set(data, f64::from(degrees));
         }
     }
 }

@@ -36,6 +36,30 @@ pub fn pictures(
     decode::run(&mut media, &mut visitor)
 }
 
+/// Decodes the whole video with one thread, makes nothing of the pictures, and says how many there were. For benchmarks:
+/// what FFmpeg costs alone.
+///
+/// # Errors
+/// Everything that keeps a video from being decoded.
+pub fn count(path: &Path, limits: &Limits) -> Result<u64, VideoError> {
+    let mut visitor = Count(0);
+    decode::run(&mut Media::open(path, limits)?, &mut visitor)?;
+    Ok(visitor.0)
+}
+
+struct Count(u64);
+
+impl Visitor for Count {
+    fn frame(&mut self, _frame: &ff::frame::Video) -> Result<(), VideoError> {
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn trouble(&mut self) -> Result<(), VideoError> {
+        Ok(())
+    }
+}
+
 struct Whole<'a> {
     rotation: Rotation,
     converter: Converter,

@@ -2,6 +2,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use reeldeck_contract::error::{ErrorKind, Failure};
@@ -26,22 +27,31 @@ pub enum Decoded {
     },
 }
 
-struct Channel<'a>(&'a SyncSender<Decoded>);
+struct Channel<'a> {
+    sender: &'a SyncSender<Decoded>,
+    alive: &'a AtomicU64,
+}
 
 impl Sink for Channel<'_> {
     fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
-        self.0.send(Decoded::Plan(plan)).map_err(|_| VideoError::Stopped)
+        self.sender.send(Decoded::Plan(plan)).map_err(|_| VideoError::Stopped)
     }
 
     fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError> {
-        self.0.send(Decoded::Frame(index, pixels)).map_err(|_| VideoError::Stopped)
+        self.sender.send(Decoded::Frame(index, pixels)).map_err(|_| VideoError::Stopped)
+    }
+
+    fn alive(&mut self) -> Result<(), VideoError> {
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 
-/// Decodes one video into the channel. Does not return before the receiver has made room for its frames.
-pub fn run(path: &Path, request: &Request, sender: SyncSender<Decoded>) {
+/// Decodes one video into the channel, and counts `alive` up as it goes. Does not return before the receiver has made room
+/// for its frames.
+pub fn run(path: &Path, request: &Request, sender: SyncSender<Decoded>, alive: &AtomicU64) {
     let before = process::thread_cpu_ns();
-    let extract = || frames::extract(path, request, Pass::Best, &mut Channel(&sender));
+    let extract = || frames::extract(path, request, Pass::Best, &mut Channel { sender: &sender, alive });
     let result = match panic::catch_unwind(AssertUnwindSafe(extract)) {
         Ok(Ok(facts)) => Ok(facts),
         Ok(Err(error)) => Err(Failure::from_error(error.kind(), &error)),

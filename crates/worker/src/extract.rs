@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_contract::feature::{Feature, Matrix, Provenance};
+use reeldeck_contract::pinned::LIBTORCH;
 use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, JobId, Report};
 use reeldeck_contract::recipe::Output;
 use reeldeck_contract::source::SourceStamp;
@@ -23,6 +25,9 @@ use crate::decode::Decoded;
 use crate::jobs::Job;
 use crate::process;
 use crate::report::Reporter;
+
+/// How long to wait for a frame before looking whether the decode thread still gets anywhere.
+const ALIVE_EVERY: Duration = Duration::from_secs(2);
 
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -41,6 +46,11 @@ struct Costs {
     wait: Duration,
     model: Duration,
     decode_ns: u64,
+}
+
+/// Clips of the feature that are settled when the first `distinct` distinct ones are.
+fn settled(plan: &Plan, distinct: usize) -> usize {
+    plan.clip_of.iter().filter(|clip| **clip < distinct).count()
 }
 
 impl Extractor {
@@ -114,9 +124,22 @@ impl Extractor {
         let silent = || Failure::new(ErrorKind::Internal, "the decode thread ended without a word");
         let mut work: Option<(Plan, ClipRunner<'_>)> = None;
         let mut told = Instant::now();
+        let mut seen_alive = 0;
         loop {
             let waited = Instant::now();
-            let decoded = job.decoded.recv().map_err(|_| silent())?;
+            let decoded = match job.decoded.recv_timeout(ALIVE_EVERY) {
+                Ok(decoded) => decoded,
+                Err(RecvTimeoutError::Timeout) => {
+                    // No frame for a while, but packets: the engine must not take us for dead. No packets: it must.
+                    let now = job.alive.load(Ordering::Relaxed);
+                    if std::mem::replace(&mut seen_alive, now) != now {
+                        self.tell(job.id, work.as_ref().map_or(0, |(plan, runner)| settled(plan, runner.done())));
+                    }
+                    costs.wait += waited.elapsed();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(silent()),
+            };
             costs.wait += waited.elapsed();
             let started = Instant::now();
             match decoded {
@@ -132,7 +155,7 @@ impl Extractor {
                     };
                     if told.elapsed() >= PROGRESS_EVERY {
                         told = Instant::now();
-                        self.progress(job.id, plan, done);
+                        self.tell(job.id, settled(plan, done));
                     }
                 }
                 Decoded::End { result, cpu_ns } => {
@@ -148,8 +171,7 @@ impl Extractor {
         }
     }
 
-    fn progress(&self, job: JobId, plan: &Plan, distinct: usize) {
-        let clips = plan.clip_of.iter().filter(|clip| **clip < distinct).count();
+    fn tell(&self, job: JobId, clips: usize) {
         // If the engine is gone, the next message that matters will notice.
         let _ = self.reporter.send(&FromWorker::Progress { job, clips });
     }
@@ -182,7 +204,7 @@ impl Extractor {
             size: facts.size,
             precision: self.init.recipe.precision,
             device: if self.init.device == "cpu" { "cpu".into() } else { "cuda".into() },
-            libtorch: device::LIBTORCH.into(),
+            libtorch: LIBTORCH.into(),
         };
         Ok(Feature { provenance, tensors })
     }

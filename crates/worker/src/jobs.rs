@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,11 +26,14 @@ pub struct Job {
     pub feature: PathBuf,
     /// What the decode thread sends.
     pub decoded: Receiver<Decoded>,
+    /// Goes up as long as the decode thread gets anywhere.
+    pub alive: Arc<AtomicU64>,
 }
 
 struct Task {
     path: PathBuf,
     sender: SyncSender<Decoded>,
+    alive: Arc<AtomicU64>,
 }
 
 /// Messages from the engine, until it closes the pipe.
@@ -68,7 +72,7 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
                 // The lock is held while waiting: whoever has it takes the next task, the others queue behind.
                 let task = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok(task) = task else { return };
-                decode::run(&task.path, &request, task.sender);
+                decode::run(&task.path, &request, task.sender, &task.alive);
             }
         });
     }
@@ -79,8 +83,10 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
             match message {
                 Ok(ToWorker::Extract { job, video, path, feature }) => {
                     let (sender, decoded) = mpsc::sync_channel(depth);
-                    let task = Task { path: path.clone(), sender };
-                    if tasks.send(task).is_err() || jobs.send(Job { id: job, video, path, feature, decoded }).is_err() {
+                    let alive = Arc::new(AtomicU64::new(0));
+                    let task = Task { path: path.clone(), sender, alive: Arc::clone(&alive) };
+                    let job = Job { id: job, video, path, feature, decoded, alive };
+                    if tasks.send(task).is_err() || jobs.send(job).is_err() {
                         return;
                     }
                 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::pinned::LIBTORCH;
 use reeldeck_contract::protocol::{FromWorker, Init, ToWorker, VERSION};
 use reeldeck_model::device;
 
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         None => serve(),
         Some(word) if word == "write-seeded-checkpoint" => seeded::write(&arguments.collect::<Vec<_>>()),
         Some(word) if word == "--version" => {
-            println!("reeldeck-worker {} (libtorch {})", env!("CARGO_PKG_VERSION"), device::LIBTORCH);
+            println!("reeldeck-worker {} (libtorch {})", env!("CARGO_PKG_VERSION"), LIBTORCH);
             Ok(())
         }
         Some(word) => Err(anyhow::anyhow!(

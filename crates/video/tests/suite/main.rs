@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod arithmetic;
+mod damage;
+mod foreign;
 mod media;
+mod mutated;
+mod mux;
 mod order;
 mod passes;

@@ -118,21 +118,28 @@ pub fn take(path: &Path, request: &Request, pass: Pass) -> Result<Taken, VideoEr
 }
 
 /// Takes the frames by both passes, asserts that they are the same, and gives what the best pass found.
+///
+/// The fast pass does not see the flaws of frames that it skips, so it may find fewer of them.
 pub fn take_both(path: &Path, request: &Request) -> Result<Taken, VideoError> {
     let plain = take(path, request, Pass::Plain);
     let best = take(path, request, Pass::Best);
     let name = path.file_name().unwrap();
     match (&best, &plain) {
         (Ok(best), Ok(plain)) => {
+            let facts = (best.facts, plain.facts);
             assert!(plain.facts.plain_pass && plain.facts.skipped == 0);
-            assert_eq!(best.plan, plain.plan, "{name:?}");
+            assert_eq!(best.plan, plain.plan, "{name:?}: {facts:?}");
             let differ: Vec<_> = best.frames.iter().filter(|(index, pixels)| plain.frames[index] != **pixels).collect();
             let differ: Vec<u64> = differ.into_iter().map(|(index, _)| *index).collect();
-            assert!(differ.is_empty(), "{name:?}: the passes differ in the frames {differ:?}; {:?}", best.facts);
-            let rest = Facts { plain_pass: true, skipped: 0, ..best.facts };
-            assert_eq!(rest, plain.facts, "{name:?}");
+            assert!(differ.is_empty(), "{name:?}: the passes differ in the frames {differ:?}: {facts:?}");
+            let mut seen = Facts { plain_pass: true, skipped: 0, ..best.facts };
+            if (1..=best.facts.skipped).contains(&plain.facts.counts.concealed) {
+                seen.counts.concealed = plain.facts.counts.concealed;
+            }
+            assert_eq!(seen, plain.facts, "{name:?}");
         }
         (Err(best), Err(plain)) => assert_eq!(best.to_string(), plain.to_string(), "{name:?}"),
+        (Ok(best), Err(VideoError::Damaged { counts, .. })) if counts.concealed <= best.facts.skipped => {}
         _ => panic!("{name:?}: one pass fails: best {:?}, plain {:?}", best.map(|t| t.facts), plain.map(|t| t.facts)),
     }
     best

@@ -132,8 +132,11 @@ fn every_length_that_matters() {
 fn uneven_timing() {
     let folder = Folder::new();
     for uneven in [1, 2, 3, 7] {
-        for name in ["a.mp4", "a.mkv", "a.ts", "a.flv"] {
-            check_way(&folder, name, &Synth { uneven, ..h264(100) }, Way::Skips);
+        // Where there is no index, a frame that comes late cannot be told from one that was lost before it.
+        let without_index = if uneven == 1 { Way::Skips } else { Way::Fast };
+        check_way(&folder, "a.mp4", &Synth { uneven, ..h264(100) }, Way::Skips);
+        for name in ["a.mkv", "a.ts", "a.flv"] {
+            check_way(&folder, name, &Synth { uneven, ..h264(100) }, without_index);
         }
         check_way(&folder, "a.mkv", &Synth { uneven, ..small("libx265", 60, &[]) }, Way::Fast);
         check_way(&folder, "a.webm", &Synth { uneven, ..small("libvpx-vp9", 60, &[]) }, Way::Fast);

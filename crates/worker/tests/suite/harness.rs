@@ -38,7 +38,7 @@ pub fn tiny_recipe() -> Recipe {
 }
 
 pub fn init(recipe: Recipe) -> Init {
-    let digest = reeldeck_model::seeded::DIGEST;
+    let digest = reeldeck_contract::pinned::SEEDED_WEIGHTS;
     Init {
         version: VERSION,
         set: recipe.set_name(digest),

@@ -1,0 +1,138 @@
+//! Randomly damaged copies of healthy files: never a panic, never a hang, always the same answer, by either pass.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use reeldeck_contract::recipe::Damage;
+use reeldeck_video::frames::{Pass, Request};
+use reeldeck_video::synth::Synth;
+
+use crate::media::{DENSE, Folder, SPARSE, contained, h264, request, small, take, take_both};
+
+/// A small generator, so that a case is known by its number alone.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 33) as usize) % end.max(1)
+    }
+}
+
+/// Healthy files of several codecs and containers.
+fn originals(folder: &Folder) -> Vec<(&'static str, Vec<u8>)> {
+    let fragmented = contained(h264(60), &[("movflags", "frag_keyframe+empty_moov")]);
+    let plain = |synth: Synth| contained(synth, &[]);
+    let interlaced = [("bf", "2"), ("x264-params", "b-adapt=0:interlaced=1:slices=2")];
+    let all: [(&str, Synth); 16] = [
+        ("a.mp4", h264(60)),
+        ("b.mp4", plain(h264(60))),
+        ("c.mp4", fragmented),
+        ("d.mkv", plain(h264(60))),
+        ("e.ts", plain(h264(60))),
+        ("f.flv", plain(h264(60))),
+        ("g.avi", plain(h264(60))),
+        ("h.h264", plain(h264(60))),
+        ("i.mkv", small("libx264", 60, &interlaced)),
+        ("j.mp4", small("libx265", 40, &[])),
+        ("k.webm", small("libvpx-vp9", 40, &[])),
+        ("l.avi", small("mpeg4", 60, &[("bf", "2")])),
+        ("m.mov", small("mjpeg", 20, &[])),
+        ("n.mkv", small("ffv1", 20, &[])),
+        ("o.mp4", Synth { rotate: 90, ..h264(30) }),
+        ("p.mpg", small("mpeg2video", 60, &[("bf", "2")])),
+    ];
+    all.iter().map(|(name, synth)| (*name, std::fs::read(folder.make(name, synth)).unwrap())).collect()
+}
+
+fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
+    let size = bytes.len();
+    // Half of the time near the start, where headers and indexes are.
+    let end = if random.below(2) == 0 { size } else { size.min(2000) };
+    let at = random.below(end);
+    let length = (random.below(size / 8) + 1).min(size - at);
+    match random.below(8) {
+        0 | 1 => (0..=random.below(40)).for_each(|_| bytes[random.below(end)] ^= 1 << random.below(8)),
+        2 => bytes.truncate(random.below(size)),
+        3 => bytes[at..at + length].fill(0),
+        4 => bytes[at..at + length].iter_mut().for_each(|byte| *byte = random.below(256) as u8),
+        5 => bytes.chunks_mut(length).filter(|chunk| chunk.len() == length).step_by(2).for_each(<[u8]>::reverse),
+        6 => drop(bytes.drain(at..at + length)),
+        _ => {
+            let block = bytes[at..at + length].to_vec();
+            let to = random.below(size - length + 1);
+            bytes[to..to + length].copy_from_slice(&block);
+        }
+    }
+}
+
+/// Decodes one damaged file in every way and says whether it could be decoded.
+fn try_everything(case: u64, name: &str, bytes: &[u8]) -> bool {
+    let folder = Folder::new();
+    let path = folder.write(name, bytes);
+    let sampling = if case.is_multiple_of(3) { DENSE } else { SPARSE };
+    let request = Request { damage: Damage { max_lost: 1.0 }, ..request(sampling) };
+    let first = take_both(&path, &request);
+    let again = take(&path, &request, Pass::Best);
+    match (first, again) {
+        (Ok(first), Ok(again)) => {
+            assert!(first == again, "two decodes differ");
+            true
+        }
+        (Err(first), Err(again)) => {
+            assert_eq!(first.to_string(), again.to_string());
+            assert!(!first.to_string().is_empty());
+            false
+        }
+        _ => panic!("it can be decoded only sometimes"),
+    }
+}
+
+#[test]
+fn two_hundred_damaged_copies() {
+    let folder = Folder::new();
+    let originals = originals(&folder);
+    let (mut decoded, mut refused) = (0, 0);
+    for case in std::env::var("FROM").unwrap().parse::<u64>().unwrap()..std::env::var("TO").unwrap().parse().unwrap() {
+        let mut random = Random(case * 7919 + 1);
+        let (name, healthy) = &originals[case as usize % originals.len()];
+        let mut bytes = healthy.clone();
+        (0..=random.below(2)).for_each(|_| damage(&mut bytes, &mut random));
+        let (sender, answer) = mpsc::channel();
+        let name = *name;
+        std::thread::spawn(move || sender.send(try_everything(case, name, &bytes)));
+        match answer.recv_timeout(Duration::from_secs(60)) {
+            Ok(true) => decoded += 1,
+            Ok(false) => refused += 1,
+            Err(RecvTimeoutError::Timeout) => panic!("case {case}, {name}: no end after a minute"),
+            Err(RecvTimeoutError::Disconnected) => println!("case {case}, {name}: panicked, see above"),
+        }
+    }
+    assert!(decoded > 50 && refused > 10, "{decoded} decoded, {refused} refused");
+}
+
+#[test]
+fn explore() {
+    let folder = Folder::new();
+    let originals = originals(&folder);
+    let case: u64 = std::env::var("CASE").unwrap().parse().unwrap();
+    let mut random = Random(case * 7919 + 1);
+    let (name, healthy) = &originals[case as usize % originals.len()];
+    let mut bytes = healthy.clone();
+    (0..=random.below(2)).for_each(|_| damage(&mut bytes, &mut random));
+    std::fs::write(format!("/tmp/exp/case{case}-{name}"), &bytes).unwrap();
+    let path = folder.write(name, &bytes);
+    let request = Request { damage: Damage { max_lost: 1.0 }, ..request(DENSE) };
+    for pass in [Pass::Plain, Pass::Best] {
+        for _ in 0..12 {
+            let t = take(&path, &request, pass);
+            println!(
+                "{pass:?} {:?}",
+                t.map(|t| (
+                    t.facts.counts,
+                    t.frames.values().map(|p| p.iter().map(|b| *b as u64).sum::<u64>()).collect::<Vec<_>>()
+                ))
+            );
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What our frames cost beside what FFmpeg's decoder costs alone, in CPU time of one thread.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::recipe::{Recipe, Sampling};
+use reeldeck_video::VideoError;
+use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
+use reeldeck_video::sampling::Plan;
+use reeldeck_video::synth::{self, Synth};
+use reeldeck_video::whole;
+
+use crate::Options;
+
+/// CPU seconds of this thread.
+fn cpu() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is valid for writing; the clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// The least CPU time of three runs, and what the last one gave.
+fn least<T>(mut run: impl FnMut() -> T) -> (f64, T) {
+    let mut one = || {
+        let before = cpu();
+        let result = run();
+        (cpu() - before, result)
+    };
+    let times = [one().0, one().0];
+    let (last, result) = one();
+    (times.into_iter().fold(last, f64::min), result)
+}
+
+/// A video that is made once and kept in the target folder.
+pub fn media(name: &str, synth: &Synth) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-media").join(name);
+    if !path.exists() {
+        eprintln!("making {name} …");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let unfinished = path.with_file_name(format!("unfinished-{name}"));
+        synth::write(&unfinished, synth).unwrap();
+        fs::rename(unfinished, &path).unwrap();
+    }
+    path
+}
+
+/// Drops what comes.
+#[derive(Default)]
+struct Nowhere {
+    needed: usize,
+}
+
+impl Sink for Nowhere {
+    fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+        self.needed = plan.frames.len();
+        Ok(())
+    }
+
+    fn frame(&mut self, _index: u64, _pixels: Vec<u8>) -> Result<(), VideoError> {
+        Ok(())
+    }
+}
+
+fn extract(path: &Path, sampling: Sampling, recipe: &Recipe, pass: Pass) -> (Facts, usize) {
+    let limits = Limits::default();
+    let request = Request { sampling, transform: recipe.transform, damage: recipe.damage, limits };
+    let mut sink = Nowhere::default();
+    let facts = frames::extract(path, &request, pass, &mut sink).unwrap();
+    (facts, sink.needed)
+}
+
+fn row(label: &str, path: &Path, recipe: &Recipe) {
+    let (alone, count) = least(|| whole::count(path, &Limits::default()).unwrap());
+    let (ours, (facts, needed)) = least(|| extract(path, recipe.sampling, recipe, Pass::Best));
+    // The plain pass decodes twice and skips nothing, so all that differs between many frames and one is their conversion.
+    let one = Sampling { clips: 1, length: 1, interval: 1 };
+    let (many, _) = least(|| extract(path, recipe.sampling, recipe, Pass::Plain));
+    let (single, _) = least(|| extract(path, one, recipe, Pass::Plain));
+    let conversion = (many - single) / (needed - 1) as f64 * 1e3;
+    assert!(!facts.plain_pass && facts.counts.output == count);
+    let share = 100.0 * ours / alone;
+    println!(
+        "| {label} | {count} | {alone:.2} | {ours:.2} ({share:.0} %) | {needed} | {} | {conversion:.2} |",
+        facts.skipped
+    );
+}
+
+/// Prints the table of the decoder.
+pub fn table(options: &Options) {
+    let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+    println!("Decoding H.264 with one thread, CPU seconds, least of three:\n");
+    println!("| video | frames | FFmpeg alone | ours | needed | skipped | ms a needed frame, from YUV to crop |");
+    println!("|---|---|---|---|---|---|---|");
+    for (width, height) in [(640, 360), (1280, 720)] {
+        for (bf, words) in [("3", "with B-frames"), ("0", "without")] {
+            for frames in [300, 900] {
+                if options.short && frames == 900 && height == 720 {
+                    continue;
+                }
+                let options = [("bf", bf), ("preset", "veryfast"), ("crf", "26"), ("g", "150")];
+                let options = options.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+                let synth = Synth { width, height, frames, options, ..Synth::default() };
+                let path = media(&format!("{height}p-{bf}-{frames}.mp4"), &synth);
+                row(&format!("{height}p {words}"), &path, &recipe);
+            }
+        }
+    }
+    println!();
+}

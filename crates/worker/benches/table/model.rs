@@ -1,0 +1,155 @@
+//! How near the network comes to what oneDNN's convolutions reach on this machine.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use reeldeck_contract::recipe::{Precision, Recipe};
+use reeldeck_model::clips::{ClipRunner, Outputs};
+use reeldeck_model::fast::FastModel;
+use reeldeck_model::network::{ConvSpec, Network};
+use reeldeck_model::plain::PlainModel;
+use reeldeck_model::seeded;
+use tch::{Device, Kind, Tensor};
+
+use crate::Options;
+
+const CLIPS: usize = 4;
+
+/// Shapes on which the peak is measured, all on eight pictures, channels last: channels, side, kernel.
+const PEAKS: [(i64, i64, i64); 4] = [(256, 64, 1), (256, 64, 3), (1024, 32, 1), (1024, 32, 3)];
+
+/// Seconds of the best run within a time, after one that does not count.
+fn best(time: Duration, mut run: impl FnMut()) -> f64 {
+    run();
+    let (started, mut best) = (Instant::now(), f64::MAX);
+    let mut runs = 0;
+    while started.elapsed() < time || runs < 2 {
+        let one = Instant::now();
+        run();
+        best = best.min(one.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    best
+}
+
+fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+/// GFLOP/s of one convolution alone.
+fn peak((channels, side, kernel): (i64, i64, i64), kind: Kind) -> f64 {
+    let random = |shape: [i64; 4]| channels_last(&Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind));
+    let x = random([8, channels, side, side]);
+    let weight = random([channels, channels, kernel, kernel]);
+    let padding = kernel / 2;
+    let seconds = best(Duration::from_millis(1500), || {
+        drop(x.conv2d(&weight, None::<&Tensor>, [1, 1], [padding, padding], [1, 1], 1));
+    });
+    2.0 * (8 * channels * channels * kernel * kernel * side * side) as f64 / seconds / 1e9
+}
+
+/// Multiply-adds a clip in billions, by kernel in words.
+fn work(network: &Network, crop: usize, length: usize) -> BTreeMap<&'static str, f64> {
+    let mut work = BTreeMap::new();
+    let mut add = |conv: &ConvSpec, side: usize| {
+        let kernel: usize = conv.kernel.iter().product();
+        let name = match conv.kernel {
+            [1, 1, 1] => "1×1",
+            [3, 1, 1] => "3×1×1",
+            _ => "3×3 and 7×7",
+        };
+        *work.entry(name).or_default() += (conv.input * conv.output * kernel * side * side * length) as f64 / 1e9;
+    };
+    add(&network.stem, crop / 2);
+    let mut side = crop / 4;
+    for block in network.stages.iter().flatten() {
+        add(&block.conv1, side);
+        side /= block.conv2.stride;
+        add(&block.conv2, side);
+        add(&block.conv3, side);
+        block.shortcut.iter().for_each(|conv| add(conv, side));
+    }
+    work
+}
+
+/// Frames of clips that share none, so that nothing is saved.
+fn frames(crop: usize, length: usize) -> Vec<Vec<u8>> {
+    let value = |i: usize, t: usize| (40 + (i / 3 % crop + i / (3 * crop) * (1 + i % 3) + t * 5) % 170) as u8;
+    (0..CLIPS * length).map(|t| (0..crop * crop * 3).map(|i| value(i, t)).collect()).collect()
+}
+
+fn run(model: &FastModel, frames: &[Vec<u8>], length: usize) -> Outputs {
+    let clips = (0..CLIPS).map(|clip| (0..length).map(|k| (clip * length + k) as u64).collect()).collect();
+    let mut runner = ClipRunner::new(model, clips, CLIPS);
+    for (index, pixels) in frames.iter().enumerate() {
+        runner.push(index as u64, pixels).unwrap();
+    }
+    runner.finish().unwrap()
+}
+
+fn relative(a: &[f32], b: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x).powi(2);
+    let (off, all): (f64, f64) = a.iter().zip(b).fold((0.0, 0.0), |(o, n), (a, b)| (o + square(a - b), n + square(*b)));
+    (off / all).sqrt()
+}
+
+/// The plain formulation on the same frames.
+fn plain(model: &PlainModel<'_>, frames: &[Vec<u8>], recipe: &Recipe) -> Vec<f32> {
+    let (side, length) = (recipe.transform.crop as i64, recipe.sampling.length as i64);
+    let shape = [CLIPS as i64, length, side, side, 3];
+    let x = Tensor::from_data_size(&frames.concat(), &shape, Kind::Uint8).to_kind(Kind::Float);
+    let x = (x - Tensor::from_slice(&recipe.transform.mean)) / Tensor::from_slice(&recipe.transform.std);
+    let (_, logits) = model.forward(&x.permute([0, 4, 1, 2, 3]).contiguous()).unwrap();
+    Vec::try_from(logits.flatten(0, -1)).unwrap()
+}
+
+/// Prints the tables of the model.
+pub fn table(options: &Options) {
+    tch::set_num_threads(options.threads);
+    tch::manual_seed(1);
+    let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+    let network = Network::new(&recipe.model);
+    let (crop, length) = (recipe.transform.crop, recipe.sampling.length);
+    let work = work(&network, crop, length);
+    let all: f64 = work.values().sum();
+    let shares: Vec<String> = work.iter().map(|(name, w)| format!("{name} {w:.2}")).collect();
+
+    println!("Convolutions alone, best of 1.5 s, GFLOP/s:\n");
+    println!("| | 256 ch 64², 1×1 | 256 ch 64², 3×3 | 1024 ch 32², 1×1 | 1024 ch 32², 3×3 |\n|---|---|---|---|---|");
+    let mut peaks = [0.0_f64; 2];
+    for (kind, highest) in [Kind::Float, Kind::BFloat16].into_iter().zip(&mut peaks) {
+        let reached = PEAKS.map(|shape| peak(shape, kind));
+        *highest = reached.iter().copied().fold(0.0, f64::max);
+        println!("| {kind:?} | {} |", reached.map(|p| format!("{p:.0}")).join(" | "));
+    }
+
+    println!(
+        "\nThe whole network, {all:.2} G multiply-adds a clip ({}), {CLIPS} clips of {length} frames;",
+        shares.join(", ")
+    );
+    println!("percentages are of the highest convolution above:\n");
+    println!("| | s/clip | GFLOP/s | of the peak | relative L2 |\n|---|---|---|---|---|");
+    let weights = seeded::weights(&network);
+    let frames = frames(crop, length);
+    let time = Duration::from_secs(if options.short { 10 } else { 30 });
+    let row = |name: &str, seconds: f64, peak: f64, off: Option<f64>| {
+        let speed = 2.0 * all * CLIPS as f64 / seconds;
+        let off = off.map_or("–".into(), |off| format!("{off:.1e}"));
+        println!("| {name} | {:.3} | {speed:.0} | {:.0} % | {off} |", seconds / CLIPS as f64, 100.0 * speed / peak);
+    };
+    let reference = {
+        let model = PlainModel::new(network.clone(), &weights);
+        let mut logits = vec![];
+        row("plain, fp32", best(time / 3, || logits = plain(&model, &frames, &recipe)), peaks[0], None);
+        logits
+    };
+    for (name, precision, peak) in
+        [("fast, fp32", Precision::Fp32, peaks[0]), ("fast, bf16", Precision::Bf16, peaks[1])]
+    {
+        let model = FastModel::new(&network, &weights, &recipe.transform, length, precision, Device::Cpu).unwrap();
+        let mut outputs = Outputs::default();
+        let seconds = best(time, || outputs = run(&model, &frames, length));
+        row(name, seconds, peak, Some(relative(&outputs.logits, &reference)));
+    }
+    println!();
+}
