@@ -136,7 +136,7 @@ fn introduce(settings: &Settings, layout: &Layout, chosen: &Chosen, scan: &Scan,
         return;
     }
     eprint!("{}", summary(scan));
-    eprintln!("features {} with {}", layout.set(), chosen.id.name);
+    eprintln!("features {}, weights {}", layout.set(), chosen.id.name);
     let Counts { done, failed, stale, unfinished, left_out, .. } = *counts;
     let mut parts = vec![format!("{done} done before"), format!("{unfinished} to do")];
     let more = [

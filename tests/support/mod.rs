@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -135,14 +135,30 @@ pub fn programs() -> &'static Path {
     })
 }
 
-/// Has cargo build something in the profile of this test, and says where it is.
+/// Has cargo build something in the profile of this test, and says where it is. What `cargo test` of the whole workspace has
+/// just built is taken as it is: asking for a part of it may choose other features, and build everything anew.
 fn built(what: &[&str], file: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_reeldeck")).with_file_name(file);
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let changed = newest(&sources.join("crates")).max(newest(&sources.join("tests/support")));
+    if fs::metadata(&path).is_ok_and(|m| m.modified().unwrap() > changed) {
+        return path;
+    }
     let profile = if path.components().any(|c| c.as_os_str() == "release") { "release" } else { "dev" };
     let mut cargo = Command::new(env!("CARGO"));
     let status = cargo.args(["build", "--quiet", "--profile", profile]).args(what).status().unwrap();
     assert!(status.success() && path.exists(), "{}", path.display());
     path
+}
+
+/// When the last of the source files in a folder was changed.
+fn newest(folder: &Path) -> SystemTime {
+    let times = list(folder).into_iter().map(|path| match path.is_dir() {
+        true => newest(&path),
+        false if path.extension().is_some_and(|e| e == "rs") => fs::metadata(&path).unwrap().modified().unwrap(),
+        false => SystemTime::UNIX_EPOCH,
+    });
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn list(folder: &Path) -> Vec<PathBuf> {

@@ -69,8 +69,13 @@ pub fn print(file: &Path, recipe: &str, plain: bool, pictures: bool, raw: Option
         })?;
     }
     if let Some((path, wanted)) = raw {
-        let bytes: Vec<u8> =
-            wanted.iter().filter_map(|i| plan.clip_of.get(*i)).flat_map(|c| clips[*c].clone()).collect();
+        let mut bytes = vec![];
+        for clip in wanted {
+            let last = plan.clip_of.len() - 1;
+            let distinct =
+                plan.clip_of.get(*clip).with_context(|| format!("no clip {clip}: the last one is {last}"))?;
+            bytes.extend(&clips[*distinct]);
+        }
         std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
     }
     let indices: Vec<u64> = plan.clip_of.iter().flat_map(|c| plan.clips[*c].iter().copied()).collect();

@@ -34,7 +34,7 @@ enum Command {
         #[arg(long, value_delimiter = ',', requires = "raw")]
         clips: Vec<usize>,
         /// Where to write them
-        #[arg(long)]
+        #[arg(long, requires = "clips")]
         raw: Option<PathBuf>,
     },
     /// Make procedural videos from a JSON list of file and description on standard input

@@ -49,23 +49,21 @@ impl Drop for Context {
 
 impl Key {
     fn of(frame: &ff::frame::Video) -> Self {
-        // SAFETY: the frame is alive; these are plain public fields.
+        // SAFETY: the frame is alive; these are plain public fields. Enumerations are read as the integers that they are
+        // to FFmpeg: a damaged file may have put any number there.
         unsafe {
             let frame = &*frame.as_ptr();
+            let range = (&raw const frame.color_range).cast::<i32>().read();
             Self {
                 width: frame.width,
                 height: frame.height,
                 format: frame.format,
-                matrix: frame.colorspace as i32,
-                full_range: is_full_range(frame),
+                matrix: (&raw const frame.colorspace).cast::<i32>().read(),
+                full_range: range == ffi::AVColorRange::AVCOL_RANGE_JPEG as i32
+                    || frame.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32,
             }
         }
     }
-}
-
-fn is_full_range(frame: &ffi::AVFrame) -> bool {
-    frame.color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG
-        || frame.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32
 }
 
 /// swscale's table for a matrix; unknown ones are those of BT.601.

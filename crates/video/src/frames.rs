@@ -85,21 +85,35 @@ pub enum Pass {
 /// # Errors
 /// Everything that keeps a video from giving pixels, see [`VideoError`].
 pub fn extract(path: &Path, request: &Request, pass: Pass, sink: &mut dyn Sink) -> Result<Facts, VideoError> {
-    let mut media = Media::open(path, &request.limits)?;
-    let index = PacketIndex::scan(&mut media, &request.limits)?;
+    let media = Media::open(path, &request.limits)?;
     let stamp = media.stamp();
-    let facts = match pass {
-        Pass::Best if index.exact => fast(path, request, &index, sink)?,
-        _ => None,
-    };
-    let facts = match facts {
-        Some(facts) => facts,
-        None => plain(path, request, &index, sink)?,
-    };
-    if facts.stamp != stamp || SourceStamp::of(&std::fs::metadata(path)?) != stamp {
+    let taken = take(path, request, pass, media, sink);
+    if matches!(taken, Err(VideoError::Stopped)) {
+        return taken;
+    }
+    // Errors too mean nothing when the file is not the one that was opened.
+    if SourceStamp::of(&std::fs::metadata(path)?) != stamp || taken.as_ref().is_ok_and(|facts| facts.stamp != stamp) {
         return Err(VideoError::Changed);
     }
-    Ok(facts)
+    taken
+}
+
+fn take(
+    path: &Path,
+    request: &Request,
+    pass: Pass,
+    mut media: Media,
+    sink: &mut dyn Sink,
+) -> Result<Facts, VideoError> {
+    let index = PacketIndex::scan(&mut media, &request.limits)?;
+    drop(media);
+    if pass == Pass::Best
+        && index.exact
+        && let Some(facts) = fast(path, request, &index, sink)?
+    {
+        return Ok(facts);
+    }
+    plain(path, request, &index, sink)
 }
 
 fn check_damage(counts: FrameCounts, damage: Damage, cut: bool) -> Result<(), VideoError> {

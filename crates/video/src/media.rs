@@ -18,13 +18,14 @@ use crate::error::VideoError;
 const DEMUXERS: &str =
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,m4v,ivf,obu,mjpeg,nut,wmv";
 
-/// Prepares FFmpeg and silences its own log: what it has to say is in the errors. Call once at program start.
+/// Prepares FFmpeg and silences its own log: what it has to say, short of a crash, is in the errors. Call once at program
+/// start.
 pub fn init() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // Registers the texts of FFmpeg's errors. It fails in no version of FFmpeg that this binds to.
         let _ = ff::init();
-        ff::log::set_level(ff::log::Level::Fatal);
+        ff::log::set_level(ff::log::Level::Panic);
     });
 }
 

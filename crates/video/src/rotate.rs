@@ -54,7 +54,9 @@ pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option
     unsafe {
         let (target, source) = (&mut *out.as_mut_ptr(), &*frame.as_ptr());
         (target.width, target.height, target.format) = (out_width as i32, out_height as i32, source.format);
-        (target.colorspace, target.color_range) = (source.colorspace, source.color_range);
+        // Copied as bytes: a damaged file may have put numbers there that the enumerations do not have.
+        std::ptr::copy_nonoverlapping(&raw const source.colorspace, &raw mut target.colorspace, 1);
+        std::ptr::copy_nonoverlapping(&raw const source.color_range, &raw mut target.color_range, 1);
         let made = ffi::av_frame_get_buffer(target, 0);
         if made < 0 {
             return Err(VideoError::Ffmpeg { action: "turn a picture", source: ff::Error::from(made) });

@@ -147,6 +147,19 @@ fn x264(synth: Synth) -> Synth {
 }
 
 #[test]
+fn a_matrix_that_nobody_knows_is_taken_for_bt601() {
+    let folder = Folder::new();
+    let synth = Synth { bt709: true, ..lossless(64, 48, 5) };
+    let mut bytes = std::fs::read(folder.make("a.mkv", &synth)).unwrap();
+    // Matroska's MatrixCoefficients, one byte long, 1 for BT.709.
+    let tag = [0x55, 0xb1, 0x81, 1];
+    let at = bytes.windows(4).position(|window| window == tag).unwrap();
+    bytes[at + 3] = 177;
+    let expected: Vec<_> = (0..9).map(|t| drawn(&synth, BT601, t)).collect();
+    check(&folder.write("b.mkv", &bytes), &expected, "matrix 177");
+}
+
+#[test]
 fn turned_pictures_are_the_turned_drawing() {
     let folder = Folder::new();
     for rotate in [90, 180, 270] {

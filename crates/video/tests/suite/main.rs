@@ -5,6 +5,7 @@
 mod arithmetic;
 mod damage;
 mod foreign;
+mod limits;
 mod media;
 mod mutated;
 mod mux;

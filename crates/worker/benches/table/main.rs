@@ -10,6 +10,7 @@ mod memory;
 mod model;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use reeldeck_contract::pinned::LIBTORCH;
 use reeldeck_model::device;
@@ -25,8 +26,25 @@ fn first_line(file: &str, start: &str) -> String {
     text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned()
 }
 
-fn load() -> String {
-    first_line("/proc/loadavg", "").split(' ').take(2).collect::<Vec<_>>().join(", ")
+/// Seconds that all processors together were busy so far, and seconds of them that were ours and our children's.
+fn busy() -> (f64, f64) {
+    let line = first_line("/proc/stat", "cpu ");
+    let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
+    // User, nice, system, and after idle and waiting: interrupts, and what the host took for others.
+    let all: f64 = ticks.iter().enumerate().filter(|(i, _)| ![3, 4].contains(i) && *i < 8).map(|(_, t)| t).sum();
+    let ours: f64 = [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN].into_iter().map(used).sum();
+    // SAFETY: the call takes a number and returns one.
+    (all / unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64, ours)
+}
+
+fn used(whose: i32) -> f64 {
+    // SAFETY: the structure holds plain numbers only and is valid for writing.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed();
+        libc::getrusage(whose, &mut usage);
+        usage
+    };
+    [usage.ru_utime, usage.ru_stime].map(|time| time.tv_sec as f64 + time.tv_usec as f64 * 1e-6).iter().sum()
 }
 
 fn main() -> ExitCode {
@@ -42,7 +60,8 @@ fn main() -> ExitCode {
     let processor = first_line("/proc/cpuinfo", "model name");
     let processor = processor.split(": ").nth(1).unwrap_or("unknown").to_owned();
     println!("Processor: {processor}, {} threads used; libtorch {}.", options.threads, LIBTORCH);
-    println!("Load of the machine over 1 and 5 minutes before: {}.\n", load());
+    println!();
+    let (started, (all, ours)) = (Instant::now(), busy());
     let mut good = true;
     if wants("model") {
         model::table(&options);
@@ -53,6 +72,12 @@ fn main() -> ExitCode {
     if wants("memory") {
         good = memory::table(&options);
     }
-    println!("Load after: {}.", load());
+    let (all_now, ours_now) = busy();
+    let others = (all_now - all) - (ours_now - ours);
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "It took {seconds:.0} s. Others kept {:.2} processors busy meanwhile; near 0 is needed.",
+        others / seconds
+    );
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,0 +1,158 @@
+//! Limits, and files that change while they are read.
+
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::error::ErrorKind;
+use reeldeck_contract::limits::Limits;
+use reeldeck_video::VideoError;
+use reeldeck_video::frames::{self, Pass, Request, Sink};
+use reeldeck_video::sampling::Plan;
+use reeldeck_video::synth::Synth;
+use reeldeck_video::whole;
+
+use crate::media::{DENSE, Folder, SPARSE, contained, h264, request, small, take, take_both};
+
+fn limited(limits: Limits) -> Request {
+    Request { limits, ..request(SPARSE) }
+}
+
+/// Counts what it is given and does something at the first frame.
+struct Meddler<'a> {
+    path: &'a Path,
+    meddle: Meddle,
+    frames: usize,
+    plans: usize,
+}
+
+impl Sink for Meddler<'_> {
+    fn plan(&mut self, _: Plan) -> Result<(), VideoError> {
+        self.plans += 1;
+        Ok(())
+    }
+
+    fn frame(&mut self, _: u64, _: Vec<u8>) -> Result<(), VideoError> {
+        if self.frames == 0 {
+            (self.meddle)(self.path);
+        }
+        self.frames += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn pictures_over_the_limit_are_refused_before_anything_is_decoded() {
+    let folder = Folder::new();
+    for (name, encoder) in [("a.mp4", "libx264"), ("b.avi", "mpeg4"), ("c.mkv", "ffv1"), ("d.h264", "libx264")] {
+        let path = folder.make(name, &Synth { width: 640, height: 480, ..small(encoder, 3, &[]) });
+        let enough = limited(Limits { megapixels: 0.3072, ..Limits::default() });
+        assert_eq!(take_both(&path, &enough).unwrap().facts.size, [640, 480]);
+        let short = limited(Limits { megapixels: 0.3071, ..Limits::default() });
+        for pass in [Pass::Best, Pass::Plain] {
+            let mut sink = Meddler { path: &path, meddle: |_| panic!("a frame came"), frames: 0, plans: 0 };
+            let error = frames::extract(&path, &short, pass, &mut sink).unwrap_err();
+            assert_eq!((error.kind(), sink.plans), (ErrorKind::Limit, 0));
+            let message =
+                "the picture of 640×480 has more than 0.3071 megapixels; raise the limit in the config to take it";
+            assert_eq!(error.to_string(), message);
+        }
+        assert!(whole::pictures(&path, &short.limits, &mut |_| panic!("a picture came")).is_err());
+    }
+}
+
+#[test]
+fn a_picture_that_grows_on_the_way_is_not_decoded() {
+    let folder = Folder::new();
+    let first = std::fs::read(folder.make("a.h264", &Synth { container: [].into(), ..h264(20) })).unwrap();
+    let large = Synth { width: 640, height: 480, container: [].into(), ..h264(20) };
+    let second = std::fs::read(folder.make("b.h264", &large)).unwrap();
+    let path = folder.write("c.h264", &[first, second].concat());
+    let taken = take_both(&path, &request(SPARSE)).unwrap();
+    assert_eq!((taken.facts.counts.output, taken.facts.size), (40, [640, 480]));
+    let error = take_both(&path, &limited(Limits { megapixels: 0.1, ..Limits::default() })).unwrap_err();
+    assert!(matches!(error, VideoError::Damaged { .. } | VideoError::Limit(_)), "{error:?}");
+}
+
+#[test]
+fn videos_over_the_limit_of_frames_are_refused() {
+    let folder = Folder::new();
+    for (name, synth) in [("a.mp4", h264(60)), ("b.avi", small("mpeg4", 60, &[])), ("c.h264", contained(h264(60), &[]))]
+    {
+        let path = folder.make(name, &synth);
+        assert_eq!(take_both(&path, &limited(Limits { frames: 60, ..Limits::default() })).unwrap().plan.total, 60);
+        let error = take_both(&path, &limited(Limits { frames: 59, ..Limits::default() })).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert_eq!(error.to_string(), "the video has more than 59 frames; raise the limit in the config to take it");
+    }
+}
+
+type Meddle = fn(&Path);
+
+/// What somebody may do to a file while it is read.
+fn meddlings() -> [(&'static str, Meddle); 5] {
+    fn append(path: &Path) {
+        use std::io::Write;
+        std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap();
+    }
+    fn other(path: &Path) -> PathBuf {
+        path.with_file_name("other.mp4")
+    }
+    [
+        ("cut", |path| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(3000).unwrap()),
+        ("emptied", |path| std::fs::write(path, b"").unwrap()),
+        ("written over", |path| std::fs::write(path, vec![7; 50_000]).unwrap()),
+        ("replaced by another video", |path| std::fs::rename(other(path), path).unwrap()),
+        ("appended to", append),
+    ]
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_found_out() {
+    let folder = Folder::new();
+    for (name, synth) in
+        [("a.mp4", h264(300)), ("b.avi", small("mpeg4", 300, &[("bf", "2")])), ("c.mkv", small("ffv1", 60, &[]))]
+    {
+        for (what, meddle) in meddlings() {
+            for pass in [Pass::Best, Pass::Plain] {
+                for sampling in [DENSE, SPARSE] {
+                    let path = folder.make(name, &synth);
+                    folder.make("other.mp4", &Synth { seed: 9, ..h264(100) });
+                    let mut sink = Meddler { path: &path, meddle, frames: 0, plans: 0 };
+                    let error = frames::extract(&path, &request(sampling), pass, &mut sink).unwrap_err();
+                    assert!(sink.frames > 0);
+                    assert!(matches!(error, VideoError::Changed), "{name} {what} {pass:?}: {error:?}");
+                    assert_eq!(error.kind(), ErrorKind::Io);
+                }
+            }
+        }
+        let path = folder.make(name, &synth);
+        let mut sink = Meddler { path: &path, meddle: |path| std::fs::remove_file(path).unwrap(), frames: 0, plans: 0 };
+        let error = frames::extract(&path, &request(SPARSE), Pass::Best, &mut sink).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Missing, "{error:?}");
+    }
+}
+
+#[test]
+fn a_sink_that_wants_no_more_ends_the_work() {
+    struct Stop(usize);
+    impl Sink for Stop {
+        fn plan(&mut self, _: Plan) -> Result<(), VideoError> {
+            Ok(())
+        }
+
+        fn frame(&mut self, _: u64, _: Vec<u8>) -> Result<(), VideoError> {
+            self.0 += 1;
+            if self.0 == 3 { Err(VideoError::Stopped) } else { Ok(()) }
+        }
+    }
+    let folder = Folder::new();
+    for (name, synth) in [("a.mp4", h264(100)), ("b.avi", small("mpeg4", 100, &[("bf", "2")]))] {
+        let path = folder.make(name, &synth);
+        for pass in [Pass::Best, Pass::Plain] {
+            let mut stop = Stop(0);
+            let error = frames::extract(&path, &request(DENSE), pass, &mut stop).unwrap_err();
+            assert!(matches!(error, VideoError::Stopped) && error.kind() == ErrorKind::Interrupted, "{error:?}");
+            assert_eq!(stop.0, 3, "nothing comes after the end");
+        }
+        take(&path, &request(DENSE), Pass::Best).unwrap();
+    }
+}
