@@ -184,6 +184,20 @@ fn what_cannot_be_read_is_said() {
 }
 
 #[test]
+fn names_that_look_like_protocols_or_options_are_files() {
+    let folder = TempDir::new().unwrap();
+    make(folder.path(), "a.ts", &small(60));
+    for name in ["concat:a.ts|a.ts", "file:a.ts", "http:a.ts", "subfile,,start,0,end,0,,:a.ts", "-plain", "a%03d.ts"] {
+        let frames = || Command::new(PROBE).args(["frames", "--", name]).current_dir(folder.path()).output().unwrap();
+        let said = error(&frames());
+        assert!(said.contains("No such file or directory"), "{said}");
+        std::fs::copy(folder.path().join("a.ts"), folder.path().join(name)).unwrap();
+        let report: Value = serde_json::from_slice(&frames().stdout).unwrap();
+        assert_eq!((&report["file"], &report["frames"]["output"]), (&json!(name), &json!(60)));
+    }
+}
+
+#[test]
 fn a_long_large_video_needs_little_memory() {
     let folder = TempDir::new().unwrap();
     let options = json!({"preset": "ultrafast", "bf": "2"});

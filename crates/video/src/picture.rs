@@ -146,6 +146,11 @@ mod tests {
                 }
             }
         }
+        if pixel == Pixel::PAL8 {
+            // SAFETY: the second plane of a fresh frame with a palette is the palette, 256 colours of four bytes.
+            let palette = unsafe { std::slice::from_raw_parts_mut((*frame.as_mut_ptr()).data[1], 1024) };
+            palette.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 37 % 251) as u8);
+        }
         frame
     }
 

@@ -105,4 +105,12 @@ mod tests {
         assert_eq!(Plan::new(100, &RECIPE).clips.len(), 44);
         assert_eq!(Plan::new(280, &Sampling { clips: 1, ..RECIPE }).clips[0][0], 111);
     }
+    /// With 100 clips no offset ever lies in the middle between two frames; with other numbers some do.
+    #[test]
+    fn an_offset_between_two_frames_goes_to_the_even_one() {
+        let sampling = Sampling { clips: 3, length: 1, interval: 1 };
+        for (total, middle) in [(2, 0), (4, 2), (6, 2), (8, 4), (10, 4)] {
+            assert_eq!(offsets(total, &sampling), [0, middle, total - 1]);
+        }
+    }
 }

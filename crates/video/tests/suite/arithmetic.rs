@@ -160,6 +160,18 @@ fn a_matrix_that_nobody_knows_is_taken_for_bt601() {
 }
 
 #[test]
+fn a_full_range_that_only_the_container_names_is_heeded() {
+    let folder = Folder::new();
+    let synth = Synth { bt709: true, ..lossless(64, 48, 5) };
+    let mut bytes = std::fs::read(folder.make("a.mkv", &synth)).unwrap();
+    // Matroska's MatrixCoefficients becomes its Range, 2 for full.
+    let at = bytes.windows(4).position(|window| window == [0x55, 0xb1, 0x81, 1]).unwrap();
+    bytes[at..at + 4].copy_from_slice(&[0x55, 0xb9, 0x81, 2]);
+    let expected: Vec<_> = (0..9).map(|t| drawn(&synth, FULL_RANGE, t)).collect();
+    check(&folder.write("b.mkv", &bytes), &expected, "full range");
+}
+
+#[test]
 fn turned_pictures_are_the_turned_drawing() {
     let folder = Folder::new();
     for rotate in [90, 180, 270] {
