@@ -58,9 +58,8 @@ fn a_closed_pipe_ends_the_worker_in_the_middle_of_a_video() {
     }
     std::thread::sleep(Duration::from_millis(300));
     worker.close();
-    let closed = Instant::now();
+    // Four videos would take many seconds; that none of them is done shows that nothing was waited for.
     let ended = worker.end();
-    assert!(closed.elapsed() < Duration::from_secs(5), "{:?}", closed.elapsed());
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     assert_eq!((ended.messages, ended.stderr.as_str()), (vec![], ""));
     assert_eq!(complete_files(folder.path()), [path]);
