@@ -48,8 +48,9 @@ fn h264_of_every_structure() {
         ("3", "b-adapt=0:b-pyramid=normal", Way::Skips),
         ("3", "b-adapt=0:b-pyramid=strict", Way::Skips),
         ("3", "b-adapt=2:b-pyramid=normal", Way::Skips),
-        ("2", "b-adapt=0:open-gop=1:keyint=12:min-keyint=12", Way::Skips),
-        ("3", "b-adapt=0:open-gop=1:b-pyramid=normal:keyint=9:min-keyint=1", Way::Skips),
+        ("2", "b-adapt=0:open-gop=1:keyint=27:scenecut=0", Way::Skips),
+        ("3", "b-adapt=0:open-gop=1:b-pyramid=normal:keyint=27:scenecut=0", Way::Skips),
+        ("3", "b-adapt=2:open-gop=1:b-bias=100:b-pyramid=strict:keyint=11:scenecut=0", Way::Skips),
         ("2", "b-adapt=0:keyint=1", Way::Fast),
         ("2", "b-adapt=0:keyint=4:min-keyint=2", Way::Skips),
         ("2", "b-adapt=0:keyint=infinite", Way::Skips),
@@ -70,6 +71,9 @@ fn h264_of_every_structure() {
     }
 }
 
+const OPEN_X265: &[(&str, &str)] =
+    &[("bf", "3"), ("x265-params", "log-level=none:pools=none:frame-threads=1:open-gop=1:keyint=17:scenecut=0")];
+
 #[test]
 fn other_codecs_and_containers() {
     let folder = Folder::new();
@@ -82,7 +86,7 @@ fn other_codecs_and_containers() {
         ("a.avi", "libx264", x264, Way::Plain),
         ("a.h264", "libx264", x264, Way::Plain),
         ("a.mp4", "libx265", &[("bf", "3")], Way::Fast),
-        ("a.mkv", "libx265", &[], Way::Fast),
+        ("a.mkv", "libx265", OPEN_X265, Way::Fast),
         ("a.ts", "libx265", &[], Way::Fast),
         ("a.hevc", "libx265", &[], Way::Plain),
         ("a.webm", "libvpx-vp9", &[], Way::Fast),
@@ -207,9 +211,10 @@ fn any_h264() -> impl Strategy<Value = Synth> {
         let (weightp, weightb, interlaced, cabac, adapt, crf) = tools;
         let flag = u32::from;
         let params = format!(
-            "keyint={keyint}:min-keyint=1:open-gop={}:b-pyramid={pyramid}:b-adapt={adapt}:ref={references}:slices={slices}:\
+            "keyint={keyint}:min-keyint=1:open-gop={}:b-pyramid={pyramid}:b-adapt={adapt}:ref={references}:slices={slices}:scenecut={}:\
              weightp={weightp}:weightb={}:interlaced={}:cabac={}:crf={crf}",
             flag(open_gop),
+            if open_gop { 0 } else { 40 },
             flag(weightb),
             flag(interlaced),
             flag(cabac),
