@@ -156,3 +156,39 @@ fn a_sink_that_wants_no_more_ends_the_work() {
         take(&path, &request(DENSE), Pass::Best).unwrap();
     }
 }
+
+#[test]
+fn a_sink_is_asked_for_every_packet_and_may_end_the_work_before_any_frame() {
+    struct Asked {
+        times: u64,
+        end: u64,
+        frames: usize,
+    }
+    impl Sink for Asked {
+        fn plan(&mut self, _: Plan) -> Result<(), VideoError> {
+            Ok(())
+        }
+
+        fn frame(&mut self, _: u64, _: Vec<u8>) -> Result<(), VideoError> {
+            self.frames += 1;
+            Ok(())
+        }
+
+        fn alive(&mut self) -> Result<(), VideoError> {
+            self.times += 1;
+            if self.times == self.end { Err(VideoError::Stopped) } else { Ok(()) }
+        }
+    }
+    let folder = Folder::new();
+    let path = folder.make("a.mp4", &h264(100));
+    // The plain pass reads all packets twice: to count, then to pick.
+    for (pass, packets) in [(Pass::Best, 100), (Pass::Plain, 200)] {
+        let mut sink = Asked { times: 0, end: u64::MAX, frames: 0 };
+        frames::extract(&path, &request(SPARSE), pass, &mut sink).unwrap();
+        assert_eq!(sink.times, packets);
+    }
+    let mut sink = Asked { times: 0, end: 60, frames: 0 };
+    let error = frames::extract(&path, &request(SPARSE), Pass::Plain, &mut sink).unwrap_err();
+    assert!(matches!(error, VideoError::Stopped) && sink.frames == 0 && sink.times == 60, "{error:?}");
+    assert_eq!(whole::count(&path, &Limits::default()).unwrap(), 100);
+}
