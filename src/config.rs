@@ -193,8 +193,6 @@ pub struct Settings {
     pub label_style: LabelStyle,
     /// How each worker uses the machine.
     pub worker: WorkerSection,
-    /// A worker with something to do that is silent for so long is ended.
-    pub stall_timeout: Duration,
     /// Bounds on each video.
     pub limits: Limits,
     /// Time between progress lines where there is no terminal.
@@ -264,7 +262,6 @@ impl Settings {
             extensions,
             label_style: config.list.label_style,
             worker: config.worker,
-            stall_timeout: Duration::from_secs(config.worker.stall_timeout_s),
             limits: config.limits,
             plain_interval: Duration::from_secs(config.batch.plain_interval_s),
             torch: if config.cuda.torch.as_os_str().is_empty() {

@@ -6,14 +6,13 @@ mod start;
 use anyhow::Context;
 use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::layout::Layout;
-use reeldeck_contract::video::VideoName;
 
+use crate::commands;
 use crate::commands::list::{refusals, summary};
-use crate::commands::{self};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Scan, scan};
-use crate::dataset::shown;
 use crate::dataset::video_list::{entries, write_list};
+use crate::dataset::{names, shown};
 use crate::engine::checkpoint::{self, Chosen};
 use crate::engine::lock::{Lock, LockError};
 use crate::engine::state::{Counts, Phase, State, Status, Video};
@@ -62,8 +61,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     })?;
     let owner = Owner::this_process();
     assess::sweep(&layout).with_context(failed)?;
-    let names: Vec<VideoName> = scan.videos.iter().map(|video| video.name.clone()).collect();
-    write_list(&layout.list(), &entries(&names, settings.label_style), &owner).with_context(failed)?;
+    write_list(&layout.list(), &entries(&names(&scan.videos), settings.label_style), &owner).with_context(failed)?;
     let mut state = state(settings, &layout, &scan)?;
     introduce(settings, &layout, &chosen, &scan, &state.counts());
     if state.counts().unfinished > 0 {
@@ -124,7 +122,7 @@ fn state(settings: &Settings, layout: &Layout, scan: &Scan) -> anyhow::Result<St
     let devices = start::devices(settings);
     let capacity = start::decoders(settings, &devices) + 1;
     let devices = devices.iter().map(ToString::to_string).collect();
-    let stall_timeout = settings.stall_timeout.as_millis() as u64;
+    let stall_timeout = settings.worker.stall_timeout_s * 1000;
     Ok(State::new(videos, devices, capacity, settings.recipe.sampling.clips, stall_timeout))
 }
 
@@ -138,14 +136,17 @@ fn introduce(settings: &Settings, layout: &Layout, chosen: &Chosen, scan: &Scan,
     eprint!("{}", summary(scan));
     eprintln!("features {}, weights {}", layout.set(), chosen.id.name);
     let Counts { done, failed, stale, unfinished, left_out, .. } = *counts;
-    let mut parts = vec![format!("{done} done before"), format!("{unfinished} to do")];
     let more = [
         (failed, "failed before (--retry-failed)"),
         (stale, "stale (--redo-stale)"),
         (left_out, "left out by --limit"),
     ];
-    parts.extend(more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-    eprintln!("{}", parts.join(", "));
+    eprintln!("{done} done before, {unfinished} to do{}", and_these(&more));
+}
+
+/// `, 2 failed, 1 stale`: what there is any of.
+fn and_these(counted: &[(usize, &str)]) -> String {
+    counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect()
 }
 
 fn conclude(settings: &Settings, layout: &Layout, chosen: &Chosen, state: &State) {
@@ -154,11 +155,9 @@ fn conclude(settings: &Settings, layout: &Layout, chosen: &Chosen, state: &State
         let meaningless = if chosen.id.meaningless { " (SEEDED WEIGHTS: the numbers mean nothing)" } else { "" };
         println!("features in {}{meaningless}", shown(&layout.features()));
         let Counts { done, degraded, resumed, failed, stale, left_out, .. } = counts;
-        let mut parts = vec![format!("{done} done ({} now, {resumed} before)", done - resumed)];
         let more =
             [(degraded, "of them degraded"), (failed, "failed"), (stale, "stale"), (left_out, "left out by --limit")];
-        parts.extend(more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-        println!("{}", parts.join(", "));
+        println!("{done} done ({} now, {resumed} before){}", done - resumed, and_these(&more));
     }
     if counts.failed > 0 {
         let now = state.videos.iter().filter(|v| matches!(v.status, Status::Failed { before: false, .. })).count();

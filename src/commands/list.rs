@@ -8,13 +8,13 @@ use std::path::Path;
 use anyhow::Context;
 use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::layout;
-use reeldeck_contract::video::{VideoName, printable};
+use reeldeck_contract::video::printable;
 
 use crate::cli::ListArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Refusal, Refused, Scan, scan};
-use crate::dataset::shown;
 use crate::dataset::video_list::{ListEntry, entries, names_with_spaces, write_lines, write_list};
+use crate::dataset::{names, shown};
 use crate::error::Exit;
 
 /// So many of one reason are named; `-v` names all.
@@ -39,7 +39,7 @@ pub fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
     if settings.verbosity > Verbosity::Quiet {
         text.push_str(&summary(&scan));
     }
-    let names: Vec<VideoName> = scan.videos.iter().map(|video| video.name.clone()).collect();
+    let names = names(&scan.videos);
     let style = args.label_style.unwrap_or(settings.label_style);
     // What was refused is told even where writing fails.
     let wrote = deliver(settings, args, &entries(&names, style));
@@ -97,7 +97,7 @@ pub fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
 pub fn summary(scan: &Scan) -> String {
     let (videos, classes) = (count(scan.videos.len(), "video", "videos"), count(scan.classes(), "class", "classes"));
     let mut text = format!("{videos} in {classes}; {} refused, {} ignored\n", scan.refused.len(), scan.ignored);
-    let names: Vec<VideoName> = scan.videos.iter().map(|video| video.name.clone()).collect();
+    let names = names(&scan.videos);
     let spaced = names_with_spaces(&names);
     if let Some(first) = spaced.first() {
         let _ = writeln!(

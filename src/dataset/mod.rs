@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use reeldeck_contract::video::printable;
+use reeldeck_contract::video::{VideoName, printable};
+
+use scan::VideoFile;
 
 pub mod scan;
 pub mod video_list;
@@ -18,6 +20,11 @@ pub fn shown_bytes(bytes: &[u8]) -> String {
         }
     }
     shown
+}
+
+/// The names alone.
+pub fn names(videos: &[VideoFile]) -> Vec<VideoName> {
+    videos.iter().map(|video| video.name.clone()).collect()
 }
 
 /// A path made fit for a terminal.

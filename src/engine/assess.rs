@@ -52,9 +52,8 @@ fn assess_one(
         && header.provenance.set == layout.set()
         && header.satisfies(recipe)
     {
-        let frames = header.provenance.frames;
         return match header.provenance.source == video.stamp {
-            true => Found::Done { degraded: frames.lost() + frames.concealed > 0 },
+            true => Found::Done { degraded: header.provenance.frames.is_damaged() },
             false => Found::Stale,
         };
     }
@@ -90,15 +89,15 @@ fn entries(folder: &Path) -> io::Result<Vec<String>> {
 ///
 /// # Errors
 /// When a folder cannot be listed.
-pub fn sweep(layout: &Layout) -> io::Result<usize> {
-    let mut swept = 0;
+pub fn sweep(layout: &Layout) -> io::Result<()> {
     for folder in [layout.features(), layout.failures(), layout.exports()] {
         let classes = entries(&folder)?.into_iter().map(|class| folder.join(class));
         for folder in classes.chain([folder.clone()]) {
             for name in entries(&folder)?.into_iter().filter(|name| atomic::is_temporary(name)) {
-                swept += usize::from(fs::remove_file(folder.join(name)).is_ok());
+                // One that stays takes room and is never mistaken for a feature.
+                let _ = fs::remove_file(folder.join(name));
             }
         }
     }
-    Ok(swept)
+    Ok(())
 }

@@ -1,14 +1,13 @@
 //! Which weights a run uses: finds the file, takes its digest, and compares it with what its name and the recipe promise.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use reeldeck_contract::digest::sha256_of_file;
 use reeldeck_contract::feature::CheckpointId;
 use reeldeck_contract::pinned::SEEDED_WEIGHTS;
 use reeldeck_contract::protocol::CheckpointSource;
 use reeldeck_contract::recipe::Recipe;
-use sha2::{Digest, Sha256};
 
 /// Why there are no weights.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +81,7 @@ pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chos
 }
 
 fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
-    let found = sha256(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
+    let found = sha256_of_file(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let Some(promised) = promised_digest(&name).filter(|promised| !found.starts_with(promised)) {
         return Err(CheckpointError::WrongDigest { path: path.to_owned(), promised: promised.into(), found });
@@ -102,18 +101,6 @@ fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
 fn promised_digest(name: &str) -> Option<&str> {
     let (_, digits) = name.strip_suffix(".pth")?.rsplit_once('-')?;
     (digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(digits)
-}
-
-fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut block = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect()),
-            read => hash.update(block.get(..read).unwrap_or_default()),
-        }
-    }
 }
 
 #[cfg(test)]

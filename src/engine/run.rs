@@ -11,6 +11,7 @@ use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_contract::failure::{Attempt, FailureFile};
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::protocol::{FromWorker, Init, ToWorker, VERSION};
+use reeldeck_contract::source::SourceStamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -172,16 +173,13 @@ impl Engine<'_> {
         worker: WorkerId,
         since: Millis,
         failure: Failure,
-        source: Option<reeldeck_contract::source::SourceStamp>,
+        source: Option<SourceStamp>,
     ) -> io::Result<()> {
         let Some(video) = self.state.videos.get(video) else { return Ok(()) };
         let path = self.plan.layout.failure(&video.name);
         let at = |ms: Millis| self.started.1 + SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
         // The worker cannot say what the file was like when it crashed.
-        let source = source.or_else(|| {
-            let metadata = std::fs::metadata(video.name.under(&self.plan.root)).ok()?;
-            Some(reeldeck_contract::source::SourceStamp::of(&metadata))
-        });
+        let source = source.or_else(|| SourceStamp::read(&video.name.under(&self.plan.root)).ok());
         // Attempts at another version of the file explain nothing, and a broken failure file is worth nothing.
         let earlier = FailureFile::read(&path).ok().flatten().filter(|file| file.source == source);
         let mut attempts = earlier.map(|file| file.attempts).unwrap_or_default();

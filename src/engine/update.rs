@@ -40,8 +40,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Done(worker, job, report) => {
             if let Some(video) = step.take(worker, job) {
                 step.state.clips_finished += report.clips;
-                let degraded = report.frames.lost() + report.frames.concealed > 0;
-                step.set(video, Status::Done { degraded, resumed: false });
+                step.set(video, Status::Done { degraded: report.frames.is_damaged(), resumed: false });
                 step.effects.extend([Effect::Forget(video), Effect::Tell(News::Done(video, report))]);
             }
         }
@@ -101,35 +100,37 @@ impl Step<'_> {
         }
     }
 
+    /// The video of a job in a worker's hands. `None` for a job it does not have: told twice, or never given.
+    fn find(&self, id: WorkerId, job: JobId) -> Option<VideoId> {
+        let is_job = |video: &VideoId| {
+            let status = self.state.videos.get(*video).map(|v| &v.status);
+            matches!(status, Some(Status::Running { job: running, .. }) if *running == job)
+        };
+        self.state.workers.get(id)?.in_hand.iter().copied().find(is_job)
+    }
+
     fn progress(&mut self, id: WorkerId, job: JobId, done: usize) {
-        let in_hand = self.state.workers.get(id).map(|w| w.in_hand.clone()).unwrap_or_default();
-        for video in in_hand {
-            if let Some(Status::Running { job: running, clips, .. }) =
-                self.state.videos.get_mut(video).map(|v| &mut v.status)
-                && *running == job
-            {
-                *clips = done;
-            }
+        let video = self.find(id, job).and_then(|video| self.state.videos.get_mut(video));
+        if let Some(Status::Running { clips, .. }) = video.map(|v| &mut v.status) {
+            *clips = done;
         }
     }
 
-    /// Takes the video of a job out of a worker's hands. `None` for a job it does not have: told twice, or never given.
+    /// Takes the video of a job out of a worker's hands.
     fn take(&mut self, id: WorkerId, job: JobId) -> Option<VideoId> {
-        let (state, worker) = (&self.state.videos, self.state.workers.get_mut(id)?);
-        let is_job =
-            |v: &VideoId| matches!(state.get(*v).map(|v| &v.status), Some(Status::Running { job: j, .. }) if *j == job);
-        let at = worker.in_hand.iter().position(is_job)?;
+        let video = self.find(id, job)?;
+        let worker = self.state.workers.get_mut(id)?;
         worker.mishaps = 0;
         worker.alone = false;
-        Some(worker.in_hand.remove(at))
+        worker.in_hand.retain(|other| *other != video);
+        Some(video)
     }
 
     fn failed(&mut self, id: WorkerId, job: JobId, failure: Failure, source: Option<SourceStamp>) {
         let Some(video) = self.take(id, job) else { return };
         if failure.kind == ErrorKind::DiskFull {
             // Not the video's fault, and no failure file could be written anyway.
-            self.set(video, Status::Queued);
-            self.state.waiting.push_front(video);
+            self.give_back(&[video]);
             self.block(failure.line());
             return;
         }

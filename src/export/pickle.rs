@@ -11,6 +11,7 @@ use reeldeck_contract::recipe::{Output, Recipe};
 use reeldeck_contract::video::VideoName;
 use reeldeck_pickle::results::{ResultsWriter, Sample};
 
+use crate::dataset::names;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::video_list::{LabelStyle, ListEntry, entries, write_list};
 
@@ -52,9 +53,8 @@ pub fn export(
     );
     let folder = layout.exports();
     let list = folder.join(LIST);
-    let all: Vec<VideoName> = videos.iter().map(|video| video.name.clone()).collect();
     // Labels count the classes of the whole dataset, so that they stay the same when a video is added or missing.
-    let entries = entries(&all, style);
+    let entries = entries(&names(videos), style);
     let mut included: Vec<ListEntry> = vec![];
     let mut missing = vec![];
     let results = folder.join(RESULTS);

@@ -31,23 +31,6 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The word shown to people and written in files.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Corrupt => "corrupt",
-            Self::Limit => "over a limit",
-            Self::Io => "read or write error",
-            Self::Missing => "missing",
-            Self::OutOfMemory => "out of memory",
-            Self::DiskFull => "disk full",
-            Self::WorkerCrashed => "worker crashed",
-            Self::WorkerHung => "worker hung",
-            Self::Device => "device error",
-            Self::Interrupted => "interrupted",
-            Self::Internal => "internal error",
-        }
-    }
-
     /// The kind that an I/O error belongs to.
     pub fn of_io(error: &std::io::Error) -> Self {
         use std::io::ErrorKind as Io;

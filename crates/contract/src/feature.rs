@@ -81,6 +81,11 @@ impl FrameCounts {
         self.expected.saturating_sub(self.output)
     }
 
+    /// Whether any frame was lost or concealed.
+    pub fn is_damaged(&self) -> bool {
+        self.lost() + self.concealed > 0
+    }
+
     /// Lost and concealed frames over expected ones, 0 to 1 (and beyond, for a decoder that conceals more than there is).
     pub fn damage(&self) -> f64 {
         (self.lost() + self.concealed) as f64 / self.expected.max(self.output).max(1) as f64

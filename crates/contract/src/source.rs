@@ -1,7 +1,9 @@
 //! What identifies the state of a source file: its size and modification time.
 
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,14 @@ pub struct SourceStamp {
 }
 
 impl SourceStamp {
+    /// Looks at a file.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&fs::metadata(path)?))
+    }
+
     /// The stamp of a file that was just looked at.
     pub fn of(metadata: &Metadata) -> Self {
         let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());

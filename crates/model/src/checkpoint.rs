@@ -4,18 +4,13 @@ use std::collections::HashMap;
 use std::io::{self, Seek, Write};
 use std::path::Path;
 
+use reeldeck_contract::digest::sha256;
 use reeldeck_contract::recipe::Transform;
 use reeldeck_pickle::checkpoint::{CheckpointFile, TensorData, TensorEntry, write_checkpoint};
-use sha2::{Digest, Sha256};
 
 use crate::error::ModelError;
 use crate::network::Network;
 use crate::weights::{Array, Weights};
-
-/// SHA-256 of bytes, in hex.
-pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
 
 /// Reads the weights of `network` from an OpenMMLab `.pth`, running nothing of what is in it.
 ///
@@ -27,7 +22,7 @@ pub fn load(path: &Path, expected: &str, network: &Network, transform: &Transfor
     let failed = |source| ModelError::Checkpoint { path: path.to_owned(), source };
     let misfit = |reason| ModelError::Misfit { path: path.to_owned(), reason };
     let file = CheckpointFile::open(path).map_err(failed)?;
-    let found = digest(file.bytes());
+    let found = sha256(file.bytes());
     if found != expected {
         return Err(ModelError::Changed { path: path.to_owned(), found, expected: expected.to_owned() });
     }

@@ -211,14 +211,4 @@ impl FastModel {
         let logits = pooled.f_linear(&self.head_weight, Some(&self.head_bias))?;
         Ok((pooled.f_to(Device::Cpu)?, logits.f_to(Device::Cpu)?))
     }
-
-    /// Frames a clip.
-    pub fn length(&self) -> usize {
-        self.length as usize
-    }
-
-    /// Bytes of one frame's pixels.
-    pub fn frame_bytes(&self) -> usize {
-        (self.crop * self.crop * 3) as usize
-    }
 }

@@ -92,7 +92,7 @@ pub fn extract(path: &Path, request: &Request, pass: Pass, sink: &mut dyn Sink) 
         return taken;
     }
     // Errors too mean nothing when the file is not the one that was opened.
-    if SourceStamp::of(&std::fs::metadata(path)?) != stamp || taken.as_ref().is_ok_and(|facts| facts.stamp != stamp) {
+    if SourceStamp::read(path)? != stamp || taken.as_ref().is_ok_and(|facts| facts.stamp != stamp) {
         return Err(VideoError::Changed);
     }
     taken
@@ -143,47 +143,63 @@ fn fast(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sink
     let orderly = index.reorder <= held_back && (index.reorder > 0 || held_back == 0);
     let skippable = codec == ff::codec::Id::H264 && orderly && index.gapless;
     let framing = skippable.then(|| Framing::of(extradata));
-    sink.plan(plan.clone())?;
-    let mut visitor = Fast {
-        index,
-        needed: plan.frames,
-        framing,
-        cropper: Cropper::new(request.transform, media.rotation()),
-        sink,
-        output: 0,
-        skipped: 0,
-        delivered: 0,
-        last: None,
-        size: [0, 0],
-        inexact: false,
-    };
+    let delivery = Delivery::begin(plan, request, &media, sink)?;
+    let mut visitor = Fast { index, framing, delivery, output: 0, skipped: 0, last: None, inexact: false };
     let ended = decode::run(&mut media, &mut visitor);
     if visitor.inexact {
         return Ok(None);
     }
     ended?;
-    let complete = visitor.output + visitor.skipped == index.shown && visitor.delivered == visitor.needed.len();
+    let complete = visitor.output + visitor.skipped == index.shown && visitor.delivery.is_complete();
     Ok(complete.then_some(Facts {
         counts,
         fps: media.fps(),
-        size: visitor.size,
+        size: visitor.delivery.size,
         stamp: media.stamp(),
         plain_pass: false,
         skipped: visitor.skipped,
     }))
 }
 
-struct Fast<'a> {
-    index: &'a PacketIndex,
+/// Hands the needed frames to the sink as they come by, in order.
+struct Delivery<'a> {
     needed: Vec<u64>,
-    framing: Option<Framing>,
+    delivered: usize,
     cropper: Cropper,
     sink: &'a mut dyn Sink,
+    size: [u32; 2],
+}
+
+impl<'a> Delivery<'a> {
+    fn begin(plan: Plan, request: &Request, media: &Media, sink: &'a mut dyn Sink) -> Result<Self, VideoError> {
+        let needed = plan.frames.clone();
+        sink.plan(plan)?;
+        let cropper = Cropper::new(request.transform, media.rotation());
+        Ok(Self { needed, delivered: 0, cropper, sink, size: [0, 0] })
+    }
+
+    fn offer(&mut self, index: u64, frame: &ff::frame::Video) -> Result<(), VideoError> {
+        if self.needed.get(self.delivered) != Some(&index) {
+            return Ok(());
+        }
+        let mut pixels = vec![0; self.cropper.bytes()];
+        self.size = self.cropper.run(frame, &mut pixels)?;
+        self.delivered += 1;
+        self.sink.frame(index, pixels)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.delivered == self.needed.len()
+    }
+}
+
+struct Fast<'a> {
+    index: &'a PacketIndex,
+    framing: Option<Framing>,
+    delivery: Delivery<'a>,
     output: u64,
     skipped: u64,
-    delivered: usize,
     last: Option<u64>,
-    size: [u32; 2],
     inexact: bool,
 }
 
@@ -196,7 +212,7 @@ impl Fast<'_> {
 
 impl Visitor for Fast<'_> {
     fn alive(&mut self) -> Result<(), VideoError> {
-        self.sink.alive()
+        self.delivery.sink.alive()
     }
 
     fn may_skip(&mut self, packet: &ff::Packet) -> bool {
@@ -208,7 +224,7 @@ impl Visitor for Fast<'_> {
         let begun = self.last.is_some_and(|last| last < frame);
         let skip = begun
             && !discarded
-            && self.needed.binary_search(&frame).is_err()
+            && self.delivery.needed.binary_search(&frame).is_err()
             && packet.data().is_some_and(|data| nal::is_disposable(data, framing));
         self.skipped += u64::from(skip);
         skip
@@ -224,13 +240,7 @@ impl Visitor for Fast<'_> {
         }
         self.last = Some(index);
         self.output += 1;
-        if self.needed.get(self.delivered) == Some(&index) {
-            let mut pixels = vec![0; self.cropper.bytes()];
-            self.size = self.cropper.run(frame, &mut pixels)?;
-            self.delivered += 1;
-            self.sink.frame(index, pixels)?;
-        }
-        Ok(())
+        self.delivery.offer(index, frame)
     }
 
     fn trouble(&mut self) -> Result<(), VideoError> {
@@ -255,20 +265,12 @@ fn plain(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sin
     check_damage(counts, request.damage, media.is_cut())?;
     let mut media = Media::open(path, &request.limits)?;
     let plan = Plan::new(counts.output, &request.sampling);
-    sink.plan(plan.clone())?;
-    let mut picker = Pick {
-        needed: plan.frames,
-        cropper: Cropper::new(request.transform, media.rotation()),
-        sink,
-        output: 0,
-        delivered: 0,
-        size: [0, 0],
-    };
+    let mut picker = Pick { delivery: Delivery::begin(plan, request, &media, sink)?, output: 0 };
     decode::run(&mut media, &mut picker)?;
-    if picker.output != counts.output || picker.delivered != picker.needed.len() {
+    if picker.output != counts.output || !picker.delivery.is_complete() {
         return Err(VideoError::Unsteady(format!("{} frames, then {}", counts.output, picker.output)));
     }
-    let (fps, size, stamp) = (media.fps(), picker.size, media.stamp());
+    let (fps, size, stamp) = (media.fps(), picker.delivery.size, media.stamp());
     Ok(Facts { counts, fps, size, stamp, plain_pass: true, skipped: 0 })
 }
 
@@ -295,26 +297,17 @@ impl Visitor for Count<'_> {
 }
 
 struct Pick<'a> {
-    needed: Vec<u64>,
-    cropper: Cropper,
-    sink: &'a mut dyn Sink,
+    delivery: Delivery<'a>,
     output: u64,
-    delivered: usize,
-    size: [u32; 2],
 }
 
 impl Visitor for Pick<'_> {
     fn alive(&mut self) -> Result<(), VideoError> {
-        self.sink.alive()
+        self.delivery.sink.alive()
     }
 
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
-        if self.needed.get(self.delivered) == Some(&self.output) {
-            let mut pixels = vec![0; self.cropper.bytes()];
-            self.size = self.cropper.run(frame, &mut pixels)?;
-            self.delivered += 1;
-            self.sink.frame(self.output, pixels)?;
-        }
+        self.delivery.offer(self.output, frame)?;
         self.output += 1;
         Ok(())
     }

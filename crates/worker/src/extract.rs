@@ -1,7 +1,6 @@
 //! The model's side: takes frames as they come, runs the network, writes the feature, reports.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -83,7 +82,7 @@ impl Extractor {
     /// When the engine is gone.
     pub fn run(&self, jobs: Receiver<Job>) -> Result<()> {
         for job in jobs {
-            let source = fs::metadata(&job.path).ok().map(|m| SourceStamp::of(&m));
+            let source = SourceStamp::read(&job.path).ok();
             let message = match self.extract(&job) {
                 Ok(report) => FromWorker::Done { job: job.id, report },
                 Err(failure) => FromWorker::Failed { job: job.id, failure, source },

@@ -37,7 +37,7 @@ fn file(entries: &Entries) -> Vec<u8> {
 
 fn load(bytes: &[u8]) -> Result<Weights, ModelError> {
     let (_folder, path) = saved(bytes);
-    checkpoint::load(&path, &checkpoint::digest(bytes), &network(), &transform(64))
+    checkpoint::load(&path, &reeldeck_contract::digest::sha256(bytes), &network(), &transform(64))
 }
 
 fn saved(bytes: &[u8]) -> (TempDir, PathBuf) {
@@ -66,7 +66,8 @@ fn what_is_written_is_loaded() {
         checkpoint::write(&mut out, &network, &weights).unwrap();
         let bytes = out.into_inner();
         let (_folder, path) = saved(&bytes);
-        let loaded = checkpoint::load(&path, &checkpoint::digest(&bytes), &network, &transform(64)).unwrap();
+        let loaded =
+            checkpoint::load(&path, &reeldeck_contract::digest::sha256(&bytes), &network, &transform(64)).unwrap();
         assert!(loaded == weights);
         let mut again = Cursor::new(vec![]);
         checkpoint::write(&mut again, &network, &loaded).unwrap();

@@ -30,7 +30,7 @@ fn complaint(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pth");
     fs::write(&path, bytes).unwrap();
-    let error = refused(&path, &checkpoint::digest(bytes));
+    let error = refused(&path, &reeldeck_contract::digest::sha256(bytes));
     assert_eq!(error.kind(), ErrorKind::Internal);
     let mut text = error.to_string();
     assert!(text.contains(path.to_str().unwrap()), "{text}");
@@ -47,19 +47,25 @@ fn a_changed_file_is_refused_by_its_digest() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pth");
     let mut bytes = whole();
-    let digest = checkpoint::digest(&bytes);
+    let digest = reeldeck_contract::digest::sha256(&bytes);
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&path, &bytes).unwrap();
     let error = refused(&path, &digest);
     assert!(matches!(error, ModelError::Changed { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains(&digest) && text.contains(&checkpoint::digest(&bytes)) && text.contains("changed"), "{text}");
+    assert!(
+        text.contains(&digest) && text.contains(&reeldeck_contract::digest::sha256(&bytes)) && text.contains("changed"),
+        "{text}"
+    );
 }
 
 #[test]
 fn digests_are_sha256() {
-    assert_eq!(checkpoint::digest(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_eq!(
+        reeldeck_contract::digest::sha256(b"abc"),
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    );
 }
 
 #[test]
@@ -100,7 +106,7 @@ fn damage_anywhere_is_no_panic() {
         let end = bytes.len().min(at + 40);
         bytes[at..end].iter_mut().for_each(|b| *b = b.wrapping_mul(31).wrapping_add(step as u8));
         fs::write(&path, &bytes).unwrap();
-        let _ = checkpoint::load(&path, &checkpoint::digest(&bytes), &network(), &transform(64));
+        let _ = checkpoint::load(&path, &reeldeck_contract::digest::sha256(&bytes), &network(), &transform(64));
     }
 }
 

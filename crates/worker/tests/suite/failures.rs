@@ -114,7 +114,7 @@ fn a_worker_that_cannot_work_says_why() {
     let file = folder.path().join("x.pth");
     let with_file = |text: &str| {
         fs::write(&file, text).unwrap();
-        let digest = reeldeck_model::checkpoint::digest(text.as_bytes());
+        let digest = reeldeck_contract::digest::sha256(text.as_bytes());
         let checkpoint_id = CheckpointId { name: "x.pth".into(), digest, meaningless: false };
         Init { checkpoint: CheckpointSource::File(file.clone()), checkpoint_id, ..init.clone() }
     };

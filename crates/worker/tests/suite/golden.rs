@@ -11,7 +11,7 @@ use reeldeck_contract::protocol::CheckpointSource;
 use reeldeck_contract::recipe::{Recipe, Transform};
 use reeldeck_model::network::Network;
 use reeldeck_model::plain::PlainModel;
-use reeldeck_model::{checkpoint, seeded};
+use reeldeck_model::seeded;
 use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
 use reeldeck_video::sampling::Plan;
 use reeldeck_video::synth::{self, Synth};
@@ -137,7 +137,7 @@ fn worker(folder: &Path, recipe: &Recipe) -> Worker {
     let written = Command::new(PROGRAM).arg("write-seeded-checkpoint").arg(golden("small.toml")).arg(&weights).status();
     assert!(written.unwrap().success());
     let mut init = init(recipe.clone());
-    let digest = checkpoint::digest(&std::fs::read(&weights).unwrap());
+    let digest = reeldeck_contract::digest::sha256(&std::fs::read(&weights).unwrap());
     init.checkpoint_id = CheckpointId { name: "small.pth".into(), digest, meaningless: true };
     init.checkpoint = CheckpointSource::File(weights);
     Worker::start(&init)
