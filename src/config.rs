@@ -319,6 +319,9 @@ impl Config {
         within("worker.stall_timeout_s", w.stall_timeout_s as f64, 1.0, 86_400.0)?;
         within("limits.megapixels", l.megapixels, 0.01, 1000.0)?;
         within("limits.frames", l.frames as f64, 1.0, 1e9)?;
+        within("limits.duration_s", l.duration_s, 1.0, 1e9)?;
+        within("limits.wall_s", l.wall_s as f64, 1.0, 1e9)?;
+        within("limits.memory_mib", l.memory_mib as f64, 0.0, 1e9)?;
         within("batch.plain_interval_s", b.plain_interval_s as f64, 1.0, 86_400.0)?;
         if self.scan.extensions.is_empty() {
             return Err("scan.extensions = []: no file would be a video".into());

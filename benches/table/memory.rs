@@ -53,7 +53,6 @@ fn run(precision: Precision, threads: usize) -> (usize, f64, u64) {
         threads,
         decoders: 1,
         prefetch_frames: 64,
-        batch: 2,
         limits: Limits::default(),
         owner: Owner::this_process(),
     };
@@ -63,7 +62,7 @@ fn run(precision: Precision, threads: usize) -> (usize, f64, u64) {
     let mut stdin = worker.0.stdin.take().unwrap();
     let video = VideoName::new("Class/v.mp4").unwrap();
     let feature = folder.path().join("v.safetensors");
-    let job = ToWorker::Extract { job: 1, video, path, feature };
+    let job = ToWorker::Extract { job: 1, video, path, feature, batch: 2 };
     let messages = [protocol::line(&ToWorker::Init(Box::new(init))).unwrap(), protocol::line(&job).unwrap()];
     stdin.write_all(messages.concat().as_bytes()).unwrap();
     for line in BufReader::new(worker.0.stdout.take().unwrap()).lines() {

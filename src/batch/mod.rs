@@ -60,6 +60,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
         error => anyhow::Error::from(error).context(failed()),
     })?;
     let owner = Owner::this_process();
+    layout.prepare().with_context(failed)?;
     assess::sweep(&layout).with_context(failed)?;
     write_list(&layout.list(), &entries(&names(&scan.videos), settings.label_style), &owner).with_context(failed)?;
     let mut state = state(settings, &layout, &scan)?;

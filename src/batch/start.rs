@@ -66,7 +66,6 @@ pub fn plan(settings: &Settings, layout: &Layout, chosen: &Chosen, owner: &Owner
             decoders,
             // A frame of the built-in recipe has 192 KiB: 64 are 12 MiB, a whole video is at most 150 MiB.
             prefetch_frames: or(settings.worker.prefetch_frames, if is_cpu { 64 } else { 400 }),
-            batch: or(settings.worker.batch, if is_cpu { 2 } else { 8 }),
             limits: settings.limits,
             owner: owner.clone(),
         }
@@ -95,6 +94,7 @@ pub fn plan(settings: &Settings, layout: &Layout, chosen: &Chosen, owner: &Owner
         layout: layout.clone(),
         owner: owner.clone(),
         inits: devices.iter().map(init).collect(),
+        batches: devices.iter().map(|d| or(settings.worker.batch, if *d == Device::Cpu { 2 } else { 8 })).collect(),
         launches: devices.iter().map(launch).collect(),
     })
 }

@@ -1,6 +1,7 @@
 //! The list of videos in the original's format: one `Class/file label` a line. Written, and read back.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -93,6 +94,7 @@ pub fn write_lines(writer: &mut impl Write, entries: &[ListEntry]) -> io::Result
 /// # Errors
 /// Whatever the file system reports.
 pub fn write_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
     atomic::write(path, owner, |writer| write_lines(writer, entries))
 }
 

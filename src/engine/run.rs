@@ -35,6 +35,8 @@ pub struct Plan {
     pub owner: Owner,
     /// The first message to each worker.
     pub inits: Vec<Init>,
+    /// Clips a forward pass, for each worker.
+    pub batches: Vec<usize>,
     /// How each worker is started.
     pub launches: Vec<Launch>,
 }
@@ -132,7 +134,13 @@ impl Engine<'_> {
             Effect::Extract(worker, job, video) => {
                 let name = self.state.videos.get(video)?.name.clone();
                 let (path, feature) = (name.under(&self.plan.root), self.plan.layout.feature(&name));
-                self.processes.get(&worker)?.send(&ToWorker::Extract { job, video: name, path, feature });
+                self.processes.get(&worker)?.send(&ToWorker::Extract {
+                    job,
+                    video: name,
+                    path,
+                    feature,
+                    batch: *self.plan.batches.get(worker)?,
+                });
             }
             Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish),
             Effect::Kill(worker) => self.processes.get_mut(&worker)?.kill(),

@@ -17,7 +17,12 @@ pub fn retry_after(kind: ErrorKind, attempts: u32) -> Option<Millis> {
         ErrorKind::OutOfMemory => (2, 5_000),
         ErrorKind::WorkerCrashed | ErrorKind::WorkerHung | ErrorKind::Device => (2, 0),
         ErrorKind::Interrupted => (u32::MAX, 0),
-        ErrorKind::Corrupt | ErrorKind::Limit | ErrorKind::Missing | ErrorKind::DiskFull | ErrorKind::Internal => {
+        ErrorKind::Corrupt
+        | ErrorKind::Limit
+        | ErrorKind::Missing
+        | ErrorKind::DiskFull
+        | ErrorKind::Output
+        | ErrorKind::Internal => {
             return None;
         }
     };

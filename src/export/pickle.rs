@@ -58,6 +58,7 @@ pub fn export(
     let mut included: Vec<ListEntry> = vec![];
     let mut missing = vec![];
     let results = folder.join(RESULTS);
+    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
     let written = atomic::write(&results, owner, |writer| {
         let mut pickle = ResultsWriter::new(writer)?;
         for (video, entry) in videos.iter().zip(entries) {

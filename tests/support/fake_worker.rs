@@ -44,7 +44,7 @@ fn main() {
     say(&FromWorker::Ready { version, device: "fake".into(), load_ms: 0 });
     for line in lines {
         match serde_json::from_str(&line.unwrap()).unwrap() {
-            ToWorker::Extract { job, video, path, feature } => extract(&init, job, video, &path, &feature),
+            ToWorker::Extract { job, video, path, feature, .. } => extract(&init, job, video, &path, &feature),
             ToWorker::Finish => return,
             ToWorker::Init(_) => panic!("a second init"),
         }

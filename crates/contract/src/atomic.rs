@@ -42,13 +42,17 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(SUFFIX)
 }
 
-/// Writes `path` so that it appears complete or not at all. Folders on the way are made.
+/// Writes `path` so that it appears complete or not at all. Its own folder is made where it is missing, but not those
+/// above: where the output folder's disk is gone, nothing must be written in its place.
 ///
 /// # Errors
 /// Whatever the file system or `fill` reports; the temporary file is removed then.
 pub fn write(path: &Path, owner: &Owner, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     let temporary = owner.temporary(path)?;
     let written = (|| {
         let mut writer = BufWriter::with_capacity(1 << 18, File::create_new(&temporary)?);

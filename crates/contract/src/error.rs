@@ -18,6 +18,8 @@ pub enum ErrorKind {
     OutOfMemory,
     /// The output file system is full.
     DiskFull,
+    /// The output folder is gone, read-only, or not ours to write to.
+    Output,
     /// The worker process ended without a word.
     WorkerCrashed,
     /// The worker gave no sign of life for too long and was ended.
@@ -39,6 +41,19 @@ impl ErrorKind {
             Io::StorageFull | Io::QuotaExceeded => Self::DiskFull,
             Io::OutOfMemory => Self::OutOfMemory,
             _ => Self::Io,
+        }
+    }
+
+    /// The kind that a failed write to the output folder belongs to: what is wrong there is no video's fault.
+    pub fn of_write(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        match error.kind() {
+            Io::NotFound
+            | Io::NotADirectory
+            | Io::PermissionDenied
+            | Io::ReadOnlyFilesystem
+            | Io::StaleNetworkFileHandle => Self::Output,
+            _ => Self::of_io(error),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Where everything lies under the output folder.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::video::VideoName;
@@ -55,6 +57,14 @@ impl Layout {
     /// The failure file of one video.
     pub fn failure(&self, video: &VideoName) -> PathBuf {
         self.failures().join(video.class()).join(format!("{}.json", video.file()))
+    }
+
+    /// Makes the folders of this set, in which all else is written.
+    ///
+    /// # Errors
+    /// Whatever the file system reports.
+    pub fn prepare(&self) -> io::Result<()> {
+        [self.features(), self.failures(), self.private()].iter().try_for_each(fs::create_dir_all)
     }
 
     /// Locks, logs and journals: reeldeck's own business.

@@ -10,6 +10,7 @@ pub mod feature;
 pub mod layout;
 pub mod limits;
 pub mod pinned;
+pub mod probe;
 pub mod protocol;
 pub mod recipe;
 pub mod source;

@@ -10,11 +10,17 @@ pub struct Limits {
     pub megapixels: f64,
     /// Longest video, in frames.
     pub frames: u64,
+    /// Longest video, in seconds of playing time.
+    pub duration_s: f64,
+    /// Longest time that one video may keep a worker, in seconds. The engine sees to it.
+    pub wall_s: u64,
+    /// Address space of a worker on a CPU, in MiB. To an engine 0 means: chosen from the machine; to a worker: none.
+    pub memory_mib: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         // 8192 x 4320 is 35.4 megapixels; two million frames are 18 hours at 30 a second.
-        Self { megapixels: 36.0, frames: 2_000_000 }
+        Self { megapixels: 36.0, frames: 2_000_000, duration_s: 86_400.0, wall_s: 21_600, memory_mib: 0 }
     }
 }

@@ -13,7 +13,7 @@ use crate::source::SourceStamp;
 use crate::video::VideoName;
 
 /// Raised whenever a message changes in a way that an older side would misread.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// No message is longer than this; a longer line is not one.
 pub const MAX_LINE: usize = 1 << 20;
@@ -35,8 +35,10 @@ pub enum ToWorker {
         video: VideoName,
         /// The file to read.
         path: PathBuf,
-        /// The feature file to write.
+        /// The feature file to write. The folder of its set exists; only the class folder may be missing.
         feature: PathBuf,
+        /// Clips a forward pass; smaller after the device has run out of memory.
+        batch: usize,
     },
     /// Finish what is in hand and leave. The end of the input means: leave now.
     Finish,
@@ -64,8 +66,6 @@ pub struct Init {
     pub decoders: usize,
     /// Decoded frames that may wait for the model, for each video in hand.
     pub prefetch_frames: usize,
-    /// Clips a forward pass.
-    pub batch: usize,
     /// Bounds on each video.
     pub limits: Limits,
     /// Named in temporary files.
@@ -166,6 +166,7 @@ mod tests {
             video: VideoName::new("A \"b\"/v's é.mp4").unwrap(),
             path: "/data\nset/A/v.mp4".into(),
             feature: "/out/f".into(),
+            batch: 2,
         };
         let text = line(&message).unwrap();
         assert_eq!(text.matches('\n').count(), 1);

@@ -100,7 +100,7 @@ impl Extractor {
         let started = Instant::now();
         let whole = process::writing();
         feature.write(&job.feature, &self.init.owner).map_err(|error| {
-            let mut failure = Failure::from_error(ErrorKind::of_io(&error), &error);
+            let mut failure = Failure::from_error(ErrorKind::of_write(&error), &error);
             failure.chain.insert(0, format!("failed to write {}", job.feature.display()));
             failure
         })?;
@@ -143,7 +143,7 @@ impl Extractor {
             let started = Instant::now();
             match decoded {
                 Decoded::Plan(plan) => {
-                    let runner = ClipRunner::new(&self.model, plan.clips.clone(), self.init.batch);
+                    let runner = ClipRunner::new(&self.model, plan.clips.clone(), job.batch);
                     work = Some((plan, runner));
                 }
                 Decoded::Frame(index, pixels) => {

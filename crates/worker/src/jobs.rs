@@ -24,6 +24,8 @@ pub struct Job {
     pub path: PathBuf,
     /// The feature file to write.
     pub feature: PathBuf,
+    /// Clips a forward pass.
+    pub batch: usize,
     /// What the decode thread sends.
     pub decoded: Receiver<Decoded>,
     /// Goes up as long as the decode thread gets anywhere.
@@ -81,11 +83,11 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
     std::thread::spawn(move || {
         for message in lines {
             match message {
-                Ok(ToWorker::Extract { job, video, path, feature }) => {
+                Ok(ToWorker::Extract { job, video, path, feature, batch }) => {
                     let (sender, decoded) = mpsc::sync_channel(depth);
                     let alive = Arc::new(AtomicU64::new(0));
                     let task = Task { path: path.clone(), sender, alive: Arc::clone(&alive) };
-                    let job = Job { id: job, video, path, feature, decoded, alive };
+                    let job = Job { id: job, video, path, feature, batch, decoded, alive };
                     if tasks.send(task).is_err() || jobs.send(job).is_err() {
                         return;
                     }

@@ -49,7 +49,6 @@ pub fn init(recipe: Recipe) -> Init {
         threads: 1,
         decoders: 2,
         prefetch_frames: 16,
-        batch: 2,
         limits: Limits::default(),
         owner: Owner::this_process(),
     }
@@ -64,7 +63,7 @@ pub fn video(path: &Path, frames: u64, seed: u32) {
 
 pub fn job(number: JobId, path: &Path, feature: &Path) -> ToWorker {
     let video = VideoName::new(&format!("Class/{}", path.file_name().unwrap().to_str().unwrap())).unwrap();
-    ToWorker::Extract { job: number, video, path: path.to_owned(), feature: feature.to_owned() }
+    ToWorker::Extract { job: number, video, path: path.to_owned(), feature: feature.to_owned(), batch: 2 }
 }
 
 /// All files below a folder, and none of them temporary.
