@@ -7,6 +7,7 @@ use reeldeck_contract::video::{VideoName, printable};
 use scan::VideoFile;
 
 pub mod scan;
+pub mod shard;
 pub mod video_list;
 
 /// Text from disk made fit for a terminal: control characters and bytes that are not UTF-8 become visible escapes, so

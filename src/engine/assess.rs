@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use reeldeck_contract::atomic;
+use reeldeck_contract::atomic::Sweeper;
 use reeldeck_contract::failure::FailureFile;
 use reeldeck_contract::feature::Header;
 use reeldeck_contract::layout::Layout;
@@ -85,15 +85,15 @@ fn entries(folder: &Path) -> io::Result<Vec<String>> {
     }
 }
 
-/// Removes what engines that were killed left half written. Call only while holding the output folder's lock.
+/// Removes what was left half written by those that `sweeper` knows to be gone. Call only while holding the lock.
 ///
 /// # Errors
 /// When a folder cannot be listed.
-pub fn sweep(layout: &Layout) -> io::Result<()> {
+pub fn sweep(layout: &Layout, sweeper: &Sweeper) -> io::Result<()> {
     for folder in [layout.features(), layout.failures(), layout.exports()] {
         let classes = entries(&folder)?.into_iter().map(|class| folder.join(class));
         for folder in classes.chain([folder.clone()]) {
-            for name in entries(&folder)?.into_iter().filter(|name| atomic::is_temporary(name)) {
+            for name in entries(&folder)?.into_iter().filter(|name| sweeper.may_remove(name)) {
                 // One that stays takes room and is never mistaken for a feature.
                 let _ = fs::remove_file(folder.join(name));
             }

@@ -1,22 +1,81 @@
-//! One engine for each output folder: a lock that the kernel releases when its holder is gone.
+//! One engine for each part of an output folder: a lock that the kernel releases when its holder and all its workers are
+//! gone, and whose text tells clients where to find the engine.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-/// The lock of an output folder, held until it is dropped.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
+use jiff::Timestamp;
+use rustix::process::{Pid, test_kill_process};
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::shard::Shard;
+
+/// How often a holder shows that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Where the file system knows no locks, a holder that has not shown itself for so long is gone.
+const DEAD_AFTER: Duration = Duration::from_secs(60);
+/// How long to wait for the workers of an engine that was killed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The text is always as long, so that it is replaced in one piece.
+const LENGTH: usize = 2048;
+
+/// What a lock file says about its holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its machine.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+    /// Name and version of the program.
+    pub tool: String,
+    /// When it took the lock.
+    pub started: Timestamp,
+    /// When it last showed that it lives.
+    pub heartbeat: Timestamp,
+    /// Where it listens, if it does.
+    pub socket: Option<PathBuf>,
+}
+
+impl Holder {
+    /// A process of this machine that does not run any more.
+    fn is_dead_here(&self) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        self.host == host() && pid.is_none_or(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    }
+
+    fn in_words(&self) -> String {
+        format!("host {}, process {}, since {}", self.host, self.pid, self.started.strftime("%F %T UTC"))
+    }
 }
 
 /// Why the output folder cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else has it.
-    #[error("another run holds this output folder ({holder}); wait for it, stop it, or use another --out")]
+    #[error(
+        "another run holds this output folder ({holder}); follow it with `reeldeck attach`, stop it, or use another --out"
+    )]
     Held {
         /// Host and process, as the holder wrote them.
+        holder: String,
+    },
+    /// Somebody has a part of it that overlaps with ours.
+    #[error(
+        "a run over part {theirs} holds this output folder ({holder}); all runs that share one must be split alike, and \
+         this one is part {ours}"
+    )]
+    Overlap {
+        /// Its part.
+        theirs: Shard,
+        /// Ours.
+        ours: Shard,
+        /// Host and process.
         holder: String,
     },
     /// The lock file cannot be made or read.
@@ -24,45 +83,300 @@ pub enum LockError {
     Io(#[from] io::Error),
 }
 
+/// Whether the file at a lock's place is still ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is.
+    Same,
+    /// It says our name but is another: the disk was mounted anew.
+    Remounted,
+    /// It is not there.
+    Gone,
+}
+
+#[derive(Debug)]
+struct Held {
+    file: File,
+    /// Inherited by all children. The lock belongs to what was opened, not to a process, so it lasts until the last of
+    /// them is gone: nobody starts while a worker of ours may still write.
+    _inherited: OwnedFd,
+    path: PathBuf,
+    holder: Holder,
+}
+
+/// The lock of a part of an output folder, held until it is dropped.
+#[derive(Clone, Debug)]
+pub struct Lock {
+    held: Arc<Mutex<Held>>,
+    shard: Shard,
+    _alive: mpsc::Sender<()>,
+}
+
 impl Lock {
-    /// Takes the lock, or says who has it. Does not wait.
+    /// Takes the lock, or says who has it. Waits only for workers of an engine that is gone.
     ///
     /// # Errors
     /// When it is held, and when the folder cannot be written to.
-    pub fn take(private: &Path) -> Result<Self, LockError> {
+    pub fn take(private: &Path, shard: Shard) -> Result<Self, LockError> {
         let folder = private.join("locks");
         fs::create_dir_all(&folder)?;
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join("0-of-1"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // What it says is for people only, and may be half written.
-                let _ = file.take(200).read_to_string(&mut holder);
-                return Err(LockError::Held { holder: holder.trim().to_owned() });
+        let path = folder.join(name(shard));
+        let now = Timestamp::now();
+        let tool = concat!("reeldeck ", env!("CARGO_PKG_VERSION")).into();
+        let pid = std::process::id();
+        let holder = Holder { host: host(), pid, tool, started: now, heartbeat: now, socket: None };
+        let (file, inherited) = open_locked(&path)?;
+        for other in holders(private)? {
+            if other.shard.of != shard.of && other.held {
+                let holder = other.holder.map_or_else(|| "unknown".into(), |holder| holder.in_words());
+                return Err(LockError::Overlap { theirs: other.shard, ours: shard, holder });
             }
+        }
+        write_holder(&file, &holder)?;
+        let held = Arc::new(Mutex::new(Held { file, _inherited: inherited, path, holder }));
+        let (alive, ended) = mpsc::channel::<()>();
+        let kept = Arc::downgrade(&held);
+        std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
+            while ended.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+                let Some(held) = kept.upgrade() else { return };
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                held.holder.heartbeat = Timestamp::now();
+                // Where it fails, the disk is gone or full; the run finds that out by itself.
+                let _ = write_holder(&held.file, &held.holder);
+            }
+        })?;
+        Ok(Self { held, shard, _alive: alive })
+    }
+
+    /// Which part it is.
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// Tells clients where the engine listens.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn tell_socket(&self, socket: &Path) -> io::Result<()> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.holder.socket = Some(socket.to_owned());
+        write_holder(&held.file, &held.holder)
+    }
+
+    /// Looks whether the lock file is still at its place.
+    ///
+    /// # Errors
+    /// Whatever the file system reports, other than that it is gone.
+    pub fn look(&self) -> io::Result<Place> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = match fs::metadata(&held.path) {
+            Ok(there) => there,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Place::Gone),
+            Err(error) => return Err(error),
+        };
+        let own = held.file.metadata()?;
+        if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
+            return Ok(Place::Same);
+        }
+        let ours = read_holder(&held.path)
+            .is_some_and(|h| (h.pid, h.started, &h.host) == (held.holder.pid, held.holder.started, &held.holder.host));
+        Ok(if ours { Place::Remounted } else { Place::Gone })
+    }
+
+    /// Takes the lock again where its file is another now.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub fn take_again(&self) -> Result<(), LockError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        let (file, inherited) = open_locked(&held.path)?;
+        write_holder(&file, &held.holder)?;
+        (held.file, held._inherited) = (file, inherited);
+        Ok(())
+    }
+}
+
+/// One lock file.
+#[derive(Debug)]
+pub struct Seen {
+    /// Of which part.
+    pub shard: Shard,
+    /// Somebody holds it.
+    pub held: bool,
+    /// Who, or who did last; none when it cannot be read.
+    pub holder: Option<Holder>,
+}
+
+/// All lock files of an output folder, by part.
+///
+/// # Errors
+/// When their folder is there and cannot be listed.
+pub fn holders(private: &Path) -> io::Result<Vec<Seen>> {
+    let folder = private.join("locks");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(error),
+    };
+    let mut seen = vec![];
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let parsed = name.to_str().and_then(|n| n.split_once("-of-")).map(|(i, n)| format!("{i}/{n}").parse::<Shard>());
+        let Some(Ok(shard)) = parsed else { continue };
+        let path = entry.path();
+        let holder = read_holder(&path);
+        let held = match File::open(&path)?.try_lock_shared() {
+            Ok(()) => false,
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(error)) if knows_no_locks(&error) => holder.as_ref().is_some_and(is_fresh),
+            Err(TryLockError::Error(error)) => return Err(error),
+        };
+        seen.push(Seen { shard, held, holder });
+    }
+    seen.sort_by_key(|seen| (seen.shard.of, seen.shard.index));
+    Ok(seen)
+}
+
+/// This machine's name.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn name(shard: Shard) -> String {
+    format!("{}-of-{}", shard.index, shard.of)
+}
+
+fn open_locked(path: &Path) -> Result<(File, OwnedFd), LockError> {
+    let started = Instant::now();
+    let mut tries = 0;
+    let file = loop {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        tries += 1;
+        let holder = read_holder(path);
+        match file.try_lock() {
+            Ok(()) => break file,
+            Err(TryLockError::WouldBlock) => {
+                // A client that looks whether the lock is held holds it for a moment itself.
+                let passing = tries < 5 || holder.as_ref().is_some_and(Holder::is_dead_here);
+                if !passing || started.elapsed() > PATIENCE {
+                    let holder = holder.map_or_else(|| "unknown".into(), |holder| holder.in_words());
+                    return Err(LockError::Held { holder });
+                }
+            }
+            Err(TryLockError::Error(error)) if knows_no_locks(&error) => match holder.filter(is_fresh) {
+                Some(holder) => return Err(LockError::Held { holder: holder.in_words() }),
+                None => break file,
+            },
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        writeln!(file, "host {host}, process {}", std::process::id())?;
-        Ok(Self { _file: file })
+        std::thread::sleep(Duration::from_millis(40));
+    };
+    // Plain duplicates are inherited, the files of the standard library are not.
+    let inherited = rustix::io::dup(&file).map_err(io::Error::from)?;
+    Ok((file, inherited))
+}
+
+fn knows_no_locks(error: &io::Error) -> bool {
+    let codes = [rustix::io::Errno::NOLCK, rustix::io::Errno::OPNOTSUPP, rustix::io::Errno::NOSYS];
+    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
+}
+
+fn is_fresh(holder: &Holder) -> bool {
+    let age = Timestamp::now().duration_since(holder.heartbeat);
+    age.unsigned_abs() < DEAD_AFTER && !holder.is_dead_here()
+}
+
+fn write_holder(file: &File, holder: &Holder) -> io::Result<()> {
+    let mut text = serde_json::to_vec(holder)?;
+    if text.len() >= LENGTH {
+        return Err(io::Error::other("the socket's path is too long"));
     }
+    text.resize(LENGTH - 1, b' ');
+    text.push(b'\n');
+    file.write_all_at(&text, 0)
+}
+
+/// What a lock file says; none where it says nothing yet, or something else.
+fn read_holder(path: &Path) -> Option<Holder> {
+    let mut text = vec![];
+    File::open(path).ok()?.take(LENGTH as u64 * 2).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Children inherit all locks of this process, also those of other tests.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    fn shard(text: &str) -> Shard {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn the_second_is_told_who_the_first_is() {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
-        let first = Lock::take(dir.path()).unwrap();
-        let error = Lock::take(dir.path()).unwrap_err().to_string();
+        let first = Lock::take(dir.path(), Shard::WHOLE).unwrap();
+        let error = Lock::take(dir.path(), Shard::WHOLE).unwrap_err().to_string();
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        first.tell_socket(Path::new("/run/x.sock")).unwrap();
+        let seen = holders(dir.path()).unwrap();
+        assert!(seen[0].held && seen[0].holder.as_ref().unwrap().socket.as_deref() == Some(Path::new("/run/x.sock")));
         drop(first);
-        Lock::take(dir.path()).unwrap();
+        assert!(!holders(dir.path()).unwrap()[0].held);
+        Lock::take(dir.path(), Shard::WHOLE).unwrap();
+    }
+
+    #[test]
+    fn parts_of_one_split_live_beside_each_other_and_others_do_not() {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::take(dir.path(), shard("0/2")).unwrap();
+        let second = Lock::take(dir.path(), shard("1/2")).unwrap();
+        let same = Lock::take(dir.path(), shard("1/2")).unwrap_err();
+        assert!(matches!(same, LockError::Held { .. }), "{same}");
+        for other in ["0/1", "0/3"] {
+            let error = Lock::take(dir.path(), shard(other)).unwrap_err();
+            assert!(matches!(error, LockError::Overlap { .. }), "{error}");
+            assert!(error.to_string().contains("must be split alike"), "{error}");
+        }
+        drop((first, second));
+        Lock::take(dir.path(), Shard::WHOLE).unwrap();
+    }
+
+    #[test]
+    fn a_child_that_lives_on_keeps_the_lock() {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path(), Shard::WHOLE).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        drop(lock);
+        assert!(holders(dir.path()).unwrap()[0].held, "it may still write");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        Lock::take(dir.path(), Shard::WHOLE).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_that_vanished_is_noticed_and_made_again() {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path(), Shard::WHOLE).unwrap();
+        assert_eq!(lock.look().unwrap(), Place::Same);
+        let path = dir.path().join("locks/0-of-1");
+        let text = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(lock.look().unwrap(), Place::Gone);
+        fs::write(&path, text).unwrap();
+        assert_eq!(lock.look().unwrap(), Place::Remounted);
+        fs::write(&path, "someone else").unwrap();
+        assert_eq!(lock.look().unwrap(), Place::Gone);
+        lock.take_again().unwrap();
+        assert_eq!(lock.look().unwrap(), Place::Same);
+        assert!(holders(dir.path()).unwrap()[0].held);
     }
 }

@@ -2,9 +2,18 @@
 
 pub mod assess;
 pub mod checkpoint;
+pub mod control;
+pub mod event;
 pub mod lock;
+pub mod log;
+pub mod output;
+pub mod protocol;
+pub mod publish;
 pub mod run;
+pub mod scribe;
+pub mod server;
 pub mod state;
 pub mod torch;
+pub mod unclean;
 pub mod update;
 pub mod worker;

@@ -1,29 +1,39 @@
-//! Carries a run out: events come in from workers, signals and the clock, `update` decides, effects are done here.
+//! Carries a run out: events come in from workers, clients, signals and the clock, `update` decides, effects are done here.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::failure::{Attempt, FailureFile};
+use reeldeck_contract::failure::Attempt;
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::protocol::{FromWorker, Init, ToWorker, VERSION};
-use reeldeck_contract::source::SourceStamp;
-use tokio::signal::unix::{SignalKind, signal};
+use reeldeck_contract::video::VideoName;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::state::{Effect, Event, Millis, News, State, VideoId, WorkerId};
+use super::control::{Asked, Order};
+use super::event::{Effect, Event, News};
+use super::log::Log;
+use super::output::{Back, Output};
+use super::protocol::event::{Event as Told, Line};
+use super::protocol::snapshot::Snapshot;
+use super::protocol::words::describe;
+use super::publish::{self, Front, Rate};
+use super::scribe::{Job, Record, Scribe};
+use super::state::{Millis, State, Status, Video, VideoId, WorkerId};
 use super::update::update;
 use super::worker::{Heard, Launch, Process};
 
-/// How often time passes for the state machine and the front end.
+/// How often time passes for the state machine and the front ends.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Attempts kept in a failure file.
-const ATTEMPTS_KEPT: usize = 20;
+/// How often progress is an event of its own.
+const PROGRESS: Millis = 10_000;
 
 /// Everything about a run that does not change.
 pub struct Plan {
@@ -35,94 +45,324 @@ pub struct Plan {
     pub owner: Owner,
     /// The first message to each worker.
     pub inits: Vec<Init>,
-    /// Clips a forward pass, for each worker.
-    pub batches: Vec<usize>,
     /// How each worker is started.
     pub launches: Vec<Launch>,
+    /// The output folder, for when it cannot be written to.
+    pub output: Output,
+    /// Where the journal is written.
+    pub journal: PathBuf,
 }
 
-/// Follows a run.
-pub trait Front {
-    /// Something worth telling has happened.
-    fn news(&mut self, state: &State, news: &News);
-    /// A quarter of a second has passed.
-    fn tick(&mut self, state: &State, now: Millis);
+/// What comes in from elsewhere than the clock and the signals.
+enum Incoming {
+    Worker(WorkerId, Heard),
+    CannotWrite(String),
+    Looked(Result<Back, String>),
+    /// Videos of which nothing is there any more.
+    Lost(Vec<VideoId>),
 }
 
-struct Engine<'p> {
-    plan: &'p Plan,
-    state: State,
-    started: (Instant, Timestamp),
-    processes: HashMap<WorkerId, Process>,
-    heard: mpsc::UnboundedSender<(WorkerId, Heard)>,
+/// The user's signals. Caught from here on, so that none ends the program in between runs.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
 }
 
-/// Runs to the end, and returns the last state.
-///
-/// # Errors
-/// When signals cannot be caught. Whatever happens to workers and videos is part of the state instead.
-pub async fn run(plan: &Plan, state: State, front: &mut dyn Front) -> io::Result<State> {
-    let (heard, mut said) = mpsc::unbounded_channel();
-    let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut terminations = signal(SignalKind::terminate())?;
-    // Closing the terminal must not end the run.
-    let mut hang_ups = signal(SignalKind::hangup())?;
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let started = (Instant::now(), Timestamp::now());
-    let mut engine = Engine { plan, state, started, processes: HashMap::new(), heard };
-    engine.handle(Event::Begin, front);
-    while !engine.state.is_over() {
-        tokio::select! {
-            biased;
-            _ = interrupts.recv() => engine.handle(Event::Interrupt, front),
-            _ = terminations.recv() => engine.handle(Event::Interrupt, front),
-            _ = hang_ups.recv() => {}
-            Some((worker, heard)) = said.recv() => {
-                if let Some(event) = translate(worker, heard) {
-                    engine.handle(event, front);
-                }
-            }
-            _ = ticks.tick() => {
-                engine.handle(Event::Tick, front);
-                front.tick(&engine.state, engine.now());
+impl Signals {
+    /// Begins to catch them.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            // Closing the terminal must not end the run.
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until the user wants an end.
+    pub async fn ended(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hang_up.recv() => {}
             }
         }
     }
-    Ok(engine.state)
 }
 
-fn translate(worker: WorkerId, heard: Heard) -> Option<Event> {
-    Some(match heard {
-        Heard::Gone(how) => Event::Gone(worker, how),
-        Heard::Message(FromWorker::Ready { version, .. }) if version != VERSION => {
-            let text =
-                format!("the worker speaks protocol {version}, the engine {VERSION}: install both from one release");
-            Event::Fatal(worker, Failure::new(ErrorKind::Internal, text))
+/// A run, from its first worker to its last, and those that follow when a client wants more.
+pub struct Engine {
+    plan: Plan,
+    state: State,
+    started: (Instant, Timestamp),
+    begun: bool,
+    run_began: Millis,
+    over: Option<Millis>,
+    ended: Option<u8>,
+    processes: HashMap<WorkerId, Process>,
+    incoming: mpsc::UnboundedReceiver<Incoming>,
+    sender: mpsc::UnboundedSender<Incoming>,
+    heard: mpsc::UnboundedSender<(WorkerId, Heard)>,
+    scribe: Scribe,
+    log: Log,
+    fronts: Vec<Box<dyn Front>>,
+    rate: Rate,
+    next_progress: Millis,
+}
+
+impl Engine {
+    /// An engine over `state` that tells `fronts` about it. Call inside the runtime's thread, which must live as long as the
+    /// engine: the kernel ends workers when the thread that started them ends.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub fn new(plan: Plan, state: State, log: Log, fronts: Vec<Box<dyn Front>>) -> io::Result<Self> {
+        let (sender, incoming) = mpsc::unbounded_channel();
+        let complain = {
+            let sender = sender.clone();
+            move |why| drop(sender.send(Incoming::CannotWrite(why)))
+        };
+        let scribe = Scribe::start(plan.layout.clone(), plan.owner.clone(), plan.journal.clone(), complain)?;
+        let (heard, mut said) = mpsc::unbounded_channel();
+        let forward = sender.clone();
+        tokio::spawn(async move {
+            while let Some((worker, heard)) = said.recv().await {
+                let _ = forward.send(Incoming::Worker(worker, heard));
+            }
+        });
+        Ok(Self {
+            plan,
+            state,
+            started: (Instant::now(), Timestamp::now()),
+            begun: false,
+            run_began: 0,
+            over: None,
+            ended: None,
+            processes: HashMap::new(),
+            incoming,
+            sender,
+            heard,
+            scribe,
+            log,
+            fronts,
+            rate: Rate::default(),
+            next_progress: PROGRESS,
+        })
+    }
+
+    /// Runs until no worker is left. `clients` may be closed.
+    pub async fn run(&mut self, signals: &mut Signals, clients: &mut mpsc::UnboundedReceiver<Asked>) {
+        (self.run_began, self.over, self.ended) = (self.now(), None, None);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        if !std::mem::replace(&mut self.begun, true) {
+            self.handle(Event::Begin);
         }
-        Heard::Message(FromWorker::Ready { .. }) => Event::Ready(worker),
-        Heard::Message(FromWorker::Fatal { failure }) => Event::Fatal(worker, failure),
-        Heard::Message(FromWorker::Progress { job, clips }) => Event::Progress(worker, job, clips),
-        Heard::Message(FromWorker::Done { job, report }) => Event::Done(worker, job, report),
-        Heard::Message(FromWorker::Failed { job, failure, source }) => Event::Failed(worker, job, failure, source),
-    })
-}
+        while !self.state.is_over() {
+            tokio::select! {
+                biased;
+                () = signals.ended() => self.handle(Event::Interrupt),
+                Some(asked) = clients.recv() => self.answer(asked),
+                Some(incoming) = self.incoming.recv() => self.take(incoming),
+                _ = ticks.tick() => self.tick(),
+            }
+        }
+        self.over = Some(self.now());
+        self.tick();
+    }
 
-impl Engine<'_> {
+    /// Waits for a client that wants more, in which case it returns true, for as long as there are followers and `linger`
+    /// after the last one.
+    pub async fn wait_for_more(
+        &mut self,
+        signals: &mut Signals,
+        clients: &mut mpsc::UnboundedReceiver<Asked>,
+        linger: Duration,
+        followers: impl Fn() -> usize,
+    ) -> bool {
+        let mut lonely = Instant::now();
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.ended() => return false,
+                Some(asked) = clients.recv() => {
+                    let ends = matches!(asked.order, Order::Stop { .. });
+                    self.answer(asked);
+                    if ends || !self.state.is_over() {
+                        return !ends;
+                    }
+                }
+                _ = ticks.tick() => {
+                    if followers() > 0 {
+                        lonely = Instant::now();
+                    } else if lonely.elapsed() >= linger {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The state as it is.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Tells everybody something that the state machine does not decide.
+    pub fn tell(&mut self, event: Told) {
+        let line = Line::now(event);
+        if let Some((level, text)) = describe(&line.event) {
+            self.log.line(level, &text);
+        }
+        let text: Arc<str> = line.text().into();
+        if !matches!(line.event, Told::Progress { .. }) {
+            self.scribe.write(Job::Line(Arc::clone(&text)));
+        }
+        for front in &mut self.fronts {
+            front.event(&line, &text);
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let elapsed = self.over.unwrap_or(self.now()) - self.run_began;
+        let ended = self.ended.filter(|_| self.state.is_over());
+        Snapshot { ended, ..publish::snapshot(&self.state, &self.rate, elapsed, self.now()) }
+    }
+
+    /// The run and all that follows from it is over.
+    pub fn end(&mut self, exit: u8, reason: Option<String>) {
+        self.ended = Some(exit);
+        let (counts, seconds) = (self.state.counts(), self.snapshot().elapsed_s);
+        self.tell(Told::RunEnded { exit, counts, seconds, reason });
+        self.show();
+    }
+
+    fn show(&mut self) {
+        let snapshot = self.snapshot();
+        for front in &mut self.fronts {
+            front.snapshot(&snapshot);
+        }
+    }
+
+    /// Waits until everything is on the disk; how many attempts could not be recorded.
+    pub fn finish(self) -> usize {
+        self.scribe.finish()
+    }
+
     fn now(&self) -> Millis {
         self.started.0.elapsed().as_millis() as Millis
     }
 
+    fn tick(&mut self) {
+        self.handle(Event::Tick);
+        let now = self.now();
+        self.rate.sample(&self.state, now);
+        self.show();
+        if now >= self.next_progress && !self.state.is_over() {
+            self.next_progress = now + PROGRESS;
+            let Snapshot { counts, clips_per_s, eta_s, .. } = self.snapshot();
+            self.tell(Told::Progress { counts, clips_per_s, eta_s });
+        }
+    }
+
+    fn answer(&mut self, asked: Asked) {
+        let message = match asked.order {
+            Order::Pause => {
+                self.handle(Event::Pause);
+                match self.state.paused {
+                    Some(_) => Ok("paused".to_owned()),
+                    None => Err("there is nothing to pause: the run is ending or over".to_owned()),
+                }
+            }
+            Order::Resume if self.state.paused.is_none() => Err("it is not paused".into()),
+            Order::Resume => {
+                self.handle(Event::Resume);
+                Ok("going on".into())
+            }
+            Order::Stop { .. } if self.state.is_over() => Ok("the engine leaves".into()),
+            Order::Stop { now: true } => {
+                self.handle(Event::Abort);
+                Ok("stopping now".into())
+            }
+            Order::Stop { now: false } => {
+                // Asking twice means the same here: only `now` drops what is in hand.
+                if self.state.phase == super::state::Phase::Running {
+                    self.handle(Event::Interrupt);
+                }
+                Ok("finishing what is in hand".into())
+            }
+            Order::Retry(videos) => {
+                let before = self.state.counts().unfinished();
+                self.handle(Event::Retry(videos));
+                Ok(format!("{} to be tried again", self.state.counts().unfinished() - before))
+            }
+        };
+        // A client that is gone does not want to know.
+        let _ = asked.reply.send(message);
+    }
+
+    fn take(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Worker(worker, heard) => {
+                if let Some(event) = translate(worker, heard) {
+                    self.handle(event);
+                }
+            }
+            Incoming::CannotWrite(why) => {
+                self.log.line(super::protocol::words::Level::Problem, &why);
+                self.handle(Event::CannotWrite(why));
+            }
+            Incoming::Looked(Err(why)) => self.handle(Event::StillHeld(why)),
+            Incoming::Looked(Ok(Back::Same)) => self.back(vec![]),
+            Incoming::Looked(Ok(Back::Anew)) => self.find_lost(),
+            Incoming::Lost(videos) => self.back(videos),
+        }
+    }
+
+    fn back(&mut self, lost: Vec<VideoId>) {
+        self.scribe.write(Job::TryAgain);
+        self.handle(Event::OutputBack(lost));
+    }
+
+    /// Finds out what went with the old output folder.
+    fn find_lost(&mut self) {
+        self.scribe.write(Job::TryAgain);
+        let wrote = |(id, video): (VideoId, &Video)| match video.status {
+            Status::Done { .. } => Some((id, true)),
+            Status::Failed { .. } => Some((id, false)),
+            _ => None,
+        };
+        let wrote: Vec<(VideoId, bool)> = self.state.videos.iter().enumerate().filter_map(wrote).collect();
+        let (files, layout, sender) = (Arc::clone(&self.state.files), self.plan.layout.clone(), self.sender.clone());
+        tokio::task::spawn_blocking(move || {
+            let lost = |(id, done): (VideoId, bool)| {
+                let name = &files.get(id)?.name;
+                let path = if done { layout.feature(name) } else { layout.failure(name) };
+                (!path.exists()).then_some(id)
+            };
+            let _ = sender.send(Incoming::Lost(wrote.into_iter().filter_map(lost).collect()));
+        });
+    }
+
     /// Takes an event and everything that follows from it at once.
-    fn handle(&mut self, event: Event, front: &mut dyn Front) {
+    fn handle(&mut self, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             let now = self.now();
             for effect in update(&mut self.state, event, now) {
-                if let Effect::Tell(news) = &effect {
-                    front.news(&self.state, news);
-                }
                 events.extend(self.carry_out(effect));
+            }
+        }
+        let changed = self.state.take_changed();
+        if !changed.is_empty() {
+            for front in &mut self.fronts {
+                front.changed(&self.state, &changed);
             }
         }
     }
@@ -131,38 +371,57 @@ impl Engine<'_> {
     fn carry_out(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Spawn(worker) => return self.spawn(worker),
-            Effect::Extract(worker, job, video) => {
-                let name = self.state.videos.get(video)?.name.clone();
+            Effect::Extract { worker, job, video, batch } => {
+                let name = self.name(video)?;
                 let (path, feature) = (name.under(&self.plan.root), self.plan.layout.feature(&name));
-                self.processes.get(&worker)?.send(&ToWorker::Extract {
-                    job,
-                    video: name,
-                    path,
-                    feature,
-                    batch: *self.plan.batches.get(worker)?,
-                });
+                let process = self.processes.get(&worker)?;
+                let send = process.sending(&ToWorker::Extract { job, video: name, path, feature, batch });
+                self.scribe.write(Job::Release(Box::new(send)));
             }
             Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish),
             Effect::Kill(worker) => self.processes.get_mut(&worker)?.kill(),
+            Effect::Freeze(worker) => self.processes.get(&worker)?.freeze(),
+            Effect::Thaw(worker) => self.processes.get(&worker)?.thaw(),
             Effect::Record { video, worker, since, failure, source } => {
-                return match self.record(video, worker, since, failure, source) {
-                    Ok(()) => None,
-                    Err(error) => Some(Event::CannotWrite(format!("failed to write a failure file: {error}"))),
+                let at =
+                    |ms: Millis| self.started.1 + SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
+                let attempt = Attempt {
+                    started: at(since),
+                    ended: at(self.now()),
+                    device: self.state.workers.get(worker).map(|w| w.device.clone()).unwrap_or_default(),
+                    failure,
+                    stderr: self.processes.get(&worker).map(Process::stderr).unwrap_or_default(),
                 };
+                let video = self.name(video)?;
+                let path = video.under(&self.plan.root);
+                self.scribe.write(Job::Record(Box::new(Record { video, path, source, attempt })));
             }
             Effect::Forget(video) => {
-                let path = self.plan.layout.failure(&self.state.videos.get(video)?.name);
-                // A feature beats a failure file, so one that stays does no harm.
-                let _ = std::fs::remove_file(path);
+                let name = self.name(video)?;
+                self.scribe.write(Job::Forget(name));
             }
-            Effect::Tell(_) => {}
+            Effect::LookAtOutput => {
+                let (output, sender) = (self.plan.output.clone(), self.sender.clone());
+                // A file system that hangs must not hang the engine.
+                tokio::task::spawn_blocking(move || sender.send(Incoming::Looked(output.look())));
+            }
+            Effect::Tell(news) => self.publish(news),
         }
         None
     }
 
+    fn publish(&mut self, news: News) {
+        let event = publish::event(&self.state, news);
+        self.tell(event);
+    }
+
+    fn name(&self, video: VideoId) -> Option<VideoName> {
+        Some(self.state.files.get(video)?.name.clone())
+    }
+
     fn spawn(&mut self, worker: WorkerId) -> Option<Event> {
         let (launch, init) = (self.plan.launches.get(worker)?, self.plan.inits.get(worker)?);
-        match Process::start(worker, launch, self.heard.clone()) {
+        match Process::start(worker, launch, self.heard.clone(), Some(self.log.clone())) {
             Ok(process) => {
                 process.send(&ToWorker::Init(Box::new(init.clone())));
                 self.processes.insert(worker, process);
@@ -174,31 +433,20 @@ impl Engine<'_> {
             }
         }
     }
+}
 
-    fn record(
-        &self,
-        video: VideoId,
-        worker: WorkerId,
-        since: Millis,
-        failure: Failure,
-        source: Option<SourceStamp>,
-    ) -> io::Result<()> {
-        let Some(video) = self.state.videos.get(video) else { return Ok(()) };
-        let path = self.plan.layout.failure(&video.name);
-        let at = |ms: Millis| self.started.1 + SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
-        // The worker cannot say what the file was like when it crashed.
-        let source = source.or_else(|| SourceStamp::read(&video.name.under(&self.plan.root)).ok());
-        // Attempts at another version of the file explain nothing, and a broken failure file is worth nothing.
-        let earlier = FailureFile::read(&path).ok().flatten().filter(|file| file.source == source);
-        let mut attempts = earlier.map(|file| file.attempts).unwrap_or_default();
-        attempts.push(Attempt {
-            started: at(since),
-            ended: at(self.now()),
-            device: self.state.workers.get(worker).map(|w| w.device.clone()).unwrap_or_default(),
-            failure,
-            stderr: self.processes.get(&worker).map(Process::stderr).unwrap_or_default(),
-        });
-        attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_KEPT));
-        FailureFile { video: video.name.clone(), source, attempts }.write(&path, &self.plan.owner)
-    }
+fn translate(worker: WorkerId, heard: Heard) -> Option<Event> {
+    Some(match heard {
+        Heard::Gone(how) => Event::Gone(worker, how),
+        Heard::Message(FromWorker::Ready { version, .. }) if version != VERSION => {
+            let text =
+                format!("the worker speaks protocol {version}, the engine {VERSION}: install both from one release");
+            Event::Fatal(worker, Failure::new(ErrorKind::Internal, text))
+        }
+        Heard::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(worker, device, load_ms),
+        Heard::Message(FromWorker::Fatal { failure }) => Event::Fatal(worker, failure),
+        Heard::Message(FromWorker::Progress { job, clips }) => Event::Progress(worker, job, clips),
+        Heard::Message(FromWorker::Done { job, report }) => Event::Done(worker, job, report),
+        Heard::Message(FromWorker::Failed { job, failure, source }) => Event::Failed(worker, job, failure, source),
+    })
 }

@@ -1,31 +1,22 @@
 //! The state of a run: every video, every worker, and what waits. Changed in `update` only.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use reeldeck_contract::error::Failure;
-use reeldeck_contract::protocol::{JobId, Report};
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_contract::protocol::JobId;
+
+use super::protocol::snapshot::Counts;
+use crate::dataset::scan::VideoFile;
 
 /// A video's place in the run's list.
 pub type VideoId = usize;
 /// A worker's place in the run's list.
 pub type WorkerId = usize;
-/// Milliseconds since the run began.
+/// Milliseconds since the engine began.
 pub type Millis = u64;
 
-/// One video of the run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Video {
-    /// `Class/file`.
-    pub name: VideoName,
-    /// Where it stands.
-    pub status: Status,
-    /// Attempts charged to it in this run.
-    pub attempts: u32,
-}
-
-/// Where a video stands.
+/// Where one video stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
     /// Its feature is there.
@@ -40,25 +31,60 @@ pub enum Status {
     /// No feature came of it, and none will be tried for in this run.
     Failed {
         /// The last attempt's.
-        failure: Failure,
+        failure: Box<Failure>,
         /// It failed in an earlier run.
         before: bool,
     },
     /// Waits for a worker.
     Queued,
-    /// A worker has it in hand.
-    Running {
-        /// Which.
-        worker: WorkerId,
-        /// The attempt.
-        job: JobId,
-        /// Clips done.
-        clips: usize,
-        /// When it was handed out.
-        since: Millis,
-    },
-    /// Unfinished, and left out of this run by `--limit`.
+    /// This worker has it in hand.
+    Running(WorkerId),
+    /// Unfinished, and not part of this run: beyond its limit, or of another shard.
     LeftOut,
+}
+
+/// One video of the run. Its name is in [`State::files`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Video {
+    /// Where it stands.
+    pub status: Status,
+    /// Attempts charged to it in this run.
+    pub attempts: u32,
+    /// How often it was put back because the output folder could not be written to.
+    pub bounced: u32,
+}
+
+impl Video {
+    /// A video that nothing was done about yet.
+    pub fn new(status: Status) -> Self {
+        Self { status, attempts: 0, bounced: 0 }
+    }
+}
+
+/// A video in a worker's hands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hand {
+    /// Which.
+    pub video: VideoId,
+    /// The attempt.
+    pub job: JobId,
+    /// Clips done.
+    pub clips: usize,
+    /// When it was handed out.
+    pub given: Millis,
+    /// When it became the first in hand, which is the one that is worked on.
+    pub begun: Option<Millis>,
+}
+
+/// Why the engine is ending a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was silent for too long.
+    Silent,
+    /// Its first video took too long.
+    Overdue,
+    /// It has met a fault of its device.
+    Broken,
 }
 
 /// One worker process and its device.
@@ -66,20 +92,28 @@ pub enum Status {
 pub struct Worker {
     /// The device, as `--devices` names it.
     pub device: String,
+    /// The device in its own words.
+    pub detail: Option<String>,
     /// Where it stands.
     pub status: WorkerStatus,
     /// What it has in hand, in the order given.
-    pub in_hand: Vec<VideoId>,
+    pub in_hand: Vec<Hand>,
     /// How many it may have in hand.
     pub capacity: usize,
+    /// Clips in one pass of the model.
+    pub batch: usize,
     /// What it has in hand is suspected of bringing workers down, and runs alone.
     pub alone: bool,
     /// Ends without a video to blame, since the last good one.
     pub mishaps: u32,
     /// When it was last heard of, or last given something.
     pub heard: Millis,
-    /// It was silent for too long and is being ended.
-    pub hung: bool,
+    /// It is being ended.
+    pub ending: Option<Ending>,
+    /// Videos done by it.
+    pub done: usize,
+    /// Clips of them.
+    pub clips: usize,
 }
 
 /// Where a worker stands.
@@ -100,12 +134,19 @@ pub enum WorkerStatus {
     },
 }
 
+impl WorkerStatus {
+    /// It has no process, and gets none by itself.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Left | Self::Lost { .. })
+    }
+}
+
 /// What the run is up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Hands out videos.
     Running,
-    /// Finishes what is in hand: the user asked once, or nothing more can be written.
+    /// Finishes what is in hand: the user asked once, or there is nothing left to work with.
     Finishing {
         /// What nobody asked for: why the run cannot go on.
         because: Option<String>,
@@ -114,182 +155,156 @@ pub enum Phase {
     Aborting,
 }
 
+/// The output folder cannot be written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub reason: String,
+    /// When to look again; none while somebody looks.
+    pub look: Option<Millis>,
+}
+
+/// Bounds and habits of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Clips a video.
+    pub clips: usize,
+    /// A worker with something to do that is silent for so long is ended.
+    pub stall_timeout: Millis,
+    /// A video that keeps a worker for longer has failed.
+    pub wall_limit: Millis,
+}
+
+/// A device to work on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// As `--devices` names it.
+    pub device: String,
+    /// How many videos its worker may have in hand.
+    pub capacity: usize,
+    /// Clips in one pass of the model.
+    pub batch: usize,
+}
+
+/// The videos of a run and what was decided about them before it.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// Sorted by name.
+    pub files: Arc<[VideoFile]>,
+    /// Where each stands.
+    pub videos: Vec<Video>,
+    /// Those that are queued, in the order in which to do them.
+    pub order: Vec<VideoId>,
+    /// Those of `order` that each are to be alone in their worker: one of them may bring it down.
+    pub suspects: Vec<VideoId>,
+    /// Those of `order` that each are to be alone in the whole engine, last: one of them may bring the host down.
+    pub outcasts: Vec<VideoId>,
+}
+
 /// A whole run.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// In the order of the list.
+    /// Sorted by name.
+    pub files: Arc<[VideoFile]>,
+    /// One for each file.
     pub videos: Vec<Video>,
     /// One for each entry of `--devices`.
     pub workers: Vec<Worker>,
     /// What the run is up to.
     pub phase: Phase,
-    /// Clips a video.
-    pub clips: usize,
-    /// A worker with something to do that is silent for so long is ended.
-    pub stall_timeout: Millis,
-    /// When the first worker was ready: rates count from here.
-    pub ready_since: Option<Millis>,
+    /// The user has stopped the workers where they are, at this time.
+    pub paused: Option<Millis>,
+    /// The output folder cannot be written to; nothing is handed out.
+    pub hold: Option<Hold>,
+    /// Bounds and habits.
+    pub rules: Rules,
+    /// Goes up with every change of a video.
+    pub revision: u64,
+    pub(super) counts: Counts,
+    pub(super) changed: Vec<VideoId>,
     pub(super) waiting: VecDeque<VideoId>,
     pub(super) suspects: VecDeque<VideoId>,
+    pub(super) outcasts: VecDeque<VideoId>,
     pub(super) later: BTreeSet<(Millis, VideoId)>,
     pub(super) next_job: JobId,
-    pub(super) clips_finished: usize,
-}
-
-/// Videos by where they stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// With a feature, now or before; degraded ones included.
-    pub done: usize,
-    /// Among them those that were there before this run.
-    pub resumed: usize,
-    /// Among them those with lost or concealed frames.
-    pub degraded: usize,
-    /// With a feature of an older version of the file.
-    pub stale: usize,
-    /// Without, and not to be tried again in this run.
-    pub failed: usize,
-    /// Waiting or in hand.
-    pub unfinished: usize,
-    /// Left out by `--limit`.
-    pub left_out: usize,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The run begins.
-    Begin,
-    /// A worker has loaded its model.
-    Ready(WorkerId),
-    /// A worker cannot work, and leaves.
-    Fatal(WorkerId, Failure),
-    /// Clips done.
-    Progress(WorkerId, JobId, usize),
-    /// A feature is on disk.
-    Done(WorkerId, JobId, Report),
-    /// No feature came of it.
-    Failed(WorkerId, JobId, Failure, Option<SourceStamp>),
-    /// A worker process has ended; how, in words.
-    Gone(WorkerId, String),
-    /// The output folder cannot be written to.
-    CannotWrite(String),
-    /// The user wants the run to end.
-    Interrupt,
-    /// Time has passed.
-    Tick,
-}
-
-/// Something to be done about it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Start a worker process.
-    Spawn(WorkerId),
-    /// Hand a video to a worker.
-    Extract(WorkerId, JobId, VideoId),
-    /// Tell a worker to leave when it is done.
-    Finish(WorkerId),
-    /// End a worker now.
-    Kill(WorkerId),
-    /// Write an attempt to the video's failure file.
-    Record {
-        /// The video.
-        video: VideoId,
-        /// Who tried.
-        worker: WorkerId,
-        /// When it was handed out.
-        since: Millis,
-        /// What went wrong.
-        failure: Failure,
-        /// The file as it was.
-        source: Option<SourceStamp>,
-    },
-    /// Remove the video's failure file: it has a feature now.
-    Forget(VideoId),
-    /// Tell the front ends.
-    Tell(News),
-}
-
-/// What front ends are told, besides the state itself.
-#[derive(Clone, Debug, PartialEq)]
-pub enum News {
-    /// A worker has loaded its model.
-    WorkerReady(WorkerId),
-    /// A worker has ended unasked and is started again.
-    WorkerRestarts(WorkerId, String),
-    /// A worker will not be started again.
-    WorkerLost(WorkerId, String),
-    /// A feature is on disk.
-    Done(VideoId, Report),
-    /// An attempt failed; `true`: for good.
-    Failed(VideoId, Failure, bool),
-    /// The user asked to end: what is in hand is finished.
-    Finishing,
-    /// The user asked twice: all is dropped.
-    Aborting,
-    /// The run cannot go on.
-    Blocked(String),
+    pub(super) last_tick: Millis,
+    /// Nothing else may be handed out while this one runs.
+    pub(super) outcast_runs: Option<VideoId>,
 }
 
 impl State {
-    /// A run over `videos`, of which those that are `Queued` are to be done, on one worker for each of `devices` with at
-    /// most `capacity` videos in hand, none of which may be silent for `stall_timeout`.
-    pub fn new(videos: Vec<Video>, devices: Vec<String>, capacity: usize, clips: usize, stall_timeout: Millis) -> Self {
-        let waiting = videos.iter().enumerate().filter(|(_, v)| v.status == Status::Queued).map(|(id, _)| id).collect();
-        let worker = |device| Worker {
-            device,
+    /// A run over `work` on one worker for each of `slots`.
+    pub fn new(work: Work, slots: Vec<Slot>, rules: Rules) -> Self {
+        let mut counts = Counts { videos: work.videos.len(), ..Counts::default() };
+        for video in &work.videos {
+            count(&mut counts, &video.status, true);
+        }
+        let apart: BTreeSet<VideoId> = work.suspects.iter().chain(&work.outcasts).copied().collect();
+        let worker = |slot: Slot| Worker {
+            device: slot.device,
+            detail: None,
             status: WorkerStatus::Starting,
             in_hand: vec![],
-            capacity: capacity.max(1),
+            capacity: slot.capacity.max(1),
+            batch: slot.batch.max(1),
             alone: false,
             mishaps: 0,
             heard: 0,
-            hung: false,
+            ending: None,
+            done: 0,
+            clips: 0,
         };
         Self {
-            videos,
-            workers: devices.into_iter().map(worker).collect(),
+            files: work.files,
+            videos: work.videos,
+            workers: slots.into_iter().map(worker).collect(),
             phase: Phase::Running,
-            clips,
-            stall_timeout,
-            ready_since: None,
-            waiting,
-            suspects: VecDeque::new(),
+            paused: None,
+            hold: None,
+            rules,
+            revision: 0,
+            counts,
+            changed: vec![],
+            waiting: work.order.into_iter().filter(|id| !apart.contains(id)).collect(),
+            suspects: work.suspects.into(),
+            outcasts: work.outcasts.into(),
             later: BTreeSet::new(),
             next_job: 0,
-            clips_finished: 0,
+            last_tick: 0,
+            outcast_runs: None,
         }
     }
 
     /// No worker is left, and none will come.
     pub fn is_over(&self) -> bool {
-        self.workers.iter().all(|w| matches!(w.status, WorkerStatus::Left | WorkerStatus::Lost { .. }))
+        self.workers.iter().all(|worker| worker.status.is_gone())
     }
 
-    /// Counts the videos anew.
+    /// There is nothing to do: no worker is started.
+    pub fn rest(&mut self) {
+        self.workers.iter_mut().for_each(|worker| worker.status = WorkerStatus::Left);
+    }
+
+    /// Videos by where they stand; kept up to date, so that asking costs nothing.
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for video in &self.videos {
-            match &video.status {
-                Status::Done { degraded, resumed } => {
-                    counts.done += 1;
-                    counts.degraded += usize::from(*degraded);
-                    counts.resumed += usize::from(*resumed);
-                }
-                Status::Stale => counts.stale += 1,
-                Status::Failed { .. } => counts.failed += 1,
-                Status::Queued | Status::Running { .. } => counts.unfinished += 1,
-                Status::LeftOut => counts.left_out += 1,
-            }
-        }
+        self.counts
+    }
+
+    /// Counts the videos one by one. The same as [`State::counts`], for tests.
+    pub fn recount(&self) -> Counts {
+        let mut counts = Counts { videos: self.videos.len(), ..Counts::default() };
+        self.videos.iter().for_each(|video| count(&mut counts, &video.status, true));
         counts
+    }
+
+    /// The name of a video, `Class/file`.
+    pub fn name(&self, id: VideoId) -> &str {
+        self.files.get(id).map_or("?", |file| file.name.as_str())
     }
 
     /// Clips done in this run, those of videos in hand included.
     pub fn clips_done(&self) -> usize {
-        let in_hand = self.workers.iter().flat_map(|w| &w.in_hand).filter_map(|id| self.videos.get(*id));
-        let running = in_hand.map(|v| if let Status::Running { clips, .. } = v.status { clips } else { 0 });
-        self.clips_finished + running.sum::<usize>()
+        self.workers.iter().map(|w| w.clips + w.in_hand.iter().map(|hand| hand.clips).sum::<usize>()).sum()
     }
 
     /// Why the run ended before its work was done, if it did and nobody asked for it.
@@ -298,5 +313,43 @@ impl State {
             Phase::Finishing { because } => because.as_deref(),
             _ => None,
         }
+    }
+
+    /// Videos whose status has changed since the last call; one may be named several times.
+    pub fn take_changed(&mut self) -> Vec<VideoId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    pub(super) fn set(&mut self, id: VideoId, status: Status) {
+        let Some(video) = self.videos.get_mut(id) else { return };
+        count(&mut self.counts, &video.status, false);
+        count(&mut self.counts, &status, true);
+        video.status = status;
+        self.revision += 1;
+        self.changed.push(id);
+    }
+}
+
+fn count(counts: &mut Counts, status: &Status, more: bool) {
+    let add = |n: &mut usize, is: bool| {
+        *n = n.wrapping_add(if !is {
+            0
+        } else if more {
+            1
+        } else {
+            usize::MAX
+        });
+    };
+    match status {
+        Status::Done { degraded, resumed } => {
+            add(&mut counts.done, true);
+            add(&mut counts.degraded, *degraded);
+            add(&mut counts.resumed, *resumed);
+        }
+        Status::Stale => add(&mut counts.stale, true),
+        Status::Failed { .. } => add(&mut counts.failed, true),
+        Status::Queued => add(&mut counts.queued, true),
+        Status::Running(_) => add(&mut counts.running, true),
+        Status::LeftOut => add(&mut counts.left_out, true),
     }
 }

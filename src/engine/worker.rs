@@ -9,10 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reeldeck_contract::protocol::{self, FromWorker, MAX_LINE, ToWorker};
+use reeldeck_contract::video::printable;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
+use super::log::Log;
+use super::protocol::words::Level;
 use super::state::WorkerId;
 
 /// Lines of standard error kept for a failure file.
@@ -25,6 +29,8 @@ const LEAVING: Duration = Duration::from_secs(5);
 /// How to start a worker.
 #[derive(Clone, Debug)]
 pub struct Launch {
+    /// Its device, for the log.
+    pub device: String,
     /// The program and its arguments.
     pub program: PathBuf,
     /// Set for the process, over its inherited environment.
@@ -44,6 +50,7 @@ pub enum Heard {
 pub struct Process {
     input: Option<mpsc::UnboundedSender<String>>,
     kill: Option<oneshot::Sender<()>>,
+    group: Option<Pid>,
     stderr: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -53,7 +60,12 @@ impl Process {
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn start(id: WorkerId, launch: &Launch, heard: mpsc::UnboundedSender<(WorkerId, Heard)>) -> io::Result<Self> {
+    pub fn start(
+        id: WorkerId,
+        launch: &Launch,
+        heard: mpsc::UnboundedSender<(WorkerId, Heard)>,
+        log: Option<Log>,
+    ) -> io::Result<Self> {
         let mut child = Command::new(&launch.program)
             .envs(launch.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::piped())
@@ -63,6 +75,7 @@ impl Process {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        let group = child.id().and_then(|pid| Pid::from_raw(pid as i32));
         let (input, mut lines) = mpsc::unbounded_channel::<String>();
         if let Some(mut stdin) = child.stdin.take() {
             tokio::spawn(async move {
@@ -75,7 +88,11 @@ impl Process {
             });
         }
         let stderr = Arc::new(Mutex::new(VecDeque::new()));
-        let errors = child.stderr.take().map(|pipe| tokio::spawn(keep_last(BufReader::new(pipe), Arc::clone(&stderr))));
+        let device = launch.device.clone();
+        let errors = child
+            .stderr
+            .take()
+            .map(|pipe| tokio::spawn(keep_last(BufReader::new(pipe), Arc::clone(&stderr), log, device)));
         let (kill, killed) = oneshot::channel();
         tokio::spawn(async move {
             // Whatever happens in there, the engine must hear of the end, or it would wait for ever.
@@ -87,13 +104,40 @@ impl Process {
             }
             let _ = heard.send((id, Heard::Gone(how)));
         });
-        Ok(Self { input: Some(input), kill: Some(kill), stderr })
+        Ok(Self { input: Some(input), kill: Some(kill), group, stderr })
     }
 
     /// Sends a message. A worker that is gone does not get it, and its end is told otherwise.
     pub fn send(&self, message: &ToWorker) {
         if let (Some(input), Ok(line)) = (&self.input, protocol::line(message)) {
             let _ = input.send(line);
+        }
+    }
+
+    /// What sends a message when it is called.
+    pub fn sending(&self, message: &ToWorker) -> impl FnOnce() + Send + use<> {
+        let (input, line) = (self.input.clone(), protocol::line(message));
+        move || {
+            if let (Some(input), Ok(line)) = (input, line) {
+                let _ = input.send(line);
+            }
+        }
+    }
+
+    /// Stops the process where it is, with all that it has started.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // One that has just ended is heard of otherwise.
+            let _ = kill_process_group(group, signal);
         }
     }
 
@@ -147,11 +191,19 @@ async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> 
     (read > 0 && line.pop() == Some(b'\n')).then_some(line)
 }
 
-async fn keep_last(mut pipe: impl AsyncBufRead + Unpin, lines: Arc<Mutex<VecDeque<String>>>) {
+async fn keep_last(
+    mut pipe: impl AsyncBufRead + Unpin,
+    lines: Arc<Mutex<VecDeque<String>>>,
+    log: Option<Log>,
+    device: String,
+) {
     let mut line = vec![];
     while let Ok(1..) = (&mut pipe).take(1 << 16).read_until(b'\n', &mut line).await {
         let text: String = String::from_utf8_lossy(&line).trim_end().chars().take(STDERR_LINE).collect();
         line.clear();
+        if let Some(log) = &log {
+            log.line(Level::Detail, &format!("{device} says: {}", printable(&text)));
+        }
         let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == STDERR_LINES {
             lines.pop_front();

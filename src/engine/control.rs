@@ -1,0 +1,30 @@
+//! What clients may order, as it reaches the engine: names are videos by now, and somebody waits for the answer.
+
+use tokio::sync::oneshot;
+
+use super::state::VideoId;
+
+/// An order and who waits for its answer.
+#[derive(Debug)]
+pub struct Asked {
+    /// What to do.
+    pub order: Order,
+    /// What came of it, for people; an error when it was not possible.
+    pub reply: oneshot::Sender<Result<String, String>>,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Stop the workers where they are.
+    Pause,
+    /// Let them go on.
+    Resume,
+    /// End the run.
+    Stop {
+        /// Drop what is in hand.
+        now: bool,
+    },
+    /// Try these again.
+    Retry(Vec<VideoId>),
+}

@@ -1,0 +1,126 @@
+//! What happens to a run, what is to be done about it, and what is told of it: the alphabet of `update`.
+
+use reeldeck_contract::error::Failure;
+use reeldeck_contract::protocol::{JobId, Report};
+use reeldeck_contract::source::SourceStamp;
+
+use super::state::{Millis, VideoId, WorkerId};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The run begins.
+    Begin,
+    /// A worker has loaded its model; its device in words, and how long it took.
+    Ready(WorkerId, String, u64),
+    /// A worker cannot work, and leaves.
+    Fatal(WorkerId, Failure),
+    /// Clips done.
+    Progress(WorkerId, JobId, usize),
+    /// A feature is on disk.
+    Done(WorkerId, JobId, Report),
+    /// No feature came of it.
+    Failed(WorkerId, JobId, Failure, Option<SourceStamp>),
+    /// A worker process has ended; how, in words.
+    Gone(WorkerId, String),
+    /// The output folder cannot be written to; why.
+    CannotWrite(String),
+    /// Somebody has looked at the output folder while it was held: still the same, or something else by now.
+    StillHeld(String),
+    /// The output folder can be written to again. What was written there of these videos is gone.
+    OutputBack(Vec<VideoId>),
+    /// The user wants the workers to stand still.
+    Pause,
+    /// The user wants them to go on.
+    Resume,
+    /// The user wants the run to end. A second time: at once.
+    Interrupt,
+    /// The user wants the run to end at once.
+    Abort,
+    /// The user wants these tried again. Those that have not failed are left as they are.
+    Retry(Vec<VideoId>),
+    /// Time has passed.
+    Tick,
+}
+
+/// Something to be done about it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Start a worker process.
+    Spawn(WorkerId),
+    /// Hand a video to a worker.
+    Extract {
+        /// The worker.
+        worker: WorkerId,
+        /// The attempt.
+        job: JobId,
+        /// The video.
+        video: VideoId,
+        /// Clips in one pass of the model.
+        batch: usize,
+    },
+    /// Tell a worker to leave when it is done.
+    Finish(WorkerId),
+    /// End a worker now.
+    Kill(WorkerId),
+    /// Stop a worker where it is.
+    Freeze(WorkerId),
+    /// Let it go on.
+    Thaw(WorkerId),
+    /// Write an attempt to the video's failure file.
+    Record {
+        /// The video.
+        video: VideoId,
+        /// Who tried.
+        worker: WorkerId,
+        /// When it was handed out.
+        since: Millis,
+        /// What went wrong.
+        failure: Failure,
+        /// The file as it was.
+        source: Option<SourceStamp>,
+    },
+    /// Remove the video's failure file: it has a feature now.
+    Forget(VideoId),
+    /// Find out whether the output folder can be written to.
+    LookAtOutput,
+    /// Tell the front ends.
+    Tell(News),
+}
+
+/// What front ends are told, besides the state itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// A worker has loaded its model, in so many milliseconds.
+    WorkerReady(WorkerId, u64),
+    /// A worker has ended unasked and is started again.
+    WorkerRestarts(WorkerId, String),
+    /// A worker will not be started again.
+    WorkerLost(WorkerId, String),
+    /// A device has run out of memory and gets fewer clips at a time.
+    Smaller(WorkerId, usize),
+    /// A video was handed out.
+    Started(WorkerId, VideoId),
+    /// A feature is on disk.
+    Done(WorkerId, VideoId, Report),
+    /// An attempt failed; when there will be another, if there will.
+    Failed(WorkerId, VideoId, Failure, Option<Millis>),
+    /// A video is queued again and was charged nothing; why.
+    Returned(VideoId, String),
+    /// The workers stand still.
+    Paused,
+    /// They go on.
+    Resumed,
+    /// The output folder cannot be written to; what to do about it.
+    Held(String),
+    /// It can be again; what came of so many videos is gone.
+    OutputBack(usize),
+    /// So many videos are tried again because the user wants it.
+    Requeued(usize),
+    /// The user asked to end: what is in hand is finished.
+    Finishing,
+    /// The user asked twice: all is dropped.
+    Aborting,
+    /// The run cannot go on.
+    Blocked(String),
+}

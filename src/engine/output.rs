@@ -1,0 +1,136 @@
+//! The output folder while nothing can be written to it: is it back, and is it the same?
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use reeldeck_contract::layout::Layout;
+
+use super::lock::{Lock, Place};
+use crate::dataset::shown;
+
+/// What to look at, and how to know it again.
+#[derive(Clone, Debug)]
+pub struct Output {
+    layout: Layout,
+    lock: Lock,
+    /// The file system that it was on.
+    device: u64,
+    /// Room that must be there before going on, in bytes.
+    room: u64,
+}
+
+/// The folder can be written to again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// As it was.
+    Same,
+    /// Something of it was removed: what was done may have to be done again.
+    Anew,
+}
+
+impl Output {
+    /// The folder as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn new(layout: Layout, lock: Lock, room: u64) -> io::Result<Self> {
+        let device = fs::metadata(layout.out())?.dev();
+        Ok(Self { layout, lock, device, room })
+    }
+
+    /// Tries it out.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to do, in words for people.
+    pub fn look(&self) -> Result<Back, String> {
+        let out = shown(self.layout.out());
+        let unusable = |error: io::Error| self.in_words(&error);
+        let there = fs::metadata(self.layout.out()).map_err(|error| {
+            format!("the output folder {out} is gone ({error}); bring it back, or mount its disk again")
+        })?;
+        let mut back = Back::Same;
+        match self.lock.look().map_err(unusable)? {
+            Place::Same => {}
+            Place::Remounted => self.lock.take_again().map_err(|error| error.to_string())?,
+            Place::Gone if there.dev() != self.device => {
+                return Err(format!("another file system lies at the output folder {out}; mount its own disk again"));
+            }
+            Place::Gone => {
+                back = Back::Anew;
+                self.layout.prepare().map_err(unusable)?;
+                self.lock.take_again().map_err(|error| error.to_string())?;
+            }
+        }
+        if !(self.layout.features().is_dir() && self.layout.failures().is_dir()) {
+            back = Back::Anew;
+            self.layout.prepare().map_err(unusable)?;
+        }
+        self.write_something().map_err(unusable)?;
+        Ok(back)
+    }
+
+    fn in_words(&self, error: &io::Error) -> String {
+        let out = shown(self.layout.out());
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                format!("no space left in the output folder {out}; free at least {} MB", self.room.div_ceil(1_000_000))
+            }
+            _ => format!("the output folder {out} cannot be written to ({error}); make it writable again"),
+        }
+    }
+
+    fn write_something(&self) -> io::Result<()> {
+        let _journal = self.nameless(&self.layout.private())?;
+        let _failure = self.nameless(&self.layout.failures())?;
+        let mut file = self.nameless(&self.layout.features())?;
+        let block = vec![1; 1 << 20];
+        let mut left = self.room;
+        while left > 0 {
+            let now = left.min(block.len() as u64);
+            file.write_all(block.get(..now as usize).unwrap_or_default())?;
+            left -= now;
+        }
+        file.sync_all()
+    }
+
+    /// A file that nobody finds, however this process ends.
+    fn nameless(&self, folder: &Path) -> io::Result<File> {
+        let path = folder.join(format!(".room-{}", std::process::id()));
+        let file = File::create(&path)?;
+        fs::remove_file(&path)?;
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::shard::Shard;
+
+    #[test]
+    fn a_folder_that_was_removed_and_made_again_is_not_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let layout = Layout::new(&out, "s");
+        layout.prepare().unwrap();
+        let lock = Lock::take(&layout.private(), Shard::WHOLE).unwrap();
+        let output = Output::new(layout.clone(), lock, 100_000).unwrap();
+        assert_eq!(output.look(), Ok(Back::Same));
+        fs::rename(&out, dir.path().join("away")).unwrap();
+        let says = output.look().unwrap_err();
+        assert!(says.contains("is gone") && says.contains("mount its disk again"), "{says}");
+        fs::rename(dir.path().join("away"), &out).unwrap();
+        assert_eq!(output.look(), Ok(Back::Same));
+        fs::remove_dir_all(layout.features()).unwrap();
+        assert_eq!(output.look(), Ok(Back::Anew));
+        fs::remove_dir_all(&out).unwrap();
+        assert!(output.look().is_err());
+        fs::create_dir(&out).unwrap();
+        assert_eq!(output.look(), Ok(Back::Anew));
+        assert_eq!(output.look(), Ok(Back::Same));
+        assert!(layout.features().is_dir());
+        assert_eq!(fs::read_dir(layout.features()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,161 @@
+//! Events: what happens in a run. The same lines go to `--json`, to the journal, and to clients. docs/EVENTS.md explains them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use reeldeck_contract::error::ErrorKind;
+use reeldeck_contract::protocol::Report;
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::Counts;
+
+/// Raised whenever a field changes its meaning or goes; fields that are added leave it as it is.
+pub const SCHEMA: u32 = 1;
+
+/// One event with its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When, RFC 3339 in UTC.
+    pub time: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Line {
+    /// An event that happens now.
+    pub fn now(event: Event) -> Self {
+        // Microseconds: finer ones would only make the lines longer.
+        let now = Timestamp::now();
+        Self { schema: SCHEMA, time: now.round(jiff::Unit::Microsecond).unwrap_or(now), event }
+    }
+
+    /// The line, newline included.
+    pub fn text(&self) -> String {
+        // Plain data under string keys always has a JSON form.
+        let mut text = serde_json::to_string(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+/// What has happened. Field names are part of the schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "docs/EVENTS.md explains every field, and a test holds it against these")]
+pub enum Event {
+    RunStarted(Box<Started>),
+    WorkerReady {
+        worker: usize,
+        device: String,
+        detail: String,
+        load_ms: u64,
+    },
+    WorkerRestarted {
+        worker: usize,
+        device: String,
+        reason: String,
+    },
+    WorkerLost {
+        worker: usize,
+        device: String,
+        reason: String,
+    },
+    BatchReduced {
+        worker: usize,
+        device: String,
+        batch: usize,
+    },
+    VideoStarted {
+        video: String,
+        worker: usize,
+        device: String,
+        attempt: u32,
+        alone: bool,
+    },
+    VideoDone {
+        video: String,
+        worker: usize,
+        device: String,
+        degraded: bool,
+        report: Report,
+    },
+    VideoFailed {
+        video: String,
+        worker: usize,
+        device: String,
+        attempt: u32,
+        kind: ErrorKind,
+        error: String,
+        retry_in_s: Option<f64>,
+    },
+    VideoReturned {
+        video: String,
+        reason: String,
+    },
+    Paused,
+    Resumed,
+    Held {
+        reason: String,
+    },
+    OutputBack {
+        lost: usize,
+    },
+    Requeued {
+        videos: usize,
+    },
+    Stopping,
+    StoppingNow,
+    Blocked {
+        reason: String,
+    },
+    Progress {
+        counts: Counts,
+        clips_per_s: Option<f64>,
+        eta_s: Option<u64>,
+    },
+    RunEnded {
+        exit: u8,
+        counts: Counts,
+        seconds: f64,
+        reason: Option<String>,
+    },
+    Exported {
+        videos: usize,
+        missing: usize,
+        path: PathBuf,
+    },
+}
+
+/// The beginning of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/EVENTS.md explains every field")]
+pub struct Started {
+    pub tool: String,
+    pub host: String,
+    pub pid: u32,
+    pub boot: String,
+    pub root: PathBuf,
+    pub out: PathBuf,
+    pub set: String,
+    pub weights: String,
+    pub shard: String,
+    pub devices: Vec<String>,
+    pub counts: Counts,
+    pub suspects: BTreeMap<String, Suspect>,
+}
+
+/// What is held against a video that was in hand when an engine ended without a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Suspect {
+    /// How often that was so in a row.
+    pub times: u32,
+    /// The host had gone down with it in hand.
+    pub down: bool,
+    /// How often that was so with nothing else in hand.
+    pub alone_and_down: u32,
+}

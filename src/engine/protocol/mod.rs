@@ -1,0 +1,200 @@
+//! What clients and the engine say to each other over its socket: one JSON object a line, in both directions.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub mod event;
+pub mod row;
+pub mod snapshot;
+pub mod words;
+
+use event::Line;
+use row::{ClassRow, Filter, Row, Sort};
+use snapshot::Snapshot;
+
+/// Raised whenever a message changes in a way that an older side would misread.
+pub const VERSION: u32 = 1;
+
+/// No message to the engine is longer; a longer line ends the connection.
+pub const MAX_LINE: usize = 1 << 16;
+
+/// No answer holds more rows than this; whoever wants more asks again.
+pub const MAX_ROWS: usize = 1_000;
+
+/// From a client. Every message but the first bears a number that comes back in its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ToEngine {
+    /// The first message, once.
+    Hello {
+        /// [`VERSION`] of the client.
+        version: u32,
+        /// The client in words, for the log.
+        tool: String,
+    },
+    /// Where the run stands. Answered by [`FromEngine::Snapshot`].
+    Snapshot {
+        /// Comes back.
+        id: u64,
+    },
+    /// The classes with their counts. Answered by [`FromEngine::Classes`].
+    Classes {
+        /// Comes back.
+        id: u64,
+    },
+    /// A window of the table of videos. Answered by [`FromEngine::Rows`].
+    Query {
+        /// Comes back.
+        id: u64,
+        /// Which videos.
+        #[serde(default)]
+        filter: Filter,
+        /// In which order.
+        #[serde(default)]
+        sort: Sort,
+        /// How many to leave out at the beginning.
+        #[serde(default)]
+        offset: usize,
+        /// How many to give at most, up to [`MAX_ROWS`].
+        len: usize,
+    },
+    /// From now on send events, and a snapshot whenever it has changed, at most four times a second.
+    Subscribe {
+        /// Comes back.
+        id: u64,
+    },
+    /// Do something. Answered by [`FromEngine::Ok`] or [`FromEngine::Error`].
+    Command {
+        /// Comes back.
+        id: u64,
+        /// What.
+        command: Command,
+    },
+}
+
+/// What a client may ask the engine to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Stop the workers where they are.
+    Pause,
+    /// Let them go on.
+    Resume,
+    /// End the run.
+    Stop {
+        /// Drop what is in hand instead of finishing it.
+        now: bool,
+    },
+    /// Try videos again that have failed: all of them, or those that one of the patterns matches.
+    Retry {
+        /// `*` and `?` match any text and any character of `Class/file`, of the file name, or of it without extension.
+        patterns: Vec<String>,
+    },
+}
+
+/// From the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum FromEngine {
+    /// The answer to a hello that is understood.
+    Welcome(Welcome),
+    /// The answer to any other. The connection ends.
+    Refused {
+        /// Why, and what to do about it.
+        reason: String,
+    },
+    /// Where the run stands.
+    Snapshot {
+        /// Of the question; none when nobody asked.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        id: Option<u64>,
+        /// The answer.
+        snapshot: Snapshot,
+    },
+    /// The classes in the order of their names.
+    Classes {
+        /// Of the question.
+        id: u64,
+        /// The answer.
+        classes: Vec<ClassRow>,
+    },
+    /// A window of the table.
+    Rows {
+        /// Of the question.
+        id: u64,
+        /// Goes up with every change of a video.
+        revision: u64,
+        /// How many videos the filter lets through.
+        total: usize,
+        /// The window.
+        rows: Vec<Row>,
+    },
+    /// A command was carried out.
+    Ok {
+        /// Of the command.
+        id: u64,
+        /// What came of it, for people.
+        message: String,
+    },
+    /// A question or command was not understood or not possible.
+    Error {
+        /// Of the question.
+        id: u64,
+        /// Why, for people.
+        message: String,
+    },
+    /// Something has happened.
+    Event {
+        /// What.
+        line: Line,
+    },
+    /// The client was too slow and has missed events: it should ask anew for what it shows.
+    Resync {
+        /// Where the table stands now.
+        revision: u64,
+    },
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// [`VERSION`] of the engine.
+    pub version: u32,
+    /// Name and version of the program.
+    pub tool: String,
+    /// Its process.
+    pub pid: u32,
+    /// The dataset folder.
+    pub root: PathBuf,
+    /// The output folder.
+    pub out: PathBuf,
+    /// The feature set.
+    pub set: String,
+    /// Its part of the videos, `i/n`.
+    pub shard: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn questions_may_be_short() {
+        let query: ToEngine = serde_json::from_str(r#"{"type":"query","id":3,"len":50}"#).unwrap();
+        let asked = ToEngine::Query { id: 3, filter: Filter::default(), sort: Sort::default(), offset: 0, len: 50 };
+        assert_eq!(query, asked);
+        let retry = r#"{"type":"command","id":1,"command":{"name":"retry","patterns":["A/*"]}}"#;
+        assert!(serde_json::from_str::<ToEngine>(retry).is_ok());
+        assert!(serde_json::from_str::<ToEngine>(r#"{"type":"command","id":1,"command":{"name":"rm"}}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = serde_json::from_slice::<ToEngine>(&bytes);
+            let _ = serde_json::from_slice::<FromEngine>(&bytes);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Events in words, for people: the same in the progress of a batch, in an attached client, and in the log.
+
+use reeldeck_contract::video::printable;
+
+use super::event::Event;
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Part of the ordinary course.
+    Detail,
+    /// Worth a line where people look on.
+    Info,
+    /// Something went wrong.
+    Problem,
+}
+
+impl Level {
+    /// The word in the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Detail => "detail",
+            Self::Info => "info",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// An event in one line; none for those that say nothing new to people.
+pub fn describe(event: &Event) -> Option<(Level, String)> {
+    use Level::{Detail, Info, Problem};
+    let shown = |text: &String| printable(text);
+    Some(match event {
+        Event::WorkerReady { device, detail, load_ms, .. } => {
+            (Detail, format!("{device} is ready ({}, {:.1} s)", shown(detail), *load_ms as f64 / 1000.0))
+        }
+        Event::WorkerRestarted { device, reason, .. } => (Problem, format!("{device} starts again: {}", shown(reason))),
+        Event::WorkerLost { device, reason, .. } => (Problem, format!("{device} is given up: {}", shown(reason))),
+        Event::BatchReduced { device, batch, .. } => {
+            (Problem, format!("{device} ran out of memory; from now on {batch} clips at a time"))
+        }
+        Event::VideoStarted { video, device, alone, .. } => {
+            (Detail, format!("{device} takes {}{}", shown(video), if *alone { ", alone" } else { "" }))
+        }
+        Event::VideoDone { video, degraded, report, .. } => {
+            let seconds = (report.model_ms + report.wait_ms) as f64 / 1000.0;
+            let lost = match degraded {
+                true => format!(", {} lost or concealed", report.frames.lost() + report.frames.concealed),
+                false => String::new(),
+            };
+            (Detail, format!("done {}: {} frames in {seconds:.1} s{lost}", shown(video), report.frames.output))
+        }
+        Event::VideoFailed { video, error, retry_in_s: None, .. } => {
+            (Problem, format!("failed {}: {}", shown(video), shown(error)))
+        }
+        Event::VideoFailed { video, error, retry_in_s: Some(_), .. } => {
+            (Problem, format!("will try {} again: {}", shown(video), shown(error)))
+        }
+        Event::VideoReturned { video, reason } => (Detail, format!("put {} back: {}", shown(video), shown(reason))),
+        Event::Paused => (Info, "paused; `reeldeck resume` goes on".into()),
+        Event::Resumed => (Info, "going on".into()),
+        Event::Held { reason } => (Problem, format!("waiting: {}", shown(reason))),
+        Event::OutputBack { lost: 0 } => (Info, "the output folder can be written to again; going on".into()),
+        Event::OutputBack { lost } => {
+            (Info, format!("the output folder is back, what came of {lost} videos is not: they are done again"))
+        }
+        Event::Requeued { videos } => (Info, format!("{videos} to be tried again")),
+        Event::Stopping => (Info, "finishing what is in hand; interrupt again to stop now".into()),
+        Event::StoppingNow => (Info, "stopping now".into()),
+        Event::Blocked { reason } => (Problem, format!("cannot go on: {}", shown(reason))),
+        Event::RunStarted(started) => {
+            let counts = started.counts;
+            (Detail, format!("run of {} begins: {} to do of {}", started.set, counts.unfinished(), counts.videos))
+        }
+        Event::RunEnded { counts, seconds, .. } => {
+            (Detail, format!("run ends after {seconds:.0} s: {} done, {} failed", counts.done, counts.failed))
+        }
+        Event::Exported { videos, path, .. } => (Detail, format!("exported {videos} videos to {}", path.display())),
+        Event::Progress { .. } => return None,
+    })
+}

@@ -1,0 +1,161 @@
+//! What the world is told of a run: news become events, the state becomes a snapshot with rates.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::event::News;
+use super::protocol::event::{Event, Line};
+use super::protocol::snapshot::{DeviceState, InHand, Phase as Shown, Snapshot};
+use super::state::{Millis, Phase, State, VideoId, WorkerId, WorkerStatus};
+
+/// Rates are taken over so long.
+const WINDOW: Millis = 60_000;
+
+/// Follows a run.
+pub trait Front {
+    /// Something has happened; also as the text of one line.
+    fn event(&mut self, line: &Line, text: &Arc<str>);
+    /// A quarter of a second has passed.
+    fn snapshot(&mut self, snapshot: &Snapshot);
+    /// These videos stand elsewhere now.
+    fn changed(&mut self, _state: &State, _videos: &[VideoId]) {}
+}
+
+/// Clips done over time, for the rate.
+#[derive(Debug, Default)]
+pub struct Rate {
+    samples: VecDeque<(Millis, usize)>,
+}
+
+impl Rate {
+    /// Takes a sample. While nothing can be done, time does not count.
+    pub fn sample(&mut self, state: &State, now: Millis) {
+        let works = state.paused.is_none() && state.hold.is_none() && !state.is_over();
+        let loaded = state.workers.iter().any(|w| w.detail.is_some());
+        if !works || !loaded {
+            self.samples.clear();
+            return;
+        }
+        let clips = state.clips_done();
+        if self.samples.back().is_some_and(|(at, before)| now < at + 1_000 && clips >= *before) {
+            return;
+        }
+        // What a worker had in hand when it died is to be done again.
+        self.samples.retain(|(_, before)| *before <= clips);
+        self.samples.push_back((now, clips));
+        while self.samples.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) > WINDOW) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Clips a second.
+    pub fn per_second(&self) -> Option<f64> {
+        let ((from, before), (to, after)) = (self.samples.front()?, self.samples.back()?);
+        let seconds = (to - from) as f64 / 1000.0;
+        (seconds >= 1.0 && after > before).then(|| (after - before) as f64 / seconds)
+    }
+}
+
+/// Where the run stands.
+pub fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis) -> Snapshot {
+    let counts = state.counts();
+    let clips_per_s = rate.per_second();
+    let in_hand: usize = state.workers.iter().flat_map(|w| &w.in_hand).map(|hand| hand.clips).sum();
+    let left = (counts.unfinished() * state.rules.clips).saturating_sub(in_hand);
+    let (phase, reason) = phase(state);
+    Snapshot {
+        revision: state.revision,
+        phase,
+        reason,
+        ended: None,
+        elapsed_s: elapsed as f64 / 1000.0,
+        counts,
+        clips_per_video: state.rules.clips,
+        clips_done: state.clips_done(),
+        clips_per_s,
+        eta_s: clips_per_s.map(|rate| (left as f64 / rate).ceil() as u64),
+        devices: state.workers.iter().map(|worker| device(state, worker, now)).collect(),
+    }
+}
+
+fn phase(state: &State) -> (Shown, Option<String>) {
+    match &state.phase {
+        _ if state.is_over() => (Shown::Idle, state.blocked().map(str::to_owned)),
+        Phase::Aborting => (Shown::Stopping, None),
+        Phase::Finishing { because } => (Shown::Finishing, because.clone()),
+        Phase::Running if state.paused.is_some() => (Shown::Paused, None),
+        Phase::Running => match &state.hold {
+            Some(hold) => (Shown::Held, Some(hold.reason.clone())),
+            None => (Shown::Running, None),
+        },
+    }
+}
+
+fn device(state: &State, worker: &super::state::Worker, now: Millis) -> DeviceState {
+    let (status, detail) = match &worker.status {
+        WorkerStatus::Starting => ("starting", None),
+        WorkerStatus::Ready => ("ready", worker.detail.clone()),
+        WorkerStatus::Leaving => ("leaving", None),
+        WorkerStatus::Left => ("left", None),
+        WorkerStatus::Lost { reason } => ("lost", Some(reason.clone())),
+    };
+    let in_hand = worker.in_hand.iter().map(|hand| InHand {
+        video: state.name(hand.video).to_owned(),
+        clips: hand.clips,
+        seconds: hand.begun.map_or(0.0, |begun| state.paused.unwrap_or(now).saturating_sub(begun) as f64 / 1000.0),
+    });
+    DeviceState {
+        device: worker.device.clone(),
+        status: status.into(),
+        detail,
+        batch: worker.batch,
+        done: worker.done,
+        clips: worker.clips + worker.in_hand.iter().map(|hand| hand.clips).sum::<usize>(),
+        in_hand: in_hand.collect(),
+    }
+}
+
+/// News as an event for everybody.
+pub fn event(state: &State, news: News) -> Event {
+    let device = |id: WorkerId| state.workers.get(id).map(|w| w.device.clone()).unwrap_or_default();
+    let video = |id: VideoId| state.name(id).to_owned();
+    let attempts = |id: VideoId| state.videos.get(id).map_or(0, |v| v.attempts);
+    match news {
+        News::WorkerReady(worker, load_ms) => {
+            let detail = state.workers.get(worker).and_then(|w| w.detail.clone()).unwrap_or_default();
+            Event::WorkerReady { worker, device: device(worker), detail, load_ms }
+        }
+        News::WorkerRestarts(worker, reason) => Event::WorkerRestarted { worker, device: device(worker), reason },
+        News::WorkerLost(worker, reason) => Event::WorkerLost { worker, device: device(worker), reason },
+        News::Smaller(worker, batch) => Event::BatchReduced { worker, device: device(worker), batch },
+        News::Started(worker, id) => {
+            let alone = state.workers.get(worker).is_some_and(|w| w.alone);
+            Event::VideoStarted { video: video(id), worker, device: device(worker), attempt: attempts(id) + 1, alone }
+        }
+        News::Done(worker, id, report) => Event::VideoDone {
+            video: video(id),
+            worker,
+            device: device(worker),
+            degraded: report.frames.is_damaged(),
+            report,
+        },
+        News::Failed(worker, id, failure, again) => Event::VideoFailed {
+            video: video(id),
+            worker,
+            device: device(worker),
+            attempt: attempts(id),
+            kind: failure.kind,
+            error: failure.line(),
+            retry_in_s: again.map(|ms| ms as f64 / 1000.0),
+        },
+        News::Returned(id, reason) => Event::VideoReturned { video: video(id), reason },
+        News::Paused => Event::Paused,
+        News::Resumed => Event::Resumed,
+        News::Held(reason) => Event::Held { reason },
+        News::OutputBack(lost) => Event::OutputBack { lost },
+        News::Requeued(videos) => Event::Requeued { videos },
+        News::Finishing => Event::Stopping,
+        News::Aborting => Event::StoppingNow,
+        News::Blocked(reason) => Event::Blocked { reason },
+    }
+}

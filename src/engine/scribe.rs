@@ -1,0 +1,217 @@
+//! The engine's pen: journal, failure files and releases of videos to workers, on a thread of its own, so that a slow disk
+//! never holds the engine up.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+
+use reeldeck_contract::atomic::Owner;
+use reeldeck_contract::failure::{Attempt, FailureFile};
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::video::VideoName;
+
+/// Attempts kept in a failure file.
+const ATTEMPTS_KEPT: usize = 20;
+
+/// Something to be written.
+pub enum Job {
+    /// A line of the journal.
+    Line(Arc<str>),
+    /// To be called when all lines before are on the disk: after a power cut the journal must name what was in hand.
+    Release(Box<dyn FnOnce() + Send>),
+    /// An attempt that gave no feature.
+    Record(Box<Record>),
+    /// The video has a feature; its failure file may go.
+    Forget(VideoName),
+    /// The output folder can be written to again.
+    TryAgain,
+}
+
+/// An attempt and whose it was.
+pub struct Record {
+    /// The video.
+    pub video: VideoName,
+    /// The file's place.
+    pub path: PathBuf,
+    /// The file as it was, where the worker could say.
+    pub source: Option<SourceStamp>,
+    /// What happened.
+    pub attempt: Attempt,
+}
+
+/// The thread that writes. Dropping it without [`Scribe::finish`] loses nothing that was on the disk.
+pub struct Scribe {
+    jobs: Sender<Job>,
+    thread: JoinHandle<usize>,
+}
+
+impl Scribe {
+    /// Starts writing. `complain` is called with the reason when something cannot be written.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(
+        layout: Layout,
+        owner: Owner,
+        journal: PathBuf,
+        complain: impl Fn(String) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (jobs, waiting) = mpsc::channel();
+        let pen = Pen { layout, owner, path: journal, journal: None, lines: vec![], unwritten: vec![], complain };
+        let thread = std::thread::Builder::new().name("scribe".into()).spawn(move || pen.work(&waiting))?;
+        Ok(Self { jobs, thread })
+    }
+
+    /// Gives the thread something to do.
+    pub fn write(&self, job: Job) {
+        let _ = self.jobs.send(job);
+    }
+
+    /// Waits until all is written; how many attempts could not be.
+    pub fn finish(self) -> usize {
+        drop(self.jobs);
+        self.thread.join().unwrap_or(0)
+    }
+}
+
+struct Pen<C> {
+    layout: Layout,
+    owner: Owner,
+    path: PathBuf,
+    journal: Option<File>,
+    lines: Vec<u8>,
+    unwritten: Vec<Record>,
+    complain: C,
+}
+
+impl<C: Fn(String)> Pen<C> {
+    fn work(mut self, jobs: &Receiver<Job>) -> usize {
+        while let Ok(first) = jobs.recv() {
+            let mut releases = vec![];
+            // Everything that waits goes to the disk together: one synchronisation for many videos.
+            for job in std::iter::once(first).chain(jobs.try_iter().take(10_000)) {
+                match job {
+                    Job::Line(line) => self.lines.extend_from_slice(line.as_bytes()),
+                    Job::Release(release) => releases.push(release),
+                    Job::Record(record) => self.record(*record),
+                    Job::Forget(video) => self.forget(&video),
+                    Job::TryAgain => self.try_again(),
+                }
+            }
+            if let Err(error) = self.flush(!releases.is_empty()) {
+                (self.complain)(format!("failed to write the journal {}: {error}", self.path.display()));
+            }
+            // Also without a journal: it only speeds up finding out who has brought the host down.
+            releases.into_iter().for_each(|release| release());
+        }
+        self.try_again();
+        let _ = self.flush(true);
+        self.unwritten.len()
+    }
+
+    fn flush(&mut self, sync: bool) -> io::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        if self.journal.is_none() {
+            // Not the folders above: without them the output folder is gone, and nothing must be written in its place.
+            if let Some(folder) = self.path.parent()
+                && let Err(error) = fs::create_dir(folder)
+                && error.kind() != io::ErrorKind::AlreadyExists
+            {
+                return Err(error);
+            }
+            self.journal = Some(OpenOptions::new().append(true).create(true).open(&self.path)?);
+        }
+        if let Some(journal) = &mut self.journal {
+            // A line that was written in part ends where the next attempt begins: readers pass over it.
+            journal.write_all(&self.lines)?;
+            self.lines.clear();
+            if sync {
+                journal.sync_data()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, record: Record) {
+        if let Err(error) = self.put_down(&record) {
+            let path = self.layout.failure(&record.video);
+            (self.complain)(format!("failed to write {}: {error}", path.display()));
+            self.unwritten.push(record);
+        }
+    }
+
+    fn put_down(&self, record: &Record) -> io::Result<()> {
+        let path = self.layout.failure(&record.video);
+        // The worker cannot say what the file was like when it crashed.
+        let source = record.source.or_else(|| SourceStamp::read(&record.path).ok());
+        // Attempts at another version of the file explain nothing, and a broken failure file is worth nothing.
+        let earlier = FailureFile::read(&path).ok().flatten().filter(|file| file.source == source);
+        let mut attempts = earlier.map(|file| file.attempts).unwrap_or_default();
+        attempts.push(record.attempt.clone());
+        attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_KEPT));
+        FailureFile { video: record.video.clone(), source, attempts }.write(&path, &self.owner)
+    }
+
+    fn forget(&mut self, video: &VideoName) {
+        self.unwritten.retain(|record| record.video != *video);
+        // A feature beats a failure file, so one that stays does no harm.
+        let _ = fs::remove_file(self.layout.failure(video));
+    }
+
+    fn try_again(&mut self) {
+        // The file may be that of a folder that was removed.
+        if !self.path.exists() {
+            self.journal = None;
+        }
+        for record in std::mem::take(&mut self.unwritten) {
+            self.record(record);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reeldeck_contract::error::{ErrorKind, Failure};
+    use std::sync::Mutex;
+
+    fn record(video: &VideoName) -> Record {
+        let failure = Failure::new(ErrorKind::Corrupt, "no");
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let attempt = Attempt { started: now, ended: now, device: "cpu".into(), failure, stderr: vec![] };
+        Record { video: video.clone(), path: "/nonexistent".into(), source: None, attempt }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_kept_until_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(&dir.path().join("out"), "s");
+        let complaints = Arc::new(Mutex::new(vec![]));
+        let complain = {
+            let complaints = Arc::clone(&complaints);
+            move |text| complaints.lock().unwrap().push(text)
+        };
+        let journal = layout.private().join("runs/1.jsonl");
+        let scribe = Scribe::start(layout.clone(), Owner::this_process(), journal.clone(), complain).unwrap();
+        let video = VideoName::new("A/v.mp4").unwrap();
+        let (sender, released) = mpsc::channel();
+        scribe.write(Job::Record(Box::new(record(&video))));
+        scribe.write(Job::Line("one\n".into()));
+        scribe.write(Job::Release(Box::new(move || sender.send(()).unwrap())));
+        released.recv().unwrap();
+        assert_eq!(complaints.lock().unwrap().len(), 2, "{complaints:?}");
+        assert!(!dir.path().join("out").exists(), "nothing is written where the output folder was");
+        layout.prepare().unwrap();
+        scribe.write(Job::TryAgain);
+        scribe.write(Job::Line("two\n".into()));
+        assert_eq!(scribe.finish(), 0);
+        assert_eq!(fs::read_to_string(&journal).unwrap(), "one\ntwo\n");
+        assert_eq!(FailureFile::read(&layout.failure(&video)).unwrap().unwrap().attempts.len(), 1);
+    }
+}

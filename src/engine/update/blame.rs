@@ -1,0 +1,165 @@
+//! Failures: whose fault they are, what they cost, and whether there is another attempt.
+
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::protocol::JobId;
+use reeldeck_contract::source::SourceStamp;
+
+use super::Step;
+use crate::engine::event::{Effect, News};
+use crate::engine::state::{Ending, Hand, Millis, Phase, Status, WorkerId, WorkerStatus};
+
+/// Ends of one worker, with no video to blame, after which its device is given up.
+const MOST_MISHAPS: u32 = 3;
+
+/// A video that was put back so often, each time after the output folder or another device had turned out to be usable, is
+/// the reason itself.
+const MOST_BOUNCES: u32 = 5;
+
+/// How long to wait before the next attempt after `attempts` charged ones that ended so; `None`: never again.
+pub fn retry_after(kind: ErrorKind, attempts: u32) -> Option<Millis> {
+    let (most, wait) = match kind {
+        // Network file systems hiccup: wait 2 s, then 8 s.
+        ErrorKind::Io => (3, 2_000 << (2 * attempts.saturating_sub(1).min(4))),
+        // Others on the same device may need a moment to be done.
+        ErrorKind::OutOfMemory => (3, 5_000),
+        ErrorKind::WorkerCrashed | ErrorKind::WorkerHung => (2, 0),
+        ErrorKind::Interrupted => (u32::MAX, 0),
+        ErrorKind::Corrupt
+        | ErrorKind::Limit
+        | ErrorKind::Missing
+        | ErrorKind::DiskFull
+        | ErrorKind::Output
+        | ErrorKind::Device
+        | ErrorKind::Internal => return None,
+    };
+    (attempts < most).then_some(wait)
+}
+
+impl Step<'_> {
+    pub(super) fn failed(&mut self, id: WorkerId, job: JobId, failure: Failure, source: Option<SourceStamp>) {
+        let Some(hand) = self.take(id, job) else { return };
+        match failure.kind {
+            ErrorKind::Interrupted => self.give_back(&[hand], &failure.line()),
+            ErrorKind::DiskFull | ErrorKind::Output => {
+                // Not the video's fault, and no failure file could be written anyway.
+                if self.may_bounce(&hand) {
+                    self.give_back(&[hand], &failure.line());
+                    self.hold(failure.line());
+                } else {
+                    self.charge(&hand, id, failure, source);
+                }
+            }
+            ErrorKind::Device => {
+                // A process that has met a fault of its device is of no use any more.
+                let bounce = self.may_bounce(&hand);
+                if let Some(worker) = self.state.workers.get_mut(id) {
+                    worker.mishaps += 1;
+                    worker.ending = Some(Ending::Broken);
+                    self.effects.push(Effect::Kill(id));
+                }
+                if bounce {
+                    self.give_back(&[hand], &failure.line());
+                } else {
+                    self.charge(&hand, id, failure, source);
+                }
+            }
+            kind => {
+                if let Some(worker) = self.state.workers.get_mut(id) {
+                    // It works; what has failed is the video.
+                    worker.mishaps = 0;
+                    if kind == ErrorKind::OutOfMemory && worker.batch > 1 {
+                        worker.batch /= 2;
+                        let batch = worker.batch;
+                        self.tell(News::Smaller(id, batch));
+                    }
+                }
+                self.charge(&hand, id, failure, source);
+            }
+        }
+    }
+
+    fn may_bounce(&mut self, hand: &Hand) -> bool {
+        let Some(video) = self.state.videos.get_mut(hand.video) else { return false };
+        video.bounced += 1;
+        video.bounced < MOST_BOUNCES
+    }
+
+    /// Counts an attempt against a video, and decides whether there is another.
+    fn charge(&mut self, hand: &Hand, worker: WorkerId, failure: Failure, source: Option<SourceStamp>) {
+        let Some(video) = self.state.videos.get_mut(hand.video) else { return };
+        video.attempts += 1;
+        let again = retry_after(failure.kind, video.attempts);
+        self.state.set(
+            hand.video,
+            match again {
+                Some(_) => Status::Queued,
+                None => Status::Failed { failure: Box::new(failure.clone()), before: false },
+            },
+        );
+        match again {
+            Some(0) => self.state.suspects.push_back(hand.video),
+            Some(wait) => drop(self.state.later.insert((self.now + wait, hand.video))),
+            None => {}
+        }
+        self.tell(News::Failed(worker, hand.video, failure.clone(), again));
+        self.effects.push(Effect::Record { video: hand.video, worker, since: hand.given, failure, source });
+    }
+
+    pub(super) fn gone(&mut self, id: WorkerId, how: String) {
+        let Some(worker) = self.state.workers.get_mut(id) else { return };
+        let in_hand = std::mem::take(&mut worker.in_hand);
+        let ending = worker.ending.take();
+        worker.alone = false;
+        worker.heard = self.now;
+        match worker.status {
+            WorkerStatus::Lost { .. } | WorkerStatus::Left => return,
+            WorkerStatus::Leaving if in_hand.is_empty() => {
+                worker.status = WorkerStatus::Left;
+                return;
+            }
+            _ => {}
+        }
+        let (how, kind) = match ending {
+            Some(Ending::Silent) => {
+                (format!("no sign of life for {} s", self.state.rules.stall_timeout / 1000), ErrorKind::WorkerHung)
+            }
+            Some(Ending::Overdue) => {
+                let limit = self.state.rules.wall_limit / 1000;
+                (format!("it kept the worker for more than {limit} s (limits.wall_s)"), ErrorKind::Limit)
+            }
+            Some(Ending::Broken) => ("its device has met a fault".into(), ErrorKind::Device),
+            None => (how, ErrorKind::WorkerCrashed),
+        };
+        if in_hand.is_empty() && ending.is_none() {
+            worker.mishaps += 1;
+        }
+        let (mishaps, aborting) = (worker.mishaps, self.state.phase == Phase::Aborting);
+        match in_hand.as_slice() {
+            hands if aborting || ending == Some(Ending::Broken) => self.give_back(hands, &how),
+            [first, others @ ..] if ending == Some(Ending::Overdue) => {
+                self.give_back(others, &how);
+                self.charge(first, id, Failure::new(kind, how.clone()), None);
+            }
+            // With one video in hand it is clear which one it was.
+            [hand] => self.charge(hand, id, Failure::new(kind, how.clone()), None),
+            // With several it is not: each is tried alone, and nobody is charged.
+            several => {
+                for hand in several {
+                    self.state.set(hand.video, Status::Queued);
+                    self.state.suspects.push_back(hand.video);
+                    self.tell(News::Returned(hand.video, how.clone()));
+                }
+            }
+        }
+        if aborting || matches!(self.state.phase, Phase::Finishing { .. }) {
+            if let Some(worker) = self.state.workers.get_mut(id) {
+                worker.status = WorkerStatus::Left;
+            }
+        } else if mishaps >= MOST_MISHAPS {
+            self.lose(id, how);
+        } else {
+            self.tell(News::WorkerRestarts(id, how));
+            self.spawn(id);
+        }
+    }
+}
