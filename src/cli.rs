@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
 
 /// Turns a folder of untrimmed videos into verified features for temporal action localization.
@@ -18,6 +19,9 @@ pub struct Cli {
     /// Do it all without a terminal interface: list, extract, export
     #[arg(long)]
     pub batch: bool,
+    /// How the run is started.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -55,6 +59,9 @@ pub struct Global {
     /// Work on the first N unfinished videos only; nothing is exported then
     #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
+    /// Work on one part of the videos only, such as 0/4 for the first of four [default: all, or this task's of a Slurm array]
+    #[arg(long, global = true, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Try videos again that failed before
     #[arg(long, global = true)]
     pub retry_failed: bool,
@@ -64,6 +71,9 @@ pub struct Global {
     /// Say what would be done, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
+    /// Print JSON, one event a line, on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
     /// Print problems only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -78,7 +88,30 @@ pub enum Command {
     /// Write the list of videos, hacs_data.txt, in the output folder
     List(ListArgs),
     /// Extract the features of all listed videos that have none yet
-    Extract,
+    Extract(RunArgs),
+    /// Follow the run that holds the output folder; leaving does not end it
+    Attach,
+    /// Say where the run that holds the output folder stands
+    Status,
+    /// End the run after the videos in hand
+    Stop {
+        /// Drop what is in hand
+        #[arg(long)]
+        now: bool,
+    },
+    /// Stop the workers where they are; memory and devices stay theirs
+    Pause,
+    /// Let a paused run go on
+    Resume,
+    /// Have a run try failed videos again
+    Retry(RetryArgs),
+    /// The engine in the background
+    #[command(hide = true)]
+    Engine {
+        /// Extract only
+        #[arg(long)]
+        no_export: bool,
+    },
     /// Write what a trainer reads, from the features that are there
     Export(ExportArgs),
     /// Show what is in the dataset folder and what was refused, and change nothing
@@ -94,6 +127,25 @@ pub enum Command {
         #[arg(long, value_name = "DIR", default_value = "reeldeck-demo")]
         dir: PathBuf,
     },
+}
+
+/// How a run is started.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq)]
+pub struct RunArgs {
+    /// Let the run go on in the background: `reeldeck attach` follows it, `stop`, `pause` and `retry` steer it
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// Which videos to try again.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct RetryArgs {
+    /// Class/file, file, or file without extension; * and ? match anything
+    #[arg(value_name = "PATTERN", required_unless_present = "failed")]
+    pub patterns: Vec<String>,
+    /// All that have failed
+    #[arg(long, conflicts_with = "patterns")]
+    pub failed: bool,
 }
 
 /// Options of `list`.
@@ -135,7 +187,42 @@ impl Cli {
             let message = "--batch does everything and takes no subcommand; leave out one of the two";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         }
+        if cli.run.detach && !cli.batch {
+            let message = "--detach goes with --batch or extract";
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, message));
+        }
         Ok(cli)
+    }
+}
+
+impl Global {
+    /// The same options as words of a command line, for a process that is to do the same.
+    pub fn words(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec![];
+        let mut option = |name: &str, value: Option<OsString>| {
+            if let Some(value) = value {
+                words.extend([OsString::from(name), value]);
+            }
+        };
+        let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
+        option("--config", path(&self.config));
+        option("--root", path(&self.root));
+        option("--out", path(&self.out));
+        option("--recipe", self.recipe.clone().map(OsString::from));
+        option("--checkpoint", path(&self.checkpoint));
+        option("--devices", self.devices.clone().map(OsString::from));
+        option("--limit", self.limit.map(|n| n.to_string().into()));
+        option("--shard", self.shard.map(|shard| shard.to_string().into()));
+        let flags = [
+            (self.retry_failed, "--retry-failed"),
+            (self.redo_stale, "--redo-stale"),
+            (self.dry_run, "--dry-run"),
+            (self.json, "--json"),
+            (self.quiet, "--quiet"),
+        ];
+        words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, name)| OsString::from(name)));
+        words.extend((0..self.verbose).map(|_| OsString::from("-v")));
+        words
     }
 }
 
@@ -158,11 +245,11 @@ mod tests {
 
     #[test]
     fn global_options_stand_before_or_after_the_subcommand() {
-        let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --devices cpu*2 --limit 3 \
+        let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --devices cpu*2 --limit 3 --shard 1/2 --json \
              --retry-failed --redo-stale --dry-run -vv";
         let before = read(&format!("{options} extract")).unwrap();
         assert_eq!(before, read(&format!("extract {options}")).unwrap());
-        assert_eq!(before.command, Some(Command::Extract));
+        assert_eq!(before.command, Some(Command::Extract(RunArgs::default())));
         let global = Global {
             config: Some("c.toml".into()),
             root: Some("d".into()),
@@ -171,6 +258,8 @@ mod tests {
             checkpoint: Some("seeded".into()),
             devices: Some("cpu*2".into()),
             limit: Some(3),
+            shard: Some(Shard { index: 1, of: 2 }),
+            json: true,
             retry_failed: true,
             redo_stale: true,
             dry_run: true,
@@ -178,6 +267,8 @@ mod tests {
             verbose: 2,
         };
         assert_eq!(before.global, global);
+        let words = std::iter::once("reeldeck".into()).chain(global.words());
+        assert_eq!(Cli::read(words).unwrap().global, global, "as another process would read it");
         assert_eq!(read("").unwrap().global, Global::default());
     }
 
@@ -196,6 +287,14 @@ mod tests {
         assert_eq!(read("seeded-checkpoint w.pth").unwrap().command, Some(seeded));
         assert_eq!(read("demo").unwrap().command, Some(Command::Demo { dir: "reeldeck-demo".into() }));
         assert!(read("--batch --root x").unwrap().batch);
+        assert!(read("--batch --detach").unwrap().run.detach);
+        assert_eq!(read("extract --detach").unwrap().command, Some(Command::Extract(RunArgs { detach: true })));
+        let retry = |patterns: &[&str], failed| {
+            Some(Command::Retry(RetryArgs { patterns: patterns.iter().map(ToString::to_string).collect(), failed }))
+        };
+        assert_eq!(read("retry A/* v_b").unwrap().command, retry(&["A/*", "v_b"], false));
+        assert_eq!(read("retry --failed").unwrap().command, retry(&[], true));
+        assert_eq!(read("stop --now").unwrap().command, Some(Command::Stop { now: true }));
     }
 
     #[test]
@@ -210,6 +309,10 @@ mod tests {
             ("export --format npy", "pkl"),
             ("seeded-checkpoint", "<PATH>"),
             ("--root", "--root"),
+            ("--detach", "goes with --batch"),
+            ("retry", "<PATTERN>"),
+            ("retry x --failed", "cannot be used with"),
+            ("extract --shard 4/4", "the last is 3/4"),
         ] {
             let error = read(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

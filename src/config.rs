@@ -12,11 +12,14 @@ use reeldeck_contract::strict::{self, TomlError};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Global;
+use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
 
 mod device;
+mod engine;
 
 pub use device::{Device, DeviceList};
+pub use engine::{EngineSection, Order};
 
 /// Read from the current folder when no other file is named.
 pub const FILE: &str = "config.toml";
@@ -35,6 +38,7 @@ pub struct Config {
     pub devices: String,
     pub scan: ScanSection,
     pub list: ListSection,
+    pub engine: EngineSection,
     pub worker: WorkerSection,
     pub limits: Limits,
     pub batch: BatchSection,
@@ -95,6 +99,7 @@ impl Default for Config {
             devices: "cpu".into(),
             scan: ScanSection::default(),
             list: ListSection::default(),
+            engine: EngineSection::default(),
             worker: WorkerSection::default(),
             limits: Limits::default(),
             batch: BatchSection::default(),
@@ -177,6 +182,10 @@ pub struct Settings {
     pub checkpoint: Option<CheckpointSource>,
     /// Where to compute.
     pub devices: DeviceList,
+    /// The part of the videos that is worked on.
+    pub shard: Shard,
+    /// Slurm said which part, not the user.
+    pub shard_of_slurm: bool,
     /// At most so many videos.
     pub limit: Option<usize>,
     /// Try failed videos again.
@@ -185,12 +194,16 @@ pub struct Settings {
     pub redo_stale: bool,
     /// Change nothing.
     pub dry_run: bool,
+    /// Print events instead of text.
+    pub json: bool,
     /// How much to print.
     pub verbosity: Verbosity,
     /// Extensions of videos, lower case, no dot.
     pub extensions: Vec<String>,
     /// The number after each video in the list.
     pub label_style: LabelStyle,
+    /// How a run goes about its videos.
+    pub engine: EngineSection,
     /// How each worker uses the machine.
     pub worker: WorkerSection,
     /// Bounds on each video.
@@ -243,7 +256,18 @@ impl Settings {
             Some(typed) => typed.parse().map_err(|message| bad("--devices", message))?,
             None => config.devices.parse().map_err(|message| bad(&place, format!("devices: {message}")))?,
         };
+        let slurm = Shard::of_slurm(|name| std::env::var(name).ok());
+        let (shard, shard_of_slurm) = match (typed.shard, slurm) {
+            (Some(typed), _) => (typed, false),
+            (None, Ok(Some(slurm))) => (slurm, true),
+            (None, Ok(None)) => (Shard::WHOLE, false),
+            (None, Err(message)) => return Err(bad("the environment", message)),
+        };
         Ok(Self {
+            shard,
+            shard_of_slurm,
+            json: typed.json,
+            engine: config.engine,
             root: path(&typed.root, &config.root),
             out: path(&typed.out, &config.out),
             recipe,
@@ -317,6 +341,7 @@ impl Config {
         within("worker.prefetch_frames", w.prefetch_frames as f64, 0.0, 10_000.0)?;
         within("worker.batch", w.batch as f64, 0.0, 1024.0)?;
         within("worker.stall_timeout_s", w.stall_timeout_s as f64, 1.0, 86_400.0)?;
+        within("engine.linger_s", self.engine.linger_s as f64, 0.0, 86_400.0)?;
         within("limits.megapixels", l.megapixels, 0.01, 1000.0)?;
         within("limits.frames", l.frames as f64, 1.0, 1e9)?;
         within("limits.duration_s", l.duration_s, 1.0, 1e9)?;

@@ -7,6 +7,7 @@ use reeldeck_contract::recipe::RecipeError;
 use reeldeck_contract::strict::TomlError;
 use reeldeck_contract::video::printable;
 
+use crate::client::ClientError;
 use crate::config::ConfigError;
 
 /// What the exit code says. The numbers are part of the interface: scripts rely on them.
@@ -30,6 +31,13 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// The exit with this number, if it is one.
+    pub fn of_code(code: i32) -> Option<Self> {
+        let all =
+            [Self::Done, Self::Internal, Self::Usage, Self::Incomplete, Self::Empty, Self::Locked, Self::Interrupted];
+        all.into_iter().find(|exit| i32::from(exit.code()) == code)
+    }
+
     /// The number the process ends with.
     pub fn code(self) -> u8 {
         self as u8
@@ -72,7 +80,12 @@ fn exit_of_one(error: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return Some(stop.exit);
     }
-    let usage = error.is::<ConfigError>() || error.is::<RecipeError>() || error.is::<TomlError>();
+    let usage = matches!(
+        error.downcast_ref(),
+        Some(ClientError::NoRun { .. } | ClientError::NoSuchPart { .. } | ClientError::Several { .. })
+    ) || error.is::<ConfigError>()
+        || error.is::<RecipeError>()
+        || error.is::<TomlError>();
     usage.then_some(Exit::Usage)
 }
 

@@ -1,20 +1,24 @@
 //! reeldeck: a folder of untrimmed videos to verified features for temporal action localization.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod batch;
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod config;
 pub mod dataset;
 pub mod engine;
 pub mod error;
 pub mod export;
+pub mod out;
 
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
 use config::Settings;
+use engine::protocol::Command as Order;
 use error::{Exit, Stop};
 
 /// The whole program: reads the command line, runs what it asks for, and gives the exit code.
@@ -30,7 +34,7 @@ pub fn main() -> ExitCode {
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprint!("{}", error::text_of(&error));
+            out::stderr(format_args!("{}", error::text_of(&error)));
             error::exit_of(&error).into()
         }
     }
@@ -42,14 +46,32 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Demo { dir }) => commands::demo::run_demo(dir),
         Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
         Some(Command::Scan) => commands::scan::run_scan(&settings()?),
-        Some(Command::Extract) => batch::run_batch(&settings()?, batch::Steps { export: false }),
+        Some(Command::Extract(args)) => run_job(&settings()?, &cli.global, false, args.detach),
+        Some(Command::Engine { no_export }) => {
+            batch::run_batch(&settings()?, batch::Steps { export: !no_export, background: true })
+        }
+        Some(Command::Attach) => commands::attach::run_attach(&settings()?),
+        Some(Command::Status) => commands::status::run_status(&settings()?),
+        Some(Command::Stop { now }) => commands::steer::run(&settings()?, Order::Stop { now: *now }),
+        Some(Command::Pause) => commands::steer::run(&settings()?, Order::Pause),
+        Some(Command::Resume) => commands::steer::run(&settings()?, Order::Resume),
+        Some(Command::Retry(args)) => {
+            commands::steer::run(&settings()?, Order::Retry { patterns: args.patterns.clone() })
+        }
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
         Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
-        None if cli.batch => batch::run_batch(&settings()?, batch::Steps { export: true }),
+        None if cli.batch => run_job(&settings()?, &cli.global, true, cli.run.detach),
         None => Err(Stop::new(
             Exit::Usage,
             "nothing to do was named: `reeldeck --batch` lists, extracts and exports; `reeldeck --help` shows everything",
         )
         .into()),
+    }
+}
+
+fn run_job(settings: &Settings, typed: &cli::Global, export: bool, detach: bool) -> anyhow::Result<Exit> {
+    match detach && !settings.dry_run {
+        true => batch::detach(settings, typed, export),
+        false => batch::run_batch(settings, batch::Steps { export, background: false }),
     }
 }

@@ -1,43 +1,72 @@
-//! The headless front end: list, extract, export, with progress on standard error and an exit code that scripts can use.
+//! The main job from the dataset folder to the export: in the foreground, as `--batch`, or as an engine in the background.
 
+mod detach;
+mod json;
 mod progress;
+mod session;
 mod start;
+mod work;
+
+use std::sync::Arc;
 
 use anyhow::Context;
-use reeldeck_contract::atomic::Owner;
+use reeldeck_contract::atomic::{Owner, Sweeper};
 use reeldeck_contract::layout::Layout;
 
-use crate::commands;
 use crate::commands::list::{refusals, summary};
 use crate::config::{Settings, Verbosity};
-use crate::dataset::scan::{Scan, scan};
+use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_list};
 use crate::dataset::{names, shown};
 use crate::engine::checkpoint::{self, Chosen};
 use crate::engine::lock::{Lock, LockError};
-use crate::engine::state::{Counts, Phase, State, Status, Video};
-use crate::engine::{assess, run};
+use crate::engine::protocol::snapshot::Counts;
+use crate::engine::state::{State, Status};
+use crate::engine::{assess, unclean};
+use crate::errln;
 use crate::error::{Exit, Stop};
-use crate::export::pickle;
+use crate::out;
+use crate::outln;
 
-/// Which parts of the main job are wanted.
+pub use detach::detach;
+pub use progress::{Progress, status as status_line};
+
+/// Which parts of the main job are wanted, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steps {
     /// Write what a trainer reads when all is extracted.
     pub export: bool,
+    /// Stay for clients when the run is over, in a session of its own.
+    pub background: bool,
 }
 
-/// Does the main job from the dataset folder to the export.
+/// What is known before the run begins and does not change in it.
+struct Job<'s> {
+    settings: &'s Settings,
+    steps: Steps,
+    layout: Layout,
+    chosen: Chosen,
+    refused: usize,
+    owner: Owner,
+}
+
+/// Does the main job.
 ///
 /// # Errors
 /// What keeps a run from beginning. Videos that fail are counted, named, and part of the exit code instead.
 pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
+    if steps.background {
+        // A leader of its group cannot leave it; it was started so that it need not.
+        let _ = rustix::process::setsid();
+    }
+    // Inherited by all workers.
+    reeldeck_contract::confine::harden().context("failed to give up privileges")?;
     settings.check_folders()?;
     let chosen = checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe)
         .map_err(|error| anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to work with")))?;
     let layout = Layout::new(&settings.out, &settings.recipe.set_name(&chosen.id.digest));
     let scan = scan(&settings.root, &settings.extensions)?;
-    eprint!("{}", refusals(&scan.refused, settings.verbosity));
+    out::stderr(format_args!("{}", refusals(&scan.refused, settings.verbosity)));
     if scan.videos.is_empty() {
         return Err(Stop::new(
             Exit::Empty,
@@ -45,132 +74,111 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
         )
         .into());
     }
+    let shard = settings.shard;
+    let owner = Owner::engine(shard.index, shard.of);
+    let text = if settings.verbosity > Verbosity::Quiet { summary(&scan) } else { String::new() };
+    let Scan { videos, refused, .. } = scan;
+    let files: Arc<[VideoFile]> = videos.into();
+    let job = Job { settings, steps, layout, chosen, refused: refused.len(), owner };
     if settings.dry_run {
-        let state = state(settings, &layout, &scan)?;
-        introduce(settings, &layout, &chosen, &scan, &state.counts());
-        println!("would extract {} videos", state.counts().unfinished);
-        return Ok(exit(&state, &scan));
+        let state = State::new(work::find(settings, &job.layout, files)?, vec![], start::rules(settings));
+        job.introduce(&text, &state.counts());
+        outln!("would extract {} videos", state.counts().unfinished());
+        return Ok(job.exit(&state.counts()));
     }
-    let failed =
-        || format!("failed to write to the output folder {}; check space and permissions", shown(&settings.out));
-    let _lock = Lock::take(&layout.private()).map_err(|error| match error {
-        held @ LockError::Held { .. } => {
-            anyhow::Error::from(held).context(Stop::new(Exit::Locked, "the output folder is taken"))
-        }
-        error => anyhow::Error::from(error).context(failed()),
-    })?;
-    let owner = Owner::this_process();
-    layout.prepare().with_context(failed)?;
-    assess::sweep(&layout).with_context(failed)?;
-    write_list(&layout.list(), &entries(&names(&scan.videos), settings.label_style), &owner).with_context(failed)?;
-    let mut state = state(settings, &layout, &scan)?;
-    introduce(settings, &layout, &chosen, &scan, &state.counts());
-    if state.counts().unfinished > 0 {
-        let plan = start::plan(settings, &layout, &chosen, &owner)?;
-        let mut front = progress::Progress::new(settings);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
-        state = runtime.block_on(run::run(&plan, state, &mut front)).context("failed to catch signals")?;
-        front.finish(&state);
-        // Tasks that still hold pipes of workers that are gone must not keep the program.
-        runtime.shutdown_background();
+    let lock = job.lock()?;
+    let failed = || job.cannot_write();
+    job.layout.prepare().with_context(failed)?;
+    assess::sweep(&job.layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
+    // One list for all machines.
+    if shard.index == 0 {
+        let list = entries(&names(&files), settings.label_style);
+        write_list(&job.layout.list(), &list, &job.owner).with_context(failed)?;
     }
-    if let Some(why) = state.blocked() {
-        return Err(Stop::new(
-            Exit::Internal,
-            format!("the run could not go on: {why}; run the same command again to go on"),
-        )
-        .into());
-    }
-    if state.phase != Phase::Running {
-        eprintln!("interrupted; run the same command again to go on");
-        return Ok(Exit::Interrupted);
-    }
-    let complete = settings.limit.is_none();
-    if steps.export && complete && state.counts().done > 0 {
-        let exported = pickle::export(&layout, &settings.recipe, &scan.videos, settings.label_style, &owner)?;
-        commands::export::say(&exported, &layout, settings.verbosity);
-    }
-    conclude(settings, &layout, &chosen, &state);
-    Ok(exit(&state, &scan))
-}
-
-/// What is there already decides what is to be done.
-fn state(settings: &Settings, layout: &Layout, scan: &Scan) -> anyhow::Result<State> {
-    let found = assess::assess(layout, &settings.recipe, &scan.videos)
-        .with_context(|| format!("failed to look through {}", shown(layout.out())))?;
-    let mut left = settings.limit.unwrap_or(usize::MAX);
-    let mut to_do = || match left {
-        0 => Status::LeftOut,
-        _ => {
-            left -= 1;
-            Status::Queued
-        }
-    };
-    let mut videos = vec![];
-    for (video, found) in scan.videos.iter().zip(found) {
-        let status = match found {
-            assess::Found::Done { degraded } => Status::Done { degraded, resumed: true },
-            assess::Found::Stale if settings.redo_stale => to_do(),
-            assess::Found::Stale => Status::Stale,
-            assess::Found::Failed(file) => match file.last() {
-                Some(last) if !settings.retry_failed => Status::Failed { failure: last.failure.clone(), before: true },
-                _ => to_do(),
-            },
-            assess::Found::Nothing => to_do(),
-        };
-        videos.push(Video { name: video.name.clone(), status, attempts: 0 });
+    let mut work = work::find(settings, &job.layout, files)?;
+    let suspects = unclean::suspects(&job.layout.private(), shard, &unclean::boot()).with_context(failed)?;
+    let (suspects, failures) = work::set_apart(&mut work, suspects);
+    for failure in failures {
+        failure.write(&job.layout.failure(&failure.video), &job.owner).with_context(failed)?;
     }
     let devices = start::devices(settings);
-    let capacity = start::decoders(settings, &devices) + 1;
-    let devices = devices.iter().map(ToString::to_string).collect();
-    let stall_timeout = settings.worker.stall_timeout_s * 1000;
-    Ok(State::new(videos, devices, capacity, settings.recipe.sampling.clips, stall_timeout))
+    let state = State::new(work, start::slots(settings, &devices), start::rules(settings));
+    job.introduce(&text, &state.counts());
+    job.session(&lock, state, suspects)
 }
 
-fn introduce(settings: &Settings, layout: &Layout, chosen: &Chosen, scan: &Scan, counts: &Counts) {
-    if let Some(note) = &chosen.note {
-        eprintln!("note: {note}");
+impl Job<'_> {
+    fn lock(&self) -> anyhow::Result<Lock> {
+        Lock::take(&self.layout.private(), self.settings.shard).map_err(|error| match error {
+            held @ (LockError::Held { .. } | LockError::Overlap { .. }) => {
+                anyhow::Error::from(held).context(Stop::new(Exit::Locked, "the output folder is taken"))
+            }
+            error @ LockError::Io(_) => anyhow::Error::from(error).context(self.cannot_write()),
+        })
     }
-    if settings.verbosity == Verbosity::Quiet {
-        return;
+
+    fn cannot_write(&self) -> String {
+        format!("failed to write to the output folder {}; check space and permissions", shown(&self.settings.out))
     }
-    eprint!("{}", summary(scan));
-    eprintln!("features {}, weights {}", layout.set(), chosen.id.name);
-    let Counts { done, failed, stale, unfinished, left_out, .. } = *counts;
-    let more = [
-        (failed, "failed before (--retry-failed)"),
-        (stale, "stale (--redo-stale)"),
-        (left_out, "left out by --limit"),
-    ];
-    eprintln!("{done} done before, {unfinished} to do{}", and_these(&more));
+
+    fn introduce(&self, text: &str, counts: &Counts) {
+        let settings = self.settings;
+        if let Some(note) = &self.chosen.note {
+            errln!("note: {note}");
+        }
+        if settings.verbosity == Verbosity::Quiet {
+            return;
+        }
+        out::stderr(format_args!("{text}"));
+        if settings.shard_of_slurm {
+            errln!("note: part {} of the Slurm array; --shard 0/1 takes all", settings.shard);
+        }
+        errln!("features {}, weights {}", self.layout.set(), self.chosen.id.name);
+        let Counts { done, failed, stale, left_out, .. } = *counts;
+        let more = [
+            (failed, "failed before (--retry-failed)"),
+            (stale, "stale (--redo-stale)"),
+            (left_out, self.why_left_out()),
+        ];
+        errln!("{done} done before, {} to do{}", counts.unfinished(), and_these(&more));
+    }
+
+    fn why_left_out(&self) -> &'static str {
+        match (self.settings.shard.is_whole(), self.settings.limit) {
+            (true, _) => "left out by --limit",
+            (false, None) => "of other parts",
+            (false, Some(_)) => "of other parts or left out by --limit",
+        }
+    }
+
+    fn conclude(&self, state: &State) {
+        let counts = state.counts();
+        let settings = self.settings;
+        if settings.verbosity > Verbosity::Quiet && !settings.json {
+            let meaningless =
+                if self.chosen.id.meaningless { " (SEEDED WEIGHTS: the numbers mean nothing)" } else { "" };
+            outln!("features in {}{meaningless}", shown(&self.layout.features()));
+            let Counts { done, degraded, resumed, failed, stale, left_out, .. } = counts;
+            let more =
+                [(degraded, "of them degraded"), (failed, "failed"), (stale, "stale"), (left_out, self.why_left_out())];
+            outln!("{done} done ({} now, {resumed} before){}", done - resumed, and_these(&more));
+        }
+        if counts.failed > 0 {
+            let now = state.videos.iter().filter(|v| matches!(v.status, Status::Failed { before: false, .. })).count();
+            errln!(
+                "{} failed ({now} now); every attempt is in {}; --retry-failed tries them again",
+                counts.failed,
+                shown(&self.layout.failures())
+            );
+        }
+    }
+
+    fn exit(&self, counts: &Counts) -> Exit {
+        if counts.failed + counts.stale + self.refused > 0 { Exit::Incomplete } else { Exit::Done }
+    }
 }
 
 /// `, 2 failed, 1 stale`: what there is any of.
 fn and_these(counted: &[(usize, &str)]) -> String {
     counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect()
-}
-
-fn conclude(settings: &Settings, layout: &Layout, chosen: &Chosen, state: &State) {
-    let counts = state.counts();
-    if settings.verbosity > Verbosity::Quiet {
-        let meaningless = if chosen.id.meaningless { " (SEEDED WEIGHTS: the numbers mean nothing)" } else { "" };
-        println!("features in {}{meaningless}", shown(&layout.features()));
-        let Counts { done, degraded, resumed, failed, stale, left_out, .. } = counts;
-        let more =
-            [(degraded, "of them degraded"), (failed, "failed"), (stale, "stale"), (left_out, "left out by --limit")];
-        println!("{done} done ({} now, {resumed} before){}", done - resumed, and_these(&more));
-    }
-    if counts.failed > 0 {
-        let now = state.videos.iter().filter(|v| matches!(v.status, Status::Failed { before: false, .. })).count();
-        eprintln!(
-            "{} failed ({now} now); every attempt is in {}; --retry-failed tries them again",
-            counts.failed,
-            shown(&layout.failures())
-        );
-    }
-}
-
-fn exit(state: &State, scan: &Scan) -> Exit {
-    let counts = state.counts();
-    if counts.failed + counts.stale + scan.refused.len() > 0 { Exit::Incomplete } else { Exit::Done }
 }

@@ -1,28 +1,33 @@
 //! Progress of a run for people: one bar on a terminal, plain lines anywhere else, a line for each failure.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reeldeck_contract::video::printable;
 
-use crate::config::{Settings, Verbosity};
-use crate::engine::run::Front;
-use crate::engine::state::{Millis, News, State, VideoId};
+use crate::config::Verbosity;
+use crate::engine::protocol::event::Line;
+use crate::engine::protocol::snapshot::{Phase, Snapshot};
+use crate::engine::protocol::words::{Level, describe};
+use crate::engine::publish::Front;
+use crate::errln;
 
 /// Shows a run on standard error.
 pub struct Progress {
     bar: Option<ProgressBar>,
     verbosity: Verbosity,
-    interval: Millis,
-    next_line: Millis,
-    now: Millis,
+    interval: f64,
+    next_line: f64,
+    last: Option<Snapshot>,
+    over: bool,
 }
 
 impl Progress {
-    /// A bar where standard error is a terminal, else plain lines at the configured interval.
-    pub fn new(settings: &Settings) -> Self {
-        let quiet = settings.verbosity == Verbosity::Quiet;
+    /// A bar where standard error is a terminal, else plain lines at this interval.
+    pub fn new(verbosity: Verbosity, interval: Duration) -> Self {
+        let quiet = verbosity == Verbosity::Quiet;
         let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
             let style =
@@ -30,103 +35,107 @@ impl Progress {
             bar.set_style(style);
             bar
         });
-        let interval = settings.plain_interval.as_millis() as Millis;
-        Self { bar, verbosity: settings.verbosity, interval, next_line: interval, now: 0 }
+        let interval = interval.as_secs_f64();
+        Self { bar, verbosity, interval, next_line: interval, last: None, over: false }
+    }
+
+    /// The run is here already: shown at once, and the next line is due an interval later.
+    pub fn begin_at(&mut self, snapshot: &Snapshot) {
+        self.next_line = snapshot.elapsed_s + self.interval;
+        if self.bar.is_none() && self.verbosity > Verbosity::Quiet {
+            errln!("{}", status(snapshot));
+        }
+        self.snapshot(snapshot);
     }
 
     fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => errln!("{text}"),
         }
     }
 
-    /// Takes the bar away.
-    pub fn finish(&self, state: &State) {
+    /// Takes the bar away and says where the run stands.
+    pub fn finish(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        if self.verbosity > Verbosity::Quiet && state.clips_done() > 0 {
-            eprintln!("{}", status(state, self.now));
+        if let Some(last) = self.last.take().filter(|last| self.verbosity > Verbosity::Quiet && last.clips_done > 0) {
+            errln!("{}", status(&last));
         }
     }
 }
 
-fn name(state: &State, video: VideoId) -> String {
-    state.videos.get(video).map(|v| printable(v.name.as_str())).unwrap_or_default()
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
+    }
 }
 
 impl Front for Progress {
-    fn news(&mut self, state: &State, news: &News) {
-        let device = |worker: &usize| state.workers.get(*worker).map_or("?", |w| w.device.as_str()).to_owned();
-        match news {
-            News::Failed(video, failure, true) => {
-                self.say(&format!("failed {}: {}", name(state, *video), printable(&failure.line())))
-            }
-            News::Failed(video, failure, false) => {
-                self.say(&format!("will try {} again: {}", name(state, *video), printable(&failure.line())));
-            }
-            News::WorkerRestarts(worker, how) => self.say(&format!("{} starts again: {how}", device(worker))),
-            News::WorkerLost(worker, why) => self.say(&format!("{} is given up: {}", device(worker), printable(why))),
-            News::Finishing => self.say("finishing what is in hand; interrupt again to stop now"),
-            News::Aborting => self.say("stopping now"),
-            News::Blocked(why) => self.say(&format!("cannot go on: {}", printable(why))),
-            News::Done(video, report) if self.verbosity > Verbosity::Normal => {
-                let (frames, seconds) = (report.frames.output, (report.model_ms + report.wait_ms) as f64 / 1000.0);
-                self.say(&format!("done {}: {frames} frames in {seconds:.1} s", name(state, *video)));
-            }
-            News::Done(..) => {}
-            News::WorkerReady(worker) if self.verbosity > Verbosity::Normal => {
-                self.say(&format!("{} is ready", device(worker)))
-            }
-            News::WorkerReady(_) => {}
+    fn event(&mut self, line: &Line, _text: &Arc<str>) {
+        let least = if self.verbosity > Verbosity::Normal { Level::Detail } else { Level::Info };
+        if let Some((_, text)) = describe(&line.event).filter(|(level, _)| *level >= least) {
+            self.say(&text);
         }
     }
 
-    fn tick(&mut self, state: &State, now: Millis) {
-        self.now = now;
-        if let Some(bar) = &self.bar {
-            let counts = state.counts();
-            let total = (state.videos.len() - counts.resumed - counts.left_out) * state.clips;
-            let settled = state.videos.len() - counts.resumed - counts.left_out - counts.unfinished;
-            // A video counts as whole when it is settled, and by its clips while it is in hand.
-            let done = settled * state.clips + state.clips_done() - (counts.done - counts.resumed) * state.clips;
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
-            bar.set_message(status(state, now));
-        } else if self.verbosity > Verbosity::Quiet && now >= self.next_line {
-            self.next_line = now + self.interval;
-            eprintln!("{}", status(state, now));
+    fn snapshot(&mut self, snapshot: &Snapshot) {
+        let over = snapshot.phase == Phase::Idle;
+        if std::mem::replace(&mut self.over, over) && over {
+            return;
         }
+        if over {
+            self.last = Some(snapshot.clone());
+            return self.finish();
+        }
+        if let Some(bar) = &self.bar {
+            let counts = snapshot.counts;
+            let settled = counts.of_this_run() - counts.unfinished();
+            let clips = snapshot.clips_per_video;
+            let in_hand: usize = snapshot.devices.iter().flat_map(|d| &d.in_hand).map(|hand| hand.clips).sum();
+            // A video counts as whole when it is settled, and by its clips while it is in hand.
+            bar.set_length((counts.of_this_run() * clips) as u64);
+            bar.set_position((settled * clips + in_hand) as u64);
+            bar.set_message(status(snapshot));
+        } else if self.verbosity > Verbosity::Quiet && snapshot.elapsed_s >= self.next_line {
+            self.next_line = snapshot.elapsed_s + self.interval;
+            errln!("{}", status(snapshot));
+        }
+        self.last = Some(snapshot.clone());
     }
 }
 
 /// `12/40 videos, 2 failed, 3.4 clips/s, ETA 12:05`.
-fn status(state: &State, now: Millis) -> String {
-    let counts = state.counts();
-    let of = state.videos.len() - counts.resumed - counts.left_out;
-    let mut text = format!("{}/{of} videos", of - counts.unfinished);
+pub fn status(snapshot: &Snapshot) -> String {
+    let counts = snapshot.counts;
+    let of = counts.of_this_run();
+    let mut text = format!("{}/{of} videos", of - counts.unfinished());
     if counts.failed > 0 {
         text.push_str(&format!(", {} failed", counts.failed));
     }
-    let seconds = state.ready_since.map_or(0.0, |since| now.saturating_sub(since) as f64 / 1000.0);
-    let clips = state.clips_done();
-    if seconds < 1.0 || clips == 0 {
-        let starting = if state.ready_since.is_none() { ", loading the model" } else { "" };
-        return text + starting;
+    let loading = snapshot.devices.iter().all(|device| device.status == "starting");
+    match snapshot.phase {
+        Phase::Running if loading => text.push_str(", loading the model"),
+        Phase::Running => {}
+        Phase::Paused => text.push_str(", paused"),
+        Phase::Held => text.push_str(&format!(", waiting: {}", printable(snapshot.reason.as_deref().unwrap_or("")))),
+        Phase::Finishing => text.push_str(", finishing what is in hand"),
+        Phase::Stopping => text.push_str(", stopping"),
+        // The rate over the last minute says nothing about the whole.
+        Phase::Idle => return text + &format!(" in {}", clock(Duration::from_secs_f64(snapshot.elapsed_s))),
     }
-    let rate = clips as f64 / seconds;
-    text.push_str(&format!(", {rate:.1} clips/s"));
-    let in_hand = clips - (counts.done - counts.resumed) * state.clips;
-    let left = (counts.unfinished * state.clips).saturating_sub(in_hand);
-    if left > 0 {
-        text.push_str(&format!(", ETA {}", clock(Duration::from_secs_f64(left as f64 / rate))));
+    if let Some(rate) = snapshot.clips_per_s {
+        text.push_str(&format!(", {rate:.1} clips/s"));
+    }
+    if let Some(eta) = snapshot.eta_s.filter(|eta| *eta > 0) {
+        text.push_str(&format!(", ETA {}", clock(Duration::from_secs(eta))));
     }
     text
 }
 
 /// `0:07`, `12:05`, `3:51:00`.
-fn clock(duration: Duration) -> String {
+pub fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds / 3600 {
         0 => format!("{}:{:02}", seconds / 60, seconds % 60),

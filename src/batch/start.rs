@@ -1,21 +1,31 @@
-//! From settings to workers: which devices, how many threads, how far ahead to decode.
+//! From settings to workers: which devices, how many threads, how far ahead to decode, how much memory.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::layout::Layout;
+use reeldeck_contract::limits::Limits;
 use reeldeck_contract::protocol::{Init, VERSION};
-use reeldeck_contract::recipe::Precision;
+use reeldeck_contract::recipe::{Precision, Recipe};
 
 use crate::commands;
 use crate::config::{Device, DeviceList, Settings};
 use crate::engine::checkpoint::Chosen;
+use crate::engine::lock::Lock;
+use crate::engine::output::Output;
 use crate::engine::run::Plan;
-use crate::engine::torch;
+use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
+use crate::engine::{torch, unclean};
 use crate::error::{Exit, Stop};
+
+/// Decoded frames may fill this part of the memory that is free when a run begins.
+const PREFETCH_PART: u64 = 4;
+
+/// No worker gets by with less address space: libtorch alone maps a gigabyte.
+const LEAST_MEMORY_MIB: u64 = 4096;
 
 /// The devices of a run. `all` means every NVIDIA device that the driver shows, or the CPU where there is none.
 pub fn devices(settings: &Settings) -> Vec<Device> {
@@ -35,7 +45,7 @@ fn cores() -> usize {
 
 /// Videos that one worker decodes at a time. On a CPU the model takes a hundred times longer than decoding; a GPU outruns
 /// all the cores there are.
-pub fn decoders(settings: &Settings, devices: &[Device]) -> usize {
+fn decoders(settings: &Settings, devices: &[Device]) -> usize {
     match settings.worker.decoders {
         0 if devices.iter().all(|device| *device == Device::Cpu) => 1,
         0 => (cores() / devices.len().max(1)).max(1),
@@ -43,32 +53,84 @@ pub fn decoders(settings: &Settings, devices: &[Device]) -> usize {
     }
 }
 
+fn or(chosen: usize, otherwise: usize) -> usize {
+    if chosen == 0 { otherwise } else { chosen }
+}
+
+/// One place for a worker on each device.
+pub fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
+    let capacity = decoders(settings, devices) + 1;
+    let batch = |device: &Device| or(settings.worker.batch, if *device == Device::Cpu { 2 } else { 8 });
+    devices.iter().map(|device| Slot { device: device.to_string(), capacity, batch: batch(device) }).collect()
+}
+
+/// Bounds and habits of the run.
+pub fn rules(settings: &Settings) -> Rules {
+    Rules {
+        clips: settings.recipe.sampling.clips,
+        stall_timeout: settings.worker.stall_timeout_s * 1000,
+        wall_limit: settings.limits.wall_s * 1000,
+    }
+}
+
+/// The memory of this machine, or what its control group leaves of it, in bytes: all of it, and what is free.
+fn memory() -> (u64, u64) {
+    // Where the kernel does not say, the least that any such machine has.
+    let Ok(mut system) = sysinfo::System::new() else { return (8 << 30, 4 << 30) };
+    system.refresh_memory();
+    let (mut total, mut free) = (system.total_memory(), system.available_memory());
+    if let Some(group) = system.cgroup_limits() {
+        total = total.min(group.total_memory);
+        free = free.min(group.free_memory);
+    }
+    (total, free)
+}
+
+/// Frames that may wait for the model, for each video in hand: as wished, or as the memory allows.
+fn prefetch(settings: &Settings, is_cpu: bool, in_hand: usize, free: u64) -> usize {
+    let frame = (settings.recipe.transform.crop.pow(2) * 3) as u64;
+    // A frame of the built-in recipe has 147 KiB: 64 are 9 MiB, a whole video is at most 115 MiB.
+    let wish = or(settings.worker.prefetch_frames, if is_cpu { 64 } else { 400 });
+    let most = free / PREFETCH_PART / frame.max(1) / in_hand.max(1) as u64;
+    wish.min(usize::try_from(most).unwrap_or(usize::MAX)).max(1)
+}
+
+/// Bytes of one video's feature, and a bit more.
+fn feature_size(recipe: &Recipe) -> u64 {
+    let columns: usize = recipe.outputs.iter().map(|output| recipe.columns(*output)).sum();
+    (recipe.sampling.clips * columns * 4 + 65_536) as u64
+}
+
 /// What each worker is told and how it is started.
 ///
 /// # Errors
 /// When the worker program or the CUDA libraries are not there.
-pub fn plan(settings: &Settings, layout: &Layout, chosen: &Chosen, owner: &Owner) -> Result<Plan> {
+pub fn plan(settings: &Settings, layout: &Layout, chosen: &Chosen, owner: &Owner, lock: &Lock) -> Result<Plan> {
     let program = commands::worker()?;
     let devices = devices(settings);
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
     let decoders = decoders(settings, &devices);
-    let or = |chosen: usize, otherwise: usize| if chosen == 0 { otherwise } else { chosen };
-    let init = |device: &Device| {
-        let is_cpu = *device == Device::Cpu;
-        Init {
-            version: VERSION,
-            recipe: settings.recipe.clone(),
-            set: layout.set().to_owned(),
-            checkpoint: chosen.source.clone(),
-            checkpoint_id: chosen.id.clone(),
-            device: device.to_string(),
-            threads: or(settings.worker.threads, (cores() / on_cpu.max(1)).max(1)),
-            decoders,
-            // A frame of the built-in recipe has 192 KiB: 64 are 12 MiB, a whole video is at most 150 MiB.
-            prefetch_frames: or(settings.worker.prefetch_frames, if is_cpu { 64 } else { 400 }),
-            limits: settings.limits,
-            owner: owner.clone(),
-        }
+    let in_hand = devices.len() * (decoders + 1);
+    let (total, free) = memory();
+    let limits = Limits {
+        memory_mib: match settings.limits.memory_mib {
+            0 => (total / (1 << 20) / on_cpu.max(1) as u64).max(LEAST_MEMORY_MIB),
+            chosen => chosen,
+        },
+        ..settings.limits
+    };
+    let init = |device: &Device| Init {
+        version: VERSION,
+        recipe: settings.recipe.clone(),
+        set: layout.set().to_owned(),
+        checkpoint: chosen.source.clone(),
+        checkpoint_id: chosen.id.clone(),
+        device: device.to_string(),
+        threads: or(settings.worker.threads, (cores() / on_cpu.max(1)).max(1)),
+        decoders,
+        prefetch_frames: prefetch(settings, *device == Device::Cpu, in_hand, free),
+        limits,
+        owner: owner.clone(),
     };
     let cuda = devices.iter().any(|device| matches!(device, Device::Cuda(_)));
     let torch_lib = if cuda {
@@ -87,14 +149,17 @@ pub fn plan(settings: &Settings, layout: &Layout, chosen: &Chosen, owner: &Owner
                 environment.push(("NVIDIA_TF32_OVERRIDE".into(), "0".into()));
             }
         }
-        Launch { program: program.clone(), environment }
+        Launch { device: device.to_string(), program: program.clone(), environment }
     };
+    let room = (in_hand as u64 * feature_size(&settings.recipe)).max(1 << 20);
+    let output = Output::new(layout.clone(), lock.clone(), room);
     Ok(Plan {
         root: settings.root.clone(),
         layout: layout.clone(),
         owner: owner.clone(),
         inits: devices.iter().map(init).collect(),
-        batches: devices.iter().map(|d| or(settings.worker.batch, if *d == Device::Cpu { 2 } else { 8 })).collect(),
         launches: devices.iter().map(launch).collect(),
+        output: output.with_context(|| format!("failed to look at {}", layout.out().display()))?,
+        journal: unclean::journal(&layout.private(), lock.shard()),
     })
 }

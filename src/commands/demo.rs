@@ -15,7 +15,9 @@ use serde::Deserialize;
 
 use crate::config::Config;
 use crate::dataset::shown;
+use crate::errln;
 use crate::error::Exit;
+use crate::outln;
 
 const DEFINITION: &str = include_str!("../../assets/demo.toml");
 
@@ -59,7 +61,7 @@ pub fn run_demo(dir: &Path) -> Result<Exit> {
         fs::write(&config, text).with_context(|| format!("failed to write {}", shown(&config)))?;
     }
     let own = std::env::current_exe().context("failed to find reeldeck itself")?;
-    eprintln!("running: {} --batch --config {}", shown(&own), shown(&config));
+    errln!("running: {} --batch --config {}", shown(&own), shown(&config));
     let status = Command::new(&own).arg("--batch").arg("--config").arg(&config).stdin(Stdio::null()).status();
     let code = status.context("failed to start reeldeck")?.code();
     ensure!(
@@ -69,8 +71,8 @@ pub fn run_demo(dir: &Path) -> Result<Exit> {
     check(&dir, &definition)?;
     let healthy = definition.file.iter().filter(|e| e.is_healthy()).count();
     let broken = definition.file.len() - healthy;
-    println!("demo passed: {healthy} videos done and {broken} failed, exactly those that should");
-    println!("open the same dataset again: {} --batch --config {}", shown(&own), shown(&config));
+    outln!("demo passed: {healthy} videos done and {broken} failed, exactly those that should");
+    outln!("open the same dataset again: {} --batch --config {}", shown(&own), shown(&config));
     Ok(Exit::Done)
 }
 
@@ -79,7 +81,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    eprintln!("making {} videos in {}", missing.len(), shown(root));
+    errln!("making {} videos in {}", missing.len(), shown(root));
     // Made beside their place and moved there when complete: a demo that was interrupted does not leave half a video.
     let workshop = root.with_extension("part");
     let path_in = |folder: &Path, entry: &Entry| entry.name.under(folder);

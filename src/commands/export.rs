@@ -12,8 +12,10 @@ use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::engine::checkpoint;
+use crate::errln;
 use crate::error::{Exit, Stop};
 use crate::export::pickle::{self, Exported};
+use crate::outln;
 
 /// Scans the dataset, exports what has a feature, and says what is missing.
 ///
@@ -29,7 +31,7 @@ pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit
     }
     let Format::Pkl = args.format;
     if settings.dry_run {
-        println!("would export {} videos of {set} to {}", scan.videos.len(), shown(&layout.exports()));
+        outln!("would export {} videos of {set} to {}", scan.videos.len(), shown(&layout.exports()));
         return Ok(Exit::Done);
     }
     let exported =
@@ -75,16 +77,16 @@ fn feature_set(settings: &Settings) -> anyhow::Result<String> {
 /// Tells what was written and what is missing from it.
 pub fn say(exported: &Exported, layout: &Layout, verbosity: Verbosity) {
     if verbosity > Verbosity::Quiet {
-        println!("exported {} videos to {}", exported.videos, shown(&layout.exports().join(pickle::RESULTS)));
+        outln!("exported {} videos to {}", exported.videos, shown(&layout.exports().join(pickle::RESULTS)));
     }
     if !exported.missing.is_empty() {
         let most = if verbosity > Verbosity::Normal { usize::MAX } else { 5 };
-        eprintln!("{} videos are not in it ({}):", exported.missing.len(), pickle::MISSING);
+        errln!("{} videos are not in it ({}):", exported.missing.len(), pickle::MISSING);
         for (video, why) in exported.missing.iter().take(most) {
-            eprintln!("  {}: {why}", printable(video.as_str()));
+            errln!("  {}: {why}", printable(video.as_str()));
         }
         if exported.missing.len() > most {
-            eprintln!("  and {} more", exported.missing.len() - most);
+            errln!("  and {} more", exported.missing.len() - most);
         }
     }
 }

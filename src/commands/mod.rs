@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+pub mod attach;
 pub mod demo;
 pub mod export;
 pub mod list;
 pub mod scan;
 pub mod seeded;
+pub mod status;
+pub mod steer;
 
 /// Where another of reeldeck's programs lies: beside this one, or where the variable says.
 ///

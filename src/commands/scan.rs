@@ -6,6 +6,8 @@ use super::list::{refusals, summary};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::error::Exit;
+use crate::out;
+use crate::outln;
 
 /// Scans and prints. Ends as `list` does.
 ///
@@ -16,10 +18,10 @@ pub fn run_scan(settings: &Settings) -> anyhow::Result<Exit> {
     let scan = scan(&settings.root, &settings.extensions)?;
     if settings.verbosity > Verbosity::Normal {
         for video in &scan.videos {
-            println!("{:>12}  {}", video.stamp.size, printable(video.name.as_str()));
+            outln!("{:>12}  {}", video.stamp.size, printable(video.name.as_str()));
         }
     }
-    print!("{}{}", refusals(&scan.refused, settings.verbosity), summary(&scan));
+    out::stdout(format_args!("{}{}", refusals(&scan.refused, settings.verbosity), summary(&scan)));
     Ok(match (scan.videos.is_empty(), scan.refused.is_empty()) {
         (true, _) => Exit::Empty,
         (false, true) => Exit::Done,

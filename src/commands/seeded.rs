@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 
 use crate::config::Settings;
 use crate::dataset::shown;
+use crate::errln;
 use crate::error::Exit;
 
 /// Has the worker write the file.
@@ -18,6 +19,6 @@ pub fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exit> {
     let status = worker.arg("write-seeded-checkpoint").arg(&settings.recipe_source).arg(path).status();
     let status = status.context("failed to start reeldeck-worker")?;
     ensure!(status.success(), "failed to write the seeded weights to {}", shown(path));
-    eprintln!("wrote {}: made-up weights, the features they give mean nothing", shown(path));
+    errln!("wrote {}: made-up weights, the features they give mean nothing", shown(path));
     Ok(Exit::Done)
 }

@@ -1,0 +1,70 @@
+//! `--detach`: starts the engine in the background and waits until it can be reached.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use reeldeck_contract::layout::Layout;
+
+use crate::cli::Global;
+use crate::config::Settings;
+use crate::dataset::shown;
+use crate::engine::lock;
+use crate::error::{Exit, Stop};
+use crate::outln;
+
+/// Starts an engine that does the main job and stays when this process ends.
+///
+/// # Errors
+/// When it cannot be started. What it says itself is passed on, with its exit code.
+pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit> {
+    settings.check_folders()?;
+    let private = Layout::new(&settings.out, "").private();
+    let folder = private.join("log");
+    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
+    let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
+    let said = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
+    let own = std::env::current_exe().context("failed to find reeldeck's own program")?;
+    let mut command = Command::new(own);
+    command.arg("engine");
+    if !export {
+        command.arg("--no-export");
+    }
+    command.args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+    let mut child = command.spawn().context("failed to start the engine")?;
+    let ended = wait(&mut child, settings, &private)?;
+    let text = fs::read(&path).unwrap_or_default();
+    let _ = std::io::stderr().write_all(&text);
+    match ended {
+        None => {
+            outln!("the run goes on in the background (process {}); `reeldeck attach` follows it", child.id());
+            Ok(Exit::Done)
+        }
+        Some(0) => Ok(Exit::Done),
+        // It has said why; nothing is to be added but its code.
+        Some(code) => Exit::of_code(code).ok_or_else(|| {
+            Stop::new(Exit::Internal, format!("the engine ended with {code} before it could be reached")).into()
+        }),
+    }
+}
+
+/// Waits until the engine says where it listens; its exit code where it ends instead.
+fn wait(child: &mut Child, settings: &Settings, private: &std::path::Path) -> Result<Option<i32>> {
+    loop {
+        if let Some(status) = child.try_wait().context("failed to wait for the engine")? {
+            return Ok(Some(status.code().unwrap_or(-1)));
+        }
+        let ours = |seen: &lock::Seen| {
+            let holder = seen.holder.as_ref();
+            seen.held
+                && seen.shard == settings.shard
+                && holder.is_some_and(|h| h.pid == child.id() && h.socket.is_some())
+        };
+        if lock::holders(private).context("failed to look at the locks")?.iter().any(ours) {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}

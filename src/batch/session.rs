@@ -1,0 +1,176 @@
+//! An engine from its first run to its end: socket, fronts, runs, exports, and in the background the wait for clients.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+
+use super::json::Json;
+use super::{Job, Progress, start};
+use crate::commands;
+use crate::engine::lock::{self, Lock};
+use crate::engine::log::Log;
+use crate::engine::protocol::event::{Event, Started, Suspect};
+use crate::engine::protocol::{VERSION, Welcome};
+use crate::engine::publish::Front;
+use crate::engine::run::{Engine, Signals};
+use crate::engine::server::Server;
+use crate::engine::state::{Phase, State};
+use crate::engine::unclean;
+use crate::errln;
+use crate::error::{Exit, Stop};
+use crate::export::pickle::{self, Exported};
+
+const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
+
+impl Job<'_> {
+    /// Runs until there is nothing more to do, and for the background nobody who may want more.
+    pub(super) fn session(
+        &self,
+        lock: &Lock,
+        mut state: State,
+        suspects: BTreeMap<String, Suspect>,
+    ) -> anyhow::Result<Exit> {
+        if state.counts().unfinished() == 0 {
+            state.rest();
+        }
+        // One thread for the engine, this one: workers end with the thread that has started them.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
+        let exit = runtime.block_on(self.go(lock, state, suspects));
+        // Tasks that still hold pipes of workers that are gone must not keep the program.
+        runtime.shutdown_background();
+        exit
+    }
+
+    async fn go(&self, lock: &Lock, state: State, suspects: BTreeMap<String, Suspect>) -> anyhow::Result<Exit> {
+        let settings = self.settings;
+        let mut signals = Signals::catch().context("failed to catch signals")?;
+        let log = Log::open(&self.layout.private(), &format!("{}-of-{}", settings.shard.index, settings.shard.of))
+            .context("failed to open the log")?;
+        let (orders, mut clients) = mpsc::unbounded_channel();
+        let mut fronts: Vec<Box<dyn Front>> = vec![];
+        if settings.json {
+            fronts.push(Box::new(Json::new()));
+        }
+        if !self.steps.background {
+            fronts.push(Box::new(Progress::new(settings.verbosity, settings.plain_interval)));
+        }
+        let mut followers: Box<dyn Fn() -> usize> = Box::new(|| 0);
+        match self.serve(&state, orders, lock) {
+            Ok(server) => {
+                followers = Box::new(server.followers());
+                fronts.push(Box::new(server));
+            }
+            // The run itself needs no clients.
+            Err(error) => errln!("note: no client can follow this run: {error}"),
+        }
+        let plan = start::plan(settings, &self.layout, &self.chosen, &self.owner, lock)?;
+        let mut engine = Engine::new(plan, state, log, fronts).context("failed to start the engine")?;
+        engine.tell(self.started(&engine, suspects));
+        let mut ended;
+        loop {
+            engine.run(&mut signals, &mut clients).await;
+            ended = self.end(&mut engine).await;
+            // Who has stopped the run wants no more of it, unless somebody is looking on.
+            let stopped = engine.state().phase != Phase::Running;
+            let linger = Duration::from_secs(if stopped { 0 } else { settings.engine.linger_s });
+            let more =
+                self.steps.background && engine.wait_for_more(&mut signals, &mut clients, linger, &followers).await;
+            if !more {
+                break;
+            }
+        }
+        let unwritten = engine.finish();
+        if unwritten > 0 {
+            errln!("{unwritten} failed attempts could not be recorded; those videos are simply tried again");
+        }
+        ended
+    }
+
+    fn serve(
+        &self,
+        state: &State,
+        orders: mpsc::UnboundedSender<crate::engine::control::Asked>,
+        lock: &Lock,
+    ) -> std::io::Result<Server> {
+        let welcome = Welcome {
+            version: VERSION,
+            tool: TOOL.into(),
+            pid: std::process::id(),
+            root: self.settings.root.clone(),
+            out: self.settings.out.clone(),
+            set: self.layout.set().to_owned(),
+            shard: self.settings.shard.to_string(),
+        };
+        let server = Server::start(state, welcome, orders)?;
+        lock.tell_socket(server.socket())?;
+        Ok(server)
+    }
+
+    fn started(&self, engine: &Engine, suspects: BTreeMap<String, Suspect>) -> Event {
+        Event::RunStarted(Box::new(Started {
+            tool: TOOL.into(),
+            host: lock::host(),
+            pid: std::process::id(),
+            boot: unclean::boot(),
+            root: self.settings.root.clone(),
+            out: self.settings.out.clone(),
+            set: self.layout.set().to_owned(),
+            weights: self.chosen.id.name.clone(),
+            shard: self.settings.shard.to_string(),
+            devices: engine.state().workers.iter().map(|worker| worker.device.clone()).collect(),
+            counts: engine.state().counts(),
+            suspects,
+        }))
+    }
+
+    /// What follows a run: the export, a summary, the exit code.
+    async fn end(&self, engine: &mut Engine) -> anyhow::Result<Exit> {
+        let result = self.outcome(engine).await;
+        let exit = match &result {
+            Ok(exit) => *exit,
+            Err(error) => crate::error::exit_of(error),
+        };
+        let reason = result.as_ref().err().map(|error| format!("{error:#}"));
+        engine.end(exit.code(), reason);
+        result
+    }
+
+    async fn outcome(&self, engine: &mut Engine) -> anyhow::Result<Exit> {
+        let state = engine.state();
+        if let Some(why) = state.blocked() {
+            return Err(Stop::new(
+                Exit::Internal,
+                format!("the run could not go on: {why}; run the same command again to go on"),
+            )
+            .into());
+        }
+        if state.phase != Phase::Running {
+            errln!("interrupted; run the same command again to go on");
+            return Ok(Exit::Interrupted);
+        }
+        let complete = self.settings.limit.is_none() && self.settings.shard.is_whole();
+        if self.steps.export && complete && state.counts().done > 0 {
+            let exported = self.export(state).await?;
+            if !self.settings.json {
+                commands::export::say(&exported, &self.layout, self.settings.verbosity);
+            }
+            engine.tell(Event::Exported {
+                videos: exported.videos,
+                missing: exported.missing.len(),
+                path: self.layout.exports(),
+            });
+        }
+        self.conclude(engine.state());
+        Ok(self.exit(&engine.state().counts()))
+    }
+
+    async fn export(&self, state: &State) -> anyhow::Result<Exported> {
+        let (layout, recipe, style) = (self.layout.clone(), self.settings.recipe.clone(), self.settings.label_style);
+        let (files, owner) = (Arc::clone(&state.files), self.owner.clone());
+        let export = move || pickle::export(&layout, &recipe, &files, style, &owner);
+        tokio::task::spawn_blocking(export).await.context("the export was cut short")?
+    }
+}

@@ -1,0 +1,53 @@
+//! `reeldeck attach`: follows the run that holds the output folder, line by line. Leaving does not end it.
+
+use crate::batch::Progress;
+use crate::client::Client;
+use crate::config::{Settings, Verbosity};
+use crate::engine::protocol::FromEngine;
+use crate::engine::protocol::event::Event;
+use crate::engine::publish::Front;
+use crate::errln;
+use crate::error::Exit;
+use crate::out;
+
+/// Shows progress until the run is over or the user leaves. Ends as the run does.
+///
+/// # Errors
+/// When there is no run, and when the connection breaks.
+pub fn run_attach(settings: &Settings) -> anyhow::Result<Exit> {
+    let mut client = Client::find(settings)?;
+    let welcome = client.welcome();
+    if settings.verbosity > Verbosity::Quiet {
+        let (pid, set) = (welcome.pid, &welcome.set);
+        errln!("following process {pid}, features {set}; Ctrl-C leaves it running, `reeldeck stop` ends it");
+    }
+    let mut progress = Progress::new(settings.verbosity, settings.plain_interval);
+    let snapshot = client.snapshot()?;
+    progress.begin_at(&snapshot);
+    client.subscribe()?;
+    let mut exit = snapshot.ended;
+    while exit.is_none() {
+        match client.follow() {
+            Ok(FromEngine::Event { line }) => {
+                if let Event::RunEnded { exit: code, .. } = &line.event {
+                    exit = Some(*code);
+                }
+                let text = line.text().into();
+                if settings.json {
+                    out::stdout(format_args!("{text}"));
+                }
+                progress.event(&line, &text);
+            }
+            // Also when the event that said so was missed.
+            Ok(FromEngine::Snapshot { snapshot, .. }) => {
+                progress.snapshot(&snapshot);
+                exit = snapshot.ended;
+            }
+            // What was missed is in the log; the next snapshot says where the run stands.
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    progress.finish();
+    Ok(exit.and_then(|code| Exit::of_code(code.into())).unwrap_or(Exit::Internal))
+}

@@ -1,0 +1,87 @@
+//! `reeldeck status`: where the runs that hold the output folder stand.
+
+use reeldeck_contract::video::printable;
+use serde::Serialize;
+
+use crate::batch::status_line;
+use crate::client::{self, Client};
+use crate::config::Settings;
+use crate::dataset::shown;
+use crate::engine::lock::Holder;
+use crate::engine::protocol::snapshot::Snapshot;
+use crate::error::Exit;
+use crate::outln;
+
+/// One run, as `--json` prints it.
+#[derive(Serialize)]
+struct Run {
+    shard: String,
+    #[serde(flatten)]
+    holder: Holder,
+    /// None where the run cannot be asked from here.
+    snapshot: Option<Snapshot>,
+    /// Why not.
+    problem: Option<String>,
+}
+
+/// All of them, as `--json` prints them.
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    running: bool,
+    runs: Vec<Run>,
+}
+
+/// Prints a paragraph for each run, or one JSON object. Ends with code 0 whether there is one or not.
+///
+/// # Errors
+/// When the locks cannot be looked at.
+pub fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
+    let mut runs = vec![];
+    for (shard, holder) in client::runs(&settings.out)? {
+        if !settings.shard.is_whole() && shard != settings.shard {
+            continue;
+        }
+        let asked = Client::connect(&settings.out, shard, &holder).and_then(|mut client| client.snapshot());
+        let (snapshot, problem) = match asked {
+            Ok(snapshot) => (Some(snapshot), None),
+            Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
+        };
+        runs.push(Run { shard: shard.to_string(), holder, snapshot, problem });
+    }
+    if settings.json {
+        let report = Report { schema: 1, running: !runs.is_empty(), runs };
+        outln!("{}", serde_json::to_string(&report)?);
+        return Ok(Exit::Done);
+    }
+    if runs.is_empty() {
+        outln!("no run holds {}", shown(&settings.out));
+    }
+    for run in runs {
+        outln!("{}", in_words(&run));
+    }
+    Ok(Exit::Done)
+}
+
+fn in_words(run: &Run) -> String {
+    let Holder { host, pid, started, .. } = &run.holder;
+    let mut text = format!("part {} on {host}, process {pid}, since {}", run.shard, started.strftime("%F %T UTC"));
+    if let Some(problem) = &run.problem {
+        text.push_str(&format!("\n  {}", printable(problem)));
+    }
+    let Some(snapshot) = &run.snapshot else { return text };
+    text.push_str(&format!("\n  {}", status_line(snapshot)));
+    for device in &snapshot.devices {
+        text.push_str(&format!("\n  {:8} {:8}", device.device, device.status));
+        let hands: Vec<String> = device
+            .in_hand
+            .iter()
+            .map(|hand| format!("{} {}/{}", printable(&hand.video), hand.clips, snapshot.clips_per_video))
+            .collect();
+        match &device.detail {
+            Some(reason) if device.status == "lost" => text.push_str(&format!(" {}", printable(reason))),
+            _ => text.push_str(&format!(" {}", hands.join(", "))),
+        }
+    }
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
