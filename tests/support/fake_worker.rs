@@ -1,7 +1,7 @@
 //! A worker that speaks the protocol and does what the "video" says: the file's text is a list of commands.
 //!
 //! `ok` writes a real feature file of made-up numbers · `crash`, `hang`, `garbage`, `partial`, `leave` misbehave ·
-//! `fail KIND` reports a failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long.
+//! `nowrite` says it is done and writes nothing · `fail KIND` reports a failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long.
 //! `FAKE_WORKER=wrong-version|fatal|crash-at-start|silent` misbehaves before the first video.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -26,6 +26,8 @@ fn say(message: &FromWorker) {
 }
 
 fn main() {
+    // As the real one.
+    reeldeck_contract::confine::die_with_parent().unwrap();
     let mut lines = std::io::stdin().lines();
     let first: ToWorker = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     let ToWorker::Init(init) = first else { panic!("the first message must be init") };
@@ -62,6 +64,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     // A mark beside the output remembers that something happened once.
     let mark = feature.with_extension("once");
     let mut once = false;
+    let mut nowrite = false;
     while let Some(word) = words.next() {
         let skip = once && mark.exists();
         let first_time = || {
@@ -72,6 +75,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
         };
         match word {
             "once" => once = true,
+            "nowrite" => nowrite = true,
             "slow" => sleep(Duration::from_millis(words.next().unwrap().parse().unwrap())),
             "fail" => {
                 let kind = serde_json::from_value(words.next().unwrap().into()).unwrap();
@@ -109,7 +113,10 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
         }
     }
     say(&FromWorker::Progress { job, clips: init.recipe.sampling.clips / 2 });
-    write(init, video, source, feature);
+    if !nowrite && let Err(error) = write(init, video, source, feature) {
+        let failure = Failure::from_error(ErrorKind::of_write(&error), &error);
+        return say(&FromWorker::Failed { job, failure, source: Some(source) });
+    }
     let frames = FrameCounts { expected: 10, output: 10, concealed: 0 };
     let clips = init.recipe.sampling.clips;
     let report = Report {
@@ -125,7 +132,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     say(&FromWorker::Done { job, report });
 }
 
-fn write(init: &Init, video: VideoName, source: SourceStamp, path: &Path) {
+fn write(init: &Init, video: VideoName, source: SourceStamp, path: &Path) -> std::io::Result<()> {
     let (rows, columns) = (init.recipe.sampling.clips, init.recipe.columns(Output::Logits));
     let seed = video.as_str().bytes().map(u32::from).sum::<u32>() as f32;
     let data = (0..rows * columns).map(|i| seed + i as f32).collect();
@@ -145,5 +152,5 @@ fn write(init: &Init, video: VideoName, source: SourceStamp, path: &Path) {
         libtorch: "none".into(),
     };
     let tensors = [("logits".to_owned(), Matrix { shape: [rows, columns], data })].into();
-    Feature { provenance, tensors }.write(path, &init.owner).unwrap();
+    Feature { provenance, tensors }.write(path, &init.owner)
 }

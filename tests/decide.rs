@@ -1,0 +1,261 @@
+//! Single decisions of the engine's state machine: who gets what, who is charged, and what is waited for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use reeldeck::dataset::scan::VideoFile;
+use reeldeck::engine::event::{Effect, Event, News};
+use reeldeck::engine::state::{Rules, Slot, State, Status, Video, Work, WorkerStatus};
+use reeldeck::engine::update::update;
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::feature::FrameCounts;
+use reeldeck_contract::protocol::Report;
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::video::VideoName;
+
+/// A run whose workers have all loaded their model at 0 ms.
+struct Run {
+    state: State,
+    now: u64,
+}
+
+fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Work)) -> Run {
+    let stamp = SourceStamp { size: 1, mtime_ns: 0 };
+    let file = |i| VideoFile { name: VideoName::new(&format!("A/v_{i}.mp4")).unwrap(), stamp };
+    let mut work = Work {
+        files: (0..videos).map(file).collect(),
+        videos: vec![Video::new(Status::Queued); videos],
+        order: (0..videos).collect(),
+        ..Work::default()
+    };
+    set(&mut work);
+    let slots = vec![Slot { device: "cuda".into(), capacity, batch: 8 }; workers];
+    let rules = Rules { clips: 4, stall_timeout: 60_000, wall_limit: 600_000 };
+    let mut run = Run { state: State::new(work, slots, rules), now: 0 };
+    run.event(Event::Begin);
+    (0..workers).for_each(|worker| drop(run.event(Event::Ready(worker, "GPU".into(), 1))));
+    run
+}
+
+fn report() -> Report {
+    let frames = FrameCounts { expected: 9, output: 9, concealed: 0 };
+    let (decode_ms, model_ms, wait_ms, write_ms) = (0, 0, 0, 0);
+    Report { frames, clips: 4, clips_computed: 4, plain_pass: false, decode_ms, model_ms, wait_ms, write_ms }
+}
+
+impl Run {
+    fn event(&mut self, event: Event) -> Vec<Effect> {
+        update(&mut self.state, event, self.now)
+    }
+
+    /// Lets time pass as it does: in quarters of a second.
+    fn wait(&mut self, ms: u64) -> Vec<Effect> {
+        (0..ms / 250)
+            .flat_map(|_| {
+                self.now += 250;
+                self.event(Event::Tick)
+            })
+            .collect()
+    }
+
+    fn hands(&self, worker: usize) -> Vec<usize> {
+        self.state.workers[worker].in_hand.iter().map(|hand| hand.video).collect()
+    }
+
+    fn job(&self, worker: usize) -> u64 {
+        self.state.workers[worker].in_hand[0].job
+    }
+
+    fn done(&mut self, worker: usize) -> Vec<Effect> {
+        self.event(Event::Done(worker, self.job(worker), report()))
+    }
+
+    fn fail(&mut self, worker: usize, kind: ErrorKind) -> Vec<Effect> {
+        self.event(Event::Failed(worker, self.job(worker), Failure::new(kind, "no"), None))
+    }
+
+    fn attempts(&self, video: usize) -> u32 {
+        self.state.videos[video].attempts
+    }
+}
+
+#[test]
+fn no_device_gets_a_second_video_while_another_has_none_and_the_last_ones_are_not_hoarded() {
+    let mut run = self::run(12, 2, 3, |_| {});
+    run.event(Event::Pause);
+    run.done(0);
+    run.done(0);
+    run.done(1);
+    run.event(Event::Resume);
+    assert_eq!((run.hands(0), run.hands(1)), (vec![2, 6, 8], vec![4, 5, 7]), "in turns");
+    // Two places of three are for decoding at the same time, the last for decoding ahead.
+    let mut run = self::run(7, 2, 3, |work| work.order = vec![6, 0, 1, 2, 3, 4, 5]);
+    assert_eq!((run.hands(0), run.hands(1)), (vec![6, 0, 1], vec![2, 3, 4]), "in the order asked for");
+    run.done(1);
+    assert_eq!((run.hands(0), run.hands(1)), (vec![6, 0, 1], vec![3, 4]));
+    run.done(1);
+    assert_eq!((run.hands(0), run.hands(1)), (vec![6, 0, 1], vec![4, 5]), "whoever is free first gets the last");
+}
+
+#[test]
+fn suspects_run_alone_in_their_worker_and_outcasts_alone_in_the_engine_and_last() {
+    let mut run = self::run(6, 2, 2, |work| (work.suspects, work.outcasts) = (vec![3], vec![5]));
+    assert_eq!((run.hands(0), run.hands(1)), (vec![3], vec![0, 1]));
+    assert!(run.state.workers[0].alone);
+    run.done(0);
+    assert_eq!(run.hands(0), [2], "the others go on as ever");
+    while let Some(worker) = (0..2).find(|worker| !run.hands(*worker).is_empty() && run.hands(*worker) != [5]) {
+        run.done(worker);
+    }
+    assert_eq!((run.hands(0), run.hands(1)), (vec![5], vec![]));
+    assert_eq!(run.state.workers[1].status, WorkerStatus::Ready, "nobody goes home: it may fail and be tried again");
+    run.done(0);
+    assert!(run.state.workers.iter().all(|w| w.status == WorkerStatus::Leaving));
+}
+
+#[test]
+fn out_of_memory_means_fewer_clips_at_a_time_and_another_try() {
+    let mut run = self::run(1, 1, 1, |_| {});
+    for batch in [4, 2] {
+        let effects = run.fail(0, ErrorKind::OutOfMemory);
+        assert!(effects.contains(&Effect::Tell(News::Smaller(0, batch))), "{effects:?}");
+        assert!(run.hands(0).is_empty(), "not at once");
+        let effects = run.wait(6_000);
+        assert!(effects.iter().any(|e| matches!(e, Effect::Extract { batch: b, .. } if *b == batch)), "{effects:?}");
+    }
+    run.fail(0, ErrorKind::OutOfMemory);
+    assert!(matches!(run.state.videos[0].status, Status::Failed { .. }));
+    assert_eq!(run.attempts(0), 3);
+}
+
+#[test]
+fn waiting_for_another_try_holds_nobody_up() {
+    let mut run = self::run(3, 1, 1, |_| {});
+    run.fail(0, ErrorKind::Io);
+    assert_eq!(run.hands(0), [1]);
+    run.done(0);
+    assert_eq!(run.hands(0), [2]);
+    run.done(0);
+    assert!(run.hands(0).is_empty() && run.state.workers[0].status == WorkerStatus::Ready);
+    run.wait(1_750);
+    assert!(run.hands(0).is_empty());
+    run.wait(250);
+    assert_eq!(run.hands(0), [0]);
+}
+
+#[test]
+fn a_video_that_keeps_its_worker_too_long_fails_and_those_behind_it_pay_nothing() {
+    let mut run = self::run(3, 1, 3, |_| {});
+    let killed = |effects: &[Effect]| effects.contains(&Effect::Kill(0));
+    for _ in 0..59 {
+        assert!(!killed(&run.wait(10_000)), "it shows that it lives");
+        run.event(Event::Progress(0, run.job(0), 1));
+    }
+    assert!(killed(&run.wait(20_000)));
+    run.event(Event::Gone(0, "killed".into()));
+    let Status::Failed { failure, .. } = &run.state.videos[0].status else { panic!("{:?}", run.state.videos[0]) };
+    assert!(failure.kind == ErrorKind::Limit && failure.line().contains("more than 600 s"), "{failure:?}");
+    run.event(Event::Ready(0, "GPU".into(), 1));
+    assert_eq!((run.hands(0), run.attempts(1), run.attempts(2)), (vec![1, 2], 0, 0));
+    // The next one's time begins when its turn comes.
+    assert_eq!(run.state.workers[0].in_hand[0].begun, Some(run.now));
+}
+
+#[test]
+fn a_broken_device_is_given_up_and_costs_no_video_an_attempt() {
+    let mut run = self::run(4, 2, 2, |_| {});
+    for round in 0..3 {
+        let effects = run.fail(0, ErrorKind::Device);
+        assert!(effects.contains(&Effect::Kill(0)), "a process that has met a fault is of no use: {effects:?}");
+        run.event(Event::Gone(0, "killed".into()));
+        if round < 2 {
+            run.event(Event::Ready(0, "GPU".into(), 1));
+        }
+    }
+    assert!(matches!(run.state.workers[0].status, WorkerStatus::Lost { .. }), "{:?}", run.state.workers[0]);
+    while !run.hands(1).is_empty() {
+        run.done(1);
+    }
+    assert_eq!((run.state.counts().done, run.state.counts().failed), (4, 0));
+}
+
+#[test]
+fn a_video_that_always_breaks_its_device_is_to_blame_in_the_end() {
+    let mut run = self::run(30, 1, 1, |_| {});
+    let mut broken = 0;
+    while !run.state.is_over() && run.state.counts().unfinished() > 0 {
+        if run.state.workers[0].status == WorkerStatus::Starting {
+            run.event(Event::Ready(0, "GPU".into(), 1));
+        } else if run.hands(0) == [7] && broken < 100 {
+            broken += 1;
+            run.fail(0, ErrorKind::Device);
+            run.event(Event::Gone(0, "killed".into()));
+        } else {
+            run.done(0);
+        }
+    }
+    assert!(broken <= 5, "{broken}");
+}
+
+#[test]
+fn pausing_stops_the_clock_and_stopping_ends_the_pause() {
+    let mut run = self::run(4, 1, 2, |_| {});
+    run.wait(30_000);
+    assert!(run.event(Event::Pause).contains(&Effect::Freeze(0)));
+    let effects = run.wait(3_600_000);
+    assert!(!effects.contains(&Effect::Kill(0)), "who stands still as told is not taken for dead");
+    assert!(run.event(Event::Resume).contains(&Effect::Thaw(0)));
+    assert!(!run.wait(29_000).contains(&Effect::Kill(0)));
+    assert!(run.wait(5_000).contains(&Effect::Kill(0)), "but for who says nothing afterwards");
+
+    let mut run = self::run(4, 1, 2, |_| {});
+    run.event(Event::Pause);
+    let effects = run.event(Event::Interrupt);
+    assert!(effects.contains(&Effect::Thaw(0)), "what is in hand is to be finished: {effects:?}");
+    run.done(0);
+    run.done(0);
+    assert_eq!(run.state.workers[0].status, WorkerStatus::Leaving);
+}
+
+#[test]
+fn time_in_which_nobody_could_listen_is_not_held_against_workers() {
+    let mut run = self::run(2, 1, 2, |_| {});
+    run.wait(10_000);
+    // The machine slept, or somebody stopped the engine.
+    run.now += 7_200_000;
+    assert!(!run.event(Event::Tick).contains(&Effect::Kill(0)));
+    assert!(!run.wait(49_000).contains(&Effect::Kill(0)));
+    assert!(run.wait(5_000).contains(&Effect::Kill(0)));
+}
+
+#[test]
+fn a_held_output_folder_is_looked_at_again_and_again_and_nothing_is_handed_out_meanwhile() {
+    let mut run = self::run(3, 1, 1, |_| {});
+    let effects = run.fail(0, ErrorKind::DiskFull);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Tell(News::Held(_)))), "{effects:?}");
+    for _ in 0..3 {
+        assert_eq!(run.wait(10_000).iter().filter(|e| **e == Effect::LookAtOutput).count(), 1, "one look at a time");
+        assert!(run.hands(0).is_empty());
+        run.event(Event::StillHeld("full".into()));
+    }
+    run.event(Event::OutputBack(vec![]));
+    assert_eq!((run.hands(0), run.attempts(0)), (vec![0], 0), "the same, and it was not charged");
+    run.done(0);
+    run.fail(0, ErrorKind::Output);
+    run.event(Event::OutputBack(vec![0]));
+    run.done(0);
+    run.done(0);
+    assert_eq!(run.hands(0), [0], "its feature was lost with the folder: it is done again");
+}
+
+#[test]
+fn a_video_whose_feature_can_never_be_written_does_not_hold_the_run_for_ever() {
+    let mut run = self::run(2, 1, 1, |_| {});
+    for _ in 0..4 {
+        assert_eq!(run.hands(0), [0]);
+        run.fail(0, ErrorKind::Output);
+        run.event(Event::OutputBack(vec![]));
+    }
+    run.fail(0, ErrorKind::Output);
+    assert!(matches!(run.state.videos[0].status, Status::Failed { .. }));
+    assert_eq!(run.hands(0), [1]);
+}
