@@ -21,7 +21,7 @@ use crate::dataset::{names, shown};
 use crate::engine::checkpoint::{self, Chosen};
 use crate::engine::lock::{Lock, LockError};
 use crate::engine::protocol::snapshot::Counts;
-use crate::engine::state::{State, Status};
+use crate::engine::state::State;
 use crate::engine::{assess, unclean};
 use crate::errln;
 use crate::error::{Exit, Stop};
@@ -164,7 +164,7 @@ impl Job<'_> {
             outln!("{done} done ({} now, {resumed} before){}", done - resumed, and_these(&more));
         }
         if counts.failed > 0 {
-            let now = state.videos.iter().filter(|v| matches!(v.status, Status::Failed { before: false, .. })).count();
+            let now = counts.failed - counts.failed_before;
             errln!(
                 "{} failed ({now} now); every attempt is in {}; --retry-failed tries them again",
                 counts.failed,

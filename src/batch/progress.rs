@@ -111,8 +111,9 @@ pub fn status(snapshot: &Snapshot) -> String {
     let counts = snapshot.counts;
     let of = counts.of_this_run();
     let mut text = format!("{}/{of} videos", of - counts.unfinished());
-    if counts.failed > 0 {
-        text.push_str(&format!(", {} failed", counts.failed));
+    let failed = counts.failed - counts.failed_before;
+    if failed > 0 {
+        text.push_str(&format!(", {failed} failed"));
     }
     let loading = snapshot.devices.iter().all(|device| device.status == "starting");
     match snapshot.phase {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::batch::status_line;
 use crate::client::{self, Client};
 use crate::config::Settings;
+use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::engine::lock::Holder;
 use crate::engine::protocol::snapshot::Snapshot;
@@ -65,7 +66,8 @@ pub fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
 
 fn in_words(run: &Run) -> String {
     let Holder { host, pid, started, .. } = &run.holder;
-    let mut text = format!("part {} on {host}, process {pid}, since {}", run.shard, started.strftime("%F %T UTC"));
+    let part = if run.shard == Shard::WHOLE.to_string() { String::new() } else { format!("part {}, ", run.shard) };
+    let mut text = format!("{part}host {host}, process {pid}, since {}", started.strftime("%F %T UTC"));
     if let Some(problem) = &run.problem {
         text.push_str(&format!("\n  {}", printable(problem)));
     }

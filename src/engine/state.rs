@@ -347,7 +347,10 @@ fn count(counts: &mut Counts, status: &Status, more: bool) {
             add(&mut counts.resumed, *resumed);
         }
         Status::Stale => add(&mut counts.stale, true),
-        Status::Failed { .. } => add(&mut counts.failed, true),
+        Status::Failed { before, .. } => {
+            add(&mut counts.failed, true);
+            add(&mut counts.failed_before, *before);
+        }
         Status::Queued => add(&mut counts.queued, true),
         Status::Running(_) => add(&mut counts.running, true),
         Status::LeftOut => add(&mut counts.left_out, true),

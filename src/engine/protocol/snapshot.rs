@@ -17,6 +17,8 @@ pub struct Counts {
     pub stale: usize,
     /// Without, and not to be tried again in this run.
     pub failed: usize,
+    /// Among them those that had failed before this run.
+    pub failed_before: usize,
     /// Waiting for a worker.
     pub queued: usize,
     /// In a worker's hands.
@@ -33,7 +35,7 @@ impl Counts {
 
     /// What this run had or has to do.
     pub fn of_this_run(&self) -> usize {
-        self.videos - self.resumed - self.left_out
+        self.videos - self.resumed - self.failed_before - self.stale - self.left_out
     }
 }
 
