@@ -273,6 +273,8 @@ fn open_locked(path: &Path) -> Result<(File, OwnedFd), LockError> {
         }
         std::thread::sleep(Duration::from_millis(40));
     };
+    // Whatever else was in it must not stand behind what is written now.
+    file.set_len(LENGTH as u64)?;
     // Plain duplicates are inherited, the files of the standard library are not.
     let inherited = rustix::io::dup(&file).map_err(io::Error::from)?;
     Ok((file, inherited))
@@ -346,6 +348,23 @@ mod tests {
         }
         drop((first, second));
         Lock::take(dir.path(), Shard::WHOLE).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_may_say_anything() {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("locks")).unwrap();
+        let path = dir.path().join("locks/0-of-1");
+        for text in [&b""[..], b"host a, process 7\n", b"{\"host\":1}", &[0xff; 5000], b"[[[[[[[[[[[["] {
+            fs::write(&path, text).unwrap();
+            fs::write(dir.path().join("locks/notes.txt"), text).unwrap();
+            assert_eq!(read_holder(&path), None);
+            assert_eq!(holders(dir.path()).unwrap().len(), 1);
+            drop(Lock::take(dir.path(), Shard::WHOLE).unwrap());
+            assert!(read_holder(&path).is_some(), "what was there before is gone");
+            fs::remove_file(&path).unwrap();
+        }
     }
 
     #[test]

@@ -148,6 +148,25 @@ mod tests {
         assert_eq!(read(&[], "b"), []);
     }
 
+    proptest::proptest! {
+        /// A journal that a full disk or a power cut left behind may hold anything.
+        #[test]
+        fn no_journal_panics(
+            cuts in proptest::collection::vec((0..400usize, proptest::arbitrary::any::<u8>()), 0..20),
+            end in 0..2000usize,
+        ) {
+            let events = [started("b", &[("A/2", Suspect::default())]), taken("A/1"), taken("A/2"), returned("A/1")];
+            let mut text: Vec<u8> = events.iter().flat_map(|event| Line::now(event.clone()).text().into_bytes()).collect();
+            for (place, byte) in cuts {
+                let length = text.len();
+                text[place % length] = byte;
+            }
+            text.truncate(end);
+            let suspects = in_hand_at_the_end(text.as_slice(), "c");
+            proptest::prop_assert!(suspects.len() <= 4);
+        }
+    }
+
     #[test]
     fn only_the_last_journals_of_the_same_part_are_kept() {
         let dir = tempfile::tempdir().unwrap();
