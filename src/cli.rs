@@ -49,6 +49,9 @@ pub struct Global {
     /// The weights: a .pth file, or `seeded` for made-up weights whose numbers mean nothing
     #[arg(long, global = true, value_name = "FILE|seeded")]
     pub checkpoint: Option<PathBuf>,
+    /// What should be there: the official annotation file, or a list with a video a line
+    #[arg(long, global = true, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
     /// Where to compute: cpu, cuda:0,cuda:1, cpu*2 for two workers on the CPU, or all [default: cpu]
     #[arg(long, global = true, value_name = "LIST")]
     pub devices: Option<String>,
@@ -81,8 +84,12 @@ pub enum Command {
     Extract,
     /// Write what a trainer reads, from the features that are there
     Export(ExportArgs),
-    /// Show what is in the dataset folder and what was refused, and change nothing
-    Scan,
+    /// Show what is in the dataset folder, what should be, and what was refused, and change nothing
+    Scan(ScanArgs),
+    /// Write the lists by which to fetch or request what the manifest has and the dataset folder has not
+    Missing,
+    /// Write the annotations that a trainer reads, hacs_anno_{train,val,test}.json, from the manifest
+    Annotations,
     /// Write the seeded weights as a .pth file, for trying things out
     SeededCheckpoint {
         /// The file to write
@@ -105,6 +112,14 @@ pub struct ListArgs {
     /// Print the list instead of writing it
     #[arg(long)]
     pub stdout: bool,
+}
+
+/// Options of `scan`.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScanArgs {
+    /// Print one JSON object, described in docs/MANIFEST.md
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `export`.
@@ -158,8 +173,8 @@ mod tests {
 
     #[test]
     fn global_options_stand_before_or_after_the_subcommand() {
-        let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --devices cpu*2 --limit 3 \
-             --retry-failed --redo-stale --dry-run -vv";
+        let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --manifest m.json \
+             --devices cpu*2 --limit 3 --retry-failed --redo-stale --dry-run -vv";
         let before = read(&format!("{options} extract")).unwrap();
         assert_eq!(before, read(&format!("extract {options}")).unwrap());
         assert_eq!(before.command, Some(Command::Extract));
@@ -169,6 +184,7 @@ mod tests {
             out: Some("o".into()),
             recipe: Some("r".into()),
             checkpoint: Some("seeded".into()),
+            manifest: Some("m.json".into()),
             devices: Some("cpu*2".into()),
             limit: Some(3),
             retry_failed: true,
@@ -191,7 +207,11 @@ mod tests {
         let export = Some(Command::Export(ExportArgs { format: Format::Pkl }));
         assert_eq!(read("export").unwrap().command, export);
         assert_eq!(read("export --format pkl").unwrap().command, export);
-        assert_eq!(read("scan").unwrap().command, Some(Command::Scan));
+        let scan = |json| Some(Command::Scan(ScanArgs { json }));
+        assert_eq!(read("scan").unwrap().command, scan(false));
+        assert_eq!(read("scan --json").unwrap().command, scan(true));
+        assert_eq!(read("missing").unwrap().command, Some(Command::Missing));
+        assert_eq!(read("annotations --manifest m").unwrap().command, Some(Command::Annotations));
         let seeded = Command::SeededCheckpoint { path: "w.pth".into() };
         assert_eq!(read("seeded-checkpoint w.pth").unwrap().command, Some(seeded));
         assert_eq!(read("demo").unwrap().command, Some(Command::Demo { dir: "reeldeck-demo".into() }));

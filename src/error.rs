@@ -8,6 +8,7 @@ use reeldeck_contract::strict::TomlError;
 use reeldeck_contract::video::printable;
 
 use crate::config::ConfigError;
+use crate::dataset::manifest::ManifestError;
 
 /// What the exit code says. The numbers are part of the interface: scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,10 @@ fn exit_of_one(error: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return Some(stop.exit);
     }
-    let usage = error.is::<ConfigError>() || error.is::<RecipeError>() || error.is::<TomlError>();
+    let usage = error.is::<ConfigError>()
+        || error.is::<RecipeError>()
+        || error.is::<TomlError>()
+        || error.is::<ManifestError>();
     usage.then_some(Exit::Usage)
 }
 

@@ -9,6 +9,7 @@ use scan::VideoFile;
 pub mod manifest;
 pub mod matching;
 pub mod python_json;
+pub mod report;
 pub mod scan;
 pub mod state;
 pub mod video_list;
