@@ -13,6 +13,7 @@ pub mod report;
 pub mod scan;
 pub mod state;
 pub mod video_list;
+pub mod watch;
 
 /// Text from disk made fit for a terminal: control characters and bytes that are not UTF-8 become visible escapes, so
 /// that the user can tell which of two odd names is meant.
