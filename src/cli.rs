@@ -53,6 +53,9 @@ pub struct Global {
     /// The weights: a .pth file, or `seeded` for made-up weights whose numbers mean nothing
     #[arg(long, global = true, value_name = "FILE|seeded")]
     pub checkpoint: Option<PathBuf>,
+    /// What should be there: the official annotation file, or a list with a video a line
+    #[arg(long, global = true, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
     /// Where to compute: cpu, cuda:0,cuda:1, cpu*2 for two workers on the CPU, or all [default: cpu]
     #[arg(long, global = true, value_name = "LIST")]
     pub devices: Option<String>,
@@ -71,7 +74,7 @@ pub struct Global {
     /// Say what would be done, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// Print JSON, one event a line, on standard output
+    /// Print JSON on standard output: events of a run, the state of a run, or what a scan found
     #[arg(long, global = true)]
     pub json: bool,
     /// Print problems only
@@ -114,8 +117,12 @@ pub enum Command {
     },
     /// Write what a trainer reads, from the features that are there
     Export(ExportArgs),
-    /// Show what is in the dataset folder and what was refused, and change nothing
+    /// Show what is in the dataset folder, what should be, and what was refused, and change nothing
     Scan,
+    /// Write the lists by which to fetch or request what the manifest has and the dataset folder has not
+    Missing,
+    /// Write the annotations that a trainer reads, hacs_anno_{train,val,test}.json, from the manifest
+    Annotations,
     /// Write the seeded weights as a .pth file, for trying things out
     SeededCheckpoint {
         /// The file to write
@@ -210,6 +217,7 @@ impl Global {
         option("--out", path(&self.out));
         option("--recipe", self.recipe.clone().map(OsString::from));
         option("--checkpoint", path(&self.checkpoint));
+        option("--manifest", path(&self.manifest));
         option("--devices", self.devices.clone().map(OsString::from));
         option("--limit", self.limit.map(|n| n.to_string().into()));
         option("--shard", self.shard.map(|shard| shard.to_string().into()));
@@ -245,8 +253,8 @@ mod tests {
 
     #[test]
     fn global_options_stand_before_or_after_the_subcommand() {
-        let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --devices cpu*2 --limit 3 --shard 1/2 --json \
-             --retry-failed --redo-stale --dry-run -vv";
+        let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --manifest m.json --shard 1/2 --json \
+             --devices cpu*2 --limit 3 --retry-failed --redo-stale --dry-run -vv";
         let before = read(&format!("{options} extract")).unwrap();
         assert_eq!(before, read(&format!("extract {options}")).unwrap());
         assert_eq!(before.command, Some(Command::Extract(RunArgs::default())));
@@ -256,6 +264,7 @@ mod tests {
             out: Some("o".into()),
             recipe: Some("r".into()),
             checkpoint: Some("seeded".into()),
+            manifest: Some("m.json".into()),
             devices: Some("cpu*2".into()),
             limit: Some(3),
             shard: Some(Shard { index: 1, of: 2 }),
@@ -283,6 +292,8 @@ mod tests {
         assert_eq!(read("export").unwrap().command, export);
         assert_eq!(read("export --format pkl").unwrap().command, export);
         assert_eq!(read("scan").unwrap().command, Some(Command::Scan));
+        assert_eq!(read("missing").unwrap().command, Some(Command::Missing));
+        assert_eq!(read("annotations --manifest m").unwrap().command, Some(Command::Annotations));
         let seeded = Command::SeededCheckpoint { path: "w.pth".into() };
         assert_eq!(read("seeded-checkpoint w.pth").unwrap().command, Some(seeded));
         assert_eq!(read("demo").unwrap().command, Some(Command::Demo { dir: "reeldeck-demo".into() }));

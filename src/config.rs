@@ -39,6 +39,7 @@ pub struct Config {
     pub scan: ScanSection,
     pub list: ListSection,
     pub engine: EngineSection,
+    pub manifest: ManifestSection,
     pub worker: WorkerSection,
     pub limits: Limits,
     pub batch: BatchSection,
@@ -67,6 +68,16 @@ pub struct ScanSection {
 #[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct ListSection {
     pub label_style: LabelStyle,
+}
+
+/// `[manifest]`: what should be in the dataset folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct ManifestSection {
+    pub path: PathBuf,
+    pub prefix: String,
+    pub tolerance_s: f64,
 }
 
 /// `[worker]`: how each worker uses the machine; 0 lets it choose.
@@ -100,6 +111,7 @@ impl Default for Config {
             scan: ScanSection::default(),
             list: ListSection::default(),
             engine: EngineSection::default(),
+            manifest: ManifestSection::default(),
             worker: WorkerSection::default(),
             limits: Limits::default(),
             batch: BatchSection::default(),
@@ -111,6 +123,12 @@ impl Default for Config {
 impl Default for ScanSection {
     fn default() -> Self {
         Self { extensions: EXTENSIONS.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl Default for ManifestSection {
+    fn default() -> Self {
+        Self { path: PathBuf::new(), prefix: "v_".into(), tolerance_s: 2.0 }
     }
 }
 
@@ -204,6 +222,12 @@ pub struct Settings {
     pub label_style: LabelStyle,
     /// How a run goes about its videos.
     pub engine: EngineSection,
+    /// What should be there, an absolute path; `None` where nothing says. Not looked at yet.
+    pub manifest: Option<PathBuf>,
+    /// What stands before the id in a file's name.
+    pub prefix: String,
+    /// By how many seconds a file's duration may differ from the manifest's.
+    pub tolerance_s: f64,
     /// How each worker uses the machine.
     pub worker: WorkerSection,
     /// Bounds on each video.
@@ -240,6 +264,10 @@ impl Settings {
         let path = |typed: &Option<PathBuf>, written: &Path| match typed {
             Some(typed) => plain(&current.join(typed)),
             None => plain(&folder.join(written)),
+        };
+        let manifest = match &typed.manifest {
+            Some(typed) => named(typed, current),
+            None => named(&config.manifest.path, folder),
         };
         let checkpoint = match &typed.checkpoint {
             Some(typed) => checkpoint(typed, current),
@@ -285,6 +313,9 @@ impl Settings {
             },
             extensions,
             label_style: config.list.label_style,
+            manifest,
+            prefix: config.manifest.prefix,
+            tolerance_s: config.manifest.tolerance_s,
             worker: config.worker,
             limits: config.limits,
             plain_interval: Duration::from_secs(config.batch.plain_interval_s),
@@ -315,7 +346,8 @@ impl Settings {
         if real_out.starts_with(&real_root) {
             return Err(ConfigError::OutInRoot { out: out.clone(), root: root.clone() });
         }
-        let own = ["features", "failures", "exports", ".reeldeck"].map(|name| real_out.join(name));
+        let own =
+            ["features", "failures", "exports", "missing", "annotations", ".reeldeck"].map(|name| real_out.join(name));
         match own.into_iter().find(|own| real_root.starts_with(own)) {
             Some(own) => Err(ConfigError::RootInOut { root: root.clone(), own }),
             None => Ok(()),
@@ -331,11 +363,15 @@ impl Config {
                 return Err(format!("{key} = \"\": must name a folder"));
             }
         }
+        if self.manifest.prefix.contains(|c: char| c == '/' || c.is_control()) {
+            return Err(format!("manifest.prefix = {:?}: must be the beginning of a file name", self.manifest.prefix));
+        }
         let Self { worker: w, limits: l, batch: b, .. } = self;
         let within = |key: &str, value: f64, least: f64, most: f64| {
             let fits = (least..=most).contains(&value);
             if fits { Ok(()) } else { Err(format!("{key} = {value}: must be {least} to {most}")) }
         };
+        within("manifest.tolerance_s", self.manifest.tolerance_s, 0.0, 1e9)?;
         within("worker.threads", w.threads as f64, 0.0, 1024.0)?;
         within("worker.decoders", w.decoders as f64, 0.0, 256.0)?;
         within("worker.prefetch_frames", w.prefetch_frames as f64, 0.0, 10_000.0)?;
@@ -371,6 +407,11 @@ impl Config {
 /// An absolute path without `.` in it; `..` stays, for it may come after a link.
 fn plain(path: &Path) -> PathBuf {
     path.components().collect()
+}
+
+/// Nothing where nothing is named.
+fn named(asked: &Path, folder: &Path) -> Option<PathBuf> {
+    (!asked.as_os_str().is_empty()).then(|| plain(&folder.join(asked)))
 }
 
 fn checkpoint(asked: &Path, folder: &Path) -> Option<CheckpointSource> {

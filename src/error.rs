@@ -9,6 +9,7 @@ use reeldeck_contract::video::printable;
 
 use crate::client::ClientError;
 use crate::config::ConfigError;
+use crate::dataset::manifest::ManifestError;
 
 /// What the exit code says. The numbers are part of the interface: scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,8 @@ fn exit_of_one(error: &(dyn Error + 'static)) -> Option<Exit> {
         Some(ClientError::NoRun { .. } | ClientError::NoSuchPart { .. } | ClientError::Several { .. })
     ) || error.is::<ConfigError>()
         || error.is::<RecipeError>()
-        || error.is::<TomlError>();
+        || error.is::<TomlError>()
+        || error.is::<ManifestError>();
     usage.then_some(Exit::Usage)
 }
 

@@ -45,7 +45,6 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Some(Command::Demo { dir }) => commands::demo::run_demo(dir),
         Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
-        Some(Command::Scan) => commands::scan::run_scan(&settings()?),
         Some(Command::Extract(args)) => run_job(&settings()?, &cli.global, false, args.detach),
         Some(Command::Engine { no_export }) => {
             batch::run_batch(&settings()?, batch::Steps { export: !no_export, background: true })
@@ -58,6 +57,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Retry(args)) => {
             commands::steer::run(&settings()?, Order::Retry { patterns: args.patterns.clone() })
         }
+        Some(Command::Scan) => commands::scan::run_scan(&settings()?),
+        Some(Command::Missing) => commands::missing::run_missing(&settings()?),
+        Some(Command::Annotations) => commands::annotations::run_annotations(&settings()?),
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
         Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
         None if cli.batch => run_job(&settings()?, &cli.global, true, cli.run.detach),

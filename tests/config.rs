@@ -51,6 +51,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!(settings.recipe.name, "slowonly-r50-8x8-k700");
     assert_eq!((settings.checkpoint, settings.devices), (None, DeviceList::These(vec![Device::Cpu])));
     assert_eq!((settings.limit, settings.verbosity), (None, Verbosity::Normal));
+    assert_eq!((settings.manifest, settings.prefix.as_str(), settings.tolerance_s), (None, "v_", 2.0));
     assert_eq!((settings.extensions.len(), settings.plain_interval), (12, Duration::from_secs(15)));
 }
 
@@ -63,7 +64,8 @@ fn relative_paths_are_relative_to_where_they_were_written() {
     let recipe = fs::read_to_string(here("assets/recipes/slowonly-r50-8x8-k700.toml")).unwrap();
     fs::write(there.join("mine"), recipe.replace("slowonly-r50-8x8-k700", "there")).unwrap();
     fs::write(current.join("mine.toml"), recipe.replace("slowonly-r50-8x8-k700", "current")).unwrap();
-    let text = "root = \"./d\"\nout = \"../o\"\nrecipe = \"mine\"\ncheckpoint = \"w.pth\"\ndevices = \"cuda:1\"\n";
+    let text = "root = \"./d\"\nout = \"../o\"\nrecipe = \"mine\"\ncheckpoint = \"w.pth\"\ndevices = \"cuda:1\"\n\
+                [manifest]\npath = \"m.json\"\n";
     fs::write(there.join("c.toml"), text).unwrap();
 
     let typed = Global { config: Some("../there/c.toml".into()), ..Global::default() };
@@ -71,6 +73,7 @@ fn relative_paths_are_relative_to_where_they_were_written() {
     let folder = current.join("../there");
     assert_eq!((&settings.root, &settings.out), (&folder.join("d"), &folder.join("../o")));
     assert_eq!(settings.checkpoint, Some(CheckpointSource::File(folder.join("w.pth"))));
+    assert_eq!(settings.manifest, Some(folder.join("m.json")));
     assert_eq!(
         (settings.recipe.name.as_str(), &settings.devices),
         ("there", &DeviceList::These(vec![Device::Cuda(1)]))
@@ -81,12 +84,17 @@ fn relative_paths_are_relative_to_where_they_were_written() {
         out: Some("/o".into()),
         recipe: Some("mine.toml".into()),
         checkpoint: Some("./seeded".into()),
+        manifest: Some("n.txt".into()),
         devices: Some("all".into()),
         ..typed
     };
     let settings = Settings::resolve(&typed, &current).unwrap();
     assert_eq!((&settings.root, &settings.out), (&current.join("d"), &PathBuf::from("/o")));
     assert_eq!(settings.checkpoint, Some(CheckpointSource::File(current.join("seeded"))));
+    assert_eq!(settings.manifest, Some(current.join("n.txt")));
+    // An empty name on the command line takes the configured one away.
+    let none = Settings::resolve(&Global { manifest: Some("".into()), ..typed }, &current).unwrap();
+    assert_eq!(none.manifest, None);
     assert_eq!((settings.recipe.name.as_str(), &settings.devices), ("current", &DeviceList::All));
 }
 

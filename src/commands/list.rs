@@ -18,7 +18,7 @@ use crate::dataset::{names, shown};
 use crate::error::Exit;
 
 /// So many of one reason are named; `-v` names all.
-const NAMED: usize = 20;
+pub const NAMED: usize = 20;
 
 /// Scans, writes `hacs_data.txt` in the output folder or the list on standard output, and says on standard error what
 /// was found.

@@ -5,13 +5,36 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 pub mod attach;
+use crate::config::Settings;
+use crate::dataset::manifest::{Manifest, ManifestError};
+use crate::error::{Exit, Stop};
+
+pub mod annotations;
 pub mod demo;
 pub mod export;
 pub mod list;
+pub mod missing;
 pub mod scan;
 pub mod seeded;
 pub mod status;
 pub mod steer;
+
+/// The manifest that the settings name, if any.
+///
+/// # Errors
+/// When it cannot be read, or not as one.
+pub fn manifest(settings: &Settings) -> Result<Option<Manifest>, ManifestError> {
+    settings.manifest.as_deref().map(|path| Manifest::read(path, &settings.prefix)).transpose()
+}
+
+/// The manifest, for commands that do nothing without one.
+///
+/// # Errors
+/// When none is named, and as [`manifest`].
+pub fn needed_manifest(settings: &Settings) -> anyhow::Result<Manifest> {
+    let none = "no manifest says what should be there; name one with --manifest, such as HACS_segments_v1.1.1.json";
+    manifest(settings)?.ok_or_else(|| Stop::new(Exit::Usage, none).into())
+}
 
 /// Where another of reeldeck's programs lies: beside this one, or where the variable says.
 ///

@@ -1,30 +1,68 @@
-//! `reeldeck scan`: what is in the dataset folder, and what was refused.
+//! `reeldeck scan`: what is in the dataset folder, what should be, and what was refused.
 
+use std::io::{self, BufWriter, Write};
+
+use anyhow::Context;
 use reeldeck_contract::video::printable;
 
-use super::list::{refusals, summary};
+use super::list::{NAMED, refusals, summary};
 use crate::config::{Settings, Verbosity};
-use crate::dataset::scan::scan;
+use crate::dataset::manifest::Manifest;
+use crate::dataset::report::Report;
+use crate::dataset::scan::{Scan, scan};
+use crate::dataset::shown;
+use crate::dataset::state::Probes;
 use crate::error::Exit;
-use crate::out;
-use crate::outln;
 
-/// Scans and prints. Ends as `list` does.
+/// Scans and prints. Ends with [`Exit::Empty`] without any video, with [`Exit::Incomplete`] when something was refused,
+/// or is missing, corrupt, there twice, or of the wrong duration.
 ///
 /// # Errors
-/// Folders that cannot be used.
+/// Folders that cannot be used, and a manifest that cannot be read.
 pub fn run_scan(settings: &Settings) -> anyhow::Result<Exit> {
     settings.check_folders()?;
+    // The manifest first: a mistake in it is told at once, and a scan takes its time.
+    let manifest = super::manifest(settings)?;
     let scan = scan(&settings.root, &settings.extensions)?;
-    if settings.verbosity > Verbosity::Normal {
+    let probes = Probes::new();
+    let report = Report::new(manifest.as_ref(), &scan, &probes, settings.tolerance_s);
+    let mut writer = BufWriter::new(io::stdout().lock());
+    let written = if settings.json {
+        report.write_json(&mut writer, &settings.root)
+    } else {
+        write_text(&mut writer, settings, manifest.as_ref(), &scan, &report)
+    };
+    match written.and_then(|()| writer.flush()) {
+        // Whoever reads has had enough, as `head` has.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).context("failed to write the report");
+        }
+        _ => {}
+    }
+    Ok(match scan.videos.is_empty() {
+        true => Exit::Empty,
+        false if scan.refused.is_empty() && report.is_complete() => Exit::Done,
+        false => Exit::Incomplete,
+    })
+}
+
+fn write_text(
+    writer: &mut impl Write,
+    settings: &Settings,
+    manifest: Option<&Manifest>,
+    scan: &Scan,
+    report: &Report<'_>,
+) -> io::Result<()> {
+    let verbose = settings.verbosity > Verbosity::Normal;
+    if verbose {
         for video in &scan.videos {
-            outln!("{:>12}  {}", video.stamp.size, printable(video.name.as_str()));
+            writeln!(writer, "{:>12}  {}", video.stamp.size, printable(video.name.as_str()))?;
         }
     }
-    out::stdout(format_args!("{}{}", refusals(&scan.refused, settings.verbosity), summary(&scan)));
-    Ok(match (scan.videos.is_empty(), scan.refused.is_empty()) {
-        (true, _) => Exit::Empty,
-        (false, true) => Exit::Done,
-        (false, false) => Exit::Incomplete,
-    })
+    write!(writer, "{}{}", refusals(&scan.refused, settings.verbosity), summary(scan))?;
+    if let Some(manifest) = manifest {
+        let (path, videos, classes) = (shown(&manifest.path), manifest.len(), manifest.classes());
+        writeln!(writer, "the manifest {path} has {videos} videos in {classes} classes\n")?;
+    }
+    report.write_text(writer, if verbose { usize::MAX } else { NAMED })
 }

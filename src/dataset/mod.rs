@@ -1,4 +1,4 @@
-//! What is on disk: the scan of the dataset folder, and the list of videos in the original's format.
+//! What is on disk, what should be, and what the one says of the other.
 
 use std::path::Path;
 
@@ -6,9 +6,15 @@ use reeldeck_contract::video::{VideoName, printable};
 
 use scan::VideoFile;
 
+pub mod manifest;
+pub mod matching;
+pub mod python_json;
+pub mod report;
 pub mod scan;
 pub mod shard;
+pub mod state;
 pub mod video_list;
+pub mod watch;
 
 /// Text from disk made fit for a terminal: control characters and bytes that are not UTF-8 become visible escapes, so
 /// that the user can tell which of two odd names is meant.

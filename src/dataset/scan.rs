@@ -172,11 +172,31 @@ pub fn scan(root: &Path, extensions: &[String]) -> Result<Scan, ScanError> {
     Ok(scan)
 }
 
+/// The videos of one class folder, by the rules of [`scan`]; what it would refuse is left out.
+///
+/// # Errors
+/// When the folder itself cannot be read.
+pub(super) fn scan_class(root: &Path, class: &str, extensions: &[String]) -> io::Result<Vec<VideoFile>> {
+    let mut videos = vec![];
+    for entry in WalkDir::new(root.join(class)).follow_links(true).max_depth(1) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.depth() == 0 => return Err(without_path(error)),
+            Err(_) => continue,
+        };
+        let relative = Path::new(class).join(entry.file_name());
+        if entry.depth() == 1 && !is_hidden(entry.file_name()) && is_video(&relative, extensions) {
+            videos.extend(judge(&relative, &entry));
+        }
+    }
+    Ok(videos)
+}
+
 fn judge(relative: &Path, entry: &DirEntry) -> Result<VideoFile, Refusal> {
     if !entry.file_type().is_file() {
         return Err(Refusal::NotAFile(kind_of(entry.file_type())));
     }
-    match entry.depth() {
+    match relative.components().count() {
         1 => return Err(Refusal::NoClass),
         2 => {}
         _ => return Err(Refusal::TooDeep),

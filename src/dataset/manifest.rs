@@ -1,0 +1,392 @@
+//! The manifest: which videos should be there, by the official annotation file or a plain list.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use indexmap::{IndexMap, IndexSet};
+use reeldeck_contract::video::printable;
+
+use super::shown;
+
+mod guard;
+mod json;
+mod list;
+mod names;
+
+pub use guard::Place;
+pub use names::same_class;
+
+/// More videos than this are refused: several times the largest dataset of the field.
+const MOST_VIDEOS: usize = 2_000_000;
+/// Bytes of ids, addresses and labels that are kept at most.
+const MOST_BYTES: usize = 128 << 20;
+/// Different labels that a manifest may have.
+const MOST_LABELS: usize = 1 << 16;
+const BUFFER: usize = 256 << 10;
+
+/// The part of a dataset that a video belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// What a trainer learns from.
+    Training,
+    /// What it is judged by while it learns.
+    Validation,
+    /// What it is judged by in the end; often without annotations.
+    Testing,
+}
+
+impl Split {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 3] = [Self::Training, Self::Validation, Self::Testing];
+
+    /// By the name that a manifest uses, in any case; `train`, `val` and `test` are taken too.
+    pub fn named(name: &str) -> Option<Self> {
+        let is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if is(&["training", "train"]) {
+            Some(Self::Training)
+        } else if is(&["validation", "valid", "val"]) {
+            Some(Self::Validation)
+        } else if is(&["testing", "test"]) {
+            Some(Self::Testing)
+        } else {
+            None
+        }
+    }
+
+    /// `training`, `validation` or `testing`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Validation => "validation",
+            Self::Testing => "testing",
+        }
+    }
+}
+
+/// Which kind of file a manifest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The official annotation file, with durations and subsets.
+    Annotations,
+    /// A plain list, which has neither.
+    List,
+}
+
+/// What should be there.
+#[derive(Debug)]
+pub struct Manifest {
+    /// The file.
+    pub path: PathBuf,
+    /// Its kind.
+    pub kind: Kind,
+    /// What stands before the id in a file's name.
+    pub prefix: String,
+    videos: IndexMap<Box<str>, Listed>,
+    labels: Labels,
+}
+
+/// A video that should be there.
+#[derive(Debug)]
+pub struct Listed {
+    /// Playing time in seconds; a plain list does not say.
+    pub duration_s: Option<f64>,
+    /// Its split; a plain list does not say.
+    pub split: Option<Split>,
+    labels: Box<[u32]>,
+    url: Option<Box<str>>,
+    place: Place,
+}
+
+/// Different labels, by number.
+#[derive(Debug, Default)]
+struct Labels(IndexSet<Box<str>>);
+
+impl Labels {
+    fn take(&mut self, label: &str) -> Result<u32, String> {
+        let at = match self.0.get_index_of(label) {
+            Some(at) => at,
+            None if self.0.len() == MOST_LABELS => {
+                return Err(format!("there are more than {MOST_LABELS} different labels; is this the right file?"));
+            }
+            None => self.0.insert_full(label.into()).0,
+        };
+        Ok(at as u32)
+    }
+}
+
+/// A video as it is read.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// Its id: the file's name without prefix and extension.
+    pub id: &'a str,
+    /// Where it stands.
+    pub place: Place,
+    /// Playing time in seconds.
+    pub duration_s: Option<f64>,
+    /// Its split.
+    pub split: Option<Split>,
+    /// The annotations as Python's `json.dump` writes them, where they were asked for.
+    pub text: String,
+    labels: Vec<u32>,
+    url: Option<String>,
+}
+
+/// Where entries go while a manifest is read.
+struct Sink<'a> {
+    labels: &'a mut Labels,
+    take: &'a mut dyn FnMut(Entry<'_>) -> Result<(), Problem>,
+}
+
+/// Why reading ends early.
+#[derive(Debug)]
+enum Problem {
+    Io(io::Error),
+    Content(String),
+}
+
+/// Why there is no manifest to go by.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not there, or not ours to read.
+    #[error("failed to open the manifest {}; name an existing file with --manifest", shown(path))]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder, a pipe, a device.
+    #[error("the manifest {} is not a file; name the annotation file or a list with --manifest", shown(path))]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// Reading failed on the way.
+    #[error("failed to read the manifest {} at {place}", shown(path))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// How far it came.
+        place: Place,
+        /// Why.
+        source: io::Error,
+    },
+    /// It says what cannot be taken.
+    #[error("the manifest {}, {place}: {message}", shown(path))]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        place: Place,
+        /// What was expected and what is there, fit for a terminal.
+        message: String,
+    },
+}
+
+impl Manifest {
+    /// Reads and checks a manifest; `prefix` is what stands before the id in a file's name. The file is read in pieces, and
+    /// what is kept of it is bounded, whatever it holds.
+    ///
+    /// # Errors
+    /// Files that cannot be read, that are not of a known shape, that have an id twice or an unsafe name, and that ask for
+    /// more than anybody needs.
+    pub fn read(path: &Path, prefix: &str) -> Result<Self, ManifestError> {
+        let (reader, kind) = open(path)?;
+        Self::from_reader(reader, kind, path, prefix)
+    }
+
+    fn from_reader(reader: impl BufRead, kind: Kind, path: &Path, prefix: &str) -> Result<Self, ManifestError> {
+        let mut manifest = Self {
+            path: path.to_owned(),
+            kind,
+            prefix: prefix.to_owned(),
+            videos: IndexMap::new(),
+            labels: Labels::default(),
+        };
+        let (videos, mut kept) = (&mut manifest.videos, 0);
+        let mut take = |entry: Entry<'_>| {
+            let Entry { id, place, duration_s, split, labels, url, .. } = entry;
+            if let Some(first) = videos.get(id) {
+                let first = first.place;
+                return Err(Problem::Content(format!(
+                    "the id {id:?} stands twice, first at {first}; remove one of them"
+                )));
+            }
+            let url = url.filter(|url| *url != youtube(id)).map(String::into_boxed_str);
+            kept += id.len() + url.as_ref().map_or(0, |url| url.len()) + labels.len() * size_of::<u32>();
+            if videos.len() == MOST_VIDEOS || kept > MOST_BYTES {
+                let most = format!("{MOST_VIDEOS} videos or {} MiB of names", MOST_BYTES >> 20);
+                return Err(Problem::Content(format!("there are more than {most}; is this the right file?")));
+            }
+            videos.insert(id.into(), Listed { duration_s, split, labels: labels.into(), url, place });
+            Ok(())
+        };
+        let read = read_with(reader, kind, prefix, false, &mut Sink { labels: &mut manifest.labels, take: &mut take });
+        read.map_err(|(place, problem)| error(path, place, problem))?;
+        if manifest.videos.is_empty() {
+            let nothing = Problem::Content("it names no video".into());
+            return Err(error(path, Place { line: 1, column: 1 }, nothing));
+        }
+        manifest.videos.shrink_to_fit();
+        Ok(manifest)
+    }
+
+    /// Reads the file once more and hands on each video with the text of its annotations, in the file's order.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`], and what `take` returns.
+    pub fn each<E: From<ManifestError>>(&self, mut take: impl FnMut(&Entry<'_>) -> Result<(), E>) -> Result<(), E> {
+        let (reader, kind) = open(&self.path)?;
+        let mut failed = None;
+        let mut labels = Labels::default();
+        let mut take = |entry: Entry<'_>| {
+            take(&entry).map_err(|error| {
+                failed = Some(error);
+                Problem::Content("stopped".into())
+            })
+        };
+        let read = read_with(reader, kind, &self.prefix, true, &mut Sink { labels: &mut labels, take: &mut take });
+        match (failed, read) {
+            (Some(error), _) => Err(error),
+            (None, read) => read.map_err(|(place, problem)| error(&self.path, place, problem).into()),
+        }
+    }
+
+    /// How many videos should be there.
+    pub fn len(&self) -> usize {
+        self.videos.len()
+    }
+
+    /// Whether there is none; a manifest that was read has at least one.
+    pub fn is_empty(&self) -> bool {
+        self.videos.is_empty()
+    }
+
+    /// All ids, in the file's order.
+    pub fn videos(&self) -> impl ExactSizeIterator<Item = (&str, &Listed)> {
+        self.videos.iter().map(|(id, listed)| (&**id, listed))
+    }
+
+    /// The place of an id in the file's order, from 0.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.videos.get_index_of(id)
+    }
+
+    /// The video at a place.
+    pub fn at(&self, position: usize) -> Option<(&str, &Listed)> {
+        self.videos.get_index(position).map(|(id, listed)| (&**id, listed))
+    }
+
+    /// How many different labels there are.
+    pub fn classes(&self) -> usize {
+        self.labels.0.len()
+    }
+
+    /// The labels of a video, each once, in the order in which they first appear.
+    pub fn labels<'a>(&'a self, listed: &'a Listed) -> impl ExactSizeIterator<Item = &'a str> + Clone {
+        listed.labels.iter().map(|at| self.labels.0.get_index(*at as usize).map_or("", |label| label))
+    }
+}
+
+impl Listed {
+    /// Where it can be fetched: the manifest's own address, or YouTube's for an id of YouTube's form.
+    pub fn address(&self, id: &str) -> Option<String> {
+        let is_address = |url: &&str| {
+            ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
+                && !url.contains(|c: char| c.is_control() || c.is_whitespace())
+        };
+        match self.url.as_deref().filter(is_address) {
+            Some(url) => Some(url.to_owned()),
+            None => is_youtube(id).then(|| youtube(id)),
+        }
+    }
+}
+
+fn is_youtube(id: &str) -> bool {
+    id.len() == 11 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn youtube(id: &str) -> String {
+    format!("https://www.youtube.com/watch?v={id}")
+}
+
+/// The id in a file's name, `v_<id>.<extension>`; `None` where the prefix or the id is missing.
+pub fn id_of<'a>(file: &'a str, prefix: &str) -> Option<&'a str> {
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    stem.strip_prefix(prefix).filter(|id| !id.is_empty())
+}
+
+fn open(path: &Path) -> Result<(BufReader<File>, Kind), ManifestError> {
+    let failed = |source| ManifestError::Open { path: path.to_owned(), source };
+    // A pipe that nobody writes to would be waited for.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(ManifestError::NotAFile { path: path.to_owned() });
+    }
+    let mut reader = BufReader::with_capacity(BUFFER, File::open(path).map_err(failed)?);
+    let kind = begin(&mut reader, path)?;
+    Ok((reader, kind))
+}
+
+/// Skips a byte order mark and tells from what follows which kind of file it is.
+fn begin(reader: &mut impl BufRead, path: &Path) -> Result<Kind, ManifestError> {
+    let start = Place { line: 1, column: 1 };
+    let head = reader.fill_buf().map_err(|source| error(path, start, Problem::Io(source)))?;
+    let mark = if head.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 };
+    let text = head.get(mark..).unwrap_or(head).trim_ascii_start();
+    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let refused = match text {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16 text; save it as UTF-8",
+        [b'P', b'K', 3, 4, ..] => "a zip archive; unpack it and name the .json file that was in it",
+        [0x1f, 0x8b, ..] => "compressed by gzip; unpack it first",
+        [b'<', ..] => "a web page or XML; fetch the file itself, not the page that shows it",
+        [b'{' | b'[', ..] => "",
+        _ if is_json => "",
+        _ => {
+            reader.consume(mark);
+            return Ok(Kind::List);
+        }
+    };
+    if refused.is_empty() {
+        reader.consume(mark);
+        return Ok(Kind::Annotations);
+    }
+    Err(error(
+        path,
+        start,
+        Problem::Content(format!("an annotation file or a list is expected, and this is {refused}")),
+    ))
+}
+
+fn read_with(
+    reader: impl BufRead,
+    kind: Kind,
+    prefix: &str,
+    texts: bool,
+    sink: &mut Sink<'_>,
+) -> Result<(), (Place, Problem)> {
+    match kind {
+        Kind::Annotations => json::read(reader, texts, sink),
+        Kind::List => list::read(reader, prefix, sink),
+    }
+}
+
+fn error(path: &Path, place: Place, problem: Problem) -> ManifestError {
+    const LONGEST: usize = 400;
+    let path = path.to_owned();
+    match problem {
+        Problem::Io(source) => ManifestError::Read { path, place, source },
+        Problem::Content(message) => {
+            // Messages quote the file, which may be anything.
+            let mut short: String = message.chars().take(LONGEST).collect();
+            if short.len() < message.len() {
+                short.push('…');
+            }
+            ManifestError::Content { path, place, message: printable(&short) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,520 @@
+//! The official annotation file, video by video: `{"database": {id: {duration, subset, annotations, url}}}`.
+
+use std::fmt::{self, Display};
+use std::io::BufRead;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+
+use super::guard::{Guard, Place, Stopped, Watched};
+use super::names::{check_id, check_label};
+use super::{Entry, Labels, Problem, Sink, Split};
+use crate::dataset::python_json::{self, Copy};
+
+/// Different labels that one video may have.
+const MOST_LABELS: usize = 1000;
+/// The longest address that is kept.
+const LONGEST_URL: usize = 2000;
+/// No video plays longer, and all frames of one that did would still be counted in 64 bits.
+const LONGEST_S: f64 = 1e9;
+
+/// Hands every video to `sink`, in the file's order. The text of the annotations is kept only where `texts` says so.
+pub(super) fn read(reader: impl BufRead, texts: bool, sink: &mut Sink<'_>) -> Result<(), (Place, Problem)> {
+    let watched = Watched::default();
+    let mut failed = None;
+    let mut reading = Reading { at: &watched, texts, sink, failed: &mut failed };
+    let mut deserializer = serde_json::Deserializer::from_reader(Guard::new(reader, &watched));
+    let read = File(&mut reading).deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    let Err(error) = read else { return Ok(()) };
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
+    let problem = match watched.stopped() {
+        Some(Stopped::Io(source)) => Problem::Io(source),
+        Some(Stopped::Bound(why)) => Problem::Content(format!("{why}; is this the right file?")),
+        None if error.is_eof() => {
+            Problem::Content("the file ends in the middle; it was cut, so fetch or unpack it again".into())
+        }
+        None => Problem::Content(without_place(&error.to_string())),
+    };
+    Err((watched.place(), problem))
+}
+
+/// serde_json's own message without its own idea of the place, which counts bytes.
+fn without_place(message: &str) -> String {
+    let message = message.rfind(" at line ").and_then(|end| message.get(..end)).unwrap_or(message);
+    match message {
+        "key must be a string" => "a key in double quotes is expected".into(),
+        "expected value" => "a value is expected: a text in double quotes, a number, a list or an object".into(),
+        "trailing characters" => "more text follows after the end of the manifest".into(),
+        other => other.into(),
+    }
+}
+
+/// A part that notes where it failed.
+struct Held<'w, S>(&'w Watched, S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Held<'_, S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+        self.1.deserialize(deserializer).inspect_err(|_| self.0.hold())
+    }
+}
+
+/// Any value, which is passed over.
+const ANY: PhantomData<IgnoredAny> = PhantomData;
+
+/// An error here.
+fn fail<E: Error>(at: &Watched, why: impl Display) -> E {
+    at.hold();
+    E::custom(why)
+}
+
+/// What all the parts share.
+struct Reading<'r, 's> {
+    at: &'r Watched,
+    texts: bool,
+    sink: &'r mut Sink<'s>,
+    failed: &'r mut Option<(Place, Problem)>,
+}
+
+/// The whole file.
+struct File<'a, 'r, 's>(&'a mut Reading<'r, 's>);
+
+impl<'de> DeserializeSeed<'de> for File<'_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for File<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object with the key \"database\"")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        let mut found = false;
+        let at = self.0.at;
+        while let Some(key) = access.next_key_seed(Held(at, OneOf(&["database"])))? {
+            if key.is_none() {
+                access.next_value_seed(Held(at, ANY))?;
+            } else if std::mem::replace(&mut found, true) {
+                return Err(fail(at, "the key \"database\" stands twice"));
+            } else {
+                access.next_value_seed(Held(at, Database(self.0)))?;
+            }
+        }
+        let hint =
+            "the key \"database\" is missing; the manifest is HACS_segments_v1.1.1.json, or a file of that shape";
+        if found { Ok(()) } else { Err(fail(at, hint)) }
+    }
+}
+
+/// The videos by id.
+struct Database<'a, 'r, 's>(&'a mut Reading<'r, 's>);
+
+impl<'de> DeserializeSeed<'de> for Database<'_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Database<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object with the videos by id")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        let Reading { at, texts, sink, failed } = self.0;
+        while let Some(id) = access.next_key_seed(Held(at, PhantomData::<String>))? {
+            let place = at.place();
+            check_id(&id).map_err(|error| fail(at, error))?;
+            at.video_begins();
+            let video = Video { at, id: &id, texts: *texts, labels: sink.labels };
+            let Parts { duration_s, split, labels, url, text } = access.next_value_seed(Held(at, video))?;
+            at.video_ends();
+            let id = id.as_str();
+            let entry = Entry { id, place, duration_s: Some(duration_s), split: Some(split), labels, url, text };
+            if let Err(problem) = (sink.take)(entry) {
+                **failed = Some((place, problem));
+                return Err(A::Error::custom("stopped"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a video once its object has been read.
+struct Parts {
+    duration_s: f64,
+    split: Split,
+    labels: Vec<u32>,
+    url: Option<String>,
+    text: String,
+}
+
+/// One video.
+struct Video<'a> {
+    at: &'a Watched,
+    id: &'a str,
+    texts: bool,
+    labels: &'a mut Labels,
+}
+
+impl<'de> DeserializeSeed<'de> for Video<'_> {
+    type Value = Parts;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Parts, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Video<'_> {
+    type Value = Parts;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "an object with the duration, subset and annotations of {:?}", self.id)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Parts, A::Error> {
+        const KEYS: &[&str] = &["duration", "subset", "annotations", "url"];
+        let (mut duration_s, mut split, mut annotations, mut url) = (None, None, None, None);
+        let at = self.at;
+        while let Some(key) = access.next_key_seed(Held(at, OneOf(KEYS)))? {
+            let twice = match key {
+                Some("duration") => duration_s.replace(access.next_value_seed(Held(at, Seconds))?).is_some(),
+                Some("subset") => split.replace(access.next_value_seed(Held(at, Subset))?).is_some(),
+                Some("annotations") => {
+                    let mut text = String::new();
+                    let mut labels = vec![];
+                    let texts = self.texts.then_some(&mut text);
+                    let all = &mut *self.labels;
+                    access.next_value_seed(Held(at, Annotations { at, text: texts, all, labels: &mut labels }))?;
+                    annotations.replace((labels, text)).is_some()
+                }
+                Some("url") => url.replace(access.next_value_seed(Held(at, Text("an address")))?).is_some(),
+                _ => {
+                    access.next_value_seed(Held(at, ANY))?;
+                    false
+                }
+            };
+            if twice {
+                let key = key.unwrap_or_default();
+                return Err(fail(at, format_args!("the key {key:?} stands twice in {:?}", self.id)));
+            }
+        }
+        let missing = |key: &str| fail(at, format_args!("the key {key:?} is missing in {:?}", self.id));
+        let duration_s = duration_s.ok_or_else(|| missing("duration"))?;
+        let split = split.ok_or_else(|| missing("subset"))?;
+        let (labels, text) = annotations.unwrap_or_else(|| (vec![], "[]".into()));
+        // An address is a comfort: one that cannot be used is as good as none.
+        let url = url.filter(|url: &String| url.len() <= LONGEST_URL);
+        Ok(Parts { duration_s, split, labels, url, text })
+    }
+}
+
+/// One of these keys, or `None` for any other.
+struct OneOf(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for OneOf {
+    type Value = Option<&'static str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for OneOf {
+    type Value = Option<&'static str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a key in double quotes")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().find(|key| **key == text).copied())
+    }
+}
+
+/// A duration, as a number or as a number in quotes: files of both kinds go round.
+struct Seconds;
+
+impl<'de> DeserializeSeed<'de> for Seconds {
+    type Value = f64;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<f64, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Seconds {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "a duration in seconds, such as 92.17, from 0 to {LONGEST_S:e}")
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
+        let fits = (0.0..=LONGEST_S).contains(&value);
+        if fits { Ok(value) } else { Err(E::invalid_value(Unexpected::Float(value), &self)) }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
+        match text.trim_ascii().parse() {
+            Ok(value) if (0.0..=LONGEST_S).contains(&value) => Ok(value),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+/// `training`, `validation` or `testing`.
+struct Subset;
+
+impl<'de> DeserializeSeed<'de> for Subset {
+    type Value = Split;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Split, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Subset {
+    type Value = Split;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("\"training\", \"validation\" or \"testing\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Split, E> {
+        Split::named(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+/// A text; what is meant by it is named.
+struct Text(&'static str);
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} in double quotes", self.0)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
+
+/// The annotations of one video: its labels, each once in the order of their first appearance, and where asked for the
+/// text as Python would write it.
+struct Annotations<'a> {
+    at: &'a Watched,
+    text: Option<&'a mut String>,
+    all: &'a mut Labels,
+    labels: &'a mut Vec<u32>,
+}
+
+impl<'de> DeserializeSeed<'de> for Annotations<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Annotations<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a list of annotations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
+        let mut text = String::new();
+        push(&mut self.text, "[");
+        let mut first = true;
+        let at = self.at;
+        loop {
+            let annotation = Annotation { at, text: self.text.is_some().then_some(&mut text) };
+            let Some(label) = access.next_element_seed(Held(at, annotation))? else { break };
+            push(&mut self.text, if first { "" } else { ", " });
+            push(&mut self.text, &text);
+            text.clear();
+            first = false;
+            let label = self.all.take(&label).map_err(|why| fail(at, why))?;
+            if !self.labels.contains(&label) {
+                if self.labels.len() == MOST_LABELS {
+                    return Err(fail(at, format_args!("one video has more than {MOST_LABELS} labels")));
+                }
+                self.labels.push(label);
+            }
+        }
+        push(&mut self.text, "]");
+        Ok(())
+    }
+}
+
+fn push(text: &mut Option<&mut String>, more: &str) {
+    if let Some(text) = text {
+        text.push_str(more);
+    }
+}
+
+/// One annotation; gives its label.
+struct Annotation<'a> {
+    at: &'a Watched,
+    text: Option<&'a mut String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Annotation<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Annotation<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an annotation, {\"label\": \"Archery\", \"segment\": [1.5, 20.0]}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<String, A::Error> {
+        let mut label: Option<String> = None;
+        let mut segment = false;
+        let mut keys: Vec<String> = vec![];
+        push(&mut self.text, "{");
+        let at = self.at;
+        while let Some(key) = access.next_key_seed(Held(at, PhantomData::<String>))? {
+            if keys.contains(&key) {
+                return Err(fail(at, format_args!("the key {key:?} stands twice in one annotation")));
+            }
+            if keys.len() == 100 {
+                return Err(fail(at, "one annotation has more than 100 keys"));
+            }
+            push(&mut self.text, if keys.is_empty() { "" } else { ", " });
+            if let Some(text) = &mut self.text {
+                python_json::push_str(text, &key);
+                text.push_str(": ");
+            }
+            match (key.as_str(), &mut self.text) {
+                ("label", text) => {
+                    let value = access.next_value_seed(Held(at, Text("a label")))?;
+                    check_label(&value).map_err(|error| fail(at, error))?;
+                    if let Some(text) = text {
+                        python_json::push_str(text, &value);
+                    }
+                    label = Some(value);
+                }
+                ("segment", text) => {
+                    access.next_value_seed(Held(at, Segment { at, text: text.as_deref_mut() }))?;
+                    segment = true;
+                }
+                (_, Some(text)) => access.next_value_seed(Held(at, Copy(text)))?,
+                (_, None) => drop(access.next_value_seed(Held(at, ANY))?),
+            }
+            keys.push(key);
+        }
+        push(&mut self.text, "}");
+        match label {
+            Some(label) if segment => Ok(label),
+            Some(_) => Err(fail(at, "the key \"segment\" is missing in an annotation")),
+            None => Err(fail(at, "the key \"label\" is missing in an annotation")),
+        }
+    }
+}
+
+/// Begin and end in seconds. The original takes any two numbers, and so does this: what they mean is the trainer's.
+struct Segment<'a> {
+    at: &'a Watched,
+    text: Option<&'a mut String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Segment<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Segment<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a segment: begin and end in seconds, such as [1.5, 20.0]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
+        for at in 0..2 {
+            push(&mut self.text, if at == 0 { "[" } else { ", " });
+            let number = Number { text: self.text.as_deref_mut() };
+            access.next_element_seed(Held(self.at, number))?.ok_or_else(|| A::Error::invalid_length(at, &self))?;
+        }
+        push(&mut self.text, "]");
+        match access.next_element_seed(Held(self.at, ANY))? {
+            Some(_) => Err(A::Error::invalid_length(3, &self)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A number, kept as it is.
+struct Number<'a> {
+    text: Option<&'a mut String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Number<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Number<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a number of seconds")
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.text.map_or(Ok(()), |text| Copy(text).visit_u64(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.text.map_or(Ok(()), |text| Copy(text).visit_i64(value))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.text.map_or(Ok(()), |text| Copy(text).visit_f64(value))
+    }
+}

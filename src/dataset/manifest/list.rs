@@ -1,0 +1,82 @@
+//! A plain list as manifest: one video a line, as `id`, as `id,class`, or as `Class/v_id.mp4 -1`.
+
+use std::io::{BufRead, Read};
+
+use reeldeck_contract::video::{NameError, VideoName};
+
+use super::guard::Place;
+use super::names::{check_id, check_label};
+use super::{Entry, Problem, Sink, id_of};
+use crate::dataset::shown_bytes;
+
+/// Longest line, in bytes.
+const LONGEST: u64 = 4096;
+
+/// Hands every video to `sink`, in the list's order.
+pub(super) fn read(mut reader: impl BufRead, prefix: &str, sink: &mut Sink<'_>) -> Result<(), (Place, Problem)> {
+    let mut bytes = vec![];
+    for line in 1.. {
+        bytes.clear();
+        let start = Place { line, column: 1 };
+        let read = reader.by_ref().take(LONGEST + 1).read_until(b'\n', &mut bytes);
+        if read.map_err(|error| (start, Problem::Io(error)))? == 0 {
+            break;
+        }
+        let text = bytes.trim_ascii_end();
+        let failed = |at: usize, why: String| {
+            let column = 1 + text.get(..at).unwrap_or(text).iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+            let text = shown_bytes(text.get(..100).unwrap_or(text));
+            (Place { line, column: column as u32 }, Problem::Content(format!("{why}: {text}")))
+        };
+        if bytes.len() as u64 > LONGEST {
+            return Err(failed(text.len(), "the line is longer than 4096 bytes; is this a list of videos?".into()));
+        }
+        if text.is_empty() {
+            continue;
+        }
+        let utf8 = |error: std::str::Utf8Error| failed(error.valid_up_to(), "not UTF-8 text; save it as UTF-8".into());
+        let (id, class) =
+            parse(std::str::from_utf8(text).map_err(utf8)?, prefix).map_err(|(at, why)| failed(at, why))?;
+        let labels = match class {
+            Some(class) => vec![sink.labels.take(&class).map_err(|why| (start, Problem::Content(why)))?],
+            None => vec![],
+        };
+        let entry =
+            Entry { id: &id, place: start, duration_s: None, split: None, labels, url: None, text: String::new() };
+        (sink.take)(entry).map_err(|problem| (start, problem))?;
+    }
+    Ok(())
+}
+
+/// Id and class of one line; an error says at which byte.
+fn parse(line: &str, prefix: &str) -> Result<(String, Option<String>), (usize, String)> {
+    let (id, class) = if line.contains('/') {
+        file(line, prefix).map_err(|why| (0, why))?
+    } else if let Some((id, class)) = line.split_once(',') {
+        let class = class.trim_ascii();
+        check_label(class).map_err(|error| (id.len() + 1, error.to_string()))?;
+        (id.to_owned(), Some(class.to_owned()))
+    } else if let Some(at) = line.find(char::is_whitespace) {
+        return Err((at, "an id, `id,class` or `Class/file -1` is expected, and here is white space".into()));
+    } else {
+        (line.to_owned(), None)
+    };
+    check_id(&id).map_err(|error| (0, error.to_string()))?;
+    Ok((id, class))
+}
+
+/// `Class/v_id.mp4`, with or without a label after it.
+fn file(line: &str, prefix: &str) -> Result<(String, Option<String>), String> {
+    let name = match line.rsplit_once(' ') {
+        Some((name, label)) if label.parse::<i64>().is_ok() => name,
+        _ => line,
+    };
+    let name = VideoName::new(name).map_err(|error| match error {
+        NameError::Shape => "the video's name is not of the form Class/file".to_owned(),
+        other => other.to_string(),
+    })?;
+    let id = id_of(name.file(), prefix)
+        .ok_or_else(|| format!("the file's name does not begin with {prefix:?}; see `[manifest] prefix`"))?;
+    check_label(name.class()).map_err(|error| error.to_string())?;
+    Ok((id.to_owned(), Some(name.class().to_owned())))
+}

@@ -1,0 +1,112 @@
+//! What a manifest may call a video and a class: names that are safe in files, lists and terminals.
+
+/// Longest id, in bytes: there must be room for prefix, extension and `.safetensors` in a file name.
+const LONGEST_ID: usize = 200;
+/// Longest label, in bytes: a class folder must be able to bear it.
+const LONGEST_LABEL: usize = 200;
+
+/// Why a name is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {name:?} cannot be taken: {why}")]
+pub(super) struct BadName {
+    what: &'static str,
+    name: String,
+    why: &'static str,
+}
+
+/// An id is the middle of a file name and a line in lists.
+pub(super) fn check_id(id: &str) -> Result<(), BadName> {
+    let why = if id.len() > LONGEST_ID {
+        "it is longer than 200 bytes"
+    } else if id.contains(',') {
+        "it has a comma, and lists of ids and classes are separated by commas"
+    } else {
+        return check(id, "the id");
+    };
+    Err(bad("the id", id, why))
+}
+
+/// A label is the name of a folder and the rest of a line in lists.
+pub(super) fn check_label(label: &str) -> Result<(), BadName> {
+    if label.len() > LONGEST_LABEL {
+        return Err(bad("the label", label, "it is longer than 200 bytes"));
+    }
+    check(label, "the label")
+}
+
+fn check(name: &str, what: &'static str) -> Result<(), BadName> {
+    let why = if name.is_empty() {
+        "it is empty"
+    } else if name.contains(char::is_control) {
+        "it has a newline or another control character"
+    } else if name.contains(['/', '\\']) {
+        "it has a slash, and names must not lead out of their folder"
+    } else if name == "." || name == ".." {
+        "it names a folder"
+    } else if name.trim() != name {
+        "it begins or ends with white space"
+    } else {
+        return Ok(());
+    };
+    Err(bad(what, name, why))
+}
+
+fn bad(what: &'static str, name: &str, why: &'static str) -> BadName {
+    BadName { what, name: name.chars().take(100).collect(), why }
+}
+
+/// Whether a class folder is that of a label. Downloads have underscores for spaces.
+pub fn same_class(folder: &str, label: &str) -> bool {
+    let underscored = |byte: u8| if byte == b' ' { b'_' } else { byte };
+    folder.len() == label.len() && folder.bytes().map(underscored).eq(label.bytes().map(underscored))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_as_youtube_makes_them_are_taken() {
+        for id in ["--0edUL8zmA", "_a-B3xYz012", "-", "v_a", "video test 1", "日本", "a.b"] {
+            assert_eq!(check_id(id), Ok(()), "{id}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_refused_with_a_reason() {
+        for (id, says) in [
+            ("", "empty"),
+            ("../../x", "slash"),
+            ("/etc/passwd", "slash"),
+            ("a\\b", "slash"),
+            ("..", "names a folder"),
+            (".", "names a folder"),
+            ("a\nb", "control"),
+            ("a\u{1b}[2J", "control"),
+            ("a\u{0}", "control"),
+            ("a,b", "comma"),
+            (" a", "white space"),
+            ("a\u{a0}", "white space"),
+        ] {
+            let error = check_id(id).unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains(char::is_control), "{error}");
+            if id != "a,b" {
+                assert!(check_label(id).is_err(), "{id}");
+            }
+        }
+        let long = check_id(&"x".repeat(5000)).unwrap_err().to_string();
+        assert!(long.contains("longer than 200 bytes") && long.len() < 300, "{long}");
+        assert!(check_label(&"x".repeat(201)).is_err());
+        assert_eq!(check_label("Rock, paper and scissors"), Ok(()));
+    }
+
+    #[test]
+    fn spaces_and_underscores_are_the_same_class() {
+        assert!(same_class("Horseback_riding", "Horseback riding"));
+        assert!(same_class("Horseback riding", "Horseback_riding"));
+        assert!(same_class("A_b c", "A b_c"));
+        assert!(!same_class("Horseback-riding", "Horseback riding"));
+        assert!(!same_class("horseback_riding", "Horseback riding"));
+        assert!(!same_class("A", "A_"));
+    }
+}

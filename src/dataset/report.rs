@@ -1,0 +1,311 @@
+//! The report of a scan: the state of every video, and how many are in which state, by split and by class.
+
+use std::collections::BTreeMap;
+
+use super::manifest::{Listed, Manifest, Split};
+use super::matching::{Matched, Matches, is_misplaced};
+use super::scan::{Scan, VideoFile};
+use super::state::{self, Probes, State};
+
+mod json;
+mod text;
+
+pub use json::SCHEMA;
+
+/// What is known of a dataset, put together. Rows are made anew whenever they are asked for, so that a million videos
+/// cost little more memory than the scan and the manifest themselves.
+#[derive(Debug)]
+pub struct Report<'a> {
+    scan: &'a Scan,
+    probes: &'a Probes,
+    tolerance_s: f64,
+    matches: Option<(&'a Manifest, Matches<'a>)>,
+}
+
+/// One video: of the manifest, or a file that is not in it.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// Its id in the manifest.
+    pub id: Option<&'a str>,
+    /// What the manifest says of it.
+    pub listed: Option<&'a Listed>,
+    /// Its labels by the manifest.
+    pub labels: Vec<&'a str>,
+    /// Its files, the one to use first.
+    pub files: Vec<&'a VideoFile>,
+    /// What it is.
+    pub state: State,
+    /// The file to use lies in a class folder that the manifest does not give it.
+    pub misplaced: bool,
+}
+
+/// How many videos there are, in all and by state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Videos of the manifest.
+    pub listed: usize,
+    /// By [`State::index`].
+    pub states: [usize; State::WORDS.len()],
+}
+
+/// The tallies of a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// All videos, each once.
+    pub all: Tally,
+    /// By split; `None` are those without one.
+    pub splits: BTreeMap<Option<Split>, Tally>,
+    /// By class, sorted by name; a video counts in each of its classes. The empty name stands for those without one.
+    pub classes: BTreeMap<String, Tally>,
+    /// Videos whose folder is not one of their classes.
+    pub misplaced: usize,
+}
+
+impl<'a> Row<'a> {
+    /// Its labels; without one the folder it lies in; none where nobody knows.
+    pub fn classes(&self) -> Vec<&'a str> {
+        match (self.labels.as_slice(), self.files.as_slice()) {
+            ([], [first, ..]) => vec![first.name.class()],
+            _ => self.labels.clone(),
+        }
+    }
+}
+
+impl<'a> Report<'a> {
+    /// Puts together what should be there, what is, and what probes found. `tolerance_s`: by how many seconds the
+    /// duration of a file may differ from the manifest's.
+    pub fn new(manifest: Option<&'a Manifest>, scan: &'a Scan, probes: &'a Probes, tolerance_s: f64) -> Self {
+        let matches = manifest.map(|manifest| (manifest, Matches::new(manifest, &scan.videos)));
+        Self { scan, probes, tolerance_s, matches }
+    }
+
+    /// Every video of the manifest in its order, then what is not in it by name. Without a manifest every file.
+    pub fn rows(&self) -> Box<dyn Iterator<Item = Row<'a>> + '_> {
+        match &self.matches {
+            None => Box::new(self.scan.videos.iter().map(|file| self.loose(file, None))),
+            Some((manifest, matches)) => {
+                let listed = matches.videos().map(|video| self.listed(manifest, video));
+                Box::new(listed.chain(matches.unlisted().map(|file| self.loose(file, Some(State::Unlisted)))))
+            }
+        }
+    }
+
+    fn listed(&self, manifest: &'a Manifest, video: Matched<'a>) -> Row<'a> {
+        let Matched { id, listed, files } = video;
+        let labels = manifest.labels(listed).collect();
+        let misplaced = files.first().is_some_and(|file| is_misplaced(manifest, listed, &file.name));
+        let states = files.iter().map(|file| (*file, self.of_file(file, listed.duration_s))).collect();
+        Row { id: Some(id), listed: Some(listed), labels, files, state: state::of_video(states), misplaced }
+    }
+
+    fn loose(&self, file: &'a VideoFile, known: Option<State>) -> Row<'a> {
+        let state = known.unwrap_or_else(|| self.of_file(file, None));
+        Row { id: None, listed: None, labels: vec![], files: vec![file], state, misplaced: false }
+    }
+
+    /// The state of one file by itself.
+    fn of_file(&self, file: &VideoFile, want_s: Option<f64>) -> State {
+        state::of_file(file, want_s, self.probes.get(&file.name), self.tolerance_s)
+    }
+
+    /// Counts.
+    pub fn tables(&self) -> Tables {
+        let mut tables = Tables::default();
+        // Folders with underscores and labels with spaces are one class, shown by its label.
+        let mut classes: BTreeMap<String, (String, Tally)> = BTreeMap::new();
+        for row in self.rows() {
+            tables.all.count(&row);
+            tables.misplaced += usize::from(row.misplaced);
+            tables.splits.entry(row.listed.and_then(|listed| listed.split)).or_default().count(&row);
+            let known = row.classes();
+            let nobody_knows = known.is_empty().then_some("");
+            for class in known.into_iter().chain(nobody_knows) {
+                let (_, tally) =
+                    classes.entry(class.replace(' ', "_")).or_insert_with(|| (class.to_owned(), Tally::default()));
+                tally.count(&row);
+            }
+        }
+        tables.classes = classes.into_values().collect();
+        tables
+    }
+
+    /// Whether every video of the manifest, or without one every file, is there and can be used as it is.
+    pub fn is_complete(&self) -> bool {
+        !self.rows().any(|row| row.state.is_problem())
+    }
+}
+
+impl Tally {
+    fn count(&mut self, row: &Row<'_>) {
+        self.listed += usize::from(row.listed.is_some());
+        if let Some(states) = self.states.get_mut(row.state.index()) {
+            *states += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reeldeck_contract::probe::{Level, Probed, Verdict};
+
+    use super::super::matching::tests::{files, manifest};
+    use super::*;
+
+    const MANIFEST: &str = r#"{"database": {
+        "two": {"duration": 5, "subset": "training", "annotations": [
+            {"label": "Tai chi", "segment": [1, 2]}, {"label": "Archery", "segment": [2, 3]}]},
+        "gone": {"duration": 5, "subset": "validation", "annotations": [{"label": "Tai chi", "segment": [1, 2]}]},
+        "odd": {"duration": 5, "subset": "validation", "annotations": [{"label": "Tai chi", "segment": [1, 2]}]},
+        "bad": {"duration": 5, "subset": "training", "annotations": [{"label": "Archery", "segment": [1, 2]}]},
+        "test": {"duration": 5, "subset": "testing", "annotations": []},
+        "lost": {"duration": 5, "subset": "testing", "annotations": []}}}"#;
+
+    fn scan() -> Scan {
+        let names = [
+            "Tai_chi/v_two.mp4",
+            "Archery/v_two.mp4",
+            "Archery/v_odd.mp4",
+            "Archery/v_bad.mp4",
+            "Tai_chi/v_test.mp4",
+            "New/v_x.mp4",
+        ];
+        Scan { videos: files(&names), ..Scan::default() }
+    }
+
+    fn probes(scan: &Scan) -> Probes {
+        let bad = scan.videos.iter().find(|file| file.name.file() == "v_bad.mp4").unwrap();
+        let verdict = Verdict::Corrupt { reason: "no frames \u{1b}[2J".into() };
+        [(bad.name.clone(), Probed { level: Level::Quick, source: bad.stamp, verdict })].into()
+    }
+
+    #[test]
+    fn every_video_has_its_row_and_its_state() {
+        let (manifest, scan) = (manifest(MANIFEST), scan());
+        let probes = probes(&scan);
+        let report = Report::new(Some(&manifest), &scan, &probes, 2.0);
+        let rows: Vec<_> = report.rows().map(|row| (row.id.unwrap_or("-"), row.state.word(), row.misplaced)).collect();
+        let row = |id, state, misplaced| (id, state, misplaced);
+        assert_eq!(
+            rows,
+            [
+                row("two", "duplicate", false),
+                row("gone", "missing", false),
+                row("odd", "unchecked", true),
+                row("bad", "corrupt", false),
+                row("test", "unchecked", false),
+                row("lost", "missing", false),
+                row("-", "unlisted", false),
+            ]
+        );
+        assert!(!report.is_complete());
+        // Without a manifest nothing is missing.
+        let report = Report::new(None, &scan, &probes, 2.0);
+        assert_eq!(report.rows().filter(|row| row.state == State::Unchecked).count(), 5);
+        assert_eq!(report.tables().all.listed, 0);
+    }
+
+    #[test]
+    fn videos_are_counted_by_split_and_in_each_of_their_classes() {
+        let (manifest, scan) = (manifest(MANIFEST), scan());
+        let probes = probes(&scan);
+        let tables = Report::new(Some(&manifest), &scan, &probes, 2.0).tables();
+        let of = |listed, counts: &[(usize, usize)]| {
+            let mut states = [0; 8];
+            counts.iter().for_each(|(state, count)| states[*state] = *count);
+            Tally { listed, states }
+        };
+        assert_eq!(tables.all, of(6, &[(0, 2), (1, 1), (3, 1), (5, 1), (6, 2)]));
+        assert_eq!(tables.misplaced, 1);
+        let splits: Vec<_> = tables.splits.into_iter().collect();
+        assert_eq!(
+            splits,
+            [
+                (None, of(0, &[(5, 1)])),
+                (Some(Split::Training), of(2, &[(1, 1), (3, 1)])),
+                (Some(Split::Validation), of(2, &[(0, 1), (6, 1)])),
+                (Some(Split::Testing), of(2, &[(0, 1), (6, 1)])),
+            ]
+        );
+        let classes: Vec<_> = tables.classes.into_iter().collect();
+        assert_eq!(
+            classes,
+            [
+                (String::new(), of(1, &[(0, 1)])),
+                ("Archery".into(), of(2, &[(1, 1), (3, 1)])),
+                ("New".into(), of(0, &[(5, 1)])),
+                ("Tai chi".into(), of(4, &[(0, 1), (3, 1), (6, 2)])),
+            ]
+        );
+    }
+
+    fn text(report: &Report<'_>, most: usize) -> String {
+        let mut bytes = vec![];
+        report.write_text(&mut bytes, most).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn people_are_told_counts_names_reasons_and_next_steps() {
+        let (manifest, scan) = (manifest(MANIFEST), scan());
+        let probes = probes(&scan);
+        let report = Report::new(Some(&manifest), &scan, &probes, 2.0);
+        let told = text(&report, 1);
+        let lines: Vec<_> = told.lines().map(str::trim_end).collect();
+        for line in [
+            "split                listed  missing  corrupt  duplicate  unlisted  unchecked",
+            "training                  2                 1          1",
+            "not in the manifest                                              1",
+            "all                       6        2        1          1         1          2",
+            "Tai chi                   4        1                   1                    2",
+            "(no class)                1        1",
+            "missing gone (Tai chi, validation): in the manifest, not on disk",
+            "missing 1 more; -v names them all",
+            "  next: `reeldeck missing` writes the lists by which to fetch or request it",
+            "corrupt Archery/v_bad.mp4: no frames \\u{1b}[2J",
+            "duplicate two: there 2 times in several classes: Archery/v_two.mp4, Tai_chi/v_two.mp4",
+            "unlisted New/v_x.mp4: on disk, not in the manifest",
+            "note: 1 video lies in a class folder that the manifest does not give it, such as Archery/v_odd.mp4 (Tai chi)",
+        ] {
+            assert!(lines.contains(&line), "{line:?} is missing in:\n{told}");
+        }
+        assert!(text(&report, usize::MAX).contains("missing lost (testing): "));
+        assert!(!told.contains("ready"), "columns without a video are left out");
+    }
+
+    #[test]
+    fn programs_are_told_the_same_in_json() {
+        let (manifest, scan) = (manifest(MANIFEST), scan());
+        let probes = probes(&scan);
+        let report = Report::new(Some(&manifest), &scan, &probes, 2.0);
+        let mut bytes = vec![];
+        report.write_json(&mut bytes, std::path::Path::new("/data")).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!((json["schema"].as_u64(), json["root"].as_str()), (Some(1), Some("/data")));
+        assert_eq!(json["all"]["listed"], 6);
+        assert_eq!(json["all"]["states"]["missing"], 2);
+        assert_eq!(json["all"]["states"]["wrong-duration"], 0);
+        assert_eq!(json["splits"][3]["split"], "testing");
+        assert_eq!(json["splits"][0]["split"], serde_json::Value::Null);
+        assert_eq!(json["classes"][1]["class"], "Archery");
+        let videos = json["videos"].as_array().unwrap();
+        assert_eq!(videos.len(), 7);
+        assert_eq!(videos[0]["labels"], serde_json::json!(["Tai chi", "Archery"]));
+        assert_eq!(videos[0]["state"]["is"], "duplicate");
+        assert_eq!(videos[0]["files"].as_array().unwrap().len(), 2);
+        assert_eq!(videos[1]["files"], serde_json::json!([]));
+        assert_eq!((&videos[1]["split"], &videos[1]["duration_s"]), (&"validation".into(), &5.0.into()));
+        assert_eq!(videos[2]["misplaced"], true);
+        assert_eq!(videos[3]["files"][0]["state"]["reason"], "no frames \u{1b}[2J");
+        assert_eq!(videos[6]["id"], serde_json::Value::Null);
+        assert_eq!(videos[6]["files"][0]["name"], "New/v_x.mp4");
+    }
+
+    #[test]
+    fn an_empty_dataset_has_an_empty_report() {
+        let (scan, probes) = (Scan::default(), Probes::new());
+        let report = Report::new(None, &scan, &probes, 2.0);
+        assert!(report.is_complete());
+        assert_eq!(report.tables(), Tables::default());
+        assert_eq!(text(&report, 9), "");
+    }
+}

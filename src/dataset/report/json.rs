@@ -1,0 +1,155 @@
+//! The report for programs: one JSON object. docs/MANIFEST.md describes every field.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use reeldeck_contract::video::VideoName;
+use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+
+use super::{Report, Row, Tally};
+use crate::dataset::manifest::Split;
+use crate::dataset::shown;
+use crate::dataset::state::State;
+
+/// Version of the object. It grows when a field goes or changes its meaning; new fields do not change it.
+pub const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Root<'a> {
+    schema: u32,
+    root: String,
+    manifest: Option<String>,
+    all: Counts<'a>,
+    splits: Vec<OfSplit<'a>>,
+    classes: Vec<OfClass<'a>>,
+    refused: Vec<OfRefused<'a>>,
+    ignored: usize,
+    videos: Videos<'a>,
+}
+
+#[derive(Serialize)]
+struct Counts<'a> {
+    listed: usize,
+    states: States<'a>,
+}
+
+struct States<'a>(&'a Tally);
+
+impl Serialize for States<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(State::WORDS.len()))?;
+        for (word, count) in State::WORDS.iter().zip(self.0.states) {
+            map.serialize_entry(&word.replace(' ', "-"), &count)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct OfSplit<'a> {
+    split: Option<Split>,
+    #[serde(flatten)]
+    counts: Counts<'a>,
+}
+
+#[derive(Serialize)]
+struct OfClass<'a> {
+    class: Option<&'a str>,
+    #[serde(flatten)]
+    counts: Counts<'a>,
+}
+
+#[derive(Serialize)]
+struct OfRefused<'a> {
+    path: &'a str,
+    reason: String,
+}
+
+/// The rows, one at a time.
+struct Videos<'a>(&'a Report<'a>);
+
+impl Serialize for Videos<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for row in self.0.rows() {
+            let Row { id, listed, labels, files, state, misplaced } = &row;
+            let duration_s = listed.and_then(|listed| listed.duration_s);
+            let files = files.iter().map(|file| OfFile {
+                name: &file.name,
+                size: file.stamp.size,
+                mtime_ns: file.stamp.mtime_ns,
+                state: self.0.of_file(file, duration_s),
+            });
+            list.serialize_element(&OfVideo {
+                id: *id,
+                split: listed.and_then(|listed| listed.split),
+                labels,
+                duration_s,
+                reason: state.reason(),
+                next: state.next_step(),
+                state,
+                misplaced: *misplaced,
+                files: files.collect(),
+            })?;
+        }
+        list.end()
+    }
+}
+
+#[derive(Serialize)]
+struct OfVideo<'a> {
+    id: Option<&'a str>,
+    split: Option<Split>,
+    labels: &'a [&'a str],
+    duration_s: Option<f64>,
+    state: &'a State,
+    reason: String,
+    next: Option<&'a str>,
+    misplaced: bool,
+    files: Vec<OfFile<'a>>,
+}
+
+#[derive(Serialize)]
+struct OfFile<'a> {
+    name: &'a VideoName,
+    size: u64,
+    mtime_ns: i64,
+    state: State,
+}
+
+fn counts(tally: &Tally) -> Counts<'_> {
+    Counts { listed: tally.listed, states: States(tally) }
+}
+
+impl Report<'_> {
+    /// Writes the whole report as one JSON object and a line break; `root` is the dataset folder.
+    ///
+    /// # Errors
+    /// Whatever the writer reports.
+    pub fn write_json(&self, writer: &mut impl Write, root: &Path) -> io::Result<()> {
+        let tables = self.tables();
+        let object = Root {
+            schema: SCHEMA,
+            root: shown(root),
+            manifest: self.matches.as_ref().map(|(manifest, _)| shown(&manifest.path)),
+            all: counts(&tables.all),
+            splits: tables.splits.iter().map(|(split, t)| OfSplit { split: *split, counts: counts(t) }).collect(),
+            classes: tables
+                .classes
+                .iter()
+                .map(|(class, t)| OfClass { class: Some(class.as_str()).filter(|c| !c.is_empty()), counts: counts(t) })
+                .collect(),
+            refused: self
+                .scan
+                .refused
+                .iter()
+                .map(|refused| OfRefused { path: &refused.shown, reason: refused.reason.to_string() })
+                .collect(),
+            ignored: self.scan.ignored,
+            videos: Videos(self),
+        };
+        serde_json::to_writer(&mut *writer, &object)?;
+        writeln!(writer)
+    }
+}

@@ -1,0 +1,110 @@
+//! The report for people: tables, then what is wrong, why, and what to do about it.
+
+use std::io::{self, Write};
+
+use reeldeck_contract::video::printable;
+
+use super::{Report, Row, Tally};
+use crate::dataset::state::State;
+
+impl Report<'_> {
+    /// Writes the tables by split and by class, at most `most` videos of each state by name, and the next steps. Without a
+    /// manifest only what is wrong.
+    ///
+    /// # Errors
+    /// Whatever the writer reports.
+    pub fn write_text(&self, writer: &mut impl Write, most: usize) -> io::Result<()> {
+        let tables = self.tables();
+        if self.matches.is_some() {
+            let splits = tables.splits.iter().map(|(split, tally)| match split {
+                Some(split) => (split.name().to_owned(), tally),
+                None if tally.listed > 0 => ("(no split)".into(), tally),
+                None => ("not in the manifest".into(), tally),
+            });
+            // Those without a split come last.
+            let mut splits: Vec<_> = splits.collect();
+            splits.rotate_left(usize::from(tables.splits.contains_key(&None)));
+            splits.push(("all".into(), &tables.all));
+            write_table(writer, "split", &splits, &tables.all)?;
+            let mut classes: Vec<_> = tables.classes.iter().map(|(class, tally)| (printable(class), tally)).collect();
+            if let Some((name, _)) = classes.first_mut().filter(|(name, _)| name.is_empty()) {
+                *name = "(no class)".into();
+                classes.rotate_left(1);
+            }
+            writeln!(writer)?;
+            write_table(writer, "class", &classes, &tables.all)?;
+            writeln!(writer)?;
+        }
+        self.write_names(writer, &tables.all, most)?;
+        if let Some(row) = self.rows().find(|row| row.misplaced) {
+            let (n, lie) = (tables.misplaced, if tables.misplaced == 1 { "video lies" } else { "videos lie" });
+            let them = if tables.misplaced == 1 { "it" } else { "them" };
+            let name = row.files.first().map(|file| printable(file.name.as_str())).unwrap_or_default();
+            writeln!(
+                writer,
+                "note: {n} {lie} in a class folder that the manifest does not give {them}, such as {name} ({})",
+                printable(&row.classes().join(", "))
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_names(&self, writer: &mut impl Write, all: &Tally, most: usize) -> io::Result<()> {
+        for (index, (word, count)) in State::WORDS.iter().zip(all.states).enumerate() {
+            if count == 0 {
+                continue;
+            }
+            let mut next_step = None;
+            for row in self.rows().filter(|row| row.state.index() == index).take(most) {
+                next_step = row.state.next_step();
+                if next_step.is_none() {
+                    break;
+                }
+                writeln!(writer, "{word} {}: {}", printable(&name(&row)), printable(&row.state.reason()))?;
+            }
+            let Some(step) = next_step else { continue };
+            if count > most {
+                writeln!(writer, "{word} {} more; -v names them all", count - most)?;
+            }
+            writeln!(writer, "  next: {step}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A file by its name; a video that is not one file by its id, with class and split where it must be looked for.
+fn name(row: &Row<'_>) -> String {
+    match (row.id, row.files.as_slice()) {
+        (Some(id), []) => {
+            let split = row.listed.and_then(|listed| listed.split).map(|split| split.name());
+            let known: Vec<_> = row.classes().into_iter().chain(split).collect();
+            if known.is_empty() { id.to_owned() } else { format!("{id} ({})", known.join(", ")) }
+        }
+        (Some(id), [_, _, ..]) => id.to_owned(),
+        (_, files) => files.first().map(|file| file.name.to_string()).unwrap_or_default(),
+    }
+}
+
+/// A line for each name; columns that are empty everywhere are left out, and so are zeros.
+fn write_table(writer: &mut impl Write, title: &str, rows: &[(String, &Tally)], all: &Tally) -> io::Result<()> {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).chain([title.len(), 19]).max().unwrap_or(0);
+    let columns: Vec<_> = (0..State::WORDS.len()).filter(|index| all.states[*index] > 0).collect();
+    write!(writer, "{title:width$}  listed")?;
+    for column in &columns {
+        write!(writer, "  {:>7}", State::WORDS[*column])?;
+    }
+    writeln!(writer)?;
+    for (name, tally) in rows {
+        write!(writer, "{name:width$}  {:>6}", number(tally.listed))?;
+        for column in &columns {
+            let width = State::WORDS[*column].len().max(7);
+            write!(writer, "  {:>width$}", number(tally.states[*column]))?;
+        }
+        writeln!(writer)?;
+    }
+    Ok(())
+}
+
+fn number(n: usize) -> String {
+    if n == 0 { String::new() } else { n.to_string() }
+}

@@ -1,0 +1,150 @@
+//! What the watch should look at next: hints of the operating system, of users, and the wish to end. Bounded, whatever
+//! the disk does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use notify::event::{AccessKind, AccessMode, EventKind};
+
+/// From so many classes on it is as well to look at all of them.
+const MOST_CLASSES: usize = 10_000;
+
+/// What to look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hints {
+    /// Everything.
+    pub all: bool,
+    /// The list of classes.
+    pub root: bool,
+    /// These class folders.
+    pub classes: BTreeSet<String>,
+    /// Nothing any more.
+    pub stop: bool,
+}
+
+impl Hints {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The place where hints are left and waited for.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    hints: Mutex<Hints>,
+    news: Condvar,
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Hints> {
+        // Hints have no state that a panic could leave half made.
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn leave(&self, change: impl FnOnce(&mut Hints)) {
+        change(&mut self.lock());
+        self.news.notify_all();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lock().stop
+    }
+
+    /// Waits for hints, until `deadline` at most.
+    pub(super) fn wait(&self, deadline: Instant) {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        // An early end only costs a look.
+        drop(self.news.wait_timeout_while(self.lock(), timeout, |hints| hints.is_empty()));
+    }
+
+    /// Waits until `deadline`, for more to come in, but not when it is to end.
+    pub(super) fn gather(&self, deadline: Instant) {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        drop(self.news.wait_timeout_while(self.lock(), timeout, |hints| !hints.stop));
+    }
+
+    /// Takes all hints; the wish to end stays.
+    pub(super) fn take(&self) -> Hints {
+        let mut hints = self.lock();
+        let stop = hints.stop;
+        std::mem::replace(&mut *hints, Hints { stop, ..Hints::default() })
+    }
+
+    /// What an event of the operating system says about the folder `root`.
+    pub(super) fn event(&self, root: &Path, event: notify::Result<notify::Event>) {
+        let Ok(event) = event else { return self.leave(|hints| hints.all = true) };
+        if event.need_rescan() {
+            return self.leave(|hints| hints.all = true);
+        }
+        match event.kind {
+            // Videos are opened and read all the time.
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
+            EventKind::Access(_) => return,
+            _ => {}
+        }
+        for path in &event.paths {
+            let Ok(relative) = path.strip_prefix(root) else { continue };
+            let mut parts = relative.iter();
+            let (class, is_file) = (parts.next(), parts.next().is_some());
+            self.leave(|hints| {
+                hints.root |= !is_file;
+                match class.map(|class| class.to_str()) {
+                    Some(Some(class)) if hints.classes.len() < MOST_CLASSES => drop(hints.classes.insert(class.into())),
+                    Some(Some(_)) => hints.all = true,
+                    _ => {}
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, Flag, ModifyKind};
+
+    use super::*;
+
+    fn after(event: notify::Event) -> Hints {
+        let board = Board::default();
+        board.event(Path::new("/d"), Ok(event));
+        board.take()
+    }
+
+    fn classes(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn events_say_where_to_look() {
+        let created = |path: &str| notify::Event::new(EventKind::Create(CreateKind::Any)).add_path(path.into());
+        assert_eq!(after(created("/d/A/v.mp4")), Hints { classes: classes(&["A"]), ..Hints::default() });
+        assert_eq!(after(created("/d/A")), Hints { root: true, classes: classes(&["A"]), ..Hints::default() });
+        assert_eq!(after(created("/d")), Hints { root: true, ..Hints::default() });
+        assert_eq!(after(created("/elsewhere")), Hints::default());
+        let written = notify::Event::new(EventKind::Modify(ModifyKind::Data(DataChange::Any)));
+        assert_eq!(after(written.add_path("/d/A/v.mp4".into())).classes, classes(&["A"]));
+        let read = notify::Event::new(EventKind::Access(AccessKind::Open(AccessMode::Any)));
+        assert_eq!(after(read.add_path("/d/A/v.mp4".into())), Hints::default());
+        let closed = notify::Event::new(EventKind::Access(AccessKind::Close(AccessMode::Write)));
+        assert_eq!(after(closed.add_path("/d/A/v.mp4".into())).classes, classes(&["A"]));
+        let lost = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        assert!(after(lost).all);
+    }
+
+    #[test]
+    fn hints_are_bounded_and_the_wish_to_end_stays() {
+        let board = Board::default();
+        for class in 0..2 * MOST_CLASSES {
+            let event = notify::Event::new(EventKind::Create(CreateKind::Any)).add_path(format!("/d/{class}/v").into());
+            board.event(Path::new("/d"), Ok(event));
+        }
+        let hints = board.take();
+        assert!(hints.all && hints.classes.len() == MOST_CLASSES);
+        board.leave(|hints| hints.stop = true);
+        assert!(board.take().stop && board.take().stop && board.is_stopped());
+        board.event(Path::new("/d"), Err(notify::Error::generic("lost")));
+        assert!(board.take().all);
+    }
+}

@@ -1,0 +1,68 @@
+//! Looking at the dataset folder: its classes, one class, one file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::video::VideoName;
+
+/// What tells one folder from another, whatever it is called.
+pub(super) type Identity = (u64, u64);
+
+/// A folder that cannot be looked at.
+const UNSEEN: Identity = (0, 0);
+
+/// Device and number of a folder.
+///
+/// # Errors
+/// When it is not there, or no folder.
+pub(super) fn identity(folder: &Path) -> io::Result<Identity> {
+    let metadata = fs::metadata(folder)?;
+    if metadata.is_dir() {
+        Ok((metadata.dev(), metadata.ino()))
+    } else {
+        Err(io::Error::from(io::ErrorKind::NotADirectory))
+    }
+}
+
+/// The dataset folder itself, and its class folders, links followed. Those whose name no video could have are left out.
+///
+/// # Errors
+/// When the dataset folder cannot be listed, or goes while it is.
+pub(super) fn classes(root: &Path) -> io::Result<(Identity, BTreeMap<String, Identity>)> {
+    let before = identity(root)?;
+    let mut classes = BTreeMap::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+        let is_class = !name.starts_with('.') && VideoName::new(&format!("{name}/v")).is_ok();
+        // A file's metadata is not asked for: there may be many, directly in the folder.
+        let may_be = entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
+        if !is_class || !may_be {
+            continue;
+        }
+        match identity(&entry.path()) {
+            Ok(identity) => drop(classes.insert(name, identity)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            // It is there, and what is in it may be seen again later.
+            Err(_) => drop(classes.insert(name, UNSEEN)),
+        }
+    }
+    // Where the folder went meanwhile, its classes seemed to go.
+    if identity(root)? == before { Ok((before, classes)) } else { Err(io::ErrorKind::StaleNetworkFileHandle.into()) }
+}
+
+/// A video as it is now; `None` where there is no such file any more.
+///
+/// # Errors
+/// When the file system does not let us look.
+pub(super) fn stamp(root: &Path, name: &VideoName) -> io::Result<Option<SourceStamp>> {
+    match fs::metadata(name.under(root)) {
+        Ok(metadata) => Ok(Some(SourceStamp::of(&metadata)).filter(|_| metadata.is_file())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

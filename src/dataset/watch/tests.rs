@@ -1,0 +1,376 @@
+//! The watch on a temporary folder, by events and by polling. Nothing is asserted about time: what must come is waited
+//! for, and what must not come would come first.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::mpsc;
+
+use reeldeck_contract::source::SourceStamp;
+use tempfile::TempDir;
+
+use super::*;
+use crate::dataset::scan::scan;
+
+const BOTH: [Backend; 2] = [Backend::Events, Backend::Polling];
+
+struct Bench {
+    dir: TempDir,
+    options: WatchOptions,
+}
+
+impl Bench {
+    fn new(backend: Backend, videos: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("data");
+        fs::create_dir(&root).unwrap();
+        let options = WatchOptions {
+            settle: Duration::from_millis(40),
+            poll: Duration::from_millis(40),
+            backend,
+            ..WatchOptions::new(root, vec!["mp4".into(), "mkv".into()])
+        };
+        let bench = Self { dir, options };
+        videos.iter().for_each(|video| bench.put(video, "x"));
+        bench
+    }
+
+    fn root(&self) -> &Path {
+        &self.options.root
+    }
+
+    fn put(&self, path: &str, content: &str) {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // At once: a machine may rest for any time between making a file and writing it.
+        let hidden = path.with_file_name(".put");
+        fs::write(&hidden, content).unwrap();
+        fs::rename(hidden, path).unwrap();
+    }
+
+    fn known(&self) -> Vec<VideoFile> {
+        scan(self.root(), &self.options.extensions).unwrap().videos
+    }
+
+    fn start(&self) -> Waiting {
+        Waiting::new(Watch::start(self.options.clone(), &self.known()).unwrap(), self.options.backend)
+    }
+
+    fn settled(&self, name: &str) -> Change {
+        let stamp = SourceStamp::read(&self.root().join(name)).unwrap();
+        Change::Settled(VideoFile { name: VideoName::new(name).unwrap(), stamp })
+    }
+}
+
+fn gone(name: &str) -> Change {
+    Change::Gone(VideoName::new(name).unwrap())
+}
+
+/// A watch whose news are waited for, but not for ever.
+struct Waiting {
+    watch: Watch,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Waiting {
+    fn new(watch: Watch, backend: Backend) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut waiting = Self { watch, runtime };
+        if backend == Backend::Polling {
+            assert!(matches!(waiting.next(), Change::Polling(_)));
+        }
+        waiting
+    }
+
+    #[track_caller]
+    fn next(&mut self) -> Change {
+        let next = async { tokio::time::timeout(Duration::from_secs(120), self.watch.next()).await };
+        self.runtime.block_on(next).expect("a change is due").expect("the watch goes on")
+    }
+
+    #[track_caller]
+    fn expect(&mut self, changes: &[Change]) {
+        for change in changes {
+            assert_eq!(self.next(), *change);
+        }
+    }
+
+    /// The same in any order.
+    #[track_caller]
+    fn expect_all(&mut self, changes: &[Change]) {
+        let mut left = changes.to_vec();
+        while !left.is_empty() {
+            let next = self.next();
+            let at = left.iter().position(|change| *change == next);
+            left.remove(at.unwrap_or_else(|| panic!("{next:?} is none of {left:?}")));
+        }
+    }
+}
+
+#[test]
+fn videos_come_change_and_go() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &["A/v_1.mp4"]);
+        let mut watch = bench.start();
+        bench.put("A/v_2.mp4", "new");
+        watch.expect(&[bench.settled("A/v_2.mp4")]);
+        bench.put("A/v_1.mp4", "longer");
+        watch.expect(&[bench.settled("A/v_1.mp4")]);
+        fs::remove_file(bench.root().join("A/v_2.mp4")).unwrap();
+        watch.expect(&[gone("A/v_2.mp4")]);
+        fs::rename(bench.root().join("A/v_1.mp4"), bench.root().join("A/v_3.mkv")).unwrap();
+        watch.expect(&[gone("A/v_1.mp4"), bench.settled("A/v_3.mkv")]);
+        // Written in place, as a download without a name of its own is. Where the writer rests, what is there counts.
+        let mut file = fs::File::create(bench.root().join("A/v_4.mp4")).unwrap();
+        for _ in 0..20 {
+            file.write_all(b"part").unwrap();
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(file);
+        let whole = bench.settled("A/v_4.mp4");
+        while watch.next() != whole {}
+        watch.watch.stop();
+    }
+}
+
+#[test]
+fn what_is_still_arriving_and_what_is_no_video_is_not_told() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &["A/v_1.mp4"]);
+        let mut watch = bench.start();
+        for name in
+            ["A/v_2.mp4.part", "A/v_2.mp4.ytdl", "A/v_2.tmp", "A/.v_2.mp4", "A/notes.txt", "v_2.mp4", "A/deep/v_2.mp4"]
+        {
+            bench.put(name, "x");
+        }
+        fs::create_dir(bench.root().join("A/folder.mp4")).unwrap();
+        fs::rename(bench.root().join("A/v_2.mp4.part"), bench.root().join("A/v_2.mp4")).unwrap();
+        watch.expect(&[bench.settled("A/v_2.mp4")]);
+        bench.put("A/v_9.mp4", "x");
+        watch.expect(&[bench.settled("A/v_9.mp4")]);
+    }
+}
+
+#[test]
+fn classes_come_and_go_with_their_videos() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &["A/v_1.mp4", "B/v_2.mp4"]);
+        let mut watch = bench.start();
+        // As a download does it: the folder first.
+        fs::create_dir(bench.root().join("C")).unwrap();
+        watch.expect(&[Change::ClassAppeared("C".into())]);
+        bench.put("C/v_3.mp4", "x");
+        watch.expect(&[bench.settled("C/v_3.mp4")]);
+        // All at once.
+        fs::rename(bench.root().join("B"), bench.root().join("D")).unwrap();
+        let appeared = Change::ClassAppeared("D".into());
+        watch.expect(&[gone("B/v_2.mp4"), Change::ClassGone("B".into()), appeared, bench.settled("D/v_2.mp4")]);
+        bench.put("D/v_4.mp4", "x");
+        watch.expect(&[bench.settled("D/v_4.mp4")]);
+        fs::rename(bench.root().join("A"), bench.dir.path().join("elsewhere")).unwrap();
+        watch.expect(&[gone("A/v_1.mp4"), Change::ClassGone("A".into())]);
+        // A hidden folder is no class.
+        bench.put(".trash/v_5.mp4", "x");
+        bench.put("C/v_6.mp4", "x");
+        watch.expect(&[bench.settled("C/v_6.mp4")]);
+    }
+}
+
+#[test]
+fn links_are_followed() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &[]);
+        let store = bench.dir.path().join("store");
+        fs::create_dir(&store).unwrap();
+        symlink(&store, bench.root().join("A")).unwrap();
+        symlink(&store, bench.root().join("B")).unwrap();
+        let by_link = bench.dir.path().join("link");
+        symlink(bench.root(), &by_link).unwrap();
+        let options = WatchOptions { root: by_link, ..bench.options.clone() };
+        let mut watch = Waiting::new(Watch::start(options, &[]).unwrap(), backend);
+        bench.put("A/v_1.mp4", "x");
+        watch.expect_all(&[bench.settled("A/v_1.mp4"), bench.settled("B/v_1.mp4")]);
+        // One of two names of a folder goes; the other is still watched.
+        fs::remove_file(bench.root().join("B")).unwrap();
+        watch.expect(&[gone("B/v_1.mp4"), Change::ClassGone("B".into())]);
+        bench.put("A/v_2.mp4", "x");
+        watch.expect(&[bench.settled("A/v_2.mp4")]);
+        // A link that leads elsewhere now.
+        let other = bench.dir.path().join("other");
+        fs::create_dir(&other).unwrap();
+        symlink(&other, bench.dir.path().join("new")).unwrap();
+        fs::rename(bench.dir.path().join("new"), bench.root().join("A")).unwrap();
+        watch.expect(&[gone("A/v_1.mp4"), gone("A/v_2.mp4")]);
+        bench.put("A/v_3.mp4", "x");
+        watch.expect(&[bench.settled("A/v_3.mp4")]);
+    }
+}
+
+#[test]
+fn what_differs_from_the_scan_is_told_first() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &["A/v_1.mp4", "A/v_2.mp4", "B/v_3.mp4"]);
+        let known = bench.known();
+        fs::remove_dir_all(bench.root().join("B")).unwrap();
+        fs::remove_file(bench.root().join("A/v_1.mp4")).unwrap();
+        bench.put("A/v_4.mp4", "x");
+        let mut watch = Waiting::new(Watch::start(bench.options.clone(), &known).unwrap(), backend);
+        watch.expect(&[
+            gone("B/v_3.mp4"),
+            Change::ClassGone("B".into()),
+            gone("A/v_1.mp4"),
+            bench.settled("A/v_4.mp4"),
+        ]);
+    }
+}
+
+#[test]
+fn everything_is_looked_at_when_asked() {
+    let mut bench = Bench::new(Backend::Polling, &["A/v_1.mp4"]);
+    bench.options.poll = Duration::from_secs(100_000);
+    let mut watch = bench.start();
+    // The first look may or may not have seen it; the second does.
+    bench.put("A/v_2.mp4", "x");
+    watch.watch.rescan().now();
+    watch.expect(&[bench.settled("A/v_2.mp4")]);
+    bench.put("B/v_3.mp4", "x");
+    watch.watch.rescan().now();
+    watch.expect(&[Change::ClassAppeared("B".into()), bench.settled("B/v_3.mp4")]);
+}
+
+#[test]
+fn a_dataset_folder_that_is_away_has_not_lost_its_videos() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &["A/v_1.mp4", "B/v_2.mp4"]);
+        let mut watch = bench.start();
+        let away = bench.dir.path().join("away");
+        fs::rename(bench.root(), &away).unwrap();
+        assert!(matches!(watch.next(), Change::Away(_)));
+        // As when a disk is unmounted: another folder is in its place, and it is empty.
+        fs::create_dir(bench.root()).unwrap();
+        fs::write(away.join("A/v_3.mp4"), "x").unwrap();
+        fs::remove_dir(bench.root()).unwrap();
+        fs::rename(&away, bench.root()).unwrap();
+        watch.expect(&[Change::Back, bench.settled("A/v_3.mp4")]);
+        bench.put("B/v_4.mp4", "x");
+        watch.expect(&[bench.settled("B/v_4.mp4")]);
+    }
+}
+
+#[test]
+fn an_empty_folder_in_its_place_is_a_disk_that_is_gone() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &["A/v_1.mp4"]);
+        let mut watch = bench.start();
+        let other = bench.dir.path().join("other");
+        fs::create_dir(&other).unwrap();
+        swap(bench.root(), &other);
+        assert!(matches!(watch.next(), Change::Away(why) if why.contains("another folder")));
+        swap(bench.root(), &other);
+        watch.expect(&[Change::Back]);
+        // A copy of the folder is as good as the folder.
+        fs::create_dir(other.join("A")).unwrap();
+        fs::write(other.join("A/v_1.mp4"), "copied").unwrap();
+        fs::write(other.join("A/v_2.mp4"), "x").unwrap();
+        swap(bench.root(), &other);
+        watch.expect_all(&[bench.settled("A/v_1.mp4"), bench.settled("A/v_2.mp4")]);
+        bench.put("A/v_3.mp4", "x");
+        watch.expect(&[bench.settled("A/v_3.mp4")]);
+    }
+}
+
+/// Puts each folder in the other's place at once.
+fn swap(a: &Path, b: &Path) {
+    let here = rustix::fs::CWD;
+    rustix::fs::renameat_with(here, a, here, b, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+}
+
+#[test]
+fn many_changes_wait_for_a_slow_reader_and_none_is_lost() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &["A/v.mp4"]);
+        let mut watch = bench.start();
+        let count = 3 * CHANNEL;
+        (0..count).for_each(|n| bench.put(&format!("A/v_{n}.mp4"), "x"));
+        let mut names: Vec<_> = (0..count)
+            .map(|_| match watch.next() {
+                Change::Settled(file) => file.name,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count, "each is told once");
+    }
+}
+
+/// Ends a test that would hang.
+fn within_reason(what: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        what();
+        let _ = done.send(());
+    });
+    wait.recv_timeout(Duration::from_secs(120)).expect("it ends");
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_watch_ends_when_it_is_told_to_even_while_nobody_reads() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &["A/v.mp4"]);
+        let watch = bench.start();
+        within_reason(move || watch.watch.stop());
+
+        let mut watch = bench.start();
+        (0..2 * CHANNEL).for_each(|n| bench.put(&format!("A/v_{n}.mp4"), "x"));
+        // By now the channel is being filled, and nobody empties it.
+        assert!(matches!(watch.next(), Change::Settled(_)));
+        within_reason(move || watch.watch.stop());
+    }
+}
+
+#[test]
+fn a_missing_folder_cannot_be_watched() {
+    let bench = Bench::new(Backend::Auto, &[]);
+    let options = WatchOptions { root: bench.root().join("nowhere"), ..bench.options.clone() };
+    assert!(Watch::start(options, &[]).is_err());
+}
+
+/// A system with so many watches left, and no events.
+struct Exhausted(usize);
+
+impl Events for Exhausted {
+    fn watch(&mut self, folder: &Path) -> notify::Result<()> {
+        let error = || notify::Error::new(notify::ErrorKind::MaxFilesWatch).add_path(folder.to_owned());
+        self.0 = self.0.checked_sub(1).ok_or_else(error)?;
+        Ok(())
+    }
+
+    fn unwatch(&mut self, _: &Path) {}
+}
+
+#[test]
+fn polling_takes_over_when_watches_run_out() {
+    for watches in 0..3 {
+        let bench = Bench::new(Backend::Events, &["A/v_1.mp4", "B/v_2.mp4"]);
+        let make: MakeEvents = Box::new(move |_, _| Ok(Box::new(Exhausted(watches))));
+        let watch = Watch::start_with(bench.options.clone(), &bench.known(), make).unwrap();
+        let mut watch = Waiting::new(watch, Backend::Events);
+        assert!(matches!(watch.next(), Change::Polling(why) if why.contains("max_user_watches")));
+        bench.put("B/v_3.mp4", "x");
+        watch.expect(&[bench.settled("B/v_3.mp4")]);
+    }
+}
+
+#[test]
+fn everything_is_looked_at_seldom_even_with_events() {
+    // A source that takes every watch and reports nothing, as a network file system's.
+    let bench = Bench::new(Backend::Events, &["A/v_1.mp4"]);
+    let make: MakeEvents = Box::new(|_, _| Ok(Box::new(Exhausted(usize::MAX))));
+    let watch = Watch::start_with(bench.options.clone(), &bench.known(), make).unwrap();
+    let mut watch = Waiting::new(watch, Backend::Events);
+    bench.put("A/v_2.mp4", "x");
+    watch.expect(&[bench.settled("A/v_2.mp4")]);
+}

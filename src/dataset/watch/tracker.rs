@@ -1,0 +1,225 @@
+//! What the watch knows of every file, and which of what it sees is news. No I/O, and the time is given.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::video::VideoName;
+
+use super::Change;
+use crate::dataset::scan::VideoFile;
+
+/// Files by class, each as it was told last and as it is now.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    settle: Duration,
+    classes: HashMap<String, HashMap<VideoName, Seen>>,
+    /// Files that have changed and not held yet.
+    unsettled: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    told: Option<SourceStamp>,
+    /// What it has become, and since when it has been so.
+    changing: Option<(SourceStamp, Instant)>,
+}
+
+impl Tracker {
+    pub(super) fn new(settle: Duration, known: impl IntoIterator<Item = VideoFile>) -> Self {
+        let mut classes: HashMap<String, HashMap<_, _>> = HashMap::new();
+        for VideoFile { name, stamp } in known {
+            let seen = Seen { told: Some(stamp), changing: None };
+            classes.entry(name.class().to_owned()).or_default().insert(name, seen);
+        }
+        Self { settle, classes, unsettled: 0 }
+    }
+
+    /// The classes that it knows.
+    pub(super) fn classes(&self) -> impl Iterator<Item = &str> {
+        self.classes.keys().map(String::as_str)
+    }
+
+    pub(super) fn knows(&self, class: &str) -> bool {
+        self.classes.contains_key(class)
+    }
+
+    /// A class folder is there, whatever is in it.
+    pub(super) fn class_appears(&mut self, class: &str) {
+        self.classes.entry(class.to_owned()).or_default();
+    }
+
+    /// A class folder is there no more.
+    pub(super) fn class_goes(&mut self, class: &str, news: &mut Vec<Change>) {
+        let Some(files) = self.classes.remove(class) else { return };
+        self.unsettled -= files.values().filter(|seen| seen.changing.is_some()).count();
+        let mut gone: Vec<_> =
+            files.into_iter().filter(|(_, seen)| seen.told.is_some()).map(|(name, _)| name).collect();
+        gone.sort();
+        news.extend(gone.into_iter().map(Change::Gone));
+        news.push(Change::ClassGone(class.to_owned()));
+    }
+
+    /// All videos of a class folder.
+    pub(super) fn class_holds(&mut self, class: &str, files: Vec<VideoFile>, now: Instant, news: &mut Vec<Change>) {
+        let Some(known) = self.classes.get(class) else { return };
+        let present: HashMap<_, _> = files.into_iter().map(|file| (file.name, file.stamp)).collect();
+        let mut gone: Vec<_> = known.keys().filter(|name| !present.contains_key(*name)).cloned().collect();
+        gone.sort();
+        for name in gone {
+            self.observe(&name, None, now, news);
+        }
+        let mut present: Vec<_> = present.into_iter().collect();
+        present.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, stamp) in present {
+            self.observe(&name, Some(stamp), now, news);
+        }
+    }
+
+    /// One file as it is now; `None`: it is not there.
+    pub(super) fn observe(
+        &mut self,
+        name: &VideoName,
+        stamp: Option<SourceStamp>,
+        now: Instant,
+        news: &mut Vec<Change>,
+    ) {
+        let Some(files) = self.classes.get_mut(name.class()) else { return };
+        let before = files.get(name).copied();
+        let was_changing = before.is_some_and(|seen| seen.changing.is_some());
+        let told = before.and_then(|seen| seen.told);
+        let Some(stamp) = stamp else {
+            files.remove(name);
+            self.unsettled -= usize::from(was_changing);
+            if told.is_some() {
+                news.push(Change::Gone(name.clone()));
+            }
+            return;
+        };
+        let since = before.and_then(|seen| seen.changing).filter(|(was, _)| *was == stamp).map_or(now, |(_, at)| at);
+        let mut seen = Seen { told, changing: None };
+        if told != Some(stamp) {
+            if now.saturating_duration_since(since) >= self.settle {
+                seen.told = Some(stamp);
+                news.push(Change::Settled(VideoFile { name: name.clone(), stamp }));
+            } else {
+                seen.changing = Some((stamp, since));
+            }
+        }
+        self.unsettled = self.unsettled + usize::from(seen.changing.is_some()) - usize::from(was_changing);
+        files.insert(name.clone(), seen);
+    }
+
+    /// The files that have changed and not held yet: they must be looked at again.
+    pub(super) fn unsettled(&self) -> Vec<VideoName> {
+        if self.unsettled == 0 {
+            return vec![];
+        }
+        let files = self.classes.values().flatten();
+        let mut names: Vec<_> =
+            files.filter(|(_, seen)| seen.changing.is_some()).map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(name: &str) -> VideoName {
+        VideoName::new(name).unwrap()
+    }
+
+    fn stamp(size: u64) -> SourceStamp {
+        SourceStamp { size, mtime_ns: 0 }
+    }
+
+    fn file(name: &str, size: u64) -> VideoFile {
+        VideoFile { name: VideoName::new(name).unwrap(), stamp: stamp(size) }
+    }
+
+    struct Bench {
+        tracker: Tracker,
+        start: Instant,
+    }
+
+    impl Bench {
+        fn new(known: &[VideoFile]) -> Self {
+            let tracker = Tracker::new(Duration::from_secs(10), known.iter().cloned());
+            Self { tracker, start: Instant::now() }
+        }
+
+        fn at(&self, second: u64) -> Instant {
+            self.start + Duration::from_secs(second)
+        }
+
+        fn sees(&mut self, second: u64, class: &str, files: &[VideoFile]) -> Vec<Change> {
+            let mut news = vec![];
+            self.tracker.class_holds(class, files.to_vec(), self.at(second), &mut news);
+            news
+        }
+    }
+
+    #[test]
+    fn a_file_counts_when_it_has_held() {
+        let mut bench = Bench::new(&[file("A/old.mp4", 1)]);
+        let old = file("A/old.mp4", 1);
+        assert_eq!(bench.sees(0, "A", &[old.clone(), file("A/v.mp4", 1)]), []);
+        assert_eq!(bench.sees(9, "A", &[old.clone(), file("A/v.mp4", 2)]), []);
+        assert_eq!(bench.tracker.unsettled(), [name("A/v.mp4")]);
+        assert_eq!(bench.sees(18, "A", &[old.clone(), file("A/v.mp4", 2)]), []);
+        assert_eq!(bench.sees(19, "A", &[old.clone(), file("A/v.mp4", 2)]), [Change::Settled(file("A/v.mp4", 2))]);
+        assert_eq!(bench.sees(99, "A", &[old.clone(), file("A/v.mp4", 2)]), []);
+        assert_eq!(bench.tracker.unsettled(), []);
+        // It changes and changes back: what was told still holds.
+        assert_eq!(bench.sees(100, "A", &[old.clone(), file("A/v.mp4", 3)]), []);
+        assert_eq!(bench.sees(101, "A", &[old.clone(), file("A/v.mp4", 2)]), []);
+        assert_eq!(bench.tracker.unsettled(), []);
+        assert_eq!(bench.sees(102, "A", &[old]), [Change::Gone(name("A/v.mp4"))]);
+    }
+
+    #[test]
+    fn what_was_never_told_goes_without_a_word() {
+        let mut bench = Bench::new(&[file("A/b.mp4", 1), file("A/a.mp4", 1)]);
+        assert_eq!(bench.sees(0, "A", &[file("A/a.mp4", 1), file("A/b.mp4", 1), file("A/c.mp4", 1)]), []);
+        assert_eq!(bench.sees(1, "A", &[file("A/a.mp4", 1), file("A/b.mp4", 1)]), []);
+        assert_eq!(bench.sees(2, "A", &[file("A/a.mp4", 2), file("A/b.mp4", 1)]), []);
+        let mut news = vec![];
+        bench.tracker.class_goes("A", &mut news);
+        let gone = |file| Change::Gone(name(file));
+        assert_eq!(news, [gone("A/a.mp4"), gone("A/b.mp4"), Change::ClassGone("A".into())]);
+        assert_eq!(bench.tracker.unsettled(), []);
+        assert_eq!(bench.sees(3, "A", &[file("A/a.mp4", 1)]), [], "a class that nobody announced");
+    }
+
+    proptest! {
+        /// Against the definition: a version is told once it was seen alone for long enough, and never twice in a row.
+        #[test]
+        fn only_what_held_is_told(looks in proptest::collection::vec((0u64..8, proptest::option::of(0u64..3)), 0..60)) {
+            let mut bench = Bench::new(&[]);
+            bench.tracker.class_appears("A");
+            let (mut time, mut told, mut seen) = (0, None, vec![]);
+            for (later, size) in looks {
+                time += later;
+                let files: Vec<_> = size.map(|size| file("A/v.mp4", size)).into_iter().collect();
+                let news = bench.sees(time, "A", &files);
+                seen.push((time, size));
+                let alone: Vec<_> = seen.iter().rev().take_while(|(_, s)| *s == size).collect();
+                let held = alone.last().is_some_and(|(since, _)| time - since >= 10);
+                let expected = match size {
+                    None => told.take().map(|_: u64| Change::Gone(name("A/v.mp4"))),
+                    Some(size) if held && told != Some(size) => {
+                        told = Some(size);
+                        Some(Change::Settled(file("A/v.mp4", size)))
+                    }
+                    Some(_) => None,
+                };
+                prop_assert_eq!(news, expected.into_iter().collect::<Vec<_>>());
+                prop_assert_eq!(bench.tracker.unsettled().len(), usize::from(size.is_some() && size != told));
+            }
+        }
+    }
+}

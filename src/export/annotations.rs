@@ -1,0 +1,234 @@
+//! `hacs_anno_{train,val,test}.json` as MMAction2's `generate_anotations.py` writes them, with true frame counts.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_contract::feature::{FeatureError, Header};
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::probe::Verdict;
+use reeldeck_contract::video::printable;
+
+use crate::dataset::manifest::{Entry, Manifest, Split};
+use crate::dataset::matching::{Matched, Matches};
+use crate::dataset::python_json::{push_float, push_str};
+use crate::dataset::scan::VideoFile;
+use crate::dataset::shown;
+use crate::dataset::state::Probes;
+
+/// The files, in the order of [`Split::ALL`].
+pub const FILES: [&str; 3] = ["hacs_anno_train.json", "hacs_anno_val.json", "hacs_anno_test.json"];
+/// The videos whose number of frames is an estimate, and why.
+pub const ESTIMATED: &str = "estimated.txt";
+/// The original's guess where it finds no file.
+const FRAMES_A_SECOND: f64 = 30.0;
+
+/// What was written, and where the frame counts came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Videos, in the order of [`Split::ALL`].
+    pub videos: [usize; 3],
+    /// Frame counts of decoders, stored with features.
+    pub from_features: usize,
+    /// Frame counts of probes.
+    pub from_probes: usize,
+    /// Duration times 30, because there is no file.
+    pub without_file: usize,
+    /// Duration times 30, because the file was neither extracted nor probed.
+    pub without_count: usize,
+}
+
+impl Written {
+    /// Videos in all.
+    pub fn total(&self) -> usize {
+        self.videos.iter().sum()
+    }
+
+    /// How many frame counts are a guess.
+    pub fn estimated(&self) -> usize {
+        self.without_file + self.without_count
+    }
+}
+
+/// Writes the three files and the list of estimates in `folder`, all or none. `out` is the output folder, whose features
+/// know how many frames there are; `videos` are the files on disk; `step` is called after each video.
+///
+/// # Errors
+/// A manifest that has changed since it was read, and whatever the file system reports.
+pub fn write(
+    folder: &Path,
+    out: &Path,
+    manifest: &Manifest,
+    videos: &[VideoFile],
+    probes: &Probes,
+    owner: &Owner,
+    step: &mut dyn FnMut(),
+) -> anyhow::Result<Written> {
+    fs::create_dir_all(folder).with_context(|| format!("failed to make {}", shown(folder)))?;
+    let sets = Sets::find(out)?;
+    let [train, val, test] = FILES.map(|name| folder.join(name));
+    let mut failed = None;
+    let mut written = Written::default();
+    // One within the other: none gets its name before all are complete.
+    let result = atomic::write(&train, owner, |train| {
+        atomic::write(&val, owner, |val| {
+            atomic::write(&test, owner, |test| {
+                atomic::write(&folder.join(ESTIMATED), owner, |estimates| {
+                    let mut files: [&mut dyn Write; 3] = [train, val, test];
+                    let counting = Counting { sets: &sets, probes };
+                    let matches = Matches::new(manifest, videos);
+                    match fill(&mut files, estimates, manifest, &matches, &counting, step) {
+                        Ok(counts) => written = counts,
+                        Err(error) => {
+                            failed = Some(error);
+                            return Err(io::Error::other("stopped"));
+                        }
+                    }
+                    Ok(())
+                })
+            })
+        })
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    result.with_context(|| format!("failed to write in {}; check space and permissions", shown(folder)))?;
+    Ok(written)
+}
+
+fn fill(
+    files: &mut [&mut dyn Write; 3],
+    estimates: &mut dyn Write,
+    manifest: &Manifest,
+    matches: &Matches<'_>,
+    counting: &Counting<'_>,
+    step: &mut dyn FnMut(),
+) -> anyhow::Result<Written> {
+    let changed = || format!("the manifest {} has changed since it was read; run again", shown(&manifest.path));
+    let mut written = Written::default();
+    let mut matched = matches.videos();
+    for file in files.iter_mut() {
+        file.write_all(b"{")?;
+    }
+    let mut line = String::new();
+    manifest.each(|entry: &Entry<'_>| -> anyhow::Result<()> {
+        let video = matched.next().filter(|video| video.id == entry.id).with_context(changed)?;
+        let (Some(duration_s), Some(split)) = (entry.duration_s, entry.split) else {
+            anyhow::bail!("the manifest has no duration or subset of {:?}", entry.id);
+        };
+        let frames = match counting.count(&video) {
+            Ok((frames, Source::Feature)) => {
+                written.from_features += 1;
+                frames
+            }
+            Ok((frames, Source::Probe)) => {
+                written.from_probes += 1;
+                frames
+            }
+            Err(why) => {
+                *(if video.files.is_empty() { &mut written.without_file } else { &mut written.without_count }) += 1;
+                writeln!(estimates, "{}{}\t{}", manifest.prefix, entry.id, printable(&why))?;
+                // Cut off as Python's `int` does. Durations are bounded, so it fits.
+                (duration_s * FRAMES_A_SECOND) as u64
+            }
+        };
+        let at = Split::ALL.iter().position(|one| *one == split).unwrap_or(0);
+        let (Some(file), Some(count)) = (files.get_mut(at), written.videos.get_mut(at)) else { return Ok(()) };
+        line.clear();
+        line.push_str(if *count == 0 { "" } else { ", " });
+        push_str(&mut line, &format!("{}{}", manifest.prefix, entry.id));
+        line.push_str(": {\"duration_second\": ");
+        push_float(&mut line, duration_s);
+        line.push_str(", \"annotations\": ");
+        line.push_str(&entry.text);
+        line.push_str(&format!(", \"feature_frame\": {frames}, \"duration_frame\": {frames}}}"));
+        file.write_all(line.as_bytes())?;
+        *count += 1;
+        step();
+        Ok(())
+    })?;
+    ensure!(matched.next().is_none(), changed());
+    for file in files.iter_mut() {
+        file.write_all(b"}")?;
+    }
+    Ok(written)
+}
+
+enum Source {
+    Feature,
+    Probe,
+}
+
+/// Where frame counts are to be had.
+struct Counting<'a> {
+    sets: &'a Sets,
+    probes: &'a Probes,
+}
+
+impl Counting<'_> {
+    /// The frames of a video by the first of its files that a feature knows, else by the first that a probe knows; else why
+    /// nobody knows.
+    fn count(&self, video: &Matched<'_>) -> Result<(u64, Source), String> {
+        let mut why = None;
+        for file in &video.files {
+            match self.sets.frames(file) {
+                Ok(frames) => return Ok((frames, Source::Feature)),
+                Err(reason) => drop(why.get_or_insert(reason)),
+            }
+        }
+        let probed = video.files.iter().find_map(|file| self.probed(file));
+        match probed {
+            Some(frames) => Ok((frames, Source::Probe)),
+            None => Err(why.unwrap_or_else(|| "not on disk".into())),
+        }
+    }
+
+    /// The frames that a decoder would give by what a probe saw.
+    fn probed(&self, file: &VideoFile) -> Option<u64> {
+        let probed = self.probes.get(&file.name).filter(|probed| probed.source == file.stamp)?;
+        let frames = match &probed.verdict {
+            Verdict::Healthy { facts } => facts.frames,
+            Verdict::Damaged { facts, lost, .. } => facts.frames.saturating_sub(*lost),
+            Verdict::Corrupt { .. } => 0,
+        };
+        Some(frames).filter(|frames| *frames > 0)
+    }
+}
+
+/// All feature sets of an output folder: they differ in numbers, not in how many frames a video has.
+struct Sets(Vec<Layout>);
+
+impl Sets {
+    fn find(out: &Path) -> anyhow::Result<Self> {
+        let folder = out.join("features");
+        let listed = match fs::read_dir(&folder) {
+            Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+            Err(error) => Err(error),
+        };
+        let mut names = listed.with_context(|| format!("failed to list {}", shown(&folder)))?;
+        names.sort();
+        Ok(Self(names.iter().filter_map(|name| Some(Layout::new(out, name.to_str()?))).collect()))
+    }
+
+    /// The frames that the decoder gave for this very file, or why no feature says.
+    fn frames(&self, file: &VideoFile) -> Result<u64, String> {
+        let mut why = "no feature yet".to_owned();
+        for layout in &self.0 {
+            match Header::read(&layout.feature(&file.name)) {
+                Ok(Header { provenance, .. }) if provenance.video != file.name => {
+                    why = "its feature is of another video".into()
+                }
+                Ok(Header { provenance, .. }) if provenance.source != file.stamp => {
+                    why = "the file has changed since its feature was made".into();
+                }
+                Ok(Header { provenance, .. }) => return Ok(provenance.frames.output),
+                Err(FeatureError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => why = error.to_string(),
+            }
+        }
+        Err(why)
+    }
+}
