@@ -82,7 +82,7 @@ pub enum Command {
     /// Write what a trainer reads, from the features that are there
     Export(ExportArgs),
     /// Show what is in the dataset folder and what was refused, and change nothing
-    Scan,
+    Scan(ScanArgs),
     /// Write the seeded weights as a .pth file, for trying things out
     SeededCheckpoint {
         /// The file to write
@@ -105,6 +105,17 @@ pub struct ListArgs {
     /// Print the list instead of writing it
     #[arg(long)]
     pub stdout: bool,
+}
+
+/// Options of `scan`.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScanArgs {
+    /// Also check each video: container, file size and packets
+    #[arg(long, conflicts_with = "deep")]
+    pub quick: bool,
+    /// Also check each video, and decode its first and last frames, all keyframes and a sample of the others
+    #[arg(long)]
+    pub deep: bool,
 }
 
 /// Options of `export`.
@@ -191,7 +202,8 @@ mod tests {
         let export = Some(Command::Export(ExportArgs { format: Format::Pkl }));
         assert_eq!(read("export").unwrap().command, export);
         assert_eq!(read("export --format pkl").unwrap().command, export);
-        assert_eq!(read("scan").unwrap().command, Some(Command::Scan));
+        assert_eq!(read("scan").unwrap().command, Some(Command::Scan(ScanArgs::default())));
+        assert!(read("scan --quick --deep").is_err());
         let seeded = Command::SeededCheckpoint { path: "w.pth".into() };
         assert_eq!(read("seeded-checkpoint w.pth").unwrap().command, Some(seeded));
         assert_eq!(read("demo").unwrap().command, Some(Command::Demo { dir: "reeldeck-demo".into() }));

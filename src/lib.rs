@@ -41,7 +41,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Some(Command::Demo { dir }) => commands::demo::run_demo(dir),
         Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
-        Some(Command::Scan) => commands::scan::run_scan(&settings()?),
+        Some(Command::Scan(args)) => commands::scan::run_scan(&settings()?, args),
         Some(Command::Extract) => batch::run_batch(&settings()?, batch::Steps { export: false }),
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
         Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),

@@ -7,6 +7,7 @@ use anyhow::Context;
 pub mod demo;
 pub mod export;
 pub mod list;
+pub mod probe;
 pub mod scan;
 pub mod seeded;
 
@@ -34,4 +35,12 @@ pub fn sibling(name: &str, variable: &str) -> anyhow::Result<PathBuf> {
 /// When it is not there.
 pub fn worker() -> anyhow::Result<PathBuf> {
     sibling("reeldeck-worker", "REELDECK_WORKER")
+}
+
+/// `reeldeck-probe`.
+///
+/// # Errors
+/// When it is not there.
+pub fn prober() -> anyhow::Result<PathBuf> {
+    sibling("reeldeck-probe", "REELDECK_PROBE")
 }

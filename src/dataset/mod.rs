@@ -1,4 +1,4 @@
-//! What is on disk: the scan of the dataset folder, and the list of videos in the original's format.
+//! What is on disk: the scan of the dataset folder, the probe of the videos in it, and the list of videos in the original's format.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use reeldeck_contract::video::{VideoName, printable};
 
 use scan::VideoFile;
 
+pub mod probe;
 pub mod scan;
 pub mod video_list;
 

@@ -4,6 +4,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::Walked;
 
+/// A chunk's identity, its length, and, for lists, their kind. No length: its writer did not know it.
+struct Chunk {
+    id: [u8; 4],
+    length: Option<u64>,
+    kind: [u8; 4],
+}
+
 /// Walks over the top-level chunks of each RIFF list (one, or several in a long file).
 ///
 /// # Errors
@@ -11,28 +18,26 @@ use super::Walked;
 pub fn walk(mut file: impl Read + Seek) -> io::Result<Walked> {
     let size = file.seek(SeekFrom::End(0))?;
     let mut at = 0;
-    while let Some((b"RIFF", length, kind)) = chunk(&mut file, at, size)?.as_ref().map(|(id, n, kind)| (id, *n, kind)) {
-        if !matches!(kind, b"AVI " | b"AVIX") {
-            break;
-        }
+    while let Some(list) =
+        chunk(&mut file, at, size)?.filter(|c| &c.id == b"RIFF" && matches!(&c.kind, b"AVI " | b"AVIX"))
+    {
         let mut inside = at + 12;
-        while let Some((id, length, kind)) = chunk(&mut file, inside, size)? {
-            let Some(length) = length else { return Ok(Walked::default()) };
-            let end = inside + 8 + length + (length & 1);
-            if &id == b"LIST" && &kind == b"movi" && inside + 8 + length > size {
-                // A list of a length that its writer never came to fill in promises nothing; this one does.
-                return Ok(Walked { missing: inside + 8 + length - size, broken_at: None });
+        // A list of a length that its writer never came to fill in promises nothing.
+        while let Some(Chunk { id, length: Some(length), kind }) = chunk(&mut file, inside, size)? {
+            let end = inside + 8 + length;
+            if &id == b"LIST" && &kind == b"movi" && end > size {
+                return Ok(Walked { missing: end - size, broken_at: None });
             }
-            inside = end;
+            inside = end + (length & 1);
         }
-        let Some(length) = length else { break };
+        let Some(length) = list.length else { break };
         at += 8 + length + (length & 1);
     }
     Ok(Walked::default())
 }
 
-/// Identity, length and, for lists, kind of the chunk that begins here. No length: its writer did not know it.
-fn chunk(file: &mut (impl Read + Seek), at: u64, size: u64) -> io::Result<Option<([u8; 4], Option<u64>, [u8; 4])>> {
+/// The chunk that begins here; `None` where none does.
+fn chunk(file: &mut (impl Read + Seek), at: u64, size: u64) -> io::Result<Option<Chunk>> {
     if at.checked_add(12).is_none_or(|end| end > size) {
         return Ok(None);
     }
@@ -40,10 +45,10 @@ fn chunk(file: &mut (impl Read + Seek), at: u64, size: u64) -> io::Result<Option
     let mut head = [0; 12];
     file.read_exact(&mut head)?;
     let [a, b, c, d, l, m, n, o, kind @ ..] = head;
-    let length = u32::from_le_bytes([l, m, n, o]);
+    let (id, length) = ([a, b, c, d], u32::from_le_bytes([l, m, n, o]));
     // Zero and all ones stand there until the file is finished.
-    let known = (length > 0 && length < u32::MAX - 8).then_some(u64::from(length));
-    Ok([a, b, c, d].iter().all(|byte| (0x20..0x7f).contains(byte)).then_some(([a, b, c, d], known, kind)))
+    let length = (length > 0 && length < u32::MAX - 8).then_some(u64::from(length));
+    Ok(id.iter().all(|byte| (0x20..0x7f).contains(byte)).then_some(Chunk { id, length, kind }))
 }
 
 #[cfg(test)]
