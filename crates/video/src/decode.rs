@@ -4,7 +4,7 @@ use ff::ffi;
 use ffmpeg_next as ff;
 
 use crate::error::VideoError;
-use crate::media::Media;
+use crate::media::{Media, has_memory};
 
 /// Follows a decode and steers it.
 pub trait Visitor {
@@ -79,7 +79,8 @@ impl Feed {
             drain(&mut self.decoder, &mut self.frame, visitor)?;
             sent = self.decoder.send_packet(packet);
         }
-        if sent.is_err() {
+        if let Err(error) = sent {
+            blame_memory(error)?;
             visitor.trouble()?;
         }
         drain(&mut self.decoder, &mut self.frame, visitor)
@@ -102,6 +103,16 @@ impl Feed {
     }
 }
 
+/// An error that is no fault of the file.
+fn blame_memory(error: ff::Error) -> Result<(), VideoError> {
+    match error {
+        ff::Error::Other { errno: libc::ENOMEM } if !has_memory() => {
+            Err(VideoError::Ffmpeg { action: "decode the file", source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A decoder that keeps failing without taking anything must not hold us for ever.
 const MAX_FAILURES_IN_A_ROW: u32 = 64;
 
@@ -118,7 +129,8 @@ fn drain(
                 visitor.frame(frame)?;
             }
             Err(ff::Error::Eof | ff::Error::Other { errno: libc::EAGAIN }) => return Ok(()),
-            Err(_) => {
+            Err(error) => {
+                blame_memory(error)?;
                 visitor.trouble()?;
                 failures += 1;
                 if failures >= MAX_FAILURES_IN_A_ROW {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use ff::ffi;
+use ff::packet::Mut;
 use ffmpeg_next as ff;
 use reeldeck_contract::limits::Limits;
 use reeldeck_contract::source::SourceStamp;
@@ -83,6 +84,9 @@ impl Media {
             ff::Error::Other { errno: libc::EIO | libc::EACCES | libc::ENOENT | libc::ESTALE } => {
                 VideoError::Ffmpeg { action: "open the file", source: error }
             }
+            ff::Error::Other { errno: libc::ENOMEM } if !has_memory() => {
+                VideoError::Ffmpeg { action: "open the file", source: error }
+            }
             _ if boxes.is_mp4 && !boxes.has_index => VideoError::NoIndex,
             _ => VideoError::NotAVideo(format!("no known container ({error})")),
         })?;
@@ -148,6 +152,9 @@ impl Media {
     /// When the disk or the network fails; damage in the file only ends it.
     pub fn read(&mut self, packet: &mut ff::Packet) -> Result<bool, VideoError> {
         loop {
+            // FFmpeg takes the packet for an empty one and would leave what is in it to nobody.
+            // SAFETY: the packet is alive, and an empty one after the call.
+            unsafe { ffi::av_packet_unref(packet.as_mut_ptr()) };
             match packet.read(&mut self.input) {
                 Ok(()) if packet.stream() == self.stream => return Ok(true),
                 Ok(()) => {}
@@ -291,9 +298,10 @@ impl Media {
     }
 }
 
-/// Whether there is memory for what FFmpeg asks for at a time: it reads a packet in pieces of less than this.
-fn has_memory() -> bool {
-    Vec::<u8>::new().try_reserve_exact(64 << 20).is_ok()
+/// Whether there is memory for whatever a healthy file may need at a time. Broken ones make FFmpeg ask for any amount, and
+/// that it has not got it says nothing then.
+pub fn has_memory() -> bool {
+    Vec::<u8>::new().try_reserve_exact(512 << 20).is_ok()
 }
 
 fn open_input(path: &Path) -> Result<ff::format::context::Input, ff::Error> {
