@@ -118,7 +118,7 @@ pub enum Command {
     /// Write what a trainer reads, from the features that are there
     Export(ExportArgs),
     /// Show what is in the dataset folder, what should be, and what was refused, and change nothing
-    Scan,
+    Scan(ScanArgs),
     /// Write the lists by which to fetch or request what the manifest has and the dataset folder has not
     Missing,
     /// Write the annotations that a trainer reads, hacs_anno_{train,val,test}.json, from the manifest
@@ -164,6 +164,17 @@ pub struct ListArgs {
     /// Print the list instead of writing it
     #[arg(long)]
     pub stdout: bool,
+}
+
+/// Options of `scan`.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScanArgs {
+    /// Also check each video: container, file size and packets
+    #[arg(long, conflicts_with = "deep")]
+    pub quick: bool,
+    /// Also check each video, and decode its first and last frames, all keyframes and a sample of the others
+    #[arg(long)]
+    pub deep: bool,
 }
 
 /// Options of `export`.
@@ -291,7 +302,8 @@ mod tests {
         let export = Some(Command::Export(ExportArgs { format: Format::Pkl }));
         assert_eq!(read("export").unwrap().command, export);
         assert_eq!(read("export --format pkl").unwrap().command, export);
-        assert_eq!(read("scan").unwrap().command, Some(Command::Scan));
+        assert_eq!(read("scan").unwrap().command, Some(Command::Scan(ScanArgs::default())));
+        assert!(read("scan --quick --deep").is_err());
         assert_eq!(read("missing").unwrap().command, Some(Command::Missing));
         assert_eq!(read("annotations --manifest m").unwrap().command, Some(Command::Annotations));
         let seeded = Command::SeededCheckpoint { path: "w.pth".into() };

@@ -57,7 +57,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Retry(args)) => {
             commands::steer::run(&settings()?, Order::Retry { patterns: args.patterns.clone() })
         }
-        Some(Command::Scan) => commands::scan::run_scan(&settings()?),
+        Some(Command::Scan(args)) => commands::scan::run_scan(&settings()?, args),
         Some(Command::Missing) => commands::missing::run_missing(&settings()?),
         Some(Command::Annotations) => commands::annotations::run_annotations(&settings()?),
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod export;
 pub mod list;
 pub mod missing;
+pub mod probe;
 pub mod scan;
 pub mod seeded;
 pub mod status;
@@ -60,4 +61,12 @@ pub fn sibling(name: &str, variable: &str) -> anyhow::Result<PathBuf> {
 /// When it is not there.
 pub fn worker() -> anyhow::Result<PathBuf> {
     sibling("reeldeck-worker", "REELDECK_WORKER")
+}
+
+/// `reeldeck-probe`.
+///
+/// # Errors
+/// When it is not there.
+pub fn prober() -> anyhow::Result<PathBuf> {
+    sibling("reeldeck-probe", "REELDECK_PROBE")
 }

@@ -3,9 +3,12 @@
 use std::io::{self, BufWriter, Write};
 
 use anyhow::Context;
+use reeldeck_contract::probe::Level;
 use reeldeck_contract::video::printable;
 
 use super::list::{NAMED, refusals, summary};
+use super::probe::probe_all;
+use crate::cli::ScanArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Manifest;
 use crate::dataset::report::Report;
@@ -14,17 +17,29 @@ use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::error::Exit;
 
-/// Scans and prints. Ends with [`Exit::Empty`] without any video, with [`Exit::Incomplete`] when something was refused,
+/// Scans and prints, and has the videos checked where that is asked for. Ends with [`Exit::Empty`] without any video, with [`Exit::Incomplete`] when something was refused,
 /// or is missing, corrupt, there twice, or of the wrong duration.
 ///
 /// # Errors
 /// Folders that cannot be used, and a manifest that cannot be read.
-pub fn run_scan(settings: &Settings) -> anyhow::Result<Exit> {
+pub fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     // The manifest first: a mistake in it is told at once, and a scan takes its time.
     let manifest = super::manifest(settings)?;
     let scan = scan(&settings.root, &settings.extensions)?;
-    let probes = Probes::new();
+    let mut probes = Probes::new();
+    let level = match (args.quick, args.deep) {
+        (_, true) => Some(Level::Deep),
+        (true, _) => Some(Level::Quick),
+        _ => None,
+    };
+    let probed = match level {
+        Some(level) => probe_all(settings, &scan.videos, level, &mut probes)?,
+        None => Exit::Done,
+    };
+    if probed == Exit::Interrupted {
+        return Ok(probed);
+    }
     let report = Report::new(manifest.as_ref(), &scan, &probes, settings.tolerance_s);
     let mut writer = BufWriter::new(io::stdout().lock());
     let written = if settings.json {
@@ -41,7 +56,7 @@ pub fn run_scan(settings: &Settings) -> anyhow::Result<Exit> {
     }
     Ok(match scan.videos.is_empty() {
         true => Exit::Empty,
-        false if scan.refused.is_empty() && report.is_complete() => Exit::Done,
+        false if probed == Exit::Done && scan.refused.is_empty() && report.is_complete() => Exit::Done,
         false => Exit::Incomplete,
     })
 }

@@ -1,4 +1,5 @@
 //! What is on disk, what should be, and what the one says of the other.
+//! What is on disk: the scan of the dataset folder, the probe of the videos in it, and the list of videos in the original's format.
 
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use scan::VideoFile;
 
 pub mod manifest;
 pub mod matching;
+pub mod probe;
 pub mod python_json;
 pub mod report;
 pub mod scan;

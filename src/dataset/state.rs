@@ -141,7 +141,10 @@ pub fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, t
     // What was seen of another version of the file says nothing of this one.
     let Some(probed) = probed.filter(|probed| probed.source == file.stamp) else { return State::Unchecked };
     let facts = match &probed.verdict {
-        Verdict::Corrupt { reason } => return State::Corrupt { reason: reason.clone() },
+        // Over a limit of ours or broken: neither gives a feature.
+        Verdict::Corrupt { reason } | Verdict::OverLimit { reason } => {
+            return State::Corrupt { reason: reason.clone() };
+        }
         Verdict::Healthy { facts } | Verdict::Damaged { facts, .. } => facts,
     };
     let have = facts.duration_s;

@@ -191,7 +191,7 @@ impl Counting<'_> {
         let frames = match &probed.verdict {
             Verdict::Healthy { facts } => facts.frames,
             Verdict::Damaged { facts, lost, .. } => facts.frames.saturating_sub(*lost),
-            Verdict::Corrupt { .. } => 0,
+            Verdict::Corrupt { .. } | Verdict::OverLimit { .. } => 0,
         };
         Some(frames).filter(|frames| *frames > 0)
     }

@@ -123,7 +123,8 @@ fn check_damage(counts: FrameCounts, damage: Damage, cut: bool) -> Result<(), Vi
     Ok(())
 }
 
-fn is_flawed(frame: &ff::frame::Video) -> bool {
+/// The decoder marked the frame as damaged.
+pub(crate) fn is_flawed(frame: &ff::frame::Video) -> bool {
     frame.is_corrupt() || frame.has_decode_errors()
 }
 
@@ -255,11 +256,7 @@ fn plain(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sin
     decode::run(&mut media, &mut counter)?;
     let Count { sink, output, concealed } = counter;
     if output == 0 {
-        return Err(if media.is_cut() {
-            VideoError::NotAVideo("it ends before its first picture".into())
-        } else {
-            VideoError::NoFrames
-        });
+        return Err(media.no_frames());
     }
     let counts = FrameCounts { expected: index.expected, output, concealed };
     check_damage(counts, request.damage, media.is_cut())?;

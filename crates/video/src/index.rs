@@ -24,6 +24,8 @@ pub struct PacketIndex {
     /// No packet is missing between others: an index lists as many, or their times follow one another evenly. Nothing
     /// else tells that a frame that others refer to was lost with its packet: the decoder makes one up without a word.
     pub gapless: bool,
+    /// Seconds from the first frame's beginning to the last one's end; 0 where packets have no times.
+    pub seconds: f64,
 }
 
 /// No decoder holds back more frames.
@@ -38,12 +40,25 @@ impl PacketIndex {
     /// # Errors
     /// When reading fails or there are more frames than the limit allows.
     pub fn scan(media: &mut Media, limits: &Limits) -> Result<Self, VideoError> {
+        Self::scan_with(media, limits, &mut |_| Ok(()))
+    }
+
+    /// The same, and shows each packet to `look`, in the order of the file.
+    ///
+    /// # Errors
+    /// As [`Self::scan`], and what `look` returns.
+    pub fn scan_with(
+        media: &mut Media,
+        limits: &Limits,
+        look: &mut dyn FnMut(&ff::Packet) -> Result<(), VideoError>,
+    ) -> Result<Self, VideoError> {
         let mut index = Self { exact: true, ..Self::default() };
         let mut packet = ff::Packet::empty();
         let mut end = i64::MIN;
         let mut discarded = 0;
         let mut latest: Vec<i64> = vec![];
         while media.read(&mut packet)? {
+            look(&packet)?;
             // SAFETY: the packet is alive; its flags are a plain public field.
             let flags = unsafe { (*packet.as_ptr()).flags };
             if let Some(time) = packet.pts() {
@@ -73,9 +88,12 @@ impl PacketIndex {
         index.exact &= index.times.windows(2).all(|pair| pair[0] != pair[1]) && index.shown > 0;
         let indexed = media.indexed_frames();
         index.gapless = indexed == Some(index.shown + discarded) || index.is_even();
+        if let Some(first) = index.times.first() {
+            index.seconds = (end.saturating_sub(*first) as f64 * media.tick()).max(0.0);
+        }
         let promised = match indexed {
             Some(indexed) => indexed.saturating_sub(discarded),
-            None => index.promised(media, end),
+            None => index.promised(media).max(media.fragment_frames().unwrap_or(0).saturating_sub(discarded)),
         };
         index.expected = index.shown.max(promised);
         Ok(index)
@@ -89,15 +107,21 @@ impl PacketIndex {
     }
 
     /// Frames that the container's duration implies at the rate of the packets that are there.
-    fn promised(&self, media: &Media, end: i64) -> u64 {
-        let (Some(promised), Some(first)) = (media.promised_seconds(), self.times.first()) else { return 0 };
-        let covered = end.saturating_sub(*first) as f64 * media.tick();
-        // A container that starts late counts its duration from zero, not from its first frame.
-        let late = (*first as f64 * media.tick()).max(0.0);
-        if covered <= 0.0 || promised - late - covered < SLACK_SECONDS {
+    fn promised(&self, media: &Media) -> u64 {
+        let (Some(promise), Some(first)) = (media.promised_seconds(), self.times.first()) else { return 0 };
+        // A container that starts late may count its duration from zero, not from its first frame.
+        let late = if promise.from_zero { (*first as f64 * media.tick()).max(0.0) } else { 0.0 };
+        let promised = promise.seconds - late;
+        if self.seconds <= 0.0 || promised - self.seconds < SLACK_SECONDS {
             return 0;
         }
-        ((self.shown as f64) * (promised - late) / covered).round() as u64
+        (self.shown as f64 * promised / self.seconds).round() as u64
+    }
+
+    /// Frames that may be shown before this time: those of packets without a time are counted.
+    pub fn before(&self, time: i64) -> u64 {
+        let untimed = self.shown.saturating_sub(self.times.len() as u64);
+        self.times.partition_point(|other| *other < time) as u64 + untimed
     }
 
     /// Which frame has this presentation time.

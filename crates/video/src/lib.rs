@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod boxes;
+pub mod check;
 mod convert;
 mod decode;
 mod error;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use ff::ffi;
+use ff::packet::Mut;
 use ffmpeg_next as ff;
 use reeldeck_contract::limits::Limits;
 use reeldeck_contract::source::SourceStamp;
@@ -43,6 +44,15 @@ pub enum Rotation {
     ThreeQuarters,
 }
 
+/// How long a container says that its pictures last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Promise {
+    /// Seconds.
+    pub seconds: f64,
+    /// Counted from time zero, not from the first picture.
+    pub from_zero: bool,
+}
+
 /// An open file and its best video stream.
 pub struct Media {
     input: ff::format::context::Input,
@@ -72,6 +82,9 @@ impl Media {
         let boxes = boxes::walk(&mut file)?;
         let input = open_input(path).map_err(|error| match error {
             ff::Error::Other { errno: libc::EIO | libc::EACCES | libc::ENOENT | libc::ESTALE } => {
+                VideoError::Ffmpeg { action: "open the file", source: error }
+            }
+            ff::Error::Other { errno: libc::ENOMEM } if !has_memory() => {
                 VideoError::Ffmpeg { action: "open the file", source: error }
             }
             _ if boxes.is_mp4 && !boxes.has_index => VideoError::NoIndex,
@@ -139,9 +152,14 @@ impl Media {
     /// When the disk or the network fails; damage in the file only ends it.
     pub fn read(&mut self, packet: &mut ff::Packet) -> Result<bool, VideoError> {
         loop {
+            // FFmpeg takes the packet for an empty one and would leave what is in it to nobody.
+            // SAFETY: the packet is alive, and an empty one after the call.
+            unsafe { ffi::av_packet_unref(packet.as_mut_ptr()) };
             match packet.read(&mut self.input) {
                 Ok(()) if packet.stream() == self.stream => return Ok(true),
                 Ok(()) => {}
+                // A broken index asks for packets of gigabytes; that is damage, as long as there is memory for others.
+                Err(ff::Error::Other { errno: libc::ENOMEM }) if has_memory() => return Ok(false),
                 Err(error @ ff::Error::Other { errno: libc::EIO | libc::ESTALE | libc::ENOMEM | libc::ETIMEDOUT }) => {
                     return Err(VideoError::Ffmpeg { action: "read the file", source: error });
                 }
@@ -206,14 +224,71 @@ impl Media {
         u64::try_from(stream.frames()).ok().filter(|frames| *frames > 0)
     }
 
-    /// How long the container promises the pictures to last, in seconds, where such a promise can be trusted: Matroska
-    /// writes it when the file is finished. An AVI header may lie.
-    pub fn promised_seconds(&self) -> Option<f64> {
-        let stream = self.input.stream(self.stream).filter(|_| self.input.format().name().contains("matroska"))?;
-        match (stream.duration(), self.input.duration()) {
-            (ticks, _) if ticks > 0 => Some(ticks as f64 * f64::from(stream.time_base())),
-            (_, micros) if micros > 0 => Some(micros as f64 / f64::from(ffi::AV_TIME_BASE)),
-            _ => None,
+    /// How long the container promises the pictures to last, where such a promise can be trusted: Matroska writes it when
+    /// the file is finished, and the segment index of a fragmented MP4 that lists bytes which the file does not have was
+    /// written when it had them. An AVI header may lie.
+    pub fn promised_seconds(&self) -> Option<Promise> {
+        if let Some(segments) = self.boxes.segments.filter(|segments| segments.end > self.stamp.size) {
+            return Some(Promise { seconds: segments.seconds(), from_zero: false });
+        }
+        let stream = self.input.stream(self.stream).filter(|_| self.container().contains("matroska"))?;
+        let seconds = match (stream.duration(), self.input.duration()) {
+            (ticks, _) if ticks > 0 => ticks as f64 * f64::from(stream.time_base()),
+            (_, micros) if micros > 0 => micros as f64 / f64::from(ffi::AV_TIME_BASE),
+            _ => return None,
+        };
+        Some(Promise { seconds, from_zero: true })
+    }
+
+    /// Pictures that the fragments of a fragmented MP4 list, where the last of them is cut: a fragment lists its pictures
+    /// before it holds them. To be asked at the end of the file.
+    pub fn fragment_frames(&self) -> Option<u64> {
+        let stream = self.input.stream(self.stream).filter(|_| self.boxes.cut_fragment)?;
+        // SAFETY: the stream belongs to the open input; the call only counts.
+        let entries = unsafe { ffi::avformat_index_get_entries_count(stream.as_ptr()) };
+        u64::try_from(entries).ok()
+    }
+
+    /// Pictures that the index at the end of an AVI file lists, where it has one. To be asked at the end of the file.
+    pub fn listed_chunks(&self) -> Option<u64> {
+        let stream = self.input.stream(self.stream).filter(|_| self.container() == "avi")?;
+        // SAFETY: the stream belongs to the open input; the call only counts.
+        let entries = unsafe { ffi::avformat_index_get_entries_count(stream.as_ptr()) };
+        u64::try_from(entries).ok().filter(|entries| *entries > 0)
+    }
+
+    /// Pictures that the header of an AVI file announces. It may lie; 0 where it says nothing.
+    pub fn announced_frames(&self) -> u64 {
+        let stream = self.input.stream(self.stream).filter(|_| self.container() == "avi");
+        stream.map_or(0, |stream| u64::try_from(stream.frames()).unwrap_or(0))
+    }
+
+    /// The container by FFmpeg's name.
+    pub fn container(&self) -> String {
+        self.input.format().name().to_owned()
+    }
+
+    /// What the walk over the boxes of an MP4 file found.
+    pub fn boxes(&self) -> &boxes::Boxes {
+        &self.boxes
+    }
+
+    /// Width and height that the container names, as displayed; 0 where it names none.
+    pub fn displayed_size(&self) -> [u32; 2] {
+        let (width, height) = self.coded_size();
+        let size = [width, height].map(|side| u32::try_from(side).unwrap_or(0));
+        match self.rotation {
+            Rotation::None | Rotation::Half => size,
+            Rotation::Quarter | Rotation::ThreeQuarters => [size[1], size[0]],
+        }
+    }
+
+    /// Why a video from which nothing could be decoded gave nothing.
+    pub fn no_frames(&self) -> VideoError {
+        if self.boxes.cut {
+            VideoError::NotAVideo("it ends before its first picture".into())
+        } else {
+            VideoError::NoFrames
         }
     }
 
@@ -221,6 +296,12 @@ impl Media {
     pub fn tick(&self) -> f64 {
         self.input.stream(self.stream).map_or(0.0, |s| f64::from(s.time_base()))
     }
+}
+
+/// Whether there is memory for whatever a healthy file may need at a time. Broken ones make FFmpeg ask for any amount, and
+/// that it has not got it says nothing then.
+pub fn has_memory() -> bool {
+    Vec::<u8>::new().try_reserve_exact(512 << 20).is_ok()
 }
 
 fn open_input(path: &Path) -> Result<ff::format::context::Input, ff::Error> {

@@ -188,12 +188,35 @@ fn files_that_promise_nothing_end_where_they_end() {
         ("a.ts", h264(300)),
         ("b.flv", Synth { container: [].into(), ..h264(300) }),
         ("c.avi", small("mpeg4", 300, &[])),
-        ("d.mp4", contained(h264(300), &[("movflags", "frag_keyframe+empty_moov")])),
-        ("e.h264", Synth { container: [].into(), ..h264(300) }),
+        ("d.h264", Synth { container: [].into(), ..h264(300) }),
     ] {
         let bytes = std::fs::read(folder.make(name, &synth)).unwrap();
         let counts = take_leniently(&folder.write(name, cut(&bytes, 60))).unwrap().facts.counts;
         println!("{name}: {counts:?}");
         assert!((150..220).contains(&counts.output) && counts.lost() + counts.concealed <= 8, "{name}: {counts:?}");
     }
+}
+
+#[test]
+fn a_cut_fragmented_file_has_lost_what_its_last_fragment_and_its_segment_index_list() {
+    let folder = Folder::new();
+    let fragmented = contained(h264(300), &[("movflags", "frag_keyframe+empty_moov")]);
+    let bytes = std::fs::read(folder.make("a.mp4", &fragmented)).unwrap();
+    let cut_here = |name: &str, end: usize| take_leniently(&folder.write(name, &bytes[..end])).unwrap().facts.counts;
+    // In the middle of a fragment: it lists all of its frames, and no other is promised.
+    let counts = cut_here("b.mp4", bytes.len() * 60 / 100);
+    // The first fragment ends two frames early, when the next keyframe comes by in the order of decoding.
+    assert!(counts.expected % 30 == 28 && (1..=30).contains(&counts.lost()), "{counts:?}");
+    refused(&folder.path("b.mp4"));
+    // Between two fragments: nothing tells that there were others.
+    let fragment = bytes.windows(4).enumerate().filter(|(_, w)| w == b"moof").nth(6).unwrap().0 - 4;
+    assert_eq!(cut_here("c.mp4", fragment), FrameCounts { expected: 178, output: 178, concealed: 0 });
+    // With a segment index in front, something does.
+    let indexed = contained(h264(300), &[("movflags", "frag_keyframe+dash+global_sidx")]);
+    let bytes = std::fs::read(folder.make("d.mp4", &indexed)).unwrap();
+    let counts = borne(&folder.write("e.mp4", &bytes));
+    assert_eq!(counts, FrameCounts { expected: 300, output: 300, concealed: 0 });
+    let fragment = bytes.windows(4).enumerate().filter(|(_, w)| w == b"moof").nth(6).unwrap().0 - 4;
+    let (counts, _) = refused(&folder.write("f.mp4", &bytes[..fragment]));
+    assert!(counts.output == 178 && (299..=301).contains(&counts.expected), "{counts:?}");
 }

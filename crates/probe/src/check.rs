@@ -1,0 +1,124 @@
+//! `reeldeck-probe check`: whether files are healthy. For reeldeck, which sends orders as JSON lines; and for people.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use reeldeck_contract::error::Failure;
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::probe::{Alive, Answer, Level, Line, MAX_LINE, Order, Probed, Verdict};
+use reeldeck_contract::protocol;
+use reeldeck_contract::video::printable;
+use reeldeck_video::VideoError;
+use reeldeck_video::check::check;
+use rustix::process::{Resource, Rlimit, Signal};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Between two signs of life.
+const PULSE: Duration = Duration::from_secs(1);
+
+/// Some file is not healthy.
+const UNHEALTHY: u8 = 3;
+
+/// Takes orders from standard input and answers them one by one, until the input ends.
+///
+/// # Errors
+/// An order that is none, and a reader that is gone.
+pub fn serve(memory_mib: Option<u64>) -> Result<()> {
+    ensure!(!io::stdin().is_terminal(), "name the files to check, or send orders as JSON lines on standard input");
+    let tied = "failed to tie this process to the one that started it";
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context(tied)?;
+    // A core dump for each odd file would fill the disk.
+    limit(Resource::Core, 0)?;
+    if let Some(mib) = memory_mib {
+        limit(Resource::As, mib.saturating_mul(1 << 20))?;
+    }
+    reeldeck_video::init();
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    while let Some(order) = next(&mut input)? {
+        let before = cpu();
+        let mut last = Instant::now();
+        let mut alive = || {
+            if last.elapsed() >= PULSE {
+                last = Instant::now();
+                say(&mut output, &Line::Alive(Alive { alive: order.id })).map_err(|_| VideoError::Stopped)?;
+            }
+            Ok(())
+        };
+        let found = check(&order.path, order.level, &order.limits, &mut alive).map_err(|error| told(&error));
+        let cpu_us = cpu().saturating_sub(before).as_micros() as u64;
+        say(&mut output, &Line::Answer(Answer { id: order.id, cpu_us, found }))?;
+    }
+    Ok(())
+}
+
+/// Checks files and prints a line for each.
+///
+/// # Errors
+/// When standard output is gone.
+pub fn print(files: &[PathBuf], level: Level) -> Result<ExitCode> {
+    let mut all_healthy = true;
+    let mut output = io::stdout().lock();
+    for file in files {
+        let found = check(file, level, &Limits::default(), &mut || Ok(()));
+        all_healthy &= matches!(found, Ok(Probed { verdict: Verdict::Healthy { .. }, .. }));
+        writeln!(output, "{}", line(file, found)).context("failed to print")?;
+    }
+    Ok(if all_healthy { ExitCode::SUCCESS } else { ExitCode::from(UNHEALTHY) })
+}
+
+fn line(file: &Path, found: Result<Probed, VideoError>) -> String {
+    let name = printable(&file.to_string_lossy());
+    let (word, mut more) = match &found {
+        Err(error) => ("unread", told(error)),
+        Ok(probed) => match &probed.verdict {
+            Verdict::Healthy { .. } => ("healthy", String::new()),
+            Verdict::Damaged { lost, concealed, reason, .. } => {
+                ("damaged", format!("{reason} ({lost} lost, {concealed} broken)"))
+            }
+            Verdict::Corrupt { reason } => ("corrupt", reason.clone()),
+            Verdict::OverLimit { reason } => ("over-limit", reason.clone()),
+        },
+    };
+    if let Some(facts) = found.ok().and_then(|probed| probed.verdict.facts().cloned()) {
+        let [width, height] = facts.size;
+        let facts = format!("{} frames, {:.1} s, {width}×{height}, {}", facts.frames, facts.duration_s, facts.codec);
+        more = if more.is_empty() { facts } else { format!("{more}; {facts}") };
+    }
+    format!("{word:<10} {name}: {}", printable(&more))
+}
+
+/// The next order; `None` at the end.
+fn next(input: &mut impl BufRead) -> Result<Option<Order>> {
+    let mut line = vec![];
+    let read = input.take(MAX_LINE as u64).read_until(b'\n', &mut line).context("failed to read an order")?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') {
+        bail!("an order was cut off or is too long");
+    }
+    let shown = || printable(&String::from_utf8_lossy(line.get(..200).unwrap_or(&line)));
+    serde_json::from_slice(&line).map(Some).with_context(|| format!("not an order: {}", shown().trim_end()))
+}
+
+fn say(output: &mut impl Write, line: &Line) -> Result<()> {
+    output.write_all(protocol::line(line)?.as_bytes()).and_then(|()| output.flush()).context("failed to answer")
+}
+
+fn told(error: &VideoError) -> String {
+    Failure::from_error(error.kind(), error).line()
+}
+
+fn limit(resource: Resource, most: u64) -> Result<()> {
+    rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+        .with_context(|| format!("failed to limit {resource:?} to {most}"))
+}
+
+/// CPU time of this process.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}

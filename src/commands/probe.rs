@@ -1,0 +1,248 @@
+//! `reeldeck scan --quick` and `--deep`: every video checked, with progress, and a table of what came of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::probe::{Level, Verdict};
+use reeldeck_contract::video::printable;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Settings, Verbosity};
+use crate::dataset::probe::cache::Cache;
+use crate::dataset::probe::{Ended, Finding, Request, Setup, probe};
+use crate::dataset::scan::VideoFile;
+use crate::dataset::shown;
+use crate::dataset::state::Probes;
+use crate::error::Exit;
+use crate::out;
+
+use super::prober;
+use crate::errln;
+
+/// So many of each kind are named; `-v` names all.
+const NAMED: usize = 20;
+
+/// The file in reeldeck's own folder that holds what was found.
+const CACHE: &str = "probe-cache";
+
+/// Has every video checked, shows how far it is on standard error, and prints a table and each video that is not healthy
+/// with its reason; puts the verdicts into `probes`. What was found is kept in the output folder, also where the user interrupts it.
+///
+/// Ends with [`Exit::Incomplete`] where a video is not healthy or could not be read.
+///
+/// # Errors
+/// When `reeldeck-probe` does not work, or the dataset folder does not answer any more.
+pub fn probe_all(settings: &Settings, videos: &[VideoFile], level: Level, probes: &mut Probes) -> anyhow::Result<Exit> {
+    if videos.is_empty() {
+        return Ok(Exit::Empty);
+    }
+    let setup = Setup::new(prober()?, &settings.limits);
+    let path = Layout::new(&settings.out, "").private().join(CACHE);
+    let mut cache = Cache::open(&path, videos, !settings.dry_run);
+    let cancel = Arc::new(AtomicBool::new(false));
+    watch_signals(Arc::clone(&cancel)).context("failed to catch signals")?;
+    let request = Request { root: &settings.root, videos, level, limits: &settings.limits };
+    let mut tally = Tally::default();
+    let mut progress = Progress::new(settings, videos.len());
+    let ended = probe(request, &setup, &mut cache, &cancel, &mut |index, finding| {
+        if let Some(video) = videos.get(index) {
+            if let Finding::Probed { probed, .. } = &finding {
+                probes.insert(video.name.clone(), probed.clone());
+            }
+            tally.take(video, finding);
+        }
+        progress.show(&tally);
+    });
+    progress.finish();
+    if let Some(error) = cache.trouble() {
+        errln!(
+            "note: what was found could not be kept in {} ({error}); it is looked for again next time",
+            shown(&path)
+        );
+    }
+    let ended = ended?;
+    let mut text = String::new();
+    if settings.verbosity > Verbosity::Quiet {
+        text.push_str(&tally.table(level));
+    }
+    text.push_str(&tally.reasons(settings.verbosity));
+    // With --json the report says it all, each video's state with its reason.
+    if !settings.json {
+        out::stdout(format_args!("{text}"));
+    }
+    if ended == Ended::Cancelled {
+        errln!("interrupted; {} of {} videos are checked, and the next run goes on there", tally.all, videos.len());
+        return Ok(Exit::Interrupted);
+    }
+    Ok(if tally.unhealthy.is_empty() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Sets `cancel` at the first signal to stop, and ends the program at the second. The processes that look at videos end with
+/// the threads that started them.
+fn watch_signals(cancel: Arc<AtomicBool>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            for _ in 0..2 {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if cancel.swap(true, Ordering::Relaxed) {
+                    std::process::exit(i32::from(Exit::Interrupted.code()));
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+/// The kinds of findings, in the order of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Healthy,
+    Damaged,
+    Corrupt,
+    OverLimit,
+    Unread,
+    Arriving,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Damaged => "damaged",
+            Self::Corrupt => "corrupt",
+            Self::OverLimit => "over limit",
+            Self::Unread => "not read",
+            Self::Arriving => "arriving",
+        }
+    }
+}
+
+/// What was found so far. Of healthy videos only their number is kept.
+#[derive(Debug, Default)]
+struct Tally {
+    all: usize,
+    cached: usize,
+    counts: BTreeMap<Kind, usize>,
+    /// Name and reason, by kind.
+    unhealthy: BTreeMap<Kind, Vec<(String, String)>>,
+}
+
+impl Tally {
+    fn take(&mut self, video: &VideoFile, finding: Finding) {
+        self.all += 1;
+        let (kind, reason) = match finding {
+            Finding::Arriving => (Kind::Arriving, None),
+            Finding::Unread(why) => (Kind::Unread, Some(why)),
+            Finding::Probed { probed, cached } => {
+                self.cached += usize::from(cached);
+                let kind = match &probed.verdict {
+                    Verdict::Healthy { .. } => Kind::Healthy,
+                    Verdict::Damaged { .. } => Kind::Damaged,
+                    Verdict::Corrupt { .. } => Kind::Corrupt,
+                    Verdict::OverLimit { .. } => Kind::OverLimit,
+                };
+                (kind, probed.verdict.reason().map(str::to_owned))
+            }
+        };
+        *self.counts.entry(kind).or_default() += 1;
+        if let Some(reason) = reason {
+            let line = (printable(video.name.as_str()), printable(&reason));
+            self.unhealthy.entry(kind).or_default().push(line);
+        }
+    }
+
+    fn table(&self, level: Level) -> String {
+        let mut text = format!("{} videos, {} look", self.all, level.name());
+        if self.cached > 0 {
+            let _ = write!(text, ", {} known from before", self.cached);
+        }
+        text.push('\n');
+        for (kind, count) in &self.counts {
+            let note = if *kind == Kind::Arriving { "  still being written; run it again later" } else { "" };
+            let _ = writeln!(text, "  {:<10} {count:>8}{note}", kind.name());
+        }
+        text
+    }
+
+    fn reasons(&self, verbosity: Verbosity) -> String {
+        let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+        let mut text = String::new();
+        for (kind, videos) in &self.unhealthy {
+            let mut videos: Vec<_> = videos.iter().collect();
+            videos.sort();
+            for (name, reason) in videos.iter().take(most) {
+                let _ = writeln!(text, "{} {name}: {reason}", kind.name());
+            }
+            if videos.len() > most {
+                let _ = writeln!(text, "{} more are {}; -v names them all", videos.len() - most, kind.name());
+            }
+        }
+        text
+    }
+}
+
+/// A bar on a terminal, plain lines at an interval anywhere else.
+struct Progress {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    videos: usize,
+    interval: Duration,
+    started: Instant,
+    last: Instant,
+}
+
+impl Progress {
+    fn new(settings: &Settings, videos: usize) -> Self {
+        let quiet = settings.verbosity == Verbosity::Quiet;
+        let bar = (io::stderr().is_terminal() && !quiet).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(videos as u64), ProgressDrawTarget::stderr_with_hz(4));
+            let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} [{elapsed_precise}]");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            // The clock goes on where no file is finished for a while.
+            bar.enable_steady_tick(Duration::from_secs(1));
+            bar
+        });
+        let (interval, now) = (settings.plain_interval, Instant::now());
+        Self { bar, quiet, videos, interval, started: now, last: now }
+    }
+
+    fn show(&mut self, tally: &Tally) {
+        let now = Instant::now();
+        let due = now - self.last >= if self.bar.is_some() { Duration::from_millis(200) } else { self.interval };
+        if self.quiet || !due {
+            return;
+        }
+        self.last = now;
+        let unhealthy: usize = tally.unhealthy.values().map(Vec::len).sum();
+        let rate = (tally.all - tally.cached) as f64 / (now - self.started).as_secs_f64();
+        let text = format!("{rate:.0} files/s, {unhealthy} not healthy");
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(tally.all as u64);
+                bar.set_message(text);
+            }
+            None => errln!("{}/{} videos, {text}", tally.all, self.videos),
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

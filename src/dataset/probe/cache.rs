@@ -1,0 +1,345 @@
+//! What earlier probes found, kept in one file: a line for each finding, appended as it comes. A line that is not whole is
+//! passed over, and a file that is no cache is as good as none: the worst that can happen is that a video is looked at again.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_contract::probe::{CHECKS, Level, MAX_LINE, Probed};
+use reeldeck_contract::video::VideoName;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::super::scan::VideoFile;
+use super::is_lasting;
+
+/// Raised when the lines change.
+const FORMAT: u32 = 1;
+
+/// So many lines that say nothing any more are borne before the file is written anew.
+const MOST_DEAD: usize = 1000;
+
+/// What is known about the videos of one scan.
+#[derive(Debug)]
+pub struct Cache {
+    known: HashMap<VideoName, Probed>,
+    file: Store,
+}
+
+#[derive(Debug)]
+enum Store {
+    /// Nothing is ever written.
+    None,
+    /// Not opened yet.
+    Path {
+        path: PathBuf,
+        begin: Begin,
+    },
+    Open(File),
+    /// Writing failed; no more is written.
+    Failed(io::Error),
+}
+
+/// What has to come before the next line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    /// The file is none of ours, or not there: it is written anew.
+    Anew,
+    /// The last line was cut off.
+    NewLine,
+    Nothing,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    video: VideoName,
+    probed: Probed,
+}
+
+#[derive(Serialize)]
+struct EntryOut<'a> {
+    video: &'a VideoName,
+    probed: &'a Probed,
+}
+
+impl Cache {
+    /// A cache that knows nothing and keeps nothing.
+    pub fn none() -> Self {
+        Self { known: HashMap::new(), file: Store::None }
+    }
+
+    /// Reads what is known about these videos (sorted by name). Nothing is written before [`Cache::store`] is called, and
+    /// never when `keep` is false.
+    pub fn open(path: &Path, videos: &[VideoFile], keep: bool) -> Self {
+        let mut known = HashMap::new();
+        // Whatever is wrong with the file, it is only a cache.
+        let Found { begin, lines } = read(path, videos, &mut known).unwrap_or(Found { begin: Begin::Anew, lines: 0 });
+        let mut file = if keep { Store::Path { path: path.to_owned(), begin } } else { Store::None };
+        if keep && lines > 2 * known.len() + MOST_DEAD {
+            file = match write_anew(path, &known) {
+                Ok(()) => Store::Path { path: path.to_owned(), begin: Begin::Nothing },
+                Err(error) => Store::Failed(error),
+            };
+        }
+        Self { known, file }
+    }
+
+    /// What is known about a video as it is now, looked at at least as closely as this.
+    pub fn known(&self, video: &VideoFile, level: Level) -> Option<&Probed> {
+        self.known.get(&video.name).filter(|probed| probed.source == video.stamp && probed.level >= level)
+    }
+
+    /// Remembers a finding, unless it holds for this run only.
+    pub fn store(&mut self, video: &VideoName, probed: &Probed) {
+        if !is_lasting(&probed.verdict) {
+            return;
+        }
+        if let Store::Path { path, begin } = &self.file {
+            self.file = match start(path, *begin) {
+                Ok(file) => Store::Open(file),
+                Err(error) => Store::Failed(error),
+            };
+        }
+        if let Store::Open(file) = &mut self.file
+            // One call for one line: what several processes append does not mix.
+            && let Err(error) = line(video, probed).and_then(|line| file.write_all(line.as_bytes()))
+        {
+            self.file = Store::Failed(error);
+        }
+        learn(&mut self.known, video.clone(), probed.clone());
+    }
+
+    /// Why findings could not be kept, if so. They were not lost for this run.
+    pub fn trouble(&self) -> Option<&io::Error> {
+        match &self.file {
+            Store::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// The newer finding is the better, but a quick look takes nothing from a deep one at the same file.
+fn learn(known: &mut HashMap<VideoName, Probed>, video: VideoName, probed: Probed) {
+    match known.get(&video) {
+        Some(old) if old.source == probed.source && old.level > probed.level => {}
+        _ => drop(known.insert(video, probed)),
+    }
+}
+
+fn header() -> String {
+    format!("reeldeck probe cache {FORMAT}, checks {CHECKS}\n")
+}
+
+fn line(video: &VideoName, probed: &Probed) -> io::Result<String> {
+    let text = serde_json::to_string(&EntryOut { video, probed })?;
+    Ok(format!("{:016x} {text}\n", xxh3_64(text.as_bytes())))
+}
+
+fn parse(line: &[u8]) -> Option<Entry> {
+    let (sum, text) = line.strip_suffix(b"\n")?.split_at_checked(17)?;
+    let sum = u64::from_str_radix(std::str::from_utf8(sum.strip_suffix(b" ")?).ok()?, 16).ok()?;
+    (sum == xxh3_64(text)).then(|| serde_json::from_slice(text).ok())?
+}
+
+struct Found {
+    begin: Begin,
+    /// Lines after the first.
+    lines: usize,
+}
+
+/// Reads the lines about these videos; of those about others only their number is kept, whatever the file's size.
+fn read(path: &Path, videos: &[VideoFile], known: &mut HashMap<VideoName, Probed>) -> io::Result<Found> {
+    let anew = Found { begin: Begin::Anew, lines: 0 };
+    // Opening a pipe would wait until somebody writes to it.
+    if !fs::metadata(path)?.is_file() {
+        return Ok(anew);
+    }
+    let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
+    let mut line = vec![];
+    next(&mut file, &mut line)?;
+    if line != header().as_bytes() {
+        return Ok(anew);
+    }
+    let mut lines = 0;
+    while next(&mut file, &mut line)? > 0 {
+        lines += 1;
+        if let Some(Entry { video, probed }) = parse(&line)
+            && videos.binary_search_by(|other| other.name.cmp(&video)).is_ok()
+        {
+            learn(known, video, probed);
+        }
+        if line.last() != Some(&b'\n') && line.len() < MAX_LINE {
+            return Ok(Found { begin: Begin::NewLine, lines });
+        }
+    }
+    Ok(Found { begin: Begin::Nothing, lines })
+}
+
+fn next(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    line.clear();
+    file.by_ref().take(MAX_LINE as u64).read_until(b'\n', line)
+}
+
+/// Opens the file for appending.
+fn start(path: &Path, begin: Begin) -> io::Result<File> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    if begin == Begin::Anew {
+        write_anew(path, &HashMap::new())?;
+    }
+    let mut file = OpenOptions::new().append(true).open(path)?;
+    if begin == Begin::NewLine {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+fn write_anew(path: &Path, known: &HashMap<VideoName, Probed>) -> io::Result<()> {
+    atomic::write(path, &Owner::this_process(), |writer| {
+        writer.write_all(header().as_bytes())?;
+        known.iter().try_for_each(|(video, probed)| writer.write_all(line(video, probed)?.as_bytes()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use reeldeck_contract::probe::{Facts, Verdict};
+    use reeldeck_contract::source::SourceStamp;
+
+    use super::*;
+
+    fn video(name: &str, size: u64) -> VideoFile {
+        VideoFile { name: VideoName::new(name).unwrap(), stamp: SourceStamp { size, mtime_ns: 5 } }
+    }
+
+    fn videos(count: usize) -> Vec<VideoFile> {
+        (0..count).map(|i| video(&format!("Class {}/v_{i:05}.mp4", i / 100 + 1000), i as u64)).collect()
+    }
+
+    fn healthy(video: &VideoFile, level: Level) -> Probed {
+        let facts = Facts {
+            duration_s: 10.25,
+            frames: 300,
+            fps: [30000, 1001],
+            size: [340, 256],
+            codec: "h264".into(),
+            container: "mov,mp4,m4a,3gp,3g2,mj2".into(),
+        };
+        Probed { level, source: video.stamp, verdict: Verdict::Healthy { facts } }
+    }
+
+    fn filled(path: &Path, videos: &[VideoFile], level: Level) {
+        let mut cache = Cache::open(path, videos, true);
+        videos.iter().for_each(|video| cache.store(&video.name, &healthy(video, level)));
+        assert!(cache.trouble().is_none(), "{:?}", cache.trouble());
+    }
+
+    fn count(path: &Path, videos: &[VideoFile], level: Level) -> usize {
+        let cache = Cache::open(path, videos, false);
+        videos.iter().filter(|video| cache.known(video, level).is_some()).count()
+    }
+
+    #[test]
+    fn what_was_found_is_known_again_for_the_same_file_and_at_least_this_level() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out/.reeldeck/probe-cache");
+        let all = videos(250);
+        assert_eq!(count(&path, &all, Level::Quick), 0);
+        assert!(!path.exists());
+        filled(&path, &all[..200], Level::Quick);
+        assert_eq!((count(&path, &all, Level::Quick), count(&path, &all, Level::Deep)), (200, 0));
+        filled(&path, &all[..50], Level::Deep);
+        assert_eq!((count(&path, &all, Level::Quick), count(&path, &all, Level::Deep)), (200, 50));
+        // A quick look at the same file later does not make a deep one forgotten.
+        filled(&path, &all, Level::Quick);
+        assert_eq!((count(&path, &all, Level::Quick), count(&path, &all, Level::Deep)), (250, 50));
+        let mut changed = all.clone();
+        changed[0].stamp.mtime_ns += 1;
+        changed[1].stamp.size += 1;
+        assert_eq!(count(&path, &changed, Level::Quick), 248);
+        filled(&path, &changed[..1], Level::Quick);
+        assert_eq!(count(&path, &changed, Level::Quick), 249);
+    }
+
+    #[test]
+    fn what_holds_for_one_run_only_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("probe-cache");
+        let all = videos(1);
+        let verdict = Verdict::OverLimit { reason: "too large".into() };
+        let mut cache = Cache::open(&path, &all, true);
+        cache.store(&all[0].name, &Probed { verdict, ..healthy(&all[0], Level::Deep) });
+        assert!(cache.known(&all[0], Level::Quick).is_none() && !path.exists());
+        filled(&path, &all, Level::Quick);
+        let before = fs::read(&path).unwrap();
+        let mut cache = Cache::open(&path, &all, false);
+        cache.store(&all[0].name, &healthy(&all[0], Level::Deep));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_damaged_line_costs_itself_and_a_foreign_file_is_no_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("probe-cache");
+        let all = videos(20);
+        filled(&path, &all, Level::Deep);
+        let whole = fs::read(&path).unwrap();
+        // Cut off in the middle of a line, as a kill may leave it: what is appended then is found again.
+        fs::write(&path, &whole[..whole.len() - 30]).unwrap();
+        assert_eq!(count(&path, &all, Level::Deep), 19);
+        filled(&path, &all[19..], Level::Deep);
+        assert_eq!(count(&path, &all, Level::Deep), 20);
+        let mut flipped = whole.clone();
+        let at = whole.windows(7).position(|w| w == b"healthy").unwrap();
+        flipped[at + 1] ^= 2;
+        fs::write(&path, &flipped).unwrap();
+        assert_eq!(count(&path, &all, Level::Deep), 19);
+        for foreign in [&b""[..], b"\n", &[0; 5000], b"reeldeck probe cache 9, checks 1\n", &vec![b'x'; MAX_LINE + 9]] {
+            fs::write(&path, foreign).unwrap();
+            assert_eq!(count(&path, &all, Level::Quick), 0);
+            filled(&path, &all, Level::Deep);
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let mut cache = Cache::open(&path, &all, true);
+        cache.store(&all[0].name, &healthy(&all[0], Level::Quick));
+        assert!(cache.trouble().is_some() && cache.known(&all[0], Level::Quick).is_some());
+    }
+
+    #[test]
+    fn the_file_does_not_grow_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("probe-cache");
+        let mut all = videos(300);
+        for round in 0..10 {
+            all.iter_mut().for_each(|video| video.stamp.mtime_ns += 1);
+            filled(&path, &all, Level::Quick);
+            assert_eq!(count(&path, &all, Level::Quick), 300, "{round}");
+        }
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!((301..=1 + 300 * 3 + MOST_DEAD).contains(&lines), "{lines}");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_not_whole_is_believed(noise in proptest::collection::vec(any::<u8>(), 0..400), at in 0..2000_usize) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("probe-cache");
+            let all = videos(6);
+            filled(&path, &all, Level::Deep);
+            let mut bytes = fs::read(&path).unwrap();
+            let at = at.min(bytes.len());
+            let end = bytes.len().min(at + noise.len());
+            bytes[at..end].copy_from_slice(&noise[..end - at]);
+            fs::write(&path, &bytes).unwrap();
+            let cache = Cache::open(&path, &all, true);
+            for video in &all {
+                prop_assert!(cache.known(video, Level::Quick).is_none_or(|probed| *probed == healthy(video, Level::Deep)));
+            }
+        }
+    }
+}

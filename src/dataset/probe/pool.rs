@@ -1,0 +1,187 @@
+//! Many probe processes at a time over one list of videos; and, after all, those videos alone that a process did not survive.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use reeldeck_contract::probe::{Answer, Probed, Verdict};
+use reeldeck_contract::source::SourceStamp;
+
+use super::process::{Heard, Process};
+use super::{Ended, Finding, ProbeError, Request, Setup, is_arriving};
+
+/// So many files in a row that hang on the disk, for each process, and the disk is taken to be gone.
+const MOST_SILENT: usize = 2;
+
+/// What a slot found out.
+enum News {
+    Found(usize, Finding),
+    /// The process that had this video in hand did not survive it.
+    Suspect(usize),
+    /// It hangs on the disk.
+    Silent(usize, String),
+    Failed(ProbeError),
+}
+
+/// One try at a video.
+enum Tried {
+    Found(Finding),
+    /// The process is gone: how, in words.
+    Down(String),
+    Silent(String),
+    Cancelled,
+}
+
+/// Looks at the videos with these indices and tells `take` what came of each.
+pub fn run(
+    request: Request<'_>,
+    setup: &Setup,
+    indices: &[usize],
+    cancel: &AtomicBool,
+    take: &mut dyn FnMut(usize, Finding),
+) -> Result<Ended, ProbeError> {
+    // Set where the caller cancels, and where it makes no sense to go on.
+    let stop = AtomicBool::new(false);
+    let next = AtomicUsize::new(0);
+    let processes = setup.processes.clamp(1, indices.len().max(1));
+    let mut suspects = vec![];
+    let mut failed = None;
+    std::thread::scope(|scope| {
+        let (sender, news) = mpsc::channel();
+        for _ in 0..processes {
+            let (sender, stop, next) = (sender.clone(), &stop, &next);
+            scope.spawn(move || {
+                let mut next = || indices.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+                slot(request, setup, &mut next, stop, &sender);
+            });
+        }
+        drop(sender);
+        let mut silent = 0;
+        loop {
+            match news.recv_timeout(Duration::from_millis(50)) {
+                Ok(News::Found(index, finding)) => {
+                    silent = 0;
+                    take(index, finding);
+                }
+                Ok(News::Suspect(index)) => suspects.push(index),
+                Ok(News::Silent(index, why)) => {
+                    silent += 1;
+                    take(index, Finding::Unread(why));
+                    if silent >= MOST_SILENT * processes && failed.is_none() {
+                        failed = Some(ProbeError::Silent { root: request.root.to_owned() });
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+                Ok(News::Failed(error)) => {
+                    failed.get_or_insert(error);
+                    stop.store(true, Ordering::Relaxed);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if cancel.load(Ordering::Relaxed) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    suspects.sort_unstable();
+    for index in suspects {
+        match alone(request, setup, index, cancel)? {
+            Some(finding) => take(index, finding),
+            None => return Ok(Ended::Cancelled),
+        }
+    }
+    Ok(if cancel.load(Ordering::Relaxed) { Ended::Cancelled } else { Ended::Complete })
+}
+
+/// Works off videos with one process at a time, until there are none.
+fn slot(
+    request: Request<'_>,
+    setup: &Setup,
+    next: &mut dyn FnMut() -> Option<usize>,
+    stop: &AtomicBool,
+    news: &Sender<News>,
+) {
+    let mut process = None;
+    while !stop.load(Ordering::Relaxed)
+        && let Some(index) = next()
+    {
+        let told = match attempt(request, setup, index, &mut process, stop) {
+            Ok(Tried::Found(finding)) => News::Found(index, finding),
+            Ok(Tried::Down(_)) => News::Suspect(index),
+            Ok(Tried::Silent(why)) => News::Silent(index, why),
+            Ok(Tried::Cancelled) => return,
+            Err(error) => News::Failed(error),
+        };
+        if news.send(told).is_err() {
+            return;
+        }
+    }
+}
+
+/// Tries a video again with nothing else running: now it is to blame for what happens. `None`: cancelled.
+fn alone(
+    request: Request<'_>,
+    setup: &Setup,
+    index: usize,
+    cancel: &AtomicBool,
+) -> Result<Option<Finding>, ProbeError> {
+    Ok(match attempt(request, setup, index, &mut None, cancel)? {
+        Tried::Found(finding) => Some(finding),
+        Tried::Silent(why) => Some(Finding::Unread(why)),
+        Tried::Cancelled => None,
+        Tried::Down(how) => {
+            let Some(video) = request.videos.get(index) else { return Ok(None) };
+            let verdict = Verdict::Corrupt { reason: format!("brings the prober down: {how}") };
+            let probed = Probed { level: request.level, source: video.stamp, verdict };
+            Some(Finding::Probed { probed, cached: false })
+        }
+    })
+}
+
+fn attempt(
+    request: Request<'_>,
+    setup: &Setup,
+    index: usize,
+    process: &mut Option<Process>,
+    cancel: &AtomicBool,
+) -> Result<Tried, ProbeError> {
+    let Some(video) = request.videos.get(index) else { return Ok(Tried::Cancelled) };
+    if is_arriving(video.stamp, setup.settle) {
+        return Ok(Tried::Found(Finding::Arriving));
+    }
+    let path = video.name.under(request.root);
+    let asked = match process {
+        Some(running) => running,
+        None => match Process::start(setup, cancel)? {
+            Some(started) => process.insert(started),
+            None => return Ok(Tried::Cancelled),
+        },
+    };
+    let heard = asked.ask(&path, request.level, request.limits, setup.stall, cancel);
+    let seconds = setup.stall.as_secs_f64();
+    let tried = match heard {
+        Heard::Answer(Answer { found: Ok(probed), .. }) if probed.source == video.stamp => {
+            return Ok(Tried::Found(Finding::Probed { probed, cached: false }));
+        }
+        Heard::Answer(Answer { found, .. }) => {
+            // It is not what the scan saw: somebody is writing to it.
+            let changed = SourceStamp::read(&path).is_ok_and(|stamp| stamp != video.stamp);
+            return Ok(Tried::Found(match found {
+                Err(why) if !changed => Finding::Unread(why),
+                _ => Finding::Arriving,
+            }));
+        }
+        Heard::Gone(how) => Tried::Down(how),
+        Heard::Hung { busy: true } => Tried::Down(format!("it computes for {seconds:.0} s without getting anywhere")),
+        Heard::Hung { busy: false } => {
+            Tried::Silent(format!("the disk or the network gave no answer for {seconds:.0} s"))
+        }
+        Heard::Cancelled => Tried::Cancelled,
+    };
+    *process = None;
+    Ok(tried)
+}

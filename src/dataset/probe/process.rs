@@ -1,0 +1,219 @@
+//! One `reeldeck-probe check` process: started, tried, given one order at a time, watched, ended.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::probe::{Alive, Answer, Level, Line, MAX_LINE, Order};
+use reeldeck_contract::protocol;
+use reeldeck_contract::video::printable;
+
+use super::{ProbeError, Setup};
+
+/// How often a waiting thread looks whether it should stop.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// The last words of a process that are kept.
+const LAST_WORDS: usize = 400;
+
+/// A running process. Dropping it ends it.
+pub struct Process {
+    child: Option<Child>,
+    input: ChildStdin,
+    said: Receiver<Result<Line, String>>,
+    last_words: Arc<Mutex<Vec<u8>>>,
+    orders: u64,
+}
+
+/// What came of an order.
+#[derive(Debug)]
+pub enum Heard {
+    /// The answer.
+    Answer(Answer),
+    /// The process has ended, or said what no probe says: how, in words.
+    Gone(String),
+    /// It gave no sign of life.
+    Hung {
+        /// It computed all the while. Else it waited for a disk or a network.
+        busy: bool,
+    },
+    /// The caller wants no answer any more.
+    Cancelled,
+}
+
+impl Process {
+    /// Starts a process and tries whether it answers. To be called by a thread that lives as long as the process: the kernel
+    /// ends the process with it.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not answer as it should; then no file is to blame.
+    pub fn start(setup: &Setup, cancel: &AtomicBool) -> Result<Option<Self>, ProbeError> {
+        let failed = |source| ProbeError::Start { program: setup.program.clone(), source };
+        let mut child = Command::new(&setup.program)
+            .args(["check", "--memory-mib", &setup.memory_mib.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Its own group: Ctrl-C at the terminal is for reeldeck to interpret.
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(failed(io::Error::other("it has no standard input or output")));
+        };
+        let (sender, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines(output) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let last_words = Arc::new(Mutex::new(vec![]));
+        let kept = Arc::clone(&last_words);
+        std::thread::spawn(move || keep_last(errors, &kept));
+        let mut process = Self { child: Some(child), input, said, last_words, orders: 0 };
+        // A folder is nothing to look at, and it must say so: else it is not the program that this one is made for.
+        let how = match process.ask(Path::new("/"), Level::Quick, &Limits::default(), setup.stall, cancel) {
+            Heard::Answer(_) => return Ok(Some(process)),
+            Heard::Cancelled => return Ok(None),
+            Heard::Gone(how) => how,
+            Heard::Hung { .. } => "it does not answer".into(),
+        };
+        Err(ProbeError::Broken { program: setup.program.clone(), how })
+    }
+
+    /// Has a file looked at. After anything but an answer the process is of no use any more.
+    pub fn ask(&mut self, path: &Path, level: Level, limits: &Limits, stall: Duration, cancel: &AtomicBool) -> Heard {
+        self.orders += 1;
+        let order = Order { id: self.orders, path: path.to_owned(), level, limits: *limits };
+        let line = match protocol::line(&order) {
+            Ok(line) => line,
+            Err(error) => return Heard::Gone(format!("the order cannot be written: {error}")),
+        };
+        if self.input.write_all(line.as_bytes()).is_err() {
+            return Heard::Gone(self.end());
+        }
+        let (mut last, mut spent) = (Instant::now(), self.cpu());
+        loop {
+            if cancel.load(Ordering::Relaxed) {
+                return Heard::Cancelled;
+            }
+            match self.said.recv_timeout(GLANCE.min(stall)) {
+                Ok(Ok(Line::Answer(answer))) if answer.id == order.id => return Heard::Answer(answer),
+                Ok(Ok(Line::Alive(Alive { alive }))) if alive == order.id => {
+                    (last, spent) = (Instant::now(), self.cpu());
+                }
+                Ok(Ok(other)) => return Heard::Gone(format!("it answered what was not asked: {other:?}")),
+                Ok(Err(error)) => return Heard::Gone(format!("it said what no probe says: {error}")),
+                Err(RecvTimeoutError::Disconnected) => return Heard::Gone(self.end()),
+                Err(RecvTimeoutError::Timeout) if last.elapsed() >= stall => {
+                    let busy = self.cpu().saturating_sub(spent) > last.elapsed() / 2;
+                    return Heard::Hung { busy };
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// CPU time that the process has used.
+    fn cpu(&self) -> Duration {
+        let Some(child) = &self.child else { return Duration::ZERO };
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+        // The name in brackets may hold anything; the fields after it are numbers.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+        Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second().max(1) as f64)
+    }
+
+    /// Ends the process, which has closed its output; says how it ended.
+    fn end(&mut self) -> String {
+        let Some(mut child) = self.child.take() else { return "it has ended".into() };
+        let status = reap(&mut child, Duration::from_secs(2));
+        let how = match status {
+            Some(status) => in_words(status),
+            None => {
+                finish(child);
+                "it closed its output and stayed".into()
+            }
+        };
+        // The thread that keeps them ends with the pipe, a moment after the process.
+        std::thread::sleep(Duration::from_millis(20));
+        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = String::from_utf8_lossy(&words);
+        match words.trim().lines().last() {
+            Some(last) => format!("{how}: {}", printable(last.trim())),
+            None => how,
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            finish(child);
+        }
+    }
+}
+
+/// Ends a process without waiting for long: one that hangs on a dead disk cannot even be killed.
+fn finish(mut child: Child) {
+    let _ = child.kill();
+    if reap(&mut child, Duration::from_millis(200)).is_none() {
+        std::thread::spawn(move || child.wait());
+    }
+}
+
+/// Waits a little for the end.
+fn reap(child: &mut Child, most: Duration) -> Option<ExitStatus> {
+    let started = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if started.elapsed() < most => std::thread::sleep(Duration::from_millis(2)),
+            _ => return None,
+        }
+    }
+}
+
+/// What it says, line by line, until its output ends or makes no sense.
+fn lines(output: impl Read) -> impl Iterator<Item = Result<Line, String>> {
+    let mut reader = BufReader::new(output);
+    let mut sound = true;
+    std::iter::from_fn(move || {
+        let mut line = vec![];
+        let read = reader.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut line).unwrap_or(0);
+        if read == 0 || !sound || line.last() != Some(&b'\n') {
+            return None;
+        }
+        let said = serde_json::from_slice(&line).map_err(|error| error.to_string());
+        sound = said.is_ok();
+        Some(said)
+    })
+}
+
+fn keep_last(mut pipe: impl Read, words: &Mutex<Vec<u8>>) {
+    let mut block = [0; 1024];
+    while let Ok(read @ 1..) = pipe.read(&mut block) {
+        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.extend(block.iter().take(read));
+        let surplus = words.len().saturating_sub(LAST_WORDS);
+        words.drain(..surplus);
+    }
+}
+
+fn in_words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (_, Some(9)) => "it was killed (signal 9)".into(),
+        (_, Some(signal)) => format!("it was ended by signal {signal}"),
+        (Some(code), _) => format!("it ended with exit code {code}"),
+        (None, None) => "it ended".into(),
+    }
+}
