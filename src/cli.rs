@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use reeldeck_contract::recipe::Output;
 
 use crate::dataset::video_list::LabelStyle;
+use crate::export::{Axes, Format};
 
 /// Turns a folder of untrimmed videos into verified features for temporal action localization.
 ///
@@ -108,18 +110,20 @@ pub struct ListArgs {
 }
 
 /// Options of `export`.
-#[derive(Args, Clone, Debug, PartialEq)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ExportArgs {
-    /// The format to write
-    #[arg(long, value_name = "FORMAT", default_value = "pkl")]
-    pub format: Format,
-}
-
-/// What `export` can write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// result.pkl and hacs_data.txt with the same videos in the same order
-    Pkl,
+    /// The formats to write, separated by commas
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "pkl")]
+    pub format: Vec<Format>,
+    /// csv: the fewest digits that give the same float32; about half the size
+    #[arg(long)]
+    pub compact: bool,
+    /// npy, npz, h5: which way round a video's matrix is
+    #[arg(long, value_name = "LAYOUT", default_value = "tc")]
+    pub layout: Axes,
+    /// What to export: logits or pooled [default: logits, where the recipe stores them]
+    #[arg(long, value_name = "OUTPUT", value_parser = an_output)]
+    pub output: Option<Output>,
 }
 
 impl Cli {
@@ -137,6 +141,11 @@ impl Cli {
         }
         Ok(cli)
     }
+}
+
+fn an_output(text: &str) -> Result<Output, String> {
+    let all = [Output::Logits, Output::Pooled];
+    all.into_iter().find(|output| output.name() == text).ok_or_else(|| "must be logits or pooled".into())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -188,9 +197,18 @@ mod tests {
         let styled = read("-q list --label-style index --stdout").unwrap();
         assert_eq!(styled.command, list(Some(LabelStyle::Index), true));
         assert!(styled.global.quiet);
-        let export = Some(Command::Export(ExportArgs { format: Format::Pkl }));
-        assert_eq!(read("export").unwrap().command, export);
-        assert_eq!(read("export --format pkl").unwrap().command, export);
+        let export = |args| Some(Command::Export(args));
+        let plain = ExportArgs { format: vec![Format::Pkl], ..ExportArgs::default() };
+        assert_eq!(read("export").unwrap().command, export(plain.clone()));
+        assert_eq!(read("export --format pkl").unwrap().command, export(plain));
+        let all = ExportArgs {
+            format: vec![Format::Csv, Format::Npy, Format::H5],
+            compact: true,
+            layout: Axes::Ct,
+            output: Some(Output::Pooled),
+        };
+        let line = "export --format csv,npy --format h5 --compact --layout ct --output pooled";
+        assert_eq!(read(line).unwrap().command, export(all));
         assert_eq!(read("scan").unwrap().command, Some(Command::Scan));
         let seeded = Command::SeededCheckpoint { path: "w.pth".into() };
         assert_eq!(read("seeded-checkpoint w.pth").unwrap().command, Some(seeded));
@@ -207,7 +225,10 @@ mod tests {
             ("--batch list", "takes no subcommand"),
             ("list --batch", "--batch"),
             ("list --label-style minus", "minus-one"),
-            ("export --format npy", "pkl"),
+            ("export --format np", "npy"),
+            ("export --format npy,", "pkl, csv, npy, npz, h5"),
+            ("export --layout t", "tc"),
+            ("export --output features", "logits or pooled"),
             ("seeded-checkpoint", "<PATH>"),
             ("--root", "--root"),
         ] {

@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod engine;
 pub mod error;
 pub mod export;
+pub mod parallel;
 
 use std::process::ExitCode;
 

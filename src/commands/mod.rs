@@ -7,6 +7,7 @@ use anyhow::Context;
 pub mod demo;
 pub mod export;
 pub mod list;
+pub mod meter;
 pub mod scan;
 pub mod seeded;
 
