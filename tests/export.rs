@@ -155,6 +155,17 @@ fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
     assert_eq!(again.out.matches("(0 written, 0 B").count(), 5, "{}", again.out);
     assert_eq!(files.map(stamp), before);
 
+    // Damaged since, the numbers it was made from: found out, though what is there was made from good ones.
+    let path = set.layout.features().join("B c/v_é.webm.safetensors");
+    let whole = fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() - 200] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    set.run(&["export", "--format", "pkl,npy"])
+        .expect(3, &["exported 3 videos", "match its checksum", "1 old ones removed"]);
+    fs::write(&path, whole).unwrap();
+    set.run(&["export", "--format", ALL]).expect(0, &["result.pkl (4 written", "/npy (1 written"]);
+
     // One feature is another, one exported file was cut, one was replaced, one was removed.
     set.feature("A/v_mp4x.mp4", |feature| feature.tensors.get_mut("logits").unwrap().data[7] = 99.0);
     fs::File::options().write(true).open(set.exported("csv/v_-1.csv")).unwrap().set_len(10).unwrap();
@@ -317,8 +328,7 @@ fn live_exports_are_those_that_an_export_keeps() {
     let path = |video: &str| set.layout.features().join(format!("{video}.safetensors"));
     let mut live = Live::new(&set.layout, &set.recipe, &[Format::Npy, Format::Csv], &set.owner).unwrap();
     for video in VIDEOS {
-        live.write_file(&path(video)).unwrap();
-        live.write(&set.made(video)).unwrap();
+        live.write(&path(video)).unwrap();
     }
     let written = set.bytes("npy/v 3.npy");
     set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written", "/csv (0 written"]);
@@ -326,7 +336,7 @@ fn live_exports_are_those_that_an_export_keeps() {
 
     // A video that is done again replaces its file, and what described the folder is gone until the next export.
     let again = set.feature(VIDEOS[0], |feature| feature.tensors.get_mut("logits").unwrap().data[0] = 7.0);
-    live.write_file(&again).unwrap();
+    live.write(&again).unwrap();
     assert_eq!(npy::read(&set.bytes("npy/v_-1.npy")).unwrap().data[0], 7.0);
     assert!(!set.exported("npy/dataset.json").exists());
     set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written"]);
@@ -336,8 +346,9 @@ fn live_exports_are_those_that_an_export_keeps() {
 fn live_exports_take_no_damaged_feature_and_no_second_video_of_a_name() {
     let set = Set::of(&["A/v_1.mp4", "B/v_1.mp4"]);
     let mut live = Live::new(&set.layout, &set.recipe, &[Format::Npy], &set.owner).unwrap();
-    live.write(&set.made("B/v_1.mp4")).unwrap();
-    live.write(&set.made("A/v_1.mp4")).unwrap();
+    for video in ["B", "A"] {
+        live.write(&set.layout.features().join(video).join("v_1.mp4.safetensors")).unwrap();
+    }
     assert_eq!(bits(&npy::read(&set.bytes("npy/v_1.npy")).unwrap()), bits(&set.logits("B/v_1.mp4")));
     // An export decides by the order of the dataset, whatever came first.
     set.run(&["export", "--format", "npy"]).expect(3, &["B/v_1.mp4: A/v_1.mp4 has the same file name"]);
@@ -346,13 +357,13 @@ fn live_exports_take_no_damaged_feature_and_no_second_video_of_a_name() {
     let path = set.feature("A/v_1.mp4", |_| {});
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    assert!(live.write_file(&path).unwrap_err().to_string().contains("not a usable feature file"));
+    assert!(live.write(&path).unwrap_err().to_string().contains("not a usable feature file"));
     for format in [Format::Pkl, Format::H5] {
         let error = Live::new(&set.layout, &set.recipe, &[format], &set.owner).unwrap_err().to_string();
         assert!(error.contains("one file for all videos"), "{error}");
     }
     let mut none = Live::new(&set.layout, &set.recipe, &[], &set.owner).unwrap();
-    none.write_file(std::path::Path::new("/no/such/file")).unwrap();
+    none.write(std::path::Path::new("/no/such/file")).unwrap();
 }
 
 proptest! {

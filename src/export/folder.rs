@@ -8,7 +8,7 @@ use anyhow::Context;
 use reeldeck_contract::atomic::{self, Owner};
 
 use super::record::Record;
-use super::survey::{ByName, by_name, id, read};
+use super::survey::{ByName, by_name, read};
 use super::{Item, Job, Outcome, Survey, Variant, Watch, dataset, snippets, unless_interrupted};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
@@ -32,7 +32,7 @@ pub fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watc
     let mut record = Record::open(&folder);
     let ByName { items, same, missing: unnamed } = by_name(job, variant.output, survey);
     let (kept, to_write): (Vec<&Item>, Vec<&Item>) =
-        items.iter().partition(|item| record.kept(&variant.file(item.id()), &item.digest).is_some());
+        items.iter().partition(|item| record.kept(&variant.file(item.id()), &item.from()).is_some());
     let mut outcome = Outcome {
         variant: *variant,
         path: folder.clone(),
@@ -51,7 +51,7 @@ pub fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watc
     ordered(threads(), to_write, make, |(item, made)| {
         match made {
             Ok(()) => {
-                let bytes = record.add(&variant.file(item.id()), &item.digest).with_context(failed)?;
+                let bytes = record.add(&variant.file(item.id()), &item.from()).with_context(failed)?;
                 outcome.written += 1;
                 outcome.bytes += bytes;
                 included.push(item);
@@ -86,11 +86,4 @@ fn make(job: &Job<'_>, variant: &Variant, folder: &Path, item: &Item) -> Result<
 /// Writes one video's file.
 pub(super) fn put(path: &Path, bytes: &[u8], owner: &Owner) -> io::Result<()> {
     atomic::write(path, owner, |writer| writer.write_all(bytes))
-}
-
-impl Item {
-    /// The name by which trainers know the video.
-    pub fn id(&self) -> &str {
-        id(&self.entry.name)
-    }
 }

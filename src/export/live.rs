@@ -11,12 +11,13 @@ use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::feature::{Feature, FeatureError};
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::recipe::{Output, Recipe};
+use reeldeck_contract::source::SourceStamp;
 use reeldeck_contract::standing::Standing;
 use reeldeck_contract::video::VideoName;
 
 use super::folder::put;
 use super::record::Record;
-use super::survey::id;
+use super::survey::{from, id};
 use super::{Axes, Format, Variant, dataset};
 use crate::dataset::shown;
 
@@ -93,18 +94,15 @@ impl Live {
     ///
     /// # Errors
     /// A feature that cannot be read, and whatever the disk reports. The other videos are not affected.
-    pub fn write_file(&mut self, path: &Path) -> Result<(), LiveError> {
+    pub fn write(&mut self, path: &Path) -> Result<(), LiveError> {
         if self.is_empty() {
             return Ok(());
         }
-        self.write(&Feature::read(path)?)
-    }
-
-    /// Exports a feature.
-    ///
-    /// # Errors
-    /// As [`write_file`](Self::write_file).
-    pub fn write(&mut self, feature: &Feature) -> Result<(), LiveError> {
+        let read = |source| FeatureError::Read { path: path.to_owned(), source };
+        // Before the content: what is written in between makes the file look changed, not unchanged.
+        let stamp = SourceStamp::read(path).map_err(read)?;
+        let feature = Feature::read(path)?;
+        let from = from(&feature.header().map_err(read)?.digest, stamp);
         let video = &feature.provenance.video;
         let holder = self.holders.entry(id(video).to_owned()).or_insert_with(|| video.clone());
         if holder != video {
@@ -115,7 +113,7 @@ impl Live {
                 return Err(LiveError::Lacks { video: video.clone(), why: Standing::Lacks(variant.output) });
             };
             let mut put_one = || {
-                let (file, from) = (variant.file(id(video)), feature.header()?.digest);
+                let file = variant.file(id(video));
                 if record.kept(&file, &from).is_some() {
                     return Ok(());
                 }

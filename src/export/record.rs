@@ -1,9 +1,10 @@
 //! What was made from what: a line for each exported file, so that an export that goes on knows what it has.
 //!
-//! A file is kept when it was made from the feature with this very digest and has not been touched since (size and
-//! modification time). Times of the feature files would not do: they change when a folder is copied and the content
-//! does not, and stay when an older feature is put back. A line is appended after its file is complete, so that a line
-//! without a file, or with another one, is all that can go wrong; the file is then written again.
+//! A file is kept when it was made from the feature with this very digest, and neither of the two files has been touched
+//! since (size and modification time). Times alone would not do: they stay when an older feature is put back. The digest
+//! alone would not do either: it is what a file says of itself, and stays when the numbers behind it are damaged; what
+//! was touched is read whole again, and checked. A line is appended after its file is complete, so that a line without a
+//! file, or with another one, is all that can go wrong; the file is then written again.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -26,7 +27,7 @@ pub struct Made {
     version: u32,
     /// Its name in the folder.
     pub file: String,
-    /// The digest of what it was made from.
+    /// What it was made from.
     pub from: String,
     /// The file as it was then.
     pub stamp: SourceStamp,
@@ -61,7 +62,7 @@ impl Record {
         record
     }
 
-    /// The file's size, if it was made from what has this digest, and is as it was left.
+    /// The file's size, if it was made from this, and is as it was left.
     pub fn kept(&self, file: &str, from: &str) -> Option<u64> {
         let made = self.made.get(file).filter(|made| made.from == from)?;
         self.is_untouched(made).then_some(made.stamp.size)

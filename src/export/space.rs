@@ -42,9 +42,9 @@ pub(super) fn part(job: &Job<'_>, variant: &Variant, survey: &Survey, samples: &
         }
         Format::H5 => whole(record.kept(hdf5::FILE, &made_from(&all)).is_some()),
         Format::Csv | Format::Npy | Format::Npz => {
-            let files = all.iter().map(|item| (variant.file(item.id()), &item.digest));
+            let files = all.iter().map(|item| (variant.file(item.id()), item.from()));
             let to_write: Vec<String> =
-                files.filter(|(file, digest)| record.kept(file, digest).is_none()).map(|(file, _)| file).collect();
+                files.filter(|(file, from)| record.kept(file, from).is_none()).map(|(file, _)| file).collect();
             let old: u64 = to_write.iter().map(|file| record.size(file)).sum();
             (to_write.len(), (each.next_multiple_of(BLOCK) * to_write.len() as u64).saturating_sub(old))
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use reeldeck_contract::digest::sha256;
 use reeldeck_contract::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix};
 use reeldeck_contract::recipe::Output;
+use reeldeck_contract::source::SourceStamp;
 use reeldeck_contract::standing::{Standing, Wanted};
 use reeldeck_contract::video::VideoName;
 
@@ -22,12 +23,32 @@ pub struct Item {
     pub entry: ListEntry,
     /// What its feature is known by.
     pub digest: String,
+    /// The feature's file.
+    pub stamp: SourceStamp,
     /// Frames of the video.
     pub frames: FrameCounts,
     /// Average frame rate as numerator and denominator; 0/1 where it is not known.
     pub fps: [i32; 2],
     /// Width and height as displayed, pixels.
     pub size: [u32; 2],
+}
+
+impl Item {
+    /// The name by which trainers know the video.
+    pub fn id(&self) -> &str {
+        id(&self.entry.name)
+    }
+
+    /// What an exported file of it is made from.
+    pub fn from(&self) -> String {
+        from(&self.digest, self.stamp)
+    }
+}
+
+/// A feature with this digest in a file like this. The digest says what it is, and the file's size and time that nobody
+/// has touched it since: a digest is only what a file says of itself until it is read whole.
+pub fn from(digest: &str, stamp: SourceStamp) -> String {
+    format!("{digest}-{}-{}", stamp.size, stamp.mtime_ns)
 }
 
 /// The videos of a dataset, in its order.
@@ -59,12 +80,12 @@ pub fn survey(job: &Job<'_>, output: Output, watch: &dyn Watch) -> anyhow::Resul
     let entries = entries(&names(job.videos), job.style);
     let mut survey = Survey::default();
     let look = |(video, entry): (&VideoFile, ListEntry)| (look(job, output, video), entry);
-    ordered(threads(), job.videos.iter().zip(entries), look, |(header, entry)| {
-        match header {
-            Ok(Header { provenance, digest, .. }) => {
+    ordered(threads(), job.videos.iter().zip(entries), look, |(found, entry)| {
+        match found {
+            Ok((Header { provenance, digest, .. }, stamp)) => {
                 survey.checkpoint.get_or_insert(provenance.checkpoint);
                 let (frames, fps, size) = (provenance.frames, provenance.fps, provenance.size);
-                survey.items.push(Item { entry, digest, frames, fps, size });
+                survey.items.push(Item { entry, digest, stamp, frames, fps, size });
             }
             Err(why) => survey.missing.push((entry.name, why)),
         }
@@ -74,11 +95,13 @@ pub fn survey(job: &Job<'_>, output: Output, watch: &dyn Watch) -> anyhow::Resul
     Ok(survey)
 }
 
-fn look(job: &Job<'_>, output: Output, video: &VideoFile) -> Result<Header, String> {
+fn look(job: &Job<'_>, output: Output, video: &VideoFile) -> Result<(Header, SourceStamp), String> {
     let path = job.layout.feature(&video.name);
     if !path.exists() {
         return Err(if job.layout.failure(&video.name).exists() { "failed" } else { "not extracted" }.into());
     }
+    // Before the content: what is written in between makes the file look changed, not unchanged.
+    let stamp = SourceStamp::read(&path).map_err(|error| error.to_string())?;
     let header = Header::read(&path).map_err(|error| error.to_string())?;
     let wanted = Wanted {
         set: job.layout.set(),
@@ -88,7 +111,7 @@ fn look(job: &Job<'_>, output: Output, video: &VideoFile) -> Result<Header, Stri
         source: video.stamp,
     };
     match header.standing(&wanted) {
-        Standing::Current => Ok(header),
+        Standing::Current => Ok((header, stamp)),
         other => Err(other.to_string()),
     }
 }
@@ -158,9 +181,9 @@ pub fn by_name<'s>(job: &Job<'_>, output: Output, survey: &'s Survey) -> ByName<
 /// What a file with all these videos in this order is known by.
 pub fn made_from(items: &[&Item]) -> String {
     let mut text = String::new();
-    for Item { entry, digest, .. } in items {
+    for item in items {
         // Neither names nor digests have line breaks in them.
-        text.push_str(&format!("{digest} {} {}\n", entry.label, entry.name));
+        text.push_str(&format!("{} {} {}\n", item.from(), item.entry.label, item.entry.name));
     }
     sha256(text.as_bytes())
 }
