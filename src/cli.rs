@@ -83,6 +83,8 @@ pub enum Command {
     Extract,
     /// Write what a trainer reads, from the features that are there
     Export(ExportArgs),
+    /// Check every feature: its file, its provenance, its numbers; extract some anew; compare with others' features
+    Verify(VerifyArgs),
     /// Show what is in the dataset folder and what was refused, and change nothing
     Scan,
     /// Write the seeded weights as a .pth file, for trying things out
@@ -126,6 +128,25 @@ pub struct ExportArgs {
     pub output: Option<Output>,
 }
 
+/// Options of `verify`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct VerifyArgs {
+    /// Extract N of the videos anew and compare; needs --checkpoint
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub sample: Option<usize>,
+    /// Compare with features of the same videos made by MMAction2 or anyone: a result.pkl, or a folder of csv, npy, npz
+    /// or reeldeck's own features
+    #[arg(long, value_name = "FILE|DIR")]
+    pub against: Option<PathBuf>,
+    /// The list that goes with that result.pkl [default: hacs_data.txt beside it]
+    #[arg(long, value_name = "FILE", requires = "against")]
+    pub list: Option<PathBuf>,
+    /// The largest difference that passes with --against [default: 2e-4, or a relative L2 of 1e-2 where the recipe is
+    /// not fp32]
+    #[arg(long, value_name = "X", requires = "against", value_parser = a_bound)]
+    pub tolerance: Option<f64>,
+}
+
 impl Cli {
     /// Parses a command line, the program's name first.
     ///
@@ -146,6 +167,10 @@ impl Cli {
 fn an_output(text: &str) -> Result<Output, String> {
     let all = [Output::Logits, Output::Pooled];
     all.into_iter().find(|output| output.name() == text).ok_or_else(|| "must be logits or pooled".into())
+}
+
+fn a_bound(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|bound| *bound >= 0.0).ok_or_else(|| "must be a number, not below zero".into())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -209,6 +234,15 @@ mod tests {
         };
         let line = "export --format csv,npy --format h5 --compact --layout ct --output pooled";
         assert_eq!(read(line).unwrap().command, export(all));
+        let verify = VerifyArgs {
+            sample: Some(3),
+            against: Some("r.pkl".into()),
+            list: Some("l.txt".into()),
+            tolerance: Some(1e-3),
+        };
+        let line = "verify --sample 3 --against r.pkl --list l.txt --tolerance 1e-3";
+        assert_eq!(read(line).unwrap().command, Some(Command::Verify(verify)));
+        assert_eq!(read("verify").unwrap().command, Some(Command::Verify(VerifyArgs::default())));
         assert_eq!(read("scan").unwrap().command, Some(Command::Scan));
         let seeded = Command::SeededCheckpoint { path: "w.pth".into() };
         assert_eq!(read("seeded-checkpoint w.pth").unwrap().command, Some(seeded));
@@ -229,6 +263,9 @@ mod tests {
             ("export --format npy,", "pkl, csv, npy, npz, h5"),
             ("export --layout t", "tc"),
             ("export --output features", "logits or pooled"),
+            ("verify --sample 0", "1 or more"),
+            ("verify --list l.txt", "--against"),
+            ("verify --against r.pkl --tolerance=-1", "not below zero"),
             ("seeded-checkpoint", "<PATH>"),
             ("--root", "--root"),
         ] {

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod export;
 pub mod parallel;
+pub mod verify;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Scan) => commands::scan::run_scan(&settings()?),
         Some(Command::Extract) => batch::run_batch(&settings()?, batch::Steps { export: false }),
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
+        Some(Command::Verify(args)) => commands::verify::run_verify(&settings()?, args),
         Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
         None if cli.batch => batch::run_batch(&settings()?, batch::Steps { export: true }),
         None => Err(Stop::new(

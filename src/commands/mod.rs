@@ -10,6 +10,7 @@ pub mod list;
 pub mod meter;
 pub mod scan;
 pub mod seeded;
+pub mod verify;
 
 /// Where another of reeldeck's programs lies: beside this one, or where the variable says.
 ///
