@@ -373,13 +373,13 @@ fn a_worker_that_fails_costs_one_video_and_one_that_cannot_work_ends_it() {
     fs::write(set.at("config.toml"), "[worker]\nstall_timeout_s = 1\n").unwrap();
     let failed = r#"echo '{"type":"failed","job":'$job',"failure":{"kind":"corrupt","chain":["no frames"]},"source":null}'; continue"#;
     let cases = format!(
-        "v_-1.mp4.*) echo about to end >&2; exit 7 ;;\n  v_mp4x.*) {failed} ;;\n  'v 3.mkv.safetensors') sleep 600 & wait ;;"
+        "v_-1.mp4.*) echo about to end >&2; exit 7 ;;\n  v_mp4x.*) {failed} ;;\n  'v 3.mkv.safetensors') sleep 60 & wait ;;"
     );
     let script = worker(&set, "", &cases);
     with_worker(&set, &script, "4").expect(
         3,
         &[
-            "A/v_-1.mp4: it cannot be extracted anew: the worker ended: about to end",
+            "A/v_-1.mp4: it cannot be extracted anew: the worker ended (exit status: 7): about to end",
             "A/v_mp4x.mp4: it cannot be extracted anew: no frames",
             "B c/v 3.mkv: it cannot be extracted anew: no sign of life for 1 s",
             "compared 1 features with what was extracted anew",

@@ -240,10 +240,7 @@ impl Worker {
             let ended = match self.said.recv_timeout(TICK) {
                 Ok(Ok(message)) => return Ok(Ok(message)),
                 Ok(Err(why)) => Failure::new(ErrorKind::WorkerCrashed, why),
-                Err(RecvTimeoutError::Disconnected) => {
-                    let _ = self.child.wait();
-                    Failure::new(ErrorKind::WorkerCrashed, "the worker ended")
-                }
+                Err(RecvTimeoutError::Disconnected) => Failure::new(ErrorKind::WorkerCrashed, self.end()),
                 Err(RecvTimeoutError::Timeout) if watch.is_interrupted() => {
                     return Err(Failure::new(ErrorKind::Interrupted, "interrupted; run the same command again"));
                 }
@@ -259,6 +256,18 @@ impl Worker {
         }
     }
 
+    /// How it ended, once it has closed its output. What does not leave is ended when this value goes.
+    fn end(&mut self) -> String {
+        for _ in 0..40 {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return format!("the worker ended ({status})"),
+                Ok(None) => thread::sleep(Duration::from_millis(50)),
+                Err(error) => return format!("the worker closed its output and cannot be waited for ({error})"),
+            }
+        }
+        "the worker closed its output and stayed".into()
+    }
+
     /// With the last lines of its standard error, which mostly say why.
     fn explained(&self, mut failure: Failure) -> Failure {
         // They come by another pipe, and may be a moment late.
@@ -272,6 +281,10 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.input = None;
+        // The whole group, with whatever it may have started.
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

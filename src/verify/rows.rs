@@ -22,7 +22,7 @@ pub(super) fn judge(name: &str, matrix: &Matrix, starts: &[u64]) -> Vec<(Kind, S
     let is_constant = |row: &&[f32]| row.len() > 1 && row.windows(2).all(|pair| pair.first() == pair.last());
     let constant = rows.iter().filter(|row| is_constant(row)).count();
     if constant > 0 {
-        let first = rows.iter().position(|row| is_constant(row)).unwrap_or_default();
+        let first = rows.iter().position(is_constant).unwrap_or_default();
         found.push((
             Kind::Constant,
             format!("all {name} of a clip are the same number in {constant} clips, the first of them {first}"),
