@@ -42,7 +42,8 @@ fn healthy_features_pass() {
 #[test]
 fn every_fault_is_found_and_listed_for_another_try() {
     let set = Set::of(&VIDEOS);
-    let faults: [(&str, &str, fn(&mut Feature)); 7] = [
+    type Fault = (&'static str, &'static str, fn(&mut Feature));
+    let faults: [Fault; 7] = [
         ("C/constant.mp4", "constant", |f| logits(f).data[5..10].fill(0.25)),
         ("C/lacking.mp4", "shape", |f| drop(f.tensors.remove("pooled"))),
         ("C/nan.mp4", "not-finite", |f| logits(f).data[7] = f32::NAN),

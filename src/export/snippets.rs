@@ -1,4 +1,5 @@
-//! Configuration snippets beside an export, for the trainers that read it: complete but for the annotations' place.
+//! Configuration snippets beside an export, for the trainers that read it, and what fits the annotations to it: all of
+//! these trainers end at the first video that is annotated and has no feature.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -20,13 +21,21 @@ pub(super) fn write(job: &Job<'_>, variant: &Variant, folder: &Path) -> io::Resu
         (Format::Csv, _) => vec![
             ("mmaction2_tcanet.py", facts.mmaction2("TCANet", TCANET, "feat_dim={D}, temporal_dim={T}")),
             ("mmaction2_bmn.py", facts.mmaction2("BMN", BMN, "feat_dim={D}, temporal_dim={T}")),
+            ("annotations.py", facts.fill(MMACTION2_ANNOTATIONS)),
         ],
         (Format::Npy, Axes::Tc) => {
-            vec![("opentad.py", facts.opentad("npy")), ("actionformer.yaml", facts.actionformer(&folder_name, ".npy"))]
+            vec![
+                ("opentad.py", facts.opentad("npy")),
+                ("actionformer.yaml", facts.actionformer(&folder_name, ".npy")),
+                ("actionformer.py", facts.fill(ACTIONFORMER_ANNOTATIONS)),
+            ]
         }
         (Format::Npz, Axes::Tc) => vec![("opentad.py", facts.opentad("npz"))],
         (Format::H5, Axes::Tc) => {
-            vec![("actionformer.yaml", facts.actionformer(&folder_name.join(hdf5::FILE), ""))]
+            vec![
+                ("actionformer.yaml", facts.actionformer(&folder_name.join(hdf5::FILE), "")),
+                ("actionformer.py", facts.fill(ACTIONFORMER_ANNOTATIONS)),
+            ]
         }
         // These trainers read clips × channels; whoever asks for the other way round has a reader of their own.
         (Format::Pkl, _) | (_, Axes::Ct) => vec![],
@@ -75,8 +84,10 @@ impl Facts<'_> {
     }
 
     fn actionformer(&self, features: &Path, ending: &str) -> String {
+        let annotations = self.folder.join("actionformer.json");
         let template = ACTIONFORMER
             .replace("{FEATURES}", &quoted(&features.display().to_string()))
+            .replace("{ANNOTATIONS}", &quoted(&annotations.display().to_string()))
             .replace("{ENDING}", &quoted(ending));
         self.fill(&template)
     }
@@ -86,16 +97,58 @@ const MMACTION2: &str = r#"# MMAction2 1.x, {NAME} on the features {SET}. Use it
 #   mim train mmaction2 THIS_FILE     or     python tools/train.py THIS_FILE
 _base_ = ['{BASE}']
 
-# The folder with hacs_anno_train.json and hacs_anno_val.json.
-annotations = 'data/HACS/'
+# annotations.py in there puts hacs_anno_train.json and hacs_anno_val.json beside the features.
 features = {FOLDER}
 
 model = dict({MODEL})
 train_dataloader = dict(
-    dataset=dict(ann_file=annotations + 'hacs_anno_train.json', data_prefix=dict(video=features)))
+    dataset=dict(ann_file=features + 'hacs_anno_train.json', data_prefix=dict(video=features)))
 val_dataloader = dict(
-    dataset=dict(ann_file=annotations + 'hacs_anno_val.json', data_prefix=dict(video=features)))
+    dataset=dict(ann_file=features + 'hacs_anno_val.json', data_prefix=dict(video=features)))
 test_dataloader = val_dataloader
+"#;
+
+const MMACTION2_ANNOTATIONS: &str = r#"# The annotations of the videos that have a feature here:
+#   python3 THIS_FILE OUT/annotations/hacs_anno_*.json
+# puts files of the same names beside this one.
+import json
+import os
+import sys
+
+folder = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(folder, "dataset.json")) as file:
+    have = {video["id"] for video in json.load(file)["videos"]}
+for path in sys.argv[1:]:
+    with open(path) as file:
+        annotated = json.load(file)
+    kept = {name: video for name, video in annotated.items() if name in have}
+    with open(os.path.join(folder, os.path.basename(path)), "w") as file:
+        json.dump(kept, file)
+    print(f"{os.path.basename(path)}: {len(kept)} of {len(annotated)} videos")
+"#;
+
+const ACTIONFORMER_ANNOTATIONS: &str = r#"# The annotations as ActionFormer reads them, of the videos that have a feature here:
+#   python3 THIS_FILE HACS_segments_v1.1.1.json
+# makes actionformer.json beside this one. Each annotation gets a label_id, the class's place in the alphabet.
+import json
+import os
+import sys
+
+folder = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(folder, "dataset.json")) as file:
+    have = {video["id"] for video in json.load(file)["videos"]}
+with open(sys.argv[1]) as file:
+    document = json.load(file)
+annotated = document["database"]
+kept = {name: video for name, video in annotated.items() if "v_" + name in have}
+classes = sorted({one["label"] for video in kept.values() for one in video["annotations"]})
+for video in kept.values():
+    for one in video["annotations"]:
+        one["label_id"] = classes.index(one["label"])
+document["database"] = kept
+with open(os.path.join(folder, "actionformer.json"), "w") as file:
+    json.dump(document, file)
+print(f"actionformer.json: {len(kept)} of {len(annotated)} videos; write num_classes: {len(classes)}")
 "#;
 
 const OPENTAD: &str = r#"# OpenTAD, datasets on the features {SET}. Put it beside the other files in configs/_base_/datasets/hacs-1.1.1/ and
@@ -157,8 +210,8 @@ dataset_name: anet
 train_split: ['training']
 val_split: ['validation']
 dataset: {
-  # In the form of ActivityNet: `duration`, `subset`, and `label_id` in every annotation; only videos that have a feature.
-  json_file: ./data/hacs/annotations/hacs_actionformer.json,
+  # actionformer.py makes it from HACS_segments_v1.1.1.json.
+  json_file: {ANNOTATIONS},
   feat_folder: {FEATURES},
   # The annotations leave out the v_ that names begin with.
   file_prefix: v_,
