@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use reeldeck_contract::recipe::Output;
 
 use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
+use crate::export::{Axes, Format};
 
 /// Turns a folder of untrimmed videos into verified features for temporal action localization.
 ///
@@ -117,6 +119,8 @@ pub enum Command {
     },
     /// Write what a trainer reads, from the features that are there
     Export(ExportArgs),
+    /// Check every feature: its file, its provenance, its numbers; extract some anew; compare with others' features
+    Verify(VerifyArgs),
     /// Show what is in the dataset folder, what should be, and what was refused, and change nothing
     Scan(ScanArgs),
     /// Write the lists by which to fetch or request what the manifest has and the dataset folder has not
@@ -178,18 +182,39 @@ pub struct ScanArgs {
 }
 
 /// Options of `export`.
-#[derive(Args, Clone, Debug, PartialEq)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ExportArgs {
-    /// The format to write
-    #[arg(long, value_name = "FORMAT", default_value = "pkl")]
-    pub format: Format,
+    /// The formats to write, separated by commas
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "pkl")]
+    pub format: Vec<Format>,
+    /// csv: the fewest digits that give the same float32; about half the size
+    #[arg(long)]
+    pub compact: bool,
+    /// npy, npz, h5: which way round a video's matrix is
+    #[arg(long, value_name = "LAYOUT", default_value = "tc")]
+    pub layout: Axes,
+    /// What to export: logits or pooled [default: logits, where the recipe stores them]
+    #[arg(long, value_name = "OUTPUT", value_parser = an_output)]
+    pub output: Option<Output>,
 }
 
-/// What `export` can write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// result.pkl and hacs_data.txt with the same videos in the same order
-    Pkl,
+/// Options of `verify`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct VerifyArgs {
+    /// Extract N of the videos anew and compare; needs --checkpoint
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub sample: Option<usize>,
+    /// Compare with features of the same videos made by MMAction2 or anyone: a result.pkl, or a folder of csv, npy, npz
+    /// or reeldeck's own features
+    #[arg(long, value_name = "FILE|DIR")]
+    pub against: Option<PathBuf>,
+    /// The list that goes with that result.pkl [default: hacs_data.txt beside it]
+    #[arg(long, value_name = "FILE", requires = "against")]
+    pub list: Option<PathBuf>,
+    /// The largest difference that passes with --against [default: 2e-4, or a relative L2 of 1e-2 where the recipe is
+    /// not fp32]
+    #[arg(long, value_name = "X", requires = "against", value_parser = a_bound)]
+    pub tolerance: Option<f64>,
 }
 
 impl Cli {
@@ -243,6 +268,15 @@ impl Global {
         words.extend((0..self.verbose).map(|_| OsString::from("-v")));
         words
     }
+}
+
+fn an_output(text: &str) -> Result<Output, String> {
+    let all = [Output::Logits, Output::Pooled];
+    all.into_iter().find(|output| output.name() == text).ok_or_else(|| "must be logits or pooled".into())
+}
+
+fn a_bound(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|bound| *bound >= 0.0).ok_or_else(|| "must be a number, not below zero".into())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -299,9 +333,27 @@ mod tests {
         let styled = read("-q list --label-style index --stdout").unwrap();
         assert_eq!(styled.command, list(Some(LabelStyle::Index), true));
         assert!(styled.global.quiet);
-        let export = Some(Command::Export(ExportArgs { format: Format::Pkl }));
-        assert_eq!(read("export").unwrap().command, export);
-        assert_eq!(read("export --format pkl").unwrap().command, export);
+        let export = |args| Some(Command::Export(args));
+        let plain = ExportArgs { format: vec![Format::Pkl], ..ExportArgs::default() };
+        assert_eq!(read("export").unwrap().command, export(plain.clone()));
+        assert_eq!(read("export --format pkl").unwrap().command, export(plain));
+        let all = ExportArgs {
+            format: vec![Format::Csv, Format::Npy, Format::H5],
+            compact: true,
+            layout: Axes::Ct,
+            output: Some(Output::Pooled),
+        };
+        let line = "export --format csv,npy --format h5 --compact --layout ct --output pooled";
+        assert_eq!(read(line).unwrap().command, export(all));
+        let verify = VerifyArgs {
+            sample: Some(3),
+            against: Some("r.pkl".into()),
+            list: Some("l.txt".into()),
+            tolerance: Some(1e-3),
+        };
+        let line = "verify --sample 3 --against r.pkl --list l.txt --tolerance 1e-3";
+        assert_eq!(read(line).unwrap().command, Some(Command::Verify(verify)));
+        assert_eq!(read("verify").unwrap().command, Some(Command::Verify(VerifyArgs::default())));
         assert_eq!(read("scan").unwrap().command, Some(Command::Scan(ScanArgs::default())));
         assert!(read("scan --quick --deep").is_err());
         assert_eq!(read("missing").unwrap().command, Some(Command::Missing));
@@ -329,7 +381,13 @@ mod tests {
             ("--batch list", "takes no subcommand"),
             ("list --batch", "--batch"),
             ("list --label-style minus", "minus-one"),
-            ("export --format npy", "pkl"),
+            ("export --format np", "npy"),
+            ("export --format npy,", "pkl, csv, npy, npz, h5"),
+            ("export --layout t", "tc"),
+            ("export --output features", "logits or pooled"),
+            ("verify --sample 0", "1 or more"),
+            ("verify --list l.txt", "--against"),
+            ("verify --against r.pkl --tolerance=-1", "not below zero"),
             ("seeded-checkpoint", "<PATH>"),
             ("--root", "--root"),
             ("--detach", "goes with --batch"),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::Global;
 use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
+use crate::export::Format;
 
 mod device;
 mod engine;
@@ -43,7 +44,16 @@ pub struct Config {
     pub worker: WorkerSection,
     pub limits: Limits,
     pub batch: BatchSection,
+    pub export: ExportSection,
     pub cuda: CudaSection,
+}
+
+/// `[export]`: what trainers read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct ExportSection {
+    pub live: Vec<Format>,
 }
 
 /// `[cuda]`: workers on GPUs.
@@ -115,6 +125,7 @@ impl Default for Config {
             worker: WorkerSection::default(),
             limits: Limits::default(),
             batch: BatchSection::default(),
+            export: ExportSection::default(),
             cuda: CudaSection::default(),
         }
     }
@@ -234,6 +245,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Time between progress lines where there is no terminal.
     pub plain_interval: Duration,
+    /// Formats that are written as the run goes, each with a file a video.
+    pub live: Vec<Format>,
     /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
     pub torch: PathBuf,
 }
@@ -319,6 +332,7 @@ impl Settings {
             worker: config.worker,
             limits: config.limits,
             plain_interval: Duration::from_secs(config.batch.plain_interval_s),
+            live: config.export.live,
             torch: if config.cuda.torch.as_os_str().is_empty() {
                 PathBuf::new()
             } else {
@@ -384,6 +398,12 @@ impl Config {
         within("limits.wall_s", l.wall_s as f64, 1.0, 1e9)?;
         within("limits.memory_mib", l.memory_mib as f64, 0.0, 1e9)?;
         within("batch.plain_interval_s", b.plain_interval_s as f64, 1.0, 86_400.0)?;
+        if let Some(format) = self.export.live.iter().find(|format| !format.is_a_file_a_video()) {
+            let name = format.name();
+            return Err(format!(
+                "export.live: {name:?} is one file for all videos; \"csv\", \"npy\" and \"npz\" can be"
+            ));
+        }
         if self.scan.extensions.is_empty() {
             return Err("scan.extensions = []: no file would be a video".into());
         }

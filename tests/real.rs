@@ -161,6 +161,31 @@ fn other_outputs_are_added_and_other_settings_live_beside() {
     assert_eq!(sets(), 2);
 }
 
+#[test]
+fn features_extracted_anew_for_a_verification_are_the_same_to_the_bit() {
+    let dataset = Dataset::new();
+    let root = dataset.dir.path();
+    assert_eq!(Ran::to_the_end(&mut dataset.command("out", &["-q"])).code, 3);
+    let before = dataset.files("out", "features");
+    let verify = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+        command.current_dir(root).env("REELDECK_WORKER", programs().join("reeldeck-worker")).stdin(Stdio::null());
+        Ran::to_the_end(command.args(["--recipe", "./tiny.toml", "--checkpoint", "seeded", "verify"]).args(more))
+    };
+    // Two videos of the dataset are broken and have no feature: that is all that is off.
+    let ran = verify(&["--sample", "9", "--against", "out/exports"]);
+    assert!(ran.code == 2 && ran.stderr.contains("nothing was compared"), "{ran:?}");
+    let ran = verify(&["--sample", "9"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(
+        ran.stdout.contains("6 features with what was extracted anew: 6 within 2.0e-4, 6 equal to the bit"),
+        "{ran:?}"
+    );
+    assert!(ran.stdout.contains("2 videos of the dataset have no feature"), "{ran:?}");
+    assert!(ran.stdout.contains("checked 6 features") && ran.stdout.contains(": 0 wrong"), "{ran:?}");
+    assert_eq!(dataset.files("out", "features"), before);
+}
+
 /// The libraries that a program is linked to, by the linker's own tool.
 fn needed(program: &Path) -> Vec<String> {
     let output = Command::new("readelf").arg("-d").arg(program).output().unwrap();

@@ -13,12 +13,14 @@ pub mod annotations;
 pub mod demo;
 pub mod export;
 pub mod list;
+pub mod meter;
 pub mod missing;
 pub mod probe;
 pub mod scan;
 pub mod seeded;
 pub mod status;
 pub mod steer;
+pub mod verify;
 
 /// The manifest that the settings name, if any.
 ///

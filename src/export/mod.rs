@@ -1,5 +1,310 @@
-//! What trainers read, made from the feature files.
+//! What trainers read, made from the feature files: one way in for all formats.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use reeldeck_contract::atomic::Owner;
+use reeldeck_contract::feature::Matrix;
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::recipe::{Output, Recipe};
+use reeldeck_contract::video::VideoName;
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::scan::VideoFile;
+use crate::dataset::shown;
+use crate::dataset::video_list::LabelStyle;
+use crate::error::{Exit, Stop};
 
 pub mod annotations;
+pub mod csv;
+pub mod dataset;
+pub mod folder;
+pub mod hdf5;
+pub mod live;
 pub mod missing;
+pub mod npy;
+pub mod npz;
 pub mod pickle;
+mod record;
+mod snippets;
+mod space;
+mod survey;
+
+pub use survey::{Item, Survey};
+
+/// A format that trainers read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// result.pkl and hacs_data.txt with the same videos in the same order, as MMAction2 dumps them
+    Pkl,
+    /// A .csv for each video, as MMAction2's BMN and TCANet read them
+    Csv,
+    /// A .npy for each video, as ActionFormer and OpenTAD read them
+    Npy,
+    /// A .npz for each video, with the array `feats`
+    Npz,
+    /// features.hdf5 with a dataset for each video
+    H5,
+}
+
+impl Format {
+    /// The name, also of the folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pkl => "pkl",
+            Self::Csv => "csv",
+            Self::Npy => "npy",
+            Self::Npz => "npz",
+            Self::H5 => "h5",
+        }
+    }
+
+    /// Whether each video has a file of its own.
+    pub fn is_a_file_a_video(self) -> bool {
+        matches!(self, Self::Csv | Self::Npy | Self::Npz)
+    }
+}
+
+/// Which way round a matrix is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Axes {
+    /// Clips × channels
+    #[default]
+    Tc,
+    /// Channels × clips
+    Ct,
+}
+
+impl Axes {
+    /// The shape of a matrix of clips × channels when it is written.
+    pub fn shape(self, [clips, channels]: [usize; 2]) -> [usize; 2] {
+        match self {
+            Self::Tc => [clips, channels],
+            Self::Ct => [channels, clips],
+        }
+    }
+}
+
+/// One export: a format and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The format.
+    pub format: Format,
+    /// What is exported. A `result.pkl` holds logits only.
+    pub output: Output,
+    /// Which way round; means something to npy, npz and h5.
+    pub axes: Axes,
+    /// Fewest digits; means something to csv.
+    pub compact: bool,
+}
+
+impl Variant {
+    /// Where it is written. Each variant has a folder of its own, so that files of two kinds never mix, whatever
+    /// interrupts an export; `result.pkl` lies above them.
+    pub fn folder(&self, layout: &Layout) -> PathBuf {
+        let mut name = self.format.name().to_owned();
+        if self.output != Output::Logits {
+            name.push('-');
+            name.push_str(self.output.name());
+        }
+        if self.compact {
+            name.push_str("-compact");
+        }
+        if self.axes == Axes::Ct {
+            name.push_str("-ct");
+        }
+        if self.format == Format::Pkl { layout.exports() } else { layout.exports().join(name) }
+    }
+
+    /// The file of a video in this folder, where each has one.
+    pub fn file(&self, id: &str) -> String {
+        format!("{id}.{}", self.format.name())
+    }
+
+    /// Appends one video's file, for a format where each has one.
+    ///
+    /// # Errors
+    /// None that is known: all happens in memory.
+    pub fn encode(&self, matrix: &Matrix, out: &mut Vec<u8>) -> std::io::Result<()> {
+        match self.format {
+            Format::Csv => csv::write(matrix, self.compact, out),
+            Format::Npz => npz::write(matrix, self.axes, out)?,
+            Format::Npy | Format::Pkl | Format::H5 => npy::write(matrix, self.axes, out),
+        }
+        Ok(())
+    }
+}
+
+/// What is to be exported, and where to.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// Output folder and feature set.
+    pub layout: &'a Layout,
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// The dataset as it is now.
+    pub videos: &'a [VideoFile],
+    /// The number after each video in `hacs_data.txt`.
+    pub style: LabelStyle,
+    /// Named in temporary files.
+    pub owner: &'a Owner,
+}
+
+/// What became of one export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Which.
+    pub variant: Variant,
+    /// The file or folder to give to a trainer.
+    pub path: PathBuf,
+    /// Videos in it.
+    pub videos: usize,
+    /// Videos that were written now; the others were there, made from the same features.
+    pub written: usize,
+    /// Bytes that were written now.
+    pub bytes: u64,
+    /// Files of videos that are no longer part of it, and were removed.
+    pub removed: usize,
+    /// Videos that are not in it, and why.
+    pub missing: Vec<(VideoName, String)>,
+}
+
+/// Follows an export or a verification, and can end it.
+pub trait Watch {
+    /// Another part of the work begins, in words, with so many steps.
+    fn begin(&self, what: &str, steps: usize);
+    /// One step is done; bytes that were written or read.
+    fn step(&self, bytes: u64);
+    /// Whether to stop here. What is done stays done.
+    fn is_interrupted(&self) -> bool;
+}
+
+/// Nobody watches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn begin(&self, _: &str, _: usize) {}
+    fn step(&self, _: u64) {}
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// An error where the user wants to stop.
+///
+/// # Errors
+/// See above.
+pub fn unless_interrupted(watch: &dyn Watch) -> anyhow::Result<()> {
+    if watch.is_interrupted() {
+        return Err(Stop::new(Exit::Interrupted, "interrupted; run the same command again to go on").into());
+    }
+    Ok(())
+}
+
+/// What an export would do.
+#[derive(Clone, Debug)]
+pub struct Forecast {
+    /// The videos that have a feature, and those that have none.
+    pub survey: Survey,
+    /// For each variant: videos to be written, and the bytes that this takes.
+    pub parts: Vec<Part>,
+    /// Bytes that are free in the output folder.
+    pub free: u64,
+}
+
+/// What one of several exports would do.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Which.
+    pub variant: Variant,
+    /// Videos in it, as far as can be told beforehand.
+    pub videos: usize,
+    /// Videos whose files are to be written; the others are there.
+    pub to_write: usize,
+    /// An estimate of the disk space that it takes in addition to what is there.
+    pub bytes: u64,
+}
+
+/// Looks at what is there, and writes nothing.
+///
+/// # Errors
+/// When the recipe does not store the output, or the disk cannot be asked.
+pub fn forecast(job: &Job<'_>, variants: &[Variant], watch: &dyn Watch) -> anyhow::Result<Forecast> {
+    let output = variants.first().map_or(Output::Logits, |variant| variant.output);
+    for variant in variants {
+        anyhow::ensure!(
+            job.recipe.outputs.contains(&variant.output),
+            Stop::new(Exit::Usage, not_stored(variant, job.recipe))
+        );
+        debug_assert_eq!(variant.output, output, "one survey serves all");
+    }
+    let survey = survey::survey(job, output, watch)?;
+    let samples = space::samples(job, &survey, output);
+    let parts = variants.iter().map(|variant| space::part(job, variant, &survey, &samples)).collect();
+    let free = space::free(job.layout.out())
+        .with_context(|| format!("failed to ask for the space left in {}", shown(job.layout.out())))?;
+    Ok(Forecast { survey, parts, free })
+}
+
+fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
+    let (output, recipe) = (variant.output.name(), &recipe.name);
+    match variant.format {
+        Format::Pkl => format!("result.pkl holds {output}, and the recipe {recipe} does not store them"),
+        _ => format!("the recipe {recipe} does not store {output}; name another one of its outputs with --output"),
+    }
+}
+
+/// Writes all variants. Where no video has a feature, nothing is written and nothing that is there is touched.
+///
+/// # Errors
+/// When the disk has not enough room (nothing is written then), or writing fails. A feature that cannot be used is left
+/// out and named instead.
+pub fn export(job: &Job<'_>, variants: &[Variant], watch: &dyn Watch) -> anyhow::Result<Vec<Outcome>> {
+    let forecast = forecast(job, variants, watch)?;
+    space::check(&forecast, job.layout.out())?;
+    variants.iter().map(|variant| write(job, variant, &forecast.survey, watch)).collect()
+}
+
+fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+    match variant.format {
+        _ if survey.items.is_empty() => Ok(Outcome {
+            variant: *variant,
+            path: variant.folder(job.layout),
+            videos: 0,
+            written: 0,
+            bytes: 0,
+            removed: 0,
+            missing: survey.missing.clone(),
+        }),
+        Format::Pkl => pickle::write(job, survey, watch),
+        Format::H5 => hdf5::write(job, variant, survey, watch),
+        Format::Csv | Format::Npy | Format::Npz => folder::write(job, variant, survey, watch),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variant_has_a_folder_of_its_own() {
+        let layout = Layout::new(std::path::Path::new("/o"), "s");
+        let mut folders = std::collections::BTreeSet::new();
+        for format in [Format::Csv, Format::Npy, Format::Npz, Format::H5] {
+            for output in [Output::Logits, Output::Pooled] {
+                for axes in [Axes::Tc, Axes::Ct] {
+                    for compact in [false, true] {
+                        assert!(folders.insert(Variant { format, output, axes, compact }.folder(&layout)));
+                    }
+                }
+            }
+        }
+        let plain = Variant { format: Format::Csv, output: Output::Logits, axes: Axes::Tc, compact: false };
+        assert_eq!(plain.folder(&layout), PathBuf::from("/o/exports/s/csv"));
+        assert_eq!(plain.file("v_mp4x"), "v_mp4x.csv");
+    }
+}

@@ -2,18 +2,23 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::Context;
 use reeldeck_contract::atomic::{self, Owner};
-use reeldeck_contract::feature::Feature;
+use reeldeck_contract::feature::Matrix;
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::recipe::{Output, Recipe};
 use reeldeck_contract::video::VideoName;
 use reeldeck_pickle::results::{ResultsWriter, Sample};
 
-use crate::dataset::names;
+use super::record::Record;
+use super::survey::{made_from, read};
+use super::{Axes, Format, Item, Job, Outcome, Survey, Unwatched, Variant, Watch, dataset, unless_interrupted};
 use crate::dataset::scan::VideoFile;
-use crate::dataset::video_list::{LabelStyle, ListEntry, entries, write_list};
+use crate::dataset::shown;
+use crate::dataset::video_list::{LabelStyle, ListEntry, write_list};
+use crate::parallel::{ordered, threads};
 
 /// The pickle's file name.
 pub const RESULTS: &str = "result.pkl";
@@ -21,6 +26,9 @@ pub const RESULTS: &str = "result.pkl";
 pub const LIST: &str = "hacs_data.txt";
 /// What is not in the export, and why.
 pub const MISSING: &str = "missing.txt";
+
+/// The pair as one of the exports.
+pub const PAIR: Variant = Variant { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false };
 
 /// What an export holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,11 +39,7 @@ pub struct Exported {
     pub missing: Vec<(VideoName, String)>,
 }
 
-/// Writes the pair, one video in memory at a time.
-///
-/// The original's reader pairs the two files by position alone, so a pair that does not belong together would give every
-/// video another one's features without a word. Therefore the old list goes before the new pickle comes, and the new list
-/// comes last: whatever happens in between, there is never a list beside a pickle that is not its own.
+/// Writes the pair, as at the end of a run: without being asked for it by name, and nobody watching.
 ///
 /// # Errors
 /// When the recipe stores no logits, or writing fails. A feature that cannot be used is left out and named instead.
@@ -46,70 +50,98 @@ pub fn export(
     style: LabelStyle,
     owner: &Owner,
 ) -> anyhow::Result<Exported> {
-    anyhow::ensure!(
-        recipe.outputs.contains(&Output::Logits),
-        "result.pkl holds logits, and the recipe {} does not store them",
-        recipe.name
-    );
-    let folder = layout.exports();
-    let list = folder.join(LIST);
-    // Labels count the classes of the whole dataset, so that they stay the same when a video is added or missing.
-    let entries = entries(&names(videos), style);
-    let mut included: Vec<ListEntry> = vec![];
-    let mut missing = vec![];
-    let results = folder.join(RESULTS);
-    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
-    let written = atomic::write(&results, owner, |writer| {
-        let mut pickle = ResultsWriter::new(writer)?;
-        for (video, entry) in videos.iter().zip(entries) {
-            match usable(layout, recipe, video) {
-                Ok(feature) => {
-                    push(&mut pickle, &feature, recipe, entry.label)?;
-                    included.push(entry);
-                }
-                Err(why) => missing.push((video.name.clone(), why)),
-            }
-        }
-        pickle.finish()?;
-        remove(&list)
-    });
-    written.with_context(|| format!("failed to write {}", results.display()))?;
-    let lines = |writer: &mut dyn Write| missing.iter().try_for_each(|(video, why)| writeln!(writer, "{video}\t{why}"));
-    atomic::write(&folder.join(MISSING), owner, |writer| lines(writer))
-        .context("failed to write the list of what is missing")?;
-    write_list(&list, &included, owner).with_context(|| format!("failed to write {}", list.display()))?;
-    Ok(Exported { videos: included.len(), missing })
+    let job = Job { layout, recipe, videos, style, owner };
+    let outcomes = super::export(&job, &[PAIR], &Unwatched)?;
+    let outcome = outcomes.into_iter().next();
+    Ok(outcome.map(|Outcome { videos, missing, .. }| Exported { videos, missing }).unwrap_or_default())
 }
 
-fn remove(path: &std::path::Path) -> io::Result<()> {
+/// Writes the pair unless it is there, made from the same features; a few videos in memory at a time.
+///
+/// The original's reader pairs the two files by position alone, so a pair that does not belong together would give every
+/// video another one's features without a word. Therefore the old list goes before the new pickle comes, and the new list
+/// comes last: whatever happens in between, there is never a list beside a pickle that is not its own.
+///
+/// # Errors
+/// When the output folder cannot be written to, and when interrupted; the old pair is still there then.
+pub fn write(job: &Job<'_>, survey: &Survey, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+    let folder = job.layout.exports();
+    let (results, list) = (folder.join(RESULTS), folder.join(LIST));
+    let failed =
+        |path: &Path| format!("failed to write {}; check space and permissions, then run it again", shown(path));
+    fs::create_dir_all(&folder).with_context(|| failed(&folder))?;
+    let mut record = Record::open(&folder);
+    let mut included: Vec<&Item> = vec![];
+    let mut outcome = Outcome {
+        variant: PAIR,
+        path: results.clone(),
+        videos: 0,
+        written: 0,
+        bytes: 0,
+        removed: 0,
+        missing: survey.missing.clone(),
+    };
+    let all: Vec<&Item> = survey.items.iter().collect();
+    let from = made_from(&all);
+    if [RESULTS, LIST].iter().all(|file| record.kept(file, &from).is_some()) {
+        included = all;
+    } else {
+        dataset::remove(&folder).with_context(|| failed(&folder))?;
+        watch.begin("writing pkl", all.len());
+        let written = atomic::write(&results, job.owner, |writer| {
+            let mut pickle = ResultsWriter::new(writer)?;
+            let read = |item| (item, read(job, Output::Logits, item));
+            ordered(threads(), all, read, |(item, matrix)| {
+                match matrix {
+                    Ok(matrix) => {
+                        push(&mut pickle, &matrix, job.recipe, item.entry.label)?;
+                        included.push(item);
+                        watch.step(matrix.data.len() as u64 * 4);
+                    }
+                    Err(why) => outcome.missing.push((item.entry.name.clone(), why)),
+                }
+                if watch.is_interrupted() { Err(io::Error::from(io::ErrorKind::Interrupted)) } else { Ok(()) }
+            })?;
+            pickle.finish()?;
+            remove(&list)
+        });
+        if written.is_err() {
+            unless_interrupted(watch)?;
+        }
+        written.with_context(|| failed(&results))?;
+        let lines: Vec<ListEntry> = included.iter().map(|item| item.entry.clone()).collect();
+        write_list(&list, &lines, job.owner).with_context(|| failed(&list))?;
+        let from = made_from(&included);
+        outcome.written = included.len();
+        outcome.bytes = record.add(RESULTS, &from).with_context(|| failed(&folder))?;
+        record.add(LIST, &from).with_context(|| failed(&folder))?;
+        record.retain(job.owner, |file| [RESULTS, LIST].contains(&file)).with_context(|| failed(&folder))?;
+    }
+    outcome.missing.sort_unstable();
+    outcome.videos = included.len();
+    let lines =
+        |writer: &mut dyn Write| outcome.missing.iter().try_for_each(|(video, why)| writeln!(writer, "{video}\t{why}"));
+    atomic::write(&folder.join(MISSING), job.owner, |writer| lines(writer))
+        .context("failed to write the list of what is missing")?;
+    let describe = dataset::Description { job, variant: &PAIR, survey, included: &included, same: &[] };
+    describe.write(&folder, &outcome.missing).with_context(|| failed(&folder))?;
+    Ok(outcome)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-/// The feature of this very file, whole and of this set, or why it cannot be used.
-fn usable(layout: &Layout, recipe: &Recipe, video: &VideoFile) -> Result<Feature, String> {
-    let path = layout.feature(&video.name);
-    if !path.exists() {
-        return Err(if layout.failure(&video.name).exists() { "failed" } else { "not extracted" }.into());
-    }
-    let feature = Feature::read(&path).map_err(|error| error.to_string())?;
-    let provenance = &feature.provenance;
-    if provenance.set != layout.set() || provenance.video != video.name {
-        return Err(format!("its feature is of {} and {}", provenance.video, provenance.set));
-    }
-    if provenance.source != video.stamp {
-        return Err("stale: the video has changed since; extract it again with --redo-stale".into());
-    }
-    match feature.tensors.get(Output::Logits.name()) {
-        Some(logits) if logits.shape == [recipe.sampling.clips, recipe.model.classes] => Ok(feature),
-        _ => Err("its feature has no logits of the right shape".into()),
-    }
-}
-
-fn push(pickle: &mut ResultsWriter<impl Write>, feature: &Feature, recipe: &Recipe, label: i64) -> io::Result<()> {
-    let Some(logits) = feature.tensors.get(Output::Logits.name()) else { return Ok(()) };
+/// Appends one video to a pickle.
+pub(super) fn push(
+    pickle: &mut ResultsWriter<impl Write>,
+    logits: &Matrix,
+    recipe: &Recipe,
+    label: i64,
+) -> io::Result<()> {
     let [clips, classes] = logits.shape;
     let side = recipe.transform.crop;
     pickle.push(&Sample { scores: &logits.data, clips, classes, label, img_shape: (side, side) })

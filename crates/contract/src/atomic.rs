@@ -68,19 +68,27 @@ pub fn is_temporary(name: &str) -> bool {
 /// # Errors
 /// Whatever the file system or `fill` reports; the temporary file is removed then.
 pub fn write(path: &Path, owner: &Owner, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    write_at(path, owner, |temporary| {
+        let mut writer = BufWriter::with_capacity(1 << 18, File::create(temporary)?);
+        fill(&mut writer)?;
+        writer.flush()?;
+        writer.get_ref().sync_all()
+    })
+}
+
+/// The same for what must be given a path: `fill` makes the file that it is told, and makes it durable.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_at(path: &Path, owner: &Owner, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let (temporary, file) = owner.create(path)?;
-    let written = (|| {
-        let mut writer = BufWriter::with_capacity(1 << 18, file);
-        fill(&mut writer)?;
-        writer.flush()?;
-        writer.get_ref().sync_all()?;
-        fs::rename(&temporary, path)
-    })();
+    // The name is taken first: what a predecessor of the same process id left behind is stepped around.
+    let (temporary, _) = owner.create(path)?;
+    let written = fill(&temporary).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The first error is the one to tell; a temporary file that cannot be removed is swept later.
         let _ = fs::remove_file(&temporary);

@@ -117,6 +117,8 @@ pub struct Header {
     pub provenance: Provenance,
     /// Shape of each output.
     pub shapes: BTreeMap<String, Vec<usize>>,
+    /// The checksum that the file carries, over provenance and numbers, in hex: what the feature is known by.
+    pub digest: String,
 }
 
 /// Why a feature file cannot be used.
@@ -185,6 +187,16 @@ impl Feature {
         // One key only: the crate writes several in random order, and kill tests compare bytes.
         let metadata = [(KEY.to_owned(), serde_json::to_string(&seal)?)].into_iter().collect();
         safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)
+    }
+
+    /// What its file's header says.
+    ///
+    /// # Errors
+    /// Never for a feature that was read; as [`to_bytes`](Self::to_bytes) for one that was made.
+    pub fn header(&self) -> io::Result<Header> {
+        let shapes = self.tensors.iter().map(|(name, matrix)| (name.clone(), matrix.shape.to_vec())).collect();
+        let digest = checksum(&self.provenance, &self.tensors)?;
+        Ok(Header { provenance: self.provenance.clone(), shapes, digest })
     }
 
     /// Writes the file atomically.
@@ -284,7 +296,7 @@ impl Header {
         let text = raw.metadata.get(KEY).ok_or_else(|| invalid("it was not written by reeldeck".into()))?;
         let seal = unseal(text).map_err(invalid)?;
         let shapes = raw.tensors.into_iter().map(|(name, tensor)| (name, tensor.shape)).collect();
-        Ok(Self { provenance: seal.provenance, shapes })
+        Ok(Self { provenance: seal.provenance, shapes, digest: seal.xxh3 })
     }
 
     /// Whether every output that the recipe asks for is there, in the right shape.
@@ -334,7 +346,7 @@ mod tests {
         feature.write(&path, &Owner::this_process()).unwrap();
         assert_eq!(Feature::read(&path).unwrap(), feature);
         let header = Header::read(&path).unwrap();
-        assert_eq!(header.provenance, feature.provenance);
+        assert_eq!(header, feature.header().unwrap());
         assert!(header.satisfies(&feature.provenance.recipe));
         for _ in 0..20 {
             assert_eq!(feature.to_bytes().unwrap(), std::fs::read(&path).unwrap());

@@ -15,5 +15,6 @@ pub mod probe;
 pub mod protocol;
 pub mod recipe;
 pub mod source;
+pub mod standing;
 pub mod strict;
 pub mod video;

@@ -43,6 +43,22 @@ pub struct Sampling {
     pub interval: usize,
 }
 
+impl Sampling {
+    /// First frame of every clip of a video with so many frames; never decreasing.
+    ///
+    /// Clip `i` of `n` starts at `round(i * (last / (n - 1)))`, halves to even, where `last` is the latest start at which
+    /// a whole clip fits; a single clip starts in the middle.
+    pub fn starts(&self, frames: u64) -> Vec<u64> {
+        let span = (self.length as u64).saturating_sub(1) * self.interval as u64 + 1;
+        let last = frames.saturating_sub(span);
+        if self.clips == 1 {
+            return vec![last / 2];
+        }
+        let step = last as f64 / (self.clips - 1) as f64;
+        (0..self.clips).map(|i| (i as f64 * step).round_ties_even() as u64).collect()
+    }
+}
+
 /// Resize of the short side, centre crop, normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

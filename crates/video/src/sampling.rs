@@ -18,11 +18,10 @@ pub struct Plan {
 impl Plan {
     /// Spreads the clips over `total` frames (at least one).
     ///
-    /// Clip `i` of `n` starts at `round(i * (last / (n - 1)))`, halves to even, where `last` is the latest start at which
-    /// a whole clip fits; a single clip starts in the middle. Shorter videos start over from their beginning.
+    /// Where each begins is [`Sampling::starts`]. Videos shorter than a clip start over from their beginning.
     pub fn new(total: u64, sampling: &Sampling) -> Self {
         let total = total.max(1);
-        let offsets = offsets(total, sampling);
+        let offsets = sampling.starts(total);
         let mut starts = offsets.clone();
         starts.dedup(); // Offsets never decrease, so equal ones are neighbours.
         let indices =
@@ -43,17 +42,6 @@ impl Plan {
         frames.dedup();
         Self { total, clips, clip_of, frames }
     }
-}
-
-/// First frame of every clip; never decreasing.
-pub fn offsets(total: u64, sampling: &Sampling) -> Vec<u64> {
-    let span = (sampling.length as u64 - 1) * sampling.interval as u64 + 1;
-    let last = total.saturating_sub(span);
-    if sampling.clips == 1 {
-        return vec![last / 2];
-    }
-    let step = last as f64 / (sampling.clips - 1) as f64;
-    (0..sampling.clips).map(|i| (i as f64 * step).round_ties_even() as u64).collect()
 }
 
 #[cfg(test)]
@@ -110,7 +98,7 @@ mod tests {
     fn an_offset_between_two_frames_goes_to_the_even_one() {
         let sampling = Sampling { clips: 3, length: 1, interval: 1 };
         for (total, middle) in [(2, 0), (4, 2), (6, 2), (8, 4), (10, 4)] {
-            assert_eq!(offsets(total, &sampling), [0, middle, total - 1]);
+            assert_eq!(sampling.starts(total), [0, middle, total - 1]);
         }
     }
 }

@@ -1,0 +1,233 @@
+//! `reeldeck verify`: whether the features are right, by themselves, against their videos, and against others' numbers.
+
+use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use reeldeck_contract::atomic::Owner;
+use reeldeck_contract::error::ErrorKind;
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::protocol::{Init, VERSION};
+use reeldeck_contract::recipe::Precision;
+use reeldeck_contract::video::printable;
+
+use super::export::feature_set;
+use super::meter::Meter;
+use crate::cli::VerifyArgs;
+use crate::config::{Device, DeviceList, Settings, Verbosity};
+use crate::dataset::scan::scan;
+use crate::dataset::shown;
+use crate::engine::{checkpoint, torch};
+use crate::errln;
+use crate::error::{Exit, Stop};
+use crate::export::Watch;
+use crate::outln;
+use crate::verify::again::{Anew, Extractor, Setup};
+use crate::verify::against::Pairs;
+use crate::verify::compare::Tolerance;
+use crate::verify::{self, Compared, Finding, Job, Kind, Report, report};
+
+/// So many of a sort are printed; `-v` prints all, and the files hold all in any case.
+const PRINTED: usize = 20;
+
+/// Verifies, prints what was found, and leaves the lists in the exports folder.
+///
+/// Ends with [`Exit::Incomplete`] when anything is off, or a video has no feature.
+///
+/// # Errors
+/// When it is not clear which features are meant, and when something named by the user cannot be used.
+pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit> {
+    settings.check_folders()?;
+    let set = feature_set(settings)?;
+    let layout = Layout::new(&settings.out, &set);
+    let pairs = args.against.as_deref().map(|path| Pairs::open(path, args.list.as_deref())).transpose()?;
+    let scan = scan(&settings.root, &settings.extensions)?;
+    let tolerance = args.tolerance.map_or_else(|| verify::tolerance(&settings.recipe), Tolerance::MaxAbs);
+    let job = Job { layout: &layout, recipe: &settings.recipe, videos: &scan.videos, tolerance };
+    let meter = Meter::new(settings);
+    let checked = verify::verify(&job, pairs.as_ref(), &meter).and_then(|mut report| {
+        if let Some(count) = args.sample {
+            sample(settings, &job, count, &mut report, &meter)?;
+        }
+        Ok(report)
+    });
+    meter.finish();
+    let report = checked?;
+    if report.checked == 0 {
+        let folder = shown(&layout.features());
+        return Err(Stop::new(Exit::Empty, format!("no features in {folder}; extract some first")).into());
+    }
+    print(settings, args, &job, &report);
+    if !settings.dry_run {
+        let folder = report::folder(&layout);
+        report::write(&report, &layout, &Owner::this_process())
+            .with_context(|| format!("failed to write to {}; check space and permissions", shown(&folder)))?;
+        if report.wrong().next().is_some() {
+            errln!("all findings are in {}", shown(&folder.join(report::FINDINGS)));
+            errln!("the videos to try again are in {}", shown(&folder.join(report::RETRY)));
+        }
+    }
+    if args.against.is_some() && report.against.is_empty() && !report.findings.iter().any(|f| f.kind == Kind::Against) {
+        let message = "nothing was compared: no feature has the name of anything in there; trainers' files are named \
+             after the video's file without its ending";
+        return Err(Stop::new(Exit::Usage, message).into());
+    }
+    let is_fine = report.wrong().next().is_none() && report.without.is_empty();
+    Ok(if is_fine { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Extracts some videos anew: first those that a note casts doubt on, then whichever come up.
+fn sample(
+    settings: &Settings,
+    job: &Job<'_>,
+    count: usize,
+    report: &mut Report,
+    watch: &dyn Watch,
+) -> anyhow::Result<()> {
+    let chosen = checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe).map_err(|error| {
+        anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to extract anew with"))
+    })?;
+    ensure!(
+        settings.recipe.set_name(&chosen.id.digest) == job.layout.set(),
+        Stop::new(Exit::Usage, "the checkpoint is not the one that made these features")
+    );
+    let wrong = report.to_retry();
+    let noted: Vec<_> = report.findings.iter().map(|finding| &finding.video).collect();
+    let lot = RandomState::new();
+    // What is known to be wrong need not be extracted to know it, and what has no feature cannot be compared.
+    let without: std::collections::HashSet<_> = report.without.iter().collect();
+    let mut candidates: Vec<_> = job
+        .videos
+        .iter()
+        .filter(|video| wrong.binary_search(&&video.name).is_err() && !without.contains(&video.name))
+        .map(|video| (noted.binary_search(&&video.name).is_err(), lot.hash_one(&video.name), &video.name))
+        .collect();
+    candidates.sort_unstable();
+    candidates.truncate(count);
+    watch.begin("extracting anew", candidates.len());
+    let mut extractor = Extractor::new(setup(settings, job.layout, &chosen)?)
+        .with_context(|| format!("failed to write to {}", shown(job.layout.out())))?;
+    for (_, _, video) in candidates {
+        let (source, stored) = (video.under(&settings.root), job.layout.feature(video));
+        let anew = extractor.compare(video, &source, &stored, job.recipe, verify::tolerance(job.recipe), watch);
+        match anew {
+            Ok(Anew::Compared(compared, finding)) => {
+                report.again.push(compared);
+                report.findings.extend(finding);
+            }
+            Ok(Anew::Failed(finding)) => report.findings.push(finding),
+            Err(failure) if failure.kind == ErrorKind::Interrupted => {
+                return Err(Stop::new(Exit::Interrupted, failure.line()).into());
+            }
+            Err(failure) => return Err(Stop::new(Exit::Internal, failure.line()).into()),
+        }
+        watch.step(0);
+    }
+    report.findings.sort();
+    report.again.sort_by(|a, b| a.video.cmp(&b.video));
+    Ok(())
+}
+
+/// One worker on the first device, as a run would start it.
+fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> anyhow::Result<Setup> {
+    let device = match &settings.devices {
+        DeviceList::These(devices) => devices.first().cloned().unwrap_or(Device::Cpu),
+        DeviceList::All if std::path::Path::new("/dev/nvidia0").exists() => Device::Cuda(0),
+        DeviceList::All => Device::Cpu,
+    };
+    let is_cpu = device == Device::Cpu;
+    let cores = crate::parallel::threads();
+    let or = |chosen: usize, otherwise: usize| if chosen == 0 { otherwise } else { chosen };
+    let mut environment: Vec<(OsString, OsString)> = vec![];
+    if !is_cpu {
+        let lib = torch::find(&settings.torch).map_err(|error| Stop::new(Exit::Usage, error.to_string()))?;
+        environment.push(("LD_LIBRARY_PATH".into(), lib.clone().into()));
+        environment.push(("REELDECK_TORCH_LIB".into(), lib.into()));
+        if settings.recipe.precision != Precision::Tf32 {
+            environment.push(("NVIDIA_TF32_OVERRIDE".into(), "0".into()));
+        }
+    }
+    let owner = Owner::this_process();
+    Ok(Setup {
+        program: super::worker()?,
+        environment,
+        init: Init {
+            version: VERSION,
+            recipe: settings.recipe.clone(),
+            set: layout.set().to_owned(),
+            checkpoint: chosen.source.clone(),
+            checkpoint_id: chosen.id.clone(),
+            device: device.to_string(),
+            threads: or(settings.worker.threads, cores),
+            decoders: or(settings.worker.decoders, 1),
+            prefetch_frames: or(settings.worker.prefetch_frames, if is_cpu { 64 } else { 400 }),
+            limits: settings.limits,
+            owner,
+        },
+        batch: or(settings.worker.batch, if is_cpu { 2 } else { 8 }),
+        stall: Duration::from_secs(settings.worker.stall_timeout_s),
+        folder: layout.private().join(format!("verify-{}", std::process::id())),
+    })
+}
+
+fn print(settings: &Settings, args: &VerifyArgs, job: &Job<'_>, report: &Report) {
+    let verbosity = settings.verbosity;
+    let most = if verbosity > Verbosity::Normal { usize::MAX } else { PRINTED };
+    let (wrong, notes): (Vec<&Finding>, Vec<&Finding>) =
+        report.findings.iter().partition(|finding| finding.kind != Kind::Note);
+    for (what, findings) in [("wrong", wrong), ("note", notes)] {
+        if what == "note" && verbosity == Verbosity::Quiet {
+            continue;
+        }
+        for Finding { video, kind, text } in findings.iter().take(most) {
+            let kind = if what == "note" { "note".into() } else { format!("{what}, {}", kind.name()) };
+            errln!("{kind}: {}: {}", printable(video.as_str()), printable(text));
+        }
+        if findings.len() > most {
+            errln!("and {} more such; -v prints them all", findings.len() - most);
+        }
+    }
+    if verbosity == Verbosity::Quiet {
+        return;
+    }
+    if let Some(path) = &args.against {
+        compared(&format!("with {}", shown(path)), job.tolerance, &report.against, most);
+    }
+    if args.sample.is_some() {
+        compared("with what was extracted anew", verify::tolerance(job.recipe), &report.again, most);
+    }
+    for (made_by, count) in &report.made_by {
+        outln!("{count} made by {}", printable(made_by));
+    }
+    let few = [
+        (report.without.len(), "videos of the dataset have no feature"),
+        (report.gone.len(), "features are of videos that are not in the dataset folder"),
+        (report.others.len(), "files among the features are none"),
+    ];
+    for (count, what) in few.into_iter().filter(|(count, _)| *count > 0) {
+        outln!("{count} {what}");
+    }
+    let wrong = report.to_retry().len();
+    outln!("checked {} features of {}: {wrong} wrong", report.checked, job.layout.set());
+}
+
+/// The worst comparisons, then all in one line.
+fn compared(what: &str, tolerance: Tolerance, all: &[Compared], most: usize) {
+    let mut sorted: Vec<&Compared> = all.iter().collect();
+    sorted.sort_by(|a, b| b.difference.max_abs.total_cmp(&a.difference.max_abs).then(a.video.cmp(&b.video)));
+    for Compared { video, difference } in sorted.iter().take(most) {
+        outln!("{}: {difference}", printable(video.as_str()));
+    }
+    if sorted.len() > most {
+        outln!("and {} that differ less", sorted.len() - most);
+    }
+    let worst = sorted.first().map_or(0.0, |compared| compared.difference.max_abs);
+    let mean = all.iter().map(|compared| compared.difference.mean_abs).sum::<f64>() / all.len().max(1) as f64;
+    let equal = all.iter().filter(|compared| compared.difference.is_equal).count();
+    let within = all.iter().filter(|compared| tolerance.allows(&compared.difference)).count();
+    outln!(
+        "compared {} features {what}: {within} within {tolerance}, {equal} equal to the bit; max {worst:.2e}, mean {mean:.2e}",
+        all.len()
+    );
+}

@@ -1,0 +1,181 @@
+//! `dataset.json` beside each export: what it was made of and how, for people and for scripts.
+//!
+//! It is removed before the first file of an export is written and comes last: where it is, the export is whole.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use reeldeck_contract::atomic;
+use reeldeck_contract::feature::CheckpointId;
+use reeldeck_contract::recipe::Recipe;
+use reeldeck_contract::video::VideoName;
+use serde::Serialize;
+
+use super::{Axes, Format, Item, Job, Survey, Variant};
+
+/// The file's name.
+pub const FILE: &str = "dataset.json";
+/// The version of its structure.
+const FORMAT: u32 = 1;
+
+/// What is to be described.
+pub(super) struct Description<'a> {
+    pub job: &'a Job<'a>,
+    pub variant: &'a Variant,
+    pub survey: &'a Survey,
+    /// The videos that have a place of their own, in order.
+    pub included: &'a [&'a Item],
+    /// Videos that share the file of another one.
+    pub same: &'a [(VideoName, VideoName)],
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: u32,
+    tool: &'static str,
+    set: &'a str,
+    files: Files<'a>,
+    clips: Clips,
+    checkpoint: Option<&'a CheckpointId>,
+    recipe: &'a Recipe,
+    videos: Vec<Video<'a>>,
+    same: Vec<Same<'a>>,
+    missing: Vec<Missing<'a>>,
+}
+
+#[derive(Serialize)]
+struct Files<'a> {
+    format: Format,
+    output: &'a str,
+    axes: Option<Axes>,
+    shape: [usize; 2],
+    dtype: &'static str,
+}
+
+#[derive(Serialize)]
+struct Clips {
+    count: usize,
+    /// Frames of a clip.
+    length: usize,
+    /// Frames of the video from one of them to the next.
+    interval: usize,
+    /// Frames of the video from the first to the last of them.
+    span: usize,
+}
+
+#[derive(Serialize)]
+struct Video<'a> {
+    id: &'a str,
+    class: &'a str,
+    video: &'a VideoName,
+    /// The file in this folder, the dataset in the HDF5 file, or the place in `result.pkl`, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataset: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    frames: u64,
+    frames_expected: u64,
+    frames_concealed: u64,
+    /// Average frames a second; null where the container does not say.
+    fps: Option<f64>,
+    fps_exact: [i32; 2],
+    /// `frames / fps`.
+    duration_s: Option<f64>,
+    /// Frames from one clip's start to the next, on average.
+    clip_stride: f64,
+    width: u32,
+    height: u32,
+    feature: &'a str,
+}
+
+#[derive(Serialize)]
+struct Same<'a> {
+    video: &'a VideoName,
+    same_as: &'a VideoName,
+}
+
+#[derive(Serialize)]
+struct Missing<'a> {
+    video: &'a VideoName,
+    why: &'a str,
+}
+
+impl Description<'_> {
+    /// Writes the file.
+    pub fn write(&self, folder: &Path, missing: &[(VideoName, String)]) -> io::Result<()> {
+        let document = self.document(missing);
+        atomic::write(&folder.join(FILE), self.job.owner, |writer| {
+            serde_json::to_writer_pretty(&mut *writer, &document)?;
+            writer.write_all(b"\n")
+        })
+    }
+
+    fn document<'a>(&'a self, missing: &'a [(VideoName, String)]) -> Document<'a> {
+        let Self { job, variant, survey, included, same } = self;
+        let sampling = &job.recipe.sampling;
+        let shape = [sampling.clips, job.recipe.columns(variant.output)];
+        Document {
+            format: FORMAT,
+            tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")),
+            set: job.layout.set(),
+            files: Files {
+                format: variant.format,
+                output: variant.output.name(),
+                axes: (variant.format != Format::Pkl).then_some(variant.axes),
+                shape: variant.axes.shape(shape),
+                dtype: "float32",
+            },
+            clips: Clips {
+                count: sampling.clips,
+                length: sampling.length,
+                interval: sampling.interval,
+                span: (sampling.length - 1) * sampling.interval + 1,
+            },
+            checkpoint: survey.checkpoint.as_ref(),
+            recipe: job.recipe,
+            videos: included.iter().enumerate().map(|(index, item)| self.video(index, item)).collect(),
+            same: same.iter().map(|(video, same_as)| Same { video, same_as }).collect(),
+            missing: missing.iter().map(|(video, why)| Missing { video, why }).collect(),
+        }
+    }
+
+    fn video<'a>(&self, index: usize, item: &'a Item) -> Video<'a> {
+        let sampling = &self.job.recipe.sampling;
+        let name = &item.entry.name;
+        let [over, under] = item.fps;
+        let fps = (over > 0 && under > 0).then(|| f64::from(over) / f64::from(under));
+        let frames = item.frames.output;
+        let starts = sampling.starts(frames);
+        let reach = starts.last().zip(starts.first()).map_or(0, |(last, first)| last - first);
+        let format = self.variant.format;
+        Video {
+            id: item.id(),
+            class: name.class(),
+            video: name,
+            file: format.is_a_file_a_video().then(|| self.variant.file(item.id())),
+            dataset: (format == Format::H5).then(|| item.id()),
+            index: (format == Format::Pkl).then_some(index),
+            frames,
+            frames_expected: item.frames.expected,
+            frames_concealed: item.frames.concealed,
+            fps,
+            fps_exact: item.fps,
+            duration_s: fps.map(|fps| frames as f64 / fps),
+            clip_stride: reach as f64 / sampling.clips.saturating_sub(1).max(1) as f64,
+            width: item.size[0],
+            height: item.size[1],
+            feature: &item.digest,
+        }
+    }
+}
+
+/// Takes it away, for what is beside it is about to change.
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_file(folder.join(FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,89 @@
+//! An export in which each video has a file of its own: csv, npy, npz.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use reeldeck_contract::atomic::{self, Owner};
+
+use super::record::Record;
+use super::survey::{ByName, by_name, read};
+use super::{Item, Job, Outcome, Survey, Variant, Watch, dataset, snippets, unless_interrupted};
+use crate::dataset::shown;
+use crate::parallel::{ordered, threads};
+
+/// A video's file was not written.
+pub(super) enum Fault {
+    /// Because of its feature.
+    Feature(String),
+    /// Because of the disk.
+    Disk(io::Error),
+}
+
+/// Writes the files that are not there yet, then what describes them.
+///
+/// # Errors
+/// When the output folder cannot be written to, and when interrupted. What was written stays and is not written again.
+pub fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+    let folder = variant.folder(job.layout);
+    let failed = || format!("failed to write to {}; check space and permissions, then run it again", shown(&folder));
+    fs::create_dir_all(&folder).with_context(failed)?;
+    let mut record = Record::open(&folder);
+    let ByName { items, same, missing: unnamed } = by_name(job, variant.output, survey);
+    let (kept, to_write): (Vec<&Item>, Vec<&Item>) =
+        items.iter().partition(|item| record.kept(&variant.file(item.id()), &item.from()).is_some());
+    let mut outcome = Outcome {
+        variant: *variant,
+        path: folder.clone(),
+        videos: 0,
+        written: 0,
+        bytes: 0,
+        removed: 0,
+        missing: survey.missing.iter().chain(&unnamed).cloned().collect(),
+    };
+    if !to_write.is_empty() {
+        dataset::remove(&folder).with_context(failed)?;
+    }
+    watch.begin(&format!("writing {}", variant.format.name()), to_write.len());
+    let mut included = kept;
+    let make = |item| (item, make(job, variant, &folder, item));
+    ordered(threads(), to_write, make, |(item, made)| {
+        match made {
+            Ok(()) => {
+                let bytes = record.add(&variant.file(item.id()), &item.from()).with_context(failed)?;
+                outcome.written += 1;
+                outcome.bytes += bytes;
+                included.push(item);
+                watch.step(bytes);
+            }
+            Err(Fault::Feature(why)) => {
+                outcome.missing.push((item.entry.name.clone(), why));
+                watch.step(0);
+            }
+            Err(Fault::Disk(error)) => return Err(anyhow::Error::from(error).context(failed())),
+        }
+        unless_interrupted(watch)
+    })?;
+    included.sort_unstable_by(|a, b| a.entry.name.cmp(&b.entry.name));
+    outcome.missing.sort_unstable();
+    let files: std::collections::HashSet<String> = included.iter().map(|item| variant.file(item.id())).collect();
+    outcome.removed = record.retain(job.owner, |file| files.contains(file)).with_context(failed)?;
+    outcome.videos = included.len() + same.len();
+    snippets::write(job, variant, &folder).with_context(failed)?;
+    let describe = dataset::Description { job, variant, survey, included: &included, same: &same };
+    describe.write(&folder, &outcome.missing).with_context(failed)?;
+    Ok(outcome)
+}
+
+fn make(job: &Job<'_>, variant: &Variant, folder: &Path, item: &Item) -> Result<(), Fault> {
+    let matrix = read(job, variant.output, item).map_err(Fault::Feature)?;
+    let mut bytes = vec![];
+    variant.encode(&matrix, &mut bytes).map_err(Fault::Disk)?;
+    put(&folder.join(variant.file(item.id())), &bytes, job.owner).map_err(Fault::Disk)
+}
+
+/// Writes one video's file.
+pub(super) fn put(path: &Path, bytes: &[u8], owner: &Owner) -> io::Result<()> {
+    atomic::write(path, owner, |writer| writer.write_all(bytes))
+}

@@ -1,0 +1,81 @@
+//! NumPy's `.npz`: a zip of `.npy` files. Ours hold one array by the name `feats`, as OpenTAD reads it.
+
+use std::io::{self, Cursor, Read, Write};
+
+use reeldeck_contract::feature::Matrix;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+use super::{Axes, npy};
+
+/// The array's name.
+pub const KEY: &str = "feats";
+/// An array of 10,000 clips of 4096 numbers has 160 MB.
+const LARGEST: u64 = 1 << 30;
+
+/// Appends the file of a matrix: stored, not compressed, and the same bytes for the same numbers.
+///
+/// # Errors
+/// None that is known: the archive is made in memory.
+pub fn write(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) -> io::Result<()> {
+    let mut array = vec![];
+    npy::write(matrix, axes, &mut array);
+    let mut archive = ZipWriter::new(Cursor::new(vec![]));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::DEFAULT);
+    archive.start_file(format!("{KEY}.npy"), options)?;
+    archive.write_all(&array)?;
+    out.append(&mut archive.finish()?.into_inner());
+    Ok(())
+}
+
+/// Reads the matrix by the name `feats`, or the only one that there is.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn read(bytes: &[u8]) -> Result<Matrix, String> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("it is not a .npz file: {error}"))?;
+    let name = format!("{KEY}.npy");
+    let index = match (archive.index_for_name(&name), archive.len()) {
+        (Some(index), _) => index,
+        (None, 1) => 0,
+        (None, count) => return Err(format!("it holds {count} arrays and none by the name {KEY}")),
+    };
+    let file = archive.by_index(index).map_err(|error| {
+        format!("its array cannot be read ({error}); numpy.savez writes it so that it can, savez_compressed does not")
+    })?;
+    // The size in the archive may lie; what comes is counted.
+    let mut array = vec![];
+    file.take(LARGEST).read_to_end(&mut array).map_err(|error| format!("its array is damaged: {error}"))?;
+    npy::read(&array)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_always_the_same_bytes() {
+        let matrix = Matrix { shape: [2, 3], data: vec![1.0, 2.0, 3.0, 4.0, 5.0, -0.5] };
+        let mut first = vec![];
+        write(&matrix, Axes::Tc, &mut first).unwrap();
+        assert_eq!(read(&first).unwrap(), matrix);
+        let mut second = vec![];
+        write(&matrix, Axes::Tc, &mut second).unwrap();
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let matrix = Matrix { shape: [2, 3], data: vec![1.0; 6] };
+        let mut bytes = vec![];
+        write(&matrix, Axes::Tc, &mut bytes).unwrap();
+        assert!(read(&bytes[..bytes.len() - 30]).unwrap_err().contains("not a .npz file"));
+        // Inside the numbers, so that only the archive's own checksum can tell.
+        let at = bytes.windows(4).position(|w| w == 1f32.to_le_bytes()).unwrap();
+        bytes[at] ^= 1;
+        assert!(read(&bytes).unwrap_err().contains("damaged"), "{:?}", read(&bytes));
+        assert!(read(b"\x93NUMPY").is_err());
+    }
+}

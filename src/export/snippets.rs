@@ -1,0 +1,247 @@
+//! Configuration snippets beside an export, for the trainers that read it, and what fits the annotations to it: all of
+//! these trainers end at the first video that is annotated and has no feature.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use reeldeck_contract::atomic;
+
+use super::{Axes, Format, Job, Variant, hdf5};
+
+/// Writes the snippets of the trainers that read this variant.
+pub(super) fn write(job: &Job<'_>, variant: &Variant, folder: &Path) -> io::Result<()> {
+    let folder_name = std::path::absolute(folder)?;
+    let facts = Facts {
+        set: job.layout.set(),
+        folder: &folder_name,
+        dims: job.recipe.columns(variant.output),
+        clips: job.recipe.sampling.clips,
+    };
+    let snippets = match (variant.format, variant.axes) {
+        (Format::Csv, _) => vec![
+            ("mmaction2_tcanet.py", facts.mmaction2("TCANet", TCANET, "feat_dim={D}, temporal_dim={T}")),
+            ("mmaction2_bmn.py", facts.mmaction2("BMN", BMN, "feat_dim={D}, temporal_dim={T}")),
+            ("annotations.py", facts.fill(MMACTION2_ANNOTATIONS)),
+        ],
+        (Format::Npy, Axes::Tc) => {
+            vec![
+                ("opentad.py", facts.opentad("npy")),
+                ("actionformer.yaml", facts.actionformer(&folder_name, ".npy")),
+                ("actionformer.py", facts.fill(ACTIONFORMER_ANNOTATIONS)),
+            ]
+        }
+        (Format::Npz, Axes::Tc) => vec![("opentad.py", facts.opentad("npz"))],
+        (Format::H5, Axes::Tc) => {
+            vec![
+                ("actionformer.yaml", facts.actionformer(&folder_name.join(hdf5::FILE), "")),
+                ("actionformer.py", facts.fill(ACTIONFORMER_ANNOTATIONS)),
+            ]
+        }
+        // These trainers read clips × channels; whoever asks for the other way round has a reader of their own.
+        (Format::Pkl, _) | (_, Axes::Ct) => vec![],
+    };
+    for (name, text) in snippets {
+        atomic::write(&folder.join(name), job.owner, |writer| writer.write_all(text.as_bytes()))?;
+    }
+    Ok(())
+}
+
+const TCANET: &str = "mmaction::localization/tcanet/tcanet_2xb8-700x100-9e_hacs-feature.py";
+const BMN: &str = "mmaction::localization/bmn/bmn_2xb8-2048x100-9e_activitynet-slowonly-k700-feature.py";
+
+struct Facts<'a> {
+    set: &'a str,
+    folder: &'a Path,
+    dims: usize,
+    clips: usize,
+}
+
+/// A text as Python and YAML both take it: a JSON string is one in either.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn with_slash(folder: &Path) -> String {
+    format!("{}/", folder.display())
+}
+
+impl Facts<'_> {
+    fn fill(&self, template: &str) -> String {
+        template
+            .replace("{SET}", self.set)
+            .replace("{FOLDER}", &quoted(&with_slash(self.folder)))
+            .replace("{D}", &self.dims.to_string())
+            .replace("{T}", &self.clips.to_string())
+    }
+
+    fn mmaction2(&self, name: &str, base: &str, model: &str) -> String {
+        let template = MMACTION2.replace("{NAME}", name).replace("{BASE}", base).replace("{MODEL}", model);
+        self.fill(&template)
+    }
+
+    fn opentad(&self, format: &str) -> String {
+        self.fill(&OPENTAD.replace("{FORMAT}", format))
+    }
+
+    fn actionformer(&self, features: &Path, ending: &str) -> String {
+        let annotations = self.folder.join("actionformer.json");
+        let template = ACTIONFORMER
+            .replace("{FEATURES}", &quoted(&features.display().to_string()))
+            .replace("{ANNOTATIONS}", &quoted(&annotations.display().to_string()))
+            .replace("{ENDING}", &quoted(ending));
+        self.fill(&template)
+    }
+}
+
+const MMACTION2: &str = r#"# MMAction2 1.x, {NAME} on the features {SET}. Use it as it is:
+#   mim train mmaction2 THIS_FILE     or     python tools/train.py THIS_FILE
+_base_ = ['{BASE}']
+
+# annotations.py in there puts hacs_anno_train.json and hacs_anno_val.json beside the features.
+features = {FOLDER}
+
+model = dict({MODEL})
+train_dataloader = dict(
+    dataset=dict(ann_file=features + 'hacs_anno_train.json', data_prefix=dict(video=features)))
+val_dataloader = dict(
+    dataset=dict(ann_file=features + 'hacs_anno_val.json', data_prefix=dict(video=features)))
+test_dataloader = val_dataloader
+"#;
+
+const MMACTION2_ANNOTATIONS: &str = r#"# The annotations of the videos that have a feature here:
+#   python3 THIS_FILE OUT/annotations/hacs_anno_*.json
+# puts files of the same names beside this one.
+import json
+import os
+import sys
+
+folder = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(folder, "dataset.json")) as file:
+    have = {video["id"] for video in json.load(file)["videos"]}
+for path in sys.argv[1:]:
+    with open(path) as file:
+        annotated = json.load(file)
+    kept = {name: video for name, video in annotated.items() if name in have}
+    with open(os.path.join(folder, os.path.basename(path)), "w") as file:
+        json.dump(kept, file)
+    print(f"{os.path.basename(path)}: {len(kept)} of {len(annotated)} videos")
+"#;
+
+const ACTIONFORMER_ANNOTATIONS: &str = r#"# The annotations as ActionFormer reads them, of the videos that have a feature here:
+#   python3 THIS_FILE HACS_segments_v1.1.1.json
+# makes actionformer.json beside this one. Each annotation gets a label_id, the class's place in the alphabet.
+import json
+import os
+import sys
+
+folder = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(folder, "dataset.json")) as file:
+    have = {video["id"] for video in json.load(file)["videos"]}
+with open(sys.argv[1]) as file:
+    document = json.load(file)
+annotated = document["database"]
+kept = {name: video for name, video in annotated.items() if "v_" + name in have}
+classes = sorted({one["label"] for video in kept.values() for one in video["annotations"]})
+for video in kept.values():
+    for one in video["annotations"]:
+        one["label_id"] = classes.index(one["label"])
+document["database"] = kept
+with open(os.path.join(folder, "actionformer.json"), "w") as file:
+    json.dump(document, file)
+print(f"actionformer.json: {len(kept)} of {len(annotated)} videos; write num_classes: {len(classes)}")
+"#;
+
+const OPENTAD: &str = r#"# OpenTAD, datasets on the features {SET}. Put it beside the other files in configs/_base_/datasets/hacs-1.1.1/ and
+# name it in the _base_ of a configuration, with projection=dict(in_channels={D}) and resize_length below to fit the model.
+import json
+import os
+
+annotation_path = "data/hacs-1.1.1/annotations/HACS_segments_v1.1.1.json"
+class_map = "data/hacs-1.1.1/annotations/category_idx.txt"
+data_path = {FOLDER}
+
+# The {T} rows of a video are spread evenly over it, whatever its length, and are resized to so many.
+resize_length = 224
+
+# The annotations leave out the v_ that file names begin with. OpenTAD ends at the first file that is not there, so
+# videos without a feature are left out.
+with open(annotation_path) as file:
+    block_list = [
+        name for name in json.load(file)["database"] if not os.path.exists(f"{data_path}v_{name}.{FORMAT}")
+    ]
+
+dataset = {
+    part: dict(
+        type="AnetResizeDataset",
+        ann_file=annotation_path,
+        subset_name=subset,
+        block_list=block_list,
+        class_map=class_map,
+        data_path=data_path,
+        filter_gt=part == "train",
+        test_mode=part == "test",
+        resize_length=resize_length,
+        pipeline=[
+            dict(type="LoadFeats", feat_format="{FORMAT}", prefix="v_"),
+            dict(type="ConvertToTensor", keys=["feats"] + truth),
+            dict(type="ResizeFeat", tool="torchvision_align"),
+            dict(type="Rearrange", keys=["feats"], ops="t c -> c t"),
+            dict(type="Collect", inputs="feats", keys=["masks"] + truth),
+        ],
+    )
+    for part, subset, truth in [
+        ("train", "training", ["gt_segments", "gt_labels"]),
+        ("val", "validation", ["gt_segments", "gt_labels"]),
+        ("test", "validation", []),
+    ]
+}
+
+evaluation = dict(
+    type="mAP",
+    subset="validation",
+    tiou_thresholds=[0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
+    ground_truth_filename=annotation_path,
+)
+del file, json, os
+"#;
+
+const ACTIONFORMER: &str = r#"# ActionFormer on the features {SET}: python train.py THIS_FILE --output reeldeck
+dataset_name: anet
+train_split: ['training']
+val_split: ['validation']
+dataset: {
+  # actionformer.py makes it from HACS_segments_v1.1.1.json.
+  json_file: {ANNOTATIONS},
+  feat_folder: {FEATURES},
+  # The annotations leave out the v_ that names begin with.
+  file_prefix: v_,
+  file_ext: {ENDING},
+  num_classes: 200,
+  input_dim: {D},
+  # {T} rows spread evenly over the video, whatever its length: its duration gives the stride. The frame rate then cancels
+  # out, and any will do.
+  feat_stride: -1,
+  num_frames: -1,
+  default_fps: 30,
+  trunc_thresh: 0.5,
+  crop_ratio: [0.9, 1.0],
+  max_seq_len: 192,
+  force_upsampling: True,
+}
+model: {
+  fpn_type: identity,
+  max_buffer_len_factor: 1.0,
+  n_mha_win_size: [7, 7, 7, 7, 7, -1],
+  embd_dim: 256,
+  fpn_dim: 256,
+  head_dim: 256,
+  use_abs_pe: True,
+}
+opt: { learning_rate: 0.001, epochs: 10, weight_decay: 0.05 }
+loader: { batch_size: 16 }
+train_cfg: { init_loss_norm: 200, clip_grad_l2norm: 1.0, cls_prior_prob: 0.01, center_sample_radius: 1.5,
+  label_smoothing: 0.1, droppath: 0.1, loss_weight: 2.0 }
+test_cfg: { voting_thresh: 0.9, pre_nms_topk: 2000, max_seg_num: 100, min_score: 0.001, nms_sigma: 0.75,
+  duration_thresh: 0.001 }
+output_folder: ./ckpt/
+"#;

@@ -1,0 +1,122 @@
+//! How much room an export takes, told before anything is written.
+
+use std::io;
+use std::path::Path;
+
+use indicatif::DecimalBytes;
+use reeldeck_contract::feature::Matrix;
+use reeldeck_contract::recipe::Output;
+use reeldeck_pickle::results::ResultsWriter;
+
+use super::pickle::{LIST, RESULTS, push};
+use super::record::Record;
+use super::survey::{made_from, read};
+use super::{Forecast, Format, Item, Job, Part, Survey, Variant, hdf5};
+use crate::dataset::shown;
+use crate::error::{Exit, Stop};
+
+/// Features that are looked at to estimate how long their text will be.
+const SAMPLES: usize = 8;
+/// File systems give room in blocks.
+const BLOCK: u64 = 4096;
+/// What a video costs in an HDF5 file beside its numbers.
+const HDF5_ENTRY: u64 = 1024;
+
+/// The numbers of a few videos, spread over the dataset. Those that cannot be read are left out.
+pub(super) fn samples(job: &Job<'_>, survey: &Survey, output: Output) -> Vec<Matrix> {
+    let step = survey.items.len().div_ceil(SAMPLES).max(1);
+    survey.items.iter().step_by(step).filter_map(|item| read(job, output, item).ok()).collect()
+}
+
+/// What one variant will take.
+pub(super) fn part(job: &Job<'_>, variant: &Variant, survey: &Survey, samples: &[Matrix]) -> Part {
+    let record = Record::open(&variant.folder(job.layout));
+    let all: Vec<&Item> = survey.items.iter().collect();
+    let each = each(job, variant, samples);
+    let whole = |is_there: bool| if is_there { (0, 0) } else { (all.len(), each * all.len() as u64) };
+    let (to_write, bytes) = match variant.format {
+        // The old file makes room only when the new one is whole.
+        Format::Pkl => {
+            let from = made_from(&all);
+            whole([RESULTS, LIST].iter().all(|file| record.kept(file, &from).is_some()))
+        }
+        Format::H5 => whole(record.kept(hdf5::FILE, &made_from(&all)).is_some()),
+        Format::Csv | Format::Npy | Format::Npz => {
+            let files = all.iter().map(|item| (variant.file(item.id()), item.from()));
+            let to_write: Vec<String> =
+                files.filter(|(file, from)| record.kept(file, from).is_none()).map(|(file, _)| file).collect();
+            let old: u64 = to_write.iter().map(|file| record.size(file)).sum();
+            (to_write.len(), (each.next_multiple_of(BLOCK) * to_write.len() as u64).saturating_sub(old))
+        }
+    };
+    Part { variant: *variant, videos: all.len(), to_write, bytes }
+}
+
+/// Bytes of one video, on average.
+fn each(job: &Job<'_>, variant: &Variant, samples: &[Matrix]) -> u64 {
+    let size = |matrix: &Matrix| -> u64 {
+        let mut bytes = vec![];
+        match variant.format {
+            Format::H5 => return matrix.data.len() as u64 * 4 + HDF5_ENTRY,
+            Format::Pkl => {
+                let pushed =
+                    ResultsWriter::new(&mut bytes).and_then(|mut pickle| push(&mut pickle, matrix, job.recipe, -1));
+                if pushed.is_err() {
+                    return 0;
+                }
+            }
+            Format::Csv | Format::Npy | Format::Npz => {
+                if variant.encode(matrix, &mut bytes).is_err() {
+                    return 0;
+                }
+            }
+        }
+        bytes.len() as u64
+    };
+    samples.iter().map(size).sum::<u64>().div_ceil(samples.len().max(1) as u64)
+}
+
+/// Bytes that are free where the output folder is, or will be.
+pub(super) fn free(out: &Path) -> io::Result<u64> {
+    let there = out.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let system = rustix::fs::statvfs(there)?;
+    Ok(system.f_bavail.saturating_mul(system.f_frsize))
+}
+
+/// Refuses what would not fit.
+pub(super) fn check(forecast: &Forecast, out: &Path) -> anyhow::Result<()> {
+    let needed: u64 = forecast.parts.iter().map(|part| part.bytes).sum();
+    if needed <= forecast.free {
+        return Ok(());
+    }
+    let parts: Vec<String> = forecast
+        .parts
+        .iter()
+        .map(|part| format!("{} {}", part.variant.format.name(), DecimalBytes(part.bytes)))
+        .collect();
+    let message = format!(
+        "the export takes about {} ({}), and {} has {} left; make room, or choose another format or --compact",
+        DecimalBytes(needed),
+        parts.join(", "),
+        shown(out),
+        DecimalBytes(forecast.free)
+    );
+    Err(Stop::new(Exit::Internal, message).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pickle::PAIR;
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_the_numbers() {
+        let part = Part { variant: PAIR, videos: 1, to_write: 1, bytes: 2_000_000_000 };
+        let mut forecast = Forecast { survey: Survey::default(), parts: vec![part, part], free: 4_000_000_000 };
+        check(&forecast, Path::new("/out")).unwrap();
+        forecast.free -= 1;
+        let error = check(&forecast, Path::new("/out")).unwrap_err().to_string();
+        assert!(error.contains("about 4.00 GB (pkl 2.00 GB, pkl 2.00 GB), and /out has 4.00 GB left"), "{error}");
+        assert!(free(Path::new("/no/such/folder")).unwrap() > 0);
+    }
+}

@@ -1,0 +1,207 @@
+//! Which videos can be exported and which cannot, from the headers of their features alone.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use reeldeck_contract::digest::sha256;
+use reeldeck_contract::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix};
+use reeldeck_contract::recipe::Output;
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::standing::{Standing, Wanted};
+use reeldeck_contract::video::VideoName;
+
+use super::{Job, Watch, unless_interrupted};
+use crate::dataset::names;
+use crate::dataset::scan::VideoFile;
+use crate::dataset::video_list::{ListEntry, entries};
+use crate::parallel::{ordered, threads};
+
+/// A video that has its feature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The video and its label.
+    pub entry: ListEntry,
+    /// What its feature is known by.
+    pub digest: String,
+    /// The feature's file.
+    pub stamp: SourceStamp,
+    /// Frames of the video.
+    pub frames: FrameCounts,
+    /// Average frame rate as numerator and denominator; 0/1 where it is not known.
+    pub fps: [i32; 2],
+    /// Width and height as displayed, pixels.
+    pub size: [u32; 2],
+}
+
+impl Item {
+    /// The name by which trainers know the video.
+    pub fn id(&self) -> &str {
+        id(&self.entry.name)
+    }
+
+    /// What an exported file of it is made from.
+    pub fn from(&self) -> String {
+        from(&self.digest, self.stamp)
+    }
+}
+
+/// A feature with this digest in a file like this. The digest says what it is, and the file's size and time that nobody
+/// has touched it since: a digest is only what a file says of itself until it is read whole.
+pub fn from(digest: &str, stamp: SourceStamp) -> String {
+    format!("{digest}-{}-{}", stamp.size, stamp.mtime_ns)
+}
+
+/// The videos of a dataset, in its order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Survey {
+    /// Those that have their feature.
+    pub items: Vec<Item>,
+    /// Those that do not, and why.
+    pub missing: Vec<(VideoName, String)>,
+    /// The weights that made the features.
+    pub checkpoint: Option<CheckpointId>,
+}
+
+/// The name by which trainers know a video: that of its file, without the ending.
+///
+/// The original replaces `mp4` by `csv` wherever it stands in the name, so that `v_mp4x.mp4` becomes `v_csvx.csv`, which
+/// its own loader then does not find; a name without such an accident is the same here and there.
+pub fn id(video: &VideoName) -> &str {
+    video.file().rsplit_once('.').map_or(video.file(), |(stem, _)| stem)
+}
+
+/// Looks at the feature of every video, headers only.
+///
+/// # Errors
+/// When interrupted.
+pub fn survey(job: &Job<'_>, output: Output, watch: &dyn Watch) -> anyhow::Result<Survey> {
+    watch.begin("looking at the features", job.videos.len());
+    // Labels count the classes of the whole dataset, so that they stay the same when a video is added or missing.
+    let entries = entries(&names(job.videos), job.style);
+    let mut survey = Survey::default();
+    let look = |(video, entry): (&VideoFile, ListEntry)| (look(job, output, video), entry);
+    ordered(threads(), job.videos.iter().zip(entries), look, |(found, entry)| {
+        match found {
+            Ok((Header { provenance, digest, .. }, stamp)) => {
+                survey.checkpoint.get_or_insert(provenance.checkpoint);
+                let (frames, fps, size) = (provenance.frames, provenance.fps, provenance.size);
+                survey.items.push(Item { entry, digest, stamp, frames, fps, size });
+            }
+            Err(why) => survey.missing.push((entry.name, why)),
+        }
+        watch.step(0);
+        unless_interrupted(watch)
+    })?;
+    Ok(survey)
+}
+
+fn look(job: &Job<'_>, output: Output, video: &VideoFile) -> Result<(Header, SourceStamp), String> {
+    let path = job.layout.feature(&video.name);
+    if !path.exists() {
+        return Err(if job.layout.failure(&video.name).exists() { "failed" } else { "not extracted" }.into());
+    }
+    // Before the content: what is written in between makes the file look changed, not unchanged.
+    let stamp = SourceStamp::read(&path).map_err(|error| error.to_string())?;
+    let header = Header::read(&path).map_err(|error| error.to_string())?;
+    let wanted = Wanted {
+        set: job.layout.set(),
+        recipe: job.recipe,
+        outputs: &[output],
+        video: &video.name,
+        source: video.stamp,
+    };
+    match header.standing(&wanted) {
+        Standing::Current => Ok((header, stamp)),
+        other => Err(other.to_string()),
+    }
+}
+
+/// The numbers of one video, if they are still those that were surveyed.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub fn read(job: &Job<'_>, output: Output, item: &Item) -> Result<Matrix, String> {
+    numbers(&job.layout.feature(&item.entry.name), output, Some(&item.digest))
+}
+
+/// The numbers of a feature file, and only if it is known by `digest` where one is given.
+///
+/// # Errors
+/// As [`read`].
+pub fn numbers(path: &Path, output: Output, digest: Option<&str>) -> Result<Matrix, String> {
+    let mut feature = Feature::read(path).map_err(|error| error.to_string())?;
+    if let Some(digest) = digest
+        && feature.header().map_err(|error| error.to_string())?.digest != digest
+    {
+        return Err("its feature has been written anew in the meantime; export again".into());
+    }
+    feature.tensors.remove(output.name()).ok_or_else(|| Standing::Lacks(output).to_string())
+}
+
+/// What goes into files by the videos' names alone: one video for each name, and what was decided of the others.
+#[derive(Debug, Default)]
+pub struct ByName<'s> {
+    /// A video for each name, in the order of the dataset.
+    pub items: Vec<&'s Item>,
+    /// Videos that share name and numbers with one of `items`: one file is good for both. The second is that one.
+    pub same: Vec<(VideoName, VideoName)>,
+    /// Videos that share a name with one of `items`, and have other numbers.
+    pub missing: Vec<(VideoName, String)>,
+}
+
+/// Sorts out videos that share a name, such as one in two class folders: the first gets the file.
+pub fn by_name<'s>(job: &Job<'_>, output: Output, survey: &'s Survey) -> ByName<'s> {
+    let mut first: HashMap<&str, &Item> = HashMap::new();
+    let mut sorted = ByName::default();
+    for item in &survey.items {
+        let name = &item.entry.name;
+        let Some(holder) = first.get(id(name)) else {
+            first.insert(id(name), item);
+            sorted.items.push(item);
+            continue;
+        };
+        let bits = |item: &Item| {
+            read(job, output, item).map(|m| (m.shape, m.data.into_iter().map(f32::to_bits).collect::<Vec<_>>()))
+        };
+        match (bits(item), bits(holder)) {
+            (Ok(own), Ok(other)) if own == other => sorted.same.push((name.clone(), holder.entry.name.clone())),
+            (Err(why), _) => sorted.missing.push((name.clone(), why)),
+            _ => sorted.missing.push((
+                name.clone(),
+                format!(
+                    "{} has the same file name and another feature, and trainers tell videos by name; rename one",
+                    holder.entry.name
+                ),
+            )),
+        }
+    }
+    sorted
+}
+
+/// What a file with all these videos in this order is known by.
+pub fn made_from(items: &[&Item]) -> String {
+    let mut text = String::new();
+    for item in items {
+        // Neither names nor digests have line breaks in them.
+        text.push_str(&format!("{} {} {}\n", item.from(), item.entry.label, item.entry.name));
+    }
+    sha256(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_file_name_without_its_ending() {
+        for (name, expected) in [
+            ("A/v_1.mp4", "v_1"),
+            ("A/v_mp4x.mp4", "v_mp4x"),
+            ("A/v.1.webm", "v.1"),
+            ("A/v", "v"),
+            ("A b/my v.mkv", "my v"),
+        ] {
+            assert_eq!(id(&VideoName::new(name).unwrap()), expected);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The same work on many items, on several threads: results come in the order of the items, few are in memory at a time.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+/// Items that may wait at each thread, and results that may wait there to be taken.
+const AHEAD: usize = 2;
+
+/// How many threads suit this machine.
+pub fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(32)
+}
+
+/// Does `work` on each item on `threads` threads, and hands the results to `take` on this one, in the order of the items.
+///
+/// The threads take turns, so that no more than a few results a thread exist at any time, however slow `take` is.
+///
+/// # Errors
+/// The first error of `take`. What is in work then is finished and thrown away; nothing more is begun.
+pub fn ordered<I: Send, T: Send, E>(
+    threads: usize,
+    items: impl IntoIterator<Item = I>,
+    work: impl Fn(I) -> T + Sync,
+    mut take: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
+    let threads = threads.max(1);
+    thread::scope(|scope| {
+        let work = &work;
+        let lanes: Vec<(SyncSender<I>, Receiver<T>)> = (0..threads)
+            .map(|_| {
+                let (give, given) = sync_channel::<I>(AHEAD);
+                let (done, results) = sync_channel(AHEAD);
+                scope.spawn(move || {
+                    for item in given {
+                        if done.send(work(item)).is_err() {
+                            return;
+                        }
+                    }
+                });
+                (give, results)
+            })
+            .collect();
+        let (mut given, mut taken) = (lanes.iter().cycle(), lanes.iter().cycle());
+        let mut in_work = 0;
+        let mut take_one = || match taken.next().map(|(_, results)| results.recv()) {
+            Some(Ok(result)) => take(result),
+            // A thread that panicked brings this one down when the scope ends.
+            _ => Ok(()),
+        };
+        for item in items {
+            if in_work == threads * AHEAD {
+                take_one()?;
+                in_work -= 1;
+            }
+            if let Some((give, _)) = given.next() {
+                // As above.
+                let _ = give.send(item);
+            }
+            in_work += 1;
+        }
+        (0..in_work).try_for_each(|_| take_one())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_and_few_at_a_time() {
+        for (threads, count) in [(1, 0), (1, 7), (3, 2), (3, 100), (8, 1000)] {
+            let (begun, most, taken) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+            let mut seen = vec![];
+            let work = |item: usize| {
+                let open = begun.fetch_add(1, Ordering::SeqCst) + 1 - taken.load(Ordering::SeqCst);
+                most.fetch_max(open, Ordering::SeqCst);
+                if item.is_multiple_of(7) {
+                    thread::yield_now();
+                }
+                item * 2
+            };
+            let result: Result<(), ()> = ordered(threads, 0..count, work, |result| {
+                taken.fetch_add(1, Ordering::SeqCst);
+                seen.push(result);
+                Ok(())
+            });
+            assert_eq!(result, Ok(()));
+            assert!(seen.iter().copied().eq((0..count).map(|item| item * 2)));
+            assert!(most.load(Ordering::SeqCst) <= threads * AHEAD, "{most:?} with {threads} threads");
+        }
+    }
+
+    #[test]
+    fn an_error_stops_the_rest() {
+        let begun = AtomicUsize::new(0);
+        let result = ordered(
+            2,
+            0..1_000_000,
+            |item: usize| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                item
+            },
+            |item| if item == 10 { Err("enough") } else { Ok(()) },
+        );
+        assert_eq!(result, Err("enough"));
+        assert!(begun.load(Ordering::SeqCst) < 100);
+    }
+
+    #[test]
+    #[should_panic(expected = "a scoped thread panicked")]
+    fn a_panic_is_not_swallowed() {
+        let _: Result<(), ()> = ordered(2, 0..100, |item: usize| assert!(item != 5, "on purpose"), |()| Ok(()));
+    }
+}

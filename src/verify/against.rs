@@ -1,0 +1,245 @@
+//! Someone else's numbers for the same videos: a `result.pkl`, or a folder of csv, npy, npz or feature files.
+//!
+//! All of it is untrusted: a pickle is parsed and never run, sizes are bounded before anything is read.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use reeldeck_contract::feature::{Feature, Matrix};
+use reeldeck_contract::video::VideoName;
+use reeldeck_pickle::map::MappedFile;
+use reeldeck_pickle::results::{ResultSample, Results};
+
+use super::Target;
+use super::check::text_of;
+use crate::dataset::shown;
+use crate::dataset::video_list::parse_list;
+use crate::error::{Exit, Stop};
+use crate::export::{npy, npz};
+
+/// The text of 10,000 clips of 4096 numbers has 800 MB; no one feature is larger.
+const LARGEST: u64 = 1 << 30;
+/// A list of a million videos has 50 MB.
+const LARGEST_LIST: u64 = 1 << 28;
+
+/// Where the other's numbers are.
+#[derive(Debug)]
+pub enum Pairs {
+    /// A `result.pkl`, and the list that says which of its results is which video's.
+    Pickle {
+        /// The pickle's name, for messages.
+        path: PathBuf,
+        /// Its bytes.
+        map: MappedFile,
+        /// The videos, in the order of the results.
+        videos: Vec<VideoName>,
+    },
+    /// A folder with a file for each video.
+    Folder(PathBuf),
+}
+
+/// What one feature is to be compared with.
+#[derive(Debug)]
+pub enum Given {
+    /// Nothing, or what lies in the folder.
+    Nothing,
+    /// A result of the pickle.
+    Result(ResultSample),
+}
+
+impl Pairs {
+    /// Opens what the user named; `list` names the list that goes with a pickle, where it is not `hacs_data.txt` beside it.
+    ///
+    /// # Errors
+    /// What is not there, not readable, or not what it should be, with what to do about it.
+    pub fn open(path: &Path, list: Option<&Path>) -> anyhow::Result<Self> {
+        let usage = |message: String| Stop::new(Exit::Usage, message);
+        let metadata = fs::metadata(path)
+            .with_context(|| usage(format!("failed to look at {}; name a result.pkl or a folder", shown(path))))?;
+        if metadata.is_dir() {
+            return Ok(Self::Folder(path.to_owned()));
+        }
+        let map = MappedFile::open(path).with_context(|| usage(format!("failed to read {}", shown(path))))?;
+        let list = list.map_or_else(|| path.with_file_name("hacs_data.txt"), Path::to_owned);
+        let bytes = bounded(&list, LARGEST_LIST).with_context(|| {
+            usage(format!(
+                "failed to read {}, the list that says which result is which video's; name it with --list",
+                shown(&list)
+            ))
+        })?;
+        let entries = parse_list(&bytes).with_context(|| usage(format!("failed to read {}", shown(&list))))?;
+        Ok(Self::Pickle { path: path.to_owned(), map, videos: entries.into_iter().map(|entry| entry.name).collect() })
+    }
+
+    /// The structure of the pickle, if it is one. Nothing in it is run.
+    ///
+    /// # Errors
+    /// A file that is no `result.pkl`, and one with another number of results than its list has videos.
+    pub fn results(&self) -> anyhow::Result<Option<Results<'_>>> {
+        let Self::Pickle { path, map, videos } = self else { return Ok(None) };
+        let usage = |message: String| Stop::new(Exit::Usage, message);
+        let results =
+            Results::parse(map).with_context(|| usage(format!("{} is no result.pkl that can be read", shown(path))))?;
+        ensure!(
+            results.len() == videos.len(),
+            usage(format!(
+                "{} has {} results and its list {} videos: they do not belong together; name the right one with --list",
+                shown(path),
+                results.len(),
+                videos.len()
+            ))
+        );
+        Ok(Some(results))
+    }
+
+    /// Hands out the targets: first those that the pickle has a result for, in its order, then the others. A result that
+    /// cannot be read is left in `trouble`, and nothing more comes.
+    pub fn deal<'t>(
+        &'t self,
+        targets: &'t [Target],
+        results: &'t Results<'_>,
+        trouble: &'t mut Option<anyhow::Error>,
+    ) -> impl Iterator<Item = (&'t Target, Given)> {
+        let videos: &[VideoName] = match self {
+            Self::Pickle { videos, .. } => videos,
+            Self::Folder(_) => &[],
+        };
+        let mut left: HashMap<&VideoName, &Target> = targets.iter().map(|target| (&target.video, target)).collect();
+        let mut named: Vec<(&Target, usize)> = vec![];
+        for (index, video) in videos.iter().enumerate() {
+            named.extend(left.remove(video).map(|target| (target, index)));
+        }
+        let mut named = named.into_iter().peekable();
+        let mut samples = results.samples().enumerate();
+        let mut others: Vec<&Target> = left.into_values().collect();
+        others.sort_unstable_by(|a, b| b.video.cmp(&a.video));
+        std::iter::from_fn(move || {
+            if trouble.is_some() {
+                return None;
+            }
+            while let Some((target, wanted)) = named.peek() {
+                match samples.next() {
+                    Some((index, Ok(sample))) if index == *wanted => {
+                        let target = *target;
+                        named.next();
+                        return Some((target, Given::Result(sample)));
+                    }
+                    Some((_, Ok(_))) => {}
+                    Some((_, Err(error))) => {
+                        let stop = Stop::new(Exit::Usage, "what was to be compared with is damaged");
+                        *trouble = Some(anyhow::Error::from(error).context(stop));
+                        return None;
+                    }
+                    None => break,
+                }
+            }
+            others.pop().map(|target| (target, Given::Nothing))
+        })
+    }
+}
+
+impl Given {
+    /// The other's numbers for this video, if it has any.
+    pub(super) fn find(self, target: &Target, pairs: Option<&Pairs>) -> Option<Result<Matrix, String>> {
+        match (self, pairs) {
+            (Self::Result(ResultSample { scores, shape, .. }), _) => Some(match shape.as_slice() {
+                &[rows, columns] => Ok(Matrix { shape: [rows, columns], data: scores }),
+                shape => Err(format!("its shape is {shape:?}, not clips × classes")),
+            }),
+            (Self::Nothing, Some(Pairs::Folder(folder))) => in_folder(folder, &target.video),
+            _ => None,
+        }
+    }
+}
+
+/// The file of a video in someone's folder: by its name without the ending, flat or in class folders.
+fn in_folder(folder: &Path, video: &VideoName) -> Option<Result<Matrix, String>> {
+    let id = video.file().rsplit_once('.').map_or(video.file(), |(stem, _)| stem);
+    let mut names = ["csv", "npy", "npz"].map(|ending| format!("{id}.{ending}")).to_vec();
+    // What the original makes of a name with mp4 in it.
+    names.push(video.file().replace("mp4", "csv"));
+    names.push(format!("{}.safetensors", video.file()));
+    let places = [folder.to_owned(), folder.join(video.class())];
+    let mut paths = names.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
+    let path = paths.find(|path| path.is_file())?;
+    Some(read(&path).map_err(|why| format!("{}: {why}", shown(&path))))
+}
+
+fn read(path: &Path) -> Result<Matrix, String> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if ending == "safetensors" {
+        let mut feature = Feature::read(path).map_err(|error| text_of(&error))?;
+        let first = feature.tensors.pop_first();
+        return first.map(|(_, matrix)| matrix).ok_or_else(|| "it holds nothing".into());
+    }
+    let bytes = bounded(path, LARGEST).map_err(|error| error.to_string())?;
+    match ending {
+        "npy" => npy::read(&bytes),
+        "npz" => npz::read(&bytes),
+        _ => csv(&bytes),
+    }
+}
+
+fn bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > most {
+        let text = format!("it is no file, or has more than {most} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    fs::read(path)
+}
+
+/// Numbers between commas, a line a clip, with a header or without.
+fn csv(bytes: &[u8]) -> Result<Matrix, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    let mut data = vec![];
+    let (mut rows, mut columns) = (0, 0);
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || number == 1 && line.starts_with(|c: char| c.is_alphabetic()) && !line.starts_with("nan") {
+            continue;
+        }
+        let before = data.len();
+        for field in line.split(',') {
+            // By way of float64, as the readers of such files do.
+            let value: f64 = field.trim().parse().map_err(|_| format!("line {number} holds what is no number"))?;
+            data.push(value as f32);
+        }
+        let width = data.len() - before;
+        if rows > 0 && width != columns {
+            return Err(format!("line {number} has {width} numbers where the one before has {columns}"));
+        }
+        (rows, columns) = (rows + 1, width);
+    }
+    Ok(Matrix { shape: [rows, columns], data })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn csv_is_read_with_and_without_a_header() {
+        let expected = Matrix { shape: [2, 2], data: vec![0.1, -1.0, 1e-7, 3.0] };
+        let original = "f0,f1\n0.10000000149011612, -1.0\n1.0000000116860974e-07, 3.0\n";
+        for text in [original, "f0,f1\r\n.1,-1\r\n1e-7,3\r\n\r\n", "0.1,-1\n1e-7,3"] {
+            assert_eq!(csv(text.as_bytes()).unwrap(), expected, "{text}");
+        }
+        assert!(csv(b"nan,1\n2,3\n").unwrap().data[0].is_nan());
+        assert!(csv(b"f0,f1\n1,2\n1\n").unwrap_err().contains("line 3 has 1 numbers"));
+        assert!(csv(b"f0\nx\n").unwrap_err().contains("line 2"));
+        assert!(csv(b"\xff\xfe").unwrap_err().contains("not text"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = csv(&bytes);
+        }
+    }
+}

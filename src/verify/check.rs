@@ -1,0 +1,134 @@
+//! One feature: its file, its provenance, its numbers.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use reeldeck_contract::feature::{Feature, Matrix, Provenance};
+use reeldeck_contract::recipe::Output;
+use reeldeck_contract::standing::{Standing, Wanted};
+use reeldeck_contract::video::VideoName;
+
+use super::against::{Given, Pairs};
+use super::compare::compare;
+use super::{Compared, Finding, Job, Kind, Target, rows};
+
+/// What one feature turned out to be.
+#[derive(Debug)]
+pub struct Checked {
+    /// Whose it is.
+    pub video: VideoName,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// How it was made; nothing where it cannot be read.
+    pub made_by: Option<String>,
+    /// The same for the same numbers.
+    pub fingerprint: Option<u64>,
+    /// The comparison with someone else's, where there is one.
+    pub against: Option<Compared>,
+    /// Bytes of numbers that were read.
+    pub bytes: u64,
+}
+
+/// Reads a feature and says all that can be said of it.
+pub(super) fn check(job: &Job<'_>, target: &Target, given: Given, pairs: Option<&Pairs>) -> Checked {
+    let video = &target.video;
+    let mut checked =
+        Checked { video: video.clone(), findings: vec![], made_by: None, fingerprint: None, against: None, bytes: 0 };
+    let feature = match Feature::read(&job.layout.feature(video)) {
+        Ok(feature) => feature,
+        Err(error) => {
+            checked.find(Kind::Damaged, text_of(&error));
+            return checked;
+        }
+    };
+    let own = &feature.provenance;
+    provenance(job, target, &feature, &mut checked);
+    let starts = own.recipe.sampling.starts(own.frames.output);
+    let mut hash = DefaultHasher::new();
+    for (name, matrix) in &feature.tensors {
+        checked.bytes += matrix.data.len() as u64 * 4;
+        matrix.data.iter().for_each(|value| value.to_bits().hash(&mut hash));
+        for (kind, text) in rows::judge(name, matrix, &starts) {
+            checked.find(kind, text);
+        }
+    }
+    checked.fingerprint = Some(hash.finish());
+    checked.made_by = Some(made_by(own));
+    if let Some(theirs) = given.find(target, pairs) {
+        against(job, &feature, theirs, &mut checked);
+    }
+    checked
+}
+
+fn provenance(job: &Job<'_>, target: &Target, feature: &Feature, checked: &mut Checked) {
+    let own = &feature.provenance;
+    let header = match feature.header() {
+        Ok(header) => header,
+        Err(error) => return checked.find(Kind::Damaged, error.to_string()),
+    };
+    let wanted = Wanted {
+        set: job.layout.set(),
+        recipe: job.recipe,
+        outputs: &job.recipe.outputs,
+        video: &target.video,
+        // Of a video that is not there any more it cannot be said that it has changed.
+        source: target.source.as_ref().map_or(own.source, |source| source.stamp),
+    };
+    let standing = header.standing(&wanted);
+    match standing {
+        Standing::Current => {}
+        Standing::Stale => checked.find(Kind::Stale, "the video has changed since; extract it again with --redo-stale"),
+        Standing::Foreign { .. } => checked.find(Kind::Foreign, standing.to_string()),
+        Standing::Lacks(_) => checked.find(Kind::Shape, standing.to_string()),
+    }
+    // A set is named after what its numbers follow from: the name, the recipe and the weights must agree.
+    let digest = &own.checkpoint.digest;
+    if own.recipe.set_name(digest) != own.set {
+        let text = format!("it says that it is of {}, and its own recipe and weights are not", own.set);
+        checked.find(Kind::Foreign, text);
+    } else if job.recipe.set_name(digest) != own.set {
+        let text = format!("the recipe {} has changed since: these numbers are not what it gives now", job.recipe.name);
+        checked.find(Kind::Foreign, text);
+    }
+}
+
+fn made_by(own: &Provenance) -> String {
+    let precision = match serde_json::to_value(own.precision) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    };
+    let meaningless = if own.checkpoint.meaningless { " (SEEDED: the numbers mean nothing)" } else { "" };
+    let Provenance { device, libtorch, tool, checkpoint, .. } = own;
+    format!("{tool}, {device}, {precision}, libtorch {libtorch}, weights {}{meaningless}", checkpoint.name)
+}
+
+fn against(job: &Job<'_>, feature: &Feature, theirs: Result<Matrix, String>, checked: &mut Checked) {
+    let theirs = match theirs {
+        Ok(theirs) => theirs,
+        Err(why) => return checked.find(Kind::Against, format!("it cannot be compared: {why}")),
+    };
+    // The other's columns say which output it holds.
+    let fits = |output: &&Output| theirs.shape.contains(&job.recipe.columns(**output));
+    let output = job.recipe.outputs.iter().find(fits).or(job.recipe.outputs.first());
+    let Some(ours) = output.and_then(|output| feature.tensors.get(output.name())) else { return };
+    match compare(ours, &theirs) {
+        Ok(difference) => {
+            if !job.tolerance.allows(&difference) {
+                checked.find(Kind::Against, format!("it is not that of the other: {difference}"));
+            }
+            checked.against = Some(Compared { video: checked.video.clone(), difference });
+        }
+        Err(why) => checked.find(Kind::Against, format!("it cannot be compared: {why}")),
+    }
+}
+
+impl Checked {
+    fn find(&mut self, kind: Kind, text: impl Into<String>) {
+        self.findings.push(Finding { video: self.video.clone(), kind, text: text.into() });
+    }
+}
+
+/// An error and its causes in one line.
+pub(super) fn text_of(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain: Vec<String> = std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect();
+    chain.join(": ")
+}

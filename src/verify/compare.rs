@@ -1,0 +1,179 @@
+//! How far apart two matrices are that should be the same.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use reeldeck_contract::feature::Matrix;
+
+use crate::export::npy::transposed;
+
+/// Clips that are named as the worst.
+const WORST: usize = 3;
+
+/// How far apart two sets of numbers are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The largest absolute difference; infinite where one has a number and the other none.
+    pub max_abs: f64,
+    /// The mean absolute difference.
+    pub mean_abs: f64,
+    /// The norm of the difference over the norm of the other's numbers.
+    pub relative_l2: f64,
+    /// Whether all numbers are equal to the bit.
+    pub is_equal: bool,
+    /// The clips that differ most, the worst first, each with its largest difference; none that are equal.
+    pub worst: Vec<(usize, f64)>,
+}
+
+/// How far apart they may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tolerance {
+    /// Bound on the largest absolute difference.
+    MaxAbs(f64),
+    /// Bound on the relative norm.
+    RelativeL2(f64),
+}
+
+impl Tolerance {
+    /// Whether this is near enough.
+    pub fn allows(self, difference: &Difference) -> bool {
+        match self {
+            Self::MaxAbs(bound) => difference.max_abs <= bound,
+            Self::RelativeL2(bound) => difference.relative_l2 <= bound,
+        }
+    }
+}
+
+impl fmt::Display for Tolerance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MaxAbs(bound) => write!(f, "{bound:.1e}"),
+            Self::RelativeL2(bound) => write!(f, "a relative L2 of {bound:.1e}"),
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_equal {
+            return f.write_str("equal to the bit");
+        }
+        write!(
+            f,
+            "max {:.2e}, mean {:.2e}, relative L2 {:.2e}; worst clips",
+            self.max_abs, self.mean_abs, self.relative_l2
+        )?;
+        self.worst.iter().try_for_each(|(clip, max)| write!(f, " {clip} ({max:.1e})"))
+    }
+}
+
+/// Sets ours against theirs, of the same shape or turned round.
+///
+/// # Errors
+/// Shapes that have nothing to do with each other, in words.
+pub fn compare(ours: &Matrix, theirs: &Matrix) -> Result<Difference, String> {
+    let [rows, columns] = ours.shape;
+    let other = match theirs.shape {
+        shape if shape == ours.shape => Cow::Borrowed(theirs.data.as_slice()),
+        [c, r] if [r, c] == ours.shape => Cow::Owned(transposed(theirs)),
+        [r, c] => return Err(format!("its shape is {r} × {c}, and ours {rows} × {columns}")),
+    };
+    if other.len() != ours.data.len() {
+        return Err("it holds fewer numbers than its shape says".into());
+    }
+    let columns = columns.max(1);
+    let (mut sum, mut squares, mut norm) = (0.0, 0.0, 0.0);
+    let mut is_equal = true;
+    let mut clips: Vec<(usize, f64)> = vec![];
+    for (clip, (own, other)) in ours.data.chunks_exact(columns).zip(other.chunks_exact(columns)).enumerate() {
+        let mut max: f64 = 0.0;
+        for (own, other) in own.iter().zip(other) {
+            is_equal &= own.to_bits() == other.to_bits();
+            let difference = apart(*own, *other);
+            max = max.max(difference);
+            sum += difference;
+            squares += difference * difference;
+            norm += f64::from(*other) * f64::from(*other);
+        }
+        clips.push((clip, max));
+    }
+    let count = ours.data.len().max(1) as f64;
+    let max_abs = clips.iter().fold(0.0, |most: f64, (_, max)| most.max(*max));
+    clips.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    clips.retain(|(_, max)| *max > 0.0);
+    clips.truncate(WORST);
+    // Where the other is all zeros, any difference is without measure.
+    let relative_l2 = if squares == 0.0 { 0.0 } else { (squares / norm).sqrt() };
+    Ok(Difference { max_abs, mean_abs: sum / count, relative_l2, is_equal, worst: clips })
+}
+
+/// Two that are not numbers in the same way are no distance apart; a number and something else, infinitely far.
+fn apart(a: f32, b: f32) -> f64 {
+    let difference = (f64::from(a) - f64::from(b)).abs();
+    let is_same = a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+    match (is_same, difference.is_nan()) {
+        (true, _) => 0.0,
+        (false, true) => f64::INFINITY,
+        (false, false) => difference,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matrix(shape: [usize; 2], data: &[f32]) -> Matrix {
+        Matrix { shape, data: data.to_vec() }
+    }
+
+    #[test]
+    fn differences_are_measured_a_clip_at_a_time() {
+        let ours = matrix([3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let theirs = matrix([3, 2], &[1.0, 2.0, 3.5, 4.0, 5.0, 5.75]);
+        let difference = compare(&ours, &theirs).unwrap();
+        assert_eq!((difference.max_abs, difference.mean_abs), (0.5, 0.125));
+        assert_eq!(difference.worst, [(1, 0.5), (2, 0.25)]);
+        let norm: f64 = theirs.data.iter().map(|v| f64::from(v * v)).sum();
+        assert!((difference.relative_l2 - (0.3125 / norm).sqrt()).abs() < 1e-12);
+        assert!(!difference.is_equal && compare(&ours, &ours).unwrap().is_equal);
+        assert!(Tolerance::MaxAbs(0.5).allows(&difference) && !Tolerance::MaxAbs(0.49).allows(&difference));
+        assert!(!Tolerance::RelativeL2(1e-2).allows(&difference));
+    }
+
+    #[test]
+    fn what_is_turned_round_is_turned_back_and_other_shapes_are_refused() {
+        let ours = matrix([3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let turned = matrix([2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+        assert!(compare(&ours, &turned).unwrap().is_equal);
+        let error = compare(&ours, &matrix([1, 6], &[0.0; 6])).unwrap_err();
+        assert!(error.contains("1 × 6, and ours 3 × 2"), "{error}");
+        assert!(compare(&ours, &matrix([3, 2], &[0.0; 5])).is_err());
+    }
+
+    #[test]
+    fn what_is_no_number_is_near_to_nothing_but_itself() {
+        let ours = matrix([1, 4], &[f32::NAN, f32::INFINITY, 1.0, f32::NAN]);
+        let same = matrix([1, 4], &[f32::NAN, f32::INFINITY, 1.0, -f32::NAN]);
+        assert_eq!(compare(&ours, &same).unwrap().max_abs, 0.0);
+        for other in [[f32::NAN, f32::INFINITY, f32::NAN, f32::NAN], [f32::NAN, f32::NEG_INFINITY, 1.0, f32::NAN]] {
+            let difference = compare(&ours, &matrix([1, 4], &other)).unwrap();
+            assert_eq!(difference.max_abs, f64::INFINITY);
+            assert!(!Tolerance::MaxAbs(1e30).allows(&difference) && !Tolerance::RelativeL2(1e30).allows(&difference));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_difference_is_overlooked(data in proptest::collection::vec(-20f32..20.0, 12), at in 0..12usize, by in 0.001f32..1.0) {
+            let ours = matrix([3, 4], &data);
+            let mut other = data;
+            other[at] += by;
+            let difference = compare(&ours, &matrix([3, 4], &other)).unwrap();
+            let exact = (f64::from(ours.data[at]) - f64::from(other[at])).abs();
+            prop_assert_eq!(difference.max_abs, exact);
+            prop_assert_eq!(difference.worst, vec![(at / 4, exact)]);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a verification leaves behind: all findings, what to try again, and the comparisons, as files.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::video::printable;
+
+use super::{Compared, Report};
+
+/// The videos to try again, `Class/file`, one a line.
+pub const RETRY: &str = "retry.txt";
+/// All findings: video, sort, text, between tabs.
+pub const FINDINGS: &str = "findings.tsv";
+/// The comparison with someone else's numbers.
+pub const AGAINST: &str = "against.tsv";
+/// The comparison with what was extracted anew.
+pub const AGAIN: &str = "again.tsv";
+
+/// Where they lie.
+pub fn folder(layout: &Layout) -> PathBuf {
+    layout.exports().join("verify")
+}
+
+/// Writes them. A file that has nothing to say is removed, so that no older one is taken for this one's; the findings are
+/// written in any case.
+///
+/// # Errors
+/// Whatever the file system reports.
+pub fn write(report: &Report, layout: &Layout, owner: &Owner) -> io::Result<()> {
+    let folder = folder(layout);
+    fs::create_dir_all(&folder)?;
+    atomic::write(&folder.join(FINDINGS), owner, |writer| {
+        writeln!(writer, "video\tsort\twhat")?;
+        report.findings.iter().try_for_each(|finding| {
+            writeln!(writer, "{}\t{}\t{}", finding.video, finding.kind.name(), printable(&finding.text))
+        })
+    })?;
+    let retry = report.to_retry();
+    or_remove(&folder.join(RETRY), owner, retry.is_empty(), |writer| {
+        retry.iter().try_for_each(|video| writeln!(writer, "{video}"))
+    })?;
+    for (name, compared) in [(AGAINST, &report.against), (AGAIN, &report.again)] {
+        or_remove(&folder.join(name), owner, compared.is_empty(), |writer| table(writer, compared))?;
+    }
+    Ok(())
+}
+
+fn or_remove(
+    path: &Path,
+    owner: &Owner,
+    is_empty: bool,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    if !is_empty {
+        return atomic::write(path, owner, |writer| fill(writer));
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn table(writer: &mut dyn Write, compared: &[Compared]) -> io::Result<()> {
+    writeln!(writer, "video\tmax_abs\tmean_abs\trelative_l2\tequal\tworst_clip")?;
+    compared.iter().try_for_each(|Compared { video, difference: d }| {
+        let worst = d.worst.first().map_or(String::new(), |(clip, _)| clip.to_string());
+        writeln!(writer, "{video}\t{:e}\t{:e}\t{:e}\t{}\t{worst}", d.max_abs, d.mean_abs, d.relative_l2, d.is_equal)
+    })
+}
