@@ -155,6 +155,8 @@ fn scan_says_what_should_be_there_and_is_not() {
     assert_eq!(columns("training"), ["3", "1", "2"]);
     assert_eq!(columns("validation"), ["3", "2", "1"]);
     assert_eq!(columns("Horseback riding"), ["1", "1"]);
+    let quiet = bench.hacs(&["-q", "scan"]).expect(3, &["missing v_tR5pWq8sA"]);
+    assert!(!quiet.out.contains("  listed") && !quiet.out.contains("7 videos"), "{}", quiet.out);
     // Nothing is written by a scan.
     assert!(!bench.at("out").exists());
     // Without a manifest nothing is missing; the empty file is still no video.

@@ -74,10 +74,14 @@ fn write_text(
             writeln!(writer, "{:>12}  {}", video.stamp.size, printable(video.name.as_str()))?;
         }
     }
-    write!(writer, "{}{}", refusals(&scan.refused, settings.verbosity), summary(scan))?;
-    if let Some(manifest) = manifest {
-        let (path, videos, classes) = (shown(&manifest.path), manifest.len(), manifest.classes());
-        writeln!(writer, "the manifest {path} has {videos} videos in {classes} classes\n")?;
+    write!(writer, "{}", refusals(&scan.refused, settings.verbosity))?;
+    if settings.verbosity > Verbosity::Quiet {
+        write!(writer, "{}", summary(scan))?;
+        if let Some(manifest) = manifest {
+            let (path, videos, classes) = (shown(&manifest.path), manifest.len(), manifest.classes());
+            writeln!(writer, "the manifest {path} has {videos} videos in {classes} classes\n")?;
+        }
+        report.write_tables(writer)?;
     }
-    report.write_text(writer, if verbose { usize::MAX } else { NAMED })
+    report.write_problems(writer, if verbose { usize::MAX } else { NAMED })
 }

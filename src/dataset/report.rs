@@ -240,7 +240,8 @@ mod tests {
 
     fn text(report: &Report<'_>, most: usize) -> String {
         let mut bytes = vec![];
-        report.write_text(&mut bytes, most).unwrap();
+        report.write_tables(&mut bytes).unwrap();
+        report.write_problems(&mut bytes, most).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 

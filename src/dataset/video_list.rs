@@ -36,10 +36,12 @@ pub struct ListEntry {
 
 /// A line that cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {problem}: {text}")]
+#[error("line {line}, column {column}: {problem}: {text}")]
 pub struct ListError {
     /// Counted from 1.
     pub line: usize,
+    /// Where in the line, in characters from 1.
+    pub column: usize,
     /// The line, fit for a terminal.
     pub text: String,
     /// What is wrong with it.
@@ -117,24 +119,32 @@ pub fn parse_list(bytes: &[u8]) -> Result<Vec<ListEntry>, ListError> {
         if text.is_empty() {
             continue;
         }
-        let failed = |problem| ListError { line, text: excerpt(text), problem };
+        let failed = |(at, problem): (usize, ListProblem)| {
+            let before = text.get(..at).unwrap_or(text);
+            // The bytes that continue a character in UTF-8 are no characters of their own.
+            let column = 1 + before.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+            ListError { line, column, text: excerpt(text), problem }
+        };
         let entry = parse_line(text).map_err(failed)?;
         if let Some(first) = lines.insert(entry.name.clone(), line) {
-            return Err(failed(ListProblem::Duplicate(first)));
+            return Err(failed((0, ListProblem::Duplicate(first))));
         }
         entries.push(entry);
     }
     Ok(entries)
 }
 
-fn parse_line(line: &[u8]) -> Result<ListEntry, ListProblem> {
-    let line = std::str::from_utf8(line).map_err(|_| ListProblem::NotUtf8)?;
-    let (name, label) = line.rsplit_once(' ').ok_or(ListProblem::NoLabel)?;
-    // A label with a slash or a dot is the rest of a name with a space: the label was forgotten.
-    let label = label
-        .parse()
-        .map_err(|_| if label.contains(['/', '.']) { ListProblem::NoLabel } else { ListProblem::Label })?;
-    Ok(ListEntry { name: VideoName::new(name).map_err(ListProblem::Name)?, label })
+/// An error says at which byte.
+fn parse_line(line: &[u8]) -> Result<ListEntry, (usize, ListProblem)> {
+    let line = std::str::from_utf8(line).map_err(|error| (error.valid_up_to(), ListProblem::NotUtf8))?;
+    let (name, label) = line.rsplit_once(' ').ok_or((line.len(), ListProblem::NoLabel))?;
+    let label = label.parse().map_err(|_| match label.contains(['/', '.']) {
+        // The rest of a name with a space: the label was forgotten.
+        true => (line.len(), ListProblem::NoLabel),
+        false => (name.len() + 1, ListProblem::Label),
+    })?;
+    let control = name.find(char::is_control).unwrap_or(0);
+    Ok(ListEntry { name: VideoName::new(name).map_err(|error| (control, ListProblem::Name(error)))?, label })
 }
 
 /// The beginning of a line: what was taken for a list may be anything, with lines of any length.
@@ -200,29 +210,30 @@ mod tests {
     #[test]
     fn bad_lines_are_named() {
         use ListProblem::*;
-        for (line, problem) in [
-            (&b"A/v.mp4"[..], NoLabel),
-            (b"A/my v.mp4", NoLabel),
-            (b"A/v.mp4 x", Label),
-            (b"A/v.mp4 99999999999999999999", Label),
-            (b"A/v.mp4 -1\t2", Label),
-            (b"A/v.mp4\t-1", NoLabel),
-            (b"A/\xff.mp4 -1", NotUtf8),
-            (b"A/a\x1bb.mp4 -1", Name(NameError::Control)),
-            (b"A/v.mp4\r -1", Name(NameError::Control)),
-            (b"../v.mp4 -1", Name(NameError::Shape)),
-            (b"A/../v.mp4 -1", Name(NameError::Shape)),
-            (b"/etc/passwd -1", Name(NameError::Shape)),
-            (b"v.mp4 -1", Name(NameError::Shape)),
-            (b" -1", Name(NameError::Shape)),
-            (b"X/v.mp4 5", Duplicate(1)),
+        for (line, column, problem) in [
+            (&b"A/v.mp4"[..], 8, NoLabel),
+            (b"A/my v.mp4", 11, NoLabel),
+            (b"A/v.mp4 x", 9, Label),
+            (b"A/v.mp4 99999999999999999999", 9, Label),
+            (b"A/v.mp4 -1\t2", 9, Label),
+            (b"A/v.mp4\t-1", 11, NoLabel),
+            (b"A/\xff.mp4 -1", 3, NotUtf8),
+            (b"A/\xc3\xa9\xff.mp4 -1", 4, NotUtf8),
+            (b"A/a\x1bb.mp4 -1", 4, Name(NameError::Control)),
+            (b"A/v.mp4\r -1", 8, Name(NameError::Control)),
+            (b"../v.mp4 -1", 1, Name(NameError::Shape)),
+            (b"A/../v.mp4 -1", 1, Name(NameError::Shape)),
+            (b"/etc/passwd -1", 1, Name(NameError::Shape)),
+            (b"v.mp4 -1", 1, Name(NameError::Shape)),
+            (b" -1", 1, Name(NameError::Shape)),
+            (b"X/v.mp4 5", 1, Duplicate(1)),
         ] {
             let error = parse_list(&[b"X/v.mp4 -1\n\n", line].concat()).unwrap_err();
-            assert_eq!((error.line, &error.problem), (3, &problem), "{error}");
+            assert_eq!((error.line, error.column, &error.problem), (3, column, &problem), "{error}");
             assert!(!error.to_string().contains(char::is_control), "{error:?}");
         }
         let error = parse_list(b"A/\x1b[2J\xff.mp4 -1").unwrap_err().to_string();
-        assert_eq!(error, "line 1: not UTF-8 text; save the list as UTF-8: A/\\u{1b}[2J\\xff.mp4 -1");
+        assert_eq!(error, "line 1, column 7: not UTF-8 text; save the list as UTF-8: A/\\u{1b}[2J\\xff.mp4 -1");
         assert!(parse_list(&[b'x'; 1 << 20]).unwrap_err().to_string().len() < 500);
     }
 
@@ -249,6 +260,29 @@ mod tests {
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = parse_list(&bytes);
+        }
+
+        #[test]
+        fn a_changed_list_is_read_in_order_or_refused(
+            changes in proptest::collection::vec((any::<bool>(), 0..80usize, any::<u8>()), 1..6),
+        ) {
+            let mut bytes = "\u{feff}A/v_1.mp4 -1\r\n\r\nA b/my v.mp4 17\nB/v_é.mp4 -1\n\"C\"/it's.mp4 0".as_bytes().to_vec();
+            for (insert, at, byte) in changes {
+                let at = at % bytes.len();
+                if insert { bytes.insert(at, byte) } else { bytes[at] = byte }
+            }
+            match parse_list(&bytes) {
+                Ok(entries) => {
+                    let mut again = Vec::new();
+                    write_lines(&mut again, &entries).unwrap();
+                    prop_assert_eq!(parse_list(&again).unwrap(), entries);
+                }
+                Err(error) => {
+                    prop_assert!(error.line >= 1 && error.line <= bytes.iter().filter(|b| **b == b'\n').count() + 1);
+                    prop_assert!(error.column >= 1 && error.column <= bytes.len() + 1);
+                    prop_assert!(!error.to_string().contains(char::is_control));
+                }
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Written {
     pub addresses: usize,
 }
 
-/// Counts what [`write`] would write.
+/// Counts what [`write()`] would write.
 pub fn count(report: &Report<'_>) -> Written {
     let mut written = Written::default();
     for row in wanted(report) {

@@ -316,6 +316,20 @@ fn check(bytes: &[u8], name: &str) -> Result<(), TestCaseError> {
             prop_assert!(!text.contains(char::is_control), "{:?}", text);
         }
     }
+    // The second reading, for annotations, takes no more and gives JSON.
+    let (mut reader, mut texts) = (bytes, vec![]);
+    if let Ok(kind) = begin(&mut reader, Path::new(name)) {
+        let mut take = |entry: Entry<'_>| {
+            texts.push(entry.text);
+            Ok(())
+        };
+        let mut sink = Sink { labels: &mut Labels::default(), take: &mut take };
+        let _ = read_with(reader, kind, "v_", true, &mut sink);
+    }
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        prop_assert!(serde_json::from_str::<Vec<serde_json::Value>>(text).is_ok(), "{}", text);
+        prop_assert!(text.is_ascii());
+    }
     Ok(())
 }
 

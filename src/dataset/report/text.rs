@@ -8,14 +8,13 @@ use super::{Report, Row, Tally};
 use crate::dataset::state::State;
 
 impl Report<'_> {
-    /// Writes the tables by split and by class, at most `most` videos of each state by name, and the next steps. Without a
-    /// manifest only what is wrong.
+    /// Writes how many videos are in which state, by split and by class. Nothing without a manifest.
     ///
     /// # Errors
     /// Whatever the writer reports.
-    pub fn write_text(&self, writer: &mut impl Write, most: usize) -> io::Result<()> {
-        let tables = self.tables();
+    pub fn write_tables(&self, writer: &mut impl Write) -> io::Result<()> {
         if self.matches.is_some() {
+            let tables = self.tables();
             let splits = tables.splits.iter().map(|(split, tally)| match split {
                 Some(split) => (split.name().to_owned(), tally),
                 None if tally.listed > 0 => ("(no split)".into(), tally),
@@ -35,6 +34,15 @@ impl Report<'_> {
             write_table(writer, "class", &classes, &tables.all)?;
             writeln!(writer)?;
         }
+        Ok(())
+    }
+
+    /// Writes what is wrong: at most `most` videos of each state by name, with the reason and the next step.
+    ///
+    /// # Errors
+    /// Whatever the writer reports.
+    pub fn write_problems(&self, writer: &mut impl Write, most: usize) -> io::Result<()> {
+        let tables = self.tables();
         self.write_names(writer, &tables.all, most)?;
         if let Some(row) = self.rows().find(|row| row.misplaced) {
             let (n, lie) = (tables.misplaced, if tables.misplaced == 1 { "video lies" } else { "videos lie" });

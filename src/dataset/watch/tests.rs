@@ -85,7 +85,7 @@ impl Waiting {
 
     #[track_caller]
     fn next(&mut self) -> Change {
-        let next = async { tokio::time::timeout(Duration::from_secs(120), self.watch.next()).await };
+        let next = async { tokio::time::timeout(Duration::from_secs(300), self.watch.next()).await };
         self.runtime.block_on(next).expect("a change is due").expect("the watch goes on")
     }
 
@@ -312,7 +312,7 @@ fn within_reason(what: impl FnOnce() + Send + 'static) {
         what();
         let _ = done.send(());
     });
-    wait.recv_timeout(Duration::from_secs(120)).expect("it ends");
+    wait.recv_timeout(Duration::from_secs(300)).expect("it ends");
     thread.join().unwrap();
 }
 

@@ -1,0 +1,206 @@
+//! The annotations of one video: labels, segments, and the text as Python would write it.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::super::Labels;
+use super::super::guard::Watched;
+use super::super::names::check_label;
+use super::{ANY, Held, Text, fail};
+use crate::dataset::python_json::{self, Copy};
+
+/// Different labels that one video may have.
+const MOST_LABELS: usize = 1000;
+/// The annotations of one video: its labels, each once in the order of their first appearance, and where asked for the
+/// text as Python would write it.
+pub(super) struct Annotations<'a> {
+    pub at: &'a Watched,
+    /// Where the text goes, where it is wanted.
+    pub text: Option<&'a mut String>,
+    /// The labels of all videos.
+    pub all: &'a mut Labels,
+    /// Those of this one.
+    pub labels: &'a mut Vec<u32>,
+}
+
+impl<'de> DeserializeSeed<'de> for Annotations<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Annotations<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a list of annotations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
+        let mut text = String::new();
+        push(&mut self.text, "[");
+        let mut first = true;
+        let at = self.at;
+        loop {
+            let annotation = Annotation { at, text: self.text.is_some().then_some(&mut text) };
+            let Some(label) = access.next_element_seed(Held(at, annotation))? else { break };
+            push(&mut self.text, if first { "" } else { ", " });
+            push(&mut self.text, &text);
+            text.clear();
+            first = false;
+            let label = self.all.take(&label).map_err(|why| fail(at, why))?;
+            if !self.labels.contains(&label) {
+                if self.labels.len() == MOST_LABELS {
+                    return Err(fail(at, format_args!("one video has more than {MOST_LABELS} labels")));
+                }
+                self.labels.push(label);
+            }
+        }
+        push(&mut self.text, "]");
+        Ok(())
+    }
+}
+
+fn push(text: &mut Option<&mut String>, more: &str) {
+    if let Some(text) = text {
+        text.push_str(more);
+    }
+}
+
+/// One annotation; gives its label.
+struct Annotation<'a> {
+    at: &'a Watched,
+    text: Option<&'a mut String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Annotation<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Annotation<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an annotation, {\"label\": \"Archery\", \"segment\": [1.5, 20.0]}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<String, A::Error> {
+        let mut label: Option<String> = None;
+        let mut segment = false;
+        let mut keys: Vec<String> = vec![];
+        push(&mut self.text, "{");
+        let at = self.at;
+        while let Some(key) = access.next_key_seed(Held(at, PhantomData::<String>))? {
+            if keys.contains(&key) {
+                return Err(fail(at, format_args!("the key {key:?} stands twice in one annotation")));
+            }
+            if keys.len() == 100 {
+                return Err(fail(at, "one annotation has more than 100 keys"));
+            }
+            push(&mut self.text, if keys.is_empty() { "" } else { ", " });
+            if let Some(text) = &mut self.text {
+                python_json::push_str(text, &key);
+                text.push_str(": ");
+            }
+            match (key.as_str(), &mut self.text) {
+                ("label", text) => {
+                    let value = access.next_value_seed(Held(at, Text("a label")))?;
+                    check_label(&value).map_err(|error| fail(at, error))?;
+                    if let Some(text) = text {
+                        python_json::push_str(text, &value);
+                    }
+                    label = Some(value);
+                }
+                ("segment", text) => {
+                    access.next_value_seed(Held(at, Segment { at, text: text.as_deref_mut() }))?;
+                    segment = true;
+                }
+                (_, Some(text)) => access.next_value_seed(Held(at, Copy(text)))?,
+                (_, None) => drop(access.next_value_seed(Held(at, ANY))?),
+            }
+            keys.push(key);
+        }
+        push(&mut self.text, "}");
+        match label {
+            Some(label) if segment => Ok(label),
+            Some(_) => Err(fail(at, "the key \"segment\" is missing in an annotation")),
+            None => Err(fail(at, "the key \"label\" is missing in an annotation")),
+        }
+    }
+}
+
+/// Begin and end in seconds. The original takes any two numbers, and so does this: what they mean is the trainer's.
+struct Segment<'a> {
+    at: &'a Watched,
+    text: Option<&'a mut String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Segment<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Segment<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a segment: begin and end in seconds, such as [1.5, 20.0]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
+        for at in 0..2 {
+            push(&mut self.text, if at == 0 { "[" } else { ", " });
+            let number = Number { text: self.text.as_deref_mut() };
+            access.next_element_seed(Held(self.at, number))?.ok_or_else(|| A::Error::invalid_length(at, &self))?;
+        }
+        push(&mut self.text, "]");
+        match access.next_element_seed(Held(self.at, ANY))? {
+            Some(_) => Err(A::Error::invalid_length(3, &self)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A number, kept as it is.
+struct Number<'a> {
+    text: Option<&'a mut String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Number<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Number<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a number of seconds")
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.text.map_or(Ok(()), |text| Copy(text).visit_u64(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.text.map_or(Ok(()), |text| Copy(text).visit_i64(value))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.text.map_or(Ok(()), |text| Copy(text).visit_f64(value))
+    }
+}
