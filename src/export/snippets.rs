@@ -153,8 +153,10 @@ print(f"actionformer.json: {len(kept)} of {len(annotated)} videos; write num_cla
 
 const OPENTAD: &str = r#"# OpenTAD, datasets on the features {SET}. Put it beside the other files in configs/_base_/datasets/hacs-1.1.1/ and
 # name it in the _base_ of a configuration, with projection=dict(in_channels={D}) and resize_length below to fit the model.
+_base_ = []
 import json
 import os
+import pathlib
 
 annotation_path = "data/hacs-1.1.1/annotations/HACS_segments_v1.1.1.json"
 class_map = "data/hacs-1.1.1/annotations/category_idx.txt"
@@ -165,10 +167,11 @@ resize_length = 224
 
 # The annotations leave out the v_ that file names begin with. OpenTAD ends at the first file that is not there, so
 # videos without a feature are left out.
-with open(annotation_path) as file:
-    block_list = [
-        name for name in json.load(file)["database"] if not os.path.exists(f"{data_path}v_{name}.{FORMAT}")
-    ]
+block_list = [
+    name
+    for name in json.loads(pathlib.Path(annotation_path).read_text())["database"]
+    if not os.path.exists(f"{data_path}v_{name}.{FORMAT}")
+]
 
 dataset = {
     part: dict(
@@ -202,7 +205,7 @@ evaluation = dict(
     tiou_thresholds=[0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
     ground_truth_filename=annotation_path,
 )
-del file, json, os
+del json, os, pathlib
 "#;
 
 const ACTIONFORMER: &str = r#"# ActionFormer on the features {SET}: python train.py THIS_FILE --output reeldeck
