@@ -124,6 +124,20 @@ fn what_may_pass_is_tried_again() {
 }
 
 #[test]
+fn finished_videos_are_exported_on_the_way_where_that_is_wanted() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt"), ("B/v_3.mp4", "ok")]);
+    fs::write(bench.path("config.toml"), "[export]\nlive = [\"npy\"]\n").unwrap();
+    let ran = bench.run(&["extract"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    for name in ["v_1", "v_3"] {
+        let bytes = fs::read(bench.export(&format!("npy/{name}.npy"))).unwrap();
+        assert!(bytes.starts_with(b"\x93NUMPY") && bytes.len() == 128 + 4 * 4 * 5, "{}", bytes.len());
+    }
+    let exported = bench.run(&["export", "--format", "npy"]);
+    assert!(exported.stdout.contains("(0 written"), "what is there is kept: {exported:?}");
+}
+
+#[test]
 fn several_workers_share_the_videos() {
     let videos: Vec<String> = (0..12).map(|i| format!("A/v_{i:02}.mp4")).collect();
     let scripts: Vec<(&str, &str)> = videos.iter().map(|name| (name.as_str(), "slow 50")).collect();

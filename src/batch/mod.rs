@@ -2,6 +2,7 @@
 
 mod detach;
 mod json;
+mod live;
 mod progress;
 mod session;
 mod start;

@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 
 use super::json::Json;
+use super::live::LiveExport;
 use super::{Job, Progress, start};
 use crate::commands;
 use crate::engine::lock::{self, Lock};
@@ -21,6 +22,7 @@ use crate::engine::state::{Phase, State};
 use crate::engine::unclean;
 use crate::errln;
 use crate::error::{Exit, Stop};
+use crate::export::live::Live;
 use crate::export::pickle::{self, Exported};
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
@@ -57,6 +59,9 @@ impl Job<'_> {
         if !self.steps.background {
             fronts.push(Box::new(Progress::new(settings.verbosity, settings.plain_interval)));
         }
+        if let Some(live) = self.live()? {
+            fronts.push(Box::new(live));
+        }
         let mut followers: Box<dyn Fn() -> usize> = Box::new(|| 0);
         match self.serve(&state, orders, lock) {
             Ok(server) => {
@@ -87,6 +92,20 @@ impl Job<'_> {
             errln!("{unwritten} failed attempts could not be recorded; those videos are simply tried again");
         }
         ended
+    }
+
+    /// What is exported as the run goes, if anything. The record of such an export has one writer.
+    fn live(&self) -> anyhow::Result<Option<LiveExport>> {
+        let formats = &self.settings.live;
+        if formats.is_empty() {
+            return Ok(None);
+        }
+        if !self.settings.shard.is_whole() {
+            errln!("note: a part exports nothing on the way; `reeldeck export` does it when all parts are done");
+            return Ok(None);
+        }
+        let live = Live::new(&self.layout, &self.settings.recipe, formats, &self.owner)?;
+        Ok(Some(LiveExport::start(self.layout.clone(), live).context("failed to start the live export")?))
     }
 
     fn serve(

@@ -1,0 +1,69 @@
+//! `[export] live`: finished videos are exported as the run goes, on a thread of their own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
+
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::video::{VideoName, printable};
+
+use crate::engine::protocol::event::{Event, Line};
+use crate::engine::protocol::snapshot::Snapshot;
+use crate::engine::publish::Front;
+use crate::errln;
+use crate::export::live::Live;
+
+/// Problems of a run that are told one by one.
+const TOLD: usize = 5;
+
+/// Hears of finished videos and has them exported.
+pub struct LiveExport {
+    layout: Layout,
+    videos: Option<Sender<PathBuf>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LiveExport {
+    /// Writes with `live` until it is dropped, which waits for what is still to be written.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(layout: Layout, mut live: Live) -> std::io::Result<Self> {
+        let (videos, waiting) = mpsc::channel::<PathBuf>();
+        let thread = std::thread::Builder::new().name("live".into()).spawn(move || {
+            let mut problems = 0;
+            for path in waiting {
+                if let Err(error) = live.write(&path) {
+                    problems += 1;
+                    if problems <= TOLD {
+                        errln!("note: {}", printable(&format!("{:#}", anyhow::Error::from(error))));
+                    }
+                }
+            }
+            if problems > TOLD {
+                errln!("note: {problems} videos were not exported on the way; `reeldeck export` does it");
+            }
+        })?;
+        Ok(Self { layout, videos: Some(videos), thread: Some(thread) })
+    }
+}
+
+impl Front for LiveExport {
+    fn event(&mut self, line: &Line, _text: &Arc<str>) {
+        if let (Event::VideoDone { video, .. }, Some(videos)) = (&line.event, &self.videos)
+            && let Ok(name) = VideoName::new(video)
+        {
+            let _ = videos.send(self.layout.feature(&name));
+        }
+    }
+
+    fn snapshot(&mut self, _snapshot: &Snapshot) {}
+}
+
+impl Drop for LiveExport {
+    fn drop(&mut self) {
+        self.videos = None;
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
