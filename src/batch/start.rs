@@ -15,7 +15,7 @@ use crate::config::{Device, DeviceList, Settings};
 use crate::engine::checkpoint::Chosen;
 use crate::engine::lock::Lock;
 use crate::engine::output::Output;
-use crate::engine::run::Plan;
+use crate::engine::plan::Plan;
 use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
 use crate::engine::{torch, unclean};

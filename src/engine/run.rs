@@ -2,56 +2,36 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_contract::failure::Attempt;
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::protocol::{FromWorker, Init, ToWorker, VERSION};
+use reeldeck_contract::protocol::{FromWorker, ToWorker, VERSION};
 use reeldeck_contract::video::VideoName;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::control::{Asked, Order};
 use super::event::{Effect, Event, News};
 use super::log::Log;
-use super::output::{Back, Output};
+use super::output::Back;
+use super::plan::Plan;
 use super::protocol::event::{Event as Told, Line};
 use super::protocol::snapshot::Snapshot;
 use super::protocol::words::describe;
 use super::publish::{self, Front, Rate};
 use super::scribe::{Job, Record, Scribe};
+use super::signals::Signals;
 use super::state::{Millis, State, Status, Video, VideoId, WorkerId};
 use super::update::update;
-use super::worker::{Heard, Launch, Process};
+use super::worker::{Heard, Process};
 
 /// How often time passes for the state machine and the front ends.
 const TICK: Duration = Duration::from_millis(250);
 
 /// How often progress is an event of its own.
 const PROGRESS: Millis = 10_000;
-
-/// Everything about a run that does not change.
-pub struct Plan {
-    /// The dataset folder.
-    pub root: PathBuf,
-    /// Where everything is written.
-    pub layout: Layout,
-    /// Named in temporary files.
-    pub owner: Owner,
-    /// The first message to each worker.
-    pub inits: Vec<Init>,
-    /// How each worker is started.
-    pub launches: Vec<Launch>,
-    /// The output folder, for when it cannot be written to.
-    pub output: Output,
-    /// Where the journal is written.
-    pub journal: PathBuf,
-}
 
 /// What comes in from elsewhere than the clock and the signals.
 enum Incoming {
@@ -60,39 +40,6 @@ enum Incoming {
     Looked(Result<Back, String>),
     /// Videos of which nothing is there any more.
     Lost(Vec<VideoId>),
-}
-
-/// The user's signals. Caught from here on, so that none ends the program in between runs.
-pub struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    /// Begins to catch them.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn catch() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            // Closing the terminal must not end the run.
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits until the user wants an end.
-    pub async fn ended(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return,
-                _ = self.terminate.recv() => return,
-                _ = self.hang_up.recv() => {}
-            }
-        }
-    }
 }
 
 /// A run, from its first worker to its last, and those that follow when a client wants more.

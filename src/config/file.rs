@@ -1,0 +1,195 @@
+//! A configuration file as written: its sections, their defaults, and which values make no sense.
+
+use std::path::PathBuf;
+
+use reeldeck_contract::limits::Limits;
+use serde::{Deserialize, Serialize};
+
+use super::EngineSection;
+use crate::dataset::video_list::LabelStyle;
+use crate::export::Format;
+
+const EXTENSIONS: &[&str] = &["mp4", "mkv", "webm", "avi", "mov", "m4v", "flv", "ts", "mpg", "mpeg", "wmv", "3gp"];
+
+/// A configuration file as written. `config.example.toml` explains each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct Config {
+    pub root: PathBuf,
+    pub out: PathBuf,
+    pub recipe: String,
+    pub checkpoint: String,
+    pub devices: String,
+    pub scan: ScanSection,
+    pub list: ListSection,
+    pub engine: EngineSection,
+    pub manifest: ManifestSection,
+    pub worker: WorkerSection,
+    pub limits: Limits,
+    pub batch: BatchSection,
+    pub export: ExportSection,
+    pub cuda: CudaSection,
+}
+
+/// `[export]`: what trainers read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct ExportSection {
+    pub live: Vec<Format>,
+}
+
+/// `[cuda]`: workers on GPUs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct CudaSection {
+    pub torch: PathBuf,
+}
+
+/// `[scan]`: what counts as a video.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct ScanSection {
+    pub extensions: Vec<String>,
+}
+
+/// `[list]`: the list of videos.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct ListSection {
+    pub label_style: LabelStyle,
+}
+
+/// `[manifest]`: what should be in the dataset folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct ManifestSection {
+    pub path: PathBuf,
+    pub prefix: String,
+    pub tolerance_s: f64,
+}
+
+/// `[worker]`: how each worker uses the machine; 0 lets it choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct WorkerSection {
+    pub threads: usize,
+    pub decoders: usize,
+    pub prefetch_frames: usize,
+    pub batch: usize,
+    pub stall_timeout_s: u64,
+}
+
+/// `[batch]`: runs without a terminal interface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct BatchSection {
+    pub plain_interval_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            root: "data".into(),
+            out: "out".into(),
+            recipe: "slowonly-r50-8x8-k700".into(),
+            checkpoint: String::new(),
+            devices: "cpu".into(),
+            scan: ScanSection::default(),
+            list: ListSection::default(),
+            engine: EngineSection::default(),
+            manifest: ManifestSection::default(),
+            worker: WorkerSection::default(),
+            limits: Limits::default(),
+            batch: BatchSection::default(),
+            export: ExportSection::default(),
+            cuda: CudaSection::default(),
+        }
+    }
+}
+
+impl Default for ScanSection {
+    fn default() -> Self {
+        Self { extensions: EXTENSIONS.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl Default for ManifestSection {
+    fn default() -> Self {
+        Self { path: PathBuf::new(), prefix: "v_".into(), tolerance_s: 2.0 }
+    }
+}
+
+impl Default for WorkerSection {
+    fn default() -> Self {
+        Self { threads: 0, decoders: 0, prefetch_frames: 0, batch: 0, stall_timeout_s: 300 }
+    }
+}
+
+impl Default for BatchSection {
+    fn default() -> Self {
+        Self { plain_interval_s: 15 }
+    }
+}
+
+impl Config {
+    /// Refuses values that make no sense; gives the extensions in lower case.
+    pub(super) fn check(&self) -> Result<Vec<String>, String> {
+        for (key, path) in [("root", &self.root), ("out", &self.out)] {
+            if path.as_os_str().is_empty() {
+                return Err(format!("{key} = \"\": must name a folder"));
+            }
+        }
+        if self.manifest.prefix.contains(|c: char| c == '/' || c.is_control()) {
+            return Err(format!("manifest.prefix = {:?}: must be the beginning of a file name", self.manifest.prefix));
+        }
+        let Self { worker: w, limits: l, batch: b, .. } = self;
+        let within = |key: &str, value: f64, least: f64, most: f64| {
+            let fits = (least..=most).contains(&value);
+            if fits { Ok(()) } else { Err(format!("{key} = {value}: must be {least} to {most}")) }
+        };
+        within("manifest.tolerance_s", self.manifest.tolerance_s, 0.0, 1e9)?;
+        within("worker.threads", w.threads as f64, 0.0, 1024.0)?;
+        within("worker.decoders", w.decoders as f64, 0.0, 256.0)?;
+        within("worker.prefetch_frames", w.prefetch_frames as f64, 0.0, 10_000.0)?;
+        within("worker.batch", w.batch as f64, 0.0, 1024.0)?;
+        within("worker.stall_timeout_s", w.stall_timeout_s as f64, 1.0, 86_400.0)?;
+        within("engine.linger_s", self.engine.linger_s as f64, 0.0, 86_400.0)?;
+        within("limits.megapixels", l.megapixels, 0.01, 1000.0)?;
+        within("limits.frames", l.frames as f64, 1.0, 1e9)?;
+        within("limits.duration_s", l.duration_s, 1.0, 1e9)?;
+        within("limits.wall_s", l.wall_s as f64, 1.0, 1e9)?;
+        within("limits.memory_mib", l.memory_mib as f64, 0.0, 1e9)?;
+        within("batch.plain_interval_s", b.plain_interval_s as f64, 1.0, 86_400.0)?;
+        if let Some(format) = self.export.live.iter().find(|format| !format.is_a_file_a_video()) {
+            let name = format.name();
+            return Err(format!(
+                "export.live: {name:?} is one file for all videos; \"csv\", \"npy\" and \"npz\" can be"
+            ));
+        }
+        if self.scan.extensions.is_empty() {
+            return Err("scan.extensions = []: no file would be a video".into());
+        }
+        let check_one = |extension: &String| {
+            if let Some(bare) = extension.strip_prefix('.') {
+                return Err(format!("scan.extensions: {extension:?}: write {bare:?}, without the dot"));
+            }
+            if extension.is_empty() || !extension.chars().all(|c| c.is_ascii_alphanumeric()) {
+                return Err(format!("scan.extensions: {extension:?}: letters and digits only"));
+            }
+            let lower = extension.to_ascii_lowercase();
+            if matches!(lower.as_str(), "part" | "ytdl" | "tmp") {
+                return Err(format!("scan.extensions: {extension:?}: such files are still arriving"));
+            }
+            Ok(lower)
+        };
+        self.scan.extensions.iter().map(check_one).collect()
+    }
+}
