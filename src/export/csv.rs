@@ -63,7 +63,14 @@ fn shortest(value: f32, out: &mut Vec<u8>) {
         return out.extend_from_slice(not_finite(f64::from(value)).as_bytes());
     }
     let mut buffer = zmij::Buffer::new();
-    let Decimal { sign, digits, point } = Decimal::of(buffer.format_finite(value));
+    let text = buffer.format_finite(value);
+    if let Some((sign, before, after)) = plainly(text) {
+        for part in [sign, before, after] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        return;
+    }
+    let Decimal { sign, digits, point } = Decimal::of(text);
     out.extend_from_slice(sign.as_bytes());
     if digits.is_empty() {
         return out.push(b'0');
@@ -83,6 +90,20 @@ fn shortest(value: f32, out: &mut Vec<u8>) {
         out.push(b'.');
         out.extend(std::iter::repeat_n(b'0', (-point).max(0) as usize));
         out.extend_from_slice(after.as_bytes());
+    }
+}
+
+/// Sign, what stands before the point, and the rest, of a number that no exponent would make shorter: nearly all are such.
+fn plainly(text: &str) -> Option<(&str, &str, &str)> {
+    let (sign, number) = text.split_at(usize::from(text.starts_with('-')));
+    let at = number.find('.').filter(|_| !number.contains('e'))?;
+    let (before, after) = number.split_at(at);
+    match (before, after) {
+        (before, ".0") if before.ends_with("000") => None,
+        (before, ".0") => Some((sign, before, "")),
+        ("0", after) if after.starts_with(".000") => None,
+        ("0", after) => Some((sign, "", after)),
+        _ => Some((sign, before, after)),
     }
 }
 
@@ -128,12 +149,16 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// Python's `repr` of a float by its own rule, from digits of Rust's standard library: as many as the shortest text
-    /// has, but rounded as Python does. Of two that are equally near it takes the even one, the shortest of Rust the other.
-    fn plain_repr(value: f64) -> String {
-        let shortest = format!("{value:e}");
+    /// As many digits as the shortest text of Rust's standard library has, but rounded as Python does: of two that are
+    /// equally near it takes the even one, Rust's shortest the other.
+    fn rounded(value: f64, shortest: &str) -> String {
         let count = shortest.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
-        let text = format!("{value:.*e}", count - 1);
+        format!("{value:.*e}", count - 1)
+    }
+
+    /// Python's `repr` of a float by its own rule.
+    fn plain_repr(value: f64) -> String {
+        let text = rounded(value, &format!("{value:e}"));
         let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
         let (mantissa, exponent) = text.split_once('e').unwrap();
         let exponent: i32 = exponent.parse().unwrap();
@@ -196,6 +221,9 @@ mod tests {
             (1e-9, "1e-9"),
             (12.5, "12.5"),
             (100.0, "100"),
+            (1000.0, "1e3"),
+            (-0.00125, "-.00125"),
+            (3.25e-4, "325e-6"),
             (12_300.0, "12300"),
             (1_230_000.0, "123e4"),
             (16_777_216.0, "16777216"),
@@ -229,6 +257,9 @@ mod tests {
         if value.is_finite() && full != plain_repr(f64::from(value)) {
             return Err(format!("{full} is not what Python prints"));
         }
+        if value.is_finite() && compact != plain_shortest(value) {
+            return Err(format!("{compact} is not {}", plain_shortest(value)));
+        }
         for text in [full, compact] {
             // Read as float32, and as numpy reads: as float64, then rounded.
             let (direct, detour) = (text.parse::<f32>().unwrap(), text.parse::<f64>().unwrap() as f32);
@@ -247,6 +278,25 @@ mod tests {
                 prop_assert_eq!(same(bits), Ok(()), "{:?}", f32::from_bits(bits));
             }
         }
+    }
+
+    /// The shortest text by trying all that there are.
+    fn plain_shortest(value: f32) -> String {
+        let Decimal { sign, digits, point } = Decimal::of(&rounded(f64::from(value), &format!("{value:e}")));
+        let count = digits.len() as i32;
+        if digits.is_empty() {
+            return format!("{sign}0");
+        }
+        let zeros = |n: i32| "0".repeat(n.max(0) as usize);
+        let plain = if point <= 0 {
+            format!(".{}{digits}", zeros(-point))
+        } else if point < count {
+            format!("{}.{}", &digits[..point as usize], &digits[point as usize..])
+        } else {
+            format!("{digits}{}", zeros(point - count))
+        };
+        let short = format!("{digits}e{}", point - count);
+        format!("{sign}{}", if short.len() < plain.len() { short } else { plain })
     }
 
     /// All four billion of them: a quarter of an hour on two cores, optimised.
