@@ -1,5 +1,9 @@
 //! Files that are either not there or complete: temporary file, fsync, rename, fsync of the folder.
 
+mod sweep;
+
+pub use sweep::Sweeper;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -8,36 +12,52 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 const SUFFIX: &str = ".reeldeck-tmp";
 
-/// Who writes: host and process id of the engine. Part of every temporary name, so that each engine sweeps only its own.
+/// Who writes, as temporary names say it, so that what a dead writer left behind can be told from what a living one is
+/// writing (see [`Sweeper`]).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Owner(String);
 
 impl Owner {
-    /// This process on this host.
+    /// A command that writes for itself: `host-pid` of this process.
     pub fn this_process() -> Self {
-        let host =
-            rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        Self(format!("{host}-{}", std::process::id()))
+        Self(format!("{}-{}", host(), std::process::id()))
     }
 
-    fn temporary(&self, path: &Path) -> io::Result<PathBuf> {
+    /// The engine in this process, and the workers that it starts: `shard-of-of.host-pid`. Numbers as in the name of the
+    /// engine's lock; the lock is what makes the shard a name that no two living engines share.
+    pub fn engine(shard: u32, of: u32) -> Self {
+        Self(format!("{shard}-of-{of}.{}-{}", host(), std::process::id()))
+    }
+
+    fn temporary(&self, path: &Path, count: u64) -> io::Result<PathBuf> {
         let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         // Several processes write for one owner (an engine's workers), hence the writer's id beside the owner's. The
         // video's own name stays out: it may already be as long as the file system allows.
         let digest = xxhash_rust::xxh3::xxh3_64(name.as_encoded_bytes());
         Ok(path.with_file_name(format!(".{}-{}-{count}-{digest:016x}{SUFFIX}", self.0, std::process::id())))
     }
 
-    /// Whether a file name is one of this owner's temporary files.
-    pub fn is_temporary(&self, name: &str) -> bool {
-        name.strip_prefix('.').and_then(|n| n.strip_prefix(self.0.as_str())).is_some_and(|n| n.starts_with('-'))
-            && name.ends_with(SUFFIX)
+    /// Makes a temporary file beside `path`. One of the same name may have been left behind: process ids come again, in a
+    /// container after every start.
+    fn create(&self, path: &Path) -> io::Result<(PathBuf, File)> {
+        let mut tries = 0..1000;
+        loop {
+            let temporary = self.temporary(path, COUNTER.fetch_add(1, Ordering::Relaxed))?;
+            match File::create_new(&temporary) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries.next().is_some() => {}
+                file => return Ok((temporary, file?)),
+            }
+        }
     }
 }
 
-/// Whether a file name is a temporary file of any engine.
+/// This host's name, of letters, digits and `-` alone: in temporary names a `.` ends the shard.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
+/// Whether a file name is a temporary file of anybody's.
 pub fn is_temporary(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(SUFFIX)
 }
@@ -48,14 +68,14 @@ pub fn is_temporary(name: &str) -> bool {
 /// # Errors
 /// Whatever the file system or `fill` reports; the temporary file is removed then.
 pub fn write(path: &Path, owner: &Owner, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let temporary = owner.temporary(path)?;
+    let (temporary, file) = owner.create(path)?;
     let written = (|| {
-        let mut writer = BufWriter::with_capacity(1 << 18, File::create_new(&temporary)?);
+        let mut writer = BufWriter::with_capacity(1 << 18, file);
         fill(&mut writer)?;
         writer.flush()?;
         writer.get_ref().sync_all()?;
@@ -101,12 +121,33 @@ mod tests {
     }
 
     #[test]
-    fn temporary_names_tell_their_owner() {
-        let owner = Owner("host-12".into());
-        let long = format!("/x/{}", "n".repeat(255));
-        let name = owner.temporary(Path::new(&long)).unwrap();
-        let name = name.file_name().unwrap().to_str().unwrap();
-        assert!(owner.is_temporary(name) && is_temporary(name) && name.len() < 128);
-        assert!(!Owner("host-1".into()).is_temporary(name));
+    fn only_the_files_own_folder_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = write(&dir.path().join("gone/set/v"), &Owner::this_process(), |_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn names_are_short_and_hidden_and_of_the_same_folder() {
+        for owner in [Owner::this_process(), Owner::engine(3, 16)] {
+            let long = format!("/x/{}", "n".repeat(255));
+            let path = owner.temporary(Path::new(&long), u64::MAX).unwrap();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(is_temporary(name) && name.len() < 160 && path.parent() == Some(Path::new("/x")), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_same_name_left_behind_is_stepped_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, owner) = (dir.path().join("v"), Owner::engine(0, 1));
+        let next = COUNTER.load(Ordering::Relaxed);
+        for count in next..next + 100 {
+            fs::write(owner.temporary(&path, count).unwrap(), b"left behind").unwrap();
+        }
+        write(&path, &owner, |w| w.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 101);
     }
 }
