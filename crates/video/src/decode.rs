@@ -3,6 +3,7 @@
 use ff::ffi;
 use ffmpeg_next as ff;
 
+use crate::decoder::{Decoder, Refusal};
 use crate::error::VideoError;
 use crate::media::Media;
 
@@ -37,52 +38,52 @@ pub trait Visitor {
 /// Decodes the stream from where `media` stands (its start, when just opened) to its end.
 ///
 /// # Errors
-/// When reading fails or the visitor ends it. Damage in the stream is reported to the visitor only.
+/// When reading fails, memory runs out, or the visitor ends it. Damage in the stream is reported to the visitor only.
 pub fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
     let mut decoder = media.decoder()?;
     let mut packet = ff::Packet::empty();
     let mut frame = ff::frame::Video::empty();
     while media.read(&mut packet)? {
         visitor.alive()?;
-        let skip = match visitor.may_skip(&packet) {
+        decoder.skip(match visitor.may_skip(&packet) {
             true => ffi::AVDiscard::AVDISCARD_NONREF,
             false => ffi::AVDiscard::AVDISCARD_DEFAULT,
-        };
-        // SAFETY: the decoder is open and used by this thread only; `skip_frame` may be changed between packets.
-        unsafe { (*decoder.as_mut_ptr()).skip_frame = skip };
-        let mut sent = decoder.send_packet(&packet);
-        if matches!(sent, Err(ff::Error::Other { errno: libc::EAGAIN })) {
+        });
+        let mut sent = decoder.send(Some(&packet));
+        if matches!(sent, Err(Refusal::NotNow)) {
             drain(&mut decoder, &mut frame, visitor)?;
-            sent = decoder.send_packet(&packet);
+            sent = decoder.send(Some(&packet));
         }
-        if sent.is_err() {
-            visitor.trouble()?;
-        }
+        accept(sent, visitor)?;
         drain(&mut decoder, &mut frame, visitor)?;
     }
-    if decoder.send_eof().is_err() {
-        visitor.trouble()?;
-    }
+    accept(decoder.send(None), visitor)?;
     drain(&mut decoder, &mut frame, visitor)
+}
+
+/// Tells the visitor of a packet that was not taken.
+fn accept(sent: Result<(), Refusal>, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+    match sent {
+        Ok(()) => Ok(()),
+        Err(Refusal::NoMemory(error)) => Err(error),
+        Err(Refusal::NotNow | Refusal::Trouble) => visitor.trouble(),
+    }
 }
 
 /// A decoder that keeps failing without taking anything must not hold us for ever.
 const MAX_FAILURES_IN_A_ROW: u32 = 64;
 
-fn drain(
-    decoder: &mut ff::decoder::Opened,
-    frame: &mut ff::frame::Video,
-    visitor: &mut dyn Visitor,
-) -> Result<(), VideoError> {
+fn drain(decoder: &mut Decoder, frame: &mut ff::frame::Video, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
     let mut failures = 0;
     loop {
-        match decoder.receive_frame(frame) {
+        match decoder.receive(frame) {
             Ok(()) => {
                 failures = 0;
                 visitor.frame(frame)?;
             }
-            Err(ff::Error::Eof | ff::Error::Other { errno: libc::EAGAIN }) => return Ok(()),
-            Err(_) => {
+            Err(Refusal::NotNow) => return Ok(()),
+            Err(Refusal::NoMemory(error)) => return Err(error),
+            Err(Refusal::Trouble) => {
                 visitor.trouble()?;
                 failures += 1;
                 if failures >= MAX_FAILURES_IN_A_ROW {

@@ -7,6 +7,7 @@ use reeldeck_contract::limits::Limits;
 
 use crate::error::VideoError;
 use crate::media::Media;
+use crate::memory;
 
 /// What the packets of a video stream say about its frames.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,7 +64,7 @@ impl PacketIndex {
             index.exact &= flags & ffi::AV_PKT_FLAG_CORRUPT == 0;
             match packet.pts() {
                 Some(time) => {
-                    index.times.push(time);
+                    memory::push(&mut index.times, time)?;
                     end = end.max(time.saturating_add(packet.duration().max(0)));
                 }
                 None => index.exact = false,

@@ -5,11 +5,13 @@
 mod boxes;
 mod convert;
 mod decode;
+mod decoder;
 mod error;
 pub mod frames;
 pub mod geometry;
 mod index;
 mod media;
+mod memory;
 mod nal;
 mod picture;
 pub mod resize;
