@@ -42,6 +42,12 @@ pub fn address_space() -> io::Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
+/// Bytes of address space that this process may still take; `None` where there is no limit, or none that can be told.
+pub fn room() -> Option<u64> {
+    let limit = getrlimit(Resource::As).current?;
+    Some(limit.saturating_sub(address_space().ok()?))
+}
+
 /// Lowers a limit for good. One that is lower already stays: to raise it is not ours, and the kernel would refuse.
 fn lower(resource: Resource, to: u64) -> io::Result<()> {
     let now = getrlimit(resource);

@@ -4,7 +4,8 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use tch::Device;
+use reeldeck_contract::confine;
+use tch::{Device, Kind, Tensor};
 
 use crate::error::ModelError;
 
@@ -17,6 +18,54 @@ pub fn keep_memory() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
         libc::mallopt(libc::M_TOP_PAD, 256 << 20);
     }
+}
+
+/// For a process whose address space is to be limited: takes no more of it than is used. Otherwise glibc sets 64 MiB aside
+/// for every thread, and asks for so much ahead that it takes for impossible what would fit. Call before there are threads.
+pub fn keep_memory_short() {
+    // SAFETY: as above.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_TOP_PAD, 1 << 20);
+    }
+}
+
+/// Starts the threads that will compute, which otherwise start with the first video: where there is no room for one of
+/// them, libgomp ends the process.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn start_threads() -> Result<(), ModelError> {
+    // Work is dealt out in pieces of 32768 numbers.
+    let _ = Tensor::f_zeros([i64::from(tch::get_num_threads()) << 16], (Kind::Float, Device::Cpu))?.f_exp()?;
+    Ok(())
+}
+
+/// What a layer must find besides the memory for its output: oneDNN makes code for it, and runs what it had no memory to
+/// make.
+const RESERVE: u64 = 32 << 20;
+
+/// Makes sure, before a layer runs on a CPU, that its output of so many bytes and all that goes with it can be had. Where
+/// address space is not limited, memory never lacks: the kernel ends somebody instead.
+///
+/// # Errors
+/// [`ModelError::NoMemory`].
+pub fn check_room(bytes: usize) -> Result<(), ModelError> {
+    let fits = || {
+        let mut output = Vec::<u8>::new();
+        output.try_reserve_exact(bytes).is_ok() && confine::room().is_none_or(|room| room >= RESERVE)
+    };
+    if confine::room().is_none() || fits() {
+        return Ok(());
+    }
+    give_back_memory();
+    if fits() { Ok(()) } else { Err(ModelError::NoMemory) }
+}
+
+/// Gives memory that was kept and is not in use back to the kernel, where it counts against no limit.
+pub fn give_back_memory() {
+    // SAFETY: may be called at any time, by any thread.
+    unsafe { libc::malloc_trim(0) };
 }
 
 /// Finds a device by the name that `--devices` gives it, `cpu` or `cuda:N`.

@@ -40,6 +40,11 @@ pub enum ModelError {
     /// libtorch reports an error.
     #[error("libtorch failed: {}", first_line(.0))]
     Torch(#[from] tch::TchError),
+    /// The memory that this process may use is used up.
+    #[error(
+        "not enough memory for the model; raise memory_mib under [limits] in the config, or run fewer clips at once"
+    )]
+    NoMemory,
     /// The network gave infinities or what is not a number.
     #[error("the model gave numbers that are not finite; the checkpoint is damaged or the precision too low for it")]
     NotFinite,
@@ -62,11 +67,13 @@ impl ModelError {
             | Self::NotFinite
             | Self::Internal(_) => ErrorKind::Internal,
             Self::Device(_) => ErrorKind::Device,
+            Self::NoMemory => ErrorKind::OutOfMemory,
             Self::Torch(error) => {
                 let text = error.to_string();
                 if text.contains("out of memory")
                     || text.contains("not enough memory")
                     || text.contains("can't allocate")
+                    || text.contains("bad_alloc")
                 {
                     ErrorKind::OutOfMemory
                 } else if text.contains("CUDA") || text.contains("cuDNN") {

@@ -4,6 +4,7 @@
 use reeldeck_contract::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
 
+use crate::device;
 use crate::error::ModelError;
 use crate::network::{BlockSpec, ConvSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
 use crate::weights::{Array, Weights};
@@ -106,6 +107,12 @@ fn channels_last(x: &Tensor) -> Result<Tensor, ModelError> {
 impl Conv {
     /// `x` is frames × channels × height × width, `length` frames a clip.
     fn run(&self, x: &Tensor, length: i64) -> Result<Tensor, ModelError> {
+        if x.device() == Device::Cpu {
+            let (frames, _, height, width) = x.size4()?;
+            let pixels = frames * (height / self.stride + 1) * (width / self.stride + 1);
+            // In 32 bits whatever the precision: half of it is then for what is made on the way.
+            device::check_room((pixels * self.weight.size()[0] * 4) as usize)?;
+        }
         match self.reach {
             Reach::Space(padding) => {
                 Ok(x.f_conv2d(&self.weight, Some(&self.bias), [self.stride; 2], [padding; 2], [1, 1], 1)?)

@@ -4,6 +4,7 @@ use ff::ffi;
 use ffmpeg_next as ff;
 
 use crate::error::VideoError;
+use crate::memory;
 use crate::yuv::Coefficients;
 
 /// A whole picture in RGB24.
@@ -84,7 +85,7 @@ impl Converter {
     /// Converts a whole frame.
     ///
     /// # Errors
-    /// When swscale does not know the pixel format.
+    /// When swscale does not know the pixel format, or there is no memory for the picture.
     pub fn run(&mut self, frame: &ff::frame::Video, out: &mut Rgb) -> Result<(), VideoError> {
         let key = Key::of(frame);
         let context = match &self.context {
@@ -99,7 +100,7 @@ impl Converter {
         (out.width, out.height) = (key.width as usize, key.height as usize);
         // swscale writes whole groups of pixels: each row needs room beyond its last.
         out.stride = out.width.next_multiple_of(32) * 3;
-        out.data.resize(out.stride * out.height + 64, 0);
+        memory::resize(&mut out.data, out.stride * out.height + 64)?;
         let planes = [out.data.as_mut_ptr(), std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut()];
         let strides = [out.stride as i32, 0, 0, 0];
         // SAFETY: the frame holds the planes and strides of a picture of the context's size and format, and `out` has a
@@ -116,9 +117,15 @@ impl Converter {
                 strides.as_ptr(),
             )
         };
-        if lines == key.height { Ok(()) } else { Err(unsupported(key)) }
+        match lines {
+            lines if lines == key.height => Ok(()),
+            error if error == ffi::AVERROR(ffi::ENOMEM) => Err(NO_MEMORY),
+            _ => Err(unsupported(key)),
+        }
     }
 }
+
+const NO_MEMORY: VideoError = VideoError::NoMemory("convert a picture");
 
 fn unsupported(key: Key) -> VideoError {
     // SAFETY: the function takes any number and returns null or a static string.
@@ -148,7 +155,7 @@ fn new_context(key: Key) -> Result<Context, VideoError> {
             std::ptr::null(),
         );
         if context.is_null() {
-            return Err(unsupported(key));
+            return Err(if ffi::sws_isSupportedInput(format) > 0 { NO_MEMORY } else { unsupported(key) });
         }
         let context = Context(context);
         // Fails only for sources that are RGB already, where there is nothing to set.

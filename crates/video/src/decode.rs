@@ -3,8 +3,9 @@
 use ff::ffi;
 use ffmpeg_next as ff;
 
+use crate::decoder::{Decoder, Refusal};
 use crate::error::VideoError;
-use crate::media::{Media, has_memory};
+use crate::media::Media;
 
 /// Follows a decode and steers it.
 pub trait Visitor {
@@ -37,7 +38,7 @@ pub trait Visitor {
 /// Decodes the stream from where `media` stands (its start, when just opened) to its end.
 ///
 /// # Errors
-/// When reading fails or the visitor ends it. Damage in the stream is reported to the visitor only.
+/// When reading fails, memory runs out, or the visitor ends it. Damage in the stream is reported to the visitor only.
 pub fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
     let mut feed = Feed::start(media)?;
     let mut packet = ff::Packet::empty();
@@ -50,7 +51,7 @@ pub fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoErro
 
 /// A decoder on its way through packets.
 pub struct Feed {
-    decoder: ff::decoder::Opened,
+    decoder: Decoder,
     frame: ff::frame::Video,
 }
 
@@ -66,34 +67,27 @@ impl Feed {
     /// Decodes a packet and hands over the frames that come of it.
     ///
     /// # Errors
-    /// What the visitor returns.
+    /// Lack of memory, and what the visitor returns.
     pub fn packet(&mut self, packet: &ff::Packet, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
-        let skip = match visitor.may_skip(packet) {
+        self.decoder.skip(match visitor.may_skip(packet) {
             true => ffi::AVDiscard::AVDISCARD_NONREF,
             false => ffi::AVDiscard::AVDISCARD_DEFAULT,
-        };
-        // SAFETY: the decoder is open and used by this thread only; `skip_frame` may be changed between packets.
-        unsafe { (*self.decoder.as_mut_ptr()).skip_frame = skip };
-        let mut sent = self.decoder.send_packet(packet);
-        if matches!(sent, Err(ff::Error::Other { errno: libc::EAGAIN })) {
+        });
+        let mut sent = self.decoder.send(Some(packet));
+        if matches!(sent, Err(Refusal::NotNow)) {
             drain(&mut self.decoder, &mut self.frame, visitor)?;
-            sent = self.decoder.send_packet(packet);
+            sent = self.decoder.send(Some(packet));
         }
-        if let Err(error) = sent {
-            blame_memory(error)?;
-            visitor.trouble()?;
-        }
+        accept(sent, visitor)?;
         drain(&mut self.decoder, &mut self.frame, visitor)
     }
 
     /// Hands over the frames that were held back: no packet follows.
     ///
     /// # Errors
-    /// What the visitor returns.
+    /// Lack of memory, and what the visitor returns.
     pub fn end(&mut self, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
-        if self.decoder.send_eof().is_err() {
-            visitor.trouble()?;
-        }
+        accept(self.decoder.send(None), visitor)?;
         drain(&mut self.decoder, &mut self.frame, visitor)
     }
 
@@ -103,34 +97,29 @@ impl Feed {
     }
 }
 
-/// An error that is no fault of the file.
-fn blame_memory(error: ff::Error) -> Result<(), VideoError> {
-    match error {
-        ff::Error::Other { errno: libc::ENOMEM } if !has_memory() => {
-            Err(VideoError::Ffmpeg { action: "decode the file", source: error })
-        }
-        _ => Ok(()),
+/// Tells the visitor of a packet that was not taken.
+fn accept(sent: Result<(), Refusal>, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+    match sent {
+        Ok(()) => Ok(()),
+        Err(Refusal::NoMemory(error)) => Err(error),
+        Err(Refusal::NotNow | Refusal::Trouble) => visitor.trouble(),
     }
 }
 
 /// A decoder that keeps failing without taking anything must not hold us for ever.
 const MAX_FAILURES_IN_A_ROW: u32 = 64;
 
-fn drain(
-    decoder: &mut ff::decoder::Opened,
-    frame: &mut ff::frame::Video,
-    visitor: &mut dyn Visitor,
-) -> Result<(), VideoError> {
+fn drain(decoder: &mut Decoder, frame: &mut ff::frame::Video, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
     let mut failures = 0;
     loop {
-        match decoder.receive_frame(frame) {
+        match decoder.receive(frame) {
             Ok(()) => {
                 failures = 0;
                 visitor.frame(frame)?;
             }
-            Err(ff::Error::Eof | ff::Error::Other { errno: libc::EAGAIN }) => return Ok(()),
-            Err(error) => {
-                blame_memory(error)?;
+            Err(Refusal::NotNow) => return Ok(()),
+            Err(Refusal::NoMemory(error)) => return Err(error),
+            Err(Refusal::Trouble) => {
                 visitor.trouble()?;
                 failures += 1;
                 if failures >= MAX_FAILURES_IN_A_ROW {

@@ -60,6 +60,9 @@ pub enum VideoError {
     /// The decoder contradicted itself between two passes.
     #[error("two decodes of the same file disagree: {0}")]
     Unsteady(String),
+    /// The memory that this process may use is used up.
+    #[error("not enough memory to {0}; where it is limited, raise memory_mib under [limits] in the config")]
+    NoMemory(&'static str),
     /// The receiver wants no more frames.
     #[error("stopped")]
     Stopped,
@@ -80,6 +83,7 @@ impl VideoError {
                 _ => ErrorKind::Corrupt,
             },
             Self::Limit(_) => ErrorKind::Limit,
+            Self::NoMemory(_) => ErrorKind::OutOfMemory,
             Self::Changed => ErrorKind::Io,
             Self::Stopped => ErrorKind::Interrupted,
             Self::Unsteady(_) => ErrorKind::Internal,

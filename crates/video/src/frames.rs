@@ -14,6 +14,7 @@ use crate::decode::{self, Visitor};
 use crate::error::VideoError;
 use crate::index::PacketIndex;
 use crate::media::Media;
+use crate::memory;
 use crate::nal::{self, Framing};
 use crate::picture::Cropper;
 use crate::sampling::Plan;
@@ -183,7 +184,8 @@ impl<'a> Delivery<'a> {
         if self.needed.get(self.delivered) != Some(&index) {
             return Ok(());
         }
-        let mut pixels = vec![0; self.cropper.bytes()];
+        let mut pixels = vec![];
+        memory::resize(&mut pixels, self.cropper.bytes())?;
         self.size = self.cropper.run(frame, &mut pixels)?;
         self.delivered += 1;
         self.sink.frame(index, pixels)

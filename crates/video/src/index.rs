@@ -7,6 +7,7 @@ use reeldeck_contract::limits::Limits;
 
 use crate::error::VideoError;
 use crate::media::Media;
+use crate::memory;
 
 /// What the packets of a video stream say about its frames.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +32,12 @@ pub struct PacketIndex {
 /// No decoder holds back more frames.
 const MAX_REORDER: usize = 16;
 
+/// No picture stands for so long: a longer step is a clock that was set anew, or damage to one time.
+const LONGEST_STEP_SECONDS: f64 = 3600.0;
+
+/// Containers round times, to a millisecond for the most part.
+const ROUNDING_SECONDS: f64 = 0.001;
+
 /// A promise is only held against a file that breaks it by this much: sound often ends a little after the pictures.
 const SLACK_SECONDS: f64 = 0.5;
 
@@ -38,7 +45,7 @@ impl PacketIndex {
     /// Reads all packets of the stream. Use the media for nothing else afterwards: it is at its end.
     ///
     /// # Errors
-    /// When reading fails or there are more frames than the limit allows.
+    /// When reading fails, or there are more frames or more seconds of them than the limits allow.
     pub fn scan(media: &mut Media, limits: &Limits) -> Result<Self, VideoError> {
         Self::scan_with(media, limits, &mut |_| Ok(()))
     }
@@ -57,6 +64,9 @@ impl PacketIndex {
         let mut end = i64::MIN;
         let mut discarded = 0;
         let mut latest: Vec<i64> = vec![];
+        // Times of decoding, of packets that have no other; and how long the last packet lasts.
+        let mut others: Vec<i64> = vec![];
+        let mut last = (i64::MIN, 0);
         while media.read(&mut packet)? {
             look(&packet)?;
             // SAFETY: the packet is alive; its flags are a plain public field.
@@ -76,15 +86,26 @@ impl PacketIndex {
                 return Err(VideoError::Limit(format!("the video has more than {} frames", limits.frames)));
             }
             index.exact &= flags & ffi::AV_PKT_FLAG_CORRUPT == 0;
+            if let Some(time) = packet.pts().or(packet.dts()) {
+                last = last.max((time, packet.duration().max(0)));
+            }
             match packet.pts() {
                 Some(time) => {
-                    index.times.push(time);
+                    memory::push(&mut index.times, time)?;
                     end = end.max(time.saturating_add(packet.duration().max(0)));
                 }
-                None => index.exact = false,
+                None => {
+                    index.exact = false;
+                    packet.dts().map_or(Ok(()), |time| memory::push(&mut others, time))?;
+                }
             }
         }
         index.times.sort_unstable();
+        let plays = index.plays(media, others, last.1)?;
+        if plays > limits.duration_s + ROUNDING_SECONDS {
+            let (plays, most) = ((plays * 1e3).round() / 1e3, limits.duration_s);
+            return Err(VideoError::Limit(format!("the video plays for {plays} seconds, more than {most}")));
+        }
         index.exact &= index.times.windows(2).all(|pair| pair[0] != pair[1]) && index.shown > 0;
         let indexed = media.indexed_frames();
         index.gapless = indexed == Some(index.shown + discarded) || index.is_even();
@@ -97,6 +118,26 @@ impl PacketIndex {
         };
         index.expected = index.shown.max(promised);
         Ok(index)
+    }
+
+    /// Seconds that the pictures fill when they are played: what their times cover, not what the container says, which may
+    /// be anything. Where packets have no times, at the rate that FFmpeg takes for theirs.
+    fn plays(&self, media: &Media, others: Vec<i64>, last: i64) -> Result<f64, VideoError> {
+        let (tick, mut times) = (media.tick(), others);
+        let timed = (self.times.len() + times.len()) as u64;
+        let times = if times.is_empty() {
+            &self.times
+        } else {
+            self.times.iter().try_for_each(|time| memory::push(&mut times, *time))?;
+            times.sort_unstable();
+            &times
+        };
+        let seconds = |ticks: i64| Some(ticks as f64 * tick).filter(|seconds| *seconds <= LONGEST_STEP_SECONDS);
+        let covered: f64 = times.windows(2).filter_map(|pair| seconds(pair[1].saturating_sub(pair[0]))).sum();
+        let [rate, per] = media.fps().map(f64::from);
+        // A rate may lie as well; slower than this there is hardly any.
+        let untimed = (self.shown - timed) as f64 / (rate / per).max(1.0);
+        Ok(covered + untimed + seconds(last).unwrap_or(0.0))
     }
 
     /// Whether all steps of time are the same, but for rounding.

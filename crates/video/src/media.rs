@@ -13,7 +13,9 @@ use reeldeck_contract::limits::Limits;
 use reeldeck_contract::source::SourceStamp;
 
 use crate::boxes;
+use crate::decoder::Decoder;
 use crate::error::VideoError;
+use crate::memory;
 
 /// Demuxers that may open a video. A playlist posing as .mp4 is not among them, so it cannot make FFmpeg read other files.
 const DEMUXERS: &str =
@@ -67,7 +69,7 @@ impl Media {
     /// Opens the file and finds its best video stream.
     ///
     /// # Errors
-    /// Unreadable, empty, foreign and index-less files, files without pictures, and pictures over the limit.
+    /// Unreadable, empty, foreign and index-less files, files without pictures, pictures over the limit, no memory.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self, VideoError> {
         init();
         // Looked at first: opening a pipe would wait until somebody writes to it.
@@ -84,9 +86,9 @@ impl Media {
             ff::Error::Other { errno: libc::EIO | libc::EACCES | libc::ENOENT | libc::ESTALE } => {
                 VideoError::Ffmpeg { action: "open the file", source: error }
             }
-            ff::Error::Other { errno: libc::ENOMEM } if !has_memory() => {
-                VideoError::Ffmpeg { action: "open the file", source: error }
-            }
+            // Broken files make FFmpeg ask for any amount; not all of its errors name lack of memory when it is that.
+            ff::Error::Other { errno: libc::ENOMEM } if !memory::is_ample() => VideoError::NoMemory("open the file"),
+            _ if memory::is_short() => VideoError::NoMemory("open the file"),
             _ if boxes.is_mp4 && !boxes.has_index => VideoError::NoIndex,
             _ => VideoError::NotAVideo(format!("no known container ({error})")),
         })?;
@@ -98,8 +100,11 @@ impl Media {
             pixels: (limits.megapixels * 1e6) as i64,
             rotation: Rotation::None,
         };
-        media.choose_stream()?;
-        Ok(media)
+        match media.choose_stream() {
+            // What FFmpeg had no memory for, it leaves out.
+            Err(VideoError::NoVideoStream) if memory::is_short() => Err(VideoError::NoMemory("open the file")),
+            chosen => chosen.map(|()| media),
+        }
     }
 
     fn choose_stream(&mut self) -> Result<(), VideoError> {
@@ -128,7 +133,7 @@ impl Media {
     ///
     /// # Errors
     /// When FFmpeg has no decoder for the codec or cannot open it.
-    pub fn decoder(&self) -> Result<ff::decoder::Opened, VideoError> {
+    pub fn decoder(&self) -> Result<Decoder, VideoError> {
         let failed = |source| VideoError::Ffmpeg { action: "open the decoder", source };
         let stream = self.input.stream(self.stream).ok_or(VideoError::NoVideoStream)?;
         let mut context = ff::codec::Context::from_parameters(stream.parameters()).map_err(failed)?;
@@ -141,15 +146,13 @@ impl Media {
         });
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(stream.time_base());
-        // SAFETY: the context is alive and not yet open; `max_pixels` is a public field meant to be set by users.
-        unsafe { (*decoder.as_mut_ptr()).max_pixels = self.pixels };
-        decoder.open_as(codec).map_err(failed)
+        Decoder::open(decoder, codec, self.pixels)
     }
 
     /// Reads the next packet of the video stream; `None` at the end.
     ///
     /// # Errors
-    /// When the disk or the network fails; damage in the file only ends it.
+    /// When the disk or the network fails or memory runs out; damage in the file only ends it.
     pub fn read(&mut self, packet: &mut ff::Packet) -> Result<bool, VideoError> {
         loop {
             // FFmpeg takes the packet for an empty one and would leave what is in it to nobody.
@@ -159,10 +162,11 @@ impl Media {
                 Ok(()) if packet.stream() == self.stream => return Ok(true),
                 Ok(()) => {}
                 // A broken index asks for packets of gigabytes; that is damage, as long as there is memory for others.
-                Err(ff::Error::Other { errno: libc::ENOMEM }) if has_memory() => return Ok(false),
+                Err(ff::Error::Other { errno: libc::ENOMEM }) if memory::is_ample() => return Ok(false),
                 Err(error @ ff::Error::Other { errno: libc::EIO | libc::ESTALE | libc::ENOMEM | libc::ETIMEDOUT }) => {
                     return Err(VideoError::Ffmpeg { action: "read the file", source: error });
                 }
+                Err(_) if memory::is_short() => return Err(VideoError::NoMemory("read the file")),
                 Err(_) => return Ok(false),
             }
         }
@@ -296,12 +300,6 @@ impl Media {
     pub fn tick(&self) -> f64 {
         self.input.stream(self.stream).map_or(0.0, |s| f64::from(s.time_base()))
     }
-}
-
-/// Whether there is memory for whatever a healthy file may need at a time. Broken ones make FFmpeg ask for any amount, and
-/// that it has not got it says nothing then.
-pub fn has_memory() -> bool {
-    Vec::<u8>::new().try_reserve_exact(512 << 20).is_ok()
 }
 
 fn open_input(path: &Path) -> Result<ff::format::context::Input, ff::Error> {

@@ -67,7 +67,7 @@ impl Cropper {
         }
         self.converter.run(frame, &mut self.rgb)?;
         if turn_later {
-            self.rgb = rotate::turn_rgb(&self.rgb, self.rotation);
+            self.rgb = rotate::turn_rgb(&self.rgb, self.rotation)?;
         }
         let (size, rgb) = ((self.rgb.width, self.rgb.height), std::mem::take(&mut self.rgb));
         self.resizer(size).run(&mut RgbPicture { data: &rgb.data, stride: rgb.stride }, out);
@@ -356,7 +356,10 @@ mod tests {
                 let before = rotate::turn_frame(&frame, rotation).unwrap().unwrap();
                 let mut rgb = Rgb::default();
                 Converter::default().run(&frame, &mut rgb).unwrap();
-                assert!(by_swscale(&before) == tight(&rotate::turn_rgb(&rgb, rotation)), "{pixel:?} {rotation:?}");
+                assert!(
+                    by_swscale(&before) == tight(&rotate::turn_rgb(&rgb, rotation).unwrap()),
+                    "{pixel:?} {rotation:?}"
+                );
             }
         }
     }

@@ -6,6 +6,7 @@ use ffmpeg_next as ff;
 use crate::convert::Rgb;
 use crate::error::VideoError;
 use crate::media::Rotation;
+use crate::memory;
 
 /// Turns `source` (rows of `stride` bytes, `width` × `height` elements of `N` bytes) into `out` (rows of `out_stride`).
 fn turn<const N: usize>(source: Plane<'_>, rotation: Rotation, out: &mut [u8], out_stride: usize) {
@@ -81,12 +82,16 @@ pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option
 }
 
 /// Turns a picture that is RGB already.
-pub fn turn_rgb(picture: &Rgb, rotation: Rotation) -> Rgb {
+///
+/// # Errors
+/// When there is no memory for the turned one.
+pub fn turn_rgb(picture: &Rgb, rotation: Rotation) -> Result<Rgb, VideoError> {
     let (width, height) = turned(rotation, picture.width, picture.height);
-    let mut out = Rgb { data: vec![0; width * height * 3], stride: width * 3, width, height };
+    let mut out = Rgb { data: vec![], stride: width * 3, width, height };
+    memory::resize(&mut out.data, width * height * 3)?;
     let plane = Plane { data: &picture.data, stride: picture.stride, width: picture.width, height: picture.height };
     turn::<3>(plane, rotation, &mut out.data, width * 3);
-    out
+    Ok(out)
 }
 
 struct Shape {
@@ -132,7 +137,7 @@ mod tests {
         let picture =
             Rgb { data: [1, 2, 3, 4, 5, 6].iter().flat_map(|v| [*v, 0, 0]).collect(), stride: 9, width: 3, height: 2 };
         let red = |rotation| {
-            let out = turn_rgb(&picture, rotation);
+            let out = turn_rgb(&picture, rotation).unwrap();
             (out.width, out.data.iter().step_by(3).copied().collect::<Vec<_>>())
         };
         assert_eq!(red(Rotation::None), (3, vec![1, 2, 3, 4, 5, 6]));

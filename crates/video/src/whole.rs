@@ -9,6 +9,7 @@ use crate::convert::{Converter, Rgb};
 use crate::decode::{self, Visitor};
 use crate::error::VideoError;
 use crate::media::{Media, Rotation};
+use crate::memory;
 use crate::rotate;
 
 /// A whole picture as displayed.
@@ -76,11 +77,13 @@ impl Visitor for Whole<'_> {
         };
         self.converter.run(turned.as_ref().unwrap_or(frame), &mut self.rgb)?;
         if self.rotation != Rotation::None && turned.is_none() {
-            self.rgb = rotate::turn_rgb(&self.rgb, self.rotation);
+            self.rgb = rotate::turn_rgb(&self.rgb, self.rotation)?;
         }
-        self.tight.clear();
-        for row in self.rgb.data.chunks_exact(self.rgb.stride).take(self.rgb.height) {
-            self.tight.extend_from_slice(&row[..self.rgb.width * 3]);
+        let line = self.rgb.width * 3;
+        memory::resize(&mut self.tight, line * self.rgb.height)?;
+        let rows = self.rgb.data.chunks_exact(self.rgb.stride);
+        for (tight, row) in self.tight.chunks_exact_mut(line).zip(rows) {
+            tight.copy_from_slice(&row[..line]);
         }
         (self.each)(Picture { width: self.rgb.width, height: self.rgb.height, rgb: &self.tight })
     }

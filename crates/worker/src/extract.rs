@@ -85,7 +85,12 @@ impl Extractor {
             let source = SourceStamp::read(&job.path).ok();
             let message = match self.extract(&job) {
                 Ok(report) => FromWorker::Done { job: job.id, report },
-                Err(failure) => FromWorker::Failed { job: job.id, failure, source },
+                Err(failure) => {
+                    if failure.kind == ErrorKind::OutOfMemory {
+                        device::give_back_memory();
+                    }
+                    FromWorker::Failed { job: job.id, failure, source }
+                }
             };
             self.reporter.send(&message)?;
         }

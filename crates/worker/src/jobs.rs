@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use reeldeck_contract::protocol::{Init, JobId, MAX_LINE, ToWorker};
@@ -61,7 +62,10 @@ pub fn lines() -> impl Iterator<Item = Result<ToWorker>> + Send + use<> {
 
 /// Starts the reader and the decode threads. The jobs come out in the order in which they were given, each decoding ahead
 /// as far as its channel allows. The channel closes after `Finish`.
-pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, init: &Init) -> Receiver<Job> {
+///
+/// # Errors
+/// When there is no room for a thread.
+pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, init: &Init) -> io::Result<Receiver<Job>> {
     let (tasks, waiting) = mpsc::channel::<Task>();
     let waiting = Arc::new(Mutex::new(waiting));
     let recipe = &init.recipe;
@@ -69,18 +73,18 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
         Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits: init.limits };
     for _ in 0..init.decoders.max(1) {
         let waiting = Arc::clone(&waiting);
-        std::thread::spawn(move || {
+        thread::Builder::new().name("decode".into()).spawn(move || {
             loop {
                 // The lock is held while waiting: whoever has it takes the next task, the others queue behind.
                 let task = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok(task) = task else { return };
                 decode::run(&task.path, &request, task.sender, &task.alive);
             }
-        });
+        })?;
     }
     let (jobs, taken) = mpsc::channel();
     let depth = init.prefetch_frames.max(1);
-    std::thread::spawn(move || {
+    thread::Builder::new().name("jobs".into()).spawn(move || {
         for message in lines {
             match message {
                 Ok(ToWorker::Extract { job, video, path, feature, batch }) => {
@@ -100,8 +104,8 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
         // The engine closed the pipe without `Finish`: it is gone, or wants us gone. Nothing in hand is worth finishing,
         // and no half-written feature can be mistaken for a whole one.
         process::leave(0);
-    });
-    taken
+    })?;
+    Ok(taken)
 }
 
 fn leave(why: &str) -> ! {

@@ -3,6 +3,7 @@
 mod decode;
 mod extract;
 mod jobs;
+mod memory;
 mod process;
 mod report;
 mod seeded;
@@ -10,6 +11,7 @@ mod seeded;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use reeldeck_contract::confine;
 use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_contract::pinned::LIBTORCH;
 use reeldeck_contract::protocol::{FromWorker, Init, ToWorker, VERSION};
@@ -19,8 +21,9 @@ use crate::report::Reporter;
 
 fn main() -> ExitCode {
     device::keep_memory();
+    let hardened = confine::harden().context("failed to give up privileges and core dumps");
     let mut arguments = std::env::args_os().skip(1);
-    let result = match arguments.next() {
+    let result = hardened.and_then(|()| match arguments.next() {
         None => serve(),
         Some(word) if word == "write-seeded-checkpoint" => seeded::write(&arguments.collect::<Vec<_>>()),
         Some(word) if word == "--version" => {
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
         Some(word) => Err(anyhow::anyhow!(
             "reeldeck-worker is started by reeldeck and takes no argument {word:?}; run `reeldeck --help`"
         )),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
 
 /// Takes the first message, loads the model, and works until the input ends.
 fn serve() -> Result<()> {
-    process::die_with_parent().context("failed to tie the worker's life to its engine's")?;
+    confine::die_with_parent().context("failed to tie the worker's life to its engine's")?;
     let reporter = Reporter::take_stdout().context("failed to set up standard output")?;
     let mut lines = jobs::lines();
     let init = match lines.next().transpose()? {
@@ -56,18 +59,20 @@ fn serve() -> Result<()> {
         return Ok(());
     }
     match start(&init, &reporter) {
-        Ok(extractor) => extractor.run(jobs::start(lines, &init)),
+        Ok(extractor) => extractor.run(jobs::start(lines, &init).context("failed to start the decode threads")?),
         Err(failure) => reporter.send(&FromWorker::Fatal { failure }),
     }
 }
 
 fn start(init: &Init, reporter: &Reporter) -> Result<extract::Extractor, Failure> {
     let started = std::time::Instant::now();
+    memory::prepare(init);
     if init.device == "cpu" && init.threads > 0 {
         reeldeck_model::tch::set_num_threads(i32::try_from(init.threads).unwrap_or(i32::MAX));
     }
     let extractor =
         extract::Extractor::new(init, reporter.clone()).map_err(|error| Failure::from_error(error.kind(), &error))?;
+    memory::limit(init)?;
     let device = match init.device.as_str() {
         "cpu" => format!("CPU, {} threads", reeldeck_model::tch::get_num_threads()),
         other => other.to_owned(),

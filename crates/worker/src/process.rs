@@ -1,7 +1,8 @@
-//! What the worker asks of the kernel: to end with its engine, to end at once, and to leave no core dumps.
+//! What the worker asks of the kernel while it works: to end at once, and how long it has computed.
 
-use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::time::{ClockId, clock_gettime};
 
 static WRITING: Mutex<()> = Mutex::new(());
 
@@ -18,26 +19,8 @@ pub fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Has the kernel kill this process when the thread that started it ends, and turns off core dumps, which would hold
-/// gigabytes of weights.
-pub fn die_with_parent() -> io::Result<()> {
-    // SAFETY: both calls only change settings of this process; the structure is fully initialised.
-    unsafe {
-        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        if libc::setrlimit(libc::RLIMIT_CORE, &none) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
-}
-
 /// CPU time that this thread has used, in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the structure is valid for writing; the clock exists on every Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -11,6 +11,7 @@ use reeldeck_video::synth::Synth;
 use reeldeck_video::whole;
 
 use crate::media::{DENSE, Folder, SPARSE, contained, h264, request, small, take, take_both};
+use crate::mux;
 
 fn limited(limits: Limits) -> Request {
     Request { limits, ..request(SPARSE) }
@@ -83,6 +84,110 @@ fn videos_over_the_limit_of_frames_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Limit);
         assert_eq!(error.to_string(), "the video has more than 59 frames; raise the limit in the config to take it");
     }
+}
+
+fn lasting(duration_s: f64) -> Request {
+    limited(Limits { duration_s, ..Limits::default() })
+}
+
+#[test]
+fn videos_that_play_too_long_are_refused() {
+    let folder = Folder::new();
+    let plain = |synth: Synth| contained(synth, &[]);
+    for (name, synth, plays) in [
+        ("a.mp4", h264(60), 2.0),
+        ("b.avi", small("mpeg4", 60, &[("bf", "2")]), 2.0),
+        ("c.mkv", plain(h264(60)), 2.0),
+        ("d.ts", plain(h264(60)), 2.0),
+        ("e.flv", plain(h264(60)), 2.0),
+        ("f.webm", small("libvpx-vp9", 60, &[]), 2.0),
+        ("g.mpg", small("mpeg2video", 60, &[("bf", "2")]), 2.0),
+        ("h.mov", small("mjpeg", 60, &[]), 2.0),
+        // Five steps of time without a picture.
+        ("i.mp4", Synth { uneven: 12, ..h264(60) }, 2.133),
+        ("j.mp4", Synth { fps: 1, ..h264(60) }, 60.0),
+        // No times at all, but a rate.
+        ("k.h264", plain(h264(60)), 2.0),
+    ] {
+        let path = folder.make(name, &synth);
+        let taken = take_both(&path, &lasting(plays + 0.1)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(taken.plan.total, 60, "{name}");
+        let error = take_both(&path, &lasting(plays - 0.1)).map(drop).expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Limit, "{name}: {error}");
+        let message = error.to_string();
+        let (found, rest) = message.strip_prefix("the video plays for ").unwrap().split_once(" seconds, ").unwrap();
+        assert!((found.parse::<f64>().unwrap() - plays).abs() < 0.05, "{name}: {message}");
+        assert_eq!(rest, format!("more than {}; raise the limit in the config to take it", plays - 0.1));
+    }
+    // Exactly as long as the limit, and rounded up to a millisecond by the container.
+    assert!(
+        take_both(&folder.path("a.mp4"), &lasting(2.0)).is_ok()
+            && take_both(&folder.path("c.mkv"), &lasting(2.0)).is_ok()
+    );
+}
+
+/// Writes another number where a header says how long the file lasts. `tag` comes before it, and says how often.
+fn lie(bytes: &mut [u8], tag: &[u8], skip: usize, duration: &[u8], times: usize) {
+    let found: Vec<usize> = bytes.windows(tag.len()).enumerate().filter(|(_, w)| *w == tag).map(|(at, _)| at).collect();
+    assert_eq!(found.len(), times, "{tag:?}");
+    for at in found {
+        bytes[at + tag.len() + skip..][..duration.len()].copy_from_slice(duration);
+    }
+}
+
+#[test]
+fn what_a_header_says_of_the_duration_decides_nothing() {
+    let folder = Folder::new();
+    let mp4 = std::fs::read(folder.make("a.mp4", &h264(60))).unwrap();
+    let flv = std::fs::read(folder.make("a.flv", &contained(h264(60), &[]))).unwrap();
+    let mkv = std::fs::read(folder.make("a.mkv", &contained(h264(60), &[]))).unwrap();
+    let avi = std::fs::read(folder.make("a.avi", &small("mpeg4", 60, &[]))).unwrap();
+    // Years, and next to nothing. A Matroska file that promises years is taken for one that was cut.
+    for (ticks, seconds) in [(u32::MAX, 1e9), (1, 1e-3)] {
+        let (mut mp4, mut flv, mut mkv, mut avi) = (mp4.clone(), flv.clone(), mkv.clone(), avi.clone());
+        // After version, flags and two dates: a scale here, the track's number there.
+        lie(&mut mp4, b"mvhd", 16, &ticks.to_be_bytes(), 1);
+        lie(&mut mp4, b"tkhd", 20, &ticks.to_be_bytes(), 1);
+        lie(&mut mp4, b"mdhd", 16, &ticks.to_be_bytes(), 1);
+        // The name, the type of a number.
+        lie(&mut flv, b"\x00\x08duration\x00", 0, &f64::to_be_bytes(seconds), 1);
+        // The header of the stream, after seven fields of four bytes each.
+        lie(&mut avi, b"vids", 28, &ticks.to_le_bytes(), 1);
+        let mut files = vec![("b.mp4", mp4), ("b.flv", flv), ("b.avi", avi)];
+        if ticks == 1 {
+            lie(&mut mkv, &[0x44, 0x89, 0x88], 0, &f64::to_be_bytes(seconds * 1e3), 1);
+            files.push(("b.mkv", mkv));
+        }
+        for (name, bytes) in files {
+            let path = folder.write(name, &bytes);
+            let taken = take_both(&path, &lasting(3.0)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(taken.plan.total, 60, "{name}");
+            let error = take_both(&path, &lasting(1.0)).map(drop).unwrap_err();
+            assert!(error.to_string().contains("plays for 2 seconds, more than 1;"), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_anew_is_no_duration_but_slow_pictures_are() {
+    let folder = Folder::new();
+    let whole = folder.make("a.mp4", &small("libx264", 60, &[("bf", "0")]));
+    let mut jumps = mux::pictures(&whole);
+    for packet in &mut jumps.packets[30..] {
+        // Two days in thirtieths of a second.
+        packet.set_pts(packet.pts().map(|time| time + 30 * 48 * 3600));
+        packet.set_dts(packet.dts().map(|time| time + 30 * 48 * 3600));
+    }
+    let path = mux::write(folder.path("b.mkv"), vec![jumps]);
+    assert_eq!(take_both(&path, &lasting(3.0)).unwrap().plan.total, 60);
+    assert_eq!(take_both(&path, &lasting(1.0)).map(drop).unwrap_err().kind(), ErrorKind::Limit);
+
+    let mut slow = mux::pictures(&whole);
+    slow.step = (1200, 1).into();
+    let path = mux::write(folder.path("c.mkv"), vec![slow]);
+    assert_eq!(take_both(&path, &lasting(72_001.0)).unwrap().plan.total, 60);
+    let error = take_both(&path, &lasting(43_200.0)).map(drop).unwrap_err().to_string();
+    assert!(error.contains("plays for 70800") && error.contains("more than 43200;"), "{error}");
 }
 
 type Meddle = fn(&Path);

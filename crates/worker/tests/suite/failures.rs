@@ -84,7 +84,7 @@ fn an_output_that_cannot_be_written_fails_with_its_path() {
     worker.send(&job(0, &path, &bad));
     worker.send(&job(1, &path, &good));
     let failure = worker.expect_failed(0);
-    assert_eq!(failure.kind, ErrorKind::Io, "{failure:?}");
+    assert_eq!(failure.kind, ErrorKind::Output, "{failure:?}");
     assert!(failure.line().contains(bad.to_str().unwrap()), "{failure:?}");
     worker.expect_done(1);
     worker.finish();

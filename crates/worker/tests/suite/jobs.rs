@@ -110,9 +110,10 @@ fn pooled_is_written_when_asked_for_and_lies_under_the_logits() {
 }
 
 #[test]
-fn a_feature_says_where_it_comes_from_and_its_folder_is_made() {
+fn a_feature_says_where_it_comes_from_and_its_class_folder_is_made() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, feature) = (folder.path().join("v.mp4"), folder.path().join("a/b c/d/v.mp4.safetensors"));
+    let (path, feature) = (folder.path().join("v.mp4"), folder.path().join("a set/a class/v.mp4.safetensors"));
+    fs::create_dir(folder.path().join("a set")).unwrap();
     video(&path, 30, 3);
     let mut recipe = tiny_recipe();
     recipe.precision = Precision::Bf16;

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod confinement;
 mod failures;
 mod golden;
 mod harness;
 mod jobs;
 mod life;
+mod output;
