@@ -85,3 +85,30 @@ impl Failure {
         self.chain.join(": ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn what_is_wrong_with_the_output_is_no_videos_fault() {
+        for (errno, kind) in [
+            (Errno::NOENT, ErrorKind::Output),
+            (Errno::NOTDIR, ErrorKind::Output),
+            (Errno::ACCESS, ErrorKind::Output),
+            (Errno::PERM, ErrorKind::Output),
+            (Errno::ROFS, ErrorKind::Output),
+            (Errno::STALE, ErrorKind::Output),
+            (Errno::NOSPC, ErrorKind::DiskFull),
+            (Errno::DQUOT, ErrorKind::DiskFull),
+            (Errno::NOMEM, ErrorKind::OutOfMemory),
+            (Errno::IO, ErrorKind::Io),
+        ] {
+            assert_eq!(ErrorKind::of_write(&errno.into()), kind, "{errno}");
+        }
+        // The same said of a video is said of the video.
+        assert_eq!(ErrorKind::of_io(&Errno::NOENT.into()), ErrorKind::Missing);
+        assert_eq!(ErrorKind::of_io(&Errno::ACCESS.into()), ErrorKind::Io);
+    }
+}

@@ -41,9 +41,7 @@ pub enum ModelError {
     #[error("libtorch failed: {}", first_line(.0))]
     Torch(#[from] tch::TchError),
     /// The memory that this process may use is used up.
-    #[error(
-        "not enough memory for the model; raise memory_mib under [limits] in the config, or run fewer clips at once"
-    )]
+    #[error("not enough memory for the model")]
     NoMemory,
     /// The network gave infinities or what is not a number.
     #[error("the model gave numbers that are not finite; the checkpoint is damaged or the precision too low for it")]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use reeldeck_contract::confine;
 use reeldeck_contract::error::Failure;
 use reeldeck_contract::limits::Limits;
 use reeldeck_contract::probe::{Alive, Answer, Level, Line, MAX_LINE, Order, Probed, Verdict};
@@ -13,7 +14,6 @@ use reeldeck_contract::protocol;
 use reeldeck_contract::video::printable;
 use reeldeck_video::VideoError;
 use reeldeck_video::check::check;
-use rustix::process::{Resource, Rlimit, Signal};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Between two signs of life.
@@ -29,11 +29,9 @@ const UNHEALTHY: u8 = 3;
 pub fn serve(memory_mib: Option<u64>) -> Result<()> {
     ensure!(!io::stdin().is_terminal(), "name the files to check, or send orders as JSON lines on standard input");
     let tied = "failed to tie this process to the one that started it";
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context(tied)?;
-    // A core dump for each odd file would fill the disk.
-    limit(Resource::Core, 0)?;
+    confine::die_with_parent().context(tied)?;
     if let Some(mib) = memory_mib {
-        limit(Resource::As, mib.saturating_mul(1 << 20))?;
+        confine::limit_address_space(mib.saturating_mul(1 << 20)).context("failed to limit memory")?;
     }
     reeldeck_video::init();
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
@@ -110,11 +108,6 @@ fn say(output: &mut impl Write, line: &Line) -> Result<()> {
 
 fn told(error: &VideoError) -> String {
     Failure::from_error(error.kind(), error).line()
-}
-
-fn limit(resource: Resource, most: u64) -> Result<()> {
-    rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
-        .with_context(|| format!("failed to limit {resource:?} to {most}"))
 }
 
 /// CPU time of this process.

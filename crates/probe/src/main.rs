@@ -7,8 +7,15 @@ mod synth;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use reeldeck_contract::confine;
 use reeldeck_contract::probe::Level;
+
+/// The address space that looking at one file may take, in bytes. FFmpeg's libraries take 0.2 GiB. H.264 and HEVC keep
+/// 17 pictures at most; of the largest that the limits allow where nobody raised them, 36 megapixels, these are 1.8 GiB in
+/// ten bits. What is needed besides, for one picture in RGB and for the crops of a recipe, is half a GiB.
+const MEMORY: u64 = 4 << 30;
 
 #[derive(Parser)]
 #[command(name = "reeldeck-probe", version, about = "Looks at one video file, and makes test media")]
@@ -54,22 +61,34 @@ enum Command {
     Synth,
 }
 
+/// Gives up what looking at an untrusted file does not need. Making videos reads none, and an encoder takes what it takes.
+fn confine(command: &Command) -> Result<()> {
+    confine::harden().context("failed to give up privileges and core dumps")?;
+    match command {
+        // Its own limit is set by itself.
+        Command::Synth | Command::Check { memory_mib: Some(_), .. } => Ok(()),
+        _ => confine::limit_address_space(MEMORY).context("failed to limit memory"),
+    }
+}
+
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    // Where a command says itself how it ends.
+    let mut ended = None;
+    let command = Cli::parse().command;
+    let result = confine(&command).and_then(|()| match command {
         Command::Check { files, deep: _, memory_mib } if files.is_empty() => check::serve(memory_mib),
         Command::Check { files, deep, .. } => {
-            match check::print(&files, if deep { Level::Deep } else { Level::Quick }) {
-                Ok(code) => return code,
-                Err(error) => Err(error),
-            }
+            let code = check::print(&files, if deep { Level::Deep } else { Level::Quick })?;
+            ended = Some(code);
+            Ok(())
         }
         Command::Frames { file, recipe, plain, pictures, clips, raw } => {
             frames::print(&file, &recipe, plain, pictures, raw.as_deref().map(|path| (path, clips.as_slice())))
         }
         Command::Synth => synth::run(),
-    };
+    });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ended.unwrap_or(ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

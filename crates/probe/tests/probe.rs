@@ -4,7 +4,8 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
@@ -211,6 +212,85 @@ fn a_long_large_video_needs_little_memory() {
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["frames"]["output"], 300);
     }
+}
+
+/// A line of a file under /proc of a running process, without its name.
+fn of_process(process: u32, file: &str, name: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Starts the program; returns when its kernel says of it what is asked for, which is when it has come so far.
+fn start_until(args: &[&str], file: &str, name: &str, value: &str) -> Child {
+    let mut command = Command::new(PROBE);
+    let mut child =
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while of_process(child.id(), file, name) != value {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before {name} {value}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child
+}
+
+#[test]
+fn the_program_gives_up_what_it_does_not_need() {
+    let folder = TempDir::new().unwrap();
+    let path = make(folder.path(), "a.mp4", &small(20));
+    // A recipe that comes when it is asked for: until then the program can be looked at.
+    let recipe = folder.path().join("recipe.toml");
+    assert!(Command::new("mkfifo").arg(&recipe).status().unwrap().success());
+    let args = ["frames", path.to_str().unwrap(), "--recipe", recipe.to_str().unwrap()];
+    let child = start_until(&args, "limits", "Max address space", "4294967296 4294967296 bytes");
+    assert_eq!(of_process(child.id(), "status", "NoNewPrivs:"), "1");
+    assert_eq!(of_process(child.id(), "limits", "Max core file size"), "0 0 bytes");
+    std::fs::write(&recipe, include_str!("../../../assets/recipes/slowonly-r50-8x8-k700.toml")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    // Making videos opens nobody's files, and an encoder takes what it takes.
+    let mut child = start_until(&["synth"], "limits", "Max core file size", "0 0 bytes");
+    assert_eq!(of_process(child.id(), "status", "NoNewPrivs:"), "1");
+    assert_eq!(of_process(child.id(), "limits", "Max address space"), "unlimited unlimited bytes");
+    child.stdin.take().unwrap().write_all(b"[]").unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn lack_of_memory_is_told_from_damage() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, video: Value| make(folder.path(), name, &video);
+    let jpeg = |rotate: u32, pixels: &str| json!({"encoder": "mjpeg", "pixels": pixels, "width": 4096, "height": 4096, "frames": 1, "rotate": rotate});
+    let many = |encoder: &str, options: Value| json!({"encoder": encoder, "width": 2048, "height": 2048, "frames": 8, "options": options});
+    let files = [
+        file("convert.mp4", jpeg(0, "yuvj444p")),
+        file("turn.mp4", jpeg(90, "yuvj420p")),
+        file("many.mp4", many("libx264", json!({"preset": "ultrafast", "bf": "3"}))),
+        // Its decoder says nothing of memory that it did not get.
+        file("many.mov", many("libx265", json!({"preset": "ultrafast", "x265-params": "log-level=none"}))),
+    ];
+    // What the program takes with nothing to do.
+    let mut child = start_until(&["synth"], "limits", "Max core file size", "0 0 bytes");
+    let idle = of_process(child.id(), "status", "VmSize:");
+    let idle: u64 = idle.strip_suffix(" kB").unwrap().parse().unwrap();
+    child.stdin.take().unwrap().write_all(b"[]").unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+
+    let (mut lacked, mut done) = (0, 0);
+    for path in &files {
+        for kilobytes in (idle + 20_000..idle + 180_000).step_by(40_000) {
+            let script = format!("ulimit -v {kilobytes} && exec \"$0\" frames \"$1\"");
+            let output = Command::new("sh").arg("-c").arg(script).arg(PROBE).arg(path).output().unwrap();
+            if output.status.success() {
+                done += 1;
+                continue;
+            }
+            let said = error(&output);
+            assert!(said.contains("emory"), "{} with {kilobytes} kB: {said}", path.display());
+            lacked += 1;
+        }
+    }
+    assert!(lacked > 3 && done > 3, "{lacked} times there was too little memory, {done} times enough");
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub enum VideoError {
     #[error("two decodes of the same file disagree: {0}")]
     Unsteady(String),
     /// The memory that this process may use is used up.
-    #[error("not enough memory to {0}; where it is limited, raise memory_mib under [limits] in the config")]
+    #[error("not enough memory to {0}")]
     NoMemory(&'static str),
     /// The receiver wants no more frames.
     #[error("stopped")]

@@ -22,6 +22,7 @@ use reeldeck_video::sampling::Plan;
 
 use crate::decode::Decoded;
 use crate::jobs::Job;
+use crate::memory;
 use crate::process;
 use crate::report::Reporter;
 
@@ -85,9 +86,10 @@ impl Extractor {
             let source = SourceStamp::read(&job.path).ok();
             let message = match self.extract(&job) {
                 Ok(report) => FromWorker::Done { job: job.id, report },
-                Err(failure) => {
+                Err(mut failure) => {
                     if failure.kind == ErrorKind::OutOfMemory {
                         device::give_back_memory();
+                        failure.chain.extend(memory::hint(&self.init));
                     }
                     FromWorker::Failed { job: job.id, failure, source }
                 }

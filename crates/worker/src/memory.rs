@@ -23,6 +23,12 @@ pub fn is_limited(init: &Init) -> bool {
     init.device == "cpu" && init.limits.memory_mib > 0
 }
 
+/// What to do about a video that needed more than the limit.
+pub fn hint(init: &Init) -> Option<String> {
+    let mib = init.limits.memory_mib;
+    is_limited(init).then(|| format!("the worker may use {mib} MiB: raise memory_mib under [limits] to give it more"))
+}
+
 /// Has the allocator take no more address space than it uses, where that is going to be limited. Call before the model is
 /// loaded: afterwards there are threads.
 pub fn prepare(init: &Init) {

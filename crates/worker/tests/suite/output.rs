@@ -47,7 +47,7 @@ fn a_set_whose_folder_is_gone_is_not_made_anew() {
     fs::write(&set, "in the way").unwrap();
     send(&mut worker, 4);
     expect_refused(&mut worker, 4, ErrorKind::Output, &feature(4), "Not a directory");
-    assert_eq!(complete_files(&out), [set.clone()]);
+    assert_eq!(complete_files(&out), std::slice::from_ref(&set));
     // The disk is back.
     fs::remove_file(&set).unwrap();
     fs::create_dir(&set).unwrap();
@@ -121,7 +121,7 @@ fn a_full_disk_is_told_from_a_bad_video() {
     mounted.send(2, &path);
     mounted.worker.expect_done(2);
     let feature = mounted.seen("set/Class/2");
-    assert_eq!(complete_files(&mounted.seen("set")), [feature.clone()]);
+    assert_eq!(complete_files(&mounted.seen("set")), std::slice::from_ref(&feature));
     Feature::read(&feature).unwrap();
     mounted.worker.finish();
     assert_eq!(complete_files(&out), [] as [PathBuf; 0], "the file system was the worker's own");
