@@ -90,6 +90,7 @@ impl Media {
             ff::Error::Other { errno: libc::ENOMEM } if !memory::is_ample() => VideoError::NoMemory("open the file"),
             _ if memory::is_short() => VideoError::NoMemory("open the file"),
             _ if boxes.is_mp4 && !boxes.has_index => VideoError::NoIndex,
+            _ if boxes.is_mp4 && boxes.cut => VideoError::NotAVideo("its index is cut off; download it again".into()),
             _ => VideoError::NotAVideo(format!("no known container ({error})")),
         })?;
         let mut media = Self {
@@ -222,10 +223,20 @@ impl Media {
         if rate.denominator() <= 0 || rate.numerator() <= 0 { [0, 1] } else { [rate.numerator(), rate.denominator()] }
     }
 
-    /// Pictures that the index of an MP4 file lists; it lists all of them before any data, so a cut file is found out.
+    /// Pictures that the index of an MP4 file lists; it lists all of them before any data, so a cut file is found out. What
+    /// an edit list leaves out is not among them, but for some that are marked.
     pub fn indexed_frames(&self) -> Option<u64> {
-        let stream = self.input.stream(self.stream).filter(|_| self.input.format().name().contains("mp4"))?;
-        u64::try_from(stream.frames()).ok().filter(|frames| *frames > 0)
+        let stream = self.input.stream(self.stream).filter(|_| self.container().contains("mp4"))?;
+        // A fragmented file says that it has none, and has some with each fragment.
+        if stream.frames() > 0 { self.index_entries() } else { None }
+    }
+
+    /// Entries of the index that FFmpeg has of the stream at this point of reading.
+    fn index_entries(&self) -> Option<u64> {
+        let stream = self.input.stream(self.stream)?;
+        // SAFETY: the stream belongs to the open input; the call only counts.
+        let entries = unsafe { ffi::avformat_index_get_entries_count(stream.as_ptr()) };
+        u64::try_from(entries).ok().filter(|entries| *entries > 0)
     }
 
     /// How long the container promises the pictures to last, where such a promise can be trusted: Matroska writes it when
@@ -247,18 +258,12 @@ impl Media {
     /// Pictures that the fragments of a fragmented MP4 list, where the last of them is cut: a fragment lists its pictures
     /// before it holds them. To be asked at the end of the file.
     pub fn fragment_frames(&self) -> Option<u64> {
-        let stream = self.input.stream(self.stream).filter(|_| self.boxes.cut_fragment)?;
-        // SAFETY: the stream belongs to the open input; the call only counts.
-        let entries = unsafe { ffi::avformat_index_get_entries_count(stream.as_ptr()) };
-        u64::try_from(entries).ok()
+        if self.boxes.cut_fragment { self.index_entries() } else { None }
     }
 
     /// Pictures that the index at the end of an AVI file lists, where it has one. To be asked at the end of the file.
     pub fn listed_chunks(&self) -> Option<u64> {
-        let stream = self.input.stream(self.stream).filter(|_| self.container() == "avi")?;
-        // SAFETY: the stream belongs to the open input; the call only counts.
-        let entries = unsafe { ffi::avformat_index_get_entries_count(stream.as_ptr()) };
-        u64::try_from(entries).ok().filter(|entries| *entries > 0)
+        if self.container() == "avi" { self.index_entries() } else { None }
     }
 
     /// Pictures that the header of an AVI file announces. It may lie; 0 where it says nothing.

@@ -96,10 +96,10 @@ fn judge(path: &Path, level: Level, limits: &Limits, alive: Alive<'_>) -> Result
     if whole.is_some_and(|whole| whole.output == 0) {
         return Err(media.no_frames());
     }
-    let facts = facts(&media, &index);
+    let facts = facts(&media, &index, signs.lost);
     let lost = whole.map_or(0, |whole| index.shown.saturating_sub(whole.output));
     let leading = whole.and_then(|whole| whole.first).map_or(lost, |first| index.before(first));
-    let bearable = lost <= leading && lost as f64 <= SILENT * index.expected as f64;
+    let bearable = lost <= leading && lost as f64 <= SILENT * facts.frames as f64;
     if !signs.are_any() && !whole.is_some_and(|whole| whole.is_flawed()) && bearable {
         return Ok(Verdict::Healthy { facts });
     }
@@ -108,17 +108,17 @@ fn judge(path: &Path, level: Level, limits: &Limits, alive: Alive<'_>) -> Result
         lost: signs.lost + lost,
         // A packet that was refused gave no frame and is counted as lost already.
         concealed: broken.max(if lost > 0 { 0 } else { signs.flaws.packets() }),
-        reason: signs.reason(&media, whole, lost, index.expected),
+        reason: signs.reason(&media, whole, lost, facts.frames),
         facts,
     })
 }
 
-fn facts(media: &Media, index: &PacketIndex) -> Facts {
+fn facts(media: &Media, index: &PacketIndex, missing: u64) -> Facts {
     let fps = media.fps();
     let by_rate = if fps[0] > 0 { index.shown as f64 * f64::from(fps[1]) / f64::from(fps[0]) } else { 0.0 };
     Facts {
         duration_s: if index.seconds > 0.0 { index.seconds } else { by_rate },
-        frames: index.expected,
+        frames: index.shown + missing,
         fps,
         size: media.displayed_size(),
         codec: media.codec().0.name().to_owned(),
@@ -167,14 +167,14 @@ impl Signs {
     }
 
     /// All that is known, for people, and what to do.
-    fn reason(&self, media: &Media, whole: Option<Whole>, dropped: u64, expected: u64) -> String {
+    fn reason(&self, media: &Media, whole: Option<Whole>, dropped: u64, frames: u64) -> String {
         let mut parts = vec![];
         if self.missing > 0 {
             parts.push(format!("the file ends {} too early", bytes(self.missing)));
         }
         let lost = self.lost + dropped;
         if lost > 0 {
-            parts.push(format!("{lost} of {} frames are missing", expected.max(lost)));
+            parts.push(format!("{lost} of {frames} frames are missing"));
         }
         if let Some(at) = self.broken_at {
             parts.push(format!("the container is broken at byte {at}"));

@@ -4,12 +4,15 @@ use std::path::Path;
 
 use reeldeck_contract::error::ErrorKind;
 use reeldeck_contract::feature::FrameCounts;
+use reeldeck_contract::probe::{Level, Verdict};
 use reeldeck_contract::recipe::Damage;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{Pass, Request};
 use reeldeck_video::synth::Synth;
 
-use crate::media::{DENSE, Folder, SPARSE, Taken, contained, h264, request, small, take, take_both};
+use crate::media::{
+    DENSE, Folder, SPARSE, Taken, assert_healthy, contained, h264, probed, request, small, take, take_both,
+};
 use crate::mux;
 
 fn lenient() -> Request {
@@ -38,6 +41,7 @@ fn refused(path: &Path) -> (FrameCounts, String) {
     assert_eq!(bearable, 0.05);
     let taken = take_leniently(path).unwrap();
     assert_eq!(taken.facts.counts, counts);
+    assert_agrees(path, counts);
     (counts, message)
 }
 
@@ -46,7 +50,20 @@ fn borne(path: &Path) -> FrameCounts {
     let taken = take_both(path, &request(DENSE)).unwrap();
     assert!(take_leniently(path).unwrap() == taken);
     assert!(taken.facts.counts.damage() <= 0.05);
+    assert_agrees(path, taken.facts.counts);
     taken.facts.counts
+}
+
+/// Asserts that a deep probe says what extraction counts.
+fn assert_agrees(path: &Path, counts: FrameCounts) {
+    match probed(path, Level::Deep) {
+        Verdict::Healthy { facts } => assert_eq!((facts.frames, counts.is_damaged()), (counts.output, false)),
+        Verdict::Damaged { lost, concealed, reason, facts } => {
+            assert_eq!((lost, facts.frames), (counts.lost(), counts.expected), "{reason}: {counts:?}");
+            assert!(concealed >= counts.concealed && reason.ends_with("download it again"), "{reason}: {counts:?}");
+        }
+        other => panic!("{other:?}: {counts:?}"),
+    }
 }
 
 fn cut(bytes: &[u8], percent: usize) -> &[u8] {
@@ -149,6 +166,7 @@ fn unusual_files_are_healthy() {
     let healthy = |path: &Path| {
         let taken = take_both(path, &request(DENSE)).unwrap();
         assert_eq!(taken.facts.counts, FrameCounts { expected: 120, output: 120, concealed: 0 }, "{}", path.display());
+        assert_healthy(path, 120);
         taken
     };
     let usual = folder.make("a.mp4", &h264(120));
@@ -175,7 +193,9 @@ fn an_avi_header_may_lie() {
         assert_eq!(bytes[start..start + 4], 120_u32.to_le_bytes());
         bytes[start..start + 4].copy_from_slice(&5000_u32.to_le_bytes());
     }
-    let lying = take_both(&folder.write("b.avi", &bytes), &request(DENSE)).unwrap();
+    let path = folder.write("b.avi", &bytes);
+    assert_healthy(&path, 120);
+    let lying = take_both(&path, &request(DENSE)).unwrap();
     assert!(lying.frames == honest.frames);
     assert_eq!(lying.facts.counts, honest.facts.counts);
     assert_eq!(lying.facts.counts, FrameCounts { expected: 120, output: 120, concealed: 0 });

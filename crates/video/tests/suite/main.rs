@@ -11,3 +11,4 @@ mod mutated;
 mod mux;
 mod order;
 mod passes;
+mod probe;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use reeldeck_contract::limits::Limits;
+use reeldeck_contract::probe::{Level, Verdict};
 use reeldeck_contract::recipe::{Damage, Sampling, Transform};
 use reeldeck_video::VideoError;
+use reeldeck_video::check::check;
 use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
 use reeldeck_video::sampling::Plan;
 use reeldeck_video::synth::{self, Synth};
@@ -145,5 +147,23 @@ pub fn assert_same(best: &Result<Taken, VideoError>, plain: &Result<Taken, Video
         (Ok(best), Err(VideoError::Damaged { counts, .. })) if counts.concealed <= best.facts.skipped => {}
         (Ok(best), Err(plain)) => panic!("{name:?}: {plain}, but the best pass gives {:?}", best.facts),
         (Err(best), Ok(plain)) => panic!("{name:?}: {best}, but the plain pass gives {:?}", plain.facts),
+    }
+}
+
+/// What the probe says of a file.
+pub fn probed(path: &Path, level: Level) -> Verdict {
+    let probed = check(path, level, &Limits::default(), &mut || Ok(()));
+    let probed = probed.unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
+    assert_eq!(probed.level, level);
+    probed.verdict
+}
+
+/// Asserts that the probe calls a file healthy at each level, and knows its frames.
+pub fn assert_healthy(path: &Path, frames: u64) {
+    for level in [Level::Quick, Level::Deep] {
+        match probed(path, level) {
+            Verdict::Healthy { facts } => assert_eq!(facts.frames, frames, "{}: {level:?}", path.display()),
+            other => panic!("{} is healthy, but {level:?} says {other:?}", path.display()),
+        }
     }
 }

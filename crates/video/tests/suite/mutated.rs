@@ -3,11 +3,12 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use reeldeck_contract::probe::{Level, Verdict};
 use reeldeck_contract::recipe::Damage;
 use reeldeck_video::frames::{Pass, Request};
 use reeldeck_video::synth::Synth;
 
-use crate::media::{DENSE, Folder, SPARSE, assert_same, contained, h264, request, small, take};
+use crate::media::{DENSE, Folder, SPARSE, assert_same, contained, h264, probed, request, small, take};
 
 /// A small generator, so that a case is known by its number alone.
 struct Random(u64);
@@ -87,6 +88,11 @@ fn try_everything(case: u64, name: &str, bytes: &[u8]) -> Outcome {
         (Err(best), Err(again)) => assert_eq!(best.to_string(), again.to_string()),
         _ => panic!("it can be decoded only sometimes"),
     }
+    // What the built-in recipe refuses, a deep probe never calls healthy; nor what a quick one has found fault with.
+    let refused = plain.as_ref().map_or(true, |taken| taken.facts.counts.damage() > 0.05);
+    let [quick, deep] = [Level::Quick, Level::Deep].map(|level| probed(&path, level));
+    let healthy = |verdict: &Verdict| matches!(verdict, Verdict::Healthy { .. });
+    assert!(!(healthy(&deep) && (refused || !healthy(&quick))), "{quick:?}, but {deep:?}: {plain:?}");
     if let (Ok(best), Ok(plain)) = (&best, &plain)
         && (1..=best.facts.skipped).contains(&best.facts.counts.output.saturating_sub(plain.facts.counts.output))
     {

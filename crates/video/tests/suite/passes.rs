@@ -5,7 +5,7 @@ use reeldeck_contract::recipe::{Sampling, Transform};
 use reeldeck_video::frames::{Facts, Request};
 use reeldeck_video::synth::Synth;
 
-use crate::media::{DENSE, Folder, SMALL, SPARSE, contained, h264, request, small, take_both};
+use crate::media::{DENSE, Folder, SMALL, SPARSE, assert_healthy, contained, h264, request, small, take_both};
 
 /// How a file must be taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,9 +21,10 @@ enum Way {
 fn check(folder: &Folder, name: &str, synth: &Synth, sampling: Sampling) -> Facts {
     let path = folder.make(name, synth);
     let taken = take_both(&path, &request(sampling)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    std::fs::remove_file(path).unwrap();
     let counts = taken.facts.counts;
     assert_eq!((counts.output, counts.concealed, counts.lost()), (synth.frames, 0, 0), "{name}");
+    assert_healthy(&path, synth.frames);
+    std::fs::remove_file(path).unwrap();
     taken.facts
 }
 
@@ -202,7 +203,7 @@ fn rare_pixel_formats() {
 }
 
 /// Settings of x264 in all their mixtures.
-fn any_h264() -> impl Strategy<Value = Synth> {
+pub fn any_h264() -> impl Strategy<Value = Synth> {
     let structure = (0..4u32, 0..3u32, 1..60u32, any::<bool>(), 1..6u32, 1..4u32);
     let tools = (0..3u32, any::<bool>(), any::<bool>(), any::<bool>(), 0..3u32, 10..45u32);
     let picture = (4..20u32, 4..20u32, 1..140u64, 0..6u64, any::<u32>());
@@ -239,7 +240,7 @@ proptest! {
 }
 
 /// Moves the start of the only edit of an MP4 file later and makes it shorter, both in units of its track and movie.
-fn edit(bytes: &mut [u8], later: u32, milliseconds: u32) {
+pub fn edit(bytes: &mut [u8], later: u32, milliseconds: u32) {
     let at = bytes.windows(4).position(|w| w == b"elst").unwrap();
     assert_eq!(bytes[at + 4..at + 12], [0, 0, 0, 0, 0, 0, 0, 1], "one edit, in 32 bits");
     let start = u32::from_be_bytes(bytes[at + 16..at + 20].try_into().unwrap());
@@ -260,11 +261,18 @@ fn an_edit_list_leaves_out_frames_at_both_ends() {
     let path = folder.write("edited.mp4", &bytes);
     let part = take_both(&path, &request(Sampling { clips: 1, length: 60, interval: 1 })).unwrap();
     assert_eq!((part.facts.counts.output, part.facts.counts.lost()), (60, 0));
+    assert_healthy(&path, 60);
     for (index, pixels) in &part.frames {
         assert!(whole.frames[&(index + 11)] == *pixels, "frame {index}");
     }
     let facts = take_both(&path, &request(SPARSE)).unwrap().facts;
     assert!(!facts.plain_pass && facts.skipped > 0, "{facts:?}");
+    // FFmpeg does not even read what comes so long after the end that no shown frame can need it.
+    let long = Synth { frames: 300, ..synth };
+    let mut bytes = std::fs::read(folder.make("long.mp4", &long)).unwrap();
+    edit(&mut bytes, 40 * 512, 100 * 40);
+    let facts = take_both(&folder.write("edited.mp4", &bytes), &request(SPARSE)).unwrap().facts;
+    assert_eq!((facts.counts.output, facts.counts.lost()), (100, 0));
 }
 
 #[test]
