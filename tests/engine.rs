@@ -101,6 +101,32 @@ fn a_worker_that_misbehaves_costs_only_the_video_to_blame() {
 }
 
 #[test]
+fn a_feature_is_done_also_where_its_worker_did_not_live_to_say_so() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "mute"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "mute")]);
+    let ran = bench.run(&["--batch", "-v"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!((bench.files("features").len(), bench.files("failures").len()), (4, 0));
+    // Larger files first: both that are mute are in the same hands.
+    let count = |text: &str| ran.stderr.matches(text).count();
+    assert_eq!((count("takes A/v_2.mp4"), count("done A/v_2.mp4")), (1, 1), "{ran:?}");
+    assert_eq!((count("put A/v_4.mp4 back"), count("done A/v_4.mp4")), (1, 1), "{ran:?}");
+    assert_eq!((count("will try"), count("starts again")), (0, 2), "nobody is charged: {ran:?}");
+}
+
+#[test]
+fn a_failure_file_beside_a_feature_goes_at_the_next_start() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt")]);
+    assert_eq!(bench.run(&["--batch"]).code, 3);
+    let set = fs::read_dir(bench.path("out/failures")).unwrap().next().unwrap().unwrap().path();
+    // As it is when the engine was killed between the one and the other.
+    fs::copy(set.join("A/v_2.mp4.json"), set.join("A/v_1.mp4.json")).unwrap();
+    assert_eq!(bench.run(&["--batch", "--dry-run"]).code, 3);
+    assert_eq!(bench.files("failures").len(), 2, "a dry run changes nothing");
+    assert_eq!(bench.run(&["--batch"]).code, 3);
+    assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]));
+}
+
+#[test]
 fn a_worker_that_hangs_is_ended_and_only_the_video_to_blame_pays() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "hang"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")]);
     fs::write(bench.path("config.toml"), "[worker]\nstall_timeout_s = 1\n").unwrap();
@@ -271,9 +297,14 @@ fn a_damaged_feature_is_left_out_of_the_export_by_name_and_done_again() {
     fs::write(&feature, &bytes[..100]).unwrap();
     let left = set.join("A/.0-of-1.otherhost-1-1-0-0000000000000000.reeldeck-tmp");
     let command = set.join("A/.otherhost-1-1-0-0000000000000000.reeldeck-tmp");
+    let list = bench.path("out/.0-of-1.otherhost-1-1-0-0000000000000000.reeldeck-tmp");
     fs::write(&left, "half").unwrap();
+    fs::write(&list, "half").unwrap();
     fs::write(&command, "half").unwrap();
     assert_eq!(bench.run(&["--batch"]).code, 0);
-    assert!(!left.exists() && command.exists(), "that of a command on another host may still be written");
+    assert!(
+        !left.exists() && !list.exists() && command.exists(),
+        "that of a command on another host may still be written"
+    );
     assert_eq!(read_results(&fs::read(bench.export("result.pkl")).unwrap()).unwrap().len(), 2);
 }

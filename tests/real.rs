@@ -4,80 +4,40 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use reeldeck_contract::feature::Feature;
 use reeldeck_pickle::results::read_results;
 use serde_json::json;
+use support::real::Real;
 use support::{RECIPE, Ran, programs};
-use tempfile::TempDir;
 
-struct Dataset {
-    dir: TempDir,
-}
-
-impl Dataset {
-    /// Six healthy videos of different codec and length in three classes, one cut short, one empty.
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let file = |name: &str| dir.path().join("videos").join(name);
-        let x264 = |frames: u64, seed: u64| json!({"frames": frames, "seed": seed, "width": 96, "height": 80, "options": {"bf": "2"}});
-        let jobs = json!([
-            {"file": file("Archery/v_-a.mp4"), "video": x264(70, 1)},
-            {"file": file("Archery/v_b c.mp4"), "video": x264(8, 2)},
-            {"file": file("Belly dance/v_d.mkv"), "video": {"encoder": "ffv1", "frames": 60, "width": 81, "height": 66}},
-            {"file": file("Belly dance/v_e.avi"), "video": {"encoder": "mpeg4", "frames": 58, "width": 64, "height": 64}},
-            {"file": file("Zumba/v_f.webm"),
-             "video": {"encoder": "libvpx-vp9", "frames": 57, "width": 100, "height": 70, "options": {"cpu-used": "8"}}},
-            {"file": file("Zumba/v_g.mp4"), "video": {"frames": 90, "width": 70, "height": 128, "rotate": 90}},
-            {"file": file("Zumba/v_cut.mp4"), "video": x264(60, 3)},
-        ]);
-        let mut probe =
-            Command::new(programs().join("reeldeck-probe")).arg("synth").stdin(Stdio::piped()).spawn().unwrap();
-        probe.stdin.take().unwrap().write_all(jobs.to_string().as_bytes()).unwrap();
-        assert!(probe.wait().unwrap().success());
-        let cut = fs::OpenOptions::new().write(true).open(file("Zumba/v_cut.mp4")).unwrap();
-        cut.set_len(cut.metadata().unwrap().len() / 2).unwrap();
-        fs::write(file("Archery/v_empty.mp4"), "").unwrap();
-        // As the original's instructions say: the dataset is elsewhere, and linked.
-        std::os::unix::fs::symlink(dir.path().join("videos"), dir.path().join("data")).unwrap();
-        fs::write(dir.path().join("tiny.toml"), RECIPE).unwrap();
-        Self { dir }
-    }
-
-    fn command(&self, out: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
-        let fixed = ["--batch", "--recipe", "./tiny.toml", "--checkpoint", "seeded", "--out", out];
-        command.current_dir(self.dir.path()).args(fixed).args(more).stdin(Stdio::null());
-        command
-    }
-
-    /// Every file under `out/<kind>` with its bytes.
-    fn files(&self, out: &str, kind: &str) -> BTreeMap<PathBuf, Vec<u8>> {
-        let root = self.dir.path().join(out).join(kind);
-        let mut found = BTreeMap::new();
-        let mut folders = vec![root.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).into_iter().flatten() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    found.insert(path.strip_prefix(&root).unwrap().to_owned(), fs::read(&path).unwrap());
-                }
-            }
-        }
-        found
-    }
+/// Six healthy videos of different codec and length in three classes, one cut short, one empty.
+fn dataset() -> Real {
+    let x264 = |frames: u64, seed: u64| json!({"frames": frames, "seed": seed, "width": 96, "height": 80, "options": {"bf": "2"}});
+    let dataset = Real::new(&[
+        ("Archery/v_-a.mp4", x264(70, 1)),
+        ("Archery/v_b c.mp4", x264(8, 2)),
+        ("Belly dance/v_d.mkv", json!({"encoder": "ffv1", "frames": 60, "width": 81, "height": 66})),
+        ("Belly dance/v_e.avi", json!({"encoder": "mpeg4", "frames": 58, "width": 64, "height": 64})),
+        (
+            "Zumba/v_f.webm",
+            json!({"encoder": "libvpx-vp9", "frames": 57, "width": 100, "height": 70, "options": {"cpu-used": "8"}}),
+        ),
+        ("Zumba/v_g.mp4", json!({"frames": 90, "width": 70, "height": 128, "rotate": 90})),
+        ("Zumba/v_cut.mp4", x264(60, 3)),
+    ]);
+    let cut = fs::OpenOptions::new().write(true).open(dataset.video("Zumba/v_cut.mp4")).unwrap();
+    cut.set_len(cut.metadata().unwrap().len() / 2).unwrap();
+    fs::write(dataset.video("Archery/v_empty.mp4"), "").unwrap();
+    dataset
 }
 
 #[test]
-fn from_a_folder_to_the_export_the_same_to_the_byte_every_time_and_after_every_kill() {
-    let dataset = Dataset::new();
+fn from_a_folder_to_the_export_the_same_to_the_byte_every_time() {
+    let dataset = dataset();
     let ran = Ran::to_the_end(&mut dataset.command("one", &[]));
     assert_eq!(ran.code, 3, "{ran:?}");
     let features = dataset.files("one", "features");
@@ -100,7 +60,7 @@ fn from_a_folder_to_the_export_the_same_to_the_byte_every_time_and_after_every_k
     for (line, result) in list.lines().zip(&results) {
         let name = line.rsplit_once(' ').unwrap().0;
         let path = features.keys().find(|path| path.ends_with(format!("{name}.safetensors"))).unwrap();
-        let feature = Feature::read(&dataset.dir.path().join("one/features").join(path)).unwrap();
+        let feature = Feature::read(&dataset.path("one/features").join(path)).unwrap();
         assert_eq!(feature.tensors["logits"].data, result.scores);
         assert!(feature.provenance.checkpoint.meaningless);
         assert_eq!(feature.provenance.video.as_str(), name);
@@ -121,26 +81,11 @@ fn from_a_folder_to_the_export_the_same_to_the_byte_every_time_and_after_every_k
         let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst <= 1e-4, "{}: {worst}", path.display());
     }
-
-    // Killed again and again, and started again: the same bytes, and nothing left over.
-    let mut kills = 0;
-    for wait in (0..25).map(|i| 150 + 37 * (i % 9)) {
-        let mut run = dataset.command("three", &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(wait));
-        run.kill().unwrap();
-        kills += i32::from(!run.wait().unwrap().success());
-    }
-    assert!(kills > 5, "the kills came too late to mean anything");
-    let ran = Ran::to_the_end(&mut dataset.command("three", &[]));
-    assert_eq!(ran.code, 3, "{ran:?}");
-    let after = dataset.files("three", "features");
-    assert_eq!(after.keys().collect::<Vec<_>>(), features.keys().collect::<Vec<_>>(), "no temporary file is left");
-    assert!(after == features, "every feature is the same to the byte");
 }
 
 #[test]
 fn other_outputs_are_added_and_other_settings_live_beside() {
-    let dataset = Dataset::new();
+    let dataset = dataset();
     let only = ["--limit", "1"];
     assert_eq!(Ran::to_the_end(&mut dataset.command("out", &only)).code, 0);
     let recipe = |text: &str| fs::write(dataset.dir.path().join("tiny.toml"), text).unwrap();
@@ -163,7 +108,7 @@ fn other_outputs_are_added_and_other_settings_live_beside() {
 
 #[test]
 fn features_extracted_anew_for_a_verification_are_the_same_to_the_bit() {
-    let dataset = Dataset::new();
+    let dataset = dataset();
     let root = dataset.dir.path();
     assert_eq!(Ran::to_the_end(&mut dataset.command("out", &["-q"])).code, 3);
     let before = dataset.files("out", "features");
@@ -211,7 +156,7 @@ fn each_program_is_linked_to_what_it_needs_and_to_nothing_else() {
 
 #[test]
 fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
-    let dataset = Dataset::new();
+    let dataset = dataset();
     let mut write = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
     write.current_dir(dataset.dir.path()).args(["seeded-checkpoint", "weights.pth", "--recipe", "./tiny.toml"]);
     let ran = Ran::to_the_end(&mut write);

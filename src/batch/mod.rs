@@ -97,6 +97,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
         write_list(&job.layout.list(), &list, &job.owner).with_context(failed)?;
     }
     let mut work = work::find(settings, &job.layout, files)?;
+    assess::forget_failures(&job.layout, work.done(shard)).with_context(failed)?;
     let suspects = unclean::suspects(&job.layout.private(), shard, &unclean::boot()).with_context(failed)?;
     let (suspects, failures) = work::set_apart(&mut work, suspects);
     for failure in failures {

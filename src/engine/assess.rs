@@ -7,9 +7,11 @@ use std::path::Path;
 
 use reeldeck_contract::atomic::Sweeper;
 use reeldeck_contract::failure::FailureFile;
-use reeldeck_contract::feature::Header;
+use reeldeck_contract::feature::{FrameCounts, Header};
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::recipe::Recipe;
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::video::VideoName;
 
 use crate::dataset::scan::VideoFile;
 
@@ -48,9 +50,7 @@ fn assess_one(
 ) -> Found {
     let name = &video.name;
     if features.contains(&format!("{name}.safetensors"))
-        && let Ok(header) = Header::read(&layout.feature(name))
-        && header.provenance.set == layout.set()
-        && header.satisfies(recipe)
+        && let Some(header) = usable(layout, recipe, name)
     {
         return match header.provenance.source == video.stamp {
             true => Found::Done { degraded: header.provenance.frames.is_damaged() },
@@ -64,6 +64,18 @@ fn assess_one(
         return Found::Failed(Box::new(failure));
     }
     Found::Nothing
+}
+
+/// The header of a video's feature, where it is there and has all that is asked for.
+fn usable(layout: &Layout, recipe: &Recipe, video: &VideoName) -> Option<Header> {
+    let header = Header::read(&layout.feature(video)).ok()?;
+    (header.provenance.set == layout.set() && header.satisfies(recipe)).then_some(header)
+}
+
+/// What a video's feature says of its frames, where it is there and is of the file as it is now.
+pub fn frames_of(layout: &Layout, recipe: &Recipe, video: &VideoName, path: &Path) -> Option<FrameCounts> {
+    let provenance = usable(layout, recipe, video)?.provenance;
+    (SourceStamp::read(path).ok()? == provenance.source).then_some(provenance.frames)
 }
 
 /// `Class/file` of every file two levels under `folder`: one listing a class is cheaper than asking for each file.
@@ -85,18 +97,37 @@ fn entries(folder: &Path) -> io::Result<Vec<String>> {
     }
 }
 
+/// Removes the failure files of videos that have their feature: an engine that was killed did not get to it. Call only while
+/// holding the lock.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn forget_failures<'v>(layout: &Layout, done: impl Iterator<Item = &'v VideoName>) -> io::Result<()> {
+    let failures = names(&layout.failures())?;
+    if failures.is_empty() {
+        return Ok(());
+    }
+    for video in done.filter(|video| failures.contains(&format!("{video}.json"))) {
+        // A feature beats a failure file, so one that stays does no harm.
+        let _ = fs::remove_file(layout.failure(video));
+    }
+    Ok(())
+}
+
 /// Removes what was left half written by those that `sweeper` knows to be gone. Call only while holding the lock.
 ///
 /// # Errors
 /// When a folder cannot be listed.
 pub fn sweep(layout: &Layout, sweeper: &Sweeper) -> io::Result<()> {
+    let mut folders = vec![layout.out().to_owned()];
     for folder in [layout.features(), layout.failures(), layout.exports()] {
-        let classes = entries(&folder)?.into_iter().map(|class| folder.join(class));
-        for folder in classes.chain([folder.clone()]) {
-            for name in entries(&folder)?.into_iter().filter(|name| sweeper.may_remove(name)) {
-                // One that stays takes room and is never mistaken for a feature.
-                let _ = fs::remove_file(folder.join(name));
-            }
+        folders.extend(entries(&folder)?.into_iter().map(|class| folder.join(class)));
+        folders.push(folder);
+    }
+    for folder in folders {
+        for name in entries(&folder)?.into_iter().filter(|name| sweeper.may_remove(name)) {
+            // One that stays takes room and is never mistaken for a feature.
+            let _ = fs::remove_file(folder.join(name));
         }
     }
     Ok(())

@@ -21,6 +21,8 @@ pub enum Event {
     Done(WorkerId, JobId, Report),
     /// No feature came of it.
     Failed(WorkerId, JobId, Failure, Option<SourceStamp>),
+    /// A feature is on disk, but its worker ended before it could say so. `Gone` follows.
+    Untold(WorkerId, JobId, Report),
     /// A worker process has ended; how, in words.
     Gone(WorkerId, String),
     /// The output folder cannot be written to; why.

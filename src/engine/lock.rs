@@ -45,8 +45,7 @@ pub struct Holder {
 impl Holder {
     /// A process of this machine that does not run any more.
     fn is_dead_here(&self) -> bool {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        self.host == host() && pid.is_none_or(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+        self.host == host() && is_gone(self.pid)
     }
 
     fn in_words(&self) -> String {
@@ -244,6 +243,17 @@ pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Whether no process of this number runs here.
+pub fn is_gone(pid: u32) -> bool {
+    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
+    if test_kill_process(id) == Err(rustix::io::Errno::SRCH) {
+        return true;
+    }
+    // The dead can be signalled until who started them asks for them; in a container without an init, that is never.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X']))
+}
+
 fn name(shard: Shard) -> String {
     format!("{}-of-{}", shard.index, shard.of)
 }
@@ -365,6 +375,22 @@ mod tests {
             assert!(read_holder(&path).is_some(), "what was there before is gone");
             fs::remove_file(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn who_is_dead_and_not_buried_is_gone() {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        assert!(!is_gone(pid) && !is_gone(std::process::id()));
+        child.kill().unwrap();
+        // Nobody has waited for it yet.
+        while !is_gone(pid) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(test_kill_process(Pid::from_raw(pid as i32).unwrap()).is_ok());
+        child.wait().unwrap();
+        assert!(is_gone(pid) && is_gone(0) && is_gone(u32::MAX));
     }
 
     #[test]

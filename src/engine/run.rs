@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_contract::failure::Attempt;
-use reeldeck_contract::protocol::{FromWorker, ToWorker, VERSION};
+use reeldeck_contract::protocol::{FromWorker, JobId, Report, ToWorker, VERSION};
 use reeldeck_contract::video::VideoName;
 use tokio::sync::mpsc;
 
+use super::assess;
 use super::control::{Asked, Order};
 use super::event::{Effect, Event, News};
 use super::log::Log;
@@ -33,9 +34,14 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often progress is an event of its own.
 const PROGRESS: Millis = 10_000;
 
+/// How long the output folder may take to say what a worker has left there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What comes in from elsewhere than the clock and the signals.
 enum Incoming {
     Worker(WorkerId, Heard),
+    /// A worker has ended, how, and what it had written and not told.
+    Ended(WorkerId, String, Vec<(JobId, Report)>),
     CannotWrite(String),
     Looked(Result<Back, String>),
     /// Videos of which nothing is there any more.
@@ -256,6 +262,13 @@ impl Engine {
 
     fn take(&mut self, incoming: Incoming) {
         match incoming {
+            Incoming::Worker(worker, Heard::Gone(how)) => self.look_for_untold(worker, how),
+            Incoming::Ended(worker, how, untold) => {
+                for (job, report) in untold {
+                    self.handle(Event::Untold(worker, job, report));
+                }
+                self.handle(Event::Gone(worker, how));
+            }
             Incoming::Worker(worker, heard) => {
                 if let Some(event) = translate(worker, heard) {
                     self.handle(event);
@@ -270,6 +283,35 @@ impl Engine {
             Incoming::Looked(Ok(Back::Anew)) => self.find_lost(),
             Incoming::Lost(videos) => self.back(videos),
         }
+    }
+
+    /// A worker that ends between writing a feature and saying so has done that video.
+    fn look_for_untold(&self, worker: WorkerId, how: String) {
+        let clips = self.state.rules.clips;
+        let hands = self.state.workers.get(worker).map(|w| w.in_hand.as_slice()).unwrap_or_default();
+        let in_hand: Vec<_> = hands.iter().filter_map(|hand| Some((hand.job, self.name(hand.video)?))).collect();
+        let (root, layout) = (self.plan.root.clone(), self.plan.layout.clone());
+        let recipe = self.plan.inits.get(worker).map(|init| init.recipe.clone());
+        let look = tokio::task::spawn_blocking(move || {
+            let untold = |(job, video): (JobId, VideoName)| {
+                let frames = assess::frames_of(&layout, recipe.as_ref()?, &video, &video.under(&root))?;
+                // What it has cost is not known any more.
+                let (decode_ms, model_ms, wait_ms, write_ms) = (0, 0, 0, 0);
+                let (clips_computed, plain_pass) = (0, false);
+                Some((
+                    job,
+                    Report { frames, clips, clips_computed, plain_pass, decode_ms, model_ms, wait_ms, write_ms },
+                ))
+            };
+            in_hand.into_iter().filter_map(untold).collect()
+        });
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let untold = tokio::time::timeout(PATIENCE, look).await;
+            // Where there is no answer, the video is done again.
+            let untold = untold.ok().and_then(Result::ok).unwrap_or_default();
+            let _ = sender.send(Incoming::Ended(worker, how, untold));
+        });
     }
 
     fn back(&mut self, lost: Vec<VideoId>) {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use reeldeck_contract::error::Failure;
 use reeldeck_contract::protocol::JobId;
+use reeldeck_contract::video::VideoName;
 
 use super::protocol::snapshot::Counts;
 use crate::dataset::scan::VideoFile;
+use crate::dataset::shard::Shard;
 
 /// A video's place in the run's list.
 pub type VideoId = usize;
@@ -110,6 +112,8 @@ pub struct Worker {
     pub heard: Millis,
     /// It is being ended.
     pub ending: Option<Ending>,
+    /// It has ended with something done that it could not tell of: what else it had in hand need not be the reason.
+    pub untold: bool,
     /// Videos done by it.
     pub done: usize,
     /// Clips of them.
@@ -201,6 +205,14 @@ pub struct Work {
     pub outcasts: Vec<VideoId>,
 }
 
+impl Work {
+    /// The videos of a part that have their feature.
+    pub fn done(&self, shard: Shard) -> impl Iterator<Item = &VideoName> {
+        let done = self.files.iter().zip(&self.videos).filter(|(_, video)| matches!(video.status, Status::Done { .. }));
+        done.map(|(file, _)| &file.name).filter(move |name| shard.has(name))
+    }
+}
+
 /// A whole run.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -251,6 +263,7 @@ impl State {
             mishaps: 0,
             heard: 0,
             ending: None,
+            untold: false,
             done: 0,
             clips: 0,
         };

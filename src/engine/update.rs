@@ -29,6 +29,11 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Progress(worker, job, clips) => step.progress(worker, job, clips),
         Event::Done(worker, job, report) => step.done(worker, job, report),
         Event::Failed(worker, job, failure, source) => step.failed(worker, job, failure, source),
+        Event::Untold(worker, job, report) => {
+            step.untold(worker, job, report);
+            // Not yet to hand out: this worker looks alive and is not.
+            return step.effects;
+        }
         Event::Gone(worker, how) => step.gone(worker, how),
         Event::CannotWrite(why) => step.hold(why),
         Event::StillHeld(reason) => step.still_held(reason),
@@ -79,7 +84,7 @@ impl Step<'_> {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         worker.status = WorkerStatus::Starting;
         worker.heard = self.now;
-        worker.ending = None;
+        (worker.ending, worker.untold) = (None, false);
         self.effects.push(Effect::Spawn(id));
         if self.state.paused.is_some() {
             self.effects.push(Effect::Freeze(id));
@@ -112,6 +117,13 @@ impl Step<'_> {
         self.state.set(hand.video, Status::Done { degraded: report.frames.is_damaged(), resumed: false });
         self.effects.push(Effect::Forget(hand.video));
         self.tell(News::Done(id, hand.video, report));
+    }
+
+    fn untold(&mut self, id: WorkerId, job: JobId, report: Report) {
+        self.done(id, job, report);
+        if let Some(worker) = self.state.workers.get_mut(id) {
+            worker.untold = true;
+        }
     }
 
     /// Takes a job out of a worker's hands. `None` for one that it does not have: told twice, or never given.

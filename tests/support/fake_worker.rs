@@ -1,7 +1,7 @@
 //! A worker that speaks the protocol and does what the "video" says: the file's text is a list of commands.
 //!
 //! `ok` writes a real feature file of made-up numbers · `crash`, `hang`, `garbage`, `partial`, `leave` misbehave ·
-//! `nowrite` says it is done and writes nothing · `fail KIND` reports a failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long.
+//! `mute` writes the file and crashes before it says so · `nowrite` says it is done and writes nothing · `fail KIND` reports a failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long.
 //! `FAKE_WORKER=wrong-version|fatal|crash-at-start|silent` misbehaves before the first video.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -64,7 +64,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     // A mark beside the output remembers that something happened once.
     let mark = feature.with_extension("once");
     let mut once = false;
-    let mut nowrite = false;
+    let (mut nowrite, mut mute) = (false, false);
     while let Some(word) = words.next() {
         let skip = once && mark.exists();
         let first_time = || {
@@ -76,6 +76,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
         match word {
             "once" => once = true,
             "nowrite" => nowrite = true,
+            "mute" => mute = true,
             "slow" => sleep(Duration::from_millis(words.next().unwrap().parse().unwrap())),
             "fail" => {
                 let kind = serde_json::from_value(words.next().unwrap().into()).unwrap();
@@ -116,6 +117,9 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     if !nowrite && let Err(error) = write(init, video, source, feature) {
         let failure = Failure::from_error(ErrorKind::of_write(&error), &error);
         return say(&FromWorker::Failed { job, failure, source: Some(source) });
+    }
+    if mute {
+        std::process::abort();
     }
     let frames = FrameCounts { expected: 10, output: 10, concealed: 0 };
     let clips = init.recipe.sampling.clips;

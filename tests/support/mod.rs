@@ -12,6 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
+pub mod processes;
+pub mod real;
+
 /// A dataset and an output folder.
 pub struct Bench {
     /// Removed at the end.

@@ -86,9 +86,9 @@ pub enum Pass {
 /// # Errors
 /// Everything that keeps a video from giving pixels, see [`VideoError`].
 pub fn extract(path: &Path, request: &Request, pass: Pass, sink: &mut dyn Sink) -> Result<Facts, VideoError> {
-    let media = Media::open(path, &request.limits)?;
-    let stamp = media.stamp();
-    let taken = take(path, request, pass, media, sink);
+    // Before it is opened: what is said of a file that changes meanwhile is neither of the old one nor of the new.
+    let stamp = SourceStamp::read(path)?;
+    let taken = Media::open(path, &request.limits).and_then(|media| take(path, request, pass, media, sink));
     if matches!(taken, Err(VideoError::Stopped)) {
         return taken;
     }

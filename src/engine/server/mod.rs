@@ -12,6 +12,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc};
 
 use super::control::Asked;
+use super::lock;
 use super::protocol::Welcome;
 use super::protocol::event::Line;
 use super::protocol::snapshot::Snapshot;
@@ -223,11 +224,28 @@ fn place(out: &Path) -> io::Result<PathBuf> {
     if !is_ours(&folder) {
         return Err(io::Error::other(format!("{} is not a folder of ours alone", folder.display())));
     }
+    sweep(&folder);
     let socket = folder.join(name);
     // Left behind by a process of the same number that is gone: we are that process now.
     match fs::remove_file(&socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(socket),
+    }
+}
+
+/// Removes what engines left behind that were killed.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_suffix(".sock")?.split_once('-')?.0.parse().ok());
+        // The number may be that of a process which only another container sees: then somebody listens.
+        let refused = || {
+            let connected = std::os::unix::net::UnixStream::connect(entry.path());
+            connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        if pid.is_some_and(lock::is_gone) && refused() {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

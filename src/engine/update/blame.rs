@@ -108,7 +108,7 @@ impl Step<'_> {
     pub(super) fn gone(&mut self, id: WorkerId, how: String) {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         let in_hand = std::mem::take(&mut worker.in_hand);
-        let ending = worker.ending.take();
+        let (ending, untold) = (worker.ending.take(), worker.untold);
         worker.alone = false;
         worker.heard = self.now;
         match worker.status {
@@ -141,7 +141,7 @@ impl Step<'_> {
                 self.charge(first, id, Failure::new(kind, how.clone()), None);
             }
             // With one video in hand it is clear which one it was.
-            [hand] => self.charge(hand, id, Failure::new(kind, how.clone()), None),
+            [hand] if !untold => self.charge(hand, id, Failure::new(kind, how.clone()), None),
             // With several it is not: each is tried alone, and nobody is charged.
             several => {
                 for hand in several {
