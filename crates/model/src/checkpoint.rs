@@ -7,6 +7,7 @@ use std::path::Path;
 use reeldeck_contract::digest::sha256;
 use reeldeck_contract::recipe::Transform;
 use reeldeck_pickle::checkpoint::{CheckpointFile, TensorData, TensorEntry, write_checkpoint};
+use reeldeck_pickle::tensor::TensorRef;
 
 use crate::error::ModelError;
 use crate::network::Network;
@@ -26,26 +27,35 @@ pub fn load(path: &Path, expected: &str, network: &Network, transform: &Transfor
     if found != expected {
         return Err(ModelError::Changed { path: path.to_owned(), found, expected: expected.to_owned() });
     }
+    let entries: HashMap<String, Vec<usize>> = network.entries().into_iter().collect();
     let mut arrays = HashMap::new();
     for (name, tensor) in file.state_dict().map_err(failed)? {
         // Files saved from a distributed run carry this prefix.
         let name = name.strip_prefix("module.").unwrap_or(&name).to_owned();
         if let Some(part) = name.strip_prefix("data_preprocessor.") {
-            check_normalisation(part, &tensor.to_f32(), transform).map_err(misfit)?;
+            check_normalisation(part, &tensor, transform).map_err(misfit)?;
             continue;
         }
-        arrays.insert(name, Array { shape: tensor.shape().to_vec(), data: tensor.to_f32() });
+        // What does not fit is refused below, by name and shape, and its numbers are not asked for: a few bytes of file
+        // can stand for millions of them, as often as the file likes.
+        let fits = entries.get(&name).is_some_and(|shape| shape == tensor.shape());
+        let data = if fits { tensor.to_f32() } else { vec![] };
+        arrays.insert(name, Array { shape: tensor.shape().to_vec(), data });
     }
     Weights::new(network, arrays).map_err(misfit)
 }
 
-fn check_normalisation(part: &str, values: &[f32], transform: &Transform) -> Result<(), String> {
+fn check_normalisation(part: &str, tensor: &TensorRef<'_>, transform: &Transform) -> Result<(), String> {
     let wanted = match part {
         "mean" => transform.mean,
         "std" => transform.std,
         _ => return Ok(()),
     };
-    if values.len() == 3 && values.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= 1e-3) {
+    if tensor.len() != 3 {
+        return Err(format!("it was trained with {part} of {} channels instead of 3", tensor.len()));
+    }
+    let values = tensor.to_f32();
+    if values.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= 1e-3) {
         Ok(())
     } else {
         Err(format!("it was trained with {part} {values:?}, and the recipe says {wanted:?}"))

@@ -9,6 +9,7 @@ use reeldeck_contract::error::ErrorKind;
 use reeldeck_model::network::Network;
 use reeldeck_model::{ModelError, checkpoint, seeded};
 
+use crate::memory;
 use crate::support::{model, transform};
 
 fn network() -> Network {
@@ -107,6 +108,39 @@ fn damage_anywhere_is_no_panic() {
         bytes[at..end].iter_mut().for_each(|b| *b = b.wrapping_mul(31).wrapping_add(step as u8));
         fs::write(&path, &bytes).unwrap();
         let _ = checkpoint::load(&path, &reeldeck_contract::digest::sha256(&bytes), &network(), &transform(64));
+    }
+}
+
+/// A file in the format from before zip: a dict of `count` tensors of `pixels` × 4 numbers, which are all the one that is
+/// stored. `name` makes their names.
+fn expanded(count: usize, name: impl Fn(usize) -> String) -> Vec<u8> {
+    let mut out = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.}(".to_vec();
+    for number in 0..count {
+        let name = name(number);
+        out.extend([b"U", [name.len() as u8].as_slice(), name.as_bytes()].concat());
+        out.extend(b"ctorch._utils\n_rebuild_tensor\n((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tQK\0");
+        out.extend(b"J\x40\x42\x0f\0K\x04\x86K\0K\0\x86tR");
+    }
+    [&out, b"u.](U\x010e.".as_slice(), &1_u64.to_le_bytes(), &[0; 4]].concat()
+}
+
+/// The numbers of each take 16 MB. None are needed to see that they do not fit.
+#[test]
+fn tensors_of_gigabytes_in_a_few_bytes_are_not_unpacked() {
+    let entries = network().entries();
+    let surplus = expanded(1000, |number| format!("surplus.{number}"));
+    let misshapen = expanded(entries.len(), |number| entries[number].0.clone());
+    let doubled = expanded(300, |number| format!("{}{}", "module.".repeat(number % 2), entries[number / 2].0));
+    let mean = expanded(1, |_| "data_preprocessor.mean".into());
+    for (bytes, says) in [
+        (surplus, "1000 surplus"),
+        (misshapen, "misshapen: backbone.conv1.conv.weight [1000000, 4] instead of "),
+        (doubled, "150 misshapen"),
+        (mean, "it was trained with mean of 4000000 channels instead of 3"),
+    ] {
+        let (peak, text) = memory::peak(|| complaint(&bytes));
+        assert!(text.contains(says), "{says}: {text}");
+        assert!(peak < 256 * bytes.len() + 1_000_000, "{says}: {} bytes took {peak}", bytes.len());
     }
 }
 

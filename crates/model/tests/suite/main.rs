@@ -6,4 +6,6 @@ mod checkpoints;
 mod clips;
 mod damaged;
 mod fast;
+#[path = "../../../pickle/tests/suite/memory.rs"]
+mod memory;
 mod support;
