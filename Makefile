@@ -2,7 +2,7 @@
 
 DEMO_DIR ?= demo
 
-.PHONY: setup build demo test check bench interop clean-demo
+.PHONY: setup build demo test check bench interop clean-demo soak
 
 setup: ## install what the build lacks: FFmpeg's headers, libtorch
 	@scripts/setup.sh
@@ -22,6 +22,9 @@ check: setup ## what CI checks besides the tests
 
 bench: build ## the model and the decoder against the machine's own limits
 	cargo bench -p reeldeck-worker --bench table
+
+soak: setup ## a thousand kills of the engine, its workers, and both; takes half an hour
+	REELDECK_KILLS=1000 cargo test --test soak -- --nocapture
 
 interop: setup ## reeldeck's exports in the hands of those who are to read them: MMAction2, NumPy, h5py, …
 	@scripts/interop.sh
