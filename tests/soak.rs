@@ -23,7 +23,7 @@ use reeldeck::engine::protocol::event::{Event, Line};
 use serde_json::{Value, json};
 use support::processes::{MARK, Process, marked};
 use support::real::{Real, everything};
-use support::{Ran, wait_for};
+use support::{Bench, Ran, wait_for};
 
 /// The one that no run can do anything with.
 const BROKEN: &str = "C/v_cut.mp4";
@@ -382,7 +382,7 @@ impl Round<'_> {
         self.check_features();
         assert_eq!(self.features().len(), self.reference.features.len(), "no video is lost: {ran:?}");
         assert!(self.dataset.files(&self.out, "features") == self.reference.features, "features, and nothing else");
-        assert!(self.dataset.files(&self.out, "exports") == self.reference.exports, "the export is the same");
+        assert!(exports(self.dataset, Path::new(&self.out)) == self.reference.exports, "the export is the same");
         let failures = self.dataset.failures(&self.out);
         assert!(failures[BROKEN]["attempts"].to_string().contains("moov"), "{failures:?}");
         let left: Vec<&String> = failures.keys().filter(|name| *name != BROKEN).collect();
@@ -403,6 +403,13 @@ fn is_temporary(path: &Path) -> bool {
     path.file_name().is_some_and(|name| reeldeck_contract::atomic::is_temporary(&name.to_string_lossy()))
 }
 
+/// What was exported, without the note of when.
+fn exports(dataset: &Real, out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = dataset.files(&out.to_string_lossy(), "exports");
+    files.retain(|path, _| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
+    files
+}
+
 #[test]
 fn whatever_is_killed_and_whenever_nothing_is_lost_left_behind_or_done_twice() {
     let kills = std::env::var("REELDECK_KILLS").map_or(100, |text| text.parse().expect("REELDECK_KILLS is a number"));
@@ -421,7 +428,7 @@ fn whatever_is_killed_and_whenever_nothing_is_lost_left_behind_or_done_twice() {
     let dataset = dataset();
     let ran = Ran::to_the_end(&mut command(&dataset, "undisturbed", &[]));
     assert_eq!(ran.code, 3, "{ran:?}");
-    let [features, exports] = ["features", "exports"].map(|kind| dataset.files("undisturbed", kind));
+    let (features, exports) = (dataset.files("undisturbed", "features"), exports(&dataset, Path::new("undisturbed")));
     assert_eq!((features.len(), dataset.failures("undisturbed").len()), (24, 1), "{ran:?}");
     let reference = Reference { features, exports };
     let mut tally = Tally::default();
@@ -464,4 +471,27 @@ fn whatever_is_killed_and_whenever_nothing_is_lost_left_behind_or_done_twice() {
     );
     assert!(tally.mid_work * 2 > kills, "the kills missed the work, and mean little: {tally:?}");
     assert!(tally.engine.min(tally.worker).min(tally.both) * 10 > kills, "{tally:?}");
+}
+
+#[test]
+fn a_worker_that_is_still_loading_goes_with_its_engine() {
+    // Long before it can read from the engine or say anything: as while its libraries come from a slow disk.
+    let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
+    let slow = bench.path("slow-worker");
+    fs::write(&slow, "#!/bin/sh\nexec sleep 60\n").unwrap();
+    fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
+    let mark = bench.dir.path().to_string_lossy().into_owned();
+    let mut command = bench.command(&["--batch", "-q"]);
+    let mut run = command.env("REELDECK_WORKER", &slow).env(MARK, &mark).stderr(Stdio::null()).spawn().unwrap();
+    let mut worker = None;
+    wait_for("the worker is loading", || {
+        worker = marked(&mark).into_iter().find(|process| process.program == "sleep");
+        worker.is_some()
+    });
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let worker = worker.unwrap();
+    wait_for("it goes", || !worker.lives());
+    let again = bench.run(&["--batch"]);
+    assert_eq!(again.code, 0, "{again:?}");
 }

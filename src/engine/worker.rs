@@ -66,7 +66,11 @@ impl Process {
         heard: mpsc::UnboundedSender<(WorkerId, Heard)>,
         log: Option<Log>,
     ) -> io::Result<Self> {
-        let mut child = Command::new(&launch.program)
+        let mut command = Command::new(&launch.program);
+        // The worker asks for this too, but not before its libraries are loaded, which may take seconds.
+        // SAFETY: between fork and exec this makes one system call; it allocates nothing and takes no lock.
+        unsafe { command.pre_exec(reeldeck_contract::confine::die_with_parent) };
+        let mut child = command
             .envs(launch.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -33,14 +33,14 @@ impl Process {
     /// The process of this number, if it lives.
     pub fn of(pid: u32) -> Option<Self> {
         let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-        let started = stat(pid)?.get(19)?.parse().ok()?;
+        let started = stat(&pid.to_string())?.get(19)?.parse().ok()?;
         let program = program.file_name()?.to_string_lossy().into_owned();
         Some(Self { pid, program, started }).filter(Self::lives)
     }
 
     /// It is there and not dead.
     pub fn lives(&self) -> bool {
-        let Some(stat) = stat(self.pid) else { return false };
+        let Some(stat) = stat(&self.pid.to_string()) else { return false };
         stat.first().is_some_and(|state| !matches!(state.as_str(), "Z" | "X" | "x"))
             && stat.get(19).is_some_and(|started| started.parse() == Ok(self.started))
     }
@@ -57,10 +57,17 @@ impl Process {
 
     /// CPU time of all its threads so far, those that have ended included, in seconds.
     pub fn cpu_s(&self) -> f64 {
-        // The kernel counts in hundredths of a second for user space on every architecture that we know.
-        let stat = stat(self.pid).unwrap_or_default();
-        let ticks = |field: usize| stat.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        (ticks(11) + ticks(12)) as f64 / 100.0
+        cpu_s(&self.pid.to_string())
+    }
+
+    /// CPU time so far of the threads of this name, in seconds.
+    pub fn cpu_s_of(&self, thread: &str) -> f64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        let is_named = |path: &std::path::PathBuf| {
+            fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim_end() == thread)
+        };
+        let paths = tasks.map(|task| task.path()).filter(is_named);
+        paths.map(|path| cpu_s(path.strip_prefix("/proc").unwrap().to_str().unwrap())).sum()
     }
 
     /// The most memory that it has had so far, in bytes; 0 where it is gone.
@@ -72,8 +79,16 @@ impl Process {
     }
 }
 
-/// The fields of `/proc/<pid>/stat` from the state on: those before may hold spaces.
-fn stat(pid: u32) -> Option<Vec<String>> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// User and system time of a process or thread, in seconds. The kernel counts hundredths for user space on every
+/// architecture that we know.
+fn cpu_s(task: &str) -> f64 {
+    let stat = stat(task).unwrap_or_default();
+    let ticks = |field: usize| stat.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    (ticks(11) + ticks(12)) as f64 / 100.0
+}
+
+/// The fields of `/proc/<task>/stat` from the state on: those before may hold spaces.
+fn stat(task: &str) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{task}/stat")).ok()?;
     Some(text.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
 }

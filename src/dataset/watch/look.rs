@@ -52,7 +52,11 @@ pub(super) fn classes(root: &Path) -> io::Result<(Identity, BTreeMap<String, Ide
         }
     }
     // Where the folder went meanwhile, its classes seemed to go.
-    if identity(root)? == before { Ok((before, classes)) } else { Err(io::ErrorKind::StaleNetworkFileHandle.into()) }
+    if identity(root)? == before {
+        Ok((before, classes))
+    } else {
+        Err(io::Error::other("another folder came in its place"))
+    }
 }
 
 /// A video as it is now; `None` where there is no such file any more.
