@@ -2,7 +2,7 @@
 
 DEMO_DIR ?= demo
 
-.PHONY: setup build demo test check bench interop clean-demo soak
+.PHONY: setup build demo test check bench interop clean-demo soak scale
 
 setup: ## install what the build lacks: FFmpeg's headers, libtorch
 	@scripts/setup.sh
@@ -25,6 +25,9 @@ bench: build ## the model and the decoder against the machine's own limits
 
 soak: setup ## a thousand kills of the engine, its workers, and both; takes half an hour
 	REELDECK_KILLS=1000 cargo test --test soak -- --nocapture
+
+scale: setup ## what 5,000, 50,000 and 1,000,000 videos cost the engine
+	cargo test --test scale -- --ignored --nocapture
 
 interop: setup ## reeldeck's exports in the hands of those who are to read them: MMAction2, NumPy, h5py, …
 	@scripts/interop.sh
