@@ -6,9 +6,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, Owner};
+use crate::bounded;
 use crate::error::Failure;
 use crate::source::SourceStamp;
 use crate::video::VideoName;
+
+/// An attempt takes some kilobytes: more than a thousand of them is no failure file.
+const MOST: u64 = 16 << 20;
 
 /// All attempts at one video. A feature beats it, and a changed source makes it void.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +57,9 @@ impl FailureFile {
     /// Reads the file; `None` when there is none.
     ///
     /// # Errors
-    /// Unreadable files, and files that are not failure files.
+    /// Unreadable files, and files that are not failure files, or larger than any.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        match std::fs::read(path) {
+        match bounded::read(path, MOST) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -83,12 +83,12 @@ impl FrameCounts {
 
     /// Whether any frame was lost or concealed.
     pub fn is_damaged(&self) -> bool {
-        self.lost() + self.concealed > 0
+        self.lost() > 0 || self.concealed > 0
     }
 
     /// Lost and concealed frames over expected ones, 0 to 1 (and beyond, for a decoder that conceals more than there is).
     pub fn damage(&self) -> f64 {
-        (self.lost() + self.concealed) as f64 / self.expected.max(self.output).max(1) as f64
+        self.lost().saturating_add(self.concealed) as f64 / self.expected.max(self.output).max(1) as f64
     }
 }
 
@@ -351,6 +351,25 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(feature.to_bytes().unwrap(), std::fs::read(&path).unwrap());
         }
+    }
+
+    #[test]
+    fn numbers_from_a_file_may_be_anything() {
+        let all = u64::MAX;
+        for (expected, output, concealed, damage) in [
+            (all, 0, all, 1.0),
+            (0, all, all, 1.0),
+            (all, all, 0, 0.0),
+            (0, 0, 0, 0.0),
+            (0, 0, 2, 2.0),
+            (10, 8, 3, 0.5),
+        ] {
+            let counts = FrameCounts { expected, output, concealed };
+            assert_eq!((counts.damage(), counts.is_damaged()), (damage, damage > 0.0), "{counts:?}");
+        }
+        let mut recipe = sample().provenance.recipe;
+        recipe.model.base_channels = usize::MAX;
+        assert_eq!(recipe.columns(crate::recipe::Output::Pooled), usize::MAX);
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! A recipe: what to extract, as data. Sampling, transform, model, checkpoint, outputs, precision, what damage is bearable.
 
+use std::io;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::bounded;
 use crate::strict::{self, TomlError};
+
+/// A recipe has some kilobytes, most of them comments.
+const MOST: u64 = 64 << 10;
 
 /// The recipe that is built in, named as `--recipe` takes it.
 pub const BUILT_IN: &[(&str, &str)] =
@@ -175,7 +182,7 @@ pub enum RecipeError {
         /// The file.
         path: String,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -193,9 +200,12 @@ impl Recipe {
             return Self::parse(name, text);
         }
         let looks_like_a_file = asked.contains('/') || asked.ends_with(".toml");
-        match std::fs::read_to_string(asked) {
+        let read = bounded::read(Path::new(asked), MOST).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        });
+        match read {
             Ok(text) => Self::parse(asked, &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !looks_like_a_file => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !looks_like_a_file => {
                 let hint = strict::nearest(asked, BUILT_IN.iter().map(|(name, _)| *name));
                 let hint = hint.map_or(String::new(), |name| format!("; did you mean {name}?"));
                 Err(RecipeError::Unknown { asked: asked.to_owned(), hint })
@@ -214,7 +224,11 @@ impl Recipe {
         Ok(recipe)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Whether all values make sense. What [`Recipe::parse`] gives is checked; what comes another way is not.
+    ///
+    /// # Errors
+    /// Names the first key that does not, and what it may be.
+    pub fn check(&self) -> Result<(), String> {
         let Self { sampling: s, transform: t, model: m, .. } = self;
         let within = |key: &str, value: usize, least: usize, most: usize| {
             if (least..=most).contains(&value) {
@@ -226,9 +240,10 @@ impl Recipe {
         if self.name.is_empty()
             || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
             || self.name.starts_with('.')
+            || self.name.len() > 100
         {
             return Err(format!(
-                "name = {:?}: letters, digits, `-`, `_` and `.` only; it becomes a folder's name",
+                "name = {:?}: letters, digits, `-`, `_` and `.` only, at most 100; it becomes a folder's name",
                 self.name
             ));
         }
@@ -271,7 +286,7 @@ impl Recipe {
     pub fn columns(&self, output: Output) -> usize {
         match output {
             Output::Logits => self.model.classes,
-            Output::Pooled => self.model.base_channels * 32,
+            Output::Pooled => self.model.base_channels.saturating_mul(32),
         }
     }
 }

@@ -36,8 +36,11 @@ fn suggestion(message: &str) -> Option<String> {
 
 /// The word nearest to `unknown`, if any is near enough to have been meant.
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A word so much longer or shorter cannot be near, and it may be as long as a file: it is not even compared.
+    let length = unknown.chars().count();
     known
         .into_iter()
+        .filter(|word| length.abs_diff(word.chars().count()) <= 1 + word.len() / 4)
         .map(|word| (strsim::damerau_levenshtein(unknown, word), word))
         .filter(|(distance, word)| *distance <= 1 + word.len() / 4)
         .min()

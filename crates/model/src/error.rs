@@ -83,3 +83,29 @@ impl ModelError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words of libtorch 2.11, some shortened.
+    #[test]
+    fn what_libtorch_says_of_memory_is_understood() {
+        for (text, kind) in [
+            (
+                "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to \
+                 allocate 123 bytes. Error code 12 (Cannot allocate memory)",
+                ErrorKind::OutOfMemory,
+            ),
+            ("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory", ErrorKind::OutOfMemory),
+            ("std::bad_alloc", ErrorKind::OutOfMemory),
+            ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of", ErrorKind::OutOfMemory),
+            ("CUDA error: an illegal memory access was encountered", ErrorKind::Device),
+            ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", ErrorKind::Device),
+            ("shape '[2]' is invalid for input of size 3", ErrorKind::Internal),
+        ] {
+            assert_eq!(ModelError::Torch(tch::TchError::Torch(text.into())).kind(), kind, "{text}");
+        }
+        assert_eq!(ModelError::NoMemory.kind(), ErrorKind::OutOfMemory);
+    }
+}

@@ -66,6 +66,8 @@ fn serve() -> Result<()> {
 
 fn start(init: &Init, reporter: &Reporter) -> Result<extract::Extractor, Failure> {
     let started = std::time::Instant::now();
+    // Nothing below is made for a recipe that makes no sense.
+    init.recipe.check().map_err(|message| Failure::new(ErrorKind::Internal, format!("a bad recipe: {message}")))?;
     memory::prepare(init);
     if init.device == "cpu" && init.threads > 0 {
         reeldeck_model::tch::set_num_threads(i32::try_from(init.threads).unwrap_or(i32::MAX));

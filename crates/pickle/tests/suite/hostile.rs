@@ -26,6 +26,63 @@ fn repeated(start: &[u8], repeat: &[u8], times: usize, end: &[u8]) -> Vec<u8> {
     [start, &repeat.repeat(times), end].concat()
 }
 
+/// Every opcode that is followed by a length, with lengths of which nothing is there.
+#[test]
+fn lengths_without_bytes_take_no_memory() {
+    for (opcode, width) in [
+        (b'U', 1),
+        (b'C', 1),
+        (0x8c, 1),
+        (0x8a, 1),
+        (b'T', 4),
+        (b'B', 4),
+        (b'X', 4),
+        (0x8b, 4),
+        (0x8d, 8),
+        (0x8e, 8),
+        (0x96, 8),
+        (0x95, 8),
+        (b'r', 4),
+        (b'j', 4),
+    ] {
+        for last in [0xff, 0x7f, 0x00] {
+            let mut length = vec![0xff; width];
+            length[width - 1] = last;
+            for end in [&b""[..], b".", b"abc."] {
+                let bytes = [b"\x80\x05N", &[opcode][..], &length, end].concat();
+                let (peak, _) = memory::peak(|| read(&bytes, &Limits::default()).map(drop));
+                assert!(peak <= allowed(bytes.len()), "opcode {opcode:#x}: {} bytes took {peak}", bytes.len());
+                assert!(read_results(&bytes).is_err());
+            }
+        }
+    }
+}
+
+/// A zip archive whose directory says that there is more than there is, in each of its numbers.
+#[test]
+fn directories_that_lie_take_no_memory() {
+    for name in ["full.pth", "zip64.pth"] {
+        let whole = python::fixture(name);
+        let end = whole.windows(4).rposition(|window| window == b"PK\x05\x06").unwrap();
+        let first = whole.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+        // The end record and, in large files, the two before it; then the first entries, whose sizes lie in them.
+        let places = (end.saturating_sub(76)..end + 22).chain(first..first + 300);
+        for at in places {
+            for (width, last) in [(2, 0xff), (4, 0xff), (4, 0x7f), (8, 0xff), (8, 0x7f)] {
+                let mut bytes = whole.clone();
+                let span = at..(at + width).min(bytes.len());
+                bytes[span.clone()].fill(0xff);
+                bytes[span.end - 1] = last;
+                let (peak, _) = memory::peak(|| {
+                    let file = CheckpointFile::from_bytes(bytes.clone()).unwrap();
+                    file.state_dict().map(drop)
+                });
+                assert!(peak <= allowed(bytes.len()), "{name}, {width} bytes at {at}: {} took {peak}", bytes.len());
+            }
+        }
+    }
+}
+
 #[test]
 fn a_million_levels_are_read_and_dropped() {
     for bytes in [

@@ -15,30 +15,42 @@ use crate::hostile::allowed;
 use crate::memory;
 use crate::python::{self, fixture, from_hex};
 
+/// Does something with bytes, which may take a constant for each of them.
+fn within<T>(bytes: &[u8], what: &str, work: impl FnOnce() -> T) -> T {
+    let (peak, out) = memory::peak(work);
+    assert!(peak <= allowed(bytes.len()), "{what}: {} bytes took {peak}", bytes.len());
+    out
+}
+
 /// Everything that this crate does with bytes that it did not write.
 fn try_everything(bytes: &[u8]) {
-    let (peak, _) = memory::peak(|| {
+    within(bytes, "pickle", || {
         if let Ok((pickle, _)) = read(bytes, &Limits::default()) {
             for id in pickle.ids() {
                 let _ = (pickle.entries(id), pickle.bytes(id), pickle.call(id), pickle.sizes(id));
             }
         }
-        if let Ok(file) = CheckpointFile::from_bytes(bytes.to_vec())
-            && let Ok(checkpoint) = file.read()
-        {
-            checkpoint.meta_strings();
-            checkpoint.top_level_keys();
-            for (_, tensor) in checkpoint.state_dict().map(|state_dict| state_dict.tensors).unwrap_or_default() {
-                assert_eq!(tensor.to_f32().len(), tensor.len());
-                let _ = tensor.to_i64();
+    });
+    if let Ok(file) = within(bytes, "checkpoint", || CheckpointFile::from_bytes(bytes.to_vec())) {
+        let read = within(bytes, "reading of a checkpoint", || file.read());
+        if let Ok(checkpoint) = read {
+            within(bytes, "names in a checkpoint", || drop((checkpoint.meta_strings(), checkpoint.top_level_keys())));
+            let tensors = within(bytes, "state dict", || checkpoint.state_dict());
+            for (_, tensor) in tensors.map(|state_dict| state_dict.tensors).unwrap_or_default() {
+                // As many numbers as the tensor says it has, which must be no more than are stored or than one may claim.
+                assert!(tensor.len() <= MAX_EXPANDED_ELEMENTS.max(bytes.len()));
+                let (peak, numbers) = memory::peak(|| tensor.to_f32());
+                assert!(numbers.len() == tensor.len() && peak <= 4 * tensor.len() + 1000, "{peak} for {tensor:?}");
+                let (peak, _) = memory::peak(|| tensor.to_i64());
+                assert!(peak <= 8 * tensor.len() + 1000, "{peak} for {tensor:?}");
             }
         }
+    }
+    within(bytes, "results", || {
         if let Ok(results) = Results::parse(bytes) {
             results.samples().for_each(drop);
         }
     });
-    // One tensor at a time, and the largest that needs no bytes of its own, as integers.
-    assert!(peak <= allowed(bytes.len()) + 8 * MAX_EXPANDED_ELEMENTS, "{} bytes took {peak}", bytes.len());
 }
 
 fn valid_files() -> &'static [Vec<u8>] {
@@ -75,6 +87,12 @@ enum Change {
     Remove(Index, usize),
     Repeat(Index, usize, usize),
     Insert(Index, Vec<u8>),
+    /// A span takes the place of another of the same length.
+    Replace(Index, Index, usize),
+    /// Random bytes take the place of others.
+    Noise(Index, Vec<u8>),
+    /// A length becomes the largest that there is, or the largest that is no negative number.
+    Longest(Index, usize, u8),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -85,6 +103,10 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (any::<Index>(), 1usize..20).prop_map(|(at, length)| Change::Remove(at, length)),
         1 => (any::<Index>(), 1usize..40, 1usize..50).prop_map(|(at, length, times)| Change::Repeat(at, length, times)),
         2 => (any::<Index>(), prop::collection::vec(opcode(), 1..8)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        2 => (any::<Index>(), any::<Index>(), 1usize..60).prop_map(|(from, to, length)| Change::Replace(from, to, length)),
+        1 => (any::<Index>(), prop::collection::vec(any::<u8>(), 1..20)).prop_map(|(at, bytes)| Change::Noise(at, bytes)),
+        3 => (any::<Index>(), prop::sample::select(vec![1usize, 2, 4, 8]), prop::sample::select(vec![0xffu8, 0x7f]))
+            .prop_map(|(at, width, last)| Change::Longest(at, width, last)),
     ]
 }
 
@@ -110,7 +132,24 @@ fn apply(file: &mut Vec<u8>, change: &Change) {
             let at = at.index(length);
             file.splice(at..at, bytes.iter().copied());
         }
+        Change::Replace(from, to, count) => {
+            let from = from.index(length);
+            let part = file[from..length.min(from + count)].to_vec();
+            overwrite(file, to.index(length), &part);
+        }
+        Change::Noise(at, bytes) => overwrite(file, at.index(length), bytes),
+        Change::Longest(at, width, last) => {
+            let mut bytes = vec![0xff; *width];
+            bytes[width - 1] = *last;
+            overwrite(file, at.index(length), &bytes);
+        }
     }
+}
+
+fn overwrite(file: &mut [u8], at: usize, bytes: &[u8]) {
+    let end = file.len().min(at + bytes.len());
+    let count = end - at;
+    file[at..end].copy_from_slice(&bytes[..count]);
 }
 
 fn opcode() -> impl Strategy<Value = u8> {

@@ -108,6 +108,10 @@ fn a_worker_that_cannot_work_says_why() {
     let init = init(tiny_recipe());
     let failure = fatal(&Init { version: VERSION + 1, ..init.clone() });
     assert!(failure.line().contains("protocol") && failure.line().contains("one release"), "{failure:?}");
+    let mut senseless = init.clone();
+    senseless.recipe.sampling.length = 0;
+    let failure = fatal(&senseless);
+    assert!(failure.line().contains("sampling.length = 0: must be 1 to 256"), "{failure:?}");
     let failure = fatal(&Init { device: "tpu:0".into(), ..init.clone() });
     assert!(failure.kind == ErrorKind::Device, "{failure:?}");
 
