@@ -137,7 +137,7 @@ fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> a
         DeviceList::All => Device::Cpu,
     };
     let is_cpu = device == Device::Cpu;
-    let cores = crate::parallel::threads();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let or = |chosen: usize, otherwise: usize| if chosen == 0 { otherwise } else { chosen };
     let mut environment: Vec<(OsString, OsString)> = vec![];
     if !is_cpu {

@@ -37,10 +37,9 @@ pub fn serve(memory_mib: Option<u64>) -> Result<()> {
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     while let Some(order) = next(&mut input)? {
         let before = cpu();
-        let mut last = Instant::now();
+        let mut pulse = Pulse { last: Instant::now() };
         let mut alive = || {
-            if last.elapsed() >= PULSE {
-                last = Instant::now();
+            if pulse.is_due(Instant::now()) {
                 say(&mut output, &Line::Alive(Alive { alive: order.id })).map_err(|_| VideoError::Stopped)?;
             }
             Ok(())
@@ -88,6 +87,22 @@ fn line(file: &Path, found: Result<Probed, VideoError>) -> String {
     format!("{word:<10} {name}: {}", printable(&more))
 }
 
+/// Signs of life at a steady rate.
+struct Pulse {
+    last: Instant,
+}
+
+impl Pulse {
+    /// Whether another one is due.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = now.saturating_duration_since(self.last) >= PULSE;
+        if due {
+            self.last = now;
+        }
+        due
+    }
+}
+
 /// The next order; `None` at the end.
 fn next(input: &mut impl BufRead) -> Result<Option<Order>> {
     let mut line = vec![];
@@ -98,8 +113,8 @@ fn next(input: &mut impl BufRead) -> Result<Option<Order>> {
     if line.last() != Some(&b'\n') {
         bail!("an order was cut off or is too long");
     }
-    let shown = || printable(&String::from_utf8_lossy(line.get(..200).unwrap_or(&line)));
-    serde_json::from_slice(&line).map(Some).with_context(|| format!("not an order: {}", shown().trim_end()))
+    let begin = String::from_utf8_lossy(line.get(..200).unwrap_or(&line)).trim_end().to_owned();
+    serde_json::from_slice(&line).map(Some).with_context(|| format!("not an order: {}", printable(&begin)))
 }
 
 fn say(output: &mut impl Write, line: &Line) -> Result<()> {
@@ -114,4 +129,17 @@ fn told(error: &VideoError) -> String {
 fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_order_is_told_to_live_once_a_second() {
+        let begun = Instant::now();
+        let mut pulse = Pulse { last: begun };
+        let due = (0..5000).filter(|ms| pulse.is_due(begun + Duration::from_millis(*ms)));
+        assert!(due.eq((1000..5000).step_by(1000)));
+    }
 }

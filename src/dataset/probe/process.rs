@@ -19,6 +19,9 @@ use super::{ProbeError, Setup};
 /// How often a waiting thread looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// How often a process is looked at to tell what it is doing.
+const GLANCES: usize = 9;
+
 /// The last words of a process that are kept.
 const LAST_WORDS: usize = 400;
 
@@ -40,7 +43,7 @@ pub enum Heard {
     Gone(String),
     /// It gave no sign of life.
     Hung {
-        /// It computed all the while. Else it waited for a disk or a network.
+        /// It computes. Else it waits for a disk or a network.
         busy: bool,
     },
     /// The caller wants no answer any more.
@@ -101,36 +104,37 @@ impl Process {
         if self.input.write_all(line.as_bytes()).is_err() {
             return Heard::Gone(self.end());
         }
-        let (mut last, mut spent) = (Instant::now(), self.cpu());
+        let mut last = Instant::now();
         loop {
             if cancel.load(Ordering::Relaxed) {
                 return Heard::Cancelled;
             }
             match self.said.recv_timeout(GLANCE.min(stall)) {
                 Ok(Ok(Line::Answer(answer))) if answer.id == order.id => return Heard::Answer(answer),
-                Ok(Ok(Line::Alive(Alive { alive }))) if alive == order.id => {
-                    (last, spent) = (Instant::now(), self.cpu());
-                }
+                Ok(Ok(Line::Alive(Alive { alive }))) if alive == order.id => last = Instant::now(),
                 Ok(Ok(other)) => return Heard::Gone(format!("it answered what was not asked: {other:?}")),
                 Ok(Err(error)) => return Heard::Gone(format!("it said what no probe says: {error}")),
                 Err(RecvTimeoutError::Disconnected) => return Heard::Gone(self.end()),
                 Err(RecvTimeoutError::Timeout) if last.elapsed() >= stall => {
-                    let busy = self.cpu().saturating_sub(spent) > last.elapsed() / 2;
-                    return Heard::Hung { busy };
+                    return Heard::Hung { busy: self.is_busy() };
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
-    /// CPU time that the process has used.
-    fn cpu(&self) -> Duration {
-        let Some(child) = &self.child else { return Duration::ZERO };
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
-        // The name in brackets may hold anything; the fields after it are numbers.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
-        Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second().max(1) as f64)
+    /// Whether the process computes, or would if there were a core for it. Else it waits for something.
+    fn is_busy(&self) -> bool {
+        let running = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.as_ref()?.id())).ok()?;
+            // The name in brackets may hold anything; the state comes after it.
+            Some(stat.rsplit_once(") ")?.1.starts_with('R'))
+        };
+        let glances = (0..GLANCES).filter(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            running().unwrap_or(false)
+        });
+        glances.count() > GLANCES / 2
     }
 
     /// Ends the process, which has closed its output; says how it ended.
