@@ -182,7 +182,9 @@ impl Tally {
     fn reasons(&self, verbosity: Verbosity) -> String {
         let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
         let mut text = String::new();
-        for (kind, videos) in &self.unhealthy {
+        // The others have a state, which the report names with its reason and what to do.
+        let stateless = |kind: &Kind| matches!(kind, Kind::Unread | Kind::Arriving);
+        for (kind, videos) in self.unhealthy.iter().filter(|(kind, _)| stateless(kind)) {
             let mut videos: Vec<_> = videos.iter().collect();
             videos.sort();
             for (name, reason) in videos.iter().take(most) {
