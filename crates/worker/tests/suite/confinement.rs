@@ -113,7 +113,8 @@ fn a_batch_that_needs_too_much_memory_fails_and_a_smaller_one_does_not() {
     recipe.sampling.clips = 100;
     (recipe.transform.short_side, recipe.transform.crop) = (224, 224);
     let init = init(recipe);
-    let mut worker = Worker::start(&limited(&init, least(&init)));
+    // The least is for the smallest videos; a hundred clips of these take some more, all at once far more.
+    let mut worker = Worker::start(&limited(&init, least(&init) + 64));
     let with_batch = |number, clips| match job(number, &path, &folder.path().join(number.to_string())) {
         ToWorker::Extract { job, video, path, feature, .. } => {
             ToWorker::Extract { job, video, path, feature, batch: clips }
