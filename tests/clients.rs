@@ -183,13 +183,15 @@ fn a_run_in_the_foreground_has_the_same_socket() {
     let run = bench.start(&["--batch", "-q"]);
     wait_for("it listens", || bench.path("out/.reeldeck/locks/0-of-1").exists() && is_running(&bench));
     wait_for("a video is done", || counts(&bench)["done"].as_u64().unwrap_or(0) >= 1);
-    let attached = bench.start(&["attach", "--json"]);
+    let mut attached = bench.start(&["attach", "--json"]);
+    let mut heard = BufReader::new(attached.stdout.take().unwrap()).lines();
+    heard.next().expect("it follows").unwrap();
     assert_eq!(bench.run(&["stop"]).code, 0);
     let ran = support::Ran::of(run.wait_with_output().unwrap());
     assert_eq!(ran.code, 130, "{ran:?}");
-    let attached = support::Ran::of(attached.wait_with_output().unwrap());
-    assert_eq!(attached.code, 130, "the last event arrives before the connection ends: {attached:?}");
-    let last: Line = serde_json::from_str(attached.stdout.lines().last().unwrap()).unwrap();
+    let last = heard.last().expect("the last event arrives before the connection ends").unwrap();
+    assert_eq!(attached.wait().unwrap().code(), Some(130));
+    let last: Line = serde_json::from_str(&last).unwrap();
     assert!(matches!(last.event, Event::RunEnded { exit: 130, .. }), "{last:?}");
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Shared;
 use super::table::View;
 use crate::engine::control::{Asked, Order};
+use crate::engine::protocol::snapshot::Snapshot;
 use crate::engine::protocol::{Command, FromEngine, MAX_LINE, MAX_ROWS, ToEngine, VERSION};
 
 /// What goes to all clients that have subscribed.
@@ -23,8 +24,8 @@ use crate::engine::protocol::{Command, FromEngine, MAX_LINE, MAX_ROWS, ToEngine,
 pub enum Broadcast {
     /// The line of an event.
     Event(Arc<str>),
-    /// There is a new snapshot.
-    Snapshot,
+    /// A new snapshot: the one of that moment, so that none is read before the events that led to it.
+    Snapshot(Arc<Snapshot>),
 }
 
 struct Client {
@@ -89,7 +90,11 @@ impl Client {
                         say(writing, &answer).await?;
                         if self.subscribed && !before {
                             // What has happened between its last question and this one.
-                            self.say_snapshot(writing).await?;
+                            *events = events.resubscribe();
+                            let snapshot = self.shared.borrow().snapshot.clone();
+                            if let Some(snapshot) = snapshot {
+                                say_snapshot(writing, &snapshot).await?;
+                            }
                         }
                     }
                     None => return Ok(()),
@@ -101,7 +106,7 @@ impl Client {
                         let text = format!("{{\"type\":\"event\",\"line\":{}}}\n", text.trim_end());
                         writing.write_all(text.as_bytes()).await?;
                     }
-                    Ok(Broadcast::Snapshot) => self.say_snapshot(writing).await?,
+                    Ok(Broadcast::Snapshot(snapshot)) => say_snapshot(writing, &snapshot).await?,
                     Err(RecvError::Lagged(_)) if self.subscribed => {
                         let revision = self.shared.borrow().table.revision();
                         say(writing, &FromEngine::Resync { revision }).await?;
@@ -110,14 +115,6 @@ impl Client {
                     Err(RecvError::Closed) => return writing.shutdown().await,
                 },
             }
-        }
-    }
-
-    async fn say_snapshot(&self, writing: &mut OwnedWriteHalf) -> io::Result<()> {
-        let snapshot = self.shared.borrow().snapshot.clone();
-        match snapshot {
-            Some(snapshot) => say(writing, &FromEngine::Snapshot { id: None, snapshot }).await,
-            None => Ok(()),
         }
     }
 
@@ -151,8 +148,8 @@ impl Client {
         };
         match question {
             ToEngine::Hello { .. } => FromEngine::Error { id: 0, message: "a second hello".into() },
-            ToEngine::Snapshot { id } => match self.shared.borrow().snapshot.clone() {
-                Some(snapshot) => FromEngine::Snapshot { id: Some(id), snapshot },
+            ToEngine::Snapshot { id } => match self.shared.borrow().snapshot.as_deref() {
+                Some(snapshot) => FromEngine::Snapshot { id: Some(id), snapshot: snapshot.clone() },
                 None => FromEngine::Error { id, message: "the run has not begun; ask again in a moment".into() },
             },
             ToEngine::Classes { id } => FromEngine::Classes { id, classes: self.shared.borrow().table.classes() },
@@ -199,6 +196,10 @@ impl Client {
         self.orders.send(Asked { order, reply }).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+}
+
+async fn say_snapshot(writing: &mut OwnedWriteHalf, snapshot: &Snapshot) -> io::Result<()> {
+    say(writing, &FromEngine::Snapshot { id: None, snapshot: snapshot.clone() }).await
 }
 
 async fn say(writing: &mut OwnedWriteHalf, message: &FromEngine) -> io::Result<()> {

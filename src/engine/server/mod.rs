@@ -48,7 +48,7 @@ pub struct Server {
 struct Shared {
     welcome: Welcome,
     table: Table,
-    snapshot: Option<Snapshot>,
+    snapshot: Option<Arc<Snapshot>>,
     followers: Arc<AtomicUsize>,
 }
 
@@ -157,9 +157,10 @@ async fn serve(
                         let mut shared = shared.borrow_mut();
                         // Time alone is no news.
                         let same = shared.snapshot.as_ref().is_some_and(|before| is_same(before, &snapshot));
-                        shared.snapshot = Some(*snapshot);
+                        let snapshot: Arc<Snapshot> = snapshot.into();
+                        shared.snapshot = Some(Arc::clone(&snapshot));
                         if !same {
-                            let _ = events.send(connection::Broadcast::Snapshot);
+                            let _ = events.send(connection::Broadcast::Snapshot(snapshot));
                         }
                     }
                     // The engine is over. What its clients have not read yet, they still can.
