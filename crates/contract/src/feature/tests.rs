@@ -1,0 +1,95 @@
+//! Tests of the feature file: written, read, damaged.
+
+use super::*;
+use proptest::prelude::*;
+
+fn sample() -> Feature {
+    let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+    let matrix =
+        |columns: usize| Matrix { shape: [100, columns], data: (0..100 * columns).map(|i| i as f32 * 0.5).collect() };
+    Feature {
+        provenance: Provenance {
+            format: FORMAT,
+            tool: "reeldeck test".into(),
+            set: recipe.set_name("d"),
+            recipe,
+            checkpoint: CheckpointId { name: "a.pth".into(), digest: "d".into(), meaningless: false },
+            video: VideoName::new("A/v.mp4").unwrap(),
+            source: SourceStamp { size: 1, mtime_ns: -5 },
+            frames: FrameCounts { expected: 300, output: 290, concealed: 2 },
+            fps: [30000, 1001],
+            size: [340, 256],
+            precision: Precision::Fp32,
+            device: "cpu".into(),
+            libtorch: "2.11.0".into(),
+        },
+        tensors: [("logits".into(), matrix(700)), ("pooled".into(), matrix(2048))].into(),
+    }
+}
+
+#[test]
+fn what_is_written_is_read_and_always_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x/v.mp4.safetensors");
+    let feature = sample();
+    feature.write(&path, &Owner::this_process()).unwrap();
+    assert_eq!(Feature::read(&path).unwrap(), feature);
+    let header = Header::read(&path).unwrap();
+    assert_eq!(header, feature.header().unwrap());
+    assert!(header.satisfies(&feature.provenance.recipe));
+    for _ in 0..20 {
+        assert_eq!(feature.to_bytes().unwrap(), std::fs::read(&path).unwrap());
+    }
+}
+
+#[test]
+fn numbers_from_a_file_may_be_anything() {
+    let all = u64::MAX;
+    for (expected, output, concealed, damage) in
+        [(all, 0, all, 1.0), (0, all, all, 1.0), (all, all, 0, 0.0), (0, 0, 0, 0.0), (0, 0, 2, 2.0), (10, 8, 3, 0.5)]
+    {
+        let counts = FrameCounts { expected, output, concealed };
+        assert_eq!((counts.damage(), counts.is_damaged()), (damage, damage > 0.0), "{counts:?}");
+    }
+    let mut recipe = sample().provenance.recipe;
+    recipe.model.base_channels = usize::MAX;
+    assert_eq!(recipe.columns(crate::recipe::Output::Pooled), usize::MAX);
+}
+
+#[test]
+fn a_missing_output_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v");
+    let mut feature = sample();
+    feature.tensors.remove("pooled");
+    feature.write(&path, &Owner::this_process()).unwrap();
+    let mut recipe = feature.provenance.recipe.clone();
+    assert!(Header::read(&path).unwrap().satisfies(&recipe));
+    recipe.outputs.push(crate::recipe::Output::Pooled);
+    assert!(!Header::read(&path).unwrap().satisfies(&recipe));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn any_changed_byte_is_noticed(at in 0..1_000_000usize, bit in 0..8u8) {
+        let mut bytes = sample().to_bytes().unwrap();
+        let at = at % bytes.len();
+        bytes[at] ^= 1 << bit;
+        // A flip inside the header's padding spaces changes nothing that is read; everything else must be refused.
+        if let Ok(read) = Feature::from_bytes(&bytes) {
+            prop_assert_eq!(read, sample());
+        }
+    }
+
+    #[test]
+    fn no_cut_or_random_file_is_taken(cut in 0..1_000_000usize, noise in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v");
+        let bytes = sample().to_bytes().unwrap();
+        std::fs::write(&path, &bytes[..cut % bytes.len()]).unwrap();
+        prop_assert!(Header::read(&path).is_err() && Feature::read(&path).is_err());
+        std::fs::write(&path, &noise).unwrap();
+        prop_assert!(Header::read(&path).is_err() && Feature::read(&path).is_err());
+    }
+}

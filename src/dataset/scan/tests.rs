@@ -1,0 +1,154 @@
+//! Tests of the scan.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+fn folder(files: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for file in files {
+        put(dir.path(), file);
+    }
+    dir
+}
+
+fn put(root: &Path, file: impl AsRef<Path>) {
+    let path = root.join(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, b"12345").unwrap();
+}
+
+fn names(scan: &Scan) -> Vec<&str> {
+    scan.videos.iter().map(|v| v.name.as_str()).collect()
+}
+
+fn look(root: &Path) -> Scan {
+    scan(root, &["mp4".into(), "mkv".into()]).unwrap()
+}
+
+fn refusals(scan: &Scan) -> Vec<(&str, String)> {
+    scan.refused.iter().map(|r| (r.shown.as_str(), r.reason.to_string())).collect()
+}
+
+#[test]
+fn videos_are_sorted_stamped_and_told_from_other_files() {
+    let dir = folder(&[
+        "B/v_1.MP4",
+        "A b/it's \"x\".mkv",
+        "A/v_2.mp4",
+        "A/.v_3.mp4",
+        "A/v_4.mp4.part",
+        "A/v_5.mp4.ytdl",
+        "A/v_6.tmp",
+        "A/notes.txt",
+        "A/mp4",
+        ".trash/v_7.mp4",
+        "read.me",
+    ]);
+    fs::create_dir(dir.path().join("Empty")).unwrap();
+    fs::write(dir.path().join("B/v_0.mp4"), b"").unwrap();
+    let scan = look(dir.path());
+    assert_eq!(names(&scan), ["A b/it's \"x\".mkv", "A/v_2.mp4", "B/v_0.mp4", "B/v_1.MP4"]);
+    assert_eq!((scan.refused.len(), scan.ignored, scan.classes()), (0, 8, 3));
+    let metadata = fs::metadata(dir.path().join("B/v_1.MP4")).unwrap();
+    assert_eq!(scan.videos[3].stamp, SourceStamp::of(&metadata));
+    assert_eq!((scan.videos[2].stamp.size, scan.videos[3].stamp.size), (0, 5));
+}
+
+#[test]
+fn links_are_followed_and_cycles_and_dangling_ones_are_refused() {
+    let store = folder(&["C/v_1.mp4", "v_2.mp4"]);
+    let dir = folder(&["A/v_3.mp4"]);
+    let at = |name: &str| dir.path().join(name);
+    symlink(store.path().join("C"), at("C")).unwrap();
+    symlink(store.path().join("v_2.mp4"), at("A/v_2.mp4")).unwrap();
+    symlink("../A", at("A/again")).unwrap();
+    symlink("..", at("A/.hidden")).unwrap();
+    symlink(".", at("all")).unwrap();
+    symlink("nowhere", at("Gone")).unwrap();
+    symlink("nowhere", at("A/gone.mp4")).unwrap();
+    symlink("nowhere", at("A/gone.txt")).unwrap();
+    symlink("self.mp4", at("A/self.mp4")).unwrap();
+    let by_link = tempfile::tempdir().unwrap();
+    symlink(dir.path(), by_link.path().join("data")).unwrap();
+    for root in [dir.path().to_owned(), by_link.path().join("data"), by_link.path().join("./data/")] {
+        let scan = look(&root);
+        assert_eq!(names(&scan), ["A/v_2.mp4", "A/v_3.mp4", "C/v_1.mp4"]);
+        let shown: Vec<_> = scan.refused.iter().map(|r| r.shown.as_str()).collect();
+        assert_eq!(shown, ["A/again", "A/gone.mp4", "A/self.mp4", "Gone", "all"]);
+        assert!(matches!(scan.refused[0].reason, Refusal::Cycle));
+        assert!(matches!(scan.refused[1].reason, Refusal::Dangling));
+        assert!(refusals(&scan)[2].1.contains("symbolic links"), "{:?}", scan.refused[2]);
+        assert!(matches!(scan.refused[3].reason, Refusal::Dangling));
+        assert!(matches!(scan.refused[4].reason, Refusal::Cycle));
+        assert_eq!(scan.ignored, 2);
+    }
+}
+
+#[test]
+fn a_class_under_two_names_is_two_classes_whatever_they_are_called() {
+    let dir = folder(&["A/v.mp4"]);
+    symlink("A", dir.path().join("B.mp4")).unwrap();
+    assert_eq!(names(&look(dir.path())), ["A/v.mp4", "B.mp4/v.mp4"]);
+}
+
+#[test]
+fn what_cannot_be_taken_is_named_with_its_reason() {
+    let long = format!("A/{}.mp4", "n".repeat(LONGEST_NAME - 3));
+    let fits = format!("A/{}.mp4", "n".repeat(LONGEST_NAME - 4));
+    let dir = folder(&["v_1.mp4", "A/sub/v_2.mp4", "A/dir.mp4/x", "A/a\nb.mp4", "\u{1b}[2J/v.mp4", &long, &fits]);
+    put(dir.path(), Path::new("A").join(OsString::from_vec(b"\xff.mp4".to_vec())));
+    put(dir.path(), Path::new("A").join(OsString::from_vec(b"\xff.txt".to_vec())));
+    let pipe = dir.path().join("A/pipe.mp4");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("A/s.mkv")).unwrap();
+    let scan = look(dir.path());
+    assert_eq!(names(&scan), [fits]);
+    let mut expected = vec![
+        ("A/\\xff.mp4", "not UTF-8"),
+        ("A/a\\nb.mp4", "control character"),
+        ("A/dir.mp4", "a folder, not a file"),
+        ("A/pipe.mp4", "a named pipe, not a file"),
+        ("A/s.mkv", "a socket, not a file"),
+        ("A/sub/v_2.mp4", "deeper than Class/file"),
+        ("\\u{1b}[2J/v.mp4", "control character"),
+        ("v_1.mp4", "not in a class folder"),
+        (long.as_str(), "longer than 243 bytes"),
+    ];
+    expected.sort();
+    let found = refusals(&scan);
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for ((shown, reason), (name, says)) in found.iter().zip(expected) {
+        assert!(*shown == name && reason.contains(says), "{shown}: {reason}");
+    }
+}
+
+#[test]
+fn folders_that_link_to_each_other_are_not_walked_for_ever() {
+    // Ten folders, each with ten links to all of them: 10^9 paths without a cycle check that knows folders.
+    let dir = folder(&["A/v.mp4"]);
+    for from in 0..10 {
+        fs::create_dir_all(dir.path().join(format!("A/{from}"))).unwrap();
+        for to in 0..10 {
+            symlink(format!("../{to}"), dir.path().join(format!("A/{from}/l{to}"))).unwrap();
+        }
+    }
+    assert_eq!(names(&look(dir.path())), ["A/v.mp4"]);
+}
+
+#[test]
+fn videos_that_share_a_name_are_found() {
+    let dir = folder(&["A/v_1.mp4", "B/v_1.mp4", "B/v_2.mp4", "B/v_2.mkv", "C/v_3.mp4"]);
+    let scan = look(dir.path());
+    let twins: Vec<_> = scan.twins().iter().map(|(stem, names)| (*stem, names.len())).collect();
+    assert_eq!(twins, [("v_1", 2), ("v_2", 2)]);
+}
+
+#[test]
+fn a_root_that_is_no_folder_is_an_error() {
+    let dir = folder(&["file"]);
+    assert!(matches!(scan(&dir.path().join("file"), &[]), Err(ScanError::NotAFolder { .. })));
+    assert!(matches!(scan(&dir.path().join("none"), &[]), Err(ScanError::Read { .. })));
+}

@@ -1,0 +1,107 @@
+//! Tests of the lock.
+
+use super::*;
+
+/// Children inherit all locks of this process, also those of other tests.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn shard(text: &str) -> Shard {
+    text.parse().unwrap()
+}
+
+#[test]
+fn the_second_is_told_who_the_first_is() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let first = Lock::take(dir.path(), Shard::WHOLE).unwrap();
+    let error = Lock::take(dir.path(), Shard::WHOLE).unwrap_err().to_string();
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    first.tell_socket(Path::new("/run/x.sock")).unwrap();
+    let seen = holders(dir.path()).unwrap();
+    assert!(seen[0].held && seen[0].holder.as_ref().unwrap().socket.as_deref() == Some(Path::new("/run/x.sock")));
+    drop(first);
+    assert!(!holders(dir.path()).unwrap()[0].held);
+    Lock::take(dir.path(), Shard::WHOLE).unwrap();
+}
+
+#[test]
+fn parts_of_one_split_live_beside_each_other_and_others_do_not() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let first = Lock::take(dir.path(), shard("0/2")).unwrap();
+    let second = Lock::take(dir.path(), shard("1/2")).unwrap();
+    let same = Lock::take(dir.path(), shard("1/2")).unwrap_err();
+    assert!(matches!(same, LockError::Held { .. }), "{same}");
+    for other in ["0/1", "0/3"] {
+        let error = Lock::take(dir.path(), shard(other)).unwrap_err();
+        assert!(matches!(error, LockError::Overlap { .. }), "{error}");
+        assert!(error.to_string().contains("must be split alike"), "{error}");
+    }
+    drop((first, second));
+    Lock::take(dir.path(), Shard::WHOLE).unwrap();
+}
+
+#[test]
+fn a_lock_file_may_say_anything() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("locks")).unwrap();
+    let path = dir.path().join("locks/0-of-1");
+    for text in [&b""[..], b"host a, process 7\n", b"{\"host\":1}", &[0xff; 5000], b"[[[[[[[[[[[["] {
+        fs::write(&path, text).unwrap();
+        fs::write(dir.path().join("locks/notes.txt"), text).unwrap();
+        assert_eq!(read_holder(&path), None);
+        assert_eq!(holders(dir.path()).unwrap().len(), 1);
+        drop(Lock::take(dir.path(), Shard::WHOLE).unwrap());
+        assert!(read_holder(&path).is_some(), "what was there before is gone");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn who_is_dead_and_not_buried_is_gone() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let pid = child.id();
+    assert!(!is_gone(pid) && !is_gone(std::process::id()));
+    child.kill().unwrap();
+    // Nobody has waited for it yet.
+    while !is_gone(pid) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(test_kill_process(Pid::from_raw(pid as i32).unwrap()).is_ok());
+    child.wait().unwrap();
+    assert!(is_gone(pid) && is_gone(0) && is_gone(u32::MAX));
+}
+
+#[test]
+fn a_child_that_lives_on_keeps_the_lock() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let lock = Lock::take(dir.path(), Shard::WHOLE).unwrap();
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    drop(lock);
+    assert!(holders(dir.path()).unwrap()[0].held, "it may still write");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Lock::take(dir.path(), Shard::WHOLE).unwrap();
+}
+
+#[test]
+fn a_lock_file_that_vanished_is_noticed_and_made_again() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let lock = Lock::take(dir.path(), Shard::WHOLE).unwrap();
+    assert_eq!(lock.look().unwrap(), Place::Same);
+    let path = dir.path().join("locks/0-of-1");
+    let text = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(lock.look().unwrap(), Place::Gone);
+    fs::write(&path, text).unwrap();
+    assert_eq!(lock.look().unwrap(), Place::Remounted);
+    fs::write(&path, "someone else").unwrap();
+    assert_eq!(lock.look().unwrap(), Place::Gone);
+    lock.take_again().unwrap();
+    assert_eq!(lock.look().unwrap(), Place::Same);
+    assert!(holders(dir.path()).unwrap()[0].held);
+}
