@@ -123,6 +123,10 @@ impl Job<'_> {
             out: self.settings.out.clone(),
             set: self.layout.set().to_owned(),
             shard: self.settings.shard.to_string(),
+            dataset: self.settings.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            checkpoint: self.chosen.id.name.clone(),
+            meaningless: self.chosen.id.meaningless,
+            manifest: self.settings.manifest.clone(),
         };
         let server = Server::start(state, welcome, orders)?;
         lock.tell_socket(server.socket())?;

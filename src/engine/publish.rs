@@ -75,6 +75,12 @@ pub fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis) -> Sna
         clips_per_s,
         eta_s: clips_per_s.map(|rate| (left as f64 / rate).ceil() as u64),
         devices: state.workers.iter().map(|worker| device(state, worker, now)).collect(),
+        states: Default::default(),
+        scan: None,
+        watch: None,
+        machine: Default::default(),
+        stages: None,
+        videos_per_s: None,
     }
 }
 
@@ -112,6 +118,9 @@ fn device(state: &State, worker: &super::state::Worker, now: Millis) -> DeviceSt
         done: worker.done,
         clips: worker.clips + worker.in_hand.iter().map(|hand| hand.clips).sum::<usize>(),
         in_hand: in_hand.collect(),
+        clips_per_s: None,
+        restarts: 0,
+        gauges: Default::default(),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Events in words, for people: the same in the progress of a batch, in an attached client, and in the log.
 
 use reeldeck_contract::video::printable;
+use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 
 /// How much an event matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// Part of the ordinary course.
     Detail,

@@ -177,6 +177,10 @@ impl Client {
                 };
                 FromEngine::Rows { id, revision: table.revision(), total, rows }
             }
+            ToEngine::Details { id, .. }
+            | ToEngine::Locate { id, .. }
+            | ToEngine::History { id }
+            | ToEngine::Log { id, .. } => FromEngine::Error { id, message: "not answered yet".into() },
             ToEngine::Command { id, command } => match self.command(command).await {
                 Ok(message) => FromEngine::Ok { id, message },
                 Err(message) => FromEngine::Error { id, message },
@@ -189,6 +193,15 @@ impl Client {
             Command::Pause => Order::Pause,
             Command::Resume => Order::Resume,
             Command::Stop { now } => Order::Stop { now },
+            Command::Start
+            | Command::Redo { .. }
+            | Command::Exclude { .. }
+            | Command::Rescan
+            | Command::Check { .. }
+            | Command::WriteList
+            | Command::Export { .. }
+            | Command::WriteMissing
+            | Command::Leave => return Err("not done yet".into()),
             Command::Retry { patterns } => Order::Retry(self.shared.borrow().table.failed(&patterns)?),
         };
         let (reply, answer) = oneshot::channel();

@@ -128,7 +128,7 @@ impl Table {
         }
         let brief = |id: &u32| self.briefs.get(*id as usize);
         match sort.by {
-            Column::Name => {}
+            Column::Name | Column::File | Column::Length | Column::Picture | Column::Codec | Column::Reason => {}
             Column::State => ids.sort_by_key(|id| brief(id).map(|b| b.state)),
             Column::Size => ids.sort_by_key(|id| self.files.get(*id as usize).map(|f| f.stamp.size)),
             Column::Attempts => ids.sort_by_key(|id| brief(id).map(|b| b.attempts)),
@@ -152,6 +152,8 @@ impl Table {
             size: file.stamp.size,
             attempts: brief.attempts.into(),
             reason: self.reasons.get(&id).cloned(),
+            has_feature: false,
+            facts: None,
         })
     }
 
