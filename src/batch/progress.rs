@@ -120,6 +120,7 @@ pub fn status(snapshot: &Snapshot) -> String {
         Phase::Running if loading => text.push_str(", loading the model"),
         Phase::Running => {}
         Phase::Paused => text.push_str(", paused"),
+        Phase::Waiting => text.push_str(", waiting to be started"),
         Phase::Held => text.push_str(&format!(", waiting: {}", printable(snapshot.reason.as_deref().unwrap_or("")))),
         Phase::Finishing => text.push_str(", finishing what is in hand"),
         Phase::Stopping => text.push_str(", stopping"),

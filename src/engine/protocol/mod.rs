@@ -4,14 +4,17 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub mod details;
 pub mod event;
 pub mod row;
 pub mod snapshot;
 pub mod words;
 
+use details::Details;
 use event::Line;
-use row::{ClassRow, Filter, Row, Sort};
-use snapshot::Snapshot;
+use row::{ClassRow, Filter, Row, Select, Sort};
+use snapshot::{History, Snapshot};
+use words::Level;
 
 /// Raised whenever a message changes in a way that an older side would misread.
 pub const VERSION: u32 = 1;
@@ -59,6 +62,38 @@ pub enum ToEngine {
         /// How many to give at most, up to [`MAX_ROWS`].
         len: usize,
     },
+    /// All about one video. Answered by [`FromEngine::Details`], or an error where there is none of this name.
+    Details {
+        /// Comes back.
+        id: u64,
+        /// `Class/file`, as rows name it.
+        video: String,
+    },
+    /// Where a video is in a view, so that a client can keep its place. Answered by [`FromEngine::Place`].
+    Locate {
+        /// Comes back.
+        id: u64,
+        /// `Class/file`, as rows name it.
+        video: String,
+        /// Which videos.
+        #[serde(default)]
+        filter: Filter,
+        /// In which order.
+        #[serde(default)]
+        sort: Sort,
+    },
+    /// Throughput so far. Answered by [`FromEngine::History`].
+    History {
+        /// Comes back.
+        id: u64,
+    },
+    /// The last lines of the log. Answered by [`FromEngine::Log`].
+    Log {
+        /// Comes back.
+        id: u64,
+        /// How many at most, up to [`MAX_ROWS`].
+        len: usize,
+    },
     /// From now on send events, and a snapshot whenever it has changed, at most four times a second.
     Subscribe {
         /// Comes back.
@@ -91,6 +126,39 @@ pub enum Command {
         /// `*` and `?` match any text and any character of `Class/file`, of the file name, or of it without extension.
         patterns: Vec<String>,
     },
+    /// Begin to hand out what is to be done.
+    Start,
+    /// Extract these again, whatever came of them; those in hand, waiting, missing or excluded are left as they are.
+    Redo {
+        /// Which.
+        select: Select,
+    },
+    /// Leave these alone, in this run and all later ones, or no longer.
+    Exclude {
+        /// Which.
+        select: Select,
+        /// Take them in again instead.
+        #[serde(default)]
+        undo: bool,
+    },
+    /// Look through the dataset folder again now.
+    Rescan,
+    /// Check all files, also those found healthy before at the quick level where `deep`.
+    Check {
+        /// Decode some frames of each.
+        deep: bool,
+    },
+    /// Write `hacs_data.txt`.
+    WriteList,
+    /// Write what trainers read. The answer comes when it has begun; an event says when it is there or why not.
+    Export {
+        /// As `reeldeck export --format` names them; empty: `pkl`.
+        formats: Vec<String>,
+    },
+    /// Write the lists of missing videos.
+    WriteMissing,
+    /// End the engine itself when no run is active.
+    Leave,
 }
 
 /// From the engine.
@@ -130,6 +198,36 @@ pub enum FromEngine {
         /// The window.
         rows: Vec<Row>,
     },
+    /// All about one video.
+    Details {
+        /// Of the question.
+        id: u64,
+        /// The answer.
+        details: Box<Details>,
+    },
+    /// Where a video is in a view.
+    Place {
+        /// Of the question.
+        id: u64,
+        /// Its offset; none where the filter does not let it through.
+        offset: Option<usize>,
+        /// How many videos the filter lets through.
+        total: usize,
+    },
+    /// Throughput so far.
+    History {
+        /// Of the question.
+        id: u64,
+        /// The answer.
+        history: History,
+    },
+    /// The end of the log.
+    Log {
+        /// Of the question.
+        id: u64,
+        /// Its lines, the oldest first.
+        lines: Vec<LogLine>,
+    },
     /// A command was carried out.
     Ok {
         /// Of the command.
@@ -156,6 +254,17 @@ pub enum FromEngine {
     },
 }
 
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When, RFC 3339.
+    pub time: String,
+    /// How much it matters.
+    pub level: Level,
+    /// What.
+    pub text: String,
+}
+
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
@@ -173,6 +282,18 @@ pub struct Welcome {
     pub set: String,
     /// Its part of the videos, `i/n`.
     pub shard: String,
+    /// The dataset's name, for a title: that of its folder.
+    #[serde(default)]
+    pub dataset: String,
+    /// The checkpoint's name.
+    #[serde(default)]
+    pub checkpoint: String,
+    /// The weights are made up: the numbers mean nothing.
+    #[serde(default)]
+    pub meaningless: bool,
+    /// The manifest, where there is one.
+    #[serde(default)]
+    pub manifest: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::row::StateCounts;
+
 /// Videos by where they stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -25,6 +27,9 @@ pub struct Counts {
     pub running: usize,
     /// Unfinished, and not part of this run: beyond its limit, or of another shard.
     pub left_out: usize,
+    /// Left alone because the user wants it, with a feature or without.
+    #[serde(default)]
+    pub excluded: usize,
 }
 
 impl Counts {
@@ -35,7 +40,7 @@ impl Counts {
 
     /// What this run had or has to do.
     pub fn of_this_run(&self) -> usize {
-        self.videos - self.resumed - self.failed_before - self.stale - self.left_out
+        self.videos - self.resumed - self.failed_before - self.stale - self.left_out - self.excluded
     }
 }
 
@@ -43,6 +48,8 @@ impl Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
+    /// Has been looked through and waits to be told to begin.
+    Waiting,
     /// Hands out videos.
     Running,
     /// Its workers are stopped where they were, as asked.
@@ -83,6 +90,102 @@ pub struct Snapshot {
     pub eta_s: Option<u64>,
     /// The workers.
     pub devices: Vec<DeviceState>,
+    /// Videos by the state of their rows.
+    #[serde(default)]
+    pub states: StateCounts,
+    /// The look through the dataset folder, while it is going on.
+    #[serde(default)]
+    pub scan: Option<ScanState>,
+    /// How the folder is watched, in words, or why it is not.
+    #[serde(default)]
+    pub watch: Option<String>,
+    /// The machine.
+    #[serde(default)]
+    pub machine: Machine,
+    /// Where the time goes; none before a video was done in this run.
+    #[serde(default)]
+    pub stages: Option<Stages>,
+    /// Videos a second over the last minutes.
+    #[serde(default)]
+    pub videos_per_s: Option<f64>,
+}
+
+/// How far a check of the dataset's files is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanState {
+    /// Also decodes.
+    pub deep: bool,
+    /// Files looked into.
+    pub done: usize,
+    /// Files to look into.
+    pub all: usize,
+}
+
+/// What is measured of the machine every second or two; `None` is what it does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Machine {
+    /// Cores.
+    pub cores: usize,
+    /// How busy they are, all together, percent.
+    pub cpu_percent: Option<f32>,
+    /// Bytes of memory in use and in all.
+    pub memory: Option<[u64; 2]>,
+    /// Bytes free and in all where the output folder lies.
+    pub disk: Option<[u64; 2]>,
+    /// Bytes that the features still to be made will take.
+    pub disk_needed: Option<u64>,
+}
+
+/// Where the time of the last videos went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stages {
+    /// Share of the time in which frames were decoded, 0 to 1.
+    pub decode: f32,
+    /// Share of the time in which the model computed, 0 to 1.
+    pub model: f32,
+    /// Share of the time in which features were written, 0 to 1.
+    pub write: f32,
+    /// `decode`, `model` or `disk`: what holds the others up.
+    pub bound: Bound,
+}
+
+/// What a run waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// Frames.
+    Decode,
+    /// The network.
+    #[default]
+    Model,
+    /// Files being written.
+    Disk,
+}
+
+/// What a GPU tells of itself, by NVML, and what a worker on a CPU uses; `None` is what it does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gauges {
+    /// Bytes of memory in use and in all: of the GPU, or of the worker's process and the machine.
+    pub memory: Option<[u64; 2]>,
+    /// How busy it is, percent; of a CPU worker, of all cores.
+    pub busy_percent: Option<f32>,
+    /// How busy its video decoders are, percent.
+    pub decoder_percent: Option<f32>,
+    /// Degrees Celsius.
+    pub temperature_c: Option<f32>,
+    /// Watts.
+    pub power_w: Option<f32>,
+}
+
+/// What a throughput chart shows, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Seconds between two samples.
+    pub every_s: f32,
+    /// Clips a second; `None` while nothing could be done.
+    pub clips_per_s: Vec<Option<f32>>,
 }
 
 /// Where a worker stands.
@@ -102,6 +205,15 @@ pub struct DeviceState {
     pub clips: usize,
     /// What it has in hand, in order.
     pub in_hand: Vec<InHand>,
+    /// Clips a second over the last minute.
+    #[serde(default)]
+    pub clips_per_s: Option<f64>,
+    /// How often it was begun anew in this run.
+    #[serde(default)]
+    pub restarts: u32,
+    /// What is measured of it.
+    #[serde(default)]
+    pub gauges: Gauges,
 }
 
 /// A video in a worker's hands.

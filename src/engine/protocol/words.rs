@@ -1,11 +1,13 @@
 //! Events in words, for people: the same in the progress of a batch, in an attached client, and in the log.
 
 use reeldeck_contract::video::printable;
+use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 
 /// How much an event matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// Part of the ordinary course.
     Detail,
@@ -76,6 +78,10 @@ pub fn describe(event: &Event) -> Option<(Level, String)> {
             (Detail, format!("run ends after {seconds:.0} s: {} done, {} failed", counts.done, counts.failed))
         }
         Event::Exported { videos, path, .. } => (Detail, format!("exported {videos} videos to {}", path.display())),
+        Event::ExportFailed { reason } => (Problem, format!("nothing was exported: {}", shown(reason))),
+        Event::DatasetChanged { arrived, changed, gone } => {
+            (Info, format!("the dataset folder: {arrived} videos new, {changed} changed, {gone} gone"))
+        }
         Event::Progress { .. } => return None,
     })
 }
