@@ -52,8 +52,9 @@ pub struct Global {
     /// What to extract: a built-in recipe or a TOML file [default: slowonly-r50-8x8-k700]
     #[arg(long, global = true, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
-    /// The weights: a .pth file, or `seeded` for made-up weights whose numbers mean nothing
-    #[arg(long, global = true, value_name = "FILE|seeded")]
+    /// The weights: a .pth file, the address of one, `published` for the recipe's own, which are downloaded once, or
+    /// `seeded` for made-up weights whose numbers mean nothing
+    #[arg(long, global = true, value_name = "FILE|URL|WORD")]
     pub checkpoint: Option<PathBuf>,
     /// What should be there: the official annotation file, or a list with a video a line
     #[arg(long, global = true, value_name = "FILE")]

@@ -21,6 +21,8 @@ use crate::outln;
 /// When it cannot be started. What it says itself is passed on, with its exit code.
 pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit> {
     settings.check_folders()?;
+    // Here, where somebody looks on.
+    super::weights(settings)?;
     let private = Layout::new(&settings.out, "").private();
     let folder = private.join("log");
     fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
