@@ -10,7 +10,7 @@
 #   FFMPEG_SOURCE=ffmpeg-5.1.9.tar.xz DAV1D_SOURCE=dav1d-1.0.0.tar.xz NASM_SOURCE=nasm-2.16.01.tar.xz
 #   NV_CODEC_SOURCE=nv-codec-headers-11.1.5.2.tar.gz scripts/ffmpeg.sh
 # Without DAV1D_SOURCE AV1 is decoded on GPUs only; without NV_CODEC_SOURCE nothing is.
-# SYSROOT names a folder with another C library to build against (scripts/sysroot.sh).
+# CC names another compiler than gcc.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 project=$PWD
@@ -86,7 +86,7 @@ dav1d() {
   source_of dav1d "${DAV1D_SOURCE:-}"
   cat >"$work/gcc.ini" <<INI
 [binaries]
-c = ['gcc'${SYSROOT:+, '--sysroot=$SYSROOT'}]
+c = ['$CC']
 ar = 'ar'
 strip = 'strip'
 INI
@@ -106,10 +106,9 @@ ffmpeg() {
     --disable-programs --disable-doc --disable-network --disable-avdevice --disable-avfilter --disable-postproc
     --disable-debug --enable-pthreads --enable-parsers --enable-bsfs --enable-protocol=file
     "--enable-decoder=$video_decoders,$audio_decoders" "--enable-demuxer=$demuxers" "--enable-muxer=$muxers"
-    "--pkg-config=$tools/bin/pkg-config" --pkg-config-flags=--static
+    "--cc=$CC" "--pkg-config=$tools/bin/pkg-config" --pkg-config-flags=--static
     "--extra-cflags=-I$prefix.new/include" "--extra-ldflags=-L$prefix.new/lib"
   )
-  [ -z "${SYSROOT:-}" ] || options+=("--sysroot=$SYSROOT")
   [ ! -e "$prefix.new/lib/libdav1d.a" ] || options+=(--enable-libdav1d)
   [ ! -e "$prefix.new/lib/libz.a" ] || options+=(--enable-zlib)
   if [ -e "$prefix.new/include/ffnvcodec/nvEncodeAPI.h" ]; then
@@ -146,11 +145,12 @@ linker_scripts() {
 }
 
 fingerprint() { sha256sum scripts/ffmpeg.sh scripts/build-tools.txt | sha256sum | cut -c1-16; }
-made="$(fingerprint) ${SYSROOT:-}"
+export CC=${CC:-gcc}
+made="$(fingerprint) $CC"
 [ "$(cat "$prefix/made" 2>/dev/null)" != "$made" ] || exit 0
 jobs=${JOBS:-$(nproc)}
-for tool in gcc make tar patch python3; do
-  command -v "$tool" >/dev/null || die "$tool is not installed; building FFmpeg needs gcc, make, tar, patch and Python 3 with pip"
+for tool in "$CC" make tar patch python3; do
+  command -v "$tool" >/dev/null || die "$tool is not installed; building FFmpeg needs a C compiler, make, tar, patch and Python 3 with pip"
 done
 have_apt || [ -n "${FFMPEG_SOURCE:-}" ] ||
   die "this system has no apt-get with Debian's keys: fetch FFmpeg's source (https://ffmpeg.org/releases/ffmpeg-5.1.9.tar.xz) and name it, FFMPEG_SOURCE=FILE; see the head of scripts/ffmpeg.sh for the others"

@@ -8,11 +8,12 @@ private_apt() {
   command -v apt-get >/dev/null && [ -e "$keys" ] || return 1
   local options=(
     -o "Dir::Etc::SourceList=$here/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State=$here/state"
-    -o "Dir::State::Lists=$here/state/lists" -o "Dir::Cache=$here/cache" -o "Dir::Log=$here/log"
+    -o "Dir::State::Lists=$here/state/lists" -o "Dir::State::status=$here/status" -o "Dir::Cache=$here/cache" -o "Dir::Log=$here/log"
     -o "APT::Sandbox::User=$(id -un)" -o Debug::NoLocking=1 -o Acquire::Retries=3
   )
   if [ ! -e "$here/updated" ]; then
     mkdir -p "$here"/{state/lists/partial,cache/archives/partial,log}
+    : >"$here/status" # as if nothing were installed: versions are the suite's
     printf 'deb%s [signed-by='"$keys"'] http://deb.debian.org/debian '"$suite"' main\n' '' -src >"$here/sources.list"
     apt-get "${options[@]}" -qq update && touch "$here/updated" || return 1
   fi
