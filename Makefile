@@ -2,32 +2,51 @@
 
 DEMO_DIR ?= demo
 
-.PHONY: setup build demo test check bench interop clean-demo soak scale
+# Sources where a private FFmpeg is, if there is one.
+CARGO = . scripts/env.sh && cargo
+CARGO_FOR_TESTS = . scripts/env.sh encoders && cargo
 
-setup: ## install what the build lacks: FFmpeg's headers, libtorch
+.PHONY: setup build demo test check bench interop clean-demo soak scale ci deny typos dist setup-tests
+
+setup: ## install what the build lacks: FFmpeg, libtorch
 	@scripts/setup.sh
 
+setup-tests:
+	@scripts/setup.sh --tests
+
 build: setup ## build all programs, optimised
-	cargo build --release
+	$(CARGO) build --release
 
 demo: build ## make a small dataset, run the main job on it, check what came of it
 	target/release/reeldeck demo --dir $(DEMO_DIR)
 
-test: setup ## all tests
-	cargo test --workspace
+test: setup-tests ## all tests
+	$(CARGO_FOR_TESTS) test --workspace
 
 check: setup ## what CI checks besides the tests
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+ci: ## all that CI checks, in its order
+	@.ci/run
+
+deny: ## licences, advisories and duplicates of all dependencies; needs cargo-deny
+	cargo deny --workspace check
+
+typos: ## spelling; needs typos-cli
+	typos
+
+dist: ## one archive that runs on other distributions: programs, FFmpeg inside, libtorch beside
+	@scripts/dist.sh
 
 bench: build ## the model and the decoder against the machine's own limits
-	cargo bench -p reeldeck-worker --bench table
+	$(CARGO) bench -p reeldeck-worker --bench table
 
-soak: setup ## a thousand kills of the engine, its workers, and both; takes half an hour
-	REELDECK_KILLS=1000 cargo test --test soak -- --nocapture
+soak: setup-tests ## a thousand kills of the engine, its workers, and both; takes half an hour
+	export REELDECK_KILLS=1000; $(CARGO_FOR_TESTS) test --test soak -- --nocapture
 
-scale: setup ## what 5,000, 50,000 and 1,000,000 videos cost the engine
-	cargo test --test scale -- --ignored --nocapture
+scale: setup-tests ## what 5,000, 50,000 and 1,000,000 videos cost the engine
+	$(CARGO_FOR_TESTS) test --test scale -- --ignored --nocapture
 
 interop: setup ## reeldeck's exports in the hands of those who are to read them: MMAction2, NumPy, h5py, …
 	@scripts/interop.sh

@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
-# Installs what a fresh machine lacks to build reeldeck: FFmpeg's headers (system packages) and a CPU
-# libtorch (vendor/libtorch). Does nothing when all is there. `--check` only reports, exit 1 if something lacks.
+# Installs what a fresh machine lacks to build reeldeck: FFmpeg and a CPU libtorch (vendor/libtorch). Does nothing when all is
+# there. FFmpeg comes from the system's packages as root or with sudo, and otherwise is built in vendor/ (scripts/ffmpeg.sh),
+# for which no rights are needed.
+#
+#   scripts/setup.sh             what the build needs
+#   scripts/setup.sh --private   the same, with a private FFmpeg also where the system's could be had
+#   scripts/setup.sh --tests     what the tests need besides: a private FFmpeg with encoders, where it is private
+#   scripts/setup.sh --libtorch  libtorch alone
+#   scripts/setup.sh --check     only reports; exit code 1 if something lacks
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,18 +36,21 @@ check_tools() {
   done
 }
 
+# As root, or as who may become root without being asked: a question that nobody answers would hold up everything.
+may_install() {
+  command -v apt-get >/dev/null || return 1
+  [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null
+}
+
 install_packages() {
-  command -v apt-get >/dev/null ||
-    die "this system has no apt-get; install FFmpeg's development files (libavcodec, libavformat, libavutil, libswscale), libclang, pkg-config and g++, then run it again"
   local sudo=()
-  if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || die "these system packages are missing and this is not root: $*; ask for: apt-get install $*"
-    sudo=(sudo)
-  fi
+  [ "$(id -u)" -eq 0 ] || sudo=(sudo -n)
   say "about to install these system packages with ${sudo[*]:+sudo }apt-get: $*"
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
+
+is_private() { [ -e vendor/ffmpeg/made ]; }
 
 install_libtorch() {
   python3 -m pip --version >/dev/null 2>&1 || die "python3 has no pip, which fetches libtorch; install python3-pip"
@@ -57,13 +67,26 @@ install_libtorch() {
 }
 
 check_tools
+mode=${1:-}
 mapfile -t missing < <(missing_packages)
-if [ "${1:-}" = --check ]; then
+if [ "$mode" = --check ]; then
   status=0
-  [ ${#missing[@]} -eq 0 ] || { say "missing system packages: ${missing[*]}"; status=1; }
+  [ ${#missing[@]} -eq 0 ] || is_private || { say "missing system packages: ${missing[*]}; or a private FFmpeg"; status=1; }
   have_libtorch || { say "missing libtorch $torch_version in $torch_dir"; status=1; }
   exit $status
 fi
-[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+if [ "$mode" = --libtorch ]; then
+  :
+elif [ "$mode" = --private ] || is_private; then
+  scripts/ffmpeg.sh
+elif [ ${#missing[@]} -gt 0 ] && may_install; then
+  install_packages "${missing[@]}"
+elif [ ${#missing[@]} -gt 0 ]; then
+  command -v g++ >/dev/null || die "g++ is not installed; reeldeck's set-up needs a C++ compiler"
+  say "these system packages are missing and this account may not install them: ${missing[*]}"
+  say "going on with a private FFmpeg; to use the system's instead, have them installed and remove vendor/ffmpeg"
+  scripts/ffmpeg.sh
+fi
+[ "$mode" != --tests ] || ! is_private || scripts/ffmpeg.sh --encoders
 have_libtorch || install_libtorch
 say "all that the build needs is there"

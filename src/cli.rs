@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use reeldeck_contract::recipe::Output;
 
 use crate::dataset::shard::Shard;
@@ -16,7 +17,7 @@ use crate::export::{Axes, Format};
 /// The dataset folder holds one folder for each class, with the videos in it: Class/video.mp4. It is only ever
 /// read; everything that is made goes to the output folder. A run that was stopped goes on where it was.
 #[derive(Clone, Debug, PartialEq, Parser)]
-#[command(name = "reeldeck", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "reeldeck", version, max_term_width = 100, after_help = AFTER)]
 pub struct Cli {
     /// Do it all without a terminal interface: list, extract, export
     #[arg(long)]
@@ -32,9 +33,22 @@ pub struct Cli {
     pub global: Global,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all is finished, 1 internal error, 2 usage or configuration, 3 finished but some \
-    videos were refused, failed, or are missing or stale, 4 no video, 11 another run holds the output folder, 130 \
-    interrupted";
+const AFTER: &str = "\
+Begin here:
+  reeldeck demo                     try everything out on generated videos
+  reeldeck init data/hacs           write config.toml for a dataset folder
+  reeldeck doctor                   see what is missing
+  reeldeck --batch --detach         list, extract, export; the window may close
+  reeldeck attach                   follow it
+
+Exit codes:
+  0    all that was wanted is finished, now or before
+  1    internal error
+  2    usage or configuration
+  3    finished, but some videos were refused, failed, or are missing or stale
+  4    no video
+  11   another run holds the output folder
+  130  interrupted; the same command goes on where it was";
 
 /// The options that may stand before or after the subcommand.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -52,8 +66,9 @@ pub struct Global {
     /// What to extract: a built-in recipe or a TOML file [default: slowonly-r50-8x8-k700]
     #[arg(long, global = true, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
-    /// The weights: a .pth file, or `seeded` for made-up weights whose numbers mean nothing
-    #[arg(long, global = true, value_name = "FILE|seeded")]
+    /// The weights: a .pth file, the address of one, `published` for the recipe's own, which are downloaded once, or
+    /// `seeded` for made-up weights whose numbers mean nothing
+    #[arg(long, global = true, value_name = "FILE|URL|WORD")]
     pub checkpoint: Option<PathBuf>,
     /// What should be there: the official annotation file, or a list with a video a line
     #[arg(long, global = true, value_name = "FILE")]
@@ -90,6 +105,22 @@ pub struct Global {
 /// The subcommands.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
+    /// Make a small dataset of generated videos and run everything on it
+    Demo {
+        /// The folder to work in; it is made if it does not exist
+        #[arg(long, value_name = "DIR", default_value = "reeldeck-demo")]
+        dir: PathBuf,
+    },
+    /// Write config.toml for a dataset folder, with every setting explained
+    Init {
+        /// The dataset folder [default: data]
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Say what this machine has for a run and what it lacks, and what to do about it; exit code 3 where something lacks
+    Doctor,
+    /// Download the weights, where an address was chosen or none at all, and say where they are
+    Fetch,
     /// Write the list of videos, hacs_data.txt, in the output folder
     List(ListArgs),
     /// Extract the features of all listed videos that have none yet
@@ -135,11 +166,16 @@ pub enum Command {
         /// The file to write
         path: PathBuf,
     },
-    /// Make a small dataset of generated videos and run everything on it
-    Demo {
-        /// The folder to work in; it is made if it does not exist
-        #[arg(long, value_name = "DIR", default_value = "reeldeck-demo")]
-        dir: PathBuf,
+    /// Print what a shell needs to complete commands and options
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual; with --dir write a page for each command
+    Man {
+        /// Write the pages into this folder
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
 }
 

@@ -81,7 +81,7 @@ pub struct Settings {
     pub recipe: Recipe,
     /// Where the recipe is: a built-in name or the absolute path of its file.
     pub recipe_source: String,
-    /// The weights, an absolute path; `None` where none were chosen. Not looked at yet.
+    /// The weights, an absolute path or an address; `None` where none were chosen. Not looked at yet.
     pub checkpoint: Option<CheckpointSource>,
     /// Where to compute.
     pub devices: DeviceList,
@@ -162,17 +162,17 @@ impl Settings {
             Some(typed) => named(typed, current),
             None => named(&config.manifest.path, folder),
         };
-        let checkpoint = match &typed.checkpoint {
-            Some(typed) => checkpoint(typed, current),
-            None => checkpoint(Path::new(&config.checkpoint), folder),
-        };
-        let (asked, folder, named_by) = match &typed.recipe {
+        let (asked, recipe_folder, named_by) = match &typed.recipe {
             Some(typed) => (typed, current, "--recipe"),
             None => (&config.recipe, folder, place.as_str()),
         };
-        let recipe_source = recipe(asked, folder).map_err(|message| bad(named_by, message))?;
+        let recipe_source = recipe(asked, recipe_folder).map_err(|message| bad(named_by, message))?;
         let recipe = Recipe::find(&recipe_source)
             .map_err(|source| ConfigError::Recipe { place: named_by.to_owned(), source })?;
+        let checkpoint = match &typed.checkpoint {
+            Some(typed) => checkpoint(typed, current, &recipe),
+            None => checkpoint(Path::new(&config.checkpoint), folder, &recipe),
+        };
         let devices = match &typed.devices {
             Some(typed) => typed.parse().map_err(|message| bad("--devices", message))?,
             None => config.devices.parse().map_err(|message| bad(&place, format!("devices: {message}")))?,
@@ -261,10 +261,16 @@ fn named(asked: &Path, folder: &Path) -> Option<PathBuf> {
     (!asked.as_os_str().is_empty()).then(|| plain(&folder.join(asked)))
 }
 
-fn checkpoint(asked: &Path, folder: &Path) -> Option<CheckpointSource> {
+/// `published` stands for the address in the recipe.
+fn checkpoint(asked: &Path, folder: &Path, recipe: &Recipe) -> Option<CheckpointSource> {
+    let is_address = |text: &&str| text.starts_with("https://") || text.starts_with("http://");
+    if let Some(url) = asked.to_str().filter(is_address) {
+        return Some(CheckpointSource::Url(url.to_owned()));
+    }
     match asked.as_os_str().as_encoded_bytes() {
         b"" => None,
         b"seeded" => Some(CheckpointSource::Seeded),
+        b"published" => Some(CheckpointSource::Url(recipe.checkpoint.url.clone())),
         _ => Some(CheckpointSource::File(plain(&folder.join(asked)))),
     }
 }

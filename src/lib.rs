@@ -9,9 +9,11 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod dataset;
+mod doctor;
 pub mod engine;
 pub mod error;
 pub mod export;
+pub mod fetch;
 pub mod monitor;
 pub mod out;
 pub mod parallel;
@@ -46,6 +48,16 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let settings = || Settings::resolve(&cli.global, &std::env::current_dir()?).map_err(anyhow::Error::from);
     match &cli.command {
+        Some(Command::Init { folder }) => {
+            commands::init::run_init(&cli.global, folder.as_deref(), &std::env::current_dir()?)
+        }
+        Some(Command::Doctor) => {
+            let current = std::env::current_dir()?;
+            doctor::run_doctor(&cli.global, Settings::resolve(&cli.global, &current))
+        }
+        Some(Command::Fetch) => commands::fetch::run_fetch(&settings()?),
+        Some(Command::Completions { shell }) => commands::shell::run_completions(*shell),
+        Some(Command::Man { dir }) => commands::shell::run_man(dir.as_deref()),
         Some(Command::Demo { dir }) => commands::demo::run_demo(dir),
         Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
         Some(Command::Extract(args)) => run_job(&settings()?, &cli.global, false, args.detach),

@@ -68,8 +68,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     // Inherited by all workers.
     reeldeck_contract::confine::harden().context("failed to give up privileges")?;
     settings.check_folders()?;
-    let chosen = checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe)
-        .map_err(|error| anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to work with")))?;
+    let chosen = weights(settings)?;
     let layout = Layout::new(&settings.out, &settings.recipe.set_name(&chosen.id.digest));
     let scan = scan(&settings.root, &settings.extensions)?;
     out::stderr(format_args!("{}", refusals(&scan.refused, settings.verbosity)));
@@ -112,6 +111,14 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     let state = State::new(work, start::slots(settings, &devices), start::rules(settings));
     job.introduce(&text, &state.counts());
     job.session(&lock, state, suspects)
+}
+
+/// The weights, downloaded where that is asked for.
+fn weights(settings: &Settings) -> anyhow::Result<Chosen> {
+    let brought = if settings.dry_run { Ok(()) } else { checkpoint::bring(settings) };
+    brought
+        .and_then(|()| checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe))
+        .map_err(|error| anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to work with")))
 }
 
 impl Job<'_> {

@@ -34,6 +34,8 @@ struct Entry {
     #[serde(default)]
     video: serde_json::Value,
     #[serde(default)]
+    otherwise: serde_json::Value,
+    #[serde(default)]
     keep: Option<f64>,
     #[serde(default)]
     empty: bool,
@@ -88,7 +90,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
     let jobs: Vec<serde_json::Value> = missing
         .iter()
         .filter(|entry| !entry.empty)
-        .map(|entry| serde_json::json!({ "file": path_in(&workshop, entry), "video": entry.video }))
+        .map(|entry| serde_json::json!({ "file": path_in(&workshop, entry), "video": entry.video, "otherwise": entry.otherwise }))
         .collect();
     synthesize(&jobs)?;
     for entry in missing {

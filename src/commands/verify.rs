@@ -85,9 +85,11 @@ fn sample(
     report: &mut Report,
     watch: &dyn Watch,
 ) -> anyhow::Result<()> {
-    let chosen = checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe).map_err(|error| {
-        anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to extract anew with"))
-    })?;
+    let chosen = checkpoint::bring(settings)
+        .and_then(|()| checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe))
+        .map_err(|error| {
+            anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to extract anew with"))
+        })?;
     ensure!(
         settings.recipe.set_name(&chosen.id.digest) == job.layout.set(),
         Stop::new(Exit::Usage, "the checkpoint is not the one that made these features")

@@ -9,13 +9,17 @@ use reeldeck_contract::pinned::SEEDED_WEIGHTS;
 use reeldeck_contract::protocol::CheckpointSource;
 use reeldeck_contract::recipe::Recipe;
 
+use crate::config::Settings;
+use crate::fetch::{self, Cache, FetchError, Meter, Patience, Wanted, promised_digest};
+
 /// Why there are no weights.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// None was chosen.
     #[error(
-        "no checkpoint chosen; get the published one and name it:\n  wget {url}\n  reeldeck --batch --checkpoint {file} …\n\
-         or try everything out with made-up weights: --checkpoint seeded"
+        "no checkpoint chosen; have the published one downloaded, once:\n  --checkpoint published\n\
+         or get it yourself and name it:\n  wget {url}\n  --checkpoint {file}\n\
+         or try everything out with made-up weights:\n  --checkpoint seeded"
     )]
     NotChosen {
         /// Where the published file is.
@@ -31,10 +35,19 @@ pub enum CheckpointError {
         /// Why.
         source: io::Error,
     },
+    /// It was not downloaded yet.
+    #[error("the weights of {url} are not here yet; a run without --dry-run gets them")]
+    NotHere {
+        /// Where they are.
+        url: String,
+    },
+    /// It cannot be downloaded.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The content is not what the name says.
     #[error(
         "the checkpoint {path} is damaged or misnamed: its name promises a SHA-256 that begins with {promised}, and it is \
-         {found}; download it again", path = path.display()
+         {found}; remove it and get it again", path = path.display()
     )]
     WrongDigest {
         /// The file.
@@ -57,7 +70,25 @@ pub struct Chosen {
     pub note: Option<String>,
 }
 
-/// Finds out what the chosen weights are. Reads the whole file once.
+/// Sees to it that the chosen weights are on this machine: downloads them where an address was chosen and nobody has yet.
+///
+/// # Errors
+/// When they cannot be had.
+pub fn bring(settings: &Settings) -> Result<(), CheckpointError> {
+    let Some(CheckpointSource::Url(url)) = &settings.checkpoint else { return Ok(()) };
+    let wanted = wanted(url, &settings.recipe);
+    fetch::get(&wanted, &Cache::of_user()?, Patience::default(), &Meter::new(settings))?;
+    Ok(())
+}
+
+/// What is known of a file before it comes.
+fn wanted(url: &str, recipe: &Recipe) -> Wanted {
+    let published = &recipe.checkpoint;
+    let sha256_prefix = if url == published.url { published.sha256_prefix.clone() } else { String::new() };
+    Wanted { url: url.to_owned(), sha256_prefix }
+}
+
+/// Finds out what the chosen weights are. Reads the whole file once; of an address, what [`bring`] has brought.
 ///
 /// # Errors
 /// When none was chosen, it cannot be read, or it is not what its name says.
@@ -77,6 +108,11 @@ pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chos
             ),
         }),
         Some(CheckpointSource::File(path)) => from_file(path, recipe),
+        Some(CheckpointSource::Url(url)) => {
+            let place = Cache::of_user()?.place(url)?;
+            let here = place.is_file();
+            if here { from_file(&place, recipe) } else { Err(CheckpointError::NotHere { url: url.clone() }) }
+        }
     }
 }
 
@@ -97,12 +133,6 @@ fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
     })
 }
 
-/// OpenMMLab ends its file names in the first eight digits of the SHA-256: `…_20221013-15b93b10.pth`.
-fn promised_digest(name: &str) -> Option<&str> {
-    let (_, digits) = name.strip_suffix(".pth")?.rsplit_once('-')?;
-    (digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(digits)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +151,7 @@ mod tests {
         assert!(good.id.digest.starts_with("ba7816bf8f01cfea") && !good.id.meaningless);
         assert!(good.note.unwrap().contains("15b93b10"));
         let error = choose("slowonly_20221013-15b93b10.pth").unwrap_err().to_string();
-        assert!(error.contains("begins with 15b93b10") && error.contains("download it again"), "{error}");
+        assert!(error.contains("begins with 15b93b10") && error.contains("get it again"), "{error}");
         assert!(choose("my-own-weights.pth").is_ok());
     }
 

@@ -130,7 +130,7 @@ impl Bench {
 }
 
 /// The fake worker's program. `cargo test` alone builds it, `cargo test --test engine` does not: so it is asked for.
-fn fake_worker() -> &'static Path {
+pub fn fake_worker() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| built(&["--package", "reeldeck", "--example", "fake_worker"], "examples/fake_worker"))
 }

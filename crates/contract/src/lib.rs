@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod about;
 pub mod atomic;
 pub mod bounded;
 pub mod confine;

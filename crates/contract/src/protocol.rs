@@ -80,6 +80,8 @@ pub enum CheckpointSource {
     Seeded,
     /// A `.pth` file.
     File(PathBuf),
+    /// The address of one. An engine gets the file and tells its workers where it is.
+    Url(String),
 }
 
 /// From a worker to the engine.

@@ -1,7 +1,9 @@
 //! reeldeck-probe: looks at one video file with FFmpeg alone, and makes test media. Started by reeldeck; also for people.
 
+mod about;
 mod check;
 mod frames;
+mod samples;
 mod synth;
 
 use std::path::PathBuf;
@@ -57,6 +59,8 @@ enum Command {
         #[arg(long, requires = "clips")]
         raw: Option<PathBuf>,
     },
+    /// Say what FFmpeg this is and whether it decodes short samples rightly, as JSON
+    About,
     /// Make procedural videos from a JSON list of file and description on standard input
     Synth,
 }
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Command::Frames { file, recipe, plain, pictures, clips, raw } => {
             frames::print(&file, &recipe, plain, pictures, raw.as_deref().map(|path| (path, clips.as_slice())))
         }
+        Command::About => about::print(),
         Command::Synth => synth::run(),
     });
     match result {

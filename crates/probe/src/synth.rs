@@ -1,5 +1,6 @@
 //! `reeldeck-probe synth`: makes procedural videos from a JSON list of file and description on standard input.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -7,12 +8,27 @@ use anyhow::{Context, Result};
 use reeldeck_video::synth::{self, Synth};
 use serde::Deserialize;
 
+use crate::samples;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Job {
     file: PathBuf,
     #[serde(default)]
     video: Synth,
+    /// Where FFmpeg lacks the video's encoder. Without it that is an error: tests must get what they ask for.
+    #[serde(default)]
+    otherwise: Option<Otherwise>,
+}
+
+/// What to make instead of a video that FFmpeg cannot encode.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Otherwise {
+    /// The same with another encoder, and without the options of the first.
+    Encoder(String),
+    /// A copy of this sample.
+    Sample(String),
 }
 
 /// Reads `[{"file": …, "video": {…}}, …]` and makes each file, and its folder.
@@ -24,7 +40,18 @@ pub fn run() -> Result<()> {
         if let Some(folder) = job.file.parent() {
             std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
         }
-        synth::write(&job.file, &job.video)?;
+        let otherwise = job.otherwise.filter(|_| !synth::can_encode(&job.video));
+        match otherwise {
+            None => synth::write(&job.file, &job.video)?,
+            Some(Otherwise::Encoder(encoder)) => {
+                synth::write(&job.file, &Synth { encoder, options: BTreeMap::new(), ..job.video })?;
+            }
+            Some(Otherwise::Sample(codec)) => {
+                let sample = samples::find(&codec).with_context(|| format!("no sample is called {codec:?}"))?;
+                std::fs::write(&job.file, sample.bytes)
+                    .with_context(|| format!("failed to write {}", job.file.display()))?;
+            }
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod error;
 pub mod frames;
 pub mod geometry;
 mod index;
+pub mod installed;
 mod media;
 mod memory;
 mod nal;

@@ -88,6 +88,12 @@ pub fn sample(seed: u32, plane: usize, x: u32, y: u32, t: u32) -> u8 {
     value.min(255) as u8
 }
 
+/// Whether this FFmpeg has the video's encoder.
+pub fn can_encode(synth: &Synth) -> bool {
+    media::init();
+    ff::encoder::find_by_name(&synth.encoder).is_some()
+}
+
 /// Makes the video.
 ///
 /// # Errors

@@ -68,6 +68,10 @@ impl Extractor {
         let network = Network::new(&init.recipe.model);
         let weights = match &init.checkpoint {
             CheckpointSource::Seeded => seeded::weights(&network),
+            CheckpointSource::Url(url) => {
+                let reason = "this is an address; the engine gets the file and names it to its workers".into();
+                return Err(ModelError::Misfit { path: url.into(), reason });
+            }
             CheckpointSource::File(path) => {
                 checkpoint::load(path, &init.checkpoint_id.digest, &network, &init.recipe.transform)?
             }

@@ -1,5 +1,6 @@
 //! reeldeck-worker: one process bound to one device. Reads jobs as JSON lines, turns videos into feature files, reports.
 
+mod about;
 mod decode;
 mod extract;
 mod jobs;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let result = hardened.and_then(|()| match arguments.next() {
         None => serve(),
+        Some(word) if word == "about" => about::print(),
         Some(word) if word == "write-seeded-checkpoint" => seeded::write(&arguments.collect::<Vec<_>>()),
         Some(word) if word == "--version" => {
             println!("reeldeck-worker {} (libtorch {})", env!("CARGO_PKG_VERSION"), LIBTORCH);

@@ -1,0 +1,29 @@
+//! `reeldeck-probe about`: what FFmpeg this is, and whether it decodes what it should.
+
+use anyhow::Result;
+use reeldeck_contract::about::{Decoder, Probe};
+use reeldeck_video::installed;
+
+use crate::samples::SAMPLES;
+
+/// Decoders that GPUs can take over.
+const ON_GPUS: &[&str] = &["h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4"];
+
+/// Prints it as JSON.
+pub fn print() -> Result<()> {
+    reeldeck_video::init();
+    let decoders = SAMPLES.iter().map(|sample| Decoder {
+        codec: sample.codec.into(),
+        wrong: sample.check().err().map(|error| format!("{error:#}")),
+    });
+    let nvdec = ON_GPUS.iter().filter(|codec| installed::has_nvdec(codec));
+    let about = Probe {
+        version: env!("CARGO_PKG_VERSION").into(),
+        ffmpeg: installed::version(),
+        license: installed::license(),
+        decoders: decoders.collect(),
+        nvdec: nvdec.map(ToString::to_string).collect(),
+    };
+    println!("{}", serde_json::to_string(&about)?);
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! `reeldeck-worker about`: which libtorch the loader found, whether it computes, and whether it sees CUDA devices.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use reeldeck_contract::about::Worker;
+use reeldeck_contract::pinned::LIBTORCH;
+use reeldeck_model::tch::{self, Cuda, Device, Kind, Tensor};
+use reeldeck_model::{ModelError, device};
+
+/// Prints it as JSON.
+pub fn print() -> Result<()> {
+    let library = library("libtorch_cpu.so");
+    let found = library.as_deref().and_then(build_version);
+    let cuda = std::env::var_os("REELDECK_TORCH_LIB").map(|folder| {
+        let loaded = device::load_cuda(&PathBuf::from(folder));
+        loaded.map(|()| Cuda::device_count()).map_err(|error| error.to_string())
+    });
+    let about = Worker {
+        version: env!("CARGO_PKG_VERSION").into(),
+        built_for: LIBTORCH.into(),
+        library: library.map(|path| path.display().to_string()),
+        found,
+        threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
+        onednn: tch::utils::has_mkldnn(),
+        wrong: convolve().err(),
+        cuda,
+    };
+    println!("{}", serde_json::to_string(&about)?);
+    Ok(())
+}
+
+/// Where a library that this process has loaded lies.
+fn library(name: &str) -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let path =
+        maps.lines().find_map(|line| line.split_once('/').map(|(_, path)| path).filter(|p| p.ends_with(name)))?;
+    Some(Path::new("/").join(path))
+}
+
+/// In a package of libtorch the file lies above `lib`; in an archive of reeldeck beside the libraries.
+fn build_version(library: &Path) -> Option<String> {
+    let folders = library.ancestors().skip(1).take(2);
+    let text = folders.map(|folder| folder.join("build-version")).find_map(|path| fs::read_to_string(path).ok())?;
+    Some(text.trim().to_owned())
+}
+
+/// A convolution of ones, whose every number is known.
+fn convolve() -> Result<(), String> {
+    let compute = || -> Result<Tensor, ModelError> {
+        let ones = |shape: &[i64]| Tensor::f_ones(shape, (Kind::Float, Device::Cpu));
+        Ok(ones(&[1, 16, 8, 8])?.f_conv2d::<Tensor>(&ones(&[4, 16, 3, 3])?, None, [1, 1], [0, 0], [1, 1], 1)?)
+    };
+    let output = compute().map_err(|error| error.to_string())?;
+    let (least, most) = (output.min().double_value(&[]), output.max().double_value(&[]));
+    let right = output.size() == [1, 4, 6, 6] && (least, most) == (144.0, 144.0);
+    if right { Ok(()) } else { Err(format!("a convolution of ones gives {least} to {most}, not 144")) }
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Unpacks an archive in a foreign root file system (made with debootstrap, say) and runs it there as a user without rights and
+# without a network: --version, doctor, demo. Needs root, for chroot.
+#   scripts/try_dist.sh dist/reeldeck-VERSION-x86_64-linux.tar.gz ROOT
+set -euo pipefail
+archive=$1 root=$2
+name=$(basename "$archive" .tar.gz)
+home=$root/home/tester
+chroot "$root" id tester >/dev/null 2>&1 || chroot "$root" /usr/sbin/useradd --create-home tester
+rm -rf "${home:?}/$name" "$home/demo"
+cp "$archive" "$home/"
+mount --bind /proc "$root/proc"
+trap 'umount "$root/proc"' EXIT
+run() {
+  printf '\n$ %s\n' "$1"
+  unshare --net chroot --userspec=tester "$root" /bin/sh -c "cd; export HOME=/home/tester LANG=C.UTF-8; $1" || printf '(exit code %s)\n' $?
+}
+sed -n 's/^PRETTY_NAME=//p' "$root/etc/os-release"
+run 'ldd --version | head -n 1'
+run "tar xf $name.tar.gz"
+run "$name/reeldeck --version"
+run "$name/reeldeck doctor"
+run "time $name/reeldeck demo --dir demo"
+run "ls -l demo/out/exports/*"

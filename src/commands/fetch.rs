@@ -1,0 +1,33 @@
+//! `reeldeck fetch`: the weights, before a run needs them; for machines whose runs have no network.
+
+use anyhow::Context;
+use reeldeck_contract::protocol::CheckpointSource;
+
+use crate::config::Settings;
+use crate::dataset::shown;
+use crate::engine::checkpoint;
+use crate::error::{Exit, Stop};
+use crate::{errln, outln};
+
+/// Downloads what the settings name, or else what the recipe names, and prints where it lies.
+///
+/// # Errors
+/// When it cannot be had or is not what it should be.
+pub fn run_fetch(settings: &Settings) -> anyhow::Result<Exit> {
+    let url = CheckpointSource::Url(settings.recipe.checkpoint.url.clone());
+    let settings = Settings { checkpoint: Some(settings.checkpoint.clone().unwrap_or(url)), ..settings.clone() };
+    let chosen = checkpoint::bring(&settings)
+        .and_then(|()| checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe))
+        .context(Stop::new(Exit::Usage, "no weights"))?;
+    match &chosen.source {
+        CheckpointSource::File(path) => outln!("{}", shown(path)),
+        CheckpointSource::Seeded | CheckpointSource::Url(_) => {
+            errln!("seeded weights are made where they are needed; nothing to download");
+        }
+    }
+    errln!("SHA-256 {}", chosen.id.digest);
+    if let Some(note) = chosen.note {
+        errln!("note: {note}");
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,127 @@
+//! `reeldeck init`: a configuration for a dataset folder, with every setting explained and what is known filled in.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use reeldeck_contract::recipe::Recipe;
+
+use crate::cli::Global;
+use crate::config::{Config, FILE};
+use crate::dataset::manifest::Manifest;
+use crate::dataset::scan::scan;
+use crate::dataset::shown;
+use crate::error::{Exit, Stop};
+use crate::{errln, out};
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+/// Writes it; with `--dry-run` prints it.
+///
+/// # Errors
+/// When there is no such folder, a configuration is there already, or it cannot be written.
+pub fn run_init(typed: &Global, folder: Option<&Path>, current: &Path) -> anyhow::Result<Exit> {
+    let defaults = Config::default();
+    let file = current.join(typed.config.as_deref().unwrap_or(Path::new(FILE)));
+    let root = folder.or(typed.root.as_deref()).unwrap_or(&defaults.root);
+    let found = scan(&current.join(root), &defaults.scan.extensions)
+        .with_context(|| format!("failed to look into the dataset folder; name it: reeldeck init {}", shown(root)))
+        .context(Stop::new(Exit::Usage, "no configuration written"))?;
+    // What is written is relative to the file that says it.
+    let base = file.parent().unwrap_or(current);
+    let written = |path: &Path| if base == current { path.to_owned() } else { current.join(path) };
+    let recipe = typed.recipe.clone().unwrap_or(defaults.recipe);
+    let manifest = typed.manifest.clone().or_else(|| manifest_in(current, root));
+    let devices = typed.devices.clone().unwrap_or_else(|| devices().into());
+    let checkpoint = match &typed.checkpoint {
+        Some(path) => path.to_string_lossy().into_owned(),
+        None => published_file(current, &recipe).unwrap_or_else(|| "published".into()),
+    };
+    let mut values = vec![
+        ("root", written(root)),
+        ("recipe", recipe.into()),
+        ("checkpoint", checkpoint.into()),
+        ("devices", devices.into()),
+    ];
+    values.extend(typed.out.as_deref().map(|out| ("out", written(out))));
+    values.extend(manifest.as_deref().map(|path| ("path", written(path))));
+    let text = fill(&values)?;
+    if typed.dry_run {
+        out::stdout(format_args!("{text}"));
+        return Ok(Exit::Done);
+    }
+    let mut new = OpenOptions::new().write(true).create_new(true).open(&file).map_err(|error| {
+        let there = error.kind() == std::io::ErrorKind::AlreadyExists;
+        let message = if there {
+            format!("{} is there already and stays as it is; --dry-run prints what would be written, --config names another file", shown(&file))
+        } else {
+            format!("failed to write {}", shown(&file))
+        };
+        anyhow::Error::from(error).context(Stop::new(Exit::Usage, message))
+    })?;
+    new.write_all(text.as_bytes()).with_context(|| format!("failed to write {}", shown(&file)))?;
+    errln!("wrote {} for {}: {} videos", shown(&file), shown(root), found.videos.len());
+    for (name, value) in &values {
+        errln!("  {:<10} {}", if *name == "path" { "manifest" } else { name }, shown(value));
+    }
+    errln!("next: `reeldeck doctor` says what is missing; `reeldeck --batch` begins");
+    Ok(Exit::Done)
+}
+
+/// The example with other values. Its text is the one place that explains the keys.
+fn fill(values: &[(&str, PathBuf)]) -> anyhow::Result<String> {
+    let mut text = EXAMPLE.replacen(
+        "# reeldeck's configuration, with the defaults. Copy it to config.toml, which",
+        "# reeldeck's configuration. config.toml",
+        1,
+    );
+    for (key, value) in values {
+        let value = value.to_str().with_context(|| format!("{}: not UTF-8 text; move it", shown(value)))?;
+        let line = text.lines().find(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = ")));
+        let line = line.with_context(|| format!("the example has no {key}"))?.to_owned();
+        text = text.replacen(&format!("\n{line}\n"), &format!("\n{key} = {}\n", toml::Value::from(value)), 1);
+    }
+    Ok(text)
+}
+
+/// The official annotation file, beside us or beside the dataset.
+fn manifest_in(current: &Path, root: &Path) -> Option<PathBuf> {
+    let beside = root.parent().map(Path::to_owned).unwrap_or_default();
+    [PathBuf::new(), beside].into_iter().find_map(|folder| {
+        let entries = fs::read_dir(current.join(&folder)).ok()?.flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        let name = names.into_iter().rev().find(|name| name.starts_with("HACS_segments") && name.ends_with(".json"))?;
+        let path = folder.join(name);
+        Manifest::read(&current.join(&path), &Config::default().manifest.prefix).ok().map(|_| path)
+    })
+}
+
+fn devices() -> &'static str {
+    if Path::new("/dev/nvidia0").exists() { "all" } else { "cpu" }
+}
+
+/// The published weights, where somebody has put them here.
+fn published_file(current: &Path, recipe: &str) -> Option<String> {
+    let url = Recipe::find(recipe).ok()?.checkpoint.url;
+    let name = url.rsplit('/').next()?.to_owned();
+    current.join(&name).is_file().then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use reeldeck_contract::strict::from_toml;
+
+    use super::*;
+
+    #[test]
+    fn odd_names_come_back_as_they_were() {
+        let odd = "a \"b\"\\c\té";
+        let config: Config =
+            from_toml("c", &fill(&[("root", odd.into()), ("path", "m.json".into())]).unwrap()).unwrap();
+        assert_eq!((config.root, config.manifest.path), (PathBuf::from(odd), PathBuf::from("m.json")));
+        assert_eq!(config.out, Config::default().out);
+        assert!(fill(&[("no such key", "x".into())]).is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! `reeldeck completions` and `reeldeck man`: what shells and manuals know of the command line, from its own definition.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use crate::cli::Cli;
+use crate::dataset::shown;
+use crate::errln;
+use crate::error::Exit;
+
+/// Prints the completions for a shell.
+///
+/// # Errors
+/// When standard output cannot be written to.
+pub fn run_completions(shell: Shell) -> anyhow::Result<Exit> {
+    let mut text = vec![];
+    clap_complete::generate(shell, &mut Cli::command(), "reeldeck", &mut text);
+    print(&text)
+}
+
+/// Prints the manual, or writes one page for each command into a folder.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn run_man(folder: Option<&Path>) -> anyhow::Result<Exit> {
+    let Some(folder) = folder else {
+        let mut text = vec![];
+        Man::new(Cli::command()).render(&mut text).context("failed to write the manual")?;
+        return print(&text);
+    };
+    fs::create_dir_all(folder).with_context(|| format!("failed to make {}", shown(folder)))?;
+    let written = clap_mangen::generate_to(Cli::command(), folder);
+    written.with_context(|| format!("failed to write the manual to {}", shown(folder)))?;
+    errln!("wrote the manual; read it with: man {}", shown(&folder.join("reeldeck.1")));
+    Ok(Exit::Done)
+}
+
+/// A reader that has seen enough, such as `head`, is no error.
+fn print(text: &[u8]) -> anyhow::Result<Exit> {
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("failed to print"),
+        _ => Ok(Exit::Done),
+    }
+}

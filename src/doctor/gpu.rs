@@ -1,0 +1,127 @@
+//! NVIDIA: driver, devices, the CUDA build of libtorch, NVDEC.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::about::Worker;
+
+use super::Area;
+use super::child::ask;
+use crate::commands;
+use crate::config::{Device, DeviceList, Settings};
+use crate::engine::torch;
+
+/// Looks at them.
+pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>) {
+    let wanted = settings.is_some_and(|settings| match &settings.devices {
+        DeviceList::All => false,
+        DeviceList::These(devices) => devices.iter().any(|device| matches!(device, Device::Cuda(_))),
+    });
+    let Some(driver) = driver() else {
+        let found = "no NVIDIA driver on this machine";
+        if wanted {
+            let next = "run on a machine with a GPU, or set devices = \"cpu\"; in a container, pass the GPUs through";
+            area.missing("driver", found, next);
+        } else {
+            area.note("driver", format!("{found}: workers run on the processor"));
+        }
+        return;
+    };
+    area.ok("driver", driver);
+    let count = (0..128).take_while(|index| Path::new(&format!("/dev/nvidia{index}")).exists()).count();
+    if count == 0 {
+        area.missing(
+            "devices",
+            "the driver is there and /dev/nvidia0 is not",
+            "ask Slurm for a GPU (--gpus=1), or pass it into the container",
+        );
+        return;
+    }
+    area.ok("devices", format!("{count}: {}", models().join(", ")));
+    match library("libnvcuvid.so.1") {
+        Some(path) => area.ok("NVDEC", path.display().to_string()),
+        None => area.warning(
+            "NVDEC",
+            "the driver's libnvcuvid.so.1 is not found",
+            "install it with the driver (libnvcuvid1); in a container set NVIDIA_DRIVER_CAPABILITIES=compute,video,utility",
+        ),
+    }
+    libtorch(area, settings.map_or(Path::new(""), |settings| &settings.torch), wanted, count);
+}
+
+fn libtorch(area: &mut Area<'_>, named: &Path, wanted: bool, count: usize) {
+    const NAME: &str = "libtorch for CUDA";
+    let lib = match torch::find(named) {
+        Ok(lib) => lib,
+        Err(error) => {
+            let next =
+                "without it the GPUs stay idle; reeldeck loads the PyTorch that you have, it brings none for CUDA";
+            return if wanted {
+                area.missing(NAME, error.to_string(), next)
+            } else {
+                area.warning(NAME, error.to_string(), next)
+            };
+        }
+    };
+    let Ok(worker) = commands::worker() else { return };
+    let said = ask(&worker, &["about"], &[("LD_LIBRARY_PATH", &lib), ("REELDECK_TORCH_LIB", &lib)]);
+    let cuda = said.and_then(|said| match serde_json::from_str::<Worker>(&said.out) {
+        Ok(about) => about.cuda.unwrap_or_else(|| Err("the worker was not asked".into())),
+        Err(_) => Err(said.err.trim().to_owned()),
+    });
+    match cuda {
+        Ok(seen) if usize::try_from(seen) == Ok(count) => {
+            area.ok(NAME, format!("{}; it sees all devices", lib.display()))
+        }
+        Ok(seen) => area.warning(
+            NAME,
+            format!("{}; it sees {seen} of {count} devices", lib.display()),
+            "look at CUDA_VISIBLE_DEVICES, and whether the driver is new enough for this PyTorch",
+        ),
+        Err(why) => area.missing(
+            NAME,
+            format!("{}: {why}", lib.display()),
+            "reinstall this PyTorch, or name another under [cuda]",
+        ),
+    }
+}
+
+/// `NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  …`: the third column from the name on.
+fn driver() -> Option<String> {
+    let text = fs::read_to_string("/proc/driver/nvidia/version").ok()?;
+    let line = text.lines().next()?;
+    let version =
+        line.split_whitespace().find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()));
+    Some(version.unwrap_or(line).to_owned())
+}
+
+fn models() -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/proc/driver/nvidia/gpus") else { return vec![] };
+    let mut models: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let text = fs::read_to_string(entry.path().join("information")).ok()?;
+            let line = text.lines().find(|line| line.starts_with("Model:"))?;
+            Some(line.trim_start_matches("Model:").trim().to_owned())
+        })
+        .collect();
+    models.sort();
+    models
+}
+
+/// Where the loader would look, as far as that can be told without loading.
+fn library(name: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let usual = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/lib64",
+        "/usr/local/nvidia/lib64",
+        "/usr/lib/wsl/lib",
+    ];
+    std::env::split_paths(&named)
+        .chain(usual.into_iter().map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|path| path.exists())
+}

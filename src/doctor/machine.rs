@@ -1,0 +1,78 @@
+//! Processor, memory, limits.
+
+use std::fs;
+
+use indicatif::BinaryBytes;
+use rustix::process::{Resource, getrlimit};
+
+use super::Area;
+
+/// Weights, activations and libtorch itself take about two; more lets decoding run ahead.
+const LEAST_MEMORY: u64 = 4 << 30;
+
+/// An engine holds pipes to each worker and a socket for each client.
+const LEAST_FILES: u64 = 1024;
+
+/// Looks at it.
+pub(super) fn look(area: &mut Area<'_>) {
+    processor(area);
+    memory(area);
+    let files = getrlimit(Resource::Nofile).current;
+    match files {
+        Some(files) if files < LEAST_FILES => {
+            area.warning("open files", format!("at most {files}"), format!("raise it: ulimit -n {LEAST_FILES}"));
+        }
+        _ => area.ok("open files", files.map_or("no limit".into(), |files| format!("at most {files}"))),
+    }
+    if let Some(most) = getrlimit(Resource::As).current {
+        let found = format!("limited to {}", BinaryBytes(most));
+        area.warning("address space", found, "libtorch maps much more than it uses; lift it with ulimit -v unlimited");
+    }
+}
+
+fn processor(area: &mut Area<'_>) {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let value = |key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        line.split_once(':').map(|(_, value)| value.trim().to_owned())
+    };
+    let model = value("model name").unwrap_or_else(|| "unknown model".into());
+    area.ok("processor", format!("{threads} threads for this process, {model}"));
+    let flags = value("flags").unwrap_or_default();
+    let has = |flag: &str| flags.split(' ').any(|word| word == flag);
+    let sets: Vec<&str> = ["avx2", "avx512f", "avx512_bf16", "amx_bf16"].into_iter().filter(|flag| has(flag)).collect();
+    if sets.is_empty() {
+        let next = "it works, several times slower than on a processor with AVX2";
+        area.warning("instruction set", "neither AVX2 nor AVX-512", next);
+    } else {
+        let bf16 = if has("avx512_bf16") || has("amx_bf16") {
+            "; precision = \"bf16\" is about twice as fast here"
+        } else {
+            ""
+        };
+        area.ok("instruction set", format!("{}{bf16}", sets.join(", ")));
+    }
+}
+
+fn memory(area: &mut Area<'_>) {
+    let Ok(mut system) = sysinfo::System::new() else {
+        return area.note("memory", "the kernel does not say");
+    };
+    system.refresh_memory();
+    let (mut total, mut free) = (system.total_memory(), system.available_memory());
+    let mut of = "";
+    if let Some(group) = system.cgroup_limits().filter(|group| group.total_memory < total) {
+        (total, free, of) = (group.total_memory, group.free_memory, " of this control group");
+    }
+    let found = format!("{} free of {}{of}", BinaryBytes(free), BinaryBytes(total));
+    if free < LEAST_MEMORY {
+        let next = format!(
+            "a worker needs about {}; close what is not needed, or ask Slurm for more",
+            BinaryBytes(LEAST_MEMORY)
+        );
+        area.warning("memory", found, next);
+    } else {
+        area.ok("memory", found);
+    }
+}

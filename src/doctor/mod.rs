@@ -1,0 +1,130 @@
+//! `reeldeck doctor`: what this machine has for a run, what it lacks, and what to do about each. Changes nothing.
+
+mod child;
+mod folders;
+mod gpu;
+mod machine;
+mod programs;
+mod report;
+mod session;
+mod weights;
+
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::config::{ConfigError, Settings};
+use crate::error::Exit;
+use crate::{out, outln};
+
+/// Version of the JSON object. It grows when a field goes or changes its meaning; new fields do not change it.
+const SCHEMA: u32 = 1;
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    /// There, and as it should be.
+    Ok,
+    /// Worth knowing; nothing to be done.
+    Note,
+    /// A run works, but not as well as it could, or not for ever.
+    Warning,
+    /// A run does not work.
+    Missing,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Check {
+    area: &'static str,
+    name: &'static str,
+    state: State,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// All that was looked at.
+#[derive(Debug, Serialize)]
+struct Report {
+    schema: u32,
+    tool: &'static str,
+    missing: usize,
+    warnings: usize,
+    checks: Vec<Check>,
+}
+
+/// Collects checks of one area.
+struct Area<'r> {
+    area: &'static str,
+    checks: &'r mut Vec<Check>,
+}
+
+impl Area<'_> {
+    fn ok(&mut self, name: &'static str, found: impl Into<String>) {
+        self.push(name, State::Ok, found.into(), None);
+    }
+
+    fn note(&mut self, name: &'static str, found: impl Into<String>) {
+        self.push(name, State::Note, found.into(), None);
+    }
+
+    fn warning(&mut self, name: &'static str, found: impl Into<String>, next: impl Into<String>) {
+        self.push(name, State::Warning, found.into(), Some(next.into()));
+    }
+
+    fn missing(&mut self, name: &'static str, found: impl Into<String>, next: impl Into<String>) {
+        self.push(name, State::Missing, found.into(), Some(next.into()));
+    }
+
+    fn push(&mut self, name: &'static str, state: State, found: String, next: Option<String>) {
+        self.checks.push(Check { area: self.area, name, state, found, next });
+    }
+}
+
+/// Looks at everything and prints it.
+///
+/// # Errors
+/// None today: what cannot be looked at is part of the report.
+pub fn run_doctor(typed: &Global, settings: Result<Settings, ConfigError>) -> anyhow::Result<Exit> {
+    let mut checks = vec![];
+    let settings = configuration(&mut Area { area: "configuration", checks: &mut checks }, settings);
+    let mut area = |area, look: &dyn Fn(&mut Area<'_>)| look(&mut Area { area, checks: &mut checks });
+    area("programs", &|area| programs::look(area));
+    area("machine", &|area| machine::look(area));
+    area("gpu", &|area| gpu::look(area, settings.as_ref()));
+    if let Some(settings) = &settings {
+        area("weights", &|area| weights::look(area, settings));
+        area("folders", &|area| folders::look(area, settings));
+    }
+    area("session", &|area| session::look(area));
+    let count = |state| checks.iter().filter(|check| check.state == state).count();
+    let (missing, warnings) = (count(State::Missing), count(State::Warning));
+    let report =
+        Report { schema: SCHEMA, tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")), missing, warnings, checks };
+    if typed.json {
+        outln!("{}", serde_json::to_string(&report)?);
+    } else {
+        out::stdout(format_args!("{}", report::text(&report, typed.quiet)));
+    }
+    Ok(if missing > 0 { Exit::Incomplete } else { Exit::Done })
+}
+
+/// With a configuration that cannot be read the rest is still looked at.
+fn configuration(area: &mut Area<'_>, settings: Result<Settings, ConfigError>) -> Option<Settings> {
+    match settings {
+        Ok(settings) => {
+            match &settings.config_file {
+                Some(path) => area.ok("configuration", path.display().to_string()),
+                None => area.note("configuration", "no config.toml here; defaults. `reeldeck init` writes one"),
+            }
+            area.ok("recipe", settings.recipe.name.clone());
+            Some(settings)
+        }
+        Err(error) => {
+            let text = format!("{:#}", anyhow::Error::from(error));
+            area.missing("configuration", text, "put it right; config.example.toml explains every key");
+            None
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! reeldeck's own programs, and through them FFmpeg and libtorch: each is asked in a process of its own, so that one that is
+//! broken is found and not joined.
+
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::about::{Probe, Worker};
+use serde::de::DeserializeOwned;
+
+use super::Area;
+use super::child::{Said, ask};
+use crate::commands;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Looks at them.
+pub(super) fn look(area: &mut Area<'_>) {
+    let own = std::env::current_exe().map_or_else(|error| error.to_string(), |path| path.display().to_string());
+    area.ok("reeldeck", format!("{VERSION}, {own}"));
+    if let Some(probe) = about::<Probe>(area, "reeldeck-probe", commands::prober(), ffmpeg_help) {
+        same_release(area, "reeldeck-probe", &probe.version);
+        ffmpeg(area, &probe);
+    }
+    if let Some(worker) = about::<Worker>(area, "reeldeck-worker", commands::worker(), libtorch_help) {
+        same_release(area, "reeldeck-worker", &worker.version);
+        libtorch(area, &worker);
+    }
+}
+
+fn same_release(area: &mut Area<'_>, name: &'static str, version: &str) {
+    if version == VERSION {
+        area.ok(name, version);
+    } else {
+        let found = format!("{version}, and reeldeck is {VERSION}");
+        area.missing(name, found, "install all of reeldeck's programs from one release");
+    }
+}
+
+fn about<T: DeserializeOwned>(
+    area: &mut Area<'_>,
+    name: &'static str,
+    program: anyhow::Result<PathBuf>,
+    help: fn(&Path, &str) -> String,
+) -> Option<T> {
+    let program = match program {
+        Ok(program) => program,
+        Err(error) => {
+            area.missing(name, error.to_string(), "build them with `make build`, or unpack the whole archive");
+            return None;
+        }
+    };
+    match ask(&program, &["about"], &[]) {
+        Ok(Said { ok: true, out, .. }) => match serde_json::from_str(&out) {
+            Ok(about) => return Some(about),
+            Err(error) => area.missing(
+                name,
+                format!("its answer is not understood: {error}"),
+                "install all of reeldeck's programs from one release",
+            ),
+        },
+        Ok(said) => {
+            let why = said.err.trim();
+            let why = if why.is_empty() { "it ended without a word" } else { why };
+            area.missing(name, why, help(&program, why));
+        }
+        Err(why) => area.missing(name, why.clone(), help(&program, &why)),
+    }
+    None
+}
+
+/// The loader's own words name the library and say nothing of where it could come from.
+fn ffmpeg_help(_: &Path, why: &str) -> String {
+    if why.contains("libav") || why.contains("libsw") {
+        return "FFmpeg's libraries are not those that this was built with: take the archive, which has FFmpeg inside, or \
+                build anew on this system (`make build`)"
+            .into();
+    }
+    common_help(why)
+}
+
+fn libtorch_help(program: &Path, why: &str) -> String {
+    let lib = program.with_file_name("lib");
+    if ["libtorch", "libc10", "libgomp", "libcudart", "libcupti", "torch"].iter().any(|name| why.contains(name)) {
+        return format!(
+            "libtorch is missing or broken: unpack the whole archive anew, which has it in {}, or in the source folder run \
+             `rm -r vendor/libtorch; make setup`",
+            lib.display()
+        );
+    }
+    ffmpeg_help(program, why)
+}
+
+fn common_help(why: &str) -> String {
+    if why.contains("GLIBC") {
+        return "this system's C library is older than the one that this was built for: build from source here".into();
+    }
+    "unpack the whole archive anew, or build anew with `make build`".into()
+}
+
+fn ffmpeg(area: &mut Area<'_>, probe: &Probe) {
+    area.ok("FFmpeg", format!("{} ({})", probe.ffmpeg, probe.license));
+    let (right, wrong): (Vec<_>, Vec<_>) = probe.decoders.iter().partition(|decoder| decoder.wrong.is_none());
+    let names = |of: &[&reeldeck_contract::about::Decoder]| {
+        of.iter().map(|decoder| decoder.codec.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    if !right.is_empty() {
+        area.ok("decoders", format!("{}: a sample of each gives the right pixels", names(&right)));
+    }
+    for decoder in wrong {
+        let found = format!("{}: {}", decoder.codec, decoder.wrong.as_deref().unwrap_or_default());
+        area.warning(
+            "decoders",
+            found,
+            format!("videos in {} will fail; use an FFmpeg that decodes it", decoder.codec),
+        );
+    }
+    match probe.nvdec.as_slice() {
+        [] => {
+            area.note("hardware decoding", "this FFmpeg was built without NVDEC; videos are decoded on the processor")
+        }
+        codecs => area.note("hardware decoding", format!("built in for NVDEC: {}", codecs.join(", "))),
+    }
+}
+
+fn libtorch(area: &mut Area<'_>, worker: &Worker) {
+    let place = worker.library.as_deref().unwrap_or("(of unknown place)");
+    match &worker.found {
+        Some(found) if !found.starts_with(&worker.built_for) => area.missing(
+            "libtorch",
+            format!("{found} in {place}, and this was built for {}", worker.built_for),
+            format!("put libtorch {} there, or unset LD_LIBRARY_PATH", worker.built_for),
+        ),
+        _ => area.ok("libtorch", format!("{}, {place}", worker.built_for)),
+    }
+    match &worker.wrong {
+        None => area.ok("arithmetic", format!("a convolution gives the right numbers; {} threads", worker.threads)),
+        Some(why) => {
+            area.missing("arithmetic", why.clone(), "this libtorch computes wrongly here: use another build of it")
+        }
+    }
+    if !worker.onednn {
+        area.warning(
+            "oneDNN",
+            "this libtorch was built without it",
+            "use a build with oneDNN; without it a video takes many times longer",
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! The report for people: a line for each thing, and under it what to do.
+
+use std::fmt::Write;
+
+use reeldeck_contract::video::printable;
+
+use super::{Report, State};
+
+/// The whole text. Quiet: only what is wrong.
+pub(super) fn text(report: &Report, quiet: bool) -> String {
+    let mut text = String::new();
+    let shown = |state: State| !quiet || matches!(state, State::Warning | State::Missing);
+    let mut area = "";
+    for check in report.checks.iter().filter(|check| shown(check.state)) {
+        if check.area != area {
+            area = check.area;
+            let _ = writeln!(text, "{}{area}", if text.is_empty() { "" } else { "\n" });
+        }
+        let word = match check.state {
+            State::Ok => "ok",
+            State::Note => "note",
+            State::Warning => "WARNING",
+            State::Missing => "MISSING",
+        };
+        let _ = writeln!(text, "  {word:<8} {:<18} {}", check.name, lines(&check.found));
+        if let Some(next) = &check.next {
+            let _ = writeln!(text, "{:29} → {}", "", lines(next));
+        }
+    }
+    let verdict = match (report.missing, report.warnings) {
+        (0, 0) => "nothing is missing".to_owned(),
+        (0, warnings) => format!("nothing is missing; {warnings} warnings"),
+        (missing, warnings) => {
+            format!("{missing} missing, {warnings} warnings: a run will not work before the missing is there")
+        }
+    };
+    let _ = writeln!(text, "{}{verdict}", if text.is_empty() { "" } else { "\n" });
+    text
+}
+
+/// Names from disk cannot steer the terminal; further lines stand under the first.
+fn lines(text: &str) -> String {
+    let lines: Vec<String> = text.trim_end().lines().map(printable).map(|line| line.to_string()).collect();
+    lines.join(&format!("\n{:31}", ""))
+}

@@ -1,0 +1,118 @@
+//! What becomes of a run at logout, Slurm, and what the terminal can show.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use super::Area;
+
+/// Looks at it.
+pub(super) fn look(area: &mut Area<'_>) {
+    logout(area);
+    slurm(area);
+    terminal(area);
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn logout(area: &mut Area<'_>) {
+    const NAME: &str = "logout";
+    if !Path::new("/run/systemd/system").is_dir() {
+        return area.ok(NAME, "no systemd: a run with --detach goes on");
+    }
+    if !kills_user_processes() {
+        return area.ok(NAME, "a run with --detach goes on (KillUserProcesses is off)");
+    }
+    let user = variable("USER").or_else(|| variable("LOGNAME"));
+    let lingers = user.as_ref().is_some_and(|user| Path::new("/var/lib/systemd/linger").join(user).exists());
+    if lingers {
+        return area.ok(NAME, "a run with --detach goes on when started by systemd-run --user (lingering is on)");
+    }
+    area.warning(
+        NAME,
+        "systemd ends all of a user's processes at logout (KillUserProcesses=yes)",
+        "loginctl enable-linger, then start runs by: systemd-run --user --scope reeldeck --batch --detach",
+    );
+}
+
+/// As logind reads it: the main file, then those beside it in order of their names; the last word counts.
+fn kills_user_processes() -> bool {
+    let mut files = vec![PathBuf::from("/etc/systemd/logind.conf")];
+    for folder in ["/usr/lib/systemd/logind.conf.d", "/run/systemd/logind.conf.d", "/etc/systemd/logind.conf.d"] {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut found: Vec<_> = entries.filter(|path| path.extension() == Some(OsStr::new("conf"))).collect();
+        found.sort();
+        files.extend(found);
+    }
+    let texts = files.iter().filter_map(|path| fs::read_to_string(path).ok());
+    texts.filter_map(|text| last_word(&text)).last().unwrap_or(false)
+}
+
+fn last_word(text: &str) -> Option<bool> {
+    let values = text.lines().filter_map(|line| line.trim().strip_prefix("KillUserProcesses=")).map(str::trim);
+    values.last().map(|value| matches!(value.to_ascii_lowercase().as_str(), "yes" | "true" | "on" | "1"))
+}
+
+fn slurm(area: &mut Area<'_>) {
+    const NAME: &str = "Slurm";
+    if let Some(job) = variable("SLURM_JOB_ID") {
+        let part = match (variable("SLURM_ARRAY_TASK_ID"), variable("SLURM_ARRAY_TASK_COUNT")) {
+            (Some(task), Some(count)) => format!(", task {task} of {count}: takes its part of the videos by itself"),
+            _ => String::new(),
+        };
+        return area.ok(NAME, format!("in job {job}{part}"));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join("sbatch").is_file());
+    if is_there {
+        area.note(NAME, "there, and this is no job: docs/CLUSTER.md has a script");
+    } else {
+        area.note(NAME, "not on this machine");
+    }
+}
+
+fn terminal(area: &mut Area<'_>) {
+    const NAME: &str = "terminal";
+    if !std::io::stdout().is_terminal() && !std::io::stderr().is_terminal() {
+        return area.note(NAME, "none: output goes to a file or a pipe");
+    }
+    let term = variable("TERM").unwrap_or_else(|| "unknown".into());
+    if matches!(term.as_str(), "dumb" | "unknown") {
+        let found = format!("TERM={term}");
+        return area.warning(
+            NAME,
+            found,
+            "the terminal interface needs a real one: set TERM, such as xterm-256color; --batch needs none",
+        );
+    }
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable).unwrap_or_default();
+    let utf8 = locale.to_ascii_lowercase().replace('-', "").contains("utf8");
+    let colours = match variable("COLORTERM").as_deref() {
+        Some("truecolor" | "24bit") => "true colour",
+        _ if term.contains("256") => "256 colours",
+        _ => "16 colours",
+    };
+    let over = if variable("SSH_CONNECTION").is_some() { ", over SSH" } else { "" };
+    let within = if variable("TMUX").is_some() { ", in tmux" } else { "" };
+    let found = format!("{term}, {colours}, {}{over}{within}", if utf8 { "UTF-8" } else { "no UTF-8 locale" });
+    if utf8 {
+        area.ok(NAME, found);
+    } else {
+        area.warning(NAME, found, "signs may look wrong: set LANG=C.UTF-8");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_of_a_logind_file_counts_and_comments_do_not() {
+        assert_eq!(last_word("[Login]\n#KillUserProcesses=yes\n"), None);
+        assert_eq!(last_word("[Login]\nKillUserProcesses=no\n KillUserProcesses=Yes \n"), Some(true));
+        assert_eq!(last_word("KillUserProcesses=1\nKillUserProcesses=off"), Some(false));
+    }
+}

@@ -1,0 +1,193 @@
+//! The cache on the disk: where a file lies when it is whole, what lies there of it before, and who is getting it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::atomic;
+use reeldeck_contract::digest::sha256;
+
+use super::FetchError;
+
+/// A folder with files that were got by their address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache(PathBuf);
+
+impl Cache {
+    /// A cache in this folder, which need not exist.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// This user's: `$XDG_CACHE_HOME/reeldeck/checkpoints`, or the same under `~/.cache`.
+    ///
+    /// # Errors
+    /// When neither is known.
+    pub fn of_user() -> Result<Self, FetchError> {
+        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        Ok(Self(base.ok_or(FetchError::Homeless)?.join("reeldeck").join("checkpoints")))
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the file of this address lies, or will. A name that bears its digest stands for one content wherever it
+    /// comes from; any other may be had from several places with several contents, and gets a folder for its address.
+    ///
+    /// # Errors
+    /// An address that is not one of a file.
+    pub fn place(&self, url: &str) -> Result<PathBuf, FetchError> {
+        let bad = |why| FetchError::Address { url: url.to_owned(), why };
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let rest = rest.ok_or_else(|| bad("it begins with neither https:// nor http://"))?;
+        let (_, path) = rest.split_once('/').ok_or_else(|| bad("it names no file"))?;
+        let name = path.split(['?', '#']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+        let name: String =
+            name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        if name.is_empty() || name.starts_with('.') || name.len() > 200 {
+            return Err(bad("it does not end in a file name"));
+        }
+        match promised_digest(&name) {
+            Some(_) => Ok(self.0.join(name)),
+            None => Ok(self.0.join(sha256(url.as_bytes()).get(..8).unwrap_or_default()).join(name)),
+        }
+    }
+}
+
+/// OpenMMLab ends its file names in the first eight digits of the SHA-256: `…_20221013-15b93b10.pth`.
+pub fn promised_digest(name: &str) -> Option<&str> {
+    let (_, digits) = name.strip_suffix(".pth")?.rsplit_once('-')?;
+    (digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(digits)
+}
+
+fn beside(place: &Path, ending: &str) -> PathBuf {
+    let mut name = place.file_name().unwrap_or_default().to_owned();
+    name.push(ending);
+    place.with_file_name(name)
+}
+
+/// The right to get a file, held as long as this lives; the kernel takes it back also when the process is killed.
+pub(super) struct Held {
+    _lock: File,
+    /// Where the file system knows no locks, nobody else's part is touched.
+    alone: bool,
+}
+
+impl Held {
+    /// Waits for it; `waiting` is called where it has to.
+    pub fn take(place: &Path, waiting: impl FnOnce()) -> io::Result<Self> {
+        fs::create_dir_all(place.parent().unwrap_or(place))?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(place, ".lock"))?;
+        let alone = match lock.try_lock() {
+            Ok(()) => true,
+            Err(fs::TryLockError::WouldBlock) => {
+                waiting();
+                lock.lock()?;
+                true
+            }
+            Err(fs::TryLockError::Error(_)) => false,
+        };
+        Ok(Self { _lock: lock, alone })
+    }
+}
+
+/// What has come of a file.
+pub(super) struct Part {
+    path: PathBuf,
+    mark_path: PathBuf,
+    file: File,
+    len: u64,
+    mark: Option<String>,
+}
+
+impl Part {
+    /// What is there from before, or nothing. A part of another address is nothing.
+    pub fn open(held: &Held, place: &Path, url: &str) -> io::Result<Self> {
+        let own = if held.alone { String::new() } else { format!(".{}", std::process::id()) };
+        let path = beside(place, &format!("{own}.part"));
+        let mark_path = beside(place, &format!("{own}.part.mark"));
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let len = file.metadata()?.len();
+        let noted = fs::read_to_string(&mark_path).unwrap_or_default();
+        let mut lines = noted.lines();
+        let same = lines.next() == Some(url);
+        let mark = lines.next().filter(|mark| same && !mark.is_empty()).map(str::to_owned);
+        let mut part = Self { path, mark_path, file, len, mark };
+        if !same {
+            part.clear()?;
+            fs::write(&part.mark_path, format!("{url}\n"))?;
+        }
+        Ok(part)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// What tells the version of the file that this is a part of.
+    pub fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
+    }
+
+    pub fn set_mark(&mut self, mark: Option<String>) -> io::Result<()> {
+        let noted = fs::read_to_string(&self.mark_path).unwrap_or_default();
+        let url = noted.lines().next().unwrap_or_default();
+        fs::write(&self.mark_path, format!("{url}\n{}\n", mark.as_deref().unwrap_or_default()))?;
+        self.mark = mark;
+        Ok(())
+    }
+
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all(bytes);
+        // Some of it may have got there.
+        self.len = self.file.metadata()?.len();
+        written
+    }
+
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        (self.len, self.mark) = (0, None);
+        Ok(())
+    }
+
+    pub fn finish(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Gives it the file's name: from here on it is whole.
+    pub fn keep(&self, place: &Path) -> io::Result<()> {
+        fs::rename(&self.path, place)?;
+        let _ = fs::remove_file(&self.mark_path);
+        atomic::sync_folder(place.parent().unwrap_or(place))
+    }
+
+    pub fn discard(&self) {
+        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.mark_path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_digest_has_one_place_and_any_other_one_for_each_address() {
+        let cache = Cache::at("/c");
+        let place = |url: &str| cache.place(url).unwrap().to_string_lossy().into_owned();
+        assert_eq!(place("https://a.org/x/w_1-15b93b10.pth?key=1#f"), "/c/w_1-15b93b10.pth");
+        assert_eq!(place("http://b.org/w_1-15b93b10.pth"), "/c/w_1-15b93b10.pth");
+        assert_ne!(place("https://a.org/w.pth"), place("https://b.org/w.pth"));
+        assert!(place("https://a.org/my%20w.pth").ends_with("/my_20w.pth"));
+        for bad in ["ftp://a.org/w.pth", "https://a.org", "https://a.org/", "https://a.org/..", "w.pth"] {
+            assert!(cache.place(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! One connection: what is asked for, what the answer means for what is there already, and its bytes into the part.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::Response;
+use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use super::Listen;
+use super::cache::Part;
+
+/// No checkpoint is larger; a server that sends more sends something else.
+const MOST: u64 = 64 << 30;
+
+/// Where nobody answers at all, there is no network.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Where distributions keep the certificates that an administrator may have added to.
+const BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Why a connection gave less than all.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// No connection, or an answer that is none.
+    #[error("{0}")]
+    Http(#[from] ureq::Error),
+    /// The server says no.
+    #[error("the server answers {0}")]
+    Status(u16),
+    /// It went silent or away.
+    #[error("{0}")]
+    Read(io::Error),
+    /// It ended early.
+    #[error("the server said {said} bytes and sent {came}")]
+    Short {
+        /// Bytes promised.
+        said: u64,
+        /// Bytes that are there.
+        came: u64,
+    },
+    /// It does not end.
+    #[error("the server sends more than the {said} bytes that it said")]
+    Long {
+        /// Bytes promised, or the most that is taken.
+        said: u64,
+    },
+    /// It continues another file or another place.
+    #[error("the server continues at another place than asked")]
+    Elsewhere,
+    /// It cannot be written here.
+    #[error("{0}")]
+    Disk(io::Error),
+}
+
+impl Broken {
+    /// Whether another attempt may do better.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Status(code) => matches!(code, 408 | 425 | 429 | 500..=599),
+            Self::Http(error) => !matches!(
+                error,
+                ureq::Error::BadUri(_)
+                    | ureq::Error::HostNotFound
+                    | ureq::Error::InvalidProxyUrl
+                    | ureq::Error::RedirectFailed
+                    | ureq::Error::RequireHttpsOnly(_)
+                    | ureq::Error::TooManyRedirects
+                    | ureq::Error::Rustls(_)
+            ),
+            Self::Disk(_) => false,
+            Self::Read(_) | Self::Short { .. } | Self::Long { .. } | Self::Elsewhere => true,
+        }
+    }
+}
+
+/// Asks servers.
+pub struct Client(Agent);
+
+/// What a server will send.
+pub struct Answer {
+    /// Length of the whole file, where known.
+    pub total: Option<u64>,
+    /// The bytes from the end of the part on; `None` where it is whole already.
+    pub body: Option<Body>,
+}
+
+impl Client {
+    /// A client that goes through the proxy that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
+    /// `NO_PROXY`), and never from https to http.
+    pub fn new(url: &str, silence: Duration) -> Self {
+        let tls = TlsConfig::builder().root_certs(certificates()).build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .https_only(url.starts_with("https:"))
+            .http_status_as_error(false)
+            .user_agent(concat!("reeldeck/", env!("CARGO_PKG_VERSION")))
+            // The bytes of the file, not of some packing of it.
+            .accept_encoding("identity")
+            .timeout_connect(Some(silence.min(CONNECT)))
+            .timeout_recv_response(Some(silence))
+            .timeout_per_read(Some(silence))
+            .build();
+        Self(config.new_agent())
+    }
+
+    /// Asks for what the part lacks. A part that the answer does not continue is emptied.
+    ///
+    /// # Errors
+    /// When there is no answer, or one without the file.
+    pub fn ask(&self, url: &str, part: &mut Part, digest_tells: bool) -> Result<Answer, Broken> {
+        let mut request = self.0.get(url);
+        // Without a mark of the version the pieces may be of two files: only where the digest would tell.
+        let resumable = part.len() > 0 && (part.mark().is_some() || digest_tells);
+        if resumable {
+            request = request.header("Range", format!("bytes={}-", part.len()));
+            if let Some(mark) = part.mark() {
+                request = request.header("If-Range", mark);
+            }
+        }
+        let answer = request.call()?;
+        match answer.status().as_u16() {
+            206 if resumable => {
+                let Some((start, total)) = content_range(&answer) else {
+                    part.clear().map_err(Broken::Disk)?;
+                    return Err(Broken::Elsewhere);
+                };
+                if start != part.len() {
+                    part.clear().map_err(Broken::Disk)?;
+                    return Err(Broken::Elsewhere);
+                }
+                Ok(Answer { total, body: Some(answer.into_body()) })
+            }
+            200 => {
+                part.clear().map_err(Broken::Disk)?;
+                part.set_mark(mark(&answer)).map_err(Broken::Disk)?;
+                let total = length(&answer);
+                Ok(Answer { total, body: Some(answer.into_body()) })
+            }
+            // It was whole when the process that got it ended.
+            416 if resumable && whole(&answer) == Some(part.len()) => {
+                Ok(Answer { total: Some(part.len()), body: None })
+            }
+            416 => {
+                part.clear().map_err(Broken::Disk)?;
+                Err(Broken::Elsewhere)
+            }
+            code => Err(Broken::Status(code)),
+        }
+    }
+}
+
+/// Writes what comes to the part.
+///
+/// # Errors
+/// When less or more comes than was said.
+pub fn pour(body: Option<Body>, total: Option<u64>, part: &mut Part, listen: &dyn Listen) -> Result<(), Broken> {
+    let most = total.unwrap_or(MOST);
+    if most > MOST {
+        return Err(Broken::Long { said: MOST });
+    }
+    let Some(body) = body else { return Ok(()) };
+    let mut reader = body.into_with_config().limit(u64::MAX).reader();
+    let mut block = vec![0; 1 << 18];
+    loop {
+        let read = match reader.read(&mut block) {
+            Ok(read) => read,
+            // A length that was not kept has a better word than the client's.
+            Err(error) => match total {
+                Some(said) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(Broken::Short { said, came: part.len() });
+                }
+                _ => return Err(Broken::Read(error)),
+            },
+        };
+        if read == 0 {
+            break;
+        }
+        if part.len() + read as u64 > most {
+            part.clear().map_err(Broken::Disk)?;
+            return Err(Broken::Long { said: most });
+        }
+        part.append(block.get(..read).unwrap_or_default()).map_err(Broken::Disk)?;
+        listen.more(read as u64);
+    }
+    match total {
+        Some(said) if part.len() < said => Err(Broken::Short { said, came: part.len() }),
+        _ => Ok(()),
+    }
+}
+
+fn header<'a>(answer: &'a Response<Body>, name: &str) -> Option<&'a str> {
+    answer.headers().get(name)?.to_str().ok()
+}
+
+fn length(answer: &Response<Body>) -> Option<u64> {
+    header(answer, "content-length")?.trim().parse().ok()
+}
+
+/// `bytes 100-199/200`: where it begins, and the length of the whole.
+fn content_range(answer: &Response<Body>) -> Option<(u64, Option<u64>)> {
+    let (range, total) = header(answer, "content-range")?.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (start, _) = range.split_once('-')?;
+    Some((start.parse().ok()?, total.parse().ok()))
+}
+
+/// `bytes */200`: the length of the whole.
+fn whole(answer: &Response<Body>) -> Option<u64> {
+    header(answer, "content-range")?.trim().strip_prefix("bytes */")?.parse().ok()
+}
+
+/// What tells this version of the file from others: a strong entity tag, or else the time of its last change.
+fn mark(answer: &Response<Body>) -> Option<String> {
+    let tag = header(answer, "etag").filter(|tag| tag.starts_with('"'));
+    tag.or_else(|| header(answer, "last-modified")).map(str::to_owned)
+}
+
+/// The certificates of this system, among which those of a company's proxy may be; those that come with reeldeck where the
+/// system has none.
+fn certificates() -> RootCerts {
+    let named = std::env::var("SSL_CERT_FILE").ok();
+    let bundles = named.as_deref().into_iter().chain(BUNDLES.iter().copied());
+    for bundle in bundles {
+        let Ok(bytes) = std::fs::read(bundle) else { continue };
+        let found: Vec<_> = ureq::tls::parse_pem(&bytes)
+            .filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            })
+            .collect();
+        if !found.is_empty() {
+            return RootCerts::Specific(Arc::new(found));
+        }
+    }
+    RootCerts::WebPki
+}

@@ -1,0 +1,198 @@
+//! Gets a file by its address, once for this user: into a cache, whole or not at all, whatever the network does.
+
+mod cache;
+mod http;
+mod meter;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reeldeck_contract::digest::sha256_of_file;
+
+pub use cache::{Cache, promised_digest};
+pub use meter::Meter;
+
+use cache::{Held, Part};
+use http::{Answer, Broken, Client};
+
+/// A file that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its address, `http` or `https`.
+    pub url: String,
+    /// First digits of its SHA-256; empty where nobody has said.
+    pub sha256_prefix: String,
+}
+
+/// How long to wait for a server, and how often to ask it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A connection that is silent for so long is given up.
+    pub silence: Duration,
+    /// Pause before the first repetition; each further one is twice as long.
+    pub pause: Duration,
+    /// Attempts in a row that bring nothing.
+    pub attempts: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { silence: Duration::from_secs(30), pause: Duration::from_secs(1), attempts: 5 }
+    }
+}
+
+/// Hears how far it is.
+pub trait Listen {
+    /// A transfer begins: bytes that are there from before, and bytes in all where the server says.
+    fn begin(&self, have: u64, total: Option<u64>);
+    /// So many bytes more.
+    fn more(&self, bytes: u64);
+    /// Something that people should know.
+    fn note(&self, text: &str);
+    /// It is over.
+    fn end(&self);
+}
+
+/// Why there is no file.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The network or the server.
+    #[error("failed to get {url}{}", how_otherwise(url, place))]
+    Network {
+        /// The address.
+        url: String,
+        /// Where the file would lie.
+        place: PathBuf,
+        /// Why.
+        source: Broken,
+    },
+    /// It came, and is another.
+    #[error(
+        "{url} is another file than promised: its SHA-256 should begin with {promised}, and it is {found}; it was not kept. \
+         Ask whoever gave you the address, or name a file that you trust with --checkpoint"
+    )]
+    Another {
+        /// The address.
+        url: String,
+        /// First digits.
+        promised: String,
+        /// All digits.
+        found: String,
+    },
+    /// An address that is none.
+    #[error("{url:?} is no address that a file can be got from: {why}")]
+    Address {
+        /// As given.
+        url: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The cache.
+    #[error("failed to keep the file in {}; name another folder with XDG_CACHE_HOME, or make room", path.display())]
+    Disk {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No home, no cache.
+    #[error("there is no folder for the cache: neither XDG_CACHE_HOME nor HOME is set")]
+    Homeless,
+}
+
+/// What to do on another machine, and where to put what comes of it.
+fn how_otherwise(url: &str, place: &std::path::Path) -> String {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    format!(
+        "\nwithout a network here, get it elsewhere:\n  wget -c {url}\nand put it where this machine looks for it:\n  {}\n\
+         or name it: --checkpoint {name}",
+        place.display()
+    )
+}
+
+/// The file's place in the cache, after getting it where it is not there yet. Several processes may want it at the same
+/// time: one gets it, the others wait.
+///
+/// # Errors
+/// When it cannot be had, or is not the file that was promised. What has come so far is kept, and the next attempt goes
+/// on from there.
+pub fn get(wanted: &Wanted, cache: &Cache, patience: Patience, listen: &dyn Listen) -> Result<PathBuf, FetchError> {
+    let place = cache.place(&wanted.url)?;
+    if place.is_file() {
+        return Ok(place);
+    }
+    let disk = |path: &std::path::Path| {
+        let path = path.to_owned();
+        move |source| FetchError::Disk { path, source }
+    };
+    let held = Held::take(&place, || listen.note("another reeldeck is getting the weights; waiting for it"))
+        .map_err(disk(&place))?;
+    // Perhaps the other one has finished it.
+    if place.is_file() {
+        return Ok(place);
+    }
+    let client = Client::new(&wanted.url, patience.silence);
+    let promised = promised(wanted, &place);
+    let mut part = Part::open(&held, &place, &wanted.url).map_err(disk(&place))?;
+    let mut resumed = part.len() > 0;
+    loop {
+        transfer(&client, wanted, &place, &mut part, patience, !promised.is_empty(), listen)?;
+        let found = part.finish().and_then(|()| sha256_of_file(part.path())).map_err(disk(part.path()))?;
+        if found.starts_with(&promised) {
+            part.keep(&place).map_err(disk(&place))?;
+            return Ok(place);
+        }
+        part.clear().map_err(disk(part.path()))?;
+        // Two halves of two files? Once more from the start tells.
+        if !std::mem::take(&mut resumed) {
+            part.discard();
+            return Err(FetchError::Another { url: wanted.url.clone(), promised, found });
+        }
+        listen.note("what was there from before does not fit; getting all of it anew");
+    }
+}
+
+/// The longer one of what the caller and what the name promises: both are beginnings of the same number, or nothing fits.
+fn promised(wanted: &Wanted, place: &std::path::Path) -> String {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let by_name = promised_digest(&name).unwrap_or_default();
+    if by_name.len() > wanted.sha256_prefix.len() { by_name.to_owned() } else { wanted.sha256_prefix.clone() }
+}
+
+/// Brings the part to its full length, over as many connections as it takes.
+fn transfer(
+    client: &Client,
+    wanted: &Wanted,
+    place: &std::path::Path,
+    part: &mut Part,
+    patience: Patience,
+    digest_tells: bool,
+    listen: &dyn Listen,
+) -> Result<(), FetchError> {
+    let network = |source| FetchError::Network { url: wanted.url.clone(), place: place.to_owned(), source };
+    let (mut idle, mut answered) = (0, false);
+    loop {
+        let before = part.len();
+        let came = client.ask(&wanted.url, part, digest_tells).and_then(|answer| {
+            answered = true;
+            let Answer { total, body } = answer;
+            listen.begin(part.len(), total);
+            http::pour(body, total, part, listen)
+        });
+        listen.end();
+        let why = match came {
+            Ok(()) => return Ok(()),
+            Err(Broken::Disk(source)) => return Err(FetchError::Disk { path: part.path().to_owned(), source }),
+            Err(why) if !why.may_pass() => return Err(network(why)),
+            Err(why) => why,
+        };
+        idle = if part.len() > before { 0 } else { idle + 1 };
+        // Compute nodes have no network: there nobody wants to wait for a fifth attempt.
+        if idle >= if answered { patience.attempts } else { patience.attempts.min(2) } {
+            return Err(network(why));
+        }
+        listen.note(&format!("the transfer broke off ({why}); going on from {} MB", part.len() / 1_000_000));
+        std::thread::sleep(patience.pause * 2u32.saturating_pow(idle.min(5)));
+    }
+}
