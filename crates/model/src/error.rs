@@ -47,7 +47,9 @@ pub enum ModelError {
     #[error("the model gave numbers that are not finite; the checkpoint is damaged or the precision too low for it")]
     NotFinite,
     /// A weight of the checkpoint cannot be one.
-    #[error("the weights of {0} hold numbers that are not finite or beyond all measure; the checkpoint is damaged, download it again")]
+    #[error(
+        "the weights of {0} hold numbers that are not finite or beyond all measure; the checkpoint is damaged, download it again"
+    )]
     Immense(String),
     /// Frames and clips do not go together.
     #[error("{0}")]

@@ -8,7 +8,7 @@ pub mod device;
 mod error;
 pub mod fast;
 pub mod network;
-mod onednn;
+pub mod onednn;
 pub mod plain;
 pub mod seeded;
 pub mod weights;

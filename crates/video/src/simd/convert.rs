@@ -63,17 +63,15 @@ impl Factors {
     #[target_feature(enable = "avx2")]
     fn convert(&self, luma: &[u8; 32], u: &[u8; 16], v: &[u8; 16], out: [&mut [u8; 32]; 3]) {
         let centre = _mm256_set1_epi16(1024);
-        let chroma = |bytes: &[u8; 16]| {
-            _mm256_sub_epi16(_mm256_slli_epi16(_mm256_cvtepu8_epi16(load_half(bytes)), 3), centre)
-        };
+        let chroma =
+            |bytes: &[u8; 16]| _mm256_sub_epi16(_mm256_slli_epi16(_mm256_cvtepu8_epi16(load_half(bytes)), 3), centre);
         let (u, v) = (chroma(u), chroma(v));
         let green = _mm256_add_epi16(_mm256_mulhi_epi16(u, self.u_to_g), _mm256_mulhi_epi16(v, self.v_to_g));
         let added = [_mm256_mulhi_epi16(v, self.v_to_r), green, _mm256_mulhi_epi16(u, self.u_to_b)];
         // Each chroma sample belongs to an even pixel and the odd one after it: those lie in the two halves of a word.
         let luma = load(luma);
-        let scaled = |words: __m256i| {
-            _mm256_mulhi_epi16(_mm256_sub_epi16(_mm256_slli_epi16(words, 3), self.y_offset), self.y)
-        };
+        let scaled =
+            |words: __m256i| _mm256_mulhi_epi16(_mm256_sub_epi16(_mm256_slli_epi16(words, 3), self.y_offset), self.y);
         let even = scaled(_mm256_and_si256(luma, _mm256_set1_epi16(0xff)));
         let odd = scaled(_mm256_srli_epi16(luma, 8));
         let in_turn = _mm256_setr_epi8(

@@ -140,8 +140,7 @@ fn blend(upper: &Row, lower: &Row, weights: (i32, i32), out: &mut [u8]) {
     let [above, below] = [weights.0, weights.1].map(|weight| _mm256_set1_epi16(weight as i16));
     let two = _mm256_set1_epi16(2);
     let words = |a: &[i16; 16], b: &[i16; 16]| {
-        let sum =
-            _mm256_add_epi16(_mm256_mulhi_epi16(load_words(a), above), _mm256_mulhi_epi16(load_words(b), below));
+        let sum = _mm256_add_epi16(_mm256_mulhi_epi16(load_words(a), above), _mm256_mulhi_epi16(load_words(b), below));
         _mm256_srai_epi16(_mm256_add_epi16(sum, two), 2)
     };
     let channel = |upper: &[i16], lower: &[i16], at: usize| {
