@@ -14,6 +14,7 @@ pub mod error;
 pub mod export;
 pub mod out;
 pub mod parallel;
+pub mod tune;
 pub mod verify;
 
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Annotations) => commands::annotations::run_annotations(&settings()?),
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
         Some(Command::Verify(args)) => commands::verify::run_verify(&settings()?, args),
+        Some(Command::Tune(args)) => commands::tune::run_tune(&settings()?, args),
         Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
         None if cli.batch => run_job(&settings()?, &cli.global, true, cli.run.detach),
         None => Err(Stop::new(

@@ -105,7 +105,7 @@ class Bench:
         [folder] = (self.work / name / "features").iterdir()
         return results.feature(folder / f"{self.names[number]}.safetensors")
 
-    def run(self) -> dict:
+    def run(self) -> None:
         self.prepare()
         inputs = self.peer("--out", self.work / "inputs", "--inputs-only")
         [event] = inputs.events
@@ -117,9 +117,13 @@ class Bench:
                 turns[name].append(self.turn(name))
                 seconds = turns[name][-1]["wall_s"]
                 print(f"turn {number + 1}, {LABELS[name]}: {seconds:.1f} s ({time.monotonic() - before:.1f} with its start)", flush=True)
+            # Kept after every turn: what was measured stays, whatever ends the rest.
+            self.keep(turns)
+
+    def keep(self, turns: dict) -> None:
         pairs = [("published", "best"), ("fp32", "best"), ("bf16", "best")]
         compared = lambda a, b: results.differences([(self.logits(a, i), self.logits(b, i)) for i in range(len(self.names))])
-        return {
+        found = {
             "machine": machine(self.arguments.threads),
             "reeldeck": subprocess.run([self.bin / "reeldeck-worker", "--version"], capture_output=True, text=True).stdout.strip(),
             "peer": turns["best"][0]["versions"],
@@ -129,6 +133,12 @@ class Bench:
             "turns": turns,
             "differences": [(pair, compared(*pair)) for pair in pairs],
         }
+        head = "{processor}, {cores} cores, {threads} threads used, Linux {kernel}".format(**found["machine"])
+        text = f"{head}; {found['reeldeck']}; MMAction2 {found['peer']['mmaction2']} with torch {found['peer']['torch']}.\n"
+        text += f"{len(self.names)} videos ({', '.join(Path(name).stem for name in self.names)}), {self.arguments.clips} clips each,"
+        text += f" {len(turns['best'])} turns; medians.\n\n" + results.table(found)
+        (self.work / "results.md").write_text(text)
+        (self.work / "results.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 def machine(threads: int) -> dict:
@@ -147,14 +157,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.clips = arguments.clips or (100 if arguments.full else 16)
     bench = Bench(arguments)
-    found = bench.run()
-    head = "{processor}, {cores} cores, {threads} threads used, Linux {kernel}".format(**found["machine"])
-    text = f"{head}; {found['reeldeck']}; MMAction2 {found['peer']['mmaction2']} with torch {found['peer']['torch']}.\n"
-    text += f"{len(found['videos'])} videos ({', '.join(Path(name).stem for name in found['videos'])}), {arguments.clips} clips each,"
-    text += f" {arguments.turns} turns; medians.\n\n" + results.table(found)
-    print("\n" + text, end="")
-    (bench.work / "results.md").write_text(text)
-    (bench.work / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    bench.run()
+    print("\n" + (bench.work / "results.md").read_text(), end="")
 
 
 if __name__ == "__main__":

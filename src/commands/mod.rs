@@ -20,6 +20,7 @@ pub mod scan;
 pub mod seeded;
 pub mod status;
 pub mod steer;
+pub mod tune;
 pub mod verify;
 
 /// The manifest that the settings name, if any.
