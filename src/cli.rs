@@ -161,6 +161,8 @@ pub enum Command {
     Missing,
     /// Write the annotations that a trainer reads, hacs_anno_{train,val,test}.json, from the manifest
     Annotations,
+    /// Measure how this machine's CPU runs the recipe's model fastest, and remember it
+    Tune(TuneArgs),
     /// Write the seeded weights as a .pth file, for trying things out
     SeededCheckpoint {
         /// The file to write
@@ -185,6 +187,14 @@ pub struct RunArgs {
     /// Let the run go on in the background: `reeldeck attach` follows it, `stop`, `pause` and `retry` steer it
     #[arg(long)]
     pub detach: bool,
+}
+
+/// Options of `tune`.
+#[derive(Args, Clone, Copy, Debug, PartialEq)]
+pub struct TuneArgs {
+    /// How long each way to use the machine is measured
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub seconds: u64,
 }
 
 /// Which videos to try again.

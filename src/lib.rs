@@ -17,6 +17,7 @@ pub mod fetch;
 pub mod monitor;
 pub mod out;
 pub mod parallel;
+pub mod tune;
 pub mod verify;
 
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Annotations) => commands::annotations::run_annotations(&settings()?),
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
         Some(Command::Verify(args)) => commands::verify::run_verify(&settings()?, args),
+        Some(Command::Tune(args)) => commands::tune::run_tune(&settings()?, args),
         Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
         None if cli.batch => run_job(&settings()?, &cli.global, true, cli.run.detach),
         None => Err(Stop::new(

@@ -188,3 +188,20 @@ fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
     assert_eq!(first("seeded").tensors, first("file").tensors);
     assert_ne!(first("seeded").provenance.set, first("file").provenance.set);
 }
+
+/// However fast this machine is: what was measured is kept, and a run that finds it goes on to the same features.
+#[test]
+fn what_tune_measures_is_remembered() {
+    let dataset = Real::new(&[("Archery/v_a.mp4", json!({"frames": 60, "width": 96, "height": 80}))]);
+    let cache = dataset.path("cache");
+    let ran = Ran::to_the_end(dataset.command("one", &["tune", "--seconds", "0"]).env("XDG_CACHE_HOME", &cache));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("1 worker of ") && ran.stdout.contains("fastest: --devices 'cpu"), "{ran:?}");
+    let kept: serde_json::Value = serde_json::from_slice(&fs::read(cache.join("reeldeck/tune.json")).unwrap()).unwrap();
+    let (_, ways) = kept.as_object().unwrap().iter().next().unwrap();
+    assert!(ways.as_array().unwrap().len() >= 3, "{kept}");
+    assert!(ways.as_array().unwrap().iter().all(|way| way["clips_per_s"].as_f64().unwrap() > 0.0), "{kept}");
+    let ran = Ran::to_the_end(dataset.command("one", &[]).env("XDG_CACHE_HOME", &cache));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(dataset.files("one", "features").len(), 1);
+}

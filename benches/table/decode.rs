@@ -21,29 +21,22 @@ fn cpu() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// The least CPU time of three runs, and what the last one gave.
-fn least<T>(mut run: impl FnMut() -> T) -> (f64, T) {
-    let mut one = || {
-        let before = cpu();
-        let result = run();
-        (cpu() - before, result)
-    };
-    let times = [one().0, one().0];
-    let (last, result) = one();
-    (times.into_iter().fold(last, f64::min), result)
-}
-
-/// A video that is made once and kept in the target folder.
-pub fn media(name: &str, synth: &Synth) -> PathBuf {
+/// A file that is made once and kept in the target folder.
+pub fn kept(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-media").join(name);
     if !path.exists() {
         eprintln!("making {name} …");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let unfinished = path.with_file_name(format!("unfinished-{name}"));
-        synth::write(&unfinished, synth).unwrap();
+        make(&unfinished);
         fs::rename(unfinished, &path).unwrap();
     }
     path
+}
+
+/// A video that is made once and kept.
+pub fn media(name: &str, synth: &Synth) -> PathBuf {
+    kept(name, |path| synth::write(path, synth).unwrap())
 }
 
 /// Drops what comes.
@@ -71,28 +64,44 @@ fn extract(path: &Path, sampling: Sampling, recipe: &Recipe, pass: Pass) -> (Fac
     (facts, sink.needed)
 }
 
+/// Times that each of the four is run, in turn: what others do to the machine meanwhile then meets all of them.
+const ROUNDS: usize = 5;
+
 fn row(label: &str, path: &Path, recipe: &Recipe) {
-    let (alone, count) = least(|| whole::count(path, &Limits::default()).unwrap());
-    let (ours, (facts, needed)) = least(|| extract(path, recipe.sampling, recipe, Pass::Best));
     // The plain pass decodes twice and skips nothing, so all that differs between many frames and one is their conversion.
     let one = Sampling { clips: 1, length: 1, interval: 1 };
-    let (many, _) = least(|| extract(path, recipe.sampling, recipe, Pass::Plain));
-    let (single, _) = least(|| extract(path, one, recipe, Pass::Plain));
-    let conversion = (many - single) / (needed - 1) as f64 * 1e3;
+    let limits = Limits::default();
+    let mut least = [f64::MAX; 4];
+    let (mut count, mut ours) = (0, None);
+    for _ in 0..ROUNDS {
+        let mut measure = |which: usize, run: &mut dyn FnMut()| {
+            let before = cpu();
+            run();
+            least[which] = least[which].min(cpu() - before);
+        };
+        measure(0, &mut || count = whole::count(path, &limits).unwrap());
+        measure(1, &mut || ours = Some(extract(path, recipe.sampling, recipe, Pass::Best)));
+        measure(2, &mut || _ = extract(path, recipe.sampling, recipe, Pass::Plain));
+        measure(3, &mut || _ = extract(path, one, recipe, Pass::Plain));
+    }
+    let ([alone, best, many, single], (facts, needed)) = (least, ours.unwrap());
     assert!(!facts.plain_pass && facts.counts.output == count);
-    let share = 100.0 * ours / alone;
+    let frames = (needed - 1) as f64 / 1e3;
     println!(
-        "| {label} | {count} | {alone:.2} | {ours:.2} ({share:.0} %) | {needed} | {} | {conversion:.2} |",
-        facts.skipped
+        "| {label} | {count} | {alone:.3} | {best:.3} ({:.0} %) | {needed} | {} | {:.2} | {:.2} |",
+        100.0 * best / alone,
+        facts.skipped,
+        (best - alone) / frames,
+        (many - single) / frames,
     );
 }
 
 /// Prints the table of the decoder.
 pub fn table(options: &Options) {
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
-    println!("Decoding H.264 with one thread, CPU seconds, least of three:\n");
-    println!("| video | frames | FFmpeg alone | ours | needed | skipped | ms a needed frame, from YUV to crop |");
-    println!("|---|---|---|---|---|---|---|");
+    println!("Decoding H.264 with one thread, CPU seconds, the least of {ROUNDS}; ms are of a needed frame:\n");
+    println!("| video | frames | FFmpeg alone | ours | needed | skipped | ms over FFmpeg | ms from YUV to crop |");
+    println!("|---|---|---|---|---|---|---|---|");
     for (width, height) in [(640, 360), (1280, 720)] {
         for (bf, words) in [("3", "with B-frames"), ("0", "without")] {
             for frames in [300, 900] {

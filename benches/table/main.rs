@@ -1,13 +1,15 @@
-//! The model and the decoder against the machine's own limits, as Markdown tables:
-//! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [decode] [memory]`.
+//! Each stage against the machine's own limits, as Markdown tables:
+//! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [decode] [disk] [start] [memory]`.
 //!
 //! Leave the machine alone while it runs. Ends with an error where a bound of the design is broken.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod decode;
+mod disk;
 mod memory;
 mod model;
+mod worker;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -54,8 +56,10 @@ fn main() -> ExitCode {
     let number = |name: &str| arguments.iter().skip_while(|a| *a != name).nth(1)?.parse().ok();
     let options =
         Options { short: arguments.iter().any(|a| a == "--short"), threads: number("--threads").unwrap_or(2) };
-    let parts: Vec<&str> =
-        ["model", "decode", "memory"].into_iter().filter(|part| arguments.iter().any(|a| a == part)).collect();
+    let parts: Vec<&str> = ["model", "decode", "disk", "start", "memory"]
+        .into_iter()
+        .filter(|part| arguments.iter().any(|a| a == part))
+        .collect();
     let wants = |part: &str| parts.is_empty() || parts.contains(&part);
     let processor = first_line("/proc/cpuinfo", "model name");
     let processor = processor.split(": ").nth(1).unwrap_or("unknown").to_owned();
@@ -68,6 +72,12 @@ fn main() -> ExitCode {
     }
     if wants("decode") {
         decode::table(&options);
+    }
+    if wants("disk") {
+        disk::table();
+    }
+    if wants("start") {
+        memory::start(&options);
     }
     if wants("memory") {
         good = memory::table(&options);

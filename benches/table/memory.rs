@@ -1,94 +1,116 @@
-//! The memory that a worker needs at most, with the whole network and a large picture.
+//! The memory that a worker needs at most, whether it grows, and what it costs to start one.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::feature::CheckpointId;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::pinned::SEEDED_WEIGHTS;
-use reeldeck_contract::protocol::{self, CheckpointSource, FromWorker, Init, ToWorker, VERSION};
 use reeldeck_contract::recipe::{Precision, Recipe};
-use reeldeck_contract::video::VideoName;
 use reeldeck_video::synth::Synth;
 
+use crate::worker::{self, Worker};
 use crate::{Options, decode};
 
 /// What the design allows.
-const MOST_MIB: u64 = 1536;
+const MOST_MIB: u64 = 1229;
 
-/// The most resident memory a process has had so far, MiB.
-fn peak_mib(process: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
-
-/// Ends the worker whatever happens to the bench.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs one video through a worker set up as the engine does it for a CPU; its clips, seconds and MiB.
-fn run(precision: Precision, threads: usize) -> (usize, f64, u64) {
-    let synth = Synth { width: 1920, height: 1080, frames: 120, ..Synth::default() };
-    let path = decode::media("1080p-120.mp4", &synth);
-    let folder = tempfile::tempdir().unwrap();
+/// The built-in recipe.
+fn whole(precision: Precision) -> Recipe {
     let mut recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
     recipe.precision = precision;
-    let digest = SEEDED_WEIGHTS.to_owned();
-    let init = Init {
-        version: VERSION,
-        set: recipe.set_name(&digest),
-        recipe,
-        checkpoint: CheckpointSource::Seeded,
-        checkpoint_id: CheckpointId { name: "seeded".into(), digest, meaningless: true },
-        device: "cpu".into(),
-        threads,
-        decoders: 1,
-        prefetch_frames: 64,
-        limits: Limits::default(),
-        owner: Owner::this_process(),
-    };
-    let piped = Stdio::piped;
-    let program = env!("CARGO_BIN_EXE_reeldeck-worker");
-    let mut worker = Guard(Command::new(program).stdin(piped()).stdout(piped()).spawn().unwrap());
-    let mut stdin = worker.0.stdin.take().unwrap();
-    let video = VideoName::new("Class/v.mp4").unwrap();
-    let feature = folder.path().join("v.safetensors");
-    let job = ToWorker::Extract { job: 1, video, path, feature, batch: 2 };
-    let messages = [protocol::line(&ToWorker::Init(Box::new(init))).unwrap(), protocol::line(&job).unwrap()];
-    stdin.write_all(messages.concat().as_bytes()).unwrap();
-    for line in BufReader::new(worker.0.stdout.take().unwrap()).lines() {
-        match serde_json::from_str(&line.unwrap()).unwrap() {
-            FromWorker::Done { report, .. } => {
-                let peak = peak_mib(worker.0.id());
-                return (report.clips_computed, report.model_ms as f64 / 1e3, peak);
-            }
-            FromWorker::Ready { .. } | FromWorker::Progress { .. } => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    panic!("the worker ended without a word");
+    recipe
+}
+
+fn video(name: &str, width: u32, height: u32, frames: u64) -> PathBuf {
+    let options = [("preset".to_owned(), "ultrafast".to_owned())].into();
+    decode::media(name, &Synth { width, height, frames, options, ..Synth::default() })
 }
 
 /// Prints the table of memory, and says whether all is within bounds.
 pub fn table(options: &Options) -> bool {
-    println!("A worker on one 1080p video of 120 frames, the whole network:\n");
-    println!("| | distinct clips | seconds in the model | peak memory, MiB (allowed: {MOST_MIB}) |\n|---|---|---|---|");
-    let precisions = [("fp32", Precision::Fp32), ("bf16", Precision::Bf16)];
+    // 8192 × 4320 are 35.4 million pixels: the largest picture that the limits let through.
+    let videos = [
+        ("1080p, 120 frames", video("1080p-120.mp4", 1920, 1080, 120)),
+        ("8192×4320, 60 frames", { video("8192x4320-60.mp4", 8192, 4320, 60) }),
+    ];
+    println!("A worker of its own for each video, the whole network, two clips a forward pass:\n");
+    println!("| | video | distinct clips | seconds in the model | peak memory, MiB (allowed: {MOST_MIB}) |");
+    println!("|---|---|---|---|---|");
     let mut good = true;
-    for (name, precision) in precisions.into_iter().take(if options.short { 1 } else { 2 }) {
-        let (clips, seconds, peak) = run(precision, options.threads as usize);
-        println!("| {name} | {clips} | {seconds:.1} | {peak} |");
-        good &= peak < MOST_MIB;
+    for (name, precision) in [("fp32", Precision::Fp32), ("bf16", Precision::Bf16)] {
+        for (label, path) in &videos {
+            let mut worker = Worker::start(&whole(precision), worker::made(), options.threads as usize);
+            let report = worker.run(path, 2);
+            let (clips, seconds, peak) = (report.clips_computed, report.model_ms as f64 / 1e3, worker.peak_mib());
+            println!("| {name} | {label} | {clips} | {seconds:.1} | {peak} |");
+            good &= peak <= MOST_MIB;
+        }
     }
     println!();
+    soak(options);
     good
+}
+
+/// Many videos through one worker, with a small network: what is left over from a video would add up.
+fn soak(options: &Options) {
+    let mut recipe = whole(Precision::Fp32);
+    recipe.sampling.clips = 4;
+    (recipe.transform.short_side, recipe.transform.crop) = (64, 64);
+    (recipe.model.base_channels, recipe.model.classes) = (4, 5);
+    let sizes = [(320, 240), (96, 64), (640, 360), (64, 128)];
+    let videos: Vec<PathBuf> = sizes
+        .iter()
+        .enumerate()
+        .map(|(i, (width, height))| video(&format!("soak-{i}.mp4"), *width, *height, 57 + 10 * i as u64))
+        .collect();
+    let mut worker = Worker::start(&recipe, worker::made(), options.threads as usize);
+    println!("One worker, a small network, videos of four sizes in turn:\n");
+    println!("| videos so far | resident memory, MiB |\n|---|---|");
+    let mut done = 0;
+    for checked in [10, 100, 300, 1000] {
+        while done < checked {
+            worker.run(&videos[done % videos.len()], 2);
+            done += 1;
+        }
+        println!("| {checked} | {} |", worker.resident_mib());
+    }
+    println!();
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// Prints what it costs to start a worker, and the program itself.
+pub fn start(options: &Options) {
+    let path = video("256p-57.mp4", 340, 256, 57);
+    println!("From the start of a worker, weights from a file that is in the page cache, medians of five, seconds:\n");
+    println!("| | ready | of it CPU | first clip done | of it CPU |\n|---|---|---|---|---|");
+    for (name, precision) in [("fp32", Precision::Fp32), ("bf16", Precision::Bf16)] {
+        let recipe = whole(precision);
+        let weights = worker::read(&recipe);
+        let mut columns = [vec![], vec![], vec![], vec![]];
+        for _ in 0..5 {
+            let mut worker = Worker::start(&recipe, weights.clone(), options.threads as usize);
+            worker.ready();
+            let ready = worker.clocks();
+            assert_eq!(worker.run(&path, 2).clips_computed, 1);
+            let first = worker.clocks();
+            for (column, value) in columns.iter_mut().zip([ready.0, ready.1, first.0, first.1]) {
+                column.push(value);
+            }
+        }
+        let shown = columns.map(|column| format!("{:.2}", median(column)));
+        println!("| {name} | {} |", shown.join(" | "));
+    }
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_reeldeck-worker")).with_file_name("reeldeck");
+    if program.exists() {
+        let one = |_| {
+            let started = Instant::now();
+            assert!(Command::new(&program).arg("--version").stdout(Stdio::null()).status().unwrap().success());
+            started.elapsed().as_secs_f64() * 1e3
+        };
+        println!("\n`reeldeck --version`: {:.1} ms, the median of 51.", median((0..51).map(one).collect()));
+    }
+    println!();
 }

@@ -1,6 +1,23 @@
-//! Lets the test binaries of this crate find the libtorch that scripts/setup.sh fetched.
+//! Lets this package's tests find libtorch where scripts/setup.sh put it, and compiles the bridge to its fused convolutions
+//! (native/fused.cpp) against the same headers as tch.
+
+use std::path::PathBuf;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{}/../../vendor/libtorch/torch/lib", env!("CARGO_MANIFEST_DIR"));
+    let vendored = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vendor/libtorch/torch/lib");
+    println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,{vendored}");
+    println!("cargo:rerun-if-changed=native/fused.cpp");
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
+    let named = ["LIBTORCH_INCLUDE", "LIBTORCH"].into_iter().find_map(std::env::var_os).map(PathBuf::from);
+    let torch = named.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../vendor/libtorch/torch").into());
+    cc::Build::new()
+        .cpp(true)
+        .pic(true)
+        .warnings(false)
+        .include(torch.join("include"))
+        .flag("-std=c++17")
+        .file("native/fused.cpp")
+        .compile("reeldeck_fused");
 }

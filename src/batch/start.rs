@@ -27,6 +27,7 @@ use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
 use crate::engine::{survey, torch, unclean};
 use crate::error::{Exit, Stop};
+use crate::tune::{self, Way};
 
 /// Decoded frames may fill this part of the memory that is free when a run begins.
 const PREFETCH_PART: u64 = 4;
@@ -60,6 +61,14 @@ fn decoders(settings: &Settings, devices: &[Device]) -> usize {
     }
 }
 
+/// What `reeldeck tune` found for as many workers on the CPU as there are here.
+fn tuned(settings: &Settings, devices: &[Device]) -> Option<Way> {
+    let workers = devices.iter().filter(|device| **device == Device::Cpu).count();
+    // Another number of threads was chosen: what was measured says nothing about it.
+    let free = workers > 0 && settings.worker.threads == 0;
+    if free { tune::fastest(&settings.recipe, workers, cores()) } else { None }
+}
+
 fn or(chosen: usize, otherwise: usize) -> usize {
     if chosen == 0 { otherwise } else { chosen }
 }
@@ -67,7 +76,8 @@ fn or(chosen: usize, otherwise: usize) -> usize {
 /// One place for a worker on each device.
 pub fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
     let capacity = decoders(settings, devices) + 1;
-    let batch = |device: &Device| or(settings.worker.batch, if *device == Device::Cpu { 2 } else { 8 });
+    let tuned = tuned(settings, devices).map_or(2, |way| way.batch);
+    let batch = |device: &Device| or(settings.worker.batch, if *device == Device::Cpu { tuned } else { 8 });
     devices.iter().map(|device| Slot { device: device.to_string(), capacity, batch: batch(device) }).collect()
 }
 
@@ -156,6 +166,7 @@ pub fn plan(
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
     let decoders = decoders(settings, &devices);
     let in_hand = devices.len() * (decoders + 1);
+    let threads = tuned(settings, &devices).map_or((cores() / on_cpu.max(1)).max(1), |way| way.threads);
     let (total, free) = memory();
     let limits = Limits {
         memory_mib: match settings.limits.memory_mib {
@@ -171,7 +182,7 @@ pub fn plan(
         checkpoint: chosen.source.clone(),
         checkpoint_id: chosen.id.clone(),
         device: device.to_string(),
-        threads: or(settings.worker.threads, (cores() / on_cpu.max(1)).max(1)),
+        threads: or(settings.worker.threads, threads),
         decoders,
         prefetch_frames: prefetch(settings, *device == Device::Cpu, in_hand, free),
         limits,

@@ -23,6 +23,7 @@ pub mod seeded;
 pub mod shell;
 pub mod status;
 pub mod steer;
+pub mod tune;
 pub mod verify;
 
 /// The manifest that the settings name, if any.

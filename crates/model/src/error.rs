@@ -46,6 +46,11 @@ pub enum ModelError {
     /// The network gave infinities or what is not a number.
     #[error("the model gave numbers that are not finite; the checkpoint is damaged or the precision too low for it")]
     NotFinite,
+    /// A weight of the checkpoint cannot be one.
+    #[error(
+        "the weights of {0} hold numbers that are not finite or beyond all measure; the checkpoint is damaged, download it again"
+    )]
+    Immense(String),
     /// Frames and clips do not go together.
     #[error("{0}")]
     Internal(String),
@@ -63,6 +68,7 @@ impl ModelError {
             | Self::Misfit { .. }
             | Self::Changed { .. }
             | Self::NotFinite
+            | Self::Immense(_)
             | Self::Internal(_) => ErrorKind::Internal,
             Self::Device(_) => ErrorKind::Device,
             Self::NoMemory => ErrorKind::OutOfMemory,

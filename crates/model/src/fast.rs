@@ -1,5 +1,6 @@
 //! The same network as fast as libtorch can: batch normalisation folded into the convolutions, every layer as a 2D
-//! convolution over channels-last memory, and the layers that see one frame at a time apart from those that see several.
+//! convolution over channels-last memory, and the layers that see one frame at a time apart from those that see several. On
+//! a CPU each convolution also does what follows it: no second walk over its result.
 
 use reeldeck_contract::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
@@ -7,9 +8,20 @@ use tch::{Device, Kind, Tensor};
 use crate::device;
 use crate::error::ModelError;
 use crate::network::{BlockSpec, ConvSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
+use crate::onednn::{self, Shape};
 use crate::weights::{Array, Weights};
 
 const EPSILON: f32 = 1e-5;
+
+/// No weight of a trained network is near this. Fused convolutions make zero of what is not a number, as hardware takes the
+/// larger of two: what a damaged weight does would not be seen in the results, so it is looked for in the weights.
+const IMMENSE: f32 = 1e12;
+
+fn check(name: &str, numbers: &[f32]) -> Result<(), ModelError> {
+    // What is not a number is not within anything.
+    let fine = numbers.iter().all(|number| number.abs() < IMMENSE);
+    if fine { Ok(()) } else { Err(ModelError::Immense(name.to_owned())) }
+}
 
 /// A network ready to run on one device.
 pub struct FastModel {
@@ -36,14 +48,17 @@ struct Block {
 struct Conv {
     weight: Tensor,
     bias: Tensor,
-    stride: i64,
+    channels: i64,
+    shape: Shape,
     reach: Reach,
+    /// The weight is in oneDNN's order, and is run by its fused convolutions.
+    fused: bool,
 }
 
 /// Over what a convolution looks.
 enum Reach {
-    /// Height and width, padded by this much.
-    Space(i64),
+    /// Height and width of one frame.
+    Space,
     /// Three neighbouring frames, one pixel.
     Time,
 }
@@ -52,7 +67,12 @@ struct Maker<'w> {
     weights: &'w Weights,
     device: Device,
     kind: Kind,
+    length: i64,
+    fused: bool,
 }
+
+/// Frames that the weights are put in order for: as many as go through the network together at most times.
+const USUAL_FRAMES: i64 = 16;
 
 impl Maker<'_> {
     fn array(&self, name: &str) -> Result<&Array, ModelError> {
@@ -60,43 +80,57 @@ impl Maker<'_> {
     }
 
     /// Folds the normalisation: y = γ (w·x − μ) / √(σ² + ε) + β becomes w' = w γ/√(σ² + ε), b' = β − μ γ/√(σ² + ε).
-    fn conv(&self, spec: &ConvSpec) -> Result<Conv, ModelError> {
+    /// `side` is that of the pictures that come in; it becomes that of those that go out.
+    fn conv(&self, spec: &ConvSpec, side: &mut i64) -> Result<Conv, ModelError> {
         let bn = |part: &str| self.array(&format!("{}.bn.{part}", spec.name));
         let (gamma, beta, mean, var) = (bn("weight")?, bn("bias")?, bn("running_mean")?, bn("running_var")?);
         let weight = self.array(&format!("{}.conv.weight", spec.name))?;
         let scale: Vec<f32> = gamma.data.iter().zip(&var.data).map(|(g, v)| g / (v + EPSILON).sqrt()).collect();
         let bias: Vec<f32> = beta.data.iter().zip(&mean.data).zip(&scale).map(|((b, m), s)| b - m * s).collect();
         let per_output = weight.data.len() / scale.len();
-        let folded: Vec<f32> = weight.data.iter().enumerate().map(|(i, w)| w * scale[i / per_output]).collect();
+        let rows = weight.data.chunks_exact(per_output).zip(&scale);
+        let folded: Vec<f32> = rows.flat_map(|(row, scale)| row.iter().map(move |w| w * scale)).collect();
+        check(&spec.name, &folded)?;
+        check(&spec.name, &bias)?;
         let [t, h, w] = spec.kernel.map(|k| k as i64);
-        let (shape, reach) = match t {
-            1 => ([spec.output as i64, spec.input as i64, h, w], Reach::Space((h - 1) / 2)),
-            _ => ([spec.output as i64, spec.input as i64, t, 1], Reach::Time),
+        let (input, output, stride) = (spec.input as i64, spec.output as i64, spec.stride as i64);
+        let (kernel, shape, seen, reach) = match t {
+            1 => {
+                let seen = [USUAL_FRAMES, input, *side, *side];
+                ([output, input, h, w], Shape { padding: [(h - 1) / 2; 2], stride: [stride; 2] }, seen, Reach::Space)
+            }
+            _ => {
+                let seen = [(USUAL_FRAMES / self.length).max(1), input, self.length, *side * *side];
+                ([output, input, t, 1], Shape { padding: [1, 0], stride: [1, 1] }, seen, Reach::Time)
+            }
         };
-        let weight = channels_last(&Tensor::from_slice(&folded).f_reshape(shape)?)?;
-        Ok(Conv {
-            weight: weight.f_to(self.device)?.f_to_kind(self.kind)?,
-            bias: Tensor::from_slice(&bias).f_to(self.device)?.f_to_kind(self.kind)?,
-            stride: spec.stride as i64,
-            reach,
-        })
+        *side = (*side - 1) / stride + 1;
+        let weight = channels_last(&Tensor::from_slice(&folded).f_reshape(kernel)?)?;
+        let mut weight = weight.f_to(self.device)?.f_to_kind(self.kind)?;
+        if self.fused {
+            weight = onednn::pack(&weight, &shape, seen)?;
+        }
+        let bias = Tensor::from_slice(&bias).f_to(self.device)?.f_to_kind(self.kind)?;
+        Ok(Conv { weight, bias, channels: output, shape, reach, fused: self.fused })
     }
 
-    fn block(&self, spec: &BlockSpec) -> Result<Block, ModelError> {
-        let shortcut = spec.shortcut.as_ref().map(|conv| self.conv(conv)).transpose()?;
-        Ok(Block {
-            conv1: self.conv(&spec.conv1)?,
-            conv2: self.conv(&spec.conv2)?,
-            conv3: self.conv(&spec.conv3)?,
-            shortcut,
-        })
+    fn block(&self, spec: &BlockSpec, side: &mut i64) -> Result<Block, ModelError> {
+        let mut beside = *side;
+        let shortcut = spec.shortcut.as_ref().map(|conv| self.conv(conv, &mut beside)).transpose()?;
+        let (conv1, conv2) = (self.conv(&spec.conv1, side)?, self.conv(&spec.conv2, side)?);
+        Ok(Block { conv1, conv2, conv3: self.conv(&spec.conv3, side)?, shortcut })
     }
 
     fn plain(&self, name: &str) -> Result<Tensor, ModelError> {
         let array = self.array(name)?;
+        check(name, &array.data)?;
         let shape: Vec<i64> = array.shape.iter().map(|n| *n as i64).collect();
         Ok(Tensor::from_slice(&array.data).f_reshape(shape)?.f_to(self.device)?)
     }
+}
+
+fn kind(precision: Precision) -> Kind {
+    if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
 }
 
 /// Rearranges N×C×H×W in memory so that the channels of a pixel lie together; the shape stays.
@@ -104,19 +138,28 @@ fn channels_last(x: &Tensor) -> Result<Tensor, ModelError> {
     Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }
 
+/// What follows a convolution.
+enum Then<'a> {
+    /// Nothing.
+    Nothing,
+    /// Zero instead of all that is less.
+    Relu,
+    /// It is added to this, in its place; then as above.
+    AddRelu(&'a mut Tensor),
+}
+
 impl Conv {
-    /// `x` is frames × channels × height × width, `length` frames a clip.
-    fn run(&self, x: &Tensor, length: i64) -> Result<Tensor, ModelError> {
+    /// `x` is frames × channels × height × width, `length` frames a clip. `None` where the result was added to another.
+    fn run(&self, x: &Tensor, length: i64, then: Then<'_>) -> Result<Option<Tensor>, ModelError> {
         if x.device() == Device::Cpu {
             let (frames, _, height, width) = x.size4()?;
-            let pixels = frames * (height / self.stride + 1) * (width / self.stride + 1);
+            let [down, across] = self.shape.stride;
+            let pixels = frames * (height / down + 1) * (width / across + 1);
             // In 32 bits whatever the precision: half of it is then for what is made on the way.
-            device::check_room((pixels * self.weight.size()[0] * 4) as usize)?;
+            device::check_room((pixels * self.channels * 4) as usize)?;
         }
         match self.reach {
-            Reach::Space(padding) => {
-                Ok(x.f_conv2d(&self.weight, Some(&self.bias), [self.stride; 2], [padding; 2], [1, 1], 1)?)
-            }
+            Reach::Space => self.apply(x, then),
             Reach::Time => {
                 // The same memory seen as clips × channels × length × pixels: a 3×1 convolution, nothing is moved.
                 let (frames, channels, height, width) = x.size4()?;
@@ -125,24 +168,51 @@ impl Conv {
                     .f_permute([0, 2, 3, 1])?
                     .f_view([clips, length, height * width, channels])?
                     .f_permute([0, 3, 1, 2])?;
-                let y = seen.f_conv2d(&self.weight, Some(&self.bias), [1, 1], [1, 0], [1, 1], 1)?;
+                let Some(y) = self.apply(&seen, then)? else { return Ok(None) };
                 let y = y.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-                Ok(y.f_view([frames, height, width, self.weight.size()[0]])?.f_permute([0, 3, 1, 2])?)
+                Ok(Some(y.f_view([frames, height, width, self.channels])?.f_permute([0, 3, 1, 2])?))
             }
         }
+    }
+
+    fn apply(&self, x: &Tensor, then: Then<'_>) -> Result<Option<Tensor>, ModelError> {
+        let Self { weight, bias, shape, fused, .. } = self;
+        let plain = || x.f_conv2d(weight, Some(bias), shape.stride, shape.padding, [1, 1], 1);
+        match (then, fused) {
+            (Then::AddRelu(sum), true) => {
+                onednn::conv_add_relu(sum, x, weight, bias, shape)?;
+                return Ok(None);
+            }
+            (Then::AddRelu(sum), false) => {
+                let _ = sum.f_add_(&plain()?)?.f_relu_()?;
+                return Ok(None);
+            }
+            (Then::Relu, true) => onednn::conv(x, weight, bias, shape, true),
+            (Then::Relu, false) => Ok(plain()?.f_relu_()?),
+            (Then::Nothing, true) => onednn::conv(x, weight, bias, shape, false),
+            (Then::Nothing, false) => Ok(plain()?),
+        }
+        .map(Some)
+    }
+
+    /// As [`Conv::run`], where the result is not added to another.
+    fn output(&self, x: &Tensor, length: i64, then: Then<'_>) -> Result<Tensor, ModelError> {
+        let output = self.run(x, length, then)?;
+        output.ok_or_else(|| ModelError::Internal("a convolution gave nothing".into()))
     }
 }
 
 impl Block {
     fn run(&self, x: Tensor, length: i64) -> Result<Tensor, ModelError> {
-        let y = self.conv1.run(&x, length)?.f_relu_()?;
-        let y = self.conv2.run(&y, length)?.f_relu_()?;
-        let mut y = self.conv3.run(&y, length)?;
-        let shortcut = match &self.shortcut {
-            Some(conv) => conv.run(&x, length)?,
+        let y = self.conv1.output(&x, length, Then::Relu)?;
+        let y = self.conv2.output(&y, length, Then::Relu)?;
+        let mut sum = match &self.shortcut {
+            Some(conv) => conv.output(&x, length, Then::Nothing)?,
+            // Every stage begins with a block that has a convolution here: this is one's result, and nobody else's.
             None => x,
         };
-        Ok(y.f_add_(&shortcut)?.f_relu_()?)
+        self.conv3.run(&y, length, Then::AddRelu(&mut sum))?;
+        Ok(sum)
     }
 }
 
@@ -159,19 +229,46 @@ impl FastModel {
         precision: Precision,
         device: Device,
     ) -> Result<Self, ModelError> {
+        let kind = kind(precision);
+        let fused = device == Device::Cpu && onednn::works(kind);
+        let maker = Maker { weights, device, kind, length: length as i64, fused };
+        Self::make(&maker, network, transform)
+    }
+
+    /// The same without oneDNN's fused convolutions: as it runs on CUDA, and on processors that oneDNN has no such ones for.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn unfused(
+        network: &Network,
+        weights: &Weights,
+        transform: &Transform,
+        length: usize,
+        precision: Precision,
+        device: Device,
+    ) -> Result<Self, ModelError> {
+        let maker = Maker { weights, device, kind: kind(precision), length: length as i64, fused: false };
+        Self::make(&maker, network, transform)
+    }
+
+    fn make(maker: &Maker<'_>, network: &Network, transform: &Transform) -> Result<Self, ModelError> {
         let _guard = tch::no_grad_guard();
-        let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
-        let maker = Maker { weights, device, kind };
-        let blocks =
-            |stages: &[Vec<BlockSpec>]| stages.iter().flatten().map(|b| maker.block(b)).collect::<Result<_, _>>();
+        let device = maker.device;
+        let crop = transform.crop as i64;
+        let mut side = crop;
+        let stem = maker.conv(&network.stem, &mut side)?;
+        side = (side - 1) / 2 + 1;
+        let mut blocks = |stages: &[Vec<BlockSpec>]| {
+            stages.iter().flatten().map(|block| maker.block(block, &mut side)).collect::<Result<Vec<_>, _>>()
+        };
         Ok(Self {
             device,
-            kind,
-            crop: transform.crop as i64,
-            length: length as i64,
+            kind: maker.kind,
+            crop,
+            length: maker.length,
             mean: Tensor::from_slice(&transform.mean).f_to(device)?,
             std: Tensor::from_slice(&transform.std).f_to(device)?,
-            stem: maker.conv(&network.stem)?,
+            stem,
             framewise: blocks(&network.stages[..network.framewise])?,
             clipwise: blocks(&network.stages[network.framewise..])?,
             head_weight: maker.plain(HEAD_WEIGHT)?,
@@ -190,10 +287,8 @@ impl FastModel {
         // As the original: subtract, then a true division, in 32 bits.
         let x = x.f_to_kind(Kind::Float)?.f_sub_(&self.mean)?.f_div_(&self.std)?;
         let x = x.f_permute([0, 3, 1, 2])?.f_to_kind(self.kind)?;
-        let x = self.stem.run(&x, 1)?;
-        // Whether the larger number is taken before or after the negative ones become zero is all the same; after it, only
-        // a quarter of them is left.
-        let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?.f_relu_()?;
+        let x = self.stem.output(&x, 1, Then::Relu)?;
+        let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         for block in &self.framewise {
             x = block.run(x, 1)?;
         }

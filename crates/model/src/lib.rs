@@ -8,6 +8,7 @@ pub mod device;
 mod error;
 pub mod fast;
 pub mod network;
+pub mod onednn;
 pub mod plain;
 pub mod seeded;
 pub mod weights;

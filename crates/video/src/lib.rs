@@ -19,6 +19,8 @@ mod picture;
 pub mod resize;
 mod rotate;
 pub mod sampling;
+#[cfg(target_arch = "x86_64")]
+pub mod simd;
 pub mod synth;
 pub mod whole;
 pub mod yuv;

@@ -1,15 +1,64 @@
 //! OpenCV's 8-bit bilinear resize, to the bit, for just the crop that is needed.
 
 use crate::geometry::Geometry;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{self, Avx2, Fast, Planes};
 
-/// Gives rows of RGB24 pixels of one decoded picture.
+/// Gives rows of pixels of one decoded picture.
 pub trait RgbRows {
     /// Writes the pixels `x0..x1` of row `y` to `out`, three bytes a pixel.
     fn row(&mut self, y: usize, x0: usize, x1: usize, out: &mut [u8]);
+
+    /// The same with the channels apart; `x0` is even.
+    #[cfg(target_arch = "x86_64")]
+    fn planes(&mut self, simd: Avx2, y: usize, x0: usize, x1: usize, out: &mut Planes);
 }
 
-/// Resizes and crops pictures of one size. Holds the coefficients and the two rows in work.
-pub struct Resizer {
+/// Resizes and crops pictures of one size.
+pub struct Resizer(Way);
+
+enum Way {
+    Plain(Plain),
+    #[cfg(target_arch = "x86_64")]
+    Fast(Fast),
+}
+
+impl Resizer {
+    /// Prepares for pictures of this size, for the fastest way that the processor has.
+    pub fn new(geometry: Geometry) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = Avx2::find() {
+            return Self(Way::Fast(Fast::new(simd, geometry)));
+        }
+        Self::plain(geometry)
+    }
+
+    /// The reference: pixel by pixel.
+    pub fn plain(geometry: Geometry) -> Self {
+        Self(Way::Plain(Plain::new(geometry)))
+    }
+
+    /// Which size this is for.
+    pub fn geometry(&self) -> Geometry {
+        match &self.0 {
+            Way::Plain(plain) => plain.geometry,
+            #[cfg(target_arch = "x86_64")]
+            Way::Fast(fast) => fast.geometry(),
+        }
+    }
+
+    /// Fills `out` (crop × crop × 3 bytes, RGB, row by row) from one picture.
+    pub fn run(&mut self, rows: &mut dyn RgbRows, out: &mut [u8]) {
+        match &mut self.0 {
+            Way::Plain(plain) => plain.run(rows, out),
+            #[cfg(target_arch = "x86_64")]
+            Way::Fast(fast) => fast.run(rows, out),
+        }
+    }
+}
+
+/// The plain way. Holds the coefficients and the two rows in work.
+struct Plain {
     geometry: Geometry,
     method: Method,
     line: Vec<u8>,
@@ -27,20 +76,21 @@ enum Method {
 struct Bilinear {
     /// Columns of the source that are read, from and to.
     columns: (usize, usize),
-    /// For each column of the crop: byte offsets of its two source pixels within `columns`, and their weights of 2048.
+    /// For each column of the crop, with its pixels counted within `columns`.
     horizontal: Vec<Tap>,
-    /// For each row of the crop: its two source rows and their weights of 2048.
+    /// For each row of the crop.
     vertical: Vec<Tap>,
     /// The two rows last made, with the source row each is of.
     upper: Row,
     lower: Row,
 }
 
+/// The two columns or rows of the source that one of the crop is made of, and their weights of 2048.
 #[derive(Clone, Copy, Debug)]
-struct Tap {
-    first: usize,
-    second: usize,
-    weights: (i32, i32),
+pub(crate) struct Tap {
+    pub first: usize,
+    pub second: usize,
+    pub weights: (i32, i32),
 }
 
 struct Row {
@@ -83,38 +133,41 @@ fn vertical_tap(d: usize, source: usize, destination: usize) -> Tap {
     Tap { first: clip(top), second: clip(top + 1), weights: weights(fraction) }
 }
 
-impl Resizer {
-    /// Prepares for pictures of this size.
-    pub fn new(geometry: Geometry) -> Self {
-        let Geometry { source, resized, corner, crop } = geometry;
+/// For each column of the crop, the columns of the source that it is made of.
+pub(crate) fn horizontal_taps(geometry: Geometry) -> Vec<Tap> {
+    let Geometry { source, resized, corner, crop } = geometry;
+    (corner.0..corner.0 + crop).map(|d| horizontal_tap(d, source.0, resized.0)).collect()
+}
+
+/// For each row of the crop, the rows of the source that it is made of.
+pub(crate) fn vertical_taps(geometry: Geometry) -> Vec<Tap> {
+    let Geometry { source, resized, corner, crop } = geometry;
+    (corner.1..corner.1 + crop).map(|d| vertical_tap(d, source.1, resized.1)).collect()
+}
+
+impl Plain {
+    fn new(geometry: Geometry) -> Self {
+        let Geometry { source, resized, crop, .. } = geometry;
         let (method, columns) = if source == resized {
             (Method::Copy, crop)
         } else if source == (resized.0 * 2, resized.1 * 2) {
             (Method::Halve { second: vec![0; crop * 6] }, crop * 2)
         } else {
-            let mut horizontal: Vec<Tap> =
-                (corner.0..corner.0 + crop).map(|d| horizontal_tap(d, source.0, resized.0)).collect();
-            let vertical = (corner.1..corner.1 + crop).map(|d| vertical_tap(d, source.1, resized.1)).collect();
+            let mut horizontal = horizontal_taps(geometry);
             let start = horizontal.iter().map(|t| t.first).min().unwrap_or(0);
             let end = horizontal.iter().map(|t| t.second + 1).max().unwrap_or(1);
             for tap in &mut horizontal {
-                tap.first = (tap.first - start) * 3;
-                tap.second = (tap.second - start) * 3;
+                tap.first -= start;
+                tap.second -= start;
             }
             let row = || Row { of: None, sums: vec![0; crop * 3] };
-            let bilinear = Bilinear { columns: (start, end), horizontal, vertical, upper: row(), lower: row() };
-            (Method::Bilinear(bilinear), end - start)
+            let (vertical, columns) = (vertical_taps(geometry), (start, end));
+            (Method::Bilinear(Bilinear { columns, horizontal, vertical, upper: row(), lower: row() }), end - start)
         };
         Self { geometry, method, line: vec![0; columns * 3] }
     }
 
-    /// Which size this is for.
-    pub fn geometry(&self) -> Geometry {
-        self.geometry
-    }
-
-    /// Fills `out` (crop × crop × 3 bytes, RGB, row by row) from one picture.
-    pub fn run(&mut self, rows: &mut dyn RgbRows, out: &mut [u8]) {
+    fn run(&mut self, rows: &mut dyn RgbRows, out: &mut [u8]) {
         let Geometry { corner, crop, .. } = self.geometry;
         let line = &mut self.line;
         match &mut self.method {
@@ -173,10 +226,9 @@ impl Bilinear {
 
 /// One row of the source to the width of the crop.
 fn stretch(line: &[u8], taps: &[Tap], sums: &mut [i32]) {
+    let pixels = line.as_chunks::<3>().0;
     for (tap, sum) in taps.iter().zip(sums.as_chunks_mut::<3>().0) {
-        let (Some(a), Some(b)) = (line.get(tap.first..tap.first + 3), line.get(tap.second..tap.second + 3)) else {
-            return;
-        };
+        let (Some(a), Some(b)) = (pixels.get(tap.first), pixels.get(tap.second)) else { return };
         for c in 0..3 {
             sum[c] = (i32::from(a[c]) * tap.weights.0 + i32::from(b[c]) * tap.weights.1) >> 4;
         }
@@ -195,6 +247,12 @@ impl RgbRows for RgbPicture<'_> {
     fn row(&mut self, y: usize, x0: usize, x1: usize, out: &mut [u8]) {
         let start = y * self.stride + x0 * 3;
         out.copy_from_slice(&self.data[start..start + (x1 - x0) * 3]);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn planes(&mut self, simd: Avx2, y: usize, x0: usize, x1: usize, out: &mut Planes) {
+        let start = y * self.stride + x0 * 3;
+        simd::split(simd, &self.data[start..start + (x1 - x0) * 3], out);
     }
 }
 
@@ -262,14 +320,16 @@ mod tests {
         let geometry = Geometry::new(w, h, &transform);
         let source = picture(w, h, seed);
         let whole = slow(&source, (w, h), geometry.resized);
-        let mut out = vec![0; crop * crop * 3];
-        let mut resizer = Resizer::new(geometry);
-        // Twice: nothing may be left over from the picture before.
-        resizer.run(&mut RgbPicture { data: &picture(w, h, seed + 1), stride: w * 3 }, &mut out);
-        resizer.run(&mut RgbPicture { data: &source, stride: w * 3 }, &mut out);
-        for y in 0..crop {
-            let start = ((geometry.corner.1 + y) * geometry.resized.0 + geometry.corner.0) * 3;
-            assert!(out[y * crop * 3..(y + 1) * crop * 3] == whole[start..start + crop * 3], "{w}x{h} row {y}");
+        for (way, mut resizer) in [("plain", Resizer::plain(geometry)), ("chosen", Resizer::new(geometry))] {
+            let mut out = vec![0; crop * crop * 3];
+            // Twice: nothing may be left over from the picture before.
+            resizer.run(&mut RgbPicture { data: &picture(w, h, seed ^ 2), stride: w * 3 }, &mut out);
+            resizer.run(&mut RgbPicture { data: &source, stride: w * 3 }, &mut out);
+            for y in 0..crop {
+                let start = ((geometry.corner.1 + y) * geometry.resized.0 + geometry.corner.0) * 3;
+                let same = out[y * crop * 3..(y + 1) * crop * 3] == whole[start..start + crop * 3];
+                assert!(same, "{way}: {w}x{h} row {y}");
+            }
         }
     }
 
@@ -280,7 +340,7 @@ mod tests {
         {
             compare(w, h, 256, 256, 3);
         }
-        for (w, h) in [(1, 1), (1, 9), (2, 2), (3, 1), (255, 257), (513, 911)] {
+        for (w, h) in [(1, 1), (1, 9), (2, 2), (3, 1), (255, 257), (513, 911), (3840, 2160), (300, 4321)] {
             compare(w, h, 256, 256, 4);
         }
     }

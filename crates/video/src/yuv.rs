@@ -1,16 +1,19 @@
 //! swscale's own conversion of 8-bit 4:2:0 to RGB24, to the bit, for just the pixels that are needed.
 
 use crate::resize::RgbRows;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{self, Avx2, Planes};
 
 /// The integers of one matrix and range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coefficients {
-    y_offset: i32,
-    y: i32,
-    v_to_r: i32,
-    u_to_g: i32,
-    v_to_g: i32,
-    u_to_b: i32,
+    // Each fits in 16 bits.
+    pub(crate) y_offset: i32,
+    pub(crate) y: i32,
+    pub(crate) v_to_r: i32,
+    pub(crate) u_to_g: i32,
+    pub(crate) v_to_g: i32,
+    pub(crate) u_to_b: i32,
 }
 
 impl Coefficients {
@@ -59,15 +62,28 @@ pub struct Yuv420<'a> {
     pub coefficients: Coefficients,
 }
 
-impl RgbRows for Yuv420<'_> {
-    fn row(&mut self, y: usize, x0: usize, x1: usize, out: &mut [u8]) {
+impl Yuv420<'_> {
+    /// The samples of the pixels `x0..x1` of row `y`: Y, U, V.
+    fn samples(&self, y: usize, x0: usize, x1: usize) -> [&[u8]; 3] {
         let at = |plane: usize, row: usize, from: usize, to: usize| {
             let start = row * self.strides[plane];
             &self.planes[plane][start + from..start + to]
         };
+        let (left, right) = (x0 / 2, x1.div_ceil(2));
+        [at(0, y, x0, x1), at(1, y / 2, left, right), at(2, y / 2, left, right)]
+    }
+}
+
+impl RgbRows for Yuv420<'_> {
+    #[cfg(target_arch = "x86_64")]
+    fn planes(&mut self, simd: Avx2, y: usize, x0: usize, x1: usize, out: &mut Planes) {
+        let [luma, u, v] = self.samples(y, x0, x1);
+        simd::yuv(simd, luma, [u, v], &self.coefficients, out);
+    }
+
+    fn row(&mut self, y: usize, x0: usize, x1: usize, mut out: &mut [u8]) {
         let coefficients = &self.coefficients;
-        let (mut luma, mut out) = (at(0, y, x0, x1), out);
-        let (mut u, mut v) = (at(1, y / 2, x0 / 2, x1.div_ceil(2)), at(2, y / 2, x0 / 2, x1.div_ceil(2)));
+        let [mut luma, mut u, mut v] = self.samples(y, x0, x1);
         if x0 % 2 == 1 {
             // The right half of a chroma sample comes alone.
             out[..3].copy_from_slice(&coefficients.pixel(luma[0], coefficients.chroma(u[0], v[0])));

@@ -66,8 +66,18 @@ impl Net {
     }
 
     pub fn fast(&self, precision: Precision) -> FastModel {
+        self.try_fast(precision).unwrap()
+    }
+
+    pub fn try_fast(&self, precision: Precision) -> Result<FastModel, ModelError> {
         let transform = transform(self.crop);
-        FastModel::new(&self.network, &self.weights, &transform, self.length, precision, Device::Cpu).unwrap()
+        FastModel::new(&self.network, &self.weights, &transform, self.length, precision, Device::Cpu)
+    }
+
+    /// The same as CUDA and older processors run it.
+    pub fn unfused(&self, precision: Precision) -> FastModel {
+        let transform = transform(self.crop);
+        FastModel::unfused(&self.network, &self.weights, &transform, self.length, precision, Device::Cpu).unwrap()
     }
 
     /// All clips at once through the plain formulation.

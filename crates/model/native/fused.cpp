@@ -1,0 +1,101 @@
+// libtorch's fused oneDNN convolutions, which tch does not wrap: they are operators of the dispatcher, called by name.
+//
+// Every function returns null, or what went wrong as a C string to be freed. Tensors are pointers to at::Tensor, as in tch.
+#include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/ivalue.h>
+#include <ATen/core/stack.h>
+
+#include <cstring>
+#include <exception>
+
+namespace {
+
+using Stack = torch::jit::Stack;
+
+// What a convolution is told besides its tensors; the layout is known to Rust.
+struct Shape {
+  int64_t padding[2];
+  int64_t stride[2];
+};
+
+c10::List<int64_t> list(const int64_t (&pair)[2]) { return c10::List<int64_t>({pair[0], pair[1]}); }
+
+c10::IValue nothing() { return c10::IValue(c10::List<std::optional<at::Scalar>>()); }
+
+at::Tensor call(const char *name, const char *overload, Stack stack) {
+  c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).callBoxed(&stack);
+  return stack.at(0).toTensor();
+}
+
+template <typename Run> char *guarded(Run run) {
+  try {
+    run();
+    return nullptr;
+  } catch (const std::exception &error) {
+    return strdup(error.what());
+  } catch (...) {
+    return strdup("an error of unknown kind");
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+// A convolution's weights in oneDNN's own order for inputs of this size: the order is found once, not at every call.
+char *reeldeck_pack(const at::Tensor *weight, const Shape *shape, const int64_t *input, at::Tensor **out) {
+  return guarded([&] {
+    Stack stack;
+    stack.emplace_back(*weight);
+    stack.emplace_back(list(shape->padding));
+    stack.emplace_back(list(shape->stride));
+    stack.emplace_back(c10::List<int64_t>({1, 1}));
+    stack.emplace_back(int64_t{1});
+    stack.emplace_back(c10::List<int64_t>({input[0], input[1], input[2], input[3]}));
+    *out = new at::Tensor(call("mkldnn::_reorder_convolution_weight", "", std::move(stack)));
+  });
+}
+
+// y = x ∗ w + b, then perhaps no less than zero.
+char *reeldeck_conv(const at::Tensor *x, const at::Tensor *weight, const at::Tensor *bias, const Shape *shape, bool relu,
+                    at::Tensor **out) {
+  return guarded([&] {
+    Stack stack;
+    stack.emplace_back(*x);
+    stack.emplace_back(*weight);
+    stack.emplace_back(*bias);
+    stack.emplace_back(list(shape->padding));
+    stack.emplace_back(list(shape->stride));
+    stack.emplace_back(c10::List<int64_t>({1, 1}));
+    stack.emplace_back(int64_t{1});
+    stack.emplace_back(std::string(relu ? "relu" : "none"));
+    stack.emplace_back(nothing());
+    stack.emplace_back(std::string());
+    *out = new at::Tensor(call("mkldnn::_convolution_pointwise", "", std::move(stack)));
+  });
+}
+
+// sum = max(0, sum + x ∗ w + b), in the memory of sum.
+char *reeldeck_conv_add_relu(at::Tensor *sum, const at::Tensor *x, const at::Tensor *weight, const at::Tensor *bias,
+                             const Shape *shape) {
+  return guarded([&] {
+    Stack stack;
+    stack.emplace_back(*sum);
+    stack.emplace_back(*x);
+    stack.emplace_back(*weight);
+    stack.emplace_back(*bias);
+    stack.emplace_back(list(shape->padding));
+    stack.emplace_back(list(shape->stride));
+    stack.emplace_back(c10::List<int64_t>({1, 1}));
+    stack.emplace_back(int64_t{1});
+    stack.emplace_back(std::string("add"));
+    stack.emplace_back(at::Scalar(1.0));
+    stack.emplace_back(std::string("relu"));
+    stack.emplace_back(nothing());
+    stack.emplace_back(std::string());
+    call("mkldnn::_convolution_pointwise_", "binary", std::move(stack));
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""MMAction2 and reeldeck side by side: the same videos, the same weights, one after the other, turn by turn.
+
+    scripts/bench/main.py --peer PYTHON [--full] [--clips N] [--turns N] [--threads N]
+
+Prints Markdown, and writes it with all figures as JSON beside it (target/bench/results.{md,json}). Standard library only.
+Each turn runs all four on all videos; the order within a turn moves on by one, so that none is always first. Starting up is
+no part of the job: it is given apart.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import results
+import videos
+from watch import Run, run
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+LABELS = {
+    "published": "MMAction2 as published",
+    "best": "MMAction2, 4 clips a forward pass",
+    "fp32": "reeldeck fp32",
+    "bf16": "reeldeck bf16",
+}
+
+
+class Bench:
+    def __init__(self, arguments: argparse.Namespace):
+        self.arguments = arguments
+        self.work = ROOT / "target/bench"
+        self.bin = ROOT / "target/release"
+        self.made = self.work / "videos"
+        self.data = self.work / "data"
+        self.log = self.work / "log"
+        self.checkpoint = self.work / "seeded.pth"
+        self.list = self.work / "list.txt"
+        self.names: list[str] = []
+        self.inputs = 0.0
+
+    def prepare(self) -> None:
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.log.unlink(missing_ok=True)
+        self.names = videos.make(self.bin / "reeldeck-probe", self.made, self.arguments.full)
+        self.names = sorted(self.names[: self.arguments.limit])
+        # The dataset of this run: links to those of its videos, which may be fewer than there are.
+        shutil.rmtree(self.data, ignore_errors=True)
+        for name in self.names:
+            (self.data / name).parent.mkdir(parents=True, exist_ok=True)
+            os.link(self.made / name, self.data / name)
+        self.list.write_text("".join(f"{name} -1\n" for name in self.names))
+        if not self.checkpoint.exists():
+            part = self.checkpoint.with_suffix(".part")
+            subprocess.run([self.bin / "reeldeck", "seeded-checkpoint", part], check=True)
+            part.rename(self.checkpoint)
+        recipe = (ROOT / "assets/recipes/slowonly-r50-8x8-k700.toml").read_text()
+        # The weights are not the published ones.
+        digest = hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()
+        recipe = recipe[: recipe.index("# The file named in")] + recipe[recipe.index("[damage]"):]
+        recipe += f'\n[checkpoint]\nurl = ""\nsha256_prefix = "{digest[:8]}"\n'
+        recipe = recipe.replace("clips = 100", f"clips = {self.arguments.clips}")
+        for precision in ("fp32", "bf16"):
+            made = recipe.replace('precision = "fp32"', f'precision = "{precision}"')
+            made = made.replace('name = "slowonly-r50-8x8-k700"', f'name = "bench-{precision}"')
+            (self.work / f"{precision}.toml").write_text(made)
+
+    def peer(self, *more) -> Run:
+        command = [self.arguments.peer, HERE / "peer.py", "--root", self.data, "--list", self.list, "--checkpoint", self.checkpoint]
+        command += ["--clips", self.arguments.clips, "--threads", self.arguments.threads, *more]
+        threads = {"OMP_NUM_THREADS": str(self.arguments.threads)}
+        return run(command, lambda event: event["event"] in ("begin", "inputs"), self.log, threads)
+
+    def turn(self, name: str) -> dict:
+        out = self.work / name
+        shutil.rmtree(out, ignore_errors=True)
+        if name in ("published", "best"):
+            took = self.peer("--out", out, "--views", 4 if name == "best" else 0)
+            [end] = [event for event in took.events if event["event"] == "end"]
+            assert end["videos"] == len(self.names)
+            split = {"model_s": end["model_s"], "decode_cpu_s": self.inputs, "versions": end["versions"]}
+        else:
+            config = self.work / "config.toml"
+            config.write_text(f"[worker]\nthreads = {self.arguments.threads}\n")
+            command = [self.bin / "reeldeck", "--batch", "--json", "--config", config, "--root", self.data, "--out", out]
+            command += ["--recipe", self.work / f"{name}.toml", "--checkpoint", self.checkpoint]
+            took = run(command, lambda event: event["event"] == "worker-ready", self.log)
+            reports = [event["report"] for event in took.events if event["event"] == "video-done"]
+            assert len(reports) == len(self.names)
+            total = lambda key: sum(report[key] for report in reports) / 1000
+            split = {"model_s": total("model_ms"), "decode_cpu_s": total("decode_ms"), "wait_s": total("wait_ms")}
+        turn = {key: getattr(took, key) for key in ("start_s", "wall_s", "cpu_s", "peak_mib", "others")}
+        return {**turn, **split, "other_s": took.wall_s - split["model_s"]}
+
+    def logits(self, name: str, number: int):
+        if name in ("published", "best"):
+            return results.npy(self.work / name / f"{number}.npy")
+        [folder] = (self.work / name / "features").iterdir()
+        return results.feature(folder / f"{self.names[number]}.safetensors")
+
+    def run(self) -> None:
+        self.prepare()
+        inputs = self.peer("--out", self.work / "inputs", "--inputs-only")
+        [event] = inputs.events
+        self.inputs = event["decode_cpu_s"] + event["transform_cpu_s"]
+        order, turns = list(LABELS), {name: [] for name in LABELS}
+        for number in range(self.arguments.turns):
+            for name in order[number % 4:] + order[: number % 4]:
+                before = time.monotonic()
+                turns[name].append(self.turn(name))
+                seconds = turns[name][-1]["wall_s"]
+                print(f"turn {number + 1}, {LABELS[name]}: {seconds:.1f} s ({time.monotonic() - before:.1f} with its start)", flush=True)
+            # Kept after every turn: what was measured stays, whatever ends the rest.
+            self.keep(turns)
+
+    def keep(self, turns: dict) -> None:
+        pairs = [("published", "best"), ("fp32", "best"), ("bf16", "best")]
+        compared = lambda a, b: results.differences([(self.logits(a, i), self.logits(b, i)) for i in range(len(self.names))])
+        found = {
+            "machine": machine(self.arguments.threads),
+            "reeldeck": subprocess.run([self.bin / "reeldeck-worker", "--version"], capture_output=True, text=True).stdout.strip(),
+            "peer": turns["best"][0]["versions"],
+            "videos": self.names,
+            "clips": self.arguments.clips,
+            "labels": LABELS,
+            "turns": turns,
+            "differences": [(pair, compared(*pair)) for pair in pairs],
+        }
+        head = "{processor}, {cores} cores, {threads} threads used, Linux {kernel}".format(**found["machine"])
+        text = f"{head}; {found['reeldeck']}; MMAction2 {found['peer']['mmaction2']} with torch {found['peer']['torch']}.\n"
+        text += f"{len(self.names)} videos ({', '.join(Path(name).stem for name in self.names)}), {self.arguments.clips} clips each,"
+        text += f" {len(turns['best'])} turns; medians.\n\n" + results.table(found)
+        (self.work / "results.md").write_text(text)
+        (self.work / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def machine(threads: int) -> dict:
+    model = next(line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    return {"processor": model, "cores": len(os.sched_getaffinity(0)), "threads": threads, "kernel": platform.release()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", type=Path, required=True, help="a Python that has mmaction2, as scripts/peer.sh prints it")
+    parser.add_argument("--full", action="store_true", help="32 videos of up to 4,500 frames with all 100 clips: takes a day")
+    parser.add_argument("--clips", type=int, help="clips a video [default: 16; with --full 100]")
+    parser.add_argument("--limit", type=int, help="only so many of the videos")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
+    arguments = parser.parse_args()
+    arguments.clips = arguments.clips or (100 if arguments.full else 16)
+    bench = Bench(arguments)
+    bench.run()
+    print("\n" + (bench.work / "results.md").read_text(), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""MMAction2 on a list of videos, by its own runner and its own config: run by scripts/bench/main.py in the peer's Python.
+
+Prints one JSON object a line: {"event": "begin"} when the model is loaded and the first video is asked for, and at the
+end what it took. With --inputs-only no model is run: what decoding and transforms cost in one process.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+import types
+from pathlib import Path
+
+os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != Path(__file__).resolve().parent]
+
+import mmaction
+import mmengine
+import numpy as np
+import torch
+from mmaction.registry import TRANSFORMS
+from mmaction.utils import register_all_modules
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+CONFIG = Path(mmaction.__file__).parent / ".mim/tools/data/hacs/slowonly_feature_infer.py"
+DECODING = ("DecordInit", "SampleFrames", "DecordDecode")
+
+
+def say(**what) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def config(arguments: argparse.Namespace) -> mmengine.Config:
+    """The published one, with the folders, and where asked for other numbers of clips and of clips a forward pass."""
+    made = mmengine.Config.fromfile(CONFIG)
+    made.default_scope = "mmaction"
+    made.work_dir = str(arguments.out / "work")
+    made.launcher = "none"
+    dataset = made.test_dataloader.dataset
+    dataset.ann_file = str(arguments.list)
+    dataset.data_prefix = dict(video=str(arguments.root))
+    for step in dataset.pipeline:
+        if step["type"] == "SampleFrames":
+            step["num_clips"] = arguments.clips
+    made.test_evaluator.out_file_path = str(arguments.out / "result.pkl")
+    made.load_from = str(arguments.checkpoint)
+    if arguments.views:
+        made.model.test_cfg = dict(max_testing_views=arguments.views)
+    return made
+
+
+class Clock(Hook):
+    """Keeps the times of the model, and the logits."""
+
+    def __init__(self, out: Path):
+        self.out, self.model, self.videos = out, 0.0, 0
+
+    def before_test(self, runner):
+        say(event="begin")
+
+    def before_test_iter(self, runner, batch_idx, data_batch=None):
+        self.started = time.monotonic()
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.model += time.monotonic() - self.started
+        for sample in outputs:
+            np.save(self.out / f"{self.videos}.npy", sample.pred_score.numpy().astype(np.float32))
+            self.videos += 1
+
+
+def inputs_only(made: mmengine.Config) -> None:
+    steps = [TRANSFORMS.build(step) for step in made.test_dataloader.dataset.pipeline]
+    decode = other = 0.0
+    dataset = made.test_dataloader.dataset
+    names = [line.rsplit(" ", 1)[0] for line in Path(dataset.ann_file).read_text().splitlines() if line]
+    for name in names:
+        results = dict(filename=f"{dataset.data_prefix.video}/{name}", label=-1, start_index=0, modality="RGB")
+        for step in steps:
+            before = time.process_time()
+            results = step(results)
+            spent = time.process_time() - before
+            if type(step).__name__ in DECODING:
+                decode += spent
+            else:
+                other += spent
+    say(event="inputs", decode_cpu_s=decode, transform_cpu_s=other, videos=len(names))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--list", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--clips", type=int, required=True)
+    parser.add_argument("--views", type=int, default=0, help="clips a forward pass; 0: as published, all of a video")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--inputs-only", action="store_true")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
+    register_all_modules(init_default_scope=True)
+    made = config(arguments)
+    if arguments.inputs_only:
+        inputs_only(made)
+        return
+    runner = Runner.from_cfg(made)
+    clock = Clock(arguments.out)
+    runner.register_hook(clock)
+    runner.test()
+    versions = dict(torch=torch.__version__, mmaction2=mmaction.__version__, python=sys.version.split()[0])
+    say(event="end", model_s=clock.model, videos=clock.videos, versions=versions)
+
+
+if __name__ == "__main__":
+    main()

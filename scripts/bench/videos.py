@@ -1,0 +1,35 @@
+"""The videos of the benchmark, made by the project itself."""
+
+import json
+import subprocess
+from pathlib import Path
+
+SIZES = {"256p": (340, 256), "360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
+# Of the short form: something of every length, size and kind, and not more than a few minutes' work.
+SHORT = [("256p", 280, 0), ("720p", 280, 3), ("360p", 280, 3), ("360p", 60, 3), ("360p", 900, 0)]
+
+
+def wanted(full: bool) -> list[tuple[str, int, int]]:
+    """Size, frames, B-frames in a row."""
+    if not full:
+        return SHORT
+    return [(size, frames, bf) for frames in (60, 280, 900, 4500) for size in SIZES for bf in (3, 0)]
+
+
+def make(probe: Path, root: Path, full: bool) -> list[str]:
+    """Makes what is not there; returns names as in hacs_data.txt."""
+    names, jobs = [], []
+    for size, frames, bf in wanted(full):
+        name = f"Bench/v_{size}_{frames}_{'b' if bf else 'p'}.mp4"
+        names.append(name)
+        if (root / name).exists():
+            continue
+        width, height = SIZES[size]
+        options = {"preset": "veryfast", "crf": "26", "g": "150", "bf": str(bf)}
+        video = {"width": width, "height": height, "frames": frames, "options": options, "seed": len(names)}
+        jobs.append({"file": str(root / f"{name}.part.mp4"), "video": video})
+    for job in jobs:
+        print(f"making {Path(job['file']).name} …", flush=True)
+        subprocess.run([probe, "synth"], input=json.dumps([job]).encode(), check=True)
+        Path(job["file"]).rename(job["file"].removesuffix(".part.mp4"))
+    return names

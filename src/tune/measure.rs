@@ -1,0 +1,168 @@
+//! Runs workers on a small video for a while and counts clips.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use reeldeck_contract::atomic::Owner;
+use reeldeck_contract::feature::CheckpointId;
+use reeldeck_contract::limits::Limits;
+use reeldeck_contract::pinned::SEEDED_WEIGHTS;
+use reeldeck_contract::protocol::{self, CheckpointSource, FromWorker, Init, ToWorker, VERSION};
+use reeldeck_contract::recipe::Recipe;
+use reeldeck_contract::video::VideoName;
+
+use super::Way;
+
+/// Frames of the video, and clips that are taken of it: all different, a moment's work.
+const FRAMES: u64 = 113;
+const CLIPS: usize = 8;
+
+/// A video to measure with, in a folder that goes with it.
+pub struct Video {
+    folder: PathBuf,
+}
+
+impl Drop for Video {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Video {
+    /// Has the probe make it, under the folder for temporary files.
+    ///
+    /// # Errors
+    /// When the probe is missing or cannot.
+    pub fn make(probe: &Path) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("reeldeck-tune-{}", std::process::id()));
+        fs::create_dir(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+        let video = Self { folder };
+        let job = serde_json::json!([{"file": video.path(), "video": {"width": 340, "height": 256, "frames": FRAMES}}]);
+        let mut synth =
+            Command::new(probe).arg("synth").stdin(Stdio::piped()).spawn().context("failed to start reeldeck-probe")?;
+        let told = synth.stdin.take().map_or(Ok(()), |mut input| input.write_all(job.to_string().as_bytes()));
+        let status = synth.wait().context("failed to wait for reeldeck-probe")?;
+        anyhow::ensure!(told.is_ok() && status.success(), "reeldeck-probe failed to make a video to measure with");
+        Ok(video)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("v.mp4")
+    }
+}
+
+/// What is measured with.
+pub struct Bench<'a> {
+    /// `reeldeck-worker`.
+    pub worker: &'a Path,
+    /// The recipe whose model it is about.
+    pub recipe: &'a Recipe,
+    /// The video.
+    pub video: &'a Video,
+    /// How long each way is measured.
+    pub time: Duration,
+}
+
+struct Worker {
+    child: Child,
+    stdin: ChildStdin,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    jobs: u64,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Worker {
+    fn send(&mut self, message: &ToWorker) -> Result<()> {
+        self.stdin.write_all(protocol::line(message)?.as_bytes()).context("the worker has left")
+    }
+
+    /// Waits for the next message that ends something.
+    fn answer(&mut self) -> Result<FromWorker> {
+        loop {
+            let line = self.lines.next().context("the worker ended without a word")?.context("the worker has left")?;
+            match serde_json::from_str(&line).context("failed to understand the worker")? {
+                FromWorker::Progress { .. } => {}
+                FromWorker::Fatal { failure } | FromWorker::Failed { failure, .. } => bail!("{}", failure.line()),
+                message => return Ok(message),
+            }
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// Measures one way: the speed of its workers together.
+    ///
+    /// # Errors
+    /// When a worker fails.
+    pub fn measure(&self, workers: usize, threads: usize, batch: usize) -> Result<Way> {
+        let mut all = (0..workers).map(|number| self.start(number, threads)).collect::<Result<Vec<_>>>()?;
+        for worker in &mut all {
+            worker.answer()?;
+        }
+        // The first video does not count: the network finds its ways then.
+        self.round(&mut all, batch)?;
+        let (started, mut clips) = (Instant::now(), 0);
+        while clips == 0 || started.elapsed() < self.time {
+            clips += self.round(&mut all, batch)?;
+        }
+        Ok(Way { workers, threads, batch, clips_per_s: clips as f64 / started.elapsed().as_secs_f64() })
+    }
+
+    /// A video through each worker at the same time; the clips computed.
+    fn round(&self, all: &mut [Worker], batch: usize) -> Result<usize> {
+        for (number, worker) in all.iter_mut().enumerate() {
+            worker.jobs += 1;
+            let feature = self.video.folder.join(format!("{number}.safetensors"));
+            let video = VideoName::new("Class/v.mp4").context("failed to name a video")?;
+            worker.send(&ToWorker::Extract { job: worker.jobs, video, path: self.video.path(), feature, batch })?;
+        }
+        let mut clips = 0;
+        for worker in all {
+            if let FromWorker::Done { report, .. } = worker.answer()? {
+                clips += report.clips_computed;
+            }
+        }
+        Ok(clips)
+    }
+
+    fn start(&self, number: usize, threads: usize) -> Result<Worker> {
+        let mut recipe = self.recipe.clone();
+        recipe.sampling.clips = CLIPS;
+        let init = Init {
+            version: VERSION,
+            set: recipe.set_name(SEEDED_WEIGHTS),
+            recipe,
+            checkpoint: CheckpointSource::Seeded,
+            checkpoint_id: CheckpointId { name: "seeded".into(), digest: SEEDED_WEIGHTS.into(), meaningless: true },
+            device: "cpu".into(),
+            threads,
+            decoders: 1,
+            prefetch_frames: 64,
+            limits: Limits::default(),
+            owner: Owner::this_process(),
+        };
+        let log = fs::File::create(self.video.folder.join(format!("{number}.log"))).context("failed to make a log")?;
+        let mut child = Command::new(self.worker)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("failed to start {}", self.worker.display()))?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("failed to talk to the worker")
+        };
+        let mut worker = Worker { child, stdin, lines: BufReader::new(stdout).lines(), jobs: 0 };
+        worker.send(&ToWorker::Init(Box::new(init)))?;
+        Ok(worker)
+    }
+}
