@@ -14,6 +14,7 @@ pub mod error;
 pub mod export;
 pub mod out;
 pub mod parallel;
+pub mod tui;
 pub mod verify;
 
 use std::process::ExitCode;

@@ -1,0 +1,28 @@
+//! The terminal front end: events become messages, `update` decides, drawing is a function of the state, and everything
+//! that takes time is done elsewhere. It knows the engine by its protocol alone.
+
+mod action;
+pub mod app;
+mod classes;
+pub mod gauge;
+mod input;
+pub mod keymap;
+mod keys;
+mod launch;
+mod link;
+mod logbook;
+mod marks;
+mod modal;
+mod osc;
+mod report;
+mod run;
+mod table;
+mod terminal;
+pub mod text;
+pub mod theme;
+mod toast;
+pub mod update;
+pub mod view;
+mod why;
+
+pub use run::run_tui;
