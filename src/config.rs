@@ -18,12 +18,14 @@ use crate::export::Format;
 mod device;
 mod engine;
 mod file;
+mod tui;
 
 pub use device::{Device, DeviceList};
 pub use engine::{EngineSection, Order};
 pub use file::{
     BatchSection, Config, CudaSection, ExportSection, ListSection, ManifestSection, ScanSection, WorkerSection,
 };
+pub use tui::{KeyChoice, TuiSection};
 
 /// Read from the current folder when no other file is named.
 pub const FILE: &str = "config.toml";
@@ -120,6 +122,8 @@ pub struct Settings {
     pub plain_interval: Duration,
     /// Formats that are written as the run goes, each with a file a video.
     pub live: Vec<Format>,
+    /// The terminal interface.
+    pub tui: TuiSection,
     /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
     pub torch: PathBuf,
 }
@@ -206,6 +210,7 @@ impl Settings {
             limits: config.limits,
             plain_interval: Duration::from_secs(config.batch.plain_interval_s),
             live: config.export.live,
+            tui: config.tui,
             torch: if config.cuda.torch.as_os_str().is_empty() {
                 PathBuf::new()
             } else {

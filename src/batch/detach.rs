@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -15,25 +16,31 @@ use crate::engine::lock;
 use crate::error::{Exit, Stop};
 use crate::outln;
 
+/// Starts an engine for a window of this process, which looks for it afterwards.
+///
+/// # Errors
+/// When it cannot be started, with what it has said itself.
+pub fn launch(settings: &Settings, typed: &Global) -> Result<()> {
+    settings.check_folders()?;
+    let (mut child, path) = start(settings, typed, &[])?;
+    let private = Layout::new(&settings.out, "").private();
+    let ended = wait(&mut child, settings, &private)?;
+    // Its end must be asked about, or it stays in the list of processes.
+    std::thread::spawn(move || child.wait());
+    let Some(code) = ended else { return Ok(()) };
+    let said = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).trim().to_owned();
+    let exit = Exit::of_code(code).unwrap_or(Exit::Internal);
+    Err(Stop::new(exit, if said.is_empty() { format!("the engine ended with {code}") } else { said }).into())
+}
+
 /// Starts an engine that does the main job and stays when this process ends.
 ///
 /// # Errors
 /// When it cannot be started. What it says itself is passed on, with its exit code.
 pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit> {
     settings.check_folders()?;
+    let (mut child, path) = start(settings, typed, if export { &[] } else { &["--no-export"] })?;
     let private = Layout::new(&settings.out, "").private();
-    let folder = private.join("log");
-    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
-    let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
-    let said = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
-    let own = std::env::current_exe().context("failed to find reeldeck's own program")?;
-    let mut command = Command::new(own);
-    command.arg("engine");
-    if !export {
-        command.arg("--no-export");
-    }
-    command.args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
-    let mut child = command.spawn().context("failed to start the engine")?;
     let ended = wait(&mut child, settings, &private)?;
     let text = fs::read(&path).unwrap_or_default();
     let _ = std::io::stderr().write_all(&text);
@@ -48,6 +55,20 @@ pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit>
             Stop::new(Exit::Internal, format!("the engine ended with {code} before it could be reached")).into()
         }),
     }
+}
+
+/// Starts an engine; what it says before it can be reached goes to the file.
+fn start(settings: &Settings, typed: &Global, how: &[&str]) -> Result<(Child, PathBuf)> {
+    let folder = Layout::new(&settings.out, "").private().join("log");
+    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
+    let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
+    let said = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
+    let own = std::env::current_exe().context("failed to find reeldeck's own program")?;
+    let mut command = Command::new(own);
+    command.arg("engine");
+    command.args(how).args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+    let child = command.spawn().context("failed to start the engine")?;
+    Ok((child, path))
 }
 
 /// Waits until the engine says where it listens; its exit code where it ends instead.

@@ -29,7 +29,7 @@ use crate::error::{Exit, Stop};
 use crate::out;
 use crate::outln;
 
-pub use detach::detach;
+pub use detach::{detach, launch};
 pub use progress::{Progress, status as status_line};
 
 /// Which parts of the main job are wanted, and how.

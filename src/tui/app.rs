@@ -175,6 +175,8 @@ pub struct App {
     pub device: usize,
     /// Throughput so far.
     pub history: History,
+    /// How busy each device was lately, or how fast where it does not say; the oldest first.
+    pub pulse: Vec<VecDeque<Option<f32>>>,
     /// The log.
     pub log: Logbook,
     /// Which pane has the keys.
@@ -204,6 +206,7 @@ pub struct App {
     /// Videos have changed since the table was last asked for.
     pub(super) stale: Option<()>,
     pub(super) classes_stale: bool,
+    pub(super) pulse_due: Duration,
 }
 
 impl App {
@@ -221,6 +224,7 @@ impl App {
             marks: Marks::default(),
             device: 0,
             history: History::default(),
+            pulse: vec![],
             log: Logbook::default(),
             focus: Pane::Videos,
             zoom: false,
@@ -239,6 +243,7 @@ impl App {
             starting: false,
             stale: None,
             classes_stale: true,
+            pulse_due: Duration::ZERO,
         };
         app.lay_out();
         app

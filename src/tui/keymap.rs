@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::action::Action;
 use super::keys::{Key, Keys};
+use crate::config::KeyChoice;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -156,16 +155,6 @@ pub const TABLE: &[Line] = &[
     line(Log, &["/"], A::Filter, "filter", "show only lines with a text", 28),
 ];
 
-/// `[tui.keys]`: an action's name and its keys, one or several.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Wanted {
-    /// One.
-    One(String),
-    /// Several.
-    Several(Vec<String>),
-}
-
 /// The table with the user's keys in it.
 #[derive(Clone, Debug)]
 pub struct Keymap {
@@ -188,7 +177,7 @@ impl Keymap {
     ///
     /// # Errors
     /// In words: an action or a key that does not exist, a key that would do two things.
-    pub fn new(wanted: &BTreeMap<String, Wanted>) -> Result<Self, String> {
+    pub fn new(wanted: &BTreeMap<String, KeyChoice>) -> Result<Self, String> {
         let mut chosen: BTreeMap<Action, Vec<Keys>> = BTreeMap::new();
         for (name, keys) in wanted {
             let action = Action::ALL.iter().find(|action| action.name() == name).ok_or_else(|| {
@@ -197,8 +186,8 @@ impl Keymap {
                 format!("tui.keys: no action `{name}`{meant}")
             })?;
             let texts = match keys {
-                Wanted::One(key) => std::slice::from_ref(key),
-                Wanted::Several(keys) => keys.as_slice(),
+                KeyChoice::One(key) => std::slice::from_ref(key),
+                KeyChoice::Several(keys) => keys.as_slice(),
             };
             let keys: Result<Vec<Keys>, String> = texts.iter().map(|text| text.parse()).collect();
             chosen.insert(*action, keys.map_err(|error| format!("tui.keys.{name}: {error}"))?);
@@ -300,8 +289,8 @@ impl Keymap {
 mod tests {
     use super::*;
 
-    fn wanted(pairs: &[(&str, &[&str])]) -> BTreeMap<String, Wanted> {
-        let several = |keys: &[&str]| Wanted::Several(keys.iter().map(ToString::to_string).collect());
+    fn wanted(pairs: &[(&str, &[&str])]) -> BTreeMap<String, KeyChoice> {
+        let several = |keys: &[&str]| KeyChoice::Several(keys.iter().map(ToString::to_string).collect());
         pairs.iter().map(|(name, keys)| (name.to_string(), several(keys))).collect()
     }
 

@@ -8,7 +8,6 @@ pub mod gauge;
 mod input;
 pub mod keymap;
 mod keys;
-mod launch;
 mod link;
 mod logbook;
 mod marks;

@@ -74,6 +74,11 @@ impl VideoTable {
         self.known
     }
 
+    /// All that is seen is here, as an answer to the present question.
+    pub fn is_settled(&self) -> bool {
+        self.known && self.covers()
+    }
+
     /// Raised with filter and order.
     pub fn generation(&self) -> u64 {
         self.generation

@@ -1,11 +1,18 @@
 //! What the engine says.
 
-use super::super::app::{App, Dirty, Link, Seen, Tag};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::super::app::{App, Dirty, Link, Seen, Tag, push_bounded};
 use super::{Effect, FromLink, gather};
 use crate::engine::protocol::event::{Event, Line};
 use crate::engine::protocol::snapshot::{Phase, Snapshot};
 use crate::engine::protocol::words::{Level, describe};
 use crate::engine::protocol::{FromEngine, LogLine, ToEngine};
+
+/// Between two values of a device's sparkline, and how many are kept.
+const PULSE: Duration = Duration::from_secs(1);
+const PULSES: usize = 60;
 
 /// Lines of the log that are asked for at the beginning.
 const LOG: usize = 500;
@@ -128,12 +135,28 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     if before != Some(snapshot.revision) {
         app.stale = Some(());
     }
+    pulse(app, &snapshot);
     let first = app.seen.is_none();
     let over = snapshot.phase == Phase::Idle;
     app.seen = Some(Seen { snapshot, at: app.now });
     app.touch(if first { Dirty::Now } else { Dirty::Soon });
     if over && app.leaving {
         super::orders::leave(app, effects);
+    }
+}
+
+/// How busy the devices are, at most once a second.
+fn pulse(app: &mut App, snapshot: &Snapshot) {
+    let since = app.seen.as_ref().map(|seen| app.now.saturating_sub(seen.at));
+    app.pulse.resize_with(snapshot.devices.len(), VecDeque::new);
+    app.pulse_due = app.pulse_due.saturating_sub(since.unwrap_or(PULSE));
+    if !app.pulse_due.is_zero() {
+        return;
+    }
+    app.pulse_due = PULSE;
+    for (pulse, device) in app.pulse.iter_mut().zip(&snapshot.devices) {
+        let value = device.gauges.busy_percent.or(device.clips_per_s.map(|rate| rate as f32));
+        push_bounded(pulse, value, PULSES);
     }
 }
 

@@ -12,6 +12,7 @@ use super::keymap::Found;
 use super::keys::Key;
 use super::table::Wish;
 use super::view::layout;
+use crate::engine::protocol::details::Details;
 use crate::engine::protocol::snapshot::Phase;
 use crate::engine::protocol::words::Level;
 use crate::engine::protocol::{Command, FromEngine, ToEngine, Welcome};
@@ -41,6 +42,8 @@ pub enum Msg {
     Link(FromLink),
     /// An engine was started, or why not.
     Launched(Result<(), String>),
+    /// Something to be said.
+    Said(String),
 }
 
 /// From the connection to the engine.
@@ -94,6 +97,7 @@ pub fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         }
         Msg::Tick => tick(app, &mut effects),
         Msg::Link(from) => link::link(app, from, &mut effects),
+        Msg::Said(text) => app.say(Level::Info, text),
         Msg::Launched(Ok(())) => app.starting = false,
         Msg::Launched(Err(reason)) => {
             app.starting = false;
@@ -145,7 +149,8 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
     if !matches!(app.link, Link::Up(_)) {
         return;
     }
-    let due = |asked: Option<Duration>, every| asked.is_none_or(|at| app.now >= at + Duration::from_millis(every));
+    let now = app.now;
+    let due = |asked: Option<Duration>, every| asked.is_none_or(|at| now >= at + Duration::from_millis(every));
     if app.classes_stale && due(app.asked_classes, 1_000) && !app.is_asked(&Tag::Classes) {
         app.asked_classes = Some(app.now);
         app.classes_stale = false;
@@ -194,6 +199,19 @@ impl App {
     /// Gives an order.
     pub(super) fn command(&mut self, tag: Tag, command: Command, effects: &mut Vec<Effect>) {
         self.ask(tag, |id| ToEngine::Command { id, command }, effects);
+    }
+
+    /// An engine is being started.
+    pub(super) fn begin(&mut self) {
+        self.starting = true;
+    }
+
+    /// All about a video, or why not.
+    pub(super) fn details(&mut self, video: &str, details: Result<Box<Details>, String>) {
+        match details {
+            Ok(details) => self.notice(video, format!("{details:#?}")),
+            Err(reason) => self.say(Level::Problem, format!("{video}: {reason}")),
+        }
     }
 
     /// A short message.
