@@ -17,6 +17,8 @@ mod report;
 mod run;
 mod table;
 mod terminal;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod theme;
 mod toast;

@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::app::{Pane, Undo};
 use super::input::Input;
-use super::keymap::Keymap;
+use super::keymap::{Context, Keymap};
 use crate::engine::protocol::Command;
 use crate::engine::protocol::row::{Column, RowState};
 
@@ -132,15 +132,16 @@ impl Menu {
     }
 }
 
-/// Commands that match what was typed, the best first.
-pub fn matching(keymap: &Keymap, typed: &str) -> Vec<(Action, super::keymap::Line, String)> {
+/// Commands that match what was typed, the best first; of equal ones those that can be had here.
+pub fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Action, super::keymap::Line, String)> {
     let mut found = vec![];
     for (place, (line, keys)) in keymap.lines().enumerate() {
         let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let words = format!("{} {}", line.context.title().to_lowercase(), line.long);
         let score = [line.short, line.long, line.action.name(), &words].iter().filter_map(|text| score(text, typed)).min();
         if let Some(score) = score {
-            found.push(((score, place), (line.action, *line, keys)));
+            let far = here.chain().iter().position(|context| *context == line.context).unwrap_or(usize::MAX);
+            found.push(((score, far, place), (line.action, *line, keys)));
         }
     }
     found.sort_by_key(|(key, _)| *key);
@@ -180,7 +181,7 @@ mod tests {
     #[test]
     fn words_find_commands() {
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
-        let first = |typed: &str| matching(&keymap, typed).first().map(|(action, ..)| *action);
+        let first = |typed: &str| matching(&keymap, Context::Videos, typed).first().map(|(action, ..)| *action);
         assert_eq!(first("exp"), Some(Action::Export));
         assert_eq!(first("retry failed"), Some(Action::RetryAll));
         assert_eq!(first("deep"), Some(Action::CheckDeep));
@@ -188,7 +189,7 @@ mod tests {
         assert_eq!(first("hacs_data"), Some(Action::WriteList));
         assert_eq!(first("quit"), Some(Action::Quit));
         assert_eq!(first("zzzz"), None);
-        assert_eq!(matching(&keymap, "").len(), super::super::keymap::TABLE.len());
+        assert_eq!(matching(&keymap, Context::Videos, "").len(), super::super::keymap::TABLE.len());
     }
 
     #[test]

@@ -96,8 +96,9 @@ pub(super) fn paste(app: &mut App, text: &str) {
 }
 
 fn palette(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
+    let here = app.context();
     let Some(Modal::Palette { input, selected }) = app.modals.last_mut() else { return };
-    let found = matching(&app.keymap, &input.text());
+    let found = matching(&app.keymap, here, &input.text());
     match movement(event, false) {
         Move::Close => drop(app.modals.pop()),
         Move::Take => {

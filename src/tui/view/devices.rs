@@ -187,7 +187,7 @@ fn work(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) -> V
         let busy = text::percent(Some(decoder.into()));
         parts.push(Part { spans: vec![say(format!("dec {busy:>5}"), Role::Dim)], stays: 0 });
     }
-    if let Some(pulse) = app.pulse.get(index).filter(|pulse| pulse.len() > 1) {
+    if let Some(pulse) = app.pulse.get(index).filter(|pulse| pulse.iter().flatten().count() > 1) {
         let values: Vec<Option<f32>> = pulse.iter().copied().collect();
         let spark = gauge::spark(&values, 10, 0.0, theme.is_ascii());
         parts.push(Part { spans: vec![Span::styled(spark, theme.style(Role::Chart))], stays: 2 });

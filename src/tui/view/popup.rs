@@ -145,7 +145,7 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
 
 fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &app.choices.theme;
-    let found = matching(&app.keymap, &input.text());
+    let found = matching(&app.keymap, app.context(), &input.text());
     let width = area.width.saturating_sub(4).min(84);
     let height = area.height.saturating_sub(4).clamp(4, 18);
     let popup = popup(area.as_size(), width, height);
