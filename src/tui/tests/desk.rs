@@ -274,6 +274,19 @@ impl Desk {
         self.screen().contains(part)
     }
 
+    /// Whether a message says this.
+    pub fn says(&self, part: &str) -> bool {
+        self.app.toasts.shown().iter().any(|toast| toast.text.contains(part))
+    }
+
+    /// The question that is asked.
+    pub fn question(&self) -> &str {
+        match self.app.modals.last() {
+            Some(super::super::modal::Modal::Menu(menu)) => &menu.text,
+            other => panic!("no question: {other:?}"),
+        }
+    }
+
     /// The last order.
     pub fn last(&self) -> &Command {
         self.ordered.last().expect("an order")
@@ -372,7 +385,7 @@ pub fn many(count: usize) -> Vec<Row> {
 
 /// Everything that can be wrong with videos, some more than once, with names and reasons that mean harm.
 pub fn failing() -> Vec<Row> {
-    let mut rows = many(40);
+    let mut rows = many(100);
     let wrong = [
         (RowState::Failed, Some("out of memory: batch 4 at 1920×1080 on cuda:2, tried 3 times")),
         (RowState::Corrupt, Some("moov atom missing: the file is cut at 1,048,576 bytes of 41,234,567")),
