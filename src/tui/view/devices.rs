@@ -166,9 +166,15 @@ fn status(theme: &Theme, device: &DeviceState, room: usize) -> Part {
     Part { spans: vec![Span::styled(text, theme.style(role))], stays: 8 }
 }
 
+/// The parts of a line. What one device tells has its place in the lines of all, so that they stand below each other.
 fn work(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) -> Vec<Part> {
     let theme = &app.choices.theme;
     let say = |text: String, role| Span::styled(text, theme.style(role));
+    let tells = |what: fn(&Gauges) -> bool| snapshot.devices.iter().any(|device| what(&device.gauges));
+    let figure = |value: Option<f32>, unit: &str, room: usize| match value {
+        Some(value) => text::right(&format!("{value:.0} {unit}"), room, theme.more()),
+        None => text::right("n/a", room, theme.more()),
+    };
     let share = device.in_hand.first().and_then(|hand| text::share(hand.clips as u64, snapshot.clips_per_video as u64));
     let mut parts = vec![];
     let mut progress: Vec<Span<'static>> = gauge::bar_spans(theme, share.map(|share| share / 100.0), 8).into();
@@ -179,38 +185,36 @@ fn work(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) -> V
     parts.push(Part { spans: vec![say(format!("{rate:>5} clips/s"), Role::Base)], stays: 6 });
     let Gauges { memory, busy_percent, decoder_percent, temperature_c, power_w } = device.gauges;
     let is_cpu = device.device == "cpu";
-    if !is_cpu || busy_percent.is_some() {
+    if !is_cpu || tells(|gauges| gauges.busy_percent.is_some()) {
         let busy = text::percent(busy_percent.map(f64::from));
         parts.push(Part { spans: vec![say(format!("util {busy:>5}"), Role::Base)], stays: 4 });
     }
-    if let Some(decoder) = decoder_percent {
-        let busy = text::percent(Some(decoder.into()));
+    if tells(|gauges| gauges.decoder_percent.is_some()) {
+        let busy = text::percent(decoder_percent.map(f64::from));
         parts.push(Part { spans: vec![say(format!("dec {busy:>5}"), Role::Dim)], stays: 0 });
     }
-    if let Some(pulse) = app.pulse.get(index).filter(|pulse| pulse.iter().flatten().count() > 1) {
-        let values: Vec<Option<f32>> = pulse.iter().copied().collect();
+    if app.pulse.iter().flatten().flatten().count() > 1 {
+        let values: Vec<Option<f32>> = app.pulse.get(index).into_iter().flatten().copied().collect();
         let spark = gauge::spark(&values, 10, 0.0, theme.is_ascii());
         parts.push(Part { spans: vec![Span::styled(spark, theme.style(Role::Chart))], stays: 2 });
     }
-    match memory {
-        Some([used, all]) => {
-            let share = text::share(used, all).map(|share| share / 100.0);
-            let full = share.is_some_and(|share| share > 0.95);
-            let mut spans = vec![say(if is_cpu { "RAM ".into() } else { "mem ".into() }, Role::Base)];
-            spans.extend(gauge::bar_spans(theme, share, 4));
-            spans.push(say(format!(" {:>10}", text::of_bytes(used, all)), if full { Role::Warn } else { Role::Base }));
-            parts.push(Part { spans, stays: 5 });
-        }
-        None if !is_cpu => parts.push(Part { spans: vec![say("mem n/a".into(), Role::Dim)], stays: 5 }),
-        None => {}
+    if !is_cpu || tells(|gauges| gauges.memory.is_some()) {
+        let share = memory.and_then(|[used, all]| text::share(used, all)).map(|share| share / 100.0);
+        let full = share.is_some_and(|share| share > 0.95);
+        let amount = memory.map_or_else(|| "n/a".to_owned(), |[used, all]| text::of_bytes(used, all));
+        let mut spans = vec![say(if is_cpu { "RAM ".into() } else { "mem ".into() }, Role::Base)];
+        spans.extend(gauge::bar_spans(theme, share, 4));
+        spans.push(say(format!(" {amount:>10}"), if full { Role::Warn } else { Role::Base }));
+        parts.push(Part { spans, stays: 5 });
     }
-    if let Some(celsius) = temperature_c {
+    if tells(|gauges| gauges.temperature_c.is_some()) {
+        let hot = temperature_c.is_some_and(|celsius| celsius >= 85.0);
         let degree = if theme.is_ascii() { "C" } else { "°C" };
-        let role = if celsius >= 85.0 { Role::Warn } else { Role::Dim };
-        parts.push(Part { spans: vec![say(format!("{celsius:>3.0} {degree}"), role)], stays: 3 });
+        let text = figure(temperature_c, degree, 6);
+        parts.push(Part { spans: vec![say(text, if hot { Role::Warn } else { Role::Dim })], stays: 3 });
     }
-    if let Some(watts) = power_w {
-        parts.push(Part { spans: vec![say(format!("{watts:>4.0} W"), Role::Dim)], stays: 2 });
+    if tells(|gauges| gauges.power_w.is_some()) {
+        parts.push(Part { spans: vec![say(figure(power_w, "W", 6), Role::Dim)], stays: 2 });
     }
     parts
 }

@@ -92,7 +92,7 @@ fn all(plan: &mut Plan, body: Rect, devices: usize) {
         _ => 10,
     };
     let most = body.height / 4;
-    let row = u16::try_from(devices).unwrap_or(u16::MAX).clamp(3, most.max(3)) + 2;
+    let row = u16::try_from(devices).unwrap_or(u16::MAX).clamp(4, most.max(4)) + 2;
     let top = body.height - log - row;
     let left = (body.width / 4).clamp(26, 44);
     let right = (body.width / 3).clamp(34, 70);
