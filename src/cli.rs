@@ -119,6 +119,9 @@ pub enum Command {
         /// Extract only
         #[arg(long)]
         no_export: bool,
+        /// Begin when a client says so
+        #[arg(long)]
+        wait: bool,
     },
     /// Write what a trainer reads, from the features that are there
     Export(ExportArgs),

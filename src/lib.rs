@@ -49,8 +49,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Demo { dir }) => commands::demo::run_demo(dir),
         Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
         Some(Command::Extract(args)) => run_job(&settings()?, &cli.global, false, args.detach),
-        Some(Command::Engine { no_export }) => {
-            batch::run_batch(&settings()?, batch::Steps { export: !no_export, background: true })
+        Some(Command::Engine { no_export, wait }) => {
+            batch::run_batch(&settings()?, batch::Steps { export: !no_export, background: true, wait: *wait })
         }
         Some(Command::Attach(args)) => attach(settings()?, &cli.global, args),
         Some(Command::Status) => commands::status::run_status(&settings()?),
@@ -96,6 +96,6 @@ fn attach(settings: Settings, typed: &cli::Global, args: &cli::AttachArgs) -> an
 fn run_job(settings: &Settings, typed: &cli::Global, export: bool, detach: bool) -> anyhow::Result<Exit> {
     match detach && !settings.dry_run {
         true => batch::detach(settings, typed, export),
-        false => batch::run_batch(settings, batch::Steps { export, background: false }),
+        false => batch::run_batch(settings, batch::Steps { export, background: false, wait: false }),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,37 +15,20 @@ use crate::engine::lock;
 use crate::error::{Exit, Stop};
 use crate::outln;
 
-/// Starts an engine for a window of this process, which looks for it afterwards.
-///
-/// # Errors
-/// When it cannot be started, with what it has said itself.
-pub fn launch(settings: &Settings, typed: &Global) -> Result<()> {
-    settings.check_folders()?;
-    let (mut child, path) = start(settings, typed, &[])?;
-    let private = Layout::new(&settings.out, "").private();
-    let ended = wait(&mut child, settings, &private)?;
-    // Its end must be asked about, or it stays in the list of processes.
-    std::thread::spawn(move || child.wait());
-    let Some(code) = ended else { return Ok(()) };
-    let said = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).trim().to_owned();
-    let exit = Exit::of_code(code).unwrap_or(Exit::Internal);
-    Err(Stop::new(exit, if said.is_empty() { format!("the engine ended with {code}") } else { said }).into())
-}
-
 /// Starts an engine that does the main job and stays when this process ends.
 ///
 /// # Errors
 /// When it cannot be started. What it says itself is passed on, with its exit code.
 pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit> {
-    settings.check_folders()?;
-    let (mut child, path) = start(settings, typed, if export { &[] } else { &["--no-export"] })?;
-    let private = Layout::new(&settings.out, "").private();
-    let ended = wait(&mut child, settings, &private)?;
-    let text = fs::read(&path).unwrap_or_default();
+    let mut words = vec![];
+    if !export {
+        words.push("--no-export");
+    }
+    let Started { pid, ended, text } = start(settings, typed, &words)?;
     let _ = std::io::stderr().write_all(&text);
     match ended {
         None => {
-            outln!("the run goes on in the background (process {}); `reeldeck attach` follows it", child.id());
+            outln!("the run goes on in the background (process {pid}); `reeldeck attach` follows it");
             Ok(Exit::Done)
         }
         Some(0) => Ok(Exit::Done),
@@ -57,18 +39,51 @@ pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit>
     }
 }
 
-/// Starts an engine; what it says before it can be reached goes to the file.
-fn start(settings: &Settings, typed: &Global, how: &[&str]) -> Result<(Child, PathBuf)> {
-    let folder = Layout::new(&settings.out, "").private().join("log");
+/// Starts an engine that looks through the dataset folder, which may still be empty, and begins a run when a client says so;
+/// its process.
+///
+/// # Errors
+/// When it cannot be started: with what it says itself, and its exit code.
+pub fn detach_waiting(settings: &Settings, typed: &Global) -> Result<u32> {
+    let Started { pid, ended, text } = start(settings, typed, &["--wait"])?;
+    let Some(code) = ended else { return Ok(pid) };
+    let text = String::from_utf8_lossy(&text);
+    // What follows is put before it again where the error is shown.
+    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    let said = if text.is_empty() {
+        format!("the engine ended with {code} before it could be reached")
+    } else {
+        text.to_owned()
+    };
+    Err(Stop::new(Exit::of_code(code).filter(|exit| *exit != Exit::Done).unwrap_or(Exit::Internal), said).into())
+}
+
+/// An engine that was started.
+struct Started {
+    pid: u32,
+    /// Its exit code, where it has ended at once.
+    ended: Option<i32>,
+    /// What it has said.
+    text: Vec<u8>,
+}
+
+fn start(settings: &Settings, typed: &Global, words: &[&str]) -> Result<Started> {
+    settings.check_folders()?;
+    let private = Layout::new(&settings.out, "").private();
+    let folder = private.join("log");
     fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
     let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
     let said = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
     let own = std::env::current_exe().context("failed to find reeldeck's own program")?;
     let mut command = Command::new(own);
-    command.arg("engine");
-    command.args(how).args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
-    let child = command.spawn().context("failed to start the engine")?;
-    Ok((child, path))
+    command.arg("engine").args(words).args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+    let mut child = command.spawn().context("failed to start the engine")?;
+    let ended = wait(&mut child, settings, &private)?;
+    let text = fs::read(&path).unwrap_or_default();
+    let pid = child.id();
+    // Whoever stays must ask about its end, or it stays in the list of processes.
+    std::thread::spawn(move || child.wait());
+    Ok(Started { pid, ended, text })
 }
 
 /// Waits until the engine says where it listens; its exit code where it ends instead.

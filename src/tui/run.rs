@@ -273,7 +273,7 @@ impl Window {
     fn launch(&self) {
         let (settings, typed, launched) = (self.settings.clone(), self.typed.clone(), self.launched.clone());
         tokio::task::spawn_blocking(move || {
-            let result = batch::launch(&settings, &typed).map_err(|error| error::text_of(&error));
+            let result = batch::detach_waiting(&settings, &typed).map(drop).map_err(|error| error::text_of(&error));
             let _ = launched.send(result);
         });
     }
