@@ -98,7 +98,7 @@ fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
 }
 
 /// OpenMMLab ends its file names in the first eight digits of the SHA-256: `…_20221013-15b93b10.pth`.
-fn promised_digest(name: &str) -> Option<&str> {
+pub fn promised_digest(name: &str) -> Option<&str> {
     let (_, digits) = name.strip_suffix(".pth")?.rsplit_once('-')?;
     (digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(digits)
 }

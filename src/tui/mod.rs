@@ -4,6 +4,10 @@
 mod action;
 pub mod app;
 mod classes;
+pub mod details;
+#[cfg(test)]
+mod drawn;
+mod first;
 pub mod gauge;
 mod input;
 pub mod keymap;
@@ -13,8 +17,13 @@ mod logbook;
 mod marks;
 mod modal;
 mod osc;
+pub mod picture;
+mod reader;
 mod report;
 mod run;
+pub mod setup;
+mod signals;
+pub mod still;
 mod table;
 mod terminal;
 #[cfg(test)]
@@ -25,5 +34,6 @@ mod toast;
 pub mod update;
 pub mod view;
 mod why;
+mod window;
 
-pub use run::run_tui;
+pub use run::{attach, open};

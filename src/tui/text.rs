@@ -15,7 +15,15 @@ pub const UNKNOWN: &str = "–";
 
 /// Columns that a text takes.
 pub fn width(text: &str) -> usize {
-    text.graphemes(true).map(cells).sum()
+    match is_plain(text) {
+        true => text.len(),
+        false => text.graphemes(true).map(cells).sum(),
+    }
+}
+
+/// Printable ASCII alone, as nearly everything is: a byte is a column.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
 /// Columns of one grapheme. Whatever takes none would vanish, and with a name that consists of it the whole row.
@@ -26,7 +34,7 @@ fn cells(grapheme: &str) -> usize {
 /// A text from outside, made harmless: control characters become visible, and so do those that turn the direction of
 /// writing or show nothing. Line ends and tabs are made visible as well: this is for one line.
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+    if is_plain(text) {
         return Cow::Borrowed(text);
     }
     let shown = printable(text);

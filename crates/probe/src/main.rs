@@ -2,6 +2,7 @@
 
 mod check;
 mod frames;
+mod still;
 mod synth;
 
 use std::path::PathBuf;
@@ -57,6 +58,17 @@ enum Command {
         #[arg(long, requires = "clips")]
         raw: Option<PathBuf>,
     },
+    /// Write a small picture from about a third of the video to standard output, as a binary PPM file
+    Still {
+        /// The video
+        file: PathBuf,
+        /// Pixels at most, in width
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
+        width: u16,
+        /// Pixels at most, in height
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
+        height: u16,
+    },
     /// Make procedural videos from a JSON list of file and description on standard input
     Synth,
 }
@@ -85,6 +97,7 @@ fn main() -> ExitCode {
         Command::Frames { file, recipe, plain, pictures, clips, raw } => {
             frames::print(&file, &recipe, plain, pictures, raw.as_deref().map(|path| (path, clips.as_slice())))
         }
+        Command::Still { file, width, height } => still::write(&file, usize::from(width), usize::from(height)),
         Command::Synth => synth::run(),
     });
     match result {

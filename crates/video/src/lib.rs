@@ -18,6 +18,7 @@ mod picture;
 pub mod resize;
 mod rotate;
 pub mod sampling;
+pub mod still;
 pub mod synth;
 pub mod whole;
 pub mod yuv;
