@@ -18,6 +18,7 @@ use crate::export::Format;
 mod device;
 mod engine;
 mod file;
+mod tui;
 
 pub use device::{Device, DeviceList};
 pub use engine::{EngineSection, Order, WatchMode, WatchSection};
@@ -25,6 +26,7 @@ pub use file::{
     BatchSection, Config, CudaSection, DetailsSection, ExportSection, ListSection, ManifestSection, ScanSection,
     WorkerSection,
 };
+pub use tui::{KeyChoice, TuiSection, Wish};
 
 /// Read from the current folder when no other file is named.
 pub const FILE: &str = "config.toml";
@@ -121,6 +123,8 @@ pub struct Settings {
     pub plain_interval: Duration,
     /// Formats that are written as the run goes, each with a file a video.
     pub live: Vec<Format>,
+    /// The terminal interface.
+    pub tui: TuiSection,
     /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
     pub torch: PathBuf,
     /// How new videos are noticed by an engine that has a terminal interface.
@@ -213,6 +217,7 @@ impl Settings {
             limits: config.limits,
             plain_interval: Duration::from_secs(config.batch.plain_interval_s),
             live: config.export.live,
+            tui: config.tui,
             watch: config.watch,
             class_names: named(&config.details.class_names, folder_of_file),
             torch: if config.cuda.torch.as_os_str().is_empty() {
@@ -229,25 +234,32 @@ impl Settings {
     /// # Errors
     /// A dataset folder that is missing or no folder, an output folder that is no folder or lies in the dataset folder.
     pub fn check_folders(&self) -> Result<(), ConfigError> {
-        let (root, out) = (&self.root, &self.out);
-        let failed = |source| ConfigError::Root { path: root.clone(), source };
-        if !fs::metadata(root).map_err(failed)?.is_dir() {
-            return Err(ConfigError::RootNotFolder { path: root.clone() });
-        }
-        let real_root = fs::canonicalize(root).map_err(failed)?;
-        let real_out = resolve_links(out).map_err(|source| ConfigError::Out { path: out.clone(), source })?;
-        if real_out.exists() && !real_out.is_dir() {
-            return Err(ConfigError::OutNotFolder { path: out.clone() });
-        }
-        if real_out.starts_with(&real_root) {
-            return Err(ConfigError::OutInRoot { out: out.clone(), root: root.clone() });
-        }
-        let own =
-            ["features", "failures", "exports", "missing", "annotations", ".reeldeck"].map(|name| real_out.join(name));
-        match own.into_iter().find(|own| real_root.starts_with(own)) {
-            Some(own) => Err(ConfigError::RootInOut { root: root.clone(), own }),
-            None => Ok(()),
-        }
+        check_folders(&self.root, &self.out)
+    }
+}
+
+/// Checks that there is a dataset folder, and that writing to the output folder does not touch it. Both are absolute.
+///
+/// # Errors
+/// A dataset folder that is missing or no folder, an output folder that is no folder or lies in the dataset folder.
+pub fn check_folders(root: &Path, out: &Path) -> Result<(), ConfigError> {
+    let failed = |source| ConfigError::Root { path: root.to_owned(), source };
+    if !fs::metadata(root).map_err(failed)?.is_dir() {
+        return Err(ConfigError::RootNotFolder { path: root.to_owned() });
+    }
+    let real_root = fs::canonicalize(root).map_err(failed)?;
+    let real_out = resolve_links(out).map_err(|source| ConfigError::Out { path: out.to_owned(), source })?;
+    if real_out.exists() && !real_out.is_dir() {
+        return Err(ConfigError::OutNotFolder { path: out.to_owned() });
+    }
+    if real_out.starts_with(&real_root) {
+        return Err(ConfigError::OutInRoot { out: out.to_owned(), root: root.to_owned() });
+    }
+    let own =
+        ["features", "failures", "exports", "missing", "annotations", ".reeldeck"].map(|name| real_out.join(name));
+    match own.into_iter().find(|own| real_root.starts_with(own)) {
+        Some(own) => Err(ConfigError::RootInOut { root: root.to_owned(), own }),
+        None => Ok(()),
     }
 }
 

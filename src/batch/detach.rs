@@ -83,7 +83,10 @@ fn start(settings: &Settings, typed: &Global, words: &[&str]) -> Result<Started>
     let mut child = command.spawn().context("failed to start the engine")?;
     let ended = wait(&mut child, settings, &private)?;
     let text = fs::read(&path).unwrap_or_default();
-    Ok(Started { pid: child.id(), ended, text })
+    let pid = child.id();
+    // Whoever stays must ask about its end, or it stays in the list of processes.
+    std::thread::spawn(move || child.wait());
+    Ok(Started { pid, ended, text })
 }
 
 /// Waits until the engine says where it listens; its exit code where it ends instead.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use reeldeck_contract::limits::Limits;
 use serde::{Deserialize, Serialize};
 
-use super::{EngineSection, WatchSection};
+use super::{EngineSection, TuiSection, WatchSection};
 use crate::dataset::video_list::LabelStyle;
 use crate::export::Format;
 
@@ -29,6 +29,7 @@ pub struct Config {
     pub limits: Limits,
     pub batch: BatchSection,
     pub export: ExportSection,
+    pub tui: TuiSection,
     pub cuda: CudaSection,
     pub watch: WatchSection,
     pub details: DetailsSection,
@@ -120,6 +121,7 @@ impl Default for Config {
             limits: Limits::default(),
             batch: BatchSection::default(),
             export: ExportSection::default(),
+            tui: TuiSection::default(),
             cuda: CudaSection::default(),
             watch: WatchSection::default(),
             details: DetailsSection::default(),

@@ -4,6 +4,7 @@ mod about;
 mod check;
 mod frames;
 mod samples;
+mod still;
 mod synth;
 
 use std::path::PathBuf;
@@ -61,6 +62,17 @@ enum Command {
     },
     /// Say what FFmpeg this is and whether it decodes short samples rightly, as JSON
     About,
+    /// Write a small picture from about a third of the video to standard output, as a binary PPM file
+    Still {
+        /// The video
+        file: PathBuf,
+        /// Pixels at most, in width
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
+        width: u16,
+        /// Pixels at most, in height
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
+        height: u16,
+    },
     /// Make procedural videos from a JSON list of file and description on standard input
     Synth,
 }
@@ -90,6 +102,7 @@ fn main() -> ExitCode {
             frames::print(&file, &recipe, plain, pictures, raw.as_deref().map(|path| (path, clips.as_slice())))
         }
         Command::About => about::print(),
+        Command::Still { file, width, height } => still::write(&file, usize::from(width), usize::from(height)),
         Command::Synth => synth::run(),
     });
     match result {

@@ -21,6 +21,7 @@ mod rotate;
 pub mod sampling;
 #[cfg(target_arch = "x86_64")]
 pub mod simd;
+pub mod still;
 pub mod synth;
 pub mod whole;
 pub mod yuv;

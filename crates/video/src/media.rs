@@ -173,6 +173,24 @@ impl Media {
         }
     }
 
+    /// When the pictures begin and how long they last, in seconds, as far as the container says so. It may lie.
+    pub fn length(&self) -> Option<(f64, f64)> {
+        let base = f64::from(ffi::AV_TIME_BASE);
+        let stream = self.input.stream(self.stream)?;
+        let tick = f64::from(stream.time_base());
+        let own = (stream.duration() > 0).then(|| (stream.start_time(), stream.duration() as f64 * tick));
+        let (start, seconds) = own.unwrap_or((stream.start_time(), self.input.duration() as f64 / base));
+        let start = if start == ffi::AV_NOPTS_VALUE { 0.0 } else { start as f64 * tick };
+        (seconds.is_finite() && seconds > 0.0 && start.is_finite()).then_some((start, seconds))
+    }
+
+    /// Goes to the last keyframe before this time, in seconds; says whether there is a way. Where there is none, it is
+    /// somewhere, and to be opened anew.
+    pub fn seek(&mut self, seconds: f64) -> bool {
+        let time = (seconds * f64::from(ffi::AV_TIME_BASE)) as i64;
+        self.input.seek(time, ..=time).is_ok()
+    }
+
     /// The size and time of the file when it was opened.
     pub fn stamp(&self) -> SourceStamp {
         self.stamp

@@ -1,0 +1,74 @@
+//! Every attempt that gave no feature: when, where, and its error in full, down to the worker's last words.
+
+use jiff::tz::TimeZone;
+use ratatui::text::Span;
+use reeldeck_contract::error::ErrorKind;
+use reeldeck_contract::failure::Attempt;
+
+use super::moment;
+use super::page::Page;
+use crate::tui::text;
+use crate::tui::theme::Role;
+
+pub(super) fn write(page: &mut Page, attempts: &[Attempt], zone: &TimeZone) {
+    if attempts.is_empty() {
+        return;
+    }
+    page.gap();
+    for (number, attempt) in attempts.iter().enumerate() {
+        one(page, number, attempt, zone);
+    }
+}
+
+fn one(page: &mut Page, number: usize, attempt: &Attempt, zone: &TimeZone) {
+    let label = if number == 0 { "attempts" } else { "" };
+    let seconds = attempt.ended.duration_since(attempt.started).as_secs_f64();
+    let [plain, bold, bad] = [Role::Base, Role::Title, Role::Error].map(|role| page.theme.style(role));
+    page.pieces(
+        label,
+        [
+            (format!("{}", number + 1), bold),
+            (word(attempt.failure.kind).to_owned(), bad),
+            (moment(attempt.started, zone), plain),
+            (format!("after {}", text::span(seconds)), plain),
+            (format!("on {}", attempt.device), plain),
+        ],
+    );
+    let (first, further, said) =
+        if page.theme.is_ascii() { ("   ", "   < ", "   | ") } else { ("   ", "   ↳ ", "   │ ") };
+    for (depth, message) in attempt.failure.chain.iter().enumerate() {
+        // A message of more than one line is one all the same.
+        for (at, line) in message.lines().enumerate() {
+            let head = match (depth, at) {
+                (0, _) => first,
+                (_, 0) => further,
+                _ => "     ",
+            };
+            page.under("", head, line, plain);
+        }
+    }
+    if !attempt.stderr.is_empty() {
+        page.line("", vec![Span::styled("   last words of the worker", page.theme.style(Role::Dim))]);
+    }
+    for line in &attempt.stderr {
+        page.under("", said, line, page.theme.style(Role::Dim));
+    }
+}
+
+/// The kind in words.
+fn word(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Corrupt => "corrupt",
+        ErrorKind::Limit => "over a limit",
+        ErrorKind::Io => "input or output",
+        ErrorKind::Missing => "file missing",
+        ErrorKind::OutOfMemory => "out of memory",
+        ErrorKind::DiskFull => "disk full",
+        ErrorKind::Output => "output folder",
+        ErrorKind::WorkerCrashed => "worker crashed",
+        ErrorKind::WorkerHung => "worker hung",
+        ErrorKind::Device => "device",
+        ErrorKind::Interrupted => "interrupted",
+        ErrorKind::Internal => "internal",
+    }
+}

@@ -1,0 +1,107 @@
+//! What is known of the file, of what the manifest says, and of the feature, without looking inside.
+
+use jiff::tz::TimeZone;
+use ratatui::style::Style;
+
+use super::moment;
+use super::page::Page;
+use crate::engine::protocol::details::{Details, FeatureDetails, ListedVideo};
+use crate::tui::text;
+use crate::tui::theme::Role;
+
+pub(super) fn write(page: &mut Page, details: &Details, zone: &TimeZone) {
+    // The state alone stands in the title.
+    if let Some(reason) = &details.row.reason {
+        let look = page.theme.state(details.row.state);
+        page.text_styled("state", &format!("{} {}: {reason}", look.glyph, look.word), look.style);
+    }
+    if let Some(next) = &details.next_step {
+        page.text("next step", next, Role::Title);
+    }
+    if !page.lines.is_empty() {
+        page.gap();
+    }
+    file(page, details, zone);
+    if let Some(listed) = &details.listed {
+        manifest(page, listed, details);
+    }
+    match (&details.feature, &details.feature_error) {
+        (Some(feature), _) => written(page, feature, zone),
+        (None, Some(error)) => page.text("feature", error, Role::Error),
+        (None, None) => page.text("feature", "none yet", Role::Dim),
+    }
+}
+
+fn file(page: &mut Page, details: &Details, zone: &TimeZone) {
+    let plain = page.theme.style(Role::Base);
+    match &details.path {
+        Some(path) => page.text("file", &path.to_string_lossy(), Role::Base),
+        None => page.text("file", &format!("not on disk: {}", details.row.video), Role::Dim),
+    }
+    let mut pieces: Vec<String> = vec![];
+    if details.path.is_some() {
+        pieces.push(text::bytes(details.row.size));
+    }
+    if let Some(facts) = &details.row.facts {
+        pieces.push(facts.codec.clone());
+        pieces.push(format!("{}×{}", facts.size[0], facts.size[1]));
+        pieces.extend(details.fps.map(|fps| format!("{} fps", fps_text(fps))));
+        pieces.push(text::counted(u64::from(facts.frames), "frame", "frames"));
+        pieces.push(text::clock(f64::from(facts.duration_s)));
+    }
+    pieces.extend(details.container.clone());
+    pieces.extend(details.modified.map(|time| format!("changed {}", moment(time, zone))));
+    page.pieces("", pieces.into_iter().map(|piece| (piece, plain)));
+}
+
+/// `29.97`, `30`.
+fn fps_text(fps: f64) -> String {
+    let text = format!("{fps:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn manifest(page: &mut Page, listed: &ListedVideo, details: &Details) {
+    let plain = page.theme.style(Role::Base);
+    let mut pieces: Vec<(String, Style)> = vec![(listed.id.clone(), plain)];
+    pieces.extend(listed.subset.clone().map(|subset| (subset, plain)));
+    if let Some(duration) = listed.duration_s {
+        let differs =
+            details.row.facts.as_ref().is_some_and(|facts| (f64::from(facts.duration_s) - duration).abs() >= 1.0);
+        let style = if differs { page.theme.style(Role::Warn) } else { plain };
+        pieces.push((text::clock(duration), style));
+    }
+    pieces.push((text::counted(listed.segments.len() as u64, "segment", "segments"), plain));
+    pieces.extend(listed.url.clone().map(|url| (url, plain)));
+    page.pieces("manifest", pieces);
+}
+
+fn written(page: &mut Page, feature: &FeatureDetails, zone: &TimeZone) {
+    let plain = page.theme.style(Role::Base);
+    page.text("feature", &feature.path.to_string_lossy(), Role::Base);
+    if feature.meaningless {
+        page.text("", "made-up weights: the numbers mean nothing", Role::Warn);
+    }
+    let tensors = feature.tensors.iter().map(|(name, shape)| {
+        let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
+        format!("{} {name}", shape.join("×"))
+    });
+    let mut pieces: Vec<String> = tensors.collect();
+    pieces.push(feature.set.clone());
+    pieces.push(format!("checkpoint {}", feature.checkpoint));
+    pieces.push(feature.precision.clone());
+    pieces.push(format!("on {}", feature.device));
+    pieces.extend(feature.written.map(|time| format!("written {}", moment(time, zone))));
+    page.pieces("", pieces.into_iter().map(|piece| (piece, plain)));
+    let [expected, output, broken] = feature.frames;
+    let lost = expected.saturating_sub(output);
+    let warn = page.theme.style(Role::Warn);
+    let tinted = |count: u64| if count > 0 { warn } else { plain };
+    page.pieces(
+        "",
+        [
+            (format!("{} of {} frames", text::count(output), text::count(expected)), plain),
+            (format!("{} lost", text::count(lost)), tinted(lost)),
+            (format!("{} broken", text::count(broken)), tinted(broken)),
+        ],
+    );
+}

@@ -1,0 +1,333 @@
+//! All about one video: facts, feature, attempts with their whole errors, what to do, and a look inside. Owns its scrolling
+//! and its picture; says what a key means and leaves the doing to others.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::KeyEvent;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Clear, Widget};
+
+use super::picture::{self, Depth, Rgb};
+use super::text;
+use super::theme::{Role, Theme};
+use crate::engine::protocol::details::Details;
+use page::Page;
+
+mod attempts;
+mod facts;
+mod inside;
+mod keys;
+mod page;
+
+pub use keys::{BINDINGS, Binding, Does};
+
+/// The box that a still is fetched for, in pixels: enough for half of the widest terminal.
+pub const STILL: [usize; 2] = [480, 270];
+
+/// From this width on the picture stands beside the facts; below it, among them.
+const BESIDE: u16 = 110;
+
+/// What a key was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is none of this view's.
+    Ignored,
+    /// Something moved: draw again.
+    Moved,
+    /// Back to where the view was opened.
+    Close,
+    /// Show the video before this one in the table.
+    Previous,
+    /// Show the one after it.
+    Next,
+    /// Extract it again.
+    Retry,
+    /// Leave it alone, or no longer.
+    Exclude {
+        /// No longer.
+        undo: bool,
+    },
+    /// Copy this path.
+    Copy(PathBuf),
+    /// Fetch a still of this file in a box of [`STILL`], and hand it to [`DetailsView::set_still`].
+    Still(PathBuf),
+    /// It does nothing for this video; why.
+    Refused(&'static str),
+}
+
+/// A still on its way.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Still {
+    #[default]
+    None,
+    Awaited,
+    Here(Rgb),
+    /// Why there is none.
+    Failed(String),
+}
+
+/// The view of one video.
+#[derive(Clone, Debug)]
+pub struct DetailsView {
+    details: Box<Details>,
+    zone: TimeZone,
+    depth: Depth,
+    in_pixels: bool,
+    still: Still,
+    scroll: usize,
+    /// Lines, and how many of them could be seen, when it was drawn last.
+    seen: Cell<(usize, usize)>,
+    /// Where pixels are to be put.
+    picture_at: Cell<Option<Rect>>,
+}
+
+impl DetailsView {
+    /// A view of this video, with times of this zone and pictures of so many colours.
+    pub fn new(details: Box<Details>, zone: TimeZone, depth: Depth) -> Self {
+        Self {
+            details,
+            zone,
+            depth,
+            in_pixels: false,
+            still: Still::None,
+            scroll: 0,
+            seen: Cell::new((0, 0)),
+            picture_at: Cell::new(None),
+        }
+    }
+
+    /// Leaves room for a picture in true pixels, which [`DetailsView::pixels`] then names, instead of drawing characters.
+    pub fn with_pixels(mut self, in_pixels: bool) -> Self {
+        self.in_pixels = in_pixels;
+        self
+    }
+
+    /// `Class/file` of the video that is shown.
+    pub fn video(&self) -> &str {
+        &self.details.row.video
+    }
+
+    /// What is known of it.
+    pub fn details(&self) -> &Details {
+        &self.details
+    }
+
+    /// News of the same video, or another one. What is of the same stays where it was.
+    pub fn set(&mut self, details: Box<Details>) {
+        if details.row.video != self.details.row.video {
+            self.scroll = 0;
+            self.still = Still::None;
+        }
+        self.details = details;
+    }
+
+    /// The still of this video, or why there is none. That of another video comes too late.
+    pub fn set_still(&mut self, video: &str, still: Result<Rgb, String>) {
+        if video == self.details.row.video {
+            self.still = match still {
+                Ok(picture) => Still::Here(picture),
+                Err(error) => Still::Failed(error),
+            };
+        }
+    }
+
+    /// The picture that is to be shown in true pixels, and where, as of the last draw.
+    pub fn pixels(&self) -> Option<(Rect, &Rgb)> {
+        match &self.still {
+            Still::Here(picture) => Some((self.picture_at.get()?, picture)),
+            _ => None,
+        }
+    }
+
+    /// What a key means here.
+    pub fn key(&mut self, key: KeyEvent) -> Outcome {
+        let Some(does) = keys::meaning(key) else { return Outcome::Ignored };
+        if let Some(why) = keys::why_not(does, &self.details) {
+            return Outcome::Refused(why);
+        }
+        let (lines, height) = self.seen.get();
+        let last = lines.saturating_sub(height);
+        let page = height.saturating_sub(1).max(1);
+        let to = match does {
+            Does::Close => return Outcome::Close,
+            Does::Previous => return Outcome::Previous,
+            Does::Next => return Outcome::Next,
+            Does::Retry => return Outcome::Retry,
+            Does::Exclude => return Outcome::Exclude { undo: keys::is_excluded(&self.details) },
+            Does::Copy => return self.path().map_or(Outcome::Ignored, Outcome::Copy),
+            Does::Still if matches!(self.still, Still::Here(_) | Still::Failed(_)) => {
+                self.still = Still::None;
+                return Outcome::Moved;
+            }
+            Does::Still => {
+                let Some(path) = self.details.path.clone() else { return Outcome::Ignored };
+                if self.still == Still::Awaited {
+                    return Outcome::Moved;
+                }
+                self.still = Still::Awaited;
+                return Outcome::Still(path);
+            }
+            Does::Down => self.scroll + 1,
+            Does::Up => self.scroll.saturating_sub(1),
+            Does::PageDown => self.scroll + page,
+            Does::PageUp => self.scroll.saturating_sub(page),
+            Does::HalfDown => self.scroll + page.div_ceil(2),
+            Does::HalfUp => self.scroll.saturating_sub(page.div_ceil(2)),
+            Does::Top => 0,
+            Does::Bottom => last,
+        };
+        self.scroll = to.min(last);
+        Outcome::Moved
+    }
+
+    /// What a path to copy is: of the file, or of the feature where the file is gone.
+    fn path(&self) -> Option<PathBuf> {
+        self.details.path.clone().or_else(|| self.details.feature.as_ref().map(|feature| feature.path.clone()))
+    }
+
+    /// Draws it over whatever was in `area`.
+    pub fn draw(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        self.picture_at.set(None);
+        let area = area.intersection(buffer.area);
+        Clear.render(area, buffer);
+        buffer.set_style(area, theme.style(Role::Base));
+        if area.width < 3 || area.height < 3 {
+            let name = text::harmless(self.video()).into_owned();
+            return Line::from(text::clip(&name, usize::from(area.width), theme.more()).into_owned())
+                .render(area, buffer);
+        }
+        let mut inner = area.inner(ratatui::layout::Margin::new(1, 1));
+        if inner.width > 40 {
+            (inner.x, inner.width) = (inner.x + 1, inner.width - 2);
+        }
+        let shown = self.still != Still::None;
+        let beside = shown && inner.width >= BESIDE;
+        if beside {
+            let wide = inner.width * 2 / 5;
+            self.draw_still(theme, Rect { x: inner.right() - wide, width: wide, ..inner }, buffer);
+            inner.width -= wide + 2;
+        }
+        let page = self.page(theme, inner, shown && !beside);
+        let (lines, height) = (page.lines.len(), usize::from(inner.height));
+        self.seen.set((lines, height));
+        let from = self.scroll.min(lines.saturating_sub(height));
+        for (y, line) in (inner.y..inner.bottom()).zip(page.lines.iter().skip(from)) {
+            buffer.set_line(inner.x, y, line, inner.width);
+        }
+        if let Some((top, rows)) = page.picture {
+            self.place_picture(inner, top, rows, from, page.indent());
+        }
+        self.frame(theme, area, (from, height, lines), buffer);
+    }
+
+    /// Title, keys and how far it is scrolled, in the lines around.
+    fn frame(&self, theme: &Theme, area: Rect, (from, height, lines): (usize, usize, usize), buffer: &mut Buffer) {
+        let block =
+            Block::new().borders(Borders::ALL).border_set(theme.border()).border_style(theme.style(Role::Focus));
+        block.render(area, buffer);
+        let room = usize::from(area.width) - 2;
+        let mut used = 0;
+        if lines > height && room > 30 {
+            let place = format!(" {}-{} of {lines} ", from + 1, (from + height).min(lines));
+            used = place.len() + 2;
+            let x = area.right() - 2 - place.len() as u16;
+            buffer.set_string(x, area.y, place, theme.style(Role::Dim));
+        }
+        let look = theme.state(self.details.row.state);
+        let name = text::harmless(self.video());
+        let state = format!("{} {}", look.glyph, look.word);
+        let left = room.saturating_sub(used + text::width(&state) + 6);
+        let mut title = vec![];
+        if left >= 8 {
+            let (class, file) = name.rsplit_once('/').unwrap_or(("", &name));
+            let both = text::width(class) + text::width(file) + 3;
+            let shown =
+                if both <= left && !class.is_empty() { format!("{file}{}{class}", theme.dot()) } else { file.into() };
+            title.push(Span::raw(" "));
+            title.push(Span::styled(text::clip(&shown, left, theme.more()).into_owned(), theme.style(Role::Title)));
+            title.push(Span::raw(" "));
+        }
+        title.push(Span::styled(format!(" {state} "), look.style));
+        buffer.set_line(area.x + 1, area.y, &Line::from(title), (room - used.min(room)) as u16);
+        let hints = keys::hints(theme, &self.details, matches!(self.still, Still::Here(_)), room);
+        buffer.set_line(area.x + 1, area.bottom() - 1, &hints, room as u16);
+    }
+
+    fn page(&self, theme: &Theme, area: Rect, with_still: bool) -> Page {
+        let mut page = Page::new(*theme, usize::from(area.width));
+        let details = &*self.details;
+        facts::write(&mut page, details, &self.zone);
+        if with_still {
+            page.gap();
+            self.write_still(&mut page, usize::from(area.height) * 2 / 3);
+        }
+        attempts::write(&mut page, &details.attempts, &self.zone);
+        inside::write(&mut page, details);
+        page
+    }
+
+    fn write_still(&self, page: &mut Page, rows: usize) {
+        match &self.still {
+            Still::None => {}
+            Still::Awaited => page.text("picture", "being fetched", Role::Dim),
+            Still::Failed(why) => page.text("picture", why, Role::Warn),
+            Still::Here(picture) => {
+                let lines = picture::lines(picture, page.room(), rows, self.depth);
+                let from = page.lines.len();
+                if self.in_pixels {
+                    page.picture = Some((from, lines.len()));
+                }
+                for (at, line) in lines.into_iter().enumerate() {
+                    page.line(if at == 0 { "picture" } else { "" }, if self.in_pixels { vec![] } else { line.spans });
+                }
+            }
+        }
+    }
+
+    /// The picture in a room of its own.
+    fn draw_still(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let (words, role) = match &self.still {
+            Still::None => return,
+            Still::Here(picture) => {
+                let lines = picture::lines(picture, usize::from(area.width), usize::from(area.height), self.depth);
+                if self.in_pixels {
+                    self.picture_at.set(Some(Rect { height: lines.len() as u16, ..area }));
+                    return;
+                }
+                for (y, line) in (area.y..area.bottom()).zip(&lines) {
+                    buffer.set_line(area.x, y, line, area.width);
+                }
+                return;
+            }
+            Still::Awaited => (format!("fetching a picture {}", theme.more()), Role::Dim),
+            Still::Failed(why) => (why.clone(), Role::Warn),
+        };
+        for (y, line) in (area.y..area.bottom()).zip(text::wrap(&text::harmless(&words), usize::from(area.width))) {
+            buffer.set_string(area.x, y, line, theme.style(role));
+        }
+    }
+
+    /// Room in the page for pixels, where all of it can be seen.
+    fn place_picture(&self, inner: Rect, top: usize, rows: usize, from: usize, indent: usize) {
+        let place = top.checked_sub(from).filter(|top| top + rows <= usize::from(inner.height));
+        self.picture_at.set(place.map(|top| Rect {
+            x: inner.x + indent as u16,
+            y: inner.y + top as u16,
+            width: inner.width - indent as u16,
+            height: rows as u16,
+        }));
+    }
+}
+
+/// When something was, to the second, in the zone of whoever looks.
+fn moment(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,308 @@
+//! What a line of the form comes to: looked at on disk, within bounds, away from the thread that draws.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::recipe::{Output, Recipe};
+
+use super::{Name, Values, Verdict, place};
+use crate::config::{self, Config, ConfigError, Device, DeviceList};
+use crate::dataset::manifest::Manifest;
+use crate::fetch::promised_digest;
+use crate::tui::text;
+
+/// A glance at a dataset ends after so many entries, or so long: a network file system may take its time for each.
+const MOST_ENTRIES: usize = 50_000;
+/// No test may depend on the time that a busy machine takes.
+const LONGEST: Duration = if cfg!(test) { Duration::from_secs(3600) } else { Duration::from_millis(700) };
+
+/// A manifest larger than this is read when the run begins, not while it is typed.
+const LARGEST_MANIFEST: u64 = 200 << 20;
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Which line.
+    pub what: Name,
+    /// What relative paths are relative to.
+    pub folder: PathBuf,
+    /// The user's own folder, which `~` stands for.
+    pub home: Option<PathBuf>,
+    /// All lines; what one comes to may depend on another.
+    pub values: Values,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Which line.
+    pub what: Name,
+    /// What it comes to.
+    pub verdict: Verdict,
+}
+
+/// Looks.
+pub fn answer(question: &Question) -> Answer {
+    let values = &question.values;
+    let at = |text: &str| place(text, &question.folder, question.home.as_deref());
+    let verdict = match question.what {
+        Name::Root if values.root.is_empty() => Verdict::Wrong("name the folder that holds the class folders".into()),
+        Name::Root => root(&at(&values.root)),
+        Name::Out if values.out.is_empty() => Verdict::Wrong("name a folder for what comes of the videos".into()),
+        Name::Out => out(&at(&values.root), &at(&values.out)),
+        Name::Checkpoint => checkpoint(&values.checkpoint, &question.folder, &at(&values.checkpoint)),
+        Name::Manifest if values.manifest.is_empty() => {
+            Verdict::Fine("none: what is on disk is all there should be".into())
+        }
+        Name::Manifest => manifest(&at(&values.manifest)),
+        Name::Devices => devices(&values.devices, gpus()),
+    };
+    Answer { what: question.what, verdict }
+}
+
+/// NVIDIA GPUs that the kernel knows.
+pub fn gpus() -> usize {
+    fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, |entries| entries.take(128).count())
+}
+
+/// What a glance at a dataset has seen.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Glance {
+    classes: usize,
+    videos: usize,
+    /// Videos beside the class folders, where none is looked for.
+    astray: usize,
+    /// There is more than was looked at.
+    more: bool,
+}
+
+fn glance(root: &Path, most: usize) -> io::Result<Glance> {
+    let extensions = Config::default().scan.extensions;
+    let is_video = |path: &Path| {
+        let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+        extension.is_some_and(|extension| extensions.contains(&extension))
+    };
+    let (mut glance, mut seen, begun) = (Glance::default(), 0, Instant::now());
+    let mut enough = || {
+        seen += 1;
+        seen > most || begun.elapsed() > LONGEST
+    };
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        if enough() {
+            glance.more = true;
+            break;
+        }
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
+        if !path.is_dir() {
+            glance.astray += usize::from(is_video(&path));
+            continue;
+        }
+        glance.classes += 1;
+        for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
+            if enough() {
+                glance.more = true;
+                break;
+            }
+            glance.videos += usize::from(is_video(Path::new(&entry.file_name())));
+        }
+    }
+    Ok(glance)
+}
+
+fn root(path: &Path) -> Verdict {
+    match fs::metadata(path) {
+        Err(error) => return Verdict::Wrong(unreadable(&error)),
+        Ok(metadata) if !metadata.is_dir() => {
+            return Verdict::Wrong("a file; name the folder of the class folders".into());
+        }
+        Ok(_) => {}
+    }
+    let seen = match glance(path, MOST_ENTRIES) {
+        Ok(seen) => seen,
+        Err(error) => return Verdict::Wrong(unreadable(&error)),
+    };
+    let least = if seen.more { "at least " } else { "" };
+    let classes = text::counted(seen.classes as u64, "class folder", "class folders");
+    let videos = text::counted(seen.videos as u64, "video", "videos");
+    match seen {
+        Glance { classes: 0, astray: 1.., .. } => Verdict::Warn(format!(
+            "{} in the folder itself and no class folders: only what is in class folders is taken",
+            text::counted(seen.astray as u64, "video", "videos")
+        )),
+        Glance { videos: 0, more: false, .. } => {
+            Verdict::Warn(format!("{classes}, no videos yet: they are seen when they come"))
+        }
+        _ => Verdict::Fine(format!("{least}{classes}, {least}{videos}")),
+    }
+}
+
+fn out(root: &Path, path: &Path) -> Verdict {
+    match config::check_folders(root, path) {
+        Err(ConfigError::OutInRoot { .. }) => {
+            return Verdict::Wrong("lies in the dataset folder, which is never written to; name another one".into());
+        }
+        Err(ConfigError::RootInOut { own, .. }) => {
+            return Verdict::Wrong(format!("the dataset folder lies in {}, where reeldeck writes", own.display()));
+        }
+        Err(ConfigError::OutNotFolder { .. }) => return Verdict::Wrong("a file; name a folder".into()),
+        Err(ConfigError::Out { source, .. }) => return Verdict::Wrong(unreadable(&source)),
+        // What is wrong with the dataset folder is said there.
+        _ if path.exists() && !path.is_dir() => return Verdict::Wrong("a file; name a folder".into()),
+        _ => {}
+    }
+    let Some(there) = path.ancestors().find(|folder| folder.is_dir()) else {
+        return Verdict::Wrong("no part of the path exists".into());
+    };
+    if let Err(error) = rustix::fs::access(there, rustix::fs::Access::WRITE_OK) {
+        return Verdict::Wrong(format!("{} cannot be written to: {}", there.display(), io::Error::from(error)));
+    }
+    let state = match (path.join(".reeldeck").is_dir(), there == path) {
+        (true, _) => "an output folder already: what is done is kept",
+        (_, true) => "there",
+        (_, false) => "made when needed",
+    };
+    match free(there) {
+        Some(free) if free < room(1_000) => Verdict::Warn(format!(
+            "{state}; only {} free ({} a thousand videos)",
+            text::bytes(free),
+            text::bytes(room(1_000))
+        )),
+        Some(free) => Verdict::Fine(format!(
+            "{state}; {} free ({} a thousand videos)",
+            text::bytes(free),
+            text::bytes(room(1_000))
+        )),
+        None => Verdict::Fine(state.into()),
+    }
+}
+
+/// Bytes that anybody may still write where this folder is.
+fn free(folder: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    stat.f_bavail.checked_mul(stat.f_frsize)
+}
+
+/// Bytes that the features of so many videos take with the recipe that is used where none is named.
+fn room(videos: u64) -> u64 {
+    let Ok(recipe) = Recipe::find(&Config::default().recipe) else { return 0 };
+    let columns = recipe.outputs.iter().map(|output| match output {
+        Output::Logits => recipe.model.classes,
+        _ => 2048,
+    });
+    videos * (recipe.sampling.clips * columns.sum::<usize>() * 4) as u64
+}
+
+fn checkpoint(typed: &str, folder: &Path, path: &Path) -> Verdict {
+    let recipe = match Recipe::find(&Config::default().recipe) {
+        Ok(recipe) => recipe,
+        Err(error) => return Verdict::Wrong(error.to_string()),
+    };
+    let (url, published) = (recipe.checkpoint.url.as_str(), recipe.checkpoint.sha256_prefix.as_str());
+    if typed.is_empty() {
+        return Verdict::Warn("none yet: scanning works, extracting asks for one".into());
+    }
+    if typed == "seeded" {
+        return Verdict::Warn("made-up weights: everything runs, and the numbers mean nothing".into());
+    }
+    if typed.contains("://") {
+        let name = typed.rsplit('/').next().unwrap_or_default();
+        let is_there = !name.is_empty() && folder.join(name).is_file();
+        return Verdict::Wrong(match is_there {
+            true => format!("an address; the file of its name is here: {name}"),
+            false => "an address; fetch it with wget and name the file".into(),
+        });
+    }
+    match head_of(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Verdict::Wrong(format!("no such file; `seeded`, or wget {url}"));
+        }
+        Err(error) => return Verdict::Wrong(unreadable(&error)),
+        Ok(None) => return Verdict::Wrong("no file; name the .pth file".into()),
+        // A zip archive, or a bare pickle of the old format.
+        Ok(Some(head)) if head != *b"PK" && head[0] != 0x80 => {
+            return Verdict::Wrong("no checkpoint: perhaps a page that was saved instead of the file".into());
+        }
+        Ok(Some(_)) => {}
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match promised_digest(&name) {
+        Some(digest) if published.starts_with(digest) => {
+            Verdict::Fine(format!("by its name the one that {} was published with", recipe.name))
+        }
+        _ => Verdict::Warn(format!("not by its name the published one ({published}): its numbers are its own")),
+    }
+}
+
+/// The first bytes; none where it is no file. Looked at before it is opened: a pipe would wait for a writer.
+fn head_of(path: &Path) -> io::Result<Option<[u8; 2]>> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let mut head = [0; 2];
+    File::open(path)?.read_exact(&mut head)?;
+    Ok(Some(head))
+}
+
+fn manifest(path: &Path) -> Verdict {
+    match fs::metadata(path) {
+        Err(error) => return Verdict::Wrong(unreadable(&error)),
+        Ok(metadata) if !metadata.is_file() => {
+            return Verdict::Wrong("no file; name the annotation file or the list".into());
+        }
+        Ok(metadata) if metadata.len() > LARGEST_MANIFEST => {
+            return Verdict::Warn(format!("{}: looked at when the run begins", text::bytes(metadata.len())));
+        }
+        Ok(_) => {}
+    }
+    match Manifest::read(path, &Config::default().manifest.prefix) {
+        Ok(manifest) => {
+            let videos = text::counted(manifest.len() as u64, "video", "videos");
+            Verdict::Fine(match manifest.classes() {
+                0 => format!("lists {videos}"),
+                classes => format!("lists {videos} of {}", text::counted(classes as u64, "class", "classes")),
+            })
+        }
+        Err(error) => Verdict::Wrong(Failure::from_error(ErrorKind::Io, &error).line()),
+    }
+}
+
+fn devices(typed: &str, gpus: usize) -> Verdict {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = text::counted(cores as u64, "core", "cores");
+    let cards = text::counted(gpus as u64, "NVIDIA GPU", "NVIDIA GPUs");
+    let workers = |count: usize| text::counted(count as u64, "worker", "workers");
+    match typed.parse::<DeviceList>() {
+        Err(error) => Verdict::Wrong(error),
+        Ok(DeviceList::All) if gpus == 0 => Verdict::Fine(format!("no NVIDIA GPU here: the CPU, {cores}")),
+        Ok(DeviceList::All) => Verdict::Fine(format!("{cards} here, a worker on each")),
+        Ok(DeviceList::These(list)) => {
+            let beyond = list.iter().find(|device| matches!(device, Device::Cuda(index) if *index as usize >= gpus));
+            let count = workers(list.len());
+            match beyond {
+                Some(device) => Verdict::Warn(format!("{device} is not seen here: this machine has {cards}")),
+                None if list.contains(&Device::Cpu) && gpus > 0 => {
+                    Verdict::Warn(format!("{count}, the CPU among them; this machine has {cards}"))
+                }
+                None if list.contains(&Device::Cpu) => Verdict::Fine(format!("{count} on the CPU, {cores}")),
+                None => Verdict::Fine(format!("{count}; this machine has {cards}")),
+            }
+        }
+    }
+}
+
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "nothing of this name is there".into(),
+        io::ErrorKind::UnexpectedEof => "the file is empty".into(),
+        _ => format!("it cannot be read: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

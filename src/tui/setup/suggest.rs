@@ -1,0 +1,56 @@
+//! What the form begins with: what lies in the folder, as far as its names tell.
+
+use std::fs;
+use std::path::Path;
+
+use super::Values;
+use crate::config::Config;
+use crate::fetch::promised_digest;
+
+/// Entries of the folder that are looked at.
+const MOST: usize = 2_000;
+
+/// A first answer to each question, from the folder that config.toml is to lie in and the number of GPUs of the machine.
+pub fn suggested(folder: &Path, gpus: usize) -> Values {
+    let usual = Config::default();
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .take(MOST)
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    let is_folder = |name: &str| folder.join(name).is_dir();
+    let root = ["data/hacs", "data", "videos", "dataset"].into_iter().find(|name| is_folder(name));
+    let checkpoint = names.iter().find(|name| promised_digest(name).is_some());
+    let manifest = names.iter().find(|name| name.starts_with("HACS_segments") && name.ends_with(".json"));
+    Values {
+        root: root.map_or_else(|| usual.root.to_string_lossy().into_owned(), str::to_owned),
+        out: usual.out.to_string_lossy().into_owned(),
+        checkpoint: checkpoint.cloned().unwrap_or_default(),
+        manifest: manifest.cloned().unwrap_or_default(),
+        devices: if gpus > 0 { "all".into() } else { usual.devices },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_there_is_suggested() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = suggested(folder.path(), 0);
+        assert_eq!((plain.root.as_str(), plain.out.as_str(), plain.devices.as_str()), ("data", "out", "cpu"));
+        assert_eq!((plain.checkpoint.as_str(), plain.manifest.as_str()), ("", ""));
+        fs::create_dir_all(folder.path().join("data/hacs")).unwrap();
+        for name in ["a.pth", "slowonly_20221013-15b93b10.pth", "HACS_segments_v1.1.1.json", "other.json"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = suggested(folder.path(), 2);
+        assert_eq!((found.root.as_str(), found.devices.as_str()), ("data/hacs", "all"));
+        assert_eq!(found.checkpoint, "slowonly_20221013-15b93b10.pth");
+        assert_eq!(found.manifest, "HACS_segments_v1.1.1.json");
+    }
+}

@@ -1,0 +1,269 @@
+//! The form from the first key to the file, without a disk, and how it looks.
+
+use super::check::{Answer, Question};
+use super::*;
+use crate::tui::drawn;
+use crate::tui::theme::Theme;
+
+fn values() -> Values {
+    Values {
+        root: "data".into(),
+        out: "out".into(),
+        checkpoint: String::new(),
+        manifest: String::new(),
+        devices: "cpu".into(),
+    }
+}
+
+fn fresh() -> (Setup, Vec<Effect>) {
+    Setup::new("/home/me/work".into(), Some("/home/me".into()), values())
+}
+
+fn verdict(what: Name, values: &Values) -> Verdict {
+    match what {
+        Name::Root if values.root == "data/hacs" => Verdict::Fine("200 class folders, 49,592 videos".into()),
+        Name::Root => Verdict::Wrong("nothing of this name is there".into()),
+        Name::Out => Verdict::Fine("made when needed; 812 GB free (280 MB a thousand videos)".into()),
+        Name::Checkpoint => Verdict::Warn("none yet: scanning works, extracting asks for one".into()),
+        Name::Manifest => Verdict::Fine("none: what is on disk is all there should be".into()),
+        Name::Devices => Verdict::Fine("1 worker on the CPU, 2 cores".into()),
+    }
+}
+
+/// Answers every check, also those that come of the answers; gives the other effects.
+fn settle(setup: &mut Setup, effects: Vec<Effect>) -> Vec<Effect> {
+    let (mut left, mut others) = (effects, vec![]);
+    while let Some(effect) = left.pop() {
+        match effect {
+            Effect::Check(question) => {
+                let verdict = verdict(question.what, &question.values);
+                left.extend(setup.check_done(Answer { what: question.what, verdict }));
+            }
+            other => others.push(other),
+        }
+    }
+    others
+}
+
+fn press(setup: &mut Setup, code: KeyCode) -> Vec<Effect> {
+    setup.key(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+fn control(setup: &mut Setup, c: char) -> Vec<Effect> {
+    setup.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL))
+}
+
+fn questions(effects: &[Effect]) -> Vec<(Name, &Question)> {
+    let question = |effect| match effect {
+        &Effect::Check(ref question) => Some((question.what, &**question)),
+        _ => None,
+    };
+    effects.iter().filter_map(question).collect()
+}
+
+#[test]
+fn all_lines_are_looked_at_at_once_and_again_as_they_change() {
+    let (mut setup, effects) = fresh();
+    assert_eq!(questions(&effects).iter().map(|(name, _)| *name).collect::<Vec<_>>(), Name::ALL);
+    assert_eq!(settle(&mut setup, effects), []);
+    assert!(matches!(setup.verdict(Name::Root), Some(Verdict::Wrong(_))));
+    // What is typed while a check is on its way is checked when that is there, and once only.
+    let first = press(&mut setup, KeyCode::Char('/'));
+    assert_eq!(
+        questions(&first).iter().map(|(name, q)| (*name, q.values.root.as_str())).collect::<Vec<_>>(),
+        [(Name::Root, "data/"), (Name::Out, "data/")]
+    );
+    assert_eq!(press(&mut setup, KeyCode::Char('h')), []);
+    assert_eq!(setup.paste("acs\n"), []);
+    let old = Answer { what: Name::Root, verdict: Verdict::Fine("of an older text".into()) };
+    let again = setup.check_done(old);
+    assert_eq!(questions(&again)[0].1.values.root, "data/hacs");
+    assert!(matches!(setup.verdict(Name::Root), Some(Verdict::Wrong(_))), "an old answer is none");
+    settle(&mut setup, again);
+    assert!(matches!(setup.verdict(Name::Root), Some(Verdict::Fine(_))));
+}
+
+fn fill_in(setup: &mut Setup, effects: Vec<Effect>) {
+    settle(setup, effects);
+    let effects = setup.paste("/hacs");
+    settle(setup, effects);
+}
+
+#[test]
+fn the_button_writes_what_is_filled_in() {
+    let (mut setup, effects) = fresh();
+    fill_in(&mut setup, effects);
+    for _ in 0..5 {
+        assert_eq!(press(&mut setup, KeyCode::Enter), []);
+    }
+    assert_eq!(setup.focused(), None);
+    let effects = press(&mut setup, KeyCode::Enter);
+    let [Effect::Write(order)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((order.values.root.as_str(), order.folder.as_path()), ("data/hacs", Path::new("/home/me/work")));
+    // Nothing happens twice while it is being written.
+    assert_eq!(press(&mut setup, KeyCode::Enter), []);
+    assert_eq!(press(&mut setup, KeyCode::Esc), []);
+    assert_eq!(
+        setup.written(Ok("/home/me/work/config.toml".into())),
+        [Effect::Done("/home/me/work/config.toml".into())]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_and_may_be_tried_again() {
+    let (mut setup, effects) = fresh();
+    fill_in(&mut setup, effects);
+    assert_eq!(control(&mut setup, 's').len(), 1);
+    assert_eq!(setup.written(Err("failed to write config.toml: Permission denied".into())), []);
+    assert!(text_of(&setup, 80, 24).contains("Permission denied"));
+    assert_eq!(control(&mut setup, 's').len(), 1);
+}
+
+#[test]
+fn what_will_not_do_is_gone_to_instead() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    setup.go(3);
+    assert_eq!(control(&mut setup, 's'), []);
+    assert_eq!(setup.focused(), Some(Name::Root));
+    assert!(text_of(&setup, 80, 24).contains("nothing was written: the dataset folder will not do"));
+}
+
+#[test]
+fn writing_waits_for_what_is_being_looked_at() {
+    let (mut setup, effects) = fresh();
+    fill_in(&mut setup, effects);
+    let checks = setup.paste("x");
+    assert_eq!(control(&mut setup, 's'), []);
+    assert!(text_of(&setup, 80, 24).contains("as soon as all is looked at"));
+    // Something else is typed: the wish is void.
+    assert_eq!(press(&mut setup, KeyCode::Backspace), []);
+    assert_eq!(settle(&mut setup, checks), []);
+    let checks = setup.paste("/");
+    control(&mut setup, 's');
+    let others = settle(&mut setup, checks);
+    assert!(others.is_empty(), "the dataset folder will not do: {others:?}");
+    let mut checks = press(&mut setup, KeyCode::Backspace);
+    checks.extend(control(&mut setup, 's'));
+    assert!(matches!(settle(&mut setup, checks).as_slice(), [Effect::Write(_)]));
+}
+
+fn found(typed: &str, head: &str, names: &[&str]) -> Found {
+    let names = names.iter().map(ToString::to_string).collect();
+    Found { what: Name::Root, typed: typed.into(), head: head.into(), names }
+}
+
+#[test]
+fn tab_completes_as_far_as_it_is_clear() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    control(&mut setup, 'u');
+    setup.paste("da");
+    let effects = press(&mut setup, KeyCode::Tab);
+    let [Effect::Complete(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((wanted.what, wanted.typed.as_str()), (Name::Root, "da"));
+    setup.completed(&found("da", "", &["data/", "data_old/"]));
+    assert_eq!(setup.values().root, "data");
+    let offered = text_of(&setup, 80, 24);
+    assert!(offered.contains("data/  data_old/"), "{offered}");
+    setup.paste("/");
+    // What was offered for another text comes too late.
+    assert_eq!(setup.completed(&found("data", "", &["data_new/"])), []);
+    setup.completed(&found("data/", "data/", &["hacs/"]));
+    assert_eq!(setup.values().root, "data/hacs/");
+    setup.completed(&found("data/hacs/", "data/hacs/", &[]));
+    assert!(text_of(&setup, 80, 24).contains("nothing there begins so"));
+    // Where there is nothing to complete, it goes on.
+    setup.go(4);
+    press(&mut setup, KeyCode::Tab);
+    assert_eq!(setup.focused(), None);
+    press(&mut setup, KeyCode::BackTab);
+    assert_eq!(setup.focused(), Some(Name::Devices));
+}
+
+#[test]
+fn leaving_asks_where_something_was_typed() {
+    let (mut setup, _) = fresh();
+    assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);
+    press(&mut setup, KeyCode::Char('x'));
+    assert_eq!(press(&mut setup, KeyCode::Esc), []);
+    assert!(text_of(&setup, 80, 24).contains("nothing is written yet"));
+    press(&mut setup, KeyCode::Down);
+    assert_eq!(press(&mut setup, KeyCode::Esc), [], "another key came between");
+    assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);
+}
+
+#[test]
+fn a_tilde_is_the_own_folder() {
+    let home = Some(Path::new("/home/me"));
+    let shown = ["~", "~/a", "~you/a", "a/~", " ~/b "].map(|text| expanded(text, home).into_owned());
+    assert_eq!(shown, ["/home/me", "/home/me/a", "~you/a", "a/~", "/home/me/b"]);
+    assert_eq!(expanded("~/a", None), "~/a");
+}
+
+fn draw(setup: &Setup, theme: &Theme, width: u16, height: u16) -> ratatui::buffer::Buffer {
+    drawn::screen(theme, width, height, |area, buffer| {
+        let cursor = setup.draw(theme, area, buffer);
+        assert!(cursor.is_none_or(|cursor| area.contains(cursor)), "{cursor:?} {area:?}");
+    })
+}
+
+fn text_of(setup: &Setup, width: u16, height: u16) -> String {
+    drawn::text(&draw(setup, &Theme::default(), width, height))
+}
+
+#[test]
+fn how_it_looks() {
+    let (mut setup, effects) = fresh();
+    insta::assert_snapshot!("first_80x24", text_of(&setup, 80, 24));
+    settle(&mut setup, effects);
+    insta::assert_snapshot!("wrong_80x24", text_of(&setup, 80, 24));
+    insta::assert_snapshot!("wrong_40x10", text_of(&setup, 40, 10));
+    let effects = setup.paste("/hacs");
+    settle(&mut setup, effects);
+    setup.go(5);
+    insta::assert_snapshot!("ready_120x40", text_of(&setup, 120, 40));
+    insta::assert_snapshot!("ready_80x16", text_of(&setup, 80, 16));
+    insta::assert_snapshot!("ready_200x60", text_of(&setup, 200, 60));
+    insta::assert_snapshot!("ascii_80x24", drawn::text(&draw(&setup, &Theme::default().with_ascii(true), 80, 24)));
+    setup.go(-4);
+    insta::assert_snapshot!("no_color_60x20", drawn::styled(&draw(&setup, &Theme::named("none").unwrap(), 60, 20)));
+}
+
+#[test]
+fn explanations_fit_where_they_stand() {
+    for name in Name::ALL {
+        assert!(LABELS_AND_FRAME + name.help().len() <= 80, "{name:?}");
+    }
+}
+
+/// Columns that 80 leave no room for: the lines around, a gap at both sides, the labels.
+const LABELS_AND_FRAME: usize = 6 + 17;
+
+#[test]
+fn the_cursor_is_where_the_text_ends() {
+    let (setup, _) = fresh();
+    drawn::screen(&Theme::default(), 80, 24, |area, buffer| {
+        let cursor = setup.draw(&Theme::default(), area, buffer).unwrap();
+        let before = buffer.cell((cursor.x - 1, cursor.y)).unwrap().symbol();
+        assert_eq!(before, "a", "the end of `data`");
+    });
+}
+
+#[test]
+fn no_size_is_too_small_or_too_large() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    setup.fields[1].input = Input::new("日本/\u{1b}[2J/".repeat(60));
+    setup.fields[1].verdict = Some(Verdict::Wrong("\u{1b}]0;x\u{7}".repeat(40)));
+    setup.offered = vec!["an offer/".into(); 200];
+    let themes = [Theme::default(), Theme::default().with_ascii(true), Theme::named("night").unwrap()];
+    for (number, focus) in (0..6).enumerate() {
+        setup.focus = focus;
+        for width in (1..=20).chain([40, 49, 50, 60, 61, 80, 112, 300]) {
+            for height in (1..=28).chain([60, 100]) {
+                draw(&setup, &themes[number % 3], width, height);
+            }
+        }
+    }
+}

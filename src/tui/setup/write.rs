@@ -1,0 +1,138 @@
+//! Writes config.toml from what was filled in, whole or not at all, and never over one that is there.
+
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::atomic::sync_folder;
+use serde::Serialize;
+
+use super::{Values, expanded};
+use crate::config;
+
+/// What stands at the head of the file.
+const HEAD: &str = "# reeldeck's configuration. Every other setting has its default; config.example.toml explains all of them.\n\
+    # Relative paths are relative to the folder of this file.\n\n";
+
+/// What to write and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The folder that config.toml is for.
+    pub folder: PathBuf,
+    /// The user's own folder, which `~` stands for; the file has it spelled out.
+    pub home: Option<PathBuf>,
+    /// What was filled in.
+    pub values: Values,
+}
+
+#[derive(Serialize)]
+struct Written {
+    root: String,
+    out: String,
+    checkpoint: String,
+    devices: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<Manifest>,
+}
+
+#[derive(Serialize)]
+struct Manifest {
+    path: String,
+}
+
+/// The text of the file.
+///
+/// # Errors
+/// What cannot be said in TOML; none is known.
+pub fn text(order: &Order) -> Result<String, toml::ser::Error> {
+    let path = |text: &str| expanded(text, order.home.as_deref()).into_owned();
+    let values = &order.values;
+    let manifest = path(&values.manifest);
+    let written = Written {
+        root: path(&values.root),
+        out: path(&values.out),
+        checkpoint: path(&values.checkpoint),
+        devices: values.devices.trim().to_owned(),
+        manifest: (!manifest.is_empty()).then_some(Manifest { path: manifest }),
+    };
+    Ok(format!("{HEAD}{}", toml::to_string(&written)?))
+}
+
+/// Writes it; gives its path. To be called where waiting does no harm.
+///
+/// # Errors
+/// What the file system says, in words that name the file; that there is one already.
+pub fn write(order: &Order) -> Result<PathBuf, String> {
+    let path = order.folder.join(config::FILE);
+    let text = text(order).map_err(|error| format!("the settings cannot be written: {error}"))?;
+    match write_new(&path, text.as_bytes()) {
+        Ok(()) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(format!("{} is there already and stays as it is; start again to use it", path.display()))
+        }
+        Err(error) => Err(format!("failed to write {}: {error}", path.display())),
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // As any file of the user's: what may read it is decided by the umask.
+    let mode = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().prefix(".config-").suffix(".tmp").permissions(mode).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::cli::Global;
+    use crate::config::Settings;
+
+    fn order(folder: &Path) -> Order {
+        Order {
+            folder: folder.into(),
+            home: Some("/home/me".into()),
+            values: Values {
+                root: "~/da\"ta".into(),
+                out: "out".into(),
+                checkpoint: "seeded".into(),
+                manifest: String::new(),
+                devices: " cpu*2 ".into(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_it_was_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut order = order(folder.path());
+        order.values.manifest = "~/list.txt".into();
+        let path = write(&order).unwrap();
+        let settings = Settings::resolve(&Global::default(), folder.path()).unwrap();
+        assert_eq!(settings.config_file.as_ref(), Some(&path));
+        assert_eq!((settings.root, settings.out), ("/home/me/da\"ta".into(), folder.path().join("out")));
+        assert_eq!(settings.devices, "cpu*2".parse().unwrap());
+        assert_eq!(settings.manifest, Some("/home/me/list.txt".into()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        insta::assert_snapshot!("config", fs::read_to_string(path).unwrap());
+    }
+
+    #[test]
+    fn one_that_is_there_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, "mine").unwrap();
+        let error = write(&order(folder.path())).unwrap_err();
+        assert!(error.contains("is there already"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = write(&order(Path::new("/proc/nowhere"))).unwrap_err();
+        assert!(error.contains("/proc/nowhere/config.toml"), "{error}");
+    }
+}

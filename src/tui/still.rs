@@ -1,0 +1,157 @@
+//! A still of a video, fetched from `reeldeck-probe`, which is the one that opens files nobody has looked at.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use super::picture::Rgb;
+
+/// Longer than a picture of a healthy file on a slow disk takes.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A line of error of a program is shorter.
+const LONGEST_ERROR: u64 = 4096;
+
+/// A picture of about a third into the video, in a box of `width` × `height` pixels. Dropping the future ends the process.
+///
+/// # Errors
+/// What `reeldeck-probe` says is wrong with the file, or with itself; that it took longer than `patience`.
+pub async fn still(probe: &Path, video: &Path, [width, height]: [usize; 2], patience: Duration) -> io::Result<Rgb> {
+    let fetched = tokio::time::timeout(patience, fetch(probe, video, width, height)).await;
+    let slow =
+        || io::Error::new(io::ErrorKind::TimedOut, format!("no picture came within {} s", patience.as_secs_f64()));
+    fetched.unwrap_or_else(|_| Err(slow()))
+}
+
+async fn fetch(probe: &Path, video: &Path, width: usize, height: usize) -> io::Result<Rgb> {
+    let mut child = Command::new(probe)
+        .arg("still")
+        // A file name may begin like an option.
+        .arg("--")
+        .arg(video)
+        .args([width.to_string(), height.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Its own group: Ctrl-C at the terminal is not for it.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("failed to start {}: {error}", probe.display())))?;
+    let (Some(output), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(io::Error::other("reeldeck-probe has no standard output"));
+    };
+    let most = (width * height * 3 + 64) as u64;
+    // Each pipe is closed as soon as enough was read: without a reader, one that says too much ends by itself.
+    let (read, heard) = tokio::join!(whole(output, most), whole(errors, LONGEST_ERROR));
+    let (picture, words) = (read?, heard?);
+    let status = child.wait().await?;
+    if !status.success() {
+        let words = String::from_utf8_lossy(&words);
+        let last = words.trim().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let said = if last.is_empty() { format!("reeldeck-probe ended without a word ({status})") } else { last };
+        return Err(io::Error::other(said));
+    }
+    read_ppm(&picture, width, height)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "reeldeck-probe sent no picture"))
+}
+
+/// All that comes, up to `most` bytes.
+async fn whole(pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    pipe.take(most).read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// A binary PPM of at most this size, as `reeldeck-probe` writes it.
+fn read_ppm(bytes: &[u8], most_width: usize, most_height: usize) -> Option<Rgb> {
+    let mut rest = bytes.strip_prefix(b"P6\n")?;
+    let mut line = || {
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let line = std::str::from_utf8(rest.get(..end)?).ok()?;
+        rest = rest.get(end + 1..)?;
+        Some(line)
+    };
+    let (width, height) = line()?.split_once(' ')?;
+    let (width, height) = (width.parse().ok()?, height.parse().ok()?);
+    (line()? == "255" && width <= most_width && height <= most_height).then_some(())?;
+    Rgb::new(width, height, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn only_a_whole_picture_is_one() {
+        let read = |text: &[u8]| read_ppm(text, 4, 4).map(|picture| picture.size());
+        assert_eq!(read(b"P6\n2 1\n255\n\0\x01\x02\x03\x04\n"), Some([2, 1]));
+        for bad in [
+            &b""[..],
+            b"P6\n2 1\n255\n\0\x01",
+            b"P6\n2 1\n65535\n123456",
+            b"P6\n5 1\n255\n123456789012345",
+            b"P5\n1 1\n255\n1",
+            b"P6\n0 0\n255\n",
+            b"P6\n1",
+        ] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
+    }
+
+    fn script(folder: &Path, text: &str) -> PathBuf {
+        let path = folder.join("probe");
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// Starts a script as the probe; a text that is still being written elsewhere in this process may keep it busy.
+    fn ask(text: &str, patience: Duration) -> io::Result<Rgb> {
+        let folder = tempfile::tempdir().unwrap();
+        let probe = script(folder.path(), text);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        loop {
+            match runtime.block_on(still(&probe, Path::new("-v 1.mp4"), [8, 8], patience)) {
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                result => return result,
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_comes_through_and_an_error_in_its_own_words() {
+        let long = Duration::from_secs(60);
+        let picture =
+            ask(r#"[ "$1 $2 $3 $4 $5" = "still -- -v 1.mp4 8 8" ] && printf 'P6\n1 1\n255\nabc'"#, long).unwrap();
+        assert_eq!(picture.pixels(), [*b"abc"]);
+        let error = ask("echo 'warned of something' >&2; echo 'error: the file is empty (0 bytes)' >&2; exit 1", long);
+        assert_eq!(error.unwrap_err().to_string(), "the file is empty (0 bytes)");
+        let error = ask("exit 3", long).unwrap_err().to_string();
+        assert!(error.contains("without a word") && error.contains('3'), "{error}");
+        assert!(ask("echo P6", long).unwrap_err().to_string().contains("no picture"));
+        // More than was asked for is not read to its end.
+        assert!(ask("while echo 'P6 P6 P6 P6 P6 P6 P6 P6'; do :; done; exit 0", long).is_err());
+    }
+
+    #[test]
+    fn one_that_takes_too_long_is_ended() {
+        let error = ask("exec sleep 1000", Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_probe_that_is_not_there_is_named() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let asked = still(Path::new("/nowhere/probe"), Path::new("v.mp4"), [8, 8], PATIENCE);
+        let error = runtime.block_on(asked).unwrap_err();
+        assert!(error.to_string().contains("failed to start /nowhere/probe"), "{error}");
+    }
+}

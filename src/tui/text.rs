@@ -1,0 +1,280 @@
+//! Text in cells: how wide it is, how it is cut, filled up and broken into lines, and how names are shown.
+
+use std::borrow::Cow;
+
+use reeldeck_contract::video::printable;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+mod units;
+
+pub use units::{ago, bytes, clock, count, counted, number, of_bytes, percent, rate, share, span};
+
+/// What stands for a value that is not known.
+pub const UNKNOWN: &str = "–";
+
+/// Columns that a text takes.
+pub fn width(text: &str) -> usize {
+    match is_plain(text) {
+        true => text.len(),
+        false => text.graphemes(true).map(cells).sum(),
+    }
+}
+
+/// Printable ASCII alone, as nearly everything is: a byte is a column.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| (0x20..0x7f).contains(&b))
+}
+
+/// Columns of one grapheme. Whatever takes none would vanish, and with a name that consists of it the whole row.
+fn cells(grapheme: &str) -> usize {
+    UnicodeWidthStr::width(grapheme).min(2)
+}
+
+/// A text from outside, made harmless: control characters become visible, and so do those that turn the direction of
+/// writing or show nothing. Line ends and tabs are made visible as well: this is for one line.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
+    let shown = printable(text);
+    if !shown.chars().any(is_invisible) {
+        return Cow::Owned(shown);
+    }
+    let mut out = String::with_capacity(shown.len() + 8);
+    for c in shown.chars() {
+        match is_invisible(c) {
+            true => out.extend(c.escape_unicode()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2028}'..='\u{202f}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The text where it fits, else its beginning with `more` (`…` or `...`) at the end. Never wider than `room`.
+pub fn clip<'a>(text: &'a str, room: usize, more: &str) -> Cow<'a, str> {
+    if width(text) <= room {
+        return Cow::Borrowed(text);
+    }
+    let mark = width(more);
+    if mark > room {
+        return Cow::Owned(more.graphemes(true).take(room).collect());
+    }
+    let mut out = beginning(text, room - mark).0.to_owned();
+    out.push_str(more);
+    Cow::Owned(out)
+}
+
+/// The text where it fits, else its end with `more` before it: for paths, whose end tells most.
+pub fn clip_start<'a>(text: &'a str, room: usize, more: &str) -> Cow<'a, str> {
+    if width(text) <= room {
+        return Cow::Borrowed(text);
+    }
+    let mark = width(more);
+    if mark > room {
+        return Cow::Owned(more.graphemes(true).take(room).collect());
+    }
+    let mut left = room - mark;
+    let mut from = text.len();
+    for (at, grapheme) in text.grapheme_indices(true).rev() {
+        match left.checked_sub(cells(grapheme)) {
+            Some(rest) => (left, from) = (rest, at),
+            None => break,
+        }
+    }
+    Cow::Owned(format!("{more}{}", text.get(from..).unwrap_or_default()))
+}
+
+/// As much of the beginning as fits, and its width.
+fn beginning(text: &str, room: usize) -> (&str, usize) {
+    let (mut end, mut taken) = (0, 0);
+    for (at, grapheme) in text.grapheme_indices(true) {
+        let more = cells(grapheme);
+        if taken + more > room {
+            break;
+        }
+        taken += more;
+        end = at + grapheme.len();
+    }
+    (text.get(..end).unwrap_or_default(), taken)
+}
+
+/// Exactly `room` columns wide: clipped, or filled up with spaces at the end.
+pub fn left(text: &str, room: usize, more: &str) -> String {
+    let mut out = clip(text, room, more).into_owned();
+    out.extend(std::iter::repeat_n(' ', room.saturating_sub(width(&out))));
+    out
+}
+
+/// Exactly `room` columns wide: clipped, or filled up with spaces at the beginning.
+pub fn right(text: &str, room: usize, more: &str) -> String {
+    let clipped = clip(text, room, more);
+    let mut out = " ".repeat(room.saturating_sub(width(&clipped)));
+    out.push_str(&clipped);
+    out
+}
+
+/// The text in lines of at most `room` columns, broken at spaces where it can be and within words where it must.
+pub fn wrap(text: &str, room: usize) -> Vec<String> {
+    if room == 0 {
+        return vec![];
+    }
+    let (mut lines, mut line, mut taken) = (vec![], String::new(), 0);
+    for word in text.split(' ') {
+        let wide = width(word);
+        if taken > 0 && taken + 1 + wide > room {
+            lines.push(std::mem::take(&mut line));
+            taken = 0;
+        } else if taken > 0 || (line.is_empty() && word.is_empty() && !lines.is_empty()) {
+            line.push(' ');
+            taken += 1;
+        }
+        let mut word = word;
+        while taken + width(word) > room {
+            // A wide character in a single column: it is left out rather than never come to an end.
+            let (head, more) = beginning(word, room - taken);
+            let at = if head.is_empty() && taken == 0 {
+                word.graphemes(true).next().map_or(word.len(), str::len)
+            } else {
+                head.len()
+            };
+            line.push_str(head);
+            taken += more;
+            word = word.get(at..).unwrap_or_default();
+            if taken > 0 {
+                lines.push(std::mem::take(&mut line));
+                taken = 0;
+            }
+        }
+        line.push_str(word);
+        taken += width(word);
+    }
+    lines.push(line);
+    lines
+}
+
+/// A text for a terminal that shows ASCII alone: what has a likeness gets it, the rest is a question mark a column.
+pub fn ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for grapheme in text.graphemes(true) {
+        match grapheme.is_ascii() {
+            true => out.push_str(grapheme),
+            false => ascii_cell(grapheme, &mut out),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// One grapheme in as many columns.
+fn ascii_cell(grapheme: &str, out: &mut String) {
+    let mut chars = grapheme.chars();
+    let like = match (chars.next(), chars.next()) {
+        (Some(c), None) => likeness(c),
+        _ => None,
+    };
+    match like {
+        Some(like) => out.push(like),
+        None => out.extend(std::iter::repeat_n('?', cells(grapheme))),
+    }
+}
+
+fn likeness(c: char) -> Option<char> {
+    Some(match c {
+        '–' | '—' | '─' | '━' | '═' | '╌' | '┄' | '−' => '-',
+        '│' | '┃' | '║' | '╎' | '┆' | '▏' | '▎' => '|',
+        '╭' | '╮' | '╰' | '╯' | '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' | '┏' | '┓' | '┗' | '┛' | '╔'
+        | '╗' | '╚' | '╝' => '+',
+        '·' | '•' | '…' => '.',
+        '×' => 'x',
+        '≈' => '~',
+        '←' => '<',
+        '→' | '▶' | '▸' => '>',
+        '↑' | '▴' => '^',
+        '↓' | '▾' | '▼' => 'v',
+        '●' => '*',
+        '█' | '▇' | '▆' | '▓' => '#',
+        '▅' | '▄' | '▃' | '▒' => '=',
+        '▂' | '▁' | '░' => '_',
+        '°' => '\'',
+        'µ' | 'μ' => 'u',
+        '‘' | '’' => '\'',
+        '“' | '”' => '"',
+        '\u{a0}' => ' ',
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_too_wide_is_cut_and_says_so() {
+        assert_eq!(clip("abcdef", 6, "…"), "abcdef");
+        assert_eq!(clip("abcdef", 5, "…"), "abcd…");
+        assert_eq!(clip("abcdef", 5, "..."), "ab...");
+        assert_eq!(clip("abcdef", 2, "..."), "..");
+        assert_eq!(clip("abcdef", 0, "…"), "");
+        assert_eq!(clip("日本語", 5, "…"), "日本…");
+        assert_eq!(clip("日本語", 4, "…"), "日…");
+        assert_eq!(left("日本語", 4, "…"), "日… ");
+        assert_eq!(clip_start("/data/hacs/v.mp4", 10, "…"), "…acs/v.mp4");
+        assert_eq!(right("64 %", 6, "…"), "  64 %");
+        assert_eq!(left("e\u{301}a", 3, "…"), "e\u{301}a ");
+    }
+
+    #[test]
+    fn names_from_disk_cannot_do_anything() {
+        assert_eq!(harmless("plain name"), "plain name");
+        assert_eq!(harmless("a\u{1b}[2J\tb"), "a\\u{1b}[2J\\tb");
+        assert_eq!(harmless("a\u{200b}\u{202e}\u{feff}"), "a\\u{200b}\\u{202e}\\u{feff}");
+        assert_eq!(harmless("Zürich 日本"), "Zürich 日本");
+    }
+
+    #[test]
+    fn lines_break_at_spaces_where_they_can() {
+        assert_eq!(wrap("failed to open the file", 10), ["failed to", "open the", "file"]);
+        assert_eq!(wrap("abcdefghij kl", 4), ["abcd", "efgh", "ij", "kl"]);
+        assert_eq!(wrap("", 4), [""]);
+        assert_eq!(wrap("日本", 1), [""]);
+        assert!(wrap("a", 0).is_empty());
+    }
+
+    #[test]
+    fn ascii_keeps_the_width() {
+        assert_eq!(ascii("│ 2:31 · 1280×720 … 日本 é"), "| 2:31 . 1280x720 . ???? ?");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_ever_wider_than_its_room(text: String, room in 0..40_usize) {
+            let text = harmless(&text);
+            prop_assert!(!text.chars().any(char::is_control));
+            for more in ["…", "..."] {
+                prop_assert!(width(&clip(&text, room, more)) <= room);
+                prop_assert!(width(&clip_start(&text, room, more)) <= room);
+                prop_assert_eq!(width(&left(&text, room, more)), room);
+                prop_assert_eq!(width(&right(&text, room, more)), room);
+            }
+            let narrow = ascii(&text);
+            prop_assert!(narrow.is_ascii());
+            prop_assert_eq!(narrow.len(), width(&text));
+            let lines = wrap(&text, room);
+            prop_assert!(lines.iter().all(|line| width(line) <= room));
+            if room > 1 {
+                let bare = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
+                prop_assert_eq!(bare(&lines.concat()), bare(&text));
+            }
+        }
+    }
+}

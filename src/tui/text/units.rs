@@ -1,0 +1,173 @@
+//! Numbers as people read them: counts, sizes, times, rates, percentages.
+
+use super::UNKNOWN;
+
+/// `18,204`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 video`, `18,204 videos`.
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
+/// `812 GB`, `41.2 MB`, `999 B`: powers of ten, as disks are sold and `ls --si` writes.
+pub fn bytes(n: u64) -> String {
+    if n < 1000 {
+        return format!("{n} B");
+    }
+    let mut value = n as f64;
+    for unit in ["kB", "MB", "GB", "TB", "PB", "EB"] {
+        value /= 1000.0;
+        // What would be rounded up to 1000 belongs to the next unit.
+        if value < 99.95 {
+            return format!("{value:.1} {unit}");
+        }
+        if value < 999.5 || unit == "EB" {
+            return format!("{value:.0} {unit}");
+        }
+    }
+    UNKNOWN.into()
+}
+
+/// `38/141 GB`: two sizes in the unit of the second, as a gauge has beside it.
+pub fn of_bytes(used: u64, all: u64) -> String {
+    let mut scale = 1.0;
+    let mut unit = "B";
+    for next in ["kB", "MB", "GB", "TB", "PB", "EB"] {
+        if all as f64 / scale < 999.5 {
+            break;
+        }
+        (scale, unit) = (scale * 1000.0, next);
+    }
+    let (used, all) = (used as f64 / scale, all as f64 / scale);
+    match all < 9.95 && unit != "B" {
+        true => format!("{used:.1}/{all:.1} {unit}"),
+        false => format!("{used:.0}/{all:.0} {unit}"),
+    }
+}
+
+/// A place or length in a video: `2:31`, `1:02:03`.
+pub fn clock(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return UNKNOWN.into();
+    }
+    let s = seconds.round().min(1e12) as u64;
+    match s / 3600 {
+        0 => format!("{}:{:02}", s / 60, s % 60),
+        hours => format!("{hours}:{:02}:{:02}", s / 60 % 60, s % 60),
+    }
+}
+
+/// How long something takes: `12 ms`, `2.9 s`, `31 s`, `3 m 5 s`, `2 h 14 m`, `3 d 4 h`.
+pub fn span(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return UNKNOWN.into();
+    }
+    if seconds < 0.9995 {
+        return format!("{:.0} ms", seconds * 1000.0);
+    }
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    let s = seconds.round().min(1e12) as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} m {} s", s / 60, s % 60),
+        3600..86_400 => format!("{} h {} m", s / 3600, s / 60 % 60),
+        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+/// How long ago something was: `just now`, `5 m ago`, `3 h ago`, `2 d ago`.
+pub fn ago(seconds: f64) -> String {
+    let s = seconds.max(0.0) as u64;
+    match s {
+        0..60 => "just now".into(),
+        60..3600 => format!("{} m ago", s / 60),
+        3600..86_400 => format!("{} h ago", s / 3600),
+        _ => format!("{} d ago", count(s / 86_400)),
+    }
+}
+
+/// Three figures of a number, which is what a rate is known to: `0.12`, `9.2`, `812`, `1,204`.
+pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return UNKNOWN.into();
+    }
+    match value.abs() {
+        0.0 => "0".into(),
+        v if v < 0.995 => format!("{value:.2}"),
+        v if v < 99.95 => format!("{value:.1}"),
+        v if v < 999.5 => format!("{value:.0}"),
+        _ if value < 0.0 => format!("-{}", count(value.abs().round() as u64)),
+        _ => count(value.round() as u64),
+    }
+}
+
+/// `812 clips/s`; unknown where there is none.
+pub fn rate(value: Option<f64>, unit: &str) -> String {
+    value.map_or_else(|| format!("{UNKNOWN} {unit}/s"), |value| format!("{} {unit}/s", number(value)))
+}
+
+/// `41 %` of a value of 0 to 100; `n/a` where it is not known. What is not quite all is never shown as `100 %`.
+pub fn percent(value: Option<f64>) -> String {
+    let Some(value) = value.filter(|value| value.is_finite()) else { return "n/a".into() };
+    let rounded = match value {
+        v if (99.0..100.0).contains(&v) => 99.0,
+        v => v.round(),
+    };
+    // Minus nought has a sign.
+    format!("{:.0} %", rounded + 0.0)
+}
+
+/// `done` of `all` in percent; none of none is nothing known.
+pub fn share(done: u64, all: u64) -> Option<f64> {
+    (all > 0).then(|| done as f64 * 100.0 / all as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_three_figures_and_the_right_unit() {
+        let shown = [0, 999, 1000, 41_234_567, 99_949_999, 99_950_000, 999_499_999, 999_500_000, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "41.2 MB", "99.9 MB", "100 MB", "999 MB", "1.0 GB", "18.4 EB"]);
+        assert_eq!(of_bytes(38_400_000_000, 141_000_000_000), "38/141 GB");
+        assert_eq!(of_bytes(500_000_000, 8_000_000_000), "0.5/8.0 GB");
+        assert_eq!(of_bytes(0, 0), "0/0 B");
+    }
+
+    #[test]
+    fn times_read_as_people_write_them() {
+        assert_eq!([0.0, 151.2, 3723.0, -1.0, f64::NAN].map(clock), ["0:00", "2:31", "1:02:03", "–", "–"]);
+        let spans = [0.012, 0.9996, 2.94, 30.6, 59.7, 185.0, 8040.0, 273_600.0].map(span);
+        assert_eq!(spans, ["12 ms", "1.0 s", "2.9 s", "31 s", "1 m 0 s", "3 m 5 s", "2 h 14 m", "3 d 4 h"]);
+        assert_eq!([3.0, 300.0, 7300.0, 1e9].map(ago), ["just now", "5 m ago", "2 h ago", "11,574 d ago"]);
+    }
+
+    #[test]
+    fn numbers_have_their_unit_and_unknown_is_said() {
+        assert_eq!(
+            [0, 12, 999, 1000, 18_204, 1_000_000].map(count),
+            ["0", "12", "999", "1,000", "18,204", "1,000,000"]
+        );
+        assert_eq!(counted(1, "video", "videos"), "1 video");
+        assert_eq!([0.0, 0.123, 9.23, 812.4, 1204.0].map(number), ["0", "0.12", "9.2", "812", "1,204"]);
+        assert_eq!(rate(Some(9.23), "videos"), "9.2 videos/s");
+        assert_eq!(rate(None, "clips"), "– clips/s");
+        let shown = [None, Some(-0.2), Some(40.6), Some(99.99), Some(100.0), Some(f64::NAN)].map(percent);
+        assert_eq!(shown, ["n/a", "0 %", "41 %", "99 %", "100 %", "n/a"]);
+        assert_eq!((share(1, 4), share(0, 0)), (Some(25.0), None));
+    }
+}

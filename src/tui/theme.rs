@@ -1,0 +1,374 @@
+//! How things look: a style for each role, a glyph and a word as well as a colour for each state, in sixteen colours, in
+//! true colours, without any, and in ASCII.
+
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::symbols::border;
+
+use super::text;
+use crate::engine::protocol::row::RowState;
+use palette::Palette;
+
+mod palette;
+
+/// What a piece of the screen is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The ground and ordinary text.
+    Base,
+    /// What is there for whoever looks for it.
+    Dim,
+    /// Titles of panes and popups, heads of columns.
+    Title,
+    /// The frame of a pane.
+    Border,
+    /// The frame of the pane that keys go to.
+    Focus,
+    /// A key that can be pressed.
+    Key,
+    /// A key that can do nothing now.
+    KeyOff,
+    /// The row under the cursor.
+    Selection,
+    /// A mark, and the number of them.
+    Mark,
+    /// What a filter has found; what is being typed.
+    Match,
+    /// The filled part of a gauge.
+    Gauge,
+    /// The rest of a gauge.
+    GaugeRest,
+    /// Columns of a chart.
+    Chart,
+    /// It went well.
+    Good,
+    /// It is worth a look.
+    Warn,
+    /// It went wrong.
+    Error,
+    /// It is going on.
+    Active,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Base,
+        Self::Dim,
+        Self::Title,
+        Self::Border,
+        Self::Focus,
+        Self::Key,
+        Self::KeyOff,
+        Self::Selection,
+        Self::Mark,
+        Self::Match,
+        Self::Gauge,
+        Self::GaugeRest,
+        Self::Chart,
+        Self::Good,
+        Self::Warn,
+        Self::Error,
+        Self::Active,
+    ];
+}
+
+/// How a state is shown. The glyph is one column wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// A character for it, of its own.
+    pub glyph: &'static str,
+    /// The word for it.
+    pub word: &'static str,
+    /// The colour for it.
+    pub style: Style,
+}
+
+/// Where colours come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Colours {
+    /// Nowhere: bold, dim, underlined and reversed have to do.
+    None,
+    /// The sixteen that the user's terminal defines, on its own ground.
+    Terminal,
+    /// A palette of true colours, with a ground of its own.
+    True(&'static Palette),
+}
+
+/// A theme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Theme {
+    colours: Colours,
+    ascii: bool,
+}
+
+impl Default for Theme {
+    fn default() -> Self {
+        Self { colours: Colours::Terminal, ascii: false }
+    }
+}
+
+impl Theme {
+    /// The names that [`Theme::named`] takes, the default first.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ["terminal", "none"].into_iter().chain(palette::ALL.iter().map(|palette| palette.name))
+    }
+
+    /// The theme of this name: `terminal`, `none`, or one of true colours. `None` where there is none.
+    pub fn named(name: &str) -> Option<Self> {
+        let colours = match name {
+            "terminal" => Colours::Terminal,
+            "none" => Colours::None,
+            _ => Colours::True(palette::ALL.iter().find(|palette| palette.name == name)?),
+        };
+        Some(Self { colours, ascii: false })
+    }
+
+    /// The theme that the environment allows: `NO_COLOR` (set, and not empty) and terminals that know no colours take them
+    /// away, a locale other than UTF-8 and the Linux console take away all but ASCII.
+    pub fn fit(self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let term = variable("TERM").unwrap_or_default();
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+        let utf8 = locale.is_none_or(|name| {
+            let name = name.to_ascii_lowercase();
+            name.contains("utf-8") || name.contains("utf8")
+        });
+        let mono = set("NO_COLOR").is_some() || matches!(term.as_str(), "dumb" | "vt100" | "vt220");
+        Self {
+            colours: if mono { Colours::None } else { self.colours },
+            ascii: self.ascii || !utf8 || matches!(term.as_str(), "linux" | "dumb" | "vt100"),
+        }
+    }
+
+    /// The same in ASCII alone, or not.
+    pub fn with_ascii(self, ascii: bool) -> Self {
+        Self { ascii, ..self }
+    }
+
+    /// Only ASCII may be shown.
+    pub fn is_ascii(&self) -> bool {
+        self.ascii
+    }
+
+    /// No colours may be shown.
+    pub fn is_mono(&self) -> bool {
+        self.colours == Colours::None
+    }
+
+    /// What stands where a text was cut.
+    pub fn more(&self) -> &'static str {
+        if self.ascii { "..." } else { "…" }
+    }
+
+    /// What stands in front of a marked row.
+    pub fn mark(&self) -> &'static str {
+        if self.ascii { "*" } else { "●" }
+    }
+
+    /// What separates parts of a line, spaces included.
+    pub fn dot(&self) -> &'static str {
+        if self.ascii { " - " } else { " · " }
+    }
+
+    /// What a value is that is not known.
+    pub fn unknown(&self) -> &'static str {
+        if self.ascii { "-" } else { text::UNKNOWN }
+    }
+
+    /// The lines around panes.
+    pub fn border(&self) -> border::Set<'static> {
+        const ASCII: border::Set<'static> = border::Set {
+            top_left: "+",
+            top_right: "+",
+            bottom_left: "+",
+            bottom_right: "+",
+            vertical_left: "|",
+            vertical_right: "|",
+            horizontal_top: "-",
+            horizontal_bottom: "-",
+        };
+        if self.ascii { ASCII } else { border::ROUNDED }
+    }
+
+    /// The style for a role. On top of [`Role::Base`], so that what it says nothing of stays.
+    pub fn style(&self, role: Role) -> Style {
+        use Modifier as M;
+        let style = Style::new();
+        // Weight first: it has to do where there are no colours.
+        let weight = match role {
+            Role::Title | Role::Focus | Role::Key | Role::Mark | Role::Error => M::BOLD,
+            Role::Match => M::UNDERLINED,
+            Role::Dim | Role::KeyOff | Role::GaugeRest | Role::Border => M::DIM,
+            Role::Selection => M::REVERSED,
+            _ => M::empty(),
+        };
+        match self.colours {
+            Colours::None => style.add_modifier(if role == Role::Warn { M::BOLD } else { weight }),
+            // Never the bright ones, black or white: each of them vanishes on somebody's ground.
+            Colours::Terminal => match role {
+                Role::Base | Role::Dim | Role::Title | Role::KeyOff | Role::GaugeRest | Role::Border => style,
+                Role::Selection => style,
+                Role::Focus | Role::Key | Role::Gauge | Role::Chart | Role::Active => style.fg(Color::Cyan),
+                Role::Mark | Role::Match => style.fg(Color::Magenta),
+                Role::Good => style.fg(Color::Green),
+                Role::Warn => style.fg(Color::Yellow),
+                Role::Error => style.fg(Color::Red),
+            }
+            .add_modifier(weight),
+            // These have their shades of grey: no need for the terminal's idea of dim or reversed.
+            Colours::True(palette) => palette.style(role).add_modifier(weight.difference(M::DIM.union(M::REVERSED))),
+        }
+    }
+
+    /// How a state is shown.
+    pub fn state(&self, state: RowState) -> Look {
+        let (role, glyph, plain) = match state {
+            RowState::Running => (Role::Active, "▶", ">"),
+            RowState::Failed => (Role::Error, "✘", "x"),
+            RowState::Corrupt => (Role::Error, "▲", "!"),
+            RowState::Missing => (Role::Mark, "?", "?"),
+            RowState::WrongDuration => (Role::Warn, "≠", "#"),
+            RowState::Duplicate => (Role::Warn, "≡", "="),
+            RowState::Stale => (Role::Warn, "↻", "o"),
+            RowState::Degraded => (Role::Warn, "≈", "~"),
+            RowState::Queued => (Role::Base, "∘", ":"),
+            RowState::Ready => (Role::Base, "·", "."),
+            RowState::Unchecked => (Role::Dim, "◌", "-"),
+            RowState::Unlisted => (Role::Dim, "±", "*"),
+            RowState::Done => (Role::Good, "✔", "+"),
+            RowState::Excluded => (Role::Dim, "⊘", "/"),
+            RowState::LeftOut => (Role::Dim, "⋯", "_"),
+        };
+        let glyph = if self.ascii { plain } else { glyph };
+        // In a list of thousands, bold is for what a cursor or a head is.
+        let style = self.style(role);
+        let style = if state == RowState::Missing { style.remove_modifier(Modifier::BOLD) } else { style };
+        Look { glyph, word: state.word(), style }
+    }
+
+    /// The style of one of eight things side by side, such as classes along a video; beyond those, dim.
+    pub fn lane(&self, index: usize) -> Style {
+        match self.colours {
+            _ if index >= LANES => self.style(Role::Dim),
+            Colours::None => Style::new(),
+            Colours::Terminal => {
+                const COLOURS: [Color; 6] =
+                    [Color::Cyan, Color::Green, Color::Yellow, Color::Magenta, Color::Blue, Color::Red];
+                let style = Style::new().fg(COLOURS.get(index % COLOURS.len()).copied().unwrap_or(Color::Reset));
+                if index < COLOURS.len() { style } else { style.add_modifier(Modifier::BOLD) }
+            }
+            Colours::True(palette) => Style::new().fg(palette.lane(index)),
+        }
+    }
+
+    /// The colour of a value of 0 to 255 in a heat map; `None` where shades of one colour have to do.
+    pub fn heat(&self, value: u8) -> Option<Color> {
+        match self.colours {
+            Colours::True(palette) if !self.ascii => Some(palette.heat(value)),
+            _ => None,
+        }
+    }
+
+    /// The last step of a frame: takes away what this theme must not show, whoever has drawn it.
+    pub fn finish(&self, buffer: &mut Buffer) {
+        if !self.ascii && !self.is_mono() {
+            return;
+        }
+        for cell in &mut buffer.content {
+            if self.is_mono() {
+                (cell.fg, cell.bg) = (Color::Reset, Color::Reset);
+                cell.underline_color = Color::Reset;
+            }
+            if self.ascii && !cell.symbol().is_ascii() {
+                let plain = text::ascii(cell.symbol()).into_owned();
+                cell.set_symbol(&plain);
+            }
+        }
+    }
+}
+
+/// Things that [`Theme::lane`] tells apart.
+pub const LANES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use ratatui::layout::Rect;
+
+    use super::*;
+
+    fn all() -> Vec<Theme> {
+        let named = Theme::names().map(|name| Theme::named(name).unwrap());
+        named.flat_map(|theme| [theme, theme.with_ascii(true)]).collect()
+    }
+
+    #[test]
+    fn states_are_told_apart_without_colour() {
+        for theme in all() {
+            let looks = RowState::ALL.map(|state| theme.state(state));
+            assert_eq!(looks.iter().map(|look| look.glyph).collect::<HashSet<_>>().len(), looks.len());
+            assert!(looks.iter().all(|look| text::width(look.glyph) == 1 && !look.word.is_empty()));
+            assert!(!theme.is_ascii() || looks.iter().all(|look| look.glyph.is_ascii()));
+        }
+    }
+
+    #[test]
+    fn a_theme_without_colours_sets_none() {
+        for theme in [Theme::named("none").unwrap(), Theme::default().fit(env(&[("NO_COLOR", "1")]))] {
+            assert!(theme.is_mono() && theme.heat(9).is_none());
+            let lanes = (0..10).map(|index| theme.lane(index));
+            let states = RowState::ALL.map(|state| theme.state(state).style);
+            for style in Role::ALL.map(|role| theme.style(role)).into_iter().chain(lanes).chain(states) {
+                assert_eq!((style.fg, style.bg, style.underline_color), (None, None, None));
+            }
+            let distinct = [Role::Base, Role::Dim, Role::Selection, Role::Match, Role::Error].map(|r| theme.style(r));
+            assert_eq!(distinct.iter().collect::<HashSet<_>>().len(), distinct.len());
+        }
+    }
+
+    #[test]
+    fn the_default_uses_no_colour_that_vanishes_on_some_ground() {
+        let theme = Theme::default();
+        let styles = Role::ALL.map(|role| theme.style(role)).into_iter().chain((0..9).map(|lane| theme.lane(lane)));
+        for style in styles.chain(RowState::ALL.map(|state| theme.state(state).style)) {
+            assert_eq!(style.bg, None);
+            let fine = [Color::Red, Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::Cyan];
+            assert!(style.fg.is_none_or(|colour| fine.contains(&colour)), "{style:?}");
+        }
+    }
+
+    fn env(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
+        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn the_environment_takes_away_what_cannot_be_shown() {
+        let fitted = |pairs| {
+            let theme = Theme::default().fit(env(pairs));
+            (theme.is_mono(), theme.is_ascii())
+        };
+        assert_eq!(fitted(&[("TERM", "xterm-256color"), ("LANG", "de_DE.UTF-8")]), (false, false));
+        assert_eq!(fitted(&[]), (false, false));
+        assert_eq!(fitted(&[("NO_COLOR", ""), ("LANG", "C.utf8")]), (false, false));
+        assert_eq!(fitted(&[("NO_COLOR", "1")]), (true, false));
+        assert_eq!(fitted(&[("TERM", "dumb")]), (true, true));
+        assert_eq!(fitted(&[("TERM", "linux")]), (false, true));
+        assert_eq!(fitted(&[("LANG", "C")]), (false, true));
+        assert_eq!(fitted(&[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")]), (false, true));
+        assert_eq!(fitted(&[("LC_ALL", ""), ("LANG", "en_US.UTF-8")]), (false, false));
+    }
+
+    #[test]
+    fn a_finished_frame_holds_nothing_that_must_not_be_shown() {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 12, 1));
+        buffer.set_string(0, 0, "▶ 日é …", Style::new().fg(Color::Red).bg(Color::Blue));
+        let theme = Theme::named("none").unwrap().with_ascii(true);
+        theme.finish(&mut buffer);
+        assert!(buffer.content.iter().all(|cell| cell.symbol().is_ascii()));
+        assert!(buffer.content.iter().all(|cell| (cell.fg, cell.bg) == (Color::Reset, Color::Reset)));
+        assert_eq!(buffer.cell((0, 0)).unwrap().symbol(), ">");
+        assert_eq!(buffer.cell((2, 0)).unwrap().symbol(), "??");
+    }
+}
