@@ -22,7 +22,7 @@ use crate::outln;
 pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit> {
     settings.check_folders()?;
     // Here, where somebody looks on.
-    super::weights(settings)?;
+    super::bring(settings)?;
     let private = Layout::new(&settings.out, "").private();
     let folder = private.join("log");
     fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
