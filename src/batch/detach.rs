@@ -20,9 +20,9 @@ use crate::outln;
 /// # Errors
 /// When it cannot be started. What it says itself is passed on, with its exit code.
 pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit> {
-    // Here, where somebody looks on.
     settings.check_folders()?;
-    super::weights(settings)?;
+    // Here, where somebody looks on.
+    super::bring(settings)?;
     let mut words = vec![];
     if !export {
         words.push("--no-export");

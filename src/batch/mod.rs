@@ -19,7 +19,7 @@ use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_list};
 use crate::dataset::{names, shown};
-use crate::engine::checkpoint::{self, Chosen};
+use crate::engine::checkpoint::{self, CheckpointError, Chosen};
 use crate::engine::lock::{Lock, LockError};
 use crate::engine::protocol::snapshot::Counts;
 use crate::engine::state::State;
@@ -113,12 +113,18 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     job.session(&lock, state, suspects)
 }
 
-/// The weights, downloaded where that is asked for.
+/// Downloads the weights where that is asked for and has not been done.
+fn bring(settings: &Settings) -> anyhow::Result<()> {
+    if settings.dry_run { Ok(()) } else { checkpoint::bring(settings).map_err(no_weights) }
+}
+
 fn weights(settings: &Settings) -> anyhow::Result<Chosen> {
-    let brought = if settings.dry_run { Ok(()) } else { checkpoint::bring(settings) };
-    brought
-        .and_then(|()| checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe))
-        .map_err(|error| anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to work with")))
+    bring(settings)?;
+    checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe).map_err(no_weights)
+}
+
+fn no_weights(error: CheckpointError) -> anyhow::Error {
+    anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to work with"))
 }
 
 impl Job<'_> {
