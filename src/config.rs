@@ -20,7 +20,7 @@ mod engine;
 mod file;
 
 pub use device::{Device, DeviceList};
-pub use engine::{EngineSection, Order};
+pub use engine::{EngineSection, Order, WatchMode, WatchSection};
 pub use file::{
     BatchSection, Config, CudaSection, ExportSection, ListSection, ManifestSection, ScanSection, WorkerSection,
 };
@@ -122,6 +122,8 @@ pub struct Settings {
     pub live: Vec<Format>,
     /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
     pub torch: PathBuf,
+    /// How new videos are noticed.
+    pub watch: WatchSection,
 }
 
 impl Settings {
@@ -206,6 +208,7 @@ impl Settings {
             limits: config.limits,
             plain_interval: Duration::from_secs(config.batch.plain_interval_s),
             live: config.export.live,
+            watch: config.watch,
             torch: if config.cuda.torch.as_os_str().is_empty() {
                 PathBuf::new()
             } else {

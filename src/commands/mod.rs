@@ -16,11 +16,13 @@ pub mod list;
 pub mod meter;
 pub mod missing;
 pub mod probe;
+pub mod retry;
 pub mod scan;
 pub mod seeded;
 pub mod status;
 pub mod steer;
 pub mod verify;
+pub mod watch;
 
 /// The manifest that the settings name, if any.
 ///

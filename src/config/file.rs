@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use reeldeck_contract::limits::Limits;
 use serde::{Deserialize, Serialize};
 
-use super::EngineSection;
+use super::{EngineSection, WatchSection};
 use crate::dataset::video_list::LabelStyle;
 use crate::export::Format;
 
@@ -30,6 +30,7 @@ pub struct Config {
     pub batch: BatchSection,
     pub export: ExportSection,
     pub cuda: CudaSection,
+    pub watch: WatchSection,
 }
 
 /// `[export]`: what trainers read.
@@ -111,6 +112,7 @@ impl Default for Config {
             batch: BatchSection::default(),
             export: ExportSection::default(),
             cuda: CudaSection::default(),
+            watch: WatchSection::default(),
         }
     }
 }
@@ -162,6 +164,8 @@ impl Config {
         within("worker.batch", w.batch as f64, 0.0, 1024.0)?;
         within("worker.stall_timeout_s", w.stall_timeout_s as f64, 1.0, 86_400.0)?;
         within("engine.linger_s", self.engine.linger_s as f64, 0.0, 86_400.0)?;
+        within("watch.settle_s", self.watch.settle_s as f64, 0.0, 86_400.0)?;
+        within("watch.poll_s", self.watch.poll_s as f64, 1.0, 86_400.0)?;
         within("limits.megapixels", l.megapixels, 0.01, 1000.0)?;
         within("limits.frames", l.frames as f64, 1.0, 1e9)?;
         within("limits.duration_s", l.duration_s, 1.0, 1e9)?;

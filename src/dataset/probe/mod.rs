@@ -28,6 +28,8 @@ pub struct Setup {
     pub processes: usize,
     /// Address space of each process in MiB.
     pub memory_mib: u64,
+    /// A process that does not answer so long after its start is of no use.
+    pub start: Duration,
     /// A process that gives no sign of life for so long is ended.
     pub stall: Duration,
     /// A file that was written to within this time is still arriving.
@@ -43,6 +45,7 @@ impl Setup {
             processes: cores.min(MOST_PROCESSES),
             // The largest picture that is taken by default has 54 MB, and a decoder may hold back seventeen.
             memory_mib: if limits.memory_mib == 0 { 4096 } else { limits.memory_mib },
+            start: Duration::from_secs(60),
             stall: Duration::from_secs(60),
             settle: Duration::from_secs(5),
         }
