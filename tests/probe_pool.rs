@@ -355,8 +355,10 @@ fn an_interrupted_command_keeps_what_it_found_and_leaves_no_process() {
 fn what_was_found_is_known_to_commands_that_do_not_look() {
     let bench = Bench::new(&["A/v_1.mp4", "A/v_broken.mp4", "A/v_crash.mp4"]);
     fs::write(bench.path("list.txt"), "1,A\nbroken,A\ncrash,A\n").unwrap();
-    let annotated = |id: &str| json!({"duration": 1.0, "subset": "training", "url": id,
-        "annotations": [{"label": "A", "segment": [0.0, 1.0]}]});
+    let annotated = |id: &str| {
+        json!({"duration": 1.0, "subset": "training", "url": id,
+        "annotations": [{"label": "A", "segment": [0.0, 1.0]}]})
+    };
     let database = json!({"1": annotated("1"), "broken": annotated("broken"), "crash": annotated("crash")});
     fs::write(bench.path("anno.json"), json!({ "database": database }).to_string()).unwrap();
     let run = |arguments: &[&str]| {

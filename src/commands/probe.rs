@@ -20,6 +20,7 @@ use crate::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
+use crate::dataset::watch::network_of;
 use crate::error::Exit;
 use crate::out;
 
@@ -71,6 +72,7 @@ impl<'a> Checker<'a> {
         cancel: &'a AtomicBool,
     ) -> anyhow::Result<Self> {
         let setup = Setup::new(prober()?, &settings.limits);
+        let setup = if network_of(&settings.root).is_some() { setup.far_away() } else { setup };
         let cache = Cache::open(&cache_of(settings), videos, !settings.dry_run);
         Ok(Self { settings, setup, cache, level, cancel })
     }

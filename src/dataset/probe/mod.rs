@@ -37,6 +37,12 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// For files that are waited for rather than worked on, as over a network: several processes for each core.
+    pub fn far_away(self) -> Self {
+        // No fewer than keep a fast network busy, no more than a server of a workgroup bears.
+        Self { processes: (4 * self.processes).clamp(8, 32), ..self }
+    }
+
     /// The usual: a process for each core.
     pub fn new(program: PathBuf, limits: &Limits) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
