@@ -6,7 +6,7 @@ DEMO_DIR ?= demo
 CARGO = . scripts/env.sh && cargo
 CARGO_FOR_TESTS = . scripts/env.sh encoders && cargo
 
-.PHONY: setup build demo test check bench interop clean-demo soak scale ci deny typos dist setup-tests
+.PHONY: setup build demo test check bench interop recall states scan-speed clean-demo soak scale ci deny typos dist setup-tests
 
 setup: ## install what the build lacks: FFmpeg, libtorch
 	@scripts/setup.sh
@@ -50,6 +50,15 @@ scale: setup-tests ## what 5,000, 50,000 and 1,000,000 videos cost the engine
 
 interop: setup ## reeldeck's exports in the hands of those who are to read them: MMAction2, NumPy, h5py, …
 	@scripts/interop.sh
+
+recall: setup ## how much damage each level of the probe finds, and what it costs; takes some minutes
+	$(CARGO) run --release -p reeldeck-probe --example recall
+
+states: build ## which state a scan gives to which file
+	@scripts/states.py
+
+scan-speed: build ## how fast 50,000 files are scanned, against ffprobe in a loop
+	@scripts/scan_speed.py
 
 clean-demo:
 	rm -rf $(DEMO_DIR)

@@ -18,7 +18,8 @@ if [ -z "${INTEROP_PYTHON:-}" ] && [ ! -e "$work/venv/complete" ]; then
   rm -rf "$work/venv"
   python3 -m venv "$work/venv"
   # PyTorch's own registry has a build without CUDA, a tenth of the size.
-  "$python" -m pip install --quiet torch==2.11.0 torchvision==0.26.0 --index-url https://download.pytorch.org/whl/cpu ||
+  "$python" -m pip install --quiet --retries 1 --timeout 15 torch==2.11.0 torchvision==0.26.0 \
+    --index-url https://download.pytorch.org/whl/cpu 2>"$work/pip.log" ||
     "$python" -m pip install --quiet torch==2.11.0 torchvision==0.26.0
   # setuptools 82 dropped pkg_resources, which mmengine imports.
   "$python" -m pip install --quiet -r scripts/interop-requirements.txt

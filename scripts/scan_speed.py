@@ -65,7 +65,8 @@ def run(command: list) -> tuple:
         report = json.load(pipe)
     os.waitpid(child, 0)
     if report["code"] != 0:
-        sys.exit(f"{command} ended with {report['code']}:\n{report['out']}")
+        words = " ".join(map(str, command))
+        sys.exit(f"{words[:200]} … ended with {report['code']}:\n{report['out']}")
     return time.monotonic() - started, report["cpu"], report["mb"], report["out"]
 
 
@@ -76,6 +77,8 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=400, help="files given to ffprobe")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
     arguments = parser.parse_args()
+    if not shutil.which("ffprobe"):
+        sys.exit("ffprobe, against which the scan is measured, is not installed; it comes with FFmpeg's programs")
     work = arguments.keep or Path(tempfile.mkdtemp(prefix="scan_speed"))
     work.mkdir(parents=True, exist_ok=True)
     root, out, count = work / "data", work / "out", arguments.videos

@@ -142,7 +142,7 @@ pub enum Command {
     Pause,
     /// Let a paused run go on
     Resume,
-    /// Have a run try failed videos again
+    /// Have videos tried again: failed ones by the run that goes on, or those of a list by the next run
     Retry(RetryArgs),
     /// The engine in the background
     #[command(hide = true)]
@@ -161,7 +161,7 @@ pub enum Command {
     /// Show what is in the dataset folder, what should be, and what was refused, and change nothing
     Scan(ScanArgs),
     /// Write the lists by which to fetch or request what the manifest has and the dataset folder has not
-    Missing,
+    Missing(WatchArgs),
     /// Write the annotations that a trainer reads, hacs_anno_{train,val,test}.json, from the manifest
     Annotations,
     /// Measure how this machine's CPU runs the recipe's model fastest, and remember it
@@ -233,11 +233,15 @@ pub struct AttachArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct RetryArgs {
     /// Class/file, file, or file without extension; * and ? match anything
-    #[arg(value_name = "PATTERN", required_unless_present = "failed")]
+    #[arg(value_name = "PATTERN", required_unless_present_any = ["failed", "list"])]
     pub patterns: Vec<String>,
     /// All that have failed
     #[arg(long, conflicts_with = "patterns")]
     pub failed: bool,
+    /// Those in this list, such as the retry.txt of `verify`, whatever came of them; while no run holds the output folder.
+    /// The next run extracts them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["patterns", "failed"])]
+    pub list: Option<PathBuf>,
 }
 
 /// Options of `list`.
@@ -260,6 +264,20 @@ pub struct ScanArgs {
     /// Also check each video, and decode its first and last frames, all keyframes and a sample of the others
     #[arg(long)]
     pub deep: bool,
+    /// Whether to stay.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+/// Options of commands that can go on as files arrive.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchArgs {
+    /// Stay, and tell what changes as files come, change and go; Ctrl-C ends it
+    #[arg(long)]
+    pub watch: bool,
+    /// Look at everything from time to time instead of waiting for the operating system to report changes
+    #[arg(long, requires = "watch")]
+    pub poll: bool,
 }
 
 /// Options of `export`.
@@ -437,7 +455,7 @@ mod tests {
         assert_eq!(read("verify").unwrap().command, Some(Command::Verify(VerifyArgs::default())));
         assert_eq!(read("scan").unwrap().command, Some(Command::Scan(ScanArgs::default())));
         assert!(read("scan --quick --deep").is_err());
-        assert_eq!(read("missing").unwrap().command, Some(Command::Missing));
+        assert_eq!(read("missing").unwrap().command, Some(Command::Missing(WatchArgs::default())));
         assert_eq!(read("annotations --manifest m").unwrap().command, Some(Command::Annotations));
         let seeded = Command::SeededCheckpoint { path: "w.pth".into() };
         assert_eq!(read("seeded-checkpoint w.pth").unwrap().command, Some(seeded));
@@ -446,7 +464,11 @@ mod tests {
         assert!(read("--batch --detach").unwrap().run.detach);
         assert_eq!(read("extract --detach").unwrap().command, Some(Command::Extract(RunArgs { detach: true })));
         let retry = |patterns: &[&str], failed| {
-            Some(Command::Retry(RetryArgs { patterns: patterns.iter().map(ToString::to_string).collect(), failed }))
+            Some(Command::Retry(RetryArgs {
+                patterns: patterns.iter().map(ToString::to_string).collect(),
+                failed,
+                list: None,
+            }))
         };
         assert_eq!(read("retry A/* v_b").unwrap().command, retry(&["A/*", "v_b"], false));
         assert_eq!(read("retry --failed").unwrap().command, retry(&[], true));

@@ -127,7 +127,7 @@ pub struct Settings {
     pub tui: TuiSection,
     /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
     pub torch: PathBuf,
-    /// How new videos are noticed by an engine that has a terminal interface.
+    /// How new videos are noticed.
     pub watch: WatchSection,
     /// The names of the network's classes, a file; `None` where nobody says.
     pub class_names: Option<PathBuf>,

@@ -71,11 +71,12 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Stop { now }) => commands::steer::run(&settings()?, Order::Stop { now: *now }),
         Some(Command::Pause) => commands::steer::run(&settings()?, Order::Pause),
         Some(Command::Resume) => commands::steer::run(&settings()?, Order::Resume),
+        Some(Command::Retry(cli::RetryArgs { list: Some(list), .. })) => commands::retry::run_list(&settings()?, list),
         Some(Command::Retry(args)) => {
             commands::steer::run(&settings()?, Order::Retry { patterns: args.patterns.clone() })
         }
         Some(Command::Scan(args)) => commands::scan::run_scan(&settings()?, args),
-        Some(Command::Missing) => commands::missing::run_missing(&settings()?),
+        Some(Command::Missing(args)) => commands::missing::run_missing(&settings()?, args),
         Some(Command::Annotations) => commands::annotations::run_annotations(&settings()?),
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
         Some(Command::Verify(args)) => commands::verify::run_verify(&settings()?, args),

@@ -42,8 +42,9 @@ while IFS= read -r line; do
     *v_spin*) while :; do :; done ;;
     *v_sleep*) exec sleep 1000 ;;
     *v_gone*) answer '{"Err":"failed to read the file"}'; continue ;;
-    *v_long*) for _ in 1 2 3 4 5 6 7 8; do sleep 0.2; echo "{\"alive\":$id}"; done ;;
+    *v_long*) for _ in 1 2 3 4 5 6 7; do sleep 1; echo "{\"alive\":$id}"; done ;;
     *v_slow*) sleep 0.1 ;;
+    *v_hold*) while [ ! -e "$here/release" ]; do sleep 0.05; done ;;
     *v_grow*) echo more >> "$path" ;;
   esac
   stamp=$(stat -L -c '%s %.9Y' "$path"); size=${stamp% *}; time=${stamp#* }
@@ -95,7 +96,7 @@ impl Bench {
     }
 
     fn setup(&self, processes: usize) -> Setup {
-        Setup { processes, stall: Duration::from_secs(1), ..Setup::new(self.path("fake"), &Limits::default()) }
+        Setup { processes, ..Setup::new(self.path("fake"), &Limits::default()) }
     }
 
     fn cache(&self, scan: &Scan) -> Cache {
@@ -200,11 +201,12 @@ fn a_file_that_brings_its_process_down_is_tried_alone_and_costs_no_other() {
 fn a_file_that_computes_for_ever_is_corrupt_and_one_that_the_disk_withholds_is_not_judged() {
     let bench =
         Bench::new(&["A/v_spin.mp4", "A/v_sleep.mp4", "A/v_gone.mp4", "A/v_long.mp4", "A/v_1.mp4", "A/v_2.mp4"]);
-    let found = bench.probe(&bench.setup(2), Level::Deep).unwrap();
+    let setup = Setup { stall: Duration::from_secs(5), ..bench.setup(2) };
+    let found = bench.probe(&setup, Level::Deep).unwrap();
     let reason = corrupt(&found["A/v_spin.mp4"]);
-    assert_eq!(reason, "brings the prober down: it computes for 1 s without getting anywhere");
+    assert_eq!(reason, "brings the prober down: it computes for 5 s without getting anywhere");
     let Finding::Unread(why) = &found["A/v_sleep.mp4"] else { panic!("{found:?}") };
-    assert_eq!(why, "the disk or the network gave no answer for 1 s");
+    assert_eq!(why, "the disk or the network gave no answer for 5 s");
     assert_eq!(found["A/v_gone.mp4"], Finding::Unread("failed to read the file".into()));
     // It takes longer than the limit, and says again and again that it lives.
     assert!(["A/v_long.mp4", "A/v_1.mp4", "A/v_2.mp4"].iter().all(|name| is_healthy(&found[*name])), "{found:?}");
@@ -245,7 +247,9 @@ fn a_prober_that_does_not_work_blames_no_video() {
         ("#!/bin/bash\nexec sleep 1000\n", "it does not answer"),
     ] {
         bench.program(script);
-        let error = bench.probe(&bench.setup(2), Level::Quick).unwrap_err();
+        // Long enough for those that do say something, however busy the machine is.
+        let setup = Setup { start: Duration::from_secs(15), ..bench.setup(2) };
+        let error = bench.probe(&setup, Level::Quick).unwrap_err();
         assert!(matches!(error, ProbeError::Broken { .. }) && error.to_string().contains(how), "{error}");
     }
     fs::remove_file(bench.path("fake")).unwrap();
@@ -272,7 +276,8 @@ fn a_cancelled_probe_keeps_what_it_found() {
     };
     let ended = probe(request, &bench.setup(2), &mut bench.cache(&scan), &cancel, &mut each).unwrap();
     assert_eq!(ended, Ended::Cancelled);
-    assert!((7..20).contains(&told), "{told}");
+    // Those that were told and not taken in yet may come, and no others.
+    assert!((7..60).contains(&told), "{told}");
     bench.orders();
     let found = bench.probe(&bench.setup(2), Level::Quick).unwrap();
     assert_eq!(found.values().filter(|f| matches!(f, Finding::Probed { cached: true, .. })).count(), told);
@@ -328,20 +333,54 @@ fn the_command_prints_a_table_with_reasons() {
 
 #[test]
 fn an_interrupted_command_keeps_what_it_found_and_leaves_no_process() {
-    let names: Vec<String> = (0..200).map(|i| format!("A/v_slow_{i:03}.mp4")).collect();
+    let quick = (0..8).map(|i| format!("A/v_{i}.mp4"));
+    let names: Vec<String> = quick.chain((0..20).map(|i| format!("B/v_hold_{i:02}.mp4"))).collect();
     let bench = Bench::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let mut command = bench.command(&["--quick"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let kept = || fs::read_to_string(bench.path("out/.reeldeck/probe-cache")).map_or(0, |text| text.lines().count());
-    wait_for("some are found", || kept() > 5);
+    wait_for("some are found, and the others keep their processes", || kept() == 1 + 8);
     signal(&child, "-INT");
     let ran = Ran::of(child.wait_with_output().unwrap());
     assert!(ran.code == 130 && ran.stderr.contains("interrupted; "), "{ran:?}");
-    assert!((6..150).contains(&kept()), "{}", kept());
+    assert_eq!(kept(), 1 + 8);
     let left = || Command::new("pgrep").arg("-f").arg(bench.path("fake")).status().unwrap().success();
     wait_for("all processes are gone", || !left());
+    fs::write(bench.path("release"), "").unwrap();
     let ran = Ran::to_the_end(&mut bench.command(&["--quick"]));
-    assert!(ran.code == 0 && ran.stdout.contains(" known from before"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.contains("28 videos, quick look, 8 known from before"), "{ran:?}");
+}
+
+#[test]
+fn what_was_found_is_known_to_commands_that_do_not_look() {
+    let bench = Bench::new(&["A/v_1.mp4", "A/v_broken.mp4", "A/v_crash.mp4"]);
+    fs::write(bench.path("list.txt"), "1,A\nbroken,A\ncrash,A\n").unwrap();
+    let annotated = |id: &str| {
+        json!({"duration": 1.0, "subset": "training", "url": id,
+        "annotations": [{"label": "A", "segment": [0.0, 1.0]}]})
+    };
+    let database = json!({"1": annotated("1"), "broken": annotated("broken"), "crash": annotated("crash")});
+    fs::write(bench.path("anno.json"), json!({ "database": database }).to_string()).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+        // No prober is there: nothing can be looked at.
+        command.current_dir(bench.0.path()).env("REELDECK_PROBE", "/nonexistent").args(arguments);
+        Ran::to_the_end(command.stdin(Stdio::null()))
+    };
+    let ran = run(&["scan", "--manifest", "list.txt"]);
+    assert!(ran.code == 0 && ran.stdout.contains("unchecked"), "{ran:?}");
+    assert_eq!(Ran::to_the_end(&mut bench.command(&["--quick"])).code, 3);
+    let ran = run(&["scan", "--manifest", "list.txt"]);
+    assert!(ran.code == 3 && !ran.stdout.contains("unchecked"), "{ran:?}");
+    assert!(ran.stdout.contains("corrupt A/v_crash.mp4: brings the prober down"), "{ran:?}");
+    let ran = run(&["missing", "--manifest", "list.txt"]);
+    assert!(ran.code == 3 && ran.stdout.contains("1 of 3 videos are missing or corrupt"), "{ran:?}");
+    assert_eq!(fs::read_to_string(bench.path("out/missing/request.txt")).unwrap(), "crash,A\n");
+    let ran = run(&["annotations", "--manifest", "anno.json"]);
+    assert!(ran.code == 3 && ran.stdout.contains("0 from features, 2 from probes"), "{ran:?}");
+    // What has changed since was not looked at.
+    bench.video("A/v_crash.mp4", b"fetched again");
+    assert_eq!(run(&["missing", "--manifest", "list.txt"]).code, 0);
 }
 
 #[test]

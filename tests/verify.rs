@@ -118,6 +118,33 @@ fn every_fault_is_found_and_listed_for_another_try() {
 }
 
 #[test]
+fn retry_takes_the_list_and_the_next_run_makes_them_again() {
+    let set = Set::of(&VIDEOS);
+    let path = |video: &str| set.layout.feature(&VideoName::new(video).unwrap());
+    set.feature(VIDEOS[0], |f| logits(f).data[7] = f32::NAN);
+    let list = set.exported("verify/retry.txt");
+    let list = list.to_str().unwrap();
+    set.run(&["retry", "--list", list]).expect(2, &["name the retry.txt that verify has left"]);
+    set.run(&["verify"]).expect(3, &["1 wrong", "`reeldeck retry --list` takes it"]);
+    set.run(&["retry", "--list", list, "--dry-run"]).expect(0, &["1 videos would be extracted"]);
+    assert!(path(VIDEOS[0]).exists());
+    set.run(&["retry", "--list", list]).expect(0, &["1 videos will be extracted", "1 again, 0 that failed, 0 that"]);
+    assert!(!path(VIDEOS[0]).exists() && VIDEOS[1..].iter().all(|video| path(video).exists()));
+    set.run(&["retry", "--list", list]).expect(0, &["0 again, 0 that failed, 1 that have no feature yet"]);
+    set.run(&["verify"]).expect(3, &["checked 3 features", "0 wrong"]);
+    // As an editor of another system may leave it; and nothing is removed where a line is no video.
+    let edited = format!("\u{feff}{}\r\n\r\n{}\r\n", VIDEOS[1], VIDEOS[1]);
+    fs::write(set.layout.out().join("edited.txt"), format!("{edited}../../x\n")).unwrap();
+    let list = set.layout.out().join("edited.txt");
+    let list = list.to_str().unwrap();
+    set.run(&["retry", "--list", list]).expect(2, &["edited.txt, line 4"]);
+    assert!(path(VIDEOS[1]).exists());
+    fs::write(list, edited).unwrap();
+    set.run(&["retry", "--list", list]).expect(0, &["1 videos will be extracted"]);
+    assert!(!path(VIDEOS[1]).exists());
+}
+
+#[test]
 fn what_is_only_worth_knowing_is_noted_and_no_fault() {
     let set = Set::of(&VIDEOS);
     set.feature(VIDEOS[1], |feature| {

@@ -10,7 +10,6 @@ use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Kind;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
-use crate::dataset::state::Probes;
 use crate::errln;
 use crate::error::{Exit, Stop};
 use crate::export::annotations::{self, ESTIMATED, FILES};
@@ -45,7 +44,7 @@ pub fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
         &settings.out,
         &manifest,
         &scan.videos,
-        &Probes::new(),
+        &super::probe::known(settings, &scan.videos),
         &Owner::this_process(),
         &mut || progress.step(),
     );

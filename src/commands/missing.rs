@@ -1,39 +1,66 @@
 //! `reeldeck missing`: the lists by which to fetch or request what the manifest has and the dataset folder has not.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use anyhow::Context;
 use reeldeck_contract::atomic::Owner;
 
+use super::probe::{known, watch_signals};
+use super::watch::{self, Current};
+use crate::cli::WatchArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::report::Report;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
-use crate::dataset::state::Probes;
+use crate::dataset::state::State;
 use crate::error::Exit;
 use crate::export::missing::{self, BLOCK_LIST, DOWNLOAD, REQUEST, Written};
 use crate::outln;
 
-/// Scans and writes the lists in `missing` in the output folder. Ends with [`Exit::Incomplete`] while anything is missing
-/// or corrupt.
+/// Scans and writes the lists in `missing` in the output folder, and again as files come and go where that is asked for.
+/// Ends with [`Exit::Incomplete`] while anything is missing or corrupt.
 ///
 /// # Errors
 /// Folders that cannot be used, no manifest or one that cannot be read, and lists that cannot be written; the old ones
 /// are still there then.
-pub fn run_missing(settings: &Settings) -> anyhow::Result<Exit> {
+pub fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let manifest = super::needed_manifest(settings)?;
+    let cancel = Arc::new(AtomicBool::new(false));
+    if args.watch {
+        watch_signals(Arc::clone(&cancel)).context("failed to catch signals")?;
+    }
     let scan = scan(&settings.root, &settings.extensions)?;
-    let probes = Probes::new();
-    let report = Report::new(Some(&manifest), &scan, &probes, settings.tolerance_s);
+    let watch = args.watch.then(|| watch::begin(settings, args, &scan)).transpose()?;
+    let probes = known(settings, &scan.videos);
+    let manifest = Some(&manifest);
+    let mut current = Current { settings, manifest, scan, probes, checker: None, arriving: 0 };
+    let mut wanted = write(settings, &current.report())?;
+    if let Some(watch) = watch {
+        watch::follow(&mut current, watch, &cancel, &mut |_, report, changes| {
+            let is_wanted = |state: &Option<State>| state.as_ref().is_some_and(State::is_wanted);
+            if changes.iter().any(|change| is_wanted(&change.was) != is_wanted(&change.now)) {
+                wanted = write(settings, report)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(if wanted == 0 { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Writes the lists; gives how many videos are wanted.
+fn write(settings: &Settings, report: &Report<'_>) -> anyhow::Result<usize> {
     let folder = settings.out.join("missing");
     let (written, wrote) = if settings.dry_run {
-        (missing::count(&report), "would write")
+        (missing::count(report), "would write")
     } else {
         let failed = || format!("failed to write the lists in {}; check space and permissions", shown(&folder));
-        (missing::write(&folder, &report, &Owner::this_process()).with_context(failed)?, "wrote")
+        (missing::write(&folder, report, &Owner::this_process()).with_context(failed)?, "wrote")
     };
     let Written { wanted, requested, addresses } = written;
     if settings.verbosity > Verbosity::Quiet {
-        outln!("{wanted} of {} videos are missing or corrupt", manifest.len());
+        outln!("{wanted} of {} videos are missing or corrupt", report.listed_videos());
         outln!("{wrote} to {}:", shown(&folder));
         outln!("  {REQUEST}: {requested} lines `id,class`, a request to the dataset's maintainers");
         outln!("  {BLOCK_LIST}: {wanted} ids, OpenTAD's block list");
@@ -46,5 +73,5 @@ pub fn run_missing(settings: &Settings) -> anyhow::Result<Exit> {
             outln!("note: {} are not in {DOWNLOAD}; the manifest has no address of them", wanted - addresses);
         }
     }
-    Ok(if wanted == 0 { Exit::Done } else { Exit::Incomplete })
+    Ok(wanted)
 }

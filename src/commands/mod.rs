@@ -18,6 +18,7 @@ pub mod list;
 pub mod meter;
 pub mod missing;
 pub mod probe;
+pub mod retry;
 pub mod scan;
 pub mod seeded;
 pub mod shell;
@@ -25,6 +26,7 @@ pub mod status;
 pub mod steer;
 pub mod tune;
 pub mod verify;
+pub mod watch;
 
 /// The manifest that the settings name, if any.
 ///

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::probe::{Level, Verdict};
@@ -16,10 +16,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Settings, Verbosity};
 use crate::dataset::probe::cache::Cache;
-use crate::dataset::probe::{Ended, Finding, Request, Setup, probe};
+use crate::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
+use crate::dataset::watch::network_of;
 use crate::error::Exit;
 use crate::out;
 
@@ -32,61 +33,117 @@ const NAMED: usize = 20;
 /// The file in reeldeck's own folder that holds what was found.
 pub const CACHE: &str = "probe-cache";
 
-/// Has every video checked, shows how far it is on standard error, and prints a table and each video that is not healthy
-/// with its reason; puts the verdicts into `probes`. What was found is kept in the output folder, also where the user interrupts it.
-///
-/// Ends with [`Exit::Incomplete`] where a video is not healthy or could not be read.
-///
-/// # Errors
-/// When `reeldeck-probe` does not work, or the dataset folder does not answer any more.
-pub fn probe_all(settings: &Settings, videos: &[VideoFile], level: Level, probes: &mut Probes) -> anyhow::Result<Exit> {
-    if videos.is_empty() {
-        return Ok(Exit::Empty);
+fn cache_of(settings: &Settings) -> PathBuf {
+    Layout::new(&settings.out, "").private().join(CACHE)
+}
+
+/// What earlier checks found of these videos (sorted by name) as they are now. No video is opened, and nothing is written.
+pub fn known(settings: &Settings, videos: &[VideoFile]) -> Probes {
+    Cache::open(&cache_of(settings), videos, false).verdicts(videos)
+}
+
+/// Has videos checked, as often as is asked for.
+pub struct Checker<'a> {
+    settings: &'a Settings,
+    setup: Setup,
+    cache: Cache,
+    level: Level,
+    cancel: &'a AtomicBool,
+}
+
+/// What came of a check.
+pub struct Checked {
+    /// Whether all were looked at.
+    pub ended: Ended,
+    /// Videos that are still being written.
+    pub arriving: usize,
+    tally: Tally,
+}
+
+impl<'a> Checker<'a> {
+    /// Reads what is known about these videos, sorted by name. Setting `cancel` ends a check early.
+    ///
+    /// # Errors
+    /// When `reeldeck-probe` is not there.
+    pub fn new(
+        settings: &'a Settings,
+        videos: &[VideoFile],
+        level: Level,
+        cancel: &'a AtomicBool,
+    ) -> anyhow::Result<Self> {
+        let setup = Setup::new(prober()?, &settings.limits);
+        let setup = if network_of(&settings.root).is_some() { setup.far_away() } else { setup };
+        let cache = Cache::open(&cache_of(settings), videos, !settings.dry_run);
+        Ok(Self { settings, setup, cache, level, cancel })
     }
-    let setup = Setup::new(prober()?, &settings.limits);
-    let path = Layout::new(&settings.out, "").private().join(CACHE);
-    let mut cache = Cache::open(&path, videos, !settings.dry_run);
-    let cancel = Arc::new(AtomicBool::new(false));
-    watch_signals(Arc::clone(&cancel)).context("failed to catch signals")?;
-    let request = Request { root: &settings.root, videos, level, limits: &settings.limits };
-    let mut tally = Tally::default();
-    let mut progress = Progress::new(settings, videos.len());
-    let ended = probe(request, &setup, &mut cache, &cancel, &mut |index, finding| {
-        if let Some(video) = videos.get(index) {
-            if let Finding::Probed { probed, .. } = &finding {
-                probes.insert(video.name.clone(), probed.clone());
+
+    /// Believes files that have been the same for so long to be whole.
+    pub fn settle(&mut self, settle: Duration) {
+        self.setup.settle = settle;
+    }
+
+    /// Has these videos (sorted by name) checked, shows how far it is on standard error, and puts the verdicts into
+    /// `probes`. What was found is kept in the output folder, also where it is cancelled.
+    ///
+    /// # Errors
+    /// When `reeldeck-probe` does not work, or the dataset folder does not answer any more.
+    pub fn check(&mut self, videos: &[VideoFile], probes: &mut Probes) -> Result<Checked, ProbeError> {
+        let settings = self.settings;
+        let request = Request { root: &settings.root, videos, level: self.level, limits: &settings.limits };
+        let mut tally = Tally::default();
+        let mut progress = Progress::new(settings, videos.len());
+        let ended = probe(request, &self.setup, &mut self.cache, self.cancel, &mut |index, finding| {
+            if let Some(video) = videos.get(index) {
+                if let Finding::Probed { probed, .. } = &finding {
+                    probes.insert(video.name.clone(), probed.clone());
+                }
+                tally.take(video, finding);
             }
-            tally.take(video, finding);
+            progress.show(&tally);
+        });
+        progress.finish();
+        if let Some(error) = self.cache.trouble() {
+            let path = cache_of(settings);
+            errln!(
+                "note: what was found could not be kept in {} ({error}); it is looked for again next time",
+                shown(&path)
+            );
         }
-        progress.show(&tally);
-    });
-    progress.finish();
-    if let Some(error) = cache.trouble() {
-        errln!(
-            "note: what was found could not be kept in {} ({error}); it is looked for again next time",
-            shown(&path)
-        );
+        let arriving = tally.counts.get(&Kind::Arriving).copied().unwrap_or_default();
+        Ok(Checked { ended: ended?, arriving, tally })
     }
-    let ended = ended?;
-    let mut text = String::new();
-    if settings.verbosity > Verbosity::Quiet {
-        text.push_str(&tally.table(level));
+
+    /// Checks all videos, and prints a table and each video that could not be judged with its reason.
+    ///
+    /// Ends with [`Exit::Incomplete`] where a video is not healthy or could not be read.
+    ///
+    /// # Errors
+    /// As [`Checker::check`].
+    pub fn check_all(&mut self, videos: &[VideoFile], probes: &mut Probes) -> anyhow::Result<(Exit, usize)> {
+        let Checked { ended, arriving, tally } = self.check(videos, probes)?;
+        let mut text = String::new();
+        if self.settings.verbosity > Verbosity::Quiet {
+            text.push_str(&tally.table(self.level));
+        }
+        text.push_str(&tally.reasons(self.settings.verbosity));
+        // With --json the report says it all, each video's state with its reason.
+        if !self.settings.json {
+            out::stdout(format_args!("{text}"));
+        }
+        if ended == Ended::Cancelled {
+            errln!("interrupted; {} of {} videos are checked, and the next run goes on there", tally.all, videos.len());
+            return Ok((Exit::Interrupted, arriving));
+        }
+        Ok((if tally.unhealthy.is_empty() { Exit::Done } else { Exit::Incomplete }, arriving))
     }
-    text.push_str(&tally.reasons(settings.verbosity));
-    // With --json the report says it all, each video's state with its reason.
-    if !settings.json {
-        out::stdout(format_args!("{text}"));
-    }
-    if ended == Ended::Cancelled {
-        errln!("interrupted; {} of {} videos are checked, and the next run goes on there", tally.all, videos.len());
-        return Ok(Exit::Interrupted);
-    }
-    Ok(if tally.unhealthy.is_empty() { Exit::Done } else { Exit::Incomplete })
 }
 
 /// Sets `cancel` at the first signal to stop, and ends the program at the second. The processes that look at videos end with
 /// the threads that started them.
-fn watch_signals(cancel: Arc<AtomicBool>) -> io::Result<()> {
+///
+/// # Errors
+/// When signals cannot be caught.
+pub fn watch_signals(cancel: Arc<AtomicBool>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
         let _context = runtime.enter();

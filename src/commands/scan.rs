@@ -1,24 +1,28 @@
 //! `reeldeck scan`: what is in the dataset folder, what should be, and what was refused.
 
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use reeldeck_contract::probe::Level;
 use reeldeck_contract::video::printable;
 
 use super::list::{NAMED, refusals, summary};
-use super::probe::probe_all;
+use super::probe::{Checker, known, watch_signals};
+use super::watch::{self, Current};
 use crate::cli::ScanArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Manifest;
-use crate::dataset::report::Report;
+use crate::dataset::report::{Change, Report};
 use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::error::Exit;
 
-/// Scans and prints, and has the videos checked where that is asked for. Ends with [`Exit::Empty`] without any video, with [`Exit::Incomplete`] when something was refused,
-/// or is missing, corrupt, there twice, or of the wrong duration.
+/// Scans and prints, has the videos checked where that is asked for, and stays where that is asked for. Ends with
+/// [`Exit::Empty`] without any video, with [`Exit::Incomplete`] when something was refused, or is missing, corrupt, there
+/// twice, or of the wrong duration.
 ///
 /// # Errors
 /// Folders that cannot be used, and a manifest that cannot be read.
@@ -26,39 +30,88 @@ pub fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     // The manifest first: a mistake in it is told at once, and a scan takes its time.
     let manifest = super::manifest(settings)?;
-    let scan = scan(&settings.root, &settings.extensions)?;
-    let mut probes = Probes::new();
+    let manifest = manifest.as_ref();
+    let cancel = Arc::new(AtomicBool::new(false));
     let level = match (args.quick, args.deep) {
         (_, true) => Some(Level::Deep),
         (true, _) => Some(Level::Quick),
         _ => None,
     };
-    let probed = match level {
-        Some(level) => probe_all(settings, &scan.videos, level, &mut probes)?,
-        None => Exit::Done,
-    };
-    if probed == Exit::Interrupted {
-        return Ok(probed);
+    if level.is_some() || args.watch.watch {
+        watch_signals(Arc::clone(&cancel)).context("failed to catch signals")?;
     }
-    let report = Report::new(manifest.as_ref(), &scan, &probes, settings.tolerance_s);
-    let mut writer = BufWriter::new(io::stdout().lock());
-    let written = if settings.json {
-        report.write_json(&mut writer, &settings.root)
-    } else {
-        write_text(&mut writer, settings, manifest.as_ref(), &scan, &report)
-    };
-    match written.and_then(|()| writer.flush()) {
-        // Whoever reads has had enough, as `head` has.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(error).context("failed to write the report");
+    let scan = scan(&settings.root, &settings.extensions)?;
+    let watch = args.watch.watch.then(|| watch::begin(settings, &args.watch, &scan)).transpose()?;
+    // What earlier checks found holds for a scan without any, too.
+    let probes = if level.is_some() { Probes::new() } else { known(settings, &scan.videos) };
+    let checker = level.map(|level| Checker::new(settings, &scan.videos, level, &cancel)).transpose()?;
+    let mut current = Current { settings, manifest, scan, probes, checker, arriving: 0 };
+    let mut checked = Exit::Done;
+    if let Some(checker) = &mut current.checker
+        && !current.scan.videos.is_empty()
+    {
+        (checked, current.arriving) = checker.check_all(&current.scan.videos, &mut current.probes)?;
+        if checked == Exit::Interrupted {
+            return Ok(checked);
         }
-        _ => {}
     }
-    Ok(match scan.videos.is_empty() {
+    let mut writer = BufWriter::new(io::stdout().lock());
+    let mut reads = write(&mut writer, |writer| write_report(writer, &current))?;
+    if let Some(watch) = watch {
+        // Where whoever read has gone, nobody is left to tell.
+        cancel.fetch_or(!reads, Ordering::Relaxed);
+        watch::follow(&mut current, watch, &cancel, &mut |current, report, changes| {
+            reads = write(&mut writer, |writer| write_changes(writer, current, report, changes))?;
+            cancel.fetch_or(!reads, Ordering::Relaxed);
+            Ok(())
+        })?;
+        // All that was checked since is in the report.
+        checked = Exit::Done;
+        if reads && !settings.json && settings.verbosity > Verbosity::Quiet {
+            write(&mut writer, |writer| write_report(writer, &current))?;
+        }
+    }
+    Ok(match current.scan.videos.is_empty() {
         true => Exit::Empty,
-        false if probed == Exit::Done && scan.refused.is_empty() && report.is_complete() => Exit::Done,
+        false if checked == Exit::Done && current.scan.refused.is_empty() && current.report().is_complete() => {
+            Exit::Done
+        }
         false => Exit::Incomplete,
     })
+}
+
+/// Writes and flushes. `false`: whoever reads has had enough, as `head` has.
+fn write<W: Write>(writer: &mut W, what: impl FnOnce(&mut W) -> io::Result<()>) -> anyhow::Result<bool> {
+    match what(writer).and_then(|()| writer.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("failed to write the report"),
+    }
+}
+
+fn write_report(writer: &mut impl Write, current: &Current<'_>) -> io::Result<()> {
+    let Current { settings, manifest, scan, .. } = current;
+    let report = current.report();
+    if settings.json {
+        report.write_json(writer, &settings.root)
+    } else {
+        write_text(writer, settings, *manifest, scan, &report)
+    }
+}
+
+fn write_changes(
+    writer: &mut impl Write,
+    current: &Current<'_>,
+    report: &Report<'_>,
+    changes: &[Change],
+) -> io::Result<()> {
+    let settings = current.settings;
+    if settings.json {
+        return report.write_changes_json(writer, changes);
+    }
+    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+    report.write_changes(writer, changes, &time, most, settings.verbosity == Verbosity::Quiet)
 }
 
 fn write_text(

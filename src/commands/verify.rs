@@ -65,7 +65,8 @@ pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit
             .with_context(|| format!("failed to write to {}; check space and permissions", shown(&folder)))?;
         if report.wrong().next().is_some() {
             errln!("all findings are in {}", shown(&folder.join(report::FINDINGS)));
-            errln!("the videos to try again are in {}", shown(&folder.join(report::RETRY)));
+            let retry = shown(&folder.join(report::RETRY));
+            errln!("the videos to try again are in {retry}; `reeldeck retry --list` takes it");
         }
     }
     if args.against.is_some() && report.against.is_empty() && !report.findings.iter().any(|f| f.kind == Kind::Against) {

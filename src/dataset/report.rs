@@ -7,9 +7,11 @@ use super::matching::{Matched, Matches, is_misplaced};
 use super::scan::{Scan, VideoFile};
 use super::state::{self, Probes, State};
 
+mod changes;
 mod json;
 mod text;
 
+pub use changes::{Change, States};
 pub use json::SCHEMA;
 
 /// What is known of a dataset, put together. Rows are made anew whenever they are asked for, so that a million videos
@@ -127,6 +129,11 @@ impl<'a> Report<'a> {
         }
         tables.classes = classes.into_values().collect();
         tables
+    }
+
+    /// How many videos the manifest has.
+    pub fn listed_videos(&self) -> usize {
+        self.matches.as_ref().map_or(0, |(manifest, _)| manifest.len())
     }
 
     /// Whether every video of the manifest, or without one every file, is there and can be used as it is.

@@ -116,7 +116,9 @@ impl State {
             Self::WrongDuration { .. } => {
                 Some("fetch it again or leave it out of training; `[manifest] tolerance_s` says how much may differ")
             }
-            Self::Degraded { .. } => Some("use it as it is, or fetch it again"),
+            Self::Degraded { .. } => {
+                Some("fetch it again, or use it as it is: the recipe's max_lost says how much may be lost")
+            }
             Self::Unchecked | Self::Ready => None,
         }
     }
@@ -148,10 +150,13 @@ pub fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, t
         Verdict::Healthy { facts } | Verdict::Damaged { facts, .. } => facts,
     };
     let have = facts.duration_s;
+    let is_off = |seconds: f64, want: f64| (seconds - want).abs() > tolerance_s;
     // A duration that is not a number, or not known and given as 0, cannot be judged.
     if let Some(want) = want_s
         && have > 0.0
-        && (have - want).abs() > tolerance_s
+        && is_off(have, want)
+        // What is cut off is lost; with it, it may be the right video.
+        && is_off(have * promised(&probed.verdict), want)
     {
         return State::WrongDuration { have, want };
     }
@@ -160,6 +165,16 @@ pub fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, t
             State::Degraded { lost: *lost, concealed: *concealed, reason: reason.clone() }
         }
         _ => State::Ready,
+    }
+}
+
+/// How much longer the file would play if nothing of it were lost, as a factor.
+fn promised(verdict: &Verdict) -> f64 {
+    match verdict {
+        Verdict::Damaged { facts, lost, .. } if *lost < facts.frames => {
+            facts.frames as f64 / (facts.frames - lost) as f64
+        }
+        _ => 1.0,
     }
 }
 
@@ -218,6 +233,11 @@ mod tests {
         assert_eq!(state(damaged(0, 2, 10.0), None).reason(), "2 frames concealed: cut");
         assert_eq!(state(damaged(3, 0, 10.0), None).reason(), "3 frames lost: cut");
         assert!(matches!(state(damaged(3, 0, 10.0), Some(20.0)), State::WrongDuration { .. }));
+        // Half of 300 frames are gone, and with them half of the time.
+        assert!(matches!(state(damaged(150, 0, 10.0), Some(20.0)), State::Degraded { .. }));
+        assert!(matches!(state(damaged(150, 0, 10.0), Some(30.0)), State::WrongDuration { .. }));
+        assert!(matches!(state(damaged(150, 0, 10.0), Some(10.0)), State::Degraded { .. }));
+        assert!(matches!(state(damaged(300, 0, 10.0), Some(20.0)), State::WrongDuration { .. }));
         // Not known, or nonsense.
         for unknown in [0.0, -1.0, f64::NAN] {
             assert_eq!(state(Verdict::Healthy { facts: facts(unknown) }, Some(99.0)), State::Ready);

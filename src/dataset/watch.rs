@@ -28,6 +28,8 @@ use look::Identity;
 use source::{Events, MakeEvents};
 use tracker::Tracker;
 
+pub use source::network_of;
+
 /// News that wait for the receiver at most; after that the watch waits too, and nothing is lost.
 const CHANNEL: usize = 1024;
 /// Where there are events, everything is looked at once in so many polling intervals.

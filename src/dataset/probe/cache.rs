@@ -92,6 +92,12 @@ impl Cache {
         self.known.get(&video.name).filter(|probed| probed.source == video.stamp && probed.level >= level)
     }
 
+    /// What is known about these videos as they are now.
+    pub fn verdicts(&self, videos: &[VideoFile]) -> HashMap<VideoName, Probed> {
+        let known = videos.iter().filter_map(|video| self.known(video, Level::Quick).map(|probed| (video, probed)));
+        known.map(|(video, probed)| (video.name.clone(), probed.clone())).collect()
+    }
+
     /// Remembers a finding, unless it holds for this run only.
     pub fn store(&mut self, video: &VideoName, probed: &Probed) {
         if !is_lasting(&probed.verdict) {

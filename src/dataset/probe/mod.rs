@@ -28,6 +28,8 @@ pub struct Setup {
     pub processes: usize,
     /// Address space of each process in MiB.
     pub memory_mib: u64,
+    /// A process that does not answer so long after its start is of no use.
+    pub start: Duration,
     /// A process that gives no sign of life for so long is ended.
     pub stall: Duration,
     /// A file that was written to within this time is still arriving.
@@ -35,6 +37,12 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// For files that are waited for rather than worked on, as over a network: several processes for each core.
+    pub fn far_away(self) -> Self {
+        // No fewer than keep a fast network busy, no more than a server of a workgroup bears.
+        Self { processes: (4 * self.processes).clamp(8, 32), ..self }
+    }
+
     /// The usual: a process for each core.
     pub fn new(program: PathBuf, limits: &Limits) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -43,6 +51,7 @@ impl Setup {
             processes: cores.min(MOST_PROCESSES),
             // The largest picture that is taken by default has 54 MB, and a decoder may hold back seventeen.
             memory_mib: if limits.memory_mib == 0 { 4096 } else { limits.memory_mib },
+            start: Duration::from_secs(60),
             stall: Duration::from_secs(60),
             settle: Duration::from_secs(5),
         }

@@ -84,7 +84,7 @@ impl Process {
         std::thread::spawn(move || keep_last(errors, &kept));
         let mut process = Self { child: Some(child), input, said, last_words, orders: 0 };
         // A folder is nothing to look at, and it must say so: else it is not the program that this one is made for.
-        let how = match process.ask(Path::new("/"), Level::Quick, &Limits::default(), setup.stall, cancel) {
+        let how = match process.ask(Path::new("/"), Level::Quick, &Limits::default(), setup.start, cancel) {
             Heard::Answer(_) => return Ok(Some(process)),
             Heard::Cancelled => return Ok(None),
             Heard::Gone(how) => how,

@@ -1,5 +1,6 @@
 //! The report for programs: one JSON object. docs/MANIFEST.md describes every field.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use reeldeck_contract::video::VideoName;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
-use super::{Report, Row, Tally};
+use super::{Change, Report, Row, Tally};
 use crate::dataset::manifest::Split;
 use crate::dataset::shown;
 use crate::dataset::state::State;
@@ -66,13 +67,22 @@ struct OfRefused<'a> {
     reason: String,
 }
 
-/// The rows, one at a time.
-struct Videos<'a>(&'a Report<'a>);
+/// What has changed since the line before.
+#[derive(Serialize)]
+struct Update<'a> {
+    schema: u32,
+    all: Counts<'a>,
+    gone: Vec<&'a str>,
+    videos: Videos<'a>,
+}
+
+/// The rows, one at a time: all, or those with these keys.
+struct Videos<'a>(&'a Report<'a>, Option<HashSet<&'a str>>);
 
 impl Serialize for Videos<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        for row in self.0.rows() {
+        for row in self.0.rows().filter(|row| self.1.as_ref().is_none_or(|keys| keys.contains(row.key()))) {
             let Row { id, listed, labels, files, state, misplaced } = &row;
             let duration_s = listed.and_then(|listed| listed.duration_s);
             let files = files.iter().map(|file| OfFile {
@@ -147,7 +157,25 @@ impl Report<'_> {
                 .map(|refused| OfRefused { path: &refused.shown, reason: refused.reason.to_string() })
                 .collect(),
             ignored: self.scan.ignored,
-            videos: Videos(self),
+            videos: Videos(self, None),
+        };
+        serde_json::to_writer(&mut *writer, &object)?;
+        writeln!(writer)
+    }
+
+    /// Writes what has changed as one JSON object and a line break: the rows as they are now, and what is not there any more.
+    ///
+    /// # Errors
+    /// Whatever the writer reports.
+    pub fn write_changes_json(&self, writer: &mut impl Write, changes: &[Change]) -> io::Result<()> {
+        let tables = self.tables();
+        let (there, gone): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.now.is_some());
+        let keys = there.iter().map(|change| change.key.as_str()).collect();
+        let object = Update {
+            schema: SCHEMA,
+            all: counts(&tables.all),
+            gone: gone.iter().map(|change| change.key.as_str()).collect(),
+            videos: Videos(self, Some(keys)),
         };
         serde_json::to_writer(&mut *writer, &object)?;
         writeln!(writer)

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use reeldeck_contract::video::printable;
 
-use super::{Report, Row, Tally};
+use super::{Change, Report, Row, Tally};
 use crate::dataset::state::State;
 
 impl Report<'_> {
@@ -57,6 +57,41 @@ impl Report<'_> {
         Ok(())
     }
 
+    /// Writes what has changed, a line for each of at most `most` videos, under a line that says where the dataset stands.
+    /// `quiet`: only those that are a problem now, and nothing else.
+    ///
+    /// # Errors
+    /// Whatever the writer reports.
+    pub fn write_changes(
+        &self,
+        writer: &mut impl Write,
+        changes: &[Change],
+        time: &str,
+        most: usize,
+        quiet: bool,
+    ) -> io::Result<()> {
+        let is_problem = |change: &Change| change.now.as_ref().is_some_and(State::is_problem);
+        if !quiet {
+            let tally = self.tables().all;
+            let counts = State::WORDS.iter().zip(tally.states).filter(|(_, count)| *count > 0).rev();
+            let counts: Vec<_> = counts.map(|(word, count)| format!("{count} {word}")).collect();
+            let (n, plural) = (changes.len(), if changes.len() == 1 { "" } else { "s" });
+            writeln!(writer, "{time} {n} change{plural}; now {}", counts.join(", "))?;
+        }
+        let named = changes.iter().filter(|change| !quiet || is_problem(change));
+        for Change { name, was, now, .. } in named.clone().take(most) {
+            let was = was.as_ref().map_or("new".into(), |state| format!("was {}", state.word()));
+            let (word, why) = match now {
+                Some(state) if state.next_step().is_some() => (state.word(), format!(": {}", state.reason())),
+                Some(state) => (state.word(), String::new()),
+                None => ("gone", String::new()),
+            };
+            writeln!(writer, "  {word} {}{} ({was})", printable(name), printable(&why))?;
+        }
+        let more = named.count().saturating_sub(most);
+        if more > 0 { writeln!(writer, "  {more} more; -v names them all") } else { Ok(()) }
+    }
+
     fn write_names(&self, writer: &mut impl Write, all: &Tally, most: usize) -> io::Result<()> {
         for (index, (word, count)) in State::WORDS.iter().zip(all.states).enumerate() {
             if count == 0 {
@@ -68,7 +103,7 @@ impl Report<'_> {
                 if next_step.is_none() {
                     break;
                 }
-                writeln!(writer, "{word} {}: {}", printable(&name(&row)), printable(&row.state.reason()))?;
+                writeln!(writer, "{word} {}: {}", printable(&row.name()), printable(&row.state.reason()))?;
             }
             let Some(step) = next_step else { continue };
             if count > most {
@@ -80,16 +115,18 @@ impl Report<'_> {
     }
 }
 
-/// A file by its name; a video that is not one file by its id, with class and split where it must be looked for.
-fn name(row: &Row<'_>) -> String {
-    match (row.id, row.files.as_slice()) {
-        (Some(id), []) => {
-            let split = row.listed.and_then(|listed| listed.split).map(|split| split.name());
-            let known: Vec<_> = row.classes().into_iter().chain(split).collect();
-            if known.is_empty() { id.to_owned() } else { format!("{id} ({})", known.join(", ")) }
+impl Row<'_> {
+    /// A file by its name; a video that is not one file by its id, with class and split where it must be looked for.
+    pub(super) fn name(&self) -> String {
+        match (self.id, self.files.as_slice()) {
+            (Some(id), []) => {
+                let split = self.listed.and_then(|listed| listed.split).map(|split| split.name());
+                let known: Vec<_> = self.classes().into_iter().chain(split).collect();
+                if known.is_empty() { id.to_owned() } else { format!("{id} ({})", known.join(", ")) }
+            }
+            (Some(id), [_, _, ..]) => id.to_owned(),
+            (_, files) => files.first().map(|file| file.name.to_string()).unwrap_or_default(),
         }
-        (Some(id), [_, _, ..]) => id.to_owned(),
-        (_, files) => files.first().map(|file| file.name.to_string()).unwrap_or_default(),
     }
 }
 

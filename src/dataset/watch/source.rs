@@ -63,7 +63,7 @@ pub(super) fn why(error: &notify::Error) -> String {
 
 /// The network file system that a folder lies on, if any: what other machines change there, the operating system does
 /// not tell.
-pub(super) fn network_of(folder: &Path) -> Option<&'static str> {
+pub fn network_of(folder: &Path) -> Option<&'static str> {
     // As the kernel's headers have them.
     const KINDS: [(u32, &str); 12] = [
         (0x6969, "NFS"),

@@ -1,0 +1,84 @@
+//! `reeldeck retry --list`: what a list names, such as `verify` leaves, is made again by the next run.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::video::VideoName;
+
+use super::export::feature_set;
+use crate::config::{Settings, Verbosity};
+use crate::dataset::shard::Shard;
+use crate::dataset::shown;
+use crate::engine::lock::Lock;
+use crate::error::{Exit, Stop};
+use crate::outln;
+
+/// A list is not longer than this, in bytes.
+const LONGEST: u64 = 1 << 30;
+
+/// Removes the features and failure files of the videos in the list: what is not there is extracted by the next run. A
+/// run that goes on meanwhile would not notice, so none may.
+///
+/// # Errors
+/// A list that cannot be read or names what is no video, then nothing is removed; another run that holds the output
+/// folder; files that cannot be removed.
+pub fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit> {
+    settings.check_folders()?;
+    let set = feature_set(settings)?;
+    let layout = Layout::new(&settings.out, &set);
+    let videos = read(list)?;
+    let is_there = |path: &Path| path.try_exists().unwrap_or(false);
+    let (mut features, mut failures, mut neither) = (0, 0, 0);
+    let lock = (!settings.dry_run).then(|| Lock::take(&layout.private(), Shard::WHOLE)).transpose()?;
+    for video in &videos {
+        let (feature, failure) = (layout.feature(video), layout.failure(video));
+        let has = (is_there(&feature), is_there(&failure));
+        features += usize::from(has.0);
+        failures += usize::from(has.1 && !has.0);
+        neither += usize::from(has == (false, false));
+        if lock.is_some() {
+            for path in [feature, failure] {
+                remove(&path).with_context(|| format!("failed to remove {}; check permissions", shown(&path)))?;
+            }
+        }
+    }
+    if settings.verbosity > Verbosity::Quiet {
+        let will = if settings.dry_run { "would be" } else { "will be" };
+        outln!(
+            "{} videos {will} extracted by the next run of {set}: {features} again, {failures} that failed, {neither} that \
+             have no feature yet",
+            videos.len()
+        );
+    }
+    Ok(Exit::Done)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// `Class/file` a line; a byte order mark, line breaks of any kind and empty lines do no harm.
+fn read(list: &Path) -> anyhow::Result<Vec<VideoName>> {
+    let bad = |message: String| Stop::new(Exit::Usage, format!("the list {}{message}", shown(list)));
+    let failed = |error: io::Error| bad(format!(": {error}; name the retry.txt that verify has left"));
+    let metadata = fs::metadata(list).map_err(failed)?;
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return Err(bad(" is not a file of a line for each video".into()).into());
+    }
+    let text = fs::read(list).map_err(failed)?;
+    let text = String::from_utf8(text).map_err(|_| bad(" is not UTF-8 text".into()))?;
+    let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+    let mut videos: Vec<_> = lines
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(at, line)| VideoName::new(line).map_err(|error| bad(format!(", line {}: {error}", at + 1))))
+        .collect::<Result<_, _>>()?;
+    videos.sort();
+    videos.dedup();
+    Ok(videos)
+}

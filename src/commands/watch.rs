@@ -1,0 +1,170 @@
+//! `--watch`: what a command reports, kept current as files come, change and go.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::probe::{Checked, Checker, known};
+use crate::cli::WatchArgs;
+use crate::config::{Settings, Verbosity, WatchMode};
+use crate::dataset::manifest::Manifest;
+use crate::dataset::probe::{Ended, ProbeError};
+use crate::dataset::report::{Change, Report, States};
+use crate::dataset::scan::{Scan, scan};
+use crate::dataset::shown;
+use crate::dataset::state::Probes;
+use crate::dataset::watch::{self, Backend, Watch, WatchOptions};
+use crate::errln;
+
+/// How often it is looked whether the user wants it to end.
+const GLANCE: Duration = Duration::from_millis(100);
+/// After the first change, others are waited for until there was none for so long …
+const QUIET: Duration = Duration::from_millis(500);
+/// … but no longer than this.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is known of the dataset.
+pub struct Current<'a> {
+    /// All settings.
+    pub settings: &'a Settings,
+    /// What should be there.
+    pub manifest: Option<&'a Manifest>,
+    /// What is there.
+    pub scan: Scan,
+    /// What was found of it.
+    pub probes: Probes,
+    /// Has new videos checked, where that is wanted.
+    pub checker: Option<Checker<'a>>,
+    /// Videos that were still being written.
+    pub arriving: usize,
+}
+
+impl Current<'_> {
+    /// What it comes to.
+    pub fn report(&self) -> Report<'_> {
+        Report::new(self.manifest, &self.scan, &self.probes, self.settings.tolerance_s)
+    }
+
+    /// Looks at everything again, and into what has changed. `false`: not now; the reason was told.
+    fn renew(&mut self) -> anyhow::Result<bool> {
+        self.scan = match scan(&self.settings.root, &self.settings.extensions) {
+            Ok(scan) => scan,
+            Err(error) => {
+                errln!("note: {error}; the report stays as it was");
+                return Ok(false);
+            }
+        };
+        let Some(checker) = &mut self.checker else {
+            self.probes = known(self.settings, &self.scan.videos);
+            return Ok(true);
+        };
+        let is_known = |video: &&crate::dataset::scan::VideoFile| {
+            self.probes.get(&video.name).is_some_and(|probed| probed.source == video.stamp)
+        };
+        let unknown: Vec<_> = self.scan.videos.iter().filter(|video| !is_known(video)).cloned().collect();
+        match checker.check(&unknown, &mut self.probes) {
+            Ok(Checked { ended, arriving, .. }) => {
+                self.arriving = arriving;
+                Ok(ended == Ended::Complete)
+            }
+            Err(error @ ProbeError::Silent { .. }) => {
+                errln!("note: {error}");
+                Ok(true)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Begins to watch: what changes from now on, or differs from this scan, is not missed.
+///
+/// # Errors
+/// When the dataset folder cannot be watched.
+pub fn begin(settings: &Settings, args: &WatchArgs, scan: &Scan) -> anyhow::Result<Watch> {
+    let backend = match settings.watch.mode {
+        _ if args.poll => Backend::Polling,
+        WatchMode::Polling => Backend::Polling,
+        WatchMode::Events => Backend::Events,
+        // It was asked for by name.
+        WatchMode::Auto | WatchMode::Off => Backend::Auto,
+    };
+    let options = WatchOptions {
+        settle: Duration::from_secs(settings.watch.settle_s),
+        poll: Duration::from_secs(settings.watch.poll_s),
+        backend,
+        ..WatchOptions::new(settings.root.clone(), settings.extensions.clone())
+    };
+    Watch::start(options, &scan.videos)
+        .with_context(|| format!("failed to watch the dataset folder {}", shown(&settings.root)))
+}
+
+/// Goes on until `cancel` is set; tells of each report that differs from the one before, and how.
+///
+/// # Errors
+/// When `reeldeck-probe` does not work any more, and whatever `tell` gives.
+pub fn follow(
+    current: &mut Current<'_>,
+    mut watch: Watch,
+    cancel: &AtomicBool,
+    tell: &mut dyn FnMut(&Current<'_>, &Report<'_>, &[Change]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let settle = Duration::from_secs(current.settings.watch.settle_s);
+    if let Some(checker) = &mut current.checker {
+        checker.settle(settle.min(Duration::from_secs(5)));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().context("failed to start")?;
+    let mut next = |most: Duration| runtime.block_on(async { tokio::time::timeout(most, watch.next()).await });
+    let quiet = current.settings.verbosity == Verbosity::Quiet;
+    let poll_s = current.settings.watch.poll_s;
+    let mut states = States::of(&current.report());
+    let mut away = false;
+    let note = |change: watch::Change, away: &mut bool| {
+        use watch::Change::{Away, Back, Polling};
+        match change {
+            Away(why) => {
+                *away = true;
+                errln!("note: the dataset folder cannot be seen ({why}); the report stays as it was until it is back");
+            }
+            Back => {
+                *away = false;
+                errln!("note: the dataset folder is back");
+            }
+            Polling(why) if !quiet => errln!("note: everything is looked at every {poll_s} s: {why}"),
+            _ => {}
+        }
+    };
+    loop {
+        // What is still being written is looked at again, also when nobody writes to it any more.
+        let again = (current.arriving > 0).then(|| Instant::now() + settle.max(Duration::from_secs(1)));
+        loop {
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match next(GLANCE) {
+                Ok(Some(change)) => {
+                    note(change, &mut away);
+                    break;
+                }
+                Ok(None) => anyhow::bail!("the watch of the dataset folder has ended; run it again"),
+                Err(_) if again.is_some_and(|again| Instant::now() >= again) => break,
+                Err(_) => {}
+            }
+        }
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE
+            && !cancel.load(Ordering::Relaxed)
+            && let Ok(Some(change)) = next(QUIET)
+        {
+            note(change, &mut away);
+        }
+        if away || !current.renew()? {
+            continue;
+        }
+        let report = current.report();
+        let changes = states.renew(&report);
+        if !changes.is_empty() {
+            tell(current, &report, &changes)?;
+        }
+    }
+}
