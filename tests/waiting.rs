@@ -7,7 +7,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use reeldeck::client::{Client, ClientError, runs};
 use reeldeck::engine::protocol::Command;
@@ -31,11 +31,14 @@ while IFS= read -r line; do
 done
 "#;
 
-/// Settled long ago, so that nobody takes it for one that is still arriving.
+/// Settled long ago, so that nobody takes it for one that is still arriving; there at once. The same text is the same version.
 fn old_video(bench: &Bench, name: &str, script: &str) {
-    bench.video(name, script);
-    let file = fs::File::options().append(true).open(bench.path("data").join(name)).unwrap();
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    let (path, making) = (bench.path("data").join(name), bench.path("making"));
+    fs::write(&making, script).unwrap();
+    let file = fs::File::options().append(true).open(&making).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::rename(making, path).unwrap();
 }
 
 fn bench(videos: &[(&str, &str)]) -> Bench {
@@ -102,11 +105,12 @@ impl<'b> Waiting<'b> {
         }
     }
 
-    fn wait_for_phase(&mut self, phase: Phase) -> Snapshot {
+    /// The run is over, with so many done; a snapshot may be a moment old.
+    fn wait_for_the_end(&mut self, done: usize) -> Snapshot {
         let started = Instant::now();
         loop {
             let snapshot = self.snapshot();
-            if snapshot.phase == phase {
+            if snapshot.phase == Phase::Idle && snapshot.ended.is_some() && snapshot.counts.done >= done {
                 return snapshot;
             }
             assert!(started.elapsed() < Duration::from_secs(30), "{snapshot:?}");
@@ -182,7 +186,7 @@ fn from_a_look_at_the_dataset_to_its_features() {
     assert_eq!(fs::read_to_string(bench.path("out/.reeldeck/excluded")).unwrap(), "B/v_x.mp4\n");
     assert_eq!(engine.command(Command::Start), "3 to do");
     assert!(engine.refused(Command::Leave).contains("stop it first"));
-    let ended = engine.wait_for_phase(Phase::Idle);
+    let ended = engine.wait_for_the_end(2);
     assert_eq!((ended.ended, ended.counts.done, ended.counts.failed, ended.counts.excluded), (Some(3), 2, 1, 1));
     engine.wait_for_states(&[
         "A/v_1.mp4 done",
@@ -208,14 +212,14 @@ fn from_a_look_at_the_dataset_to_its_features() {
     old_video(&bench, "A/v_2.mp4", "ok, and longer");
     wait_for("it is noticed", || engine.rows()[1].state != RowState::Failed);
     assert_eq!(engine.snapshot().phase, Phase::Idle);
-    engine.command(Command::Start);
+    assert_eq!(engine.command(Command::Redo { select: select(&["A/v_2.mp4"]) }), "1 to do");
     wait_for("it is done", || engine.rows()[1].state == RowState::Done);
-    engine.wait_for_phase(Phase::Idle);
+    engine.wait_for_the_end(3);
     // Done again because the user wants it.
     let before = fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap();
     assert!(engine.command(Command::Redo { select: select(&["A/v_1.mp4", "B/v_x.mp4"]) }).starts_with("1 to be tried"));
     wait_for("it is done again", || fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap() > before);
-    engine.wait_for_phase(Phase::Idle);
+    engine.wait_for_the_end(3);
     engine.end();
 
     let ran = bench.run(&["--batch"]);
@@ -244,10 +248,10 @@ fn videos_may_come_later() {
     // One that comes while there is a run is done by it, if it comes early enough, else by the next.
     old_video(&bench, "A/v_3.mp4", "ok");
     wait_for("it is seen", || engine.states().len() == 3);
-    engine.wait_for_phase(Phase::Idle);
+    engine.wait_for_the_end(2);
     let _ = engine.client.command(Command::Start);
     wait_for("all are done", || bench.files("features").len() == 3);
-    engine.wait_for_phase(Phase::Idle);
+    engine.wait_for_the_end(3);
     engine.wait_for_states(&["A/v_3.mp4 done", "B/v_1.mp4 done", "B/v_2.mp4 done"]);
     // Another version of the file, and one that is gone.
     old_video(&bench, "B/v_2.mp4", "ok, another");
@@ -255,32 +259,35 @@ fn videos_may_come_later() {
     engine.wait_for_states(&["A/v_3.mp4 done", "B/v_2.mp4 stale"]);
     // It comes back as it was: its feature is still there.
     old_video(&bench, "B/v_2.mp4", "ok");
-    assert!(engine.command(Command::Rescan).contains("new or changed"));
-    engine.wait_for_phase(Phase::Idle);
+    assert!(engine.command(Command::Rescan).contains(" new or changed, "));
+    engine.wait_for_states(&["A/v_3.mp4 done", "B/v_2.mp4 done"]);
+    engine.wait_for_the_end(2);
     engine.end();
 }
 
 #[test]
 fn what_was_stopped_goes_on_when_it_is_started_again() {
     let names: Vec<String> = (0..6).map(|i| format!("A/v_{i}.mp4")).collect();
-    let videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "slow 300")).collect();
+    let mut videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "ok")).collect();
+    videos[5].1 = "slow 100000";
     let bench = bench(&videos);
     let mut engine = Waiting::start(&bench, &[]);
     engine.command(Command::Start);
     wait_for("one is done", || engine.snapshot().counts.done > 0);
     assert!(engine.refused(Command::Start).contains("a run already"));
-    assert_eq!(bench.run(&["stop"]).code, 0);
-    let ended = engine.wait_for_phase(Phase::Idle);
+    assert_eq!(bench.run(&["stop", "--now"]).code, 0);
+    let ended = engine.wait_for_the_end(1);
     assert_eq!(ended.ended, Some(130));
     assert!(ended.counts.queued > 0, "{ended:?}");
-    assert!(
-        engine.states().last().unwrap().ends_with(" ready") || engine.states().last().unwrap().ends_with(" unchecked")
-    );
+    let last = engine.rows().pop().unwrap();
+    assert!(!matches!(last.state, RowState::Queued | RowState::Running | RowState::Done), "{last:?}");
+    old_video(&bench, "A/v_5.mp4", "ok, soon");
+    wait_for("it is noticed", || engine.rows()[5].size != last.size);
     // Somebody follows, so it is still there; what is asked for waits with the rest.
     let again = engine.command(Command::Redo { select: select(&["A/v_0.mp4"]) });
     assert_eq!(again, "1 to be tried again when the run is started");
     assert!(engine.command(Command::Start).ends_with(" to do"));
-    let ended = engine.wait_for_phase(Phase::Idle);
+    let ended = engine.wait_for_the_end(6);
     assert_eq!((ended.ended, ended.counts.done), (Some(0), 6));
     // A window that closes while it works ends nothing.
     engine.command(Command::Redo { select: Select { videos: vec![], filter: Some(Filter::default()) } });

@@ -53,6 +53,8 @@ impl Engine {
             Order::WriteMissing => return self.errand(reply, |desk| desk.write_missing()),
             Order::Export(formats) => self.export(formats),
         };
+        // Who asks where the run stands after the answer is told what has come of it.
+        self.show();
         // A client that is gone does not want to know.
         let _ = reply.send(message);
     }
@@ -70,9 +72,12 @@ impl Engine {
     }
 
     fn again(&mut self, event: Event) -> String {
-        let before = self.state.counts().unfinished();
+        let (before, was_over) = (self.state.counts().unfinished(), self.state.is_over());
         self.handle(event);
         let again = self.state.counts().unfinished().saturating_sub(before);
+        if again == 0 && was_over && !self.state.is_over() {
+            return format!("{before} to do");
+        }
         let waits = self.state.phase == Phase::Waiting && again > 0;
         format!("{again} to be tried again{}", if waits { " when the run is started" } else { "" })
     }
@@ -124,6 +129,7 @@ impl Engine {
                 self.dataset.exclude(names, undo);
                 let count = videos.len();
                 self.handle(Event::Exclude(videos, undo));
+                self.show();
                 let what = if undo { "taken in again" } else { "left alone from now on" };
                 let _ = reply.send(Ok(format!("{count} {what}")));
             }
