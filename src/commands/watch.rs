@@ -11,7 +11,7 @@ use crate::config::{Settings, Verbosity, WatchMode};
 use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::{Ended, ProbeError};
 use crate::dataset::report::{Change, Report, States};
-use crate::dataset::scan::{Scan, scan};
+use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::dataset::watch::{self, Backend, Watch, WatchOptions};
@@ -59,9 +59,8 @@ impl Current<'_> {
             self.probes = known(self.settings, &self.scan.videos);
             return Ok(true);
         };
-        let is_known = |video: &&crate::dataset::scan::VideoFile| {
-            self.probes.get(&video.name).is_some_and(|probed| probed.source == video.stamp)
-        };
+        let is_known =
+            |video: &&VideoFile| self.probes.get(&video.name).is_some_and(|probed| probed.source == video.stamp);
         let unknown: Vec<_> = self.scan.videos.iter().filter(|video| !is_known(video)).cloned().collect();
         match checker.check(&unknown, &mut self.probes) {
             Ok(Checked { ended, arriving, .. }) => {
@@ -99,6 +98,9 @@ pub fn begin(settings: &Settings, args: &WatchArgs, scan: &Scan) -> anyhow::Resu
         .with_context(|| format!("failed to watch the dataset folder {}", shown(&settings.root)))
 }
 
+/// Is told of what is known now, the report of it, and what has changed since the one before.
+pub type Tell<'t> = dyn FnMut(&Current<'_>, &Report<'_>, &[Change]) -> anyhow::Result<()> + 't;
+
 /// Goes on until `cancel` is set; tells of each report that differs from the one before, and how.
 ///
 /// # Errors
@@ -107,7 +109,7 @@ pub fn follow(
     current: &mut Current<'_>,
     mut watch: Watch,
     cancel: &AtomicBool,
-    tell: &mut dyn FnMut(&Current<'_>, &Report<'_>, &[Change]) -> anyhow::Result<()>,
+    tell: &mut Tell<'_>,
 ) -> anyhow::Result<()> {
     let settle = Duration::from_secs(current.settings.watch.settle_s);
     if let Some(checker) = &mut current.checker {
