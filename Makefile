@@ -2,7 +2,7 @@
 
 DEMO_DIR ?= demo
 
-.PHONY: setup build demo test check bench interop clean-demo soak scale
+.PHONY: setup build demo test check bench bench-full bench-limits interop clean-demo soak scale
 
 setup: ## install what the build lacks: FFmpeg's headers, libtorch
 	@scripts/setup.sh
@@ -20,7 +20,13 @@ check: setup ## what CI checks besides the tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: build ## the model and the decoder against the machine's own limits
+bench: build ## MMAction2 and reeldeck side by side, then each stage against its own limit; a quarter of an hour on a quiet machine
+	@scripts/bench.sh
+
+bench-full: build ## the same on 32 videos with all clips: more than a day on two cores
+	@scripts/bench.sh --full
+
+bench-limits: build ## each stage against its own limit alone
 	cargo bench -p reeldeck-worker --bench table
 
 soak: setup ## a thousand kills of the engine, its workers, and both; takes half an hour
