@@ -6,7 +6,7 @@ DEMO_DIR ?= demo
 CARGO = . scripts/env.sh && cargo
 CARGO_FOR_TESTS = . scripts/env.sh encoders && cargo
 
-.PHONY: setup build demo test check bench interop recall states scan-speed clean-demo soak scale ci deny typos dist setup-tests
+.PHONY: setup build demo test check bench bench-full bench-limits interop recall states scan-speed clean-demo soak scale ci deny typos dist setup-tests
 
 setup: ## install what the build lacks: FFmpeg, libtorch
 	@scripts/setup.sh
@@ -39,7 +39,13 @@ typos: ## spelling; needs typos-cli
 dist: ## one archive that runs on other distributions: programs, FFmpeg inside, libtorch beside
 	@scripts/dist.sh
 
-bench: build ## the model and the decoder against the machine's own limits
+bench: build ## MMAction2 and reeldeck side by side, then each stage against its own limit; a quarter of an hour on a quiet machine
+	@scripts/bench.sh
+
+bench-full: build ## the same on 32 videos with all clips: more than a day on two cores
+	@scripts/bench.sh --full
+
+bench-limits: build ## each stage against its own limit alone
 	$(CARGO) bench -p reeldeck-worker --bench table
 
 soak: setup-tests ## a thousand kills of the engine, its workers, and both; takes half an hour
