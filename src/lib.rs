@@ -12,6 +12,7 @@ pub mod dataset;
 pub mod engine;
 pub mod error;
 pub mod export;
+pub mod monitor;
 pub mod out;
 pub mod parallel;
 pub mod tui;

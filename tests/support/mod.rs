@@ -94,6 +94,12 @@ impl Bench {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The feature of a video in the only feature set.
+    pub fn files_of(&self, video: &str) -> PathBuf {
+        let sets = list(&self.path("out/features"));
+        sets[0].join(format!("{video}.safetensors"))
+    }
+
     /// `Class/file` of all files of the only feature set in `out/<kind>`, without temporary ones.
     pub fn files(&self, kind: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
