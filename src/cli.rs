@@ -24,6 +24,9 @@ pub struct Cli {
     /// How the run is started.
     #[command(flatten)]
     pub run: RunArgs,
+    /// How the terminal interface looks.
+    #[command(flatten)]
+    pub tui: TuiArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -95,7 +98,7 @@ pub enum Command {
     /// Extract the features of all listed videos that have none yet
     Extract(RunArgs),
     /// Follow the run that holds the output folder; leaving does not end it
-    Attach,
+    Attach(AttachArgs),
     /// Say where the run that holds the output folder stands
     Status,
     /// End the run after the videos in hand
@@ -116,6 +119,9 @@ pub enum Command {
         /// Extract only
         #[arg(long)]
         no_export: bool,
+        /// Begin when a client says so
+        #[arg(long)]
+        wait: bool,
     },
     /// Write what a trainer reads, from the features that are there
     Export(ExportArgs),
@@ -146,6 +152,35 @@ pub struct RunArgs {
     /// Let the run go on in the background: `reeldeck attach` follows it, `stop`, `pause` and `retry` steer it
     #[arg(long)]
     pub detach: bool,
+}
+
+/// How the terminal interface looks.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Options of the terminal interface")]
+pub struct TuiArgs {
+    /// Colours: terminal, none, or a theme of its own [default: terminal]
+    #[arg(long, value_name = "NAME")]
+    pub theme: Option<String>,
+    /// Show ASCII characters only
+    #[arg(long)]
+    pub ascii: bool,
+    /// Show new data once a second, for slow connections
+    #[arg(long)]
+    pub low_bandwidth: bool,
+    /// Use the mouse; the terminal's own selection of text does not work then
+    #[arg(long)]
+    pub mouse: bool,
+}
+
+/// Options of `attach`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct AttachArgs {
+    /// Print lines instead of taking the terminal over
+    #[arg(long)]
+    pub plain: bool,
+    /// How the terminal interface looks.
+    #[command(flatten)]
+    pub tui: TuiArgs,
 }
 
 /// Which videos to try again.

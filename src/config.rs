@@ -18,12 +18,15 @@ use crate::export::Format;
 mod device;
 mod engine;
 mod file;
+mod tui;
 
 pub use device::{Device, DeviceList};
-pub use engine::{EngineSection, Order};
+pub use engine::{EngineSection, Order, WatchMode, WatchSection};
 pub use file::{
-    BatchSection, Config, CudaSection, ExportSection, ListSection, ManifestSection, ScanSection, WorkerSection,
+    BatchSection, Config, CudaSection, DetailsSection, ExportSection, ListSection, ManifestSection, ScanSection,
+    WorkerSection,
 };
+pub use tui::{KeyChoice, TuiSection};
 
 /// Read from the current folder when no other file is named.
 pub const FILE: &str = "config.toml";
@@ -120,8 +123,14 @@ pub struct Settings {
     pub plain_interval: Duration,
     /// Formats that are written as the run goes, each with a file a video.
     pub live: Vec<Format>,
+    /// The terminal interface.
+    pub tui: TuiSection,
     /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
     pub torch: PathBuf,
+    /// How new videos are noticed by an engine that has a terminal interface.
+    pub watch: WatchSection,
+    /// The names of the network's classes, a file; `None` where nobody says.
+    pub class_names: Option<PathBuf>,
 }
 
 impl Settings {
@@ -143,6 +152,8 @@ impl Settings {
             }
             None => (Config::default(), "defaults".into()),
         };
+        let folder_of_file = config_file.as_deref().and_then(Path::parent).unwrap_or(current).to_owned();
+        let folder_of_file = folder_of_file.as_path();
         let bad = |place: &str, message: String| ConfigError::Value { place: place.to_owned(), message };
         let extensions = config.check().map_err(|message| bad(&place, message))?;
         let folder = config_file.as_deref().and_then(Path::parent).unwrap_or(current);
@@ -206,6 +217,9 @@ impl Settings {
             limits: config.limits,
             plain_interval: Duration::from_secs(config.batch.plain_interval_s),
             live: config.export.live,
+            tui: config.tui,
+            watch: config.watch,
+            class_names: named(&config.details.class_names, folder_of_file),
             torch: if config.cuda.torch.as_os_str().is_empty() {
                 PathBuf::new()
             } else {

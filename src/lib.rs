@@ -49,10 +49,10 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Demo { dir }) => commands::demo::run_demo(dir),
         Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
         Some(Command::Extract(args)) => run_job(&settings()?, &cli.global, false, args.detach),
-        Some(Command::Engine { no_export }) => {
-            batch::run_batch(&settings()?, batch::Steps { export: !no_export, background: true })
+        Some(Command::Engine { no_export, wait }) => {
+            batch::run_batch(&settings()?, batch::Steps { export: !no_export, background: true, wait: *wait })
         }
-        Some(Command::Attach) => commands::attach::run_attach(&settings()?),
+        Some(Command::Attach(args)) => attach(settings()?, &cli.global, args),
         Some(Command::Status) => commands::status::run_status(&settings()?),
         Some(Command::Stop { now }) => commands::steer::run(&settings()?, Order::Stop { now: *now }),
         Some(Command::Pause) => commands::steer::run(&settings()?, Order::Pause),
@@ -67,17 +67,35 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Verify(args)) => commands::verify::run_verify(&settings()?, args),
         Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
         None if cli.batch => run_job(&settings()?, &cli.global, true, cli.run.detach),
+        None if on_terminal() => tui::run_tui(settings()?, &cli.global, &cli.tui, true),
         None => Err(Stop::new(
             Exit::Usage,
-            "nothing to do was named: `reeldeck --batch` lists, extracts and exports; `reeldeck --help` shows everything",
+            "the terminal interface needs a terminal, and nothing else was named: `reeldeck --batch` lists, extracts and \
+             exports; `reeldeck --help` shows everything",
         )
         .into()),
     }
 }
 
+/// Keys can be read, and a screen be drawn.
+fn on_terminal() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+fn attach(settings: Settings, typed: &cli::Global, args: &cli::AttachArgs) -> anyhow::Result<Exit> {
+    let plain = args.plain || settings.json || !on_terminal();
+    if plain {
+        return commands::attach::run_attach(&settings);
+    }
+    // Where there is no run, the same words as without a terminal.
+    client::Client::find(&settings)?;
+    tui::run_tui(settings, typed, &args.tui, false)
+}
+
 fn run_job(settings: &Settings, typed: &cli::Global, export: bool, detach: bool) -> anyhow::Result<Exit> {
     match detach && !settings.dry_run {
         true => batch::detach(settings, typed, export),
-        false => batch::run_batch(settings, batch::Steps { export, background: false }),
+        false => batch::run_batch(settings, batch::Steps { export, background: false, wait: false }),
     }
 }

@@ -103,6 +103,8 @@ fn every_event_there_is_is_in_the_document_and_no_other() {
         r#""event":"stopping""#.to_owned(),
         r#""event":"stopping-now""#.to_owned(),
         r#""event":"blocked","reason":"x""#.to_owned(),
+        r#""event":"export-failed","reason":"x""#.to_owned(),
+        r#""event":"dataset-changed","arrived":1,"changed":0,"gone":2"#.to_owned(),
         format!(r#""event":"progress","counts":{counts},"clips_per_s":1.5,"eta_s":null"#),
     ];
     let mut seen: BTreeSet<String> = rest

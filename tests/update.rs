@@ -48,6 +48,14 @@ enum Happens {
     CannotWrite,
     /// Somebody looks at the output folder: it is back or not, and with or without this video's feature.
     Looked(bool, usize),
+    Redo(usize),
+    /// Of this video; no longer.
+    Exclude(usize, bool),
+    Start,
+    Rest,
+    /// A file is there, new or in this version, with a feature of it or not.
+    Seen(usize, u64, bool),
+    Vanished(usize),
     Time(u64),
 }
 
@@ -66,6 +74,12 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => (0..20usize).prop_map(Happens::Retry),
         1 => Just(Happens::CannotWrite),
         3 => (any::<bool>(), 0..20usize).prop_map(|(back, video)| Happens::Looked(back, video)),
+        2 => (0..20usize).prop_map(Happens::Redo),
+        2 => (0..20usize, any::<bool>()).prop_map(|(video, undo)| Happens::Exclude(video, undo)),
+        2 => Just(Happens::Start),
+        1 => Just(Happens::Rest),
+        4 => (0..24usize, 0..3u64, any::<bool>()).prop_map(|(video, version, done)| Happens::Seen(video, version, done)),
+        2 => (0..24usize).prop_map(Happens::Vanished),
         6 => (0..20_000u64).prop_map(Happens::Time),
     ]
 }
@@ -84,6 +98,11 @@ fn report() -> Report {
     }
 }
 
+/// Sorted as their numbers are.
+fn name(video: usize) -> VideoName {
+    VideoName::new(&format!("A/v_{video:02}.mp4")).unwrap()
+}
+
 /// A world that obeys the engine's effects, and watches them.
 struct World {
     state: State,
@@ -95,12 +114,14 @@ struct World {
     charged: HashMap<usize, u32>,
     /// Somebody was sent to look at the output folder.
     looking: bool,
+    /// Files that somebody was sent to look at.
+    to_look_at: Vec<usize>,
 }
 
 impl World {
     fn new(videos: usize, workers: usize, capacity: usize, apart: usize) -> Self {
         let stamp = SourceStamp { size: 1, mtime_ns: 0 };
-        let file = |i| VideoFile { name: VideoName::new(&format!("A/v_{i}.mp4")).unwrap(), stamp };
+        let file = |i| VideoFile { name: name(i), stamp };
         let files: Arc<[VideoFile]> = (0..videos).map(file).collect();
         let videos: Vec<Video> = files.iter().map(|_| Video::new(Status::Queued)).collect();
         let order: Vec<usize> = (0..videos.len()).rev().collect();
@@ -109,8 +130,15 @@ impl World {
         let slots = vec![Slot { device: "cpu".into(), capacity, batch: 8 }; workers];
         let rules = Rules { clips: 4, stall_timeout: 60_000, wall_limit: 600_000 };
         let state = State::new(Work { files, videos, order, suspects, outcasts }, slots, rules);
-        let mut world =
-            Self { state, now: 0, alive: HashMap::new(), leaving: vec![], charged: HashMap::new(), looking: false };
+        let mut world = Self {
+            state,
+            now: 0,
+            alive: HashMap::new(),
+            leaving: vec![],
+            charged: HashMap::new(),
+            looking: false,
+            to_look_at: vec![],
+        };
         world.event(Event::Begin);
         world
     }
@@ -120,16 +148,23 @@ impl World {
             // What is gone with the folder is not held against it.
             self.charged.retain(|video, _| !lost.contains(video));
         }
-        let resumes = matches!(event, Event::Retry(_) | Event::Resume | Event::OutputBack(_));
+        let resumes =
+            matches!(event, Event::Retry(_) | Event::Redo(_) | Event::Start | Event::Resume | Event::OutputBack(_));
+        let rested = self.state.phase == Phase::Waiting;
+        let asked = matches!(event, Event::Retry(_) | Event::Redo(_) | Event::Start);
         let closed = self.state.phase != Phase::Running || self.state.paused.is_some() || self.state.hold.is_some();
         for effect in update(&mut self.state, event, self.now) {
             match effect {
-                Effect::Spawn(worker) => assert!(self.alive.insert(worker, vec![]).is_none(), "started twice"),
+                Effect::Spawn(worker) => {
+                    assert!(!rested || asked, "begun without being asked for");
+                    assert!(self.alive.insert(worker, vec![]).is_none(), "started twice");
+                }
                 Effect::Extract { worker, job, video, batch } => {
                     assert!(resumes || !closed, "handed out while nothing may be");
                     assert!(batch >= 1);
                     let twice = self.alive.values().flatten().any(|(j, v)| *j == job || *v == video);
                     assert!(!twice, "video {video} runs twice at a time");
+                    assert!(!self.state.videos[video].excluded, "video {video} is left alone");
                     self.alive.get_mut(&worker).expect("given to a dead worker").push((job, video));
                 }
                 Effect::Finish(worker) => {
@@ -150,6 +185,7 @@ impl World {
                     assert!(!self.looking, "one look at a time");
                     self.looking = true;
                 }
+                Effect::LookAt(video) => self.to_look_at.push(video),
                 Effect::Freeze(worker) | Effect::Thaw(worker) => {
                     assert!(self.alive.contains_key(&worker), "worker {worker} has no process");
                 }
@@ -177,7 +213,20 @@ impl World {
         }
         let counts = self.state.counts();
         assert_eq!(counts, self.state.recount(), "counts that are kept agree with counting");
-        assert_eq!(counts.done + counts.failed + counts.unfinished(), self.state.videos.len());
+        let settled = counts.done + counts.failed + counts.stale + counts.excluded;
+        assert_eq!(settled + counts.unfinished(), counts.videos, "{counts:?}");
+        let gone = self.state.videos.iter().filter(|video| video.status == Status::Gone).count();
+        assert_eq!(counts.videos + gone, self.state.videos.len());
+        assert_eq!(self.state.videos.len(), self.state.files.len());
+        for (id, file) in self.state.files.iter().enumerate() {
+            assert_eq!(self.state.files.find(file.name.as_str()), Some(id), "numbers stay");
+            let video = &self.state.videos[id];
+            match video.status {
+                Status::Excluded { .. } => assert!(video.excluded),
+                Status::Running(_) | Status::Gone => {}
+                _ => assert!(!video.excluded, "{video:?}"),
+            }
+        }
         let changed = self.state.take_changed();
         assert!(changed.iter().all(|id| *id < self.state.videos.len()));
     }
@@ -222,6 +271,24 @@ impl World {
                 self.event(Event::Retry(vec![*video]));
             }
             Happens::CannotWrite => self.event(Event::CannotWrite("no".into())),
+            Happens::Redo(video) => {
+                let left = |status: &Status| {
+                    matches!(status, Status::Queued | Status::Running(_) | Status::Excluded { .. } | Status::Gone)
+                };
+                if self.state.videos.get(*video).is_some_and(|video| !left(&video.status)) {
+                    self.charged.remove(video);
+                }
+                self.event(Event::Redo(vec![*video]));
+            }
+            Happens::Exclude(video, undo) => self.event(Event::Exclude(vec![*video], *undo)),
+            Happens::Start => self.event(Event::Start),
+            Happens::Rest => {
+                self.event(Event::Rest);
+            }
+            Happens::Seen(video, version, done) => self.see(*video, *version, *done),
+            Happens::Vanished(video) => {
+                self.event(Event::Vanished(name(*video)));
+            }
             Happens::Looked(back, video) => {
                 if std::mem::take(&mut self.looking) {
                     self.event(if *back { Event::OutputBack(vec![*video]) } else { Event::StillHeld("no".into()) });
@@ -242,6 +309,29 @@ impl World {
         for worker in std::mem::take(&mut self.leaving) {
             self.end(worker);
         }
+        for video in std::mem::take(&mut self.to_look_at) {
+            if matches!(self.state.videos[video].status, Status::Running(_)) {
+                continue;
+            }
+            let version = self.state.files.get(video).unwrap().stamp.mtime_ns as u64;
+            self.see(video, version, true);
+        }
+    }
+
+    /// A file is looked at, and what the output folder says of it.
+    fn see(&mut self, video: usize, version: u64, done: bool) {
+        let status = if done { Status::Done { degraded: false, resumed: true } } else { Status::Queued };
+        let file = VideoFile { name: name(video), stamp: SourceStamp { size: 1, mtime_ns: version as i64 } };
+        // What is another video now begins anew.
+        if let Some(id) = self.state.files.find(file.name.as_str()) {
+            let known = &self.state.videos[id];
+            let same = self.state.files.get(id).is_some_and(|known| known.stamp == file.stamp);
+            let anew = known.status == Status::Gone || !same || known.recheck;
+            if anew && !matches!(known.status, Status::Running(_)) {
+                self.charged.remove(&id);
+            }
+        }
+        self.event(Event::Seen(file, status, false));
     }
 
     fn ready(&mut self, worker: usize) {

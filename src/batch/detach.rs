@@ -20,26 +20,15 @@ use crate::outln;
 /// # Errors
 /// When it cannot be started. What it says itself is passed on, with its exit code.
 pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit> {
-    settings.check_folders()?;
-    let private = Layout::new(&settings.out, "").private();
-    let folder = private.join("log");
-    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
-    let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
-    let said = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
-    let own = std::env::current_exe().context("failed to find reeldeck's own program")?;
-    let mut command = Command::new(own);
-    command.arg("engine");
+    let mut words = vec![];
     if !export {
-        command.arg("--no-export");
+        words.push("--no-export");
     }
-    command.args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
-    let mut child = command.spawn().context("failed to start the engine")?;
-    let ended = wait(&mut child, settings, &private)?;
-    let text = fs::read(&path).unwrap_or_default();
+    let Started { pid, ended, text } = start(settings, typed, &words)?;
     let _ = std::io::stderr().write_all(&text);
     match ended {
         None => {
-            outln!("the run goes on in the background (process {}); `reeldeck attach` follows it", child.id());
+            outln!("the run goes on in the background (process {pid}); `reeldeck attach` follows it");
             Ok(Exit::Done)
         }
         Some(0) => Ok(Exit::Done),
@@ -48,6 +37,53 @@ pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit>
             Stop::new(Exit::Internal, format!("the engine ended with {code} before it could be reached")).into()
         }),
     }
+}
+
+/// Starts an engine that looks through the dataset folder, which may still be empty, and begins a run when a client says so;
+/// its process.
+///
+/// # Errors
+/// When it cannot be started: with what it says itself, and its exit code.
+pub fn detach_waiting(settings: &Settings, typed: &Global) -> Result<u32> {
+    let Started { pid, ended, text } = start(settings, typed, &["--wait"])?;
+    let Some(code) = ended else { return Ok(pid) };
+    let text = String::from_utf8_lossy(&text);
+    // What follows is put before it again where the error is shown.
+    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    let said = if text.is_empty() {
+        format!("the engine ended with {code} before it could be reached")
+    } else {
+        text.to_owned()
+    };
+    Err(Stop::new(Exit::of_code(code).filter(|exit| *exit != Exit::Done).unwrap_or(Exit::Internal), said).into())
+}
+
+/// An engine that was started.
+struct Started {
+    pid: u32,
+    /// Its exit code, where it has ended at once.
+    ended: Option<i32>,
+    /// What it has said.
+    text: Vec<u8>,
+}
+
+fn start(settings: &Settings, typed: &Global, words: &[&str]) -> Result<Started> {
+    settings.check_folders()?;
+    let private = Layout::new(&settings.out, "").private();
+    let folder = private.join("log");
+    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
+    let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
+    let said = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
+    let own = std::env::current_exe().context("failed to find reeldeck's own program")?;
+    let mut command = Command::new(own);
+    command.arg("engine").args(words).args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+    let mut child = command.spawn().context("failed to start the engine")?;
+    let ended = wait(&mut child, settings, &private)?;
+    let text = fs::read(&path).unwrap_or_default();
+    let pid = child.id();
+    // Whoever stays must ask about its end, or it stays in the list of processes.
+    std::thread::spawn(move || child.wait());
+    Ok(Started { pid, ended, text })
 }
 
 /// Waits until the engine says where it listens; its exit code where it ends instead.

@@ -29,7 +29,7 @@ use crate::error::{Exit, Stop};
 use crate::out;
 use crate::outln;
 
-pub use detach::detach;
+pub use detach::{detach, detach_waiting};
 pub use progress::{Progress, status as status_line};
 
 /// Which parts of the main job are wanted, and how.
@@ -39,7 +39,12 @@ pub struct Steps {
     pub export: bool,
     /// Stay for clients when the run is over, in a session of its own.
     pub background: bool,
+    /// Begin nothing before a client says so; videos may still be to come.
+    pub wait: bool,
 }
+
+/// What the user wants left alone, in words.
+const EXCLUDED: &str = "excluded";
 
 /// What is known before the run begins and does not change in it.
 struct Job<'s> {
@@ -68,7 +73,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     let layout = Layout::new(&settings.out, &settings.recipe.set_name(&chosen.id.digest));
     let scan = scan(&settings.root, &settings.extensions)?;
     out::stderr(format_args!("{}", refusals(&scan.refused, settings.verbosity)));
-    if scan.videos.is_empty() {
+    if scan.videos.is_empty() && !steps.wait {
         return Err(Stop::new(
             Exit::Empty,
             format!("no video found in {}; see `reeldeck list`", shown(&settings.root)),
@@ -92,7 +97,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     job.layout.prepare().with_context(failed)?;
     assess::sweep(&job.layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
     // One list for all machines.
-    if shard.index == 0 {
+    if shard.index == 0 && !files.is_empty() {
         let list = entries(&names(&files), settings.label_style);
         write_list(&job.layout.list(), &list, &job.owner).with_context(failed)?;
     }
@@ -136,11 +141,12 @@ impl Job<'_> {
             errln!("note: part {} of the Slurm array; --shard 0/1 takes all", settings.shard);
         }
         errln!("features {}, weights {}", self.layout.set(), self.chosen.id.name);
-        let Counts { done, failed, stale, left_out, .. } = *counts;
+        let Counts { done, failed, stale, left_out, excluded, .. } = *counts;
         let more = [
             (failed, "failed before (--retry-failed)"),
             (stale, "stale (--redo-stale)"),
             (left_out, self.why_left_out()),
+            (excluded, EXCLUDED),
         ];
         errln!("{done} done before, {} to do{}", counts.unfinished(), and_these(&more));
     }
@@ -160,9 +166,14 @@ impl Job<'_> {
             let meaningless =
                 if self.chosen.id.meaningless { " (SEEDED WEIGHTS: the numbers mean nothing)" } else { "" };
             outln!("features in {}{meaningless}", shown(&self.layout.features()));
-            let Counts { done, degraded, resumed, failed, stale, left_out, .. } = counts;
-            let more =
-                [(degraded, "of them degraded"), (failed, "failed"), (stale, "stale"), (left_out, self.why_left_out())];
+            let Counts { done, degraded, resumed, failed, stale, left_out, excluded, .. } = counts;
+            let more = [
+                (degraded, "of them degraded"),
+                (failed, "failed"),
+                (stale, "stale"),
+                (left_out, self.why_left_out()),
+                (excluded, EXCLUDED),
+            ];
             outln!("{done} done ({} now, {resumed} before){}", done - resumed, and_these(&more));
         }
         if counts.failed > 0 {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use reeldeck_contract::probe::Level;
 use tokio::sync::mpsc;
 
 use super::json::Json;
@@ -17,12 +19,15 @@ use crate::engine::protocol::event::{Event, Started, Suspect};
 use crate::engine::protocol::{VERSION, Welcome};
 use crate::engine::publish::Front;
 use crate::engine::run::Engine;
-use crate::engine::server::Server;
+use crate::engine::server::details::read_class_names;
+use crate::engine::server::{Backstage, Server};
 use crate::engine::signals::Signals;
 use crate::engine::state::{Phase, State};
+use crate::engine::survey::{Ask, Survey};
 use crate::engine::unclean;
 use crate::errln;
 use crate::error::{Exit, Stop};
+use crate::export::Format;
 use crate::export::live::Live;
 use crate::export::pickle::{self, Exported};
 
@@ -36,7 +41,9 @@ impl Job<'_> {
         mut state: State,
         suspects: BTreeMap<String, Suspect>,
     ) -> anyhow::Result<Exit> {
-        if state.counts().unfinished() == 0 {
+        if self.steps.wait {
+            state.wait();
+        } else if state.counts().unfinished() == 0 {
             state.rest();
         }
         // One thread for the engine, this one: workers end with the thread that has started them.
@@ -63,31 +70,54 @@ impl Job<'_> {
         if let Some(live) = self.live()? {
             fronts.push(Box::new(live));
         }
-        let mut followers: Box<dyn Fn() -> usize> = Box::new(|| 0);
-        match self.serve(&state, orders, lock) {
+        let (survey, asked) = std::sync::mpsc::channel();
+        let followers = Arc::new(AtomicUsize::new(0));
+        let mut followers = followers;
+        let mut surveying = None;
+        match self.serve(&state, orders, lock, survey.clone()) {
             Ok(server) => {
-                followers = Box::new(server.followers());
+                followers = server.followers();
+                let plan = start::survey(settings, &self.layout, state.files.clone());
+                surveying = Survey::start(plan, asked, server.feed(), log.clone())
+                    .inspect_err(|error| errln!("note: what the dataset is like is not found out: {error}"))
+                    .ok();
                 fronts.push(Box::new(server));
             }
             // The run itself needs no clients.
             Err(error) => errln!("note: no client can follow this run: {error}"),
         }
-        let plan = start::plan(settings, &self.layout, &self.chosen, &self.owner, lock)?;
-        let mut engine = Engine::new(plan, state, log, fronts).context("failed to start the engine")?;
-        engine.tell(self.started(&engine, suspects));
-        let mut ended;
+        let waits = self.steps.wait;
+        let plan = start::plan(settings, &self.layout, &self.chosen, &self.owner, lock, waits)?;
+        if waits {
+            let _ = survey.send(Ask::LookAtAll(state.files.clone(), Level::Quick));
+        }
+        let mut engine = Engine::new(plan, state, log, fronts, survey).context("failed to start the engine")?;
+        let mut suspects = Some(suspects);
+        let followers = || followers.load(Ordering::Relaxed);
+        let mut linger = Duration::from_secs(settings.engine.linger_s);
+        let mut ended = Ok(Exit::Done);
+        let mut wanted = !waits;
         loop {
+            if !wanted && !engine.wait_for_more(&mut signals, &mut clients, linger, followers).await {
+                break;
+            }
+            wanted = false;
+            if waits || suspects.is_some() {
+                engine.tell(self.started(&engine, suspects.take().unwrap_or_default()));
+            }
             engine.run(&mut signals, &mut clients).await;
             ended = self.end(&mut engine).await;
             // Who has stopped the run wants no more of it, unless somebody is looking on.
             let stopped = engine.state().phase != Phase::Running;
-            let linger = Duration::from_secs(if stopped { 0 } else { settings.engine.linger_s });
-            let more =
-                self.steps.background && engine.wait_for_more(&mut signals, &mut clients, linger, &followers).await;
-            if !more {
+            linger = Duration::from_secs(if stopped { 0 } else { settings.engine.linger_s });
+            if !self.steps.background {
                 break;
             }
+            if waits {
+                engine.rest();
+            }
         }
+        drop(surveying);
         let unwritten = engine.finish();
         if unwritten > 0 {
             errln!("{unwritten} failed attempts could not be recorded; those videos are simply tried again");
@@ -114,6 +144,7 @@ impl Job<'_> {
         state: &State,
         orders: mpsc::UnboundedSender<crate::engine::control::Asked>,
         lock: &Lock,
+        survey: std::sync::mpsc::Sender<Ask>,
     ) -> std::io::Result<Server> {
         let welcome = Welcome {
             version: VERSION,
@@ -128,9 +159,27 @@ impl Job<'_> {
             meaningless: self.chosen.id.meaningless,
             manifest: self.settings.manifest.clone(),
         };
-        let server = Server::start(state, welcome, orders)?;
+        let shard = self.settings.shard;
+        let backstage = Backstage {
+            root: self.settings.root.clone(),
+            layout: self.layout.clone(),
+            log: self.layout.private().join("log").join(format!("{}-of-{}.log", shard.index, shard.of)),
+            class_names: self.class_names(),
+            survey,
+        };
+        let server = Server::start(state, welcome, backstage, orders)?;
         lock.tell_socket(server.socket())?;
         Ok(server)
+    }
+
+    /// The names of the network's classes. Without them a run is as good.
+    fn class_names(&self) -> Vec<String> {
+        let read = self.settings.class_names.as_deref().map(read_class_names).transpose();
+        read.unwrap_or_else(|error| {
+            errln!("note: {error:#}; classes are shown as numbers");
+            None
+        })
+        .unwrap_or_default()
     }
 
     fn started(&self, engine: &Engine, suspects: BTreeMap<String, Suspect>) -> Event {
@@ -176,6 +225,14 @@ impl Job<'_> {
             return Ok(Exit::Interrupted);
         }
         let complete = self.settings.limit.is_none() && self.settings.shard.is_whole();
+        if self.steps.wait {
+            if self.steps.export && complete && engine.has_new() {
+                // Clients go on being answered; an event says what came of it.
+                let _ = engine.export(vec![Format::Pkl]);
+            }
+            return Ok(self.exit(&engine.state().counts()));
+        }
+        let state = engine.state();
         if self.steps.export && complete && state.counts().done > 0 {
             let exported = self.export(state).await?;
             if !self.settings.json {
@@ -193,7 +250,7 @@ impl Job<'_> {
 
     async fn export(&self, state: &State) -> anyhow::Result<Exported> {
         let (layout, recipe, style) = (self.layout.clone(), self.settings.recipe.clone(), self.settings.label_style);
-        let (files, owner) = (Arc::clone(&state.files), self.owner.clone());
+        let (files, owner) = (state.present().cloned().collect::<Vec<_>>(), self.owner.clone());
         let export = move || pickle::export(&layout, &recipe, &files, style, &owner);
         tokio::task::spawn_blocking(export).await.context("the export was cut short")?
     }

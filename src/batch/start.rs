@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use reeldeck_contract::atomic::Owner;
@@ -11,14 +12,20 @@ use reeldeck_contract::protocol::{Init, VERSION};
 use reeldeck_contract::recipe::{Precision, Recipe};
 
 use crate::commands;
-use crate::config::{Device, DeviceList, Settings};
+use crate::commands::probe::CACHE;
+use crate::config::{Device, DeviceList, Settings, WatchMode};
+use crate::dataset::shown;
+use crate::dataset::watch::{Backend, WatchOptions};
 use crate::engine::checkpoint::Chosen;
+use crate::engine::errands::Desk;
+use crate::engine::excluded;
+use crate::engine::files::Files;
 use crate::engine::lock::Lock;
 use crate::engine::output::Output;
 use crate::engine::plan::Plan;
 use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
-use crate::engine::{torch, unclean};
+use crate::engine::{survey, torch, unclean};
 use crate::error::{Exit, Stop};
 
 /// Decoded frames may fill this part of the memory that is free when a run begins.
@@ -96,16 +103,54 @@ fn prefetch(settings: &Settings, is_cpu: bool, in_hand: usize, free: u64) -> usi
 }
 
 /// Bytes of one video's feature, and a bit more.
-fn feature_size(recipe: &Recipe) -> u64 {
+pub fn feature_size(recipe: &Recipe) -> u64 {
     let columns: usize = recipe.outputs.iter().map(|output| recipe.columns(*output)).sum();
     (recipe.sampling.clips * columns * 4 + 65_536) as u64
+}
+
+/// How new videos are noticed.
+fn watch(settings: &Settings) -> Option<WatchOptions> {
+    let backend = match settings.watch.mode {
+        WatchMode::Auto => Backend::Auto,
+        WatchMode::Events => Backend::Events,
+        WatchMode::Polling => Backend::Polling,
+        WatchMode::Off => return None,
+    };
+    let (settle, poll) = (settings.watch.settle_s, settings.watch.poll_s);
+    Some(WatchOptions {
+        settle: Duration::from_secs(settle),
+        poll: Duration::from_secs(poll),
+        backend,
+        ..WatchOptions::new(settings.root.clone(), settings.extensions.clone())
+    })
+}
+
+/// What finds out what the dataset is like needs to know.
+pub fn survey(settings: &Settings, layout: &Layout, files: Files) -> survey::Plan {
+    survey::Plan {
+        root: settings.root.clone(),
+        manifest: settings.manifest.clone(),
+        prefix: settings.prefix.clone(),
+        tolerance_s: settings.tolerance_s,
+        cache: layout.private().join(CACHE),
+        limits: settings.limits,
+        files,
+        prober: commands::prober().map_err(|error| format!("{error:#}")),
+    }
 }
 
 /// What each worker is told and how it is started.
 ///
 /// # Errors
 /// When the worker program or the CUDA libraries are not there.
-pub fn plan(settings: &Settings, layout: &Layout, chosen: &Chosen, owner: &Owner, lock: &Lock) -> Result<Plan> {
+pub fn plan(
+    settings: &Settings,
+    layout: &Layout,
+    chosen: &Chosen,
+    owner: &Owner,
+    lock: &Lock,
+    waits: bool,
+) -> Result<Plan> {
     let program = commands::worker()?;
     let devices = devices(settings);
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
@@ -153,7 +198,27 @@ pub fn plan(settings: &Settings, layout: &Layout, chosen: &Chosen, owner: &Owner
     };
     let room = (in_hand as u64 * feature_size(&settings.recipe)).max(1 << 20);
     let output = Output::new(layout.clone(), lock.clone(), room);
+    let private = layout.private();
+    let excluded =
+        excluded::read(&private).with_context(|| format!("failed to read {}", shown(&excluded::path(&private))))?;
     Ok(Plan {
+        waits,
+        policy: super::work::policy(settings),
+        excluded,
+        watch: if waits { watch(settings) } else { None },
+        desk: Desk {
+            root: settings.root.clone(),
+            extensions: settings.extensions.clone(),
+            layout: layout.clone(),
+            recipe: settings.recipe.clone(),
+            style: settings.label_style,
+            owner: owner.clone(),
+            manifest: settings.manifest.clone(),
+            prefix: settings.prefix.clone(),
+            tolerance_s: settings.tolerance_s,
+            cache: private.join(CACHE),
+        },
+        feature_size: feature_size(&settings.recipe),
         root: settings.root.clone(),
         layout: layout.clone(),
         owner: owner.clone(),

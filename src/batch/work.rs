@@ -12,12 +12,18 @@ use reeldeck_contract::layout::Layout;
 use crate::config::{Order, Settings};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
-use crate::engine::assess::{self, Found};
+use crate::engine::assess::{self, Policy};
+use crate::engine::excluded;
 use crate::engine::protocol::event::Suspect;
 use crate::engine::state::{Status, Video, VideoId, Work};
 
 /// So often the host may go down with one video alone in hand before it is held to be the reason.
 const MOST_DOWN: u32 = 2;
+
+/// What counts as done, by the settings.
+pub fn policy(settings: &Settings) -> Policy {
+    Policy { shard: settings.shard, retry_failed: settings.retry_failed, redo_stale: settings.redo_stale }
+}
 
 /// Looks at what is there for each file and decides what is to be done. Writes nothing.
 ///
@@ -26,30 +32,22 @@ const MOST_DOWN: u32 = 2;
 pub fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>) -> Result<Work> {
     let found = assess::assess(layout, &settings.recipe, &files)
         .with_context(|| format!("failed to look through {}", shown(layout.out())))?;
+    let excluded = excluded::read(&layout.private())
+        .with_context(|| format!("failed to read {}", shown(&excluded::path(&layout.private()))))?;
+    let policy = policy(settings);
     let mut left = settings.limit.unwrap_or(usize::MAX);
     let mut videos = Vec::with_capacity(files.len());
     for (file, found) in files.iter().zip(found) {
-        let mut to_do = || match left {
-            _ if !settings.shard.has(&file.name) => Status::LeftOut,
-            0 => Status::LeftOut,
-            _ => {
-                left -= 1;
-                Status::Queued
+        let mut video = Video::new(policy.status(&file.name, found));
+        if excluded.contains(&file.name) {
+            video.exclude();
+        } else if video.status == Status::Queued {
+            match left {
+                0 => video.status = Status::LeftOut,
+                _ => left -= 1,
             }
-        };
-        let status = match found {
-            Found::Done { degraded } => Status::Done { degraded, resumed: true },
-            Found::Stale if settings.redo_stale => to_do(),
-            Found::Stale => Status::Stale,
-            Found::Failed(file) => match file.last() {
-                Some(last) if !settings.retry_failed => {
-                    Status::Failed { failure: Box::new(last.failure.clone()), before: true }
-                }
-                _ => to_do(),
-            },
-            Found::Nothing => to_do(),
-        };
-        videos.push(Video::new(status));
+        }
+        videos.push(video);
     }
     let mut order: Vec<VideoId> =
         videos.iter().enumerate().filter(|(_, v)| v.status == Status::Queued).map(|(id, _)| id).collect();

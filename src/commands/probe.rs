@@ -30,7 +30,7 @@ use crate::errln;
 const NAMED: usize = 20;
 
 /// The file in reeldeck's own folder that holds what was found.
-const CACHE: &str = "probe-cache";
+pub const CACHE: &str = "probe-cache";
 
 /// Has every video checked, shows how far it is on standard error, and prints a table and each video that is not healthy
 /// with its reason; puts the verdicts into `probes`. What was found is kept in the output folder, also where the user interrupts it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use reeldeck_contract::limits::Limits;
 use serde::{Deserialize, Serialize};
 
-use super::EngineSection;
+use super::{EngineSection, TuiSection, WatchSection};
 use crate::dataset::video_list::LabelStyle;
 use crate::export::Format;
 
@@ -29,7 +29,10 @@ pub struct Config {
     pub limits: Limits,
     pub batch: BatchSection,
     pub export: ExportSection,
+    pub tui: TuiSection,
     pub cuda: CudaSection,
+    pub watch: WatchSection,
+    pub details: DetailsSection,
 }
 
 /// `[export]`: what trainers read.
@@ -46,6 +49,14 @@ pub struct ExportSection {
 #[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct CudaSection {
     pub torch: PathBuf,
+}
+
+/// `[details]`: what is shown of a single video.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct DetailsSection {
+    pub class_names: PathBuf,
 }
 
 /// `[scan]`: what counts as a video.
@@ -110,7 +121,10 @@ impl Default for Config {
             limits: Limits::default(),
             batch: BatchSection::default(),
             export: ExportSection::default(),
+            tui: TuiSection::default(),
             cuda: CudaSection::default(),
+            watch: WatchSection::default(),
+            details: DetailsSection::default(),
         }
     }
 }
@@ -162,6 +176,8 @@ impl Config {
         within("worker.batch", w.batch as f64, 0.0, 1024.0)?;
         within("worker.stall_timeout_s", w.stall_timeout_s as f64, 1.0, 86_400.0)?;
         within("engine.linger_s", self.engine.linger_s as f64, 0.0, 86_400.0)?;
+        within("watch.settle_s", self.watch.settle_s as f64, 0.0, 86_400.0)?;
+        within("watch.poll_s", self.watch.poll_s as f64, 1.0, 86_400.0)?;
         within("limits.megapixels", l.megapixels, 0.01, 1000.0)?;
         within("limits.frames", l.frames as f64, 1.0, 1e9)?;
         within("limits.duration_s", l.duration_s, 1.0, 1e9)?;

@@ -13,7 +13,9 @@ use reeldeck_contract::recipe::Recipe;
 use reeldeck_contract::source::SourceStamp;
 use reeldeck_contract::video::VideoName;
 
+use super::state::Status;
 use crate::dataset::scan::VideoFile;
+use crate::dataset::shard::Shard;
 
 /// What the output folder says about one video.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,21 +51,64 @@ fn assess_one(
     failures: &HashSet<String>,
 ) -> Found {
     let name = &video.name;
-    if features.contains(&format!("{name}.safetensors"))
-        && let Some(header) = usable(layout, recipe, name)
-    {
+    let feature = features.contains(&format!("{name}.safetensors"));
+    judge(layout, recipe, video, feature, || failures.contains(&format!("{name}.json")))
+}
+
+/// Looks at what the output folder holds for one video.
+pub fn look(layout: &Layout, recipe: &Recipe, video: &VideoFile) -> Found {
+    judge(layout, recipe, video, true, || true)
+}
+
+fn judge(
+    layout: &Layout,
+    recipe: &Recipe,
+    video: &VideoFile,
+    may_be_done: bool,
+    may_have_failed: impl Fn() -> bool,
+) -> Found {
+    let name = &video.name;
+    if may_be_done && let Some(header) = usable(layout, recipe, name) {
         return match header.provenance.source == video.stamp {
             true => Found::Done { degraded: header.provenance.frames.is_damaged() },
             false => Found::Stale,
         };
     }
-    if failures.contains(&format!("{name}.json"))
+    if may_have_failed()
         && let Ok(Some(failure)) = FailureFile::read(&layout.failure(name))
         && failure.source == Some(video.stamp)
     {
         return Found::Failed(Box::new(failure));
     }
     Found::Nothing
+}
+
+/// What of that a run takes for done, and what it is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The part of the videos that is worked on.
+    pub shard: Shard,
+    /// Try failed videos again.
+    pub retry_failed: bool,
+    /// Extract changed videos again.
+    pub redo_stale: bool,
+}
+
+impl Policy {
+    /// Where a video stands before anything is done.
+    pub fn status(&self, name: &VideoName, found: Found) -> Status {
+        match found {
+            Found::Done { degraded } => return Status::Done { degraded, resumed: true },
+            Found::Stale if !self.redo_stale => return Status::Stale,
+            Found::Failed(file) if !self.retry_failed => {
+                if let Some(last) = file.last() {
+                    return Status::Failed { failure: Box::new(last.failure.clone()), before: true };
+                }
+            }
+            _ => {}
+        }
+        if self.shard.has(name) { Status::Queued } else { Status::LeftOut }
+    }
 }
 
 /// The header of a video's feature, where it is there and has all that is asked for.

@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::state::VideoId;
+use crate::export::Format;
 
 /// An order and who waits for its answer.
 #[derive(Debug)]
@@ -27,4 +28,30 @@ pub enum Order {
     },
     /// Try these again.
     Retry(Vec<VideoId>),
+    /// Begin a run over what is unfinished.
+    Start,
+    /// Do these again, whatever came of them.
+    Redo(Vec<VideoId>),
+    /// Leave these alone.
+    Exclude {
+        /// Which.
+        videos: Vec<VideoId>,
+        /// No longer.
+        undo: bool,
+    },
+    /// Look through the dataset folder now.
+    Rescan,
+    /// Check all files.
+    Check {
+        /// Decode some frames of each.
+        deep: bool,
+    },
+    /// Write the list of videos.
+    WriteList,
+    /// Write what trainers read.
+    Export(Vec<Format>),
+    /// Write the lists of missing videos.
+    WriteMissing,
+    /// End the engine when no run is active.
+    Leave,
 }

@@ -4,7 +4,10 @@ use reeldeck_contract::error::Failure;
 use reeldeck_contract::protocol::{JobId, Report};
 use reeldeck_contract::source::SourceStamp;
 
-use super::state::{Millis, VideoId, WorkerId};
+use reeldeck_contract::video::VideoName;
+
+use super::state::{Millis, Status, VideoId, WorkerId};
+use crate::dataset::scan::VideoFile;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +44,19 @@ pub enum Event {
     Abort,
     /// The user wants these tried again. Those that have not failed are left as they are.
     Retry(Vec<VideoId>),
+    /// The user wants these done again, whatever came of them. Those in hand, waiting or left alone are left as they are.
+    Redo(Vec<VideoId>),
+    /// The user wants these left alone, or where the second says so no longer.
+    Exclude(Vec<VideoId>, bool),
+    /// The user wants a run over what is unfinished. Nothing happens while there is one.
+    Start,
+    /// The run is over: whatever turns up from now on waits until it is asked for.
+    Rest,
+    /// A file that is new, or another version of one that is known; where it stands by the output folder, and whether the
+    /// user wants it left alone.
+    Seen(VideoFile, Status, bool),
+    /// A file that is there no more.
+    Vanished(VideoName),
     /// Time has passed.
     Tick,
 }
@@ -84,6 +100,9 @@ pub enum Effect {
     },
     /// Remove the video's failure file: it has a feature now.
     Forget(VideoId),
+    /// Look at the file, which was another version for a while, and at what the output folder says of it; `Seen` or
+    /// `Vanished` follows.
+    LookAt(VideoId),
     /// Find out whether the output folder can be written to.
     LookAtOutput,
     /// Tell the front ends.

@@ -1,13 +1,18 @@
 //! What an engine is given before its first run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::protocol::Init;
+use reeldeck_contract::video::VideoName;
 
+use super::assess::Policy;
+use super::errands::Desk;
 use super::output::Output;
 use super::worker::Launch;
+use crate::dataset::watch::WatchOptions;
 
 /// Everything about a run that does not change.
 pub struct Plan {
@@ -25,4 +30,16 @@ pub struct Plan {
     pub output: Output,
     /// Where the journal is written.
     pub journal: PathBuf,
+    /// Nothing begins before somebody asks for it, and new files are looked at.
+    pub waits: bool,
+    /// What counts as done.
+    pub policy: Policy,
+    /// What is left alone.
+    pub excluded: BTreeSet<VideoName>,
+    /// How the dataset folder is watched, where it is.
+    pub watch: Option<WatchOptions>,
+    /// What errands need.
+    pub desk: Desk,
+    /// Bytes of a feature.
+    pub feature_size: u64,
 }

@@ -86,6 +86,7 @@ pub fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis) -> Sna
 
 fn phase(state: &State) -> (Shown, Option<String>) {
     match &state.phase {
+        Phase::Waiting => (Shown::Waiting, None),
         _ if state.is_over() => (Shown::Idle, state.blocked().map(str::to_owned)),
         Phase::Aborting => (Shown::Stopping, None),
         Phase::Finishing { because } => (Shown::Finishing, because.clone()),
@@ -119,7 +120,7 @@ fn device(state: &State, worker: &super::state::Worker, now: Millis) -> DeviceSt
         clips: worker.clips + worker.in_hand.iter().map(|hand| hand.clips).sum::<usize>(),
         in_hand: in_hand.collect(),
         clips_per_s: None,
-        restarts: 0,
+        restarts: worker.restarts,
         gauges: Default::default(),
     }
 }

@@ -12,21 +12,28 @@ use reeldeck_contract::protocol::{FromWorker, JobId, Report, ToWorker, VERSION};
 use reeldeck_contract::video::VideoName;
 use tokio::sync::mpsc;
 
-use super::assess;
+use super::assess::{self, Found};
 use super::control::{Asked, Order};
+use super::errands::{Errand, Reply};
 use super::event::{Effect, Event, News};
 use super::log::Log;
 use super::output::Back;
 use super::plan::Plan;
 use super::protocol::event::{Event as Told, Line};
-use super::protocol::snapshot::Snapshot;
+use super::protocol::snapshot::{Phase as Shown, Snapshot};
 use super::protocol::words::describe;
 use super::publish::{self, Front, Rate};
 use super::scribe::{Job, Record, Scribe};
 use super::signals::Signals;
-use super::state::{Millis, State, Status, Video, VideoId, WorkerId};
+use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId};
+use super::survey::Ask;
 use super::update::update;
 use super::worker::{Heard, Process};
+use crate::dataset::scan::VideoFile;
+use crate::export::Format;
+
+mod dataset;
+mod orders;
 
 /// How often time passes for the state machine and the front ends.
 const TICK: Duration = Duration::from_millis(250);
@@ -46,6 +53,14 @@ enum Incoming {
     Looked(Result<Back, String>),
     /// Videos of which nothing is there any more.
     Lost(Vec<VideoId>),
+    /// A file that is new or has changed, and what the output folder says of it.
+    Seen(VideoFile, Found),
+    /// A file that is gone.
+    Vanished(VideoName),
+    /// Something that was done elsewhere is ready to be answered or told.
+    Finished(Errand),
+    /// How the dataset folder is watched.
+    Watched(String),
 }
 
 /// A run, from its first worker to its last, and those that follow when a client wants more.
@@ -66,6 +81,14 @@ pub struct Engine {
     fronts: Vec<Box<dyn Front>>,
     rate: Rate,
     next_progress: Millis,
+    /// Who finds out what the dataset is like.
+    survey: std::sync::mpsc::Sender<Ask>,
+    dataset: dataset::Dataset,
+    /// Errands that are not over.
+    errands: usize,
+    /// Videos that were done before the last run.
+    done_before: usize,
+    exporting: bool,
 }
 
 impl Engine {
@@ -74,7 +97,13 @@ impl Engine {
     ///
     /// # Errors
     /// When threads cannot be started.
-    pub fn new(plan: Plan, state: State, log: Log, fronts: Vec<Box<dyn Front>>) -> io::Result<Self> {
+    pub fn new(
+        plan: Plan,
+        state: State,
+        log: Log,
+        fronts: Vec<Box<dyn Front>>,
+        survey: std::sync::mpsc::Sender<Ask>,
+    ) -> io::Result<Self> {
         let (sender, incoming) = mpsc::unbounded_channel();
         let complain = {
             let sender = sender.clone();
@@ -88,7 +117,13 @@ impl Engine {
                 let _ = forward.send(Incoming::Worker(worker, heard));
             }
         });
+        let dataset = dataset::Dataset::begin(&plan, &state, &sender);
         Ok(Self {
+            survey,
+            dataset,
+            errands: 0,
+            done_before: 0,
+            exporting: false,
             plan,
             state,
             started: (Instant::now(), Timestamp::now()),
@@ -111,9 +146,11 @@ impl Engine {
     /// Runs until no worker is left. `clients` may be closed.
     pub async fn run(&mut self, signals: &mut Signals, clients: &mut mpsc::UnboundedReceiver<Asked>) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
+        self.done_before = self.state.workers.iter().map(|worker| worker.done).sum();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        if !std::mem::replace(&mut self.begun, true) {
+        // One that has waited was begun by who has asked for it.
+        if !std::mem::replace(&mut self.begun, true) && !self.plan.waits {
             self.handle(Event::Begin);
         }
         while !self.state.is_over() {
@@ -140,26 +177,42 @@ impl Engine {
     ) -> bool {
         let mut lonely = Instant::now();
         let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = signals.ended() => return false,
                 Some(asked) = clients.recv() => {
-                    let ends = matches!(asked.order, Order::Stop { .. });
+                    let ends = matches!(asked.order, Order::Stop { .. } | Order::Leave);
                     self.answer(asked);
-                    if ends || !self.state.is_over() {
-                        return !ends;
+                    if ends {
+                        return false;
                     }
                 }
+                Some(incoming) = self.incoming.recv() => self.take(incoming),
                 _ = ticks.tick() => {
-                    if followers() > 0 {
+                    self.tick();
+                    if followers() > 0 || self.errands > 0 {
                         lonely = Instant::now();
                     } else if lonely.elapsed() >= linger {
                         return false;
                     }
                 }
             }
+            if !self.state.is_over() {
+                return true;
+            }
         }
+    }
+
+    /// From now on nothing begins before it is asked for.
+    pub fn rest(&mut self) {
+        self.handle(Event::Rest);
+    }
+
+    /// Whether something was done since the last run began.
+    pub fn has_new(&self) -> bool {
+        self.done_before < self.state.workers.iter().map(|worker| worker.done).sum()
     }
 
     /// The state as it is.
@@ -174,7 +227,8 @@ impl Engine {
             self.log.line(level, &text);
         }
         let text: Arc<str> = line.text().into();
-        if !matches!(line.event, Told::Progress { .. }) {
+        // Between runs there is nothing that the next engine must know, and a journal without a run would hide the last.
+        if !matches!(line.event, Told::Progress { .. }) && self.state.phase != Phase::Waiting {
             self.scribe.write(Job::Line(Arc::clone(&text)));
         }
         for front in &mut self.fronts {
@@ -185,7 +239,11 @@ impl Engine {
     fn snapshot(&self) -> Snapshot {
         let elapsed = self.over.unwrap_or(self.now()) - self.run_began;
         let ended = self.ended.filter(|_| self.state.is_over());
-        Snapshot { ended, ..publish::snapshot(&self.state, &self.rate, elapsed, self.now()) }
+        let mut snapshot = publish::snapshot(&self.state, &self.rate, elapsed, self.now());
+        if ended.is_some() {
+            snapshot.phase = Shown::Idle;
+        }
+        Snapshot { ended, watch: self.dataset.words.clone(), ..snapshot }
     }
 
     /// The run and all that follows from it is over.
@@ -215,6 +273,7 @@ impl Engine {
     fn tick(&mut self) {
         self.handle(Event::Tick);
         let now = self.now();
+        self.tell_of_dataset(now);
         self.rate.sample(&self.state, now);
         self.show();
         if now >= self.next_progress && !self.state.is_over() {
@@ -222,42 +281,6 @@ impl Engine {
             let Snapshot { counts, clips_per_s, eta_s, .. } = self.snapshot();
             self.tell(Told::Progress { counts, clips_per_s, eta_s });
         }
-    }
-
-    fn answer(&mut self, asked: Asked) {
-        let message = match asked.order {
-            Order::Pause => {
-                self.handle(Event::Pause);
-                match self.state.paused {
-                    Some(_) => Ok("paused".to_owned()),
-                    None => Err("there is nothing to pause: the run is ending or over".to_owned()),
-                }
-            }
-            Order::Resume if self.state.paused.is_none() => Err("it is not paused".into()),
-            Order::Resume => {
-                self.handle(Event::Resume);
-                Ok("going on".into())
-            }
-            Order::Stop { .. } if self.state.is_over() => Ok("the engine leaves".into()),
-            Order::Stop { now: true } => {
-                self.handle(Event::Abort);
-                Ok("stopping now".into())
-            }
-            Order::Stop { now: false } => {
-                // Asking twice means the same here: only `now` drops what is in hand.
-                if self.state.phase == super::state::Phase::Running {
-                    self.handle(Event::Interrupt);
-                }
-                Ok("finishing what is in hand".into())
-            }
-            Order::Retry(videos) => {
-                let before = self.state.counts().unfinished();
-                self.handle(Event::Retry(videos));
-                Ok(format!("{} to be tried again", self.state.counts().unfinished() - before))
-            }
-        };
-        // A client that is gone does not want to know.
-        let _ = asked.reply.send(message);
     }
 
     fn take(&mut self, incoming: Incoming) {
@@ -282,6 +305,10 @@ impl Engine {
             Incoming::Looked(Ok(Back::Same)) => self.back(vec![]),
             Incoming::Looked(Ok(Back::Anew)) => self.find_lost(),
             Incoming::Lost(videos) => self.back(videos),
+            Incoming::Seen(file, found) => self.seen(file, found),
+            Incoming::Vanished(name) => self.vanished(name),
+            Incoming::Watched(words) => self.dataset.words = Some(words),
+            Incoming::Finished(errand) => self.finished(errand),
         }
     }
 
@@ -328,7 +355,7 @@ impl Engine {
             _ => None,
         };
         let wrote: Vec<(VideoId, bool)> = self.state.videos.iter().enumerate().filter_map(wrote).collect();
-        let (files, layout, sender) = (Arc::clone(&self.state.files), self.plan.layout.clone(), self.sender.clone());
+        let (files, layout, sender) = (self.state.files.clone(), self.plan.layout.clone(), self.sender.clone());
         tokio::task::spawn_blocking(move || {
             let lost = |(id, done): (VideoId, bool)| {
                 let name = &files.get(id)?.name;
@@ -394,6 +421,7 @@ impl Engine {
                 // A file system that hangs must not hang the engine.
                 tokio::task::spawn_blocking(move || sender.send(Incoming::Looked(output.look())));
             }
+            Effect::LookAt(video) => self.look_at(self.name(video)?),
             Effect::Tell(news) => self.publish(news),
         }
         None

@@ -7,6 +7,7 @@ use reeldeck_contract::error::Failure;
 use reeldeck_contract::protocol::JobId;
 use reeldeck_contract::video::VideoName;
 
+use super::files::Files;
 use super::protocol::snapshot::Counts;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shard::Shard;
@@ -43,6 +44,13 @@ pub enum Status {
     Running(WorkerId),
     /// Unfinished, and not part of this run: beyond its limit, or of another shard.
     LeftOut,
+    /// The user wants it left alone.
+    Excluded {
+        /// Where it would stand otherwise.
+        before: Box<Status>,
+    },
+    /// Its file is there no more.
+    Gone,
 }
 
 /// One video of the run. Its name is in [`State::files`].
@@ -54,12 +62,28 @@ pub struct Video {
     pub attempts: u32,
     /// How often it was put back because the output folder could not be written to.
     pub bounced: u32,
+    /// A feature of it is there, of this version of the file or of an older one.
+    pub feature: bool,
+    /// The user wants it left alone: when it is in nobody's hands it is [`Status::Excluded`].
+    pub excluded: bool,
+    /// The file has changed while a worker had it in hand: to be looked at when it is not.
+    pub recheck: bool,
 }
 
 impl Video {
     /// A video that nothing was done about yet.
     pub fn new(status: Status) -> Self {
-        Self { status, attempts: 0, bounced: 0 }
+        let feature = matches!(status, Status::Done { .. } | Status::Stale);
+        Self { status, attempts: 0, bounced: 0, feature, excluded: false, recheck: false }
+    }
+
+    /// Leaves it alone from the beginning.
+    pub fn exclude(&mut self) {
+        if !matches!(self.status, Status::Excluded { .. }) {
+            let before = std::mem::replace(&mut self.status, Status::Gone);
+            self.status = Status::Excluded { before: Box::new(before) };
+        }
+        self.excluded = true;
     }
 }
 
@@ -118,6 +142,8 @@ pub struct Worker {
     pub done: usize,
     /// Clips of them.
     pub clips: usize,
+    /// How often its process was started again because it had ended unasked.
+    pub restarts: u32,
 }
 
 /// Where a worker stands.
@@ -148,6 +174,8 @@ impl WorkerStatus {
 /// What the run is up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Has no worker, and starts none before it is told to.
+    Waiting,
     /// Hands out videos.
     Running,
     /// Finishes what is in hand: the user asked once, or there is nothing left to work with.
@@ -216,8 +244,8 @@ impl Work {
 /// A whole run.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Sorted by name.
-    pub files: Arc<[VideoFile]>,
+    /// Those of the scan sorted by name, then what came later.
+    pub files: Files,
     /// One for each file.
     pub videos: Vec<Video>,
     /// One for each entry of `--devices`.
@@ -247,7 +275,7 @@ pub struct State {
 impl State {
     /// A run over `work` on one worker for each of `slots`.
     pub fn new(work: Work, slots: Vec<Slot>, rules: Rules) -> Self {
-        let mut counts = Counts { videos: work.videos.len(), ..Counts::default() };
+        let mut counts = Counts::default();
         for video in &work.videos {
             count(&mut counts, &video.status, true);
         }
@@ -266,9 +294,10 @@ impl State {
             untold: false,
             done: 0,
             clips: 0,
+            restarts: 0,
         };
         Self {
-            files: work.files,
+            files: Files::new(work.files),
             videos: work.videos,
             workers: slots.into_iter().map(worker).collect(),
             phase: Phase::Running,
@@ -305,7 +334,7 @@ impl State {
 
     /// Counts the videos one by one. The same as [`State::counts`], for tests.
     pub fn recount(&self) -> Counts {
-        let mut counts = Counts { videos: self.videos.len(), ..Counts::default() };
+        let mut counts = Counts::default();
         self.videos.iter().for_each(|video| count(&mut counts, &video.status, true));
         counts
     }
@@ -313,6 +342,12 @@ impl State {
     /// The name of a video, `Class/file`.
     pub fn name(&self, id: VideoId) -> &str {
         self.files.get(id).map_or("?", |file| file.name.as_str())
+    }
+
+    /// The files that are there, by number.
+    pub fn present(&self) -> impl Iterator<Item = &VideoFile> {
+        let there = self.files.iter().zip(&self.videos).filter(|(_, video)| video.status != Status::Gone);
+        there.map(|(file, _)| file)
     }
 
     /// Clips done in this run, those of videos in hand included.
@@ -333,13 +368,36 @@ impl State {
         std::mem::take(&mut self.changed)
     }
 
+    /// There is nothing to do before somebody asks for it.
+    pub fn wait(&mut self) {
+        self.rest();
+        self.phase = Phase::Waiting;
+    }
+
     pub(super) fn set(&mut self, id: VideoId, status: Status) {
         let Some(video) = self.videos.get_mut(id) else { return };
+        video.feature |= matches!(status, Status::Done { .. } | Status::Stale);
+        let status = match status {
+            Status::Running(_) | Status::Gone | Status::Excluded { .. } => status,
+            status if video.excluded => Status::Excluded { before: Box::new(status) },
+            status => status,
+        };
         count(&mut self.counts, &video.status, false);
         count(&mut self.counts, &status, true);
         video.status = status;
+        self.touch(id);
+    }
+
+    /// Something about a video is not what it was.
+    pub(super) fn touch(&mut self, id: VideoId) {
         self.revision += 1;
         self.changed.push(id);
+    }
+
+    /// A video that was not known, which still is to be put somewhere.
+    pub(super) fn append(&mut self, file: VideoFile) -> VideoId {
+        self.videos.push(Video::new(Status::Gone));
+        self.files.push(file)
     }
 }
 
@@ -353,7 +411,10 @@ fn count(counts: &mut Counts, status: &Status, more: bool) {
             usize::MAX
         });
     };
+    add(&mut counts.videos, *status != Status::Gone);
     match status {
+        Status::Gone => {}
+        Status::Excluded { .. } => add(&mut counts.excluded, true),
         Status::Done { degraded, resumed } => {
             add(&mut counts.done, true);
             add(&mut counts.degraded, *degraded);

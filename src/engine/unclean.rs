@@ -77,7 +77,8 @@ fn in_hand_at_the_end(mut journal: impl BufRead, boot: &str) -> BTreeMap<String,
                 before.remove(&video);
             }
             Ok(Event::VideoReturned { video, .. }) => drop(in_hand.remove(&video)),
-            Ok(Event::RunEnded { .. }) => return BTreeMap::new(),
+            // Another run of the same engine may follow.
+            Ok(Event::RunEnded { .. }) => (before, in_hand) = (BTreeMap::new(), BTreeSet::new()),
             _ => {}
         }
     }

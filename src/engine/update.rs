@@ -8,6 +8,7 @@ use super::state::{Ending, Hand, Hold, Millis, Phase, State, Status, VideoId, Wo
 
 mod assign;
 mod blame;
+mod wishes;
 
 pub use blame::retry_after;
 
@@ -42,7 +43,15 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Resume => step.resume(),
         Event::Interrupt => step.interrupt(),
         Event::Abort => step.abort(),
-        Event::Retry(videos) => step.retry(&videos),
+        Event::Retry(videos) => step.again(&videos, |status| matches!(status, Status::Failed { .. })),
+        Event::Redo(videos) => {
+            step.again(&videos, |status| matches!(status, Status::Done { .. } | Status::Stale | Status::Failed { .. }))
+        }
+        Event::Exclude(videos, undo) => step.exclude(&videos, undo),
+        Event::Start => step.start(),
+        Event::Rest => step.rest(),
+        Event::Seen(file, status, excluded) => step.seen(file, status, excluded),
+        Event::Vanished(name) => step.vanished(&name),
         Event::Tick => step.tick(),
     }
     step.wake();
@@ -117,6 +126,7 @@ impl Step<'_> {
         self.state.set(hand.video, Status::Done { degraded: report.frames.is_damaged(), resumed: false });
         self.effects.push(Effect::Forget(hand.video));
         self.tell(News::Done(id, hand.video, report));
+        self.recheck(hand.video);
     }
 
     fn untold(&mut self, id: WorkerId, job: JobId, report: Report) {
@@ -272,36 +282,15 @@ impl Step<'_> {
                 self.tell(News::Finishing);
             }
             Phase::Finishing { .. } => self.abort(),
-            Phase::Aborting => {}
+            Phase::Aborting | Phase::Waiting => {}
         }
     }
 
     fn abort(&mut self) {
-        if self.state.phase != Phase::Aborting {
+        if !matches!(self.state.phase, Phase::Aborting | Phase::Waiting) {
             self.state.phase = Phase::Aborting;
             self.tell(News::Aborting);
             self.each_alive(Effect::Kill);
-        }
-    }
-
-    /// Queues failed videos again; where the run was over, it begins anew.
-    fn retry(&mut self, videos: &[VideoId]) {
-        let mut again = 0;
-        for id in videos {
-            let Some(video) = self.state.videos.get_mut(*id) else { continue };
-            if matches!(video.status, Status::Failed { .. }) {
-                (video.attempts, video.bounced) = (0, 0);
-                self.state.set(*id, Status::Queued);
-                self.state.waiting.push_back(*id);
-                again += 1;
-            }
-        }
-        if again == 0 {
-            return;
-        }
-        self.tell(News::Requeued(again));
-        if self.state.is_over() {
-            self.state.phase = Phase::Running;
         }
     }
 

@@ -112,6 +112,11 @@ impl Cache {
         learn(&mut self.known, video.clone(), probed.clone());
     }
 
+    /// Forgets what was read and learnt; what is found from now on is still kept in the file.
+    pub fn forget(&mut self) {
+        self.known = HashMap::new();
+    }
+
     /// Why findings could not be kept, if so. They were not lost for this run.
     pub fn trouble(&self) -> Option<&io::Error> {
         match &self.file {

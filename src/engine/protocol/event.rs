@@ -128,6 +128,14 @@ pub enum Event {
         missing: usize,
         path: PathBuf,
     },
+    ExportFailed {
+        reason: String,
+    },
+    DatasetChanged {
+        arrived: usize,
+        changed: usize,
+        gone: usize,
+    },
 }
 
 /// The beginning of a run.

@@ -27,6 +27,9 @@ pub struct Counts {
     pub running: usize,
     /// Unfinished, and not part of this run: beyond its limit, or of another shard.
     pub left_out: usize,
+    /// Left alone because the user wants it, with a feature or without.
+    #[serde(default)]
+    pub excluded: usize,
 }
 
 impl Counts {
@@ -37,7 +40,7 @@ impl Counts {
 
     /// What this run had or has to do.
     pub fn of_this_run(&self) -> usize {
-        self.videos - self.resumed - self.failed_before - self.stale - self.left_out
+        self.videos - self.resumed - self.failed_before - self.stale - self.left_out - self.excluded
     }
 }
 

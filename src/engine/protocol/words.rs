@@ -78,6 +78,10 @@ pub fn describe(event: &Event) -> Option<(Level, String)> {
             (Detail, format!("run ends after {seconds:.0} s: {} done, {} failed", counts.done, counts.failed))
         }
         Event::Exported { videos, path, .. } => (Detail, format!("exported {videos} videos to {}", path.display())),
+        Event::ExportFailed { reason } => (Problem, format!("nothing was exported: {}", shown(reason))),
+        Event::DatasetChanged { arrived, changed, gone } => {
+            (Info, format!("the dataset folder: {arrived} videos new, {changed} changed, {gone} gone"))
+        }
         Event::Progress { .. } => return None,
     })
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use clap::ValueEnum;
 use reeldeck_contract::protocol::line;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -14,10 +15,18 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
+use super::log_tail;
 use super::table::View;
 use crate::engine::control::{Asked, Order};
+use crate::engine::protocol::details::Details;
+use crate::engine::protocol::row::{Filter, Sort};
 use crate::engine::protocol::snapshot::Snapshot;
 use crate::engine::protocol::{Command, FromEngine, MAX_LINE, MAX_ROWS, ToEngine, VERSION};
+use crate::engine::survey::Ask;
+use crate::export::Format;
+
+/// Files of one video that cannot be read for so long are given up.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What goes to all clients that have subscribed.
 #[derive(Clone)]
@@ -81,6 +90,8 @@ impl Client {
         if !welcome {
             return Ok(());
         }
+        // Somebody looks: what is known of the dataset is wanted now.
+        let _ = self.shared.borrow().backstage.survey.send(Ask::Begin);
         loop {
             tokio::select! {
                 biased;
@@ -160,27 +171,31 @@ impl Client {
                 FromEngine::Ok { id, message: "subscribed".into() }
             }
             ToEngine::Query { id, filter, sort, offset, len } => {
+                self.look(filter, sort);
                 let shared = self.shared.borrow();
-                let (table, began) = (&shared.table, std::time::Instant::now());
-                // A view may be as old as it took to make ten times over, so that no client keeps the thread busy.
-                let usable = self.view.as_ref().is_some_and(|(view, made, cost)| {
-                    let fresh = view.revision == table.revision() || made.elapsed() < *cost * 10;
-                    fresh && view.filter == filter && view.sort == sort
-                });
-                if !usable {
-                    let view = table.view(filter, sort);
-                    self.view = Some((view, std::time::Instant::now(), began.elapsed()));
-                }
                 let (total, rows) = match &self.view {
-                    Some((view, ..)) => (view.ids.len(), table.rows(view, offset, len.min(MAX_ROWS))),
+                    Some((view, ..)) => (view.ids.len(), shared.table.rows(view, offset, len.min(MAX_ROWS))),
                     None => (0, vec![]),
                 };
-                FromEngine::Rows { id, revision: table.revision(), total, rows }
+                FromEngine::Rows { id, revision: shared.table.revision(), total, rows }
             }
-            ToEngine::Details { id, .. }
-            | ToEngine::Locate { id, .. }
-            | ToEngine::History { id }
-            | ToEngine::Log { id, .. } => FromEngine::Error { id, message: "not answered yet".into() },
+            ToEngine::Locate { id, video, filter, sort } => {
+                self.look(filter, sort);
+                let shared = self.shared.borrow();
+                let place = |view: &View| (shared.table.place(view, &video), view.ids.len());
+                let (offset, total) = self.view.as_ref().map_or((None, 0), |(view, ..)| place(view));
+                FromEngine::Place { id, offset, total }
+            }
+            ToEngine::Details { id, video } => match self.details(&video).await {
+                Ok(details) => FromEngine::Details { id, details: Box::new(details) },
+                Err(message) => FromEngine::Error { id, message },
+            },
+            ToEngine::History { id } => FromEngine::History { id, history: self.shared.borrow().samples.history() },
+            ToEngine::Log { id, len } => {
+                let backstage = Arc::clone(&self.shared.borrow().backstage);
+                let read = tokio::task::spawn_blocking(move || log_tail::tail(&backstage.log, len.min(MAX_ROWS))).await;
+                FromEngine::Log { id, lines: read.unwrap_or_default() }
+            }
             ToEngine::Command { id, command } => match self.command(command).await {
                 Ok(message) => FromEngine::Ok { id, message },
                 Err(message) => FromEngine::Error { id, message },
@@ -188,27 +203,71 @@ impl Client {
         }
     }
 
-    async fn command(&self, command: Command) -> Result<String, String> {
-        let order = match command {
-            Command::Pause => Order::Pause,
-            Command::Resume => Order::Resume,
-            Command::Stop { now } => Order::Stop { now },
-            Command::Start
-            | Command::Redo { .. }
-            | Command::Exclude { .. }
-            | Command::Rescan
-            | Command::Check { .. }
-            | Command::WriteList
-            | Command::Export { .. }
-            | Command::WriteMissing
-            | Command::Leave => return Err("not done yet".into()),
-            Command::Retry { patterns } => Order::Retry(self.shared.borrow().table.failed(&patterns)?),
+    /// Makes the view that is asked for, unless the last one will do.
+    fn look(&mut self, filter: Filter, sort: Sort) {
+        let mut shared = self.shared.borrow_mut();
+        let (table, began) = (&mut shared.table, std::time::Instant::now());
+        // A view may be as old as it took to make ten times over, so that no client keeps the thread busy.
+        let usable = self.view.as_ref().is_some_and(|(view, made, cost)| {
+            let fresh = view.revision == table.revision() || made.elapsed() < *cost * 10;
+            fresh && view.filter == filter && view.sort == sort
+        });
+        if !usable {
+            let view = table.view(filter, sort);
+            self.view = Some((view, std::time::Instant::now(), began.elapsed()));
+        }
+    }
+
+    /// What is known of a video, read where nobody waits for it.
+    async fn details(&self, video: &str) -> Result<Details, String> {
+        let (known, backstage) = {
+            let shared = self.shared.borrow();
+            let known = shared.table.look_up(video).ok_or_else(|| format!("there is no video {video:?} any more"))?;
+            (known, Arc::clone(&shared.backstage))
         };
+        let read = tokio::task::spawn_blocking(move || backstage.details(known));
+        // A disk that hangs must not hang the connection for ever.
+        match tokio::time::timeout(PATIENCE, read).await {
+            Ok(details) => details.map_err(|error| format!("failed to look at it: {error}")),
+            Err(_) => Err("its files cannot be read at the moment; is the disk still there?".into()),
+        }
+    }
+
+    async fn command(&self, command: Command) -> Result<String, String> {
+        let order = self.order(command)?;
         let (reply, answer) = oneshot::channel();
         let gone = || "the engine is ending".to_owned();
         self.orders.send(Asked { order, reply }).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+
+    /// A command with its videos by number.
+    fn order(&self, command: Command) -> Result<Order, String> {
+        let table = || std::cell::RefMut::map(self.shared.borrow_mut(), |shared| &mut shared.table);
+        Ok(match command {
+            Command::Pause => Order::Pause,
+            Command::Resume => Order::Resume,
+            Command::Stop { now } => Order::Stop { now },
+            Command::Retry { patterns } => Order::Retry(table().failed(&patterns)?),
+            Command::Start => Order::Start,
+            Command::Redo { select } => Order::Redo(table().select(&select)?),
+            Command::Exclude { select, undo } => Order::Exclude { videos: table().select(&select)?, undo },
+            Command::Rescan => Order::Rescan,
+            Command::Check { deep } => Order::Check { deep },
+            Command::WriteList => Order::WriteList,
+            Command::Export { formats } => Order::Export(formats_of(&formats)?),
+            Command::WriteMissing => Order::WriteMissing,
+            Command::Leave => Order::Leave,
+        })
+    }
+}
+
+fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
+    let known = |name: &String| {
+        Format::from_str(name, false).map_err(|_| format!("{name:?} is no format: pkl, csv, npy, npz or h5"))
+    };
+    let formats = names.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+    Ok(if formats.is_empty() { vec![Format::Pkl] } else { formats })
 }
 
 async fn say_snapshot(writing: &mut OwnedWriteHalf, snapshot: &Snapshot) -> io::Result<()> {

@@ -6,22 +6,31 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc};
 
+use reeldeck_contract::probe::Probed;
+
 use super::control::Asked;
+use super::listing::Listing;
 use super::lock;
 use super::protocol::Welcome;
 use super::protocol::event::Line;
-use super::protocol::snapshot::Snapshot;
+use super::protocol::snapshot::{ScanState, Snapshot};
 use super::publish::Front;
-use super::state::{State, Status, VideoId};
-use table::{Brief, Table};
+use super::state::{State, VideoId};
+use history::Samples;
+use table::{Brief, Changed, Table};
 
 mod connection;
+pub mod details;
+mod history;
+mod log_tail;
 mod table;
+
+pub use details::Backstage;
 
 /// More clients at a time are turned away.
 const MOST_CLIENTS: usize = 64;
@@ -29,16 +38,41 @@ const MOST_CLIENTS: usize = 64;
 /// Events that a client may be behind before it is told to ask anew.
 const BEHIND: usize = 1024;
 
-/// From the engine to the thread that serves.
+/// To the thread that serves.
 enum News {
-    Changed(Vec<(VideoId, Brief, Option<String>)>),
+    Changed(Vec<Changed>),
     Event(Arc<str>),
     Snapshot(Box<Snapshot>),
+    Listing(Arc<Listing>),
+    Probed(Vec<(VideoId, Probed)>),
+    Scan(Option<ScanState>),
+    End,
+}
+
+/// Where those put what they find out who look at the dataset.
+#[derive(Clone)]
+pub struct Feed(mpsc::UnboundedSender<News>);
+
+impl Feed {
+    /// What should be there. Before anything else.
+    pub fn listing(&self, listing: Arc<Listing>) {
+        let _ = self.0.send(News::Listing(listing));
+    }
+
+    /// What checks found.
+    pub fn probed(&self, found: Vec<(VideoId, Probed)>) {
+        let _ = self.0.send(News::Probed(found));
+    }
+
+    /// How far a check of all files is.
+    pub fn scan(&self, scan: Option<ScanState>) {
+        let _ = self.0.send(News::Scan(scan));
+    }
 }
 
 /// The engine's end: a front like any other.
 pub struct Server {
-    news: Option<mpsc::UnboundedSender<News>>,
+    news: mpsc::UnboundedSender<News>,
     followers: Arc<AtomicUsize>,
     socket: PathBuf,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -49,7 +83,10 @@ struct Shared {
     welcome: Welcome,
     table: Table,
     snapshot: Option<Arc<Snapshot>>,
+    scan: Option<ScanState>,
+    samples: Samples,
     followers: Arc<AtomicUsize>,
+    backstage: Arc<Backstage>,
 }
 
 impl Server {
@@ -57,26 +94,44 @@ impl Server {
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn start(state: &State, welcome: Welcome, orders: mpsc::UnboundedSender<Asked>) -> io::Result<Self> {
+    pub fn start(
+        state: &State,
+        welcome: Welcome,
+        backstage: Backstage,
+        orders: mpsc::UnboundedSender<Asked>,
+    ) -> io::Result<Self> {
         let socket = place(&welcome.out)?;
         let listener = std::os::unix::net::UnixListener::bind(&socket)?;
         fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         let (news, told) = mpsc::unbounded_channel();
         let followers = Arc::new(AtomicUsize::new(0));
-        let table = Table::new(Arc::clone(&state.files), state.videos.iter().map(brief));
-        let shared = Shared { welcome, table, snapshot: None, followers: Arc::clone(&followers) };
+        let table = Table::new(state.files.clone(), state.videos.iter().map(Brief::of));
+        let shared = Shared {
+            welcome,
+            table,
+            snapshot: None,
+            scan: None,
+            samples: Samples::default(),
+            followers: Arc::clone(&followers),
+            backstage: Arc::new(backstage),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("server".into()).spawn(move || {
             runtime.block_on(serve(listener, shared, told, orders));
+            // Somebody may still be reading for a client that is gone.
+            runtime.shutdown_background();
         })?;
-        Ok(Self { news: Some(news), followers, socket, thread: Some(thread) })
+        Ok(Self { news, followers, socket, thread: Some(thread) })
     }
 
     fn send(&self, news: News) {
-        if let Some(sender) = &self.news {
-            let _ = sender.send(news);
-        }
+        let _ = self.news.send(news);
+    }
+
+    /// Where others put what they find out.
+    pub fn feed(&self) -> Feed {
+        Feed(self.news.clone())
     }
 
     /// Where clients find it.
@@ -86,9 +141,8 @@ impl Server {
 
     /// How many clients follow the run; goes on working after the server was handed over as a front. Those that only ask
     /// something are not counted: whoever asks every second does not keep an engine.
-    pub fn followers(&self) -> impl Fn() -> usize + use<> {
-        let followers = Arc::clone(&self.followers);
-        move || followers.load(Ordering::Relaxed)
+    pub fn followers(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.followers)
     }
 }
 
@@ -96,7 +150,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         // One that stays is known to be stale: nobody holds the lock.
         let _ = fs::remove_file(&self.socket);
-        self.news = None;
+        self.send(News::End);
         // What clients are still to read is sent before the program ends.
         let _ = self.thread.take().map(std::thread::JoinHandle::join);
     }
@@ -113,26 +167,35 @@ impl Front for Server {
 
     fn changed(&mut self, state: &State, videos: &[VideoId]) {
         let changed = videos.iter().filter_map(|id| {
-            let (brief, reason) = brief(state.videos.get(*id)?);
-            Some((*id, brief, reason))
+            let (brief, reason) = Brief::of(state.videos.get(*id)?);
+            let file = if state.files.is_new(*id) { state.files.get(*id).cloned() } else { None };
+            Some(Changed { id: *id, brief, reason, file })
         });
         let changed = News::Changed(changed.collect());
         self.send(changed);
     }
 }
 
-fn brief(video: &super::state::Video) -> (Brief, Option<String>) {
-    use super::protocol::row::RowState;
-    let (state, reason) = match &video.status {
-        Status::Done { degraded: false, .. } => (RowState::Done, None),
-        Status::Done { degraded: true, .. } => (RowState::Degraded, None),
-        Status::Stale => (RowState::Stale, None),
-        Status::Failed { failure, .. } => (RowState::Failed, Some(failure.line())),
-        Status::Queued => (RowState::Queued, None),
-        Status::Running(_) => (RowState::Running, None),
-        Status::LeftOut => (RowState::LeftOut, None),
-    };
-    (Brief { state, attempts: u8::try_from(video.attempts).unwrap_or(u8::MAX) }, reason)
+impl Shared {
+    /// Puts together what the engine says and what is known here; none where it says nothing new.
+    fn take(&mut self, mut snapshot: Snapshot) -> Option<Arc<Snapshot>> {
+        self.samples.take(&snapshot);
+        self.table.set_active(is_active(&snapshot));
+        snapshot.states = self.table.totals();
+        snapshot.revision = self.table.revision();
+        snapshot.scan = self.scan;
+        // Time alone is no news.
+        let same = self.snapshot.as_ref().is_some_and(|before| is_same(before, &snapshot));
+        let snapshot: Arc<Snapshot> = snapshot.into();
+        self.snapshot = Some(Arc::clone(&snapshot));
+        (!same).then_some(snapshot)
+    }
+}
+
+/// Whether there is a run that will do what is to be done.
+fn is_active(snapshot: &Snapshot) -> bool {
+    use super::protocol::snapshot::Phase;
+    !matches!(snapshot.phase, Phase::Waiting | Phase::Idle)
 }
 
 async fn serve(
@@ -154,17 +217,15 @@ async fn serve(
                     Some(News::Changed(changed)) => shared.borrow_mut().table.change(changed),
                     Some(News::Event(text)) => drop(events.send(connection::Broadcast::Event(text))),
                     Some(News::Snapshot(snapshot)) => {
-                        let mut shared = shared.borrow_mut();
-                        // Time alone is no news.
-                        let same = shared.snapshot.as_ref().is_some_and(|before| is_same(before, &snapshot));
-                        let snapshot: Arc<Snapshot> = snapshot.into();
-                        shared.snapshot = Some(Arc::clone(&snapshot));
-                        if !same {
+                        if let Some(snapshot) = shared.borrow_mut().take(*snapshot) {
                             let _ = events.send(connection::Broadcast::Snapshot(snapshot));
                         }
                     }
+                    Some(News::Listing(listing)) => shared.borrow_mut().table.set_listing(listing),
+                    Some(News::Probed(found)) => shared.borrow_mut().table.probed(found),
+                    Some(News::Scan(scan)) => shared.borrow_mut().scan = scan,
                     // The engine is over. What its clients have not read yet, they still can.
-                    None => return,
+                    Some(News::End) | None => return,
                 },
                 accepted = listener.accept() => {
                     let Ok((stream, _)) = accepted else {

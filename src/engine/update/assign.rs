@@ -1,8 +1,15 @@
 //! Handing out: which worker gets which video next, and when a worker may go home.
 
+use std::collections::VecDeque;
+
 use super::Step;
 use crate::engine::event::{Effect, News};
-use crate::engine::state::{Hand, Phase, Status, VideoId, WorkerId, WorkerStatus};
+use crate::engine::state::{Hand, Phase, Status, Video, VideoId, WorkerId, WorkerStatus};
+
+/// The next of a queue. One that was left alone, or has gone, or was done by other means, is still in there and passed over.
+fn next_of(queue: &mut VecDeque<VideoId>, videos: &[Video]) -> Option<VideoId> {
+    std::iter::from_fn(|| queue.pop_front()).find(|id| videos.get(*id).is_some_and(|v| v.status == Status::Queued))
+}
 
 impl Step<'_> {
     /// Videos whose time to be tried again has come.
@@ -44,13 +51,13 @@ impl Step<'_> {
         if held >= capacity {
             return false;
         }
-        let suspect = if held == 0 { self.state.suspects.pop_front() } else { None };
+        let suspect = if held == 0 { next_of(&mut self.state.suspects, &self.state.videos) } else { None };
         let next = match suspect {
             // A suspect waits for a worker that has nothing else in hand; until then no new work hides it.
             None if !self.state.suspects.is_empty() && held > 0 => None,
             // The last place is for decoding ahead. Near the end a video is better off with whoever is free first.
             None if held > 0 && held + 1 == capacity && self.state.waiting.len() < ready => None,
-            None => self.state.waiting.pop_front(),
+            None => next_of(&mut self.state.waiting, &self.state.videos),
             suspect => suspect,
         };
         let Some(video) = next else { return false };
@@ -65,7 +72,7 @@ impl Step<'_> {
         }
         let free = |w: &crate::engine::state::Worker| w.status == WorkerStatus::Ready && w.ending.is_none();
         let Some(id) = self.state.workers.iter().position(free) else { return };
-        if let Some(video) = self.state.outcasts.pop_front() {
+        if let Some(video) = next_of(&mut self.state.outcasts, &self.state.videos) {
             self.state.outcast_runs = Some(video);
             self.hand(id, video, true);
         }

@@ -103,6 +103,7 @@ impl Step<'_> {
         }
         self.tell(News::Failed(worker, hand.video, failure.clone(), again));
         self.effects.push(Effect::Record { video: hand.video, worker, since: hand.given, failure, source });
+        self.recheck(hand.video);
     }
 
     pub(super) fn gone(&mut self, id: WorkerId, how: String) {
@@ -158,6 +159,9 @@ impl Step<'_> {
         } else if mishaps >= MOST_MISHAPS {
             self.lose(id, how);
         } else {
+            if let Some(worker) = self.state.workers.get_mut(id) {
+                worker.restarts += 1;
+            }
             self.tell(News::WorkerRestarts(id, how));
             self.spawn(id);
         }

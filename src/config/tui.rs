@@ -1,0 +1,33 @@
+//! `[tui]`: how the terminal interface looks, and which keys do what.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `[tui]`: the terminal interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
+pub struct TuiSection {
+    pub theme: String,
+    pub ascii: bool,
+    pub mouse: bool,
+    pub low_bandwidth: bool,
+    pub keys: BTreeMap<String, KeyChoice>,
+}
+
+impl Default for TuiSection {
+    fn default() -> Self {
+        Self { theme: "terminal".into(), ascii: false, mouse: false, low_bandwidth: false, keys: BTreeMap::new() }
+    }
+}
+
+/// The keys for an action, one or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum KeyChoice {
+    /// One.
+    One(String),
+    /// Several, or none.
+    Several(Vec<String>),
+}

@@ -1,0 +1,212 @@
+//! What the engine has done elsewhere, because it touches files: looks at the dataset folder, lists, exports.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use reeldeck_contract::atomic::Owner;
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::probe::Level;
+use reeldeck_contract::recipe::{Output, Recipe};
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::video::VideoName;
+use tokio::sync::oneshot;
+
+use super::assess::{self, Found};
+use super::excluded;
+use super::files::Files;
+use super::state::VideoId;
+use crate::dataset::manifest::Manifest;
+use crate::dataset::probe::cache::Cache;
+use crate::dataset::report::Report;
+use crate::dataset::scan::{Scan, VideoFile, scan};
+use crate::dataset::shown;
+use crate::dataset::state::Probes;
+use crate::dataset::video_list::{LabelStyle, entries, write_list};
+use crate::export::missing::{self, Written};
+use crate::export::{self, Axes, Format, Job, Unwatched, Variant};
+
+/// Who waits for the answer to an order.
+pub type Reply = oneshot::Sender<Result<String, String>>;
+
+/// Something that is done, for the engine to take notice of.
+pub enum Errand {
+    /// To be answered and nothing else.
+    Answer(Reply, Result<String, String>),
+    /// What is left alone is written down.
+    Excluded {
+        /// Who has asked.
+        reply: Reply,
+        /// Which.
+        videos: Vec<VideoId>,
+        /// Their names.
+        names: Vec<VideoName>,
+        /// No longer left alone.
+        undo: bool,
+        /// Whether it could be written.
+        written: Result<(), String>,
+    },
+    /// An export is over.
+    Exported(Result<Vec<Export>, String>),
+}
+
+/// What an export holds.
+pub struct Export {
+    /// Videos in it.
+    pub videos: usize,
+    /// Videos that are not.
+    pub missing: usize,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+/// What errands need to know; none of it changes while an engine lives.
+#[derive(Clone)]
+pub struct Desk {
+    /// The dataset folder.
+    pub root: PathBuf,
+    /// Extensions of videos.
+    pub extensions: Vec<String>,
+    /// Where everything is written.
+    pub layout: Layout,
+    /// What is extracted.
+    pub recipe: Recipe,
+    /// The number after each video in the list.
+    pub style: LabelStyle,
+    /// Named in temporary files.
+    pub owner: Owner,
+    /// What should be there.
+    pub manifest: Option<PathBuf>,
+    /// What stands before the id in a file's name.
+    pub prefix: String,
+    /// By how many seconds a duration may differ.
+    pub tolerance_s: f64,
+    /// What checks have found.
+    pub cache: PathBuf,
+}
+
+/// What has come, changed and gone since the files were looked at last.
+#[derive(Debug, Default)]
+pub struct Differences {
+    /// New, or another version of the file, with what the output folder says.
+    pub seen: Vec<(VideoFile, Found)>,
+    /// Gone.
+    pub gone: Vec<VideoName>,
+}
+
+impl Desk {
+    /// What the output folder says of a file.
+    pub fn found(&self, file: &VideoFile) -> Found {
+        assess::look(&self.layout, &self.recipe, file)
+    }
+
+    /// Looks at one file again. `None`: it cannot be looked at just now; an error: it is gone.
+    pub fn look_at(&self, name: VideoName) -> Option<Result<(VideoFile, Found), VideoName>> {
+        match SourceStamp::read(&name.under(&self.root)) {
+            Ok(stamp) => {
+                let file = VideoFile { name, stamp };
+                let found = self.found(&file);
+                Some(Ok((file, found)))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(Err(name)),
+            Err(_) => None,
+        }
+    }
+
+    /// Looks through the dataset folder. `gone` says which of the known videos are known to be gone already.
+    ///
+    /// # Errors
+    /// When it cannot be looked through, or looks as if its disk were not there.
+    pub fn rescan(&self, known: &Files, gone: impl Fn(VideoId) -> bool) -> anyhow::Result<Differences> {
+        let found: Scan = scan(&self.root, &self.extensions)?;
+        let there = |id: &VideoId| !gone(*id);
+        let any = (0..known.len()).any(|id| there(&id));
+        ensure!(
+            !found.videos.is_empty() || !any,
+            "{} has no video any more; is its disk still there?",
+            shown(&self.root)
+        );
+        let mut differences = Differences::default();
+        let mut still = vec![false; known.len()];
+        for file in found.videos {
+            let id = known.find(file.name.as_str());
+            if let Some(still) = id.and_then(|id| still.get_mut(id)) {
+                *still = true;
+            }
+            let same = |id: VideoId| there(&id) && known.get(id).is_some_and(|known| known.stamp == file.stamp);
+            if !id.is_some_and(same) {
+                let found = self.found(&file);
+                differences.seen.push((file, found));
+            }
+        }
+        let lost = still.iter().enumerate().filter(|(id, still)| !**still && there(id));
+        differences.gone = lost.filter_map(|(id, _)| Some(known.get(id)?.name.clone())).collect();
+        Ok(differences)
+    }
+
+    /// Writes the list of videos.
+    ///
+    /// # Errors
+    /// When there is none, or the list cannot be written; the old one is there then.
+    pub fn write_list(&self, mut names: Vec<VideoName>) -> anyhow::Result<String> {
+        names.sort_unstable();
+        ensure!(!names.is_empty(), "there is no video to list");
+        let path = self.layout.list();
+        write_list(&path, &entries(&names, self.style), &self.owner)
+            .with_context(|| format!("failed to write {}; check space and permissions", shown(&path)))?;
+        Ok(format!("wrote {} with {} videos", shown(&path), names.len()))
+    }
+
+    /// Writes the lists of videos that must be fetched.
+    ///
+    /// # Errors
+    /// Without a manifest, and when something cannot be read or written.
+    pub fn write_missing(&self) -> anyhow::Result<String> {
+        let path = self.manifest.as_ref().context("no manifest says what should be there; name one with --manifest")?;
+        let manifest = Manifest::read(path, &self.prefix)?;
+        let scan = scan(&self.root, &self.extensions)?;
+        let cache = Cache::open(&self.cache, &scan.videos, false);
+        let known = |file: &VideoFile| Some((file.name.clone(), cache.known(file, Level::Quick)?.clone()));
+        let probes: Probes = scan.videos.iter().filter_map(known).collect();
+        let report = Report::new(Some(&manifest), &scan, &probes, self.tolerance_s);
+        let folder = self.layout.out().join("missing");
+        let Written { wanted, .. } = missing::write(&folder, &report, &self.owner)
+            .with_context(|| format!("failed to write the lists in {}; check space and permissions", shown(&folder)))?;
+        Ok(format!(
+            "{wanted} of {} videos are missing or corrupt; wrote the lists to {}",
+            manifest.len(),
+            shown(&folder)
+        ))
+    }
+
+    /// Writes what trainers read.
+    ///
+    /// # Errors
+    /// When the disk has not enough room or writing fails.
+    pub fn export(&self, mut videos: Vec<VideoFile>, formats: &[Format]) -> anyhow::Result<Vec<Export>> {
+        videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let Self { layout, recipe, style, owner, .. } = self;
+        let job = Job { layout, recipe, videos: &videos, style: *style, owner };
+        let first = recipe.outputs.first().copied().unwrap_or(Output::Logits);
+        let output = if recipe.outputs.contains(&Output::Logits) { Output::Logits } else { first };
+        let variant = |format: &Format| Variant { format: *format, output, axes: Axes::Tc, compact: false };
+        let variants: Vec<Variant> = formats.iter().map(variant).collect();
+        let outcomes = export::export(&job, &variants, &Unwatched)?;
+        let export = |outcome: export::Outcome| Export {
+            videos: outcome.videos,
+            missing: outcome.missing.len(),
+            path: outcome.variant.folder(layout),
+        };
+        Ok(outcomes.into_iter().map(export).collect())
+    }
+
+    /// Writes down what is left alone from now on, or no longer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn exclude(&self, names: &[VideoName], undo: bool) -> anyhow::Result<()> {
+        let private = self.layout.private();
+        excluded::change(&private, &self.owner, names, undo).with_context(|| {
+            format!("failed to write {}; check space and permissions", shown(&excluded::path(&private)))
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! The videos that the user wants left alone: a list beside the features, a name a line, that every run obeys.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_contract::bounded;
+use reeldeck_contract::video::VideoName;
+
+/// No list is longer, in bytes.
+const MOST: u64 = 256 << 20;
+
+/// Where the list is, in reeldeck's own folder.
+pub fn path(private: &Path) -> PathBuf {
+    private.join("excluded")
+}
+
+/// Reads the list; lines that name no video are passed over.
+///
+/// # Errors
+/// When it is there and cannot be read: a run must not do what the user wants left alone.
+pub fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
+    let bytes = match bounded::read(&path(private), MOST) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().filter_map(|line| VideoName::new(line).ok()).collect())
+}
+
+/// Adds to the list, or takes from it. What another engine has written meanwhile stays.
+///
+/// # Errors
+/// When the list cannot be read or written; it is as it was then.
+pub fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: bool) -> io::Result<()> {
+    let mut list = read(private)?;
+    for name in names {
+        if undo {
+            list.remove(name);
+        } else {
+            list.insert(name.clone());
+        }
+    }
+    atomic::write(&path(private), owner, |writer| list.iter().try_for_each(|name| writeln!(writer, "{name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_added_to_and_taken_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = Owner::this_process();
+        let names: Vec<VideoName> = ["A/2", "A/1", "B c/v é.mp4"].iter().map(|n| VideoName::new(n).unwrap()).collect();
+        assert_eq!(read(dir.path()).unwrap(), BTreeSet::new());
+        change(dir.path(), &owner, &names, false).unwrap();
+        change(dir.path(), &owner, &names[..1], true).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), names[1..].iter().cloned().collect());
+        assert_eq!(std::fs::read_to_string(path(dir.path())).unwrap(), "A/1\nB c/v é.mp4\n");
+        std::fs::write(path(dir.path()), "A/1\n\n../x\nnonsense\n").unwrap();
+        assert_eq!(read(dir.path()).unwrap().len(), 1);
+        std::fs::remove_file(path(dir.path())).unwrap();
+        std::fs::create_dir(path(dir.path())).unwrap();
+        assert!(read(dir.path()).is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! The manifest as the engine uses it: what is asked of single videos, and the annotated spans, read when somebody looks.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use super::protocol::details::{ListedVideo, Segment};
+use crate::dataset::manifest::{Manifest, ManifestError, id_of};
+
+/// No video in the manifest.
+pub const NONE: u32 = u32::MAX;
+
+/// A manifest and its annotations.
+#[derive(Debug)]
+pub struct Listing {
+    manifest: Manifest,
+    /// By how many seconds a duration may differ.
+    pub tolerance_s: f64,
+    spans: OnceLock<Spans>,
+}
+
+/// Annotated spans: those of a video follow each other.
+#[derive(Debug, Default)]
+struct Spans {
+    labels: Vec<Box<str>>,
+    /// For each video of the manifest, where its spans end.
+    ends: Vec<u32>,
+    /// Place of the label, beginning, end.
+    spans: Vec<(u32, f32, f32)>,
+}
+
+/// An annotation as the text of a manifest's entry has it.
+#[derive(Deserialize)]
+struct Annotation {
+    label: String,
+    segment: [f64; 2],
+}
+
+impl Listing {
+    /// Of a manifest that was read.
+    pub fn new(manifest: Manifest, tolerance_s: f64) -> Self {
+        Self { manifest, tolerance_s, spans: OnceLock::new() }
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The place of the video that a file is; [`NONE`] where it is none.
+    pub fn position(&self, file: &str) -> u32 {
+        let position = id_of(file, &self.manifest.prefix).and_then(|id| self.manifest.position(id));
+        position.and_then(|position| u32::try_from(position).ok()).unwrap_or(NONE)
+    }
+
+    /// The duration that a video should have, in seconds.
+    pub fn duration_s(&self, position: u32) -> Option<f64> {
+        self.manifest.at(position as usize)?.1.duration_s
+    }
+
+    /// The file name without an extension that a video should have.
+    pub fn file(&self, position: u32) -> String {
+        let id = self.manifest.at(position as usize).map_or("", |(id, _)| id);
+        format!("{}{id}", self.manifest.prefix)
+    }
+
+    /// All that is said of a video. The first call reads the manifest's file once more: not for a thread in a hurry.
+    pub fn details(&self, position: u32) -> Option<ListedVideo> {
+        let (id, listed) = self.manifest.at(position as usize)?;
+        let spans = self.spans.get_or_init(|| Spans::read(&self.manifest).unwrap_or_default());
+        Some(ListedVideo {
+            id: id.to_owned(),
+            duration_s: listed.duration_s,
+            subset: listed.split.map(|split| split.name().to_owned()),
+            url: listed.address(id),
+            segments: spans.of(position as usize),
+        })
+    }
+}
+
+impl Spans {
+    fn read(manifest: &Manifest) -> Result<Self, ManifestError> {
+        let mut all = Self::default();
+        let mut labels = indexmap::IndexSet::<Box<str>>::new();
+        manifest.each::<ManifestError>(|entry| {
+            // A list has no annotations.
+            for Annotation { label, segment } in
+                serde_json::from_str::<Vec<Annotation>>(&entry.text).unwrap_or_default()
+            {
+                let label = labels.insert_full(label.into()).0;
+                all.spans.push((label as u32, segment[0] as f32, segment[1] as f32));
+            }
+            all.ends.push(all.spans.len() as u32);
+            Ok(())
+        })?;
+        all.labels = labels.into_iter().collect();
+        Ok(all)
+    }
+
+    fn of(&self, video: usize) -> Vec<Segment> {
+        let end = |video: usize| self.ends.get(video).map_or(0, |end| *end as usize);
+        let from = video.checked_sub(1).map_or(0, end);
+        let segment = |(label, start, end): &(u32, f32, f32)| Segment {
+            label: self.labels.get(*label as usize).map(|label| label.to_string()).unwrap_or_default(),
+            start_s: (*start).into(),
+            end_s: (*end).into(),
+        };
+        self.spans.get(from..end(video)).unwrap_or_default().iter().map(segment).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_found_by_the_place_of_their_video() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.json");
+        let text = r#"{"database": {
+            "a": {"duration": 9.5, "subset": "training", "annotations": [
+                {"label": "Tai chi", "segment": [1, 2.5]}, {"label": "Archery", "segment": [3, 4]}]},
+            "b": {"duration": 5, "subset": "testing", "annotations": []},
+            "-c0123456789": {"duration": 5, "subset": "validation", "annotations": [{"label": "Archery", "segment": [0, 5]}]}}}"#;
+        std::fs::write(&path, text).unwrap();
+        let listing = Listing::new(Manifest::read(&path, "v_").unwrap(), 2.0);
+        assert_eq!(
+            (listing.position("v_b.mp4"), listing.position("b.mp4"), listing.position("v_x.mp4")),
+            (1, NONE, NONE)
+        );
+        assert_eq!((listing.duration_s(0), listing.file(1)), (Some(9.5), "v_b".to_owned()));
+        let a = listing.details(0).unwrap();
+        assert_eq!((a.id.as_str(), a.subset.as_deref(), a.url), ("a", Some("training"), None));
+        let span = |label: &str, start_s, end_s| Segment { label: label.into(), start_s, end_s };
+        assert_eq!(a.segments, [span("Tai chi", 1.0, 2.5), span("Archery", 3.0, 4.0)]);
+        assert_eq!(listing.details(1).unwrap().segments, []);
+        let c = listing.details(2).unwrap();
+        assert_eq!(c.segments, [span("Archery", 0.0, 5.0)]);
+        assert!(listing.details(3).is_none());
+    }
+}

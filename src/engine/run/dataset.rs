@@ -1,0 +1,162 @@
+//! The dataset while an engine lives: the folder is watched, what is new is looked at, and the world is told of it.
+
+use std::collections::BTreeSet;
+
+use reeldeck_contract::probe::Level;
+use reeldeck_contract::video::VideoName;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Engine, Errand, Event, Found, Incoming, Millis, Plan, Reply, State, Status, Told, VideoFile};
+use crate::dataset::watch::{Change, Rescan, Watch};
+use crate::engine::files::Files;
+use crate::engine::survey::Ask;
+
+/// The world is told of changes no more often.
+const TOLD_EVERY: Millis = 2_000;
+
+/// What the engine remembers of the dataset besides the videos.
+pub struct Dataset {
+    /// How the folder is watched, in words.
+    pub words: Option<String>,
+    /// Makes the watch look at everything now.
+    rescan: Option<Rescan>,
+    excluded: BTreeSet<VideoName>,
+    arrived: usize,
+    changed: usize,
+    gone: usize,
+    next: Millis,
+}
+
+impl Dataset {
+    /// Begins to watch, where that is wanted.
+    pub(super) fn begin(plan: &Plan, state: &State, sender: &UnboundedSender<Incoming>) -> Self {
+        let (words, rescan) = match watch(plan, &state.files, sender.clone()) {
+            None => (None, None),
+            Some(Ok(rescan)) => (Some("events".into()), Some(rescan)),
+            Some(Err(why)) => (Some(format!("off: {why}")), None),
+        };
+        let excluded = plan.excluded.clone();
+        Self { words, rescan, excluded, arrived: 0, changed: 0, gone: 0, next: 0 }
+    }
+
+    /// Remembers what is left alone.
+    pub fn exclude(&mut self, names: Vec<VideoName>, undo: bool) {
+        for name in names {
+            if undo {
+                self.excluded.remove(&name);
+            } else {
+                self.excluded.insert(name);
+            }
+        }
+    }
+}
+
+/// Watches the folder on a thread of its own, which also looks at what the output folder says of each new file: in the order
+/// of the changes, and without holding up the engine.
+fn watch(plan: &Plan, files: &Files, sender: UnboundedSender<Incoming>) -> Option<Result<Rescan, std::io::Error>> {
+    let options = plan.watch.clone()?;
+    let desk = plan.desk.clone();
+    Some((|| {
+        let mut watch = Watch::start(options, files.base())?;
+        let rescan = watch.rescan();
+        std::thread::Builder::new().name("changes".into()).spawn(move || {
+            while let Some(change) = watch.next_blocking() {
+                let incoming = match change {
+                    Change::Settled(file) => {
+                        let found = desk.found(&file);
+                        Incoming::Seen(file, found)
+                    }
+                    Change::Gone(name) => Incoming::Vanished(name),
+                    Change::Polling(why) => Incoming::Watched(format!("polling: {why}")),
+                    Change::Away(why) => Incoming::Watched(format!("cannot see the dataset folder: {why}")),
+                    Change::Back => Incoming::Watched("events".into()),
+                    Change::ClassAppeared(_) | Change::ClassGone(_) => continue,
+                };
+                if sender.send(incoming).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(rescan)
+    })())
+}
+
+impl Engine {
+    /// Takes a file that is new or has changed.
+    pub(super) fn seen(&mut self, file: VideoFile, found: Found) {
+        let id = self.state.files.find(file.name.as_str());
+        let before = id.and_then(|id| Some((self.state.files.get(id)?.stamp, &self.state.videos.get(id)?.status)));
+        match before {
+            Some((stamp, status)) if *status != Status::Gone => {
+                self.dataset.changed += usize::from(stamp != file.stamp)
+            }
+            _ => self.dataset.arrived += 1,
+        }
+        let status = self.plan.policy.status(&file.name, found);
+        let excluded = self.dataset.excluded.contains(&file.name);
+        self.handle(Event::Seen(file.clone(), status, excluded));
+        if self.plan.waits
+            && let Some(id) = self.state.files.find(file.name.as_str())
+        {
+            let _ = self.survey.send(Ask::Look(vec![(id, file)], Level::Quick));
+        }
+    }
+
+    pub(super) fn vanished(&mut self, name: VideoName) {
+        let before = self.state.counts().videos;
+        self.handle(Event::Vanished(name));
+        self.dataset.gone += before - self.state.counts().videos;
+    }
+
+    /// Looks at a file that was another version for a while.
+    pub(super) fn look_at(&self, name: VideoName) {
+        let (desk, sender) = (self.plan.desk.clone(), self.sender.clone());
+        tokio::task::spawn_blocking(move || {
+            // What cannot be looked at now is noticed by the watch, or by the next run.
+            let incoming = match desk.look_at(name)? {
+                Ok((file, found)) => Incoming::Seen(file, found),
+                Err(name) => Incoming::Vanished(name),
+            };
+            sender.send(incoming).ok()
+        });
+    }
+
+    /// Tells of what has come and gone.
+    pub(super) fn tell_of_dataset(&mut self, now: Millis) {
+        let Dataset { arrived, changed, gone, next, .. } = self.dataset;
+        if now >= next && arrived + changed + gone > 0 {
+            self.dataset.next = now + TOLD_EVERY;
+            (self.dataset.arrived, self.dataset.changed, self.dataset.gone) = (0, 0, 0);
+            self.tell(Told::DatasetChanged { arrived, changed, gone });
+        }
+    }
+
+    /// The files that are there, for a check: those that are gone fail it soon enough.
+    pub(super) fn there(&self) -> Files {
+        self.state.files.clone()
+    }
+
+    /// Looks through the folder now.
+    pub(super) fn rescan(&mut self, reply: Reply) {
+        if let Some(rescan) = &self.dataset.rescan {
+            // What the watch has seen and not told yet follows.
+            rescan.now();
+        }
+        let files = self.state.files.clone();
+        let gone: Vec<bool> = self.state.videos.iter().map(|video| video.status == Status::Gone).collect();
+        let sender = self.sender.clone();
+        self.send_away(move |desk| {
+            let done = desk.rescan(&files, |id| gone.get(id).copied().unwrap_or(false)).map(|differences| {
+                let text = format!("{} new or changed, {} gone", differences.seen.len(), differences.gone.len());
+                for (file, found) in differences.seen {
+                    let _ = sender.send(Incoming::Seen(file, found));
+                }
+                for name in differences.gone {
+                    let _ = sender.send(Incoming::Vanished(name));
+                }
+                text
+            });
+            Errand::Answer(reply, done.map_err(|error| format!("{error:#}")))
+        });
+    }
+}

@@ -1,0 +1,145 @@
+//! What clients order: some of it the state machine decides, the rest is an errand, and answered when it is done.
+
+use super::{Asked, Engine, Errand, Event, Format, Incoming, Order, Phase, Reply, Told, VideoFile};
+use crate::engine::errands::Desk;
+use crate::engine::survey::Ask;
+use reeldeck_contract::probe::Level;
+use reeldeck_contract::video::VideoName;
+
+impl Engine {
+    pub(super) fn answer(&mut self, asked: Asked) {
+        let Asked { order, reply } = asked;
+        let message = match order {
+            Order::Pause => {
+                self.handle(Event::Pause);
+                match self.state.paused {
+                    Some(_) => Ok("paused".to_owned()),
+                    None => Err("there is nothing to pause: the run is ending or over".to_owned()),
+                }
+            }
+            Order::Resume if self.state.paused.is_none() => Err("it is not paused".into()),
+            Order::Resume => {
+                self.handle(Event::Resume);
+                Ok("going on".into())
+            }
+            Order::Stop { .. } if self.state.is_over() => Ok("the engine leaves".into()),
+            Order::Stop { now: true } => {
+                self.handle(Event::Abort);
+                Ok("stopping now".into())
+            }
+            Order::Stop { now: false } => {
+                // Asking twice means the same here: only `now` drops what is in hand.
+                if self.state.phase == Phase::Running {
+                    self.handle(Event::Interrupt);
+                }
+                Ok("finishing what is in hand".into())
+            }
+            Order::Leave if self.state.is_over() => Ok("the engine leaves".into()),
+            Order::Leave => Err("there is a run; stop it first".into()),
+            Order::Retry(videos) => Ok(self.again(Event::Retry(videos))),
+            Order::Redo(videos) => Ok(self.again(Event::Redo(videos))),
+            Order::Start => self.start(),
+            Order::Exclude { videos, undo } => return self.exclude(videos, undo, reply),
+            Order::Rescan => return self.rescan(reply),
+            Order::Check { deep } => {
+                let level = if deep { Level::Deep } else { Level::Quick };
+                let _ = self.survey.send(Ask::LookAtAll(self.there(), level));
+                Ok(format!("checking {} videos, {}", self.state.counts().videos, level.name()))
+            }
+            Order::WriteList => {
+                let names = self.state.present().map(|file| file.name.clone()).collect();
+                return self.errand(reply, move |desk| desk.write_list(names));
+            }
+            Order::WriteMissing => return self.errand(reply, |desk| desk.write_missing()),
+            Order::Export(formats) => self.export(formats),
+        };
+        // A client that is gone does not want to know.
+        let _ = reply.send(message);
+    }
+
+    fn start(&mut self) -> Result<String, String> {
+        if !self.state.is_over() {
+            return Err("there is a run already".into());
+        }
+        let to_do = self.state.counts().queued;
+        if to_do == 0 {
+            return Err("there is nothing to do".into());
+        }
+        self.handle(Event::Start);
+        Ok(format!("{to_do} to do"))
+    }
+
+    fn again(&mut self, event: Event) -> String {
+        let before = self.state.counts().unfinished();
+        self.handle(event);
+        let again = self.state.counts().unfinished().saturating_sub(before);
+        let waits = self.state.phase == Phase::Waiting && again > 0;
+        format!("{again} to be tried again{}", if waits { " when the run is started" } else { "" })
+    }
+
+    /// Does something on a thread that may wait, and answers when it is done.
+    fn errand(&mut self, reply: Reply, work: impl FnOnce(&Desk) -> anyhow::Result<String> + Send + 'static) {
+        self.send_away(move |desk| {
+            let done = work(desk).map_err(|error| format!("{error:#}"));
+            Errand::Answer(reply, done)
+        });
+    }
+
+    pub(super) fn send_away(&mut self, work: impl FnOnce(&Desk) -> Errand + Send + 'static) {
+        self.errands += 1;
+        let (desk, sender) = (self.plan.desk.clone(), self.sender.clone());
+        tokio::task::spawn_blocking(move || sender.send(Incoming::Finished(work(&desk))));
+    }
+
+    fn exclude(&mut self, videos: Vec<usize>, undo: bool, reply: Reply) {
+        let names: Vec<VideoName> = videos.iter().filter_map(|id| self.name(*id)).collect();
+        // First on the disk: an engine that is killed now must not forget it.
+        self.send_away(move |desk| {
+            let written = desk.exclude(&names, undo).map_err(|error| format!("{error:#}"));
+            Errand::Excluded { reply, videos, names, undo, written }
+        });
+    }
+
+    /// Exports in the background; an event says what came of it.
+    ///
+    /// # Errors
+    /// Where an export is going on.
+    pub fn export(&mut self, formats: Vec<Format>) -> Result<String, String> {
+        if std::mem::replace(&mut self.exporting, true) {
+            return Err("an export is going on".into());
+        }
+        let videos: Vec<VideoFile> = self.state.present().cloned().collect();
+        let text = format!("exporting {}", formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", "));
+        self.send_away(move |desk| {
+            Errand::Exported(desk.export(videos, &formats).map_err(|error| format!("{error:#}")))
+        });
+        Ok(text)
+    }
+
+    pub(super) fn finished(&mut self, errand: Errand) {
+        self.errands -= 1;
+        match errand {
+            Errand::Answer(reply, done) => drop(reply.send(done)),
+            Errand::Excluded { reply, undo, written: Ok(()), videos, names } => {
+                self.dataset.exclude(names, undo);
+                let count = videos.len();
+                self.handle(Event::Exclude(videos, undo));
+                let what = if undo { "taken in again" } else { "left alone from now on" };
+                let _ = reply.send(Ok(format!("{count} {what}")));
+            }
+            Errand::Excluded { reply, written: Err(why), .. } => drop(reply.send(Err(why))),
+            Errand::Exported(done) => {
+                self.exporting = false;
+                match done {
+                    Ok(exports) => {
+                        for export in exports {
+                            let (videos, missing, path) = (export.videos, export.missing, export.path);
+                            self.tell(Told::Exported { videos, missing, path });
+                        }
+                    }
+                    Err(reason) => self.tell(Told::ExportFailed { reason }),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! All about one video: what is read from its files when somebody looks at it. Not on the thread that serves.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+
+use jiff::Timestamp;
+use reeldeck_contract::failure::FailureFile;
+use reeldeck_contract::feature::{Feature, Matrix};
+use reeldeck_contract::layout::Layout;
+use reeldeck_contract::recipe::Precision;
+
+use super::table::Known;
+use crate::dataset::shown;
+use crate::engine::protocol::details::{Details, FeatureDetails, NAMED_CLASSES};
+use crate::engine::protocol::row::RowState;
+use crate::engine::survey::Ask;
+
+/// Rows of a heat map.
+const HEAT_ROWS: usize = 32;
+
+/// What answering needs besides the table.
+pub struct Backstage {
+    /// The dataset folder.
+    pub root: PathBuf,
+    /// Where everything is written.
+    pub layout: Layout,
+    /// The log.
+    pub log: PathBuf,
+    /// The names of the network's classes, in order; none where nobody said.
+    pub class_names: Vec<String>,
+    /// Who finds out what the dataset is like.
+    pub survey: Sender<Ask>,
+}
+
+impl Backstage {
+    /// Reads what there is about a video.
+    pub fn details(&self, known: Known) -> Details {
+        let Known { row, file, container, fps, listed, failed } = known;
+        let name = file.as_ref().map(|file| &file.name);
+        let path = name.map(|name| name.under(&self.root));
+        let attempts = name.and_then(|name| FailureFile::read(&self.layout.failure(name)).ok().flatten());
+        let (mut feature, mut feature_error, mut fps) = (None, None, fps);
+        if let Some(name) = name.filter(|_| row.has_feature) {
+            let path = self.layout.feature(name);
+            match Feature::read(&path) {
+                Ok(read) => {
+                    let [num, den] = read.provenance.fps;
+                    fps = fps.or((num > 0 && den > 0).then(|| f64::from(num) / f64::from(den)));
+                    feature = Some(look_into(&path, &read, &self.class_names));
+                }
+                // The error's own text names the file, and its cause follows.
+                Err(error) => feature_error = Some(format!("{:#}", anyhow::Error::from(error))),
+            }
+        }
+        Details {
+            next_step: next_step(row.state, failed).map(str::to_owned),
+            modified: file.as_ref().and_then(|file| Timestamp::from_nanosecond(file.stamp.mtime_ns.into()).ok()),
+            path: path.filter(|_| row.state != RowState::Missing),
+            container,
+            fps,
+            attempts: attempts.map(|file| file.attempts).unwrap_or_default(),
+            listed: listed.and_then(|(listing, position)| listing.details(position)),
+            feature,
+            feature_error,
+            row,
+        }
+    }
+}
+
+/// What to do about a state.
+fn next_step(state: RowState, failed: bool) -> Option<&'static str> {
+    use crate::dataset::state::State;
+    match state {
+        RowState::Failed => Some("try it again when the cause is gone"),
+        RowState::Corrupt if failed => Some("fetch it again, or raise the limit that it is over; then try it again"),
+        RowState::Corrupt => State::Corrupt { reason: String::new() }.next_step(),
+        RowState::Missing => State::Missing.next_step(),
+        RowState::WrongDuration => State::WrongDuration { have: 0.0, want: 0.0 }.next_step(),
+        RowState::Duplicate => State::Duplicate { files: vec![] }.next_step(),
+        RowState::Degraded => State::Degraded { lost: 0, concealed: 0, reason: String::new() }.next_step(),
+        RowState::Unlisted => State::Unlisted.next_step(),
+        RowState::Stale => Some("extract it again: the file has changed since"),
+        RowState::Excluded => Some("take it in again to have it extracted"),
+        RowState::LeftOut => Some("a run without --limit, or over its own part, does it"),
+        _ => None,
+    }
+}
+
+fn look_into(path: &Path, feature: &Feature, class_names: &[String]) -> FeatureDetails {
+    let provenance = &feature.provenance;
+    let written = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let logits = feature.tensors.get("logits");
+    let (top1, classes) = logits.map(|logits| top_classes(logits, class_names)).unwrap_or_default();
+    let precision = match provenance.precision {
+        Precision::Fp32 => "fp32",
+        Precision::Bf16 => "bf16",
+        Precision::Tf32 => "tf32",
+    };
+    FeatureDetails {
+        path: path.to_owned(),
+        written: written.and_then(|time| Timestamp::try_from(time).ok()),
+        tensors: feature.tensors.iter().map(|(name, matrix)| (name.clone(), matrix.shape.to_vec())).collect(),
+        set: provenance.set.clone(),
+        checkpoint: provenance.checkpoint.name.clone(),
+        meaningless: provenance.checkpoint.meaningless,
+        precision: precision.into(),
+        device: provenance.device.clone(),
+        frames: [provenance.frames.expected, provenance.frames.output, provenance.frames.concealed],
+        top1,
+        classes,
+        heat: logits.or_else(|| feature.tensors.values().next()).map(heat).unwrap_or_default(),
+    }
+}
+
+/// The name of a class of the network.
+fn class_name(names: &[String], class: usize, classes: usize) -> String {
+    // A list for another network would name everything wrongly.
+    let name = if names.len() == classes { names.get(class).cloned() } else { None };
+    name.unwrap_or_else(|| format!("class {class}"))
+}
+
+/// For each clip the place of its top class among the most frequent ones, and those with their numbers.
+fn top_classes(logits: &Matrix, names: &[String]) -> (Vec<u8>, Vec<(String, u32)>) {
+    let [_, columns] = logits.shape;
+    let largest = |row: &[f32]| {
+        let larger = |best: (usize, f32), (at, value): (usize, &f32)| if *value > best.1 { (at, *value) } else { best };
+        row.iter().enumerate().fold((0, f32::NEG_INFINITY), larger).0
+    };
+    let tops: Vec<usize> = logits.data.chunks_exact(columns.max(1)).map(largest).collect();
+    let mut counts: HashMap<usize, u32> = HashMap::new();
+    tops.iter().for_each(|top| *counts.entry(*top).or_default() += 1);
+    let mut counts: Vec<(usize, u32)> = counts.into_iter().collect();
+    counts.sort_by_key(|(class, count)| (std::cmp::Reverse(*count), *class));
+    counts.truncate(NAMED_CLASSES);
+    let place = |top: &usize| counts.iter().position(|(class, _)| class == top).unwrap_or(counts.len()) as u8;
+    let top1 = tops.iter().map(place).collect();
+    (top1, counts.iter().map(|(class, count)| (class_name(names, *class, columns), *count)).collect())
+}
+
+/// Means of groups of neighbouring columns, a row a group, 0 to 255 from the smallest of all means to the largest.
+fn heat(matrix: &Matrix) -> Vec<Vec<u8>> {
+    let [clips, columns] = matrix.shape;
+    if columns == 0 || clips == 0 {
+        return vec![];
+    }
+    let groups = columns.min(HEAT_ROWS);
+    let mean = |row: &[f32], group: usize| {
+        let (from, to) = (group * columns / groups, (group + 1) * columns / groups);
+        let values = row.get(from..to).unwrap_or_default();
+        values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len().max(1) as f64
+    };
+    let rows: Vec<&[f32]> = matrix.data.chunks_exact(columns).collect();
+    let means: Vec<Vec<f64>> = (0..groups).map(|group| rows.iter().map(|row| mean(row, group)).collect()).collect();
+    let finite = || means.iter().flatten().copied().filter(|mean| mean.is_finite());
+    let (least, most) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+    let scale = if most > least { 255.0 / (most - least) } else { 0.0 };
+    // What is no number becomes 0.
+    let shade = |mean: &f64| ((mean - least) * scale).round() as u8;
+    means.iter().map(|row| row.iter().map(shade).collect()).collect()
+}
+
+/// Reads the names of a network's classes, one a line.
+///
+/// # Errors
+/// When the file cannot be read or is no list.
+pub fn read_class_names(path: &Path) -> anyhow::Result<Vec<String>> {
+    use anyhow::Context;
+    let failed = || format!("failed to read the class names {}", shown(path));
+    let bytes = reeldeck_contract::bounded::read(path, 1 << 20).with_context(failed)?;
+    let text = String::from_utf8(bytes).with_context(failed)?;
+    Ok(text.lines().map(|line| reeldeck_contract::video::printable(line.trim())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(rows: &[&[f32]]) -> Matrix {
+        Matrix { shape: [rows.len(), rows[0].len()], data: rows.concat() }
+    }
+
+    #[test]
+    fn the_timeline_names_the_most_frequent_classes() {
+        let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let logits = matrix(&[&[0.0, 2.0, 1.0], &[5.0, 2.0, 1.0], &[0.0, 2.0, 9.0], &[-3.0, -2.0, -1.0]]);
+        let (top1, classes) = top_classes(&logits, &names);
+        assert_eq!(top1, [2, 1, 0, 0]);
+        assert_eq!(classes, [("c".to_owned(), 2), ("a".to_owned(), 1), ("b".to_owned(), 1)]);
+        assert_eq!(top_classes(&logits, &[]).1[0].0, "class 2");
+        assert_eq!(top_classes(&logits, &names[..2]).1[0].0, "class 2");
+        // More classes than are named: the rest is one.
+        let many: Vec<Vec<f32>> = (0..20).map(|i| (0..20).map(|j| if i == j { 1.0 } else { 0.0 }).collect()).collect();
+        let many: Vec<&[f32]> = many.iter().map(Vec::as_slice).collect();
+        let (top1, classes) = top_classes(&matrix(&many), &[]);
+        assert_eq!((classes.len(), top1[7], top1[8], top1[19]), (NAMED_CLASSES, 7, 8, 8));
+        let nothing = matrix(&[&[f32::NAN, f32::NAN]]);
+        assert_eq!(top_classes(&nothing, &[]).0, [0]);
+    }
+
+    #[test]
+    fn the_heat_map_is_means_of_groups_over_one_range() {
+        let map = heat(&matrix(&[&[0.0, 1.0, 2.0], &[2.0, 4.0, 0.0]]));
+        assert_eq!(map, [[0, 128], [64, 255], [128, 0]]);
+        let wide: Vec<f32> = (0..700).map(|i| i as f32).collect();
+        let map = heat(&matrix(&[&wide]));
+        assert_eq!((map.len(), map[0][0], map[31][0]), (32, 0, 255));
+        assert!(map.is_sorted());
+        assert_eq!(heat(&matrix(&[&[3.0, 3.0]])), [[0], [0]]);
+        assert_eq!(heat(&matrix(&[&[f32::NAN, 1.0, 2.0]])), [[0], [0], [255]]);
+        assert!(heat(&Matrix { shape: [0, 5], data: vec![] }).is_empty());
+    }
+}

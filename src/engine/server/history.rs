@@ -1,0 +1,102 @@
+//! Throughput over the last half hour, a sample every five seconds.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::engine::protocol::snapshot::{History, Phase, Snapshot};
+
+/// Milliseconds of a sample.
+const EVERY: u64 = 5_000;
+/// Samples of half an hour.
+const KEPT: usize = 360;
+
+/// The samples.
+#[derive(Debug)]
+pub struct Samples {
+    began: Instant,
+    samples: VecDeque<Option<f32>>,
+    /// When the sample that is being taken began, and the clips that were done then.
+    since: Option<(u64, usize)>,
+    /// Something could be done all the time since then.
+    worked: bool,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self { began: Instant::now(), samples: VecDeque::new(), since: None, worked: true }
+    }
+}
+
+impl Samples {
+    /// Looks at where the run stands.
+    pub fn take(&mut self, snapshot: &Snapshot) {
+        let works = matches!(snapshot.phase, Phase::Running | Phase::Finishing);
+        let loaded = snapshot.devices.iter().any(|device| matches!(device.status.as_str(), "ready" | "leaving"));
+        let now = self.began.elapsed().as_millis() as u64;
+        self.sample(now, snapshot.clips_done, works && loaded);
+    }
+
+    fn sample(&mut self, now: u64, clips: usize, works: bool) {
+        let Some((since, before)) = self.since else {
+            // Before there is anything to measure there is nothing to show.
+            if works {
+                self.since = Some((now, clips));
+            }
+            return;
+        };
+        self.worked &= works;
+        let passed = now.saturating_sub(since);
+        if passed < EVERY {
+            return;
+        }
+        // What a worker had in hand when it died is to be done again: that is no throughput.
+        let rate = clips.saturating_sub(before) as f32 / (passed as f32 / 1000.0);
+        // Where nobody looked for longer, the mean stands for each of the samples.
+        for _ in 0..(passed / EVERY).min(KEPT as u64) {
+            self.samples.push_back(Some(rate).filter(|rate| self.worked || *rate > 0.0));
+        }
+        while self.samples.len() > KEPT {
+            self.samples.pop_front();
+        }
+        self.since = Some((now, clips));
+        self.worked = works;
+    }
+
+    /// For a chart.
+    pub fn history(&self) -> History {
+        History { every_s: EVERY as f32 / 1000.0, clips_per_s: self.samples.iter().copied().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_the_mean_of_five_seconds_and_none_where_nothing_could_be_done() {
+        let mut samples = Samples::default();
+        samples.sample(0, 0, false);
+        assert!(samples.history().clips_per_s.is_empty());
+        for (now, clips, works) in [
+            (10_000, 0, true),
+            (12_000, 30, true),
+            (15_000, 50, true),
+            (20_000, 50, true),
+            (22_000, 50, false),
+            (25_000, 50, false),
+            (30_000, 50, false),
+            (31_000, 50, true),
+            (35_000, 90, true),
+            (40_000, 60, true),
+            (50_000, 160, true),
+        ] {
+            samples.sample(now, clips, works);
+        }
+        let rates = samples.history().clips_per_s;
+        assert_eq!(rates, [Some(10.0), Some(0.0), None, None, Some(8.0), Some(0.0), Some(10.0), Some(10.0)]);
+        for i in 0..1_000 {
+            samples.sample(60_000 + i * 5_000, 200, true);
+        }
+        assert_eq!(samples.history().clips_per_s.len(), KEPT);
+    }
+}

@@ -1,0 +1,89 @@
+//! The end of the log, as lines for clients.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use crate::engine::protocol::LogLine;
+use crate::engine::protocol::words::Level;
+
+/// No more of the file is read.
+const MOST: u64 = 1 << 18;
+
+/// The last lines of the log, the oldest first; from the file put aside last as well where the current one has not enough.
+pub fn tail(path: &Path, len: usize) -> Vec<LogLine> {
+    let mut lines = last_lines(path, len);
+    if lines.len() < len {
+        let mut earlier = last_lines(&path.with_extension("log.1"), len - lines.len());
+        earlier.append(&mut lines);
+        lines = earlier;
+    }
+    lines
+}
+
+fn last_lines(path: &Path, len: usize) -> Vec<LogLine> {
+    // Where there is no log, there is nothing to show.
+    let text = end_of(path).unwrap_or_default();
+    let lines: Vec<LogLine> = text.lines().filter_map(parse).collect();
+    let surplus = lines.len().saturating_sub(len);
+    lines.into_iter().skip(surplus).collect()
+}
+
+fn end_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let from = size.saturating_sub(MOST);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = vec![];
+    file.take(MOST).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    // The first line is cut, most likely.
+    Ok(if from > 0 { text.split_once('\n').map_or("", |(_, rest)| rest).to_owned() } else { text.into_owned() })
+}
+
+/// `2026-11-23 04:00:00.123 problem what happened`.
+fn parse(line: &str) -> Option<LogLine> {
+    let (date, rest) = line.split_once(' ')?;
+    let (time, rest) = rest.split_once(' ')?;
+    let (word, text) = rest.split_once(' ')?;
+    let level = [Level::Detail, Level::Info, Level::Problem].into_iter().find(|level| level.word() == word)?;
+    Some(LogLine { time: format!("{date}T{time}Z"), level, text: text.trim_start().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::log::Log;
+
+    #[test]
+    fn what_the_log_writes_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(dir.path(), "x").unwrap();
+        let path = dir.path().join("log/x.log");
+        for i in 0..50 {
+            log.line(if i % 2 == 0 { Level::Info } else { Level::Problem }, &format!("line {i} of it"));
+        }
+        while tail(&path, 100).len() < 50 {
+            std::thread::yield_now();
+        }
+        let last = tail(&path, 2);
+        assert_eq!((last[0].text.as_str(), last[1].text.as_str()), ("line 48 of it", "line 49 of it"));
+        assert_eq!((last[0].level, last[1].level), (Level::Info, Level::Problem));
+        last[0].time.parse::<jiff::Timestamp>().unwrap();
+        std::fs::rename(&path, dir.path().join("log/x.log.1")).unwrap();
+        std::fs::write(&path, "nonsense\n2026-11-23 04:00:00.123 detail  new\n").unwrap();
+        let texts: Vec<String> = tail(&path, 3).into_iter().map(|line| line.text).collect();
+        assert_eq!(texts, ["line 48 of it", "line 49 of it", "new"]);
+        assert!(tail(&dir.path().join("none"), 5).is_empty());
+    }
+
+    #[test]
+    fn only_the_end_of_a_large_log_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        let line = |i: usize| format!("2026-11-23 04:00:00.123 info    line {i:06} {}\n", "x".repeat(100));
+        std::fs::write(&path, (0..20_000).map(line).collect::<String>()).unwrap();
+        let lines = tail(&path, 100_000);
+        assert!(lines.len() < 2_500 && lines.last().unwrap().text.starts_with("line 019999"));
+    }
+}

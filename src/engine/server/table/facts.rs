@@ -1,0 +1,142 @@
+//! What checks have seen of files, small enough for a million of them.
+
+use indexmap::IndexSet;
+use reeldeck_contract::probe::Facts;
+
+use crate::engine::protocol::row::RowFacts;
+
+/// Nothing is known.
+const NOTHING: u8 = u8::MAX;
+
+/// What is known of one file, in 20 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Compact {
+    duration_s: f32,
+    fps: f32,
+    frames: u32,
+    size: [u16; 2],
+    codec: u8,
+    container: u8,
+}
+
+const UNKNOWN: Compact =
+    Compact { duration_s: 0.0, fps: 0.0, frames: 0, size: [0, 0], codec: NOTHING, container: NOTHING };
+
+/// What is known of all files, by number.
+#[derive(Debug, Default)]
+pub struct AllFacts {
+    facts: Vec<Compact>,
+    words: IndexSet<Box<str>>,
+}
+
+impl AllFacts {
+    fn compact(&self, id: u32) -> Option<&Compact> {
+        self.facts.get(id as usize).filter(|facts| facts.codec != NOTHING)
+    }
+
+    fn word(&mut self, word: &str) -> u8 {
+        let at = match self.words.get_index_of(word) {
+            Some(at) => at,
+            // There are a few dozen that any video has; should there be more, they share a word.
+            None if self.words.len() + 2 > usize::from(NOTHING) => self.words.insert_full("other".into()).0,
+            None => self.words.insert_full(word.into()).0,
+        };
+        u8::try_from(at).unwrap_or(NOTHING - 1)
+    }
+
+    fn spelled(&self, word: u8) -> &str {
+        self.words.get_index(usize::from(word)).map_or("", |word| word)
+    }
+
+    /// Takes over what a check has seen, or that nothing is known any more.
+    pub fn set(&mut self, id: u32, facts: Option<&Facts>) {
+        let at = id as usize;
+        let Some(facts) = facts else {
+            if let Some(place) = self.facts.get_mut(at) {
+                *place = UNKNOWN;
+            }
+            return;
+        };
+        let [num, den] = facts.fps;
+        let compact = Compact {
+            duration_s: facts.duration_s as f32,
+            fps: if den == 0 { 0.0 } else { (f64::from(num) / f64::from(den)) as f32 },
+            frames: u32::try_from(facts.frames).unwrap_or(u32::MAX),
+            size: facts.size.map(|side| u16::try_from(side).unwrap_or(u16::MAX)),
+            codec: self.word(&facts.codec),
+            container: self.word(&facts.container),
+        };
+        if self.facts.len() <= at {
+            self.facts.resize(at + 1, UNKNOWN);
+        }
+        if let Some(place) = self.facts.get_mut(at) {
+            *place = compact;
+        }
+    }
+
+    /// As rows show them.
+    pub fn row(&self, id: u32) -> Option<RowFacts> {
+        let Compact { duration_s, frames, size, codec, .. } = *self.compact(id)?;
+        Some(RowFacts { duration_s, frames, size, codec: self.spelled(codec).to_owned() })
+    }
+
+    /// Playing time in milliseconds, for sorting.
+    pub fn length(&self, id: u32) -> Option<u64> {
+        self.compact(id).map(|facts| (f64::from(facts.duration_s) * 1000.0) as u64)
+    }
+
+    /// Pixels of the picture.
+    pub fn pixels(&self, id: u32) -> Option<u64> {
+        self.compact(id).map(|facts| u64::from(facts.size[0]) * u64::from(facts.size[1]))
+    }
+
+    /// The codec.
+    pub fn codec(&self, id: u32) -> Option<&str> {
+        self.compact(id).map(|facts| self.spelled(facts.codec))
+    }
+
+    /// The container.
+    pub fn container(&self, id: u32) -> Option<&str> {
+        self.compact(id).map(|facts| self.spelled(facts.container))
+    }
+
+    /// Frames a second.
+    pub fn fps(&self, id: u32) -> Option<f64> {
+        self.compact(id).map(|facts| f64::from(facts.fps)).filter(|fps| *fps > 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_come_back_and_go() {
+        assert_eq!(size_of::<Compact>(), 20);
+        let mut all = AllFacts::default();
+        let facts = |codec: &str| Facts {
+            duration_s: 10.5,
+            frames: 315,
+            fps: [30000, 1001],
+            size: [340, 256],
+            codec: codec.into(),
+            container: "mov,mp4".into(),
+        };
+        all.set(3, Some(&facts("h264")));
+        all.set(5, None);
+        assert_eq!(all.row(0), None);
+        assert_eq!(
+            all.row(3),
+            Some(RowFacts { duration_s: 10.5, frames: 315, size: [340, 256], codec: "h264".into() })
+        );
+        assert_eq!((all.length(3), all.pixels(3), all.container(3)), (Some(10_500), Some(87_040), Some("mov,mp4")));
+        assert!((all.fps(3).unwrap() - 29.97).abs() < 0.001);
+        all.set(3, None);
+        assert_eq!((all.row(3), all.codec(3)), (None, None));
+        // Whatever a file calls its codec.
+        for i in 0..400 {
+            all.set(7, Some(&facts(&format!("codec {i}"))));
+        }
+        assert_eq!((all.codec(7), all.words.len()), (Some("other"), 255));
+    }
+}

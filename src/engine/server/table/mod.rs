@@ -1,0 +1,535 @@
+//! A copy of the table of videos, small enough for a million, that answers what clients ask: files on disk, and what the
+//! manifest has besides.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use reeldeck_contract::probe::Probed;
+
+use crate::dataset::scan::VideoFile;
+use crate::dataset::state::{self, State as Dataset};
+use crate::engine::files::Files;
+use crate::engine::listing::{Listing, NONE};
+use crate::engine::protocol::row::{ClassRow, Row, RowState, StateCounts};
+use crate::engine::state::{Video, VideoId};
+use facts::AllFacts;
+use standing::{Standing, Word, row_state};
+
+mod facts;
+mod order;
+mod select;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use view::View;
+
+/// Rows of missing videos are numbered from here, by their place in the manifest.
+const MISSING: u32 = 1 << 31;
+
+/// The class of videos of which nobody knows it.
+const NO_CLASS: &str = "(no class)";
+
+/// What the engine says of a video, without its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brief {
+    standing: Standing,
+    attempts: u8,
+    feature: bool,
+}
+
+/// What has changed of a video.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Which.
+    pub id: VideoId,
+    /// What the engine says.
+    pub brief: Brief,
+    /// Why.
+    pub reason: Option<String>,
+    /// The file, where it came or changed after the first scan.
+    pub file: Option<VideoFile>,
+}
+
+/// All there is of one row in memory, but its facts and reasons.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    brief: Brief,
+    /// What the dataset says of the file by itself.
+    word: Word,
+    class: u32,
+}
+
+/// The manifest and the files that are its videos.
+struct Matched {
+    listing: Arc<Listing>,
+    /// For each file, its video.
+    positions: Vec<u32>,
+    /// For each video, its first file.
+    first: Vec<u32>,
+    /// For each file, the next one of the same video.
+    next: Vec<u32>,
+    /// For each video, its class.
+    classes: Vec<u32>,
+}
+
+/// The table.
+pub struct Table {
+    files: Files,
+    cells: Vec<Cell>,
+    facts: AllFacts,
+    /// Why the engine says so.
+    reasons: HashMap<u32, String>,
+    /// Why the dataset says so.
+    said: HashMap<u32, String>,
+    classes: IndexMap<Box<str>, StateCounts>,
+    totals: StateCounts,
+    matched: Option<Matched>,
+    /// There is a run.
+    active: bool,
+    revision: u64,
+    /// Goes up when rows come or go.
+    rows_revision: u64,
+    order: order::Order,
+}
+
+impl Brief {
+    /// Of a video of the engine, with the reason.
+    pub fn of(video: &Video) -> (Self, Option<String>) {
+        let reason = match &video.status {
+            crate::engine::state::Status::Failed { failure, .. } => Some(failure.line()),
+            _ => None,
+        };
+        let attempts = u8::try_from(video.attempts).unwrap_or(u8::MAX);
+        (Self { standing: Standing::of(video), attempts, feature: video.feature }, reason)
+    }
+}
+
+impl Table {
+    /// A table over these videos.
+    pub fn new(files: Files, videos: impl Iterator<Item = (Brief, Option<String>)>) -> Self {
+        let mut table = Self {
+            files: Files::default(),
+            cells: Vec::with_capacity(files.len()),
+            facts: AllFacts::default(),
+            reasons: HashMap::new(),
+            said: HashMap::new(),
+            classes: IndexMap::new(),
+            totals: [0; RowState::ALL.len()],
+            matched: None,
+            active: false,
+            revision: 0,
+            rows_revision: 1,
+            order: order::Order::default(),
+        };
+        let mut last: Option<(String, u32)> = None;
+        for ((id, file), (brief, reason)) in (0..).zip(files.iter()).zip(videos) {
+            // Sorted names keep a class together.
+            let class = match &last {
+                Some((name, class)) if name == file.name.class() => *class,
+                _ => {
+                    let class = class_number(&mut table.classes, file.name.class());
+                    last = Some((file.name.class().to_owned(), class));
+                    class
+                }
+            };
+            table.cells.push(Cell { brief, word: table.own_word(file, None, None), class });
+            table.reasons.extend(reason.map(|reason| (id, reason)));
+        }
+        table.files = files;
+        table.recount();
+        table
+    }
+
+    /// Goes up with every change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Videos by the state of their rows.
+    pub fn totals(&self) -> StateCounts {
+        self.totals
+    }
+
+    /// Whether there is a run that will do what is to be done.
+    pub fn set_active(&mut self, active: bool) {
+        if std::mem::replace(&mut self.active, active) != active {
+            self.recount();
+            self.revision += 1;
+        }
+    }
+
+    /// What should be there.
+    pub fn set_listing(&mut self, listing: Arc<Listing>) {
+        let videos = listing.manifest().len();
+        let positions: Vec<u32> = self.files.iter().map(|file| listing.position(file.name.file())).collect();
+        // Folders with underscores and labels with spaces are one class.
+        let mut by_label: HashMap<String, u32> =
+            self.classes.keys().enumerate().map(|(at, class)| (class.replace(' ', "_"), at as u32)).collect();
+        let mut class_of = |label: &str| {
+            let plain = label.replace(' ', "_");
+            *by_label.entry(plain).or_insert_with_key(|plain| class_number(&mut self.classes, plain))
+        };
+        let manifest = listing.manifest();
+        let label = |listed| manifest.labels(listed).next();
+        let classes: Vec<u32> =
+            manifest.videos().map(|(_, listed)| label(listed).map_or(NONE, &mut class_of)).collect();
+        let nobody_knows = class_number(&mut self.classes, NO_CLASS);
+        let classes = classes.into_iter().map(|class| if class == NONE { nobody_knows } else { class }).collect();
+        let (first, next) = (vec![NONE; videos], vec![NONE; positions.len()]);
+        let mut matched = Matched { listing, positions, first, next, classes };
+        for (id, cell) in (0..).zip(&self.cells) {
+            if cell.brief.standing != Standing::Gone {
+                matched.join(id);
+            }
+        }
+        self.matched = Some(matched);
+        self.rows_changed();
+        self.recount();
+    }
+
+    /// Takes changes of the engine over.
+    pub fn change(&mut self, changed: Vec<Changed>) {
+        for Changed { id, brief, reason, file } in changed {
+            let Ok(id) = u32::try_from(id) else { continue };
+            if let Some(file) = file {
+                self.take_file(id, file);
+            }
+            let Some(cell) = self.cells.get(id as usize) else { continue };
+            let was_gone = cell.brief.standing == Standing::Gone;
+            let is_gone = brief.standing == Standing::Gone;
+            self.touch(id, |table| {
+                if let Some(cell) = table.cells.get_mut(id as usize) {
+                    cell.brief = brief;
+                }
+                if let Some(matched) = table.matched.as_mut().filter(|_| was_gone != is_gone) {
+                    if is_gone { matched.leave(id) } else { matched.join(id) }
+                }
+            });
+            if was_gone != is_gone {
+                self.rows_changed();
+            }
+            match reason {
+                Some(reason) => drop(self.reasons.insert(id, reason)),
+                None => drop(self.reasons.remove(&id)),
+            }
+        }
+    }
+
+    /// A file that is new, or another version than before.
+    fn take_file(&mut self, id: u32, file: VideoFile) {
+        let at = id as usize;
+        if at == self.cells.len() {
+            let class = class_number(&mut self.classes, file.name.class());
+            let word = self.own_word(&file, None, None);
+            let brief = Brief { standing: Standing::Gone, attempts: 0, feature: false };
+            if let Some(matched) = &mut self.matched {
+                matched.positions.push(matched.listing.position(file.name.file()));
+                matched.next.push(NONE);
+            }
+            self.cells.push(Cell { brief, word, class });
+            self.files.push(file);
+        } else if self.files.get(at).is_some_and(|known| known.stamp != file.stamp) {
+            self.files.restamp(at, file.stamp);
+            self.learn(id, None);
+        }
+    }
+
+    /// Takes over what checks found.
+    pub fn probed(&mut self, found: Vec<(VideoId, Probed)>) {
+        for (id, probed) in found {
+            if let Ok(id) = u32::try_from(id) {
+                self.learn(id, Some(&probed));
+            }
+        }
+    }
+
+    fn learn(&mut self, id: u32, probed: Option<&Probed>) {
+        let Some(file) = self.files.get(id as usize) else { return };
+        // What was seen of another version of the file says nothing of this one.
+        let probed = probed.filter(|probed| probed.source == file.stamp);
+        let want = self.matched.as_ref().and_then(|m| m.listing.duration_s(m.position(id)));
+        let state = self.own_state(file, want, probed);
+        self.facts.set(id, probed.and_then(|probed| probed.verdict.facts()));
+        let says = matches!(state, Dataset::Corrupt { .. } | Dataset::WrongDuration { .. } | Dataset::Degraded { .. });
+        if says {
+            self.said.insert(id, state.reason());
+        } else {
+            self.said.remove(&id);
+        }
+        let word = Word::of(&state);
+        self.touch(id, |table| {
+            if let Some(cell) = table.cells.get_mut(id as usize) {
+                cell.word = word;
+            }
+        });
+    }
+
+    fn own_state(&self, file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>) -> Dataset {
+        let tolerance = self.matched.as_ref().map_or(0.0, |matched| matched.listing.tolerance_s);
+        state::of_file(file, want_s, probed, tolerance)
+    }
+
+    fn own_word(&self, file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>) -> Word {
+        Word::of(&self.own_state(file, want_s, probed))
+    }
+
+    /// Changes something about a file, and keeps the counts of all rows that hang on it.
+    fn touch(&mut self, id: u32, change: impl FnOnce(&mut Self)) {
+        match self.matched.as_ref().map(|matched| matched.position(id)) {
+            None | Some(NONE) => {
+                self.count(id, false);
+                change(self);
+                self.count(id, true);
+            }
+            Some(position) => {
+                self.count_video(position, id, false);
+                change(self);
+                self.count_video(position, id, true);
+            }
+        }
+        self.revision += 1;
+    }
+
+    /// Counts all rows of a video of the manifest: its files, or itself where it has none; `id` is a file that may have left.
+    fn count_video(&mut self, position: u32, id: u32, more: bool) {
+        let Some(matched) = &self.matched else { return };
+        let files: Vec<u32> = matched.files(position).collect();
+        if files.is_empty() {
+            self.count(MISSING | position, more);
+        }
+        if !files.contains(&id) {
+            self.count(id, more);
+        }
+        files.into_iter().for_each(|file| self.count(file, more));
+    }
+
+    fn count(&mut self, id: u32, more: bool) {
+        let (Some(state), Some(class)) = (self.state_of(id), self.class_of(id)) else { return };
+        let counts = self.classes.get_index_mut(class as usize).map(|(_, counts)| counts);
+        for counts in counts.into_iter().chain([&mut self.totals]) {
+            if let Some(count) = counts.get_mut(state as usize) {
+                *count = count.saturating_add_signed(if more { 1 } else { -1 });
+            }
+        }
+    }
+
+    fn recount(&mut self) {
+        self.totals = [0; RowState::ALL.len()];
+        self.classes.values_mut().for_each(|counts| *counts = [0; RowState::ALL.len()]);
+        (0..self.cells.len() as u32).for_each(|id| self.count(id, true));
+        self.missing().for_each(|id| self.count(id, true));
+    }
+
+    fn rows_changed(&mut self) {
+        self.rows_revision += 1;
+        self.revision += 1;
+    }
+
+    /// The numbers of the rows of missing videos.
+    fn missing(&self) -> std::vec::IntoIter<u32> {
+        let first = self.matched.as_ref().map(|matched| matched.first.as_slice()).unwrap_or_default();
+        let missing: Vec<u32> =
+            (0..).zip(first).filter(|(_, first)| **first == NONE).map(|(at, _): (u32, _)| MISSING | at).collect();
+        missing.into_iter()
+    }
+
+    fn class_of(&self, id: u32) -> Option<u32> {
+        match id & MISSING {
+            0 => self.cells.get(id as usize).map(|cell| cell.class),
+            _ => self.matched.as_ref()?.classes.get((id & !MISSING) as usize).copied(),
+        }
+    }
+
+    /// The state of a row; none where there is no such row.
+    fn state_of(&self, id: u32) -> Option<RowState> {
+        if id & MISSING != 0 {
+            return self.matched.as_ref()?.is_missing(id & !MISSING).then_some(RowState::Missing);
+        }
+        let cell = self.cells.get(id as usize)?;
+        row_state(cell.brief.standing, self.word_of(id, cell), self.active)
+    }
+
+    /// What the dataset says of a file, other files considered.
+    fn word_of(&self, id: u32, cell: &Cell) -> Word {
+        match &self.matched {
+            None => cell.word,
+            Some(matched) => match matched.position(id) {
+                NONE => cell.word.or(Word::UNLISTED),
+                // A copy that cannot be used does not make a second one, and is called what it is.
+                position if matched.has_several(position) && cell.word != Word::CORRUPT => {
+                    cell.word.or(Word::DUPLICATE)
+                }
+                _ => cell.word,
+            },
+        }
+    }
+
+    /// The classes with their counts, by name; those without a row are left out.
+    pub fn classes(&self) -> Vec<ClassRow> {
+        let mut classes: Vec<ClassRow> = self
+            .classes
+            .iter()
+            .filter(|(_, counts)| counts.iter().any(|count| *count > 0))
+            .map(|(class, counts)| ClassRow { class: class.to_string(), counts: *counts })
+            .collect();
+        classes.sort_by(|a, b| a.class.cmp(&b.class));
+        classes
+    }
+
+    /// `Class/file` of a row.
+    fn name(&self, id: u32) -> Option<String> {
+        match id & MISSING {
+            0 => Some(self.files.get(id as usize)?.name.as_str().to_owned()),
+            _ => {
+                let matched = self.matched.as_ref()?;
+                let class = self.classes.get_index(self.class_of(id)? as usize)?.0;
+                Some(format!("{class}/{}", matched.listing.file(id & !MISSING)))
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<u32> {
+        if let Some(id) = self.files.find(name) {
+            return u32::try_from(id).ok().filter(|id| self.state_of(*id).is_some());
+        }
+        // Of a missing video the name has no extension.
+        let (_, file) = name.split_once('/')?;
+        let listing = &self.matched.as_ref()?.listing;
+        let id = file.strip_prefix(listing.manifest().prefix.as_str())?;
+        let id = MISSING | u32::try_from(listing.manifest().position(id)?).ok()?;
+        (self.state_of(id).is_some() && self.name(id).as_deref() == Some(name)).then_some(id)
+    }
+
+    /// Why a row stands where it stands, where there is more to say than its state.
+    fn reason(&self, id: u32, state: RowState) -> Option<String> {
+        match state {
+            RowState::Missing => Some(Dataset::Missing.reason()),
+            RowState::Duplicate => {
+                let matched = self.matched.as_ref()?;
+                let files = matched.files(matched.position(id)).filter_map(|id| self.files.get(id as usize));
+                let mut files: Vec<_> = files.map(|file| file.name.clone()).collect();
+                files.sort_unstable();
+                Some(Dataset::Duplicate { files }.reason())
+            }
+            _ => self.reasons.get(&id).or_else(|| self.said_now(id, state)).cloned(),
+        }
+    }
+
+    fn said_now(&self, id: u32, state: RowState) -> Option<&String> {
+        let of_the_dataset = matches!(state, RowState::Corrupt | RowState::WrongDuration | RowState::Degraded);
+        self.said.get(&id).filter(|_| of_the_dataset)
+    }
+
+    fn row(&self, id: u32) -> Option<Row> {
+        let state = self.state_of(id)?;
+        let (video, reason) = (self.name(id)?, self.reason(id, state));
+        if id & MISSING != 0 {
+            return Some(Row { video, state, has_feature: false, size: 0, attempts: 0, reason, facts: None });
+        }
+        let (file, brief) = (self.files.get(id as usize)?, self.cells.get(id as usize)?.brief);
+        Some(Row {
+            video,
+            state,
+            has_feature: brief.feature,
+            size: file.stamp.size,
+            attempts: brief.attempts.into(),
+            reason,
+            facts: self.facts.row(id),
+        })
+    }
+
+    /// What the table knows of one video, for its details: the row, the file, container and rate, the place in the manifest.
+    pub fn look_up(&self, name: &str) -> Option<Known> {
+        let id = self.find(name)?;
+        let row = self.row(id)?;
+        let listed = self.matched.as_ref().and_then(|matched| {
+            let position = if id & MISSING == 0 { matched.position(id) } else { id & !MISSING };
+            (position != NONE).then(|| (Arc::clone(&matched.listing), position))
+        });
+        let failed = self.cells.get(id as usize).is_some_and(|cell| cell.brief.standing.has_failed());
+        Some(Known {
+            row,
+            file: if id & MISSING == 0 { self.files.get(id as usize).cloned() } else { None },
+            container: self.facts.container(id).map(str::to_owned),
+            fps: self.facts.fps(id),
+            listed,
+            failed,
+        })
+    }
+}
+
+/// What the table knows of one video.
+pub struct Known {
+    /// Its row.
+    pub row: Row,
+    /// Its file; none where it is missing.
+    pub file: Option<VideoFile>,
+    /// Its container.
+    pub container: Option<String>,
+    /// Frames a second.
+    pub fps: Option<f64>,
+    /// The manifest and its place in there.
+    pub listed: Option<(Arc<Listing>, u32)>,
+    /// An attempt was made, and no feature came of it.
+    pub failed: bool,
+}
+
+impl Matched {
+    fn position(&self, id: u32) -> u32 {
+        self.positions.get(id as usize).copied().unwrap_or(NONE)
+    }
+
+    fn after(&self, id: u32) -> u32 {
+        self.next.get(id as usize).copied().unwrap_or(NONE)
+    }
+
+    fn first(&self, position: u32) -> u32 {
+        self.first.get(position as usize).copied().unwrap_or(NONE)
+    }
+
+    fn is_missing(&self, position: u32) -> bool {
+        self.first.get(position as usize) == Some(&NONE)
+    }
+
+    fn has_several(&self, position: u32) -> bool {
+        let first = self.first(position);
+        first != NONE && self.after(first) != NONE
+    }
+
+    /// The files of a video, in no order.
+    fn files(&self, position: u32) -> impl Iterator<Item = u32> {
+        let some = |id: u32| (id != NONE).then_some(id);
+        std::iter::successors(some(self.first(position)), move |id| some(self.after(*id)))
+    }
+
+    fn join(&mut self, id: u32) {
+        let position = self.position(id);
+        let before = self.first(position);
+        if let (Some(first), Some(next)) = (self.first.get_mut(position as usize), self.next.get_mut(id as usize)) {
+            (*first, *next) = (id, before);
+        }
+    }
+
+    fn leave(&mut self, id: u32) {
+        let position = self.position(id);
+        let after = self.after(id);
+        let before = self.files(position).find(|other| self.after(*other) == id);
+        let place = match before {
+            Some(before) => self.next.get_mut(before as usize),
+            None => self.first.get_mut(position as usize).filter(|first| **first == id),
+        };
+        if let Some(place) = place {
+            *place = after;
+        }
+    }
+}
+
+fn class_number(classes: &mut IndexMap<Box<str>, StateCounts>, class: &str) -> u32 {
+    match classes.get_index_of(class) {
+        Some(at) => at as u32,
+        None => classes.insert_full(class.into(), [0; RowState::ALL.len()]).0 as u32,
+    }
+}

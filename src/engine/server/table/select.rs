@@ -1,0 +1,69 @@
+//! Which videos an order means: by pattern, by name, by filter.
+
+use glob::{MatchOptions, Pattern};
+
+use super::standing::Standing;
+use super::{MISSING, Table};
+use crate::engine::protocol::row::{Select, Sort};
+use crate::engine::state::VideoId;
+
+impl Table {
+    /// The failed videos that one of the patterns matches; all of them where there is none. The error names the pattern
+    /// that cannot be read, or that matches no video at all.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn failed(&self, patterns: &[String]) -> Result<Vec<VideoId>, String> {
+        let options = MatchOptions { require_literal_separator: false, ..MatchOptions::new() };
+        let mut compiled = vec![];
+        for text in patterns {
+            let pattern = Pattern::new(text).map_err(|error| format!("{text:?} is no pattern: {error}"))?;
+            compiled.push((text, pattern, false));
+        }
+        let mut found = vec![];
+        for ((id, cell), file) in self.cells.iter().enumerate().zip(self.files.iter()) {
+            if cell.brief.standing == Standing::Gone {
+                continue;
+            }
+            let whole = file.name.as_str();
+            let name = file.name.file();
+            let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+            let mut hit = patterns.is_empty();
+            for (text, pattern, used) in &mut compiled {
+                let matches =
+                    [whole, name, stem].iter().any(|n| *n == text.as_str() || pattern.matches_with(n, options));
+                *used |= matches;
+                hit |= matches;
+            }
+            if hit && cell.brief.standing.has_failed() {
+                found.push(id);
+            }
+        }
+        match compiled.iter().find(|(.., used)| !used) {
+            Some((text, ..)) => Err(format!("no video matches {text:?}")),
+            None if found.is_empty() => Err("none of them has failed".into()),
+            None => Ok(found),
+        }
+    }
+
+    /// The files that are meant, each once, by name where the filter says nothing else; missing videos are none.
+    ///
+    /// # Errors
+    /// When a name is that of no video, or nothing is meant.
+    pub fn select(&mut self, select: &Select) -> Result<Vec<VideoId>, String> {
+        let mut ids = vec![];
+        for name in &select.videos {
+            match self.find(name) {
+                Some(id) => ids.push(id),
+                None => return Err(format!("there is no video {name:?} any more")),
+            }
+        }
+        if let Some(filter) = &select.filter {
+            ids.extend(self.view(filter.clone(), Sort::default()).ids);
+        }
+        let mut seen = std::collections::HashSet::new();
+        let ids: Vec<VideoId> =
+            ids.into_iter().filter(|id| id & MISSING == 0 && seen.insert(*id)).map(|id| id as VideoId).collect();
+        if ids.is_empty() { Err("no video on disk is meant".into()) } else { Ok(ids) }
+    }
+}

@@ -1,0 +1,261 @@
+//! The table as clients see it: filters, orders, counts, what is missing, and what comes, changes and goes.
+
+use std::io::Write as _;
+
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::probe::{Facts, Level, Verdict};
+use reeldeck_contract::source::SourceStamp;
+use reeldeck_contract::video::VideoName;
+
+use super::*;
+use crate::dataset::manifest::Manifest;
+use crate::engine::protocol::row::{Column, Filter, Select, Sort};
+use crate::engine::state::Status;
+
+fn file(name: &str, size: u64) -> VideoFile {
+    VideoFile { name: VideoName::new(name).unwrap(), stamp: SourceStamp { size, mtime_ns: 0 } }
+}
+
+fn done() -> Status {
+    Status::Done { degraded: false, resumed: true }
+}
+
+fn failed(kind: ErrorKind) -> Status {
+    Status::Failed { failure: Box::new(Failure::new(kind, "No Moov in it")), before: false }
+}
+
+fn brief(status: Status) -> (Brief, Option<String>) {
+    Brief::of(&Video::new(status))
+}
+
+fn table(videos: &[(&str, Status, u64)]) -> Table {
+    let files: Vec<VideoFile> = videos.iter().map(|(name, _, size)| file(name, *size)).collect();
+    let mut table = Table::new(Files::new(files.into()), videos.iter().map(|(_, status, _)| brief(status.clone())));
+    table.set_active(true);
+    table
+}
+
+fn change(id: usize, status: Status, file: Option<VideoFile>) -> Vec<Changed> {
+    let (brief, reason) = brief(status);
+    vec![Changed { id, brief, reason, file }]
+}
+
+fn listing(text: &str) -> Arc<Listing> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    Arc::new(Listing::new(Manifest::read(file.path(), "v_").unwrap(), 2.0))
+}
+
+fn facts(duration_s: f64, size: [u32; 2], codec: &str) -> Facts {
+    Facts { duration_s, frames: 300, fps: [30, 1], size, codec: codec.into(), container: "mp4".into() }
+}
+
+fn found(id: usize, size: u64, verdict: Verdict) -> Vec<(VideoId, Probed)> {
+    vec![(id, Probed { level: Level::Quick, source: SourceStamp { size, mtime_ns: 0 }, verdict })]
+}
+
+fn names(table: &mut Table, filter: Filter, sort: Sort) -> Vec<String> {
+    let view = table.view(filter, sort);
+    table.rows(&view, 0, 100).into_iter().map(|row| row.video).collect()
+}
+
+fn all(table: &mut Table) -> Vec<(String, RowState)> {
+    let view = table.view(Filter::default(), Sort::default());
+    let rows: Vec<_> = table.rows(&view, 0, 100).into_iter().map(|row| (row.video, row.state)).collect();
+    let mut counts: StateCounts = [0; RowState::ALL.len()];
+    rows.iter().for_each(|(_, state)| counts[*state as usize] += 1);
+    assert_eq!(table.totals(), counts, "what is kept is what is counted");
+    let mut of_classes: StateCounts = [0; RowState::ALL.len()];
+    for class in table.classes() {
+        of_classes.iter_mut().zip(class.counts).for_each(|(sum, count)| *sum += count);
+    }
+    assert_eq!(of_classes, counts);
+    rows
+}
+
+fn some() -> Table {
+    table(&[
+        ("A b/v_1.mp4", done(), 30),
+        ("A b/v_2.mp4", failed(ErrorKind::WorkerCrashed), 10),
+        ("C/v_É.mp4", Status::Queued, 20),
+    ])
+}
+
+#[test]
+fn filters_look_at_name_state_and_reason() {
+    let mut table = some();
+    let mut text = |text: &str| names(&mut table, Filter { text: text.into(), ..Filter::default() }, Sort::default());
+    assert_eq!(text("a B/"), ["A b/v_1.mp4", "A b/v_2.mp4"]);
+    assert_eq!(text("moov"), ["A b/v_2.mp4"]);
+    assert_eq!(text("QUEUED"), ["C/v_É.mp4"]);
+    assert_eq!(text("é"), ["C/v_É.mp4"]);
+    assert_eq!(text("nothing"), [] as [&str; 0]);
+    let class = |class: &str| Filter { class: Some(class.into()), ..Filter::default() };
+    assert_eq!(names(&mut table, class("C"), Sort::default()), ["C/v_É.mp4"]);
+    assert_eq!(names(&mut table, class("B"), Sort::default()), [] as [&str; 0]);
+    let states = Filter { states: vec![RowState::Done, RowState::Queued], ..Filter::default() };
+    assert_eq!(names(&mut table, states, Sort::default()).len(), 2);
+}
+
+#[test]
+fn every_column_sorts_and_what_is_not_known_comes_last_both_ways() {
+    let mut table = some();
+    table.set_listing(listing("1,A b\n2,A b\nÉ,C\nnone,C\n"));
+    table.probed(found(0, 30, Verdict::Healthy { facts: facts(5.0, [4, 4], "vp9") }));
+    table.probed(found(2, 20, Verdict::Healthy { facts: facts(3.0, [8, 8], "h264") }));
+    let mut by = |by, descending| {
+        let rows = names(&mut table, Filter::default(), Sort { by, descending });
+        rows.iter().map(|name| name.split_once('/').unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    let (one, two, three, none) = ("v_1.mp4", "v_2.mp4", "v_É.mp4", "v_none");
+    for (column, up, down) in [
+        (Column::Name, [one, two, none, three], [three, none, two, one]),
+        (Column::File, [one, two, none, three], [three, none, two, one]),
+        (Column::State, [two, none, three, one], [one, three, none, two]),
+        (Column::Size, [two, three, one, none], [one, three, two, none]),
+        (Column::Attempts, [one, two, three, none], [one, two, three, none]),
+        (Column::Length, [three, one, two, none], [one, three, two, none]),
+        (Column::Picture, [one, three, two, none], [three, one, two, none]),
+        (Column::Codec, [three, one, two, none], [one, three, two, none]),
+        (Column::Reason, [two, none, one, three], [none, two, one, three]),
+    ] {
+        assert_eq!(
+            (by(column, false), by(column, true)),
+            (up.map(str::to_owned).to_vec(), down.map(str::to_owned).to_vec()),
+            "{column:?}"
+        );
+    }
+}
+
+#[test]
+fn counts_of_classes_follow_changes() {
+    let mut table = some();
+    let (mut tried, _) = brief(done());
+    tried.attempts = 2;
+    table.change(vec![Changed { id: 1, brief: tried, reason: None, file: None }]);
+    table.change(change(9, done(), None));
+    let classes = table.classes();
+    let mut counts = [0; RowState::ALL.len()];
+    counts[RowState::Done as usize] = 2;
+    assert_eq!((classes[0].class.as_str(), classes[0].counts, classes.len()), ("A b", counts, 2));
+    let view = table.view(Filter::default(), Sort::default());
+    let row = table.rows(&view, 1, 1).remove(0);
+    assert_eq!((row.attempts, row.reason, row.size, row.has_feature), (2, None, 10, true));
+    assert_eq!((table.place(&view, "C/v_É.mp4"), table.place(&view, "C/x")), (Some(2), None));
+    all(&mut table);
+}
+
+#[test]
+fn patterns_find_failed_videos() {
+    let mut table = some();
+    table.change(change(2, failed(ErrorKind::Corrupt), None));
+    let failed = |patterns: &[&str]| table.failed(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>());
+    assert_eq!(failed(&[]), Ok(vec![1, 2]));
+    for pattern in ["A b/*", "v_2", "v_?.mp4", "A b/v_2.mp4", "*2*"] {
+        assert!(failed(&[pattern]).unwrap().contains(&1), "{pattern}");
+    }
+    assert!(failed(&["v_1"]).unwrap_err().contains("none of them has failed"));
+    assert!(failed(&["v_2", "v_9"]).unwrap_err().contains("no video matches \"v_9\""));
+    assert!(failed(&["[a"]).unwrap_err().contains("no pattern"));
+}
+
+#[test]
+fn orders_mean_files_by_name_and_by_filter() {
+    let mut table = some();
+    table.set_listing(listing("1,A b\nnone,C\n"));
+    let select = |videos: &[&str], filter: Option<Filter>| Select {
+        videos: videos.iter().map(ToString::to_string).collect(),
+        filter,
+    };
+    assert_eq!(table.select(&select(&["C/v_É.mp4", "C/v_none"], None)), Ok(vec![2]));
+    assert_eq!(table.select(&select(&["C/v_É.mp4"], Some(Filter::default()))), Ok(vec![2, 0, 1]));
+    assert!(table.select(&select(&["C/x"], None)).unwrap_err().contains("\"C/x\""));
+    assert!(table.select(&select(&["C/v_none"], None)).unwrap_err().contains("no video on disk"));
+}
+
+#[test]
+fn the_dataset_is_heard_where_nothing_was_done_yet() {
+    let videos = ["A/v_1.mp4", "A/v_2.mp4", "A/v_3.mp4", "B/v_3.mp4", "B/v_4.mp4", "B/v_5.mp4", "B/x.mp4"];
+    let queued: Vec<_> = videos.iter().map(|name| (*name, Status::Queued, 7)).collect();
+    let mut table = table(&queued);
+    table.set_active(false);
+    let text = r#"{"database": {
+        "1": {"duration": 10, "subset": "training", "annotations": [{"label": "A", "segment": [1, 2]}]},
+        "2": {"duration": 10, "subset": "training", "annotations": [{"label": "A", "segment": [1, 2]}]},
+        "3": {"duration": 10, "subset": "training", "annotations": [{"label": "A", "segment": [1, 2]}]},
+        "4": {"duration": 10, "subset": "training", "annotations": [{"label": "B", "segment": [1, 2]}]},
+        "5": {"duration": 10, "subset": "training", "annotations": [{"label": "B", "segment": [1, 2]}]},
+        "6": {"duration": 10, "subset": "training", "annotations": [{"label": "New one", "segment": [1, 2]}]},
+        "7": {"duration": 10, "subset": "testing", "annotations": []}}}"#;
+    let path = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+    std::fs::write(path.path(), text).unwrap();
+    table.set_listing(Arc::new(Listing::new(Manifest::read(path.path(), "v_").unwrap(), 2.0)));
+    table.probed(found(0, 7, Verdict::Healthy { facts: facts(10.5, [4, 4], "h264") }));
+    table.probed(found(1, 7, Verdict::Healthy { facts: facts(20.0, [4, 4], "h264") }));
+    table.probed(found(4, 7, Verdict::Corrupt { reason: "cut short".into() }));
+    let damaged = Verdict::Damaged { facts: facts(10.0, [4, 4], "h264"), lost: 3, concealed: 0, reason: "cut".into() };
+    table.probed(found(5, 7, damaged));
+    let expected = [
+        ("(no class)/v_7", RowState::Missing),
+        ("A/v_1.mp4", RowState::Ready),
+        ("A/v_2.mp4", RowState::WrongDuration),
+        ("A/v_3.mp4", RowState::Duplicate),
+        ("B/v_3.mp4", RowState::Duplicate),
+        ("B/v_4.mp4", RowState::Corrupt),
+        ("B/v_5.mp4", RowState::Degraded),
+        ("B/x.mp4", RowState::Unlisted),
+        ("New_one/v_6", RowState::Missing),
+    ];
+    let owned =
+        |rows: &[(&str, RowState)]| rows.iter().map(|(name, state)| ((*name).to_owned(), *state)).collect::<Vec<_>>();
+    assert_eq!(all(&mut table), owned(&expected));
+    let reason = |table: &Table, name: &str| table.look_up(name).unwrap().row.reason.unwrap();
+    assert_eq!(reason(&table, "A/v_2.mp4"), "plays 20.0 s, and the manifest says 10.0 s");
+    assert_eq!(reason(&table, "A/v_3.mp4"), "there 2 times in several classes: A/v_3.mp4, B/v_3.mp4");
+    assert_eq!(reason(&table, "B/v_4.mp4"), "cut short");
+    assert_eq!(reason(&table, "New_one/v_6"), "in the manifest, not on disk");
+    let known = table.look_up("A/v_1.mp4").unwrap();
+    assert_eq!((known.container.as_deref(), known.fps, known.listed.unwrap().1), (Some("mp4"), Some(30.0), 0));
+    // A run has its own words, and nothing is missing less.
+    table.set_active(true);
+    assert_eq!(all(&mut table).iter().filter(|(_, state)| *state == RowState::Queued).count(), 7);
+    table.change(change(2, failed(ErrorKind::Limit), None));
+    table.set_active(false);
+    let rows = all(&mut table);
+    assert_eq!((rows[3].1, rows[4].1), (RowState::Corrupt, RowState::Duplicate));
+}
+
+#[test]
+fn files_come_change_and_go() {
+    let mut table = table(&[("B/v_1.mp4", done(), 7), ("B/v_3.mp4", Status::Queued, 7)]);
+    table.set_listing(listing("1,B\n2,B\n3,B\n"));
+    table.set_active(false);
+    let view = |table: &mut Table| {
+        all(table).into_iter().map(|(name, state)| format!("{name} {}", state.word())).collect::<Vec<_>>()
+    };
+    assert_eq!(view(&mut table), ["B/v_1.mp4 done", "B/v_2 missing", "B/v_3.mp4 unchecked"]);
+    // One that was missing, one that sorts first, and a second copy.
+    table.change(change(2, Status::Queued, Some(file("B/v_2.mkv", 5))));
+    table.change(change(3, Status::Queued, Some(file("A/v_0.mp4", 0))));
+    table.change(change(4, Status::Queued, Some(file("A/v_3.mp4", 5))));
+    table.probed(found(2, 5, Verdict::Healthy { facts: facts(9.0, [2, 2], "av1") }));
+    assert_eq!(
+        view(&mut table),
+        ["A/v_0.mp4 corrupt", "A/v_3.mp4 duplicate", "B/v_1.mp4 done", "B/v_2.mkv ready", "B/v_3.mp4 duplicate"]
+    );
+    // A version that nobody has looked into; what is heard of the old one says nothing.
+    table.change(change(2, Status::Queued, Some(file("B/v_2.mkv", 6))));
+    table.probed(found(2, 5, Verdict::Corrupt { reason: "cut".into() }));
+    assert_eq!(view(&mut table)[3], "B/v_2.mkv unchecked");
+    assert_eq!(table.look_up("B/v_2.mkv").unwrap().row.facts, None);
+    // Gone: missing again where it is listed and no copy is left; a feature does not count.
+    for id in [0, 3, 4] {
+        table.change(change(id, Status::Gone, None));
+    }
+    assert_eq!(view(&mut table), ["B/v_1 missing", "B/v_2.mkv unchecked", "B/v_3.mp4 unchecked"]);
+    assert!(table.look_up("B/v_1.mp4").is_none() && table.look_up("A/v_0.mp4").is_none());
+    assert!(table.look_up("B/v_1").is_some() && table.look_up("A/v_1").is_none());
+    assert_eq!(table.classes().len(), 1, "a class without a row is no class");
+    table.change(change(0, done(), Some(file("B/v_1.mp4", 7))));
+    assert_eq!(view(&mut table)[0], "B/v_1.mp4 done");
+}

@@ -1,0 +1,131 @@
+//! Views: which rows a filter lets through, in which order.
+
+use super::{MISSING, Table};
+use crate::engine::protocol::row::{Column, Filter, Row, RowState, Sort};
+
+/// The rows that a filter lets through, in order, as of a revision.
+pub struct View {
+    /// Which.
+    pub filter: Filter,
+    /// In which order.
+    pub sort: Sort,
+    /// The rows.
+    pub ids: Vec<u32>,
+    /// When it was made.
+    pub revision: u64,
+}
+
+impl Table {
+    /// Applies a filter and an order to the whole table.
+    pub fn view(&mut self, filter: Filter, sort: Sort) -> View {
+        let needle = filter.text.to_lowercase();
+        let class = filter.class.as_ref().map(|class| self.classes.get_index_of(class.as_str()));
+        self.by_name();
+        let mut ids: Vec<u32> = match class {
+            // There is no such class.
+            Some(None) => vec![],
+            Some(Some(class)) => {
+                let of_class = |id: &&u32| self.class_of(**id) == Some(class as u32);
+                self.order.ids.iter().filter(of_class).copied().collect()
+            }
+            None => self.order.ids.clone(),
+        };
+        ids.retain(|id| self.passes(*id, &filter, &needle));
+        self.sort(&mut ids, sort);
+        View { filter, sort, ids, revision: self.revision }
+    }
+
+    fn passes(&self, id: u32, filter: &Filter, needle: &str) -> bool {
+        let Some(state) = self.state_of(id) else { return false };
+        if !(filter.states.is_empty() || filter.states.contains(&state)) {
+            return false;
+        }
+        needle.is_empty() || self.says(id, state, needle)
+    }
+
+    /// Whether name, state or reason have this text in them.
+    fn says(&self, id: u32, state: RowState, needle: &str) -> bool {
+        let named = match id & MISSING {
+            0 => self.files.get(id as usize).is_some_and(|file| contains(file.name.as_str(), needle)),
+            _ => self.name(id).is_some_and(|name| contains(&name, needle)),
+        };
+        let known = || self.reasons.get(&id).or_else(|| self.said_now(id, state));
+        named
+            || contains(state.word(), needle)
+            || match state {
+                RowState::Missing | RowState::Duplicate => {
+                    self.reason(id, state).is_some_and(|reason| contains(&reason, needle))
+                }
+                _ => known().is_some_and(|reason| contains(reason, needle)),
+            }
+    }
+
+    /// Sorts what is in the order of names. What has no value comes last either way; equal ones stay by name.
+    fn sort(&self, ids: &mut Vec<u32>, sort: Sort) {
+        let cell = |id: u32| self.cells.get(id as usize).filter(|_| id & MISSING == 0);
+        match sort.by {
+            Column::Name => {
+                if sort.descending {
+                    ids.reverse();
+                }
+            }
+            Column::File => {
+                let file = |id: u32| match id & MISSING {
+                    0 => self.files.get(id as usize).map(|file| file.name.file().to_owned()),
+                    _ => self.matched.as_ref().map(|matched| matched.listing.file(id & !MISSING)),
+                };
+                sort_by(ids, sort.descending, file);
+            }
+            Column::State => sort_by(ids, sort.descending, |id| self.state_of(id)),
+            Column::Size => {
+                let size = |id: u32| cell(id).and_then(|_| self.files.get(id as usize)).map(|file| file.stamp.size);
+                sort_by(ids, sort.descending, size);
+            }
+            Column::Attempts => sort_by(ids, sort.descending, |id| cell(id).map(|cell| cell.brief.attempts)),
+            Column::Length => sort_by(ids, sort.descending, |id| self.facts.length(id)),
+            Column::Picture => sort_by(ids, sort.descending, |id| self.facts.pixels(id)),
+            Column::Codec => sort_by(ids, sort.descending, |id| self.facts.codec(id)),
+            Column::Reason => {
+                sort_by(ids, sort.descending, |id| self.state_of(id).and_then(|state| self.reason(id, state)));
+            }
+        }
+    }
+
+    /// A window of a view, each row as it is now.
+    pub fn rows(&self, view: &View, offset: usize, len: usize) -> Vec<Row> {
+        view.ids.iter().skip(offset).take(len).filter_map(|id| self.row(*id)).collect()
+    }
+
+    /// Where a video is in a view.
+    pub fn place(&self, view: &View, name: &str) -> Option<usize> {
+        let id = self.find(name)?;
+        view.ids.iter().position(|other| *other == id)
+    }
+}
+
+fn sort_by<K: Ord>(ids: &mut Vec<u32>, descending: bool, key: impl Fn(u32) -> Option<K>) {
+    let mut known: Vec<(K, u32)> = Vec::with_capacity(ids.len());
+    let mut unknown = vec![];
+    for id in ids.iter() {
+        match key(*id) {
+            Some(key) => known.push((key, *id)),
+            None => unknown.push(*id),
+        }
+    }
+    if descending {
+        known.sort_by(|(a, _), (b, _)| b.cmp(a));
+    } else {
+        known.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+    ids.clear();
+    ids.extend(known.into_iter().map(|(_, id)| id).chain(unknown));
+}
+
+/// Whether a text contains another, which is in lower case, in any case.
+fn contains(text: &str, needle: &str) -> bool {
+    if !text.is_ascii() {
+        return text.to_lowercase().contains(needle);
+    }
+    let (text, needle) = (text.as_bytes(), needle.as_bytes());
+    needle.is_empty() || text.windows(needle.len()).any(|part| part.eq_ignore_ascii_case(needle))
+}

@@ -1,0 +1,136 @@
+//! What the user wants of single videos, and what happens to their files: tried again, left alone, new, changed, gone.
+
+use reeldeck_contract::video::VideoName;
+
+use super::Step;
+use crate::dataset::scan::VideoFile;
+use crate::engine::event::{Effect, News};
+use crate::engine::state::{Phase, Status, VideoId};
+
+impl Step<'_> {
+    /// Queues videos again, before all others; where the run was over, it begins anew. An engine that waits to be asked
+    /// begins only where nothing else would be done along with them.
+    pub(super) fn again(&mut self, videos: &[VideoId], may: impl Fn(&Status) -> bool) {
+        let others = self.state.counts.queued > 0;
+        let mut again = 0;
+        for id in videos.iter().rev() {
+            let Some(video) = self.state.videos.get_mut(*id) else { continue };
+            if may(&video.status) {
+                (video.attempts, video.bounced) = (0, 0);
+                self.state.set(*id, Status::Queued);
+                self.state.waiting.push_front(*id);
+                again += 1;
+            }
+        }
+        if again == 0 {
+            return;
+        }
+        self.tell(News::Requeued(again));
+        if self.state.is_over() && !(self.state.phase == Phase::Waiting && others) {
+            self.start();
+        }
+    }
+
+    /// Begins a run over what is unfinished, where there is none.
+    pub(super) fn start(&mut self) {
+        if self.state.is_over() && self.state.counts.queued > 0 {
+            self.state.phase = Phase::Running;
+            self.state.paused = None;
+        }
+    }
+
+    pub(super) fn rest(&mut self) {
+        if self.state.is_over() {
+            self.state.phase = Phase::Waiting;
+        }
+    }
+
+    /// Leaves videos alone, or no longer. What a worker has in hand it may finish.
+    pub(super) fn exclude(&mut self, videos: &[VideoId], undo: bool) {
+        for id in videos {
+            let Some(video) = self.state.videos.get_mut(*id) else { continue };
+            if video.excluded != undo {
+                continue;
+            }
+            video.excluded = !undo;
+            match video.status.clone() {
+                Status::Excluded { before } => self.put(*id, *before),
+                Status::Running(_) | Status::Gone => {}
+                status => self.state.set(*id, status),
+            }
+        }
+    }
+
+    /// Puts a video where it belongs; what is to be done is queued.
+    fn put(&mut self, id: VideoId, status: Status) {
+        let queued = status == Status::Queued;
+        self.state.set(id, status);
+        if queued && self.state.videos.get(id).is_some_and(|video| video.status == Status::Queued) {
+            self.state.waiting.push_back(id);
+        }
+    }
+
+    /// A file is new or has changed.
+    pub(super) fn seen(&mut self, file: VideoFile, status: Status, excluded: bool) {
+        let stamp = file.stamp;
+        let id = match self.state.files.find(file.name.as_str()) {
+            Some(id) => id,
+            None => self.state.append(file),
+        };
+        let same = self.state.files.get(id).is_some_and(|known| known.stamp == stamp);
+        if !same {
+            self.state.files.restamp(id, stamp);
+        }
+        let Some(video) = self.state.videos.get_mut(id) else { return };
+        let standing = video.status.clone();
+        match &standing {
+            // What comes of it now may be of either version.
+            Status::Running(_) => {
+                video.recheck |= !same;
+                return self.state.touch(id);
+            }
+            Status::Gone => video.excluded = excluded,
+            _ if same && !video.recheck => return,
+            _ => {}
+        }
+        video.recheck = false;
+        video.feature = false;
+        (video.attempts, video.bounced) = (0, 0);
+        let status = match (&standing, status) {
+            // Done by this run all the same.
+            (Status::Done { resumed: false, .. }, Status::Done { degraded, .. }) => {
+                Status::Done { degraded, resumed: false }
+            }
+            (Status::Failed { before: false, .. }, Status::Failed { failure, .. }) => {
+                Status::Failed { failure, before: false }
+            }
+            (Status::LeftOut, Status::Queued) => return self.state.touch(id),
+            // It stays where it is in the queue.
+            (Status::Queued, Status::Queued) => return self.state.touch(id),
+            (_, status) => status,
+        };
+        self.put(id, status);
+    }
+
+    /// A file is gone.
+    pub(super) fn vanished(&mut self, name: &VideoName) {
+        let Some(id) = self.state.files.find(name.as_str()) else { return };
+        let Some(video) = self.state.videos.get_mut(id) else { return };
+        match video.status {
+            Status::Running(_) => video.recheck = true,
+            Status::Gone => {}
+            _ => {
+                video.recheck = false;
+                self.state.set(id, Status::Gone);
+            }
+        }
+    }
+
+    /// A video has come to an end that changed while it was in hand.
+    pub(super) fn recheck(&mut self, id: VideoId) {
+        let ended = |status: &Status| !matches!(status, Status::Queued | Status::Running(_));
+        if self.state.videos.get(id).is_some_and(|video| video.recheck && ended(&video.status)) {
+            self.effects.push(Effect::LookAt(id));
+        }
+    }
+}

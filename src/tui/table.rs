@@ -1,0 +1,492 @@
+//! The window of the video table that is held here: which rows to ask for, where the cursor is, and how it stays on its
+//! video when rows move. The table itself is the engine's.
+
+use crate::engine::protocol::MAX_ROWS;
+use crate::engine::protocol::row::{Filter, Row, Sort};
+
+/// What the table wants to know next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// A window.
+    Rows {
+        /// Rows to leave out.
+        offset: usize,
+        /// Rows to give.
+        len: usize,
+    },
+    /// Where this video is.
+    Place {
+        /// Which.
+        video: String,
+    },
+}
+
+/// The table.
+#[derive(Clone, Debug, Default)]
+pub struct VideoTable {
+    filter: Filter,
+    sort: Sort,
+    /// Raised with filter and order: answers to older questions mean nothing.
+    generation: u64,
+    total: usize,
+    /// The answer to the present question is here.
+    known: bool,
+    offset: usize,
+    rows: Vec<Row>,
+    selected: usize,
+    top: usize,
+    height: usize,
+    /// The video that the user has put the cursor on. None at the first row: there the cursor stays at the top instead.
+    anchor: Option<String>,
+    /// The anchor is not among the rows of this filter.
+    adrift: bool,
+    /// The anchor is whatever row comes under the cursor.
+    adopt: bool,
+    seek: bool,
+    stale: bool,
+    asked: bool,
+    range: Option<usize>,
+}
+
+impl VideoTable {
+    /// Nothing known yet, in this order.
+    pub fn new(sort: Sort) -> Self {
+        Self { sort, height: 1, ..Self::default() }
+    }
+
+    /// Which videos.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// In which order.
+    pub fn sort(&self) -> Sort {
+        self.sort
+    }
+
+    /// How many the filter lets through, as of the last answer.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The last answer is to the present question.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// All that is seen is here, as an answer to the present question.
+    pub fn is_settled(&self) -> bool {
+        self.known && self.covers()
+    }
+
+    /// Raised with filter and order.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The row under the cursor, from 0.
+    pub fn selected(&self) -> usize {
+        self.selected
+    }
+
+    /// The first row that is seen.
+    pub fn top(&self) -> usize {
+        self.top
+    }
+
+    /// Where a range of marks begins.
+    pub fn range(&self) -> Option<usize> {
+        self.range
+    }
+
+    /// Rows held at present.
+    pub fn held(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// A row, where it is here.
+    pub fn row(&self, index: usize) -> Option<&Row> {
+        self.rows.get(index.checked_sub(self.offset)?)
+    }
+
+    /// The row under the cursor, where it is here.
+    pub fn current(&self) -> Option<&Row> {
+        self.row(self.selected)
+    }
+
+    /// So many rows are seen at a time.
+    pub fn set_height(&mut self, height: usize) {
+        self.height = height.max(1);
+        self.show();
+    }
+
+    /// So many rows are seen at a time.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Other videos or another order.
+    pub fn look_for(&mut self, filter: Filter, sort: Sort) {
+        if self.filter == filter && self.sort == sort {
+            return;
+        }
+        (self.filter, self.sort) = (filter, sort);
+        self.generation += 1;
+        self.known = false;
+        self.range = None;
+        self.adrift = false;
+        self.seek = self.anchor.is_some();
+        if !self.seek {
+            (self.selected, self.top) = (0, 0);
+        }
+    }
+
+    /// Everything may be different: another engine answers.
+    pub fn forget(&mut self) {
+        self.generation += 1;
+        (self.known, self.asked) = (false, false);
+        self.seek = self.anchor.is_some() && !self.adrift;
+    }
+
+    /// Videos have changed. While a range is being chosen nothing moves.
+    pub fn changed(&mut self) {
+        self.stale |= self.range.is_none();
+    }
+
+    /// Puts the cursor on a row.
+    pub fn go(&mut self, index: usize) {
+        self.selected = index.min(self.total.saturating_sub(1));
+        self.adrift = false;
+        self.seek = false;
+        self.anchor = match self.selected {
+            0 => None,
+            _ => self.current().map(|row| row.video.clone()),
+        };
+        self.adopt = self.selected > 0 && self.anchor.is_none();
+        self.show();
+    }
+
+    /// Puts the cursor so many rows further down, or up.
+    pub fn step(&mut self, by: isize) {
+        self.go(self.selected.saturating_add_signed(by));
+    }
+
+    /// Begins a range of marks at the cursor, or gives the one begun and ends it.
+    pub fn toggle_range(&mut self) -> Option<(usize, usize)> {
+        match self.range.take() {
+            Some(from) => Some((from.min(self.selected), from.max(self.selected))),
+            None => {
+                self.range = Some(self.selected);
+                None
+            }
+        }
+    }
+
+    /// No range any more; whether there was one.
+    pub fn end_range(&mut self) -> bool {
+        self.range.take().is_some()
+    }
+
+    fn show(&mut self) {
+        if self.selected < self.top {
+            self.top = self.selected;
+        }
+        if self.selected >= self.top + self.height {
+            self.top = self.selected + 1 - self.height;
+        }
+        self.top = self.top.min(self.total.saturating_sub(self.height.min(self.total)));
+        self.top = self.top.min(self.selected);
+    }
+
+    /// The window to hold: what is seen, and two screens on either side.
+    fn window(&self) -> (usize, usize) {
+        let offset = self.top.saturating_sub(2 * self.height);
+        (offset, (self.top - offset + 3 * self.height).min(MAX_ROWS))
+    }
+
+    /// What is seen is here, with half a screen to spare where there is more.
+    fn covers(&self) -> bool {
+        let spare = self.height / 2;
+        let from = self.top.saturating_sub(spare);
+        let to = (self.top + self.height + spare).min(self.total);
+        self.offset <= from && to <= self.offset + self.rows.len()
+    }
+
+    /// What to ask next; nothing while a question is open. Whoever takes it asks it.
+    pub fn next(&mut self) -> Option<Wish> {
+        if self.asked {
+            return None;
+        }
+        if self.seek
+            && let Some(video) = self.anchor.clone()
+        {
+            self.asked = true;
+            return Some(Wish::Place { video });
+        }
+        if self.known && !self.stale && self.covers() {
+            return None;
+        }
+        self.asked = true;
+        self.stale = false;
+        let (offset, len) = self.window();
+        Some(Wish::Rows { offset, len })
+    }
+
+    /// Rows have come for a question of that generation.
+    pub fn rows(&mut self, generation: u64, offset: usize, total: usize, rows: Vec<Row>) {
+        if generation != self.generation {
+            self.asked = false;
+            return;
+        }
+        (self.asked, self.known) = (false, true);
+        (self.total, self.offset, self.rows) = (total, offset, rows);
+        self.selected = self.selected.min(total.saturating_sub(1));
+        self.show();
+        self.settle();
+    }
+
+    /// Keeps the cursor on its video.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.adopt) {
+            self.anchor = self.current().map(|row| row.video.clone());
+        }
+        let Some(anchor) = self.anchor.as_deref().filter(|_| !self.adrift && self.range.is_none()) else { return };
+        if self.current().is_some_and(|row| row.video == anchor) {
+            return;
+        }
+        match self.rows.iter().position(|row| row.video == anchor) {
+            Some(place) => self.jump(self.offset + place),
+            None => self.seek = true,
+        }
+    }
+
+    /// The cursor's video is elsewhere now: it keeps its line on the screen where that is possible.
+    fn jump(&mut self, index: usize) {
+        let line = self.selected - self.top.min(self.selected);
+        self.selected = index;
+        self.top = index.saturating_sub(line);
+        self.show();
+    }
+
+    /// The anchor's place has come for a question of that generation.
+    pub fn place(&mut self, generation: u64, offset: Option<usize>, total: usize) {
+        self.asked = false;
+        if generation != self.generation {
+            return;
+        }
+        self.seek = false;
+        let fresh = !self.known;
+        self.total = total;
+        match offset {
+            Some(offset) => self.jump(offset),
+            None => {
+                self.adrift = true;
+                if fresh {
+                    (self.selected, self.top) = (0, 0);
+                }
+            }
+        }
+        self.selected = self.selected.min(total.saturating_sub(1));
+        self.show();
+    }
+
+    /// A question could not be answered.
+    pub fn unanswered(&mut self) {
+        (self.asked, self.seek) = (false, false);
+        self.known = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::protocol::row::{Column, RowState};
+    use proptest::prelude::*;
+
+    /// A table of the engine: names, in an order that changes.
+    struct Engine(Vec<String>);
+
+    impl Engine {
+        fn new(n: usize) -> Self {
+            Self((0..n).map(|i| format!("A/v_{i:05}.mp4")).collect())
+        }
+
+        fn row(name: &str) -> Row {
+            Row {
+                video: name.into(),
+                state: RowState::Ready,
+                has_feature: false,
+                size: 1,
+                attempts: 0,
+                reason: None,
+                facts: None,
+            }
+        }
+
+        /// Answers until nothing more is asked; the most rows held on the way.
+        fn serve(&self, table: &mut VideoTable) -> usize {
+            let mut most = 0;
+            let found: Vec<&String> = self.0.iter().filter(|name| name.contains(&table.filter().text)).collect();
+            for _ in 0..10 {
+                let Some(wish) = table.next() else { return most };
+                match wish {
+                    Wish::Rows { offset, len } => {
+                        assert!(len <= MAX_ROWS);
+                        let rows = found.iter().skip(offset).take(len).map(|name| Self::row(name)).collect();
+                        table.rows(table.generation(), offset, found.len(), rows);
+                    }
+                    Wish::Place { video } => {
+                        let place = found.iter().position(|name| **name == video);
+                        table.place(table.generation(), place, found.len());
+                    }
+                }
+                most = most.max(table.held());
+            }
+            panic!("it never stops asking");
+        }
+    }
+
+    fn table(engine: &Engine) -> VideoTable {
+        let mut table = VideoTable::new(Sort::default());
+        table.set_height(20);
+        engine.serve(&mut table);
+        table
+    }
+
+    fn under(table: &VideoTable) -> &str {
+        &table.current().unwrap().video
+    }
+
+    #[test]
+    fn no_more_is_held_than_is_seen_and_a_margin() {
+        let engine = Engine::new(10_000);
+        let mut table = table(&engine);
+        for to in [9_999, 0, 5_000, 5_015, 5_030] {
+            table.go(to);
+            assert!(engine.serve(&mut table) <= 20 * 5);
+            assert_eq!(under(&table), format!("A/v_{to:05}.mp4"));
+            assert!(table.top() <= to && to < table.top() + 20);
+        }
+        table.go(7_000);
+        engine.serve(&mut table);
+        table.step(3);
+        assert_eq!(table.next(), None, "a step within the margin asks for nothing");
+    }
+
+    #[test]
+    fn the_cursor_stays_on_its_video_when_rows_move() {
+        let mut engine = Engine::new(1_000);
+        let mut table = table(&engine);
+        table.go(500);
+        engine.serve(&mut table);
+        let line = table.selected() - table.top();
+        let name = under(&table).to_owned();
+        // A few rows further down, and far away.
+        engine.0.remove(3);
+        table.changed();
+        engine.serve(&mut table);
+        assert_eq!((under(&table), table.selected(), table.selected() - table.top()), (name.as_str(), 499, line));
+        let moved = engine.0.remove(499);
+        engine.0.push(moved);
+        table.changed();
+        engine.serve(&mut table);
+        assert_eq!((under(&table), table.selected()), (name.as_str(), 998));
+        // Gone: the cursor stays where it was, and does not look for it for ever.
+        engine.0.pop();
+        table.changed();
+        engine.serve(&mut table);
+        assert_eq!(table.selected(), 997);
+    }
+
+    #[test]
+    fn at_the_top_the_cursor_stays_at_the_top() {
+        let mut engine = Engine::new(100);
+        let mut table = table(&engine);
+        let first = engine.0.remove(0);
+        engine.0.push(first);
+        table.changed();
+        engine.serve(&mut table);
+        assert_eq!((table.selected(), under(&table)), (0, "A/v_00001.mp4"));
+    }
+
+    #[test]
+    fn a_filter_comes_and_goes_and_the_cursor_returns() {
+        let engine = Engine::new(1_000);
+        let mut table = table(&engine);
+        table.go(700);
+        engine.serve(&mut table);
+        let look = |table: &mut VideoTable, text: &str| {
+            table.look_for(Filter { text: text.into(), ..Filter::default() }, Sort::default());
+            engine.serve(table);
+        };
+        look(&mut table, "v_007");
+        assert_eq!((table.total(), under(&table)), (100, "A/v_00700.mp4"), "still there");
+        look(&mut table, "v_0012");
+        assert_eq!((table.total(), under(&table)), (10, "A/v_00120.mp4"));
+        look(&mut table, "nothing");
+        assert_eq!((table.total(), table.current()), (0, None));
+        look(&mut table, "");
+        assert_eq!((table.selected(), under(&table)), (700, "A/v_00700.mp4"));
+    }
+
+    #[test]
+    fn answers_to_older_questions_mean_nothing() {
+        let engine = Engine::new(10);
+        let mut table = table(&engine);
+        let old = table.generation();
+        table.look_for(Filter::default(), Sort { by: Column::Size, descending: false });
+        assert!(table.next().is_some());
+        assert_eq!(table.next(), None, "one question at a time");
+        table.rows(old, 0, 1, vec![Engine::row("A/old.mp4")]);
+        assert_eq!(table.total(), 10);
+        assert!(table.next().is_some(), "and it is asked anew");
+    }
+
+    #[test]
+    fn a_range_holds_still() {
+        let mut engine = Engine::new(100);
+        let mut table = table(&engine);
+        table.go(10);
+        assert_eq!(table.toggle_range(), None);
+        table.step(5);
+        engine.0.remove(0);
+        table.changed();
+        engine.serve(&mut table);
+        assert_eq!(table.selected(), 15);
+        assert_eq!(table.toggle_range(), Some((10, 15)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_cursor_is_always_seen(
+            n in 0usize..300,
+            steps in proptest::collection::vec((0u8..5, 0usize..400), 0..40),
+        ) {
+            let mut engine = Engine::new(n);
+            let mut table = table(&engine);
+            for (what, amount) in steps {
+                match what {
+                    0 => table.go(amount),
+                    1 => table.step(-(amount as isize)),
+                    2 => table.set_height(amount % 60),
+                    3 => {
+                        if !engine.0.is_empty() {
+                            let at = amount % engine.0.len();
+                            engine.0.remove(at);
+                        }
+                        table.changed();
+                    }
+                    _ => {
+                        let text = format!("{}", amount % 30);
+                        table.look_for(Filter { text, ..Filter::default() }, Sort::default());
+                    }
+                }
+                engine.serve(&mut table);
+                prop_assert!(table.selected() < table.total().max(1));
+                prop_assert!(table.top() <= table.selected());
+                prop_assert!(table.selected() < table.top() + table.height());
+                prop_assert_eq!(table.current().is_some(), table.total() > 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The terminal: taken over and given back, drawn on in whole frames, and given back also when the program breaks.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::{cursor, queue};
+use ratatui::layout::Size;
+
+use super::app::App;
+use super::{osc, view};
+
+/// The terminal is ours at the moment.
+static OURS: AtomicBool = AtomicBool::new(false);
+
+/// Its mouse is, too: 1.
+static MOUSE: AtomicU8 = AtomicU8::new(0);
+
+/// Bytes of a frame as they come; they leave together.
+#[derive(Clone, Default)]
+struct Pending(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    // ratatui flushes several times a frame.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The screen.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Pending>>,
+    pending: Pending,
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn open(mouse: bool, title: &str) -> io::Result<Self> {
+        MOUSE.store(mouse.into(), Ordering::SeqCst);
+        enter(title)?;
+        let pending = Pending::default();
+        let terminal = Terminal::new(CrosstermBackend::new(pending.clone())).inspect_err(|_| leave())?;
+        let mut screen = Self { terminal, pending };
+        screen.terminal.clear()?;
+        Ok(screen)
+    }
+
+    /// The terminal's size.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn size(&self) -> io::Result<Size> {
+        self.terminal.size()
+    }
+
+    /// Draws what has changed since the last time.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn draw(&mut self, app: &App) -> io::Result<()> {
+        self.terminal.draw(|frame| view::draw(app, frame))?;
+        let bytes = std::mem::take(&mut *self.pending.0.borrow_mut());
+        // Where nothing has changed, ratatui says once more where the cursor is not.
+        if bytes.is_empty() || bytes == b"\x1b[?25l" {
+            return Ok(());
+        }
+        let mut frame = Vec::with_capacity(bytes.len() + 16);
+        frame.extend_from_slice(osc::BEGIN_FRAME);
+        frame.extend_from_slice(&bytes);
+        frame.extend_from_slice(osc::END_FRAME);
+        self.raw(&frame)
+    }
+
+    /// Writes bytes that are no frame.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    /// Forgets what is on the screen, so that all of it is drawn anew.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn redraw(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Gives the terminal back, stops this process until it is woken, and takes the terminal again.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn suspend(&mut self, title: &str) -> io::Result<()> {
+        leave();
+        // The whole process: not even a thread of it reads keys that are the shell's now.
+        let own = rustix::process::getpid();
+        rustix::process::kill_process(own, rustix::process::Signal::STOP)?;
+        self.resume(title)
+    }
+
+    /// Takes the terminal again after this process was stopped: whoever had it meanwhile has left it otherwise.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn resume(&mut self, title: &str) -> io::Result<()> {
+        let _ = disable_raw_mode();
+        enter(title)?;
+        self.terminal.clear()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+fn enter(title: &str) -> io::Result<()> {
+    enable_raw_mode()?;
+    OURS.store(true, Ordering::SeqCst);
+    let mut out = io::stdout().lock();
+    queue!(out, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide, SetTitle(title))?;
+    if MOUSE.load(Ordering::SeqCst) == 1 {
+        queue!(out, EnableMouseCapture)?;
+    }
+    out.flush()
+}
+
+/// Gives the terminal back, once, whoever asks for it: the end, a panic, or a signal.
+pub fn leave() {
+    if !OURS.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // Not by the lock of standard output: who panics may hold it.
+    let mut bytes = vec![];
+    bytes.extend_from_slice(osc::END_FRAME);
+    if MOUSE.load(Ordering::SeqCst) == 1 {
+        let _ = queue!(bytes, DisableMouseCapture);
+    }
+    let _ = queue!(bytes, DisableBracketedPaste, cursor::Show, LeaveAlternateScreen);
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        match rustix::io::write(rustix::stdio::stdout(), rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
+    let _ = disable_raw_mode();
+}

@@ -1,0 +1,24 @@
+//! The README's list of keys is the table of keys.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::super::keymap::Keymap;
+
+const FROM: &str = "<!-- keys: `REELDECK_WRITE_KEYS=1 cargo test readme` writes this list -->\n";
+const TO: &str = "<!-- end of keys -->";
+
+#[test]
+fn the_readme_lists_the_keys_that_there_are() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(FROM).expect("where the list of keys begins");
+    let (list, after) = rest.split_once(TO).expect("where the list of keys ends");
+    let wanted = format!("\n{}", Keymap::new(&BTreeMap::new()).unwrap().markdown());
+    if std::env::var_os("REELDECK_WRITE_KEYS").is_some() {
+        fs::write(&path, format!("{before}{FROM}{wanted}{TO}{after}")).unwrap();
+        return;
+    }
+    assert!(list == wanted, "the README's list of keys is not that of the program; {FROM}");
+}

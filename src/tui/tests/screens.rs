@@ -1,0 +1,156 @@
+//! Pictures of whole screens, held against those that were looked at and found good.
+
+use ratatui::style::Color;
+
+use super::super::theme::Theme;
+use super::desk::{Desk, failing, gpus, many, running, text};
+use crate::engine::protocol::snapshot::ScanState;
+
+const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (200, 60)];
+
+fn at_all_sizes(name: &str, make: impl Fn(u16, u16) -> Desk) {
+    for (width, height) in SIZES {
+        let desk = make(width, height);
+        insta::assert_snapshot!(format!("{name}_{width}x{height}"), desk.screen());
+    }
+}
+
+#[test]
+fn before_an_engine_answers() {
+    at_all_sizes("connecting", Desk::new);
+}
+
+#[test]
+fn a_dataset_without_videos() {
+    at_all_sizes("empty", |width, height| {
+        let mut desk = Desk::new(width, height);
+        desk.connect();
+        desk
+    });
+}
+
+#[test]
+fn very_many_videos() {
+    let rows = many(120_000);
+    at_all_sizes("huge", |width, height| {
+        let mut desk = running(width, height, rows.clone(), gpus(2));
+        desk.press("j j j j j j j");
+        desk
+    });
+}
+
+#[test]
+fn everything_that_can_be_wrong() {
+    at_all_sizes("failing", |width, height| {
+        let mut desk = running(width, height, failing(), gpus(3));
+        desk.snapshot.scan = Some(ScanState { deep: false, done: 1_204, all: 49_592 });
+        desk.refresh();
+        desk.press("j space j space");
+        desk
+    });
+}
+
+#[test]
+fn many_devices() {
+    at_all_sizes("devices8", |width, height| running(width, height, many(500), gpus(8)));
+    at_all_sizes("devices16", |width, height| {
+        let mut desk = running(width, height, many(500), gpus(16));
+        desk.press("3 j j");
+        desk
+    });
+}
+
+#[test]
+fn no_device_and_one() {
+    for (devices, name) in [(0, "devices0"), (1, "devices1")] {
+        let desk = running(120, 40, many(500), gpus(devices));
+        insta::assert_snapshot!(name, desk.screen());
+    }
+}
+
+#[test]
+fn ascii_alone() {
+    at_all_sizes("ascii", |width, height| {
+        let mut desk = running(width, height, failing(), gpus(3));
+        desk.app.choices.theme = Theme::default().with_ascii(true);
+        desk.press("j space j space v j");
+        assert!(desk.screen().is_ascii());
+        desk
+    });
+}
+
+#[test]
+fn without_colours() {
+    let mut desk = running(120, 40, failing(), gpus(3));
+    desk.app.choices.theme = Theme::default().fit(|name| (name == "NO_COLOR").then(|| "1".to_owned()));
+    desk.press("j space j f");
+    let buffer = desk.buffer(120, 40);
+    assert!(buffer.content.iter().all(|cell| (cell.fg, cell.bg) == (Color::Reset, Color::Reset)));
+    insta::assert_snapshot!("no_color_120x40", text(&buffer));
+}
+
+#[test]
+fn every_pane_alone() {
+    for (key, name) in [("1", "classes"), ("3", "devices"), ("4", "throughput"), ("5", "log")] {
+        let mut desk = running(80, 24, failing(), gpus(3));
+        desk.press(key);
+        insta::assert_snapshot!(format!("pane_{name}_80x24"), desk.screen());
+    }
+}
+
+#[test]
+fn every_popup() {
+    let keys = [
+        ("help", "?"),
+        ("palette", ": r e t r"),
+        ("filter", "/ m o o v"),
+        ("states", "f f c"),
+        ("sort", "o"),
+        ("export", "e"),
+        ("quit", "q"),
+        ("stop", "S"),
+        ("confirm", "f o enter r"),
+        ("line", "5 enter"),
+    ];
+    for (name, keys) in keys {
+        let mut desk = running(80, 24, failing(), gpus(3));
+        desk.press(keys);
+        insta::assert_snapshot!(format!("popup_{name}_80x24"), desk.screen());
+    }
+}
+
+/// Sizes from nothing to very large, the small ones densely; each `turn` takes a part of them.
+fn sizes(turn: usize) -> impl Iterator<Item = (u16, u16)> {
+    let widths = (1..=42).chain([59, 66, 79, 80, 81, 99, 100, 101, 119, 120, 160, 199, 200, 300]);
+    let heights = || (1..=31).chain([36, 40, 50, 60, 100]);
+    let all = widths.flat_map(move |width| heights().map(move |height| (width, height)));
+    all.filter(move |(width, height)| (usize::from(*width) * 7 + usize::from(*height) + turn).is_multiple_of(8))
+}
+
+#[test]
+fn nothing_breaks_at_any_size() {
+    let keys = [
+        "", "1", "3", "4", "5", "z", "?", ":", "/ x y", "f", "o", "e", "q", "S", "f o enter r", "5 enter", "v j j", "a",
+        "1 /", "5 / z", "5 f f", "3 z",
+    ];
+    for (place, keys) in keys.into_iter().enumerate() {
+        let devices = [0, 1, 3, 8, 16][place % 5];
+        let mut desk = running(120, 40, if place == 7 { vec![] } else { failing() }, gpus(devices));
+        if place % 3 == 2 {
+            desk.app.choices.theme = Theme::default().with_ascii(true);
+        }
+        if !keys.is_empty() {
+            desk.press(keys);
+        }
+        desk.app.toasts.say(desk.app.now, crate::engine::protocol::words::Level::Problem, "a long message ".repeat(20));
+        for (width, height) in sizes(place) {
+            // As it is drawn before the size was heard of, and after.
+            desk.buffer(width, height);
+            if (width + height).is_multiple_of(5) {
+                desk.resize(width, height);
+                let screen = desk.screen();
+                assert_eq!(screen.lines().count(), usize::from(height));
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What the actions of the key table do.
+
+use super::super::action::Action;
+use super::super::app::{App, Dirty, Link, Pane, Tag};
+use super::super::input::Input;
+use super::super::modal::{Item, Menu, Modal, Pick};
+use super::super::why;
+use super::{Effect, orders, videos};
+use crate::engine::protocol::snapshot::Phase;
+use crate::engine::protocol::words::Level;
+use crate::engine::protocol::{Command, ToEngine};
+use crate::export::Format;
+
+pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
+    use Action as A;
+    if let Some(reason) = why::why_not(app, action) {
+        return app.say(Level::Info, reason);
+    }
+    match action {
+        A::Quit => orders::quit(app, effects),
+        A::Help => app.modals.push(Modal::Help { scroll: 0 }),
+        A::Palette => app.modals.push(Modal::Palette { input: Input::default(), selected: 0 }),
+        A::Back => back(app),
+        A::Suspend => effects.push(Effect::Suspend),
+        A::Redraw => effects.push(Effect::Redraw),
+        A::NextPane => turn(app, 1),
+        A::PreviousPane => turn(app, Pane::ALL.len() - 1),
+        A::PaneClasses => focus(app, Pane::Classes),
+        A::PaneVideos => focus(app, Pane::Videos),
+        A::PaneDevices => focus(app, Pane::Devices),
+        A::PaneThroughput => focus(app, Pane::Throughput),
+        A::PaneLog => focus(app, Pane::Log),
+        A::Zoom => app.zoom = !app.zoom,
+        A::StartPause => start_pause(app, effects),
+        A::Stop => app.modals.push(Modal::Menu(orders::stop_menu(app))),
+        A::RetryAll => orders::retry_all(app, effects),
+        A::WriteList => app.command(Tag::Order, Command::WriteList, effects),
+        A::Export => app.modals.push(Modal::Menu(export_menu())),
+        A::WriteMissing => app.command(Tag::Order, Command::WriteMissing, effects),
+        A::Rescan => app.command(Tag::Order, Command::Rescan, effects),
+        A::Check => app.command(Tag::Order, Command::Check { deep: false }, effects),
+        A::CheckDeep => app.modals.push(Modal::Menu(orders::deep_check(app))),
+        A::Undo => orders::undo(app, effects),
+        A::Up => step(app, -1),
+        A::Down => step(app, 1),
+        A::HalfUp => step(app, -(height(app) + 1) / 2),
+        A::HalfDown => step(app, (height(app) + 1) / 2),
+        A::PageUp => step(app, -height(app)),
+        A::PageDown => step(app, height(app)),
+        A::Top => step(app, isize::MIN / 2),
+        A::Bottom => step(app, isize::MAX / 2),
+        A::Open => open(app, effects),
+        A::Filter => filter(app),
+        A::States => states(app),
+        A::Sort if app.focus == Pane::Classes => app.classes.reorder(),
+        A::Mark
+        | A::Range
+        | A::MarkAll
+        | A::Invert
+        | A::Unmark
+        | A::Problems
+        | A::Sort
+        | A::Reverse
+        | A::SortLeft
+        | A::SortRight
+        | A::Retry
+        | A::Exclude
+        | A::Yank
+        | A::YankPath => videos::act(app, action, effects),
+    }
+}
+
+fn focus(app: &mut App, pane: Pane) {
+    app.focus = pane;
+    app.touch(Dirty::Now);
+}
+
+fn turn(app: &mut App, by: usize) {
+    let place = (app.focus.number() - 1 + by) % Pane::ALL.len();
+    if let Some(pane) = Pane::ALL.get(place) {
+        focus(app, *pane);
+    }
+}
+
+fn height(app: &App) -> isize {
+    let lines = match app.focus {
+        Pane::Videos => app.videos.height(),
+        Pane::Classes => app.classes.height(),
+        Pane::Log => app.log.height,
+        Pane::Devices | Pane::Throughput => 4,
+    };
+    lines.max(1) as isize
+}
+
+/// Moves the cursor of the pane that has the keys.
+pub(super) fn step(app: &mut App, by: isize) {
+    match app.focus {
+        Pane::Videos => app.videos.step(by),
+        Pane::Classes => app.classes.go(app.classes.selected().saturating_add_signed(by)),
+        Pane::Log => app.log.step(by),
+        Pane::Devices => {
+            let last = app.snapshot().map_or(0, |snapshot| snapshot.devices.len()).saturating_sub(1);
+            app.device = app.device.saturating_add_signed(by).min(last);
+        }
+        Pane::Throughput => {}
+    }
+}
+
+/// Backs out one level.
+fn back(app: &mut App) {
+    if app.toasts.clear() {
+        return;
+    }
+    let backed = match app.focus {
+        Pane::Videos => videos::back(app),
+        Pane::Classes if !app.classes.text().is_empty() => {
+            app.classes.look_for("");
+            true
+        }
+        Pane::Log if !app.log.text.is_empty() || app.log.least > Level::Detail => {
+            app.log.show(Level::Detail, "");
+            true
+        }
+        _ => false,
+    };
+    if !backed && !std::mem::take(&mut app.zoom) {
+        focus(app, Pane::Videos);
+    }
+}
+
+fn start_pause(app: &mut App, effects: &mut Vec<Effect>) {
+    if matches!(app.link, Link::Gone { .. }) {
+        app.link = Link::Connecting;
+        app.starting = true;
+        return effects.push(Effect::Launch);
+    }
+    match app.phase() {
+        Some(Phase::Running) => app.command(Tag::Order, Command::Pause, effects),
+        Some(Phase::Paused) => app.command(Tag::Order, Command::Resume, effects),
+        Some(Phase::Waiting | Phase::Idle) => app.command(Tag::Order, Command::Start, effects),
+        _ => {}
+    }
+}
+
+fn open(app: &mut App, effects: &mut Vec<Effect>) {
+    match app.focus {
+        Pane::Videos => {
+            if let Some(video) = app.videos.current().map(|row| row.video.clone()) {
+                open_video(app, video, effects);
+            }
+        }
+        Pane::Devices => {
+            if let Some(video) = why::in_hand(app).map(str::to_owned) {
+                open_video(app, video, effects);
+            }
+        }
+        Pane::Classes => {
+            let class = app.classes.current().map(|row| row.class.clone());
+            let filter = crate::engine::protocol::row::Filter { class, ..app.videos.filter().clone() };
+            app.videos.look_for(filter, app.videos.sort());
+            focus(app, Pane::Videos);
+        }
+        Pane::Log => {
+            if let Some(entry) = app.log.current() {
+                let (title, text) = (format!("{} {}", entry.time, entry.level.word()), entry.text.clone());
+                app.notice(&title, text);
+            }
+        }
+        Pane::Throughput => {}
+    }
+}
+
+fn open_video(app: &mut App, video: String, effects: &mut Vec<Effect>) {
+    app.ask(Tag::Details(video.clone()), |id| ToEngine::Details { id, video }, effects);
+}
+
+fn filter(app: &mut App) {
+    let before = match app.focus {
+        Pane::Classes => app.classes.text().to_owned(),
+        Pane::Log => app.log.text.clone(),
+        _ => app.videos.filter().text.clone(),
+    };
+    app.modals.push(Modal::Filter { input: Input::new(&before), pane: app.focus, before });
+}
+
+fn states(app: &mut App) {
+    if app.focus == Pane::Log {
+        let next = match app.log.least {
+            Level::Detail => Level::Info,
+            Level::Info => Level::Problem,
+            Level::Problem => Level::Detail,
+        };
+        let text = app.log.text.clone();
+        return app.log.show(next, &text);
+    }
+    app.modals.push(Modal::Menu(videos::states_menu(app, 0)));
+}
+
+fn export_menu() -> Menu {
+    let formats = [
+        ('p', Format::Pkl, "result.pkl, as MMAction2 dumps it"),
+        ('c', Format::Csv, "a csv a video, as ActivityNet's readers want it"),
+        ('n', Format::Npy, "an npy a video"),
+        ('z', Format::Npz, "an npz a video"),
+        ('h', Format::H5, "one HDF5 file"),
+    ];
+    let item = |(key, format, what): (char, Format, &str)| {
+        let name = format.name().to_owned();
+        let order = orders::single(Command::Export { formats: vec![name.clone()] });
+        Item::new(key, format!("{name:4} {what}"), Pick::Order(order))
+    };
+    Menu {
+        title: "Export".into(),
+        text: "From the features that are there. What is missing is listed beside it.".into(),
+        items: formats.into_iter().map(item).collect(),
+        selected: 0,
+        stays: false,
+    }
+}

@@ -1,0 +1,246 @@
+//! What happens becomes a change of the screen's state, and things to be done elsewhere. Pure and synchronous: no clock, no
+//! terminal, no engine.
+
+use std::time::Duration;
+
+use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseEvent};
+use ratatui::layout::Size;
+
+use super::action::Action;
+use super::app::{App, Dirty, Link, Tag};
+use super::keymap::Found;
+use super::keys::Key;
+use super::table::Wish;
+use super::view::layout;
+use crate::engine::protocol::details::Details;
+use crate::engine::protocol::snapshot::Phase;
+use crate::engine::protocol::words::Level;
+use crate::engine::protocol::{Command, FromEngine, ToEngine, Welcome};
+
+mod act;
+pub mod gather;
+mod link;
+mod modal;
+mod mouse;
+mod orders;
+mod videos;
+
+/// Something has happened.
+#[derive(Debug)]
+pub enum Msg {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// A text was pasted.
+    Paste(String),
+    /// The mouse has done something.
+    Mouse(MouseEvent),
+    /// The terminal has another size.
+    Resize(Size),
+    /// Time has passed: new data may be shown.
+    Tick,
+    /// The engine, or its absence.
+    Link(FromLink),
+    /// An engine was started, or why not.
+    Launched(Result<(), String>),
+    /// Something to be said.
+    Said(String),
+}
+
+/// From the connection to the engine.
+#[derive(Debug)]
+pub enum FromLink {
+    /// It answers.
+    Up(Box<Welcome>),
+    /// It does not answer any more, and is being looked for.
+    Lost(String),
+    /// There is none.
+    Gone(String),
+    /// It has said something.
+    Said(Box<FromEngine>),
+}
+
+/// To be done elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Say this to the engine.
+    Send(ToEngine),
+    /// Start an engine.
+    Launch,
+    /// Leave; the text is for the terminal that is left behind.
+    Quit(Option<String>),
+    /// Give the terminal back until we are woken.
+    Suspend,
+    /// Draw everything anew.
+    Redraw,
+    /// Into the clipboard of whoever looks at the terminal.
+    Copy(String),
+}
+
+/// Takes in what has happened, `now` after the start.
+pub fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
+    app.now = app.now.max(now);
+    let mut effects = vec![];
+    match msg {
+        Msg::Key(event) if event.kind == KeyEventKind::Release => {}
+        Msg::Key(event) => {
+            app.touch(Dirty::Now);
+            key(app, event, &mut effects);
+        }
+        Msg::Paste(text) => {
+            app.touch(Dirty::Now);
+            modal::paste(app, &text);
+        }
+        Msg::Mouse(event) => mouse::mouse(app, event, &mut effects),
+        Msg::Resize(size) => {
+            app.size = size;
+            app.touch(Dirty::Now);
+        }
+        Msg::Tick => tick(app, &mut effects),
+        Msg::Link(from) => link::link(app, from, &mut effects),
+        Msg::Said(text) => app.say(Level::Info, text),
+        Msg::Launched(Ok(())) => app.starting = false,
+        Msg::Launched(Err(reason)) => {
+            app.starting = false;
+            app.link = Link::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
+            app.notice("The engine could not be started", reason);
+        }
+    }
+    app.lay_out();
+    pump(app, &mut effects);
+    effects
+}
+
+fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
+    if !app.modals.is_empty() {
+        return modal::key(app, event, effects);
+    }
+    app.pressed.push(Key::of(event));
+    match app.keymap.find(app.context(), &app.pressed) {
+        Found::Prefix => {}
+        Found::Action(action) => {
+            app.pressed.clear();
+            act::act(app, action, effects);
+        }
+        Found::Nothing => {
+            let more = app.pressed.len() > 1;
+            app.pressed.clear();
+            // `g q`: the first was a slip.
+            if more {
+                key(app, event, effects);
+            }
+        }
+    }
+}
+
+fn tick(app: &mut App, effects: &mut Vec<Effect>) {
+    if app.toasts.expire(app.now) {
+        app.touch(Dirty::Soon);
+    }
+    let second = |time: Duration| time.as_secs();
+    // The clock in the header, and nothing else, moves by itself.
+    if app.is_active() && second(app.now) != second(app.refreshed) {
+        app.touch(Dirty::Soon);
+    }
+    app.refreshed = app.now;
+    if app.stale.take().is_some() {
+        app.videos.changed();
+        app.classes_stale = true;
+    }
+    if !matches!(app.link, Link::Up(_)) {
+        return;
+    }
+    let now = app.now;
+    let due = |asked: Option<Duration>, every| asked.is_none_or(|at| now >= at + Duration::from_millis(every));
+    if app.classes_stale && due(app.asked_classes, 1_000) && !app.is_asked(&Tag::Classes) {
+        app.asked_classes = Some(app.now);
+        app.classes_stale = false;
+        app.ask(Tag::Classes, |id| ToEngine::Classes { id }, effects);
+    }
+    let every = if app.asked_history.is_none() { 0 } else { 5_000 };
+    if (app.phase() == Some(Phase::Running) || app.asked_history.is_none())
+        && due(app.asked_history, every)
+        && !app.is_asked(&Tag::History)
+    {
+        app.asked_history = Some(app.now);
+        app.ask(Tag::History, |id| ToEngine::History { id }, effects);
+    }
+}
+
+/// Asks what the table wants to know.
+fn pump(app: &mut App, effects: &mut Vec<Effect>) {
+    if !matches!(app.link, Link::Up(_)) {
+        return;
+    }
+    let (filter, sort, generation) = (app.videos.filter().clone(), app.videos.sort(), app.videos.generation());
+    match app.videos.next() {
+        None => {}
+        Some(Wish::Rows { offset, len }) => {
+            let tag = Tag::Rows { generation, offset };
+            app.ask(tag, |id| ToEngine::Query { id, filter, sort, offset, len }, effects);
+        }
+        Some(Wish::Place { video }) => {
+            app.ask(Tag::Place { generation }, |id| ToEngine::Locate { id, video, filter, sort }, effects);
+        }
+    }
+}
+
+impl App {
+    /// Sends a question whose answer will be known by its tag.
+    pub(super) fn ask(&mut self, tag: Tag, question: impl FnOnce(u64) -> ToEngine, effects: &mut Vec<Effect>) {
+        self.next_id += 1;
+        self.pending.insert(self.next_id, tag);
+        effects.push(Effect::Send(question(self.next_id)));
+    }
+
+    fn is_asked(&self, tag: &Tag) -> bool {
+        self.pending.values().any(|asked| asked == tag)
+    }
+
+    /// Gives an order.
+    pub(super) fn command(&mut self, tag: Tag, command: Command, effects: &mut Vec<Effect>) {
+        self.ask(tag, |id| ToEngine::Command { id, command }, effects);
+    }
+
+    /// An engine is being started.
+    pub(super) fn begin(&mut self) {
+        self.starting = true;
+    }
+
+    /// All about a video, or why not.
+    pub(super) fn details(&mut self, video: &str, details: Result<Box<Details>, String>) {
+        match details {
+            Ok(details) => self.notice(video, format!("{details:#?}")),
+            Err(reason) => self.say(Level::Problem, format!("{video}: {reason}")),
+        }
+    }
+
+    /// A short message.
+    pub(super) fn say(&mut self, level: Level, text: impl Into<String>) {
+        self.toasts.say(self.now, level, text);
+        self.touch(Dirty::Now);
+    }
+
+    /// A longer text that stays until it is closed.
+    pub(super) fn notice(&mut self, title: &str, text: impl Into<String>) {
+        self.modals.push(super::modal::Modal::Notice { title: title.into(), text: text.into(), scroll: 0 });
+        self.touch(Dirty::Now);
+    }
+
+    /// Tells the lists how much of them is seen.
+    pub(super) fn lay_out(&mut self) {
+        let plan = layout::plan(self);
+        let lines = |area: Option<ratatui::layout::Rect>, frame: u16| {
+            area.map_or(1, |area| usize::from(area.height.saturating_sub(frame)))
+        };
+        self.videos.set_height(lines(plan.videos, 3));
+        self.classes.set_height(lines(plan.classes, 2));
+        self.log.height = lines(plan.log, 2);
+        let devices = self.snapshot().map_or(0, |snapshot| snapshot.devices.len());
+        self.device = self.device.min(devices.saturating_sub(1));
+    }
+
+    /// Does what a key of this action would do.
+    pub(super) fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        act::act(self, action, effects);
+    }
+}

@@ -1,0 +1,206 @@
+//! Keys for what lies on top.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::super::action::Action;
+use super::super::app::{App, Pane};
+use super::super::keymap::{Context, Found};
+use super::super::keys::Key;
+use super::super::modal::{Menu, Modal, Pick, matching};
+use super::{Effect, act, orders, videos};
+use crate::engine::protocol::row::{Filter, Sort};
+
+/// What a key does wherever one can scroll and choose; the arrows and vim's letters alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Move {
+    By(isize),
+    First,
+    Last,
+    Take,
+    Close,
+    Other,
+}
+
+/// What a key means in a list on top. `letters`: letters are not typed here.
+fn movement(event: KeyEvent, letters: bool) -> Move {
+    let control = event.modifiers.contains(KeyModifiers::CONTROL);
+    match event.code {
+        KeyCode::Esc => Move::Close,
+        KeyCode::Char('c' | 'g') if control => Move::Close,
+        KeyCode::Enter => Move::Take,
+        KeyCode::Up => Move::By(-1),
+        KeyCode::Down => Move::By(1),
+        KeyCode::PageUp => Move::By(-10),
+        KeyCode::PageDown => Move::By(10),
+        KeyCode::Char('p') if control => Move::By(-1),
+        KeyCode::Char('n') if control => Move::By(1),
+        KeyCode::Char('u') if control && letters => Move::By(-5),
+        KeyCode::Char('d') if control && letters => Move::By(5),
+        KeyCode::Home if letters => Move::First,
+        KeyCode::End if letters => Move::Last,
+        KeyCode::Char('k') if letters && !control => Move::By(-1),
+        KeyCode::Char('j') if letters && !control => Move::By(1),
+        KeyCode::Char('G') if letters => Move::Last,
+        KeyCode::Char('g') if letters => Move::First,
+        _ => Move::Other,
+    }
+}
+
+fn moved(from: usize, by: Move, count: usize) -> usize {
+    let last = count.saturating_sub(1);
+    match by {
+        Move::By(by) => from.saturating_add_signed(by).min(last),
+        Move::First => 0,
+        Move::Last => last,
+        _ => from,
+    }
+}
+
+pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
+    // These work whatever lies on top.
+    if let Found::Action(action @ (Action::Suspend | Action::Redraw)) =
+        app.keymap.find(Context::Everywhere, &[Key::of(event)])
+    {
+        return act::act(app, action, effects);
+    }
+    match app.modals.last_mut() {
+        Some(Modal::Help { scroll } | Modal::Notice { scroll, .. }) => {
+            let by = movement(event, true);
+            let closes = matches!(by, Move::Close | Move::Take) || matches!(event.code, KeyCode::Char('q' | '?'));
+            match closes {
+                true => drop(app.modals.pop()),
+                // Drawing knows how far one can scroll.
+                false => *scroll = moved(*scroll, by, 10_000),
+            }
+        }
+        Some(Modal::Palette { .. }) => palette(app, event, effects),
+        Some(Modal::Filter { .. }) => filter(app, event),
+        Some(Modal::Menu(_)) => menu(app, event, effects),
+        None => {}
+    }
+}
+
+pub(super) fn paste(app: &mut App, text: &str) {
+    match app.modals.last_mut() {
+        Some(Modal::Palette { input, selected }) => {
+            input.paste(text);
+            *selected = 0;
+        }
+        Some(Modal::Filter { input, pane, .. }) => {
+            input.paste(text);
+            let (typed, pane) = (input.text(), *pane);
+            videos::apply_filter(app, pane, &typed);
+        }
+        _ => {}
+    }
+}
+
+fn palette(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
+    let here = app.context();
+    let Some(Modal::Palette { input, selected }) = app.modals.last_mut() else { return };
+    let found = matching(&app.keymap, here, &input.text());
+    match movement(event, false) {
+        Move::Close => drop(app.modals.pop()),
+        Move::Take => {
+            let chosen = found.get(*selected).map(|(action, line, _)| (*action, line.context));
+            app.modals.pop();
+            let Some((action, context)) = chosen else { return };
+            // A pane's own command is meant for that pane.
+            if !app.context().chain().contains(&context)
+                && let Some(pane) = Pane::ALL.into_iter().find(|pane| pane.context().chain().contains(&context))
+            {
+                app.focus = pane;
+            }
+            act::act(app, action, effects);
+        }
+        Move::Other => {
+            if input.key(event) {
+                *selected = 0;
+            }
+        }
+        by => *selected = moved(*selected, by, found.len()),
+    }
+}
+
+fn filter(app: &mut App, event: KeyEvent) {
+    let Some(Modal::Filter { input, pane, before }) = app.modals.last_mut() else { return };
+    let pane = *pane;
+    match movement(event, false) {
+        Move::Close => {
+            let before = std::mem::take(before);
+            app.modals.pop();
+            videos::apply_filter(app, pane, &before);
+        }
+        Move::Take => drop(app.modals.pop()),
+        Move::Other => {
+            let typed = input.text();
+            if input.key(event) && input.text() != typed {
+                let typed = input.text();
+                videos::apply_filter(app, pane, &typed);
+            }
+        }
+        Move::By(by) => act::step(app, by),
+        Move::First | Move::Last => {}
+    }
+}
+
+fn menu(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
+    let Some(Modal::Menu(menu)) = app.modals.last_mut() else { return };
+    // The answers' own letters first.
+    let typed = Key::of(event).typed();
+    let by_key = menu.items.iter().position(|item| Some(item.key) == typed);
+    let chosen = match (by_key, movement(event, true)) {
+        (Some(place), _) => place,
+        (None, Move::Close) => return drop(app.modals.pop()),
+        (None, Move::Take) => menu.selected,
+        (None, Move::Other) if typed == Some(' ') => menu.selected,
+        (None, Move::Other) if typed == Some('q') => return drop(app.modals.pop()),
+        (None, by) => {
+            menu.selected = moved(menu.selected, by, menu.items.len());
+            return;
+        }
+    };
+    let Some(pick) = menu.items.get(chosen).map(|item| item.pick.clone()) else { return };
+    menu.selected = chosen;
+    // Enter has chosen; letters and the space bar go on choosing.
+    if !menu.stays || event.code == KeyCode::Enter {
+        app.modals.pop();
+    }
+    self::pick(app, pick, effects);
+    refresh(app);
+}
+
+/// A menu that stays shows what is chosen now.
+fn refresh(app: &mut App) {
+    let selected = match app.modals.last() {
+        Some(Modal::Menu(Menu { stays: true, selected, .. })) => *selected,
+        _ => return,
+    };
+    let menu = videos::states_menu(app, selected);
+    if let Some(last) = app.modals.last_mut() {
+        *last = Modal::Menu(menu);
+    }
+}
+
+fn pick(app: &mut App, pick: Pick, effects: &mut Vec<Effect>) {
+    match pick {
+        Pick::Close => {}
+        Pick::Order(order) => orders::give(app, order, effects),
+        Pick::Sort(by) => {
+            let sort = app.videos.sort();
+            let descending = if sort.by == by { !sort.descending } else { false };
+            videos::sort_by(app, Sort { by, descending });
+        }
+        Pick::State(state) => videos::toggle_state(app, state),
+        Pick::AnyState => {
+            let filter = Filter { states: vec![], ..app.videos.filter().clone() };
+            videos::look_for(app, filter);
+        }
+        Pick::Detach => {
+            let pid = app.welcome().map(|welcome| welcome.pid);
+            let farewell = pid.map(|pid| format!("the run goes on (process {pid}); `reeldeck attach` comes back to it"));
+            effects.push(Effect::Quit(farewell));
+        }
+        Pick::LeaveAfter { now } => orders::leave_after(app, now, effects),
+    }
+}

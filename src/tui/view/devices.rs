@@ -1,0 +1,220 @@
+//! The devices: what each runs, how far it is, how fast, how busy, how full, how hot.
+
+use std::borrow::Cow;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::super::app::{App, Pane};
+use super::super::gauge;
+use super::super::text;
+use super::super::theme::{Role, Theme};
+use super::{line, pane, scrollbar};
+use crate::engine::protocol::snapshot::{DeviceState, Gauges, Snapshot};
+
+pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.choices.theme;
+    let title = vec![Span::styled("Devices ", theme.style(Role::Title))];
+    let inner = pane(app, Pane::Devices, title, machine(app), area, buffer);
+    let Some(snapshot) = app.snapshot() else { return };
+    let devices = &snapshot.devices;
+    if devices.is_empty() && inner.height > 0 {
+        let text = text::clip("no device works on this run", inner.width.into(), theme.more());
+        buffer.set_string(inner.x, inner.y, text, theme.style(Role::Dim));
+    }
+    let height = usize::from(inner.height);
+    let last = devices.len().saturating_sub(height);
+    let top = app.device.saturating_sub(height.saturating_sub(1)).min(last);
+    for (row, (index, device)) in devices.iter().enumerate().skip(top).take(height).enumerate() {
+        let area = Rect { y: inner.y + row as u16, height: 1, ..inner };
+        let lit = index == app.device && app.focus == Pane::Devices;
+        one(app, snapshot, index, device, lit, area, buffer);
+    }
+    let style = theme.style(if app.focus == Pane::Devices { Role::Focus } else { Role::Border });
+    scrollbar(theme, Rect { width: inner.width + 1, ..inner }, top, height, devices.len(), style, buffer);
+}
+
+/// Cores and memory of the machine, for the title.
+fn machine(app: &App) -> Vec<Span<'static>> {
+    let theme = &app.choices.theme;
+    let Some(snapshot) = app.snapshot() else { return vec![] };
+    let machine = &snapshot.machine;
+    let mut text = String::new();
+    if machine.cores > 0 {
+        let busy = text::percent(machine.cpu_percent.map(f64::from));
+        text = format!(" {} {busy}", text::counted(machine.cores as u64, "core", "cores"));
+    }
+    if let Some([used, all]) = machine.memory {
+        text.push_str(&format!("{}RAM {}", theme.dot(), text::of_bytes(used, all)));
+    }
+    if text.is_empty() {
+        return vec![];
+    }
+    vec![Span::styled(format!("{text} "), theme.style(Role::Dim))]
+}
+
+/// The devices in a line each, where their pane is not there. The last line counts those that have none.
+pub(super) fn strip(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.choices.theme;
+    let Some(snapshot) = app.snapshot() else { return };
+    let room = usize::from(area.height);
+    let shown = if snapshot.devices.len() > room { room.saturating_sub(1) } else { room };
+    for (index, device) in snapshot.devices.iter().enumerate().take(shown) {
+        let area = Rect { x: area.x + 1, y: area.y + index as u16, width: area.width.saturating_sub(2), height: 1 };
+        one(app, snapshot, index, device, false, area, buffer);
+    }
+    if snapshot.devices.len() > shown && room > 0 {
+        let rest = snapshot.devices.get(shown..).unwrap_or_default();
+        let working = rest.iter().filter(|device| !device.in_hand.is_empty()).count();
+        let text = format!("and {} more, {working} of them at work", rest.len());
+        let text = text::clip(&text, area.width.saturating_sub(2).into(), theme.more()).into_owned();
+        buffer.set_string(area.x + 1, area.bottom() - 1, text, theme.style(Role::Dim));
+    }
+}
+
+/// A part of a line that leaves where there is too little room.
+struct Part {
+    spans: Vec<Span<'static>>,
+    /// The smaller, the sooner it leaves.
+    stays: u8,
+}
+
+fn one(
+    app: &App,
+    snapshot: &Snapshot,
+    index: usize,
+    device: &DeviceState,
+    lit: bool,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let theme = &app.choices.theme;
+    let room = usize::from(area.width);
+    let mut parts = vec![Part { spans: vec![Span::styled(text::left(&device.device, 7, theme.more()), theme.style(Role::Title))], stays: 9 }];
+    let working = !matches!(device.status.as_str(), "lost" | "starting" | "leaving" | "left") || !device.in_hand.is_empty();
+    if working {
+        let model = device.detail.as_deref().map(model).unwrap_or_default();
+        if !model.is_empty() {
+            parts.push(Part { spans: vec![Span::styled(text::left(&model, 8, theme.more()), theme.style(Role::Dim))], stays: 1 });
+        }
+        parts.extend(work(app, snapshot, index, device));
+    } else {
+        parts.push(status(theme, device, room));
+    }
+    let width = |parts: &[Part]| {
+        parts.iter().map(|part| 2 + part.spans.iter().map(|span| text::width(&span.content)).sum::<usize>()).sum::<usize>()
+    };
+    // The name of the video takes what is left, but not less than this.
+    let name_least = if working { 16 } else { 0 };
+    while width(&parts) + name_least > room + 2 && parts.len() > 2 {
+        let Some(place) = parts.iter().enumerate().min_by_key(|(_, part)| part.stays).map(|(place, _)| place) else { break };
+        parts.remove(place);
+    }
+    if working {
+        let spare = (room + 2).saturating_sub(width(&parts) + 2);
+        let (text, role) = name(device);
+        let spans = vec![Span::styled(text::left(&text, spare.min(40), theme.more()), theme.style(role))];
+        let place = parts.iter().position(|part| part.stays == 8).unwrap_or(parts.len());
+        parts.insert(place, Part { spans, stays: 9 });
+    }
+    let mut spans = vec![];
+    for part in parts {
+        spans.extend(part.spans);
+        spans.push(Span::raw("  "));
+    }
+    if lit {
+        let base = theme.style(Role::Selection);
+        buffer.set_style(area, base);
+        spans.iter_mut().for_each(|span| span.style = base);
+    }
+    line(buffer, area.x, area.y, room, spans, theme);
+}
+
+/// `H200` of `NVIDIA H200 NVL`.
+fn model(detail: &str) -> String {
+    let detail = text::harmless(detail);
+    let short = detail.strip_prefix("NVIDIA ").unwrap_or(&detail);
+    let short = short.strip_prefix("GeForce ").or_else(|| short.strip_prefix("Tesla ")).unwrap_or(short);
+    short.split(',').next().unwrap_or_default().trim().to_owned()
+}
+
+fn name(device: &DeviceState) -> (String, Role) {
+    let Some(hand) = device.in_hand.first() else { return ("idle".into(), Role::Dim) };
+    let file = hand.video.split_once('/').map_or(hand.video.as_str(), |(_, file)| file);
+    let more = device.in_hand.len() - 1;
+    let more = if more > 0 { format!(" +{more}") } else { String::new() };
+    (format!("{}{more}", text::harmless(file)), Role::Base)
+}
+
+fn status(theme: &Theme, device: &DeviceState, room: usize) -> Part {
+    let (role, word): (Role, Cow<'_, str>) = match device.status.as_str() {
+        "starting" if device.restarts > 0 => {
+            (Role::Warn, format!("starts again ({} so far)", text::counted(device.restarts.into(), "restart", "restarts")).into())
+        }
+        "starting" => (Role::Active, "loading the model".into()),
+        "lost" => (Role::Error, "given up".into()),
+        "leaving" => (Role::Dim, "leaving".into()),
+        "left" => (Role::Dim, "at rest".into()),
+        other => (Role::Warn, other.to_owned().into()),
+    };
+    let mut text = word.into_owned();
+    if let Some(detail) = device.detail.as_deref().filter(|_| device.status == "lost") {
+        text.push_str(&format!(": {}", text::harmless(detail)));
+    }
+    let text = text::clip(&text, room.saturating_sub(9), theme.more()).into_owned();
+    Part { spans: vec![Span::styled(text, theme.style(role))], stays: 8 }
+}
+
+/// The parts of a line. What one device tells has its place in the lines of all, so that they stand below each other.
+fn work(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) -> Vec<Part> {
+    let theme = &app.choices.theme;
+    let say = |text: String, role| Span::styled(text, theme.style(role));
+    let tells = |what: fn(&Gauges) -> bool| snapshot.devices.iter().any(|device| what(&device.gauges));
+    let figure = |value: Option<f32>, unit: &str, room: usize| match value {
+        Some(value) => text::right(&format!("{value:.0} {unit}"), room, theme.more()),
+        None => text::right("n/a", room, theme.more()),
+    };
+    let share = device.in_hand.first().and_then(|hand| text::share(hand.clips as u64, snapshot.clips_per_video as u64));
+    let mut parts = vec![];
+    let mut progress: Vec<Span<'static>> = gauge::bar_spans(theme, share.map(|share| share / 100.0), 8).into();
+    let percent = share.map_or_else(|| theme.unknown().to_owned(), |share| text::percent(Some(share)));
+    progress.push(say(format!(" {percent:>5}"), Role::Base));
+    parts.push(Part { spans: progress, stays: 8 });
+    let rate = device.clips_per_s.map_or_else(|| theme.unknown().to_owned(), text::number);
+    parts.push(Part { spans: vec![say(format!("{rate:>5} clips/s"), Role::Base)], stays: 6 });
+    let Gauges { memory, busy_percent, decoder_percent, temperature_c, power_w } = device.gauges;
+    let is_cpu = device.device == "cpu";
+    if !is_cpu || tells(|gauges| gauges.busy_percent.is_some()) {
+        let busy = text::percent(busy_percent.map(f64::from));
+        parts.push(Part { spans: vec![say(format!("util {busy:>5}"), Role::Base)], stays: 4 });
+    }
+    if tells(|gauges| gauges.decoder_percent.is_some()) {
+        let busy = text::percent(decoder_percent.map(f64::from));
+        parts.push(Part { spans: vec![say(format!("dec {busy:>5}"), Role::Dim)], stays: 0 });
+    }
+    if app.pulse.iter().flatten().flatten().count() > 1 {
+        let values: Vec<Option<f32>> = app.pulse.get(index).into_iter().flatten().copied().collect();
+        let spark = gauge::spark(&values, 10, 0.0, theme.is_ascii());
+        parts.push(Part { spans: vec![Span::styled(spark, theme.style(Role::Chart))], stays: 2 });
+    }
+    if !is_cpu || tells(|gauges| gauges.memory.is_some()) {
+        let share = memory.and_then(|[used, all]| text::share(used, all)).map(|share| share / 100.0);
+        let full = share.is_some_and(|share| share > 0.95);
+        let amount = memory.map_or_else(|| "n/a".to_owned(), |[used, all]| text::of_bytes(used, all));
+        let mut spans = vec![say(if is_cpu { "RAM ".into() } else { "mem ".into() }, Role::Base)];
+        spans.extend(gauge::bar_spans(theme, share, 4));
+        spans.push(say(format!(" {amount:>10}"), if full { Role::Warn } else { Role::Base }));
+        parts.push(Part { spans, stays: 5 });
+    }
+    if tells(|gauges| gauges.temperature_c.is_some()) {
+        let hot = temperature_c.is_some_and(|celsius| celsius >= 85.0);
+        let degree = if theme.is_ascii() { "C" } else { "°C" };
+        let text = figure(temperature_c, degree, 6);
+        parts.push(Part { spans: vec![say(text, if hot { Role::Warn } else { Role::Dim })], stays: 3 });
+    }
+    if tells(|gauges| gauges.power_w.is_some()) {
+        parts.push(Part { spans: vec![say(figure(power_w, "W", 6), Role::Dim)], stays: 2 });
+    }
+    parts
+}

@@ -1,0 +1,71 @@
+//! The keys that matter here, dim where they can do nothing now.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::super::action::Action;
+use super::super::app::{App, Pane};
+use super::super::modal::Modal;
+use super::super::text;
+use super::super::theme::Role;
+use super::super::why::why_not;
+use super::line;
+use crate::engine::protocol::snapshot::Phase;
+
+pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.choices.theme;
+    let room = usize::from(area.width);
+    let mut spans = vec![Span::raw(" ")];
+    for (key, word, on) in offered(app) {
+        let used: usize = spans.iter().map(|span| text::width(&span.content)).sum();
+        if used + text::width(&key) + 1 + text::width(&word) > room {
+            break;
+        }
+        let (key_role, word_role) = if on { (Role::Key, Role::Base) } else { (Role::KeyOff, Role::KeyOff) };
+        spans.push(Span::styled(key, theme.style(key_role)));
+        spans.push(Span::styled(format!(" {word}"), theme.style(word_role)));
+        spans.push(Span::raw("  "));
+    }
+    line(buffer, area.x, area.y, room, spans, theme);
+}
+
+/// Keys, words for them, and whether they can do something now.
+fn offered(app: &App) -> Vec<(String, String, bool)> {
+    let fixed = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, word)| (key.to_string(), word.to_string(), true)).collect();
+    match app.modals.last() {
+        Some(Modal::Filter { .. }) => return fixed(&[("enter", "keep"), ("esc", "as before"), ("up down", "move")]),
+        Some(Modal::Palette { .. }) => return fixed(&[("enter", "do it"), ("esc", "close"), ("up down", "choose")]),
+        Some(Modal::Menu(menu)) if menu.stays => {
+            return fixed(&[("space", "on or off"), ("enter", "choose and close"), ("esc", "close")]);
+        }
+        Some(Modal::Menu(_)) => return fixed(&[("enter", "choose"), ("esc", "close"), ("j k", "move")]),
+        Some(Modal::Help { .. } | Modal::Notice { .. }) => return fixed(&[("esc", "close"), ("j k", "scroll")]),
+        None => {}
+    }
+    if !app.pressed.is_empty() {
+        let keys: Vec<String> = app.pressed.iter().map(ToString::to_string).collect();
+        return vec![(keys.join(" "), "…".into(), true)];
+    }
+    let lines = app.keymap.footer(app.context());
+    lines.into_iter().map(|(line, keys)| (keys.to_string(), word(app, line.action, line.short), why_not(app, line.action).is_none())).collect()
+}
+
+/// What the key would do now.
+fn word(app: &App, action: Action, short: &str) -> String {
+    match action {
+        Action::StartPause => match app.phase() {
+            Some(Phase::Running) => "pause".into(),
+            Some(Phase::Paused) => "go on".into(),
+            _ => short.into(),
+        },
+        Action::Retry if !app.marks.is_empty() => format!("retry {} marked", text::count(app.marks.len() as u64)),
+        Action::Exclude if !app.marks.is_empty() => "exclude marked".into(),
+        Action::RetryAll => match app.snapshot().map_or(0, |snapshot| snapshot.counts.failed) {
+            0 => short.into(),
+            failed => format!("retry all {} failed", text::count(failed as u64)),
+        },
+        Action::Problems if app.focus == Pane::Videos && !app.videos.filter().states.is_empty() => "all states".into(),
+        _ => short.into(),
+    }
+}

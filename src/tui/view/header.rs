@@ -1,0 +1,179 @@
+//! The header: what is worked on, how it goes, how much of it stands where.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::super::app::{App, Link};
+use super::super::classes::count_of;
+use super::super::text;
+use super::super::theme::Role;
+use super::line;
+use crate::dataset::shown;
+use crate::engine::protocol::row::RowState;
+use crate::engine::protocol::snapshot::Phase;
+
+pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.choices.theme;
+    let room = usize::from(area.width);
+    let right = state(app, room);
+    let right_width: usize = right.iter().map(|span| text::width(&span.content)).sum();
+    let left_room = room.saturating_sub(right_width + 1);
+    if area.height == 1 {
+        let used = line(buffer, area.x, area.y, room, right, theme);
+        counts(app, area.x + used as u16, area.y, room - used, buffer);
+        return;
+    }
+    line(buffer, area.x, area.y, left_room, names(app, left_room), theme);
+    line(buffer, area.x + room.saturating_sub(right_width) as u16, area.y, right_width.min(room), right, theme);
+    counts(app, area.x, area.y + 1, room, buffer);
+}
+
+fn names(app: &App, room: usize) -> Vec<Span<'static>> {
+    let theme = &app.choices.theme;
+    let mut spans = vec![Span::styled(" reeldeck ", theme.style(Role::Title))];
+    let Some(welcome) = app.welcome() else { return spans };
+    let dataset = text::harmless(&welcome.dataset).into_owned();
+    let arrow = if theme.is_ascii() { "->" } else { "→" };
+    let paths = format!("  {} {arrow} {}", text::harmless(&shown(&welcome.root).to_string()), text::harmless(&shown(&welcome.out).to_string()));
+    let used = 10 + text::width(&dataset) + 1;
+    spans.push(Span::styled(format!(" {dataset}"), theme.style(Role::Base)));
+    if welcome.meaningless {
+        spans.push(Span::styled("  made-up weights", theme.style(Role::Warn)));
+    }
+    if used + text::width(&paths) + 18 < room {
+        spans.push(Span::styled(paths, theme.style(Role::Dim)));
+    }
+    spans
+}
+
+/// What the run is up to, its time, what is left, and the disk.
+fn state(app: &App, room: usize) -> Vec<Span<'static>> {
+    let theme = &app.choices.theme;
+    let say = |text: String, role| Span::styled(text, theme.style(role));
+    let quiet = |text: &str| vec![Span::styled(format!(" {text} "), theme.style(Role::Warn))];
+    match &app.link {
+        Link::Connecting => return quiet("starting the engine"),
+        Link::Lost { .. } => return quiet("looking for the engine"),
+        Link::Gone { .. } => return quiet("no engine"),
+        Link::Up(_) => {}
+    }
+    let Some(snapshot) = app.snapshot() else { return quiet("the engine begins") };
+    let (glyph, plain, role) = match snapshot.phase {
+        Phase::Running => ("●", "*", Role::Good),
+        Phase::Paused => ("‖", "=", Role::Warn),
+        Phase::Held => ("‖", "!", Role::Error),
+        Phase::Finishing | Phase::Stopping => ("◌", "o", Role::Warn),
+        Phase::Waiting | Phase::Idle => ("○", "o", Role::Dim),
+    };
+    let glyph = if theme.is_ascii() { plain } else { glyph };
+    let mut spans = vec![say(format!(" {glyph} {}", phase_word(snapshot.phase)), role)];
+    if let Some(elapsed) = app.elapsed_s().filter(|_| app.is_active()) {
+        spans.push(say(format!(" {}", text::span(elapsed.floor())), Role::Base));
+    }
+    if let Some(scan) = snapshot.scan {
+        let what = if scan.deep { "deep check" } else { "checking" };
+        spans.push(say(
+            format!("  {what} {}/{}", text::count(scan.done as u64), text::count(scan.all as u64)),
+            Role::Active,
+        ));
+    }
+    if let Some(eta) = snapshot.eta_s.filter(|eta| *eta > 0 && snapshot.phase == Phase::Running) {
+        spans.push(say(format!("  ETA {}", text::span(eta as f64)), Role::Base));
+    }
+    if let Some([free, _]) = snapshot.machine.disk.filter(|_| room >= 70) {
+        let short = snapshot.machine.disk_needed.is_some_and(|needed| needed > free);
+        let role = if short { Role::Error } else { Role::Dim };
+        let word = if short { "free: too little" } else { "free" };
+        spans.push(say(format!("  {} {word}", text::bytes(free)), role));
+    }
+    spans.push(say(" ".into(), Role::Base));
+    spans
+}
+
+/// The word for a phase.
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Waiting => "ready to start",
+        Phase::Running => "running",
+        Phase::Paused => "paused",
+        Phase::Held => "waiting for the output folder",
+        Phase::Finishing => "finishing what is in hand",
+        Phase::Stopping => "stopping",
+        Phase::Idle => "over",
+    }
+}
+
+/// In the order in which people look for them.
+const ORDER: [RowState; RowState::ALL.len()] = [
+    RowState::Done,
+    RowState::Running,
+    RowState::Queued,
+    RowState::Ready,
+    RowState::Failed,
+    RowState::Corrupt,
+    RowState::Missing,
+    RowState::WrongDuration,
+    RowState::Duplicate,
+    RowState::Stale,
+    RowState::Degraded,
+    RowState::Unchecked,
+    RowState::Unlisted,
+    RowState::Excluded,
+    RowState::LeftOut,
+];
+
+/// Videos by state: with words where there is room for all of them, else glyphs and numbers.
+fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
+    let theme = &app.choices.theme;
+    let Some(snapshot) = app.snapshot() else { return };
+    let rate = rates(app);
+    let all = format!("of {} ", text::count(snapshot.states.iter().map(|n| u64::from(*n)).sum()));
+    let shown = |words: bool| -> Vec<Span<'static>> {
+        let mut spans = vec![];
+        for state in ORDER {
+            let count = count_of(&snapshot.states, state);
+            // These are always there, so that nothing jumps when the first one comes.
+            let always = matches!(state, RowState::Done | RowState::Running | RowState::Failed);
+            if count == 0 && !always {
+                continue;
+            }
+            let look = theme.state(state);
+            let style = if count == 0 { theme.style(Role::Dim) } else { look.style };
+            let word = if words { format!(" {}", look.word) } else { String::new() };
+            spans.push(Span::styled(format!(" {}{word} {} ", look.glyph, text::count(count)), style));
+        }
+        spans
+    };
+    let width = |spans: &[Span<'_>]| spans.iter().map(|span| text::width(&span.content)).sum::<usize>();
+    let mut spans = shown(true);
+    if width(&spans) + text::width(&all) > room {
+        spans = shown(false);
+    }
+    let mut right = all;
+    if width(&spans) + text::width(&right) + text::width(&rate) < room {
+        right = format!("{rate}{right}");
+    }
+    let used = line(buffer, x, y, room, spans, theme);
+    let right_width = text::width(&right);
+    if used + right_width <= room {
+        buffer.set_string(x + (room - right_width) as u16, y, right, theme.style(Role::Dim));
+    }
+}
+
+fn rates(app: &App) -> String {
+    let Some(snapshot) = app.snapshot().filter(|_| app.phase() == Some(Phase::Running)) else { return String::new() };
+    let mut rate = String::new();
+    if let Some(videos) = snapshot.videos_per_s {
+        // Long videos on few devices: a number an hour says more than hundredths a second.
+        rate = match videos < 0.1 {
+            true => format!("{} videos/h", text::number(videos * 3600.0)),
+            false => format!("{} videos/s", text::number(videos)),
+        };
+        rate.push_str(app.choices.theme.dot());
+    }
+    match snapshot.clips_per_s {
+        Some(clips) => format!("{rate}{} clips/s   ", text::number(clips)),
+        None => rate,
+    }
+}

@@ -1,0 +1,55 @@
+//! The log: its last lines, or those around the cursor.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::Span;
+
+use super::super::app::{App, Pane};
+use super::super::text;
+use super::super::theme::Role;
+use super::videos::{filter_title, typing};
+use super::{line, pane};
+use crate::engine::protocol::words::Level;
+
+pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &app.choices.theme;
+    let mut title = vec![Span::styled("Log ", theme.style(Role::Title))];
+    match app.log.least {
+        Level::Detail => {}
+        Level::Info => title.push(Span::styled("without details ", theme.style(Role::Focus))),
+        Level::Problem => title.push(Span::styled("problems ", theme.style(Role::Error))),
+    }
+    let before = 4 + title.iter().map(|span| text::width(&span.content)).sum::<usize>();
+    let (spans, at) = filter_title(app, &app.log.text, typing(app, Pane::Log));
+    title.extend(spans);
+    let right = match app.log.is_at_end() {
+        true => vec![],
+        false => vec![Span::styled(" older lines ", theme.style(Role::Warn))],
+    };
+    let inner = pane(app, Pane::Log, title, right, area, buffer);
+    let room = usize::from(inner.width);
+    let (lines, cursor) = app.log.window(inner.height.into());
+    let blank = usize::from(inner.height).saturating_sub(lines.len());
+    for (row, entry) in lines.into_iter().enumerate() {
+        let y = inner.y + (blank + row) as u16;
+        let (glyph, role) = match (entry.level, theme.is_ascii()) {
+            (Level::Problem, false) => ("✘", Role::Error),
+            (Level::Problem, true) => ("x", Role::Error),
+            (Level::Info, false) => ("·", Role::Base),
+            (Level::Info, true) => (".", Role::Base),
+            (Level::Detail, _) => (" ", Role::Dim),
+        };
+        let lit = row == cursor && app.focus == Pane::Log;
+        let on = |role| theme.style(if lit { Role::Selection } else { role });
+        if lit {
+            buffer.set_style(Rect { y, height: 1, ..inner }, on(role));
+        }
+        let spans = vec![
+            Span::styled(format!("{} ", entry.time), on(Role::Dim)),
+            Span::styled(format!("{glyph} "), on(role)),
+            Span::styled(text::harmless(&entry.text), on(if role == Role::Error { Role::Base } else { role })),
+        ];
+        line(buffer, inner.x, y, room, spans, theme);
+    }
+    at.map(|at| Position::new(area.x + (before + at).min(area.width.saturating_sub(2).into()) as u16, area.y))
+}

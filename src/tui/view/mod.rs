@@ -1,0 +1,159 @@
+//! Drawing: a function of the state, of nothing else. Each pane and popup has its file.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Clear, Widget};
+
+use super::app::{App, Pane};
+use super::text;
+use super::theme::{Role, Theme};
+
+mod classes;
+pub mod columns;
+mod devices;
+mod footer;
+mod header;
+pub mod layout;
+mod log;
+mod popup;
+mod throughput;
+mod toasts;
+mod videos;
+
+/// Draws everything.
+pub fn draw(app: &App, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let cursor = paint(app, area, frame.buffer_mut());
+    if let Some(cursor) = cursor {
+        frame.set_cursor_position(cursor);
+    }
+}
+
+/// Draws everything; gives the place of the cursor where something is being typed.
+pub fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &app.choices.theme;
+    buffer.set_style(area, theme.style(Role::Base));
+    let plan = layout::of(area.as_size(), app.focus, app.zoom, app.snapshot().map_or(1, |s| s.devices.len()));
+    if plan.too_small {
+        too_small(area, theme, buffer);
+        theme.finish(buffer);
+        return None;
+    }
+    header::draw(app, plan.header, buffer);
+    let mut cursor = None;
+    if let Some(area) = plan.classes {
+        cursor = cursor.or(classes::draw(app, area, buffer));
+    }
+    if let Some(area) = plan.videos {
+        cursor = cursor.or(videos::draw(app, area, buffer));
+    }
+    if let Some(area) = plan.devices {
+        devices::draw(app, area, buffer);
+    }
+    if let Some(area) = plan.throughput {
+        throughput::draw(app, area, buffer);
+    }
+    if let Some(area) = plan.log {
+        cursor = cursor.or(log::draw(app, area, buffer));
+    }
+    if let Some(area) = plan.strip {
+        devices::strip(app, area, buffer);
+    }
+    footer::draw(app, plan.footer, buffer);
+    cursor = popup::draw(app, area, buffer).or(cursor);
+    toasts::draw(app, area, buffer);
+    theme.finish(buffer);
+    cursor
+}
+
+fn too_small(area: Rect, theme: &Theme, buffer: &mut Buffer) {
+    let least = layout::LEAST;
+    let lines = [
+        "reeldeck".to_owned(),
+        format!("{}×{} is too small", area.width, area.height),
+        format!("{}×{} will do", least.width, least.height),
+    ];
+    let top = area.height.saturating_sub(lines.len() as u16) / 2;
+    for (row, line) in (top..area.height).zip(&lines) {
+        let line = text::clip(line, area.width.into(), theme.more());
+        let left = (usize::from(area.width) - text::width(&line)) / 2;
+        buffer.set_string(area.x + left as u16, area.y + row, line, theme.style(Role::Base));
+    }
+}
+
+/// The frame of a pane with its number and title; gives the room in it.
+fn pane(app: &App, pane: Pane, title: Vec<Span<'static>>, right: Vec<Span<'static>>, area: Rect, buffer: &mut Buffer) -> Rect {
+    let theme = &app.choices.theme;
+    let focused = app.focus == pane;
+    let style = theme.style(if focused { Role::Focus } else { Role::Border });
+    let mut spans = vec![Span::styled(format!(" {} ", pane.number()), style)];
+    spans.extend(title);
+    frame(theme, style, spans, right, area, buffer)
+}
+
+/// A frame with titles; gives the room in it.
+fn frame(
+    theme: &Theme,
+    style: Style,
+    title: Vec<Span<'static>>,
+    right: Vec<Span<'static>>,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Rect {
+    let block = Block::new().borders(Borders::ALL).border_set(theme.border()).border_style(style);
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    let room = usize::from(area.width.saturating_sub(4));
+    let right = Line::from(right);
+    let right_width = right.width();
+    if right_width > 0 && right_width <= room {
+        let x = area.right().saturating_sub(2 + right_width as u16);
+        buffer.set_line(x, area.y, &right, right_width as u16);
+    }
+    let left_room = if right_width < room { room - right_width } else { room };
+    line(buffer, area.x + 1, area.y, left_room, title, theme);
+    inner
+}
+
+/// Writes spans from left to right, no wider than the room; what is cut ends in the sign for it.
+fn line(buffer: &mut Buffer, x: u16, y: u16, room: usize, spans: Vec<Span<'_>>, theme: &Theme) -> usize {
+    let mut used = 0;
+    for span in spans {
+        let width = text::width(&span.content);
+        if used + width <= room {
+            buffer.set_stringn(x + used as u16, y, &span.content, room - used, span.style);
+            used += width;
+            continue;
+        }
+        let clipped = text::clip(&span.content, room - used, theme.more());
+        buffer.set_stringn(x + used as u16, y, &clipped, room - used, span.style);
+        return room;
+    }
+    used
+}
+
+/// An empty popup with its frame; gives the room in it.
+fn popup_frame(app: &App, title: &str, area: Rect, buffer: &mut Buffer) -> Rect {
+    let theme = &app.choices.theme;
+    Clear.render(area, buffer);
+    buffer.set_style(area, theme.style(Role::Base));
+    let title = vec![Span::styled(format!(" {title} "), theme.style(Role::Title))];
+    frame(theme, theme.style(Role::Focus), title, vec![], area, buffer)
+}
+
+/// The mark beside a list that says how much of it lies above and below.
+fn scrollbar(theme: &Theme, area: Rect, top: usize, seen: usize, all: usize, style: Style, buffer: &mut Buffer) {
+    if all <= seen || area.height < 3 || seen == 0 {
+        return;
+    }
+    let track = usize::from(area.height);
+    let length = (track * seen / all).max(1);
+    let last = all - seen;
+    let at = (track - length) * top.min(last) / last;
+    for row in at..(at + length).min(track) {
+        buffer.set_string(area.right() - 1, area.y + row as u16, if theme.is_ascii() { "#" } else { "┃" }, style);
+    }
+}

@@ -1,0 +1,181 @@
+//! What lies on top: help, palette, menus and questions, longer texts.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::Span;
+
+use super::super::app::App;
+use super::super::input::Input;
+use super::super::keymap::Context;
+use super::super::modal::{Menu, Modal, matching};
+use super::super::text;
+use super::super::theme::Role;
+use super::super::why::why_not;
+use super::layout::popup;
+use super::{line, popup_frame, scrollbar};
+
+/// Draws the stack, the uppermost last; gives the place of the cursor where something is being typed.
+pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let mut cursor = None;
+    for modal in &app.modals {
+        cursor = match modal {
+            Modal::Help { scroll } => help(app, *scroll, area, buffer),
+            Modal::Palette { input, selected } => palette(app, input, *selected, area, buffer),
+            Modal::Filter { .. } => None,
+            Modal::Menu(menu) => self::menu(app, menu, area, buffer),
+            Modal::Notice { title, text, scroll } => notice(app, title, text, *scroll, area, buffer),
+        };
+    }
+    cursor
+}
+
+type Styled = (String, Style);
+
+/// A popup of lines that can be scrolled.
+fn lines(app: &App, title: &str, lines: &[Vec<Styled>], scroll: usize, width: u16, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.choices.theme;
+    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
+    let inner = popup_frame(app, title, popup(area.as_size(), width, height), buffer);
+    let seen = usize::from(inner.height);
+    let top = scroll.min(lines.len().saturating_sub(seen));
+    for (row, spans) in lines.iter().skip(top).take(seen).enumerate() {
+        let spans = spans.iter().map(|(text, style)| Span::styled(text.as_str(), *style)).collect();
+        line(buffer, inner.x, inner.y + row as u16, inner.width.into(), spans, theme);
+    }
+    let edge = Rect { width: inner.width + 1, ..inner };
+    scrollbar(theme, edge, top, seen, lines.len(), theme.style(Role::Focus), buffer);
+}
+
+fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &app.choices.theme;
+    let width = area.width.saturating_sub(4).min(84);
+    let mut all: Vec<Vec<Styled>> = vec![];
+    let here = app.context().chain();
+    // What can be pressed here first.
+    let mut contexts: Vec<Context> = here.to_vec();
+    contexts.extend(Context::ALL.into_iter().filter(|context| !here.contains(context)));
+    for context in contexts {
+        let of_context: Vec<_> = app.keymap.lines().filter(|(line, _)| line.context == context).collect();
+        if of_context.is_empty() {
+            continue;
+        }
+        if !all.is_empty() {
+            all.push(vec![]);
+        }
+        all.push(vec![(format!(" {}", context.title()), theme.style(Role::Title))]);
+        for (line, keys) in of_context {
+            let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            let off = here.contains(&context) && why_not(app, line.action).is_some();
+            let (key, text) = if off { (Role::KeyOff, Role::KeyOff) } else { (Role::Key, Role::Base) };
+            all.push(vec![
+                (format!("  {} ", text::left(&keys.join("  "), 14, theme.more())), theme.style(key)),
+                (line.long.to_owned(), theme.style(text)),
+            ]);
+        }
+    }
+    all.push(vec![]);
+    let more = " Keys and their actions are chosen in config.toml, under [tui.keys].";
+    all.push(vec![(more.to_owned(), theme.style(Role::Dim))]);
+    lines(app, "Keys", &all, scroll, width, area, buffer);
+    None
+}
+
+fn notice(app: &App, title: &str, body: &str, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &app.choices.theme;
+    let width = area.width.saturating_sub(4).min(100);
+    let room = usize::from(width.saturating_sub(4));
+    let wrapped = body.lines().flat_map(|line| text::wrap(&text::harmless(line), room));
+    let all: Vec<Vec<Styled>> = wrapped.map(|line| vec![(format!(" {line}"), theme.style(Role::Base))]).collect();
+    lines(app, &text::harmless(title), &all, scroll, width, area, buffer);
+    None
+}
+
+fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &app.choices.theme;
+    let widest = menu.items.iter().map(|item| text::width(&item.label) + 9).max().unwrap_or(0);
+    let width = (widest + 4).max(text::width(&menu.title) + 8).max(text::width(&menu.text).min(56) + 4);
+    let width = u16::try_from(width).unwrap_or(u16::MAX).min(area.width.saturating_sub(2)).max(10);
+    let room = usize::from(width.saturating_sub(4));
+    let question = if menu.text.is_empty() { vec![] } else { text::wrap(&text::harmless(&menu.text), room) };
+    let gap = usize::from(!question.is_empty());
+    let height = question.len() + gap + menu.items.len() + 2;
+    let popup = popup(area.as_size(), width, u16::try_from(height).unwrap_or(u16::MAX).min(area.height));
+    let inner = popup_frame(app, &menu.title, popup, buffer);
+    let room = usize::from(inner.width);
+    let mut y = inner.y;
+    // Where there is too little room, the answers go before the question.
+    let spare = usize::from(inner.height).saturating_sub(menu.items.len());
+    let question = question.get(..question.len().min(spare)).unwrap_or_default();
+    for text in question {
+        line(buffer, inner.x, y, room, vec![Span::styled(format!(" {text}"), theme.style(Role::Base))], theme);
+        y += 1;
+    }
+    if question.len() < spare && !question.is_empty() {
+        y += 1;
+    }
+    let seen = usize::from(inner.bottom().saturating_sub(y));
+    let top = menu.selected.saturating_sub(seen.saturating_sub(1));
+    for (index, item) in menu.items.iter().enumerate().skip(top).take(seen) {
+        let lit = index == menu.selected;
+        let style = |role| theme.style(if lit { Role::Selection } else { role });
+        let on = match (item.on, theme.is_ascii()) {
+            (None, _) => "",
+            (Some(true), true) => "[x] ",
+            (Some(false), true) => "[ ] ",
+            (Some(true), false) => "● ",
+            (Some(false), false) => "○ ",
+        };
+        let label = text::left(&format!("{on}{}", text::harmless(&item.label)), room.saturating_sub(5), theme.more());
+        let pointer = match (lit, theme.is_ascii()) {
+            (true, true) => ">",
+            (true, false) => "▸",
+            (false, _) => " ",
+        };
+        let spans = vec![
+            Span::styled(format!("{pointer}{}  ", item.key), style(Role::Key)),
+            Span::styled(label, style(Role::Base)),
+            Span::styled(" ", style(Role::Base)),
+        ];
+        line(buffer, inner.x, y, room, spans, theme);
+        y += 1;
+    }
+    None
+}
+
+fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &app.choices.theme;
+    let found = matching(&app.keymap, app.context(), &input.text());
+    let width = area.width.saturating_sub(4).min(84);
+    let height = area.height.saturating_sub(4).clamp(4, 18);
+    let popup = popup(area.as_size(), width, height);
+    let inner = popup_frame(app, "Command", popup, buffer);
+    let room = usize::from(inner.width);
+    let (before, behind) = input.parts();
+    let (before, behind) = (text::harmless(&before).into_owned(), text::harmless(&behind).into_owned());
+    let cursor = Position::new(inner.x + (2 + text::width(&before)).min(room.saturating_sub(1)) as u16, inner.y);
+    let typed =
+        vec![Span::styled(": ", theme.style(Role::Key)), Span::styled(format!("{before}{behind}"), theme.style(Role::Match))];
+    line(buffer, inner.x, inner.y, room, typed, theme);
+    let seen = usize::from(inner.height.saturating_sub(1));
+    let top = selected.saturating_sub(seen.saturating_sub(1));
+    for (row, (action, entry, keys)) in found.iter().skip(top).take(seen).enumerate() {
+        let lit = top + row == selected;
+        let off = why_not(app, *action).is_some() && app.context().chain().contains(&entry.context);
+        let style = |role| theme.style(if lit { Role::Selection } else { role });
+        let keys = text::clip(keys, 14, theme.more()).into_owned();
+        let place = if entry.context == Context::Everywhere { String::new() } else { format!("{}: ", entry.context.title()) };
+        let label = format!("{place}{}", entry.long);
+        let text_room = room.saturating_sub(2 + 15);
+        let spans = vec![
+            Span::styled(if lit { "> " } else { "  " }, style(Role::Key)),
+            Span::styled(text::left(&label, text_room, theme.more()), style(if off { Role::KeyOff } else { Role::Base })),
+            Span::styled(text::right(&keys, 15, theme.more()), style(Role::Dim)),
+        ];
+        line(buffer, inner.x, inner.y + 1 + row as u16, room, spans, theme);
+    }
+    if found.is_empty() {
+        line(buffer, inner.x, inner.y + 1, room, vec![Span::styled("  no command is like that", theme.style(Role::Dim))], theme);
+    }
+    Some(cursor)
+}

@@ -1,0 +1,285 @@
+//! The table of videos. Only the rows that are seen are built.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::Span;
+
+use super::super::app::{App, Link, Pane};
+use super::super::classes::PROBLEMS;
+use super::super::gauge;
+use super::super::input::Input;
+use super::super::modal::Modal;
+use super::super::text;
+use super::super::theme::Role;
+use super::columns::{Cell, SORTED, fit};
+use super::{line, pane, scrollbar};
+use crate::engine::protocol::row::{Row, RowState};
+use crate::engine::protocol::snapshot::InHand;
+
+/// What is being typed for this pane.
+pub(super) fn typing(app: &App, pane: Pane) -> Option<&Input> {
+    match app.modals.last() {
+        Some(Modal::Filter { input, pane: there, .. }) if *there == pane => Some(input),
+        _ => None,
+    }
+}
+
+/// The filter in a title, and how far the cursor is from its beginning while it is typed.
+pub(super) fn filter_title(app: &App, filter: &str, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize>) {
+    let theme = &app.choices.theme;
+    let sign = Span::styled("/", theme.style(Role::Key));
+    match typing {
+        Some(input) => {
+            let (before, behind) = input.parts();
+            let (before, behind) = (text::harmless(&before).into_owned(), text::harmless(&behind).into_owned());
+            let at = 1 + text::width(&before);
+            (vec![sign, Span::styled(format!("{before}{behind} "), theme.style(Role::Match))], Some(at))
+        }
+        None if filter.is_empty() => (vec![], None),
+        None => (vec![sign, Span::styled(format!("{} ", text::harmless(filter)), theme.style(Role::Match))], None),
+    }
+}
+
+pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let theme = &app.choices.theme;
+    let typing = typing(app, Pane::Videos);
+    let (title, cursor) = title(app, typing);
+    let inner = pane(app, Pane::Videos, title, right(app), area, buffer);
+    let room = usize::from(inner.width);
+    let columns = fit(room, app.videos.filter().class.is_none());
+    if inner.height > 0 {
+        head(app, &columns, Rect { height: 1, ..inner }, buffer);
+    }
+    let body = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1), ..inner };
+    let height = usize::from(body.height);
+    if app.videos.total() == 0 {
+        empty(app, body, buffer);
+    }
+    let range = app.videos.range().map(|from| (from.min(app.videos.selected()), from.max(app.videos.selected())));
+    for row in 0..height {
+        let index = app.videos.top() + row;
+        if index >= app.videos.total() {
+            break;
+        }
+        let area = Rect { y: body.y + row as u16, height: 1, ..body };
+        let in_range = range.is_some_and(|(from, to)| (from..=to).contains(&index));
+        draw_row(app, index, in_range, &columns, area, buffer);
+    }
+    let style = theme.style(if app.focus == Pane::Videos { Role::Focus } else { Role::Border });
+    let edge = Rect { width: body.width + 1, ..body };
+    scrollbar(theme, edge, app.videos.top(), height, app.videos.total(), style, buffer);
+    cursor.map(|at| Position::new(area.x + at.min(area.width.saturating_sub(2).into()) as u16, area.y))
+}
+
+fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize>) {
+    let theme = &app.choices.theme;
+    let filter = app.videos.filter();
+    let mut title = vec![Span::styled("Videos ", theme.style(Role::Title))];
+    if let Some(class) = &filter.class {
+        title.push(Span::styled(format!("{} ", text::harmless(class)), theme.style(Role::Focus)));
+    }
+    if filter.states == PROBLEMS {
+        title.push(Span::styled("problems ", theme.style(Role::Error)));
+    } else if !filter.states.is_empty() {
+        for state in &filter.states {
+            let look = theme.state(*state);
+            title.push(Span::styled(format!("{} {} ", look.glyph, look.word), look.style));
+        }
+    }
+    let sort = app.videos.sort();
+    let name = SORTED.iter().find(|(column, ..)| *column == sort.by).map_or("", |(.., name)| *name);
+    title.push(Span::styled(format!("by {name} {} ", arrow(app, sort.descending)), theme.style(Role::Dim)));
+    let before = 4 + title.iter().map(|span| text::width(&span.content)).sum::<usize>();
+    let (spans, at) = filter_title(app, &filter.text, typing);
+    title.extend(spans);
+    (title, at.map(|at| before + at))
+}
+
+fn right(app: &App) -> Vec<Span<'static>> {
+    let theme = &app.choices.theme;
+    let mut spans = vec![];
+    if app.videos.range().is_some() {
+        spans.push(Span::styled(" range ", theme.style(Role::Mark)));
+    }
+    if !app.marks.is_empty() {
+        let count = text::count(app.marks.len() as u64);
+        spans.push(Span::styled(format!(" {} {count} marked ", theme.mark()), theme.style(Role::Mark)));
+    }
+    if app.gather.is_some() {
+        spans.push(Span::styled(" collecting names ", theme.style(Role::Dim)));
+    }
+    let place = (app.videos.selected() + 1).min(app.videos.total());
+    let shown = format!(" {}/{} ", text::count(place as u64), text::count(app.videos.total() as u64));
+    spans.push(Span::styled(shown, theme.style(Role::Dim)));
+    spans
+}
+
+fn arrow(app: &App, descending: bool) -> &'static str {
+    match (descending, app.choices.theme.is_ascii()) {
+        (false, false) => "▴",
+        (true, false) => "▾",
+        (false, true) => "^",
+        (true, true) => "v",
+    }
+}
+
+fn head(app: &App, columns: &[(Cell, usize)], area: Rect, buffer: &mut Buffer) {
+    let theme = &app.choices.theme;
+    let sort = app.videos.sort();
+    let mut spans = vec![];
+    for (cell, width) in columns {
+        let (name, column, is_number) = cell.head();
+        let sorted = column == Some(sort.by);
+        let name = if sorted { format!("{name}{}", arrow(app, sort.descending)) } else { name.to_owned() };
+        let fitted = match is_number {
+            true => text::right(&name, *width, theme.more()),
+            false => text::left(&name, *width, theme.more()),
+        };
+        spans.push(Span::styled(fitted, theme.style(if sorted { Role::Title } else { Role::Dim })));
+        spans.push(Span::raw(" "));
+    }
+    line(buffer, area.x, area.y, area.width.into(), spans, theme);
+}
+
+/// Why there is nothing to see.
+fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.choices.theme;
+    let filter = app.videos.filter();
+    let filtered = !filter.text.is_empty() || !filter.states.is_empty() || filter.class.is_some();
+    let text = match &app.link {
+        Link::Gone { reason } => {
+            let start = app.keymap.key_text(super::super::action::Action::StartPause);
+            let quit = app.keymap.key_text(super::super::action::Action::Quit);
+            format!("There is no engine: {reason}. `{start}` starts one, `{quit}` leaves.")
+        }
+        Link::Lost { reason } => format!("The engine does not answer ({reason}); it is being looked for."),
+        Link::Connecting => "Looking for the engine of this output folder …".to_owned(),
+        Link::Up(_) if !app.videos.is_known() => "Looking through the dataset folder …".to_owned(),
+        Link::Up(_) if filtered => {
+            format!("No video is like that. `{}` shows more.", app.keymap.key_text(super::super::action::Action::Back))
+        }
+        Link::Up(welcome) => format!(
+            "No video in {} yet. It holds one folder for each class, with the videos in them; what arrives is picked up.",
+            crate::dataset::shown(&welcome.root)
+        ),
+    };
+    let width = usize::from(area.width.saturating_sub(4)).min(70);
+    let lines = text::wrap(&text::harmless(&text), width);
+    let top = usize::from(area.height).saturating_sub(lines.len()) / 3;
+    for (row, text) in lines.iter().enumerate().take(usize::from(area.height).saturating_sub(top)) {
+        buffer.set_stringn(area.x + 2, area.y + (top + row) as u16, text, width, theme.style(Role::Dim));
+    }
+}
+
+/// The device that has a video in hand, and how far it is.
+fn in_hand<'a>(app: &'a App, video: &str) -> Option<(&'a str, &'a InHand)> {
+    let devices = &app.snapshot()?.devices;
+    devices.iter().find_map(|device| {
+        let hand = device.in_hand.iter().find(|hand| hand.video == video)?;
+        Some((device.device.as_str(), hand))
+    })
+}
+
+fn draw_row(app: &App, index: usize, in_range: bool, columns: &[(Cell, usize)], area: Rect, buffer: &mut Buffer) {
+    let theme = &app.choices.theme;
+    let selected = index == app.videos.selected();
+    let base = match selected && app.focus == Pane::Videos {
+        true => theme.style(Role::Selection),
+        false => theme.style(Role::Base),
+    };
+    let lit = selected && app.focus == Pane::Videos;
+    if lit {
+        buffer.set_style(area, base);
+    }
+    let Some(row) = app.videos.row(index) else {
+        buffer.set_string(area.x + 2, area.y, theme.more(), theme.style(Role::Dim));
+        return;
+    };
+    let on = |style| if lit { base } else { style };
+    let running = in_hand(app, &row.video).filter(|_| row.state == RowState::Running);
+    let mut spans: Vec<Span<'_>> = vec![];
+    for (cell, width) in columns {
+        match cell {
+            Cell::Mark => {
+                let marked = app.marks.has(row, app.videos.filter());
+                let sign = match (marked, in_range, selected) {
+                    (true, ..) => theme.mark(),
+                    (false, true, _) if theme.is_ascii() => "|",
+                    (false, true, _) => "┃",
+                    // Where the cursor is must be seen without colours, too.
+                    (.., true) if theme.is_ascii() => ">",
+                    (.., true) => "▸",
+                    _ => " ",
+                };
+                spans.push(Span::styled(text::left(sign, *width, ""), on(theme.style(Role::Mark))));
+            }
+            Cell::State => state(app, row, running.map(|(_, hand)| hand), *width, lit, &mut spans),
+            _ => {
+                let (content, dim) = content(app, row, *cell, running.map(|(device, _)| device));
+                let (_, _, is_number) = cell.head();
+                let fitted = match is_number {
+                    true => text::right(&content, *width, theme.more()),
+                    false => text::left(&content, *width, theme.more()),
+                };
+                spans.push(Span::styled(fitted, on(theme.style(if dim { Role::Dim } else { Role::Base }))));
+            }
+        }
+        spans.push(Span::styled(" ", base));
+    }
+    line(buffer, area.x, area.y, area.width.into(), spans, theme);
+}
+
+fn state(app: &App, row: &Row, hand: Option<&InHand>, width: usize, lit: bool, spans: &mut Vec<Span<'_>>) {
+    let theme = &app.choices.theme;
+    let look = theme.state(row.state);
+    let base = theme.style(Role::Selection);
+    let on = |style| if lit { base } else { style };
+    let all = app.snapshot().map_or(0, |snapshot| snapshot.clips_per_video);
+    let share = hand.filter(|hand| hand.clips > 0).and_then(|hand| text::share(hand.clips as u64, all as u64));
+    match share {
+        Some(share) => {
+            let bar = width.saturating_sub(8).min(8);
+            let [full, rest] = gauge::bar_spans(theme, Some(share / 100.0), bar);
+            let percent = format!(" {:>5}", text::percent(Some(share)));
+            spans.push(Span::styled(format!("{} ", look.glyph), on(look.style)));
+            spans.push(Span::styled(full.content, on(full.style)));
+            spans.push(Span::styled(rest.content, on(rest.style)));
+            let left = width.saturating_sub(2 + bar);
+            spans.push(Span::styled(text::left(&percent, left, theme.more()), on(look.style)));
+        }
+        None => {
+            let word = format!("{} {}", look.glyph, look.word);
+            spans.push(Span::styled(text::left(&word, width, theme.more()), on(look.style)));
+        }
+    }
+}
+
+fn content(app: &App, row: &Row, cell: Cell, device: Option<&str>) -> (String, bool) {
+    let theme = &app.choices.theme;
+    let unknown = || (theme.unknown().to_owned(), true);
+    let (class, file) = row.video.split_once('/').unwrap_or(("", &row.video));
+    let facts = row.facts.as_ref();
+    match cell {
+        Cell::Video => (text::harmless(file).into_owned(), false),
+        Cell::Class => (text::harmless(class).into_owned(), true),
+        Cell::Length => facts.map_or_else(unknown, |facts| (text::clock(facts.duration_s.into()), false)),
+        Cell::Picture => {
+            let times = if theme.is_ascii() { 'x' } else { '×' };
+            facts.map_or_else(unknown, |facts| (format!("{}{times}{}", facts.size[0], facts.size[1]), true))
+        }
+        Cell::Codec => facts.map_or_else(unknown, |facts| (text::harmless(&facts.codec).into_owned(), true)),
+        Cell::Size if row.size == 0 && row.state == RowState::Missing => unknown(),
+        Cell::Size => (text::bytes(row.size), true),
+        Cell::Tries if row.attempts == 0 => unknown(),
+        Cell::Tries => (row.attempts.to_string(), false),
+        Cell::Why => match (&row.reason, device) {
+            (Some(reason), _) => (text::harmless(reason).into_owned(), false),
+            (None, Some(device)) => (format!("on {device}"), true),
+            (None, None) if row.has_feature && row.state != RowState::Done && row.state != RowState::Degraded => {
+                ("its feature is there".into(), true)
+            }
+            (None, None) => (String::new(), true),
+        },
+        Cell::Mark | Cell::State => (String::new(), false),
+    }
+}

@@ -1,0 +1,112 @@
+//! Why a key can do nothing now: dim in the footer, and said when it is pressed.
+
+use super::action::Action;
+use super::app::{App, Link, Pane};
+use super::classes::count_of;
+use crate::engine::protocol::row::RowState;
+use crate::engine::protocol::snapshot::Phase;
+
+/// The reason; none where it can.
+pub fn why_not(app: &App, action: Action) -> Option<String> {
+    use Action as A;
+    if needs_engine(action) && let Some(reason) = no_engine(app, action) {
+        return Some(reason);
+    }
+    let states = app.snapshot().map(|snapshot| snapshot.states).unwrap_or_default();
+    let count = |state| count_of(&states, state);
+    let counts = app.snapshot().map(|snapshot| snapshot.counts).unwrap_or_default();
+    match action {
+        A::StartPause => match app.phase() {
+            Some(Phase::Finishing | Phase::Stopping) => Some("the run is ending; wait for its end".into()),
+            Some(Phase::Held) => {
+                let why = app.snapshot().and_then(|snapshot| snapshot.reason.clone()).unwrap_or_default();
+                Some(format!("the run goes on by itself as soon as it can: {why}"))
+            }
+            Some(Phase::Waiting | Phase::Idle) if counts.queued == 0 => {
+                Some("nothing waits to be extracted; retry or rescan brings something".into())
+            }
+            _ => None,
+        },
+        A::Stop => (!app.is_active()).then(|| "no run is going on".into()),
+        A::RetryAll => (counts.failed == 0 && count(RowState::Failed) == 0).then(|| "no video has failed".into()),
+        A::WriteMissing => match app.welcome().and_then(|welcome| welcome.manifest.as_ref()) {
+            None => Some("no manifest says what should be there; name one in config.toml or with --manifest".into()),
+            Some(_) => None,
+        },
+        A::Export => (counts.done == 0).then(|| "nothing is done yet that could be exported".into()),
+        A::Undo => app.undo.is_empty().then(|| "nothing to take back".into()),
+        A::Check | A::CheckDeep => {
+            let scan = app.snapshot().and_then(|snapshot| snapshot.scan);
+            scan.map(|scan| format!("a check is going on: {} of {}", scan.done, scan.all))
+        }
+        A::Unmark => app.marks.is_empty().then(|| "nothing is marked".into()),
+        A::Retry => retry(app),
+        A::Exclude | A::Mark | A::Yank | A::YankPath if app.videos.current().is_none() => Some("no video is here".into()),
+        A::Range | A::MarkAll | A::Invert if app.videos.total() == 0 => Some("no video is here".into()),
+        A::YankPath => app
+            .videos
+            .current()
+            .filter(|row| row.state == RowState::Missing)
+            .map(|row| format!("{} is missing: there is no file", row.video)),
+        A::Open => match app.focus {
+            Pane::Videos if app.videos.current().is_none() => Some("no video is here".into()),
+            Pane::Devices if in_hand(app).is_none() => Some("this device has no video in hand".into()),
+            Pane::Log if app.log.current().is_none() => Some("no line is here".into()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The video that the device under the cursor works on.
+pub fn in_hand(app: &App) -> Option<&str> {
+    let device = app.snapshot()?.devices.get(app.device)?;
+    device.in_hand.first().map(|hand| hand.video.as_str())
+}
+
+fn needs_engine(action: Action) -> bool {
+    use Action as A;
+    matches!(
+        action,
+        A::StartPause
+            | A::Stop
+            | A::RetryAll
+            | A::WriteList
+            | A::Export
+            | A::WriteMissing
+            | A::Rescan
+            | A::Check
+            | A::CheckDeep
+            | A::Undo
+            | A::Retry
+            | A::Exclude
+    )
+}
+
+fn no_engine(app: &App, action: Action) -> Option<String> {
+    match &app.link {
+        Link::Up(_) if app.seen.is_some() => None,
+        Link::Up(_) | Link::Connecting => Some("the engine is starting; a moment".into()),
+        Link::Lost { .. } => Some("the engine does not answer; it is being looked for".into()),
+        Link::Gone { .. } if action == Action::StartPause => None,
+        Link::Gone { .. } => {
+            Some(format!("there is no engine any more; `{}` starts one", app.keymap.key_text(Action::StartPause)))
+        }
+    }
+}
+
+fn retry(app: &App) -> Option<String> {
+    if !app.marks.is_empty() {
+        return None;
+    }
+    let Some(row) = app.videos.current() else { return Some("no video is here".into()) };
+    let why = match row.state {
+        RowState::Missing => "is missing: fetch it, and a rescan finds it",
+        RowState::Running => "is being extracted now",
+        RowState::Queued => "waits for its turn already",
+        RowState::Excluded => "is excluded; take it in again first",
+        RowState::LeftOut => "is not part of this run: of another shard, or beyond the limit",
+        _ => return None,
+    };
+    Some(format!("{} {why}", row.video))
+}
