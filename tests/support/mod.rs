@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 
 pub mod processes;
+pub mod prober;
+pub mod screen;
 pub mod real;
 
 /// A dataset and an output folder.

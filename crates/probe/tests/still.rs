@@ -83,10 +83,10 @@ fn the_picture_fits_its_box() {
 #[test]
 fn files_that_are_cut_or_know_no_time_give_what_they_have() {
     let folder = TempDir::new().unwrap();
-    let synth = Synth { width: 64, height: 48, frames: 120, options: options(&[("g", "30")]), ..Synth::default() };
+    let synth = Synth { frames: 120, options: options(&[("g", "30")]), ..Synth::default() };
     let raw = make(&folder, "a.h264", &synth);
     assert_eq!(still(&raw, 64, 48).0, 64);
-    // An index that comes first, and a quarter of the data: nothing is left of what is at a third.
+    // An index that comes first, small beside the data, and a quarter of both: nothing is left of what is at a third.
     let early = Synth { container: options(&[("movflags", "faststart")]), ..synth };
     let path = make(&folder, "cut.mp4", &early);
     let bytes = std::fs::read(&path).unwrap();

@@ -188,7 +188,7 @@ impl Media {
     /// somewhere, and to be opened anew.
     pub fn seek(&mut self, seconds: f64) -> bool {
         let time = (seconds * f64::from(ffi::AV_TIME_BASE)) as i64;
-        self.input.seek(time, ..=time).is_ok()
+        self.input.seek(time, ..time).is_ok()
     }
 
     /// The size and time of the file when it was opened.

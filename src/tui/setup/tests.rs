@@ -53,9 +53,9 @@ fn control(setup: &mut Setup, c: char) -> Vec<Effect> {
     setup.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL))
 }
 
-fn questions(effects: &[Effect]) -> Vec<(Name, &Question)> {
-    let question = |effect| match effect {
-        &Effect::Check(ref question) => Some((question.what, &**question)),
+fn questions<'a>(effects: &'a [Effect]) -> Vec<(Name, &'a Question)> {
+    let question = |effect: &'a Effect| match effect {
+        Effect::Check(question) => Some((question.what, &**question)),
         _ => None,
     };
     effects.iter().filter_map(question).collect()

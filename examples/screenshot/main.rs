@@ -1,0 +1,114 @@
+//! A picture of a program's screen: runs it in a terminal of its own, does what the steps say, and draws what is seen as
+//! SVG. `scripts/screenshot` uses it for the picture in the README.
+//!
+//! ```sh
+//! cargo run --example screenshot -- 120x36 wait:ready key:s wait:running shot:screen.svg key:q -- program arguments …
+//! ```
+
+mod svg;
+mod terminal;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+/// Longer than anything that is waited for takes.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    /// Wait until this text is on the screen.
+    Wait(String),
+    /// Wait until it is not.
+    Gone(String),
+    /// Wait until nothing has changed for so many milliseconds.
+    Still(u64),
+    /// Press a key: a character, `enter`, `esc`, `tab`, `space`, `up`, `down`, `left`, `right`, `pgdn`, `ctrl-x`.
+    Key(String),
+    /// Type a text.
+    Type(String),
+    /// Draw the screen to this file.
+    Shot(PathBuf),
+    /// Print the screen as text.
+    Print,
+}
+
+impl Step {
+    fn read(text: &str) -> Result<Self> {
+        let (verb, what) = text.split_once(':').unwrap_or((text, ""));
+        let what = || what.to_owned();
+        Ok(match verb {
+            "wait" => Self::Wait(what()),
+            "gone" => Self::Gone(what()),
+            "still" => Self::Still(what().parse().context("still: takes milliseconds")?),
+            "key" => Self::Key(what()),
+            "type" => Self::Type(what()),
+            "shot" => Self::Shot(what().into()),
+            "print" => Self::Print,
+            _ => bail!("no step {text:?}: wait:, gone:, still:, key:, type:, shot: or print"),
+        })
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let end = arguments.iter().position(|argument| argument == "--").context("name the program after --")?;
+    let (before, program) = (&arguments[..end], &arguments[end + 1..]);
+    let (size, steps) = before.split_first().context("begin with the size, such as 120x36")?;
+    let (columns, rows) = size.split_once('x').context("the size is columns x rows, such as 120x36")?;
+    let (columns, rows) = (columns.parse()?, rows.parse()?);
+    let steps = steps.iter().map(|step| Step::read(step)).collect::<Result<Vec<_>>>()?;
+    let mut terminal = terminal::Terminal::start(program, columns, rows)?;
+    for step in steps {
+        let done = match &step {
+            Step::Wait(text) => terminal.wait(PATIENCE, |screen| screen.contents().contains(text.as_str())),
+            Step::Gone(text) => terminal.wait(PATIENCE, |screen| !screen.contents().contains(text.as_str())),
+            Step::Still(ms) => terminal.settle(PATIENCE, Duration::from_millis(*ms)),
+            Step::Key(name) => terminal::bytes_of(name).and_then(|bytes| terminal.write(&bytes)),
+            Step::Type(text) => terminal.write(text.as_bytes()),
+            Step::Shot(path) => terminal.look(|screen| {
+                let picture = svg::draw(screen);
+                std::fs::write(path, picture).with_context(|| format!("failed to write {}", path.display()))
+            }),
+            Step::Print => terminal.look(|screen| {
+                println!("{}", screen.contents());
+                Ok(())
+            }),
+        };
+        if let Err(error) = done {
+            eprintln!("the screen was:\n{}", terminal.text());
+            return Err(error.context(format!("{step:?}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_read_and_strange_ones_refused() {
+        assert_eq!(Step::read("wait:a:b").ok(), Some(Step::Wait("a:b".into())));
+        assert_eq!(Step::read("print").ok(), Some(Step::Print));
+        assert!(Step::read("weit:a").is_err() && Step::read("still:x").is_err());
+    }
+
+    #[test]
+    fn a_program_is_watched_and_drawn() {
+        let program = ["sh", "-c", "printf '\\033[31mred\\033[0m ready'; read line; echo got-$line; read line"];
+        let mut terminal = terminal::Terminal::start(&program.map(String::from), 40, 5).expect("it starts");
+        let sees = |text: &'static str| move |screen: &vt100::Screen| screen.contents().contains(text);
+        terminal.wait(PATIENCE, sees("ready")).expect("it says so");
+        terminal.write(b"x\r").expect("it listens");
+        terminal.wait(PATIENCE, sees("got-x")).expect("it answers");
+        let picture = terminal.look(|screen| Ok(svg::draw(screen))).expect("it is drawn");
+        assert!(picture.contains(">red</text>") && picture.contains("got-x"), "{picture}");
+        // What ends is not waited for in vain.
+        terminal.write(b"\r").expect("it listens");
+        let error = terminal.wait(PATIENCE, sees("never")).expect_err("it has ended").to_string();
+        assert!(error.contains("ended"), "{error}");
+    }
+}

@@ -1,0 +1,316 @@
+//! A terminal's screen as SVG: letters as text in whatever monospaced font there is, lines and blocks as shapes, so that
+//! they meet in every font and without any.
+
+use std::fmt::Write;
+
+use vt100::{Cell, Color, Screen};
+
+/// A cell in pixels.
+const WIDTH: f32 = 8.4;
+const HEIGHT: f32 = 18.0;
+
+/// From the top of a cell to the line that letters stand on.
+const BASE: f32 = 13.5;
+
+/// Around the screen.
+const EDGE: f32 = 14.0;
+
+const GROUND: [u8; 3] = [22, 24, 30];
+const TEXT: [u8; 3] = [216, 219, 226];
+
+/// The sixteen colours that programs leave to the terminal.
+const COLOURS: [[u8; 3]; 16] = [
+    [40, 44, 54],
+    [240, 113, 120],
+    [134, 204, 136],
+    [229, 192, 96],
+    [97, 160, 239],
+    [198, 146, 233],
+    [86, 194, 212],
+    [216, 219, 226],
+    [120, 127, 142],
+    [255, 140, 146],
+    [160, 224, 160],
+    [245, 214, 130],
+    [130, 185, 255],
+    [220, 175, 250],
+    [120, 216, 230],
+    [255, 255, 255],
+];
+
+/// How a cell is drawn.
+#[derive(Clone, Copy, PartialEq)]
+struct Look {
+    front: [u8; 3],
+    back: [u8; 3],
+    bold: bool,
+    italic: bool,
+    underline: bool,
+}
+
+impl Look {
+    fn of(cell: &Cell) -> Self {
+        let mut front = rgb(cell.fgcolor(), TEXT);
+        let mut back = rgb(cell.bgcolor(), GROUND);
+        if cell.inverse() {
+            std::mem::swap(&mut front, &mut back);
+        }
+        if cell.dim() {
+            // Terminals show it about so.
+            front = mix(front, back, 0.42);
+        }
+        Self { front, back, bold: cell.bold(), italic: cell.italic(), underline: cell.underline() }
+    }
+}
+
+fn rgb(colour: Color, usual: [u8; 3]) -> [u8; 3] {
+    match colour {
+        Color::Default => usual,
+        Color::Rgb(r, g, b) => [r, g, b],
+        Color::Idx(index @ 232..) => [8 + (index - 232) * 10; 3],
+        Color::Idx(index @ 16..) => {
+            let level = |step: u8| if step == 0 { 0 } else { 55 + step * 40 };
+            let index = index - 16;
+            [level(index / 36), level(index / 6 % 6), level(index % 6)]
+        }
+        Color::Idx(index) => COLOURS.get(usize::from(index)).copied().unwrap_or(usual),
+    }
+}
+
+fn mix(a: [u8; 3], b: [u8; 3], part: f32) -> [u8; 3] {
+    let one = |a: u8, b: u8| (f32::from(a) * (1.0 - part) + f32::from(b) * part).round() as u8;
+    [one(a[0], b[0]), one(a[1], b[1]), one(a[2], b[2])]
+}
+
+fn hex([r, g, b]: [u8; 3]) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
+}
+
+/// A number without digits that mean nothing.
+fn number(value: f32) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The picture.
+pub fn draw(screen: &Screen) -> String {
+    let (rows, columns) = screen.size();
+    let [width, height] = [f32::from(columns) * WIDTH + 2.0 * EDGE, f32::from(rows) * HEIGHT + 2.0 * EDGE];
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" role=\"img\" \
+         font-family=\"ui-monospace,'JetBrains Mono','Cascadia Mono',Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',\
+         monospace\" font-size=\"14\">\n<title>reeldeck in a terminal</title>\n\
+         <rect width=\"{0}\" height=\"{1}\" rx=\"10\" fill=\"{2}\"/>\n<g transform=\"translate({3} {3})\">\n",
+        number(width),
+        number(height),
+        hex(GROUND),
+        number(EDGE)
+    );
+    for row in 0..rows {
+        draw_row(screen, row, columns, &mut out);
+    }
+    out.push_str("</g>\n</svg>\n");
+    out
+}
+
+/// A cell of the row: where it begins, how many columns it takes, what is in it.
+struct Place {
+    column: u16,
+    wide: u16,
+    text: String,
+    look: Look,
+}
+
+fn draw_row(screen: &Screen, row: u16, columns: u16, out: &mut String) {
+    let places: Vec<Place> = (0..columns)
+        .filter_map(|column| {
+            let cell = screen.cell(row, column).filter(|cell| !cell.is_wide_continuation())?;
+            let text = if cell.has_contents() { cell.contents().to_owned() } else { " ".into() };
+            Some(Place { column, wide: if cell.is_wide() { 2 } else { 1 }, text, look: Look::of(cell) })
+        })
+        .collect();
+    let top = f32::from(row) * HEIGHT;
+    for run in places.chunk_by(|a, b| a.look.back == b.look.back) {
+        if let Some(first) = run.first().filter(|first| first.look.back != GROUND) {
+            let wide: u16 = run.iter().map(|place| place.wide).sum();
+            let at = [f32::from(first.column) * WIDTH, top, f32::from(wide) * WIDTH, HEIGHT];
+            rect(at, first.look.back, 1.0, out);
+        }
+    }
+    let kind = |place: &Place| (is_shape(&place.text), place.text == " ");
+    for run in places.chunk_by(|a, b| a.look == b.look && kind(a) == kind(b)) {
+        let Some(first) = run.first() else { continue };
+        match kind(first) {
+            (true, _) => run.iter().for_each(|place| shape(place, top, out)),
+            (false, true) if first.look.underline => letters(run, top, out),
+            (false, true) => {}
+            // Words alone: between them nothing has to be held in its place.
+            _ => letters(run, top, out),
+        }
+    }
+}
+
+fn letters(run: &[Place], top: f32, out: &mut String) {
+    let Some(first) = run.first() else { return };
+    let text: String = run.iter().map(|place| place.text.as_str()).collect();
+    let wide: u16 = run.iter().map(|place| place.wide).sum();
+    let mut style = String::new();
+    if first.look.bold {
+        style.push_str(" font-weight=\"bold\"");
+    }
+    if first.look.italic {
+        style.push_str(" font-style=\"italic\"");
+    }
+    if first.look.underline {
+        style.push_str(" text-decoration=\"underline\"");
+    }
+    // The length makes columns meet whatever the font's own width is.
+    let _ = writeln!(
+        out,
+        "<text x=\"{}\" y=\"{}\" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{}\"{style} xml:space=\"preserve\">{}</text>",
+        number(f32::from(first.column) * WIDTH),
+        number(top + BASE),
+        number(f32::from(wide) * WIDTH),
+        hex(first.look.front),
+        escaped(&text)
+    );
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn rect([x, y, width, height]: [f32; 4], colour: [u8; 3], opacity: f32, out: &mut String) {
+    let opacity = if opacity < 1.0 { format!(" fill-opacity=\"{}\"", number(opacity)) } else { String::new() };
+    let _ = writeln!(
+        out,
+        "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"{opacity} shape-rendering=\"crispEdges\"/>",
+        number(x),
+        number(y),
+        number(width),
+        number(height),
+        hex(colour)
+    );
+}
+
+fn is_shape(text: &str) -> bool {
+    let mut chars = text.chars();
+    matches!((chars.next(), chars.next()), (Some(c), None) if block(c).is_some() || !arms(c).is_empty())
+}
+
+fn shape(place: &Place, top: f32, out: &mut String) {
+    let Some(c) = place.text.chars().next() else { return };
+    let left = f32::from(place.column) * WIDTH;
+    if let Some(([x, y, width, height], opacity)) = block(c) {
+        let at = [left + x * WIDTH, top + y * HEIGHT, width * WIDTH, height * HEIGHT];
+        return rect(at, place.look.front, opacity, out);
+    }
+    let (middle, centre) = (left + WIDTH / 2.0, top + HEIGHT / 2.0);
+    let mut path = String::new();
+    for arm in arms(c) {
+        let _ = match arm {
+            Arm::Left => write!(path, "M{} {}H{}", number(left), number(centre), number(middle)),
+            Arm::Right => write!(path, "M{} {}H{}", number(middle), number(centre), number(left + WIDTH)),
+            Arm::Up => write!(path, "M{} {}V{}", number(middle), number(top), number(centre)),
+            Arm::Down => write!(path, "M{} {}V{}", number(middle), number(centre), number(top + HEIGHT)),
+            Arm::Round { right, down } => {
+                let (x, y) = (if *right { left + WIDTH } else { left }, if *down { top + HEIGHT } else { top });
+                let [x, y, m, c] = [x, y, middle, centre].map(number);
+                write!(path, "M{m} {y}Q{m} {c} {x} {c}")
+            }
+        };
+    }
+    let _ = writeln!(out, "<path d=\"{path}\" fill=\"none\" stroke=\"{}\"/>", hex(place.look.front));
+}
+
+/// The part of a cell that a block fills, of one, and how densely.
+fn block(c: char) -> Option<([f32; 4], f32)> {
+    let eighth = |n: u32| n as f32 / 8.0;
+    Some(match c {
+        '█' => ([0.0, 0.0, 1.0, 1.0], 1.0),
+        '▀' => ([0.0, 0.0, 1.0, 0.5], 1.0),
+        '▁'..='▇' => {
+            let filled = eighth(c as u32 - '▁' as u32 + 1);
+            ([0.0, 1.0 - filled, 1.0, filled], 1.0)
+        }
+        '▉'..='▏' => ([0.0, 0.0, eighth(8 - (c as u32 - '█' as u32)), 1.0], 1.0),
+        '▐' => ([0.5, 0.0, 0.5, 1.0], 1.0),
+        '░' => ([0.0, 0.0, 1.0, 1.0], 0.25),
+        '▒' => ([0.0, 0.0, 1.0, 1.0], 0.5),
+        '▓' => ([0.0, 0.0, 1.0, 1.0], 0.75),
+        _ => return None,
+    })
+}
+
+/// A line from the middle of a cell to one of its sides.
+enum Arm {
+    Left,
+    Right,
+    Up,
+    Down,
+    Round { right: bool, down: bool },
+}
+
+/// What a line is drawn of.
+fn arms(c: char) -> &'static [Arm] {
+    use Arm::{Down, Left, Right, Round, Up};
+    match c {
+        '─' => &[Left, Right],
+        '│' => &[Up, Down],
+        '╭' => &[Round { right: true, down: true }],
+        '╮' => &[Round { right: false, down: true }],
+        '╰' => &[Round { right: true, down: false }],
+        '╯' => &[Round { right: false, down: false }],
+        '┌' => &[Right, Down],
+        '┐' => &[Left, Down],
+        '└' => &[Right, Up],
+        '┘' => &[Left, Up],
+        '├' => &[Up, Down, Right],
+        '┤' => &[Up, Down, Left],
+        '┬' => &[Left, Right, Down],
+        '┴' => &[Left, Right, Up],
+        '┼' => &[Left, Right, Up, Down],
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(text: &str) -> String {
+        let mut parser = vt100::Parser::new(2, 12, 0);
+        parser.process(text.as_bytes());
+        draw(parser.screen())
+    }
+
+    #[test]
+    fn letters_keep_their_columns_and_colours() {
+        let picture = drawn("\x1b[1;38;2;1;2;3ma<b\x1b[0m&");
+        assert!(picture.contains("x=\"0\" y=\"13.5\" textLength=\"25.2\""), "{picture}");
+        assert!(picture.contains("fill=\"#010203\" font-weight=\"bold\"") && picture.contains(">a&lt;b</text>"));
+        assert!(picture.contains("x=\"25.2\"") && picture.contains(">&amp;</text>"), "{picture}");
+        // A wide character takes two columns.
+        assert!(drawn("日x").contains("textLength=\"25.2\""));
+    }
+
+    #[test]
+    fn grounds_and_reversed_cells_are_filled() {
+        let reversed = drawn("\x1b[7m  x\x1b[0m");
+        assert!(reversed.contains(&format!("width=\"25.2\" height=\"18\" fill=\"{}\"", hex(TEXT))), "{reversed}");
+        assert!(reversed.contains(&format!("fill=\"{}\" xml:space", hex(GROUND))));
+        let indexed = [Color::Idx(196), Color::Idx(244), Color::Idx(1)].map(|colour| rgb(colour, TEXT));
+        assert_eq!(indexed, [[255, 0, 0], [128, 128, 128], COLOURS[1]]);
+    }
+
+    #[test]
+    fn lines_and_blocks_are_shapes() {
+        let picture = drawn("╭─╮▄▏░");
+        assert!(!picture.contains("<text"), "{picture}");
+        assert_eq!(picture.matches("<path").count(), 3);
+        assert_eq!(block('▄').map(|(part, _)| part), Some([0.0, 0.5, 1.0, 0.5]));
+        assert_eq!(block('▏').map(|(part, _)| part[2]), Some(0.125));
+        assert_eq!(block('▉').map(|(part, _)| part[2]), Some(0.875));
+        assert!(picture.contains("fill-opacity=\"0.25\""));
+    }
+}
