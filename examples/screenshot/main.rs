@@ -5,6 +5,8 @@
 //! cargo run --example screenshot -- 120x36 wait:ready key:s wait:running shot:screen.svg key:q -- program arguments …
 //! ```
 
+#![cfg_attr(test, allow(clippy::expect_used))]
+
 mod svg;
 mod terminal;
 

@@ -111,8 +111,7 @@ pub fn welcome() -> Welcome {
 impl Desk {
     /// A screen of this size before an engine has answered.
     pub fn new(width: u16, height: u16) -> Self {
-        let choices =
-            Choices { theme: Theme::default(), mouse: true, low_bandwidth: false, zone: TimeZone::UTC };
+        let choices = Choices { theme: Theme::default(), mouse: true, low_bandwidth: false, zone: TimeZone::UTC };
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         Self {
             app: App::new(choices, keymap, Size { width, height }),
@@ -195,11 +194,7 @@ impl Desk {
                 match effect {
                     Effect::Send(question) if !self.deaf => {
                         if let Some(answer) = self.answer(question) {
-                            more.extend(update(
-                                &mut self.app,
-                                self.now,
-                                Msg::Link(FromLink::Said(Box::new(answer))),
-                            ));
+                            more.extend(update(&mut self.app, self.now, Msg::Link(FromLink::Said(Box::new(answer)))));
                         }
                     }
                     Effect::Send(_) => {}

@@ -228,8 +228,7 @@ fn retry(app: &mut App, effects: &mut Vec<Effect>) {
         return orders::give(app, order, effects);
     }
     let again = if meant.with_feature { " What is there of them is made anew." } else { "" };
-    let question =
-        format!("Extract {} again?{}{again}", meant.name, orders::time_for(app, meant.count));
+    let question = format!("Extract {} again?{}{again}", meant.name, orders::time_for(app, meant.count));
     let yes = format!("yes, extract {} again", text::count(meant.count));
     app.modals.push(Modal::Menu(Menu::question("Extract again", question, yes, order)));
 }
