@@ -12,8 +12,10 @@ use crate::config::Settings;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::engine::lock::{self, Holder, Seen};
-use crate::engine::protocol::snapshot::Snapshot;
-use crate::engine::protocol::{Command, FromEngine, ToEngine, VERSION, Welcome};
+use crate::engine::protocol::details::Details;
+use crate::engine::protocol::row::{ClassRow, Filter, Row, Sort};
+use crate::engine::protocol::snapshot::{History, Snapshot};
+use crate::engine::protocol::{Command, FromEngine, LogLine, ToEngine, VERSION, Welcome};
 
 /// An engine that does not answer for so long is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,6 +69,17 @@ pub struct Client {
     next: u64,
     /// Events that came while an answer was waited for.
     early: Vec<FromEngine>,
+}
+
+/// A window of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// Goes up with every change of a video.
+    pub revision: u64,
+    /// How many videos the filter lets through.
+    pub total: usize,
+    /// The rows.
+    pub rows: Vec<Row>,
 }
 
 /// The runs that hold an output folder, by part.
@@ -160,6 +173,72 @@ impl Client {
         }
     }
 
+    /// A window of the table.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn rows(&mut self, filter: Filter, sort: Sort, offset: usize, len: usize) -> Result<Window, ClientError> {
+        match self.ask(|id| ToEngine::Query { id, filter, sort, offset, len })? {
+            FromEngine::Rows { revision, total, rows, .. } => Ok(Window { revision, total, rows }),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// The classes with their counts.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn classes(&mut self) -> Result<Vec<ClassRow>, ClientError> {
+        match self.ask(|id| ToEngine::Classes { id })? {
+            FromEngine::Classes { classes, .. } => Ok(classes),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Where a video is in a view, where the filter lets it through, and how many it lets through.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn locate(&mut self, video: &str, filter: Filter, sort: Sort) -> Result<(Option<usize>, usize), ClientError> {
+        match self.ask(|id| ToEngine::Locate { id, video: video.to_owned(), filter, sort })? {
+            FromEngine::Place { offset, total, .. } => Ok((offset, total)),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// All about one video.
+    ///
+    /// # Errors
+    /// When there is none of this name, and when the connection breaks.
+    pub fn details(&mut self, video: &str) -> Result<Details, ClientError> {
+        match self.ask(|id| ToEngine::Details { id, video: video.to_owned() })? {
+            FromEngine::Details { details, .. } => Ok(*details),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Throughput so far.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn history(&mut self) -> Result<History, ClientError> {
+        match self.ask(|id| ToEngine::History { id })? {
+            FromEngine::History { history, .. } => Ok(history),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// The last lines of the log, the oldest first.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn log(&mut self, len: usize) -> Result<Vec<LogLine>, ClientError> {
+        match self.ask(|id| ToEngine::Log { id, len })? {
+            FromEngine::Log { lines, .. } => Ok(lines),
+            other => Err(unexpected(other)),
+        }
+    }
+
     /// Has the engine do something; what came of it, for people.
     ///
     /// # Errors
@@ -206,6 +285,13 @@ impl Client {
                 _ => return Ok(answer),
             }
         }
+    }
+}
+
+fn unexpected(answer: FromEngine) -> ClientError {
+    match answer {
+        FromEngine::Error { message, .. } => ClientError::No(message),
+        other => ClientError::Nonsense(format!("{other:?}")),
     }
 }
 

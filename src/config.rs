@@ -26,7 +26,7 @@ pub use file::{
     BatchSection, Config, CudaSection, DetailsSection, ExportSection, ListSection, ManifestSection, ScanSection,
     WorkerSection,
 };
-pub use tui::{KeyChoice, TuiSection};
+pub use tui::{KeyChoice, TuiSection, Wish};
 
 /// Read from the current folder when no other file is named.
 pub const FILE: &str = "config.toml";

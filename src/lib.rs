@@ -12,6 +12,7 @@ pub mod dataset;
 pub mod engine;
 pub mod error;
 pub mod export;
+pub mod monitor;
 pub mod out;
 pub mod parallel;
 pub mod tui;
@@ -67,7 +68,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Verify(args)) => commands::verify::run_verify(&settings()?, args),
         Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
         None if cli.batch => run_job(&settings()?, &cli.global, true, cli.run.detach),
-        None if on_terminal() => tui::run_tui(settings()?, &cli.global, &cli.tui, true),
+        None if on_terminal() => tui::open(&cli.global, &cli.tui),
         None => Err(Stop::new(
             Exit::Usage,
             "the terminal interface needs a terminal, and nothing else was named: `reeldeck --batch` lists, extracts and \
@@ -90,7 +91,7 @@ fn attach(settings: Settings, typed: &cli::Global, args: &cli::AttachArgs) -> an
     }
     // Where there is no run, the same words as without a terminal.
     client::Client::find(&settings)?;
-    tui::run_tui(settings, typed, &args.tui, false)
+    tui::attach(settings, typed, &args.tui)
 }
 
 fn run_job(settings: &Settings, typed: &cli::Global, export: bool, detach: bool) -> anyhow::Result<Exit> {

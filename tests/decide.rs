@@ -259,3 +259,84 @@ fn a_video_whose_feature_can_never_be_written_does_not_hold_the_run_for_ever() {
     assert!(matches!(run.state.videos[0].status, Status::Failed { .. }));
     assert_eq!(run.hands(0), [1]);
 }
+
+/// A run of as many videos as it takes, all done, that now waits to be asked for more.
+fn rested(videos: usize) -> Run {
+    let mut run = self::run(videos, 1, 2, |_| {});
+    (0..videos).for_each(|_| drop(run.done(0)));
+    run.event(Event::Gone(0, "it left".into()));
+    run.event(Event::Rest);
+    assert!(run.state.is_over());
+    run
+}
+
+fn seen(video: usize, version: i64, status: Status) -> Event {
+    let name = VideoName::new(&format!("A/v_{video}.mp4")).unwrap();
+    Event::Seen(VideoFile { name, stamp: SourceStamp { size: 1, mtime_ns: version } }, status, false)
+}
+
+fn spawns(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Spawn(_)))
+}
+
+#[test]
+fn one_that_rests_begins_with_what_is_asked_for_only_where_nothing_else_would_be_done_too() {
+    let mut run = rested(3);
+    assert!(!spawns(&run.event(Event::Start)), "there is nothing to do");
+    assert!(spawns(&run.event(Event::Redo(vec![1]))));
+    let mut run = rested(3);
+    assert!(!spawns(&run.event(seen(7, 0, Status::Queued))), "what comes waits");
+    assert!(!spawns(&run.event(Event::Redo(vec![1]))));
+    assert_eq!(run.state.counts().queued, 2);
+    assert!(spawns(&run.event(Event::Start)));
+    // What a change has queued already is asked for like the others.
+    let mut run = rested(3);
+    run.event(seen(1, 9, Status::Queued));
+    assert!(spawns(&run.event(Event::Redo(vec![0, 1]))));
+    run.event(Event::Ready(0, "GPU".into(), 1));
+    assert_eq!(run.hands(0), [0, 1]);
+}
+
+#[test]
+fn one_that_is_to_be_left_alone_is_finished_where_it_is_in_hand_and_handed_out_no_more() {
+    let mut run = self::run(3, 1, 1, |_| {});
+    run.event(Event::Exclude(vec![0, 1], false));
+    assert_eq!(run.state.videos[0].status, Status::Running(0));
+    run.done(0);
+    let counts = run.state.counts();
+    assert_eq!((run.hands(0), counts.excluded, counts.done), (vec![2], 2, 0));
+    assert!(run.state.videos[0].feature);
+    run.event(Event::Exclude(vec![0, 1], true));
+    assert_eq!(run.state.videos[0].status, Status::Done { degraded: false, resumed: false });
+    run.done(0);
+    assert_eq!(run.hands(0), [1]);
+    // Failed twice over, it is still left alone, and nothing waits for it.
+    run.event(Event::Exclude(vec![1], false));
+    run.fail(0, ErrorKind::Io);
+    assert_eq!(run.state.counts().unfinished(), 0);
+    assert_eq!(run.state.workers[0].status, WorkerStatus::Ready);
+    run.wait(10_000);
+    assert_eq!((run.hands(0).len(), &run.state.workers[0].status), (0, &WorkerStatus::Leaving));
+}
+
+#[test]
+fn a_file_that_changes_in_hand_is_looked_at_when_it_is_done() {
+    let mut run = self::run(2, 1, 1, |_| {});
+    run.event(seen(0, 5, Status::Queued));
+    assert_eq!(run.hands(0), [0]);
+    let looks = |effects: &[Effect]| effects.contains(&Effect::LookAt(0));
+    assert!(looks(&run.done(0)));
+    // The feature is of the version before.
+    run.event(seen(0, 5, Status::Stale));
+    assert_eq!(run.state.videos[0].status, Status::Stale);
+    // Seen again as it is: nothing follows.
+    run.event(seen(0, 5, Status::Queued));
+    assert_eq!(run.state.videos[0].status, Status::Stale);
+    // One that goes in hand is gone when somebody has looked.
+    let name = VideoName::new("A/v_1.mp4").unwrap();
+    run.event(Event::Vanished(name.clone()));
+    assert_eq!(run.hands(0), [1]);
+    assert!(run.fail(0, ErrorKind::Missing).contains(&Effect::LookAt(1)));
+    run.event(Event::Vanished(name));
+    assert_eq!((&run.state.videos[1].status, run.state.counts().videos), (&Status::Gone, 1));
+}

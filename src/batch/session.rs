@@ -93,6 +93,10 @@ impl Job<'_> {
         }
         let mut engine = Engine::new(plan, state, log, fronts, survey).context("failed to start the engine")?;
         let mut suspects = Some(suspects);
+        let watched = Arc::clone(&followers);
+        if let Err(error) = engine.measure(move || watched.load(Ordering::Relaxed) > 0) {
+            errln!("note: the machine is not measured: {error}");
+        }
         let followers = || followers.load(Ordering::Relaxed);
         let mut linger = Duration::from_secs(settings.engine.linger_s);
         let mut ended = Ok(Exit::Done);

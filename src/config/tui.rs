@@ -13,12 +13,13 @@ pub struct TuiSection {
     pub ascii: bool,
     pub mouse: bool,
     pub low_bandwidth: bool,
+    pub pictures: Wish,
     pub keys: BTreeMap<String, KeyChoice>,
 }
 
 impl Default for TuiSection {
     fn default() -> Self {
-        Self { theme: "terminal".into(), ascii: false, mouse: false, low_bandwidth: false, keys: BTreeMap::new() }
+        Self { theme: "terminal".into(), ascii: false, mouse: false, low_bandwidth: false, pictures: Wish::Auto, keys: BTreeMap::new() }
     }
 }
 
@@ -30,4 +31,19 @@ pub enum KeyChoice {
     One(String),
     /// Several, or none.
     Several(Vec<String>),
+}
+
+/// How pictures in true pixels are to reach the terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wish {
+    /// Whatever the terminal is known to take; over SSH none, for a picture is a hundred times the bytes of its cells.
+    #[default]
+    Auto,
+    /// Characters alone.
+    Off,
+    /// kitty's protocol.
+    Kitty,
+    /// Sixel.
+    Sixel,
 }

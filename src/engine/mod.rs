@@ -14,6 +14,7 @@ pub mod output;
 pub mod plan;
 pub mod protocol;
 pub mod publish;
+pub mod rate;
 pub mod run;
 pub mod scribe;
 pub mod server;

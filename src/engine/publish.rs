@@ -1,15 +1,12 @@
 //! What the world is told of a run: news become events, the state becomes a snapshot with rates.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::event::News;
 use super::protocol::event::{Event, Line};
 use super::protocol::snapshot::{DeviceState, InHand, Phase as Shown, Snapshot};
+use super::rate::Rate;
 use super::state::{Millis, Phase, State, VideoId, WorkerId, WorkerStatus};
-
-/// Rates are taken over so long.
-const WINDOW: Millis = 60_000;
 
 /// Follows a run.
 pub trait Front {
@@ -21,45 +18,10 @@ pub trait Front {
     fn changed(&mut self, _state: &State, _videos: &[VideoId]) {}
 }
 
-/// Clips done over time, for the rate.
-#[derive(Debug, Default)]
-pub struct Rate {
-    samples: VecDeque<(Millis, usize)>,
-}
-
-impl Rate {
-    /// Takes a sample. While nothing can be done, time does not count.
-    pub fn sample(&mut self, state: &State, now: Millis) {
-        let works = state.paused.is_none() && state.hold.is_none() && !state.is_over();
-        let loaded = state.workers.iter().any(|w| w.detail.is_some());
-        if !works || !loaded {
-            self.samples.clear();
-            return;
-        }
-        let clips = state.clips_done();
-        if self.samples.back().is_some_and(|(at, before)| now < at + 1_000 && clips >= *before) {
-            return;
-        }
-        // What a worker had in hand when it died is to be done again.
-        self.samples.retain(|(_, before)| *before <= clips);
-        self.samples.push_back((now, clips));
-        while self.samples.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) > WINDOW) {
-            self.samples.pop_front();
-        }
-    }
-
-    /// Clips a second.
-    pub fn per_second(&self) -> Option<f64> {
-        let ((from, before), (to, after)) = (self.samples.front()?, self.samples.back()?);
-        let seconds = (to - from) as f64 / 1000.0;
-        (seconds >= 1.0 && after > before).then(|| (after - before) as f64 / seconds)
-    }
-}
-
 /// Where the run stands.
 pub fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis) -> Snapshot {
     let counts = state.counts();
-    let clips_per_s = rate.per_second();
+    let clips_per_s = rate.clips_per_s();
     let in_hand: usize = state.workers.iter().flat_map(|w| &w.in_hand).map(|hand| hand.clips).sum();
     let left = (counts.unfinished() * state.rules.clips).saturating_sub(in_hand);
     let (phase, reason) = phase(state);
@@ -74,13 +36,13 @@ pub fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis) -> Sna
         clips_done: state.clips_done(),
         clips_per_s,
         eta_s: clips_per_s.map(|rate| (left as f64 / rate).ceil() as u64),
-        devices: state.workers.iter().map(|worker| device(state, worker, now)).collect(),
+        devices: state.workers.iter().enumerate().map(|(id, worker)| device(state, rate, id, worker, now)).collect(),
         states: Default::default(),
         scan: None,
         watch: None,
         machine: Default::default(),
-        stages: None,
-        videos_per_s: None,
+        stages: rate.stages(),
+        videos_per_s: rate.videos_per_s(),
     }
 }
 
@@ -98,7 +60,7 @@ fn phase(state: &State) -> (Shown, Option<String>) {
     }
 }
 
-fn device(state: &State, worker: &super::state::Worker, now: Millis) -> DeviceState {
+fn device(state: &State, rate: &Rate, id: WorkerId, worker: &super::state::Worker, now: Millis) -> DeviceState {
     let (status, detail) = match &worker.status {
         WorkerStatus::Starting => ("starting", None),
         WorkerStatus::Ready => ("ready", worker.detail.clone()),
@@ -117,9 +79,9 @@ fn device(state: &State, worker: &super::state::Worker, now: Millis) -> DeviceSt
         detail,
         batch: worker.batch,
         done: worker.done,
-        clips: worker.clips + worker.in_hand.iter().map(|hand| hand.clips).sum::<usize>(),
+        clips: worker.all_clips(),
         in_hand: in_hand.collect(),
-        clips_per_s: None,
+        clips_per_s: rate.clips_per_s_of(id),
         restarts: worker.restarts,
         gauges: Default::default(),
     }

@@ -22,7 +22,8 @@ use super::plan::Plan;
 use super::protocol::event::{Event as Told, Line};
 use super::protocol::snapshot::{Phase as Shown, Snapshot};
 use super::protocol::words::describe;
-use super::publish::{self, Front, Rate};
+use super::publish::{self, Front};
+use super::rate::Rate;
 use super::scribe::{Job, Record, Scribe};
 use super::signals::Signals;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId};
@@ -31,6 +32,8 @@ use super::update::update;
 use super::worker::{Heard, Process};
 use crate::dataset::scan::VideoFile;
 use crate::export::Format;
+use crate::monitor::gpu::Driver;
+use crate::monitor::{Monitor, Reading};
 
 mod dataset;
 mod orders;
@@ -43,6 +46,9 @@ const PROGRESS: Millis = 10_000;
 
 /// How long the output folder may take to say what a worker has left there.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What was measured longer ago says nothing of now.
+const OLD: Duration = Duration::from_secs(10);
 
 /// What comes in from elsewhere than the clock and the signals.
 enum Incoming {
@@ -61,6 +67,8 @@ enum Incoming {
     Finished(Errand),
     /// How the dataset folder is watched.
     Watched(String),
+    /// What the machine is doing.
+    Measured(Reading),
 }
 
 /// A run, from its first worker to its last, and those that follow when a client wants more.
@@ -89,6 +97,8 @@ pub struct Engine {
     /// Videos that were done before the last run.
     done_before: usize,
     exporting: bool,
+    monitor: Option<Monitor>,
+    measured: Option<(Instant, Reading)>,
 }
 
 impl Engine {
@@ -124,6 +134,8 @@ impl Engine {
             errands: 0,
             done_before: 0,
             exporting: false,
+            monitor: None,
+            measured: None,
             plan,
             state,
             started: (Instant::now(), Timestamp::now()),
@@ -141,6 +153,19 @@ impl Engine {
             rate: Rate::default(),
             next_progress: PROGRESS,
         })
+    }
+
+    /// From now on measures what the machine does, while `wanted`.
+    ///
+    /// # Errors
+    /// When the threads cannot be started.
+    pub fn measure(&mut self, wanted: impl Fn() -> bool + Send + 'static) -> io::Result<()> {
+        let devices = self.state.workers.iter().map(|worker| worker.device.clone()).collect();
+        let sender = self.sender.clone();
+        let tell = move |reading| drop(sender.send(Incoming::Measured(reading)));
+        let out = self.plan.layout.out().to_owned();
+        self.monitor = Some(Monitor::start(devices, out, Driver::default(), wanted, tell)?);
+        Ok(())
     }
 
     /// Runs until no worker is left. `clients` may be closed.
@@ -243,6 +268,13 @@ impl Engine {
         if ended.is_some() {
             snapshot.phase = Shown::Idle;
         }
+        if let Some((_, reading)) = self.measured.as_ref().filter(|(when, _)| when.elapsed() < OLD) {
+            snapshot.machine = reading.machine.clone();
+            for (device, gauges) in snapshot.devices.iter_mut().zip(&reading.gauges) {
+                device.gauges = *gauges;
+            }
+        }
+        snapshot.machine.disk_needed = Some(snapshot.counts.unfinished() as u64 * self.plan.feature_size);
         Snapshot { ended, watch: self.dataset.words.clone(), ..snapshot }
     }
 
@@ -309,6 +341,7 @@ impl Engine {
             Incoming::Vanished(name) => self.vanished(name),
             Incoming::Watched(words) => self.dataset.words = Some(words),
             Incoming::Finished(errand) => self.finished(errand),
+            Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
         }
     }
 
@@ -428,6 +461,9 @@ impl Engine {
     }
 
     fn publish(&mut self, news: News) {
+        if let News::Done(.., report) = &news {
+            self.rate.report(report);
+        }
         let event = publish::event(&self.state, news);
         self.tell(event);
     }
@@ -441,6 +477,9 @@ impl Engine {
         match Process::start(worker, launch, self.heard.clone(), Some(self.log.clone())) {
             Ok(process) => {
                 process.send(&ToWorker::Init(Box::new(init.clone())));
+                if let Some(monitor) = &self.monitor {
+                    monitor.set_pid(worker, process.pid());
+                }
                 self.processes.insert(worker, process);
                 None
             }

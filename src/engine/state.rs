@@ -146,6 +146,13 @@ pub struct Worker {
     pub restarts: u32,
 }
 
+impl Worker {
+    /// Clips done by it, those of videos in hand included.
+    pub fn all_clips(&self) -> usize {
+        self.clips + self.in_hand.iter().map(|hand| hand.clips).sum::<usize>()
+    }
+}
+
 /// Where a worker stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorkerStatus {
@@ -352,7 +359,7 @@ impl State {
 
     /// Clips done in this run, those of videos in hand included.
     pub fn clips_done(&self) -> usize {
-        self.workers.iter().map(|w| w.clips + w.in_hand.iter().map(|hand| hand.clips).sum::<usize>()).sum()
+        self.workers.iter().map(Worker::all_clips).sum()
     }
 
     /// Why the run ended before its work was done, if it did and nobody asked for it.

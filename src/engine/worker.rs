@@ -128,6 +128,11 @@ impl Process {
         }
     }
 
+    /// Its number, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.group.and_then(|group| u32::try_from(group.as_raw_nonzero().get()).ok())
+    }
+
     /// Stops the process where it is, with all that it has started.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);

@@ -12,6 +12,8 @@ use super::keys::Key;
 use super::logbook::Logbook;
 use super::marks::Marks;
 use super::modal::Modal;
+use super::picture::Depth;
+use super::picture::graphics::Protocol;
 use super::table::VideoTable;
 use super::theme::Theme;
 use super::toast::Toasts;
@@ -146,8 +148,12 @@ pub struct Choices {
     pub mouse: bool,
     /// Draw new data once a second only.
     pub low_bandwidth: bool,
-    /// For times of the log.
+    /// For times.
     pub zone: TimeZone,
+    /// How many colours pictures may have.
+    pub depth: Depth,
+    /// How pictures in true pixels reach the terminal, where they do.
+    pub pictures: Option<Protocol>,
 }
 
 /// All that the screen shows.
@@ -193,6 +199,8 @@ pub struct App {
     pub undo: Vec<Undo>,
     /// Leave when the run is over.
     pub leaving: bool,
+    /// The details of the video under the cursor are wanted as soon as its row is here.
+    pub leafing: bool,
     /// Names being collected for marks.
     pub gather: Option<Gather>,
     /// When to draw.
@@ -201,6 +209,7 @@ pub struct App {
     pub(super) next_id: u64,
     pub(super) asked_history: Option<Duration>,
     pub(super) asked_classes: Option<Duration>,
+    pub(super) details_stale: bool,
     pub(super) refreshed: Duration,
     pub(super) starting: bool,
     /// Videos have changed since the table was last asked for.
@@ -233,12 +242,14 @@ impl App {
             pressed: vec![],
             undo: vec![],
             leaving: false,
+            leafing: false,
             gather: None,
             dirty: Dirty::Now,
             pending: HashMap::new(),
             next_id: 0,
             asked_history: None,
             asked_classes: None,
+            details_stale: false,
             refreshed: Duration::ZERO,
             starting: false,
             stale: None,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::action::Action;
+use super::details;
 use super::keys::{Key, Keys};
 use crate::config::KeyChoice;
 
@@ -281,6 +282,12 @@ impl Keymap {
             }
             text.push('\n');
         }
+        text.push_str("| Details of a video | | |\n|---|---|---|\n");
+        for binding in details::BINDINGS {
+            let keys: Vec<String> = binding.keys.iter().map(|(code, mods)| format!("`{}`", Key::new(*code, *mods))).collect();
+            text.push_str(&format!("| {} | {} | |\n", keys.join(" "), binding.long));
+        }
+        text.push('\n');
         text
     }
 }

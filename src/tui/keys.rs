@@ -36,6 +36,11 @@ const NAMED: &[(&str, KeyCode)] = &[
 ];
 
 impl Key {
+    /// A key with its modifiers.
+    pub fn new(code: KeyCode, mods: KeyModifiers) -> Self {
+        Self::of(KeyEvent::new(code, mods))
+    }
+
     /// The key of an event. A capital letter is itself, whether or not the terminal also reports the shift key.
     pub fn of(event: KeyEvent) -> Self {
         let mut mods = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);

@@ -7,6 +7,7 @@ mod classes;
 pub mod details;
 #[cfg(test)]
 mod drawn;
+mod first;
 pub mod gauge;
 mod input;
 pub mod keymap;
@@ -17,9 +18,11 @@ mod marks;
 mod modal;
 mod osc;
 pub mod picture;
+mod reader;
 mod report;
 mod run;
 pub mod setup;
+mod signals;
 pub mod still;
 mod table;
 mod terminal;
@@ -31,5 +34,6 @@ mod toast;
 pub mod update;
 pub mod view;
 mod why;
+mod window;
 
-pub use run::run_tui;
+pub use run::{attach, open};

@@ -2,13 +2,14 @@
 
 use super::action::Action;
 use super::app::{Pane, Undo};
+use super::details::DetailsView;
 use super::input::Input;
 use super::keymap::{Context, Keymap};
 use crate::engine::protocol::Command;
 use crate::engine::protocol::row::{Column, RowState};
 
 /// One thing on top.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Modal {
     /// All keys.
     Help {
@@ -33,6 +34,8 @@ pub enum Modal {
     },
     /// Something to choose from, or a question.
     Menu(Menu),
+    /// All about one video.
+    Details(Box<DetailsView>),
     /// A longer text.
     Notice {
         /// What it is about.

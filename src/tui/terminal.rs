@@ -9,12 +9,14 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
+    EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode, window_size,
 };
 use ratatui::crossterm::{cursor, queue};
-use ratatui::layout::Size;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect, Size};
 
 use super::app::App;
+use super::theme::{Role, Theme};
 use super::{osc, view};
 
 /// The terminal is ours at the moment.
@@ -73,7 +75,27 @@ impl Screen {
     /// # Errors
     /// When the terminal is gone.
     pub fn draw(&mut self, app: &App) -> io::Result<()> {
-        self.terminal.draw(|frame| view::draw(app, frame))?;
+        self.paint(&app.choices.theme, |area, buffer| view::paint(app, area, buffer))
+    }
+
+    /// The same, of what `draw` paints; it gives the place of the cursor where there is one.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn paint(
+        &mut self,
+        theme: &Theme,
+        draw: impl FnOnce(Rect, &mut Buffer) -> Option<Position>,
+    ) -> io::Result<()> {
+        self.terminal.draw(|frame| {
+            let area = frame.area();
+            frame.buffer_mut().set_style(area, theme.style(Role::Base));
+            let cursor = draw(area, frame.buffer_mut());
+            theme.finish(frame.buffer_mut());
+            if let Some(cursor) = cursor {
+                frame.set_cursor_position(cursor);
+            }
+        })?;
         let bytes = std::mem::take(&mut *self.pending.0.borrow_mut());
         // Where nothing has changed, ratatui says once more where the cursor is not.
         if bytes.is_empty() || bytes == b"\x1b[?25l" {
@@ -84,6 +106,16 @@ impl Screen {
         frame.extend_from_slice(&bytes);
         frame.extend_from_slice(osc::END_FRAME);
         self.raw(&frame)
+    }
+
+    /// Width and height of a cell in pixels, or a guess.
+    pub fn cell(&self) -> [u16; 2] {
+        let Ok(size) = window_size() else { return [8, 16] };
+        let side = |pixels: u16, cells: u16| pixels.checked_div(cells).filter(|side| *side > 0);
+        match (side(size.width, size.columns), side(size.height, size.rows)) {
+            (Some(width), Some(height)) => [width, height],
+            _ => [8, 16],
+        }
     }
 
     /// Writes bytes that are no frame.

@@ -69,9 +69,9 @@ impl Toasts {
 }
 
 fn until(now: Duration, level: Level, text: &str) -> Duration {
-    let least = if level == Level::Problem { 6_000 } else { 3_000 };
-    // About fifteen characters a second.
-    now + Duration::from_millis(least + 60 * text.len().min(200) as u64)
+    let least = if level == Level::Problem { 4_000 } else { 2_500 };
+    // They lie on top of something: no longer than it takes to read the beginning.
+    now + Duration::from_millis(least + 30 * text.len().min(130) as u64)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 
 pub mod processes;
+pub mod prober;
+pub mod screen;
 pub mod real;
 
 /// A dataset and an output folder.
@@ -92,6 +94,12 @@ impl Bench {
     /// Starts it with its output kept for later.
     pub fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The feature of a video in the only feature set.
+    pub fn files_of(&self, video: &str) -> PathBuf {
+        let sets = list(&self.path("out/features"));
+        sets[0].join(format!("{video}.safetensors"))
     }
 
     /// `Class/file` of all files of the only feature set in `out/<kind>`, without temporary ones.

@@ -164,6 +164,7 @@ pub enum Command {
 /// From the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "one message at a time is in memory")]
 pub enum FromEngine {
     /// The answer to a hello that is understood.
     Welcome(Welcome),

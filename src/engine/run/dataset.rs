@@ -31,7 +31,7 @@ impl Dataset {
     /// Begins to watch, where that is wanted.
     pub(super) fn begin(plan: &Plan, state: &State, sender: &UnboundedSender<Incoming>) -> Self {
         let (words, rescan) = match watch(plan, &state.files, sender.clone()) {
-            None => (None, None),
+            None => (plan.waits.then(|| "off: so it was asked for".into()), None),
             Some(Ok(rescan)) => (Some("events".into()), Some(rescan)),
             Some(Err(why)) => (Some(format!("off: {why}")), None),
         };

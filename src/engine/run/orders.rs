@@ -70,9 +70,12 @@ impl Engine {
     }
 
     fn again(&mut self, event: Event) -> String {
-        let before = self.state.counts().unfinished();
+        let (before, was_over) = (self.state.counts().unfinished(), self.state.is_over());
         self.handle(event);
         let again = self.state.counts().unfinished().saturating_sub(before);
+        if again == 0 && was_over && !self.state.is_over() {
+            return format!("{before} to do");
+        }
         let waits = self.state.phase == Phase::Waiting && again > 0;
         format!("{again} to be tried again{}", if waits { " when the run is started" } else { "" })
     }

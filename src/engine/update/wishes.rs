@@ -11,10 +11,11 @@ impl Step<'_> {
     /// Queues videos again, before all others; where the run was over, it begins anew. An engine that waits to be asked
     /// begins only where nothing else would be done along with them.
     pub(super) fn again(&mut self, videos: &[VideoId], may: impl Fn(&Status) -> bool) {
-        let others = self.state.counts.queued > 0;
-        let mut again = 0;
+        let queued = self.state.counts.queued;
+        let (mut again, mut already) = (0, 0);
         for id in videos.iter().rev() {
             let Some(video) = self.state.videos.get_mut(*id) else { continue };
+            already += usize::from(video.status == Status::Queued);
             if may(&video.status) {
                 (video.attempts, video.bounced) = (0, 0);
                 self.state.set(*id, Status::Queued);
@@ -22,11 +23,15 @@ impl Step<'_> {
                 again += 1;
             }
         }
-        if again == 0 {
-            return;
+        if again > 0 {
+            self.tell(News::Requeued(again));
         }
-        self.tell(News::Requeued(again));
-        if self.state.is_over() && !(self.state.phase == Phase::Waiting && others) {
+        // Those that a change has queued already are asked for like the others.
+        let begins = match self.state.phase {
+            Phase::Waiting => again + already > 0 && queued <= already,
+            _ => again > 0,
+        };
+        if begins {
             self.start();
         }
     }

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use ratatui::layout::Rect;
 
 use super::Rgb;
+pub use crate::config::Wish;
 
 /// How pictures reach the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,21 +14,6 @@ pub enum Protocol {
     /// kitty, Ghostty, WezTerm, Konsole.
     Kitty,
     /// foot, xterm, mlterm, and others.
-    Sixel,
-}
-
-/// What the user wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Wish {
-    /// Whatever the terminal is known to take; over SSH none, for a picture is a hundred times the bytes of its cells.
-    #[default]
-    Auto,
-    /// Characters alone.
-    Off,
-    /// kitty's protocol.
-    Kitty,
-    /// Sixel.
     Sixel,
 }
 

@@ -10,7 +10,8 @@ use ratatui::layout::{Rect, Size};
 use super::super::app::{App, Choices};
 use super::super::keymap::Keymap;
 use super::super::keys::Keys;
-use super::super::theme::Theme;
+use super::super::picture::Depth;
+use super::super::theme::{Role, Theme};
 use super::super::update::{Effect, FromLink, Msg, update};
 use super::super::view;
 use crate::engine::protocol::event::Line;
@@ -111,7 +112,8 @@ pub fn welcome() -> Welcome {
 impl Desk {
     /// A screen of this size before an engine has answered.
     pub fn new(width: u16, height: u16) -> Self {
-        let choices = Choices { theme: Theme::default(), mouse: true, low_bandwidth: false, zone: TimeZone::UTC };
+        let choices =
+            Choices { theme: Theme::default(), mouse: true, low_bandwidth: false, zone: TimeZone::UTC, depth: Depth::Indexed, pictures: None };
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         Self {
             app: App::new(choices, keymap, Size { width, height }),
@@ -194,7 +196,11 @@ impl Desk {
                 match effect {
                     Effect::Send(question) if !self.deaf => {
                         if let Some(answer) = self.answer(question) {
-                            more.extend(update(&mut self.app, self.now, Msg::Link(FromLink::Said(Box::new(answer)))));
+                            more.extend(update(
+                                &mut self.app,
+                                self.now,
+                                Msg::Link(FromLink::Said(Box::new(answer))),
+                            ));
                         }
                     }
                     Effect::Send(_) => {}
@@ -248,7 +254,10 @@ impl Desk {
     pub fn buffer(&self, width: u16, height: u16) -> Buffer {
         let area = Rect::new(0, 0, width, height);
         let mut buffer = Buffer::empty(area);
+        let theme = self.app.choices.theme;
+        buffer.set_style(area, theme.style(Role::Base));
         view::paint(&self.app, area, &mut buffer);
+        theme.finish(&mut buffer);
         buffer
     }
 

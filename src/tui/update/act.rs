@@ -5,10 +5,10 @@ use super::super::app::{App, Dirty, Link, Pane, Tag};
 use super::super::input::Input;
 use super::super::modal::{Item, Menu, Modal, Pick};
 use super::super::why;
-use super::{Effect, orders, videos};
+use super::{Effect, details, orders, videos};
 use crate::engine::protocol::snapshot::Phase;
 use crate::engine::protocol::words::Level;
-use crate::engine::protocol::{Command, ToEngine};
+use crate::engine::protocol::Command;
 use crate::export::Format;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
@@ -146,12 +146,12 @@ fn open(app: &mut App, effects: &mut Vec<Effect>) {
     match app.focus {
         Pane::Videos => {
             if let Some(video) = app.videos.current().map(|row| row.video.clone()) {
-                open_video(app, video, effects);
+                details::open(app, video, effects);
             }
         }
         Pane::Devices => {
             if let Some(video) = why::in_hand(app).map(str::to_owned) {
-                open_video(app, video, effects);
+                details::open(app, video, effects);
             }
         }
         Pane::Classes => {
@@ -168,10 +168,6 @@ fn open(app: &mut App, effects: &mut Vec<Effect>) {
         }
         Pane::Throughput => {}
     }
-}
-
-fn open_video(app: &mut App, video: String, effects: &mut Vec<Effect>) {
-    app.ask(Tag::Details(video.clone()), |id| ToEngine::Details { id, video }, effects);
 }
 
 fn filter(app: &mut App) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::app::{App, Dirty, Link, Seen, Tag, push_bounded};
-use super::{Effect, FromLink, gather};
+use super::{Effect, FromLink, details, gather};
 use crate::engine::protocol::event::{Event, Line};
 use crate::engine::protocol::snapshot::{Phase, Snapshot};
 use crate::engine::protocol::words::{Level, describe};
@@ -94,9 +94,9 @@ fn said(app: &mut App, said: FromEngine, effects: &mut Vec<Effect>) {
             app.log.begin(lines, &zone);
             app.touch(Dirty::Soon);
         }
-        FromEngine::Details { id, details } => {
+        FromEngine::Details { id, details: found } => {
             if let Some(Tag::Details(video)) = app.pending.remove(&id) {
-                app.details(&video, Ok(details));
+                details::came(app, &video, Ok(found));
             }
         }
         FromEngine::Ok { id, message } => match app.pending.remove(&id) {
@@ -114,7 +114,7 @@ fn error(app: &mut App, id: u64, message: String) {
             app.videos.unanswered();
             app.say(Level::Problem, message);
         }
-        Some(Tag::Details(video)) => app.details(&video, Err(message)),
+        Some(Tag::Details(video)) => details::came(app, &video, Err(message)),
         Some(Tag::Gather) => {
             app.gather = None;
             app.say(Level::Problem, message);

@@ -1,6 +1,7 @@
 //! What happens becomes a change of the screen's state, and things to be done elsewhere. Pure and synchronous: no clock, no
 //! terminal, no engine.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseEvent};
@@ -10,14 +11,15 @@ use super::action::Action;
 use super::app::{App, Dirty, Link, Tag};
 use super::keymap::Found;
 use super::keys::Key;
+use super::picture::Rgb;
 use super::table::Wish;
 use super::view::layout;
-use crate::engine::protocol::details::Details;
 use crate::engine::protocol::snapshot::Phase;
 use crate::engine::protocol::words::Level;
 use crate::engine::protocol::{Command, FromEngine, ToEngine, Welcome};
 
 mod act;
+mod details;
 pub mod gather;
 mod link;
 mod modal;
@@ -44,6 +46,13 @@ pub enum Msg {
     Launched(Result<(), String>),
     /// Something to be said.
     Said(String),
+    /// A picture of a video has come, or why there is none.
+    Still {
+        /// Of which.
+        video: String,
+        /// The picture.
+        still: Result<Rgb, String>,
+    },
 }
 
 /// From the connection to the engine.
@@ -66,6 +75,8 @@ pub enum Effect {
     Send(ToEngine),
     /// Start an engine.
     Launch,
+    /// One was started: look for it.
+    Look,
     /// Leave; the text is for the terminal that is left behind.
     Quit(Option<String>),
     /// Give the terminal back until we are woken.
@@ -74,6 +85,13 @@ pub enum Effect {
     Redraw,
     /// Into the clipboard of whoever looks at the terminal.
     Copy(String),
+    /// Fetch a picture of this file.
+    Still {
+        /// Which video.
+        video: String,
+        /// Its file.
+        path: PathBuf,
+    },
 }
 
 /// Takes in what has happened, `now` after the start.
@@ -98,7 +116,11 @@ pub fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         Msg::Tick => tick(app, &mut effects),
         Msg::Link(from) => link::link(app, from, &mut effects),
         Msg::Said(text) => app.say(Level::Info, text),
-        Msg::Launched(Ok(())) => app.starting = false,
+        Msg::Still { video, still } => details::still(app, &video, still),
+        Msg::Launched(Ok(())) => {
+            app.starting = false;
+            effects.push(Effect::Look);
+        }
         Msg::Launched(Err(reason)) => {
             app.starting = false;
             app.link = Link::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
@@ -106,6 +128,7 @@ pub fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         }
     }
     app.lay_out();
+    details::follow(app, &mut effects);
     pump(app, &mut effects);
     effects
 }
@@ -145,6 +168,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
     if app.stale.take().is_some() {
         app.videos.changed();
         app.classes_stale = true;
+        app.details_stale = true;
     }
     if !matches!(app.link, Link::Up(_)) {
         return;
@@ -155,6 +179,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
         app.asked_classes = Some(app.now);
         app.classes_stale = false;
         app.ask(Tag::Classes, |id| ToEngine::Classes { id }, effects);
+        details::refresh(app, effects);
     }
     let every = if app.asked_history.is_none() { 0 } else { 5_000 };
     if (app.phase() == Some(Phase::Running) || app.asked_history.is_none())
@@ -204,14 +229,6 @@ impl App {
     /// An engine is being started.
     pub(super) fn begin(&mut self) {
         self.starting = true;
-    }
-
-    /// All about a video, or why not.
-    pub(super) fn details(&mut self, video: &str, details: Result<Box<Details>, String>) {
-        match details {
-            Ok(details) => self.notice(video, format!("{details:#?}")),
-            Err(reason) => self.say(Level::Problem, format!("{video}: {reason}")),
-        }
     }
 
     /// A short message.

@@ -10,7 +10,7 @@ use super::super::view::columns;
 use super::gather::{self, Then};
 use super::{Effect, orders};
 use crate::engine::protocol::Command;
-use crate::engine::protocol::row::{Column, Filter, Row, RowState, Select, Sort};
+use crate::engine::protocol::row::{Column, Filter, RowState, Select, Sort};
 use crate::engine::protocol::words::Level;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
@@ -198,33 +198,53 @@ fn meant(app: &App) -> Option<Meant> {
         });
     }
     let row = app.videos.current()?;
-    Some(Meant {
-        count: 1,
-        states: vec![row.state],
-        with_feature: row.has_feature || has_feature(row.state),
-        selects: parts(std::iter::once(row.video.clone())),
-        are_marks: false,
-        name: file(row).to_owned(),
-    })
+    let meant = Meant::one(row.video.clone(), row.state);
+    Some(Meant { with_feature: row.has_feature || meant.with_feature, ..meant })
+}
+
+impl Meant {
+    fn one(video: String, state: RowState) -> Self {
+        let name = video.split_once('/').map_or(video.as_str(), |(_, file)| file);
+        Self {
+            count: 1,
+            states: vec![state],
+            with_feature: has_feature(state),
+            name: text::harmless(name).into_owned(),
+            selects: parts(std::iter::once(video)),
+            are_marks: false,
+        }
+    }
 }
 
 fn has_feature(state: RowState) -> bool {
     matches!(state, RowState::Done | RowState::Degraded)
 }
 
-/// The file's name.
-fn file(row: &Row) -> &str {
-    row.video.split_once('/').map_or(&row.video, |(_, file)| file)
+fn retry(app: &mut App, effects: &mut Vec<Effect>) {
+    if let Some(meant) = meant(app) {
+        retry_these(app, meant, effects);
+    }
 }
 
-fn retry(app: &mut App, effects: &mut Vec<Effect>) {
-    let Some(meant) = meant(app) else { return };
+/// Extracts one video again, whatever is marked.
+pub(super) fn retry_one(
+    app: &mut App,
+    video: String,
+    state: RowState,
+    with_feature: bool,
+    effects: &mut Vec<Effect>,
+) {
+    let with_feature = with_feature || has_feature(state);
+    retry_these(app, Meant { with_feature, ..Meant::one(video, state) }, effects);
+}
+
+fn retry_these(app: &mut App, meant: Meant, effects: &mut Vec<Effect>) {
     let order = Order {
-        commands: commands(meant.selects.clone(), |select| Command::Redo { select }),
+        commands: commands(meant.selects, |select| Command::Redo { select }),
         unmark: meant.are_marks,
         ..Order::default()
     };
-    if meant.count <= orders::WITHOUT_ASKING && !meant.with_feature && !app.marks.are_all() {
+    if meant.count <= orders::WITHOUT_ASKING && !meant.with_feature && !(meant.are_marks && app.marks.are_all()) {
         return orders::give(app, order, effects);
     }
     let again = if meant.with_feature { " What is there of them is made anew." } else { "" };
@@ -237,8 +257,17 @@ fn exclude(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(meant) = meant(app) else { return };
     // On excluded ones it is the other way round.
     let back = !meant.states.is_empty() && meant.states.iter().all(|state| *state == RowState::Excluded);
+    exclude_these(app, &meant, back, effects);
+}
+
+/// Leaves one video alone, or no longer, whatever is marked.
+pub(super) fn exclude_one(app: &mut App, video: String, back: bool, effects: &mut Vec<Effect>) {
+    exclude_these(app, &Meant::one(video, RowState::Ready), back, effects);
+}
+
+fn exclude_these(app: &mut App, meant: &Meant, back: bool, effects: &mut Vec<Effect>) {
     let given = |undo: bool| commands(meant.selects.clone(), |select| Command::Exclude { select, undo });
-    let all = app.marks.are_all();
+    let all = meant.are_marks && app.marks.are_all();
     // A filter may let others through afterwards: what it let through cannot be named again.
     let undo = (!all).then(|| Undo {
         what: format!("{} {}", if back { "take in" } else { "exclude" }, meant.name),

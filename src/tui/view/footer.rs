@@ -42,7 +42,8 @@ fn offered(app: &App) -> Vec<(String, String, bool)> {
         }
         Some(Modal::Menu(_)) => return fixed(&[("enter", "choose"), ("esc", "close"), ("j k", "move")]),
         Some(Modal::Help { .. } | Modal::Notice { .. }) => return fixed(&[("esc", "close"), ("j k", "scroll")]),
-        None => {}
+        // It has its keys in its frame.
+        Some(Modal::Details(_)) | None => {}
     }
     if !app.pressed.is_empty() {
         let keys: Vec<String> = app.pressed.iter().map(ToString::to_string).collect();

@@ -73,7 +73,11 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     let glyph = if theme.is_ascii() { plain } else { glyph };
     let mut spans = vec![say(format!(" {glyph} {}", phase_word(snapshot.phase)), role)];
     if let Some(elapsed) = app.elapsed_s().filter(|_| app.is_active()) {
-        spans.push(say(format!(" {}", text::span(elapsed.floor())), Role::Base));
+        let elapsed = match elapsed.floor() {
+            seconds if seconds < 60.0 => format!(" {seconds} s"),
+            seconds => format!(" {}", text::span(seconds)),
+        };
+        spans.push(say(elapsed, Role::Base));
     }
     if let Some(scan) = snapshot.scan {
         let what = if scan.deep { "deep check" } else { "checking" };

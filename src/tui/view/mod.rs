@@ -1,6 +1,6 @@
-//! Drawing: a function of the state, of nothing else. Each pane and popup has its file.
+//! Drawing: a function of the state, of nothing else. Each pane and popup has its file. Whoever has it drawn gives the ground
+//! its style before, and lets the theme take away what it must not show afterwards.
 
-use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
@@ -23,23 +23,12 @@ mod throughput;
 mod toasts;
 mod videos;
 
-/// Draws everything.
-pub fn draw(app: &App, frame: &mut Frame<'_>) {
-    let area = frame.area();
-    let cursor = paint(app, area, frame.buffer_mut());
-    if let Some(cursor) = cursor {
-        frame.set_cursor_position(cursor);
-    }
-}
-
 /// Draws everything; gives the place of the cursor where something is being typed.
 pub fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &app.choices.theme;
-    buffer.set_style(area, theme.style(Role::Base));
     let plan = layout::of(area.as_size(), app.focus, app.zoom, app.snapshot().map_or(1, |s| s.devices.len()));
     if plan.too_small {
         too_small(area, theme, buffer);
-        theme.finish(buffer);
         return None;
     }
     header::draw(app, plan.header, buffer);
@@ -65,7 +54,6 @@ pub fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     footer::draw(app, plan.footer, buffer);
     cursor = popup::draw(app, area, buffer).or(cursor);
     toasts::draw(app, area, buffer);
-    theme.finish(buffer);
     cursor
 }
 

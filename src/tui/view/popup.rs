@@ -24,6 +24,13 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             Modal::Palette { input, selected } => palette(app, input, *selected, area, buffer),
             Modal::Filter { .. } => None,
             Modal::Menu(menu) => self::menu(app, menu, area, buffer),
+            Modal::Details(view) => {
+                // Where the run stands stays in sight.
+                let head = super::layout::plan(app).header.height.min(area.height);
+                let below = Rect { y: area.y + head, height: area.height - head, ..area };
+                view.draw(&app.choices.theme, below, buffer);
+                None
+            }
             Modal::Notice { title, text, scroll } => notice(app, title, text, *scroll, area, buffer),
         };
     }

@@ -1,0 +1,162 @@
+//! How fast a run is: clips and videos a second, by worker and in all, and where the time goes.
+
+use std::collections::VecDeque;
+
+use reeldeck_contract::protocol::Report;
+
+use super::protocol::snapshot::{Bound, Stages};
+use super::state::{Millis, State};
+
+/// Rates of clips are taken over so long.
+const CLIPS: Millis = 60_000;
+/// Rates of videos, of which there are fewer.
+const VIDEOS: Millis = 300_000;
+/// Where the time goes is told by the last so many videos.
+const REPORTS: usize = 32;
+
+/// Something done over time.
+#[derive(Debug, Default)]
+struct Samples(VecDeque<(Millis, usize)>);
+
+impl Samples {
+    fn take(&mut self, now: Millis, done: usize, window: Millis) {
+        if self.0.back().is_some_and(|(at, before)| now < at + 1_000 && done >= *before) {
+            return;
+        }
+        // What a worker had in hand when it died is to be done again.
+        self.0.retain(|(_, before)| *before <= done);
+        self.0.push_back((now, done));
+        while self.0.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) > window) {
+            self.0.pop_front();
+        }
+    }
+
+    fn per_second(&self) -> Option<f64> {
+        let ((from, before), (to, after)) = (self.0.front()?, self.0.back()?);
+        let seconds = (to - from) as f64 / 1000.0;
+        (seconds >= 1.0 && after > before).then(|| (after - before) as f64 / seconds)
+    }
+}
+
+/// Work done over time.
+#[derive(Debug, Default)]
+pub struct Rate {
+    clips: Samples,
+    videos: Samples,
+    workers: Vec<Samples>,
+    reports: VecDeque<[u64; 4]>,
+}
+
+impl Rate {
+    /// Takes a sample. While nothing can be done, time does not count.
+    pub fn sample(&mut self, state: &State, now: Millis) {
+        let works = state.paused.is_none() && state.hold.is_none() && !state.is_over();
+        let loaded = state.workers.iter().any(|w| w.detail.is_some());
+        if !works || !loaded {
+            (self.clips, self.videos) = Default::default();
+            self.workers.clear();
+            return;
+        }
+        self.clips.take(now, state.clips_done(), CLIPS);
+        self.videos.take(now, state.workers.iter().map(|worker| worker.done).sum(), VIDEOS);
+        self.workers.resize_with(state.workers.len(), Samples::default);
+        for (samples, worker) in self.workers.iter_mut().zip(&state.workers) {
+            samples.take(now, worker.all_clips(), CLIPS);
+        }
+    }
+
+    /// A video is done, and has taken so long.
+    pub fn report(&mut self, report: &Report) {
+        let Report { decode_ms, model_ms, wait_ms, write_ms, .. } = *report;
+        // Of one whose worker could not tell it, nothing is known.
+        if model_ms + wait_ms + write_ms > 0 {
+            self.reports.push_back([decode_ms, model_ms, wait_ms, write_ms]);
+            self.reports.drain(..self.reports.len().saturating_sub(REPORTS));
+        }
+    }
+
+    /// Clips a second.
+    pub fn clips_per_s(&self) -> Option<f64> {
+        self.clips.per_second()
+    }
+
+    /// Clips a second of one worker.
+    pub fn clips_per_s_of(&self, worker: usize) -> Option<f64> {
+        self.workers.get(worker)?.per_second()
+    }
+
+    /// Videos a second.
+    pub fn videos_per_s(&self) -> Option<f64> {
+        self.videos.per_second()
+    }
+
+    /// Where the time of the last videos went, long ones counting for more. The model is what a worker's time is measured by: it
+    /// computes, waits for frames, or its features are written. Decoding goes on beside it.
+    pub fn stages(&self) -> Option<Stages> {
+        let sum = |at: usize| self.reports.iter().filter_map(|report| report.get(at)).sum::<u64>() as f64;
+        let [decode, model, wait, write] = [0, 1, 2, 3].map(sum);
+        let wall = model + wait + write;
+        if wall <= 0.0 {
+            return None;
+        }
+        // What the model waits for is the reason, not what keeps itself busy meanwhile.
+        let bound = if wait > model.max(write) {
+            Bound::Decode
+        } else if write > model {
+            Bound::Disk
+        } else {
+            Bound::Model
+        };
+        let share = |ms: f64| (ms / wall).min(1.0) as f32;
+        Some(Stages { decode: share(decode), model: share(model), write: share(write), bound })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reeldeck_contract::feature::FrameCounts;
+
+    fn report(decode_ms: u64, model_ms: u64, wait_ms: u64, write_ms: u64) -> Report {
+        let frames = FrameCounts::default();
+        let (clips, clips_computed, plain_pass) = (4, 4, false);
+        Report { frames, clips, clips_computed, plain_pass, decode_ms, model_ms, wait_ms, write_ms }
+    }
+
+    #[test]
+    fn the_stage_that_the_others_wait_for_is_named() {
+        let stages = |reports: &[Report]| {
+            let mut rate = Rate::default();
+            reports.iter().for_each(|report| rate.report(report));
+            rate.stages()
+        };
+        assert_eq!(stages(&[]), None);
+        assert_eq!(stages(&[report(0, 0, 0, 0)]), None);
+        let bound = |report| stages(&[report]).unwrap().bound;
+        assert_eq!(bound(report(100, 900, 90, 10)), Bound::Model);
+        // Decoding that keeps up holds nobody up, however much of it there is.
+        assert_eq!(bound(report(4000, 900, 90, 10)), Bound::Model);
+        assert_eq!(bound(report(900, 300, 690, 10)), Bound::Decode);
+        assert_eq!(bound(report(100, 300, 100, 600)), Bound::Disk);
+        // A long video counts for more than a short one.
+        let mixed = stages(&[report(10, 10, 90, 0), report(500, 9000, 800, 100)]).unwrap();
+        assert_eq!((mixed.bound, mixed.decode, mixed.model, mixed.write), (Bound::Model, 0.051, 0.901, 0.01));
+        // The last ones tell.
+        let mut many = vec![report(900, 300, 690, 10); 100];
+        many.extend(vec![report(100, 900, 90, 10); REPORTS]);
+        assert_eq!(stages(&many).unwrap().bound, Bound::Model);
+    }
+
+    #[test]
+    fn rates_are_of_the_window_and_forget_what_was_lost() {
+        let mut samples = Samples::default();
+        for second in 0..200 {
+            samples.take(second * 1000, second as usize * 2, CLIPS);
+        }
+        assert_eq!(samples.per_second(), Some(2.0));
+        assert!(samples.0.len() <= 62);
+        samples.take(200_500, 390, CLIPS);
+        assert!(samples.per_second().unwrap() < 2.0);
+        assert_eq!(Samples::default().per_second(), None);
+    }
+}

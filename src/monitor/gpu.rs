@@ -1,0 +1,137 @@
+//! GPUs as NVML tells of them. Its library comes with the driver and is loaded at run time; where there is none there are no GPUs.
+
+use std::ffi::OsStr;
+use std::time::{Duration, Instant};
+
+use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
+use nvml_wrapper::{Device, Nvml};
+
+use crate::engine::protocol::snapshot::Gauges;
+
+/// A driver that was not there may be there later.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+/// What is known of one GPU.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gpu {
+    /// Its name for all time, `GPU-…`.
+    pub uuid: Option<String>,
+    /// What it measures.
+    pub gauges: Gauges,
+    /// The processes that compute on it.
+    pub pids: Vec<u32>,
+}
+
+/// Something that tells of GPUs, in the order of their places on the bus.
+pub trait Gpus: Send {
+    /// All there are, as they are now.
+    fn read(&mut self) -> Vec<Gpu>;
+}
+
+/// The driver's own library.
+#[derive(Default)]
+pub struct Driver {
+    nvml: Option<Nvml>,
+    tried: Option<Instant>,
+}
+
+impl Gpus for Driver {
+    fn read(&mut self) -> Vec<Gpu> {
+        if self.nvml.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN) {
+            self.tried = Some(Instant::now());
+            // Without the number there is only a file for those who build programs with it.
+            let numbered = Nvml::builder().lib_path(OsStr::new("libnvidia-ml.so.1")).init();
+            self.nvml = numbered.or_else(|_| Nvml::init()).ok();
+        }
+        let Some(nvml) = &self.nvml else { return vec![] };
+        let Ok(count) = nvml.device_count() else { return vec![] };
+        // One that cannot be asked keeps its place.
+        (0..count).map(|at| nvml.device_by_index(at).map(|device| ask(&device)).unwrap_or_default()).collect()
+    }
+}
+
+/// What a GPU does not tell is left out.
+fn ask(device: &Device<'_>) -> Gpu {
+    let gauges = Gauges {
+        memory: device.memory_info().ok().map(|memory| [memory.used, memory.total]),
+        busy_percent: device.utilization_rates().ok().map(|rates| rates.gpu as f32),
+        decoder_percent: device.decoder_utilization().ok().map(|decoder| decoder.utilization as f32),
+        temperature_c: device.temperature(TemperatureSensor::Gpu).ok().map(|degrees| degrees as f32),
+        power_w: device.power_usage().ok().map(|milliwatts| milliwatts as f32 / 1000.0),
+    };
+    let processes = device.running_compute_processes().unwrap_or_default();
+    Gpu { uuid: device.uuid().ok(), gauges, pids: processes.into_iter().map(|process| process.pid).collect() }
+}
+
+/// For each worker, by its device and its process, the place of its GPU. Where the process is seen on one, it is that; CUDA and
+/// NVML need not count alike. Else by number, through the list in `CUDA_VISIBLE_DEVICES` where there is one.
+pub fn assign(devices: &[String], pids: &[Option<u32>], gpus: &[Gpu], visible: Option<&str>) -> Vec<Option<usize>> {
+    let by_number = |index: usize| -> Option<usize> {
+        let Some(visible) = visible.filter(|visible| !visible.trim().is_empty()) else { return Some(index) };
+        let name = visible.split(',').nth(index)?.trim();
+        let of_name = |gpu: &Gpu| gpu.uuid.as_deref().is_some_and(|uuid| uuid.starts_with(name));
+        match name.parse() {
+            Ok(index) => Some(index),
+            Err(_) if name.starts_with("GPU-") => gpus.iter().position(of_name),
+            // A part of a GPU has gauges that NVML does not tell by number.
+            Err(_) => None,
+        }
+    };
+    let one = |(device, pid): (&String, &Option<u32>)| {
+        let index: usize = device.strip_prefix("cuda:")?.parse().ok()?;
+        let by_process = pid.and_then(|pid| gpus.iter().position(|gpu| gpu.pids.contains(&pid)));
+        by_process.or_else(|| by_number(index)).filter(|at| *at < gpus.len())
+    };
+    devices.iter().zip(pids).map(one).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A GPU whose gauges say its number.
+    pub fn fake(at: usize, pids: &[u32]) -> Gpu {
+        let gauges = Gauges {
+            memory: Some([at as u64, 100]),
+            busy_percent: Some(at as f32),
+            decoder_percent: None,
+            temperature_c: Some(40.0 + at as f32),
+            power_w: Some(300.0),
+        };
+        Gpu { uuid: Some(format!("GPU-{at:04}-abcd")), gauges, pids: pids.to_vec() }
+    }
+
+    fn devices(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn workers_find_their_gpus_by_number() {
+        for count in [0, 1, 8, 16] {
+            let gpus: Vec<Gpu> = (0..count).map(|at| fake(at, &[])).collect();
+            let names: Vec<String> = (0..16).map(|at| format!("cuda:{at}")).collect();
+            let expected: Vec<Option<usize>> = (0..16).map(|at| (at < count).then_some(at)).collect();
+            assert_eq!(assign(&names, &[None; 16], &gpus, None), expected);
+        }
+        assert_eq!(assign(&devices(&["cpu", "cuda:0"]), &[None; 2], &[fake(0, &[])], Some("")), [None, Some(0)]);
+    }
+
+    #[test]
+    fn a_list_of_visible_ones_and_processes_come_before_the_number() {
+        let gpus: Vec<Gpu> = (0..8).map(|at| fake(at, &[1000 + at as u32])).collect();
+        let names = devices(&["cuda:0", "cuda:1", "cuda:2"]);
+        let by = |visible: &str| assign(&names, &[None; 3], &gpus, Some(visible));
+        assert_eq!(by("6, 2"), [Some(6), Some(2), None]);
+        assert_eq!(by("GPU-0005,GPU-9999,3"), [Some(5), None, Some(3)]);
+        assert_eq!(by("MIG-GPU-0005/1/0,11"), [None, None, None]);
+        let pids = [Some(1007), None, Some(5)];
+        assert_eq!(assign(&names, &pids, &gpus, None), [Some(7), Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn where_there_is_no_driver_there_are_no_gpus() {
+        // On a machine with one it tells of them instead; either way it comes back.
+        let mut driver = Driver::default();
+        assert_eq!(driver.read().len(), driver.read().len());
+    }
+}

@@ -1,0 +1,67 @@
+//! Processors and memory: of the machine, or what its control group leaves of it, and of single processes.
+
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use crate::engine::protocol::snapshot::Machine;
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Used {
+    /// Bytes of memory that are its own or shared and in use.
+    pub memory: u64,
+    /// Of all cores together; none at the first look.
+    pub busy_percent: Option<f32>,
+}
+
+/// Measures the machine.
+pub struct Host {
+    system: Option<System>,
+    cores: usize,
+    /// Usage is a difference: there is none at the first look.
+    looked: bool,
+    seen: Vec<Option<u32>>,
+}
+
+impl Host {
+    /// Nothing is measured yet.
+    pub fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { system: System::new().ok(), cores, looked: false, seen: vec![] }
+    }
+
+    /// Takes a look; what each of these processes uses.
+    pub fn measure(&mut self, pids: &[Option<u32>]) -> Vec<Option<Used>> {
+        let Some(system) = &mut self.system else { return vec![None; pids.len()] };
+        system.refresh_memory();
+        system.refresh_cpu_usage();
+        let known: Vec<Pid> = pids.iter().flatten().map(|pid| Pid::from_u32(*pid)).collect();
+        let kind = ProcessRefreshKind::nothing().with_memory().with_cpu();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&known), true, kind);
+        let before = std::mem::replace(&mut self.seen, pids.to_vec());
+        let cores = self.cores as f32;
+        let used = |pid: &Option<u32>| {
+            let process = system.process(Pid::from_u32((*pid)?))?;
+            let busy = before.contains(pid).then(|| (process.cpu_usage() / cores).min(100.0));
+            Some(Used { memory: process.memory(), busy_percent: busy })
+        };
+        pids.iter().map(used).collect()
+    }
+
+    /// What the last look saw.
+    pub fn machine(&mut self) -> Machine {
+        let looked = std::mem::replace(&mut self.looked, true);
+        let Some(system) = &self.system else { return Machine { cores: self.cores, ..Machine::default() } };
+        let (mut total, mut used) = (system.total_memory(), system.used_memory());
+        if let Some(group) = system.cgroup_limits().filter(|group| group.total_memory < total) {
+            total = group.total_memory;
+            used = total.saturating_sub(group.free_memory);
+        }
+        Machine {
+            cores: self.cores,
+            cpu_percent: looked.then(|| system.global_cpu_usage()),
+            memory: (total > 0).then_some([used, total]),
+            disk: None,
+            disk_needed: None,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the machine is doing: GPUs, processors, memory and disk, measured every two seconds while somebody looks on. A thread of
+//! its own, and another one for the disk: neither a driver nor a file system that hangs holds anybody up.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::engine::protocol::snapshot::{Gauges, Machine};
+
+mod disk;
+pub mod gpu;
+mod host;
+
+use disk::Disk;
+use gpu::{Gpus, assign};
+use host::Host;
+
+/// Time between two measurements.
+pub const EVERY: Duration = Duration::from_secs(2);
+
+/// How soon it is noticed that somebody looks on.
+const GLANCE: Duration = Duration::from_millis(250);
+
+/// What was measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// The machine.
+    pub machine: Machine,
+    /// Each worker's device, or the worker itself where that is the CPU.
+    pub gauges: Vec<Gauges>,
+}
+
+/// The running monitor. Dropping it ends it.
+pub struct Monitor {
+    pids: Arc<Mutex<Vec<Option<u32>>>>,
+    end: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Monitor {
+    /// Measures for workers on these devices (`cpu`, `cuda:0`) while `wanted`, and tells what it has measured.
+    ///
+    /// # Errors
+    /// When the threads cannot be started.
+    pub fn start(
+        devices: Vec<String>,
+        out: PathBuf,
+        mut gpus: impl Gpus + 'static,
+        wanted: impl Fn() -> bool + Send + 'static,
+        tell: impl Fn(Reading) + Send + 'static,
+    ) -> io::Result<Self> {
+        let pids = Arc::new(Mutex::new(vec![None; devices.len()]));
+        let (end, ended) = mpsc::channel();
+        let shared = Arc::clone(&pids);
+        let disk = Disk::start(out)?;
+        let thread = std::thread::Builder::new().name("monitor".into()).spawn(move || {
+            let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+            let mut host = Host::new();
+            let mut last: Option<Instant> = None;
+            // GPUs are asked only where a worker is on one: loading the driver's library takes memory.
+            let any_gpu = devices.iter().any(|device| device.starts_with("cuda"));
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(GLANCE) {
+                if !wanted() || last.is_some_and(|last| last.elapsed() < EVERY) {
+                    continue;
+                }
+                last = Some(Instant::now());
+                let pids = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let gpus = if any_gpu { gpus.read() } else { vec![] };
+                tell(measure(&devices, &pids, &gpus, visible.as_deref(), &mut host, disk.last()));
+            }
+        })?;
+        Ok(Self { pids, end: Some(end), thread: Some(thread) })
+    }
+
+    /// A worker has another process now.
+    pub fn set_pid(&self, worker: usize, pid: Option<u32>) {
+        if let Some(place) = self.pids.lock().unwrap_or_else(PoisonError::into_inner).get_mut(worker) {
+            *place = pid;
+        }
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.end = None;
+        // One that hangs in the driver is left behind; the program ends without it.
+        if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn measure(
+    devices: &[String],
+    pids: &[Option<u32>],
+    gpus: &[gpu::Gpu],
+    visible: Option<&str>,
+    host: &mut Host,
+    disk: Option<[u64; 2]>,
+) -> Reading {
+    let processes = host.measure(pids);
+    let machine = Machine { disk, disk_needed: None, ..host.machine() };
+    let total = machine.memory.map(|[_, total]| total);
+    let gauges =
+        devices.iter().zip(assign(devices, pids, gpus, visible)).zip(processes).map(|((device, gpu), process)| {
+            match gpu.and_then(|at| gpus.get(at)) {
+                Some(gpu) => gpu.gauges,
+                // What a GPU does not tell must not look like what its worker does on the CPU.
+                None if device.starts_with("cuda") => Gauges::default(),
+                None => Gauges {
+                    memory: process.and_then(|process| Some([process.memory, total?])),
+                    busy_percent: process.and_then(|process| process.busy_percent),
+                    ..Gauges::default()
+                },
+            }
+        });
+    Reading { gauges: gauges.collect(), machine }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many GPUs that say their number.
+    struct Fake(usize);
+
+    impl Gpus for Fake {
+        fn read(&mut self) -> Vec<gpu::Gpu> {
+            (0..self.0).map(|at| gpu::tests::fake(at, &[])).collect()
+        }
+    }
+
+    /// The first reading of which this holds.
+    fn reading_of(devices: Vec<String>, gpus: usize, pid: Option<u32>, holds: impl Fn(&Reading) -> bool) -> Reading {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, readings) = mpsc::channel();
+        let tell = move |reading| drop(sender.send(reading));
+        let monitor = Monitor::start(devices, dir.path().to_owned(), Fake(gpus), || true, tell).unwrap();
+        monitor.set_pid(0, pid);
+        let found = readings.iter().find(|reading| holds(reading));
+        drop(monitor);
+        found.unwrap()
+    }
+
+    #[test]
+    fn each_worker_has_the_gauges_of_its_device_for_any_number_of_them() {
+        for count in [0, 1, 8, 16] {
+            let mut devices: Vec<String> = (0..count).map(|at| format!("cuda:{at}")).collect();
+            devices.push("cpu".into());
+            let reading = reading_of(devices, count, None, |_| true);
+            assert_eq!(reading.gauges.len(), count + 1);
+            for (at, gauges) in reading.gauges.iter().take(count).enumerate() {
+                assert_eq!(*gauges, gpu::tests::fake(at, &[]).gauges, "{at} of {count}");
+            }
+            assert_eq!(reading.gauges[count], Gauges::default(), "a worker without a process uses nothing");
+        }
+        // A GPU that nobody answers for is not known, instead of nothing being used.
+        let reading = reading_of(vec!["cuda:3".into()], 0, None, |_| true);
+        assert_eq!(reading.gauges, [Gauges::default()]);
+    }
+
+    #[test]
+    fn the_machine_and_a_worker_on_the_cpu_are_measured() {
+        let holds = |reading: &Reading| reading.machine.disk.is_some() && reading.machine.cpu_percent.is_some();
+        let reading = reading_of(vec!["cpu".into()], 0, Some(std::process::id()), holds);
+        let Machine { cores, memory, disk, .. } = reading.machine;
+        let ([used, all], [free, size]) = (memory.unwrap(), disk.unwrap());
+        assert!(cores >= 1 && used > 0 && used <= all && free <= size && size > 0, "{:?}", reading.machine);
+        let [rss, of] = reading.gauges[0].memory.unwrap();
+        assert!(rss > 0 && of == all);
+    }
+}

@@ -1,0 +1,109 @@
+//! The first start: the form on the screen, before there is anything else to show.
+
+use std::path::{Path, PathBuf};
+
+use ratatui::crossterm::event::Event;
+use tokio::sync::mpsc;
+
+use super::app::Choices;
+use super::setup::{self, Effect, Setup, Values};
+use super::signals::{Asked, Signals, is_alone};
+use super::terminal::Screen;
+use crate::cli::Global;
+use crate::config;
+
+/// There is no configuration, and the command line says nothing that would do instead.
+pub fn is_first(typed: &Global, current: &Path) -> bool {
+    typed.config.is_none() && typed.checkpoint.is_none() && !current.join(config::FILE).exists()
+}
+
+/// What came of something done elsewhere.
+enum Came {
+    Checked(setup::check::Answer),
+    Found(setup::complete::Found),
+    Written(Result<PathBuf, String>),
+}
+
+/// Shows the form until the configuration is written; false where the user wants none.
+///
+/// # Errors
+/// When the terminal is gone.
+pub async fn fill_in(
+    screen: &mut Screen,
+    keys: &mut mpsc::Receiver<Event>,
+    signals: &mut Signals,
+    choices: &Choices,
+    typed: &Global,
+    current: &Path,
+) -> anyhow::Result<bool> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let suggested = setup::suggested(current, setup::check::gpus());
+    let values = Values {
+        root: text_of(typed.root.as_deref(), suggested.root),
+        out: text_of(typed.out.as_deref(), suggested.out),
+        manifest: text_of(typed.manifest.as_deref(), suggested.manifest),
+        devices: typed.devices.clone().unwrap_or(suggested.devices),
+        ..suggested
+    };
+    let (mut form, mut effects) = Setup::new(current.to_owned(), home, values);
+    let (done, mut comes) = mpsc::unbounded_channel();
+    loop {
+        for effect in std::mem::take(&mut effects) {
+            match effect {
+                Effect::Done(_) => return Ok(true),
+                Effect::Quit => return Ok(false),
+                effect => carry_out(effect, &done),
+            }
+        }
+        screen.paint(&choices.theme, |area, buffer| form.draw(&choices.theme, area, buffer))?;
+        tokio::select! {
+            biased;
+            asked = signals.next() => match asked {
+                Asked::Leave => return Ok(false),
+                Asked::Resize => {}
+                Asked::Stop => suspend(screen)?,
+                Asked::Resume => screen.resume("reeldeck")?,
+            },
+            event = keys.recv() => match event {
+                Some(Event::Key(key)) if is_suspend(key) => suspend(screen)?,
+                Some(Event::Key(key)) => effects = form.key(key),
+                Some(Event::Paste(text)) => effects = form.paste(&text),
+                Some(_) => {}
+                None => return Ok(false),
+            },
+            Some(came) = comes.recv() => effects = match came {
+                Came::Checked(answer) => form.check_done(answer),
+                Came::Found(found) => form.completed(&found),
+                Came::Written(result) => form.written(result),
+            },
+        }
+    }
+}
+
+/// What was typed on the command line, where it can be shown as text; else what is suggested.
+fn text_of(typed: Option<&Path>, suggested: String) -> String {
+    typed.and_then(Path::to_str).map_or(suggested, str::to_owned)
+}
+
+/// Disks may be slow: looked at where waiting does no harm.
+fn carry_out(effect: Effect, done: &mpsc::UnboundedSender<Came>) {
+    let done = done.clone();
+    tokio::task::spawn_blocking(move || {
+        let came = match effect {
+            Effect::Check(question) => Came::Checked(setup::check::answer(&question)),
+            Effect::Complete(wanted) => Came::Found(setup::complete::look(&wanted)),
+            Effect::Write(order) => Came::Written(setup::write::write(&order)),
+            Effect::Done(_) | Effect::Quit => return,
+        };
+        let _ = done.send(came);
+    });
+}
+
+fn is_suspend(key: ratatui::crossterm::event::KeyEvent) -> bool {
+    use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+    key.code == KeyCode::Char('z') && key.modifiers == KeyModifiers::CONTROL
+}
+
+fn suspend(screen: &mut Screen) -> std::io::Result<()> {
+    if is_alone() { Ok(()) } else { screen.suspend("reeldeck") }
+}

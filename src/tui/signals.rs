@@ -1,0 +1,62 @@
+//! Signals that mean something to a window, apart from the thread that reads keys.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The terminal is gone, or somebody wants us to go.
+    Leave,
+    /// It has another size.
+    Resize,
+    /// Somebody stops us.
+    Stop,
+    /// We were stopped, and go on.
+    Resume,
+}
+
+/// Signals that are caught.
+pub struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    resize: Signal,
+    stop: Signal,
+    resume: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    /// When that is not possible.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            resize: signal(SignalKind::window_change())?,
+            stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
+            resume: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+        })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.hangup.recv() => Asked::Leave,
+            _ = self.terminate.recv() => Asked::Leave,
+            _ = self.interrupt.recv() => Asked::Leave,
+            _ = self.resize.recv() => Asked::Resize,
+            _ = self.stop.recv() => Asked::Stop,
+            _ = self.resume.recv() => Asked::Resume,
+        }
+    }
+}
+
+/// No shell waits for us to stop: a session's first process would sleep for ever.
+pub fn is_alone() -> bool {
+    rustix::process::getsid(None).is_ok_and(|leader| leader == rustix::process::getpid())
+}

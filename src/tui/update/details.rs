@@ -1,0 +1,111 @@
+//! The details of a video: opened, kept fresh, leafed through, and what their keys do.
+
+use ratatui::crossterm::event::KeyEvent;
+
+use super::super::action::Action;
+use super::super::app::{App, Dirty, Tag};
+use super::super::details::{DetailsView, Outcome};
+use super::super::modal::Modal;
+use super::super::picture::Rgb;
+use super::super::text;
+use super::{Effect, act, videos};
+use crate::engine::protocol::ToEngine;
+use crate::engine::protocol::details::Details;
+use crate::engine::protocol::words::Level;
+
+/// The view, where it lies uppermost.
+fn view(app: &mut App) -> Option<&mut DetailsView> {
+    match app.modals.last_mut() {
+        Some(Modal::Details(view)) => Some(view),
+        _ => None,
+    }
+}
+
+/// Asks for all about a video.
+pub(super) fn open(app: &mut App, video: String, effects: &mut Vec<Effect>) {
+    app.ask(Tag::Details(video.clone()), |id| ToEngine::Details { id, video }, effects);
+}
+
+/// Asks anew for what is shown, for it may have changed.
+pub(super) fn refresh(app: &mut App, effects: &mut Vec<Effect>) {
+    if !std::mem::take(&mut app.details_stale) {
+        return;
+    }
+    if let Some(video) = view(app).map(|view| view.video().to_owned()) {
+        open(app, video, effects);
+    }
+}
+
+/// It has come, or why not.
+pub(super) fn came(app: &mut App, video: &str, came: Result<Box<Details>, String>) {
+    let details = match came {
+        Ok(details) => details,
+        Err(reason) => return app.say(Level::Problem, format!("{}: {reason}", text::harmless(video))),
+    };
+    if let Some(view) = view(app) {
+        let same = view.video() == video;
+        view.set(details);
+        return app.touch(if same { Dirty::Soon } else { Dirty::Now });
+    }
+    // Something else was opened meanwhile.
+    if app.modals.is_empty() {
+        let choices = &app.choices;
+        let view = DetailsView::new(details, choices.zone.clone(), choices.depth);
+        let view = view.with_pixels(choices.pictures.is_some());
+        app.modals.push(Modal::Details(Box::new(view)));
+        app.touch(Dirty::Now);
+    }
+}
+
+/// A picture has come, or why there is none.
+pub(super) fn still(app: &mut App, video: &str, still: Result<Rgb, String>) {
+    if let Some(view) = view(app) {
+        view.set_still(video, still);
+        app.touch(Dirty::Now);
+    }
+}
+
+/// Who leafs through videos wants the one that the cursor is on now.
+pub(super) fn follow(app: &mut App, effects: &mut Vec<Effect>) {
+    if !app.leafing {
+        return;
+    }
+    if let Some(video) = app.videos.current().map(|row| row.video.clone()) {
+        app.leafing = false;
+        open(app, video, effects);
+    }
+}
+
+pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
+    let Some(view) = view(app) else { return };
+    let outcome = view.key(event);
+    let (video, state) = (view.video().to_owned(), view.details().row.state);
+    let has_feature = view.details().row.has_feature || view.details().feature.is_some();
+    match outcome {
+        Outcome::Moved => {}
+        Outcome::Ignored => {
+            let found = app.keymap.find(super::super::keymap::Context::Everywhere, &[super::super::keys::Key::of(event)]);
+            if let super::super::keymap::Found::Action(action @ (Action::Help | Action::StartPause | Action::Quit)) = found {
+                act::act(app, action, effects);
+            }
+        }
+        Outcome::Close => drop(app.modals.pop()),
+        Outcome::Previous => leaf(app, -1),
+        Outcome::Next => leaf(app, 1),
+        Outcome::Retry => videos::retry_one(app, video, state, has_feature, effects),
+        Outcome::Exclude { undo } => videos::exclude_one(app, video, undo, effects),
+        Outcome::Copy(path) => {
+            let path = path.display().to_string();
+            app.say(Level::Info, format!("copied {}", text::harmless(&path)));
+            effects.push(Effect::Copy(path));
+        }
+        Outcome::Still(path) => effects.push(Effect::Still { video, path }),
+        Outcome::Refused(why) => app.say(Level::Info, why),
+    }
+}
+
+fn leaf(app: &mut App, by: isize) {
+    let before = app.videos.selected();
+    app.videos.step(by);
+    app.leafing = app.videos.selected() != before;
+}

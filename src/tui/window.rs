@@ -1,0 +1,222 @@
+//! A window: the state, the screen, and what messages bring about outside of both.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use ratatui::crossterm::event::Event;
+use ratatui::layout::{Rect, Size};
+use tokio::sync::mpsc;
+
+use super::app::{App, Choices, Dirty};
+use super::details::STILL;
+use super::keymap::Keymap;
+use super::link::ToLink;
+use super::modal::Modal;
+use super::picture::Rgb;
+use super::terminal::Screen;
+use super::update::{Effect, Msg, update};
+use super::{osc, signals, still};
+use crate::cli::Global;
+use crate::config::Settings;
+use crate::{batch, commands, error};
+
+/// How it goes on.
+pub enum Next {
+    /// As before.
+    On,
+    /// Not at all; the text is for the terminal that is left behind.
+    Leave(Option<String>),
+}
+
+/// A window.
+pub struct Window {
+    screen: Screen,
+    app: App,
+    began: Instant,
+    settings: Settings,
+    typed: Global,
+    title: String,
+    to_link: mpsc::UnboundedSender<ToLink>,
+    done: mpsc::UnboundedSender<Msg>,
+    /// The picture in pixels that is on the screen, and where.
+    shown: Option<(String, Rect)>,
+    still: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Window {
+    /// A window on a screen.
+    ///
+    /// # Errors
+    /// When the screen does not tell its size.
+    #[expect(clippy::too_many_arguments, reason = "each of them is another thing, and it is called once")]
+    pub fn new(
+        screen: Screen,
+        choices: Choices,
+        keymap: Keymap,
+        settings: Settings,
+        typed: Global,
+        title: String,
+        to_link: mpsc::UnboundedSender<ToLink>,
+        done: mpsc::UnboundedSender<Msg>,
+    ) -> anyhow::Result<Self> {
+        let size = screen.size().context("failed to ask for the terminal's size")?;
+        let app = App::new(choices, keymap, size);
+        let began = Instant::now();
+        Ok(Self { screen, app, began, settings, typed, title, to_link, done, shown: None, still: None })
+    }
+
+    /// What it works with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// When it has to be drawn.
+    pub fn dirty(&self) -> Dirty {
+        self.app.dirty
+    }
+
+    /// Draws what has changed.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn draw(&mut self) -> anyhow::Result<()> {
+        self.app.dirty = Dirty::Clean;
+        if self.app.choices.pictures.is_some() {
+            self.take_picture_away()?;
+        }
+        self.screen.draw(&self.app).context("failed to draw")?;
+        self.put_picture().context("failed to draw a picture")
+    }
+
+    /// The picture that belongs on the screen, in pixels.
+    fn picture(&self) -> Option<(String, Rect, &Rgb)> {
+        let Some(Modal::Details(view)) = self.app.modals.last() else { return None };
+        let (area, picture) = view.pixels()?;
+        Some((view.video().to_owned(), area, picture))
+    }
+
+    fn take_picture_away(&mut self) -> anyhow::Result<()> {
+        let (Some(protocol), Some((video, area))) = (self.app.choices.pictures, self.shown.take()) else {
+            return Ok(());
+        };
+        if self.picture().is_some_and(|(other, place, _)| other == video && place == area) {
+            self.shown = Some((video, area));
+            return Ok(());
+        }
+        self.screen.raw(protocol.hide())?;
+        // What it has covered is not what the cells say.
+        Ok(self.screen.redraw()?)
+    }
+
+    fn put_picture(&mut self) -> std::io::Result<()> {
+        let (Some(protocol), None) = (self.app.choices.pictures, &self.shown) else { return Ok(()) };
+        let Some((video, area, picture)) = self.picture() else { return Ok(()) };
+        let bytes = protocol.show(picture, area, self.screen.cell());
+        self.screen.raw(&bytes)?;
+        self.shown = Some((video, area));
+        Ok(())
+    }
+
+    /// Takes a message in and does what follows from it.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn message(&mut self, msg: Msg) -> anyhow::Result<Next> {
+        for effect in update(&mut self.app, self.began.elapsed(), msg) {
+            match effect {
+                // Where nobody listens any more, the link says so itself.
+                Effect::Send(question) => drop(self.to_link.send(ToLink::Say(question))),
+                Effect::Launch => self.launch(),
+                Effect::Look => drop(self.to_link.send(ToLink::Look)),
+                Effect::Quit(farewell) => return Ok(Next::Leave(farewell)),
+                Effect::Suspend => return self.suspend(),
+                Effect::Redraw => self.redraw()?,
+                Effect::Copy(text) => self.screen.raw(&osc::copy(&text))?,
+                Effect::Still { video, path } => self.fetch_still(video, path),
+            }
+        }
+        Ok(Next::On)
+    }
+
+    fn redraw(&mut self) -> anyhow::Result<()> {
+        self.shown = None;
+        self.screen.redraw()?;
+        self.app.touch(Dirty::Now);
+        Ok(())
+    }
+
+    /// Takes in what was typed.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn event(&mut self, event: Event) -> anyhow::Result<Next> {
+        match event {
+            Event::Key(key) => self.message(Msg::Key(key)),
+            Event::Paste(text) => self.message(Msg::Paste(text)),
+            Event::Mouse(mouse) => self.message(Msg::Mouse(mouse)),
+            // The signal has said so.
+            Event::Resize(..) | Event::FocusGained | Event::FocusLost => Ok(Next::On),
+        }
+    }
+
+    /// The terminal has another size.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn resize(&mut self) -> anyhow::Result<Next> {
+        let size = self.screen.size().unwrap_or(Size { width: 80, height: 24 });
+        self.shown = None;
+        self.message(Msg::Resize(size))
+    }
+
+    /// Gives the terminal back until we are woken.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn suspend(&mut self) -> anyhow::Result<Next> {
+        if signals::is_alone() {
+            return self.message(Msg::Said("there is no shell to go back to".into()));
+        }
+        self.screen.suspend(&self.title)?;
+        self.resize()
+    }
+
+    /// Takes the terminal again.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn resume(&mut self) -> anyhow::Result<Next> {
+        self.screen.resume(&self.title)?;
+        self.resize()
+    }
+
+    /// No engine is there: one is started.
+    pub fn start(&mut self) {
+        self.app.begin();
+        self.launch();
+    }
+
+    fn launch(&self) {
+        let (settings, typed, done) = (self.settings.clone(), self.typed.clone(), self.done.clone());
+        tokio::task::spawn_blocking(move || {
+            let started = batch::detach_waiting(&settings, &typed).map(drop);
+            let _ = done.send(Msg::Launched(started.map_err(|error| error::text_of(&error))));
+        });
+    }
+
+    /// One at a time: whoever leafs through videos wants the last one.
+    fn fetch_still(&mut self, video: String, path: PathBuf) {
+        if let Some(before) = self.still.take() {
+            before.abort();
+        }
+        let done = self.done.clone();
+        self.still = Some(tokio::spawn(async move {
+            let fetched = match commands::prober() {
+                Ok(probe) => still::still(&probe, &path, STILL, still::PATIENCE).await.map_err(|e| e.to_string()),
+                Err(error) => Err(format!("{error:#}")),
+            };
+            let _ = done.send(Msg::Still { video, still: fetched });
+        }));
+    }
+}
