@@ -73,7 +73,7 @@ fn split(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![vec![]];
     let mut quoted = false;
     let mut word: Option<String> = None;
-    let mut push = |word: &mut Option<String>, commands: &mut Vec<Vec<String>>| {
+    let push = |word: &mut Option<String>, commands: &mut Vec<Vec<String>>| {
         if let Some(word) = word.take() {
             commands.last_mut().unwrap().push(word);
         }
