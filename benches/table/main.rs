@@ -1,5 +1,5 @@
 //! Each stage against the machine's own limits, as Markdown tables:
-//! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [decode] [disk] [start] [memory]`.
+//! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [decode] [disk] [start] [memory] [soak]`.
 //!
 //! Leave the machine alone while it runs. Ends with an error where a bound of the design is broken.
 
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     let number = |name: &str| arguments.iter().skip_while(|a| *a != name).nth(1)?.parse().ok();
     let options =
         Options { short: arguments.iter().any(|a| a == "--short"), threads: number("--threads").unwrap_or(2) };
-    let parts: Vec<&str> = ["model", "decode", "disk", "start", "memory"]
+    let parts: Vec<&str> = ["model", "decode", "disk", "start", "memory", "soak"]
         .into_iter()
         .filter(|part| arguments.iter().any(|a| a == part))
         .collect();
@@ -81,6 +81,9 @@ fn main() -> ExitCode {
     }
     if wants("memory") {
         good = memory::table(&options);
+    }
+    if wants("soak") {
+        memory::soak(&options);
     }
     let (all_now, ours_now) = busy();
     let others = (all_now - all) - (ours_now - ours);

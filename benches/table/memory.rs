@@ -46,12 +46,11 @@ pub fn table(options: &Options) -> bool {
         }
     }
     println!();
-    soak(options);
     good
 }
 
-/// Many videos through one worker, with a small network: what is left over from a video would add up.
-fn soak(options: &Options) {
+/// Prints the memory of one worker as it does many videos with a small network: what is left over from a video would add up.
+pub fn soak(options: &Options) {
     let mut recipe = whole(Precision::Fp32);
     recipe.sampling.clips = 4;
     (recipe.transform.short_side, recipe.transform.crop) = (64, 64);
