@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -32,11 +31,11 @@ use super::update::update;
 use super::worker::{Heard, Process};
 use crate::dataset::scan::VideoFile;
 use crate::export::Format;
-use crate::monitor::gpu::Driver;
 use crate::monitor::{Monitor, Reading};
 
 mod dataset;
 mod orders;
+mod tell;
 
 /// How often time passes for the state machine and the front ends.
 const TICK: Duration = Duration::from_millis(250);
@@ -46,9 +45,6 @@ const PROGRESS: Millis = 10_000;
 
 /// How long the output folder may take to say what a worker has left there.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What was measured longer ago says nothing of now.
-const OLD: Duration = Duration::from_secs(10);
 
 /// What comes in from elsewhere than the clock and the signals.
 enum Incoming {
@@ -155,19 +151,6 @@ impl Engine {
         })
     }
 
-    /// From now on measures what the machine does, while `wanted`.
-    ///
-    /// # Errors
-    /// When the threads cannot be started.
-    pub fn measure(&mut self, wanted: impl Fn() -> bool + Send + 'static) -> io::Result<()> {
-        let devices = self.state.workers.iter().map(|worker| worker.device.clone()).collect();
-        let sender = self.sender.clone();
-        let tell = move |reading| drop(sender.send(Incoming::Measured(reading)));
-        let out = self.plan.layout.out().to_owned();
-        self.monitor = Some(Monitor::start(devices, out, Driver::default(), wanted, tell)?);
-        Ok(())
-    }
-
     /// Runs until no worker is left. `clients` may be closed.
     pub async fn run(&mut self, signals: &mut Signals, clients: &mut mpsc::UnboundedReceiver<Asked>) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
@@ -243,58 +226,6 @@ impl Engine {
     /// The state as it is.
     pub fn state(&self) -> &State {
         &self.state
-    }
-
-    /// Tells everybody something that the state machine does not decide.
-    pub fn tell(&mut self, event: Told) {
-        let line = Line::now(event);
-        if let Some((level, text)) = describe(&line.event) {
-            self.log.line(level, &text);
-        }
-        let text: Arc<str> = line.text().into();
-        // Between runs there is nothing that the next engine must know, and a journal without a run would hide the last.
-        if !matches!(line.event, Told::Progress { .. }) && self.state.phase != Phase::Waiting {
-            self.scribe.write(Job::Line(Arc::clone(&text)));
-        }
-        for front in &mut self.fronts {
-            front.event(&line, &text);
-        }
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        let elapsed = match self.over {
-            // Before the first run there is no time of one.
-            None if self.state.phase == Phase::Waiting => 0,
-            over => over.unwrap_or(self.now()) - self.run_began,
-        };
-        let ended = self.ended.filter(|_| self.state.is_over());
-        let mut snapshot = publish::snapshot(&self.state, &self.rate, elapsed, self.now());
-        if ended.is_some() {
-            snapshot.phase = Shown::Idle;
-        }
-        if let Some((_, reading)) = self.measured.as_ref().filter(|(when, _)| when.elapsed() < OLD) {
-            snapshot.machine = reading.machine.clone();
-            for (device, gauges) in snapshot.devices.iter_mut().zip(&reading.gauges) {
-                device.gauges = *gauges;
-            }
-        }
-        snapshot.machine.disk_needed = Some(snapshot.counts.unfinished() as u64 * self.plan.feature_size);
-        Snapshot { ended, watch: self.dataset.words.clone(), ..snapshot }
-    }
-
-    /// The run and all that follows from it is over.
-    pub fn end(&mut self, exit: u8, reason: Option<String>) {
-        self.ended = Some(exit);
-        let (counts, seconds) = (self.state.counts(), self.snapshot().elapsed_s);
-        self.tell(Told::RunEnded { exit, counts, seconds, reason });
-        self.show();
-    }
-
-    fn show(&mut self) {
-        let snapshot = self.snapshot();
-        for front in &mut self.fronts {
-            front.snapshot(&snapshot);
-        }
     }
 
     /// Waits until everything is on the disk; how many attempts could not be recorded.

@@ -1,0 +1,79 @@
+//! What the world is told: events, where the run stands, what the machine does.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Engine, Incoming, Job, Line, Phase, Shown, Snapshot, Told, describe, publish};
+use crate::monitor::Monitor;
+use crate::monitor::gpu::Driver;
+
+/// What was measured longer ago says nothing of now.
+const OLD: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// From now on measures what the machine does, while `wanted`.
+    ///
+    /// # Errors
+    /// When the threads cannot be started.
+    pub fn measure(&mut self, wanted: impl Fn() -> bool + Send + 'static) -> io::Result<()> {
+        let devices = self.state.workers.iter().map(|worker| worker.device.clone()).collect();
+        let sender = self.sender.clone();
+        let tell = move |reading| drop(sender.send(Incoming::Measured(reading)));
+        let out = self.plan.layout.out().to_owned();
+        self.monitor = Some(Monitor::start(devices, out, Driver::default(), wanted, tell)?);
+        Ok(())
+    }
+
+    /// Tells everybody something that the state machine does not decide.
+    pub fn tell(&mut self, event: Told) {
+        let line = Line::now(event);
+        if let Some((level, text)) = describe(&line.event) {
+            self.log.line(level, &text);
+        }
+        let text: Arc<str> = line.text().into();
+        // Between runs there is nothing that the next engine must know, and a journal without a run would hide the last.
+        if !matches!(line.event, Told::Progress { .. }) && self.state.phase != Phase::Waiting {
+            self.scribe.write(Job::Line(Arc::clone(&text)));
+        }
+        for front in &mut self.fronts {
+            front.event(&line, &text);
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let elapsed = match self.over {
+            // Before the first run there is no time of one.
+            None if self.state.phase == Phase::Waiting => 0,
+            over => over.unwrap_or(self.now()) - self.run_began,
+        };
+        let ended = self.ended.filter(|_| self.state.is_over());
+        let mut snapshot = publish::snapshot(&self.state, &self.rate, elapsed, self.now());
+        if ended.is_some() {
+            snapshot.phase = Shown::Idle;
+        }
+        if let Some((_, reading)) = self.measured.as_ref().filter(|(when, _)| when.elapsed() < OLD) {
+            snapshot.machine = reading.machine.clone();
+            for (device, gauges) in snapshot.devices.iter_mut().zip(&reading.gauges) {
+                device.gauges = *gauges;
+            }
+        }
+        snapshot.machine.disk_needed = Some(snapshot.counts.unfinished() as u64 * self.plan.feature_size);
+        Snapshot { ended, watch: self.dataset.words.clone(), ..snapshot }
+    }
+
+    /// The run and all that follows from it is over.
+    pub fn end(&mut self, exit: u8, reason: Option<String>) {
+        self.ended = Some(exit);
+        let (counts, seconds) = (self.state.counts(), self.snapshot().elapsed_s);
+        self.tell(Told::RunEnded { exit, counts, seconds, reason });
+        self.show();
+    }
+
+    pub(super) fn show(&mut self) {
+        let snapshot = self.snapshot();
+        for front in &mut self.fronts {
+            front.snapshot(&snapshot);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which files are which videos of the manifest, kept up to date with every file that comes or goes.
+
+use std::sync::Arc;
+
+use crate::engine::listing::{Listing, NONE};
+
+/// The manifest and the files that are its videos.
+pub struct Matched {
+    pub listing: Arc<Listing>,
+    /// For each file, its video.
+    pub positions: Vec<u32>,
+    /// For each video, its first file.
+    pub first: Vec<u32>,
+    /// For each file, the next one of the same video.
+    pub next: Vec<u32>,
+    /// For each video, its class.
+    pub classes: Vec<u32>,
+}
+
+impl Matched {
+    /// The video that a file is; [`NONE`] where it is none.
+    pub fn position(&self, id: u32) -> u32 {
+        self.positions.get(id as usize).copied().unwrap_or(NONE)
+    }
+
+    /// The next file of the same video.
+    pub fn after(&self, id: u32) -> u32 {
+        self.next.get(id as usize).copied().unwrap_or(NONE)
+    }
+
+    /// A file of a video; [`NONE`] where it has none.
+    pub fn first(&self, position: u32) -> u32 {
+        self.first.get(position as usize).copied().unwrap_or(NONE)
+    }
+
+    /// Whether a video has no file.
+    pub fn is_missing(&self, position: u32) -> bool {
+        self.first.get(position as usize) == Some(&NONE)
+    }
+
+    /// Whether a video has more than one file.
+    pub fn has_several(&self, position: u32) -> bool {
+        let first = self.first(position);
+        first != NONE && self.after(first) != NONE
+    }
+
+    /// The files of a video, in no order.
+    pub fn files(&self, position: u32) -> impl Iterator<Item = u32> {
+        let some = |id: u32| (id != NONE).then_some(id);
+        std::iter::successors(some(self.first(position)), move |id| some(self.after(*id)))
+    }
+
+    /// A file is there.
+    pub fn join(&mut self, id: u32) {
+        let position = self.position(id);
+        let before = self.first(position);
+        if let (Some(first), Some(next)) = (self.first.get_mut(position as usize), self.next.get_mut(id as usize)) {
+            (*first, *next) = (id, before);
+        }
+    }
+
+    /// A file is there no more.
+    pub fn leave(&mut self, id: u32) {
+        let position = self.position(id);
+        let after = self.after(id);
+        let before = self.files(position).find(|other| self.after(*other) == id);
+        let place = match before {
+            Some(before) => self.next.get_mut(before as usize),
+            None => self.first.get_mut(position as usize).filter(|first| **first == id),
+        };
+        if let Some(place) = place {
+            *place = after;
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Rows, by number and by name, and what else the table knows of a video.
+
+use std::sync::Arc;
+
+use super::{MISSING, Table};
+use crate::dataset::scan::VideoFile;
+use crate::dataset::state::State as Dataset;
+use crate::engine::listing::{Listing, NONE};
+use crate::engine::protocol::row::{Row, RowState};
+
+/// What the table knows of one video.
+pub struct Known {
+    /// Its row.
+    pub row: Row,
+    /// Its file; none where it is missing.
+    pub file: Option<VideoFile>,
+    /// Its container.
+    pub container: Option<String>,
+    /// Frames a second.
+    pub fps: Option<f64>,
+    /// The manifest and its place in there.
+    pub listed: Option<(Arc<Listing>, u32)>,
+    /// An attempt was made, and no feature came of it.
+    pub failed: bool,
+}
+
+impl Table {
+    /// `Class/file` of a row.
+    pub(super) fn name(&self, id: u32) -> Option<String> {
+        match id & MISSING {
+            0 => Some(self.files.get(id as usize)?.name.as_str().to_owned()),
+            _ => {
+                let matched = self.matched.as_ref()?;
+                let class = self.classes.get_index(self.class_of(id)? as usize)?.0;
+                Some(format!("{class}/{}", matched.listing.file(id & !MISSING)))
+            }
+        }
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        if let Some(id) = self.files.find(name) {
+            return u32::try_from(id).ok().filter(|id| self.state_of(*id).is_some());
+        }
+        // Of a missing video the name has no extension.
+        let (_, file) = name.split_once('/')?;
+        let listing = &self.matched.as_ref()?.listing;
+        let id = file.strip_prefix(listing.manifest().prefix.as_str())?;
+        let id = MISSING | u32::try_from(listing.manifest().position(id)?).ok()?;
+        (self.state_of(id).is_some() && self.name(id).as_deref() == Some(name)).then_some(id)
+    }
+
+    /// Why a row stands where it stands, where there is more to say than its state.
+    pub(super) fn reason(&self, id: u32, state: RowState) -> Option<String> {
+        match state {
+            RowState::Missing => Some(Dataset::Missing.reason()),
+            RowState::Duplicate => {
+                let matched = self.matched.as_ref()?;
+                let files = matched.files(matched.position(id)).filter_map(|id| self.files.get(id as usize));
+                let mut files: Vec<_> = files.map(|file| file.name.clone()).collect();
+                files.sort_unstable();
+                Some(Dataset::Duplicate { files }.reason())
+            }
+            _ => self.reasons.get(&id).or_else(|| self.said_now(id, state)).cloned(),
+        }
+    }
+
+    pub(super) fn said_now(&self, id: u32, state: RowState) -> Option<&String> {
+        let of_the_dataset = matches!(state, RowState::Corrupt | RowState::WrongDuration | RowState::Degraded);
+        self.said.get(&id).filter(|_| of_the_dataset)
+    }
+
+    pub(super) fn row(&self, id: u32) -> Option<Row> {
+        let state = self.state_of(id)?;
+        let (video, reason) = (self.name(id)?, self.reason(id, state));
+        if id & MISSING != 0 {
+            return Some(Row { video, state, has_feature: false, size: 0, attempts: 0, reason, facts: None });
+        }
+        let (file, brief) = (self.files.get(id as usize)?, self.cells.get(id as usize)?.brief);
+        Some(Row {
+            video,
+            state,
+            has_feature: brief.feature,
+            size: file.stamp.size,
+            attempts: brief.attempts.into(),
+            reason,
+            facts: self.facts.row(id),
+        })
+    }
+
+    /// What the table knows of one video, for its details: the row, the file, container and rate, the place in the manifest.
+    pub fn look_up(&self, name: &str) -> Option<Known> {
+        let id = self.find(name)?;
+        let row = self.row(id)?;
+        let listed = self.matched.as_ref().and_then(|matched| {
+            let position = if id & MISSING == 0 { matched.position(id) } else { id & !MISSING };
+            (position != NONE).then(|| (Arc::clone(&matched.listing), position))
+        });
+        let failed = self.cells.get(id as usize).is_some_and(|cell| cell.brief.standing.has_failed());
+        Some(Known {
+            row,
+            file: if id & MISSING == 0 { self.files.get(id as usize).cloned() } else { None },
+            container: self.facts.container(id).map(str::to_owned),
+            fps: self.facts.fps(id),
+            listed,
+            failed,
+        })
+    }
+}
