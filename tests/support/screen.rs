@@ -1,6 +1,7 @@
 //! A program in a terminal of its own, and what is to be seen there: a pseudo terminal and an emulator.
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -50,7 +51,7 @@ impl Screen {
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
-        let parser = vt100::Parser::new(rows, columns, 0);
+        let parser = vt100::Parser::new(cells(rows), cells(columns), 0);
         let seen = Arc::new(Mutex::new(Seen { parser, bytes: 0, raw: vec![], closed: false }));
         let mut from = pair.master.try_clone_reader().unwrap();
         let writer = pair.master.take_writer().unwrap();
@@ -141,7 +142,7 @@ impl Screen {
     /// Gives the terminal another size.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         // The emulator first: what is drawn for the new size must not meet the old one.
-        self.seen.lock().unwrap().parser.screen_mut().set_size(rows, columns);
+        self.seen.lock().unwrap().parser.screen_mut().set_size(cells(rows), cells(columns));
         self.master.as_ref().expect("the terminal is there").resize(size(columns, rows)).unwrap();
     }
 
@@ -179,6 +180,10 @@ impl Drop for Screen {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).expect("a terminal has cells")
 }
 
 fn size(cols: u16, rows: u16) -> PtySize {
