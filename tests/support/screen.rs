@@ -18,6 +18,7 @@ struct Seen {
     bytes: u64,
     raw: Vec<u8>,
     closed: bool,
+    hung_up: bool,
 }
 
 /// A program in a terminal.
@@ -52,7 +53,7 @@ impl Screen {
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let parser = vt100::Parser::new(cells(rows), cells(columns), 0);
-        let seen = Arc::new(Mutex::new(Seen { parser, bytes: 0, raw: vec![], closed: false }));
+        let seen = Arc::new(Mutex::new(Seen { parser, bytes: 0, raw: vec![], closed: false, hung_up: false }));
         let mut from = pair.master.try_clone_reader().unwrap();
         let writer = pair.master.take_writer().unwrap();
         let told = Arc::clone(&seen);
@@ -60,6 +61,9 @@ impl Screen {
             let mut block = [0; 8192];
             while let Ok(read @ 1..) = from.read(&mut block) {
                 let mut seen = told.lock().unwrap();
+                if seen.hung_up {
+                    break;
+                }
                 seen.parser.process(&block[..read]);
                 seen.bytes += read as u64;
                 seen.raw.extend_from_slice(&block[..read]);
@@ -151,8 +155,11 @@ impl Screen {
         self.child.process_id().expect("it runs")
     }
 
-    /// Takes the terminal away, as when a connection breaks.
+    /// Takes the terminal away, as when a connection breaks. The program must say something from time to time: who reads
+    /// that holds the terminal until then.
     pub fn hang_up(&mut self) {
+        self.seen.lock().unwrap().hung_up = true;
+        let _ = self.reader.take().map(JoinHandle::join);
         self.writer = None;
         self.master = None;
     }
