@@ -238,7 +238,10 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         let gone = || "the engine is ending".to_owned();
         self.orders.send(Asked { order, reply }).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        let answer = answer.await.map_err(|_| gone())?;
+        // What the engine has said before it answered is taken over first.
+        tokio::task::yield_now().await;
+        answer
     }
 
     /// Followers but this one.
