@@ -5,6 +5,8 @@
 //! cargo run --example screenshot -- 120x36 wait:ready key:s wait:running shot:screen.svg key:q -- program arguments …
 //! ```
 
+#![cfg_attr(test, allow(clippy::expect_used))]
+
 mod svg;
 mod terminal;
 
@@ -23,6 +25,8 @@ enum Step {
     Wait(String),
     /// Wait until it is not.
     Gone(String),
+    /// Wait until the number after this word is at least so large.
+    Count(String, u64),
     /// Wait until nothing has changed for so many milliseconds.
     Still(u64),
     /// Press a key: a character, `enter`, `esc`, `tab`, `space`, `up`, `down`, `left`, `right`, `pgdn`, `ctrl-x`.
@@ -42,14 +46,29 @@ impl Step {
         Ok(match verb {
             "wait" => Self::Wait(what()),
             "gone" => Self::Gone(what()),
+            "count" => {
+                let (word, least) =
+                    what().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap_or_default();
+                Self::Count(word, least.parse().context("count: takes a word, a colon and a number")?)
+            }
             "still" => Self::Still(what().parse().context("still: takes milliseconds")?),
             "key" => Self::Key(what()),
             "type" => Self::Type(what()),
             "shot" => Self::Shot(what().into()),
             "print" => Self::Print,
-            _ => bail!("no step {text:?}: wait:, gone:, still:, key:, type:, shot: or print"),
+            _ => bail!("no step {text:?}: wait:, gone:, count:, still:, key:, type:, shot: or print"),
         })
     }
+}
+
+/// The first number that stands right after a word, with or without commas in it.
+fn number_after(text: &str, word: &str) -> Option<u64> {
+    text.match_indices(word).find_map(|(at, _)| {
+        let rest = text.get(at + word.len()..)?.strip_prefix(' ')?;
+        let digits: String =
+            rest.chars().take_while(|c| c.is_ascii_digit() || *c == ',').filter(|c| *c != ',').collect();
+        digits.parse().ok()
+    })
 }
 
 fn main() -> Result<()> {
@@ -65,6 +84,9 @@ fn main() -> Result<()> {
         let done = match &step {
             Step::Wait(text) => terminal.wait(PATIENCE, |screen| screen.contents().contains(text.as_str())),
             Step::Gone(text) => terminal.wait(PATIENCE, |screen| !screen.contents().contains(text.as_str())),
+            Step::Count(word, least) => {
+                terminal.wait(PATIENCE, |screen| number_after(&screen.contents(), word).is_some_and(|n| n >= *least))
+            }
             Step::Still(ms) => terminal.settle(PATIENCE, Duration::from_millis(*ms)),
             Step::Key(name) => terminal::bytes_of(name).and_then(|bytes| terminal.write(&bytes)),
             Step::Type(text) => terminal.write(text.as_bytes()),
@@ -93,6 +115,9 @@ mod tests {
     fn steps_are_read_and_strange_ones_refused() {
         assert_eq!(Step::read("wait:a:b").ok(), Some(Step::Wait("a:b".into())));
         assert_eq!(Step::read("print").ok(), Some(Step::Print));
+        assert_eq!(Step::read("count:done:12").ok(), Some(Step::Count("done".into(), 12)));
+        assert_eq!(number_after("undone x done 18,204  failed 1", "done"), Some(18_204));
+        assert_eq!(number_after("done", "done"), None);
         assert!(Step::read("weit:a").is_err() && Step::read("still:x").is_err());
     }
 

@@ -95,6 +95,7 @@ fn number(value: f32) -> String {
 /// The picture.
 pub fn draw(screen: &Screen) -> String {
     let (rows, columns) = screen.size();
+    let (rows, columns) = (rows.get(), columns.get());
     let [width, height] = [f32::from(columns) * WIDTH + 2.0 * EDGE, f32::from(rows) * HEIGHT + 2.0 * EDGE];
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" role=\"img\" \
@@ -276,10 +277,13 @@ fn arms(c: char) -> &'static [Arm] {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU16;
+
     use super::*;
 
     fn drawn(text: &str) -> String {
-        let mut parser = vt100::Parser::new(2, 12, 0);
+        let [rows, columns] = [2, 12].map(|side| NonZeroU16::new(side).expect("not nought"));
+        let mut parser = vt100::Parser::new(rows, columns, 0);
         parser.process(text.as_bytes());
         draw(parser.screen())
     }

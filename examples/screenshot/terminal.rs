@@ -1,6 +1,7 @@
 //! A program in a terminal that remembers what its screen looks like.
 
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,9 @@ impl Terminal {
         drop(pair.slave);
         let mut output = pair.master.try_clone_reader().map_err(|error| anyhow!("{error:#}"))?;
         let input = pair.master.take_writer().map_err(|error| anyhow!("{error:#}"))?;
-        let state = State { parser: vt100::Parser::new(rows, columns, 0), version: 0, has_ended: false };
+        let cells = |side| NonZeroU16::new(side).context("the size must not be nought");
+        let state =
+            State { parser: vt100::Parser::new(cells(rows)?, cells(columns)?, 0), version: 0, has_ended: false };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
