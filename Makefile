@@ -6,7 +6,7 @@ DEMO_DIR ?= demo
 CARGO = . scripts/env.sh && cargo
 CARGO_FOR_TESTS = . scripts/env.sh encoders && cargo
 
-.PHONY: setup build demo test check bench bench-full bench-limits interop recall states scan-speed clean-demo soak scale ci deny typos dist setup-tests
+.PHONY: setup build demo test check bench bench-full bench-limits interop recall states scan-speed clean-demo soak scale ci deny typos dist setup-tests tui-bench picture
 
 setup: ## install what the build lacks: FFmpeg, libtorch
 	@scripts/setup.sh
@@ -53,6 +53,10 @@ soak: setup-tests ## a thousand kills of the engine, its workers, and both; take
 
 scale: setup-tests ## what 5,000, 50,000 and 1,000,000 videos cost the engine
 	$(CARGO_FOR_TESTS) test --test scale -- --ignored --nocapture
+
+tui-bench: setup-tests ## what the terminal interface costs: frames, memory, bytes, latency
+	$(CARGO_FOR_TESTS) test --release -p reeldeck --lib tui::tests::figures -- --ignored --nocapture
+	$(CARGO_FOR_TESTS) test --release -p reeldeck --test tui figures -- --ignored --nocapture
 
 interop: setup ## reeldeck's exports in the hands of those who are to read them: MMAction2, NumPy, h5py, …
 	@scripts/interop.sh

@@ -181,8 +181,7 @@ fn what_arrives_is_shown_and_what_is_excluded_is_left_alone() {
     screen.press("u", "taken back");
     screen.shows_no("⊘ excluded");
     screen.press("x", "⊘ excluded");
-    screen.press(ESC, "/v_b").len();
-    screen.send(ESC);
+    screen.press(ESC, "/3 ");
     screen.press("s", "the run is over: 2 done");
     screen.send("q");
     assert_eq!(screen.ends(), 0);
@@ -327,8 +326,13 @@ fn without_colours_and_in_ascii() {
     assert!(text.is_ascii(), "{text}");
     screen.shows("v_?.mp4");
     let raw = String::from_utf8_lossy(&screen.raw()).into_owned();
-    let colours = raw.split("\x1b[").filter(|part| part.split_once('m').is_some_and(|(code, _)| code.starts_with('3') && code.len() > 1));
-    let coloured: Vec<&str> = colours.filter(|part| !part.starts_with("39")).collect();
+    // Colours are 30 to 37 and 38;… of the foreground, 40 to 48 of the background, and their bright ones.
+    let codes = raw.split("\x1b[").filter_map(|part| {
+        let end = part.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+        part[end..].starts_with('m').then(|| &part[..end])
+    });
+    let is_colour = |code: &&str| code.split(';').any(|n| n.parse().is_ok_and(|n| matches!(n, 30..=38 | 40..=48 | 90..=107)));
+    let coloured: Vec<&str> = codes.filter(is_colour).collect();
     assert!(coloured.is_empty(), "{coloured:?}");
     screen.send("q");
     assert_eq!(screen.ends(), 0);
@@ -340,7 +344,9 @@ fn an_engine_that_cannot_begin_says_so_on_the_screen() {
     let bench = bench(&[("A/v_a.mp4", "ok")], "checkpoint = \"no-such.pth\"\n");
     let mut screen = open(&bench, &[], 100, 30);
     screen.shows("no-such.pth");
-    screen.press(ESC, "no engine");
+    screen.send(ESC);
+    screen.shows_no("could not be started");
+    screen.shows("no engine");
     screen.send("q");
     assert_eq!(screen.ends(), 0);
     assert_eq!(engines(&bench), 0);
@@ -377,4 +383,51 @@ fn without_a_terminal_it_says_what_to_do_instead() {
     let mut screen = open(&bench, &[], 80, 24);
     assert_eq!(screen.ends(), 2);
     assert!(screen.text().contains("did you mean `retry`?"), "{}", screen.text());
+}
+
+/// What it costs: `make tui-bench`. Prints, and checks nothing but that it works.
+#[test]
+#[ignore = "it measures, on a machine that does nothing else"]
+fn figures() {
+    use std::time::{Duration, Instant};
+    let videos = slow(2_000, 1_000);
+    let bench = bench(&borrowed(&videos), &CONFIG.replace("checkpoint", "devices = \"cpu*8\"\ncheckpoint"));
+    let began = Instant::now();
+    let mut screen = open(&bench, &[], 120, 40);
+    while screen.bytes() < 500 {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    println!("start to first frame: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+    screen.shows("ready to start");
+    println!("start to the dataset on the screen: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
+    screen.press("s", "● running");
+    screen.shows("✔ done 1");
+    for (how, arguments) in [("4 Hz", &[][..]), ("--low-bandwidth", &["--low-bandwidth"])] {
+        let screen = open(&bench, arguments, 120, 40);
+        screen.shows("● running");
+        std::thread::sleep(Duration::from_secs(3));
+        let (before, began) = (screen.bytes(), Instant::now());
+        std::thread::sleep(Duration::from_secs(20));
+        let rate = (screen.bytes() - before) as f64 / began.elapsed().as_secs_f64();
+        println!("steady run of 8 devices at 120x40, {how}: {rate:.0} bytes/s");
+    }
+    screen.press("G", "2,000/2,000 ");
+    let mut times = vec![];
+    for i in 0..60 {
+        let (key, then) = if i % 2 == 0 { ("g", "") } else { ("G", "2,000/2,000 ") };
+        let began = Instant::now();
+        match then {
+            "" => drop(screen.send("gg").until("the first row", |text| text.contains(" 1/2,000 "))),
+            then => drop(screen.press(key, then)),
+        }
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    println!("key to screen with a run going, first to last of 2,000 and back: median {:.0} ms, worst {:.0} ms (looked at every 15 ms)", times[30], times[59]);
+    let status = fs::read_to_string(format!("/proc/{}/status", screen.pid())).unwrap();
+    println!("window: {}", status.lines().find(|line| line.starts_with("VmRSS")).unwrap());
+    screen.send("q").shows("detach");
+    screen.send("n");
+    screen.ends();
+    gone(&bench);
 }

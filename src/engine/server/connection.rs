@@ -244,6 +244,11 @@ impl Client {
         answer
     }
 
+    /// Followers but this one.
+    fn others(&self) -> usize {
+        self.shared.borrow().followers.load(Ordering::Relaxed).saturating_sub(self.subscribed.into())
+    }
+
     /// A command with its videos by number.
     fn order(&self, command: Command) -> Result<Order, String> {
         let table = || std::cell::RefMut::map(self.shared.borrow_mut(), |shared| &mut shared.table);
@@ -260,6 +265,8 @@ impl Client {
             Command::WriteList => Order::WriteList,
             Command::Export { formats } => Order::Export(formats_of(&formats)?),
             Command::WriteMissing => Order::WriteMissing,
+            // Whoever looks on needs it still.
+            Command::Leave if self.others() > 0 => return Err("others follow this engine".into()),
             Command::Leave => Order::Leave,
         })
     }
