@@ -2,7 +2,7 @@
 
 DEMO_DIR ?= demo
 
-.PHONY: setup build demo test check bench interop clean-demo soak scale
+.PHONY: setup build demo test check bench interop clean-demo soak scale picture
 
 setup: ## install what the build lacks: FFmpeg's headers, libtorch
 	@scripts/setup.sh
@@ -28,6 +28,10 @@ soak: setup ## a thousand kills of the engine, its workers, and both; takes half
 
 scale: setup ## what 5,000, 50,000 and 1,000,000 videos cost the engine
 	cargo test --test scale -- --ignored --nocapture
+
+picture: build ## the pictures of the screen in the README, from a real run
+	cargo build --release --example screenshot
+	@scripts/screenshot
 
 interop: setup ## reeldeck's exports in the hands of those who are to read them: MMAction2, NumPy, h5py, …
 	@scripts/interop.sh
