@@ -2,7 +2,7 @@
 
 DEMO_DIR ?= demo
 
-.PHONY: setup build demo test check bench interop clean-demo soak scale picture
+.PHONY: setup build demo test check bench interop clean-demo soak scale picture tui-bench
 
 setup: ## install what the build lacks: FFmpeg's headers, libtorch
 	@scripts/setup.sh
@@ -32,6 +32,10 @@ scale: setup ## what 5,000, 50,000 and 1,000,000 videos cost the engine
 picture: build ## the pictures of the screen in the README, from a real run
 	cargo build --release --example screenshot
 	@scripts/screenshot
+
+tui-bench: setup ## what the terminal interface costs: frames, memory, bytes, latency
+	cargo test --release -p reeldeck --lib tui::tests::figures -- --ignored --nocapture
+	cargo test --release -p reeldeck --test tui figures -- --ignored --nocapture
 
 interop: setup ## reeldeck's exports in the hands of those who are to read them: MMAction2, NumPy, h5py, …
 	@scripts/interop.sh

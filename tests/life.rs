@@ -82,7 +82,7 @@ impl Terminal {
 fn a_window_that_closes_takes_its_client_along_and_not_the_run() {
     let bench = bench(30, "slow 150");
     assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
-    let mut window = Terminal::open(&bench, &["attach"]);
+    let mut window = Terminal::open(&bench, &["attach", "--plain"]);
     window.wait_for("/30 videos");
     let before = done(&bench);
     drop(window.master);
@@ -93,7 +93,7 @@ fn a_window_that_closes_takes_its_client_along_and_not_the_run() {
     }
     wait_for("the run goes on", || done(&bench) > before + 1);
     // A second window shows the truth.
-    let mut again = Terminal::open(&bench, &["attach"]);
+    let mut again = Terminal::open(&bench, &["attach", "--plain"]);
     again.wait_for("/30 videos");
     again.wait_for("30/30 videos");
     assert_eq!(again.child.wait().unwrap().exit_code(), 0);

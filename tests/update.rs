@@ -173,8 +173,10 @@ impl World {
                 }
                 Effect::Kill(worker) => {
                     // A killed process answers nothing more, and its end is heard of soon.
-                    drop(self.alive.entry(worker).or_default().drain(..));
-                    self.leaving.push(worker);
+                    if let Some(jobs) = self.alive.get_mut(&worker) {
+                        jobs.clear();
+                        self.leaving.push(worker);
+                    }
                 }
                 Effect::Record { video, .. } => {
                     let charged = self.charged.entry(video).or_default();

@@ -105,11 +105,12 @@ impl<'b> Waiting<'b> {
         }
     }
 
-    fn wait_for_phase(&mut self, phase: Phase) -> Snapshot {
+    /// The run is over, with so many done; a snapshot may be a moment old.
+    fn wait_for_the_end(&mut self, done: usize) -> Snapshot {
         let started = Instant::now();
         loop {
             let snapshot = self.snapshot();
-            if snapshot.phase == phase {
+            if snapshot.phase == Phase::Idle && snapshot.ended.is_some() && snapshot.counts.done >= done {
                 return snapshot;
             }
             assert!(started.elapsed() < Duration::from_secs(30), "{snapshot:?}");
@@ -185,7 +186,7 @@ fn from_a_look_at_the_dataset_to_its_features() {
     assert_eq!(fs::read_to_string(bench.path("out/.reeldeck/excluded")).unwrap(), "B/v_x.mp4\n");
     assert_eq!(engine.command(Command::Start), "3 to do");
     assert!(engine.refused(Command::Leave).contains("stop it first"));
-    let ended = engine.wait_for_phase(Phase::Idle);
+    let ended = engine.wait_for_the_end(2);
     assert_eq!((ended.ended, ended.counts.done, ended.counts.failed, ended.counts.excluded), (Some(3), 2, 1, 1));
     engine.wait_for_states(&[
         "A/v_1.mp4 done",
@@ -194,7 +195,10 @@ fn from_a_look_at_the_dataset_to_its_features() {
         "B/v_x.mp4 excluded",
         "B_c/v_gone missing",
     ]);
-    wait_for("it is exported", || bench.export("result.pkl").exists());
+    wait_for("it is exported", || {
+        let sets = fs::read_dir(bench.path("out/exports")).into_iter().flatten().flatten();
+        sets.into_iter().any(|set| set.path().join("result.pkl").exists())
+    });
     let details = engine.details("A/v_1.mp4");
     let feature = details.feature.unwrap();
     assert_eq!((feature.tensors, feature.top1.len(), feature.heat.len()), (vec![("logits".into(), vec![4, 5])], 4, 5));
@@ -213,12 +217,12 @@ fn from_a_look_at_the_dataset_to_its_features() {
     assert_eq!(engine.snapshot().phase, Phase::Idle);
     assert_eq!(engine.command(Command::Redo { select: select(&["A/v_2.mp4"]) }), "1 to do");
     wait_for("it is done", || engine.rows()[1].state == RowState::Done);
-    engine.wait_for_phase(Phase::Idle);
+    engine.wait_for_the_end(3);
     // Done again because the user wants it.
     let before = fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap();
     assert!(engine.command(Command::Redo { select: select(&["A/v_1.mp4", "B/v_x.mp4"]) }).starts_with("1 to be tried"));
     wait_for("it is done again", || fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap() > before);
-    engine.wait_for_phase(Phase::Idle);
+    engine.wait_for_the_end(3);
     engine.end();
 
     let ran = bench.run(&["--batch"]);
@@ -247,10 +251,10 @@ fn videos_may_come_later() {
     // One that comes while there is a run is done by it, if it comes early enough, else by the next.
     old_video(&bench, "A/v_3.mp4", "ok");
     wait_for("it is seen", || engine.states().len() == 3);
-    engine.wait_for_phase(Phase::Idle);
+    engine.wait_for_the_end(2);
     let _ = engine.client.command(Command::Start);
     wait_for("all are done", || bench.files("features").len() == 3);
-    engine.wait_for_phase(Phase::Idle);
+    engine.wait_for_the_end(3);
     engine.wait_for_states(&["A/v_3.mp4 done", "B/v_1.mp4 done", "B/v_2.mp4 done"]);
     // Another version of the file, and one that is gone.
     old_video(&bench, "B/v_2.mp4", "ok, another");
@@ -260,31 +264,33 @@ fn videos_may_come_later() {
     old_video(&bench, "B/v_2.mp4", "ok");
     assert!(engine.command(Command::Rescan).contains(" new or changed, "));
     engine.wait_for_states(&["A/v_3.mp4 done", "B/v_2.mp4 done"]);
-    engine.wait_for_phase(Phase::Idle);
+    engine.wait_for_the_end(2);
     engine.end();
 }
 
 #[test]
 fn what_was_stopped_goes_on_when_it_is_started_again() {
     let names: Vec<String> = (0..6).map(|i| format!("A/v_{i}.mp4")).collect();
-    let videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "slow 300")).collect();
+    let mut videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "ok")).collect();
+    videos[5].1 = "slow 100000";
     let bench = bench(&videos);
     let mut engine = Waiting::start(&bench, &[]);
     engine.command(Command::Start);
     wait_for("one is done", || engine.snapshot().counts.done > 0);
     assert!(engine.refused(Command::Start).contains("a run already"));
-    assert_eq!(bench.run(&["stop"]).code, 0);
-    let ended = engine.wait_for_phase(Phase::Idle);
+    assert_eq!(bench.run(&["stop", "--now"]).code, 0);
+    let ended = engine.wait_for_the_end(1);
     assert_eq!(ended.ended, Some(130));
     assert!(ended.counts.queued > 0, "{ended:?}");
-    assert!(
-        engine.states().last().unwrap().ends_with(" ready") || engine.states().last().unwrap().ends_with(" unchecked")
-    );
+    let last = engine.rows().pop().unwrap();
+    assert!(!matches!(last.state, RowState::Queued | RowState::Running | RowState::Done), "{last:?}");
+    old_video(&bench, "A/v_5.mp4", "ok, soon");
+    wait_for("it is noticed", || engine.rows()[5].size != last.size);
     // Somebody follows, so it is still there; what is asked for waits with the rest.
     let again = engine.command(Command::Redo { select: select(&["A/v_0.mp4"]) });
     assert_eq!(again, "1 to be tried again when the run is started");
     assert!(engine.command(Command::Start).ends_with(" to do"));
-    let ended = engine.wait_for_phase(Phase::Idle);
+    let ended = engine.wait_for_the_end(6);
     assert_eq!((ended.ended, ended.counts.done), (Some(0), 6));
     // A window that closes while it works ends nothing.
     engine.command(Command::Redo { select: Select { videos: vec![], filter: Some(Filter::default()) } });

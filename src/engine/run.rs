@@ -262,7 +262,11 @@ impl Engine {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let elapsed = self.over.unwrap_or(self.now()) - self.run_began;
+        let elapsed = match self.over {
+            // Before the first run there is no time of one.
+            None if self.state.phase == Phase::Waiting => 0,
+            over => over.unwrap_or(self.now()) - self.run_began,
+        };
         let ended = self.ended.filter(|_| self.state.is_over());
         let mut snapshot = publish::snapshot(&self.state, &self.rate, elapsed, self.now());
         if ended.is_some() {

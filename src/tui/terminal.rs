@@ -5,13 +5,14 @@ use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::crossterm::cursor::{Hide, MoveTo, Show};
 use ratatui::crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
+use ratatui::crossterm::queue;
+use ratatui::crossterm::style::{Attribute, SetAttribute};
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode, window_size,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode, window_size,
 };
-use ratatui::crossterm::{cursor, queue};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect, Size};
 
@@ -35,16 +36,22 @@ impl Write for Pending {
         Ok(bytes.len())
     }
 
-    // ratatui flushes several times a frame.
+    // The backend flushes several times a frame.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// The screen.
+/// The screen. ratatui's own terminal asks where the cursor is whenever it clears: over a network that takes a round trip, and
+/// the answer is taken for keys by the thread that reads those. Here nothing is ever asked.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<Pending>>,
+    backend: CrosstermBackend<Pending>,
     pending: Pending,
+    /// What is on the terminal.
+    shown: Buffer,
+    cursor: Option<Position>,
+    /// Nothing is known of what is on the terminal.
+    lost: bool,
 }
 
 impl Screen {
@@ -56,10 +63,8 @@ impl Screen {
         MOUSE.store(mouse.into(), Ordering::SeqCst);
         enter(title)?;
         let pending = Pending::default();
-        let terminal = Terminal::new(CrosstermBackend::new(pending.clone())).inspect_err(|_| leave())?;
-        let mut screen = Self { terminal, pending };
-        screen.terminal.clear()?;
-        Ok(screen)
+        let backend = CrosstermBackend::new(pending.clone());
+        Ok(Self { backend, pending, shown: Buffer::default(), cursor: None, lost: true })
     }
 
     /// The terminal's size.
@@ -67,7 +72,7 @@ impl Screen {
     /// # Errors
     /// When it is gone.
     pub fn size(&self) -> io::Result<Size> {
-        self.terminal.size()
+        self.backend.size()
     }
 
     /// Draws what has changed since the last time.
@@ -87,18 +92,29 @@ impl Screen {
         theme: &Theme,
         draw: impl FnOnce(Rect, &mut Buffer) -> Option<Position>,
     ) -> io::Result<()> {
-        self.terminal.draw(|frame| {
-            let area = frame.area();
-            frame.buffer_mut().set_style(area, theme.style(Role::Base));
-            let cursor = draw(area, frame.buffer_mut());
-            theme.finish(frame.buffer_mut());
-            if let Some(cursor) = cursor {
-                frame.set_cursor_position(cursor);
-            }
-        })?;
+        let area = Rect::from((Position::ORIGIN, self.size()?));
+        let mut buffer = Buffer::empty(area);
+        buffer.set_style(area, theme.style(Role::Base));
+        let cursor = draw(area, &mut buffer);
+        theme.finish(&mut buffer);
+        if self.lost || self.shown.area != area {
+            self.lost = false;
+            self.shown = Buffer::empty(area);
+            queue!(self.pending, SetAttribute(Attribute::Reset), Clear(ClearType::All))?;
+        }
+        let changed = self.shown.diff(&buffer);
+        let cells = !changed.is_empty();
+        if cells {
+            self.backend.draw(changed.into_iter())?;
+        }
+        match cursor {
+            Some(at) if cells || self.cursor != cursor => queue!(self.pending, MoveTo(at.x, at.y), Show)?,
+            None if self.cursor.is_some() => queue!(self.pending, Hide)?,
+            _ => {}
+        }
+        (self.shown, self.cursor) = (buffer, cursor);
         let bytes = std::mem::take(&mut *self.pending.0.borrow_mut());
-        // Where nothing has changed, ratatui says once more where the cursor is not.
-        if bytes.is_empty() || bytes == b"\x1b[?25l" {
+        if bytes.is_empty() {
             return Ok(());
         }
         let mut frame = Vec::with_capacity(bytes.len() + 16);
@@ -129,11 +145,8 @@ impl Screen {
     }
 
     /// Forgets what is on the screen, so that all of it is drawn anew.
-    ///
-    /// # Errors
-    /// When the terminal is gone.
-    pub fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+    pub fn redraw(&mut self) {
+        self.lost = true;
     }
 
     /// Gives the terminal back, stops this process until it is woken, and takes the terminal again.
@@ -155,7 +168,9 @@ impl Screen {
     pub fn resume(&mut self, title: &str) -> io::Result<()> {
         let _ = disable_raw_mode();
         enter(title)?;
-        self.terminal.clear()
+        self.redraw();
+        self.cursor = None;
+        Ok(())
     }
 }
 
@@ -169,7 +184,7 @@ fn enter(title: &str) -> io::Result<()> {
     enable_raw_mode()?;
     OURS.store(true, Ordering::SeqCst);
     let mut out = io::stdout().lock();
-    queue!(out, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide, SetTitle(title))?;
+    queue!(out, EnterAlternateScreen, EnableBracketedPaste, Hide, SetTitle(title))?;
     if MOUSE.load(Ordering::SeqCst) == 1 {
         queue!(out, EnableMouseCapture)?;
     }
@@ -187,7 +202,7 @@ pub fn leave() {
     if MOUSE.load(Ordering::SeqCst) == 1 {
         let _ = queue!(bytes, DisableMouseCapture);
     }
-    let _ = queue!(bytes, DisableBracketedPaste, cursor::Show, LeaveAlternateScreen);
+    let _ = queue!(bytes, DisableBracketedPaste, Show, LeaveAlternateScreen);
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
         match rustix::io::write(rustix::stdio::stdout(), rest) {

@@ -57,9 +57,9 @@ impl Toasts {
         self.0.len() < before
     }
 
-    /// Takes all away; whether there were any.
-    pub fn clear(&mut self) -> bool {
-        !std::mem::take(&mut self.0).is_empty()
+    /// Takes all away.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// Those that are shown.

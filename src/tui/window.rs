@@ -106,7 +106,8 @@ impl Window {
         }
         self.screen.raw(protocol.hide())?;
         // What it has covered is not what the cells say.
-        Ok(self.screen.redraw()?)
+        self.screen.redraw();
+        Ok(())
     }
 
     fn put_picture(&mut self) -> std::io::Result<()> {
@@ -131,7 +132,7 @@ impl Window {
                 Effect::Look => drop(self.to_link.send(ToLink::Look)),
                 Effect::Quit(farewell) => return Ok(Next::Leave(farewell)),
                 Effect::Suspend => return self.suspend(),
-                Effect::Redraw => self.redraw()?,
+                Effect::Redraw => self.redraw(),
                 Effect::Copy(text) => self.screen.raw(&osc::copy(&text))?,
                 Effect::Still { video, path } => self.fetch_still(video, path),
             }
@@ -139,11 +140,10 @@ impl Window {
         Ok(Next::On)
     }
 
-    fn redraw(&mut self) -> anyhow::Result<()> {
+    fn redraw(&mut self) {
         self.shown = None;
-        self.screen.redraw()?;
+        self.screen.redraw();
         self.app.touch(Dirty::Now);
-        Ok(())
     }
 
     /// Takes in what was typed.

@@ -1,6 +1,7 @@
 //! A program in a terminal of its own, and what is to be seen there: a pseudo terminal and an emulator.
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,6 +18,7 @@ struct Seen {
     bytes: u64,
     raw: Vec<u8>,
     closed: bool,
+    hung_up: bool,
 }
 
 /// A program in a terminal.
@@ -50,8 +52,8 @@ impl Screen {
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
-        let parser = vt100::Parser::new(rows, columns, 0);
-        let seen = Arc::new(Mutex::new(Seen { parser, bytes: 0, raw: vec![], closed: false }));
+        let parser = vt100::Parser::new(cells(rows), cells(columns), 0);
+        let seen = Arc::new(Mutex::new(Seen { parser, bytes: 0, raw: vec![], closed: false, hung_up: false }));
         let mut from = pair.master.try_clone_reader().unwrap();
         let writer = pair.master.take_writer().unwrap();
         let told = Arc::clone(&seen);
@@ -59,6 +61,9 @@ impl Screen {
             let mut block = [0; 8192];
             while let Ok(read @ 1..) = from.read(&mut block) {
                 let mut seen = told.lock().unwrap();
+                if seen.hung_up {
+                    break;
+                }
                 seen.parser.process(&block[..read]);
                 seen.bytes += read as u64;
                 seen.raw.extend_from_slice(&block[..read]);
@@ -141,7 +146,7 @@ impl Screen {
     /// Gives the terminal another size.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         // The emulator first: what is drawn for the new size must not meet the old one.
-        self.seen.lock().unwrap().parser.screen_mut().set_size(rows, columns);
+        self.seen.lock().unwrap().parser.screen_mut().set_size(cells(rows), cells(columns));
         self.master.as_ref().expect("the terminal is there").resize(size(columns, rows)).unwrap();
     }
 
@@ -150,8 +155,11 @@ impl Screen {
         self.child.process_id().expect("it runs")
     }
 
-    /// Takes the terminal away, as when a connection breaks.
+    /// Takes the terminal away, as when a connection breaks. The program must say something from time to time: who reads
+    /// that holds the terminal until then.
     pub fn hang_up(&mut self) {
+        self.seen.lock().unwrap().hung_up = true;
+        let _ = self.reader.take().map(JoinHandle::join);
         self.writer = None;
         self.master = None;
     }
@@ -179,6 +187,10 @@ impl Drop for Screen {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).expect("a terminal has cells")
 }
 
 fn size(cols: u16, rows: u16) -> PtySize {

@@ -53,6 +53,8 @@ impl Engine {
             Order::WriteMissing => return self.errand(reply, |desk| desk.write_missing()),
             Order::Export(formats) => self.export(formats),
         };
+        // Who asks where the run stands after the answer is told what has come of it.
+        self.show();
         // A client that is gone does not want to know.
         let _ = reply.send(message);
     }
@@ -127,6 +129,7 @@ impl Engine {
                 self.dataset.exclude(names, undo);
                 let count = videos.len();
                 self.handle(Event::Exclude(videos, undo));
+                self.show();
                 let what = if undo { "taken in again" } else { "left alone from now on" };
                 let _ = reply.send(Ok(format!("{count} {what}")));
             }

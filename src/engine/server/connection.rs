@@ -238,7 +238,15 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         let gone = || "the engine is ending".to_owned();
         self.orders.send(Asked { order, reply }).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        let answer = answer.await.map_err(|_| gone())?;
+        // What the engine has said before it answered is taken over first.
+        tokio::task::yield_now().await;
+        answer
+    }
+
+    /// Followers but this one.
+    fn others(&self) -> usize {
+        self.shared.borrow().followers.load(Ordering::Relaxed).saturating_sub(self.subscribed.into())
     }
 
     /// A command with its videos by number.
@@ -257,6 +265,8 @@ impl Client {
             Command::WriteList => Order::WriteList,
             Command::Export { formats } => Order::Export(formats_of(&formats)?),
             Command::WriteMissing => Order::WriteMissing,
+            // Whoever looks on needs it still.
+            Command::Leave if self.others() > 0 => return Err("others follow this engine".into()),
             Command::Leave => Order::Leave,
         })
     }

@@ -1,6 +1,7 @@
 //! The screen as a whole, without a terminal and without an engine.
 
 mod desk;
+mod figures;
 mod orders;
 mod readme;
 mod screens;

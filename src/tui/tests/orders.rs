@@ -196,6 +196,13 @@ fn leaving_after_the_videos_in_hand_waits_for_them() {
     desk.press("q n q");
     assert_eq!(desk.last(), &Command::Stop { now: true });
     assert!(quits(&desk));
+    // The run may be over before it hears of it.
+    let mut desk = self::desk();
+    desk.press("q");
+    phase(&mut desk, Phase::Idle);
+    desk.press("n");
+    desk.wait(300);
+    assert!(quits(&desk));
     // The engine may be gone before it has said so.
     let mut desk = self::desk();
     desk.press("q n");

@@ -108,9 +108,7 @@ pub(super) fn step(app: &mut App, by: isize) {
 
 /// Backs out one level.
 fn back(app: &mut App) {
-    if app.toasts.clear() {
-        return;
-    }
+    app.toasts.clear();
     let backed = match app.focus {
         Pane::Videos => videos::back(app),
         Pane::Classes if !app.classes.text().is_empty() => {

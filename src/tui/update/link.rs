@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::app::{App, Dirty, Link, Seen, Tag, push_bounded};
-use super::{Effect, FromLink, details, gather};
+use super::{Effect, FromLink, details, gather, orders};
 use crate::engine::protocol::event::{Event, Line};
 use crate::engine::protocol::snapshot::{Phase, Snapshot};
 use crate::engine::protocol::words::{Level, describe};
@@ -141,7 +141,7 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     app.seen = Some(Seen { snapshot, at: app.now });
     app.touch(if first { Dirty::Now } else { Dirty::Soon });
     if over && app.leaving {
-        super::orders::leave(app, effects);
+        orders::leave(app, effects);
     }
 }
 

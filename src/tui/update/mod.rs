@@ -170,6 +170,10 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
         app.classes_stale = true;
         app.details_stale = true;
     }
+    // Also where the run was over before it could be told to stop.
+    if app.leaving && !app.is_active() {
+        orders::leave(app, effects);
+    }
     if !matches!(app.link, Link::Up(_)) {
         return;
     }
