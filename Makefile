@@ -58,6 +58,10 @@ tui-bench: setup-tests ## what the terminal interface costs: frames, memory, byt
 	$(CARGO_FOR_TESTS) test --release -p reeldeck --lib tui::tests::figures -- --ignored --nocapture
 	$(CARGO_FOR_TESTS) test --release -p reeldeck --test tui figures -- --ignored --nocapture
 
+picture: build ## the pictures of the screen in the README, from a real run
+	$(CARGO) build --release --example screenshot
+	@scripts/screenshot
+
 interop: setup ## reeldeck's exports in the hands of those who are to read them: MMAction2, NumPy, h5py, …
 	@scripts/interop.sh
 

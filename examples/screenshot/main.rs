@@ -100,8 +100,8 @@ fn main() -> Result<()> {
             }),
         };
         if let Err(error) = done {
-            eprintln!("the screen was:\n{}", terminal.text());
-            return Err(error.context(format!("{step:?}")));
+            eprintln!("error: {step:?}: {error:#}; the screen was:\n{}", terminal.text());
+            std::process::exit(1);
         }
     }
     Ok(())
@@ -131,6 +131,12 @@ mod tests {
         terminal.wait(PATIENCE, sees("got-x")).expect("it answers");
         let picture = terminal.look(|screen| Ok(svg::draw(screen))).expect("it is drawn");
         assert!(picture.contains(">red</text>") && picture.contains("got-x"), "{picture}");
+        let asks = ["sh", "-c", "printf 'ab\\033[6nready'; read -r line; printf '%s' \"$line\" | od -c"];
+        let mut other = terminal::Terminal::start(&asks.map(String::from), 60, 5).expect("it starts");
+        // What it asked before it said so has been answered.
+        other.wait(PATIENCE, sees("ready")).expect("it says so");
+        other.write(b"\r").expect("it listens");
+        other.wait(PATIENCE, sees("1   ;   3   R")).expect("it is told where the cursor is");
         // What ends is not waited for in vain.
         terminal.write(b"\r").expect("it listens");
         let error = terminal.wait(PATIENCE, sees("never")).expect_err("it has ended").to_string();

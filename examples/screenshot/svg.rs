@@ -101,7 +101,7 @@ pub fn draw(screen: &Screen) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" role=\"img\" \
          font-family=\"ui-monospace,'JetBrains Mono','Cascadia Mono',Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',\
          monospace\" font-size=\"14\">\n<title>reeldeck in a terminal</title>\n\
-         <rect width=\"{0}\" height=\"{1}\" rx=\"10\" fill=\"{2}\"/>\n<g transform=\"translate({3} {3})\">\n",
+         <rect width=\"{0}\" height=\"{1}\" rx=\"10\" fill=\"{2}\"/>\n<g transform=\"translate({3} {3})\" shape-rendering=\"crispEdges\">\n",
         number(width),
         number(height),
         hex(GROUND),
@@ -142,7 +142,7 @@ fn draw_row(screen: &Screen, row: u16, columns: u16, out: &mut String) {
     for run in places.chunk_by(|a, b| a.look == b.look && kind(a) == kind(b)) {
         let Some(first) = run.first() else { continue };
         match kind(first) {
-            (true, _) => run.iter().for_each(|place| shape(place, top, out)),
+            (true, _) => run.chunk_by(|a, b| a.text == b.text).for_each(|same| shapes(same, top, out)),
             (false, true) if first.look.underline => letters(run, top, out),
             (false, true) => {}
             // Words alone: between them nothing has to be held in its place.
@@ -185,7 +185,7 @@ fn rect([x, y, width, height]: [f32; 4], colour: [u8; 3], opacity: f32, out: &mu
     let opacity = if opacity < 1.0 { format!(" fill-opacity=\"{}\"", number(opacity)) } else { String::new() };
     let _ = writeln!(
         out,
-        "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"{opacity} shape-rendering=\"crispEdges\"/>",
+        "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"{opacity}/>",
         number(x),
         number(y),
         number(width),
@@ -199,8 +199,24 @@ fn is_shape(text: &str) -> bool {
     matches!((chars.next(), chars.next()), (Some(c), None) if block(c).is_some() || !arms(c).is_empty())
 }
 
-fn shape(place: &Place, top: f32, out: &mut String) {
-    let Some(c) = place.text.chars().next() else { return };
+/// The same shape so many times side by side: one where it goes on from cell to cell.
+fn shapes(same: &[Place], top: f32, out: &mut String) {
+    let Some(first) = same.first() else { return };
+    let Some(c) = first.text.chars().next() else { return };
+    let left = f32::from(first.column) * WIDTH;
+    let right = left + same.len() as f32 * WIDTH;
+    if let Some(([0.0, y, 1.0, height], opacity)) = block(c) {
+        return rect([left, top + y * HEIGHT, right - left, height * HEIGHT], first.look.front, opacity, out);
+    }
+    if c == '─' {
+        let path = format!("M{} {}H{}", number(left), number(top + HEIGHT / 2.0), number(right));
+        let _ = writeln!(out, "<path d=\"{path}\" stroke=\"{}\"/>", hex(first.look.front));
+        return;
+    }
+    same.iter().for_each(|place| shape(place, c, top, out));
+}
+
+fn shape(place: &Place, c: char, top: f32, out: &mut String) {
     let left = f32::from(place.column) * WIDTH;
     if let Some(([x, y, width, height], opacity)) = block(c) {
         let at = [left + x * WIDTH, top + y * HEIGHT, width * WIDTH, height * HEIGHT];
@@ -221,7 +237,11 @@ fn shape(place: &Place, top: f32, out: &mut String) {
             }
         };
     }
-    let _ = writeln!(out, "<path d=\"{path}\" fill=\"none\" stroke=\"{}\"/>", hex(place.look.front));
+    let _ = writeln!(
+        out,
+        "<path d=\"{path}\" fill=\"none\" shape-rendering=\"auto\" stroke=\"{}\"/>",
+        hex(place.look.front)
+    );
 }
 
 /// The part of a cell that a block fills, of one, and how densely.
@@ -312,6 +332,10 @@ mod tests {
         let picture = drawn("╭─╮▄▏░");
         assert!(!picture.contains("<text"), "{picture}");
         assert_eq!(picture.matches("<path").count(), 3);
+        // One line and one block on the ground, as long as they are.
+        let long = drawn("────▄▄▄");
+        assert_eq!((long.matches("<path").count(), long.matches("<rect").count()), (1, 2));
+        assert!(long.contains("M0 9H33.6") && long.contains("x=\"33.6\" y=\"9\" width=\"25.2\""), "{long}");
         assert_eq!(block('▄').map(|(part, _)| part), Some([0.0, 0.5, 1.0, 0.5]));
         assert_eq!(block('▏').map(|(part, _)| part[2]), Some(0.125));
         assert_eq!(block('▉').map(|(part, _)| part[2]), Some(0.875));

@@ -15,10 +15,13 @@ struct State {
     has_ended: bool,
 }
 
+/// What is typed, and what the terminal itself answers.
+type Input = Arc<Mutex<Box<dyn Write + Send>>>;
+
 /// The terminal. Dropping it ends the program.
 pub struct Terminal {
     state: Arc<(Mutex<State>, Condvar)>,
-    input: Box<dyn Write + Send>,
+    input: Input,
     child: Box<dyn Child + Send + Sync>,
     // The program is hung up on when this is dropped.
     _master: Box<dyn MasterPty + Send>,
@@ -47,13 +50,22 @@ impl Terminal {
         let state =
             State { parser: vt100::Parser::new(cells(rows)?, cells(columns)?, 0), version: 0, has_ended: false };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
-        let shared = Arc::clone(&state);
+        let input: Input = Arc::new(Mutex::new(input));
+        let (shared, answers) = (Arc::clone(&state), Arc::clone(&input));
         std::thread::spawn(move || {
-            let mut bytes = [0; 65_536];
+            let (mut bytes, mut asked) = ([0; 65_536], Asked::default());
             loop {
                 let read = output.read(&mut bytes).unwrap_or(0);
                 let mut state = lock(&shared.0);
-                state.parser.process(bytes.get(..read).unwrap_or_default());
+                for byte in bytes.get(..read).unwrap_or_default() {
+                    state.parser.process(&[*byte]);
+                    if asked.is_whole(*byte) {
+                        let (row, column) = state.parser.screen().cursor_position();
+                        let answer = format!("\x1b[{};{}R", row + 1, column + 1);
+                        // A program that has gone needs no answer.
+                        let _ = lock(&answers).write_all(answer.as_bytes());
+                    }
+                }
                 state.version += 1;
                 state.has_ended = read == 0;
                 shared.1.notify_all();
@@ -67,7 +79,8 @@ impl Terminal {
 
     /// Sends bytes as a keyboard does.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.input.write_all(bytes).and_then(|()| self.input.flush()).context("the program does not listen any more")
+        let mut input = lock(&self.input);
+        input.write_all(bytes).and_then(|()| input.flush()).context("the program does not listen any more")
     }
 
     /// Does something with the screen as it is.
@@ -122,7 +135,23 @@ impl Drop for Terminal {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+/// Finds where a program asks for the cursor, which a terminal must answer.
+#[derive(Default)]
+struct Asked(usize);
+
+impl Asked {
+    const QUESTION: &[u8] = b"\x1b[6n";
+
+    fn is_whole(&mut self, byte: u8) -> bool {
+        self.0 = match Self::QUESTION.get(self.0) {
+            Some(next) if *next == byte => self.0 + 1,
+            _ => usize::from(Self::QUESTION.first() == Some(&byte)),
+        };
+        self.0 == Self::QUESTION.len()
+    }
+}
+
+fn lock<T: ?Sized>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
