@@ -9,10 +9,10 @@ project=$PWD
 
 suite=bullseye # glibc 2.31: Debian 11, Ubuntu 20.04, RHEL 9 and all later ones
 root=$project/vendor/sysroot
-made="$suite 1"
+made="$suite 2"
 if [ "$(cat "$root/made" 2>/dev/null)" != "$made" ]; then
   rm -rf "$root" "$root.part"
-  unpack_packages "$suite" "$root.part" libc6 libc6-dev linux-libc-dev libcrypt1 libcrypt-dev libgcc-s1 libstdc++6 >&2 ||
+  unpack_packages "$suite" "$root.part" libc6 libc6-dev linux-libc-dev libcrypt1 libcrypt-dev libgcc-s1 libstdc++6 libgomp1 >&2 ||
     { echo "sysroot: failed to fetch $suite's C library; this needs apt-get with Debian's keys" >&2; exit 1; }
   find "$root.part" -type l -lname '/*' | while read -r link; do
     ln -sfn "$root$(readlink "$link")" "$link" # would lead out of here
@@ -22,6 +22,7 @@ if [ "$(cat "$root/made" 2>/dev/null)" != "$made" ]; then
   ln -s /usr/include/x86_64-linux-gnu/c++ "$root.part/usr/include/x86_64-linux-gnu/c++"
   mkdir "$root.part/cxx"
   ln -s ../usr/lib/x86_64-linux-gnu/libstdc++.so.6 "$root.part/cxx/libstdc++.so"
+  ln -s ../usr/lib/x86_64-linux-gnu/libgomp.so.1 "$root.part/cxx/libgomp.so"
   ln -s ../lib/x86_64-linux-gnu/libgcc_s.so.1 "$root.part/cxx/libgcc_s.so.1"
   mkdir "$root.part/bin"
   for tool in cc:gcc c++:g++; do

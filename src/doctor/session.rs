@@ -47,13 +47,14 @@ fn kills_user_processes() -> bool {
         found.sort();
         files.extend(found);
     }
-    let texts = files.iter().filter_map(|path| fs::read_to_string(path).ok());
-    texts.filter_map(|text| last_word(&text)).last().unwrap_or(false)
+    let mut texts = files.iter().rev().filter_map(|path| fs::read_to_string(path).ok());
+    // From the last file on: the first word found is the last one said.
+    texts.find_map(|text| last_word(&text)).unwrap_or(false)
 }
 
 fn last_word(text: &str) -> Option<bool> {
-    let values = text.lines().filter_map(|line| line.trim().strip_prefix("KillUserProcesses=")).map(str::trim);
-    values.last().map(|value| matches!(value.to_ascii_lowercase().as_str(), "yes" | "true" | "on" | "1"))
+    let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("KillUserProcesses=")).map(str::trim);
+    values.next_back().map(|value| matches!(value.to_ascii_lowercase().as_str(), "yes" | "true" | "on" | "1"))
 }
 
 fn slurm(area: &mut Area<'_>) {
