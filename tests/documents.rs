@@ -20,6 +20,8 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("demo", "computes for a minute; `make demo` runs it"),
     ("seeded-checkpoint", "tests/real.rs runs it"),
     ("--checkpoint seeded.pth", "tests/real.rs runs it with such a file"),
+    ("--watch", "stays until it is stopped; tests/watch.rs runs it"),
+    ("tune", "computes for a minute; its arithmetic is tested in src/tune"),
     ("--detach", "tests/life.rs and tests/clients.rs run it"),
     ("attach", "tests/clients.rs runs it"),
     ("status", "tests/clients.rs runs it"),

@@ -55,12 +55,12 @@ pub fn problems_of(counts: &StateCounts) -> u64 {
 }
 
 /// How many are done, and of how many: what is missing counts, what is excluded or not of this run does not.
-pub fn progress_of(counts: &StateCounts) -> (u64, u64) {
+pub fn progress_of(row: &ClassRow) -> (u64, u64) {
+    let counts = &row.counts;
     let all: u64 = counts.iter().map(|count| u64::from(*count)).sum();
     let out = count_of(counts, RowState::Excluded) + count_of(counts, RowState::LeftOut);
-    let done = count_of(counts, RowState::Done) + count_of(counts, RowState::Degraded);
     let all = all.saturating_sub(out);
-    (done.min(all), all)
+    (u64::from(row.done).min(all), all)
 }
 
 /// The classes.
@@ -90,7 +90,7 @@ impl ClassList {
         match self.order {
             ClassOrder::Name => {}
             ClassOrder::Progress => shown.sort_by_key(|(_, row)| {
-                let (done, all) = progress_of(&row.counts);
+                let (done, all) = progress_of(row);
                 (done * 1_000_000).checked_div(all).unwrap_or(u64::MAX)
             }),
             ClassOrder::Problems => shown.sort_by_key(|(_, row)| std::cmp::Reverse(problems_of(&row.counts))),
@@ -151,12 +151,13 @@ impl ClassList {
     }
 
     /// All of them together.
-    pub fn total(&self) -> StateCounts {
-        let mut total = StateCounts::default();
+    pub fn total(&self) -> ClassRow {
+        let mut total = ClassRow::default();
         for row in &self.rows {
-            for (sum, count) in total.iter_mut().zip(row.counts) {
+            for (sum, count) in total.counts.iter_mut().zip(row.counts) {
                 *sum += count;
             }
+            total.done += row.done;
         }
         total
     }
@@ -204,7 +205,7 @@ mod tests {
         for (state, count) in [(RowState::Done, done), (RowState::Failed, failed), (RowState::Ready, ready)] {
             counts[state as usize] = count;
         }
-        ClassRow { class: class.into(), counts }
+        ClassRow { class: class.into(), counts, done }
     }
 
     fn list() -> ClassList {
@@ -242,10 +243,10 @@ mod tests {
     fn progress_counts_what_should_be_done() {
         let list = list();
         assert_eq!(progress_of(&list.total()), (4, 16));
-        assert_eq!(problems_of(&list.total()), 3);
-        let mut counts = StateCounts::default();
-        counts[RowState::Excluded as usize] = 5;
-        counts[RowState::Degraded as usize] = 2;
-        assert_eq!(progress_of(&counts), (2, 2));
+        assert_eq!(problems_of(&list.total().counts), 3);
+        let mut row = ClassRow { done: 1, ..ClassRow::default() };
+        row.counts[RowState::Excluded as usize] = 5;
+        row.counts[RowState::Degraded as usize] = 2;
+        assert_eq!(progress_of(&row), (1, 2), "what a check calls degraded is still to be done");
     }
 }

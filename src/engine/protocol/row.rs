@@ -120,12 +120,15 @@ pub struct RowFacts {
 }
 
 /// A class and how many of its videos stand where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassRow {
     /// The class folder.
     pub class: String,
     /// Videos by state.
     pub counts: StateCounts,
+    /// Those that are done: with a feature of this very file. What a check calls degraded may not be.
+    #[serde(default)]
+    pub done: u32,
 }
 
 /// Which videos. All conditions must hold.

@@ -67,7 +67,11 @@ impl Table {
             let class = row.video.split_once('/').map_or("", |(class, _)| class);
             classes.entry(class).or_default()[row.state as usize] += 1;
         }
-        classes.into_iter().map(|(class, counts)| ClassRow { class: class.into(), counts }).collect()
+        let done = |counts: &StateCounts| counts[RowState::Done as usize] + counts[RowState::Degraded as usize];
+        classes
+            .into_iter()
+            .map(|(class, counts)| ClassRow { class: class.into(), counts, done: done(&counts) })
+            .collect()
     }
 }
 

@@ -33,13 +33,13 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             break;
         }
         let here = list.line(index);
-        let (name, counts) = match here {
-            Some(class) => (text::harmless(&class.class).into_owned(), class.counts),
+        let (name, of) = match here {
+            Some(class) => (text::harmless(&class.class).into_owned(), class.clone()),
             None => ("All".to_owned(), list.total()),
         };
-        let (done, all) = progress_of(&counts);
+        let (done, all) = progress_of(&of);
         let share = text::share(done, all);
-        let problems = problems_of(&counts);
+        let problems = problems_of(&of.counts);
         let selected = index == list.selected() && app.focus == Pane::Classes;
         let is_chosen = here.map(|class| class.class.as_str()) == chosen;
         let base = if selected { theme.style(Role::Selection) } else { theme.style(Role::Base) };

@@ -75,7 +75,7 @@ pub struct Table {
     reasons: HashMap<u32, String>,
     /// Why the dataset says so.
     said: HashMap<u32, String>,
-    classes: IndexMap<Box<str>, StateCounts>,
+    classes: IndexMap<Box<str>, Tally>,
     totals: StateCounts,
     matched: Option<Matched>,
     /// There is a run.
@@ -299,17 +299,18 @@ impl Table {
 
     fn count(&mut self, id: u32, more: bool) {
         let (Some(state), Some(class)) = (self.state_of(id), self.class_of(id)) else { return };
-        let counts = self.classes.get_index_mut(class as usize).map(|(_, counts)| counts);
-        for counts in counts.into_iter().chain([&mut self.totals]) {
-            if let Some(count) = counts.get_mut(state as usize) {
-                *count = count.saturating_add_signed(if more { 1 } else { -1 });
-            }
+        let by = if more { 1 } else { -1 };
+        if let Some((_, tally)) = self.classes.get_index_mut(class as usize) {
+            add(&mut tally.states, state, by);
+            let done = self.cells.get(id as usize).is_some_and(|cell| cell.brief.standing.is_done());
+            tally.done = tally.done.saturating_add_signed(if done { by } else { 0 });
         }
+        add(&mut self.totals, state, by);
     }
 
     fn recount(&mut self) {
         self.totals = [0; RowState::ALL.len()];
-        self.classes.values_mut().for_each(|counts| *counts = [0; RowState::ALL.len()]);
+        self.classes.values_mut().for_each(|tally| *tally = Tally::default());
         (0..self.cells.len() as u32).for_each(|id| self.count(id, true));
         self.missing().for_each(|id| self.count(id, true));
     }
@@ -363,17 +364,31 @@ impl Table {
         let mut classes: Vec<ClassRow> = self
             .classes
             .iter()
-            .filter(|(_, counts)| counts.iter().any(|count| *count > 0))
-            .map(|(class, counts)| ClassRow { class: class.to_string(), counts: *counts })
+            .filter(|(_, tally)| tally.states.iter().any(|count| *count > 0))
+            .map(|(class, tally)| ClassRow { class: class.to_string(), counts: tally.states, done: tally.done })
             .collect();
         classes.sort_by(|a, b| a.class.cmp(&b.class));
         classes
     }
 }
 
-fn class_number(classes: &mut IndexMap<Box<str>, StateCounts>, class: &str) -> u32 {
+/// The rows of a class.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    states: StateCounts,
+    /// With a feature of this very file.
+    done: u32,
+}
+
+fn add(counts: &mut StateCounts, state: RowState, by: i32) {
+    if let Some(count) = counts.get_mut(state as usize) {
+        *count = count.saturating_add_signed(by);
+    }
+}
+
+fn class_number(classes: &mut IndexMap<Box<str>, Tally>, class: &str) -> u32 {
     match classes.get_index_of(class) {
         Some(at) => at as u32,
-        None => classes.insert_full(class.into(), [0; RowState::ALL.len()]).0 as u32,
+        None => classes.insert_full(class.into(), Tally::default()).0 as u32,
     }
 }

@@ -50,6 +50,11 @@ impl Standing {
         }
     }
 
+    /// Its feature is there, and of this very file.
+    pub fn is_done(self) -> bool {
+        matches!(self, Self::Done | Self::Degraded)
+    }
+
     /// An attempt was made, and no feature came of it.
     pub fn has_failed(self) -> bool {
         matches!(self, Self::Failed | Self::Corrupt)

@@ -137,7 +137,7 @@ fn counts_of_classes_follow_changes() {
     let classes = table.classes();
     let mut counts = [0; RowState::ALL.len()];
     counts[RowState::Done as usize] = 2;
-    assert_eq!((classes[0].class.as_str(), classes[0].counts, classes.len()), ("A b", counts, 2));
+    assert_eq!((classes[0].class.as_str(), classes[0].counts, classes[0].done, classes.len()), ("A b", counts, 2, 2));
     let view = table.view(Filter::default(), Sort::default());
     let row = table.rows(&view, 1, 1).remove(0);
     assert_eq!((row.attempts, row.reason, row.size, row.has_feature), (2, None, 10, true));
