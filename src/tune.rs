@@ -7,10 +7,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
 use reeldeck_contract::atomic::{self, Owner};
 use reeldeck_contract::recipe::Recipe;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 pub use measure::{Bench, Video};
 
@@ -31,7 +31,7 @@ pub struct Way {
 /// All that was measured, by [`key`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Remembered(IndexMap<String, Vec<Way>>);
+pub struct Remembered(BTreeMap<String, Vec<Way>>);
 
 /// What a measurement holds for: this build, processor, number of cores, network, size of pictures, length of clips, precision.
 pub fn key(recipe: &Recipe, processor: &str, cores: usize) -> String {
