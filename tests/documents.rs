@@ -53,10 +53,10 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let mut parts = text.split("\n```");
     parts.next();
     while let Some(block) = parts.next() {
-        if let Some((word, body)) = block.split_once('\n') {
-            if word == language {
-                blocks.push(body);
-            }
+        if let Some((word, body)) = block.split_once('\n')
+            && word == language
+        {
+            blocks.push(body);
         }
         parts.next();
     }

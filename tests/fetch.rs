@@ -255,7 +255,7 @@ fn another_version_is_not_glued_to_the_first() {
     let server = Server::start(move |number, request, stream| match number {
         0 => {
             head(stream, served.len(), "\"old\"")?;
-            stream.write_all(&vec![7; 100_000])
+            stream.write_all(&[7; 100_000])
         }
         _ => serve(request, stream, &served, "\"new\""),
     });
@@ -273,7 +273,7 @@ fn pieces_of_two_files_are_found_out_and_got_anew() {
     let server = Server::start(move |_, request, stream| serve(request, stream, &served, "\"1\""));
     let case = Try::new();
     fs::create_dir_all(case.cache.folder()).unwrap();
-    fs::write(case.cache.folder().join(format!("{name}.part")), vec![1; 1000]).unwrap();
+    fs::write(case.cache.folder().join(format!("{name}.part")), [1; 1000]).unwrap();
     fs::write(case.cache.folder().join(format!("{name}.part.mark")), format!("{}\n\"1\"\n", server.url(&name)))
         .unwrap();
     let place = case.get(&server.url(&name), QUICK).unwrap();
