@@ -41,7 +41,9 @@ impl Real {
     /// `reeldeck --batch` on this dataset into the output folder of that name.
     pub fn command(&self, out: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
-        let fixed = ["--batch", "--recipe", "./tiny.toml", "--checkpoint", "seeded", "--out", out];
+        let is_another = more.first().is_some_and(|word| !word.starts_with('-'));
+        command.args((!is_another).then_some("--batch"));
+        let fixed = ["--recipe", "./tiny.toml", "--checkpoint", "seeded", "--out", out];
         command.current_dir(self.dir.path()).args(fixed).args(more).stdin(Stdio::null());
         command
     }
