@@ -13,6 +13,7 @@ use super::json::Json;
 use super::live::LiveExport;
 use super::{Job, Progress, start};
 use crate::commands;
+use crate::dataset::scan::as_they_are;
 use crate::engine::lock::{self, Lock};
 use crate::engine::log::Log;
 use crate::engine::protocol::event::{Event, Started, Suspect};
@@ -255,7 +256,8 @@ impl Job<'_> {
     async fn export(&self, state: &State) -> anyhow::Result<Exported> {
         let (layout, recipe, style) = (self.layout.clone(), self.settings.recipe.clone(), self.settings.label_style);
         let (files, owner) = (state.present().cloned().collect::<Vec<_>>(), self.owner.clone());
-        let export = move || pickle::export(&layout, &recipe, &files, style, &owner);
+        let root = self.settings.root.clone();
+        let export = move || pickle::export(&layout, &recipe, &as_they_are(&root, files), style, &owner);
         tokio::task::spawn_blocking(export).await.context("the export was cut short")?
     }
 }

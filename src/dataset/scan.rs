@@ -263,5 +263,16 @@ fn kind_of(kind: FileType) -> &'static str {
     }
 }
 
+/// The same videos with size and time as they are on the disk now: one that was put right during a run is another file than
+/// the one that was scanned. Those that cannot be looked at stay as they were.
+pub fn as_they_are(root: &Path, mut videos: Vec<VideoFile>) -> Vec<VideoFile> {
+    for video in &mut videos {
+        if let Ok(stamp) = SourceStamp::read(&video.name.under(root)) {
+            video.stamp = stamp;
+        }
+    }
+    videos
+}
+
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ use super::state::VideoId;
 use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::cache::Cache;
 use crate::dataset::report::Report;
-use crate::dataset::scan::{Scan, VideoFile, scan};
+use crate::dataset::scan::{Scan, VideoFile, as_they_are, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::dataset::video_list::{LabelStyle, entries, write_list};
@@ -182,7 +182,8 @@ impl Desk {
     ///
     /// # Errors
     /// When the disk has not enough room or writing fails.
-    pub fn export(&self, mut videos: Vec<VideoFile>, formats: &[Format]) -> anyhow::Result<Vec<Export>> {
+    pub fn export(&self, videos: Vec<VideoFile>, formats: &[Format]) -> anyhow::Result<Vec<Export>> {
+        let mut videos = as_they_are(&self.root, videos);
         videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let Self { layout, recipe, style, owner, .. } = self;
         let job = Job { layout, recipe, videos: &videos, style: *style, owner };

@@ -152,3 +152,14 @@ fn a_root_that_is_no_folder_is_an_error() {
     assert!(matches!(scan(&dir.path().join("file"), &[]), Err(ScanError::NotAFolder { .. })));
     assert!(matches!(scan(&dir.path().join("none"), &[]), Err(ScanError::Read { .. })));
 }
+
+#[test]
+fn a_video_that_was_put_right_is_another_file() {
+    let dir = folder(&["A/v_1.mp4", "A/v_2.mp4", "A/v_3.mp4"]);
+    let before = look(dir.path()).videos;
+    fs::write(dir.path().join("A/v_2.mp4"), "longer than before").unwrap();
+    fs::remove_file(dir.path().join("A/v_3.mp4")).unwrap();
+    let now = as_they_are(dir.path(), before.clone());
+    assert_eq!((&now[0], now[1].stamp.size, &now[2]), (&before[0], 18, &before[2]));
+    assert_ne!(before[1].stamp, now[1].stamp);
+}
