@@ -1,7 +1,7 @@
 //! How much damage each level of the probe finds, and what it costs: makes videos, damages them, prints a Markdown table.
 //!
 //! `cargo run --release -p reeldeck-probe --example recall`, or `make recall`. The same seed each time, so the same table,
-//! but for the times.
+//! but for the times. `-- WORDS` after it: only the kinds of damage whose description contains these words.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -240,8 +240,11 @@ fn main() -> Result<()> {
         "| damage | files | quick: caught | CPU ms a file | deep: caught | CPU ms a file | extraction: caught | CPU ms a file |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    row("none", &healthy, &recipe)?;
-    for (kind, (what, which, damage)) in KINDS.iter().enumerate() {
+    let words = std::env::args().nth(1).unwrap_or_default();
+    if words.is_empty() {
+        row("none", &healthy, &recipe)?;
+    }
+    for (kind, (what, which, damage)) in KINDS.iter().enumerate().filter(|(_, (what, ..))| what.contains(&words)) {
         let of_kind: Vec<&PathBuf> = healthy
             .iter()
             .zip(&originals)

@@ -22,6 +22,9 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// How often a process is looked at to tell what it is doing.
 const GLANCES: usize = 9;
 
+/// So long a process that is ending is waited for, on a machine that has much else to do.
+const LAST_GASP: Duration = Duration::from_secs(10);
+
 /// The last words of a process that are kept.
 const LAST_WORDS: usize = 400;
 
@@ -31,6 +34,8 @@ pub struct Process {
     input: ChildStdin,
     said: Receiver<Result<Line, String>>,
     last_words: Arc<Mutex<Vec<u8>>>,
+    /// Disconnected when it can have no more words.
+    silent: Receiver<()>,
     orders: u64,
 }
 
@@ -81,8 +86,12 @@ impl Process {
         });
         let last_words = Arc::new(Mutex::new(vec![]));
         let kept = Arc::clone(&last_words);
-        std::thread::spawn(move || keep_last(errors, &kept));
-        let mut process = Self { child: Some(child), input, said, last_words, orders: 0 };
+        let (speaking, silent) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            keep_last(errors, &kept);
+            drop(speaking);
+        });
+        let mut process = Self { child: Some(child), input, said, last_words, silent, orders: 0 };
         // A folder is nothing to look at, and it must say so: else it is not the program that this one is made for.
         let how = match process.ask(Path::new("/"), Level::Quick, &Limits::default(), setup.start, cancel) {
             Heard::Answer(_) => return Ok(Some(process)),
@@ -140,7 +149,7 @@ impl Process {
     /// Ends the process, which has closed its output; says how it ended.
     fn end(&mut self) -> String {
         let Some(mut child) = self.child.take() else { return "it has ended".into() };
-        let status = reap(&mut child, Duration::from_secs(2));
+        let status = reap(&mut child, LAST_GASP);
         let how = match status {
             Some(status) => in_words(status),
             None => {
@@ -148,8 +157,8 @@ impl Process {
                 "it closed its output and stayed".into()
             }
         };
-        // The thread that keeps them ends with the pipe, a moment after the process.
-        std::thread::sleep(Duration::from_millis(20));
+        // The thread that keeps them ends with the pipe: after the process, but for one that has children of its own.
+        let _ = self.silent.recv_timeout(LAST_GASP);
         let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
         let words = String::from_utf8_lossy(&words);
         match words.trim().lines().last() {
