@@ -121,6 +121,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     fs::rename(bench.path("videos"), bench.path("data")).unwrap();
     settled(&bench, "Zumba/v_za.mp4", "ok now", 5);
     fs::rename(bench.path("data"), bench.path("videos")).unwrap();
+    screen.shows_no("✘ failed");
     screen.send("r");
     screen.shows("✔ done 4");
     screen.press(ESC, "2 Videos");
@@ -273,7 +274,9 @@ fn sizes_come_thick_and_fast() {
     screen.shows("too small");
     screen.resize(140, 44);
     screen.shows("5 Log");
-    screen.until("the last line is the keys'", |text| text.lines().next_back().is_some_and(|line| line.contains("? help")));
+    screen.until("the last line is the keys'", |text| {
+        text.lines().next_back().is_some_and(|line| line.contains("? help"))
+    });
     screen.send("qn");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
@@ -331,7 +334,8 @@ fn without_colours_and_in_ascii() {
         let end = part.find(|c: char| !c.is_ascii_digit() && c != ';')?;
         part[end..].starts_with('m').then(|| &part[..end])
     });
-    let is_colour = |code: &&str| code.split(';').any(|n| n.parse().is_ok_and(|n| matches!(n, 30..=38 | 40..=48 | 90..=107)));
+    let is_colour =
+        |code: &&str| code.split(';').any(|n| n.parse().is_ok_and(|n| matches!(n, 30..=38 | 40..=48 | 90..=107)));
     let coloured: Vec<&str> = codes.filter(is_colour).collect();
     assert!(coloured.is_empty(), "{coloured:?}");
     screen.send("q");
@@ -423,7 +427,10 @@ fn figures() {
         times.push(began.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);
-    println!("key to screen with a run going, first to last of 2,000 and back: median {:.0} ms, worst {:.0} ms (looked at every 15 ms)", times[30], times[59]);
+    println!(
+        "key to screen with a run going, first to last of 2,000 and back: median {:.0} ms, worst {:.0} ms (looked at every 15 ms)",
+        times[30], times[59]
+    );
     let status = fs::read_to_string(format!("/proc/{}/status", screen.pid())).unwrap();
     println!("window: {}", status.lines().find(|line| line.starts_with("VmRSS")).unwrap());
     screen.send("q").shows("detach");

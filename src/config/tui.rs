@@ -19,7 +19,14 @@ pub struct TuiSection {
 
 impl Default for TuiSection {
     fn default() -> Self {
-        Self { theme: "terminal".into(), ascii: false, mouse: false, low_bandwidth: false, pictures: Wish::Auto, keys: BTreeMap::new() }
+        Self {
+            theme: "terminal".into(),
+            ascii: false,
+            mouse: false,
+            low_bandwidth: false,
+            pictures: Wish::Auto,
+            keys: BTreeMap::new(),
+        }
     }
 }
 

@@ -223,7 +223,10 @@ mod tests {
         let mut list = list();
         list.go(3);
         list.reorder();
-        assert_eq!((names(&list), list.current().unwrap().class.as_str()), (vec!["Belly dance", "Zumba", "Archery"], "Zumba"));
+        assert_eq!(
+            (names(&list), list.current().unwrap().class.as_str()),
+            (vec!["Belly dance", "Zumba", "Archery"], "Zumba")
+        );
         list.reorder();
         assert_eq!(names(&list), ["Belly dance", "Zumba", "Archery"]);
         list.look_for("R");

@@ -284,7 +284,8 @@ impl Keymap {
         }
         text.push_str("| Details of a video | | |\n|---|---|---|\n");
         for binding in details::BINDINGS {
-            let keys: Vec<String> = binding.keys.iter().map(|(code, mods)| format!("`{}`", Key::new(*code, *mods))).collect();
+            let keys: Vec<String> =
+                binding.keys.iter().map(|(code, mods)| format!("`{}`", Key::new(*code, *mods))).collect();
             text.push_str(&format!("| {} | {} | |\n", keys.join(" "), binding.long));
         }
         text.push('\n');

@@ -80,7 +80,9 @@ impl FromStr for Key {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut mods = KeyModifiers::NONE;
         let mut rest = text;
-        while let Some((name, after)) = rest.split_once('-').filter(|(name, after)| !name.is_empty() && !after.is_empty()) {
+        while let Some((name, after)) =
+            rest.split_once('-').filter(|(name, after)| !name.is_empty() && !after.is_empty())
+        {
             mods |= match name.to_ascii_lowercase().as_str() {
                 "ctrl" | "c" => KeyModifiers::CONTROL,
                 "alt" | "a" => KeyModifiers::ALT,
@@ -96,9 +98,10 @@ impl FromStr for Key {
             let mut chars = rest.chars();
             chars.next().filter(|c| chars.next().is_none() && !c.is_control()).map(KeyCode::Char)
         };
-        let code = named.or_else(single).or_else(function).ok_or_else(|| {
-            format!("{text:?} is no key: write a character, f1 to f24, or one of {}", names())
-        })?;
+        let code = named
+            .or_else(single)
+            .or_else(function)
+            .ok_or_else(|| format!("{text:?} is no key: write a character, f1 to f24, or one of {}", names()))?;
         Ok(Self::of(KeyEvent::new(code, mods)))
     }
 }
@@ -161,7 +164,8 @@ mod tests {
 
     #[test]
     fn keys_are_read_as_they_are_shown() {
-        for text in ["j", "G", "ctrl-p", "alt-x", "f5", "space", "pgdn", "backtab", "-", "ctrl--", "/", "?", "f", "é"] {
+        for text in ["j", "G", "ctrl-p", "alt-x", "f5", "space", "pgdn", "backtab", "-", "ctrl--", "/", "?", "f", "é"]
+        {
             assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
         }
         assert_eq!("g g".parse::<Keys>().unwrap().to_string(), "g g");

@@ -110,7 +110,10 @@ async fn find(settings: &Settings) -> Result<Option<PathBuf>, String> {
                 [(_, holder)] => Ok(holder.socket.clone()),
                 _ => {
                     let parts: Vec<String> = several.iter().map(|(part, _)| part.to_string()).collect();
-                    Err(format!("several runs hold the output folder: parts {}; say which with --shard", parts.join(", ")))
+                    Err(format!(
+                        "several runs hold the output folder: parts {}; say which with --shard",
+                        parts.join(", ")
+                    ))
                 }
             }
         }

@@ -141,7 +141,8 @@ pub fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Action, sup
     for (place, (line, keys)) in keymap.lines().enumerate() {
         let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let words = format!("{} {}", line.context.title().to_lowercase(), line.long);
-        let score = [line.short, line.long, line.action.name(), &words].iter().filter_map(|text| score(text, typed)).min();
+        let score =
+            [line.short, line.long, line.action.name(), &words].iter().filter_map(|text| score(text, typed)).min();
         if let Some(score) = score {
             let far = here.chain().iter().position(|context| *context == line.context).unwrap_or(usize::MAX);
             found.push(((score, far, place), (line.action, *line, keys)));
@@ -160,7 +161,8 @@ pub fn score(text: &str, typed: &str) -> Option<usize> {
         let rest = text.get(from..)?;
         let next = rest.first() == Some(&wanted);
         let starts = |place: &usize| {
-            text.get(*place) == Some(&wanted) && (*place == 0 || text.get(place - 1).is_some_and(|c| !c.is_alphanumeric()))
+            text.get(*place) == Some(&wanted)
+                && (*place == 0 || text.get(place - 1).is_some_and(|c| !c.is_alphanumeric()))
         };
         // The next letter, else the beginning of a word, else anywhere.
         let (place, cost) = match next && from > 0 {

@@ -6,14 +6,15 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::buffer::Buffer;
 use ratatui::crossterm::cursor::{Hide, MoveTo, Show};
 use ratatui::crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use ratatui::crossterm::queue;
 use ratatui::crossterm::style::{Attribute, SetAttribute};
 use ratatui::crossterm::terminal::{
-    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode, window_size,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
+    window_size,
 };
-use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect, Size};
 
 use super::app::App;
@@ -87,11 +88,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn paint(
-        &mut self,
-        theme: &Theme,
-        draw: impl FnOnce(Rect, &mut Buffer) -> Option<Position>,
-    ) -> io::Result<()> {
+    pub fn paint(&mut self, theme: &Theme, draw: impl FnOnce(Rect, &mut Buffer) -> Option<Position>) -> io::Result<()> {
         let area = Rect::from((Position::ORIGIN, self.size()?));
         let mut buffer = Buffer::empty(area);
         buffer.set_style(area, theme.style(Role::Base));

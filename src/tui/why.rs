@@ -9,7 +9,9 @@ use crate::engine::protocol::snapshot::Phase;
 /// The reason; none where it can.
 pub fn why_not(app: &App, action: Action) -> Option<String> {
     use Action as A;
-    if needs_engine(action) && let Some(reason) = no_engine(app, action) {
+    if needs_engine(action)
+        && let Some(reason) = no_engine(app, action)
+    {
         return Some(reason);
     }
     let states = app.snapshot().map(|snapshot| snapshot.states).unwrap_or_default();
@@ -41,7 +43,9 @@ pub fn why_not(app: &App, action: Action) -> Option<String> {
         }
         A::Unmark => app.marks.is_empty().then(|| "nothing is marked".into()),
         A::Retry => retry(app),
-        A::Exclude | A::Mark | A::Yank | A::YankPath if app.videos.current().is_none() => Some("no video is here".into()),
+        A::Exclude | A::Mark | A::Yank | A::YankPath if app.videos.current().is_none() => {
+            Some("no video is here".into())
+        }
         A::Range | A::MarkAll | A::Invert if app.videos.total() == 0 => Some("no video is here".into()),
         A::YankPath => app
             .videos

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
-pub mod processes;
 pub mod prober;
-pub mod screen;
+pub mod processes;
 pub mod real;
+pub mod screen;
 
 /// A dataset and an output folder.
 pub struct Bench {

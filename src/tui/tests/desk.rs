@@ -112,8 +112,14 @@ pub fn welcome() -> Welcome {
 impl Desk {
     /// A screen of this size before an engine has answered.
     pub fn new(width: u16, height: u16) -> Self {
-        let choices =
-            Choices { theme: Theme::default(), mouse: true, low_bandwidth: false, zone: TimeZone::UTC, depth: Depth::Indexed, pictures: None };
+        let choices = Choices {
+            theme: Theme::default(),
+            mouse: true,
+            low_bandwidth: false,
+            zone: TimeZone::UTC,
+            depth: Depth::Indexed,
+            pictures: None,
+        };
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         Self {
             app: App::new(choices, keymap, Size { width, height }),
@@ -196,11 +202,7 @@ impl Desk {
                 match effect {
                     Effect::Send(question) if !self.deaf => {
                         if let Some(answer) = self.answer(question) {
-                            more.extend(update(
-                                &mut self.app,
-                                self.now,
-                                Msg::Link(FromLink::Said(Box::new(answer))),
-                            ));
+                            more.extend(update(&mut self.app, self.now, Msg::Link(FromLink::Said(Box::new(answer)))));
                         }
                     }
                     Effect::Send(_) => {}

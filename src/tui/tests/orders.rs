@@ -61,10 +61,14 @@ fn many_are_tried_again_after_a_question_that_names_their_number() {
         "Extract 5,000 videos again? About 3 m 27 s at the present rate. What is there of them is made anew."
     );
     desk.press("enter");
-    let names: usize = desk.ordered.iter().map(|order| match order {
-        Command::Redo { select } => select.videos.len(),
-        other => panic!("{other:?}"),
-    }).sum();
+    let names: usize = desk
+        .ordered
+        .iter()
+        .map(|order| match order {
+            Command::Redo { select } => select.videos.len(),
+            other => panic!("{other:?}"),
+        })
+        .sum();
     assert_eq!(names, 5_000);
     assert!(desk.ordered.len() > 1, "in parts");
     assert!(desk.app.marks.is_empty());

@@ -130,8 +130,28 @@ fn sizes(turn: usize) -> impl Iterator<Item = (u16, u16)> {
 #[test]
 fn nothing_breaks_at_any_size() {
     let keys = [
-        "", "1", "3", "4", "5", "z", "?", ":", "/ x y", "f", "o", "e", "q", "S", "f o enter r", "5 enter", "v j j", "a",
-        "1 /", "5 / z", "5 f f", "3 z",
+        "",
+        "1",
+        "3",
+        "4",
+        "5",
+        "z",
+        "?",
+        ":",
+        "/ x y",
+        "f",
+        "o",
+        "e",
+        "q",
+        "S",
+        "f o enter r",
+        "5 enter",
+        "v j j",
+        "a",
+        "1 /",
+        "5 / z",
+        "5 f f",
+        "3 z",
     ];
     for (place, keys) in keys.into_iter().enumerate() {
         let devices = [0, 1, 3, 8, 16][place % 5];

@@ -6,9 +6,9 @@ use super::super::input::Input;
 use super::super::modal::{Item, Menu, Modal, Pick};
 use super::super::why;
 use super::{Effect, details, orders, videos};
+use crate::engine::protocol::Command;
 use crate::engine::protocol::snapshot::Phase;
 use crate::engine::protocol::words::Level;
-use crate::engine::protocol::Command;
 use crate::export::Format;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {

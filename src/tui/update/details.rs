@@ -84,8 +84,11 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     match outcome {
         Outcome::Moved => {}
         Outcome::Ignored => {
-            let found = app.keymap.find(super::super::keymap::Context::Everywhere, &[super::super::keys::Key::of(event)]);
-            if let super::super::keymap::Found::Action(action @ (Action::Help | Action::StartPause | Action::Quit)) = found {
+            let found =
+                app.keymap.find(super::super::keymap::Context::Everywhere, &[super::super::keys::Key::of(event)]);
+            if let super::super::keymap::Found::Action(action @ (Action::Help | Action::StartPause | Action::Quit)) =
+                found
+            {
                 act::act(app, action, effects);
             }
         }

@@ -175,7 +175,8 @@ fn event(app: &mut App, line: &Line) {
         (None, Event::RunEnded { counts, seconds, reason, .. }) => {
             let done = counts.done.saturating_sub(counts.resumed);
             let failed = counts.failed.saturating_sub(counts.failed_before);
-            let mut text = format!("the run is over: {done} done, {failed} failed, in {}", super::super::text::span(*seconds));
+            let mut text =
+                format!("the run is over: {done} done, {failed} failed, in {}", super::super::text::span(*seconds));
             let level = if failed > 0 || reason.is_some() { Level::Problem } else { Level::Info };
             if let Some(reason) = reason {
                 text.push_str(&format!("; {reason}"));

@@ -199,7 +199,8 @@ fn pick(app: &mut App, pick: Pick, effects: &mut Vec<Effect>) {
         }
         Pick::Detach => {
             let pid = app.welcome().map(|welcome| welcome.pid);
-            let farewell = pid.map(|pid| format!("the run goes on (process {pid}); `reeldeck attach` comes back to it"));
+            let farewell =
+                pid.map(|pid| format!("the run goes on (process {pid}); `reeldeck attach` comes back to it"));
             effects.push(Effect::Quit(farewell));
         }
         Pick::LeaveAfter { now } => orders::leave_after(app, now, effects),

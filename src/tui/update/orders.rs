@@ -58,9 +58,9 @@ pub(super) fn time_for(app: &App, videos: u64) -> String {
 }
 
 pub(super) fn retry_all(app: &mut App, effects: &mut Vec<Effect>) {
-    let failed = app.snapshot().map_or(0, |snapshot| {
-        count_of(&snapshot.states, RowState::Failed).max(snapshot.counts.failed as u64)
-    });
+    let failed = app
+        .snapshot()
+        .map_or(0, |snapshot| count_of(&snapshot.states, RowState::Failed).max(snapshot.counts.failed as u64));
     let order = single(Command::Retry { patterns: vec![] });
     if failed <= WITHOUT_ASKING {
         return give(app, order, effects);
@@ -88,7 +88,11 @@ pub(super) fn stop_menu(app: &App) -> Menu {
         text: "What is done stays done; a later start goes on from there.".into(),
         items: vec![
             Item::new('s', format!("after {hands}"), Pick::Order(single(Command::Stop { now: false }))),
-            Item::new('n', format!("now; {hands} will be done again"), Pick::Order(single(Command::Stop { now: true }))),
+            Item::new(
+                'n',
+                format!("now; {hands} will be done again"),
+                Pick::Order(single(Command::Stop { now: true })),
+            ),
             Item::new('c', "cancel", Pick::Close),
         ],
         selected: 0,

@@ -227,13 +227,7 @@ fn retry(app: &mut App, effects: &mut Vec<Effect>) {
 }
 
 /// Extracts one video again, whatever is marked.
-pub(super) fn retry_one(
-    app: &mut App,
-    video: String,
-    state: RowState,
-    with_feature: bool,
-    effects: &mut Vec<Effect>,
-) {
+pub(super) fn retry_one(app: &mut App, video: String, state: RowState, with_feature: bool, effects: &mut Vec<Effect>) {
     let with_feature = with_feature || has_feature(state);
     retry_these(app, Meant { with_feature, ..Meant::one(video, state) }, effects);
 }

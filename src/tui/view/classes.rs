@@ -71,5 +71,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let edge = Rect { width: inner.width + 1, ..inner };
     scrollbar(theme, edge, list.top(), inner.height.into(), list.len(), style, buffer);
     let typing = matches!(app.modals.last(), Some(Modal::Filter { pane: Pane::Classes, .. }));
-    cursor.filter(|_| typing).map(|at| Position::new(area.x + (before + at).min(area.width.saturating_sub(2).into()) as u16, area.y))
+    cursor
+        .filter(|_| typing)
+        .map(|at| Position::new(area.x + (before + at).min(area.width.saturating_sub(2).into()) as u16, area.y))
 }

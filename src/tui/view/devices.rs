@@ -80,35 +80,39 @@ struct Part {
     stays: u8,
 }
 
-fn one(
-    app: &App,
-    snapshot: &Snapshot,
-    index: usize,
-    device: &DeviceState,
-    lit: bool,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
+fn one(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState, lit: bool, area: Rect, buffer: &mut Buffer) {
     let theme = &app.choices.theme;
     let room = usize::from(area.width);
-    let mut parts = vec![Part { spans: vec![Span::styled(text::left(&device.device, 7, theme.more()), theme.style(Role::Title))], stays: 9 }];
-    let working = !matches!(device.status.as_str(), "lost" | "starting" | "leaving" | "left") || !device.in_hand.is_empty();
+    let mut parts = vec![Part {
+        spans: vec![Span::styled(text::left(&device.device, 7, theme.more()), theme.style(Role::Title))],
+        stays: 9,
+    }];
+    let working =
+        !matches!(device.status.as_str(), "lost" | "starting" | "leaving" | "left") || !device.in_hand.is_empty();
     if working {
         let model = device.detail.as_deref().map(model).unwrap_or_default();
         if !model.is_empty() {
-            parts.push(Part { spans: vec![Span::styled(text::left(&model, 8, theme.more()), theme.style(Role::Dim))], stays: 1 });
+            parts.push(Part {
+                spans: vec![Span::styled(text::left(&model, 8, theme.more()), theme.style(Role::Dim))],
+                stays: 1,
+            });
         }
         parts.extend(work(app, snapshot, index, device));
     } else {
         parts.push(status(theme, device, room));
     }
     let width = |parts: &[Part]| {
-        parts.iter().map(|part| 2 + part.spans.iter().map(|span| text::width(&span.content)).sum::<usize>()).sum::<usize>()
+        parts
+            .iter()
+            .map(|part| 2 + part.spans.iter().map(|span| text::width(&span.content)).sum::<usize>())
+            .sum::<usize>()
     };
     // The name of the video takes what is left, but not less than this.
     let name_least = if working { 16 } else { 0 };
     while width(&parts) + name_least > room + 2 && parts.len() > 2 {
-        let Some(place) = parts.iter().enumerate().min_by_key(|(_, part)| part.stays).map(|(place, _)| place) else { break };
+        let Some(place) = parts.iter().enumerate().min_by_key(|(_, part)| part.stays).map(|(place, _)| place) else {
+            break;
+        };
         parts.remove(place);
     }
     if working {
@@ -149,9 +153,10 @@ fn name(device: &DeviceState) -> (String, Role) {
 
 fn status(theme: &Theme, device: &DeviceState, room: usize) -> Part {
     let (role, word): (Role, Cow<'_, str>) = match device.status.as_str() {
-        "starting" if device.restarts > 0 => {
-            (Role::Warn, format!("starts again ({} so far)", text::counted(device.restarts.into(), "restart", "restarts")).into())
-        }
+        "starting" if device.restarts > 0 => (
+            Role::Warn,
+            format!("starts again ({} so far)", text::counted(device.restarts.into(), "restart", "restarts")).into(),
+        ),
         "starting" => (Role::Active, "loading the model".into()),
         "lost" => (Role::Error, "given up".into()),
         "leaving" => (Role::Dim, "leaving".into()),

@@ -32,7 +32,8 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
 
 /// Keys, words for them, and whether they can do something now.
 fn offered(app: &App) -> Vec<(String, String, bool)> {
-    let fixed = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, word)| (key.to_string(), word.to_string(), true)).collect();
+    let fixed =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(key, word)| (key.to_string(), word.to_string(), true)).collect();
     match app.modals.last() {
         Some(Modal::Filter { .. }) => return fixed(&[("enter", "keep"), ("esc", "as before"), ("up down", "move")]),
         Some(Modal::Palette { .. }) => return fixed(&[("enter", "do it"), ("esc", "close"), ("up down", "choose")]),
@@ -49,7 +50,10 @@ fn offered(app: &App) -> Vec<(String, String, bool)> {
         return vec![(keys.join(" "), "…".into(), true)];
     }
     let lines = app.keymap.footer(app.context());
-    lines.into_iter().map(|(line, keys)| (keys.to_string(), word(app, line.action, line.short), why_not(app, line.action).is_none())).collect()
+    lines
+        .into_iter()
+        .map(|(line, keys)| (keys.to_string(), word(app, line.action, line.short), why_not(app, line.action).is_none()))
+        .collect()
 }
 
 /// What the key would do now.

@@ -35,7 +35,11 @@ fn names(app: &App, room: usize) -> Vec<Span<'static>> {
     let Some(welcome) = app.welcome() else { return spans };
     let dataset = text::harmless(&welcome.dataset).into_owned();
     let arrow = if theme.is_ascii() { "->" } else { "→" };
-    let paths = format!("  {} {arrow} {}", text::harmless(&shown(&welcome.root).to_string()), text::harmless(&shown(&welcome.out).to_string()));
+    let paths = format!(
+        "  {} {arrow} {}",
+        text::harmless(&shown(&welcome.root).to_string()),
+        text::harmless(&shown(&welcome.out).to_string())
+    );
     let used = 10 + text::width(&dataset) + 1;
     spans.push(Span::styled(format!(" {dataset}"), theme.style(Role::Base)));
     if welcome.meaningless {

@@ -72,11 +72,8 @@ pub fn of(size: Size, focus: Pane, zoom: bool, devices: usize) -> Plan {
         return Plan { too_small: true, ..Plan::default() };
     }
     let head = if height < 14 { 1 } else { 2 };
-    let mut plan = Plan {
-        header: Rect::new(0, 0, width, head),
-        footer: Rect::new(0, height - 1, width, 1),
-        ..Plan::default()
-    };
+    let mut plan =
+        Plan { header: Rect::new(0, 0, width, head), footer: Rect::new(0, height - 1, width, 1), ..Plan::default() };
     let body = Rect::new(0, head, width, height - head - 1);
     match width >= ALL_WIDTH && height >= ALL_HEIGHT && !zoom {
         true => all(&mut plan, body, devices),
@@ -134,9 +131,12 @@ mod tests {
     fn nothing_overlaps_and_nothing_sticks_out() {
         for width in 0..210 {
             for height in 0..70 {
-                for (focus, zoom, devices) in
-                    [(Pane::Videos, false, 0), (Pane::Log, true, 1), (Pane::Devices, false, 8), (Pane::Classes, false, 16)]
-                {
+                for (focus, zoom, devices) in [
+                    (Pane::Videos, false, 0),
+                    (Pane::Log, true, 1),
+                    (Pane::Devices, false, 8),
+                    (Pane::Classes, false, 16),
+                ] {
                     let plan = of(Size { width, height }, focus, zoom, devices);
                     let screen = Rect::new(0, 0, width, height);
                     let panes = Pane::ALL.into_iter().filter_map(|pane| plan.pane(pane));

@@ -73,7 +73,14 @@ fn too_small(area: Rect, theme: &Theme, buffer: &mut Buffer) {
 }
 
 /// The frame of a pane with its number and title; gives the room in it.
-fn pane(app: &App, pane: Pane, title: Vec<Span<'static>>, right: Vec<Span<'static>>, area: Rect, buffer: &mut Buffer) -> Rect {
+fn pane(
+    app: &App,
+    pane: Pane,
+    title: Vec<Span<'static>>,
+    right: Vec<Span<'static>>,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Rect {
     let theme = &app.choices.theme;
     let focused = app.focus == pane;
     let style = theme.style(if focused { Role::Focus } else { Role::Border });

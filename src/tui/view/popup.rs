@@ -161,8 +161,10 @@ fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut B
     let (before, behind) = input.parts();
     let (before, behind) = (text::harmless(&before).into_owned(), text::harmless(&behind).into_owned());
     let cursor = Position::new(inner.x + (2 + text::width(&before)).min(room.saturating_sub(1)) as u16, inner.y);
-    let typed =
-        vec![Span::styled(": ", theme.style(Role::Key)), Span::styled(format!("{before}{behind}"), theme.style(Role::Match))];
+    let typed = vec![
+        Span::styled(": ", theme.style(Role::Key)),
+        Span::styled(format!("{before}{behind}"), theme.style(Role::Match)),
+    ];
     line(buffer, inner.x, inner.y, room, typed, theme);
     let seen = usize::from(inner.height.saturating_sub(1));
     let top = selected.saturating_sub(seen.saturating_sub(1));
@@ -171,18 +173,29 @@ fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut B
         let off = why_not(app, *action).is_some() && app.context().chain().contains(&entry.context);
         let style = |role| theme.style(if lit { Role::Selection } else { role });
         let keys = text::clip(keys, 14, theme.more()).into_owned();
-        let place = if entry.context == Context::Everywhere { String::new() } else { format!("{}: ", entry.context.title()) };
+        let place =
+            if entry.context == Context::Everywhere { String::new() } else { format!("{}: ", entry.context.title()) };
         let label = format!("{place}{}", entry.long);
         let text_room = room.saturating_sub(2 + 15);
         let spans = vec![
             Span::styled(if lit { "> " } else { "  " }, style(Role::Key)),
-            Span::styled(text::left(&label, text_room, theme.more()), style(if off { Role::KeyOff } else { Role::Base })),
+            Span::styled(
+                text::left(&label, text_room, theme.more()),
+                style(if off { Role::KeyOff } else { Role::Base }),
+            ),
             Span::styled(text::right(&keys, 15, theme.more()), style(Role::Dim)),
         ];
         line(buffer, inner.x, inner.y + 1 + row as u16, room, spans, theme);
     }
     if found.is_empty() {
-        line(buffer, inner.x, inner.y + 1, room, vec![Span::styled("  no command is like that", theme.style(Role::Dim))], theme);
+        line(
+            buffer,
+            inner.x,
+            inner.y + 1,
+            room,
+            vec![Span::styled("  no command is like that", theme.style(Role::Dim))],
+            theme,
+        );
     }
     Some(cursor)
 }
