@@ -10,6 +10,9 @@ use tokio::sync::mpsc;
 /// Keys that wait to be taken in, at most.
 const WAITING: usize = 256;
 
+/// So long the rest of what has come is waited for. Not at all would be too short for crossterm to look.
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// What is typed, from now on. It ends when the terminal hangs up.
 ///
 /// # Errors
@@ -18,7 +21,7 @@ pub fn read() -> io::Result<mpsc::Receiver<Event>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     std::thread::Builder::new().name("keys".into()).spawn(move || {
         while is_ready() {
-            while matches!(event::poll(Duration::ZERO), Ok(true)) {
+            while matches!(event::poll(MOMENT), Ok(true)) {
                 let Ok(event) = event::read() else { return };
                 if sender.blocking_send(event).is_err() {
                     return;
