@@ -22,7 +22,7 @@ fn figures() {
     for (width, height) in [(80, 24), (120, 40), (200, 60)] {
         for videos in [50_000, 1_000_000] {
             let (ms, held) = measure(videos, width, height);
-            println!("frame at {width}x{height} with {videos} videos: {ms:.3} ms, {held} rows held");
+            crate::outln!("frame at {width}x{height} with {videos} videos: {ms:.3} ms, {held} rows held");
             assert!(held <= 5 * usize::from(height));
         }
     }
