@@ -22,7 +22,6 @@ fn measure(videos: usize, width: u16, height: u16) -> (f64, f64, usize) {
 
 #[test]
 #[ignore = "it measures, on a machine that does nothing else"]
-#[expect(clippy::print_stdout, reason = "it is run by hand, for what it prints")]
 fn figures() {
     for (width, height) in [(80, 24), (120, 40), (200, 60)] {
         for videos in [50_000, 1_000_000] {
