@@ -6,39 +6,19 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use reeldeck::client::{Client, ClientError, runs};
 use reeldeck::engine::protocol::Command;
 use reeldeck::engine::protocol::details::Details;
 use reeldeck::engine::protocol::row::{Filter, Row, RowState, Select, Sort};
 use reeldeck::engine::protocol::snapshot::{Phase, Snapshot};
+use support::prober::{self, settled};
 use support::{Bench, wait_for};
 
-/// A prober that answers at once: a file with `corrupt` in its name is that, any other plays for its size in seconds.
-const PROBER: &str = r#"#!/bin/bash
-while IFS= read -r line; do
-  id=${line#*\"id\":}; id=${id%%,*}
-  path=${line#*\"path\":\"}; path=${path%%\"*}
-  level=${line#*\"level\":\"}; level=${level%%\"*}
-  if [ "$path" = / ]; then echo "{\"id\":$id,\"cpu_us\":1,\"found\":{\"Err\":\"a folder\"}}"; continue; fi
-  stamp=$(stat -L -c '%s %.9Y' "$path"); size=${stamp% *}; time=${stamp#* }
-  facts="{\"duration_s\":$size.0,\"frames\":30,\"fps\":[30,1],\"size\":[64,48],\"codec\":\"h264\",\"container\":\"mp4\"}"
-  verdict="{\"is\":\"healthy\",\"facts\":$facts}"
-  case "$path" in *corrupt*) verdict='{"is":"corrupt","reason":"moov atom missing"}' ;; esac
-  echo "{\"id\":$id,\"cpu_us\":1,\"found\":{\"Ok\":{\"level\":\"$level\",\"source\":{\"size\":$size,\"mtime_ns\":${time/./}},\"verdict\":$verdict}}}"
-done
-"#;
-
-/// Settled long ago, so that nobody takes it for one that is still arriving; there at once. The same text is the same version.
+/// Settled long ago. The same text is the same version.
 fn old_video(bench: &Bench, name: &str, script: &str) {
-    let (path, making) = (bench.path("data").join(name), bench.path("making"));
-    fs::write(&making, script).unwrap();
-    let file = fs::File::options().append(true).open(&making).unwrap();
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::rename(making, path).unwrap();
+    settled(bench, name, script, 0);
 }
 
 fn bench(videos: &[(&str, &str)]) -> Bench {
@@ -48,8 +28,8 @@ fn bench(videos: &[(&str, &str)]) -> Bench {
     }
     let config = "[engine]\nlinger_s = 1\norder = \"list\"\n[watch]\nsettle_s = 0\npoll_s = 1\nmode = \"polling\"\n";
     fs::write(bench.path("config.toml"), config).unwrap();
-    fs::write(bench.path("prober"), PROBER).unwrap();
-    fs::set_permissions(bench.path("prober"), fs::Permissions::from_mode(0o755)).unwrap();
+    // A file with `corrupt` in its name is that, any other plays for its size in seconds.
+    prober::put_with(&bench, "duration_s $size.0 frames 30 size [64,48]", r#"[[ "$path" = *corrupt* ]]"#);
     bench
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Bench;
 
-/// A file with `corrupt` in its text is that, any other is healthy.
+/// What it finds out about `$path`, of `$size` bytes, is put in for the words in capitals.
 const PROBER: &str = r#"#!/bin/bash
 while IFS= read -r line; do
   id=${line#*\"id\":}; id=${id%%,*}
@@ -14,16 +14,24 @@ while IFS= read -r line; do
   level=${line#*\"level\":\"}; level=${level%%\"*}
   if [ "$path" = / ]; then echo "{\"id\":$id,\"cpu_us\":1,\"found\":{\"Err\":\"a folder\"}}"; continue; fi
   stamp=$(stat -L -c '%s %.9Y' "$path"); size=${stamp% *}; time=${stamp#* }
-  facts="{\"duration_s\":151.0,\"frames\":4530,\"fps\":[30,1],\"size\":[1280,720],\"codec\":\"h264\",\"container\":\"mp4\"}"
+  facts="{FACTS,\"fps\":[30,1],\"codec\":\"h264\",\"container\":\"mp4\"}"
   verdict="{\"is\":\"healthy\",\"facts\":$facts}"
-  if grep -q corrupt "$path"; then verdict='{"is":"corrupt","reason":"moov atom missing"}'; fi
+  if IS_CORRUPT; then verdict='{"is":"corrupt","reason":"moov atom missing"}'; fi
   echo "{\"id\":$id,\"cpu_us\":1,\"found\":{\"Ok\":{\"level\":\"$level\",\"source\":{\"size\":$size,\"mtime_ns\":${time/./}},\"verdict\":$verdict}}}"
 done
 "#;
 
-/// Puts the prober beside the dataset.
+/// Puts a prober beside the dataset: a file with `corrupt` in its text is that, any other is healthy.
 pub fn put(bench: &Bench) {
-    fs::write(bench.path("prober"), PROBER).unwrap();
+    put_with(bench, "duration_s 151.0 frames 4530 size [1280,720]", r#"grep -q corrupt "$path""#);
+}
+
+/// The same with facts of its own, names and values in turn, and a condition of the shell for a corrupt file.
+pub fn put_with(bench: &Bench, facts: &str, is_corrupt: &str) {
+    let words: Vec<&str> = facts.split(' ').collect();
+    let facts: Vec<String> = words.chunks(2).map(|pair| format!(r#"\"{}\":{}"#, pair[0], pair[1])).collect();
+    let script = PROBER.replace("FACTS", &facts.join(",")).replace("IS_CORRUPT", is_corrupt);
+    fs::write(bench.path("prober"), script).unwrap();
     fs::set_permissions(bench.path("prober"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
