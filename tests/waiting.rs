@@ -146,10 +146,13 @@ fn from_a_look_at_the_dataset_to_its_features() {
         "B/v_x.mp4 unlisted",
         "B_c/v_gone missing",
     ]);
-    wait_for("the look is over", || engine.snapshot().scan.is_none());
+    // Snapshots come four times a second: the newest may be of before the look.
+    wait_for("the look is over", || {
+        let snapshot = engine.snapshot();
+        snapshot.scan.is_none() && snapshot.states.iter().sum::<u32>() == 5
+    });
     let snapshot = engine.snapshot();
     assert_eq!((snapshot.phase, snapshot.ended, snapshot.counts.queued), (Phase::Waiting, None, 4));
-    assert_eq!(snapshot.states.iter().sum::<u32>(), 5);
     assert_eq!(snapshot.states[RowState::Missing as usize], 1);
     assert!(snapshot.devices.iter().all(|device| device.status == "left"), "no worker is started");
     assert!(snapshot.watch.unwrap().starts_with("polling"));
@@ -191,7 +194,7 @@ fn from_a_look_at_the_dataset_to_its_features() {
     let details = engine.details("A/v_1.mp4");
     let feature = details.feature.unwrap();
     assert_eq!((feature.tensors, feature.top1.len(), feature.heat.len()), (vec![("logits".into(), vec![4, 5])], 4, 5));
-    assert!(feature.meaningless && feature.classes[0].0.starts_with("class "));
+    assert!(feature.meaningless && feature.classes[0].0.starts_with("#"));
     assert_eq!(details.listed.unwrap().segments.len(), 1);
     assert_eq!((details.container.as_deref(), details.fps), (Some("mp4"), Some(30.0)));
     let failed = engine.details("A/v_2.mp4");

@@ -121,4 +121,43 @@ actions! {
     Yank = "copy-name",
     /// Copy the file's path.
     YankPath = "copy-path",
+    /// Back from the details.
+    Close = "close",
+    /// Show a picture of the video, or no longer.
+    Still = "still",
+    /// To the video before this one.
+    PreviousVideo = "previous-video",
+    /// To the video after this one.
+    NextVideo = "next-video",
+    /// What is on this line of the form will do.
+    Confirm = "confirm",
+    /// To the next line of the form.
+    NextLine = "next-line",
+    /// To the line before.
+    PreviousLine = "previous-line",
+    /// Complete what is being typed.
+    Complete = "complete",
+    /// Write the configuration.
+    WriteConfig = "write-config",
+    /// Leave the form.
+    Leave = "leave",
+}
+
+impl Action {
+    /// It moves about among the panes.
+    pub fn is_about_panes(self) -> bool {
+        use Action as A;
+        matches!(
+            self,
+            A::NextPane
+                | A::PreviousPane
+                | A::PaneClasses
+                | A::PaneVideos
+                | A::PaneDevices
+                | A::PaneThroughput
+                | A::PaneLog
+                | A::Zoom
+                | A::Back
+        )
+    }
 }

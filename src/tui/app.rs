@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 
 use super::classes::ClassList;
+use super::details::DetailsView;
 use super::keymap::{Context, Keymap};
 use super::keys::Key;
 use super::logbook::Logbook;
@@ -299,9 +300,20 @@ impl App {
         self.dirty = self.dirty.max(when);
     }
 
-    /// Where the keys go: the pane's own, unless something lies on top.
+    /// Where the keys go: to the pane, unless the details of a video lie on top of it.
     pub fn context(&self) -> Context {
-        self.focus.context()
+        match self.details() {
+            Some(_) => Context::Details,
+            None => self.focus.context(),
+        }
+    }
+
+    /// The details that are open, if any; a help or a menu may lie on top of them.
+    pub fn details(&self) -> Option<&DetailsView> {
+        self.modals.iter().rev().find_map(|modal| match modal {
+            Modal::Details(view) => Some(&**view),
+            _ => None,
+        })
     }
 }
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use ratatui::crossterm::event::Event;
 use tokio::sync::mpsc;
 
+use super::action::Action;
 use super::app::Choices;
+use super::keymap::{Context, Found, Keymap};
+use super::keys::Key;
 use super::setup::{self, Effect, Setup, Values};
 use super::signals::{Asked, Signals, is_alone};
 use super::terminal::Screen;
@@ -33,6 +36,7 @@ pub async fn fill_in(
     keys: &mut mpsc::Receiver<Event>,
     signals: &mut Signals,
     choices: &Choices,
+    keymap: &Keymap,
     typed: &Global,
     current: &Path,
 ) -> anyhow::Result<bool> {
@@ -45,7 +49,8 @@ pub async fn fill_in(
         devices: typed.devices.clone().unwrap_or(suggested.devices),
         ..suggested
     };
-    let (mut form, mut effects) = Setup::new(current.to_owned(), home, values);
+    let (mut form, mut effects) = Setup::new(keymap.clone(), current.to_owned(), home, values);
+    let suspends = Found::Action(Action::Suspend);
     let (done, mut comes) = mpsc::unbounded_channel();
     loop {
         for effect in std::mem::take(&mut effects) {
@@ -65,7 +70,7 @@ pub async fn fill_in(
                 Asked::Resume => screen.resume("reeldeck")?,
             },
             event = keys.recv() => match event {
-                Some(Event::Key(key)) if is_suspend(key) => suspend(screen)?,
+                Some(Event::Key(key)) if keymap.find(Context::Form, &[Key::of(key)]) == suspends => suspend(screen)?,
                 Some(Event::Key(key)) => effects = form.key(key),
                 Some(Event::Paste(text)) => effects = form.paste(&text),
                 Some(_) => {}
@@ -97,11 +102,6 @@ fn carry_out(effect: Effect, done: &mpsc::UnboundedSender<Came>) {
         };
         let _ = done.send(came);
     });
-}
-
-fn is_suspend(key: ratatui::crossterm::event::KeyEvent) -> bool {
-    use ratatui::crossterm::event::{KeyCode, KeyModifiers};
-    key.code == KeyCode::Char('z') && key.modifiers == KeyModifiers::CONTROL
 }
 
 fn suspend(screen: &mut Screen) -> std::io::Result<()> {

@@ -4,7 +4,7 @@ use super::action::Action;
 use super::app::{Pane, Undo};
 use super::details::DetailsView;
 use super::input::Input;
-use super::keymap::{Context, Keymap};
+use super::keymap::{Context, Keymap, Line};
 use crate::engine::protocol::Command;
 use crate::engine::protocol::row::{Column, RowState};
 
@@ -136,9 +136,14 @@ impl Menu {
 }
 
 /// Commands that match what was typed, the best first; of equal ones those that can be had here.
-pub fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Action, super::keymap::Line, String)> {
+pub fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Action, Line, String)> {
     let mut found = vec![];
-    for (place, (line, keys)) in keymap.lines().enumerate() {
+    // From the details only what can be had there; from a pane all that panes have.
+    let is_to_be_had = |line: &Line| match here.is_on_top() {
+        true => here.reaches(line),
+        false => !line.context.is_on_top(),
+    };
+    for (place, (line, keys)) in keymap.lines().enumerate().filter(|(_, (line, _))| is_to_be_had(line)) {
         let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let words = format!("{} {}", line.context.title().to_lowercase(), line.long);
         let score =
@@ -194,7 +199,13 @@ mod tests {
         assert_eq!(first("hacs_data"), Some(Action::WriteList));
         assert_eq!(first("quit"), Some(Action::Quit));
         assert_eq!(first("zzzz"), None);
-        assert_eq!(matching(&keymap, Context::Videos, "").len(), super::super::keymap::TABLE.len());
+        let of_panes = super::super::keymap::TABLE.iter().filter(|line| !line.context.is_on_top()).count();
+        assert_eq!(matching(&keymap, Context::Videos, "").len(), of_panes);
+        let there = |typed: &str| matching(&keymap, Context::Details, typed).first().map(|(action, ..)| *action);
+        assert_eq!(
+            (there("picture"), there("next video"), there("zzzz")),
+            (Some(Action::Still), Some(Action::NextVideo), None)
+        );
     }
 
     #[test]

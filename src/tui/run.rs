@@ -53,7 +53,7 @@ pub fn open(typed: &Global, args: &TuiArgs) -> anyhow::Result<Exit> {
             report::catch(std::env::temp_dir());
             let mut screen = Screen::open(choices.mouse, "reeldeck")?;
             let mut keys = reader::read()?;
-            if !first::fill_in(&mut screen, &mut keys, &mut signals, &choices, typed, &current).await? {
+            if !first::fill_in(&mut screen, &mut keys, &mut signals, &choices, &keymap, typed, &current).await? {
                 return Ok(None);
             }
             let settings = Settings::resolve(typed, &current)?;

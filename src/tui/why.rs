@@ -3,6 +3,7 @@
 use super::action::Action;
 use super::app::{App, Link, Pane};
 use super::classes::count_of;
+use super::details::{self, is_its_own};
 use crate::engine::protocol::row::RowState;
 use crate::engine::protocol::snapshot::Phase;
 
@@ -13,6 +14,9 @@ pub fn why_not(app: &App, action: Action) -> Option<String> {
         && let Some(reason) = no_engine(app, action)
     {
         return Some(reason);
+    }
+    if let Some(view) = app.details().filter(|_| is_its_own(action)) {
+        return details::why_not(action, view.details()).map(str::to_owned);
     }
     let states = app.snapshot().map(|snapshot| snapshot.states).unwrap_or_default();
     let count = |state| count_of(&states, state);

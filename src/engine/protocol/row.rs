@@ -2,13 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where a video stands. What a run has made of it comes before what the dataset says of it.
+/// Where a video stands; what needs attention first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum RowState {
-    /// A worker has it in hand.
-    Running,
     /// No feature came of it.
     Failed,
     /// No frames can be had of it: a check of the file or an attempt says so.
@@ -23,6 +21,8 @@ pub enum RowState {
     Stale,
     /// Some frames were lost or concealed: of its feature where it has one, as a check says where it has none.
     Degraded,
+    /// A worker has it in hand.
+    Running,
     /// Waits for a worker.
     Queued,
     /// Nothing wrong was seen, and no run has it in its queue.
@@ -42,7 +42,6 @@ pub enum RowState {
 impl RowState {
     /// All of them, in the order in which they are sorted: what needs attention first.
     pub const ALL: [Self; 15] = [
-        Self::Running,
         Self::Failed,
         Self::Corrupt,
         Self::Missing,
@@ -50,6 +49,7 @@ impl RowState {
         Self::Duplicate,
         Self::Stale,
         Self::Degraded,
+        Self::Running,
         Self::Queued,
         Self::Ready,
         Self::Unchecked,

@@ -80,7 +80,9 @@ pub fn describe(event: &Event) -> Option<(Level, String)> {
         Event::Exported { videos, path, .. } => (Detail, format!("exported {videos} videos to {}", path.display())),
         Event::ExportFailed { reason } => (Problem, format!("nothing was exported: {}", shown(reason))),
         Event::DatasetChanged { arrived, changed, gone } => {
-            (Info, format!("the dataset folder: {arrived} videos new, {changed} changed, {gone} gone"))
+            let counts = [(*arrived, "new"), (*changed, "changed"), (*gone, "gone")];
+            let said = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+            (Info, format!("videos in the dataset folder: {}", said.collect::<Vec<_>>().join(", ")))
         }
         Event::Progress { .. } => return None,
     })

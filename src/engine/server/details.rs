@@ -117,7 +117,7 @@ fn look_into(path: &Path, feature: &Feature, class_names: &[String]) -> FeatureD
 fn class_name(names: &[String], class: usize, classes: usize) -> String {
     // A list for another network would name everything wrongly.
     let name = if names.len() == classes { names.get(class).cloned() } else { None };
-    name.unwrap_or_else(|| format!("class {class}"))
+    name.unwrap_or_else(|| format!("#{class}"))
 }
 
 /// For each clip the place of its top class among the most frequent ones, and those with their numbers.
@@ -187,8 +187,8 @@ mod tests {
         let (top1, classes) = top_classes(&logits, &names);
         assert_eq!(top1, [2, 1, 0, 0]);
         assert_eq!(classes, [("c".to_owned(), 2), ("a".to_owned(), 1), ("b".to_owned(), 1)]);
-        assert_eq!(top_classes(&logits, &[]).1[0].0, "class 2");
-        assert_eq!(top_classes(&logits, &names[..2]).1[0].0, "class 2");
+        assert_eq!(top_classes(&logits, &[]).1[0].0, "#2");
+        assert_eq!(top_classes(&logits, &names[..2]).1[0].0, "#2");
         // More classes than are named: the rest is one.
         let many: Vec<Vec<f32>> = (0..20).map(|i| (0..20).map(|j| if i == j { 1.0 } else { 0.0 }).collect()).collect();
         let many: Vec<&[f32]> = many.iter().map(Vec::as_slice).collect();

@@ -125,12 +125,12 @@ fn top1(page: &mut Page, feature: &FeatureDetails, width: usize) {
         .enumerate()
         .map(|(index, (name, clips))| {
             let (mark, style) = show(index);
-            (format!("{mark} {name} {}", text::count(u64::from(*clips))), style)
+            (format!("{mark} {name}: {}", text::count(u64::from(*clips))), style)
         })
         .collect();
     let others = (feature.top1.len() as u64).saturating_sub(named);
     if others > 0 {
-        legend.push((format!("{other} others {}", text::count(others)), theme.style(Role::Dim)));
+        legend.push((format!("{other} others: {}", text::count(others)), theme.style(Role::Dim)));
     }
     if let Some((first, _)) = legend.first_mut() {
         first.push_str(" clips");

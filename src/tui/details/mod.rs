@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Widget};
 
+use super::action::Action;
+use super::keymap::Keymap;
 use super::picture::{self, Depth, Rgb};
 use super::text;
 use super::theme::{Role, Theme};
@@ -24,7 +25,7 @@ mod inside;
 mod keys;
 mod page;
 
-pub use keys::{BINDINGS, Binding, Does};
+pub use keys::{is_its_own, why_not};
 
 /// The box that a still is fetched for, in pixels: enough for half of the widest terminal.
 pub const STILL: [usize; 2] = [480, 270];
@@ -32,7 +33,7 @@ pub const STILL: [usize; 2] = [480, 270];
 /// From this width on the picture stands beside the facts; below it, among them.
 const BESIDE: u16 = 110;
 
-/// What a key was for.
+/// What came of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is none of this view's.
@@ -52,8 +53,8 @@ pub enum Outcome {
         /// No longer.
         undo: bool,
     },
-    /// Copy this path.
-    Copy(PathBuf),
+    /// Copy this name or path.
+    Copy(String),
     /// Fetch a still of this file in a box of [`STILL`], and hand it to [`DetailsView::set_still`].
     Still(PathBuf),
     /// It does nothing for this video; why.
@@ -144,27 +145,29 @@ impl DetailsView {
         }
     }
 
-    /// What a key means here.
-    pub fn key(&mut self, key: KeyEvent) -> Outcome {
-        let Some(does) = keys::meaning(key) else { return Outcome::Ignored };
-        if let Some(why) = keys::why_not(does, &self.details) {
+    /// Does what [`is_its_own`].
+    pub fn act(&mut self, action: Action) -> Outcome {
+        if let Some(why) = why_not(action, &self.details) {
             return Outcome::Refused(why);
         }
         let (lines, height) = self.seen.get();
         let last = lines.saturating_sub(height);
         let page = height.saturating_sub(1).max(1);
-        let to = match does {
-            Does::Close => return Outcome::Close,
-            Does::Previous => return Outcome::Previous,
-            Does::Next => return Outcome::Next,
-            Does::Retry => return Outcome::Retry,
-            Does::Exclude => return Outcome::Exclude { undo: keys::is_excluded(&self.details) },
-            Does::Copy => return self.path().map_or(Outcome::Ignored, Outcome::Copy),
-            Does::Still if matches!(self.still, Still::Here(_) | Still::Failed(_)) => {
+        let to = match action {
+            Action::Close => return Outcome::Close,
+            Action::PreviousVideo => return Outcome::Previous,
+            Action::NextVideo => return Outcome::Next,
+            Action::Retry => return Outcome::Retry,
+            Action::Exclude => return Outcome::Exclude { undo: keys::is_excluded(&self.details) },
+            Action::Yank => return Outcome::Copy(self.video().to_owned()),
+            Action::YankPath => {
+                return self.path().map_or(Outcome::Ignored, |path| Outcome::Copy(path.display().to_string()));
+            }
+            Action::Still if matches!(self.still, Still::Here(_) | Still::Failed(_)) => {
                 self.still = Still::None;
                 return Outcome::Moved;
             }
-            Does::Still => {
+            Action::Still => {
                 let Some(path) = self.details.path.clone() else { return Outcome::Ignored };
                 if self.still == Still::Awaited {
                     return Outcome::Moved;
@@ -172,14 +175,15 @@ impl DetailsView {
                 self.still = Still::Awaited;
                 return Outcome::Still(path);
             }
-            Does::Down => self.scroll + 1,
-            Does::Up => self.scroll.saturating_sub(1),
-            Does::PageDown => self.scroll + page,
-            Does::PageUp => self.scroll.saturating_sub(page),
-            Does::HalfDown => self.scroll + page.div_ceil(2),
-            Does::HalfUp => self.scroll.saturating_sub(page.div_ceil(2)),
-            Does::Top => 0,
-            Does::Bottom => last,
+            Action::Down => self.scroll + 1,
+            Action::Up => self.scroll.saturating_sub(1),
+            Action::PageDown => self.scroll + page,
+            Action::PageUp => self.scroll.saturating_sub(page),
+            Action::HalfDown => self.scroll + page.div_ceil(2),
+            Action::HalfUp => self.scroll.saturating_sub(page.div_ceil(2)),
+            Action::Top => 0,
+            Action::Bottom => last,
+            _ => return Outcome::Ignored,
         };
         self.scroll = to.min(last);
         Outcome::Moved
@@ -191,7 +195,7 @@ impl DetailsView {
     }
 
     /// Draws it over whatever was in `area`.
-    pub fn draw(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    pub fn draw(&self, theme: &Theme, keymap: &Keymap, area: Rect, buffer: &mut Buffer) {
         self.picture_at.set(None);
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);
@@ -222,11 +226,18 @@ impl DetailsView {
         if let Some((top, rows)) = page.picture {
             self.place_picture(inner, top, rows, from, page.indent());
         }
-        self.frame(theme, area, (from, height, lines), buffer);
+        self.frame(theme, keymap, area, (from, height, lines), buffer);
     }
 
     /// Title, keys and how far it is scrolled, in the lines around.
-    fn frame(&self, theme: &Theme, area: Rect, (from, height, lines): (usize, usize, usize), buffer: &mut Buffer) {
+    fn frame(
+        &self,
+        theme: &Theme,
+        keymap: &Keymap,
+        area: Rect,
+        (from, height, lines): (usize, usize, usize),
+        buffer: &mut Buffer,
+    ) {
         let block =
             Block::new().borders(Borders::ALL).border_set(theme.border()).border_style(theme.style(Role::Focus));
         block.render(area, buffer);
@@ -254,7 +265,7 @@ impl DetailsView {
         }
         title.push(Span::styled(format!(" {state} "), look.style));
         buffer.set_line(area.x + 1, area.y, &Line::from(title), (room - used.min(room)) as u16);
-        let hints = keys::hints(theme, &self.details, matches!(self.still, Still::Here(_)), room);
+        let hints = keys::hints(theme, keymap, &self.details, matches!(self.still, Still::Here(_)), room);
         buffer.set_line(area.x + 1, area.bottom() - 1, &hints, room as u16);
     }
 

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_contract::failure::Attempt;
 
@@ -10,6 +9,8 @@ use super::*;
 use crate::engine::protocol::details::{FeatureDetails, ListedVideo, Segment};
 use crate::engine::protocol::row::{Row, RowFacts, RowState};
 use crate::tui::drawn;
+use crate::tui::keymap::{Context, Found};
+use crate::tui::keys::Keys;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -151,7 +152,7 @@ fn view(details: Details) -> DetailsView {
 }
 
 fn draw(view: &DetailsView, theme: &Theme, width: u16, height: u16) -> Buffer {
-    drawn::screen(theme, width, height, |area, buffer| view.draw(theme, area, buffer))
+    drawn::screen(theme, width, height, |area, buffer| view.draw(theme, &Keymap::default(), area, buffer))
 }
 
 fn text_of(view: &DetailsView, width: u16, height: u16) -> String {
@@ -163,8 +164,11 @@ fn picture() -> Rgb {
     Rgb::new(48, 27, &bytes).unwrap()
 }
 
-fn press(view: &mut DetailsView, code: KeyCode) -> Outcome {
-    view.key(KeyEvent::new(code, KeyModifiers::NONE))
+fn press(view: &mut DetailsView, keys: &str) -> Outcome {
+    match Keymap::default().find(Context::Details, &keys.parse::<Keys>().unwrap().0) {
+        Found::Action(action) => view.act(action),
+        _ => panic!("{keys}"),
+    }
 }
 
 #[test]
@@ -205,17 +209,17 @@ fn without_colour_and_in_ascii() {
 fn the_picture_stands_beside_the_facts_where_there_is_room() {
     let mut view = view(done());
     let path = view.details().path.clone().unwrap();
-    assert_eq!(press(&mut view, KeyCode::Char('o')), Outcome::Still(path));
+    assert_eq!(press(&mut view, "o"), Outcome::Still(path));
     assert!(text_of(&view, 80, 24).contains("being fetched"));
     // Asked for once, not with every press.
-    assert_eq!(press(&mut view, KeyCode::Char('o')), Outcome::Moved);
+    assert_eq!(press(&mut view, "o"), Outcome::Moved);
     view.set_still("another/video.mp4", Ok(picture()));
     assert!(!text_of(&view, 80, 24).contains('▀'));
     let name = view.video().to_owned();
     view.set_still(&name, Ok(picture()));
     insta::assert_snapshot!("still_140x30", text_of(&view, 140, 30));
     insta::assert_snapshot!("still_80x40", text_of(&view, 80, 40));
-    assert_eq!(press(&mut view, KeyCode::Char('o')), Outcome::Moved);
+    assert_eq!(press(&mut view, "o"), Outcome::Moved);
     assert!(!text_of(&view, 80, 40).contains('▀'));
     view.set_still(&name, Err("the file is empty".into()));
     assert!(text_of(&view, 80, 40).contains("the file is empty"));
@@ -242,35 +246,36 @@ fn pixels_have_a_place_of_the_picture_s_shape() {
 fn keys_scroll_and_say_what_is_wanted() {
     let mut view = view(done());
     text_of(&view, 80, 12);
-    assert_eq!(press(&mut view, KeyCode::Char('G')), Outcome::Moved);
+    assert_eq!(press(&mut view, "G"), Outcome::Moved);
     let end = text_of(&view, 80, 12);
     assert!(end.contains("greatest"), "{end}");
-    press(&mut view, KeyCode::Down);
+    press(&mut view, "down");
     assert_eq!(text_of(&view, 80, 12), end, "there is nothing below the end");
-    press(&mut view, KeyCode::PageUp);
+    press(&mut view, "pgup");
     assert_ne!(text_of(&view, 80, 12), end);
-    press(&mut view, KeyCode::Char('g'));
+    press(&mut view, "g g");
     assert!(text_of(&view, 80, 12).contains("file  "));
     let path = view.details().path.clone().unwrap();
-    assert_eq!(press(&mut view, KeyCode::Char('y')), Outcome::Copy(path));
-    assert_eq!(press(&mut view, KeyCode::Char('r')), Outcome::Retry);
-    assert_eq!(press(&mut view, KeyCode::Char('x')), Outcome::Exclude { undo: false });
-    assert_eq!(press(&mut view, KeyCode::Left), Outcome::Previous);
-    assert_eq!(press(&mut view, KeyCode::Char('n')), Outcome::Next);
-    assert_eq!(press(&mut view, KeyCode::Esc), Outcome::Close);
-    assert_eq!(press(&mut view, KeyCode::F(5)), Outcome::Ignored);
+    assert_eq!(press(&mut view, "Y"), Outcome::Copy(path.display().to_string()));
+    assert_eq!(press(&mut view, "y"), Outcome::Copy(view.video().to_owned()));
+    assert_eq!(press(&mut view, "r"), Outcome::Retry);
+    assert_eq!(press(&mut view, "x"), Outcome::Exclude { undo: false });
+    assert_eq!(press(&mut view, "left"), Outcome::Previous);
+    assert_eq!(press(&mut view, "n"), Outcome::Next);
+    assert_eq!(press(&mut view, "esc"), Outcome::Close);
+    assert_eq!(press(&mut view, "f5"), Outcome::Ignored);
 }
 
 #[test]
 fn a_key_that_can_do_nothing_says_why() {
     let mut view = view(missing());
-    for key in ['o', 'y', 'r'] {
-        let Outcome::Refused(why) = press(&mut view, KeyCode::Char(key)) else { panic!("{key}") };
+    for key in ["o", "Y", "r"] {
+        let Outcome::Refused(why) = press(&mut view, key) else { panic!("{key}") };
         assert!(why.contains("not on disk"), "{why}");
     }
     view.set(Box::new(bare(RowState::Excluded)));
-    assert!(matches!(press(&mut view, KeyCode::Char('r')), Outcome::Refused(why) if why.contains("x takes it in")));
-    assert_eq!(press(&mut view, KeyCode::Char('x')), Outcome::Exclude { undo: true });
+    assert!(matches!(press(&mut view, "r"), Outcome::Refused(why) if why.contains("take it in again")));
+    assert_eq!(press(&mut view, "x"), Outcome::Exclude { undo: true });
     assert!(text_of(&view, 80, 24).contains("x take in again"));
 }
 
@@ -278,7 +283,7 @@ fn a_key_that_can_do_nothing_says_why() {
 fn news_of_the_same_video_leave_everything_where_it_was() {
     let mut view = view(done());
     text_of(&view, 80, 12);
-    press(&mut view, KeyCode::PageDown);
+    press(&mut view, "pgdn");
     let name = view.video().to_owned();
     view.set_still(&name, Ok(picture()));
     let before = text_of(&view, 80, 12);
@@ -321,7 +326,7 @@ fn no_size_is_too_small_or_too_large() {
                 for height in [1, 2, 3, 4, 5, 9, 24, 100] {
                     number += 1;
                     draw(&view, &themes[number % 3], width, height);
-                    press(&mut view, [KeyCode::PageDown, KeyCode::End, KeyCode::Home, KeyCode::Up][number % 4]);
+                    press(&mut view, ["pgdn", "end", "home", "up"][number % 4]);
                 }
             }
         }

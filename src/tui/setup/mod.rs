@@ -4,10 +4,14 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
 use complete::{Found, Wanted};
 use input::{Input, Typed};
+
+use super::action::Action;
+use super::keymap::{self, Context, Keymap};
+use super::keys::Key;
 
 pub mod check;
 pub mod complete;
@@ -145,6 +149,7 @@ enum Notice {
 /// The form.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    keymap: Keymap,
     folder: PathBuf,
     home: Option<PathBuf>,
     fields: [Field; 5],
@@ -164,11 +169,12 @@ pub struct Setup {
 
 impl Setup {
     /// A form for the folder that config.toml is to lie in, filled in with these. The effects are to be done at once.
-    pub fn new(folder: PathBuf, home: Option<PathBuf>, values: Values) -> (Self, Vec<Effect>) {
+    pub fn new(keymap: Keymap, folder: PathBuf, home: Option<PathBuf>, values: Values) -> (Self, Vec<Effect>) {
         let Values { root, out, checkpoint, manifest, devices } = values;
         let fields = [root, out, checkpoint, manifest, devices];
         let fields = fields.map(|text| Field { input: Input::new(text), ..Field::default() });
         let mut setup = Self {
+            keymap,
             folder,
             home,
             fields,
@@ -277,18 +283,15 @@ impl Setup {
         if key.kind == KeyEventKind::Release || self.is_writing {
             return vec![];
         }
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let leaving = std::mem::take(&mut self.is_leaving);
         self.notice = Notice::None;
-        match (key.code, control) {
-            (KeyCode::Esc, _) | (KeyCode::Char('c'), true) => return self.leave(leaving),
-            (KeyCode::Char('s'), true) => return self.write(),
-            (KeyCode::Enter, _) if self.focused().is_none() => return self.write(),
-            (KeyCode::Enter | KeyCode::Down, _) => self.go(1),
-            (KeyCode::Char('n'), true) => self.go(1),
-            (KeyCode::Up | KeyCode::BackTab, _) => self.go(-1),
-            (KeyCode::Char('p'), true) => self.go(-1),
-            (KeyCode::Tab, _) => return self.complete(),
+        match self.keymap.find(Context::Form, &[Key::of(key)]) {
+            keymap::Found::Action(Action::Leave) => return self.leave(leaving),
+            keymap::Found::Action(Action::WriteConfig) => return self.write(),
+            keymap::Found::Action(Action::Confirm) if self.focused().is_none() => return self.write(),
+            keymap::Found::Action(Action::Confirm | Action::NextLine) => self.go(1),
+            keymap::Found::Action(Action::PreviousLine) => self.go(-1),
+            keymap::Found::Action(Action::Complete) => return self.complete(),
             _ => {
                 let Some(name) = self.focused() else { return vec![] };
                 if self.fields[name.index()].input.key(key) == Typed::Changed {

@@ -1,5 +1,7 @@
 //! The form from the first key to the file, without a disk, and how it looks.
 
+use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+
 use super::check::{Answer, Question};
 use super::*;
 use crate::tui::drawn;
@@ -16,7 +18,7 @@ fn values() -> Values {
 }
 
 fn fresh() -> (Setup, Vec<Effect>) {
-    Setup::new("/home/me/work".into(), Some("/home/me".into()), values())
+    Setup::new(Keymap::default(), "/home/me/work".into(), Some("/home/me".into()), values())
 }
 
 fn verdict(what: Name, values: &Values) -> Verdict {

@@ -8,6 +8,7 @@ use ratatui::widgets::{Block, Borders, Clear, Widget};
 
 use super::{Name, Notice, Setup, Verdict};
 use crate::engine::protocol::row::RowState;
+use crate::tui::keymap::Context;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 
@@ -19,10 +20,6 @@ const SHORT: usize = 13;
 
 /// Wider than this is only harder to read.
 const WIDEST: u16 = 110;
-
-/// The keys, as many as fit, the first ones first.
-const KEYS: [[&str; 2]; 5] =
-    [["enter", "next"], ["tab", "complete"], ["↑ ↓", "move"], ["ctrl-s", "write"], ["esc", "leave"]];
 
 /// How much is drawn of the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,12 +117,13 @@ impl Setup {
         let title = text::clip(" reeldeck: first start ", room, theme.more()).into_owned();
         buffer.set_string(area.x + 1, area.y, title, theme.style(Role::Title));
         let (mut spans, mut taken) = (vec![], 0);
-        for [key, does] in KEYS {
-            let key = if theme.is_ascii() && !key.is_ascii() { "up down" } else { key };
-            let wide = text::width(key) + does.len() + 3;
+        // As many as fit, the first ones first.
+        for (line, keys) in self.keymap.footer(Context::Form) {
+            let key = keys.to_string();
+            let wide = text::width(&key) + line.short.len() + 3;
             if taken + wide <= room {
                 spans.push(Span::styled(format!(" {key} "), theme.style(Role::Key)));
-                spans.push(Span::raw(format!("{does} ")));
+                spans.push(Span::raw(format!("{} ", line.short)));
                 taken += wide;
             }
         }

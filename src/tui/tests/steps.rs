@@ -99,7 +99,7 @@ fn states_and_problems_are_chosen_by_keys() {
     assert!(desk.line("2 Videos").contains("problems"));
     desk.press("F");
     assert_eq!(desk.app.videos.filter().states, []);
-    desk.press("f j j enter");
+    desk.press("f j enter");
     assert_eq!((desk.app.videos.filter().states.as_slice(), desk.app.modals.len()), ([RowState::Failed].as_slice(), 0));
     desk.press("f a esc");
     assert_eq!(desk.app.videos.filter().states, []);

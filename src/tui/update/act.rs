@@ -13,6 +13,9 @@ use crate::export::Format;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     use Action as A;
+    if details::act(app, action, effects) {
+        return;
+    }
     if let Some(reason) = why::why_not(app, action) {
         return app.say(Level::Info, reason);
     }
@@ -67,6 +70,17 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         | A::Exclude
         | A::Yank
         | A::YankPath => videos::act(app, action, effects),
+        // Of the details, which are not there, and of the form.
+        A::Close
+        | A::Still
+        | A::PreviousVideo
+        | A::NextVideo
+        | A::Confirm
+        | A::NextLine
+        | A::PreviousLine
+        | A::Complete
+        | A::WriteConfig
+        | A::Leave => {}
     }
 }
 

@@ -1,14 +1,12 @@
 //! The details of a video: opened, kept fresh, leafed through, and what their keys do.
 
-use ratatui::crossterm::event::KeyEvent;
-
 use super::super::action::Action;
 use super::super::app::{App, Dirty, Tag};
-use super::super::details::{DetailsView, Outcome};
+use super::super::details::{DetailsView, Outcome, is_its_own};
 use super::super::modal::Modal;
 use super::super::picture::Rgb;
 use super::super::text;
-use super::{Effect, act, videos};
+use super::{Effect, videos};
 use crate::engine::protocol::ToEngine;
 use crate::engine::protocol::details::Details;
 use crate::engine::protocol::words::Level;
@@ -76,35 +74,27 @@ pub(super) fn follow(app: &mut App, effects: &mut Vec<Effect>) {
     }
 }
 
-pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
-    let Some(view) = view(app) else { return };
-    let outcome = view.key(event);
+/// Does it, where the view lies uppermost and it is the view's own; false where it is not.
+pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) -> bool {
+    let Some(view) = view(app).filter(|_| is_its_own(action)) else { return false };
+    let outcome = view.act(action);
     let (video, state) = (view.video().to_owned(), view.details().row.state);
     let has_feature = view.details().row.has_feature || view.details().feature.is_some();
     match outcome {
-        Outcome::Moved => {}
-        Outcome::Ignored => {
-            let found =
-                app.keymap.find(super::super::keymap::Context::Everywhere, &[super::super::keys::Key::of(event)]);
-            if let super::super::keymap::Found::Action(action @ (Action::Help | Action::StartPause | Action::Quit)) =
-                found
-            {
-                act::act(app, action, effects);
-            }
-        }
+        Outcome::Moved | Outcome::Ignored => {}
         Outcome::Close => drop(app.modals.pop()),
         Outcome::Previous => leaf(app, -1),
         Outcome::Next => leaf(app, 1),
         Outcome::Retry => videos::retry_one(app, video, state, has_feature, effects),
         Outcome::Exclude { undo } => videos::exclude_one(app, video, undo, effects),
-        Outcome::Copy(path) => {
-            let path = path.display().to_string();
-            app.say(Level::Info, format!("copied {}", text::harmless(&path)));
-            effects.push(Effect::Copy(path));
+        Outcome::Copy(text) => {
+            app.say(Level::Info, format!("copied {}", text::harmless(&text)));
+            effects.push(Effect::Copy(text));
         }
         Outcome::Still(path) => effects.push(Effect::Still { video, path }),
         Outcome::Refused(why) => app.say(Level::Info, why),
     }
+    true
 }
 
 fn leaf(app: &mut App, by: isize) {

@@ -134,7 +134,7 @@ pub fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
 }
 
 fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
-    if !app.modals.is_empty() {
+    if !matches!(app.modals.last(), None | Some(super::modal::Modal::Details(_))) {
         return modal::key(app, event, effects);
     }
     app.pressed.push(Key::of(event));

@@ -7,7 +7,7 @@ use super::super::app::{App, Pane};
 use super::super::keymap::{Context, Found};
 use super::super::keys::Key;
 use super::super::modal::{Menu, Modal, Pick, matching};
-use super::{Effect, act, details, orders, videos};
+use super::{Effect, act, orders, videos};
 use crate::engine::protocol::row::{Filter, Sort};
 
 /// What a key does wherever one can scroll and choose; the arrows and vim's letters alike.
@@ -76,8 +76,8 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
         Some(Modal::Palette { .. }) => palette(app, event, effects),
         Some(Modal::Filter { .. }) => filter(app, event),
         Some(Modal::Menu(_)) => menu(app, event, effects),
-        Some(Modal::Details(_)) => details::key(app, event, effects),
-        None => {}
+        // Their keys are in the table.
+        Some(Modal::Details(_)) | None => {}
     }
 }
 

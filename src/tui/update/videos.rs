@@ -142,7 +142,7 @@ fn sort_menu(app: &App) -> Menu {
 
 /// Keys for the states, in the order of [`RowState::ALL`].
 const STATE_KEYS: [char; RowState::ALL.len()] =
-    ['r', 'f', 'c', 'm', 'w', 'd', 's', 'g', 'q', 'y', 'u', 'l', 'o', 'x', 'p'];
+    ['f', 'c', 'm', 'w', 'd', 's', 'g', 'r', 'q', 'y', 'u', 'l', 'o', 'x', 'p'];
 
 /// The states to choose from, with how many videos are in each.
 pub(super) fn states_menu(app: &App, selected: usize) -> Menu {

@@ -73,6 +73,9 @@ impl Cell {
     }
 }
 
+/// Columns in which the beginning of most reasons can be read.
+const READABLE: usize = 26;
+
 /// The order in which columns leave where there is less and less room.
 const LEAVING: [Cell; 9] = [
     Cell::Codec,
@@ -98,11 +101,16 @@ pub fn fit(room: usize, classes: bool) -> Vec<(Cell, usize)> {
         }
         cells.retain(|cell| *cell != leaving);
     }
+    // A reason that can be read says more than a class, which the details have too.
+    if cells.contains(&Why) && needs(&cells) + READABLE - Why.width() > room {
+        cells.retain(|cell| *cell != Class);
+    }
     let spare = room.saturating_sub(needs(&cells));
     let has = |cell| cells.contains(&cell);
-    // Names first, up to what names need; the reason takes the rest.
-    let video = if has(Why) { (spare / 3).min(18) } else { spare };
-    let class = if has(Class) { (spare / 6).min(14) } else { 0 };
+    // A reason that can be read comes first, then names, up to what names need; the reason takes the rest.
+    let readable = if has(Why) { spare.min(READABLE - Why.width()) } else { 0 };
+    let video = if has(Why) { ((spare - readable) / 3).min(18) } else { spare };
+    let class = if has(Class) { ((spare - readable) / 6).min(14) } else { 0 };
     let why = if has(Why) { spare - video - class } else { 0 };
     let more = |cell| match cell {
         Video => video,

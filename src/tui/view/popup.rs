@@ -28,7 +28,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 // Where the run stands stays in sight.
                 let head = super::layout::plan(app).header.height.min(area.height);
                 let below = Rect { y: area.y + head, height: area.height - head, ..area };
-                view.draw(&app.choices.theme, below, buffer);
+                view.draw(&app.choices.theme, &app.keymap, below, buffer);
                 None
             }
             Modal::Notice { title, text, scroll } => notice(app, title, text, *scroll, area, buffer),
@@ -59,9 +59,9 @@ fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Pos
     let width = area.width.saturating_sub(4).min(84);
     let mut all: Vec<Vec<Styled>> = vec![];
     let here = app.context().chain();
-    // What can be pressed here first.
+    // What can be pressed here first; the form is over.
     let mut contexts: Vec<Context> = here.to_vec();
-    contexts.extend(Context::ALL.into_iter().filter(|context| !here.contains(context)));
+    contexts.extend(Context::ALL.into_iter().filter(|context| !here.contains(context) && *context != Context::Form));
     for context in contexts {
         let of_context: Vec<_> = app.keymap.lines().filter(|(line, _)| line.context == context).collect();
         if of_context.is_empty() {
@@ -73,7 +73,7 @@ fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Pos
         all.push(vec![(format!(" {}", context.title()), theme.style(Role::Title))]);
         for (line, keys) in of_context {
             let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            let off = here.contains(&context) && why_not(app, line.action).is_some();
+            let off = here.contains(&context) && (!app.context().reaches(line) || why_not(app, line.action).is_some());
             let (key, text) = if off { (Role::KeyOff, Role::KeyOff) } else { (Role::Key, Role::Base) };
             all.push(vec![
                 (format!("  {} ", text::left(&keys.join("  "), 14, theme.more())), theme.style(key)),
