@@ -189,7 +189,7 @@ pub const TABLE: &[Line] = &[
 
     line(Form, &["enter"], A::Confirm, "next", "to the next line; on the last one: write config.toml", 10),
     line(Form, &["down", "ctrl-n"], A::NextLine, "down", "to the next line", 0),
-    line(Form, &["up", "backtab", "ctrl-p"], A::PreviousLine, "before", "to the line before", 30),
+    line(Form, &["up", "backtab", "ctrl-p"], A::PreviousLine, "line before", "to the line before", 30),
     line(Form, &["tab"], A::Complete, "complete", "complete the path that is being typed", 20),
     line(Form, &["ctrl-s"], A::WriteConfig, "write", "write config.toml and go on", 40),
     line(Form, &["esc", "ctrl-c"], A::Leave, "leave", "leave and write nothing; asks once where something was typed", 50),

@@ -22,12 +22,22 @@ pub fn suggested(folder: &Path, gpus: usize) -> Values {
         .collect();
     names.sort_unstable();
     let is_folder = |name: &str| folder.join(name).is_dir();
-    let root = ["data/hacs", "data", "videos", "dataset"].into_iter().find(|name| is_folder(name));
+    let usually =
+        ["data/hacs", "data", "videos", "dataset"].into_iter().find(|name| is_folder(name)).map(str::to_owned);
+    let out = usual.out.to_string_lossy();
+    // Else the one folder that has folders in it, if there is only one.
+    let has_folders = |name: &String| {
+        let inside = fs::read_dir(folder.join(name)).into_iter().flatten().take(MOST).flatten();
+        inside.filter_map(|entry| entry.file_type().ok()).any(|kind| kind.is_dir())
+    };
+    let mut others = names.iter().filter(|name| !name.starts_with('.') && **name != out && has_folders(name));
+    let alone = others.next().filter(|_| others.next().is_none());
+    let root = usually.or_else(|| alone.cloned());
     let checkpoint = names.iter().find(|name| promised_digest(name).is_some());
     let manifest = names.iter().find(|name| name.starts_with("HACS_segments") && name.ends_with(".json"));
     Values {
-        root: root.map_or_else(|| usual.root.to_string_lossy().into_owned(), str::to_owned),
-        out: usual.out.to_string_lossy().into_owned(),
+        root: root.unwrap_or_else(|| usual.root.to_string_lossy().into_owned()),
+        out: out.into_owned(),
         checkpoint: checkpoint.cloned().unwrap_or_default(),
         manifest: manifest.cloned().unwrap_or_default(),
         devices: if gpus > 0 { "all".into() } else { usual.devices },
@@ -44,6 +54,13 @@ mod tests {
         let plain = suggested(folder.path(), 0);
         assert_eq!((plain.root.as_str(), plain.out.as_str(), plain.devices.as_str()), ("data", "out", "cpu"));
         assert_eq!((plain.checkpoint.as_str(), plain.manifest.as_str()), ("", ""));
+        // Whatever it is called, if no other could be it.
+        for (name, root) in
+            [("out/features", "data"), (".git/hooks", "data"), ("clips/Zumba", "clips"), ("b/Archery", "data")]
+        {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+            assert_eq!(suggested(folder.path(), 0).root, root, "{name}");
+        }
         fs::create_dir_all(folder.path().join("data/hacs")).unwrap();
         for name in ["a.pth", "slowonly_20221013-15b93b10.pth", "HACS_segments_v1.1.1.json", "other.json"] {
             fs::write(folder.path().join(name), "").unwrap();

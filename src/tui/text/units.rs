@@ -114,9 +114,13 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// `812 clips/s`; unknown where there is none.
+/// `812 clips/s`, and `59 videos/h` where hundredths a second would say little; unknown where there is none.
 pub fn rate(value: Option<f64>, unit: &str) -> String {
-    value.map_or_else(|| format!("{UNKNOWN} {unit}/s"), |value| format!("{} {unit}/s", number(value)))
+    match value {
+        None => format!("{UNKNOWN} {unit}/s"),
+        Some(value) if value > 0.0 && value < 0.1 => format!("{} {unit}/h", number(value * 3600.0)),
+        Some(value) => format!("{} {unit}/s", number(value)),
+    }
 }
 
 /// `41 %` of a value of 0 to 100; `n/a` where it is not known. What is not quite all is never shown as `100 %`.
@@ -165,7 +169,8 @@ mod tests {
         assert_eq!(counted(1, "video", "videos"), "1 video");
         assert_eq!([0.0, 0.123, 9.23, 812.4, 1204.0].map(number), ["0", "0.12", "9.2", "812", "1,204"]);
         assert_eq!(rate(Some(9.23), "videos"), "9.2 videos/s");
-        assert_eq!(rate(None, "clips"), "– clips/s");
+        assert_eq!(rate(Some(0.02), "videos"), "72.0 videos/h");
+        assert_eq!((rate(Some(0.0), "clips").as_str(), rate(None, "clips").as_str()), ("0 clips/s", "– clips/s"));
         let shown = [None, Some(-0.2), Some(40.6), Some(99.99), Some(100.0), Some(f64::NAN)].map(percent);
         assert_eq!(shown, ["n/a", "0 %", "41 %", "99 %", "100 %", "n/a"]);
         assert_eq!((share(1, 4), share(0, 0)), (Some(25.0), None));

@@ -171,17 +171,7 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
 
 fn rates(app: &App) -> String {
     let Some(snapshot) = app.snapshot().filter(|_| app.phase() == Some(Phase::Running)) else { return String::new() };
-    let mut rate = String::new();
-    if let Some(videos) = snapshot.videos_per_s {
-        // Long videos on few devices: a number an hour says more than hundredths a second.
-        rate = match videos < 0.1 {
-            true => format!("{} videos/h", text::number(videos * 3600.0)),
-            false => format!("{} videos/s", text::number(videos)),
-        };
-        rate.push_str(app.choices.theme.dot());
-    }
-    match snapshot.clips_per_s {
-        Some(clips) => format!("{rate}{} clips/s   ", text::number(clips)),
-        None => rate,
-    }
+    let videos = snapshot.videos_per_s.map(|videos| text::rate(Some(videos), "videos"));
+    let clips = snapshot.clips_per_s.map(|clips| format!("{}   ", text::rate(Some(clips), "clips")));
+    [videos, clips].into_iter().flatten().collect::<Vec<_>>().join(app.choices.theme.dot())
 }

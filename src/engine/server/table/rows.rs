@@ -65,7 +65,9 @@ impl Table {
     }
 
     pub(super) fn said_now(&self, id: u32, state: RowState) -> Option<&String> {
-        let of_the_dataset = matches!(state, RowState::Corrupt | RowState::WrongDuration | RowState::Degraded);
+        // What waits may have been seen to be bad: it is tried all the same, and this is what to expect.
+        let of_the_dataset =
+            matches!(state, RowState::Corrupt | RowState::WrongDuration | RowState::Degraded | RowState::Queued);
         self.said.get(&id).filter(|_| of_the_dataset)
     }
 

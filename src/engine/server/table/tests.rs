@@ -219,6 +219,7 @@ fn the_dataset_is_heard_where_nothing_was_done_yet() {
     // A run has its own words, and nothing is missing less.
     table.set_active(true);
     assert_eq!(all(&mut table).iter().filter(|(_, state)| *state == RowState::Queued).count(), 7);
+    assert_eq!(reason(&table, "B/v_4.mp4"), "cut short");
     table.change(change(2, failed(ErrorKind::Limit), None));
     table.set_active(false);
     let rows = all(&mut table);

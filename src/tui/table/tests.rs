@@ -1,0 +1,192 @@
+//! The table of videos against an engine that answers late, or not at all.
+
+use super::*;
+use crate::engine::protocol::row::{Column, RowState};
+use proptest::prelude::*;
+
+/// A table of the engine: names, in an order that changes.
+struct Engine(Vec<String>);
+
+impl Engine {
+    fn new(n: usize) -> Self {
+        Self((0..n).map(|i| format!("A/v_{i:05}.mp4")).collect())
+    }
+
+    fn row(name: &str) -> Row {
+        Row {
+            video: name.into(),
+            state: RowState::Ready,
+            has_feature: false,
+            size: 1,
+            attempts: 0,
+            reason: None,
+            facts: None,
+        }
+    }
+
+    /// Answers until nothing more is asked; the most rows held on the way.
+    fn serve(&self, table: &mut VideoTable) -> usize {
+        let mut most = 0;
+        let found: Vec<&String> = self.0.iter().filter(|name| name.contains(&table.filter().text)).collect();
+        for _ in 0..10 {
+            let Some(wish) = table.next() else { return most };
+            match wish {
+                Wish::Rows { offset, len } => {
+                    assert!(len <= MAX_ROWS);
+                    let rows = found.iter().skip(offset).take(len).map(|name| Self::row(name)).collect();
+                    table.rows(table.generation(), offset, found.len(), rows);
+                }
+                Wish::Place { video } => {
+                    let place = found.iter().position(|name| **name == video);
+                    table.place(table.generation(), place, found.len());
+                }
+            }
+            most = most.max(table.held());
+        }
+        panic!("it never stops asking");
+    }
+}
+
+fn table(engine: &Engine) -> VideoTable {
+    let mut table = VideoTable::new(Sort::default());
+    table.set_height(20);
+    engine.serve(&mut table);
+    table
+}
+
+fn under(table: &VideoTable) -> &str {
+    &table.current().unwrap().video
+}
+
+#[test]
+fn no_more_is_held_than_is_seen_and_a_margin() {
+    let engine = Engine::new(10_000);
+    let mut table = table(&engine);
+    for to in [9_999, 0, 5_000, 5_015, 5_030] {
+        table.go(to);
+        assert!(engine.serve(&mut table) <= 20 * 5);
+        assert_eq!(under(&table), format!("A/v_{to:05}.mp4"));
+        assert!(table.top() <= to && to < table.top() + 20);
+    }
+    table.go(7_000);
+    engine.serve(&mut table);
+    table.step(3);
+    assert_eq!(table.next(), None, "a step within the margin asks for nothing");
+}
+
+#[test]
+fn the_cursor_stays_on_its_video_when_rows_move() {
+    let mut engine = Engine::new(1_000);
+    let mut table = table(&engine);
+    table.go(500);
+    engine.serve(&mut table);
+    let line = table.selected() - table.top();
+    let name = under(&table).to_owned();
+    // A few rows further down, and far away.
+    engine.0.remove(3);
+    table.changed();
+    engine.serve(&mut table);
+    assert_eq!((under(&table), table.selected(), table.selected() - table.top()), (name.as_str(), 499, line));
+    let moved = engine.0.remove(499);
+    engine.0.push(moved);
+    table.changed();
+    engine.serve(&mut table);
+    assert_eq!((under(&table), table.selected()), (name.as_str(), 998));
+    // Gone: the cursor stays where it was, and does not look for it for ever.
+    engine.0.pop();
+    table.changed();
+    engine.serve(&mut table);
+    assert_eq!(table.selected(), 997);
+}
+
+#[test]
+fn at_the_top_the_cursor_stays_at_the_top() {
+    let mut engine = Engine::new(100);
+    let mut table = table(&engine);
+    let first = engine.0.remove(0);
+    engine.0.push(first);
+    table.changed();
+    engine.serve(&mut table);
+    assert_eq!((table.selected(), under(&table)), (0, "A/v_00001.mp4"));
+}
+
+#[test]
+fn a_filter_comes_and_goes_and_the_cursor_returns() {
+    let engine = Engine::new(1_000);
+    let mut table = table(&engine);
+    table.go(700);
+    engine.serve(&mut table);
+    let look = |table: &mut VideoTable, text: &str| {
+        table.look_for(Filter { text: text.into(), ..Filter::default() }, Sort::default());
+        engine.serve(table);
+    };
+    look(&mut table, "v_007");
+    assert_eq!((table.total(), under(&table)), (100, "A/v_00700.mp4"), "still there");
+    look(&mut table, "v_0012");
+    assert_eq!((table.total(), under(&table)), (10, "A/v_00120.mp4"));
+    look(&mut table, "nothing");
+    assert_eq!((table.total(), table.current()), (0, None));
+    look(&mut table, "");
+    assert_eq!((table.selected(), under(&table)), (700, "A/v_00700.mp4"));
+}
+
+#[test]
+fn answers_to_older_questions_mean_nothing() {
+    let engine = Engine::new(10);
+    let mut table = table(&engine);
+    let old = table.generation();
+    table.look_for(Filter::default(), Sort { by: Column::Size, descending: false });
+    assert!(table.next().is_some());
+    assert_eq!(table.next(), None, "one question at a time");
+    table.rows(old, 0, 1, vec![Engine::row("A/old.mp4")]);
+    assert_eq!(table.total(), 10);
+    assert!(table.next().is_some(), "and it is asked anew");
+}
+
+#[test]
+fn a_range_holds_still() {
+    let mut engine = Engine::new(100);
+    let mut table = table(&engine);
+    table.go(10);
+    assert_eq!(table.toggle_range(), None);
+    table.step(5);
+    engine.0.remove(0);
+    table.changed();
+    engine.serve(&mut table);
+    assert_eq!(table.selected(), 15);
+    assert_eq!(table.toggle_range(), Some((10, 15)));
+}
+
+proptest! {
+    #[test]
+    fn the_cursor_is_always_seen(
+        n in 0usize..300,
+        steps in proptest::collection::vec((0u8..5, 0usize..400), 0..40),
+    ) {
+        let mut engine = Engine::new(n);
+        let mut table = table(&engine);
+        for (what, amount) in steps {
+            match what {
+                0 => table.go(amount),
+                1 => table.step(-(amount as isize)),
+                2 => table.set_height(amount % 60),
+                3 => {
+                    if !engine.0.is_empty() {
+                        let at = amount % engine.0.len();
+                        engine.0.remove(at);
+                    }
+                    table.changed();
+                }
+                _ => {
+                    let text = format!("{}", amount % 30);
+                    table.look_for(Filter { text, ..Filter::default() }, Sort::default());
+                }
+            }
+            engine.serve(&mut table);
+            prop_assert!(table.selected() < table.total().max(1));
+            prop_assert!(table.top() <= table.selected());
+            prop_assert!(table.selected() < table.top() + table.height());
+            prop_assert_eq!(table.current().is_some(), table.total() > 0);
+        }
+    }
+}
