@@ -13,12 +13,13 @@ mount --bind /proc "$root/proc"
 trap 'umount "$root/proc"' EXIT
 run() {
   printf '\n$ %s\n' "$1"
-  unshare --net chroot --userspec=tester "$root" /bin/sh -c "cd; export HOME=/home/tester LANG=C.UTF-8; $1" || printf '(exit code %s)\n' $?
+  unshare --net chroot --userspec=tester "$root" /bin/sh -c "export HOME=/home/tester LANG=C.UTF-8; cd; $1" || printf '(exit code %s)\n' $?
 }
 sed -n 's/^PRETTY_NAME=//p' "$root/etc/os-release"
 run 'ldd --version | head -n 1'
 run "tar xf $name.tar.gz"
 run "$name/reeldeck --version"
 run "$name/reeldeck doctor"
-run "time $name/reeldeck demo --dir demo"
+run "$name/reeldeck demo --dir demo"
+run "$name/reeldeck verify --root demo/data --out demo/out --checkpoint seeded"
 run "ls -l demo/out/exports/*"
