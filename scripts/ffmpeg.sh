@@ -67,6 +67,15 @@ assembler() {
   PATH=$work/nasm-root/usr/bin:$PATH
 }
 
+# Debian's patches and archives want tools that a bare system lacks; the assembler is one more.
+unpackers() {
+  local missing=()
+  command -v patch >/dev/null || missing+=(patch)
+  command -v xz >/dev/null || missing+=(xz-utils)
+  [ "${#missing[@]}" = 0 ] || logged unpack_packages "$suite" "$work/unpackers" "${missing[@]}"
+  PATH=$work/unpackers/usr/bin:$PATH
+}
+
 # Copies what a package has for compilers into the prefix; Debian's static libraries, headers and pkg-config files.
 take() {
   local unpacked=$work/take
@@ -149,8 +158,8 @@ export CC=${CC:-gcc}
 made="$(fingerprint) $CC"
 [ "$(cat "$prefix/made" 2>/dev/null)" != "$made" ] || exit 0
 jobs=${JOBS:-$(nproc)}
-for tool in "$CC" make tar patch python3; do
-  command -v "$tool" >/dev/null || die "$tool is not installed; building FFmpeg needs a C compiler, make, tar, patch and Python 3 with pip"
+for tool in "$CC" make tar python3; do
+  command -v "$tool" >/dev/null || die "$tool is not installed; building FFmpeg needs a C compiler, make, tar and Python 3 with pip"
 done
 have_apt || [ -n "${FFMPEG_SOURCE:-}" ] ||
   die "this system has no apt-get with Debian's keys: fetch FFmpeg's source (https://ffmpeg.org/releases/ffmpeg-5.1.9.tar.xz) and name it, FFMPEG_SOURCE=FILE; see the head of scripts/ffmpeg.sh for the others"
@@ -159,6 +168,7 @@ mkdir -p "$work" "$prefix.new/lib/pkgconfig"
 say "about to build a private FFmpeg in vendor/$name; it takes some minutes"
 build_tools
 export PATH=$tools/bin:$PATH
+if have_apt; then unpackers; fi
 assembler
 if have_apt; then
   take zlib1g-dev
