@@ -205,7 +205,7 @@ impl Window {
         });
     }
 
-    /// One at a time: whoever leafs through videos wants the last one.
+    /// One at a time: whoever goes through videos wants the last one.
     fn fetch_still(&mut self, video: String, path: PathBuf) {
         if let Some(before) = self.still.take() {
             before.abort();

@@ -63,7 +63,7 @@ pub(super) fn still(app: &mut App, video: &str, still: Result<Rgb, String>) {
     }
 }
 
-/// Who leafs through videos wants the one that the cursor is on now.
+/// Who goes through videos wants the one that the cursor is on now.
 pub(super) fn follow(app: &mut App, effects: &mut Vec<Effect>) {
     if !app.leafing {
         return;
