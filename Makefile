@@ -6,7 +6,7 @@ DEMO_DIR ?= demo
 CARGO = . scripts/env.sh && cargo
 CARGO_FOR_TESTS = . scripts/env.sh encoders && cargo
 
-.PHONY: setup build demo test check bench bench-full bench-limits interop recall states scan-speed clean-demo soak scale ci deny typos dist setup-tests tui-bench picture
+.PHONY: setup build demo test check bench bench-full bench-limits gpu-check interop recall states scan-speed clean-demo soak scale ci deny typos dist setup-tests tui-bench picture
 
 setup: ## install what the build lacks: FFmpeg, libtorch
 	@scripts/setup.sh
@@ -47,6 +47,9 @@ bench-full: build ## the same on 32 videos with all clips: more than a day on tw
 
 bench-limits: build ## each stage against its own limit alone
 	$(CARGO) bench -p reeldeck-worker --bench table
+
+gpu-check: build ## on a machine with a GPU: is it right there, then how fast, beside MMAction2
+	@scripts/gpu-check.sh
 
 soak: setup-tests ## a thousand kills of the engine, its workers, and both; takes half an hour
 	export REELDECK_KILLS=1000; $(CARGO_FOR_TESTS) test --test soak -- --nocapture

@@ -20,7 +20,7 @@ mod engine;
 mod file;
 mod tui;
 
-pub use device::{Device, DeviceList};
+pub use device::{Device, DeviceList, GPU_BATCH};
 pub use engine::{EngineSection, Order, WatchMode, WatchSection};
 pub use file::{
     BatchSection, Config, CudaSection, DetailsSection, ExportSection, ListSection, ManifestSection, ScanSection,
@@ -127,6 +127,8 @@ pub struct Settings {
     pub tui: TuiSection,
     /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
     pub torch: PathBuf,
+    /// Videos for a GPU go to its decoder.
+    pub nvdec: bool,
     /// How new videos are noticed.
     pub watch: WatchSection,
     /// The names of the network's classes, a file; `None` where nobody says.
@@ -134,6 +136,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The GPU whose decoder decodes for a worker on this device, if one does.
+    pub fn nvdec_of(&self, device: Device) -> Option<usize> {
+        match device {
+            Device::Cuda(index) if self.nvdec => Some(index as usize),
+            _ => None,
+        }
+    }
+
     /// Brings together the command line and the configuration file; `current` is the current folder, absolute.
     ///
     /// # Errors
@@ -220,6 +230,7 @@ impl Settings {
             tui: config.tui,
             watch: config.watch,
             class_names: named(&config.details.class_names, folder_of_file),
+            nvdec: config.cuda.nvdec,
             torch: if config.cuda.torch.as_os_str().is_empty() {
                 PathBuf::new()
             } else {

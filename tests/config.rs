@@ -56,6 +56,19 @@ fn without_a_file_the_defaults_hold() {
 }
 
 #[test]
+fn a_gpu_decodes_only_for_itself_and_only_where_that_is_wished() {
+    let dir = tempfile::tempdir().unwrap();
+    let nvdec = |text: &str| {
+        fs::write(dir.path().join("config.toml"), text).unwrap();
+        let settings = Settings::resolve(&Global::default(), dir.path()).unwrap();
+        [Device::Cpu, Device::Cuda(0), Device::Cuda(7)].map(|device| settings.nvdec_of(device))
+    };
+    assert_eq!(nvdec("devices = \"all\""), [None; 3]);
+    assert_eq!(nvdec("[cuda]\nnvdec = false"), [None; 3]);
+    assert_eq!(nvdec("[cuda]\nnvdec = true"), [None, Some(0), Some(7)]);
+}
+
+#[test]
 fn relative_paths_are_relative_to_where_they_were_written() {
     let dir = tempfile::tempdir().unwrap();
     let (there, current) = (dir.path().join("there"), dir.path().join("current"));

@@ -39,7 +39,8 @@ fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Wor
 fn report() -> Report {
     let frames = FrameCounts { expected: 9, output: 9, concealed: 0 };
     let (decode_ms, model_ms, wait_ms, write_ms) = (0, 0, 0, 0);
-    Report { frames, clips: 4, clips_computed: 4, plain_pass: false, decode_ms, model_ms, wait_ms, write_ms }
+    let (plain_pass, nvdec) = (false, false);
+    Report { frames, clips: 4, clips_computed: 4, plain_pass, nvdec, decode_ms, model_ms, wait_ms, write_ms }
 }
 
 impl Run {

@@ -91,6 +91,7 @@ fn report() -> Report {
         clips: 4,
         clips_computed: 4,
         plain_pass: false,
+        nvdec: false,
         decode_ms: 0,
         model_ms: 0,
         wait_ms: 0,

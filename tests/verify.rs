@@ -300,6 +300,7 @@ fn worker(set: &Set, begin: &str, cases: &str) -> String {
             clips: 4,
             clips_computed: 4,
             plain_pass: false,
+            nvdec: false,
             decode_ms: 0,
             model_ms: 0,
             wait_ms: 0,

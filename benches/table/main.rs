@@ -1,12 +1,15 @@
 //! Each stage against the machine's own limits, as Markdown tables:
 //! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [decode] [disk] [start] [memory] [soak]`.
 //!
+//! `… -- fed --device cuda:0 --precision bf16` measures the model on a GPU; scripts/gpu-check.sh runs it.
+//!
 //! Leave the machine alone while it runs. Ends with an error where a bound of the design is broken.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod decode;
 mod disk;
+mod fed;
 mod memory;
 mod model;
 mod worker;
@@ -56,6 +59,11 @@ fn main() -> ExitCode {
     let number = |name: &str| arguments.iter().skip_while(|a| *a != name).nth(1)?.parse().ok();
     let options =
         Options { short: arguments.iter().any(|a| a == "--short"), threads: number("--threads").unwrap_or(2) };
+    if arguments.iter().any(|a| a == "fed") {
+        let word = |name: &str| arguments.iter().skip_while(|a| *a != name).nth(1).map(String::as_str);
+        fed::print(&options, word("--device").unwrap_or("cpu"), word("--precision").unwrap_or("fp32"));
+        return ExitCode::SUCCESS;
+    }
     let parts: Vec<&str> = ["model", "decode", "disk", "start", "memory", "soak"]
         .into_iter()
         .filter(|part| arguments.iter().any(|a| a == part))

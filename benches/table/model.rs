@@ -152,7 +152,7 @@ impl Peaks {
 }
 
 /// Multiply-adds a clip in billions, by kernel in words.
-fn work(network: &Network, crop: usize, length: usize) -> BTreeMap<&'static str, f64> {
+pub fn work(network: &Network, crop: usize, length: usize) -> BTreeMap<&'static str, f64> {
     let mut work = BTreeMap::new();
     let mut add = |conv: &ConvSpec, side: usize| {
         let kernel: usize = conv.kernel.iter().product();

@@ -70,6 +70,7 @@ impl Worker {
             threads,
             decoders: 1,
             prefetch_frames: 64,
+            nvdec: None,
             limits: Limits::default(),
             owner: Owner::this_process(),
         };

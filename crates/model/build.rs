@@ -1,5 +1,5 @@
-//! Lets this package's tests find libtorch where scripts/setup.sh put it, and compiles the bridge to its fused convolutions
-//! (native/fused.cpp) against the same headers as tch.
+//! Lets this package's tests find libtorch where scripts/setup.sh put it, and compiles the bridge to its C++ (native/)
+//! against the same headers as tch.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let vendored = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vendor/libtorch/torch/lib");
     println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,{vendored}");
-    println!("cargo:rerun-if-changed=native/fused.cpp");
+    println!("cargo:rerun-if-changed=native");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
     let named = ["LIBTORCH_INCLUDE", "LIBTORCH"].into_iter().find_map(std::env::var_os).map(PathBuf::from);
@@ -19,5 +19,6 @@ fn main() {
         .include(torch.join("include"))
         .flag("-std=c++17")
         .file("native/fused.cpp")
-        .compile("reeldeck_fused");
+        .file("native/upload.cpp")
+        .compile("reeldeck_native");
 }

@@ -13,6 +13,9 @@ import types
 from pathlib import Path
 
 os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+# MMEngine takes the first GPU that it sees when it is imported, so the choice must be made before.
+if "--device" in sys.argv[:-1]:
+    os.environ["CUDA_VISIBLE_DEVICES"] = sys.argv[sys.argv.index("--device") + 1].removeprefix("cuda:").replace("cpu", "")
 sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != Path(__file__).resolve().parent]
 
 import mmaction
@@ -66,7 +69,7 @@ class Clock(Hook):
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.model += time.monotonic() - self.started
         for sample in outputs:
-            np.save(self.out / f"{self.videos}.npy", sample.pred_score.numpy().astype(np.float32))
+            np.save(self.out / f"{self.videos}.npy", sample.pred_score.cpu().numpy().astype(np.float32))
             self.videos += 1
 
 
@@ -97,6 +100,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, required=True)
     parser.add_argument("--views", type=int, default=0, help="clips a forward pass; 0: as published, all of a video")
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", help="cpu or cuda:N [default: what MMEngine chooses]")
     parser.add_argument("--inputs-only", action="store_true")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -111,7 +115,8 @@ def main() -> None:
     runner.register_hook(clock)
     runner.test()
     versions = dict(torch=torch.__version__, mmaction2=mmaction.__version__, python=sys.version.split()[0])
-    say(event="end", model_s=clock.model, videos=clock.videos, versions=versions)
+    device = str(next(runner.model.parameters()).device)
+    say(event="end", model_s=clock.model, videos=clock.videos, versions=versions, device=device)
 
 
 if __name__ == "__main__":

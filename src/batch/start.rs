@@ -13,7 +13,7 @@ use reeldeck_contract::recipe::{Precision, Recipe};
 
 use crate::commands;
 use crate::commands::probe::CACHE;
-use crate::config::{Device, DeviceList, Settings, WatchMode};
+use crate::config::{Device, DeviceList, GPU_BATCH, Settings, WatchMode};
 use crate::dataset::shown;
 use crate::dataset::watch::{Backend, WatchOptions};
 use crate::engine::checkpoint::Chosen;
@@ -77,7 +77,7 @@ fn or(chosen: usize, otherwise: usize) -> usize {
 pub fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
     let capacity = decoders(settings, devices) + 1;
     let tuned = tuned(settings, devices).map_or(2, |way| way.batch);
-    let batch = |device: &Device| or(settings.worker.batch, if *device == Device::Cpu { tuned } else { 8 });
+    let batch = |device: &Device| or(settings.worker.batch, if *device == Device::Cpu { tuned } else { GPU_BATCH });
     devices.iter().map(|device| Slot { device: device.to_string(), capacity, batch: batch(device) }).collect()
 }
 
@@ -185,6 +185,7 @@ pub fn plan(
         threads: or(settings.worker.threads, threads),
         decoders,
         prefetch_frames: prefetch(settings, *device == Device::Cpu, in_hand, free),
+        nvdec: settings.nvdec_of(*device),
         limits,
         owner: owner.clone(),
     };

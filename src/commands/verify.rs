@@ -15,7 +15,7 @@ use reeldeck_contract::video::printable;
 use super::export::feature_set;
 use super::meter::Meter;
 use crate::cli::VerifyArgs;
-use crate::config::{Device, DeviceList, Settings, Verbosity};
+use crate::config::{Device, DeviceList, GPU_BATCH, Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::engine::{checkpoint, torch};
@@ -165,10 +165,12 @@ fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> a
             threads: or(settings.worker.threads, cores),
             decoders: or(settings.worker.decoders, 1),
             prefetch_frames: or(settings.worker.prefetch_frames, if is_cpu { 64 } else { 400 }),
+            // What a GPU has decoded is compared with the reference: the decoder on the CPU.
+            nvdec: None,
             limits: settings.limits,
             owner,
         },
-        batch: or(settings.worker.batch, if is_cpu { 2 } else { 8 }),
+        batch: or(settings.worker.batch, if is_cpu { 2 } else { GPU_BATCH }),
         stall: Duration::from_secs(settings.worker.stall_timeout_s),
         folder: layout.private().join(format!("verify-{}", std::process::id())),
     })

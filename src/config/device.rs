@@ -12,6 +12,10 @@ pub enum Device {
     Cuda(u32),
 }
 
+/// Clips that go through the model of a GPU together, where nobody chose: a hundred are five equal parts. Half of them where
+/// the memory does not suffice, and so on.
+pub const GPU_BATCH: usize = 20;
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

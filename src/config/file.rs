@@ -49,6 +49,7 @@ pub struct ExportSection {
 #[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct CudaSection {
     pub torch: PathBuf,
+    pub nvdec: bool,
 }
 
 /// `[details]`: what is shown of a single video.

@@ -119,8 +119,8 @@ mod tests {
 
     fn report(decode_ms: u64, model_ms: u64, wait_ms: u64, write_ms: u64) -> Report {
         let frames = FrameCounts::default();
-        let (clips, clips_computed, plain_pass) = (4, 4, false);
-        Report { frames, clips, clips_computed, plain_pass, decode_ms, model_ms, wait_ms, write_ms }
+        let (clips, clips_computed, plain_pass, nvdec) = (4, 4, false, false);
+        Report { frames, clips, clips_computed, plain_pass, nvdec, decode_ms, model_ms, wait_ms, write_ms }
     }
 
     #[test]

@@ -292,10 +292,10 @@ impl Engine {
                 let frames = assess::frames_of(&layout, recipe.as_ref()?, &video, &video.under(&root))?;
                 // What it has cost is not known any more.
                 let (decode_ms, model_ms, wait_ms, write_ms) = (0, 0, 0, 0);
-                let (clips_computed, plain_pass) = (0, false);
+                let (clips_computed, plain_pass, nvdec) = (0, false, false);
                 Some((
                     job,
-                    Report { frames, clips, clips_computed, plain_pass, decode_ms, model_ms, wait_ms, write_ms },
+                    Report { frames, clips, clips_computed, plain_pass, nvdec, decode_ms, model_ms, wait_ms, write_ms },
                 ))
             };
             in_hand.into_iter().filter_map(untold).collect()

@@ -148,6 +148,7 @@ impl Bench<'_> {
             threads,
             decoders: 1,
             prefetch_frames: 64,
+            nvdec: None,
             limits: Limits::default(),
             owner: Owner::this_process(),
         };

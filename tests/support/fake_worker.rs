@@ -126,6 +126,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
         clips,
         clips_computed: clips,
         plain_pass: false,
+        nvdec: false,
         decode_ms: 1,
         model_ms: 1,
         wait_ms: 0,

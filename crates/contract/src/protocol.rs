@@ -13,7 +13,7 @@ use crate::source::SourceStamp;
 use crate::video::VideoName;
 
 /// Raised whenever a message changes in a way that an older side would misread.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// No message is longer than this; a longer line is not one.
 pub const MAX_LINE: usize = 1 << 20;
@@ -66,6 +66,8 @@ pub struct Init {
     pub decoders: usize,
     /// Decoded frames that may wait for the model, for each video in hand.
     pub prefetch_frames: usize,
+    /// The GPU whose decoder (NVDEC) the videos go to, as CUDA counts them; `None`: the CPU decodes.
+    pub nvdec: Option<usize>,
     /// Bounds on each video.
     pub limits: Limits,
     /// Named in temporary files.
@@ -139,6 +141,8 @@ pub struct Report {
     pub clips_computed: usize,
     /// True when the plain pass was needed.
     pub plain_pass: bool,
+    /// True when a GPU's decoder decoded it.
+    pub nvdec: bool,
     /// Milliseconds of CPU time spent on decoding and conversion.
     pub decode_ms: u64,
     /// Milliseconds in the model.

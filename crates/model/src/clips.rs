@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::error::ModelError;
 use crate::fast::FastModel;
-
-/// Frames that go through the framewise layers together. One size for all: the grouping must not depend on timing, or two
-/// runs would differ in the last digit. At least 16, below which libtorch leaves oneDNN on a single thread.
-const FRAMES_TOGETHER: usize = 16;
+use crate::upload::Group;
 
 /// The clips of one video on their way through the network.
 pub struct ClipRunner<'m> {
@@ -17,12 +14,45 @@ pub struct ClipRunner<'m> {
     /// Clips that still lack something, in order.
     waiting: VecDeque<Vec<u64>>,
     batch: usize,
+    /// Frames of a group.
+    together: usize,
     /// Pixels of frames that wait for their group to be full.
-    pixels: Vec<u8>,
+    pixels: Group,
     indices: Vec<u64>,
     /// What the framewise layers gave, as long as a clip to come needs it.
     cache: BTreeMap<u64, Tensor>,
-    outputs: Outputs,
+    computed: Computed,
+}
+
+/// What the network gives for the distinct clips, in order: on the device, which may not yet have come to it. To fetch it
+/// waits for the device, so it is done when nothing else is left to be given to it, or on another thread.
+#[derive(Default)]
+pub struct Computed {
+    clips: usize,
+    /// Of each batch: pooled and logits.
+    batches: Vec<(Tensor, Tensor)>,
+}
+
+impl Computed {
+    /// Waits until all is computed, and brings it to the host.
+    ///
+    /// # Errors
+    /// Numbers that are none, and what libtorch reports.
+    pub fn fetch(self) -> Result<Outputs, ModelError> {
+        let _guard = tch::no_grad_guard();
+        let mut outputs = Outputs { clips: self.clips, ..Outputs::default() };
+        let numbers = |tensor: &Tensor| -> Result<Vec<f32>, ModelError> {
+            Ok(Vec::try_from(tensor.f_to(Device::Cpu)?.f_flatten(0, -1)?)?)
+        };
+        for (pooled, logits) in &self.batches {
+            outputs.pooled.extend(numbers(pooled)?);
+            outputs.logits.extend(numbers(logits)?);
+        }
+        if outputs.logits.iter().chain(&outputs.pooled).any(|v| !v.is_finite()) {
+            return Err(ModelError::NotFinite);
+        }
+        Ok(outputs)
+    }
 }
 
 /// What the network gave for the distinct clips, in order.
@@ -39,43 +69,58 @@ pub struct Outputs {
 impl<'m> ClipRunner<'m> {
     /// `clips` are the distinct clips, their frame indices in order; `batch` of them are run together.
     pub fn new(model: &'m FastModel, clips: Vec<Vec<u64>>, batch: usize) -> Self {
+        Self::grouped(model, clips, batch, model.frames_together())
+    }
+
+    /// The same with another number of frames in a group.
+    pub fn grouped(model: &'m FastModel, clips: Vec<Vec<u64>>, batch: usize, together: usize) -> Self {
         Self {
             model,
+            together: together.max(1),
             waiting: clips.into(),
             batch: batch.max(1),
-            pixels: vec![],
+            pixels: Group::default(),
             indices: vec![],
             cache: BTreeMap::new(),
-            outputs: Outputs::default(),
+            computed: Computed::default(),
         }
     }
 
-    /// Takes the next frame, in ascending order of index, and runs what has become complete. Returns the clips done so far.
+    /// Takes the next frame, in ascending order of index, and runs what has become complete. Returns the clips done so
+    /// far, or given to a GPU.
     ///
     /// # Errors
     /// What libtorch reports.
     pub fn push(&mut self, index: u64, pixels: &[u8]) -> Result<usize, ModelError> {
-        self.pixels.extend_from_slice(pixels);
+        self.pixels.push(&self.model.upload, self.together * self.model.frame_bytes(), pixels)?;
         self.indices.push(index);
-        if self.indices.len() == FRAMES_TOGETHER {
+        if self.indices.len() == self.together {
             self.run_frames()?;
             while self.waiting.len() >= self.batch && self.is_complete(self.batch) {
                 self.run_clips(self.batch)?;
             }
         }
-        Ok(self.outputs.clips)
+        Ok(self.computed.clips)
     }
 
-    /// Clips done so far.
+    /// Clips done so far, or given to a GPU.
     pub fn done(&self) -> usize {
-        self.outputs.clips
+        self.computed.clips
     }
 
-    /// Runs what is left.
+    /// Runs what is left, and waits for it.
     ///
     /// # Errors
     /// When frames are missing, and what libtorch reports.
-    pub fn finish(mut self) -> Result<Outputs, ModelError> {
+    pub fn finish(self) -> Result<Outputs, ModelError> {
+        self.end()?.fetch()
+    }
+
+    /// Runs what is left. A GPU may still be at it afterwards.
+    ///
+    /// # Errors
+    /// As [`ClipRunner::finish`].
+    pub fn end(mut self) -> Result<Computed, ModelError> {
         self.run_frames()?;
         while !self.waiting.is_empty() {
             let count = self.batch.min(self.waiting.len());
@@ -84,10 +129,7 @@ impl<'m> ClipRunner<'m> {
             }
             self.run_clips(count)?;
         }
-        if self.outputs.logits.iter().chain(&self.outputs.pooled).any(|v| !v.is_finite()) {
-            return Err(ModelError::NotFinite);
-        }
-        Ok(self.outputs)
+        Ok(self.computed)
     }
 
     fn is_complete(&self, count: usize) -> bool {
@@ -98,21 +140,19 @@ impl<'m> ClipRunner<'m> {
         if self.indices.is_empty() {
             return Ok(());
         }
-        let features = self.model.frames(&self.pixels)?;
+        let pixels = self.pixels.take(&self.model.upload)?;
+        let features = self.model.frames(&pixels)?;
         for (row, index) in self.indices.drain(..).enumerate() {
             self.cache.insert(index, features.f_narrow(0, row as i64, 1)?);
         }
-        self.pixels.clear();
         Ok(())
     }
 
     fn run_clips(&mut self, count: usize) -> Result<(), ModelError> {
         let clips: Vec<Vec<u64>> = self.waiting.drain(..count).collect();
         let frames: Vec<&Tensor> = clips.iter().flatten().filter_map(|index| self.cache.get(index)).collect();
-        let (pooled, logits) = self.model.clips(Tensor::f_cat(&frames, 0)?)?;
-        self.outputs.pooled.extend(Vec::<f32>::try_from(pooled.f_flatten(0, -1)?)?);
-        self.outputs.logits.extend(Vec::<f32>::try_from(logits.f_flatten(0, -1)?)?);
-        self.outputs.clips += count;
+        self.computed.batches.push(self.model.clips(Tensor::f_cat(&frames, 0)?)?);
+        self.computed.clips += count;
         // Clips begin at ascending frames, so what lies before the next one is not needed again. A clip of a video
         // shorter than itself wraps around, but then it is the only one.
         match self.waiting.front().and_then(|clip| clip.iter().min()) {
@@ -132,22 +172,46 @@ mod tests {
     use crate::network::Network;
     use crate::seeded;
 
-    /// However long a video is: what is kept spans a batch of clips and a group of frames.
-    #[test]
-    fn frames_are_forgotten_when_no_clip_to_come_needs_them() {
+    fn net() -> (FastModel, Vec<Vec<u64>>) {
         let model = Model { family: Family::Slowonly, depth: 50, base_channels: 4, inflate: [0, 0, 1, 1], classes: 3 };
         let transform = Transform { short_side: 32, crop: 32, mean: [100.0; 3], std: [50.0; 3] };
         let network = Network::new(&model);
         let weights = seeded::weights(&network);
         let model = FastModel::new(&network, &weights, &transform, 8, Precision::Fp32, Device::Cpu).unwrap();
-        let clips: Vec<Vec<u64>> = (0..50).map(|i| (0..8).map(|k| i * 19 + 8 * k).collect()).collect();
+        (model, (0..50).map(|i| (0..8).map(|k| i * 19 + 8 * k).collect()).collect())
+    }
+
+    /// As to a GPU: groups are put together in a tensor of their own, and sent.
+    #[test]
+    fn frames_that_are_sent_give_the_same_bits() {
+        let (mut model, clips) = net();
+        let run = |model: &FastModel, together| {
+            let mut runner = ClipRunner::grouped(model, clips.clone(), 20, together);
+            for index in 0..988_u64 {
+                let pixels: Vec<u8> = (0..32 * 32 * 3).map(|at| (index * 7 + at * at % 251) as u8).collect();
+                runner.push(index, &pixels).unwrap();
+            }
+            runner.finish().unwrap()
+        };
+        let plain = [16, 64, 1000].map(|together| run(&model, together));
+        model.upload = crate::upload::Upload::staged();
+        for (together, plain) in [16, 64, 1000].into_iter().zip(plain) {
+            assert_eq!(plain.clips, 50);
+            assert!(run(&model, together) == plain, "{together} frames together");
+        }
+    }
+
+    /// However long a video is: what is kept spans a batch of clips and a group of frames.
+    #[test]
+    fn frames_are_forgotten_when_no_clip_to_come_needs_them() {
+        let (model, clips) = net();
         let mut runner = ClipRunner::new(&model, clips, 2);
         let mut most = 0;
         for index in 0..988 {
             runner.push(index, &[index as u8; 32 * 32 * 3]).unwrap();
             most = most.max(runner.cache.len());
         }
-        assert!((57..=57 + 19 + FRAMES_TOGETHER).contains(&most), "{most}");
+        assert!((57..=57 + 19 + model.frames_together()).contains(&most), "{most}");
         assert_eq!(runner.finish().unwrap().clips, 50);
     }
 }

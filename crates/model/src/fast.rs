@@ -9,6 +9,7 @@ use crate::device;
 use crate::error::ModelError;
 use crate::network::{BlockSpec, ConvSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
 use crate::onednn::{self, Shape};
+use crate::upload::Upload;
 use crate::weights::{Array, Weights};
 
 const EPSILON: f32 = 1e-5;
@@ -26,6 +27,7 @@ fn check(name: &str, numbers: &[f32]) -> Result<(), ModelError> {
 /// A network ready to run on one device.
 pub struct FastModel {
     device: Device,
+    pub(crate) upload: Upload,
     kind: Kind,
     crop: i64,
     length: i64,
@@ -263,6 +265,7 @@ impl FastModel {
         };
         Ok(Self {
             device,
+            upload: Upload::new(device)?,
             kind: maker.kind,
             crop,
             length: maker.length,
@@ -276,14 +279,26 @@ impl FastModel {
         })
     }
 
-    /// The layers that see each frame alone. `pixels` holds whole frames of crop × crop × 3 bytes, RGB.
+    /// Frames that go through the framewise layers together. One size for all videos: the grouping must not depend on timing,
+    /// or two runs would differ in the last digit. On a CPU at least 16, below which libtorch leaves oneDNN on a single
+    /// thread; more would gain nothing there, while on a GPU each call costs the same whatever is in it.
+    pub fn frames_together(&self) -> usize {
+        if self.device == Device::Cpu { 16 } else { 64 }
+    }
+
+    /// Bytes of a frame.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        (self.crop * self.crop * 3) as usize
+    }
+
+    /// The layers that see each frame alone. `pixels` holds whole frames of crop × crop × 3 bytes, RGB, on the device.
     ///
     /// # Errors
     /// What libtorch reports.
-    pub fn frames(&self, pixels: &[u8]) -> Result<Tensor, ModelError> {
+    pub fn frames(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
         let _guard = tch::no_grad_guard();
-        let count = pixels.len() as i64 / (self.crop * self.crop * 3);
-        let x = Tensor::f_from_data_size(pixels, &[count, self.crop, self.crop, 3], Kind::Uint8)?.f_to(self.device)?;
+        let count = pixels.numel() as i64 / (self.crop * self.crop * 3);
+        let x = pixels.f_view([count, self.crop, self.crop, 3])?;
         // As the original: subtract, then a true division, in 32 bits.
         let x = x.f_to_kind(Kind::Float)?.f_sub_(&self.mean)?.f_div_(&self.std)?;
         let x = x.f_permute([0, 3, 1, 2])?.f_to_kind(self.kind)?;
@@ -296,7 +311,7 @@ impl FastModel {
     }
 
     /// The layers that see whole clips. `frames` holds what [`FastModel::frames`] gave for the frames of whole clips, in
-    /// order. Returns `pooled` and `logits` in 32 bits on the CPU, a row a clip.
+    /// order. Returns `pooled` and `logits` in 32 bits on the device, a row a clip; a GPU may still be at it then.
     ///
     /// # Errors
     /// What libtorch reports.
@@ -311,6 +326,6 @@ impl FastModel {
         let pooled = pooled.f_view([count / self.length, self.length, channels])?;
         let pooled = pooled.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?;
         let logits = pooled.f_linear(&self.head_weight, Some(&self.head_bias))?;
-        Ok((pooled.f_to(Device::Cpu)?, logits.f_to(Device::Cpu)?))
+        Ok((pooled, logits))
     }
 }

@@ -7,10 +7,12 @@ pub mod clips;
 pub mod device;
 mod error;
 pub mod fast;
+mod native;
 pub mod network;
 pub mod onednn;
 pub mod plain;
 pub mod seeded;
+mod upload;
 pub mod weights;
 
 pub use error::ModelError;

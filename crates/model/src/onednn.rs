@@ -1,11 +1,12 @@
 //! libtorch's fused oneDNN convolutions on a CPU: weights in oneDNN's own order, and what follows a convolution done while its
 //! result is still in the cache. tch does not wrap them; `native/fused.cpp` calls them by name.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::c_char;
 
 use tch::{Device, Kind, Tensor};
 
 use crate::error::ModelError;
+use crate::native::{Raw, checked, made, raw};
 
 /// Padding and stride over height and width.
 #[repr(C)]
@@ -17,38 +18,10 @@ pub struct Shape {
     pub stride: [i64; 2],
 }
 
-/// A pointer to libtorch's tensor, as tch has it.
-type Raw = *mut c_void;
-
 unsafe extern "C" {
     fn reeldeck_pack(weight: Raw, shape: &Shape, input: &[i64; 4], out: &mut Raw) -> *mut c_char;
     fn reeldeck_conv(x: Raw, weight: Raw, bias: Raw, shape: &Shape, relu: bool, out: &mut Raw) -> *mut c_char;
     fn reeldeck_conv_add_relu(sum: Raw, x: Raw, weight: Raw, bias: Raw, shape: &Shape) -> *mut c_char;
-}
-
-fn raw(tensor: &Tensor) -> Raw {
-    tensor.as_ptr().cast::<c_void>().cast_mut()
-}
-
-/// What a function of the bridge returned, as an error where it is one.
-fn checked(error: *mut c_char) -> Result<(), ModelError> {
-    if error.is_null() {
-        return Ok(());
-    }
-    // SAFETY: a pointer that is not null is a C string from strdup, and nobody else's.
-    let text = unsafe {
-        let text = CStr::from_ptr(error).to_string_lossy().into_owned();
-        libc::free(error.cast());
-        text
-    };
-    Err(tch::TchError::Torch(text).into())
-}
-
-fn made(call: impl FnOnce(&mut Raw) -> *mut c_char) -> Result<Tensor, ModelError> {
-    let mut out = std::ptr::null_mut();
-    checked(call(&mut out))?;
-    // SAFETY: without an error, `out` is a fresh tensor on the heap, which is what tch's tensors point to and free.
-    Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }
 
 /// Whether there are such convolutions for numbers of this kind on this processor: bfloat16 needs AVX-512.

@@ -8,6 +8,7 @@ use md5::{Digest, Md5};
 use reeldeck_contract::limits::Limits;
 use reeldeck_contract::recipe::Recipe;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
+use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::sampling::Plan;
 use reeldeck_video::{VideoError, whole};
 use serde_json::json;
@@ -50,13 +51,19 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Prints the facts and checksums of one video as JSON.
-pub fn print(file: &Path, recipe: &str, plain: bool, pictures: bool, raw: Option<(&Path, &[usize])>) -> Result<()> {
+pub fn print(
+    file: &Path,
+    recipe: &str,
+    (pass, gpu): (Pass, Option<usize>),
+    pictures: bool,
+    raw: Option<(&Path, &[usize])>,
+) -> Result<()> {
     let recipe = Recipe::find(recipe)?;
     let limits = Limits::default();
     let request = Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
     let mut collect = Collect::default();
-    let pass = if plain { Pass::Plain } else { Pass::Best };
-    let facts = frames::extract(file, &request, pass, &mut collect)
+    let nvdec = gpu.map(Nvdec::open).transpose()?;
+    let facts = frames::extract_with(file, &request, pass, nvdec.as_ref(), &mut collect)
         .with_context(|| format!("failed to take frames from {}", file.display()))?;
     let plan = collect.plan.take().context("no plan")?;
     let clips = plan.clips.iter().map(|indices| collect.clip(indices)).collect::<Result<Vec<_>>>()?;
@@ -85,6 +92,7 @@ pub fn print(file: &Path, recipe: &str, plain: bool, pictures: bool, raw: Option
         "size": facts.size,
         "fps": facts.fps,
         "pass": if facts.plain_pass { "plain" } else { "fast" },
+        "decoder": if facts.nvdec { "nvdec" } else { "cpu" },
         "skipped": facts.skipped,
         "indices": indices,
         "clip_md5": plan.clip_of.iter().map(|c| md5s[*c].as_str()).collect::<Vec<_>>(),

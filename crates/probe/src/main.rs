@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use reeldeck_contract::confine;
 use reeldeck_contract::probe::Level;
+use reeldeck_video::frames::Pass;
 
 /// The address space that looking at one file may take, in bytes. FFmpeg's libraries take 0.2 GiB. H.264 and HEVC keep
 /// 17 pictures at most; of the largest that the limits allow where nobody raised them, 36 megapixels, these are 1.8 GiB in
@@ -50,6 +51,9 @@ enum Command {
         /// Decode by the plain pass, which skips nothing
         #[arg(long)]
         plain: bool,
+        /// Decode on the GPU of this number, where its decoder takes the video
+        #[arg(long, value_name = "GPU", conflicts_with = "plain")]
+        nvdec: Option<usize>,
         /// Also print the checksum of every whole picture of the video
         #[arg(long)]
         pictures: bool,
@@ -83,6 +87,8 @@ fn confine(command: &Command) -> Result<()> {
     match command {
         // Its own limit is set by itself.
         Command::Synth | Command::Check { memory_mib: Some(_), .. } => Ok(()),
+        // CUDA's driver reserves address space for all memory of host and device at once.
+        Command::Frames { nvdec: Some(_), .. } => Ok(()),
         _ => confine::limit_address_space(MEMORY).context("failed to limit memory"),
     }
 }
@@ -98,8 +104,10 @@ fn main() -> ExitCode {
             ended = Some(code);
             Ok(())
         }
-        Command::Frames { file, recipe, plain, pictures, clips, raw } => {
-            frames::print(&file, &recipe, plain, pictures, raw.as_deref().map(|path| (path, clips.as_slice())))
+        Command::Frames { file, recipe, plain, nvdec, pictures, clips, raw } => {
+            let pass = if plain { Pass::Plain } else { Pass::Best };
+            let raw = raw.as_deref().map(|path| (path, clips.as_slice()));
+            frames::print(&file, &recipe, (pass, nvdec), pictures, raw)
         }
         Command::About => about::print(),
         Command::Still { file, width, height } => still::write(&file, usize::from(width), usize::from(height)),

@@ -6,6 +6,7 @@ use ffmpeg_next as ff;
 use crate::decoder::{Decoder, Refusal};
 use crate::error::VideoError;
 use crate::media::Media;
+use crate::nvdec::Nvdec;
 
 /// Follows a decode and steers it.
 pub trait Visitor {
@@ -40,7 +41,15 @@ pub trait Visitor {
 /// # Errors
 /// When reading fails, memory runs out, or the visitor ends it. Damage in the stream is reported to the visitor only.
 pub fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
-    let mut feed = Feed::start(media)?;
+    run_on(media, None, visitor)
+}
+
+/// The same on a GPU, where one is given.
+///
+/// # Errors
+/// As [`run`], and where the decoder cannot be opened.
+pub fn run_on(media: &mut Media, nvdec: Option<&Nvdec>, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+    let mut feed = Feed { decoder: media.decoder(nvdec)?, frame: ff::frame::Video::empty() };
     let mut packet = ff::Packet::empty();
     while media.read(&mut packet)? {
         visitor.alive()?;
@@ -61,7 +70,7 @@ impl Feed {
     /// # Errors
     /// When there is none.
     pub fn start(media: &Media) -> Result<Self, VideoError> {
-        Ok(Self { decoder: media.decoder()?, frame: ff::frame::Video::empty() })
+        Ok(Self { decoder: media.decoder(None)?, frame: ff::frame::Video::empty() })
     }
 
     /// Decodes a packet and hands over the frames that come of it.

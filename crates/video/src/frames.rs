@@ -16,6 +16,7 @@ use crate::index::PacketIndex;
 use crate::media::Media;
 use crate::memory;
 use crate::nal::{self, Framing};
+use crate::nvdec::{self, Nvdec};
 use crate::picture::Cropper;
 use crate::sampling::Plan;
 
@@ -68,6 +69,8 @@ pub struct Facts {
     pub stamp: SourceStamp,
     /// The plain pass was needed.
     pub plain_pass: bool,
+    /// A GPU's decoder decoded it.
+    pub nvdec: bool,
     /// Frames that were not decoded because nothing needed them.
     pub skipped: u64,
 }
@@ -86,9 +89,23 @@ pub enum Pass {
 /// # Errors
 /// Everything that keeps a video from giving pixels, see [`VideoError`].
 pub fn extract(path: &Path, request: &Request, pass: Pass, sink: &mut dyn Sink) -> Result<Facts, VideoError> {
+    extract_with(path, request, pass, None, sink)
+}
+
+/// The same, on a GPU where one is given and takes the stream; where not, or anything about it is unusual, as without.
+///
+/// # Errors
+/// As [`extract`].
+pub fn extract_with(
+    path: &Path,
+    request: &Request,
+    pass: Pass,
+    nvdec: Option<&Nvdec>,
+    sink: &mut dyn Sink,
+) -> Result<Facts, VideoError> {
     // Before it is opened: what is said of a file that changes meanwhile is neither of the old one nor of the new.
     let stamp = SourceStamp::read(path)?;
-    let taken = Media::open(path, &request.limits).and_then(|media| take(path, request, pass, media, sink));
+    let taken = Media::open(path, &request.limits).and_then(|media| take(path, request, pass, nvdec, media, sink));
     if matches!(taken, Err(VideoError::Stopped)) {
         return taken;
     }
@@ -103,16 +120,18 @@ fn take(
     path: &Path,
     request: &Request,
     pass: Pass,
+    nvdec: Option<&Nvdec>,
     mut media: Media,
     sink: &mut dyn Sink,
 ) -> Result<Facts, VideoError> {
     let index = PacketIndex::scan(&mut media, &request.limits)?;
     drop(media);
-    if pass == Pass::Best
-        && index.exact
-        && let Some(facts) = fast(path, request, &index, sink)?
-    {
-        return Ok(facts);
+    if pass == Pass::Best && index.exact {
+        for by in nvdec.map(Some).into_iter().chain([None]) {
+            if let Some(facts) = fast(path, request, &index, by, sink)? {
+                return Ok(facts);
+            }
+        }
     }
     plain(path, request, &index, sink)
 }
@@ -129,8 +148,15 @@ pub(crate) fn is_flawed(frame: &ff::frame::Video) -> bool {
     frame.is_corrupt() || frame.has_decode_errors()
 }
 
-/// Decodes once, lets the decoder drop what nothing refers to and nobody needs. `None`: not exact, start over.
-fn fast(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sink) -> Result<Option<Facts>, VideoError> {
+/// Decodes once, lets the decoder drop what nothing refers to and nobody needs, or a GPU decode all. `None`: not exact, or
+/// not for the GPU; start over.
+fn fast(
+    path: &Path,
+    request: &Request,
+    index: &PacketIndex,
+    nvdec: Option<&Nvdec>,
+    sink: &mut dyn Sink,
+) -> Result<Option<Facts>, VideoError> {
     let plan = Plan::new(index.shown, &request.sampling);
     let counts = FrameCounts { expected: index.expected, output: index.shown, concealed: 0 };
     if counts.damage() > request.damage.max_lost {
@@ -139,19 +165,24 @@ fn fast(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sink
     }
     let mut media = Media::open(path, &request.limits)?;
     let (codec, extradata) = media.codec();
+    if nvdec.is_some_and(|nvdec| !nvdec.takes(codec)) {
+        return Ok(None);
+    }
     // A decoder that learns only on the way how many frames to hold back loses one then, which a skipped frame would
     // hide; and where it holds back frames but no packet comes early, the packets' times are not those of their frames.
     let held_back = media.reorder();
     let orderly = index.reorder <= held_back && (index.reorder > 0 || held_back == 0);
     let skippable = codec == ff::codec::Id::H264 && orderly && index.gapless;
-    let framing = skippable.then(|| Framing::of(extradata));
+    let framing = (skippable && nvdec.is_none()).then(|| Framing::of(extradata));
     let delivery = Delivery::begin(plan, request, &media, sink)?;
-    let mut visitor = Fast { index, framing, delivery, output: 0, skipped: 0, last: None, inexact: false };
-    let ended = decode::run(&mut media, &mut visitor);
-    if visitor.inexact {
-        return Ok(None);
+    let on_gpu = nvdec.is_some();
+    let mut visitor = Fast { index, framing, on_gpu, delivery, output: 0, skipped: 0, last: None, inexact: false };
+    match decode::run_on(&mut media, nvdec, &mut visitor) {
+        _ if visitor.inexact => return Ok(None),
+        // Whatever a GPU fails at, its memory above all, the CPU may be able to do.
+        Err(error) if on_gpu && !matches!(error, VideoError::Stopped) => return Ok(None),
+        ended => ended?,
     }
-    ended?;
     let complete = visitor.output + visitor.skipped == index.shown && visitor.delivery.is_complete();
     Ok(complete.then_some(Facts {
         counts,
@@ -159,6 +190,7 @@ fn fast(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sink
         size: visitor.delivery.size,
         stamp: media.stamp(),
         plain_pass: false,
+        nvdec: on_gpu,
         skipped: visitor.skipped,
     }))
 }
@@ -180,8 +212,12 @@ impl<'a> Delivery<'a> {
         Ok(Self { needed, delivered: 0, cropper, sink, size: [0, 0] })
     }
 
+    fn needs(&self, index: u64) -> bool {
+        self.needed.get(self.delivered) == Some(&index)
+    }
+
     fn offer(&mut self, index: u64, frame: &ff::frame::Video) -> Result<(), VideoError> {
-        if self.needed.get(self.delivered) != Some(&index) {
+        if !self.needs(index) {
             return Ok(());
         }
         let mut pixels = vec![];
@@ -199,6 +235,7 @@ impl<'a> Delivery<'a> {
 struct Fast<'a> {
     index: &'a PacketIndex,
     framing: Option<Framing>,
+    on_gpu: bool,
     delivery: Delivery<'a>,
     output: u64,
     skipped: u64,
@@ -243,7 +280,13 @@ impl Visitor for Fast<'_> {
         }
         self.last = Some(index);
         self.output += 1;
-        self.delivery.offer(index, frame)
+        if !self.on_gpu || !self.delivery.needs(index) {
+            return self.delivery.offer(index, frame);
+        }
+        match nvdec::bring_down(frame) {
+            Some(frame) => self.delivery.offer(index, &frame),
+            None => self.give_up(),
+        }
     }
 
     fn trouble(&mut self) -> Result<(), VideoError> {
@@ -270,7 +313,7 @@ fn plain(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sin
         return Err(VideoError::Unsteady(format!("{} frames, then {}", counts.output, picker.output)));
     }
     let (fps, size, stamp) = (media.fps(), picker.delivery.size, media.stamp());
-    Ok(Facts { counts, fps, size, stamp, plain_pass: true, skipped: 0 })
+    Ok(Facts { counts, fps, size, stamp, plain_pass: true, nvdec: false, skipped: 0 })
 }
 
 struct Count<'a> {

@@ -15,6 +15,8 @@ pub mod installed;
 mod media;
 mod memory;
 mod nal;
+mod nv12;
+pub mod nvdec;
 mod picture;
 pub mod resize;
 mod rotate;

@@ -16,6 +16,7 @@ use crate::boxes;
 use crate::decoder::Decoder;
 use crate::error::VideoError;
 use crate::memory;
+use crate::nvdec::Nvdec;
 
 /// Demuxers that may open a video. A playlist posing as .mp4 is not among them, so it cannot make FFmpeg read other files.
 const DEMUXERS: &str =
@@ -130,11 +131,12 @@ impl Media {
         Ok(())
     }
 
-    /// Starts a new decoder of one thread, which makes its result the same for every run, also on damaged files.
+    /// Starts a new decoder of one thread, which makes its result the same for every run, also on damaged files; on a GPU
+    /// where one is given.
     ///
     /// # Errors
     /// When FFmpeg has no decoder for the codec or cannot open it.
-    pub fn decoder(&self) -> Result<Decoder, VideoError> {
+    pub fn decoder(&self, nvdec: Option<&Nvdec>) -> Result<Decoder, VideoError> {
         let failed = |source| VideoError::Ffmpeg { action: "open the decoder", source };
         let stream = self.input.stream(self.stream).ok_or(VideoError::NoVideoStream)?;
         let mut context = ff::codec::Context::from_parameters(stream.parameters()).map_err(failed)?;
@@ -147,6 +149,7 @@ impl Media {
         });
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(stream.time_base());
+        nvdec.map_or(Ok(()), |nvdec| nvdec.attach(&mut decoder))?;
         Decoder::open(decoder, codec, self.pixels)
     }
 

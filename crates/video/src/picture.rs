@@ -17,6 +17,7 @@ pub struct Cropper {
     transform: Transform,
     rotation: Rotation,
     exactly_needed: bool,
+    vectored: bool,
     converter: Converter,
     rgb: Rgb,
     resizer: Option<Resizer>,
@@ -29,6 +30,7 @@ impl Cropper {
             transform,
             rotation,
             exactly_needed: true,
+            vectored: true,
             converter: Converter::default(),
             rgb: Rgb::default(),
             resizer: None,
@@ -39,6 +41,12 @@ impl Cropper {
     #[cfg(test)]
     pub fn plain(transform: Transform, rotation: Rotation) -> Self {
         Self { exactly_needed: false, ..Self::new(transform, rotation) }
+    }
+
+    /// The same as the fast one, pixel by pixel. For tests.
+    #[cfg(test)]
+    pub fn unvectored(transform: Transform, rotation: Rotation) -> Self {
+        Self { vectored: false, ..Self::new(transform, rotation) }
     }
 
     /// Bytes of one crop: side × side × 3, RGB.
@@ -80,7 +88,8 @@ impl Cropper {
         if self.resizer.as_ref().is_some_and(|resizer| resizer.geometry() != geometry) {
             self.resizer = None;
         }
-        self.resizer.get_or_insert_with(|| Resizer::new(geometry))
+        let vectored = self.vectored;
+        self.resizer.get_or_insert_with(|| if vectored { Resizer::new(geometry) } else { Resizer::plain(geometry) })
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
+use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::sampling::Plan;
 
 use crate::process;
@@ -25,6 +26,36 @@ pub enum Decoded {
         /// CPU time of the decode thread, nanoseconds.
         cpu_ns: u64,
     },
+}
+
+/// The decoder of a GPU, for all decode threads.
+pub struct Gpu {
+    nvdec: Nvdec,
+    /// It was said that it does not take every video.
+    told: AtomicBool,
+}
+
+impl Gpu {
+    /// Opens the decoder of this GPU. Where it cannot be had, the log says so, and the CPU decodes.
+    pub fn open(number: usize) -> Option<Self> {
+        match Nvdec::open(number) {
+            Ok(nvdec) => Some(Self { nvdec, told: AtomicBool::new(false) }),
+            Err(error) => {
+                let why = Failure::from_error(error.kind(), &error).line();
+                eprintln!(
+                    "note: no NVDEC on GPU {number}, the CPU decodes instead: {why}; `reeldeck doctor` looks for the driver"
+                );
+                None
+            }
+        }
+    }
+
+    /// The first video that was not decoded here is worth a line.
+    fn tell_of(&self, path: &Path) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            eprintln!("note: NVDEC does not take {}; the CPU decodes it, and what else is not taken", path.display());
+        }
+    }
 }
 
 struct Channel<'a> {
@@ -49,11 +80,15 @@ impl Sink for Channel<'_> {
 
 /// Decodes one video into the channel, and counts `alive` up as it goes. Does not return before the receiver has made room
 /// for its frames.
-pub fn run(path: &Path, request: &Request, sender: SyncSender<Decoded>, alive: &AtomicU64) {
+pub fn run(path: &Path, request: &Request, gpu: Option<&Gpu>, sender: SyncSender<Decoded>, alive: &AtomicU64) {
     let before = process::thread_cpu_ns();
-    let extract = || frames::extract(path, request, Pass::Best, &mut Channel { sender: &sender, alive });
+    let nvdec = gpu.map(|gpu| &gpu.nvdec);
+    let extract = || frames::extract_with(path, request, Pass::Best, nvdec, &mut Channel { sender: &sender, alive });
     let result = match panic::catch_unwind(AssertUnwindSafe(extract)) {
-        Ok(Ok(facts)) => Ok(facts),
+        Ok(Ok(facts)) => {
+            gpu.filter(|_| !facts.nvdec).into_iter().for_each(|gpu| gpu.tell_of(path));
+            Ok(facts)
+        }
         Ok(Err(error)) => Err(Failure::from_error(error.kind(), &error)),
         Err(_) => Err(Failure::new(ErrorKind::Internal, "the decode thread panicked; this is a fault of reeldeck")),
     };

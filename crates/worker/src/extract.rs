@@ -1,6 +1,6 @@
-//! The model's side: takes frames as they come, runs the network, writes the feature, reports.
+//! The model's side: takes frames as they come and runs the network. What comes of it is fetched and written by another thread
+//! (`write`), so that the device goes on with the next video meanwhile.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -8,12 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::feature::{Feature, Matrix, Provenance};
-use reeldeck_contract::pinned::LIBTORCH;
-use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, JobId, Report};
-use reeldeck_contract::recipe::Output;
+use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, JobId};
 use reeldeck_contract::source::SourceStamp;
-use reeldeck_model::clips::{ClipRunner, Outputs};
+use reeldeck_model::clips::{ClipRunner, Computed};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::Network;
 use reeldeck_model::{ModelError, checkpoint, device, seeded};
@@ -22,9 +19,8 @@ use reeldeck_video::sampling::Plan;
 
 use crate::decode::Decoded;
 use crate::jobs::Job;
-use crate::memory;
-use crate::process;
 use crate::report::Reporter;
+use crate::write::{Costs, Extracted, Writer};
 
 /// How long to wait for a frame before looking whether the decode thread still gets anywhere.
 const ALIVE_EVERY: Duration = Duration::from_secs(2);
@@ -38,14 +34,6 @@ pub struct Extractor {
     network: Network,
     model: FastModel,
     reporter: Reporter,
-}
-
-/// What a video cost so far.
-#[derive(Default)]
-struct Costs {
-    wait: Duration,
-    model: Duration,
-    decode_ns: u64,
 }
 
 /// Clips of the feature that are settled when the first `distinct` distinct ones are.
@@ -86,51 +74,25 @@ impl Extractor {
     /// # Errors
     /// When the engine is gone.
     pub fn run(&self, jobs: Receiver<Job>) -> Result<()> {
+        let writer = Writer::start(&self.init, &self.network, self.reporter.clone())?;
         for job in jobs {
             let source = SourceStamp::read(&job.path).ok();
-            let message = match self.extract(&job) {
-                Ok(report) => FromWorker::Done { job: job.id, report },
-                Err(mut failure) => {
-                    if failure.kind == ErrorKind::OutOfMemory {
-                        device::give_back_memory();
-                        failure.chain.extend(memory::hint(&self.init));
-                    }
-                    FromWorker::Failed { job: job.id, failure, source }
-                }
-            };
-            self.reporter.send(&message)?;
+            if !writer.send(Extracted { result: self.extract(&job), source, job }) {
+                break;
+            }
         }
-        Ok(())
+        writer.end()
     }
 
-    fn extract(&self, job: &Job) -> Result<Report, Failure> {
-        let model_failed = |error: ModelError| Failure::from_error(error.kind(), &error);
+    fn extract(&self, job: &Job) -> Result<(Plan, Computed, Facts, Costs), Failure> {
         let mut costs = Costs::default();
-        let (plan, outputs, facts) = self.follow(job, &mut costs)?.map_err(model_failed)?;
-        let feature = self.feature(job, &plan, &outputs, facts).map_err(model_failed)?;
-        let started = Instant::now();
-        let whole = process::writing();
-        feature.write(&job.feature, &self.init.owner).map_err(|error| {
-            let mut failure = Failure::from_error(ErrorKind::of_write(&error), &error);
-            failure.chain.insert(0, format!("failed to write {}", job.feature.display()));
-            failure
-        })?;
-        drop(whole);
-        let ms = |duration: Duration| duration.as_millis() as u64;
-        Ok(Report {
-            frames: facts.counts,
-            clips: plan.clip_of.len(),
-            clips_computed: outputs.clips,
-            plain_pass: facts.plain_pass,
-            decode_ms: costs.decode_ns / 1_000_000,
-            model_ms: ms(costs.model),
-            wait_ms: ms(costs.wait),
-            write_ms: ms(started.elapsed()),
-        })
+        let followed = self.follow(job, &mut costs)?;
+        let (plan, computed, facts) = followed.map_err(|error| Failure::from_error(error.kind(), &error))?;
+        Ok((plan, computed, facts, costs))
     }
 
     /// Follows the decode thread and runs clips as their frames come. The outer error is the video's, the inner the model's.
-    fn follow(&self, job: &Job, costs: &mut Costs) -> Result<Result<(Plan, Outputs, Facts), ModelError>, Failure> {
+    fn follow(&self, job: &Job, costs: &mut Costs) -> Result<Result<(Plan, Computed, Facts), ModelError>, Failure> {
         let silent = || Failure::new(ErrorKind::Internal, "the decode thread ended without a word");
         let mut work: Option<(Plan, ClipRunner<'_>)> = None;
         let mut told = Instant::now();
@@ -172,9 +134,9 @@ impl Extractor {
                     costs.decode_ns = cpu_ns;
                     let facts = result?;
                     let (plan, runner) = work.ok_or_else(silent)?;
-                    let outputs = runner.finish();
+                    let computed = runner.end();
                     costs.model += started.elapsed();
-                    return Ok(outputs.map(|outputs| (plan, outputs, facts)));
+                    return Ok(computed.map(|computed| (plan, computed, facts)));
                 }
             }
             costs.model += started.elapsed();
@@ -184,38 +146,5 @@ impl Extractor {
     fn tell(&self, job: JobId, clips: usize) {
         // If the engine is gone, the next message that matters will notice.
         let _ = self.reporter.send(&FromWorker::Progress { job, clips });
-    }
-
-    fn feature(&self, job: &Job, plan: &Plan, outputs: &Outputs, facts: Facts) -> Result<Feature, ModelError> {
-        let expand = |rows: &[f32], columns: usize| {
-            let row = |clip: &usize| rows.get(clip * columns..(clip + 1) * columns);
-            let data = plan.clip_of.iter().map(row).collect::<Option<Vec<_>>>()?.concat();
-            Some(Matrix { shape: [plan.clip_of.len(), columns], data })
-        };
-        let lost = || ModelError::Internal("the model gave fewer rows than there are clips".into());
-        let mut tensors = BTreeMap::new();
-        for output in &self.init.recipe.outputs {
-            let matrix = match output {
-                Output::Logits => expand(&outputs.logits, self.network.classes),
-                Output::Pooled => expand(&outputs.pooled, self.network.features),
-            };
-            tensors.insert(output.name().to_owned(), matrix.ok_or_else(lost)?);
-        }
-        let provenance = Provenance {
-            format: Provenance::FORMAT,
-            tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")).into(),
-            set: self.init.set.clone(),
-            recipe: self.init.recipe.clone(),
-            checkpoint: self.init.checkpoint_id.clone(),
-            video: job.video.clone(),
-            source: facts.stamp,
-            frames: facts.counts,
-            fps: facts.fps,
-            size: facts.size,
-            precision: self.init.recipe.precision,
-            device: if self.init.device == "cpu" { "cpu".into() } else { "cuda".into() },
-            libtorch: LIBTORCH.into(),
-        };
-        Ok(Feature { provenance, tensors })
     }
 }

@@ -12,7 +12,7 @@ use reeldeck_contract::protocol::{Init, JobId, MAX_LINE, ToWorker};
 use reeldeck_contract::video::VideoName;
 use reeldeck_video::frames::Request;
 
-use crate::decode::{self, Decoded};
+use crate::decode::{self, Decoded, Gpu};
 use crate::process;
 
 /// A video to extract, and where its frames come from.
@@ -71,14 +71,15 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
     let recipe = &init.recipe;
     let request =
         Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits: init.limits };
+    let gpu = Arc::new(init.nvdec.and_then(Gpu::open));
     for _ in 0..init.decoders.max(1) {
-        let waiting = Arc::clone(&waiting);
+        let (waiting, gpu) = (Arc::clone(&waiting), Arc::clone(&gpu));
         thread::Builder::new().name("decode".into()).spawn(move || {
             loop {
                 // The lock is held while waiting: whoever has it takes the next task, the others queue behind.
                 let task = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok(task) = task else { return };
-                decode::run(&task.path, &request, task.sender, &task.alive);
+                decode::run(&task.path, &request, gpu.as_ref().as_ref(), task.sender, &task.alive);
             }
         })?;
     }

@@ -8,6 +8,7 @@ mod memory;
 mod process;
 mod report;
 mod seeded;
+mod write;
 
 use std::process::ExitCode;
 

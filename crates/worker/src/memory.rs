@@ -12,7 +12,7 @@ const MIB: u64 = 1 << 20;
 /// What must be left for videos: a decoder with pictures of 1080 lines, and the smallest network.
 const LEAST: u64 = 96 * MIB;
 
-/// What a decode thread takes besides: its stack, of which most is never used.
+/// What each other thread takes besides: its stack, of which most is never used.
 const THREAD: u64 = 4 * MIB;
 
 /// Whether this worker is to be held to a limit.
@@ -50,7 +50,9 @@ pub fn limit(init: &Init) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::from_error(ErrorKind::Internal, &error);
     device::start_threads().map_err(model_failed)?;
     let used = confine::address_space().map_err(failed)?;
-    let least = used.saturating_add(LEAST).saturating_add(THREAD.saturating_mul(init.decoders as u64));
+    // The one more is that which writes.
+    let threads = (init.decoders as u64).saturating_add(1);
+    let least = used.saturating_add(LEAST).saturating_add(THREAD.saturating_mul(threads));
     let asked = init.limits.memory_mib;
     if asked.saturating_mul(MIB) < least {
         let (used, least) = (used.div_ceil(MIB), least.div_ceil(MIB));

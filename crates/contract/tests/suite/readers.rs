@@ -128,10 +128,11 @@ fn to_worker() -> Vec<ToWorker> {
         threads: 4,
         decoders: 2,
         prefetch_frames: 64,
+        nvdec: Some(1),
         limits: Limits::default(),
         owner: Owner::engine(0, 1),
     };
-    let seeded = Init { checkpoint: CheckpointSource::Seeded, ..init.clone() };
+    let seeded = Init { checkpoint: CheckpointSource::Seeded, nvdec: None, ..init.clone() };
     let extract = ToWorker::Extract { job: 7, video: video(), path: "/d/v".into(), feature: "/o/v".into(), batch: 2 };
     vec![ToWorker::Init(Box::new(init)), ToWorker::Init(Box::new(seeded)), extract, ToWorker::Finish]
 }
@@ -142,6 +143,7 @@ fn from_worker() -> Vec<FromWorker> {
         clips: 100,
         clips_computed: 44,
         plain_pass: true,
+        nvdec: false,
         decode_ms: 1,
         model_ms: 2,
         wait_ms: 3,

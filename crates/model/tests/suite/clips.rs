@@ -78,6 +78,24 @@ fn the_batch_size_changes_roundings_at_most() {
     }
 }
 
+/// So do groups of another size, such as a GPU has.
+#[test]
+fn the_group_size_changes_roundings_at_most() {
+    let model = net().fast(Precision::Fp32);
+    let clips = clips(150, 7, 8);
+    let usual = run(&model, &clips, 2, CROP).unwrap();
+    for together in [0, 1, 7, 16, 64, 1000] {
+        let mut runner = ClipRunner::grouped(&model, clips.clone(), 2, together);
+        for index in needed(&clips) {
+            runner.push(index, &frame(index, CROP)).unwrap();
+        }
+        let other = runner.end().unwrap().fetch().unwrap();
+        assert_eq!(other.clips, 7);
+        assert!(relative(&other.logits, &usual.logits) < 1e-6, "{together} frames together");
+        assert!(together != 16 || bits(&other) == bits(&usual));
+    }
+}
+
 #[test]
 fn push_tells_how_many_clips_are_done() {
     let model = net().fast(Precision::Fp32);

@@ -70,7 +70,7 @@ pub fn check(path: &Path, level: Level, limits: &Limits, alive: Alive<'_>) -> Re
 
 fn judge(path: &Path, level: Level, limits: &Limits, alive: Alive<'_>) -> Result<Verdict, VideoError> {
     let mut media = Media::open(path, limits)?;
-    drop(media.decoder()?);
+    drop(media.decoder(None)?);
     let (codec, extradata) = media.codec();
     let mut packets = Packets::new(codec, extradata);
     let mut keys = Keys::default();

@@ -49,6 +49,7 @@ pub fn init(recipe: Recipe) -> Init {
         threads: 1,
         decoders: 2,
         prefetch_frames: 16,
+        nvdec: None,
         limits: Limits::default(),
         owner: Owner::this_process(),
     }

@@ -53,6 +53,28 @@ fn jobs_in_hand_finish_in_order_and_give_the_same_bytes_however_they_are_decoded
     }
 }
 
+/// A GPU of this number there is nowhere: NVDEC is asked for and cannot be had.
+#[test]
+fn where_nvdec_cannot_be_had_the_cpu_decodes_and_the_log_says_so_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = videos(folder.path());
+    let init = init(tiny_recipe());
+    let plain = features(&init, &videos, &folder.path().join("plain"));
+    let wanted = Init { nvdec: Some(100_000), decoders: 3, ..init };
+    let out = folder.path().join("nvdec");
+    let mut worker = Worker::start(&wanted);
+    for (number, path) in videos.iter().enumerate() {
+        worker.send(&job(number as u64, path, &out.join(number.to_string())));
+    }
+    for (number, plain) in plain.iter().enumerate() {
+        let report = worker.expect_done(number as u64);
+        assert!(!report.nvdec && !report.plain_pass, "{report:?}");
+        assert!(*plain == fs::read(out.join(number.to_string())).unwrap(), "{number}");
+    }
+    let said = worker.finish().stderr;
+    assert_eq!(said.matches("note: no NVDEC on GPU 100000, the CPU decodes instead").count(), 1, "{said}");
+}
+
 #[test]
 fn a_feature_does_not_depend_on_what_was_extracted_before() {
     let folder = tempfile::tempdir().unwrap();

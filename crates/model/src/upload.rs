@@ -1,0 +1,181 @@
+//! The way of pixels to a device, a group of frames at a time.
+//!
+//! On a CPU they stay where they are. For a GPU they are put together in pinned memory, from which the GPU fetches them on a
+//! stream of its own while it computes on the group before. That part has never been run on a GPU; the tests run all of it
+//! that needs none.
+
+use std::ffi::{c_char, c_void};
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::ModelError;
+use crate::native::{Raw, checked, made, raw};
+
+unsafe extern "C" {
+    fn reeldeck_lane(index: i8, out: &mut *mut c_void) -> *mut c_char;
+    fn reeldeck_lane_free(lane: *mut c_void);
+    fn reeldeck_pinned(bytes: i64, out: &mut Raw) -> *mut c_char;
+    fn reeldeck_send(lane: *const c_void, from: Raw, out: &mut Raw) -> *mut c_char;
+}
+
+/// A stream of a GPU beside the one that computes.
+struct Lane(*mut c_void);
+
+// SAFETY: a stream is a number to libtorch, which any thread may use; it is only read once it is made.
+unsafe impl Send for Lane {}
+
+impl Lane {
+    fn new(gpu: usize) -> Result<Self, ModelError> {
+        let index = i8::try_from(gpu).map_err(|_| ModelError::Device(format!("no GPU has the number {gpu}")))?;
+        let mut lane = std::ptr::null_mut();
+        // SAFETY: without an error, the call writes a pointer to what is freed by `reeldeck_lane_free` alone.
+        checked(unsafe { reeldeck_lane(index, &mut lane) })?;
+        Ok(Self(lane))
+    }
+
+    /// Starts to send; what is computed with the result waits for it on the GPU.
+    fn send(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+        // SAFETY: lane and tensor are alive during the call. libtorch keeps the pinned memory until it has been read.
+        made(|out| unsafe { reeldeck_send(self.0, raw(pixels), out) })
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from `reeldeck_lane` and is freed once.
+        unsafe { reeldeck_lane_free(self.0) };
+    }
+}
+
+/// How pixels come to a device.
+pub struct Upload(Way);
+
+enum Way {
+    /// They are there.
+    Here,
+    /// Through pinned memory, on a stream of its own.
+    Lane(Lane),
+    /// As to a GPU, with memory of any kind and nothing to send to.
+    #[cfg(test)]
+    Staged,
+}
+
+impl Upload {
+    /// For this device.
+    ///
+    /// # Errors
+    /// What libtorch reports.
+    pub fn new(device: Device) -> Result<Self, ModelError> {
+        Ok(Self(match device {
+            Device::Cuda(gpu) => Way::Lane(Lane::new(gpu)?),
+            _ => Way::Here,
+        }))
+    }
+
+    /// As to a GPU, on the CPU.
+    #[cfg(test)]
+    pub fn staged() -> Self {
+        Self(Way::Staged)
+    }
+
+    fn memory(&self, bytes: usize) -> Result<Option<Tensor>, ModelError> {
+        match &self.0 {
+            Way::Here => Ok(None),
+            // SAFETY: the call makes a fresh tensor.
+            Way::Lane(_) => made(|out| unsafe { reeldeck_pinned(bytes as i64, out) }).map(Some),
+            #[cfg(test)]
+            Way::Staged => Ok(Some(Tensor::f_zeros([bytes as i64], (Kind::Uint8, Device::Cpu))?)),
+        }
+    }
+}
+
+/// The pixels of a group of frames that is not yet full.
+#[derive(Default)]
+pub struct Group {
+    /// On a CPU.
+    bytes: Vec<u8>,
+    /// For a GPU; how much of it is filled.
+    staged: Option<(Tensor, usize)>,
+}
+
+impl Group {
+    /// Appends pixels. No more than `room` bytes will come before the group is taken.
+    ///
+    /// # Errors
+    /// What libtorch reports, and more than that.
+    pub fn push(&mut self, upload: &Upload, room: usize, pixels: &[u8]) -> Result<(), ModelError> {
+        if self.staged.is_none() {
+            self.staged = upload.memory(room)?.map(|memory| (memory, 0));
+        }
+        let Some((memory, filled)) = &mut self.staged else {
+            self.bytes.extend_from_slice(pixels);
+            return Ok(());
+        };
+        if *filled + pixels.len() > memory.numel() {
+            return Err(ModelError::Internal("a frame has more pixels than there is room for".into()));
+        }
+        // SAFETY: the tensor is a row of bytes in the host's memory and nobody else's: it was made for this group, and is
+        // sent only when it is full. The pixels fit behind those that are there.
+        unsafe {
+            let to = memory.data_ptr().cast::<u8>().add(*filled);
+            std::ptr::copy_nonoverlapping(pixels.as_ptr(), to, pixels.len());
+        }
+        *filled += pixels.len();
+        Ok(())
+    }
+
+    /// Takes the pixels, a row of bytes on the device or on their way there; the group is empty then.
+    ///
+    /// # Errors
+    /// What libtorch reports.
+    pub fn take(&mut self, upload: &Upload) -> Result<Tensor, ModelError> {
+        let Some((memory, filled)) = self.staged.take() else {
+            let pixels = Tensor::f_from_data_size(&self.bytes, &[self.bytes.len() as i64], Kind::Uint8)?;
+            self.bytes.clear();
+            return Ok(pixels);
+        };
+        let pixels = memory.f_narrow(0, 0, filled as i64)?;
+        match &upload.0 {
+            Way::Lane(lane) => lane.send(&pixels),
+            _ => Ok(pixels),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_taken_as_it_was_pushed_either_way() {
+        for upload in [Upload::new(Device::Cpu).unwrap(), Upload::staged()] {
+            let mut group = Group::default();
+            for round in 0..3_u8 {
+                let parts = [vec![round; 5], vec![], vec![round + 100; 7]];
+                parts.iter().for_each(|part| group.push(&upload, 12, part).unwrap());
+                assert_eq!(Vec::<u8>::try_from(group.take(&upload).unwrap()).unwrap(), parts.concat());
+            }
+            group.push(&upload, 12, &[1, 2, 3]).unwrap();
+            assert_eq!(Vec::<u8>::try_from(group.take(&upload).unwrap()).unwrap(), [1, 2, 3], "not full");
+        }
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_an_error_and_no_write() {
+        let (upload, mut group) = (Upload::staged(), Group::default());
+        group.push(&upload, 4, &[1, 2, 3]).unwrap();
+        assert!(matches!(group.push(&upload, 4, &[4, 5]), Err(ModelError::Internal(_))));
+        assert_eq!(Vec::<u8>::try_from(group.take(&upload).unwrap()).unwrap(), [1, 2, 3]);
+    }
+
+    /// No test loads CUDA's libraries, not even where there are some.
+    #[test]
+    fn without_cuda_there_is_an_error_and_no_crash() {
+        for gpu in [0, 1, 127, 1000] {
+            let error = Upload::new(Device::Cuda(gpu)).err().unwrap();
+            assert!(matches!(error, ModelError::Torch(_) | ModelError::Device(_)), "{error}");
+        }
+        // SAFETY: the call makes a tensor or says why not.
+        assert!(made(|out| unsafe { reeldeck_pinned(64, out) }).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! Pictures as NVDEC gives them, U and V in one plane by turns, put into three planes: they then go the way of all others.
+//!
+//! A copy of the chroma alone, which is a third of a picture: rotation, odd heights and the conversion need no second way, and
+//! no pixel can come out otherwise than from the decoder on the CPU.
+
+use ff::ffi;
+use ffmpeg_next as ff;
+
+/// The same picture with U and V apart; its luma is shared. `None` for other formats, and where there is no memory.
+pub fn apart(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+    let mut out = ff::frame::Video::empty();
+    // SAFETY: the frame is alive and of this format: a plane of `height` rows of luma, and one of half as many rows, rounded
+    // up, of as many pairs. `out` is a fresh frame; it owns a reference to the luma's buffer, and a buffer with room for the
+    // rows of both planes that point into it.
+    unsafe {
+        let (from, to) = (&*frame.as_ptr(), &mut *out.as_mut_ptr());
+        let upright = from.linesize[0] > 0 && from.linesize[1] > 0 && from.width > 0 && from.height > 0;
+        if from.format != ffi::AVPixelFormat::AV_PIX_FMT_NV12 as i32 || !upright || from.buf[0].is_null() {
+            return None;
+        }
+        let (width, height) = ((from.width as usize).div_ceil(2), (from.height as usize).div_ceil(2));
+        // FFmpeg reads and writes a little beyond the ends of rows.
+        let stride = width.next_multiple_of(64) + 64;
+        let plane = stride * height;
+        to.buf[0] = ffi::av_buffer_ref(from.buf[0]);
+        to.buf[1] = ffi::av_buffer_allocz(plane * 2 + 64);
+        if to.buf[0].is_null() || to.buf[1].is_null() || ffi::av_frame_copy_props(to, from) < 0 {
+            return None;
+        }
+        // The two planes of a frame may lie in one buffer or in two; one that is not the first's is needed no longer.
+        let chroma = (*to.buf[1]).data;
+        (to.width, to.height) = (from.width, from.height);
+        to.format = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as i32;
+        (to.data[0], to.data[1], to.data[2]) = (from.data[0], chroma, chroma.add(plane));
+        (to.linesize[0], to.linesize[1], to.linesize[2]) = (from.linesize[0], stride as i32, stride as i32);
+        let pairs = std::slice::from_raw_parts(from.data[1], (height - 1) * from.linesize[1] as usize + width * 2);
+        let (u, v) = std::slice::from_raw_parts_mut(chroma, plane * 2).split_at_mut(plane);
+        let rows = u.chunks_exact_mut(stride).zip(v.chunks_exact_mut(stride));
+        for (pairs, (u, v)) in pairs.chunks(from.linesize[1] as usize).zip(rows) {
+            split(&pairs[..width * 2], &mut u[..width], &mut v[..width]);
+        }
+    }
+    Some(out)
+}
+
+/// Takes pairs apart. The compiler makes vector code of it.
+fn split(pairs: &[u8], u: &mut [u8], v: &mut [u8]) {
+    for ((pair, u), v) in pairs.as_chunks::<2>().0.iter().zip(u).zip(v) {
+        (*u, *v) = (pair[0], pair[1]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Rotation, init};
+    use crate::picture::Cropper;
+    use ff::color::{Range, Space};
+    use ff::format::Pixel;
+    use proptest::prelude::*;
+    use reeldeck_contract::recipe::Transform;
+
+    /// One picture of noise in both layouts, with other noise behind the ends of rows.
+    fn both((width, height): (u32, u32), seed: u64) -> [ff::frame::Video; 2] {
+        init();
+        let mut frames = [Pixel::YUV420P, Pixel::NV12].map(|pixel| ff::frame::Video::new(pixel, width, height));
+        let mut state = seed | 1;
+        let mut noise = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 56) as u8
+        };
+        for frame in &mut frames {
+            (0..frame.planes()).for_each(|plane| frame.data_mut(plane).iter_mut().for_each(|byte| *byte = noise()));
+        }
+        let [planar, paired] = &mut frames;
+        let (rows, columns) = (height.div_ceil(2) as usize, width.div_ceil(2) as usize);
+        for y in 0..height as usize {
+            let row = y * planar.stride(0);
+            let luma = &planar.data(0)[row..row + width as usize];
+            let at = y * paired.stride(0);
+            paired.data_mut(0)[at..at + luma.len()].copy_from_slice(luma);
+        }
+        for y in 0..rows {
+            for x in 0..columns {
+                let pair = [1, 2].map(|plane| planar.data(plane)[y * planar.stride(plane) + x]);
+                let at = y * paired.stride(1) + x * 2;
+                paired.data_mut(1)[at..at + 2].copy_from_slice(&pair);
+            }
+        }
+        frames
+    }
+
+    fn crop(mut cropper: Cropper, frame: &ff::frame::Video) -> ([u32; 2], Vec<u8>) {
+        let mut out = vec![0; cropper.bytes()];
+        let size = cropper.run(frame, &mut out).unwrap();
+        (size, out)
+    }
+
+    #[test]
+    fn other_formats_are_left_alone() {
+        init();
+        for pixel in [Pixel::YUV420P, Pixel::NV21, Pixel::P010LE, Pixel::RGB24] {
+            assert!(apart(&ff::frame::Video::new(pixel, 16, 16)).is_none(), "{pixel:?}");
+        }
+        assert!(apart(&ff::frame::Video::empty()).is_none());
+    }
+
+    #[test]
+    fn the_picture_outlives_the_one_it_came_of() {
+        let [planar, paired] = both((50, 34), 3);
+        let made = apart(&paired).unwrap();
+        drop(paired);
+        let transform = Transform { short_side: 32, crop: 32, mean: [0.0; 3], std: [1.0; 3] };
+        let of = |frame| crop(Cropper::new(transform, Rotation::None), frame);
+        assert!(of(&made) == of(&planar));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        /// By the vector way and by the plain one: the same crops as from the decoder on the CPU, whatever the size, the
+        /// colours and the rotation.
+        #[test]
+        fn any_picture_gives_the_crops_of_the_same_in_three_planes(
+            (width, height) in (1..300u32, 1..150u32), (side, less) in (32..160usize, 0..64usize), turn in 0..4usize,
+            stay: bool, bt709: bool, full: bool, seed: u64,
+        ) {
+            let rotation = [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters][turn];
+            let side = if stay { (width.min(height) as usize).max(32) } else { side };
+            let crop_side = side.saturating_sub(less).max(32);
+            let transform = Transform { short_side: side, crop: crop_side, mean: [0.0; 3], std: [1.0; 3] };
+            let [mut planar, mut paired] = both((width, height), seed);
+            for frame in [&mut planar, &mut paired] {
+                frame.set_color_space(if bt709 { Space::BT709 } else { Space::Unspecified });
+                frame.set_color_range(if full { Range::JPEG } else { Range::Unspecified });
+            }
+            let made = apart(&paired).unwrap();
+            let wanted = crop(Cropper::plain(transform, rotation), &planar);
+            prop_assert!(crop(Cropper::new(transform, rotation), &made) == wanted, "as videos go");
+            prop_assert!(crop(Cropper::plain(transform, rotation), &made) == wanted, "by swscale");
+            prop_assert!(crop(Cropper::unvectored(transform, rotation), &made) == wanted, "pixel by pixel");
+            // As FFmpeg names full range in H.264 and HEVC.
+            if full {
+                // SAFETY: the two formats have the same planes.
+                unsafe { (*planar.as_mut_ptr()).format = ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32 };
+                prop_assert!(crop(Cropper::new(transform, rotation), &planar) == wanted, "by its other name");
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+"""What nvidia-smi says of a GPU while something runs: utilisation, NVDEC's utilisation, power."""
+
+import subprocess
+import threading
+
+FIELDS = ("utilization.gpu", "utilization.decoder", "power.draw")
+NAMES = ("gpu_percent", "nvdec_percent", "watts")
+
+
+def parse(line: str) -> list[float | None]:
+    """A line of nvidia-smi; what a card does not tell, or an old driver does not know, is none."""
+    def number(word: str) -> float | None:
+        try:
+            return float(word)
+        except ValueError:
+            return None
+    values = [number(word.strip()) for word in line.split(",")]
+    return values if len(values) == len(FIELDS) else [None] * len(FIELDS)
+
+
+class Sampler:
+    """Looks twice a second, from `with` to its end. Without a GPU it does nothing."""
+
+    def __init__(self, gpu: int | None):
+        self.gpu, self.process = gpu, None
+        self.samples: list[list[float | None]] = []
+
+    def __enter__(self):
+        if self.gpu is not None:
+            command = ["nvidia-smi", f"--id={self.gpu}", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits", "-lms", "500"]
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            self.reader = threading.Thread(target=lambda: self.samples.extend(map(parse, self.process.stdout)))
+            self.reader.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+            self.reader.join()
+
+    def means(self) -> dict:
+        """The mean of each, over the whole time, starting included; none where nothing was told."""
+        columns = zip(*self.samples) if self.samples else ((),) * len(NAMES)
+        told = ([value for value in column if value is not None] for column in columns)
+        return {name: sum(values) / len(values) if values else None for name, values in zip(NAMES, told)}
