@@ -2,6 +2,9 @@
 
 DEMO_DIR ?= demo
 
+# Only bash hands a word to a file that it sources.
+SHELL := bash
+
 # Sources where a private FFmpeg is, if there is one.
 CARGO = . scripts/env.sh && cargo
 CARGO_FOR_TESTS = . scripts/env.sh encoders && cargo
