@@ -358,8 +358,12 @@ fn redirects_are_followed_and_circles_left() {
     let served = bytes.clone();
     let server = Server::start(move |_, request, stream| match request.path.as_str() {
         path if path.starts_with("/real/") => serve(request, stream, &served, "\"1\""),
-        "/circle.pth" => stream.write_all(b"HTTP/1.1 302 Found\r\nLocation: /circle.pth\r\nContent-Length: 0\r\n\r\n"),
-        _ => stream.write_all(b"HTTP/1.1 302 Found\r\nLocation: /real/storage?id=7\r\nContent-Length: 0\r\n\r\n"),
+        "/circle.pth" => stream.write_all(
+            b"HTTP/1.1 302 Found\r\nLocation: /circle.pth\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        ),
+        _ => stream.write_all(
+            b"HTTP/1.1 302 Found\r\nLocation: /real/storage?id=7\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        ),
     });
     let case = Try::new();
     let place = case.get(&server.url(&name), QUICK).unwrap();
