@@ -126,7 +126,7 @@ ffmpeg() {
   fi
   if [ "$name" = ffmpeg-encoders ]; then
     options+=(--enable-gpl --enable-libx264 --enable-libx265 --enable-libvpx)
-    encoders+=,libx264,libx265,libvpx_vp8,libvpx_vp9
+    encoders+=,libx264,libx265,libvpx_vp8,libvpx_vp9,wmv1,wmv2,msmpeg4v2,msmpeg4v3,ffvhuff,utvideo,h263,svq1,prores,dvvideo
   fi
   options+=("--enable-encoder=$encoders")
   (

@@ -57,6 +57,8 @@ impl Terminal {
         let mut command = CommandBuilder::new(like.get_program());
         command.args(like.get_args());
         command.cwd(bench.dir.path());
+        // A dumb one is shown no progress.
+        command.env("TERM", "xterm-256color");
         for (key, value) in like.get_envs() {
             command.env(key, value.unwrap());
         }
