@@ -42,7 +42,7 @@ typos: ## spelling; needs typos-cli
 dist: ## one archive that runs on other distributions: programs, FFmpeg inside, libtorch beside
 	@scripts/dist.sh
 
-bench: build ## MMAction2 and reeldeck side by side, then each stage against its own limit; a quarter of an hour on a quiet machine
+bench: build ## MMAction2 and reeldeck side by side, then each stage against its own limit; some twenty minutes on a quiet machine
 	@scripts/bench.sh
 
 bench-full: build ## the same on 32 videos with all clips: more than a day on two cores

@@ -6,8 +6,7 @@
 #include <ATen/core/ivalue.h>
 #include <ATen/core/stack.h>
 
-#include <cstring>
-#include <exception>
+#include "guarded.h"
 
 namespace {
 
@@ -26,17 +25,6 @@ c10::IValue nothing() { return c10::IValue(c10::List<std::optional<at::Scalar>>(
 at::Tensor call(const char *name, const char *overload, Stack stack) {
   c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).callBoxed(&stack);
   return stack.at(0).toTensor();
-}
-
-template <typename Run> char *guarded(Run run) {
-  try {
-    run();
-    return nullptr;
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  } catch (...) {
-    return strdup("an error of unknown kind");
-  }
 }
 
 }  // namespace

@@ -8,8 +8,7 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <cstring>
-#include <exception>
+#include "guarded.h"
 
 namespace {
 
@@ -18,17 +17,6 @@ constexpr auto kind = c10::DeviceType::CUDA;
 struct Lane {
   c10::Stream stream;
 };
-
-template <typename Run> char *guarded(Run run) {
-  try {
-    run();
-    return nullptr;
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  } catch (...) {
-    return strdup("an error of unknown kind");
-  }
-}
 
 }  // namespace
 
