@@ -46,7 +46,7 @@ pub const PROBLEMS: [RowState; 6] = [
 
 /// How many videos are in this state.
 pub fn count_of(counts: &StateCounts, state: RowState) -> u64 {
-    RowState::ALL.iter().zip(counts).find(|(s, _)| **s == state).map_or(0, |(_, count)| u64::from(*count))
+    counts.get(state as usize).map_or(0, |count| u64::from(*count))
 }
 
 /// How many want attention.

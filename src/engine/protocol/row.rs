@@ -187,3 +187,16 @@ pub struct Select {
     /// Also all of these.
     pub filter: Option<Filter>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts are looked up by the number of a state, and sent in the order of the list.
+    #[test]
+    fn states_are_listed_in_their_order() {
+        for (place, state) in RowState::ALL.into_iter().enumerate() {
+            assert_eq!(state as usize, place, "{state:?}");
+        }
+    }
+}
