@@ -9,6 +9,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::io::Errno;
+
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 const SUFFIX: &str = ".reeldeck-tmp";
 
@@ -30,26 +33,58 @@ impl Owner {
         Self(format!("{shard}-of-{of}.{}-{}", host(), std::process::id()))
     }
 
+    /// A name for a temporary file beside `path`.
     fn temporary(&self, path: &Path, count: u64) -> io::Result<PathBuf> {
         let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
         // Several processes write for one owner (an engine's workers), hence the writer's id beside the owner's. The
         // video's own name stays out: it may already be as long as the file system allows.
         let digest = xxhash_rust::xxh3::xxh3_64(name.as_encoded_bytes());
-        Ok(path.with_file_name(format!(".{}-{}-{count}-{digest:016x}{SUFFIX}", self.0, std::process::id())))
+        Ok(format!(".{}-{}-{count}-{digest:016x}{SUFFIX}", self.0, std::process::id()).into())
     }
 
     /// Makes a temporary file beside `path`. One of the same name may have been left behind: process ids come again, in a
     /// container after every start.
-    fn create(&self, path: &Path) -> io::Result<(PathBuf, File)> {
+    fn create(&self, path: &Path) -> io::Result<(Temporary, File)> {
+        let folder = File::open(folder_of(path))?;
+        let (flags, mode) =
+            (OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC, Mode::from_raw_mode(0o666));
         let mut tries = 0..1000;
         loop {
-            let temporary = self.temporary(path, COUNTER.fetch_add(1, Ordering::Relaxed))?;
-            match File::create_new(&temporary) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries.next().is_some() => {}
-                file => return Ok((temporary, file?)),
+            let name = self.temporary(path, COUNTER.fetch_add(1, Ordering::Relaxed))?;
+            match openat(&folder, &name, flags, mode) {
+                Err(Errno::EXIST) if tries.next().is_some() => {}
+                file => return Ok((Temporary { folder, name }, File::from(file?))),
             }
         }
     }
+}
+
+/// A file that is being written, in a folder that is held open: one that is moved away meanwhile, or whose disk is unmounted,
+/// gets the whole file or keeps nothing of it, and nothing comes to be where it had been.
+struct Temporary {
+    folder: File,
+    name: PathBuf,
+}
+
+impl Temporary {
+    /// Gives it the name of `path` and makes that durable, or removes it where it was not `written`.
+    fn finish(self, path: &Path, written: io::Result<()>) -> io::Result<()> {
+        let Self { folder, name } = self;
+        let last = path.file_name().unwrap_or_default();
+        let named = written.and_then(|()| Ok(renameat(&folder, &name, &folder, last)?));
+        match named {
+            Ok(()) => sync(&folder),
+            // The first error is the one to tell; a temporary file that cannot be removed is swept later.
+            Err(error) => {
+                let _ = unlinkat(&folder, &name, AtFlags::empty());
+                Err(error)
+            }
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// This host's name, of letters, digits and `-` alone: in temporary names a `.` ends the shard.
@@ -68,12 +103,12 @@ pub fn is_temporary(name: &str) -> bool {
 /// # Errors
 /// Whatever the file system or `fill` reports; the temporary file is removed then.
 pub fn write(path: &Path, owner: &Owner, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
-    write_at(path, owner, |temporary| {
-        let mut writer = BufWriter::with_capacity(1 << 18, File::create(temporary)?);
-        fill(&mut writer)?;
-        writer.flush()?;
-        writer.get_ref().sync_all()
-    })
+    let (temporary, file) = begin(path, owner)?;
+    let mut writer = BufWriter::with_capacity(1 << 18, file);
+    let written = fill(&mut writer).and_then(|()| writer.flush()).and_then(|()| writer.get_ref().sync_all());
+    // Some network file systems keep the name of an open file that is removed.
+    drop(writer);
+    temporary.finish(path, written)
 }
 
 /// The same for what must be given a path: `fill` makes the file that it is told, and makes it durable.
@@ -81,20 +116,17 @@ pub fn write(path: &Path, owner: &Owner, fill: impl FnOnce(&mut BufWriter<File>)
 /// # Errors
 /// As [`write`].
 pub fn write_at(path: &Path, owner: &Owner, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
     // The name is taken first: what a predecessor of the same process id left behind is stepped around.
-    let (temporary, _) = owner.create(path)?;
-    let written = fill(&temporary).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first error is the one to tell; a temporary file that cannot be removed is swept later.
-        let _ = fs::remove_file(&temporary);
-        return written;
+    let (temporary, _) = begin(path, owner)?;
+    let written = fill(&folder_of(path).join(&temporary.name));
+    temporary.finish(path, written)
+}
+
+fn begin(path: &Path, owner: &Owner) -> io::Result<(Temporary, File)> {
+    match fs::create_dir(folder_of(path)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => owner.create(path),
     }
-    sync_folder(folder)
 }
 
 /// Makes a rename in `folder` durable.
@@ -102,9 +134,13 @@ pub fn write_at(path: &Path, owner: &Owner, fill: impl FnOnce(&Path) -> io::Resu
 /// # Errors
 /// When the folder cannot be opened or synchronised.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
+    sync(&File::open(folder)?)
+}
+
+fn sync(folder: &File) -> io::Result<()> {
+    match folder.sync_all() {
         // Some network file systems refuse to fsync a folder; the rename itself is all they offer.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
         result => result,
     }
 }
@@ -137,12 +173,31 @@ mod tests {
     }
 
     #[test]
-    fn names_are_short_and_hidden_and_of_the_same_folder() {
+    fn a_folder_that_is_moved_meanwhile_takes_the_file_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (there, away) = (dir.path().join("there"), dir.path().join("away"));
+        let owner = Owner::this_process();
+        let files = |folder: &Path| fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name()).collect::<Vec<_>>();
+        write(&there.join("v"), &owner, |w| w.write_all(b"one").and_then(|()| fs::rename(&there, &away))).unwrap();
+        assert_eq!(fs::read(away.join("v")).unwrap(), b"one");
+        // What wants a path fails, and leaves nothing in the folder that went.
+        fs::rename(&away, &there).unwrap();
+        let failed = write_at(&there.join("w"), &owner, |temporary| {
+            fs::rename(&there, &away)?;
+            fs::write(temporary, b"two")
+        });
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(files(&away), ["v"]);
+        assert_eq!(files(dir.path()), ["away"]);
+    }
+
+    #[test]
+    fn names_are_short_and_hidden() {
         for owner in [Owner::this_process(), Owner::engine(3, 16)] {
             let long = format!("/x/{}", "n".repeat(255));
-            let path = owner.temporary(Path::new(&long), u64::MAX).unwrap();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            assert!(is_temporary(name) && name.len() < 160 && path.parent() == Some(Path::new("/x")), "{path:?}");
+            let name = owner.temporary(Path::new(&long), u64::MAX).unwrap();
+            let name = name.to_str().unwrap();
+            assert!(is_temporary(name) && name.len() < 160 && !name.contains('/'), "{name:?}");
         }
     }
 
@@ -152,7 +207,7 @@ mod tests {
         let (path, owner) = (dir.path().join("v"), Owner::engine(0, 1));
         let next = COUNTER.load(Ordering::Relaxed);
         for count in next..next + 100 {
-            fs::write(owner.temporary(&path, count).unwrap(), b"left behind").unwrap();
+            fs::write(path.with_file_name(owner.temporary(&path, count).unwrap()), b"left behind").unwrap();
         }
         write(&path, &owner, |w| w.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
