@@ -112,6 +112,7 @@ fn main() {
             precision: recipe.precision,
             device: "cpu".into(),
             libtorch: "none".into(),
+            nvdec: false,
             video,
         };
         let path = layout.feature(&provenance.video);

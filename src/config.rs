@@ -23,8 +23,8 @@ mod tui;
 pub use device::{Device, DeviceList, GPU_BATCH};
 pub use engine::{EngineSection, Order, WatchMode, WatchSection};
 pub use file::{
-    BatchSection, Config, CudaSection, DetailsSection, ExportSection, ListSection, ManifestSection, ScanSection,
-    WorkerSection,
+    BatchSection, Config, CudaSection, DetailsSection, ExportSection, ListSection, ManifestSection, NvdecUse,
+    ScanSection, WorkerSection,
 };
 pub use tui::{KeyChoice, TuiSection, Wish};
 
@@ -127,8 +127,12 @@ pub struct Settings {
     pub tui: TuiSection,
     /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
     pub torch: PathBuf,
-    /// Videos for a GPU go to its decoder.
-    pub nvdec: bool,
+    /// Who decodes for a GPU.
+    pub nvdec: NvdecUse,
+    /// Videos that a GPU's own decoder has at the same time; 0: chosen from the machine.
+    pub nvdec_streams: usize,
+    /// Pictures of a GPU's own decoder stay there.
+    pub frames_stay: bool,
     /// How new videos are noticed.
     pub watch: WatchSection,
     /// The names of the network's classes, a file; `None` where nobody says.
@@ -136,14 +140,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The GPU whose decoder decodes for a worker on this device, if one does.
-    pub fn nvdec_of(&self, device: Device) -> Option<usize> {
-        match device {
-            Device::Cuda(index) if self.nvdec => Some(index as usize),
-            _ => None,
-        }
-    }
-
     /// Brings together the command line and the configuration file; `current` is the current folder, absolute.
     ///
     /// # Errors
@@ -231,6 +227,8 @@ impl Settings {
             watch: config.watch,
             class_names: named(&config.details.class_names, folder_of_file),
             nvdec: config.cuda.nvdec,
+            nvdec_streams: config.cuda.nvdec_streams,
+            frames_stay: config.cuda.frames_stay,
             torch: if config.cuda.torch.as_os_str().is_empty() {
                 PathBuf::new()
             } else {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use reeldeck::cli::Global;
-use reeldeck::config::{Config, ConfigError, Device, DeviceList, Settings, Verbosity};
+use reeldeck::config::{Config, ConfigError, Device, DeviceList, NvdecUse, Settings, Verbosity};
 use reeldeck::dataset::video_list::LabelStyle;
 use reeldeck_contract::protocol::CheckpointSource;
 use reeldeck_contract::strict::from_toml;
@@ -56,16 +56,20 @@ fn without_a_file_the_defaults_hold() {
 }
 
 #[test]
-fn a_gpu_decodes_only_for_itself_and_only_where_that_is_wished() {
+fn nvdec_is_off_only_or_shared() {
     let dir = tempfile::tempdir().unwrap();
     let nvdec = |text: &str| {
         fs::write(dir.path().join("config.toml"), text).unwrap();
-        let settings = Settings::resolve(&Global::default(), dir.path()).unwrap();
-        [Device::Cpu, Device::Cuda(0), Device::Cuda(7)].map(|device| settings.nvdec_of(device))
+        let settings = Settings::resolve(&Global::default(), dir.path()).map_err(|error| error.to_string())?;
+        Ok((settings.nvdec, settings.nvdec_streams, settings.frames_stay))
     };
-    assert_eq!(nvdec("devices = \"all\""), [None; 3]);
-    assert_eq!(nvdec("[cuda]\nnvdec = false"), [None; 3]);
-    assert_eq!(nvdec("[cuda]\nnvdec = true"), [None, Some(0), Some(7)]);
+    assert_eq!(nvdec("devices = \"all\""), Ok((NvdecUse::Off, 0, false)));
+    assert_eq!(nvdec("[cuda]\nnvdec = \"only\"\nnvdec_streams = 12"), Ok((NvdecUse::Only, 12, false)));
+    assert_eq!(nvdec("[cuda]\nnvdec = \"share\"\nframes_stay = true"), Ok((NvdecUse::Share, 0, true)));
+    for wrong in ["nvdec = true", "nvdec = \"all\"", "nvdec_streams = 1000"] {
+        let error: Result<_, String> = nvdec(&format!("[cuda]\n{wrong}"));
+        assert!(error.is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -162,6 +162,25 @@ fn a_video_that_keeps_its_worker_too_long_fails_and_those_behind_it_pay_nothing(
 }
 
 #[test]
+fn the_limit_on_a_videos_time_is_for_the_one_that_the_worker_is_at() {
+    let mut run = self::run(4, 1, 3, |_| {});
+    run.state.rules.stall_timeout = 10_000_000;
+    let job = |run: &Run, place: usize| run.state.workers[0].in_hand[place].job;
+    run.wait(400_000);
+    // The third was decoded first.
+    let third = job(&run, 2);
+    run.event(Event::Progress(0, third, 0));
+    assert_eq!(run.hands(0), [2, 0, 1]);
+    assert!(!run.wait(400_000).contains(&Effect::Kill(0)));
+    run.event(Event::Progress(0, third, 2));
+    assert_eq!(run.hands(0), [2, 0, 1]);
+    assert!(run.wait(200_500).contains(&Effect::Kill(0)));
+    run.event(Event::Gone(0, "killed".into()));
+    assert!(matches!(run.state.videos[2].status, Status::Failed { .. }), "{:?}", run.state.videos[2]);
+    assert_eq!((run.attempts(0), run.attempts(1)), (0, 0));
+}
+
+#[test]
 fn a_broken_device_is_given_up_and_costs_no_video_an_attempt() {
     let mut run = self::run(4, 2, 2, |_| {});
     for round in 0..3 {

@@ -75,6 +75,7 @@ impl Bench {
                 precision: Precision::Fp32,
                 device: "cpu".into(),
                 libtorch: "0".into(),
+                nvdec: false,
             },
             tensors: [("logits".into(), Matrix { shape: [1, 2], data: vec![0.0, 1.0] })].into(),
         };

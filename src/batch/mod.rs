@@ -5,6 +5,7 @@ mod json;
 mod live;
 mod progress;
 mod session;
+mod sizes;
 mod start;
 mod work;
 

@@ -1,4 +1,4 @@
-//! From settings to workers: which devices, how many threads, how far ahead to decode, how much memory.
+//! From settings to workers: which devices, what each is told, how it is started.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -27,10 +27,8 @@ use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
 use crate::engine::{survey, torch, unclean};
 use crate::error::{Exit, Stop};
-use crate::tune::{self, Way};
 
-/// Decoded frames may fill this part of the memory that is free when a run begins.
-const PREFETCH_PART: u64 = 4;
+use super::sizes::{self, Sizes, cores, memory, or, tuned};
 
 /// No worker gets by with less address space: libtorch alone maps a gigabyte.
 const LEAST_MEMORY_MIB: u64 = 4096;
@@ -47,38 +45,16 @@ pub fn devices(settings: &Settings) -> Vec<Device> {
     }
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Videos that one worker decodes at a time. On a CPU the model takes a hundred times longer than decoding; a GPU outruns
-/// all the cores there are.
-fn decoders(settings: &Settings, devices: &[Device]) -> usize {
-    match settings.worker.decoders {
-        0 if devices.iter().all(|device| *device == Device::Cpu) => 1,
-        0 => (cores() / devices.len().max(1)).max(1),
-        chosen => chosen,
-    }
-}
-
-/// What `reeldeck tune` found for as many workers on the CPU as there are here.
-fn tuned(settings: &Settings, devices: &[Device]) -> Option<Way> {
-    let workers = devices.iter().filter(|device| **device == Device::Cpu).count();
-    // Another number of threads was chosen: what was measured says nothing about it.
-    let free = workers > 0 && settings.worker.threads == 0;
-    if free { tune::fastest(&settings.recipe, workers, cores()) } else { None }
-}
-
-fn or(chosen: usize, otherwise: usize) -> usize {
-    if chosen == 0 { otherwise } else { chosen }
-}
-
 /// One place for a worker on each device.
 pub fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
-    let capacity = decoders(settings, devices) + 1;
+    let sizes = Sizes::of(settings, devices);
     let tuned = tuned(settings, devices).map_or(2, |way| way.batch);
     let batch = |device: &Device| or(settings.worker.batch, if *device == Device::Cpu { tuned } else { GPU_BATCH });
-    devices.iter().map(|device| Slot { device: device.to_string(), capacity, batch: batch(device) }).collect()
+    let slot = |device: &Device| {
+        let capacity = sizes.hands(*device).capacity;
+        Slot { device: device.to_string(), capacity, batch: batch(device) }
+    };
+    devices.iter().map(slot).collect()
 }
 
 /// Bounds and habits of the run.
@@ -88,28 +64,6 @@ pub fn rules(settings: &Settings) -> Rules {
         stall_timeout: settings.worker.stall_timeout_s * 1000,
         wall_limit: settings.limits.wall_s * 1000,
     }
-}
-
-/// The memory of this machine, or what its control group leaves of it, in bytes: all of it, and what is free.
-fn memory() -> (u64, u64) {
-    // Where the kernel does not say, the least that any such machine has.
-    let Ok(mut system) = sysinfo::System::new() else { return (8 << 30, 4 << 30) };
-    system.refresh_memory();
-    let (mut total, mut free) = (system.total_memory(), system.available_memory());
-    if let Some(group) = system.cgroup_limits() {
-        total = total.min(group.total_memory);
-        free = free.min(group.free_memory);
-    }
-    (total, free)
-}
-
-/// Frames that may wait for the model, for each video in hand: as wished, or as the memory allows.
-fn prefetch(settings: &Settings, is_cpu: bool, in_hand: usize, free: u64) -> usize {
-    let frame = (settings.recipe.transform.crop.pow(2) * 3) as u64;
-    // A frame of the built-in recipe has 147 KiB: 64 are 9 MiB, a whole video is at most 115 MiB.
-    let wish = or(settings.worker.prefetch_frames, if is_cpu { 64 } else { 400 });
-    let most = free / PREFETCH_PART / frame.max(1) / in_hand.max(1) as u64;
-    wish.min(usize::try_from(most).unwrap_or(usize::MAX)).max(1)
 }
 
 /// Bytes of one video's feature, and a bit more.
@@ -164,8 +118,8 @@ pub fn plan(
     let program = commands::worker()?;
     let devices = devices(settings);
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
-    let decoders = decoders(settings, &devices);
-    let in_hand = devices.len() * (decoders + 1);
+    let sizes = Sizes::of(settings, &devices);
+    let in_hand: usize = devices.iter().map(|device| sizes.hands(*device).capacity).sum();
     let threads = tuned(settings, &devices).map_or((cores() / on_cpu.max(1)).max(1), |way| way.threads);
     let (total, free) = memory();
     let limits = Limits {
@@ -183,9 +137,9 @@ pub fn plan(
         checkpoint_id: chosen.id.clone(),
         device: device.to_string(),
         threads: or(settings.worker.threads, threads),
-        decoders,
-        prefetch_frames: prefetch(settings, *device == Device::Cpu, in_hand, free),
-        nvdec: settings.nvdec_of(*device),
+        decoders: sizes.hands(*device).decoders,
+        prefetch_frames: sizes::prefetch(settings, *device == Device::Cpu, in_hand, free),
+        nvdec: sizes.nvdec(*device),
         limits,
         owner: owner.clone(),
     };

@@ -49,7 +49,22 @@ pub struct ExportSection {
 #[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct CudaSection {
     pub torch: PathBuf,
-    pub nvdec: bool,
+    pub nvdec: NvdecUse,
+    pub nvdec_streams: usize,
+    pub frames_stay: bool,
+}
+
+/// Who decodes the videos for a GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NvdecUse {
+    /// The cores.
+    #[default]
+    Off,
+    /// The GPU's own decoder, where it takes the stream.
+    Only,
+    /// Both, whoever is free next.
+    Share,
 }
 
 /// `[details]`: what is shown of a single video.
@@ -175,6 +190,7 @@ impl Config {
         within("worker.decoders", w.decoders as f64, 0.0, 256.0)?;
         within("worker.prefetch_frames", w.prefetch_frames as f64, 0.0, 10_000.0)?;
         within("worker.batch", w.batch as f64, 0.0, 1024.0)?;
+        within("cuda.nvdec_streams", self.cuda.nvdec_streams as f64, 0.0, 64.0)?;
         within("worker.stall_timeout_s", w.stall_timeout_s as f64, 1.0, 86_400.0)?;
         within("engine.linger_s", self.engine.linger_s as f64, 0.0, 86_400.0)?;
         within("watch.settle_s", self.watch.settle_s as f64, 0.0, 86_400.0)?;

@@ -98,7 +98,7 @@ pub struct Hand {
     pub clips: usize,
     /// When it was handed out.
     pub given: Millis,
-    /// When it became the first in hand, which is the one that is worked on.
+    /// When it became the first in hand, which is the one that is worked on as far as the worker has said.
     pub begun: Option<Millis>,
 }
 

@@ -111,7 +111,15 @@ impl Step<'_> {
     fn progress(&mut self, id: WorkerId, job: JobId, clips: usize) {
         let most = self.state.rules.clips;
         let Some(worker) = self.state.workers.get_mut(id) else { return };
-        if let Some(hand) = worker.in_hand.iter_mut().find(|hand| hand.job == job) {
+        let Some(place) = worker.in_hand.iter().position(|hand| hand.job == job) else { return };
+        if place > 0 {
+            // It was decoded sooner than those before it.
+            let mut hand = worker.in_hand.remove(place);
+            hand.begun = Some(self.now);
+            worker.in_hand.iter_mut().for_each(|hand| hand.begun = None);
+            worker.in_hand.insert(0, hand);
+        }
+        if let Some(hand) = worker.in_hand.first_mut() {
             hand.clips = clips.min(most);
         }
     }

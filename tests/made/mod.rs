@@ -144,6 +144,7 @@ impl Set {
                 precision: self.recipe.precision,
                 device: "cpu".into(),
                 libtorch: "none".into(),
+                nvdec: false,
             },
             tensors: BTreeMap::from([matrix(Output::Logits), matrix(Output::Pooled)]),
         }

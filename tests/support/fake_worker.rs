@@ -153,6 +153,7 @@ fn write(init: &Init, video: VideoName, source: SourceStamp, path: &Path) -> std
         precision: init.recipe.precision,
         device: "cpu".into(),
         libtorch: "none".into(),
+        nvdec: false,
     };
     let tensors = [("logits".to_owned(), Matrix { shape: [rows, columns], data })].into();
     Feature { provenance, tensors }.write(path, &init.owner)

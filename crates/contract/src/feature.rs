@@ -49,6 +49,9 @@ pub struct Provenance {
     pub device: String,
     /// Version of libtorch.
     pub libtorch: String,
+    /// A GPU's decoder decoded it. Written only where that is so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nvdec: bool,
 }
 
 /// Which weights made a feature.

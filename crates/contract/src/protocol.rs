@@ -13,7 +13,7 @@ use crate::source::SourceStamp;
 use crate::video::VideoName;
 
 /// Raised whenever a message changes in a way that an older side would misread.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// No message is longer than this; a longer line is not one.
 pub const MAX_LINE: usize = 1 << 20;
@@ -27,7 +27,7 @@ pub type JobId = u64;
 pub enum ToWorker {
     /// The first message, once.
     Init(Box<Init>),
-    /// Extract this video. Several may be in hand: they are finished in the order given.
+    /// Extract this video. Several may be in hand: those that are decoded first may be finished first.
     Extract {
         /// The attempt.
         job: JobId,
@@ -66,12 +66,24 @@ pub struct Init {
     pub decoders: usize,
     /// Decoded frames that may wait for the model, for each video in hand.
     pub prefetch_frames: usize,
-    /// The GPU whose decoder (NVDEC) the videos go to, as CUDA counts them; `None`: the CPU decodes.
-    pub nvdec: Option<usize>,
+    /// How the device's own decoder is used; `None`: the CPU decodes all.
+    pub nvdec: Option<Nvdec>,
     /// Bounds on each video.
     pub limits: Limits,
     /// Named in temporary files.
     pub owner: Owner,
+}
+
+/// How a GPU's own decoder (NVDEC) is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nvdec {
+    /// The GPU, as CUDA counts them.
+    pub gpu: usize,
+    /// How many of the videos that are decoded at the same time go to it; the cores decode the others.
+    pub streams: usize,
+    /// Its pictures stay on the GPU: colour and resize happen there.
+    pub stay: bool,
 }
 
 /// Where the weights come from.
@@ -104,7 +116,7 @@ pub enum FromWorker {
         /// Why.
         failure: Failure,
     },
-    /// Clips of this video that are done. May be left out or merged.
+    /// The worker is at this video, and so many clips of it are done. May be left out or merged.
     Progress {
         /// The attempt.
         job: JobId,

@@ -99,6 +99,7 @@ mod tests {
             precision: Precision::Fp32,
             device: "cpu".into(),
             libtorch: "none".into(),
+            nvdec: false,
         };
         let shapes = BTreeMap::from([("logits".to_owned(), vec![100, 700])]);
         let header = Header { provenance, shapes, digest: String::new() };

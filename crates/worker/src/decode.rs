@@ -2,8 +2,8 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SendError, SyncSender, TrySendError};
 
 use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_video::VideoError;
@@ -11,6 +11,7 @@ use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
 use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::sampling::Plan;
 
+use crate::jobs::Pulse;
 use crate::process;
 
 /// What comes of a video, in order: a plan, its frames, perhaps a new plan that voids all before, and the end.
@@ -60,30 +61,44 @@ impl Gpu {
 
 struct Channel<'a> {
     sender: &'a SyncSender<Decoded>,
-    alive: &'a AtomicU64,
+    pulse: &'a Pulse,
+}
+
+impl Channel<'_> {
+    /// Sends, and waits where there is no room.
+    fn send(&self, decoded: Decoded) -> Result<(), VideoError> {
+        let sent = self.sender.try_send(decoded).or_else(|refused| match refused {
+            TrySendError::Full(decoded) => {
+                self.pulse.ready.store(true, Ordering::Release);
+                self.sender.send(decoded)
+            }
+            TrySendError::Disconnected(decoded) => Err(SendError(decoded)),
+        });
+        sent.map_err(|_| VideoError::Stopped)
+    }
 }
 
 impl Sink for Channel<'_> {
     fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
-        self.sender.send(Decoded::Plan(plan)).map_err(|_| VideoError::Stopped)
+        self.send(Decoded::Plan(plan))
     }
 
     fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError> {
-        self.sender.send(Decoded::Frame(index, pixels)).map_err(|_| VideoError::Stopped)
+        self.send(Decoded::Frame(index, pixels))
     }
 
     fn alive(&mut self) -> Result<(), VideoError> {
-        self.alive.fetch_add(1, Ordering::Relaxed);
+        self.pulse.alive.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
 
-/// Decodes one video into the channel, and counts `alive` up as it goes. Does not return before the receiver has made room
-/// for its frames.
-pub fn run(path: &Path, request: &Request, gpu: Option<&Gpu>, sender: SyncSender<Decoded>, alive: &AtomicU64) {
+/// Decodes one video into the channel. Does not return before the receiver has made room for its frames.
+pub fn run(path: &Path, request: &Request, gpu: Option<&Gpu>, sender: SyncSender<Decoded>, pulse: &Pulse) {
     let before = process::thread_cpu_ns();
     let nvdec = gpu.map(|gpu| &gpu.nvdec);
-    let extract = || frames::extract_with(path, request, Pass::Best, nvdec, &mut Channel { sender: &sender, alive });
+    let mut channel = Channel { sender: &sender, pulse };
+    let extract = || frames::extract_with(path, request, Pass::Best, nvdec, &mut channel);
     let result = match panic::catch_unwind(AssertUnwindSafe(extract)) {
         Ok(Ok(facts)) => {
             gpu.filter(|_| !facts.nvdec).into_iter().for_each(|gpu| gpu.tell_of(path));
@@ -93,5 +108,6 @@ pub fn run(path: &Path, request: &Request, gpu: Option<&Gpu>, sender: SyncSender
         Err(_) => Err(Failure::new(ErrorKind::Internal, "the decode thread panicked; this is a fault of reeldeck")),
     };
     // A receiver that is gone has already reported another failure.
-    let _ = sender.send(Decoded::End { result, cpu_ns: process::thread_cpu_ns() - before });
+    let _ = channel.send(Decoded::End { result, cpu_ns: process::thread_cpu_ns() - before });
+    pulse.ready.store(true, Ordering::Release);
 }

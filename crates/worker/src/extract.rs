@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -18,7 +18,7 @@ use reeldeck_video::frames::Facts;
 use reeldeck_video::sampling::Plan;
 
 use crate::decode::Decoded;
-use crate::jobs::Job;
+use crate::jobs::{Job, Queue};
 use crate::report::Reporter;
 use crate::write::{Costs, Extracted, Writer};
 
@@ -73,9 +73,10 @@ impl Extractor {
     ///
     /// # Errors
     /// When the engine is gone.
-    pub fn run(&self, jobs: Receiver<Job>) -> Result<()> {
+    pub fn run(&self, jobs: Queue) -> Result<()> {
         let writer = Writer::start(&self.init, &self.network, self.reporter.clone())?;
         for job in jobs {
+            self.tell(job.id, 0);
             let source = SourceStamp::read(&job.path).ok();
             if !writer.send(Extracted { result: self.extract(&job), source, job }) {
                 break;
@@ -103,7 +104,7 @@ impl Extractor {
                 Ok(decoded) => decoded,
                 Err(RecvTimeoutError::Timeout) => {
                     // No frame for a while, but packets: the engine must not take us for dead. No packets: it must.
-                    let now = job.alive.load(Ordering::Relaxed);
+                    let now = job.pulse.alive.load(Ordering::Relaxed);
                     if std::mem::replace(&mut seen_alive, now) != now {
                         self.tell(job.id, work.as_ref().map_or(0, |(plan, runner)| settled(plan, runner.done())));
                     }

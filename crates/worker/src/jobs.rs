@@ -1,8 +1,9 @@
 //! The worker's side of the protocol's way in: jobs from standard input, each handed to a decode thread at once.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -29,14 +30,51 @@ pub struct Job {
     pub batch: usize,
     /// What the decode thread sends.
     pub decoded: Receiver<Decoded>,
-    /// Goes up as long as the decode thread gets anywhere.
-    pub alive: Arc<AtomicU64>,
+    /// How far the decode thread is.
+    pub pulse: Arc<Pulse>,
+}
+
+/// What a decode thread lets others see of it.
+#[derive(Default)]
+pub struct Pulse {
+    /// Goes up as long as it gets anywhere.
+    pub alive: AtomicU64,
+    /// All that comes of the video is there to be taken, or as much as may wait.
+    pub ready: AtomicBool,
 }
 
 struct Task {
     path: PathBuf,
     sender: SyncSender<Decoded>,
-    alive: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
+}
+
+/// The jobs in hand, for the model to choose from.
+pub struct Queue {
+    come: Receiver<Job>,
+    waiting: VecDeque<Job>,
+}
+
+impl Queue {
+    /// Of jobs as they come.
+    pub fn new(come: Receiver<Job>) -> Self {
+        Self { come, waiting: VecDeque::new() }
+    }
+}
+
+impl Iterator for Queue {
+    type Item = Job;
+
+    /// The first whose decode thread is done or waits, or else the first: a fast model does not wait for a slow video, and keeps
+    /// no decode thread waiting, while others are there. `None` when all are taken and no more will come.
+    fn next(&mut self) -> Option<Job> {
+        if self.waiting.is_empty() {
+            self.waiting.push_back(self.come.recv().ok()?);
+        }
+        self.waiting.extend(self.come.try_iter());
+        let ready = self.waiting.iter().position(|job| job.pulse.ready.load(Ordering::Acquire));
+        self.waiting.remove(ready.unwrap_or(0))
+    }
 }
 
 /// Messages from the engine, until it closes the pipe.
@@ -60,39 +98,42 @@ pub fn lines() -> impl Iterator<Item = Result<ToWorker>> + Send + use<> {
     })
 }
 
-/// Starts the reader and the decode threads. The jobs come out in the order in which they were given, each decoding ahead
-/// as far as its channel allows. The channel closes after `Finish`.
+/// Starts the reader and the decode threads. The jobs come in the order in which they were given, each decoding ahead as far as
+/// its channel allows, and end after `Finish`.
 ///
 /// # Errors
 /// When there is no room for a thread.
-pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, init: &Init) -> io::Result<Receiver<Job>> {
+pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, init: &Init) -> io::Result<Queue> {
     let (tasks, waiting) = mpsc::channel::<Task>();
     let waiting = Arc::new(Mutex::new(waiting));
     let recipe = &init.recipe;
     let request =
         Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits: init.limits };
-    let gpu = Arc::new(init.nvdec.and_then(Gpu::open));
-    for _ in 0..init.decoders.max(1) {
-        let (waiting, gpu) = (Arc::clone(&waiting), Arc::clone(&gpu));
+    let streams = init.nvdec.map_or(0, |nvdec| nvdec.streams);
+    let gpu = init.nvdec.and_then(|nvdec| Gpu::open(nvdec.gpu)).map(Arc::new);
+    for thread in 0..init.decoders.max(1) {
+        let waiting = Arc::clone(&waiting);
+        let gpu = gpu.as_ref().filter(|_| thread < streams).map(Arc::clone);
         thread::Builder::new().name("decode".into()).spawn(move || {
             loop {
                 // The lock is held while waiting: whoever has it takes the next task, the others queue behind.
                 let task = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok(task) = task else { return };
-                decode::run(&task.path, &request, gpu.as_ref().as_ref(), task.sender, &task.alive);
+                decode::run(&task.path, &request, gpu.as_deref(), task.sender, &task.pulse);
             }
         })?;
     }
     let (jobs, taken) = mpsc::channel();
-    let depth = init.prefetch_frames.max(1);
+    // With room for the plan and the end.
+    let depth = init.prefetch_frames.max(1) + 2;
     thread::Builder::new().name("jobs".into()).spawn(move || {
         for message in lines {
             match message {
                 Ok(ToWorker::Extract { job, video, path, feature, batch }) => {
                     let (sender, decoded) = mpsc::sync_channel(depth);
-                    let alive = Arc::new(AtomicU64::new(0));
-                    let task = Task { path: path.clone(), sender, alive: Arc::clone(&alive) };
-                    let job = Job { id: job, video, path, feature, batch, decoded, alive };
+                    let pulse = Arc::new(Pulse::default());
+                    let task = Task { path: path.clone(), sender, pulse: Arc::clone(&pulse) };
+                    let job = Job { id: job, video, path, feature, batch, decoded, pulse };
                     if tasks.send(task).is_err() || jobs.send(job).is_err() {
                         return;
                     }
@@ -106,10 +147,49 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
         // and no half-written feature can be mistaken for a whole one.
         process::leave(0);
     })?;
-    Ok(taken)
+    Ok(Queue::new(taken))
 }
 
 fn leave(why: &str) -> ! {
     eprintln!("error: {why}");
     process::leave(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: u64, ready: bool) -> Job {
+        let pulse = Arc::new(Pulse::default());
+        pulse.ready.store(ready, Ordering::Relaxed);
+        let video = VideoName::new("A/v.mp4").unwrap();
+        let (path, feature, decoded) = (PathBuf::new(), PathBuf::new(), mpsc::channel().1);
+        Job { id, video, path, feature, batch: 1, decoded, pulse }
+    }
+
+    #[test]
+    fn the_first_that_is_ready_is_taken_or_the_first() {
+        let (sender, come) = mpsc::channel();
+        let mut queue = Queue::new(come);
+        let send = |id, ready| {
+            let job = job(id, ready);
+            let pulse = Arc::clone(&job.pulse);
+            sender.send(job).unwrap();
+            pulse
+        };
+        let _slow = send(1, false);
+        let late = send(2, false);
+        send(3, true);
+        send(4, true);
+        let mut next = || queue.next().map(|job| job.id);
+        assert_eq!(next(), Some(3));
+        late.ready.store(true, Ordering::Release);
+        assert_eq!(next(), Some(2));
+        assert_eq!(next(), Some(4));
+        assert_eq!(next(), Some(1), "none is ready");
+        send(5, false);
+        assert_eq!(next(), Some(5));
+        drop(sender);
+        assert_eq!(next(), None);
+    }
 }

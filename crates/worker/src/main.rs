@@ -1,5 +1,7 @@
 //! reeldeck-worker: one process bound to one device. Reads jobs as JSON lines, turns videos into feature files, reports.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 mod about;
 mod decode;
 mod extract;

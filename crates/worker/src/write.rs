@@ -168,6 +168,7 @@ impl Desk {
             precision: self.init.recipe.precision,
             device: if self.init.device == "cpu" { "cpu".into() } else { "cuda".into() },
             libtorch: LIBTORCH.into(),
+            nvdec: facts.nvdec,
         };
         Ok(Feature { provenance, tensors })
     }

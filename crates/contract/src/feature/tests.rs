@@ -22,6 +22,7 @@ fn sample() -> Feature {
             precision: Precision::Fp32,
             device: "cpu".into(),
             libtorch: "2.11.0".into(),
+            nvdec: false,
         },
         tensors: [("logits".into(), matrix(700)), ("pooled".into(), matrix(2048))].into(),
     }

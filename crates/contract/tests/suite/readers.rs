@@ -10,7 +10,7 @@ use reeldeck_contract::failure::{Attempt, FailureFile};
 use reeldeck_contract::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix, Provenance};
 use reeldeck_contract::limits::Limits;
 use reeldeck_contract::probe::{Answer, Facts, Level, Order, Probed, Verdict};
-use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, Report, ToWorker, VERSION, line};
+use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, Nvdec, Report, ToWorker, VERSION, line};
 use reeldeck_contract::recipe::{BUILT_IN, Precision, Recipe};
 use reeldeck_contract::source::SourceStamp;
 use reeldeck_contract::video::VideoName;
@@ -128,7 +128,7 @@ fn to_worker() -> Vec<ToWorker> {
         threads: 4,
         decoders: 2,
         prefetch_frames: 64,
-        nvdec: Some(1),
+        nvdec: Some(Nvdec { gpu: 1, streams: 8, stay: true }),
         limits: Limits::default(),
         owner: Owner::engine(0, 1),
     };
@@ -224,6 +224,7 @@ fn features() -> Vec<Feature> {
             precision: Precision::Fp32,
             device: "cpu".into(),
             libtorch: "2.11.0".into(),
+            nvdec: false,
         },
         tensors,
     };

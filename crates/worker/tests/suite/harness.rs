@@ -1,5 +1,6 @@
 //! A worker process with its pipes, as the engine has them, and small videos and recipes to give it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,8 @@ pub struct Worker {
     stdin: Option<ChildStdin>,
     lines: Receiver<Vec<u8>>,
     stderr: Option<JoinHandle<String>>,
+    /// Ends of jobs that nobody has asked for yet.
+    told: BTreeMap<JobId, FromWorker>,
 }
 
 /// What is left of a worker that has ended.
@@ -122,7 +125,7 @@ impl Worker {
             stderr.read_to_string(&mut text).unwrap();
             text
         });
-        Self { child, stdin, lines, stderr: Some(stderr) }
+        Self { child, stdin, lines, stderr: Some(stderr), told: BTreeMap::new() }
     }
 
     /// Starts the program and waits until its model is loaded.
@@ -168,16 +171,31 @@ impl Worker {
         }
     }
 
+    /// What was told of a job; jobs may end in any order.
+    fn told(&mut self, number: JobId) -> FromWorker {
+        loop {
+            if let Some(message) = self.told.remove(&number) {
+                return message;
+            }
+            match self.next() {
+                Some(message @ (FromWorker::Done { job, .. } | FromWorker::Failed { job, .. })) => {
+                    assert!(self.told.insert(job, message).is_none(), "{job} twice");
+                }
+                other => panic!("job {number} should have ended, but: {other:?}"),
+            }
+        }
+    }
+
     pub fn expect_done(&mut self, number: JobId) -> Report {
-        match self.next() {
-            Some(FromWorker::Done { job, report }) if job == number => report,
+        match self.told(number) {
+            FromWorker::Done { report, .. } => report,
             other => panic!("job {number} should be done, but: {other:?}"),
         }
     }
 
     pub fn expect_failed(&mut self, number: JobId) -> Failure {
-        match self.next() {
-            Some(FromWorker::Failed { job, failure, .. }) if job == number => failure,
+        match self.told(number) {
+            FromWorker::Failed { failure, .. } => failure,
             other => panic!("job {number} should have failed, but: {other:?}"),
         }
     }
@@ -194,7 +212,8 @@ impl Worker {
 
     /// Waits for the end of a worker that has been given a reason to end.
     pub fn end(mut self) -> Ended {
-        let messages = std::iter::from_fn(|| self.next()).collect();
+        let told = std::mem::take(&mut self.told).into_values();
+        let messages = told.chain(std::iter::from_fn(|| self.next())).collect();
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
