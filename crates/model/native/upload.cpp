@@ -30,6 +30,29 @@ char *reeldeck_lane(int8_t index, Lane **out) {
   });
 }
 
+// What this thread has the GPU do goes there from now on. CUDA's own pointer to the stream.
+char *reeldeck_enter(const Lane *lane, void **out) {
+  return guarded([&] {
+    const c10::impl::VirtualGuardImpl device(kind);
+    device.setDevice(lane->stream.device());
+    device.exchangeStream(lane->stream);
+    *out = device.getStreamNativeHandle(lane->stream);
+  });
+}
+
+char *reeldeck_wait(const Lane *lane) {
+  return guarded([&] { c10::impl::VirtualGuardImpl(kind).synchronizeStream(lane->stream); });
+}
+
+// The same for what was made there and is used on the stream on which the model computes, which is the device's own.
+char *reeldeck_settle(const Lane *lane, const at::Tensor *made) {
+  return guarded([&] {
+    const c10::impl::VirtualGuardImpl device(kind);
+    device.synchronizeStream(lane->stream);
+    made->record_stream(device.getDefaultStream(lane->stream.device()));
+  });
+}
+
 void reeldeck_lane_free(Lane *lane) { delete lane; }
 
 // Memory of the host that a GPU can read by itself. Its allocator gives it out again only when what was sent from it has arrived.

@@ -93,6 +93,22 @@ impl<'m> ClipRunner<'m> {
     /// What libtorch reports.
     pub fn push(&mut self, index: u64, pixels: &[u8]) -> Result<usize, ModelError> {
         self.pixels.push(&self.model.upload, self.together * self.model.frame_bytes(), pixels)?;
+        self.pushed(index)
+    }
+
+    /// The same for frames whose pixels are on the device, a row each.
+    ///
+    /// # Errors
+    /// What libtorch reports.
+    pub fn push_there(&mut self, indices: &[u64], pixels: &Tensor) -> Result<usize, ModelError> {
+        for (row, index) in indices.iter().enumerate() {
+            self.pixels.push_there(&self.model.upload, &pixels.f_select(0, row as i64)?)?;
+            self.pushed(*index)?;
+        }
+        Ok(self.computed.clips)
+    }
+
+    fn pushed(&mut self, index: u64) -> Result<usize, ModelError> {
         self.indices.push(index);
         if self.indices.len() == self.together {
             self.run_frames()?;
@@ -199,6 +215,32 @@ mod tests {
             assert_eq!(plain.clips, 50);
             assert!(run(&model, together) == plain, "{together} frames together");
         }
+    }
+
+    /// Also where some frames come from the host and some are there, and however many come at once.
+    #[test]
+    fn frames_that_are_there_give_the_same_bits() {
+        let (model, clips) = net();
+        let pixels = |index: u64| -> Vec<u8> { (0..32 * 32 * 3).map(|at| (index * 7 + at * at % 251) as u8).collect() };
+        let mut plain = ClipRunner::grouped(&model, clips.clone(), 20, 64);
+        let mut there = ClipRunner::grouped(&model, clips, 20, 64);
+        let mut index = 0;
+        for count in [16, 16, 16, 16, 5, 1, 16, 3].into_iter().cycle() {
+            let indices: Vec<u64> = (index..(index + count).min(988)).collect();
+            if indices.is_empty() {
+                break;
+            }
+            index += count;
+            indices.iter().for_each(|index| drop(plain.push(*index, &pixels(*index)).unwrap()));
+            if count == 3 {
+                indices.iter().for_each(|index| drop(there.push(*index, &pixels(*index)).unwrap()));
+                continue;
+            }
+            let all: Vec<u8> = indices.iter().flat_map(|index| pixels(*index)).collect();
+            let rows = Tensor::from_slice(&all).view([indices.len() as i64, 32, 32, 3]);
+            there.push_there(&indices, &rows).unwrap();
+        }
+        assert!(there.finish().unwrap() == plain.finish().unwrap());
     }
 
     /// However long a video is: what is kept spans a batch of clips and a group of frames.

@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod clips;
+pub mod crops;
 pub mod device;
 mod error;
 pub mod fast;

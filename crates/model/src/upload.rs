@@ -14,23 +14,60 @@ use crate::native::{Raw, checked, made, raw};
 unsafe extern "C" {
     fn reeldeck_lane(index: i8, out: &mut *mut c_void) -> *mut c_char;
     fn reeldeck_lane_free(lane: *mut c_void);
+    fn reeldeck_enter(lane: *const c_void, out: &mut *mut c_void) -> *mut c_char;
+    fn reeldeck_wait(lane: *const c_void) -> *mut c_char;
+    fn reeldeck_settle(lane: *const c_void, made: Raw) -> *mut c_char;
     fn reeldeck_pinned(bytes: i64, out: &mut Raw) -> *mut c_char;
     fn reeldeck_send(lane: *const c_void, from: Raw, out: &mut Raw) -> *mut c_char;
 }
 
-/// A stream of a GPU beside the one that computes.
-struct Lane(*mut c_void);
+/// A stream of a GPU beside the one that the model computes on.
+pub struct Lane(*mut c_void);
 
 // SAFETY: a stream is a number to libtorch, which any thread may use; it is only read once it is made.
 unsafe impl Send for Lane {}
 
 impl Lane {
-    fn new(gpu: usize) -> Result<Self, ModelError> {
+    /// Of this GPU.
+    ///
+    /// # Errors
+    /// What libtorch reports.
+    pub fn new(gpu: usize) -> Result<Self, ModelError> {
         let index = i8::try_from(gpu).map_err(|_| ModelError::Device(format!("no GPU has the number {gpu}")))?;
         let mut lane = std::ptr::null_mut();
         // SAFETY: without an error, the call writes a pointer to what is freed by `reeldeck_lane_free` alone.
         checked(unsafe { reeldeck_lane(index, &mut lane) })?;
         Ok(Self(lane))
+    }
+
+    /// Has all go over it that this thread gives the GPU from now on. Its address, to CUDA; libtorch keeps its streams as long
+    /// as the process lives.
+    ///
+    /// # Errors
+    /// What libtorch reports.
+    pub fn enter(&self) -> Result<*mut c_void, ModelError> {
+        let mut stream = std::ptr::null_mut();
+        // SAFETY: the lane is alive; the call writes an address that nobody frees.
+        checked(unsafe { reeldeck_enter(self.0, &mut stream) })?;
+        Ok(stream)
+    }
+
+    /// Waits until all that was given to it is done.
+    ///
+    /// # Errors
+    /// What libtorch reports.
+    pub fn wait(&self) -> Result<(), ModelError> {
+        // SAFETY: the lane is alive.
+        checked(unsafe { reeldeck_wait(self.0) })
+    }
+
+    /// The same, for something that was made on it and is used by the model.
+    ///
+    /// # Errors
+    /// What libtorch reports.
+    pub fn settle(&self, made: &Tensor) -> Result<(), ModelError> {
+        // SAFETY: lane and tensor are alive during the call.
+        checked(unsafe { reeldeck_settle(self.0, raw(made)) })
     }
 
     /// Starts to send; what is computed with the result waits for it on the GPU.
@@ -92,6 +129,8 @@ impl Upload {
 /// The pixels of a group of frames that is not yet full.
 #[derive(Default)]
 pub struct Group {
+    /// Those of the first frames that are on the device, or on their way.
+    there: Vec<Tensor>,
     /// On a CPU.
     bytes: Vec<u8>,
     /// For a GPU; how much of it is filled.
@@ -124,11 +163,36 @@ impl Group {
         Ok(())
     }
 
+    /// Appends pixels that are on the device.
+    ///
+    /// # Errors
+    /// What libtorch reports.
+    pub fn push_there(&mut self, upload: &Upload, pixels: &Tensor) -> Result<(), ModelError> {
+        if self.staged.is_some() || !self.bytes.is_empty() {
+            let before = self.send(upload)?;
+            self.there.push(before);
+        }
+        self.there.push(pixels.f_flatten(0, -1)?);
+        Ok(())
+    }
+
     /// Takes the pixels, a row of bytes on the device or on their way there; the group is empty then.
     ///
     /// # Errors
     /// What libtorch reports.
     pub fn take(&mut self, upload: &Upload) -> Result<Tensor, ModelError> {
+        if self.there.is_empty() {
+            return self.send(upload);
+        }
+        let mut parts = std::mem::take(&mut self.there);
+        if self.staged.is_some() || !self.bytes.is_empty() {
+            parts.push(self.send(upload)?);
+        }
+        Ok(Tensor::f_cat(&parts, 0)?)
+    }
+
+    /// Starts to send what is on the host.
+    fn send(&mut self, upload: &Upload) -> Result<Tensor, ModelError> {
         let Some((memory, filled)) = self.staged.take() else {
             let pixels = Tensor::f_from_data_size(&self.bytes, &[self.bytes.len() as i64], Kind::Uint8)?;
             self.bytes.clear();
@@ -157,6 +221,26 @@ mod tests {
             }
             group.push(&upload, 12, &[1, 2, 3]).unwrap();
             assert_eq!(Vec::<u8>::try_from(group.take(&upload).unwrap()).unwrap(), [1, 2, 3], "not full");
+        }
+    }
+
+    #[test]
+    fn pixels_that_are_there_and_pixels_that_are_not_keep_their_order() {
+        for upload in [Upload::new(Device::Cpu).unwrap(), Upload::staged()] {
+            let mut group = Group::default();
+            let there = |from: u8| Tensor::from_slice(&[from, from + 1]).view([1, 2]);
+            for order in ["tt", "th", "ht", "hthht", "hh"] {
+                let mut expected = vec![];
+                for (at, which) in order.chars().enumerate() {
+                    let first = at as u8 * 10;
+                    expected.extend([first, first + 1]);
+                    match which {
+                        't' => group.push_there(&upload, &there(first)).unwrap(),
+                        _ => group.push(&upload, 12, &[first, first + 1]).unwrap(),
+                    }
+                }
+                assert_eq!(Vec::<u8>::try_from(group.take(&upload).unwrap()).unwrap(), expected, "{order}");
+            }
         }
     }
 

@@ -63,6 +63,9 @@ pub enum VideoError {
     /// The memory that this process may use is used up.
     #[error("not enough memory to {0}")]
     NoMemory(&'static str),
+    /// CUDA cannot be had.
+    #[error("no CUDA: {0}")]
+    NoGpu(String),
     /// The receiver wants no more frames.
     #[error("stopped")]
     Stopped,
@@ -84,6 +87,7 @@ impl VideoError {
             },
             Self::Limit(_) => ErrorKind::Limit,
             Self::NoMemory(_) => ErrorKind::OutOfMemory,
+            Self::NoGpu(_) => ErrorKind::Device,
             Self::Changed => ErrorKind::Io,
             Self::Stopped => ErrorKind::Interrupted,
             Self::Unsteady(_) => ErrorKind::Internal,

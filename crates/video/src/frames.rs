@@ -16,9 +16,10 @@ use crate::index::PacketIndex;
 use crate::media::Media;
 use crate::memory;
 use crate::nal::{self, Framing};
-use crate::nvdec::{self, Nvdec};
+use crate::nvdec::Nvdec;
 use crate::picture::Cropper;
 use crate::sampling::Plan;
+use crate::surface::Surface;
 
 /// What is wanted of a video.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,23 @@ pub trait Sink {
     /// # Errors
     /// [`VideoError::Stopped`] to end the work.
     fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError>;
+
+    /// The picture of frame `index` where it lies on a GPU, for who can make its crop there. False where that cannot be done:
+    /// it then comes by [`Sink::frame`].
+    ///
+    /// # Errors
+    /// [`VideoError::Stopped`] to end the work.
+    fn surface(&mut self, _index: u64, _surface: &Surface) -> Result<bool, VideoError> {
+        Ok(false)
+    }
+
+    /// All frames of the last plan have come by one of the two.
+    ///
+    /// # Errors
+    /// [`VideoError::Stopped`] to end the work; where a picture was on a GPU, anything else has the CPU do it all again.
+    fn complete(&mut self) -> Result<(), VideoError> {
+        Ok(())
+    }
 
     /// The work goes on, also where no frame comes of it for a while. Called for every packet.
     ///
@@ -176,14 +194,15 @@ fn fast(
     let framing = (skippable && nvdec.is_none()).then(|| Framing::of(extradata));
     let delivery = Delivery::begin(plan, request, &media, sink)?;
     let on_gpu = nvdec.is_some();
-    let mut visitor = Fast { index, framing, on_gpu, delivery, output: 0, skipped: 0, last: None, inexact: false };
-    match decode::run_on(&mut media, nvdec, &mut visitor) {
+    let mut visitor = Fast { index, framing, nvdec, delivery, output: 0, skipped: 0, last: None, inexact: false };
+    let decoded = decode::run_on(&mut media, nvdec, &mut visitor);
+    let complete = visitor.output + visitor.skipped == index.shown && visitor.delivery.is_complete();
+    match decoded.and_then(|()| if complete { visitor.delivery.sink.complete() } else { Ok(()) }) {
         _ if visitor.inexact => return Ok(None),
         // Whatever a GPU fails at, its memory above all, the CPU may be able to do.
         Err(error) if on_gpu && !matches!(error, VideoError::Stopped) => return Ok(None),
         ended => ended?,
     }
-    let complete = visitor.output + visitor.skipped == index.shown && visitor.delivery.is_complete();
     Ok(complete.then_some(Facts {
         counts,
         fps: media.fps(),
@@ -227,6 +246,19 @@ impl<'a> Delivery<'a> {
         self.sink.frame(index, pixels)
     }
 
+    /// Hands over a needed frame that lies on a GPU. False where it must be brought down.
+    fn offer_surface(&mut self, index: u64, frame: &ff::frame::Video) -> Result<bool, VideoError> {
+        let Some(surface) = Surface::of(frame, self.cropper.transform()).filter(|_| self.cropper.is_upright()) else {
+            return Ok(false);
+        };
+        let taken = self.sink.surface(index, &surface)?;
+        if taken {
+            self.size = [frame.width(), frame.height()];
+            self.delivered += 1;
+        }
+        Ok(taken)
+    }
+
     fn is_complete(&self) -> bool {
         self.delivered == self.needed.len()
     }
@@ -235,7 +267,7 @@ impl<'a> Delivery<'a> {
 struct Fast<'a> {
     index: &'a PacketIndex,
     framing: Option<Framing>,
-    on_gpu: bool,
+    nvdec: Option<&'a Nvdec>,
     delivery: Delivery<'a>,
     output: u64,
     skipped: u64,
@@ -280,10 +312,15 @@ impl Visitor for Fast<'_> {
         }
         self.last = Some(index);
         self.output += 1;
-        if !self.on_gpu || !self.delivery.needs(index) {
+        let Some(nvdec) = self.nvdec.filter(|_| self.delivery.needs(index)) else {
             return self.delivery.offer(index, frame);
+        };
+        if let Some(there) = nvdec.stays(frame)
+            && self.delivery.offer_surface(index, &there)?
+        {
+            return Ok(());
         }
-        match nvdec::bring_down(frame) {
+        match nvdec.bring_down(frame) {
             Some(frame) => self.delivery.offer(index, &frame),
             None => self.give_up(),
         }
@@ -312,6 +349,7 @@ fn plain(path: &Path, request: &Request, index: &PacketIndex, sink: &mut dyn Sin
     if picker.output != counts.output || !picker.delivery.is_complete() {
         return Err(VideoError::Unsteady(format!("{} frames, then {}", counts.output, picker.output)));
     }
+    picker.delivery.sink.complete()?;
     let (fps, size, stamp) = (media.fps(), picker.delivery.size, media.stamp());
     Ok(Facts { counts, fps, size, stamp, plain_pass: true, nvdec: false, skipped: 0 })
 }

@@ -5,6 +5,7 @@
 mod boxes;
 pub mod check;
 mod convert;
+mod cuda;
 mod decode;
 mod decoder;
 mod error;
@@ -24,6 +25,7 @@ pub mod sampling;
 #[cfg(target_arch = "x86_64")]
 pub mod simd;
 pub mod still;
+pub mod surface;
 pub mod synth;
 pub mod whole;
 pub mod yuv;

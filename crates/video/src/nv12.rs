@@ -43,6 +43,48 @@ pub fn apart(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
     Some(out)
 }
 
+/// The other way round: the same picture with U and V in one plane; its luma is shared. `None` for other formats than 8-bit
+/// 4:2:0, and where there is no memory.
+pub fn together(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+    let mut out = ff::frame::Video::empty();
+    // SAFETY: as in `apart`, the other way round: three planes are read, and a buffer with room for the rows of one is written.
+    unsafe {
+        let (from, to) = (&*frame.as_ptr(), &mut *out.as_mut_ptr());
+        let full = from.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32;
+        let plain = from.format == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as i32;
+        let upright = from.linesize[..3].iter().all(|stride| *stride > 0) && from.width > 0 && from.height > 0;
+        if !(full || plain) || !upright || from.buf[0].is_null() {
+            return None;
+        }
+        let (width, height) = ((from.width as usize).div_ceil(2), (from.height as usize).div_ceil(2));
+        let stride = (width * 2).next_multiple_of(64) + 64;
+        to.buf[0] = ffi::av_buffer_ref(from.buf[0]);
+        to.buf[1] = ffi::av_buffer_allocz(stride * height + 64);
+        if to.buf[0].is_null() || to.buf[1].is_null() || ffi::av_frame_copy_props(to, from) < 0 {
+            return None;
+        }
+        let chroma = (*to.buf[1]).data;
+        (to.width, to.height) = (from.width, from.height);
+        to.format = ffi::AVPixelFormat::AV_PIX_FMT_NV12 as i32;
+        if full {
+            to.color_range = ffi::AVColorRange::AVCOL_RANGE_JPEG;
+        }
+        (to.data[0], to.data[1]) = (from.data[0], chroma);
+        (to.linesize[0], to.linesize[1]) = (from.linesize[0], stride as i32);
+        let plane = |at: usize| {
+            let stride = from.linesize[at] as usize;
+            std::slice::from_raw_parts(from.data[at], (height - 1) * stride + width).chunks(stride)
+        };
+        let pairs = std::slice::from_raw_parts_mut(chroma, stride * height).chunks_exact_mut(stride);
+        for ((u, v), pairs) in plane(1).zip(plane(2)).zip(pairs) {
+            for ((u, v), pair) in u.iter().zip(v).zip(pairs.as_chunks_mut::<2>().0).take(width) {
+                *pair = [*u, *v];
+            }
+        }
+    }
+    Some(out)
+}
+
 /// Takes pairs apart. The compiler makes vector code of it.
 fn split(pairs: &[u8], u: &mut [u8], v: &mut [u8]) {
     for ((pair, u), v) in pairs.as_chunks::<2>().0.iter().zip(u).zip(v) {

@@ -10,20 +10,34 @@
 //! What is damaged within a picture NVDEC conceals without a word, where the decoder on the CPU marks it: such a file counts as
 //! healthy here.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_void};
 use std::ptr;
 
 use ff::ffi;
 use ffmpeg_next as ff;
 
+use crate::cuda::{CudaDevice, PrimaryContext};
 use crate::error::VideoError;
 use crate::nv12;
 
-/// A GPU with its decoder. One for a process: FFmpeg makes a CUDA context for it, which takes hundreds of MB of the GPU's
-/// memory, and any number of threads may use it at the same time.
+/// A GPU with its decoder, which any number of threads may use at the same time.
 pub struct Nvdec {
     /// Null only in tests: FFmpeg then finds no device, and refuses every stream as it does where a driver refuses it.
     device: *mut ffi::AVBufferRef,
+    pictures: Pictures,
+    /// Released after the device that refers to it.
+    _context: Option<PrimaryContext>,
+}
+
+/// Where its pictures are to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pictures {
+    /// In the host's memory, after each has been brought down.
+    Down,
+    /// On the GPU, for others who compute there.
+    Stay,
+    /// In the host's memory, as if that were the GPU's.
+    Memory,
 }
 
 // SAFETY: FFmpeg counts references to the device atomically and changes nothing of it once it is made; each of its own calls
@@ -44,7 +58,8 @@ impl Drop for Nvdec {
 const EXACT: [ff::codec::Id; 4] = [ff::codec::Id::H264, ff::codec::Id::HEVC, ff::codec::Id::VP8, ff::codec::Id::VP9];
 
 impl Nvdec {
-    /// Opens the GPU of this number, as CUDA counts them.
+    /// Opens the GPU of this number, as CUDA counts them. One for a process: FFmpeg makes a CUDA context for it, which takes
+    /// hundreds of MB of the GPU's memory. Pictures come down to the host's.
     ///
     /// # Errors
     /// Where there is no driver or no such GPU.
@@ -56,12 +71,55 @@ impl Nvdec {
         let kind = ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA;
         // SAFETY: the name outlives the call, which writes a reference to `device`, or null where it fails.
         let made = unsafe { ffi::av_hwdevice_ctx_create(&mut device, kind, name.as_ptr(), ptr::null_mut(), 0) };
-        if made < 0 { Err(failed(ff::Error::from(made))) } else { Ok(Self { device }) }
+        if made < 0 {
+            return Err(failed(ff::Error::from(made)));
+        }
+        Ok(Self { device, pictures: Pictures::Down, _context: None })
+    }
+
+    /// Opens it for a thread that has its pictures computed with where they are: in the context that CUDA's own libraries use,
+    /// and in the order of this CUDA stream. What that stream does after a picture was handed over comes after its decoding.
+    ///
+    /// # Errors
+    /// As [`Nvdec::open`].
+    ///
+    /// # Safety
+    /// The stream is one of this GPU's and outlives what is returned.
+    pub unsafe fn beside(gpu: usize, stream: *mut c_void) -> Result<Self, VideoError> {
+        crate::init();
+        let context = PrimaryContext::of(gpu)?;
+        // SAFETY: FFmpeg allocates the structure that belongs to a device of this kind, which is filled in as its header says
+        // that users may, and then completes it; after a failure the reference is given back once.
+        let device = unsafe {
+            let mut device = ffi::av_hwdevice_ctx_alloc(ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA);
+            if device.is_null() {
+                return Err(VideoError::NoMemory("open NVDEC"));
+            }
+            let cuda = (*(*device).data.cast::<ffi::AVHWDeviceContext>()).hwctx.cast::<CudaDevice>();
+            (*cuda).context = context.context;
+            (*cuda).stream = stream;
+            let made = ffi::av_hwdevice_ctx_init(device);
+            if made < 0 {
+                ffi::av_buffer_unref(&mut device);
+                return Err(VideoError::Ffmpeg { action: "open NVDEC", source: ff::Error::from(made) });
+            }
+            device
+        };
+        Ok(Self { device, pictures: Pictures::Stay, _context: Some(context) })
+    }
+
+    /// No GPU: the CPU decodes, and its pictures are handed over as a GPU's would be, in the host's memory. For tests of what
+    /// becomes of them.
+    pub fn in_memory() -> Self {
+        Self { device: ptr::null_mut(), pictures: Pictures::Memory, _context: None }
     }
 
     /// Whether streams of this codec may go to it at all. A single stream may still be refused.
     pub fn takes(&self, codec: ff::codec::Id) -> bool {
         let Some(decoder) = ff::decoder::find(codec).filter(|_| EXACT.contains(&codec)) else { return false };
+        if self.pictures == Pictures::Memory {
+            return true;
+        }
         let by_device = ffi::AV_CODEC_HW_CONFIG_METHOD_HW_DEVICE_CTX as i32;
         // SAFETY: the call returns null behind the last configuration, and else one that lives as long as the codec: for ever.
         let config = |at| unsafe { ffi::avcodec_get_hw_config(decoder.as_ptr(), at).as_ref() };
@@ -75,6 +133,9 @@ impl Nvdec {
     /// # Errors
     /// When there is no memory.
     pub fn attach(&self, context: &mut ff::codec::decoder::Decoder) -> Result<(), VideoError> {
+        if self.pictures == Pictures::Memory {
+            return Ok(());
+        }
         // SAFETY: the context is alive and not yet open; these are public fields meant to be set by users. The context frees
         // its reference to the device.
         unsafe {
@@ -90,10 +151,26 @@ impl Nvdec {
         Ok(())
     }
 
+    /// Brings a picture down to the host's memory, as the decoder on the CPU would have given it. `None` where it cannot be
+    /// done; the CPU decodes such a video.
+    pub fn bring_down(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+        if self.pictures == Pictures::Memory { Some(frame.clone()) } else { bring_down(frame) }
+    }
+
     /// As [`Nvdec::open`], without a GPU: every stream is refused.
     #[cfg(test)]
     pub fn without_gpu() -> Self {
-        Self { device: ptr::null_mut() }
+        Self { device: ptr::null_mut(), pictures: Pictures::Down, _context: None }
+    }
+
+    /// The picture where it is to be computed with; `None` where it must be brought down.
+    pub fn stays(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+        match self.pictures {
+            Pictures::Down => None,
+            // Another reference to the same picture.
+            Pictures::Stay => Some(frame.clone()),
+            Pictures::Memory => nv12::together(frame),
+        }
     }
 }
 
@@ -119,9 +196,7 @@ fn pick(offered: &[i32]) -> ffi::AVPixelFormat {
     if fits { AV_PIX_FMT_CUDA } else { AV_PIX_FMT_NONE }
 }
 
-/// Brings a picture down to memory, as the decoder on the CPU would have given it. `None` where it cannot be done; the CPU
-/// decodes such a video.
-pub fn bring_down(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+fn bring_down(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
     let mut down = ff::frame::Video::empty();
     // SAFETY: the frame is alive. FFmpeg gives `down`, which is empty, buffers of the frame's size in the format that is asked
     // for, or fails.

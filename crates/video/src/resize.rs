@@ -86,10 +86,13 @@ struct Bilinear {
 }
 
 /// The two columns or rows of the source that one of the crop is made of, and their weights of 2048.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tap {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// The left or upper one.
     pub first: usize,
+    /// The other one; the same at an edge.
     pub second: usize,
+    /// Of the first and the second.
     pub weights: (i32, i32),
 }
 

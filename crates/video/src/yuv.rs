@@ -40,6 +40,12 @@ impl Coefficients {
         }
     }
 
+    /// What is taken from eight times Y, what that is multiplied by, and what eight times V, U, V and U, each less 1024, are
+    /// multiplied by for red, green, green and blue; then each is divided by 65536, rounded down, before they are added.
+    pub fn numbers(&self) -> [i32; 6] {
+        [self.y_offset, self.y, self.v_to_r, self.u_to_g, self.v_to_g, self.u_to_b]
+    }
+
     fn chroma(&self, u: u8, v: u8) -> [i32; 3] {
         let u = (i32::from(u) << 3) - 1024;
         let v = (i32::from(v) << 3) - 1024;

@@ -2,15 +2,18 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SendError, SyncSender, TrySendError};
 
 use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_model::ModelError;
+use reeldeck_model::tch::Tensor;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
-use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::sampling::Plan;
+use reeldeck_video::surface::Surface;
 
+use crate::gpu::{Hand, Maker};
 use crate::jobs::Pulse;
 use crate::process;
 
@@ -20,6 +23,8 @@ pub enum Decoded {
     Plan(Plan),
     /// One frame's crop.
     Frame(u64, Vec<u8>),
+    /// Crops of several frames, on the device: a row each.
+    Frames(Vec<u64>, Tensor),
     /// No more.
     End {
         /// What was found out, or why there are no more frames.
@@ -29,39 +34,10 @@ pub enum Decoded {
     },
 }
 
-/// The decoder of a GPU, for all decode threads.
-pub struct Gpu {
-    nvdec: Nvdec,
-    /// It was said that it does not take every video.
-    told: AtomicBool,
-}
-
-impl Gpu {
-    /// Opens the decoder of this GPU. Where it cannot be had, the log says so, and the CPU decodes.
-    pub fn open(number: usize) -> Option<Self> {
-        match Nvdec::open(number) {
-            Ok(nvdec) => Some(Self { nvdec, told: AtomicBool::new(false) }),
-            Err(error) => {
-                let why = Failure::from_error(error.kind(), &error).line();
-                eprintln!(
-                    "note: no NVDEC on GPU {number}, the CPU decodes instead: {why}; `reeldeck doctor` looks for the driver"
-                );
-                None
-            }
-        }
-    }
-
-    /// The first video that was not decoded here is worth a line.
-    fn tell_of(&self, path: &Path) {
-        if !self.told.swap(true, Ordering::Relaxed) {
-            eprintln!("note: NVDEC does not take {}; the CPU decodes it, and what else is not taken", path.display());
-        }
-    }
-}
-
 struct Channel<'a> {
     sender: &'a SyncSender<Decoded>,
     pulse: &'a Pulse,
+    maker: Option<&'a mut Maker>,
 }
 
 impl Channel<'_> {
@@ -76,15 +52,41 @@ impl Channel<'_> {
         });
         sent.map_err(|_| VideoError::Stopped)
     }
+
+    /// Sends what is at hand on the GPU.
+    fn flush(&mut self) -> Result<(), VideoError> {
+        let made = self.maker.as_mut().map_or(Ok(None), |maker| maker.make()).map_err(on_gpu)?;
+        made.map_or(Ok(()), |(indices, crops)| self.send(Decoded::Frames(indices, crops)))
+    }
+}
+
+/// The CPU decodes a video for which this went wrong.
+fn on_gpu(error: ModelError) -> VideoError {
+    VideoError::NoGpu(Failure::from_error(error.kind(), &error).line())
 }
 
 impl Sink for Channel<'_> {
     fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+        self.maker.iter_mut().for_each(|maker| maker.clear());
         self.send(Decoded::Plan(plan))
     }
 
     fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError> {
+        self.flush()?;
         self.send(Decoded::Frame(index, pixels))
+    }
+
+    fn surface(&mut self, index: u64, surface: &Surface) -> Result<bool, VideoError> {
+        if self.maker.as_ref().is_some_and(|maker| maker.is_due(surface)) {
+            self.flush()?;
+        }
+        let Some(maker) = &mut self.maker else { return Ok(false) };
+        maker.take(index, surface).map_err(on_gpu)?;
+        Ok(true)
+    }
+
+    fn complete(&mut self) -> Result<(), VideoError> {
+        self.flush()
     }
 
     fn alive(&mut self) -> Result<(), VideoError> {
@@ -94,20 +96,101 @@ impl Sink for Channel<'_> {
 }
 
 /// Decodes one video into the channel. Does not return before the receiver has made room for its frames.
-pub fn run(path: &Path, request: &Request, gpu: Option<&Gpu>, sender: SyncSender<Decoded>, pulse: &Pulse) {
+pub fn run(path: &Path, request: &Request, hand: Option<&mut Hand>, sender: SyncSender<Decoded>, pulse: &Pulse) {
     let before = process::thread_cpu_ns();
-    let nvdec = gpu.map(|gpu| &gpu.nvdec);
-    let mut channel = Channel { sender: &sender, pulse };
+    let mut hand = hand;
+    let (nvdec, maker) = hand.as_mut().map(|hand| hand.parts()).unzip();
+    let mut channel = Channel { sender: &sender, pulse, maker: maker.flatten() };
     let extract = || frames::extract_with(path, request, Pass::Best, nvdec, &mut channel);
     let result = match panic::catch_unwind(AssertUnwindSafe(extract)) {
-        Ok(Ok(facts)) => {
-            gpu.filter(|_| !facts.nvdec).into_iter().for_each(|gpu| gpu.tell_of(path));
-            Ok(facts)
-        }
+        Ok(Ok(facts)) => Ok(facts),
         Ok(Err(error)) => Err(Failure::from_error(error.kind(), &error)),
         Err(_) => Err(Failure::new(ErrorKind::Internal, "the decode thread panicked; this is a fault of reeldeck")),
     };
+    channel.maker.iter_mut().for_each(|maker| maker.clear());
+    let refused = result.as_ref().is_ok_and(|facts| !facts.nvdec);
     // A receiver that is gone has already reported another failure.
     let _ = channel.send(Decoded::End { result, cpu_ns: process::thread_cpu_ns() - before });
     pulse.ready.store(true, Ordering::Release);
+    hand.filter(|_| refused).into_iter().for_each(|hand| hand.tell_of(path));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::sync::mpsc;
+
+    use reeldeck_contract::limits::Limits;
+    use reeldeck_contract::recipe::{Damage, Sampling, Transform};
+    use reeldeck_video::synth::{self, Synth};
+
+    /// The crops of the last plan, how many of them came from the device, and what was said at the end.
+    fn all(path: &Path, hand: Option<&mut Hand>) -> (BTreeMap<u64, Vec<u8>>, usize, Facts) {
+        let request = Request {
+            sampling: Sampling { clips: 6, length: 8, interval: 2 },
+            transform: Transform { short_side: 64, crop: 56, mean: [0.0; 3], std: [1.0; 3] },
+            damage: Damage { max_lost: 0.05 },
+            limits: Limits::default(),
+        };
+        let (sender, decoded) = mpsc::sync_channel(1000);
+        let pulse = Pulse::default();
+        run(path, &request, hand, sender, &pulse);
+        assert!(pulse.ready.load(Ordering::Relaxed) && pulse.alive.load(Ordering::Relaxed) > 0);
+        let (mut crops, mut there) = (BTreeMap::new(), 0);
+        let add = |index: u64, pixels: Vec<u8>, crops: &mut BTreeMap<u64, Vec<u8>>| {
+            assert!(crops.last_key_value().is_none_or(|(last, _)| *last < index), "{index}: in order, and none twice");
+            crops.insert(index, pixels);
+        };
+        for decoded in decoded {
+            match decoded {
+                Decoded::Plan(_) => (crops, there) = (BTreeMap::new(), 0),
+                Decoded::Frame(index, pixels) => add(index, pixels, &mut crops),
+                Decoded::Frames(indices, pixels) => {
+                    assert!(indices.len() <= crate::gpu::TOGETHER && pixels.size()[0] == indices.len() as i64);
+                    there += indices.len();
+                    for (row, index) in indices.into_iter().enumerate() {
+                        let pixels = Vec::try_from(pixels.get(row as i64).flatten(0, -1)).unwrap();
+                        add(index, pixels, &mut crops);
+                    }
+                }
+                Decoded::End { result, .. } => return (crops, there, result.unwrap()),
+            }
+        }
+        panic!("there was no end");
+    }
+
+    /// Everything but the GPU: the decoder is the CPU's, and its pictures are handed over where they lie.
+    #[test]
+    fn pictures_that_stay_give_the_crops_of_those_that_come_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = || Synth {
+            frames: 150,
+            options: [("bf".to_owned(), "2".to_owned()), ("g".to_owned(), "30".to_owned())].into(),
+            ..Synth::default()
+        };
+        let mut hand = Hand::in_memory();
+        for (number, (synth, stay)) in [
+            (Synth { width: 96, height: 80, ..base() }, true),
+            (Synth { width: 128, height: 130, bt709: true, ..base() }, true),
+            (Synth { width: 64, height: 64, ..base() }, true),
+            (Synth { width: 128, height: 128, pixels: "yuvj420p".into(), ..base() }, true),
+            (Synth { width: 90, height: 200, frames: 20, ..base() }, true),
+            // These go by the host: turned, and another kind of pixel.
+            (Synth { width: 96, height: 80, rotate: 90, ..base() }, false),
+            (Synth { width: 96, height: 80, pixels: "yuv444p".into(), ..base() }, false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let path = folder.path().join(format!("{number}.mp4"));
+            synth::write(&path, &synth).unwrap();
+            let (plain, none, facts) = all(&path, None);
+            let (crops, there, by_gpu) = all(&path, Some(&mut hand));
+            assert!(crops == plain, "{synth:?}: the crops differ");
+            assert_eq!((none, there), (0, if stay { plain.len() } else { 0 }), "{synth:?}");
+            assert_eq!((facts.counts, facts.size), (by_gpu.counts, by_gpu.size), "{synth:?}");
+            assert!(!facts.nvdec && by_gpu.nvdec != by_gpu.plain_pass, "{by_gpu:?}");
+        }
+    }
 }

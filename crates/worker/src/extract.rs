@@ -121,14 +121,15 @@ impl Extractor {
                     work = Some((plan, runner));
                 }
                 Decoded::Frame(index, pixels) => {
-                    let Some((plan, runner)) = &mut work else { return Err(silent()) };
-                    let done = match runner.push(index, &pixels) {
-                        Ok(done) => done,
-                        Err(error) => return Ok(Err(error)),
-                    };
-                    if told.elapsed() >= PROGRESS_EVERY {
-                        told = Instant::now();
-                        self.tell(job.id, settled(plan, done));
+                    let Some((_, runner)) = &mut work else { return Err(silent()) };
+                    if let Err(error) = runner.push(index, &pixels) {
+                        return Ok(Err(error));
+                    }
+                }
+                Decoded::Frames(indices, pixels) => {
+                    let Some((_, runner)) = &mut work else { return Err(silent()) };
+                    if let Err(error) = runner.push_there(&indices, &pixels) {
+                        return Ok(Err(error));
                     }
                 }
                 Decoded::End { result, cpu_ns } => {
@@ -141,6 +142,10 @@ impl Extractor {
                 }
             }
             costs.model += started.elapsed();
+            if let Some((plan, runner)) = work.as_ref().filter(|_| told.elapsed() >= PROGRESS_EVERY) {
+                told = Instant::now();
+                self.tell(job.id, settled(plan, runner.done()));
+            }
         }
     }
 

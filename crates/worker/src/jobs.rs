@@ -13,7 +13,8 @@ use reeldeck_contract::protocol::{Init, JobId, MAX_LINE, ToWorker};
 use reeldeck_contract::video::VideoName;
 use reeldeck_video::frames::Request;
 
-use crate::decode::{self, Decoded, Gpu};
+use crate::decode::{self, Decoded};
+use crate::gpu::Gpu;
 use crate::process;
 
 /// A video to extract, and where its frames come from.
@@ -110,16 +111,17 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
     let request =
         Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits: init.limits };
     let streams = init.nvdec.map_or(0, |nvdec| nvdec.streams);
-    let gpu = init.nvdec.and_then(|nvdec| Gpu::open(nvdec.gpu)).map(Arc::new);
+    let gpu = init.nvdec.and_then(Gpu::open);
     for thread in 0..init.decoders.max(1) {
         let waiting = Arc::clone(&waiting);
-        let gpu = gpu.as_ref().filter(|_| thread < streams).map(Arc::clone);
+        let gpu = gpu.clone().filter(|_| thread < streams);
         thread::Builder::new().name("decode".into()).spawn(move || {
+            let mut hand = gpu.as_ref().map(Gpu::hand);
             loop {
                 // The lock is held while waiting: whoever has it takes the next task, the others queue behind.
                 let task = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok(task) = task else { return };
-                decode::run(&task.path, &request, gpu.as_deref(), task.sender, &task.pulse);
+                decode::run(&task.path, &request, hand.as_mut(), task.sender, &task.pulse);
             }
         })?;
     }

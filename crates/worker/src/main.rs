@@ -5,6 +5,7 @@
 mod about;
 mod decode;
 mod extract;
+mod gpu;
 mod jobs;
 mod memory;
 mod process;
