@@ -231,9 +231,13 @@ mod tests {
                 break;
             }
             index += count;
-            indices.iter().for_each(|index| drop(plain.push(*index, &pixels(*index)).unwrap()));
+            for index in &indices {
+                plain.push(*index, &pixels(*index)).unwrap();
+                if count == 3 {
+                    there.push(*index, &pixels(*index)).unwrap();
+                }
+            }
             if count == 3 {
-                indices.iter().for_each(|index| drop(there.push(*index, &pixels(*index)).unwrap()));
                 continue;
             }
             let all: Vec<u8> = indices.iter().flat_map(|index| pixels(*index)).collect();

@@ -265,7 +265,7 @@ impl FastModel {
         };
         Ok(Self {
             device,
-            upload: Upload::new(device)?,
+            upload: Upload::new(device),
             kind: maker.kind,
             crop,
             length: maker.length,

@@ -85,11 +85,14 @@ impl Drop for Lane {
 }
 
 /// How pixels come to a device.
-pub struct Upload(Way);
+pub struct Upload {
+    device: Device,
+    way: Way,
+}
 
 enum Way {
-    /// They are there.
-    Here,
+    /// As they are: on a CPU nothing is to be done, and on a GPU libtorch does it, and waits.
+    Plain,
     /// Through pinned memory, on a stream of its own.
     Lane(Lane),
     /// As to a GPU, with memory of any kind and nothing to send to.
@@ -98,32 +101,34 @@ enum Way {
 }
 
 impl Upload {
-    /// For this device.
-    ///
-    /// # Errors
-    /// What libtorch reports.
-    pub fn new(device: Device) -> Result<Self, ModelError> {
-        Ok(Self(match device {
-            Device::Cuda(gpu) => Way::Lane(Lane::new(gpu)?),
-            _ => Way::Here,
-        }))
+    /// For this device. Where a GPU gives no stream, pixels go there all the same.
+    pub fn new(device: Device) -> Self {
+        let lane = match device {
+            Device::Cuda(gpu) => Lane::new(gpu).map_err(|error| slowly(gpu, &error)).ok(),
+            _ => None,
+        };
+        Self { device, way: lane.map_or(Way::Plain, Way::Lane) }
     }
 
     /// As to a GPU, on the CPU.
     #[cfg(test)]
     pub fn staged() -> Self {
-        Self(Way::Staged)
+        Self { device: Device::Cpu, way: Way::Staged }
     }
 
     fn memory(&self, bytes: usize) -> Result<Option<Tensor>, ModelError> {
-        match &self.0 {
-            Way::Here => Ok(None),
-            // SAFETY: the call makes a fresh tensor.
-            Way::Lane(_) => made(|out| unsafe { reeldeck_pinned(bytes as i64, out) }).map(Some),
+        match &self.way {
+            Way::Plain => Ok(None),
+            // There may be less of this memory than of other. SAFETY: the call makes a fresh tensor.
+            Way::Lane(_) => Ok(made(|out| unsafe { reeldeck_pinned(bytes as i64, out) }).ok()),
             #[cfg(test)]
             Way::Staged => Ok(Some(Tensor::f_zeros([bytes as i64], (Kind::Uint8, Device::Cpu))?)),
         }
     }
+}
+
+fn slowly(gpu: usize, error: &ModelError) {
+    eprintln!("note: no second stream on GPU {gpu}, which waits for pixels while it fetches them: {error}");
 }
 
 /// The pixels of a group of frames that is not yet full.
@@ -196,10 +201,10 @@ impl Group {
         let Some((memory, filled)) = self.staged.take() else {
             let pixels = Tensor::f_from_data_size(&self.bytes, &[self.bytes.len() as i64], Kind::Uint8)?;
             self.bytes.clear();
-            return Ok(pixels);
+            return Ok(pixels.f_to(upload.device)?);
         };
         let pixels = memory.f_narrow(0, 0, filled as i64)?;
-        match &upload.0 {
+        match &upload.way {
             Way::Lane(lane) => lane.send(&pixels),
             _ => Ok(pixels),
         }
@@ -212,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_group_is_taken_as_it_was_pushed_either_way() {
-        for upload in [Upload::new(Device::Cpu).unwrap(), Upload::staged()] {
+        for upload in [Upload::new(Device::Cpu), Upload::staged()] {
             let mut group = Group::default();
             for round in 0..3_u8 {
                 let parts = [vec![round; 5], vec![], vec![round + 100; 7]];
@@ -226,7 +231,7 @@ mod tests {
 
     #[test]
     fn pixels_that_are_there_and_pixels_that_are_not_keep_their_order() {
-        for upload in [Upload::new(Device::Cpu).unwrap(), Upload::staged()] {
+        for upload in [Upload::new(Device::Cpu), Upload::staged()] {
             let mut group = Group::default();
             let there = |from: u8| Tensor::from_slice(&[from, from + 1]).view([1, 2]);
             for order in ["tt", "th", "ht", "hthht", "hh"] {
@@ -256,8 +261,12 @@ mod tests {
     #[test]
     fn without_cuda_there_is_an_error_and_no_crash() {
         for gpu in [0, 1, 127, 1000] {
-            let error = Upload::new(Device::Cuda(gpu)).err().unwrap();
+            let error = Lane::new(gpu).err().unwrap();
             assert!(matches!(error, ModelError::Torch(_) | ModelError::Device(_)), "{error}");
+            // What goes there is refused, not lost.
+            let (upload, mut group) = (Upload::new(Device::Cuda(gpu)), Group::default());
+            group.push(&upload, 4, &[1, 2]).unwrap();
+            assert!(group.take(&upload).is_err());
         }
         // SAFETY: the call makes a tensor or says why not.
         assert!(made(|out| unsafe { reeldeck_pinned(64, out) }).is_err());

@@ -6,7 +6,6 @@ use ffmpeg_next as ff;
 use crate::decoder::{Decoder, Refusal};
 use crate::error::VideoError;
 use crate::media::Media;
-use crate::nvdec::Nvdec;
 
 /// Follows a decode and steers it.
 pub trait Visitor {
@@ -41,21 +40,22 @@ pub trait Visitor {
 /// # Errors
 /// When reading fails, memory runs out, or the visitor ends it. Damage in the stream is reported to the visitor only.
 pub fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
-    run_on(media, None, visitor)
+    run_with(media, media.decoder(None)?, visitor).map(drop)
 }
 
-/// The same on a GPU, where one is given.
+/// The same with a decoder for this stream that is given, and given back at the end.
 ///
 /// # Errors
-/// As [`run`], and where the decoder cannot be opened.
-pub fn run_on(media: &mut Media, nvdec: Option<&Nvdec>, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
-    let mut feed = Feed { decoder: media.decoder(nvdec)?, frame: ff::frame::Video::empty() };
+/// As [`run`].
+pub fn run_with(media: &mut Media, decoder: Decoder, visitor: &mut dyn Visitor) -> Result<Decoder, VideoError> {
+    let mut feed = Feed { decoder, frame: ff::frame::Video::empty() };
     let mut packet = ff::Packet::empty();
     while media.read(&mut packet)? {
         visitor.alive()?;
         feed.packet(&packet, visitor)?;
     }
-    feed.end(visitor)
+    feed.end(visitor)?;
+    Ok(feed.decoder)
 }
 
 /// A decoder on its way through packets.

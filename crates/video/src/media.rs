@@ -66,6 +66,15 @@ pub struct Media {
     rotation: Rotation,
 }
 
+/// What a decoder is opened for. Streams for which it is the same can be decoded by one decoder in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    codec: ff::codec::Id,
+    extradata: Vec<u8>,
+    numbers: [i32; 15],
+    pixels: i64,
+}
+
 impl Media {
     /// Opens the file and finds its best video stream.
     ///
@@ -151,6 +160,47 @@ impl Media {
         decoder.set_packet_time_base(stream.time_base());
         nvdec.map_or(Ok(()), |nvdec| nvdec.attach(&mut decoder))?;
         Decoder::open(decoder, codec, self.pixels)
+    }
+
+    /// How its stream is encoded, where that says all that a decoder is opened for.
+    pub fn encoding(&self) -> Option<Encoding> {
+        let (codec, extradata) = self.codec();
+        // Without it, what a decoder needs comes with the packets, and is not known before.
+        if extradata.is_empty() && !matches!(codec, ff::codec::Id::VP8 | ff::codec::Id::VP9) {
+            return None;
+        }
+        let stream = self.input.stream(self.stream)?;
+        // SAFETY: the parameters belong to the open input; enumerations are read as the integers that they are to FFmpeg.
+        let numbers = unsafe {
+            let p = (*stream.as_ptr()).codecpar;
+            let word = |field: *const i32| field.read();
+            [
+                (*p).format,
+                (*p).profile,
+                (*p).level,
+                (*p).width,
+                (*p).height,
+                (*p).sample_aspect_ratio.num,
+                (*p).sample_aspect_ratio.den,
+                (*p).video_delay,
+                (*p).bits_per_raw_sample,
+                word((&raw const (*p).field_order).cast()),
+                word((&raw const (*p).color_range).cast()),
+                word((&raw const (*p).color_space).cast()),
+                word((&raw const (*p).color_primaries).cast()),
+                word((&raw const (*p).color_trc).cast()),
+                word((&raw const (*p).chroma_location).cast()),
+            ]
+        };
+        Some(Encoding { codec, extradata: extradata.into(), numbers, pixels: self.pixels })
+    }
+
+    /// Makes a decoder that has been opened for a stream of the same encoding as good as new.
+    pub fn again(&self, decoder: &mut Decoder) {
+        let Some(stream) = self.input.stream(self.stream) else { return };
+        // SAFETY: the parameters belong to the open input.
+        let delay = unsafe { (*(*stream.as_ptr()).codecpar).video_delay };
+        decoder.begin_again(stream.time_base(), delay);
     }
 
     /// Reads the next packet of the video stream; `None` at the end.

@@ -219,12 +219,14 @@ fn bring_down(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
 mod tests {
     use super::*;
     use std::path::Path;
+    use std::sync::Arc;
 
     use reeldeck_contract::limits::Limits;
     use reeldeck_contract::recipe::{Damage, Sampling, Transform};
 
     use crate::frames::{self, Facts, Pass, Request, Sink};
     use crate::sampling::Plan;
+    use crate::session::Session;
     use crate::synth::{self, Synth};
 
     #[test]
@@ -290,7 +292,7 @@ mod tests {
         }
     }
 
-    fn by(nvdec: Option<&Nvdec>, path: &Path) -> (Facts, Collect) {
+    fn by(nvdec: Option<Nvdec>, path: &Path) -> (Facts, Collect) {
         let request = Request {
             sampling: Sampling { clips: 5, length: 8, interval: 2 },
             transform: Transform { short_side: 64, crop: 64, mean: [0.0; 3], std: [1.0; 3] },
@@ -298,7 +300,8 @@ mod tests {
             limits: Limits::default(),
         };
         let mut collect = Collect::default();
-        let facts = frames::extract_with(path, &request, Pass::Best, nvdec, &mut collect).unwrap();
+        let mut session = nvdec.map(|nvdec| Session::new(Arc::new(nvdec)));
+        let facts = frames::extract_with(path, &request, Pass::Best, session.as_mut(), &mut collect).unwrap();
         (facts, collect)
     }
 
@@ -310,7 +313,7 @@ mod tests {
         let options = [("bf".to_owned(), "2".to_owned()), ("g".to_owned(), "30".to_owned())].into();
         synth::write(&path, &Synth { width: 96, height: 80, frames: 90, options, ..Synth::default() }).unwrap();
         let (plain, alone) = by(None, &path);
-        let (facts, refused) = by(Some(&Nvdec::without_gpu()), &path);
+        let (facts, refused) = by(Some(Nvdec::without_gpu()), &path);
         assert_eq!(facts, plain);
         assert!(!facts.nvdec && !facts.plain_pass && facts.skipped > 0, "{facts:?}");
         assert!(!alone.frames.is_empty() && alone.frames == refused.frames);

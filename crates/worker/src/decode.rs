@@ -99,9 +99,9 @@ impl Sink for Channel<'_> {
 pub fn run(path: &Path, request: &Request, hand: Option<&mut Hand>, sender: SyncSender<Decoded>, pulse: &Pulse) {
     let before = process::thread_cpu_ns();
     let mut hand = hand;
-    let (nvdec, maker) = hand.as_mut().map(|hand| hand.parts()).unzip();
+    let (session, maker) = hand.as_mut().map(|hand| hand.parts()).unzip();
     let mut channel = Channel { sender: &sender, pulse, maker: maker.flatten() };
-    let extract = || frames::extract_with(path, request, Pass::Best, nvdec, &mut channel);
+    let extract = || frames::extract_with(path, request, Pass::Best, session, &mut channel);
     let result = match panic::catch_unwind(AssertUnwindSafe(extract)) {
         Ok(Ok(facts)) => Ok(facts),
         Ok(Err(error)) => Err(Failure::from_error(error.kind(), &error)),

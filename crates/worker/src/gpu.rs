@@ -10,6 +10,7 @@ use reeldeck_model::crops::{Crops, Numbers};
 use reeldeck_model::{ModelError, tch::Tensor};
 use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::resize::Tap;
+use reeldeck_video::session::Session;
 use reeldeck_video::surface::{Formula, Surface};
 
 /// Pictures that become crops together. Each has so many bytes on the GPU until then; the more there are, the less each costs.
@@ -27,7 +28,7 @@ pub struct Gpu {
 
 /// What one thread has of it.
 pub struct Hand {
-    nvdec: Arc<Nvdec>,
+    session: Session,
     crops: Option<Maker>,
     told: Arc<AtomicBool>,
 }
@@ -52,12 +53,14 @@ impl Gpu {
     pub fn hand(&self) -> Hand {
         let (told, shared) = (Arc::clone(&self.told), Arc::clone(&self.shared));
         match self.use_.stay.then(|| beside(self.use_.gpu)) {
-            Some(Ok((nvdec, crops))) => Hand { nvdec: Arc::new(nvdec), crops: Some(Maker::new(crops)), told },
+            Some(Ok((nvdec, crops))) => {
+                Hand { session: Session::new(Arc::new(nvdec)), crops: Some(Maker::new(crops)), told }
+            }
             Some(Err(why)) => {
                 eprintln!("note: pictures do not stay on GPU {}, the CPU makes their crops: {why}", self.use_.gpu);
-                Hand { nvdec: shared, crops: None, told }
+                Hand { session: Session::new(shared), crops: None, told }
             }
-            None => Hand { nvdec: shared, crops: None, told },
+            None => Hand { session: Session::new(shared), crops: None, told },
         }
     }
 }
@@ -75,12 +78,12 @@ impl Hand {
     #[cfg(test)]
     pub fn in_memory() -> Self {
         let crops = Some(Maker::new(Crops::here()));
-        Self { nvdec: Arc::new(Nvdec::in_memory()), crops, told: Arc::default() }
+        Self { session: Session::new(Arc::new(Nvdec::in_memory())), crops, told: Arc::default() }
     }
 
     /// The decoder, and what makes crops where it is.
-    pub fn parts(&mut self) -> (&Nvdec, Option<&mut Maker>) {
-        (&self.nvdec, self.crops.as_mut())
+    pub fn parts(&mut self) -> (&mut Session, Option<&mut Maker>) {
+        (&mut self.session, self.crops.as_mut())
     }
 
     /// The first video that was not decoded here is worth a line.

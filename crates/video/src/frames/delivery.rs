@@ -1,0 +1,66 @@
+//! Needed frames on their way to who wants them.
+
+use ffmpeg_next as ff;
+
+use super::{Request, Sink};
+use crate::error::VideoError;
+use crate::media::Media;
+use crate::memory;
+use crate::picture::Cropper;
+use crate::sampling::Plan;
+use crate::surface::Surface;
+
+/// Hands the needed frames to the sink as they come by, in order.
+pub(super) struct Delivery<'a> {
+    pub(super) needed: Vec<u64>,
+    delivered: usize,
+    cropper: Cropper,
+    pub(super) sink: &'a mut dyn Sink,
+    pub(super) size: [u32; 2],
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn begin(
+        plan: Plan,
+        request: &Request,
+        media: &Media,
+        sink: &'a mut dyn Sink,
+    ) -> Result<Self, VideoError> {
+        let needed = plan.frames.clone();
+        sink.plan(plan)?;
+        let cropper = Cropper::new(request.transform, media.rotation());
+        Ok(Self { needed, delivered: 0, cropper, sink, size: [0, 0] })
+    }
+
+    pub(super) fn needs(&self, index: u64) -> bool {
+        self.needed.get(self.delivered) == Some(&index)
+    }
+
+    pub(super) fn offer(&mut self, index: u64, frame: &ff::frame::Video) -> Result<(), VideoError> {
+        if !self.needs(index) {
+            return Ok(());
+        }
+        let mut pixels = vec![];
+        memory::resize(&mut pixels, self.cropper.bytes())?;
+        self.size = self.cropper.run(frame, &mut pixels)?;
+        self.delivered += 1;
+        self.sink.frame(index, pixels)
+    }
+
+    /// Hands over a needed frame that lies on a GPU. False where it must be brought down.
+    pub(super) fn offer_surface(&mut self, index: u64, frame: &ff::frame::Video) -> Result<bool, VideoError> {
+        let Some(surface) = Surface::of(frame, self.cropper.transform()).filter(|_| self.cropper.is_upright()) else {
+            return Ok(false);
+        };
+        let taken = self.sink.surface(index, &surface)?;
+        if taken {
+            self.size = [frame.width(), frame.height()];
+            self.delivered += 1;
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.delivered == self.needed.len()
+    }
+}

@@ -1,0 +1,149 @@
+//! The fast pass: one decode, in which the decoder drops what nobody needs, or a GPU's decoder does it all.
+
+use std::path::Path;
+
+use ff::ffi;
+use ff::packet::Ref;
+use ffmpeg_next as ff;
+use reeldeck_contract::feature::FrameCounts;
+
+use super::delivery::Delivery;
+use super::{Facts, Request, Sink, is_flawed};
+use crate::decode::{self, Visitor};
+use crate::error::VideoError;
+use crate::index::PacketIndex;
+use crate::media::Media;
+use crate::nal::{self, Framing};
+use crate::nvdec::Nvdec;
+use crate::sampling::Plan;
+use crate::session::Session;
+
+/// Decodes once, lets the decoder drop what nothing refers to and nobody needs, or a GPU decode all. `None`: not exact, or
+/// not for the GPU; start over.
+pub(super) fn fast(
+    path: &Path,
+    request: &Request,
+    index: &PacketIndex,
+    mut session: Option<&mut Session>,
+    sink: &mut dyn Sink,
+) -> Result<Option<Facts>, VideoError> {
+    let plan = Plan::new(index.shown, &request.sampling);
+    let counts = FrameCounts { expected: index.expected, output: index.shown, concealed: 0 };
+    if counts.damage() > request.damage.max_lost {
+        // The plain pass has the last word on damage; frames from here would be thrown away.
+        return Ok(None);
+    }
+    let mut media = Media::open(path, &request.limits)?;
+    let (codec, extradata) = media.codec();
+    if session.as_ref().is_some_and(|session| !session.nvdec().takes(codec)) {
+        return Ok(None);
+    }
+    // A decoder that learns only on the way how many frames to hold back loses one then, which a skipped frame would
+    // hide; and where it holds back frames but no packet comes early, the packets' times are not those of their frames.
+    let held_back = media.reorder();
+    let orderly = index.reorder <= held_back && (index.reorder > 0 || held_back == 0);
+    let skippable = codec == ff::codec::Id::H264 && orderly && index.gapless;
+    let framing = (skippable && session.is_none()).then(|| Framing::of(extradata));
+    let delivery = Delivery::begin(plan, request, &media, sink)?;
+    let on_gpu = session.is_some();
+    let decoder = match &mut session {
+        Some(session) => session.decoder(&media),
+        None => media.decoder(None),
+    };
+    let nvdec = session.as_ref().map(|session| session.nvdec());
+    let mut visitor = Fast { index, framing, nvdec, delivery, output: 0, skipped: 0, last: None, inexact: false };
+    let decoded = decoder.and_then(|decoder| decode::run_with(&mut media, decoder, &mut visitor));
+    let complete = visitor.output + visitor.skipped == index.shown && visitor.delivery.is_complete();
+    let decoded = decoded.and_then(|decoder| {
+        if complete {
+            visitor.delivery.sink.complete()?;
+        }
+        Ok(decoder)
+    });
+    let decoder = match decoded {
+        _ if visitor.inexact => return Ok(None),
+        // Whatever a GPU fails at, its memory above all, the CPU may be able to do.
+        Err(error) if on_gpu && !matches!(error, VideoError::Stopped) => return Ok(None),
+        ended => ended?,
+    };
+    let (size, skipped) = (visitor.delivery.size, visitor.skipped);
+    if let Some(session) = session.filter(|_| complete) {
+        session.keep(&media, decoder);
+    }
+    Ok(complete.then_some(Facts {
+        counts,
+        fps: media.fps(),
+        size,
+        stamp: media.stamp(),
+        plain_pass: false,
+        nvdec: on_gpu,
+        skipped,
+    }))
+}
+
+struct Fast<'a> {
+    index: &'a PacketIndex,
+    framing: Option<Framing>,
+    nvdec: Option<&'a Nvdec>,
+    delivery: Delivery<'a>,
+    output: u64,
+    skipped: u64,
+    last: Option<u64>,
+    inexact: bool,
+}
+
+impl Fast<'_> {
+    fn give_up(&mut self) -> Result<(), VideoError> {
+        self.inexact = true;
+        Err(VideoError::Stopped)
+    }
+}
+
+impl Visitor for Fast<'_> {
+    fn alive(&mut self) -> Result<(), VideoError> {
+        self.delivery.sink.alive()
+    }
+
+    fn may_skip(&mut self, packet: &ff::Packet) -> bool {
+        let Some(framing) = self.framing else { return false };
+        // SAFETY: the packet is alive; its flags are a plain public field.
+        let discarded = unsafe { (*packet.as_ptr()).flags } & ffi::AV_PKT_FLAG_DISCARD != 0;
+        let Some(frame) = packet.pts().and_then(|time| self.index.frame_at(time)) else { return false };
+        // Before the first frame that is shown, a decoder that begins in the middle of a stream shows none.
+        let begun = self.last.is_some_and(|last| last < frame);
+        let skip = begun
+            && !discarded
+            && self.delivery.needed.binary_search(&frame).is_err()
+            && packet.data().is_some_and(|data| nal::is_disposable(data, framing));
+        self.skipped += u64::from(skip);
+        skip
+    }
+
+    fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
+        let index = frame.pts().and_then(|time| self.index.frame_at(time));
+        let Some(index) = index.filter(|index| self.last.is_none_or(|last| last < *index)) else {
+            return self.give_up();
+        };
+        if is_flawed(frame) {
+            return self.give_up();
+        }
+        self.last = Some(index);
+        self.output += 1;
+        let Some(nvdec) = self.nvdec.filter(|_| self.delivery.needs(index)) else {
+            return self.delivery.offer(index, frame);
+        };
+        if let Some(there) = nvdec.stays(frame)
+            && self.delivery.offer_surface(index, &there)?
+        {
+            return Ok(());
+        }
+        match nvdec.bring_down(frame) {
+            Some(frame) => self.delivery.offer(index, &frame),
+            None => self.give_up(),
+        }
+    }
+
+    fn trouble(&mut self) -> Result<(), VideoError> {
+        self.give_up()
+    }
+}
