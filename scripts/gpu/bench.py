@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import results
 from sampler import Sampler
@@ -22,6 +23,26 @@ SHORT = [("256p", 280, 0), ("360p", 60, 3), ("360p", 280, 3), ("720p", 130, 2)]
 LONG = [("360p", 3600, 3), ("720p", 3600, 3)]
 # Each of the long ones stands in the dataset so many times.
 COPIES = 100
+
+
+class Way(NamedTuple):
+    """Who decodes."""
+
+    words: str
+    nvdec: str
+    stay: bool
+    # Of those that are measured alone.
+    decoders: tuple[str, ...]
+
+
+CORES = Way("the cores", "off", False, ("cpu",))
+WAYS = (
+    CORES,
+    Way("NVDEC", "only", False, ("nvdec",)),
+    Way("NVDEC, frames stay", "only", True, ("nvdec",)),
+    Way("cores and NVDEC", "share", False, ("cpu", "nvdec")),
+    Way("cores and NVDEC, frames stay", "share", True, ("cpu", "nvdec")),
+)
 
 
 class Bench:
@@ -116,22 +137,22 @@ class Bench:
 
     def doctor(self) -> None:
         print("```", flush=True)
-        command = [self.bin / "reeldeck", "doctor", "--config", self.config(self.device, False), "--checkpoint", self.checkpoint]
+        command = [self.bin / "reeldeck", "doctor", "--config", self.config(self.device, CORES), "--checkpoint", self.checkpoint]
         subprocess.run([*command, "--out", self.work / "out", "--recipe", self.work / "fp32.toml"])
         print("```\n", flush=True)
 
-    def config(self, device: str, nvdec: bool, together: int = 0) -> Path:
+    def config(self, device: str, way: Way, together: int = 0) -> Path:
         path = self.work / "config.toml"
         torch = "" if self.torch is None else str(self.torch)
         text = f'devices = "{device}"\nroot = "short"\n[worker]\nbatch = {together}\n'
-        path.write_text(f"{text}[cuda]\ntorch = {json.dumps(torch)}\nnvdec = {str(nvdec).lower()}\n")
+        path.write_text(f"{text}[cuda]\ntorch = {json.dumps(torch)}\nnvdec = \"{way.nvdec}\"\nframes_stay = {str(way.stay).lower()}\n")
         return path
 
-    def batch(self, name: str, data: str, precision: str, device: str, nvdec: bool, together: int = 0):
+    def batch(self, name: str, data: str, precision: str, device: str, way: Way, together: int = 0):
         """One run of reeldeck, and what it took from the moment its worker was ready."""
         out = self.work / "out" / name
         shutil.rmtree(out, ignore_errors=True)
-        command = [self.bin / "reeldeck", "--batch", "--json", "--config", self.config(device, nvdec, together), "--root", self.work / data]
+        command = [self.bin / "reeldeck", "--batch", "--json", "--config", self.config(device, way, together), "--root", self.work / data]
         command += ["--out", out, "--recipe", self.work / f"{precision}.toml", "--checkpoint", self.checkpoint]
         took = run(command, lambda event: event["event"] == "worker-ready", self.log)
         reports = [event["report"] for event in took.events if event["event"] == "video-done"]
@@ -139,7 +160,7 @@ class Bench:
 
     def features(self, name: str, precision: str, device: str, together: int = 0) -> list:
         """The logits of the short videos, so many clips together; 0: as many as reeldeck chooses."""
-        self.batch(name, "short", precision, device, False, together)
+        self.batch(name, "short", precision, device, CORES, together)
         [folder] = (self.work / "out" / name / "features").iterdir()
         return [results.feature(file) for file in sorted((folder / "Bench").iterdir())]
 
@@ -152,6 +173,18 @@ class Bench:
             raise SystemExit(f"gpu-check: decoding failed: {ran.stderr.strip()}")
         return json.loads(ran.stdout)
 
+    def crops(self, files: list[Path]) -> list[dict]:
+        """Crops of pictures that stay where they were decoded against the CPU's."""
+        environment = dict(os.environ)
+        if self.gpu is not None:
+            lib = str(self.torch / "lib")
+            environment |= {"REELDECK_TORCH_LIB": lib, "LD_LIBRARY_PATH": lib}
+        command = [self.bin / "reeldeck-worker", "crops", "memory" if self.gpu is None else f"cuda:{self.gpu}", *files]
+        ran = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment)
+        if ran.returncode != 0:
+            raise SystemExit(f"gpu-check: comparing crops failed: {ran.stderr.strip()}")
+        return [json.loads(line) for line in ran.stdout.splitlines()]
+
     def measure(self) -> None:
         rounds = 2 if self.arguments.quick else 40
         ways = [("cpu", None)] + ([] if self.gpu is None else [("nvdec", self.gpu)])
@@ -163,11 +196,12 @@ class Bench:
         precisions = ("fp32", "tf32", "bf16") if self.gpu is not None else ("fp32", "bf16")
         for precision in precisions:
             self.fed(precision)
-            for name, gpu in ways:
+            for way in WAYS if self.gpu is not None else (CORES,):
                 with Sampler(self.gpu) as sampler:
-                    took, reports = self.batch("table", "long", precision, self.device, gpu is not None)
+                    took, reports = self.batch("table", "long", precision, self.device, way)
                 by_nvdec = sum(report["nvdec"] for report in reports)
-                self.row(f"reeldeck {precision}, decoded by {name}", len(reports), took, sampler, decoder=name, by_nvdec=by_nvdec)
+                label = f"reeldeck {precision}, decoded by {way.words}"
+                self.row(label, len(reports), took, sampler, decoders=list(way.decoders), by_nvdec=by_nvdec)
         if self.peer:
             self.run_peer()
 
@@ -199,11 +233,11 @@ class Bench:
         with Sampler(self.gpu) as sampler:
             took = run(command, lambda event: event["event"] == "begin", self.log)
         [end] = [event for event in took.events if event["event"] == "end"]
-        self.row(f"MMAction2 {end['versions']['mmaction2']} on {end['device']}", end["videos"], took, sampler, decoder=None, by_nvdec=0)
+        self.row(f"MMAction2 {end['versions']['mmaction2']} on {end['device']}", end["videos"], took, sampler, decoders=[], by_nvdec=0)
 
-    def row(self, label: str, videos: int, took, sampler: Sampler, decoder, by_nvdec: int) -> None:
+    def row(self, label: str, videos: int, took, sampler: Sampler, decoders: list[str], by_nvdec: int) -> None:
         row = {"label": label, "videos": videos, "wall_s": took.wall_s, "videos_per_s": videos / took.wall_s, "cpu_s": took.cpu_s,
-               "start_s": took.start_s, "decoder": decoder, "by_nvdec": by_nvdec, **sampler.means()}
+               "start_s": took.start_s, "decoders": decoders, "by_nvdec": by_nvdec, **sampler.means()}
         self.found["rows"].append(row)
         print(f"{label}: {row['videos_per_s']:.3f} videos/s", flush=True)
 

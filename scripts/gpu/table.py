@@ -7,7 +7,7 @@ def figure(value, text: str = "{:.0f}") -> str:
 
 def report(found: dict) -> str:
     clips, decode = found["clips"], found["decode"]
-    peer = next((row["videos_per_s"] for row in found["rows"] if row["decoder"] is None), None)
+    peer = next((row["videos_per_s"] for row in found["rows"] if not row["decoders"]), None)
     lines = [f"{found['device']}; {found['processor']}, {found['cores']} cores; Linux {found['kernel']}; {clips} clips a video."]
     if found["quick"]:
         lines.append("Quick: few and short videos, **figures without meaning**.")
@@ -15,7 +15,7 @@ def report(found: dict) -> str:
               "|---|---|---|---|---|---|---|---|---|---|"]
     for row in found["rows"]:
         speed = row["videos_per_s"]
-        limit = decode.get(row["decoder"], {}).get("videos_per_s")
+        limit = sum(decode[name]["videos_per_s"] for name in row["decoders"])
         energy = None if row["watts"] is None else row["watts"] / speed
         cells = [row["label"], f"{speed:.3f}", f"{speed * clips:.1f}", figure(peer and speed / peer, "{:.2f}"),
                  figure(limit and 100 * speed / limit, "{:.0f} %"), f"{row['by_nvdec']} of {row['videos']}", figure(row["gpu_percent"]),

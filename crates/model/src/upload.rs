@@ -148,7 +148,7 @@ impl Group {
     /// # Errors
     /// What libtorch reports, and more than that.
     pub fn push(&mut self, upload: &Upload, room: usize, pixels: &[u8]) -> Result<(), ModelError> {
-        if self.staged.is_none() {
+        if self.staged.is_none() && self.bytes.is_empty() {
             self.staged = upload.memory(room)?.map(|memory| (memory, 0));
         }
         let Some((memory, filled)) = &mut self.staged else {

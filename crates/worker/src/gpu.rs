@@ -75,7 +75,6 @@ fn beside(gpu: usize) -> Result<(Nvdec, Crops), String> {
 
 impl Hand {
     /// No GPU: what becomes of its pictures, done on the CPU.
-    #[cfg(test)]
     pub fn in_memory() -> Self {
         let crops = Some(Maker::new(Crops::here()));
         Self { session: Session::new(Arc::new(Nvdec::in_memory())), crops, told: Arc::default() }

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod about;
+mod crops;
 mod decode;
 mod extract;
 mod gpu;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let result = hardened.and_then(|()| match arguments.next() {
         None => serve(),
         Some(word) if word == "about" => about::print(),
+        Some(word) if word == "crops" => crops::print(&arguments.collect::<Vec<_>>()),
         Some(word) if word == "write-seeded-checkpoint" => seeded::write(&arguments.collect::<Vec<_>>()),
         Some(word) if word == "--version" => {
             println!("reeldeck-worker {} (libtorch {})", env!("CARGO_PKG_VERSION"), LIBTORCH);
