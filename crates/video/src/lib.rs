@@ -11,6 +11,7 @@ mod decoder;
 mod error;
 pub mod frames;
 pub mod geometry;
+pub mod glance;
 mod index;
 pub mod installed;
 mod media;

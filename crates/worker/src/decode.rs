@@ -4,6 +4,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SendError, SyncSender, TrySendError};
+use std::time::{Duration, Instant};
 
 use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_model::ModelError;
@@ -38,15 +39,20 @@ struct Channel<'a> {
     sender: &'a SyncSender<Decoded>,
     pulse: &'a Pulse,
     maker: Option<&'a mut Maker>,
+    /// Time spent waiting for room.
+    waited: Duration,
 }
 
 impl Channel<'_> {
     /// Sends, and waits where there is no room.
-    fn send(&self, decoded: Decoded) -> Result<(), VideoError> {
+    fn send(&mut self, decoded: Decoded) -> Result<(), VideoError> {
         let sent = self.sender.try_send(decoded).or_else(|refused| match refused {
             TrySendError::Full(decoded) => {
                 self.pulse.ready.store(true, Ordering::Release);
-                self.sender.send(decoded)
+                let started = Instant::now();
+                let sent = self.sender.send(decoded);
+                self.waited += started.elapsed();
+                sent
             }
             TrySendError::Disconnected(decoded) => Err(SendError(decoded)),
         });
@@ -95,12 +101,19 @@ impl Sink for Channel<'_> {
     }
 }
 
-/// Decodes one video into the channel. Does not return before the receiver has made room for its frames.
-pub fn run(path: &Path, request: &Request, hand: Option<&mut Hand>, sender: SyncSender<Decoded>, pulse: &Pulse) {
-    let before = process::thread_cpu_ns();
+/// Decodes one video into the channel. Does not return before the receiver has made room for its frames. How many frames the
+/// video has, and the time that it took without that; `None` where it gave none.
+pub fn run(
+    path: &Path,
+    request: &Request,
+    hand: Option<&mut Hand>,
+    sender: SyncSender<Decoded>,
+    pulse: &Pulse,
+) -> Option<(u64, Duration)> {
+    let (before, started) = (process::thread_cpu_ns(), Instant::now());
     let mut hand = hand;
     let (session, maker) = hand.as_mut().map(|hand| hand.parts()).unzip();
-    let mut channel = Channel { sender: &sender, pulse, maker: maker.flatten() };
+    let mut channel = Channel { sender: &sender, pulse, maker: maker.flatten(), waited: Duration::ZERO };
     let extract = || frames::extract_with(path, request, Pass::Best, session, &mut channel);
     let result = match panic::catch_unwind(AssertUnwindSafe(extract)) {
         Ok(Ok(facts)) => Ok(facts),
@@ -109,10 +122,13 @@ pub fn run(path: &Path, request: &Request, hand: Option<&mut Hand>, sender: Sync
     };
     channel.maker.iter_mut().for_each(|maker| maker.clear());
     let refused = result.as_ref().is_ok_and(|facts| !facts.nvdec);
+    let frames = result.as_ref().ok().map(|facts| facts.counts.output);
+    let busy = started.elapsed().saturating_sub(channel.waited);
     // A receiver that is gone has already reported another failure.
     let _ = channel.send(Decoded::End { result, cpu_ns: process::thread_cpu_ns() - before });
     pulse.ready.store(true, Ordering::Release);
     hand.filter(|_| refused).into_iter().for_each(|hand| hand.tell_of(path));
+    frames.map(|frames| (frames, busy))
 }
 
 #[cfg(test)]

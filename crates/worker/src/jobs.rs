@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -13,9 +13,11 @@ use reeldeck_contract::protocol::{Init, JobId, MAX_LINE, ToWorker};
 use reeldeck_contract::video::VideoName;
 use reeldeck_video::frames::Request;
 
+use crate::board::{Hanger, Task};
 use crate::decode::{self, Decoded};
 use crate::gpu::Gpu;
 use crate::process;
+use crate::split::By;
 
 /// A video to extract, and where its frames come from.
 pub struct Job {
@@ -42,12 +44,6 @@ pub struct Pulse {
     pub alive: AtomicU64,
     /// All that comes of the video is there to be taken, or as much as may wait.
     pub ready: AtomicBool,
-}
-
-struct Task {
-    path: PathBuf,
-    sender: SyncSender<Decoded>,
-    pulse: Arc<Pulse>,
 }
 
 /// The jobs in hand, for the model to choose from.
@@ -105,23 +101,24 @@ pub fn lines() -> impl Iterator<Item = Result<ToWorker>> + Send + use<> {
 /// # Errors
 /// When there is no room for a thread.
 pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, init: &Init) -> io::Result<Queue> {
-    let (tasks, waiting) = mpsc::channel::<Task>();
-    let waiting = Arc::new(Mutex::new(waiting));
     let recipe = &init.recipe;
     let request =
         Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits: init.limits };
     let streams = init.nvdec.map_or(0, |nvdec| nvdec.streams);
     let gpu = init.nvdec.and_then(Gpu::open);
-    for thread in 0..init.decoders.max(1) {
-        let waiting = Arc::clone(&waiting);
+    let decoders = init.decoders.max(1);
+    let (hanger, board) = Hanger::new(gpu.is_some() && streams < decoders, init.limits);
+    for thread in 0..decoders {
+        let board = Arc::clone(&board);
         let gpu = gpu.clone().filter(|_| thread < streams);
         thread::Builder::new().name("decode".into()).spawn(move || {
             let mut hand = gpu.as_ref().map(Gpu::hand);
-            loop {
-                // The lock is held while waiting: whoever has it takes the next task, the others queue behind.
-                let task = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                let Ok(task) = task else { return };
-                decode::run(&task.path, &request, hand.as_mut(), task.sender, &task.pulse);
+            let by = if hand.is_some() { By::Nvdec } else { By::Core };
+            while let Some((task, kind)) = board.take(by) {
+                let work = decode::run(&task.path, &request, hand.as_mut(), task.sender, &task.pulse);
+                if let (Some(kind), Some((frames, busy))) = (kind, work) {
+                    board.note(by, kind, frames, busy);
+                }
             }
         })?;
     }
@@ -136,7 +133,8 @@ pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, ini
                     let pulse = Arc::new(Pulse::default());
                     let task = Task { path: path.clone(), sender, pulse: Arc::clone(&pulse) };
                     let job = Job { id: job, video, path, feature, batch, decoded, pulse };
-                    if tasks.send(task).is_err() || jobs.send(job).is_err() {
+                    hanger.push(task);
+                    if jobs.send(job).is_err() {
                         return;
                     }
                 }

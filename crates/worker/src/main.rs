@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod about;
+mod board;
 mod crops;
 mod decode;
 mod extract;
@@ -12,6 +13,7 @@ mod memory;
 mod process;
 mod report;
 mod seeded;
+mod split;
 mod write;
 
 use std::process::ExitCode;
