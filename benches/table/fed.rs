@@ -1,6 +1,6 @@
 //! The network fed from memory, on any device, beside what the device's matrix units reach: no decoder, no disk.
 //!
-//! `… -- fed --device cuda:0 --precision bf16` prints a line of JSON. For a GPU, `REELDECK_TORCH_LIB` and `LD_LIBRARY_PATH` name
+//! `… -- fed --device cuda:0 --precision bf16` prints a line of JSON; `--unfused` does without fused convolutions. For a GPU, `REELDECK_TORCH_LIB` and `LD_LIBRARY_PATH` name
 //! the folder of its libtorch; `NVIDIA_TF32_OVERRIDE=0` keeps fp32 what it is.
 
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ fn peak(device: Device, kind: Kind, size: &Size) -> f64 {
 }
 
 /// Prints what the device reaches.
-pub fn print(options: &Options, name: &str, precision: &str) {
+pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
     if name != "cpu" {
         let folder = std::env::var_os("REELDECK_TORCH_LIB").map(PathBuf::from).expect("REELDECK_TORCH_LIB is not set");
         device::load_cuda(&folder).unwrap();
@@ -83,7 +83,8 @@ pub fn print(options: &Options, name: &str, precision: &str) {
     let network = Network::new(&recipe.model);
     let (crop, length) = (recipe.transform.crop, recipe.sampling.length);
     let weights = seeded::weights(&network);
-    let model = FastModel::new(&network, &weights, &recipe.transform, length, precision, device).unwrap();
+    let make = if unfused { FastModel::unfused } else { FastModel::new };
+    let model = make(&network, &weights, &recipe.transform, length, precision, device).unwrap();
     // No two clips share a frame, so that nothing is saved.
     let clips: Vec<Vec<u64>> =
         (0..size.clips).map(|clip| (0..length).map(|k| (clip * length + k) as u64).collect()).collect();

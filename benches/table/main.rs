@@ -61,7 +61,12 @@ fn main() -> ExitCode {
         Options { short: arguments.iter().any(|a| a == "--short"), threads: number("--threads").unwrap_or(2) };
     if arguments.iter().any(|a| a == "fed") {
         let word = |name: &str| arguments.iter().skip_while(|a| *a != name).nth(1).map(String::as_str);
-        fed::print(&options, word("--device").unwrap_or("cpu"), word("--precision").unwrap_or("fp32"));
+        fed::print(
+            &options,
+            word("--device").unwrap_or("cpu"),
+            word("--precision").unwrap_or("fp32"),
+            arguments.iter().any(|a| a == "--unfused"),
+        );
         return ExitCode::SUCCESS;
     }
     let parts: Vec<&str> = ["model", "decode", "disk", "start", "memory", "soak"]

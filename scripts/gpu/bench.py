@@ -213,11 +213,12 @@ class Bench:
             self.environment |= {"REELDECK_TORCH_LIB": lib, "LD_LIBRARY_PATH": lib}
             if precision != "tf32":
                 self.environment["NVIDIA_TF32_OVERRIDE"] = "0"
-        words = ["fed", "--device", self.device, "--precision", precision, "--threads", cores()]
-        said = self.cargo("bench", "-p", "reeldeck-worker", "--bench", "table", "--", *words)
+        for name, more in ((precision, []), (f"{precision}, convolutions not fused", ["--unfused"])):
+            words = ["fed", "--device", self.device, "--precision", precision, "--threads", cores(), *more]
+            said = self.cargo("bench", "-p", "reeldeck-worker", "--bench", "table", "--", *words)
+            self.found["fed"][name] = json.loads(said.splitlines()[-1])
+            print(f"the network alone, {name}: {self.found['fed'][name]['clips_per_s']:.2f} clips/s", flush=True)
         self.environment = None
-        self.found["fed"][precision] = json.loads(said.splitlines()[-1])
-        print(f"the network alone, {precision}: {self.found['fed'][precision]['clips_per_s']:.2f} clips/s", flush=True)
 
     def run_peer(self) -> None:
         data = self.work / "long"

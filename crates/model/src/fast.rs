@@ -1,11 +1,11 @@
 //! The same network as fast as libtorch can: batch normalisation folded into the convolutions, every layer as a 2D
-//! convolution over channels-last memory, and the layers that see one frame at a time apart from those that see several. On
-//! a CPU each convolution also does what follows it: no second walk over its result.
+//! convolution over channels-last memory, and the layers that see one frame at a time apart from those that see several.
+//! Each convolution also does what follows it: no second walk over its result.
 
 use reeldeck_contract::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
 
-use crate::device;
+use crate::conv::{Conv, Reach, Then, Way, kind, way};
 use crate::error::ModelError;
 use crate::network::{BlockSpec, ConvSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
 use crate::onednn::{self, Shape};
@@ -47,30 +47,12 @@ struct Block {
     shortcut: Option<Conv>,
 }
 
-struct Conv {
-    weight: Tensor,
-    bias: Tensor,
-    channels: i64,
-    shape: Shape,
-    reach: Reach,
-    /// The weight is in oneDNN's order, and is run by its fused convolutions.
-    fused: bool,
-}
-
-/// Over what a convolution looks.
-enum Reach {
-    /// Height and width of one frame.
-    Space,
-    /// Three neighbouring frames, one pixel.
-    Time,
-}
-
 struct Maker<'w> {
     weights: &'w Weights,
     device: Device,
     kind: Kind,
     length: i64,
-    fused: bool,
+    way: Way,
 }
 
 /// Frames that the weights are put in order for: as many as go through the network together at most times.
@@ -109,11 +91,11 @@ impl Maker<'_> {
         *side = (*side - 1) / stride + 1;
         let weight = channels_last(&Tensor::from_slice(&folded).f_reshape(kernel)?)?;
         let mut weight = weight.f_to(self.device)?.f_to_kind(self.kind)?;
-        if self.fused {
+        if self.way == Way::OneDnn {
             weight = onednn::pack(&weight, &shape, seen)?;
         }
         let bias = Tensor::from_slice(&bias).f_to(self.device)?.f_to_kind(self.kind)?;
-        Ok(Conv { weight, bias, channels: output, shape, reach, fused: self.fused })
+        Ok(Conv { weight, bias, channels: output, shape, reach, way: self.way })
     }
 
     fn block(&self, spec: &BlockSpec, side: &mut i64) -> Result<Block, ModelError> {
@@ -131,77 +113,9 @@ impl Maker<'_> {
     }
 }
 
-fn kind(precision: Precision) -> Kind {
-    if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
-}
-
 /// Rearranges N×C×H×W in memory so that the channels of a pixel lie together; the shape stays.
 fn channels_last(x: &Tensor) -> Result<Tensor, ModelError> {
     Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
-}
-
-/// What follows a convolution.
-enum Then<'a> {
-    /// Nothing.
-    Nothing,
-    /// Zero instead of all that is less.
-    Relu,
-    /// It is added to this, in its place; then as above.
-    AddRelu(&'a mut Tensor),
-}
-
-impl Conv {
-    /// `x` is frames × channels × height × width, `length` frames a clip. `None` where the result was added to another.
-    fn run(&self, x: &Tensor, length: i64, then: Then<'_>) -> Result<Option<Tensor>, ModelError> {
-        if x.device() == Device::Cpu {
-            let (frames, _, height, width) = x.size4()?;
-            let [down, across] = self.shape.stride;
-            let pixels = frames * (height / down + 1) * (width / across + 1);
-            // In 32 bits whatever the precision: half of it is then for what is made on the way.
-            device::check_room((pixels * self.channels * 4) as usize)?;
-        }
-        match self.reach {
-            Reach::Space => self.apply(x, then),
-            Reach::Time => {
-                // The same memory seen as clips × channels × length × pixels: a 3×1 convolution, nothing is moved.
-                let (frames, channels, height, width) = x.size4()?;
-                let clips = frames / length;
-                let seen = x
-                    .f_permute([0, 2, 3, 1])?
-                    .f_view([clips, length, height * width, channels])?
-                    .f_permute([0, 3, 1, 2])?;
-                let Some(y) = self.apply(&seen, then)? else { return Ok(None) };
-                let y = y.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-                Ok(Some(y.f_view([frames, height, width, self.channels])?.f_permute([0, 3, 1, 2])?))
-            }
-        }
-    }
-
-    fn apply(&self, x: &Tensor, then: Then<'_>) -> Result<Option<Tensor>, ModelError> {
-        let Self { weight, bias, shape, fused, .. } = self;
-        let plain = || x.f_conv2d(weight, Some(bias), shape.stride, shape.padding, [1, 1], 1);
-        match (then, fused) {
-            (Then::AddRelu(sum), true) => {
-                onednn::conv_add_relu(sum, x, weight, bias, shape)?;
-                return Ok(None);
-            }
-            (Then::AddRelu(sum), false) => {
-                let _ = sum.f_add_(&plain()?)?.f_relu_()?;
-                return Ok(None);
-            }
-            (Then::Relu, true) => onednn::conv(x, weight, bias, shape, true),
-            (Then::Relu, false) => Ok(plain()?.f_relu_()?),
-            (Then::Nothing, true) => onednn::conv(x, weight, bias, shape, false),
-            (Then::Nothing, false) => Ok(plain()?),
-        }
-        .map(Some)
-    }
-
-    /// As [`Conv::run`], where the result is not added to another.
-    fn output(&self, x: &Tensor, length: i64, then: Then<'_>) -> Result<Tensor, ModelError> {
-        let output = self.run(x, length, then)?;
-        output.ok_or_else(|| ModelError::Internal("a convolution gave nothing".into()))
-    }
 }
 
 impl Block {
@@ -231,13 +145,13 @@ impl FastModel {
         precision: Precision,
         device: Device,
     ) -> Result<Self, ModelError> {
-        let kind = kind(precision);
-        let fused = device == Device::Cpu && onednn::works(kind);
-        let maker = Maker { weights, device, kind, length: length as i64, fused };
+        let (kind, way) = (kind(precision), way(device, precision)?);
+        let maker = Maker { weights, device, kind, length: length as i64, way };
         Self::make(&maker, network, transform)
     }
 
-    /// The same without oneDNN's fused convolutions: as it runs on CUDA, and on processors that oneDNN has no such ones for.
+    /// The same without fused convolutions: as it runs on processors that oneDNN has no such ones for, and on GPUs for which
+    /// cuDNN has none.
     ///
     /// # Errors
     /// As above.
@@ -249,7 +163,7 @@ impl FastModel {
         precision: Precision,
         device: Device,
     ) -> Result<Self, ModelError> {
-        let maker = Maker { weights, device, kind: kind(precision), length: length as i64, fused: false };
+        let maker = Maker { weights, device, kind: kind(precision), length: length as i64, way: Way::Plain };
         Self::make(&maker, network, transform)
     }
 

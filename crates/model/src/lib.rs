@@ -4,7 +4,9 @@
 
 pub mod checkpoint;
 pub mod clips;
+mod conv;
 pub mod crops;
+mod cudnn;
 pub mod device;
 mod error;
 pub mod fast;
