@@ -274,7 +274,7 @@ fn who_reads_too_slowly_is_told_to_ask_anew_and_holds_nobody_up() {
         if message["line"]["event"] == "run-ended" || message["snapshot"]["phase"] == "idle" {
             break;
         }
-        assert!(started.elapsed() < Duration::from_secs(60));
+        assert!(started.elapsed() < Duration::from_secs(300));
     }
     assert!(resync, "it was told that it has missed something");
     end(&bench);

@@ -90,7 +90,7 @@ fn a_window_that_closes_takes_its_client_along_and_not_the_run() {
     drop(window.master);
     let started = Instant::now();
     while window.child.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_secs(20), "the client goes with its terminal");
+        assert!(started.elapsed() < Duration::from_secs(300), "the client goes with its terminal");
         std::thread::sleep(Duration::from_millis(20));
     }
     wait_for("the run goes on", || done(&bench) > before + 1);
@@ -127,7 +127,7 @@ fn a_run_in_a_window_goes_on_when_the_window_closes() {
         if let Some(status) = window.child.try_wait().unwrap() {
             break status.exit_code();
         }
-        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(started.elapsed() < Duration::from_secs(300));
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!((code, bench.files("features").len()), (0, 12), "as under nohup");

@@ -89,7 +89,7 @@ impl<'b> Waiting<'b> {
     fn wait_for_states(&mut self, states: &[&str]) {
         let started = Instant::now();
         while self.states() != states {
-            assert!(started.elapsed() < Duration::from_secs(30), "{:?}, not {states:?}", self.states());
+            assert!(started.elapsed() < Duration::from_secs(300), "{:?}, not {states:?}", self.states());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -102,7 +102,7 @@ impl<'b> Waiting<'b> {
             if snapshot.phase == Phase::Idle && snapshot.ended.is_some() && snapshot.counts.done >= done {
                 return snapshot;
             }
-            assert!(started.elapsed() < Duration::from_secs(30), "{snapshot:?}");
+            assert!(started.elapsed() < Duration::from_secs(300), "{snapshot:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

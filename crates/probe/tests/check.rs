@@ -137,7 +137,7 @@ fn it_ends_with_the_process_that_started_it() {
         || std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("reeldeck-prob"));
     let started = Instant::now();
     while !is_prober() {
-        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(started.elapsed() < Duration::from_secs(300));
         std::thread::sleep(Duration::from_millis(10));
     }
     // Once it sleeps in its first read it has tied itself to its parent.
@@ -150,7 +150,7 @@ fn it_ends_with_the_process_that_started_it() {
     parent.wait().unwrap();
     let killed = Instant::now();
     while is_prober() {
-        assert!(killed.elapsed() < Duration::from_secs(30), "it outlives its parent");
+        assert!(killed.elapsed() < Duration::from_secs(300), "it outlives its parent");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -116,7 +116,7 @@ fn the_worker_dies_with_its_engine() {
     worker.kill();
     let killed = Instant::now();
     while is_alive(&process) {
-        assert!(killed.elapsed() < Duration::from_secs(10), "process {process} outlives its parent");
+        assert!(killed.elapsed() < Duration::from_secs(300), "process {process} outlives its parent");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
