@@ -69,7 +69,7 @@ pub struct Outputs {
 impl<'m> ClipRunner<'m> {
     /// `clips` are the distinct clips, their frame indices in order; `batch` of them are run together.
     pub fn new(model: &'m FastModel, clips: Vec<Vec<u64>>, batch: usize) -> Self {
-        Self::grouped(model, clips, batch, model.frames_together())
+        Self::grouped(model, clips, batch, model.frames_together(batch))
     }
 
     /// The same with another number of frames in a group.
@@ -257,7 +257,7 @@ mod tests {
             runner.push(index, &[index as u8; 32 * 32 * 3]).unwrap();
             most = most.max(runner.cache.len());
         }
-        assert!((57..=57 + 19 + model.frames_together()).contains(&most), "{most}");
+        assert!((57..=57 + 19 + model.frames_together(2)).contains(&most), "{most}");
         assert_eq!(runner.finish().unwrap().clips, 50);
     }
 }

@@ -195,9 +195,10 @@ impl FastModel {
 
     /// Frames that go through the framewise layers together. One size for all videos: the grouping must not depend on timing,
     /// or two runs would differ in the last digit. On a CPU at least 16, below which libtorch leaves oneDNN on a single
-    /// thread; more would gain nothing there, while on a GPU each call costs the same whatever is in it.
-    pub fn frames_together(&self) -> usize {
-        if self.device == Device::Cpu { 16 } else { 64 }
+    /// thread; more would gain nothing there, while on a GPU each call costs the same whatever is in it. Where memory sufficed
+    /// for few clips together only, `batch`, it does for as many frames as they have.
+    pub fn frames_together(&self, batch: usize) -> usize {
+        if self.device == Device::Cpu { 16 } else { (batch * self.length as usize).clamp(1, 64) }
     }
 
     /// Bytes of a frame.
