@@ -1,7 +1,7 @@
 //! The little of CUDA's driver that FFmpeg must be told when its pictures are computed with by others: the context that CUDA's
 //! own libraries use. **Never run on a GPU so far.**
 
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{OsStr, c_int, c_uint, c_void};
 use std::ptr;
 
 use crate::error::VideoError;
@@ -23,6 +23,8 @@ pub struct PrimaryContext {
     device: c_int,
     /// For calls of the driver.
     pub context: *mut c_void,
+    /// Bytes of memory that the GPU has.
+    pub memory: usize,
 }
 
 impl PrimaryContext {
@@ -31,12 +33,17 @@ impl PrimaryContext {
     /// # Errors
     /// Where there is no driver or no such GPU.
     pub fn of(gpu: usize) -> Result<Self, VideoError> {
+        Self::by("libcuda.so.1".as_ref(), gpu)
+    }
+
+    /// By this driver.
+    fn by(driver: &OsStr, gpu: usize) -> Result<Self, VideoError> {
         let refused = |why: String| VideoError::NoGpu(why);
         let number = c_int::try_from(gpu).map_err(|_| refused(format!("no GPU has the number {gpu}")))?;
         // SAFETY: loading the driver runs its initialisers, as every program does that uses CUDA. The functions have these
-        // types in every release of its interface; `Out` is where they write.
+        // types in every release of its interface, and write to the first of what they are given.
         unsafe {
-            let driver = libloading::Library::new("libcuda.so.1").map_err(|error| refused(error.to_string()))?;
+            let driver = libloading::Library::new(driver).map_err(|error| refused(error.to_string()))?;
             let call = |name: &str, code: c_int| match code {
                 0 => Ok(()),
                 code => Err(refused(format!("{name} says {code}"))),
@@ -44,19 +51,22 @@ impl PrimaryContext {
             let missing = |error: libloading::Error| refused(error.to_string());
             let start = driver.get::<unsafe extern "C" fn(c_uint) -> c_int>(b"cuInit\0").map_err(missing)?;
             call("cuInit", start(0))?;
-            let find =
-                driver.get::<unsafe extern "C" fn(*mut c_int, c_int) -> c_int>(b"cuDeviceGet\0").map_err(missing)?;
+            let find = driver.get::<Write<c_int>>(b"cuDeviceGet\0").map_err(missing)?;
             let mut device = 0;
             call("cuDeviceGet", find(&mut device, number))?;
-            let retain = driver
-                .get::<unsafe extern "C" fn(*mut *mut c_void, c_int) -> c_int>(b"cuDevicePrimaryCtxRetain\0")
-                .map_err(missing)?;
+            let total = driver.get::<Write<usize>>(b"cuDeviceTotalMem_v2\0").map_err(missing)?;
+            let mut memory = 0;
+            call("cuDeviceTotalMem", total(&mut memory, device))?;
+            let retain = driver.get::<Write<*mut c_void>>(b"cuDevicePrimaryCtxRetain\0").map_err(missing)?;
             let mut context = ptr::null_mut();
             call("cuDevicePrimaryCtxRetain", retain(&mut context, device))?;
-            Ok(Self { driver, device, context })
+            Ok(Self { driver, device, context, memory })
         }
     }
 }
+
+/// A function of the driver that writes something about a number.
+type Write<T> = unsafe extern "C" fn(*mut T, c_int) -> c_int;
 
 impl Drop for PrimaryContext {
     fn drop(&mut self) {
@@ -82,5 +92,47 @@ mod tests {
         let error = PrimaryContext::of(100_000).err().unwrap();
         assert!(error.to_string().starts_with("no CUDA: "), "{error}");
         assert!(matches!(PrimaryContext::of(usize::MAX), Err(VideoError::NoGpu(_))));
+    }
+
+    /// A made-up driver of two GPUs, in C, with the types of CUDA's own header.
+    const DRIVER: &str = "
+        #include <stddef.h>
+        int begun, held;
+        int cuInit(unsigned flags) { begun = flags == 0; return 0; }
+        int cuDeviceGet(int *device, int ordinal) {
+            if (!begun) return 3;
+            if (ordinal >= 2) return 101;
+            *device = ordinal + 40;
+            return 0;
+        }
+        int cuDeviceTotalMem_v2(size_t *bytes, int device) { *bytes = (size_t)device << 32; return 0; }
+        int cuDevicePrimaryCtxRetain(void **context, int device) {
+            held += device;
+            *context = &held;
+            return 0;
+        }
+        int cuDevicePrimaryCtxRelease_v2(int device) { held -= device; return 0; }
+    ";
+
+    #[test]
+    fn the_context_is_held_as_long_as_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, library) = (folder.path().join("driver.c"), folder.path().join("libcuda.so.1"));
+        std::fs::write(&source, DRIVER).unwrap();
+        let mut compile = std::process::Command::new("cc");
+        compile.args(["-shared", "-fPIC", "-o"]).args([&library, &source]);
+        assert!(compile.status().unwrap().success());
+        // SAFETY: the library is the one above, and `held` an int in it.
+        let held = || unsafe {
+            let library = libloading::Library::new(&library).unwrap();
+            library.get::<*const c_int>(b"held\0").unwrap().read()
+        };
+        let refused = PrimaryContext::by(library.as_os_str(), 2).err().unwrap();
+        assert_eq!(refused.to_string(), "no CUDA: cuDeviceGet says 101");
+        let [first, second] = [0, 1].map(|gpu| PrimaryContext::by(library.as_os_str(), gpu).unwrap());
+        assert!(!first.context.is_null() && first.memory == 40 << 32 && second.memory == 41 << 32);
+        assert_eq!(held(), 81);
+        drop(first);
+        assert_eq!(held(), 41);
     }
 }

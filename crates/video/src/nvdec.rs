@@ -26,7 +26,7 @@ pub struct Nvdec {
     device: *mut ffi::AVBufferRef,
     pictures: Pictures,
     /// Released after the device that refers to it.
-    _context: Option<PrimaryContext>,
+    context: Option<PrimaryContext>,
 }
 
 /// Where its pictures are to be had.
@@ -74,7 +74,7 @@ impl Nvdec {
         if made < 0 {
             return Err(failed(ff::Error::from(made)));
         }
-        Ok(Self { device, pictures: Pictures::Down, _context: None })
+        Ok(Self { device, pictures: Pictures::Down, context: None })
     }
 
     /// Opens it for a thread that has its pictures computed with where they are: in the context that CUDA's own libraries use,
@@ -105,13 +105,13 @@ impl Nvdec {
             }
             device
         };
-        Ok(Self { device, pictures: Pictures::Stay, _context: Some(context) })
+        Ok(Self { device, pictures: Pictures::Stay, context: Some(context) })
     }
 
     /// No GPU: the CPU decodes, and its pictures are handed over as a GPU's would be, in the host's memory. For tests of what
     /// becomes of them.
     pub fn in_memory() -> Self {
-        Self { device: ptr::null_mut(), pictures: Pictures::Memory, _context: None }
+        Self { device: ptr::null_mut(), pictures: Pictures::Memory, context: None }
     }
 
     /// Whether streams of this codec may go to it at all. A single stream may still be refused.
@@ -126,6 +126,11 @@ impl Nvdec {
         (0..).map_while(config).any(|config| {
             config.device_type == ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA && config.methods & by_device != 0
         })
+    }
+
+    /// Bytes of memory that the GPU has, where pictures stay on it.
+    pub fn memory(&self) -> Option<usize> {
+        self.context.as_ref().map(|context| context.memory)
     }
 
     /// Has a decoder that is not yet open decode here.
@@ -160,7 +165,7 @@ impl Nvdec {
     /// As [`Nvdec::open`], without a GPU: every stream is refused.
     #[cfg(test)]
     pub fn without_gpu() -> Self {
-        Self { device: ptr::null_mut(), pictures: Pictures::Down, _context: None }
+        Self { device: ptr::null_mut(), pictures: Pictures::Down, context: None }
     }
 
     /// The picture where it is to be computed with; `None` where it must be brought down.

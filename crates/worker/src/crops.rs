@@ -12,11 +12,10 @@ use reeldeck_contract::limits::Limits;
 use reeldeck_contract::protocol::Nvdec;
 use reeldeck_contract::recipe::Recipe;
 use reeldeck_model::device;
-use reeldeck_model::tch::{Device, Tensor};
 use reeldeck_video::frames::{Facts, Request};
 
 use crate::decode::{self, Decoded};
-use crate::gpu::{Gpu, Hand};
+use crate::gpu::{Gpu, Hand, rows};
 use crate::jobs::Pulse;
 
 const USAGE: &str = "usage: reeldeck-worker crops cuda:N|memory VIDEO…";
@@ -81,11 +80,9 @@ fn take(decoded: mpsc::Receiver<Decoded>) -> Result<(Crops, usize, Facts)> {
         match decoded {
             Decoded::Plan(_) => (crops, stayed) = (Crops::new(), 0),
             Decoded::Frame(index, pixels) => drop(crops.insert(index, pixels)),
-            Decoded::Frames(indices, pixels) => {
+            Decoded::Frames(indices, stored) => {
                 stayed += indices.len();
-                for (row, index) in indices.into_iter().enumerate() {
-                    crops.insert(index, bytes(&pixels.f_select(0, row as i64)?)?);
-                }
+                crops.extend(indices.into_iter().zip(rows(&stored.pixels)?));
             }
             Decoded::End { result, .. } => {
                 let facts = result.map_err(|failure| anyhow::anyhow!(failure.line()))?;
@@ -94,8 +91,4 @@ fn take(decoded: mpsc::Receiver<Decoded>) -> Result<(Crops, usize, Facts)> {
         }
     }
     bail!("the decode thread ended without a word")
-}
-
-fn bytes(pixels: &Tensor) -> Result<Vec<u8>> {
-    Ok(Vec::try_from(pixels.f_to(Device::Cpu)?.f_flatten(0, -1)?)?)
 }

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use reeldeck_contract::error::{ErrorKind, Failure};
 use reeldeck_model::ModelError;
-use reeldeck_model::tch::Tensor;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
 use reeldeck_video::sampling::Plan;
 use reeldeck_video::surface::Surface;
 
-use crate::gpu::{Hand, Maker};
+use crate::gpu::{Hand, Made, Maker, Stored};
 use crate::jobs::Pulse;
 use crate::process;
 
@@ -24,8 +23,8 @@ pub enum Decoded {
     Plan(Plan),
     /// One frame's crop.
     Frame(u64, Vec<u8>),
-    /// Crops of several frames, on the device: a row each.
-    Frames(Vec<u64>, Tensor),
+    /// Crops of several frames, on the device.
+    Frames(Vec<u64>, Stored),
     /// No more.
     End {
         /// What was found out, or why there are no more frames.
@@ -61,8 +60,14 @@ impl Channel<'_> {
 
     /// Sends what is at hand on the GPU.
     fn flush(&mut self) -> Result<(), VideoError> {
-        let made = self.maker.as_mut().map_or(Ok(None), |maker| maker.make()).map_err(on_gpu)?;
-        made.map_or(Ok(()), |(indices, crops)| self.send(Decoded::Frames(indices, crops)))
+        match self.maker.as_mut().map_or(Ok(None), |maker| maker.make()).map_err(on_gpu)? {
+            None => Ok(()),
+            Some((indices, Made::There(stored))) => self.send(Decoded::Frames(indices, stored)),
+            Some((indices, Made::Here(crops))) => {
+                let mut crops = indices.into_iter().zip(crops);
+                crops.try_for_each(|(index, pixels)| self.send(Decoded::Frame(index, pixels)))
+            }
+        }
     }
 }
 
@@ -141,6 +146,8 @@ mod tests {
     use reeldeck_contract::recipe::{Damage, Sampling, Transform};
     use reeldeck_video::synth::{self, Synth};
 
+    use crate::gpu::{TOGETHER, rows};
+
     /// The crops of the last plan, how many of them came from the device, and what was said at the end.
     fn all(path: &Path, hand: Option<&mut Hand>) -> (BTreeMap<u64, Vec<u8>>, usize, Facts) {
         let request = Request {
@@ -162,13 +169,11 @@ mod tests {
             match decoded {
                 Decoded::Plan(_) => (crops, there) = (BTreeMap::new(), 0),
                 Decoded::Frame(index, pixels) => add(index, pixels, &mut crops),
-                Decoded::Frames(indices, pixels) => {
-                    assert!(indices.len() <= crate::gpu::TOGETHER && pixels.size()[0] == indices.len() as i64);
+                Decoded::Frames(indices, stored) => {
+                    let pixels = rows(&stored.pixels).unwrap();
+                    assert!(indices.len() <= TOGETHER && pixels.len() == indices.len());
                     there += indices.len();
-                    for (row, index) in indices.into_iter().enumerate() {
-                        let pixels = Vec::try_from(pixels.get(row as i64).flatten(0, -1)).unwrap();
-                        add(index, pixels, &mut crops);
-                    }
+                    indices.into_iter().zip(pixels).for_each(|(index, pixels)| add(index, pixels, &mut crops));
                 }
                 Decoded::End { result, .. } => return (crops, there, result.unwrap()),
             }
@@ -207,6 +212,27 @@ mod tests {
             assert_eq!((none, there), (0, if stay { plain.len() } else { 0 }), "{synth:?}");
             assert_eq!((facts.counts, facts.size), (by_gpu.counts, by_gpu.size), "{synth:?}");
             assert!(!facts.nvdec && by_gpu.nvdec != by_gpu.plain_pass, "{by_gpu:?}");
+        }
+    }
+
+    /// Whoever waits takes room; what finds none goes to the host, and is the same.
+    #[test]
+    fn crops_for_which_there_is_no_room_come_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.mp4");
+        synth::write(&path, &Synth { width: 96, height: 80, frames: 150, ..Synth::default() }).unwrap();
+        let (plain, _, _) = all(&path, None);
+        let crop = 56 * 56 * 3;
+        // All of them wait until the end.
+        for (room, expected) in
+            [(TOGETHER * crop - 1, 0), (TOGETHER * crop, TOGETHER), (5 * TOGETHER * crop / 2, 2 * TOGETHER)]
+        {
+            let mut hand = Hand::with_room_for(room);
+            for _ in 0..2 {
+                let (crops, there, facts) = all(&path, Some(&mut hand));
+                assert!(crops == plain && facts.nvdec && crops.len() >= 3 * TOGETHER, "{room}");
+                assert_eq!(there, expected, "{room}: and what was taken makes room");
+            }
         }
     }
 }

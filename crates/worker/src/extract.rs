@@ -126,9 +126,9 @@ impl Extractor {
                         return Ok(Err(error));
                     }
                 }
-                Decoded::Frames(indices, pixels) => {
+                Decoded::Frames(indices, stored) => {
                     let Some((_, runner)) = &mut work else { return Err(silent()) };
-                    if let Err(error) = runner.push_there(&indices, &pixels) {
+                    if let Err(error) = runner.push_there(&indices, &stored.pixels) {
                         return Ok(Err(error));
                     }
                 }

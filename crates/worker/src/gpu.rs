@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use reeldeck_contract::error::Failure;
 use reeldeck_contract::protocol;
+use reeldeck_model::ModelError;
 use reeldeck_model::crops::{Crops, Numbers};
-use reeldeck_model::{ModelError, tch::Tensor};
+use reeldeck_model::tch::{Device, Tensor};
 use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::resize::Tap;
 use reeldeck_video::session::Session;
@@ -16,9 +17,43 @@ use reeldeck_video::surface::{Formula, Surface};
 /// Pictures that become crops together. Each has so many bytes on the GPU until then; the more there are, the less each costs.
 pub const TOGETHER: usize = 16;
 
+/// Crops may take this part of a GPU's memory while they wait for the model.
+const PART: usize = 4;
+
+/// How many bytes of a GPU's memory crops take that wait, over all threads.
+#[derive(Clone, Default)]
+pub struct Store(Arc<AtomicUsize>);
+
+/// Crops of some frames on the device, counted until this is dropped.
+pub struct Stored {
+    /// A row each.
+    pub pixels: Tensor,
+    bytes: usize,
+    store: Store,
+}
+
+impl Store {
+    /// Counts these crops; gives them back where there are then more than may be.
+    fn put(&self, pixels: Tensor, most: usize) -> Result<Stored, Tensor> {
+        let bytes = pixels.numel();
+        if self.0.fetch_add(bytes, Ordering::Relaxed) + bytes > most {
+            self.0.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(pixels);
+        }
+        Ok(Stored { pixels, bytes, store: self.clone() })
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        self.store.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// One decoder for all the decode threads of a worker.
 #[derive(Clone)]
 pub struct Gpu {
+    store: Store,
     use_: protocol::Nvdec,
     /// For pictures that come down.
     shared: Arc<Nvdec>,
@@ -37,7 +72,7 @@ impl Gpu {
     /// Opens it. Where it cannot be had, the log says so, and the CPU decodes.
     pub fn open(use_: protocol::Nvdec) -> Option<Self> {
         match Nvdec::open(use_.gpu) {
-            Ok(nvdec) => Some(Self { use_, shared: Arc::new(nvdec), told: Arc::default() }),
+            Ok(nvdec) => Some(Self { store: Store::default(), use_, shared: Arc::new(nvdec), told: Arc::default() }),
             Err(error) => {
                 let why = Failure::from_error(error.kind(), &error).line();
                 eprintln!(
@@ -54,7 +89,9 @@ impl Gpu {
         let (told, shared) = (Arc::clone(&self.told), Arc::clone(&self.shared));
         match self.use_.stay.then(|| beside(self.use_.gpu)) {
             Some(Ok((nvdec, crops))) => {
-                Hand { session: Session::new(Arc::new(nvdec)), crops: Some(Maker::new(crops)), told }
+                let most = nvdec.memory().map_or(usize::MAX, |memory| memory / PART);
+                let crops = Some(Maker::new(crops, self.store.clone(), most));
+                Hand { session: Session::new(Arc::new(nvdec)), crops, told }
             }
             Some(Err(why)) => {
                 eprintln!("note: pictures do not stay on GPU {}, the CPU makes their crops: {why}", self.use_.gpu);
@@ -76,7 +113,12 @@ fn beside(gpu: usize) -> Result<(Nvdec, Crops), String> {
 impl Hand {
     /// No GPU: what becomes of its pictures, done on the CPU.
     pub fn in_memory() -> Self {
-        let crops = Some(Maker::new(Crops::here()));
+        Self::with_room_for(usize::MAX)
+    }
+
+    /// The same with room for so many bytes of crops that wait.
+    pub fn with_room_for(bytes: usize) -> Self {
+        let crops = Some(Maker::new(Crops::here(), Store::default(), bytes));
         Self { session: Session::new(Arc::new(Nvdec::in_memory())), crops, told: Arc::default() }
     }
 
@@ -93,16 +135,37 @@ impl Hand {
     }
 }
 
+/// Crops that were made together.
+pub enum Made {
+    /// On the device.
+    There(Stored),
+    /// In the host's memory, because there are too many on the device.
+    Here(Vec<Vec<u8>>),
+}
+
+/// Each row's bytes.
+///
+/// # Errors
+/// What libtorch reports.
+pub fn rows(pixels: &Tensor) -> Result<Vec<Vec<u8>>, ModelError> {
+    let count = pixels.size().first().copied().unwrap_or(0);
+    let bytes: Vec<u8> = Vec::try_from(pixels.f_to(Device::Cpu)?.f_flatten(0, -1)?)?;
+    let row = bytes.len() / usize::try_from(count.max(1)).unwrap_or(1);
+    Ok(bytes.chunks_exact(row.max(1)).map(<[u8]>::to_vec).collect())
+}
+
 /// Makes crops of pictures as they come, some at a time.
 pub struct Maker {
     crops: Crops,
     formula: Option<Formula>,
     indices: Vec<u64>,
+    store: Store,
+    most: usize,
 }
 
 impl Maker {
-    fn new(crops: Crops) -> Self {
-        Self { crops, formula: None, indices: vec![] }
+    fn new(crops: Crops, store: Store, most: usize) -> Self {
+        Self { crops, formula: None, indices: vec![], store, most }
     }
 
     /// Forgets what is at hand.
@@ -132,16 +195,20 @@ impl Maker {
         Ok(())
     }
 
-    /// The crops of the pictures at hand, in the order in which they came, a row each; `None` where there are none.
+    /// The crops of the pictures at hand, in the order in which they came; `None` where there are none.
     ///
     /// # Errors
     /// What libtorch reports.
-    pub fn make(&mut self) -> Result<Option<(Vec<u64>, Tensor)>, ModelError> {
+    pub fn make(&mut self) -> Result<Option<(Vec<u64>, Made)>, ModelError> {
         if self.indices.is_empty() {
             return Ok(None);
         }
         let indices = std::mem::take(&mut self.indices);
-        Ok(Some((indices, self.crops.make()?)))
+        let made = match self.store.put(self.crops.make()?, self.most) {
+            Ok(stored) => Made::There(stored),
+            Err(pixels) => Made::Here(rows(&pixels)?),
+        };
+        Ok(Some((indices, made)))
     }
 }
 
@@ -161,7 +228,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use reeldeck_contract::recipe::Transform;
-    use reeldeck_model::tch::Tensor;
     use reeldeck_video::geometry::Geometry;
     use reeldeck_video::resize::Resizer;
     use reeldeck_video::yuv::{Coefficients, Yuv420};
@@ -203,8 +269,11 @@ mod tests {
         }
     }
 
-    fn bytes(crops: &Tensor) -> Vec<u8> {
-        Vec::try_from(crops.flatten(0, -1)).unwrap()
+    fn bytes(made: &Made) -> Vec<u8> {
+        match made {
+            Made::There(stored) => rows(&stored.pixels).unwrap().concat(),
+            Made::Here(_) => panic!("there was room for them"),
+        }
     }
 
     fn noise(seed: u64) -> impl FnMut() -> u8 {
@@ -237,7 +306,7 @@ mod tests {
             let geometry = Geometry::new(size.0, size.1, &transform);
             let coefficients = Coefficients::new(if bt709 { BT709 } else { BT601 }, full);
             let formula = Formula { geometry, coefficients };
-            let mut maker = Maker::new(Crops::here());
+            let mut maker = Maker::new(Crops::here(), Store::default(), usize::MAX);
             let mut noise = noise(seed);
             let pictures: Vec<Picture> = (0..3).map(|_| Picture::of(size, &mut noise)).collect();
             for (index, picture) in pictures.iter().enumerate() {
@@ -264,7 +333,7 @@ mod tests {
         }
         for (table, full) in [(BT601, false), (BT709, true)] {
             let formula = Formula { geometry, coefficients: Coefficients::new(table, full) };
-            let mut maker = Maker::new(Crops::here());
+            let mut maker = Maker::new(Crops::here(), Store::default(), usize::MAX);
             for quarter in 0..64 {
                 for (y, row) in picture.planes[0].chunks_exact_mut(picture.strides[0]).enumerate() {
                     row.iter_mut().enumerate().for_each(|(x, luma)| *luma = (quarter * 4 + y % 2 * 2 + x % 2) as u8);
