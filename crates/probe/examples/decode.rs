@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +18,6 @@ use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
 use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::sampling::Plan;
-use reeldeck_video::session::Session;
 use serde_json::json;
 
 /// A checksum of the crops of the last plan.
@@ -69,17 +68,16 @@ fn main() -> Result<()> {
     let recipe = Recipe::find("slowonly-r50-8x8-k700")?;
     let limits = Limits::default();
     let request = Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
-    let nvdec = gpu.map(Nvdec::open).transpose()?.map(Arc::new);
-    let session = || nvdec.clone().map(Session::new);
-    let extract = |file: &str, session: &mut Option<Session>, sink: &mut dyn Sink| {
-        frames::extract_with(Path::new(file), &request, Pass::Best, session.as_mut(), sink)
+    let nvdec = gpu.map(Nvdec::open).transpose()?;
+    let extract = |file: &str, sink: &mut dyn Sink| {
+        frames::extract_with(Path::new(file), &request, Pass::Best, nvdec.as_ref(), sink)
             .with_context(|| format!("failed to take frames from {file}"))
     };
     // Once for the checksums, which also brings the files into memory.
     let mut found = BTreeMap::new();
     for file in &files {
         let mut sum = Sum::default();
-        let facts = extract(file, &mut session(), &mut sum)?;
+        let facts = extract(file, &mut sum)?;
         let md5: String = sum.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let decoder = if facts.nvdec { "nvdec" } else { "cpu" };
         found.insert(file, json!({"decoder": decoder, "frames": facts.counts.output, "md5": md5}));
@@ -89,9 +87,8 @@ fn main() -> Result<()> {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let mut session = session();
                 while let Some(file) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < total) {
-                    if let Err(error) = extract(&files[file % files.len()], &mut session, &mut Nowhere) {
+                    if let Err(error) = extract(&files[file % files.len()], &mut Nowhere) {
                         failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
                     }
                 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use md5::{Digest, Md5};
@@ -11,7 +10,6 @@ use reeldeck_contract::recipe::Recipe;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
 use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::sampling::Plan;
-use reeldeck_video::session::Session;
 use reeldeck_video::{VideoError, whole};
 use serde_json::json;
 
@@ -64,8 +62,8 @@ pub fn print(
     let limits = Limits::default();
     let request = Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
     let mut collect = Collect::default();
-    let mut session = gpu.map(Nvdec::open).transpose()?.map(|nvdec| Session::new(Arc::new(nvdec)));
-    let facts = frames::extract_with(file, &request, pass, session.as_mut(), &mut collect)
+    let nvdec = gpu.map(Nvdec::open).transpose()?;
+    let facts = frames::extract_with(file, &request, pass, nvdec.as_ref(), &mut collect)
         .with_context(|| format!("failed to take frames from {}", file.display()))?;
     let plan = collect.plan.take().context("no plan")?;
     let clips = plan.clips.iter().map(|indices| collect.clip(indices)).collect::<Result<Vec<_>>>()?;

@@ -6,6 +6,7 @@ use ffmpeg_next as ff;
 use crate::decoder::{Decoder, Refusal};
 use crate::error::VideoError;
 use crate::media::Media;
+use crate::nvdec::Nvdec;
 
 /// Follows a decode and steers it.
 pub trait Visitor {
@@ -40,22 +41,21 @@ pub trait Visitor {
 /// # Errors
 /// When reading fails, memory runs out, or the visitor ends it. Damage in the stream is reported to the visitor only.
 pub fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
-    run_with(media, media.decoder(None)?, visitor).map(drop)
+    run_on(media, None, visitor)
 }
 
-/// The same with a decoder for this stream that is given, and given back at the end.
+/// The same on a GPU, where one is given.
 ///
 /// # Errors
-/// As [`run`].
-pub fn run_with(media: &mut Media, decoder: Decoder, visitor: &mut dyn Visitor) -> Result<Decoder, VideoError> {
-    let mut feed = Feed { decoder, frame: ff::frame::Video::empty() };
+/// As [`run`], and where the decoder cannot be opened.
+pub fn run_on(media: &mut Media, nvdec: Option<&Nvdec>, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+    let mut feed = Feed { decoder: media.decoder(nvdec)?, frame: ff::frame::Video::empty() };
     let mut packet = ff::Packet::empty();
     while media.read(&mut packet)? {
         visitor.alive()?;
         feed.packet(&packet, visitor)?;
     }
-    feed.end(visitor)?;
-    Ok(feed.decoder)
+    feed.end(visitor)
 }
 
 /// A decoder on its way through packets.

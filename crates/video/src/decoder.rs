@@ -72,16 +72,6 @@ impl Decoder {
         self.opened.flush();
     }
 
-    /// Forgets everything but what it was opened for. `delay` is by how many frames the next stream's order may differ.
-    pub fn begin_again(&mut self, time_base: ff::Rational, delay: i32) {
-        self.flush();
-        self.opened.set_packet_time_base(time_base);
-        self.starved.happened.store(false, Ordering::Relaxed);
-        // SAFETY: the decoder is open and used by this thread only. It may have learnt to hold back more frames on the way,
-        // which a new one must learn for itself.
-        unsafe { (*self.opened.as_mut_ptr()).has_b_frames = delay };
-    }
-
     /// Hands over a packet; `None` is the end of the stream.
     ///
     /// # Errors

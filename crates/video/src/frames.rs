@@ -15,8 +15,8 @@ use reeldeck_contract::source::SourceStamp;
 use crate::error::VideoError;
 use crate::index::PacketIndex;
 use crate::media::Media;
+use crate::nvdec::Nvdec;
 use crate::sampling::Plan;
-use crate::session::Session;
 use crate::surface::Surface;
 
 /// What is wanted of a video.
@@ -116,12 +116,12 @@ pub fn extract_with(
     path: &Path,
     request: &Request,
     pass: Pass,
-    session: Option<&mut Session>,
+    nvdec: Option<&Nvdec>,
     sink: &mut dyn Sink,
 ) -> Result<Facts, VideoError> {
     // Before it is opened: what is said of a file that changes meanwhile is neither of the old one nor of the new.
     let stamp = SourceStamp::read(path)?;
-    let taken = Media::open(path, &request.limits).and_then(|media| take(path, request, pass, session, media, sink));
+    let taken = Media::open(path, &request.limits).and_then(|media| take(path, request, pass, nvdec, media, sink));
     if matches!(taken, Err(VideoError::Stopped)) {
         return taken;
     }
@@ -136,14 +136,14 @@ fn take(
     path: &Path,
     request: &Request,
     pass: Pass,
-    session: Option<&mut Session>,
+    nvdec: Option<&Nvdec>,
     mut media: Media,
     sink: &mut dyn Sink,
 ) -> Result<Facts, VideoError> {
     let index = PacketIndex::scan(&mut media, &request.limits)?;
     drop(media);
     if pass == Pass::Best && index.exact {
-        for by in session.map(Some).into_iter().chain([None]) {
+        for by in nvdec.map(Some).into_iter().chain([None]) {
             if let Some(facts) = fast::fast(path, request, &index, by, sink)? {
                 return Ok(facts);
             }

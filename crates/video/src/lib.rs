@@ -23,7 +23,6 @@ mod picture;
 pub mod resize;
 mod rotate;
 pub mod sampling;
-pub mod session;
 #[cfg(target_arch = "x86_64")]
 pub mod simd;
 pub mod still;

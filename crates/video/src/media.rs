@@ -1,8 +1,4 @@
-//! Opens a file with FFmpeg, held to local files and known containers, and finds its best video stream.
-
-mod opened;
-
-pub use opened::Encoding;
+//! Opens a file with FFmpeg, held to local files and known containers, and makes decoders for its best video stream.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -17,8 +13,10 @@ use reeldeck_contract::limits::Limits;
 use reeldeck_contract::source::SourceStamp;
 
 use crate::boxes;
+use crate::decoder::Decoder;
 use crate::error::VideoError;
 use crate::memory;
+use crate::nvdec::Nvdec;
 
 /// Demuxers that may open a video. A playlist posing as .mp4 is not among them, so it cannot make FFmpeg read other files.
 const DEMUXERS: &str =
@@ -131,6 +129,28 @@ impl Media {
             }
         }
         Ok(())
+    }
+
+    /// Starts a new decoder of one thread, which makes its result the same for every run, also on damaged files; on a GPU
+    /// where one is given.
+    ///
+    /// # Errors
+    /// When FFmpeg has no decoder for the codec or cannot open it.
+    pub fn decoder(&self, nvdec: Option<&Nvdec>) -> Result<Decoder, VideoError> {
+        let failed = |source| VideoError::Ffmpeg { action: "open the decoder", source };
+        let stream = self.input.stream(self.stream).ok_or(VideoError::NoVideoStream)?;
+        let mut context = ff::codec::Context::from_parameters(stream.parameters()).map_err(failed)?;
+        let codec = ff::decoder::find(context.id());
+        let codec = codec.ok_or_else(|| VideoError::NoDecoder(context.id().name().to_owned()))?;
+        context.set_threading(ff::threading::Config {
+            kind: ff::threading::Type::None,
+            count: 1,
+            ..Default::default()
+        });
+        let mut decoder = context.decoder();
+        decoder.set_packet_time_base(stream.time_base());
+        nvdec.map_or(Ok(()), |nvdec| nvdec.attach(&mut decoder))?;
+        Decoder::open(decoder, codec, self.pixels)
     }
 
     /// Reads the next packet of the video stream; `None` at the end.

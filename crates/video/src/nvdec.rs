@@ -1,7 +1,11 @@
 //! Decoding on a GPU by NVDEC, through FFmpeg: which streams it gets, and the way of its pictures down to memory.
 //!
 //! **Never run on a GPU so far.** What is tested is all that needs none: that pictures in NVDEC's layout give the same crops,
-//! and that what NVDEC refuses goes to the decoder on the CPU. `scripts/gpu-check.sh` compares the crops on a machine with one.
+//! that what NVDEC refuses goes to the decoder on the CPU, and, with a made-up driver, all of FFmpeg's part. `scripts/gpu-check.sh`
+//! compares the crops on a machine with one.
+//!
+//! A decoder is not kept for the next video. FFmpeg's for H.264 and HEVC let go of the GPU's whenever they are told that a stream
+//! has ended, and are of no use before that.
 //!
 //! Nothing is skipped here, unlike on the CPU. FFmpeg may or may not keep a packet from a GPU when told to skip, by codec and
 //! release, and a wrong guess would be found out only at the end of the video; and what costs time is to bring pictures down,
@@ -159,7 +163,7 @@ impl Nvdec {
     /// Brings a picture down to the host's memory, as the decoder on the CPU would have given it. `None` where it cannot be
     /// done; the CPU decodes such a video.
     pub fn bring_down(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
-        if self.pictures == Pictures::Memory { Some(frame.clone()) } else { bring_down(frame) }
+        if self.pictures == Pictures::Memory { another(frame) } else { bring_down(frame) }
     }
 
     /// As [`Nvdec::open`], without a GPU: every stream is refused.
@@ -172,8 +176,7 @@ impl Nvdec {
     pub fn stays(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
         match self.pictures {
             Pictures::Down => None,
-            // Another reference to the same picture.
-            Pictures::Stay => Some(frame.clone()),
+            Pictures::Stay => another(frame),
             Pictures::Memory => nv12::together(frame),
         }
     }
@@ -220,18 +223,23 @@ fn bring_down(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
     nv12::apart(&down)
 }
 
+/// Another reference to the same picture; to clone a frame would copy its pixels.
+fn another(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+    let mut same = ff::frame::Video::empty();
+    // SAFETY: both frames are alive, and the new one is empty.
+    (unsafe { ffi::av_frame_ref(same.as_mut_ptr(), frame.as_ptr()) } >= 0).then_some(same)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::Path;
-    use std::sync::Arc;
 
     use reeldeck_contract::limits::Limits;
     use reeldeck_contract::recipe::{Damage, Sampling, Transform};
 
     use crate::frames::{self, Facts, Pass, Request, Sink};
     use crate::sampling::Plan;
-    use crate::session::Session;
     use crate::synth::{self, Synth};
 
     #[test]
@@ -297,7 +305,7 @@ mod tests {
         }
     }
 
-    fn by(nvdec: Option<Nvdec>, path: &Path) -> (Facts, Collect) {
+    fn by(nvdec: Option<&Nvdec>, path: &Path) -> (Facts, Collect) {
         let request = Request {
             sampling: Sampling { clips: 5, length: 8, interval: 2 },
             transform: Transform { short_side: 64, crop: 64, mean: [0.0; 3], std: [1.0; 3] },
@@ -305,8 +313,7 @@ mod tests {
             limits: Limits::default(),
         };
         let mut collect = Collect::default();
-        let mut session = nvdec.map(|nvdec| Session::new(Arc::new(nvdec)));
-        let facts = frames::extract_with(path, &request, Pass::Best, session.as_mut(), &mut collect).unwrap();
+        let facts = frames::extract_with(path, &request, Pass::Best, nvdec, &mut collect).unwrap();
         (facts, collect)
     }
 
@@ -318,7 +325,7 @@ mod tests {
         let options = [("bf".to_owned(), "2".to_owned()), ("g".to_owned(), "30".to_owned())].into();
         synth::write(&path, &Synth { width: 96, height: 80, frames: 90, options, ..Synth::default() }).unwrap();
         let (plain, alone) = by(None, &path);
-        let (facts, refused) = by(Some(Nvdec::without_gpu()), &path);
+        let (facts, refused) = by(Some(&Nvdec::without_gpu()), &path);
         assert_eq!(facts, plain);
         assert!(!facts.nvdec && !facts.plain_pass && facts.skipped > 0, "{facts:?}");
         assert!(!alone.frames.is_empty() && alone.frames == refused.frames);

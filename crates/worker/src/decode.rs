@@ -117,9 +117,9 @@ pub fn run(
 ) -> Option<(u64, Duration)> {
     let (before, started) = (process::thread_cpu_ns(), Instant::now());
     let mut hand = hand;
-    let (session, maker) = hand.as_mut().map(|hand| hand.parts()).unzip();
+    let (nvdec, maker) = hand.as_mut().map(|hand| hand.parts()).unzip();
     let mut channel = Channel { sender: &sender, pulse, maker: maker.flatten(), waited: Duration::ZERO };
-    let extract = || frames::extract_with(path, request, Pass::Best, session, &mut channel);
+    let extract = || frames::extract_with(path, request, Pass::Best, nvdec, &mut channel);
     let result = match panic::catch_unwind(AssertUnwindSafe(extract)) {
         Ok(Ok(facts)) => Ok(facts),
         Ok(Err(error)) => Err(Failure::from_error(error.kind(), &error)),

@@ -11,7 +11,6 @@ use reeldeck_model::crops::{Crops, Numbers};
 use reeldeck_model::tch::{Device, Tensor};
 use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::resize::Tap;
-use reeldeck_video::session::Session;
 use reeldeck_video::surface::{Formula, Surface};
 
 /// Pictures that become crops together. Each has so many bytes on the GPU until then; the more there are, the less each costs.
@@ -63,7 +62,7 @@ pub struct Gpu {
 
 /// What one thread has of it.
 pub struct Hand {
-    session: Session,
+    nvdec: Arc<Nvdec>,
     crops: Option<Maker>,
     told: Arc<AtomicBool>,
 }
@@ -91,13 +90,13 @@ impl Gpu {
             Some(Ok((nvdec, crops))) => {
                 let most = nvdec.memory().map_or(usize::MAX, |memory| memory / PART);
                 let crops = Some(Maker::new(crops, self.store.clone(), most));
-                Hand { session: Session::new(Arc::new(nvdec)), crops, told }
+                Hand { nvdec: Arc::new(nvdec), crops, told }
             }
             Some(Err(why)) => {
                 eprintln!("note: pictures do not stay on GPU {}, the CPU makes their crops: {why}", self.use_.gpu);
-                Hand { session: Session::new(shared), crops: None, told }
+                Hand { nvdec: shared, crops: None, told }
             }
-            None => Hand { session: Session::new(shared), crops: None, told },
+            None => Hand { nvdec: shared, crops: None, told },
         }
     }
 }
@@ -119,12 +118,12 @@ impl Hand {
     /// The same with room for so many bytes of crops that wait.
     pub fn with_room_for(bytes: usize) -> Self {
         let crops = Some(Maker::new(Crops::here(), Store::default(), bytes));
-        Self { session: Session::new(Arc::new(Nvdec::in_memory())), crops, told: Arc::default() }
+        Self { nvdec: Arc::new(Nvdec::in_memory()), crops, told: Arc::default() }
     }
 
     /// The decoder, and what makes crops where it is.
-    pub fn parts(&mut self) -> (&mut Session, Option<&mut Maker>) {
-        (&mut self.session, self.crops.as_mut())
+    pub fn parts(&mut self) -> (&Nvdec, Option<&mut Maker>) {
+        (&self.nvdec, self.crops.as_mut())
     }
 
     /// The first video that was not decoded here is worth a line.

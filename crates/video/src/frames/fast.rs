@@ -16,7 +16,6 @@ use crate::media::Media;
 use crate::nal::{self, Framing};
 use crate::nvdec::Nvdec;
 use crate::sampling::Plan;
-use crate::session::Session;
 
 /// Decodes once, lets the decoder drop what nothing refers to and nobody needs, or a GPU decode all. `None`: not exact, or
 /// not for the GPU; start over.
@@ -24,7 +23,7 @@ pub(super) fn fast(
     path: &Path,
     request: &Request,
     index: &PacketIndex,
-    mut session: Option<&mut Session>,
+    nvdec: Option<&Nvdec>,
     sink: &mut dyn Sink,
 ) -> Result<Option<Facts>, VideoError> {
     let plan = Plan::new(index.shown, &request.sampling);
@@ -35,7 +34,7 @@ pub(super) fn fast(
     }
     let mut media = Media::open(path, &request.limits)?;
     let (codec, extradata) = media.codec();
-    if session.as_ref().is_some_and(|session| !session.nvdec().takes(codec)) {
+    if nvdec.is_some_and(|nvdec| !nvdec.takes(codec)) {
         return Ok(None);
     }
     // A decoder that learns only on the way how many frames to hold back loses one then, which a skipped frame would
@@ -43,41 +42,26 @@ pub(super) fn fast(
     let held_back = media.reorder();
     let orderly = index.reorder <= held_back && (index.reorder > 0 || held_back == 0);
     let skippable = codec == ff::codec::Id::H264 && orderly && index.gapless;
-    let framing = (skippable && session.is_none()).then(|| Framing::of(extradata));
+    let framing = (skippable && nvdec.is_none()).then(|| Framing::of(extradata));
     let delivery = Delivery::begin(plan, request, &media, sink)?;
-    let on_gpu = session.is_some();
-    let decoder = match &mut session {
-        Some(session) => session.decoder(&media),
-        None => media.decoder(None),
-    };
-    let nvdec = session.as_ref().map(|session| session.nvdec());
+    let on_gpu = nvdec.is_some();
     let mut visitor = Fast { index, framing, nvdec, delivery, output: 0, skipped: 0, last: None, inexact: false };
-    let decoded = decoder.and_then(|decoder| decode::run_with(&mut media, decoder, &mut visitor));
+    let decoded = decode::run_on(&mut media, nvdec, &mut visitor);
     let complete = visitor.output + visitor.skipped == index.shown && visitor.delivery.is_complete();
-    let decoded = decoded.and_then(|decoder| {
-        if complete {
-            visitor.delivery.sink.complete()?;
-        }
-        Ok(decoder)
-    });
-    let decoder = match decoded {
+    match decoded.and_then(|()| if complete { visitor.delivery.sink.complete() } else { Ok(()) }) {
         _ if visitor.inexact => return Ok(None),
         // Whatever a GPU fails at, its memory above all, the CPU may be able to do.
         Err(error) if on_gpu && !matches!(error, VideoError::Stopped) => return Ok(None),
         ended => ended?,
-    };
-    let (size, skipped) = (visitor.delivery.size, visitor.skipped);
-    if let Some(session) = session.filter(|_| complete) {
-        session.keep(&media, decoder);
     }
     Ok(complete.then_some(Facts {
         counts,
         fps: media.fps(),
-        size,
+        size: visitor.delivery.size,
         stamp: media.stamp(),
         plain_pass: false,
         nvdec: on_gpu,
-        skipped,
+        skipped: visitor.skipped,
     }))
 }
 

@@ -9,6 +9,7 @@ mod limits;
 mod media;
 mod mutated;
 mod mux;
+mod nvdec;
 mod order;
 mod passes;
 mod probe;
