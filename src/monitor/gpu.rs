@@ -1,6 +1,6 @@
 //! GPUs as NVML tells of them. Its library comes with the driver and is loaded at run time; where there is none there are no GPUs.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
@@ -29,22 +29,31 @@ pub trait Gpus: Send {
 }
 
 /// The driver's own library.
-#[derive(Default)]
 pub struct Driver {
+    library: OsString,
     nvml: Option<Nvml>,
     tried: Option<Instant>,
+}
+
+impl Default for Driver {
+    fn default() -> Self {
+        // Without the number there is only a file for those who build programs with it.
+        Self { library: "libnvidia-ml.so.1".into(), nvml: None, tried: None }
+    }
 }
 
 impl Gpus for Driver {
     fn read(&mut self) -> Vec<Gpu> {
         if self.nvml.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN) {
             self.tried = Some(Instant::now());
-            // Without the number there is only a file for those who build programs with it.
-            let numbered = Nvml::builder().lib_path(OsStr::new("libnvidia-ml.so.1")).init();
-            self.nvml = numbered.or_else(|_| Nvml::init()).ok();
+            self.nvml = Nvml::builder().lib_path(&self.library).init().ok();
         }
         let Some(nvml) = &self.nvml else { return vec![] };
-        let Ok(count) = nvml.device_count() else { return vec![] };
+        let Ok(count) = nvml.device_count() else {
+            // The driver was taken away; its successor wants to be begun with anew.
+            self.nvml = None;
+            return vec![];
+        };
         // One that cannot be asked keeps its place.
         (0..count).map(|at| nvml.device_by_index(at).map(|device| ask(&device)).unwrap_or_default()).collect()
     }
@@ -126,6 +135,48 @@ pub(super) mod tests {
         assert_eq!(by("MIG-GPU-0005/1/0,11"), [None, None, None]);
         let pids = [Some(1007), None, Some(5)];
         assert_eq!(assign(&names, &pids, &gpus, None), [Some(7), Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn what_the_driver_says_is_told_and_what_it_does_not_say_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, library) = (folder.path().join("driver.c"), folder.path().join("libnvidia-ml.so.1"));
+        std::fs::write(&source, include_str!("gpu/driver.c")).unwrap();
+        let compiled =
+            std::process::Command::new("cc").args(["-w", "-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+        assert!(compiled.unwrap().success());
+        let mut driver = Driver { library: library.clone().into(), ..Driver::default() };
+        let all = Gpu {
+            uuid: Some("GPU-0000-made-up".into()),
+            gauges: Gauges {
+                memory: Some([7 << 30, 80 << 30]),
+                busy_percent: Some(97.0),
+                decoder_percent: Some(41.0),
+                temperature_c: Some(63.0),
+                power_w: Some(412.5),
+            },
+            pids: vec![4711, 4712],
+        };
+        let memory = Some([(7 << 30) + 1, 80 << 30]);
+        let some = Gauges { memory, decoder_percent: None, power_w: None, ..all.gauges };
+        let some = Gpu { gauges: some, pids: vec![], ..all.clone() };
+        let expected = vec![all, some, Gpu::default(), Gpu::default()];
+        assert_eq!(driver.read(), expected);
+        assert_eq!(driver.read(), expected, "each time");
+        // The driver goes, as when it is renewed, and comes back.
+        // SAFETY: the library is the one above, and the names those of ints in it.
+        let (set, begun) = unsafe {
+            let library = Box::leak(Box::new(libloading::Library::new(&library).unwrap()));
+            let gone = *library.get::<*mut std::ffi::c_int>(b"gone").unwrap();
+            let begun = *library.get::<*const std::ffi::c_int>(b"begun").unwrap();
+            (move |value| gone.write(value), move || begun.read())
+        };
+        set(1);
+        assert_eq!((driver.read(), driver.read()), (vec![], vec![]));
+        set(0);
+        assert_eq!(driver.read(), [], "it is not asked for all the time");
+        driver.tried = None;
+        assert_eq!((driver.read(), begun()), (expected, 2));
     }
 
     #[test]
