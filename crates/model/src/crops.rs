@@ -174,23 +174,25 @@ impl Crops {
             Ok(planes.f_to_kind(Kind::Int)?.f_mul_scalar(8)?)
         };
         let [offset, luma, v_to_r, u_to_g, v_to_g, u_to_b] = numbers.colours;
-        let y = plane(0, &rows.luma, &columns.luma)?.f_sub_scalar(i64::from(offset))?;
-        let y = product(&y, luma)?;
-        let chroma = plane(1, &rows.chroma, &columns.chroma)?.f_sub_scalar(1024)?;
+        let y = product(&plane(0, &rows.luma, &columns.luma)?.f_sub_scalar_(i64::from(offset))?, luma)?;
+        let chroma = plane(1, &rows.chroma, &columns.chroma)?.f_sub_scalar_(1024)?;
         let (u, v) = (chroma.f_select(3, 0)?, chroma.f_select(3, 1)?);
-        let red = product(&v, v_to_r)?;
-        let green = product(&u, u_to_g)?.f_add(&product(&v, v_to_g)?)?;
-        let blue = product(&u, u_to_b)?;
+        // The copies are as good as gone: what follows takes several times their memory.
+        drop(held);
         let side = rows.weights[0].numel() as i64;
-        let stretch = |colour: &Tensor| -> Result<Tensor, ModelError> {
-            let pixels = y.f_add(colour)?.f_clamp_(0, 255)?;
+        let stretch = |mut colour: Tensor| -> Result<Tensor, ModelError> {
+            let pixels = colour.f_add_(&y)?.f_clamp_(0, 255)?;
             let part = |at: i64| pixels.f_narrow(2, at * side, side)?.f_mul(&columns.weights[at as usize]);
             let sums = shifted(&part(0)?.f_add_(&part(1)?)?, 4)?;
             let part = |at: i64| shifted(&sums.f_narrow(1, at * side, side)?.f_mul(&rows.weights[at as usize])?, 16);
             let sum = part(0)?.f_add_(&part(1)?)?.f_add_scalar_(2)?;
             Ok(shifted(&sum, 2)?.f_clamp_(0, 255)?.f_to_kind(Kind::Uint8)?)
         };
-        let crops = Tensor::f_stack(&[stretch(&red)?, stretch(&green)?, stretch(&blue)?], 3)?;
+        // One colour after the other, for the same reason.
+        let red = stretch(product(&v, v_to_r)?)?;
+        let green = stretch(product(&u, u_to_g)?.f_add_(&product(&v, v_to_g)?)?)?;
+        let blue = stretch(product(&u, u_to_b)?)?;
+        let crops = Tensor::f_stack(&[red, green, blue], 3)?;
         if let Some(lane) = &self.lane {
             lane.settle(&crops)?;
         }

@@ -13,8 +13,9 @@ use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::resize::Tap;
 use reeldeck_video::surface::{Formula, Surface};
 
-/// Pictures that become crops together. Each has so many bytes on the GPU until then; the more there are, the less each costs.
-pub const TOGETHER: usize = 16;
+/// Pictures that become crops together. The more there are, the less each costs; each takes 6 MB of the GPU's memory on the way,
+/// for each thread.
+pub const TOGETHER: usize = 8;
 
 /// Crops may take this part of a GPU's memory while they wait for the model.
 const PART: usize = 4;
