@@ -15,8 +15,8 @@ use support::{Bench, Ran, programs};
 
 /// What a test cannot run, and why; it is parsed all the same.
 const NOT_RUN: &[(&str, &str)] = &[
-    ("--checkpoint published", "needs the network; tests/fetch.rs does the same with a server of its own"),
-    ("fetch", "needs the network; tests/fetch.rs does the same with a server of its own"),
+    ("--checkpoint published", "needs the network; tests/fetch does the same with a server of its own"),
+    ("fetch", "needs the network; tests/fetch does the same with a server of its own"),
     ("demo", "computes for a minute; `make demo` runs it"),
     ("seeded-checkpoint", "tests/real.rs runs it"),
     ("--checkpoint seeded.pth", "tests/real.rs runs it with such a file"),

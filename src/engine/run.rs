@@ -4,17 +4,15 @@ use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::failure::Attempt;
-use reeldeck_contract::protocol::{FromWorker, JobId, Report, ToWorker, VERSION};
+use jiff::Timestamp;
+use reeldeck_contract::protocol::{JobId, Report};
 use reeldeck_contract::video::VideoName;
 use tokio::sync::mpsc;
 
-use super::assess::{self, Found};
+use super::assess::Found;
 use super::control::{Asked, Order};
 use super::errands::{Errand, Reply};
-use super::event::{Effect, Event, News};
+use super::event::Event;
 use super::log::Log;
 use super::output::Back;
 use super::plan::Plan;
@@ -23,7 +21,7 @@ use super::protocol::snapshot::{Phase as Shown, Snapshot};
 use super::protocol::words::describe;
 use super::publish::{self, Front};
 use super::rate::Rate;
-use super::scribe::{Job, Record, Scribe};
+use super::scribe::{Job, Scribe};
 use super::signals::Signals;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId};
 use super::survey::Ask;
@@ -34,6 +32,8 @@ use crate::export::Format;
 use crate::monitor::{Monitor, Reading};
 
 mod dataset;
+mod effects;
+mod heard;
 mod orders;
 mod tell;
 
@@ -42,9 +42,6 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// How often progress is an event of its own.
 const PROGRESS: Millis = 10_000;
-
-/// How long the output folder may take to say what a worker has left there.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What comes in from elsewhere than the clock and the signals.
 enum Incoming {
@@ -260,7 +257,7 @@ impl Engine {
                 self.handle(Event::Gone(worker, how));
             }
             Incoming::Worker(worker, heard) => {
-                if let Some(event) = translate(worker, heard) {
+                if let Some(event) = heard::translate(worker, heard) {
                     self.handle(event);
                 }
             }
@@ -278,35 +275,6 @@ impl Engine {
             Incoming::Finished(errand) => self.finished(errand),
             Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
         }
-    }
-
-    /// A worker that ends between writing a feature and saying so has done that video.
-    fn look_for_untold(&self, worker: WorkerId, how: String) {
-        let clips = self.state.rules.clips;
-        let hands = self.state.workers.get(worker).map(|w| w.in_hand.as_slice()).unwrap_or_default();
-        let in_hand: Vec<_> = hands.iter().filter_map(|hand| Some((hand.job, self.name(hand.video)?))).collect();
-        let (root, layout) = (self.plan.root.clone(), self.plan.layout.clone());
-        let recipe = self.plan.inits.get(worker).map(|init| init.recipe.clone());
-        let look = tokio::task::spawn_blocking(move || {
-            let untold = |(job, video): (JobId, VideoName)| {
-                let frames = assess::frames_of(&layout, recipe.as_ref()?, &video, &video.under(&root))?;
-                // What it has cost is not known any more.
-                let (decode_ms, model_ms, wait_ms, write_ms) = (0, 0, 0, 0);
-                let (clips_computed, plain_pass, nvdec) = (0, false, false);
-                Some((
-                    job,
-                    Report { frames, clips, clips_computed, plain_pass, nvdec, decode_ms, model_ms, wait_ms, write_ms },
-                ))
-            };
-            in_hand.into_iter().filter_map(untold).collect()
-        });
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            let untold = tokio::time::timeout(PATIENCE, look).await;
-            // Where there is no answer, the video is done again.
-            let untold = untold.ok().and_then(Result::ok).unwrap_or_default();
-            let _ = sender.send(Incoming::Ended(worker, how, untold));
-        });
     }
 
     fn back(&mut self, lost: Vec<VideoId>) {
@@ -351,93 +319,7 @@ impl Engine {
         }
     }
 
-    /// Does what was decided; a new event where that fails.
-    fn carry_out(&mut self, effect: Effect) -> Option<Event> {
-        match effect {
-            Effect::Spawn(worker) => return self.spawn(worker),
-            Effect::Extract { worker, job, video, batch } => {
-                let name = self.name(video)?;
-                let (path, feature) = (name.under(&self.plan.root), self.plan.layout.feature(&name));
-                let process = self.processes.get(&worker)?;
-                let send = process.sending(&ToWorker::Extract { job, video: name, path, feature, batch });
-                self.scribe.write(Job::Release(Box::new(send)));
-            }
-            Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish),
-            Effect::Kill(worker) => self.processes.get_mut(&worker)?.kill(),
-            Effect::Freeze(worker) => self.processes.get(&worker)?.freeze(),
-            Effect::Thaw(worker) => self.processes.get(&worker)?.thaw(),
-            Effect::Record { video, worker, since, failure, source } => {
-                let at =
-                    |ms: Millis| self.started.1 + SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
-                let attempt = Attempt {
-                    started: at(since),
-                    ended: at(self.now()),
-                    device: self.state.workers.get(worker).map(|w| w.device.clone()).unwrap_or_default(),
-                    failure,
-                    stderr: self.processes.get(&worker).map(Process::stderr).unwrap_or_default(),
-                };
-                let video = self.name(video)?;
-                let path = video.under(&self.plan.root);
-                self.scribe.write(Job::Record(Box::new(Record { video, path, source, attempt })));
-            }
-            Effect::Forget(video) => {
-                let name = self.name(video)?;
-                self.scribe.write(Job::Forget(name));
-            }
-            Effect::LookAtOutput => {
-                let (output, sender) = (self.plan.output.clone(), self.sender.clone());
-                // A file system that hangs must not hang the engine.
-                tokio::task::spawn_blocking(move || sender.send(Incoming::Looked(output.look())));
-            }
-            Effect::LookAt(video) => self.look_at(self.name(video)?),
-            Effect::Tell(news) => self.publish(news),
-        }
-        None
-    }
-
-    fn publish(&mut self, news: News) {
-        if let News::Done(.., report) = &news {
-            self.rate.report(report);
-        }
-        let event = publish::event(&self.state, news);
-        self.tell(event);
-    }
-
     fn name(&self, video: VideoId) -> Option<VideoName> {
         Some(self.state.files.get(video)?.name.clone())
     }
-
-    fn spawn(&mut self, worker: WorkerId) -> Option<Event> {
-        let (launch, init) = (self.plan.launches.get(worker)?, self.plan.inits.get(worker)?);
-        match Process::start(worker, launch, self.heard.clone(), Some(self.log.clone())) {
-            Ok(process) => {
-                process.send(&ToWorker::Init(Box::new(init.clone())));
-                if let Some(monitor) = &self.monitor {
-                    monitor.set_pid(worker, process.pid());
-                }
-                self.processes.insert(worker, process);
-                None
-            }
-            Err(error) => {
-                let text = format!("failed to start {}: {error}", launch.program.display());
-                Some(Event::Fatal(worker, Failure::new(ErrorKind::Device, text)))
-            }
-        }
-    }
-}
-
-fn translate(worker: WorkerId, heard: Heard) -> Option<Event> {
-    Some(match heard {
-        Heard::Gone(how) => Event::Gone(worker, how),
-        Heard::Message(FromWorker::Ready { version, .. }) if version != VERSION => {
-            let text =
-                format!("the worker speaks protocol {version}, the engine {VERSION}: install both from one release");
-            Event::Fatal(worker, Failure::new(ErrorKind::Internal, text))
-        }
-        Heard::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(worker, device, load_ms),
-        Heard::Message(FromWorker::Fatal { failure }) => Event::Fatal(worker, failure),
-        Heard::Message(FromWorker::Progress { job, clips }) => Event::Progress(worker, job, clips),
-        Heard::Message(FromWorker::Done { job, report }) => Event::Done(worker, job, report),
-        Heard::Message(FromWorker::Failed { job, failure, source }) => Event::Failed(worker, job, failure, source),
-    })
 }
