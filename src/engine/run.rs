@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::assess::Found;
 use super::control::{Asked, Order};
-use super::errands::{Errand, Reply};
+use super::errands::{Cancel, Errand, Reply};
 use super::event::Event;
 use super::log::Log;
 use super::output::Back;
@@ -31,6 +31,7 @@ use crate::dataset::scan::VideoFile;
 use crate::export::Format;
 use crate::monitor::{Monitor, Reading};
 
+mod after;
 mod dataset;
 mod effects;
 mod heard;
@@ -89,7 +90,12 @@ pub struct Engine {
     errands: usize,
     /// Videos that were done before the last run.
     done_before: usize,
-    exporting: bool,
+    /// An export is going on; what would stop it.
+    exporting: Option<Cancel>,
+    /// The run is over but for its export.
+    concludes: bool,
+    /// A client wants the engine to leave.
+    leaves: bool,
     monitor: Option<Monitor>,
     measured: Option<(Instant, Reading)>,
 }
@@ -126,7 +132,9 @@ impl Engine {
             dataset,
             errands: 0,
             done_before: 0,
-            exporting: false,
+            exporting: None,
+            concludes: false,
+            leaves: false,
             monitor: None,
             measured: None,
             plan,
@@ -151,9 +159,9 @@ impl Engine {
     /// Runs until no worker is left. `clients` may be closed.
     pub async fn run(&mut self, signals: &mut Signals, clients: &mut mpsc::UnboundedReceiver<Asked>) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
-        self.done_before = self.state.workers.iter().map(|worker| worker.done).sum();
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.done_before = self.done();
+        self.leaves = false;
+        let mut ticks = ticks();
         // One that has waited was begun by who has asked for it.
         if !std::mem::replace(&mut self.begun, true) && !self.plan.waits {
             self.handle(Event::Begin);
@@ -171,45 +179,6 @@ impl Engine {
         self.tick();
     }
 
-    /// Waits for a client that wants more, in which case it returns true, for as long as there are followers and `linger`
-    /// after the last one.
-    pub async fn wait_for_more(
-        &mut self,
-        signals: &mut Signals,
-        clients: &mut mpsc::UnboundedReceiver<Asked>,
-        linger: Duration,
-        followers: impl Fn() -> usize,
-    ) -> bool {
-        let mut lonely = Instant::now();
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = signals.ended() => return false,
-                Some(asked) = clients.recv() => {
-                    let ends = matches!(asked.order, Order::Stop { .. } | Order::Leave);
-                    self.answer(asked);
-                    if ends {
-                        return false;
-                    }
-                }
-                Some(incoming) = self.incoming.recv() => self.take(incoming),
-                _ = ticks.tick() => {
-                    self.tick();
-                    if followers() > 0 || self.errands > 0 {
-                        lonely = Instant::now();
-                    } else if lonely.elapsed() >= linger {
-                        return false;
-                    }
-                }
-            }
-            if !self.state.is_over() {
-                return true;
-            }
-        }
-    }
-
     /// From now on nothing begins before it is asked for.
     pub fn rest(&mut self) {
         self.handle(Event::Rest);
@@ -217,7 +186,12 @@ impl Engine {
 
     /// Whether something was done since the last run began.
     pub fn has_new(&self) -> bool {
-        self.done_before < self.state.workers.iter().map(|worker| worker.done).sum()
+        self.done_before < self.done()
+    }
+
+    /// Videos done by all workers so far.
+    pub fn done(&self) -> usize {
+        self.state.workers.iter().map(|worker| worker.done).sum()
     }
 
     /// The state as it is.
@@ -322,4 +296,11 @@ impl Engine {
     fn name(&self, video: VideoId) -> Option<VideoName> {
         Some(self.state.files.get(video)?.name.clone())
     }
+}
+
+/// The clock of the state machine and the front ends.
+fn ticks() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
 }

@@ -1,7 +1,9 @@
 //! A worker that speaks the protocol and does what the "video" says: the file's text is a list of commands.
 //!
 //! `ok` writes a real feature file of made-up numbers · `crash`, `hang`, `garbage`, `partial`, `leave` misbehave ·
-//! `mute` writes the file and crashes before it says so · `nowrite` says it is done and writes nothing · `fail KIND` reports a failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long.
+//! `mute` writes the file and crashes before it says so · `nowrite` says it is done and writes nothing · `fail KIND` reports a
+//! failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long · `until FILE` takes until
+//! there is such a file in the working folder.
 //! `FAKE_WORKER=wrong-version|fatal|crash-at-start|silent` misbehaves before the first video.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -76,6 +78,12 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
             "nowrite" => nowrite = true,
             "mute" => mute = true,
             "slow" => sleep(Duration::from_millis(words.next().unwrap().parse().unwrap())),
+            "until" => {
+                let file = Path::new(words.next().unwrap());
+                while !file.exists() {
+                    sleep(Duration::from_millis(10));
+                }
+            }
             "fail" => {
                 let kind = serde_json::from_value(words.next().unwrap().into()).unwrap();
                 if !skip {

@@ -34,6 +34,7 @@ pub fn snapshot() -> Snapshot {
         phase: Phase::Waiting,
         reason: None,
         ended: None,
+        exporting: false,
         elapsed_s: 0.0,
         counts: Counts::default(),
         clips_per_video: 100,
