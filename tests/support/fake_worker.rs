@@ -129,17 +129,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     }
     let frames = FrameCounts { expected: 10, output: 10, concealed: 0 };
     let clips = init.recipe.sampling.clips;
-    let report = Report {
-        frames,
-        clips,
-        clips_computed: clips,
-        plain_pass: false,
-        nvdec: false,
-        decode_ms: 1,
-        model_ms: 1,
-        wait_ms: 0,
-        write_ms: 0,
-    };
+    let report = Report { frames, clips, clips_computed: clips, decode_ms: 1, model_ms: 1, ..Report::default() };
     say(&FromWorker::Done { job, report });
 }
 

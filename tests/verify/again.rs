@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use reeldeck_contract::feature::{Feature, FrameCounts};
+use reeldeck_contract::feature::Feature;
 use reeldeck_contract::protocol::{self, FromWorker, Report, VERSION};
 use reeldeck_contract::video::VideoName;
 
@@ -12,20 +12,8 @@ use super::{VIDEOS, logits, retry};
 
 /// A worker that is a shell script: what it does with a video is a line of `case`.
 fn worker(set: &Set, begin: &str, cases: &str) -> String {
-    let done = FromWorker::Done {
-        job: 424242,
-        report: Report {
-            frames: FrameCounts::default(),
-            clips: 4,
-            clips_computed: 4,
-            plain_pass: false,
-            nvdec: false,
-            decode_ms: 0,
-            model_ms: 0,
-            wait_ms: 0,
-            write_ms: 0,
-        },
-    };
+    let report = Report { clips: 4, clips_computed: 4, ..Report::default() };
+    let done = FromWorker::Done { job: 424242, report };
     let done = protocol::line(&done).unwrap().replace("424242", "'$job'");
     let ready = format!(r#"{{"type":"ready","version":{VERSION},"device":"sh","load_ms":0}}"#);
     let script = format!(

@@ -74,6 +74,26 @@ pub struct Init {
     pub owner: Owner,
 }
 
+impl Init {
+    /// One video after the other on a CPU, within the usual bounds.
+    pub fn on_cpu(recipe: Recipe, checkpoint: CheckpointSource, checkpoint_id: CheckpointId, threads: usize) -> Self {
+        Self {
+            version: VERSION,
+            set: recipe.set_name(&checkpoint_id.digest),
+            recipe,
+            checkpoint,
+            checkpoint_id,
+            device: "cpu".into(),
+            threads,
+            decoders: 1,
+            prefetch_frames: 64,
+            nvdec: None,
+            limits: Limits::default(),
+            owner: Owner::this_process(),
+        }
+    }
+}
+
 /// Where the weights come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -130,7 +150,7 @@ pub enum FromWorker {
 }
 
 /// A finished attempt: what was found and what it cost.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// Frames of the video.

@@ -24,12 +24,7 @@ impl Engine {
             let untold = |(job, video): (JobId, VideoName)| {
                 let frames = assess::frames_of(&layout, recipe.as_ref()?, &video, &video.under(&root))?;
                 // What it has cost is not known any more.
-                let (decode_ms, model_ms, wait_ms, write_ms) = (0, 0, 0, 0);
-                let (clips_computed, plain_pass, nvdec) = (0, false, false);
-                Some((
-                    job,
-                    Report { frames, clips, clips_computed, plain_pass, nvdec, decode_ms, model_ms, wait_ms, write_ms },
-                ))
+                Some((job, Report { frames, clips, ..Report::default() }))
             };
             in_hand.into_iter().filter_map(untold).collect()
         });
