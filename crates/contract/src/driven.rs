@@ -100,6 +100,8 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::error::{ErrorKind, Failure};
     use crate::feature::CheckpointId;
@@ -124,7 +126,7 @@ mod tests {
         let failed = FromWorker::Failed { job: 2, failure: failure.clone(), source: None };
         let begin = |worker: &mut Worker| worker.begin(Path::new("v.mp4"), Path::new("v.safetensors"), 2);
 
-        let mut worker = saying(&[&[ready.clone()], &[progress, done(1, 7)], &[failed], &[done(9, 1)], &[]]);
+        let mut worker = saying(&[slice::from_ref(&ready), &[progress, done(1, 7)], &[failed], &[done(9, 1)], &[]]);
         worker.ready().unwrap();
         begin(&mut worker).unwrap();
         assert_eq!(worker.finish().unwrap().clips, 7);
