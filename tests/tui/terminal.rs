@@ -3,9 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use super::bench::{CONFIG, ESC, bench, borrowed, command, end, engines, gone, open, slow};
+use super::bench::{CONFIG, DOWN, ESC, bench, borrowed, command, end, engines, gone, open, slow};
 use crate::support::screen::Screen;
-use crate::support::wait_for;
+use crate::support::{Bench, wait_for};
 
 #[test]
 fn a_terminal_that_hangs_up_takes_the_window_along_and_not_the_run() {
@@ -34,30 +34,36 @@ fn a_terminal_that_hangs_up_takes_the_window_along_and_not_the_run() {
     gone(&bench);
 }
 
-#[test]
-fn control_z_gives_the_terminal_back_and_all_is_drawn_anew() {
-    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
-    // Under a shell, which is the session's first process.
-    let like = command(&bench, &[]);
+/// reeldeck under a shell, which is the session's first process.
+fn under_a_shell(bench: &Bench) -> Screen {
+    let like = command(bench, &[]);
     let mut shell = Command::new("sh");
     shell.current_dir(bench.dir.path()).arg("-c").arg(format!("{}; echo and so on", env!("CARGO_BIN_EXE_reeldeck")));
     for (key, value) in like.get_envs().filter_map(|(key, value)| Some((key, value?))) {
         shell.env(key, value);
     }
-    let mut screen = Screen::open(&shell, 100, 30);
-    screen.shows("ready to start");
-    let children = || {
-        let path = format!("/proc/{0}/task/{0}/children", screen.pid());
-        fs::read_to_string(path).unwrap().split_whitespace().map(|pid| pid.parse::<u32>().unwrap()).next().unwrap()
-    };
-    let window = children();
+    Screen::open(&shell, 100, 30)
+}
+
+/// Control and z, and after a while the shell lets it go on.
+fn give_back_and_take_again(screen: &mut Screen) {
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", screen.pid())).unwrap();
+    let window: u32 = children.split_whitespace().next().unwrap().parse().unwrap();
     let is_stopped = || fs::read_to_string(format!("/proc/{window}/stat")).is_ok_and(|stat| stat.contains(") T "));
+    screen.send("\x1a");
+    wait_for("it is stopped", is_stopped);
+    wait_for("the terminal is the shell's", || !screen.is_taken() && !screen.hides_cursor());
+    assert!(Command::new("kill").args(["-CONT", &window.to_string()]).status().unwrap().success());
+    wait_for("the terminal is taken again", || screen.is_taken());
+}
+
+#[test]
+fn control_z_gives_the_terminal_back_and_all_is_drawn_anew() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let mut screen = under_a_shell(&bench);
+    screen.shows("ready to start");
     for _ in 0..2 {
-        screen.send("\x1a");
-        wait_for("it is stopped", is_stopped);
-        wait_for("the terminal is the shell's", || !screen.is_taken() && !screen.hides_cursor());
-        assert!(Command::new("kill").args(["-CONT", &window.to_string()]).status().unwrap().success());
-        wait_for("the terminal is taken again", || screen.is_taken());
+        give_back_and_take_again(&mut screen);
         screen.shows("ready to start");
         screen.shows("v_a.mp4");
         // And keys are heard.
@@ -75,6 +81,21 @@ fn control_z_gives_the_terminal_back_and_all_is_drawn_anew() {
     screen.send("q");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
+}
+
+#[test]
+fn the_form_of_a_first_start_gives_the_terminal_back_too() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], "");
+    let mut screen = under_a_shell(&bench);
+    screen.shows("first start");
+    screen.shows("1 class folder");
+    give_back_and_take_again(&mut screen);
+    screen.shows("first start");
+    // And keys are heard: what was not touched is left at once.
+    screen.press(DOWN, "▸ output folder");
+    screen.send("\x03");
+    screen.shows("and so on");
+    assert!(!bench.path("config.toml").exists());
 }
 
 #[test]
