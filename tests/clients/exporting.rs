@@ -46,7 +46,8 @@ impl Drop for Held {
 
 /// A run in the background whose export cannot go on: one video was done before, one is done now, one has failed.
 fn exporting(bench: &Bench) -> Held {
-    linger(bench, 1);
+    // Whoever comes late still finds it.
+    linger(bench, 600);
     assert_eq!(bench.run(&["extract"]).code, 0);
     bench.video("A/v_1.mp4", "until go");
     bench.video("B/v_x.mp4", "once fail corrupt");
@@ -78,6 +79,7 @@ fn while_it_exports_clients_are_answered_and_may_want_more() {
     wait_for("it goes on", || held.open() || !is_running(&bench) || snapshot(&bench)["exporting"] == false);
     let attached = Ran::of(attached.wait_with_output().unwrap());
     assert_eq!(attached.code, 0, "{attached:?}");
+    assert_eq!(bench.run(&["stop"]).code, 0);
     wait_for("the engine leaves", || !is_running(&bench));
     assert_eq!(fs::read_to_string(bench.export("hacs_data.txt")).unwrap().lines().count(), 3);
     assert_eq!(fs::read_to_string(bench.export("missing.txt")).unwrap(), "");
