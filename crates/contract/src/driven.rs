@@ -4,8 +4,32 @@ use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use crate::protocol::{FromWorker, Init, JobId, Report, ToWorker, line};
+use crate::atomic::Owner;
+use crate::feature::CheckpointId;
+use crate::limits::Limits;
+use crate::protocol::{CheckpointSource, FromWorker, Init, JobId, Report, ToWorker, VERSION, line};
+use crate::recipe::Recipe;
 use crate::video::VideoName;
+
+impl Init {
+    /// One video after the other on a CPU, within the usual bounds.
+    pub fn on_cpu(recipe: Recipe, checkpoint: CheckpointSource, checkpoint_id: CheckpointId, threads: usize) -> Self {
+        Self {
+            version: VERSION,
+            set: recipe.set_name(&checkpoint_id.digest),
+            recipe,
+            checkpoint,
+            checkpoint_id,
+            device: "cpu".into(),
+            threads,
+            decoders: 1,
+            prefetch_frames: 64,
+            nvdec: None,
+            limits: Limits::default(),
+            owner: Owner::this_process(),
+        }
+    }
+}
 
 /// A worker's process. Dropping it ends the process.
 #[derive(Debug)]
@@ -104,9 +128,6 @@ mod tests {
 
     use super::*;
     use crate::error::{ErrorKind, Failure};
-    use crate::feature::CheckpointId;
-    use crate::protocol::{CheckpointSource, VERSION};
-    use crate::recipe::Recipe;
 
     /// A worker that says these lines, each but the first after it was told something.
     fn saying(said: &[&[FromWorker]]) -> Worker {

@@ -74,26 +74,6 @@ pub struct Init {
     pub owner: Owner,
 }
 
-impl Init {
-    /// One video after the other on a CPU, within the usual bounds.
-    pub fn on_cpu(recipe: Recipe, checkpoint: CheckpointSource, checkpoint_id: CheckpointId, threads: usize) -> Self {
-        Self {
-            version: VERSION,
-            set: recipe.set_name(&checkpoint_id.digest),
-            recipe,
-            checkpoint,
-            checkpoint_id,
-            device: "cpu".into(),
-            threads,
-            decoders: 1,
-            prefetch_frames: 64,
-            nvdec: None,
-            limits: Limits::default(),
-            owner: Owner::this_process(),
-        }
-    }
-}
-
 /// Where the weights come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
