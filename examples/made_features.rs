@@ -104,7 +104,7 @@ fn main() {
             tool: "made up".into(),
             set: layout.set().to_owned(),
             recipe: recipe.clone(),
-            checkpoint: CheckpointId { name: "seeded".into(), digest: SEEDED_WEIGHTS.into(), meaningless: true },
+            checkpoint: CheckpointId::seeded(),
             source: SourceStamp::read(&source).unwrap(),
             frames: FrameCounts { expected: output, output, concealed: 0 },
             fps: [[25, 1], [30, 1], [30000, 1001]][number as usize % 3],

@@ -15,20 +15,20 @@ use support::{Bench, Ran, programs};
 
 /// What a test cannot run, and why; it is parsed all the same.
 const NOT_RUN: &[(&str, &str)] = &[
-    ("--checkpoint published", "needs the network; tests/fetch.rs does the same with a server of its own"),
-    ("fetch", "needs the network; tests/fetch.rs does the same with a server of its own"),
+    ("--checkpoint published", "needs the network; tests/fetch does the same with a server of its own"),
+    ("fetch", "needs the network; tests/fetch does the same with a server of its own"),
     ("demo", "computes for a minute; `make demo` runs it"),
     ("seeded-checkpoint", "tests/real.rs runs it"),
     ("--checkpoint seeded.pth", "tests/real.rs runs it with such a file"),
     ("--watch", "stays until it is stopped; tests/watch.rs runs it"),
     ("tune", "computes for a minute; its arithmetic is tested in src/tune"),
-    ("--detach", "tests/life.rs and tests/clients.rs run it"),
-    ("attach", "tests/clients.rs runs it"),
-    ("status", "tests/clients.rs runs it"),
-    ("stop", "tests/clients.rs runs it"),
-    ("pause", "tests/clients.rs runs it"),
-    ("resume", "tests/clients.rs runs it"),
-    ("retry", "tests/clients.rs runs it"),
+    ("--detach", "tests/life.rs and tests/clients run it"),
+    ("attach", "tests/clients runs it"),
+    ("status", "tests/clients runs it"),
+    ("stop", "tests/clients runs it"),
+    ("pause", "tests/clients runs it"),
+    ("resume", "tests/clients runs it"),
+    ("retry", "tests/clients runs it"),
     ("--devices all", "this machine may have GPUs and no CUDA"),
 ];
 

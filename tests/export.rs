@@ -139,7 +139,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
     ] {
         set.run(&[&["export"], args].concat()).expect(2, &[says]);
     }
-    fs::write(set.at("tiny.toml"), made::RECIPE.replace(", \"pooled\"", "")).unwrap();
+    fs::write(set.at("tiny.toml"), made::recipe().replace(", \"pooled\"", "")).unwrap();
     set.run(&["export", "--format", "npy", "--output", "pooled"]).expect(2, &["does not store pooled"]);
     assert!(!set.layout.exports().exists());
 }

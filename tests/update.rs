@@ -86,17 +86,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 
 fn report() -> Report {
     let frames = FrameCounts { expected: 9, output: 9, concealed: 0 };
-    Report {
-        frames,
-        clips: 4,
-        clips_computed: 4,
-        plain_pass: false,
-        nvdec: false,
-        decode_ms: 0,
-        model_ms: 0,
-        wait_ms: 0,
-        write_ms: 0,
-    }
+    Report { frames, clips: 4, clips_computed: 4, ..Report::default() }
 }
 
 /// Sorted as their numbers are.

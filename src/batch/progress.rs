@@ -124,6 +124,7 @@ pub fn status(snapshot: &Snapshot) -> String {
         Phase::Held => text.push_str(&format!(", waiting: {}", printable(snapshot.reason.as_deref().unwrap_or("")))),
         Phase::Finishing => text.push_str(", finishing what is in hand"),
         Phase::Stopping => text.push_str(", stopping"),
+        Phase::Idle if snapshot.exporting => return text + ", exporting",
         // The rate over the last minute says nothing about the whole.
         Phase::Idle => return text + &format!(" in {}", clock(Duration::from_secs_f64(snapshot.elapsed_s))),
     }

@@ -13,7 +13,7 @@ use super::json::Json;
 use super::live::LiveExport;
 use super::{Job, Progress, start};
 use crate::commands;
-use crate::dataset::scan::as_they_are;
+use crate::engine::control::Asked;
 use crate::engine::lock::{self, Lock};
 use crate::engine::log::Log;
 use crate::engine::protocol::event::{Event, Started, Suspect};
@@ -30,7 +30,6 @@ use crate::errln;
 use crate::error::{Exit, Stop};
 use crate::export::Format;
 use crate::export::live::Live;
-use crate::export::pickle::{self, Exported};
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
@@ -111,7 +110,11 @@ impl Job<'_> {
                 engine.tell(self.started(&engine, suspects.take().unwrap_or_default()));
             }
             engine.run(&mut signals, &mut clients).await;
-            ended = self.end(&mut engine).await;
+            let Some(end) = self.end(&mut engine, &mut signals, &mut clients).await else {
+                wanted = true;
+                continue;
+            };
+            ended = end;
             // Who has stopped the run wants no more of it, unless somebody is looking on.
             let stopped = engine.state().phase != Phase::Running;
             linger = Duration::from_secs(if stopped { 0 } else { settings.engine.linger_s });
@@ -147,7 +150,7 @@ impl Job<'_> {
     fn serve(
         &self,
         state: &State,
-        orders: mpsc::UnboundedSender<crate::engine::control::Asked>,
+        orders: mpsc::UnboundedSender<Asked>,
         lock: &Lock,
         survey: std::sync::mpsc::Sender<Ask>,
     ) -> std::io::Result<Server> {
@@ -204,19 +207,29 @@ impl Job<'_> {
         }))
     }
 
-    /// What follows a run: the export, a summary, the exit code.
-    async fn end(&self, engine: &mut Engine) -> anyhow::Result<Exit> {
-        let result = self.outcome(engine).await;
+    /// What follows a run: the export, a summary, the exit code. `None` where a client has begun another run meanwhile.
+    async fn end(
+        &self,
+        engine: &mut Engine,
+        signals: &mut Signals,
+        clients: &mut mpsc::UnboundedReceiver<Asked>,
+    ) -> Option<anyhow::Result<Exit>> {
+        let result = self.outcome(engine, signals, clients).await.transpose()?;
         let exit = match &result {
             Ok(exit) => *exit,
             Err(error) => crate::error::exit_of(error),
         };
         let reason = result.as_ref().err().map(|error| format!("{error:#}"));
         engine.end(exit.code(), reason);
-        result
+        Some(result)
     }
 
-    async fn outcome(&self, engine: &mut Engine) -> anyhow::Result<Exit> {
+    async fn outcome(
+        &self,
+        engine: &mut Engine,
+        signals: &mut Signals,
+        clients: &mut mpsc::UnboundedReceiver<Asked>,
+    ) -> anyhow::Result<Option<Exit>> {
         let state = engine.state();
         if let Some(why) = state.blocked() {
             return Err(Stop::new(
@@ -226,38 +239,37 @@ impl Job<'_> {
             .into());
         }
         if state.phase != Phase::Running {
-            errln!("interrupted; run the same command again to go on");
-            return Ok(Exit::Interrupted);
+            return Ok(Some(interrupted()));
         }
-        let complete = self.settings.limit.is_none() && self.settings.shard.is_whole();
+        let wanted = self.steps.export && self.settings.limit.is_none() && self.settings.shard.is_whole();
         if self.steps.wait {
-            if self.steps.export && complete && engine.has_new() {
-                // Clients go on being answered; an event says what came of it.
+            if wanted && engine.has_new() {
+                // An event says what came of it; the next run need not wait for that.
                 let _ = engine.export(vec![Format::Pkl]);
             }
-            return Ok(self.exit(&engine.state().counts()));
+            return Ok(Some(self.exit(&engine.state().counts())));
         }
-        let state = engine.state();
-        if self.steps.export && complete && state.counts().done > 0 {
-            let exported = self.export(state).await?;
-            if !self.settings.json {
-                commands::export::say(&exported, &self.layout, self.settings.verbosity);
+        if wanted && state.counts().done > 0 {
+            let done = engine.done();
+            let exported = engine.export_at_end(&[Format::Pkl], signals, clients).await;
+            // What was done meanwhile belongs to it too.
+            if !engine.state().is_over() || engine.done() > done {
+                if let Err(error) = exported {
+                    engine.tell(Event::ExportFailed { reason: format!("{error:#}") });
+                }
+                return Ok(None);
             }
-            engine.tell(Event::Exported {
-                videos: exported.videos,
-                missing: exported.missing.len(),
-                path: self.layout.exports(),
-            });
+            let Some(exported) = exported? else { return Ok(Some(interrupted())) };
+            if !self.settings.json {
+                exported.iter().for_each(|it| commands::export::say(it, &self.layout, self.settings.verbosity));
+            }
         }
         self.conclude(engine.state());
-        Ok(self.exit(&engine.state().counts()))
+        Ok(Some(self.exit(&engine.state().counts())))
     }
+}
 
-    async fn export(&self, state: &State) -> anyhow::Result<Exported> {
-        let (layout, recipe, style) = (self.layout.clone(), self.settings.recipe.clone(), self.settings.label_style);
-        let (files, owner) = (state.present().cloned().collect::<Vec<_>>(), self.owner.clone());
-        let root = self.settings.root.clone();
-        let export = move || pickle::export(&layout, &recipe, &as_they_are(&root, files), style, &owner);
-        tokio::task::spawn_blocking(export).await.context("the export was cut short")?
-    }
+fn interrupted() -> Exit {
+    errln!("interrupted; run the same command again to go on");
+    Exit::Interrupted
 }

@@ -1,6 +1,5 @@
 //! From settings to workers: which devices, what each is told, how it is started.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::limits::Limits;
 use reeldeck_contract::protocol::{Init, VERSION};
-use reeldeck_contract::recipe::{Precision, Recipe};
+use reeldeck_contract::recipe::Recipe;
 
 use crate::commands;
 use crate::commands::probe::CACHE;
@@ -144,22 +143,13 @@ pub fn plan(
         owner: owner.clone(),
     };
     let cuda = devices.iter().any(|device| matches!(device, Device::Cuda(_)));
-    let torch_lib = if cuda {
-        Some(torch::find(&settings.torch).map_err(|e| Stop::new(Exit::Usage, e.to_string()))?)
-    } else {
-        None
+    let of_gpus = match cuda {
+        true => torch::environment(&settings.torch, settings.recipe.precision)
+            .map_err(|error| Stop::new(Exit::Usage, error.to_string()))?,
+        false => vec![],
     };
     let launch = |device: &Device| {
-        let mut environment: Vec<(OsString, OsString)> = vec![];
-        if let (Device::Cuda(_), Some(lib)) = (device, &torch_lib) {
-            // Two builds of libtorch must not mix: this one takes the place of the one beside the worker.
-            environment.push(("LD_LIBRARY_PATH".into(), lib.into()));
-            environment.push(("REELDECK_TORCH_LIB".into(), lib.into()));
-            if settings.recipe.precision != Precision::Tf32 {
-                // libtorch lets cuDNN shorten fp32 products unless told otherwise.
-                environment.push(("NVIDIA_TF32_OVERRIDE".into(), "0".into()));
-            }
-        }
+        let environment = if *device == Device::Cpu { vec![] } else { of_gpus.clone() };
         Launch { device: device.to_string(), program: program.clone(), environment }
     };
     let room = (in_hand as u64 * feature_size(&settings.recipe)).max(1 << 20);

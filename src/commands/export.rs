@@ -17,7 +17,7 @@ use crate::dataset::shown;
 use crate::engine::checkpoint;
 use crate::errln;
 use crate::error::{Exit, Stop};
-use crate::export::pickle::{self, Exported};
+use crate::export::pickle;
 use crate::export::{self, Axes, Format, Job, Outcome, Variant, dataset};
 use crate::outln;
 
@@ -146,7 +146,7 @@ pub(super) fn feature_set(settings: &Settings) -> anyhow::Result<String> {
 }
 
 /// Tells what was written and what is missing from it, at the end of a run.
-pub fn say(exported: &Exported, layout: &Layout, verbosity: Verbosity) {
+pub fn say(exported: &Outcome, layout: &Layout, verbosity: Verbosity) {
     if verbosity > Verbosity::Quiet {
         outln!("exported {} videos to {}", exported.videos, shown(&layout.exports().join(pickle::RESULTS)));
     }

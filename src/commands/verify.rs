@@ -1,6 +1,5 @@
 //! `reeldeck verify`: whether the features are right, by themselves, against their videos, and against others' numbers.
 
-use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -9,7 +8,6 @@ use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::error::ErrorKind;
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::protocol::{Init, VERSION};
-use reeldeck_contract::recipe::Precision;
 use reeldeck_contract::video::printable;
 
 use super::export::feature_set;
@@ -142,15 +140,11 @@ fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> a
     let is_cpu = device == Device::Cpu;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let or = |chosen: usize, otherwise: usize| if chosen == 0 { otherwise } else { chosen };
-    let mut environment: Vec<(OsString, OsString)> = vec![];
-    if !is_cpu {
-        let lib = torch::find(&settings.torch).map_err(|error| Stop::new(Exit::Usage, error.to_string()))?;
-        environment.push(("LD_LIBRARY_PATH".into(), lib.clone().into()));
-        environment.push(("REELDECK_TORCH_LIB".into(), lib.into()));
-        if settings.recipe.precision != Precision::Tf32 {
-            environment.push(("NVIDIA_TF32_OVERRIDE".into(), "0".into()));
-        }
-    }
+    let environment = match is_cpu {
+        true => vec![],
+        false => torch::environment(&settings.torch, settings.recipe.precision)
+            .map_err(|error| Stop::new(Exit::Usage, error.to_string()))?,
+    };
     let owner = Owner::this_process();
     Ok(Setup {
         program: super::worker()?,

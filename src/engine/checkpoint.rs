@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use reeldeck_contract::digest::sha256_of_file;
 use reeldeck_contract::feature::CheckpointId;
-use reeldeck_contract::pinned::SEEDED_WEIGHTS;
 use reeldeck_contract::protocol::CheckpointSource;
 use reeldeck_contract::recipe::Recipe;
 
@@ -101,7 +100,7 @@ pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chos
         }
         Some(CheckpointSource::Seeded) => Ok(Chosen {
             source: CheckpointSource::Seeded,
-            id: CheckpointId { name: "seeded".into(), digest: SEEDED_WEIGHTS.into(), meaningless: true },
+            id: CheckpointId::seeded(),
             note: Some(
                 "SEEDED WEIGHTS: the features of this run are made up and mean nothing; use them to try things out"
                     .into(),

@@ -1,6 +1,8 @@
 //! What the engine has done elsewhere, because it touches files: looks at the dataset folder, lists, exports.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use reeldeck_contract::atomic::Owner;
@@ -23,7 +25,8 @@ use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::dataset::video_list::{LabelStyle, entries, write_list};
 use crate::export::missing::{self, Written};
-use crate::export::{self, Axes, Format, Job, Unwatched, Variant};
+use crate::export::pickle::PAIR;
+use crate::export::{self, Axes, Format, Job, Outcome, Variant, Watch};
 
 /// Who waits for the answer to an order.
 pub type Reply = oneshot::Sender<Result<String, String>>;
@@ -46,17 +49,31 @@ pub enum Errand {
         written: Result<(), String>,
     },
     /// An export is over.
-    Exported(Result<Vec<Export>, String>),
+    Exported {
+        /// What came of it.
+        done: anyhow::Result<Vec<Outcome>>,
+        /// Who waits for it, where somebody does.
+        reply: Option<oneshot::Sender<anyhow::Result<Vec<Outcome>>>>,
+    },
 }
 
-/// What an export holds.
-pub struct Export {
-    /// Videos in it.
-    pub videos: usize,
-    /// Videos that are not.
-    pub missing: usize,
-    /// Its folder.
-    pub path: PathBuf,
+/// What tells an export to stop where it is.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Stop.
+    pub fn now(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Watch for Cancel {
+    fn begin(&self, _: &str, _: usize) {}
+    fn step(&self, _: u64) {}
+    fn is_interrupted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What errands need to know; none of it changes while an engine lives.
@@ -178,26 +195,23 @@ impl Desk {
         ))
     }
 
-    /// Writes what trainers read.
+    /// Writes what trainers read, until it is told to stop.
     ///
     /// # Errors
-    /// When the disk has not enough room or writing fails.
-    pub fn export(&self, videos: Vec<VideoFile>, formats: &[Format]) -> anyhow::Result<Vec<Export>> {
+    /// When the disk has not enough room, writing fails, or it is told to stop.
+    pub fn export(&self, videos: Vec<VideoFile>, formats: &[Format], watch: &Cancel) -> anyhow::Result<Vec<Outcome>> {
         let mut videos = as_they_are(&self.root, videos);
         videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let Self { layout, recipe, style, owner, .. } = self;
         let job = Job { layout, recipe, videos: &videos, style: *style, owner };
         let first = recipe.outputs.first().copied().unwrap_or(Output::Logits);
-        let output = if recipe.outputs.contains(&Output::Logits) { Output::Logits } else { first };
-        let variant = |format: &Format| Variant { format: *format, output, axes: Axes::Tc, compact: false };
-        let variants: Vec<Variant> = formats.iter().map(variant).collect();
-        let outcomes = export::export(&job, &variants, &Unwatched)?;
-        let export = |outcome: export::Outcome| Export {
-            videos: outcome.videos,
-            missing: outcome.missing.len(),
-            path: outcome.variant.folder(layout),
+        let other = if recipe.outputs.contains(&Output::Logits) { Output::Logits } else { first };
+        let variant = |format: &Format| match *format {
+            Format::Pkl => PAIR,
+            format => Variant { format, output: other, axes: Axes::Tc, compact: false },
         };
-        Ok(outcomes.into_iter().map(export).collect())
+        let variants: Vec<Variant> = formats.iter().map(variant).collect();
+        export::export(&job, &variants, watch)
     }
 
     /// Writes down what is left alone from now on, or no longer.

@@ -30,6 +30,7 @@ pub fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis) -> Sna
         phase,
         reason,
         ended: None,
+        exporting: false,
         elapsed_s: elapsed as f64 / 1000.0,
         counts,
         clips_per_video: state.rules.clips,

@@ -4,17 +4,15 @@ use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::failure::Attempt;
-use reeldeck_contract::protocol::{FromWorker, JobId, Report, ToWorker, VERSION};
+use jiff::Timestamp;
+use reeldeck_contract::protocol::{JobId, Report};
 use reeldeck_contract::video::VideoName;
 use tokio::sync::mpsc;
 
-use super::assess::{self, Found};
+use super::assess::Found;
 use super::control::{Asked, Order};
-use super::errands::{Errand, Reply};
-use super::event::{Effect, Event, News};
+use super::errands::{Cancel, Errand, Reply};
+use super::event::Event;
 use super::log::Log;
 use super::output::Back;
 use super::plan::Plan;
@@ -23,7 +21,7 @@ use super::protocol::snapshot::{Phase as Shown, Snapshot};
 use super::protocol::words::describe;
 use super::publish::{self, Front};
 use super::rate::Rate;
-use super::scribe::{Job, Record, Scribe};
+use super::scribe::{Job, Scribe};
 use super::signals::Signals;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId};
 use super::survey::Ask;
@@ -33,7 +31,10 @@ use crate::dataset::scan::VideoFile;
 use crate::export::Format;
 use crate::monitor::{Monitor, Reading};
 
+mod after;
 mod dataset;
+mod effects;
+mod heard;
 mod orders;
 mod tell;
 
@@ -42,9 +43,6 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// How often progress is an event of its own.
 const PROGRESS: Millis = 10_000;
-
-/// How long the output folder may take to say what a worker has left there.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What comes in from elsewhere than the clock and the signals.
 enum Incoming {
@@ -92,7 +90,12 @@ pub struct Engine {
     errands: usize,
     /// Videos that were done before the last run.
     done_before: usize,
-    exporting: bool,
+    /// An export is going on; what would stop it.
+    exporting: Option<Cancel>,
+    /// The run is over but for its export.
+    concludes: bool,
+    /// A client wants the engine to leave.
+    leaves: bool,
     monitor: Option<Monitor>,
     measured: Option<(Instant, Reading)>,
 }
@@ -129,7 +132,9 @@ impl Engine {
             dataset,
             errands: 0,
             done_before: 0,
-            exporting: false,
+            exporting: None,
+            concludes: false,
+            leaves: false,
             monitor: None,
             measured: None,
             plan,
@@ -154,9 +159,9 @@ impl Engine {
     /// Runs until no worker is left. `clients` may be closed.
     pub async fn run(&mut self, signals: &mut Signals, clients: &mut mpsc::UnboundedReceiver<Asked>) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
-        self.done_before = self.state.workers.iter().map(|worker| worker.done).sum();
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.done_before = self.done();
+        self.leaves = false;
+        let mut ticks = ticks();
         // One that has waited was begun by who has asked for it.
         if !std::mem::replace(&mut self.begun, true) && !self.plan.waits {
             self.handle(Event::Begin);
@@ -174,45 +179,6 @@ impl Engine {
         self.tick();
     }
 
-    /// Waits for a client that wants more, in which case it returns true, for as long as there are followers and `linger`
-    /// after the last one.
-    pub async fn wait_for_more(
-        &mut self,
-        signals: &mut Signals,
-        clients: &mut mpsc::UnboundedReceiver<Asked>,
-        linger: Duration,
-        followers: impl Fn() -> usize,
-    ) -> bool {
-        let mut lonely = Instant::now();
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = signals.ended() => return false,
-                Some(asked) = clients.recv() => {
-                    let ends = matches!(asked.order, Order::Stop { .. } | Order::Leave);
-                    self.answer(asked);
-                    if ends {
-                        return false;
-                    }
-                }
-                Some(incoming) = self.incoming.recv() => self.take(incoming),
-                _ = ticks.tick() => {
-                    self.tick();
-                    if followers() > 0 || self.errands > 0 {
-                        lonely = Instant::now();
-                    } else if lonely.elapsed() >= linger {
-                        return false;
-                    }
-                }
-            }
-            if !self.state.is_over() {
-                return true;
-            }
-        }
-    }
-
     /// From now on nothing begins before it is asked for.
     pub fn rest(&mut self) {
         self.handle(Event::Rest);
@@ -220,7 +186,12 @@ impl Engine {
 
     /// Whether something was done since the last run began.
     pub fn has_new(&self) -> bool {
-        self.done_before < self.state.workers.iter().map(|worker| worker.done).sum()
+        self.done_before < self.done()
+    }
+
+    /// Videos done by all workers so far.
+    pub fn done(&self) -> usize {
+        self.state.workers.iter().map(|worker| worker.done).sum()
     }
 
     /// The state as it is.
@@ -260,7 +231,7 @@ impl Engine {
                 self.handle(Event::Gone(worker, how));
             }
             Incoming::Worker(worker, heard) => {
-                if let Some(event) = translate(worker, heard) {
+                if let Some(event) = heard::translate(worker, heard) {
                     self.handle(event);
                 }
             }
@@ -278,35 +249,6 @@ impl Engine {
             Incoming::Finished(errand) => self.finished(errand),
             Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
         }
-    }
-
-    /// A worker that ends between writing a feature and saying so has done that video.
-    fn look_for_untold(&self, worker: WorkerId, how: String) {
-        let clips = self.state.rules.clips;
-        let hands = self.state.workers.get(worker).map(|w| w.in_hand.as_slice()).unwrap_or_default();
-        let in_hand: Vec<_> = hands.iter().filter_map(|hand| Some((hand.job, self.name(hand.video)?))).collect();
-        let (root, layout) = (self.plan.root.clone(), self.plan.layout.clone());
-        let recipe = self.plan.inits.get(worker).map(|init| init.recipe.clone());
-        let look = tokio::task::spawn_blocking(move || {
-            let untold = |(job, video): (JobId, VideoName)| {
-                let frames = assess::frames_of(&layout, recipe.as_ref()?, &video, &video.under(&root))?;
-                // What it has cost is not known any more.
-                let (decode_ms, model_ms, wait_ms, write_ms) = (0, 0, 0, 0);
-                let (clips_computed, plain_pass, nvdec) = (0, false, false);
-                Some((
-                    job,
-                    Report { frames, clips, clips_computed, plain_pass, nvdec, decode_ms, model_ms, wait_ms, write_ms },
-                ))
-            };
-            in_hand.into_iter().filter_map(untold).collect()
-        });
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            let untold = tokio::time::timeout(PATIENCE, look).await;
-            // Where there is no answer, the video is done again.
-            let untold = untold.ok().and_then(Result::ok).unwrap_or_default();
-            let _ = sender.send(Incoming::Ended(worker, how, untold));
-        });
     }
 
     fn back(&mut self, lost: Vec<VideoId>) {
@@ -351,93 +293,14 @@ impl Engine {
         }
     }
 
-    /// Does what was decided; a new event where that fails.
-    fn carry_out(&mut self, effect: Effect) -> Option<Event> {
-        match effect {
-            Effect::Spawn(worker) => return self.spawn(worker),
-            Effect::Extract { worker, job, video, batch } => {
-                let name = self.name(video)?;
-                let (path, feature) = (name.under(&self.plan.root), self.plan.layout.feature(&name));
-                let process = self.processes.get(&worker)?;
-                let send = process.sending(&ToWorker::Extract { job, video: name, path, feature, batch });
-                self.scribe.write(Job::Release(Box::new(send)));
-            }
-            Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish),
-            Effect::Kill(worker) => self.processes.get_mut(&worker)?.kill(),
-            Effect::Freeze(worker) => self.processes.get(&worker)?.freeze(),
-            Effect::Thaw(worker) => self.processes.get(&worker)?.thaw(),
-            Effect::Record { video, worker, since, failure, source } => {
-                let at =
-                    |ms: Millis| self.started.1 + SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
-                let attempt = Attempt {
-                    started: at(since),
-                    ended: at(self.now()),
-                    device: self.state.workers.get(worker).map(|w| w.device.clone()).unwrap_or_default(),
-                    failure,
-                    stderr: self.processes.get(&worker).map(Process::stderr).unwrap_or_default(),
-                };
-                let video = self.name(video)?;
-                let path = video.under(&self.plan.root);
-                self.scribe.write(Job::Record(Box::new(Record { video, path, source, attempt })));
-            }
-            Effect::Forget(video) => {
-                let name = self.name(video)?;
-                self.scribe.write(Job::Forget(name));
-            }
-            Effect::LookAtOutput => {
-                let (output, sender) = (self.plan.output.clone(), self.sender.clone());
-                // A file system that hangs must not hang the engine.
-                tokio::task::spawn_blocking(move || sender.send(Incoming::Looked(output.look())));
-            }
-            Effect::LookAt(video) => self.look_at(self.name(video)?),
-            Effect::Tell(news) => self.publish(news),
-        }
-        None
-    }
-
-    fn publish(&mut self, news: News) {
-        if let News::Done(.., report) = &news {
-            self.rate.report(report);
-        }
-        let event = publish::event(&self.state, news);
-        self.tell(event);
-    }
-
     fn name(&self, video: VideoId) -> Option<VideoName> {
         Some(self.state.files.get(video)?.name.clone())
     }
-
-    fn spawn(&mut self, worker: WorkerId) -> Option<Event> {
-        let (launch, init) = (self.plan.launches.get(worker)?, self.plan.inits.get(worker)?);
-        match Process::start(worker, launch, self.heard.clone(), Some(self.log.clone())) {
-            Ok(process) => {
-                process.send(&ToWorker::Init(Box::new(init.clone())));
-                if let Some(monitor) = &self.monitor {
-                    monitor.set_pid(worker, process.pid());
-                }
-                self.processes.insert(worker, process);
-                None
-            }
-            Err(error) => {
-                let text = format!("failed to start {}: {error}", launch.program.display());
-                Some(Event::Fatal(worker, Failure::new(ErrorKind::Device, text)))
-            }
-        }
-    }
 }
 
-fn translate(worker: WorkerId, heard: Heard) -> Option<Event> {
-    Some(match heard {
-        Heard::Gone(how) => Event::Gone(worker, how),
-        Heard::Message(FromWorker::Ready { version, .. }) if version != VERSION => {
-            let text =
-                format!("the worker speaks protocol {version}, the engine {VERSION}: install both from one release");
-            Event::Fatal(worker, Failure::new(ErrorKind::Internal, text))
-        }
-        Heard::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(worker, device, load_ms),
-        Heard::Message(FromWorker::Fatal { failure }) => Event::Fatal(worker, failure),
-        Heard::Message(FromWorker::Progress { job, clips }) => Event::Progress(worker, job, clips),
-        Heard::Message(FromWorker::Done { job, report }) => Event::Done(worker, job, report),
-        Heard::Message(FromWorker::Failed { job, failure, source }) => Event::Failed(worker, job, failure, source),
-    })
+/// The clock of the state machine and the front ends.
+fn ticks() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
 }

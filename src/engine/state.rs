@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use reeldeck_contract::error::Failure;
 use reeldeck_contract::protocol::JobId;
 use reeldeck_contract::video::VideoName;
 
@@ -11,6 +10,13 @@ use super::files::Files;
 use super::protocol::snapshot::Counts;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shard::Shard;
+use video::count;
+
+mod video;
+mod worker;
+
+pub use video::{Status, Video};
+pub use worker::{Ending, Hand, Worker, WorkerStatus};
 
 /// A video's place in the run's list.
 pub type VideoId = usize;
@@ -18,165 +24,6 @@ pub type VideoId = usize;
 pub type WorkerId = usize;
 /// Milliseconds since the engine began.
 pub type Millis = u64;
-
-/// Where one video stands.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Status {
-    /// Its feature is there.
-    Done {
-        /// Some frames were lost or concealed, but few enough.
-        degraded: bool,
-        /// It was there before this run.
-        resumed: bool,
-    },
-    /// Its feature is there, but the file has changed since; not asked to do it again.
-    Stale,
-    /// No feature came of it, and none will be tried for in this run.
-    Failed {
-        /// The last attempt's.
-        failure: Box<Failure>,
-        /// It failed in an earlier run.
-        before: bool,
-    },
-    /// Waits for a worker.
-    Queued,
-    /// This worker has it in hand.
-    Running(WorkerId),
-    /// Unfinished, and not part of this run: beyond its limit, or of another shard.
-    LeftOut,
-    /// The user wants it left alone.
-    Excluded {
-        /// Where it would stand otherwise.
-        before: Box<Status>,
-    },
-    /// Its file is there no more.
-    Gone,
-}
-
-/// One video of the run. Its name is in [`State::files`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Video {
-    /// Where it stands.
-    pub status: Status,
-    /// Attempts charged to it in this run.
-    pub attempts: u32,
-    /// How often it was put back because the output folder could not be written to.
-    pub bounced: u32,
-    /// A feature of it is there, of this version of the file or of an older one.
-    pub feature: bool,
-    /// The user wants it left alone: when it is in nobody's hands it is [`Status::Excluded`].
-    pub excluded: bool,
-    /// The file has changed while a worker had it in hand: to be looked at when it is not.
-    pub recheck: bool,
-}
-
-impl Video {
-    /// A video that nothing was done about yet.
-    pub fn new(status: Status) -> Self {
-        let feature = matches!(status, Status::Done { .. } | Status::Stale);
-        Self { status, attempts: 0, bounced: 0, feature, excluded: false, recheck: false }
-    }
-
-    /// Leaves it alone from the beginning.
-    pub fn exclude(&mut self) {
-        if !matches!(self.status, Status::Excluded { .. }) {
-            let before = std::mem::replace(&mut self.status, Status::Gone);
-            self.status = Status::Excluded { before: Box::new(before) };
-        }
-        self.excluded = true;
-    }
-}
-
-/// A video in a worker's hands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hand {
-    /// Which.
-    pub video: VideoId,
-    /// The attempt.
-    pub job: JobId,
-    /// Clips done.
-    pub clips: usize,
-    /// When it was handed out.
-    pub given: Millis,
-    /// When it became the first in hand, which is the one that is worked on as far as the worker has said.
-    pub begun: Option<Millis>,
-}
-
-/// Why the engine is ending a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It was silent for too long.
-    Silent,
-    /// Its first video took too long.
-    Overdue,
-    /// It has met a fault of its device.
-    Broken,
-}
-
-/// One worker process and its device.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Worker {
-    /// The device, as `--devices` names it.
-    pub device: String,
-    /// The device in its own words.
-    pub detail: Option<String>,
-    /// Where it stands.
-    pub status: WorkerStatus,
-    /// What it has in hand, in the order given.
-    pub in_hand: Vec<Hand>,
-    /// How many it may have in hand.
-    pub capacity: usize,
-    /// Clips in one pass of the model.
-    pub batch: usize,
-    /// What it has in hand is suspected of bringing workers down, and runs alone.
-    pub alone: bool,
-    /// Ends without a video to blame, since the last good one.
-    pub mishaps: u32,
-    /// When it was last heard of, or last given something.
-    pub heard: Millis,
-    /// It is being ended.
-    pub ending: Option<Ending>,
-    /// It has ended with something done that it could not tell of: what else it had in hand need not be the reason.
-    pub untold: bool,
-    /// Videos done by it.
-    pub done: usize,
-    /// Clips of them.
-    pub clips: usize,
-    /// How often its process was started again because it had ended unasked.
-    pub restarts: u32,
-}
-
-impl Worker {
-    /// Clips done by it, those of videos in hand included.
-    pub fn all_clips(&self) -> usize {
-        self.clips + self.in_hand.iter().map(|hand| hand.clips).sum::<usize>()
-    }
-}
-
-/// Where a worker stands.
-#[derive(Clone, Debug, PartialEq)]
-pub enum WorkerStatus {
-    /// Loads its model.
-    Starting,
-    /// Works, or waits for work.
-    Ready,
-    /// Was told to leave.
-    Leaving,
-    /// Has left as it was told.
-    Left,
-    /// Will not be started again.
-    Lost {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl WorkerStatus {
-    /// It has no process, and gets none by itself.
-    pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Left | Self::Lost { .. })
-    }
-}
 
 /// What the run is up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -405,35 +252,5 @@ impl State {
     pub(super) fn append(&mut self, file: VideoFile) -> VideoId {
         self.videos.push(Video::new(Status::Gone));
         self.files.push(file)
-    }
-}
-
-fn count(counts: &mut Counts, status: &Status, more: bool) {
-    let add = |n: &mut usize, is: bool| {
-        *n = n.wrapping_add(if !is {
-            0
-        } else if more {
-            1
-        } else {
-            usize::MAX
-        });
-    };
-    add(&mut counts.videos, *status != Status::Gone);
-    match status {
-        Status::Gone => {}
-        Status::Excluded { .. } => add(&mut counts.excluded, true),
-        Status::Done { degraded, resumed } => {
-            add(&mut counts.done, true);
-            add(&mut counts.degraded, *degraded);
-            add(&mut counts.resumed, *resumed);
-        }
-        Status::Stale => add(&mut counts.stale, true),
-        Status::Failed { before, .. } => {
-            add(&mut counts.failed, true);
-            add(&mut counts.failed_before, *before);
-        }
-        Status::Queued => add(&mut counts.queued, true),
-        Status::Running(_) => add(&mut counts.running, true),
-        Status::LeftOut => add(&mut counts.left_out, true),
     }
 }

@@ -1,9 +1,11 @@
 //! Finds the user's CUDA build of libtorch, which a worker on a GPU loads in place of the one for the CPU.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use reeldeck_contract::pinned::LIBTORCH;
+use reeldeck_contract::recipe::Precision;
 
 /// Why no CUDA build can be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,21 @@ pub fn find(named: &Path) -> Result<PathBuf, TorchError> {
         Some(found) => Err(unusable(format!("it is release {found}, and reeldeck needs {LIBTORCH}"))),
         None => Err(unusable("its release cannot be told (no version.py and no build-version)".into())),
     }
+}
+
+/// What a worker on a GPU has in its environment besides its own.
+///
+/// # Errors
+/// As [`find`].
+pub fn environment(named: &Path, precision: Precision) -> Result<Vec<(OsString, OsString)>, TorchError> {
+    let lib = OsString::from(find(named)?);
+    // Two builds of libtorch must not mix: this one takes the place of the one beside the worker.
+    let mut environment = vec![("LD_LIBRARY_PATH".into(), lib.clone()), ("REELDECK_TORCH_LIB".into(), lib)];
+    if precision != Precision::Tf32 {
+        // libtorch lets cuDNN shorten fp32 products unless told otherwise.
+        environment.push(("NVIDIA_TF32_OVERRIDE".into(), "0".into()));
+    }
+    Ok(environment)
 }
 
 /// The release without the build's suffix: `2.11.0` of `2.11.0+cu130`.

@@ -5,19 +5,16 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_contract::atomic;
 use reeldeck_contract::feature::Matrix;
-use reeldeck_contract::layout::Layout;
 use reeldeck_contract::recipe::{Output, Recipe};
-use reeldeck_contract::video::VideoName;
 use reeldeck_pickle::results::{ResultsWriter, Sample};
 
 use super::record::Record;
 use super::survey::{made_from, read};
-use super::{Axes, Format, Item, Job, Outcome, Survey, Unwatched, Variant, Watch, dataset, unless_interrupted};
-use crate::dataset::scan::VideoFile;
+use super::{Axes, Format, Item, Job, Outcome, Survey, Variant, Watch, dataset, unless_interrupted};
 use crate::dataset::shown;
-use crate::dataset::video_list::{LabelStyle, ListEntry, write_list};
+use crate::dataset::video_list::{ListEntry, write_list};
 use crate::parallel::{ordered, threads};
 
 /// The pickle's file name.
@@ -29,32 +26,6 @@ pub const MISSING: &str = "missing.txt";
 
 /// The pair as one of the exports.
 pub const PAIR: Variant = Variant { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false };
-
-/// What an export holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Exported {
-    /// Videos in it.
-    pub videos: usize,
-    /// Videos that are not, and why.
-    pub missing: Vec<(VideoName, String)>,
-}
-
-/// Writes the pair, as at the end of a run: without being asked for it by name, and nobody watching.
-///
-/// # Errors
-/// When the recipe stores no logits, or writing fails. A feature that cannot be used is left out and named instead.
-pub fn export(
-    layout: &Layout,
-    recipe: &Recipe,
-    videos: &[VideoFile],
-    style: LabelStyle,
-    owner: &Owner,
-) -> anyhow::Result<Exported> {
-    let job = Job { layout, recipe, videos, style, owner };
-    let outcomes = super::export(&job, &[PAIR], &Unwatched)?;
-    let outcome = outcomes.into_iter().next();
-    Ok(outcome.map(|Outcome { videos, missing, .. }| Exported { videos, missing }).unwrap_or_default())
-}
 
 /// Writes the pair unless it is there, made from the same features; a few videos in memory at a time.
 ///

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use ratatui::crossterm::event::Event;
 use tokio::sync::mpsc;
 
-use super::action::Action;
 use super::app::Choices;
-use super::keymap::{Context, Found, Keymap};
-use super::keys::Key;
+use super::keymap::Keymap;
 use super::setup::{self, Effect, Setup, Values};
 use super::signals::{Asked, Signals, is_alone};
 use super::terminal::Screen;
@@ -49,13 +47,13 @@ pub async fn fill_in(
         devices: typed.devices.clone().unwrap_or(suggested.devices),
         ..suggested
     };
-    let (mut form, mut effects) = Setup::new(keymap.clone(), current.to_owned(), home, values);
-    let suspends = Found::Action(Action::Suspend);
+    let (mut form, mut effects) = Setup::new(keymap, current.to_owned(), home, values);
     let (done, mut comes) = mpsc::unbounded_channel();
     loop {
         for effect in std::mem::take(&mut effects) {
             match effect {
                 Effect::Done(_) => return Ok(true),
+                Effect::Suspend => suspend(screen)?,
                 Effect::Quit => return Ok(false),
                 effect => carry_out(effect, &done),
             }
@@ -70,7 +68,6 @@ pub async fn fill_in(
                 Asked::Resume => screen.resume("reeldeck")?,
             },
             event = keys.recv() => match event {
-                Some(Event::Key(key)) if keymap.find(Context::Form, &[Key::of(key)]) == suspends => suspend(screen)?,
                 Some(Event::Key(key)) => effects = form.key(key),
                 Some(Event::Paste(text)) => effects = form.paste(&text),
                 Some(_) => {}
@@ -98,7 +95,7 @@ fn carry_out(effect: Effect, done: &mpsc::UnboundedSender<Came>) {
             Effect::Check(question) => Came::Checked(setup::check::answer(&question)),
             Effect::Complete(wanted) => Came::Found(setup::complete::look(&wanted)),
             Effect::Write(order) => Came::Written(setup::write::write(&order)),
-            Effect::Done(_) | Effect::Quit => return,
+            Effect::Done(_) | Effect::Suspend | Effect::Quit => return,
         };
         let _ = done.send(came);
     });

@@ -1,25 +1,24 @@
 //! Runs workers on a small video for a while and counts clips.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use reeldeck_contract::atomic::Owner;
+use anyhow::{Context, Result};
+use reeldeck_contract::driven::Worker;
 use reeldeck_contract::feature::CheckpointId;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::pinned::SEEDED_WEIGHTS;
-use reeldeck_contract::protocol::{self, CheckpointSource, FromWorker, Init, ToWorker, VERSION};
+use reeldeck_contract::protocol::{CheckpointSource, Init};
 use reeldeck_contract::recipe::Recipe;
-use reeldeck_contract::video::VideoName;
 
 use super::Way;
 
 /// Frames of the video, and clips that are taken of it: all different, a moment's work.
 const FRAMES: u64 = 113;
 const CLIPS: usize = 8;
+
+const FAILED: &str = "a worker failed while it was measured";
 
 /// A video to measure with, in a folder that goes with it.
 pub struct Video {
@@ -67,38 +66,6 @@ pub struct Bench<'a> {
     pub time: Duration,
 }
 
-struct Worker {
-    child: Child,
-    stdin: ChildStdin,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-    jobs: u64,
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Worker {
-    fn send(&mut self, message: &ToWorker) -> Result<()> {
-        self.stdin.write_all(protocol::line(message)?.as_bytes()).context("the worker has left")
-    }
-
-    /// Waits for the next message that ends something.
-    fn answer(&mut self) -> Result<FromWorker> {
-        loop {
-            let line = self.lines.next().context("the worker ended without a word")?.context("the worker has left")?;
-            match serde_json::from_str(&line).context("failed to understand the worker")? {
-                FromWorker::Progress { .. } => {}
-                FromWorker::Fatal { failure } | FromWorker::Failed { failure, .. } => bail!("{}", failure.line()),
-                message => return Ok(message),
-            }
-        }
-    }
-}
-
 impl Bench<'_> {
     /// Measures one way: the speed of its workers together.
     ///
@@ -107,7 +74,7 @@ impl Bench<'_> {
     pub fn measure(&self, workers: usize, threads: usize, batch: usize) -> Result<Way> {
         let mut all = (0..workers).map(|number| self.start(number, threads)).collect::<Result<Vec<_>>>()?;
         for worker in &mut all {
-            worker.answer()?;
+            worker.ready().context(FAILED)?;
         }
         // The first video does not count: the network finds its ways then.
         self.round(&mut all, batch)?;
@@ -121,16 +88,12 @@ impl Bench<'_> {
     /// A video through each worker at the same time; the clips computed.
     fn round(&self, all: &mut [Worker], batch: usize) -> Result<usize> {
         for (number, worker) in all.iter_mut().enumerate() {
-            worker.jobs += 1;
             let feature = self.video.folder.join(format!("{number}.safetensors"));
-            let video = VideoName::new("Class/v.mp4").context("failed to name a video")?;
-            worker.send(&ToWorker::Extract { job: worker.jobs, video, path: self.video.path(), feature, batch })?;
+            worker.begin(&self.video.path(), &feature, batch).context(FAILED)?;
         }
         let mut clips = 0;
         for worker in all {
-            if let FromWorker::Done { report, .. } = worker.answer()? {
-                clips += report.clips_computed;
-            }
+            clips += worker.finish().context(FAILED)?.clips_computed;
         }
         Ok(clips)
     }
@@ -138,32 +101,9 @@ impl Bench<'_> {
     fn start(&self, number: usize, threads: usize) -> Result<Worker> {
         let mut recipe = self.recipe.clone();
         recipe.sampling.clips = CLIPS;
-        let init = Init {
-            version: VERSION,
-            set: recipe.set_name(SEEDED_WEIGHTS),
-            recipe,
-            checkpoint: CheckpointSource::Seeded,
-            checkpoint_id: CheckpointId { name: "seeded".into(), digest: SEEDED_WEIGHTS.into(), meaningless: true },
-            device: "cpu".into(),
-            threads,
-            decoders: 1,
-            prefetch_frames: 64,
-            nvdec: None,
-            limits: Limits::default(),
-            owner: Owner::this_process(),
-        };
+        let init = Init::on_cpu(recipe, CheckpointSource::Seeded, CheckpointId::seeded(), threads);
         let log = fs::File::create(self.video.folder.join(format!("{number}.log"))).context("failed to make a log")?;
-        let mut child = Command::new(self.worker)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("failed to start {}", self.worker.display()))?;
-        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            bail!("failed to talk to the worker")
-        };
-        let mut worker = Worker { child, stdin, lines: BufReader::new(stdout).lines(), jobs: 0 };
-        worker.send(&ToWorker::Init(Box::new(init)))?;
-        Ok(worker)
+        Worker::start(Command::new(self.worker).stderr(log), init)
+            .with_context(|| format!("failed to start {}", self.worker.display()))
     }
 }

@@ -17,31 +17,11 @@ use reeldeck_contract::source::SourceStamp;
 use reeldeck_contract::video::VideoName;
 use tempfile::TempDir;
 
-pub const RECIPE: &str = r#"
-name = "tiny"
-outputs = ["logits", "pooled"]
-precision = "fp32"
-[sampling]
-clips = 4
-length = 8
-interval = 8
-[transform]
-short_side = 64
-crop = 64
-mean = [123.675, 116.28, 103.53]
-std = [58.395, 57.12, 57.375]
-[model]
-family = "slowonly"
-depth = 50
-base_channels = 1
-inflate = [0, 0, 1, 1]
-classes = 5
-[checkpoint]
-url = "https://example.org/tiny-0123abcd.pth"
-sha256_prefix = ""
-[damage]
-max_lost = 0.05
-"#;
+/// The small recipe of the other tests, with a second output and as few channels as can be.
+pub fn recipe() -> String {
+    let recipe = include_str!("../support/tiny.toml").replace("[\"logits\"]", "[\"logits\", \"pooled\"]");
+    recipe.replace("base_channels = 4", "base_channels = 1")
+}
 
 /// A dataset, a recipe, an output folder.
 pub struct Set {
@@ -63,8 +43,8 @@ impl Set {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
-        fs::write(dir.path().join("tiny.toml"), RECIPE).unwrap();
-        let recipe = Recipe::parse("tiny.toml", RECIPE).unwrap();
+        fs::write(dir.path().join("tiny.toml"), recipe()).unwrap();
+        let recipe = Recipe::parse("tiny.toml", &recipe()).unwrap();
         let layout = Layout::new(&dir.path().join("out"), &recipe.set_name(SEEDED_WEIGHTS));
         layout.prepare().unwrap();
         Self { dir, recipe, layout, owner: Owner::this_process() }
@@ -135,7 +115,7 @@ impl Set {
                 tool: "test".into(),
                 set: self.layout.set().to_owned(),
                 recipe: self.recipe.clone(),
-                checkpoint: CheckpointId { name: "seeded".into(), digest: SEEDED_WEIGHTS.into(), meaningless: true },
+                checkpoint: CheckpointId::seeded(),
                 source: SourceStamp::read(&name.under(&self.at("data"))).unwrap(),
                 video: name,
                 frames: FrameCounts { expected: 300, output: 298, concealed: 1 },

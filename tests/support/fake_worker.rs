@@ -1,7 +1,9 @@
 //! A worker that speaks the protocol and does what the "video" says: the file's text is a list of commands.
 //!
 //! `ok` writes a real feature file of made-up numbers · `crash`, `hang`, `garbage`, `partial`, `leave` misbehave ·
-//! `mute` writes the file and crashes before it says so · `nowrite` says it is done and writes nothing · `fail KIND` reports a failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long.
+//! `mute` writes the file and crashes before it says so · `nowrite` says it is done and writes nothing · `fail KIND` reports a
+//! failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long · `until FILE` takes until
+//! there is such a file in the working folder.
 //! `FAKE_WORKER=wrong-version|fatal|crash-at-start|silent` misbehaves before the first video.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -76,6 +78,12 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
             "nowrite" => nowrite = true,
             "mute" => mute = true,
             "slow" => sleep(Duration::from_millis(words.next().unwrap().parse().unwrap())),
+            "until" => {
+                let file = Path::new(words.next().unwrap());
+                while !file.exists() {
+                    sleep(Duration::from_millis(10));
+                }
+            }
             "fail" => {
                 let kind = serde_json::from_value(words.next().unwrap().into()).unwrap();
                 if !skip {
@@ -121,17 +129,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     }
     let frames = FrameCounts { expected: 10, output: 10, concealed: 0 };
     let clips = init.recipe.sampling.clips;
-    let report = Report {
-        frames,
-        clips,
-        clips_computed: clips,
-        plain_pass: false,
-        nvdec: false,
-        decode_ms: 1,
-        model_ms: 1,
-        wait_ms: 0,
-        write_ms: 0,
-    };
+    let report = Report { frames, clips, clips_computed: clips, decode_ms: 1, model_ms: 1, ..Report::default() };
     say(&FromWorker::Done { job, report });
 }
 

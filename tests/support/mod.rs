@@ -24,31 +24,7 @@ pub struct Bench {
 }
 
 /// A small recipe: the fake worker makes its numbers up, and small files are quick to write.
-pub const RECIPE: &str = r#"
-name = "tiny"
-outputs = ["logits"]
-precision = "fp32"
-[sampling]
-clips = 4
-length = 8
-interval = 8
-[transform]
-short_side = 64
-crop = 64
-mean = [123.675, 116.28, 103.53]
-std = [58.395, 57.12, 57.375]
-[model]
-family = "slowonly"
-depth = 50
-base_channels = 4
-inflate = [0, 0, 1, 1]
-classes = 5
-[checkpoint]
-url = "https://example.org/tiny-0123abcd.pth"
-sha256_prefix = ""
-[damage]
-max_lost = 0.05
-"#;
+pub const RECIPE: &str = include_str!("tiny.toml");
 
 impl Bench {
     /// "Videos" with these names and contents.

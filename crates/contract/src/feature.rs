@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::atomic::{self, Owner};
+use crate::pinned::SEEDED_WEIGHTS;
 use crate::recipe::{Precision, Recipe};
 use crate::source::SourceStamp;
 use crate::video::VideoName;
@@ -64,6 +65,13 @@ pub struct CheckpointId {
     pub digest: String,
     /// True for seeded weights: the numbers mean nothing.
     pub meaningless: bool,
+}
+
+impl CheckpointId {
+    /// The weights that are made, not read.
+    pub fn seeded() -> Self {
+        Self { name: "seeded".into(), digest: SEEDED_WEIGHTS.into(), meaningless: true }
+    }
 }
 
 /// Frames of a video: what should be there, what came out, what was patched up by the decoder.

@@ -7,6 +7,7 @@ pub mod atomic;
 pub mod bounded;
 pub mod confine;
 pub mod digest;
+pub mod driven;
 pub mod error;
 pub mod failure;
 pub mod feature;

@@ -142,7 +142,7 @@ pub enum FromWorker {
 }
 
 /// A finished attempt: what was found and what it cost.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// Frames of the video.

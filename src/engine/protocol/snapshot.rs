@@ -75,6 +75,9 @@ pub struct Snapshot {
     pub reason: Option<String>,
     /// The exit code of the run, when it and its export are over.
     pub ended: Option<u8>,
+    /// What trainers read is being written.
+    #[serde(default)]
+    pub exporting: bool,
     /// Seconds since the run began.
     pub elapsed_s: f64,
     /// Videos.

@@ -1,14 +1,17 @@
 //! What clients order: some of it the state machine decides, the rest is an errand, and answered when it is done.
 
 use super::{Asked, Engine, Errand, Event, Format, Incoming, Order, Phase, Reply, Told, VideoFile};
-use crate::engine::errands::Desk;
+use crate::engine::errands::{Cancel, Desk};
 use crate::engine::survey::Ask;
+use crate::export::Outcome;
 use reeldeck_contract::probe::Level;
 use reeldeck_contract::video::VideoName;
+use tokio::sync::oneshot::Sender;
 
 impl Engine {
     pub(super) fn answer(&mut self, asked: Asked) {
         let Asked { order, reply } = asked;
+        self.leaves |= self.state.is_over() && matches!(order, Order::Stop { .. } | Order::Leave);
         let message = match order {
             Order::Pause => {
                 self.handle(Event::Pause);
@@ -22,19 +25,21 @@ impl Engine {
                 self.handle(Event::Resume);
                 Ok("going on".into())
             }
-            Order::Stop { .. } if self.state.is_over() => Ok("the engine leaves".into()),
+            Order::Stop { .. } if self.state.is_over() && !self.concludes => Ok("the engine leaves".into()),
             Order::Stop { now: true } => {
                 self.handle(Event::Abort);
                 Ok("stopping now".into())
             }
             Order::Stop { now: false } => {
-                // Asking twice means the same here: only `now` drops what is in hand.
-                if self.state.phase == Phase::Running {
-                    self.handle(Event::Interrupt);
-                }
+                self.finish_up();
                 Ok("finishing what is in hand".into())
             }
-            Order::Leave if self.state.is_over() => Ok("the engine leaves".into()),
+            Order::Leave if self.state.is_over() => {
+                if self.concludes {
+                    self.finish_up();
+                }
+                Ok("the engine leaves".into())
+            }
             Order::Leave => Err("there is a run; stop it first".into()),
             Order::Retry(videos) => Ok(self.again(Event::Retry(videos))),
             Order::Redo(videos) => Ok(self.again(Event::Redo(videos))),
@@ -57,6 +62,13 @@ impl Engine {
         self.show();
         // A client that is gone does not want to know.
         let _ = reply.send(message);
+    }
+
+    /// Nothing is begun any more. Asking twice means the same here: only `now` drops what is in hand.
+    fn finish_up(&mut self) {
+        if self.state.phase == Phase::Running {
+            self.handle(Event::Interrupt);
+        }
     }
 
     fn start(&mut self) -> Result<String, String> {
@@ -110,15 +122,21 @@ impl Engine {
     /// # Errors
     /// Where an export is going on.
     pub fn export(&mut self, formats: Vec<Format>) -> Result<String, String> {
-        if std::mem::replace(&mut self.exporting, true) {
+        if self.exporting.is_some() {
             return Err("an export is going on".into());
         }
-        let videos: Vec<VideoFile> = self.state.present().cloned().collect();
         let text = format!("exporting {}", formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", "));
-        self.send_away(move |desk| {
-            Errand::Exported(desk.export(videos, &formats).map_err(|error| format!("{error:#}")))
-        });
+        self.begin_export(formats, None);
         Ok(text)
+    }
+
+    /// Exports elsewhere, where no export is going on.
+    pub(super) fn begin_export(&mut self, formats: Vec<Format>, reply: Option<Sender<anyhow::Result<Vec<Outcome>>>>) {
+        let cancel = Cancel::default();
+        self.exporting = Some(cancel.clone());
+        let videos: Vec<VideoFile> = self.state.present().cloned().collect();
+        self.send_away(move |desk| Errand::Exported { done: desk.export(videos, &formats, &cancel), reply });
+        self.show();
     }
 
     pub(super) fn finished(&mut self, errand: Errand) {
@@ -134,17 +152,18 @@ impl Engine {
                 let _ = reply.send(Ok(format!("{count} {what}")));
             }
             Errand::Excluded { reply, written: Err(why), .. } => drop(reply.send(Err(why))),
-            Errand::Exported(done) => {
-                self.exporting = false;
-                match done {
-                    Ok(exports) => {
-                        for export in exports {
-                            let (videos, missing, path) = (export.videos, export.missing, export.path);
-                            self.tell(Told::Exported { videos, missing, path });
-                        }
-                    }
-                    Err(reason) => self.tell(Told::ExportFailed { reason }),
+            Errand::Exported { done, reply } => {
+                self.exporting = None;
+                for outcome in done.iter().flatten() {
+                    let path = outcome.variant.folder(&self.plan.layout);
+                    self.tell(Told::Exported { videos: outcome.videos, missing: outcome.missing.len(), path });
                 }
+                match (done, reply) {
+                    (done, Some(reply)) => drop(reply.send(done)),
+                    (Err(error), None) => self.tell(Told::ExportFailed { reason: format!("{error:#}") }),
+                    (Ok(_), None) => {}
+                }
+                self.show();
             }
         }
     }

@@ -42,7 +42,7 @@ impl Engine {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let elapsed = match self.over {
+        let elapsed = match self.over.filter(|_| self.state.is_over()) {
             // Before the first run there is no time of one.
             None if self.state.phase == Phase::Waiting => 0,
             over => over.unwrap_or(self.now()) - self.run_began,
@@ -59,7 +59,7 @@ impl Engine {
             }
         }
         snapshot.machine.disk_needed = Some(snapshot.counts.unfinished() as u64 * self.plan.feature_size);
-        Snapshot { ended, watch: self.dataset.words.clone(), ..snapshot }
+        Snapshot { ended, exporting: self.exporting.is_some(), watch: self.dataset.words.clone(), ..snapshot }
     }
 
     /// The run and all that follows from it is over.

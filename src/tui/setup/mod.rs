@@ -123,6 +123,8 @@ pub enum Effect {
     Write(Box<write::Order>),
     /// The configuration is there: go on with it.
     Done(PathBuf),
+    /// Give the terminal back for a while.
+    Suspend,
     /// The user wants none.
     Quit,
 }
@@ -148,8 +150,8 @@ enum Notice {
 
 /// The form.
 #[derive(Clone, Debug)]
-pub struct Setup {
-    keymap: Keymap,
+pub struct Setup<'k> {
+    keymap: &'k Keymap,
     folder: PathBuf,
     home: Option<PathBuf>,
     fields: [Field; 5],
@@ -167,9 +169,9 @@ pub struct Setup {
     is_leaving: bool,
 }
 
-impl Setup {
+impl<'k> Setup<'k> {
     /// A form for the folder that config.toml is to lie in, filled in with these. The effects are to be done at once.
-    pub fn new(keymap: Keymap, folder: PathBuf, home: Option<PathBuf>, values: Values) -> (Self, Vec<Effect>) {
+    pub fn new(keymap: &'k Keymap, folder: PathBuf, home: Option<PathBuf>, values: Values) -> (Self, Vec<Effect>) {
         let Values { root, out, checkpoint, manifest, devices } = values;
         let fields = [root, out, checkpoint, manifest, devices];
         let fields = fields.map(|text| Field { input: Input::new(text), ..Field::default() });
@@ -280,12 +282,17 @@ impl Setup {
 
     /// A key.
     pub fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
-        if key.kind == KeyEventKind::Release || self.is_writing {
-            return vec![];
+        let found = self.keymap.find(Context::Form, &[Key::of(key)]);
+        match found {
+            _ if key.kind == KeyEventKind::Release => return vec![],
+            // At any time, and what was begun stays as it is.
+            keymap::Found::Action(Action::Suspend) => return vec![Effect::Suspend],
+            _ if self.is_writing => return vec![],
+            _ => {}
         }
         let leaving = std::mem::take(&mut self.is_leaving);
         self.notice = Notice::None;
-        match self.keymap.find(Context::Form, &[Key::of(key)]) {
+        match found {
             keymap::Found::Action(Action::Leave) => return self.leave(leaving),
             keymap::Found::Action(Action::WriteConfig) => return self.write(),
             keymap::Found::Action(Action::Confirm) if self.focused().is_none() => return self.write(),

@@ -1,5 +1,7 @@
 //! The form from the first key to the file, without a disk, and how it looks.
 
+use std::sync::LazyLock;
+
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 
 use super::check::{Answer, Question};
@@ -17,8 +19,9 @@ fn values() -> Values {
     }
 }
 
-fn fresh() -> (Setup, Vec<Effect>) {
-    Setup::new(Keymap::default(), "/home/me/work".into(), Some("/home/me".into()), values())
+fn fresh() -> (Setup<'static>, Vec<Effect>) {
+    static KEYMAP: LazyLock<Keymap> = LazyLock::new(Keymap::default);
+    Setup::new(&KEYMAP, "/home/me/work".into(), Some("/home/me".into()), values())
 }
 
 fn verdict(what: Name, values: &Values) -> Verdict {
@@ -33,7 +36,7 @@ fn verdict(what: Name, values: &Values) -> Verdict {
 }
 
 /// Answers every check, also those that come of the answers; gives the other effects.
-fn settle(setup: &mut Setup, effects: Vec<Effect>) -> Vec<Effect> {
+fn settle(setup: &mut Setup<'_>, effects: Vec<Effect>) -> Vec<Effect> {
     let (mut left, mut others) = (effects, vec![]);
     while let Some(effect) = left.pop() {
         match effect {
@@ -47,11 +50,11 @@ fn settle(setup: &mut Setup, effects: Vec<Effect>) -> Vec<Effect> {
     others
 }
 
-fn press(setup: &mut Setup, code: KeyCode) -> Vec<Effect> {
+fn press(setup: &mut Setup<'_>, code: KeyCode) -> Vec<Effect> {
     setup.key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
-fn control(setup: &mut Setup, c: char) -> Vec<Effect> {
+fn control(setup: &mut Setup<'_>, c: char) -> Vec<Effect> {
     setup.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL))
 }
 
@@ -85,7 +88,7 @@ fn all_lines_are_looked_at_at_once_and_again_as_they_change() {
     assert!(matches!(setup.verdict(Name::Root), Some(Verdict::Fine(_))));
 }
 
-fn fill_in(setup: &mut Setup, effects: Vec<Effect>) {
+fn fill_in(setup: &mut Setup<'_>, effects: Vec<Effect>) {
     settle(setup, effects);
     let effects = setup.paste("/hacs");
     settle(setup, effects);
@@ -203,14 +206,14 @@ fn a_tilde_is_the_own_folder() {
     assert_eq!(expanded("~/a", None), "~/a");
 }
 
-fn draw(setup: &Setup, theme: &Theme, width: u16, height: u16) -> ratatui::buffer::Buffer {
+fn draw(setup: &Setup<'_>, theme: &Theme, width: u16, height: u16) -> ratatui::buffer::Buffer {
     drawn::screen(theme, width, height, |area, buffer| {
         let cursor = setup.draw(theme, area, buffer);
         assert!(cursor.is_none_or(|cursor| area.contains(cursor)), "{cursor:?} {area:?}");
     })
 }
 
-fn text_of(setup: &Setup, width: u16, height: u16) -> String {
+fn text_of(setup: &Setup<'_>, width: u16, height: u16) -> String {
     drawn::text(&draw(setup, &Theme::default(), width, height))
 }
 
@@ -268,4 +271,18 @@ fn no_size_is_too_small_or_too_large() {
             }
         }
     }
+}
+
+#[test]
+fn the_terminal_can_be_given_back_at_any_time() {
+    let (mut setup, effects) = fresh();
+    fill_in(&mut setup, effects);
+    assert_eq!(press(&mut setup, KeyCode::Esc), []);
+    assert_eq!(control(&mut setup, 'z'), [Effect::Suspend]);
+    assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit], "it was asked before");
+    let (mut setup, effects) = fresh();
+    fill_in(&mut setup, effects);
+    assert!(matches!(control(&mut setup, 's')[..], [Effect::Write(_)]));
+    assert_eq!(control(&mut setup, 'z'), [Effect::Suspend]);
+    assert_eq!(control(&mut setup, 's'), [], "it is being written");
 }

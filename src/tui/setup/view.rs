@@ -48,7 +48,7 @@ impl Room {
     }
 }
 
-impl Setup {
+impl Setup<'_> {
     /// Draws the form; says where the cursor stands.
     pub fn draw(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
         let area = area.intersection(buffer.area);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::desk::{gpus, many, running};
+use super::made::{gpus, many, running};
 
 /// Milliseconds for a frame, the median and what 99 in 100 stay under; rows held.
 fn measure(videos: usize, width: u16, height: u16) -> (f64, f64, usize) {

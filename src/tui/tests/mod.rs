@@ -2,6 +2,7 @@
 
 mod desk;
 mod figures;
+mod made;
 mod orders;
 mod readme;
 mod screens;

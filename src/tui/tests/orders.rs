@@ -2,7 +2,8 @@
 
 use super::super::app::Link;
 use super::super::update::{Effect, FromLink, Msg};
-use super::desk::{Desk, failing, gpus, many, named, row, running, welcome};
+use super::desk::Desk;
+use super::made::{failing, gpus, many, named, row, running, welcome};
 use crate::engine::protocol::row::{RowState, Select};
 use crate::engine::protocol::snapshot::Phase;
 use crate::engine::protocol::{Command, FromEngine};

@@ -3,7 +3,8 @@
 use ratatui::style::Color;
 
 use super::super::theme::Theme;
-use super::desk::{Desk, failing, gpus, many, running, text};
+use super::desk::{Desk, text};
+use super::made::{failing, gpus, many, running};
 use crate::engine::protocol::snapshot::ScanState;
 
 const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (200, 60)];

@@ -7,7 +7,8 @@ use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEven
 use super::super::app::Pane;
 use super::super::classes::PROBLEMS;
 use super::super::update::{Effect, Msg};
-use super::desk::{Desk, failing, gpus, many, row, running};
+use super::desk::Desk;
+use super::made::{failing, gpus, many, row, running};
 use crate::engine::protocol::row::{Column, Filter, RowState};
 
 fn desk() -> Desk {

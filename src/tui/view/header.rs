@@ -71,7 +71,9 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         Phase::Waiting | Phase::Idle => ("○", "o", Role::Dim),
     };
     let glyph = if theme.is_ascii() { plain } else { glyph };
-    let mut spans = vec![say(format!(" {glyph} {}", phase_word(snapshot.phase)), role)];
+    let idle = matches!(snapshot.phase, Phase::Waiting | Phase::Idle);
+    let what = if idle && snapshot.exporting { "exporting" } else { phase_word(snapshot.phase) };
+    let mut spans = vec![say(format!(" {glyph} {}", what), role)];
     if let Some(elapsed) = app.elapsed_s().filter(|_| app.is_active()) {
         let elapsed = match elapsed.floor() {
             seconds if seconds < 60.0 => format!(" {seconds} s"),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod exporting;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::fs;
@@ -43,8 +45,12 @@ fn is_running(bench: &Bench) -> bool {
     status(bench)["running"].as_bool().unwrap()
 }
 
+fn snapshot(bench: &Bench) -> Value {
+    status(bench)["runs"][0]["snapshot"].clone()
+}
+
 fn counts(bench: &Bench) -> Value {
-    status(bench)["runs"][0]["snapshot"]["counts"].clone()
+    snapshot(bench)["counts"].clone()
 }
 
 /// Starts a run in the background.

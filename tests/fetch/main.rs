@@ -2,80 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod program;
+mod server;
+
 use std::cell::RefCell;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use reeldeck::fetch::{self, Cache, FetchError, Listen, Patience, Wanted};
 use reeldeck_contract::digest::sha256;
-
-/// What a client asked for: the path, and its header lines in lower case.
-#[derive(Clone, Debug)]
-struct Request {
-    path: String,
-    headers: Vec<String>,
-}
-
-impl Request {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    }
-
-    fn start(&self) -> Option<usize> {
-        self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
-    }
-}
-
-/// A server on this machine; each connection is one request, answered by `answer` with the number of requests before it.
-struct Server {
-    port: u16,
-    seen: Arc<Mutex<Vec<Request>>>,
-}
-
-impl Server {
-    fn start(answer: impl Fn(usize, &Request, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
-        let (log, answer, count) = (Arc::clone(&seen), Arc::new(answer), Arc::new(AtomicUsize::new(0)));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (mut stream, log, answer, count) =
-                    (stream.unwrap(), Arc::clone(&log), Arc::clone(&answer), Arc::clone(&count));
-                std::thread::spawn(move || {
-                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-                    let first = lines.next().unwrap_or_default();
-                    let headers: Vec<String> =
-                        lines.take_while(|line| !line.is_empty()).map(|line| lower_name(&line)).collect();
-                    let request = Request { path: first.split(' ').nth(1).unwrap_or_default().into(), headers };
-                    log.lock().unwrap().push(request.clone());
-                    // A client that goes away is not the server's fault.
-                    let _ = answer(count.fetch_add(1, Ordering::SeqCst), &request, &mut stream);
-                });
-            }
-        });
-        Self { port, seen }
-    }
-
-    fn url(&self, name: &str) -> String {
-        format!("http://127.0.0.1:{}/{name}", self.port)
-    }
-
-    fn seen(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().clone()
-    }
-}
-
-fn lower_name(line: &str) -> String {
-    let (name, value) = line.split_once(':').unwrap_or((line, ""));
-    format!("{}: {}", name.to_ascii_lowercase(), value.trim())
-}
+use server::{Request, Server, head, serve};
 
 /// Half a megabyte that no other file has.
 fn content() -> Vec<u8> {
@@ -84,32 +24,6 @@ fn content() -> Vec<u8> {
 
 fn name_of(bytes: &[u8]) -> String {
     format!("tiny_20260101-{}.pth", &sha256(bytes)[..8])
-}
-
-/// The whole file, or what a well-behaved server sends of it.
-fn serve(request: &Request, stream: &mut TcpStream, bytes: &[u8], mark: &str) -> std::io::Result<()> {
-    let fits = request.header("if-range").is_none_or(|asked| asked == mark);
-    match request.start().filter(|start| fits && *start < bytes.len()) {
-        Some(start) => {
-            let (last, total) = (bytes.len() - 1, bytes.len());
-            let head = format!(
-                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{last}/{total}\r\nContent-Length: {}\r\n\
-                 ETag: {mark}\r\nConnection: close\r\n\r\n",
-                total - start
-            );
-            stream.write_all(head.as_bytes())?;
-            stream.write_all(&bytes[start..])
-        }
-        None => {
-            head(stream, bytes.len(), mark)?;
-            stream.write_all(bytes)
-        }
-    }
-}
-
-fn head(stream: &mut TcpStream, length: usize, mark: &str) -> std::io::Result<()> {
-    let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nETag: {mark}\r\nConnection: close\r\n\r\n");
-    stream.write_all(text.as_bytes())
 }
 
 #[derive(Default)]
@@ -434,51 +348,4 @@ fn several_at_once_get_it_once() {
         }
     });
     assert_eq!(server.seen().len(), 1);
-}
-
-/// The program itself, with an empty home.
-fn reeldeck(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
-    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
-        command.env_remove(name).env_remove(name.to_uppercase());
-    }
-    command.current_dir(home).env("HOME", home).env_remove("XDG_CACHE_HOME").args(arguments);
-    command
-}
-
-#[test]
-fn the_program_gets_them_says_so_and_says_what_to_do_without_a_network() {
-    let bytes = content();
-    let name = name_of(&bytes);
-    let served = bytes.clone();
-    let server = Server::start(move |_, request, stream| serve(request, stream, &served, "\"1\""));
-    let home = tempfile::tempdir().unwrap();
-    fs::create_dir_all(home.path().join("data/A")).unwrap();
-    fs::write(home.path().join("data/A/v_1.mp4"), "no video").unwrap();
-    let url = server.url(&name);
-    let dry = ["--batch", "--dry-run", "--checkpoint", &url];
-    let output = reeldeck(home.path(), &dry).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("not here yet") && server.seen().is_empty(), "a dry run gets nothing: {text}");
-
-    // The worker is none, so the run ends; but the weights are there.
-    let mut run = reeldeck(home.path(), &["--batch", "--checkpoint", &url]);
-    let output = run.env("REELDECK_WORKER", "/bin/false").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("weights: "), "progress: {text}");
-    assert!(fs::read(home.path().join(".cache/reeldeck/checkpoints").join(&name)).unwrap() == bytes, "{text}");
-    let output = reeldeck(home.path(), &dry).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-
-    // Through a proxy: it is asked for the server, by name, which only it could find.
-    let proxy =
-        Server::start(|_, _, stream| stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"));
-    let mut run = reeldeck(home.path(), &["--batch", "--checkpoint", "https://weights.invalid/w.pth"]);
-    run.env("HTTPS_PROXY", format!("http://127.0.0.1:{}", proxy.port));
-    let output = run.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("wget -c https://weights.invalid/w.pth"), "{text}");
-    assert!(!proxy.seen().is_empty() && proxy.seen()[0].path == "weights.invalid:443", "{:?}", proxy.seen());
 }

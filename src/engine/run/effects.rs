@@ -1,0 +1,83 @@
+//! What was decided is done: workers are started and told, attempts written down, the world told.
+
+use jiff::SignedDuration;
+use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_contract::failure::Attempt;
+use reeldeck_contract::protocol::ToWorker;
+
+use super::{Engine, Event, Incoming, Job, Millis, WorkerId, publish};
+use crate::engine::event::{Effect, News};
+use crate::engine::scribe::Record;
+use crate::engine::worker::Process;
+
+impl Engine {
+    /// Does what was decided; a new event where that fails.
+    pub(super) fn carry_out(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Spawn(worker) => return self.spawn(worker),
+            Effect::Extract { worker, job, video, batch } => {
+                let name = self.name(video)?;
+                let (path, feature) = (name.under(&self.plan.root), self.plan.layout.feature(&name));
+                let process = self.processes.get(&worker)?;
+                let send = process.sending(&ToWorker::Extract { job, video: name, path, feature, batch });
+                self.scribe.write(Job::Release(Box::new(send)));
+            }
+            Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish),
+            Effect::Kill(worker) => self.processes.get_mut(&worker)?.kill(),
+            Effect::Freeze(worker) => self.processes.get(&worker)?.freeze(),
+            Effect::Thaw(worker) => self.processes.get(&worker)?.thaw(),
+            Effect::Record { video, worker, since, failure, source } => {
+                let at =
+                    |ms: Millis| self.started.1 + SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
+                let attempt = Attempt {
+                    started: at(since),
+                    ended: at(self.now()),
+                    device: self.state.workers.get(worker).map(|w| w.device.clone()).unwrap_or_default(),
+                    failure,
+                    stderr: self.processes.get(&worker).map(Process::stderr).unwrap_or_default(),
+                };
+                let video = self.name(video)?;
+                let path = video.under(&self.plan.root);
+                self.scribe.write(Job::Record(Box::new(Record { video, path, source, attempt })));
+            }
+            Effect::Forget(video) => {
+                let name = self.name(video)?;
+                self.scribe.write(Job::Forget(name));
+            }
+            Effect::LookAtOutput => {
+                let (output, sender) = (self.plan.output.clone(), self.sender.clone());
+                // A file system that hangs must not hang the engine.
+                tokio::task::spawn_blocking(move || sender.send(Incoming::Looked(output.look())));
+            }
+            Effect::LookAt(video) => self.look_at(self.name(video)?),
+            Effect::Tell(news) => self.publish(news),
+        }
+        None
+    }
+
+    fn publish(&mut self, news: News) {
+        if let News::Done(.., report) = &news {
+            self.rate.report(report);
+        }
+        let event = publish::event(&self.state, news);
+        self.tell(event);
+    }
+
+    fn spawn(&mut self, worker: WorkerId) -> Option<Event> {
+        let (launch, init) = (self.plan.launches.get(worker)?, self.plan.inits.get(worker)?);
+        match Process::start(worker, launch, self.heard.clone(), Some(self.log.clone())) {
+            Ok(process) => {
+                process.send(&ToWorker::Init(Box::new(init.clone())));
+                if let Some(monitor) = &self.monitor {
+                    monitor.set_pid(worker, process.pid());
+                }
+                self.processes.insert(worker, process);
+                None
+            }
+            Err(error) => {
+                let text = format!("failed to start {}: {error}", launch.program.display());
+                Some(Event::Fatal(worker, Failure::new(ErrorKind::Device, text)))
+            }
+        }
+    }
+}

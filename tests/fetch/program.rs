@@ -1,0 +1,56 @@
+//! The program itself: it gets the weights, says so, and says what to do without a network.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use super::server::{Server, serve};
+use super::{content, name_of};
+
+/// The program itself, with an empty home.
+fn reeldeck(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    command.current_dir(home).env("HOME", home).env_remove("XDG_CACHE_HOME").args(arguments);
+    command
+}
+
+#[test]
+fn the_program_gets_them_says_so_and_says_what_to_do_without_a_network() {
+    let bytes = content();
+    let name = name_of(&bytes);
+    let served = bytes.clone();
+    let server = Server::start(move |_, request, stream| serve(request, stream, &served, "\"1\""));
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir_all(home.path().join("data/A")).unwrap();
+    fs::write(home.path().join("data/A/v_1.mp4"), "no video").unwrap();
+    let url = server.url(&name);
+    let dry = ["--batch", "--dry-run", "--checkpoint", &url];
+    let output = reeldeck(home.path(), &dry).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("not here yet") && server.seen().is_empty(), "a dry run gets nothing: {text}");
+
+    // The worker is none, so the run ends; but the weights are there.
+    let mut run = reeldeck(home.path(), &["--batch", "--checkpoint", &url]);
+    let output = run.env("REELDECK_WORKER", "/bin/false").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("weights: "), "progress: {text}");
+    assert!(fs::read(home.path().join(".cache/reeldeck/checkpoints").join(&name)).unwrap() == bytes, "{text}");
+    let output = reeldeck(home.path(), &dry).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+
+    // Through a proxy: it is asked for the server, by name, which only it could find.
+    let proxy =
+        Server::start(|_, _, stream| stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"));
+    let mut run = reeldeck(home.path(), &["--batch", "--checkpoint", "https://weights.invalid/w.pth"]);
+    run.env("HTTPS_PROXY", format!("http://127.0.0.1:{}", proxy.port));
+    let output = run.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("wget -c https://weights.invalid/w.pth"), "{text}");
+    assert!(!proxy.seen().is_empty() && proxy.seen()[0].path == "weights.invalid:443", "{:?}", proxy.seen());
+}

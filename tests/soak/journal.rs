@@ -1,0 +1,59 @@
+//! What a run's journal says of it while it goes on.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+
+use reeldeck::engine::protocol::event::{Event, Line};
+
+use crate::support::real::everything;
+
+/// What a run's journal says so far.
+#[derive(Default)]
+pub struct Journal {
+    in_hand: HashMap<usize, HashSet<String>>,
+    pub begun: bool,
+    pub restarts: usize,
+    /// Videos that came back because a worker was killed.
+    pub dropped: usize,
+}
+
+impl Journal {
+    /// The journal of the engine of this number; an empty one where it has written none yet.
+    pub fn of(out: &Path, pid: u32) -> Self {
+        let mut journal = Self::default();
+        let end = format!("-{pid}.jsonl");
+        let mut runs = everything(&out.join(".reeldeck/runs"));
+        runs.retain(|path| path.to_string_lossy().ends_with(&end));
+        let text = runs.iter().max().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+        for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+            match line.event {
+                Event::VideoStarted { video, worker, .. } => {
+                    journal.begun = true;
+                    journal.in_hand.entry(worker).or_default().insert(video);
+                }
+                Event::VideoDone { video, .. } => journal.take(&video),
+                Event::VideoFailed { video, error: reason, .. } | Event::VideoReturned { video, reason } => {
+                    journal.take(&video);
+                    journal.dropped += usize::from(reason.contains("signal 9"));
+                }
+                Event::WorkerRestarted { reason, .. } => {
+                    journal.restarts += usize::from(reason.contains("signal 9"));
+                }
+                _ => {}
+            }
+        }
+        journal
+    }
+
+    fn take(&mut self, video: &str) {
+        for videos in self.in_hand.values_mut() {
+            videos.remove(video);
+        }
+    }
+
+    /// Some worker has a video in hand.
+    pub fn is_busy(&self) -> bool {
+        self.in_hand.values().any(|videos| !videos.is_empty())
+    }
+}
