@@ -9,8 +9,7 @@ use std::time::Duration;
 use reeldeck_contract::limits::Limits;
 use reeldeck_video::glance::{Kind, glance};
 
-use crate::decode::Decoded;
-use crate::jobs::Pulse;
+use crate::decode::{Decoded, Pulse};
 use crate::split::{By, Costs};
 
 /// A video that others were preferred to so often is the next one.

@@ -14,9 +14,8 @@ use reeldeck_contract::recipe::Recipe;
 use reeldeck_model::device;
 use reeldeck_video::frames::{Facts, Request};
 
-use crate::decode::{self, Decoded};
+use crate::decode::{self, Decoded, Pulse};
 use crate::gpu::{Gpu, Hand, rows};
-use crate::jobs::Pulse;
 
 const USAGE: &str = "usage: reeldeck-worker crops cuda:N|memory VIDEO…";
 

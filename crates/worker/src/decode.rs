@@ -2,7 +2,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SendError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use reeldeck_video::sampling::Plan;
 use reeldeck_video::surface::Surface;
 
 use crate::gpu::{Hand, Made, Maker, Stored};
-use crate::jobs::Pulse;
 use crate::process;
 
 /// What comes of a video, in order: a plan, its frames, perhaps a new plan that voids all before, and the end.
@@ -32,6 +31,15 @@ pub enum Decoded {
         /// CPU time of the decode thread, nanoseconds.
         cpu_ns: u64,
     },
+}
+
+/// What a decode thread lets others see of it.
+#[derive(Default)]
+pub struct Pulse {
+    /// Goes up as long as it gets anywhere.
+    pub alive: AtomicU64,
+    /// All that comes of the video is there to be taken, or as much as may wait.
+    pub ready: AtomicBool,
 }
 
 struct Channel<'a> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
@@ -14,7 +14,7 @@ use reeldeck_contract::video::VideoName;
 use reeldeck_video::frames::Request;
 
 use crate::board::{Hanger, Task};
-use crate::decode::{self, Decoded};
+use crate::decode::{self, Decoded, Pulse};
 use crate::gpu::Gpu;
 use crate::process;
 use crate::split::By;
@@ -35,15 +35,6 @@ pub struct Job {
     pub decoded: Receiver<Decoded>,
     /// How far the decode thread is.
     pub pulse: Arc<Pulse>,
-}
-
-/// What a decode thread lets others see of it.
-#[derive(Default)]
-pub struct Pulse {
-    /// Goes up as long as it gets anywhere.
-    pub alive: AtomicU64,
-    /// All that comes of the video is there to be taken, or as much as may wait.
-    pub ready: AtomicBool,
 }
 
 /// The jobs in hand, for the model to choose from.
