@@ -11,6 +11,7 @@ use reeldeck_contract::driven::Worker;
 use reeldeck_contract::feature::CheckpointId;
 use reeldeck_contract::protocol::{CheckpointSource, Init};
 use reeldeck_contract::recipe::Recipe;
+use tempfile::TempDir;
 
 use super::Way;
 
@@ -22,13 +23,7 @@ const FAILED: &str = "a worker failed while it was measured";
 
 /// A video to measure with, in a folder that goes with it.
 pub struct Video {
-    folder: PathBuf,
-}
-
-impl Drop for Video {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
+    folder: TempDir,
 }
 
 impl Video {
@@ -37,8 +32,9 @@ impl Video {
     /// # Errors
     /// When the probe is missing or cannot.
     pub fn make(probe: &Path) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("reeldeck-tune-{}", std::process::id()));
-        fs::create_dir(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+        let folder = tempfile::Builder::new().prefix("reeldeck-tune-").tempdir();
+        let folder =
+            folder.context("failed to make a folder for temporary files; TMPDIR names another place for it")?;
         let video = Self { folder };
         let job = serde_json::json!([{"file": video.path(), "video": {"width": 340, "height": 256, "frames": FRAMES}}]);
         let mut synth =
@@ -50,7 +46,7 @@ impl Video {
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.join("v.mp4")
+        self.folder.path().join("v.mp4")
     }
 }
 
@@ -88,7 +84,7 @@ impl Bench<'_> {
     /// A video through each worker at the same time; the clips computed.
     fn round(&self, all: &mut [Worker], batch: usize) -> Result<usize> {
         for (number, worker) in all.iter_mut().enumerate() {
-            let feature = self.video.folder.join(format!("{number}.safetensors"));
+            let feature = self.video.folder.path().join(format!("{number}.safetensors"));
             worker.begin(&self.video.path(), &feature, batch).context(FAILED)?;
         }
         let mut clips = 0;
@@ -102,7 +98,8 @@ impl Bench<'_> {
         let mut recipe = self.recipe.clone();
         recipe.sampling.clips = CLIPS;
         let init = Init::on_cpu(recipe, CheckpointSource::Seeded, CheckpointId::seeded(), threads);
-        let log = fs::File::create(self.video.folder.join(format!("{number}.log"))).context("failed to make a log")?;
+        let log =
+            fs::File::create(self.video.folder.path().join(format!("{number}.log"))).context("failed to make a log")?;
         Worker::start(Command::new(self.worker).stderr(log), init)
             .with_context(|| format!("failed to start {}", self.worker.display()))
     }
