@@ -162,7 +162,7 @@ fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
     damaged[whole.len() - 200] ^= 1;
     fs::write(&path, damaged).unwrap();
     set.run(&["export", "--format", "pkl,npy"])
-        .expect(3, &["exported 3 videos", "match its checksum", "1 old ones removed"]);
+        .expect(3, &["exported 3 videos", "match its checksum", "1 old one removed"]);
     fs::write(&path, whole).unwrap();
     set.run(&["export", "--format", ALL]).expect(0, &["result.pkl (4 written", "/npy (1 written"]);
 
@@ -184,7 +184,7 @@ fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
     // A video that is gone takes its files with it; what reeldeck did not write stays.
     fs::remove_file(set.at("data/A/v_-1.mp4")).unwrap();
     fs::write(set.exported("npy/notes.npy"), "mine").unwrap();
-    set.run(&["export", "--format", "npy"]).expect(0, &["exported 3 videos", "0 written", "1 old ones removed"]);
+    set.run(&["export", "--format", "npy"]).expect(0, &["exported 3 videos", "0 written", "1 old one removed"]);
     assert!(!set.exported("npy/v_-1.npy").exists() && set.exported("npy/notes.npy").exists());
 }
 

@@ -145,6 +145,43 @@ fn retry_takes_the_list_and_the_next_run_makes_them_again() {
 }
 
 #[test]
+fn retry_removes_nothing_of_a_video_that_is_not_there_to_be_extracted_again() {
+    let set = Set::of(&VIDEOS);
+    let path = |video: &str| set.layout.feature(&VideoName::new(video).unwrap());
+    fs::remove_file(set.at("data").join(VIDEOS[0])).unwrap();
+    fs::write(set.at("list.txt"), format!("{}\n{}\n", VIDEOS[0], VIDEOS[1])).unwrap();
+    let list = set.at("list.txt");
+    let list = list.to_str().unwrap();
+    let ran = set.run(&["retry", "--list", list]).expect(0, &["1 videos will be extracted", "1 again"]);
+    assert!(ran.err.contains("such as A/v_-1.mp4; what is there of them stays"), "{ran:?}");
+    assert!(path(VIDEOS[0]).exists() && !path(VIDEOS[1]).exists());
+    // A list of another form names no video at all.
+    fs::write(list, format!("{} -1\n", VIDEOS[2])).unwrap();
+    set.run(&["retry", "--list", list]).expect(2, &["has no video of", "a line is Class/file"]);
+    assert!(path(VIDEOS[2]).exists());
+}
+
+#[test]
+fn features_of_an_older_version_of_the_recipe_are_exported_by_nobody_and_verified_as_foreign() {
+    let set = Set::of(&VIDEOS);
+    let other = made::RECIPE.replace("interval = 8", "interval = 4");
+    fs::write(set.at("tiny.toml"), other).unwrap();
+    set.run(&["export"]).expect(2, &["the recipe tiny has changed since", set.layout.set()]);
+    assert!(!set.layout.exports().exists());
+    fs::write(set.at("list.txt"), VIDEOS[0]).unwrap();
+    set.run(&["retry", "--list", set.at("list.txt").to_str().unwrap()]).expect(2, &["the recipe tiny has changed"]);
+    set.run(&["verify"]).expect(3, &["wrong, foreign: A/v_-1.mp4: the recipe tiny has changed since", "4 wrong"]);
+    // Beside a set of the recipe as it is, the other one is none that could be meant.
+    fs::write(set.at("tiny.toml"), made::RECIPE).unwrap();
+    let foreign = set.layout.features().with_file_name("tiny-00000000");
+    fs::create_dir_all(foreign.join("A")).unwrap();
+    let mut feature = set.made(VIDEOS[0]);
+    feature.provenance.set = "tiny-00000000".into();
+    feature.write(&foreign.join("A/v_-1.mp4.safetensors"), &set.owner).unwrap();
+    set.run(&["export"]).expect(0, &["exported 4 videos", set.layout.set(), "SEEDED WEIGHTS"]);
+}
+
+#[test]
 fn what_is_only_worth_knowing_is_noted_and_no_fault() {
     let set = Set::of(&VIDEOS);
     set.feature(VIDEOS[1], |feature| {

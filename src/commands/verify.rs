@@ -12,8 +12,8 @@ use reeldeck_contract::protocol::{Init, VERSION};
 use reeldeck_contract::recipe::Precision;
 use reeldeck_contract::video::printable;
 
-use super::export::feature_set;
 use super::meter::Meter;
+use super::set::any_feature_set;
 use crate::cli::VerifyArgs;
 use crate::config::{Device, DeviceList, GPU_BATCH, Settings, Verbosity};
 use crate::dataset::scan::scan;
@@ -39,7 +39,7 @@ const PRINTED: usize = 20;
 /// When it is not clear which features are meant, and when something named by the user cannot be used.
 pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
-    let set = feature_set(settings)?;
+    let set = any_feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);
     let pairs = args.against.as_deref().map(|path| Pairs::open(path, args.list.as_deref())).transpose()?;
     let scan = scan(&settings.root, &settings.extensions)?;
@@ -219,13 +219,17 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &Job<'_>, report: &Report)
 
 /// The worst comparisons, then all in one line.
 fn compared(what: &str, tolerance: Tolerance, all: &[Compared], most: usize) {
+    if all.is_empty() {
+        outln!("compared no feature {what}");
+        return;
+    }
     let mut sorted: Vec<&Compared> = all.iter().collect();
     sorted.sort_by(|a, b| b.difference.max_abs.total_cmp(&a.difference.max_abs).then(a.video.cmp(&b.video)));
     for Compared { video, difference } in sorted.iter().take(most) {
         outln!("{}: {difference}", printable(video.as_str()));
     }
     if sorted.len() > most {
-        outln!("and {} that differ less", sorted.len() - most);
+        outln!("and {} that differ no more than these", sorted.len() - most);
     }
     let worst = sorted.first().map_or(0.0, |compared| compared.difference.max_abs);
     let mean = all.iter().map(|compared| compared.difference.mean_abs).sum::<f64>() / all.len().max(1) as f64;
