@@ -146,6 +146,25 @@ fn init_writes_what_it_found_and_nothing_over_anything() {
     assert!(fs::read_to_string(dir.path().join("other.toml")).unwrap().contains("\ndevices = \"cpu*2\"\n"));
     let nowhere = run(&["init", "no such folder", "--config", "third.toml"]);
     assert!(nowhere.code == 2 && nowhere.stderr.contains("no such folder"), "{nowhere:?}");
+    // What would not be taken is not written, least of all into the dataset folder.
+    let cases: [(&str, &[&str]); 3] = [
+        ("data", &["init", "."]),
+        ("data", &["--out", "../elsewhere", "init", "."]),
+        ("", &["--out", "data/out", "init", "data"]),
+    ];
+    for (folder, arguments) in cases {
+        let into = dir.path().join(folder);
+        let mut command = program(&into, arguments);
+        let ran = Ran::to_the_end(command.args(["--config", "fourth.toml"]));
+        assert!(
+            ran.code == 2 && ran.stderr.contains("in the dataset folder") && ran.stderr.contains("never written to"),
+            "{ran:?}"
+        );
+        assert!(!into.join("fourth.toml").exists());
+    }
+    fs::create_dir(dir.path().join("nothing")).unwrap();
+    let empty = run(&["init", "nothing", "--config", "fifth.toml"]);
+    assert!(empty.code == 0 && empty.stderr.contains("a folder for each class"), "{empty:?}");
     // What it wrote is taken.
     assert_eq!(run(&["--config", "other.toml", "--checkpoint", "seeded", "--batch", "--dry-run"]).code, 0);
 }
