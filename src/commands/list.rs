@@ -13,7 +13,7 @@ use reeldeck_contract::video::printable;
 use crate::cli::ListArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Refusal, Refused, Scan, scan};
-use crate::dataset::video_list::{ListEntry, entries, names_with_spaces, write_lines, write_list};
+use crate::dataset::video_list::{ListEntry, entries, names_with_spaces, write_dataset_list, write_lines};
 use crate::dataset::{names, shown};
 use crate::error::Exit;
 
@@ -69,7 +69,7 @@ fn deliver(settings: &Settings, args: &ListArgs, entries: &[ListEntry]) -> anyho
     }
     let failed =
         || format!("failed to write {}; check space and permissions, or name another folder with --out", shown(&path));
-    write_list(&path, entries, &Owner::this_process()).with_context(failed)?;
+    write_dataset_list(&path, entries, &Owner::this_process()).with_context(failed)?;
     Ok(format!("wrote {}\n", shown(&path)))
 }
 
