@@ -46,7 +46,7 @@ Begin here:
 
 Exit codes:
   0    all that was wanted is finished, now or before
-  1    internal error
+  1    it could not go on, and says why
   2    usage or configuration
   3    finished, but some videos were refused, failed, or are missing or stale
   4    no video
@@ -196,7 +196,7 @@ pub struct RunArgs {
 #[derive(Args, Clone, Copy, Debug, PartialEq)]
 pub struct TuneArgs {
     /// How long each way to use the machine is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3600))]
     pub seconds: u64,
 }
 
@@ -333,7 +333,43 @@ impl Cli {
             let message = "--detach goes with --batch or extract";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, message));
         }
+        // An option that a command would pass over is refused: a script would read text for JSON, or a person believe
+        // that nothing was changed.
+        let refused = |message| Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        if cli.global.json && !cli.has_json() {
+            return refused(
+                "--json goes with --batch, extract, attach, status, scan and doctor; what others print is text",
+            );
+        }
+        if cli.global.dry_run && !cli.has_dry_run() {
+            return refused(
+                "--dry-run goes with --batch, extract, list, export, verify, scan, missing, annotations, init and retry --list; \
+                 leave it out, or look with `reeldeck status` or `reeldeck doctor`",
+            );
+        }
         Ok(cli)
+    }
+
+    /// There is JSON to print.
+    fn has_json(&self) -> bool {
+        use Command::{Attach, Doctor, Engine, Extract, Scan, Status};
+        match &self.command {
+            None => self.batch,
+            Some(Extract(_) | Engine { .. } | Attach(_) | Status | Scan(_) | Doctor) => true,
+            Some(_) => false,
+        }
+    }
+
+    /// Nothing is changed with `--dry-run`, if anything ever is.
+    fn has_dry_run(&self) -> bool {
+        use Command::{Demo, Fetch, Man, Pause, Resume, Retry, SeededCheckpoint, Stop, Tune};
+        match &self.command {
+            None => self.batch,
+            Some(Retry(args)) => args.list.is_some(),
+            Some(Man { dir }) => dir.is_none(),
+            Some(Demo { .. } | Fetch | Tune(_) | SeededCheckpoint { .. } | Stop { .. } | Pause | Resume) => false,
+            Some(_) => true,
+        }
     }
 }
 
