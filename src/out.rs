@@ -2,17 +2,30 @@
 //! must not end for it, as it would with the standard library's own macros.
 
 use std::fmt::Arguments;
-use std::io::Write;
+use std::io::{self, Write};
 
 /// Writes to standard output.
 pub fn stdout(text: Arguments<'_>) {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     let _ = out.write_fmt(text).and_then(|()| out.flush());
+}
+
+/// Writes what a program or a file is to have whole to standard output. A reader that has seen enough, such as `head`, is no
+/// error.
+///
+/// # Errors
+/// When it cannot be written, as where it goes to a file on a full disk.
+pub fn document(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Writes to standard error.
 pub fn stderr(text: Arguments<'_>) {
-    let _ = std::io::stderr().lock().write_fmt(text);
+    let _ = io::stderr().lock().write_fmt(text);
 }
 
 /// A line on standard output.

@@ -169,6 +169,20 @@ fn init_writes_what_it_found_and_nothing_over_anything() {
     assert_eq!(run(&["--config", "other.toml", "--checkpoint", "seeded", "--batch", "--dry-run"]).code, 0);
 }
 
+/// What programs read is there whole, or the exit code says that it is not.
+#[test]
+fn what_cannot_be_written_is_an_error_where_programs_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    dataset(dir.path());
+    let lines: [&[&str]; 4] = [&["status", "--json"], &["doctor", "--json"], &["init", "data", "--dry-run"], &["man"]];
+    for arguments in lines {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = program(dir.path(), arguments).stdout(full).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains("failed to print"), "{arguments:?}: {error}");
+    }
+}
+
 #[test]
 fn shells_and_manuals_know_the_commands() {
     let dir = tempfile::tempdir().unwrap();

@@ -58,7 +58,7 @@ pub fn run_init(typed: &Global, folder: Option<&Path>, current: &Path) -> anyhow
     values.extend(manifest.as_deref().map(|path| ("path", written(path))));
     let text = fill(&values)?;
     if typed.dry_run {
-        out::stdout(format_args!("{text}"));
+        out::document(text.as_bytes()).context("failed to print the configuration")?;
         return Ok(Exit::Done);
     }
     let mut new = OpenOptions::new().write(true).create_new(true).open(&file).map_err(|error| {
