@@ -94,7 +94,7 @@ pub struct Global {
     /// Say what would be done, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// Print JSON on standard output: events of a run, the state of a run, or what a scan found
+    /// Print JSON on standard output: the events of a run (--batch, extract, attach), or an object (status, scan, doctor)
     #[arg(long, global = true)]
     pub json: bool,
     /// Print problems only
