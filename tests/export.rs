@@ -255,7 +255,7 @@ fn videos_of_one_name_share_a_file_if_their_numbers_are_the_same() {
         &[
             "exported 3 videos",
             "C/v_2.webm: B/v_2.mp4 has the same file name and another feature",
-            "1 videos are not in it",
+            "1 video is not in it",
         ],
     );
     for folder in ["csv", "h5"] {

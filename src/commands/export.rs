@@ -8,6 +8,7 @@ use reeldeck_contract::pinned::SEEDED_WEIGHTS;
 use reeldeck_contract::recipe::{Output, Recipe};
 use reeldeck_contract::video::{VideoName, printable};
 
+use super::list::count;
 use super::meter::Meter;
 use super::set::feature_set;
 use crate::cli::ExportArgs;
@@ -124,7 +125,8 @@ fn variants(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<Variant>> 
 /// Tells what was written and what is missing from it, at the end of a run.
 pub fn say(exported: &Exported, layout: &Layout, verbosity: Verbosity) {
     if verbosity > Verbosity::Quiet {
-        outln!("exported {} videos to {}", exported.videos, shown(&layout.exports().join(pickle::RESULTS)));
+        let videos = count(exported.videos, "video", "videos");
+        outln!("exported {videos} to {}", shown(&layout.exports().join(pickle::RESULTS)));
     }
     say_missing(&exported.missing, pickle::MISSING, verbosity);
 }
@@ -139,7 +141,8 @@ fn say_outcome(outcome: &Outcome, verbosity: Verbosity) {
         1 => ", 1 old one removed".to_owned(),
         more => format!(", {more} old ones removed"),
     };
-    outln!("exported {videos} videos to {} ({written} written, {}{removed})", shown(path), DecimalBytes(*bytes));
+    let videos = count(*videos, "video", "videos");
+    outln!("exported {videos} to {} ({written} written, {}{removed})", shown(path), DecimalBytes(*bytes));
 }
 
 /// Names some; `all` is the file that names all, if one was written.
@@ -149,7 +152,7 @@ fn say_missing(missing: &[(VideoName, String)], all: &str, verbosity: Verbosity)
     }
     let most = if verbosity > Verbosity::Normal { usize::MAX } else { 5 };
     let all = if all.is_empty() { String::new() } else { format!(" ({all})") };
-    errln!("{} videos are not in it{all}:", missing.len());
+    errln!("{} not in it{all}:", count(missing.len(), "video is", "videos are"));
     for (video, why) in missing.iter().take(most) {
         errln!("  {}: {}", printable(video.as_str()), printable(why));
     }

@@ -149,7 +149,7 @@ fn hint(refused: &[Refused], root: &Path) -> Option<String> {
     ))
 }
 
-fn count(n: usize, one: &str, many: &str) -> String {
+pub(super) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 

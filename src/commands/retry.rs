@@ -9,6 +9,7 @@ use anyhow::Context;
 use reeldeck_contract::layout::Layout;
 use reeldeck_contract::video::{VideoName, printable};
 
+use super::list::count;
 use super::set::feature_set;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
@@ -62,15 +63,15 @@ pub fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit> {
     if settings.verbosity > Verbosity::Quiet {
         let will = if settings.dry_run { "would be" } else { "will be" };
         outln!(
-            "{} videos {will} extracted by the next run of {set}: {features} again, {failures} that failed, {neither} that \
+            "{} {will} extracted by the next run of {set}: {features} again, {failures} that failed, {neither} that \
              have no feature yet",
-            videos.len()
+            count(videos.len(), "video", "videos")
         );
     }
     if let Some(one) = gone.first() {
         errln!(
-            "{} in the list are not in the dataset folder, such as {}; what is there of them stays",
-            gone.len(),
+            "{} not in the dataset folder, such as {}; what is there of them stays",
+            count(gone.len(), "video in the list is", "videos in the list are"),
             printable(one.as_str())
         );
     }

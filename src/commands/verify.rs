@@ -12,6 +12,7 @@ use reeldeck_contract::protocol::{Init, VERSION};
 use reeldeck_contract::recipe::Precision;
 use reeldeck_contract::video::printable;
 
+use super::list::count;
 use super::meter::Meter;
 use super::set::any_feature_set;
 use crate::cli::VerifyArgs;
@@ -206,12 +207,16 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &Job<'_>, report: &Report)
         outln!("{count} made by {}", printable(made_by));
     }
     let few = [
-        (report.without.len(), "videos of the dataset have no feature"),
-        (report.gone.len(), "features are of videos that are not in the dataset folder"),
-        (report.others.len(), "files among the features are none"),
+        (report.without.len(), "video of the dataset has no feature", "videos of the dataset have no feature"),
+        (
+            report.gone.len(),
+            "feature is of a video that is not in the dataset folder",
+            "features are of videos that are not in the dataset folder",
+        ),
+        (report.others.len(), "file among the features is none", "files among the features are none"),
     ];
-    for (count, what) in few.into_iter().filter(|(count, _)| *count > 0) {
-        outln!("{count} {what}");
+    for (n, one, many) in few.into_iter().filter(|(n, ..)| *n > 0) {
+        outln!("{}", count(n, one, many));
     }
     let wrong = report.to_retry().len();
     outln!("checked {} features of {}: {wrong} wrong", report.checked, job.layout.set());
