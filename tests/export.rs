@@ -5,6 +5,7 @@
 mod made;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use made::Set;
@@ -343,6 +344,28 @@ fn live_exports_are_those_that_an_export_keeps() {
     assert_eq!(npy::read(&set.bytes("npy/v_-1.npy")).unwrap().data[0], 7.0);
     assert!(!set.exported("npy/dataset.json").exists());
     set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written"]);
+}
+
+/// Two at once could leave a list beside a pickle that is not its own.
+#[test]
+fn an_export_waits_for_another_one_to_end() {
+    let set = Set::of(&VIDEOS);
+    let lock = reeldeck::export::turn::path(&set.layout);
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    let other = fs::File::create(&lock).unwrap();
+    other.lock().unwrap();
+    let mut export = set.command(&["export"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(export.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("another export writes to"), "{first}");
+    assert!(!set.exported("result.pkl").exists());
+    // A feature that has come to harm while it waited is looked at again.
+    fs::write(set.layout.features().join("A/v_-1.mp4.safetensors"), "").unwrap();
+    other.unlock().unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(export.wait().unwrap().code(), Some(3), "{rest:?}");
+    assert_eq!(String::from_utf8(set.bytes("hacs_data.txt")).unwrap().lines().count(), VIDEOS.len() - 1);
+    assert_eq!(read_results(&set.bytes("result.pkl")).unwrap().len(), VIDEOS.len() - 1);
 }
 
 #[test]
