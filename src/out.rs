@@ -3,6 +3,9 @@
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Writes to standard output.
 pub fn stdout(text: Arguments<'_>) {
@@ -23,6 +26,15 @@ pub fn document(text: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Whether anybody can read what is written to a stream: `false` where it is a pipe whose other end is closed, as when
+/// `head` has seen enough, or a terminal that has hung up.
+pub fn is_read(stream: impl AsFd) -> bool {
+    let mut polled = [PollFd::new(&stream, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    poll(&mut polled, Some(&now)).is_err() || !polled[0].revents().intersects(gone)
+}
+
 /// Writes to standard error.
 pub fn stderr(text: Arguments<'_>) {
     let _ = io::stderr().lock().write_fmt(text);
@@ -38,4 +50,18 @@ macro_rules! outln {
 #[macro_export]
 macro_rules! errln {
     ($($text:tt)*) => { $crate::out::stderr(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_read_until_its_other_end_is_closed() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(is_read(&writer));
+        drop(reader);
+        assert!(!is_read(&writer));
+        assert!(is_read(tempfile::tempfile().unwrap()));
+    }
 }
