@@ -333,43 +333,10 @@ impl Cli {
             let message = "--detach goes with --batch or extract";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, message));
         }
-        // An option that a command would pass over is refused: a script would read text for JSON, or a person believe
-        // that nothing was changed.
-        let refused = |message| Err(Self::command().error(ErrorKind::ArgumentConflict, message));
-        if cli.global.json && !cli.has_json() {
-            return refused(
-                "--json goes with --batch, extract, attach, status, scan and doctor; what others print is text",
-            );
-        }
-        if cli.global.dry_run && !cli.has_dry_run() {
-            return refused(
-                "--dry-run goes with --batch, extract, list, export, verify, scan, missing, annotations, init and retry --list; \
-                 leave it out, or look with `reeldeck status` or `reeldeck doctor`",
-            );
+        if let Some(message) = cli.passed_over() {
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         }
         Ok(cli)
-    }
-
-    /// There is JSON to print.
-    fn has_json(&self) -> bool {
-        use Command::{Attach, Doctor, Engine, Extract, Scan, Status};
-        match &self.command {
-            None => self.batch,
-            Some(Extract(_) | Engine { .. } | Attach(_) | Status | Scan(_) | Doctor) => true,
-            Some(_) => false,
-        }
-    }
-
-    /// Nothing is changed with `--dry-run`, if anything ever is.
-    fn has_dry_run(&self) -> bool {
-        use Command::{Demo, Fetch, Man, Pause, Resume, Retry, SeededCheckpoint, Stop, Tune};
-        match &self.command {
-            None => self.batch,
-            Some(Retry(args)) => args.list.is_some(),
-            Some(Man { dir }) => dir.is_none(),
-            Some(Demo { .. } | Fetch | Tune(_) | SeededCheckpoint { .. } | Stop { .. } | Pause | Resume) => false,
-            Some(_) => true,
-        }
     }
 }
 
@@ -418,5 +385,6 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "must be a whole number of 1 or more".into())
 }
 
+mod passed_over;
 #[cfg(test)]
 mod tests;
