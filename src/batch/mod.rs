@@ -14,7 +14,7 @@ use anyhow::Context;
 use reeldeck_contract::atomic::{Owner, Sweeper};
 use reeldeck_contract::layout::Layout;
 
-use crate::commands::list::{refusals, summary};
+use crate::commands::list::{hint, refusals, summary};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_dataset_list};
@@ -75,7 +75,11 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     if scan.videos.is_empty() && !steps.wait {
         return Err(Stop::new(
             Exit::Empty,
-            format!("no video found in {}; see `reeldeck list`", shown(&settings.root)),
+            format!(
+                "no video found in {}; {}",
+                shown(&settings.root),
+                hint(&scan.refused, &settings.root).unwrap_or_else(|| "see `reeldeck list`".into())
+            ),
         )
         .into());
     }

@@ -134,7 +134,7 @@ fn nothing_found(scan: &Scan, settings: &Settings) -> String {
 }
 
 /// The folder that was probably meant, where the one named is a level too high or too low.
-fn hint(refused: &[Refused], root: &Path) -> Option<String> {
+pub fn hint(refused: &[Refused], root: &Path) -> Option<String> {
     if refused.iter().any(|r| matches!(r.reason, Refusal::NoClass)) {
         let parent = shown(root.parent()?);
         return Some(format!("if {} is a class folder, name the folder it lies in: --root {parent:?}", shown(root)));
