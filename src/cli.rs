@@ -46,7 +46,7 @@ Begin here:
 
 Exit codes:
   0    all that was wanted is finished, now or before
-  1    internal error
+  1    it could not go on, and says why
   2    usage or configuration
   3    finished, but some videos were refused, failed, or are missing or stale
   4    no video
@@ -94,7 +94,7 @@ pub struct Global {
     /// Say what would be done, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// Print JSON on standard output: events of a run, the state of a run, or what a scan found
+    /// Print JSON on standard output: the events of a run (--batch, extract, attach), or an object (status, scan, doctor)
     #[arg(long, global = true)]
     pub json: bool,
     /// Print problems only
@@ -196,7 +196,7 @@ pub struct RunArgs {
 #[derive(Args, Clone, Copy, Debug, PartialEq)]
 pub struct TuneArgs {
     /// How long each way to use the machine is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3600))]
     pub seconds: u64,
 }
 
@@ -333,6 +333,9 @@ impl Cli {
             let message = "--detach goes with --batch or extract";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, message));
         }
+        if let Some(message) = cli.passed_over() {
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
         Ok(cli)
     }
 }
@@ -382,5 +385,6 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "must be a whole number of 1 or more".into())
 }
 
+mod passed_over;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use reeldeck_contract::bounded;
 use reeldeck_contract::limits::Limits;
 use reeldeck_contract::protocol::CheckpointSource;
 use reeldeck_contract::recipe::{BUILT_IN, Recipe, RecipeError};
@@ -30,6 +31,9 @@ pub use tui::{KeyChoice, TuiSection, Wish};
 
 /// Read from the current folder when no other file is named.
 pub const FILE: &str = "config.toml";
+
+/// A configuration is not larger than this, in bytes.
+const MOST: u64 = 1 << 20;
 
 /// Why there are no settings to work with.
 #[derive(Debug, thiserror::Error)]
@@ -148,16 +152,18 @@ impl Settings {
     pub fn resolve(typed: &Global, current: &Path) -> Result<Self, ConfigError> {
         let config_file = match &typed.config {
             Some(path) => Some(current.join(path)),
-            None => Some(current.join(FILE)).filter(|path| path.exists()),
+            // A link to nowhere is a file that is missing, not one that nobody wanted.
+            None => Some(current.join(FILE)).filter(|path| path.symlink_metadata().is_ok()),
         };
         let (config, place) = match &config_file {
             Some(path) => {
-                let read = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.clone(), source });
+                let text = read(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
                 let place = path.display().to_string();
-                (strict::from_toml(&place, &read?)?, place)
+                (strict::from_toml(&place, &text)?, place)
             }
             None => (Config::default(), "defaults".into()),
         };
+        no_tilde(typed)?;
         let folder_of_file = config_file.as_deref().and_then(Path::parent).unwrap_or(current).to_owned();
         let folder_of_file = folder_of_file.as_path();
         let bad = |place: &str, message: String| ConfigError::Value { place: place.to_owned(), message };
@@ -270,6 +276,40 @@ pub fn check_folders(root: &Path, out: &Path) -> Result<(), ConfigError> {
         Some(own) => Err(ConfigError::RootInOut { root: root.to_owned(), own }),
         None => Ok(()),
     }
+}
+
+/// The text of a configuration, which is a small file.
+fn read(path: &Path) -> io::Result<String> {
+    let bytes = bounded::read(path, MOST).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if path.is_symlink() => {
+            io::Error::new(error.kind(), "it is a link to something that does not exist; mend or remove the link")
+        }
+        _ => error,
+    })?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+/// `~` as a shell would spell it out. Nothing here does, and a folder called `~` is not what anybody wants.
+fn has_tilde(path: &Path) -> bool {
+    path.starts_with("~")
+}
+
+/// Shells spell `~` out where it begins a word, and not in `--out=~/features`.
+fn no_tilde(typed: &Global) -> Result<(), ConfigError> {
+    let paths = [
+        ("--config", typed.config.as_deref()),
+        ("--root", typed.root.as_deref()),
+        ("--out", typed.out.as_deref()),
+        ("--recipe", typed.recipe.as_deref().map(Path::new)),
+        ("--checkpoint", typed.checkpoint.as_deref()),
+        ("--manifest", typed.manifest.as_deref()),
+    ];
+    let left = paths.into_iter().find_map(|(name, path)| Some((name, path.filter(|path| has_tilde(path))?)));
+    left.map_or(Ok(()), |(name, path)| {
+        let path = path.display();
+        let message = format!("the shell has left ~ in {name}={path} as it is; write {name} {path}, or the whole path");
+        Err(ConfigError::Value { place: name.to_owned(), message })
+    })
 }
 
 /// An absolute path without `.` in it; `..` stays, for it may come after a link.

@@ -2,17 +2,42 @@
 //! must not end for it, as it would with the standard library's own macros.
 
 use std::fmt::Arguments;
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Writes to standard output.
 pub fn stdout(text: Arguments<'_>) {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     let _ = out.write_fmt(text).and_then(|()| out.flush());
+}
+
+/// Writes what a program or a file is to have whole to standard output. A reader that has seen enough, such as `head`, is no
+/// error.
+///
+/// # Errors
+/// When it cannot be written, as where it goes to a file on a full disk.
+pub fn document(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether anybody can read what is written to a stream: `false` where it is a pipe whose other end is closed, as when
+/// `head` has seen enough, or a terminal that has hung up.
+pub fn is_read(stream: impl AsFd) -> bool {
+    let mut polled = [PollFd::new(&stream, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    poll(&mut polled, Some(&now)).is_err() || !polled[0].revents().intersects(gone)
 }
 
 /// Writes to standard error.
 pub fn stderr(text: Arguments<'_>) {
-    let _ = std::io::stderr().lock().write_fmt(text);
+    let _ = io::stderr().lock().write_fmt(text);
 }
 
 /// A line on standard output.
@@ -25,4 +50,18 @@ macro_rules! outln {
 #[macro_export]
 macro_rules! errln {
     ($($text:tt)*) => { $crate::out::stderr(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_read_until_its_other_end_is_closed() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(is_read(&writer));
+        drop(reader);
+        assert!(!is_read(&writer));
+        assert!(is_read(tempfile::tempfile().unwrap()));
+    }
 }

@@ -56,6 +56,32 @@ fn without_a_file_the_defaults_hold() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_not_taken_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = |typed: &Global| {
+        let error = anyhow::Error::from(Settings::resolve(typed, dir.path()).unwrap_err());
+        format!("{error:#}")
+    };
+    std::os::unix::fs::symlink("nowhere.toml", dir.path().join("config.toml")).unwrap();
+    let text = error(&Global::default());
+    assert!(text.contains("config.toml") && text.contains("a link to something that does not exist"), "{text}");
+    let endless = Global { config: Some("/dev/zero".into()), ..Global::default() };
+    assert!(error(&endless).contains("more than"), "{}", error(&endless));
+}
+
+#[test]
+fn a_tilde_that_no_shell_has_seen_makes_no_folder_of_that_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let typed = Global { out: Some("~/features".into()), ..Global::default() };
+    let error = Settings::resolve(&typed, dir.path()).unwrap_err().to_string();
+    assert!(error.contains("write --out ~/features"), "{error}");
+    // Said so, it is one.
+    let meant = Global { out: Some("./~/features".into()), ..Global::default() };
+    assert_eq!(Settings::resolve(&meant, dir.path()).unwrap().out, dir.path().join("~/features"));
+    assert!(resolve("root = \"data~\"\nout = \"~you\"", Global::default()).is_ok());
+}
+
+#[test]
 fn nvdec_is_off_only_or_shared() {
     let dir = tempfile::tempdir().unwrap();
     let nvdec = |text: &str| {

@@ -146,8 +146,41 @@ fn init_writes_what_it_found_and_nothing_over_anything() {
     assert!(fs::read_to_string(dir.path().join("other.toml")).unwrap().contains("\ndevices = \"cpu*2\"\n"));
     let nowhere = run(&["init", "no such folder", "--config", "third.toml"]);
     assert!(nowhere.code == 2 && nowhere.stderr.contains("no such folder"), "{nowhere:?}");
+    // What would not be taken is not written, least of all into the dataset folder.
+    let cases: [(&str, &[&str]); 3] = [
+        ("data", &["init", "."]),
+        ("data", &["--out", "../elsewhere", "init", "."]),
+        ("", &["--out", "data/out", "init", "data"]),
+    ];
+    for (folder, arguments) in cases {
+        let into = dir.path().join(folder);
+        let mut command = program(&into, arguments);
+        let ran = Ran::to_the_end(command.args(["--config", "fourth.toml"]));
+        assert!(
+            ran.code == 2 && ran.stderr.contains("in the dataset folder") && ran.stderr.contains("never written to"),
+            "{ran:?}"
+        );
+        assert!(!into.join("fourth.toml").exists());
+    }
+    fs::create_dir(dir.path().join("nothing")).unwrap();
+    let empty = run(&["init", "nothing", "--config", "fifth.toml"]);
+    assert!(empty.code == 0 && empty.stderr.contains("a folder for each class"), "{empty:?}");
     // What it wrote is taken.
     assert_eq!(run(&["--config", "other.toml", "--checkpoint", "seeded", "--batch", "--dry-run"]).code, 0);
+}
+
+/// What programs read is there whole, or the exit code says that it is not.
+#[test]
+fn what_cannot_be_written_is_an_error_where_programs_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    dataset(dir.path());
+    let lines: [&[&str]; 4] = [&["status", "--json"], &["doctor", "--json"], &["init", "data", "--dry-run"], &["man"]];
+    for arguments in lines {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = program(dir.path(), arguments).stdout(full).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains("failed to print"), "{arguments:?}: {error}");
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ const NOT_RUN: &[(&str, &str)] = &[
 ];
 
 /// Programs of others.
-const OTHERS: &[&str] = &["tar", "cd", "wget", "loginctl", "yt-dlp", "#!/bin/bash", "#SBATCH"];
+const OTHERS: &[&str] = &["tar", "cd", "wget", "loginctl", "yt-dlp", "find", "#!/bin/bash", "#SBATCH"];
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

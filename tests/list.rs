@@ -186,6 +186,10 @@ fn no_video_is_code_4_and_writes_nothing() {
     bench.put("deeper/A/v.mp4");
     bench.run(&["list"]).expect(4, &["refused deeper/A/v.mp4", "name the folder they lie in", "data/deeper"]);
     bench.run(&["list", "--root", "data/deeper/A"]).expect(4, &["name the folder it lies in", "data/deeper\""]);
+    let typed = ["--batch", "--checkpoint", "seeded", "--root", "data/deeper/A"];
+    bench.run(&typed).expect(4, &["name the folder it lies in", "data/deeper\""]);
+    let scanned = bench.run(&["scan", "--root", "data/deeper/A"]).expect(4, &[]);
+    assert!(String::from_utf8(scanned.out).unwrap().contains("name the folder it lies in"));
     assert!(!bench.at("out").exists());
     // A list of before stays.
     bench.run(&["list", "--root", "data/deeper"]).expect(0, &[]);

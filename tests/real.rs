@@ -163,6 +163,11 @@ fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
     write.current_dir(dataset.dir.path()).args(["seeded-checkpoint", "weights.pth", "--recipe", "./tiny.toml"]);
     let ran = Ran::to_the_end(&mut write);
     assert_eq!(ran.code, 0, "{ran:?}");
+    // Somebody's weights under that name would be gone for good.
+    let written = fs::read(dataset.path("weights.pth")).unwrap();
+    let again = Ran::to_the_end(&mut write);
+    assert!(again.code == 2 && again.stderr.contains("is there already and stays as it is"), "{again:?}");
+    assert_eq!(fs::read(dataset.path("weights.pth")).unwrap(), written);
     assert_eq!(Ran::to_the_end(&mut dataset.command("seeded", &["--limit", "1"])).code, 0);
     let from_file = Ran::to_the_end(&mut dataset.command("file", &["--limit", "1", "--checkpoint", "weights.pth"]));
     assert_eq!(from_file.code, 2, "an option given twice is refused: {from_file:?}");

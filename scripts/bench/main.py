@@ -61,6 +61,7 @@ class Bench:
         self.list.write_text("".join(f"{name} -1\n" for name in self.names))
         if not self.checkpoint.exists():
             part = self.checkpoint.with_suffix(".part")
+            part.unlink(missing_ok=True)
             subprocess.run([self.bin / "reeldeck", "seeded-checkpoint", part], check=True)
             part.rename(self.checkpoint)
         recipe = (ROOT / "assets/recipes/slowonly-r50-8x8-k700.toml").read_text()

@@ -111,6 +111,7 @@ class Bench:
         self.checkpoint = self.work / "seeded.pth"
         if not self.checkpoint.exists():
             part = self.checkpoint.with_suffix(".part")
+            part.unlink(missing_ok=True)
             subprocess.run([self.bin / "reeldeck", "seeded-checkpoint", part], check=True)
             part.rename(self.checkpoint)
         digest = hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()

@@ -15,10 +15,10 @@ use anyhow::Context;
 use reeldeck_contract::atomic::{Owner, Sweeper};
 use reeldeck_contract::layout::Layout;
 
-use crate::commands::list::{refusals, summary};
+use crate::commands::list::{hint, refusals, summary};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Scan, VideoFile, scan};
-use crate::dataset::video_list::{entries, write_list};
+use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::dataset::{names, shown};
 use crate::engine::checkpoint::{self, CheckpointError, Chosen};
 use crate::engine::lock::{Lock, LockError};
@@ -76,7 +76,11 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     if scan.videos.is_empty() && !steps.wait {
         return Err(Stop::new(
             Exit::Empty,
-            format!("no video found in {}; see `reeldeck list`", shown(&settings.root)),
+            format!(
+                "no video found in {}; {}",
+                shown(&settings.root),
+                hint(&scan.refused, &settings.root).unwrap_or_else(|| "see `reeldeck list`".into())
+            ),
         )
         .into());
     }
@@ -99,7 +103,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     // One list for all machines.
     if shard.index == 0 && !files.is_empty() {
         let list = entries(&names(&files), settings.label_style);
-        write_list(&job.layout.list(), &list, &job.owner).with_context(failed)?;
+        write_dataset_list(&job.layout.list(), &list, &job.owner).with_context(failed)?;
     }
     let mut work = work::find(settings, &job.layout, files)?;
     assess::forget_failures(&job.layout, work.done(shard)).with_context(failed)?;
@@ -187,6 +191,7 @@ impl Job<'_> {
                 (stale, "stale"),
                 (left_out, self.why_left_out()),
                 (excluded, EXCLUDED),
+                (self.refused, "refused in the dataset folder (`reeldeck scan` says why)"),
             ];
             outln!("{done} done ({} now, {resumed} before){}", done - resumed, and_these(&more));
         }

@@ -234,7 +234,9 @@ impl Job<'_> {
         if let Some(why) = state.blocked() {
             return Err(Stop::new(
                 Exit::Internal,
-                format!("the run could not go on: {why}; run the same command again to go on"),
+                format!(
+                    "the run could not go on: {why}; once that is put right, the same command goes on where it was"
+                ),
             )
             .into());
         }

@@ -36,7 +36,7 @@ fn global_options_stand_before_or_after_the_subcommand() {
         verbose: 2,
     };
     assert_eq!(before.global, global);
-    let words = std::iter::once("reeldeck".into()).chain(global.words());
+    let words = ["reeldeck".into(), "extract".into()].into_iter().chain(global.words());
     assert_eq!(Cli::read(words).unwrap().global, global, "as another process would read it");
     assert_eq!(read("").unwrap().global, Global::default());
 }
@@ -113,6 +113,13 @@ fn what_makes_no_sense_is_refused_with_code_2_and_help_with_code_0() {
         ("retry", "<PATTERN>"),
         ("retry x --failed", "cannot be used with"),
         ("extract --shard 4/4", "the last is 3/4"),
+        ("--json export", "--json goes with"),
+        ("verify --json", "what others print is text"),
+        ("--json", "--json goes with"),
+        ("stop --dry-run", "--dry-run goes with"),
+        ("--dry-run retry --failed", "--dry-run goes with"),
+        ("fetch --dry-run", "--dry-run goes with"),
+        ("--dry-run", "--dry-run goes with"),
     ] {
         let error = read(line).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");

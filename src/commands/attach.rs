@@ -1,5 +1,7 @@
 //! `reeldeck attach`: follows the run that holds the output folder, line by line. Leaving does not end it.
 
+use std::io;
+
 use crate::batch::Progress;
 use crate::client::Client;
 use crate::config::{Settings, Verbosity};
@@ -10,7 +12,7 @@ use crate::errln;
 use crate::error::Exit;
 use crate::out;
 
-/// Shows progress until the run is over or the user leaves. Ends as the run does.
+/// Shows progress until the run is over, the user leaves or nobody reads any more. Ends as the run does.
 ///
 /// # Errors
 /// When there is no run, and when the connection breaks.
@@ -27,6 +29,11 @@ pub fn run_attach(settings: &Settings) -> anyhow::Result<Exit> {
     client.subscribe()?;
     let mut exit = snapshot.ended;
     while exit.is_none() {
+        // Whoever reads has seen enough, as `head` has; the run goes on.
+        let is_read = if settings.json { out::is_read(io::stdout()) } else { out::is_read(io::stderr()) };
+        if !is_read {
+            return Ok(Exit::Done);
+        }
         match client.follow() {
             Ok(FromEngine::Event { line }) => {
                 if let Event::RunEnded { exit: code, .. } = &line.event {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::config::Config;
 use crate::dataset::shown;
 use crate::errln;
-use crate::error::Exit;
+use crate::error::{Exit, Stop};
 use crate::outln;
 
 const DEFINITION: &str = include_str!("../../assets/demo.toml");
@@ -55,6 +55,13 @@ pub fn run_demo(dir: &Path) -> Result<Exit> {
     let definition: Definition = toml::from_str(DEFINITION).context("failed to read the demo's definition")?;
     fs::create_dir_all(dir).with_context(|| format!("failed to make {}", shown(dir)))?;
     let dir = fs::canonicalize(dir).with_context(|| format!("failed to open {}", shown(dir)))?;
+    if let Some(path) = not_ours(&dir, &definition)? {
+        let (path, dir) = (shown(&path), shown(&dir));
+        let message = format!(
+            "{path} is not the demo's, which touches nobody's files; name another folder than {dir} with --dir"
+        );
+        return Err(Stop::new(Exit::Usage, message).into());
+    }
     make_dataset(&dir.join("data"), &definition)?;
     let config = dir.join("config.toml");
     if !config.exists() {
@@ -78,6 +85,23 @@ pub fn run_demo(dir: &Path) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What lies in the folder that no demo has made, if anything: a demo run there would add its videos to somebody's dataset.
+fn not_ours(dir: &Path, definition: &Definition) -> Result<Option<PathBuf>> {
+    let data = dir.join("data");
+    if !data.exists() {
+        return Ok(["config.toml", "out"].map(|name| dir.join(name)).into_iter().find(|path| path.exists()));
+    }
+    let ours: BTreeSet<PathBuf> = definition.file.iter().map(|entry| entry.name.under(&data)).collect();
+    for entry in walkdir::WalkDir::new(&data).min_depth(1).max_depth(2) {
+        let entry = entry.with_context(|| format!("failed to list {}", shown(&data)))?;
+        let is_class = entry.depth() == 1 && entry.file_type().is_dir();
+        if !is_class && !ours.contains(entry.path()) {
+            return Ok(Some(entry.into_path()));
+        }
+    }
+    Ok(None)
+}
+
 fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
     let missing: Vec<&Entry> = definition.file.iter().filter(|entry| !entry.name.under(root).exists()).collect();
     if missing.is_empty() {
@@ -85,23 +109,27 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
     }
     errln!("making {} videos in {}", missing.len(), shown(root));
     // Made beside their place and moved there when complete: a demo that was interrupted does not leave half a video.
-    let workshop = root.with_extension("part");
+    let beside = root.parent().unwrap_or(root);
+    let made = tempfile::Builder::new().prefix(".demo-").tempdir_in(beside);
+    let made = made.with_context(|| format!("failed to make a folder in {}", shown(beside)))?;
+    let workshop = made.path();
     let path_in = |folder: &Path, entry: &Entry| entry.name.under(folder);
     let jobs: Vec<serde_json::Value> = missing
         .iter()
         .filter(|entry| !entry.empty)
-        .map(|entry| serde_json::json!({ "file": path_in(&workshop, entry), "video": entry.video, "otherwise": entry.otherwise }))
+        .map(|entry| serde_json::json!({ "file": path_in(workshop, entry), "video": entry.video, "otherwise": entry.otherwise }))
         .collect();
     synthesize(&jobs)?;
     for entry in missing {
-        let (made, place) = (path_in(&workshop, entry), path_in(root, entry));
+        let (made, place) = (path_in(workshop, entry), path_in(root, entry));
         for folder in [made.parent(), place.parent()].into_iter().flatten() {
             fs::create_dir_all(folder).with_context(|| format!("failed to make {}", shown(folder)))?;
         }
         damage(&made, entry).with_context(|| format!("failed to write {}", shown(&made)))?;
         fs::rename(&made, &place).with_context(|| format!("failed to write {}", shown(&place)))?;
     }
-    fs::remove_dir_all(&workshop).with_context(|| format!("failed to remove {}", shown(&workshop)))
+    let path = workshop.to_owned();
+    made.close().with_context(|| format!("failed to remove {}", shown(&path)))
 }
 
 fn damage(path: &Path, entry: &Entry) -> std::io::Result<()> {
@@ -163,4 +191,38 @@ fn files(folder: &Path) -> Result<BTreeSet<String>> {
         found.insert(relative.to_string_lossy().into_owned());
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_works_in_nobodys_folder() {
+        let definition: Definition = toml::from_str(DEFINITION).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let not_ours = || not_ours(dir.path(), &definition).unwrap();
+        assert_eq!(not_ours(), None);
+        let write = |path: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            path
+        };
+        let config = write("config.toml");
+        assert_eq!(not_ours(), Some(config));
+        write("data/Archery/v_9CTDjFHldemo.mp4");
+        assert_eq!(not_ours(), None, "a demo that was interrupted");
+        for theirs in ["data/Archery/v_mine.mp4", "data/v_mine.mp4", "data/train/Archery/v_mine.mp4"] {
+            let path = write(theirs);
+            assert!(not_ours().is_some_and(|found| path.starts_with(found)), "{theirs}");
+            fs::remove_file(path).unwrap();
+            let _ = fs::remove_dir_all(dir.path().join("data/train"));
+        }
+        // Refused, nothing is made.
+        let mine = write("data/Archery/v_mine.mp4");
+        let error = run_demo(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("v_mine.mp4 is not the demo's"), "{error}");
+        assert!(mine.exists() && fs::read_dir(dir.path().join("data/Archery")).unwrap().count() == 2);
+    }
 }

@@ -1,20 +1,20 @@
 //! `reeldeck export`: what a trainer reads, from the features that are there.
 
-use std::fs;
-
-use anyhow::{Context, bail, ensure};
+use anyhow::ensure;
 use indicatif::DecimalBytes;
 use reeldeck_contract::atomic::Owner;
 use reeldeck_contract::layout::Layout;
+use reeldeck_contract::pinned::SEEDED_WEIGHTS;
 use reeldeck_contract::recipe::{Output, Recipe};
 use reeldeck_contract::video::{VideoName, printable};
 
+use super::list::count;
 use super::meter::Meter;
+use super::set::feature_set;
 use crate::cli::ExportArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
-use crate::engine::checkpoint;
 use crate::errln;
 use crate::error::{Exit, Stop};
 use crate::export::pickle;
@@ -72,8 +72,14 @@ pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit
     missing.sort_unstable();
     missing.dedup();
     let named = if *variants == [pickle::PAIR] { pickle::MISSING } else { dataset::FILE };
-    say_missing(&missing, named, settings.verbosity);
     let videos = outcomes.iter().map(|outcome| outcome.videos).min().unwrap_or(0);
+    if videos == 0 {
+        errln!("nothing was exported: no video has a feature of {set} that can be used; extract some first");
+    }
+    say_missing(&missing, if videos == 0 { "" } else { named }, settings.verbosity);
+    if videos > 0 && set == settings.recipe.set_name(SEEDED_WEIGHTS) {
+        errln!("note: SEEDED WEIGHTS: these numbers are made up and mean nothing");
+    }
     Ok(exit(videos, &missing, scan.refused.is_empty()))
 }
 
@@ -116,39 +122,11 @@ fn variants(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<Variant>> 
     Ok(formats.iter().map(variant).collect())
 }
 
-/// The set that the checkpoint names; without one, the only set of this recipe that is there.
-pub(super) fn feature_set(settings: &Settings) -> anyhow::Result<String> {
-    if settings.checkpoint.is_some() {
-        let chosen = checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe)?;
-        return Ok(settings.recipe.set_name(&chosen.id.digest));
-    }
-    let folder = settings.out.join("features");
-    let prefix = format!("{}-", settings.recipe.name);
-    let mut sets: Vec<String> = match fs::read_dir(&folder) {
-        Ok(entries) => entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => vec![],
-        Err(error) => return Err(error).with_context(|| format!("failed to list {}", shown(&folder))),
-    };
-    sets.retain(|set| set.starts_with(&prefix));
-    sets.sort();
-    match sets.as_slice() {
-        [set] => Ok(set.clone()),
-        [] => Err(Stop::new(
-            Exit::Empty,
-            format!("no features of the recipe {} in {}; extract some first", settings.recipe.name, shown(&folder)),
-        )
-        .into()),
-        several => bail!(Stop::new(
-            Exit::Usage,
-            format!("there are several feature sets ({}); say which by --checkpoint", several.join(", ")),
-        )),
-    }
-}
-
 /// Tells what was written and what is missing from it, at the end of a run.
 pub fn say(exported: &Outcome, layout: &Layout, verbosity: Verbosity) {
     if verbosity > Verbosity::Quiet {
-        outln!("exported {} videos to {}", exported.videos, shown(&layout.exports().join(pickle::RESULTS)));
+        let videos = count(exported.videos, "video", "videos");
+        outln!("exported {videos} to {}", shown(&layout.exports().join(pickle::RESULTS)));
     }
     say_missing(&exported.missing, pickle::MISSING, verbosity);
 }
@@ -158,8 +136,13 @@ fn say_outcome(outcome: &Outcome, verbosity: Verbosity) {
     if verbosity == Verbosity::Quiet || *videos == 0 {
         return;
     }
-    let removed = if *removed > 0 { format!(", {removed} old ones removed") } else { String::new() };
-    outln!("exported {videos} videos to {} ({written} written, {}{removed})", shown(path), DecimalBytes(*bytes));
+    let removed = match removed {
+        0 => String::new(),
+        1 => ", 1 old one removed".to_owned(),
+        more => format!(", {more} old ones removed"),
+    };
+    let videos = count(*videos, "video", "videos");
+    outln!("exported {videos} to {} ({written} written, {}{removed})", shown(path), DecimalBytes(*bytes));
 }
 
 /// Names some; `all` is the file that names all, if one was written.
@@ -169,7 +152,7 @@ fn say_missing(missing: &[(VideoName, String)], all: &str, verbosity: Verbosity)
     }
     let most = if verbosity > Verbosity::Normal { usize::MAX } else { 5 };
     let all = if all.is_empty() { String::new() } else { format!(" ({all})") };
-    errln!("{} videos are not in it{all}:", missing.len());
+    errln!("{} not in it{all}:", count(missing.len(), "video is", "videos are"));
     for (video, why) in missing.iter().take(most) {
         errln!("  {}: {}", printable(video.as_str()), printable(why));
     }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use reeldeck_contract::recipe::Recipe;
 
 use crate::cli::Global;
-use crate::config::{Config, FILE};
+use crate::config::{Config, FILE, check_folders};
 use crate::dataset::manifest::Manifest;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
@@ -26,10 +26,20 @@ pub fn run_init(typed: &Global, folder: Option<&Path>, current: &Path) -> anyhow
     let file = current.join(typed.config.as_deref().unwrap_or(Path::new(FILE)));
     let root = folder.or(typed.root.as_deref()).unwrap_or(&defaults.root);
     let found = scan(&current.join(root), &defaults.scan.extensions)
-        .with_context(|| format!("failed to look into the dataset folder; name it: reeldeck init {}", shown(root)))
+        .context("failed to look into the dataset folder; name it: reeldeck init DIR")
         .context(Stop::new(Exit::Usage, "no configuration written"))?;
     // What is written is relative to the file that says it.
     let base = file.parent().unwrap_or(current);
+    let out = typed.out.as_deref().map_or_else(|| base.join(&defaults.out), |out| current.join(out));
+    check_folders(&current.join(root), &out).context(Stop::new(Exit::Usage, "no configuration written"))?;
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if real(base).starts_with(real(&current.join(root))) {
+        let message = format!(
+            "{} would lie in the dataset folder, which is never written to; name another place with --config, or begin elsewhere",
+            shown(&file)
+        );
+        return Err(anyhow::Error::from(Stop::new(Exit::Usage, message)));
+    }
     let written = |path: &Path| if base == current { path.to_owned() } else { current.join(path) };
     let recipe = typed.recipe.clone().unwrap_or(defaults.recipe);
     let manifest = typed.manifest.clone().or_else(|| manifest_in(current, root));
@@ -48,7 +58,7 @@ pub fn run_init(typed: &Global, folder: Option<&Path>, current: &Path) -> anyhow
     values.extend(manifest.as_deref().map(|path| ("path", written(path))));
     let text = fill(&values)?;
     if typed.dry_run {
-        out::stdout(format_args!("{text}"));
+        out::document(text.as_bytes()).context("failed to print the configuration")?;
         return Ok(Exit::Done);
     }
     let mut new = OpenOptions::new().write(true).create_new(true).open(&file).map_err(|error| {
@@ -64,6 +74,9 @@ pub fn run_init(typed: &Global, folder: Option<&Path>, current: &Path) -> anyhow
     errln!("wrote {} for {}: {} videos", shown(&file), shown(root), found.videos.len());
     for (name, value) in &values {
         errln!("  {:<10} {}", if *name == "path" { "manifest" } else { name }, shown(value));
+    }
+    if found.videos.is_empty() {
+        errln!("note: no video is in there; a dataset folder has a folder for each class, with the videos in it");
     }
     errln!("next: `reeldeck doctor` says what is missing; `reeldeck --batch` begins");
     Ok(Exit::Done)

@@ -13,7 +13,7 @@ use reeldeck_contract::video::printable;
 use crate::cli::ListArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Refusal, Refused, Scan, scan};
-use crate::dataset::video_list::{ListEntry, entries, names_with_spaces, write_lines, write_list};
+use crate::dataset::video_list::{ListEntry, entries, names_with_spaces, write_dataset_list, write_lines};
 use crate::dataset::{names, shown};
 use crate::error::Exit;
 
@@ -69,7 +69,7 @@ fn deliver(settings: &Settings, args: &ListArgs, entries: &[ListEntry]) -> anyho
     }
     let failed =
         || format!("failed to write {}; check space and permissions, or name another folder with --out", shown(&path));
-    write_list(&path, entries, &Owner::this_process()).with_context(failed)?;
+    write_dataset_list(&path, entries, &Owner::this_process()).with_context(failed)?;
     Ok(format!("wrote {}\n", shown(&path)))
 }
 
@@ -134,7 +134,7 @@ fn nothing_found(scan: &Scan, settings: &Settings) -> String {
 }
 
 /// The folder that was probably meant, where the one named is a level too high or too low.
-fn hint(refused: &[Refused], root: &Path) -> Option<String> {
+pub fn hint(refused: &[Refused], root: &Path) -> Option<String> {
     if refused.iter().any(|r| matches!(r.reason, Refusal::NoClass)) {
         let parent = shown(root.parent()?);
         return Some(format!("if {} is a class folder, name the folder it lies in: --root {parent:?}", shown(root)));
@@ -149,7 +149,7 @@ fn hint(refused: &[Refused], root: &Path) -> Option<String> {
     ))
 }
 
-fn count(n: usize, one: &str, many: &str) -> String {
+pub(super) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 

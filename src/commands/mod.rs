@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-pub mod attach;
 use crate::config::Settings;
 use crate::dataset::manifest::{Manifest, ManifestError};
 use crate::error::{Exit, Stop};
 
 pub mod annotations;
+pub mod attach;
 pub mod demo;
 pub mod export;
 pub mod fetch;
@@ -21,6 +21,7 @@ pub mod probe;
 pub mod retry;
 pub mod scan;
 pub mod seeded;
+pub mod set;
 pub mod shell;
 pub mod status;
 pub mod steer;

@@ -1,26 +1,30 @@
 //! `reeldeck retry --list`: what a list names, such as `verify` leaves, is made again by the next run.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use anyhow::Context;
 use reeldeck_contract::layout::Layout;
-use reeldeck_contract::video::VideoName;
+use reeldeck_contract::video::{VideoName, printable};
 
-use super::export::feature_set;
+use super::list::count;
+use super::set::feature_set;
 use crate::config::{Settings, Verbosity};
+use crate::dataset::scan::scan;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::engine::lock::Lock;
 use crate::error::{Exit, Stop};
-use crate::outln;
+use crate::{errln, outln};
 
 /// A list is not longer than this, in bytes.
 const LONGEST: u64 = 1 << 30;
 
 /// Removes the features and failure files of the videos in the list: what is not there is extracted by the next run. A
-/// run that goes on meanwhile would not notice, so none may.
+/// run that goes on meanwhile would not notice, so none may. Of videos that are not in the dataset folder nothing is
+/// removed: nobody could make it again.
 ///
 /// # Errors
 /// A list that cannot be read or names what is no video, then nothing is removed; another run that holds the output
@@ -30,6 +34,17 @@ pub fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit> {
     let set = feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);
     let videos = read(list)?;
+    let there = scan(&settings.root, &settings.extensions)?.videos;
+    let there: HashSet<&VideoName> = there.iter().map(|video| &video.name).collect();
+    let (videos, gone): (Vec<_>, Vec<_>) = videos.into_iter().partition(|video| there.contains(video));
+    if let (Some(one), []) = (gone.first(), videos.as_slice()) {
+        let (list, root) = (shown(list), shown(&settings.root));
+        let message = format!(
+            "the list {list} has no video of {root}; a line is Class/file, and not `{}`",
+            printable(one.as_str())
+        );
+        return Err(Stop::new(Exit::Usage, message).into());
+    }
     let is_there = |path: &Path| path.try_exists().unwrap_or(false);
     let (mut features, mut failures, mut neither) = (0, 0, 0);
     let lock = (!settings.dry_run).then(|| Lock::take(&layout.private(), Shard::WHOLE)).transpose()?;
@@ -48,9 +63,16 @@ pub fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit> {
     if settings.verbosity > Verbosity::Quiet {
         let will = if settings.dry_run { "would be" } else { "will be" };
         outln!(
-            "{} videos {will} extracted by the next run of {set}: {features} again, {failures} that failed, {neither} that \
+            "{} {will} extracted by the next run of {set}: {features} again, {failures} that failed, {neither} that \
              have no feature yet",
-            videos.len()
+            count(videos.len(), "video", "videos")
+        );
+    }
+    if let Some(one) = gone.first() {
+        errln!(
+            "{} not in the dataset folder, such as {}; what is there of them stays",
+            count(gone.len(), "video in the list is", "videos in the list are"),
+            printable(one.as_str())
         );
     }
     Ok(Exit::Done)

@@ -8,7 +8,7 @@ use anyhow::Context;
 use reeldeck_contract::probe::Level;
 use reeldeck_contract::video::printable;
 
-use super::list::{NAMED, refusals, summary};
+use super::list::{NAMED, hint, refusals, summary};
 use super::probe::{Checker, known, watch_signals};
 use super::watch::{self, Current};
 use crate::cli::ScanArgs;
@@ -130,6 +130,9 @@ fn write_text(
     write!(writer, "{}", refusals(&scan.refused, settings.verbosity))?;
     if settings.verbosity > Verbosity::Quiet {
         write!(writer, "{}", summary(scan))?;
+        if let Some(hint) = hint(&scan.refused, &settings.root).filter(|_| scan.videos.is_empty()) {
+            writeln!(writer, "  {hint}")?;
+        }
         if let Some(manifest) = manifest {
             let (path, videos, classes) = (shown(&manifest.path), manifest.len(), manifest.classes());
             writeln!(writer, "the manifest {path} has {videos} videos in {classes} classes\n")?;

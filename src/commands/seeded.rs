@@ -8,13 +8,18 @@ use anyhow::{Context, ensure};
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::errln;
-use crate::error::Exit;
+use crate::error::{Exit, Stop};
 
 /// Has the worker write the file.
 ///
 /// # Errors
-/// When the worker is missing or cannot write.
+/// When something of this name is there already, which may be weights that nobody can get again; when the worker is
+/// missing or cannot write.
 pub fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exit> {
+    if path.symlink_metadata().is_ok() {
+        let message = format!("{} is there already and stays as it is; name a new file", shown(path));
+        return Err(Stop::new(Exit::Usage, message).into());
+    }
     let mut worker = Command::new(super::worker()?);
     let status = worker.arg("write-seeded-checkpoint").arg(&settings.recipe_source).arg(path).status();
     let status = status.context("failed to start reeldeck-worker")?;

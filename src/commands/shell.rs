@@ -1,7 +1,6 @@
 //! `reeldeck completions` and `reeldeck man`: what shells and manuals know of the command line, from its own definition.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
@@ -11,8 +10,8 @@ use clap_mangen::Man;
 
 use crate::cli::Cli;
 use crate::dataset::shown;
-use crate::errln;
 use crate::error::Exit;
+use crate::{errln, out};
 
 /// Prints the completions for a shell.
 ///
@@ -41,10 +40,7 @@ pub fn run_man(folder: Option<&Path>) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// A reader that has seen enough, such as `head`, is no error.
 fn print(text: &[u8]) -> anyhow::Result<Exit> {
-    match std::io::stdout().write_all(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("failed to print"),
-        _ => Ok(Exit::Done),
-    }
+    out::document(text).context("failed to print")?;
+    Ok(Exit::Done)
 }

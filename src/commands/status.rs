@@ -1,5 +1,6 @@
 //! `reeldeck status`: where the runs that hold the output folder stand.
 
+use anyhow::Context;
 use reeldeck_contract::video::printable;
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::dataset::shown;
 use crate::engine::lock::Holder;
 use crate::engine::protocol::snapshot::Snapshot;
 use crate::error::Exit;
-use crate::outln;
+use crate::{out, outln};
 
 /// One run, as `--json` prints it.
 #[derive(Serialize)]
@@ -36,7 +37,7 @@ struct Report {
 /// Prints a paragraph for each run, or one JSON object. Ends with code 0 whether there is one or not.
 ///
 /// # Errors
-/// When the locks cannot be looked at.
+/// When the locks cannot be looked at, and when the object cannot be written.
 pub fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
     let mut runs = vec![];
     for (shard, holder) in client::runs(&settings.out)? {
@@ -52,7 +53,8 @@ pub fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
     }
     if settings.json {
         let report = Report { schema: 1, running: !runs.is_empty(), runs };
-        outln!("{}", serde_json::to_string(&report)?);
+        out::document(format!("{}\n", serde_json::to_string(&report)?).as_bytes())
+            .context("failed to print the state")?;
         return Ok(Exit::Done);
     }
     if runs.is_empty() {

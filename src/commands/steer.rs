@@ -1,9 +1,10 @@
 //! `reeldeck stop`, `pause`, `resume`, `retry`: one order to the run that holds the output folder.
 
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::config::{Settings, Verbosity};
+use crate::dataset::shown;
 use crate::engine::protocol::Command;
-use crate::error::Exit;
+use crate::error::{Exit, Stop};
 use crate::outln;
 
 /// Gives the order and says what came of it.
@@ -11,7 +12,16 @@ use crate::outln;
 /// # Errors
 /// When there is no run, or it cannot do so.
 pub fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit> {
-    let message = Client::find(settings)?.command(command)?;
+    let mut client = Client::find(settings).map_err(|error| match (error, &command) {
+        // Another run would pass over what has failed.
+        (ClientError::NoRun { out }, Command::Retry { .. }) => {
+            let out = shown(&out);
+            let next = "a new one tries failed videos again with `reeldeck --batch --retry-failed`";
+            Stop::new(Exit::Usage, format!("no run holds the output folder {out}; {next}")).into()
+        }
+        (error, _) => anyhow::Error::from(error),
+    })?;
+    let message = client.command(command)?;
     if settings.verbosity > Verbosity::Quiet {
         outln!("{message}");
     }

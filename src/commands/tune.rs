@@ -19,6 +19,7 @@ const BATCHES: [usize; 3] = [2, 1, 4];
 /// # Errors
 /// When a worker or the probe fails, or the result cannot be kept.
 pub fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<Exit> {
+    let file = tune::file().context("there is no folder to remember it in; set HOME or XDG_CACHE_HOME")?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let worker = super::worker()?;
     let video = Video::make(&super::sibling("reeldeck-probe", "REELDECK_PROBE")?)?;
@@ -32,7 +33,6 @@ pub fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<Exit> {
             ways.push(way);
         }
     }
-    let file = tune::file().context("there is no folder to remember it in; set HOME or XDG_CACHE_HOME")?;
     let key = tune::key(&settings.recipe, &tune::processor(), cores);
     let mut remembered = Remembered::read(&file);
     remembered.insert(key, ways.clone());

@@ -10,8 +10,9 @@ use reeldeck_contract::layout::Layout;
 use reeldeck_contract::protocol::{Init, VERSION};
 use reeldeck_contract::video::printable;
 
-use super::export::feature_set;
+use super::list::count;
 use super::meter::Meter;
+use super::set::any_feature_set;
 use crate::cli::VerifyArgs;
 use crate::config::{Device, DeviceList, GPU_BATCH, Settings, Verbosity};
 use crate::dataset::scan::scan;
@@ -37,7 +38,7 @@ const PRINTED: usize = 20;
 /// When it is not clear which features are meant, and when something named by the user cannot be used.
 pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
-    let set = feature_set(settings)?;
+    let set = any_feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);
     let pairs = args.against.as_deref().map(|path| Pairs::open(path, args.list.as_deref())).transpose()?;
     let scan = scan(&settings.root, &settings.extensions)?;
@@ -200,12 +201,16 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &Job<'_>, report: &Report)
         outln!("{count} made by {}", printable(made_by));
     }
     let few = [
-        (report.without.len(), "videos of the dataset have no feature"),
-        (report.gone.len(), "features are of videos that are not in the dataset folder"),
-        (report.others.len(), "files among the features are none"),
+        (report.without.len(), "video of the dataset has no feature", "videos of the dataset have no feature"),
+        (
+            report.gone.len(),
+            "feature is of a video that is not in the dataset folder",
+            "features are of videos that are not in the dataset folder",
+        ),
+        (report.others.len(), "file among the features is none", "files among the features are none"),
     ];
-    for (count, what) in few.into_iter().filter(|(count, _)| *count > 0) {
-        outln!("{count} {what}");
+    for (n, one, many) in few.into_iter().filter(|(n, ..)| *n > 0) {
+        outln!("{}", count(n, one, many));
     }
     let wrong = report.to_retry().len();
     outln!("checked {} features of {}: {wrong} wrong", report.checked, job.layout.set());
@@ -213,13 +218,17 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &Job<'_>, report: &Report)
 
 /// The worst comparisons, then all in one line.
 fn compared(what: &str, tolerance: Tolerance, all: &[Compared], most: usize) {
+    if all.is_empty() {
+        outln!("compared no feature {what}");
+        return;
+    }
     let mut sorted: Vec<&Compared> = all.iter().collect();
     sorted.sort_by(|a, b| b.difference.max_abs.total_cmp(&a.difference.max_abs).then(a.video.cmp(&b.video)));
     for Compared { video, difference } in sorted.iter().take(most) {
         outln!("{}: {difference}", printable(video.as_str()));
     }
     if sorted.len() > most {
-        outln!("and {} that differ less", sorted.len() - most);
+        outln!("and {} that differ no more than these", sorted.len() - most);
     }
     let worst = sorted.first().map_or(0.0, |compared| compared.difference.max_abs);
     let mean = all.iter().map(|compared| compared.difference.mean_abs).sum::<f64>() / all.len().max(1) as f64;

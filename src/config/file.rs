@@ -1,6 +1,6 @@
 //! A configuration file as written: its sections, their defaults, and which values make no sense.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reeldeck_contract::limits::Limits;
 use serde::{Deserialize, Serialize};
@@ -176,6 +176,19 @@ impl Config {
             if path.as_os_str().is_empty() {
                 return Err(format!("{key} = \"\": must name a folder"));
             }
+        }
+        let paths = [
+            ("root", self.root.as_path()),
+            ("out", &self.out),
+            ("recipe", Path::new(&self.recipe)),
+            ("checkpoint", Path::new(&self.checkpoint)),
+            ("manifest.path", &self.manifest.path),
+            ("details.class_names", &self.details.class_names),
+            ("cuda.torch", &self.cuda.torch),
+        ];
+        if let Some((key, path)) = paths.into_iter().find(|(_, path)| super::has_tilde(path)) {
+            let path = path.display();
+            return Err(format!("{key} = \"{path}\": nothing spells ~ out in here; write the whole path"));
         }
         if self.manifest.prefix.contains(|c: char| c == '/' || c.is_control()) {
             return Err(format!("manifest.prefix = {:?}: must be the beginning of a file name", self.manifest.prefix));

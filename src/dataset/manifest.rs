@@ -214,7 +214,7 @@ impl Manifest {
                     "the id {id:?} stands twice, first at {first}; remove one of them"
                 )));
             }
-            let url = url.filter(|url| *url != youtube(id)).map(String::into_boxed_str);
+            let url = url.filter(|url| !is_youtube(id) || *url != youtube(id)).map(String::into_boxed_str);
             kept += id.len() + url.as_ref().map_or(0, |url| url.len()) + labels.len() * size_of::<u32>();
             if videos.len() == MOST_VIDEOS || kept > MOST_BYTES {
                 let most = format!("{MOST_VIDEOS} videos or {} MiB of names", MOST_BYTES >> 20);

@@ -112,7 +112,9 @@ impl State {
             Self::Duplicate { .. } => {
                 Some("keep one; the official downloader puts a video with several labels into each class")
             }
-            Self::Corrupt { .. } => Some("fetch it again; `reeldeck missing` lists it with the missing ones"),
+            Self::Corrupt { .. } => {
+                Some("fetch it again; `reeldeck missing --manifest` lists it with the missing ones")
+            }
             Self::WrongDuration { .. } => {
                 Some("fetch it again or leave it out of training; `[manifest] tolerance_s` says how much may differ")
             }

@@ -100,6 +100,25 @@ pub fn write_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Resu
     atomic::write(path, owner, |writer| write_lines(writer, entries))
 }
 
+/// Writes the list of the dataset to an output folder. A list with a `result.pkl` beside it is somebody's export, paired by
+/// position, for reeldeck's have folders of their own: it stays as it is.
+///
+/// # Errors
+/// When that is so and the list would be another one, and whatever the file system reports.
+pub fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
+    if path.exists() && path.with_file_name("result.pkl").exists() {
+        let mut lines = vec![];
+        write_lines(&mut lines, entries)?;
+        if fs::read(path)? == lines {
+            return Ok(());
+        }
+        let message = "the hacs_data.txt that is there has a result.pkl beside it, which would lose its order; \
+                       name another output folder with --out";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    }
+    write_list(path, entries, owner)
+}
+
 /// The names that the original's own loader cannot read, because it splits a line at every white space.
 pub fn names_with_spaces(names: &[VideoName]) -> Vec<&VideoName> {
     names.iter().filter(|name| name.as_str().contains(char::is_whitespace)).collect()
@@ -171,6 +190,20 @@ mod tests {
         let mut bytes = Vec::new();
         write_lines(&mut bytes, &entries(&names(list), style)).unwrap();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_list_with_somebodys_results_beside_it_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, owner) = (dir.path().join("hacs_data.txt"), Owner::this_process());
+        let write = |list: &[&str]| write_dataset_list(&path, &entries(&names(list), LabelStyle::MinusOne), &owner);
+        write(&["B/v_2.mp4"]).unwrap();
+        write(&["A/v_1.mp4", "B/v_2.mp4"]).unwrap();
+        fs::write(dir.path().join("result.pkl"), "").unwrap();
+        write(&["A/v_1.mp4", "B/v_2.mp4"]).unwrap();
+        let error = write(&["B/v_2.mp4"]).unwrap_err().to_string();
+        assert!(error.contains("name another output folder"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "A/v_1.mp4 -1\nB/v_2.mp4 -1\n");
     }
 
     #[test]

@@ -9,12 +9,13 @@ mod report;
 mod session;
 mod weights;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::config::{ConfigError, Settings};
 use crate::error::Exit;
-use crate::{out, outln};
+use crate::out;
 
 /// Version of the JSON object. It grows when a field goes or changes its meaning; new fields do not change it.
 const SCHEMA: u32 = 1;
@@ -103,7 +104,8 @@ pub fn run_doctor(typed: &Global, settings: Result<Settings, ConfigError>) -> an
     let report =
         Report { schema: SCHEMA, tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")), missing, warnings, checks };
     if typed.json {
-        outln!("{}", serde_json::to_string(&report)?);
+        out::document(format!("{}\n", serde_json::to_string(&report)?).as_bytes())
+            .context("failed to print the report")?;
     } else {
         out::stdout(format_args!("{}", report::text(&report, typed.quiet)));
     }

@@ -1,5 +1,6 @@
 //! Which weights a run uses: finds the file, takes its digest, and compares it with what its name and the recipe promise.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -116,7 +117,12 @@ pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chos
 }
 
 fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
-    let found = sha256_of_file(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
+    let failed = |source| CheckpointError::Read { path: path.to_owned(), source };
+    // A pipe or a device may give bytes for ever.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
+    }
+    let found = sha256_of_file(path).map_err(failed)?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let Some(promised) = promised_digest(&name).filter(|promised| !found.starts_with(promised)) {
         return Err(CheckpointError::WrongDigest { path: path.to_owned(), promised: promised.into(), found });
@@ -152,6 +158,10 @@ mod tests {
         let error = choose("slowonly_20221013-15b93b10.pth").unwrap_err().to_string();
         assert!(error.contains("begins with 15b93b10") && error.contains("get it again"), "{error}");
         assert!(choose("my-own-weights.pth").is_ok());
+        for endless in ["/dev/zero", "/dev"] {
+            let error = super::choose(Some(&CheckpointSource::File(endless.into())), &recipe).unwrap_err();
+            assert!(anyhow::Error::from(error).root_cause().to_string().contains("it is not a file"));
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::dataset::report::Report;
 use crate::dataset::scan::{Scan, VideoFile, as_they_are, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
-use crate::dataset::video_list::{LabelStyle, entries, write_list};
+use crate::dataset::video_list::{LabelStyle, entries, write_dataset_list};
 use crate::export::missing::{self, Written};
 use crate::export::pickle::PAIR;
 use crate::export::{self, Axes, Format, Job, Outcome, Variant, Watch};
@@ -168,7 +168,7 @@ impl Desk {
         names.sort_unstable();
         ensure!(!names.is_empty(), "there is no video to list");
         let path = self.layout.list();
-        write_list(&path, &entries(&names, self.style), &self.owner)
+        write_dataset_list(&path, &entries(&names, self.style), &self.owner)
             .with_context(|| format!("failed to write {}; check space and permissions", shown(&path)))?;
         Ok(format!("wrote {} with {} videos", shown(&path), names.len()))
     }

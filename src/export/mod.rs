@@ -30,6 +30,7 @@ mod record;
 mod snippets;
 mod space;
 mod survey;
+pub mod turn;
 
 pub use survey::{Item, Survey};
 
@@ -258,15 +259,20 @@ fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
     }
 }
 
-/// Writes all variants. Where no video has a feature, nothing is written and nothing that is there is touched.
+/// Writes all variants, when no other export writes. Where no video has a feature, nothing is written and nothing that is
+/// there is touched.
 ///
 /// # Errors
 /// When the disk has not enough room (nothing is written then), or writing fails. A feature that cannot be used is left
 /// out and named instead.
 pub fn export(job: &Job<'_>, variants: &[Variant], watch: &dyn Watch) -> anyhow::Result<Vec<Outcome>> {
-    let forecast = forecast(job, variants, watch)?;
-    space::check(&forecast, job.layout.out())?;
-    variants.iter().map(|variant| write(job, variant, &forecast.survey, watch)).collect()
+    let mut seen = forecast(job, variants, watch)?;
+    let turn = if seen.survey.items.is_empty() { None } else { Some(turn::wait(job.layout, watch)?) };
+    if turn.as_ref().is_some_and(|turn| turn.waited) {
+        seen = forecast(job, variants, watch)?;
+    }
+    space::check(&seen, job.layout.out())?;
+    variants.iter().map(|variant| write(job, variant, &seen.survey, watch)).collect()
 }
 
 fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watch) -> anyhow::Result<Outcome> {

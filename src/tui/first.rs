@@ -15,7 +15,7 @@ use crate::config;
 
 /// There is no configuration, and the command line says nothing that would do instead.
 pub fn is_first(typed: &Global, current: &Path) -> bool {
-    typed.config.is_none() && typed.checkpoint.is_none() && !current.join(config::FILE).exists()
+    typed.config.is_none() && typed.checkpoint.is_none() && current.join(config::FILE).symlink_metadata().is_err()
 }
 
 /// What came of something done elsewhere.

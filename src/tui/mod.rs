@@ -17,6 +17,7 @@ mod logbook;
 mod marks;
 mod modal;
 mod osc;
+mod others;
 pub mod picture;
 mod reader;
 mod report;

@@ -151,8 +151,11 @@ async fn go(
     let title = title(&settings);
     let mut window = Window::new(screen, choices, keymap, settings, typed, title, to_link, done)?;
     window.draw()?;
-    if start && client::runs(&window.settings().out).map_or(true, |runs| runs.is_empty()) {
-        window.start();
+    if start {
+        match client::runs(&window.settings().out) {
+            Ok(runs) if !runs.is_empty() => window.join(),
+            _ => window.start(),
+        }
     }
     tokio::spawn(link::keep(window.settings().clone(), told, said));
     let mut tick = tokio::time::interval(every);

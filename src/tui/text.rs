@@ -32,23 +32,30 @@ fn cells(grapheme: &str) -> usize {
 }
 
 /// A text from outside, made harmless: control characters become visible, and so do those that turn the direction of
-/// writing or show nothing. Line ends and tabs are made visible as well: this is for one line.
+/// writing or show nothing, and a mark at the beginning, which would go with whatever stands before the text. Line ends and
+/// tabs are made visible as well: this is for one line.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
     }
     let shown = printable(text);
-    if !shown.chars().any(is_invisible) {
+    let joins = shown.chars().next().is_some_and(joins);
+    if !joins && !shown.chars().any(is_invisible) {
         return Cow::Owned(shown);
     }
     let mut out = String::with_capacity(shown.len() + 8);
-    for c in shown.chars() {
-        match is_invisible(c) {
+    for (at, c) in shown.chars().enumerate() {
+        match is_invisible(c) || (at == 0 && joins) {
             true => out.extend(c.escape_unicode()),
             false => out.push(c),
         }
     }
     Cow::Owned(out)
+}
+
+/// Goes with what stands before it, were it only a space.
+fn joins(c: char) -> bool {
+    format!(" {c}").graphemes(true).count() == 1
 }
 
 fn is_invisible(c: char) -> bool {
@@ -248,6 +255,14 @@ mod tests {
         assert_eq!(wrap("", 4), [""]);
         assert_eq!(wrap("日本", 1), [""]);
         assert!(wrap("a", 0).is_empty());
+    }
+
+    #[test]
+    fn a_mark_at_the_beginning_takes_nothing_from_what_stands_before_it() {
+        assert_eq!(harmless("\u{301}a"), "\\u{301}a");
+        assert_eq!(harmless("a\u{301}"), "a\u{301}");
+        let text = harmless("\u{a9ba}\u{1b3e}");
+        assert_eq!(width(&right(&text, 12, "…")), 12, "{text}");
     }
 
     #[test]

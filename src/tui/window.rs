@@ -15,8 +15,8 @@ use super::link::ToLink;
 use super::modal::Modal;
 use super::picture::Rgb;
 use super::terminal::Screen;
-use super::update::{Effect, Msg, update};
-use super::{osc, signals, still};
+use super::update::{Effect, FromLink, Msg, update};
+use super::{osc, others, signals, still};
 use crate::cli::Global;
 use crate::config::Settings;
 use crate::{batch, commands, error};
@@ -42,6 +42,8 @@ pub struct Window {
     /// The picture in pixels that is on the screen, and where.
     shown: Option<(String, Rect)>,
     still: Option<tokio::task::JoinHandle<()>>,
+    /// An engine was there already, and has not said yet what it works on.
+    joins: bool,
 }
 
 impl Window {
@@ -63,7 +65,7 @@ impl Window {
         let size = screen.size().context("failed to ask for the terminal's size")?;
         let app = App::new(choices, keymap, size);
         let began = Instant::now();
-        Ok(Self { screen, app, began, settings, typed, title, to_link, done, shown: None, still: None })
+        Ok(Self { screen, app, began, settings, typed, title, to_link, done, shown: None, still: None, joins: false })
     }
 
     /// What it works with.
@@ -124,7 +126,17 @@ impl Window {
     /// # Errors
     /// When the terminal is gone.
     pub fn message(&mut self, msg: Msg) -> anyhow::Result<Next> {
-        for effect in update(&mut self.app, self.began.elapsed(), msg) {
+        let other = match &msg {
+            Msg::Link(FromLink::Up(welcome)) if std::mem::take(&mut self.joins) => {
+                others::differences(&self.settings, welcome)
+            }
+            _ => None,
+        };
+        let effects = update(&mut self.app, self.began.elapsed(), msg);
+        if let Some(text) = other {
+            self.app.notice("A run of other settings", text);
+        }
+        for effect in effects {
             match effect {
                 // Where nobody listens any more, the link says so itself.
                 Effect::Send(question) => drop(self.to_link.send(ToLink::Say(question))),
@@ -195,6 +207,11 @@ impl Window {
     pub fn start(&mut self) {
         self.app.begin();
         self.launch();
+    }
+
+    /// An engine is there: what it works on is held against the settings here.
+    pub fn join(&mut self) {
+        self.joins = true;
     }
 
     fn launch(&self) {

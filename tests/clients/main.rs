@@ -142,7 +142,7 @@ fn a_run_in_the_background_is_followed_steered_and_left() {
     assert!(bench.run(&["status"]).stdout.contains("no run holds"));
     for command in [&["attach"][..], &["pause"], &["stop"], &["retry", "--failed"]] {
         let ran = bench.run(command);
-        assert!(ran.code == 2 && ran.stderr.contains("start one with `reeldeck --batch`"), "{ran:?}");
+        assert!(ran.code == 2 && ran.stderr.contains("with `reeldeck --batch"), "{ran:?}");
     }
 }
 
@@ -199,6 +199,24 @@ fn a_run_in_the_foreground_has_the_same_socket() {
     assert_eq!(attached.wait().unwrap().code(), Some(130));
     let last: Line = serde_json::from_str(&last).unwrap();
     assert!(matches!(last.event, Event::RunEnded { exit: 130, .. }), "{last:?}");
+}
+
+#[test]
+fn a_client_that_nobody_reads_leaves_and_the_run_stays() {
+    // Long enough for any machine: only an order ends it.
+    let bench = Bench::new(&[("A/v.mp4", "slow 600000")]);
+    linger(&bench, 1);
+    let ran = bench.run(&["--batch", "--detach"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for arguments in [["attach", "--json"], ["attach", "--plain"]] {
+        let mut attached = bench.start(&arguments);
+        // As `head` does when it has seen enough.
+        drop((attached.stdout.take(), attached.stderr.take()));
+        wait_for("it leaves", || attached.try_wait().unwrap().is_some());
+        assert!(attached.wait().unwrap().success(), "{arguments:?}");
+        assert!(is_running(&bench), "{arguments:?}");
+    }
+    end(&bench);
 }
 
 #[test]
@@ -311,6 +329,8 @@ fn traces_of_engines_that_are_gone_mislead_nobody() {
     wait_for("nobody holds the lock", || !is_running(&bench));
     assert!(PathBuf::from(holder["socket"].as_str().unwrap()).exists());
     assert!(bench.run(&["attach"]).stderr.contains("no run holds"));
+    let retry = bench.run(&["retry", "--failed"]);
+    assert!(retry.code == 2 && retry.stderr.contains("--batch --retry-failed"), "{retry:?}");
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(bench.files("features").len(), 10);

@@ -126,9 +126,9 @@ fn retry_takes_the_list_and_the_next_run_makes_them_again() {
     let list = list.to_str().unwrap();
     set.run(&["retry", "--list", list]).expect(2, &["name the retry.txt that verify has left"]);
     set.run(&["verify"]).expect(3, &["1 wrong", "`reeldeck retry --list` takes it"]);
-    set.run(&["retry", "--list", list, "--dry-run"]).expect(0, &["1 videos would be extracted"]);
+    set.run(&["retry", "--list", list, "--dry-run"]).expect(0, &["1 video would be extracted"]);
     assert!(path(VIDEOS[0]).exists());
-    set.run(&["retry", "--list", list]).expect(0, &["1 videos will be extracted", "1 again, 0 that failed, 0 that"]);
+    set.run(&["retry", "--list", list]).expect(0, &["1 video will be extracted", "1 again, 0 that failed, 0 that"]);
     assert!(!path(VIDEOS[0]).exists() && VIDEOS[1..].iter().all(|video| path(video).exists()));
     set.run(&["retry", "--list", list]).expect(0, &["0 again, 0 that failed, 1 that have no feature yet"]);
     set.run(&["verify"]).expect(3, &["checked 3 features", "0 wrong"]);
@@ -140,8 +140,45 @@ fn retry_takes_the_list_and_the_next_run_makes_them_again() {
     set.run(&["retry", "--list", list]).expect(2, &["edited.txt, line 4"]);
     assert!(path(VIDEOS[1]).exists());
     fs::write(list, edited).unwrap();
-    set.run(&["retry", "--list", list]).expect(0, &["1 videos will be extracted"]);
+    set.run(&["retry", "--list", list]).expect(0, &["1 video will be extracted"]);
     assert!(!path(VIDEOS[1]).exists());
+}
+
+#[test]
+fn retry_removes_nothing_of_a_video_that_is_not_there_to_be_extracted_again() {
+    let set = Set::of(&VIDEOS);
+    let path = |video: &str| set.layout.feature(&VideoName::new(video).unwrap());
+    fs::remove_file(set.at("data").join(VIDEOS[0])).unwrap();
+    fs::write(set.at("list.txt"), format!("{}\n{}\n", VIDEOS[0], VIDEOS[1])).unwrap();
+    let list = set.at("list.txt");
+    let list = list.to_str().unwrap();
+    let ran = set.run(&["retry", "--list", list]).expect(0, &["1 video will be extracted", "1 again"]);
+    assert!(ran.err.contains("such as A/v_-1.mp4; what is there of them stays"), "{ran:?}");
+    assert!(path(VIDEOS[0]).exists() && !path(VIDEOS[1]).exists());
+    // A list of another form names no video at all.
+    fs::write(list, format!("{} -1\n", VIDEOS[2])).unwrap();
+    set.run(&["retry", "--list", list]).expect(2, &["has no video of", "a line is Class/file"]);
+    assert!(path(VIDEOS[2]).exists());
+}
+
+#[test]
+fn features_of_an_older_version_of_the_recipe_are_exported_by_nobody_and_verified_as_foreign() {
+    let set = Set::of(&VIDEOS);
+    let other = made::recipe().replace("interval = 8", "interval = 4");
+    fs::write(set.at("tiny.toml"), other).unwrap();
+    set.run(&["export"]).expect(2, &["the recipe tiny has changed since", set.layout.set()]);
+    assert!(!set.layout.exports().exists());
+    fs::write(set.at("list.txt"), VIDEOS[0]).unwrap();
+    set.run(&["retry", "--list", set.at("list.txt").to_str().unwrap()]).expect(2, &["the recipe tiny has changed"]);
+    set.run(&["verify"]).expect(3, &["wrong, foreign: A/v_-1.mp4: the recipe tiny has changed since", "4 wrong"]);
+    // Beside a set of the recipe as it is, the other one is none that could be meant.
+    fs::write(set.at("tiny.toml"), made::recipe()).unwrap();
+    let foreign = set.layout.features().with_file_name("tiny-00000000");
+    fs::create_dir_all(foreign.join("A")).unwrap();
+    let mut feature = set.made(VIDEOS[0]);
+    feature.provenance.set = "tiny-00000000".into();
+    feature.write(&foreign.join("A/v_-1.mp4.safetensors"), &set.owner).unwrap();
+    set.run(&["export"]).expect(0, &["exported 4 videos", set.layout.set(), "SEEDED WEIGHTS"]);
 }
 
 #[test]
@@ -160,12 +197,12 @@ fn what_is_only_worth_knowing_is_noted_and_no_fault() {
         &[
             "note: A/v_mp4x.mp4: the logits of 1 clips are those of the clip before",
             "note: B c/v_é.webm: its numbers are those of B c/v 3.mkv",
-            "1 features are of videos that are not in the dataset folder",
-            "1 files among the features are none",
+            "1 feature is of a video that is not in the dataset folder",
+            "1 file among the features is none",
         ],
     );
     set.video("A/new.mp4");
-    set.run(&["verify"]).expect(3, &["1 videos of the dataset have no feature", "0 wrong"]);
+    set.run(&["verify"]).expect(3, &["1 video of the dataset has no feature", "0 wrong"]);
     assert!(!set.exported("verify/retry.txt").exists());
 }
 

@@ -92,6 +92,8 @@ fn only_addresses_are_addresses() {
         listed.address(id)
     };
     assert_eq!(url("a", "https://example.org/a.mp4").unwrap(), "https://example.org/a.mp4");
+    // The usual address of an id that is not of YouTube's form is known from the manifest alone.
+    assert_eq!(url("a", "https://www.youtube.com/watch?v=a").unwrap(), "https://www.youtube.com/watch?v=a");
     for bad in ["--exec=rm", "file:///etc/passwd", "https://a b", "", "https://x\ny"] {
         assert_eq!(url("a", bad), None);
         assert_eq!(url("--0edUL8zmA", bad).unwrap(), "https://www.youtube.com/watch?v=--0edUL8zmA");

@@ -236,6 +236,23 @@ fn how_it_looks() {
 }
 
 #[test]
+fn what_is_wrong_can_be_read_to_its_end_in_a_usual_terminal() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    let words = "lies in the dataset folder, which is never written to; name one outside of it";
+    setup.fields[1].verdict = Some(Verdict::Wrong(words.into()));
+    for focus in [0, 1] {
+        setup.focus = focus;
+        for (width, height) in [(80, 24), (80, 30)] {
+            let text = text_of(&setup, width, height);
+            let seen: Vec<&str> = text.split_whitespace().filter(|word| *word != "│").collect();
+            assert!(seen.join(" ").contains(words), "{text}");
+            assert!(text.contains("checkpoint") && text.contains("write config.toml"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn explanations_fit_where_they_stand() {
     for name in Name::ALL {
         assert!(LABELS_AND_FRAME + name.help().len() <= 80, "{name:?}");

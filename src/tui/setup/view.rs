@@ -82,16 +82,28 @@ impl Setup<'_> {
             let is_focused = self.focused() == Some(name);
             let at = self.line(&mut pen, name, is_focused);
             cursor = cursor.or(at.filter(|_| is_focused));
-            if room != Room::Lines {
-                self.verdict_line(&mut pen, name);
-            }
-            match room {
-                Room::Ample => {
+            // What is said of a line goes before what is always said of it, where it needs the room of both.
+            let rest = match room {
+                Room::Lines => None,
+                Room::Ample | Room::Usual if self.offered.is_empty() || !is_focused => {
+                    self.verdict_lines(&mut pen, name)
+                }
+                _ => {
+                    self.verdict_line(&mut pen, name);
+                    None
+                }
+            };
+            match (room, rest) {
+                (Room::Ample | Room::Usual, Some((words, style))) => {
+                    pen.text(pen.indent() + 2, &words, style);
+                    pen.y += u16::from(room == Room::Ample);
+                }
+                (Room::Ample, None) => {
                     self.explain(&mut pen, name, is_focused);
                     pen.y += 1;
                 }
-                Room::Usual if is_focused => self.explain(&mut pen, name, true),
-                Room::Usual => pen.y += 1,
+                (Room::Usual, None) if is_focused => self.explain(&mut pen, name, true),
+                (Room::Usual, None) => pen.y += 1,
                 _ => {}
             }
         }
@@ -169,7 +181,26 @@ impl Setup<'_> {
     }
 
     fn verdict_line(&self, pen: &mut Pen<'_>, name: Name) {
-        let theme = pen.theme;
+        let (words, style) = self.said_of(pen.theme, name);
+        pen.text(pen.indent(), &words, style);
+    }
+
+    /// As much of it as a line takes; gives the rest.
+    fn verdict_lines(&self, pen: &mut Pen<'_>, name: Name) -> Option<(String, Style)> {
+        let (words, style) = self.said_of(pen.theme, name);
+        // The second line begins where the words of the first do, after the glyph.
+        let room = usize::from(pen.area.width).saturating_sub(pen.indent() + 2);
+        let glyph = words.chars().take(2).collect::<String>();
+        let said = words.strip_prefix(&glyph).unwrap_or_default();
+        let mut lines = text::wrap(said, room.max(1)).into_iter();
+        let first = lines.next().unwrap_or_default();
+        pen.text(pen.indent(), &format!("{glyph}{first}"), style);
+        let rest: Vec<String> = lines.collect();
+        (!rest.is_empty()).then(|| (rest.join(" "), style))
+    }
+
+    /// What a check says of a line.
+    fn said_of(&self, theme: &Theme, name: Name) -> (String, Style) {
         let field = self.field(name);
         let look = |state: RowState, role: Role| (theme.state(state).glyph, theme.style(role));
         let ((glyph, style), words) = match &field.verdict {
@@ -180,8 +211,7 @@ impl Setup<'_> {
         };
         // What is said of an earlier text fades until the new one is looked at.
         let style = if field.is_asked { theme.style(Role::Dim) } else { style };
-        let indent = pen.indent();
-        pen.text(indent, &format!("{glyph} {}", text::harmless(words)), style);
+        (format!("{glyph} {}", text::harmless(words)), style)
     }
 
     /// What a line is; what it may become, where that was asked for.

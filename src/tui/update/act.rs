@@ -207,10 +207,10 @@ fn states(app: &mut App) {
 fn export_menu() -> Menu {
     let formats = [
         ('p', Format::Pkl, "result.pkl, as MMAction2 dumps it"),
-        ('c', Format::Csv, "a csv a video, as ActivityNet's readers want it"),
-        ('n', Format::Npy, "an npy a video"),
+        ('c', Format::Csv, "a csv a video, as MMAction2's BMN and TCANet read it"),
+        ('n', Format::Npy, "an npy a video, as ActionFormer and OpenTAD read it"),
         ('z', Format::Npz, "an npz a video"),
-        ('h', Format::H5, "one HDF5 file"),
+        ('h', Format::H5, "one HDF5 file with a dataset a video"),
     ];
     let item = |(key, format, what): (char, Format, &str)| {
         let name = format.name().to_owned();

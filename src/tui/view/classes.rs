@@ -27,6 +27,8 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let inner = pane(app, Pane::Classes, title, right, area, buffer);
     let chosen = app.videos.filter().class.as_deref();
     let room = usize::from(inner.width);
+    // No class has more problems than all of them: as wide as that, and no wider, for names need the room.
+    let wide = text::count(problems_of(&list.total().counts)).len().max(2);
     for row in 0..usize::from(inner.height) {
         let index = list.top() + row;
         if index >= list.len() {
@@ -48,9 +50,14 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             buffer.set_style(Rect::new(inner.x, y, inner.width, 1), base);
         }
         let percent = share.map_or_else(|| theme.unknown().to_owned(), |share| text::percent(Some(share)));
-        let bar = if room >= 34 { 6 } else { 3 };
+        // The percentage says the same, and a name that cannot be told from the next one says nothing.
+        let bar = match room {
+            34.. => 6,
+            26.. => 3,
+            _ => 0,
+        };
         let trouble = if problems == 0 { String::new() } else { text::count(problems) };
-        let fixed = 2 + 1 + 5 + 1 + bar + 1 + 5;
+        let fixed = 2 + 1 + wide + 1 + bar + usize::from(bar > 0) + 5;
         let name_room = room.saturating_sub(fixed);
         let pointer = if is_chosen { if theme.is_ascii() { "> " } else { "▸ " } } else { "  " };
         let on = |role| if selected { base } else { theme.style(role) };
@@ -58,13 +65,13 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         let mut spans = vec![
             Span::styled(pointer, on(Role::Focus)),
             Span::styled(text::left(&name, name_room, theme.more()), base),
-            Span::styled(format!(" {trouble:>5} "), on(Role::Error)),
+            Span::styled(format!(" {trouble:>wide$} "), on(Role::Error)),
         ];
         spans.extend(match selected {
             true => [Span::styled(full.content, base), Span::styled(rest.content, base)],
             false => [full, rest],
         });
-        spans.push(Span::styled(format!(" {percent:>5}"), base));
+        spans.push(Span::styled(format!("{:gap$}{percent:>5}", "", gap = usize::from(bar > 0)), base));
         line(buffer, inner.x, y, room, spans, theme);
     }
     let style = theme.style(if app.focus == Pane::Classes { Role::Focus } else { Role::Border });

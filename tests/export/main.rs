@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../made/mod.rs"]
 mod made;
+mod turns;
 
 use std::fs;
-use std::process::Stdio;
 
 use made::Set;
 use proptest::prelude::*;
-use reeldeck::export::live::Live;
-use reeldeck::export::{Format, npy, npz};
+use reeldeck::export::{npy, npz};
 use reeldeck_contract::feature::{Feature, Matrix};
 use reeldeck_pickle::results::read_results;
 use rust_hdf5::H5File;
@@ -162,7 +162,7 @@ fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
     damaged[whole.len() - 200] ^= 1;
     fs::write(&path, damaged).unwrap();
     set.run(&["export", "--format", "pkl,npy"])
-        .expect(3, &["exported 3 videos", "match its checksum", "1 old ones removed"]);
+        .expect(3, &["exported 3 videos", "match its checksum", "1 old one removed"]);
     fs::write(&path, whole).unwrap();
     set.run(&["export", "--format", ALL]).expect(0, &["result.pkl (4 written", "/npy (1 written"]);
 
@@ -184,7 +184,7 @@ fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
     // A video that is gone takes its files with it; what reeldeck did not write stays.
     fs::remove_file(set.at("data/A/v_-1.mp4")).unwrap();
     fs::write(set.exported("npy/notes.npy"), "mine").unwrap();
-    set.run(&["export", "--format", "npy"]).expect(0, &["exported 3 videos", "0 written", "1 old ones removed"]);
+    set.run(&["export", "--format", "npy"]).expect(0, &["exported 3 videos", "0 written", "1 old one removed"]);
     assert!(!set.exported("npy/v_-1.npy").exists() && set.exported("npy/notes.npy").exists());
 }
 
@@ -255,7 +255,7 @@ fn videos_of_one_name_share_a_file_if_their_numbers_are_the_same() {
         &[
             "exported 3 videos",
             "C/v_2.webm: B/v_2.mp4 has the same file name and another feature",
-            "1 videos are not in it",
+            "1 video is not in it",
         ],
     );
     for folder in ["csv", "h5"] {
@@ -282,91 +282,6 @@ fn an_export_that_cannot_be_written_says_where_and_what_to_do() {
     fs::write(set.exported("csv"), "in the way").unwrap();
     set.run(&["export", "--format", "csv"]).expect(1, &["failed to write to", "/csv; check space and permissions"]);
     assert_eq!(set.bytes("csv"), b"in the way");
-}
-
-#[test]
-fn after_every_kill_it_goes_on_and_ends_at_the_same_bytes() {
-    let names: Vec<String> = (0..40).map(|i| format!("A/v_{i:02}.mp4")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let whole = Set::of(&names);
-    whole.run(&["export", "--format", "csv,npy"]).expect(0, &[]);
-    let set = Set::of(&names);
-    let done = || set.names("csv").iter().filter(|name| name.ends_with(".csv")).count();
-    for signal in ["-9", "-9", "-INT", "-TERM"] {
-        let at_least = done() + 1;
-        let mut child = set
-            .command(&["export", "--format", "csv,npy"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        while done() < at_least.min(names.len()) && child.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
-        }
-        let sent =
-            std::process::Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status();
-        let status = child.wait().unwrap();
-        // It may have been faster than the signal; and where nothing was left to wait for, the signal may have been faster
-        // than the beginning of the program.
-        let early = at_least > names.len();
-        let expected: &[Option<i32>] =
-            if signal == "-9" || early { &[None, Some(0), Some(130)] } else { &[Some(130), Some(0)] };
-        assert!(expected.contains(&status.code()), "{signal}: {status:?} {sent:?}");
-        assert!(status.code() == Some(0) || !set.exported("npy/dataset.json").exists());
-    }
-    set.run(&["export", "--format", "csv,npy"]).expect(0, &["exported 40 videos"]);
-    for folder in ["csv", "npy"] {
-        let files = |set: &Set| set.names(folder);
-        assert_eq!(files(&set), files(&whole));
-        for name in files(&set).iter().filter(|name| name.starts_with("v_")) {
-            let path = format!("{folder}/{name}");
-            assert_eq!(set.bytes(&path), whole.bytes(&path), "{path}");
-        }
-    }
-}
-
-#[test]
-fn live_exports_are_those_that_an_export_keeps() {
-    let set = Set::of(&VIDEOS);
-    let path = |video: &str| set.layout.features().join(format!("{video}.safetensors"));
-    let mut live = Live::new(&set.layout, &set.recipe, &[Format::Npy, Format::Csv], &set.owner).unwrap();
-    for video in VIDEOS {
-        live.write(&path(video)).unwrap();
-    }
-    let written = set.bytes("npy/v 3.npy");
-    set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written", "/csv (0 written"]);
-    assert_eq!((set.bytes("npy/v 3.npy"), set.exported("npy/dataset.json").exists()), (written, true));
-
-    // A video that is done again replaces its file, and what described the folder is gone until the next export.
-    let again = set.feature(VIDEOS[0], |feature| feature.tensors.get_mut("logits").unwrap().data[0] = 7.0);
-    live.write(&again).unwrap();
-    assert_eq!(npy::read(&set.bytes("npy/v_-1.npy")).unwrap().data[0], 7.0);
-    assert!(!set.exported("npy/dataset.json").exists());
-    set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written"]);
-}
-
-#[test]
-fn live_exports_take_no_damaged_feature_and_no_second_video_of_a_name() {
-    let set = Set::of(&["A/v_1.mp4", "B/v_1.mp4"]);
-    let mut live = Live::new(&set.layout, &set.recipe, &[Format::Npy], &set.owner).unwrap();
-    for video in ["B", "A"] {
-        live.write(&set.layout.features().join(video).join("v_1.mp4.safetensors")).unwrap();
-    }
-    assert_eq!(bits(&npy::read(&set.bytes("npy/v_1.npy")).unwrap()), bits(&set.logits("B/v_1.mp4")));
-    // An export decides by the order of the dataset, whatever came first.
-    set.run(&["export", "--format", "npy"]).expect(3, &["B/v_1.mp4: A/v_1.mp4 has the same file name"]);
-    assert_eq!(bits(&npy::read(&set.bytes("npy/v_1.npy")).unwrap()), bits(&set.logits("A/v_1.mp4")));
-
-    let path = set.feature("A/v_1.mp4", |_| {});
-    let whole = fs::read(&path).unwrap();
-    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    assert!(live.write(&path).unwrap_err().to_string().contains("not a usable feature file"));
-    for format in [Format::Pkl, Format::H5] {
-        let error = Live::new(&set.layout, &set.recipe, &[format], &set.owner).unwrap_err().to_string();
-        assert!(error.contains("one file for all videos"), "{error}");
-    }
-    let mut none = Live::new(&set.layout, &set.recipe, &[], &set.owner).unwrap();
-    none.write(std::path::Path::new("/no/such/file")).unwrap();
 }
 
 proptest! {

@@ -1,0 +1,55 @@
+//! One export at a time: two that write a pair of files at once could leave a list beside a pickle that is not its own.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Context;
+use reeldeck_contract::layout::Layout;
+
+use super::{Watch, unless_interrupted};
+use crate::dataset::shown;
+use crate::errln;
+
+/// Between two looks whether the other export has come to its end.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// Held while an export writes. The kernel lets go of it with the process, however that ends.
+#[derive(Debug)]
+pub struct Turn {
+    _held: Option<File>,
+    /// Somebody else's export has come to its end meanwhile: what was known of the folder may be old.
+    pub waited: bool,
+}
+
+/// Where the lock is.
+pub fn path(layout: &Layout) -> PathBuf {
+    layout.private().join("export.lock")
+}
+
+/// Waits until no other export writes to this output folder. Where the file system knows no locks, nobody waits.
+///
+/// # Errors
+/// When the lock cannot be made, and when interrupted.
+pub fn wait(layout: &Layout, watch: &dyn Watch) -> anyhow::Result<Turn> {
+    let path = path(layout);
+    let failed = || format!("failed to write {}; check space and permissions", shown(&path));
+    fs::create_dir_all(layout.private()).with_context(failed)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).with_context(failed)?;
+    let mut waited = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Turn { _held: Some(file), waited }),
+            Err(TryLockError::WouldBlock) if !waited => {
+                errln!("another export writes to {}; waiting for its end", shown(layout.out()));
+                waited = true;
+            }
+            Err(TryLockError::WouldBlock) => sleep(EVERY),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(_)) => return Ok(Turn { _held: None, waited }),
+        }
+        unless_interrupted(watch)?;
+    }
+}

@@ -1,0 +1,98 @@
+//! Whether the engine that is there already goes by the settings of this window.
+
+use std::fs;
+use std::path::Path;
+
+use reeldeck_contract::pinned::SEEDED_WEIGHTS;
+use reeldeck_contract::protocol::CheckpointSource;
+
+use super::text;
+use crate::config::Settings;
+use crate::engine::protocol::Welcome;
+
+/// What its run does and this window's settings do not say, for people; nothing where none is seen. The content of
+/// weights is not looked at, so features of one recipe and one file name are taken for the same.
+pub fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
+    let mut lines = vec![];
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if real(&settings.root) != real(&welcome.root) {
+        let [theirs, ours] =
+            [&welcome.root, &settings.root].map(|path| text::harmless(&path.to_string_lossy()).into_owned());
+        lines.push(format!("dataset folder {theirs}, and here {ours}"));
+    }
+    let recipe = &settings.recipe;
+    let (set, weights) = (text::harmless(&welcome.set), text::harmless(&welcome.checkpoint));
+    let is_of = |name: &str| welcome.set.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')).is_some();
+    let name = match &settings.checkpoint {
+        None => None,
+        Some(CheckpointSource::Seeded) => Some("seeded".into()),
+        Some(CheckpointSource::File(path)) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        // How the file of an address with a question in it is called, the cache decides.
+        Some(CheckpointSource::Url(url)) => {
+            url.rsplit('/').next().filter(|name| !name.contains(['?', '#'])).map(str::to_owned)
+        }
+    };
+    let same_weights = name.as_ref().is_none_or(|name| *name == welcome.checkpoint);
+    if !same_weights {
+        let name = name.unwrap_or_default();
+        lines.push(format!("weights {weights}, and here {}", text::harmless(&name)));
+    }
+    if !is_of(&recipe.name) {
+        lines.push(format!("features {set}, and here the recipe {}", text::harmless(&recipe.name)));
+    } else if same_weights && welcome.meaningless && recipe.set_name(SEEDED_WEIGHTS) != welcome.set {
+        lines.push(format!("features {set}, and here the recipe {} has changed since", text::harmless(&recipe.name)));
+    }
+    (!lines.is_empty()).then(|| {
+        format!(
+            "The run that holds this output folder was started with other settings, and goes by them: {}. To go by those \
+             that are here, stop it, leave, and start reeldeck again.",
+            lines.join("; ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Global;
+
+    #[test]
+    fn an_engine_with_other_settings_is_told_from_ones_own() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["data", "other"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        std::os::unix::fs::symlink("data", dir.path().join("link")).unwrap();
+        let settings = |root: &str, checkpoint: &str| {
+            let typed = Global { root: Some(root.into()), checkpoint: Some(checkpoint.into()), ..Global::default() };
+            Settings::resolve(&typed, dir.path()).unwrap()
+        };
+        let own = settings("data", "seeded");
+        let welcome = Welcome {
+            version: 1,
+            tool: "reeldeck 0".into(),
+            pid: 4711,
+            root: own.root.clone(),
+            out: own.out.clone(),
+            set: own.recipe.set_name(SEEDED_WEIGHTS),
+            shard: "0/1".into(),
+            dataset: "data".into(),
+            checkpoint: "seeded".into(),
+            meaningless: true,
+            manifest: None,
+        };
+        assert_eq!(differences(&own, &welcome), None);
+        assert_eq!(differences(&settings("link", "seeded"), &welcome), None, "the same by another name");
+        let says = |settings: &Settings, welcome: &Welcome| differences(settings, welcome).unwrap();
+        assert!(says(&settings("other", "seeded"), &welcome).contains("/other"));
+        assert!(says(&settings("data", "w.pth"), &welcome).contains("weights seeded, and here w.pth"));
+        let other = Welcome { set: "mine-0123abcd".into(), ..welcome.clone() };
+        assert!(says(&own, &other).contains("features mine-0123abcd, and here the recipe slowonly"));
+        let mut changed = own.clone();
+        changed.recipe.sampling.interval = 4;
+        assert!(says(&changed, &welcome).contains("has changed since"));
+        // Of weights in a file only the name is known.
+        let file = Welcome { checkpoint: "w.pth".into(), meaningless: false, ..welcome };
+        assert_eq!(differences(&settings("data", "w.pth"), &file), None);
+    }
+}
