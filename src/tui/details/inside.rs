@@ -145,9 +145,15 @@ fn most_frequent(clips: &[u8], known: usize) -> usize {
     classes.min_by_key(|class| (usize::MAX - count(*class), *class)).unwrap_or(known)
 }
 
+/// Into how many parts the axis of time is divided: of a short video no second is named twice.
+fn marks(duration: f64, width: usize) -> u32 {
+    let fits = |marks: &u32| duration >= f64::from(*marks) && (width >= 48 || *marks < 4);
+    [4, 2].into_iter().find(fits).unwrap_or(1)
+}
+
 fn axis(page: &mut Page, duration: f64, width: usize) {
     let mut line = String::new();
-    let marks = if width >= 48 { 4 } else { 2 };
+    let marks = marks(duration, width);
     for mark in 0..=marks {
         let words = text::clock(duration * f64::from(mark) / f64::from(marks));
         let at = width * mark as usize / marks as usize;
@@ -196,5 +202,19 @@ fn cell(theme: &Theme, [upper, lower]: [Option<u8>; 2]) -> (char, Style) {
         (Some(top), Some(bottom)) => ('▀', Style::new().fg(top).bg(bottom)),
         (Some(top), None) => ('▀', Style::new().fg(top)),
         _ => (gauge::shade(upper.unwrap_or(0), theme.is_ascii()), theme.style(Role::Chart)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_second_stands_twice_under_a_short_video() {
+        for (duration, width, expected) in [(120.0, 80, 4), (120.0, 40, 2), (2.0, 80, 2), (4.0, 80, 4), (0.5, 80, 1)] {
+            assert_eq!(marks(duration, width), expected, "{duration} s in {width} columns");
+            let words = |mark| text::clock(duration * f64::from(mark) / f64::from(expected));
+            assert!((1..=expected).all(|mark| duration < 1.0 || words(mark) != words(mark - 1)), "{duration}");
+        }
     }
 }
