@@ -44,13 +44,13 @@ fn a_failure_tells_the_state_of_the_file() {
     let (text, gone) = (folder.path().join("text.mp4"), folder.path().join("gone.mp4"));
     fs::write(&text, "no video").unwrap();
     let mut worker = Worker::start(&init(tiny_recipe()));
-    worker.send(&job(0, &text, &folder.path().join("0")));
-    worker.send(&job(1, &gone, &folder.path().join("1")));
     let source = |message| match message {
         Some(FromWorker::Failed { source, .. }) => source,
         other => panic!("{other:?}"),
     };
+    worker.send(&job(0, &text, &folder.path().join("0")));
     assert_eq!(source(worker.next()).unwrap().size, 8);
+    worker.send(&job(1, &gone, &folder.path().join("1")));
     assert_eq!(source(worker.next()), None);
     worker.finish();
 }
