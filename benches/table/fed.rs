@@ -1,7 +1,7 @@
 //! The network fed from memory, on any device, beside what the device's matrix units reach: no decoder, no disk.
 //!
-//! `… -- fed --device cuda:0 --precision bf16` prints a line of JSON; `--unfused` does without fused convolutions. For a GPU, `REELDECK_TORCH_LIB` and `LD_LIBRARY_PATH` name
-//! the folder of its libtorch; `NVIDIA_TF32_OVERRIDE=0` keeps fp32 what it is.
+//! `… -- fed --device cuda:0 --precision bf16` prints a line of JSON; `--unfused` does without fused convolutions. For a GPU,
+//! `REELDECK_TORCH_LIB` and `LD_LIBRARY_PATH` name the folder of its libtorch; `NVIDIA_TF32_OVERRIDE=0` keeps fp32 what it is.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -78,7 +78,7 @@ pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
         "bf16" => Precision::Bf16,
         other => panic!("no precision {other}"),
     };
-    let peak = peak(device, if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }, &size);
+    let peak = peak(device, device::kind(precision), &size);
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
     let network = Network::new(&recipe.model);
     let (crop, length) = (recipe.transform.crop, recipe.sampling.length);

@@ -1,17 +1,12 @@
 //! A single layer of the fast network: a convolution and what follows it, by the fastest way that the device has.
 
 use reeldeck_contract::recipe::Precision;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::cudnn;
 use crate::device;
 use crate::error::ModelError;
 use crate::onednn::{self, Shape};
-
-/// The numbers that it is computed with.
-pub fn kind(precision: Precision) -> Kind {
-    if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
-}
 
 /// A convolution with what was folded into it.
 pub struct Conv {
@@ -49,7 +44,7 @@ pub enum Way {
 /// Where convolutions are not what the precision promises.
 pub fn way(device: Device, precision: Precision) -> Result<Way, ModelError> {
     match device {
-        Device::Cpu if onednn::works(kind(precision)) => Ok(Way::OneDnn),
+        Device::Cpu if onednn::works(device::kind(precision)) => Ok(Way::OneDnn),
         Device::Cuda(gpu) => {
             let fused = cudnn::try_out(device, precision)?;
             Ok(fused.map_or_else(|why| slowly(gpu, &why), |()| Way::Cudnn))

@@ -35,9 +35,10 @@ pub struct Crops {
     held: Vec<[Tensor; 2]>,
 }
 
-/// The same numbers on the device.
+/// The same numbers, those of columns and rows on the device.
 struct Tables {
-    numbers: Numbers,
+    size: [i64; 2],
+    colours: [i32; 6],
     columns: Taps,
     rows: Taps,
 }
@@ -114,7 +115,8 @@ impl Crops {
         let side = numbers.rows.len() as i64;
         let columns = Taps::new(&numbers.columns, [1, 1, side], self.device)?;
         let rows = Taps::new(&numbers.rows, [1, side, 1], self.device)?;
-        self.tables = Some(Tables { numbers: numbers.clone(), columns, rows });
+        let size = numbers.size.map(|pixels| pixels as i64);
+        self.tables = Some(Tables { size, colours: numbers.colours, columns, rows });
         Ok(())
     }
 
@@ -130,7 +132,7 @@ impl Crops {
         let Some(tables) = &self.tables else {
             return Err(ModelError::Internal("nothing is known of a picture".into()));
         };
-        let [width, height] = tables.numbers.size.map(|pixels| pixels as i64);
+        let [width, height] = tables.size;
         let [luma, chroma] = strides.map(|stride| stride as i64);
         let pairs = (width + 1) / 2;
         // SAFETY: the caller vouches for the planes; both tensors are gone before they may be.
@@ -147,11 +149,6 @@ impl Crops {
         Ok(())
     }
 
-    /// Pictures at hand.
-    pub fn held(&self) -> usize {
-        self.held.len()
-    }
-
     /// Forgets the pictures at hand.
     pub fn clear(&mut self) {
         self.held.clear();
@@ -165,7 +162,7 @@ impl Crops {
     pub fn make(&mut self) -> Result<Tensor, ModelError> {
         let _guard = tch::no_grad_guard();
         let held = std::mem::take(&mut self.held);
-        let Some(Tables { numbers, columns, rows }) = &self.tables else {
+        let Some(Tables { colours, columns, rows, .. }) = &self.tables else {
             return Err(ModelError::Internal("nothing is known of a picture".into()));
         };
         let plane = |at: usize, rows: &Tensor, columns: &Tensor| -> Result<Tensor, ModelError> {
@@ -173,7 +170,7 @@ impl Crops {
             let planes = Tensor::f_stack(&planes, 0)?.f_index_select(1, rows)?.f_index_select(2, columns)?;
             Ok(planes.f_to_kind(Kind::Int)?.f_mul_scalar(8)?)
         };
-        let [offset, luma, v_to_r, u_to_g, v_to_g, u_to_b] = numbers.colours;
+        let [offset, luma, v_to_r, u_to_g, v_to_g, u_to_b] = *colours;
         let y = product(&plane(0, &rows.luma, &columns.luma)?.f_sub_scalar_(i64::from(offset))?, luma)?;
         let chroma = plane(1, &rows.chroma, &columns.chroma)?.f_sub_scalar_(1024)?;
         let (u, v) = (chroma.f_select(3, 0)?, chroma.f_select(3, 1)?);
@@ -219,9 +216,9 @@ mod tests {
             // SAFETY: the planes have four and two rows of seven bytes.
             unsafe { crops.take([luma.as_ptr(), chroma.as_ptr()], [7, 7]).unwrap() };
         }
-        assert_eq!(crops.held(), 3);
+        assert_eq!(crops.held.len(), 3);
         let made = crops.make().unwrap();
-        assert_eq!((made.size(), crops.held()), (vec![3, 2, 2, 3], 0));
+        assert_eq!((made.size(), crops.held.len()), (vec![3, 2, 2, 3], 0));
         let expected: Vec<u8> = [0, 128, 255].into_iter().flat_map(|grey| [grey; 12]).collect();
         assert_eq!(Vec::<u8>::try_from(made.flatten(0, -1)).unwrap(), expected);
     }

@@ -5,6 +5,7 @@
 use reeldeck_contract::recipe::Precision;
 use tch::{Device, Kind, Tensor};
 
+use crate::device;
 use crate::error::ModelError;
 use crate::onednn::Shape;
 
@@ -88,7 +89,7 @@ struct Trial {
 impl Trial {
     fn new(precision: Precision, kernel: [i64; 2], shape: Shape) -> Result<Self, ModelError> {
         const CHANNELS: i64 = 64;
-        let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
+        let kind = device::kind(precision);
         // Numbers from -1 to 1 that repeat nowhere near, of this kind, but kept in 32 bits.
         let numbers = |size: [i64; 4], step: i64, scale: f64| -> Result<Tensor, ModelError> {
             let [n, c, h, w] = size;

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use reeldeck_contract::confine;
+use reeldeck_contract::recipe::Precision;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::ModelError;
@@ -66,6 +67,11 @@ pub fn check_room(bytes: usize) -> Result<(), ModelError> {
 pub fn give_back_memory() {
     // SAFETY: may be called at any time, by any thread.
     unsafe { libc::malloc_trim(0) };
+}
+
+/// The numbers that a network of this precision is computed with.
+pub fn kind(precision: Precision) -> Kind {
+    if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
 }
 
 /// Finds a device by the name that `--devices` gives it, `cpu` or `cuda:N`.

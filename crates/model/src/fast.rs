@@ -5,7 +5,8 @@
 use reeldeck_contract::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
 
-use crate::conv::{Conv, Reach, Then, Way, kind, way};
+use crate::conv::{Conv, Reach, Then, Way, way};
+use crate::device::kind;
 use crate::error::ModelError;
 use crate::network::{BlockSpec, ConvSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
 use crate::onednn::{self, Shape};

@@ -22,17 +22,9 @@ pub fn apart(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
         // FFmpeg reads and writes a little beyond the ends of rows.
         let stride = width.next_multiple_of(64) + 64;
         let plane = stride * height;
-        to.buf[0] = ffi::av_buffer_ref(from.buf[0]);
-        to.buf[1] = ffi::av_buffer_allocz(plane * 2 + 64);
-        if to.buf[0].is_null() || to.buf[1].is_null() || ffi::av_frame_copy_props(to, from) < 0 {
-            return None;
-        }
-        // The two planes of a frame may lie in one buffer or in two; one that is not the first's is needed no longer.
-        let chroma = (*to.buf[1]).data;
-        (to.width, to.height) = (from.width, from.height);
-        to.format = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as i32;
-        (to.data[0], to.data[1], to.data[2]) = (from.data[0], chroma, chroma.add(plane));
-        (to.linesize[0], to.linesize[1], to.linesize[2]) = (from.linesize[0], stride as i32, stride as i32);
+        let chroma = with_luma_of(from, to, ffi::AVPixelFormat::AV_PIX_FMT_YUV420P, plane * 2)?;
+        (to.data[1], to.data[2]) = (chroma, chroma.add(plane));
+        (to.linesize[1], to.linesize[2]) = (stride as i32, stride as i32);
         let pairs = std::slice::from_raw_parts(from.data[1], (height - 1) * from.linesize[1] as usize + width * 2);
         let (u, v) = std::slice::from_raw_parts_mut(chroma, plane * 2).split_at_mut(plane);
         let rows = u.chunks_exact_mut(stride).zip(v.chunks_exact_mut(stride));
@@ -58,19 +50,12 @@ pub fn together(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
         }
         let (width, height) = ((from.width as usize).div_ceil(2), (from.height as usize).div_ceil(2));
         let stride = (width * 2).next_multiple_of(64) + 64;
-        to.buf[0] = ffi::av_buffer_ref(from.buf[0]);
-        to.buf[1] = ffi::av_buffer_allocz(stride * height + 64);
-        if to.buf[0].is_null() || to.buf[1].is_null() || ffi::av_frame_copy_props(to, from) < 0 {
-            return None;
-        }
-        let chroma = (*to.buf[1]).data;
-        (to.width, to.height) = (from.width, from.height);
-        to.format = ffi::AVPixelFormat::AV_PIX_FMT_NV12 as i32;
+        let chroma = with_luma_of(from, to, ffi::AVPixelFormat::AV_PIX_FMT_NV12, stride * height)?;
         if full {
             to.color_range = ffi::AVColorRange::AVCOL_RANGE_JPEG;
         }
-        (to.data[0], to.data[1]) = (from.data[0], chroma);
-        (to.linesize[0], to.linesize[1]) = (from.linesize[0], stride as i32);
+        to.data[1] = chroma;
+        to.linesize[1] = stride as i32;
         let plane = |at: usize| {
             let stride = from.linesize[at] as usize;
             std::slice::from_raw_parts(from.data[at], (height - 1) * stride + width).chunks(stride)
@@ -83,6 +68,31 @@ pub fn together(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
         }
     }
     Some(out)
+}
+
+/// Makes of an empty frame one of this format that shares the luma of another, and gives so many bytes for its chroma, a
+/// little more of which may be read. `None` where there is no memory.
+///
+/// # Safety
+/// `from` is a picture with a buffer for its luma, and `to` is empty.
+unsafe fn with_luma_of(
+    from: &ffi::AVFrame,
+    to: &mut ffi::AVFrame,
+    format: ffi::AVPixelFormat,
+    bytes: usize,
+) -> Option<*mut u8> {
+    // SAFETY: as above. The two planes of a frame may lie in one buffer or in two; one that is not the first's is needed no
+    // longer.
+    unsafe {
+        to.buf[0] = ffi::av_buffer_ref(from.buf[0]);
+        to.buf[1] = ffi::av_buffer_allocz(bytes + 64);
+        if to.buf[0].is_null() || to.buf[1].is_null() || ffi::av_frame_copy_props(to, from) < 0 {
+            return None;
+        }
+        (to.width, to.height, to.format) = (from.width, from.height, format as i32);
+        (to.data[0], to.linesize[0]) = (from.data[0], from.linesize[0]);
+        Some((*to.buf[1]).data)
+    }
 }
 
 /// Takes pairs apart. The compiler makes vector code of it.

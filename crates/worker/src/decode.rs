@@ -119,12 +119,11 @@ impl Sink for Channel<'_> {
 pub fn run(
     path: &Path,
     request: &Request,
-    hand: Option<&mut Hand>,
+    mut hand: Option<&mut Hand>,
     sender: SyncSender<Decoded>,
     pulse: &Pulse,
 ) -> Option<(u64, Duration)> {
     let (before, started) = (process::thread_cpu_ns(), Instant::now());
-    let mut hand = hand;
     let (nvdec, maker) = hand.as_mut().map(|hand| hand.parts()).unzip();
     let mut channel = Channel { sender: &sender, pulse, maker: maker.flatten(), waited: Duration::ZERO };
     let extract = || frames::extract_with(path, request, Pass::Best, nvdec, &mut channel);

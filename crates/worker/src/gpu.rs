@@ -54,7 +54,7 @@ impl Drop for Stored {
 #[derive(Clone)]
 pub struct Gpu {
     store: Store,
-    use_: protocol::Nvdec,
+    wish: protocol::Nvdec,
     /// For pictures that come down.
     shared: Arc<Nvdec>,
     /// It was said that it does not take every video.
@@ -70,14 +70,14 @@ pub struct Hand {
 
 impl Gpu {
     /// Opens it. Where it cannot be had, the log says so, and the CPU decodes.
-    pub fn open(use_: protocol::Nvdec) -> Option<Self> {
-        match Nvdec::open(use_.gpu) {
-            Ok(nvdec) => Some(Self { store: Store::default(), use_, shared: Arc::new(nvdec), told: Arc::default() }),
+    pub fn open(wish: protocol::Nvdec) -> Option<Self> {
+        match Nvdec::open(wish.gpu) {
+            Ok(nvdec) => Some(Self { store: Store::default(), wish, shared: Arc::new(nvdec), told: Arc::default() }),
             Err(error) => {
                 let why = Failure::from_error(error.kind(), &error).line();
                 eprintln!(
                     "note: no NVDEC on GPU {}, the CPU decodes instead: {why}; `reeldeck doctor` looks for the driver",
-                    use_.gpu
+                    wish.gpu
                 );
                 None
             }
@@ -86,18 +86,17 @@ impl Gpu {
 
     /// For the calling thread, and no other. Where pictures should stay and cannot, the log says so, and they come down.
     pub fn hand(&self) -> Hand {
-        let (told, shared) = (Arc::clone(&self.told), Arc::clone(&self.shared));
-        match self.use_.stay.then(|| beside(self.use_.gpu)) {
+        let told = Arc::clone(&self.told);
+        let gpu = self.wish.gpu;
+        let tell =
+            |why: &String| eprintln!("note: pictures do not stay on GPU {gpu}, the CPU makes their crops: {why}");
+        match self.wish.stay.then(|| beside(gpu).inspect_err(tell)) {
             Some(Ok((nvdec, crops))) => {
                 let most = nvdec.memory().map_or(usize::MAX, |memory| memory / PART);
                 let crops = Some(Maker::new(crops, self.store.clone(), most));
                 Hand { nvdec: Arc::new(nvdec), crops, told }
             }
-            Some(Err(why)) => {
-                eprintln!("note: pictures do not stay on GPU {}, the CPU makes their crops: {why}", self.use_.gpu);
-                Hand { nvdec: shared, crops: None, told }
-            }
-            None => Hand { nvdec: shared, crops: None, told },
+            Some(Err(_)) | None => Hand { nvdec: Arc::clone(&self.shared), crops: None, told },
         }
     }
 }
