@@ -11,13 +11,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::feature::{CheckpointId, Feature, FrameCounts, Matrix, Provenance};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::pinned::SEEDED_WEIGHTS;
-use reeldeck_contract::recipe::{Output, Recipe};
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Matrix, Provenance};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::pinned::SEEDED_WEIGHTS;
+use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 
 const CLASSES: [&str; 5] = ["Applying_sunscreen", "Archery", "BMX", "Horseback_riding", "Zumba"];
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use reeldeck_contract::recipe::Output;
+use reeldeck_common::recipe::Output;
 
 use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
@@ -333,7 +333,7 @@ impl Cli {
             let message = "--detach goes with --batch or extract";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, message));
         }
-        if let Some(message) = cli.passed_over() {
+        if let Some(message) = cli.unsupported_flags() {
             return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         }
         Ok(cli)
@@ -385,6 +385,6 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "must be a whole number of 1 or more".into())
 }
 
-mod passed_over;
 #[cfg(test)]
 mod tests;
+mod unsupported_flags;

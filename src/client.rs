@@ -5,17 +5,17 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::protocol::line;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::protocol::line;
 
 use crate::config::Settings;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::engine::lock::{self, Holder, Seen};
-use crate::engine::protocol::details::Details;
-use crate::engine::protocol::row::{ClassRow, Filter, Row, Sort};
-use crate::engine::protocol::snapshot::{History, Snapshot};
-use crate::engine::protocol::{Command, FromEngine, LogLine, ToEngine, VERSION, Welcome};
+use crate::protocol::details::Details;
+use crate::protocol::row::{ClassRow, Filter, Row, Sort};
+use crate::protocol::snapshot::{History, Snapshot};
+use crate::protocol::{Command, FromEngine, LogLine, ToEngine, VERSION, Welcome};
 
 /// An engine that does not answer for so long is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use reeldeck_contract::bounded;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::protocol::CheckpointSource;
-use reeldeck_contract::recipe::{BUILT_IN, Recipe, RecipeError};
-use reeldeck_contract::strict::{self, TomlError};
+use reeldeck_common::bounded;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::protocol::CheckpointSource;
+use reeldeck_common::recipe::{BUILT_IN, Recipe, RecipeError};
+use reeldeck_common::strict::{self, TomlError};
 
 use crate::cli::Global;
 use crate::dataset::shard::Shard;

@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use reeldeck_contract::recipe::RecipeError;
-use reeldeck_contract::strict::TomlError;
-use reeldeck_contract::video::printable;
+use reeldeck_common::recipe::RecipeError;
+use reeldeck_common::strict::TomlError;
+use reeldeck_common::video::printable;
 
 use crate::client::ClientError;
 use crate::config::ConfigError;

@@ -17,6 +17,7 @@ pub mod fetch;
 pub mod monitor;
 pub mod out;
 pub mod parallel;
+pub mod protocol;
 pub mod tui;
 pub mod tune;
 pub mod verify;
@@ -25,8 +26,8 @@ use std::process::ExitCode;
 
 use cli::{Cli, Command};
 use config::Settings;
-use engine::protocol::Command as Order;
 use error::{Exit, Stop};
+use protocol::Command as Order;
 
 /// The whole program: reads the command line, runs what it asks for, and gives the exit code.
 pub fn main() -> ExitCode {

@@ -7,8 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::atomic::{self, Owner};
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -138,7 +138,7 @@ mod tests {
     fn what_changes_the_speed_changes_the_key() {
         let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
         let mut short = recipe.clone();
-        short.precision = reeldeck_contract::recipe::Precision::Bf16;
+        short.precision = reeldeck_common::recipe::Precision::Bf16;
         let keys = [key(&recipe, "a", 2), key(&short, "a", 2), key(&recipe, "b", 2), key(&recipe, "a", 4)];
         assert!(keys.iter().enumerate().all(|(i, key)| !keys[..i].contains(key)), "{keys:?}");
         // Where the clips lie in the video does not.

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use reeldeck::cli::Global;
 use reeldeck::config::{Config, ConfigError, Device, DeviceList, NvdecUse, Settings, Verbosity};
 use reeldeck::dataset::video_list::LabelStyle;
-use reeldeck_contract::protocol::CheckpointSource;
-use reeldeck_contract::strict::from_toml;
+use reeldeck_common::protocol::CheckpointSource;
+use reeldeck_common::strict::from_toml;
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::RngExt;
 use proptest::test_runner::{RngAlgorithm, TestRng};
-use reeldeck_contract::feature::Feature;
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::feature::Feature;
+use reeldeck_common::source::SourceStamp;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::processes::{MARK, Process, marked};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use reeldeck::cli::Cli;
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::recipe::Recipe;
 use support::{Bench, Ran, programs};
 
 /// What a test cannot run, and why; it is parsed all the same.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use reeldeck::engine::protocol::event::{Line, SCHEMA};
+use reeldeck::protocol::event::{Line, SCHEMA};
 use serde_json::Value;
 use support::Bench;
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use reeldeck_contract::feature::Feature;
+use reeldeck_common::feature::Feature;
 use reeldeck_pickle::results::read_results;
 use serde_json::json;
 use support::real::Real;

@@ -12,9 +12,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use reeldeck::client::{Client, runs};
-use reeldeck::engine::protocol::row::{Column, Filter, Row, RowState, Sort};
-use reeldeck::engine::protocol::snapshot::{Phase, Snapshot};
-use reeldeck::engine::protocol::{Command, FromEngine, ToEngine};
+use reeldeck::protocol::row::{Column, Filter, Row, RowState, Sort};
+use reeldeck::protocol::snapshot::{Phase, Snapshot};
+use reeldeck::protocol::{Command, FromEngine, ToEngine};
 use support::processes::Process;
 use support::{Bench, wait_for};
 

@@ -10,11 +10,11 @@ use reeldeck::dataset::scan::VideoFile;
 use reeldeck::engine::event::{Effect, Event};
 use reeldeck::engine::state::{Phase, Rules, Slot, State, Status, Video, Work, WorkerStatus};
 use reeldeck::engine::update::update;
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::feature::FrameCounts;
-use reeldeck_contract::protocol::Report;
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::feature::FrameCounts;
+use reeldeck_common::protocol::Report;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 
 const KINDS: [ErrorKind; 11] = [
     ErrorKind::Corrupt,

@@ -9,10 +9,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use reeldeck::client::{Client, ClientError, runs};
-use reeldeck::engine::protocol::Command;
-use reeldeck::engine::protocol::details::Details;
-use reeldeck::engine::protocol::row::{Filter, Row, RowState, Select, Sort};
-use reeldeck::engine::protocol::snapshot::{Phase, Snapshot};
+use reeldeck::protocol::Command;
+use reeldeck::protocol::details::Details;
+use reeldeck::protocol::row::{Filter, Row, RowState, Select, Sort};
+use reeldeck::protocol::snapshot::{Phase, Snapshot};
 use support::prober::{self, settled};
 use support::{Bench, wait_for};
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::recipe::{Recipe, Sampling};
+use reeldeck_common::limits::Limits;
+use reeldeck_common::recipe::{Recipe, Sampling};
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
 use reeldeck_video::sampling::Plan;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_common::atomic::{self, Owner};
 
 /// Bytes of a feature of the built-in recipe: 100 × 700 numbers, and what is said of them.
 const BYTES: usize = 100 * 700 * 4 + 2048;

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use reeldeck_contract::recipe::{Precision, Recipe};
+use reeldeck_common::recipe::{Precision, Recipe};
 use reeldeck_model::clips::{ClipRunner, Computed};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::Network;

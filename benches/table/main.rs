@@ -17,7 +17,7 @@ mod worker;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use reeldeck_contract::pinned::LIBTORCH;
+use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_model::device;
 
 /// What to measure, and how long.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use reeldeck_contract::recipe::{Precision, Recipe};
+use reeldeck_common::recipe::{Precision, Recipe};
 use reeldeck_video::synth::Synth;
 
 use crate::worker::{self, Worker};

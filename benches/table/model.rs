@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use reeldeck_contract::recipe::{Precision, Recipe};
+use reeldeck_common::recipe::{Precision, Recipe};
 use reeldeck_model::clips::{ClipRunner, Outputs};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::{ConvSpec, Network};

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use reeldeck_contract::feature::CheckpointId;
-use reeldeck_contract::protocol::{CheckpointSource, Init, Report};
-use reeldeck_contract::recipe::Recipe;
-use reeldeck_contract::{digest, driven};
+use reeldeck_common::feature::CheckpointId;
+use reeldeck_common::protocol::{CheckpointSource, Init, Report};
+use reeldeck_common::recipe::Recipe;
+use reeldeck_common::{digest, driven};
 use reeldeck_model::network::Network;
 use reeldeck_model::{checkpoint, seeded};
 use tempfile::TempDir;

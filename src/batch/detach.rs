@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use reeldeck_contract::layout::Layout;
+use reeldeck_common::layout::Layout;
 
 use crate::cli::Global;
 use crate::config::Settings;

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::engine::protocol::event::Line;
-use crate::engine::protocol::snapshot::Snapshot;
 use crate::engine::publish::Front;
+use crate::protocol::event::Line;
+use crate::protocol::snapshot::Snapshot;
 
 /// Writes lines as they come.
 pub struct Json {

@@ -1,8 +1,8 @@
 //! The main job from the dataset folder to the export: in the foreground, as `--batch`, or as an engine in the background.
 
 mod detach;
+mod incremental;
 mod json;
-mod live;
 mod progress;
 mod session;
 mod sizes;
@@ -12,8 +12,8 @@ mod work;
 use std::sync::Arc;
 
 use anyhow::Context;
-use reeldeck_contract::atomic::{Owner, Sweeper};
-use reeldeck_contract::layout::Layout;
+use reeldeck_common::atomic::{Owner, Sweeper};
+use reeldeck_common::layout::Layout;
 
 use crate::commands::list::{hint, refusals, summary};
 use crate::config::{Settings, Verbosity};
@@ -22,13 +22,13 @@ use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::dataset::{names, shown};
 use crate::engine::checkpoint::{self, CheckpointError, Chosen};
 use crate::engine::lock::{Lock, LockError};
-use crate::engine::protocol::snapshot::Counts;
 use crate::engine::state::State;
-use crate::engine::{assess, unclean};
+use crate::engine::{assess, crash_recovery};
 use crate::errln;
 use crate::error::{Exit, Stop};
 use crate::out;
 use crate::outln;
+use crate::protocol::snapshot::Counts;
 
 pub use detach::{detach, detach_waiting};
 pub use progress::{Progress, status as status_line};
@@ -67,7 +67,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
         let _ = rustix::process::setsid();
     }
     // Inherited by all workers.
-    reeldeck_contract::confine::harden().context("failed to give up privileges")?;
+    reeldeck_common::confine::harden().context("failed to give up privileges")?;
     settings.check_folders()?;
     let chosen = weights(settings)?;
     let layout = Layout::new(&settings.out, &settings.recipe.set_name(&chosen.id.digest));
@@ -107,7 +107,8 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     }
     let mut work = work::find(settings, &job.layout, files)?;
     assess::forget_failures(&job.layout, work.done(shard)).with_context(failed)?;
-    let suspects = unclean::suspects(&job.layout.private(), shard, &unclean::boot()).with_context(failed)?;
+    let suspects =
+        crash_recovery::suspects(&job.layout.private(), shard, &crash_recovery::boot()).with_context(failed)?;
     let (suspects, failures) = work::set_apart(&mut work, suspects);
     for failure in failures {
         failure.write(&job.layout.failure(&failure.video), &job.owner).with_context(failed)?;

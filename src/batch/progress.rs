@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reeldeck_contract::video::printable;
+use reeldeck_common::video::printable;
 
 use crate::config::Verbosity;
-use crate::engine::protocol::event::Line;
-use crate::engine::protocol::snapshot::{Phase, Snapshot};
-use crate::engine::protocol::words::{Level, describe};
 use crate::engine::publish::Front;
 use crate::errln;
+use crate::protocol::event::Line;
+use crate::protocol::snapshot::{Phase, Snapshot};
+use crate::protocol::words::{Level, describe};
 
 /// Shows a run on standard error.
 pub struct Progress {

@@ -6,30 +6,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use reeldeck_contract::probe::Level;
+use reeldeck_common::probe::Level;
 use tokio::sync::mpsc;
 
+use super::incremental::IncrementalExport;
 use super::json::Json;
-use super::live::LiveExport;
 use super::{Job, Progress, start};
 use crate::commands;
 use crate::engine::control::Asked;
+use crate::engine::crash_recovery;
+use crate::engine::inspector::{InspectRequest, Inspector};
 use crate::engine::lock::{self, Lock};
 use crate::engine::log::Log;
-use crate::engine::protocol::event::{Event, Started, Suspect};
-use crate::engine::protocol::{VERSION, Welcome};
 use crate::engine::publish::Front;
 use crate::engine::run::Engine;
 use crate::engine::server::details::read_class_names;
 use crate::engine::server::{Backstage, Server};
 use crate::engine::signals::Signals;
 use crate::engine::state::{Phase, State};
-use crate::engine::survey::{Ask, Survey};
-use crate::engine::unclean;
 use crate::errln;
 use crate::error::{Exit, Stop};
 use crate::export::Format;
-use crate::export::live::Live;
+use crate::export::incremental::Incremental;
+use crate::protocol::event::{Event, Started, Suspect};
+use crate::protocol::{VERSION, Welcome};
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
@@ -70,15 +70,15 @@ impl Job<'_> {
         if let Some(live) = self.live()? {
             fronts.push(Box::new(live));
         }
-        let (survey, asked) = std::sync::mpsc::channel();
+        let (inspector, asked) = std::sync::mpsc::channel();
         let followers = Arc::new(AtomicUsize::new(0));
         let mut followers = followers;
         let mut surveying = None;
-        match self.serve(&state, orders, lock, survey.clone()) {
+        match self.serve(&state, orders, lock, inspector.clone()) {
             Ok(server) => {
                 followers = server.followers();
-                let plan = start::survey(settings, &self.layout, state.files.clone());
-                surveying = Survey::start(plan, asked, server.feed(), log.clone())
+                let plan = start::inspector(settings, &self.layout, state.files.clone());
+                surveying = Inspector::start(plan, asked, server.feed(), log.clone())
                     .inspect_err(|error| errln!("note: what the dataset is like is not found out: {error}"))
                     .ok();
                 fronts.push(Box::new(server));
@@ -89,9 +89,9 @@ impl Job<'_> {
         let waits = self.steps.wait;
         let plan = start::plan(settings, &self.layout, &self.chosen, &self.owner, lock, waits)?;
         if waits {
-            let _ = survey.send(Ask::LookAtAll(state.files.clone(), Level::Quick));
+            let _ = inspector.send(InspectRequest::LookAtAll(state.files.clone(), Level::Quick));
         }
-        let mut engine = Engine::new(plan, state, log, fronts, survey).context("failed to start the engine")?;
+        let mut engine = Engine::new(plan, state, log, fronts, inspector).context("failed to start the engine")?;
         let mut suspects = Some(suspects);
         let watched = Arc::clone(&followers);
         if let Err(error) = engine.measure(move || watched.load(Ordering::Relaxed) > 0) {
@@ -134,7 +134,7 @@ impl Job<'_> {
     }
 
     /// What is exported as the run goes, if anything. The record of such an export has one writer.
-    fn live(&self) -> anyhow::Result<Option<LiveExport>> {
+    fn live(&self) -> anyhow::Result<Option<IncrementalExport>> {
         let formats = &self.settings.live;
         if formats.is_empty() {
             return Ok(None);
@@ -143,8 +143,8 @@ impl Job<'_> {
             errln!("note: a part exports nothing on the way; `reeldeck export` does it when all parts are done");
             return Ok(None);
         }
-        let live = Live::new(&self.layout, &self.settings.recipe, formats, &self.owner)?;
-        Ok(Some(LiveExport::start(self.layout.clone(), live).context("failed to start the live export")?))
+        let live = Incremental::new(&self.layout, &self.settings.recipe, formats, &self.owner)?;
+        Ok(Some(IncrementalExport::start(self.layout.clone(), live).context("failed to start the live export")?))
     }
 
     fn serve(
@@ -152,7 +152,7 @@ impl Job<'_> {
         state: &State,
         orders: mpsc::UnboundedSender<Asked>,
         lock: &Lock,
-        survey: std::sync::mpsc::Sender<Ask>,
+        inspector: std::sync::mpsc::Sender<InspectRequest>,
     ) -> std::io::Result<Server> {
         let welcome = Welcome {
             version: VERSION,
@@ -173,7 +173,7 @@ impl Job<'_> {
             layout: self.layout.clone(),
             log: self.layout.private().join("log").join(format!("{}-of-{}.log", shard.index, shard.of)),
             class_names: self.class_names(),
-            survey,
+            inspector,
         };
         let server = Server::start(state, welcome, backstage, orders)?;
         lock.tell_socket(server.socket())?;
@@ -195,7 +195,7 @@ impl Job<'_> {
             tool: TOOL.into(),
             host: lock::host(),
             pid: std::process::id(),
-            boot: unclean::boot(),
+            boot: crash_recovery::boot(),
             root: self.settings.root.clone(),
             out: self.settings.out.clone(),
             set: self.layout.set().to_owned(),

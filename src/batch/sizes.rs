@@ -1,6 +1,6 @@
 //! How much a worker does at a time: decode threads, videos in hand, frames that may wait, and the memory for them.
 
-use reeldeck_contract::protocol::Nvdec;
+use reeldeck_common::protocol::Nvdec;
 
 use crate::config::{Device, NvdecUse, Settings};
 use crate::tune::{self, Way};

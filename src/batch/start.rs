@@ -4,19 +4,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::protocol::{Init, VERSION};
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::protocol::{Init, VERSION};
+use reeldeck_common::recipe::Recipe;
 
 use crate::commands;
 use crate::commands::probe::CACHE;
 use crate::config::{Device, DeviceList, GPU_BATCH, Settings, WatchMode};
 use crate::dataset::shown;
 use crate::dataset::watch::{Backend, WatchOptions};
+use crate::engine::background_tasks::TaskContext;
 use crate::engine::checkpoint::Chosen;
-use crate::engine::errands::Desk;
 use crate::engine::excluded;
 use crate::engine::files::Files;
 use crate::engine::lock::Lock;
@@ -24,7 +24,7 @@ use crate::engine::output::Output;
 use crate::engine::plan::Plan;
 use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
-use crate::engine::{survey, torch, unclean};
+use crate::engine::{crash_recovery, inspector, torch};
 use crate::error::{Exit, Stop};
 
 use super::sizes::{self, Sizes, cores, memory, or, tuned};
@@ -89,8 +89,8 @@ fn watch(settings: &Settings) -> Option<WatchOptions> {
 }
 
 /// What finds out what the dataset is like needs to know.
-pub fn survey(settings: &Settings, layout: &Layout, files: Files) -> survey::Plan {
-    survey::Plan {
+pub fn inspector(settings: &Settings, layout: &Layout, files: Files) -> inspector::Plan {
+    inspector::Plan {
         root: settings.root.clone(),
         manifest: settings.manifest.clone(),
         prefix: settings.prefix.clone(),
@@ -162,7 +162,7 @@ pub fn plan(
         policy: super::work::policy(settings),
         excluded,
         watch: if waits { watch(settings) } else { None },
-        desk: Desk {
+        task_context: TaskContext {
             root: settings.root.clone(),
             extensions: settings.extensions.clone(),
             layout: layout.clone(),
@@ -181,6 +181,6 @@ pub fn plan(
         inits: devices.iter().map(init).collect(),
         launches: devices.iter().map(launch).collect(),
         output: output.with_context(|| format!("failed to look at {}", layout.out().display()))?,
-        journal: unclean::journal(&layout.private(), lock.shard()),
+        journal: crash_recovery::journal(&layout.private(), lock.shard()),
     })
 }

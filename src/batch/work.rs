@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::failure::{Attempt, FailureFile};
-use reeldeck_contract::layout::Layout;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::failure::{Attempt, FailureFile};
+use reeldeck_common::layout::Layout;
 
 use crate::config::{Order, Settings};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::engine::assess::{self, Policy};
 use crate::engine::excluded;
-use crate::engine::protocol::event::Suspect;
 use crate::engine::state::{Status, Video, VideoId, Work};
+use crate::protocol::event::Suspect;
 
 /// So often the host may go down with one video alone in hand before it is held to be the reason.
 const MOST_DOWN: u32 = 2;
@@ -96,8 +96,8 @@ pub fn set_apart(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_contract::source::SourceStamp;
-    use reeldeck_contract::video::VideoName;
+    use reeldeck_common::source::SourceStamp;
+    use reeldeck_common::video::VideoName;
 
     #[test]
     fn suspects_are_set_apart_by_what_is_held_against_them() {

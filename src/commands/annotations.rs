@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reeldeck_contract::atomic::Owner;
+use reeldeck_common::atomic::Owner;
 
 use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Kind;

@@ -5,12 +5,12 @@ use std::io;
 use crate::batch::Progress;
 use crate::client::Client;
 use crate::config::{Settings, Verbosity};
-use crate::engine::protocol::FromEngine;
-use crate::engine::protocol::event::Event;
 use crate::engine::publish::Front;
 use crate::errln;
 use crate::error::Exit;
 use crate::out;
+use crate::protocol::FromEngine;
+use crate::protocol::event::Event;
 
 /// Shows progress until the run is over, the user leaves or nobody reads any more. Ends as the run does.
 ///

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::pinned::SEEDED_WEIGHTS;
-use reeldeck_contract::recipe::Recipe;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::pinned::SEEDED_WEIGHTS;
+use reeldeck_common::recipe::Recipe;
+use reeldeck_common::video::VideoName;
 use serde::Deserialize;
 
 use crate::config::Config;

@@ -2,11 +2,11 @@
 
 use anyhow::ensure;
 use indicatif::DecimalBytes;
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::pinned::SEEDED_WEIGHTS;
-use reeldeck_contract::recipe::{Output, Recipe};
-use reeldeck_contract::video::{VideoName, printable};
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::pinned::SEEDED_WEIGHTS;
+use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::video::{VideoName, printable};
 
 use super::list::count;
 use super::meter::Meter;
@@ -58,8 +58,8 @@ pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit
             );
         }
         outln!("{} left in {}", DecimalBytes(forecast.free), shown(&settings.out));
-        say_missing(&forecast.survey.missing, "", settings.verbosity);
-        return Ok(exit(forecast.survey.items.len(), &forecast.survey.missing, scan.refused.is_empty()));
+        say_missing(&forecast.inventory.missing, "", settings.verbosity);
+        return Ok(exit(forecast.inventory.items.len(), &forecast.inventory.missing, scan.refused.is_empty()));
     }
     let outcomes = export::export(&job, &variants, &meter);
     meter.finish();

@@ -1,7 +1,7 @@
 //! `reeldeck fetch`: the weights, before a run needs them; for machines whose runs have no network.
 
 use anyhow::Context;
-use reeldeck_contract::protocol::CheckpointSource;
+use reeldeck_common::protocol::CheckpointSource;
 
 use crate::config::Settings;
 use crate::dataset::shown;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::recipe::Recipe;
 
 use crate::cli::Global;
 use crate::config::{Config, FILE, check_folders};
@@ -124,7 +124,7 @@ fn published_file(current: &Path, recipe: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use reeldeck_contract::strict::from_toml;
+    use reeldeck_common::strict::from_toml;
 
     use super::*;
 

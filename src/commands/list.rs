@@ -6,9 +6,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::layout;
-use reeldeck_contract::video::printable;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::layout;
+use reeldeck_common::video::printable;
 
 use crate::cli::ListArgs;
 use crate::config::{Settings, Verbosity};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use reeldeck_contract::atomic::Owner;
+use reeldeck_common::atomic::Owner;
 
 use super::probe::{known, watch_signals};
 use super::watch::{self, Current};

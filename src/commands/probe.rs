@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::probe::{Level, Verdict};
-use reeldeck_contract::video::printable;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::probe::{Level, Verdict};
+use reeldeck_common::video::printable;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Settings, Verbosity};

@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::video::{VideoName, printable};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::video::{VideoName, printable};
 
 use super::list::count;
 use super::set::feature_set;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use reeldeck_contract::probe::Level;
-use reeldeck_contract::video::printable;
+use reeldeck_common::probe::Level;
+use reeldeck_common::video::printable;
 
 use super::list::{NAMED, hint, refusals, summary};
 use super::probe::{Checker, known, watch_signals};

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use reeldeck_contract::feature::Header;
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::feature::Header;
+use reeldeck_common::recipe::Recipe;
 
 use crate::config::Settings;
 use crate::dataset::shown;

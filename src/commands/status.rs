@@ -1,7 +1,7 @@
 //! `reeldeck status`: where the runs that hold the output folder stand.
 
 use anyhow::Context;
-use reeldeck_contract::video::printable;
+use reeldeck_common::video::printable;
 use serde::Serialize;
 
 use crate::batch::status_line;
@@ -10,8 +10,8 @@ use crate::config::Settings;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::engine::lock::Holder;
-use crate::engine::protocol::snapshot::Snapshot;
 use crate::error::Exit;
+use crate::protocol::snapshot::Snapshot;
 use crate::{out, outln};
 
 /// One run, as `--json` prints it.

@@ -3,9 +3,9 @@
 use crate::client::{Client, ClientError};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::shown;
-use crate::engine::protocol::Command;
 use crate::error::{Exit, Stop};
 use crate::outln;
+use crate::protocol::Command;
 
 /// Gives the order and says what came of it.
 ///

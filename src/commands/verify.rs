@@ -4,11 +4,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::protocol::{Init, VERSION};
-use reeldeck_contract::video::printable;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::protocol::{Init, VERSION};
+use reeldeck_common::video::printable;
 
 use super::list::count;
 use super::meter::Meter;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::limits::Limits;
+use reeldeck_common::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 use super::{EngineSection, TuiSection, WatchSection};

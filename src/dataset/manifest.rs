@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use indexmap::{IndexMap, IndexSet};
-use reeldeck_contract::video::printable;
+use reeldeck_common::video::printable;
 
 use super::shown;
 

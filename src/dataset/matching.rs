@@ -1,6 +1,6 @@
 //! Which file is which video: the manifest's ids against the names on disk.
 
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::video::VideoName;
 
 use super::manifest::{Listed, Manifest, id_of, same_class};
 use super::scan::VideoFile;
@@ -73,7 +73,7 @@ pub(super) mod tests {
     use std::io::Write as _;
 
     use proptest::prelude::*;
-    use reeldeck_contract::source::SourceStamp;
+    use reeldeck_common::source::SourceStamp;
 
     use super::*;
 

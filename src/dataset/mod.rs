@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use reeldeck_contract::video::{VideoName, printable};
+use reeldeck_common::video::{VideoName, printable};
 
 use scan::VideoFile;
 

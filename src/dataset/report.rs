@@ -153,7 +153,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use reeldeck_contract::probe::{Level, Probed, Verdict};
+    use reeldeck_common::probe::{Level, Probed, Verdict};
 
     use super::super::matching::tests::{files, manifest};
     use super::*;

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::{NameError, VideoName};
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::{NameError, VideoName};
 use walkdir::{DirEntry, WalkDir};
 
 use super::shown;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::video::VideoName;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One of several parts of a dataset.

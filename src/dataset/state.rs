@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use reeldeck_contract::probe::{Probed, Verdict};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::probe::{Probed, Verdict};
+use reeldeck_common::video::VideoName;
 use serde::Serialize;
 
 use super::scan::VideoFile;
@@ -192,8 +192,8 @@ pub fn of_video(mut files: Vec<(&VideoFile, State)>) -> State {
 
 #[cfg(test)]
 mod tests {
-    use reeldeck_contract::probe::{Facts, Level};
-    use reeldeck_contract::source::SourceStamp;
+    use reeldeck_common::probe::{Facts, Level};
+    use reeldeck_common::source::SourceStamp;
 
     use super::*;
 

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::ValueEnum;
-use reeldeck_contract::atomic::{self, Owner};
-use reeldeck_contract::video::{NameError, VideoName};
+use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::video::{NameError, VideoName};
 use serde::{Deserialize, Serialize};
 
 use super::shown_bytes;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc;
 
 use super::scan::{VideoFile, scan_class};

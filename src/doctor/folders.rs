@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use indicatif::DecimalBytes;
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::recipe::Recipe;
 use rustix::fs::{Access, access, statfs, statvfs};
 
 use super::Area;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::about::Worker;
+use reeldeck_common::about::Worker;
 
 use super::Area;
 use super::child::ask;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::about::{Probe, Worker};
+use reeldeck_common::about::{Probe, Worker};
 use serde::de::DeserializeOwned;
 
 use super::Area;
@@ -99,7 +99,7 @@ fn common_help(why: &str) -> String {
 fn ffmpeg(area: &mut Area<'_>, probe: &Probe) {
     area.ok("FFmpeg", format!("{} ({})", probe.ffmpeg, probe.license));
     let (right, wrong): (Vec<_>, Vec<_>) = probe.decoders.iter().partition(|decoder| decoder.wrong.is_none());
-    let names = |of: &[&reeldeck_contract::about::Decoder]| {
+    let names = |of: &[&reeldeck_common::about::Decoder]| {
         of.iter().map(|decoder| decoder.codec.as_str()).collect::<Vec<_>>().join(", ")
     };
     if !right.is_empty() {

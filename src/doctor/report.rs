@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use reeldeck_contract::video::printable;
+use reeldeck_common::video::printable;
 
 use super::{Report, State};
 

@@ -1,6 +1,6 @@
 //! The checkpoint, and whether it is what its name says.
 
-use reeldeck_contract::protocol::CheckpointSource;
+use reeldeck_common::protocol::CheckpointSource;
 
 use super::Area;
 use crate::config::Settings;

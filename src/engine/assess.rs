@@ -5,13 +5,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use reeldeck_contract::atomic::Sweeper;
-use reeldeck_contract::failure::FailureFile;
-use reeldeck_contract::feature::{FrameCounts, Header};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::recipe::Recipe;
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Sweeper;
+use reeldeck_common::failure::FailureFile;
+use reeldeck_common::feature::{FrameCounts, Header};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::recipe::Recipe;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 
 use super::state::Status;
 use crate::dataset::scan::VideoFile;

@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::digest::sha256_of_file;
-use reeldeck_contract::feature::CheckpointId;
-use reeldeck_contract::protocol::CheckpointSource;
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::digest::sha256_of_file;
+use reeldeck_common::feature::CheckpointId;
+use reeldeck_common::protocol::CheckpointSource;
+use reeldeck_common::recipe::Recipe;
 
 use crate::config::Settings;
 use crate::fetch::{self, Cache, FetchError, Meter, Patience, Wanted, promised_digest};

@@ -1,10 +1,10 @@
 //! What happens to a run, what is to be done about it, and what is told of it: the alphabet of `update`.
 
-use reeldeck_contract::error::Failure;
-use reeldeck_contract::protocol::{JobId, Report};
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::error::Failure;
+use reeldeck_common::protocol::{JobId, Report};
+use reeldeck_common::source::SourceStamp;
 
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::video::VideoName;
 
 use super::state::{Millis, Status, VideoId, WorkerId};
 use crate::dataset::scan::VideoFile;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::atomic::{self, Owner};
-use reeldeck_contract::bounded;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::bounded;
+use reeldeck_common::video::VideoName;
 
 /// No list is longer, in bytes.
 const MOST: u64 = 256 << 20;

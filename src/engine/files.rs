@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::source::SourceStamp;
 
 use super::state::VideoId;
 use crate::dataset::scan::VideoFile;
@@ -99,7 +99,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_contract::video::VideoName;
+    use reeldeck_common::video::VideoName;
 
     fn file(name: &str, size: u64) -> VideoFile {
         VideoFile { name: VideoName::new(name).unwrap(), stamp: SourceStamp { size, mtime_ns: 0 } }

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use super::protocol::details::{ListedVideo, Segment};
 use crate::dataset::manifest::{Manifest, ManifestError, id_of};
+use crate::protocol::details::{ListedVideo, Segment};
 
 /// No video in the manifest.
 pub const NONE: u32 = u32::MAX;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, SyncSender};
 
 use jiff::Timestamp;
 
-use super::protocol::words::Level;
+use crate::protocol::words::Level;
 
 /// A file that has grown to this is put aside.
 const LARGEST: u64 = 8 << 20;

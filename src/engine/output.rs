@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use reeldeck_contract::layout::Layout;
+use reeldeck_common::layout::Layout;
 
 use super::lock::{Lock, Place};
 use crate::dataset::shown;

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::protocol::Init;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::protocol::Init;
+use reeldeck_common::video::VideoName;
 
 use super::assess::Policy;
-use super::errands::Desk;
+use super::background_tasks::TaskContext;
 use super::output::Output;
 use super::worker::Launch;
 use crate::dataset::watch::WatchOptions;
@@ -38,8 +38,8 @@ pub struct Plan {
     pub excluded: BTreeSet<VideoName>,
     /// How the dataset folder is watched, where it is.
     pub watch: Option<WatchOptions>,
-    /// What errands need.
-    pub desk: Desk,
+    /// What background_tasks need.
+    pub task_context: TaskContext,
     /// Bytes of a feature.
     pub feature_size: u64,
 }

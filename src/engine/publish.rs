@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::event::News;
-use super::protocol::event::{Event, Line};
-use super::protocol::snapshot::{DeviceState, InHand, Phase as Shown, Snapshot};
 use super::rate::Rate;
 use super::state::{Millis, Phase, State, VideoId, WorkerId, WorkerStatus};
+use crate::protocol::event::{Event, Line};
+use crate::protocol::snapshot::{DeviceState, InHand, Phase as Shown, Snapshot};
 
 /// Follows a run.
 pub trait Front {

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use reeldeck_contract::protocol::Report;
+use reeldeck_common::protocol::Report;
 
-use super::protocol::snapshot::{Bound, Stages};
 use super::state::{Millis, State};
+use crate::protocol::snapshot::{Bound, Stages};
 
 /// Rates of clips are taken over so long.
 const CLIPS: Millis = 60_000;

@@ -5,31 +5,31 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reeldeck_contract::protocol::{JobId, Report};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::protocol::{JobId, Report};
+use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc;
 
 use super::assess::Found;
+use super::background_tasks::{Cancel, Reply, TaskResult};
 use super::control::{Asked, Order};
-use super::errands::{Cancel, Errand, Reply};
 use super::event::Event;
+use super::inspector::InspectRequest;
+use super::journal_writer::{Job, JournalWriter};
 use super::log::Log;
 use super::output::Back;
 use super::plan::Plan;
-use super::protocol::event::{Event as Told, Line};
-use super::protocol::snapshot::{Phase as Shown, Snapshot};
-use super::protocol::words::describe;
 use super::publish::{self, Front};
 use super::rate::Rate;
-use super::scribe::{Job, Scribe};
 use super::signals::Signals;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId};
-use super::survey::Ask;
 use super::update::update;
 use super::worker::{Heard, Process};
 use crate::dataset::scan::VideoFile;
 use crate::export::Format;
 use crate::monitor::{Monitor, Reading};
+use crate::protocol::event::{Event as Told, Line};
+use crate::protocol::snapshot::{Phase as Shown, Snapshot};
+use crate::protocol::words::describe;
 
 mod after;
 mod dataset;
@@ -58,7 +58,7 @@ enum Incoming {
     /// A file that is gone.
     Vanished(VideoName),
     /// Something that was done elsewhere is ready to be answered or told.
-    Finished(Errand),
+    Finished(TaskResult),
     /// How the dataset folder is watched.
     Watched(String),
     /// What the machine is doing.
@@ -78,16 +78,16 @@ pub struct Engine {
     incoming: mpsc::UnboundedReceiver<Incoming>,
     sender: mpsc::UnboundedSender<Incoming>,
     heard: mpsc::UnboundedSender<(WorkerId, Heard)>,
-    scribe: Scribe,
+    journal_writer: JournalWriter,
     log: Log,
     fronts: Vec<Box<dyn Front>>,
     rate: Rate,
     next_progress: Millis,
     /// Who finds out what the dataset is like.
-    survey: std::sync::mpsc::Sender<Ask>,
+    inspector: std::sync::mpsc::Sender<InspectRequest>,
     dataset: dataset::Dataset,
-    /// Errands that are not over.
-    errands: usize,
+    /// TaskResult that are not over.
+    background_tasks: usize,
     /// Videos that were done before the last run.
     done_before: usize,
     /// An export is going on; what would stop it.
@@ -111,14 +111,15 @@ impl Engine {
         state: State,
         log: Log,
         fronts: Vec<Box<dyn Front>>,
-        survey: std::sync::mpsc::Sender<Ask>,
+        inspector: std::sync::mpsc::Sender<InspectRequest>,
     ) -> io::Result<Self> {
         let (sender, incoming) = mpsc::unbounded_channel();
         let complain = {
             let sender = sender.clone();
             move |why| drop(sender.send(Incoming::CannotWrite(why)))
         };
-        let scribe = Scribe::start(plan.layout.clone(), plan.owner.clone(), plan.journal.clone(), complain)?;
+        let journal_writer =
+            JournalWriter::start(plan.layout.clone(), plan.owner.clone(), plan.journal.clone(), complain)?;
         let (heard, mut said) = mpsc::unbounded_channel();
         let forward = sender.clone();
         tokio::spawn(async move {
@@ -128,9 +129,9 @@ impl Engine {
         });
         let dataset = dataset::Dataset::begin(&plan, &state, &sender);
         Ok(Self {
-            survey,
+            inspector,
             dataset,
-            errands: 0,
+            background_tasks: 0,
             done_before: 0,
             exporting: None,
             concludes: false,
@@ -148,7 +149,7 @@ impl Engine {
             incoming,
             sender,
             heard,
-            scribe,
+            journal_writer,
             log,
             fronts,
             rate: Rate::default(),
@@ -201,7 +202,7 @@ impl Engine {
 
     /// Waits until everything is on the disk; how many attempts could not be recorded.
     pub fn finish(self) -> usize {
-        self.scribe.finish()
+        self.journal_writer.finish()
     }
 
     fn now(&self) -> Millis {
@@ -236,7 +237,7 @@ impl Engine {
                 }
             }
             Incoming::CannotWrite(why) => {
-                self.log.line(super::protocol::words::Level::Problem, &why);
+                self.log.line(crate::protocol::words::Level::Problem, &why);
                 self.handle(Event::CannotWrite(why));
             }
             Incoming::Looked(Err(why)) => self.handle(Event::StillHeld(why)),
@@ -246,19 +247,19 @@ impl Engine {
             Incoming::Seen(file, found) => self.seen(file, found),
             Incoming::Vanished(name) => self.vanished(name),
             Incoming::Watched(words) => self.dataset.words = Some(words),
-            Incoming::Finished(errand) => self.finished(errand),
+            Incoming::Finished(task) => self.finished(task),
             Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
         }
     }
 
     fn back(&mut self, lost: Vec<VideoId>) {
-        self.scribe.write(Job::TryAgain);
+        self.journal_writer.write(Job::TryAgain);
         self.handle(Event::OutputBack(lost));
     }
 
     /// Finds out what went with the old output folder.
     fn find_lost(&mut self) {
-        self.scribe.write(Job::TryAgain);
+        self.journal_writer.write(Job::TryAgain);
         let wrote = |(id, video): (VideoId, &Video)| match video.status {
             Status::Done { .. } => Some((id, true)),
             Status::Failed { .. } => Some((id, false)),

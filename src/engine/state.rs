@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use reeldeck_contract::protocol::JobId;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::protocol::JobId;
+use reeldeck_common::video::VideoName;
 
 use super::files::Files;
-use super::protocol::snapshot::Counts;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shard::Shard;
+use crate::protocol::snapshot::Counts;
 use video::count;
 
 mod video;

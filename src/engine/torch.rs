@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use reeldeck_contract::pinned::LIBTORCH;
-use reeldeck_contract::recipe::Precision;
+use reeldeck_common::pinned::LIBTORCH;
+use reeldeck_common::recipe::Precision;
 
 /// Why no CUDA build can be used.
 #[derive(Debug, thiserror::Error)]

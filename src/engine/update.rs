@@ -1,16 +1,16 @@
 //! The engine's one place of decision: an event changes the state and gives what is to be done. Pure and synchronous. The
-//! life of workers is here, handing out in `assign`, failures in `blame`.
+//! life of workers is here, handing out in `assign`, failures in `failure_policy`.
 
-use reeldeck_contract::protocol::{JobId, Report};
+use reeldeck_common::protocol::{JobId, Report};
 
 use super::event::{Effect, Event, News};
 use super::state::{Ending, Hand, Hold, Millis, Phase, State, Status, VideoId, WorkerId, WorkerStatus};
 
 mod assign;
-mod blame;
-mod wishes;
+mod failure_policy;
+mod requests;
 
-pub use blame::retry_after;
+pub use failure_policy::retry_after;
 
 /// How often a held output folder is looked at.
 const LOOK_EVERY: Millis = 2_000;

@@ -8,16 +8,16 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reeldeck_contract::protocol::{self, FromWorker, MAX_LINE, ToWorker};
-use reeldeck_contract::video::printable;
+use reeldeck_common::protocol::{self, FromWorker, MAX_LINE, ToWorker};
+use reeldeck_common::video::printable;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::Log;
-use super::protocol::words::Level;
 use super::state::WorkerId;
+use crate::protocol::words::Level;
 
 /// Lines of standard error kept for a failure file.
 const STDERR_LINES: usize = 20;
@@ -69,7 +69,7 @@ impl Process {
         let mut command = Command::new(&launch.program);
         // The worker asks for this too, but not before its libraries are loaded, which may take seconds.
         // SAFETY: between fork and exec this makes one system call; it allocates nothing and takes no lock.
-        unsafe { command.pre_exec(reeldeck_contract::confine::die_with_parent) };
+        unsafe { command.pre_exec(reeldeck_common::confine::die_with_parent) };
         let mut child = command
             .envs(launch.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::piped())

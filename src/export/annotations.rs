@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use reeldeck_contract::atomic::{self, Owner};
-use reeldeck_contract::feature::{FeatureError, Header};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::probe::Verdict;
-use reeldeck_contract::video::printable;
+use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::feature::{FeatureError, Header};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::probe::Verdict;
+use reeldeck_common::video::printable;
 
 use crate::dataset::manifest::{Entry, Manifest, Split};
 use crate::dataset::matching::{Matched, Matches};

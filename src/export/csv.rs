@@ -5,7 +5,7 @@
 //! prints the fewest digits from which the same float32 is read, by whatever route: `numpy.loadtxt` and others go by way
 //! of float64, which with so few digits ends at the same float32 (tried for all of them, see the tests).
 
-use reeldeck_contract::feature::Matrix;
+use reeldeck_common::feature::Matrix;
 
 /// Appends the text of a matrix, rows × columns.
 pub fn write(matrix: &Matrix, compact: bool, out: &mut Vec<u8>) {

@@ -6,13 +6,13 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use reeldeck_contract::atomic;
-use reeldeck_contract::feature::CheckpointId;
-use reeldeck_contract::recipe::Recipe;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic;
+use reeldeck_common::feature::CheckpointId;
+use reeldeck_common::recipe::Recipe;
+use reeldeck_common::video::VideoName;
 use serde::Serialize;
 
-use super::{Axes, Format, Item, Job, Survey, Variant};
+use super::{Axes, Format, Inventory, Item, Job, Variant};
 
 /// The file's name.
 pub const FILE: &str = "dataset.json";
@@ -23,7 +23,7 @@ const FORMAT: u32 = 1;
 pub(super) struct Description<'a> {
     pub job: &'a Job<'a>,
     pub variant: &'a Variant,
-    pub survey: &'a Survey,
+    pub inventory: &'a Inventory,
     /// The videos that have a place of their own, in order.
     pub included: &'a [&'a Item],
     /// Videos that share the file of another one.
@@ -114,7 +114,7 @@ impl Description<'_> {
     }
 
     fn document<'a>(&'a self, missing: &'a [(VideoName, String)]) -> Document<'a> {
-        let Self { job, variant, survey, included, same } = self;
+        let Self { job, variant, inventory, included, same } = self;
         let sampling = &job.recipe.sampling;
         let shape = [sampling.clips, job.recipe.columns(variant.output)];
         Document {
@@ -134,7 +134,7 @@ impl Description<'_> {
                 interval: sampling.interval,
                 span: (sampling.length - 1) * sampling.interval + 1,
             },
-            checkpoint: survey.checkpoint.as_ref(),
+            checkpoint: inventory.checkpoint.as_ref(),
             recipe: job.recipe,
             videos: included.iter().enumerate().map(|(index, item)| self.video(index, item)).collect(),
             same: same.iter().map(|(video, same_as)| Same { video, same_as }).collect(),

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_common::atomic::{self, Owner};
 
-use super::record::Record;
-use super::survey::{ByName, by_name, read};
-use super::{Item, Job, Outcome, Survey, Variant, Watch, dataset, snippets, unless_interrupted};
+use super::inventory::{ByName, by_name, read};
+use super::manifest::Manifest;
+use super::{Inventory, Item, Job, Outcome, Variant, Watch, dataset, snippets, unless_interrupted};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
 
@@ -25,12 +25,12 @@ pub(super) enum Fault {
 ///
 /// # Errors
 /// When the output folder cannot be written to, and when interrupted. What was written stays and is not written again.
-pub fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+pub fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let folder = variant.folder(job.layout);
     let failed = || format!("failed to write to {}; check space and permissions, then run it again", shown(&folder));
     fs::create_dir_all(&folder).with_context(failed)?;
-    let mut record = Record::open(&folder);
-    let ByName { items, same, missing: unnamed } = by_name(job, variant.output, survey);
+    let mut record = Manifest::open(&folder);
+    let ByName { items, same, missing: unnamed } = by_name(job, variant.output, inventory);
     let (kept, to_write): (Vec<&Item>, Vec<&Item>) =
         items.iter().partition(|item| record.kept(&variant.file(item.id()), &item.from()).is_some());
     let mut outcome = Outcome {
@@ -40,7 +40,7 @@ pub fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watc
         written: 0,
         bytes: 0,
         removed: 0,
-        missing: survey.missing.iter().chain(&unnamed).cloned().collect(),
+        missing: inventory.missing.iter().chain(&unnamed).cloned().collect(),
     };
     if !to_write.is_empty() {
         dataset::remove(&folder).with_context(failed)?;
@@ -71,7 +71,7 @@ pub fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watc
     outcome.removed = record.retain(job.owner, |file| files.contains(file)).with_context(failed)?;
     outcome.videos = included.len() + same.len();
     snippets::write(job, variant, &folder).with_context(failed)?;
-    let describe = dataset::Description { job, variant, survey, included: &included, same: &same };
+    let describe = dataset::Description { job, variant, inventory, included: &included, same: &same };
     describe.write(&folder, &outcome.missing).with_context(failed)?;
     Ok(outcome)
 }

@@ -4,13 +4,13 @@ use std::fs;
 use std::io;
 
 use anyhow::Context;
-use reeldeck_contract::atomic;
-use reeldeck_contract::feature::Matrix;
+use reeldeck_common::atomic;
+use reeldeck_common::feature::Matrix;
 use rust_hdf5::{H5File, Hdf5Error};
 
-use super::record::Record;
-use super::survey::{ByName, by_name, made_from, read};
-use super::{Axes, Item, Job, Outcome, Survey, Variant, Watch, dataset, npy, snippets, unless_interrupted};
+use super::inventory::{ByName, by_name, made_from, read};
+use super::manifest::Manifest;
+use super::{Axes, Inventory, Item, Job, Outcome, Variant, Watch, dataset, npy, snippets, unless_interrupted};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
 
@@ -22,13 +22,13 @@ pub const FILE: &str = "features.hdf5";
 ///
 /// # Errors
 /// When the file cannot be written, and when interrupted; the old one is still there then.
-pub fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+pub fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let folder = variant.folder(job.layout);
     let path = folder.join(FILE);
     let failed = || format!("failed to write {}; check space and permissions, then run it again", shown(&path));
     fs::create_dir_all(&folder).with_context(failed)?;
-    let ByName { items, same, missing: unnamed } = by_name(job, variant.output, survey);
-    let mut record = Record::open(&folder);
+    let ByName { items, same, missing: unnamed } = by_name(job, variant.output, inventory);
+    let mut record = Manifest::open(&folder);
     let mut outcome = Outcome {
         variant: *variant,
         path: path.clone(),
@@ -36,7 +36,7 @@ pub fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watc
         written: 0,
         bytes: 0,
         removed: 0,
-        missing: survey.missing.iter().chain(&unnamed).cloned().collect(),
+        missing: inventory.missing.iter().chain(&unnamed).cloned().collect(),
     };
     let mut included: Vec<&Item> = vec![];
     if record.kept(FILE, &made_from(&items)).is_some() {
@@ -71,7 +71,7 @@ pub fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watc
     outcome.missing.sort_unstable();
     outcome.videos = included.len() + same.len();
     snippets::write(job, variant, &folder).with_context(failed)?;
-    let describe = dataset::Description { job, variant, survey, included: &included, same: &same };
+    let describe = dataset::Description { job, variant, inventory, included: &included, same: &same };
     describe.write(&folder, &outcome.missing).with_context(failed)?;
     Ok(outcome)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use reeldeck_contract::atomic::{self, Owner};
+use reeldeck_common::atomic::{self, Owner};
 
 use crate::dataset::report::{Report, Row};
 

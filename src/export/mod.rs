@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::feature::Matrix;
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::recipe::{Output, Recipe};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::feature::Matrix;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::video::VideoName;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::scan::VideoFile;
@@ -19,20 +19,20 @@ use crate::error::{Exit, Stop};
 pub mod annotations;
 pub mod csv;
 pub mod dataset;
+pub mod export_lock;
 pub mod folder;
 pub mod hdf5;
-pub mod live;
+pub mod incremental;
+mod inventory;
+mod manifest;
 pub mod missing;
 pub mod npy;
 pub mod npz;
 pub mod pickle;
-mod record;
 mod snippets;
 mod space;
-mod survey;
-pub mod turn;
 
-pub use survey::{Item, Survey};
+pub use inventory::{Inventory, Item};
 
 /// A format that trainers read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
@@ -210,7 +210,7 @@ pub fn unless_interrupted(watch: &dyn Watch) -> anyhow::Result<()> {
 #[derive(Clone, Debug)]
 pub struct Forecast {
     /// The videos that have a feature, and those that have none.
-    pub survey: Survey,
+    pub inventory: Inventory,
     /// For each variant: videos to be written, and the bytes that this takes.
     pub parts: Vec<Part>,
     /// Bytes that are free in the output folder.
@@ -241,14 +241,14 @@ pub fn forecast(job: &Job<'_>, variants: &[Variant], watch: &dyn Watch) -> anyho
             job.recipe.outputs.contains(&variant.output),
             Stop::new(Exit::Usage, not_stored(variant, job.recipe))
         );
-        debug_assert_eq!(variant.output, output, "one survey serves all");
+        debug_assert_eq!(variant.output, output, "one inventory serves all");
     }
-    let survey = survey::survey(job, output, watch)?;
-    let samples = space::samples(job, &survey, output);
-    let parts = variants.iter().map(|variant| space::part(job, variant, &survey, &samples)).collect();
+    let inventory = inventory::inventory(job, output, watch)?;
+    let samples = space::samples(job, &inventory, output);
+    let parts = variants.iter().map(|variant| space::part(job, variant, &inventory, &samples)).collect();
     let free = space::free(job.layout.out())
         .with_context(|| format!("failed to ask for the space left in {}", shown(job.layout.out())))?;
-    Ok(Forecast { survey, parts, free })
+    Ok(Forecast { inventory, parts, free })
 }
 
 fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
@@ -267,28 +267,28 @@ fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
 /// out and named instead.
 pub fn export(job: &Job<'_>, variants: &[Variant], watch: &dyn Watch) -> anyhow::Result<Vec<Outcome>> {
     let mut seen = forecast(job, variants, watch)?;
-    let turn = if seen.survey.items.is_empty() { None } else { Some(turn::wait(job.layout, watch)?) };
+    let turn = if seen.inventory.items.is_empty() { None } else { Some(export_lock::wait(job.layout, watch)?) };
     if turn.as_ref().is_some_and(|turn| turn.waited) {
         seen = forecast(job, variants, watch)?;
     }
     space::check(&seen, job.layout.out())?;
-    variants.iter().map(|variant| write(job, variant, &seen.survey, watch)).collect()
+    variants.iter().map(|variant| write(job, variant, &seen.inventory, watch)).collect()
 }
 
-fn write(job: &Job<'_>, variant: &Variant, survey: &Survey, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     match variant.format {
-        _ if survey.items.is_empty() => Ok(Outcome {
+        _ if inventory.items.is_empty() => Ok(Outcome {
             variant: *variant,
             path: variant.folder(job.layout),
             videos: 0,
             written: 0,
             bytes: 0,
             removed: 0,
-            missing: survey.missing.clone(),
+            missing: inventory.missing.clone(),
         }),
-        Format::Pkl => pickle::write(job, survey, watch),
-        Format::H5 => hdf5::write(job, variant, survey, watch),
-        Format::Csv | Format::Npy | Format::Npz => folder::write(job, variant, survey, watch),
+        Format::Pkl => pickle::write(job, inventory, watch),
+        Format::H5 => hdf5::write(job, variant, inventory, watch),
+        Format::Csv | Format::Npy | Format::Npz => folder::write(job, variant, inventory, watch),
     }
 }
 

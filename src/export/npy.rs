@@ -3,7 +3,7 @@
 //! A header of one line and the numbers behind it. The crates for it bring a grammar of Python literals and, by way of
 //! it, assembler to be compiled; this needs three keys.
 
-use reeldeck_contract::feature::Matrix;
+use reeldeck_common::feature::Matrix;
 use reeldeck_pickle::tensor::{Dtype, TensorRef};
 
 use super::Axes;

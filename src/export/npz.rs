@@ -2,7 +2,7 @@
 
 use std::io::{self, Cursor, Read, Write};
 
-use reeldeck_contract::feature::Matrix;
+use reeldeck_common::feature::Matrix;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 

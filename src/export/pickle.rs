@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use reeldeck_contract::atomic;
-use reeldeck_contract::feature::Matrix;
-use reeldeck_contract::recipe::{Output, Recipe};
+use reeldeck_common::atomic;
+use reeldeck_common::feature::Matrix;
+use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_pickle::results::{ResultsWriter, Sample};
 
-use super::record::Record;
-use super::survey::{made_from, read};
-use super::{Axes, Format, Item, Job, Outcome, Survey, Variant, Watch, dataset, unless_interrupted};
+use super::inventory::{made_from, read};
+use super::manifest::Manifest;
+use super::{Axes, Format, Inventory, Item, Job, Outcome, Variant, Watch, dataset, unless_interrupted};
 use crate::dataset::shown;
 use crate::dataset::video_list::{ListEntry, write_list};
 use crate::parallel::{ordered, threads};
@@ -35,13 +35,13 @@ pub const PAIR: Variant = Variant { format: Format::Pkl, output: Output::Logits,
 ///
 /// # Errors
 /// When the output folder cannot be written to, and when interrupted; the old pair is still there then.
-pub fn write(job: &Job<'_>, survey: &Survey, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+pub fn write(job: &Job<'_>, inventory: &Inventory, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let folder = job.layout.exports();
     let (results, list) = (folder.join(RESULTS), folder.join(LIST));
     let failed =
         |path: &Path| format!("failed to write {}; check space and permissions, then run it again", shown(path));
     fs::create_dir_all(&folder).with_context(|| failed(&folder))?;
-    let mut record = Record::open(&folder);
+    let mut record = Manifest::open(&folder);
     let mut included: Vec<&Item> = vec![];
     let mut outcome = Outcome {
         variant: PAIR,
@@ -50,9 +50,9 @@ pub fn write(job: &Job<'_>, survey: &Survey, watch: &dyn Watch) -> anyhow::Resul
         written: 0,
         bytes: 0,
         removed: 0,
-        missing: survey.missing.clone(),
+        missing: inventory.missing.clone(),
     };
-    let all: Vec<&Item> = survey.items.iter().collect();
+    let all: Vec<&Item> = inventory.items.iter().collect();
     let from = made_from(&all);
     if [RESULTS, LIST].iter().all(|file| record.kept(file, &from).is_some()) {
         included = all;
@@ -94,7 +94,7 @@ pub fn write(job: &Job<'_>, survey: &Survey, watch: &dyn Watch) -> anyhow::Resul
         |writer: &mut dyn Write| outcome.missing.iter().try_for_each(|(video, why)| writeln!(writer, "{video}\t{why}"));
     atomic::write(&folder.join(MISSING), job.owner, |writer| lines(writer))
         .context("failed to write the list of what is missing")?;
-    let describe = dataset::Description { job, variant: &PAIR, survey, included: &included, same: &[] };
+    let describe = dataset::Description { job, variant: &PAIR, inventory, included: &included, same: &[] };
     describe.write(&folder, &outcome.missing).with_context(|| failed(&folder))?;
     Ok(outcome)
 }

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use reeldeck_contract::atomic;
+use reeldeck_common::atomic;
 
 use super::{Axes, Format, Job, Variant, hdf5};
 

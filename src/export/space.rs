@@ -4,14 +4,14 @@ use std::io;
 use std::path::Path;
 
 use indicatif::DecimalBytes;
-use reeldeck_contract::feature::Matrix;
-use reeldeck_contract::recipe::Output;
+use reeldeck_common::feature::Matrix;
+use reeldeck_common::recipe::Output;
 use reeldeck_pickle::results::ResultsWriter;
 
+use super::inventory::{made_from, read};
+use super::manifest::Manifest;
 use super::pickle::{LIST, RESULTS, push};
-use super::record::Record;
-use super::survey::{made_from, read};
-use super::{Forecast, Format, Item, Job, Part, Survey, Variant, hdf5};
+use super::{Forecast, Format, Inventory, Item, Job, Part, Variant, hdf5};
 use crate::dataset::shown;
 use crate::error::{Exit, Stop};
 
@@ -23,15 +23,15 @@ const BLOCK: u64 = 4096;
 const HDF5_ENTRY: u64 = 1024;
 
 /// The numbers of a few videos, spread over the dataset. Those that cannot be read are left out.
-pub(super) fn samples(job: &Job<'_>, survey: &Survey, output: Output) -> Vec<Matrix> {
-    let step = survey.items.len().div_ceil(SAMPLES).max(1);
-    survey.items.iter().step_by(step).filter_map(|item| read(job, output, item).ok()).collect()
+pub(super) fn samples(job: &Job<'_>, inventory: &Inventory, output: Output) -> Vec<Matrix> {
+    let step = inventory.items.len().div_ceil(SAMPLES).max(1);
+    inventory.items.iter().step_by(step).filter_map(|item| read(job, output, item).ok()).collect()
 }
 
 /// What one variant will take.
-pub(super) fn part(job: &Job<'_>, variant: &Variant, survey: &Survey, samples: &[Matrix]) -> Part {
-    let record = Record::open(&variant.folder(job.layout));
-    let all: Vec<&Item> = survey.items.iter().collect();
+pub(super) fn part(job: &Job<'_>, variant: &Variant, inventory: &Inventory, samples: &[Matrix]) -> Part {
+    let record = Manifest::open(&variant.folder(job.layout));
+    let all: Vec<&Item> = inventory.items.iter().collect();
     let each = each(job, variant, samples);
     let whole = |is_there: bool| if is_there { (0, 0) } else { (all.len(), each * all.len() as u64) };
     let (to_write, bytes) = match variant.format {
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_with_the_numbers() {
         let part = Part { variant: PAIR, videos: 1, to_write: 1, bytes: 2_000_000_000 };
-        let mut forecast = Forecast { survey: Survey::default(), parts: vec![part, part], free: 4_000_000_000 };
+        let mut forecast = Forecast { inventory: Inventory::default(), parts: vec![part, part], free: 4_000_000_000 };
         check(&forecast, Path::new("/out")).unwrap();
         forecast.free -= 1;
         let error = check(&forecast, Path::new("/out")).unwrap_err().to_string();

@@ -4,8 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::atomic;
-use reeldeck_contract::digest::sha256;
+use reeldeck_common::atomic;
+use reeldeck_common::digest::sha256;
 
 use super::FetchError;
 

@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reeldeck_contract::digest::sha256_of_file;
+use reeldeck_common::digest::sha256_of_file;
 
 pub use cache::{Cache, promised_digest};
 pub use meter::Meter;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::{Device, Nvml};
 
-use crate::engine::protocol::snapshot::Gauges;
+use crate::protocol::snapshot::Gauges;
 
 /// A driver that was not there may be there later.
 const TRY_AGAIN: Duration = Duration::from_secs(60);

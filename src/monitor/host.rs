@@ -2,7 +2,7 @@
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-use crate::engine::protocol::snapshot::Machine;
+use crate::protocol::snapshot::Machine;
 
 /// What a process uses.
 #[derive(Clone, Copy, Debug, PartialEq)]

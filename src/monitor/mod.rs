@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::engine::protocol::snapshot::{Gauges, Machine};
+use crate::protocol::snapshot::{Gauges, Machine};
 
 mod disk;
 pub mod gpu;

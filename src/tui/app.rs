@@ -10,7 +10,7 @@ use super::classes::ClassList;
 use super::details::DetailsView;
 use super::keymap::{Context, Keymap};
 use super::keys::Key;
-use super::logbook::Logbook;
+use super::log_pane::LogPane;
 use super::marks::Marks;
 use super::modal::Modal;
 use super::picture::Depth;
@@ -18,10 +18,10 @@ use super::picture::graphics::Protocol;
 use super::table::VideoTable;
 use super::theme::Theme;
 use super::toast::Toasts;
-use super::update::gather::Gather;
-use crate::engine::protocol::row::{Column, Sort};
-use crate::engine::protocol::snapshot::{History, Phase, Snapshot};
-use crate::engine::protocol::{Command, Welcome};
+use super::update::bulk_mark::BulkMark;
+use crate::protocol::row::{Column, Sort};
+use crate::protocol::snapshot::{History, Phase, Snapshot};
+use crate::protocol::{Command, Welcome};
 
 /// A pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,7 +102,7 @@ pub enum Tag {
     /// All about a video.
     Details(String),
     /// Names for marks.
-    Gather,
+    BulkMark,
     /// An order; its answer is shown.
     Order,
     /// An order of which another part follows; its answer is shown where it is an error.
@@ -185,7 +185,7 @@ pub struct App {
     /// How busy each device was lately, or how fast where it does not say; the oldest first.
     pub pulse: Vec<VecDeque<Option<f32>>>,
     /// The log.
-    pub log: Logbook,
+    pub log: LogPane,
     /// Which pane has the keys.
     pub focus: Pane,
     /// That pane has the screen.
@@ -203,7 +203,7 @@ pub struct App {
     /// The details of the video under the cursor are wanted as soon as its row is here.
     pub leafing: bool,
     /// Names being collected for marks.
-    pub gather: Option<Gather>,
+    pub bulk_mark: Option<BulkMark>,
     /// When to draw.
     pub dirty: Dirty,
     pub(super) pending: HashMap<u64, Tag>,
@@ -235,7 +235,7 @@ impl App {
             device: 0,
             history: History::default(),
             pulse: vec![],
-            log: Logbook::default(),
+            log: LogPane::default(),
             focus: Pane::Videos,
             zoom: false,
             modals: vec![],
@@ -244,7 +244,7 @@ impl App {
             undo: vec![],
             leaving: false,
             leafing: false,
-            gather: None,
+            bulk_mark: None,
             dirty: Dirty::Now,
             pending: HashMap::new(),
             next_id: 0,

@@ -1,6 +1,6 @@
 //! The classes with their progress: which are shown, in which order, and where the cursor is. The first line is all of them.
 
-use crate::engine::protocol::row::{ClassRow, RowState, StateCounts};
+use crate::protocol::row::{ClassRow, RowState, StateCounts};
 
 /// In which order classes stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reeldeck_contract::protocol::line;
+use reeldeck_common::protocol::line;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use super::update::FromLink;
 use crate::client;
 use crate::config::Settings;
 use crate::engine::lock;
-use crate::engine::protocol::{FromEngine, ToEngine, VERSION};
+use crate::protocol::{FromEngine, ToEngine, VERSION};
 
 /// No message from an engine is longer.
 const MAX_LINE: u64 = 1 << 24;

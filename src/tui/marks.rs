@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::protocol::Command;
-use crate::engine::protocol::row::{Filter, Row, RowState, Select};
+use crate::protocol::Command;
+use crate::protocol::row::{Filter, Row, RowState, Select};
 
 /// So many are marked by name at most; more only as all that a filter lets through.
 pub const MOST: usize = 10_000;
@@ -133,7 +133,7 @@ pub fn commands(selects: Vec<Select>, command: impl Fn(Select) -> Command) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::protocol::{MAX_LINE, ToEngine};
+    use crate::protocol::{MAX_LINE, ToEngine};
 
     #[test]
     fn single_ones_and_all_of_a_filter_do_not_mix() {

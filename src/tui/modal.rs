@@ -5,8 +5,8 @@ use super::app::{Pane, Undo};
 use super::details::DetailsView;
 use super::input::Input;
 use super::keymap::{Context, Keymap, Line};
-use crate::engine::protocol::Command;
-use crate::engine::protocol::row::{Column, RowState};
+use crate::protocol::Command;
+use crate::protocol::row::{Column, RowState};
 
 /// One thing on top.
 #[derive(Clone, Debug)]

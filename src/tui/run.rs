@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
-use reeldeck_contract::layout::Layout;
+use reeldeck_common::layout::Layout;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::app::{Choices, Dirty};
-use super::first;
+use super::first_run;
 use super::keymap::Keymap;
 use super::link;
 use super::picture::Depth;
@@ -47,13 +47,13 @@ const BREAK: &str = "REELDECK_BREAK_SCREEN";
 /// Before it opens: settings that make no sense. After: a terminal that cannot be drawn on.
 pub fn open(typed: &Global, args: &TuiArgs) -> anyhow::Result<Exit> {
     let current = std::env::current_dir().context("failed to find the current folder")?;
-    if first::is_first(typed, &current) {
+    if first_run::is_first(typed, &current) {
         let (choices, keymap) = choices(&TuiSection::default(), args)?;
         return run(|mut signals| async move {
             report::catch(std::env::temp_dir());
             let mut screen = Screen::open(choices.mouse, "reeldeck")?;
             let mut keys = reader::read()?;
-            if !first::fill_in(&mut screen, &mut keys, &mut signals, &choices, &keymap, typed, &current).await? {
+            if !first_run::fill_in(&mut screen, &mut keys, &mut signals, &choices, &keymap, typed, &current).await? {
                 return Ok(None);
             }
             let settings = Settings::resolve(typed, &current)?;

@@ -1,8 +1,8 @@
 //! The window of the video table that is held here: which rows to ask for, where the cursor is, and how it stays on its
 //! video when rows move. The table itself is the engine's.
 
-use crate::engine::protocol::MAX_ROWS;
-use crate::engine::protocol::row::{Filter, Row, Sort};
+use crate::protocol::MAX_ROWS;
+use crate::protocol::row::{Filter, Row, Sort};
 
 /// What the table wants to know next.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use reeldeck_contract::video::printable;
+use reeldeck_common::video::printable;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 

@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 
 use super::text;
-use crate::engine::protocol::row::RowState;
+use crate::protocol::row::RowState;
 use palette::Palette;
 
 mod palette;

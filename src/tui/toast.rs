@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::protocol::words::Level;
+use crate::protocol::words::Level;
 
 /// More at a time are not shown.
 const MOST: usize = 4;

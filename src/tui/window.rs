@@ -16,7 +16,7 @@ use super::modal::Modal;
 use super::picture::Rgb;
 use super::terminal::Screen;
 use super::update::{Effect, FromLink, Msg, update};
-use super::{osc, others, signals, still};
+use super::{engine_mismatch, osc, signals, still};
 use crate::cli::Global;
 use crate::config::Settings;
 use crate::{batch, commands, error};
@@ -128,7 +128,7 @@ impl Window {
     pub fn message(&mut self, msg: Msg) -> anyhow::Result<Next> {
         let other = match &msg {
             Msg::Link(FromLink::Up(welcome)) if std::mem::take(&mut self.joins) => {
-                others::differences(&self.settings, welcome)
+                engine_mismatch::differences(&self.settings, welcome)
             }
             _ => None,
         };

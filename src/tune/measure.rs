@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use reeldeck_contract::driven::Worker;
-use reeldeck_contract::feature::CheckpointId;
-use reeldeck_contract::protocol::{CheckpointSource, Init};
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::driven::Worker;
+use reeldeck_common::feature::CheckpointId;
+use reeldeck_common::protocol::{CheckpointSource, Init};
+use reeldeck_common::recipe::Recipe;
 use tempfile::TempDir;
 
 use super::Way;

@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::feature::Feature;
-use reeldeck_contract::protocol::{self, FromWorker, Init, JobId, MAX_LINE, ToWorker, VERSION};
-use reeldeck_contract::recipe::Recipe;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::feature::Feature;
+use reeldeck_common::protocol::{self, FromWorker, Init, JobId, MAX_LINE, ToWorker, VERSION};
+use reeldeck_common::recipe::Recipe;
+use reeldeck_common::video::VideoName;
 
 use super::check::text_of;
 use super::compare::{Tolerance, compare};

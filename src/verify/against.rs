@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use reeldeck_contract::feature::{Feature, Matrix};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::feature::{Feature, Matrix};
+use reeldeck_common::video::VideoName;
 use reeldeck_pickle::map::MappedFile;
 use reeldeck_pickle::results::{ResultSample, Results};
 

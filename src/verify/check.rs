@@ -2,10 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use reeldeck_contract::feature::{Feature, Matrix, Provenance};
-use reeldeck_contract::recipe::Output;
-use reeldeck_contract::standing::{Standing, Wanted};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::feature::{Feature, Matrix, Provenance};
+use reeldeck_common::recipe::Output;
+use reeldeck_common::standing::{Standing, Wanted};
+use reeldeck_common::video::VideoName;
 
 use super::against::{Given, Pairs};
 use super::compare::compare;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use reeldeck_contract::feature::Matrix;
+use reeldeck_common::feature::Matrix;
 
 use crate::export::npy::transposed;
 

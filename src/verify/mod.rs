@@ -6,10 +6,10 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
-use reeldeck_contract::atomic;
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::recipe::{Precision, Recipe};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::recipe::{Precision, Recipe};
+use reeldeck_common::video::VideoName;
 
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::atomic::{self, Owner};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::video::printable;
+use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::video::printable;
 
 use super::{Compared, Report};
 

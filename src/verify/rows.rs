@@ -1,6 +1,6 @@
 //! What the numbers of one feature say by themselves: none that are no numbers, no dead clips, no clip in another's place.
 
-use reeldeck_contract::feature::Matrix;
+use reeldeck_common::feature::Matrix;
 
 use super::Kind;
 

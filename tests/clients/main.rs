@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use reeldeck::engine::protocol::event::{Event, Line};
+use reeldeck::protocol::event::{Event, Line};
 use serde_json::{Value, json};
 use support::{Bench, wait_for};
 

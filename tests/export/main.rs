@@ -11,7 +11,7 @@ use std::fs;
 use made::Set;
 use proptest::prelude::*;
 use reeldeck::export::{npy, npz};
-use reeldeck_contract::feature::{Feature, Matrix};
+use reeldeck_common::feature::{Feature, Matrix};
 use reeldeck_pickle::results::read_results;
 use rust_hdf5::H5File;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use reeldeck::export::live::Live;
+use reeldeck::export::incremental::Incremental;
 use reeldeck::export::{Format, npy};
 use reeldeck_pickle::results::read_results;
 
@@ -56,7 +56,7 @@ fn after_every_kill_it_goes_on_and_ends_at_the_same_bytes() {
 fn live_exports_are_those_that_an_export_keeps() {
     let set = Set::of(&VIDEOS);
     let path = |video: &str| set.layout.features().join(format!("{video}.safetensors"));
-    let mut live = Live::new(&set.layout, &set.recipe, &[Format::Npy, Format::Csv], &set.owner).unwrap();
+    let mut live = Incremental::new(&set.layout, &set.recipe, &[Format::Npy, Format::Csv], &set.owner).unwrap();
     for video in VIDEOS {
         live.write(&path(video)).unwrap();
     }
@@ -76,7 +76,7 @@ fn live_exports_are_those_that_an_export_keeps() {
 #[test]
 fn an_export_waits_for_another_one_to_end() {
     let set = Set::of(&VIDEOS);
-    let lock = reeldeck::export::turn::path(&set.layout);
+    let lock = reeldeck::export::export_lock::path(&set.layout);
     fs::create_dir_all(lock.parent().unwrap()).unwrap();
     let other = fs::File::create(&lock).unwrap();
     other.lock().unwrap();
@@ -97,7 +97,7 @@ fn an_export_waits_for_another_one_to_end() {
 #[test]
 fn live_exports_take_no_damaged_feature_and_no_second_video_of_a_name() {
     let set = Set::of(&["A/v_1.mp4", "B/v_1.mp4"]);
-    let mut live = Live::new(&set.layout, &set.recipe, &[Format::Npy], &set.owner).unwrap();
+    let mut live = Incremental::new(&set.layout, &set.recipe, &[Format::Npy], &set.owner).unwrap();
     for video in ["B", "A"] {
         live.write(&set.layout.features().join(video).join("v_1.mp4.safetensors")).unwrap();
     }
@@ -111,9 +111,9 @@ fn live_exports_take_no_damaged_feature_and_no_second_video_of_a_name() {
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     assert!(live.write(&path).unwrap_err().to_string().contains("not a usable feature file"));
     for format in [Format::Pkl, Format::H5] {
-        let error = Live::new(&set.layout, &set.recipe, &[format], &set.owner).unwrap_err().to_string();
+        let error = Incremental::new(&set.layout, &set.recipe, &[format], &set.owner).unwrap_err().to_string();
         assert!(error.contains("one file for all videos"), "{error}");
     }
-    let mut none = Live::new(&set.layout, &set.recipe, &[], &set.owner).unwrap();
+    let mut none = Incremental::new(&set.layout, &set.recipe, &[], &set.owner).unwrap();
     none.write(std::path::Path::new("/no/such/file")).unwrap();
 }

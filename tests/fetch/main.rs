@@ -14,7 +14,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use reeldeck::fetch::{self, Cache, FetchError, Listen, Patience, Wanted};
-use reeldeck_contract::digest::sha256;
+use reeldeck_common::digest::sha256;
 use server::{Request, Server, head, serve};
 
 /// Half a megabyte that no other file has.

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use reeldeck::dataset::scan::{VideoFile, scan};
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::feature::{CheckpointId, Feature, FrameCounts, Matrix, Provenance};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::pinned::SEEDED_WEIGHTS;
-use reeldeck_contract::recipe::{Output, Recipe};
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Matrix, Provenance};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::pinned::SEEDED_WEIGHTS;
+use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 use tempfile::TempDir;
 
 /// The small recipe of the other tests, with a second output and as few channels as can be.

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::feature::{CheckpointId, Feature, FrameCounts, Matrix, Provenance};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::recipe::{Precision, Recipe};
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Matrix, Provenance};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::recipe::{Precision, Recipe};
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 use tempfile::TempDir;
 
 pub const HACS: &str = "HACS_segments_v1.1.1.json";

@@ -12,8 +12,8 @@ use std::time::Duration;
 use reeldeck::dataset::probe::cache::Cache;
 use reeldeck::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
 use reeldeck::dataset::scan::{Scan, scan};
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Level, Verdict};
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Level, Verdict};
 use tempfile::TempDir;
 
 /// A prober that does what the names of the files say. It notes each file that it is given.

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bench::{Bench, corrupt, is_healthy};
 use reeldeck::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::Level;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::Level;
 
 #[test]
 fn every_video_is_looked_at_once_and_known_from_then_on() {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
-use reeldeck::engine::protocol::event::{Event, Line};
+use reeldeck::protocol::event::{Event, Line};
 
 use crate::support::real::everything;
 

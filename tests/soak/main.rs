@@ -63,7 +63,7 @@ fn command(dataset: &Real, out: &str, more: &[&str]) -> Command {
 }
 
 fn is_temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| reeldeck_contract::atomic::is_temporary(&name.to_string_lossy()))
+    path.file_name().is_some_and(|name| reeldeck_common::atomic::is_temporary(&name.to_string_lossy()))
 }
 
 /// What was exported, without the note of when.

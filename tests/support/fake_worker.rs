@@ -14,12 +14,12 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::feature::{Feature, FrameCounts, Matrix, Provenance};
-use reeldeck_contract::protocol::{self, FromWorker, Init, JobId, Report, ToWorker, VERSION};
-use reeldeck_contract::recipe::Output;
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::feature::{Feature, FrameCounts, Matrix, Provenance};
+use reeldeck_common::protocol::{self, FromWorker, Init, JobId, Report, ToWorker, VERSION};
+use reeldeck_common::recipe::Output;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 
 fn say(message: &FromWorker) {
     let mut out = std::io::stdout().lock();

@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use reeldeck_contract::feature::Feature;
-use reeldeck_contract::protocol::{self, FromWorker, Report, VERSION};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::feature::Feature;
+use reeldeck_common::protocol::{self, FromWorker, Report, VERSION};
+use reeldeck_common::video::VideoName;
 
 use super::made::{Ran, Set};
 use super::{VIDEOS, logits, retry};

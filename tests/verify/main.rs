@@ -9,8 +9,8 @@ mod made;
 use std::fs;
 
 use made::Set;
-use reeldeck_contract::feature::{Feature, FrameCounts, Matrix};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::feature::{Feature, FrameCounts, Matrix};
+use reeldeck_common::video::VideoName;
 
 const VIDEOS: [&str; 4] = ["A/v_-1.mp4", "A/v_mp4x.mp4", "B c/v 3.mkv", "B c/v_é.webm"];
 

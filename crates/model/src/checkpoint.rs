@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io::{self, Seek, Write};
 use std::path::Path;
 
-use reeldeck_contract::digest::sha256;
-use reeldeck_contract::recipe::Transform;
+use reeldeck_common::digest::sha256;
+use reeldeck_common::recipe::Transform;
 use reeldeck_pickle::checkpoint::{CheckpointFile, TensorData, TensorEntry, write_checkpoint};
 use reeldeck_pickle::tensor::TensorRef;
 

@@ -182,7 +182,7 @@ impl<'m> ClipRunner<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_contract::recipe::{Family, Model, Precision, Transform};
+    use reeldeck_common::recipe::{Family, Model, Precision, Transform};
     use tch::Device;
 
     use crate::network::Network;

@@ -1,6 +1,6 @@
 //! A single layer of the fast network: a convolution and what follows it, by the fastest way that the device has.
 
-use reeldeck_contract::recipe::Precision;
+use reeldeck_common::recipe::Precision;
 use tch::{Device, Tensor};
 
 use crate::cudnn;

@@ -2,7 +2,7 @@
 //! the result would take longer than the convolution. **Never run on a GPU so far**, so they are tried before they are used, and with them whether the
 //! plain ones are what they should be.
 
-use reeldeck_contract::recipe::Precision;
+use reeldeck_common::recipe::Precision;
 use tch::{Device, Kind, Tensor};
 
 use crate::device;

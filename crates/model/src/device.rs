@@ -4,8 +4,8 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use reeldeck_contract::confine;
-use reeldeck_contract::recipe::Precision;
+use reeldeck_common::confine;
+use reeldeck_common::recipe::Precision;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::ModelError;

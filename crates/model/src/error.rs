@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use reeldeck_contract::error::ErrorKind;
+use reeldeck_common::error::ErrorKind;
 use reeldeck_pickle::checkpoint::CheckpointError;
 
 /// What can go wrong between a checkpoint and a feature.

@@ -2,7 +2,7 @@
 //! convolution over channels-last memory, and the layers that see one frame at a time apart from those that see several.
 //! Each convolution also does what follows it: no second walk over its result.
 
-use reeldeck_contract::recipe::{Precision, Transform};
+use reeldeck_common::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
 
 use crate::conv::{Conv, Reach, Then, Way, way};

@@ -1,6 +1,6 @@
 //! The shape of a SlowOnly network: its convolutions in order, and the names and shapes of its weights in a checkpoint.
 
-use reeldeck_contract::recipe::Model;
+use reeldeck_common::recipe::Model;
 
 /// One convolution with the batch normalisation behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub const HEAD_BIAS: &str = "cls_head.fc_cls.bias";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_contract::recipe::Recipe;
+    use reeldeck_common::recipe::Recipe;
 
     #[test]
     fn the_built_in_recipe_has_the_parameters_of_the_published_network() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 #[cfg(doc)]
-use reeldeck_contract::pinned::SEEDED_WEIGHTS;
+use reeldeck_common::pinned::SEEDED_WEIGHTS;
 
 use crate::network::Network;
 use crate::weights::{Array, Weights};
@@ -67,7 +67,7 @@ impl Uniform {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_contract::recipe::{Family, Model};
+    use reeldeck_common::recipe::{Family, Model};
 
     /// The figures pin the generator: features made with seeded weights must stay comparable.
     #[test]

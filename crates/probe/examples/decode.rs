@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use md5::{Digest, Md5};
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::recipe::Recipe;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
 use reeldeck_video::nvdec::Nvdec;

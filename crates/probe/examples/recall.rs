@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Level, Verdict};
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Level, Verdict};
+use reeldeck_common::recipe::Recipe;
 use reeldeck_video::VideoError;
 use reeldeck_video::check::check;
 use reeldeck_video::frames::{self, Pass, Request, Sink};

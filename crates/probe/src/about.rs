@@ -1,7 +1,7 @@
 //! `reeldeck-probe about`: what FFmpeg this is, and whether it decodes what it should.
 
 use anyhow::Result;
-use reeldeck_contract::about::{Decoder, Probe};
+use reeldeck_common::about::{Decoder, Probe};
 use reeldeck_video::installed;
 
 use crate::samples::SAMPLES;

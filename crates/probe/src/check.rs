@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use reeldeck_contract::confine;
-use reeldeck_contract::error::Failure;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Alive, Answer, Level, Line, MAX_LINE, Order, Probed, Verdict};
-use reeldeck_contract::protocol;
-use reeldeck_contract::video::printable;
+use reeldeck_common::confine;
+use reeldeck_common::error::Failure;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Alive, Answer, Level, Line, MAX_LINE, Order, Probed, Verdict};
+use reeldeck_common::protocol;
+use reeldeck_common::video::printable;
 use reeldeck_video::VideoError;
 use reeldeck_video::check::check;
 use rustix::time::{ClockId, clock_gettime};

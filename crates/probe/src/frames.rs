@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use md5::{Digest, Md5};
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::recipe::Recipe;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
 use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::sampling::Plan;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use md5::{Digest, Md5};
-use reeldeck_contract::limits::Limits;
+use reeldeck_common::limits::Limits;
 use reeldeck_video::whole;
 
 /// A sample.

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::video::printable;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::video::printable;
 use reeldeck_video::still::still;
 
 /// Writes it to standard output as a binary PPM file, which needs no library to be read.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Answer, Level, Line, Order, Verdict};
-use reeldeck_contract::protocol;
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Answer, Level, Line, Order, Verdict};
+use reeldeck_common::protocol;
+use reeldeck_common::source::SourceStamp;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use reeldeck_contract::limits::Limits;
+use reeldeck_common::limits::Limits;
 use reeldeck_video::synth::{self, Synth};
 use reeldeck_video::whole;
 use tempfile::TempDir;

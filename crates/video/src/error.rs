@@ -3,8 +3,8 @@
 use std::io;
 
 use ffmpeg_next as ff;
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::feature::FrameCounts;
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::feature::FrameCounts;
 
 /// Why a video gives no pixels.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,10 @@ mod plain;
 use std::path::Path;
 
 use ffmpeg_next as ff;
-use reeldeck_contract::feature::FrameCounts;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::recipe::{Damage, Sampling, Transform};
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::feature::FrameCounts;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::recipe::{Damage, Sampling, Transform};
+use reeldeck_common::source::SourceStamp;
 
 use crate::error::VideoError;
 use crate::index::PacketIndex;

@@ -1,6 +1,6 @@
 //! From the size of a picture to its resized size and the box that is cut out.
 
-use reeldeck_contract::recipe::Transform;
+use reeldeck_common::recipe::Transform;
 
 /// What happens to a picture of one size, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

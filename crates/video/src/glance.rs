@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reeldeck_contract::limits::Limits;
+use reeldeck_common::limits::Limits;
 
 use crate::media::Media;
 

@@ -3,7 +3,7 @@
 use ff::ffi;
 use ff::packet::Ref;
 use ffmpeg_next as ff;
-use reeldeck_contract::limits::Limits;
+use reeldeck_common::limits::Limits;
 
 use crate::error::VideoError;
 use crate::media::Media;

@@ -9,8 +9,8 @@ use std::sync::Once;
 use ff::ffi;
 use ff::packet::Mut;
 use ffmpeg_next as ff;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::source::SourceStamp;
 
 use crate::boxes;
 use crate::decoder::Decoder;

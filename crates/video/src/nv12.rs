@@ -110,7 +110,7 @@ mod tests {
     use ff::color::{Range, Space};
     use ff::format::Pixel;
     use proptest::prelude::*;
-    use reeldeck_contract::recipe::Transform;
+    use reeldeck_common::recipe::Transform;
 
     /// One picture of noise in both layouts, with other noise behind the ends of rows.
     fn both((width, height): (u32, u32), seed: u64) -> [ff::frame::Video; 2] {

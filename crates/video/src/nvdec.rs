@@ -235,8 +235,8 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    use reeldeck_contract::limits::Limits;
-    use reeldeck_contract::recipe::{Damage, Sampling, Transform};
+    use reeldeck_common::limits::Limits;
+    use reeldeck_common::recipe::{Damage, Sampling, Transform};
 
     use crate::frames::{self, Facts, Pass, Request, Sink};
     use crate::sampling::Plan;

@@ -263,7 +263,7 @@ impl RgbRows for RgbPicture<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use reeldeck_contract::recipe::Transform;
+    use reeldeck_common::recipe::Transform;
 
     fn picture(width: usize, height: usize, seed: u64) -> Vec<u8> {
         let mut state = seed | 1;

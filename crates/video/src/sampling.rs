@@ -1,6 +1,6 @@
 //! Which frames of a video go into which clip, and which of the clips are the same.
 
-use reeldeck_contract::recipe::Sampling;
+use reeldeck_common::recipe::Sampling;
 
 /// The clips of one video.
 #[derive(Clone, Debug, PartialEq, Eq)]

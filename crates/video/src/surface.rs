@@ -2,7 +2,7 @@
 
 use ff::ffi;
 use ffmpeg_next as ff;
-use reeldeck_contract::recipe::Transform;
+use reeldeck_common::recipe::Transform;
 
 use crate::convert;
 use crate::geometry::Geometry;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ffmpeg_next as ff;
-use reeldeck_contract::limits::Limits;
+use reeldeck_common::limits::Limits;
 
 use crate::convert::{Converter, Rgb};
 use crate::decode::{self, Visitor};

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use reeldeck_contract::about::Worker;
-use reeldeck_contract::pinned::LIBTORCH;
+use reeldeck_common::about::Worker;
+use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_model::tch::{self, Cuda, Device, Kind, Tensor};
 use reeldeck_model::{ModelError, device};
 

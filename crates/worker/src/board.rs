@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reeldeck_contract::limits::Limits;
+use reeldeck_common::limits::Limits;
 use reeldeck_video::glance::{Kind, glance};
 
 use crate::decode::{Decoded, Pulse};

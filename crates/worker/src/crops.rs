@@ -8,9 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::protocol::Nvdec;
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::protocol::Nvdec;
+use reeldeck_common::recipe::Recipe;
 use reeldeck_model::device;
 use reeldeck_video::frames::{Facts, Request};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SendError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::error::{ErrorKind, Failure};
+use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_model::ModelError;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
@@ -149,8 +149,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::mpsc;
 
-    use reeldeck_contract::limits::Limits;
-    use reeldeck_contract::recipe::{Damage, Sampling, Transform};
+    use reeldeck_common::limits::Limits;
+    use reeldeck_common::recipe::{Damage, Sampling, Transform};
     use reeldeck_video::synth::{self, Synth};
 
     use crate::gpu::{TOGETHER, rows};

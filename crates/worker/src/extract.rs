@@ -7,9 +7,9 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, JobId};
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init, JobId};
+use reeldeck_common::source::SourceStamp;
 use reeldeck_model::clips::{ClipRunner, Computed};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::Network;

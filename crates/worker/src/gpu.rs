@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use reeldeck_contract::error::Failure;
-use reeldeck_contract::protocol;
+use reeldeck_common::error::Failure;
+use reeldeck_common::protocol;
 use reeldeck_model::ModelError;
 use reeldeck_model::crops::{Crops, Numbers};
 use reeldeck_model::tch::{Device, Tensor};
@@ -226,7 +226,7 @@ fn numbers(formula: &Formula) -> Numbers {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use reeldeck_contract::recipe::Transform;
+    use reeldeck_common::recipe::Transform;
     use reeldeck_video::geometry::Geometry;
     use reeldeck_video::resize::Resizer;
     use reeldeck_video::yuv::{Coefficients, Yuv420};

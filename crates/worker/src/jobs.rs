@@ -9,8 +9,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use reeldeck_contract::protocol::{Init, JobId, MAX_LINE, ToWorker};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::protocol::{Init, JobId, MAX_LINE, ToWorker};
+use reeldeck_common::video::VideoName;
 use reeldeck_video::frames::Request;
 
 use crate::board::{Hanger, Task};

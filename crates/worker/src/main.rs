@@ -19,10 +19,10 @@ mod write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use reeldeck_contract::confine;
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::pinned::LIBTORCH;
-use reeldeck_contract::protocol::{FromWorker, Init, ToWorker, VERSION};
+use reeldeck_common::confine;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::pinned::LIBTORCH;
+use reeldeck_common::protocol::{FromWorker, Init, ToWorker, VERSION};
 use reeldeck_model::device;
 
 use crate::report::Reporter;

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use reeldeck_contract::confine;
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::protocol::Init;
+use reeldeck_common::confine;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::protocol::Init;
 use reeldeck_model::{ModelError, device};
 
 const MIB: u64 = 1 << 20;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
-use reeldeck_contract::protocol::{self, FromWorker};
+use reeldeck_common::protocol::{self, FromWorker};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::dup2_stdout;
 

@@ -6,7 +6,7 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::recipe::Recipe;
 use reeldeck_model::network::Network;
 use reeldeck_model::seeded;
 

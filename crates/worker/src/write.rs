@@ -7,12 +7,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::feature::{Feature, Matrix, Provenance};
-use reeldeck_contract::pinned::LIBTORCH;
-use reeldeck_contract::protocol::{FromWorker, Init, Report};
-use reeldeck_contract::recipe::Output;
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::feature::{Feature, Matrix, Provenance};
+use reeldeck_common::pinned::LIBTORCH;
+use reeldeck_common::protocol::{FromWorker, Init, Report};
+use reeldeck_common::recipe::Output;
+use reeldeck_common::source::SourceStamp;
 use reeldeck_model::clips::{Computed, Outputs};
 use reeldeck_model::network::Network;
 use reeldeck_model::{ModelError, device};

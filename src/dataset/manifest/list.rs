@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read};
 
-use reeldeck_contract::video::{NameError, VideoName};
+use reeldeck_common::video::{NameError, VideoName};
 
 use super::guard::Place;
 use super::names::{check_id, check_label};

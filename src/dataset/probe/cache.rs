@@ -6,9 +6,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::atomic::{self, Owner};
-use reeldeck_contract::probe::{CHECKS, Level, MAX_LINE, Probed};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::probe::{CHECKS, Level, MAX_LINE, Probed};
+use reeldeck_common::video::VideoName;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -217,8 +217,8 @@ fn write_anew(path: &Path, known: &HashMap<VideoName, Probed>) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use reeldeck_contract::probe::{Facts, Verdict};
-    use reeldeck_contract::source::SourceStamp;
+    use reeldeck_common::probe::{Facts, Verdict};
+    use reeldeck_common::source::SourceStamp;
 
     use super::*;
 

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Level, Probed, Verdict};
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Level, Probed, Verdict};
+use reeldeck_common::source::SourceStamp;
 
 use super::scan::VideoFile;
 use super::shown;

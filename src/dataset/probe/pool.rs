@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use reeldeck_contract::probe::{Answer, Probed, Verdict};
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::probe::{Answer, Probed, Verdict};
+use reeldeck_common::source::SourceStamp;
 
 use super::process::{Heard, Process};
 use super::{Ended, Finding, ProbeError, Request, Setup, is_arriving};

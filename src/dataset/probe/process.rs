@@ -9,10 +9,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Alive, Answer, Level, Line, MAX_LINE, Order};
-use reeldeck_contract::protocol;
-use reeldeck_contract::video::printable;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Alive, Answer, Level, Line, MAX_LINE, Order};
+use reeldeck_common::protocol;
+use reeldeck_common::video::printable;
 
 use super::{ProbeError, Setup};
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use reeldeck_contract::video::printable;
+use reeldeck_common::video::printable;
 
 use super::{Change, Report, Row, Tally};
 use crate::dataset::state::State;

@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 
 /// What tells one folder from another, whatever it is called.
 pub(super) type Identity = (u64, u64);

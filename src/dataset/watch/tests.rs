@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::mpsc;
 
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::source::SourceStamp;
 use tempfile::TempDir;
 
 use super::*;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 
 use super::Change;
 use crate::dataset::scan::VideoFile;

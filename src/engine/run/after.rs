@@ -92,6 +92,6 @@ impl Engine {
 
     /// Something is done elsewhere that is worth waiting for.
     fn is_busy(&self) -> bool {
-        self.errands > 0 && self.state.phase != Phase::Aborting
+        self.background_tasks > 0 && self.state.phase != Phase::Aborting
     }
 }

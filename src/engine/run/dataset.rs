@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use reeldeck_contract::probe::Level;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::probe::Level;
+use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Engine, Errand, Event, Found, Incoming, Millis, Plan, Reply, State, Status, Told, VideoFile};
+use super::{Engine, Event, Found, Incoming, Millis, Plan, Reply, State, Status, TaskResult, Told, VideoFile};
 use crate::dataset::watch::{Change, Rescan, Watch};
 use crate::engine::files::Files;
-use crate::engine::survey::Ask;
+use crate::engine::inspector::InspectRequest;
 
 /// The world is told of changes no more often.
 const TOLD_EVERY: Millis = 2_000;
@@ -55,7 +55,7 @@ impl Dataset {
 /// of the changes, and without holding up the engine.
 fn watch(plan: &Plan, files: &Files, sender: UnboundedSender<Incoming>) -> Option<Result<Rescan, std::io::Error>> {
     let options = plan.watch.clone()?;
-    let desk = plan.desk.clone();
+    let task_context = plan.task_context.clone();
     Some((|| {
         let mut watch = Watch::start(options, files.base())?;
         let rescan = watch.rescan();
@@ -63,7 +63,7 @@ fn watch(plan: &Plan, files: &Files, sender: UnboundedSender<Incoming>) -> Optio
             while let Some(change) = watch.next_blocking() {
                 let incoming = match change {
                     Change::Settled(file) => {
-                        let found = desk.found(&file);
+                        let found = task_context.found(&file);
                         Incoming::Seen(file, found)
                     }
                     Change::Gone(name) => Incoming::Vanished(name),
@@ -98,7 +98,7 @@ impl Engine {
         if self.plan.waits
             && let Some(id) = self.state.files.find(file.name.as_str())
         {
-            let _ = self.survey.send(Ask::Look(vec![(id, file)], Level::Quick));
+            let _ = self.inspector.send(InspectRequest::Look(vec![(id, file)], Level::Quick));
         }
     }
 
@@ -110,10 +110,10 @@ impl Engine {
 
     /// Looks at a file that was another version for a while.
     pub(super) fn look_at(&self, name: VideoName) {
-        let (desk, sender) = (self.plan.desk.clone(), self.sender.clone());
+        let (task_context, sender) = (self.plan.task_context.clone(), self.sender.clone());
         tokio::task::spawn_blocking(move || {
             // What cannot be looked at now is noticed by the watch, or by the next run.
-            let incoming = match desk.look_at(name)? {
+            let incoming = match task_context.look_at(name)? {
                 Ok((file, found)) => Incoming::Seen(file, found),
                 Err(name) => Incoming::Vanished(name),
             };
@@ -145,8 +145,8 @@ impl Engine {
         let files = self.state.files.clone();
         let gone: Vec<bool> = self.state.videos.iter().map(|video| video.status == Status::Gone).collect();
         let sender = self.sender.clone();
-        self.send_away(move |desk| {
-            let done = desk.rescan(&files, |id| gone.get(id).copied().unwrap_or(false)).map(|differences| {
+        self.send_away(move |task_context| {
+            let done = task_context.rescan(&files, |id| gone.get(id).copied().unwrap_or(false)).map(|differences| {
                 let text = format!("{} new or changed, {} gone", differences.seen.len(), differences.gone.len());
                 for (file, found) in differences.seen {
                     let _ = sender.send(Incoming::Seen(file, found));
@@ -156,7 +156,7 @@ impl Engine {
                 }
                 text
             });
-            Errand::Answer(reply, done.map_err(|error| format!("{error:#}")))
+            TaskResult::Answer(reply, done.map_err(|error| format!("{error:#}")))
         });
     }
 }

@@ -1,13 +1,13 @@
 //! What was decided is done: workers are started and told, attempts written down, the world told.
 
 use jiff::SignedDuration;
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::failure::Attempt;
-use reeldeck_contract::protocol::ToWorker;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::failure::Attempt;
+use reeldeck_common::protocol::ToWorker;
 
 use super::{Engine, Event, Incoming, Job, Millis, WorkerId, publish};
 use crate::engine::event::{Effect, News};
-use crate::engine::scribe::Record;
+use crate::engine::journal_writer::Record;
 use crate::engine::worker::Process;
 
 impl Engine {
@@ -20,7 +20,7 @@ impl Engine {
                 let (path, feature) = (name.under(&self.plan.root), self.plan.layout.feature(&name));
                 let process = self.processes.get(&worker)?;
                 let send = process.sending(&ToWorker::Extract { job, video: name, path, feature, batch });
-                self.scribe.write(Job::Release(Box::new(send)));
+                self.journal_writer.write(Job::Release(Box::new(send)));
             }
             Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish),
             Effect::Kill(worker) => self.processes.get_mut(&worker)?.kill(),
@@ -38,11 +38,11 @@ impl Engine {
                 };
                 let video = self.name(video)?;
                 let path = video.under(&self.plan.root);
-                self.scribe.write(Job::Record(Box::new(Record { video, path, source, attempt })));
+                self.journal_writer.write(Job::Record(Box::new(Record { video, path, source, attempt })));
             }
             Effect::Forget(video) => {
                 let name = self.name(video)?;
-                self.scribe.write(Job::Forget(name));
+                self.journal_writer.write(Job::Forget(name));
             }
             Effect::LookAtOutput => {
                 let (output, sender) = (self.plan.output.clone(), self.sender.clone());

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::protocol::{FromWorker, JobId, Report, VERSION};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::protocol::{FromWorker, JobId, Report, VERSION};
+use reeldeck_common::video::VideoName;
 
 use super::{Engine, Event, Heard, Incoming, WorkerId};
 use crate::engine::assess;

@@ -1,11 +1,11 @@
-//! What clients order: some of it the state machine decides, the rest is an errand, and answered when it is done.
+//! What clients order: some of it the state machine decides, the rest is an task, and answered when it is done.
 
-use super::{Asked, Engine, Errand, Event, Format, Incoming, Order, Phase, Reply, Told, VideoFile};
-use crate::engine::errands::{Cancel, Desk};
-use crate::engine::survey::Ask;
+use super::{Asked, Engine, Event, Format, Incoming, Order, Phase, Reply, TaskResult, Told, VideoFile};
+use crate::engine::background_tasks::{Cancel, TaskContext};
+use crate::engine::inspector::InspectRequest;
 use crate::export::Outcome;
-use reeldeck_contract::probe::Level;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::probe::Level;
+use reeldeck_common::video::VideoName;
 use tokio::sync::oneshot::Sender;
 
 impl Engine {
@@ -48,14 +48,14 @@ impl Engine {
             Order::Rescan => return self.rescan(reply),
             Order::Check { deep } => {
                 let level = if deep { Level::Deep } else { Level::Quick };
-                let _ = self.survey.send(Ask::LookAtAll(self.there(), level));
+                let _ = self.inspector.send(InspectRequest::LookAtAll(self.there(), level));
                 Ok(format!("checking {} videos, {}", self.state.counts().videos, level.name()))
             }
             Order::WriteList => {
                 let names = self.state.present().map(|file| file.name.clone()).collect();
-                return self.errand(reply, move |desk| desk.write_list(names));
+                return self.task(reply, move |task_context| task_context.write_list(names));
             }
-            Order::WriteMissing => return self.errand(reply, |desk| desk.write_missing()),
+            Order::WriteMissing => return self.task(reply, |task_context| task_context.write_missing()),
             Order::Export(formats) => self.export(formats),
         };
         // Who asks where the run stands after the answer is told what has come of it.
@@ -95,25 +95,25 @@ impl Engine {
     }
 
     /// Does something on a thread that may wait, and answers when it is done.
-    fn errand(&mut self, reply: Reply, work: impl FnOnce(&Desk) -> anyhow::Result<String> + Send + 'static) {
-        self.send_away(move |desk| {
-            let done = work(desk).map_err(|error| format!("{error:#}"));
-            Errand::Answer(reply, done)
+    fn task(&mut self, reply: Reply, work: impl FnOnce(&TaskContext) -> anyhow::Result<String> + Send + 'static) {
+        self.send_away(move |task_context| {
+            let done = work(task_context).map_err(|error| format!("{error:#}"));
+            TaskResult::Answer(reply, done)
         });
     }
 
-    pub(super) fn send_away(&mut self, work: impl FnOnce(&Desk) -> Errand + Send + 'static) {
-        self.errands += 1;
-        let (desk, sender) = (self.plan.desk.clone(), self.sender.clone());
-        tokio::task::spawn_blocking(move || sender.send(Incoming::Finished(work(&desk))));
+    pub(super) fn send_away(&mut self, work: impl FnOnce(&TaskContext) -> TaskResult + Send + 'static) {
+        self.background_tasks += 1;
+        let (task_context, sender) = (self.plan.task_context.clone(), self.sender.clone());
+        tokio::task::spawn_blocking(move || sender.send(Incoming::Finished(work(&task_context))));
     }
 
     fn exclude(&mut self, videos: Vec<usize>, undo: bool, reply: Reply) {
         let names: Vec<VideoName> = videos.iter().filter_map(|id| self.name(*id)).collect();
         // First on the disk: an engine that is killed now must not forget it.
-        self.send_away(move |desk| {
-            let written = desk.exclude(&names, undo).map_err(|error| format!("{error:#}"));
-            Errand::Excluded { reply, videos, names, undo, written }
+        self.send_away(move |task_context| {
+            let written = task_context.exclude(&names, undo).map_err(|error| format!("{error:#}"));
+            TaskResult::Excluded { reply, videos, names, undo, written }
         });
     }
 
@@ -135,15 +135,18 @@ impl Engine {
         let cancel = Cancel::default();
         self.exporting = Some(cancel.clone());
         let videos: Vec<VideoFile> = self.state.present().cloned().collect();
-        self.send_away(move |desk| Errand::Exported { done: desk.export(videos, &formats, &cancel), reply });
+        self.send_away(move |task_context| TaskResult::Exported {
+            done: task_context.export(videos, &formats, &cancel),
+            reply,
+        });
         self.show();
     }
 
-    pub(super) fn finished(&mut self, errand: Errand) {
-        self.errands -= 1;
-        match errand {
-            Errand::Answer(reply, done) => drop(reply.send(done)),
-            Errand::Excluded { reply, undo, written: Ok(()), videos, names } => {
+    pub(super) fn finished(&mut self, task: TaskResult) {
+        self.background_tasks -= 1;
+        match task {
+            TaskResult::Answer(reply, done) => drop(reply.send(done)),
+            TaskResult::Excluded { reply, undo, written: Ok(()), videos, names } => {
                 self.dataset.exclude(names, undo);
                 let count = videos.len();
                 self.handle(Event::Exclude(videos, undo));
@@ -151,8 +154,8 @@ impl Engine {
                 let what = if undo { "taken in again" } else { "left alone from now on" };
                 let _ = reply.send(Ok(format!("{count} {what}")));
             }
-            Errand::Excluded { reply, written: Err(why), .. } => drop(reply.send(Err(why))),
-            Errand::Exported { done, reply } => {
+            TaskResult::Excluded { reply, written: Err(why), .. } => drop(reply.send(Err(why))),
+            TaskResult::Exported { done, reply } => {
                 self.exporting = None;
                 for outcome in done.iter().flatten() {
                     let path = outcome.variant.folder(&self.plan.layout);

@@ -34,7 +34,7 @@ impl Engine {
         let text: Arc<str> = line.text().into();
         // Between runs there is nothing that the next engine must know, and a journal without a run would hide the last.
         if !matches!(line.event, Told::Progress { .. }) && self.state.phase != Phase::Waiting {
-            self.scribe.write(Job::Line(Arc::clone(&text)));
+            self.journal_writer.write(Job::Line(Arc::clone(&text)));
         }
         for front in &mut self.fronts {
             front.event(&line, &text);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::ValueEnum;
-use reeldeck_contract::protocol::line;
+use reeldeck_common::protocol::line;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -18,12 +18,12 @@ use super::Shared;
 use super::log_tail;
 use super::table::View;
 use crate::engine::control::{Asked, Order};
-use crate::engine::protocol::details::Details;
-use crate::engine::protocol::row::{Filter, Sort};
-use crate::engine::protocol::snapshot::Snapshot;
-use crate::engine::protocol::{Command, FromEngine, MAX_LINE, MAX_ROWS, ToEngine, VERSION};
-use crate::engine::survey::Ask;
+use crate::engine::inspector::InspectRequest;
 use crate::export::Format;
+use crate::protocol::details::Details;
+use crate::protocol::row::{Filter, Sort};
+use crate::protocol::snapshot::Snapshot;
+use crate::protocol::{Command, FromEngine, MAX_LINE, MAX_ROWS, ToEngine, VERSION};
 
 /// Files of one video that cannot be read for so long are given up.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -91,7 +91,7 @@ impl Client {
             return Ok(());
         }
         // Somebody looks: what is known of the dataset is wanted now.
-        let _ = self.shared.borrow().backstage.survey.send(Ask::Begin);
+        let _ = self.shared.borrow().backstage.inspector.send(InspectRequest::Begin);
         loop {
             tokio::select! {
                 biased;

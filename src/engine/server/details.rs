@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 
 use jiff::Timestamp;
-use reeldeck_contract::failure::FailureFile;
-use reeldeck_contract::feature::{Feature, Matrix};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::recipe::Precision;
+use reeldeck_common::failure::FailureFile;
+use reeldeck_common::feature::{Feature, Matrix};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::recipe::Precision;
 
 use super::table::Known;
 use crate::dataset::shown;
-use crate::engine::protocol::details::{Details, FeatureDetails, NAMED_CLASSES};
-use crate::engine::protocol::row::RowState;
-use crate::engine::survey::Ask;
+use crate::engine::inspector::InspectRequest;
+use crate::protocol::details::{Details, FeatureDetails, NAMED_CLASSES};
+use crate::protocol::row::RowState;
 
 /// Rows of a heat map.
 const HEAT_ROWS: usize = 32;
@@ -30,7 +30,7 @@ pub struct Backstage {
     /// The names of the network's classes, in order; none where nobody said.
     pub class_names: Vec<String>,
     /// Who finds out what the dataset is like.
-    pub survey: Sender<Ask>,
+    pub inspector: Sender<InspectRequest>,
 }
 
 impl Backstage {
@@ -167,9 +167,9 @@ fn heat(matrix: &Matrix) -> Vec<Vec<u8>> {
 pub fn read_class_names(path: &Path) -> anyhow::Result<Vec<String>> {
     use anyhow::Context;
     let failed = || format!("failed to read the class names {}", shown(path));
-    let bytes = reeldeck_contract::bounded::read(path, 1 << 20).with_context(failed)?;
+    let bytes = reeldeck_common::bounded::read(path, 1 << 20).with_context(failed)?;
     let text = String::from_utf8(bytes).with_context(failed)?;
-    Ok(text.lines().map(|line| reeldeck_contract::video::printable(line.trim())).collect())
+    Ok(text.lines().map(|line| reeldeck_common::video::printable(line.trim())).collect())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::engine::protocol::snapshot::{History, Phase, Snapshot};
+use crate::protocol::snapshot::{History, Phase, Snapshot};
 
 /// Milliseconds of a sample.
 const EVERY: u64 = 5_000;

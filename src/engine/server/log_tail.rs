@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::engine::protocol::LogLine;
-use crate::engine::protocol::words::Level;
+use crate::protocol::LogLine;
+use crate::protocol::words::Level;
 
 /// No more of the file is read.
 const MOST: u64 = 1 << 18;

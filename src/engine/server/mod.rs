@@ -11,18 +11,18 @@ use std::sync::atomic::AtomicUsize;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc};
 
-use reeldeck_contract::probe::Probed;
+use reeldeck_common::probe::Probed;
 
 use super::control::Asked;
 use super::listing::Listing;
 use super::lock;
-use super::protocol::Welcome;
-use super::protocol::event::Line;
-use super::protocol::snapshot::{ScanState, Snapshot};
 use super::publish::Front;
 use super::state::{State, VideoId};
+use crate::protocol::Welcome;
+use crate::protocol::event::Line;
+use crate::protocol::snapshot::{ScanState, Snapshot};
 use history::Samples;
-use table::{Brief, Changed, Table};
+use table::{Changed, RowSummary, Table};
 
 mod connection;
 pub mod details;
@@ -51,9 +51,9 @@ enum News {
 
 /// Where those put what they find out who look at the dataset.
 #[derive(Clone)]
-pub struct Feed(mpsc::UnboundedSender<News>);
+pub struct InspectionSink(mpsc::UnboundedSender<News>);
 
-impl Feed {
+impl InspectionSink {
     /// What should be there. Before anything else.
     pub fn listing(&self, listing: Arc<Listing>) {
         let _ = self.0.send(News::Listing(listing));
@@ -106,7 +106,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let (news, told) = mpsc::unbounded_channel();
         let followers = Arc::new(AtomicUsize::new(0));
-        let table = Table::new(state.files.clone(), state.videos.iter().map(Brief::of));
+        let table = Table::new(state.files.clone(), state.videos.iter().map(RowSummary::of));
         let shared = Shared {
             welcome,
             table,
@@ -130,8 +130,8 @@ impl Server {
     }
 
     /// Where others put what they find out.
-    pub fn feed(&self) -> Feed {
-        Feed(self.news.clone())
+    pub fn feed(&self) -> InspectionSink {
+        InspectionSink(self.news.clone())
     }
 
     /// Where clients find it.
@@ -167,7 +167,7 @@ impl Front for Server {
 
     fn changed(&mut self, state: &State, videos: &[VideoId]) {
         let changed = videos.iter().filter_map(|id| {
-            let (brief, reason) = Brief::of(state.videos.get(*id)?);
+            let (brief, reason) = RowSummary::of(state.videos.get(*id)?);
             let file = if state.files.is_new(*id) { state.files.get(*id).cloned() } else { None };
             Some(Changed { id: *id, brief, reason, file })
         });
@@ -194,7 +194,7 @@ impl Shared {
 
 /// Whether there is a run that will do what is to be done.
 fn is_active(snapshot: &Snapshot) -> bool {
-    use super::protocol::snapshot::Phase;
+    use crate::protocol::snapshot::Phase;
     !matches!(snapshot.phase, Phase::Waiting | Phase::Idle)
 }
 

@@ -1,9 +1,9 @@
 //! A video of a run: where it stands, and how many stand where.
 
-use reeldeck_contract::error::Failure;
+use reeldeck_common::error::Failure;
 
 use super::WorkerId;
-use crate::engine::protocol::snapshot::Counts;
+use crate::protocol::snapshot::Counts;
 
 /// Where one video stands.
 #[derive(Clone, Debug, PartialEq)]

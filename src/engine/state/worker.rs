@@ -1,6 +1,6 @@
 //! A worker of a run: its process, its device, and what it has in hand.
 
-use reeldeck_contract::protocol::JobId;
+use reeldeck_common::protocol::JobId;
 
 use super::{Millis, VideoId};
 
@@ -47,7 +47,7 @@ pub struct Worker {
     pub batch: usize,
     /// What it has in hand is suspected of bringing workers down, and runs alone.
     pub alone: bool,
-    /// Ends without a video to blame, since the last good one.
+    /// Ends without a video to failure_policy, since the last good one.
     pub mishaps: u32,
     /// When it was last heard of, or last given something.
     pub heard: Millis,

@@ -2,8 +2,8 @@
 
 use jiff::tz::TimeZone;
 use ratatui::text::Span;
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::failure::Attempt;
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::failure::Attempt;
 
 use super::moment;
 use super::page::Page;

@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use super::moment;
 use super::page::Page;
-use crate::engine::protocol::details::{Details, FeatureDetails, ListedVideo};
+use crate::protocol::details::{Details, FeatureDetails, ListedVideo};
 use crate::tui::text;
 use crate::tui::theme::Role;
 

@@ -5,7 +5,7 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 
 use super::page::Page;
-use crate::engine::protocol::details::{Details, FeatureDetails, Segment};
+use crate::protocol::details::{Details, FeatureDetails, Segment};
 use crate::tui::gauge;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};

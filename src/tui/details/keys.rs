@@ -6,8 +6,8 @@ use super::super::action::Action;
 use super::super::keymap::{Context, Keymap};
 use super::super::text;
 use super::super::theme::{Role, Theme};
-use crate::engine::protocol::details::Details;
-use crate::engine::protocol::row::RowState;
+use crate::protocol::details::Details;
+use crate::protocol::row::RowState;
 
 /// What the view does itself, for the video that it shows.
 pub fn is_its_own(action: Action) -> bool {

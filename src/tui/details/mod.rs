@@ -16,7 +16,7 @@ use super::keymap::Keymap;
 use super::picture::{self, Depth, Rgb};
 use super::text;
 use super::theme::{Role, Theme};
-use crate::engine::protocol::details::Details;
+use crate::protocol::details::Details;
 use page::Page;
 
 mod attempts;

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::failure::Attempt;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::failure::Attempt;
 
 use super::*;
-use crate::engine::protocol::details::{FeatureDetails, ListedVideo, Segment};
-use crate::engine::protocol::row::{Row, RowFacts, RowState};
+use crate::protocol::details::{FeatureDetails, ListedVideo, Segment};
+use crate::protocol::row::{Row, RowFacts, RowState};
 use crate::tui::drawn;
 use crate::tui::keymap::{Context, Found};
 use crate::tui::keys::Keys;

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::recipe::{Output, Recipe};
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::recipe::{Output, Recipe};
 
 use super::{Name, Values, Verdict, place};
 use crate::config::{self, Config, ConfigError, Device, DeviceList};

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Widget};
 
 use super::{Name, Notice, Setup, Verdict};
-use crate::engine::protocol::row::RowState;
+use crate::protocol::row::RowState;
 use crate::tui::keymap::Context;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};

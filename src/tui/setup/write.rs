@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::atomic::sync_folder;
+use reeldeck_common::atomic::sync_folder;
 use serde::Serialize;
 
 use super::{Values, expanded};

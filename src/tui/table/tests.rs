@@ -1,7 +1,7 @@
 //! The table of videos against an engine that answers late, or not at all.
 
 use super::*;
-use crate::engine::protocol::row::{Column, RowState};
+use crate::protocol::row::{Column, RowState};
 use proptest::prelude::*;
 
 /// A table of the engine: names, in an order that changes.

@@ -15,10 +15,10 @@ use super::super::theme::{Role, Theme};
 use super::super::update::{Effect, FromLink, Msg, update};
 use super::super::view;
 use super::made::{snapshot, welcome};
-use crate::engine::protocol::event::Line;
-use crate::engine::protocol::row::{ClassRow, Column, Filter, Row, RowState, Sort, StateCounts};
-use crate::engine::protocol::snapshot::{Counts, History, Snapshot};
-use crate::engine::protocol::{Command, FromEngine, LogLine, ToEngine};
+use crate::protocol::event::Line;
+use crate::protocol::row::{ClassRow, Column, Filter, Row, RowState, Sort, StateCounts};
+use crate::protocol::snapshot::{Counts, History, Snapshot};
+use crate::protocol::{Command, FromEngine, LogLine, ToEngine};
 
 /// A table of the engine.
 pub struct Table {
@@ -147,7 +147,7 @@ impl Desk {
     }
 
     /// Something happens in the run.
-    pub fn event(&mut self, event: crate::engine::protocol::event::Event) {
+    pub fn event(&mut self, event: crate::protocol::event::Event) {
         let time = "2026-11-24T14:02:11Z".parse().unwrap();
         self.hear(FromEngine::Event { line: Line { schema: 1, time, event } });
     }

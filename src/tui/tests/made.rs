@@ -1,12 +1,12 @@
 //! Datasets, devices and runs made up for the pictures, many and bad.
 
 use super::desk::Desk;
-use crate::engine::protocol::row::{Row, RowFacts, RowState, Select, StateCounts};
-use crate::engine::protocol::snapshot::{
+use crate::protocol::row::{Row, RowFacts, RowState, Select, StateCounts};
+use crate::protocol::snapshot::{
     Bound, Counts, DeviceState, Gauges, History, InHand, Machine, Phase, Snapshot, Stages,
 };
-use crate::engine::protocol::words::Level;
-use crate::engine::protocol::{LogLine, Welcome};
+use crate::protocol::words::Level;
+use crate::protocol::{LogLine, Welcome};
 
 pub fn row(video: &str, state: RowState) -> Row {
     Row { video: video.into(), state, has_feature: false, size: 41_234_567, attempts: 0, reason: None, facts: None }

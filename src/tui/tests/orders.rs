@@ -4,9 +4,9 @@ use super::super::app::Link;
 use super::super::update::{Effect, FromLink, Msg};
 use super::desk::Desk;
 use super::made::{failing, gpus, many, named, row, running, welcome};
-use crate::engine::protocol::row::{RowState, Select};
-use crate::engine::protocol::snapshot::Phase;
-use crate::engine::protocol::{Command, FromEngine};
+use crate::protocol::row::{RowState, Select};
+use crate::protocol::snapshot::Phase;
+use crate::protocol::{Command, FromEngine};
 
 fn desk() -> Desk {
     running(120, 40, failing(), gpus(2))

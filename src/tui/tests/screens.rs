@@ -5,7 +5,7 @@ use ratatui::style::Color;
 use super::super::theme::Theme;
 use super::desk::{Desk, text};
 use super::made::{failing, gpus, many, running};
-use crate::engine::protocol::snapshot::ScanState;
+use crate::protocol::snapshot::ScanState;
 
 const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (200, 60)];
 
@@ -163,7 +163,7 @@ fn nothing_breaks_at_any_size() {
         if !keys.is_empty() {
             desk.press(keys);
         }
-        desk.app.toasts.say(desk.app.now, crate::engine::protocol::words::Level::Problem, "a long message ".repeat(20));
+        desk.app.toasts.say(desk.app.now, crate::protocol::words::Level::Problem, "a long message ".repeat(20));
         for (width, height) in sizes(place) {
             // As it is drawn before the size was heard of, and after.
             desk.buffer(width, height);

@@ -9,7 +9,7 @@ use super::super::classes::PROBLEMS;
 use super::super::update::{Effect, Msg};
 use super::desk::Desk;
 use super::made::{failing, gpus, many, row, running};
-use crate::engine::protocol::row::{Column, Filter, RowState};
+use crate::protocol::row::{Column, Filter, RowState};
 
 fn desk() -> Desk {
     running(120, 40, many(5_000), gpus(2))
@@ -241,7 +241,7 @@ fn the_mouse_points_and_scrolls() {
 
 #[test]
 fn what_has_happened_is_said_and_goes_by_itself() {
-    use crate::engine::protocol::event::Event;
+    use crate::protocol::event::Event;
     let mut desk = desk();
     desk.event(Event::Paused);
     desk.event(Event::Requeued { videos: 3 });
@@ -259,7 +259,7 @@ fn little_is_asked_however_often_the_engine_speaks() {
         desk.table.revision += 1;
         desk.snapshot.revision = desk.table.revision;
         let snapshot = desk.snapshot.clone();
-        desk.hear(crate::engine::protocol::FromEngine::Snapshot { id: None, snapshot });
+        desk.hear(crate::protocol::FromEngine::Snapshot { id: None, snapshot });
     }
     assert_eq!(desk.asked, before, "nothing without a tick");
     for _ in 0..4 {

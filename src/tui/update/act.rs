@@ -4,19 +4,19 @@ use super::super::action::Action;
 use super::super::app::{App, Dirty, Link, Pane, Tag};
 use super::super::input::Input;
 use super::super::modal::{Item, Menu, Modal, Pick};
-use super::super::why;
+use super::super::unavailable_reason;
 use super::{Effect, details, orders, videos};
-use crate::engine::protocol::Command;
-use crate::engine::protocol::snapshot::Phase;
-use crate::engine::protocol::words::Level;
 use crate::export::Format;
+use crate::protocol::Command;
+use crate::protocol::snapshot::Phase;
+use crate::protocol::words::Level;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     use Action as A;
     if details::act(app, action, effects) {
         return;
     }
-    if let Some(reason) = why::why_not(app, action) {
+    if let Some(reason) = unavailable_reason::why_not(app, action) {
         return app.say(Level::Info, reason);
     }
     match action {
@@ -162,13 +162,13 @@ fn open(app: &mut App, effects: &mut Vec<Effect>) {
             }
         }
         Pane::Devices => {
-            if let Some(video) = why::in_hand(app).map(str::to_owned) {
+            if let Some(video) = unavailable_reason::in_hand(app).map(str::to_owned) {
                 details::open(app, video, effects);
             }
         }
         Pane::Classes => {
             let class = app.classes.current().map(|row| row.class.clone());
-            let filter = crate::engine::protocol::row::Filter { class, ..app.videos.filter().clone() };
+            let filter = crate::protocol::row::Filter { class, ..app.videos.filter().clone() };
             app.videos.look_for(filter, app.videos.sort());
             focus(app, Pane::Videos);
         }

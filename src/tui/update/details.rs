@@ -7,9 +7,9 @@ use super::super::modal::Modal;
 use super::super::picture::Rgb;
 use super::super::text;
 use super::{Effect, videos};
-use crate::engine::protocol::ToEngine;
-use crate::engine::protocol::details::Details;
-use crate::engine::protocol::words::Level;
+use crate::protocol::ToEngine;
+use crate::protocol::details::Details;
+use crate::protocol::words::Level;
 
 /// The view, where it lies uppermost.
 fn view(app: &mut App) -> Option<&mut DetailsView> {

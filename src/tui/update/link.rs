@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::app::{App, Dirty, Link, Seen, Tag, push_bounded};
-use super::{Effect, FromLink, details, gather, orders};
-use crate::engine::protocol::event::{Event, Line};
-use crate::engine::protocol::snapshot::{Phase, Snapshot};
-use crate::engine::protocol::words::{Level, describe};
-use crate::engine::protocol::{FromEngine, LogLine, ToEngine};
+use super::{Effect, FromLink, bulk_mark, details, orders};
+use crate::protocol::event::{Event, Line};
+use crate::protocol::snapshot::{Phase, Snapshot};
+use crate::protocol::words::{Level, describe};
+use crate::protocol::{FromEngine, LogLine, ToEngine};
 
 /// Between two values of a device's sparkline, and how many are kept.
 const PULSE: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub(super) fn link(app: &mut App, from: FromLink, effects: &mut Vec<Effect>) {
             let again = app.seen.is_some();
             app.link = Link::Up(welcome);
             app.pending.clear();
-            app.gather = None;
+            app.bulk_mark = None;
             app.videos.forget();
             app.classes_stale = true;
             (app.asked_classes, app.asked_history) = (None, None);
@@ -69,7 +69,7 @@ fn said(app: &mut App, said: FromEngine, effects: &mut Vec<Effect>) {
                 app.videos.rows(generation, offset, total, rows);
                 app.touch(if waited_for { Dirty::Now } else { Dirty::Soon });
             }
-            Some(Tag::Gather) => gather::rows(app, total, rows, effects),
+            Some(Tag::BulkMark) => bulk_mark::rows(app, total, rows, effects),
             _ => {}
         },
         FromEngine::Place { id, offset, total } => {
@@ -115,8 +115,8 @@ fn error(app: &mut App, id: u64, message: String) {
             app.say(Level::Problem, message);
         }
         Some(Tag::Details(video)) => details::came(app, &video, Err(message)),
-        Some(Tag::Gather) => {
-            app.gather = None;
+        Some(Tag::BulkMark) => {
+            app.bulk_mark = None;
             app.say(Level::Problem, message);
         }
         Some(Tag::Order | Tag::Part) => {

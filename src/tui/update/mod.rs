@@ -14,13 +14,13 @@ use super::keys::Key;
 use super::picture::Rgb;
 use super::table::Wish;
 use super::view::layout;
-use crate::engine::protocol::snapshot::Phase;
-use crate::engine::protocol::words::Level;
-use crate::engine::protocol::{Command, FromEngine, ToEngine, Welcome};
+use crate::protocol::snapshot::Phase;
+use crate::protocol::words::Level;
+use crate::protocol::{Command, FromEngine, ToEngine, Welcome};
 
 mod act;
+pub mod bulk_mark;
 mod details;
-pub mod gather;
 mod link;
 mod modal;
 mod mouse;

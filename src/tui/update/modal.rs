@@ -8,7 +8,7 @@ use super::super::keymap::{Context, Found};
 use super::super::keys::Key;
 use super::super::modal::{Menu, Modal, Pick, matching};
 use super::{Effect, act, orders, videos};
-use crate::engine::protocol::row::{Filter, Sort};
+use crate::protocol::row::{Filter, Sort};
 
 /// What a key does wherever one can scroll and choose; the arrows and vim's letters alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use super::super::classes::count_of;
 use super::super::modal::{Item, Menu, Modal, Order, Pick};
 use super::super::text;
 use super::Effect;
-use crate::engine::protocol::Command;
-use crate::engine::protocol::row::RowState;
-use crate::engine::protocol::snapshot::Phase;
-use crate::engine::protocol::words::Level;
+use crate::protocol::Command;
+use crate::protocol::row::RowState;
+use crate::protocol::snapshot::Phase;
+use crate::protocol::words::Level;
 
 /// More videos than this are not extracted again without a question.
 pub(super) const WITHOUT_ASKING: u64 = 20;

@@ -7,11 +7,11 @@ use super::super::marks::{MOST, commands, parts};
 use super::super::modal::{Item, Menu, Modal, Order, Pick};
 use super::super::text;
 use super::super::view::columns;
-use super::gather::{self, Then};
+use super::bulk_mark::{self, Then};
 use super::{Effect, orders};
-use crate::engine::protocol::Command;
-use crate::engine::protocol::row::{Column, Filter, RowState, Select, Sort};
-use crate::engine::protocol::words::Level;
+use crate::protocol::Command;
+use crate::protocol::row::{Column, Filter, RowState, Select, Sort};
+use crate::protocol::words::Level;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     use Action as A;
@@ -19,7 +19,7 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         A::Mark => mark(app),
         A::Range => {
             if let Some((from, to)) = app.videos.toggle_range() {
-                gather::begin(app, from, to + 1, Then::Mark, effects);
+                bulk_mark::begin(app, from, to + 1, Then::Mark, effects);
             }
         }
         A::MarkAll => mark_all(app, effects),
@@ -54,7 +54,7 @@ fn mark_all(app: &mut App, effects: &mut Vec<Effect>) {
     app.videos.end_range();
     match total > MOST {
         true => app.marks.mark_all(app.videos.filter().clone(), total),
-        false => gather::begin(app, 0, total, Then::Mark, effects),
+        false => bulk_mark::begin(app, 0, total, Then::Mark, effects),
     }
 }
 
@@ -74,7 +74,7 @@ fn invert(app: &mut App, effects: &mut Vec<Effect>) {
         );
         return app.say(Level::Info, reason);
     }
-    gather::begin(app, 0, total, Then::Invert, effects);
+    bulk_mark::begin(app, 0, total, Then::Invert, effects);
 }
 
 /// Other videos, the order stays.

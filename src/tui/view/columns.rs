@@ -1,6 +1,6 @@
 //! The columns of the table of videos: which there is room for, how wide, and by which one can sort.
 
-use crate::engine::protocol::row::Column;
+use crate::protocol::row::Column;
 
 /// What one can sort by, with a key and a name for it, from left to right.
 pub const SORTED: &[(Column, char, &str)] = &[

@@ -11,7 +11,7 @@ use super::super::gauge;
 use super::super::text;
 use super::super::theme::{Role, Theme};
 use super::{line, pane, scrollbar};
-use crate::engine::protocol::snapshot::{DeviceState, Gauges, Snapshot};
+use crate::protocol::snapshot::{DeviceState, Gauges, Snapshot};
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.choices.theme;

@@ -9,9 +9,9 @@ use super::super::app::{App, Pane};
 use super::super::modal::Modal;
 use super::super::text;
 use super::super::theme::Role;
-use super::super::why::why_not;
+use super::super::unavailable_reason::why_not;
 use super::line;
-use crate::engine::protocol::snapshot::Phase;
+use crate::protocol::snapshot::Phase;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.choices.theme;

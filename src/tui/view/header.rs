@@ -10,8 +10,8 @@ use super::super::text;
 use super::super::theme::Role;
 use super::line;
 use crate::dataset::shown;
-use crate::engine::protocol::row::RowState;
-use crate::engine::protocol::snapshot::Phase;
+use crate::protocol::row::RowState;
+use crate::protocol::snapshot::Phase;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.choices.theme;

@@ -9,7 +9,7 @@ use super::super::text;
 use super::super::theme::Role;
 use super::videos::{filter_title, typing};
 use super::{line, pane};
-use crate::engine::protocol::words::Level;
+use crate::protocol::words::Level;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &app.choices.theme;

@@ -11,7 +11,7 @@ use super::super::keymap::Context;
 use super::super::modal::{Menu, Modal, matching};
 use super::super::text;
 use super::super::theme::Role;
-use super::super::why::why_not;
+use super::super::unavailable_reason::why_not;
 use super::layout::popup;
 use super::{line, popup_frame, scrollbar};
 

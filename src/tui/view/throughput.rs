@@ -9,7 +9,7 @@ use super::super::gauge;
 use super::super::text;
 use super::super::theme::Role;
 use super::{line, pane};
-use crate::engine::protocol::snapshot::{Bound, Phase};
+use crate::protocol::snapshot::{Bound, Phase};
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.choices.theme;

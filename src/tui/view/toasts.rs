@@ -9,7 +9,7 @@ use super::super::app::App;
 use super::super::text;
 use super::super::theme::Role;
 use super::line;
-use crate::engine::protocol::words::Level;
+use crate::protocol::words::Level;
 
 /// Lines of one message at most.
 const LINES: usize = 3;

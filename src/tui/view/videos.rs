@@ -13,8 +13,8 @@ use super::super::text;
 use super::super::theme::Role;
 use super::columns::{Cell, SORTED, fit};
 use super::{line, pane, scrollbar};
-use crate::engine::protocol::row::{Row, RowState};
-use crate::engine::protocol::snapshot::InHand;
+use crate::protocol::row::{Row, RowState};
+use crate::protocol::snapshot::InHand;
 
 /// What is being typed for this pane.
 pub(super) fn typing(app: &App, pane: Pane) -> Option<&Input> {
@@ -105,7 +105,7 @@ fn right(app: &App) -> Vec<Span<'static>> {
         let count = text::count(app.marks.len() as u64);
         spans.push(Span::styled(format!(" {} {count} marked ", theme.mark()), theme.style(Role::Mark)));
     }
-    if app.gather.is_some() {
+    if app.bulk_mark.is_some() {
         spans.push(Span::styled(" collecting names ", theme.style(Role::Dim)));
     }
     let place = (app.videos.selected() + 1).min(app.videos.total());

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::path::PathBuf;
 
-use reeldeck_contract::recipe::Transform;
+use reeldeck_common::recipe::Transform;
 use reeldeck_model::network::Network;
 use reeldeck_model::seeded;
 use reeldeck_model::weights::Weights;
@@ -37,7 +37,7 @@ fn file(entries: &Entries) -> Vec<u8> {
 
 fn load(bytes: &[u8]) -> Result<Weights, ModelError> {
     let (_folder, path) = saved(bytes);
-    checkpoint::load(&path, &reeldeck_contract::digest::sha256(bytes), &network(), &transform(64))
+    checkpoint::load(&path, &reeldeck_common::digest::sha256(bytes), &network(), &transform(64))
 }
 
 fn saved(bytes: &[u8]) -> (TempDir, PathBuf) {
@@ -67,7 +67,7 @@ fn what_is_written_is_loaded() {
         let bytes = out.into_inner();
         let (_folder, path) = saved(&bytes);
         let loaded =
-            checkpoint::load(&path, &reeldeck_contract::digest::sha256(&bytes), &network, &transform(64)).unwrap();
+            checkpoint::load(&path, &reeldeck_common::digest::sha256(&bytes), &network, &transform(64)).unwrap();
         assert!(loaded == weights);
         let mut again = Cursor::new(vec![]);
         checkpoint::write(&mut again, &network, &loaded).unwrap();

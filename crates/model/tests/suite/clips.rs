@@ -1,6 +1,6 @@
 //! The runner of clips: the same numbers however it is fed, and errors for frames that do not come.
 
-use reeldeck_contract::recipe::Precision;
+use reeldeck_common::recipe::Precision;
 use reeldeck_model::ModelError;
 use reeldeck_model::clips::{ClipRunner, Outputs};
 use reeldeck_model::fast::FastModel;

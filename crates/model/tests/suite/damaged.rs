@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use reeldeck_contract::error::ErrorKind;
+use reeldeck_common::error::ErrorKind;
 use reeldeck_model::network::Network;
 use reeldeck_model::{ModelError, checkpoint, seeded};
 
@@ -31,7 +31,7 @@ fn complaint(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pth");
     fs::write(&path, bytes).unwrap();
-    let error = refused(&path, &reeldeck_contract::digest::sha256(bytes));
+    let error = refused(&path, &reeldeck_common::digest::sha256(bytes));
     assert_eq!(error.kind(), ErrorKind::Internal);
     let mut text = error.to_string();
     assert!(text.contains(path.to_str().unwrap()), "{text}");
@@ -48,7 +48,7 @@ fn a_changed_file_is_refused_by_its_digest() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pth");
     let mut bytes = whole();
-    let digest = reeldeck_contract::digest::sha256(&bytes);
+    let digest = reeldeck_common::digest::sha256(&bytes);
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&path, &bytes).unwrap();
@@ -56,7 +56,7 @@ fn a_changed_file_is_refused_by_its_digest() {
     assert!(matches!(error, ModelError::Changed { .. }), "{error:?}");
     let text = error.to_string();
     assert!(
-        text.contains(&digest) && text.contains(&reeldeck_contract::digest::sha256(&bytes)) && text.contains("changed"),
+        text.contains(&digest) && text.contains(&reeldeck_common::digest::sha256(&bytes)) && text.contains("changed"),
         "{text}"
     );
 }
@@ -64,7 +64,7 @@ fn a_changed_file_is_refused_by_its_digest() {
 #[test]
 fn digests_are_sha256() {
     assert_eq!(
-        reeldeck_contract::digest::sha256(b"abc"),
+        reeldeck_common::digest::sha256(b"abc"),
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     );
 }
@@ -107,7 +107,7 @@ fn damage_anywhere_is_no_panic() {
         let end = bytes.len().min(at + 40);
         bytes[at..end].iter_mut().for_each(|b| *b = b.wrapping_mul(31).wrapping_add(step as u8));
         fs::write(&path, &bytes).unwrap();
-        let _ = checkpoint::load(&path, &reeldeck_contract::digest::sha256(&bytes), &network(), &transform(64));
+        let _ = checkpoint::load(&path, &reeldeck_common::digest::sha256(&bytes), &network(), &transform(64));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The fast formulation against the plain one, over the shapes of network and video that a recipe can name.
 
-use reeldeck_contract::recipe::Precision;
+use reeldeck_common::recipe::Precision;
 use reeldeck_model::ModelError;
 use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT};
 

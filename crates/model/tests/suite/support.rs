@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use reeldeck_contract::recipe::{Family, Model, Precision, Transform};
+use reeldeck_common::recipe::{Family, Model, Precision, Transform};
 use reeldeck_model::ModelError;
 use reeldeck_model::clips::{ClipRunner, Outputs};
 use reeldeck_model::fast::FastModel;

@@ -15,10 +15,10 @@ use std::path::Path;
 use ff::ffi;
 use ff::packet::Ref;
 use ffmpeg_next as ff;
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Facts, Level, Probed, Verdict};
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Facts, Level, Probed, Verdict};
+use reeldeck_common::source::SourceStamp;
 
 use crate::error::VideoError;
 use crate::index::PacketIndex;

@@ -5,7 +5,7 @@ use std::path::Path;
 use ff::ffi;
 use ff::packet::Ref;
 use ffmpeg_next as ff;
-use reeldeck_contract::feature::FrameCounts;
+use reeldeck_common::feature::FrameCounts;
 
 use super::delivery::Delivery;
 use super::{Facts, Request, Sink, is_flawed};

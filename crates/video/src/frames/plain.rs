@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ffmpeg_next as ff;
-use reeldeck_contract::feature::FrameCounts;
-use reeldeck_contract::recipe::Damage;
+use reeldeck_common::feature::FrameCounts;
+use reeldeck_common::recipe::Damage;
 
 use super::delivery::Delivery;
 use super::{Facts, Request, Sink, is_flawed};

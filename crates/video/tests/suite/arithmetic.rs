@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::recipe::{Damage, Sampling, Transform};
+use reeldeck_common::limits::Limits;
+use reeldeck_common::recipe::{Damage, Sampling, Transform};
 use reeldeck_video::frames::{Pass, Request};
 use reeldeck_video::synth::{Synth, sample};
 use reeldeck_video::whole;

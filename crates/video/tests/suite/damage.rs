@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::feature::FrameCounts;
-use reeldeck_contract::probe::{Level, Verdict};
-use reeldeck_contract::recipe::Damage;
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::feature::FrameCounts;
+use reeldeck_common::probe::{Level, Verdict};
+use reeldeck_common::recipe::Damage;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{Pass, Request};
 use reeldeck_video::synth::Synth;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use reeldeck_contract::error::ErrorKind;
+use reeldeck_common::error::ErrorKind;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::Pass;
 

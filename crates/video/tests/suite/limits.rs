@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::limits::Limits;
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::limits::Limits;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
 use reeldeck_video::sampling::Plan;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Level, Verdict};
-use reeldeck_contract::recipe::{Damage, Sampling, Transform};
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Level, Verdict};
+use reeldeck_common::recipe::{Damage, Sampling, Transform};
 use reeldeck_video::VideoError;
 use reeldeck_video::check::check;
 use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};

@@ -3,8 +3,8 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use reeldeck_contract::probe::{Level, Verdict};
-use reeldeck_contract::recipe::Damage;
+use reeldeck_common::probe::{Level, Verdict};
+use reeldeck_common::recipe::Damage;
 use reeldeck_video::frames::{Pass, Request};
 use reeldeck_video::synth::Synth;
 

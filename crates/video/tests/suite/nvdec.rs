@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ffmpeg_next as ff;
-use reeldeck_contract::recipe::Transform;
+use reeldeck_common::recipe::Transform;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
 use reeldeck_video::nvdec::Nvdec;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::recipe::{Damage, Sampling};
+use reeldeck_common::recipe::{Damage, Sampling};
 use reeldeck_video::frames::Request;
 
 use crate::media::{Folder, SPARSE, request, small, take_both};

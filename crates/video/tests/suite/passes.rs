@@ -1,7 +1,7 @@
 //! The fast pass against the plain one: the same plan and the same pixels for healthy files of all sorts.
 
 use proptest::prelude::*;
-use reeldeck_contract::recipe::{Sampling, Transform};
+use reeldeck_common::recipe::{Sampling, Transform};
 use reeldeck_video::frames::{Facts, Request};
 use reeldeck_video::synth::Synth;
 

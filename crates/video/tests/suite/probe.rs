@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Level, Verdict};
-use reeldeck_contract::recipe::Damage;
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Level, Verdict};
+use reeldeck_common::recipe::Damage;
+use reeldeck_common::source::SourceStamp;
 use reeldeck_video::VideoError;
 use reeldeck_video::check::check;
 use reeldeck_video::frames::{Pass, Request};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::protocol::{FromWorker, Init, ToWorker};
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::protocol::{FromWorker, Init, ToWorker};
 use reeldeck_video::synth::{self, Synth};
 
 use crate::harness::{Worker, complete_files, init, job, tiny_recipe, video};

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::feature::CheckpointId;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, MAX_LINE, ToWorker, VERSION};
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::feature::CheckpointId;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init, MAX_LINE, ToWorker, VERSION};
 
 use crate::harness::{Worker, complete_files, init, job, tiny_recipe, video};
 
@@ -118,7 +118,7 @@ fn a_worker_that_cannot_work_says_why() {
     let file = folder.path().join("x.pth");
     let with_file = |text: &str| {
         fs::write(&file, text).unwrap();
-        let digest = reeldeck_contract::digest::sha256(text.as_bytes());
+        let digest = reeldeck_common::digest::sha256(text.as_bytes());
         let checkpoint_id = CheckpointId { name: "x.pth".into(), digest, meaningless: false };
         Init { checkpoint: CheckpointSource::File(file.clone()), checkpoint_id, ..init.clone() }
     };
@@ -134,7 +134,7 @@ fn a_worker_that_cannot_work_says_why() {
 #[test]
 fn garbage_ends_the_worker_with_a_word_on_standard_error() {
     let too_long = [vec![b' '; MAX_LINE], b"{}\n".to_vec()].concat();
-    let again = reeldeck_contract::protocol::line(&ToWorker::Init(Box::new(init(tiny_recipe())))).unwrap();
+    let again = reeldeck_common::protocol::line(&ToWorker::Init(Box::new(init(tiny_recipe())))).unwrap();
     let early: [(&[u8], &str); 4] = [
         (b"garbage\n", "failed to read a message"),
         (b"\xff\xfe\n", "failed to read a message"),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use md5::{Digest, Md5};
-use reeldeck_contract::feature::{CheckpointId, Feature};
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::protocol::CheckpointSource;
-use reeldeck_contract::recipe::{Recipe, Transform};
+use reeldeck_common::feature::{CheckpointId, Feature};
+use reeldeck_common::limits::Limits;
+use reeldeck_common::protocol::CheckpointSource;
+use reeldeck_common::recipe::{Recipe, Transform};
 use reeldeck_model::network::Network;
 use reeldeck_model::plain::PlainModel;
 use reeldeck_model::seeded;
@@ -137,7 +137,7 @@ fn worker(folder: &Path, recipe: &Recipe) -> Worker {
     let written = Command::new(PROGRAM).arg("write-seeded-checkpoint").arg(golden("small.toml")).arg(&weights).status();
     assert!(written.unwrap().success());
     let mut init = init(recipe.clone());
-    let digest = reeldeck_contract::digest::sha256(&std::fs::read(&weights).unwrap());
+    let digest = reeldeck_common::digest::sha256(&std::fs::read(&weights).unwrap());
     init.checkpoint_id = CheckpointId { name: "small.pth".into(), digest, meaningless: true };
     init.checkpoint = CheckpointSource::File(weights);
     Worker::start(&init)

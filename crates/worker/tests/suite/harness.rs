@@ -9,13 +9,13 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::atomic::{self, Owner};
-use reeldeck_contract::error::Failure;
-use reeldeck_contract::feature::CheckpointId;
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::protocol::{self, CheckpointSource, FromWorker, Init, JobId, Report, ToWorker, VERSION};
-use reeldeck_contract::recipe::Recipe;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::error::Failure;
+use reeldeck_common::feature::CheckpointId;
+use reeldeck_common::limits::Limits;
+use reeldeck_common::protocol::{self, CheckpointSource, FromWorker, Init, JobId, Report, ToWorker, VERSION};
+use reeldeck_common::recipe::Recipe;
+use reeldeck_common::video::VideoName;
 use reeldeck_video::synth::{self, Synth};
 
 /// Longer than anything here takes, even on a busy machine; a worker that hangs fails the test and not the whole run.
@@ -39,7 +39,7 @@ pub fn tiny_recipe() -> Recipe {
 }
 
 pub fn init(recipe: Recipe) -> Init {
-    let digest = reeldeck_contract::pinned::SEEDED_WEIGHTS;
+    let digest = reeldeck_common::pinned::SEEDED_WEIGHTS;
     Init {
         version: VERSION,
         set: recipe.set_name(digest),

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::feature::{Feature, Header};
-use reeldeck_contract::protocol::{Init, Nvdec};
-use reeldeck_contract::recipe::{Output, Precision};
+use reeldeck_common::feature::{Feature, Header};
+use reeldeck_common::protocol::{Init, Nvdec};
+use reeldeck_common::recipe::{Output, Precision};
 use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT, Network};
 use reeldeck_model::seeded;
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::feature::Feature;
-use reeldeck_contract::protocol::{FromWorker, ToWorker};
-use reeldeck_contract::recipe::Recipe;
+use reeldeck_common::feature::Feature;
+use reeldeck_common::protocol::{FromWorker, ToWorker};
+use reeldeck_common::recipe::Recipe;
 
 use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
 

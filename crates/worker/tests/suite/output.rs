@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::feature::Feature;
-use reeldeck_contract::protocol::ToWorker;
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::feature::Feature;
+use reeldeck_common::protocol::ToWorker;
 
 use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
 

@@ -1,9 +1,9 @@
 //! What checks have seen of files, small enough for a million of them.
 
 use indexmap::IndexSet;
-use reeldeck_contract::probe::Facts;
+use reeldeck_common::probe::Facts;
 
-use crate::engine::protocol::row::RowFacts;
+use crate::protocol::row::RowFacts;
 
 /// Nothing is known.
 const NOTHING: u8 = u8::MAX;

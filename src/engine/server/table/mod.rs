@@ -5,24 +5,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use reeldeck_contract::probe::Probed;
+use reeldeck_common::probe::Probed;
 
 use crate::dataset::scan::VideoFile;
 use crate::dataset::state::{self, State as Dataset};
 use crate::engine::files::Files;
 use crate::engine::listing::{Listing, NONE};
-use crate::engine::protocol::row::{ClassRow, RowState, StateCounts};
 use crate::engine::state::{Video, VideoId};
+use crate::protocol::row::{ClassRow, RowState, StateCounts};
 use facts::AllFacts;
 use matched::Matched;
-use standing::{Standing, Word, row_state};
+use row_status::{DatasetStatus, RowStatus, row_state};
 
 mod facts;
 mod matched;
 mod order;
+mod row_status;
 mod rows;
 mod select;
-mod standing;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -38,8 +38,8 @@ const NO_CLASS: &str = "(no class)";
 
 /// What the engine says of a video, without its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Brief {
-    standing: Standing,
+pub struct RowSummary {
+    row_status: RowStatus,
     attempts: u8,
     feature: bool,
 }
@@ -50,7 +50,7 @@ pub struct Changed {
     /// Which.
     pub id: VideoId,
     /// What the engine says.
-    pub brief: Brief,
+    pub brief: RowSummary,
     /// Why.
     pub reason: Option<String>,
     /// The file, where it came or changed after the first scan.
@@ -60,9 +60,9 @@ pub struct Changed {
 /// All there is of one row in memory, but its facts and reasons.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
-    brief: Brief,
+    brief: RowSummary,
     /// What the dataset says of the file by itself.
-    word: Word,
+    word: DatasetStatus,
     class: u32,
 }
 
@@ -86,7 +86,7 @@ pub struct Table {
     order: order::Order,
 }
 
-impl Brief {
+impl RowSummary {
     /// Of a video of the engine, with the reason.
     pub fn of(video: &Video) -> (Self, Option<String>) {
         let reason = match &video.status {
@@ -94,13 +94,13 @@ impl Brief {
             _ => None,
         };
         let attempts = u8::try_from(video.attempts).unwrap_or(u8::MAX);
-        (Self { standing: Standing::of(video), attempts, feature: video.feature }, reason)
+        (Self { row_status: RowStatus::of(video), attempts, feature: video.feature }, reason)
     }
 }
 
 impl Table {
     /// A table over these videos.
-    pub fn new(files: Files, videos: impl Iterator<Item = (Brief, Option<String>)>) -> Self {
+    pub fn new(files: Files, videos: impl Iterator<Item = (RowSummary, Option<String>)>) -> Self {
         let mut table = Self {
             files: Files::default(),
             cells: Vec::with_capacity(files.len()),
@@ -172,7 +172,7 @@ impl Table {
         let (first, next) = (vec![NONE; videos], vec![NONE; positions.len()]);
         let mut matched = Matched { listing, positions, first, next, classes };
         for (id, cell) in (0..).zip(&self.cells) {
-            if cell.brief.standing != Standing::Gone {
+            if cell.brief.row_status != RowStatus::Gone {
                 matched.join(id);
             }
         }
@@ -189,8 +189,8 @@ impl Table {
                 self.take_file(id, file);
             }
             let Some(cell) = self.cells.get(id as usize) else { continue };
-            let was_gone = cell.brief.standing == Standing::Gone;
-            let is_gone = brief.standing == Standing::Gone;
+            let was_gone = cell.brief.row_status == RowStatus::Gone;
+            let is_gone = brief.row_status == RowStatus::Gone;
             self.touch(id, |table| {
                 if let Some(cell) = table.cells.get_mut(id as usize) {
                     cell.brief = brief;
@@ -215,7 +215,7 @@ impl Table {
         if at == self.cells.len() {
             let class = class_number(&mut self.classes, file.name.class());
             let word = self.own_word(&file, None, None);
-            let brief = Brief { standing: Standing::Gone, attempts: 0, feature: false };
+            let brief = RowSummary { row_status: RowStatus::Gone, attempts: 0, feature: false };
             if let Some(matched) = &mut self.matched {
                 matched.positions.push(matched.listing.position(file.name.file()));
                 matched.next.push(NONE);
@@ -250,7 +250,7 @@ impl Table {
         } else {
             self.said.remove(&id);
         }
-        let word = Word::of(&state);
+        let word = DatasetStatus::of(&state);
         self.touch(id, |table| {
             if let Some(cell) = table.cells.get_mut(id as usize) {
                 cell.word = word;
@@ -263,8 +263,8 @@ impl Table {
         state::of_file(file, want_s, probed, tolerance)
     }
 
-    fn own_word(&self, file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>) -> Word {
-        Word::of(&self.own_state(file, want_s, probed))
+    fn own_word(&self, file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>) -> DatasetStatus {
+        DatasetStatus::of(&self.own_state(file, want_s, probed))
     }
 
     /// Changes something about a file, and keeps the counts of all rows that hang on it.
@@ -302,7 +302,7 @@ impl Table {
         let by = if more { 1 } else { -1 };
         if let Some((_, tally)) = self.classes.get_index_mut(class as usize) {
             add(&mut tally.states, state, by);
-            let done = self.cells.get(id as usize).is_some_and(|cell| cell.brief.standing.is_done());
+            let done = self.cells.get(id as usize).is_some_and(|cell| cell.brief.row_status.is_done());
             tally.done = tally.done.saturating_add_signed(if done { by } else { 0 });
         }
         add(&mut self.totals, state, by);
@@ -341,18 +341,18 @@ impl Table {
             return self.matched.as_ref()?.is_missing(id & !MISSING).then_some(RowState::Missing);
         }
         let cell = self.cells.get(id as usize)?;
-        row_state(cell.brief.standing, self.word_of(id, cell), self.active)
+        row_state(cell.brief.row_status, self.word_of(id, cell), self.active)
     }
 
     /// What the dataset says of a file, other files considered.
-    fn word_of(&self, id: u32, cell: &Cell) -> Word {
+    fn word_of(&self, id: u32, cell: &Cell) -> DatasetStatus {
         match &self.matched {
             None => cell.word,
             Some(matched) => match matched.position(id) {
-                NONE => cell.word.or(Word::UNLISTED),
+                NONE => cell.word.or(DatasetStatus::UNLISTED),
                 // A copy that cannot be used does not make a second one, and is called what it is.
-                position if matched.has_several(position) && cell.word != Word::CORRUPT => {
-                    cell.word.or(Word::DUPLICATE)
+                position if matched.has_several(position) && cell.word != DatasetStatus::CORRUPT => {
+                    cell.word.or(DatasetStatus::DUPLICATE)
                 }
                 _ => cell.word,
             },

@@ -6,7 +6,7 @@ use super::{MISSING, Table};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::state::State as Dataset;
 use crate::engine::listing::{Listing, NONE};
-use crate::engine::protocol::row::{Row, RowState};
+use crate::protocol::row::{Row, RowState};
 
 /// What the table knows of one video.
 pub struct Known {
@@ -97,7 +97,7 @@ impl Table {
             let position = if id & MISSING == 0 { matched.position(id) } else { id & !MISSING };
             (position != NONE).then(|| (Arc::clone(&matched.listing), position))
         });
-        let failed = self.cells.get(id as usize).is_some_and(|cell| cell.brief.standing.has_failed());
+        let failed = self.cells.get(id as usize).is_some_and(|cell| cell.brief.row_status.has_failed());
         Some(Known {
             row,
             file: if id & MISSING == 0 { self.files.get(id as usize).cloned() } else { None },

@@ -2,10 +2,10 @@
 
 use glob::{MatchOptions, Pattern};
 
-use super::standing::Standing;
+use super::row_status::RowStatus;
 use super::{MISSING, Table};
-use crate::engine::protocol::row::{Select, Sort};
 use crate::engine::state::VideoId;
+use crate::protocol::row::{Select, Sort};
 
 impl Table {
     /// The failed videos that one of the patterns matches; all of them where there is none. The error names the pattern
@@ -22,7 +22,7 @@ impl Table {
         }
         let mut found = vec![];
         for ((id, cell), file) in self.cells.iter().enumerate().zip(self.files.iter()) {
-            if cell.brief.standing == Standing::Gone {
+            if cell.brief.row_status == RowStatus::Gone {
                 continue;
             }
             let whole = file.name.as_str();
@@ -35,7 +35,7 @@ impl Table {
                 *used |= matches;
                 hit |= matches;
             }
-            if hit && cell.brief.standing.has_failed() {
+            if hit && cell.brief.row_status.has_failed() {
                 found.push(id);
             }
         }

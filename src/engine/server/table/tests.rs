@@ -2,15 +2,15 @@
 
 use std::io::Write as _;
 
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::probe::{Facts, Level, Verdict};
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::probe::{Facts, Level, Verdict};
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 
 use super::*;
 use crate::dataset::manifest::Manifest;
-use crate::engine::protocol::row::{Column, Filter, Select, Sort};
 use crate::engine::state::Status;
+use crate::protocol::row::{Column, Filter, Select, Sort};
 
 fn file(name: &str, size: u64) -> VideoFile {
     VideoFile { name: VideoName::new(name).unwrap(), stamp: SourceStamp { size, mtime_ns: 0 } }
@@ -24,8 +24,8 @@ fn failed(kind: ErrorKind) -> Status {
     Status::Failed { failure: Box::new(Failure::new(kind, "No Moov in it")), before: false }
 }
 
-fn brief(status: Status) -> (Brief, Option<String>) {
-    Brief::of(&Video::new(status))
+fn brief(status: Status) -> (RowSummary, Option<String>) {
+    RowSummary::of(&Video::new(status))
 }
 
 fn table(videos: &[(&str, Status, u64)]) -> Table {

@@ -1,7 +1,7 @@
 //! Views: which rows a filter lets through, in which order.
 
 use super::{MISSING, Table};
-use crate::engine::protocol::row::{Column, Filter, Row, RowState, Sort};
+use crate::protocol::row::{Column, Filter, Row, RowState, Sort};
 
 /// The rows that a filter lets through, in order, as of a revision.
 pub struct View {

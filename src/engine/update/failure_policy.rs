@@ -1,14 +1,14 @@
 //! Failures: whose fault they are, what they cost, and whether there is another attempt.
 
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::protocol::JobId;
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::protocol::JobId;
+use reeldeck_common::source::SourceStamp;
 
 use super::Step;
 use crate::engine::event::{Effect, News};
 use crate::engine::state::{Ending, Hand, Millis, Phase, Status, WorkerId, WorkerStatus};
 
-/// Ends of one worker, with no video to blame, after which its device is given up.
+/// Ends of one worker, with no video to failure_policy, after which its device is given up.
 const MOST_MISHAPS: u32 = 3;
 
 /// A video that was put back so often, each time after the output folder or another device had turned out to be usable, is

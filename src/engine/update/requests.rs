@@ -1,6 +1,6 @@
 //! What the user wants of single videos, and what happens to their files: tried again, left alone, new, changed, gone.
 
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::video::VideoName;
 
 use super::Step;
 use crate::dataset::scan::VideoFile;

@@ -11,8 +11,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::atomic::{self, Owner};
-use reeldeck_contract::source::SourceStamp;
+use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::source::SourceStamp;
 use serde::{Deserialize, Serialize};
 
 /// The file's name in the folder of an export.
@@ -35,7 +35,7 @@ pub struct Made {
 
 /// The record of one folder.
 #[derive(Debug)]
-pub struct Record {
+pub struct Manifest {
     folder: PathBuf,
     made: HashMap<String, Made>,
     /// Lines that say nothing any more.
@@ -43,7 +43,7 @@ pub struct Record {
     journal: Option<File>,
 }
 
-impl Record {
+impl Manifest {
     /// Reads what is there. What is not understood is as good as not there.
     pub fn open(folder: &Path) -> Self {
         let text = fs::read(folder.join(FILE)).unwrap_or_default();
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_file_is_kept_only_if_made_from_the_same_and_untouched_since() {
         let dir = tempfile::tempdir().unwrap();
-        let mut record = Record::open(dir.path());
+        let mut record = Manifest::open(dir.path());
         for name in ["a.npy", "b.npy", "c.npy"] {
             fs::write(dir.path().join(name), name).unwrap();
             record.add(name, "d1").unwrap();
@@ -151,11 +151,11 @@ mod tests {
         let mut journal = File::options().append(true).open(dir.path().join(FILE)).unwrap();
         journal.write_all(b"{\"version\":1,\"file\":\"c").unwrap();
 
-        let mut record = Record::open(dir.path());
+        let mut record = Manifest::open(dir.path());
         assert_eq!((record.kept("a.npy", "d1"), record.kept("a.npy", "d2")), (Some(5), None));
         assert_eq!((record.kept("b.npy", "d1"), record.kept("b.npy", "d2")), (None, Some(5)));
         record.add("a.npy", "d3").unwrap();
-        let mut record = Record::open(dir.path());
+        let mut record = Manifest::open(dir.path());
         assert_eq!(record.kept("a.npy", "d3"), Some(5), "the cut line does not take the next one with it");
 
         fs::write(dir.path().join("c.npy"), "touched").unwrap();
@@ -164,6 +164,6 @@ mod tests {
         assert_eq!(removed, 1, "b goes, c is not ours any more");
         assert!(dir.path().join("c.npy").exists() && !dir.path().join("b.npy").exists());
         assert_eq!(fs::read_to_string(dir.path().join(FILE)).unwrap().lines().count(), 1);
-        assert_eq!(Record::open(dir.path()).kept("a.npy", "d3"), Some(5));
+        assert_eq!(Manifest::open(dir.path()).kept("a.npy", "d3"), Some(5));
     }
 }

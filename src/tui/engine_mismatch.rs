@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use reeldeck_contract::pinned::SEEDED_WEIGHTS;
-use reeldeck_contract::protocol::CheckpointSource;
+use reeldeck_common::pinned::SEEDED_WEIGHTS;
+use reeldeck_common::protocol::CheckpointSource;
 
 use super::text;
 use crate::config::Settings;
-use crate::engine::protocol::Welcome;
+use crate::protocol::Welcome;
 
 /// What its run does and this window's settings do not say, for people; nothing where none is seen. The content of
 /// weights is not looked at, so features of one recipe and one file name are taken for the same.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::protocol::event::{Event, Line, Suspect};
 use crate::dataset::shard::Shard;
+use crate::protocol::event::{Event, Line, Suspect};
 
 /// Journals kept for each part.
 const KEPT: usize = 20;
@@ -94,9 +94,9 @@ fn in_hand_at_the_end(mut journal: impl BufRead, boot: &str) -> BTreeMap<String,
 
 #[cfg(test)]
 mod tests {
-    use super::super::protocol::event::Started;
-    use super::super::protocol::snapshot::Counts;
     use super::*;
+    use crate::protocol::event::Started;
+    use crate::protocol::snapshot::Counts;
 
     fn started(boot: &str, suspects: &[(&str, Suspect)]) -> Event {
         Event::RunStarted(Box::new(Started {

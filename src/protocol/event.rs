@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use reeldeck_contract::error::ErrorKind;
-use reeldeck_contract::protocol::Report;
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::protocol::Report;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::Counts;

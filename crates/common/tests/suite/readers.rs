@@ -4,16 +4,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::error::{ErrorKind, Failure};
-use reeldeck_contract::failure::{Attempt, FailureFile};
-use reeldeck_contract::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix, Provenance};
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Answer, Facts, Level, Order, Probed, Verdict};
-use reeldeck_contract::protocol::{CheckpointSource, FromWorker, Init, Nvdec, Report, ToWorker, VERSION, line};
-use reeldeck_contract::recipe::{BUILT_IN, Precision, Recipe};
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::failure::{Attempt, FailureFile};
+use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix, Provenance};
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Answer, Facts, Level, Order, Probed, Verdict};
+use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init, Nvdec, Report, ToWorker, VERSION, line};
+use reeldeck_common::recipe::{BUILT_IN, Precision, Recipe};
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use reeldeck_contract::digest::sha256;
-use reeldeck_contract::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix};
-use reeldeck_contract::recipe::Output;
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::standing::{Standing, Wanted};
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::digest::sha256;
+use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix};
+use reeldeck_common::recipe::Output;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::standing::{Standing, Wanted};
+use reeldeck_common::video::VideoName;
 
 use super::{Job, Watch, unless_interrupted};
 use crate::dataset::names;
@@ -53,7 +53,7 @@ pub fn from(digest: &str, stamp: SourceStamp) -> String {
 
 /// The videos of a dataset, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Survey {
+pub struct Inventory {
     /// Those that have their feature.
     pub items: Vec<Item>,
     /// Those that do not, and why.
@@ -74,25 +74,25 @@ pub fn id(video: &VideoName) -> &str {
 ///
 /// # Errors
 /// When interrupted.
-pub fn survey(job: &Job<'_>, output: Output, watch: &dyn Watch) -> anyhow::Result<Survey> {
+pub fn inventory(job: &Job<'_>, output: Output, watch: &dyn Watch) -> anyhow::Result<Inventory> {
     watch.begin("looking at the features", job.videos.len());
     // Labels count the classes of the whole dataset, so that they stay the same when a video is added or missing.
     let entries = entries(&names(job.videos), job.style);
-    let mut survey = Survey::default();
+    let mut inventory = Inventory::default();
     let look = |(video, entry): (&VideoFile, ListEntry)| (look(job, output, video), entry);
     ordered(threads(), job.videos.iter().zip(entries), look, |(found, entry)| {
         match found {
             Ok((Header { provenance, digest, .. }, stamp)) => {
-                survey.checkpoint.get_or_insert(provenance.checkpoint);
+                inventory.checkpoint.get_or_insert(provenance.checkpoint);
                 let (frames, fps, size) = (provenance.frames, provenance.fps, provenance.size);
-                survey.items.push(Item { entry, digest, stamp, frames, fps, size });
+                inventory.items.push(Item { entry, digest, stamp, frames, fps, size });
             }
-            Err(why) => survey.missing.push((entry.name, why)),
+            Err(why) => inventory.missing.push((entry.name, why)),
         }
         watch.step(0);
         unless_interrupted(watch)
     })?;
-    Ok(survey)
+    Ok(inventory)
 }
 
 fn look(job: &Job<'_>, output: Output, video: &VideoFile) -> Result<(Header, SourceStamp), String> {
@@ -150,10 +150,10 @@ pub struct ByName<'s> {
 }
 
 /// Sorts out videos that share a name, such as one in two class folders: the first gets the file.
-pub fn by_name<'s>(job: &Job<'_>, output: Output, survey: &'s Survey) -> ByName<'s> {
+pub fn by_name<'s>(job: &Job<'_>, output: Output, inventory: &'s Inventory) -> ByName<'s> {
     let mut first: HashMap<&str, &Item> = HashMap::new();
     let mut sorted = ByName::default();
-    for item in &survey.items {
+    for item in &inventory.items {
         let name = &item.entry.name;
         let Some(holder) = first.get(id(name)) else {
             first.insert(id(name), item);

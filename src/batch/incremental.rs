@@ -5,31 +5,31 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::video::{VideoName, printable};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::video::{VideoName, printable};
 
-use crate::engine::protocol::event::{Event, Line};
-use crate::engine::protocol::snapshot::Snapshot;
 use crate::engine::publish::Front;
 use crate::errln;
-use crate::export::live::Live;
+use crate::export::incremental::Incremental;
+use crate::protocol::event::{Event, Line};
+use crate::protocol::snapshot::Snapshot;
 
 /// Problems of a run that are told one by one.
 const TOLD: usize = 5;
 
 /// Hears of finished videos and has them exported.
-pub struct LiveExport {
+pub struct IncrementalExport {
     layout: Layout,
     videos: Option<Sender<PathBuf>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl LiveExport {
+impl IncrementalExport {
     /// Writes with `live` until it is dropped, which waits for what is still to be written.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(layout: Layout, mut live: Live) -> std::io::Result<Self> {
+    pub fn start(layout: Layout, mut live: Incremental) -> std::io::Result<Self> {
         let (videos, waiting) = mpsc::channel::<PathBuf>();
         let thread = std::thread::Builder::new().name("live".into()).spawn(move || {
             let mut problems = 0;
@@ -49,7 +49,7 @@ impl LiveExport {
     }
 }
 
-impl Front for LiveExport {
+impl Front for IncrementalExport {
     fn event(&mut self, line: &Line, _text: &Arc<str>) {
         if let (Event::VideoDone { video, .. }, Some(videos)) = (&line.event, &self.videos)
             && let Ok(name) = VideoName::new(video)
@@ -61,7 +61,7 @@ impl Front for LiveExport {
     fn snapshot(&mut self, _snapshot: &Snapshot) {}
 }
 
-impl Drop for LiveExport {
+impl Drop for IncrementalExport {
     fn drop(&mut self) {
         self.videos = None;
         let _ = self.thread.take().map(JoinHandle::join);

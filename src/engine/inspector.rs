@@ -9,20 +9,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use reeldeck_contract::limits::Limits;
-use reeldeck_contract::probe::{Level, Probed};
+use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Level, Probed};
 
 use super::files::Files;
 use super::listing::Listing;
 use super::log::Log;
-use super::protocol::snapshot::ScanState;
-use super::protocol::words::Level as Matters;
-use super::server::Feed;
+use super::server::InspectionSink;
 use super::state::VideoId;
 use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::cache::Cache;
 use crate::dataset::probe::{Ended, Finding, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
+use crate::protocol::snapshot::ScanState;
+use crate::protocol::words::Level as Matters;
 
 /// Findings are passed on so often, and no more than so many at a time.
 const EVERY: Duration = Duration::from_millis(200);
@@ -35,7 +35,7 @@ const ARRIVING: Duration = Duration::from_secs(6);
 const MOST_PROCESSES: usize = 8;
 
 /// What is asked for.
-pub enum Ask {
+pub enum InspectRequest {
     /// Somebody wants to know: say what is known without looking into files.
     Begin,
     /// Look into these at least as closely as that, unless it is known already.
@@ -44,7 +44,7 @@ pub enum Ask {
     LookAtAll(Files, Level),
 }
 
-/// What a survey needs.
+/// What a inspector needs.
 pub struct Plan {
     /// The dataset folder.
     pub root: PathBuf,
@@ -64,21 +64,21 @@ pub struct Plan {
     pub prober: Result<PathBuf, String>,
 }
 
-/// The running survey. Dropping it ends what it is about.
-pub struct Survey {
+/// The running inspector. Dropping it ends what it is about.
+pub struct Inspector {
     cancel: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Survey {
+impl Inspector {
     /// Waits for questions; what is found goes to `feed`.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(plan: Plan, asked: Receiver<Ask>, feed: Feed, log: Log) -> io::Result<Self> {
+    pub fn start(plan: Plan, asked: Receiver<InspectRequest>, feed: InspectionSink, log: Log) -> io::Result<Self> {
         let cancel = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&cancel);
-        let thread = std::thread::Builder::new().name("survey".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("inspector".into()).spawn(move || {
             // Of this thread and all that it starts. Where that is not possible, it is done with the usual priority.
             let _ = rustix::process::setpriority_process(None, 10);
             let mut work = Work { plan, feed, log, cancel: stop, begun: false, cache: None, again: vec![], due: None };
@@ -88,7 +88,7 @@ impl Survey {
     }
 }
 
-impl Drop for Survey {
+impl Drop for Inspector {
     fn drop(&mut self) {
         self.cancel.store(true, Ordering::Relaxed);
         // Those who ask are still there: the thread is left to itself, and its processes end with it.
@@ -100,7 +100,7 @@ impl Drop for Survey {
 
 struct Work {
     plan: Plan,
-    feed: Feed,
+    feed: InspectionSink,
     log: Log,
     cancel: Arc<AtomicBool>,
     begun: bool,
@@ -112,19 +112,19 @@ struct Work {
 }
 
 impl Work {
-    fn answer(&mut self, asked: &Receiver<Ask>) {
+    fn answer(&mut self, asked: &Receiver<InspectRequest>) {
         let mut kept = None;
         while !self.cancel.load(Ordering::Relaxed) {
             let wait = self.due.map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(Instant::now()));
             let next = kept.take().map_or_else(|| asked.recv_timeout(wait), Ok);
             match next {
-                Ok(Ask::Begin) => self.begin(),
-                Ok(Ask::Look(mut files, level)) => {
+                Ok(InspectRequest::Begin) => self.begin(),
+                Ok(InspectRequest::Look(mut files, level)) => {
                     self.begin();
                     // Files come one by one; they are looked at together.
                     for next in asked.try_iter() {
                         match next {
-                            Ask::Look(more, other) if other == level => files.extend(more),
+                            InspectRequest::Look(more, other) if other == level => files.extend(more),
                             other => {
                                 kept = Some(other);
                                 break;
@@ -133,7 +133,7 @@ impl Work {
                     }
                     self.look(files, level, false);
                 }
-                Ok(Ask::LookAtAll(files, level)) => {
+                Ok(InspectRequest::LookAtAll(files, level)) => {
                     self.begin();
                     self.cache = None;
                     self.look(files.iter().cloned().enumerate().collect(), level, true);
@@ -239,13 +239,13 @@ fn sorted(mut files: Vec<(VideoId, VideoFile)>) -> (Vec<VideoId>, Vec<VideoFile>
 
 /// Findings on their way.
 struct News<'f> {
-    feed: &'f Feed,
+    feed: &'f InspectionSink,
     found: Vec<(VideoId, Probed)>,
     sent: Instant,
 }
 
 impl<'f> News<'f> {
-    fn new(feed: &'f Feed) -> Self {
+    fn new(feed: &'f InspectionSink) -> Self {
         Self { feed, found: vec![], sent: Instant::now() }
     }
 

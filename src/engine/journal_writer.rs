@@ -1,4 +1,4 @@
-//! The engine's pen: journal, failure files and releases of videos to workers, on a thread of its own, so that a slow disk
+//! The engine's thread_state: journal, failure files and releases of videos to workers, on a thread of its own, so that a slow disk
 //! never holds the engine up.
 
 use std::fs::{self, File, OpenOptions};
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::failure::{Attempt, FailureFile};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::failure::{Attempt, FailureFile};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 
 /// Attempts kept in a failure file.
 const ATTEMPTS_KEPT: usize = 20;
@@ -43,13 +43,13 @@ pub struct Record {
     pub attempt: Attempt,
 }
 
-/// The thread that writes. Dropping it without [`Scribe::finish`] loses nothing that was on the disk.
-pub struct Scribe {
+/// The thread that writes. Dropping it without [`JournalWriter::finish`] loses nothing that was on the disk.
+pub struct JournalWriter {
     jobs: Sender<Job>,
     thread: JoinHandle<usize>,
 }
 
-impl Scribe {
+impl JournalWriter {
     /// Starts writing. `complain` is called with the reason when something cannot be written.
     ///
     /// # Errors
@@ -61,8 +61,10 @@ impl Scribe {
         complain: impl Fn(String) + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, waiting) = mpsc::channel();
-        let pen = Pen { layout, owner, path: journal, journal: None, lines: vec![], unwritten: vec![], complain };
-        let thread = std::thread::Builder::new().name("scribe".into()).spawn(move || pen.work(&waiting))?;
+        let thread_state =
+            WriterThread { layout, owner, path: journal, journal: None, lines: vec![], unwritten: vec![], complain };
+        let thread =
+            std::thread::Builder::new().name("journal_writer".into()).spawn(move || thread_state.work(&waiting))?;
         Ok(Self { jobs, thread })
     }
 
@@ -78,7 +80,7 @@ impl Scribe {
     }
 }
 
-struct Pen<C> {
+struct WriterThread<C> {
     layout: Layout,
     owner: Owner,
     path: PathBuf,
@@ -88,7 +90,7 @@ struct Pen<C> {
     complain: C,
 }
 
-impl<C: Fn(String)> Pen<C> {
+impl<C: Fn(String)> WriterThread<C> {
     fn work(mut self, jobs: &Receiver<Job>) -> usize {
         while let Ok(first) = jobs.recv() {
             let mut releases = vec![];
@@ -178,7 +180,7 @@ impl<C: Fn(String)> Pen<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_contract::error::{ErrorKind, Failure};
+    use reeldeck_common::error::{ErrorKind, Failure};
     use std::sync::Mutex;
 
     fn record(video: &VideoName) -> Record {
@@ -198,19 +200,20 @@ mod tests {
             move |text| complaints.lock().unwrap().push(text)
         };
         let journal = layout.private().join("runs/1.jsonl");
-        let scribe = Scribe::start(layout.clone(), Owner::this_process(), journal.clone(), complain).unwrap();
+        let journal_writer =
+            JournalWriter::start(layout.clone(), Owner::this_process(), journal.clone(), complain).unwrap();
         let video = VideoName::new("A/v.mp4").unwrap();
         let (sender, released) = mpsc::channel();
-        scribe.write(Job::Record(Box::new(record(&video))));
-        scribe.write(Job::Line("one\n".into()));
-        scribe.write(Job::Release(Box::new(move || sender.send(()).unwrap())));
+        journal_writer.write(Job::Record(Box::new(record(&video))));
+        journal_writer.write(Job::Line("one\n".into()));
+        journal_writer.write(Job::Release(Box::new(move || sender.send(()).unwrap())));
         released.recv().unwrap();
         assert_eq!(complaints.lock().unwrap().len(), 2, "{complaints:?}");
         assert!(!dir.path().join("out").exists(), "nothing is written where the output folder was");
         layout.prepare().unwrap();
-        scribe.write(Job::TryAgain);
-        scribe.write(Job::Line("two\n".into()));
-        assert_eq!(scribe.finish(), 0);
+        journal_writer.write(Job::TryAgain);
+        journal_writer.write(Job::Line("two\n".into()));
+        assert_eq!(journal_writer.finish(), 0);
         assert_eq!(fs::read_to_string(&journal).unwrap(), "one\ntwo\n");
         assert_eq!(FailureFile::read(&layout.failure(&video)).unwrap().unwrap().attempts.len(), 1);
     }

@@ -4,8 +4,8 @@ use super::action::Action;
 use super::app::{App, Link, Pane};
 use super::classes::count_of;
 use super::details::{self, is_its_own};
-use crate::engine::protocol::row::RowState;
-use crate::engine::protocol::snapshot::Phase;
+use crate::protocol::row::RowState;
+use crate::protocol::snapshot::Phase;
 
 /// The reason; none where it can.
 pub fn why_not(app: &App, action: Action) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use reeldeck_contract::failure::Attempt;
+use reeldeck_common::failure::Attempt;
 use serde::{Deserialize, Serialize};
 
 use super::row::Row;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::probe::Level;
-use reeldeck_contract::recipe::{Output, Recipe};
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::probe::Level;
+use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 use tokio::sync::oneshot;
 
 use super::assess::{self, Found};
@@ -32,7 +32,7 @@ use crate::export::{self, Axes, Format, Job, Outcome, Variant, Watch};
 pub type Reply = oneshot::Sender<Result<String, String>>;
 
 /// Something that is done, for the engine to take notice of.
-pub enum Errand {
+pub enum TaskResult {
     /// To be answered and nothing else.
     Answer(Reply, Result<String, String>),
     /// What is left alone is written down.
@@ -76,9 +76,9 @@ impl Watch for Cancel {
     }
 }
 
-/// What errands need to know; none of it changes while an engine lives.
+/// What background_tasks need to know; none of it changes while an engine lives.
 #[derive(Clone)]
-pub struct Desk {
+pub struct TaskContext {
     /// The dataset folder.
     pub root: PathBuf,
     /// Extensions of videos.
@@ -110,7 +110,7 @@ pub struct Differences {
     pub gone: Vec<VideoName>,
 }
 
-impl Desk {
+impl TaskContext {
     /// What the output folder says of a file.
     pub fn found(&self, file: &VideoFile) -> Found {
         assess::look(&self.layout, &self.recipe, file)

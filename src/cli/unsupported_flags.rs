@@ -5,7 +5,7 @@ use super::{Cli, Command};
 
 impl Cli {
     /// Why an option that was typed cannot be heeded, and what to do instead; nothing where all can.
-    pub(super) fn passed_over(&self) -> Option<&'static str> {
+    pub(super) fn unsupported_flags(&self) -> Option<&'static str> {
         if self.global.json && !self.has_json() {
             return Some(
                 "--json goes with --batch, extract, attach, status, scan and doctor; what others print is text",

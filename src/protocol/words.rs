@@ -1,6 +1,6 @@
 //! Events in words, for people: the same in the progress of a batch, in an attached client, and in the log.
 
-use reeldeck_contract::video::printable;
+use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Context;
-use reeldeck_contract::layout::Layout;
+use reeldeck_common::layout::Layout;
 
 use super::{Watch, unless_interrupted};
 use crate::dataset::shown;
@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(50);
 
 /// Held while an export writes. The kernel lets go of it with the process, however that ends.
 #[derive(Debug)]
-pub struct Turn {
+pub struct ExportLock {
     _held: Option<File>,
     /// Somebody else's export has come to its end meanwhile: what was known of the folder may be old.
     pub waited: bool,
@@ -33,7 +33,7 @@ pub fn path(layout: &Layout) -> PathBuf {
 ///
 /// # Errors
 /// When the lock cannot be made, and when interrupted.
-pub fn wait(layout: &Layout, watch: &dyn Watch) -> anyhow::Result<Turn> {
+pub fn wait(layout: &Layout, watch: &dyn Watch) -> anyhow::Result<ExportLock> {
     let path = path(layout);
     let failed = || format!("failed to write {}; check space and permissions", shown(&path));
     fs::create_dir_all(layout.private()).with_context(failed)?;
@@ -41,14 +41,14 @@ pub fn wait(layout: &Layout, watch: &dyn Watch) -> anyhow::Result<Turn> {
     let mut waited = false;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(Turn { _held: Some(file), waited }),
+            Ok(()) => return Ok(ExportLock { _held: Some(file), waited }),
             Err(TryLockError::WouldBlock) if !waited => {
                 errln!("another export writes to {}; waiting for its end", shown(layout.out()));
                 waited = true;
             }
             Err(TryLockError::WouldBlock) => sleep(EVERY),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(_)) => return Ok(Turn { _held: None, waited }),
+            Err(TryLockError::Error(_)) => return Ok(ExportLock { _held: None, waited }),
         }
         unless_interrupted(watch)?;
     }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::app::push_bounded;
-use crate::engine::protocol::LogLine;
-use crate::engine::protocol::words::Level;
+use crate::protocol::LogLine;
+use crate::protocol::words::Level;
 
 /// Lines held; older ones are in the file.
 pub const MOST: usize = 1_000;
@@ -26,7 +26,7 @@ pub struct Entry {
 
 /// The log.
 #[derive(Clone, Debug)]
-pub struct Logbook {
+pub struct LogPane {
     lines: VecDeque<Entry>,
     /// Lines that matter less are not shown.
     pub least: Level,
@@ -38,13 +38,13 @@ pub struct Logbook {
     pub height: usize,
 }
 
-impl Default for Logbook {
+impl Default for LogPane {
     fn default() -> Self {
         Self { lines: VecDeque::new(), least: Level::Detail, text: String::new(), back: 0, height: 1 }
     }
 }
 
-impl Logbook {
+impl LogPane {
     /// Takes what was said before we came.
     pub fn begin(&mut self, lines: Vec<LogLine>, zone: &TimeZone) {
         self.lines.clear();
@@ -121,8 +121,8 @@ mod tests {
         LogLine { time: "2026-11-24T14:02:11.5Z".into(), level, text: text.into() }
     }
 
-    fn book(n: usize) -> Logbook {
-        let mut book = Logbook::default();
+    fn book(n: usize) -> LogPane {
+        let mut book = LogPane::default();
         let level = |i| if i % 10 == 0 { Level::Problem } else { Level::Detail };
         book.begin((0..n).map(|i| line(level(i), &format!("line {i}"))).collect(), &TimeZone::UTC);
         book

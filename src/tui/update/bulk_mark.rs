@@ -3,9 +3,9 @@
 use super::super::app::{App, Tag};
 use super::super::marks::MOST;
 use super::Effect;
-use crate::engine::protocol::row::{Filter, Row, RowState, Sort};
-use crate::engine::protocol::words::Level;
-use crate::engine::protocol::{MAX_ROWS, ToEngine};
+use crate::protocol::row::{Filter, Row, RowState, Sort};
+use crate::protocol::words::Level;
+use crate::protocol::{MAX_ROWS, ToEngine};
 
 /// What becomes of the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Then {
 
 /// Names on their way.
 #[derive(Clone, Debug)]
-pub struct Gather {
+pub struct BulkMark {
     filter: Filter,
     sort: Sort,
     next: usize,
@@ -35,40 +35,40 @@ pub(super) fn begin(app: &mut App, from: usize, to: usize, then: Then, effects: 
     let here: Option<Vec<(String, RowState)>> =
         (from..to).map(|index| app.videos.row(index).map(|row| (row.video.clone(), row.state))).collect();
     let (filter, sort) = (app.videos.filter().clone(), app.videos.sort());
-    let mut gather = Gather { filter, sort, next: from, to, names: vec![], then };
+    let mut bulk_mark = BulkMark { filter, sort, next: from, to, names: vec![], then };
     match here {
         Some(names) => {
-            gather.names = names;
-            finish(app, gather);
+            bulk_mark.names = names;
+            finish(app, bulk_mark);
         }
-        None => ask(app, gather, effects),
+        None => ask(app, bulk_mark, effects),
     }
 }
 
-fn ask(app: &mut App, gather: Gather, effects: &mut Vec<Effect>) {
-    let (filter, sort, offset) = (gather.filter.clone(), gather.sort, gather.next);
-    let len = (gather.to - gather.next).min(MAX_ROWS);
-    app.gather = Some(gather);
-    app.ask(Tag::Gather, |id| ToEngine::Query { id, filter, sort, offset, len }, effects);
+fn ask(app: &mut App, bulk_mark: BulkMark, effects: &mut Vec<Effect>) {
+    let (filter, sort, offset) = (bulk_mark.filter.clone(), bulk_mark.sort, bulk_mark.next);
+    let len = (bulk_mark.to - bulk_mark.next).min(MAX_ROWS);
+    app.bulk_mark = Some(bulk_mark);
+    app.ask(Tag::BulkMark, |id| ToEngine::Query { id, filter, sort, offset, len }, effects);
 }
 
 /// Some have come.
 pub(super) fn rows(app: &mut App, total: usize, rows: Vec<Row>, effects: &mut Vec<Effect>) {
-    let Some(mut gather) = app.gather.take() else { return };
-    gather.next += rows.len();
+    let Some(mut bulk_mark) = app.bulk_mark.take() else { return };
+    bulk_mark.next += rows.len();
     let none = rows.is_empty();
-    gather.names.extend(rows.into_iter().map(|row| (row.video, row.state)));
-    if none || gather.next >= gather.to.min(total) {
-        finish(app, gather);
+    bulk_mark.names.extend(rows.into_iter().map(|row| (row.video, row.state)));
+    if none || bulk_mark.next >= bulk_mark.to.min(total) {
+        finish(app, bulk_mark);
     } else {
-        ask(app, gather, effects);
+        ask(app, bulk_mark, effects);
     }
 }
 
-fn finish(app: &mut App, gather: Gather) {
-    let marked = match gather.then {
-        Then::Mark => gather.names.into_iter().try_for_each(|(video, state)| app.marks.add(&video, state)),
-        Then::Invert => app.marks.invert(gather.names.into_iter()),
+fn finish(app: &mut App, bulk_mark: BulkMark) {
+    let marked = match bulk_mark.then {
+        Then::Mark => bulk_mark.names.into_iter().try_for_each(|(video, state)| app.marks.add(&video, state)),
+        Then::Invert => app.marks.invert(bulk_mark.names.into_iter()),
     };
     if let Err(reason) = marked {
         app.say(Level::Info, reason);

@@ -1,14 +1,14 @@
 //! Where a video stands: what the engine has made of it before what the dataset says of it, in one place.
 
-use reeldeck_contract::error::ErrorKind;
+use reeldeck_common::error::ErrorKind;
 
 use crate::dataset::state::State as Dataset;
-use crate::engine::protocol::row::RowState;
 use crate::engine::state::{Status, Video};
+use crate::protocol::row::RowState;
 
 /// What the engine says of a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum RowStatus {
     /// To be done.
     ToDo,
     /// A worker has it in hand.
@@ -31,7 +31,7 @@ pub enum Standing {
     Gone,
 }
 
-impl Standing {
+impl RowStatus {
     /// Of a video of the engine.
     pub fn of(video: &Video) -> Self {
         match &video.status {
@@ -63,9 +63,9 @@ impl Standing {
 
 /// What the dataset says of a file: a place in [`Dataset::WORDS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word(u8);
+pub struct DatasetStatus(u8);
 
-impl Word {
+impl DatasetStatus {
     /// In the manifest, and not on disk.
     pub const MISSING: Self = Self(0);
     /// No frames can be had of it.
@@ -107,33 +107,40 @@ impl Word {
 }
 
 /// The state of a video's row; none where it has no row. `active`: there is a run that will do what is to be done.
-pub fn row_state(standing: Standing, word: Word, active: bool) -> Option<RowState> {
-    Some(match standing {
-        Standing::Running => RowState::Running,
-        Standing::Done => RowState::Done,
-        Standing::Degraded => RowState::Degraded,
-        Standing::Stale => RowState::Stale,
-        Standing::Failed => RowState::Failed,
-        Standing::Corrupt => RowState::Corrupt,
-        Standing::Excluded => RowState::Excluded,
-        Standing::LeftOut => RowState::LeftOut,
-        Standing::ToDo if active => RowState::Queued,
-        Standing::ToDo => word.row_state(),
+pub fn row_state(row_status: RowStatus, word: DatasetStatus, active: bool) -> Option<RowState> {
+    Some(match row_status {
+        RowStatus::Running => RowState::Running,
+        RowStatus::Done => RowState::Done,
+        RowStatus::Degraded => RowState::Degraded,
+        RowStatus::Stale => RowState::Stale,
+        RowStatus::Failed => RowState::Failed,
+        RowStatus::Corrupt => RowState::Corrupt,
+        RowStatus::Excluded => RowState::Excluded,
+        RowStatus::LeftOut => RowState::LeftOut,
+        RowStatus::ToDo if active => RowState::Queued,
+        RowStatus::ToDo => word.row_state(),
         // Where the manifest has it, it has a row of its own.
-        Standing::Gone => return None,
+        RowStatus::Gone => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_contract::error::Failure;
+    use reeldeck_common::error::Failure;
 
     #[test]
     fn what_a_run_has_made_of_a_video_comes_before_what_the_dataset_says() {
         let failed = |kind| Status::Failed { failure: Box::new(Failure::new(kind, "x")), before: true };
         let done = |degraded| Status::Done { degraded, resumed: true };
-        let words = [Word::CORRUPT, Word::WRONG_DURATION, Word::DUPLICATE, Word::DEGRADED, Word::UNLISTED, Word::READY];
+        let words = [
+            DatasetStatus::CORRUPT,
+            DatasetStatus::WRONG_DURATION,
+            DatasetStatus::DUPLICATE,
+            DatasetStatus::DEGRADED,
+            DatasetStatus::UNLISTED,
+            DatasetStatus::READY,
+        ];
         for (status, state) in [
             (done(false), Some(RowState::Done)),
             (done(true), Some(RowState::Degraded)),
@@ -148,7 +155,7 @@ mod tests {
         ] {
             for word in words {
                 for active in [false, true] {
-                    assert_eq!(row_state(Standing::of(&Video::new(status.clone())), word, active), state);
+                    assert_eq!(row_state(RowStatus::of(&Video::new(status.clone())), word, active), state);
                 }
             }
         }
@@ -156,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_to_be_done_is_queued_while_there_is_a_run_and_else_what_the_dataset_says() {
-        let standing = Standing::of(&Video::new(Status::Queued));
+        let row_status = RowStatus::of(&Video::new(Status::Queued));
         let states = [
             Dataset::Missing,
             Dataset::Corrupt { reason: String::new() },
@@ -168,11 +175,11 @@ mod tests {
             Dataset::Ready,
         ];
         for state in &states {
-            let word = Word::of(state);
-            assert_eq!(row_state(standing, word, true), Some(RowState::Queued));
-            assert_eq!(row_state(standing, word, false).unwrap().word(), state.word());
+            let word = DatasetStatus::of(state);
+            assert_eq!(row_state(row_status, word, true), Some(RowState::Queued));
+            assert_eq!(row_state(row_status, word, false).unwrap().word(), state.word());
         }
-        assert_eq!(Word::READY.or(Word::UNLISTED), Word::UNLISTED);
-        assert_eq!(Word::CORRUPT.or(Word::DUPLICATE), Word::CORRUPT);
+        assert_eq!(DatasetStatus::READY.or(DatasetStatus::UNLISTED), DatasetStatus::UNLISTED);
+        assert_eq!(DatasetStatus::CORRUPT.or(DatasetStatus::DUPLICATE), DatasetStatus::CORRUPT);
     }
 }

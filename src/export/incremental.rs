@@ -7,23 +7,23 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use reeldeck_contract::atomic::Owner;
-use reeldeck_contract::feature::{Feature, FeatureError};
-use reeldeck_contract::layout::Layout;
-use reeldeck_contract::recipe::{Output, Recipe};
-use reeldeck_contract::source::SourceStamp;
-use reeldeck_contract::standing::Standing;
-use reeldeck_contract::video::VideoName;
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::feature::{Feature, FeatureError};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::standing::Standing;
+use reeldeck_common::video::VideoName;
 
 use super::folder::put;
-use super::record::Record;
-use super::survey::{from, id};
+use super::inventory::{from, id};
+use super::manifest::Manifest;
 use super::{Axes, Format, Variant, dataset};
 use crate::dataset::shown;
 
 /// Why a video was not written as the run goes. The feature itself is not touched by it.
 #[derive(Debug, thiserror::Error)]
-pub enum LiveError {
+pub enum IncrementalError {
     /// The format is one file for all videos.
     #[error("{} is one file for all videos and cannot be written as the run goes; choose csv, npy or npz", .0.name())]
     Format(Format),
@@ -50,7 +50,7 @@ pub enum LiveError {
 
 /// Exports that are written as the run goes. One writer for a run: it may be moved to another thread, not shared.
 #[derive(Debug)]
-pub struct Live {
+pub struct Incremental {
     owner: Owner,
     exports: Vec<Export>,
     /// Which video has a name; another one of the same name is left to `reeldeck export` to decide about.
@@ -61,25 +61,25 @@ pub struct Live {
 struct Export {
     variant: Variant,
     folder: PathBuf,
-    record: Record,
+    record: Manifest,
 }
 
-impl Live {
+impl Incremental {
     /// Prepares the folders; none for no formats. Logits are exported, or the recipe's first output where it has none.
     ///
     /// # Errors
     /// A format that is one file for all videos, and folders that cannot be made.
-    pub fn new(layout: &Layout, recipe: &Recipe, formats: &[Format], owner: &Owner) -> Result<Self, LiveError> {
+    pub fn new(layout: &Layout, recipe: &Recipe, formats: &[Format], owner: &Owner) -> Result<Self, IncrementalError> {
         let logits = Some(Output::Logits).filter(|output| recipe.outputs.contains(output));
         let output = logits.or(recipe.outputs.first().copied()).unwrap_or(Output::Logits);
         let export = |format: &Format| {
             if !format.is_a_file_a_video() {
-                return Err(LiveError::Format(*format));
+                return Err(IncrementalError::Format(*format));
             }
             let variant = Variant { format: *format, output, axes: Axes::Tc, compact: false };
             let folder = variant.folder(layout);
-            fs::create_dir_all(&folder).map_err(|source| LiveError::Write { folder: folder.clone(), source })?;
-            Ok(Export { variant, record: Record::open(&folder), folder })
+            fs::create_dir_all(&folder).map_err(|source| IncrementalError::Write { folder: folder.clone(), source })?;
+            Ok(Export { variant, record: Manifest::open(&folder), folder })
         };
         let exports = formats.iter().map(export).collect::<Result<_, _>>()?;
         Ok(Self { owner: owner.clone(), exports, holders: HashMap::new() })
@@ -94,7 +94,7 @@ impl Live {
     ///
     /// # Errors
     /// A feature that cannot be read, and whatever the disk reports. The other videos are not affected.
-    pub fn write(&mut self, path: &Path) -> Result<(), LiveError> {
+    pub fn write(&mut self, path: &Path) -> Result<(), IncrementalError> {
         if self.is_empty() {
             return Ok(());
         }
@@ -110,7 +110,7 @@ impl Live {
         }
         for Export { variant, folder, record } in &mut self.exports {
             let Some(matrix) = feature.tensors.get(variant.output.name()) else {
-                return Err(LiveError::Lacks { video: video.clone(), why: Standing::Lacks(variant.output) });
+                return Err(IncrementalError::Lacks { video: video.clone(), why: Standing::Lacks(variant.output) });
             };
             let mut put_one = || {
                 let file = variant.file(id(video));
@@ -124,7 +124,7 @@ impl Live {
                 put(&folder.join(&file), &bytes, &self.owner)?;
                 record.add(&file, &from).map(drop)
             };
-            put_one().map_err(|source| LiveError::Write { folder: folder.clone(), source })?;
+            put_one().map_err(|source| IncrementalError::Write { folder: folder.clone(), source })?;
         }
         Ok(())
     }
