@@ -141,7 +141,7 @@ pub(super) mod tests {
     fn what_the_driver_says_is_told_and_what_it_does_not_say_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let (source, library) = (folder.path().join("driver.c"), folder.path().join("libnvidia-ml.so.1"));
-        std::fs::write(&source, include_str!("gpu/driver.c")).unwrap();
+        std::fs::write(&source, include_str!("driver.c")).unwrap();
         let compiled =
             std::process::Command::new("cc").args(["-w", "-shared", "-fPIC", "-o"]).args([&library, &source]).status();
         assert!(compiled.unwrap().success());
