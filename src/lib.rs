@@ -14,6 +14,7 @@ pub mod engine;
 pub mod error;
 pub mod export;
 pub mod fetch;
+pub mod format;
 pub mod monitor;
 pub mod out;
 pub mod parallel;

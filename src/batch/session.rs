@@ -26,8 +26,8 @@ use crate::engine::signals::Signals;
 use crate::engine::state::{Phase, State};
 use crate::errln;
 use crate::error::{Exit, Stop};
-use crate::export::Format;
 use crate::export::incremental::Incremental;
+use crate::format::Format;
 use crate::protocol::event::{Event, Started, Suspect};
 use crate::protocol::{VERSION, Welcome};
 

@@ -10,7 +10,7 @@ use reeldeck_common::recipe::Output;
 
 use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
-use crate::export::{Axes, Format};
+use crate::format::{Axes, Format};
 
 /// Turns a folder of untrimmed videos into verified features for temporal action localization.
 ///

@@ -18,7 +18,8 @@ use crate::dataset::shown;
 use crate::errln;
 use crate::error::{Exit, Stop};
 use crate::export::pickle;
-use crate::export::{self, Axes, Format, Job, Outcome, Variant, dataset};
+use crate::export::{self, Job, Outcome, Variant, dataset};
+use crate::format::{Axes, Format};
 use crate::outln;
 
 /// Scans the dataset, exports what has a feature, and says what is missing.

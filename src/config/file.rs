@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EngineSection, TuiSection, WatchSection};
 use crate::dataset::video_list::LabelStyle;
-use crate::export::Format;
+use crate::format::Format;
 
 const EXTENSIONS: &[&str] = &["mp4", "mkv", "webm", "avi", "mov", "m4v", "flv", "ts", "mpg", "mpeg", "wmv", "3gp"];
 

@@ -14,7 +14,7 @@ use reeldeck_common::strict::{self, TomlError};
 use crate::cli::Global;
 use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
-use crate::export::Format;
+use crate::format::Format;
 
 mod device;
 mod engine;

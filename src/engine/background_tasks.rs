@@ -26,7 +26,8 @@ use crate::dataset::state::Probes;
 use crate::dataset::video_list::{LabelStyle, entries, write_dataset_list};
 use crate::export::missing::{self, Written};
 use crate::export::pickle::PAIR;
-use crate::export::{self, Axes, Format, Job, Outcome, Variant, Watch};
+use crate::export::{self, Job, Outcome, Variant, Watch};
+use crate::format::{Axes, Format};
 
 /// Who waits for the answer to an order.
 pub type Reply = oneshot::Sender<Result<String, String>>;

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::state::VideoId;
-use crate::export::Format;
+use crate::format::Format;
 
 /// An order and who waits for its answer.
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
 
-use super::{Axes, Format, Inventory, Item, Job, Variant};
+use super::{Inventory, Item, Job, Variant};
+use crate::format::{Axes, Format};
 
 /// The file's name.
 pub const FILE: &str = "dataset.json";

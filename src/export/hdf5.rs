@@ -10,8 +10,9 @@ use rust_hdf5::{H5File, Hdf5Error};
 
 use super::inventory::{ByName, by_name, made_from, read};
 use super::manifest::Manifest;
-use super::{Axes, Inventory, Item, Job, Outcome, Variant, Watch, dataset, npy, snippets, unless_interrupted};
+use super::{Inventory, Item, Job, Outcome, Variant, Watch, dataset, npy, snippets, unless_interrupted};
 use crate::dataset::shown;
+use crate::format::Axes;
 use crate::parallel::{ordered, threads};
 
 /// The file's name. ActionFormer knows HDF5 by this ending.

@@ -18,8 +18,9 @@ use reeldeck_common::video::VideoName;
 use super::folder::put;
 use super::inventory::{from, id};
 use super::manifest::Manifest;
-use super::{Axes, Format, Variant, dataset};
+use super::{Variant, dataset};
 use crate::dataset::shown;
+use crate::format::{Axes, Format};
 
 /// Why a video was not written as the run goes. The feature itself is not touched by it.
 #[derive(Debug, thiserror::Error)]

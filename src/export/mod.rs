@@ -3,18 +3,17 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::ValueEnum;
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::feature::Matrix;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::video::VideoName;
-use serde::{Deserialize, Serialize};
 
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, Stop};
+use crate::format::{Axes, Format};
 
 pub mod annotations;
 pub mod csv;
@@ -33,61 +32,6 @@ mod snippets;
 mod space;
 
 pub use inventory::{Inventory, Item};
-
-/// A format that trainers read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// result.pkl and hacs_data.txt with the same videos in the same order, as MMAction2 dumps them
-    Pkl,
-    /// A .csv for each video, as MMAction2's BMN and TCANet read them
-    Csv,
-    /// A .npy for each video, as ActionFormer and OpenTAD read them
-    Npy,
-    /// A .npz for each video, with the array `feats`
-    Npz,
-    /// features.hdf5 with a dataset for each video
-    H5,
-}
-
-impl Format {
-    /// The name, also of the folder.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pkl => "pkl",
-            Self::Csv => "csv",
-            Self::Npy => "npy",
-            Self::Npz => "npz",
-            Self::H5 => "h5",
-        }
-    }
-
-    /// Whether each video has a file of its own.
-    pub fn is_a_file_a_video(self) -> bool {
-        matches!(self, Self::Csv | Self::Npy | Self::Npz)
-    }
-}
-
-/// Which way round a matrix is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Axes {
-    /// Clips × channels
-    #[default]
-    Tc,
-    /// Channels × clips
-    Ct,
-}
-
-impl Axes {
-    /// The shape of a matrix of clips × channels when it is written.
-    pub fn shape(self, [clips, channels]: [usize; 2]) -> [usize; 2] {
-        match self {
-            Self::Tc => [clips, channels],
-            Self::Ct => [channels, clips],
-        }
-    }
-}
 
 /// One export: a format and how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use reeldeck_common::feature::Matrix;
 use reeldeck_pickle::tensor::{Dtype, TensorRef};
 
-use super::Axes;
+use crate::format::Axes;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// A header of ours has 128 bytes; no array of numbers needs more than this.

@@ -6,7 +6,8 @@ use reeldeck_common::feature::Matrix;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use super::{Axes, npy};
+use super::npy;
+use crate::format::Axes;
 
 /// The array's name.
 pub const KEY: &str = "feats";

@@ -12,9 +12,10 @@ use reeldeck_pickle::results::{ResultsWriter, Sample};
 
 use super::inventory::{made_from, read};
 use super::manifest::Manifest;
-use super::{Axes, Format, Inventory, Item, Job, Outcome, Variant, Watch, dataset, unless_interrupted};
+use super::{Inventory, Item, Job, Outcome, Variant, Watch, dataset, unless_interrupted};
 use crate::dataset::shown;
 use crate::dataset::video_list::{ListEntry, write_list};
+use crate::format::{Axes, Format};
 use crate::parallel::{ordered, threads};
 
 /// The pickle's file name.

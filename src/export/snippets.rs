@@ -6,7 +6,8 @@ use std::path::Path;
 
 use reeldeck_common::atomic;
 
-use super::{Axes, Format, Job, Variant, hdf5};
+use super::{Job, Variant, hdf5};
+use crate::format::{Axes, Format};
 
 /// Writes the snippets of the trainers that read this variant.
 pub(super) fn write(job: &Job<'_>, variant: &Variant, folder: &Path) -> io::Result<()> {

@@ -11,9 +11,10 @@ use reeldeck_pickle::results::ResultsWriter;
 use super::inventory::{made_from, read};
 use super::manifest::Manifest;
 use super::pickle::{LIST, RESULTS, push};
-use super::{Forecast, Format, Inventory, Item, Job, Part, Variant, hdf5};
+use super::{Forecast, Inventory, Item, Job, Part, Variant, hdf5};
 use crate::dataset::shown;
 use crate::error::{Exit, Stop};
+use crate::format::Format;
 
 /// Features that are looked at to estimate how long their text will be.
 const SAMPLES: usize = 8;

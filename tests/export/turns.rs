@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use reeldeck::export::incremental::Incremental;
-use reeldeck::export::{Format, npy};
+use reeldeck::export::npy;
+use reeldeck::format::Format;
 use reeldeck_pickle::results::read_results;
 
 use super::made::Set;

@@ -25,7 +25,7 @@ use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId};
 use super::update::update;
 use super::worker::{Heard, Process};
 use crate::dataset::scan::VideoFile;
-use crate::export::Format;
+use crate::format::Format;
 use crate::monitor::{Monitor, Reading};
 use crate::protocol::event::{Event as Told, Line};
 use crate::protocol::snapshot::{Phase as Shown, Snapshot};

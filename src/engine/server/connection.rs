@@ -19,7 +19,7 @@ use super::log_tail;
 use super::table::View;
 use crate::engine::control::{Asked, Order};
 use crate::engine::inspector::InspectRequest;
-use crate::export::Format;
+use crate::format::Format;
 use crate::protocol::details::Details;
 use crate::protocol::row::{Filter, Sort};
 use crate::protocol::snapshot::Snapshot;

@@ -6,7 +6,7 @@ use super::super::input::Input;
 use super::super::modal::{Item, Menu, Modal, Pick};
 use super::super::unavailable_reason;
 use super::{Effect, details, orders, videos};
-use crate::export::Format;
+use crate::format::Format;
 use crate::protocol::Command;
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
