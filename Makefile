@@ -55,14 +55,17 @@ gpu-check: build ## on a machine with a GPU: is it right there, then how fast, b
 	@scripts/gpu-check.sh
 
 soak: setup-tests ## a thousand kills of the engine, its workers, and both; takes half an hour
-	export REELDECK_KILLS=1000; $(CARGO_FOR_TESTS) test --test soak -- --nocapture
+	$(CARGO_FOR_TESTS) build --workspace --bins --examples
+	export REELDECK_KILLS=1000; $(CARGO_FOR_TESTS) test --test program soak:: -- --nocapture
 
 scale: setup-tests ## what 5,000, 50,000 and 1,000,000 videos cost the engine
-	$(CARGO_FOR_TESTS) test --test scale -- --ignored --nocapture
+	$(CARGO_FOR_TESTS) build --workspace --bins --examples
+	$(CARGO_FOR_TESTS) test --test program scale:: -- --ignored --nocapture
 
 tui-bench: setup-tests ## what the terminal interface costs: frames, memory, bytes, latency
+	$(CARGO_FOR_TESTS) build --release --workspace --bins --examples
 	$(CARGO_FOR_TESTS) test --release -p reeldeck --lib tui::tests::figures -- --ignored --nocapture
-	$(CARGO_FOR_TESTS) test --release -p reeldeck --test tui figures -- --ignored --nocapture
+	$(CARGO_FOR_TESTS) test --release -p reeldeck --test program tui::figures:: -- --ignored --nocapture
 
 picture: build ## the pictures of the screen in the README, from a real run
 	$(CARGO) build --release --example screenshot

@@ -1,0 +1,306 @@
+//! The whole program with a worker that misbehaves on command: nothing a worker or a video does ends the run.
+
+use std::fs;
+
+use crate::support::{Bench, Ran, signal, wait_for};
+use reeldeck_pickle::results::read_results;
+
+fn names(names: &[&str]) -> std::collections::BTreeSet<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn healthy_and_broken_videos_end_where_they_belong_and_nothing_is_done_twice() {
+    let bench = Bench::new(&[
+        ("A/v_1.mp4", "ok"),
+        ("A/v_2.mp4", "fail corrupt"),
+        ("B c/v 3.mp4", "ok"),
+        ("B c/v_'4\".mkv", "ok"),
+    ]);
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let done = names(&["A/v_1.mp4.safetensors", "B c/v 3.mp4.safetensors", "B c/v_'4\".mkv.safetensors"]);
+    assert_eq!(bench.files("features"), done);
+    assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]));
+    assert!(ran.stderr.contains("failed A/v_2.mp4: it failed: as it was told"), "{ran:?}");
+    assert!(ran.stdout.contains("3 done (3 now, 0 before), 1 failed"), "{ran:?}");
+    assert!(ran.stderr.contains("SEEDED WEIGHTS"), "{ran:?}");
+    let failure = bench.failure("A/v_2.mp4");
+    assert_eq!(failure["attempts"][0]["failure"]["kind"], "corrupt");
+    assert!(failure["attempts"][0]["stderr"].to_string().contains("A/v_2.mp4"), "{failure}");
+
+    let list = fs::read_to_string(bench.export("hacs_data.txt")).unwrap();
+    assert_eq!(list, "A/v_1.mp4 -1\nB c/v 3.mp4 -1\nB c/v_'4\".mkv -1\n");
+    assert_eq!(fs::read_to_string(bench.path("out/hacs_data.txt")).unwrap().lines().count(), 4);
+    assert_eq!(fs::read_to_string(bench.export("missing.txt")).unwrap(), "A/v_2.mp4\tfailed\n");
+    let results = read_results(&fs::read(bench.export("result.pkl")).unwrap()).unwrap();
+    let seed = |name: &str| name.bytes().map(u32::from).sum::<u32>() as f32;
+    let firsts: Vec<f32> = results.iter().map(|r| r.scores[0]).collect();
+    assert_eq!(firsts, ["A/v_1.mp4", "B c/v 3.mp4", "B c/v_'4\".mkv"].map(seed), "in the order of the list");
+    assert!(results.iter().all(|r| r.shape == [4, 5]));
+
+    let again = bench.run(&["--batch"]);
+    assert_eq!(again.code, 3);
+    assert!(again.stdout.contains("3 done (0 now, 3 before), 1 failed"), "{again:?}");
+
+    // A repaired file is tried again by itself, an unchanged one only when asked.
+    let asked = bench.run(&["--batch", "--retry-failed"]);
+    assert!(asked.stderr.contains("1 to do"), "{asked:?}");
+    assert_eq!(bench.failure("A/v_2.mp4")["attempts"].as_array().unwrap().len(), 2);
+    bench.video("A/v_2.mp4", "ok now");
+    let repaired = bench.run(&["--batch"]);
+    assert_eq!((repaired.code, bench.files("failures").len()), (0, 0), "{repaired:?}");
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+}
+
+#[test]
+fn a_changed_video_is_stale_until_it_is_asked_to_be_done_again() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok")]);
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    bench.video("A/v_1.mp4", "ok but longer");
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stderr.contains("1 stale (--redo-stale)"), "{ran:?}");
+    assert_eq!(fs::read_to_string(bench.export("hacs_data.txt")).unwrap(), "A/v_2.mp4 -1\n");
+    assert!(fs::read_to_string(bench.export("missing.txt")).unwrap().contains("A/v_1.mp4\tstale"));
+    assert_eq!(bench.run(&["--batch", "--redo-stale"]).code, 0);
+    assert_eq!(fs::read_to_string(bench.export("hacs_data.txt")).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn a_worker_that_misbehaves_costs_only_the_video_to_blame() {
+    for (script, says) in [
+        ("crash", "signal 6"),
+        ("garbage", "what no worker says"),
+        ("partial", "the worker left"),
+        ("leave", "the worker left"),
+    ] {
+        let bench = Bench::new(&[
+            ("A/v_1.mp4", "ok"),
+            ("A/v_2.mp4", script),
+            ("A/v_3.mp4", "ok"),
+            ("A/v_4.mp4", "ok"),
+            ("A/v_5.mp4", "ok"),
+        ]);
+        let ran = bench.run(&["--batch"]);
+        assert_eq!(ran.code, 3, "{script}: {ran:?}");
+        assert_eq!(bench.files("features").len(), 4, "{script}");
+        assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]), "{script}: the innocent are not charged");
+        let failure = bench.failure("A/v_2.mp4");
+        assert_eq!(failure["attempts"].as_array().unwrap().len(), 2, "{script}: {failure}");
+        assert_eq!(failure["attempts"][1]["failure"]["kind"], "worker-crashed");
+        assert!(failure["attempts"][1]["failure"]["chain"].to_string().contains(says), "{script}: {failure}");
+        if script == "crash" {
+            assert!(failure["attempts"][1]["stderr"].to_string().contains("about to crash"), "{failure}");
+        }
+    }
+}
+
+#[test]
+fn a_feature_is_done_also_where_its_worker_did_not_live_to_say_so() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "mute"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "mute")]);
+    let ran = bench.run(&["--batch", "-v"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!((bench.files("features").len(), bench.files("failures").len()), (4, 0));
+    // Larger files first: both that are mute are in the same hands.
+    let count = |text: &str| ran.stderr.matches(text).count();
+    assert_eq!((count("takes A/v_2.mp4"), count("done A/v_2.mp4")), (1, 1), "{ran:?}");
+    assert_eq!((count("put A/v_4.mp4 back"), count("done A/v_4.mp4")), (1, 1), "{ran:?}");
+    assert_eq!((count("will try"), count("starts again")), (0, 2), "nobody is charged: {ran:?}");
+}
+
+#[test]
+fn a_failure_file_beside_a_feature_goes_at_the_next_start() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt")]);
+    assert_eq!(bench.run(&["--batch"]).code, 3);
+    let set = fs::read_dir(bench.path("out/failures")).unwrap().next().unwrap().unwrap().path();
+    // As it is when the engine was killed between the one and the other.
+    fs::copy(set.join("A/v_2.mp4.json"), set.join("A/v_1.mp4.json")).unwrap();
+    assert_eq!(bench.run(&["--batch", "--dry-run"]).code, 3);
+    assert_eq!(bench.files("failures").len(), 2, "a dry run changes nothing");
+    assert_eq!(bench.run(&["--batch"]).code, 3);
+    assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]));
+}
+
+#[test]
+fn a_worker_that_hangs_is_ended_and_only_the_video_to_blame_pays() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "hang"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")]);
+    fs::write(bench.path("config.toml"), "[worker]\nstall_timeout_s = 1\n").unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_eq!(bench.files("features").len(), 3);
+    assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]));
+    let failure = bench.failure("A/v_2.mp4");
+    assert_eq!(failure["attempts"][1]["failure"]["kind"], "worker-hung", "{failure}");
+    assert!(ran.stderr.contains("no sign of life for 1 s"), "{ran:?}");
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    let bench = Bench::new(&[("A/v_1.mp4", "once fail io"), ("A/v_2.mp4", "once crash"), ("A/v_3.mp4", "ok")]);
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(bench.files("features").len(), 3);
+    assert_eq!(bench.files("failures").len(), 0, "a feature beats what went wrong before");
+    assert!(ran.stderr.contains("will try A/v_1.mp4 again"), "{ran:?}");
+}
+
+#[test]
+fn finished_videos_are_exported_on_the_way_where_that_is_wanted() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt"), ("B/v_3.mp4", "ok")]);
+    fs::write(bench.path("config.toml"), "[export]\nlive = [\"npy\"]\n").unwrap();
+    let ran = bench.run(&["extract"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    for name in ["v_1", "v_3"] {
+        let bytes = fs::read(bench.export(&format!("npy/{name}.npy"))).unwrap();
+        assert!(bytes.starts_with(b"\x93NUMPY") && bytes.len() == 128 + 4 * 4 * 5, "{}", bytes.len());
+    }
+    let exported = bench.run(&["export", "--format", "npy"]);
+    assert!(exported.stdout.contains("(0 written"), "what is there is kept: {exported:?}");
+}
+
+#[test]
+fn several_workers_share_the_videos() {
+    let videos: Vec<String> = (0..12).map(|i| format!("A/v_{i:02}.mp4")).collect();
+    let scripts: Vec<(&str, &str)> = videos.iter().map(|name| (name.as_str(), "slow 50")).collect();
+    let bench = Bench::new(&scripts);
+    let ran = bench.run(&["--batch", "--devices", "cpu*3", "-v"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.stderr.matches("cpu is ready").count(), 3, "{ran:?}");
+    assert_eq!(bench.files("features").len(), 12);
+}
+
+#[test]
+fn workers_that_cannot_work_end_the_run_with_the_reason_and_blame_no_video() {
+    for (fault, says) in [
+        ("wrong-version", "install both from one release"),
+        ("fatal", "this device is not what it was"),
+        ("crash-at-start", "signal 6"),
+        ("silent", "the worker left"),
+    ] {
+        let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
+        let ran = Ran::to_the_end(bench.command(&["--batch"]).env("FAKE_WORKER", fault));
+        assert_eq!(ran.code, 1, "{fault}: {ran:?}");
+        assert!(ran.stderr.contains(says), "{fault}: {ran:?}");
+        assert!(bench.files("failures").is_empty() && bench.files("features").is_empty(), "{fault}");
+    }
+    let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
+    let ran = Ran::to_the_end(bench.command(&["--batch"]).env("REELDECK_WORKER", "/nonexistent/worker"));
+    assert!(ran.code == 1 && ran.stderr.contains("failed to start /nonexistent/worker"), "{ran:?}");
+}
+
+#[test]
+fn a_full_disk_is_waited_out_and_no_video_is_blamed() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "once fail disk-full"), ("A/v_3.mp4", "ok")]);
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("waiting: it failed") && ran.stderr.contains("going on"), "{ran:?}");
+    assert!(bench.files("failures").is_empty());
+    assert_eq!(bench.files("features").len(), 3);
+}
+
+#[test]
+fn one_interrupt_finishes_what_is_in_hand_and_two_stop_now() {
+    let scripts = [("A/v_1.mp4", "slow 700"), ("A/v_2.mp4", "slow 100"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")];
+    let bench = Bench::new(&scripts);
+    let run = bench.start(&["--batch", "-v"]);
+    wait_for("the worker has begun", || bench.path("out/.reeldeck/locks/0-of-1").exists());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    signal(&run, "-INT");
+    let ran = Ran::of(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, 130, "{ran:?}");
+    assert!(
+        ran.stderr.contains("interrupt again to stop now") && ran.stderr.contains("run the same command again"),
+        "{ran:?}"
+    );
+    assert_eq!(bench.files("features").len(), 2, "both that were in hand: {ran:?}");
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    assert_eq!(bench.files("features").len(), 4);
+
+    let bench = Bench::new(&[("A/v_1.mp4", "hang"), ("A/v_2.mp4", "ok")]);
+    let run = bench.start(&["--batch"]);
+    wait_for("the worker has begun", || bench.path("out/.reeldeck/locks/0-of-1").exists());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    signal(&run, "-TERM");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    signal(&run, "-TERM");
+    let ran = Ran::of(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, 130, "{ran:?}");
+    assert!(ran.stderr.contains("stopping now"), "{ran:?}");
+    assert!(bench.files("failures").is_empty(), "an interrupted video has not failed");
+}
+
+#[test]
+fn a_second_run_on_the_same_output_folder_is_refused() {
+    let bench = Bench::new(&[("A/v_1.mp4", "slow 2000")]);
+    let mut first = bench.start(&["--batch"]);
+    wait_for("the first holds the lock", || {
+        fs::read_to_string(bench.path("out/.reeldeck/locks/0-of-1")).is_ok_and(|text| text.contains("\"pid\""))
+    });
+    let second = bench.run(&["--batch"]);
+    assert_eq!(second.code, 11, "{second:?}");
+    assert!(second.stderr.contains(&format!("process {}", first.id())), "{second:?}");
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn limits_dry_runs_and_empty_datasets() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok"), ("A/v_3.mp4", "ok")]);
+    let dry = bench.run(&["--batch", "--dry-run"]);
+    assert!(dry.code == 0 && dry.stdout.contains("would extract 3 videos"), "{dry:?}");
+    assert!(!bench.path("out").exists());
+    let limited = bench.run(&["--batch", "--limit", "2"]);
+    assert_eq!(limited.code, 0, "{limited:?}");
+    assert_eq!(bench.files("features").len(), 2);
+    assert!(!bench.path("out/exports").exists(), "a part is not exported");
+    let extracted = bench.run(&["extract"]);
+    assert_eq!((extracted.code, bench.files("features").len()), (0, 3), "{extracted:?}");
+    assert!(!bench.path("out/exports").exists());
+    let exported = bench.run(&["export", "--format", "pkl"]);
+    assert_eq!(exported.code, 0, "{exported:?}");
+    assert_eq!(read_results(&fs::read(bench.export("result.pkl")).unwrap()).unwrap().len(), 3);
+
+    let empty = Bench::new(&[]);
+    let ran = empty.run(&["--batch"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+}
+
+#[test]
+fn without_a_checkpoint_the_message_says_where_to_get_it() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+    let ran = Ran::to_the_end(command.current_dir(bench.dir.path()).args(["--batch", "--recipe", "./tiny.toml"]));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("wget https://example.org/tiny-0123abcd.pth"), "{ran:?}");
+    assert!(ran.stderr.contains("--checkpoint seeded"), "{ran:?}");
+    assert!(!bench.path("out").exists());
+}
+
+#[test]
+fn a_damaged_feature_is_left_out_of_the_export_by_name_and_done_again() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok")]);
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    let set = fs::read_dir(bench.path("out/features")).unwrap().next().unwrap().unwrap().path();
+    let feature = set.join("A/v_1.mp4.safetensors");
+    let mut bytes = fs::read(&feature).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&feature, &bytes).unwrap();
+    let exported = bench.run(&["export"]);
+    assert_eq!(exported.code, 3, "{exported:?}");
+    assert!(exported.stderr.contains("A/v_1.mp4") && exported.stderr.contains("checksum"), "{exported:?}");
+    assert_eq!(read_results(&fs::read(bench.export("result.pkl")).unwrap()).unwrap().len(), 1);
+    // Cut short, it is noticed at the start of a run, and temporary files of killed runs are swept.
+    fs::write(&feature, &bytes[..100]).unwrap();
+    let left = set.join("A/.0-of-1.otherhost-1-1-0-0000000000000000.reeldeck-tmp");
+    let command = set.join("A/.otherhost-1-1-0-0000000000000000.reeldeck-tmp");
+    let list = bench.path("out/.0-of-1.otherhost-1-1-0-0000000000000000.reeldeck-tmp");
+    fs::write(&left, "half").unwrap();
+    fs::write(&list, "half").unwrap();
+    fs::write(&command, "half").unwrap();
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    assert!(
+        !left.exists() && !list.exists() && command.exists(),
+        "that of a command on another host may still be written"
+    );
+    assert_eq!(read_results(&fs::read(bench.export("result.pkl")).unwrap()).unwrap().len(), 2);
+}

@@ -1,0 +1,334 @@
+//! Clients of an engine in the background: found by the lock, told the truth, obeyed, and never in the way.
+
+mod exporting;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::support::{Bench, wait_for};
+use reeldeck::protocol::event::{Event, Line};
+use serde_json::{Value, json};
+
+/// Ten videos of a tenth of a second, and one that fails.
+fn bench() -> Bench {
+    let names: Vec<String> = (0..10).map(|i| format!("A/v_{i}.mp4")).collect();
+    let mut videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "slow 300")).collect();
+    videos.push(("B/v_x.mp4", "fail corrupt"));
+    let bench = Bench::new(&videos);
+    linger(&bench, 1);
+    bench
+}
+
+fn linger(bench: &Bench, seconds: u64) {
+    fs::write(bench.path("config.toml"), format!("[engine]\nlinger_s = {seconds}\norder = \"list\"\n")).unwrap();
+}
+
+fn holder(bench: &Bench) -> Value {
+    serde_json::from_slice(&fs::read(bench.path("out/.reeldeck/locks/0-of-1")).unwrap()).unwrap()
+}
+
+fn status(bench: &Bench) -> Value {
+    let ran = bench.run(&["status", "--json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+fn is_running(bench: &Bench) -> bool {
+    status(bench)["running"].as_bool().unwrap()
+}
+
+fn snapshot(bench: &Bench) -> Value {
+    status(bench)["runs"][0]["snapshot"].clone()
+}
+
+fn counts(bench: &Bench) -> Value {
+    snapshot(bench)["counts"].clone()
+}
+
+/// Starts a run in the background.
+fn start(bench: &Bench) {
+    let ran = bench.run(&["--batch", "--detach"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("in the background") && ran.stderr.contains("11 to do"), "{ran:?}");
+}
+
+/// Ends whatever is left of it.
+fn end(bench: &Bench) {
+    let _ = bench.run(&["stop", "--now"]);
+    wait_for("the engine leaves", || !is_running(bench));
+}
+
+/// A connection that says what it likes.
+struct Raw {
+    reader: BufReader<UnixStream>,
+}
+
+impl Raw {
+    fn connect(bench: &Bench) -> Self {
+        let stream = UnixStream::connect(holder(bench)["socket"].as_str().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { reader: BufReader::new(stream) }
+    }
+
+    fn greeted(bench: &Bench) -> Self {
+        let mut raw = Self::connect(bench);
+        assert_eq!(raw.ask(&json!({"type": "hello", "version": 1, "tool": "test"}))["type"], "welcome");
+        raw
+    }
+
+    fn say(&mut self, text: &str) {
+        self.reader.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn hear(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        // A connection that was closed with something unread on it is reset.
+        let read = self.reader.read_line(&mut line).unwrap_or(0);
+        (read > 0).then(|| serde_json::from_str(&line).unwrap())
+    }
+
+    fn ask(&mut self, question: &Value) -> Value {
+        self.say(&format!("{question}\n"));
+        self.hear().unwrap()
+    }
+}
+
+#[test]
+fn a_run_in_the_background_is_followed_steered_and_left() {
+    let bench = bench();
+    start(&bench);
+    wait_for("a video is done", || counts(&bench)["done"].as_u64().unwrap() >= 1);
+    let paused = bench.run(&["pause"]);
+    assert_eq!((paused.code, paused.stdout.trim()), (0, "paused"), "{paused:?}");
+    // What was said before the workers stood still may still arrive.
+    std::thread::sleep(Duration::from_millis(100));
+    let before = counts(&bench);
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!(counts(&bench), before, "nothing moves");
+    assert_eq!(status(&bench)["runs"][0]["snapshot"]["phase"], "paused");
+    assert!(bench.run(&["status"]).stdout.contains("paused"));
+    let resumed = bench.run(&["resume"]);
+    assert_eq!((resumed.code, resumed.stdout.trim()), (0, "going on"));
+    let again = bench.run(&["resume"]);
+    assert!(again.code == 1 && again.stderr.contains("not paused"), "{again:?}");
+
+    let attached = bench.run(&["attach"]);
+    assert_eq!(attached.code, 3, "as the run ends, so does who follows it: {attached:?}");
+    assert!(attached.stderr.contains("failed B/v_x.mp4"), "{attached:?}");
+    assert_eq!(bench.files("features").len(), 10);
+    assert!(bench.export("result.pkl").exists());
+
+    // The run is over, the engine still there: what has failed can be tried again.
+    bench.video("B/v_x.mp4", "ok now");
+    let none = bench.run(&["retry", "v_1*"]);
+    assert!(none.code == 1 && none.stderr.contains("none of them has failed"), "{none:?}");
+    let unknown = bench.run(&["retry", "nosuch"]);
+    assert!(unknown.code == 1 && unknown.stderr.contains("no video matches \"nosuch\""), "{unknown:?}");
+    let retried = bench.run(&["retry", "B/*"]);
+    assert_eq!((retried.code, retried.stdout.trim()), (0, "1 to be tried again"));
+    wait_for("it is done", || bench.files("features").len() == 11);
+    // Alone, it leaves by itself.
+    let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
+    wait_for("the engine leaves", || !is_running(&bench));
+    assert!(!socket.exists(), "and takes its socket with it");
+    assert!(bench.run(&["status"]).stdout.contains("no run holds"));
+    for command in [&["attach"][..], &["pause"], &["stop"], &["retry", "--failed"]] {
+        let ran = bench.run(command);
+        assert!(ran.code == 2 && ran.stderr.contains("with `reeldeck --batch"), "{ran:?}");
+    }
+}
+
+#[test]
+fn stopping_finishes_what_is_in_hand_and_stopping_now_does_not() {
+    let bench = bench();
+    start(&bench);
+    wait_for("a video is done", || counts(&bench)["done"].as_u64().unwrap() >= 1);
+    assert_eq!(bench.run(&["stop"]).stdout.trim(), "finishing what is in hand");
+    wait_for("the engine leaves when the run is over", || !is_running(&bench));
+    let done = bench.files("features").len();
+    assert!((2..10).contains(&done), "{done}");
+
+    bench.video("A/v_9.mp4", "hang");
+    start_again(&bench);
+    wait_for("it hangs", || status(&bench)["runs"][0]["snapshot"]["devices"][0]["in_hand"][0]["video"] == "A/v_9.mp4");
+    assert_eq!(bench.run(&["stop", "--now"]).stdout.trim(), "stopping now");
+    end(&bench);
+    assert_eq!(bench.files("failures").len(), 0, "an interrupted video has not failed");
+}
+
+fn start_again(bench: &Bench) {
+    let ran = bench.run(&["--batch", "--detach"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
+fn an_engine_that_cannot_begin_says_so_where_it_was_started() {
+    let bench = Bench::new(&[]);
+    let ran = bench.run(&["--batch", "--detach"]);
+    assert!(ran.code == 4 && ran.stderr.contains("no video found"), "{ran:?}");
+    let bench = self::bench();
+    start(&bench);
+    let second = bench.run(&["--batch", "--detach"]);
+    assert!(second.code == 11 && second.stderr.contains("another run holds this output folder"), "{second:?}");
+    let foreground = bench.run(&["--batch"]);
+    assert_eq!(foreground.code, 11, "{foreground:?}");
+    end(&bench);
+}
+
+#[test]
+fn a_run_in_the_foreground_has_the_same_socket() {
+    let bench = bench();
+    let run = bench.start(&["--batch", "-q"]);
+    wait_for("it listens", || bench.path("out/.reeldeck/locks/0-of-1").exists() && is_running(&bench));
+    wait_for("a video is done", || counts(&bench)["done"].as_u64().unwrap_or(0) >= 1);
+    let mut attached = bench.start(&["attach", "--json"]);
+    let mut heard = BufReader::new(attached.stdout.take().unwrap()).lines();
+    heard.next().expect("it follows").unwrap();
+    assert_eq!(bench.run(&["stop"]).code, 0);
+    let ran = crate::support::Ran::of(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, 130, "{ran:?}");
+    let last = heard.last().expect("the last event arrives before the connection ends").unwrap();
+    assert_eq!(attached.wait().unwrap().code(), Some(130));
+    let last: Line = serde_json::from_str(&last).unwrap();
+    assert!(matches!(last.event, Event::RunEnded { exit: 130, .. }), "{last:?}");
+}
+
+#[test]
+fn a_client_that_nobody_reads_leaves_and_the_run_stays() {
+    // Long enough for any machine: only an order ends it.
+    let bench = Bench::new(&[("A/v.mp4", "slow 600000")]);
+    linger(&bench, 1);
+    let ran = bench.run(&["--batch", "--detach"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for arguments in [["attach", "--json"], ["attach", "--plain"]] {
+        let mut attached = bench.start(&arguments);
+        // As `head` does when it has seen enough.
+        drop((attached.stdout.take(), attached.stderr.take()));
+        wait_for("it leaves", || attached.try_wait().unwrap().is_some());
+        assert!(attached.wait().unwrap().success(), "{arguments:?}");
+        assert!(is_running(&bench), "{arguments:?}");
+    }
+    end(&bench);
+}
+
+#[test]
+fn only_its_user_can_reach_an_engine_and_only_in_its_own_words() {
+    let bench = bench();
+    start(&bench);
+    let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
+    assert!(!socket.starts_with(bench.dir.path()), "never on the dataset's file system");
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let folder = fs::metadata(socket.parent().unwrap()).unwrap();
+    let own = fs::metadata(bench.path("out")).unwrap().uid();
+    assert_eq!((folder.permissions().mode() & 0o777, folder.uid()), (0o700, own));
+
+    let refused = Raw::connect(&bench).ask(&json!({"type": "hello", "version": 99, "tool": "later", "more": 1}));
+    assert_eq!(refused["type"], "refused");
+    assert!(refused["reason"].as_str().unwrap().contains("speaks protocol 1, the client speaks 99"), "{refused}");
+    for first in [json!({"type": "snapshot", "id": 1}).to_string(), "GET / HTTP/1.1".into(), "\u{0}\u{1}".into()] {
+        let mut raw = Raw::connect(&bench);
+        raw.say(&format!("{first}\n"));
+        assert_eq!(raw.hear().unwrap()["type"], "refused", "{first}");
+        assert!(raw.hear().is_none(), "and that is all");
+    }
+    // A line without end is not waited for for ever, nor kept.
+    let mut endless = Raw::greeted(&bench);
+    let block = vec![b'x'; 1 << 16];
+    let _ = (0..4).try_for_each(|_| endless.reader.get_mut().write_all(&block));
+    let mut rest = vec![];
+    let _ = endless.reader.read_to_end(&mut rest);
+    assert!(rest.is_empty());
+    let mut raw = Raw::greeted(&bench);
+    for (question, says) in [
+        (json!({"type": "query", "id": 7}), "missing field `len`"),
+        (json!({"type": "command", "id": 7, "command": {"name": "rm"}}), "unknown variant `rm`"),
+        (json!({"type": "hello", "version": 1, "tool": "x", "id": 7}), "not understood"),
+    ] {
+        let answer = raw.ask(&question);
+        assert_eq!(answer["type"], "error", "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains(says), "{answer}");
+    }
+    end(&bench);
+}
+
+#[test]
+fn the_table_is_asked_for_in_windows() {
+    let bench = bench();
+    start(&bench);
+    let mut raw = Raw::greeted(&bench);
+    let rows = raw.ask(&json!({"type": "query", "id": 5, "len": 3, "offset": 9}));
+    assert_eq!((&rows["id"], &rows["total"]), (&json!(5), &json!(11)));
+    let names: Vec<&str> = rows["rows"].as_array().unwrap().iter().map(|r| r["video"].as_str().unwrap()).collect();
+    assert_eq!(names, ["A/v_9.mp4", "B/v_x.mp4"]);
+    wait_for("it has failed", || {
+        let failed =
+            raw.ask(&json!({"type": "query", "id": 6, "len": 5000, "filter": {"states": ["corrupt"], "text": "TOLD"}}));
+        failed["total"] == 1 && failed["rows"][0]["reason"].as_str().unwrap().contains("as it was told")
+    });
+    let classes = raw.ask(&json!({"type": "classes", "id": 8}));
+    let counts = [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(classes["classes"][1], json!({"class": "B", "counts": counts, "done": 0}));
+    end(&bench);
+}
+
+#[test]
+fn who_reads_too_slowly_is_told_to_ask_anew_and_holds_nobody_up() {
+    let names: Vec<String> = (0..4000).map(|i| format!("A/v_{i:04}.mp4")).collect();
+    let videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "nowrite")).collect();
+    let bench = Bench::new(&videos);
+    linger(&bench, 60);
+    bench.video("A/v_0000.mp4", "slow 1000 nowrite");
+    start_again(&bench);
+    let mut sleepy = Raw::greeted(&bench);
+    sleepy.say("{\"type\":\"subscribe\",\"id\":1}\n");
+    wait_for("the run is over", || counts(&bench)["done"] == 4000);
+    // Only now does it read: thousands of events went by.
+    let mut resync = false;
+    let started = Instant::now();
+    while let Some(message) = sleepy.hear() {
+        resync |= message["type"] == "resync";
+        if message["line"]["event"] == "run-ended" || message["snapshot"]["phase"] == "idle" {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(300));
+    }
+    assert!(resync, "it was told that it has missed something");
+    end(&bench);
+}
+
+#[test]
+fn traces_of_engines_that_are_gone_mislead_nobody() {
+    let bench = bench();
+    start(&bench);
+    let holder = holder(&bench);
+    let pid = holder["pid"].to_string();
+    // The output folder was copied: its lock leads to the engine of the original.
+    fs::create_dir_all(bench.path("copy/.reeldeck/locks")).unwrap();
+    let copied = bench.path("copy/.reeldeck/locks/0-of-1");
+    fs::copy(bench.path("out/.reeldeck/locks/0-of-1"), &copied).unwrap();
+    let file = fs::File::open(&copied).unwrap();
+    file.lock().unwrap();
+    let ran = bench.run(&["pause", "--out", "copy"]);
+    assert!(ran.code == 1 && ran.stderr.contains("another output folder") && ran.stderr.contains("copied"), "{ran:?}");
+    // A run on another machine.
+    let elsewhere = fs::read_to_string(&copied).unwrap().replace(holder["host"].as_str().unwrap(), "other");
+    fs::write(&copied, elsewhere).unwrap();
+    let ran = bench.run(&["attach", "--out", "copy"]);
+    assert!(ran.code == 1 && ran.stderr.contains("is on host other"), "{ran:?}");
+    drop(file);
+    // Killed, it leaves its socket and its lock file; neither is taken for a run.
+    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    wait_for("nobody holds the lock", || !is_running(&bench));
+    assert!(PathBuf::from(holder["socket"].as_str().unwrap()).exists());
+    assert!(bench.run(&["attach"]).stderr.contains("no run holds"));
+    let retry = bench.run(&["retry", "--failed"]);
+    assert!(retry.code == 2 && retry.stderr.contains("--batch --retry-failed"), "{retry:?}");
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_eq!(bench.files("features").len(), 10);
+    let _ = fs::remove_file(holder["socket"].as_str().unwrap());
+}

@@ -1,0 +1,193 @@
+//! The configuration: the example equals the defaults, bad files say what is wrong, and who overrules whom.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use reeldeck::cli::Global;
+use reeldeck::config::{Config, ConfigError, Device, DeviceList, NvdecUse, Settings, Verbosity};
+use reeldeck::dataset::video_list::LabelStyle;
+use reeldeck_common::protocol::CheckpointSource;
+use reeldeck_common::strict::from_toml;
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn resolve(text: &str, typed: Global) -> Result<Settings, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("config.toml"), text).unwrap();
+    Settings::resolve(&typed, dir.path())
+}
+
+#[test]
+fn the_example_equals_the_defaults_and_explains_every_key() {
+    let text = fs::read_to_string(here("config.example.toml")).unwrap();
+    let example: Config = from_toml("config.example.toml", &text).unwrap();
+    assert_eq!(example, Config::default());
+    let written: toml::Table = toml::from_str(&text).unwrap();
+    assert_eq!(written, toml::Table::try_from(Config::default()).unwrap());
+    let mut before = "";
+    for line in text.lines() {
+        if !line.starts_with('#') && line.contains(" = ") {
+            assert!(before.starts_with('#'), "not explained: {line}");
+        }
+        before = line;
+    }
+}
+
+#[test]
+fn without_a_file_the_defaults_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    // Another program's name for its own file means nothing here.
+    fs::write(dir.path().join("reeldeck.toml"), "nonsense").unwrap();
+    let settings = Settings::resolve(&Global::default(), dir.path()).unwrap();
+    assert_eq!(settings.config_file, None);
+    assert_eq!((settings.root, settings.out), (dir.path().join("data"), dir.path().join("out")));
+    assert_eq!(settings.recipe.name, "slowonly-r50-8x8-k700");
+    assert_eq!((settings.checkpoint, settings.devices), (None, DeviceList::These(vec![Device::Cpu])));
+    assert_eq!((settings.limit, settings.verbosity), (None, Verbosity::Normal));
+    assert_eq!((settings.manifest, settings.prefix.as_str(), settings.tolerance_s), (None, "v_", 2.0));
+    assert_eq!((settings.extensions.len(), settings.plain_interval), (12, Duration::from_secs(15)));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_taken_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = |typed: &Global| {
+        let error = anyhow::Error::from(Settings::resolve(typed, dir.path()).unwrap_err());
+        format!("{error:#}")
+    };
+    std::os::unix::fs::symlink("nowhere.toml", dir.path().join("config.toml")).unwrap();
+    let text = error(&Global::default());
+    assert!(text.contains("config.toml") && text.contains("a link to something that does not exist"), "{text}");
+    let endless = Global { config: Some("/dev/zero".into()), ..Global::default() };
+    assert!(error(&endless).contains("more than"), "{}", error(&endless));
+}
+
+#[test]
+fn a_tilde_that_no_shell_has_seen_makes_no_folder_of_that_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let typed = Global { out: Some("~/features".into()), ..Global::default() };
+    let error = Settings::resolve(&typed, dir.path()).unwrap_err().to_string();
+    assert!(error.contains("write --out ~/features"), "{error}");
+    // Said so, it is one.
+    let meant = Global { out: Some("./~/features".into()), ..Global::default() };
+    assert_eq!(Settings::resolve(&meant, dir.path()).unwrap().out, dir.path().join("~/features"));
+    assert!(resolve("root = \"data~\"\nout = \"~you\"", Global::default()).is_ok());
+}
+
+#[test]
+fn nvdec_is_off_only_or_shared() {
+    let dir = tempfile::tempdir().unwrap();
+    let nvdec = |text: &str| {
+        fs::write(dir.path().join("config.toml"), text).unwrap();
+        let settings = Settings::resolve(&Global::default(), dir.path()).map_err(|error| error.to_string())?;
+        Ok((settings.nvdec, settings.nvdec_streams, settings.frames_stay))
+    };
+    assert_eq!(nvdec("devices = \"all\""), Ok((NvdecUse::Off, 0, false)));
+    assert_eq!(nvdec("[cuda]\nnvdec = \"only\"\nnvdec_streams = 12"), Ok((NvdecUse::Only, 12, false)));
+    assert_eq!(nvdec("[cuda]\nnvdec = \"share\"\nframes_stay = true"), Ok((NvdecUse::Share, 0, true)));
+    for wrong in ["nvdec = true", "nvdec = \"all\"", "nvdec_streams = 1000"] {
+        let error: Result<_, String> = nvdec(&format!("[cuda]\n{wrong}"));
+        assert!(error.is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn relative_paths_are_relative_to_where_they_were_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (there, current) = (dir.path().join("there"), dir.path().join("current"));
+    fs::create_dir_all(&there).unwrap();
+    fs::create_dir_all(&current).unwrap();
+    let recipe = fs::read_to_string(here("assets/recipes/slowonly-r50-8x8-k700.toml")).unwrap();
+    fs::write(there.join("mine"), recipe.replace("slowonly-r50-8x8-k700", "there")).unwrap();
+    fs::write(current.join("mine.toml"), recipe.replace("slowonly-r50-8x8-k700", "current")).unwrap();
+    let text = "root = \"./d\"\nout = \"../o\"\nrecipe = \"mine\"\ncheckpoint = \"w.pth\"\ndevices = \"cuda:1\"\n\
+                [manifest]\npath = \"m.json\"\n";
+    fs::write(there.join("c.toml"), text).unwrap();
+
+    let typed = Global { config: Some("../there/c.toml".into()), ..Global::default() };
+    let settings = Settings::resolve(&typed, &current).unwrap();
+    let folder = current.join("../there");
+    assert_eq!((&settings.root, &settings.out), (&folder.join("d"), &folder.join("../o")));
+    assert_eq!(settings.checkpoint, Some(CheckpointSource::File(folder.join("w.pth"))));
+    assert_eq!(settings.manifest, Some(folder.join("m.json")));
+    assert_eq!(
+        (settings.recipe.name.as_str(), &settings.devices),
+        ("there", &DeviceList::These(vec![Device::Cuda(1)]))
+    );
+
+    let typed = Global {
+        root: Some("d".into()),
+        out: Some("/o".into()),
+        recipe: Some("mine.toml".into()),
+        checkpoint: Some("./seeded".into()),
+        manifest: Some("n.txt".into()),
+        devices: Some("all".into()),
+        ..typed
+    };
+    let settings = Settings::resolve(&typed, &current).unwrap();
+    assert_eq!((&settings.root, &settings.out), (&current.join("d"), &PathBuf::from("/o")));
+    assert_eq!(settings.checkpoint, Some(CheckpointSource::File(current.join("seeded"))));
+    assert_eq!(settings.manifest, Some(current.join("n.txt")));
+    // An empty name on the command line takes the configured one away.
+    let none = Settings::resolve(&Global { manifest: Some("".into()), ..typed }, &current).unwrap();
+    assert_eq!(none.manifest, None);
+    assert_eq!((settings.recipe.name.as_str(), &settings.devices), ("current", &DeviceList::All));
+}
+
+#[test]
+fn the_command_line_goes_before_the_file() {
+    let text = "checkpoint = \"seeded\"\n[scan]\nextensions = [\"MP4\"]\n[list]\nlabel_style = \"index\"\n[worker]\nbatch = 4\n\
+                [limits]\nmegapixels = 9\n[batch]\nplain_interval_s = 1\n";
+    let settings = resolve(text, Global { verbose: 2, limit: Some(3), ..Global::default() }).unwrap();
+    assert_eq!(settings.checkpoint, Some(CheckpointSource::Seeded));
+    assert_eq!((settings.extensions, settings.label_style), (vec!["mp4".to_owned()], LabelStyle::Index));
+    assert_eq!((settings.worker.batch, settings.worker.threads, settings.limits.megapixels), (4, 0, 9.0));
+    assert_eq!((settings.plain_interval, settings.limits.frames), (Duration::from_secs(1), 2_000_000));
+    assert_eq!((settings.verbosity, settings.limit), (Verbosity::Verbose(2), Some(3)));
+    let typed = Global { checkpoint: Some("/w.pth".into()), quiet: true, ..Global::default() };
+    let settings = resolve(text, typed).unwrap();
+    assert_eq!(settings.checkpoint, Some(CheckpointSource::File("/w.pth".into())));
+    assert_eq!(settings.verbosity, Verbosity::Quiet);
+}
+
+/// Each file says in its first line what the error must say.
+#[test]
+fn invalid_files_say_what_is_wrong() {
+    let mut seen = 0;
+    for entry in fs::read_dir(here("tests/invalid_configs")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        let expected =
+            text.lines().next().and_then(|line| line.strip_prefix("# expect: ")).expect("an `# expect: ` line");
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_reeldeck")).arg("--config").arg(&path).arg("list").output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}: {error}", path.display());
+        assert!(error.starts_with("error: ") && error.contains(expected), "{}: {error}", path.display());
+        // An error about folders names the folder, any other one the file.
+        let names = error.contains(path.file_name().unwrap().to_str().unwrap()) || error.contains(" folder ");
+        assert!(names && output.stdout.is_empty(), "{}: {error}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 25, "only {seen} files");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "[a-z_ =\"\\[\\]\\n0-9.*:,-]{0,80}") {
+        let _ = from_toml::<Config>("fuzz", &text);
+        let _ = text.parse::<DeviceList>();
+    }
+
+    #[test]
+    fn a_list_of_devices_is_read_as_it_is_shown(indices in proptest::collection::btree_set(0u32..128, 1..8)) {
+        let devices: Vec<_> = indices.into_iter().map(Device::Cuda).collect();
+        let text: Vec<_> = devices.iter().map(ToString::to_string).collect();
+        prop_assert_eq!(text.join(",").parse(), Ok(DeviceList::These(devices)));
+    }
+}

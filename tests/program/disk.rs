@@ -1,0 +1,178 @@
+//! Disks that are full, read-only or gone, and videos that change while a run is on: the run waits, goes on, and blames nobody.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{Bench, Ran, wait_for};
+
+/// So many videos of 20 ms, every seventh of which fails for good.
+fn bench(videos: usize) -> Bench {
+    let names: Vec<String> = (0..videos).map(|i| format!("A/v_{i:03}.mp4")).collect();
+    let script = |i: usize| if i % 7 == 3 { "slow 20 fail corrupt" } else { "slow 20" };
+    let videos: Vec<(&str, &str)> = names.iter().enumerate().map(|(i, name)| (name.as_str(), script(i))).collect();
+    let bench = Bench::new(&videos);
+    fs::create_dir(bench.path("out")).unwrap();
+    fs::write(bench.path("config.toml"), "[engine]\norder = \"list\"\n").unwrap();
+    bench
+}
+
+/// reeldeck with `out` on a small file system of its own; `meanwhile` is shell that runs beside it and may `wait_for` a line
+/// in its standard error. What is there at the end is copied to `kept`.
+fn on_a_small_disk(bench: &Bench, options: &str, before: &str, meanwhile: &str) -> Ran {
+    let script = format!(
+        "mount -t tmpfs -o {options} none out || exit 99
+         {before}
+         \"$@\" 2>said & run=$!
+         wait_for() {{ for i in $(seq 600); do grep -q \"$1\" said && return; sleep 0.1; done; echo \"never: $1\" >&2; kill $run; }}
+         {meanwhile}
+         wait $run; code=$?
+         cat said >&2
+         cp -r out kept
+         exit $code"
+    );
+    let run = bench.command(&["--batch", "-v"]);
+    // Mounting asks for rights over the namespace alone, not over the machine.
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", &script, "sh"]).arg(run.get_program()).args(run.get_args());
+    command.envs(run.get_envs().filter_map(|(key, value)| Some((key, value?)))).current_dir(bench.dir.path());
+    let ran = Ran::to_the_end(&mut command);
+    assert_ne!(ran.code, 99, "this test mounts a tmpfs in a user namespace, which this system does not allow: {ran:?}");
+    ran
+}
+
+/// Everything is as if nothing had happened.
+fn check(bench: &Bench, ran: &Ran, videos: usize, out: &str) {
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let failed = (0..videos).filter(|i| i % 7 == 3).count();
+    let found = |kind: &str| {
+        let find =
+            Command::new("find").args([&format!("{out}/{kind}"), "-type", "f"]).current_dir(bench.dir.path()).output();
+        let text = String::from_utf8(find.unwrap().stdout).unwrap();
+        assert!(!text.contains(".reeldeck-tmp"), "nothing half written is left: {text}");
+        text.lines().count()
+    };
+    assert_eq!((found("features"), found("failures")), (videos - failed, failed), "{ran:?}");
+    assert!(!ran.stderr.contains("could not be recorded"), "{ran:?}");
+}
+
+#[test]
+fn a_disk_that_runs_full_is_waited_out() {
+    let bench = bench(80);
+    let ballast = "head -c 2900k /dev/zero > out/ballast";
+    let ran = on_a_small_disk(&bench, "size=3200k", ballast, "wait_for 'no space left'; sleep 1; rm out/ballast");
+    check(&bench, &ran, 80, "kept");
+    assert!(ran.stderr.contains("free at least 2 MB"), "it says how much: {ran:?}");
+    assert!(ran.stderr.contains("can be written to again; going on"), "{ran:?}");
+}
+
+#[test]
+fn a_disk_without_inodes_is_waited_out() {
+    let bench = bench(80);
+    let ballast = "for i in $(seq 30); do : > out/ballast$i; done";
+    let ran = on_a_small_disk(
+        &bench,
+        "nr_inodes=90",
+        ballast,
+        "wait_for 'no space left'; mount -o remount,nr_inodes=900 out",
+    );
+    check(&bench, &ran, 80, "kept");
+}
+
+#[test]
+fn a_disk_that_turns_read_only_is_waited_out() {
+    let bench = bench(80);
+    let meanwhile = "wait_for 'done A/v_011'; cd out/features; mount --bind * *; mount -o remount,bind,ro *; cd ../..
+        wait_for 'make it writable again'; sleep 1; umount out/features/*";
+    let ran = on_a_small_disk(&bench, "size=9m", "", meanwhile);
+    check(&bench, &ran, 80, "kept");
+    assert!(ran.stderr.contains("Read-only file system"), "{ran:?}");
+}
+
+#[test]
+fn a_disk_that_is_unmounted_is_not_written_around() {
+    let bench = bench(80);
+    // Lazily, as when a cable is pulled; then mounted again with everything that was on it.
+    let before = "mkdir disk && mount --bind out disk && touch out/.reeldeck-was-here";
+    let meanwhile = "wait_for 'done A/v_011'; umount -l out; wait_for 'another file system\\|is gone'; sleep 1
+        ls -A out > under; mount --bind disk out";
+    let ran = on_a_small_disk(&bench, "size=9m", before, meanwhile);
+    check(&bench, &ran, 80, "kept");
+    assert_eq!(fs::read_to_string(bench.path("under")).unwrap(), "", "nothing was written where the disk had been");
+}
+
+/// A run in the foreground whose standard error is in a file.
+fn start(bench: &Bench) -> Child {
+    let said = fs::File::create(bench.path("said")).unwrap();
+    bench.command(&["--batch", "-v"]).stdout(Stdio::null()).stderr(said).spawn().unwrap()
+}
+
+fn said(bench: &Bench) -> String {
+    fs::read_to_string(bench.path("said")).unwrap()
+}
+
+fn finish(bench: &Bench, mut run: Child) -> Ran {
+    let mut code = None;
+    wait_for("the run ends", || {
+        code = run.try_wait().unwrap();
+        code.is_some()
+    });
+    Ran { code: code.unwrap().code().unwrap_or(-1), stdout: String::new(), stderr: said(bench) }
+}
+
+#[test]
+fn an_output_folder_that_is_moved_away_and_back_is_waited_for() {
+    let bench = bench(80);
+    let run = start(&bench);
+    wait_for("some are done", || said(&bench).contains("done A/v_011"));
+    fs::rename(bench.path("out"), bench.path("away")).unwrap();
+    wait_for("it is missed", || said(&bench).contains("is gone"));
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!bench.path("out").exists(), "nothing is written in its place");
+    fs::rename(bench.path("away"), bench.path("out")).unwrap();
+    let ran = finish(&bench, run);
+    check(&bench, &ran, 80, "out");
+    let done: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("done ")).collect();
+    assert_eq!(done.len(), 80 - 11, "nothing was done twice: {ran:?}");
+}
+
+#[test]
+fn an_output_folder_that_is_removed_and_made_again_is_filled_anew() {
+    let bench = bench(80);
+    let run = start(&bench);
+    wait_for("some are done", || said(&bench).contains("done A/v_011"));
+    // In one step, so that nothing is written in between.
+    fs::rename(bench.path("out"), bench.path("away")).unwrap();
+    // What a worker is just writing still comes into it, as with any `rm -r`.
+    wait_for("it is removed", || fs::remove_dir_all(bench.path("away")).is_ok() || !bench.path("away").exists());
+    wait_for("it is missed", || said(&bench).contains("is gone"));
+    fs::create_dir(bench.path("out")).unwrap();
+    let ran = finish(&bench, run);
+    check(&bench, &ran, 80, "out");
+    assert!(ran.stderr.contains("is not: they are done again"), "{ran:?}");
+    let again = bench.run(&["--batch"]);
+    assert!(again.stdout.contains("69 done (0 now, 69 before)"), "{again:?}");
+}
+
+#[test]
+fn videos_that_change_or_vanish_during_a_run_are_judged_as_they_are() {
+    let bench = bench(20);
+    bench.video("A/v_000.mp4", "slow 1500");
+    let run = start(&bench);
+    wait_for("it has begun", || said(&bench).contains("takes A/v_000"));
+    fs::remove_file(bench.path("data/A/v_015.mp4")).unwrap();
+    fs::write(bench.path("data/A/v_016.mp4"), "fail corrupt").unwrap();
+    fs::write(bench.path("data/A/v_017.mp4"), "ok").unwrap();
+    let ran = finish(&bench, run);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_eq!(bench.failure("A/v_015.mp4")["attempts"][0]["failure"]["kind"], "missing");
+    assert!(
+        bench.files("failures").contains("A/v_016.mp4.json")
+            && bench.files("features").contains("A/v_017.mp4.safetensors")
+    );
+    // Nothing is held against a video that has come back.
+    bench.video("A/v_015.mp4", "ok");
+    bench.video("A/v_016.mp4", "ok again");
+    assert_eq!(bench.run(&["--batch"]).code, 3, "those that were to fail have failed");
+    assert_eq!(bench.files("failures").len(), 2);
+}

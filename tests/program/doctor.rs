@@ -1,0 +1,198 @@
+//! `doctor`, `init`, `completions` and `man`, by the binary; with programs that are missing, broken or of another release.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{Ran, programs};
+
+fn program(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+    command.current_dir(folder).env("HOME", folder).env_remove("XDG_CACHE_HOME").args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn dataset(folder: &Path) {
+    fs::create_dir_all(folder.join("data/A")).unwrap();
+    fs::write(folder.join("data/A/v_1.mp4"), "a").unwrap();
+}
+
+/// A program that says something and ends.
+fn script(path: &Path, text: &str) {
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// State and texts of a check in the JSON report.
+fn check(ran: &Ran, area: &str, name: &str) -> (String, String, String) {
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    assert_eq!(report["schema"], 1);
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|check| check["area"] == area && check["name"] == name);
+    let found = found.unwrap_or_else(|| panic!("no {area}/{name}: {ran:?}"));
+    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    (text("state"), text("found"), text("next"))
+}
+
+#[test]
+fn a_whole_machine_has_nothing_missing_and_its_programs_prove_it() {
+    let dir = tempfile::tempdir().unwrap();
+    dataset(dir.path());
+    let real = |arguments: &[&str]| {
+        let mut command = program(dir.path(), arguments);
+        command.env("REELDECK_WORKER", programs().join("reeldeck-worker"));
+        Ran::to_the_end(command.env("REELDECK_PROBE", programs().join("reeldeck-probe")))
+    };
+    let ran = real(&["doctor", "--json", "--checkpoint", "seeded"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let (state, found, _) = check(&ran, "programs", "decoders");
+    assert_eq!(state, "ok", "{found}");
+    for codec in ["h264", "hevc", "vp8", "vp9", "av1"] {
+        assert!(found.contains(codec), "{found}");
+    }
+    for (area, name) in [("programs", "libtorch"), ("programs", "arithmetic"), ("folders", "dataset folder")] {
+        assert_eq!(check(&ran, area, name).0, "ok", "{name}");
+    }
+    assert!(!dir.path().join("out").exists(), "it changes nothing");
+    let people = real(&["doctor", "--checkpoint", "seeded"]);
+    assert!(people.stdout.contains("nothing is missing") && people.stdout.contains("\nfolders\n"), "{people:?}");
+}
+
+#[test]
+fn broken_programs_are_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    dataset(dir.path());
+    let worker = dir.path().join("worker");
+    let doctor = |probe: &Path| {
+        let mut command = program(dir.path(), &["doctor", "--json", "--checkpoint", "seeded"]);
+        Ran::to_the_end(command.env("REELDECK_WORKER", &worker).env("REELDECK_PROBE", probe))
+    };
+    let absent = dir.path().join("no such program");
+    // What the loader says where libtorch is not there.
+    script(&worker, "echo 'worker: error while loading shared libraries: libtorch_cpu.so: cannot open' >&2; exit 127");
+    let ran = doctor(&absent);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let (state, found, next) = check(&ran, "programs", "reeldeck-worker");
+    assert_eq!(state, "missing");
+    assert!(found.contains("libtorch_cpu.so") && next.contains("unpack the whole archive"), "{found}: {next}");
+    let (state, found, _) = check(&ran, "programs", "reeldeck-probe");
+    assert!(state == "missing" && found.contains("no such program"), "{found}");
+    assert_eq!(check(&ran, "folders", "dataset folder").0, "ok", "the rest is looked at all the same");
+
+    script(&worker, "kill -SEGV $$");
+    assert_eq!(check(&doctor(&absent), "programs", "reeldeck-worker").0, "missing");
+
+    let about = r#"{"version":"0.0.1","built_for":"2.11.0","library":"/x/libtorch_cpu.so","found":"2.10.0","threads":1,
+        "onednn":false,"wrong":"3 is not 4","cuda":null}"#;
+    script(&worker, &format!("echo '{}'", about.replace('\n', "")));
+    let ran = doctor(&absent);
+    for (name, state, part) in [
+        ("reeldeck-worker", "missing", "0.0.1"),
+        ("libtorch", "missing", "2.10.0"),
+        ("arithmetic", "missing", "3 is not 4"),
+        ("oneDNN", "warning", "without"),
+    ] {
+        let (is, found, next) = check(&ran, "programs", name);
+        assert!(is == state && found.contains(part) && !next.is_empty(), "{name}: {is}: {found}: {next}");
+    }
+}
+
+#[test]
+fn a_broken_configuration_and_empty_folders_are_part_of_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("none");
+    let doctor = |arguments: &[&str]| {
+        let mut command = program(dir.path(), &["doctor", "--json"]);
+        Ran::to_the_end(command.args(arguments).env("REELDECK_WORKER", &none).env("REELDECK_PROBE", &none))
+    };
+    let ran = doctor(&[]);
+    assert_eq!((check(&ran, "folders", "dataset folder").0.as_str(), ran.code), ("missing", 3));
+    let (state, _, next) = check(&ran, "weights", "checkpoint");
+    assert!(state == "missing" && next.contains("published"), "{next}");
+    let (state, found, _) = check(&doctor(&["--checkpoint", "published"]), "weights", "checkpoint");
+    assert!(state == "note" && found.contains("wget -c https://"), "{found}");
+    fs::write(dir.path().join("config.toml"), "devcies = \"cpu\"\n").unwrap();
+    let ran = doctor(&[]);
+    let (state, found, _) = check(&ran, "configuration", "configuration");
+    assert!(state == "missing" && found.contains("did you mean `devices`?"), "{found}");
+    assert_eq!(check(&ran, "machine", "processor").0, "ok");
+}
+
+#[test]
+fn init_writes_what_it_found_and_nothing_over_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    dataset(dir.path());
+    let manifest = r#"{"database": {"1": {"duration": 9.0, "subset": "training", "annotations": []}}}"#;
+    fs::write(dir.path().join("HACS_segments_v1.1.1.json"), manifest).unwrap();
+    let run = |arguments: &[&str]| Ran::to_the_end(&mut program(dir.path(), arguments));
+    let shown = run(&["init", "data", "--dry-run"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(!dir.path().join("config.toml").exists());
+    let ran = run(&["init", "data"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let text = fs::read_to_string(dir.path().join("config.toml")).unwrap();
+    assert_eq!(text, shown.stdout);
+    for line in ["root = \"data\"", "checkpoint = \"published\"", "path = \"HACS_segments_v1.1.1.json\""] {
+        assert!(text.lines().any(|l| l == line), "{line}: {text}");
+    }
+    let again = run(&["init", "data"]);
+    assert!(again.code == 2 && again.stderr.contains("stays as it is"), "{again:?}");
+    assert_eq!(run(&["init", "data", "--config", "other.toml", "--devices", "cpu*2"]).code, 0);
+    assert!(fs::read_to_string(dir.path().join("other.toml")).unwrap().contains("\ndevices = \"cpu*2\"\n"));
+    let nowhere = run(&["init", "no such folder", "--config", "third.toml"]);
+    assert!(nowhere.code == 2 && nowhere.stderr.contains("no such folder"), "{nowhere:?}");
+    // What would not be taken is not written, least of all into the dataset folder.
+    let cases: [(&str, &[&str]); 3] = [
+        ("data", &["init", "."]),
+        ("data", &["--out", "../elsewhere", "init", "."]),
+        ("", &["--out", "data/out", "init", "data"]),
+    ];
+    for (folder, arguments) in cases {
+        let into = dir.path().join(folder);
+        let mut command = program(&into, arguments);
+        let ran = Ran::to_the_end(command.args(["--config", "fourth.toml"]));
+        assert!(
+            ran.code == 2 && ran.stderr.contains("in the dataset folder") && ran.stderr.contains("never written to"),
+            "{ran:?}"
+        );
+        assert!(!into.join("fourth.toml").exists());
+    }
+    fs::create_dir(dir.path().join("nothing")).unwrap();
+    let empty = run(&["init", "nothing", "--config", "fifth.toml"]);
+    assert!(empty.code == 0 && empty.stderr.contains("a folder for each class"), "{empty:?}");
+    // What it wrote is taken.
+    assert_eq!(run(&["--config", "other.toml", "--checkpoint", "seeded", "--batch", "--dry-run"]).code, 0);
+}
+
+/// What programs read is there whole, or the exit code says that it is not.
+#[test]
+fn what_cannot_be_written_is_an_error_where_programs_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    dataset(dir.path());
+    let lines: [&[&str]; 4] = [&["status", "--json"], &["doctor", "--json"], &["init", "data", "--dry-run"], &["man"]];
+    for arguments in lines {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = program(dir.path(), arguments).stdout(full).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains("failed to print"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn shells_and_manuals_know_the_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = Ran::to_the_end(&mut program(dir.path(), &["completions", shell]));
+        assert!(ran.code == 0 && ran.stdout.contains("doctor") && ran.stdout.contains("retry-failed"), "{shell}");
+    }
+    let ran = Ran::to_the_end(&mut program(dir.path(), &["man"]));
+    assert!(ran.code == 0 && ran.stdout.contains(".TH reeldeck") && ran.stdout.contains("130"), "{ran:?}");
+    let ran = Ran::to_the_end(&mut program(dir.path(), &["man", "--dir", "pages"]));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for page in ["reeldeck.1", "reeldeck-export.1", "reeldeck-doctor.1"] {
+        assert!(fs::read_to_string(dir.path().join("pages").join(page)).unwrap().contains(".SH"), "{page}");
+    }
+    let typo = Ran::to_the_end(&mut program(dir.path(), &["docter"]));
+    assert!(typo.code == 2 && typo.stderr.contains("doctor"), "{typo:?}");
+}

@@ -1,0 +1,120 @@
+//! Exports that are cut off, that go on while a run does, and two at a time.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use reeldeck::export::incremental::Incremental;
+use reeldeck::export::npy;
+use reeldeck::format::Format;
+use reeldeck_pickle::results::read_results;
+
+use super::{VIDEOS, bits};
+use crate::support::made::Set;
+
+#[test]
+fn after_every_kill_it_goes_on_and_ends_at_the_same_bytes() {
+    let names: Vec<String> = (0..40).map(|i| format!("A/v_{i:02}.mp4")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let whole = Set::of(&names);
+    whole.run(&["export", "--format", "csv,npy"]).expect(0, &[]);
+    let set = Set::of(&names);
+    let done = || set.names("csv").iter().filter(|name| name.ends_with(".csv")).count();
+    for signal in ["-9", "-9", "-INT", "-TERM"] {
+        let at_least = done() + 1;
+        let mut child = set
+            .command(&["export", "--format", "csv,npy"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while done() < at_least.min(names.len()) && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let sent =
+            std::process::Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status();
+        let status = child.wait().unwrap();
+        // It may have been faster than the signal; and where nothing was left to wait for, the signal may have been faster
+        // than the beginning of the program.
+        let early = at_least > names.len();
+        let expected: &[Option<i32>] =
+            if signal == "-9" || early { &[None, Some(0), Some(130)] } else { &[Some(130), Some(0)] };
+        assert!(expected.contains(&status.code()), "{signal}: {status:?} {sent:?}");
+        assert!(status.code() == Some(0) || !set.exported("npy/dataset.json").exists());
+    }
+    set.run(&["export", "--format", "csv,npy"]).expect(0, &["exported 40 videos"]);
+    for folder in ["csv", "npy"] {
+        let files = |set: &Set| set.names(folder);
+        assert_eq!(files(&set), files(&whole));
+        for name in files(&set).iter().filter(|name| name.starts_with("v_")) {
+            let path = format!("{folder}/{name}");
+            assert_eq!(set.bytes(&path), whole.bytes(&path), "{path}");
+        }
+    }
+}
+
+#[test]
+fn live_exports_are_those_that_an_export_keeps() {
+    let set = Set::of(&VIDEOS);
+    let path = |video: &str| set.layout.features().join(format!("{video}.safetensors"));
+    let mut live = Incremental::new(&set.layout, &set.recipe, &[Format::Npy, Format::Csv], &set.owner).unwrap();
+    for video in VIDEOS {
+        live.write(&path(video)).unwrap();
+    }
+    let written = set.bytes("npy/v 3.npy");
+    set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written", "/csv (0 written"]);
+    assert_eq!((set.bytes("npy/v 3.npy"), set.exported("npy/dataset.json").exists()), (written, true));
+
+    // A video that is done again replaces its file, and what described the folder is gone until the next export.
+    let again = set.feature(VIDEOS[0], |feature| feature.tensors.get_mut("logits").unwrap().data[0] = 7.0);
+    live.write(&again).unwrap();
+    assert_eq!(npy::read(&set.bytes("npy/v_-1.npy")).unwrap().data[0], 7.0);
+    assert!(!set.exported("npy/dataset.json").exists());
+    set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written"]);
+}
+
+/// Two at once could leave a list beside a pickle that is not its own.
+#[test]
+fn an_export_waits_for_another_one_to_end() {
+    let set = Set::of(&VIDEOS);
+    let lock = reeldeck::export::export_lock::path(&set.layout);
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    let other = fs::File::create(&lock).unwrap();
+    other.lock().unwrap();
+    let mut export = set.command(&["export"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(export.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("another export writes to"), "{first}");
+    assert!(!set.exported("result.pkl").exists());
+    // A feature that has come to harm while it waited is looked at again.
+    fs::write(set.layout.features().join("A/v_-1.mp4.safetensors"), "").unwrap();
+    other.unlock().unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(export.wait().unwrap().code(), Some(3), "{rest:?}");
+    assert_eq!(String::from_utf8(set.bytes("hacs_data.txt")).unwrap().lines().count(), VIDEOS.len() - 1);
+    assert_eq!(read_results(&set.bytes("result.pkl")).unwrap().len(), VIDEOS.len() - 1);
+}
+
+#[test]
+fn live_exports_take_no_damaged_feature_and_no_second_video_of_a_name() {
+    let set = Set::of(&["A/v_1.mp4", "B/v_1.mp4"]);
+    let mut live = Incremental::new(&set.layout, &set.recipe, &[Format::Npy], &set.owner).unwrap();
+    for video in ["B", "A"] {
+        live.write(&set.layout.features().join(video).join("v_1.mp4.safetensors")).unwrap();
+    }
+    assert_eq!(bits(&npy::read(&set.bytes("npy/v_1.npy")).unwrap()), bits(&set.logits("B/v_1.mp4")));
+    // An export decides by the order of the dataset, whatever came first.
+    set.run(&["export", "--format", "npy"]).expect(3, &["B/v_1.mp4: A/v_1.mp4 has the same file name"]);
+    assert_eq!(bits(&npy::read(&set.bytes("npy/v_1.npy")).unwrap()), bits(&set.logits("A/v_1.mp4")));
+
+    let path = set.feature("A/v_1.mp4", |_| {});
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    assert!(live.write(&path).unwrap_err().to_string().contains("not a usable feature file"));
+    for format in [Format::Pkl, Format::H5] {
+        let error = Incremental::new(&set.layout, &set.recipe, &[format], &set.owner).unwrap_err().to_string();
+        assert!(error.contains("one file for all videos"), "{error}");
+    }
+    let mut none = Incremental::new(&set.layout, &set.recipe, &[], &set.owner).unwrap();
+    none.write(std::path::Path::new("/no/such/file")).unwrap();
+}

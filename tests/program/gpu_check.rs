@@ -1,0 +1,85 @@
+//! The check of a GPU as far as it goes without one: it says that there is none, and understands `nvidia-smi`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder with a made-up `nvidia-smi`, to stand first in the path.
+fn made_up(script: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nvidia-smi");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+fn run(program: &Path, arguments: &[&str], first: &Path) -> Output {
+    let path = format!("{}:{}", first.display(), std::env::var("PATH").unwrap());
+    Command::new(program).args(arguments).current_dir(root()).env("PATH", path).output().unwrap()
+}
+
+fn check(arguments: &[&str], first: &Path) -> (Option<i32>, String) {
+    let output = run(&root().join("scripts/gpu-check.sh"), arguments, first);
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    (output.status.code(), said.into_owned())
+}
+
+const FAILS: &str = "echo 'NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.'; exit 9";
+
+#[test]
+fn without_a_gpu_it_says_so_and_does_nothing() {
+    for (script, says) in [(FAILS, "could not communicate"), ("echo 'No devices were found'", "No devices were found")]
+    {
+        let dir = made_up(script);
+        for arguments in [&[][..], &["--no-peer"], &["--devices", "cuda:1"], &["--devices=cuda:0", "--quick"]] {
+            let (code, said) = check(arguments, dir.path());
+            assert_eq!(code, Some(2), "{arguments:?}: {said}");
+            assert!(said.contains("no GPU here: ") && said.contains(says), "{arguments:?}: {said}");
+            assert!(said.contains("--devices cpu --quick"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn with_one_or_for_the_cpu_it_goes_on() {
+    let (none, one) = (made_up(FAILS), made_up("echo 'GPU 0: NVIDIA H200 (UUID: GPU-0123)'"));
+    for (arguments, first) in
+        [(["--devices", "cpu", "--help"], none.path()), (["--devices", "cuda:0", "--help"], one.path())]
+    {
+        let (code, said) = check(&arguments, first);
+        assert!(code == Some(0) && said.contains("usage: check.py"), "{said}");
+    }
+    let (code, said) = check(&["--devices", "cuda:x"], one.path());
+    assert!(code == Some(1) && said.contains("name one device"), "{said}");
+}
+
+/// The means over what is told; nothing of what a card does not tell, or of a question that a driver does not know.
+#[test]
+fn what_nvidia_smi_says_is_understood() {
+    let lines =
+        ["50, 40, 300.5", "70, [N/A], 299.5", "Field \"utilization.decoder\" is not a valid field to query.", ""];
+    let script = lines.map(|line| format!("echo '{line}'")).join("\n");
+    let dir = made_up(&format!("{script}\nexec >&-\nexec sleep 1000"));
+    let program = "\
+import json, sys
+sys.path.insert(0, 'scripts/gpu')
+from sampler import Sampler
+with Sampler(0) as sampler:
+    sampler.reader.join()
+print(json.dumps(sampler.means()))
+with Sampler(None) as sampler:
+    pass
+print(json.dumps(sampler.means()))
+";
+    let output = run(Path::new("python3"), &["-c", program], dir.path());
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = serde_json::json!({"gpu_percent": 60.0, "nvdec_percent": 40.0, "watts": 300.0});
+    let nothing = serde_json::json!({"gpu_percent": null, "nvdec_percent": null, "watts": null});
+    assert_eq!(lines, [told, nothing], "{}", String::from_utf8_lossy(&output.stderr));
+}

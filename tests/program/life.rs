@@ -1,0 +1,229 @@
+//! The life of an engine and its children: signals, terminals that go away, ends without a word, and what they give up.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::{Bench, Ran, signal, wait_for};
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use serde_json::Value;
+
+fn bench(videos: usize, script: &str) -> Bench {
+    let names: Vec<String> = (0..videos).map(|i| format!("A/v_{i:02}.mp4")).collect();
+    let bench = Bench::new(&names.iter().map(|name| (name.as_str(), script)).collect::<Vec<_>>());
+    fs::write(bench.path("config.toml"), "[engine]\norder = \"list\"\nlinger_s = 1\n").unwrap();
+    bench
+}
+
+fn status(bench: &Bench) -> Value {
+    serde_json::from_str(&bench.run(&["status", "--json"]).stdout).unwrap()
+}
+
+fn done(bench: &Bench) -> u64 {
+    status(bench)["runs"][0]["snapshot"]["counts"]["done"].as_u64().unwrap_or(0)
+}
+
+/// Processes whose parent is `pid`.
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn is_alive(pid: u32) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // What its parent has not yet asked about is dead all the same.
+    !state.is_empty() && !state.contains(") Z ")
+}
+
+fn kill(how: &str, pid: u32) {
+    assert!(Command::new("kill").args([how, &pid.to_string()]).status().unwrap().success());
+}
+
+/// A command of reeldeck in a terminal of its own, as over SSH.
+struct Terminal {
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    master: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+impl Terminal {
+    fn open(bench: &Bench, arguments: &[&str]) -> Self {
+        let like = bench.command(arguments);
+        let mut command = CommandBuilder::new(like.get_program());
+        command.args(like.get_args());
+        command.cwd(bench.dir.path());
+        // A dumb one is shown no progress.
+        command.env("TERM", "xterm-256color");
+        for (key, value) in like.get_envs() {
+            command.env(key, value.unwrap());
+        }
+        let pair = native_pty_system().openpty(PtySize { rows: 24, cols: 80, ..PtySize::default() }).unwrap();
+        let child = pair.slave.spawn_command(command).unwrap();
+        Self { child, master: pair.master }
+    }
+
+    /// Reads until a text has come by.
+    fn wait_for(&mut self, text: &str) {
+        let mut reader = self.master.try_clone_reader().unwrap();
+        let mut seen = vec![];
+        let mut block = [0; 4096];
+        while !String::from_utf8_lossy(&seen).contains(text) {
+            let read = reader.read(&mut block).unwrap_or(0);
+            assert!(read > 0, "{text:?} never came: {}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&block[..read]);
+        }
+    }
+}
+
+#[test]
+fn a_window_that_closes_takes_its_client_along_and_not_the_run() {
+    let bench = bench(30, "slow 150");
+    assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
+    let mut window = Terminal::open(&bench, &["attach", "--plain"]);
+    window.wait_for("/30 videos");
+    let before = done(&bench);
+    drop(window.master);
+    let started = Instant::now();
+    while window.child.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < Duration::from_secs(300), "the client goes with its terminal");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    wait_for("the run goes on", || done(&bench) > before + 1);
+    // A second window shows the truth.
+    let mut again = Terminal::open(&bench, &["attach", "--plain"]);
+    again.wait_for("/30 videos");
+    again.wait_for("30/30 videos");
+    assert_eq!(again.child.wait().unwrap().exit_code(), 0);
+    assert_eq!(bench.files("features").len(), 30);
+}
+
+#[test]
+fn a_client_that_is_stopped_stops_nothing() {
+    let bench = bench(12, "slow 100");
+    assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
+    let client = bench.start(&["attach"]);
+    signal(&client, "-TSTP");
+    signal(&client, "-STOP");
+    wait_for("the run goes on to its end", || bench.files("features").len() == 12);
+    signal(&client, "-CONT");
+    let ran = Ran::of(client.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "it hears of the end when it wakes: {ran:?}");
+}
+
+#[test]
+fn a_run_in_a_window_goes_on_when_the_window_closes() {
+    let bench = bench(12, "slow 100");
+    let mut window = Terminal::open(&bench, &["--batch"]);
+    window.wait_for("/12 videos");
+    wait_for("it has begun", || done(&bench) >= 1);
+    drop(window.master);
+    let started = Instant::now();
+    let code = loop {
+        if let Some(status) = window.child.try_wait().unwrap() {
+            break status.exit_code();
+        }
+        assert!(started.elapsed() < Duration::from_secs(300));
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!((code, bench.files("features").len()), (0, 12), "as under nohup");
+    assert!(bench.export("result.pkl").exists());
+}
+
+#[test]
+fn children_never_outlive_an_engine_that_is_killed() {
+    let bench = bench(4, "hang");
+    for paused in [false, true] {
+        assert_eq!(bench.run(&["--batch", "--detach", "--devices", "cpu*2"]).code, 0);
+        wait_for("all hang", || status(&bench)["runs"][0]["snapshot"]["counts"]["running"].as_u64() >= Some(2));
+        if paused {
+            assert_eq!(bench.run(&["pause"]).code, 0);
+        }
+        let engine = status(&bench)["runs"][0]["pid"].as_u64().unwrap() as u32;
+        let workers = children(engine);
+        assert_eq!(workers.len(), 2);
+        kill("-9", engine);
+        wait_for("nobody is left", || !workers.iter().any(|pid| is_alive(*pid)));
+        wait_for("the lock is free", || !status(&bench)["running"].as_bool().unwrap());
+    }
+    let ran = bench.run(&["status"]);
+    assert!(ran.stdout.contains("no run holds"), "{ran:?}");
+}
+
+#[test]
+fn what_was_in_hand_when_an_engine_was_killed_is_tried_alone_and_then_last() {
+    let bench = bench(6, "ok");
+    bench.video("A/v_02.mp4", "hang");
+    let started = |n: usize| {
+        let mut runs: Vec<_> =
+            fs::read_dir(bench.path("out/.reeldeck/runs")).unwrap().map(|e| e.unwrap().path()).collect();
+        runs.sort();
+        let text = fs::read_to_string(&runs[n]).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let started = lines.filter(|line| line["event"] == "video-started");
+        started.map(|l| (l["video"].as_str().unwrap().to_owned(), l["alone"].as_bool().unwrap())).collect::<Vec<_>>()
+    };
+    let hang_and_kill = |done: u64| {
+        assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
+        wait_for("it hangs", || {
+            let snapshot = &status(&bench)["runs"][0]["snapshot"];
+            snapshot["counts"]["done"] == done && snapshot["devices"][0]["in_hand"][0]["video"] == "A/v_02.mp4"
+        });
+        kill("-9", status(&bench)["runs"][0]["pid"].as_u64().unwrap() as u32);
+        wait_for("the lock is free", || !status(&bench)["running"].as_bool().unwrap());
+    };
+    hang_and_kill(2);
+    let name = |i: usize| format!("A/v_0{i}.mp4");
+    assert_eq!(started(0), [(name(0), false), (name(1), false), (name(2), false), (name(3), false)]);
+    // Two were in hand: each is tried alone, the innocent too.
+    hang_and_kill(2);
+    assert_eq!(started(1), [(name(2), true)]);
+    // It was so twice: now all others come first.
+    hang_and_kill(5);
+    let third = started(2);
+    assert_eq!(third.last(), Some(&(name(2), true)), "{third:?}");
+    assert!(third.contains(&(name(3), true)), "still to be tried alone: {third:?}");
+    bench.video("A/v_02.mp4", "ok");
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    assert_eq!(bench.files("features").len(), 6, "and nobody has failed by it");
+}
+
+#[test]
+fn a_video_that_takes_the_machine_down_again_and_again_fails() {
+    let bench = bench(2, "ok");
+    assert_eq!(bench.run(&["--batch", "--limit", "1"]).code, 0);
+    // A journal as a machine leaves it that went down a second time with this one alone in hand.
+    let runs = bench.path("out/.reeldeck/runs");
+    let journal = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&journal).unwrap();
+    let first = text.lines().next().unwrap();
+    let mut first: Value = serde_json::from_str(first).unwrap();
+    first["boot"] = "another".into();
+    first["suspects"] = serde_json::json!({"A/v_01.mp4": {"times": 1, "down": true, "alone_and_down": 1}});
+    let taken = r#"{"schema":1,"time":"2026-11-23T04:00:00Z","event":"video-started","video":"A/v_01.mp4","worker":0,"device":"cpu","attempt":1,"alone":true}"#;
+    fs::write(runs.join(format!("29991231T000000.000000Z-0-of-1-{}.jsonl", 1)), format!("{first}\n{taken}\n")).unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let failure = bench.failure("A/v_01.mp4");
+    assert!(failure["attempts"][0]["failure"]["chain"][0].as_str().unwrap().contains("went down 2 times"), "{failure}");
+    fs::remove_file(runs.join("29991231T000000.000000Z-0-of-1-1.jsonl")).unwrap();
+    assert_eq!(bench.run(&["--batch", "--retry-failed"]).code, 0, "asked for, it is tried again");
+}
+
+#[test]
+fn engine_and_workers_have_no_new_privileges_and_leave_no_core_dumps() {
+    let bench = bench(1, "hang");
+    assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
+    wait_for("it hangs", || status(&bench)["runs"][0]["snapshot"]["counts"]["running"] == 1);
+    let engine = status(&bench)["runs"][0]["pid"].as_u64().unwrap() as u32;
+    for pid in children(engine).into_iter().chain([engine]) {
+        let read = |file: &str| fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file)).unwrap();
+        assert!(read("status").contains("NoNewPrivs:\t1"));
+        let limits = read("limits");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    }
+    assert_eq!(bench.run(&["stop", "--now"]).code, 0);
+    wait_for("it leaves", || !status(&bench)["running"].as_bool().unwrap());
+}

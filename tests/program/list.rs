@@ -1,0 +1,284 @@
+//! `reeldeck list`, run as users run it, on folders as odd as theirs.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Permissions};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A folder to work in, with a dataset folder in it, and everything run with it as the current folder.
+struct Bench(TempDir);
+
+struct Ran {
+    code: Option<i32>,
+    out: Vec<u8>,
+    err: String,
+}
+
+impl Bench {
+    fn new(files: &[&str]) -> Self {
+        let bench = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(bench.at("data")).unwrap();
+        for file in files {
+            bench.put(file);
+        }
+        bench
+    }
+
+    fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn put(&self, file: impl AsRef<Path>) {
+        let path = self.at("data").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"x").unwrap();
+    }
+
+    fn list(&self) -> String {
+        fs::read_to_string(self.at("out/hacs_data.txt")).unwrap()
+    }
+
+    fn run<A: AsRef<OsStr>>(&self, args: &[A]) -> Ran {
+        finish(Command::new(env!("CARGO_BIN_EXE_reeldeck")).args(args).current_dir(self.0.path()))
+    }
+
+    /// Runs as a user whom permissions bind: as `nobody` where the tests run as root.
+    fn run_bound(&self, args: &[&str]) -> Ran {
+        let program = self.at("reeldeck");
+        // By a process of its own: a file that this one has open for writing may be inherited by another test's child
+        // just then, and cannot be run.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_reeldeck")).arg(&program).status().unwrap();
+        assert!(copied.success());
+        fs::set_permissions(self.0.path(), Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(program);
+        if rustix::process::geteuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        finish(command.args(args).current_dir(self.0.path()))
+    }
+}
+
+fn finish(command: &mut Command) -> Ran {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let err = String::from_utf8(output.stderr).expect("standard error is text");
+    assert!(!err.contains(|c: char| c.is_control() && c != '\n'), "standard error steers the terminal: {err:?}");
+    Ran { code: output.status.code(), out: output.stdout, err }
+}
+
+impl Ran {
+    #[track_caller]
+    fn expect(self, code: i32, says: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.err);
+        for text in says {
+            assert!(self.err.contains(text), "{text:?} is missing in:\n{}", self.err);
+        }
+        self
+    }
+}
+
+#[test]
+fn a_dataset_gives_the_originals_list_and_the_same_bytes_again() {
+    let bench = Bench::new(&["Sailing/v_b.mp4", "Sailing/v_a.mp4", "Archery/v_c.mkv", "Archery/notes.txt"]);
+    bench.run(&["list"]).expect(0, &["3 videos in 2 classes; 0 refused, 1 ignored", "wrote ", "out/hacs_data.txt"]);
+    let list = bench.list();
+    assert_eq!(list, "Archery/v_c.mkv -1\nSailing/v_a.mp4 -1\nSailing/v_b.mp4 -1\n");
+    bench.run(&["list"]).expect(0, &[]);
+    assert_eq!(bench.list(), list);
+    let left: Vec<_> = fs::read_dir(bench.at("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["hacs_data.txt"]);
+}
+
+#[test]
+fn label_style_output_and_dry_run_follow_the_options() {
+    let bench = Bench::new(&["B/v.mp4", "A/v.mp4"]);
+    let ran = bench.run(&["list", "--stdout", "--label-style", "index"]).expect(0, &["2 videos in 2 classes"]);
+    assert_eq!(ran.out, b"A/v.mp4 0\nB/v.mp4 1\n");
+    bench.run(&["list", "--dry-run"]).expect(0, &["would write"]);
+    assert!(!bench.at("out").exists());
+    let ran = bench.run(&["-q", "list", "--out", "elsewhere/deep"]).expect(0, &[]);
+    assert_eq!((ran.err.as_str(), ran.out.as_slice()), ("", &b""[..]));
+    assert_eq!(fs::read(bench.at("elsewhere/deep/hacs_data.txt")).unwrap(), b"A/v.mp4 -1\nB/v.mp4 -1\n");
+    fs::write(bench.at("config.toml"), "[list]\nlabel_style = \"index\"\n").unwrap();
+    assert_eq!(bench.run(&["list", "--stdout"]).out, b"A/v.mp4 0\nB/v.mp4 1\n");
+    assert_eq!(bench.run(&["list", "--stdout", "--label-style", "minus-one"]).out, b"A/v.mp4 -1\nB/v.mp4 -1\n");
+}
+
+#[test]
+fn spaces_and_quotes_are_listed_and_spaces_are_noted() {
+    let bench = Bench::new(&["Horseback riding/it's \"v\" 1.mp4", "A/v.mp4"]);
+    bench.run(&["list"]).expect(0, &["note: 1 name with a space", "MMAction2"]);
+    assert_eq!(bench.list(), "A/v.mp4 -1\nHorseback riding/it's \"v\" 1.mp4 -1\n");
+}
+
+#[test]
+fn a_video_in_two_classes_is_noted() {
+    let bench = Bench::new(&["A/v_1.mp4", "B/v_1.mp4", "B/v_2.mp4"]);
+    bench.run(&["list"]).expect(0, &["note: 1 name is shared", "\"v_1\" (A/v_1.mp4, B/v_1.mp4)"]);
+    assert_eq!(bench.list().lines().count(), 3);
+}
+
+#[test]
+fn what_cannot_be_listed_is_named_and_the_rest_is_listed() {
+    let bench = Bench::new(&["A/good.mp4", "A/two\nlines.mp4", "A/\u{1b}]0;x\u{7}.mp4", "top.mp4", "A/sub/deep.mp4"]);
+    bench.put(Path::new("A").join(OsString::from_vec(b"v_\xfe.mp4".to_vec())));
+    symlink("nowhere", bench.at("data/A/gone.mp4")).unwrap();
+    symlink("..", bench.at("data/A/up")).unwrap();
+    let pipe = bench.at("data/A/pipe.mp4");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let expected = [
+        "refused A/two\\nlines.mp4: the name contains a newline",
+        "refused A/\\u{1b}]0;x\\u{7}.mp4: ",
+        "refused A/v_\\xfe.mp4: the name is not UTF-8 text; rename the file",
+        "refused top.mp4: not in a class folder",
+        "refused A/sub/deep.mp4: deeper than Class/file",
+        "refused A/gone.mp4: a link to something that does not exist",
+        "refused A/up: a link back to a folder it lies in",
+        "refused A/pipe.mp4: a named pipe, not a file",
+        "1 video in 1 class; 8 refused, 0 ignored",
+    ];
+    bench.run(&["list"]).expect(3, &expected);
+    assert_eq!(bench.list(), "A/good.mp4 -1\n");
+    bench.run(&["list", "-q"]).expect(3, &expected[..8]);
+}
+
+#[test]
+fn links_to_the_dataset_a_class_and_a_video_are_followed() {
+    let bench = Bench::new(&[]);
+    fs::create_dir_all(bench.at("store/hacs/A")).unwrap();
+    fs::create_dir_all(bench.at("store/B")).unwrap();
+    for file in ["store/hacs/A/v_1.mp4", "store/B/v_2.mp4", "store/v_3.mp4"] {
+        fs::write(bench.at(file), b"x").unwrap();
+    }
+    symlink("../B", bench.at("store/hacs/B")).unwrap();
+    symlink("../../v_3.mp4", bench.at("store/hacs/A/v_3.mp4")).unwrap();
+    symlink("store/hacs", bench.at("linked")).unwrap();
+    bench.run(&["list", "--root", "linked"]).expect(0, &["3 videos in 2 classes"]);
+    assert_eq!(bench.list(), "A/v_1.mp4 -1\nA/v_3.mp4 -1\nB/v_2.mp4 -1\n");
+}
+
+#[test]
+fn paths_that_are_not_text_work() {
+    let bench = Bench::new(&[]);
+    let odd = OsStr::from_bytes(b"d\xffta");
+    fs::create_dir_all(bench.at(odd).join("A")).unwrap();
+    fs::write(bench.at(odd).join("A/v.mp4"), b"x").unwrap();
+    bench
+        .run(&[OsStr::new("list"), OsStr::new("--root"), odd, OsStr::new("--out"), OsStr::from_bytes(b"\xfe")])
+        .expect(0, &[]);
+    assert_eq!(fs::read(bench.at(OsStr::from_bytes(b"\xfe")).join("hacs_data.txt")).unwrap(), b"A/v.mp4 -1\n");
+}
+
+#[test]
+fn no_video_is_code_4_and_writes_nothing() {
+    let bench = Bench::new(&["A/notes.txt"]);
+    let root = bench.at("data").display().to_string();
+    bench
+        .run(&["list"])
+        .expect(4, &["no video found", &root, ".mp4, .mkv", "1 other file passed over", "check --root"]);
+    assert!(!bench.at("out").exists());
+    bench.put("deeper/A/v.mp4");
+    bench.run(&["list"]).expect(4, &["refused deeper/A/v.mp4", "name the folder they lie in", "data/deeper"]);
+    bench.run(&["list", "--root", "data/deeper/A"]).expect(4, &["name the folder it lies in", "data/deeper\""]);
+    let typed = ["--batch", "--checkpoint", "seeded", "--root", "data/deeper/A"];
+    bench.run(&typed).expect(4, &["name the folder it lies in", "data/deeper\""]);
+    let scanned = bench.run(&["scan", "--root", "data/deeper/A"]).expect(4, &[]);
+    assert!(String::from_utf8(scanned.out).unwrap().contains("name the folder it lies in"));
+    assert!(!bench.at("out").exists());
+    // A list of before stays.
+    bench.run(&["list", "--root", "data/deeper"]).expect(0, &[]);
+    bench.run(&["list"]).expect(4, &[]);
+    assert_eq!(bench.list(), "A/v.mp4 -1\n");
+}
+
+#[test]
+fn folders_that_cannot_be_used_are_code_2() {
+    let bench = Bench::new(&["A/v.mp4"]);
+    fs::write(bench.at("file"), b"").unwrap();
+    symlink("data/A", bench.at("inside")).unwrap();
+    symlink("nowhere", bench.at("dangling")).unwrap();
+    let never = "which is never written to";
+    for (args, says) in [
+        (["--root", "none"], "failed to open the dataset folder"),
+        (["--root", "file"], "is not a folder"),
+        (["--out", "data"], never),
+        (["--out", "data/A/new"], never),
+        (["--out", "inside/new"], never),
+        (["--out", "missing/../data/new"], never),
+        (["--out", "inside/../new"], never),
+        (["--out", "file"], "is not a folder"),
+        (["--out", "file/new"], "failed to resolve the output folder"),
+        (["--out", "dangling"], "failed to resolve the output folder"),
+        (["--config", "none.toml"], "failed to read the configuration"),
+        (["--recipe", "slowonly-r50-8x8-k70"], "did you mean slowonly-r50-8x8-k700?"),
+        (["--devices", "cuda"], "--devices: no device `cuda`"),
+    ] {
+        bench.run(&["list", args[0], args[1]]).expect(2, &["error: ", says]);
+    }
+    fs::create_dir_all(bench.at("o/features/A")).unwrap();
+    bench.run(&["list", "--root", "o/features", "--out", "o"]).expect(2, &["where reeldeck writes"]);
+    assert_eq!(fs::read_dir(bench.at("data/A")).unwrap().count(), 1);
+    assert!(!bench.at("out").exists() && !bench.at("missing").exists());
+    // Beside, and around, is allowed.
+    bench.run(&["list", "--out", "data-out"]).expect(0, &[]);
+    bench.run(&["list", "--out", "."]).expect(0, &[]);
+    assert!(bench.at("hacs_data.txt").exists());
+}
+
+#[test]
+fn an_old_list_survives_a_write_that_fails() {
+    let bench = Bench::new(&["A/v.mp4"]);
+    bench.run(&["list"]).expect(0, &[]);
+    bench.put("B/v.mp4");
+    fs::set_permissions(bench.at("out"), Permissions::from_mode(0o555)).unwrap();
+    bench
+        .run_bound(&["list"])
+        .expect(1, &["2 videos", "failed to write", "out/hacs_data.txt", "--out", "caused by: Permission"]);
+    assert_eq!(bench.list(), "A/v.mp4 -1\n");
+    fs::set_permissions(bench.at("out"), Permissions::from_mode(0o755)).unwrap();
+    bench.run(&["list"]).expect(0, &[]);
+    assert_eq!(bench.list(), "A/v.mp4 -1\nB/v.mp4 -1\n");
+}
+
+#[test]
+fn what_permissions_hide_is_refused_by_name() {
+    let bench = Bench::new(&["A/v.mp4", "Closed/v.mp4", "Listed/v.mp4", "Listed/notes.txt"]);
+    fs::set_permissions(bench.at("data/Closed"), Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(bench.at("data/Listed"), Permissions::from_mode(0o744)).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        fs::set_permissions(bench.at("data/Listed"), Permissions::from_mode(0o444)).unwrap();
+    }
+    // A video that cannot be opened is still one: what is wrong with it is told when it is read.
+    fs::set_permissions(bench.at("data/A/v.mp4"), Permissions::from_mode(0o000)).unwrap();
+    let closed = "refused Closed: cannot be looked at (Permission denied";
+    let listed = "refused Listed/v.mp4: cannot be looked at (Permission denied";
+    let ran =
+        bench.run_bound(&["list", "--stdout"]).expect(3, &[closed, listed, "1 video in 1 class; 2 refused, 1 ignored"]);
+    assert_eq!(ran.out, b"A/v.mp4 -1\n");
+    fs::set_permissions(bench.at("data"), Permissions::from_mode(0o000)).unwrap();
+    bench.run_bound(&["list"]).expect(1, &["failed to read the dataset folder", "caused by: Permission denied"]);
+    for folder in ["data", "data/Closed", "data/Listed"] {
+        fs::set_permissions(bench.at(folder), Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let bench = Bench::new(&[]);
+    for i in 0..3000 {
+        bench.put(format!("A/a_rather_long_name_so_that_the_pipe_is_full_{i}.mp4"));
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_reeldeck"))
+        .args(["list", "--stdout"])
+        .current_dir(bench.0.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

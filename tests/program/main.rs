@@ -1,0 +1,29 @@
+//! The programs as users run them. Each module tests one command or one situation.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+mod batch;
+mod clients;
+mod config;
+mod damaged;
+mod disk;
+mod doctor;
+mod documents;
+mod events;
+mod export;
+mod fetch;
+mod gpu_check;
+mod life;
+mod list;
+mod manifest;
+mod probe_pool;
+mod real;
+mod scale;
+mod shards;
+mod soak;
+mod tui;
+mod verify;
+mod waiting;
+mod watch;

@@ -1,0 +1,169 @@
+//! A dataset whose videos are a few bytes of text, with features made up for them, and reeldeck run on it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Matrix, Provenance};
+use reeldeck_common::layout::Layout;
+use reeldeck_common::pinned::SEEDED_WEIGHTS;
+use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
+use tempfile::TempDir;
+
+/// The small recipe of the other tests, with a second output and as few channels as can be.
+pub fn recipe() -> String {
+    let recipe = include_str!("tiny.toml").replace("[\"logits\"]", "[\"logits\", \"pooled\"]");
+    recipe.replace("base_channels = 4", "base_channels = 1")
+}
+
+/// A dataset, a recipe, an output folder.
+pub struct Set {
+    dir: TempDir,
+    pub recipe: Recipe,
+    pub layout: Layout,
+    pub owner: Owner,
+}
+
+/// How a program ended and what it printed.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Set {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("data")).unwrap();
+        fs::write(dir.path().join("tiny.toml"), recipe()).unwrap();
+        let recipe = Recipe::parse("tiny.toml", &recipe()).unwrap();
+        let layout = Layout::new(&dir.path().join("out"), &recipe.set_name(SEEDED_WEIGHTS));
+        layout.prepare().unwrap();
+        Self { dir, recipe, layout, owner: Owner::this_process() }
+    }
+
+    /// With these videos and a feature for each.
+    pub fn of(videos: &[&str]) -> Self {
+        let set = Self::new();
+        for video in videos {
+            set.video(video);
+            set.feature(video, |_| {});
+        }
+        set
+    }
+
+    pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    /// A file of the only set's exports.
+    pub fn exported(&self, path: &str) -> PathBuf {
+        self.layout.exports().join(path)
+    }
+
+    pub fn bytes(&self, path: &str) -> Vec<u8> {
+        let path = self.exported(path);
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    pub fn json(&self, path: &str) -> serde_json::Value {
+        serde_json::from_slice(&self.bytes(path)).unwrap()
+    }
+
+    /// Names in a folder of the exports, without those that begin with a dot.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.exported(folder)) else { return vec![] };
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        names
+    }
+
+    /// Adds or changes a "video".
+    pub fn video(&self, name: &str) -> PathBuf {
+        let path = self.at("data").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = format!("{name} {}", fs::read_to_string(&path).unwrap_or_default());
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// What the feature of a video is, where nothing is changed: numbers that follow from the name.
+    pub fn made(&self, video: &str) -> Feature {
+        let name = VideoName::new(video).unwrap();
+        let seed = video.bytes().fold(1.0, |seed: f32, byte| (seed * 1.7 + f32::from(byte) * 0.013) % 11.0);
+        let matrix = |output: Output| {
+            let shape = [self.recipe.sampling.clips, self.recipe.columns(output)];
+            let data = (0..shape[0] * shape[1]).map(|i| seed - (i as f32).sqrt() * 1.37).collect();
+            (output.name().to_owned(), Matrix { shape, data })
+        };
+        Feature {
+            provenance: Provenance {
+                format: Provenance::FORMAT,
+                tool: "test".into(),
+                set: self.layout.set().to_owned(),
+                recipe: self.recipe.clone(),
+                checkpoint: CheckpointId::seeded(),
+                source: SourceStamp::read(&name.under(&self.at("data"))).unwrap(),
+                video: name,
+                frames: FrameCounts { expected: 300, output: 298, concealed: 1 },
+                fps: [30000, 1001],
+                size: [340, 256],
+                precision: self.recipe.precision,
+                device: "cpu".into(),
+                libtorch: "none".into(),
+                nvdec: false,
+            },
+            tensors: BTreeMap::from([matrix(Output::Logits), matrix(Output::Pooled)]),
+        }
+    }
+
+    /// Writes the feature of a video, changed.
+    pub fn feature(&self, video: &str, change: impl FnOnce(&mut Feature)) -> PathBuf {
+        let mut feature = self.made(video);
+        let path = self.layout.feature(&feature.provenance.video);
+        change(&mut feature);
+        feature.write(&path, &self.owner).unwrap();
+        path
+    }
+
+    pub fn logits(&self, video: &str) -> Matrix {
+        self.made(video).tensors.remove("logits").unwrap()
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+        command.current_dir(self.dir.path()).args(["--recipe", "./tiny.toml"]).args(args).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(&mut self.command(args))
+    }
+}
+
+impl Ran {
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).expect("output is text");
+        let ran = Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+        let steers = |text: &str| text.contains(|c: char| c.is_control() && c != '\n' && c != '\t');
+        assert!(!steers(&ran.out) && !steers(&ran.err), "the output steers the terminal: {ran:?}");
+        ran
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32, says: &[&str]) -> Self {
+        let all = format!("{}{}", self.out, self.err);
+        assert_eq!(self.code, Some(code), "{all}");
+        for text in says {
+            assert!(all.contains(text), "{text:?} is missing in:\n{all}");
+        }
+        self
+    }
+}

@@ -1,0 +1,195 @@
+//! A dataset in a temporary folder, and reeldeck run on it with the fake worker.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+pub mod made;
+pub mod prober;
+pub mod processes;
+pub mod real;
+
+/// A dataset and an output folder.
+pub struct Bench {
+    /// Removed at the end.
+    pub dir: TempDir,
+}
+
+/// A small recipe: the fake worker makes its numbers up, and small files are quick to write.
+pub const RECIPE: &str = include_str!("tiny.toml");
+
+impl Bench {
+    /// "Videos" with these names and contents.
+    pub fn new(videos: &[(&str, &str)]) -> Self {
+        let bench = Self { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir(bench.path("data")).unwrap();
+        fs::write(bench.path("tiny.toml"), RECIPE).unwrap();
+        for (name, script) in videos {
+            bench.video(name, script);
+        }
+        bench
+    }
+
+    /// Adds or replaces a "video".
+    pub fn video(&self, name: &str, script: &str) {
+        let path = self.path("data").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, script).unwrap();
+    }
+
+    /// A path in the temporary folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// reeldeck with the fake worker, on this dataset.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+        command
+            .current_dir(self.dir.path())
+            .env("REELDECK_WORKER", fake_worker())
+            .args(["--recipe", "./tiny.toml", "--checkpoint", "seeded"])
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to the end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::to_the_end(&mut self.command(arguments))
+    }
+
+    /// Starts it with its output kept for later.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The feature of a video in the only feature set.
+    pub fn files_of(&self, video: &str) -> PathBuf {
+        let sets = list(&self.path("out/features"));
+        sets[0].join(format!("{video}.safetensors"))
+    }
+
+    /// `Class/file` of all files of the only feature set in `out/<kind>`, without temporary ones.
+    pub fn files(&self, kind: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for set in list(&self.path("out").join(kind)) {
+            for class in list(&set) {
+                for file in list(&class) {
+                    let name = |p: &Path| p.file_name().unwrap().to_string_lossy().into_owned();
+                    found.insert(format!("{}/{}", name(&class), name(&file)));
+                }
+            }
+        }
+        found.retain(|name| !name.ends_with(".once"));
+        found
+    }
+
+    /// A file in the only export folder.
+    pub fn export(&self, name: &str) -> PathBuf {
+        let sets = list(&self.path("out/exports"));
+        assert_eq!(sets.len(), 1);
+        sets[0].join(name)
+    }
+
+    /// The failure file of a video.
+    pub fn failure(&self, video: &str) -> serde_json::Value {
+        let set = list(&self.path("out/failures")).remove(0);
+        serde_json::from_slice(&fs::read(set.join(format!("{video}.json"))).unwrap()).unwrap()
+    }
+}
+
+/// The fake worker, an example of this package.
+pub fn fake_worker() -> PathBuf {
+    built("examples/fake_worker")
+}
+
+/// The folder with the programs of this workspace.
+pub fn programs() -> PathBuf {
+    built("reeldeck-probe");
+    let mut folder = built("reeldeck-worker");
+    folder.pop();
+    folder
+}
+
+/// A program beside reeldeck's own. Cargo builds all of them for `cargo test` of the whole workspace, but not for a single
+/// test binary: an absent or outdated program fails the test.
+fn built(name: &str) -> PathBuf {
+    const HINT: &str = "build the programs in this test's profile: cargo build --workspace --bins --examples";
+    let path = Path::new(env!("CARGO_BIN_EXE_reeldeck")).with_file_name(name);
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
+    let built = modified(&path).unwrap_or_else(|error| panic!("{}: {error}; {HINT}", path.display()));
+    // Cargo's list of the program's sources: `program: source source …`.
+    let sources = fs::read_to_string(path.with_extension("d")).unwrap();
+    for source in sources.trim_end().split(' ').skip(1) {
+        let is_newer = modified(Path::new(source)).is_ok_and(|modified| modified > built);
+        assert!(!is_newer, "{} is older than {source}; {HINT}", path.display());
+    }
+    path
+}
+
+fn list(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return vec![] };
+    let mut paths: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// How a run ended and what it printed.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code; -1 for a signal.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Runs a command to its end, which must come: a run that hangs fails its test instead of holding it.
+    pub fn to_the_end(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut guard = Command::new("sh");
+        let guard = guard.arg("-c").arg(format!("sleep 120; kill -9 {}", child.id())).stdout(Stdio::null());
+        let mut guard = guard.stderr(Stdio::null()).process_group(0).spawn().unwrap();
+        let ran = Self::of(child.wait_with_output().unwrap());
+        signal_group(&guard);
+        guard.wait().unwrap();
+        ran
+    }
+
+    /// From a finished process.
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// Waits until something holds, which it must at some time; how long that takes depends on what else the machine does.
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(300), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal_group(process: &Child) {
+    let group = format!("-{}", process.id());
+    assert!(Command::new("kill").args(["-9", "--", &group]).status().unwrap().success());
+}
+
+/// Sends a signal to a process.
+pub fn signal(process: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}

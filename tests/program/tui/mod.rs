@@ -1,0 +1,181 @@
+//! The terminal interface as people use it: the program in a terminal, keys typed, the screen looked at, an engine with a
+//! worker that does what the "videos" say.
+
+mod bench;
+mod figures;
+mod real;
+mod screen;
+mod terminal;
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::prober::settled;
+use crate::support::wait_for;
+use bench::{CONFIG, DOWN, ENTER, ESC, bench, borrowed, command, engines, gone, open, slow};
+
+#[test]
+fn from_an_empty_folder_to_a_finished_dataset() {
+    let bench = bench(
+        &[
+            ("Archery/v_aa.mp4", "ok"),
+            ("Archery/v_ab.mp4", "slow 300"),
+            ("Belly dance/v_ba.mp4", "corrupt: fail corrupt"),
+            ("Belly dance/v_bb.mp4", "ok"),
+            ("Zumba/v_za.mp4", "fail internal"),
+        ],
+        "",
+    );
+    fs::rename(bench.path("data"), bench.path("videos")).unwrap();
+    let mut screen = open(&bench, &["--recipe", "./tiny.toml"], 100, 32);
+    // A form, with the folder that looks like a dataset filled in already.
+    screen.shows("first start");
+    screen.shows("3 class folders, 5 videos");
+    screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
+    screen.press("seeded", "made-up");
+    screen.send("\x13");
+    wait_for("the configuration is written", || bench.path("config.toml").exists());
+    let config = fs::read_to_string(bench.path("config.toml")).unwrap();
+    assert!(config.contains("root = \"videos\"") && config.contains("checkpoint = \"seeded\""), "{config}");
+    // Looked through, and what is wrong stands on top.
+    screen.shows("ready to start");
+    screen.shows("▲ corrupt 1");
+    screen.until("the corrupt one comes first", |text| {
+        text.lines().find(|line| line.contains("v_")).is_some_and(|line| line.contains("v_ba.mp4"))
+    });
+    // A filter, a mark, and back.
+    screen.press("/", "enter keep");
+    screen.press("zumba", "1/1 ");
+    screen.press(ENTER, "/zumba");
+    screen.press(" ", "1 marked");
+    screen.press(ESC, "1/5 ");
+    screen.shows("1 marked");
+    screen.press(ESC, "1/5 ");
+    screen.shows_no("marked");
+    // The run, to its end.
+    screen.press("s", "the run is over: 3 done, 2 failed");
+    screen.shows("✔ done 3");
+    // One of them in full: every attempt with its error.
+    screen.press("/", "enter keep");
+    screen.press("v_za", "1/1 ");
+    screen.press(ENTER, "/v_za");
+    screen.press(ENTER, "attempts");
+    screen.shows("as it was told");
+    // Somebody has put it right: extracted again from here, it is done.
+    fs::rename(bench.path("videos"), bench.path("data")).unwrap();
+    settled(&bench, "Zumba/v_za.mp4", "ok now", 5);
+    fs::rename(bench.path("data"), bench.path("videos")).unwrap();
+    screen.shows("· ready 1");
+    screen.send("r");
+    screen.shows("✔ done 4");
+    screen.press(ESC, "2 Videos");
+    screen.press(ESC, "/5 ");
+    screen.press("e", "Export");
+    screen.press("p", "exported 4 videos");
+    assert!(bench.export("result.pkl").exists());
+    // Nothing is going on: one simply leaves, and takes the engine along.
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    assert!(!screen.is_taken() && !screen.hides_cursor());
+    gone(&bench);
+    assert_eq!(bench.files("features").len(), 4);
+}
+
+#[test]
+fn a_run_is_left_found_again_paused_and_stopped() {
+    let videos = slow(60, 400);
+    let bench = bench(&borrowed(&videos), CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    screen.press("s", "● running");
+    screen.press("q", "detach: the run goes on");
+    screen.press("d", "the run goes on (process");
+    assert_eq!(screen.ends(), 0);
+    assert!(!screen.is_taken());
+    assert_eq!(engines(&bench), 1);
+    // By either way it is found where it stands.
+    let mut screen = open(&bench, &["attach"], 80, 24);
+    screen.shows("● running");
+    screen.shows("v_000.mp4");
+    screen.press("s", "paused");
+    screen.press("s", "● running");
+    let mut second = open(&bench, &[], 120, 40);
+    second.shows("● running");
+    second.send("q").shows("detach");
+    second.send("d");
+    assert_eq!(second.ends(), 0);
+    screen.press("q", "stop after the");
+    screen.send("s");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+    let done = bench.files("features").len();
+    assert!((1..60).contains(&done), "{done}");
+}
+
+#[test]
+fn what_arrives_is_shown_and_what_is_excluded_is_left_alone() {
+    let bench = bench(&[("A/v_a.mp4", "ok"), ("A/v_b.mp4", "ok")], CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("of 2");
+    settled(&bench, "B/v_c.mp4", "ok", 0);
+    screen.shows("of 3");
+    screen.press("/", "enter keep");
+    screen.press("v_b", "1/1 ");
+    screen.press(ENTER, "/v_b");
+    screen.press("x", "⊘ excluded");
+    screen.press("u", "taken back");
+    screen.shows_no("⊘ excluded");
+    screen.press("x", "⊘ excluded");
+    screen.press(ESC, "/3 ");
+    screen.press("s", "the run is over: 2 done");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+    assert_eq!(bench.files("features").len(), 2);
+}
+
+#[test]
+fn an_engine_that_cannot_begin_says_so_on_the_screen() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], "checkpoint = \"no-such.pth\"\n");
+    let mut screen = open(&bench, &[], 100, 30);
+    screen.shows("no-such.pth");
+    screen.send(ESC);
+    screen.shows_no("could not be started");
+    screen.shows("no engine");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    assert_eq!(engines(&bench), 0);
+}
+
+#[test]
+fn an_engine_that_is_killed_can_be_started_again() {
+    let videos = slow(20, 300);
+    let bench = bench(&borrowed(&videos), CONFIG);
+    let mut screen = open(&bench, &[], 100, 30);
+    screen.shows("ready to start");
+    screen.press("s", "● running");
+    let (_, holder) = reeldeck::client::runs(&bench.path("out")).unwrap().remove(0);
+    assert!(Command::new("kill").args(["-9", &holder.pid.to_string()]).status().unwrap().success());
+    screen.shows("no engine");
+    screen.press("s", "ready to start");
+    screen.press("s", "● running");
+    screen.send("qn");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_do_instead() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let output = command(&bench, &[]).stdin(std::process::Stdio::null()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("needs a terminal") && error.contains("reeldeck --batch"), "{error}");
+    let mut screen = open(&bench, &["--theme", "nosuch"], 80, 24);
+    assert_eq!(screen.ends(), 2);
+    assert!(screen.text().contains("no theme `nosuch`"), "{}", screen.text());
+    fs::write(bench.path("config.toml"), format!("{CONFIG}[tui.keys]\nretyr = \"r\"\n")).unwrap();
+    let mut screen = open(&bench, &[], 80, 24);
+    assert_eq!(screen.ends(), 2);
+    assert!(screen.text().contains("did you mean `retry`?"), "{}", screen.text());
+}

@@ -1,0 +1,182 @@
+//! The terminal itself: it hangs up, is given back, changes its size, has no colours; and what is sent to it.
+
+use std::fs;
+use std::process::Command;
+
+use super::bench::{CONFIG, DOWN, ESC, bench, borrowed, command, end, engines, gone, open, slow};
+use super::screen::Screen;
+use crate::support::{Bench, wait_for};
+
+#[test]
+fn a_terminal_that_hangs_up_takes_the_window_along_and_not_the_run() {
+    let videos = slow(40, 250);
+    let bench = bench(&borrowed(&videos), CONFIG);
+    let mut screen = open(&bench, &[], 100, 30);
+    screen.shows("ready to start");
+    screen.press("s", "● running");
+    screen.hang_up();
+    screen.ends();
+    let before = bench.files("features").len();
+    wait_for("the run goes on", || bench.files("features").len() > before + 1);
+    // A signal alone does the same, and gives the terminal back.
+    let mut screen = open(&bench, &[], 100, 30);
+    screen.shows("● running");
+    for how in ["-HUP", "-TERM"] {
+        assert!(Command::new("kill").args([how, &screen.pid().to_string()]).status().unwrap().success());
+        assert_eq!(screen.ends(), 0);
+        assert!(!screen.is_taken() && !screen.hides_cursor());
+        screen = open(&bench, &[], 100, 30);
+        screen.shows("● running");
+    }
+    assert_eq!(engines(&bench), 1);
+    screen.send("qn");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+/// reeldeck under a shell, which is the session's first process.
+fn under_a_shell(bench: &Bench) -> Screen {
+    let like = command(bench, &[]);
+    let mut shell = Command::new("sh");
+    shell.current_dir(bench.dir.path()).arg("-c").arg(format!("{}; echo and so on", env!("CARGO_BIN_EXE_reeldeck")));
+    for (key, value) in like.get_envs().filter_map(|(key, value)| Some((key, value?))) {
+        shell.env(key, value);
+    }
+    Screen::open(&shell, 100, 30)
+}
+
+/// Control and z, and after a while the shell lets it go on.
+fn give_back_and_take_again(screen: &mut Screen) {
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", screen.pid())).unwrap();
+    let window: u32 = children.split_whitespace().next().unwrap().parse().unwrap();
+    let is_stopped = || fs::read_to_string(format!("/proc/{window}/stat")).is_ok_and(|stat| stat.contains(") T "));
+    screen.send("\x1a");
+    wait_for("it is stopped", is_stopped);
+    wait_for("the terminal is the shell's", || !screen.is_taken() && !screen.hides_cursor());
+    assert!(Command::new("kill").args(["-CONT", &window.to_string()]).status().unwrap().success());
+    wait_for("the terminal is taken again", || screen.is_taken());
+}
+
+#[test]
+fn control_z_gives_the_terminal_back_and_all_is_drawn_anew() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let mut screen = under_a_shell(&bench);
+    screen.shows("ready to start");
+    for _ in 0..2 {
+        give_back_and_take_again(&mut screen);
+        screen.shows("ready to start");
+        screen.shows("v_a.mp4");
+        // And keys are heard.
+        screen.press("?", "Moving about");
+        screen.send(ESC);
+        screen.shows_no("Moving about");
+    }
+    screen.send("q");
+    screen.shows("and so on");
+    gone(&bench);
+    // With no shell to go back to, it stays.
+    let mut screen = open(&bench, &[], 100, 30);
+    screen.shows("ready to start");
+    screen.press("\x1a", "no shell to go back to");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn the_form_of_a_first_start_gives_the_terminal_back_too() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], "");
+    let mut screen = under_a_shell(&bench);
+    screen.shows("first start");
+    screen.shows("1 class folder");
+    give_back_and_take_again(&mut screen);
+    screen.shows("first start");
+    // And keys are heard: what was not touched is left at once.
+    screen.press(DOWN, "▸ output folder");
+    screen.send("\x03");
+    screen.shows("and so on");
+    assert!(!bench.path("config.toml").exists());
+}
+
+#[test]
+fn sizes_come_thick_and_fast() {
+    let videos = slow(30, 150);
+    let bench = bench(&borrowed(&videos), CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    screen.send("s");
+    for i in 0..120_u16 {
+        screen.resize(1 + i * 37 % 190, 1 + i * 23 % 60);
+    }
+    screen.resize(20, 5);
+    screen.shows("too small");
+    screen.resize(140, 44);
+    screen.shows("5 Log");
+    screen.until("the last line is the keys'", |text| {
+        text.lines().next_back().is_some_and(|line| line.contains("? help"))
+    });
+    screen.send("qn");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn when_it_breaks_it_gives_the_terminal_back_and_says_where_the_report_is() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    fs::create_dir_all(bench.path("out/.reeldeck")).unwrap();
+    let mut like = command(&bench, &[]);
+    like.env("REELDECK_BREAK_SCREEN", "1");
+    let mut screen = Screen::open(&like, 100, 30);
+    assert_eq!(screen.ends(), 1);
+    assert!(!screen.is_taken() && !screen.hides_cursor());
+    let text = screen.text();
+    assert!(text.contains("reeldeck broke") && text.contains("a report is in"), "{text}");
+    let reports: Vec<_> = fs::read_dir(bench.path("out/.reeldeck"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("reeldeck-panic-"))
+        .collect();
+    assert_eq!(reports.len(), 1);
+    assert!(fs::read_to_string(&reports[0]).unwrap().contains("tui/run.rs"));
+    end(&bench);
+}
+
+#[test]
+fn frames_come_whole_and_only_when_something_has_changed() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    screen.press("?", "Moving about");
+    screen.send(ESC);
+    screen.shows_no("Moving about");
+    let raw = String::from_utf8_lossy(&screen.raw()).into_owned();
+    let (begun, ended) = (raw.matches("\x1b[?2026h").count(), raw.matches("\x1b[?2026l").count());
+    assert!(begun >= 2 && begun == ended, "{begun} {ended}");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn without_colours_and_in_ascii() {
+    let bench = bench(&[("A/v_é.mp4", "ok")], CONFIG);
+    let mut like = command(&bench, &["--ascii"]);
+    like.env("NO_COLOR", "1");
+    let mut screen = Screen::open(&like, 100, 30);
+    let text = screen.shows("ready to start");
+    assert!(text.is_ascii(), "{text}");
+    screen.shows("v_?.mp4");
+    let raw = String::from_utf8_lossy(&screen.raw()).into_owned();
+    // Colours are 30 to 37 and 38;… of the foreground, 40 to 48 of the background, and their bright ones.
+    let codes = raw.split("\x1b[").filter_map(|part| {
+        let end = part.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+        part[end..].starts_with('m').then(|| &part[..end])
+    });
+    let is_colour =
+        |code: &&str| code.split(';').any(|n| n.parse().is_ok_and(|n| matches!(n, 30..=38 | 40..=48 | 90..=107)));
+    let coloured: Vec<&str> = codes.filter(is_colour).collect();
+    assert!(coloured.is_empty(), "{coloured:?}");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}

@@ -1,0 +1,306 @@
+//! An engine that waits to be started, as a terminal interface has it: what it knows before a run, what it is told to do, and
+//! what it notices.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::prober::{self, settled};
+use crate::support::{Bench, wait_for};
+use reeldeck::client::{Client, ClientError, runs};
+use reeldeck::protocol::Command;
+use reeldeck::protocol::details::Details;
+use reeldeck::protocol::row::{Filter, Row, RowState, Select, Sort};
+use reeldeck::protocol::snapshot::{Phase, Snapshot};
+
+/// Settled long ago. The same text is the same version.
+fn old_video(bench: &Bench, name: &str, script: &str) {
+    settled(bench, name, script, 0);
+}
+
+fn bench(videos: &[(&str, &str)]) -> Bench {
+    let bench = Bench::new(&[]);
+    for (name, script) in videos {
+        old_video(&bench, name, script);
+    }
+    let config = "[engine]\nlinger_s = 1\norder = \"list\"\n[watch]\nsettle_s = 0\npoll_s = 1\nmode = \"polling\"\n";
+    fs::write(bench.path("config.toml"), config).unwrap();
+    // A file with `corrupt` in its name is that, any other plays for its size in seconds.
+    prober::put_with(&bench, "duration_s $size.0 frames 30 size [64,48]", r#"[[ "$path" = *corrupt* ]]"#);
+    bench
+}
+
+/// An engine in the background that waits, and a follower that keeps it.
+struct Waiting<'b> {
+    bench: &'b Bench,
+    client: Client,
+    follower: Client,
+}
+
+impl<'b> Waiting<'b> {
+    fn start(bench: &'b Bench, arguments: &[&str]) -> Self {
+        let mut words = vec!["engine", "--wait"];
+        words.extend(arguments);
+        let mut command = bench.command(&words);
+        command.env("REELDECK_PROBE", bench.path("prober"));
+        // It leaves by itself; the test waits for that.
+        drop(command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap());
+        wait_for("it can be reached", || connect(bench).is_some());
+        let mut follower = connect(bench).unwrap();
+        follower.subscribe().unwrap();
+        Self { bench, client: connect(bench).unwrap(), follower }
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        self.client.snapshot().unwrap()
+    }
+
+    fn command(&mut self, command: Command) -> String {
+        self.client.command(command).unwrap()
+    }
+
+    fn refused(&mut self, command: Command) -> String {
+        match self.client.command(command) {
+            Err(ClientError::No(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The one that follows may have the engine leave; another may not while it is followed.
+    fn leave(&mut self) -> Result<String, String> {
+        assert_eq!(self.refused(Command::Leave), "others follow this engine");
+        match self.follower.command(Command::Leave) {
+            Err(ClientError::No(why)) => Err(why),
+            other => Ok(other.unwrap()),
+        }
+    }
+
+    fn rows(&mut self) -> Vec<Row> {
+        self.client.rows(Filter::default(), Sort::default(), 0, 100).unwrap().rows
+    }
+
+    fn states(&mut self) -> Vec<String> {
+        self.rows().iter().map(|row| format!("{} {}", row.video, row.state.word())).collect()
+    }
+
+    fn wait_for_states(&mut self, states: &[&str]) {
+        let started = Instant::now();
+        while self.states() != states {
+            assert!(started.elapsed() < Duration::from_secs(300), "{:?}, not {states:?}", self.states());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The run is over, with so many done; a snapshot may be a moment old.
+    fn wait_for_the_end(&mut self, done: usize) -> Snapshot {
+        let started = Instant::now();
+        loop {
+            let snapshot = self.snapshot();
+            if snapshot.phase == Phase::Idle && snapshot.ended.is_some() && snapshot.counts.done >= done {
+                return snapshot;
+            }
+            assert!(started.elapsed() < Duration::from_secs(300), "{snapshot:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn details(&mut self, video: &str) -> Details {
+        self.client.details(video).unwrap()
+    }
+
+    /// Without a follower it leaves.
+    fn end(self) {
+        let Self { bench, client, follower } = self;
+        drop((client, follower));
+        wait_for("the engine leaves", || runs(&bench.path("out")).unwrap().is_empty());
+    }
+}
+
+fn connect(bench: &Bench) -> Option<Client> {
+    let (shard, holder) = runs(&bench.path("out")).ok()?.pop()?;
+    Client::connect(&bench.path("out"), shard, &holder).ok()
+}
+
+fn select(videos: &[&str]) -> Select {
+    Select { videos: videos.iter().map(ToString::to_string).collect(), filter: None }
+}
+
+#[test]
+fn from_a_look_at_the_dataset_to_its_features() {
+    let bench =
+        bench(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail io fail"), ("A/v_corrupt.mp4", "ok"), ("B/v_x.mp4", "ok")]);
+    let manifest = r#"{"database": {
+        "1": {"duration": 2, "subset": "training", "annotations": [{"label": "A", "segment": [0.5, 2]}]},
+        "2": {"duration": 99, "subset": "training", "annotations": [{"label": "A", "segment": [1, 2]}]},
+        "corrupt": {"duration": 2, "subset": "training", "annotations": [{"label": "A", "segment": [1, 2]}]},
+        "gone": {"duration": 2, "subset": "validation", "annotations": [{"label": "B c", "segment": [1, 2]}]}}}"#;
+    fs::write(bench.path("m.json"), manifest).unwrap();
+    let mut engine = Waiting::start(&bench, &["--manifest", "m.json"]);
+    engine.wait_for_states(&[
+        "A/v_1.mp4 ready",
+        "A/v_2.mp4 wrong duration",
+        "A/v_corrupt.mp4 corrupt",
+        "B/v_x.mp4 unlisted",
+        "B_c/v_gone missing",
+    ]);
+    // Snapshots come four times a second: the newest may be of before the look.
+    wait_for("the look is over", || {
+        let snapshot = engine.snapshot();
+        snapshot.scan.is_none() && snapshot.states.iter().sum::<u32>() == 5
+    });
+    let snapshot = engine.snapshot();
+    assert_eq!((snapshot.phase, snapshot.ended, snapshot.counts.queued), (Phase::Waiting, None, 4));
+    assert_eq!(snapshot.states[RowState::Missing as usize], 1);
+    assert!(snapshot.devices.iter().all(|device| device.status == "left"), "no worker is started");
+    assert!(snapshot.watch.unwrap().starts_with("polling"));
+    assert_eq!(bench.files("features").len(), 0);
+    let rows = engine.rows();
+    assert_eq!(rows[0].facts.as_ref().unwrap().codec, "h264");
+    assert_eq!(rows[2].reason.as_deref(), Some("moov atom missing"));
+    let place = engine.client.locate("B/v_x.mp4", Filter::default(), Sort::default()).unwrap();
+    assert_eq!(place, (Some(3), 5));
+    let missing = engine.details("B_c/v_gone");
+    assert_eq!((missing.path, missing.listed.unwrap().subset.as_deref()), (None, Some("validation")));
+
+    assert!(engine.command(Command::WriteMissing).contains("2 of 4 videos are missing or corrupt"));
+    assert_eq!(fs::read_to_string(bench.path("out/missing/missing_files.txt")).unwrap(), "corrupt\ngone");
+    assert!(engine.command(Command::WriteList).contains("4 videos"));
+    assert!(engine.refused(Command::Pause).contains("nothing to pause"));
+
+    // One is left alone: in this run, and in any other.
+    assert_eq!(
+        engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: false }),
+        "1 left alone from now on"
+    );
+    assert_eq!(fs::read_to_string(bench.path("out/.reeldeck/excluded")).unwrap(), "B/v_x.mp4\n");
+    assert_eq!(engine.command(Command::Start), "3 to do");
+    assert!(engine.leave().unwrap_err().contains("stop it first"));
+    let ended = engine.wait_for_the_end(2);
+    assert_eq!((ended.ended, ended.counts.done, ended.counts.failed, ended.counts.excluded), (Some(3), 2, 1, 1));
+    engine.wait_for_states(&[
+        "A/v_1.mp4 done",
+        "A/v_2.mp4 failed",
+        "A/v_corrupt.mp4 done",
+        "B/v_x.mp4 excluded",
+        "B_c/v_gone missing",
+    ]);
+    wait_for("it is exported", || {
+        let sets = fs::read_dir(bench.path("out/exports")).into_iter().flatten().flatten();
+        sets.into_iter().any(|set| set.path().join("result.pkl").exists())
+    });
+    let details = engine.details("A/v_1.mp4");
+    let feature = details.feature.unwrap();
+    assert_eq!((feature.tensors, feature.top1.len(), feature.heat.len()), (vec![("logits".into(), vec![4, 5])], 4, 5));
+    assert!(feature.meaningless && feature.classes[0].0.starts_with("#"));
+    assert_eq!(details.listed.unwrap().segments.len(), 1);
+    assert_eq!((details.container.as_deref(), details.fps), (Some("mp4"), Some(30.0)));
+    let failed = engine.details("A/v_2.mp4");
+    assert_eq!((failed.attempts.len(), failed.feature), (3, None));
+    assert!(failed.next_step.is_some() && engine.client.details("A/none.mp4").is_err());
+    assert!(engine.client.log(50).unwrap().iter().any(|line| line.text.contains("failed A/v_2.mp4")));
+    assert_eq!(engine.client.history().unwrap().every_s, 5.0);
+
+    // What has failed is repaired, and noticed; nothing begins by itself.
+    old_video(&bench, "A/v_2.mp4", "ok, and longer");
+    wait_for("it is noticed", || engine.rows()[1].state != RowState::Failed);
+    assert_eq!(engine.snapshot().phase, Phase::Idle);
+    assert_eq!(engine.command(Command::Redo { select: select(&["A/v_2.mp4"]) }), "1 to do");
+    wait_for("it is done", || engine.rows()[1].state == RowState::Done);
+    engine.wait_for_the_end(3);
+    // Done again because the user wants it.
+    let before = fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap();
+    assert!(engine.command(Command::Redo { select: select(&["A/v_1.mp4", "B/v_x.mp4"]) }).starts_with("1 to be tried"));
+    wait_for("it is done again", || fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap() > before);
+    engine.wait_for_the_end(3);
+    engine.end();
+
+    let ran = bench.run(&["--batch"]);
+    assert_eq!((ran.code, bench.files("features").len()), (0, 3), "what is excluded is no failure: {ran:?}");
+    assert!(ran.stdout.contains("1 excluded"), "{ran:?}");
+    let mut engine = Waiting::start(&bench, &[]);
+    assert_eq!(engine.states()[3], "B/v_x.mp4 excluded");
+    assert!(engine.refused(Command::Start).contains("nothing to do"));
+    assert_eq!(engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: true }), "1 taken in again");
+    assert_eq!(engine.command(Command::Start), "1 to do");
+    wait_for("it is done", || bench.files("features").len() == 4);
+    engine.end();
+}
+
+#[test]
+fn videos_may_come_later() {
+    let bench = bench(&[]);
+    let mut engine = Waiting::start(&bench, &[]);
+    assert_eq!((engine.states().len(), engine.snapshot().phase), (0, Phase::Waiting));
+    assert!(engine.refused(Command::Start).contains("nothing to do"));
+    old_video(&bench, "B/v_1.mp4", "slow 200");
+    old_video(&bench, "B/v_2.mp4", "ok");
+    engine.wait_for_states(&["B/v_1.mp4 ready", "B/v_2.mp4 ready"]);
+    assert_eq!(engine.snapshot().phase, Phase::Waiting, "nothing begins by itself");
+    assert_eq!(engine.command(Command::Start), "2 to do");
+    // One that comes while there is a run is done by it, if it comes early enough, else by the next.
+    old_video(&bench, "A/v_3.mp4", "ok");
+    wait_for("it is seen", || engine.states().len() == 3);
+    engine.wait_for_the_end(2);
+    let _ = engine.client.command(Command::Start);
+    wait_for("all are done", || bench.files("features").len() == 3);
+    engine.wait_for_the_end(3);
+    engine.wait_for_states(&["A/v_3.mp4 done", "B/v_1.mp4 done", "B/v_2.mp4 done"]);
+    // Another version of the file, and one that is gone.
+    old_video(&bench, "B/v_2.mp4", "ok, another");
+    fs::remove_file(bench.path("data/B/v_1.mp4")).unwrap();
+    engine.wait_for_states(&["A/v_3.mp4 done", "B/v_2.mp4 stale"]);
+    // It comes back as it was: its feature is still there.
+    old_video(&bench, "B/v_2.mp4", "ok");
+    assert!(engine.command(Command::Rescan).contains(" new or changed, "));
+    engine.wait_for_states(&["A/v_3.mp4 done", "B/v_2.mp4 done"]);
+    engine.wait_for_the_end(2);
+    engine.end();
+}
+
+#[test]
+fn what_was_stopped_goes_on_when_it_is_started_again() {
+    let names: Vec<String> = (0..6).map(|i| format!("A/v_{i}.mp4")).collect();
+    let mut videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "ok")).collect();
+    videos[5].1 = "slow 100000";
+    let bench = bench(&videos);
+    let mut engine = Waiting::start(&bench, &[]);
+    engine.command(Command::Start);
+    wait_for("one is done", || engine.snapshot().counts.done > 0);
+    assert!(engine.refused(Command::Start).contains("a run already"));
+    assert_eq!(bench.run(&["stop", "--now"]).code, 0);
+    let ended = engine.wait_for_the_end(1);
+    assert_eq!(ended.ended, Some(130));
+    assert!(ended.counts.queued > 0, "{ended:?}");
+    let last = engine.rows().pop().unwrap();
+    assert!(!matches!(last.state, RowState::Queued | RowState::Running | RowState::Done), "{last:?}");
+    old_video(&bench, "A/v_5.mp4", "ok, soon");
+    wait_for("it is noticed", || engine.rows()[5].size != last.size);
+    // Somebody follows, so it is still there; what is asked for waits with the rest.
+    let again = engine.command(Command::Redo { select: select(&["A/v_0.mp4"]) });
+    assert_eq!(again, "1 to be tried again when the run is started");
+    assert!(engine.command(Command::Start).ends_with(" to do"));
+    let ended = engine.wait_for_the_end(6);
+    assert_eq!((ended.ended, ended.counts.done), (Some(0), 6));
+    // A window that closes while it works ends nothing.
+    engine.command(Command::Redo { select: Select { videos: vec![], filter: Some(Filter::default()) } });
+    let Waiting { client, follower, .. } = engine;
+    drop((client, follower));
+    wait_for("it goes on, and then leaves", || runs(&bench.path("out")).unwrap().is_empty());
+    assert_eq!(bench.files("features").len(), 6);
+    let journal = fs::read_dir(bench.path("out/.reeldeck/runs")).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(journal).unwrap();
+    assert_eq!(text.matches("\"event\":\"run-ended\"").count(), 3);
+    assert_eq!(text.matches("\"event\":\"video-done\"").count(), 6 + 1 + 6);
+}
+
+#[test]
+fn an_engine_that_cannot_wait_says_why_and_one_without_a_follower_leaves() {
+    let bench = bench(&[("A/v_1.mp4", "ok")]);
+    let engine = Waiting::start(&bench, &[]);
+    let second = bench.run(&["engine", "--wait"]);
+    assert!(second.code == 11 && second.stderr.contains("another run holds this output folder"), "{second:?}");
+    engine.end();
+    assert_eq!(bench.files("features").len(), 0);
+    let mut engine = Waiting::start(&bench, &[]);
+    assert_eq!(engine.leave().unwrap(), "the engine leaves");
+    engine.end();
+}
