@@ -1,0 +1,127 @@
+//! The structure of the source, checked against ARCHITECTURE.md: which module and which crate may use which.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod made_up;
+mod modules;
+mod rules;
+mod scan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use modules::{Crate, Import};
+use rules::{Barriers, Order, Violation, block, circles, top};
+
+/// Imports that break a rule and have yet to go: `file -> module`, one a line. Lines may only be removed.
+const KNOWN: &str = include_str!("known_violations.txt");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn architecture() -> String {
+    fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
+}
+
+/// Every Rust file below a folder: its path from the repository's root on, and its text.
+fn sources(folder: &str) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(root().join(folder)) {
+        let path = entry.unwrap().into_path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            files.insert(name, fs::read_to_string(&path).unwrap());
+        }
+    }
+    assert!(!files.is_empty(), "no sources in {folder}");
+    files
+}
+
+/// The folders of the workspace's other packages.
+fn crates() -> Vec<String> {
+    let folders = fs::read_dir(root().join("crates")).unwrap();
+    folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// What names an import in the list of known violations.
+fn key(import: &Import) -> String {
+    format!("{} -> {}", import.file, if import.to.is_empty() { "crate" } else { &import.to })
+}
+
+/// Fails for each import that breaks a rule and is not known, and for each known one that no longer does.
+#[track_caller]
+fn check(imports: &[Import], is_here: impl Fn(&str) -> bool, violations: impl Fn(&[Import]) -> Vec<Violation>) {
+    let known: BTreeSet<&str> = KNOWN.lines().filter(|line| is_here(line)).collect();
+    let all: BTreeSet<String> = violations(imports).iter().map(|violation| key(&violation.import)).collect();
+    let mut report = String::new();
+    for line in known.iter().filter(|line| !all.contains(**line)) {
+        writeln!(report, "tests/architecture/known_violations.txt: remove `{line}`: it no longer breaks a rule")
+            .unwrap();
+    }
+    let others: Vec<Import> = imports.iter().filter(|import| !known.contains(key(import).as_str())).cloned().collect();
+    let mut reported = BTreeSet::new();
+    for violation in violations(&others).iter().filter(|violation| reported.insert(key(&violation.import))) {
+        writeln!(report, "{violation}").unwrap();
+    }
+    assert!(report.is_empty(), "imports break the rules of ARCHITECTURE.md, `Layers`:\n{report}");
+}
+
+#[test]
+fn modules_import_only_from_lower_layers_and_never_in_a_circle() {
+    let document = architecture();
+    let order = Order::parse(&block(&document, "layers"));
+    let barriers = Barriers::parse(&block(&document, "barriers"));
+    let program = Crate::new("src", &sources("src"));
+    let missing: Vec<&str> = program.top_modules().difference(&order.names()).copied().collect();
+    assert!(missing.is_empty(), "the layers in ARCHITECTURE.md lack modules of src/: {missing:?}");
+    assert!(barriers.names().is_subset(&order.names()), "a barrier in ARCHITECTURE.md names no module");
+    // The order of the modules forbids circles between them.
+    let within_modules = |imports: &[Import]| -> Vec<Import> {
+        imports.iter().filter(|import| top(&import.from) == top(&import.to)).cloned().collect()
+    };
+    check(
+        &program.imports(),
+        |line| line.starts_with("src/"),
+        |imports| {
+            let mut all = order.violations(imports);
+            all.extend(barriers.violations(imports));
+            all.extend(circles(&within_modules(imports)));
+            all
+        },
+    );
+}
+
+#[test]
+fn files_of_other_crates_import_in_no_circle() {
+    for name in crates() {
+        let src = format!("crates/{name}/src");
+        let modules = Crate::new(&src, &sources(&src));
+        check(&modules.imports(), |line| line.starts_with(&src), circles);
+    }
+}
+
+#[test]
+fn crates_depend_only_on_lower_crates() {
+    let order = Order::parse(&block(&architecture(), "crates"));
+    let mut manifests: Vec<(String, String)> =
+        crates().into_iter().map(|name| (name.clone(), format!("crates/{name}/Cargo.toml"))).collect();
+    manifests.push(("reeldeck".into(), "Cargo.toml".into()));
+    let names: BTreeSet<&str> = manifests.iter().map(|(name, _)| name.as_str()).collect();
+    let missing: Vec<&str> = names.difference(&order.names()).copied().collect();
+    assert!(missing.is_empty(), "the crates in ARCHITECTURE.md lack packages of the workspace: {missing:?}");
+    for (name, file) in &manifests {
+        let manifest: toml::Table = fs::read_to_string(root().join(file)).unwrap().parse().unwrap();
+        for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            let Some(dependencies) = manifest.get(table).and_then(toml::Value::as_table) else { continue };
+            for lower in dependencies.keys().filter_map(|dependency| dependency.strip_prefix("reeldeck-")) {
+                assert!(
+                    order.allows(name, lower),
+                    "{file}: [{table}]: {name} may not depend on {lower}, which stands above it"
+                );
+            }
+        }
+    }
+}
