@@ -107,16 +107,12 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     }
     let mut work = work::find(settings, &job.layout, files)?;
     assess::forget_failures(&job.layout, work.done(shard)).with_context(failed)?;
-    let suspects =
-        crash_recovery::suspects(&job.layout.private(), shard, &crash_recovery::boot()).with_context(failed)?;
-    let (suspects, failures) = work::set_apart(&mut work, suspects);
-    for failure in failures {
-        failure.write(&job.layout.failure(&failure.video), &job.owner).with_context(failed)?;
-    }
+    let suspects = crash_recovery::suspects(&job.layout.private(), shard).with_context(failed)?;
+    work::mark_suspects(&mut work, &suspects);
     let devices = start::devices(settings);
     let state = State::new(work, start::slots(settings, &devices), start::rules(settings));
     job.introduce(&text, &state.counts());
-    job.session(&lock, state, suspects)
+    job.session(&lock, state)
 }
 
 /// Downloads the weights where that is asked for and has not been done.

@@ -1,6 +1,5 @@
 //! An engine from its first run to its end: socket, fronts, runs, exports, and in the background the wait for clients.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +13,6 @@ use super::json::Json;
 use super::{Job, Progress, start};
 use crate::commands;
 use crate::engine::control::Asked;
-use crate::engine::crash_recovery;
 use crate::engine::inspector::{InspectRequest, Inspector};
 use crate::engine::lock::{self, Lock};
 use crate::engine::log::Log;
@@ -28,19 +26,14 @@ use crate::errln;
 use crate::error::{Exit, Stop};
 use crate::export::incremental::Incremental;
 use crate::format::Format;
-use crate::protocol::event::{Event, Started, Suspect};
+use crate::protocol::event::{Event, Started};
 use crate::protocol::{VERSION, Welcome};
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
 impl Job<'_> {
     /// Runs until there is nothing more to do, and for the background nobody who may want more.
-    pub(super) fn session(
-        &self,
-        lock: &Lock,
-        mut state: State,
-        suspects: BTreeMap<String, Suspect>,
-    ) -> anyhow::Result<Exit> {
+    pub(super) fn session(&self, lock: &Lock, mut state: State) -> anyhow::Result<Exit> {
         if self.steps.wait {
             state.wait();
         } else if state.counts().unfinished() == 0 {
@@ -48,13 +41,13 @@ impl Job<'_> {
         }
         // One thread for the engine, this one: workers end with the thread that has started them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
-        let exit = runtime.block_on(self.go(lock, state, suspects));
+        let exit = runtime.block_on(self.go(lock, state));
         // Tasks that still hold pipes of workers that are gone must not keep the program.
         runtime.shutdown_background();
         exit
     }
 
-    async fn go(&self, lock: &Lock, state: State, suspects: BTreeMap<String, Suspect>) -> anyhow::Result<Exit> {
+    async fn go(&self, lock: &Lock, state: State) -> anyhow::Result<Exit> {
         let settings = self.settings;
         let mut signals = Signals::catch().context("failed to catch signals")?;
         let log = Log::open(&self.layout.private(), &format!("{}-of-{}", settings.shard.index, settings.shard.of))
@@ -92,7 +85,7 @@ impl Job<'_> {
             let _ = inspector.send(InspectRequest::LookAtAll(state.files.clone(), Level::Quick));
         }
         let mut engine = Engine::new(plan, state, log, fronts, inspector).context("failed to start the engine")?;
-        let mut suspects = Some(suspects);
+        let mut first = true;
         let watched = Arc::clone(&followers);
         if let Err(error) = engine.measure(move || watched.load(Ordering::Relaxed) > 0) {
             errln!("note: the machine is not measured: {error}");
@@ -106,8 +99,8 @@ impl Job<'_> {
                 break;
             }
             wanted = false;
-            if waits || suspects.is_some() {
-                engine.tell(self.started(&engine, suspects.take().unwrap_or_default()));
+            if waits || std::mem::take(&mut first) {
+                engine.tell(self.started(&engine));
             }
             engine.run(&mut signals, &mut clients).await;
             let Some(end) = self.end(&mut engine, &mut signals, &mut clients).await else {
@@ -190,12 +183,11 @@ impl Job<'_> {
         .unwrap_or_default()
     }
 
-    fn started(&self, engine: &Engine, suspects: BTreeMap<String, Suspect>) -> Event {
+    fn started(&self, engine: &Engine) -> Event {
         Event::RunStarted(Box::new(Started {
             tool: TOOL.into(),
             host: lock::host(),
             pid: std::process::id(),
-            boot: crash_recovery::boot(),
             root: self.settings.root.clone(),
             out: self.settings.out.clone(),
             set: self.layout.set().to_owned(),
@@ -203,7 +195,6 @@ impl Job<'_> {
             shard: self.settings.shard.to_string(),
             devices: engine.state().workers.iter().map(|worker| worker.device.clone()).collect(),
             counts: engine.state().counts(),
-            suspects,
         }))
     }
 

@@ -1,19 +1,21 @@
-//! Journals of earlier runs: what was in hand when an engine ended without a word, and what to hold against it.
+//! Journals of earlier runs: which videos were in progress when an engine was killed or its machine went down.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::dataset::shard::Shard;
-use crate::protocol::event::{Event, Line, Suspect};
+use crate::protocol::event::{Event, Line};
 
 /// Journals kept for each part.
 const KEPT: usize = 20;
 /// No line of a journal is longer.
 const MAX_LINE: u64 = 1 << 20;
+/// So many bytes at the end of a journal are searched for the end of its run.
+const TAIL: u64 = 1 << 16;
 
 /// The folder of the journals.
 pub fn folder(private: &Path) -> PathBuf {
@@ -26,22 +28,17 @@ pub fn journal(private: &Path, shard: Shard) -> PathBuf {
     folder(private).join(format!("{time}-{}-of-{}-{}.jsonl", shard.index, shard.of, std::process::id()))
 }
 
-/// Distinguishes one start of this machine from another. Empty where the kernel does not say.
-pub fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
-/// The videos that the last run of this part has to answer for: those it had in hand when it ended without a word, and
-/// those that it should have tried alone and did not get to. Removes journals that are too old to matter.
+/// The videos to be careful with: those that were in progress when the last run of this part ended without a `run-ended`
+/// event, and those that it had inherited in the same way and did not finish. Removes all but the last journals.
 ///
 /// # Errors
 /// When the journals cannot be listed or read.
-pub fn suspects(private: &Path, shard: Shard, boot: &str) -> io::Result<BTreeMap<String, Suspect>> {
+pub fn suspects(private: &Path, shard: Shard) -> io::Result<BTreeSet<String>> {
     let folder = folder(private);
     let part = format!("-{}-of-{}-", shard.index, shard.of);
     let mut journals: Vec<PathBuf> = match fs::read_dir(&folder) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         Err(error) => return Err(error),
     };
     journals.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(&part)));
@@ -51,71 +48,65 @@ pub fn suspects(private: &Path, shard: Shard, boot: &str) -> io::Result<BTreeMap
         // One that stays takes room and nothing else.
         let _ = fs::remove_file(journal);
     }
-    match journals.last() {
-        Some(last) => Ok(in_hand_at_the_end(BufReader::new(File::open(last)?), boot)),
-        None => Ok(BTreeMap::new()),
+    let mut unfinished = journals.len().saturating_sub(1);
+    while unfinished > 0 && !ends_a_run(&mut File::open(&journals[unfinished])?)? {
+        unfinished -= 1;
     }
+    let mut suspects = BTreeSet::new();
+    for journal in journals.drain(..).skip(unfinished) {
+        read(BufReader::new(File::open(journal)?), &mut suspects);
+    }
+    Ok(suspects)
 }
 
-fn in_hand_at_the_end(mut journal: impl BufRead, boot: &str) -> BTreeMap<String, Suspect> {
-    let mut before = BTreeMap::new();
-    let mut in_hand: BTreeSet<String> = BTreeSet::new();
+/// Whether the end of a journal holds the end of a run. False for one that goes on for long after it, which only means
+/// that one more journal is read.
+fn ends_a_run(journal: &mut File) -> io::Result<bool> {
+    let from = journal.metadata()?.len().saturating_sub(TAIL);
+    journal.seek(SeekFrom::Start(from))?;
+    let mut tail = vec![];
+    journal.take(TAIL).read_to_end(&mut tail)?;
+    Ok(tail.split(|byte| *byte == b'\n').any(|line| matches!(event(line), Some(Event::RunEnded { .. }))))
+}
+
+/// Adds what a journal leaves in progress, and removes what it finishes.
+fn read(mut journal: impl BufRead, suspects: &mut BTreeSet<String>) {
+    let mut in_progress = BTreeSet::new();
     let mut line = vec![];
-    let mut down = false;
-    // A journal that cannot be read to its end, or holds other lines, is as good as its beginning.
+    // Lines that are not understood, as a full disk or a power cut leaves them, are skipped.
     while let Ok(1..) = (&mut journal).take(MAX_LINE).read_until(b'\n', &mut line) {
-        let event = serde_json::from_slice::<Line>(&line).map(|line| line.event);
+        let event = event(&line);
         line.clear();
         match event {
-            Ok(Event::RunStarted(started)) => {
-                down = !boot.is_empty() && started.boot != boot;
-                before = started.suspects;
+            Some(Event::VideoStarted { video, .. }) => drop(in_progress.insert(video)),
+            Some(Event::VideoDone { video, .. } | Event::VideoFailed { video, .. }) => {
+                in_progress.remove(&video);
+                suspects.remove(&video);
             }
-            Ok(Event::VideoStarted { video, .. }) => drop(in_hand.insert(video)),
-            Ok(Event::VideoDone { video, .. } | Event::VideoFailed { video, .. }) => {
-                in_hand.remove(&video);
-                before.remove(&video);
-            }
-            Ok(Event::VideoReturned { video, .. }) => drop(in_hand.remove(&video)),
+            Some(Event::VideoReturned { video, .. }) => drop(in_progress.remove(&video)),
             // Another run of the same engine may follow.
-            Ok(Event::RunEnded { .. }) => (before, in_hand) = (BTreeMap::new(), BTreeSet::new()),
+            Some(Event::RunEnded { .. }) => {
+                in_progress.clear();
+                suspects.clear();
+            }
             _ => {}
         }
     }
-    let alone = in_hand.len() == 1;
-    for video in in_hand {
-        let suspect: &mut Suspect = before.entry(video).or_default();
-        suspect.times += 1;
-        suspect.down |= down;
-        suspect.alone_and_down += u32::from(down && alone);
-    }
-    before
+    suspects.append(&mut in_progress);
+}
+
+fn event(line: &[u8]) -> Option<Event> {
+    serde_json::from_slice::<Line>(line).ok().map(|line| line.event)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::event::Started;
+    use reeldeck_common::error::ErrorKind;
+
     use crate::protocol::snapshot::Counts;
 
-    fn started(boot: &str, suspects: &[(&str, Suspect)]) -> Event {
-        Event::RunStarted(Box::new(Started {
-            tool: String::new(),
-            host: String::new(),
-            pid: 1,
-            boot: boot.into(),
-            root: "/".into(),
-            out: "/".into(),
-            set: String::new(),
-            weights: String::new(),
-            shard: "0/1".into(),
-            devices: vec![],
-            counts: Counts::default(),
-            suspects: suspects.iter().map(|(name, suspect)| ((*name).to_owned(), *suspect)).collect(),
-        }))
-    }
-
-    fn taken(video: &str) -> Event {
+    fn started(video: &str) -> Event {
         Event::VideoStarted { video: video.into(), worker: 0, device: "cpu".into(), attempt: 1, alone: false }
     }
 
@@ -123,48 +114,83 @@ mod tests {
         Event::VideoReturned { video: video.into(), reason: String::new() }
     }
 
-    fn read(events: &[Event], boot: &str) -> Vec<(String, Suspect)> {
-        let text: String = events.iter().map(|event| Line::now(event.clone()).text()).collect();
-        let cut = format!("{text}{{\"schema\":1,\"ti");
-        in_hand_at_the_end(cut.as_bytes(), boot).into_iter().collect()
+    fn failed(video: &str) -> Event {
+        Event::VideoFailed {
+            video: video.into(),
+            worker: 0,
+            device: "cpu".into(),
+            attempt: 1,
+            kind: ErrorKind::Corrupt,
+            error: String::new(),
+            retry_in_s: None,
+        }
+    }
+
+    fn ended() -> Event {
+        Event::RunEnded { exit: 0, counts: Counts::default(), seconds: 0.0, reason: None }
+    }
+
+    fn text(events: &[Event]) -> String {
+        events.iter().map(|event| Line::now(event.clone()).text()).collect()
+    }
+
+    /// What the next run is careful with after journals with these events, the last of which were cut off.
+    fn suspects_after(journals: &[&[Event]]) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(folder(dir.path())).unwrap();
+        for (i, events) in journals.iter().enumerate() {
+            let journal = text(events) + "{\"schema\":1,\"ti";
+            fs::write(folder(dir.path()).join(format!("2026{i:04}-0-of-1-7.jsonl")), journal).unwrap();
+        }
+        suspects(dir.path(), Shard::WHOLE).unwrap().into_iter().collect()
     }
 
     #[test]
-    fn what_was_in_hand_at_an_unclean_end_is_suspected() {
-        let one = Suspect { times: 1, ..Suspect::default() };
-        let events = [started("b", &[]), taken("A/1"), taken("A/2"), returned("A/1"), taken("A/3")];
-        assert_eq!(read(&events, "b"), [("A/2".to_owned(), one), ("A/3".to_owned(), one)]);
-        let down = Suspect { times: 1, down: true, alone_and_down: 0 };
-        assert_eq!(read(&events, "c"), [("A/2".to_owned(), down), ("A/3".to_owned(), down)]);
-        // Again, and alone: the count goes on. Another that was not reached keeps what it had.
-        let events = [started("c", &[("A/2", down), ("A/3", down)]), taken("A/2")];
-        let worse = Suspect { times: 2, down: true, alone_and_down: 1 };
-        assert_eq!(read(&events, "d"), [("A/2".to_owned(), worse), ("A/3".to_owned(), down)]);
+    fn videos_in_progress_when_an_engine_was_killed_are_suspects() {
+        let killed = [started("A/1"), started("A/2"), returned("A/1"), started("A/3"), started("A/4"), failed("A/4")];
+        assert_eq!(suspects_after(&[&killed]), ["A/2", "A/3"]);
+        assert!(suspects_after(&[&[started("A/1"), ended()]]).is_empty());
+        assert_eq!(suspects_after(&[&[started("A/1"), ended(), started("A/2")]]), ["A/2"]);
+        assert!(suspects_after(&[&[]]).is_empty() && suspects_after(&[]).is_empty());
     }
 
     #[test]
-    fn after_a_clean_end_nobody_is() {
-        let ended = Event::RunEnded { exit: 0, counts: Counts::default(), seconds: 0.0, reason: None };
-        assert_eq!(read(&[started("b", &[]), taken("A/1"), ended], "b"), []);
-        assert_eq!(read(&[], "b"), []);
+    fn suspects_that_the_next_run_did_not_finish_stay_suspects() {
+        let first = [started("A/1"), started("A/2"), started("A/3"), started("A/4")];
+        let second = [started("A/2"), returned("A/2"), started("A/3"), failed("A/3"), started("A/5")];
+        assert_eq!(suspects_after(&[&first, &second, &[]]), ["A/1", "A/2", "A/4", "A/5"]);
+        assert_eq!(suspects_after(&[&first, &[ended()], &second]), ["A/5"]);
+        assert_eq!(suspects_after(&[&first, &[ended(), started("A/6")], &second]), ["A/5", "A/6"]);
+    }
+
+    /// Version 0.1.0 wrote the machine's boot id and its suspects into the first event.
+    #[test]
+    fn journals_of_the_first_release_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(folder(dir.path())).unwrap();
+        let first = r#"{"schema":1,"time":"2026-11-23T04:00:00Z","event":"run-started","tool":"reeldeck 0.1.0","host":"h","pid":1,"boot":"b","root":"/","out":"/","set":"s","weights":"w","shard":"0/1","devices":[],"counts":{"videos":2,"done":0,"resumed":0,"degraded":0,"stale":0,"failed":0,"failed_before":0,"queued":2,"running":0,"left_out":0},"suspects":{"A/2":{"times":1,"down":true,"alone_and_down":1}}}"#;
+        assert!(matches!(event(first.as_bytes()), Some(Event::RunStarted(_))));
+        let journal = format!("{first}\n{}", text(&[started("A/1")]));
+        fs::write(folder(dir.path()).join("20261123T040000.000000Z-0-of-1-7.jsonl"), journal).unwrap();
+        assert_eq!(suspects(dir.path(), Shard::WHOLE).unwrap(), BTreeSet::from(["A/1".to_owned()]));
     }
 
     proptest::proptest! {
-        /// A journal that a full disk or a power cut left behind may hold anything.
+        /// A full disk or a power cut may leave anything in a journal.
         #[test]
         fn no_journal_panics(
             cuts in proptest::collection::vec((0..400usize, proptest::arbitrary::any::<u8>()), 0..20),
             end in 0..2000usize,
         ) {
-            let events = [started("b", &[("A/2", Suspect::default())]), taken("A/1"), taken("A/2"), returned("A/1")];
-            let mut text: Vec<u8> = events.iter().flat_map(|event| Line::now(event.clone()).text().into_bytes()).collect();
+            let mut text = text(&[started("A/1"), started("A/2"), failed("A/2"), returned("A/1")]).into_bytes();
             for (place, byte) in cuts {
                 let length = text.len();
                 text[place % length] = byte;
             }
             text.truncate(end);
-            let suspects = in_hand_at_the_end(text.as_slice(), "c");
-            proptest::prop_assert!(suspects.len() <= 4);
+            let mut suspects = BTreeSet::new();
+            read(text.as_slice(), &mut suspects);
+            proptest::prop_assert!(suspects.len() <= 2);
         }
     }
 
@@ -177,9 +203,9 @@ mod tests {
             fs::write(folder(dir.path()).join(format!("2026{i:04}-0-of-1-7.jsonl")), "").unwrap();
         }
         let kept = journal(dir.path(), other);
-        fs::write(&kept, Line::now(started("b", &[])).text() + &Line::now(taken("A/1")).text()).unwrap();
-        assert!(suspects(dir.path(), Shard::WHOLE, "b").unwrap().is_empty());
+        fs::write(&kept, text(&[started("A/1")])).unwrap();
+        assert!(suspects(dir.path(), Shard::WHOLE).unwrap().is_empty());
         assert_eq!(fs::read_dir(folder(dir.path())).unwrap().count(), KEPT + 1);
-        assert_eq!(suspects(dir.path(), other, "b").unwrap().len(), 1);
+        assert_eq!(suspects(dir.path(), other).unwrap().len(), 1);
     }
 }

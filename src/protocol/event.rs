@@ -1,6 +1,5 @@
 //! Events: what happens in a run. The same lines go to `--json`, to the journal, and to clients. docs/EVENTS.md explains them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::snapshot::Counts;
 
 /// Raised whenever a field changes its meaning or goes; fields that are added leave it as it is.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// One event with its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,7 +144,6 @@ pub struct Started {
     pub tool: String,
     pub host: String,
     pub pid: u32,
-    pub boot: String,
     pub root: PathBuf,
     pub out: PathBuf,
     pub set: String,
@@ -153,17 +151,4 @@ pub struct Started {
     pub shard: String,
     pub devices: Vec<String>,
     pub counts: Counts,
-    pub suspects: BTreeMap<String, Suspect>,
-}
-
-/// What is held against a video that was in hand when an engine ended without a word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Suspect {
-    /// How often that was so in a row.
-    pub times: u32,
-    /// The host had gone down with it in hand.
-    pub down: bool,
-    /// How often that was so with nothing else in hand.
-    pub alone_and_down: u32,
 }

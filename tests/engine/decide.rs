@@ -94,18 +94,25 @@ fn no_device_gets_a_second_video_while_another_has_none_and_the_last_ones_are_no
 }
 
 #[test]
-fn suspects_run_alone_in_their_worker_and_outcasts_alone_in_the_engine_and_last() {
-    let mut run = self::run(6, 2, 2, |work| (work.suspects, work.outcasts) = (vec![3], vec![5]));
-    assert_eq!((run.hands(0), run.hands(1)), (vec![3], vec![0, 1]));
-    assert!(run.state.workers[0].alone);
+fn suspects_run_alone_in_their_worker_after_all_other_videos() {
+    let mut run = self::run(6, 2, 2, |work| work.videos[3].suspect = true);
+    assert_eq!((run.hands(0), run.hands(1)), (vec![0, 1], vec![2, 4]));
+    run.done(1);
     run.done(0);
-    assert_eq!(run.hands(0), [2], "the others go on as ever");
-    while let Some(worker) = (0..2).find(|worker| !run.hands(*worker).is_empty() && run.hands(*worker) != [5]) {
-        run.done(worker);
-    }
-    assert_eq!((run.hands(0), run.hands(1)), (vec![5], vec![]));
-    assert_eq!(run.state.workers[1].status, WorkerStatus::Ready, "nobody goes home: it may fail and be tried again");
+    assert_eq!((run.hands(0), run.hands(1)), (vec![1], vec![4]));
     run.done(0);
+    assert_eq!(run.hands(0), [5], "all other videos come first");
+    run.done(0);
+    assert_eq!((run.hands(0), run.hands(1)), (vec![3], vec![4]));
+    run.event(seen(7, 0, Status::Queued));
+    run.event(seen(8, 0, Status::Queued));
+    assert_eq!((run.hands(0), run.hands(1)), (vec![3], vec![4, 6]), "no other video joins it");
+    run.done(1);
+    run.done(1);
+    assert_eq!((run.hands(0), run.hands(1)), (vec![3], vec![7]));
+    run.done(0);
+    assert_eq!(run.state.workers[0].status, WorkerStatus::Ready, "another video may fail and come back");
+    run.done(1);
     assert!(run.state.workers.iter().all(|w| w.status == WorkerStatus::Leaving));
 }
 
@@ -330,8 +337,6 @@ fn one_that_is_to_be_left_alone_is_finished_where_it_is_in_hand_and_handed_out_n
     run.event(Event::Exclude(vec![1], false));
     run.fail(0, ErrorKind::Io);
     assert_eq!(run.state.counts().unfinished(), 0);
-    assert_eq!(run.state.workers[0].status, WorkerStatus::Ready);
-    run.wait(10_000);
     assert_eq!((run.hands(0).len(), &run.state.workers[0].status), (0, &WorkerStatus::Leaving));
 }
 
@@ -355,4 +360,78 @@ fn a_file_that_changes_in_hand_is_looked_at_when_it_is_done() {
     assert!(run.fail(0, ErrorKind::Missing).contains(&Effect::LookAt(1)));
     run.event(Event::Vanished(name));
     assert_eq!((&run.state.videos[1].status, run.state.counts().videos), (&Status::Gone, 1));
+}
+
+#[test]
+fn a_retry_delay_is_not_skipped_when_a_video_was_queued_twice() {
+    let mut run = self::run(3, 2, 1, |_| {});
+    run.event(Event::Exclude(vec![2], false));
+    run.event(Event::Exclude(vec![2], true));
+    run.done(0);
+    assert_eq!((run.hands(0), run.hands(1)), (vec![2], vec![1]));
+    run.fail(0, ErrorKind::Io);
+    assert!(run.hands(0).is_empty(), "{:?}", run.hands(0));
+    run.event(Event::Exclude(vec![2], false));
+    run.event(Event::Exclude(vec![2], true));
+    run.wait(1_750);
+    assert!(run.hands(0).is_empty());
+    run.wait(250);
+    assert_eq!(run.hands(0), [2]);
+}
+
+#[test]
+fn a_suspect_runs_alone_however_it_returns_to_the_queue() {
+    let returns: [(&str, fn(&mut Run)); 5] = [
+        ("excluded and included again", |run| {
+            run.event(Event::Exclude(vec![0], false));
+            run.fail(0, ErrorKind::Interrupted);
+            run.event(Event::Exclude(vec![0], true));
+            run.done(0);
+        }),
+        ("retried after a delay", |run| {
+            run.fail(0, ErrorKind::Io);
+            run.done(0);
+            run.event(seen(2, 0, Status::Queued));
+            run.wait(2_000);
+            run.done(0);
+        }),
+        ("device fault", |run| {
+            run.fail(0, ErrorKind::Device);
+            run.event(Event::Gone(0, "killed".into()));
+            run.event(Event::Ready(0, "GPU".into(), 1));
+        }),
+        ("full disk", |run| {
+            run.fail(0, ErrorKind::DiskFull);
+            run.event(Event::OutputBack(vec![]));
+        }),
+        ("interrupted", |run| drop(run.fail(0, ErrorKind::Interrupted))),
+    ];
+    for (how, comes_back) in returns {
+        let mut run = self::run(2, 1, 2, |_| {});
+        assert_eq!(run.hands(0), [0, 1]);
+        run.event(Event::Gone(0, "killed".into()));
+        run.event(Event::Ready(0, "GPU".into(), 1));
+        assert_eq!(run.hands(0), [0], "{how}");
+        comes_back(&mut run);
+        assert!(run.state.videos[0].suspect && run.hands(0) == [0], "{how}: {:?}", run.hands(0));
+        run.event(seen(7, 0, Status::Queued));
+        assert_eq!(run.hands(0), [0], "{how}");
+        run.done(0);
+        assert!(!run.state.videos[0].suspect, "{how}");
+    }
+}
+
+#[test]
+fn a_user_who_retries_a_suspect_clears_it() {
+    let mut run = self::run(1, 1, 2, |_| {});
+    for _ in 0..2 {
+        run.event(Event::Gone(0, "killed".into()));
+        run.event(Event::Ready(0, "GPU".into(), 1));
+    }
+    assert!(matches!(run.state.videos[0].status, Status::Failed { .. }));
+    run.event(Event::Gone(0, "it left".into()));
+    run.event(seen(1, 0, Status::Queued));
+    run.event(Event::Retry(vec![0]));
+    run.event(Event::Ready(0, "GPU".into(), 1));
+    assert_eq!(run.hands(0), [0, 1]);
 }

@@ -108,17 +108,16 @@ struct World {
 }
 
 impl World {
-    fn new(videos: usize, workers: usize, capacity: usize, apart: usize) -> Self {
+    fn new(videos: usize, workers: usize, capacity: usize, suspects: usize) -> Self {
         let stamp = SourceStamp { size: 1, mtime_ns: 0 };
         let file = |i| VideoFile { name: name(i), stamp };
         let files: Arc<[VideoFile]> = (0..videos).map(file).collect();
-        let videos: Vec<Video> = files.iter().map(|_| Video::new(Status::Queued)).collect();
+        let mut videos: Vec<Video> = files.iter().map(|_| Video::new(Status::Queued)).collect();
+        videos.iter_mut().take(suspects).for_each(|video| video.suspect = true);
         let order: Vec<usize> = (0..videos.len()).rev().collect();
-        let suspects = order.iter().copied().take(apart).collect();
-        let outcasts = order.iter().copied().skip(apart).take(apart).collect();
         let slots = vec![Slot { device: "cpu".into(), capacity, batch: 8 }; workers];
         let rules = Rules { clips: 4, stall_timeout: 60_000, wall_limit: 600_000 };
-        let state = State::new(Work { files, videos, order, suspects, outcasts }, slots, rules);
+        let state = State::new(Work { files, videos, order }, slots, rules);
         let mut world = Self {
             state,
             now: 0,
@@ -368,10 +367,10 @@ proptest! {
         videos in 0..20usize,
         workers in 1..4usize,
         capacity in 1..4usize,
-        apart in 0..3usize,
+        suspects in 0..3usize,
         events in proptest::collection::vec(happens(), 0..120),
     ) {
-        let mut world = World::new(videos, workers, capacity, apart);
+        let mut world = World::new(videos, workers, capacity, suspects);
         for happens in &events {
             world.step(happens);
         }

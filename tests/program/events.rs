@@ -105,7 +105,7 @@ fn every_event_there_is_is_in_the_document_and_no_other() {
     ];
     let mut seen: BTreeSet<String> = rest
         .iter()
-        .map(|text| check(&format!("{{\"schema\":1,\"time\":\"2026-11-23T04:00:00Z\",{text}}}"), &documented).0)
+        .map(|text| check(&format!("{{\"schema\":{SCHEMA},\"time\":\"2026-11-23T04:00:00Z\",{text}}}"), &documented).0)
         .collect();
     seen.extend(
         [

@@ -1,6 +1,5 @@
 //! The state of a run: every video, every worker, and what waits. Changed in `update` only.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use reeldeck_common::protocol::JobId;
@@ -10,8 +9,10 @@ use super::files::Files;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shard::Shard;
 use crate::protocol::snapshot::Counts;
+use queue::Queue;
 use video::count;
 
+mod queue;
 mod video;
 mod worker;
 
@@ -81,10 +82,6 @@ pub struct Work {
     pub videos: Vec<Video>,
     /// Those that are queued, in the order in which to do them.
     pub order: Vec<VideoId>,
-    /// Those of `order` that each are to be alone in their worker: one of them may bring it down.
-    pub suspects: Vec<VideoId>,
-    /// Those of `order` that each are to be alone in the whole engine, last: one of them may bring the host down.
-    pub outcasts: Vec<VideoId>,
 }
 
 impl Work {
@@ -116,14 +113,9 @@ pub struct State {
     pub revision: u64,
     pub(super) counts: Counts,
     pub(super) changed: Vec<VideoId>,
-    pub(super) waiting: VecDeque<VideoId>,
-    pub(super) suspects: VecDeque<VideoId>,
-    pub(super) outcasts: VecDeque<VideoId>,
-    pub(super) later: BTreeSet<(Millis, VideoId)>,
+    pub(super) queue: Queue,
     pub(super) next_job: JobId,
     pub(super) last_tick: Millis,
-    /// Nothing else may be handed out while this one runs.
-    pub(super) outcast_runs: Option<VideoId>,
 }
 
 impl State {
@@ -133,7 +125,12 @@ impl State {
         for video in &work.videos {
             count(&mut counts, &video.status, true);
         }
-        let apart: BTreeSet<VideoId> = work.suspects.iter().chain(&work.outcasts).copied().collect();
+        let mut queue = Queue::default();
+        for id in work.order {
+            if let Some(video) = work.videos.get(id) {
+                queue.push_back(id, video.lane());
+            }
+        }
         let worker = |slot: Slot| Worker {
             device: slot.device,
             detail: None,
@@ -161,13 +158,9 @@ impl State {
             revision: 0,
             counts,
             changed: vec![],
-            waiting: work.order.into_iter().filter(|id| !apart.contains(id)).collect(),
-            suspects: work.suspects.into(),
-            outcasts: work.outcasts.into(),
-            later: BTreeSet::new(),
+            queue,
             next_job: 0,
             last_tick: 0,
-            outcast_runs: None,
         }
     }
 
@@ -228,6 +221,7 @@ impl State {
         self.phase = Phase::Waiting;
     }
 
+    /// Gives a video a status. A queued video goes to the end of its lane; any other status takes it out of the queue.
     pub(super) fn set(&mut self, id: VideoId, status: Status) {
         let Some(video) = self.videos.get_mut(id) else { return };
         video.feature |= matches!(status, Status::Done { .. } | Status::Stale);
@@ -238,8 +232,30 @@ impl State {
         };
         count(&mut self.counts, &video.status, false);
         count(&mut self.counts, &status, true);
+        match status {
+            Status::Queued => self.queue.push_back(id, video.lane()),
+            _ => self.queue.remove(id),
+        }
         video.status = status;
         self.touch(id);
+    }
+
+    /// Queues a video before all others of its lane.
+    pub(super) fn queue_first(&mut self, id: VideoId) {
+        self.set(id, Status::Queued);
+        if let Some(video) = self.videos.get(id).filter(|video| video.status == Status::Queued) {
+            self.queue.push_front(id, video.lane());
+        }
+    }
+
+    /// Moves the videos whose retry delay is over to the lane in which they are handed out.
+    pub(super) fn end_backoff(&mut self, now: Millis) {
+        while let Some(id) = self.queue.pop_due(now) {
+            if let Some(video) = self.videos.get_mut(id) {
+                video.retry_at = 0;
+                self.queue.push_back(id, video.lane());
+            }
+        }
     }
 
     /// Something about a video is not what it was.

@@ -2,7 +2,8 @@
 
 use reeldeck_common::error::Failure;
 
-use super::WorkerId;
+use super::queue::Lane;
+use super::{Millis, WorkerId};
 use crate::protocol::snapshot::Counts;
 
 /// Where one video stands.
@@ -48,6 +49,10 @@ pub struct Video {
     pub attempts: u32,
     /// How often it was put back because the output folder could not be written to.
     pub bounced: u32,
+    /// It may crash its worker, and therefore runs alone in it until it succeeds, fails for good, or a user retries it.
+    pub suspect: bool,
+    /// When its next attempt may begin; 0: at once.
+    pub retry_at: Millis,
     /// A feature of it is there, of this version of the file or of an older one.
     pub feature: bool,
     /// The user wants it left alone: when it is in nobody's hands it is [`Status::Excluded`].
@@ -60,7 +65,16 @@ impl Video {
     /// A video that nothing was done about yet.
     pub fn new(status: Status) -> Self {
         let feature = matches!(status, Status::Done { .. } | Status::Stale);
-        Self { status, attempts: 0, bounced: 0, feature, excluded: false, recheck: false }
+        Self { status, attempts: 0, bounced: 0, suspect: false, retry_at: 0, feature, excluded: false, recheck: false }
+    }
+
+    /// The lane of the queue that it belongs in.
+    pub fn lane(&self) -> Lane {
+        match (self.retry_at, self.suspect) {
+            (0, false) => Lane::Normal,
+            (0, true) => Lane::Suspect,
+            (due, _) => Lane::Backoff(due),
+        }
     }
 
     /// Leaves it alone from the beginning.

@@ -89,6 +89,9 @@ impl Step<'_> {
         let Some(video) = self.state.videos.get_mut(hand.video) else { return };
         video.attempts += 1;
         let again = retry_after(failure.kind, video.attempts);
+        let crashed = matches!(failure.kind, ErrorKind::WorkerCrashed | ErrorKind::WorkerHung);
+        video.suspect = again.is_some() && (video.suspect || crashed);
+        video.retry_at = again.filter(|wait| *wait > 0).map_or(0, |wait| self.now + wait);
         self.state.set(
             hand.video,
             match again {
@@ -96,11 +99,6 @@ impl Step<'_> {
                 None => Status::Failed { failure: Box::new(failure.clone()), before: false },
             },
         );
-        match again {
-            Some(0) => self.state.suspects.push_back(hand.video),
-            Some(wait) => drop(self.state.later.insert((self.now + wait, hand.video))),
-            None => {}
-        }
         self.tell(News::Failed(worker, hand.video, failure.clone(), again));
         self.effects.push(Effect::Record { video: hand.video, worker, since: hand.given, failure, source });
         self.recheck(hand.video);
@@ -146,8 +144,10 @@ impl Step<'_> {
             // With several it is not: each is tried alone, and nobody is charged.
             several => {
                 for hand in several {
+                    if let Some(video) = self.state.videos.get_mut(hand.video) {
+                        video.suspect = true;
+                    }
                     self.state.set(hand.video, Status::Queued);
-                    self.state.suspects.push_back(hand.video);
                     self.tell(News::Returned(hand.video, how.clone()));
                 }
             }

@@ -54,7 +54,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Vanished(name) => step.vanished(&name),
         Event::Tick => step.tick(),
     }
-    step.wake();
+    step.state.end_backoff(now);
     step.hand_out();
     step.dismiss();
     step.revive();
@@ -130,6 +130,9 @@ impl Step<'_> {
             worker.mishaps = 0;
             worker.done += 1;
             worker.clips += report.clips;
+        }
+        if let Some(video) = self.state.videos.get_mut(hand.video) {
+            video.suspect = false;
         }
         self.state.set(hand.video, Status::Done { degraded: report.frames.is_damaged(), resumed: false });
         self.effects.push(Effect::Forget(hand.video));
@@ -253,7 +256,6 @@ impl Step<'_> {
             if matches!(video.status, Status::Done { .. } | Status::Failed { .. }) {
                 (video.attempts, video.bounced) = (0, 0);
                 self.state.set(*id, Status::Queued);
-                self.state.waiting.push_back(*id);
                 gone += 1;
             }
         }

@@ -18,8 +18,8 @@ impl Step<'_> {
             already += usize::from(video.status == Status::Queued);
             if may(&video.status) {
                 (video.attempts, video.bounced) = (0, 0);
-                self.state.set(*id, Status::Queued);
-                self.state.waiting.push_front(*id);
+                (video.suspect, video.retry_at) = (false, 0);
+                self.state.queue_first(*id);
                 again += 1;
             }
         }
@@ -59,19 +59,10 @@ impl Step<'_> {
             }
             video.excluded = !undo;
             match video.status.clone() {
-                Status::Excluded { before } => self.put(*id, *before),
+                Status::Excluded { before } => self.state.set(*id, *before),
                 Status::Running(_) | Status::Gone => {}
                 status => self.state.set(*id, status),
             }
-        }
-    }
-
-    /// Puts a video where it belongs; what is to be done is queued.
-    fn put(&mut self, id: VideoId, status: Status) {
-        let queued = status == Status::Queued;
-        self.state.set(id, status);
-        if queued && self.state.videos.get(id).is_some_and(|video| video.status == Status::Queued) {
-            self.state.waiting.push_back(id);
         }
     }
 
@@ -114,7 +105,7 @@ impl Step<'_> {
             (Status::Queued, Status::Queued) => return self.state.touch(id),
             (_, status) => status,
         };
-        self.put(id, status);
+        self.state.set(id, status);
     }
 
     /// A file is gone.
