@@ -6,7 +6,7 @@ use reeldeck_common::source::SourceStamp;
 
 use reeldeck_common::video::VideoName;
 
-use super::state::{Millis, Status, VideoId, WorkerId};
+use super::state::{Millis, Status, VideoId, WorkerId, WorkerProcess};
 use crate::dataset::scan::VideoFile;
 
 /// Something that happened.
@@ -15,19 +15,19 @@ pub enum Event {
     /// The run begins.
     Begin,
     /// A worker has loaded its model; its device in words, and how long it took.
-    Ready(WorkerId, String, u64),
+    Ready(WorkerProcess, String, u64),
     /// A worker cannot work, and leaves.
-    Fatal(WorkerId, Failure),
+    Fatal(WorkerProcess, Failure),
     /// Clips done.
-    Progress(WorkerId, JobId, usize),
+    Progress(WorkerProcess, JobId, usize),
     /// A feature is on disk.
-    Done(WorkerId, JobId, Report),
+    Done(WorkerProcess, JobId, Report),
     /// No feature came of it.
-    Failed(WorkerId, JobId, Failure, Option<SourceStamp>),
+    Failed(WorkerProcess, JobId, Failure, Option<SourceStamp>),
     /// A feature is on disk, but its worker ended before it could say so. `Gone` follows.
-    Untold(WorkerId, JobId, Report),
+    Untold(WorkerProcess, JobId, Report),
     /// A worker process has ended; how, in words.
-    Gone(WorkerId, String),
+    Gone(WorkerProcess, String),
     /// The output folder cannot be written to; why.
     CannotWrite(String),
     /// Somebody has looked at the output folder while it was held: still the same, or something else by now.
@@ -61,11 +61,27 @@ pub enum Event {
     Tick,
 }
 
+impl Event {
+    /// The process that an event comes from.
+    pub fn process(&self) -> Option<WorkerProcess> {
+        match self {
+            Self::Ready(process, ..)
+            | Self::Fatal(process, _)
+            | Self::Progress(process, ..)
+            | Self::Done(process, ..)
+            | Self::Failed(process, ..)
+            | Self::Untold(process, ..)
+            | Self::Gone(process, _) => Some(*process),
+            _ => None,
+        }
+    }
+}
+
 /// Something to be done about it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Start a worker process.
-    Spawn(WorkerId),
+    /// Start this process of a worker.
+    Spawn(WorkerProcess),
     /// Hand a video to a worker.
     Extract {
         /// The worker.

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::Log;
-use super::state::WorkerId;
+use super::state::WorkerProcess;
 use crate::protocol::words::Level;
 
 /// Lines of standard error kept for a failure file.
@@ -55,15 +55,15 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a worker; what it says goes to `heard` with its number. Call from the thread that lives as long as the
+    /// Starts a worker; what it says goes to `heard` with `id`. Call from the thread that lives as long as the
     /// engine: the kernel ends the worker when the thread that started it ends.
     ///
     /// # Errors
     /// When the program cannot be started.
     pub fn start(
-        id: WorkerId,
+        id: WorkerProcess,
         launch: &Launch,
-        heard: mpsc::UnboundedSender<(WorkerId, Heard)>,
+        heard: mpsc::UnboundedSender<(WorkerProcess, Heard)>,
         log: Option<Log>,
     ) -> io::Result<Self> {
         let mut command = Command::new(&launch.program);
@@ -166,10 +166,10 @@ impl Process {
 
 /// Passes on messages until the process ends; returns how it ended.
 async fn follow(
-    id: WorkerId,
+    id: WorkerProcess,
     mut child: Child,
     mut killed: oneshot::Receiver<()>,
-    heard: mpsc::UnboundedSender<(WorkerId, Heard)>,
+    heard: mpsc::UnboundedSender<(WorkerProcess, Heard)>,
 ) -> String {
     let Some(stdout) = child.stdout.take() else { return "it has no standard output".into() };
     let mut reader = BufReader::new(stdout);

@@ -30,7 +30,7 @@ fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Wor
     let rules = Rules { clips: 4, stall_timeout: 60_000, wall_limit: 600_000 };
     let mut run = Run { state: State::new(work, slots, rules), now: 0 };
     run.event(Event::Begin);
-    (0..workers).for_each(|worker| drop(run.event(Event::Ready(worker, "GPU".into(), 1))));
+    (0..workers).for_each(|worker| drop(run.ready(worker)));
     run
 }
 
@@ -62,12 +62,24 @@ impl Run {
         self.state.workers[worker].in_hand[0].job
     }
 
+    fn ready(&mut self, worker: usize) -> Vec<Effect> {
+        self.event(Event::Ready(self.state.process(worker), "GPU".into(), 1))
+    }
+
+    fn progress(&mut self, worker: usize, job: u64, clips: usize) -> Vec<Effect> {
+        self.event(Event::Progress(self.state.process(worker), job, clips))
+    }
+
     fn done(&mut self, worker: usize) -> Vec<Effect> {
-        self.event(Event::Done(worker, self.job(worker), report()))
+        self.event(Event::Done(self.state.process(worker), self.job(worker), report()))
     }
 
     fn fail(&mut self, worker: usize, kind: ErrorKind) -> Vec<Effect> {
-        self.event(Event::Failed(worker, self.job(worker), Failure::new(kind, "no"), None))
+        self.event(Event::Failed(self.state.process(worker), self.job(worker), Failure::new(kind, "no"), None))
+    }
+
+    fn gone(&mut self, worker: usize, how: &str) -> Vec<Effect> {
+        self.event(Event::Gone(self.state.process(worker), how.into()))
     }
 
     fn attempts(&self, video: usize) -> u32 {
@@ -152,13 +164,14 @@ fn a_video_that_keeps_its_worker_too_long_fails_and_those_behind_it_pay_nothing(
     let killed = |effects: &[Effect]| effects.contains(&Effect::Kill(0));
     for _ in 0..59 {
         assert!(!killed(&run.wait(10_000)), "it shows that it lives");
-        run.event(Event::Progress(0, run.job(0), 1));
+        let job = run.job(0);
+        run.progress(0, job, 1);
     }
     assert!(killed(&run.wait(20_000)));
-    run.event(Event::Gone(0, "killed".into()));
+    run.gone(0, "killed");
     let Status::Failed { failure, .. } = &run.state.videos[0].status else { panic!("{:?}", run.state.videos[0]) };
     assert!(failure.kind == ErrorKind::Limit && failure.line().contains("more than 600 s"), "{failure:?}");
-    run.event(Event::Ready(0, "GPU".into(), 1));
+    run.ready(0);
     assert_eq!((run.hands(0), run.attempts(1), run.attempts(2)), (vec![1, 2], 0, 0));
     // The next one's time begins when its turn comes.
     assert_eq!(run.state.workers[0].in_hand[0].begun, Some(run.now));
@@ -172,13 +185,13 @@ fn the_limit_on_a_videos_time_is_for_the_one_that_the_worker_is_at() {
     run.wait(400_000);
     // The third was decoded first.
     let third = job(&run, 2);
-    run.event(Event::Progress(0, third, 0));
+    run.progress(0, third, 0);
     assert_eq!(run.hands(0), [2, 0, 1]);
     assert!(!run.wait(400_000).contains(&Effect::Kill(0)));
-    run.event(Event::Progress(0, third, 2));
+    run.progress(0, third, 2);
     assert_eq!(run.hands(0), [2, 0, 1]);
     assert!(run.wait(200_500).contains(&Effect::Kill(0)));
-    run.event(Event::Gone(0, "killed".into()));
+    run.gone(0, "killed");
     assert!(matches!(run.state.videos[2].status, Status::Failed { .. }), "{:?}", run.state.videos[2]);
     assert_eq!((run.attempts(0), run.attempts(1)), (0, 0));
 }
@@ -189,9 +202,9 @@ fn a_broken_device_is_given_up_and_costs_no_video_an_attempt() {
     for round in 0..3 {
         let effects = run.fail(0, ErrorKind::Device);
         assert!(effects.contains(&Effect::Kill(0)), "a process that has met a fault is of no use: {effects:?}");
-        run.event(Event::Gone(0, "killed".into()));
+        run.gone(0, "killed");
         if round < 2 {
-            run.event(Event::Ready(0, "GPU".into(), 1));
+            run.ready(0);
         }
     }
     assert!(matches!(run.state.workers[0].status, WorkerStatus::Lost { .. }), "{:?}", run.state.workers[0]);
@@ -207,11 +220,11 @@ fn a_video_that_always_breaks_its_device_is_to_blame_in_the_end() {
     let mut broken = 0;
     while !run.state.is_over() && run.state.counts().unfinished() > 0 {
         if run.state.workers[0].status == WorkerStatus::Starting {
-            run.event(Event::Ready(0, "GPU".into(), 1));
+            run.ready(0);
         } else if run.hands(0) == [7] && broken < 100 {
             broken += 1;
             run.fail(0, ErrorKind::Device);
-            run.event(Event::Gone(0, "killed".into()));
+            run.gone(0, "killed");
         } else {
             run.done(0);
         }
@@ -287,7 +300,7 @@ fn a_video_whose_feature_can_never_be_written_does_not_hold_the_run_for_ever() {
 fn rested(videos: usize) -> Run {
     let mut run = self::run(videos, 1, 2, |_| {});
     (0..videos).for_each(|_| drop(run.done(0)));
-    run.event(Event::Gone(0, "it left".into()));
+    run.gone(0, "it left");
     run.event(Event::Rest);
     assert!(run.state.is_over());
     run
@@ -316,7 +329,7 @@ fn one_that_rests_begins_with_what_is_asked_for_only_where_nothing_else_would_be
     let mut run = rested(3);
     run.event(seen(1, 9, Status::Queued));
     assert!(spawns(&run.event(Event::Redo(vec![0, 1]))));
-    run.event(Event::Ready(0, "GPU".into(), 1));
+    run.ready(0);
     assert_eq!(run.hands(0), [0, 1]);
 }
 
@@ -397,8 +410,8 @@ fn a_suspect_runs_alone_however_it_returns_to_the_queue() {
         }),
         ("device fault", |run| {
             run.fail(0, ErrorKind::Device);
-            run.event(Event::Gone(0, "killed".into()));
-            run.event(Event::Ready(0, "GPU".into(), 1));
+            run.gone(0, "killed");
+            run.ready(0);
         }),
         ("full disk", |run| {
             run.fail(0, ErrorKind::DiskFull);
@@ -409,8 +422,8 @@ fn a_suspect_runs_alone_however_it_returns_to_the_queue() {
     for (how, comes_back) in returns {
         let mut run = self::run(2, 1, 2, |_| {});
         assert_eq!(run.hands(0), [0, 1]);
-        run.event(Event::Gone(0, "killed".into()));
-        run.event(Event::Ready(0, "GPU".into(), 1));
+        run.gone(0, "killed");
+        run.ready(0);
         assert_eq!(run.hands(0), [0], "{how}");
         comes_back(&mut run);
         assert!(run.state.videos[0].suspect && run.hands(0) == [0], "{how}: {:?}", run.hands(0));
@@ -425,13 +438,37 @@ fn a_suspect_runs_alone_however_it_returns_to_the_queue() {
 fn a_user_who_retries_a_suspect_clears_it() {
     let mut run = self::run(1, 1, 2, |_| {});
     for _ in 0..2 {
-        run.event(Event::Gone(0, "killed".into()));
-        run.event(Event::Ready(0, "GPU".into(), 1));
+        run.gone(0, "killed");
+        run.ready(0);
     }
     assert!(matches!(run.state.videos[0].status, Status::Failed { .. }));
-    run.event(Event::Gone(0, "it left".into()));
+    run.gone(0, "it left");
     run.event(seen(1, 0, Status::Queued));
     run.event(Event::Retry(vec![0]));
-    run.event(Event::Ready(0, "GPU".into(), 1));
+    run.ready(0);
     assert_eq!(run.hands(0), [0, 1]);
+}
+
+#[test]
+fn late_events_of_a_process_do_not_count_for_the_next_one() {
+    let mut run = self::run(2, 1, 1, |_| {});
+    let first = run.state.process(0);
+    assert!(run.event(Event::Fatal(first, Failure::new(ErrorKind::Device, "no"))).contains(&Effect::Kill(0)));
+    assert!(spawns(&run.event(Event::Start)), "a user starts the run again before the process has ended");
+    run.ready(0);
+    let job = run.job(0);
+    let late = [
+        Event::Untold(first, job, report()),
+        Event::Done(first, job, report()),
+        Event::Failed(first, job, Failure::new(ErrorKind::Corrupt, "no"), None),
+        Event::Fatal(first, Failure::new(ErrorKind::Device, "no")),
+        Event::Gone(first, "killed".into()),
+    ];
+    for event in late {
+        assert_eq!(run.event(event.clone()), [], "{event:?}");
+        assert_eq!((run.hands(0), run.attempts(0)), (vec![0], 0), "{event:?}");
+        assert_eq!(run.state.workers[0].status, WorkerStatus::Ready, "{event:?}");
+    }
+    run.gone(0, "killed");
+    assert_eq!(run.attempts(0), 1, "its own end counts");
 }

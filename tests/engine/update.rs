@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use reeldeck::dataset::scan::VideoFile;
 use reeldeck::engine::event::{Effect, Event};
-use reeldeck::engine::state::{Phase, Rules, Slot, State, Status, Video, Work, WorkerStatus};
+use reeldeck::engine::state::{Phase, Rules, Slot, State, Status, Video, Work, WorkerProcess, WorkerStatus};
 use reeldeck::engine::update::update;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::FrameCounts;
@@ -38,6 +38,10 @@ enum Happens {
     Progress(usize, u64),
     Fatal(usize),
     Nonsense(usize, u64),
+    /// An event of this kind from an earlier process of a worker, about a job of its current one.
+    Late(usize, usize, usize),
+    /// Processes that were killed or told to leave end.
+    Ends,
     Interrupt,
     Abort,
     Pause,
@@ -66,6 +70,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => (0..4usize, 0..50u64).prop_map(|(w, j)| Happens::Progress(w, j)),
         1 => (0..4usize).prop_map(Happens::Fatal),
         1 => (0..9usize, 0..50u64).prop_map(|(w, j)| Happens::Nonsense(w, j)),
+        3 => (0..20usize, 0..4usize, 0..7usize).prop_map(|(p, n, kind)| Happens::Late(p, n, kind)),
+        6 => Just(Happens::Ends),
         1 => prop_oneof![6 => Just(Happens::Time(0)), 2 => Just(Happens::Interrupt), 1 => Just(Happens::Abort)],
         1 => Just(Happens::Pause),
         2 => Just(Happens::Resume),
@@ -96,9 +102,11 @@ fn name(video: usize) -> VideoName {
 struct World {
     state: State,
     now: u64,
-    /// Workers whose process runs, and the jobs each was given and has not answered.
-    alive: HashMap<usize, Vec<(u64, usize)>>,
-    leaving: Vec<usize>,
+    /// Processes that run, and the jobs each was given and has not answered.
+    alive: HashMap<WorkerProcess, Vec<(u64, usize)>>,
+    leaving: Vec<WorkerProcess>,
+    /// Every process that was ever started.
+    started: Vec<WorkerProcess>,
     /// Attempts charged since the user last asked for another round.
     charged: HashMap<usize, u32>,
     /// Somebody was sent to look at the output folder.
@@ -123,6 +131,7 @@ impl World {
             now: 0,
             alive: HashMap::new(),
             leaving: vec![],
+            started: vec![],
             charged: HashMap::new(),
             looking: false,
             to_look_at: vec![],
@@ -143,9 +152,12 @@ impl World {
         let closed = self.state.phase != Phase::Running || self.state.paused.is_some() || self.state.hold.is_some();
         for effect in update(&mut self.state, event, self.now) {
             match effect {
-                Effect::Spawn(worker) => {
+                Effect::Spawn(process) => {
                     assert!(!rested || asked, "begun without being asked for");
-                    assert!(self.alive.insert(worker, vec![]).is_none(), "started twice");
+                    let runs = |other: &&WorkerProcess| other.worker == process.worker && !self.leaving.contains(other);
+                    assert!(!self.alive.keys().any(|other| runs(&other)), "started twice");
+                    assert!(self.alive.insert(process, vec![]).is_none() && !self.started.contains(&process));
+                    self.started.push(process);
                 }
                 Effect::Extract { worker, job, video, batch } => {
                     assert!(resumes || !closed, "handed out while nothing may be");
@@ -153,17 +165,21 @@ impl World {
                     let twice = self.alive.values().flatten().any(|(j, v)| *j == job || *v == video);
                     assert!(!twice, "video {video} runs twice at a time");
                     assert!(!self.state.videos[video].excluded, "video {video} is left alone");
-                    self.alive.get_mut(&worker).expect("given to a dead worker").push((job, video));
+                    let process = self.state.process(worker);
+                    assert!(!self.leaving.contains(&process), "given to a process that leaves");
+                    self.alive.get_mut(&process).expect("given to a dead worker").push((job, video));
                 }
                 Effect::Finish(worker) => {
-                    assert!(self.alive[&worker].is_empty(), "sent home with work in hand");
-                    self.leaving.push(worker);
+                    let process = self.state.process(worker);
+                    assert!(self.alive[&process].is_empty(), "sent home with work in hand");
+                    self.leaving.push(process);
                 }
                 Effect::Kill(worker) => {
                     // A killed process answers nothing more, and its end is heard of soon.
-                    if let Some(jobs) = self.alive.get_mut(&worker) {
+                    let process = self.state.process(worker);
+                    if let Some(jobs) = self.alive.get_mut(&process) {
                         jobs.clear();
-                        self.leaving.push(worker);
+                        self.leaving.push(process);
                     }
                 }
                 Effect::Record { video, .. } => {
@@ -177,7 +193,7 @@ impl World {
                 }
                 Effect::LookAt(video) => self.to_look_at.push(video),
                 Effect::Freeze(worker) | Effect::Thaw(worker) => {
-                    assert!(self.alive.contains_key(&worker), "worker {worker} has no process");
+                    assert!(self.alive.contains_key(&self.state.process(worker)), "worker {worker} has no process");
                 }
                 Effect::Forget(_) | Effect::Tell(_) => {}
             }
@@ -224,30 +240,33 @@ impl World {
     fn step(&mut self, happens: &Happens) {
         let workers = self.state.workers.len();
         let job = |world: &Self, worker: usize, n: usize| {
-            let jobs = world.alive.get(&worker)?;
+            let jobs = world.alive.get(&world.state.process(worker))?;
             jobs.get(n % jobs.len().max(1)).map(|(job, _)| *job)
         };
         match happens {
-            Happens::Ready(w) if self.alive.contains_key(&(w % workers)) => self.ready(w % workers),
+            Happens::Ready(w) if self.runs(w % workers) => self.ready(w % workers),
             Happens::Done(w, n) => {
                 if let Some(job) = job(self, w % workers, *n) {
                     self.answer(w % workers, job);
-                    self.event(Event::Done(w % workers, job, report()));
+                    self.event(Event::Done(self.state.process(w % workers), job, report()));
                 }
             }
             Happens::Failed(w, n, kind) => {
                 if let Some(job) = job(self, w % workers, *n) {
                     self.answer(w % workers, job);
-                    self.event(Event::Failed(w % workers, job, Failure::new(KINDS[*kind], "no"), None));
+                    let failure = Failure::new(KINDS[*kind], "no");
+                    self.event(Event::Failed(self.state.process(w % workers), job, failure, None));
                 }
             }
-            Happens::Crash(w) => self.end(w % workers),
-            Happens::Progress(w, job) => self.event(Event::Progress(w % workers, *job, 2)),
-            Happens::Fatal(w) if self.alive.contains_key(&(w % workers)) => {
-                self.event(Event::Fatal(w % workers, Failure::new(ErrorKind::Device, "gone")));
+            Happens::Crash(w) => self.end(self.state.process(w % workers)),
+            Happens::Progress(w, job) => self.event(Event::Progress(self.state.process(w % workers), *job, 2)),
+            Happens::Fatal(w) if self.runs(w % workers) => {
+                self.event(Event::Fatal(self.state.process(w % workers), Failure::new(ErrorKind::Device, "gone")));
             }
             // Answers to jobs nobody has, from workers that do not exist.
-            Happens::Nonsense(w, job) => self.event(Event::Done(*w, 1_000 + job, report())),
+            Happens::Nonsense(w, job) => self.event(Event::Done(self.state.process(*w), 1_000 + job, report())),
+            Happens::Late(p, n, kind) => self.late(*p, *n, *kind),
+            Happens::Ends => self.end_those_that_leave(),
             Happens::Interrupt => self.event(Event::Interrupt),
             Happens::Abort => self.event(Event::Abort),
             Happens::Pause => self.event(Event::Pause),
@@ -289,15 +308,9 @@ impl World {
                 for step in 0..=ms / 4_000 {
                     self.now += if step == ms / 4_000 { ms % 4_000 } else { 4_000 };
                     self.event(Event::Tick);
-                    for worker in std::mem::take(&mut self.leaving) {
-                        self.end(worker);
-                    }
                 }
             }
             Happens::Ready(_) | Happens::Fatal(_) => {}
-        }
-        for worker in std::mem::take(&mut self.leaving) {
-            self.end(worker);
         }
         for video in std::mem::take(&mut self.to_look_at) {
             if matches!(self.state.videos[video].status, Status::Running(_)) {
@@ -325,17 +338,51 @@ impl World {
     }
 
     fn ready(&mut self, worker: usize) {
-        self.event(Event::Ready(worker, "a device".into(), 1));
+        self.event(Event::Ready(self.state.process(worker), "a device".into(), 1));
+    }
+
+    fn runs(&self, worker: usize) -> bool {
+        let process = self.state.process(worker);
+        self.alive.contains_key(&process) && !self.leaving.contains(&process)
     }
 
     fn answer(&mut self, worker: usize, job: u64) {
-        self.alive.get_mut(&worker).unwrap().retain(|(j, _)| *j != job);
+        self.alive.get_mut(&self.state.process(worker)).unwrap().retain(|(j, _)| *j != job);
     }
 
-    fn end(&mut self, worker: usize) {
-        if self.alive.remove(&worker).is_some() {
-            self.event(Event::Gone(worker, "it ended".into()));
+    fn end(&mut self, process: WorkerProcess) {
+        if self.alive.remove(&process).is_some() {
+            self.leaving.retain(|other| *other != process);
+            self.event(Event::Gone(process, "it ended".into()));
         }
+    }
+
+    fn end_those_that_leave(&mut self) {
+        for process in self.leaving.clone() {
+            self.end(process);
+        }
+    }
+
+    /// What a process reports after another has followed it changes nothing.
+    fn late(&mut self, process: usize, job: usize, kind: usize) {
+        let current = |process: &WorkerProcess| self.state.is_current(*process);
+        let late: Vec<WorkerProcess> = self.started.iter().filter(|p| !current(p)).copied().collect();
+        let Some(process) = late.get(process % late.len().max(1)).copied() else { return };
+        let jobs: Vec<u64> = self.state.workers.iter().flat_map(|w| &w.in_hand).map(|hand| hand.job).collect();
+        let job = jobs.get(job % jobs.len().max(1)).copied().unwrap_or_default();
+        let failure = Failure::new(ErrorKind::Corrupt, "no");
+        let event = match kind {
+            0 => Event::Ready(process, "a device".into(), 1),
+            1 => Event::Fatal(process, failure),
+            2 => Event::Progress(process, job, 2),
+            3 => Event::Done(process, job, report()),
+            4 => Event::Failed(process, job, failure, None),
+            5 => Event::Untold(process, job, report()),
+            _ => Event::Gone(process, "it ended".into()),
+        };
+        let before = (self.state.workers.clone(), self.state.videos.clone());
+        assert_eq!(update(&mut self.state, event.clone(), self.now), [], "{event:?}");
+        assert!(before == (self.state.workers.clone(), self.state.videos.clone()), "{event:?}");
     }
 
     /// From here on everything goes well: the run must come to its end.
@@ -348,9 +395,10 @@ impl World {
                 self.step(&Happens::Done(worker, 0));
                 let lost = matches!(self.state.workers[worker].status, WorkerStatus::Lost { .. });
                 if lost || self.state.phase == Phase::Aborting {
-                    self.end(worker);
+                    self.end(self.state.process(worker));
                 }
             }
+            self.end_those_that_leave();
             self.step(&Happens::Time(10_000));
             if self.state.is_over() {
                 return;

@@ -5,7 +5,7 @@ use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::failure::Attempt;
 use reeldeck_common::protocol::ToWorker;
 
-use super::{Engine, Event, Incoming, Job, Millis, WorkerId, publish};
+use super::{Engine, Event, Incoming, Job, Millis, WorkerProcess, publish};
 use crate::engine::event::{Effect, News};
 use crate::engine::journal_writer::Record;
 use crate::engine::worker::Process;
@@ -14,7 +14,7 @@ impl Engine {
     /// Does what was decided; a new event where that fails.
     pub(super) fn carry_out(&mut self, effect: Effect) -> Option<Event> {
         match effect {
-            Effect::Spawn(worker) => return self.spawn(worker),
+            Effect::Spawn(process) => return self.spawn(process),
             Effect::Extract { worker, job, video, batch } => {
                 let name = self.name(video)?;
                 let (path, feature) = (name.under(&self.plan.root), self.plan.layout.feature(&name));
@@ -63,9 +63,10 @@ impl Engine {
         self.tell(event);
     }
 
-    fn spawn(&mut self, worker: WorkerId) -> Option<Event> {
+    fn spawn(&mut self, id: WorkerProcess) -> Option<Event> {
+        let worker = id.worker;
         let (launch, init) = (self.plan.launches.get(worker)?, self.plan.inits.get(worker)?);
-        match Process::start(worker, launch, self.heard.clone(), Some(self.log.clone())) {
+        match Process::start(id, launch, self.heard.clone(), Some(self.log.clone())) {
             Ok(process) => {
                 process.send(&ToWorker::Init(Box::new(init.clone())));
                 if let Some(monitor) = &self.monitor {
@@ -76,7 +77,7 @@ impl Engine {
             }
             Err(error) => {
                 let text = format!("failed to start {}: {error}", launch.program.display());
-                Some(Event::Fatal(worker, Failure::new(ErrorKind::Device, text)))
+                Some(Event::Fatal(id, Failure::new(ErrorKind::Device, text)))
             }
         }
     }

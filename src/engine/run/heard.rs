@@ -6,7 +6,7 @@ use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::{FromWorker, JobId, Report, VERSION};
 use reeldeck_common::video::VideoName;
 
-use super::{Engine, Event, Heard, Incoming, WorkerId};
+use super::{Engine, Event, Heard, Incoming, WorkerProcess};
 use crate::engine::assess;
 
 /// How long the output folder may take to say what a worker has left there.
@@ -14,7 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// A worker that ends between writing a feature and saying so has done that video.
-    pub(super) fn look_for_untold(&self, worker: WorkerId, how: String) {
+    pub(super) fn look_for_untold(&self, process: WorkerProcess, how: String) {
+        // The jobs of the process that was started after it are not its own.
+        if !self.state.is_current(process) {
+            return;
+        }
+        let worker = process.worker;
         let clips = self.state.rules.clips;
         let hands = self.state.workers.get(worker).map(|w| w.in_hand.as_slice()).unwrap_or_default();
         let in_hand: Vec<_> = hands.iter().filter_map(|hand| Some((hand.job, self.name(hand.video)?))).collect();
@@ -33,24 +38,24 @@ impl Engine {
             let untold = tokio::time::timeout(PATIENCE, look).await;
             // Where there is no answer, the video is done again.
             let untold = untold.ok().and_then(Result::ok).unwrap_or_default();
-            let _ = sender.send(Incoming::Ended(worker, how, untold));
+            let _ = sender.send(Incoming::Ended(process, how, untold));
         });
     }
 }
 
 /// What it means; nothing where nothing follows.
-pub(super) fn translate(worker: WorkerId, heard: Heard) -> Option<Event> {
+pub(super) fn translate(process: WorkerProcess, heard: Heard) -> Option<Event> {
     Some(match heard {
-        Heard::Gone(how) => Event::Gone(worker, how),
+        Heard::Gone(how) => Event::Gone(process, how),
         Heard::Message(FromWorker::Ready { version, .. }) if version != VERSION => {
             let text =
                 format!("the worker speaks protocol {version}, the engine {VERSION}: install both from one release");
-            Event::Fatal(worker, Failure::new(ErrorKind::Internal, text))
+            Event::Fatal(process, Failure::new(ErrorKind::Internal, text))
         }
-        Heard::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(worker, device, load_ms),
-        Heard::Message(FromWorker::Fatal { failure }) => Event::Fatal(worker, failure),
-        Heard::Message(FromWorker::Progress { job, clips }) => Event::Progress(worker, job, clips),
-        Heard::Message(FromWorker::Done { job, report }) => Event::Done(worker, job, report),
-        Heard::Message(FromWorker::Failed { job, failure, source }) => Event::Failed(worker, job, failure, source),
+        Heard::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(process, device, load_ms),
+        Heard::Message(FromWorker::Fatal { failure }) => Event::Fatal(process, failure),
+        Heard::Message(FromWorker::Progress { job, clips }) => Event::Progress(process, job, clips),
+        Heard::Message(FromWorker::Done { job, report }) => Event::Done(process, job, report),
+        Heard::Message(FromWorker::Failed { job, failure, source }) => Event::Failed(process, job, failure, source),
     })
 }

@@ -21,7 +21,7 @@ use super::plan::Plan;
 use super::publish::{self, Front};
 use super::rate::Rate;
 use super::signals::Signals;
-use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId};
+use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId, WorkerProcess};
 use super::update::update;
 use super::worker::{Heard, Process};
 use crate::dataset::scan::VideoFile;
@@ -46,9 +46,9 @@ const PROGRESS: Millis = 10_000;
 
 /// What comes in from elsewhere than the clock and the signals.
 enum Incoming {
-    Worker(WorkerId, Heard),
+    Worker(WorkerProcess, Heard),
     /// A worker has ended, how, and what it had written and not told.
-    Ended(WorkerId, String, Vec<(JobId, Report)>),
+    Ended(WorkerProcess, String, Vec<(JobId, Report)>),
     CannotWrite(String),
     Looked(Result<Back, String>),
     /// Videos of which nothing is there any more.
@@ -77,7 +77,7 @@ pub struct Engine {
     processes: HashMap<WorkerId, Process>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     sender: mpsc::UnboundedSender<Incoming>,
-    heard: mpsc::UnboundedSender<(WorkerId, Heard)>,
+    heard: mpsc::UnboundedSender<(WorkerProcess, Heard)>,
     journal_writer: JournalWriter,
     log: Log,
     fronts: Vec<Box<dyn Front>>,
@@ -123,8 +123,8 @@ impl Engine {
         let (heard, mut said) = mpsc::unbounded_channel();
         let forward = sender.clone();
         tokio::spawn(async move {
-            while let Some((worker, heard)) = said.recv().await {
-                let _ = forward.send(Incoming::Worker(worker, heard));
+            while let Some((process, heard)) = said.recv().await {
+                let _ = forward.send(Incoming::Worker(process, heard));
             }
         });
         let dataset = dataset::Dataset::begin(&plan, &state, &sender);
@@ -224,15 +224,15 @@ impl Engine {
 
     fn take(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Worker(worker, Heard::Gone(how)) => self.look_for_untold(worker, how),
-            Incoming::Ended(worker, how, untold) => {
+            Incoming::Worker(process, Heard::Gone(how)) => self.look_for_untold(process, how),
+            Incoming::Ended(process, how, untold) => {
                 for (job, report) in untold {
-                    self.handle(Event::Untold(worker, job, report));
+                    self.handle(Event::Untold(process, job, report));
                 }
-                self.handle(Event::Gone(worker, how));
+                self.handle(Event::Gone(process, how));
             }
-            Incoming::Worker(worker, heard) => {
-                if let Some(event) = heard::translate(worker, heard) {
+            Incoming::Worker(process, heard) => {
+                if let Some(event) = heard::translate(process, heard) {
                     self.handle(event);
                 }
             }

@@ -17,7 +17,7 @@ mod video;
 mod worker;
 
 pub use video::{Status, Video};
-pub use worker::{Ending, Hand, Worker, WorkerStatus};
+pub use worker::{Ending, Hand, Incarnation, Worker, WorkerProcess, WorkerStatus};
 
 /// A video's place in the run's list.
 pub type VideoId = usize;
@@ -135,6 +135,7 @@ impl State {
             device: slot.device,
             detail: None,
             status: WorkerStatus::Starting,
+            incarnation: Incarnation::default(),
             in_hand: vec![],
             capacity: slot.capacity.max(1),
             batch: slot.batch.max(1),
@@ -167,6 +168,17 @@ impl State {
     /// No worker is left, and none will come.
     pub fn is_over(&self) -> bool {
         self.workers.iter().all(|worker| worker.status.is_gone())
+    }
+
+    /// The last process of a worker; an earlier one where the worker does not exist.
+    pub fn process(&self, worker: WorkerId) -> WorkerProcess {
+        let incarnation = self.workers.get(worker).map(|worker| worker.incarnation).unwrap_or_default();
+        WorkerProcess { worker, incarnation }
+    }
+
+    /// Whether a process is the last one of its worker.
+    pub fn is_current(&self, process: WorkerProcess) -> bool {
+        self.workers.get(process.worker).is_some_and(|worker| worker.incarnation == process.incarnation)
     }
 
     /// There is nothing to do: no worker is started.

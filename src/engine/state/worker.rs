@@ -2,7 +2,20 @@
 
 use reeldeck_common::protocol::JobId;
 
-use super::{Millis, VideoId};
+use super::{Millis, VideoId, WorkerId};
+
+/// Tells the processes of one worker apart: goes up with each that is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Incarnation(pub u32);
+
+/// One process of a worker. What it reports never counts for the process that was started after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WorkerProcess {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Which of its processes.
+    pub incarnation: Incarnation,
+}
 
 /// A video in a worker's hands.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +52,8 @@ pub struct Worker {
     pub detail: Option<String>,
     /// Where it stands.
     pub status: WorkerStatus,
+    /// Its last process.
+    pub incarnation: Incarnation,
     /// What it has in hand, in the order given.
     pub in_hand: Vec<Hand>,
     /// How many it may have in hand.

@@ -19,23 +19,26 @@ const LOOK_EVERY: Millis = 2_000;
 /// was stopped, or the machine slept.
 const LONGEST_TICK: Millis = 5_000;
 
-/// Takes one event at `now` and says what is to be done.
+/// Takes one event at `now` and says what is to be done. Late events of a process that another has followed have no effect.
 pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
+    if event.process().is_some_and(|process| !state.is_current(process)) {
+        return vec![];
+    }
     let mut step = Step { state, now, effects: vec![] };
     step.listen(&event);
     match event {
         Event::Begin => step.begin(),
-        Event::Ready(worker, detail, load_ms) => step.ready(worker, detail, load_ms),
-        Event::Fatal(worker, failure) => step.lose(worker, failure.line()),
-        Event::Progress(worker, job, clips) => step.progress(worker, job, clips),
-        Event::Done(worker, job, report) => step.done(worker, job, report),
-        Event::Failed(worker, job, failure, source) => step.failed(worker, job, failure, source),
-        Event::Untold(worker, job, report) => {
-            step.untold(worker, job, report);
+        Event::Ready(process, detail, load_ms) => step.ready(process.worker, detail, load_ms),
+        Event::Fatal(process, failure) => step.lose(process.worker, failure.line()),
+        Event::Progress(process, job, clips) => step.progress(process.worker, job, clips),
+        Event::Done(process, job, report) => step.done(process.worker, job, report),
+        Event::Failed(process, job, failure, source) => step.failed(process.worker, job, failure, source),
+        Event::Untold(process, job, report) => {
+            step.untold(process.worker, job, report);
             // Not yet to hand out: this worker looks alive and is not.
             return step.effects;
         }
-        Event::Gone(worker, how) => step.gone(worker, how),
+        Event::Gone(process, how) => step.gone(process.worker, how),
         Event::CannotWrite(why) => step.hold(why),
         Event::StillHeld(reason) => step.still_held(reason),
         Event::OutputBack(lost) => step.output_back(&lost),
@@ -74,11 +77,14 @@ impl Step<'_> {
 
     /// Whatever a worker says shows that it lives.
     fn listen(&mut self, event: &Event) {
-        let (Event::Ready(id, ..) | Event::Progress(id, ..) | Event::Done(id, ..) | Event::Failed(id, ..)) = event
+        let (Event::Ready(process, ..)
+        | Event::Progress(process, ..)
+        | Event::Done(process, ..)
+        | Event::Failed(process, ..)) = event
         else {
             return;
         };
-        if let Some(worker) = self.state.workers.get_mut(*id) {
+        if let Some(worker) = self.state.workers.get_mut(process.worker) {
             worker.heard = self.now;
         }
     }
@@ -94,7 +100,9 @@ impl Step<'_> {
         worker.status = WorkerStatus::Starting;
         worker.heard = self.now;
         (worker.ending, worker.untold) = (None, false);
-        self.effects.push(Effect::Spawn(id));
+        worker.incarnation.0 += 1;
+        let process = self.state.process(id);
+        self.effects.push(Effect::Spawn(process));
         if self.state.paused.is_some() {
             self.effects.push(Effect::Freeze(id));
         }
