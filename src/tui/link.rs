@@ -7,6 +7,7 @@ use std::time::Duration;
 use reeldeck_common::protocol::line;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use super::update::FromLink;
@@ -20,6 +21,9 @@ const MAX_LINE: u64 = 1 << 24;
 
 /// An engine that does not greet for so long is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An engine that reads nothing for this long while requests wait is treated as lost.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between two looks for an engine.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -120,20 +124,28 @@ async fn find(settings: &Settings) -> Result<Option<PathBuf>, String> {
     }
 }
 
-/// Talks until nobody wants to any more, or until the connection breaks.
+/// Connects to the engine and exchanges messages until the window closes (`Ok`) or the connection breaks.
 async fn talk(
     socket: PathBuf,
     told: &mut mpsc::UnboundedReceiver<ToLink>,
     said: &mpsc::Sender<FromLink>,
 ) -> io::Result<()> {
-    let stream = UnixStream::connect(&socket).await?;
-    let (reading, mut writing) = stream.into_split();
-    let mut reading = BufReader::with_capacity(1 << 16, reading);
+    exchange(UnixStream::connect(&socket).await?, told, said, WRITE_TIMEOUT).await
+}
+
+async fn exchange(
+    stream: UnixStream,
+    told: &mut mpsc::UnboundedReceiver<ToLink>,
+    said: &mpsc::Sender<FromLink>,
+    write_timeout: Duration,
+) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::with_capacity(1 << 16, reader);
     let hello = ToEngine::Hello { version: VERSION, tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")).into() };
-    writing.write_all(line(&hello)?.as_bytes()).await?;
-    let mut text = vec![];
+    write(&mut writer, &hello, write_timeout).await?;
+    let mut line = vec![];
     let hung = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not greet");
-    match tokio::time::timeout(PATIENCE, next(&mut reading, &mut text)).await.map_err(hung)?? {
+    match tokio::time::timeout(PATIENCE, read(&mut reader, &mut line)).await.map_err(hung)?? {
         FromEngine::Welcome(welcome) => {
             if said.send(FromLink::Up(Box::new(welcome))).await.is_err() {
                 return Ok(());
@@ -142,32 +154,121 @@ async fn talk(
         FromEngine::Refused { reason } => return Err(io::Error::other(reason)),
         _ => return Err(io::Error::other("it does not greet")),
     }
-    let mut text = vec![];
+    // Both directions are polled at the same time. If a request had to be written before the next message is read, an
+    // engine that is itself blocked on writing would never read that request.
+    tokio::select! {
+        received = receive(&mut reader, said) => received,
+        sent = send(&mut writer, told, write_timeout) => sent,
+    }
+}
+
+/// Passes messages on until the window closes.
+async fn receive(reader: &mut BufReader<OwnedReadHalf>, said: &mpsc::Sender<FromLink>) -> io::Result<()> {
+    let mut line = vec![];
     loop {
-        tokio::select! {
-            // Reading may be broken off between two lines and in one: what has come of it stays in `text`.
-            message = next(&mut reading, &mut text) => {
-                if said.send(FromLink::Said(Box::new(message?))).await.is_err() {
-                    return Ok(());
-                }
-            }
-            word = told.recv() => match word {
-                Some(ToLink::Say(question)) => writing.write_all(line(&question)?.as_bytes()).await?,
-                Some(ToLink::Look) => {}
-                None => return writing.shutdown().await,
-            },
+        let message = read(reader, &mut line).await?;
+        if said.send(FromLink::Said(Box::new(message))).await.is_err() {
+            return Ok(());
         }
     }
 }
 
-async fn next(reading: &mut BufReader<tokio::net::unix::OwnedReadHalf>, text: &mut Vec<u8>) -> io::Result<FromEngine> {
-    let room = MAX_LINE.saturating_sub(text.len() as u64);
-    reading.take(room).read_until(b'\n', text).await?;
-    if text.last() != Some(&b'\n') {
-        let what = if text.len() as u64 >= MAX_LINE { "it says too much in one line" } else { "it has ended" };
+/// Sends requests until the window closes.
+async fn send(
+    writer: &mut OwnedWriteHalf,
+    told: &mut mpsc::UnboundedReceiver<ToLink>,
+    write_timeout: Duration,
+) -> io::Result<()> {
+    while let Some(request) = told.recv().await {
+        if let ToLink::Say(request) = request {
+            write(writer, &request, write_timeout).await?;
+        }
+    }
+    writer.shutdown().await
+}
+
+async fn write(writer: &mut OwnedWriteHalf, message: &ToEngine, write_timeout: Duration) -> io::Result<()> {
+    let line = line(message)?;
+    let hung = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not take requests");
+    tokio::time::timeout(write_timeout, writer.write_all(line.as_bytes())).await.map_err(hung)?
+}
+
+async fn read(reader: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) -> io::Result<FromEngine> {
+    line.clear();
+    reader.take(MAX_LINE).read_until(b'\n', line).await?;
+    if line.last() != Some(&b'\n') {
+        let what = if line.len() as u64 >= MAX_LINE { "it says too much in one line" } else { "it has ended" };
         return Err(io::Error::other(what));
     }
-    let message = serde_json::from_slice(text).map_err(|error| io::Error::other(format!("not understood: {error}")));
-    text.clear();
-    message
+    serde_json::from_slice(line).map_err(|error| io::Error::other(format!("not understood: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::tests::made::welcome;
+
+    /// Far more than the buffers of a socket hold, at a kilobyte each.
+    const MESSAGES: usize = 4_000;
+
+    /// Only a link that hangs waits for this long.
+    const DEADLINE: Duration = Duration::from_secs(120);
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { tokio::time::timeout(DEADLINE, test).await.expect("the link hangs") });
+    }
+
+    /// A queue of more requests than a socket buffer holds. The sender keeps it open: a closed queue ends the link.
+    fn many_requests() -> (mpsc::UnboundedSender<ToLink>, mpsc::UnboundedReceiver<ToLink>) {
+        let (sender, requests) = mpsc::unbounded_channel();
+        for id in 0..MESSAGES as u64 {
+            sender.send(ToLink::Say(ToEngine::Details { id, video: "v".repeat(1_000) })).unwrap();
+        }
+        (sender, requests)
+    }
+
+    async fn say(engine: &mut UnixStream, message: &FromEngine) {
+        engine.write_all(serde_json::to_string(message).unwrap().as_bytes()).await.unwrap();
+        engine.write_all(b"\n").await.unwrap();
+    }
+
+    #[test]
+    fn messages_arrive_while_the_engine_does_not_read() {
+        run(async {
+            let (ours, mut engine) = UnixStream::pair().unwrap();
+            let (_open, mut requests) = many_requests();
+            let (sender, mut events) = mpsc::channel(1);
+            let flood = async {
+                say(&mut engine, &FromEngine::Welcome(welcome())).await;
+                for _ in 0..MESSAGES {
+                    say(&mut engine, &FromEngine::Ok { id: 1, message: "x".repeat(1_000) }).await;
+                }
+                std::future::pending::<()>().await;
+            };
+            let receive = async {
+                assert!(matches!(events.recv().await, Some(FromLink::Up(_))));
+                for _ in 0..MESSAGES {
+                    assert!(matches!(events.recv().await, Some(FromLink::Said(_))));
+                }
+            };
+            tokio::select! {
+                () = receive => {}
+                () = flood => {}
+                ended = exchange(ours, &mut requests, &sender, DEADLINE) => panic!("the link ended: {ended:?}"),
+            }
+        });
+    }
+
+    #[test]
+    fn an_engine_that_never_reads_is_reported_as_lost() {
+        run(async {
+            let (ours, mut engine) = UnixStream::pair().unwrap();
+            say(&mut engine, &FromEngine::Welcome(welcome())).await;
+            let (_open, mut requests) = many_requests();
+            let (sender, _events) = mpsc::channel(1);
+            let ended = exchange(ours, &mut requests, &sender, Duration::from_millis(20)).await;
+            assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        });
+    }
 }

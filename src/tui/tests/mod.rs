@@ -2,7 +2,7 @@
 
 mod desk;
 mod figures;
-mod made;
+pub(super) mod made;
 mod orders;
 mod readme;
 mod screens;
