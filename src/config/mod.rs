@@ -27,7 +27,7 @@ pub use file::{
     BatchSection, Config, CudaSection, DetailsSection, ExportSection, ListSection, ManifestSection, NvdecUse,
     ScanSection, WorkerSection,
 };
-pub use tui::{KeyChoice, TuiSection, Wish};
+pub use tui::{ImageProtocol, KeyChoice, TuiSection};
 
 /// Read from the current folder when no other file is named.
 pub const FILE: &str = "config.toml";

@@ -13,7 +13,7 @@ pub struct TuiSection {
     pub ascii: bool,
     pub mouse: bool,
     pub low_bandwidth: bool,
-    pub pictures: Wish,
+    pub pictures: ImageProtocol,
     pub keys: BTreeMap<String, KeyChoice>,
 }
 
@@ -24,7 +24,7 @@ impl Default for TuiSection {
             ascii: false,
             mouse: false,
             low_bandwidth: false,
-            pictures: Wish::Auto,
+            pictures: ImageProtocol::Auto,
             keys: BTreeMap::new(),
         }
     }
@@ -43,7 +43,7 @@ pub enum KeyChoice {
 /// How pictures in true pixels are to reach the terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Wish {
+pub enum ImageProtocol {
     /// Whatever the terminal is known to take; over SSH none, for a picture is a hundred times the bytes of its cells.
     #[default]
     Auto,

@@ -27,7 +27,7 @@ actions! {
     Quit = "quit",
     /// Show all keys.
     Help = "help",
-    /// Look for an action by its name.
+    /// StateStyle for an action by its name.
     Palette = "palette",
     /// Back out one level.
     Back = "back",
@@ -63,7 +63,7 @@ actions! {
     Export = "export",
     /// Write the lists of missing videos.
     WriteMissing = "write-missing",
-    /// Look through the dataset folder again.
+    /// StateStyle through the dataset folder again.
     Rescan = "rescan",
     /// Check what was not checked yet.
     Check = "check",

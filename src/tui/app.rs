@@ -7,61 +7,26 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 
 use super::classes::ClassList;
+use super::command_group::Undo;
 use super::details::DetailsView;
 use super::keymap::{Context, Keymap};
 use super::keys::Key;
 use super::log_pane::LogPane;
-use super::marks::Marks;
+use super::marks::{BulkMark, Marks};
 use super::modal::Modal;
+use super::pane::Pane;
 use super::picture::Depth;
-use super::picture::graphics::Protocol;
+use super::picture::graphics::GraphicsProtocol;
 use super::table::VideoTable;
 use super::theme::Theme;
 use super::toast::Toasts;
-use super::update::bulk_mark::BulkMark;
+use crate::protocol::Welcome;
 use crate::protocol::row::{Column, Sort};
 use crate::protocol::snapshot::{History, Phase, Snapshot};
-use crate::protocol::{Command, Welcome};
-
-/// A pane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Pane {
-    /// The classes with their progress.
-    Classes,
-    /// The table of videos.
-    Videos,
-    /// The devices.
-    Devices,
-    /// The throughput over time.
-    Throughput,
-    /// The log.
-    Log,
-}
-
-impl Pane {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Classes, Self::Videos, Self::Devices, Self::Throughput, Self::Log];
-
-    /// Where its keys stand in the table.
-    pub fn context(self) -> Context {
-        match self {
-            Self::Classes => Context::Classes,
-            Self::Videos => Context::Videos,
-            Self::Devices => Context::Devices,
-            Self::Throughput => Context::Throughput,
-            Self::Log => Context::Log,
-        }
-    }
-
-    /// The number that leads to it.
-    pub fn number(self) -> usize {
-        Self::ALL.iter().position(|pane| *pane == self).unwrap_or(0) + 1
-    }
-}
 
 /// Whether there is an engine to talk to.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Link {
+pub enum Connection {
     /// One is being looked for or started.
     Connecting,
     /// It has said who it is.
@@ -80,7 +45,7 @@ pub enum Link {
 
 /// What a question was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tag {
+pub enum PendingRequest {
     /// A window of the table.
     Rows {
         /// Of this question.
@@ -104,29 +69,20 @@ pub enum Tag {
     /// Names for marks.
     BulkMark,
     /// An order; its answer is shown.
-    Order,
+    Command,
     /// An order of which another part follows; its answer is shown where it is an error.
-    Part,
+    PartialCommand,
     /// Its answer says nothing new.
     Silent,
 }
 
-/// What can be taken back.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Undo {
-    /// What it was, such as `exclude 3 videos`.
-    pub what: String,
-    /// What takes it back.
-    pub commands: Vec<Command>,
-}
-
 /// The last snapshot and when it came.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct TimedSnapshot {
     /// The snapshot.
     pub snapshot: Snapshot,
     /// When, on the clock of [`App::now`].
-    pub at: Duration,
+    pub received: Duration,
 }
 
 /// When the screen has to be drawn.
@@ -140,9 +96,9 @@ pub enum Dirty {
     Now,
 }
 
-/// Choices that do not change.
+/// Options that do not change.
 #[derive(Clone, Debug)]
-pub struct Choices {
+pub struct Options {
     /// Colours and characters.
     pub theme: Theme,
     /// The mouse is ours.
@@ -154,14 +110,14 @@ pub struct Choices {
     /// How many colours pictures may have.
     pub depth: Depth,
     /// How pictures in true pixels reach the terminal, where they do.
-    pub pictures: Option<Protocol>,
+    pub pictures: Option<GraphicsProtocol>,
 }
 
 /// All that the screen shows.
 #[derive(Debug)]
 pub struct App {
-    /// Choices that do not change.
-    pub choices: Choices,
+    /// Options that do not change.
+    pub options: Options,
     /// The keys.
     pub keymap: Keymap,
     /// Time since the start, as of the last message.
@@ -169,9 +125,9 @@ pub struct App {
     /// The terminal's size.
     pub size: Size,
     /// The engine.
-    pub link: Link,
+    pub connection: Connection,
     /// Where the run stands.
-    pub seen: Option<Seen>,
+    pub latest: Option<TimedSnapshot>,
     /// The classes.
     pub classes: ClassList,
     /// The table.
@@ -183,7 +139,7 @@ pub struct App {
     /// Throughput so far.
     pub history: History,
     /// How busy each device was lately, or how fast where it does not say; the oldest first.
-    pub pulse: Vec<VecDeque<Option<f32>>>,
+    pub activity: Vec<VecDeque<Option<f32>>>,
     /// The log.
     pub log: LogPane,
     /// Which pane has the keys.
@@ -195,67 +151,67 @@ pub struct App {
     /// What has just happened.
     pub toasts: Toasts,
     /// The beginning of a sequence of keys.
-    pub pressed: Vec<Key>,
+    pub pending_keys: Vec<Key>,
     /// What can be taken back, the last one first to go.
     pub undo: Vec<Undo>,
     /// Leave when the run is over.
-    pub leaving: bool,
+    pub quit_when_idle: bool,
     /// The details of the video under the cursor are wanted as soon as its row is here.
-    pub leafing: bool,
+    pub details_follow_cursor: bool,
     /// Names being collected for marks.
     pub bulk_mark: Option<BulkMark>,
     /// When to draw.
     pub dirty: Dirty,
-    pub(super) pending: HashMap<u64, Tag>,
+    pub(super) pending: HashMap<u64, PendingRequest>,
     pub(super) next_id: u64,
-    pub(super) asked_history: Option<Duration>,
-    pub(super) asked_classes: Option<Duration>,
+    pub(super) history_requested: Option<Duration>,
+    pub(super) classes_requested: Option<Duration>,
     pub(super) details_stale: bool,
-    pub(super) refreshed: Duration,
-    pub(super) starting: bool,
+    pub(super) last_tick: Duration,
+    pub(super) engine_starting: bool,
     /// Videos have changed since the table was last asked for.
-    pub(super) stale: Option<()>,
+    pub(super) table_stale: bool,
     pub(super) classes_stale: bool,
-    pub(super) pulse_due: Duration,
+    pub(super) activity_due: Duration,
 }
 
 impl App {
     /// Before anything is known.
-    pub fn new(choices: Choices, keymap: Keymap, size: Size) -> Self {
+    pub fn new(options: Options, keymap: Keymap, size: Size) -> Self {
         let mut app = Self {
-            choices,
+            options,
             keymap,
             now: Duration::ZERO,
             size,
-            link: Link::Connecting,
-            seen: None,
+            connection: Connection::Connecting,
+            latest: None,
             classes: ClassList::default(),
             videos: VideoTable::new(Sort { by: Column::State, descending: false }),
             marks: Marks::default(),
             device: 0,
             history: History::default(),
-            pulse: vec![],
+            activity: vec![],
             log: LogPane::default(),
             focus: Pane::Videos,
             zoom: false,
             modals: vec![],
             toasts: Toasts::default(),
-            pressed: vec![],
+            pending_keys: vec![],
             undo: vec![],
-            leaving: false,
-            leafing: false,
+            quit_when_idle: false,
+            details_follow_cursor: false,
             bulk_mark: None,
             dirty: Dirty::Now,
             pending: HashMap::new(),
             next_id: 0,
-            asked_history: None,
-            asked_classes: None,
+            history_requested: None,
+            classes_requested: None,
             details_stale: false,
-            refreshed: Duration::ZERO,
-            starting: false,
-            stale: None,
+            last_tick: Duration::ZERO,
+            engine_starting: false,
+            table_stale: false,
             classes_stale: true,
-            pulse_due: Duration::ZERO,
+            activity_due: Duration::ZERO,
         };
         app.lay_out();
         app
@@ -263,13 +219,13 @@ impl App {
 
     /// Where the run stands.
     pub fn snapshot(&self) -> Option<&Snapshot> {
-        self.seen.as_ref().map(|seen| &seen.snapshot)
+        self.latest.as_ref().map(|latest| &latest.snapshot)
     }
 
     /// What the run is up to; none while nothing is known or nobody answers.
     pub fn phase(&self) -> Option<Phase> {
-        match self.link {
-            Link::Up(_) => self.snapshot().map(|snapshot| snapshot.phase),
+        match self.connection {
+            Connection::Up(_) => self.snapshot().map(|snapshot| snapshot.phase),
             _ => None,
         }
     }
@@ -281,18 +237,18 @@ impl App {
 
     /// The engine that answers.
     pub fn welcome(&self) -> Option<&Welcome> {
-        match &self.link {
-            Link::Up(welcome) => Some(welcome),
+        match &self.connection {
+            Connection::Up(welcome) => Some(welcome),
             _ => None,
         }
     }
 
     /// Seconds since the run began, as a clock shows it: it goes on between snapshots.
     pub fn elapsed_s(&self) -> Option<f64> {
-        let seen = self.seen.as_ref()?;
+        let latest = self.latest.as_ref()?;
         let moving = matches!(self.phase(), Some(Phase::Running | Phase::Held | Phase::Finishing | Phase::Stopping));
-        let since = if moving { self.now.saturating_sub(seen.at).as_secs_f64() } else { 0.0 };
-        Some(seen.snapshot.elapsed_s + since)
+        let since = if moving { self.now.saturating_sub(latest.received).as_secs_f64() } else { 0.0 };
+        Some(latest.snapshot.elapsed_s + since)
     }
 
     /// The screen must be drawn, at the latest then.
@@ -315,12 +271,4 @@ impl App {
             _ => None,
         })
     }
-}
-
-/// The last lines of something, oldest first, with room for so many.
-pub(super) fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
-    if queue.len() >= most {
-        queue.pop_front();
-    }
-    queue.push_back(item);
 }

@@ -80,10 +80,10 @@ impl ClassList {
     pub fn set(&mut self, rows: Vec<ClassRow>) {
         let current = self.current().map(|row| row.class.clone());
         self.rows = rows;
-        self.choose(current);
+        self.rebuild(current);
     }
 
-    fn choose(&mut self, current: Option<String>) {
+    fn rebuild(&mut self, current: Option<String>) {
         let needle = self.text.to_lowercase();
         let mut shown: Vec<(usize, &ClassRow)> =
             self.rows.iter().enumerate().filter(|(_, row)| row.class.to_lowercase().contains(&needle)).collect();
@@ -98,14 +98,14 @@ impl ClassList {
         let place = current.and_then(|current| shown.iter().position(|(_, row)| row.class == current));
         self.shown = shown.into_iter().map(|(index, _)| index).collect();
         self.selected = place.map_or_else(|| self.selected.min(self.shown.len()), |place| place + 1);
-        self.show();
+        self.scroll_to_cursor();
     }
 
     /// Shows only classes with this text.
-    pub fn look_for(&mut self, text: &str) {
+    pub fn set_filter(&mut self, text: &str) {
         text.clone_into(&mut self.text);
         let current = self.current().map(|row| row.class.clone());
-        self.choose(current);
+        self.rebuild(current);
     }
 
     /// What is looked for.
@@ -114,10 +114,10 @@ impl ClassList {
     }
 
     /// The next order.
-    pub fn reorder(&mut self) {
+    pub fn next_order(&mut self) {
         self.order = self.order.next();
         let current = self.current().map(|row| row.class.clone());
-        self.choose(current);
+        self.rebuild(current);
     }
 
     /// In which order.
@@ -133,11 +133,6 @@ impl ClassList {
     /// Lines: that for all, and those shown.
     pub fn len(&self) -> usize {
         self.shown.len() + 1
-    }
-
-    /// There is no class.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     /// A line; none for the first, which is all of them.
@@ -175,7 +170,7 @@ impl ClassList {
     /// So many lines are seen at a time.
     pub fn set_height(&mut self, height: usize) {
         self.height = height.max(1);
-        self.show();
+        self.scroll_to_cursor();
     }
 
     /// So many lines are seen at a time.
@@ -184,12 +179,12 @@ impl ClassList {
     }
 
     /// Moves the cursor.
-    pub fn go(&mut self, index: usize) {
+    pub fn move_to(&mut self, index: usize) {
         self.selected = index.min(self.shown.len());
-        self.show();
+        self.scroll_to_cursor();
     }
 
-    fn show(&mut self) {
+    fn scroll_to_cursor(&mut self) {
         let height = self.height.max(1);
         self.top = self.top.min(self.selected).max((self.selected + 1).saturating_sub(height));
         self.top = self.top.min(self.len().saturating_sub(height));
@@ -222,18 +217,18 @@ mod tests {
     #[test]
     fn orders_and_texts_choose_and_the_cursor_stays_on_its_class() {
         let mut list = list();
-        list.go(3);
-        list.reorder();
+        list.move_to(3);
+        list.next_order();
         assert_eq!(
             (names(&list), list.current().unwrap().class.as_str()),
             (vec!["Belly dance", "Zumba", "Archery"], "Zumba")
         );
-        list.reorder();
+        list.next_order();
         assert_eq!(names(&list), ["Belly dance", "Zumba", "Archery"]);
-        list.look_for("R");
+        list.set_filter("R");
         assert_eq!(names(&list), ["Archery"]);
-        list.look_for("");
-        list.go(0);
+        list.set_filter("");
+        list.move_to(0);
         assert!(list.current().is_none() && list.line(9).is_none());
         list.set(vec![]);
         assert_eq!((list.len(), list.selected(), list.top()), (1, 0, 0));

@@ -17,11 +17,11 @@ pub fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if real(&settings.root) != real(&welcome.root) {
         let [theirs, ours] =
-            [&welcome.root, &settings.root].map(|path| text::harmless(&path.to_string_lossy()).into_owned());
+            [&welcome.root, &settings.root].map(|path| text::sanitized(&path.to_string_lossy()).into_owned());
         lines.push(format!("dataset folder {theirs}, and here {ours}"));
     }
     let recipe = &settings.recipe;
-    let (set, weights) = (text::harmless(&welcome.set), text::harmless(&welcome.checkpoint));
+    let (set, weights) = (text::sanitized(&welcome.set), text::sanitized(&welcome.checkpoint));
     let is_of = |name: &str| welcome.set.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')).is_some();
     let name = match &settings.checkpoint {
         None => None,
@@ -35,12 +35,12 @@ pub fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
     let same_weights = name.as_ref().is_none_or(|name| *name == welcome.checkpoint);
     if !same_weights {
         let name = name.unwrap_or_default();
-        lines.push(format!("weights {weights}, and here {}", text::harmless(&name)));
+        lines.push(format!("weights {weights}, and here {}", text::sanitized(&name)));
     }
     if !is_of(&recipe.name) {
-        lines.push(format!("features {set}, and here the recipe {}", text::harmless(&recipe.name)));
+        lines.push(format!("features {set}, and here the recipe {}", text::sanitized(&recipe.name)));
     } else if same_weights && welcome.meaningless && recipe.set_name(SEEDED_WEIGHTS) != welcome.set {
-        lines.push(format!("features {set}, and here the recipe {} has changed since", text::harmless(&recipe.name)));
+        lines.push(format!("features {set}, and here the recipe {} has changed since", text::sanitized(&recipe.name)));
     }
     (!lines.is_empty()).then(|| {
         format!(

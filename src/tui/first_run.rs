@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use ratatui::crossterm::event::Event;
 use tokio::sync::mpsc;
 
-use super::app::Choices;
+use super::app::Options;
 use super::keymap::Keymap;
 use super::setup::{self, Effect, Setup, Values};
-use super::signals::{Asked, Signals, is_alone};
+use super::signals::{Signals, WindowSignal, is_session_leader};
 use super::terminal::Screen;
 use crate::cli::Global;
 use crate::config;
@@ -18,10 +18,10 @@ pub fn is_first(typed: &Global, current: &Path) -> bool {
     typed.config.is_none() && typed.checkpoint.is_none() && current.join(config::FILE).symlink_metadata().is_err()
 }
 
-/// What came of something done elsewhere.
-enum Came {
-    Checked(setup::check::Answer),
-    Found(setup::complete::Found),
+/// What event of something sender elsewhere.
+enum FormEvent {
+    Checked(setup::check::CheckResult),
+    Completed(setup::complete::Completions),
     Written(Result<PathBuf, String>),
 }
 
@@ -29,11 +29,11 @@ enum Came {
 ///
 /// # Errors
 /// When the terminal is gone.
-pub async fn fill_in(
+pub async fn run_form(
     screen: &mut Screen,
     keys: &mut mpsc::Receiver<Event>,
     signals: &mut Signals,
-    choices: &Choices,
+    options: &Options,
     keymap: &Keymap,
     typed: &Global,
     current: &Path,
@@ -48,24 +48,24 @@ pub async fn fill_in(
         ..suggested
     };
     let (mut form, mut effects) = Setup::new(keymap, current.to_owned(), home, values);
-    let (done, mut comes) = mpsc::unbounded_channel();
+    let (sender, mut events) = mpsc::unbounded_channel();
     loop {
         for effect in std::mem::take(&mut effects) {
             match effect {
                 Effect::Done(_) => return Ok(true),
                 Effect::Suspend => suspend(screen)?,
                 Effect::Quit => return Ok(false),
-                effect => carry_out(effect, &done),
+                effect => carry_out(effect, &sender),
             }
         }
-        screen.paint(&choices.theme, |area, buffer| form.draw(&choices.theme, area, buffer))?;
+        screen.paint(&options.theme, |area, buffer| form.draw(&options.theme, area, buffer))?;
         tokio::select! {
             biased;
-            asked = signals.next() => match asked {
-                Asked::Leave => return Ok(false),
-                Asked::Resize => {}
-                Asked::Stop => suspend(screen)?,
-                Asked::Resume => screen.resume("reeldeck")?,
+            signal = signals.next() => match signal {
+                WindowSignal::Quit => return Ok(false),
+                WindowSignal::Resize => {}
+                WindowSignal::Suspend => suspend(screen)?,
+                WindowSignal::Resume => screen.resume("reeldeck")?,
             },
             event = keys.recv() => match event {
                 Some(Event::Key(key)) => effects = form.key(key),
@@ -73,10 +73,10 @@ pub async fn fill_in(
                 Some(_) => {}
                 None => return Ok(false),
             },
-            Some(came) = comes.recv() => effects = match came {
-                Came::Checked(answer) => form.check_done(answer),
-                Came::Found(found) => form.completed(&found),
-                Came::Written(result) => form.written(result),
+            Some(event) = events.recv() => effects = match event {
+                FormEvent::Checked(answer) => form.check_done(answer),
+                FormEvent::Completed(found) => form.completed(&found),
+                FormEvent::Written(result) => form.written(result),
             },
         }
     }
@@ -88,19 +88,19 @@ fn text_of(typed: Option<&Path>, suggested: String) -> String {
 }
 
 /// Disks may be slow: looked at where waiting does no harm.
-fn carry_out(effect: Effect, done: &mpsc::UnboundedSender<Came>) {
-    let done = done.clone();
+fn carry_out(effect: Effect, sender: &mpsc::UnboundedSender<FormEvent>) {
+    let sender = sender.clone();
     tokio::task::spawn_blocking(move || {
-        let came = match effect {
-            Effect::Check(question) => Came::Checked(setup::check::answer(&question)),
-            Effect::Complete(wanted) => Came::Found(setup::complete::look(&wanted)),
-            Effect::Write(order) => Came::Written(setup::write::write(&order)),
+        let event = match effect {
+            Effect::Check(question) => FormEvent::Checked(setup::check::check(&question)),
+            Effect::Complete(wanted) => FormEvent::Completed(setup::complete::complete(&wanted)),
+            Effect::Write(order) => FormEvent::Written(setup::write::write(&order)),
             Effect::Done(_) | Effect::Suspend | Effect::Quit => return,
         };
-        let _ = done.send(came);
+        let _ = sender.send(event);
     });
 }
 
 fn suspend(screen: &mut Screen) -> std::io::Result<()> {
-    if is_alone() { Ok(()) } else { screen.suspend("reeldeck") }
+    if is_session_leader() { Ok(()) } else { screen.suspend("reeldeck") }
 }

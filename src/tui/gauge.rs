@@ -50,11 +50,11 @@ pub fn bar_spans(theme: &Theme, fraction: Option<f64>, room: usize) -> [Span<'st
 
 /// The last `room` values as a line of blocks, the newest at the right. The largest value fills a cell, or `most` where it
 /// is larger; `None` is a gap.
-pub fn spark(values: &[Option<f32>], room: usize, most: f32, ascii: bool) -> String {
+pub fn sparkline(values: &[Option<f32>], room: usize, most: f32, ascii: bool) -> String {
     chart(values, room, 1, most, ascii).pop().unwrap_or_default()
 }
 
-/// The last `room` values as columns of blocks, `height` lines, the first of them on top. Scaled as [`spark`].
+/// The last `room` values as columns of blocks, `height` lines, the first of them on top. Scaled as [`sparkline`].
 pub fn chart(values: &[Option<f32>], room: usize, height: usize, most: f32, ascii: bool) -> Vec<String> {
     let shown = values.get(values.len().saturating_sub(room)..).unwrap_or_default();
     let top = shown.iter().flatten().copied().filter(|value| value.is_finite()).fold(most.max(0.0), f32::max);
@@ -80,20 +80,9 @@ fn eighths(value: f32, top: f32, steps: usize) -> usize {
     ((value / top * steps as f32).round() as usize).clamp(1, steps)
 }
 
-/// `values` in `room` columns: the mean of those that fall on each, or the nearest where there are fewer than columns.
-pub fn resample(values: &[Option<f32>], room: usize) -> Vec<Option<f32>> {
-    (0..room)
-        .map(|column| {
-            let (from, to) = stretch(values.len(), room, column);
-            let known: Vec<f32> = values.get(from..to)?.iter().flatten().copied().collect();
-            (!known.is_empty()).then(|| known.iter().sum::<f32>() / known.len() as f32)
-        })
-        .collect()
-}
-
 /// Which of `count` things stretched or squeezed to `room` columns fall on `column`: from and to. At least one where there
 /// are any.
-pub fn stretch(count: usize, room: usize, column: usize) -> (usize, usize) {
+pub fn bucket(count: usize, room: usize, column: usize) -> (usize, usize) {
     if count == 0 || room == 0 {
         return (0, 0);
     }
@@ -137,25 +126,17 @@ mod tests {
     #[test]
     fn sparklines_show_the_newest_at_the_right() {
         let values = [Some(0.0), Some(1.0), None, Some(4.0), Some(8.0)];
-        assert_eq!(spark(&values, 7, 0.0, false), "   ▁ ▄█");
-        assert_eq!(spark(&values, 2, 0.0, false), "▄█");
-        assert_eq!(spark(&values, 5, 16.0, false), " ▁ ▂▄");
-        assert_eq!(spark(&values, 5, 0.0, true), " . :#");
-        assert_eq!(spark(&[], 3, 0.0, false), "   ");
-        assert_eq!(spark(&[Some(0.0); 3], 3, 0.0, false), "   ");
+        assert_eq!(sparkline(&values, 7, 0.0, false), "   ▁ ▄█");
+        assert_eq!(sparkline(&values, 2, 0.0, false), "▄█");
+        assert_eq!(sparkline(&values, 5, 16.0, false), " ▁ ▂▄");
+        assert_eq!(sparkline(&values, 5, 0.0, true), " . :#");
+        assert_eq!(sparkline(&[], 3, 0.0, false), "   ");
+        assert_eq!(sparkline(&[Some(0.0); 3], 3, 0.0, false), "   ");
     }
 
     #[test]
     fn charts_stack_their_blocks() {
         assert_eq!(chart(&[Some(1.0), Some(8.0), Some(16.0)], 4, 2, 0.0, false), ["   █", " ▁██"].map(String::from));
-    }
-
-    #[test]
-    fn many_values_become_their_mean() {
-        let values = [Some(1.0), Some(3.0), None, None, Some(5.0), None];
-        assert_eq!(resample(&values, 3), [Some(2.0), None, Some(5.0)]);
-        assert_eq!(resample(&[Some(1.0), Some(2.0)], 4), [Some(1.0), Some(1.0), Some(2.0), Some(2.0)]);
-        assert_eq!(resample(&[], 2), [None, None]);
     }
 
     proptest! {
@@ -170,7 +151,7 @@ mod tests {
             prop_assert!(lines.iter().all(|line| text::width(line) == room && (!ascii || line.is_ascii())));
             let mut next = 0;
             for column in 0..room {
-                let (from, to) = stretch(values.len(), room, column);
+                let (from, to) = bucket(values.len(), room, column);
                 prop_assert!(values.is_empty() || (from < to && to <= values.len() && from <= next));
                 next = to;
             }

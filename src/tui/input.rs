@@ -1,143 +1,206 @@
-//! A line of text being typed.
+//! A line editor: the text, the cursor, the keys of a shell, and the part that is visible.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use unicode_segmentation::UnicodeSegmentation;
 
-/// No line that people type here is longer.
-const MOST: usize = 500;
+use super::text;
 
-/// The text and where the next character goes.
+/// Longer than any path, and short enough for one message to the engine.
+const MAX_BYTES: usize = 8192;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Input {
-    text: Vec<char>,
+    text: String,
+    /// Byte offset, always on a grapheme boundary.
     cursor: usize,
 }
 
+/// The effect of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    Changed,
+    /// An editing key that left the text as it was.
+    Moved,
+    /// Not an editing key.
+    Ignored,
+}
+
 impl Input {
-    /// A text with the cursor behind it.
-    pub fn new(text: &str) -> Self {
-        let text: Vec<char> = text.chars().collect();
+    /// The cursor starts at the end.
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
         Self { cursor: text.len(), text }
     }
 
-    /// What stands there.
-    pub fn text(&self) -> String {
-        self.text.iter().collect()
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
-    /// What stands before the cursor and behind it.
-    pub fn parts(&self) -> (String, String) {
-        let (before, behind) = self.text.split_at(self.cursor.min(self.text.len()));
-        (before.iter().collect(), behind.iter().collect())
+    /// The text before the cursor.
+    pub fn before(&self) -> &str {
+        self.text.get(..self.cursor).unwrap_or_default()
     }
 
-    /// Nothing has been typed.
-    pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
+    /// The text after the cursor.
+    pub fn after(&self) -> &str {
+        self.text.get(self.cursor..).unwrap_or_default()
     }
 
-    /// Takes a key that edits; false where it is none. The control keys are those of a shell.
-    pub fn key(&mut self, event: KeyEvent) -> bool {
-        let control = event.modifiers.contains(KeyModifiers::CONTROL);
-        match (event.code, control) {
-            (KeyCode::Char('u'), true) => drop(self.text.drain(..self.cursor)),
-            (KeyCode::Char('k'), true) => self.text.truncate(self.cursor),
-            (KeyCode::Char('w'), true) => {
-                let from = self.word_before();
-                self.text.drain(from..self.cursor);
-                self.cursor = from;
-                return true;
-            }
-            (KeyCode::Char('a'), true) | (KeyCode::Home, _) => self.cursor = 0,
-            (KeyCode::Char('e'), true) | (KeyCode::End, _) => self.cursor = self.text.len(),
-            (KeyCode::Char('h'), true) | (KeyCode::Backspace, _) => {
-                if self.cursor > 0 {
-                    self.cursor -= 1;
-                    self.text.remove(self.cursor);
-                }
-            }
-            (KeyCode::Char('b'), true) | (KeyCode::Left, _) => self.cursor = self.cursor.saturating_sub(1),
-            (KeyCode::Char('f'), true) | (KeyCode::Right, _) => self.cursor = (self.cursor + 1).min(self.text.len()),
-            (KeyCode::Delete, _) => {
-                if self.cursor < self.text.len() {
-                    self.text.remove(self.cursor);
-                }
-            }
-            (KeyCode::Char(c), false) if !event.modifiers.contains(KeyModifiers::ALT) => self.insert(c),
-            _ => return false,
+    /// Replaces the text before the cursor.
+    pub fn replace_before(&mut self, with: &str) {
+        self.text.replace_range(..self.cursor, with);
+        self.cursor = with.len();
+    }
+
+    /// Inserts at the cursor, without control characters.
+    pub fn insert(&mut self, what: &str) -> Edit {
+        let what: String = what.chars().filter(|c| !c.is_control()).collect();
+        if what.is_empty() || self.text.len() + what.len() > MAX_BYTES {
+            return Edit::Moved;
         }
-        if event.code == KeyCode::Char('u') && control {
-            self.cursor = 0;
-        }
-        true
+        self.text.insert_str(self.cursor, &what);
+        self.cursor += what.len();
+        self.align_cursor();
+        Edit::Changed
     }
 
-    /// Takes a text that was pasted, without what is no character of a line.
-    pub fn paste(&mut self, text: &str) {
-        for c in text.chars().filter(|c| !c.is_control()) {
-            self.insert(c);
-        }
-    }
-
-    fn insert(&mut self, c: char) {
-        if self.text.len() < MOST {
-            self.text.insert(self.cursor, c);
+    /// Moves the cursor forward to a boundary: an edit can join the characters on its two sides into one grapheme.
+    fn align_cursor(&mut self) {
+        let is_boundary = |at: usize| self.text.grapheme_indices(true).any(|(start, _)| start == at);
+        while self.cursor < self.text.len() && !is_boundary(self.cursor) {
             self.cursor += 1;
         }
     }
 
-    fn word_before(&self) -> usize {
-        let before = self.text.get(..self.cursor).unwrap_or_default();
-        let end = before.iter().rposition(|c| !c.is_whitespace()).map_or(0, |i| i + 1);
-        before.get(..end).and_then(|b| b.iter().rposition(|c| c.is_whitespace())).map_or(0, |i| i + 1)
+    pub fn key(&mut self, key: KeyEvent) -> Edit {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let alt = key.modifiers.contains(KeyModifiers::ALT);
+        match (key.code, control) {
+            (KeyCode::Char('a'), true) | (KeyCode::Home, _) => self.move_to(0),
+            (KeyCode::Char('e'), true) | (KeyCode::End, _) => self.move_to(self.text.len()),
+            (KeyCode::Char('b'), true) | (KeyCode::Left, _) => self.move_to(self.previous()),
+            (KeyCode::Char('f'), true) | (KeyCode::Right, _) => self.move_to(self.next()),
+            (KeyCode::Char('u'), true) => self.remove(0, self.cursor),
+            (KeyCode::Char('k'), true) => self.remove(self.cursor, self.text.len()),
+            (KeyCode::Char('w'), true) => self.remove(self.word_start(), self.cursor),
+            (KeyCode::Char('h'), true) | (KeyCode::Backspace, _) if !alt => self.remove(self.previous(), self.cursor),
+            (KeyCode::Backspace, _) => self.remove(self.word_start(), self.cursor),
+            (KeyCode::Char('d'), true) | (KeyCode::Delete, _) => self.remove(self.cursor, self.next()),
+            (KeyCode::Char(c), false) if !alt => self.insert(c.encode_utf8(&mut [0; 4])),
+            _ => Edit::Ignored,
+        }
+    }
+
+    fn move_to(&mut self, to: usize) -> Edit {
+        self.cursor = to;
+        Edit::Moved
+    }
+
+    fn remove(&mut self, from: usize, to: usize) -> Edit {
+        if from >= to {
+            return Edit::Moved;
+        }
+        self.text.replace_range(from..to, "");
+        self.cursor = from;
+        self.align_cursor();
+        Edit::Changed
+    }
+
+    fn previous(&self) -> usize {
+        self.before().grapheme_indices(true).next_back().map_or(0, |(at, _)| at)
+    }
+
+    fn next(&self) -> usize {
+        self.cursor + self.after().graphemes(true).next().map_or(0, str::len)
+    }
+
+    /// The start of the word, or of the component of a path, before the cursor.
+    fn word_start(&self) -> usize {
+        let is_separator = |c: char| c == '/' || c == ' ' || c == ',';
+        let before = self.before().trim_end_matches(is_separator);
+        before.rfind(is_separator).map_or(0, |at| at + 1)
+    }
+
+    /// The sanitized part that is visible in `width` columns, and the cursor's column in it.
+    pub fn visible(&self, width: usize) -> (String, usize) {
+        if width == 0 {
+            return (String::new(), 0);
+        }
+        let (before, after) = (text::sanitized(self.before()), text::sanitized(self.after()));
+        // One column stays free for a cursor at the end.
+        let start = text::truncate_start(&before, width - 1, "");
+        let column = text::width(&start);
+        let end = text::truncate(&after, width - column, "");
+        (format!("{start}{end}"), column)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::tui::keys::Key;
     use proptest::prelude::*;
 
-    fn after(text: &str, keys: &[&str]) -> (String, String) {
-        let mut input = Input::new(text);
-        for key in keys {
-            assert!(input.key(key.parse::<Key>().unwrap().event()), "{key}");
-        }
-        input.parts()
+    use super::*;
+
+    fn press(input: &mut Input, code: KeyCode, modifiers: KeyModifiers) -> Edit {
+        input.key(KeyEvent::new(code, modifiers))
     }
 
     #[test]
-    fn it_edits_as_a_shell_does() {
-        let is = |text, keys: &[&str], before: &str, behind: &str| {
-            assert_eq!(after(text, keys), (before.to_owned(), behind.to_owned()), "{keys:?}");
-        };
-        is("ab", &["c"], "abc", "");
-        is("ab c d", &["ctrl-w"], "ab c ", "");
-        is("ab c ", &["ctrl-w"], "ab ", "");
-        is("abc", &["left", "ctrl-u"], "", "c");
-        is("abc", &["home", "right", "ctrl-k"], "a", "");
-        is("abc", &["left", "backspace", "x"], "ax", "c");
-        is("abc", &["ctrl-a", "delete"], "", "bc");
-        is("é", &["backspace", "backspace"], "", "");
+    fn keys_edit_as_in_a_shell() {
+        let mut input = Input::new("/data/hacs/train");
+        let ctrl = |input: &mut Input, c| press(input, KeyCode::Char(c), KeyModifiers::CONTROL);
+        assert_eq!(ctrl(&mut input, 'w'), Edit::Changed);
+        assert_eq!(input.text(), "/data/hacs/");
+        ctrl(&mut input, 'w');
+        assert_eq!(input.text(), "/data/");
+        press(&mut input, KeyCode::Home, KeyModifiers::NONE);
+        press(&mut input, KeyCode::Right, KeyModifiers::NONE);
+        input.insert("m\nnt/");
+        assert_eq!((input.text(), input.before()), ("/mnt/data/", "/mnt/"));
+        ctrl(&mut input, 'k');
+        assert_eq!(input.text(), "/mnt/");
+        press(&mut input, KeyCode::Backspace, KeyModifiers::NONE);
+        assert_eq!(input.text(), "/mnt");
+        ctrl(&mut input, 'u');
+        assert_eq!(input.text(), "");
+        assert_eq!(ctrl(&mut input, 'u'), Edit::Moved);
+        assert_eq!(press(&mut input, KeyCode::Tab, KeyModifiers::NONE), Edit::Ignored);
+        assert_eq!(press(&mut input, KeyCode::Char('é'), KeyModifiers::NONE), Edit::Changed);
+        input.insert("b c");
+        ctrl(&mut input, 'w');
+        assert_eq!((input.before(), input.after()), ("éb ", ""));
     }
 
     #[test]
-    fn pasted_lines_become_one() {
-        let mut input = Input::new("a");
-        input.paste("b\r\n\u{1b}[31mc");
-        assert_eq!(input.text(), "ab[31mc");
+    fn the_visible_part_follows_the_cursor() {
+        let mut input = Input::new("/a/long/path/to/data");
+        assert_eq!(input.visible(10), ("h/to/data".into(), 9));
+        press(&mut input, KeyCode::Home, KeyModifiers::NONE);
+        assert_eq!(input.visible(10), ("/a/long/pa".into(), 0));
+        assert_eq!((input.visible(1), input.visible(0)), (("/".into(), 0), (String::new(), 0)));
     }
 
     proptest! {
         #[test]
-        fn no_keys_break_it(keys in proptest::collection::vec(0u8..14, 0..60)) {
-            let all = ["a", "é", "space", "left", "right", "home", "end", "backspace", "delete", "ctrl-w", "ctrl-u",
-                "ctrl-k", "ctrl-a", "ctrl-e"];
-            let mut input = Input::default();
-            for key in keys {
-                input.key(all[key as usize].parse::<Key>().unwrap().event());
-                let (before, behind) = input.parts();
-                prop_assert_eq!(before + &behind, input.text());
+        fn no_key_breaks_the_text(text in "\\PC{0,12}", keys in proptest::collection::vec((0..14_usize, any::<char>()), 0..30), room in 0..20_usize) {
+            let mut input = Input::new(text);
+            for (key, c) in keys {
+                let (code, modifiers) = match key {
+                    0 => (KeyCode::Left, KeyModifiers::NONE),
+                    1 => (KeyCode::Right, KeyModifiers::NONE),
+                    2 => (KeyCode::Home, KeyModifiers::NONE),
+                    3 => (KeyCode::End, KeyModifiers::NONE),
+                    4 => (KeyCode::Backspace, KeyModifiers::NONE),
+                    5 => (KeyCode::Delete, KeyModifiers::NONE),
+                    6 => (KeyCode::Char('w'), KeyModifiers::CONTROL),
+                    7 => (KeyCode::Char('k'), KeyModifiers::CONTROL),
+                    8 => (KeyCode::Char('\u{301}'), KeyModifiers::NONE),
+                    _ => (KeyCode::Char(c), KeyModifiers::NONE),
+                };
+                press(&mut input, code, modifiers);
+                prop_assert!(input.text.is_char_boundary(input.cursor));
+                let (visible, column) = input.visible(room);
+                prop_assert!(text::width(&visible) <= room && (column < room || room == 0));
             }
         }
     }

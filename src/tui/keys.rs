@@ -36,11 +36,6 @@ const NAMED: &[(&str, KeyCode)] = &[
 ];
 
 impl Key {
-    /// A key with its modifiers.
-    pub fn new(code: KeyCode, mods: KeyModifiers) -> Self {
-        Self::of(KeyEvent::new(code, mods))
-    }
-
     /// The key of an event. A capital letter is itself, whether or not the terminal also reports the shift key.
     pub fn of(event: KeyEvent) -> Self {
         let mut mods = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
@@ -69,6 +64,7 @@ impl Key {
     }
 
     /// The event that pressing it makes.
+    #[cfg(test)]
     pub fn event(self) -> KeyEvent {
         KeyEvent::new(self.code, self.mods)
     }

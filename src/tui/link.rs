@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
-use super::update::FromLink;
+use super::update::LinkEvent;
 use crate::client;
 use crate::config::Settings;
 use crate::engine::lock;
@@ -20,73 +20,79 @@ use crate::protocol::{FromEngine, ToEngine, VERSION};
 const MAX_LINE: u64 = 1 << 24;
 
 /// An engine that does not greet for so long is taken to hang.
-const PATIENCE: Duration = Duration::from_secs(10);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An engine that reads nothing for this long while requests wait is treated as lost.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between two looks for an engine.
-const AGAIN: Duration = Duration::from_millis(250);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Looks without an engine after which there is none.
-const LOOKS: u32 = 8;
+const MAX_ATTEMPTS: u32 = 8;
 
-/// What the connection is to be told.
-pub enum ToLink {
+/// What the connection is to be requests.
+pub enum LinkRequest {
     /// Say this.
-    Say(ToEngine),
+    Send(ToEngine),
     /// An engine was started: look for it.
-    Look,
+    Connect,
 }
 
 /// Keeps up a connection until nobody listens any more.
-pub async fn keep(settings: Settings, mut told: mpsc::UnboundedReceiver<ToLink>, said: mpsc::Sender<FromLink>) {
+pub async fn run(
+    settings: Settings,
+    mut requests: mpsc::UnboundedReceiver<LinkRequest>,
+    events: mpsc::Sender<LinkEvent>,
+) {
     let mut missed = 0;
     loop {
         let found = find(&settings).await;
         match found {
             Ok(Some(socket)) => {
                 missed = 0;
-                let lost = match talk(socket, &mut told, &said).await {
+                let lost = match talk(socket, &mut requests, &events).await {
                     Ok(()) => return,
                     Err(error) => error.to_string(),
                 };
-                if said.send(FromLink::Lost(lost)).await.is_err() {
+                if events.send(LinkEvent::Lost(lost)).await.is_err() {
                     return;
                 }
             }
             Ok(None) => missed += 1,
             Err(reason) => {
                 missed = 0;
-                if said.send(FromLink::Gone(reason)).await.is_err() {
+                if events.send(LinkEvent::Gone(reason)).await.is_err() {
                     return;
                 }
-                if !wait_to_look(&mut told).await {
+                if !wait_for_connect(&mut requests).await {
                     return;
                 }
             }
         }
-        if missed >= LOOKS {
+        if missed >= MAX_ATTEMPTS {
             missed = 0;
-            if said.send(FromLink::Gone("it has ended".into())).await.is_err() || !wait_to_look(&mut told).await {
+            if events.send(LinkEvent::Gone("it has ended".into())).await.is_err()
+                || !wait_for_connect(&mut requests).await
+            {
                 return;
             }
         }
-        tokio::time::sleep(AGAIN).await;
-        if said.is_closed() {
+        tokio::time::sleep(RETRY_INTERVAL).await;
+        if events.is_closed() {
             return;
         }
         // What was meant for the one before means nothing to the next.
-        while told.try_recv().is_ok() {}
+        while requests.try_recv().is_ok() {}
     }
 }
 
 /// Waits until it makes sense to look again; false where nobody wants it any more.
-async fn wait_to_look(told: &mut mpsc::UnboundedReceiver<ToLink>) -> bool {
+async fn wait_for_connect(requests: &mut mpsc::UnboundedReceiver<LinkRequest>) -> bool {
     loop {
-        match told.recv().await {
-            Some(ToLink::Look) => return true,
-            Some(ToLink::Say(_)) => {}
+        match requests.recv().await {
+            Some(LinkRequest::Connect) => return true,
+            Some(LinkRequest::Send(_)) => {}
             None => return false,
         }
     }
@@ -127,16 +133,16 @@ async fn find(settings: &Settings) -> Result<Option<PathBuf>, String> {
 /// Connects to the engine and exchanges messages until the window closes (`Ok`) or the connection breaks.
 async fn talk(
     socket: PathBuf,
-    told: &mut mpsc::UnboundedReceiver<ToLink>,
-    said: &mpsc::Sender<FromLink>,
+    requests: &mut mpsc::UnboundedReceiver<LinkRequest>,
+    events: &mpsc::Sender<LinkEvent>,
 ) -> io::Result<()> {
-    exchange(UnixStream::connect(&socket).await?, told, said, WRITE_TIMEOUT).await
+    exchange(UnixStream::connect(&socket).await?, requests, events, WRITE_TIMEOUT).await
 }
 
 async fn exchange(
     stream: UnixStream,
-    told: &mut mpsc::UnboundedReceiver<ToLink>,
-    said: &mpsc::Sender<FromLink>,
+    requests: &mut mpsc::UnboundedReceiver<LinkRequest>,
+    events: &mpsc::Sender<LinkEvent>,
     write_timeout: Duration,
 ) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
@@ -145,9 +151,9 @@ async fn exchange(
     write(&mut writer, &hello, write_timeout).await?;
     let mut line = vec![];
     let hung = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not greet");
-    match tokio::time::timeout(PATIENCE, read(&mut reader, &mut line)).await.map_err(hung)?? {
+    match tokio::time::timeout(GREETING_TIMEOUT, read(&mut reader, &mut line)).await.map_err(hung)?? {
         FromEngine::Welcome(welcome) => {
-            if said.send(FromLink::Up(Box::new(welcome))).await.is_err() {
+            if events.send(LinkEvent::Connected(Box::new(welcome))).await.is_err() {
                 return Ok(());
             }
         }
@@ -157,17 +163,17 @@ async fn exchange(
     // Both directions are polled at the same time. If a request had to be written before the next message is read, an
     // engine that is itself blocked on writing would never read that request.
     tokio::select! {
-        received = receive(&mut reader, said) => received,
-        sent = send(&mut writer, told, write_timeout) => sent,
+        received = receive(&mut reader, events) => received,
+        sent = send(&mut writer, requests, write_timeout) => sent,
     }
 }
 
 /// Passes messages on until the window closes.
-async fn receive(reader: &mut BufReader<OwnedReadHalf>, said: &mpsc::Sender<FromLink>) -> io::Result<()> {
+async fn receive(reader: &mut BufReader<OwnedReadHalf>, events: &mpsc::Sender<LinkEvent>) -> io::Result<()> {
     let mut line = vec![];
     loop {
         let message = read(reader, &mut line).await?;
-        if said.send(FromLink::Said(Box::new(message))).await.is_err() {
+        if events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
             return Ok(());
         }
     }
@@ -176,11 +182,11 @@ async fn receive(reader: &mut BufReader<OwnedReadHalf>, said: &mpsc::Sender<From
 /// Sends requests until the window closes.
 async fn send(
     writer: &mut OwnedWriteHalf,
-    told: &mut mpsc::UnboundedReceiver<ToLink>,
+    requests: &mut mpsc::UnboundedReceiver<LinkRequest>,
     write_timeout: Duration,
 ) -> io::Result<()> {
-    while let Some(request) = told.recv().await {
-        if let ToLink::Say(request) = request {
+    while let Some(request) = requests.recv().await {
+        if let LinkRequest::Send(request) = request {
             write(writer, &request, write_timeout).await?;
         }
     }
@@ -206,7 +212,7 @@ async fn read(reader: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) -> io::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::tests::made::welcome;
+    use crate::tui::tests::fixtures::welcome;
 
     /// Far more than the buffers of a socket hold, at a kilobyte each.
     const MESSAGES: usize = 4_000;
@@ -220,10 +226,10 @@ mod tests {
     }
 
     /// A queue of more requests than a socket buffer holds. The sender keeps it open: a closed queue ends the link.
-    fn many_requests() -> (mpsc::UnboundedSender<ToLink>, mpsc::UnboundedReceiver<ToLink>) {
+    fn many_requests() -> (mpsc::UnboundedSender<LinkRequest>, mpsc::UnboundedReceiver<LinkRequest>) {
         let (sender, requests) = mpsc::unbounded_channel();
         for id in 0..MESSAGES as u64 {
-            sender.send(ToLink::Say(ToEngine::Details { id, video: "v".repeat(1_000) })).unwrap();
+            sender.send(LinkRequest::Send(ToEngine::Details { id, video: "v".repeat(1_000) })).unwrap();
         }
         (sender, requests)
     }
@@ -247,9 +253,9 @@ mod tests {
                 std::future::pending::<()>().await;
             };
             let receive = async {
-                assert!(matches!(events.recv().await, Some(FromLink::Up(_))));
+                assert!(matches!(events.recv().await, Some(LinkEvent::Connected(_))));
                 for _ in 0..MESSAGES {
-                    assert!(matches!(events.recv().await, Some(FromLink::Said(_))));
+                    assert!(matches!(events.recv().await, Some(LinkEvent::Message(_))));
                 }
             };
             tokio::select! {

@@ -5,12 +5,11 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::app::push_bounded;
 use crate::protocol::LogLine;
 use crate::protocol::words::Level;
 
 /// Lines held; older ones are in the file.
-pub const MOST: usize = 1_000;
+pub const MAX_LINES: usize = 1_000;
 
 /// A line as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct Entry {
 pub struct LogPane {
     lines: VecDeque<Entry>,
     /// Lines that matter less are not shown.
-    pub least: Level,
+    pub min_level: Level,
     /// Lines without this text are not shown.
     pub text: String,
     /// Lines between the cursor and the end, among those shown.
@@ -40,13 +39,13 @@ pub struct LogPane {
 
 impl Default for LogPane {
     fn default() -> Self {
-        Self { lines: VecDeque::new(), least: Level::Detail, text: String::new(), back: 0, height: 1 }
+        Self { lines: VecDeque::new(), min_level: Level::Detail, text: String::new(), back: 0, height: 1 }
     }
 }
 
 impl LogPane {
     /// Takes what was said before we came.
-    pub fn begin(&mut self, lines: Vec<LogLine>, zone: &TimeZone) {
+    pub fn replace(&mut self, lines: Vec<LogLine>, zone: &TimeZone) {
         self.lines.clear();
         self.back = 0;
         for line in lines {
@@ -62,12 +61,15 @@ impl LogPane {
         if self.back > 0 && self.shows(&entry) {
             self.back += 1;
         }
-        push_bounded(&mut self.lines, entry, MOST);
+        if self.lines.len() >= MAX_LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(entry);
         self.back = self.back.min(self.count().saturating_sub(1));
     }
 
     fn shows(&self, entry: &Entry) -> bool {
-        entry.level >= self.least && (self.text.is_empty() || entry.lower.contains(&self.text.to_lowercase()))
+        entry.level >= self.min_level && (self.text.is_empty() || entry.lower.contains(&self.text.to_lowercase()))
     }
 
     /// How many lines are shown.
@@ -76,6 +78,7 @@ impl LogPane {
     }
 
     /// How many lines are held.
+    #[cfg(test)]
     pub fn held(&self) -> usize {
         self.lines.len()
     }
@@ -91,13 +94,13 @@ impl LogPane {
     }
 
     /// Moves the cursor up or down.
-    pub fn step(&mut self, by: isize) {
+    pub fn move_by(&mut self, by: isize) {
         self.back = self.back.saturating_add_signed(-by).min(self.count().saturating_sub(1));
     }
 
     /// Shows less or more.
-    pub fn show(&mut self, least: Level, text: &str) {
-        self.least = least;
+    pub fn set_filter(&mut self, min_level: Level, text: &str) {
+        self.min_level = min_level;
         text.clone_into(&mut self.text);
         self.back = 0;
     }
@@ -121,46 +124,46 @@ mod tests {
         LogLine { time: "2026-11-24T14:02:11.5Z".into(), level, text: text.into() }
     }
 
-    fn book(n: usize) -> LogPane {
-        let mut book = LogPane::default();
+    fn pane(n: usize) -> LogPane {
+        let mut pane = LogPane::default();
         let level = |i| if i % 10 == 0 { Level::Problem } else { Level::Detail };
-        book.begin((0..n).map(|i| line(level(i), &format!("line {i}"))).collect(), &TimeZone::UTC);
-        book
+        pane.replace((0..n).map(|i| line(level(i), &format!("line {i}"))).collect(), &TimeZone::UTC);
+        pane
     }
 
     #[test]
     fn it_forgets_the_oldest() {
-        let book = book(MOST + 5);
-        assert_eq!(book.held(), MOST);
-        assert_eq!(book.current().unwrap().text, format!("line {}", MOST + 4));
-        assert_eq!(book.current().unwrap().time, "14:02:11");
+        let pane = pane(MAX_LINES + 5);
+        assert_eq!(pane.held(), MAX_LINES);
+        assert_eq!(pane.current().unwrap().text, format!("line {}", MAX_LINES + 4));
+        assert_eq!(pane.current().unwrap().time, "14:02:11");
     }
 
     #[test]
     fn who_looks_back_goes_on_seeing_the_same() {
-        let mut book = book(50);
-        book.step(-5);
-        assert_eq!(book.current().unwrap().text, "line 44");
-        book.add(line(Level::Info, "new"), &TimeZone::UTC);
-        assert_eq!(book.current().unwrap().text, "line 44");
-        let (lines, cursor) = book.window(10);
+        let mut pane = pane(50);
+        pane.move_by(-5);
+        assert_eq!(pane.current().unwrap().text, "line 44");
+        pane.add(line(Level::Info, "new"), &TimeZone::UTC);
+        assert_eq!(pane.current().unwrap().text, "line 44");
+        let (lines, cursor) = pane.window(10);
         assert_eq!((lines.len(), lines[cursor].text.as_str(), lines[9].text.as_str()), (10, "line 44", "new"));
-        book.step(100);
-        assert_eq!(book.current().unwrap().text, "new");
-        book.step(-100);
-        let (lines, cursor) = book.window(10);
+        pane.move_by(100);
+        assert_eq!(pane.current().unwrap().text, "new");
+        pane.move_by(-100);
+        let (lines, cursor) = pane.window(10);
         assert_eq!((cursor, lines[0].text.as_str()), (0, "line 0"));
     }
 
     #[test]
     fn levels_and_texts_choose() {
-        let mut book = book(50);
-        book.show(Level::Problem, "");
-        assert_eq!(book.count(), 5);
-        book.show(Level::Detail, "LINE 1");
-        assert_eq!(book.count(), 11);
-        book.show(Level::Problem, "nothing");
-        assert_eq!((book.count(), book.window(5)), (0, (vec![], 0)));
-        assert_eq!(book.window(0).0.len(), 0);
+        let mut pane = pane(50);
+        pane.set_filter(Level::Problem, "");
+        assert_eq!(pane.count(), 5);
+        pane.set_filter(Level::Detail, "LINE 1");
+        assert_eq!(pane.count(), 11);
+        pane.set_filter(Level::Problem, "nothing");
+        assert_eq!((pane.count(), pane.window(5)), (0, (vec![], 0)));
+        assert_eq!(pane.window(0).0.len(), 0);
     }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::Command;
-use crate::protocol::row::{Filter, Row, RowState, Select};
+use crate::protocol::row::{Filter, Row, RowState, Select, Sort};
 
 /// So many are marked by name at most; more only as all that a filter lets through.
-pub const MOST: usize = 10_000;
+pub const MAX_NAMED: usize = 10_000;
 
 /// A command's names may take so many bytes, well below what the engine reads as one line.
 const NAMES_BYTES: usize = 40_000;
@@ -63,8 +62,8 @@ impl Marks {
         if self.all.take().is_some() {
             self.names.clear();
         }
-        if self.names.len() >= MOST {
-            return Err(format!("no more than {MOST} are marked one by one; mark all of a filter instead"));
+        if self.names.len() >= MAX_NAMED {
+            return Err(format!("no more than {MAX_NAMED} are marked one by one; mark all of a filter instead"));
         }
         self.names.insert(video.to_owned(), state);
         Ok(())
@@ -106,6 +105,26 @@ impl Marks {
     }
 }
 
+/// What becomes of the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkOperation {
+    /// They are marked.
+    Mark,
+    /// They are marked where they were not, and the other way round.
+    Invert,
+}
+
+/// Names on their way.
+#[derive(Clone, Debug)]
+pub struct BulkMark {
+    pub filter: Filter,
+    pub sort: Sort,
+    pub next: usize,
+    pub to: usize,
+    pub names: Vec<(String, RowState)>,
+    pub operation: MarkOperation,
+}
+
 /// Names in parts that the engine reads as one line each.
 pub fn parts(names: impl Iterator<Item = String>) -> Vec<Select> {
     let mut parts: Vec<Select> = vec![];
@@ -125,15 +144,10 @@ pub fn parts(names: impl Iterator<Item = String>) -> Vec<Select> {
     parts
 }
 
-/// The same command for each part.
-pub fn commands(selects: Vec<Select>, command: impl Fn(Select) -> Command) -> Vec<Command> {
-    selects.into_iter().map(command).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{MAX_LINE, ToEngine};
+    use crate::protocol::{Command, MAX_LINE, ToEngine};
 
     #[test]
     fn single_ones_and_all_of_a_filter_do_not_mix() {
@@ -154,11 +168,11 @@ mod tests {
     #[test]
     fn no_order_is_longer_than_the_engine_reads() {
         let mut marks = Marks::default();
-        for i in 0..MOST {
+        for i in 0..MAX_NAMED {
             marks.add(&format!("A \"class\" of a long name/{}-{i}.mp4", "é\u{1}".repeat(9)), RowState::Failed).unwrap();
         }
         assert!(marks.add("one more", RowState::Failed).is_err());
-        let commands = commands(marks.selects(), |select| Command::Redo { select });
+        let commands: Vec<_> = marks.selects().into_iter().map(|select| Command::Redo { select }).collect();
         assert!(commands.len() > 1);
         let mut names = 0;
         for command in commands {
@@ -168,6 +182,6 @@ mod tests {
             let line = serde_json::to_string(&ToEngine::Command { id: u64::MAX, command }).unwrap();
             assert!(line.len() < MAX_LINE, "{}", line.len());
         }
-        assert_eq!(names, MOST);
+        assert_eq!(names, MAX_NAMED);
     }
 }

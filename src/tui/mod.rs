@@ -2,39 +2,40 @@
 //! that takes time is done elsewhere. It knows the engine by its protocol alone.
 
 mod action;
-pub mod app;
+mod app;
 mod classes;
-pub mod details;
-#[cfg(test)]
-mod drawn;
+mod command_group;
+mod details;
 mod engine_mismatch;
 mod first_run;
-pub mod gauge;
+mod gauge;
 mod input;
-pub mod keymap;
+mod key_reader;
+mod keymap;
 mod keys;
 mod link;
 mod log_pane;
 mod marks;
 mod modal;
 mod osc;
-pub mod picture;
-mod reader;
-mod report;
+mod palette;
+mod pane;
+mod panic_report;
+mod picture;
 mod run;
-pub mod setup;
+mod setup;
 mod signals;
-pub mod still;
+mod still;
 mod table;
 mod terminal;
 #[cfg(test)]
 mod tests;
-pub mod text;
-pub mod theme;
+mod text;
+mod theme;
 mod toast;
 mod unavailable_reason;
-pub mod update;
-pub mod view;
+mod update;
+mod view;
 mod window;
 
 pub use run::{attach, open};

@@ -11,11 +11,11 @@ pub const BEGIN_FRAME: &[u8] = b"\x1b[?2026h";
 pub const END_FRAME: &[u8] = b"\x1b[?2026l";
 
 /// Terminals refuse longer texts.
-const MOST: usize = 70_000;
+const MAX_CLIPBOARD_BYTES: usize = 70_000;
 
 /// Puts a text into the clipboard of the terminal, wherever that is (OSC 52).
 pub fn copy(text: &str) -> Vec<u8> {
-    let text = text.get(..MOST).unwrap_or(text);
+    let text = text.get(..MAX_CLIPBOARD_BYTES).unwrap_or(text);
     format!("\x1b]52;c;{}\x07", BASE64_STANDARD.encode(text)).into_bytes()
 }
 

@@ -9,19 +9,19 @@ use reeldeck_common::layout::Layout;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::app::{Choices, Dirty};
+use super::app::{Dirty, Options};
 use super::first_run;
 use super::keymap::Keymap;
 use super::link;
 use super::picture::Depth;
-use super::picture::graphics::Protocol;
-use super::signals::{Asked, Signals};
+use super::picture::graphics::GraphicsProtocol;
+use super::signals::{Signals, WindowSignal};
 use super::terminal::Screen;
 use super::text;
 use super::theme::Theme;
-use super::update::{FromLink, Msg};
-use super::window::{Next, Window};
-use super::{reader, report};
+use super::update::{LinkEvent, Msg};
+use super::window::{Flow, Window};
+use super::{key_reader, panic_report};
 use crate::cli::{Global, TuiArgs};
 use crate::client;
 use crate::config::{Settings, TuiSection};
@@ -29,16 +29,16 @@ use crate::error::{Exit, Stop};
 use crate::outln;
 
 /// New data is drawn at most so often.
-const DATA: Duration = Duration::from_millis(250);
+const FRAME_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The same where bytes are dear.
-const SLOW_DATA: Duration = Duration::from_secs(1);
+const SLOW_FRAME_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Messages that are taken in before the screen is drawn, at most.
-const AT_ONCE: usize = 256;
+const MAX_EVENTS_PER_FRAME: usize = 256;
 
 /// A test sets it, to see what happens when the program breaks.
-const BREAK: &str = "REELDECK_BREAK_SCREEN";
+const PANIC_VARIABLE: &str = "REELDECK_BREAK_SCREEN";
 
 /// Opens the terminal interface: on the engine that holds the output folder, on one that it starts, and on a first start
 /// after a form has been filled in.
@@ -48,23 +48,23 @@ const BREAK: &str = "REELDECK_BREAK_SCREEN";
 pub fn open(typed: &Global, args: &TuiArgs) -> anyhow::Result<Exit> {
     let current = std::env::current_dir().context("failed to find the current folder")?;
     if first_run::is_first(typed, &current) {
-        let (choices, keymap) = choices(&TuiSection::default(), args)?;
+        let (options, keymap) = options(&TuiSection::default(), args)?;
         return run(|mut signals| async move {
-            report::catch(std::env::temp_dir());
-            let mut screen = Screen::open(choices.mouse, "reeldeck")?;
-            let mut keys = reader::read()?;
-            if !first_run::fill_in(&mut screen, &mut keys, &mut signals, &choices, &keymap, typed, &current).await? {
+            panic_report::install(std::env::temp_dir());
+            let mut screen = Screen::open(options.mouse, "reeldeck")?;
+            let mut keys = key_reader::spawn()?;
+            if !first_run::run_form(&mut screen, &mut keys, &mut signals, &options, &keymap, typed, &current).await? {
                 return Ok(None);
             }
             let settings = Settings::resolve(typed, &current)?;
             settings.check_folders()?;
-            report::catch(Layout::new(&settings.out, "").private());
-            go(Parts { screen, keys, signals }, settings, typed.clone(), choices, keymap, true).await
+            panic_report::install(Layout::new(&settings.out, "").private());
+            event_loop(Parts { screen, keys, signals }, settings, typed.clone(), options, keymap, true).await
         });
     }
     let settings = Settings::resolve(typed, &current)?;
     settings.check_folders()?;
-    on(settings, typed, args, true)
+    open_on(settings, typed, args, true)
 }
 
 /// Opens the terminal interface on an engine that is there.
@@ -72,17 +72,17 @@ pub fn open(typed: &Global, args: &TuiArgs) -> anyhow::Result<Exit> {
 /// # Errors
 /// As [`open`].
 pub fn attach(settings: Settings, typed: &Global, args: &TuiArgs) -> anyhow::Result<Exit> {
-    on(settings, typed, args, false)
+    open_on(settings, typed, args, false)
 }
 
-fn on(settings: Settings, typed: &Global, args: &TuiArgs, start: bool) -> anyhow::Result<Exit> {
-    let (choices, keymap) = choices(&settings.tui, args)?;
-    report::catch(Layout::new(&settings.out, "").private());
+fn open_on(settings: Settings, typed: &Global, args: &TuiArgs, start: bool) -> anyhow::Result<Exit> {
+    let (options, keymap) = options(&settings.tui, args)?;
+    panic_report::install(Layout::new(&settings.out, "").private());
     run(|signals| async move {
         let title = title(&settings);
-        let screen = Screen::open(choices.mouse, &title).context("failed to take the terminal over")?;
-        let keys = reader::read().context("failed to read keys")?;
-        go(Parts { screen, keys, signals }, settings, typed.clone(), choices, keymap, start).await
+        let screen = Screen::open(options.mouse, &title).context("failed to take the terminal over")?;
+        let keys = key_reader::spawn().context("failed to read keys")?;
+        event_loop(Parts { screen, keys, signals }, settings, typed.clone(), options, keymap, start).await
     })
 }
 
@@ -105,10 +105,10 @@ where
 
 fn title(settings: &Settings) -> String {
     let dataset = settings.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    format!("reeldeck {}", text::harmless(&dataset))
+    format!("reeldeck {}", text::sanitized(&dataset))
 }
 
-fn choices(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Choices, Keymap)> {
+fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Keymap)> {
     let bad = |message: String| Stop::new(Exit::Usage, message);
     let name = args.theme.as_deref().unwrap_or(&section.theme);
     let theme = Theme::named(name).ok_or_else(|| {
@@ -116,16 +116,16 @@ fn choices(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Choices, Key
         bad(format!("no theme `{name}`; there are {}", names.join(", ")))
     })?;
     let variable = |name: &str| std::env::var(name).ok();
-    let theme = theme.with_ascii(args.ascii || section.ascii).fit(variable);
-    let choices = Choices {
+    let theme = theme.with_ascii(args.ascii || section.ascii).adapted(variable);
+    let options = Options {
         theme,
         mouse: args.mouse || section.mouse,
         low_bandwidth: args.low_bandwidth || section.low_bandwidth,
         zone: TimeZone::system(),
         depth: Depth::of(&theme, variable),
-        pictures: Protocol::of(section.pictures, variable).filter(|_| !theme.is_ascii()),
+        pictures: GraphicsProtocol::detect(section.pictures, variable).filter(|_| !theme.is_ascii()),
     };
-    Ok((choices, Keymap::new(&section.keys).map_err(bad)?))
+    Ok((options, Keymap::new(&section.keys).map_err(bad)?))
 }
 
 /// What a window is made of.
@@ -135,21 +135,21 @@ struct Parts {
     signals: Signals,
 }
 
-async fn go(
+async fn event_loop(
     parts: Parts,
     settings: Settings,
     typed: Global,
-    choices: Choices,
+    options: Options,
     keymap: Keymap,
     start: bool,
 ) -> anyhow::Result<Option<String>> {
     let Parts { screen, mut keys, mut signals } = parts;
-    let every = if choices.low_bandwidth { SLOW_DATA } else { DATA };
+    let every = if options.low_bandwidth { SLOW_FRAME_INTERVAL } else { FRAME_INTERVAL };
     let (to_link, told) = mpsc::unbounded_channel();
-    let (said, mut hears) = mpsc::channel::<FromLink>(AT_ONCE);
+    let (said, mut hears) = mpsc::channel::<LinkEvent>(MAX_EVENTS_PER_FRAME);
     let (done, mut comes) = mpsc::unbounded_channel();
     let title = title(&settings);
-    let mut window = Window::new(screen, choices, keymap, settings, typed, title, to_link, done)?;
+    let mut window = Window::new(screen, options, keymap, settings, typed, title, to_link, done)?;
     window.draw()?;
     if start {
         match client::runs(&window.settings().out) {
@@ -157,25 +157,25 @@ async fn go(
             _ => window.start(),
         }
     }
-    tokio::spawn(link::keep(window.settings().clone(), told, said));
+    tokio::spawn(link::run(window.settings().clone(), told, said));
     let mut tick = tokio::time::interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let breaks = std::env::var_os(BREAK).is_some();
+    let breaks = std::env::var_os(PANIC_VARIABLE).is_some();
     loop {
         let mut ticked = false;
         let next = tokio::select! {
             biased;
-            asked = signals.next() => match asked {
-                Asked::Leave => return Ok(None),
-                Asked::Resize => window.resize()?,
-                Asked::Stop => window.suspend()?,
-                Asked::Resume => window.resume()?,
+            signal = signals.next() => match signal {
+                WindowSignal::Quit => return Ok(None),
+                WindowSignal::Resize => window.resize()?,
+                WindowSignal::Suspend => window.suspend()?,
+                WindowSignal::Resume => window.resume()?,
             },
             key = keys.recv() => match key {
                 Some(event) => {
                     let mut next = window.event(event)?;
-                    for _ in 0..AT_ONCE {
-                        let (Next::On, Ok(event)) = (&next, keys.try_recv()) else { break };
+                    for _ in 0..MAX_EVENTS_PER_FRAME {
+                        let (Flow::Continue(()), Ok(event)) = (&next, keys.try_recv()) else { break };
                         next = window.event(event)?;
                     }
                     next
@@ -185,8 +185,8 @@ async fn go(
             },
             Some(from) = hears.recv() => {
                 let mut next = window.message(Msg::Link(from))?;
-                for _ in 0..AT_ONCE {
-                    let (Next::On, Ok(from)) = (&next, hears.try_recv()) else { break };
+                for _ in 0..MAX_EVENTS_PER_FRAME {
+                    let (Flow::Continue(()), Ok(from)) = (&next, hears.try_recv()) else { break };
                     next = window.message(Msg::Link(from))?;
                 }
                 next
@@ -197,7 +197,7 @@ async fn go(
                 window.message(Msg::Tick)?
             }
         };
-        if let Next::Leave(farewell) = next {
+        if let Flow::Break(farewell) = next {
             drop(window);
             // The last order is on its way; nobody waits for its answer.
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -211,6 +211,6 @@ async fn go(
         if due {
             window.draw()?;
         }
-        assert!(!(ticked && breaks), "{BREAK} is set");
+        assert!(!(ticked && breaks), "{PANIC_VARIABLE} is set");
     }
 }

@@ -6,13 +6,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum WindowSignal {
     /// The terminal is gone, or somebody wants us to go.
-    Leave,
+    Quit,
     /// It has another size.
     Resize,
     /// Somebody stops us.
-    Stop,
+    Suspend,
     /// We were stopped, and go on.
     Resume,
 }
@@ -44,19 +44,19 @@ impl Signals {
     }
 
     /// The next one.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) -> WindowSignal {
         tokio::select! {
-            _ = self.hangup.recv() => Asked::Leave,
-            _ = self.terminate.recv() => Asked::Leave,
-            _ = self.interrupt.recv() => Asked::Leave,
-            _ = self.resize.recv() => Asked::Resize,
-            _ = self.stop.recv() => Asked::Stop,
-            _ = self.resume.recv() => Asked::Resume,
+            _ = self.hangup.recv() => WindowSignal::Quit,
+            _ = self.terminate.recv() => WindowSignal::Quit,
+            _ = self.interrupt.recv() => WindowSignal::Quit,
+            _ = self.resize.recv() => WindowSignal::Resize,
+            _ = self.stop.recv() => WindowSignal::Suspend,
+            _ = self.resume.recv() => WindowSignal::Resume,
         }
     }
 }
 
 /// No shell waits for us to stop: a session's first process would sleep for ever.
-pub fn is_alone() -> bool {
+pub fn is_session_leader() -> bool {
     rustix::process::getsid(None).is_ok_and(|leader| leader == rustix::process::getpid())
 }

@@ -11,19 +11,19 @@ use tokio::process::Command;
 use super::picture::Rgb;
 
 /// Longer than a picture of a healthy file on a slow disk takes.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A line of error of a program is shorter.
-const LONGEST_ERROR: u64 = 4096;
+const MAX_ERROR_BYTES: u64 = 4096;
 
 /// A picture of about a third into the video, in a box of `width` × `height` pixels. Dropping the future ends the process.
 ///
 /// # Errors
-/// What `reeldeck-probe` says is wrong with the file, or with itself; that it took longer than `patience`.
-pub async fn still(probe: &Path, video: &Path, [width, height]: [usize; 2], patience: Duration) -> io::Result<Rgb> {
-    let fetched = tokio::time::timeout(patience, fetch(probe, video, width, height)).await;
+/// What `reeldeck-probe` says is wrong with the file, or with itself; that it took longer than `timeout`.
+pub async fn still(probe: &Path, video: &Path, [width, height]: [usize; 2], timeout: Duration) -> io::Result<Rgb> {
+    let fetched = tokio::time::timeout(timeout, fetch(probe, video, width, height)).await;
     let slow =
-        || io::Error::new(io::ErrorKind::TimedOut, format!("no picture came within {} s", patience.as_secs_f64()));
+        || io::Error::new(io::ErrorKind::TimedOut, format!("no picture came within {} s", timeout.as_secs_f64()));
     fetched.unwrap_or_else(|_| Err(slow()))
 }
 
@@ -47,7 +47,7 @@ async fn fetch(probe: &Path, video: &Path, width: usize, height: usize) -> io::R
     };
     let most = (width * height * 3 + 64) as u64;
     // Each pipe is closed as soon as enough was read: without a reader, one that says too much ends by itself.
-    let (read, heard) = tokio::join!(whole(output, most), whole(errors, LONGEST_ERROR));
+    let (read, heard) = tokio::join!(read_up_to(output, most), read_up_to(errors, MAX_ERROR_BYTES));
     let (picture, words) = (read?, heard?);
     let status = child.wait().await?;
     if !status.success() {
@@ -61,7 +61,7 @@ async fn fetch(probe: &Path, video: &Path, width: usize, height: usize) -> io::R
 }
 
 /// All that comes, up to `most` bytes.
-async fn whole(pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
+async fn read_up_to(pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
     pipe.take(most).read_to_end(&mut bytes).await?;
     Ok(bytes)
@@ -114,12 +114,12 @@ mod tests {
     }
 
     /// Starts a script as the probe; a text that is still being written elsewhere in this process may keep it busy.
-    fn ask(text: &str, patience: Duration) -> io::Result<Rgb> {
+    fn ask(text: &str, timeout: Duration) -> io::Result<Rgb> {
         let folder = tempfile::tempdir().unwrap();
         let probe = script(folder.path(), text);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         loop {
-            match runtime.block_on(still(&probe, Path::new("-v 1.mp4"), [8, 8], patience)) {
+            match runtime.block_on(still(&probe, Path::new("-v 1.mp4"), [8, 8], timeout)) {
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
                 result => return result,
             }
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_probe_that_is_not_there_is_named() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let asked = still(Path::new("/nowhere/probe"), Path::new("v.mp4"), [8, 8], PATIENCE);
+        let asked = still(Path::new("/nowhere/probe"), Path::new("v.mp4"), [8, 8], TIMEOUT);
         let error = runtime.block_on(asked).unwrap_err();
         assert!(error.to_string().contains("failed to start /nowhere/probe"), "{error}");
     }

@@ -81,7 +81,7 @@ impl Screen {
     /// # Errors
     /// When the terminal is gone.
     pub fn draw(&mut self, app: &App) -> io::Result<()> {
-        self.paint(&app.choices.theme, |area, buffer| view::paint(app, area, buffer))
+        self.paint(&app.options.theme, |area, buffer| view::paint(app, area, buffer))
     }
 
     /// The same, of what `draw` paints; it gives the place of the cursor where there is one.
@@ -93,7 +93,7 @@ impl Screen {
         let mut buffer = Buffer::empty(area);
         buffer.set_style(area, theme.style(Role::Base));
         let cursor = draw(area, &mut buffer);
-        theme.finish(&mut buffer);
+        theme.downgrade(&mut buffer);
         if self.lost || self.shown.area != area {
             self.lost = false;
             self.shown = Buffer::empty(area);

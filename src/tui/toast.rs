@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::protocol::words::Level;
 
 /// More at a time are not shown.
-const MOST: usize = 4;
+const MAX_TOASTS: usize = 4;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Toasts(Vec<Toast>);
 
 impl Toasts {
     /// Shows a message for as long as it takes to read it.
-    pub fn say(&mut self, now: Duration, level: Level, text: impl Into<String>) {
+    pub fn show(&mut self, now: Duration, level: Level, text: impl Into<String>) {
         let text = text.into();
         if let Some(same) = self.0.iter_mut().find(|toast| toast.text == text) {
             same.until = until(now, level, &text);
@@ -44,7 +44,7 @@ impl Toasts {
     }
 
     fn push(&mut self, toast: Toast) {
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_TOASTS {
             self.0.remove(0);
         }
         self.0.push(toast);
@@ -83,12 +83,12 @@ mod tests {
         let mut toasts = Toasts::default();
         let at = Duration::from_secs;
         for i in 0..9 {
-            toasts.say(at(i), Level::Info, format!("{i}"));
+            toasts.show(at(i), Level::Info, format!("{i}"));
         }
-        assert_eq!(toasts.shown().len(), MOST);
+        assert_eq!(toasts.shown().len(), MAX_TOASTS);
         assert_eq!(toasts.shown()[3].text, "8");
-        toasts.say(at(9), Level::Info, "8");
-        assert_eq!(toasts.shown().len(), MOST, "the same again stays longer");
+        toasts.show(at(9), Level::Info, "8");
+        assert_eq!(toasts.shown().len(), MAX_TOASTS, "the same again stays longer");
         assert!(toasts.expire(at(60)) && !toasts.expire(at(61)));
     }
 

@@ -1,22 +1,23 @@
 //! Why a key can do nothing now: dim in the footer, and said when it is pressed.
 
 use super::action::Action;
-use super::app::{App, Link, Pane};
+use super::app::{App, Connection};
 use super::classes::count_of;
-use super::details::{self, is_its_own};
+use super::details::{self, is_details_action};
+use super::pane::Pane;
 use crate::protocol::row::RowState;
 use crate::protocol::snapshot::Phase;
 
 /// The reason; none where it can.
-pub fn why_not(app: &App, action: Action) -> Option<String> {
+pub fn unavailable_reason(app: &App, action: Action) -> Option<String> {
     use Action as A;
     if needs_engine(action)
         && let Some(reason) = no_engine(app, action)
     {
         return Some(reason);
     }
-    if let Some(view) = app.details().filter(|_| is_its_own(action)) {
-        return details::why_not(action, view.details()).map(str::to_owned);
+    if let Some(view) = app.details().filter(|_| is_details_action(action)) {
+        return details::unavailable_reason(action, view.details()).map(str::to_owned);
     }
     let states = app.snapshot().map(|snapshot| snapshot.states).unwrap_or_default();
     let count = |state| count_of(&states, state);
@@ -92,12 +93,12 @@ fn needs_engine(action: Action) -> bool {
 }
 
 fn no_engine(app: &App, action: Action) -> Option<String> {
-    match &app.link {
-        Link::Up(_) if app.seen.is_some() => None,
-        Link::Up(_) | Link::Connecting => Some("the engine is starting; a moment".into()),
-        Link::Lost { .. } => Some("the engine does not answer; it is being looked for".into()),
-        Link::Gone { .. } if action == Action::StartPause => None,
-        Link::Gone { .. } => {
+    match &app.connection {
+        Connection::Up(_) if app.latest.is_some() => None,
+        Connection::Up(_) | Connection::Connecting => Some("the engine is starting; a moment".into()),
+        Connection::Lost { .. } => Some("the engine does not answer; it is being looked for".into()),
+        Connection::Gone { .. } if action == Action::StartPause => None,
+        Connection::Gone { .. } => {
             Some(format!("there is no engine any more; `{}` starts one", app.keymap.key_text(Action::StartPause)))
         }
     }

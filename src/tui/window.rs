@@ -1,5 +1,6 @@
 //! A window: the state, the screen, and what messages bring about outside of both.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,26 +9,21 @@ use ratatui::crossterm::event::Event;
 use ratatui::layout::{Rect, Size};
 use tokio::sync::mpsc;
 
-use super::app::{App, Choices, Dirty};
+use super::app::{App, Dirty, Options};
 use super::details::STILL;
 use super::keymap::Keymap;
-use super::link::ToLink;
+use super::link::LinkRequest;
 use super::modal::Modal;
 use super::picture::Rgb;
 use super::terminal::Screen;
-use super::update::{Effect, FromLink, Msg, update};
+use super::update::{Effect, LinkEvent, Msg, update};
 use super::{engine_mismatch, osc, signals, still};
 use crate::cli::Global;
 use crate::config::Settings;
 use crate::{batch, commands, error};
 
-/// How it goes on.
-pub enum Next {
-    /// As before.
-    On,
-    /// Not at all; the text is for the terminal that is left behind.
-    Leave(Option<String>),
-}
+/// Whether the event loop goes on; a break carries the text to print on the terminal that is left.
+pub type Flow = ControlFlow<Option<String>>;
 
 /// A window.
 pub struct Window {
@@ -37,7 +33,7 @@ pub struct Window {
     settings: Settings,
     typed: Global,
     title: String,
-    to_link: mpsc::UnboundedSender<ToLink>,
+    to_link: mpsc::UnboundedSender<LinkRequest>,
     done: mpsc::UnboundedSender<Msg>,
     /// The picture in pixels that is on the screen, and where.
     shown: Option<(String, Rect)>,
@@ -54,16 +50,16 @@ impl Window {
     #[expect(clippy::too_many_arguments, reason = "each of them is another thing, and it is called once")]
     pub fn new(
         screen: Screen,
-        choices: Choices,
+        options: Options,
         keymap: Keymap,
         settings: Settings,
         typed: Global,
         title: String,
-        to_link: mpsc::UnboundedSender<ToLink>,
+        to_link: mpsc::UnboundedSender<LinkRequest>,
         done: mpsc::UnboundedSender<Msg>,
     ) -> anyhow::Result<Self> {
         let size = screen.size().context("failed to ask for the terminal's size")?;
-        let app = App::new(choices, keymap, size);
+        let app = App::new(options, keymap, size);
         let began = Instant::now();
         Ok(Self { screen, app, began, settings, typed, title, to_link, done, shown: None, still: None, joins: false })
     }
@@ -84,7 +80,7 @@ impl Window {
     /// When the terminal is gone.
     pub fn draw(&mut self) -> anyhow::Result<()> {
         self.app.dirty = Dirty::Clean;
-        if self.app.choices.pictures.is_some() {
+        if self.app.options.pictures.is_some() {
             self.take_picture_away()?;
         }
         self.screen.draw(&self.app).context("failed to draw")?;
@@ -99,23 +95,23 @@ impl Window {
     }
 
     fn take_picture_away(&mut self) -> anyhow::Result<()> {
-        let (Some(protocol), Some((video, area))) = (self.app.choices.pictures, self.shown.take()) else {
+        let (Some(protocol), Some((video, area))) = (self.app.options.pictures, self.shown.take()) else {
             return Ok(());
         };
         if self.picture().is_some_and(|(other, place, _)| other == video && place == area) {
             self.shown = Some((video, area));
             return Ok(());
         }
-        self.screen.raw(protocol.hide())?;
+        self.screen.raw(protocol.clear())?;
         // What it has covered is not what the cells say.
         self.screen.redraw();
         Ok(())
     }
 
     fn put_picture(&mut self) -> std::io::Result<()> {
-        let (Some(protocol), None) = (self.app.choices.pictures, &self.shown) else { return Ok(()) };
+        let (Some(protocol), None) = (self.app.options.pictures, &self.shown) else { return Ok(()) };
         let Some((video, area, picture)) = self.picture() else { return Ok(()) };
-        let bytes = protocol.show(picture, area, self.screen.cell());
+        let bytes = protocol.draw(picture, area, self.screen.cell());
         self.screen.raw(&bytes)?;
         self.shown = Some((video, area));
         Ok(())
@@ -125,9 +121,9 @@ impl Window {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn message(&mut self, msg: Msg) -> anyhow::Result<Next> {
+    pub fn message(&mut self, msg: Msg) -> anyhow::Result<Flow> {
         let other = match &msg {
-            Msg::Link(FromLink::Up(welcome)) if std::mem::take(&mut self.joins) => {
+            Msg::Link(LinkEvent::Connected(welcome)) if std::mem::take(&mut self.joins) => {
                 engine_mismatch::differences(&self.settings, welcome)
             }
             _ => None,
@@ -139,17 +135,17 @@ impl Window {
         for effect in effects {
             match effect {
                 // Where nobody listens any more, the link says so itself.
-                Effect::Send(question) => drop(self.to_link.send(ToLink::Say(question))),
-                Effect::Launch => self.launch(),
-                Effect::Look => drop(self.to_link.send(ToLink::Look)),
-                Effect::Quit(farewell) => return Ok(Next::Leave(farewell)),
+                Effect::Send(question) => drop(self.to_link.send(LinkRequest::Send(question))),
+                Effect::StartEngine => self.launch(),
+                Effect::Connect => drop(self.to_link.send(LinkRequest::Connect)),
+                Effect::Quit(farewell) => return Ok(Flow::Break(farewell)),
                 Effect::Suspend => return self.suspend(),
                 Effect::Redraw => self.redraw(),
                 Effect::Copy(text) => self.screen.raw(&osc::copy(&text))?,
                 Effect::Still { video, path } => self.fetch_still(video, path),
             }
         }
-        Ok(Next::On)
+        Ok(Flow::Continue(()))
     }
 
     fn redraw(&mut self) {
@@ -162,13 +158,13 @@ impl Window {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn event(&mut self, event: Event) -> anyhow::Result<Next> {
+    pub fn event(&mut self, event: Event) -> anyhow::Result<Flow> {
         match event {
             Event::Key(key) => self.message(Msg::Key(key)),
             Event::Paste(text) => self.message(Msg::Paste(text)),
             Event::Mouse(mouse) => self.message(Msg::Mouse(mouse)),
             // The signal has said so.
-            Event::Resize(..) | Event::FocusGained | Event::FocusLost => Ok(Next::On),
+            Event::Resize(..) | Event::FocusGained | Event::FocusLost => Ok(Flow::Continue(())),
         }
     }
 
@@ -176,7 +172,7 @@ impl Window {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn resize(&mut self) -> anyhow::Result<Next> {
+    pub fn resize(&mut self) -> anyhow::Result<Flow> {
         let size = self.screen.size().unwrap_or(Size { width: 80, height: 24 });
         self.shown = None;
         self.message(Msg::Resize(size))
@@ -186,9 +182,9 @@ impl Window {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn suspend(&mut self) -> anyhow::Result<Next> {
-        if signals::is_alone() {
-            return self.message(Msg::Said("there is no shell to go back to".into()));
+    pub fn suspend(&mut self) -> anyhow::Result<Flow> {
+        if signals::is_session_leader() {
+            return self.message(Msg::Notify("there is no shell to go back to".into()));
         }
         self.screen.suspend(&self.title)?;
         self.resize()
@@ -198,14 +194,14 @@ impl Window {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn resume(&mut self) -> anyhow::Result<Next> {
+    pub fn resume(&mut self) -> anyhow::Result<Flow> {
         self.screen.resume(&self.title)?;
         self.resize()
     }
 
     /// No engine is there: one is started.
     pub fn start(&mut self) {
-        self.app.begin();
+        self.app.engine_starting = true;
         self.launch();
     }
 
@@ -218,7 +214,7 @@ impl Window {
         let (settings, typed, done) = (self.settings.clone(), self.typed.clone(), self.done.clone());
         tokio::task::spawn_blocking(move || {
             let started = batch::detach_waiting(&settings, &typed).map(drop);
-            let _ = done.send(Msg::Launched(started.map_err(|error| error::text_of(&error))));
+            let _ = done.send(Msg::EngineStarted(started.map_err(|error| error::text_of(&error))));
         });
     }
 
@@ -230,7 +226,7 @@ impl Window {
         let done = self.done.clone();
         self.still = Some(tokio::spawn(async move {
             let fetched = match commands::prober() {
-                Ok(probe) => still::still(&probe, &path, STILL, still::PATIENCE).await.map_err(|e| e.to_string()),
+                Ok(probe) => still::still(&probe, &path, STILL, still::TIMEOUT).await.map_err(|e| e.to_string()),
                 Err(error) => Err(format!("{error:#}")),
             };
             let _ = done.send(Msg::Still { video, still: fetched });

@@ -30,7 +30,7 @@ fn one(page: &mut Page, number: usize, attempt: &Attempt, zone: &TimeZone) {
             (format!("{}", number + 1), bold),
             (word(attempt.failure.kind).to_owned(), bad),
             (moment(attempt.started, zone), plain),
-            (format!("after {}", text::span(seconds)), plain),
+            (format!("after {}", text::duration(seconds)), plain),
             (format!("on {}", attempt.device), plain),
         ],
     );

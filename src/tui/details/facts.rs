@@ -46,7 +46,7 @@ fn file(page: &mut Page, details: &Details, zone: &TimeZone) {
         pieces.push(facts.codec.clone());
         pieces.push(format!("{}×{}", facts.size[0], facts.size[1]));
         pieces.extend(details.fps.map(|fps| format!("{} fps", fps_text(fps))));
-        pieces.push(text::counted(u64::from(facts.frames), "frame", "frames"));
+        pieces.push(text::plural(u64::from(facts.frames), "frame", "frames"));
         pieces.push(text::clock(f64::from(facts.duration_s)));
     }
     pieces.extend(details.container.clone());
@@ -70,7 +70,7 @@ fn manifest(page: &mut Page, listed: &ListedVideo, details: &Details) {
         let style = if differs { page.theme.style(Role::Warn) } else { plain };
         pieces.push((text::clock(duration), style));
     }
-    pieces.push((text::counted(listed.segments.len() as u64, "segment", "segments"), plain));
+    pieces.push((text::plural(listed.segments.len() as u64, "segment", "segments"), plain));
     pieces.extend(listed.url.clone().map(|url| (url, plain)));
     page.pieces("manifest", pieces);
 }

@@ -73,7 +73,7 @@ fn labels(page: &mut Page, segments: &[Segment], duration: f64, width: usize) {
     let cells = (0..width).map(|column| {
         let covering = covering(segments, duration, width, column);
         match covering.and_then(|segment| names.iter().position(|name| *name == segment.label)) {
-            Some(index) => (mark(index), theme.lane(index)),
+            Some(index) => (mark(index), theme.series(index)),
             None => (outside, rest),
         }
     });
@@ -82,8 +82,8 @@ fn labels(page: &mut Page, segments: &[Segment], duration: f64, width: usize) {
         let of_it = segments.iter().filter(|segment| segment.label == **name);
         let (count, seconds) =
             of_it.fold((0, 0.0), |(n, s), segment| (n + 1, s + (segment.end_s - segment.start_s).max(0.0)));
-        let count = text::counted(count, "segment", "segments");
-        (format!("{} {name}, {count}, {}", mark(index), text::clock(seconds)), theme.lane(index))
+        let count = text::plural(count, "segment", "segments");
+        (format!("{} {name}, {count}, {}", mark(index), text::clock(seconds)), theme.series(index))
     });
     page.pieces("", legend.collect::<Vec<_>>());
 }
@@ -110,11 +110,11 @@ fn top1(page: &mut Page, feature: &FeatureDetails, width: usize) {
     let known = feature.classes.len();
     let other = if theme.is_ascii() { '.' } else { '·' };
     let show = |class: usize| match class < known {
-        true => (letter(class, 'a'), theme.lane(class)),
+        true => (letter(class, 'a'), theme.series(class)),
         false => (other, theme.style(Role::Dim)),
     };
     let cells = (0..width).map(|column| {
-        let (from, to) = gauge::stretch(feature.top1.len(), width, column);
+        let (from, to) = gauge::bucket(feature.top1.len(), width, column);
         show(most_frequent(feature.top1.get(from..to).unwrap_or_default(), known))
     });
     page.line("top 1", spans(cells));
@@ -175,7 +175,7 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
     let theme = page.theme;
     page.gap();
     let value = |row: &[u8], column: usize| {
-        let (from, to) = gauge::stretch(row.len(), width, column);
+        let (from, to) = gauge::bucket(row.len(), width, column);
         let part = row.get(from..to).unwrap_or_default();
         let sum: usize = part.iter().map(|value| usize::from(*value)).sum();
         (sum / part.len().max(1)) as u8
@@ -191,7 +191,7 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
     legend.extend(spans((0..8).map(|step| cell(&theme, [Some(step * 36), Some(step * 36)]))));
     let words = " greatest; clips across, columns of the feature down";
     let room = page.room().saturating_sub(14);
-    legend.push(Span::styled(text::clip(words, room, theme.more()).into_owned(), theme.style(Role::Dim)));
+    legend.push(Span::styled(text::truncate(words, room, theme.ellipsis()).into_owned(), theme.style(Role::Dim)));
     page.line("", legend);
 }
 

@@ -2,15 +2,15 @@
 
 use ratatui::text::{Line, Span};
 
-use super::super::action::Action;
-use super::super::keymap::{Context, Keymap};
-use super::super::text;
-use super::super::theme::{Role, Theme};
 use crate::protocol::details::Details;
 use crate::protocol::row::RowState;
+use crate::tui::action::Action;
+use crate::tui::keymap::{Context, Keymap};
+use crate::tui::text;
+use crate::tui::theme::{Role, Theme};
 
 /// What the view does itself, for the video that it shows.
-pub fn is_its_own(action: Action) -> bool {
+pub fn is_details_action(action: Action) -> bool {
     use Action as A;
     matches!(
         action,
@@ -39,7 +39,7 @@ pub(super) fn is_excluded(details: &Details) -> bool {
 }
 
 /// Why something cannot be done with this video; none where it can.
-pub fn why_not(action: Action, details: &Details) -> Option<&'static str> {
+pub fn unavailable_reason(action: Action, details: &Details) -> Option<&'static str> {
     match (action, details.row.state) {
         (Action::Still, _) if details.path.is_none() => Some("there is no picture of it: it is not on disk"),
         (Action::YankPath, _) if details.path.is_none() && details.feature.is_none() => {
@@ -74,7 +74,7 @@ pub(super) fn hints(
         if taken + wide > room {
             continue;
         }
-        let off = why_not(line.action, details).is_some();
+        let off = unavailable_reason(line.action, details).is_some();
         let (key_role, word_role) = if off { (Role::KeyOff, Role::KeyOff) } else { (Role::Key, Role::Base) };
         spans.push(Span::styled(format!(" {key} "), theme.style(key_role)));
         spans.push(Span::styled(format!("{short} "), theme.style(word_role)));

@@ -25,7 +25,7 @@ mod inside;
 mod keys;
 mod page;
 
-pub use keys::{is_its_own, why_not};
+pub use keys::{is_details_action, unavailable_reason};
 
 /// The box that a still is fetched for, in pixels: enough for half of the widest terminal.
 pub const STILL: [usize; 2] = [480, 270];
@@ -145,9 +145,9 @@ impl DetailsView {
         }
     }
 
-    /// Does what [`is_its_own`].
+    /// Does what [`is_details_action`].
     pub fn act(&mut self, action: Action) -> Outcome {
-        if let Some(why) = why_not(action, &self.details) {
+        if let Some(why) = unavailable_reason(action, &self.details) {
             return Outcome::Refused(why);
         }
         let (lines, height) = self.seen.get();
@@ -201,8 +201,8 @@ impl DetailsView {
         Clear.render(area, buffer);
         buffer.set_style(area, theme.style(Role::Base));
         if area.width < 3 || area.height < 3 {
-            let name = text::harmless(self.video()).into_owned();
-            return Line::from(text::clip(&name, usize::from(area.width), theme.more()).into_owned())
+            let name = text::sanitized(self.video()).into_owned();
+            return Line::from(text::truncate(&name, usize::from(area.width), theme.ellipsis()).into_owned())
                 .render(area, buffer);
         }
         let mut inner = area.inner(ratatui::layout::Margin::new(1, 1));
@@ -250,17 +250,23 @@ impl DetailsView {
             buffer.set_string(x, area.y, place, theme.style(Role::Dim));
         }
         let look = theme.state(self.details.row.state);
-        let name = text::harmless(self.video());
+        let name = text::sanitized(self.video());
         let state = format!("{} {}", look.glyph, look.word);
         let left = room.saturating_sub(used + text::width(&state) + 6);
         let mut title = vec![];
         if left >= 8 {
             let (class, file) = name.rsplit_once('/').unwrap_or(("", &name));
             let both = text::width(class) + text::width(file) + 3;
-            let shown =
-                if both <= left && !class.is_empty() { format!("{file}{}{class}", theme.dot()) } else { file.into() };
+            let shown = if both <= left && !class.is_empty() {
+                format!("{file}{}{class}", theme.separator())
+            } else {
+                file.into()
+            };
             title.push(Span::raw(" "));
-            title.push(Span::styled(text::clip(&shown, left, theme.more()).into_owned(), theme.style(Role::Title)));
+            title.push(Span::styled(
+                text::truncate(&shown, left, theme.ellipsis()).into_owned(),
+                theme.style(Role::Title),
+            ));
             title.push(Span::raw(" "));
         }
         title.push(Span::styled(format!(" {state} "), look.style));
@@ -315,10 +321,10 @@ impl DetailsView {
                 }
                 return;
             }
-            Still::Awaited => (format!("fetching a picture {}", theme.more()), Role::Dim),
+            Still::Awaited => (format!("fetching a picture {}", theme.ellipsis()), Role::Dim),
             Still::Failed(why) => (why.clone(), Role::Warn),
         };
-        for (y, line) in (area.y..area.bottom()).zip(text::wrap(&text::harmless(&words), usize::from(area.width))) {
+        for (y, line) in (area.y..area.bottom()).zip(text::wrap(&text::sanitized(&words), usize::from(area.width))) {
             buffer.set_string(area.x, y, line, theme.style(role));
         }
     }

@@ -3,8 +3,8 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::super::text;
-use super::super::theme::{Role, Theme};
+use crate::tui::text;
+use crate::tui::theme::{Role, Theme};
 
 /// Columns of the labels at the left, where there is room for them.
 const LABELS: usize = 10;
@@ -46,16 +46,16 @@ impl Page {
         let styled = |label: String| Span::styled(label, self.theme.style(Role::Dim));
         let mut all = vec![];
         if self.indent() > 0 {
-            all.push(styled(text::left(label, LABELS, " ")));
+            all.push(styled(text::align_left(label, LABELS, " ")));
         } else if !label.is_empty() {
-            let above = Line::from(styled(text::clip(label, self.width, "").into_owned()));
+            let above = Line::from(styled(text::truncate(label, self.width, "").into_owned()));
             self.lines.push(above);
         }
         all.extend(spans);
         self.lines.push(Line::from(all));
     }
 
-    /// A text of any length, made harmless, in as many lines as it takes.
+    /// A text of any length, made sanitized, in as many lines as it takes.
     pub fn text(&mut self, label: &str, what: &str, role: Role) {
         self.text_styled(label, what, self.theme.style(role));
     }
@@ -68,10 +68,10 @@ impl Page {
     /// A text of any length after `head`, which stays alone at the left.
     pub fn under(&mut self, label: &str, head: &str, what: &str, style: Style) {
         let hang = text::width(head).min(self.room().saturating_sub(8));
-        let harmless = text::harmless(what);
-        for (at, line) in text::wrap(&harmless, self.room() - hang).into_iter().enumerate() {
+        let sanitized = text::sanitized(what);
+        for (at, line) in text::wrap(&sanitized, self.room() - hang).into_iter().enumerate() {
             let (label, head) = if at == 0 { (label, head) } else { ("", "") };
-            let head = text::left(head, hang, "");
+            let head = text::align_left(head, hang, "");
             self.line(label, vec![Span::styled(head, self.theme.style(Role::Dim)), Span::styled(line, style)]);
         }
     }
@@ -82,7 +82,7 @@ impl Page {
         let (room, mut label) = (self.room(), label);
         let (mut spans, mut taken) = (vec![], 0);
         for (what, style) in pieces {
-            for (at, part) in text::wrap(&text::harmless(&what), room).into_iter().enumerate() {
+            for (at, part) in text::wrap(&text::sanitized(&what), room).into_iter().enumerate() {
                 let wide = text::width(&part);
                 let between = if taken == 0 { 0 } else { BETWEEN };
                 if at > 0 || taken + between + wide > room {

@@ -8,9 +8,9 @@ use reeldeck_common::failure::Attempt;
 use super::*;
 use crate::protocol::details::{FeatureDetails, ListedVideo, Segment};
 use crate::protocol::row::{Row, RowFacts, RowState};
-use crate::tui::drawn;
-use crate::tui::keymap::{Context, Found};
+use crate::tui::keymap::{Context, KeyMatch};
 use crate::tui::keys::Keys;
+use crate::tui::tests::render;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -152,11 +152,11 @@ fn view(details: Details) -> DetailsView {
 }
 
 fn draw(view: &DetailsView, theme: &Theme, width: u16, height: u16) -> Buffer {
-    drawn::screen(theme, width, height, |area, buffer| view.draw(theme, &Keymap::default(), area, buffer))
+    render::screen(theme, width, height, |area, buffer| view.draw(theme, &Keymap::default(), area, buffer))
 }
 
 fn text_of(view: &DetailsView, width: u16, height: u16) -> String {
-    drawn::text(&draw(view, &Theme::default(), width, height))
+    render::text(&draw(view, &Theme::default(), width, height))
 }
 
 fn picture() -> Rgb {
@@ -166,7 +166,7 @@ fn picture() -> Rgb {
 
 fn press(view: &mut DetailsView, keys: &str) -> Outcome {
     match Keymap::default().find(Context::Details, &keys.parse::<Keys>().unwrap().0) {
-        Found::Action(action) => view.act(action),
+        KeyMatch::Action(action) => view.act(action),
         _ => panic!("{keys}"),
     }
 }
@@ -195,13 +195,13 @@ fn a_missing_video() {
 #[test]
 fn without_colour_and_in_ascii() {
     let theme = Theme::named("none").unwrap();
-    insta::assert_snapshot!("no_color_80x24", drawn::styled(&draw(&view(failed()), &theme, 80, 24)));
+    insta::assert_snapshot!("no_color_80x24", render::styled(&draw(&view(failed()), &theme, 80, 24)));
     let ascii = draw(&view(done()), &Theme::default().with_ascii(true), 100, 40);
-    insta::assert_snapshot!("ascii_100x40", drawn::text(&ascii));
+    insta::assert_snapshot!("ascii_100x40", render::text(&ascii));
     assert!(ascii.content.iter().all(|cell| cell.symbol().is_ascii()));
     insta::assert_snapshot!(
         "night_60x30",
-        drawn::styled(&draw(&view(missing()), &Theme::named("night").unwrap(), 60, 30))
+        render::styled(&draw(&view(missing()), &Theme::named("night").unwrap(), 60, 30))
     );
 }
 

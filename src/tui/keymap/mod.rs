@@ -9,12 +9,12 @@ use crate::config::KeyChoice;
 
 mod table;
 
-pub use table::{Context, Line, TABLE};
+pub use table::{Binding, Context, TABLE};
 
 /// The table with the user's keys in it.
 #[derive(Clone, Debug)]
 pub struct Keymap {
-    lines: Vec<(Line, Vec<Keys>)>,
+    bindings: Vec<(Binding, Vec<Keys>)>,
 }
 
 impl Default for Keymap {
@@ -26,7 +26,7 @@ impl Default for Keymap {
 
 /// What a key that was pressed means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum KeyMatch {
     /// This.
     Action(Action),
     /// The beginning of something.
@@ -61,21 +61,21 @@ impl Keymap {
     }
 
     fn with(chosen: &BTreeMap<Action, Vec<Keys>>) -> Self {
-        let lines = TABLE.iter().map(|line| {
+        let bindings = TABLE.iter().map(|line| {
             let keys = chosen.get(&line.action).cloned();
             (*line, keys.unwrap_or_else(|| line.keys.iter().filter_map(|text| text.parse().ok()).collect()))
         });
-        Self { lines: lines.collect() }
+        Self { bindings: bindings.collect() }
     }
 
     /// No keys do two things in one place, none are the beginning of others, and there is a way out.
     fn check(&self) -> Result<(), String> {
         for context in Context::ALL {
-            let here: Vec<(&Line, &Keys)> = self.reachable(context).collect();
+            let here: Vec<(&Binding, &Keys)> = self.reachable(context).collect();
             for (place, (line, keys)) in here.iter().enumerate() {
                 for (other, others) in here.iter().skip(place + 1).filter(|(other, _)| other.action != line.action) {
                     // What lies on top may say something else than what is below; a pane may not.
-                    if context.is_on_top() && line.context != other.context {
+                    if context.is_overlay() && line.context != other.context {
                         continue;
                     }
                     if others.0.starts_with(&keys.0) || keys.0.starts_with(&others.0) {
@@ -90,7 +90,7 @@ impl Keymap {
             }
         }
         for way_out in [Action::Quit, Action::Close, Action::Leave] {
-            if self.lines.iter().any(|(line, keys)| line.action == way_out && keys.is_empty()) {
+            if self.bindings.iter().any(|(line, keys)| line.action == way_out && keys.is_empty()) {
                 return Err(format!("tui.keys.{}: without a key there is no way out", way_out.name()));
             }
         }
@@ -98,61 +98,43 @@ impl Keymap {
     }
 
     /// The nearest first.
-    fn reachable(&self, context: Context) -> impl Iterator<Item = (&Line, &Keys)> {
-        let near = |at: &'static Context| self.lines.iter().filter(move |(line, _)| line.context == *at);
-        let lines = context.chain().iter().flat_map(near).filter(move |(line, _)| context.reaches(line));
+    fn reachable(&self, context: Context) -> impl Iterator<Item = (&Binding, &Keys)> {
+        let near = |at: &'static Context| self.bindings.iter().filter(move |(line, _)| line.context == *at);
+        let lines = context.chain().iter().flat_map(near).filter(move |(line, _)| context.offers(line));
         lines.flat_map(|(line, keys)| keys.iter().map(move |keys| (line, keys)))
     }
 
     /// What these keys mean here.
-    pub fn find(&self, context: Context, pressed: &[Key]) -> Found {
+    pub fn find(&self, context: Context, pressed: &[Key]) -> KeyMatch {
         let mut prefix = false;
         for (line, keys) in self.reachable(context) {
             if keys.0 == pressed {
-                return Found::Action(line.action);
+                return KeyMatch::Action(line.action);
             }
             prefix |= keys.0.starts_with(pressed);
         }
-        if prefix { Found::Prefix } else { Found::Nothing }
+        if prefix { KeyMatch::Prefix } else { KeyMatch::Nothing }
     }
 
     /// The table's lines with their keys.
-    pub fn lines(&self) -> impl Iterator<Item = (&Line, &[Keys])> {
-        self.lines.iter().map(|(line, keys)| (line, keys.as_slice()))
+    pub fn bindings(&self) -> impl Iterator<Item = (&Binding, &[Keys])> {
+        self.bindings.iter().map(|(line, keys)| (line, keys.as_slice()))
     }
 
     /// The first key of an action, for messages that name it.
     pub fn key_text(&self, action: Action) -> String {
-        let keys = self.lines.iter().find(|(line, _)| line.action == action).and_then(|(_, keys)| keys.first());
+        let keys = self.bindings.iter().find(|(line, _)| line.action == action).and_then(|(_, keys)| keys.first());
         keys.map_or_else(|| format!(":{}", action.name()), ToString::to_string)
     }
 
     /// What the footer offers here, the most important first.
-    pub fn footer(&self, context: Context) -> Vec<(&Line, &Keys)> {
+    pub fn footer(&self, context: Context) -> Vec<(&Binding, &Keys)> {
         // What lies on top has room for its own alone, and for the help.
-        let is_shown = |line: &Line| !context.is_on_top() || line.context == context || line.action == Action::Help;
-        let here = self.lines.iter().filter(|(line, _)| line.footer > 0 && context.reaches(line) && is_shown(line));
+        let is_shown = |line: &Binding| !context.is_overlay() || line.context == context || line.action == Action::Help;
+        let here = self.bindings.iter().filter(|(line, _)| line.footer > 0 && context.offers(line) && is_shown(line));
         let mut offered: Vec<_> = here.filter_map(|(line, keys)| Some((line, keys.first()?))).collect();
         offered.sort_by_key(|(line, _)| line.footer);
         offered
-    }
-
-    /// The list of keys for the README.
-    pub fn markdown(&self) -> String {
-        let mut text = String::new();
-        for context in Context::ALL {
-            let mut lines = self.lines.iter().filter(|(line, _)| line.context == context).peekable();
-            if lines.peek().is_none() {
-                continue;
-            }
-            text.push_str(&format!("| {} | | |\n|---|---|---|\n", context.title()));
-            for (line, keys) in lines {
-                let keys: Vec<String> = keys.iter().map(|keys| format!("`{keys}`")).collect();
-                text.push_str(&format!("| {} | {} | `{}` |\n", keys.join(" "), line.long, line.action.name()));
-            }
-            text.push('\n');
-        }
-        text
     }
 }
 
@@ -168,7 +150,7 @@ mod tests {
     #[test]
     fn no_key_does_two_things_and_every_action_has_one() {
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
-        for (line, keys) in keymap.lines() {
+        for (line, keys) in keymap.bindings() {
             assert_eq!(keys.len(), line.keys.len(), "every key of {:?} is one", line.action);
         }
         for action in Action::ALL {
@@ -184,26 +166,26 @@ mod tests {
     fn the_nearest_meaning_is_found() {
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         let find = |context, keys: &str| keymap.find(context, &keys.parse::<Keys>().unwrap().0);
-        assert_eq!(find(Context::Videos, "f"), Found::Action(Action::States));
-        assert_eq!(find(Context::Devices, "f"), Found::Nothing);
-        assert_eq!(find(Context::Videos, "g"), Found::Prefix);
-        assert_eq!(find(Context::Videos, "g g"), Found::Action(Action::Top));
-        assert_eq!(find(Context::Videos, "g j"), Found::Nothing);
-        assert_eq!(find(Context::Log, "q"), Found::Action(Action::Quit));
-        assert_eq!(find(Context::Details, "q"), Found::Action(Action::Close));
-        assert_eq!(find(Context::Details, "l"), Found::Action(Action::NextVideo));
-        assert_eq!(find(Context::Details, "R"), Found::Action(Action::RetryAll));
-        assert_eq!(find(Context::Details, "ctrl-c"), Found::Action(Action::Quit));
-        assert_eq!(find(Context::Details, "tab"), Found::Nothing);
-        assert_eq!(find(Context::Form, "q"), Found::Nothing);
+        assert_eq!(find(Context::Videos, "f"), KeyMatch::Action(Action::States));
+        assert_eq!(find(Context::Devices, "f"), KeyMatch::Nothing);
+        assert_eq!(find(Context::Videos, "g"), KeyMatch::Prefix);
+        assert_eq!(find(Context::Videos, "g g"), KeyMatch::Action(Action::Top));
+        assert_eq!(find(Context::Videos, "g j"), KeyMatch::Nothing);
+        assert_eq!(find(Context::Log, "q"), KeyMatch::Action(Action::Quit));
+        assert_eq!(find(Context::Details, "q"), KeyMatch::Action(Action::Close));
+        assert_eq!(find(Context::Details, "l"), KeyMatch::Action(Action::NextVideo));
+        assert_eq!(find(Context::Details, "R"), KeyMatch::Action(Action::RetryAll));
+        assert_eq!(find(Context::Details, "ctrl-c"), KeyMatch::Action(Action::Quit));
+        assert_eq!(find(Context::Details, "tab"), KeyMatch::Nothing);
+        assert_eq!(find(Context::Form, "q"), KeyMatch::Nothing);
     }
 
     #[test]
     fn the_user_chooses_and_is_told_what_does_not_work() {
         let keymap = Keymap::new(&wanted(&[("retry", &["f2", "ctrl-t"]), ("help", &["H"])])).unwrap();
         let find = |keys: &str| keymap.find(Context::Videos, &keys.parse::<Keys>().unwrap().0);
-        assert_eq!((find("f2"), find("ctrl-t")), (Found::Action(Action::Retry), Found::Action(Action::Retry)));
-        assert_eq!((find("r"), find("?")), (Found::Nothing, Found::Nothing));
+        assert_eq!((find("f2"), find("ctrl-t")), (KeyMatch::Action(Action::Retry), KeyMatch::Action(Action::Retry)));
+        assert_eq!((find("r"), find("?")), (KeyMatch::Nothing, KeyMatch::Nothing));
         assert_eq!(keymap.key_text(Action::Help), "H");
         let error = |pairs: &[(&str, &[&str])]| Keymap::new(&wanted(pairs)).unwrap_err();
         assert!(error(&[("retyr", &["r"])]).contains("did you mean `retry`?"));

@@ -1,6 +1,6 @@
 //! The table itself: where which keys do what, and the words for it.
 
-use super::super::action::Action;
+use crate::tui::action::Action;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,20 +70,20 @@ impl Context {
     }
 
     /// What lies on top of the panes may give a key a meaning of its own.
-    pub fn is_on_top(self) -> bool {
+    pub fn is_overlay(self) -> bool {
         matches!(self, Self::Details | Self::Form)
     }
 
     /// A line of the table can be reached here.
-    pub fn reaches(self, line: &Line) -> bool {
+    pub fn offers(self, line: &Binding) -> bool {
         // Panes that are out of sight are not moved about in.
-        self.chain().contains(&line.context) && !(self.is_on_top() && line.action.is_about_panes())
+        self.chain().contains(&line.context) && !(self.is_overlay() && line.action.is_about_panes())
     }
 }
 
 /// A line of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Line {
+pub struct Binding {
     /// Where.
     pub context: Context,
     /// Which keys, unless the configuration says otherwise.
@@ -98,15 +98,15 @@ pub struct Line {
     pub footer: u8,
 }
 
-const fn line(
+const fn binding(
     context: Context,
     keys: &'static [&'static str],
     action: Action,
     short: &'static str,
     long: &'static str,
     footer: u8,
-) -> Line {
-    Line { context, keys, action, short, long, footer }
+) -> Binding {
+    Binding { context, keys, action, short, long, footer }
 }
 
 use Action as A;
@@ -114,84 +114,84 @@ use Context::{Classes, Details, Devices, Everywhere, Form, Lists, Log, Videos};
 
 /// The table.
 #[rustfmt::skip]
-pub const TABLE: &[Line] = &[
-    line(Everywhere, &["s"], A::StartPause, "start", "start the run; pause it; let it go on", 10),
-    line(Everywhere, &["S"], A::Stop, "stop", "stop the run, after the videos in hand or now", 70),
-    line(Everywhere, &["R"], A::RetryAll, "retry failed", "try all failed videos again", 24),
-    line(Everywhere, &["l"], A::WriteList, "write list", "write the list of videos, hacs_data.txt", 60),
-    line(Everywhere, &["e"], A::Export, "export", "write what trainers read, in a format of your choice", 62),
-    line(Everywhere, &["m"], A::WriteMissing, "list missing", "write the lists of missing videos", 64),
-    line(Everywhere, &["f5", "ctrl-r"], A::Rescan, "rescan", "look through the dataset folder again", 66),
-    line(Everywhere, &["c"], A::Check, "check", "check the files that were not checked yet", 0),
-    line(Everywhere, &["C"], A::CheckDeep, "deep check", "check all files anew, decoding some frames of each", 0),
-    line(Everywhere, &["u"], A::Undo, "undo", "take the last exclusion back", 68),
-    line(Everywhere, &["tab"], A::NextPane, "next pane", "to the next pane", 0),
-    line(Everywhere, &["backtab"], A::PreviousPane, "pane before", "to the pane before", 0),
-    line(Everywhere, &["1"], A::PaneClasses, "classes", "to the classes", 0),
-    line(Everywhere, &["2"], A::PaneVideos, "videos", "to the videos", 0),
-    line(Everywhere, &["3"], A::PaneDevices, "devices", "to the devices", 0),
-    line(Everywhere, &["4"], A::PaneThroughput, "throughput", "to the throughput", 0),
-    line(Everywhere, &["5"], A::PaneLog, "log", "to the log", 0),
-    line(Everywhere, &["z"], A::Zoom, "zoom", "show this pane alone, or with the others again", 0),
-    line(Everywhere, &["esc"], A::Back, "back", "back out one level: a range, a filter, marks, the zoom", 0),
-    line(Everywhere, &[":", "ctrl-p"], A::Palette, "command", "look for a command by its words", 80),
-    line(Everywhere, &["?", "f1"], A::Help, "help", "show all keys", 3),
-    line(Everywhere, &["q", "ctrl-c"], A::Quit, "quit", "leave; while a run is going on, asks what becomes of it", 4),
-    line(Everywhere, &["ctrl-z"], A::Suspend, "suspend", "give the terminal back for a while; `fg` returns", 0),
-    line(Everywhere, &["ctrl-l"], A::Redraw, "redraw", "draw everything anew", 0),
+pub const TABLE: &[Binding] = &[
+    binding(Everywhere, &["s"], A::StartPause, "start", "start the run; pause it; let it go on", 10),
+    binding(Everywhere, &["S"], A::Stop, "stop", "stop the run, after the videos in hand or now", 70),
+    binding(Everywhere, &["R"], A::RetryAll, "retry failed", "try all failed videos again", 24),
+    binding(Everywhere, &["l"], A::WriteList, "write list", "write the list of videos, hacs_data.txt", 60),
+    binding(Everywhere, &["e"], A::Export, "export", "write what trainers read, in a format of your choice", 62),
+    binding(Everywhere, &["m"], A::WriteMissing, "list missing", "write the lists of missing videos", 64),
+    binding(Everywhere, &["f5", "ctrl-r"], A::Rescan, "rescan", "look through the dataset folder again", 66),
+    binding(Everywhere, &["c"], A::Check, "check", "check the files that were not checked yet", 0),
+    binding(Everywhere, &["C"], A::CheckDeep, "deep check", "check all files anew, decoding some frames of each", 0),
+    binding(Everywhere, &["u"], A::Undo, "undo", "take the last exclusion back", 68),
+    binding(Everywhere, &["tab"], A::NextPane, "next pane", "to the next pane", 0),
+    binding(Everywhere, &["backtab"], A::PreviousPane, "pane before", "to the pane before", 0),
+    binding(Everywhere, &["1"], A::PaneClasses, "classes", "to the classes", 0),
+    binding(Everywhere, &["2"], A::PaneVideos, "videos", "to the videos", 0),
+    binding(Everywhere, &["3"], A::PaneDevices, "devices", "to the devices", 0),
+    binding(Everywhere, &["4"], A::PaneThroughput, "throughput", "to the throughput", 0),
+    binding(Everywhere, &["5"], A::PaneLog, "log", "to the log", 0),
+    binding(Everywhere, &["z"], A::Zoom, "zoom", "show this pane alone, or with the others again", 0),
+    binding(Everywhere, &["esc"], A::Back, "back", "back out one level: a range, a filter, marks, the zoom", 0),
+    binding(Everywhere, &[":", "ctrl-p"], A::Palette, "command", "look for a command by its words", 80),
+    binding(Everywhere, &["?", "f1"], A::Help, "help", "show all keys", 3),
+    binding(Everywhere, &["q", "ctrl-c"], A::Quit, "quit", "leave; while a run is going on, asks what becomes of it", 4),
+    binding(Everywhere, &["ctrl-z"], A::Suspend, "suspend", "give the terminal back for a while; `fg` returns", 0),
+    binding(Everywhere, &["ctrl-l"], A::Redraw, "redraw", "draw everything anew", 0),
 
-    line(Lists, &["k", "up"], A::Up, "up", "up one line", 0),
-    line(Lists, &["j", "down"], A::Down, "down", "down one line", 0),
-    line(Lists, &["ctrl-u"], A::HalfUp, "half a page up", "up half a page", 0),
-    line(Lists, &["ctrl-d"], A::HalfDown, "half a page down", "down half a page", 0),
-    line(Lists, &["pgup", "ctrl-b"], A::PageUp, "page up", "up a page", 0),
-    line(Lists, &["pgdn", "ctrl-f"], A::PageDown, "page down", "down a page", 0),
-    line(Lists, &["g g", "home"], A::Top, "first", "to the first line", 0),
-    line(Lists, &["G", "end"], A::Bottom, "last", "to the last line", 0),
+    binding(Lists, &["k", "up"], A::Up, "up", "up one line", 0),
+    binding(Lists, &["j", "down"], A::Down, "down", "down one line", 0),
+    binding(Lists, &["ctrl-u"], A::HalfUp, "half a page up", "up half a page", 0),
+    binding(Lists, &["ctrl-d"], A::HalfDown, "half a page down", "down half a page", 0),
+    binding(Lists, &["pgup", "ctrl-b"], A::PageUp, "page up", "up a page", 0),
+    binding(Lists, &["pgdn", "ctrl-f"], A::PageDown, "page down", "down a page", 0),
+    binding(Lists, &["g g", "home"], A::Top, "first", "to the first line", 0),
+    binding(Lists, &["G", "end"], A::Bottom, "last", "to the last line", 0),
 
-    line(Videos, &["enter"], A::Open, "details", "all about this video", 30),
-    line(Videos, &["r"], A::Retry, "retry", "extract the marked videos again, or this one", 20),
-    line(Videos, &["space"], A::Mark, "mark", "mark or unmark this video, and go on to the next", 26),
-    line(Videos, &["v"], A::Range, "range", "begin a range of marks here; again: end it", 52),
-    line(Videos, &["a"], A::MarkAll, "mark all", "mark all videos that the filter shows", 54),
-    line(Videos, &["i"], A::Invert, "invert", "mark what is not marked, and the other way round", 0),
-    line(Videos, &["A"], A::Unmark, "unmark", "take all marks away", 0),
-    line(Videos, &["/"], A::Filter, "filter", "show only videos with a text in name, state or reason", 28),
-    line(Videos, &["f"], A::States, "states", "show only videos of some states", 42),
-    line(Videos, &["F"], A::Problems, "problems", "show only videos with a problem, or all again", 40),
-    line(Videos, &["o"], A::Sort, "sort", "choose the column to sort by", 44),
-    line(Videos, &["O"], A::Reverse, "reverse", "turn the order round", 0),
-    line(Videos, &["<"], A::SortLeft, "sort left", "sort by the column to the left", 0),
-    line(Videos, &[">"], A::SortRight, "sort right", "sort by the column to the right", 0),
-    line(Videos, &["x"], A::Exclude, "exclude", "leave the marked videos alone, or this one; on excluded ones, take them in again", 46),
-    line(Videos, &["y"], A::Yank, "copy name", "copy the name of this video, over SSH too", 58),
-    line(Videos, &["Y"], A::YankPath, "copy path", "copy the path of this video's file", 0),
+    binding(Videos, &["enter"], A::Open, "details", "all about this video", 30),
+    binding(Videos, &["r"], A::Retry, "retry", "extract the marked videos again, or this one", 20),
+    binding(Videos, &["space"], A::Mark, "mark", "mark or unmark this video, and go on to the next", 26),
+    binding(Videos, &["v"], A::Range, "range", "begin a range of marks here; again: end it", 52),
+    binding(Videos, &["a"], A::MarkAll, "mark all", "mark all videos that the filter shows", 54),
+    binding(Videos, &["i"], A::Invert, "invert", "mark what is not marked, and the other way round", 0),
+    binding(Videos, &["A"], A::Unmark, "unmark", "take all marks away", 0),
+    binding(Videos, &["/"], A::Filter, "filter", "show only videos with a text in name, state or reason", 28),
+    binding(Videos, &["f"], A::States, "states", "show only videos of some states", 42),
+    binding(Videos, &["F"], A::Problems, "problems", "show only videos with a problem, or all again", 40),
+    binding(Videos, &["o"], A::Sort, "sort", "choose the column to sort by", 44),
+    binding(Videos, &["O"], A::Reverse, "reverse", "turn the order round", 0),
+    binding(Videos, &["<"], A::SortLeft, "sort left", "sort by the column to the left", 0),
+    binding(Videos, &[">"], A::SortRight, "sort right", "sort by the column to the right", 0),
+    binding(Videos, &["x"], A::Exclude, "exclude", "leave the marked videos alone, or this one; on excluded ones, take them in again", 46),
+    binding(Videos, &["y"], A::Yank, "copy name", "copy the name of this video, over SSH too", 58),
+    binding(Videos, &["Y"], A::YankPath, "copy path", "copy the path of this video's file", 0),
 
-    line(Classes, &["enter", "space"], A::Open, "show class", "show the videos of this class", 30),
-    line(Classes, &["/"], A::Filter, "find", "show only classes with a text in their name", 28),
-    line(Classes, &["o"], A::Sort, "sort", "sort by name, by progress, by problems", 44),
+    binding(Classes, &["enter", "space"], A::Open, "show class", "show the videos of this class", 30),
+    binding(Classes, &["/"], A::Filter, "find", "show only classes with a text in their name", 28),
+    binding(Classes, &["o"], A::Sort, "sort", "sort by name, by progress, by problems", 44),
 
-    line(Devices, &["enter"], A::Open, "details", "all about the video that this device works on", 30),
+    binding(Devices, &["enter"], A::Open, "details", "all about the video that this device works on", 30),
 
-    line(Log, &["enter"], A::Open, "whole line", "show the whole line", 30),
-    line(Log, &["f"], A::States, "level", "show all lines; without details; problems alone", 42),
-    line(Log, &["/"], A::Filter, "filter", "show only lines with a text", 28),
+    binding(Log, &["enter"], A::Open, "whole line", "show the whole line", 30),
+    binding(Log, &["f"], A::States, "level", "show all lines; without details; problems alone", 42),
+    binding(Log, &["/"], A::Filter, "filter", "show only lines with a text", 28),
 
-    line(Details, &["esc", "q", "enter"], A::Close, "back", "back to the table", 1),
-    line(Details, &["r"], A::Retry, "extract again", "extract this video again", 10),
-    line(Details, &["o"], A::Still, "still", "show a picture of the video, or no longer", 20),
-    line(Details, &["x"], A::Exclude, "exclude", "leave this video alone, or no longer", 30),
-    line(Details, &["p", "h", "left"], A::PreviousVideo, "previous", "show the video before this one", 40),
-    line(Details, &["n", "l", "right"], A::NextVideo, "next", "show the video after this one", 41),
-    line(Details, &["y"], A::Yank, "copy name", "copy the name of this video, over SSH too", 60),
-    line(Details, &["Y"], A::YankPath, "copy path", "copy the path of this video's file, or else of its feature", 50),
-    line(Details, &["space"], A::PageDown, "page down", "down a page", 0),
+    binding(Details, &["esc", "q", "enter"], A::Close, "back", "back to the table", 1),
+    binding(Details, &["r"], A::Retry, "extract again", "extract this video again", 10),
+    binding(Details, &["o"], A::Still, "still", "show a picture of the video, or no longer", 20),
+    binding(Details, &["x"], A::Exclude, "exclude", "leave this video alone, or no longer", 30),
+    binding(Details, &["p", "h", "left"], A::PreviousVideo, "previous", "show the video before this one", 40),
+    binding(Details, &["n", "l", "right"], A::NextVideo, "next", "show the video after this one", 41),
+    binding(Details, &["y"], A::Yank, "copy name", "copy the name of this video, over SSH too", 60),
+    binding(Details, &["Y"], A::YankPath, "copy path", "copy the path of this video's file, or else of its feature", 50),
+    binding(Details, &["space"], A::PageDown, "page down", "down a page", 0),
 
-    line(Form, &["enter"], A::Confirm, "next", "to the next line; on the last one: write config.toml", 10),
-    line(Form, &["down", "ctrl-n"], A::NextLine, "down", "to the next line", 0),
-    line(Form, &["up", "backtab", "ctrl-p"], A::PreviousLine, "line before", "to the line before", 30),
-    line(Form, &["tab"], A::Complete, "complete", "complete the path that is being typed", 20),
-    line(Form, &["ctrl-s"], A::WriteConfig, "write", "write config.toml and go on", 40),
-    line(Form, &["esc", "ctrl-c"], A::Leave, "leave", "leave and write nothing; asks once where something was typed", 50),
-    line(Form, &["ctrl-z"], A::Suspend, "suspend", "give the terminal back for a while; `fg` returns", 0),
+    binding(Form, &["enter"], A::Confirm, "next", "to the next line; on the last one: write config.toml", 10),
+    binding(Form, &["down", "ctrl-n"], A::NextLine, "down", "to the next line", 0),
+    binding(Form, &["up", "backtab", "ctrl-p"], A::PreviousLine, "line before", "to the line before", 30),
+    binding(Form, &["tab"], A::Complete, "complete", "complete the path that is being typed", 20),
+    binding(Form, &["ctrl-s"], A::WriteConfig, "write", "write config.toml and go on", 40),
+    binding(Form, &["esc", "ctrl-c"], A::Leave, "leave", "leave and write nothing; asks once where something was typed", 50),
+    binding(Form, &["ctrl-z"], A::Suspend, "suspend", "give the terminal back for a while; `fg` returns", 0),
 ];

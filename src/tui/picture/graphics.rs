@@ -6,28 +6,28 @@ use base64::engine::general_purpose::STANDARD;
 use ratatui::layout::Rect;
 
 use super::Rgb;
-pub use crate::config::Wish;
+use crate::config::ImageProtocol;
 
 /// How pictures reach the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub enum GraphicsProtocol {
     /// kitty, Ghostty, WezTerm, Konsole.
     Kitty,
     /// foot, xterm, mlterm, and others.
     Sixel,
 }
 
-impl Protocol {
+impl GraphicsProtocol {
     /// The one to use; `None`: characters. A multiplexer passes neither on as it is, so there it takes a wish.
-    pub fn of(wish: Wish, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+    pub fn detect(setting: ImageProtocol, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let value = |name: &str| variable(name).unwrap_or_default();
         let set = |name: &str| !value(name).is_empty();
-        match wish {
-            Wish::Off => None,
-            Wish::Kitty => Some(Self::Kitty),
-            Wish::Sixel => Some(Self::Sixel),
-            Wish::Auto if set("SSH_CONNECTION") || set("SSH_TTY") || set("TMUX") || set("STY") => None,
-            Wish::Auto => match (value("TERM").as_str(), value("TERM_PROGRAM").as_str()) {
+        match setting {
+            ImageProtocol::Off => None,
+            ImageProtocol::Kitty => Some(Self::Kitty),
+            ImageProtocol::Sixel => Some(Self::Sixel),
+            ImageProtocol::Auto if set("SSH_CONNECTION") || set("SSH_TTY") || set("TMUX") || set("STY") => None,
+            ImageProtocol::Auto => match (value("TERM").as_str(), value("TERM_PROGRAM").as_str()) {
                 ("xterm-kitty" | "xterm-ghostty", _) | (_, "ghostty" | "WezTerm") => Some(Self::Kitty),
                 _ if set("KITTY_WINDOW_ID") => Some(Self::Kitty),
                 (term, _) if term.starts_with("foot") || term.starts_with("mlterm") => Some(Self::Sixel),
@@ -38,7 +38,7 @@ impl Protocol {
 
     /// The bytes that show the picture in `area`, or the part of it that has its shape. `cell` is a cell's size in pixels.
     /// The cursor stays where it is.
-    pub fn show(self, picture: &Rgb, area: Rect, cell: [u16; 2]) -> Vec<u8> {
+    pub fn draw(self, picture: &Rgb, area: Rect, cell: [u16; 2]) -> Vec<u8> {
         let [cell_width, cell_height] = cell.map(|side| usize::from(side.max(1)));
         let room = [usize::from(area.width) * cell_width, usize::from(area.height) * cell_height];
         let [width, height] = picture.fit(room[0], room[1]);
@@ -61,7 +61,7 @@ impl Protocol {
     }
 
     /// The bytes that take it away again; what a sixel covered is to be drawn anew.
-    pub fn hide(self) -> &'static [u8] {
+    pub fn clear(self) -> &'static [u8] {
         match self {
             Self::Kitty => b"\x1b_Ga=d,d=I,i=7,q=2;\x1b\\",
             Self::Sixel => b"",
@@ -150,14 +150,17 @@ mod tests {
 
     #[test]
     fn terminals_that_are_far_away_or_unknown_get_characters() {
-        let auto = |pairs| Protocol::of(Wish::Auto, env(pairs));
-        assert_eq!(auto(&[("TERM", "xterm-kitty")]), Some(Protocol::Kitty));
-        assert_eq!(auto(&[("TERM", "foot-extra")]), Some(Protocol::Sixel));
+        let auto = |pairs| GraphicsProtocol::detect(ImageProtocol::Auto, env(pairs));
+        assert_eq!(auto(&[("TERM", "xterm-kitty")]), Some(GraphicsProtocol::Kitty));
+        assert_eq!(auto(&[("TERM", "foot-extra")]), Some(GraphicsProtocol::Sixel));
         assert_eq!(auto(&[("TERM", "xterm-256color")]), None);
         assert_eq!(auto(&[("TERM", "xterm-kitty"), ("SSH_TTY", "/dev/pts/1")]), None);
         assert_eq!(auto(&[("TERM", "foot"), ("TMUX", "x")]), None);
-        assert_eq!(Protocol::of(Wish::Sixel, env(&[("SSH_TTY", "/dev/pts/1")])), Some(Protocol::Sixel));
-        assert_eq!(Protocol::of(Wish::Off, env(&[("TERM", "foot")])), None);
+        assert_eq!(
+            GraphicsProtocol::detect(ImageProtocol::Sixel, env(&[("SSH_TTY", "/dev/pts/1")])),
+            Some(GraphicsProtocol::Sixel)
+        );
+        assert_eq!(GraphicsProtocol::detect(ImageProtocol::Off, env(&[("TERM", "foot")])), None);
     }
 
     /// Draws sixels as a terminal does: the colour number of each pixel.
@@ -226,7 +229,7 @@ mod tests {
     fn kitty_gets_the_pixels_as_they_are_in_chunks() {
         let bytes: Vec<u8> = (0..60 * 40 * 3).map(|i| (i % 251) as u8).collect();
         let picture = Rgb::new(60, 40, &bytes).unwrap();
-        let text = String::from_utf8(Protocol::Kitty.show(&picture, Rect::new(4, 2, 30, 10), [8, 16])).unwrap();
+        let text = String::from_utf8(GraphicsProtocol::Kitty.draw(&picture, Rect::new(4, 2, 30, 10), [8, 16])).unwrap();
         assert!(text.starts_with("\x1b7\x1b[3;5H\x1b_Ga=T,f=24,s=60,v=40,c=30,r=10,"), "{text:.80}");
         let parts: Vec<&str> = text.split("\x1b_G").skip(1).map(|part| part.split_once("\x1b\\").unwrap().0).collect();
         assert!(parts.len() > 1 && parts.iter().all(|part| part.split_once(';').unwrap().1.len() <= 4096));
@@ -240,10 +243,10 @@ mod tests {
     fn no_sixel_reaches_below_its_area() {
         let picture = Rgb::new(30, 90, &[9; 30 * 90 * 3]).unwrap();
         for rows in 1..6 {
-            let out = Protocol::Sixel.show(&picture, Rect::new(0, 0, 20, rows), [10, 19]);
+            let out = GraphicsProtocol::Sixel.draw(&picture, Rect::new(0, 0, 20, rows), [10, 19]);
             let bands = out.iter().filter(|byte| **byte == b'-').count();
             assert!((bands + 1) * 6 <= usize::from(rows) * 19, "{rows}");
         }
-        assert!(Protocol::Sixel.show(&picture, Rect::new(0, 0, 0, 4), [10, 19]).is_empty());
+        assert!(GraphicsProtocol::Sixel.draw(&picture, Rect::new(0, 0, 0, 4), [10, 19]).is_empty());
     }
 }

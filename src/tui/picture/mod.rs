@@ -81,9 +81,9 @@ impl Rgb {
         }
         let mut pixels = Vec::with_capacity(width * height);
         for y in 0..height {
-            let (top, bottom) = gauge::stretch(self.height, height, y);
+            let (top, bottom) = gauge::bucket(self.height, height, y);
             for x in 0..width {
-                let (left, right) = gauge::stretch(self.width, width, x);
+                let (left, right) = gauge::bucket(self.width, width, x);
                 let mut sums = [0_usize; 3];
                 for row in top..bottom {
                     let row = self.pixels.get(row * self.width + left..row * self.width + right).unwrap_or_default();
@@ -165,8 +165,8 @@ fn indexed(pixel: [u8; 3]) -> u8 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::text;
     use super::*;
+    use crate::tui::text;
 
     fn ramp(width: usize, height: usize) -> Rgb {
         let bytes: Vec<u8> =

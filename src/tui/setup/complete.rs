@@ -3,19 +3,19 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Name, place};
+use super::{Field, place};
 
 /// Entries of a folder that are looked at; a class folder may hold any number of files.
-const MOST_ENTRIES: usize = 20_000;
+const MAX_ENTRIES: usize = 20_000;
 
 /// Names that are told.
-const MOST_NAMES: usize = 200;
+const MAX_NAMES: usize = 200;
 
 /// What is to be completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct CompletionRequest {
     /// For which field.
-    pub what: Name,
+    pub field: Field,
     /// What has been typed before the cursor.
     pub typed: String,
     /// What relative paths are relative to.
@@ -26,9 +26,9 @@ pub struct Wanted {
 
 /// What begins so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Completions {
     /// For which field.
-    pub what: Name,
+    pub field: Field,
     /// What had been typed.
     pub typed: String,
     /// The part of it that stays before all names: the folder.
@@ -38,12 +38,12 @@ pub struct Found {
 }
 
 /// Looks on disk. To be called where waiting does no harm.
-pub fn look(wanted: &Wanted) -> Found {
-    let cut = wanted.typed.rfind('/').map_or(0, |at| at + 1);
-    let (head, begin) = wanted.typed.split_at(cut);
-    let folder = place(if head.is_empty() { "." } else { head }, &wanted.folder, wanted.home.as_deref());
+pub fn complete(request: &CompletionRequest) -> Completions {
+    let cut = request.typed.rfind('/').map_or(0, |at| at + 1);
+    let (head, begin) = request.typed.split_at(cut);
+    let folder = place(if head.is_empty() { "." } else { head }, &request.folder, request.home.as_deref());
     let mut names = vec![];
-    for entry in fs::read_dir(folder).into_iter().flatten().take(MOST_ENTRIES).flatten() {
+    for entry in fs::read_dir(folder).into_iter().flatten().take(MAX_ENTRIES).flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
         if !name.starts_with(begin)
             || (name.starts_with('.') && !begin.starts_with('.'))
@@ -58,19 +58,19 @@ pub fn look(wanted: &Wanted) -> Found {
         };
         match is_folder {
             true => names.push(name + "/"),
-            false if wanted.what.takes_file(&name) => names.push(name),
+            false if request.field.takes_file(&name) => names.push(name),
             false => {}
         }
     }
-    if wanted.what == Name::Checkpoint && head.is_empty() && "seeded".starts_with(begin) {
+    if request.field == Field::Checkpoint && head.is_empty() && "seeded".starts_with(begin) {
         names.push("seeded".into());
     }
     names.sort_unstable();
-    names.truncate(MOST_NAMES);
-    Found { what: wanted.what, typed: wanted.typed.clone(), head: head.to_owned(), names }
+    names.truncate(MAX_NAMES);
+    Completions { field: request.field, typed: request.typed.clone(), head: head.to_owned(), names }
 }
 
-impl Found {
+impl Completions {
     /// What all names begin with, with the folder before it: what the typed text can be replaced by.
     pub fn common(&self) -> Option<String> {
         let first = self.names.first()?;
@@ -90,9 +90,10 @@ impl Found {
 mod tests {
     use super::*;
 
-    fn found(folder: &std::path::Path, what: Name, typed: &str) -> (Vec<String>, Option<String>) {
-        let wanted = Wanted { what, typed: typed.into(), folder: folder.into(), home: Some(folder.join("home")) };
-        let found = look(&wanted);
+    fn found(folder: &std::path::Path, field: Field, typed: &str) -> (Vec<String>, Option<String>) {
+        let request =
+            CompletionRequest { field, typed: typed.into(), folder: folder.into(), home: Some(folder.join("home")) };
+        let found = complete(&request);
         (found.names.clone(), found.common())
     }
 
@@ -106,20 +107,20 @@ mod tests {
             fs::write(folder.path().join(name), "").unwrap();
         }
         std::os::unix::fs::symlink("data", folder.path().join("data_link")).unwrap();
-        let at = |what, typed| found(folder.path(), what, typed);
+        let at = |field, typed| found(folder.path(), field, typed);
         let some =
             |names: &[&str], common: &str| (names.iter().map(ToString::to_string).collect(), Some(common.to_owned()));
-        assert_eq!(at(Name::Root, "da"), some(&["data/", "data_link/"], "data"));
-        assert_eq!(at(Name::Root, "data/"), some(&["hacs/", "hacs_old/"], "data/hacs"));
-        assert_eq!(at(Name::Root, "data/hacs/"), some(&["Archery/"], "data/hacs/Archery/"));
-        assert_eq!(at(Name::Root, "data/."), some(&[".hidden/"], "data/.hidden/"));
-        assert_eq!(at(Name::Root, "~/"), some(&["videos/"], "~/videos/"));
-        assert_eq!(at(Name::Root, "dä"), some(&["dätä/", "dätö/"], "dät"));
-        assert_eq!(at(Name::Manifest, "data"), some(&["data.json", "data/", "data_link/"], "data"));
-        assert_eq!(at(Name::Checkpoint, "a"), some(&["a.pth"], "a.pth"));
-        assert_eq!(at(Name::Checkpoint, "se"), some(&["seeded"], "seeded"));
-        assert_eq!(at(Name::Root, "nothing"), (vec![], None));
-        assert_eq!(at(Name::Root, "no/such/folder/"), (vec![], None));
-        assert_eq!(at(Name::Root, "bad"), (vec![], None));
+        assert_eq!(at(Field::Root, "da"), some(&["data/", "data_link/"], "data"));
+        assert_eq!(at(Field::Root, "data/"), some(&["hacs/", "hacs_old/"], "data/hacs"));
+        assert_eq!(at(Field::Root, "data/hacs/"), some(&["Archery/"], "data/hacs/Archery/"));
+        assert_eq!(at(Field::Root, "data/."), some(&[".hidden/"], "data/.hidden/"));
+        assert_eq!(at(Field::Root, "~/"), some(&["videos/"], "~/videos/"));
+        assert_eq!(at(Field::Root, "dä"), some(&["dätä/", "dätö/"], "dät"));
+        assert_eq!(at(Field::Manifest, "data"), some(&["data.json", "data/", "data_link/"], "data"));
+        assert_eq!(at(Field::Checkpoint, "a"), some(&["a.pth"], "a.pth"));
+        assert_eq!(at(Field::Checkpoint, "se"), some(&["seeded"], "seeded"));
+        assert_eq!(at(Field::Root, "nothing"), (vec![], None));
+        assert_eq!(at(Field::Root, "no/such/folder/"), (vec![], None));
+        assert_eq!(at(Field::Root, "bad"), (vec![], None));
     }
 }

@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
-use complete::{Found, Wanted};
-use input::{Input, Typed};
+use complete::{CompletionRequest, Completions};
 
 use super::action::Action;
+use super::input::{Edit, Input};
 use super::keymap::{self, Context, Keymap};
 use super::keys::Key;
 
 pub mod check;
 pub mod complete;
-mod input;
 mod suggest;
 mod view;
 pub mod write;
@@ -24,7 +23,7 @@ pub use suggest::suggested;
 
 /// A line of the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Name {
+pub enum Field {
     /// The dataset folder.
     Root,
     /// The output folder.
@@ -37,7 +36,7 @@ pub enum Name {
     Devices,
 }
 
-impl Name {
+impl Field {
     /// All of them, in the order of the form.
     pub const ALL: [Self; 5] = [Self::Root, Self::Out, Self::Checkpoint, Self::Manifest, Self::Devices];
 
@@ -115,12 +114,12 @@ pub enum Verdict {
 /// What is to be done outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// [`check::answer`] this and hand it to [`Setup::check_done`].
-    Check(Box<check::Question>),
-    /// [`complete::look`] and hand it to [`Setup::completed`].
-    Complete(Wanted),
+    /// [`check::check`] this and hand it to [`Setup::check_done`].
+    Check(Box<check::CheckRequest>),
+    /// [`complete::complete`] and hand it to [`Setup::completed`].
+    Complete(CompletionRequest),
     /// [`write::write`] this and hand what came of it to [`Setup::written`].
-    Write(Box<write::Order>),
+    Write(Box<write::WriteRequest>),
     /// The configuration is there: go on with it.
     Done(PathBuf),
     /// Give the terminal back for a while.
@@ -130,13 +129,13 @@ pub enum Effect {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Field {
+struct FieldState {
     input: Input,
     verdict: Option<Verdict>,
     /// A check is on its way.
-    is_asked: bool,
+    is_checking: bool,
     /// The text has changed since.
-    is_old: bool,
+    is_outdated: bool,
 }
 
 /// What a line at the bottom says.
@@ -154,19 +153,19 @@ pub struct Setup<'k> {
     keymap: &'k Keymap,
     folder: PathBuf,
     home: Option<PathBuf>,
-    fields: [Field; 5],
+    fields: [FieldState; 5],
     /// The line that keys go to; behind the last one is the button.
     focus: usize,
     /// Names that the text before the cursor may become.
-    offered: Vec<String>,
+    suggestions: Vec<String>,
     notice: Notice,
     /// To be written as soon as all checks are there.
-    is_wanted: bool,
+    write_when_checked: bool,
     is_writing: bool,
     /// Something was typed.
-    is_touched: bool,
+    is_edited: bool,
     /// The next press of the key leaves.
-    is_leaving: bool,
+    leave_armed: bool,
 }
 
 impl<'k> Setup<'k> {
@@ -174,88 +173,89 @@ impl<'k> Setup<'k> {
     pub fn new(keymap: &'k Keymap, folder: PathBuf, home: Option<PathBuf>, values: Values) -> (Self, Vec<Effect>) {
         let Values { root, out, checkpoint, manifest, devices } = values;
         let fields = [root, out, checkpoint, manifest, devices];
-        let fields = fields.map(|text| Field { input: Input::new(text), ..Field::default() });
+        let fields = fields.map(|text| FieldState { input: Input::new(text), ..FieldState::default() });
         let mut setup = Self {
             keymap,
             folder,
             home,
             fields,
             focus: 0,
-            offered: vec![],
+            suggestions: vec![],
             notice: Notice::None,
-            is_wanted: false,
+            write_when_checked: false,
             is_writing: false,
-            is_touched: false,
-            is_leaving: false,
+            is_edited: false,
+            leave_armed: false,
         };
-        let effects = Name::ALL.into_iter().filter_map(|name| setup.ask(name)).collect();
+        let effects = Field::ALL.into_iter().filter_map(|field| setup.ask(field)).collect();
         (setup, effects)
     }
 
     /// What is filled in now.
     pub fn values(&self) -> Values {
         let [root, out, checkpoint, manifest, devices] =
-            Name::ALL.map(|name| self.field(name).input.text().trim().to_owned());
+            Field::ALL.map(|field| self.state(field).input.text().trim().to_owned());
         Values { root, out, checkpoint, manifest, devices }
     }
 
     /// What is known of a line; none while it is being looked at for the first time.
-    pub fn verdict(&self, name: Name) -> Option<&Verdict> {
-        self.field(name).verdict.as_ref()
+    #[cfg(test)]
+    pub fn verdict(&self, field: Field) -> Option<&Verdict> {
+        self.state(field).verdict.as_ref()
     }
 
-    fn field(&self, name: Name) -> &Field {
-        &self.fields[name.index()]
+    fn state(&self, field: Field) -> &FieldState {
+        &self.fields[field.index()]
     }
 
     /// The line that keys go to; none is the button.
-    fn focused(&self) -> Option<Name> {
-        Name::ALL.get(self.focus).copied()
+    fn focused(&self) -> Option<Field> {
+        Field::ALL.get(self.focus).copied()
     }
 
     /// Has a line checked; one check of each is on its way at a time.
-    fn ask(&mut self, name: Name) -> Option<Effect> {
-        let field = &mut self.fields[name.index()];
-        if field.is_asked {
-            field.is_old = true;
+    fn ask(&mut self, field: Field) -> Option<Effect> {
+        let state = &mut self.fields[field.index()];
+        if state.is_checking {
+            state.is_outdated = true;
             return None;
         }
-        field.is_asked = true;
-        let question =
-            check::Question { what: name, folder: self.folder.clone(), home: self.home.clone(), values: self.values() };
-        Some(Effect::Check(Box::new(question)))
+        state.is_checking = true;
+        let request =
+            check::CheckRequest { field, folder: self.folder.clone(), home: self.home.clone(), values: self.values() };
+        Some(Effect::Check(Box::new(request)))
     }
 
     /// What came of a check.
-    pub fn check_done(&mut self, answer: check::Answer) -> Vec<Effect> {
-        let field = &mut self.fields[answer.what.index()];
-        field.is_asked = false;
-        if std::mem::take(&mut field.is_old) {
-            return self.ask(answer.what).into_iter().collect();
+    pub fn check_done(&mut self, result: check::CheckResult) -> Vec<Effect> {
+        let state = &mut self.fields[result.field.index()];
+        state.is_checking = false;
+        if std::mem::take(&mut state.is_outdated) {
+            return self.ask(result.field).into_iter().collect();
         }
-        field.verdict = Some(answer.verdict);
-        if self.is_wanted { self.write() } else { vec![] }
+        state.verdict = Some(result.verdict);
+        if self.write_when_checked { self.write() } else { vec![] }
     }
 
     /// What begins as what was typed. Too late where something else has been typed since.
-    pub fn completed(&mut self, found: &Found) -> Vec<Effect> {
-        let field = &mut self.fields[found.what.index()];
-        if self.focus != found.what.index() || field.input.before() != found.typed {
+    pub fn completed(&mut self, completions: &Completions) -> Vec<Effect> {
+        let state = &mut self.fields[completions.field.index()];
+        if self.focus != completions.field.index() || state.input.before() != completions.typed {
             return vec![];
         }
-        let Some(common) = found.common() else {
+        let Some(common) = completions.common() else {
             self.notice = Notice::Hint("nothing there begins so".into());
             return vec![];
         };
-        self.offered = if found.names.len() > 1 { found.names.clone() } else { vec![] };
-        if common == found.typed {
-            if found.names.len() == 1 {
+        self.suggestions = if completions.names.len() > 1 { completions.names.clone() } else { vec![] };
+        if common == completions.typed {
+            if completions.names.len() == 1 {
                 self.notice = Notice::Hint("that is all there is; enter goes on".into());
             }
             return vec![];
         }
-        field.input.replace_before(&common);
-        self.changed(found.what)
+        state.input.replace_before(&common);
+        self.changed(completions.field)
     }
 
     /// What came of writing the file.
@@ -272,10 +272,10 @@ impl<'k> Setup<'k> {
 
     /// A text from the clipboard.
     pub fn paste(&mut self, text: &str) -> Vec<Effect> {
-        let Some(name) = self.focused().filter(|_| !self.is_writing) else { return vec![] };
+        let Some(field) = self.focused().filter(|_| !self.is_writing) else { return vec![] };
         // A path that was copied as a whole line.
-        match self.fields[name.index()].input.insert(text.trim_end_matches(['\n', '\r'])) {
-            Typed::Changed => self.changed(name),
+        match self.fields[field.index()].input.insert(text.trim_end_matches(['\n', '\r'])) {
+            Edit::Changed => self.changed(field),
             _ => vec![],
         }
     }
@@ -286,24 +286,24 @@ impl<'k> Setup<'k> {
         match found {
             _ if key.kind == KeyEventKind::Release => return vec![],
             // At any time, and what was begun stays as it is.
-            keymap::Found::Action(Action::Suspend) => return vec![Effect::Suspend],
+            keymap::KeyMatch::Action(Action::Suspend) => return vec![Effect::Suspend],
             _ if self.is_writing => return vec![],
             _ => {}
         }
-        let leaving = std::mem::take(&mut self.is_leaving);
+        let leaving = std::mem::take(&mut self.leave_armed);
         self.notice = Notice::None;
         match found {
-            keymap::Found::Action(Action::Leave) => return self.leave(leaving),
-            keymap::Found::Action(Action::WriteConfig) => return self.write(),
-            keymap::Found::Action(Action::Confirm) if self.focused().is_none() => return self.write(),
-            keymap::Found::Action(Action::Confirm | Action::NextLine) => self.go(1),
-            keymap::Found::Action(Action::PreviousLine) => self.go(-1),
-            keymap::Found::Action(Action::Complete) => return self.complete(),
+            keymap::KeyMatch::Action(Action::Leave) => return self.leave(leaving),
+            keymap::KeyMatch::Action(Action::WriteConfig) => return self.write(),
+            keymap::KeyMatch::Action(Action::Confirm) if self.focused().is_none() => return self.write(),
+            keymap::KeyMatch::Action(Action::Confirm | Action::NextLine) => self.go(1),
+            keymap::KeyMatch::Action(Action::PreviousLine) => self.go(-1),
+            keymap::KeyMatch::Action(Action::Complete) => return self.complete(),
             _ => {
-                let Some(name) = self.focused() else { return vec![] };
-                if self.fields[name.index()].input.key(key) == Typed::Changed {
-                    self.offered.clear();
-                    return self.changed(name);
+                let Some(field) = self.focused() else { return vec![] };
+                if self.fields[field.index()].input.key(key) == Edit::Changed {
+                    self.suggestions.clear();
+                    return self.changed(field);
                 }
             }
         }
@@ -311,61 +311,67 @@ impl<'k> Setup<'k> {
     }
 
     fn go(&mut self, by: isize) {
-        self.offered.clear();
-        self.focus = self.focus.saturating_add_signed(by).min(Name::ALL.len());
+        self.suggestions.clear();
+        self.focus = self.focus.saturating_add_signed(by).min(Field::ALL.len());
     }
 
     fn leave(&mut self, again: bool) -> Vec<Effect> {
-        if !self.offered.is_empty() {
-            self.offered.clear();
+        if !self.suggestions.is_empty() {
+            self.suggestions.clear();
             return vec![];
         }
-        if again || !self.is_touched {
+        if again || !self.is_edited {
             return vec![Effect::Quit];
         }
-        self.is_leaving = true;
+        self.leave_armed = true;
         self.notice = Notice::Problem("nothing is written yet; the same key again leaves all the same".into());
         vec![]
     }
 
     fn complete(&mut self) -> Vec<Effect> {
         match self.focused() {
-            None | Some(Name::Devices) => {
+            None | Some(Field::Devices) => {
                 self.go(1);
                 vec![]
             }
-            Some(what) => {
-                let typed = self.field(what).input.before().to_owned();
-                vec![Effect::Complete(Wanted { what, typed, folder: self.folder.clone(), home: self.home.clone() })]
+            Some(field) => {
+                let typed = self.state(field).input.before().to_owned();
+                vec![Effect::Complete(CompletionRequest {
+                    field,
+                    typed,
+                    folder: self.folder.clone(),
+                    home: self.home.clone(),
+                })]
             }
         }
     }
 
     /// A line has another text: it is checked anew, and with it what depends on it.
-    fn changed(&mut self, name: Name) -> Vec<Effect> {
-        (self.is_touched, self.is_wanted) = (true, false);
-        let depends = (name == Name::Root).then_some(Name::Out);
-        [Some(name), depends].into_iter().flatten().filter_map(|name| self.ask(name)).collect()
+    fn changed(&mut self, field: Field) -> Vec<Effect> {
+        (self.is_edited, self.write_when_checked) = (true, false);
+        let depends = (field == Field::Root).then_some(Field::Out);
+        [Some(field), depends].into_iter().flatten().filter_map(|field| self.ask(field)).collect()
     }
 
     /// Writes the file where all is well, goes to what is not, or waits for what is being looked at.
     fn write(&mut self) -> Vec<Effect> {
-        self.is_wanted = false;
-        let wrong = |name: &Name| matches!(self.field(*name).verdict, Some(Verdict::Wrong(_)));
-        if self.fields.iter().any(|field| field.is_asked) {
-            self.is_wanted = true;
+        self.write_when_checked = false;
+        let wrong = |field: &Field| matches!(self.state(*field).verdict, Some(Verdict::Wrong(_)));
+        if self.fields.iter().any(|state| state.is_checking) {
+            self.write_when_checked = true;
             self.notice = Notice::Hint("written as soon as all is looked at".into());
             return vec![];
         }
-        if let Some(name) = Name::ALL.into_iter().find(wrong) {
-            self.focus = name.index();
-            self.notice = Notice::Problem(format!("nothing was written: the {} will not do", name.label()));
+        if let Some(field) = Field::ALL.into_iter().find(wrong) {
+            self.focus = field.index();
+            self.notice = Notice::Problem(format!("nothing was written: the {} will not do", field.label()));
             return vec![];
         }
         self.is_writing = true;
         self.notice = Notice::None;
-        let order = write::Order { folder: self.folder.clone(), home: self.home.clone(), values: self.values() };
-        vec![Effect::Write(Box::new(order))]
+        let request =
+            write::WriteRequest { folder: self.folder.clone(), home: self.home.clone(), values: self.values() };
+        vec![Effect::Write(Box::new(request))]
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::fetch::promised_digest;
 
 /// Entries of the folder that are looked at.
-const MOST: usize = 2_000;
+const MAX_ENTRIES: usize = 2_000;
 
 /// A first answer to each question, from the folder that config.toml is to lie in and the number of GPUs of the machine.
 pub fn suggested(folder: &Path, gpus: usize) -> Values {
@@ -16,7 +16,7 @@ pub fn suggested(folder: &Path, gpus: usize) -> Values {
     let mut names: Vec<String> = fs::read_dir(folder)
         .into_iter()
         .flatten()
-        .take(MOST)
+        .take(MAX_ENTRIES)
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
@@ -27,7 +27,7 @@ pub fn suggested(folder: &Path, gpus: usize) -> Values {
     let out = usual.out.to_string_lossy();
     // Else the one folder that has folders in it, if there is only one.
     let has_folders = |name: &String| {
-        let inside = fs::read_dir(folder.join(name)).into_iter().flatten().take(MOST).flatten();
+        let inside = fs::read_dir(folder.join(name)).into_iter().flatten().take(MAX_ENTRIES).flatten();
         inside.filter_map(|entry| entry.file_type().ok()).any(|kind| kind.is_dir())
     };
     let mut others = names.iter().filter(|name| !name.starts_with('.') && **name != out && has_folders(name));

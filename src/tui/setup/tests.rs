@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 
-use super::check::{Answer, Question};
+use super::check::{CheckRequest, CheckResult};
 use super::*;
-use crate::tui::drawn;
+use crate::tui::tests::render;
 use crate::tui::theme::Theme;
 
 fn values() -> Values {
@@ -24,14 +24,14 @@ fn fresh() -> (Setup<'static>, Vec<Effect>) {
     Setup::new(&KEYMAP, "/home/me/work".into(), Some("/home/me".into()), values())
 }
 
-fn verdict(what: Name, values: &Values) -> Verdict {
-    match what {
-        Name::Root if values.root == "data/hacs" => Verdict::Fine("200 class folders, 49,592 videos".into()),
-        Name::Root => Verdict::Wrong("nothing of this name is there".into()),
-        Name::Out => Verdict::Fine("made when needed; 812 GB free (280 MB a thousand videos)".into()),
-        Name::Checkpoint => Verdict::Warn("none yet: scanning works, extracting asks for one".into()),
-        Name::Manifest => Verdict::Fine("none: what is on disk is all there should be".into()),
-        Name::Devices => Verdict::Fine("1 worker on the CPU, 2 cores".into()),
+fn verdict(field: Field, values: &Values) -> Verdict {
+    match field {
+        Field::Root if values.root == "data/hacs" => Verdict::Fine("200 class folders, 49,592 videos".into()),
+        Field::Root => Verdict::Wrong("nothing of this name is there".into()),
+        Field::Out => Verdict::Fine("made when needed; 812 GB free (280 MB a thousand videos)".into()),
+        Field::Checkpoint => Verdict::Warn("none yet: scanning works, extracting asks for one".into()),
+        Field::Manifest => Verdict::Fine("none: what is on disk is all there should be".into()),
+        Field::Devices => Verdict::Fine("1 worker on the CPU, 2 cores".into()),
     }
 }
 
@@ -40,9 +40,9 @@ fn settle(setup: &mut Setup<'_>, effects: Vec<Effect>) -> Vec<Effect> {
     let (mut left, mut others) = (effects, vec![]);
     while let Some(effect) = left.pop() {
         match effect {
-            Effect::Check(question) => {
-                let verdict = verdict(question.what, &question.values);
-                left.extend(setup.check_done(Answer { what: question.what, verdict }));
+            Effect::Check(request) => {
+                let verdict = verdict(request.field, &request.values);
+                left.extend(setup.check_done(CheckResult { field: request.field, verdict }));
             }
             other => others.push(other),
         }
@@ -58,34 +58,34 @@ fn control(setup: &mut Setup<'_>, c: char) -> Vec<Effect> {
     setup.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL))
 }
 
-fn questions<'a>(effects: &'a [Effect]) -> Vec<(Name, &'a Question)> {
-    let question = |effect: &'a Effect| match effect {
-        Effect::Check(question) => Some((question.what, &**question)),
+fn requests<'a>(effects: &'a [Effect]) -> Vec<(Field, &'a CheckRequest)> {
+    let request = |effect: &'a Effect| match effect {
+        Effect::Check(request) => Some((request.field, &**request)),
         _ => None,
     };
-    effects.iter().filter_map(question).collect()
+    effects.iter().filter_map(request).collect()
 }
 
 #[test]
 fn all_lines_are_looked_at_at_once_and_again_as_they_change() {
     let (mut setup, effects) = fresh();
-    assert_eq!(questions(&effects).iter().map(|(name, _)| *name).collect::<Vec<_>>(), Name::ALL);
+    assert_eq!(requests(&effects).iter().map(|(name, _)| *name).collect::<Vec<_>>(), Field::ALL);
     assert_eq!(settle(&mut setup, effects), []);
-    assert!(matches!(setup.verdict(Name::Root), Some(Verdict::Wrong(_))));
+    assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Wrong(_))));
     // What is typed while a check is on its way is checked when that is there, and once only.
     let first = press(&mut setup, KeyCode::Char('/'));
     assert_eq!(
-        questions(&first).iter().map(|(name, q)| (*name, q.values.root.as_str())).collect::<Vec<_>>(),
-        [(Name::Root, "data/"), (Name::Out, "data/")]
+        requests(&first).iter().map(|(name, q)| (*name, q.values.root.as_str())).collect::<Vec<_>>(),
+        [(Field::Root, "data/"), (Field::Out, "data/")]
     );
     assert_eq!(press(&mut setup, KeyCode::Char('h')), []);
     assert_eq!(setup.paste("acs\n"), []);
-    let old = Answer { what: Name::Root, verdict: Verdict::Fine("of an older text".into()) };
+    let old = CheckResult { field: Field::Root, verdict: Verdict::Fine("of an older text".into()) };
     let again = setup.check_done(old);
-    assert_eq!(questions(&again)[0].1.values.root, "data/hacs");
-    assert!(matches!(setup.verdict(Name::Root), Some(Verdict::Wrong(_))), "an old answer is none");
+    assert_eq!(requests(&again)[0].1.values.root, "data/hacs");
+    assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Wrong(_))), "an old answer is none");
     settle(&mut setup, again);
-    assert!(matches!(setup.verdict(Name::Root), Some(Verdict::Fine(_))));
+    assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Fine(_))));
 }
 
 fn fill_in(setup: &mut Setup<'_>, effects: Vec<Effect>) {
@@ -130,7 +130,7 @@ fn what_will_not_do_is_gone_to_instead() {
     settle(&mut setup, effects);
     setup.go(3);
     assert_eq!(control(&mut setup, 's'), []);
-    assert_eq!(setup.focused(), Some(Name::Root));
+    assert_eq!(setup.focused(), Some(Field::Root));
     assert!(text_of(&setup, 80, 24).contains("nothing was written: the dataset folder will not do"));
 }
 
@@ -153,9 +153,9 @@ fn writing_waits_for_what_is_being_looked_at() {
     assert!(matches!(settle(&mut setup, checks).as_slice(), [Effect::Write(_)]));
 }
 
-fn found(typed: &str, head: &str, names: &[&str]) -> Found {
+fn found(typed: &str, head: &str, names: &[&str]) -> Completions {
     let names = names.iter().map(ToString::to_string).collect();
-    Found { what: Name::Root, typed: typed.into(), head: head.into(), names }
+    Completions { field: Field::Root, typed: typed.into(), head: head.into(), names }
 }
 
 #[test]
@@ -166,13 +166,13 @@ fn tab_completes_as_far_as_it_is_clear() {
     setup.paste("da");
     let effects = press(&mut setup, KeyCode::Tab);
     let [Effect::Complete(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!((wanted.what, wanted.typed.as_str()), (Name::Root, "da"));
+    assert_eq!((wanted.field, wanted.typed.as_str()), (Field::Root, "da"));
     setup.completed(&found("da", "", &["data/", "data_old/"]));
     assert_eq!(setup.values().root, "data");
-    let offered = text_of(&setup, 80, 24);
-    assert!(offered.contains("data/  data_old/"), "{offered}");
+    let suggestions = text_of(&setup, 80, 24);
+    assert!(suggestions.contains("data/  data_old/"), "{suggestions}");
     setup.paste("/");
-    // What was offered for another text comes too late.
+    // What was suggestions for another text comes too late.
     assert_eq!(setup.completed(&found("data", "", &["data_new/"])), []);
     setup.completed(&found("data/", "data/", &["hacs/"]));
     assert_eq!(setup.values().root, "data/hacs/");
@@ -183,7 +183,7 @@ fn tab_completes_as_far_as_it_is_clear() {
     press(&mut setup, KeyCode::Tab);
     assert_eq!(setup.focused(), None);
     press(&mut setup, KeyCode::BackTab);
-    assert_eq!(setup.focused(), Some(Name::Devices));
+    assert_eq!(setup.focused(), Some(Field::Devices));
 }
 
 #[test]
@@ -207,14 +207,14 @@ fn a_tilde_is_the_own_folder() {
 }
 
 fn draw(setup: &Setup<'_>, theme: &Theme, width: u16, height: u16) -> ratatui::buffer::Buffer {
-    drawn::screen(theme, width, height, |area, buffer| {
+    render::screen(theme, width, height, |area, buffer| {
         let cursor = setup.draw(theme, area, buffer);
         assert!(cursor.is_none_or(|cursor| area.contains(cursor)), "{cursor:?} {area:?}");
     })
 }
 
 fn text_of(setup: &Setup<'_>, width: u16, height: u16) -> String {
-    drawn::text(&draw(setup, &Theme::default(), width, height))
+    render::text(&draw(setup, &Theme::default(), width, height))
 }
 
 #[test]
@@ -230,9 +230,9 @@ fn how_it_looks() {
     insta::assert_snapshot!("ready_120x40", text_of(&setup, 120, 40));
     insta::assert_snapshot!("ready_80x16", text_of(&setup, 80, 16));
     insta::assert_snapshot!("ready_200x60", text_of(&setup, 200, 60));
-    insta::assert_snapshot!("ascii_80x24", drawn::text(&draw(&setup, &Theme::default().with_ascii(true), 80, 24)));
+    insta::assert_snapshot!("ascii_80x24", render::text(&draw(&setup, &Theme::default().with_ascii(true), 80, 24)));
     setup.go(-4);
-    insta::assert_snapshot!("no_color_60x20", drawn::styled(&draw(&setup, &Theme::named("none").unwrap(), 60, 20)));
+    insta::assert_snapshot!("no_color_60x20", render::styled(&draw(&setup, &Theme::named("none").unwrap(), 60, 20)));
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn what_is_wrong_can_be_read_to_its_end_in_a_usual_terminal() {
 
 #[test]
 fn explanations_fit_where_they_stand() {
-    for name in Name::ALL {
+    for name in Field::ALL {
         assert!(LABELS_AND_FRAME + name.help().len() <= 80, "{name:?}");
     }
 }
@@ -265,7 +265,7 @@ const LABELS_AND_FRAME: usize = 6 + 17;
 #[test]
 fn the_cursor_is_where_the_text_ends() {
     let (setup, _) = fresh();
-    drawn::screen(&Theme::default(), 80, 24, |area, buffer| {
+    render::screen(&Theme::default(), 80, 24, |area, buffer| {
         let cursor = setup.draw(&Theme::default(), area, buffer).unwrap();
         let before = buffer.cell((cursor.x - 1, cursor.y)).unwrap().symbol();
         assert_eq!(before, "a", "the end of `data`");
@@ -278,7 +278,7 @@ fn no_size_is_too_small_or_too_large() {
     settle(&mut setup, effects);
     setup.fields[1].input = Input::new("日本/\u{1b}[2J/".repeat(60));
     setup.fields[1].verdict = Some(Verdict::Wrong("\u{1b}]0;x\u{7}".repeat(40)));
-    setup.offered = vec!["an offer/".into(); 200];
+    setup.suggestions = vec!["an offer/".into(); 200];
     let themes = [Theme::default(), Theme::default().with_ascii(true), Theme::named("night").unwrap()];
     for (number, focus) in (0..6).enumerate() {
         setup.focus = focus;

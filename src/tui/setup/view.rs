@@ -6,44 +6,44 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Widget};
 
-use super::{Name, Notice, Setup, Verdict};
+use super::{Field, Notice, Setup, Verdict};
 use crate::protocol::row::RowState;
 use crate::tui::keymap::Context;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 
 /// Columns of the labels.
-const LABELS: usize = 17;
+const LABEL_WIDTH: usize = 17;
 
 /// The same where there is little room.
-const SHORT: usize = 13;
+const NARROW_LABEL_WIDTH: usize = 13;
 
 /// Wider than this is only harder to read.
-const WIDEST: u16 = 110;
+const MAX_WIDTH: u16 = 110;
 
 /// How much is drawn of the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
+enum Density {
     /// Everything, the explanation of every line too.
-    Ample,
+    Full,
     /// The explanation of the line in hand, in the gap below it.
-    Usual,
+    Normal,
     /// No gaps: it stands at the bottom.
-    Tight,
+    Compact,
     /// The lines alone; what a check says of the one in hand stands at the bottom.
-    Lines,
+    Fields,
     /// The line in hand alone.
-    One,
+    OneField,
 }
 
-impl Room {
+impl Density {
     fn of(height: u16) -> Self {
         match height {
-            25.. => Self::Ample,
-            20.. => Self::Usual,
-            12.. => Self::Tight,
-            7.. => Self::Lines,
-            _ => Self::One,
+            25.. => Self::Full,
+            20.. => Self::Normal,
+            12.. => Self::Compact,
+            7.. => Self::Fields,
+            _ => Self::OneField,
         }
     }
 }
@@ -55,64 +55,65 @@ impl Setup<'_> {
         Clear.render(area, buffer);
         buffer.set_style(area, theme.style(Role::Base));
         if area.width < 12 || area.height < 3 {
-            let words = text::clip("too small for the setup", usize::from(area.width), theme.more()).into_owned();
+            let words =
+                text::truncate("too small for the setup", usize::from(area.width), theme.ellipsis()).into_owned();
             Line::from(words).render(area, buffer);
             return None;
         }
         let area = self.frame(theme, area, buffer);
-        let mut pen = Pen { theme, buffer, area, y: area.y };
-        let room = Room::of(area.height);
-        if room == Room::One {
-            return self.one(&mut pen);
+        let mut writer = LineWriter { theme, buffer, area, y: area.y };
+        let room = Density::of(area.height);
+        if room == Density::OneField {
+            return self.one_field(&mut writer);
         }
-        if matches!(room, Room::Ample | Room::Usual) {
+        if matches!(room, Density::Full | Density::Normal) {
             let folder = self.folder.to_string_lossy();
             let intro =
-                format!("There is no config.toml in {} yet. These five lines make one;", text::harmless(&folder));
-            pen.text(0, &intro, theme.style(Role::Dim));
-            pen.text(
+                format!("There is no config.toml in {} yet. These five lines make one;", text::sanitized(&folder));
+            writer.text(0, &intro, theme.style(Role::Dim));
+            writer.text(
                 0,
                 "every other setting has a default. Nothing is written before the last line.",
                 theme.style(Role::Dim),
             );
-            pen.y += 1;
+            writer.y += 1;
         }
         let mut cursor = None;
-        for name in Name::ALL {
+        for name in Field::ALL {
             let is_focused = self.focused() == Some(name);
-            let at = self.line(&mut pen, name, is_focused);
+            let at = self.line(&mut writer, name, is_focused);
             cursor = cursor.or(at.filter(|_| is_focused));
             // What is said of a line goes before what is always said of it, where it needs the room of both.
             let rest = match room {
-                Room::Lines => None,
-                Room::Ample | Room::Usual if self.offered.is_empty() || !is_focused => {
-                    self.verdict_lines(&mut pen, name)
+                Density::Fields => None,
+                Density::Full | Density::Normal if self.suggestions.is_empty() || !is_focused => {
+                    self.verdict_lines(&mut writer, name)
                 }
                 _ => {
-                    self.verdict_line(&mut pen, name);
+                    self.verdict_line(&mut writer, name);
                     None
                 }
             };
             match (room, rest) {
-                (Room::Ample | Room::Usual, Some((words, style))) => {
-                    pen.text(pen.indent() + 2, &words, style);
-                    pen.y += u16::from(room == Room::Ample);
+                (Density::Full | Density::Normal, Some((words, style))) => {
+                    writer.text(writer.indent() + 2, &words, style);
+                    writer.y += u16::from(room == Density::Full);
                 }
-                (Room::Ample, None) => {
-                    self.explain(&mut pen, name, is_focused);
-                    pen.y += 1;
+                (Density::Full, None) => {
+                    self.explain(&mut writer, name, is_focused);
+                    writer.y += 1;
                 }
-                (Room::Usual, None) if is_focused => self.explain(&mut pen, name, true),
-                (Room::Usual, None) => pen.y += 1,
+                (Density::Normal, None) if is_focused => self.explain(&mut writer, name, true),
+                (Density::Normal, None) => writer.y += 1,
                 _ => {}
             }
         }
-        self.button(&mut pen);
+        self.button(&mut writer);
         match (self.focused(), room) {
-            _ if self.notice != Notice::None => self.news(&mut pen),
-            (Some(name), Room::Tight) => self.explain(&mut pen, name, true),
-            (Some(name), Room::Lines) if self.offered.is_empty() => self.verdict_line(&mut pen, name),
-            (Some(name), Room::Lines) => self.explain(&mut pen, name, true),
+            _ if self.notice != Notice::None => self.notice_line(&mut writer),
+            (Some(name), Density::Compact) => self.explain(&mut writer, name, true),
+            (Some(name), Density::Fields) if self.suggestions.is_empty() => self.verdict_line(&mut writer, name),
+            (Some(name), Density::Fields) => self.explain(&mut writer, name, true),
             _ => {}
         }
         cursor
@@ -120,13 +121,13 @@ impl Setup<'_> {
 
     /// Lines around, title and keys; gives what is left inside.
     fn frame(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Rect {
-        let width = area.width.min(WIDEST);
+        let width = area.width.min(MAX_WIDTH);
         let area = Rect { x: area.x + (area.width - width) / 2, width, ..area };
         let block =
             Block::new().borders(Borders::ALL).border_set(theme.border()).border_style(theme.style(Role::Focus));
         block.render(area, buffer);
         let room = usize::from(area.width - 2);
-        let title = text::clip(" reeldeck: first start ", room, theme.more()).into_owned();
+        let title = text::truncate(" reeldeck: first start ", room, theme.ellipsis()).into_owned();
         buffer.set_string(area.x + 1, area.y, title, theme.style(Role::Title));
         let (mut spans, mut taken) = (vec![], 0);
         // As many as fit, the first ones first.
@@ -144,134 +145,134 @@ impl Setup<'_> {
     }
 
     /// The line in hand, and nothing else.
-    fn one(&self, pen: &mut Pen<'_>) -> Option<Position> {
+    fn one_field(&self, writer: &mut LineWriter<'_>) -> Option<Position> {
         let Some(name) = self.focused() else {
-            self.button(pen);
-            self.news(pen);
+            self.button(writer);
+            self.notice_line(writer);
             return None;
         };
-        let cursor = self.line(pen, name, true);
-        match (&self.notice, self.offered.is_empty()) {
-            (Notice::None, true) => self.verdict_line(pen, name),
-            (Notice::None, false) => self.explain(pen, name, true),
-            _ => self.news(pen),
+        let cursor = self.line(writer, name, true);
+        match (&self.notice, self.suggestions.is_empty()) {
+            (Notice::None, true) => self.verdict_line(writer, name),
+            (Notice::None, false) => self.explain(writer, name, true),
+            _ => self.notice_line(writer),
         }
         cursor
     }
 
-    fn line(&self, pen: &mut Pen<'_>, name: Name, is_focused: bool) -> Option<Position> {
-        let (theme, y) = (pen.theme, pen.y);
-        let indent = pen.label_width();
+    fn line(&self, writer: &mut LineWriter<'_>, name: Field, is_focused: bool) -> Option<Position> {
+        let (theme, y) = (writer.theme, writer.y);
+        let indent = writer.label_width();
         let pointer = match (is_focused, theme.is_ascii()) {
             (true, false) => "▸ ",
             (true, true) => "> ",
             _ => "  ",
         };
-        let words = if pen.is_narrow() { name.short() } else { name.label() };
-        let label = text::left(&format!("{pointer}{words}"), indent, theme.more());
+        let words = if writer.is_narrow() { name.short() } else { name.label() };
+        let label = text::align_left(&format!("{pointer}{words}"), indent, theme.ellipsis());
         let label_style = theme.style(if is_focused { Role::Focus } else { Role::Title });
-        pen.put(0, &label, label_style);
-        let room = usize::from(pen.area.width).saturating_sub(indent);
-        let (seen, column) = self.field(name).input.seen(room);
+        writer.put(0, &label, label_style);
+        let room = usize::from(writer.area.width).saturating_sub(indent);
+        let (seen, column) = self.state(name).input.visible(room);
         let style = if is_focused { theme.style(Role::Match) } else { theme.style(Role::Base) };
-        let seen = if is_focused { text::left(&seen, room, "") } else { seen };
-        pen.put(indent, &seen, style);
-        pen.y += 1;
-        (y < pen.area.bottom() && room > 0).then(|| Position::new(pen.area.x + (indent + column) as u16, y))
+        let seen = if is_focused { text::align_left(&seen, room, "") } else { seen };
+        writer.put(indent, &seen, style);
+        writer.y += 1;
+        (y < writer.area.bottom() && room > 0).then(|| Position::new(writer.area.x + (indent + column) as u16, y))
     }
 
-    fn verdict_line(&self, pen: &mut Pen<'_>, name: Name) {
-        let (words, style) = self.said_of(pen.theme, name);
-        pen.text(pen.indent(), &words, style);
+    fn verdict_line(&self, writer: &mut LineWriter<'_>, name: Field) {
+        let (words, style) = self.verdict_text(writer.theme, name);
+        writer.text(writer.indent(), &words, style);
     }
 
     /// As much of it as a line takes; gives the rest.
-    fn verdict_lines(&self, pen: &mut Pen<'_>, name: Name) -> Option<(String, Style)> {
-        let (words, style) = self.said_of(pen.theme, name);
+    fn verdict_lines(&self, writer: &mut LineWriter<'_>, name: Field) -> Option<(String, Style)> {
+        let (words, style) = self.verdict_text(writer.theme, name);
         // The second line begins where the words of the first do, after the glyph.
-        let room = usize::from(pen.area.width).saturating_sub(pen.indent() + 2);
+        let room = usize::from(writer.area.width).saturating_sub(writer.indent() + 2);
         let glyph = words.chars().take(2).collect::<String>();
         let said = words.strip_prefix(&glyph).unwrap_or_default();
         let mut lines = text::wrap(said, room.max(1)).into_iter();
         let first = lines.next().unwrap_or_default();
-        pen.text(pen.indent(), &format!("{glyph}{first}"), style);
+        writer.text(writer.indent(), &format!("{glyph}{first}"), style);
         let rest: Vec<String> = lines.collect();
         (!rest.is_empty()).then(|| (rest.join(" "), style))
     }
 
     /// What a check says of a line.
-    fn said_of(&self, theme: &Theme, name: Name) -> (String, Style) {
-        let field = self.field(name);
+    fn verdict_text(&self, theme: &Theme, name: Field) -> (String, Style) {
+        let state = self.state(name);
         let look = |state: RowState, role: Role| (theme.state(state).glyph, theme.style(role));
-        let ((glyph, style), words) = match &field.verdict {
+        let ((glyph, style), words) = match &state.verdict {
             None => ((theme.state(RowState::Unchecked).glyph, theme.style(Role::Dim)), "being looked at"),
             Some(Verdict::Fine(words)) => (look(RowState::Done, Role::Good), words.as_str()),
             Some(Verdict::Warn(words)) => (look(RowState::Corrupt, Role::Warn), words.as_str()),
             Some(Verdict::Wrong(words)) => (look(RowState::Failed, Role::Error), words.as_str()),
         };
         // What is said of an earlier text fades until the new one is looked at.
-        let style = if field.is_asked { theme.style(Role::Dim) } else { style };
-        (format!("{glyph} {}", text::harmless(words)), style)
+        let style = if state.is_checking { theme.style(Role::Dim) } else { style };
+        (format!("{glyph} {}", text::sanitized(words)), style)
     }
 
     /// What a line is; what it may become, where that was asked for.
-    fn explain(&self, pen: &mut Pen<'_>, name: Name, is_focused: bool) {
-        if self.offered.is_empty() || !is_focused {
-            return pen.text(pen.indent(), name.help(), pen.theme.style(Role::Dim));
+    fn explain(&self, writer: &mut LineWriter<'_>, name: Field, is_focused: bool) {
+        if self.suggestions.is_empty() || !is_focused {
+            return writer.text(writer.indent(), name.help(), writer.theme.style(Role::Dim));
         }
-        let names: Vec<_> = self.offered.iter().map(|name| text::harmless(name)).collect();
-        pen.text(pen.indent(), &names.join("  "), pen.theme.style(Role::Mark));
+        let names: Vec<_> = self.suggestions.iter().map(|name| text::sanitized(name)).collect();
+        writer.text(writer.indent(), &names.join("  "), writer.theme.style(Role::Mark));
     }
 
-    fn button(&self, pen: &mut Pen<'_>) {
+    fn button(&self, writer: &mut LineWriter<'_>) {
         let is_focused = self.focused().is_none();
         let words = if self.is_writing { " writing config.toml " } else { " write config.toml and go on " };
         let style = match is_focused {
-            true => pen.theme.style(Role::Selection).patch(pen.theme.style(Role::Key)),
-            false => pen.theme.style(Role::Base),
+            true => writer.theme.style(Role::Selection).patch(writer.theme.style(Role::Key)),
+            false => writer.theme.style(Role::Base),
         };
         let brackets = if is_focused { format!("[{}]", words.trim()) } else { words.to_owned() };
         let words = if is_focused { format!(" {brackets} ") } else { format!("  {}", words.trim()) };
-        pen.text(0, &words, style);
+        writer.text(0, &words, style);
     }
 
     /// What has happened.
-    fn news(&self, pen: &mut Pen<'_>) {
+    fn notice_line(&self, writer: &mut LineWriter<'_>) {
         match &self.notice {
-            Notice::Hint(words) => pen.text(0, &text::harmless(words), pen.theme.style(Role::Dim)),
-            Notice::Problem(words) => pen.text(0, &text::harmless(words), pen.theme.style(Role::Error)),
+            Notice::Hint(words) => writer.text(0, &text::sanitized(words), writer.theme.style(Role::Dim)),
+            Notice::Problem(words) => writer.text(0, &text::sanitized(words), writer.theme.style(Role::Error)),
             Notice::None => {}
         }
     }
 }
 
 /// Writes line after line, and nothing beyond its area.
-struct Pen<'a> {
+struct LineWriter<'a> {
     theme: &'a Theme,
     buffer: &'a mut Buffer,
     area: Rect,
     y: u16,
 }
 
-impl Pen<'_> {
+impl LineWriter<'_> {
     fn is_narrow(&self) -> bool {
         self.area.width < 50
     }
 
     /// Columns before what is typed.
     fn label_width(&self) -> usize {
-        if self.is_narrow() { SHORT.min(usize::from(self.area.width) / 2) } else { LABELS }
+        if self.is_narrow() { NARROW_LABEL_WIDTH.min(usize::from(self.area.width) / 2) } else { LABEL_WIDTH }
     }
 
     /// Columns before what belongs to a line.
     fn indent(&self) -> usize {
-        if self.is_narrow() { 2 } else { LABELS }
+        if self.is_narrow() { 2 } else { LABEL_WIDTH }
     }
 
     fn put(&mut self, x: usize, words: &str, style: Style) {
         let room = usize::from(self.area.width).saturating_sub(x);
         if self.y < self.area.bottom() && room > 0 {
-            let words = text::clip(words, room, self.theme.more());
+            let words = text::truncate(words, room, self.theme.ellipsis());
             self.buffer.set_stringn(self.area.x + x as u16, self.y, words, room, style);
         }
     }

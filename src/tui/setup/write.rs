@@ -12,12 +12,12 @@ use super::{Values, expanded};
 use crate::config;
 
 /// What stands at the head of the file.
-const HEAD: &str = "# reeldeck's configuration. Every other setting has its default; config.example.toml explains all of them.\n\
+const HEADER: &str = "# reeldeck's configuration. Every other setting has its default; config.example.toml explains all of them.\n\
     # Relative paths are relative to the folder of this file.\n\n";
 
 /// What to write and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct WriteRequest {
     /// The folder that config.toml is for.
     pub folder: PathBuf,
     /// The user's own folder, which `~` stands for; the file has it spelled out.
@@ -27,7 +27,7 @@ pub struct Order {
 }
 
 #[derive(Serialize)]
-struct Written {
+struct ConfigFile {
     root: String,
     out: String,
     checkpoint: String,
@@ -45,27 +45,27 @@ struct Manifest {
 ///
 /// # Errors
 /// What cannot be said in TOML; none is known.
-pub fn text(order: &Order) -> Result<String, toml::ser::Error> {
-    let path = |text: &str| expanded(text, order.home.as_deref()).into_owned();
-    let values = &order.values;
+pub fn text(request: &WriteRequest) -> Result<String, toml::ser::Error> {
+    let path = |text: &str| expanded(text, request.home.as_deref()).into_owned();
+    let values = &request.values;
     let manifest = path(&values.manifest);
-    let written = Written {
+    let written = ConfigFile {
         root: path(&values.root),
         out: path(&values.out),
         checkpoint: path(&values.checkpoint),
         devices: values.devices.trim().to_owned(),
         manifest: (!manifest.is_empty()).then_some(Manifest { path: manifest }),
     };
-    Ok(format!("{HEAD}{}", toml::to_string(&written)?))
+    Ok(format!("{HEADER}{}", toml::to_string(&written)?))
 }
 
 /// Writes it; gives its path. To be called where waiting does no harm.
 ///
 /// # Errors
 /// What the file system says, in words that name the file; that there is one already.
-pub fn write(order: &Order) -> Result<PathBuf, String> {
-    let path = order.folder.join(config::FILE);
-    let text = text(order).map_err(|error| format!("the settings cannot be written: {error}"))?;
+pub fn write(request: &WriteRequest) -> Result<PathBuf, String> {
+    let path = request.folder.join(config::FILE);
+    let text = text(request).map_err(|error| format!("the settings cannot be written: {error}"))?;
     match write_new(&path, text.as_bytes()) {
         Ok(()) => Ok(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -94,8 +94,8 @@ mod tests {
     use crate::cli::Global;
     use crate::config::Settings;
 
-    fn order(folder: &Path) -> Order {
-        Order {
+    fn request(folder: &Path) -> WriteRequest {
+        WriteRequest {
             folder: folder.into(),
             home: Some("/home/me".into()),
             values: Values {
@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_as_it_was_meant() {
         let folder = tempfile::tempdir().unwrap();
-        let mut order = order(folder.path());
-        order.values.manifest = "~/list.txt".into();
-        let path = write(&order).unwrap();
+        let mut request = request(folder.path());
+        request.values.manifest = "~/list.txt".into();
+        let path = write(&request).unwrap();
         let settings = Settings::resolve(&Global::default(), folder.path()).unwrap();
         assert_eq!(settings.config_file.as_ref(), Some(&path));
         assert_eq!((settings.root, settings.out), ("/home/me/da\"ta".into(), folder.path().join("out")));
@@ -128,11 +128,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         fs::write(&path, "mine").unwrap();
-        let error = write(&order(folder.path())).unwrap_err();
+        let error = write(&request(folder.path())).unwrap_err();
         assert!(error.contains("is there already"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = write(&order(Path::new("/proc/nowhere"))).unwrap_err();
+        let error = write(&request(Path::new("/proc/nowhere"))).unwrap_err();
         assert!(error.contains("/proc/nowhere/config.toml"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use crate::protocol::row::{Filter, Row, Sort};
 
 /// What the table wants to know next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum TableQuery {
     /// A window.
     Rows {
         /// Rows to leave out.
@@ -15,7 +15,7 @@ pub enum Wish {
         len: usize,
     },
     /// Where this video is.
-    Place {
+    Locate {
         /// Which.
         video: String,
     },
@@ -39,12 +39,12 @@ pub struct VideoTable {
     /// The video that the user has put the cursor on. None at the first row: there the cursor stays at the top instead.
     anchor: Option<String>,
     /// The anchor is not among the rows of this filter.
-    adrift: bool,
+    anchor_hidden: bool,
     /// The anchor is whatever row comes under the cursor.
-    adopt: bool,
-    seek: bool,
+    adopt_anchor: bool,
+    locate_anchor: bool,
     stale: bool,
-    asked: bool,
+    in_flight: bool,
     range: Option<usize>,
 }
 
@@ -100,6 +100,7 @@ impl VideoTable {
     }
 
     /// Rows held at present.
+    #[cfg(test)]
     pub fn held(&self) -> usize {
         self.rows.len()
     }
@@ -117,7 +118,7 @@ impl VideoTable {
     /// So many rows are seen at a time.
     pub fn set_height(&mut self, height: usize) {
         self.height = height.max(1);
-        self.show();
+        self.scroll_to_cursor();
     }
 
     /// So many rows are seen at a time.
@@ -126,7 +127,7 @@ impl VideoTable {
     }
 
     /// Other videos or another order.
-    pub fn look_for(&mut self, filter: Filter, sort: Sort) {
+    pub fn set_view(&mut self, filter: Filter, sort: Sort) {
         if self.filter == filter && self.sort == sort {
             return;
         }
@@ -134,41 +135,41 @@ impl VideoTable {
         self.generation += 1;
         self.known = false;
         self.range = None;
-        self.adrift = false;
-        self.seek = self.anchor.is_some();
-        if !self.seek {
+        self.anchor_hidden = false;
+        self.locate_anchor = self.anchor.is_some();
+        if !self.locate_anchor {
             (self.selected, self.top) = (0, 0);
         }
     }
 
     /// Everything may be different: another engine answers.
-    pub fn forget(&mut self) {
+    pub fn invalidate(&mut self) {
         self.generation += 1;
-        (self.known, self.asked) = (false, false);
-        self.seek = self.anchor.is_some() && !self.adrift;
+        (self.known, self.in_flight) = (false, false);
+        self.locate_anchor = self.anchor.is_some() && !self.anchor_hidden;
     }
 
     /// Videos have changed. While a range is being chosen nothing moves.
-    pub fn changed(&mut self) {
+    pub fn mark_stale(&mut self) {
         self.stale |= self.range.is_none();
     }
 
     /// Puts the cursor on a row.
-    pub fn go(&mut self, index: usize) {
+    pub fn move_to(&mut self, index: usize) {
         self.selected = index.min(self.total.saturating_sub(1));
-        self.adrift = false;
-        self.seek = false;
+        self.anchor_hidden = false;
+        self.locate_anchor = false;
         self.anchor = match self.selected {
             0 => None,
             _ => self.current().map(|row| row.video.clone()),
         };
-        self.adopt = self.selected > 0 && self.anchor.is_none();
-        self.show();
+        self.adopt_anchor = self.selected > 0 && self.anchor.is_none();
+        self.scroll_to_cursor();
     }
 
     /// Puts the cursor so many rows further down, or up.
-    pub fn step(&mut self, by: isize) {
-        self.go(self.selected.saturating_add_signed(by));
+    pub fn move_by(&mut self, by: isize) {
+        self.move_to(self.selected.saturating_add_signed(by));
     }
 
     /// Begins a range of marks at the cursor, or gives the one begun and ends it.
@@ -187,7 +188,7 @@ impl VideoTable {
         self.range.take().is_some()
     }
 
-    fn show(&mut self) {
+    fn scroll_to_cursor(&mut self) {
         if self.selected < self.top {
             self.top = self.selected;
         }
@@ -213,50 +214,52 @@ impl VideoTable {
     }
 
     /// What to ask next; nothing while a question is open. Whoever takes it asks it.
-    pub fn next(&mut self) -> Option<Wish> {
-        if self.asked {
+    pub fn next_query(&mut self) -> Option<TableQuery> {
+        if self.in_flight {
             return None;
         }
-        if self.seek
+        if self.locate_anchor
             && let Some(video) = self.anchor.clone()
         {
-            self.asked = true;
-            return Some(Wish::Place { video });
+            self.in_flight = true;
+            return Some(TableQuery::Locate { video });
         }
         if self.known && !self.stale && self.covers() {
             return None;
         }
-        self.asked = true;
+        self.in_flight = true;
         self.stale = false;
         let (offset, len) = self.window();
-        Some(Wish::Rows { offset, len })
+        Some(TableQuery::Rows { offset, len })
     }
 
     /// Rows have come for a question of that generation.
     pub fn rows(&mut self, generation: u64, offset: usize, total: usize, rows: Vec<Row>) {
         if generation != self.generation {
-            self.asked = false;
+            self.in_flight = false;
             return;
         }
-        (self.asked, self.known) = (false, true);
+        (self.in_flight, self.known) = (false, true);
         (self.total, self.offset, self.rows) = (total, offset, rows);
         self.selected = self.selected.min(total.saturating_sub(1));
-        self.show();
-        self.settle();
+        self.scroll_to_cursor();
+        self.restore_cursor();
     }
 
     /// Keeps the cursor on its video.
-    fn settle(&mut self) {
-        if std::mem::take(&mut self.adopt) {
+    fn restore_cursor(&mut self) {
+        if std::mem::take(&mut self.adopt_anchor) {
             self.anchor = self.current().map(|row| row.video.clone());
         }
-        let Some(anchor) = self.anchor.as_deref().filter(|_| !self.adrift && self.range.is_none()) else { return };
+        let Some(anchor) = self.anchor.as_deref().filter(|_| !self.anchor_hidden && self.range.is_none()) else {
+            return;
+        };
         if self.current().is_some_and(|row| row.video == anchor) {
             return;
         }
         match self.rows.iter().position(|row| row.video == anchor) {
             Some(place) => self.jump(self.offset + place),
-            None => self.seek = true,
+            None => self.locate_anchor = true,
         }
     }
 
@@ -265,34 +268,34 @@ impl VideoTable {
         let line = self.selected - self.top.min(self.selected);
         self.selected = index;
         self.top = index.saturating_sub(line);
-        self.show();
+        self.scroll_to_cursor();
     }
 
     /// The anchor's place has come for a question of that generation.
     pub fn place(&mut self, generation: u64, offset: Option<usize>, total: usize) {
-        self.asked = false;
+        self.in_flight = false;
         if generation != self.generation {
             return;
         }
-        self.seek = false;
+        self.locate_anchor = false;
         let fresh = !self.known;
         self.total = total;
         match offset {
             Some(offset) => self.jump(offset),
             None => {
-                self.adrift = true;
+                self.anchor_hidden = true;
                 if fresh {
                     (self.selected, self.top) = (0, 0);
                 }
             }
         }
         self.selected = self.selected.min(total.saturating_sub(1));
-        self.show();
+        self.scroll_to_cursor();
     }
 
     /// A question could not be answered.
-    pub fn unanswered(&mut self) {
-        (self.asked, self.seek) = (false, false);
+    pub fn query_failed(&mut self) {
+        (self.in_flight, self.locate_anchor) = (false, false);
         self.known = true;
     }
 }

@@ -29,14 +29,14 @@ impl Engine {
         let mut most = 0;
         let found: Vec<&String> = self.0.iter().filter(|name| name.contains(&table.filter().text)).collect();
         for _ in 0..10 {
-            let Some(wish) = table.next() else { return most };
-            match wish {
-                Wish::Rows { offset, len } => {
+            let Some(query) = table.next_query() else { return most };
+            match query {
+                TableQuery::Rows { offset, len } => {
                     assert!(len <= MAX_ROWS);
                     let rows = found.iter().skip(offset).take(len).map(|name| Self::row(name)).collect();
                     table.rows(table.generation(), offset, found.len(), rows);
                 }
-                Wish::Place { video } => {
+                TableQuery::Locate { video } => {
                     let place = found.iter().position(|name| **name == video);
                     table.place(table.generation(), place, found.len());
                 }
@@ -63,38 +63,38 @@ fn no_more_is_held_than_is_seen_and_a_margin() {
     let engine = Engine::new(10_000);
     let mut table = table(&engine);
     for to in [9_999, 0, 5_000, 5_015, 5_030] {
-        table.go(to);
+        table.move_to(to);
         assert!(engine.serve(&mut table) <= 20 * 5);
         assert_eq!(under(&table), format!("A/v_{to:05}.mp4"));
         assert!(table.top() <= to && to < table.top() + 20);
     }
-    table.go(7_000);
+    table.move_to(7_000);
     engine.serve(&mut table);
-    table.step(3);
-    assert_eq!(table.next(), None, "a step within the margin asks for nothing");
+    table.move_by(3);
+    assert_eq!(table.next_query(), None, "a step within the margin asks for nothing");
 }
 
 #[test]
 fn the_cursor_stays_on_its_video_when_rows_move() {
     let mut engine = Engine::new(1_000);
     let mut table = table(&engine);
-    table.go(500);
+    table.move_to(500);
     engine.serve(&mut table);
     let line = table.selected() - table.top();
     let name = under(&table).to_owned();
     // A few rows further down, and far away.
     engine.0.remove(3);
-    table.changed();
+    table.mark_stale();
     engine.serve(&mut table);
     assert_eq!((under(&table), table.selected(), table.selected() - table.top()), (name.as_str(), 499, line));
     let moved = engine.0.remove(499);
     engine.0.push(moved);
-    table.changed();
+    table.mark_stale();
     engine.serve(&mut table);
     assert_eq!((under(&table), table.selected()), (name.as_str(), 998));
     // Gone: the cursor stays where it was, and does not look for it for ever.
     engine.0.pop();
-    table.changed();
+    table.mark_stale();
     engine.serve(&mut table);
     assert_eq!(table.selected(), 997);
 }
@@ -105,7 +105,7 @@ fn at_the_top_the_cursor_stays_at_the_top() {
     let mut table = table(&engine);
     let first = engine.0.remove(0);
     engine.0.push(first);
-    table.changed();
+    table.mark_stale();
     engine.serve(&mut table);
     assert_eq!((table.selected(), under(&table)), (0, "A/v_00001.mp4"));
 }
@@ -114,10 +114,10 @@ fn at_the_top_the_cursor_stays_at_the_top() {
 fn a_filter_comes_and_goes_and_the_cursor_returns() {
     let engine = Engine::new(1_000);
     let mut table = table(&engine);
-    table.go(700);
+    table.move_to(700);
     engine.serve(&mut table);
     let look = |table: &mut VideoTable, text: &str| {
-        table.look_for(Filter { text: text.into(), ..Filter::default() }, Sort::default());
+        table.set_view(Filter { text: text.into(), ..Filter::default() }, Sort::default());
         engine.serve(table);
     };
     look(&mut table, "v_007");
@@ -135,23 +135,23 @@ fn answers_to_older_questions_mean_nothing() {
     let engine = Engine::new(10);
     let mut table = table(&engine);
     let old = table.generation();
-    table.look_for(Filter::default(), Sort { by: Column::Size, descending: false });
-    assert!(table.next().is_some());
-    assert_eq!(table.next(), None, "one question at a time");
+    table.set_view(Filter::default(), Sort { by: Column::Size, descending: false });
+    assert!(table.next_query().is_some());
+    assert_eq!(table.next_query(), None, "one question at a time");
     table.rows(old, 0, 1, vec![Engine::row("A/old.mp4")]);
     assert_eq!(table.total(), 10);
-    assert!(table.next().is_some(), "and it is asked anew");
+    assert!(table.next_query().is_some(), "and it is asked anew");
 }
 
 #[test]
 fn a_range_holds_still() {
     let mut engine = Engine::new(100);
     let mut table = table(&engine);
-    table.go(10);
+    table.move_to(10);
     assert_eq!(table.toggle_range(), None);
-    table.step(5);
+    table.move_by(5);
     engine.0.remove(0);
-    table.changed();
+    table.mark_stale();
     engine.serve(&mut table);
     assert_eq!(table.selected(), 15);
     assert_eq!(table.toggle_range(), Some((10, 15)));
@@ -167,19 +167,19 @@ proptest! {
         let mut table = table(&engine);
         for (what, amount) in steps {
             match what {
-                0 => table.go(amount),
-                1 => table.step(-(amount as isize)),
+                0 => table.move_to(amount),
+                1 => table.move_by(-(amount as isize)),
                 2 => table.set_height(amount % 60),
                 3 => {
                     if !engine.0.is_empty() {
                         let at = amount % engine.0.len();
                         engine.0.remove(at);
                     }
-                    table.changed();
+                    table.mark_stale();
                 }
                 _ => {
                     let text = format!("{}", amount % 30);
-                    table.look_for(Filter { text, ..Filter::default() }, Sort::default());
+                    table.set_view(Filter { text, ..Filter::default() }, Sort::default());
                 }
             }
             engine.serve(&mut table);

@@ -2,22 +2,22 @@
 
 use std::time::Instant;
 
-use super::made::{gpus, many, running};
+use super::fixtures::{gpus, many, running};
 
 /// Milliseconds for a frame, the median and what 99 in 100 stay under; rows held.
 fn measure(videos: usize, width: u16, height: u16) -> (f64, f64, usize) {
-    let mut desk = running(width, height, many(videos), gpus(8));
-    desk.press("j j j");
-    desk.buffer(width, height);
+    let mut harness = running(width, height, many(videos), gpus(8));
+    harness.press("j j j");
+    harness.buffer(width, height);
     let mut times: Vec<f64> = (0..500)
         .map(|_| {
             let began = Instant::now();
-            std::hint::black_box(desk.buffer(width, height));
+            std::hint::black_box(harness.buffer(width, height));
             began.elapsed().as_secs_f64() * 1e3
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    (times[250], times[495], desk.app.videos.held())
+    (times[250], times[495], harness.app.videos.held())
 }
 
 #[test]

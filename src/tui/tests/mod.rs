@@ -1,9 +1,10 @@
 //! The screen as a whole, without a terminal and without an engine.
 
-mod desk;
+mod commands;
 mod figures;
-pub(super) mod made;
-mod orders;
+pub(super) mod fixtures;
+mod harness;
+mod navigation;
 mod readme;
+pub(super) mod render;
 mod screens;
-mod steps;

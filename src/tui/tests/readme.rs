@@ -1,10 +1,10 @@
 //! The README's list of keys is the table of keys.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::super::keymap::Keymap;
+use crate::tui::keymap::{Binding, Context, Keymap};
+use crate::tui::keys::Keys;
 
 const FROM: &str = "<!-- keys: `REELDECK_WRITE_KEYS=1 cargo test readme` writes this list -->\n";
 const TO: &str = "<!-- end of keys -->";
@@ -15,10 +15,29 @@ fn the_readme_lists_the_keys_that_there_are() {
     let text = fs::read_to_string(&path).unwrap();
     let (before, rest) = text.split_once(FROM).expect("where the list of keys begins");
     let (list, after) = rest.split_once(TO).expect("where the list of keys ends");
-    let wanted = format!("\n{}", Keymap::new(&BTreeMap::new()).unwrap().markdown());
+    let wanted = format!("\n{}", markdown(&Keymap::default()));
     if std::env::var_os("REELDECK_WRITE_KEYS").is_some() {
         fs::write(&path, format!("{before}{FROM}{wanted}{TO}{after}")).unwrap();
         return;
     }
     assert!(list == wanted, "the README's list of keys is not that of the program; {FROM}");
+}
+
+/// One table per context.
+fn markdown(keymap: &Keymap) -> String {
+    let mut text = String::new();
+    for context in Context::ALL {
+        let bindings: Vec<(&Binding, &[Keys])> =
+            keymap.bindings().filter(|(binding, _)| binding.context == context).collect();
+        if bindings.is_empty() {
+            continue;
+        }
+        text.push_str(&format!("| {} | | |\n|---|---|---|\n", context.title()));
+        for (binding, keys) in bindings {
+            let keys: Vec<String> = keys.iter().map(|keys| format!("`{keys}`")).collect();
+            text.push_str(&format!("| {} | {} | `{}` |\n", keys.join(" "), binding.long, binding.action.name()));
+        }
+        text.push('\n');
+    }
+    text
 }

@@ -2,31 +2,32 @@
 
 use ratatui::style::Color;
 
-use super::super::theme::Theme;
-use super::desk::{Desk, text};
-use super::made::{failing, gpus, many, running};
+use super::fixtures::{failing, gpus, many, running};
+use super::harness::Harness;
+use super::render;
 use crate::protocol::snapshot::ScanState;
+use crate::tui::theme::Theme;
 
 const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (200, 60)];
 
-fn at_all_sizes(name: &str, make: impl Fn(u16, u16) -> Desk) {
+fn at_all_sizes(name: &str, make: impl Fn(u16, u16) -> Harness) {
     for (width, height) in SIZES {
-        let desk = make(width, height);
-        insta::assert_snapshot!(format!("{name}_{width}x{height}"), desk.screen());
+        let harness = make(width, height);
+        insta::assert_snapshot!(format!("{name}_{width}x{height}"), harness.screen());
     }
 }
 
 #[test]
 fn before_an_engine_answers() {
-    at_all_sizes("connecting", Desk::new);
+    at_all_sizes("connecting", Harness::new);
 }
 
 #[test]
 fn a_dataset_without_videos() {
     at_all_sizes("empty", |width, height| {
-        let mut desk = Desk::new(width, height);
-        desk.connect();
-        desk
+        let mut harness = Harness::new(width, height);
+        harness.connect();
+        harness
     });
 }
 
@@ -34,20 +35,20 @@ fn a_dataset_without_videos() {
 fn very_many_videos() {
     let rows = many(120_000);
     at_all_sizes("huge", |width, height| {
-        let mut desk = running(width, height, rows.clone(), gpus(2));
-        desk.press("j j j j j j j");
-        desk
+        let mut harness = running(width, height, rows.clone(), gpus(2));
+        harness.press("j j j j j j j");
+        harness
     });
 }
 
 #[test]
 fn everything_that_can_be_wrong() {
     at_all_sizes("failing", |width, height| {
-        let mut desk = running(width, height, failing(), gpus(3));
-        desk.snapshot.scan = Some(ScanState { deep: false, done: 1_204, all: 49_592 });
-        desk.refresh();
-        desk.press("j space j space");
-        desk
+        let mut harness = running(width, height, failing(), gpus(3));
+        harness.snapshot.scan = Some(ScanState { deep: false, done: 1_204, all: 49_592 });
+        harness.refresh();
+        harness.press("j space j space");
+        harness
     });
 }
 
@@ -55,47 +56,47 @@ fn everything_that_can_be_wrong() {
 fn many_devices() {
     at_all_sizes("devices8", |width, height| running(width, height, many(500), gpus(8)));
     at_all_sizes("devices16", |width, height| {
-        let mut desk = running(width, height, many(500), gpus(16));
-        desk.press("3 j j");
-        desk
+        let mut harness = running(width, height, many(500), gpus(16));
+        harness.press("3 j j");
+        harness
     });
 }
 
 #[test]
 fn no_device_and_one() {
     for (devices, name) in [(0, "devices0"), (1, "devices1")] {
-        let desk = running(120, 40, many(500), gpus(devices));
-        insta::assert_snapshot!(name, desk.screen());
+        let harness = running(120, 40, many(500), gpus(devices));
+        insta::assert_snapshot!(name, harness.screen());
     }
 }
 
 #[test]
 fn ascii_alone() {
     at_all_sizes("ascii", |width, height| {
-        let mut desk = running(width, height, failing(), gpus(3));
-        desk.app.choices.theme = Theme::default().with_ascii(true);
-        desk.press("j space j space v j");
-        assert!(desk.screen().is_ascii());
-        desk
+        let mut harness = running(width, height, failing(), gpus(3));
+        harness.app.options.theme = Theme::default().with_ascii(true);
+        harness.press("j space j space v j");
+        assert!(harness.screen().is_ascii());
+        harness
     });
 }
 
 #[test]
 fn without_colours() {
-    let mut desk = running(120, 40, failing(), gpus(3));
-    desk.app.choices.theme = Theme::default().fit(|name| (name == "NO_COLOR").then(|| "1".to_owned()));
-    desk.press("j space j f");
-    let buffer = desk.buffer(120, 40);
+    let mut harness = running(120, 40, failing(), gpus(3));
+    harness.app.options.theme = Theme::default().adapted(|name| (name == "NO_COLOR").then(|| "1".to_owned()));
+    harness.press("j space j f");
+    let buffer = harness.buffer(120, 40);
     assert!(buffer.content.iter().all(|cell| (cell.fg, cell.bg) == (Color::Reset, Color::Reset)));
-    insta::assert_snapshot!("no_color_120x40", text(&buffer));
+    insta::assert_snapshot!("no_color_120x40", render::text(&buffer));
 }
 
 #[test]
 fn every_pane_alone() {
     for (key, name) in [("1", "classes"), ("3", "devices"), ("4", "throughput"), ("5", "log")] {
-        let mut desk = running(80, 24, failing(), gpus(3));
-        desk.press(key);
-        insta::assert_snapshot!(format!("pane_{name}_80x24"), desk.screen());
+        let mut harness = running(80, 24, failing(), gpus(3));
+        harness.press(key);
+        insta::assert_snapshot!(format!("pane_{name}_80x24"), harness.screen());
     }
 }
 
@@ -114,9 +115,9 @@ fn every_popup() {
         ("line", "5 enter"),
     ];
     for (name, keys) in keys {
-        let mut desk = running(80, 24, failing(), gpus(3));
-        desk.press(keys);
-        insta::assert_snapshot!(format!("popup_{name}_80x24"), desk.screen());
+        let mut harness = running(80, 24, failing(), gpus(3));
+        harness.press(keys);
+        insta::assert_snapshot!(format!("popup_{name}_80x24"), harness.screen());
     }
 }
 
@@ -156,20 +157,20 @@ fn nothing_breaks_at_any_size() {
     ];
     for (place, keys) in keys.into_iter().enumerate() {
         let devices = [0, 1, 3, 8, 16][place % 5];
-        let mut desk = running(120, 40, if place == 7 { vec![] } else { failing() }, gpus(devices));
+        let mut harness = running(120, 40, if place == 7 { vec![] } else { failing() }, gpus(devices));
         if place % 3 == 2 {
-            desk.app.choices.theme = Theme::default().with_ascii(true);
+            harness.app.options.theme = Theme::default().with_ascii(true);
         }
         if !keys.is_empty() {
-            desk.press(keys);
+            harness.press(keys);
         }
-        desk.app.toasts.say(desk.app.now, crate::protocol::words::Level::Problem, "a long message ".repeat(20));
+        harness.app.toasts.show(harness.app.now, crate::protocol::words::Level::Problem, "a long message ".repeat(20));
         for (width, height) in sizes(place) {
             // As it is drawn before the size was heard of, and after.
-            desk.buffer(width, height);
+            harness.buffer(width, height);
             if (width + height).is_multiple_of(5) {
-                desk.resize(width, height);
-                let screen = desk.screen();
+                harness.resize(width, height);
+                let screen = harness.screen();
                 assert_eq!(screen.lines().count(), usize::from(height));
             }
         }

@@ -1,4 +1,4 @@
-//! Text in cells: how wide it is, how it is cut, filled up and broken into lines, and how names are shown.
+//! Text in columns: how wide it is, how it is cut, filled up and broken into lines, and how names are shown.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 mod units;
 
-pub use units::{ago, bytes, clock, count, counted, number, of_bytes, percent, rate, share, span};
+pub use units::{bytes, bytes_of, clock, count, duration, number, percent, plural, rate, share};
 
 /// What stands for a value that is not known.
 pub const UNKNOWN: &str = "–";
@@ -17,7 +17,7 @@ pub const UNKNOWN: &str = "–";
 pub fn width(text: &str) -> usize {
     match is_plain(text) {
         true => text.len(),
-        false => text.graphemes(true).map(cells).sum(),
+        false => text.graphemes(true).map(columns).sum(),
     }
 }
 
@@ -27,25 +27,25 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// Columns of one grapheme. Whatever takes none would vanish, and with a name that consists of it the whole row.
-fn cells(grapheme: &str) -> usize {
+fn columns(grapheme: &str) -> usize {
     UnicodeWidthStr::width(grapheme).min(2)
 }
 
-/// A text from outside, made harmless: control characters become visible, and so do those that turn the direction of
+/// A text from outside, made sanitized: control characters become visible, and so do those that turn the direction of
 /// writing or show nothing, and a mark at the beginning, which would go with whatever stands before the text. Line ends and
 /// tabs are made visible as well: this is for one line.
-pub fn harmless(text: &str) -> Cow<'_, str> {
+pub fn sanitized(text: &str) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
     }
     let shown = printable(text);
-    let joins = shown.chars().next().is_some_and(joins);
-    if !joins && !shown.chars().any(is_invisible) {
+    let combines = shown.chars().next().is_some_and(combines);
+    if !combines && !shown.chars().any(is_invisible) {
         return Cow::Owned(shown);
     }
     let mut out = String::with_capacity(shown.len() + 8);
     for (at, c) in shown.chars().enumerate() {
-        match is_invisible(c) || (at == 0 && joins) {
+        match is_invisible(c) || (at == 0 && combines) {
             true => out.extend(c.escape_unicode()),
             false => out.push(c),
         }
@@ -54,7 +54,7 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
 }
 
 /// Goes with what stands before it, were it only a space.
-fn joins(c: char) -> bool {
+fn combines(c: char) -> bool {
     format!(" {c}").graphemes(true).count() == 1
 }
 
@@ -64,63 +64,63 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// The text where it fits, else its beginning with `more` (`…` or `...`) at the end. Never wider than `room`.
-pub fn clip<'a>(text: &'a str, room: usize, more: &str) -> Cow<'a, str> {
+pub fn truncate<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
     if width(text) <= room {
         return Cow::Borrowed(text);
     }
-    let mark = width(more);
+    let mark = width(ellipsis);
     if mark > room {
-        return Cow::Owned(more.graphemes(true).take(room).collect());
+        return Cow::Owned(ellipsis.graphemes(true).take(room).collect());
     }
-    let mut out = beginning(text, room - mark).0.to_owned();
-    out.push_str(more);
+    let mut out = prefix(text, room - mark).0.to_owned();
+    out.push_str(ellipsis);
     Cow::Owned(out)
 }
 
 /// The text where it fits, else its end with `more` before it: for paths, whose end tells most.
-pub fn clip_start<'a>(text: &'a str, room: usize, more: &str) -> Cow<'a, str> {
+pub fn truncate_start<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
     if width(text) <= room {
         return Cow::Borrowed(text);
     }
-    let mark = width(more);
+    let mark = width(ellipsis);
     if mark > room {
-        return Cow::Owned(more.graphemes(true).take(room).collect());
+        return Cow::Owned(ellipsis.graphemes(true).take(room).collect());
     }
     let mut left = room - mark;
     let mut from = text.len();
     for (at, grapheme) in text.grapheme_indices(true).rev() {
-        match left.checked_sub(cells(grapheme)) {
+        match left.checked_sub(columns(grapheme)) {
             Some(rest) => (left, from) = (rest, at),
             None => break,
         }
     }
-    Cow::Owned(format!("{more}{}", text.get(from..).unwrap_or_default()))
+    Cow::Owned(format!("{ellipsis}{}", text.get(from..).unwrap_or_default()))
 }
 
 /// As much of the beginning as fits, and its width.
-fn beginning(text: &str, room: usize) -> (&str, usize) {
+fn prefix(text: &str, room: usize) -> (&str, usize) {
     let (mut end, mut taken) = (0, 0);
     for (at, grapheme) in text.grapheme_indices(true) {
-        let more = cells(grapheme);
-        if taken + more > room {
+        let wide = columns(grapheme);
+        if taken + wide > room {
             break;
         }
-        taken += more;
+        taken += wide;
         end = at + grapheme.len();
     }
     (text.get(..end).unwrap_or_default(), taken)
 }
 
 /// Exactly `room` columns wide: clipped, or filled up with spaces at the end.
-pub fn left(text: &str, room: usize, more: &str) -> String {
-    let mut out = clip(text, room, more).into_owned();
+pub fn align_left(text: &str, room: usize, ellipsis: &str) -> String {
+    let mut out = truncate(text, room, ellipsis).into_owned();
     out.extend(std::iter::repeat_n(' ', room.saturating_sub(width(&out))));
     out
 }
 
 /// Exactly `room` columns wide: clipped, or filled up with spaces at the beginning.
-pub fn right(text: &str, room: usize, more: &str) -> String {
-    let clipped = clip(text, room, more);
+pub fn align_right(text: &str, room: usize, ellipsis: &str) -> String {
+    let clipped = truncate(text, room, ellipsis);
     let mut out = " ".repeat(room.saturating_sub(width(&clipped)));
     out.push_str(&clipped);
     out
@@ -144,14 +144,14 @@ pub fn wrap(text: &str, room: usize) -> Vec<String> {
         let mut word = word;
         while taken + width(word) > room {
             // A wide character in a single column: it is left out rather than never come to an end.
-            let (head, more) = beginning(word, room - taken);
+            let (head, head_width) = prefix(word, room - taken);
             let at = if head.is_empty() && taken == 0 {
                 word.graphemes(true).next().map_or(word.len(), str::len)
             } else {
                 head.len()
             };
             line.push_str(head);
-            taken += more;
+            taken += head_width;
             word = word.get(at..).unwrap_or_default();
             if taken > 0 {
                 lines.push(std::mem::take(&mut line));
@@ -165,8 +165,8 @@ pub fn wrap(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// A text for a terminal that shows ASCII alone: what has a likeness gets it, the rest is a question mark a column.
-pub fn ascii(text: &str) -> Cow<'_, str> {
+/// A text for a terminal that shows ASCII alone: what has a ascii_lookalike gets it, the rest is a question mark a column.
+pub fn to_ascii(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
@@ -174,26 +174,26 @@ pub fn ascii(text: &str) -> Cow<'_, str> {
     for grapheme in text.graphemes(true) {
         match grapheme.is_ascii() {
             true => out.push_str(grapheme),
-            false => ascii_cell(grapheme, &mut out),
+            false => push_ascii(grapheme, &mut out),
         }
     }
     Cow::Owned(out)
 }
 
 /// One grapheme in as many columns.
-fn ascii_cell(grapheme: &str, out: &mut String) {
+fn push_ascii(grapheme: &str, out: &mut String) {
     let mut chars = grapheme.chars();
     let like = match (chars.next(), chars.next()) {
-        (Some(c), None) => likeness(c),
+        (Some(c), None) => ascii_lookalike(c),
         _ => None,
     };
     match like {
         Some(like) => out.push(like),
-        None => out.extend(std::iter::repeat_n('?', cells(grapheme))),
+        None => out.extend(std::iter::repeat_n('?', columns(grapheme))),
     }
 }
 
-fn likeness(c: char) -> Option<char> {
+fn ascii_lookalike(c: char) -> Option<char> {
     Some(match c {
         '–' | '—' | '─' | '━' | '═' | '╌' | '┄' | '−' => '-',
         '│' | '┃' | '║' | '╎' | '┆' | '▏' | '▎' => '|',
@@ -227,25 +227,25 @@ mod tests {
 
     #[test]
     fn what_is_too_wide_is_cut_and_says_so() {
-        assert_eq!(clip("abcdef", 6, "…"), "abcdef");
-        assert_eq!(clip("abcdef", 5, "…"), "abcd…");
-        assert_eq!(clip("abcdef", 5, "..."), "ab...");
-        assert_eq!(clip("abcdef", 2, "..."), "..");
-        assert_eq!(clip("abcdef", 0, "…"), "");
-        assert_eq!(clip("日本語", 5, "…"), "日本…");
-        assert_eq!(clip("日本語", 4, "…"), "日…");
-        assert_eq!(left("日本語", 4, "…"), "日… ");
-        assert_eq!(clip_start("/data/hacs/v.mp4", 10, "…"), "…acs/v.mp4");
-        assert_eq!(right("64 %", 6, "…"), "  64 %");
-        assert_eq!(left("e\u{301}a", 3, "…"), "e\u{301}a ");
+        assert_eq!(truncate("abcdef", 6, "…"), "abcdef");
+        assert_eq!(truncate("abcdef", 5, "…"), "abcd…");
+        assert_eq!(truncate("abcdef", 5, "..."), "ab...");
+        assert_eq!(truncate("abcdef", 2, "..."), "..");
+        assert_eq!(truncate("abcdef", 0, "…"), "");
+        assert_eq!(truncate("日本語", 5, "…"), "日本…");
+        assert_eq!(truncate("日本語", 4, "…"), "日…");
+        assert_eq!(align_left("日本語", 4, "…"), "日… ");
+        assert_eq!(truncate_start("/data/hacs/v.mp4", 10, "…"), "…acs/v.mp4");
+        assert_eq!(align_right("64 %", 6, "…"), "  64 %");
+        assert_eq!(align_left("e\u{301}a", 3, "…"), "e\u{301}a ");
     }
 
     #[test]
     fn names_from_disk_cannot_do_anything() {
-        assert_eq!(harmless("plain name"), "plain name");
-        assert_eq!(harmless("a\u{1b}[2J\tb"), "a\\u{1b}[2J\\tb");
-        assert_eq!(harmless("a\u{200b}\u{202e}\u{feff}"), "a\\u{200b}\\u{202e}\\u{feff}");
-        assert_eq!(harmless("Zürich 日本"), "Zürich 日本");
+        assert_eq!(sanitized("plain name"), "plain name");
+        assert_eq!(sanitized("a\u{1b}[2J\tb"), "a\\u{1b}[2J\\tb");
+        assert_eq!(sanitized("a\u{200b}\u{202e}\u{feff}"), "a\\u{200b}\\u{202e}\\u{feff}");
+        assert_eq!(sanitized("Zürich 日本"), "Zürich 日本");
     }
 
     #[test]
@@ -259,29 +259,29 @@ mod tests {
 
     #[test]
     fn a_mark_at_the_beginning_takes_nothing_from_what_stands_before_it() {
-        assert_eq!(harmless("\u{301}a"), "\\u{301}a");
-        assert_eq!(harmless("a\u{301}"), "a\u{301}");
-        let text = harmless("\u{a9ba}\u{1b3e}");
-        assert_eq!(width(&right(&text, 12, "…")), 12, "{text}");
+        assert_eq!(sanitized("\u{301}a"), "\\u{301}a");
+        assert_eq!(sanitized("a\u{301}"), "a\u{301}");
+        let text = sanitized("\u{a9ba}\u{1b3e}");
+        assert_eq!(width(&align_right(&text, 12, "…")), 12, "{text}");
     }
 
     #[test]
     fn ascii_keeps_the_width() {
-        assert_eq!(ascii("│ 2:31 · 1280×720 … 日本 é"), "| 2:31 . 1280x720 . ???? ?");
+        assert_eq!(to_ascii("│ 2:31 · 1280×720 … 日本 é"), "| 2:31 . 1280x720 . ???? ?");
     }
 
     proptest! {
         #[test]
         fn nothing_is_ever_wider_than_its_room(text: String, room in 0..40_usize) {
-            let text = harmless(&text);
+            let text = sanitized(&text);
             prop_assert!(!text.chars().any(char::is_control));
-            for more in ["…", "..."] {
-                prop_assert!(width(&clip(&text, room, more)) <= room);
-                prop_assert!(width(&clip_start(&text, room, more)) <= room);
-                prop_assert_eq!(width(&left(&text, room, more)), room);
-                prop_assert_eq!(width(&right(&text, room, more)), room);
+            for ellipsis in ["…", "..."] {
+                prop_assert!(width(&truncate(&text, room, ellipsis)) <= room);
+                prop_assert!(width(&truncate_start(&text, room, ellipsis)) <= room);
+                prop_assert_eq!(width(&align_left(&text, room, ellipsis)), room);
+                prop_assert_eq!(width(&align_right(&text, room, ellipsis)), room);
             }
-            let narrow = ascii(&text);
+            let narrow = to_ascii(&text);
             prop_assert!(narrow.is_ascii());
             prop_assert_eq!(narrow.len(), width(&text));
             let lines = wrap(&text, room);

@@ -16,7 +16,7 @@ pub fn count(n: u64) -> String {
 }
 
 /// `1 video`, `18,204 videos`.
-pub fn counted(n: u64, one: &str, many: &str) -> String {
+pub fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
@@ -40,7 +40,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// `38/141 GB`: two sizes in the unit of the second, as a gauge has beside it.
-pub fn of_bytes(used: u64, all: u64) -> String {
+pub fn bytes_of(used: u64, all: u64) -> String {
     let mut scale = 1.0;
     let mut unit = "B";
     for next in ["kB", "MB", "GB", "TB", "PB", "EB"] {
@@ -69,7 +69,7 @@ pub fn clock(seconds: f64) -> String {
 }
 
 /// How long something takes: `12 ms`, `2.9 s`, `31 s`, `3 m 5 s`, `2 h 14 m`, `3 d 4 h`.
-pub fn span(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return UNKNOWN.into();
     }
@@ -85,17 +85,6 @@ pub fn span(seconds: f64) -> String {
         60..3600 => format!("{} m {} s", s / 60, s % 60),
         3600..86_400 => format!("{} h {} m", s / 3600, s / 60 % 60),
         _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
-    }
-}
-
-/// How long ago something was: `just now`, `5 m ago`, `3 h ago`, `2 d ago`.
-pub fn ago(seconds: f64) -> String {
-    let s = seconds.max(0.0) as u64;
-    match s {
-        0..60 => "just now".into(),
-        60..3600 => format!("{} m ago", s / 60),
-        3600..86_400 => format!("{} h ago", s / 3600),
-        _ => format!("{} d ago", count(s / 86_400)),
     }
 }
 
@@ -147,17 +136,16 @@ mod tests {
     fn sizes_have_three_figures_and_the_right_unit() {
         let shown = [0, 999, 1000, 41_234_567, 99_949_999, 99_950_000, 999_499_999, 999_500_000, u64::MAX].map(bytes);
         assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "41.2 MB", "99.9 MB", "100 MB", "999 MB", "1.0 GB", "18.4 EB"]);
-        assert_eq!(of_bytes(38_400_000_000, 141_000_000_000), "38/141 GB");
-        assert_eq!(of_bytes(500_000_000, 8_000_000_000), "0.5/8.0 GB");
-        assert_eq!(of_bytes(0, 0), "0/0 B");
+        assert_eq!(bytes_of(38_400_000_000, 141_000_000_000), "38/141 GB");
+        assert_eq!(bytes_of(500_000_000, 8_000_000_000), "0.5/8.0 GB");
+        assert_eq!(bytes_of(0, 0), "0/0 B");
     }
 
     #[test]
     fn times_read_as_people_write_them() {
         assert_eq!([0.0, 151.2, 3723.0, -1.0, f64::NAN].map(clock), ["0:00", "2:31", "1:02:03", "–", "–"]);
-        let spans = [0.012, 0.9996, 2.94, 30.6, 59.7, 185.0, 8040.0, 273_600.0].map(span);
-        assert_eq!(spans, ["12 ms", "1.0 s", "2.9 s", "31 s", "1 m 0 s", "3 m 5 s", "2 h 14 m", "3 d 4 h"]);
-        assert_eq!([3.0, 300.0, 7300.0, 1e9].map(ago), ["just now", "5 m ago", "2 h ago", "11,574 d ago"]);
+        let durations = [0.012, 0.9996, 2.94, 30.6, 59.7, 185.0, 8040.0, 273_600.0].map(duration);
+        assert_eq!(durations, ["12 ms", "1.0 s", "2.9 s", "31 s", "1 m 0 s", "3 m 5 s", "2 h 14 m", "3 d 4 h"]);
     }
 
     #[test]
@@ -166,7 +154,7 @@ mod tests {
             [0, 12, 999, 1000, 18_204, 1_000_000].map(count),
             ["0", "12", "999", "1,000", "18,204", "1,000,000"]
         );
-        assert_eq!(counted(1, "video", "videos"), "1 video");
+        assert_eq!(plural(1, "video", "videos"), "1 video");
         assert_eq!([0.0, 0.123, 9.23, 812.4, 1204.0].map(number), ["0", "0.12", "9.2", "812", "1,204"]);
         assert_eq!(rate(Some(9.23), "videos"), "9.2 videos/s");
         assert_eq!(rate(Some(0.02), "videos"), "72.0 videos/h");

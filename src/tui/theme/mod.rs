@@ -16,7 +16,7 @@ mod palette;
 pub enum Role {
     /// The ground and ordinary text.
     Base,
-    /// What is there for whoever looks for it.
+    /// What is there for whoever styles for it.
     Dim,
     /// Titles of panes and popups, heads of columns.
     Title,
@@ -42,7 +42,7 @@ pub enum Role {
     Chart,
     /// It went well.
     Good,
-    /// It is worth a look.
+    /// It is worth a style.
     Warn,
     /// It went wrong.
     Error,
@@ -52,6 +52,7 @@ pub enum Role {
 
 impl Role {
     /// All of them.
+    #[cfg(test)]
     pub const ALL: [Self; 17] = [
         Self::Base,
         Self::Dim,
@@ -75,7 +76,7 @@ impl Role {
 
 /// How a state is shown. The glyph is one column wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct StateStyle {
     /// A character for it, of its own.
     pub glyph: &'static str,
     /// The word for it.
@@ -126,7 +127,7 @@ impl Theme {
 
     /// The theme that the environment allows: `NO_COLOR` (set, and not empty) and terminals that know no colours take them
     /// away, a locale other than UTF-8 and the Linux console take away all but ASCII.
-    pub fn fit(self, variable: impl Fn(&str) -> Option<String>) -> Self {
+    pub fn adapted(self, variable: impl Fn(&str) -> Option<String>) -> Self {
         let term = variable("TERM").unwrap_or_default();
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
@@ -157,7 +158,7 @@ impl Theme {
     }
 
     /// What stands where a text was cut.
-    pub fn more(&self) -> &'static str {
+    pub fn ellipsis(&self) -> &'static str {
         if self.ascii { "..." } else { "…" }
     }
 
@@ -167,7 +168,7 @@ impl Theme {
     }
 
     /// What separates parts of a line, spaces included.
-    pub fn dot(&self) -> &'static str {
+    pub fn separator(&self) -> &'static str {
         if self.ascii { " - " } else { " · " }
     }
 
@@ -222,7 +223,7 @@ impl Theme {
     }
 
     /// How a state is shown.
-    pub fn state(&self, state: RowState) -> Look {
+    pub fn state(&self, state: RowState) -> StateStyle {
         let (role, glyph, plain) = match state {
             RowState::Running => (Role::Active, "▶", ">"),
             RowState::Failed => (Role::Error, "✘", "x"),
@@ -244,13 +245,13 @@ impl Theme {
         // In a list of thousands, bold is for what a cursor or a head is.
         let style = self.style(role);
         let style = if state == RowState::Missing { style.remove_modifier(Modifier::BOLD) } else { style };
-        Look { glyph, word: state.word(), style }
+        StateStyle { glyph, word: state.word(), style }
     }
 
     /// The style of one of eight things side by side, such as classes along a video; beyond those, dim.
-    pub fn lane(&self, index: usize) -> Style {
+    pub fn series(&self, index: usize) -> Style {
         match self.colours {
-            _ if index >= LANES => self.style(Role::Dim),
+            _ if index >= SERIES => self.style(Role::Dim),
             Colours::None => Style::new(),
             Colours::Terminal => {
                 const COLOURS: [Color; 6] =
@@ -258,7 +259,7 @@ impl Theme {
                 let style = Style::new().fg(COLOURS.get(index % COLOURS.len()).copied().unwrap_or(Color::Reset));
                 if index < COLOURS.len() { style } else { style.add_modifier(Modifier::BOLD) }
             }
-            Colours::True(palette) => Style::new().fg(palette.lane(index)),
+            Colours::True(palette) => Style::new().fg(palette.series(index)),
         }
     }
 
@@ -271,7 +272,7 @@ impl Theme {
     }
 
     /// The last step of a frame: takes away what this theme must not show, whoever has drawn it.
-    pub fn finish(&self, buffer: &mut Buffer) {
+    pub fn downgrade(&self, buffer: &mut Buffer) {
         if !self.ascii && !self.is_mono() {
             return;
         }
@@ -281,7 +282,7 @@ impl Theme {
                 cell.underline_color = Color::Reset;
             }
             if self.ascii && !cell.symbol().is_ascii() {
-                let plain = text::ascii(cell.symbol()).into_owned();
+                let plain = text::to_ascii(cell.symbol()).into_owned();
                 cell.set_symbol(&plain);
             }
         }
@@ -289,7 +290,7 @@ impl Theme {
 }
 
 /// Things that [`Theme::lane`] tells apart.
-pub const LANES: usize = 8;
+pub const SERIES: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -307,20 +308,20 @@ mod tests {
     #[test]
     fn states_are_told_apart_without_colour() {
         for theme in all() {
-            let looks = RowState::ALL.map(|state| theme.state(state));
-            assert_eq!(looks.iter().map(|look| look.glyph).collect::<HashSet<_>>().len(), looks.len());
-            assert!(looks.iter().all(|look| text::width(look.glyph) == 1 && !look.word.is_empty()));
-            assert!(!theme.is_ascii() || looks.iter().all(|look| look.glyph.is_ascii()));
+            let styles = RowState::ALL.map(|state| theme.state(state));
+            assert_eq!(styles.iter().map(|style| style.glyph).collect::<HashSet<_>>().len(), styles.len());
+            assert!(styles.iter().all(|style| text::width(style.glyph) == 1 && !style.word.is_empty()));
+            assert!(!theme.is_ascii() || styles.iter().all(|style| style.glyph.is_ascii()));
         }
     }
 
     #[test]
     fn a_theme_without_colours_sets_none() {
-        for theme in [Theme::named("none").unwrap(), Theme::default().fit(env(&[("NO_COLOR", "1")]))] {
+        for theme in [Theme::named("none").unwrap(), Theme::default().adapted(env(&[("NO_COLOR", "1")]))] {
             assert!(theme.is_mono() && theme.heat(9).is_none());
-            let lanes = (0..10).map(|index| theme.lane(index));
+            let series = (0..10).map(|index| theme.series(index));
             let states = RowState::ALL.map(|state| theme.state(state).style);
-            for style in Role::ALL.map(|role| theme.style(role)).into_iter().chain(lanes).chain(states) {
+            for style in Role::ALL.map(|role| theme.style(role)).into_iter().chain(series).chain(states) {
                 assert_eq!((style.fg, style.bg, style.underline_color), (None, None, None));
             }
             let distinct = [Role::Base, Role::Dim, Role::Selection, Role::Match, Role::Error].map(|r| theme.style(r));
@@ -331,7 +332,7 @@ mod tests {
     #[test]
     fn the_default_uses_no_colour_that_vanishes_on_some_ground() {
         let theme = Theme::default();
-        let styles = Role::ALL.map(|role| theme.style(role)).into_iter().chain((0..9).map(|lane| theme.lane(lane)));
+        let styles = Role::ALL.map(|role| theme.style(role)).into_iter().chain((0..9).map(|index| theme.series(index)));
         for style in styles.chain(RowState::ALL.map(|state| theme.state(state).style)) {
             assert_eq!(style.bg, None);
             let fine = [Color::Red, Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::Cyan];
@@ -346,7 +347,7 @@ mod tests {
     #[test]
     fn the_environment_takes_away_what_cannot_be_shown() {
         let fitted = |pairs| {
-            let theme = Theme::default().fit(env(pairs));
+            let theme = Theme::default().adapted(env(pairs));
             (theme.is_mono(), theme.is_ascii())
         };
         assert_eq!(fitted(&[("TERM", "xterm-256color"), ("LANG", "de_DE.UTF-8")]), (false, false));
@@ -365,7 +366,7 @@ mod tests {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 12, 1));
         buffer.set_string(0, 0, "▶ 日é …", Style::new().fg(Color::Red).bg(Color::Blue));
         let theme = Theme::named("none").unwrap().with_ascii(true);
-        theme.finish(&mut buffer);
+        theme.downgrade(&mut buffer);
         assert!(buffer.content.iter().all(|cell| cell.symbol().is_ascii()));
         assert!(buffer.content.iter().all(|cell| (cell.fg, cell.bg) == (Color::Reset, Color::Reset)));
         assert_eq!(buffer.cell((0, 0)).unwrap().symbol(), ">");

@@ -2,7 +2,7 @@
 
 use ratatui::style::{Color, Style};
 
-use super::{LANES, Role};
+use super::{Role, SERIES};
 
 /// Red, green, blue.
 type Rgb = [u8; 3];
@@ -95,10 +95,10 @@ impl Palette {
         }
     }
 
-    pub(super) fn lane(&self, index: usize) -> Color {
+    pub(super) fn series(&self, index: usize) -> Color {
         let [a, b, c] = self.more;
-        let lanes: [Rgb; LANES] = [self.accent, self.good, self.warn, self.special, a, b, self.error, c];
-        rgb(lanes.get(index).copied().unwrap_or(self.dim))
+        let series: [Rgb; SERIES] = [self.accent, self.good, self.warn, self.special, a, b, self.error, c];
+        rgb(series.get(index).copied().unwrap_or(self.dim))
     }
 
     pub(super) fn heat(&self, value: u8) -> Color {

@@ -1,33 +1,35 @@
 //! What the actions of the key table do.
 
-use super::super::action::Action;
-use super::super::app::{App, Dirty, Link, Pane, Tag};
-use super::super::input::Input;
-use super::super::modal::{Item, Menu, Modal, Pick};
-use super::super::unavailable_reason;
-use super::{Effect, details, orders, videos};
+use super::{Effect, commands, details, videos};
 use crate::format::Format;
 use crate::protocol::Command;
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
+use crate::tui::action::Action;
+use crate::tui::app::{App, Connection, Dirty, PendingRequest};
+use crate::tui::command_group::CommandGroup;
+use crate::tui::input::Input;
+use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
+use crate::tui::pane::Pane;
+use crate::tui::unavailable_reason;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     use Action as A;
     if details::act(app, action, effects) {
         return;
     }
-    if let Some(reason) = unavailable_reason::why_not(app, action) {
+    if let Some(reason) = unavailable_reason::unavailable_reason(app, action) {
         return app.say(Level::Info, reason);
     }
     match action {
-        A::Quit => orders::quit(app, effects),
+        A::Quit => commands::quit(app, effects),
         A::Help => app.modals.push(Modal::Help { scroll: 0 }),
         A::Palette => app.modals.push(Modal::Palette { input: Input::default(), selected: 0 }),
         A::Back => back(app),
         A::Suspend => effects.push(Effect::Suspend),
         A::Redraw => effects.push(Effect::Redraw),
-        A::NextPane => turn(app, 1),
-        A::PreviousPane => turn(app, Pane::ALL.len() - 1),
+        A::NextPane => cycle_focus(app, 1),
+        A::PreviousPane => cycle_focus(app, Pane::ALL.len() - 1),
         A::PaneClasses => focus(app, Pane::Classes),
         A::PaneVideos => focus(app, Pane::Videos),
         A::PaneDevices => focus(app, Pane::Devices),
@@ -35,27 +37,27 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         A::PaneLog => focus(app, Pane::Log),
         A::Zoom => app.zoom = !app.zoom,
         A::StartPause => start_pause(app, effects),
-        A::Stop => app.modals.push(Modal::Menu(orders::stop_menu(app))),
-        A::RetryAll => orders::retry_all(app, effects),
-        A::WriteList => app.command(Tag::Order, Command::WriteList, effects),
+        A::Stop => app.modals.push(Modal::Menu(commands::stop_menu(app))),
+        A::RetryAll => commands::retry_all(app, effects),
+        A::WriteList => app.command(PendingRequest::Command, Command::WriteList, effects),
         A::Export => app.modals.push(Modal::Menu(export_menu())),
-        A::WriteMissing => app.command(Tag::Order, Command::WriteMissing, effects),
-        A::Rescan => app.command(Tag::Order, Command::Rescan, effects),
-        A::Check => app.command(Tag::Order, Command::Check { deep: false }, effects),
-        A::CheckDeep => app.modals.push(Modal::Menu(orders::deep_check(app))),
-        A::Undo => orders::undo(app, effects),
-        A::Up => step(app, -1),
-        A::Down => step(app, 1),
-        A::HalfUp => step(app, -(height(app) + 1) / 2),
-        A::HalfDown => step(app, (height(app) + 1) / 2),
-        A::PageUp => step(app, -height(app)),
-        A::PageDown => step(app, height(app)),
-        A::Top => step(app, isize::MIN / 2),
-        A::Bottom => step(app, isize::MAX / 2),
+        A::WriteMissing => app.command(PendingRequest::Command, Command::WriteMissing, effects),
+        A::Rescan => app.command(PendingRequest::Command, Command::Rescan, effects),
+        A::Check => app.command(PendingRequest::Command, Command::Check { deep: false }, effects),
+        A::CheckDeep => app.modals.push(Modal::Menu(commands::deep_check(app))),
+        A::Undo => commands::undo(app, effects),
+        A::Up => move_cursor(app, -1),
+        A::Down => move_cursor(app, 1),
+        A::HalfUp => move_cursor(app, -(height(app) + 1) / 2),
+        A::HalfDown => move_cursor(app, (height(app) + 1) / 2),
+        A::PageUp => move_cursor(app, -height(app)),
+        A::PageDown => move_cursor(app, height(app)),
+        A::Top => move_cursor(app, isize::MIN / 2),
+        A::Bottom => move_cursor(app, isize::MAX / 2),
         A::Open => open(app, effects),
         A::Filter => filter(app),
         A::States => states(app),
-        A::Sort if app.focus == Pane::Classes => app.classes.reorder(),
+        A::Sort if app.focus == Pane::Classes => app.classes.next_order(),
         A::Mark
         | A::Range
         | A::MarkAll
@@ -89,7 +91,7 @@ fn focus(app: &mut App, pane: Pane) {
     app.touch(Dirty::Now);
 }
 
-fn turn(app: &mut App, by: usize) {
+fn cycle_focus(app: &mut App, by: usize) {
     let place = (app.focus.number() - 1 + by) % Pane::ALL.len();
     if let Some(pane) = Pane::ALL.get(place) {
         focus(app, *pane);
@@ -107,11 +109,11 @@ fn height(app: &App) -> isize {
 }
 
 /// Moves the cursor of the pane that has the keys.
-pub(super) fn step(app: &mut App, by: isize) {
+pub(super) fn move_cursor(app: &mut App, by: isize) {
     match app.focus {
-        Pane::Videos => app.videos.step(by),
-        Pane::Classes => app.classes.go(app.classes.selected().saturating_add_signed(by)),
-        Pane::Log => app.log.step(by),
+        Pane::Videos => app.videos.move_by(by),
+        Pane::Classes => app.classes.move_to(app.classes.selected().saturating_add_signed(by)),
+        Pane::Log => app.log.move_by(by),
         Pane::Devices => {
             let last = app.snapshot().map_or(0, |snapshot| snapshot.devices.len()).saturating_sub(1);
             app.device = app.device.saturating_add_signed(by).min(last);
@@ -126,11 +128,11 @@ fn back(app: &mut App) {
     let backed = match app.focus {
         Pane::Videos => videos::back(app),
         Pane::Classes if !app.classes.text().is_empty() => {
-            app.classes.look_for("");
+            app.classes.set_filter("");
             true
         }
-        Pane::Log if !app.log.text.is_empty() || app.log.least > Level::Detail => {
-            app.log.show(Level::Detail, "");
+        Pane::Log if !app.log.text.is_empty() || app.log.min_level > Level::Detail => {
+            app.log.set_filter(Level::Detail, "");
             true
         }
         _ => false,
@@ -141,15 +143,15 @@ fn back(app: &mut App) {
 }
 
 fn start_pause(app: &mut App, effects: &mut Vec<Effect>) {
-    if matches!(app.link, Link::Gone { .. }) {
-        app.link = Link::Connecting;
-        app.starting = true;
-        return effects.push(Effect::Launch);
+    if matches!(app.connection, Connection::Gone { .. }) {
+        app.connection = Connection::Connecting;
+        app.engine_starting = true;
+        return effects.push(Effect::StartEngine);
     }
     match app.phase() {
-        Some(Phase::Running) => app.command(Tag::Order, Command::Pause, effects),
-        Some(Phase::Paused) => app.command(Tag::Order, Command::Resume, effects),
-        Some(Phase::Waiting | Phase::Idle) => app.command(Tag::Order, Command::Start, effects),
+        Some(Phase::Running) => app.command(PendingRequest::Command, Command::Pause, effects),
+        Some(Phase::Paused) => app.command(PendingRequest::Command, Command::Resume, effects),
+        Some(Phase::Waiting | Phase::Idle) => app.command(PendingRequest::Command, Command::Start, effects),
         _ => {}
     }
 }
@@ -169,7 +171,7 @@ fn open(app: &mut App, effects: &mut Vec<Effect>) {
         Pane::Classes => {
             let class = app.classes.current().map(|row| row.class.clone());
             let filter = crate::protocol::row::Filter { class, ..app.videos.filter().clone() };
-            app.videos.look_for(filter, app.videos.sort());
+            app.videos.set_view(filter, app.videos.sort());
             focus(app, Pane::Videos);
         }
         Pane::Log => {
@@ -183,23 +185,23 @@ fn open(app: &mut App, effects: &mut Vec<Effect>) {
 }
 
 fn filter(app: &mut App) {
-    let before = match app.focus {
+    let previous = match app.focus {
         Pane::Classes => app.classes.text().to_owned(),
         Pane::Log => app.log.text.clone(),
         _ => app.videos.filter().text.clone(),
     };
-    app.modals.push(Modal::Filter { input: Input::new(&before), pane: app.focus, before });
+    app.modals.push(Modal::Filter { input: Input::new(previous.clone()), pane: app.focus, previous });
 }
 
 fn states(app: &mut App) {
     if app.focus == Pane::Log {
-        let next = match app.log.least {
+        let next = match app.log.min_level {
             Level::Detail => Level::Info,
             Level::Info => Level::Problem,
             Level::Problem => Level::Detail,
         };
         let text = app.log.text.clone();
-        return app.log.show(next, &text);
+        return app.log.set_filter(next, &text);
     }
     app.modals.push(Modal::Menu(videos::states_menu(app, 0)));
 }
@@ -214,14 +216,14 @@ fn export_menu() -> Menu {
     ];
     let item = |(key, format, what): (char, Format, &str)| {
         let name = format.name().to_owned();
-        let order = orders::single(Command::Export { formats: vec![name.clone()] });
-        Item::new(key, format!("{name:4} {what}"), Pick::Order(order))
+        let order = CommandGroup::single(Command::Export { formats: vec![name.clone()] });
+        MenuItem::new(key, format!("{name:4} {what}"), MenuAction::Send(order))
     };
     Menu {
         title: "Export".into(),
         text: "From the features that are there. What is missing is listed beside it.".into(),
         items: formats.into_iter().map(item).collect(),
         selected: 0,
-        stays: false,
+        stays_open: false,
     }
 }

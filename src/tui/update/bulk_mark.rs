@@ -1,41 +1,21 @@
 //! Collecting names for marks from rows that are not held here, a window at a time.
 
-use super::super::app::{App, Tag};
-use super::super::marks::MOST;
 use super::Effect;
-use crate::protocol::row::{Filter, Row, RowState, Sort};
+use crate::protocol::row::{Row, RowState};
 use crate::protocol::words::Level;
 use crate::protocol::{MAX_ROWS, ToEngine};
-
-/// What becomes of the names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// They are marked.
-    Mark,
-    /// They are marked where they were not, and the other way round.
-    Invert,
-}
-
-/// Names on their way.
-#[derive(Clone, Debug)]
-pub struct BulkMark {
-    filter: Filter,
-    sort: Sort,
-    next: usize,
-    to: usize,
-    names: Vec<(String, RowState)>,
-    then: Then,
-}
+use crate::tui::app::{App, PendingRequest};
+use crate::tui::marks::{BulkMark, MAX_NAMED, MarkOperation};
 
 /// Begins with rows `from..to` of the present view.
-pub(super) fn begin(app: &mut App, from: usize, to: usize, then: Then, effects: &mut Vec<Effect>) {
-    if to.saturating_sub(from) > MOST {
-        return app.say(Level::Info, format!("no more than {MOST} are marked one by one"));
+pub(super) fn begin(app: &mut App, from: usize, to: usize, operation: MarkOperation, effects: &mut Vec<Effect>) {
+    if to.saturating_sub(from) > MAX_NAMED {
+        return app.say(Level::Info, format!("no more than {MAX_NAMED} are marked one by one"));
     }
     let here: Option<Vec<(String, RowState)>> =
         (from..to).map(|index| app.videos.row(index).map(|row| (row.video.clone(), row.state))).collect();
     let (filter, sort) = (app.videos.filter().clone(), app.videos.sort());
-    let mut bulk_mark = BulkMark { filter, sort, next: from, to, names: vec![], then };
+    let mut bulk_mark = BulkMark { filter, sort, next: from, to, names: vec![], operation };
     match here {
         Some(names) => {
             bulk_mark.names = names;
@@ -49,7 +29,7 @@ fn ask(app: &mut App, bulk_mark: BulkMark, effects: &mut Vec<Effect>) {
     let (filter, sort, offset) = (bulk_mark.filter.clone(), bulk_mark.sort, bulk_mark.next);
     let len = (bulk_mark.to - bulk_mark.next).min(MAX_ROWS);
     app.bulk_mark = Some(bulk_mark);
-    app.ask(Tag::BulkMark, |id| ToEngine::Query { id, filter, sort, offset, len }, effects);
+    app.ask(PendingRequest::BulkMark, |id| ToEngine::Query { id, filter, sort, offset, len }, effects);
 }
 
 /// Some have come.
@@ -66,12 +46,12 @@ pub(super) fn rows(app: &mut App, total: usize, rows: Vec<Row>, effects: &mut Ve
 }
 
 fn finish(app: &mut App, bulk_mark: BulkMark) {
-    let marked = match bulk_mark.then {
-        Then::Mark => bulk_mark.names.into_iter().try_for_each(|(video, state)| app.marks.add(&video, state)),
-        Then::Invert => app.marks.invert(bulk_mark.names.into_iter()),
+    let marked = match bulk_mark.operation {
+        MarkOperation::Mark => bulk_mark.names.into_iter().try_for_each(|(video, state)| app.marks.add(&video, state)),
+        MarkOperation::Invert => app.marks.invert(bulk_mark.names.into_iter()),
     };
     if let Err(reason) = marked {
         app.say(Level::Info, reason);
     }
-    app.touch(super::super::app::Dirty::Now);
+    app.touch(crate::tui::app::Dirty::Now);
 }

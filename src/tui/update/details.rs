@@ -1,15 +1,15 @@
 //! The details of a video: opened, kept fresh, leafed through, and what their keys do.
 
-use super::super::action::Action;
-use super::super::app::{App, Dirty, Tag};
-use super::super::details::{DetailsView, Outcome, is_its_own};
-use super::super::modal::Modal;
-use super::super::picture::Rgb;
-use super::super::text;
 use super::{Effect, videos};
 use crate::protocol::ToEngine;
 use crate::protocol::details::Details;
 use crate::protocol::words::Level;
+use crate::tui::action::Action;
+use crate::tui::app::{App, Dirty, PendingRequest};
+use crate::tui::details::{DetailsView, Outcome, is_details_action};
+use crate::tui::modal::Modal;
+use crate::tui::picture::Rgb;
+use crate::tui::text;
 
 /// The view, where it lies uppermost.
 fn view(app: &mut App) -> Option<&mut DetailsView> {
@@ -21,7 +21,7 @@ fn view(app: &mut App) -> Option<&mut DetailsView> {
 
 /// Asks for all about a video.
 pub(super) fn open(app: &mut App, video: String, effects: &mut Vec<Effect>) {
-    app.ask(Tag::Details(video.clone()), |id| ToEngine::Details { id, video }, effects);
+    app.ask(PendingRequest::Details(video.clone()), |id| ToEngine::Details { id, video }, effects);
 }
 
 /// Asks anew for what is shown, for it may have changed.
@@ -35,10 +35,10 @@ pub(super) fn refresh(app: &mut App, effects: &mut Vec<Effect>) {
 }
 
 /// It has come, or why not.
-pub(super) fn came(app: &mut App, video: &str, came: Result<Box<Details>, String>) {
-    let details = match came {
+pub(super) fn received(app: &mut App, video: &str, result: Result<Box<Details>, String>) {
+    let details = match result {
         Ok(details) => details,
-        Err(reason) => return app.say(Level::Problem, format!("{}: {reason}", text::harmless(video))),
+        Err(reason) => return app.say(Level::Problem, format!("{}: {reason}", text::sanitized(video))),
     };
     if let Some(view) = view(app) {
         let same = view.video() == video;
@@ -47,9 +47,9 @@ pub(super) fn came(app: &mut App, video: &str, came: Result<Box<Details>, String
     }
     // Something else was opened meanwhile.
     if app.modals.is_empty() {
-        let choices = &app.choices;
-        let view = DetailsView::new(details, choices.zone.clone(), choices.depth);
-        let view = view.with_pixels(choices.pictures.is_some());
+        let options = &app.options;
+        let view = DetailsView::new(details, options.zone.clone(), options.depth);
+        let view = view.with_pixels(options.pictures.is_some());
         app.modals.push(Modal::Details(Box::new(view)));
         app.touch(Dirty::Now);
     }
@@ -64,31 +64,31 @@ pub(super) fn still(app: &mut App, video: &str, still: Result<Rgb, String>) {
 }
 
 /// Who goes through videos wants the one that the cursor is on now.
-pub(super) fn follow(app: &mut App, effects: &mut Vec<Effect>) {
-    if !app.leafing {
+pub(super) fn follow_cursor(app: &mut App, effects: &mut Vec<Effect>) {
+    if !app.details_follow_cursor {
         return;
     }
     if let Some(video) = app.videos.current().map(|row| row.video.clone()) {
-        app.leafing = false;
+        app.details_follow_cursor = false;
         open(app, video, effects);
     }
 }
 
 /// Does it, where the view lies uppermost and it is the view's own; false where it is not.
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) -> bool {
-    let Some(view) = view(app).filter(|_| is_its_own(action)) else { return false };
+    let Some(view) = view(app).filter(|_| is_details_action(action)) else { return false };
     let outcome = view.act(action);
     let (video, state) = (view.video().to_owned(), view.details().row.state);
     let has_feature = view.details().row.has_feature || view.details().feature.is_some();
     match outcome {
         Outcome::Moved | Outcome::Ignored => {}
         Outcome::Close => drop(app.modals.pop()),
-        Outcome::Previous => leaf(app, -1),
-        Outcome::Next => leaf(app, 1),
+        Outcome::Previous => open_neighbour(app, -1),
+        Outcome::Next => open_neighbour(app, 1),
         Outcome::Retry => videos::retry_one(app, video, state, has_feature, effects),
         Outcome::Exclude { undo } => videos::exclude_one(app, video, undo, effects),
         Outcome::Copy(text) => {
-            app.say(Level::Info, format!("copied {}", text::harmless(&text)));
+            app.say(Level::Info, format!("copied {}", text::sanitized(&text)));
             effects.push(Effect::Copy(text));
         }
         Outcome::Still(path) => effects.push(Effect::Still { video, path }),
@@ -97,8 +97,8 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) -> b
     true
 }
 
-fn leaf(app: &mut App, by: isize) {
+fn open_neighbour(app: &mut App, by: isize) {
     let before = app.videos.selected();
-    app.videos.step(by);
-    app.leafing = app.videos.selected() != before;
+    app.videos.move_by(by);
+    app.details_follow_cursor = app.videos.selected() != before;
 }

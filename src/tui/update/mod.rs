@@ -7,24 +7,23 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseEvent};
 use ratatui::layout::Size;
 
-use super::action::Action;
-use super::app::{App, Dirty, Link, Tag};
-use super::keymap::Found;
+use super::app::{App, Connection, Dirty, PendingRequest};
+use super::keymap::KeyMatch;
 use super::keys::Key;
 use super::picture::Rgb;
-use super::table::Wish;
+use super::table::TableQuery;
 use super::view::layout;
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
 use crate::protocol::{Command, FromEngine, ToEngine, Welcome};
 
 mod act;
-pub mod bulk_mark;
+mod bulk_mark;
+mod commands;
 mod details;
 mod link;
 mod modal;
 mod mouse;
-mod orders;
 mod videos;
 
 /// Something has happened.
@@ -41,11 +40,11 @@ pub enum Msg {
     /// Time has passed: new data may be shown.
     Tick,
     /// The engine, or its absence.
-    Link(FromLink),
+    Link(LinkEvent),
     /// An engine was started, or why not.
-    Launched(Result<(), String>),
+    EngineStarted(Result<(), String>),
     /// Something to be said.
-    Said(String),
+    Notify(String),
     /// A picture of a video has come, or why there is none.
     Still {
         /// Of which.
@@ -57,15 +56,15 @@ pub enum Msg {
 
 /// From the connection to the engine.
 #[derive(Debug)]
-pub enum FromLink {
+pub enum LinkEvent {
     /// It answers.
-    Up(Box<Welcome>),
+    Connected(Box<Welcome>),
     /// It does not answer any more, and is being looked for.
     Lost(String),
     /// There is none.
     Gone(String),
     /// It has said something.
-    Said(Box<FromEngine>),
+    Message(Box<FromEngine>),
 }
 
 /// To be done elsewhere.
@@ -74,9 +73,9 @@ pub enum Effect {
     /// Say this to the engine.
     Send(ToEngine),
     /// Start an engine.
-    Launch,
+    StartEngine,
     /// One was started: look for it.
-    Look,
+    Connect,
     /// Leave; the text is for the terminal that is left behind.
     Quit(Option<String>),
     /// Give the terminal back until we are woken.
@@ -114,21 +113,21 @@ pub fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
             app.touch(Dirty::Now);
         }
         Msg::Tick => tick(app, &mut effects),
-        Msg::Link(from) => link::link(app, from, &mut effects),
-        Msg::Said(text) => app.say(Level::Info, text),
+        Msg::Link(from) => link::handle(app, from, &mut effects),
+        Msg::Notify(text) => app.say(Level::Info, text),
         Msg::Still { video, still } => details::still(app, &video, still),
-        Msg::Launched(Ok(())) => {
-            app.starting = false;
-            effects.push(Effect::Look);
+        Msg::EngineStarted(Ok(())) => {
+            app.engine_starting = false;
+            effects.push(Effect::Connect);
         }
-        Msg::Launched(Err(reason)) => {
-            app.starting = false;
-            app.link = Link::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
+        Msg::EngineStarted(Err(reason)) => {
+            app.engine_starting = false;
+            app.connection = Connection::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
             app.notice("The engine could not be started", reason);
         }
     }
     app.lay_out();
-    details::follow(app, &mut effects);
+    details::follow_cursor(app, &mut effects);
     pump(app, &mut effects);
     effects
 }
@@ -137,16 +136,16 @@ fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     if !matches!(app.modals.last(), None | Some(super::modal::Modal::Details(_))) {
         return modal::key(app, event, effects);
     }
-    app.pressed.push(Key::of(event));
-    match app.keymap.find(app.context(), &app.pressed) {
-        Found::Prefix => {}
-        Found::Action(action) => {
-            app.pressed.clear();
+    app.pending_keys.push(Key::of(event));
+    match app.keymap.find(app.context(), &app.pending_keys) {
+        KeyMatch::Prefix => {}
+        KeyMatch::Action(action) => {
+            app.pending_keys.clear();
             act::act(app, action, effects);
         }
-        Found::Nothing => {
-            let more = app.pressed.len() > 1;
-            app.pressed.clear();
+        KeyMatch::Nothing => {
+            let more = app.pending_keys.len() > 1;
+            app.pending_keys.clear();
             // `g q`: the first was a slip.
             if more {
                 key(app, event, effects);
@@ -161,83 +160,83 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
     }
     let second = |time: Duration| time.as_secs();
     // The clock in the header, and nothing else, moves by itself.
-    if app.is_active() && second(app.now) != second(app.refreshed) {
+    if app.is_active() && second(app.now) != second(app.last_tick) {
         app.touch(Dirty::Soon);
     }
-    app.refreshed = app.now;
-    if app.stale.take().is_some() {
-        app.videos.changed();
+    app.last_tick = app.now;
+    if std::mem::take(&mut app.table_stale) {
+        app.videos.mark_stale();
         app.classes_stale = true;
         app.details_stale = true;
     }
     // Also where the run was over before it could be told to stop.
-    if app.leaving && !app.is_active() {
-        orders::leave(app, effects);
+    if app.quit_when_idle && !app.is_active() {
+        commands::quit_now(app, effects);
     }
-    if !matches!(app.link, Link::Up(_)) {
+    if !matches!(app.connection, Connection::Up(_)) {
         return;
     }
     let now = app.now;
     let due = |asked: Option<Duration>, every| asked.is_none_or(|at| now >= at + Duration::from_millis(every));
-    if app.classes_stale && due(app.asked_classes, 1_000) && !app.is_asked(&Tag::Classes) {
-        app.asked_classes = Some(app.now);
+    if app.classes_stale && due(app.classes_requested, 1_000) && !app.is_asked(&PendingRequest::Classes) {
+        app.classes_requested = Some(app.now);
         app.classes_stale = false;
-        app.ask(Tag::Classes, |id| ToEngine::Classes { id }, effects);
+        app.ask(PendingRequest::Classes, |id| ToEngine::Classes { id }, effects);
         details::refresh(app, effects);
     }
-    let every = if app.asked_history.is_none() { 0 } else { 5_000 };
-    if (app.phase() == Some(Phase::Running) || app.asked_history.is_none())
-        && due(app.asked_history, every)
-        && !app.is_asked(&Tag::History)
+    let every = if app.history_requested.is_none() { 0 } else { 5_000 };
+    if (app.phase() == Some(Phase::Running) || app.history_requested.is_none())
+        && due(app.history_requested, every)
+        && !app.is_asked(&PendingRequest::History)
     {
-        app.asked_history = Some(app.now);
-        app.ask(Tag::History, |id| ToEngine::History { id }, effects);
+        app.history_requested = Some(app.now);
+        app.ask(PendingRequest::History, |id| ToEngine::History { id }, effects);
     }
 }
 
 /// Asks what the table wants to know.
 fn pump(app: &mut App, effects: &mut Vec<Effect>) {
-    if !matches!(app.link, Link::Up(_)) {
+    if !matches!(app.connection, Connection::Up(_)) {
         return;
     }
     let (filter, sort, generation) = (app.videos.filter().clone(), app.videos.sort(), app.videos.generation());
-    match app.videos.next() {
+    match app.videos.next_query() {
         None => {}
-        Some(Wish::Rows { offset, len }) => {
-            let tag = Tag::Rows { generation, offset };
+        Some(TableQuery::Rows { offset, len }) => {
+            let tag = PendingRequest::Rows { generation, offset };
             app.ask(tag, |id| ToEngine::Query { id, filter, sort, offset, len }, effects);
         }
-        Some(Wish::Place { video }) => {
-            app.ask(Tag::Place { generation }, |id| ToEngine::Locate { id, video, filter, sort }, effects);
+        Some(TableQuery::Locate { video }) => {
+            app.ask(PendingRequest::Place { generation }, |id| ToEngine::Locate { id, video, filter, sort }, effects);
         }
     }
 }
 
 impl App {
     /// Sends a question whose answer will be known by its tag.
-    pub(super) fn ask(&mut self, tag: Tag, question: impl FnOnce(u64) -> ToEngine, effects: &mut Vec<Effect>) {
+    pub(super) fn ask(
+        &mut self,
+        tag: PendingRequest,
+        question: impl FnOnce(u64) -> ToEngine,
+        effects: &mut Vec<Effect>,
+    ) {
         self.next_id += 1;
         self.pending.insert(self.next_id, tag);
         effects.push(Effect::Send(question(self.next_id)));
     }
 
-    fn is_asked(&self, tag: &Tag) -> bool {
+    fn is_asked(&self, tag: &PendingRequest) -> bool {
         self.pending.values().any(|asked| asked == tag)
     }
 
     /// Gives an order.
-    pub(super) fn command(&mut self, tag: Tag, command: Command, effects: &mut Vec<Effect>) {
+    pub(super) fn command(&mut self, tag: PendingRequest, command: Command, effects: &mut Vec<Effect>) {
         self.ask(tag, |id| ToEngine::Command { id, command }, effects);
-    }
-
-    /// An engine is being started.
-    pub(super) fn begin(&mut self) {
-        self.starting = true;
     }
 
     /// A short message.
     pub(super) fn say(&mut self, level: Level, text: impl Into<String>) {
-        self.toasts.say(self.now, level, text);
+        self.toasts.show(self.now, level, text);
         self.touch(Dirty::Now);
     }
 
@@ -258,10 +257,5 @@ impl App {
         self.log.height = lines(plan.log, 2);
         let devices = self.snapshot().map_or(0, |snapshot| snapshot.devices.len());
         self.device = self.device.min(devices.saturating_sub(1));
-    }
-
-    /// Does what a key of this action would do.
-    pub(super) fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
-        act::act(self, action, effects);
     }
 }

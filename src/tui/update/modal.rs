@@ -2,13 +2,16 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::super::action::Action;
-use super::super::app::{App, Pane};
-use super::super::keymap::{Context, Found};
-use super::super::keys::Key;
-use super::super::modal::{Menu, Modal, Pick, matching};
-use super::{Effect, act, orders, videos};
+use super::{Effect, act, commands, videos};
 use crate::protocol::row::{Filter, Sort};
+use crate::tui::action::Action;
+use crate::tui::app::App;
+use crate::tui::input::Edit;
+use crate::tui::keymap::{Context, KeyMatch};
+use crate::tui::keys::Key;
+use crate::tui::modal::{Menu, MenuAction, Modal};
+use crate::tui::palette::matching;
+use crate::tui::pane::Pane;
 
 /// What a key does wherever one can scroll and choose; the arrows and vim's letters alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +61,7 @@ fn moved(from: usize, by: Move, count: usize) -> usize {
 
 pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     // These work whatever lies on top.
-    if let Found::Action(action @ (Action::Suspend | Action::Redraw)) =
+    if let KeyMatch::Action(action @ (Action::Suspend | Action::Redraw)) =
         app.keymap.find(Context::Everywhere, &[Key::of(event)])
     {
         return act::act(app, action, effects);
@@ -84,12 +87,12 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
 pub(super) fn paste(app: &mut App, text: &str) {
     match app.modals.last_mut() {
         Some(Modal::Palette { input, selected }) => {
-            input.paste(text);
+            input.insert(text);
             *selected = 0;
         }
         Some(Modal::Filter { input, pane, .. }) => {
-            input.paste(text);
-            let (typed, pane) = (input.text(), *pane);
+            input.insert(text);
+            let (typed, pane) = (input.text().to_owned(), *pane);
             videos::apply_filter(app, pane, &typed);
         }
         _ => {}
@@ -99,7 +102,7 @@ pub(super) fn paste(app: &mut App, text: &str) {
 fn palette(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     let here = app.context();
     let Some(Modal::Palette { input, selected }) = app.modals.last_mut() else { return };
-    let found = matching(&app.keymap, here, &input.text());
+    let found = matching(&app.keymap, here, input.text());
     match movement(event, false) {
         Move::Close => drop(app.modals.pop()),
         Move::Take => {
@@ -115,7 +118,7 @@ fn palette(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
             act::act(app, action, effects);
         }
         Move::Other => {
-            if input.key(event) {
+            if input.key(event) != Edit::Ignored {
                 *selected = 0;
             }
         }
@@ -124,23 +127,22 @@ fn palette(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
 }
 
 fn filter(app: &mut App, event: KeyEvent) {
-    let Some(Modal::Filter { input, pane, before }) = app.modals.last_mut() else { return };
+    let Some(Modal::Filter { input, pane, previous }) = app.modals.last_mut() else { return };
     let pane = *pane;
     match movement(event, false) {
         Move::Close => {
-            let before = std::mem::take(before);
+            let previous = std::mem::take(previous);
             app.modals.pop();
-            videos::apply_filter(app, pane, &before);
+            videos::apply_filter(app, pane, &previous);
         }
         Move::Take => drop(app.modals.pop()),
         Move::Other => {
-            let typed = input.text();
-            if input.key(event) && input.text() != typed {
-                let typed = input.text();
+            if input.key(event) == Edit::Changed {
+                let typed = input.text().to_owned();
                 videos::apply_filter(app, pane, &typed);
             }
         }
-        Move::By(by) => act::step(app, by),
+        Move::By(by) => act::move_cursor(app, by),
         Move::First | Move::Last => {}
     }
 }
@@ -161,20 +163,20 @@ fn menu(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
             return;
         }
     };
-    let Some(pick) = menu.items.get(chosen).map(|item| item.pick.clone()) else { return };
+    let Some(action) = menu.items.get(chosen).map(|item| item.action.clone()) else { return };
     menu.selected = chosen;
     // Enter has chosen; letters and the space bar go on choosing.
-    if !menu.stays || event.code == KeyCode::Enter {
+    if !menu.stays_open || event.code == KeyCode::Enter {
         app.modals.pop();
     }
-    self::pick(app, pick, effects);
+    run_action(app, action, effects);
     refresh(app);
 }
 
-/// A menu that stays shows what is chosen now.
+/// A menu that stays_open shows what is chosen now.
 fn refresh(app: &mut App) {
     let selected = match app.modals.last() {
-        Some(Modal::Menu(Menu { stays: true, selected, .. })) => *selected,
+        Some(Modal::Menu(Menu { stays_open: true, selected, .. })) => *selected,
         _ => return,
     };
     let menu = videos::states_menu(app, selected);
@@ -183,26 +185,26 @@ fn refresh(app: &mut App) {
     }
 }
 
-fn pick(app: &mut App, pick: Pick, effects: &mut Vec<Effect>) {
-    match pick {
-        Pick::Close => {}
-        Pick::Order(order) => orders::give(app, order, effects),
-        Pick::Sort(by) => {
+fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
+    match action {
+        MenuAction::Close => {}
+        MenuAction::Send(order) => commands::send(app, order, effects),
+        MenuAction::Sort(by) => {
             let sort = app.videos.sort();
             let descending = if sort.by == by { !sort.descending } else { false };
             videos::sort_by(app, Sort { by, descending });
         }
-        Pick::State(state) => videos::toggle_state(app, state),
-        Pick::AnyState => {
+        MenuAction::ToggleState(state) => videos::toggle_state(app, state),
+        MenuAction::ShowAllStates => {
             let filter = Filter { states: vec![], ..app.videos.filter().clone() };
             videos::look_for(app, filter);
         }
-        Pick::Detach => {
+        MenuAction::Detach => {
             let pid = app.welcome().map(|welcome| welcome.pid);
             let farewell =
                 pid.map(|pid| format!("the run goes on (process {pid}); `reeldeck attach` comes back to it"));
             effects.push(Effect::Quit(farewell));
         }
-        Pick::LeaveAfter { now } => orders::leave_after(app, now, effects),
+        MenuAction::StopAndQuit { now } => commands::stop_and_quit(app, now, effects),
     }
 }

@@ -3,10 +3,11 @@
 use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
-use super::super::app::{App, Dirty, Pane};
-use super::super::view::layout;
 use super::{Effect, act};
 use crate::tui::action::Action;
+use crate::tui::app::{App, Dirty};
+use crate::tui::pane::Pane;
+use crate::tui::view::layout;
 
 /// Rows that one notch of the wheel moves.
 const NOTCH: isize = 3;
@@ -31,7 +32,7 @@ pub(super) fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>)
     app.touch(Dirty::Now);
     app.focus = pane;
     if let Some(by) = by {
-        return act::step(app, by);
+        return act::move_cursor(app, by);
     }
     // The frame and, in the table, the heads of the columns.
     let head = if pane == Pane::Videos { 2 } else { 1 };
@@ -41,17 +42,17 @@ pub(super) fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>)
             let index = app.videos.top() + row;
             let again = index == app.videos.selected();
             if index < app.videos.total() {
-                app.videos.go(index);
+                app.videos.move_to(index);
                 if again {
-                    app.act(Action::Open, effects);
+                    act::act(app, Action::Open, effects);
                 }
             }
         }
         Pane::Classes => {
             let index = app.classes.top() + row;
             if index < app.classes.len() {
-                app.classes.go(index);
-                app.act(Action::Open, effects);
+                app.classes.move_to(index);
+                act::act(app, Action::Open, effects);
                 app.focus = Pane::Classes;
             }
         }

@@ -1,17 +1,18 @@
-//! What keys do in the table of videos: marks, filters, orders, and what becomes of videos.
+//! What keys do in the table of videos: marks, filters, commands, and what becomes of videos.
 
-use super::super::action::Action;
-use super::super::app::{App, Pane, Undo};
-use super::super::classes::{PROBLEMS, count_of};
-use super::super::marks::{MOST, commands, parts};
-use super::super::modal::{Item, Menu, Modal, Order, Pick};
-use super::super::text;
-use super::super::view::columns;
-use super::bulk_mark::{self, Then};
-use super::{Effect, orders};
+use super::{Effect, bulk_mark, commands};
 use crate::protocol::Command;
 use crate::protocol::row::{Column, Filter, RowState, Select, Sort};
 use crate::protocol::words::Level;
+use crate::tui::action::Action;
+use crate::tui::app::App;
+use crate::tui::classes::{PROBLEMS, count_of};
+use crate::tui::command_group::{CommandGroup, Undo};
+use crate::tui::marks::{MAX_NAMED, MarkOperation, parts};
+use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
+use crate::tui::pane::Pane;
+use crate::tui::text;
+use crate::tui::view::columns;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     use Action as A;
@@ -19,7 +20,7 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         A::Mark => mark(app),
         A::Range => {
             if let Some((from, to)) = app.videos.toggle_range() {
-                bulk_mark::begin(app, from, to + 1, Then::Mark, effects);
+                bulk_mark::begin(app, from, to + 1, MarkOperation::Mark, effects);
             }
         }
         A::MarkAll => mark_all(app, effects),
@@ -44,7 +45,7 @@ fn mark(app: &mut App) {
     let Some(row) = app.videos.current() else { return };
     let (video, state) = (row.video.clone(), row.state);
     match app.marks.toggle(&video, state) {
-        Ok(()) => app.videos.step(1),
+        Ok(()) => app.videos.move_by(1),
         Err(reason) => app.say(Level::Info, reason),
     }
 }
@@ -52,9 +53,9 @@ fn mark(app: &mut App) {
 fn mark_all(app: &mut App, effects: &mut Vec<Effect>) {
     let total = app.videos.total();
     app.videos.end_range();
-    match total > MOST {
+    match total > MAX_NAMED {
         true => app.marks.mark_all(app.videos.filter().clone(), total),
-        false => bulk_mark::begin(app, 0, total, Then::Mark, effects),
+        false => bulk_mark::begin(app, 0, total, MarkOperation::Mark, effects),
     }
 }
 
@@ -66,26 +67,26 @@ fn invert(app: &mut App, effects: &mut Vec<Effect>) {
     if app.marks.is_empty() {
         return mark_all(app, effects);
     }
-    if total > MOST {
+    if total > MAX_NAMED {
         let reason = format!(
             "{} are too many to be marked one by one; a filter of at most {} can be inverted",
             text::count(total as u64),
-            text::count(MOST as u64)
+            text::count(MAX_NAMED as u64)
         );
         return app.say(Level::Info, reason);
     }
-    bulk_mark::begin(app, 0, total, Then::Invert, effects);
+    bulk_mark::begin(app, 0, total, MarkOperation::Invert, effects);
 }
 
-/// Other videos, the order stays.
+/// Other videos, the order stays_open.
 pub(super) fn look_for(app: &mut App, filter: Filter) {
     let sort = app.videos.sort();
-    app.videos.look_for(filter, sort);
+    app.videos.set_view(filter, sort);
 }
 
 pub(super) fn sort_by(app: &mut App, sort: Sort) {
     let filter = app.videos.filter().clone();
-    app.videos.look_for(filter, sort);
+    app.videos.set_view(filter, sort);
 }
 
 fn next_column(app: &mut App, by: usize) {
@@ -114,7 +115,7 @@ pub(super) fn back(app: &mut App) -> bool {
         look_for(app, Filter { states: vec![], ..filter });
     } else if filter.class.is_some() {
         look_for(app, Filter { class: None, ..filter });
-        app.classes.go(0);
+        app.classes.move_to(0);
     } else if !app.marks.is_empty() {
         app.marks.clear();
     } else {
@@ -125,18 +126,18 @@ pub(super) fn back(app: &mut App) -> bool {
 
 fn sort_menu(app: &App) -> Menu {
     let sort = app.videos.sort();
-    let item = |(column, key, name): &(Column, char, &str)| Item {
+    let item = |(column, key, name): &(Column, char, &str)| MenuItem {
         key: *key,
         label: (*name).to_owned(),
-        on: Some(*column == sort.by),
-        pick: Pick::Sort(*column),
+        checked: Some(*column == sort.by),
+        action: MenuAction::Sort(*column),
     };
     Menu {
         title: "Sort by".into(),
         text: "The same one again turns the order round. What is not known comes last.".into(),
         items: columns::SORTED.iter().map(item).collect(),
         selected: columns::SORTED.iter().position(|(column, ..)| *column == sort.by).unwrap_or(0),
-        stays: false,
+        stays_open: false,
     }
 }
 
@@ -148,18 +149,23 @@ const STATE_KEYS: [char; RowState::ALL.len()] =
 pub(super) fn states_menu(app: &App, selected: usize) -> Menu {
     let chosen = &app.videos.filter().states;
     let counts = app.snapshot().map(|snapshot| snapshot.states).unwrap_or_default();
-    let mut items = vec![Item { key: 'a', label: "all".into(), on: Some(chosen.is_empty()), pick: Pick::AnyState }];
+    let mut items = vec![MenuItem {
+        key: 'a',
+        label: "all".into(),
+        checked: Some(chosen.is_empty()),
+        action: MenuAction::ShowAllStates,
+    }];
     for (state, key) in RowState::ALL.into_iter().zip(STATE_KEYS) {
-        let glyph = app.choices.theme.state(state).glyph;
+        let glyph = app.options.theme.state(state).glyph;
         let count = text::count(count_of(&counts, state));
-        items.push(Item {
+        items.push(MenuItem {
             key,
             label: format!("{glyph} {:14} {count:>9}", state.word()),
-            on: Some(chosen.contains(&state)),
-            pick: Pick::State(state),
+            checked: Some(chosen.contains(&state)),
+            action: MenuAction::ToggleState(state),
         });
     }
-    Menu { title: "Show states".into(), text: String::new(), items, selected, stays: true }
+    Menu { title: "Show states".into(), text: String::new(), items, selected, stays_open: true }
 }
 
 /// Shows videos of this state too, or no longer.
@@ -175,105 +181,109 @@ pub(super) fn toggle_state(app: &mut App, state: RowState) {
 }
 
 /// The marked ones, or the one under the cursor: how many, what is known of their states, and what an order says.
-struct Meant {
+struct Target {
     count: u64,
     states: Vec<RowState>,
-    with_feature: bool,
+    has_feature: bool,
     selects: Vec<Select>,
-    are_marks: bool,
+    from_marks: bool,
     name: String,
 }
 
-fn meant(app: &App) -> Option<Meant> {
+fn target(app: &App) -> Option<Target> {
     if !app.marks.is_empty() {
         let states: Vec<RowState> = app.marks.states().collect();
         let count = app.marks.len() as u64;
-        return Some(Meant {
+        return Some(Target {
             count,
-            with_feature: states.iter().any(|state| has_feature(*state)),
+            has_feature: states.iter().any(|state| state_has_feature(*state)),
             states,
             selects: app.marks.selects(),
-            are_marks: true,
-            name: text::counted(count, "video", "videos"),
+            from_marks: true,
+            name: text::plural(count, "video", "videos"),
         });
     }
     let row = app.videos.current()?;
-    let meant = Meant::one(row.video.clone(), row.state);
-    Some(Meant { with_feature: row.has_feature || meant.with_feature, ..meant })
+    let target = Target::one(row.video.clone(), row.state);
+    Some(Target { has_feature: row.has_feature || target.has_feature, ..target })
 }
 
-impl Meant {
+impl Target {
     fn one(video: String, state: RowState) -> Self {
         let name = video.split_once('/').map_or(video.as_str(), |(_, file)| file);
         Self {
             count: 1,
             states: vec![state],
-            with_feature: has_feature(state),
-            name: text::harmless(name).into_owned(),
+            has_feature: state_has_feature(state),
+            name: text::sanitized(name).into_owned(),
             selects: parts(std::iter::once(video)),
-            are_marks: false,
+            from_marks: false,
         }
     }
 }
 
-fn has_feature(state: RowState) -> bool {
+fn state_has_feature(state: RowState) -> bool {
     matches!(state, RowState::Done | RowState::Degraded)
 }
 
 fn retry(app: &mut App, effects: &mut Vec<Effect>) {
-    if let Some(meant) = meant(app) {
-        retry_these(app, meant, effects);
+    if let Some(target) = target(app) {
+        retry_these(app, target, effects);
     }
 }
 
 /// Extracts one video again, whatever is marked.
-pub(super) fn retry_one(app: &mut App, video: String, state: RowState, with_feature: bool, effects: &mut Vec<Effect>) {
-    let with_feature = with_feature || has_feature(state);
-    retry_these(app, Meant { with_feature, ..Meant::one(video, state) }, effects);
+pub(super) fn retry_one(app: &mut App, video: String, state: RowState, has_feature: bool, effects: &mut Vec<Effect>) {
+    let has_feature = has_feature || state_has_feature(state);
+    retry_these(app, Target { has_feature, ..Target::one(video, state) }, effects);
 }
 
-fn retry_these(app: &mut App, meant: Meant, effects: &mut Vec<Effect>) {
-    let order = Order {
-        commands: commands(meant.selects, |select| Command::Redo { select }),
-        unmark: meant.are_marks,
-        ..Order::default()
+fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
+    let order = CommandGroup {
+        commands: target.selects.into_iter().map(|select| Command::Redo { select }).collect(),
+        unmark: target.from_marks,
+        ..CommandGroup::default()
     };
-    if meant.count <= orders::WITHOUT_ASKING && !meant.with_feature && !(meant.are_marks && app.marks.are_all()) {
-        return orders::give(app, order, effects);
+    if target.count <= commands::MAX_WITHOUT_QUESTION
+        && !target.has_feature
+        && !(target.from_marks && app.marks.are_all())
+    {
+        return commands::send(app, order, effects);
     }
-    let again = if meant.with_feature { " What is there of them is made anew." } else { "" };
-    let question = format!("Extract {} again?{}{again}", meant.name, orders::time_for(app, meant.count));
-    let yes = format!("yes, extract {} again", text::count(meant.count));
+    let again = if target.has_feature { " What is there of them is made anew." } else { "" };
+    let question = format!("Extract {} again?{}{again}", target.name, commands::time_estimate(app, target.count));
+    let yes = format!("yes, extract {} again", text::count(target.count));
     app.modals.push(Modal::Menu(Menu::question("Extract again", question, yes, order)));
 }
 
 fn exclude(app: &mut App, effects: &mut Vec<Effect>) {
-    let Some(meant) = meant(app) else { return };
+    let Some(target) = target(app) else { return };
     // On excluded ones it is the other way round.
-    let back = !meant.states.is_empty() && meant.states.iter().all(|state| *state == RowState::Excluded);
-    exclude_these(app, &meant, back, effects);
+    let back = !target.states.is_empty() && target.states.iter().all(|state| *state == RowState::Excluded);
+    exclude_these(app, &target, back, effects);
 }
 
 /// Leaves one video alone, or no longer, whatever is marked.
 pub(super) fn exclude_one(app: &mut App, video: String, back: bool, effects: &mut Vec<Effect>) {
-    exclude_these(app, &Meant::one(video, RowState::Ready), back, effects);
+    exclude_these(app, &Target::one(video, RowState::Ready), back, effects);
 }
 
-fn exclude_these(app: &mut App, meant: &Meant, back: bool, effects: &mut Vec<Effect>) {
-    let given = |undo: bool| commands(meant.selects.clone(), |select| Command::Exclude { select, undo });
-    let all = meant.are_marks && app.marks.are_all();
+fn exclude_these(app: &mut App, target: &Target, back: bool, effects: &mut Vec<Effect>) {
+    let given =
+        |undo: bool| target.selects.iter().cloned().map(|select| Command::Exclude { select, undo }).collect::<Vec<_>>();
+    let all = target.from_marks && app.marks.are_all();
     // A filter may let others through afterwards: what it let through cannot be named again.
     let undo = (!all).then(|| Undo {
-        what: format!("{} {}", if back { "take in" } else { "exclude" }, meant.name),
+        what: format!("{} {}", if back { "take in" } else { "exclude" }, target.name),
         commands: given(!back),
     });
-    let order = Order { commands: given(back), undo, unmark: meant.are_marks };
-    if !all && meant.count <= orders::WITHOUT_ASKING {
-        return orders::give(app, order, effects);
+    let order = CommandGroup { commands: given(back), undo, unmark: target.from_marks };
+    if !all && target.count <= commands::MAX_WITHOUT_QUESTION {
+        return commands::send(app, order, effects);
     }
     let what = if back { "Take in" } else { "Leave alone, in this run and all later ones," };
     let later = if all { " It cannot be taken back in one step." } else { "" };
-    let question = format!("{what} {}?{later}", meant.name);
+    let question = format!("{what} {}?{later}", target.name);
     let yes = if back { "yes, take them in" } else { "yes, exclude them" };
     app.modals.push(Modal::Menu(Menu::question("Exclude", question, yes, order)));
 }
@@ -284,7 +294,7 @@ fn yank(app: &mut App, path: bool, effects: &mut Vec<Effect>) {
         (true, Some(welcome)) => welcome.root.join(&row.video).display().to_string(),
         _ => row.video.clone(),
     };
-    let shown = text::harmless(&copied).into_owned();
+    let shown = text::sanitized(&copied).into_owned();
     effects.push(Effect::Copy(copied));
     app.say(Level::Info, format!("copied {shown}"));
 }
@@ -292,10 +302,10 @@ fn yank(app: &mut App, path: bool, effects: &mut Vec<Effect>) {
 /// The pane that a filter is typed for shows what it finds.
 pub(super) fn apply_filter(app: &mut App, pane: Pane, typed: &str) {
     match pane {
-        Pane::Classes => app.classes.look_for(typed),
+        Pane::Classes => app.classes.set_filter(typed),
         Pane::Log => {
-            let least = app.log.least;
-            app.log.show(least, typed);
+            let least = app.log.min_level;
+            app.log.set_filter(least, typed);
         }
         _ => {
             let filter = Filter { text: typed.to_owned(), ..app.videos.filter().clone() };

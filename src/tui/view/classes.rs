@@ -4,16 +4,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
 
-use super::super::app::{App, Pane};
-use super::super::classes::{ClassOrder, problems_of, progress_of};
-use super::super::gauge;
-use super::super::modal::Modal;
-use super::super::text;
-use super::super::theme::Role;
 use super::{line, pane, scrollbar};
+use crate::tui::app::App;
+use crate::tui::classes::{ClassOrder, problems_of, progress_of};
+use crate::tui::gauge;
+use crate::tui::modal::Modal;
+use crate::tui::pane::Pane;
+use crate::tui::text;
+use crate::tui::theme::Role;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let list = &app.classes;
     let mut title = vec![Span::styled("Classes ", theme.style(Role::Title))];
     if list.order() != ClassOrder::Name {
@@ -36,7 +37,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         }
         let here = list.line(index);
         let (name, of) = match here {
-            Some(class) => (text::harmless(&class.class).into_owned(), class.clone()),
+            Some(class) => (text::sanitized(&class.class).into_owned(), class.clone()),
             None => ("All".to_owned(), list.total()),
         };
         let (done, all) = progress_of(&of);
@@ -64,7 +65,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         let [full, rest] = gauge::bar_spans(theme, share.map(|share| share / 100.0), bar);
         let mut spans = vec![
             Span::styled(pointer, on(Role::Focus)),
-            Span::styled(text::left(&name, name_room, theme.more()), base),
+            Span::styled(text::align_left(&name, name_room, theme.ellipsis()), base),
             Span::styled(format!(" {trouble:>wide$} "), on(Role::Error)),
         ];
         spans.extend(match selected {

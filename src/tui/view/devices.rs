@@ -6,21 +6,22 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::super::app::{App, Pane};
-use super::super::gauge;
-use super::super::text;
-use super::super::theme::{Role, Theme};
 use super::{line, pane, scrollbar};
 use crate::protocol::snapshot::{DeviceState, Gauges, Snapshot};
+use crate::tui::app::App;
+use crate::tui::gauge;
+use crate::tui::pane::Pane;
+use crate::tui::text;
+use crate::tui::theme::{Role, Theme};
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let title = vec![Span::styled("Devices ", theme.style(Role::Title))];
     let inner = pane(app, Pane::Devices, title, machine(app), area, buffer);
     let Some(snapshot) = app.snapshot() else { return };
     let devices = &snapshot.devices;
     if devices.is_empty() && inner.height > 0 {
-        let text = text::clip("no device works on this run", inner.width.into(), theme.more());
+        let text = text::truncate("no device works on this run", inner.width.into(), theme.ellipsis());
         buffer.set_string(inner.x, inner.y, text, theme.style(Role::Dim));
     }
     let height = usize::from(inner.height);
@@ -37,16 +38,16 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
 
 /// Cores and memory of the machine, for the title.
 fn machine(app: &App) -> Vec<Span<'static>> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return vec![] };
     let machine = &snapshot.machine;
     let mut text = String::new();
     if machine.cores > 0 {
         let busy = text::percent(machine.cpu_percent.map(f64::from));
-        text = format!(" {} {busy}", text::counted(machine.cores as u64, "core", "cores"));
+        text = format!(" {} {busy}", text::plural(machine.cores as u64, "core", "cores"));
     }
     if let Some([used, all]) = machine.memory {
-        text.push_str(&format!("{}RAM {}", theme.dot(), text::of_bytes(used, all)));
+        text.push_str(&format!("{}RAM {}", theme.separator(), text::bytes_of(used, all)));
     }
     if text.is_empty() {
         return vec![];
@@ -56,7 +57,7 @@ fn machine(app: &App) -> Vec<Span<'static>> {
 
 /// The devices in a line each, where their pane is not there. The last line counts those that have none.
 pub(super) fn strip(app: &App, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return };
     let room = usize::from(area.height);
     let shown = if snapshot.devices.len() > room { room.saturating_sub(1) } else { room };
@@ -68,7 +69,7 @@ pub(super) fn strip(app: &App, area: Rect, buffer: &mut Buffer) {
         let rest = snapshot.devices.get(shown..).unwrap_or_default();
         let working = rest.iter().filter(|device| !device.in_hand.is_empty()).count();
         let text = format!("and {} more, {working} of them at work", rest.len());
-        let text = text::clip(&text, area.width.saturating_sub(2).into(), theme.more()).into_owned();
+        let text = text::truncate(&text, area.width.saturating_sub(2).into(), theme.ellipsis()).into_owned();
         buffer.set_string(area.x + 1, area.bottom() - 1, text, theme.style(Role::Dim));
     }
 }
@@ -81,10 +82,10 @@ struct Part {
 }
 
 fn one(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState, lit: bool, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let room = usize::from(area.width);
     let mut parts = vec![Part {
-        spans: vec![Span::styled(text::left(&device.device, 7, theme.more()), theme.style(Role::Title))],
+        spans: vec![Span::styled(text::align_left(&device.device, 7, theme.ellipsis()), theme.style(Role::Title))],
         stays: 9,
     }];
     let working =
@@ -93,7 +94,7 @@ fn one(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState, lit: 
         let model = device.detail.as_deref().map(model).unwrap_or_default();
         if !model.is_empty() {
             parts.push(Part {
-                spans: vec![Span::styled(text::left(&model, 8, theme.more()), theme.style(Role::Dim))],
+                spans: vec![Span::styled(text::align_left(&model, 8, theme.ellipsis()), theme.style(Role::Dim))],
                 stays: 1,
             });
         }
@@ -118,7 +119,7 @@ fn one(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState, lit: 
     if working {
         let spare = (room + 2).saturating_sub(width(&parts) + 2);
         let (text, role) = name(device);
-        let spans = vec![Span::styled(text::left(&text, spare.min(40), theme.more()), theme.style(role))];
+        let spans = vec![Span::styled(text::align_left(&text, spare.min(40), theme.ellipsis()), theme.style(role))];
         let place = parts.iter().position(|part| part.stays == 8).unwrap_or(parts.len());
         parts.insert(place, Part { spans, stays: 9 });
     }
@@ -137,7 +138,7 @@ fn one(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState, lit: 
 
 /// `H200` of `NVIDIA H200 NVL`.
 fn model(detail: &str) -> String {
-    let detail = text::harmless(detail);
+    let detail = text::sanitized(detail);
     let short = detail.strip_prefix("NVIDIA ").unwrap_or(&detail);
     let short = short.strip_prefix("GeForce ").or_else(|| short.strip_prefix("Tesla ")).unwrap_or(short);
     short.split(',').next().unwrap_or_default().trim().to_owned()
@@ -148,14 +149,14 @@ fn name(device: &DeviceState) -> (String, Role) {
     let file = hand.video.split_once('/').map_or(hand.video.as_str(), |(_, file)| file);
     let more = device.in_hand.len() - 1;
     let more = if more > 0 { format!(" +{more}") } else { String::new() };
-    (format!("{}{more}", text::harmless(file)), Role::Base)
+    (format!("{}{more}", text::sanitized(file)), Role::Base)
 }
 
 fn status(theme: &Theme, device: &DeviceState, room: usize) -> Part {
     let (role, word): (Role, Cow<'_, str>) = match device.status.as_str() {
         "starting" if device.restarts > 0 => (
             Role::Warn,
-            format!("starts again ({} so far)", text::counted(device.restarts.into(), "restart", "restarts")).into(),
+            format!("starts again ({} so far)", text::plural(device.restarts.into(), "restart", "restarts")).into(),
         ),
         "starting" => (Role::Active, "loading the model".into()),
         "lost" => (Role::Error, "given up".into()),
@@ -165,20 +166,20 @@ fn status(theme: &Theme, device: &DeviceState, room: usize) -> Part {
     };
     let mut text = word.into_owned();
     if let Some(detail) = device.detail.as_deref().filter(|_| device.status == "lost") {
-        text.push_str(&format!(": {}", text::harmless(detail)));
+        text.push_str(&format!(": {}", text::sanitized(detail)));
     }
-    let text = text::clip(&text, room.saturating_sub(9), theme.more()).into_owned();
+    let text = text::truncate(&text, room.saturating_sub(9), theme.ellipsis()).into_owned();
     Part { spans: vec![Span::styled(text, theme.style(role))], stays: 8 }
 }
 
 /// The parts of a line. What one device tells has its place in the lines of all, so that they stand below each other.
 fn work(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) -> Vec<Part> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let say = |text: String, role| Span::styled(text, theme.style(role));
     let tells = |what: fn(&Gauges) -> bool| snapshot.devices.iter().any(|device| what(&device.gauges));
     let figure = |value: Option<f32>, unit: &str, room: usize| match value {
-        Some(value) => text::right(&format!("{value:.0} {unit}"), room, theme.more()),
-        None => text::right("n/a", room, theme.more()),
+        Some(value) => text::align_right(&format!("{value:.0} {unit}"), room, theme.ellipsis()),
+        None => text::align_right("n/a", room, theme.ellipsis()),
     };
     let share = device.in_hand.first().and_then(|hand| text::share(hand.clips as u64, snapshot.clips_per_video as u64));
     let mut parts = vec![];
@@ -198,15 +199,15 @@ fn work(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) -> V
         let busy = text::percent(decoder_percent.map(f64::from));
         parts.push(Part { spans: vec![say(format!("dec {busy:>5}"), Role::Dim)], stays: 0 });
     }
-    if app.pulse.iter().flatten().flatten().count() > 1 {
-        let values: Vec<Option<f32>> = app.pulse.get(index).into_iter().flatten().copied().collect();
-        let spark = gauge::spark(&values, 10, 0.0, theme.is_ascii());
+    if app.activity.iter().flatten().flatten().count() > 1 {
+        let values: Vec<Option<f32>> = app.activity.get(index).into_iter().flatten().copied().collect();
+        let spark = gauge::sparkline(&values, 10, 0.0, theme.is_ascii());
         parts.push(Part { spans: vec![Span::styled(spark, theme.style(Role::Chart))], stays: 2 });
     }
     if !is_cpu || tells(|gauges| gauges.memory.is_some()) {
         let share = memory.and_then(|[used, all]| text::share(used, all)).map(|share| share / 100.0);
         let full = share.is_some_and(|share| share > 0.95);
-        let amount = memory.map_or_else(|| "n/a".to_owned(), |[used, all]| text::of_bytes(used, all));
+        let amount = memory.map_or_else(|| "n/a".to_owned(), |[used, all]| text::bytes_of(used, all));
         let mut spans = vec![say(if is_cpu { "RAM ".into() } else { "mem ".into() }, Role::Base)];
         spans.extend(gauge::bar_spans(theme, share, 4));
         spans.push(say(format!(" {amount:>10}"), if full { Role::Warn } else { Role::Base }));

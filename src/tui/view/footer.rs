@@ -4,17 +4,18 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::super::action::Action;
-use super::super::app::{App, Pane};
-use super::super::modal::Modal;
-use super::super::text;
-use super::super::theme::Role;
-use super::super::unavailable_reason::why_not;
 use super::line;
 use crate::protocol::snapshot::Phase;
+use crate::tui::action::Action;
+use crate::tui::app::App;
+use crate::tui::modal::Modal;
+use crate::tui::pane::Pane;
+use crate::tui::text;
+use crate::tui::theme::Role;
+use crate::tui::unavailable_reason::unavailable_reason;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let room = usize::from(area.width);
     let mut spans = vec![Span::raw(" ")];
     for (key, word, on) in offered(app) {
@@ -37,7 +38,7 @@ fn offered(app: &App) -> Vec<(String, String, bool)> {
     match app.modals.last() {
         Some(Modal::Filter { .. }) => return fixed(&[("enter", "keep"), ("esc", "as before"), ("up down", "move")]),
         Some(Modal::Palette { .. }) => return fixed(&[("enter", "do it"), ("esc", "close"), ("up down", "choose")]),
-        Some(Modal::Menu(menu)) if menu.stays => {
+        Some(Modal::Menu(menu)) if menu.stays_open => {
             return fixed(&[("space", "on or off"), ("enter", "choose and close"), ("esc", "close")]);
         }
         Some(Modal::Menu(_)) => return fixed(&[("enter", "choose"), ("esc", "close"), ("j k", "move")]),
@@ -45,14 +46,16 @@ fn offered(app: &App) -> Vec<(String, String, bool)> {
         // It has its keys in its frame.
         Some(Modal::Details(_)) | None => {}
     }
-    if !app.pressed.is_empty() {
-        let keys: Vec<String> = app.pressed.iter().map(ToString::to_string).collect();
+    if !app.pending_keys.is_empty() {
+        let keys: Vec<String> = app.pending_keys.iter().map(ToString::to_string).collect();
         return vec![(keys.join(" "), "…".into(), true)];
     }
     let lines = app.keymap.footer(app.context());
     lines
         .into_iter()
-        .map(|(line, keys)| (keys.to_string(), word(app, line.action, line.short), why_not(app, line.action).is_none()))
+        .map(|(line, keys)| {
+            (keys.to_string(), word(app, line.action, line.short), unavailable_reason(app, line.action).is_none())
+        })
         .collect()
 }
 

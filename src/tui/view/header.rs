@@ -4,17 +4,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::super::app::{App, Link};
-use super::super::classes::count_of;
-use super::super::text;
-use super::super::theme::Role;
 use super::line;
 use crate::dataset::shown;
 use crate::protocol::row::RowState;
 use crate::protocol::snapshot::Phase;
+use crate::tui::app::{App, Connection};
+use crate::tui::classes::count_of;
+use crate::tui::text;
+use crate::tui::theme::Role;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let room = usize::from(area.width);
     let right = state(app, room);
     let right_width: usize = right.iter().map(|span| text::width(&span.content)).sum();
@@ -30,15 +30,15 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
 }
 
 fn names(app: &App, room: usize) -> Vec<Span<'static>> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let mut spans = vec![Span::styled(" reeldeck ", theme.style(Role::Title))];
     let Some(welcome) = app.welcome() else { return spans };
-    let dataset = text::harmless(&welcome.dataset).into_owned();
+    let dataset = text::sanitized(&welcome.dataset).into_owned();
     let arrow = if theme.is_ascii() { "->" } else { "→" };
     let paths = format!(
         "  {} {arrow} {}",
-        text::harmless(&shown(&welcome.root).to_string()),
-        text::harmless(&shown(&welcome.out).to_string())
+        text::sanitized(&shown(&welcome.root).to_string()),
+        text::sanitized(&shown(&welcome.out).to_string())
     );
     let used = 10 + text::width(&dataset) + 1;
     spans.push(Span::styled(format!(" {dataset}"), theme.style(Role::Base)));
@@ -53,14 +53,14 @@ fn names(app: &App, room: usize) -> Vec<Span<'static>> {
 
 /// What the run is up to, its time, what is left, and the disk.
 fn state(app: &App, room: usize) -> Vec<Span<'static>> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let say = |text: String, role| Span::styled(text, theme.style(role));
     let quiet = |text: &str| vec![Span::styled(format!(" {text} "), theme.style(Role::Warn))];
-    match &app.link {
-        Link::Connecting => return quiet("starting the engine"),
-        Link::Lost { .. } => return quiet("looking for the engine"),
-        Link::Gone { .. } => return quiet("no engine"),
-        Link::Up(_) => {}
+    match &app.connection {
+        Connection::Connecting => return quiet("starting the engine"),
+        Connection::Lost { .. } => return quiet("looking for the engine"),
+        Connection::Gone { .. } => return quiet("no engine"),
+        Connection::Up(_) => {}
     }
     let Some(snapshot) = app.snapshot() else { return quiet("the engine begins") };
     let (glyph, plain, role) = match snapshot.phase {
@@ -77,7 +77,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     if let Some(elapsed) = app.elapsed_s().filter(|_| app.is_active()) {
         let elapsed = match elapsed.floor() {
             seconds if seconds < 60.0 => format!(" {seconds} s"),
-            seconds => format!(" {}", text::span(seconds)),
+            seconds => format!(" {}", text::duration(seconds)),
         };
         spans.push(say(elapsed, Role::Base));
     }
@@ -89,7 +89,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         ));
     }
     if let Some(eta) = snapshot.eta_s.filter(|eta| *eta > 0 && snapshot.phase == Phase::Running) {
-        spans.push(say(format!("  ETA {}", text::span(eta as f64)), Role::Base));
+        spans.push(say(format!("  ETA {}", text::duration(eta as f64)), Role::Base));
     }
     if let Some([free, _]) = snapshot.machine.disk.filter(|_| room >= 70) {
         let short = snapshot.machine.disk_needed.is_some_and(|needed| needed > free);
@@ -135,7 +135,7 @@ const ORDER: [RowState; RowState::ALL.len()] = [
 
 /// Videos by state: with words where there is room for all of them, else glyphs and numbers.
 fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return };
     let rate = rates(app);
     let all = format!("of {} ", text::count(snapshot.states.iter().map(|n| u64::from(*n)).sum()));
@@ -175,5 +175,5 @@ fn rates(app: &App) -> String {
     let Some(snapshot) = app.snapshot().filter(|_| app.phase() == Some(Phase::Running)) else { return String::new() };
     let videos = snapshot.videos_per_s.map(|videos| text::rate(Some(videos), "videos"));
     let clips = snapshot.clips_per_s.map(|clips| format!("{}   ", text::rate(Some(clips), "clips")));
-    [videos, clips].into_iter().flatten().collect::<Vec<_>>().join(app.choices.theme.dot())
+    [videos, clips].into_iter().flatten().collect::<Vec<_>>().join(app.options.theme.separator())
 }

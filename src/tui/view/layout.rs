@@ -3,7 +3,8 @@
 
 use ratatui::layout::{Rect, Size};
 
-use super::super::app::{App, Pane};
+use crate::tui::app::App;
+use crate::tui::pane::Pane;
 
 /// From here on all panes are there at a time.
 const ALL_WIDTH: u16 = 100;

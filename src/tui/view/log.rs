@@ -4,17 +4,18 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
 
-use super::super::app::{App, Pane};
-use super::super::text;
-use super::super::theme::Role;
 use super::videos::{filter_title, typing};
 use super::{line, pane};
 use crate::protocol::words::Level;
+use crate::tui::app::App;
+use crate::tui::pane::Pane;
+use crate::tui::text;
+use crate::tui::theme::Role;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let mut title = vec![Span::styled("Log ", theme.style(Role::Title))];
-    match app.log.least {
+    match app.log.min_level {
         Level::Detail => {}
         Level::Info => title.push(Span::styled("without details ", theme.style(Role::Focus))),
         Level::Problem => title.push(Span::styled("problems ", theme.style(Role::Error))),
@@ -47,7 +48,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         let spans = vec![
             Span::styled(format!("{} ", entry.time), on(Role::Dim)),
             Span::styled(format!("{glyph} "), on(role)),
-            Span::styled(text::harmless(&entry.text), on(if role == Role::Error { Role::Base } else { role })),
+            Span::styled(text::sanitized(&entry.text), on(if role == Role::Error { Role::Base } else { role })),
         ];
         line(buffer, inner.x, y, room, spans, theme);
     }

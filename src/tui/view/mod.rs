@@ -7,7 +7,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Widget};
 
-use super::app::{App, Pane};
+use super::app::App;
+use super::pane::Pane;
 use super::text;
 use super::theme::{Role, Theme};
 
@@ -25,7 +26,7 @@ mod videos;
 
 /// Draws everything; gives the place of the cursor where something is being typed.
 pub fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let plan = layout::of(area.as_size(), app.focus, app.zoom, app.snapshot().map_or(1, |s| s.devices.len()));
     if plan.too_small {
         too_small(area, theme, buffer);
@@ -66,7 +67,7 @@ fn too_small(area: Rect, theme: &Theme, buffer: &mut Buffer) {
     ];
     let top = area.height.saturating_sub(lines.len() as u16) / 2;
     for (row, line) in (top..area.height).zip(&lines) {
-        let line = text::clip(line, area.width.into(), theme.more());
+        let line = text::truncate(line, area.width.into(), theme.ellipsis());
         let left = (usize::from(area.width) - text::width(&line)) / 2;
         buffer.set_string(area.x + left as u16, area.y + row, line, theme.style(Role::Base));
     }
@@ -81,7 +82,7 @@ fn pane(
     area: Rect,
     buffer: &mut Buffer,
 ) -> Rect {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let focused = app.focus == pane;
     let style = theme.style(if focused { Role::Focus } else { Role::Border });
     let mut spans = vec![Span::styled(format!(" {} ", pane.number()), style)];
@@ -123,7 +124,7 @@ fn line(buffer: &mut Buffer, x: u16, y: u16, room: usize, spans: Vec<Span<'_>>, 
             used += width;
             continue;
         }
-        let clipped = text::clip(&span.content, room - used, theme.more());
+        let clipped = text::truncate(&span.content, room - used, theme.ellipsis());
         buffer.set_stringn(x + used as u16, y, &clipped, room - used, span.style);
         return room;
     }
@@ -132,7 +133,7 @@ fn line(buffer: &mut Buffer, x: u16, y: u16, room: usize, spans: Vec<Span<'_>>, 
 
 /// An empty popup with its frame; gives the room in it.
 fn popup_frame(app: &App, title: &str, area: Rect, buffer: &mut Buffer) -> Rect {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     Clear.render(area, buffer);
     buffer.set_style(area, theme.style(Role::Base));
     let title = vec![Span::styled(format!(" {title} "), theme.style(Role::Title))];

@@ -5,15 +5,16 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use super::super::app::App;
-use super::super::input::Input;
-use super::super::keymap::Context;
-use super::super::modal::{Menu, Modal, matching};
-use super::super::text;
-use super::super::theme::Role;
-use super::super::unavailable_reason::why_not;
 use super::layout::popup;
 use super::{line, popup_frame, scrollbar};
+use crate::tui::app::App;
+use crate::tui::input::Input;
+use crate::tui::keymap::Context;
+use crate::tui::modal::{Menu, Modal};
+use crate::tui::palette::matching;
+use crate::tui::text;
+use crate::tui::theme::Role;
+use crate::tui::unavailable_reason::unavailable_reason;
 
 /// Draws the stack, the uppermost last; gives the place of the cursor where something is being typed.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
@@ -28,7 +29,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 // Where the run stands stays in sight.
                 let head = super::layout::plan(app).header.height.min(area.height);
                 let below = Rect { y: area.y + head, height: area.height - head, ..area };
-                view.draw(&app.choices.theme, &app.keymap, below, buffer);
+                view.draw(&app.options.theme, &app.keymap, below, buffer);
                 None
             }
             Modal::Notice { title, text, scroll } => notice(app, title, text, *scroll, area, buffer),
@@ -41,7 +42,7 @@ type Styled = (String, Style);
 
 /// A popup of lines that can be scrolled.
 fn lines(app: &App, title: &str, lines: &[Vec<Styled>], scroll: usize, width: u16, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
     let inner = popup_frame(app, title, popup(area.as_size(), width, height), buffer);
     let seen = usize::from(inner.height);
@@ -55,7 +56,7 @@ fn lines(app: &App, title: &str, lines: &[Vec<Styled>], scroll: usize, width: u1
 }
 
 fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let width = area.width.saturating_sub(4).min(84);
     let mut all: Vec<Vec<Styled>> = vec![];
     let here = app.context().chain();
@@ -63,7 +64,7 @@ fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Pos
     let mut contexts: Vec<Context> = here.to_vec();
     contexts.extend(Context::ALL.into_iter().filter(|context| !here.contains(context) && *context != Context::Form));
     for context in contexts {
-        let of_context: Vec<_> = app.keymap.lines().filter(|(line, _)| line.context == context).collect();
+        let of_context: Vec<_> = app.keymap.bindings().filter(|(line, _)| line.context == context).collect();
         if of_context.is_empty() {
             continue;
         }
@@ -73,10 +74,11 @@ fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Pos
         all.push(vec![(format!(" {}", context.title()), theme.style(Role::Title))]);
         for (line, keys) in of_context {
             let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            let off = here.contains(&context) && (!app.context().reaches(line) || why_not(app, line.action).is_some());
+            let off = here.contains(&context)
+                && (!app.context().offers(line) || unavailable_reason(app, line.action).is_some());
             let (key, text) = if off { (Role::KeyOff, Role::KeyOff) } else { (Role::Key, Role::Base) };
             all.push(vec![
-                (format!("  {} ", text::left(&keys.join("  "), 14, theme.more())), theme.style(key)),
+                (format!("  {} ", text::align_left(&keys.join("  "), 14, theme.ellipsis())), theme.style(key)),
                 (line.long.to_owned(), theme.style(text)),
             ]);
         }
@@ -89,22 +91,22 @@ fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Pos
 }
 
 fn notice(app: &App, title: &str, body: &str, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let width = area.width.saturating_sub(4).min(100);
     let room = usize::from(width.saturating_sub(4));
-    let wrapped = body.lines().flat_map(|line| text::wrap(&text::harmless(line), room));
+    let wrapped = body.lines().flat_map(|line| text::wrap(&text::sanitized(line), room));
     let all: Vec<Vec<Styled>> = wrapped.map(|line| vec![(format!(" {line}"), theme.style(Role::Base))]).collect();
-    lines(app, &text::harmless(title), &all, scroll, width, area, buffer);
+    lines(app, &text::sanitized(title), &all, scroll, width, area, buffer);
     None
 }
 
 fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let widest = menu.items.iter().map(|item| text::width(&item.label) + 9).max().unwrap_or(0);
     let width = (widest + 4).max(text::width(&menu.title) + 8).max(text::width(&menu.text).min(56) + 4);
     let width = u16::try_from(width).unwrap_or(u16::MAX).min(area.width.saturating_sub(2)).max(10);
     let room = usize::from(width.saturating_sub(4));
-    let question = if menu.text.is_empty() { vec![] } else { text::wrap(&text::harmless(&menu.text), room) };
+    let question = if menu.text.is_empty() { vec![] } else { text::wrap(&text::sanitized(&menu.text), room) };
     let gap = usize::from(!question.is_empty());
     let height = question.len() + gap + menu.items.len() + 2;
     let popup = popup(area.as_size(), width, u16::try_from(height).unwrap_or(u16::MAX).min(area.height));
@@ -126,14 +128,18 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
     for (index, item) in menu.items.iter().enumerate().skip(top).take(seen) {
         let lit = index == menu.selected;
         let style = |role| theme.style(if lit { Role::Selection } else { role });
-        let on = match (item.on, theme.is_ascii()) {
+        let on = match (item.checked, theme.is_ascii()) {
             (None, _) => "",
             (Some(true), true) => "[x] ",
             (Some(false), true) => "[ ] ",
             (Some(true), false) => "● ",
             (Some(false), false) => "○ ",
         };
-        let label = text::left(&format!("{on}{}", text::harmless(&item.label)), room.saturating_sub(5), theme.more());
+        let label = text::align_left(
+            &format!("{on}{}", text::sanitized(&item.label)),
+            room.saturating_sub(5),
+            theme.ellipsis(),
+        );
         let pointer = match (lit, theme.is_ascii()) {
             (true, true) => ">",
             (true, false) => "▸",
@@ -151,28 +157,24 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
 }
 
 fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    let theme = &app.choices.theme;
-    let found = matching(&app.keymap, app.context(), &input.text());
+    let theme = &app.options.theme;
+    let found = matching(&app.keymap, app.context(), input.text());
     let width = area.width.saturating_sub(4).min(84);
     let height = area.height.saturating_sub(4).clamp(4, 18);
     let popup = popup(area.as_size(), width, height);
     let inner = popup_frame(app, "Command", popup, buffer);
     let room = usize::from(inner.width);
-    let (before, behind) = input.parts();
-    let (before, behind) = (text::harmless(&before).into_owned(), text::harmless(&behind).into_owned());
-    let cursor = Position::new(inner.x + (2 + text::width(&before)).min(room.saturating_sub(1)) as u16, inner.y);
-    let typed = vec![
-        Span::styled(": ", theme.style(Role::Key)),
-        Span::styled(format!("{before}{behind}"), theme.style(Role::Match)),
-    ];
+    let (visible, column) = input.visible(room.saturating_sub(2));
+    let cursor = Position::new(inner.x + (2 + column).min(room.saturating_sub(1)) as u16, inner.y);
+    let typed = vec![Span::styled(": ", theme.style(Role::Key)), Span::styled(visible, theme.style(Role::Match))];
     line(buffer, inner.x, inner.y, room, typed, theme);
     let seen = usize::from(inner.height.saturating_sub(1));
     let top = selected.saturating_sub(seen.saturating_sub(1));
     for (row, (action, entry, keys)) in found.iter().skip(top).take(seen).enumerate() {
         let lit = top + row == selected;
-        let off = why_not(app, *action).is_some() && app.context().chain().contains(&entry.context);
+        let off = unavailable_reason(app, *action).is_some() && app.context().chain().contains(&entry.context);
         let style = |role| theme.style(if lit { Role::Selection } else { role });
-        let keys = text::clip(keys, 14, theme.more()).into_owned();
+        let keys = text::truncate(keys, 14, theme.ellipsis()).into_owned();
         let place =
             if entry.context == Context::Everywhere { String::new() } else { format!("{}: ", entry.context.title()) };
         let label = format!("{place}{}", entry.long);
@@ -180,10 +182,10 @@ fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut B
         let spans = vec![
             Span::styled(if lit { "> " } else { "  " }, style(Role::Key)),
             Span::styled(
-                text::left(&label, text_room, theme.more()),
+                text::align_left(&label, text_room, theme.ellipsis()),
                 style(if off { Role::KeyOff } else { Role::Base }),
             ),
-            Span::styled(text::right(&keys, 15, theme.more()), style(Role::Dim)),
+            Span::styled(text::align_right(&keys, 15, theme.ellipsis()), style(Role::Dim)),
         ];
         line(buffer, inner.x, inner.y + 1 + row as u16, room, spans, theme);
     }

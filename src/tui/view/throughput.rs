@@ -4,15 +4,16 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::super::app::{App, Pane};
-use super::super::gauge;
-use super::super::text;
-use super::super::theme::Role;
 use super::{line, pane};
 use crate::protocol::snapshot::{Bound, Phase};
+use crate::tui::app::App;
+use crate::tui::gauge;
+use crate::tui::pane::Pane;
+use crate::tui::text;
+use crate::tui::theme::Role;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let snapshot = app.snapshot();
     let stages = snapshot.and_then(|snapshot| snapshot.stages);
     let bound = stages.map(|stages| match stages.bound {
@@ -32,13 +33,13 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let videos = snapshot.filter(|_| running).and_then(|snapshot| snapshot.videos_per_s);
     let mut first = text::rate(rate, "clips");
     if let Some(videos) = videos {
-        first = format!("{first}{}{}", theme.dot(), text::rate(Some(videos), "videos"));
+        first = format!("{first}{}{}", theme.separator(), text::rate(Some(videos), "videos"));
     }
     line(buffer, inner.x, inner.y, room, vec![Span::styled(first, theme.style(Role::Base))], theme);
     let mut used = 1;
     if let Some(stages) = stages.filter(|_| inner.height >= 3) {
         let percent = |share: f32| text::percent(Some(f64::from(share) * 100.0));
-        let dot = theme.dot();
+        let dot = theme.separator();
         let text = format!(
             "decode {}{dot}model {}{dot}write {}",
             percent(stages.decode),
@@ -56,7 +57,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         buffer.set_string(inner.x, inner.y + used + row as u16, text, theme.style(Role::Chart));
     }
     if axis > 0 {
-        let from = format!("{} ago", text::span((shown.len() as f32 * app.history.every_s).into()));
+        let from = format!("{} ago", text::duration((shown.len() as f32 * app.history.every_s).into()));
         let y = inner.bottom() - 1;
         line(buffer, inner.x, y, room, vec![Span::styled(from, theme.style(Role::Dim))], theme);
         let now = "now";

@@ -5,17 +5,17 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 use ratatui::widgets::{Clear, Widget};
 
-use super::super::app::App;
-use super::super::text;
-use super::super::theme::Role;
 use super::line;
 use crate::protocol::words::Level;
+use crate::tui::app::App;
+use crate::tui::text;
+use crate::tui::theme::Role;
 
 /// Lines of one message at most.
 const LINES: usize = 3;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let room = usize::from(area.width).saturating_sub(8).min(64);
     let mut bottom = area.bottom().saturating_sub(2);
     for toast in app.toasts.shown().iter().rev() {
@@ -26,12 +26,12 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
             (_, true) => ("*", Role::Active),
         };
         let counted = if toast.count > 1 { format!(" (and {} more)", toast.count - 1) } else { String::new() };
-        let body = format!("{}{counted}", text::harmless(&toast.text));
+        let body = format!("{}{counted}", text::sanitized(&toast.text));
         let mut lines = text::wrap(&body, room);
         if lines.len() > LINES {
             lines.truncate(LINES);
             if let Some(last) = lines.last_mut() {
-                *last = text::clip(&format!("{last} {}", theme.more()), room, theme.more()).into_owned();
+                *last = text::truncate(&format!("{last} {}", theme.ellipsis()), room, theme.ellipsis()).into_owned();
             }
         }
         let height = lines.len() as u16;

@@ -4,17 +4,18 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
 
-use super::super::app::{App, Link, Pane};
-use super::super::classes::PROBLEMS;
-use super::super::gauge;
-use super::super::input::Input;
-use super::super::modal::Modal;
-use super::super::text;
-use super::super::theme::Role;
 use super::columns::{Cell, SORTED, fit};
 use super::{line, pane, scrollbar};
 use crate::protocol::row::{Row, RowState};
 use crate::protocol::snapshot::InHand;
+use crate::tui::app::{App, Connection};
+use crate::tui::classes::PROBLEMS;
+use crate::tui::gauge;
+use crate::tui::input::Input;
+use crate::tui::modal::Modal;
+use crate::tui::pane::Pane;
+use crate::tui::text;
+use crate::tui::theme::Role;
 
 /// What is being typed for this pane.
 pub(super) fn typing(app: &App, pane: Pane) -> Option<&Input> {
@@ -26,22 +27,21 @@ pub(super) fn typing(app: &App, pane: Pane) -> Option<&Input> {
 
 /// The filter in a title, and how far the cursor is from its beginning while it is typed.
 pub(super) fn filter_title(app: &App, filter: &str, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize>) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let sign = Span::styled("/", theme.style(Role::Key));
     match typing {
         Some(input) => {
-            let (before, behind) = input.parts();
-            let (before, behind) = (text::harmless(&before).into_owned(), text::harmless(&behind).into_owned());
+            let (before, after) = (text::sanitized(input.before()), text::sanitized(input.after()));
             let at = 1 + text::width(&before);
-            (vec![sign, Span::styled(format!("{before}{behind} "), theme.style(Role::Match))], Some(at))
+            (vec![sign, Span::styled(format!("{before}{after} "), theme.style(Role::Match))], Some(at))
         }
         None if filter.is_empty() => (vec![], None),
-        None => (vec![sign, Span::styled(format!("{} ", text::harmless(filter)), theme.style(Role::Match))], None),
+        None => (vec![sign, Span::styled(format!("{} ", text::sanitized(filter)), theme.style(Role::Match))], None),
     }
 }
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let typing = typing(app, Pane::Videos);
     let (title, cursor) = title(app, typing);
     let inner = pane(app, Pane::Videos, title, right(app), area, buffer);
@@ -72,11 +72,11 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
 }
 
 fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize>) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let filter = app.videos.filter();
     let mut title = vec![Span::styled("Videos ", theme.style(Role::Title))];
     if let Some(class) = &filter.class {
-        title.push(Span::styled(format!("{} ", text::harmless(class)), theme.style(Role::Focus)));
+        title.push(Span::styled(format!("{} ", text::sanitized(class)), theme.style(Role::Focus)));
     }
     if filter.states == PROBLEMS {
         title.push(Span::styled("problems ", theme.style(Role::Error)));
@@ -96,7 +96,7 @@ fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize
 }
 
 fn right(app: &App) -> Vec<Span<'static>> {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let mut spans = vec![];
     if app.videos.range().is_some() {
         spans.push(Span::styled(" range ", theme.style(Role::Mark)));
@@ -115,7 +115,7 @@ fn right(app: &App) -> Vec<Span<'static>> {
 }
 
 fn arrow(app: &App, descending: bool) -> &'static str {
-    match (descending, app.choices.theme.is_ascii()) {
+    match (descending, app.options.theme.is_ascii()) {
         (false, false) => "▴",
         (true, false) => "▾",
         (false, true) => "^",
@@ -124,7 +124,7 @@ fn arrow(app: &App, descending: bool) -> &'static str {
 }
 
 fn head(app: &App, columns: &[(Cell, usize)], area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let sort = app.videos.sort();
     let mut spans = vec![];
     for (cell, width) in columns {
@@ -132,8 +132,8 @@ fn head(app: &App, columns: &[(Cell, usize)], area: Rect, buffer: &mut Buffer) {
         let sorted = column == Some(sort.by);
         let name = if sorted { format!("{name}{}", arrow(app, sort.descending)) } else { name.to_owned() };
         let fitted = match is_number {
-            true => text::right(&name, *width, theme.more()),
-            false => text::left(&name, *width, theme.more()),
+            true => text::align_right(&name, *width, theme.ellipsis()),
+            false => text::align_left(&name, *width, theme.ellipsis()),
         };
         spans.push(Span::styled(fitted, theme.style(if sorted { Role::Title } else { Role::Dim })));
         spans.push(Span::raw(" "));
@@ -143,28 +143,28 @@ fn head(app: &App, columns: &[(Cell, usize)], area: Rect, buffer: &mut Buffer) {
 
 /// Why there is nothing to see.
 fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let filter = app.videos.filter();
     let filtered = !filter.text.is_empty() || !filter.states.is_empty() || filter.class.is_some();
-    let text = match &app.link {
-        Link::Gone { reason } => {
-            let start = app.keymap.key_text(super::super::action::Action::StartPause);
-            let quit = app.keymap.key_text(super::super::action::Action::Quit);
+    let text = match &app.connection {
+        Connection::Gone { reason } => {
+            let start = app.keymap.key_text(crate::tui::action::Action::StartPause);
+            let quit = app.keymap.key_text(crate::tui::action::Action::Quit);
             format!("There is no engine: {reason}. `{start}` starts one, `{quit}` leaves.")
         }
-        Link::Lost { reason } => format!("The engine does not answer ({reason}); it is being looked for."),
-        Link::Connecting => "Looking for the engine of this output folder …".to_owned(),
-        Link::Up(_) if !app.videos.is_known() => "Looking through the dataset folder …".to_owned(),
-        Link::Up(_) if filtered => {
-            format!("No video is like that. `{}` shows more.", app.keymap.key_text(super::super::action::Action::Back))
+        Connection::Lost { reason } => format!("The engine does not answer ({reason}); it is being looked for."),
+        Connection::Connecting => "Looking for the engine of this output folder …".to_owned(),
+        Connection::Up(_) if !app.videos.is_known() => "Looking through the dataset folder …".to_owned(),
+        Connection::Up(_) if filtered => {
+            format!("No video is like that. `{}` shows more.", app.keymap.key_text(crate::tui::action::Action::Back))
         }
-        Link::Up(welcome) => format!(
+        Connection::Up(welcome) => format!(
             "No video in {} yet. It holds one folder for each class, with the videos in them; what arrives is picked up.",
             crate::dataset::shown(&welcome.root)
         ),
     };
     let width = usize::from(area.width.saturating_sub(4)).min(70);
-    let lines = text::wrap(&text::harmless(&text), width);
+    let lines = text::wrap(&text::sanitized(&text), width);
     let top = usize::from(area.height).saturating_sub(lines.len()) / 3;
     for (row, text) in lines.iter().enumerate().take(usize::from(area.height).saturating_sub(top)) {
         buffer.set_stringn(area.x + 2, area.y + (top + row) as u16, text, width, theme.style(Role::Dim));
@@ -181,7 +181,7 @@ fn in_hand<'a>(app: &'a App, video: &str) -> Option<(&'a str, &'a InHand)> {
 }
 
 fn draw_row(app: &App, index: usize, in_range: bool, columns: &[(Cell, usize)], area: Rect, buffer: &mut Buffer) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let selected = index == app.videos.selected();
     let base = match selected && app.focus == Pane::Videos {
         true => theme.style(Role::Selection),
@@ -192,7 +192,7 @@ fn draw_row(app: &App, index: usize, in_range: bool, columns: &[(Cell, usize)], 
         buffer.set_style(area, base);
     }
     let Some(row) = app.videos.row(index) else {
-        buffer.set_string(area.x + 2, area.y, theme.more(), theme.style(Role::Dim));
+        buffer.set_string(area.x + 2, area.y, theme.ellipsis(), theme.style(Role::Dim));
         return;
     };
     let on = |style| if lit { base } else { style };
@@ -211,15 +211,15 @@ fn draw_row(app: &App, index: usize, in_range: bool, columns: &[(Cell, usize)], 
                     (.., true) => "▸",
                     _ => " ",
                 };
-                spans.push(Span::styled(text::left(sign, *width, ""), on(theme.style(Role::Mark))));
+                spans.push(Span::styled(text::align_left(sign, *width, ""), on(theme.style(Role::Mark))));
             }
             Cell::State => state(app, row, running.map(|(_, hand)| hand), *width, lit, &mut spans),
             _ => {
                 let (content, dim) = content(app, row, *cell, running.map(|(device, _)| device));
                 let (_, _, is_number) = cell.head();
                 let fitted = match is_number {
-                    true => text::right(&content, *width, theme.more()),
-                    false => text::left(&content, *width, theme.more()),
+                    true => text::align_right(&content, *width, theme.ellipsis()),
+                    false => text::align_left(&content, *width, theme.ellipsis()),
                 };
                 spans.push(Span::styled(fitted, on(theme.style(if dim { Role::Dim } else { Role::Base }))));
             }
@@ -230,7 +230,7 @@ fn draw_row(app: &App, index: usize, in_range: bool, columns: &[(Cell, usize)], 
 }
 
 fn state(app: &App, row: &Row, hand: Option<&InHand>, width: usize, lit: bool, spans: &mut Vec<Span<'_>>) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let look = theme.state(row.state);
     let base = theme.style(Role::Selection);
     let on = |style| if lit { base } else { style };
@@ -245,35 +245,35 @@ fn state(app: &App, row: &Row, hand: Option<&InHand>, width: usize, lit: bool, s
             spans.push(Span::styled(full.content, on(full.style)));
             spans.push(Span::styled(rest.content, on(rest.style)));
             let left = width.saturating_sub(2 + bar);
-            spans.push(Span::styled(text::left(&percent, left, theme.more()), on(look.style)));
+            spans.push(Span::styled(text::align_left(&percent, left, theme.ellipsis()), on(look.style)));
         }
         None => {
             let word = format!("{} {}", look.glyph, look.word);
-            spans.push(Span::styled(text::left(&word, width, theme.more()), on(look.style)));
+            spans.push(Span::styled(text::align_left(&word, width, theme.ellipsis()), on(look.style)));
         }
     }
 }
 
 fn content(app: &App, row: &Row, cell: Cell, device: Option<&str>) -> (String, bool) {
-    let theme = &app.choices.theme;
+    let theme = &app.options.theme;
     let unknown = || (theme.unknown().to_owned(), true);
     let (class, file) = row.video.split_once('/').unwrap_or(("", &row.video));
     let facts = row.facts.as_ref();
     match cell {
-        Cell::Video => (text::harmless(file).into_owned(), false),
-        Cell::Class => (text::harmless(class).into_owned(), true),
+        Cell::Video => (text::sanitized(file).into_owned(), false),
+        Cell::Class => (text::sanitized(class).into_owned(), true),
         Cell::Length => facts.map_or_else(unknown, |facts| (text::clock(facts.duration_s.into()), false)),
         Cell::Picture => {
             let times = if theme.is_ascii() { 'x' } else { '×' };
             facts.map_or_else(unknown, |facts| (format!("{}{times}{}", facts.size[0], facts.size[1]), true))
         }
-        Cell::Codec => facts.map_or_else(unknown, |facts| (text::harmless(&facts.codec).into_owned(), true)),
+        Cell::Codec => facts.map_or_else(unknown, |facts| (text::sanitized(&facts.codec).into_owned(), true)),
         Cell::Size if row.size == 0 && row.state == RowState::Missing => unknown(),
         Cell::Size => (text::bytes(row.size), true),
         Cell::Tries if row.attempts == 0 => unknown(),
         Cell::Tries => (row.attempts.to_string(), false),
         Cell::Why => match (&row.reason, device) {
-            (Some(reason), _) => (text::harmless(reason).into_owned(), false),
+            (Some(reason), _) => (text::sanitized(reason).into_owned(), false),
             (None, Some(device)) => (format!("on {device}"), true),
             (None, None) if row.has_feature && row.state != RowState::Done && row.state != RowState::Degraded => {
                 ("its feature is there".into(), true)

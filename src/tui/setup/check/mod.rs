@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::recipe::{Output, Recipe};
 
-use super::{Name, Values, Verdict, place};
+use super::{Field, Values, Verdict, place};
 use crate::config::{self, Config, ConfigError, Device, DeviceList};
 use crate::dataset::manifest::Manifest;
 use crate::fetch::promised_digest;
 use crate::tui::text;
 
-/// A glance at a dataset ends after so many entries, or so long: a network file system may take its time for each.
-const MOST_ENTRIES: usize = 50_000;
+/// A summary at a dataset ends after so many entries, or so long: a network file system may take its time for each.
+const MAX_ENTRIES: usize = 50_000;
 /// No test may depend on the time that a busy machine takes.
-const LONGEST: Duration = if cfg!(test) { Duration::from_secs(3600) } else { Duration::from_millis(700) };
+const MAX_DURATION: Duration = if cfg!(test) { Duration::from_secs(3600) } else { Duration::from_millis(700) };
 
 /// A manifest larger than this is read when the run begins, not while it is typed.
-const LARGEST_MANIFEST: u64 = 200 << 20;
+const MAX_MANIFEST_BYTES: u64 = 200 << 20;
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct CheckRequest {
     /// Which line.
-    pub what: Name,
+    pub field: Field,
     /// What relative paths are relative to.
     pub folder: PathBuf,
     /// The user's own folder, which `~` stands for.
@@ -37,30 +37,30 @@ pub struct Question {
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct CheckResult {
     /// Which line.
-    pub what: Name,
+    pub field: Field,
     /// What it comes to.
     pub verdict: Verdict,
 }
 
 /// Looks.
-pub fn answer(question: &Question) -> Answer {
-    let values = &question.values;
-    let at = |text: &str| place(text, &question.folder, question.home.as_deref());
-    let verdict = match question.what {
-        Name::Root if values.root.is_empty() => Verdict::Wrong("name the folder that holds the class folders".into()),
-        Name::Root => root(&at(&values.root)),
-        Name::Out if values.out.is_empty() => Verdict::Wrong("name a folder for what comes of the videos".into()),
-        Name::Out => out(&at(&values.root), &at(&values.out)),
-        Name::Checkpoint => checkpoint(&values.checkpoint, &question.folder, &at(&values.checkpoint)),
-        Name::Manifest if values.manifest.is_empty() => {
+pub fn check(request: &CheckRequest) -> CheckResult {
+    let values = &request.values;
+    let at = |text: &str| place(text, &request.folder, request.home.as_deref());
+    let verdict = match request.field {
+        Field::Root if values.root.is_empty() => Verdict::Wrong("name the folder that holds the class folders".into()),
+        Field::Root => root(&at(&values.root)),
+        Field::Out if values.out.is_empty() => Verdict::Wrong("name a folder for what comes of the videos".into()),
+        Field::Out => out(&at(&values.root), &at(&values.out)),
+        Field::Checkpoint => checkpoint(&values.checkpoint, &request.folder, &at(&values.checkpoint)),
+        Field::Manifest if values.manifest.is_empty() => {
             Verdict::Fine("none: what is on disk is all there should be".into())
         }
-        Name::Manifest => manifest(&at(&values.manifest)),
-        Name::Devices => devices(&values.devices, gpus()),
+        Field::Manifest => manifest(&at(&values.manifest)),
+        Field::Devices => devices(&values.devices, gpus()),
     };
-    Answer { what: question.what, verdict }
+    CheckResult { field: request.field, verdict }
 }
 
 /// NVIDIA GPUs that the kernel knows.
@@ -68,9 +68,9 @@ pub fn gpus() -> usize {
     fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, |entries| entries.take(128).count())
 }
 
-/// What a glance at a dataset has seen.
+/// What a summary at a dataset has seen.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Glance {
+struct FolderSummary {
     classes: usize,
     videos: usize,
     /// Videos beside the class folders, where none is looked for.
@@ -79,40 +79,40 @@ struct Glance {
     more: bool,
 }
 
-fn glance(root: &Path, most: usize) -> io::Result<Glance> {
+fn summary(root: &Path, most: usize) -> io::Result<FolderSummary> {
     let extensions = Config::default().scan.extensions;
     let is_video = |path: &Path| {
         let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
         extension.is_some_and(|extension| extensions.contains(&extension))
     };
-    let (mut glance, mut seen, begun) = (Glance::default(), 0, Instant::now());
+    let (mut summary, mut seen, begun) = (FolderSummary::default(), 0, Instant::now());
     let mut enough = || {
         seen += 1;
-        seen > most || begun.elapsed() > LONGEST
+        seen > most || begun.elapsed() > MAX_DURATION
     };
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         if enough() {
-            glance.more = true;
+            summary.more = true;
             break;
         }
         if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
             continue;
         }
         if !path.is_dir() {
-            glance.astray += usize::from(is_video(&path));
+            summary.astray += usize::from(is_video(&path));
             continue;
         }
-        glance.classes += 1;
+        summary.classes += 1;
         for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
             if enough() {
-                glance.more = true;
+                summary.more = true;
                 break;
             }
-            glance.videos += usize::from(is_video(Path::new(&entry.file_name())));
+            summary.videos += usize::from(is_video(Path::new(&entry.file_name())));
         }
     }
-    Ok(glance)
+    Ok(summary)
 }
 
 fn root(path: &Path) -> Verdict {
@@ -123,19 +123,19 @@ fn root(path: &Path) -> Verdict {
         }
         Ok(_) => {}
     }
-    let seen = match glance(path, MOST_ENTRIES) {
+    let seen = match summary(path, MAX_ENTRIES) {
         Ok(seen) => seen,
         Err(error) => return Verdict::Wrong(unreadable(&error)),
     };
     let least = if seen.more { "at least " } else { "" };
-    let classes = text::counted(seen.classes as u64, "class folder", "class folders");
-    let videos = text::counted(seen.videos as u64, "video", "videos");
+    let classes = text::plural(seen.classes as u64, "class folder", "class folders");
+    let videos = text::plural(seen.videos as u64, "video", "videos");
     match seen {
-        Glance { classes: 0, astray: 1.., .. } => Verdict::Warn(format!(
+        FolderSummary { classes: 0, astray: 1.., .. } => Verdict::Warn(format!(
             "{} in the folder itself and no class folders: only what is in class folders is taken",
-            text::counted(seen.astray as u64, "video", "videos")
+            text::plural(seen.astray as u64, "video", "videos")
         )),
-        Glance { videos: 0, more: false, .. } => {
+        FolderSummary { videos: 0, more: false, .. } => {
             Verdict::Warn(format!("{classes}, no videos yet: they are seen when they come"))
         }
         _ => Verdict::Fine(format!("{least}{classes}, {least}{videos}")),
@@ -255,17 +255,17 @@ fn manifest(path: &Path) -> Verdict {
         Ok(metadata) if !metadata.is_file() => {
             return Verdict::Wrong("no file; name the annotation file or the list".into());
         }
-        Ok(metadata) if metadata.len() > LARGEST_MANIFEST => {
+        Ok(metadata) if metadata.len() > MAX_MANIFEST_BYTES => {
             return Verdict::Warn(format!("{}: looked at when the run begins", text::bytes(metadata.len())));
         }
         Ok(_) => {}
     }
     match Manifest::read(path, &Config::default().manifest.prefix) {
         Ok(manifest) => {
-            let videos = text::counted(manifest.len() as u64, "video", "videos");
+            let videos = text::plural(manifest.len() as u64, "video", "videos");
             Verdict::Fine(match manifest.classes() {
                 0 => format!("lists {videos}"),
-                classes => format!("lists {videos} of {}", text::counted(classes as u64, "class", "classes")),
+                classes => format!("lists {videos} of {}", text::plural(classes as u64, "class", "classes")),
             })
         }
         Err(error) => Verdict::Wrong(Failure::from_error(ErrorKind::Io, &error).line()),
@@ -274,9 +274,9 @@ fn manifest(path: &Path) -> Verdict {
 
 fn devices(typed: &str, gpus: usize) -> Verdict {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = text::counted(cores as u64, "core", "cores");
-    let cards = text::counted(gpus as u64, "NVIDIA GPU", "NVIDIA GPUs");
-    let workers = |count: usize| text::counted(count as u64, "worker", "workers");
+    let cores = text::plural(cores as u64, "core", "cores");
+    let cards = text::plural(gpus as u64, "NVIDIA GPU", "NVIDIA GPUs");
+    let workers = |count: usize| text::plural(count as u64, "worker", "workers");
     match typed.parse::<DeviceList>() {
         Err(error) => Verdict::Wrong(error),
         Ok(DeviceList::All) if gpus == 0 => Verdict::Fine(format!("no NVIDIA GPU here: the CPU, {cores}")),

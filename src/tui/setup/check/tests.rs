@@ -36,17 +36,17 @@ fn place_of_work() -> TempDir {
     folder
 }
 
-fn check(folder: &TempDir, what: Name, typed: &str) -> Verdict {
+fn check(folder: &TempDir, field: Field, typed: &str) -> Verdict {
     let mut values = Values { root: "data".into(), out: "out".into(), devices: "cpu".into(), ..Values::default() };
-    *match what {
-        Name::Root => &mut values.root,
-        Name::Out => &mut values.out,
-        Name::Checkpoint => &mut values.checkpoint,
-        Name::Manifest => &mut values.manifest,
-        Name::Devices => &mut values.devices,
+    *match field {
+        Field::Root => &mut values.root,
+        Field::Out => &mut values.out,
+        Field::Checkpoint => &mut values.checkpoint,
+        Field::Manifest => &mut values.manifest,
+        Field::Devices => &mut values.devices,
     } = typed.into();
     let home = Some(folder.path().to_owned());
-    answer(&Question { what, folder: folder.path().into(), home, values }).verdict
+    super::check(&CheckRequest { field, folder: folder.path().into(), home, values }).verdict
 }
 
 #[derive(Debug, PartialEq)]
@@ -68,7 +68,7 @@ fn says(verdict: Verdict, is: Is, part: &str) {
 #[test]
 fn the_dataset_folder() {
     let folder = place_of_work();
-    let check = |typed| check(&folder, Name::Root, typed);
+    let check = |typed| check(&folder, Field::Root, typed);
     for typed in ["data", "data/", "link", "~/data", "./data"] {
         says(check(typed), Is::Fine, "2 class folders, 3 videos");
     }
@@ -83,10 +83,10 @@ fn the_dataset_folder() {
 fn a_glance_has_an_end() {
     let folder = place_of_work();
     let root = folder.path().join("data");
-    let whole = glance(&root, 100).unwrap();
-    assert_eq!(whole, Glance { classes: 2, videos: 3, astray: 0, more: false });
+    let whole = summary(&root, 100).unwrap();
+    assert_eq!(whole, FolderSummary { classes: 2, videos: 3, astray: 0, more: false });
     for most in 0..7 {
-        let seen = glance(&root, most).unwrap();
+        let seen = summary(&root, most).unwrap();
         assert!(seen.more && seen.classes + seen.videos <= most.max(1), "{most}: {seen:?}");
     }
 }
@@ -94,7 +94,7 @@ fn a_glance_has_an_end() {
 #[test]
 fn the_output_folder() {
     let folder = place_of_work();
-    let check = |typed| check(&folder, Name::Out, typed);
+    let check = |typed| check(&folder, Field::Out, typed);
     says(check("out"), Is::Fine, "made when needed");
     says(check("a/b/c"), Is::Fine, "made when needed");
     says(check("nothing"), Is::Fine, "there");
@@ -106,8 +106,8 @@ fn the_output_folder() {
     says(check(""), Is::Wrong, "name a folder");
     let values = Values { root: "o/features/x".into(), out: "o".into(), ..Values::default() };
     fs::create_dir_all(folder.path().join("o/features/x")).unwrap();
-    let asked = Question { what: Name::Out, folder: folder.path().into(), home: None, values };
-    says(answer(&asked).verdict, Is::Wrong, "where reeldeck writes");
+    let asked = CheckRequest { field: Field::Out, folder: folder.path().into(), home: None, values };
+    says(super::check(&asked).verdict, Is::Wrong, "where reeldeck writes");
     says(super::out(&folder.path().join("nowhere"), &folder.path().join("out")), Is::Fine, "made");
     assert_eq!(room(1), 280_000);
 }
@@ -115,7 +115,7 @@ fn the_output_folder() {
 #[test]
 fn the_checkpoint() {
     let folder = place_of_work();
-    let check = |typed| check(&folder, Name::Checkpoint, typed);
+    let check = |typed| check(&folder, Field::Checkpoint, typed);
     says(check(""), Is::Warn, "none yet");
     says(check("seeded"), Is::Warn, "mean nothing");
     says(check("slowonly_20221013-15b93b10.pth"), Is::Fine, "published");
@@ -131,7 +131,7 @@ fn the_checkpoint() {
 #[test]
 fn the_manifest() {
     let folder = place_of_work();
-    let check = |typed| check(&folder, Name::Manifest, typed);
+    let check = |typed| check(&folder, Field::Manifest, typed);
     says(check(""), Is::Fine, "none");
     says(check("list.txt"), Is::Fine, "lists 2 videos");
     says(check("bad.json"), Is::Wrong, "bad.json");

@@ -1,24 +1,25 @@
-//! A screen and an engine made up for tests: keys go in, pictures and orders come out. No terminal, no socket, no time.
+//! A screen and an engine made up for tests: keys go in, pictures and commands come out. No terminal, no socket, no time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Rect, Size};
+use ratatui::layout::Size;
 
-use super::super::app::{App, Choices};
-use super::super::keymap::Keymap;
-use super::super::keys::Keys;
-use super::super::picture::Depth;
-use super::super::theme::{Role, Theme};
-use super::super::update::{Effect, FromLink, Msg, update};
-use super::super::view;
-use super::made::{snapshot, welcome};
+use super::fixtures::{snapshot, welcome};
+use super::render;
 use crate::protocol::event::Line;
 use crate::protocol::row::{ClassRow, Column, Filter, Row, RowState, Sort, StateCounts};
 use crate::protocol::snapshot::{Counts, History, Snapshot};
 use crate::protocol::{Command, FromEngine, LogLine, ToEngine};
+use crate::tui::app::{App, Options};
+use crate::tui::keymap::Keymap;
+use crate::tui::keys::Keys;
+use crate::tui::picture::Depth;
+use crate::tui::theme::Theme;
+use crate::tui::update::{Effect, LinkEvent, Msg, update};
+use crate::tui::view;
 
 /// A table of the engine.
 pub struct Table {
@@ -74,7 +75,7 @@ impl Table {
 }
 
 /// The screen and the engine.
-pub struct Desk {
+pub struct Harness {
     pub app: App,
     pub table: Table,
     pub snapshot: Snapshot,
@@ -91,10 +92,10 @@ pub struct Desk {
     now: Duration,
 }
 
-impl Desk {
+impl Harness {
     /// A screen of this size before an engine has answered.
     pub fn new(width: u16, height: u16) -> Self {
-        let choices = Choices {
+        let options = Options {
             theme: Theme::default(),
             mouse: true,
             low_bandwidth: false,
@@ -104,7 +105,7 @@ impl Desk {
         };
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         Self {
-            app: App::new(choices, keymap, Size { width, height }),
+            app: App::new(options, keymap, Size { width, height }),
             table: Table { rows: vec![], revision: 1 },
             snapshot: snapshot(),
             log: vec![],
@@ -119,7 +120,7 @@ impl Desk {
 
     /// The engine answers.
     pub fn connect(&mut self) -> &mut Self {
-        self.tell(Msg::Link(FromLink::Up(Box::new(welcome()))));
+        self.tell(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
         self.news();
         self
     }
@@ -143,7 +144,7 @@ impl Desk {
 
     /// The engine says something by itself.
     pub fn hear(&mut self, said: FromEngine) {
-        self.tell(Msg::Link(FromLink::Said(Box::new(said))));
+        self.tell(Msg::Link(LinkEvent::Message(Box::new(said))));
     }
 
     /// Something happens in the run.
@@ -184,7 +185,11 @@ impl Desk {
                 match effect {
                     Effect::Send(question) if !self.deaf => {
                         if let Some(answer) = self.answer(question) {
-                            more.extend(update(&mut self.app, self.now, Msg::Link(FromLink::Said(Box::new(answer)))));
+                            more.extend(update(
+                                &mut self.app,
+                                self.now,
+                                Msg::Link(LinkEvent::Message(Box::new(answer))),
+                            ));
                         }
                     }
                     Effect::Send(_) => {}
@@ -231,18 +236,14 @@ impl Desk {
     /// What is seen.
     pub fn screen(&self) -> String {
         let Size { width, height } = self.app.size;
-        text(&self.buffer(width, height))
+        render::text(&self.buffer(width, height))
     }
 
     /// What would be seen at another size.
     pub fn buffer(&self, width: u16, height: u16) -> Buffer {
-        let area = Rect::new(0, 0, width, height);
-        let mut buffer = Buffer::empty(area);
-        let theme = self.app.choices.theme;
-        buffer.set_style(area, theme.style(Role::Base));
-        view::paint(&self.app, area, &mut buffer);
-        theme.finish(&mut buffer);
-        buffer
+        render::screen(&self.app.options.theme, width, height, |area, buffer| {
+            view::paint(&self.app, area, buffer);
+        })
     }
 
     /// The screen gets another size.
@@ -270,7 +271,7 @@ impl Desk {
     /// The question that is asked.
     pub fn question(&self) -> &str {
         match self.app.modals.last() {
-            Some(super::super::modal::Modal::Menu(menu)) => &menu.text,
+            Some(crate::tui::modal::Modal::Menu(menu)) => &menu.text,
             other => panic!("no question: {other:?}"),
         }
     }
@@ -279,25 +280,6 @@ impl Desk {
     pub fn last(&self) -> &Command {
         self.ordered.last().expect("an order")
     }
-}
-
-/// A buffer as text, without blanks at the ends of lines.
-pub fn text(buffer: &Buffer) -> String {
-    let mut text = String::new();
-    for y in 0..buffer.area.height {
-        let mut line = String::new();
-        let mut skip = 0;
-        for x in 0..buffer.area.width {
-            let symbol = buffer[(x, y)].symbol();
-            if skip == 0 {
-                line.push_str(symbol);
-            }
-            skip = super::super::text::width(symbol).max(skip).saturating_sub(1);
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 fn counts(states: &StateCounts) -> Counts {

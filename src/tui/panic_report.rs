@@ -12,7 +12,7 @@ use crate::errln;
 
 /// From now on a panic gives the terminal back, writes a report into `folder` where there is one, else into the folder for
 /// temporary files, and says where. The program ends with it: nothing of the screen's state is to be trusted any more.
-pub fn catch(folder: PathBuf) {
+pub fn install(folder: PathBuf) {
     std::panic::set_hook(Box::new(move |panic| {
         terminal::leave();
         let text = report(panic);

@@ -8,20 +8,20 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::mpsc;
 
 /// Keys that wait to be taken in, at most.
-const WAITING: usize = 256;
+const QUEUE: usize = 256;
 
 /// What was typed is there at once; with no time at all, crossterm would not look.
-const MOMENT: Duration = Duration::from_millis(5);
+const POLL_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// What is typed, from now on. It ends when the terminal hangs up.
 ///
 /// # Errors
 /// When there can be no thread.
-pub fn read() -> io::Result<mpsc::Receiver<Event>> {
-    let (sender, receiver) = mpsc::channel(WAITING);
+pub fn spawn() -> io::Result<mpsc::Receiver<Event>> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
     std::thread::Builder::new().name("keys".into()).spawn(move || {
-        while is_ready() {
-            while matches!(event::poll(MOMENT), Ok(true)) {
+        while wait_readable() {
+            while matches!(event::poll(POLL_TIMEOUT), Ok(true)) {
                 let Ok(event) = event::read() else { return };
                 if sender.blocking_send(event).is_err() {
                     return;
@@ -33,7 +33,7 @@ pub fn read() -> io::Result<mpsc::Receiver<Event>> {
 }
 
 /// Waits until something can be read; false where nothing ever will be.
-fn is_ready() -> bool {
+fn wait_readable() -> bool {
     let stdin = rustix::stdio::stdin();
     loop {
         let mut polled = [PollFd::new(&stdin, PollFlags::IN)];

@@ -1,32 +1,28 @@
 //! Orders to the engine: what is asked first, what can be taken back, and how to leave.
 
-use super::super::action::Action;
-use super::super::app::{App, Tag, Undo};
-use super::super::classes::count_of;
-use super::super::modal::{Item, Menu, Modal, Order, Pick};
-use super::super::text;
 use super::Effect;
 use crate::protocol::Command;
 use crate::protocol::row::RowState;
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
+use crate::tui::action::Action;
+use crate::tui::app::{App, PendingRequest};
+use crate::tui::classes::count_of;
+use crate::tui::command_group::{CommandGroup, Undo};
+use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
+use crate::tui::text;
 
 /// More videos than this are not extracted again without a question.
-pub(super) const WITHOUT_ASKING: u64 = 20;
+pub(super) const MAX_WITHOUT_QUESTION: u64 = 20;
 
 /// Exclusions that can be taken back, one after the other.
 const MOST_UNDO: usize = 50;
 
-/// A single command.
-pub(super) fn single(command: Command) -> Order {
-    Order::single(command)
-}
-
-/// Gives the orders.
-pub(super) fn give(app: &mut App, order: Order, effects: &mut Vec<Effect>) {
+/// Gives the commands.
+pub(super) fn send(app: &mut App, order: CommandGroup, effects: &mut Vec<Effect>) {
     let last = order.commands.len().saturating_sub(1);
     for (place, command) in order.commands.into_iter().enumerate() {
-        let tag = if place == last { Tag::Order } else { Tag::Part };
+        let tag = if place == last { PendingRequest::Command } else { PendingRequest::PartialCommand };
         app.command(tag, command, effects);
     }
     if let Some(undo) = order.undo {
@@ -43,16 +39,16 @@ pub(super) fn give(app: &mut App, order: Order, effects: &mut Vec<Effect>) {
 /// Takes the last exclusion back.
 pub(super) fn undo(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(Undo { what, commands }) = app.undo.pop() else { return };
-    give(app, Order { commands, ..Order::default() }, effects);
+    send(app, CommandGroup { commands, ..CommandGroup::default() }, effects);
     app.say(Level::Info, format!("taken back: {what}"));
 }
 
 /// How long so many videos take, at the present rate.
-pub(super) fn time_for(app: &App, videos: u64) -> String {
+pub(super) fn time_estimate(app: &App, videos: u64) -> String {
     let Some(snapshot) = app.snapshot() else { return String::new() };
     let clips = videos as f64 * snapshot.clips_per_video as f64;
     match snapshot.clips_per_s.filter(|rate| *rate > 0.0) {
-        Some(rate) => format!(" About {} at the present rate.", text::span(clips / rate)),
+        Some(rate) => format!(" About {} at the present rate.", text::duration(clips / rate)),
         None => String::new(),
     }
 }
@@ -61,12 +57,12 @@ pub(super) fn retry_all(app: &mut App, effects: &mut Vec<Effect>) {
     let failed = app
         .snapshot()
         .map_or(0, |snapshot| count_of(&snapshot.states, RowState::Failed).max(snapshot.counts.failed as u64));
-    let order = single(Command::Retry { patterns: vec![] });
-    if failed <= WITHOUT_ASKING {
-        return give(app, order, effects);
+    let order = CommandGroup::single(Command::Retry { patterns: vec![] });
+    if failed <= MAX_WITHOUT_QUESTION {
+        return send(app, order, effects);
     }
-    let videos = text::counted(failed, "failed video", "failed videos");
-    let question = format!("Try {videos} again?{}", time_for(app, failed));
+    let videos = text::plural(failed, "failed video", "failed videos");
+    let question = format!("Try {videos} again?{}", time_estimate(app, failed));
     let yes = format!("yes, try {} again", text::count(failed));
     app.modals.push(Modal::Menu(Menu::question("Retry all failed", question, yes, order)));
 }
@@ -76,71 +72,75 @@ pub(super) fn deep_check(app: &App) -> Menu {
     let question = format!(
         "Check all {} anew, decoding the first, the last and some other frames of each? A second or two a video; the run \
          goes on beside it.",
-        text::counted(counts.videos as u64, "video", "videos")
+        text::plural(counts.videos as u64, "video", "videos")
     );
-    Menu::question("Deep check", question, "yes, check them", single(Command::Check { deep: true }))
+    Menu::question("Deep check", question, "yes, check them", CommandGroup::single(Command::Check { deep: true }))
 }
 
 pub(super) fn stop_menu(app: &App) -> Menu {
-    let hands = in_hand(app);
+    let videos = in_progress(app);
     Menu {
         title: "Stop the run".into(),
         text: "What is done stays done; a later start goes on from there.".into(),
         items: vec![
-            Item::new('s', format!("after {hands}"), Pick::Order(single(Command::Stop { now: false }))),
-            Item::new(
-                'n',
-                format!("now; {hands} will be done again"),
-                Pick::Order(single(Command::Stop { now: true })),
+            MenuItem::new(
+                's',
+                format!("after {videos}"),
+                MenuAction::Send(CommandGroup::single(Command::Stop { now: false })),
             ),
-            Item::new('c', "cancel", Pick::Close),
+            MenuItem::new(
+                'n',
+                format!("now; {videos} will be done again"),
+                MenuAction::Send(CommandGroup::single(Command::Stop { now: true })),
+            ),
+            MenuItem::new('c', "cancel", MenuAction::Close),
         ],
         selected: 0,
-        stays: false,
+        stays_open: false,
     }
 }
 
-fn in_hand(app: &App) -> String {
-    let hands = app.snapshot().map_or(0, |snapshot| snapshot.devices.iter().map(|device| device.in_hand.len()).sum());
-    match hands {
+fn in_progress(app: &App) -> String {
+    let videos = app.snapshot().map_or(0, |snapshot| snapshot.devices.iter().map(|device| device.in_hand.len()).sum());
+    match videos {
         0 => "what is in hand".into(),
-        hands => format!("the {} in hand", text::counted(hands as u64, "video", "videos")),
+        videos => format!("the {} in hand", text::plural(videos as u64, "video", "videos")),
     }
 }
 
 /// Leaves at once where nothing is going on, and asks what becomes of the run otherwise.
 pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
-    if !app.is_active() || app.leaving {
-        return leave(app, effects);
+    if !app.is_active() || app.quit_when_idle {
+        return quit_now(app, effects);
     }
-    let hands = in_hand(app);
+    let videos = in_progress(app);
     let left = app.snapshot().map_or(0, |snapshot| snapshot.counts.unfinished()) as u64;
-    let to_do = text::counted(left, "video is", "videos are");
+    let to_do = text::plural(left, "video is", "videos are");
     let paused = if app.phase() == Some(Phase::Paused) { " It is paused, and would stay so." } else { "" };
     let attach = "`reeldeck` or `reeldeck attach` comes back to it";
     app.modals.push(Modal::Menu(Menu {
         title: "Leave".into(),
         text: format!("A run is going on; {to_do} still to be done.{paused}"),
         items: vec![
-            Item::new('d', format!("detach: the run goes on, {attach}"), Pick::Detach),
-            Item::new('s', format!("stop after {hands}, then leave"), Pick::LeaveAfter { now: false }),
-            Item::new('n', format!("stop now; {hands} will be done again"), Pick::LeaveAfter { now: true }),
-            Item::new('c', "cancel", Pick::Close),
+            MenuItem::new('d', format!("detach: the run goes on, {attach}"), MenuAction::Detach),
+            MenuItem::new('s', format!("stop after {videos}, then leave"), MenuAction::StopAndQuit { now: false }),
+            MenuItem::new('n', format!("stop now; {videos} will be done again"), MenuAction::StopAndQuit { now: true }),
+            MenuItem::new('c', "cancel", MenuAction::Close),
         ],
         selected: 0,
-        stays: false,
+        stays_open: false,
     }));
 }
 
 /// Leaves. An engine with nothing to do goes too, unless somebody else needs it.
-pub(super) fn leave(app: &mut App, effects: &mut Vec<Effect>) {
+pub(super) fn quit_now(app: &mut App, effects: &mut Vec<Effect>) {
     let resting = matches!(app.phase(), Some(Phase::Waiting | Phase::Idle));
     if resting {
-        app.command(Tag::Silent, Command::Leave, effects);
+        app.command(PendingRequest::Silent, Command::Leave, effects);
     }
     let pid = app.welcome().map(|welcome| welcome.pid);
     let farewell = match (app.is_active(), pid) {
-        (true, Some(pid)) if app.leaving => Some(format!("the run is ending by itself (process {pid})")),
+        (true, Some(pid)) if app.quit_when_idle => Some(format!("the run is ending by itself (process {pid})")),
         (true, Some(pid)) => Some(format!("the run goes on (process {pid}); `reeldeck attach` comes back to it")),
         _ => None,
     };
@@ -148,9 +148,9 @@ pub(super) fn leave(app: &mut App, effects: &mut Vec<Effect>) {
 }
 
 /// Ends the run and leaves when it is over.
-pub(super) fn leave_after(app: &mut App, now: bool, effects: &mut Vec<Effect>) {
-    app.command(Tag::Order, Command::Stop { now }, effects);
-    app.leaving = true;
+pub(super) fn stop_and_quit(app: &mut App, now: bool, effects: &mut Vec<Effect>) {
+    app.command(PendingRequest::Command, Command::Stop { now }, effects);
+    app.quit_when_idle = true;
     let quit = app.keymap.key_text(Action::Quit);
     app.say(Level::Info, format!("leaving when the run is over; `{quit}` leaves now, and it ends by itself"));
 }

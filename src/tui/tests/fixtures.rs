@@ -1,6 +1,6 @@
 //! Datasets, devices and runs made up for the pictures, many and bad.
 
-use super::desk::Desk;
+use super::harness::Harness;
 use crate::protocol::row::{Row, RowFacts, RowState, Select, StateCounts};
 use crate::protocol::snapshot::{
     Bound, Counts, DeviceState, Gauges, History, InHand, Machine, Phase, Snapshot, Stages,
@@ -147,13 +147,13 @@ pub fn gpus(count: usize) -> Vec<DeviceState> {
     (0..count).map(one).collect()
 }
 
-/// A desk with a run going on.
-pub fn running(width: u16, height: u16, rows: Vec<Row>, devices: Vec<DeviceState>) -> Desk {
-    let mut desk = Desk::new(width, height);
-    desk.table.rows = rows;
+/// A harness with a run going on.
+pub fn running(width: u16, height: u16, rows: Vec<Row>, devices: Vec<DeviceState>) -> Harness {
+    let mut harness = Harness::new(width, height);
+    harness.table.rows = rows;
     // Devices have in hand what waited, and that is running.
     let mut devices = devices;
-    let mut waiting = desk.table.rows.iter_mut().filter(|row| row.state == RowState::Queued);
+    let mut waiting = harness.table.rows.iter_mut().filter(|row| row.state == RowState::Queued);
     for hand in devices.iter_mut().flat_map(|device| &mut device.in_hand) {
         if let Some(row) = waiting.next() {
             row.state = RowState::Running;
@@ -161,22 +161,22 @@ pub fn running(width: u16, height: u16, rows: Vec<Row>, devices: Vec<DeviceState
         }
     }
     drop(waiting);
-    desk.table.rows.sort_by(|a, b| a.video.cmp(&b.video));
-    desk.snapshot.phase = Phase::Running;
-    desk.snapshot.elapsed_s = 8_040.4;
-    desk.snapshot.eta_s = Some(13_860);
-    desk.snapshot.clips_per_s = Some(2_415.0);
-    desk.snapshot.videos_per_s = Some(9.23);
-    desk.snapshot.stages = Some(Stages { decode: 0.96, model: 0.41, write: 0.03, bound: Bound::Decode });
-    desk.snapshot.machine = Machine {
+    harness.table.rows.sort_by(|a, b| a.video.cmp(&b.video));
+    harness.snapshot.phase = Phase::Running;
+    harness.snapshot.elapsed_s = 8_040.4;
+    harness.snapshot.eta_s = Some(13_860);
+    harness.snapshot.clips_per_s = Some(2_415.0);
+    harness.snapshot.videos_per_s = Some(9.23);
+    harness.snapshot.stages = Some(Stages { decode: 0.96, model: 0.41, write: 0.03, bound: Bound::Decode });
+    harness.snapshot.machine = Machine {
         cores: 64,
         cpu_percent: Some(88.4),
         memory: Some([212 << 30, 512 << 30]),
         disk: Some([812_000_000_000, 4_000_000_000_000]),
         disk_needed: Some(9_000_000_000),
     };
-    desk.snapshot.devices = devices;
-    desk.history = History {
+    harness.snapshot.devices = devices;
+    harness.history = History {
         every_s: 10.0,
         clips_per_s: (0..90).map(|i| (i > 4).then_some(2_000.0 + 400.0 * (i as f32 / 9.0).sin())).collect(),
     };
@@ -193,9 +193,9 @@ pub fn running(width: u16, height: u16, rows: Vec<Row>, devices: Vec<DeviceState
             _ => format!("done {}: 4524 frames in 2.9 s", name("Archery", i)),
         },
     };
-    desk.log = (0..60).map(line).collect();
-    desk.connect();
-    desk
+    harness.log = (0..60).map(line).collect();
+    harness.connect();
+    harness
 }
 
 /// What an order means by the videos it names.

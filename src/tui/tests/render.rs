@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
-use super::theme::{Role, Theme};
+use crate::tui::theme::{Role, Theme};
 
 /// What `draw` makes of an empty screen of this size, after the theme's last step.
 pub fn screen(theme: &Theme, width: u16, height: u16, draw: impl FnOnce(Rect, &mut Buffer)) -> Buffer {
@@ -15,7 +15,7 @@ pub fn screen(theme: &Theme, width: u16, height: u16, draw: impl FnOnce(Rect, &m
     let mut buffer = Buffer::empty(area);
     buffer.set_style(area, theme.style(Role::Base));
     draw(area, &mut buffer);
-    theme.finish(&mut buffer);
+    theme.downgrade(&mut buffer);
     buffer
 }
 

@@ -1,0 +1,274 @@
+//! Moving about, looking for things, marking them.
+
+use std::time::Duration;
+
+use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+
+use super::fixtures::{failing, gpus, many, row, running};
+use super::harness::Harness;
+use crate::protocol::row::{Column, Filter, RowState};
+use crate::tui::classes::PROBLEMS;
+use crate::tui::pane::Pane;
+use crate::tui::update::{Effect, Msg};
+
+fn harness() -> Harness {
+    running(120, 40, many(5_000), gpus(2))
+}
+
+fn under(harness: &Harness) -> String {
+    harness.app.videos.current().unwrap().video.clone()
+}
+
+#[test]
+fn vim_and_arrow_keys_do_the_same() {
+    let after = |keys: &str| {
+        let mut harness = harness();
+        harness.press("g g").press(keys);
+        harness.app.videos.selected()
+    };
+    for (vim, arrows) in
+        [("j j j", "down down down"), ("G", "end"), ("ctrl-f", "pgdn"), ("G ctrl-b", "end pgup"), ("G k", "end up")]
+    {
+        assert_eq!(after(vim), after(arrows), "{vim}");
+    }
+    assert_eq!((after("j j k"), after("G")), (1, 4_999));
+    assert_eq!(after("ctrl-d"), after("ctrl-f").div_ceil(2));
+    assert_eq!(after("j j j j g g"), 0);
+    assert_eq!(after("g j"), 1, "a slip is forgiven");
+}
+
+#[test]
+fn numbers_and_tab_lead_to_panes() {
+    let mut harness = harness();
+    for (key, pane) in [("1", Pane::Classes), ("4", Pane::Throughput), ("5", Pane::Log), ("2", Pane::Videos)] {
+        harness.press(key);
+        assert_eq!(harness.app.focus, pane);
+    }
+    harness.press("tab");
+    assert_eq!(harness.app.focus, Pane::Devices);
+    harness.press("backtab backtab backtab");
+    assert_eq!(harness.app.focus, Pane::Log);
+    harness.press("esc");
+    assert_eq!(harness.app.focus, Pane::Videos);
+}
+
+#[test]
+fn a_small_terminal_shows_the_pane_that_has_the_keys() {
+    let mut harness = running(80, 24, many(50), gpus(2));
+    assert!(harness.shows("2 Videos") && !harness.shows("5 Log") && harness.shows("cuda:1"));
+    harness.press("5");
+    assert!(harness.shows("5 Log") && !harness.shows("2 Videos"));
+    let mut wide = self::harness();
+    assert!(wide.shows("5 Log") && wide.shows("2 Videos"));
+    wide.press("z");
+    assert!(!wide.shows("5 Log") && wide.shows("2 Videos"));
+    wide.press("esc");
+    assert!(wide.shows("5 Log"));
+}
+
+#[test]
+fn a_filter_works_as_it_is_typed_and_can_be_taken_back() {
+    let mut harness = running(120, 40, failing(), gpus(2));
+    let all = harness.app.videos.total();
+    harness.press("/").typed("MOOV");
+    assert_eq!(harness.app.videos.total(), 3);
+    assert!(harness.line("2 Videos").contains("/MOOV"));
+    harness.press("enter");
+    assert!(harness.app.modals.is_empty());
+    assert_eq!(harness.app.videos.total(), 3);
+    harness.press("/").typed("x").press("esc");
+    assert_eq!((harness.app.videos.total(), harness.app.videos.filter().text.as_str()), (3, "MOOV"), "as before");
+    harness.press("esc");
+    assert_eq!(harness.app.videos.total(), all);
+    // State and name are looked at, too; keys move the cursor while one types.
+    harness.press("/").typed("wrong dur").press("down down");
+    assert_eq!((harness.app.videos.total(), harness.app.videos.selected()), (3, 2));
+    harness.tell(Msg::Paste("nothing like that".into()));
+    assert!(harness.shows("No video is like that. `esc` shows more."));
+}
+
+#[test]
+fn states_and_problems_are_chosen_by_keys() {
+    let mut harness = running(120, 40, failing(), gpus(0));
+    harness.press("f f c esc");
+    assert_eq!(harness.app.videos.filter().states, [RowState::Failed, RowState::Corrupt]);
+    assert_eq!(harness.app.videos.total(), 3 + 3 + 2);
+    harness.press("f c esc");
+    assert_eq!(harness.app.videos.filter().states, [RowState::Failed]);
+    harness.press("F");
+    assert_eq!(harness.app.videos.filter().states, PROBLEMS);
+    assert!(harness.line("2 Videos").contains("problems"));
+    harness.press("F");
+    assert_eq!(harness.app.videos.filter().states, []);
+    harness.press("f j enter");
+    assert_eq!(
+        (harness.app.videos.filter().states.as_slice(), harness.app.modals.len()),
+        ([RowState::Failed].as_slice(), 0)
+    );
+    harness.press("f a esc");
+    assert_eq!(harness.app.videos.filter().states, []);
+}
+
+#[test]
+fn any_column_sorts_and_the_cursor_stays_on_its_video() {
+    let mut harness = harness();
+    harness.press("ctrl-f ctrl-f j");
+    let before = under(&harness);
+    harness.press("o z");
+    assert_eq!(harness.app.videos.sort().by, Column::Size);
+    assert_eq!(under(&harness), before);
+    harness.press("o z");
+    assert!(harness.app.videos.sort().descending);
+    assert!(harness.shows("by size ▾"));
+    harness.press("O > <");
+    assert_eq!((harness.app.videos.sort().by, harness.app.videos.sort().descending), (Column::Size, false));
+    assert_eq!(under(&harness), before);
+}
+
+#[test]
+fn the_cursor_follows_its_video_while_the_run_goes_on() {
+    let mut harness = harness();
+    harness.press("/").typed("archery").press("enter j j j j j");
+    let before = under(&harness);
+    // Those above it are done and go.
+    for row in harness.table.rows.iter_mut().filter(|row| row.state == RowState::Failed) {
+        row.state = RowState::Done;
+    }
+    harness.news();
+    assert_eq!(under(&harness), before);
+    harness.press("esc");
+    assert_eq!(under(&harness), before, "and when the filter goes");
+}
+
+#[test]
+fn a_class_is_chosen_and_left() {
+    let mut harness = harness();
+    harness.press("1 j j enter");
+    assert_eq!((harness.app.videos.filter().class.as_deref(), harness.app.focus), (Some("Archery"), Pane::Videos));
+    assert!(harness.line("2 Videos").contains("Archery") && harness.shows("▸ Archery"));
+    harness.press("esc");
+    assert_eq!(harness.app.videos.filter().class, None);
+    harness.press("1 /").typed("zum").press("enter j enter");
+    assert_eq!(harness.app.videos.filter().class.as_deref(), Some("Zumba"));
+    harness.press("1 o");
+    assert!(harness.shows("by progress"));
+}
+
+#[test]
+fn marks_are_set_one_by_one_by_range_all_and_inverted() {
+    let mut harness = harness();
+    harness.press("space space j space");
+    assert_eq!((harness.app.marks.len(), harness.app.videos.selected()), (3, 4));
+    assert!(harness.line("2 Videos").contains("● 3 marked"));
+    harness.press("A v j j j v");
+    assert_eq!(harness.app.marks.len(), 4);
+    harness.press("esc");
+    assert!(harness.app.marks.is_empty());
+    // A range that reaches beyond what is held here.
+    harness.press("g g v G v");
+    assert_eq!(harness.app.marks.len(), 5_000);
+    harness.press("A space i");
+    assert_eq!(harness.app.marks.len(), 4_999);
+    harness.press("A /").typed("zumba").press("enter a");
+    let zumba = harness.app.videos.total();
+    assert_eq!(harness.app.marks.len(), zumba);
+    // Marks stay when the filter goes.
+    harness.press("esc");
+    assert_eq!(harness.app.marks.len(), zumba);
+    harness.press("v j esc");
+    assert_eq!((harness.app.videos.range(), harness.app.marks.len()), (None, zumba), "a range is given up first");
+}
+
+#[test]
+fn very_many_are_marked_as_all_of_a_filter() {
+    let mut harness = running(80, 24, many(30_000), gpus(1));
+    harness.press("a");
+    assert!(harness.app.marks.are_all() && harness.shows("30,000 marked"));
+    harness.press("space");
+    assert!(harness.says("take the marks away"));
+    harness.press("i");
+    assert!(harness.app.marks.is_empty());
+    harness.press("space i");
+    assert!(harness.says("too many to be marked one by one"));
+    assert!(harness.app.videos.held() <= 5 * harness.app.videos.height());
+}
+
+#[test]
+fn the_log_is_read_back_and_filtered() {
+    let mut harness = harness();
+    harness.press("5 k k");
+    assert!(harness.shows("older lines"));
+    harness.press("G f f");
+    assert_eq!(harness.app.log.count(), 8);
+    harness.press("/").typed("zumba").press("enter enter");
+    assert!(harness.shows("failed Zumba/"), "{}", harness.screen());
+    harness.press("esc esc");
+    assert_eq!(harness.app.log.count(), 60);
+}
+
+#[test]
+fn the_palette_does_what_the_key_does() {
+    let mut harness = harness();
+    harness.press("1 ctrl-p").typed("mark all").press("enter");
+    assert_eq!((harness.app.focus, harness.app.marks.len()), (Pane::Videos, 5_000));
+    harness.press(":").typed("zoom").press("enter");
+    assert!(harness.app.zoom);
+    harness.press(": esc");
+    assert!(harness.app.modals.is_empty());
+}
+
+#[test]
+fn names_are_copied_as_they_are_and_shown_harmless() {
+    let mut harness = running(120, 40, vec![row("A/v_\u{1b}]0;x.mp4", RowState::Ready)], vec![]);
+    harness.press("y");
+    assert_eq!(harness.effects.pop(), Some(Effect::Copy("A/v_\u{1b}]0;x.mp4".into())));
+    harness.press("Y");
+    assert_eq!(harness.effects.pop(), Some(Effect::Copy("/data/hacs/A/v_\u{1b}]0;x.mp4".into())));
+    assert!(harness.shows("\\u{1b}]0;x.mp4") && !harness.screen().contains('\u{1b}'));
+}
+
+#[test]
+fn the_mouse_points_and_scrolls() {
+    let mut harness = harness();
+    let mut mouse = |kind, column, row| {
+        harness.tell(Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+        (harness.app.focus, harness.app.videos.selected())
+    };
+    let click = MouseEventKind::Down(MouseButton::Left);
+    assert_eq!(mouse(click, 60, 9), (Pane::Videos, 5));
+    assert_eq!(mouse(MouseEventKind::ScrollDown, 60, 9), (Pane::Videos, 8));
+    assert_eq!(mouse(click, 5, 5).0, Pane::Classes);
+    assert_eq!(mouse(click, 60, 200).0, Pane::Classes, "outside of everything");
+    assert_eq!(harness.app.videos.filter(), &Filter { class: Some("Archery".into()), ..Filter::default() });
+}
+
+#[test]
+fn what_has_happened_is_said_and_goes_by_itself() {
+    use crate::protocol::event::Event;
+    let mut harness = harness();
+    harness.event(Event::Paused);
+    harness.event(Event::Requeued { videos: 3 });
+    assert!(harness.shows("paused") && harness.shows("3 to be tried again"));
+    assert!(harness.app.log.held() == 62);
+    harness.wait(20_000);
+    assert!(harness.app.toasts.shown().is_empty());
+}
+
+#[test]
+fn little_is_asked_however_often_the_engine_speaks() {
+    let mut harness = harness();
+    let before = harness.asked;
+    for _ in 0..1_000 {
+        harness.table.revision += 1;
+        harness.snapshot.revision = harness.table.revision;
+        let snapshot = harness.snapshot.clone();
+        harness.hear(crate::protocol::FromEngine::Snapshot { id: None, snapshot });
+    }
+    assert_eq!(harness.asked, before, "nothing without a tick");
+    for _ in 0..4 {
+        harness.wait(250);
+    }
+    assert!(harness.asked - before <= 4, "{}", harness.asked - before);
+    harness.press("j");
+    assert!(harness.app.now > Duration::ZERO);
+}
