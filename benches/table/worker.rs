@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
+use reeldeck_common::digest;
 use reeldeck_common::feature::CheckpointId;
 use reeldeck_common::protocol::{CheckpointSource, Init, Report};
 use reeldeck_common::recipe::Recipe;
-use reeldeck_common::{digest, driven};
+use reeldeck_common::video::VideoName;
 use reeldeck_model::network::Network;
 use reeldeck_model::{checkpoint, seeded};
+use reeldeck_process::{self as process, Patience, Program};
 use tempfile::TempDir;
 
 use crate::decode;
@@ -36,7 +37,7 @@ pub fn read(recipe: &Recipe) -> Weights {
 
 /// A running worker; ended whatever happens to the bench.
 pub struct Worker {
-    worker: driven::Worker,
+    worker: process::Worker,
     folder: TempDir,
     started: Instant,
 }
@@ -46,19 +47,21 @@ impl Worker {
     pub fn start(recipe: &Recipe, (checkpoint, id): Weights, threads: usize) -> Self {
         let init = Init::on_cpu(recipe.clone(), checkpoint, id, threads);
         let started = Instant::now();
-        let worker = driven::Worker::start(&mut Command::new(env!("CARGO_BIN_EXE_reeldeck-worker")), init).unwrap();
+        let program = Program::new(Path::new(env!("CARGO_BIN_EXE_reeldeck-worker")));
+        let worker = process::Worker::start(&program, init).unwrap();
         Self { worker, folder: tempfile::tempdir().unwrap(), started }
     }
 
     /// Hands it a video and waits for the feature. `batch` clips a forward pass.
     pub fn run(&mut self, path: &Path, batch: usize) -> Report {
-        self.worker.begin(path, &self.folder.path().join("v.safetensors"), batch).unwrap();
-        self.worker.finish().unwrap()
+        let video = VideoName::new("Class/v.mp4").unwrap();
+        self.worker.begin(&video, path, &self.folder.path().join("v.safetensors"), batch).unwrap();
+        self.worker.finish(&Patience::UNLIMITED).unwrap()
     }
 
     /// Waits until the model is loaded.
     pub fn ready(&mut self) {
-        self.worker.ready().unwrap();
+        self.worker.wait_ready(&Patience::UNLIMITED).unwrap();
     }
 
     /// Seconds since it was started, and CPU seconds it has used.

@@ -67,7 +67,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
         let _ = rustix::process::setsid();
     }
     // Inherited by all workers.
-    reeldeck_common::confine::harden().context("failed to give up privileges")?;
+    reeldeck_process::confine::harden().context("failed to give up privileges")?;
     settings.check_folders()?;
     let chosen = weights(settings)?;
     let layout = Layout::new(&settings.out, &settings.recipe.set_name(&chosen.id.digest));

@@ -9,6 +9,7 @@ use reeldeck_common::error::ErrorKind;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::video::printable;
+use reeldeck_process::Program;
 
 use super::list::count;
 use super::meter::Meter;
@@ -148,8 +149,7 @@ fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> a
     };
     let owner = Owner::this_process();
     Ok(Setup {
-        program: super::worker()?,
-        environment,
+        program: Program { environment, ..Program::new(&super::worker()?) },
         init: Init {
             version: VERSION,
             recipe: settings.recipe.clone(),

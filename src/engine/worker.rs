@@ -69,7 +69,7 @@ impl Process {
         let mut command = Command::new(&launch.program);
         // The worker asks for this too, but not before its libraries are loaded, which may take seconds.
         // SAFETY: between fork and exec this makes one system call; it allocates nothing and takes no lock.
-        unsafe { command.pre_exec(reeldeck_common::confine::die_with_parent) };
+        unsafe { command.pre_exec(reeldeck_process::confine::die_with_parent) };
         let mut child = command
             .envs(launch.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::piped())

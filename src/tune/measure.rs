@@ -1,16 +1,16 @@
 //! Runs workers on a small video for a while and counts clips.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use reeldeck_common::driven::Worker;
 use reeldeck_common::feature::CheckpointId;
 use reeldeck_common::protocol::{CheckpointSource, Init};
 use reeldeck_common::recipe::Recipe;
+use reeldeck_common::video::VideoName;
+use reeldeck_process::{Patience, Program, Worker};
 use tempfile::TempDir;
 
 use super::Way;
@@ -68,9 +68,9 @@ impl Bench<'_> {
     /// # Errors
     /// When a worker fails.
     pub fn measure(&self, workers: usize, threads: usize, batch: usize) -> Result<Way> {
-        let mut all = (0..workers).map(|number| self.start(number, threads)).collect::<Result<Vec<_>>>()?;
+        let mut all = (0..workers).map(|_| self.start(threads)).collect::<Result<Vec<_>>>()?;
         for worker in &mut all {
-            worker.ready().context(FAILED)?;
+            worker.wait_ready(&Patience::UNLIMITED).context(FAILED)?;
         }
         // The first video does not count: the network finds its ways then.
         self.round(&mut all, batch)?;
@@ -83,24 +83,23 @@ impl Bench<'_> {
 
     /// A video through each worker at the same time; the clips computed.
     fn round(&self, all: &mut [Worker], batch: usize) -> Result<usize> {
+        let name = VideoName::new("Class/v.mp4")?;
         for (number, worker) in all.iter_mut().enumerate() {
             let feature = self.video.folder.path().join(format!("{number}.safetensors"));
-            worker.begin(&self.video.path(), &feature, batch).context(FAILED)?;
+            worker.begin(&name, &self.video.path(), &feature, batch).context(FAILED)?;
         }
         let mut clips = 0;
         for worker in all {
-            clips += worker.finish().context(FAILED)?.clips_computed;
+            clips += worker.finish(&Patience::UNLIMITED).context(FAILED)?.clips_computed;
         }
         Ok(clips)
     }
 
-    fn start(&self, number: usize, threads: usize) -> Result<Worker> {
+    fn start(&self, threads: usize) -> Result<Worker> {
         let mut recipe = self.recipe.clone();
         recipe.sampling.clips = CLIPS;
         let init = Init::on_cpu(recipe, CheckpointSource::Seeded, CheckpointId::seeded(), threads);
-        let log =
-            fs::File::create(self.video.folder.path().join(format!("{number}.log"))).context("failed to make a log")?;
-        Worker::start(Command::new(self.worker).stderr(log), init)
+        Worker::start(&Program::new(self.worker), init)
             .with_context(|| format!("failed to start {}", self.worker.display()))
     }
 }

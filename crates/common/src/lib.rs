@@ -5,9 +5,7 @@
 pub mod about;
 pub mod atomic;
 pub mod bounded;
-pub mod confine;
 pub mod digest;
-pub mod driven;
 pub mod error;
 pub mod failure;
 pub mod feature;

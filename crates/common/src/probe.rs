@@ -12,9 +12,6 @@ use crate::source::SourceStamp;
 /// Raised whenever a file might be judged otherwise than before: what was found by other checks is then not believed.
 pub const CHECKS: u32 = 1;
 
-/// No order and no line that a probe says is longer than this; a longer line is neither.
-pub const MAX_LINE: usize = 1 << 20;
-
 /// How closely a file is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -15,7 +15,7 @@ use crate::video::VideoName;
 /// Raised whenever a message changes in a way that an older side would misread.
 pub const VERSION: u32 = 4;
 
-/// No message is longer than this; a longer line is not one.
+/// The longest line that workers and probes send or accept, in bytes without the line break.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// A number the engine gives to each attempt; never used twice in a run.
@@ -72,6 +72,26 @@ pub struct Init {
     pub limits: Limits,
     /// Named in temporary files.
     pub owner: Owner,
+}
+
+impl Init {
+    /// One video after the other on a CPU, within the default limits.
+    pub fn on_cpu(recipe: Recipe, checkpoint: CheckpointSource, checkpoint_id: CheckpointId, threads: usize) -> Self {
+        Self {
+            version: VERSION,
+            set: recipe.set_name(&checkpoint_id.digest),
+            recipe,
+            checkpoint,
+            checkpoint_id,
+            device: "cpu".into(),
+            threads,
+            decoders: 1,
+            prefetch_frames: 64,
+            nvdec: None,
+            limits: Limits::default(),
+            owner: Owner::this_process(),
+        }
+    }
 }
 
 /// How a GPU's own decoder (NVDEC) is used.

@@ -4,8 +4,8 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use reeldeck_common::confine;
 use reeldeck_common::recipe::Precision;
+use reeldeck_process::confine;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::ModelError;
@@ -54,9 +54,9 @@ const RESERVE: u64 = 32 << 20;
 pub fn check_room(bytes: usize) -> Result<(), ModelError> {
     let fits = || {
         let mut output = Vec::<u8>::new();
-        output.try_reserve_exact(bytes).is_ok() && confine::room().is_none_or(|room| room >= RESERVE)
+        output.try_reserve_exact(bytes).is_ok() && confine::remaining_address_space().is_none_or(|room| room >= RESERVE)
     };
-    if confine::room().is_none() || fits() {
+    if confine::remaining_address_space().is_none() || fits() {
         return Ok(());
     }
     give_back_memory();

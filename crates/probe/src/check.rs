@@ -1,17 +1,17 @@
 //! `reeldeck-probe check`: whether files are healthy. For reeldeck, which sends orders as JSON lines; and for people.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use reeldeck_common::confine;
+use anyhow::{Context, Result, ensure};
 use reeldeck_common::error::Failure;
 use reeldeck_common::limits::Limits;
-use reeldeck_common::probe::{Alive, Answer, Level, Line, MAX_LINE, Order, Probed, Verdict};
-use reeldeck_common::protocol;
+use reeldeck_common::probe::{Alive, Answer, Level, Line, Order, Probed, Verdict};
+use reeldeck_common::protocol::{self, MAX_LINE};
 use reeldeck_common::video::printable;
+use reeldeck_process::{LineReader, confine};
 use reeldeck_video::VideoError;
 use reeldeck_video::check::check;
 use rustix::time::{ClockId, clock_gettime};
@@ -34,7 +34,7 @@ pub fn serve(memory_mib: Option<u64>) -> Result<()> {
         confine::limit_address_space(mib.saturating_mul(1 << 20)).context("failed to limit memory")?;
     }
     reeldeck_video::init();
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let (mut input, mut output) = (LineReader::new(io::stdin().lock(), MAX_LINE), io::stdout().lock());
     while let Some(order) = next(&mut input)? {
         let before = cpu();
         let mut pulse = Pulse { last: Instant::now() };
@@ -104,17 +104,10 @@ impl Pulse {
 }
 
 /// The next order; `None` at the end.
-fn next(input: &mut impl BufRead) -> Result<Option<Order>> {
-    let mut line = vec![];
-    let read = input.take(MAX_LINE as u64).read_until(b'\n', &mut line).context("failed to read an order")?;
-    if read == 0 {
-        return Ok(None);
-    }
-    if line.last() != Some(&b'\n') {
-        bail!("an order was cut off or is too long");
-    }
-    let begin = String::from_utf8_lossy(line.get(..200).unwrap_or(&line)).trim_end().to_owned();
-    serde_json::from_slice(&line).map(Some).with_context(|| format!("not an order: {}", printable(&begin)))
+fn next(input: &mut LineReader<impl BufRead>) -> Result<Option<Order>> {
+    let Some(line) = input.next_line().context("failed to read an order")? else { return Ok(None) };
+    let begin = || printable(&String::from_utf8_lossy(line.get(..200).unwrap_or(line)));
+    serde_json::from_slice(line).map(Some).with_context(|| format!("not an order: {}", begin()))
 }
 
 fn say(output: &mut impl Write, line: &Line) -> Result<()> {

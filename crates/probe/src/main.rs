@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use reeldeck_common::confine;
 use reeldeck_common::probe::Level;
+use reeldeck_process::confine;
 use reeldeck_video::frames::Pass;
 
 /// The address space that looking at one file may take, in bytes. FFmpeg's libraries take 0.2 GiB. H.264 and HEVC keep

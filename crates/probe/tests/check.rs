@@ -92,8 +92,11 @@ fn orders_are_answered_one_by_one_until_the_input_ends() {
 fn what_is_no_order_ends_it_with_a_message() {
     for (input, says) in [
         ("{}\n".to_owned(), "error: not an order: {}: missing field"),
-        (order(1, Path::new("/"), Level::Quick).trim_end().to_owned(), "error: an order was cut off or is too long"),
-        ("x".repeat(2 << 20) + "\n", "error: an order was cut off or is too long"),
+        (
+            order(1, Path::new("/"), Level::Quick).trim_end().to_owned(),
+            "error: failed to read an order: the last line is incomplete",
+        ),
+        ("x".repeat(2 << 20) + "\n", "error: failed to read an order: a line is longer than"),
         ("\u{1b}[2J\n".to_owned(), "error: not an order: \\u{1b}[2J"),
     ] {
         let output = serve(&[], input.as_bytes());

@@ -1,16 +1,17 @@
 //! The worker's side of the protocol's way in: jobs from standard input, each handed to a decode thread at once.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, Read};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use reeldeck_common::protocol::{Init, JobId, MAX_LINE, ToWorker};
 use reeldeck_common::video::VideoName;
+use reeldeck_process::LineReader;
 use reeldeck_video::frames::Request;
 
 use crate::board::{Hanger, Task};
@@ -67,23 +68,8 @@ impl Iterator for Queue {
 
 /// Messages from the engine, until it closes the pipe.
 pub fn lines() -> impl Iterator<Item = Result<ToWorker>> + Send + use<> {
-    let mut input = io::BufReader::new(io::stdin());
-    std::iter::from_fn(move || {
-        let mut line = vec![];
-        let read = input
-            .by_ref()
-            .take(MAX_LINE as u64)
-            .read_until(b'\n', &mut line)
-            .context("failed to read the next message");
-        match read {
-            Ok(0) => None,
-            Ok(_) => Some((|| {
-                ensure!(line.ends_with(b"\n"), "a message was cut off or is too long");
-                serde_json::from_slice(&line).context("failed to read a message")
-            })()),
-            Err(error) => Some(Err(error)),
-        }
-    })
+    let mut input = LineReader::new(io::BufReader::new(io::stdin()), MAX_LINE);
+    std::iter::from_fn(move || input.next_message().context("failed to read a message from the engine").transpose())
 }
 
 /// Starts the reader and the decode threads. The jobs come in the order in which they were given, each decoding ahead as far as

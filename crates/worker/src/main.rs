@@ -19,11 +19,11 @@ mod write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use reeldeck_common::confine;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_common::protocol::{FromWorker, Init, ToWorker, VERSION};
 use reeldeck_model::device;
+use reeldeck_process::confine;
 
 use crate::report::Reporter;
 

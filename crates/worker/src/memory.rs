@@ -2,10 +2,10 @@
 
 use std::io;
 
-use reeldeck_common::confine;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::Init;
 use reeldeck_model::{ModelError, device};
+use reeldeck_process::confine;
 
 const MIB: u64 = 1 << 20;
 

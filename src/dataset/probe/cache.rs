@@ -7,7 +7,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
-use reeldeck_common::probe::{CHECKS, Level, MAX_LINE, Probed};
+use reeldeck_common::probe::{CHECKS, Level, Probed};
+use reeldeck_common::protocol::MAX_LINE;
 use reeldeck_common::video::VideoName;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;

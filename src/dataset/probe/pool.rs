@@ -7,7 +7,7 @@ use std::time::Duration;
 use reeldeck_common::probe::{Answer, Probed, Verdict};
 use reeldeck_common::source::SourceStamp;
 
-use super::process::{Heard, Process};
+use super::process::{Prober, Reply};
 use super::{Ended, Finding, ProbeError, Request, Setup, is_arriving};
 
 /// So many files in a row that hang on the disk, for each process, and the disk is taken to be gone.
@@ -146,7 +146,7 @@ fn attempt(
     request: Request<'_>,
     setup: &Setup,
     index: usize,
-    process: &mut Option<Process>,
+    process: &mut Option<Prober>,
     cancel: &AtomicBool,
 ) -> Result<Tried, ProbeError> {
     let Some(video) = request.videos.get(index) else { return Ok(Tried::Cancelled) };
@@ -156,18 +156,18 @@ fn attempt(
     let path = video.name.under(request.root);
     let asked = match process {
         Some(running) => running,
-        None => match Process::start(setup, cancel)? {
+        None => match Prober::start(setup, cancel)? {
             Some(started) => process.insert(started),
             None => return Ok(Tried::Cancelled),
         },
     };
-    let heard = asked.ask(&path, request.level, request.limits, setup.stall, cancel);
+    let reply = asked.ask(&path, request.level, request.limits, setup.stall, cancel);
     let seconds = setup.stall.as_secs_f64();
-    let tried = match heard {
-        Heard::Answer(Answer { found: Ok(probed), .. }) if probed.source == video.stamp => {
+    let tried = match reply {
+        Reply::Answer(Answer { found: Ok(probed), .. }) if probed.source == video.stamp => {
             return Ok(Tried::Found(Finding::Probed { probed, cached: false }));
         }
-        Heard::Answer(Answer { found, .. }) => {
+        Reply::Answer(Answer { found, .. }) => {
             // It is not what the scan saw: somebody is writing to it.
             let changed = SourceStamp::read(&path).is_ok_and(|stamp| stamp != video.stamp);
             return Ok(Tried::Found(match found {
@@ -175,12 +175,12 @@ fn attempt(
                 _ => Finding::Arriving,
             }));
         }
-        Heard::Gone(how) => Tried::Down(how),
-        Heard::Hung { busy: true } => Tried::Down(format!("it computes for {seconds:.0} s without getting anywhere")),
-        Heard::Hung { busy: false } => {
+        Reply::Ended(how) => Tried::Down(format!("it {how}")),
+        Reply::Hung { busy: true } => Tried::Down(format!("it computes for {seconds:.0} s without getting anywhere")),
+        Reply::Hung { busy: false } => {
             Tried::Silent(format!("the disk or the network gave no answer for {seconds:.0} s"))
         }
-        Heard::Cancelled => Tried::Cancelled,
+        Reply::Cancelled => Tried::Cancelled,
     };
     *process = None;
     Ok(tried)

@@ -23,7 +23,7 @@ fn the_command_prints_a_table_with_reasons() {
         "  over limit        1\n",
         "  not read          1\n",
         "\ndegraded A/v_broken.mp4: 2 frames lost, 1 concealed: 2 of 30 frames are missing\n",
-        "\ncorrupt A/v_crash.mp4: brings the prober down: it was ended by signal 11",
+        "\ncorrupt A/v_crash.mp4: brings the prober down: it was killed by signal 11",
         "\ncorrupt B/v_large.mp4: too large\n",
         "\nnot read B/v_gone.mp4: failed to read the file\n",
     ] {

@@ -41,10 +41,10 @@ fn a_file_that_brings_its_process_down_is_tried_alone_and_costs_no_other() {
     (0..12).for_each(|i| bench.video(&format!("B/v_{i}.mp4"), b"x"));
     let found = bench.probe(&bench.setup(3), Level::Quick).unwrap();
     for (name, how) in [
-        ("A/v_crash.mp4", "it was ended by signal 11: assertion failed"),
-        ("A/v_exit.mp4", "it ended with exit code 7"),
-        ("A/v_garbage.mp4", "it said what no probe says"),
-        ("A/v_other.mp4", "it answered what was not asked"),
+        ("A/v_crash.mp4", "it was killed by signal 11 (SIGSEGV): assertion failed"),
+        ("A/v_exit.mp4", "it exited with code 7"),
+        ("A/v_garbage.mp4", "it broke the protocol"),
+        ("A/v_other.mp4", "it sent an unexpected message"),
     ] {
         let reason = corrupt(&found[name]);
         assert!(reason.starts_with(&format!("brings the prober down: {how}")), "{reason}");
@@ -104,8 +104,8 @@ fn files_that_are_still_arriving_are_not_judged() {
 fn a_prober_that_does_not_work_blames_no_video() {
     let bench = Bench::new(&["A/v_1.mp4", "A/v_2.mp4"]);
     for (script, how) in [
-        ("#!/bin/bash\necho 'libavcodec.so.59: cannot open' >&2; exit 127\n", "exit code 127: libavcodec.so.59"),
-        ("#!/bin/bash\nread -r line; echo '{}'\n", "it said what no probe says"),
+        ("#!/bin/bash\necho 'libavcodec.so.59: cannot open' >&2; exit 127\n", "code 127: libavcodec.so.59"),
+        ("#!/bin/bash\nread -r line; echo '{}'\n", "it broke the protocol"),
         ("#!/bin/bash\nexec sleep 1000\n", "it does not answer"),
     ] {
         bench.program(script);

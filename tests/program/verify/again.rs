@@ -115,14 +115,14 @@ fn a_worker_that_fails_costs_one_video_and_one_that_cannot_work_ends_it() {
     with_worker(&set, &script, "4").expect(
         3,
         &[
-            "A/v_-1.mp4: it cannot be extracted anew: the worker ended (exit status: 7): about to end",
+            "A/v_-1.mp4: it cannot be extracted anew: the worker exited with code 7: about to end",
             "A/v_mp4x.mp4: it cannot be extracted anew: no frames",
             "B c/v 3.mkv: it cannot be extracted anew: no sign of life for 1 s",
             "compared 1 features with what was extracted anew",
         ],
     );
     let script = worker(&set, "echo Segmentation fault; sleep 5", "");
-    with_worker(&set, &script, "1").expect(1, &["it said what no worker says"]);
+    with_worker(&set, &script, "1").expect(1, &["the worker broke the protocol"]);
     let script =
         worker(&set, "echo '{\"type\":\"ready\",\"version\":99,\"device\":\"sh\",\"load_ms\":0}'; sleep 5", "");
     with_worker(&set, &script, "1").expect(1, &["version 99 of the protocol"]);

@@ -133,19 +133,19 @@ fn a_worker_that_cannot_work_says_why() {
 /// Lines that are no messages, before and after the first one. Nothing but messages may stand on the output.
 #[test]
 fn garbage_ends_the_worker_with_a_word_on_standard_error() {
-    let too_long = [vec![b' '; MAX_LINE], b"{}\n".to_vec()].concat();
+    let too_long = [vec![b' '; MAX_LINE + 1], b"{}\n".to_vec()].concat();
     let again = reeldeck_common::protocol::line(&ToWorker::Init(Box::new(init(tiny_recipe())))).unwrap();
     let early: [(&[u8], &str); 4] = [
         (b"garbage\n", "failed to read a message"),
         (b"\xff\xfe\n", "failed to read a message"),
         (b"{\"type\":\"finish\"}\n", "expected an init message"),
-        (b"{\"type\":\"init\"", "cut off"),
+        (b"{\"type\":\"init\"", "incomplete"),
     ];
     let late: [(&[u8], &str); 4] = [
         (b"garbage\n", "failed to read a message"),
         (b"{\"type\":\"extract\",\"job\":1}\n", "missing field"),
         (again.as_bytes(), "a second init message"),
-        (&too_long, "too long"),
+        (&too_long, "longer than"),
     ];
     for (lines, is_late) in [(early, false), (late, true)] {
         for (bytes, says) in lines {

@@ -1,11 +1,11 @@
-//! What a process that opens untrusted files gives up at its start: new privileges, core dumps, and memory without end.
+//! What a process that opens untrusted files gives up: new privileges, core dumps and unlimited memory.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Gives up new privileges and core dumps, which would hold gigabytes of weights and the user's pictures. Call before
-/// there is any thread: a thread has the privileges of the one that made it.
+/// Gives up new privileges and core dumps, which would contain gigabytes of weights and the user's pictures. Call it before
+/// the first thread is started: a thread inherits the privileges of the thread that starts it.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -14,7 +14,7 @@ pub fn harden() -> io::Result<()> {
     lower(Resource::Core, 0)
 }
 
-/// Has the kernel kill this process when the thread that started it ends.
+/// Makes the kernel kill this process when the thread that started it ends.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -22,7 +22,7 @@ pub fn die_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
 }
 
-/// Lets the address space grow to `bytes` and no further: what asks for more is told that there is no memory.
+/// Limits the address space of this process to `bytes`. Allocations beyond the limit fail.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -30,7 +30,7 @@ pub fn limit_address_space(bytes: u64) -> io::Result<()> {
     lower(Resource::As, bytes)
 }
 
-/// Bytes of address space that this process uses now.
+/// The address space that this process uses, in bytes.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
@@ -38,17 +38,18 @@ pub fn address_space() -> io::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
     let pages = text.split(' ').next().and_then(|pages| pages.parse::<u64>().ok());
     let pages =
-        pages.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/statm is not as expected"))?;
+        pages.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/statm has an unknown format"))?;
     Ok(pages * rustix::param::page_size() as u64)
 }
 
-/// Bytes of address space that this process may still take; `None` where there is no limit, or none that can be told.
-pub fn room() -> Option<u64> {
+/// The address space that this process may still allocate, in bytes; `None` without a limit, or when the current use is
+/// unknown.
+pub fn remaining_address_space() -> Option<u64> {
     let limit = getrlimit(Resource::As).current?;
     Some(limit.saturating_sub(address_space().ok()?))
 }
 
-/// Lowers a limit for good. One that is lower already stays: to raise it is not ours, and the kernel would refuse.
+/// Lowers a limit permanently. A limit that is already lower stays: raising it would need privileges.
 fn lower(resource: Resource, to: u64) -> io::Result<()> {
     let now = getrlimit(resource);
     let least = |limit: Option<u64>| Some(limit.map_or(to, |limit| limit.min(to)));
