@@ -32,7 +32,7 @@ pub fn read(recipe: &Recipe) -> Weights {
         checkpoint::write(std::io::BufWriter::new(file), &network, &seeded::weights(&network)).unwrap();
     });
     let digest = digest::sha256_of_file(&path).unwrap();
-    (CheckpointSource::File(path), CheckpointId { name: "seeded.pth".into(), digest, meaningless: true })
+    (CheckpointSource::File(path), CheckpointId { name: "seeded.pth".into(), digest, synthetic_weights: true })
 }
 
 /// A running worker; ended whatever happens to the bench.

@@ -179,7 +179,7 @@ impl Job<'_> {
         let settings = self.settings;
         if settings.verbosity > Verbosity::Quiet && !settings.json {
             let meaningless =
-                if self.chosen.id.meaningless { " (SEEDED WEIGHTS: the numbers mean nothing)" } else { "" };
+                if self.chosen.id.synthetic_weights { " (SEEDED WEIGHTS: the numbers mean nothing)" } else { "" };
             outln!("features in {}{meaningless}", shown(&self.layout.features()));
             let Counts { done, degraded, resumed, failed, stale, left_out, excluded, .. } = counts;
             let more = [

@@ -157,7 +157,7 @@ impl Job<'_> {
             shard: self.settings.shard.to_string(),
             dataset: self.settings.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
             checkpoint: self.chosen.id.name.clone(),
-            meaningless: self.chosen.id.meaningless,
+            meaningless: self.chosen.id.synthetic_weights,
             manifest: self.settings.manifest.clone(),
         };
         let shard = self.settings.shard;

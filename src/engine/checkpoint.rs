@@ -133,7 +133,7 @@ fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
     });
     Ok(Chosen {
         source: CheckpointSource::File(path.to_owned()),
-        id: CheckpointId { name, digest: found, meaningless: false },
+        id: CheckpointId { name, digest: found, synthetic_weights: false },
         note,
     })
 }
@@ -153,7 +153,7 @@ mod tests {
         };
         // SHA-256 of "abc" begins with ba7816bf.
         let good = choose("slowonly_20220901-ba7816bf.pth").unwrap();
-        assert!(good.id.digest.starts_with("ba7816bf8f01cfea") && !good.id.meaningless);
+        assert!(good.id.digest.starts_with("ba7816bf8f01cfea") && !good.id.synthetic_weights);
         assert!(good.note.unwrap().contains("15b93b10"));
         let error = choose("slowonly_20221013-15b93b10.pth").unwrap_err().to_string();
         assert!(error.contains("begins with 15b93b10") && error.contains("get it again"), "{error}");
@@ -169,6 +169,6 @@ mod tests {
         let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
         let text = choose(None, &recipe).unwrap_err().to_string();
         assert!(text.contains("wget https://") && text.contains("15b93b10.pth") && text.contains("seeded"), "{text}");
-        assert!(choose(Some(&CheckpointSource::Seeded), &recipe).unwrap().id.meaningless);
+        assert!(choose(Some(&CheckpointSource::Seeded), &recipe).unwrap().id.synthetic_weights);
     }
 }

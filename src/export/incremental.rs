@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::feature::{Feature, FeatureError};
+use reeldeck_common::feature_status::FeatureStatus;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::source::SourceStamp;
-use reeldeck_common::standing::Standing;
 use reeldeck_common::video::VideoName;
 
 use super::folder::put;
@@ -37,7 +37,7 @@ pub enum IncrementalError {
         /// The video.
         video: VideoName,
         /// What is missing.
-        why: Standing,
+        why: FeatureStatus,
     },
     /// The disk does not take it.
     #[error("failed to write to {}; `reeldeck export` writes what is missing there later", shown(folder))]
@@ -111,7 +111,10 @@ impl Incremental {
         }
         for Export { variant, folder, record } in &mut self.exports {
             let Some(matrix) = feature.tensors.get(variant.output.name()) else {
-                return Err(IncrementalError::Lacks { video: video.clone(), why: Standing::Lacks(variant.output) });
+                return Err(IncrementalError::Lacks {
+                    video: video.clone(),
+                    why: FeatureStatus::Lacks(variant.output),
+                });
             };
             let mut put_one = || {
                 let file = variant.file(id(video));

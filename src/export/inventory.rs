@@ -5,9 +5,9 @@ use std::path::Path;
 
 use reeldeck_common::digest::sha256;
 use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix};
+use reeldeck_common::feature_status::{ExpectedFeature, FeatureStatus};
 use reeldeck_common::recipe::Output;
 use reeldeck_common::source::SourceStamp;
-use reeldeck_common::standing::{Standing, Wanted};
 use reeldeck_common::video::VideoName;
 
 use super::{Job, Watch, unless_interrupted};
@@ -103,15 +103,15 @@ fn look(job: &Job<'_>, output: Output, video: &VideoFile) -> Result<(Header, Sou
     // Before the content: what is written in between makes the file look changed, not unchanged.
     let stamp = SourceStamp::read(&path).map_err(|error| error.to_string())?;
     let header = Header::read(&path).map_err(|error| error.to_string())?;
-    let wanted = Wanted {
+    let expected = ExpectedFeature {
         set: job.layout.set(),
         recipe: job.recipe,
         outputs: &[output],
         video: &video.name,
         source: video.stamp,
     };
-    match header.standing(&wanted) {
-        Standing::Current => Ok((header, stamp)),
+    match header.status(&expected) {
+        FeatureStatus::Current => Ok((header, stamp)),
         other => Err(other.to_string()),
     }
 }
@@ -135,7 +135,7 @@ pub fn numbers(path: &Path, output: Output, digest: Option<&str>) -> Result<Matr
     {
         return Err("its feature has been written anew in the meantime; export again".into());
     }
-    feature.tensors.remove(output.name()).ok_or_else(|| Standing::Lacks(output).to_string())
+    feature.tensors.remove(output.name()).ok_or_else(|| FeatureStatus::Lacks(output).to_string())
 }
 
 /// What goes into files by the videos' names alone: one video for each name, and what was decided of the others.

@@ -3,8 +3,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use reeldeck_common::feature::{Feature, Matrix, Provenance};
+use reeldeck_common::feature_status::{ExpectedFeature, FeatureStatus};
 use reeldeck_common::recipe::Output;
-use reeldeck_common::standing::{Standing, Wanted};
 use reeldeck_common::video::VideoName;
 
 use super::against::{Given, Pairs};
@@ -65,7 +65,7 @@ fn provenance(job: &Job<'_>, target: &Target, feature: &Feature, checked: &mut C
         Ok(header) => header,
         Err(error) => return checked.find(Kind::Damaged, error.to_string()),
     };
-    let wanted = Wanted {
+    let expected = ExpectedFeature {
         set: job.layout.set(),
         recipe: job.recipe,
         outputs: &job.recipe.outputs,
@@ -73,12 +73,14 @@ fn provenance(job: &Job<'_>, target: &Target, feature: &Feature, checked: &mut C
         // Of a video that is not there any more it cannot be said that it has changed.
         source: target.source.as_ref().map_or(own.source, |source| source.stamp),
     };
-    let standing = header.standing(&wanted);
-    match standing {
-        Standing::Current => {}
-        Standing::Stale => checked.find(Kind::Stale, "the video has changed since; extract it again with --redo-stale"),
-        Standing::Foreign { .. } => checked.find(Kind::Foreign, standing.to_string()),
-        Standing::Lacks(_) => checked.find(Kind::Shape, standing.to_string()),
+    let status = header.status(&expected);
+    match status {
+        FeatureStatus::Current => {}
+        FeatureStatus::Stale => {
+            checked.find(Kind::Stale, "the video has changed since; extract it again with --redo-stale")
+        }
+        FeatureStatus::Foreign { .. } => checked.find(Kind::Foreign, status.to_string()),
+        FeatureStatus::Lacks(_) => checked.find(Kind::Shape, status.to_string()),
     }
     // A set is named after what its numbers follow from: the name, the recipe and the weights must agree.
     let digest = &own.checkpoint.digest;
@@ -96,7 +98,7 @@ fn made_by(own: &Provenance) -> String {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),
     };
-    let meaningless = if own.checkpoint.meaningless { " (SEEDED: the numbers mean nothing)" } else { "" };
+    let meaningless = if own.checkpoint.synthetic_weights { " (SEEDED: the numbers mean nothing)" } else { "" };
     let Provenance { device, libtorch, tool, checkpoint, .. } = own;
     format!("{tool}, {device}, {precision}, libtorch {libtorch}, weights {}{meaningless}", checkpoint.name)
 }

@@ -58,7 +58,7 @@ fn from_a_folder_to_the_export_the_same_to_the_byte_every_time() {
         let path = features.keys().find(|path| path.ends_with(format!("{name}.safetensors"))).unwrap();
         let feature = Feature::read(&dataset.path("one/features").join(path)).unwrap();
         assert_eq!(feature.tensors["logits"].data, result.scores);
-        assert!(feature.provenance.checkpoint.meaningless);
+        assert!(feature.provenance.checkpoint.synthetic_weights);
         assert_eq!(feature.provenance.video.as_str(), name);
     }
 

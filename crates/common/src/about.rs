@@ -1,48 +1,49 @@
-//! What the programs with native libraries say of themselves, for `reeldeck doctor`: one JSON object on standard output.
+//! What the programs that link native libraries report about themselves to `reeldeck doctor`: one JSON object on standard
+//! output.
 
 use serde::{Deserialize, Serialize};
 
-/// `reeldeck-probe about`.
+/// The report of `reeldeck-probe about`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// Its version.
+    /// The program's version.
     pub version: String,
-    /// FFmpeg's version, as its maker writes it.
+    /// FFmpeg's version string.
     pub ffmpeg: String,
-    /// FFmpeg's licence, which follows from how it was built.
+    /// FFmpeg's licence, which depends on its build options.
     pub license: String,
-    /// What became of a short sample of each codec.
+    /// The result of decoding a short sample of each codec.
     pub decoders: Vec<Decoder>,
-    /// Codecs whose decoder can hand its work to NVDEC.
+    /// Codecs that FFmpeg can decode with NVDEC.
     pub nvdec: Vec<String>,
 }
 
-/// A codec that videos come in.
+/// A video codec and whether its decoder works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decoder {
-    /// FFmpeg's name, such as `h264`.
+    /// FFmpeg's name of the codec, such as `h264`.
     pub codec: String,
-    /// Nothing where a sample was decoded to the right pixels; otherwise why not.
+    /// Why the sample could not be decoded to the expected pixels; `None` if it could.
     pub wrong: Option<String>,
 }
 
-/// `reeldeck-worker about`.
+/// The report of `reeldeck-worker about`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
-    /// Its version.
+    /// The program's version.
     pub version: String,
-    /// Release of libtorch that it was built against.
+    /// The libtorch release that the program was built against.
     pub built_for: String,
-    /// The file that the loader took for libtorch, as `/proc` says.
+    /// The libtorch library that the dynamic loader chose, according to `/proc`.
     pub library: Option<String>,
-    /// What stands in `build-version` beside it.
+    /// The content of the file `build-version` beside that library.
     pub found: Option<String>,
-    /// Threads that libtorch would use.
+    /// Number of threads that libtorch uses by default.
     pub threads: usize,
-    /// Whether it has oneDNN, without which it is many times slower.
+    /// Whether libtorch has oneDNN. Without it, it is many times slower.
     pub onednn: bool,
-    /// Nothing where a small convolution gave the right numbers; otherwise why not.
+    /// Why a small convolution failed or gave a wrong result; `None` if the result was right.
     pub wrong: Option<String>,
-    /// CUDA devices that libtorch sees, where a CUDA build was named; otherwise why none.
+    /// How many CUDA devices libtorch sees, or why it sees none; `None` if no CUDA build is configured.
     pub cuda: Option<Result<i64, String>>,
 }

@@ -1,18 +1,18 @@
-//! Small files read whole, however large or endless they turn out to be.
+//! Reads whole files up to a size limit.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The bytes of a file of at most `most` bytes.
+/// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// When it cannot be read, and [`io::ErrorKind::FileTooLarge`] when it has more.
-pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// When the file cannot be read, and [`io::ErrorKind::FileTooLarge`] when it is larger than `limit`.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
-    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes")));
+    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes")));
     }
     Ok(bytes)
 }
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_without_end_are_refused() {
+    fn refuses_files_over_the_limit() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"12345").unwrap();
         assert_eq!(read(file.path(), 5).unwrap(), b"12345");

@@ -1,4 +1,4 @@
-//! SHA-256 in hex: how a checkpoint is known.
+//! SHA-256 digests in hex, which identify checkpoints.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,15 +10,15 @@ fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Of bytes that are there.
+/// The digest of `bytes`.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(Sha256::new_with_prefix(bytes))
 }
 
-/// Of a file, a block at a time.
+/// The digest of a file's content.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read.
 pub fn sha256_of_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();

@@ -1,39 +1,39 @@
-//! The kinds of failure a video can meet, sorted by what is to be done next, and the chain of words that goes with one.
+//! The failure of an attempt: its kind, which decides what happens next, and its messages.
 
 use serde::{Deserialize, Serialize};
 
-/// What went wrong with one attempt, sorted by what to do about it.
+/// The kind of a failure. The engine's failure policy depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
-    /// The file is not a healthy video. Trying again changes nothing.
+    /// The file is not a valid video. A retry would fail too.
     Corrupt,
-    /// A limit on pixels, duration, memory or time was reached.
+    /// The video exceeds a limit on pixels, duration, memory or time.
     Limit,
-    /// Reading or writing failed for a reason that may pass.
+    /// Reading or writing failed. A retry may succeed.
     Io,
-    /// The file that was listed is not there any more.
+    /// The video file no longer exists.
     Missing,
-    /// The device or the host had no memory left.
+    /// The device or the host ran out of memory.
     OutOfMemory,
     /// The output file system is full.
     DiskFull,
-    /// The output folder is gone, read-only, or not ours to write to.
+    /// The output folder is missing, read-only, or not writable for this user.
     Output,
-    /// The worker process ended without a word.
+    /// The worker process ended unexpectedly.
     WorkerCrashed,
-    /// The worker gave no sign of life for too long and was ended.
+    /// The worker sent no message for too long and was killed.
     WorkerHung,
-    /// The device cannot be used, or not any more.
+    /// The device cannot be used.
     Device,
-    /// The video was taken back because the run is ending. Not the video's fault.
+    /// The run ended before the attempt did. The video is not charged.
     Interrupted,
-    /// A fault of reeldeck itself.
+    /// A bug in reeldeck.
     Internal,
 }
 
 impl ErrorKind {
-    /// The kind that an I/O error belongs to.
+    /// The kind of an I/O error.
     pub fn of_io(error: &std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
         match error.kind() {
@@ -44,7 +44,7 @@ impl ErrorKind {
         }
     }
 
-    /// The kind that a failed write to the output folder belongs to: what is wrong there is no video's fault.
+    /// The kind of an I/O error while writing to the output folder. No video is charged for a problem of that folder.
     pub fn of_write(error: &std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
         match error.kind() {
@@ -58,13 +58,13 @@ impl ErrorKind {
     }
 }
 
-/// An error on its way from a worker to a failure file: its kind, and its causes from the outermost inwards.
+/// Why an attempt failed, as workers report it and failure files store it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// What to do about it.
+    /// The kind.
     pub kind: ErrorKind,
-    /// The messages, outermost first; never empty.
+    /// The message and its causes, outermost first; never empty.
     pub chain: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ impl Failure {
         Self { kind, chain }
     }
 
-    /// All messages in one line.
+    /// All messages on one line, separated by colons.
     pub fn line(&self) -> String {
         self.chain.join(": ")
     }
@@ -92,7 +92,7 @@ mod tests {
     use rustix::io::Errno;
 
     #[test]
-    fn what_is_wrong_with_the_output_is_no_videos_fault() {
+    fn write_errors_are_problems_of_the_output_folder() {
         for (errno, kind) in [
             (Errno::NOENT, ErrorKind::Output),
             (Errno::NOTDIR, ErrorKind::Output),
@@ -107,7 +107,7 @@ mod tests {
         ] {
             assert_eq!(ErrorKind::of_write(&errno.into()), kind, "{errno}");
         }
-        // The same said of a video is said of the video.
+        // The same errors while reading are problems of the video.
         assert_eq!(ErrorKind::of_io(&Errno::NOENT.into()), ErrorKind::Missing);
         assert_eq!(ErrorKind::of_io(&Errno::ACCESS.into()), ErrorKind::Io);
     }

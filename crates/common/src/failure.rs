@@ -1,4 +1,4 @@
-//! The failure file: every attempt at a video that has not given a feature.
+//! The failure file of a video: all of its failed attempts.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,34 +11,34 @@ use crate::error::Failure;
 use crate::source::SourceStamp;
 use crate::video::VideoName;
 
-/// An attempt takes some kilobytes: more than a thousand of them is no failure file.
-const MOST: u64 = 16 << 20;
+/// The largest failure file. An attempt takes a few kilobytes, so this is more than a thousand attempts.
+const MAX_BYTES: u64 = 16 << 20;
 
-/// All attempts at one video. A feature beats it, and a changed source makes it void.
+/// All failed attempts at one video. The file is ignored when the video has a feature or has changed since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailureFile {
     /// The video, `Class/file`.
     pub video: VideoName,
-    /// The source as it was at the last attempt; `None` when it was not there.
+    /// The video file at the last attempt; `None` when it was missing.
     pub source: Option<SourceStamp>,
     /// Oldest first; never empty.
     pub attempts: Vec<Attempt>,
 }
 
-/// One try that gave no feature.
+/// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attempt {
-    /// When it began, RFC 3339 in UTC.
+    /// Start time; RFC 3339 in UTC.
     pub started: jiff::Timestamp,
-    /// When it ended.
+    /// End time; RFC 3339 in UTC.
     pub ended: jiff::Timestamp,
-    /// The device, as `--devices` names it.
+    /// The device, named as in `--devices`.
     pub device: String,
-    /// What went wrong.
+    /// Why it failed.
     pub failure: Failure,
-    /// The last lines that the worker wrote to its standard error during the attempt.
+    /// The last lines of the worker's standard error.
     pub stderr: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl FailureFile {
     /// Writes the file atomically.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// When the file cannot be written.
     pub fn write(&self, path: &Path, owner: &Owner) -> io::Result<()> {
         atomic::write(path, owner, |writer| {
             serde_json::to_writer_pretty(&mut *writer, self)?;
@@ -54,12 +54,12 @@ impl FailureFile {
         })
     }
 
-    /// Reads the file; `None` when there is none.
+    /// Reads the file; `None` when it does not exist.
     ///
     /// # Errors
-    /// Unreadable files, and files that are not failure files, or larger than any.
+    /// When the file cannot be read, is too large, or is not a failure file.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        match bounded::read(path, MOST) {
+        match bounded::read(path, MAX_BYTES) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

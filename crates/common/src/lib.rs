@@ -1,4 +1,4 @@
-//! What engine and workers agree on: the recipe, the messages, and the files that hold features and failures.
+//! The data that reeldeck's programs share: recipes, messages, feature files and failure files.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -9,6 +9,7 @@ pub mod digest;
 pub mod error;
 pub mod failure;
 pub mod feature;
+pub mod feature_status;
 pub mod layout;
 pub mod limits;
 pub mod pinned;
@@ -16,6 +17,5 @@ pub mod probe;
 pub mod protocol;
 pub mod recipe;
 pub mod source;
-pub mod standing;
 pub mod strict;
 pub mod video;

@@ -1,20 +1,22 @@
-//! Bounds on what one video may cost, so that no file can take the machine down.
+//! Limits on the resources that one video may take.
 
 use serde::{Deserialize, Serialize};
 
-/// Limits a worker holds a video to.
+/// Limits on one video.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Largest picture, in millions of pixels.
+    /// Largest frame, in millions of pixels.
     pub megapixels: f64,
     /// Longest video, in frames.
     pub frames: u64,
     /// Longest video, in seconds of playing time.
     pub duration_s: f64,
-    /// Longest time that one video may keep a worker, in seconds. The engine sees to it.
+    /// Longest time to extract one video, in seconds. The engine enforces it.
     pub wall_s: u64,
-    /// Address space of a worker on a CPU, in MiB. To an engine 0 means: chosen from the machine; to a worker: none.
+    /// Address space of a worker on a CPU, in MiB. 0 means automatic in the configuration, and no limit in [`Init`].
+    ///
+    /// [`Init`]: crate::protocol::Init
     pub memory_mib: u64,
 }
 

@@ -1,7 +1,7 @@
-//! What engine and workers must agree on without being able to ask each other.
+//! Versions that the engine and the workers share at compile time.
 
-/// The release of libtorch that the workers are built against. No other can be loaded in its place.
+/// The libtorch release that the workers are built against. They work with no other release.
 pub const LIBTORCH: &str = "2.11.0";
 
-/// The version of the seeded weights; stands where a checkpoint's digest stands. Raised whenever their numbers change.
+/// The version of the seeded weights, used in place of a checkpoint's digest. It changes whenever their values change.
 pub const SEEDED_WEIGHTS: &str = "seeded-1";

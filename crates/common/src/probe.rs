@@ -1,6 +1,6 @@
-//! What a probe finds out about one file, and the lines in which `reeldeck-probe check` takes orders and answers.
+//! The result of probing a file, and the messages of `reeldeck-probe check`: JSON lines on its standard input and output.
 //!
-//! One process looks at many files, one after another. It ends when its standard input does.
+//! A process examines files one after another and exits at the end of its input.
 
 use std::path::PathBuf;
 
@@ -9,22 +9,22 @@ use serde::{Deserialize, Serialize};
 use crate::limits::Limits;
 use crate::source::SourceStamp;
 
-/// Raised whenever a file might be judged otherwise than before: what was found by other checks is then not believed.
+/// The version of the checks. It changes whenever a file may get another verdict, which invalidates cached verdicts.
 pub const CHECKS: u32 = 1;
 
-/// How closely a file is looked at.
+/// How thoroughly a file is examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
-    /// Container opened, boxes walked against the file's size, packets scanned; nothing is decoded.
+    /// Opens the container, compares its boxes with the file's size, and scans the packets. Decodes nothing.
     Quick,
-    /// Also the first frame, all keyframes, the last frame and a sample of those between decoded, and all frames where
+    /// In addition decodes the first frame, all keyframes, the last frame and a sample of the others; and all frames when
     /// anything looks wrong.
     Deep,
 }
 
 impl Level {
-    /// The word for it.
+    /// Its name in commands and reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Quick => "quick",
@@ -33,15 +33,15 @@ impl Level {
     }
 }
 
-/// What a file turned out to be.
+/// The result of probing a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probed {
-    /// How closely it was looked at.
+    /// How thoroughly it was examined.
     pub level: Level,
-    /// The file as it was; what is said here holds for no other.
+    /// The file's stamp. The verdict is valid for no other.
     pub source: SourceStamp,
-    /// What it is like.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
@@ -49,36 +49,36 @@ pub struct Probed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Verdict {
-    /// Nothing wrong was seen at this level.
+    /// No problem was found at this level.
     Healthy {
-        /// What it holds.
+        /// The video's properties.
         facts: Facts,
     },
-    /// It can be read, and something is missing or broken.
+    /// The video is readable, but frames are missing or damaged.
     Damaged {
-        /// What it holds.
+        /// The video's properties.
         facts: Facts,
-        /// Frames that the container promises and the file does not have.
+        /// Frames that the container announces but the file does not contain.
         lost: u64,
-        /// Frames that were seen to be broken; those that were not looked at are not counted.
+        /// Damaged frames among those that were examined.
         concealed: u64,
-        /// What was seen, for people.
+        /// A description of the damage.
         reason: String,
     },
-    /// No frames can be had of it.
+    /// No frame is readable.
     Corrupt {
-        /// Why, for people.
+        /// A description of the problem.
         reason: String,
     },
-    /// It is over a limit and was not looked at further. Holds for these limits only.
+    /// The file exceeds a limit and was not examined further. The verdict is valid for these limits only.
     OverLimit {
-        /// Which limit, for people.
+        /// A description of the limit.
         reason: String,
     },
 }
 
 impl Verdict {
-    /// What the file holds, where that is known.
+    /// The video's properties, if they are known.
     pub fn facts(&self) -> Option<&Facts> {
         match self {
             Self::Healthy { facts } | Self::Damaged { facts, .. } => Some(facts),
@@ -86,7 +86,7 @@ impl Verdict {
         }
     }
 
-    /// Why it is not healthy, for people.
+    /// A description of the problem; `None` for a healthy file.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Healthy { .. } => None,
@@ -95,66 +95,65 @@ impl Verdict {
     }
 }
 
-/// What a readable video holds.
+/// The properties of a readable video.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
     /// Playing time in seconds.
     pub duration_s: f64,
-    /// Frames that should come out.
+    /// Number of frames that the container announces.
     pub frames: u64,
-    /// Average frame rate as numerator and denominator; 0/1 where it is not known.
+    /// Average frame rate as numerator and denominator; 0/1 if unknown.
     pub fps: [i32; 2],
-    /// Width and height as displayed, pixels.
+    /// Displayed width and height in pixels.
     pub size: [u32; 2],
-    /// The codec by FFmpeg's name, such as `h264`.
+    /// FFmpeg's name of the codec, such as `h264`.
     pub codec: String,
-    /// The container by FFmpeg's name, such as `mov,mp4,m4a,3gp,3g2,mj2`.
+    /// FFmpeg's name of the container, such as `mov,mp4,m4a,3gp,3g2,mj2`.
     pub container: String,
 }
 
-/// An order to `reeldeck-probe check`: one JSON object a line on its standard input.
+/// A message to `reeldeck-probe check`: an order to examine a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// Comes back in the answer.
+    /// The order's number, repeated in the answer.
     pub id: u64,
     /// The file.
     pub path: PathBuf,
-    /// How closely to look.
+    /// How thoroughly to examine it.
     pub level: Level,
-    /// Bounds on what it may cost.
+    /// Limits on the video.
     pub limits: Limits,
 }
 
-/// A line on the standard output of `reeldeck-probe check`.
+/// A message from `reeldeck-probe check`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Line {
-    /// What came of an order.
+    /// The result of an order.
     Answer(Answer),
-    /// Nothing yet, but the work goes on.
+    /// A sign of life during an order.
     Alive(Alive),
 }
 
-/// A sign of life, at most about one a second, while an order takes long: whoever waits can tell a long file from a
-/// process that hangs.
+/// A sign of life, sent about once a second during an order. It distinguishes a long file from a process that hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alive {
-    /// The order in hand.
+    /// The number of the current order.
     pub alive: u64,
 }
 
-/// An answer: one JSON object a line on its standard output, in the order of the orders.
+/// The result of an order. Answers come in the order of the orders.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
-    /// The order's.
+    /// The number of the order.
     pub id: u64,
-    /// CPU time it took, in microseconds.
+    /// CPU time of the order in microseconds.
     pub cpu_us: u64,
-    /// What was found; an error where the file could not be looked at, which may pass.
+    /// The result, or why the file could not be examined this time.
     pub found: Result<Probed, String>,
 }
 
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_what_they_were() {
+    fn the_json_form_is_stable() {
         let source = SourceStamp { size: 7, mtime_ns: 9 };
         let verdict = Verdict::Damaged { facts: facts(), lost: 3, concealed: 1, reason: "cut\nshort".into() };
         let found = Ok(Probed { level: Level::Quick, source, verdict });
@@ -201,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_panics(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_lines_do_not_panic(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = serde_json::from_str::<Line>(&text);
             let _ = serde_json::from_slice::<Order>(&bytes);
         }

@@ -1,4 +1,4 @@
-//! What engine and worker say to each other: one JSON object a line, on the worker's standard input and output.
+//! The messages between the engine and a worker: JSON lines on the worker's standard input and output.
 
 use std::path::PathBuf;
 
@@ -12,70 +12,70 @@ use crate::recipe::Recipe;
 use crate::source::SourceStamp;
 use crate::video::VideoName;
 
-/// Raised whenever a message changes in a way that an older side would misread.
+/// The version of the protocol. It changes with every incompatible change of a message.
 pub const VERSION: u32 = 4;
 
 /// The longest line that workers and probes send or accept, in bytes without the line break.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// A number the engine gives to each attempt; never used twice in a run.
+/// The number of an attempt, unique within a run.
 pub type JobId = u64;
 
-/// From the engine to a worker.
+/// A message from the engine to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ToWorker {
-    /// The first message, once.
+    /// The first message, sent once.
     Init(Box<Init>),
-    /// Extract this video. Several may be in hand: those that are decoded first may be finished first.
+    /// Extract a video. Several videos may be in flight, and they may finish in any order.
     Extract {
         /// The attempt.
         job: JobId,
         /// The video's name.
         video: VideoName,
-        /// The file to read.
+        /// The video file.
         path: PathBuf,
-        /// The feature file to write. The folder of its set exists; only the class folder may be missing.
+        /// The feature file to write. The worker creates its class folder, but no other folder.
         feature: PathBuf,
-        /// Clips a forward pass; smaller after the device has run out of memory.
+        /// Clips per forward pass. The engine lowers it after the device has run out of memory.
         batch: usize,
     },
-    /// Finish what is in hand and leave. The end of the input means: leave now.
+    /// Finish the videos in flight and exit. At the end of its input a worker exits at once instead.
     Finish,
 }
 
-/// Everything a worker needs to know before the first video.
+/// The configuration of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Init {
     /// [`VERSION`] of the engine.
     pub version: u32,
-    /// What to extract.
+    /// The recipe.
     pub recipe: Recipe,
     /// The feature set's name.
     pub set: String,
-    /// The weights.
+    /// Where the weights are.
     pub checkpoint: CheckpointSource,
-    /// What the weights must turn out to be.
+    /// The identity of the weights, which the worker checks.
     pub checkpoint_id: CheckpointId,
     /// `cpu`, or `cuda:N`.
     pub device: String,
-    /// Threads of the model on a CPU; 0 lets the worker take all cores.
+    /// Threads of the model on a CPU; 0 means all cores.
     pub threads: usize,
-    /// Videos decoded at the same time.
+    /// Number of videos that are decoded at the same time.
     pub decoders: usize,
-    /// Decoded frames that may wait for the model, for each video in hand.
+    /// Number of decoded frames that may wait for the model, for each video in flight.
     pub prefetch_frames: usize,
-    /// How the device's own decoder is used; `None`: the CPU decodes all.
+    /// How to use the GPU's decoder; `None` if the CPU decodes all videos.
     pub nvdec: Option<Nvdec>,
-    /// Bounds on each video.
+    /// Limits on each video.
     pub limits: Limits,
-    /// Named in temporary files.
+    /// The owner of temporary files.
     pub owner: Owner,
 }
 
 impl Init {
-    /// One video after the other on a CPU, within the default limits.
+    /// A worker on a CPU that extracts one video at a time within the default limits.
     pub fn on_cpu(recipe: Recipe, checkpoint: CheckpointSource, checkpoint_id: CheckpointId, threads: usize) -> Self {
         Self {
             version: VERSION,
@@ -94,15 +94,15 @@ impl Init {
     }
 }
 
-/// How a GPU's own decoder (NVDEC) is used.
+/// How to use a GPU's decoder (NVDEC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nvdec {
-    /// The GPU, as CUDA counts them.
+    /// The GPU's CUDA index.
     pub gpu: usize,
-    /// How many of the videos that are decoded at the same time go to it; the cores decode the others.
+    /// How many of the [`Init::decoders`] use NVDEC. The others use the CPU.
     pub streams: usize,
-    /// Its pictures stay on the GPU: colour and resize happen there.
+    /// Whether decoded frames stay on the GPU, which then converts and resizes them.
     pub stay: bool,
 }
 
@@ -110,15 +110,15 @@ pub struct Nvdec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckpointSource {
-    /// Deterministic, meaningless weights.
+    /// Synthetic weights: pseudo-random numbers from a fixed seed.
     Seeded,
     /// A `.pth` file.
     File(PathBuf),
-    /// The address of one. An engine gets the file and tells its workers where it is.
+    /// The URL of a `.pth` file. The engine downloads it and gives workers the path.
     Url(String),
 }
 
-/// From a worker to the engine.
+/// A message from a worker to the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FromWorker {
@@ -128,64 +128,67 @@ pub enum FromWorker {
         version: u32,
         /// The device in words, such as `CPU, 2 threads`.
         device: String,
-        /// Milliseconds from start to here.
+        /// Milliseconds from the start of the process to this message.
         load_ms: u64,
     },
-    /// The worker cannot work at all, and leaves.
+    /// The worker cannot extract any video, and exits.
     Fatal {
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// The worker is at this video, and so many clips of it are done. May be left out or merged.
+    /// The progress of a video, sent now and then.
     Progress {
         /// The attempt.
         job: JobId,
-        /// Clips done.
+        /// Clips of the feature that are computed.
         clips: usize,
     },
     /// The feature file is complete on disk.
     Done {
         /// The attempt.
         job: JobId,
-        /// What was found and what it cost.
+        /// Counts and timings.
         report: Report,
     },
-    /// No feature came of it.
+    /// The attempt failed.
     Failed {
         /// The attempt.
         job: JobId,
-        /// Why.
+        /// The reason.
         failure: Failure,
-        /// The file as it was; `None` when it could not be looked at.
+        /// The video file at the start of the attempt; `None` when its metadata could not be read.
         source: Option<SourceStamp>,
     },
 }
 
-/// A finished attempt: what was found and what it cost.
+/// Counts and timings of a successful attempt.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// Frames of the video.
     pub frames: FrameCounts,
-    /// Clips, counting duplicates.
+    /// Clips of the feature, including duplicates.
     pub clips: usize,
-    /// Clips that went through the model; the others were duplicates.
+    /// Clips that the model computed, without duplicates.
     pub clips_computed: usize,
-    /// True when the plain pass was needed.
+    /// Whether the slower plain pass decoded the video.
     pub plain_pass: bool,
-    /// True when a GPU's decoder decoded it.
+    /// Whether NVDEC decoded the video.
     pub nvdec: bool,
-    /// Milliseconds of CPU time spent on decoding and conversion.
+    /// CPU time of decoding and conversion, in milliseconds.
     pub decode_ms: u64,
-    /// Milliseconds in the model.
+    /// Time in the model, in milliseconds.
     pub model_ms: u64,
-    /// Milliseconds that the model waited for frames.
+    /// Time that the model waited for frames, in milliseconds.
     pub wait_ms: u64,
-    /// Milliseconds to write the file.
+    /// Time to write the feature file, in milliseconds.
     pub write_ms: u64,
 }
 
-/// One message as a line, newline included.
+/// A message as one line of JSON, including the line break.
+///
+/// # Errors
+/// When the message has no JSON form: a path in it is not UTF-8.
 pub fn line<T: Serialize>(message: &T) -> serde_json::Result<String> {
     let mut text = serde_json::to_string(message)?;
     text.push('\n');
@@ -198,7 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_message_is_one_line_whatever_is_in_it() {
+    fn a_message_with_line_breaks_is_one_line() {
         let message = ToWorker::Extract {
             job: 7,
             video: VideoName::new("A \"b\"/v's é.mp4").unwrap(),
@@ -214,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_panics(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_lines_do_not_panic(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = serde_json::from_str::<FromWorker>(&text);
             let _ = serde_json::from_slice::<ToWorker>(&bytes);
         }

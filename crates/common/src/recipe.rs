@@ -1,4 +1,5 @@
-//! A recipe: what to extract, as data. Sampling, transform, model, checkpoint, outputs, precision, what damage is bearable.
+//! Recipes, which define what to extract from a video: sampling, transform, model, checkpoint, outputs, precision, and the
+//! damage that is accepted.
 
 use std::io;
 use std::path::Path;
@@ -9,10 +10,10 @@ use sha2::{Digest, Sha256};
 use crate::bounded;
 use crate::strict::{self, TomlError};
 
-/// A recipe has some kilobytes, most of them comments.
-const MOST: u64 = 64 << 10;
+/// The largest recipe file. A recipe has a few kilobytes, most of them comments.
+const MAX_BYTES: u64 = 64 << 10;
 
-/// The recipe that is built in, named as `--recipe` takes it.
+/// The names and texts of the built-in recipes.
 pub const BUILT_IN: &[(&str, &str)] =
     &[("slowonly-r50-8x8-k700", include_str!("../../../assets/recipes/slowonly-r50-8x8-k700.toml"))];
 
@@ -20,41 +21,41 @@ pub const BUILT_IN: &[(&str, &str)] =
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Short name; the first part of the feature folder's name.
+    /// A short name, the first part of the feature set's name.
     pub name: String,
-    /// Which frames.
+    /// The frames to use.
     pub sampling: Sampling,
-    /// From frames to the model's input.
+    /// The conversion of frames to the model's input.
     pub transform: Transform,
-    /// Which network.
+    /// The network.
     pub model: Model,
-    /// Which weights.
+    /// The published weights.
     pub checkpoint: Checkpoint,
-    /// What is stored for each video. Not part of the hash.
+    /// The outputs that are stored for each video. They are not part of the set's hash.
     pub outputs: Vec<Output>,
-    /// Arithmetic of the model.
+    /// The model's arithmetic.
     pub precision: Precision,
-    /// When a damaged video is still good enough. Not part of the hash.
+    /// The damage that is accepted. It is not part of the set's hash.
     pub damage: Damage,
 }
 
-/// Clips spread evenly over the video.
+/// Clips at regular intervals over the whole video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
-    /// Clips a video.
+    /// Clips per video.
     pub clips: usize,
-    /// Frames a clip.
+    /// Frames per clip.
     pub length: usize,
-    /// Distance between a clip's frames, in frames of the video.
+    /// Distance between the frames of a clip, in frames of the video.
     pub interval: usize,
 }
 
 impl Sampling {
-    /// First frame of every clip of a video with so many frames; never decreasing.
+    /// The first frame of each clip of a video with `frames` frames, in ascending order.
     ///
-    /// Clip `i` of `n` starts at `round(i * (last / (n - 1)))`, halves to even, where `last` is the latest start at which
-    /// a whole clip fits; a single clip starts in the middle.
+    /// Clip `i` of `n` starts at `round(i * (last / (n - 1)))`, rounded half to even, where `last` is the latest start of a
+    /// clip that fits into the video. A single clip starts in the middle.
     pub fn starts(&self, frames: u64) -> Vec<u64> {
         let span = (self.length as u64).saturating_sub(1) * self.interval as u64 + 1;
         let last = frames.saturating_sub(span);
@@ -66,37 +67,37 @@ impl Sampling {
     }
 }
 
-/// Resize of the short side, centre crop, normalisation.
+/// Resizing, centre crop and normalisation of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transform {
-    /// Short side after the resize, pixels.
+    /// Length of the short side after resizing, in pixels.
     pub short_side: usize,
-    /// Side of the centre crop, pixels.
+    /// Side of the square centre crop, in pixels.
     pub crop: usize,
-    /// Subtracted from R, G, B of 0 to 255.
+    /// Subtracted from R, G and B, which are 0 to 255.
     pub mean: [f32; 3],
-    /// Then divided by.
+    /// Divides the difference.
     pub std: [f32; 3],
 }
 
-/// A family of networks and its shape.
+/// The architecture of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// Which family.
+    /// The family.
     pub family: Family,
     /// Layers of the ResNet: 50 or 101.
     pub depth: u32,
     /// Channels of the first stage.
     pub base_channels: usize,
-    /// For each of the four stages: 1 where its blocks look over three frames, 0 where over one.
+    /// For each of the four stages, 1 if its first convolutions span three frames, 0 if one.
     pub inflate: [u8; 4],
     /// Classes of the head.
     pub classes: usize,
 }
 
-/// Families of networks that reeldeck can run.
+/// The supported families of networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
@@ -104,17 +105,17 @@ pub enum Family {
     Slowonly,
 }
 
-/// Where the published weights are.
+/// The published weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// Address of the published file.
+    /// URL of the file.
     pub url: String,
-    /// First digits of the file's SHA-256.
+    /// The first hex digits of the file's SHA-256.
     pub sha256_prefix: String,
 }
 
-/// Something that is stored for a video.
+/// A matrix that is stored for each video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Output {
@@ -125,7 +126,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// The tensor's name in a feature file.
+    /// Its name in recipes and feature files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Logits => "logits",
@@ -134,46 +135,46 @@ impl Output {
     }
 }
 
-/// Arithmetic of the model.
+/// The model's arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// 32-bit floating point everywhere, also on CUDA.
+    /// 32-bit floating point on all devices, without TF32 on CUDA.
     Fp32,
     /// bfloat16 convolutions, 32-bit pooling and head.
     Bf16,
-    /// CUDA's shortened products in 32-bit storage. On a CPU the same as `fp32`.
+    /// 32-bit storage with CUDA's TF32 products. On a CPU the same as `fp32`.
     Tf32,
 }
 
-/// How much damage is bearable.
+/// The damage that is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Damage {
-    /// Lost and concealed frames over expected frames; above it the video fails.
+    /// The largest accepted ratio of lost and concealed frames to expected frames. A video above it fails.
     pub max_lost: f64,
 }
 
-/// Why a recipe cannot be used.
+/// Why a recipe is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
-    /// Not valid TOML, or unknown keys.
+    /// It is not valid TOML, or has unknown keys.
     #[error(transparent)]
     Toml(#[from] TomlError),
-    /// A value that makes no sense.
+    /// A value is out of range.
     #[error("{name}: {message}")]
     Value {
         /// The recipe's file or name.
         name: String,
-        /// Which key, and what it may be.
+        /// The key and its valid values.
         message: String,
     },
-    /// Neither a built-in name nor a file.
+    /// It is neither a built-in name nor a file.
     #[error("no recipe {asked:?}: built in are {}; anything else must be a TOML file{hint}", built_in_names())]
     Unknown {
-        /// What was asked for.
+        /// The name that was given.
         asked: String,
-        /// `; did you mean …?`, or nothing.
+        /// `; did you mean …?`, or an empty string.
         hint: String,
     },
     /// The file cannot be read.
@@ -181,7 +182,7 @@ pub enum RecipeError {
     Read {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -191,16 +192,16 @@ fn built_in_names() -> String {
 }
 
 impl Recipe {
-    /// Takes a built-in name or the path of a TOML file.
+    /// Finds a recipe by its built-in name or by the path of a TOML file.
     ///
     /// # Errors
-    /// Unknown names, unreadable files, unknown keys and senseless values, each by name.
+    /// When there is no such recipe, or its file is unreadable or invalid.
     pub fn find(asked: &str) -> Result<Self, RecipeError> {
         if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == asked) {
             return Self::parse(name, text);
         }
         let looks_like_a_file = asked.contains('/') || asked.ends_with(".toml");
-        let read = bounded::read(Path::new(asked), MOST).and_then(|bytes| {
+        let read = bounded::read(Path::new(asked), MAX_BYTES).and_then(|bytes| {
             String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
         });
         match read {
@@ -214,20 +215,20 @@ impl Recipe {
         }
     }
 
-    /// Reads a recipe from TOML; `name` is for messages.
+    /// Reads a recipe from TOML. `name` appears in errors only.
     ///
     /// # Errors
-    /// Unknown keys and senseless values.
+    /// When the text is not TOML, has unknown keys, or a value is out of range.
     pub fn parse(name: &str, text: &str) -> Result<Self, RecipeError> {
         let recipe: Self = strict::from_toml(name, text)?;
         recipe.check().map_err(|message| RecipeError::Value { name: name.to_owned(), message })?;
         Ok(recipe)
     }
 
-    /// Whether all values make sense. What [`Recipe::parse`] gives is checked; what comes another way is not.
+    /// Checks that all values are in range. [`Recipe::parse`] does so too; a recipe from a message is unchecked.
     ///
     /// # Errors
-    /// Names the first key that does not, and what it may be.
+    /// The first key that is out of range, and its valid values.
     pub fn check(&self) -> Result<(), String> {
         let Self { sampling: s, transform: t, model: m, .. } = self;
         let within = |key: &str, value: usize, least: usize, most: usize| {
@@ -272,17 +273,18 @@ impl Recipe {
         Ok(())
     }
 
-    /// The name of the feature set: recipe name and eight hex digits over everything that changes the numbers, among
-    /// them the checkpoint's digest. Outputs are not among them: a file lacking one is not done, but not another set.
+    /// The name of the feature set: the recipe's name and eight hex digits of a hash over everything that determines the
+    /// numbers, including the checkpoint's digest. The outputs are not included: a file that lacks one is incomplete, but
+    /// belongs to the same set.
     pub fn set_name(&self, checkpoint_digest: &str) -> String {
-        // Struct fields serialise in the order they are declared, so this text is canonical.
+        // Struct fields are serialised in the order of their declaration, so this text is canonical.
         let identity = (1, self.sampling, self.transform, self.model, self.precision, checkpoint_digest);
         #[expect(clippy::expect_used, reason = "numbers, strings and unit enums always have a JSON form")]
         let digest = Sha256::digest(serde_json::to_string(&identity).expect("plain data"));
         format!("{}-{:02x}{:02x}{:02x}{:02x}", self.name, digest[0], digest[1], digest[2], digest[3])
     }
 
-    /// Columns of one output: classes or channels.
+    /// Columns of an output: classes or channels.
     pub fn columns(&self, output: Output) -> usize {
         match output {
             Output::Logits => self.model.classes,
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn every_built_in_recipe_is_valid_and_bears_its_name() {
+    fn every_built_in_recipe_is_valid_and_has_its_name() {
         for (name, _) in BUILT_IN {
             assert_eq!(Recipe::find(name).unwrap().name, *name);
         }
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_set_name_follows_what_changes_numbers_and_nothing_else() {
+    fn the_set_name_depends_only_on_what_changes_the_numbers() {
         let recipe = built_in();
         let name = recipe.set_name("abc");
         let changed = |change: fn(&mut Recipe)| {
@@ -327,12 +329,12 @@ mod tests {
         assert_ne!(name, changed(|r| r.sampling.clips = 10));
         assert_ne!(name, changed(|r| r.transform.mean[0] = 0.0));
         assert_ne!(name, changed(|r| r.model.base_channels = 8));
-        // Changing this figure orphans the features of every user: only on purpose.
+        // If this name changes, all existing features of all users are ignored.
         assert_eq!(recipe.set_name("seeded-1"), "slowonly-r50-8x8-k700-ec5034eb");
     }
 
     #[test]
-    fn senseless_values_are_named() {
+    fn invalid_values_are_reported_by_key() {
         let text = BUILT_IN[0].1;
         for (from, to, says) in [
             ("clips = 100", "clips = 0", "sampling.clips = 0"),

@@ -1,4 +1,4 @@
-//! What identifies the state of a source file: its size and modification time.
+//! The size and modification time of a video file, which tell whether it has changed.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -7,26 +7,26 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// Size and modification time of a source video; when either differs, the file has changed.
+/// Size and modification time of a video file. A file with another stamp counts as changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceStamp {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Nanoseconds since 1970, negative before.
+    /// Modification time in nanoseconds since 1970, negative before.
     pub mtime_ns: i64,
 }
 
 impl SourceStamp {
-    /// Looks at a file.
+    /// The stamp of the file at `path`.
     ///
     /// # Errors
-    /// When it cannot be looked at.
+    /// When its metadata cannot be read.
     pub fn read(path: &Path) -> io::Result<Self> {
         Ok(Self::of(&fs::metadata(path)?))
     }
 
-    /// The stamp of a file that was just looked at.
+    /// The stamp of a file with this metadata.
     pub fn of(metadata: &Metadata) -> Self {
         let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
         Self { size: metadata.len(), mtime_ns }

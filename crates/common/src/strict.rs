@@ -1,21 +1,21 @@
-//! Strict TOML: an unknown key is an error that names the line and the key that was probably meant.
+//! Strict TOML: an unknown key is an error that names the line and suggests the nearest known key.
 
 use serde::de::DeserializeOwned;
 
-/// A TOML text that could not be taken, with where and why.
+/// Why a TOML text is invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {message}")]
 pub struct TomlError {
     /// The file's name as the user gave it.
     pub name: String,
-    /// Line, column, the line itself, what is wrong, and a suggestion where there is one.
+    /// The position, the line, the problem, and perhaps a suggestion.
     pub message: String,
 }
 
-/// Reads a TOML text into a type that denies unknown fields; `name` is used in the error only.
+/// Reads a TOML text into a type that denies unknown fields. `name` appears in the error only.
 ///
 /// # Errors
-/// Anything that is not TOML, and any key or value that the type does not take.
+/// When the text is not TOML, or has a key or value that the type does not accept.
 pub fn from_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, TomlError> {
     toml::from_str(text).map_err(|error| {
         let mut message = error.to_string().trim_end().to_owned();
@@ -26,7 +26,7 @@ pub fn from_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, TomlE
     })
 }
 
-/// The known word nearest to the unknown one in serde's "unknown field `a`, expected one of `b`, `c`".
+/// The nearest known word in serde's message "unknown field `a`, expected one of `b`, `c`".
 fn suggestion(message: &str) -> Option<String> {
     let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
     let mut words = rest.split('`').skip(1).step_by(2);
@@ -34,9 +34,9 @@ fn suggestion(message: &str) -> Option<String> {
     nearest(unknown, words).map(str::to_owned)
 }
 
-/// The word nearest to `unknown`, if any is near enough to have been meant.
+/// The word most similar to `unknown`; `None` when none is similar enough for a suggestion.
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // A word so much longer or shorter cannot be near, and it may be as long as a file: it is not even compared.
+    // Comparing is quadratic, and the unknown word may be as long as a file. Skip words that cannot be similar.
     let length = unknown.chars().count();
     known
         .into_iter()
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_names_line_and_suggestion() {
+    fn an_unknown_key_is_reported_with_line_and_suggestion() {
         let error = from_toml::<Sample>("config.toml", "# a\ndevcies = \"cpu\"\n").unwrap_err().to_string();
         assert!(error.starts_with("config.toml: "), "{error}");
         assert!(error.contains("line 2") && error.contains("did you mean `devices`?"), "{error}");

@@ -1,25 +1,25 @@
-//! The name of a video: `Class/file`, relative to the dataset folder, safe to join to any folder.
+//! The name of a video: `Class/file`, relative to the dataset folder.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// A video's name: one class folder and one file name, UTF-8, without control characters.
+/// A video's name: a class folder and a file name, UTF-8, without control characters. It is safe to join to any folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct VideoName(String);
 
-/// Why a name is refused.
+/// Why a name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Not text in UTF-8.
+    /// It is not UTF-8.
     #[error("the name is not UTF-8 text; rename the file")]
     NotUtf8,
-    /// Contains a newline, a tab or another control character.
+    /// It contains a newline, a tab or another control character.
     #[error("the name contains a newline or another control character; rename the file")]
     Control,
-    /// Absolute, or with `.` or `..`, or not exactly `Class/file`.
+    /// It is not exactly `Class/file`, or a part of it is `.` or `..`.
     #[error("not of the form Class/file")]
     Shape,
 }
@@ -28,7 +28,7 @@ impl VideoName {
     /// Checks a name of the form `Class/file`.
     ///
     /// # Errors
-    /// Absolute paths, `.` and `..`, more or fewer than two parts, and control characters are refused.
+    /// When the name has another form or contains control characters.
     pub fn new(name: &str) -> Result<Self, NameError> {
         if name.chars().any(char::is_control) {
             return Err(NameError::Control);
@@ -42,10 +42,10 @@ impl VideoName {
         }
     }
 
-    /// The same, from a path relative to the dataset folder.
+    /// The name of the video at a path relative to the dataset folder.
     ///
     /// # Errors
-    /// As [`VideoName::new`], and names that are not UTF-8.
+    /// As [`VideoName::new`], and when the path is not UTF-8.
     pub fn from_relative_path(path: &Path) -> Result<Self, NameError> {
         Self::new(path.to_str().ok_or(NameError::NotUtf8)?)
     }
@@ -55,17 +55,17 @@ impl VideoName {
         &self.0
     }
 
-    /// The class: the folder's name.
+    /// The class, which is the folder's name.
     pub fn class(&self) -> &str {
         self.0.split_once('/').map_or("", |(class, _)| class)
     }
 
-    /// The file's name with its extension.
+    /// The file name with its extension.
     pub fn file(&self) -> &str {
         self.0.split_once('/').map_or("", |(_, file)| file)
     }
 
-    /// Where the video lies under `root`.
+    /// The video's path in the dataset folder `root`.
     pub fn under(&self, root: &Path) -> PathBuf {
         root.join(&self.0)
     }
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for VideoName {
     }
 }
 
-/// A name from disk made harmless for a terminal: control characters become visible escapes.
+/// Escapes control and bidirectional formatting characters, so that text from a file is safe to print on a terminal.
 pub fn printable(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for c in name.chars() {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_two_plain_parts() {
+    fn names_consist_of_class_and_file() {
         let name = VideoName::new("Horseback riding/v_-a \"b\".mp4").unwrap();
         assert_eq!((name.class(), name.file()), ("Horseback riding", "v_-a \"b\".mp4"));
         for bad in ["v.mp4", "/a/b", "a//b", "a/b/c", "../b", "a/..", "./b", "", "/"] {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn printable_shows_escapes_instead_of_running_them() {
+    fn printable_escapes_control_characters() {
         assert_eq!(printable("a\u{1b}[2Jb\nc\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{202e}");
         assert_eq!(printable("Zürich 日本"), "Zürich 日本");
     }

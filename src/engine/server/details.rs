@@ -103,7 +103,7 @@ fn look_into(path: &Path, feature: &Feature, class_names: &[String]) -> FeatureD
         tensors: feature.tensors.iter().map(|(name, matrix)| (name.clone(), matrix.shape.to_vec())).collect(),
         set: provenance.set.clone(),
         checkpoint: provenance.checkpoint.name.clone(),
-        meaningless: provenance.checkpoint.meaningless,
+        meaningless: provenance.checkpoint.synthetic_weights,
         precision: precision.into(),
         device: provenance.device.clone(),
         frames: [provenance.frames.expected, provenance.frames.output, provenance.frames.concealed],

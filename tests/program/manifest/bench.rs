@@ -61,7 +61,11 @@ impl Bench {
                 tool: "test".into(),
                 set: set.clone(),
                 recipe,
-                checkpoint: CheckpointId { name: "a.pth".into(), digest: "0123456789abcdef".into(), meaningless: true },
+                checkpoint: CheckpointId {
+                    name: "a.pth".into(),
+                    digest: "0123456789abcdef".into(),
+                    synthetic_weights: true,
+                },
                 video: name.clone(),
                 source,
                 frames: FrameCounts { expected: frames + 1, output: frames, concealed: 1 },

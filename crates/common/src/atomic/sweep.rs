@@ -1,12 +1,12 @@
-//! Which temporary files an engine may remove at its start: those whose writers are known to write no more.
+//! Which temporary files an engine may remove at its start: those whose writers have ended.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::{SUFFIX, host};
 
-/// Judges temporary files for an engine that holds the lock of shard `i` of `n`. Ask before the engine's first own write:
-/// what bears its own shard is taken for a predecessor's.
+/// Decides which temporary files an engine that holds the lock of a shard may remove. Use it before the engine writes: all
+/// files of its own shard count as left behind.
 #[derive(Clone, Debug)]
 pub struct Sweeper {
     shard: u32,
@@ -14,19 +14,19 @@ pub struct Sweeper {
     host: String,
 }
 
-/// What a temporary file's name says of its writer.
+/// The writer of a temporary file, parsed from its name.
 #[derive(Debug, PartialEq, Eq)]
 struct Writer<'a> {
-    /// The engine's shard, as `(i, n)`; none for commands, and for engines from before shards were named.
+    /// The engine's shard and the number of shards; `None` for a command.
     shard: Option<(u32, u32)>,
     host: &'a str,
-    /// The owner, and the process that wrote for it.
+    /// The process ids of the owner and of the writer.
     processes: [u32; 2],
 }
 
 impl<'a> Writer<'a> {
-    /// `.[i-of-n.]host-owner-writer-count-digest` and the suffix. A host's name may hold `-`, so numbers are taken from the
-    /// end.
+    /// Parses `.[i-of-n.]host-owner-writer-count-digest` and the suffix. It starts at the end, because a host's name may
+    /// contain `-`.
     fn of(name: &'a str) -> Option<Self> {
         let name = name.strip_prefix('.')?.strip_suffix(SUFFIX)?;
         let (shard, rest) = match name.split_once('.') {
@@ -46,22 +46,25 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Digits alone: `parse` also takes a sign.
+/// A number of digits only: `parse` accepts a sign too.
 fn number(text: &str) -> Option<u32> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 impl Sweeper {
-    /// For the engine that holds the lock of this shard, numbered as in [`super::Owner::engine`].
+    /// A sweeper for the engine that holds the lock of this shard, with numbers as in [`super::Owner::engine`].
     pub fn new(shard: u32, of: u32) -> Self {
         Self { shard, of, host: host() }
     }
 
-    /// Whether the file of this name is a temporary file that nobody writes any more:
-    /// an earlier engine's of the same shard; an engine's of another number of shards, whose lock excludes ours; or that
-    /// of a command on this host whose process is gone. Not another shard's of the same number, which may be at work; not
-    /// another host's command, of which nothing is known; not a name that is not quite one of ours. Containers that bear
-    /// the same host name but do not see each other's processes are taken for one host.
+    /// Whether a file with this name is a temporary file whose writer has ended. It may be removed if it belongs to
+    ///
+    /// - an earlier engine of the same shard,
+    /// - an engine with another number of shards, whose lock excludes this engine's, or
+    /// - a command on this host whose process has ended.
+    ///
+    /// Files of other shards of the same number and of commands on other hosts stay: their writers may be running.
+    /// Containers with the same host name count as one host.
     pub fn may_remove(&self, file_name: &str) -> bool {
         let Some(writer) = Writer::of(file_name) else { return false };
         match writer.shard {
@@ -71,8 +74,7 @@ impl Sweeper {
     }
 }
 
-/// Whether no process has this id. One that may not be signalled is there, and so is a zombie; what cannot be an id tells
-/// nothing.
+/// Whether no process has this id. A zombie still has its id; a number that is no valid id gives false.
 fn is_gone(process: u32) -> bool {
     let process = i32::try_from(process).ok().and_then(Pid::from_raw);
     process.is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH))
@@ -85,12 +87,12 @@ mod tests {
     use proptest::prelude::*;
     use std::path::Path;
 
-    /// As a writer of this owner would name a file, with process 1 (which is always there) as the writer.
+    /// The name of a temporary file of this owner and writer.
     fn name(owner: &str, writer: u32) -> String {
         format!(".{owner}-{writer}-7-0123456789abcdef{SUFFIX}")
     }
 
-    /// A process that has ended.
+    /// The id of a process that has ended.
     fn dead() -> u32 {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
@@ -98,10 +100,10 @@ mod tests {
     }
 
     #[test]
-    fn engines_are_judged_by_their_shard() {
+    fn files_of_engines_are_judged_by_shard() {
         let sweeper = Sweeper::new(2, 4);
         for (owner, may) in [
-            // Whatever host and process: the lock is the same for all.
+            // The lock excludes other engines on all hosts.
             ("2-of-4.here-1", true),
             ("2-of-4.else-where-1", true),
             ("0-of-1.here-1", true),
@@ -114,12 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_judged_by_whether_they_run() {
+    fn files_of_commands_are_judged_by_process() {
         let sweeper = Sweeper::new(0, 1);
         let (host, dead, alive) = (host(), dead(), std::process::id());
         assert!(sweeper.may_remove(&name(&format!("{host}-{dead}"), dead)));
         assert!(!sweeper.may_remove(&name(&format!("{host}-{alive}"), alive)));
-        // An engine from before shards were named is gone and its worker is not, or the other way round.
+        // One of the two processes still runs.
         assert!(!sweeper.may_remove(&name(&format!("{host}-{dead}"), 1)));
         assert!(!sweeper.may_remove(&name(&format!("{host}-1"), dead)));
         for nobody in [0, u32::MAX] {
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_written_are_understood() {
+    fn written_names_are_parsed() {
         let of = |owner: &Owner| owner.temporary(Path::new("/x/v"), 0).unwrap().file_name().unwrap().to_owned();
         let (command, engine) = (of(&Owner::this_process()), of(&Owner::engine(5, 8)));
         let (command, engine) = (command.to_str().unwrap(), engine.to_str().unwrap());
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_quite_a_temporary_name_stays() {
+    fn similar_names_are_kept() {
         let whole = name("0-of-1.here-1", 1);
         let sweeper = Sweeper::new(0, 1);
         assert!(sweeper.may_remove(&whole));
@@ -169,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn another_shard_of_the_same_number_is_never_touched(
+        fn files_of_other_shards_are_kept(
             (of, i, j) in (2..50_u32).prop_flat_map(|of| (Just(of), 0..of, 0..of)),
             host in "[a-zA-Z0-9-]{0,20}",
             process: u32,
@@ -180,7 +182,7 @@ mod tests {
         }
 
         #[test]
-        fn no_name_panics(name in "\\PC*", middle in "[0-9a-z.-]{0,60}") {
+        fn arbitrary_names_do_not_panic(name in "\\PC*", middle in "[0-9a-z.-]{0,60}") {
             Sweeper::new(0, 1).may_remove(&name);
             Sweeper::new(0, 1).may_remove(&format!(".{middle}{SUFFIX}"));
         }

@@ -1,4 +1,4 @@
-//! The feature file: the tensors of one video in safetensors, with one canonical JSON string that says whose they are.
+//! The feature file: a video's tensors in the safetensors format, with their provenance as canonical JSON in the metadata.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,16 +11,17 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::atomic::{self, Owner};
 use crate::pinned::SEEDED_WEIGHTS;
-use crate::recipe::{Precision, Recipe};
+use crate::recipe::{Output, Precision, Recipe};
 use crate::source::SourceStamp;
 use crate::video::VideoName;
 
+/// The key of the provenance in the metadata.
 const KEY: &str = "reeldeck";
 const FORMAT: u32 = 1;
-/// A header is a few kilobytes; more than this is not one of ours.
+/// The longest header in bytes. A feature's header has a few kilobytes.
 const MAX_HEADER: u64 = 1 << 20;
 
-/// Where a feature comes from. Holds nothing that differs between two runs on the same machine.
+/// The provenance of a feature. It contains nothing that differs between two runs on the same machine, such as a time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
@@ -30,32 +31,32 @@ pub struct Provenance {
     pub tool: String,
     /// The feature set, `<recipe>-<hash8>`.
     pub set: String,
-    /// The whole recipe.
+    /// The recipe.
     pub recipe: Recipe,
     /// The weights.
     pub checkpoint: CheckpointId,
     /// The video, `Class/file`.
     pub video: VideoName,
-    /// Size and modification time of the video when it was read.
+    /// The video file's stamp when it was read.
     pub source: SourceStamp,
     /// Frames of the video.
     pub frames: FrameCounts,
-    /// Average frame rate as numerator and denominator; 0/1 where the container does not say.
+    /// Average frame rate as numerator and denominator; 0/1 if unknown.
     pub fps: [i32; 2],
-    /// Picture size as displayed, width and height in pixels.
+    /// Displayed width and height in pixels.
     pub size: [u32; 2],
-    /// The arithmetic that was in force.
+    /// The model's arithmetic.
     pub precision: Precision,
     /// `cpu` or `cuda`.
     pub device: String,
     /// Version of libtorch.
     pub libtorch: String,
-    /// A GPU's decoder decoded it. Written only where that is so.
+    /// Whether NVDEC decoded the video. Written only if true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nvdec: bool,
 }
 
-/// Which weights made a feature.
+/// The identity of a network's weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointId {
@@ -63,95 +64,99 @@ pub struct CheckpointId {
     pub name: String,
     /// SHA-256 of the file in hex, or the version of the seeded weights.
     pub digest: String,
-    /// True for seeded weights: the numbers mean nothing.
-    pub meaningless: bool,
+    /// Whether the weights are pseudo-random numbers, so that the features have no meaning.
+    #[serde(rename = "meaningless")]
+    pub synthetic_weights: bool,
 }
 
 impl CheckpointId {
-    /// The weights that are made, not read.
+    /// The identity of the seeded weights, which are generated, not read from a file.
     pub fn seeded() -> Self {
-        Self { name: "seeded".into(), digest: SEEDED_WEIGHTS.into(), meaningless: true }
+        Self { name: "seeded".into(), digest: SEEDED_WEIGHTS.into(), synthetic_weights: true }
     }
 }
 
-/// Frames of a video: what should be there, what came out, what was patched up by the decoder.
+/// Numbers of frames of a video.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrameCounts {
-    /// Frames that the container promises.
+    /// Frames that the container announces.
     pub expected: u64,
-    /// Frames that the decoder gave; sampling is over these.
+    /// Frames that the decoder returned. Clips are sampled from these.
     pub output: u64,
-    /// Frames among them that the decoder marked as damaged.
+    /// Returned frames that the decoder marked as damaged.
     pub concealed: u64,
 }
 
 impl FrameCounts {
-    /// Frames that were promised and did not come.
+    /// Frames that the container announces but the decoder did not return.
     pub fn lost(&self) -> u64 {
         self.expected.saturating_sub(self.output)
     }
 
-    /// Whether any frame was lost or concealed.
+    /// Whether any frame is lost or concealed.
     pub fn is_damaged(&self) -> bool {
         self.lost() > 0 || self.concealed > 0
     }
 
-    /// Lost and concealed frames over expected ones, 0 to 1 (and beyond, for a decoder that conceals more than there is).
+    /// The ratio of lost and concealed frames to expected frames. It exceeds 1 if the decoder conceals frames beyond the
+    /// expected number.
     pub fn damage(&self) -> f64 {
         self.lost().saturating_add(self.concealed) as f64 / self.expected.max(self.output).max(1) as f64
     }
 }
 
-/// A matrix of numbers, row by row.
+/// A matrix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
     /// Rows and columns: clips × classes, or clips × channels.
     pub shape: [usize; 2],
-    /// Row-major values.
+    /// The values in row-major order.
     pub data: Vec<f32>,
 }
 
-/// One video's feature.
+/// The feature of a video.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feature {
-    /// Where it comes from.
+    /// Its provenance.
     pub provenance: Provenance,
-    /// By output name.
+    /// The matrices by output name.
     pub tensors: BTreeMap<String, Matrix>,
 }
 
-/// What can be known of a feature without reading its numbers.
+/// The header of a feature file, without the numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
-    /// Where it comes from.
+    /// The feature's provenance.
     pub provenance: Provenance,
-    /// Shape of each output.
+    /// The shapes by output name.
     pub shapes: BTreeMap<String, Vec<usize>>,
-    /// The checksum that the file carries, over provenance and numbers, in hex: what the feature is known by.
+    /// The checksum in the file, over provenance and numbers, in hex. It identifies the feature.
     pub digest: String,
 }
 
-/// Why a feature file cannot be used.
+/// Why a feature file is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum FeatureError {
-    /// Reading failed.
+    /// It cannot be read.
     #[error("failed to read {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Not a whole feature file of a version known here.
+    /// It is not a complete feature file of the current format.
     #[error("{path} is not a usable feature file: {reason}; delete it and run again")]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
 }
+
+/// The metadata of a feature file.
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -178,15 +183,15 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 }
 
 impl Provenance {
-    /// The version of this structure that is written today.
+    /// The current version of this structure.
     pub const FORMAT: u32 = FORMAT;
 }
 
 impl Feature {
-    /// The file's bytes: the same feature always gives the same bytes.
+    /// The file's content. Equal features have equal bytes.
     ///
     /// # Errors
-    /// When a matrix does not hold as many values as its shape says.
+    /// When the number of a matrix's values does not match its shape.
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let seal = Sealed { provenance: self.provenance.clone(), xxh3: checksum(&self.provenance, &self.tensors)? };
         let bytes: Vec<_> = self.tensors.iter().map(|(name, m)| (name, m, little_endian(&m.data))).collect();
@@ -195,15 +200,15 @@ impl Feature {
             .map(|(name, matrix, data)| Ok((name.as_str(), TensorView::new(Dtype::F32, matrix.shape.to_vec(), data)?)))
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(io::Error::other)?;
-        // One key only: the crate writes several in random order, and kill tests compare bytes.
+        // A single key: the crate writes several keys in random order.
         let metadata = [(KEY.to_owned(), serde_json::to_string(&seal)?)].into_iter().collect();
         safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)
     }
 
-    /// What its file's header says.
+    /// The header of its file.
     ///
     /// # Errors
-    /// Never for a feature that was read; as [`to_bytes`](Self::to_bytes) for one that was made.
+    /// When the provenance has no JSON form.
     pub fn header(&self) -> io::Result<Header> {
         let shapes = self.tensors.iter().map(|(name, matrix)| (name.clone(), matrix.shape.to_vec())).collect();
         let digest = checksum(&self.provenance, &self.tensors)?;
@@ -213,16 +218,16 @@ impl Feature {
     /// Writes the file atomically.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// As [`to_bytes`](Self::to_bytes) and [`atomic::write`].
     pub fn write(&self, path: &Path, owner: &Owner) -> io::Result<()> {
         let bytes = self.to_bytes()?;
         atomic::write(path, owner, |writer| writer.write_all(&bytes))
     }
 
-    /// Reads the whole file and checks it against its checksum.
+    /// Reads the whole file and verifies its checksum.
     ///
     /// # Errors
-    /// Unreadable, cut, foreign or altered files.
+    /// When the file is unreadable, truncated, altered, or not a feature file.
     pub fn read(path: &Path) -> Result<Self, FeatureError> {
         let bytes = std::fs::read(path).map_err(|source| FeatureError::Read { path: path.to_owned(), source })?;
         Self::from_bytes(&bytes).map_err(|reason| FeatureError::Invalid { path: path.to_owned(), reason })
@@ -275,10 +280,10 @@ struct RawTensor {
 }
 
 impl Header {
-    /// Reads only the header, and checks the file's size against it: cheap enough for fifty thousand files at start.
+    /// Reads only the header and checks the file's size against it. This is fast enough for all files at the start of a run.
     ///
     /// # Errors
-    /// Unreadable, cut or foreign files.
+    /// When the file is unreadable, truncated, or not a feature file.
     pub fn read(path: &Path) -> Result<Self, FeatureError> {
         let read_error = |source| FeatureError::Read { path: path.to_owned(), source };
         let invalid = |reason: String| FeatureError::Invalid { path: path.to_owned(), reason };
@@ -310,11 +315,15 @@ impl Header {
         Ok(Self { provenance: seal.provenance, shapes, digest: seal.xxh3 })
     }
 
-    /// Whether every output that the recipe asks for is there, in the right shape.
+    /// Whether the file contains every output of the recipe in the right shape.
     pub fn satisfies(&self, recipe: &Recipe) -> bool {
-        recipe.outputs.iter().all(|output| {
-            self.shapes.get(output.name()).is_some_and(|s| *s == [recipe.sampling.clips, recipe.columns(*output)])
-        })
+        recipe.outputs.iter().all(|output| self.has_output(recipe, *output))
+    }
+
+    /// Whether the file contains this output in the recipe's shape.
+    pub(crate) fn has_output(&self, recipe: &Recipe, output: Output) -> bool {
+        let expected = [recipe.sampling.clips, recipe.columns(output)];
+        self.shapes.get(output.name()).is_some_and(|shape| *shape == expected)
     }
 }
 

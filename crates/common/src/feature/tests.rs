@@ -1,4 +1,4 @@
-//! Tests of the feature file: written, read, damaged.
+//! Tests of the feature file.
 
 use super::*;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn sample() -> Feature {
             tool: "reeldeck test".into(),
             set: recipe.set_name("d"),
             recipe,
-            checkpoint: CheckpointId { name: "a.pth".into(), digest: "d".into(), meaningless: false },
+            checkpoint: CheckpointId { name: "a.pth".into(), digest: "d".into(), synthetic_weights: false },
             video: VideoName::new("A/v.mp4").unwrap(),
             source: SourceStamp { size: 1, mtime_ns: -5 },
             frames: FrameCounts { expected: 300, output: 290, concealed: 2 },
@@ -29,7 +29,7 @@ fn sample() -> Feature {
 }
 
 #[test]
-fn what_is_written_is_read_and_always_the_same_bytes() {
+fn features_are_read_back_and_have_stable_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x/v.mp4.safetensors");
     let feature = sample();
@@ -44,7 +44,7 @@ fn what_is_written_is_read_and_always_the_same_bytes() {
 }
 
 #[test]
-fn numbers_from_a_file_may_be_anything() {
+fn extreme_numbers_from_a_file_do_not_overflow() {
     let all = u64::MAX;
     for (expected, output, concealed, damage) in
         [(all, 0, all, 1.0), (0, all, all, 1.0), (all, all, 0, 0.0), (0, 0, 0, 0.0), (0, 0, 2, 2.0), (10, 8, 3, 0.5)]
@@ -58,7 +58,7 @@ fn numbers_from_a_file_may_be_anything() {
 }
 
 #[test]
-fn a_missing_output_is_noticed() {
+fn a_missing_output_is_detected() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("v");
     let mut feature = sample();
@@ -73,18 +73,18 @@ fn a_missing_output_is_noticed() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn any_changed_byte_is_noticed(at in 0..1_000_000usize, bit in 0..8u8) {
+    fn any_changed_byte_is_detected(at in 0..1_000_000usize, bit in 0..8u8) {
         let mut bytes = sample().to_bytes().unwrap();
         let at = at % bytes.len();
         bytes[at] ^= 1 << bit;
-        // A flip inside the header's padding spaces changes nothing that is read; everything else must be refused.
+        // A change of the header's padding has no effect. Any other change must be detected.
         if let Ok(read) = Feature::from_bytes(&bytes) {
             prop_assert_eq!(read, sample());
         }
     }
 
     #[test]
-    fn no_cut_or_random_file_is_taken(cut in 0..1_000_000usize, noise in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn truncated_and_random_files_are_refused(cut in 0..1_000_000usize, noise in proptest::collection::vec(any::<u8>(), 0..400)) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("v");
         let bytes = sample().to_bytes().unwrap();

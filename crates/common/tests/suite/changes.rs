@@ -10,17 +10,17 @@ pub enum Change {
     Set(Index, u8),
     Cut(Index),
     Remove(Index, usize),
-    /// A span takes the place of another of the same length.
+    /// Copies a span over another one of the same length.
     Replace(Index, Index, usize),
     Repeat(Index, usize, usize),
     Insert(Index, Vec<u8>),
-    /// A length in binary becomes the largest there is.
+    /// Overwrites bytes with 0xff: a binary length becomes the largest possible.
     Longest(Index, usize),
-    /// A number in text becomes another.
+    /// Replaces a number in the text.
     Number(Index, &'static str),
 }
 
-/// Numbers that are too large, too small, or none; each is as long as it takes.
+/// Numbers that are too large or too small, and values that are no numbers.
 const NUMBERS: [&str; 11] = [
     "18446744073709551615",
     "18446744073709551616",
@@ -35,7 +35,7 @@ const NUMBERS: [&str; 11] = [
     "\"\"",
 ];
 
-/// What JSON and TOML are made of.
+/// Characters of JSON and TOML, and some that are invalid there.
 const TOKENS: &[u8] = b"{}[]\",:.='#\\/\n\t -+0123456789eEtruefalsnu_\x00\x7f\xc3\xff";
 
 pub fn change() -> impl Strategy<Value = Change> {

@@ -1,4 +1,4 @@
-//! Input made to use up memory, time or the stack.
+//! Input that tries to exhaust memory, time or the stack.
 
 use crate::readers::all;
 
@@ -6,9 +6,9 @@ fn repeated(start: &[u8], repeat: &[u8], times: usize, end: &[u8]) -> Vec<u8> {
     [start, &repeat.repeat(times), end].concat()
 }
 
-/// Given to every reader, whatever it is made for.
+/// Every reader gets every input.
 #[test]
-fn deep_and_long_input() {
+fn deep_and_long_input_is_refused() {
     for many in [200_000, 8000] {
         deep_and_long(many);
     }
@@ -56,9 +56,9 @@ fn deep_and_long(many: usize) {
     }
 }
 
-/// A feature file whose header, or what it says of its tensors, is larger than the file.
+/// Feature files whose header, or whose tensors, extend beyond the end of the file.
 #[test]
-fn lengths_that_lie() {
+fn wrong_lengths_are_refused() {
     let of_features = || all().iter().filter(|reader| reader.name.contains("feature"));
     let valid = &of_features().next().unwrap().valid[0];
     let header = u64::from_le_bytes(valid[..8].try_into().unwrap());
@@ -89,7 +89,7 @@ fn lengths_that_lie() {
     files.push(with_header(&format!("{{{tensors}\"__metadata__\":{{}}}}"), b""));
     for file in files {
         for reader in of_features() {
-            // What is only wrong about the numbers is seen by the reader that reads them.
+            // The header reader does not see mistakes in the numbers.
             assert!(!reader.run(&file) || reader.name.contains("header"), "{}", reader.name);
         }
     }

@@ -1,4 +1,4 @@
-//! The readers of everything that comes from outside, given what nobody would write on purpose, and what somebody would.
+//! Tests of all readers of external data, with damaged and hostile input.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

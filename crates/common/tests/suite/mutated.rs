@@ -1,4 +1,5 @@
-//! Valid input with a few changes, and bytes that never were any: every answer will do but a panic, a hang or much memory.
+//! Valid input with a few changes, and random bytes. A reader may accept or refuse them, but must not panic, hang, or use
+//! much memory.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -7,10 +8,10 @@ use crate::changes::{apply, change};
 use crate::readers::all;
 
 #[test]
-fn everything_is_taken_before_it_is_changed() {
+fn unchanged_input_is_accepted() {
     for reader in all() {
         for (number, bytes) in reader.valid.iter().enumerate() {
-            // The smaller feature files are whole, but lack what their recipe asks for.
+            // The smaller feature files are complete, but lack outputs of their recipe.
             let lacks = reader.name == "header of a feature" && number > 0;
             assert_eq!(reader.run(bytes), !lacks, "{} {number}", reader.name);
         }
@@ -18,14 +19,14 @@ fn everything_is_taken_before_it_is_changed() {
 }
 
 #[test]
-fn every_cut() {
+fn truncated_input_is_refused() {
     for reader in all() {
         for bytes in &reader.valid {
-            // The first bytes one by one, the rest in steps.
+            // Every length up to 300 bytes, and then one in `step`.
             let step = (bytes.len() / 300).max(1);
             for length in (0..bytes.len()).filter(|length| *length < 300 || length % step == 0) {
                 let taken = reader.run(&bytes[..length]);
-                // A line without its end is whole; and where a recipe is cut in its last number, another number is left.
+                // A message without its line break is complete. A recipe may be cut within its last number.
                 let whole = bytes[length..].iter().all(u8::is_ascii_whitespace) || reader.name == "recipe";
                 assert!(!taken || whole, "{}: {length} of {} bytes were taken", reader.name, bytes.len());
             }
@@ -37,7 +38,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn changed(which in any::<Index>(), valid in any::<Index>(), changes in prop::collection::vec(change(), 1..6)) {
+    fn changed_input(which in any::<Index>(), valid in any::<Index>(), changes in prop::collection::vec(change(), 1..6)) {
         let reader = &all()[which.index(all().len())];
         let mut bytes = reader.valid[valid.index(reader.valid.len())].clone();
         for change in &changes {

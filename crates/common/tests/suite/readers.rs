@@ -1,4 +1,4 @@
-//! Every reader of this crate, with files or messages that it takes, and the memory that it may use.
+//! The readers of this crate, with valid input and the memory that each may use.
 
 use std::fs;
 use std::path::Path;
@@ -19,26 +19,26 @@ use serde::de::DeserializeOwned;
 
 use crate::memory;
 
-/// What a reader of JSON may take at once for each byte of input: a value of two bytes takes 32 as long as it is not known
-/// of which message it is, and a list that grows is there twice.
+/// Memory per byte of JSON. A value of two bytes takes 32 until the type of the message is known, and a list that grows is
+/// copied.
 const JSON: usize = 48;
-/// The same for TOML, whose tokens are kept. Recipes are small: 64 KiB is the most that is looked at.
+/// Memory per byte of TOML, whose tokens are kept. Recipes have at most 64 KiB.
 const TOML: usize = 128;
-/// And besides, whatever the input.
+/// Memory independent of the input.
 const CONSTANT: usize = 100_000;
 
-/// One reader and what it reads.
+/// A reader and its valid input.
 pub struct Reader {
     pub name: &'static str,
     pub valid: Vec<Vec<u8>>,
-    /// What it may take for each byte.
+    /// Memory that it may use per byte.
     times: usize,
-    /// Whether it takes these bytes; they are also in a file of this path.
+    /// Whether the reader accepts these bytes, which are also in the file at the path.
     read: fn(&[u8], &Path) -> bool,
 }
 
 impl Reader {
-    /// Reads these bytes, which must not take more memory than is allowed. Says whether they were taken.
+    /// Whether the reader accepts these bytes. Fails when it uses more memory than it may.
     pub fn run(&self, bytes: &[u8]) -> bool {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), bytes).unwrap();
@@ -107,7 +107,7 @@ fn video() -> VideoName {
 }
 
 fn checkpoint() -> CheckpointId {
-    CheckpointId { name: "a.pth".into(), digest: "0123456789abcdef".repeat(4), meaningless: false }
+    CheckpointId { name: "a.pth".into(), digest: "0123456789abcdef".repeat(4), synthetic_weights: false }
 }
 
 const SOURCE: SourceStamp = SourceStamp { size: 12_345_678, mtime_ns: -5 };

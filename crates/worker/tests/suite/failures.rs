@@ -119,7 +119,7 @@ fn a_worker_that_cannot_work_says_why() {
     let with_file = |text: &str| {
         fs::write(&file, text).unwrap();
         let digest = reeldeck_common::digest::sha256(text.as_bytes());
-        let checkpoint_id = CheckpointId { name: "x.pth".into(), digest, meaningless: false };
+        let checkpoint_id = CheckpointId { name: "x.pth".into(), digest, synthetic_weights: false };
         Init { checkpoint: CheckpointSource::File(file.clone()), checkpoint_id, ..init.clone() }
     };
     let failure = fatal(&with_file("<!DOCTYPE html><html><body>Sign in</body></html>"));

@@ -138,7 +138,7 @@ fn worker(folder: &Path, recipe: &Recipe) -> Worker {
     assert!(written.unwrap().success());
     let mut init = init(recipe.clone());
     let digest = reeldeck_common::digest::sha256(&std::fs::read(&weights).unwrap());
-    init.checkpoint_id = CheckpointId { name: "small.pth".into(), digest, meaningless: true };
+    init.checkpoint_id = CheckpointId { name: "small.pth".into(), digest, synthetic_weights: true };
     init.checkpoint = CheckpointSource::File(weights);
     Worker::start(&init)
 }

@@ -45,7 +45,7 @@ pub fn init(recipe: Recipe) -> Init {
         set: recipe.set_name(digest),
         recipe,
         checkpoint: CheckpointSource::Seeded,
-        checkpoint_id: CheckpointId { name: "seeded".into(), digest: digest.into(), meaningless: true },
+        checkpoint_id: CheckpointId { name: "seeded".into(), digest: digest.into(), synthetic_weights: true },
         device: "cpu".into(),
         threads: 1,
         decoders: 2,

@@ -1,4 +1,4 @@
-//! Whether a feature is the one that is wanted: of this set, of this video, of this very file, with these outputs.
+//! Whether a feature file is current: of the expected set, video, video file and outputs.
 
 use std::fmt;
 
@@ -7,33 +7,33 @@ use crate::recipe::{Output, Recipe};
 use crate::source::SourceStamp;
 use crate::video::VideoName;
 
-/// The feature that is wanted.
+/// The feature that a caller expects.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct ExpectedFeature<'a> {
     /// The feature set's name.
     pub set: &'a str,
-    /// The recipe, which says what shape the outputs have.
+    /// The recipe, which determines the shapes of the outputs.
     pub recipe: &'a Recipe,
-    /// The outputs that are needed; a run needs all of the recipe's, an export only its own.
+    /// The required outputs: all of the recipe's for a run, one for an export.
     pub outputs: &'a [Output],
     /// The video.
     pub video: &'a VideoName,
-    /// The video's file as it is now.
+    /// The current stamp of the video file.
     pub source: SourceStamp,
 }
 
-/// What a feature is to someone who wants one.
+/// The relation of a feature file to the expected feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It is the one.
+pub enum FeatureStatus {
+    /// It is the expected feature.
     Current,
-    /// The video has changed since.
+    /// The video has changed since the extraction.
     Stale,
-    /// It is of another video or another set.
+    /// It belongs to another video or another set.
     Foreign {
-        /// The video it is of.
+        /// The video of the feature.
         video: VideoName,
-        /// The set it is of.
+        /// The set of the feature.
         set: String,
     },
     /// An output is missing or has another shape.
@@ -41,26 +41,22 @@ pub enum Standing {
 }
 
 impl Header {
-    /// What this feature is to someone who wants one.
-    pub fn standing(&self, wanted: &Wanted<'_>) -> Standing {
-        let Wanted { set, recipe, outputs, video, source } = *wanted;
+    /// Compares this feature with the expected one.
+    pub fn status(&self, expected: &ExpectedFeature<'_>) -> FeatureStatus {
+        let ExpectedFeature { set, recipe, outputs, video, source } = *expected;
         let own = &self.provenance;
         if own.set != set || own.video != *video {
-            return Standing::Foreign { video: own.video.clone(), set: own.set.clone() };
+            return FeatureStatus::Foreign { video: own.video.clone(), set: own.set.clone() };
         }
-        let fits = |output: &Output| {
-            let shape = [recipe.sampling.clips, recipe.columns(*output)];
-            self.shapes.get(output.name()).is_some_and(|found| *found == shape)
-        };
-        // Before the file's age: what lacks an output was never done, whatever became of the video.
-        if let Some(lacking) = outputs.iter().find(|output| !fits(output)) {
-            return Standing::Lacks(*lacking);
+        // An incomplete feature is incomplete, not stale, even if the video has changed.
+        if let Some(lacking) = outputs.iter().find(|output| !self.has_output(recipe, **output)) {
+            return FeatureStatus::Lacks(*lacking);
         }
-        if own.source == source { Standing::Current } else { Standing::Stale }
+        if own.source == source { FeatureStatus::Current } else { FeatureStatus::Stale }
     }
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for FeatureStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Current => f.write_str("current"),
@@ -80,7 +76,7 @@ mod tests {
     use crate::recipe::Precision;
 
     #[test]
-    fn only_the_feature_of_this_set_video_file_and_shape_is_current() {
+    fn a_current_feature_has_the_expected_set_video_stamp_and_shapes() {
         let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
         let video = VideoName::new("A/v.mp4").unwrap();
         let source = SourceStamp { size: 1, mtime_ns: 2 };
@@ -90,7 +86,7 @@ mod tests {
             tool: "test".into(),
             set: set.clone(),
             recipe: recipe.clone(),
-            checkpoint: CheckpointId { name: "a.pth".into(), digest: "d".into(), meaningless: false },
+            checkpoint: CheckpointId { name: "a.pth".into(), digest: "d".into(), synthetic_weights: false },
             video: video.clone(),
             source,
             frames: FrameCounts::default(),
@@ -104,20 +100,21 @@ mod tests {
         let shapes = BTreeMap::from([("logits".to_owned(), vec![100, 700])]);
         let header = Header { provenance, shapes, digest: String::new() };
         let logits = [Output::Logits];
-        let wanted = Wanted { set: &set, recipe: &recipe, outputs: &logits, video: &video, source };
-        assert_eq!(header.standing(&wanted), Standing::Current);
+        let expected = ExpectedFeature { set: &set, recipe: &recipe, outputs: &logits, video: &video, source };
+        assert_eq!(header.status(&expected), FeatureStatus::Current);
 
         let changed = SourceStamp { mtime_ns: 3, ..source };
-        assert_eq!(header.standing(&Wanted { source: changed, ..wanted }), Standing::Stale);
+        assert_eq!(header.status(&ExpectedFeature { source: changed, ..expected }), FeatureStatus::Stale);
         let both = [Output::Logits, Output::Pooled];
-        let lacks = Wanted { outputs: &both, source: changed, ..wanted };
-        assert_eq!(header.standing(&lacks), Standing::Lacks(Output::Pooled));
+        let lacks = ExpectedFeature { outputs: &both, source: changed, ..expected };
+        assert_eq!(header.status(&lacks), FeatureStatus::Lacks(Output::Pooled));
         let other = VideoName::new("B/v.mp4").unwrap();
-        let foreign = header.standing(&Wanted { video: &other, ..wanted });
+        let foreign = header.status(&ExpectedFeature { video: &other, ..expected });
         assert_eq!(foreign.to_string(), format!("its feature is of A/v.mp4 and {set}"));
-        assert!(matches!(header.standing(&Wanted { set: "x", ..wanted }), Standing::Foreign { .. }));
+        assert!(matches!(header.status(&ExpectedFeature { set: "x", ..expected }), FeatureStatus::Foreign { .. }));
         let mut narrow = recipe.clone();
         narrow.model.classes = 400;
-        assert_eq!(header.standing(&Wanted { recipe: &narrow, ..wanted }), Standing::Lacks(Output::Logits));
+        let narrow = ExpectedFeature { recipe: &narrow, ..expected };
+        assert_eq!(header.status(&narrow), FeatureStatus::Lacks(Output::Logits));
     }
 }
