@@ -12,6 +12,7 @@ use crate::config::Settings;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::engine::lock::{self, Holder, Seen};
+use crate::error::{Exit, ExitError};
 use crate::protocol::details::Details;
 use crate::protocol::row::{ClassRow, Filter, Row, Sort};
 use crate::protocol::snapshot::{History, Snapshot};
@@ -59,6 +60,16 @@ pub enum ClientError {
     Nonsense(String),
     #[error("{0}")]
     No(String),
+}
+
+impl From<ClientError> for ExitError {
+    fn from(error: ClientError) -> Self {
+        let exit = match error {
+            ClientError::NoRun { .. } | ClientError::NoSuchPart { .. } | ClientError::Several { .. } => Exit::Usage,
+            _ => Exit::Internal,
+        };
+        Self::new(exit, error)
+    }
 }
 
 /// A connection.

@@ -1,15 +1,13 @@
-//! How reeldeck ends: its exit codes, and how an error becomes text.
+//! Exit codes, and errors as text.
+//!
+//! An error type that determines the exit code implements `From<…> for ExitError` beside its definition. This module knows
+//! no error type of another module.
 
 use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 
-use reeldeck_common::recipe::RecipeError;
-use reeldeck_common::strict::TomlError;
 use reeldeck_common::video::printable;
-
-use crate::client::ClientError;
-use crate::config::ConfigError;
-use crate::dataset::manifest::ManifestError;
 
 /// What the exit code says. The numbers are part of the interface: scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,44 +49,37 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error that knows its exit code, for where no typed error says it.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Stop {
-    /// How the process is to end.
-    pub exit: Exit,
-    /// What happened, and what to do next.
-    pub message: String,
+/// An error together with the exit code that it causes. Reads and chains exactly like the error that it wraps.
+#[derive(Debug)]
+pub struct ExitError {
+    exit: Exit,
+    error: Box<dyn Error + Send + Sync>,
 }
 
-impl Stop {
-    /// An error that ends the process with `exit`.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+impl ExitError {
+    /// Ends the process with `exit`. `error` is a message that says what happened and what to do next, or another error.
+    pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit, error: error.into() }
     }
 }
 
-/// The exit code that an error asks for, wherever in its chain the reason lies.
+impl fmt::Display for ExitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for ExitError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// The exit code of the outermost [`ExitError`] in the chain; [`Exit::Internal`] without one.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
-    // What was attached by `.context` can be found from the top only, what lies below it only by the chain.
-    if let Some(stop) = error.downcast_ref::<Stop>() {
-        return stop.exit;
-    }
-    error.chain().find_map(exit_of_one).unwrap_or(Exit::Internal)
-}
-
-fn exit_of_one(error: &(dyn Error + 'static)) -> Option<Exit> {
-    if let Some(stop) = error.downcast_ref::<Stop>() {
-        return Some(stop.exit);
-    }
-    let usage = matches!(
-        error.downcast_ref(),
-        Some(ClientError::NoRun { .. } | ClientError::NoSuchPart { .. } | ClientError::Several { .. })
-    ) || error.is::<ConfigError>()
-        || error.is::<RecipeError>()
-        || error.is::<TomlError>()
-        || error.is::<ManifestError>();
-    usage.then_some(Exit::Usage)
+    // anyhow finds what `.context` has attached only from the top, and the chain has only what lies below.
+    let attached = error.downcast_ref::<ExitError>();
+    attached.or_else(|| error.chain().find_map(|cause| cause.downcast_ref())).map_or(Exit::Internal, |found| found.exit)
 }
 
 /// The text for people: `error: …`, then a line for each cause.
@@ -125,14 +116,23 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_is_found_wherever_the_reason_lies() {
-        let config = || ConfigError::Value { place: "config.toml".into(), message: "devices".into() };
+    fn the_exit_code_is_found_anywhere_in_the_chain() {
+        let config = || ExitError::new(Exit::Usage, std::io::Error::other("no config.toml"));
         assert_eq!(exit_of(&failing(config())), Exit::Usage);
         assert_eq!(exit_of(&failing(config()).context("failed to start")), Exit::Usage);
-        assert_eq!(exit_of(&failing(Stop::new(Exit::Locked, "held")).context("failed to start")), Exit::Locked);
+        assert_eq!(exit_of(&failing(ExitError::new(Exit::Locked, "held")).context("failed to start")), Exit::Locked);
         let failed: Result<(), _> = Err(std::io::Error::other("x"));
-        assert_eq!(exit_of(&failed.context(Stop::new(Exit::Empty, "no video")).unwrap_err()), Exit::Empty);
+        assert_eq!(exit_of(&failed.context(ExitError::new(Exit::Empty, "no video")).unwrap_err()), Exit::Empty);
         assert_eq!(exit_of(&anyhow::anyhow!("x")), Exit::Internal);
         assert_eq!((Exit::Incomplete.code(), Exit::Interrupted.code()), (3, 130));
+    }
+
+    #[test]
+    fn a_wrapped_error_is_printed_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("failed to read a.toml")]
+        struct Outer(#[source] std::io::Error);
+        let error = failing(ExitError::new(Exit::Usage, Outer(std::io::Error::other("no such file"))));
+        assert_eq!(text_of(&error), "error: failed to read a.toml\n  caused by: no such file\n");
     }
 }

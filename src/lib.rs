@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use cli::{Cli, Command};
 use config::Settings;
-use error::{Exit, Stop};
+use error::{Exit, ExitError};
 use protocol::Command as Order;
 
 /// The whole program: reads the command line, runs what it asks for, and gives the exit code.
@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
-    let settings = || Settings::resolve(&cli.global, &std::env::current_dir()?).map_err(anyhow::Error::from);
+    let settings = || anyhow::Ok(Settings::resolve(&cli.global, &std::env::current_dir()?)?);
     match &cli.command {
         Some(Command::Init { folder }) => {
             commands::init::run_init(&cli.global, folder.as_deref(), &std::env::current_dir()?)
@@ -86,7 +86,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
         None if cli.batch => run_job(&settings()?, &cli.global, true, cli.run.detach),
         None if on_terminal() => tui::open(&cli.global, &cli.tui),
-        None => Err(Stop::new(
+        None => Err(ExitError::new(
             Exit::Usage,
             "the terminal interface needs a terminal, and nothing else was named: `reeldeck --batch` lists, extracts and \
              exports; `reeldeck --help` shows everything",
@@ -107,7 +107,7 @@ fn attach(settings: Settings, typed: &cli::Global, args: &cli::AttachArgs) -> an
         return commands::attach::run_attach(&settings);
     }
     // Where there is no run, the same words as without a terminal.
-    client::Client::find(&settings)?;
+    client::Client::find(&settings).map_err(ExitError::from)?;
     tui::attach(settings, typed, &args.tui)
 }
 

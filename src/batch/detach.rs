@@ -12,7 +12,7 @@ use crate::cli::Global;
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::engine::lock;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::outln;
 
 /// Starts an engine that does the main job and stays when this process ends.
@@ -37,7 +37,7 @@ pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit>
         Some(0) => Ok(Exit::Done),
         // It has said why; nothing is to be added but its code.
         Some(code) => Exit::of_code(code).ok_or_else(|| {
-            Stop::new(Exit::Internal, format!("the engine ended with {code} before it could be reached")).into()
+            ExitError::new(Exit::Internal, format!("the engine ended with {code} before it could be reached")).into()
         }),
     }
 }
@@ -58,7 +58,7 @@ pub fn detach_waiting(settings: &Settings, typed: &Global) -> Result<u32> {
     } else {
         text.to_owned()
     };
-    Err(Stop::new(Exit::of_code(code).filter(|exit| *exit != Exit::Done).unwrap_or(Exit::Internal), said).into())
+    Err(ExitError::new(Exit::of_code(code).filter(|exit| *exit != Exit::Done).unwrap_or(Exit::Internal), said).into())
 }
 
 /// An engine that was started.

@@ -25,7 +25,7 @@ use crate::engine::lock::{Lock, LockError};
 use crate::engine::state::State;
 use crate::engine::{assess, crash_recovery};
 use crate::errln;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::out;
 use crate::outln;
 use crate::protocol::snapshot::Counts;
@@ -74,7 +74,7 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     let scan = scan(&settings.root, &settings.extensions)?;
     out::stderr(format_args!("{}", refusals(&scan.refused, settings.verbosity)));
     if scan.videos.is_empty() && !steps.wait {
-        return Err(Stop::new(
+        return Err(ExitError::new(
             Exit::Empty,
             format!(
                 "no video found in {}; {}",
@@ -126,14 +126,14 @@ fn weights(settings: &Settings) -> anyhow::Result<Chosen> {
 }
 
 fn no_weights(error: CheckpointError) -> anyhow::Error {
-    anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to work with"))
+    anyhow::Error::from(error).context(ExitError::new(Exit::Usage, "no weights to work with"))
 }
 
 impl Job<'_> {
     fn lock(&self) -> anyhow::Result<Lock> {
         Lock::take(&self.layout.private(), self.settings.shard).map_err(|error| match error {
             held @ (LockError::Held { .. } | LockError::Overlap { .. }) => {
-                anyhow::Error::from(held).context(Stop::new(Exit::Locked, "the output folder is taken"))
+                anyhow::Error::from(held).context(ExitError::new(Exit::Locked, "the output folder is taken"))
             }
             error @ LockError::Io(_) => anyhow::Error::from(error).context(self.cannot_write()),
         })

@@ -23,7 +23,7 @@ use crate::engine::server::{Backstage, Server};
 use crate::engine::signals::Signals;
 use crate::engine::state::{Phase, State};
 use crate::errln;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::export::incremental::Incremental;
 use crate::format::Format;
 use crate::protocol::event::{Event, Started};
@@ -223,7 +223,7 @@ impl Job<'_> {
     ) -> anyhow::Result<Option<Exit>> {
         let state = engine.state();
         if let Some(why) = state.blocked() {
-            return Err(Stop::new(
+            return Err(ExitError::new(
                 Exit::Internal,
                 format!(
                     "the run could not go on: {why}; once that is put right, the same command goes on where it was"

@@ -25,7 +25,7 @@ use crate::engine::plan::Plan;
 use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
 use crate::engine::{crash_recovery, inspector, torch};
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 
 use super::sizes::{self, Sizes, cores, memory, or, tuned};
 
@@ -145,7 +145,7 @@ pub fn plan(
     let cuda = devices.iter().any(|device| matches!(device, Device::Cuda(_)));
     let of_gpus = match cuda {
         true => torch::environment(&settings.torch, settings.recipe.precision)
-            .map_err(|error| Stop::new(Exit::Usage, error.to_string()))?,
+            .map_err(|error| ExitError::new(Exit::Usage, error.to_string()))?,
         false => vec![],
     };
     let launch = |device: &Device| {

@@ -11,7 +11,7 @@ use crate::dataset::manifest::Kind;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::errln;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::export::annotations::{self, ESTIMATED, FILES};
 use crate::outln;
 
@@ -30,7 +30,7 @@ pub fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
             "annotations need the official annotation file, and {path} is a plain list, without durations and segments; \
              name the annotation file with --manifest"
         );
-        return Err(Stop::new(Exit::Usage, message).into());
+        return Err(ExitError::new(Exit::Usage, message).into());
     }
     let scan = scan(&settings.root, &settings.extensions)?;
     let folder = settings.out.join("annotations");

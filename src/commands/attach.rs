@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::config::{Settings, Verbosity};
 use crate::engine::publish::Front;
 use crate::errln;
-use crate::error::Exit;
+use crate::error::{Exit, ExitError};
 use crate::out;
 use crate::protocol::FromEngine;
 use crate::protocol::event::Event;
@@ -17,7 +17,7 @@ use crate::protocol::event::Event;
 /// # Errors
 /// When there is no run, and when the connection breaks.
 pub fn run_attach(settings: &Settings) -> anyhow::Result<Exit> {
-    let mut client = Client::find(settings)?;
+    let mut client = Client::find(settings).map_err(ExitError::from)?;
     let welcome = client.welcome();
     if settings.verbosity > Verbosity::Quiet {
         let (pid, set) = (welcome.pid, &welcome.set);

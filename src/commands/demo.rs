@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::config::Config;
 use crate::dataset::shown;
 use crate::errln;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::outln;
 
 const DEFINITION: &str = include_str!("../../assets/demo.toml");
@@ -60,7 +60,7 @@ pub fn run_demo(dir: &Path) -> Result<Exit> {
         let message = format!(
             "{path} is not the demo's, which touches nobody's files; name another folder than {dir} with --dir"
         );
-        return Err(Stop::new(Exit::Usage, message).into());
+        return Err(ExitError::new(Exit::Usage, message).into());
     }
     make_dataset(&dir.join("data"), &definition)?;
     let config = dir.join("config.toml");

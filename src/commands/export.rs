@@ -16,7 +16,7 @@ use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::errln;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::export::pickle;
 use crate::export::{self, Job, Outcome, Variant, dataset};
 use crate::format::{Axes, Format};
@@ -33,7 +33,7 @@ pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit
     let layout = Layout::new(&settings.out, &set);
     let scan = scan(&settings.root, &settings.extensions)?;
     if scan.videos.is_empty() {
-        return Err(Stop::new(Exit::Empty, format!("no video found in {}", shown(&settings.root))).into());
+        return Err(ExitError::new(Exit::Empty, format!("no video found in {}", shown(&settings.root))).into());
     }
     let owner = Owner::this_process();
     let job = Job {
@@ -98,7 +98,7 @@ fn variants(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<Variant>> 
     formats.sort_unstable();
     formats.dedup();
     let is_turnable = |format: &Format| matches!(format, Format::Npy | Format::Npz | Format::H5);
-    let usage = |message: &str| Stop::new(Exit::Usage, message);
+    let usage = |message: &str| ExitError::new(Exit::Usage, message);
     ensure!(
         !args.compact || formats.contains(&Format::Csv),
         usage("--compact is about the digits of csv, which is not among the formats; add --format csv or leave it out")

@@ -6,7 +6,7 @@ use reeldeck_common::protocol::CheckpointSource;
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::engine::checkpoint;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::{errln, outln};
 
 /// Downloads what the settings name, or else what the recipe names, and prints where it lies.
@@ -18,7 +18,7 @@ pub fn run_fetch(settings: &Settings) -> anyhow::Result<Exit> {
     let settings = Settings { checkpoint: Some(settings.checkpoint.clone().unwrap_or(url)), ..settings.clone() };
     let chosen = checkpoint::bring(&settings)
         .and_then(|()| checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe))
-        .context(Stop::new(Exit::Usage, "no weights"))?;
+        .context(ExitError::new(Exit::Usage, "no weights"))?;
     match &chosen.source {
         CheckpointSource::File(path) => outln!("{}", shown(path)),
         CheckpointSource::Seeded | CheckpointSource::Url(_) => {

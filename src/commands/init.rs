@@ -12,7 +12,7 @@ use crate::config::{Config, FILE, check_folders};
 use crate::dataset::manifest::Manifest;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::{errln, out};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -27,18 +27,18 @@ pub fn run_init(typed: &Global, folder: Option<&Path>, current: &Path) -> anyhow
     let root = folder.or(typed.root.as_deref()).unwrap_or(&defaults.root);
     let found = scan(&current.join(root), &defaults.scan.extensions)
         .context("failed to look into the dataset folder; name it: reeldeck init DIR")
-        .context(Stop::new(Exit::Usage, "no configuration written"))?;
+        .context(ExitError::new(Exit::Usage, "no configuration written"))?;
     // What is written is relative to the file that says it.
     let base = file.parent().unwrap_or(current);
     let out = typed.out.as_deref().map_or_else(|| base.join(&defaults.out), |out| current.join(out));
-    check_folders(&current.join(root), &out).context(Stop::new(Exit::Usage, "no configuration written"))?;
+    check_folders(&current.join(root), &out).context(ExitError::new(Exit::Usage, "no configuration written"))?;
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if real(base).starts_with(real(&current.join(root))) {
         let message = format!(
             "{} would lie in the dataset folder, which is never written to; name another place with --config, or begin elsewhere",
             shown(&file)
         );
-        return Err(anyhow::Error::from(Stop::new(Exit::Usage, message)));
+        return Err(anyhow::Error::from(ExitError::new(Exit::Usage, message)));
     }
     let written = |path: &Path| if base == current { path.to_owned() } else { current.join(path) };
     let recipe = typed.recipe.clone().unwrap_or(defaults.recipe);
@@ -68,7 +68,7 @@ pub fn run_init(typed: &Global, folder: Option<&Path>, current: &Path) -> anyhow
         } else {
             format!("failed to write {}", shown(&file))
         };
-        anyhow::Error::from(error).context(Stop::new(Exit::Usage, message))
+        anyhow::Error::from(error).context(ExitError::new(Exit::Usage, message))
     })?;
     new.write_all(text.as_bytes()).with_context(|| format!("failed to write {}", shown(&file)))?;
     errln!("wrote {} for {}: {} videos", shown(&file), shown(root), found.videos.len());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::config::Settings;
-use crate::dataset::manifest::{Manifest, ManifestError};
-use crate::error::{Exit, Stop};
+use crate::dataset::manifest::Manifest;
+use crate::error::{Exit, ExitError};
 
 pub mod annotations;
 pub mod attach;
@@ -33,8 +33,8 @@ pub mod watch;
 ///
 /// # Errors
 /// When it cannot be read, or not as one.
-pub fn manifest(settings: &Settings) -> Result<Option<Manifest>, ManifestError> {
-    settings.manifest.as_deref().map(|path| Manifest::read(path, &settings.prefix)).transpose()
+pub fn manifest(settings: &Settings) -> Result<Option<Manifest>, ExitError> {
+    Ok(settings.manifest.as_deref().map(|path| Manifest::read(path, &settings.prefix)).transpose()?)
 }
 
 /// The manifest, for commands that do nothing without one.
@@ -43,7 +43,7 @@ pub fn manifest(settings: &Settings) -> Result<Option<Manifest>, ManifestError> 
 /// When none is named, and as [`manifest`].
 pub fn needed_manifest(settings: &Settings) -> anyhow::Result<Manifest> {
     let none = "no manifest says what should be there; name one with --manifest, such as HACS_segments_v1.1.1.json";
-    manifest(settings)?.ok_or_else(|| Stop::new(Exit::Usage, none).into())
+    manifest(settings)?.ok_or_else(|| ExitError::new(Exit::Usage, none).into())
 }
 
 /// Where another of reeldeck's programs lies: beside this one, or where the variable says.

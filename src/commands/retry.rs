@@ -16,7 +16,7 @@ use crate::dataset::scan::scan;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::engine::lock::Lock;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::{errln, outln};
 
 /// A list is not longer than this, in bytes.
@@ -43,7 +43,7 @@ pub fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit> {
             "the list {list} has no video of {root}; a line is Class/file, and not `{}`",
             printable(one.as_str())
         );
-        return Err(Stop::new(Exit::Usage, message).into());
+        return Err(ExitError::new(Exit::Usage, message).into());
     }
     let is_there = |path: &Path| path.try_exists().unwrap_or(false);
     let (mut features, mut failures, mut neither) = (0, 0, 0);
@@ -87,7 +87,7 @@ fn remove(path: &Path) -> io::Result<()> {
 
 /// `Class/file` a line; a byte order mark, line breaks of any kind and empty lines do no harm.
 fn read(list: &Path) -> anyhow::Result<Vec<VideoName>> {
-    let bad = |message: String| Stop::new(Exit::Usage, format!("the list {}{message}", shown(list)));
+    let bad = |message: String| ExitError::new(Exit::Usage, format!("the list {}{message}", shown(list)));
     let failed = |error: io::Error| bad(format!(": {error}; name the retry.txt that verify has left"));
     let metadata = fs::metadata(list).map_err(failed)?;
     if !metadata.is_file() || metadata.len() > LONGEST {

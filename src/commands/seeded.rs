@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::errln;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 
 /// Has the worker write the file.
 ///
@@ -18,7 +18,7 @@ use crate::error::{Exit, Stop};
 pub fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exit> {
     if path.symlink_metadata().is_ok() {
         let message = format!("{} is there already and stays as it is; name a new file", shown(path));
-        return Err(Stop::new(Exit::Usage, message).into());
+        return Err(ExitError::new(Exit::Usage, message).into());
     }
     let mut worker = Command::new(super::worker()?);
     let status = worker.arg("write-seeded-checkpoint").arg(&settings.recipe_source).arg(path).status();

@@ -11,7 +11,7 @@ use reeldeck_common::recipe::Recipe;
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::engine::checkpoint;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 
 /// So many features of a set are opened to find one that says how it was made.
 const OPENED: usize = 64;
@@ -41,7 +41,7 @@ pub fn feature_set(settings: &Settings) -> anyhow::Result<String> {
     match (own.as_slice(), foreign.as_slice()) {
         ([set], _) => Ok((*set).to_owned()),
         ([], []) => only_empty(&sets).ok_or_else(|| none(settings)),
-        ([], foreign) => Err(Stop::new(
+        ([], foreign) => Err(ExitError::new(
             Exit::Usage,
             format!(
                 "the recipe {name} has changed since the features that are there were made ({}); name the recipe as it \
@@ -74,7 +74,7 @@ fn of_checkpoint(settings: &Settings) -> anyhow::Result<String> {
 fn none(settings: &Settings) -> anyhow::Error {
     let folder = shown(&settings.out.join("features"));
     let message = format!("no features of the recipe {} in {folder}; extract some first", settings.recipe.name);
-    Stop::new(Exit::Empty, message).into()
+    ExitError::new(Exit::Empty, message).into()
 }
 
 /// Where a run has begun and nothing is done yet, what is said next names its folder.
@@ -87,7 +87,7 @@ fn only_empty(sets: &[(String, Kinship)]) -> Option<String> {
 
 fn several_sets(sets: &[&str]) -> anyhow::Error {
     let message = format!("there are several feature sets ({}); say which by --checkpoint", sets.join(", "));
-    Stop::new(Exit::Usage, message).into()
+    ExitError::new(Exit::Usage, message).into()
 }
 
 fn of_kind<'a>(sets: &'a [(String, Kinship)], kinds: &[Kinship]) -> Vec<&'a str> {

@@ -3,7 +3,7 @@
 use crate::client::{Client, ClientError};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::shown;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::outln;
 use crate::protocol::Command;
 
@@ -17,9 +17,9 @@ pub fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit> {
         (ClientError::NoRun { out }, Command::Retry { .. }) => {
             let out = shown(&out);
             let next = "a new one tries failed videos again with `reeldeck --batch --retry-failed`";
-            Stop::new(Exit::Usage, format!("no run holds the output folder {out}; {next}")).into()
+            ExitError::new(Exit::Usage, format!("no run holds the output folder {out}; {next}"))
         }
-        (error, _) => anyhow::Error::from(error),
+        (error, _) => ExitError::from(error),
     })?;
     let message = client.command(command)?;
     if settings.verbosity > Verbosity::Quiet {

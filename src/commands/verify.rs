@@ -20,7 +20,7 @@ use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::engine::{checkpoint, torch};
 use crate::errln;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::export::Watch;
 use crate::outln;
 use crate::verify::again::{Anew, Extractor, Setup};
@@ -56,7 +56,7 @@ pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit
     let report = checked?;
     if report.checked == 0 {
         let folder = shown(&layout.features());
-        return Err(Stop::new(Exit::Empty, format!("no features in {folder}; extract some first")).into());
+        return Err(ExitError::new(Exit::Empty, format!("no features in {folder}; extract some first")).into());
     }
     print(settings, args, &job, &report);
     if !settings.dry_run {
@@ -72,7 +72,7 @@ pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit
     if args.against.is_some() && report.against.is_empty() && !report.findings.iter().any(|f| f.kind == Kind::Against) {
         let message = "nothing was compared: no feature has the name of anything in there; trainers' files are named \
              after the video's file without its ending";
-        return Err(Stop::new(Exit::Usage, message).into());
+        return Err(ExitError::new(Exit::Usage, message).into());
     }
     let is_fine = report.wrong().next().is_none() && report.without.is_empty();
     Ok(if is_fine { Exit::Done } else { Exit::Incomplete })
@@ -89,11 +89,11 @@ fn sample(
     let chosen = checkpoint::bring(settings)
         .and_then(|()| checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe))
         .map_err(|error| {
-            anyhow::Error::from(error).context(Stop::new(Exit::Usage, "no weights to extract anew with"))
+            anyhow::Error::from(error).context(ExitError::new(Exit::Usage, "no weights to extract anew with"))
         })?;
     ensure!(
         settings.recipe.set_name(&chosen.id.digest) == job.layout.set(),
-        Stop::new(Exit::Usage, "the checkpoint is not the one that made these features")
+        ExitError::new(Exit::Usage, "the checkpoint is not the one that made these features")
     );
     let wrong = report.to_retry();
     let noted: Vec<_> = report.findings.iter().map(|finding| &finding.video).collect();
@@ -121,9 +121,9 @@ fn sample(
             }
             Ok(Anew::Failed(finding)) => report.findings.push(finding),
             Err(failure) if failure.kind == ErrorKind::Interrupted => {
-                return Err(Stop::new(Exit::Interrupted, failure.line()).into());
+                return Err(ExitError::new(Exit::Interrupted, failure.line()).into());
             }
-            Err(failure) => return Err(Stop::new(Exit::Internal, failure.line()).into()),
+            Err(failure) => return Err(ExitError::new(Exit::Internal, failure.line()).into()),
         }
         watch.step(0);
     }
@@ -145,7 +145,7 @@ fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> a
     let environment = match is_cpu {
         true => vec![],
         false => torch::environment(&settings.torch, settings.recipe.precision)
-            .map_err(|error| Stop::new(Exit::Usage, error.to_string()))?,
+            .map_err(|error| ExitError::new(Exit::Usage, error.to_string()))?,
     };
     let owner = Owner::this_process();
     Ok(Setup {

@@ -14,6 +14,7 @@ use reeldeck_common::strict::{self, TomlError};
 use crate::cli::Global;
 use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
+use crate::error::{Exit, ExitError};
 use crate::format::Format;
 
 mod device;
@@ -61,6 +62,12 @@ pub enum ConfigError {
     OutInRoot { out: PathBuf, root: PathBuf },
     #[error("the dataset folder {root} lies in {own}, where reeldeck writes; name another output folder with --out")]
     RootInOut { root: PathBuf, own: PathBuf },
+}
+
+impl From<ConfigError> for ExitError {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
 }
 
 /// How much to print.
@@ -149,7 +156,11 @@ impl Settings {
     /// # Errors
     /// A file that is missing or not understood, and values that make no sense. The folders are checked by
     /// [`Settings::check_folders`], for the commands that use them.
-    pub fn resolve(typed: &Global, current: &Path) -> Result<Self, ConfigError> {
+    pub fn resolve(typed: &Global, current: &Path) -> Result<Self, ExitError> {
+        Ok(Self::merge(typed, current)?)
+    }
+
+    fn merge(typed: &Global, current: &Path) -> Result<Self, ConfigError> {
         let config_file = match &typed.config {
             Some(path) => Some(current.join(path)),
             // A link to nowhere is a file that is missing, not one that nobody wanted.
@@ -248,8 +259,8 @@ impl Settings {
     ///
     /// # Errors
     /// A dataset folder that is missing or no folder, an output folder that is no folder or lies in the dataset folder.
-    pub fn check_folders(&self) -> Result<(), ConfigError> {
-        check_folders(&self.root, &self.out)
+    pub fn check_folders(&self) -> Result<(), ExitError> {
+        Ok(check_folders(&self.root, &self.out)?)
     }
 }
 

@@ -13,8 +13,8 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::cli::Global;
-use crate::config::{ConfigError, Settings};
-use crate::error::Exit;
+use crate::config::Settings;
+use crate::error::{Exit, ExitError};
 use crate::out;
 
 /// Version of the JSON object. It grows when a field goes or changes its meaning; new fields do not change it.
@@ -87,7 +87,7 @@ impl Area<'_> {
 ///
 /// # Errors
 /// None today: what cannot be looked at is part of the report.
-pub fn run_doctor(typed: &Global, settings: Result<Settings, ConfigError>) -> anyhow::Result<Exit> {
+pub fn run_doctor(typed: &Global, settings: Result<Settings, ExitError>) -> anyhow::Result<Exit> {
     let mut checks = vec![];
     let settings = configuration(&mut Area { area: "configuration", checks: &mut checks }, settings);
     let mut area = |area, look: &dyn Fn(&mut Area<'_>)| look(&mut Area { area, checks: &mut checks });
@@ -113,7 +113,7 @@ pub fn run_doctor(typed: &Global, settings: Result<Settings, ConfigError>) -> an
 }
 
 /// With a configuration that cannot be read the rest is still looked at.
-fn configuration(area: &mut Area<'_>, settings: Result<Settings, ConfigError>) -> Option<Settings> {
+fn configuration(area: &mut Area<'_>, settings: Result<Settings, ExitError>) -> Option<Settings> {
     match settings {
         Ok(settings) => {
             match &settings.config_file {

@@ -12,7 +12,7 @@ use reeldeck_common::video::VideoName;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::video_list::LabelStyle;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::format::{Axes, Format};
 
 pub mod annotations;
@@ -145,7 +145,7 @@ impl Watch for Unwatched {
 /// See above.
 pub fn unless_interrupted(watch: &dyn Watch) -> anyhow::Result<()> {
     if watch.is_interrupted() {
-        return Err(Stop::new(Exit::Interrupted, "interrupted; run the same command again to go on").into());
+        return Err(ExitError::new(Exit::Interrupted, "interrupted; run the same command again to go on").into());
     }
     Ok(())
 }
@@ -183,7 +183,7 @@ pub fn forecast(job: &Job<'_>, variants: &[Variant], watch: &dyn Watch) -> anyho
     for variant in variants {
         anyhow::ensure!(
             job.recipe.outputs.contains(&variant.output),
-            Stop::new(Exit::Usage, not_stored(variant, job.recipe))
+            ExitError::new(Exit::Usage, not_stored(variant, job.recipe))
         );
         debug_assert_eq!(variant.output, output, "one inventory serves all");
     }

@@ -13,7 +13,7 @@ use super::manifest::Manifest;
 use super::pickle::{LIST, RESULTS, push};
 use super::{Forecast, Inventory, Item, Job, Part, Variant, hdf5};
 use crate::dataset::shown;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::format::Format;
 
 /// Features that are looked at to estimate how long their text will be.
@@ -102,7 +102,7 @@ pub(super) fn check(forecast: &Forecast, out: &Path) -> anyhow::Result<()> {
         shown(out),
         DecimalBytes(forecast.free)
     );
-    Err(Stop::new(Exit::Internal, message).into())
+    Err(ExitError::new(Exit::Internal, message).into())
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use super::{key_reader, panic_report};
 use crate::cli::{Global, TuiArgs};
 use crate::client;
 use crate::config::{Settings, TuiSection};
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::outln;
 
 /// New data is drawn at most so often.
@@ -109,7 +109,7 @@ fn title(settings: &Settings) -> String {
 }
 
 fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Keymap)> {
-    let bad = |message: String| Stop::new(Exit::Usage, message);
+    let bad = |message: String| ExitError::new(Exit::Usage, message);
     let name = args.theme.as_deref().unwrap_or(&section.theme);
     let theme = Theme::named(name).ok_or_else(|| {
         let names: Vec<&str> = Theme::names().collect();

@@ -17,7 +17,7 @@ use super::Target;
 use super::check::text_of;
 use crate::dataset::shown;
 use crate::dataset::video_list::parse_list;
-use crate::error::{Exit, Stop};
+use crate::error::{Exit, ExitError};
 use crate::export::{npy, npz};
 
 /// The text of 10,000 clips of 4096 numbers has 800 MB; no one feature is larger.
@@ -56,7 +56,7 @@ impl Pairs {
     /// # Errors
     /// What is not there, not readable, or not what it should be, with what to do about it.
     pub fn open(path: &Path, list: Option<&Path>) -> anyhow::Result<Self> {
-        let usage = |message: String| Stop::new(Exit::Usage, message);
+        let usage = |message: String| ExitError::new(Exit::Usage, message);
         let metadata = fs::metadata(path)
             .with_context(|| usage(format!("failed to look at {}; name a result.pkl or a folder", shown(path))))?;
         if metadata.is_dir() {
@@ -80,7 +80,7 @@ impl Pairs {
     /// A file that is no `result.pkl`, and one with another number of results than its list has videos.
     pub fn results(&self) -> anyhow::Result<Option<Results<'_>>> {
         let Self::Pickle { path, map, videos } = self else { return Ok(None) };
-        let usage = |message: String| Stop::new(Exit::Usage, message);
+        let usage = |message: String| ExitError::new(Exit::Usage, message);
         let results =
             Results::parse(map).with_context(|| usage(format!("{} is no result.pkl that can be read", shown(path))))?;
         ensure!(
@@ -129,7 +129,7 @@ impl Pairs {
                     }
                     Some((_, Ok(_))) => {}
                     Some((_, Err(error))) => {
-                        let stop = Stop::new(Exit::Usage, "what was to be compared with is damaged");
+                        let stop = ExitError::new(Exit::Usage, "what was to be compared with is damaged");
                         *trouble = Some(anyhow::Error::from(error).context(stop));
                         return None;
                     }

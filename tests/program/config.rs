@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use reeldeck::cli::Global;
-use reeldeck::config::{Config, ConfigError, Device, DeviceList, NvdecUse, Settings, Verbosity};
+use reeldeck::config::{Config, Device, DeviceList, NvdecUse, Settings, Verbosity};
 use reeldeck::dataset::video_list::LabelStyle;
+use reeldeck::error::ExitError;
 use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::strict::from_toml;
 
@@ -16,7 +17,7 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn resolve(text: &str, typed: Global) -> Result<Settings, ConfigError> {
+fn resolve(text: &str, typed: Global) -> Result<Settings, ExitError> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("config.toml"), text).unwrap();
     Settings::resolve(&typed, dir.path())

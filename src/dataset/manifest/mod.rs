@@ -8,6 +8,7 @@ use indexmap::{IndexMap, IndexSet};
 use reeldeck_common::video::printable;
 
 use super::shown;
+use crate::error::{Exit, ExitError};
 
 mod guard;
 mod json;
@@ -183,6 +184,12 @@ pub enum ManifestError {
         /// What was expected and what is there, fit for a terminal.
         message: String,
     },
+}
+
+impl From<ManifestError> for ExitError {
+    fn from(error: ManifestError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
 }
 
 impl Manifest {
