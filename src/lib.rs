@@ -26,7 +26,7 @@ pub mod verify;
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
-use config::Settings;
+use config::{Overrides, Settings, Verbosity};
 use error::{Exit, ExitError};
 use protocol::Command as Order;
 
@@ -50,42 +50,44 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
-    let settings = || anyhow::Ok(Settings::resolve(&cli.global, &std::env::current_dir()?)?);
+    let typed = cli.overrides();
+    let settings = || anyhow::Ok(Settings::resolve(&typed, &std::env::current_dir()?)?);
     match &cli.command {
-        Some(Command::Init { folder }) => {
-            commands::init::run_init(&cli.global, folder.as_deref(), &std::env::current_dir()?)
+        Some(Command::Init(args)) => {
+            commands::init::run_init(&typed, args.folder.as_deref(), &std::env::current_dir()?)
         }
-        Some(Command::Doctor) => {
+        Some(Command::Doctor(_)) => {
             let current = std::env::current_dir()?;
-            doctor::run_doctor(&cli.global, Settings::resolve(&cli.global, &current))
+            doctor::run_doctor(&typed, Settings::resolve(&typed, &current))
         }
-        Some(Command::Fetch) => commands::fetch::run_fetch(&settings()?),
+        Some(Command::Fetch(_)) => commands::fetch::run_fetch(&settings()?),
         Some(Command::Completions { shell }) => commands::shell::run_completions(*shell),
         Some(Command::Man { dir }) => commands::shell::run_man(dir.as_deref()),
         Some(Command::Demo { dir }) => commands::demo::run_demo(dir),
         Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
-        Some(Command::Extract(args)) => run_job(&settings()?, &cli.global, false, args.detach),
-        Some(Command::Engine { no_export, wait }) => {
-            batch::run_batch(&settings()?, batch::Steps { export: !no_export, background: true, wait: *wait })
+        Some(Command::Extract(args)) => run_job(&settings()?, &typed, false, args.detach),
+        Some(Command::Engine(args)) => {
+            let steps = batch::Steps { export: !args.no_export, background: true, wait: args.wait };
+            batch::run_batch(&settings()?, steps)
         }
-        Some(Command::Attach(args)) => attach(settings()?, &cli.global, args),
-        Some(Command::Status) => commands::status::run_status(&settings()?),
-        Some(Command::Stop { now }) => commands::steer::run(&settings()?, Order::Stop { now: *now }),
-        Some(Command::Pause) => commands::steer::run(&settings()?, Order::Pause),
-        Some(Command::Resume) => commands::steer::run(&settings()?, Order::Resume),
+        Some(Command::Attach(args)) => attach(settings()?, &typed, args),
+        Some(Command::Status(_)) => commands::status::run_status(&settings()?),
+        Some(Command::Stop(args)) => commands::steer::run(&settings()?, Order::Stop { now: args.now }),
+        Some(Command::Pause(_)) => commands::steer::run(&settings()?, Order::Pause),
+        Some(Command::Resume(_)) => commands::steer::run(&settings()?, Order::Resume),
         Some(Command::Retry(cli::RetryArgs { list: Some(list), .. })) => commands::retry::run_list(&settings()?, list),
         Some(Command::Retry(args)) => {
             commands::steer::run(&settings()?, Order::Retry { patterns: args.patterns.clone() })
         }
         Some(Command::Scan(args)) => commands::scan::run_scan(&settings()?, args),
-        Some(Command::Missing(args)) => commands::missing::run_missing(&settings()?, args),
-        Some(Command::Annotations) => commands::annotations::run_annotations(&settings()?),
+        Some(Command::Missing(args)) => commands::missing::run_missing(&settings()?, &args.watch),
+        Some(Command::Annotations(_)) => commands::annotations::run_annotations(&settings()?),
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
         Some(Command::Verify(args)) => commands::verify::run_verify(&settings()?, args),
         Some(Command::Tune(args)) => commands::tune::run_tune(&settings()?, args),
-        Some(Command::SeededCheckpoint { path }) => commands::seeded::run_seeded(&settings()?, path),
-        None if cli.batch => run_job(&settings()?, &cli.global, true, cli.run.detach),
-        None if on_terminal() => tui::open(&cli.global, &cli.tui),
+        Some(Command::SeededCheckpoint(args)) => commands::seeded::run_seeded(&settings()?, &args.path),
+        None if cli.batch => run_job(&settings()?, &typed, true, cli.detach),
+        None if on_terminal() => tui::open(&typed, &cli.tui),
         None => Err(ExitError::new(
             Exit::Usage,
             "the terminal interface needs a terminal, and nothing else was named: `reeldeck --batch` lists, extracts and \
@@ -101,8 +103,9 @@ fn on_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
-fn attach(settings: Settings, typed: &cli::Global, args: &cli::AttachArgs) -> anyhow::Result<Exit> {
-    let plain = args.plain || settings.json || !on_terminal();
+fn attach(settings: Settings, typed: &Overrides, args: &cli::AttachArgs) -> anyhow::Result<Exit> {
+    let wants_lines = args.plain || settings.json || settings.verbosity != Verbosity::Normal;
+    let plain = wants_lines || !on_terminal();
     if plain {
         return commands::attach::run_attach(&settings);
     }
@@ -111,8 +114,8 @@ fn attach(settings: Settings, typed: &cli::Global, args: &cli::AttachArgs) -> an
     tui::attach(settings, typed, &args.tui)
 }
 
-fn run_job(settings: &Settings, typed: &cli::Global, export: bool, detach: bool) -> anyhow::Result<Exit> {
-    match detach && !settings.dry_run {
+fn run_job(settings: &Settings, typed: &Overrides, export: bool, detach: bool) -> anyhow::Result<Exit> {
+    match detach {
         true => batch::detach(settings, typed, export),
         false => batch::run_batch(settings, batch::Steps { export, background: false, wait: false }),
     }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use reeldeck_common::layout::Layout;
 
-use crate::cli::Global;
-use crate::config::Settings;
+use crate::config::{Overrides, Settings};
 use crate::dataset::shown;
 use crate::engine::lock;
 use crate::error::{Exit, ExitError};
@@ -19,7 +18,7 @@ use crate::outln;
 ///
 /// # Errors
 /// When it cannot be started. What it says itself is passed on, with its exit code.
-pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit> {
+pub fn detach(settings: &Settings, typed: &Overrides, export: bool) -> Result<Exit> {
     settings.check_folders()?;
     // Here, where somebody looks on.
     super::bring(settings)?;
@@ -47,7 +46,7 @@ pub fn detach(settings: &Settings, typed: &Global, export: bool) -> Result<Exit>
 ///
 /// # Errors
 /// When it cannot be started: with what it says itself, and its exit code.
-pub fn detach_waiting(settings: &Settings, typed: &Global) -> Result<u32> {
+pub fn detach_waiting(settings: &Settings, typed: &Overrides) -> Result<u32> {
     let Started { pid, ended, text } = start(settings, typed, &["--wait"])?;
     let Some(code) = ended else { return Ok(pid) };
     let text = String::from_utf8_lossy(&text);
@@ -70,7 +69,7 @@ struct Started {
     text: Vec<u8>,
 }
 
-fn start(settings: &Settings, typed: &Global, words: &[&str]) -> Result<Started> {
+fn start(settings: &Settings, typed: &Overrides, words: &[&str]) -> Result<Started> {
     settings.check_folders()?;
     let private = Layout::new(&settings.out, "").private();
     let folder = private.join("log");

@@ -123,10 +123,10 @@ pub fn prefetch(settings: &Settings, is_cpu: bool, in_hand: usize, free: u64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Global;
+    use crate::config::Overrides;
 
     fn settings() -> Settings {
-        Settings::resolve(&Global::default(), std::path::Path::new("/nonexistent")).unwrap()
+        Settings::resolve(&Overrides::default(), std::path::Path::new("/nonexistent")).unwrap()
     }
 
     fn sizes(threads: usize, nvdec: NvdecUse, streams: usize) -> Sizes {

@@ -1,24 +1,32 @@
-//! What the command line takes and what it refuses.
+//! Which command lines are accepted and which are refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use reeldeck_common::recipe::Output;
 
 use super::*;
+use crate::dataset::shard::Shard;
+use crate::dataset::video_list::LabelStyle;
+use crate::format::{Axes, Format};
 
 fn read(line: &str) -> Result<Cli, clap::Error> {
     Cli::read(std::iter::once("reeldeck").chain(line.split_whitespace()))
 }
 
 #[test]
-fn the_definition_is_sound() {
+fn clap_accepts_the_definition() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn global_options_stand_before_or_after_the_subcommand() {
-    let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --manifest m.json --shard 1/2 --json \
-         --devices cpu*2 --limit 3 --retry-failed --redo-stale --dry-run -vv";
-    let before = read(&format!("{options} extract")).unwrap();
-    assert_eq!(before, read(&format!("extract {options}")).unwrap());
-    assert_eq!(before.command, Some(Command::Extract(RunArgs::default())));
-    let global = Global {
+fn options_stand_before_or_after_the_subcommand() {
+    let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --manifest m.json --shard 1/2 \
+         --devices cpu*2 --limit 3 --retry-failed --redo-stale -v";
+    let before = read(&format!("{options} extract --json --dry-run")).unwrap();
+    assert_eq!(before, read(&format!("extract {options} --json --dry-run")).unwrap());
+    assert_eq!(read("--root=d -q list --stdout").unwrap(), read("list --root=d -q --stdout").unwrap());
+    let overrides = Overrides {
         config: Some("c.toml".into()),
         root: Some("d".into()),
         out: Some("o".into()),
@@ -33,71 +41,160 @@ fn global_options_stand_before_or_after_the_subcommand() {
         redo_stale: true,
         dry_run: true,
         quiet: false,
-        verbose: 2,
+        verbose: true,
     };
-    assert_eq!(before.global, global);
-    let words = ["reeldeck".into(), "extract".into()].into_iter().chain(global.words());
-    assert_eq!(Cli::read(words).unwrap().global, global, "as another process would read it");
-    assert_eq!(read("").unwrap().global, Global::default());
+    assert_eq!(before.overrides(), overrides);
+    assert_eq!(read("").unwrap().overrides(), Overrides::default());
 }
 
 #[test]
-fn subcommands_take_their_own_options() {
-    let list = |label_style, stdout| Some(Command::List(ListArgs { label_style, stdout }));
-    assert_eq!(read("list").unwrap().command, list(None, false));
-    let styled = read("-q list --label-style index --stdout").unwrap();
-    assert_eq!(styled.command, list(Some(LabelStyle::Index), true));
-    assert!(styled.global.quiet);
-    let export = |args| Some(Command::Export(args));
-    let plain = ExportArgs { format: vec![Format::Pkl], ..ExportArgs::default() };
-    assert_eq!(read("export").unwrap().command, export(plain.clone()));
-    assert_eq!(read("export --format pkl").unwrap().command, export(plain));
-    let all = ExportArgs {
-        format: vec![Format::Csv, Format::Npy, Format::H5],
-        compact: true,
-        layout: Axes::Ct,
-        output: Some(Output::Pooled),
-    };
+fn the_engine_is_started_with_the_same_overrides() {
+    let typed = read("--batch --detach --root d --shard 1/2 --limit 3 --retry-failed --redo-stale --devices cpu -v");
+    let typed = typed.unwrap().overrides();
+    let words = ["reeldeck".into(), "engine".into()].into_iter().chain(typed.words());
+    assert_eq!(Cli::read(words).unwrap().overrides(), typed);
+}
+
+/// A command line of each command, in which every option of the command may stand, and those options.
+const COMMANDS: &[(&str, &str)] = &[
+    (
+        "",
+        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale theme ascii \
+          low-bandwidth mouse batch",
+    ),
+    (
+        "--batch",
+        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale detach dry-run \
+                 json quiet verbose",
+    ),
+    ("demo", "dir"),
+    ("init", "config root out recipe checkpoint manifest devices dry-run"),
+    ("doctor", "config root out recipe checkpoint devices json quiet"),
+    ("fetch", "config recipe checkpoint quiet"),
+    ("list", "config root out label-style stdout dry-run quiet verbose"),
+    (
+        "extract",
+        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale detach dry-run \
+                 json quiet verbose",
+    ),
+    ("attach", "config out shard plain json quiet verbose theme ascii low-bandwidth mouse"),
+    ("status", "config out shard json"),
+    ("stop", "config out shard quiet now"),
+    ("pause", "config out shard quiet"),
+    ("resume", "config out shard quiet"),
+    ("retry x", "config out shard quiet"),
+    ("retry --failed", "config out shard quiet"),
+    ("retry --list l", "config root out recipe checkpoint dry-run quiet"),
+    (
+        "engine",
+        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale no-export wait \
+                quiet verbose",
+    ),
+    ("export", "config root out recipe checkpoint format compact layout output dry-run quiet verbose"),
+    ("verify", "config root out recipe checkpoint sample against dry-run quiet verbose"),
+    ("verify --sample 1", "config root out recipe checkpoint devices against dry-run quiet verbose"),
+    ("verify --against f", "config root out recipe checkpoint sample list tolerance dry-run quiet verbose"),
+    ("scan", "config root out manifest quick deep watch dry-run json quiet verbose"),
+    ("scan --watch", "config root out manifest quick deep poll dry-run json quiet verbose"),
+    ("missing", "config root out manifest watch dry-run quiet"),
+    ("annotations", "config root out manifest dry-run quiet"),
+    ("tune", "config recipe seconds"),
+    ("seeded-checkpoint w.pth", "config recipe"),
+    ("completions bash", ""),
+    ("man", "dir"),
+];
+
+/// Values that differ from every default.
+fn value_of(option: &str) -> &'static str {
+    match option {
+        "limit" | "sample" | "seconds" => "7",
+        "shard" => "1/2",
+        "label-style" => "index",
+        "format" => "npy",
+        "layout" => "ct",
+        "output" => "pooled",
+        "tolerance" => "0.5",
+        _ => "value",
+    }
+}
+
+#[test]
+fn each_command_takes_the_options_that_it_uses_and_refuses_all_others() {
+    let definition = Cli::command();
+    let all: BTreeMap<String, bool> = std::iter::once(&definition)
+        .chain(definition.get_subcommands())
+        .flat_map(|command| command.get_arguments())
+        .filter_map(|option| Some((option.get_long()?.to_owned(), option.get_action().takes_values())))
+        .collect();
+    let named: BTreeSet<&str> = COMMANDS.iter().flat_map(|(_, options)| options.split_whitespace()).collect();
+    let failed = BTreeSet::from(["failed"]);
+    assert!(all.keys().all(|option| named.union(&failed).any(|name| name == option)), "the table has all options");
+    let tested: BTreeSet<&str> = COMMANDS.iter().filter_map(|(line, _)| line.split(' ').next()).collect();
+    assert!(definition.get_subcommands().all(|command| tested.contains(command.get_name())), "and all commands");
+    for (line, taken) in COMMANDS {
+        let plain = read(line).unwrap();
+        for (option, takes_value) in &all {
+            if line.contains(&format!("--{option}")) {
+                continue;
+            }
+            let value = if *takes_value { format!("={}", value_of(option)) } else { String::new() };
+            let typed = format!("{line} --{option}{value}");
+            match (read(&typed), taken.split_whitespace().any(|name| name == option)) {
+                (Ok(cli), true) => assert_ne!(cli, plain, "{typed} changes nothing"),
+                (Err(error), false) => assert_eq!(error.exit_code(), 2, "{typed}: {error}"),
+                // Asks for a pattern or an option in its place.
+                (Ok(cli), false) => panic!("{typed} is taken: {cli:?}"),
+                (Err(error), true) => panic!("{typed}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_option_that_overrides_the_configuration_reaches_the_settings() {
+    let overriding = "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale dry-run json \
+                      quiet verbose";
+    for (line, taken) in COMMANDS {
+        let plain = read(line).unwrap().overrides();
+        let taken = taken.split_whitespace().filter(|option| overriding.split(' ').any(|name| name == *option));
+        for option in taken {
+            let flag = matches!(option, "retry-failed" | "redo-stale" | "dry-run" | "json" | "quiet" | "verbose");
+            let value = if flag { String::new() } else { format!("={}", value_of(option)) };
+            let cli = read(&format!("{line} --{option}{value}")).unwrap();
+            assert_ne!(cli.overrides(), plain, "{line} --{option}");
+        }
+    }
+}
+
+#[test]
+fn options_have_the_values_that_were_typed() {
+    let Some(Command::List(list)) = read("-q list --label-style index --stdout").unwrap().command else { panic!() };
+    assert_eq!((list.label_style, list.stdout), (Some(LabelStyle::Index), true));
+    let Some(Command::Export(export)) = read("export").unwrap().command else { panic!() };
+    assert_eq!((export.format, export.layout), (vec![Format::Pkl], Axes::Tc));
     let line = "export --format csv,npy --format h5 --compact --layout ct --output pooled";
-    assert_eq!(read(line).unwrap().command, export(all));
-    let verify = VerifyArgs {
-        sample: Some(3),
-        against: Some("r.pkl".into()),
-        list: Some("l.txt".into()),
-        tolerance: Some(1e-3),
-    };
+    let Some(Command::Export(export)) = read(line).unwrap().command else { panic!() };
+    assert_eq!(export.format, [Format::Csv, Format::Npy, Format::H5]);
+    assert_eq!((export.compact, export.layout, export.output), (true, Axes::Ct, Some(Output::Pooled)));
     let line = "verify --sample 3 --against r.pkl --list l.txt --tolerance 1e-3";
-    assert_eq!(read(line).unwrap().command, Some(Command::Verify(verify)));
-    assert_eq!(read("verify").unwrap().command, Some(Command::Verify(VerifyArgs::default())));
-    assert_eq!(read("scan").unwrap().command, Some(Command::Scan(ScanArgs::default())));
-    assert!(read("scan --quick --deep").is_err());
-    assert_eq!(read("missing").unwrap().command, Some(Command::Missing(WatchArgs::default())));
-    assert_eq!(read("annotations --manifest m").unwrap().command, Some(Command::Annotations));
-    let seeded = Command::SeededCheckpoint { path: "w.pth".into() };
-    assert_eq!(read("seeded-checkpoint w.pth").unwrap().command, Some(seeded));
-    assert_eq!(read("demo").unwrap().command, Some(Command::Demo { dir: "reeldeck-demo".into() }));
-    assert!(read("--batch --root x").unwrap().batch);
-    assert!(read("--batch --detach").unwrap().run.detach);
-    assert_eq!(read("extract --detach").unwrap().command, Some(Command::Extract(RunArgs { detach: true })));
-    let retry = |patterns: &[&str], failed| {
-        Some(Command::Retry(RetryArgs {
-            patterns: patterns.iter().map(ToString::to_string).collect(),
-            failed,
-            list: None,
-        }))
-    };
-    assert_eq!(read("retry A/* v_b").unwrap().command, retry(&["A/*", "v_b"], false));
-    assert_eq!(read("retry --failed").unwrap().command, retry(&[], true));
-    assert_eq!(read("stop --now").unwrap().command, Some(Command::Stop { now: true }));
+    let Some(Command::Verify(verify)) = read(line).unwrap().command else { panic!() };
+    assert_eq!((verify.sample, verify.against), (Some(3), Some("r.pkl".into())));
+    assert_eq!((verify.list, verify.tolerance), (Some("l.txt".into()), Some(1e-3)));
+    let Some(Command::Retry(retry)) = read("retry A/* v_b").unwrap().command else { panic!() };
+    assert_eq!(retry.patterns, ["A/*", "v_b"]);
+    let Some(Command::SeededCheckpoint(seeded)) = read("seeded-checkpoint w.pth").unwrap().command else { panic!() };
+    assert_eq!(seeded.path, Path::new("w.pth"));
+    let demo = Command::Demo { dir: "reeldeck-demo".into() };
+    assert_eq!(read("demo").unwrap().command, Some(demo));
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_code_2_and_help_with_code_0() {
+fn usage_errors_exit_with_2_and_help_with_0() {
     for (line, says) in [
         ("lsit", "list"),
         ("--limit 0 extract", "1 or more"),
         ("list -q -v", "cannot be used with"),
-        ("--batch list", "takes no subcommand"),
+        ("--batch list", "--batch"),
         ("list --batch", "--batch"),
         ("list --label-style minus", "minus-one"),
         ("export --format np", "npy"),
@@ -106,20 +203,28 @@ fn what_makes_no_sense_is_refused_with_code_2_and_help_with_code_0() {
         ("export --output features", "logits or pooled"),
         ("verify --sample 0", "1 or more"),
         ("verify --list l.txt", "--against"),
+        ("verify --devices cpu", "--sample"),
         ("verify --against r.pkl --tolerance=-1", "not below zero"),
+        ("scan --quick --deep", "cannot be used with"),
         ("seeded-checkpoint", "<PATH>"),
+        ("init d --root e", "cannot be used with"),
         ("--root", "--root"),
-        ("--detach", "goes with --batch"),
+        ("--detach", "--batch"),
+        ("--batch --detach --json", "cannot be used with"),
+        ("--batch --detach --dry-run", "cannot be used with"),
+        ("--batch --theme none", "cannot be used with"),
+        ("attach --plain --ascii", "cannot be used with"),
+        ("status --retry-failed", "--retry-failed"),
+        ("--retry-failed status", "--retry-failed"),
         ("retry", "<PATTERN>"),
         ("retry x --failed", "cannot be used with"),
+        ("retry x --root d", "cannot be used with"),
+        ("retry --list l --shard 1/2", "cannot be used with"),
         ("extract --shard 4/4", "the last is 3/4"),
-        ("--json export", "--json goes with"),
-        ("verify --json", "what others print is text"),
-        ("--json", "--json goes with"),
-        ("stop --dry-run", "--dry-run goes with"),
-        ("--dry-run retry --failed", "--dry-run goes with"),
-        ("fetch --dry-run", "--dry-run goes with"),
-        ("--dry-run", "--dry-run goes with"),
+        ("--json export", "--json"),
+        ("--json", "--batch"),
+        ("stop --dry-run", "--dry-run"),
+        ("--dry-run", "--batch"),
     ] {
         let error = read(line).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");

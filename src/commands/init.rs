@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use reeldeck_common::recipe::Recipe;
 
-use crate::cli::Global;
-use crate::config::{Config, FILE, check_folders};
+use crate::config::{Config, FILE, Overrides, check_folders};
 use crate::dataset::manifest::Manifest;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
@@ -21,7 +20,7 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 ///
 /// # Errors
 /// When there is no such folder, a configuration is there already, or it cannot be written.
-pub fn run_init(typed: &Global, folder: Option<&Path>, current: &Path) -> anyhow::Result<Exit> {
+pub fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path) -> anyhow::Result<Exit> {
     let defaults = Config::default();
     let file = current.join(typed.config.as_deref().unwrap_or(Path::new(FILE)));
     let root = folder.or(typed.root.as_deref()).unwrap_or(&defaults.root);

@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(text.lines().count(), 22, "{text}");
         assert!(text.contains("refused 5 more for the same reason (deeper than Class/file"), "{text}");
         assert!(text.contains("refused v.mp4: not in a class folder"), "{text}");
-        assert_eq!(refusals(&all, Verbosity::Verbose(1)).lines().count(), 26);
+        assert_eq!(refusals(&all, Verbosity::Verbose).lines().count(), 26);
     }
 
     #[test]

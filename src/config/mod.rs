@@ -11,7 +11,6 @@ use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::recipe::{BUILT_IN, Recipe, RecipeError};
 use reeldeck_common::strict::{self, TomlError};
 
-use crate::cli::Global;
 use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
@@ -20,6 +19,7 @@ use crate::format::Format;
 mod device;
 mod engine;
 mod file;
+mod overrides;
 mod tui;
 
 pub use device::{Device, DeviceList, GPU_BATCH};
@@ -28,6 +28,7 @@ pub use file::{
     BatchSection, Config, CudaSection, DetailsSection, ExportSection, ListSection, ManifestSection, NvdecUse,
     ScanSection, WorkerSection,
 };
+pub use overrides::Overrides;
 pub use tui::{ImageProtocol, KeyChoice, TuiSection};
 
 /// Read from the current folder when no other file is named.
@@ -77,8 +78,8 @@ pub enum Verbosity {
     Quiet,
     /// What people want to see.
     Normal,
-    /// More: `-v` is 1, `-vv` 2.
-    Verbose(u8),
+    /// More.
+    Verbose,
 }
 
 /// What to work with: the command line over the configuration file over the defaults, all checked but the folders.
@@ -156,11 +157,11 @@ impl Settings {
     /// # Errors
     /// A file that is missing or not understood, and values that make no sense. The folders are checked by
     /// [`Settings::check_folders`], for the commands that use them.
-    pub fn resolve(typed: &Global, current: &Path) -> Result<Self, ExitError> {
+    pub fn resolve(typed: &Overrides, current: &Path) -> Result<Self, ExitError> {
         Ok(Self::merge(typed, current)?)
     }
 
-    fn merge(typed: &Global, current: &Path) -> Result<Self, ConfigError> {
+    fn merge(typed: &Overrides, current: &Path) -> Result<Self, ConfigError> {
         let config_file = match &typed.config {
             Some(path) => Some(current.join(path)),
             // A link to nowhere is a file that is missing, not one that nobody wanted.
@@ -174,7 +175,7 @@ impl Settings {
             }
             None => (Config::default(), "defaults".into()),
         };
-        no_tilde(typed)?;
+        typed.refuse_tilde()?;
         let folder_of_file = config_file.as_deref().and_then(Path::parent).unwrap_or(current).to_owned();
         let folder_of_file = folder_of_file.as_path();
         let bad = |place: &str, message: String| ConfigError::Value { place: place.to_owned(), message };
@@ -228,8 +229,8 @@ impl Settings {
             dry_run: typed.dry_run,
             verbosity: match (typed.quiet, typed.verbose) {
                 (true, _) => Verbosity::Quiet,
-                (false, 0) => Verbosity::Normal,
-                (false, times) => Verbosity::Verbose(times),
+                (false, false) => Verbosity::Normal,
+                (false, true) => Verbosity::Verbose,
             },
             extensions,
             label_style: config.list.label_style,
@@ -303,24 +304,6 @@ fn read(path: &Path) -> io::Result<String> {
 /// `~` as a shell would spell it out. Nothing here does, and a folder called `~` is not what anybody wants.
 fn has_tilde(path: &Path) -> bool {
     path.starts_with("~")
-}
-
-/// Shells spell `~` out where it begins a word, and not in `--out=~/features`.
-fn no_tilde(typed: &Global) -> Result<(), ConfigError> {
-    let paths = [
-        ("--config", typed.config.as_deref()),
-        ("--root", typed.root.as_deref()),
-        ("--out", typed.out.as_deref()),
-        ("--recipe", typed.recipe.as_deref().map(Path::new)),
-        ("--checkpoint", typed.checkpoint.as_deref()),
-        ("--manifest", typed.manifest.as_deref()),
-    ];
-    let left = paths.into_iter().find_map(|(name, path)| Some((name, path.filter(|path| has_tilde(path))?)));
-    left.map_or(Ok(()), |(name, path)| {
-        let path = path.display();
-        let message = format!("the shell has left ~ in {name}={path} as it is; write {name} {path}, or the whole path");
-        Err(ConfigError::Value { place: name.to_owned(), message })
-    })
 }
 
 /// An absolute path without `.` in it; `..` stays, for it may come after a link.

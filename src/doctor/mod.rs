@@ -12,8 +12,7 @@ mod weights;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::cli::Global;
-use crate::config::Settings;
+use crate::config::{Overrides, Settings};
 use crate::error::{Exit, ExitError};
 use crate::out;
 
@@ -87,7 +86,7 @@ impl Area<'_> {
 ///
 /// # Errors
 /// None today: what cannot be looked at is part of the report.
-pub fn run_doctor(typed: &Global, settings: Result<Settings, ExitError>) -> anyhow::Result<Exit> {
+pub fn run_doctor(typed: &Overrides, settings: Result<Settings, ExitError>) -> anyhow::Result<Exit> {
     let mut checks = vec![];
     let settings = configuration(&mut Area { area: "configuration", checks: &mut checks }, settings);
     let mut area = |area, look: &dyn Fn(&mut Area<'_>)| look(&mut Area { area, checks: &mut checks });

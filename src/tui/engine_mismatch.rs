@@ -54,7 +54,7 @@ pub fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Global;
+    use crate::config::Overrides;
 
     #[test]
     fn an_engine_with_other_settings_is_told_from_ones_own() {
@@ -64,7 +64,8 @@ mod tests {
         }
         std::os::unix::fs::symlink("data", dir.path().join("link")).unwrap();
         let settings = |root: &str, checkpoint: &str| {
-            let typed = Global { root: Some(root.into()), checkpoint: Some(checkpoint.into()), ..Global::default() };
+            let typed =
+                Overrides { root: Some(root.into()), checkpoint: Some(checkpoint.into()), ..Overrides::default() };
             Settings::resolve(&typed, dir.path()).unwrap()
         };
         let own = settings("data", "seeded");

@@ -10,11 +10,11 @@ use super::keymap::Keymap;
 use super::setup::{self, Effect, Setup, Values};
 use super::signals::{Signals, WindowSignal, is_session_leader};
 use super::terminal::Screen;
-use crate::cli::Global;
 use crate::config;
+use crate::config::Overrides;
 
 /// There is no configuration, and the command line says nothing that would do instead.
-pub fn is_first(typed: &Global, current: &Path) -> bool {
+pub fn is_first(typed: &Overrides, current: &Path) -> bool {
     typed.config.is_none() && typed.checkpoint.is_none() && current.join(config::FILE).symlink_metadata().is_err()
 }
 
@@ -35,7 +35,7 @@ pub async fn run_form(
     signals: &mut Signals,
     options: &Options,
     keymap: &Keymap,
-    typed: &Global,
+    typed: &Overrides,
     current: &Path,
 ) -> anyhow::Result<bool> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());

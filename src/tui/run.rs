@@ -22,9 +22,9 @@ use super::theme::Theme;
 use super::update::{LinkEvent, Msg};
 use super::window::{Flow, Window};
 use super::{key_reader, panic_report};
-use crate::cli::{Global, TuiArgs};
+use crate::cli::TuiArgs;
 use crate::client;
-use crate::config::{Settings, TuiSection};
+use crate::config::{Overrides, Settings, TuiSection};
 use crate::error::{Exit, ExitError};
 use crate::outln;
 
@@ -45,7 +45,7 @@ const PANIC_VARIABLE: &str = "REELDECK_BREAK_SCREEN";
 ///
 /// # Errors
 /// Before it opens: settings that make no sense. After: a terminal that cannot be drawn on.
-pub fn open(typed: &Global, args: &TuiArgs) -> anyhow::Result<Exit> {
+pub fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
     let current = std::env::current_dir().context("failed to find the current folder")?;
     if first_run::is_first(typed, &current) {
         let (options, keymap) = options(&TuiSection::default(), args)?;
@@ -71,11 +71,11 @@ pub fn open(typed: &Global, args: &TuiArgs) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn attach(settings: Settings, typed: &Global, args: &TuiArgs) -> anyhow::Result<Exit> {
+pub fn attach(settings: Settings, typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
     open_on(settings, typed, args, false)
 }
 
-fn open_on(settings: Settings, typed: &Global, args: &TuiArgs, start: bool) -> anyhow::Result<Exit> {
+fn open_on(settings: Settings, typed: &Overrides, args: &TuiArgs, start: bool) -> anyhow::Result<Exit> {
     let (options, keymap) = options(&settings.tui, args)?;
     panic_report::install(Layout::new(&settings.out, "").private());
     run(|signals| async move {
@@ -138,7 +138,7 @@ struct Parts {
 async fn event_loop(
     parts: Parts,
     settings: Settings,
-    typed: Global,
+    typed: Overrides,
     options: Options,
     keymap: Keymap,
     start: bool,

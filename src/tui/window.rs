@@ -18,8 +18,7 @@ use super::picture::Rgb;
 use super::terminal::Screen;
 use super::update::{Effect, LinkEvent, Msg, update};
 use super::{engine_mismatch, osc, signals, still};
-use crate::cli::Global;
-use crate::config::Settings;
+use crate::config::{Overrides, Settings};
 use crate::{batch, commands, error};
 
 /// Whether the event loop goes on; a break carries the text to print on the terminal that is left.
@@ -31,7 +30,7 @@ pub struct Window {
     app: App,
     began: Instant,
     settings: Settings,
-    typed: Global,
+    typed: Overrides,
     title: String,
     to_link: mpsc::UnboundedSender<LinkRequest>,
     done: mpsc::UnboundedSender<Msg>,
@@ -53,7 +52,7 @@ impl Window {
         options: Options,
         keymap: Keymap,
         settings: Settings,
-        typed: Global,
+        typed: Overrides,
         title: String,
         to_link: mpsc::UnboundedSender<LinkRequest>,
         done: mpsc::UnboundedSender<Msg>,

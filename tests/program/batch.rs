@@ -125,7 +125,7 @@ fn a_failure_file_beside_a_feature_goes_at_the_next_start() {
 #[test]
 fn a_worker_that_hangs_is_ended_and_only_the_video_to_blame_pays() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "hang"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")]);
-    fs::write(bench.path("config.toml"), "[worker]\nstall_timeout_s = 1\n").unwrap();
+    bench.configure("[worker]\nstall_timeout_s = 1\n");
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(bench.files("features").len(), 3);
@@ -148,7 +148,7 @@ fn what_may_pass_is_tried_again() {
 #[test]
 fn finished_videos_are_exported_on_the_way_where_that_is_wanted() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt"), ("B/v_3.mp4", "ok")]);
-    fs::write(bench.path("config.toml"), "[export]\nlive = [\"npy\"]\n").unwrap();
+    bench.configure("[export]\nlive = [\"npy\"]\n");
     let ran = bench.run(&["extract"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     for name in ["v_1", "v_3"] {
@@ -268,8 +268,8 @@ fn limits_dry_runs_and_empty_datasets() {
 #[test]
 fn without_a_checkpoint_the_message_says_where_to_get_it() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reeldeck"));
-    let ran = Ran::to_the_end(command.current_dir(bench.dir.path()).args(["--batch", "--recipe", "./tiny.toml"]));
+    fs::remove_file(bench.path("config.toml")).unwrap();
+    let ran = bench.run(&["--batch", "--recipe", "./tiny.toml"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("wget https://example.org/tiny-0123abcd.pth"), "{ran:?}");
     assert!(ran.stderr.contains("--checkpoint seeded"), "{ran:?}");

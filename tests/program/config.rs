@@ -6,8 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use reeldeck::cli::Global;
-use reeldeck::config::{Config, Device, DeviceList, NvdecUse, Settings, Verbosity};
+use reeldeck::config::{Config, Device, DeviceList, NvdecUse, Overrides, Settings, Verbosity};
 use reeldeck::dataset::video_list::LabelStyle;
 use reeldeck::error::ExitError;
 use reeldeck_common::protocol::CheckpointSource;
@@ -17,7 +16,7 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn resolve(text: &str, typed: Global) -> Result<Settings, ExitError> {
+fn resolve(text: &str, typed: Overrides) -> Result<Settings, ExitError> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("config.toml"), text).unwrap();
     Settings::resolve(&typed, dir.path())
@@ -44,7 +43,7 @@ fn without_a_file_the_defaults_hold() {
     let dir = tempfile::tempdir().unwrap();
     // Another program's name for its own file means nothing here.
     fs::write(dir.path().join("reeldeck.toml"), "nonsense").unwrap();
-    let settings = Settings::resolve(&Global::default(), dir.path()).unwrap();
+    let settings = Settings::resolve(&Overrides::default(), dir.path()).unwrap();
     assert_eq!(settings.config_file, None);
     assert_eq!((settings.root, settings.out), (dir.path().join("data"), dir.path().join("out")));
     assert_eq!(settings.recipe.name, "slowonly-r50-8x8-k700");
@@ -57,27 +56,27 @@ fn without_a_file_the_defaults_hold() {
 #[test]
 fn a_file_that_cannot_be_read_is_not_taken_for_none() {
     let dir = tempfile::tempdir().unwrap();
-    let error = |typed: &Global| {
+    let error = |typed: &Overrides| {
         let error = anyhow::Error::from(Settings::resolve(typed, dir.path()).unwrap_err());
         format!("{error:#}")
     };
     std::os::unix::fs::symlink("nowhere.toml", dir.path().join("config.toml")).unwrap();
-    let text = error(&Global::default());
+    let text = error(&Overrides::default());
     assert!(text.contains("config.toml") && text.contains("a link to something that does not exist"), "{text}");
-    let endless = Global { config: Some("/dev/zero".into()), ..Global::default() };
+    let endless = Overrides { config: Some("/dev/zero".into()), ..Overrides::default() };
     assert!(error(&endless).contains("more than"), "{}", error(&endless));
 }
 
 #[test]
 fn a_tilde_that_no_shell_has_seen_makes_no_folder_of_that_name() {
     let dir = tempfile::tempdir().unwrap();
-    let typed = Global { out: Some("~/features".into()), ..Global::default() };
+    let typed = Overrides { out: Some("~/features".into()), ..Overrides::default() };
     let error = Settings::resolve(&typed, dir.path()).unwrap_err().to_string();
     assert!(error.contains("write --out ~/features"), "{error}");
     // Said so, it is one.
-    let meant = Global { out: Some("./~/features".into()), ..Global::default() };
+    let meant = Overrides { out: Some("./~/features".into()), ..Overrides::default() };
     assert_eq!(Settings::resolve(&meant, dir.path()).unwrap().out, dir.path().join("~/features"));
-    assert!(resolve("root = \"data~\"\nout = \"~you\"", Global::default()).is_ok());
+    assert!(resolve("root = \"data~\"\nout = \"~you\"", Overrides::default()).is_ok());
 }
 
 #[test]
@@ -85,7 +84,7 @@ fn nvdec_is_off_only_or_shared() {
     let dir = tempfile::tempdir().unwrap();
     let nvdec = |text: &str| {
         fs::write(dir.path().join("config.toml"), text).unwrap();
-        let settings = Settings::resolve(&Global::default(), dir.path()).map_err(|error| error.to_string())?;
+        let settings = Settings::resolve(&Overrides::default(), dir.path()).map_err(|error| error.to_string())?;
         Ok((settings.nvdec, settings.nvdec_streams, settings.frames_stay))
     };
     assert_eq!(nvdec("devices = \"all\""), Ok((NvdecUse::Off, 0, false)));
@@ -110,7 +109,7 @@ fn relative_paths_are_relative_to_where_they_were_written() {
                 [manifest]\npath = \"m.json\"\n";
     fs::write(there.join("c.toml"), text).unwrap();
 
-    let typed = Global { config: Some("../there/c.toml".into()), ..Global::default() };
+    let typed = Overrides { config: Some("../there/c.toml".into()), ..Overrides::default() };
     let settings = Settings::resolve(&typed, &current).unwrap();
     let folder = current.join("../there");
     assert_eq!((&settings.root, &settings.out), (&folder.join("d"), &folder.join("../o")));
@@ -121,7 +120,7 @@ fn relative_paths_are_relative_to_where_they_were_written() {
         ("there", &DeviceList::These(vec![Device::Cuda(1)]))
     );
 
-    let typed = Global {
+    let typed = Overrides {
         root: Some("d".into()),
         out: Some("/o".into()),
         recipe: Some("mine.toml".into()),
@@ -135,7 +134,7 @@ fn relative_paths_are_relative_to_where_they_were_written() {
     assert_eq!(settings.checkpoint, Some(CheckpointSource::File(current.join("seeded"))));
     assert_eq!(settings.manifest, Some(current.join("n.txt")));
     // An empty name on the command line takes the configured one away.
-    let none = Settings::resolve(&Global { manifest: Some("".into()), ..typed }, &current).unwrap();
+    let none = Settings::resolve(&Overrides { manifest: Some("".into()), ..typed }, &current).unwrap();
     assert_eq!(none.manifest, None);
     assert_eq!((settings.recipe.name.as_str(), &settings.devices), ("current", &DeviceList::All));
 }
@@ -144,13 +143,13 @@ fn relative_paths_are_relative_to_where_they_were_written() {
 fn the_command_line_goes_before_the_file() {
     let text = "checkpoint = \"seeded\"\n[scan]\nextensions = [\"MP4\"]\n[list]\nlabel_style = \"index\"\n[worker]\nbatch = 4\n\
                 [limits]\nmegapixels = 9\n[batch]\nplain_interval_s = 1\n";
-    let settings = resolve(text, Global { verbose: 2, limit: Some(3), ..Global::default() }).unwrap();
+    let settings = resolve(text, Overrides { verbose: true, limit: Some(3), ..Overrides::default() }).unwrap();
     assert_eq!(settings.checkpoint, Some(CheckpointSource::Seeded));
     assert_eq!((settings.extensions, settings.label_style), (vec!["mp4".to_owned()], LabelStyle::Index));
     assert_eq!((settings.worker.batch, settings.worker.threads, settings.limits.megapixels), (4, 0, 9.0));
     assert_eq!((settings.plain_interval, settings.limits.frames), (Duration::from_secs(1), 2_000_000));
-    assert_eq!((settings.verbosity, settings.limit), (Verbosity::Verbose(2), Some(3)));
-    let typed = Global { checkpoint: Some("/w.pth".into()), quiet: true, ..Global::default() };
+    assert_eq!((settings.verbosity, settings.limit), (Verbosity::Verbose, Some(3)));
+    let typed = Overrides { checkpoint: Some("/w.pth".into()), quiet: true, ..Overrides::default() };
     let settings = resolve(text, typed).unwrap();
     assert_eq!(settings.checkpoint, Some(CheckpointSource::File("/w.pth".into())));
     assert_eq!(settings.verbosity, Verbosity::Quiet);

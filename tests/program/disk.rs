@@ -13,7 +13,7 @@ fn bench(videos: usize) -> Bench {
     let videos: Vec<(&str, &str)> = names.iter().enumerate().map(|(i, name)| (name.as_str(), script(i))).collect();
     let bench = Bench::new(&videos);
     fs::create_dir(bench.path("out")).unwrap();
-    fs::write(bench.path("config.toml"), "[engine]\norder = \"list\"\n").unwrap();
+    bench.configure("[engine]\norder = \"list\"\n");
     bench
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 fn bench(videos: usize, script: &str) -> Bench {
     let names: Vec<String> = (0..videos).map(|i| format!("A/v_{i:02}.mp4")).collect();
     let bench = Bench::new(&names.iter().map(|name| (name.as_str(), script)).collect::<Vec<_>>());
-    fs::write(bench.path("config.toml"), "[engine]\norder = \"list\"\nlinger_s = 1\n").unwrap();
+    bench.configure("[engine]\norder = \"list\"\nlinger_s = 1\n");
     bench
 }
 

@@ -217,7 +217,7 @@ fn folders_that_cannot_be_used_are_code_2() {
         (["--recipe", "slowonly-r50-8x8-k70"], "did you mean slowonly-r50-8x8-k700?"),
         (["--devices", "cuda"], "--devices: no device `cuda`"),
     ] {
-        bench.run(&["list", args[0], args[1]]).expect(2, &["error: ", says]);
+        bench.run(&["extract", args[0], args[1]]).expect(2, &["error: ", says]);
     }
     fs::create_dir_all(bench.at("o/features/A")).unwrap();
     bench.run(&["list", "--root", "o/features", "--out", "o"]).expect(2, &["where reeldeck writes"]);

@@ -63,7 +63,7 @@ fn dataset(videos: usize) -> Bench {
         fs::hard_link(&source, name(i)).unwrap();
     }
     // Far ahead, so that the workers are waited for, and not the disk that the journal is on.
-    fs::write(bench.path("config.toml"), "[engine]\nlinger_s = 600\n[worker]\ndecoders = 63\n").unwrap();
+    bench.configure("[engine]\nlinger_s = 600\n[worker]\ndecoders = 63\n");
     bench
 }
 

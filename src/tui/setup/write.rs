@@ -91,8 +91,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::cli::Global;
-    use crate::config::Settings;
+    use crate::config::{Overrides, Settings};
 
     fn request(folder: &Path) -> WriteRequest {
         WriteRequest {
@@ -114,7 +113,7 @@ mod tests {
         let mut request = request(folder.path());
         request.values.manifest = "~/list.txt".into();
         let path = write(&request).unwrap();
-        let settings = Settings::resolve(&Global::default(), folder.path()).unwrap();
+        let settings = Settings::resolve(&Overrides::default(), folder.path()).unwrap();
         assert_eq!(settings.config_file.as_ref(), Some(&path));
         assert_eq!((settings.root, settings.out), ("/home/me/da\"ta".into(), folder.path().join("out")));
         assert_eq!(settings.devices, "cpu*2".parse().unwrap());

@@ -24,7 +24,7 @@ fn bench() -> Bench {
 }
 
 fn linger(bench: &Bench, seconds: u64) {
-    fs::write(bench.path("config.toml"), format!("[engine]\nlinger_s = {seconds}\norder = \"list\"\n")).unwrap();
+    bench.configure(&format!("[engine]\nlinger_s = {seconds}\norder = \"list\"\n"));
 }
 
 fn holder(bench: &Bench) -> Value {

@@ -41,6 +41,7 @@ impl Set {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
         fs::write(dir.path().join("tiny.toml"), recipe()).unwrap();
+        fs::write(dir.path().join("config.toml"), "recipe = \"./tiny.toml\"\n").unwrap();
         let recipe = Recipe::parse("tiny.toml", &recipe()).unwrap();
         let layout = Layout::new(&dir.path().join("out"), &recipe.set_name(SEEDED_WEIGHTS));
         layout.prepare().unwrap();
@@ -138,7 +139,7 @@ impl Set {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
-        command.current_dir(self.dir.path()).args(["--recipe", "./tiny.toml"]).args(args).stdin(Stdio::null());
+        command.current_dir(self.dir.path()).args(args).stdin(Stdio::null());
         command
     }
 

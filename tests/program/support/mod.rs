@@ -29,10 +29,17 @@ impl Bench {
         let bench = Self { dir: tempfile::tempdir().unwrap() };
         fs::create_dir(bench.path("data")).unwrap();
         fs::write(bench.path("tiny.toml"), RECIPE).unwrap();
+        bench.configure("");
         for (name, script) in videos {
             bench.video(name, script);
         }
         bench
+    }
+
+    /// Writes a configuration with the small recipe and seeded weights, and with these sections.
+    pub fn configure(&self, sections: &str) {
+        let text = format!("recipe = \"./tiny.toml\"\ncheckpoint = \"seeded\"\n{sections}");
+        fs::write(self.path("config.toml"), text).unwrap();
     }
 
     /// Adds or replaces a "video".
@@ -50,12 +57,7 @@ impl Bench {
     /// reeldeck with the fake worker, on this dataset.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
-        command
-            .current_dir(self.dir.path())
-            .env("REELDECK_WORKER", fake_worker())
-            .args(["--recipe", "./tiny.toml", "--checkpoint", "seeded"])
-            .args(arguments)
-            .stdin(Stdio::null());
+        command.current_dir(self.dir.path()).env("REELDECK_WORKER", fake_worker()).args(arguments).stdin(Stdio::null());
         command
     }
 

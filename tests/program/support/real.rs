@@ -38,13 +38,15 @@ impl Real {
         self.path("videos").join(name)
     }
 
-    /// `reeldeck --batch` on this dataset into the output folder of that name.
+    /// `reeldeck --batch` on this dataset into the output folder of that name, or another command with the small recipe.
     pub fn command(&self, out: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
-        let is_another = more.first().is_some_and(|word| !word.starts_with('-'));
-        command.args((!is_another).then_some("--batch"));
-        let fixed = ["--recipe", "./tiny.toml", "--checkpoint", "seeded", "--out", out];
-        command.current_dir(self.dir.path()).args(fixed).args(more).stdin(Stdio::null());
+        if more.first().is_some_and(|word| !word.starts_with('-')) {
+            command.args(["--recipe", "./tiny.toml"]);
+        } else {
+            command.args(["--batch", "--recipe", "./tiny.toml", "--checkpoint", "seeded", "--out", out]);
+        }
+        command.current_dir(self.dir.path()).args(more).stdin(Stdio::null());
         command
     }
 

@@ -16,7 +16,9 @@ pub fn bench(videos: &[(&str, &str)], config: &str) -> Bench {
     for (name, script) in videos {
         settled(&bench, name, script, 0);
     }
-    if !config.is_empty() {
+    if config.is_empty() {
+        fs::remove_file(bench.path("config.toml")).unwrap();
+    } else {
         fs::write(bench.path("config.toml"), config).unwrap();
     }
     put(&bench);

@@ -106,7 +106,7 @@ fn a_worker_that_fails_costs_one_video_and_one_that_cannot_work_ends_it() {
     for video in VIDEOS {
         anew(&set, video, |_| {});
     }
-    fs::write(set.at("config.toml"), "[worker]\nstall_timeout_s = 1\n").unwrap();
+    fs::write(set.at("config.toml"), "recipe = \"./tiny.toml\"\n[worker]\nstall_timeout_s = 1\n").unwrap();
     let failed = r#"echo '{"type":"failed","job":'$job',"failure":{"kind":"corrupt","chain":["no frames"]},"source":null}'; continue"#;
     let cases = format!(
         "v_-1.mp4.*) echo about to end >&2; exit 7 ;;\n  v_mp4x.*) {failed} ;;\n  'v 3.mkv.safetensors') sleep 60 & wait ;;"
