@@ -23,12 +23,16 @@ build: setup ## build all programs, optimised
 demo: build ## make a small dataset, run the main job on it, check what came of it
 	target/release/reeldeck demo --dir $(DEMO_DIR)
 
-test: setup-tests ## all tests
-	$(CARGO_FOR_TESTS) test --workspace
+# A test needs the programs of all packages; cargo builds them with the tests of the whole workspace.
+test: setup-tests ## all tests, with cargo-nextest where it is installed
+	if cargo nextest --version >/dev/null 2>&1; then \
+	  $(CARGO_FOR_TESTS) nextest run --workspace && $(CARGO_FOR_TESTS) test --workspace --doc; \
+	else $(CARGO_FOR_TESTS) test --workspace; fi
 
 check: setup ## what CI checks besides the tests
 	cargo fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	export RUSTDOCFLAGS="-D warnings"; $(CARGO) doc --workspace --no-deps
 
 ci: ## all that CI checks, in its order
 	@.ci/run

@@ -1,7 +1,7 @@
 //! CSV as MMAction2's localizers read it: a header `f0,f1,…`, then a line a clip.
 //!
 //! The original goes by way of Python's floats: a float32 becomes the float64 of the same value and is printed by
-//! `repr`, with up to seventeen digits and `", "` in between. That is what [`write`] does, to the byte. Its compact form
+//! `repr`, with up to seventeen digits and `", "` in between. That is what [`write()`] does, to the byte. Its compact form
 //! prints the fewest digits from which the same float32 is read, by whatever route: `numpy.loadtxt` and others go by way
 //! of float64, which with so few digits ends at the same float32 (tried for all of them, see the tests).
 
@@ -193,7 +193,7 @@ mod tests {
             (1e-5, "9.999999747378752e-06"),
             (3.0e-5, "2.9999999242136255e-05"),
             (2f32.powi(-20), "9.5367431640625e-07"),
-            (2f32.powi(-149), "1.401298464324817e-45"),
+            (f32::from_bits(1), "1.401298464324817e-45"),
             (1e15, "999999986991104.0"),
             (1e16, "1.0000000272564224e+16"),
             (9_007_199_254_740_992.0, "9007199254740992.0"),
@@ -228,7 +228,7 @@ mod tests {
             (1_230_000.0, "123e4"),
             (16_777_216.0, "16777216"),
             (f32::MAX, "34028235e31"),
-            (2f32.powi(-149), "1e-45"),
+            (f32::from_bits(1), "1e-45"),
             (f32::NAN, "nan"),
         ] {
             assert_eq!(text(shortest, value), expected, "{value:?}");

@@ -40,7 +40,7 @@ pub enum Status {
     Gone,
 }
 
-/// One video of the run. Its name is in [`State::files`].
+/// One video of the run. Its name is in [`State::files`](super::State::files).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Video {
     /// Where it stands.

@@ -126,8 +126,8 @@ fn built(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_reeldeck")).with_file_name(name);
     let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
     let built = modified(&path).unwrap_or_else(|error| panic!("{}: {error}; {HINT}", path.display()));
-    // Cargo's list of the program's sources: `program: source source …`.
-    let sources = fs::read_to_string(path.with_extension("d")).unwrap();
+    // The program's sources, as `program: source source …`. `cargo build` writes this list, `cargo test` does not.
+    let sources = fs::read_to_string(path.with_extension("d")).unwrap_or_default();
     for source in sources.trim_end().split(' ').skip(1) {
         let is_newer = modified(Path::new(source)).is_ok_and(|modified| modified > built);
         assert!(!is_newer, "{} is older than {source}; {HINT}", path.display());

@@ -114,7 +114,7 @@ pub fn write(path: &Path, owner: &Owner, fill: impl FnOnce(&mut BufWriter<File>)
 /// The same for a writer that needs a path: `fill` writes the file at the path that it is given, and syncs it.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_at(path: &Path, owner: &Owner, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     // Creating the file reserves a name that no earlier process left behind.
     let (temporary, _) = begin(path, owner)?;
