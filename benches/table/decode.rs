@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::recipe::{Recipe, Sampling};
 use reeldeck_video::VideoError;
-use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::frames::{self, Extraction, Pass, Request, Sink};
+use reeldeck_video::full_decode;
+use reeldeck_video::sampling::ClipPlan;
 use reeldeck_video::synth::{self, Synth};
-use reeldeck_video::whole;
 
 use crate::Options;
 
@@ -46,7 +46,7 @@ struct Nowhere {
 }
 
 impl Sink for Nowhere {
-    fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError> {
         self.needed = plan.frames.len();
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Sink for Nowhere {
     }
 }
 
-fn extract(path: &Path, sampling: Sampling, recipe: &Recipe, pass: Pass) -> (Facts, usize) {
+fn extract(path: &Path, sampling: Sampling, recipe: &Recipe, pass: Pass) -> (Extraction, usize) {
     let limits = Limits::default();
     let request = Request { sampling, transform: recipe.transform, damage: recipe.damage, limits };
     let mut sink = Nowhere::default();
@@ -79,7 +79,7 @@ fn row(label: &str, path: &Path, recipe: &Recipe) {
             run();
             least[which] = least[which].min(cpu() - before);
         };
-        measure(0, &mut || count = whole::count(path, &limits).unwrap());
+        measure(0, &mut || count = full_decode::count_frames(path, &limits).unwrap());
         measure(1, &mut || ours = Some(extract(path, recipe.sampling, recipe, Pass::Best)));
         measure(2, &mut || _ = extract(path, recipe.sampling, recipe, Pass::Plain));
         measure(3, &mut || _ = extract(path, one, recipe, Pass::Plain));

@@ -17,7 +17,7 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
 use reeldeck_video::nvdec::Nvdec;
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::sampling::ClipPlan;
 use serde_json::json;
 
 /// A checksum of the crops of the last plan.
@@ -25,7 +25,7 @@ use serde_json::json;
 struct Sum(Md5);
 
 impl Sink for Sum {
-    fn plan(&mut self, _plan: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, _plan: ClipPlan) -> Result<(), VideoError> {
         self.0 = Md5::new();
         Ok(())
     }
@@ -41,7 +41,7 @@ impl Sink for Sum {
 struct Nowhere;
 
 impl Sink for Nowhere {
-    fn plan(&mut self, _plan: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, _plan: ClipPlan) -> Result<(), VideoError> {
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_video::VideoError;
 use reeldeck_video::check::check;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::sampling::ClipPlan;
 use reeldeck_video::synth::{self, Synth};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -192,7 +192,7 @@ fn is_unhealthy(path: &Path, level: Level) -> Result<bool> {
 struct Nowhere;
 
 impl Sink for Nowhere {
-    fn plan(&mut self, _: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, _: ClipPlan) -> Result<(), VideoError> {
         Ok(())
     }
 

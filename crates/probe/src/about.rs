@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use reeldeck_common::about::{Decoder, Probe};
-use reeldeck_video::installed;
+use reeldeck_video::ffmpeg_info;
 
 use crate::samples::SAMPLES;
 
@@ -16,11 +16,11 @@ pub fn print() -> Result<()> {
         codec: sample.codec.into(),
         wrong: sample.check().err().map(|error| format!("{error:#}")),
     });
-    let nvdec = ON_GPUS.iter().filter(|codec| installed::has_nvdec(codec));
+    let nvdec = ON_GPUS.iter().filter(|codec| ffmpeg_info::has_nvdec(codec));
     let about = Probe {
         version: env!("CARGO_PKG_VERSION").into(),
-        ffmpeg: installed::version(),
-        license: installed::license(),
+        ffmpeg: ffmpeg_info::version(),
+        license: ffmpeg_info::license(),
         decoders: decoders.collect(),
         nvdec: nvdec.map(ToString::to_string).collect(),
     };

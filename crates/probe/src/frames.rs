@@ -9,18 +9,18 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::recipe::Recipe;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
 use reeldeck_video::nvdec::Nvdec;
-use reeldeck_video::sampling::Plan;
-use reeldeck_video::{VideoError, whole};
+use reeldeck_video::sampling::ClipPlan;
+use reeldeck_video::{VideoError, full_decode};
 use serde_json::json;
 
 #[derive(Default)]
 struct Collect {
-    plan: Option<Plan>,
+    plan: Option<ClipPlan>,
     frames: HashMap<u64, Vec<u8>>,
 }
 
 impl Sink for Collect {
-    fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError> {
         self.plan = Some(plan);
         self.frames.clear();
         Ok(())
@@ -70,7 +70,7 @@ pub fn print(
     let md5s: Vec<String> = clips.iter().map(|clip| hex(clip)).collect();
     let mut whole_md5s = vec![];
     if pictures {
-        whole::pictures(file, &limits, &mut |picture| {
+        full_decode::for_each_frame(file, &limits, &mut |picture| {
             whole_md5s.push(hex(picture.rgb));
             Ok(())
         })?;

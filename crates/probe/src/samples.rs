@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use md5::{Digest, Md5};
 use reeldeck_common::limits::Limits;
-use reeldeck_video::whole;
+use reeldeck_video::full_decode;
 
 /// A sample.
 pub struct Sample {
@@ -67,7 +67,7 @@ impl Sample {
         file.write_all(self.bytes).context("failed to write the sample")?;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let mut hash = Md5::new();
-        whole::pictures(Path::new(&path), &Limits::default(), &mut |picture| {
+        full_decode::for_each_frame(Path::new(&path), &Limits::default(), &mut |picture| {
             hash.update(picture.rgb);
             Ok(())
         })?;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use reeldeck_common::limits::Limits;
+use reeldeck_video::full_decode;
 use reeldeck_video::synth::{self, Synth};
-use reeldeck_video::whole;
 use tempfile::TempDir;
 
 fn probe(args: &[&str]) -> Output {
@@ -37,7 +37,7 @@ fn make(folder: &TempDir, name: &str, synth: &Synth) -> PathBuf {
 /// All pictures of a video as they are shown.
 fn all(path: &Path) -> Vec<(usize, usize, Vec<u8>)> {
     let mut all = vec![];
-    whole::pictures(path, &Limits::default(), &mut |picture| {
+    full_decode::for_each_frame(path, &Limits::default(), &mut |picture| {
         all.push((picture.width, picture.height, picture.rgb.to_vec()));
         Ok(())
     })

@@ -1,16 +1,17 @@
-//! Whole pictures to RGB24 by swscale with bilinear chroma: the reference, and the way for every rare pixel format.
+//! Converts whole frames to RGB24 with swscale and bilinear chroma: the reference, and the only path for rare pixel formats.
 
 use ff::ffi;
 use ffmpeg_next as ff;
 
+use crate::coefficients::Coefficients;
 use crate::error::VideoError;
+use crate::ffi_enums;
 use crate::memory;
-use crate::yuv::Coefficients;
 
-/// A whole picture in RGB24.
+/// A whole frame in RGB24.
 #[derive(Default)]
 pub struct Rgb {
-    /// Rows of `stride` bytes; the picture's own pixels come first in each.
+    /// Rows of `stride` bytes; each begins with the pixels of the frame.
     pub data: Vec<u8>,
     /// Bytes from one row to the next.
     pub stride: usize,
@@ -20,7 +21,7 @@ pub struct Rgb {
     pub height: usize,
 }
 
-/// Everything that swscale's result depends on, besides the pixels.
+/// Everything besides the pixels that swscale's result depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
     width: i32,
@@ -30,7 +31,7 @@ struct Key {
     full_range: bool,
 }
 
-/// Converts pictures, keeping swscale's context as long as their format stays.
+/// Converts frames. Keeps swscale's context while the format stays the same.
 #[derive(Default)]
 pub struct Converter {
     context: Option<(Key, Context)>,
@@ -38,38 +39,37 @@ pub struct Converter {
 
 struct Context(*mut ffi::SwsContext);
 
-// SAFETY: a swscale context may move between threads; it is only ever used through `&mut Converter`.
+// SAFETY: a swscale context may move between threads, and is only used through `&mut Converter`.
 unsafe impl Send for Context {}
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from sws_getContext and is freed once.
+        // SAFETY: the pointer came from sws_getContext, and is freed once.
         unsafe { ffi::sws_freeContext(self.0) }
     }
 }
 
 impl Key {
     fn of(frame: &ff::frame::Video) -> Self {
-        // SAFETY: the frame is alive; these are plain public fields. Enumerations are read as the integers that they are
-        // to FFmpeg: a damaged file may have put any number there.
+        // SAFETY: the frame is alive; these are plain public fields.
         unsafe {
-            let frame = &*frame.as_ptr();
-            let range = (&raw const frame.color_range).cast::<i32>().read();
+            let frame = frame.as_ptr();
+            let range = ffi_enums::read(&raw const (*frame).color_range);
             Self {
-                width: frame.width,
-                height: frame.height,
-                format: frame.format,
-                matrix: (&raw const frame.colorspace).cast::<i32>().read(),
+                width: (*frame).width,
+                height: (*frame).height,
+                format: (*frame).format,
+                matrix: ffi_enums::read(&raw const (*frame).colorspace),
                 full_range: range == ffi::AVColorRange::AVCOL_RANGE_JPEG as i32
-                    || frame.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32,
+                    || (*frame).format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32,
             }
         }
     }
 }
 
-/// swscale's table for a matrix; unknown ones are those of BT.601.
+/// swscale's table for a matrix; an unknown matrix is treated as BT.601.
 fn table(matrix: i32) -> *const i32 {
-    // SAFETY: the function takes any number and returns a pointer to four integers that live for ever.
+    // SAFETY: the function takes any number and returns a pointer to four static integers.
     unsafe { ffi::sws_getCoefficients(matrix) }
 }
 
@@ -85,7 +85,7 @@ impl Converter {
     /// Converts a whole frame.
     ///
     /// # Errors
-    /// When swscale does not know the pixel format, or there is no memory for the picture.
+    /// When swscale does not know the pixel format, or there is no memory for the result.
     pub fn run(&mut self, frame: &ff::frame::Video, out: &mut Rgb) -> Result<(), VideoError> {
         let key = Key::of(frame);
         let context = match &self.context {
@@ -98,19 +98,18 @@ impl Converter {
             }
         };
         (out.width, out.height) = (key.width as usize, key.height as usize);
-        // swscale writes whole groups of pixels: each row needs room beyond its last.
+        // swscale writes whole groups of pixels, so each row needs room beyond its last pixel.
         out.stride = out.width.next_multiple_of(32) * 3;
         memory::resize(&mut out.data, out.stride * out.height + 64)?;
         let planes = [out.data.as_mut_ptr(), std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut()];
         let strides = [out.stride as i32, 0, 0, 0];
-        // SAFETY: the frame holds the planes and strides of a picture of the context's size and format, and `out` has a
-        // row of `stride` bytes for each of its lines.
+        // SAFETY: the frame has the context's size and format, and `out` has `stride` bytes for each row.
         let lines = unsafe {
-            let frame = &*frame.as_ptr();
+            let frame = frame.as_ptr();
             ffi::sws_scale(
                 context,
-                frame.data.as_ptr().cast(),
-                frame.linesize.as_ptr(),
+                (&raw const (*frame).data).cast(),
+                (&raw const (*frame).linesize).cast(),
                 0,
                 key.height,
                 planes.as_ptr(),
@@ -128,47 +127,20 @@ impl Converter {
 const NO_MEMORY: VideoError = VideoError::NoMemory("convert a picture");
 
 fn unsupported(key: Key) -> VideoError {
-    // SAFETY: the function takes any number and returns null or a static string.
-    let name = unsafe {
-        let format = std::mem::transmute::<i32, ffi::AVPixelFormat>(key.format);
-        let name = ffi::av_get_pix_fmt_name(format);
-        if name.is_null() { "unknown".into() } else { std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned() }
-    };
-    VideoError::NoDecoder(format!("pixel format {name}"))
+    VideoError::NoDecoder(format!("pixel format {}", ffi_enums::pixel_format_name(key.format)))
 }
 
 fn new_context(key: Key) -> Result<Context, VideoError> {
-    // SAFETY: the format number was set by FFmpeg itself, from the same enumeration; the context is checked before use.
-    unsafe {
-        let format = std::mem::transmute::<i32, ffi::AVPixelFormat>(key.format);
-        let none = std::ptr::null_mut();
-        let context = ffi::sws_getContext(
-            key.width,
-            key.height,
-            format,
-            key.width,
-            key.height,
-            ffi::AVPixelFormat::AV_PIX_FMT_RGB24,
-            ffi::SWS_BILINEAR as _,
-            none,
-            none,
-            std::ptr::null(),
-        );
-        if context.is_null() {
-            return Err(if ffi::sws_isSupportedInput(format) > 0 { NO_MEMORY } else { unsupported(key) });
-        }
-        let context = Context(context);
-        // Fails only for sources that are RGB already, where there is nothing to set.
-        ffi::sws_setColorspaceDetails(
-            context.0,
-            table(key.matrix),
-            key.full_range.into(),
-            table(ffi::SWS_CS_DEFAULT as _),
-            0,
-            0,
-            1 << 16,
-            1 << 16,
-        );
-        Ok(context)
+    let context = ffi_enums::rgb24_context(key.width, key.height, key.format);
+    if context.is_null() {
+        return Err(if ffi_enums::is_convertible(key.format) { NO_MEMORY } else { unsupported(key) });
     }
+    let context = Context(context);
+    let (target, full_range) = (table(ffi::SWS_CS_DEFAULT as _), key.full_range.into());
+    // SAFETY: the context is not null, and the tables live for ever. The call fails only for sources that are RGB already, where
+    // there is nothing to set.
+    unsafe {
+        ffi::sws_setColorspaceDetails(context.0, table(key.matrix), full_range, target, 0, 0, 1 << 16, 1 << 16);
+    }
+    Ok(context)
 }

@@ -1,63 +1,63 @@
-//! The little of CUDA's driver that FFmpeg must be told when its pictures are computed with by others: the context that CUDA's
-//! own libraries use. **Never run on a GPU so far.**
+//! The primary CUDA context, which CUDA's runtime libraries use. FFmpeg must decode in the same context if libtorch is to process
+//! its frames on the GPU. **Never run on a GPU so far.**
 
 use std::ffi::{OsStr, c_int, c_uint, c_void};
 use std::ptr;
 
 use crate::error::VideoError;
 
-/// FFmpeg's `AVCUDADeviceContext`, part of its public interface and the same in all its releases; its header is left out of
-/// the bindings where there is no CUDA to compile with.
+/// FFmpeg's `AVCUDADeviceContext`. It is part of the public interface and the same in all releases, but the bindings lack it
+/// because its header needs CUDA's headers.
 #[repr(C)]
 pub struct CudaDevice {
-    /// The context.
+    /// The CUDA context.
     pub context: *mut c_void,
-    /// The stream that everything is done on.
+    /// The CUDA stream for all work.
     pub stream: *mut c_void,
     internal: *mut c_void,
 }
 
-/// The context of a GPU that CUDA's own libraries use, held.
+/// The retained primary context of a GPU.
 pub struct PrimaryContext {
     driver: libloading::Library,
     device: c_int,
-    /// For calls of the driver.
+    /// The context, for calls of the driver.
     pub context: *mut c_void,
-    /// Bytes of memory that the GPU has.
+    /// Bytes of memory of the GPU.
     pub memory: usize,
 }
 
 impl PrimaryContext {
-    /// Of the GPU of this number, as CUDA counts them.
+    /// Retains the primary context of the GPU with this CUDA number.
     ///
     /// # Errors
-    /// Where there is no driver or no such GPU.
+    /// If there is no driver or no such GPU.
     pub fn of(gpu: usize) -> Result<Self, VideoError> {
-        Self::by("libcuda.so.1".as_ref(), gpu)
+        Self::with_driver("libcuda.so.1".as_ref(), gpu)
     }
 
-    /// By this driver.
-    fn by(driver: &OsStr, gpu: usize) -> Result<Self, VideoError> {
+    /// Uses the driver library of this name.
+    fn with_driver(driver: &OsStr, gpu: usize) -> Result<Self, VideoError> {
         let refused = |why: String| VideoError::NoGpu(why);
         let number = c_int::try_from(gpu).map_err(|_| refused(format!("no GPU has the number {gpu}")))?;
-        // SAFETY: loading the driver runs its initialisers, as every program does that uses CUDA. The functions have these
-        // types in every release of its interface, and write to the first of what they are given.
+        // SAFETY: loading the driver runs its initialisers, as in every program that uses CUDA. The functions have these types
+        // in every release of its interface, and write to their first argument.
         unsafe {
             let driver = libloading::Library::new(driver).map_err(|error| refused(error.to_string()))?;
             let call = |name: &str, code: c_int| match code {
                 0 => Ok(()),
-                code => Err(refused(format!("{name} says {code}"))),
+                code => Err(refused(format!("{name} failed with code {code}"))),
             };
             let missing = |error: libloading::Error| refused(error.to_string());
             let start = driver.get::<unsafe extern "C" fn(c_uint) -> c_int>(b"cuInit\0").map_err(missing)?;
             call("cuInit", start(0))?;
-            let find = driver.get::<Write<c_int>>(b"cuDeviceGet\0").map_err(missing)?;
+            let find = driver.get::<Query<c_int>>(b"cuDeviceGet\0").map_err(missing)?;
             let mut device = 0;
             call("cuDeviceGet", find(&mut device, number))?;
-            let total = driver.get::<Write<usize>>(b"cuDeviceTotalMem_v2\0").map_err(missing)?;
+            let total = driver.get::<Query<usize>>(b"cuDeviceTotalMem_v2\0").map_err(missing)?;
             let mut memory = 0;
             call("cuDeviceTotalMem", total(&mut memory, device))?;
-            let retain = driver.get::<Write<*mut c_void>>(b"cuDevicePrimaryCtxRetain\0").map_err(missing)?;
+            let retain = driver.get::<Query<*mut c_void>>(b"cuDevicePrimaryCtxRetain\0").map_err(missing)?;
             let mut context = ptr::null_mut();
             call("cuDevicePrimaryCtxRetain", retain(&mut context, device))?;
             Ok(Self { driver, device, context, memory })
@@ -65,12 +65,12 @@ impl PrimaryContext {
     }
 }
 
-/// A function of the driver that writes something about a number.
-type Write<T> = unsafe extern "C" fn(*mut T, c_int) -> c_int;
+/// A function of the driver that writes a property of a device.
+type Query<T> = unsafe extern "C" fn(*mut T, c_int) -> c_int;
 
 impl Drop for PrimaryContext {
     fn drop(&mut self) {
-        // SAFETY: as above; it was retained once. Releases since CUDA 11 have the function by its second name.
+        // SAFETY: as above; the context was retained once. Since CUDA 11 the function has the `_v2` name.
         unsafe {
             for name in [&b"cuDevicePrimaryCtxRelease_v2\0"[..], b"cuDevicePrimaryCtxRelease\0"] {
                 if let Ok(release) = self.driver.get::<unsafe extern "C" fn(c_int) -> c_int>(name) {
@@ -87,14 +87,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_driver_or_a_gpu_there_is_a_reason() {
-        // A GPU of this number there is nowhere.
+    fn a_missing_driver_or_gpu_is_reported() {
+        // No machine has a GPU of this number.
         let error = PrimaryContext::of(100_000).err().unwrap();
         assert!(error.to_string().starts_with("no CUDA: "), "{error}");
         assert!(matches!(PrimaryContext::of(usize::MAX), Err(VideoError::NoGpu(_))));
     }
 
-    /// A made-up driver of two GPUs, in C, with the types of CUDA's own header.
+    /// A fake driver with two GPUs, in C, with the types of CUDA's header.
     const DRIVER: &str = "
         #include <stddef.h>
         int begun, held;
@@ -115,21 +115,21 @@ mod tests {
     ";
 
     #[test]
-    fn the_context_is_held_as_long_as_it_is_used() {
+    fn the_context_is_retained_until_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let (source, library) = (folder.path().join("driver.c"), folder.path().join("libcuda.so.1"));
         std::fs::write(&source, DRIVER).unwrap();
         let mut compile = std::process::Command::new("cc");
         compile.args(["-shared", "-fPIC", "-o"]).args([&library, &source]);
         assert!(compile.status().unwrap().success());
-        // SAFETY: the library is the one above, and `held` an int in it.
+        // SAFETY: the library is the one above, and `held` is an int in it.
         let held = || unsafe {
             let library = libloading::Library::new(&library).unwrap();
             library.get::<*const c_int>(b"held\0").unwrap().read()
         };
-        let refused = PrimaryContext::by(library.as_os_str(), 2).err().unwrap();
-        assert_eq!(refused.to_string(), "no CUDA: cuDeviceGet says 101");
-        let [first, second] = [0, 1].map(|gpu| PrimaryContext::by(library.as_os_str(), gpu).unwrap());
+        let refused = PrimaryContext::with_driver(library.as_os_str(), 2).err().unwrap();
+        assert_eq!(refused.to_string(), "no CUDA: cuDeviceGet failed with code 101");
+        let [first, second] = [0, 1].map(|gpu| PrimaryContext::with_driver(library.as_os_str(), gpu).unwrap());
         assert!(!first.context.is_null() && first.memory == 40 << 32 && second.memory == 41 << 32);
         assert_eq!(held(), 81);
         drop(first);

@@ -1,121 +1,121 @@
-//! One run of a decoder over a whole stream, packet by packet, with nothing decided here.
+//! Runs a decoder over a stream, packet by packet, and reports every frame to a visitor.
 
 use ff::ffi;
 use ffmpeg_next as ff;
 
-use crate::decoder::{Decoder, Refusal};
+use crate::decoder::{DecodeError, Decoder};
 use crate::error::VideoError;
 use crate::media::Media;
 use crate::nvdec::Nvdec;
 
-/// Follows a decode and steers it.
-pub trait Visitor {
+/// Follows a decode and controls it.
+pub(crate) trait Visitor {
     /// Whether the decoder may drop the frame in this packet.
     fn may_skip(&mut self, _packet: &ff::Packet) -> bool {
         false
     }
 
-    /// Another packet was read: the decode lives.
+    /// Called once per packet, so that long decodes can report progress and be cancelled.
     ///
     /// # Errors
     /// Ends the decode.
-    fn alive(&mut self) -> Result<(), VideoError> {
+    fn heartbeat(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 
-    /// A decoded frame, in order of presentation.
+    /// A decoded frame, in presentation order.
     ///
     /// # Errors
     /// Ends the decode.
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError>;
 
-    /// The decoder refused a packet or failed to give a frame. The decode goes on.
+    /// The decoder rejected a packet or failed to give a frame. The decode continues.
     ///
     /// # Errors
     /// Ends the decode.
-    fn trouble(&mut self) -> Result<(), VideoError>;
+    fn decode_error(&mut self) -> Result<(), VideoError>;
 }
 
-/// Decodes the stream from where `media` stands (its start, when just opened) to its end.
+/// Decodes the stream from the current position of `media` to its end.
 ///
 /// # Errors
-/// When reading fails, memory runs out, or the visitor ends it. Damage in the stream is reported to the visitor only.
-pub fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+/// If reading fails, memory runs out, or the visitor ends the decode. Damage in the stream is only reported to the visitor.
+pub(crate) fn run(media: &mut Media, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
     run_on(media, None, visitor)
 }
 
-/// The same on a GPU, where one is given.
+/// Like [`run`], on a GPU if one is given.
 ///
 /// # Errors
-/// As [`run`], and where the decoder cannot be opened.
-pub fn run_on(media: &mut Media, nvdec: Option<&Nvdec>, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
-    let mut feed = Feed { decoder: media.decoder(nvdec)?, frame: ff::frame::Video::empty() };
+/// As [`run`], and if the decoder cannot be opened.
+pub(crate) fn run_on(media: &mut Media, nvdec: Option<&Nvdec>, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+    let mut session = DecodeSession { decoder: media.decoder(nvdec)?, frame: ff::frame::Video::empty() };
     let mut packet = ff::Packet::empty();
     while media.read(&mut packet)? {
-        visitor.alive()?;
-        feed.packet(&packet, visitor)?;
+        visitor.heartbeat()?;
+        session.packet(&packet, visitor)?;
     }
-    feed.end(visitor)
+    session.end(visitor)
 }
 
-/// A decoder on its way through packets.
-pub struct Feed {
+/// A decoder and the frame that it writes to.
+pub(crate) struct DecodeSession {
     decoder: Decoder,
     frame: ff::frame::Video,
 }
 
-impl Feed {
-    /// A new decoder for the stream of `media`.
+impl DecodeSession {
+    /// Opens a decoder for the stream of `media`.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn start(media: &Media) -> Result<Self, VideoError> {
+    /// If there is none.
+    pub(crate) fn start(media: &Media) -> Result<Self, VideoError> {
         Ok(Self { decoder: media.decoder(None)?, frame: ff::frame::Video::empty() })
     }
 
-    /// Decodes a packet and hands over the frames that come of it.
+    /// Decodes a packet and reports the resulting frames.
     ///
     /// # Errors
-    /// Lack of memory, and what the visitor returns.
-    pub fn packet(&mut self, packet: &ff::Packet, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+    /// If memory runs out, and whatever the visitor returns.
+    pub(crate) fn packet(&mut self, packet: &ff::Packet, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
         self.decoder.skip(match visitor.may_skip(packet) {
             true => ffi::AVDiscard::AVDISCARD_NONREF,
             false => ffi::AVDiscard::AVDISCARD_DEFAULT,
         });
         let mut sent = self.decoder.send(Some(packet));
-        if matches!(sent, Err(Refusal::NotNow)) {
+        if matches!(sent, Err(DecodeError::Again)) {
             drain(&mut self.decoder, &mut self.frame, visitor)?;
             sent = self.decoder.send(Some(packet));
         }
-        accept(sent, visitor)?;
+        report(sent, visitor)?;
         drain(&mut self.decoder, &mut self.frame, visitor)
     }
 
-    /// Hands over the frames that were held back: no packet follows.
+    /// Marks the end of the stream and reports the frames that the decoder held back.
     ///
     /// # Errors
-    /// Lack of memory, and what the visitor returns.
-    pub fn end(&mut self, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
-        accept(self.decoder.send(None), visitor)?;
+    /// If memory runs out, and whatever the visitor returns.
+    pub(crate) fn end(&mut self, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+        report(self.decoder.send(None), visitor)?;
         drain(&mut self.decoder, &mut self.frame, visitor)
     }
 
-    /// Forgets all packets: what follows begins anew, somewhere else in the stream.
-    pub fn forget(&mut self) {
+    /// Resets the decoder, so that decoding can start again somewhere else in the stream.
+    pub(crate) fn reset(&mut self) {
         self.decoder.flush();
     }
 }
 
-/// Tells the visitor of a packet that was not taken.
-fn accept(sent: Result<(), Refusal>, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+/// Reports a packet that was not accepted.
+fn report(sent: Result<(), DecodeError>, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
     match sent {
         Ok(()) => Ok(()),
-        Err(Refusal::NoMemory(error)) => Err(error),
-        Err(Refusal::NotNow | Refusal::Trouble) => visitor.trouble(),
+        Err(DecodeError::NoMemory(error)) => Err(error),
+        Err(DecodeError::Again | DecodeError::Invalid) => visitor.decode_error(),
     }
 }
 
-/// A decoder that keeps failing without taking anything must not hold us for ever.
+/// Stops the loop for a decoder that keeps failing without consuming anything.
 const MAX_FAILURES_IN_A_ROW: u32 = 64;
 
 fn drain(decoder: &mut Decoder, frame: &mut ff::frame::Video, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
@@ -126,10 +126,10 @@ fn drain(decoder: &mut Decoder, frame: &mut ff::frame::Video, visitor: &mut dyn 
                 failures = 0;
                 visitor.frame(frame)?;
             }
-            Err(Refusal::NotNow) => return Ok(()),
-            Err(Refusal::NoMemory(error)) => return Err(error),
-            Err(Refusal::Trouble) => {
-                visitor.trouble()?;
+            Err(DecodeError::Again) => return Ok(()),
+            Err(DecodeError::NoMemory(error)) => return Err(error),
+            Err(DecodeError::Invalid) => {
+                visitor.decode_error()?;
                 failures += 1;
                 if failures >= MAX_FAILURES_IN_A_ROW {
                     return Ok(());

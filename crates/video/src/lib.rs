@@ -4,31 +4,34 @@
 
 mod boxes;
 pub mod check;
+pub mod codec;
+pub mod coefficients;
 mod convert;
 mod cuda;
 mod decode;
 mod decoder;
 mod error;
+mod ffi_enums;
+pub mod ffmpeg_info;
 pub mod frames;
+pub mod full_decode;
 pub mod geometry;
-pub mod glance;
 mod index;
-pub mod installed;
 mod media;
 mod memory;
 mod nal;
 mod nv12;
 pub mod nvdec;
+pub mod peek;
 mod picture;
 pub mod resize;
 mod rotate;
 pub mod sampling;
 #[cfg(target_arch = "x86_64")]
-pub mod simd;
+mod simd;
 pub mod still;
 pub mod surface;
 pub mod synth;
-pub mod whole;
 pub mod yuv;
 
 pub use error::VideoError;

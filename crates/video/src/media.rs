@@ -13,8 +13,10 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::source::SourceStamp;
 
 use crate::boxes;
+use crate::codec::CodecId;
 use crate::decoder::Decoder;
 use crate::error::VideoError;
+use crate::ffi_enums;
 use crate::memory;
 use crate::nvdec::Nvdec;
 
@@ -140,8 +142,8 @@ impl Media {
         let failed = |source| VideoError::Ffmpeg { action: "open the decoder", source };
         let stream = self.input.stream(self.stream).ok_or(VideoError::NoVideoStream)?;
         let mut context = ff::codec::Context::from_parameters(stream.parameters()).map_err(failed)?;
-        let codec = ff::decoder::find(context.id());
-        let codec = codec.ok_or_else(|| VideoError::NoDecoder(context.id().name().to_owned()))?;
+        let id = self.codec().0;
+        let codec = id.decoder().ok_or_else(|| VideoError::NoDecoder(id.name()))?;
         context.set_threading(ff::threading::Config {
             kind: ff::threading::Type::None,
             count: 1,
@@ -216,18 +218,18 @@ impl Media {
         unsafe { ((*(*stream.as_ptr()).codecpar).width, (*(*stream.as_ptr()).codecpar).height) }
     }
 
-    /// The codec's name and its extra data.
-    pub fn codec(&self) -> (ff::codec::Id, &[u8]) {
-        let Some(stream) = self.input.stream(self.stream) else { return (ff::codec::Id::None, &[]) };
+    /// The codec and its extra data.
+    pub fn codec(&self) -> (CodecId, &[u8]) {
+        let Some(stream) = self.input.stream(self.stream) else { return (CodecId::NONE, &[]) };
         // SAFETY: the parameters and their extra data belong to the open input, which outlives the returned slice.
-        let extradata = unsafe {
+        unsafe {
             let parameters = (*stream.as_ptr()).codecpar;
-            match (*parameters).extradata {
+            let extradata = match (*parameters).extradata {
                 data if data.is_null() => &[][..],
                 data => std::slice::from_raw_parts(data, (*parameters).extradata_size.max(0) as usize),
-            }
-        };
-        (stream.parameters().id(), extradata)
+            };
+            (CodecId::of(parameters), extradata)
+        }
     }
 
     /// Frames that the decoder will hold back at first, to show all in order.
@@ -353,7 +355,10 @@ fn open_input(path: &Path) -> Result<ff::format::context::Input, ff::Error> {
 }
 
 fn rotation(stream: &ff::Stream) -> Rotation {
-    let matrix = stream.side_data().find(|data| data.kind() == ff::packet::side_data::Type::DisplayMatrix);
+    let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX as i32;
+    // SAFETY: the side data belongs to the stream, which is alive.
+    let is_matrix = |data: &ff::packet::SideData| unsafe { ffi_enums::read(&raw const (*data.as_ptr()).type_) } == kind;
+    let matrix = stream.side_data().find(is_matrix);
     let Some(matrix) = matrix else { return Rotation::None };
     let words: Vec<i32> = matrix.data().as_chunks::<4>().0.iter().map(|b| i32::from_ne_bytes(*b)).collect();
     if words.len() < 9 {

@@ -1,66 +1,70 @@
-//! Pictures as NVDEC gives them, U and V in one plane by turns, put into three planes: they then go the way of all others.
+//! Converts between NV12, which NVDEC gives (U and V alternating in one plane), and three planes.
 //!
-//! A copy of the chroma alone, which is a third of a picture: rotation, odd heights and the conversion need no second way, and
-//! no pixel can come out otherwise than from the decoder on the CPU.
+//! Only the chroma is copied, which is a third of a frame. Rotation, odd heights and the conversion to RGB then need no second
+//! implementation, and the pixels are the same as from the decoder on the CPU.
+
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use ff::ffi;
 use ffmpeg_next as ff;
 
-/// The same picture with U and V apart; its luma is shared. `None` for other formats, and where there is no memory.
-pub fn apart(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+/// Extra bytes at the end of chroma buffers and rows, because FFmpeg reads and writes a little beyond them.
+const PADDING: usize = 64;
+
+/// The frame with U and V in separate planes and shared luma. `None` for other formats than NV12, and without memory.
+pub(crate) fn to_planar(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
     let mut out = ff::frame::Video::empty();
-    // SAFETY: the frame is alive and of this format: a plane of `height` rows of luma, and one of half as many rows, rounded
-    // up, of as many pairs. `out` is a fresh frame; it owns a reference to the luma's buffer, and a buffer with room for the
-    // rows of both planes that point into it.
+    // SAFETY: the frame is alive and NV12: a plane of `height` rows of luma, and a plane of half as many rows, rounded up, of
+    // pairs. `out` is a new frame. It owns a reference to the luma's buffer, and a buffer with room for both chroma planes.
     unsafe {
-        let (from, to) = (&*frame.as_ptr(), &mut *out.as_mut_ptr());
-        let upright = from.linesize[0] > 0 && from.linesize[1] > 0 && from.width > 0 && from.height > 0;
-        if from.format != ffi::AVPixelFormat::AV_PIX_FMT_NV12 as i32 || !upright || from.buf[0].is_null() {
+        let (from, to) = (frame.as_ptr(), out.as_mut_ptr());
+        let (lines, data) = ((*from).linesize, (*from).data);
+        let upright = lines[0] > 0 && lines[1] > 0 && (*from).width > 0 && (*from).height > 0;
+        if (*from).format != ffi::AVPixelFormat::AV_PIX_FMT_NV12 as i32 || !upright || (*from).buf[0].is_null() {
             return None;
         }
-        let (width, height) = ((from.width as usize).div_ceil(2), (from.height as usize).div_ceil(2));
-        // FFmpeg reads and writes a little beyond the ends of rows.
-        let stride = width.next_multiple_of(64) + 64;
+        let (width, height) = chroma_size(from);
+        let stride = width.next_multiple_of(64) + PADDING;
         let plane = stride * height;
-        let chroma = with_luma_of(from, to, ffi::AVPixelFormat::AV_PIX_FMT_YUV420P, plane * 2)?;
-        (to.data[1], to.data[2]) = (chroma, chroma.add(plane));
-        (to.linesize[1], to.linesize[2]) = (stride as i32, stride as i32);
-        let pairs = std::slice::from_raw_parts(from.data[1], (height - 1) * from.linesize[1] as usize + width * 2);
-        let (u, v) = std::slice::from_raw_parts_mut(chroma, plane * 2).split_at_mut(plane);
+        let chroma = share_luma(from, to, ffi::AVPixelFormat::AV_PIX_FMT_YUV420P, plane * 2)?;
+        ((*to).data[1], (*to).data[2]) = (chroma, chroma.add(plane));
+        ((*to).linesize[1], (*to).linesize[2]) = (stride as i32, stride as i32);
+        let pairs = from_raw_parts(data[1], (height - 1) * lines[1] as usize + width * 2);
+        let (u, v) = from_raw_parts_mut(chroma, plane * 2).split_at_mut(plane);
         let rows = u.chunks_exact_mut(stride).zip(v.chunks_exact_mut(stride));
-        for (pairs, (u, v)) in pairs.chunks(from.linesize[1] as usize).zip(rows) {
+        for (pairs, (u, v)) in pairs.chunks(lines[1] as usize).zip(rows) {
             split(&pairs[..width * 2], &mut u[..width], &mut v[..width]);
         }
     }
     Some(out)
 }
 
-/// The other way round: the same picture with U and V in one plane; its luma is shared. `None` for other formats than 8-bit
-/// 4:2:0, and where there is no memory.
-pub fn together(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+/// The frame with U and V in one plane and shared luma. `None` for other formats than 8-bit 4:2:0, and without memory.
+pub(crate) fn from_planar(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
     let mut out = ff::frame::Video::empty();
-    // SAFETY: as in `apart`, the other way round: three planes are read, and a buffer with room for the rows of one is written.
+    // SAFETY: as in `to_planar`: the three planes of a 4:2:0 frame are read, and a buffer with room for one plane is written.
     unsafe {
-        let (from, to) = (&*frame.as_ptr(), &mut *out.as_mut_ptr());
-        let full = from.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32;
-        let plain = from.format == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as i32;
-        let upright = from.linesize[..3].iter().all(|stride| *stride > 0) && from.width > 0 && from.height > 0;
-        if !(full || plain) || !upright || from.buf[0].is_null() {
+        let (from, to) = (frame.as_ptr(), out.as_mut_ptr());
+        let (lines, data) = ((*from).linesize, (*from).data);
+        let full_range = (*from).format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32;
+        let is_planar = full_range || (*from).format == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as i32;
+        let upright = lines[..3].iter().all(|stride| *stride > 0) && (*from).width > 0 && (*from).height > 0;
+        if !is_planar || !upright || (*from).buf[0].is_null() {
             return None;
         }
-        let (width, height) = ((from.width as usize).div_ceil(2), (from.height as usize).div_ceil(2));
-        let stride = (width * 2).next_multiple_of(64) + 64;
-        let chroma = with_luma_of(from, to, ffi::AVPixelFormat::AV_PIX_FMT_NV12, stride * height)?;
-        if full {
-            to.color_range = ffi::AVColorRange::AVCOL_RANGE_JPEG;
+        let (width, height) = chroma_size(from);
+        let stride = (width * 2).next_multiple_of(64) + PADDING;
+        let chroma = share_luma(from, to, ffi::AVPixelFormat::AV_PIX_FMT_NV12, stride * height)?;
+        if full_range {
+            (*to).color_range = ffi::AVColorRange::AVCOL_RANGE_JPEG;
         }
-        to.data[1] = chroma;
-        to.linesize[1] = stride as i32;
+        (*to).data[1] = chroma;
+        (*to).linesize[1] = stride as i32;
         let plane = |at: usize| {
-            let stride = from.linesize[at] as usize;
-            std::slice::from_raw_parts(from.data[at], (height - 1) * stride + width).chunks(stride)
+            let stride = lines[at] as usize;
+            from_raw_parts(data[at], (height - 1) * stride + width).chunks(stride)
         };
-        let pairs = std::slice::from_raw_parts_mut(chroma, stride * height).chunks_exact_mut(stride);
+        let pairs = from_raw_parts_mut(chroma, stride * height).chunks_exact_mut(stride);
         for ((u, v), pairs) in plane(1).zip(plane(2)).zip(pairs) {
             for ((u, v), pair) in u.iter().zip(v).zip(pairs.as_chunks_mut::<2>().0).take(width) {
                 *pair = [*u, *v];
@@ -70,32 +74,40 @@ pub fn together(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
     Some(out)
 }
 
-/// Makes of an empty frame one of this format that shares the luma of another, and gives so many bytes for its chroma, a
-/// little more of which may be read. `None` where there is no memory.
+/// Width and height of the chroma of a 4:2:0 frame.
 ///
 /// # Safety
-/// `from` is a picture with a buffer for its luma, and `to` is empty.
-unsafe fn with_luma_of(
-    from: &ffi::AVFrame,
-    to: &mut ffi::AVFrame,
+/// The frame is alive.
+unsafe fn chroma_size(frame: *const ffi::AVFrame) -> (usize, usize) {
+    // SAFETY: see above.
+    unsafe { (((*frame).width as usize).div_ceil(2), ((*frame).height as usize).div_ceil(2)) }
+}
+
+/// Turns an empty frame into one of this format that shares the luma of another frame, and returns a chroma buffer of this
+/// many bytes. `None` without memory.
+///
+/// # Safety
+/// `from` is a frame with a buffer for its luma, and `to` is empty.
+unsafe fn share_luma(
+    from: *const ffi::AVFrame,
+    to: *mut ffi::AVFrame,
     format: ffi::AVPixelFormat,
     bytes: usize,
 ) -> Option<*mut u8> {
-    // SAFETY: as above. The two planes of a frame may lie in one buffer or in two; one that is not the first's is needed no
-    // longer.
+    // SAFETY: see above. The planes of a frame may share a buffer or have one each; only the luma's buffer is needed.
     unsafe {
-        to.buf[0] = ffi::av_buffer_ref(from.buf[0]);
-        to.buf[1] = ffi::av_buffer_allocz(bytes + 64);
-        if to.buf[0].is_null() || to.buf[1].is_null() || ffi::av_frame_copy_props(to, from) < 0 {
+        (*to).buf[0] = ffi::av_buffer_ref((*from).buf[0]);
+        (*to).buf[1] = ffi::av_buffer_allocz(bytes + PADDING);
+        if (*to).buf[0].is_null() || (*to).buf[1].is_null() || ffi::av_frame_copy_props(to, from) < 0 {
             return None;
         }
-        (to.width, to.height, to.format) = (from.width, from.height, format as i32);
-        (to.data[0], to.linesize[0]) = (from.data[0], from.linesize[0]);
-        Some((*to.buf[1]).data)
+        ((*to).width, (*to).height, (*to).format) = ((*from).width, (*from).height, format as i32);
+        ((*to).data[0], (*to).linesize[0]) = ((*from).data[0], (*from).linesize[0]);
+        Some((*(*to).buf[1]).data)
     }
 }
 
-/// Takes pairs apart. The compiler makes vector code of it.
+/// Splits pairs. The compiler vectorises this loop.
 fn split(pairs: &[u8], u: &mut [u8], v: &mut [u8]) {
     for ((pair, u), v) in pairs.as_chunks::<2>().0.iter().zip(u).zip(v) {
         (*u, *v) = (pair[0], pair[1]);
@@ -112,7 +124,7 @@ mod tests {
     use proptest::prelude::*;
     use reeldeck_common::recipe::Transform;
 
-    /// One picture of noise in both layouts, with other noise behind the ends of rows.
+    /// The same noise in both layouts, with different noise beyond the ends of rows.
     fn both((width, height): (u32, u32), seed: u64) -> [ff::frame::Video; 2] {
         init();
         let mut frames = [Pixel::YUV420P, Pixel::NV12].map(|pixel| ff::frame::Video::new(pixel, width, height));
@@ -149,18 +161,18 @@ mod tests {
     }
 
     #[test]
-    fn other_formats_are_left_alone() {
+    fn other_formats_are_refused() {
         init();
         for pixel in [Pixel::YUV420P, Pixel::NV21, Pixel::P010LE, Pixel::RGB24] {
-            assert!(apart(&ff::frame::Video::new(pixel, 16, 16)).is_none(), "{pixel:?}");
+            assert!(to_planar(&ff::frame::Video::new(pixel, 16, 16)).is_none(), "{pixel:?}");
         }
-        assert!(apart(&ff::frame::Video::empty()).is_none());
+        assert!(to_planar(&ff::frame::Video::empty()).is_none());
     }
 
     #[test]
-    fn the_picture_outlives_the_one_it_came_of() {
+    fn a_converted_frame_outlives_its_source() {
         let [planar, paired] = both((50, 34), 3);
-        let made = apart(&paired).unwrap();
+        let made = to_planar(&paired).unwrap();
         drop(paired);
         let transform = Transform { short_side: 32, crop: 32, mean: [0.0; 3], std: [1.0; 3] };
         let of = |frame| crop(Cropper::new(transform, Rotation::None), frame);
@@ -169,10 +181,9 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
-        /// By the vector way and by the plain one: the same crops as from the decoder on the CPU, whatever the size, the
-        /// colours and the rotation.
+        /// Every implementation gives the crops of the planar frame, for any size, colour and rotation.
         #[test]
-        fn any_picture_gives_the_crops_of_the_same_in_three_planes(
+        fn a_converted_frame_gives_the_crops_of_the_planar_frame(
             (width, height) in (1..300u32, 1..150u32), (side, less) in (32..160usize, 0..64usize), turn in 0..4usize,
             stay: bool, bt709: bool, full: bool, seed: u64,
         ) {
@@ -185,16 +196,16 @@ mod tests {
                 frame.set_color_space(if bt709 { Space::BT709 } else { Space::Unspecified });
                 frame.set_color_range(if full { Range::JPEG } else { Range::Unspecified });
             }
-            let made = apart(&paired).unwrap();
-            let wanted = crop(Cropper::plain(transform, rotation), &planar);
-            prop_assert!(crop(Cropper::new(transform, rotation), &made) == wanted, "as videos go");
-            prop_assert!(crop(Cropper::plain(transform, rotation), &made) == wanted, "by swscale");
-            prop_assert!(crop(Cropper::unvectored(transform, rotation), &made) == wanted, "pixel by pixel");
-            // As FFmpeg names full range in H.264 and HEVC.
+            let made = to_planar(&paired).unwrap();
+            let expected = crop(Cropper::through_swscale(transform, rotation), &planar);
+            prop_assert!(crop(Cropper::new(transform, rotation), &made) == expected, "as in extraction");
+            prop_assert!(crop(Cropper::through_swscale(transform, rotation), &made) == expected, "through swscale");
+            prop_assert!(crop(Cropper::scalar(transform, rotation), &made) == expected, "without vector instructions");
+            // FFmpeg uses this format for full range in H.264 and HEVC.
             if full {
                 // SAFETY: the two formats have the same planes.
                 unsafe { (*planar.as_mut_ptr()).format = ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32 };
-                prop_assert!(crop(Cropper::new(transform, rotation), &planar) == wanted, "by its other name");
+                prop_assert!(crop(Cropper::new(transform, rotation), &planar) == expected, "as YUVJ420P");
             }
         }
     }

@@ -1,18 +1,17 @@
-//! Decoding on a GPU by NVDEC, through FFmpeg: which streams it gets, and the way of its pictures down to memory.
+//! Decoding on a GPU with NVDEC, through FFmpeg: which streams it takes, and how frames are downloaded.
 //!
-//! **Never run on a GPU so far.** What is tested is all that needs none: that pictures in NVDEC's layout give the same crops,
-//! that what NVDEC refuses goes to the decoder on the CPU, and, with a made-up driver, all of FFmpeg's part. `scripts/gpu-check.sh`
-//! compares the crops on a machine with one.
+//! **Never run on a GPU so far.** Tests cover everything that needs none: frames in NVDEC's layout give the same crops, a stream
+//! that NVDEC refuses goes to the decoder on the CPU, and a fake driver exercises all of FFmpeg's part.
+//! `scripts/gpu-check.sh` compares the crops on a machine with a GPU.
 //!
-//! A decoder is not kept for the next video. FFmpeg's for H.264 and HEVC let go of the GPU's whenever they are told that a stream
-//! has ended, and are of no use before that.
+//! A decoder is not reused for the next video: FFmpeg's H.264 and HEVC decoders release the GPU's decoder at the end of a stream.
 //!
-//! Nothing is skipped here, unlike on the CPU. FFmpeg may or may not keep a packet from a GPU when told to skip, by codec and
-//! release, and a wrong guess would be found out only at the end of the video; and what costs time is to bring pictures down,
-//! which is done for those alone that are needed. So the count is plain: as many pictures as packets, each with its time.
+//! Nothing is skipped here, unlike on the CPU. Whether FFmpeg keeps a skipped packet from the GPU depends on codec and release,
+//! and a wrong guess would show only at the end of the video. The expensive step is the download, and only needed frames are
+//! downloaded. The check is therefore simple: as many frames as packets, each with its own time.
 //!
-//! What is damaged within a picture NVDEC conceals without a word, where the decoder on the CPU marks it: such a file counts as
-//! healthy here.
+//! NVDEC conceals damage within a frame silently, where the decoder on the CPU marks the frame. Such a file counts as healthy
+//! here.
 
 use std::ffi::{CString, c_void};
 use std::ptr;
@@ -20,80 +19,83 @@ use std::ptr;
 use ff::ffi;
 use ffmpeg_next as ff;
 
+use crate::codec::CodecId;
 use crate::cuda::{CudaDevice, PrimaryContext};
 use crate::error::VideoError;
+use crate::ffi_enums;
+use crate::ffmpeg_info;
 use crate::nv12;
 
-/// A GPU with its decoder, which any number of threads may use at the same time.
+/// A GPU's decoder. Any number of threads may use it at the same time.
 pub struct Nvdec {
-    /// Null only in tests: FFmpeg then finds no device, and refuses every stream as it does where a driver refuses it.
+    /// Null only in tests: FFmpeg then finds no device and refuses every stream, as it does if a driver refuses it.
     device: *mut ffi::AVBufferRef,
-    pictures: Pictures,
-    /// Released after the device that refers to it.
+    output: Output,
+    /// Dropped after the device, which refers to it.
     context: Option<PrimaryContext>,
 }
 
-/// Where its pictures are to be had.
+/// Where decoded frames are handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pictures {
-    /// In the host's memory, after each has been brought down.
-    Down,
-    /// On the GPU, for others who compute there.
-    Stay,
-    /// In the host's memory, as if that were the GPU's.
-    Memory,
+enum Output {
+    /// In host memory, after a download.
+    Host,
+    /// On the GPU.
+    Device,
+    /// Decoded by the CPU into host memory, which stands in for the memory of a GPU.
+    Emulated,
 }
 
-// SAFETY: FFmpeg counts references to the device atomically and changes nothing of it once it is made; each of its own calls
-// makes the CUDA context current and gives it back.
+// SAFETY: FFmpeg counts references to the device atomically and does not modify an initialised device; each of its calls
+// makes the CUDA context current and restores the previous one.
 unsafe impl Send for Nvdec {}
-// SAFETY: as above; a shared `Nvdec` is only ever referred to once more.
+// SAFETY: as above; a shared `Nvdec` only gives out further references to the device.
 unsafe impl Sync for Nvdec {}
 
 impl Drop for Nvdec {
     fn drop(&mut self) {
-        // SAFETY: the reference is our own and is given back once; null is allowed.
+        // SAFETY: the reference is ours and is released once; null is allowed.
         unsafe { ffi::av_buffer_unref(&mut self.device) };
     }
 }
 
-/// The codecs whose standards say every bit of a picture. What others give depends on how a decoder rounds; those stay on the
-/// CPU, and so does AV1, for which FFmpeg prefers a decoder that knows no GPU.
-const EXACT: [ff::codec::Id; 4] = [ff::codec::Id::H264, ff::codec::Id::HEVC, ff::codec::Id::VP8, ff::codec::Id::VP9];
+/// The codecs whose standards define every bit of a frame. The output of other codecs depends on the rounding of the decoder, so
+/// they stay on the CPU. So does AV1, for which FFmpeg prefers a decoder without GPU support.
+const BIT_EXACT: [CodecId; 4] = [CodecId::H264, CodecId::HEVC, CodecId::VP8, CodecId::VP9];
 
 impl Nvdec {
-    /// Opens the GPU of this number, as CUDA counts them. One for a process: FFmpeg makes a CUDA context for it, which takes
-    /// hundreds of MB of the GPU's memory. Pictures come down to the host's.
+    /// Opens the GPU with this CUDA number. Frames are downloaded to host memory. Open one per process: FFmpeg creates a CUDA
+    /// context, which takes hundreds of MB of the GPU's memory.
     ///
     /// # Errors
-    /// Where there is no driver or no such GPU.
+    /// If there is no driver or no such GPU.
     pub fn open(gpu: usize) -> Result<Self, VideoError> {
         crate::init();
         let mut device = ptr::null_mut();
         let failed = |source| VideoError::Ffmpeg { action: "open NVDEC", source };
         let name = CString::new(gpu.to_string()).map_err(|_| failed(ff::Error::InvalidData))?;
         let kind = ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA;
-        // SAFETY: the name outlives the call, which writes a reference to `device`, or null where it fails.
+        // SAFETY: the name outlives the call, which writes a reference to `device`, or null on failure.
         let made = unsafe { ffi::av_hwdevice_ctx_create(&mut device, kind, name.as_ptr(), ptr::null_mut(), 0) };
         if made < 0 {
             return Err(failed(ff::Error::from(made)));
         }
-        Ok(Self { device, pictures: Pictures::Down, context: None })
+        Ok(Self { device, output: Output::Host, context: None })
     }
 
-    /// Opens it for a thread that has its pictures computed with where they are: in the context that CUDA's own libraries use,
-    /// and in the order of this CUDA stream. What that stream does after a picture was handed over comes after its decoding.
+    /// Opens the GPU for a thread that processes frames on the GPU: in the context that CUDA's runtime libraries use, ordered by
+    /// this CUDA stream. Work that the stream gets after a frame was handed over runs after the frame is decoded.
     ///
     /// # Errors
     /// As [`Nvdec::open`].
     ///
     /// # Safety
-    /// The stream is one of this GPU's and outlives what is returned.
-    pub unsafe fn beside(gpu: usize, stream: *mut c_void) -> Result<Self, VideoError> {
+    /// The stream belongs to this GPU and outlives the returned value.
+    pub unsafe fn open_on_stream(gpu: usize, stream: *mut c_void) -> Result<Self, VideoError> {
         crate::init();
         let context = PrimaryContext::of(gpu)?;
-        // SAFETY: FFmpeg allocates the structure that belongs to a device of this kind, which is filled in as its header says
-        // that users may, and then completes it; after a failure the reference is given back once.
+        // SAFETY: FFmpeg allocates the structure that belongs to a device of this type, users may fill it in before they
+        // initialise the device, and after a failure the reference is released once.
         let device = unsafe {
             let mut device = ffi::av_hwdevice_ctx_alloc(ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA);
             if device.is_null() {
@@ -109,50 +111,46 @@ impl Nvdec {
             }
             device
         };
-        Ok(Self { device, pictures: Pictures::Stay, context: Some(context) })
+        Ok(Self { device, output: Output::Device, context: Some(context) })
     }
 
-    /// No GPU: the CPU decodes, and its pictures are handed over as a GPU's would be, in the host's memory. For tests of what
-    /// becomes of them.
-    pub fn in_memory() -> Self {
-        Self { device: ptr::null_mut(), pictures: Pictures::Memory, context: None }
+    /// A device without a GPU: the CPU decodes, and frames are handed over in host memory as a GPU's would be. For tests of the
+    /// code that processes them.
+    pub fn emulated() -> Self {
+        Self { device: ptr::null_mut(), output: Output::Emulated, context: None }
     }
 
-    /// Whether streams of this codec may go to it at all. A single stream may still be refused.
-    pub fn takes(&self, codec: ff::codec::Id) -> bool {
-        let Some(decoder) = ff::decoder::find(codec).filter(|_| EXACT.contains(&codec)) else { return false };
-        if self.pictures == Pictures::Memory {
+    /// Whether streams of this codec may be decoded here. A single stream may still be refused.
+    pub fn supports(&self, codec: CodecId) -> bool {
+        let Some(decoder) = codec.decoder().filter(|_| BIT_EXACT.contains(&codec)) else { return false };
+        if self.output == Output::Emulated {
             return true;
         }
         let by_device = ffi::AV_CODEC_HW_CONFIG_METHOD_HW_DEVICE_CTX as i32;
-        // SAFETY: the call returns null behind the last configuration, and else one that lives as long as the codec: for ever.
-        let config = |at| unsafe { ffi::avcodec_get_hw_config(decoder.as_ptr(), at).as_ref() };
-        (0..).map_while(config).any(|config| {
-            config.device_type == ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA && config.methods & by_device != 0
-        })
+        ffmpeg_info::cuda_methods(&decoder).any(|methods| methods & by_device != 0)
     }
 
-    /// Bytes of memory that the GPU has, where pictures stay on it.
+    /// Bytes of memory of the GPU, if frames stay on it.
     pub fn memory(&self) -> Option<usize> {
         self.context.as_ref().map(|context| context.memory)
     }
 
-    /// Has a decoder that is not yet open decode here.
+    /// Makes a decoder that is not yet open use this device.
     ///
     /// # Errors
-    /// When there is no memory.
+    /// If there is no memory.
     pub fn attach(&self, context: &mut ff::codec::decoder::Decoder) -> Result<(), VideoError> {
-        if self.pictures == Pictures::Memory {
+        if self.output == Output::Emulated {
             return Ok(());
         }
-        // SAFETY: the context is alive and not yet open; these are public fields meant to be set by users. The context frees
+        // SAFETY: the context is alive and not yet open; these are public fields meant to be set by users. The context releases
         // its reference to the device.
         unsafe {
-            let context = &mut *context.as_mut_ptr();
-            context.get_format = Some(choose);
+            let context = context.as_mut_ptr();
+            (*context).get_format = Some(choose_format);
             if !self.device.is_null() {
-                context.hw_device_ctx = ffi::av_buffer_ref(self.device);
-                if context.hw_device_ctx.is_null() {
+                (*context).hw_device_ctx = ffi::av_buffer_ref(self.device);
+                if (*context).hw_device_ctx.is_null() {
                     return Err(VideoError::NoMemory("open NVDEC"));
                 }
             }
@@ -160,43 +158,41 @@ impl Nvdec {
         Ok(())
     }
 
-    /// Brings a picture down to the host's memory, as the decoder on the CPU would have given it. `None` where it cannot be
-    /// done; the CPU decodes such a video.
-    pub fn bring_down(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
-        if self.pictures == Pictures::Memory { another(frame) } else { bring_down(frame) }
+    /// Downloads a frame to host memory in the format of the decoder on the CPU. `None` if that fails; the CPU then decodes the
+    /// video.
+    pub fn download(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+        if self.output == Output::Emulated { reference(frame) } else { download(frame) }
     }
 
-    /// As [`Nvdec::open`], without a GPU: every stream is refused.
+    /// Like [`Nvdec::open`], without a GPU: every stream is refused.
     #[cfg(test)]
     pub fn without_gpu() -> Self {
-        Self { device: ptr::null_mut(), pictures: Pictures::Down, context: None }
+        Self { device: ptr::null_mut(), output: Output::Host, context: None }
     }
 
-    /// The picture where it is to be computed with; `None` where it must be brought down.
-    pub fn stays(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
-        match self.pictures {
-            Pictures::Down => None,
-            Pictures::Stay => another(frame),
-            Pictures::Memory => nv12::together(frame),
+    /// The frame as it is processed on the device; `None` if it must be downloaded.
+    pub fn keep_on_device(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+        match self.output {
+            Output::Host => None,
+            Output::Device => reference(frame),
+            Output::Emulated => nv12::from_planar(frame),
         }
     }
 }
 
-/// What FFmpeg asks at the start of a stream and at each change of its format: which of these it shall give.
-unsafe extern "C" fn choose(
+/// Called by FFmpeg at the start of a stream and when its format changes, to choose one of the offered formats.
+unsafe extern "C" fn choose_format(
     _context: *mut ffi::AVCodecContext,
     formats: *const ffi::AVPixelFormat,
 ) -> ffi::AVPixelFormat {
-    // Read as the integers that they are to FFmpeg: another release may have more of them than the enumeration here.
-    let formats = formats.cast::<i32>();
     // SAFETY: FFmpeg gives a list that ends with `AV_PIX_FMT_NONE`, which is -1.
     let offered: Vec<i32> =
-        unsafe { (0..).map(|at| formats.add(at).read()).take_while(|format| *format >= 0).collect() };
+        unsafe { (0..).map(|at| ffi_enums::read(formats.add(at))).take_while(|format| *format >= 0).collect() };
     pick(&offered)
 }
 
-/// The GPU's pictures, where the decoder on the CPU would give 8-bit 4:2:0, which is what comes last; else nothing, which ends
-/// the decode: the CPU takes such a stream from its beginning.
+/// Chooses the GPU's format if the decoder on the CPU would give 8-bit 4:2:0: its format is the last one offered. Otherwise
+/// chooses nothing, which ends the decode, and the CPU decodes the stream from the start.
 fn pick(offered: &[i32]) -> ffi::AVPixelFormat {
     use ffi::AVPixelFormat::{AV_PIX_FMT_CUDA, AV_PIX_FMT_NONE, AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUVJ420P};
     let plain = [AV_PIX_FMT_YUV420P as i32, AV_PIX_FMT_YUVJ420P as i32];
@@ -204,29 +200,29 @@ fn pick(offered: &[i32]) -> ffi::AVPixelFormat {
     if fits { AV_PIX_FMT_CUDA } else { AV_PIX_FMT_NONE }
 }
 
-fn bring_down(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+fn download(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
     let mut down = ff::frame::Video::empty();
-    // SAFETY: the frame is alive. FFmpeg gives `down`, which is empty, buffers of the frame's size in the format that is asked
-    // for, or fails.
+    // SAFETY: the frame is alive. FFmpeg allocates buffers of the frame's size in the requested format for `down`, which is
+    // empty, or fails.
     unsafe {
-        let (from, to) = (&*frame.as_ptr(), &mut *down.as_mut_ptr());
-        // FFmpeg cuts the lower and right edges of pictures on a GPU, and leaves the others to us.
-        let cut = from.crop_left != 0 || from.crop_top != 0;
-        if from.format != ffi::AVPixelFormat::AV_PIX_FMT_CUDA as i32 || cut {
+        let (from, to) = (frame.as_ptr(), down.as_mut_ptr());
+        // FFmpeg crops the right and bottom edges of frames on a GPU, but not the left and top ones.
+        let cut = (*from).crop_left != 0 || (*from).crop_top != 0;
+        if (*from).format != ffi::AVPixelFormat::AV_PIX_FMT_CUDA as i32 || cut {
             return None;
         }
-        to.format = ffi::AVPixelFormat::AV_PIX_FMT_NV12 as i32;
+        (*to).format = ffi::AVPixelFormat::AV_PIX_FMT_NV12 as i32;
         if ffi::av_hwframe_transfer_data(to, from, 0) < 0 || ffi::av_frame_copy_props(to, from) < 0 {
             return None;
         }
     }
-    nv12::apart(&down)
+    nv12::to_planar(&down)
 }
 
-/// Another reference to the same picture; to clone a frame would copy its pixels.
-fn another(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
+/// Another reference to the same frame. Cloning would copy the pixels.
+fn reference(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
     let mut same = ff::frame::Video::empty();
-    // SAFETY: both frames are alive, and the new one is empty.
+    // SAFETY: both frames are alive, and the new frame is empty.
     (unsafe { ffi::av_frame_ref(same.as_mut_ptr(), frame.as_ptr()) } >= 0).then_some(same)
 }
 
@@ -238,29 +234,28 @@ mod tests {
     use reeldeck_common::limits::Limits;
     use reeldeck_common::recipe::{Damage, Sampling, Transform};
 
-    use crate::frames::{self, Facts, Pass, Request, Sink};
-    use crate::sampling::Plan;
+    use crate::frames::{self, Extraction, Pass, Request, Sink};
+    use crate::sampling::ClipPlan;
     use crate::synth::{self, Synth};
 
     #[test]
-    fn without_a_driver_there_is_none() {
-        // A GPU of this number there is nowhere.
+    fn opening_fails_without_a_driver() {
+        // No machine has a GPU of this number.
         let error = Nvdec::open(100_000).err().unwrap();
         assert_eq!(error.to_string(), "failed to open NVDEC");
     }
 
     #[test]
-    fn only_codecs_that_say_every_bit_are_taken() {
+    fn only_bit_exact_codecs_are_supported() {
         crate::init();
-        use ff::codec::Id;
         let nvdec = Nvdec::without_gpu();
-        for codec in [Id::MPEG4, Id::MPEG2VIDEO, Id::MJPEG, Id::VC1, Id::AV1, Id::FFV1, Id::None] {
-            assert!(!nvdec.takes(codec), "{codec:?}");
+        for codec in [CodecId::MPEG4, CodecId::MPEG2, CodecId::MJPEG, CodecId::AV1, CodecId::NONE] {
+            assert!(!nvdec.supports(codec), "{codec:?}");
         }
     }
 
     #[test]
-    fn only_pictures_of_8_bit_420_are_asked_for() {
+    fn only_8_bit_420_is_decoded_on_the_gpu() {
         use ffi::AVPixelFormat::*;
         let pick =
             |formats: &[ffi::AVPixelFormat]| pick(&formats.iter().map(|format| *format as i32).collect::<Vec<_>>());
@@ -278,22 +273,22 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_is_in_memory_is_not_brought_down() {
+    fn a_frame_in_host_memory_is_not_downloaded() {
         crate::init();
         for format in [ff::format::Pixel::YUV420P, ff::format::Pixel::NV12] {
-            assert!(bring_down(&ff::frame::Video::new(format, 16, 16)).is_none());
+            assert!(download(&ff::frame::Video::new(format, 16, 16)).is_none());
         }
     }
 
-    /// The frames of the last plan, and how many plans there were.
+    /// Collects all plans, and the frames of the last one.
     #[derive(Default)]
     struct Collect {
-        plans: Vec<Plan>,
+        plans: Vec<ClipPlan>,
         frames: Vec<(u64, Vec<u8>)>,
     }
 
     impl Sink for Collect {
-        fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+        fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError> {
             self.plans.push(plan);
             self.frames.clear();
             Ok(())
@@ -305,7 +300,7 @@ mod tests {
         }
     }
 
-    fn by(nvdec: Option<&Nvdec>, path: &Path) -> (Facts, Collect) {
+    fn by(nvdec: Option<&Nvdec>, path: &Path) -> (Extraction, Collect) {
         let request = Request {
             sampling: Sampling { clips: 5, length: 8, interval: 2 },
             transform: Transform { short_side: 64, crop: 64, mean: [0.0; 3], std: [1.0; 3] },
@@ -317,9 +312,8 @@ mod tests {
         (facts, collect)
     }
 
-    /// FFmpeg itself refuses here: a stream that could go to a GPU, and no GPU.
     #[test]
-    fn a_stream_that_is_refused_is_decoded_by_the_cpu_and_nothing_differs() {
+    fn a_refused_stream_is_decoded_by_the_cpu_with_the_same_result() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.mp4");
         let options = [("bf".to_owned(), "2".to_owned()), ("g".to_owned(), "30".to_owned())].into();
@@ -329,8 +323,8 @@ mod tests {
         assert_eq!(facts, plain);
         assert!(!facts.nvdec && !facts.plain_pass && facts.skipped > 0, "{facts:?}");
         assert!(!alone.frames.is_empty() && alone.frames == refused.frames);
-        // Where this FFmpeg knows NVDEC, the attempt began; its plan is void.
-        let attempts = if Nvdec::without_gpu().takes(ff::codec::Id::H264) { 2 } else { 1 };
+        // An FFmpeg with NVDEC support starts the attempt; its plan is discarded.
+        let attempts = if Nvdec::without_gpu().supports(CodecId::H264) { 2 } else { 1 };
         assert_eq!((alone.plans.len(), refused.plans.len()), (1, attempts));
         assert!(refused.plans.iter().all(|plan| plan.frames == alone.plans[0].frames));
     }

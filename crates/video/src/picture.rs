@@ -39,13 +39,13 @@ impl Cropper {
 
     /// The same by the plain way: every picture is converted whole by swscale. For tests.
     #[cfg(test)]
-    pub fn plain(transform: Transform, rotation: Rotation) -> Self {
+    pub fn through_swscale(transform: Transform, rotation: Rotation) -> Self {
         Self { exactly_needed: false, ..Self::new(transform, rotation) }
     }
 
     /// The same as the fast one, pixel by pixel. For tests.
     #[cfg(test)]
-    pub fn unvectored(transform: Transform, rotation: Rotation) -> Self {
+    pub fn scalar(transform: Transform, rotation: Rotation) -> Self {
         Self { vectored: false, ..Self::new(transform, rotation) }
     }
 
@@ -99,7 +99,7 @@ impl Cropper {
             self.resizer = None;
         }
         let vectored = self.vectored;
-        self.resizer.get_or_insert_with(|| if vectored { Resizer::new(geometry) } else { Resizer::plain(geometry) })
+        self.resizer.get_or_insert_with(|| if vectored { Resizer::new(geometry) } else { Resizer::scalar(geometry) })
     }
 }
 
@@ -109,18 +109,19 @@ fn planes(frame: &ff::frame::Video) -> Option<Yuv420<'_>> {
     // SAFETY: the frame is alive and borrowed by the result. A decoded 4:2:0 frame has three planes whose rows lie
     // `linesize` bytes apart; each slice ends with the last pixel of the last row, so it stays within the plane's buffer.
     unsafe {
-        let raw = &*frame.as_ptr();
+        let raw = frame.as_ptr();
+        let (width, height, strides, data) = ((*raw).width, (*raw).height, (*raw).linesize, (*raw).data);
         let formats = [ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as i32, ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32];
-        let fits = formats.contains(&raw.format) && raw.height % 2 == 0 && raw.height > 0 && raw.width > 0;
-        if !fits || raw.linesize[..3].iter().any(|stride| *stride <= 0) || raw.data[..3].iter().any(|p| p.is_null()) {
+        let fits = formats.contains(&(*raw).format) && height % 2 == 0 && height > 0 && width > 0;
+        if !fits || strides[..3].iter().any(|stride| *stride <= 0) || data[..3].iter().any(|p| p.is_null()) {
             return None;
         }
-        let (width, height) = (raw.width as usize, raw.height as usize);
+        let (width, height) = (width as usize, height as usize);
         let plane = |i: usize| {
             let (width, height) = if i == 0 { (width, height) } else { (width.div_ceil(2), height / 2) };
-            std::slice::from_raw_parts(raw.data[i], (height - 1) * raw.linesize[i] as usize + width)
+            std::slice::from_raw_parts(data[i], (height - 1) * strides[i] as usize + width)
         };
-        let stride = |i: usize| raw.linesize[i] as usize;
+        let stride = |i: usize| strides[i] as usize;
         Some(Yuv420 {
             planes: [plane(0), plane(1), plane(2)],
             strides: [stride(0), stride(1), stride(2)],
@@ -281,7 +282,7 @@ mod tests {
             let mut frame = noise(Pixel::YUV420P, (width, height), seed);
             tag(&mut frame, MATRICES[matrix], full);
             let exact = crop(Cropper::new(transform, rotation), &frame);
-            let plain = crop(Cropper::plain(transform, rotation), &frame);
+            let plain = crop(Cropper::through_swscale(transform, rotation), &frame);
             prop_assert_eq!(exact.0, if turn % 2 == 0 { [width, height] } else { [height, width] });
             prop_assert_eq!(exact.0, plain.0);
             prop_assert!(exact.1 == plain.1, "the pixels differ");
@@ -309,7 +310,7 @@ mod tests {
             let mut frame = noise(pixel, size, i as u64);
             frame.set_color_space(matrix);
             assert_eq!(cropper.run(&frame, &mut out).unwrap(), [size.0, size.1]);
-            assert!(out == crop(Cropper::plain(transform, Rotation::None), &frame).1, "number {i}");
+            assert!(out == crop(Cropper::through_swscale(transform, Rotation::None), &frame).1, "number {i}");
         }
     }
 

@@ -5,6 +5,7 @@ use ffmpeg_next as ff;
 
 use crate::convert::Rgb;
 use crate::error::VideoError;
+use crate::ffi_enums;
 use crate::media::Rotation;
 use crate::memory;
 
@@ -53,11 +54,11 @@ pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option
     // SAFETY: `out` is a fresh frame. After its buffers are made, every plane of it and of `frame` holds a plane of the
     // sizes computed here: FFmpeg rounds halved sizes up. Negative strides were refused by `Shape::of`.
     unsafe {
-        let (target, source) = (&mut *out.as_mut_ptr(), &*frame.as_ptr());
-        (target.width, target.height, target.format) = (out_width as i32, out_height as i32, source.format);
+        let (target, source) = (out.as_mut_ptr(), frame.as_ptr());
+        ((*target).width, (*target).height, (*target).format) = (out_width as i32, out_height as i32, (*source).format);
         // Copied as bytes: a damaged file may have put numbers there that the enumerations do not have.
-        std::ptr::copy_nonoverlapping(&raw const source.colorspace, &raw mut target.colorspace, 1);
-        std::ptr::copy_nonoverlapping(&raw const source.color_range, &raw mut target.color_range, 1);
+        std::ptr::copy_nonoverlapping(&raw const (*source).colorspace, &raw mut (*target).colorspace, 1);
+        std::ptr::copy_nonoverlapping(&raw const (*source).color_range, &raw mut (*target).color_range, 1);
         let made = ffi::av_frame_get_buffer(target, 0);
         if made < 0 {
             return Err(VideoError::Ffmpeg { action: "turn a picture", source: ff::Error::from(made) });
@@ -65,12 +66,12 @@ pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option
         for plane in 0..shape.planes {
             let halved = |size: usize| if plane == 0 { size } else { size.div_ceil(1 << shape.chroma_shift) };
             let (width, height) = (halved(width), halved(height));
-            let (stride, out_stride) = (source.linesize[plane] as usize, target.linesize[plane] as usize);
+            let (stride, out_stride) = ((*source).linesize[plane] as usize, (*target).linesize[plane] as usize);
             let length = (height - 1) * stride + width * shape.bytes;
-            let data = std::slice::from_raw_parts(source.data[plane], length);
+            let data = std::slice::from_raw_parts((*source).data[plane], length);
             let (to_width, to_height) = turned(rotation, width, height);
             let length = (to_height - 1) * out_stride + to_width * shape.bytes;
-            let to = std::slice::from_raw_parts_mut(target.data[plane], length);
+            let to = std::slice::from_raw_parts_mut((*target).data[plane], length);
             let plane = Plane { data, stride, width, height };
             match shape.bytes {
                 1 => turn::<1>(plane, rotation, to, out_stride),
@@ -104,9 +105,8 @@ impl Shape {
     fn of(frame: &ff::frame::Video) -> Option<Self> {
         // SAFETY: the descriptor is null or static; the frame is alive.
         unsafe {
-            let raw = &*frame.as_ptr();
-            let format = std::mem::transmute::<i32, ffi::AVPixelFormat>(raw.format);
-            let descriptor = ffi::av_pix_fmt_desc_get(format).as_ref()?;
+            let raw = frame.as_ptr();
+            let descriptor = ffi_enums::pixel_format((*raw).format)?;
             let components = descriptor.comp.get(..usize::from(descriptor.nb_components))?;
             let bytes = usize::from(components.first()?.depth > 8) + 1;
             let planar = components
@@ -118,7 +118,7 @@ impl Shape {
                 (ffi::AV_PIX_FMT_FLAG_BITSTREAM | ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_PAL) as u32,
             );
             let usable = planar && square && components.len() <= 3 && descriptor.flags & odd == 0;
-            let upright = raw.linesize.iter().take(components.len()).all(|stride| *stride > 0);
+            let upright = (*raw).linesize.iter().take(components.len()).all(|stride| *stride > 0);
             (usable && upright).then_some(Self {
                 planes: components.len(),
                 bytes,

@@ -4,7 +4,7 @@ use reeldeck_common::recipe::Sampling;
 
 /// The clips of one video.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct ClipPlan {
     /// Frames of the video.
     pub total: u64,
     /// The distinct clips, each with its frame indices in order of time within the clip.
@@ -15,7 +15,7 @@ pub struct Plan {
     pub frames: Vec<u64>,
 }
 
-impl Plan {
+impl ClipPlan {
     /// Spreads the clips over `total` frames (at least one).
     ///
     /// Where each begins is [`Sampling::starts`]. Videos shorter than a clip start over from their beginning.
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn every_length_up_to_ten_thousand_agrees_with_the_plain_formula() {
         for total in 1..=10_000 {
-            let plan = Plan::new(total, &RECIPE);
+            let plan = ClipPlan::new(total, &RECIPE);
             let indices: Vec<u64> = plan.clip_of.iter().flat_map(|c| plan.clips[*c].iter().copied()).collect();
             assert_eq!(indices, plain(total), "{total} frames");
             assert!(plan.frames.windows(2).all(|w| w[0] < w[1]));
@@ -85,13 +85,13 @@ mod tests {
     /// Computed by the original (mmaction2 1.2.0, SampleFrames with test_mode) for files of 280 and 32 frames.
     #[test]
     fn known_indices_of_the_original() {
-        let plan = Plan::new(280, &RECIPE);
+        let plan = ClipPlan::new(280, &RECIPE);
         assert_eq!(plan.clips[1], [2, 10, 18, 26, 34, 42, 50, 58]);
         assert_eq!(plan.clips[2], [5, 13, 21, 29, 37, 45, 53, 61]);
         assert_eq!(plan.frames.len(), 270);
-        assert_eq!(Plan::new(32, &RECIPE).clips, [[0, 8, 16, 24, 0, 8, 16, 24]]);
-        assert_eq!(Plan::new(100, &RECIPE).clips.len(), 44);
-        assert_eq!(Plan::new(280, &Sampling { clips: 1, ..RECIPE }).clips[0][0], 111);
+        assert_eq!(ClipPlan::new(32, &RECIPE).clips, [[0, 8, 16, 24, 0, 8, 16, 24]]);
+        assert_eq!(ClipPlan::new(100, &RECIPE).clips.len(), 44);
+        assert_eq!(ClipPlan::new(280, &Sampling { clips: 1, ..RECIPE }).clips[0][0], 111);
     }
     /// With 100 clips no offset ever lies in the middle between two frames; with other numbers some do.
     #[test]

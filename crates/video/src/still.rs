@@ -6,7 +6,7 @@ use ffmpeg_next as ff;
 use reeldeck_common::limits::Limits;
 
 use crate::convert::{Converter, Rgb};
-use crate::decode::{Feed, Visitor};
+use crate::decode::{DecodeSession, Visitor};
 use crate::error::VideoError;
 use crate::media::{Media, Rotation};
 use crate::rotate;
@@ -56,16 +56,16 @@ fn first(media: &mut Media, place: Option<f64>) -> Result<Option<Rgb>, VideoErro
         frames: 0,
         taken: None,
     };
-    let mut feed = Feed::start(media)?;
+    let mut session = DecodeSession::start(media)?;
     let mut packet = ff::Packet::empty();
     let mut packets = 0;
     let mut decode = || {
         // A stream of which nothing can be decoded is not read to its end.
         while packets < MOST_FRAMES * 2 && media.read(&mut packet)? {
             packets += 1;
-            feed.packet(&packet, &mut taker)?;
+            session.packet(&packet, &mut taker)?;
         }
-        feed.end(&mut taker)
+        session.end(&mut taker)
     };
     match decode() {
         // How the taker says that it has what it wants.
@@ -100,7 +100,7 @@ impl Visitor for Taker {
         if last { Err(VideoError::Stopped) } else { Ok(()) }
     }
 
-    fn trouble(&mut self) -> Result<(), VideoError> {
+    fn decode_error(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reeldeck_common::limits::Limits;
-use reeldeck_video::glance::{Kind, glance};
+use reeldeck_video::peek::{CostClass, peek};
 
 use crate::decode::{Decoded, Pulse};
 use crate::split::{By, Costs};
@@ -58,11 +58,11 @@ enum Glance {
     NotYet,
     /// A thread is at it, or there is nothing to be seen.
     Nothing,
-    Kind(Kind),
+    Kind(CostClass),
 }
 
 impl Glance {
-    fn kind(self) -> Option<Kind> {
+    fn kind(self) -> Option<CostClass> {
         if let Self::Kind(kind) = self { Some(kind) } else { None }
     }
 }
@@ -100,7 +100,7 @@ impl Board {
 
     /// The next video for who decodes so, and of what kind it is where that matters. Waits; `None` when all are taken and no
     /// more will come.
-    pub fn take(&self, by: By) -> Option<(Task, Option<Kind>)> {
+    pub fn take(&self, by: By) -> Option<(Task, Option<CostClass>)> {
         let mut state = self.lock();
         loop {
             if let Some(waiting) = state.waiting.iter_mut().find(|waiting| waiting.glance == Glance::NotYet) {
@@ -108,7 +108,7 @@ impl Board {
                 let (number, path) = (waiting.number, waiting.task.path.clone());
                 // A slow disk must not hold the others up.
                 drop(state);
-                let kind = glance(&path, &self.limits);
+                let kind = peek(&path, &self.limits);
                 state = self.lock();
                 let same = state.waiting.iter_mut().find(|waiting| waiting.number == number);
                 if let (Some(waiting), Some(kind)) = (same, kind) {
@@ -134,7 +134,7 @@ impl Board {
     }
 
     /// What a video has cost.
-    pub fn note(&self, by: By, kind: Kind, frames: u64, busy: Duration) {
+    pub fn note(&self, by: By, kind: CostClass, frames: u64, busy: Duration) {
         self.lock().costs.note(by, kind, frames, busy);
     }
 }

@@ -12,7 +12,7 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::Nvdec;
 use reeldeck_common::recipe::Recipe;
 use reeldeck_model::device;
-use reeldeck_video::frames::{Facts, Request};
+use reeldeck_video::frames::{Extraction, Request};
 
 use crate::decode::{self, Decoded, Pulse};
 use crate::gpu::{Gpu, Hand, rows};
@@ -62,7 +62,7 @@ pub fn print(arguments: &[OsString]) -> Result<()> {
 }
 
 /// A video's crops, and how many of them were made where the pictures were.
-fn crops(video: &Path, hand: Option<&mut Hand>) -> Result<(Crops, usize, Facts)> {
+fn crops(video: &Path, hand: Option<&mut Hand>) -> Result<(Crops, usize, Extraction)> {
     let recipe = Recipe::find("slowonly-r50-8x8-k700")?;
     let limits = Limits::default();
     let request = Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
@@ -73,7 +73,7 @@ fn crops(video: &Path, hand: Option<&mut Hand>) -> Result<(Crops, usize, Facts)>
     taken.with_context(|| format!("failed to take frames from {}", video.display()))
 }
 
-fn take(decoded: mpsc::Receiver<Decoded>) -> Result<(Crops, usize, Facts)> {
+fn take(decoded: mpsc::Receiver<Decoded>) -> Result<(Crops, usize, Extraction)> {
     let (mut crops, mut stayed) = (Crops::new(), 0);
     for decoded in decoded {
         match decoded {

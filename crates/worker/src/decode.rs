@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_model::ModelError;
 use reeldeck_video::VideoError;
-use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::frames::{self, Extraction, Pass, Request, Sink};
+use reeldeck_video::sampling::ClipPlan;
 use reeldeck_video::surface::Surface;
 
 use crate::gpu::{Hand, Made, Maker, Stored};
@@ -19,7 +19,7 @@ use crate::process;
 /// What comes of a video, in order: a plan, its frames, perhaps a new plan that voids all before, and the end.
 pub enum Decoded {
     /// The frames to come.
-    Plan(Plan),
+    Plan(ClipPlan),
     /// One frame's crop.
     Frame(u64, Vec<u8>),
     /// Crops of several frames, on the device.
@@ -27,7 +27,7 @@ pub enum Decoded {
     /// No more.
     End {
         /// What was found out, or why there are no more frames.
-        result: Result<Facts, Failure>,
+        result: Result<Extraction, Failure>,
         /// CPU time of the decode thread, nanoseconds.
         cpu_ns: u64,
     },
@@ -85,7 +85,7 @@ fn on_gpu(error: ModelError) -> VideoError {
 }
 
 impl Sink for Channel<'_> {
-    fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError> {
         self.maker.iter_mut().for_each(|maker| maker.clear());
         self.send(Decoded::Plan(plan))
     }
@@ -108,7 +108,7 @@ impl Sink for Channel<'_> {
         self.flush()
     }
 
-    fn alive(&mut self) -> Result<(), VideoError> {
+    fn heartbeat(&mut self) -> Result<(), VideoError> {
         self.pulse.alive.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -156,7 +156,7 @@ mod tests {
     use crate::gpu::{TOGETHER, rows};
 
     /// The crops of the last plan, how many of them came from the device, and what was said at the end.
-    fn all(path: &Path, hand: Option<&mut Hand>) -> (BTreeMap<u64, Vec<u8>>, usize, Facts) {
+    fn all(path: &Path, hand: Option<&mut Hand>) -> (BTreeMap<u64, Vec<u8>>, usize, Extraction) {
         let request = Request {
             sampling: Sampling { clips: 6, length: 8, interval: 2 },
             transform: Transform { short_side: 64, crop: 56, mean: [0.0; 3], std: [1.0; 3] },

@@ -14,8 +14,8 @@ use reeldeck_model::clips::{ClipRunner, Computed};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::Network;
 use reeldeck_model::{ModelError, checkpoint, device, seeded};
-use reeldeck_video::frames::Facts;
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::frames::Extraction;
+use reeldeck_video::sampling::ClipPlan;
 
 use crate::decode::Decoded;
 use crate::jobs::{Job, Queue};
@@ -37,7 +37,7 @@ pub struct Extractor {
 }
 
 /// Clips of the feature that are settled when the first `distinct` distinct ones are.
-fn settled(plan: &Plan, distinct: usize) -> usize {
+fn settled(plan: &ClipPlan, distinct: usize) -> usize {
     plan.clip_of.iter().filter(|clip| **clip < distinct).count()
 }
 
@@ -85,7 +85,7 @@ impl Extractor {
         writer.end()
     }
 
-    fn extract(&self, job: &Job) -> Result<(Plan, Computed, Facts, Costs), Failure> {
+    fn extract(&self, job: &Job) -> Result<(ClipPlan, Computed, Extraction, Costs), Failure> {
         let mut costs = Costs::default();
         let followed = self.follow(job, &mut costs)?;
         let (plan, computed, facts) = followed.map_err(|error| Failure::from_error(error.kind(), &error))?;
@@ -93,9 +93,13 @@ impl Extractor {
     }
 
     /// Follows the decode thread and runs clips as their frames come. The outer error is the video's, the inner the model's.
-    fn follow(&self, job: &Job, costs: &mut Costs) -> Result<Result<(Plan, Computed, Facts), ModelError>, Failure> {
+    fn follow(
+        &self,
+        job: &Job,
+        costs: &mut Costs,
+    ) -> Result<Result<(ClipPlan, Computed, Extraction), ModelError>, Failure> {
         let silent = || Failure::new(ErrorKind::Internal, "the decode thread ended without a word");
-        let mut work: Option<(Plan, ClipRunner<'_>)> = None;
+        let mut work: Option<(ClipPlan, ClipRunner<'_>)> = None;
         let mut told = Instant::now();
         let mut seen_alive = 0;
         loop {

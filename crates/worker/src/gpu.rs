@@ -105,7 +105,7 @@ impl Gpu {
 fn beside(gpu: usize) -> Result<(Nvdec, Crops), String> {
     let (crops, stream) = Crops::on(gpu).map_err(|error| Failure::from_error(error.kind(), &error).line())?;
     // SAFETY: the stream is this GPU's, and libtorch never gives it up.
-    let nvdec = unsafe { Nvdec::beside(gpu, stream) };
+    let nvdec = unsafe { Nvdec::open_on_stream(gpu, stream) };
     Ok((nvdec.map_err(|error| Failure::from_error(error.kind(), &error).line())?, crops))
 }
 
@@ -118,7 +118,7 @@ impl Hand {
     /// The same with room for so many bytes of crops that wait.
     pub fn with_room_for(bytes: usize) -> Self {
         let crops = Some(Maker::new(Crops::here(), Store::default(), bytes));
-        Self { nvdec: Arc::new(Nvdec::in_memory()), crops, told: Arc::default() }
+        Self { nvdec: Arc::new(Nvdec::emulated()), crops, told: Arc::default() }
     }
 
     /// The decoder, and what makes crops where it is.
@@ -218,7 +218,7 @@ fn numbers(formula: &Formula) -> Numbers {
         size: [width, height],
         columns: taps(formula.columns()),
         rows: taps(formula.rows()),
-        colours: formula.coefficients.numbers(),
+        colours: formula.coefficients.as_array(),
     }
 }
 
@@ -227,9 +227,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use reeldeck_common::recipe::Transform;
+    use reeldeck_video::coefficients::Coefficients;
     use reeldeck_video::geometry::Geometry;
     use reeldeck_video::resize::Resizer;
-    use reeldeck_video::yuv::{Coefficients, Yuv420};
+    use reeldeck_video::yuv::Yuv420;
 
     /// Luma, and chroma in pairs, with other bytes at the ends of rows.
     struct Picture {
@@ -263,7 +264,7 @@ mod tests {
                 coefficients: formula.coefficients,
             };
             let mut out = vec![0; formula.geometry.crop * formula.geometry.crop * 3];
-            Resizer::plain(formula.geometry).run(&mut picture, &mut out);
+            Resizer::scalar(formula.geometry).run(&mut picture, &mut out);
             out
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use reeldeck_video::glance::Kind;
+use reeldeck_video::peek::CostClass;
 
 /// Who decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +21,12 @@ const NEWEST: f64 = 0.2;
 #[derive(Default)]
 pub struct Costs {
     /// Seconds a frame, of a core and of a stream.
-    costs: HashMap<Kind, [Option<f64>; 2]>,
+    costs: HashMap<CostClass, [Option<f64>; 2]>,
 }
 
 impl Costs {
     /// A video was decoded.
-    pub fn note(&mut self, by: By, kind: Kind, frames: u64, busy: Duration) {
+    pub fn note(&mut self, by: By, kind: CostClass, frames: u64, busy: Duration) {
         if frames == 0 {
             return;
         }
@@ -37,7 +37,7 @@ impl Costs {
 
     /// How many times cheaper it is here than there. What was not tried here yet is tried before all else; of what the other
     /// has not tried nothing is known.
-    fn gain(&self, by: By, kind: Option<Kind>) -> f64 {
+    fn gain(&self, by: By, kind: Option<CostClass>) -> f64 {
         let Some(kind) = kind else { return 1.0 };
         let costs = self.costs.get(&kind).copied().unwrap_or_default();
         let (here, there) = match by {
@@ -52,7 +52,7 @@ impl Costs {
     }
 
     /// The place of the video to take; the first of those that are equally good.
-    pub fn choose(&self, by: By, waiting: impl Iterator<Item = Option<Kind>>) -> usize {
+    pub fn choose(&self, by: By, waiting: impl Iterator<Item = Option<CostClass>>) -> usize {
         let better = |best: (usize, f64), (place, gain): (usize, f64)| if gain > best.1 { (place, gain) } else { best };
         waiting.map(|kind| self.gain(by, kind)).enumerate().fold((0, f64::NEG_INFINITY), better).0
     }
@@ -61,9 +61,10 @@ impl Costs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reeldeck_video::codec::CodecId;
 
-    const SMALL: Kind = Kind { codec: 27, size: 16 };
-    const LARGE: Kind = Kind { codec: 27, size: 20 };
+    const SMALL: CostClass = CostClass { codec: CodecId::H264, size: 16 };
+    const LARGE: CostClass = CostClass { codec: CodecId::H264, size: 20 };
 
     fn costs(small: [u64; 2], large: [u64; 2]) -> Costs {
         let mut costs = Costs::default();
@@ -74,7 +75,7 @@ mod tests {
         costs
     }
 
-    fn choose(costs: &Costs, by: By, waiting: &[Option<Kind>]) -> usize {
+    fn choose(costs: &Costs, by: By, waiting: &[Option<CostClass>]) -> usize {
         costs.choose(by, waiting.iter().copied())
     }
 

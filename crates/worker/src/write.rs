@@ -16,8 +16,8 @@ use reeldeck_common::source::SourceStamp;
 use reeldeck_model::clips::{Computed, Outputs};
 use reeldeck_model::network::Network;
 use reeldeck_model::{ModelError, device};
-use reeldeck_video::frames::Facts;
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::frames::Extraction;
+use reeldeck_video::sampling::ClipPlan;
 
 use crate::jobs::Job;
 use crate::memory;
@@ -45,7 +45,7 @@ pub struct Extracted {
     /// The file as it was before; `None` when it could not be looked at.
     pub source: Option<SourceStamp>,
     /// What came of it.
-    pub result: Result<(Plan, Computed, Facts, Costs), Failure>,
+    pub result: Result<(ClipPlan, Computed, Extraction, Costs), Failure>,
 }
 
 /// The thread, and the way to it.
@@ -110,7 +110,7 @@ impl Desk {
         Ok(())
     }
 
-    fn write(&self, job: &Job, extracted: (Plan, Computed, Facts, Costs)) -> Result<Report, Failure> {
+    fn write(&self, job: &Job, extracted: (ClipPlan, Computed, Extraction, Costs)) -> Result<Report, Failure> {
         let (plan, computed, facts, mut costs) = extracted;
         let model_failed = |error: ModelError| Failure::from_error(error.kind(), &error);
         let started = Instant::now();
@@ -139,7 +139,7 @@ impl Desk {
         })
     }
 
-    fn feature(&self, job: &Job, plan: &Plan, outputs: &Outputs, facts: Facts) -> Result<Feature, ModelError> {
+    fn feature(&self, job: &Job, plan: &ClipPlan, outputs: &Outputs, facts: Extraction) -> Result<Feature, ModelError> {
         let expand = |rows: &[f32], columns: usize| {
             let row = |clip: &usize| rows.get(clip * columns..(clip + 1) * columns);
             let data = plan.clip_of.iter().map(row).collect::<Option<Vec<_>>>()?.concat();

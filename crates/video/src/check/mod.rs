@@ -121,7 +121,7 @@ fn facts(media: &Media, index: &PacketIndex, missing: u64) -> Facts {
         frames: index.shown + missing,
         fps,
         size: media.displayed_size(),
-        codec: media.codec().0.name().to_owned(),
+        codec: media.codec().0.name(),
         container: media.container(),
     }
 }

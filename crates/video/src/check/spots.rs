@@ -8,7 +8,7 @@ use ff::packet::Ref;
 use ffmpeg_next as ff;
 
 use super::Alive;
-use crate::decode::{self, Feed, Visitor};
+use crate::decode::{self, DecodeSession, Visitor};
 use crate::error::VideoError;
 use crate::frames::is_flawed;
 use crate::media::Media;
@@ -127,7 +127,7 @@ pub fn decode(
 
 /// Whether anything looks wrong in these runs of packets.
 fn look(media: &mut Media, runs: &[Range<u64>], alive: Alive<'_>) -> Result<bool, VideoError> {
-    let mut feed = Feed::start(media)?;
+    let mut session = DecodeSession::start(media)?;
     let mut packet = ff::Packet::empty();
     let mut runs = runs.iter();
     let mut run = runs.next();
@@ -137,15 +137,15 @@ fn look(media: &mut Media, runs: &[Range<u64>], alive: Alive<'_>) -> Result<bool
         alive()?;
         if more && range.contains(&number) {
             spot.expect(&packet, number == range.start);
-            feed.packet(&packet, &mut spot)?;
+            session.packet(&packet, &mut spot)?;
         }
         number += 1;
         if !more || number >= range.end {
-            feed.end(&mut spot)?;
+            session.end(&mut spot)?;
             if spot.is_suspicious(range.start == 0) {
                 return Ok(true);
             }
-            feed.forget();
+            session.reset();
             (spot, run) = (Spot::default(), if more { runs.next() } else { None });
         }
     }
@@ -191,7 +191,7 @@ impl Visitor for Spot {
         Ok(())
     }
 
-    fn trouble(&mut self) -> Result<(), VideoError> {
+    fn decode_error(&mut self) -> Result<(), VideoError> {
         self.refused += 1;
         Ok(())
     }
@@ -203,7 +203,7 @@ struct Count<'a> {
 }
 
 impl Visitor for Count<'_> {
-    fn alive(&mut self) -> Result<(), VideoError> {
+    fn heartbeat(&mut self) -> Result<(), VideoError> {
         (self.alive)()
     }
 
@@ -216,7 +216,7 @@ impl Visitor for Count<'_> {
         Ok(())
     }
 
-    fn trouble(&mut self) -> Result<(), VideoError> {
+    fn decode_error(&mut self) -> Result<(), VideoError> {
         self.counts.refused += 1;
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::error::VideoError;
 use crate::media::Media;
 use crate::memory;
 use crate::picture::Cropper;
-use crate::sampling::Plan;
+use crate::sampling::ClipPlan;
 use crate::surface::Surface;
 
 /// Hands the needed frames to the sink as they come by, in order.
@@ -21,7 +21,7 @@ pub(super) struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     pub(super) fn begin(
-        plan: Plan,
+        plan: ClipPlan,
         request: &Request,
         media: &Media,
         sink: &'a mut dyn Sink,

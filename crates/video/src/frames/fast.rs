@@ -8,14 +8,15 @@ use ffmpeg_next as ff;
 use reeldeck_common::feature::FrameCounts;
 
 use super::delivery::Delivery;
-use super::{Facts, Request, Sink, is_flawed};
+use super::{Extraction, Request, Sink, is_flawed};
+use crate::codec::CodecId;
 use crate::decode::{self, Visitor};
 use crate::error::VideoError;
 use crate::index::PacketIndex;
 use crate::media::Media;
 use crate::nal::{self, Framing};
 use crate::nvdec::Nvdec;
-use crate::sampling::Plan;
+use crate::sampling::ClipPlan;
 
 /// Decodes once, lets the decoder drop what nothing refers to and nobody needs, or a GPU decode all. `None`: not exact, or
 /// not for the GPU; start over.
@@ -25,8 +26,8 @@ pub(super) fn fast(
     index: &PacketIndex,
     nvdec: Option<&Nvdec>,
     sink: &mut dyn Sink,
-) -> Result<Option<Facts>, VideoError> {
-    let plan = Plan::new(index.shown, &request.sampling);
+) -> Result<Option<Extraction>, VideoError> {
+    let plan = ClipPlan::new(index.shown, &request.sampling);
     let counts = FrameCounts { expected: index.expected, output: index.shown, concealed: 0 };
     if counts.damage() > request.damage.max_lost {
         // The plain pass has the last word on damage; frames from here would be thrown away.
@@ -34,14 +35,14 @@ pub(super) fn fast(
     }
     let mut media = Media::open(path, &request.limits)?;
     let (codec, extradata) = media.codec();
-    if nvdec.is_some_and(|nvdec| !nvdec.takes(codec)) {
+    if nvdec.is_some_and(|nvdec| !nvdec.supports(codec)) {
         return Ok(None);
     }
     // A decoder that learns only on the way how many frames to hold back loses one then, which a skipped frame would
     // hide; and where it holds back frames but no packet comes early, the packets' times are not those of their frames.
     let held_back = media.reorder();
     let orderly = index.reorder <= held_back && (index.reorder > 0 || held_back == 0);
-    let skippable = codec == ff::codec::Id::H264 && orderly && index.gapless;
+    let skippable = codec == CodecId::H264 && orderly && index.gapless;
     let framing = (skippable && nvdec.is_none()).then(|| Framing::of(extradata));
     let delivery = Delivery::begin(plan, request, &media, sink)?;
     let on_gpu = nvdec.is_some();
@@ -54,7 +55,7 @@ pub(super) fn fast(
         Err(error) if on_gpu && !matches!(error, VideoError::Stopped) => return Ok(None),
         ended => ended?,
     }
-    Ok(complete.then_some(Facts {
+    Ok(complete.then_some(Extraction {
         counts,
         fps: media.fps(),
         size: visitor.delivery.size,
@@ -84,8 +85,8 @@ impl Fast<'_> {
 }
 
 impl Visitor for Fast<'_> {
-    fn alive(&mut self) -> Result<(), VideoError> {
-        self.delivery.sink.alive()
+    fn heartbeat(&mut self) -> Result<(), VideoError> {
+        self.delivery.sink.heartbeat()
     }
 
     fn may_skip(&mut self, packet: &ff::Packet) -> bool {
@@ -116,18 +117,18 @@ impl Visitor for Fast<'_> {
         let Some(nvdec) = self.nvdec.filter(|_| self.delivery.needs(index)) else {
             return self.delivery.offer(index, frame);
         };
-        if let Some(there) = nvdec.stays(frame)
+        if let Some(there) = nvdec.keep_on_device(frame)
             && self.delivery.offer_surface(index, &there)?
         {
             return Ok(());
         }
-        match nvdec.bring_down(frame) {
+        match nvdec.download(frame) {
             Some(frame) => self.delivery.offer(index, &frame),
             None => self.give_up(),
         }
     }
 
-    fn trouble(&mut self) -> Result<(), VideoError> {
+    fn decode_error(&mut self) -> Result<(), VideoError> {
         self.give_up()
     }
 }

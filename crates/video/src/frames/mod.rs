@@ -16,7 +16,7 @@ use crate::error::VideoError;
 use crate::index::PacketIndex;
 use crate::media::Media;
 use crate::nvdec::Nvdec;
-use crate::sampling::Plan;
+use crate::sampling::ClipPlan;
 use crate::surface::Surface;
 
 /// What is wanted of a video.
@@ -38,7 +38,7 @@ pub trait Sink {
     ///
     /// # Errors
     /// [`VideoError::Stopped`] to end the work.
-    fn plan(&mut self, plan: Plan) -> Result<(), VideoError>;
+    fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError>;
 
     /// The crop of frame `index` (crop × crop × 3 bytes, RGB, row by row). Indices ascend within a plan.
     ///
@@ -67,14 +67,14 @@ pub trait Sink {
     ///
     /// # Errors
     /// [`VideoError::Stopped`] to end the work.
-    fn alive(&mut self) -> Result<(), VideoError> {
+    fn heartbeat(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 }
 
 /// What was found out about a video on the way.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Facts {
+pub struct Extraction {
     /// Frames.
     pub counts: FrameCounts,
     /// Average frame rate as numerator and denominator; 0/1 where it is not known.
@@ -104,7 +104,7 @@ pub enum Pass {
 ///
 /// # Errors
 /// Everything that keeps a video from giving pixels, see [`VideoError`].
-pub fn extract(path: &Path, request: &Request, pass: Pass, sink: &mut dyn Sink) -> Result<Facts, VideoError> {
+pub fn extract(path: &Path, request: &Request, pass: Pass, sink: &mut dyn Sink) -> Result<Extraction, VideoError> {
     extract_with(path, request, pass, None, sink)
 }
 
@@ -118,7 +118,7 @@ pub fn extract_with(
     pass: Pass,
     nvdec: Option<&Nvdec>,
     sink: &mut dyn Sink,
-) -> Result<Facts, VideoError> {
+) -> Result<Extraction, VideoError> {
     // Before it is opened: what is said of a file that changes meanwhile is neither of the old one nor of the new.
     let stamp = SourceStamp::read(path)?;
     let taken = Media::open(path, &request.limits).and_then(|media| take(path, request, pass, nvdec, media, sink));
@@ -139,7 +139,7 @@ fn take(
     nvdec: Option<&Nvdec>,
     mut media: Media,
     sink: &mut dyn Sink,
-) -> Result<Facts, VideoError> {
+) -> Result<Extraction, VideoError> {
     let index = PacketIndex::scan(&mut media, &request.limits)?;
     drop(media);
     if pass == Pass::Best && index.exact {

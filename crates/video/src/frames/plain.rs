@@ -7,12 +7,12 @@ use reeldeck_common::feature::FrameCounts;
 use reeldeck_common::recipe::Damage;
 
 use super::delivery::Delivery;
-use super::{Facts, Request, Sink, is_flawed};
+use super::{Extraction, Request, Sink, is_flawed};
 use crate::decode::{self, Visitor};
 use crate::error::VideoError;
 use crate::index::PacketIndex;
 use crate::media::Media;
-use crate::sampling::Plan;
+use crate::sampling::ClipPlan;
 
 fn check_damage(counts: FrameCounts, damage: Damage, cut: bool) -> Result<(), VideoError> {
     if counts.damage() > damage.max_lost {
@@ -27,7 +27,7 @@ pub(super) fn plain(
     request: &Request,
     index: &PacketIndex,
     sink: &mut dyn Sink,
-) -> Result<Facts, VideoError> {
+) -> Result<Extraction, VideoError> {
     let mut media = Media::open(path, &request.limits)?;
     let mut counter = Count { sink, output: 0, concealed: 0 };
     decode::run(&mut media, &mut counter)?;
@@ -38,7 +38,7 @@ pub(super) fn plain(
     let counts = FrameCounts { expected: index.expected, output, concealed };
     check_damage(counts, request.damage, media.is_cut())?;
     let mut media = Media::open(path, &request.limits)?;
-    let plan = Plan::new(counts.output, &request.sampling);
+    let plan = ClipPlan::new(counts.output, &request.sampling);
     let mut picker = Pick { delivery: Delivery::begin(plan, request, &media, sink)?, output: 0 };
     decode::run(&mut media, &mut picker)?;
     if picker.output != counts.output || !picker.delivery.is_complete() {
@@ -46,7 +46,7 @@ pub(super) fn plain(
     }
     picker.delivery.sink.complete()?;
     let (fps, size, stamp) = (media.fps(), picker.delivery.size, media.stamp());
-    Ok(Facts { counts, fps, size, stamp, plain_pass: true, nvdec: false, skipped: 0 })
+    Ok(Extraction { counts, fps, size, stamp, plain_pass: true, nvdec: false, skipped: 0 })
 }
 
 struct Count<'a> {
@@ -56,8 +56,8 @@ struct Count<'a> {
 }
 
 impl Visitor for Count<'_> {
-    fn alive(&mut self) -> Result<(), VideoError> {
-        self.sink.alive()
+    fn heartbeat(&mut self) -> Result<(), VideoError> {
+        self.sink.heartbeat()
     }
 
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
@@ -66,7 +66,7 @@ impl Visitor for Count<'_> {
         Ok(())
     }
 
-    fn trouble(&mut self) -> Result<(), VideoError> {
+    fn decode_error(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 }
@@ -77,8 +77,8 @@ struct Pick<'a> {
 }
 
 impl Visitor for Pick<'_> {
-    fn alive(&mut self) -> Result<(), VideoError> {
-        self.delivery.sink.alive()
+    fn heartbeat(&mut self) -> Result<(), VideoError> {
+        self.delivery.sink.heartbeat()
     }
 
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
@@ -87,7 +87,7 @@ impl Visitor for Pick<'_> {
         Ok(())
     }
 
-    fn trouble(&mut self) -> Result<(), VideoError> {
+    fn decode_error(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 }

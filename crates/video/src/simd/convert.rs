@@ -1,15 +1,21 @@
-//! 8-bit 4:2:0 to RGB by swscale's integers, 32 pixels at a time.
+//! 8-bit 4:2:0 to RGB with swscale's integers, 32 pixels at a time.
 
 use std::arch::x86_64::*;
 
 use super::vector::{load, load_half, padded, store};
 use super::{Avx2, Planes};
-use crate::yuv::Coefficients;
+use crate::coefficients::Coefficients;
 
-/// Converts a row: luma, and half as many (rounded up) of U and V. What `out` has beyond the row is not touched, or filled
-/// with anything.
-pub fn yuv(_simd: Avx2, luma: &[u8], chroma: [&[u8]; 2], coefficients: &Coefficients, out: &mut Planes) {
-    // SAFETY: an `Avx2` exists only where the processor has it.
+/// Converts one row: luma samples, and half as many (rounded up) U and V samples. The contents of `out` beyond the row are
+/// unspecified.
+pub(crate) fn yuv_to_planes(
+    _simd: Avx2,
+    luma: &[u8],
+    chroma: [&[u8]; 2],
+    coefficients: &Coefficients,
+    out: &mut Planes,
+) {
+    // SAFETY: an `Avx2` exists only on a processor with AVX2.
     unsafe { row(luma, chroma, coefficients, out) }
 }
 
@@ -23,7 +29,7 @@ fn row(luma: &[u8], [u, v]: [&[u8]; 2], coefficients: &Coefficients, out: &mut P
     for (((luma, u), v), ((red, green), blue)) in whole.iter().zip(whole_u).zip(whole_v).zip(to) {
         factors.convert(luma, u, v, [red, green, blue]);
     }
-    // An odd width leaves a whole chroma sample for half a pair; so may be all of 16 for 31 pixels.
+    // An odd width has a chroma sample for half a pair: 31 pixels may have all 16.
     let at = whole.len();
     if let (false, Some(red), Some(green), Some(blue)) =
         (rest.is_empty(), red.get_mut(at), green.get_mut(at), blue.get_mut(at))
@@ -47,7 +53,7 @@ impl Factors {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn new(c: &Coefficients) -> Self {
-        // All of them are limited to 16 bits when they are made.
+        // `Coefficients::new` limits all of them to 16 bits.
         let all = |value: i32| _mm256_set1_epi16(value as i16);
         Self {
             y_offset: all(c.y_offset),
@@ -68,19 +74,19 @@ impl Factors {
         let (u, v) = (chroma(u), chroma(v));
         let green = _mm256_add_epi16(_mm256_mulhi_epi16(u, self.u_to_g), _mm256_mulhi_epi16(v, self.v_to_g));
         let added = [_mm256_mulhi_epi16(v, self.v_to_r), green, _mm256_mulhi_epi16(u, self.u_to_b)];
-        // Each chroma sample belongs to an even pixel and the odd one after it: those lie in the two halves of a word.
+        // A chroma sample belongs to an even pixel and the odd pixel after it, which are the two halves of a word.
         let luma = load(luma);
         let scaled =
             |words: __m256i| _mm256_mulhi_epi16(_mm256_sub_epi16(_mm256_slli_epi16(words, 3), self.y_offset), self.y);
         let even = scaled(_mm256_and_si256(luma, _mm256_set1_epi16(0xff)));
         let odd = scaled(_mm256_srli_epi16(luma, 8));
-        let in_turn = _mm256_setr_epi8(
+        let alternating = _mm256_setr_epi8(
             0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15,
         );
         for (added, out) in added.into_iter().zip(out) {
-            // The sums stay far within 16 bits; packing limits them to 0 and 255.
+            // The sums fit in 16 bits; packing clips them to 0..=255.
             let both = _mm256_packus_epi16(_mm256_add_epi16(even, added), _mm256_add_epi16(odd, added));
-            store(out, _mm256_shuffle_epi8(both, in_turn));
+            store(out, _mm256_shuffle_epi8(both, alternating));
         }
     }
 }

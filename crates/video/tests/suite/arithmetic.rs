@@ -5,8 +5,8 @@ use std::path::Path;
 use reeldeck_common::limits::Limits;
 use reeldeck_common::recipe::{Damage, Sampling, Transform};
 use reeldeck_video::frames::{Pass, Request};
+use reeldeck_video::full_decode;
 use reeldeck_video::synth::{Synth, sample};
-use reeldeck_video::whole;
 
 use crate::media::{Folder, small, take, take_both};
 
@@ -59,7 +59,7 @@ fn quarter(picture: &Picture) -> Picture {
 
 fn whole_pictures(path: &Path) -> Vec<Picture> {
     let mut pictures = vec![];
-    whole::pictures(path, &Limits::default(), &mut |picture| {
+    full_decode::for_each_frame(path, &Limits::default(), &mut |picture| {
         pictures.push(Picture { width: picture.width, height: picture.height, rgb: picture.rgb.to_vec() });
         Ok(())
     })

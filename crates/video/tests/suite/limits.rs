@@ -6,9 +6,9 @@ use reeldeck_common::error::ErrorKind;
 use reeldeck_common::limits::Limits;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::full_decode;
+use reeldeck_video::sampling::ClipPlan;
 use reeldeck_video::synth::Synth;
-use reeldeck_video::whole;
 
 use crate::media::{DENSE, Folder, SPARSE, contained, h264, request, small, take, take_both};
 use crate::mux;
@@ -26,7 +26,7 @@ struct Meddler<'a> {
 }
 
 impl Sink for Meddler<'_> {
-    fn plan(&mut self, _: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, _: ClipPlan) -> Result<(), VideoError> {
         self.plans += 1;
         Ok(())
     }
@@ -56,7 +56,7 @@ fn pictures_over_the_limit_are_refused_before_anything_is_decoded() {
                 "the picture of 640×480 has more than 0.3071 megapixels; raise the limit in the config to take it";
             assert_eq!(error.to_string(), message);
         }
-        assert!(whole::pictures(&path, &short.limits, &mut |_| panic!("a picture came")).is_err());
+        assert!(full_decode::for_each_frame(&path, &short.limits, &mut |_| panic!("a picture came")).is_err());
     }
 }
 
@@ -240,7 +240,7 @@ fn a_file_that_changes_while_it_is_read_is_found_out() {
 fn a_sink_that_wants_no_more_ends_the_work() {
     struct Stop(usize);
     impl Sink for Stop {
-        fn plan(&mut self, _: Plan) -> Result<(), VideoError> {
+        fn plan(&mut self, _: ClipPlan) -> Result<(), VideoError> {
             Ok(())
         }
 
@@ -270,7 +270,7 @@ fn a_sink_is_asked_for_every_packet_and_may_end_the_work_before_any_frame() {
         frames: usize,
     }
     impl Sink for Asked {
-        fn plan(&mut self, _: Plan) -> Result<(), VideoError> {
+        fn plan(&mut self, _: ClipPlan) -> Result<(), VideoError> {
             Ok(())
         }
 
@@ -279,7 +279,7 @@ fn a_sink_is_asked_for_every_packet_and_may_end_the_work_before_any_frame() {
             Ok(())
         }
 
-        fn alive(&mut self) -> Result<(), VideoError> {
+        fn heartbeat(&mut self) -> Result<(), VideoError> {
             self.times += 1;
             if self.times == self.end { Err(VideoError::Stopped) } else { Ok(()) }
         }
@@ -295,5 +295,5 @@ fn a_sink_is_asked_for_every_packet_and_may_end_the_work_before_any_frame() {
     let mut sink = Asked { times: 0, end: 60, frames: 0 };
     let error = frames::extract(&path, &request(SPARSE), Pass::Plain, &mut sink).unwrap_err();
     assert!(matches!(error, VideoError::Stopped) && sink.frames == 0 && sink.times == 60, "{error:?}");
-    assert_eq!(whole::count(&path, &Limits::default()).unwrap(), 100);
+    assert_eq!(full_decode::count_frames(&path, &Limits::default()).unwrap(), 100);
 }

@@ -8,8 +8,8 @@ use reeldeck_common::probe::{Level, Verdict};
 use reeldeck_common::recipe::{Damage, Sampling, Transform};
 use reeldeck_video::VideoError;
 use reeldeck_video::check::check;
-use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::frames::{self, Extraction, Pass, Request, Sink};
+use reeldeck_video::sampling::ClipPlan;
 use reeldeck_video::synth::{self, Synth};
 use tempfile::TempDir;
 
@@ -83,20 +83,20 @@ pub fn contained(synth: Synth, container: &[(&str, &str)]) -> Synth {
 /// What came of a video.
 #[derive(Debug, PartialEq)]
 pub struct Taken {
-    pub plan: Plan,
+    pub plan: ClipPlan,
     pub frames: BTreeMap<u64, Vec<u8>>,
-    pub facts: Facts,
+    pub facts: Extraction,
 }
 
 #[derive(Default)]
 struct Collect {
-    plan: Option<Plan>,
+    plan: Option<ClipPlan>,
     frames: BTreeMap<u64, Vec<u8>>,
     bytes: usize,
 }
 
 impl Sink for Collect {
-    fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError> {
         self.plan = Some(plan);
         self.frames.clear();
         Ok(())
@@ -114,7 +114,7 @@ pub fn take(path: &Path, request: &Request, pass: Pass) -> Result<Taken, VideoEr
     let mut collect = Collect { bytes: request.transform.crop.pow(2) * 3, ..Collect::default() };
     let facts = frames::extract(path, request, pass, &mut collect)?;
     let plan = collect.plan.unwrap();
-    assert_eq!(plan, Plan::new(facts.counts.output, &request.sampling));
+    assert_eq!(plan, ClipPlan::new(facts.counts.output, &request.sampling));
     assert!(collect.frames.keys().eq(&plan.frames), "all planned frames came, and no others");
     Ok(Taken { plan, frames: collect.frames, facts })
 }
@@ -137,7 +137,7 @@ pub fn assert_same(best: &Result<Taken, VideoError>, plain: &Result<Taken, Video
             let differ: Vec<_> = best.frames.iter().filter(|(index, pixels)| plain.frames[index] != **pixels).collect();
             let differ: Vec<u64> = differ.into_iter().map(|(index, _)| *index).collect();
             assert!(differ.is_empty(), "{name:?}: the passes differ in the frames {differ:?}: {facts:?}");
-            let mut seen = Facts { plain_pass: true, skipped: 0, ..best.facts };
+            let mut seen = Extraction { plain_pass: true, skipped: 0, ..best.facts };
             if (1..=best.facts.skipped).contains(&plain.facts.counts.concealed) {
                 seen.counts.concealed = plain.facts.counts.concealed;
             }

@@ -11,10 +11,11 @@ use std::process::Command;
 use ffmpeg_next as ff;
 use reeldeck_common::recipe::Transform;
 use reeldeck_video::VideoError;
-use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
+use reeldeck_video::codec::CodecId;
+use reeldeck_video::frames::{self, Extraction, Pass, Request, Sink};
 use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::resize::Resizer;
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::sampling::ClipPlan;
 use reeldeck_video::surface::{Formula, Surface};
 use reeldeck_video::synth::Synth;
 use reeldeck_video::yuv::Yuv420;
@@ -61,7 +62,7 @@ fn driver(library: &str) -> libloading::Library {
 fn prepare() {
     reeldeck_video::init();
     let _ = [CUDA, CUVID].map(driver);
-    let takes = Nvdec::open(0).unwrap().takes(ff::codec::Id::H264);
+    let takes = Nvdec::open(0).unwrap().supports(CodecId::H264);
     assert!(takes, "this FFmpeg was built without NVDEC; these tests want one with it, as distributions have");
 }
 
@@ -93,7 +94,7 @@ struct Collect {
 }
 
 impl Sink for Collect {
-    fn plan(&mut self, _plan: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, _plan: ClipPlan) -> Result<(), VideoError> {
         self.crops.clear();
         Ok(())
     }
@@ -126,13 +127,13 @@ fn crop(formula: &Formula, planes: &[Vec<u8>; 2], strides: [usize; 2]) -> Vec<u8
         coefficients: formula.coefficients,
     };
     let mut out = vec![0; formula.geometry.crop.pow(2) * 3];
-    Resizer::plain(formula.geometry).run(&mut picture, &mut out);
+    Resizer::scalar(formula.geometry).run(&mut picture, &mut out);
     out
 }
 
 const TRANSFORM: Transform = Transform { short_side: 40, crop: 32, mean: [0.0; 3], std: [1.0; 3] };
 
-fn extract(path: &Path, nvdec: &Nvdec, stay: bool) -> (Facts, Collect) {
+fn extract(path: &Path, nvdec: &Nvdec, stay: bool) -> (Extraction, Collect) {
     let request = Request { transform: TRANSFORM, ..request(SPARSE) };
     let mut collect = Collect { stay, ..Collect::default() };
     let facts = frames::extract_with(path, &request, Pass::Best, Some(nvdec), &mut collect).unwrap();
@@ -190,7 +191,7 @@ fn inner_pictures() {
     {
         let down = Nvdec::open(0).unwrap();
         // SAFETY: the made-up driver only looks at the stream's address.
-        let stay = unsafe { Nvdec::beside(0, stream) }.unwrap();
+        let stay = unsafe { Nvdec::open_on_stream(0, stream) }.unwrap();
         assert_eq!((stay.memory(), down.memory()), (Some(1 << 34), None));
         assert_eq!((number(CUDA, "primary"), number(CUDA, "others")), (1, 1));
         for (number, size) in [(64, 48), (96, 80), (128, 64), (340, 256)].into_iter().enumerate() {
@@ -207,7 +208,7 @@ fn inner_pictures() {
             assert!(refused.crops == stayed.crops);
             assert_eq!(address(CUDA, "stream_seen"), stream.cast_const());
             let geometry = reeldeck_video::geometry::Geometry::new(size.0 as usize, size.1 as usize, &TRANSFORM);
-            let coefficients = reeldeck_video::yuv::Coefficients::new([104597, 132201, 25675, 53279], false);
+            let coefficients = reeldeck_video::coefficients::Coefficients::new([104597, 132201, 25675, 53279], false);
             let expected = expected(&path, &Formula { geometry, coefficients }, stayed.crops.keys().copied());
             assert!(stayed.crops == expected, "{size:?}: another frame's picture, or another place's");
         }
@@ -238,7 +239,7 @@ fn inner_threads() {
             let (videos, alone, down) = (&videos, &alone, &down);
             scope.spawn(move || {
                 // SAFETY: the made-up driver only looks at the stream's address.
-                let stay = unsafe { Nvdec::beside(0, (0x1000 * (thread + 1)) as *mut c_void) }.unwrap();
+                let stay = unsafe { Nvdec::open_on_stream(0, (0x1000 * (thread + 1)) as *mut c_void) }.unwrap();
                 let nvdec = if thread % 2 == 0 { &stay } else { down };
                 for at in 0..12 {
                     let at = (at + thread) % videos.len();

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use reeldeck_common::recipe::{Sampling, Transform};
-use reeldeck_video::frames::{Facts, Request};
+use reeldeck_video::frames::{Extraction, Request};
 use reeldeck_video::synth::Synth;
 
 use crate::media::{DENSE, Folder, SMALL, SPARSE, assert_healthy, contained, h264, request, small, take_both};
@@ -18,7 +18,7 @@ enum Way {
     Plain,
 }
 
-fn check(folder: &Folder, name: &str, synth: &Synth, sampling: Sampling) -> Facts {
+fn check(folder: &Folder, name: &str, synth: &Synth, sampling: Sampling) -> Extraction {
     let path = folder.make(name, synth);
     let taken = take_both(&path, &request(sampling)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let counts = taken.facts.counts;
@@ -31,8 +31,8 @@ fn check(folder: &Folder, name: &str, synth: &Synth, sampling: Sampling) -> Fact
 fn check_way(folder: &Folder, name: &str, synth: &Synth, way: Way) {
     let facts = check(folder, name, synth, SPARSE);
     let went = match facts {
-        Facts { plain_pass: true, .. } => Way::Plain,
-        Facts { skipped: 0, .. } => Way::Fast,
+        Extraction { plain_pass: true, .. } => Way::Plain,
+        Extraction { skipped: 0, .. } => Way::Fast,
         _ => Way::Skips,
     };
     assert_eq!(went, way, "{name}: {facts:?}");

@@ -12,10 +12,10 @@ use reeldeck_common::recipe::{Recipe, Transform};
 use reeldeck_model::network::Network;
 use reeldeck_model::plain::PlainModel;
 use reeldeck_model::seeded;
-use reeldeck_video::frames::{self, Facts, Pass, Request, Sink};
-use reeldeck_video::sampling::Plan;
+use reeldeck_video::frames::{self, Extraction, Pass, Request, Sink};
+use reeldeck_video::sampling::ClipPlan;
 use reeldeck_video::synth::{self, Synth};
-use reeldeck_video::{VideoError, whole};
+use reeldeck_video::{VideoError, full_decode};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
@@ -56,12 +56,12 @@ fn make(folder: &Path, name: &str, video: &Video) -> PathBuf {
     let path = folder.join(name);
     synth::write(&path, &video.video).unwrap();
     let (mut digest, mut frames) = (Md5::new(), 0);
-    let mut each = |picture: whole::Picture<'_>| {
+    let mut each = |picture: full_decode::RgbFrame<'_>| {
         frames += 1;
         digest.update(picture.rgb);
         Ok(())
     };
-    whole::pictures(&path, &Limits::default(), &mut each).unwrap();
+    full_decode::for_each_frame(&path, &Limits::default(), &mut each).unwrap();
     let found = (frames, hex(digest));
     let wanted = (video.frames, video.pictures_md5.clone());
     assert_eq!(found, wanted, "{name}: drawing, encoder or decoder changed; this says nothing about the pipeline yet");
@@ -70,12 +70,12 @@ fn make(folder: &Path, name: &str, video: &Video) -> PathBuf {
 
 #[derive(Default)]
 struct Collect {
-    plan: Option<Plan>,
+    plan: Option<ClipPlan>,
     frames: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Sink for Collect {
-    fn plan(&mut self, plan: Plan) -> Result<(), VideoError> {
+    fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError> {
         *self = Self { plan: Some(plan), frames: BTreeMap::new() };
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Sink for Collect {
 }
 
 impl Collect {
-    fn from(path: &Path, recipe: &Recipe) -> (Self, Facts) {
+    fn from(path: &Path, recipe: &Recipe) -> (Self, Extraction) {
         let (sampling, transform, damage) = (recipe.sampling, recipe.transform, recipe.damage);
         let request = Request { sampling, transform, damage, limits: Limits::default() };
         let mut collect = Self::default();
@@ -105,7 +105,7 @@ impl Collect {
 }
 
 /// Indices and pixels, to the byte.
-fn check_clips(name: &str, video: &Video, collect: &Collect, facts: &Facts) {
+fn check_clips(name: &str, video: &Video, collect: &Collect, facts: &Extraction) {
     let plan = collect.plan.as_ref().unwrap();
     assert_eq!((facts.counts.output, facts.counts.concealed), (video.frames, 0), "{name}");
     let indices: Vec<String> =

@@ -1,8 +1,7 @@
 //! What the bytes of a packet say about its health, without decoding: each codec has rules that an encoder must keep, that
 //! cost next to nothing to check, and that damage breaks.
 
-use ffmpeg_next::codec::Id;
-
+use crate::codec::CodecId;
 use crate::nal::Framing;
 
 /// So many zeros in a row are no chance. Runs are found for certain from this length on.
@@ -71,15 +70,15 @@ impl Flaws {
 
 impl Packets {
     /// For a stream of this codec with this extra data.
-    pub fn new(codec: Id, extradata: &[u8]) -> Self {
+    pub fn new(codec: CodecId, extradata: &[u8]) -> Self {
         let make = match codec {
-            Id::H264 => Make::H264(Framing::of(extradata)),
-            Id::HEVC => Make::Hevc(hevc_framing(extradata)),
-            Id::MPEG1VIDEO | Id::MPEG2VIDEO | Id::MPEG4 => Make::StartCodes,
-            Id::VP8 => Make::Vp8,
-            Id::VP9 => Make::Vp9,
-            Id::AV1 => Make::Av1,
-            Id::MJPEG => Make::Jpeg,
+            CodecId::H264 => Make::H264(Framing::of(extradata)),
+            CodecId::HEVC => Make::Hevc(hevc_framing(extradata)),
+            CodecId::MPEG1 | CodecId::MPEG2 | CodecId::MPEG4 => Make::StartCodes,
+            CodecId::VP8 => Make::Vp8,
+            CodecId::VP9 => Make::Vp9,
+            CodecId::AV1 => Make::Av1,
+            CodecId::MJPEG => Make::Jpeg,
             _ => Make::Other,
         };
         Self { make, sound: 0, zeroed: 0, misframed: 0, cut: 0, first: [None; 3] }

@@ -87,7 +87,7 @@ fn each_codec_has_its_own_frame_head() {
 
 #[test]
 fn rules_that_most_packets_break_are_not_theirs() {
-    let mut packets = Packets { make: LENGTH, ..Packets::new(Id::None, &[]) };
+    let mut packets = Packets { make: LENGTH, ..Packets::new(CodecId::NONE, &[]) };
     let annex_b = [&[0, 0, 0, 1, 0x41][..], &noise(600)].concat();
     (0..100).for_each(|time| packets.look(&annex_b, Some(time), false));
     assert_eq!(packets.flaws(), Flaws::default());

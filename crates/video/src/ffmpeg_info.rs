@@ -1,17 +1,19 @@
-//! What this FFmpeg is: its version and licence, and the hardware that its decoders can use.
+//! Version, licence and hardware support of the FFmpeg libraries in use.
 
 use std::ffi::{CStr, c_char};
 
 use ff::ffi;
 use ffmpeg_next as ff;
 
-/// The version as whoever built it writes it, such as `5.1.9-0+deb12u1`.
+use crate::ffi_enums;
+
+/// The version string of the build, such as `5.1.9-0+deb12u1`.
 pub fn version() -> String {
     // SAFETY: the function returns a static string.
     text(unsafe { ffi::av_version_info() })
 }
 
-/// The licence that follows from how it was built, such as `LGPL version 2.1 or later`.
+/// The licence that follows from the build options, such as `LGPL version 2.1 or later`.
 pub fn license() -> String {
     // SAFETY: the function returns a static string.
     text(unsafe { ffi::avcodec_license() })
@@ -25,13 +27,19 @@ fn text(pointer: *const c_char) -> String {
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
-/// Whether a decoder of this name, such as `h264`, can hand its work to NVDEC. The driver is not asked.
+/// Whether the decoder of this name, such as `h264`, was built with NVDEC support. The driver is not asked.
 pub fn has_nvdec(decoder: &str) -> bool {
-    let Some(codec) = ff::decoder::find_by_name(decoder) else { return false };
+    ff::decoder::find_by_name(decoder).is_some_and(|codec| cuda_methods(&codec).next().is_some())
+}
+
+/// For each way in which a decoder can use CUDA devices, FFmpeg's `AV_CODEC_HW_CONFIG_METHOD_…` flags.
+pub(crate) fn cuda_methods(codec: &ff::Codec) -> impl Iterator<Item = i32> {
     (0..)
         // SAFETY: the codec is static; past its last configuration the function returns null.
         .map(|index| unsafe { ffi::avcodec_get_hw_config(codec.as_ptr(), index) })
         .take_while(|config| !config.is_null())
         // SAFETY: not null, and static.
-        .any(|config| unsafe { (*config).device_type } == ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA)
+        .map(|config| unsafe { (ffi_enums::read(&raw const (*config).device_type), (*config).methods) })
+        .filter(|(device, _)| *device == ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA as i32)
+        .map(|(_, methods)| methods)
 }

@@ -13,7 +13,7 @@ use crate::memory;
 use crate::rotate;
 
 /// A whole picture as displayed.
-pub struct Picture<'a> {
+pub struct RgbFrame<'a> {
     /// Pixels.
     pub width: usize,
     /// Pixels.
@@ -26,10 +26,10 @@ pub struct Picture<'a> {
 ///
 /// # Errors
 /// Everything that keeps a video from giving pixels, and what `each` returns.
-pub fn pictures(
+pub fn for_each_frame(
     path: &Path,
     limits: &Limits,
-    each: &mut dyn FnMut(Picture<'_>) -> Result<(), VideoError>,
+    each: &mut dyn FnMut(RgbFrame<'_>) -> Result<(), VideoError>,
 ) -> Result<(), VideoError> {
     let mut media = Media::open(path, limits)?;
     let rotation = media.rotation();
@@ -42,7 +42,7 @@ pub fn pictures(
 ///
 /// # Errors
 /// Everything that keeps a video from being decoded.
-pub fn count(path: &Path, limits: &Limits) -> Result<u64, VideoError> {
+pub fn count_frames(path: &Path, limits: &Limits) -> Result<u64, VideoError> {
     let mut visitor = Count(0);
     decode::run(&mut Media::open(path, limits)?, &mut visitor)?;
     Ok(visitor.0)
@@ -56,7 +56,7 @@ impl Visitor for Count {
         Ok(())
     }
 
-    fn trouble(&mut self) -> Result<(), VideoError> {
+    fn decode_error(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 }
@@ -66,7 +66,7 @@ struct Whole<'a> {
     converter: Converter,
     rgb: Rgb,
     tight: Vec<u8>,
-    each: &'a mut dyn FnMut(Picture<'_>) -> Result<(), VideoError>,
+    each: &'a mut dyn FnMut(RgbFrame<'_>) -> Result<(), VideoError>,
 }
 
 impl Visitor for Whole<'_> {
@@ -85,10 +85,10 @@ impl Visitor for Whole<'_> {
         for (tight, row) in self.tight.chunks_exact_mut(line).zip(rows) {
             tight.copy_from_slice(&row[..line]);
         }
-        (self.each)(Picture { width: self.rgb.width, height: self.rgb.height, rgb: &self.tight })
+        (self.each)(RgbFrame { width: self.rgb.width, height: self.rgb.height, rgb: &self.tight })
     }
 
-    fn trouble(&mut self) -> Result<(), VideoError> {
+    fn decode_error(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 }

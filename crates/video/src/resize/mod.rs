@@ -1,0 +1,158 @@
+//! OpenCV's 8-bit bilinear resize, bit for bit, for only the crop that is needed.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod rows;
+mod scalar;
+mod taps;
+
+use crate::geometry::Geometry;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2;
+#[cfg(target_arch = "x86_64")]
+use avx2::Avx2Resizer;
+pub use rows::{RgbPicture, RgbRows};
+use scalar::ScalarResizer;
+pub use taps::Tap;
+pub(crate) use taps::{horizontal_taps, vertical_taps};
+
+/// Resizes and crops frames of one size.
+pub struct Resizer(Implementation);
+
+enum Implementation {
+    Scalar(ScalarResizer),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2Resizer),
+}
+
+impl Resizer {
+    /// Prepares for frames of this size, with the fastest implementation that the processor supports.
+    pub fn new(geometry: Geometry) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = Avx2::detect() {
+            return Self(Implementation::Avx2(Avx2Resizer::new(simd, geometry)));
+        }
+        Self::scalar(geometry)
+    }
+
+    /// Prepares the reference implementation, which uses no vector instructions.
+    pub fn scalar(geometry: Geometry) -> Self {
+        Self(Implementation::Scalar(ScalarResizer::new(geometry)))
+    }
+
+    /// The sizes that this resizer was prepared for.
+    pub fn geometry(&self) -> Geometry {
+        match &self.0 {
+            Implementation::Scalar(scalar) => scalar.geometry,
+            #[cfg(target_arch = "x86_64")]
+            Implementation::Avx2(avx2) => avx2.geometry(),
+        }
+    }
+
+    /// Fills `out` (crop × crop × 3 bytes, RGB, row by row) from one frame.
+    pub fn run(&mut self, rows: &mut dyn RgbRows, out: &mut [u8]) {
+        match &mut self.0 {
+            Implementation::Scalar(scalar) => scalar.run(rows, out),
+            #[cfg(target_arch = "x86_64")]
+            Implementation::Avx2(avx2) => avx2.run(rows, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use reeldeck_common::recipe::Transform;
+
+    fn picture(width: usize, height: usize, seed: u64) -> Vec<u8> {
+        let mut state = seed | 1;
+        (0..width * height * 3)
+            .map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (state >> 56) as u8
+            })
+            .collect()
+    }
+
+    /// The whole resized frame, computed pixel by pixel straight from the formula.
+    fn reference(source: &[u8], (w, h): (usize, usize), (nw, nh): (usize, usize)) -> Vec<u8> {
+        let at = |x: usize, y: usize, c: usize| i64::from(source[(y * w + x) * 3 + c]);
+        let mut out = vec![];
+        for y in 0..nh {
+            for x in 0..nw {
+                for c in 0..3 {
+                    if (w, h) == (nw, nh) {
+                        out.push(source[(y * w + x) * 3 + c]);
+                        continue;
+                    }
+                    if w == 2 * nw && h == 2 * nh {
+                        let (x, y) = (2 * x, 2 * y);
+                        out.push(
+                            ((at(x, y, c) + at(x + 1, y, c) + at(x, y + 1, c) + at(x + 1, y + 1, c) + 2) >> 2) as u8,
+                        );
+                        continue;
+                    }
+                    let coordinate = |d: usize, n: usize, nn: usize| {
+                        let f = ((d as f64 + 0.5) * (1.0 / (nn as f64 / n as f64)) - 0.5) as f32;
+                        (f.floor() as i64, f - f.floor())
+                    };
+                    let round = |v: f32| (v * 2048.0).round_ties_even() as i64;
+                    let (mut sx, mut fx) = coordinate(x, w, nw);
+                    if sx < 0 {
+                        (sx, fx) = (0, 0.0);
+                    }
+                    if sx >= w as i64 - 1 {
+                        (sx, fx) = (w as i64 - 1, 0.0);
+                    }
+                    let (sy, fy) = coordinate(y, h, nh);
+                    let row = |r: i64| {
+                        let r = r.clamp(0, h as i64 - 1) as usize;
+                        at(sx as usize, r, c) * round(1.0 - fx) + at((sx as usize + 1).min(w - 1), r, c) * round(fx)
+                    };
+                    let sum = ((round(1.0 - fy) * (row(sy) >> 4)) >> 16) + ((round(fy) * (row(sy + 1) >> 4)) >> 16);
+                    out.push(((sum + 2) >> 2).clamp(0, 255) as u8);
+                }
+            }
+        }
+        out
+    }
+
+    fn compare(w: usize, h: usize, short_side: usize, crop: usize, seed: u64) {
+        let transform = Transform { short_side, crop, mean: [0.0; 3], std: [1.0; 3] };
+        let geometry = Geometry::new(w, h, &transform);
+        let source = picture(w, h, seed);
+        let whole = reference(&source, (w, h), geometry.resized);
+        for (name, mut resizer) in [("scalar", Resizer::scalar(geometry)), ("chosen", Resizer::new(geometry))] {
+            let mut out = vec![0; crop * crop * 3];
+            // Run twice: nothing of the previous frame may remain.
+            resizer.run(&mut RgbPicture { data: &picture(w, h, seed ^ 2), stride: w * 3 }, &mut out);
+            resizer.run(&mut RgbPicture { data: &source, stride: w * 3 }, &mut out);
+            for y in 0..crop {
+                let start = ((geometry.corner.1 + y) * geometry.resized.0 + geometry.corner.0) * 3;
+                let same = out[y * crop * 3..(y + 1) * crop * 3] == whole[start..start + crop * 3];
+                assert!(same, "{name}: {w}x{h} row {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn common_and_extreme_sizes_match_the_formula() {
+        for (w, h) in
+            [(340, 256), (512, 910), (910, 512), (512, 512), (1920, 1080), (1280, 720), (320, 240), (144, 256)]
+        {
+            compare(w, h, 256, 256, 3);
+        }
+        for (w, h) in [(1, 1), (1, 9), (2, 2), (3, 1), (255, 257), (513, 911), (3840, 2160), (300, 4321)] {
+            compare(w, h, 256, 256, 4);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn any_size_matches_the_formula(w in 1..400usize, h in 1..400usize, side in 32..80usize, less in 0..8usize, seed: u64) {
+            compare(w, h, side, (side - less).max(32), seed);
+        }
+    }
+}
