@@ -2,17 +2,26 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use reeldeck_common::layout::Layout;
 
+use crate::client::Client;
 use crate::config::{Overrides, Settings};
 use crate::dataset::shown;
 use crate::engine::lock;
 use crate::error::{Exit, ExitError};
 use crate::outln;
+use crate::protocol::snapshot::Phase;
+
+/// How often a starting engine is asked whether it is ready.
+const POLL_INTERVAL: Duration = Duration::from_millis(30);
+
+/// How long an engine that has stopped answering may take to end.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Starts an engine that does the main job and stays when this process ends.
 ///
@@ -88,21 +97,45 @@ fn start(settings: &Settings, typed: &Overrides, words: &[&str]) -> Result<Start
     Ok(Started { pid, ended, text })
 }
 
-/// Waits until the engine says where it listens; its exit code where it ends instead.
-fn wait(child: &mut Child, settings: &Settings, private: &std::path::Path) -> Result<Option<i32>> {
+/// Waits until the engine has prepared its first run; its exit code where it ends instead.
+fn wait(child: &mut Child, settings: &Settings, private: &Path) -> Result<Option<i32>> {
+    let mut client = None;
     loop {
-        if let Some(status) = child.try_wait().context("failed to wait for the engine")? {
-            return Ok(Some(status.code().unwrap_or(-1)));
+        if let Some(code) = exit_code(child)? {
+            return Ok(Some(code));
         }
-        let ours = |seen: &lock::Seen| {
-            let holder = seen.holder.as_ref();
-            seen.held
-                && seen.shard == settings.shard
-                && holder.is_some_and(|h| h.pid == child.id() && h.socket.is_some())
-        };
-        if lock::holders(private).context("failed to look at the locks")?.iter().any(ours) {
-            return Ok(None);
+        match has_prepared(child.id(), settings, private, &mut client) {
+            Ok(true) => return Ok(None),
+            Ok(false) => std::thread::sleep(POLL_INTERVAL),
+            Err(error) => return exit_code_within(child, EXIT_TIMEOUT)?.map(Some).ok_or(error),
         }
-        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// Whether the engine answers and has prepared its first run.
+fn has_prepared(pid: u32, settings: &Settings, private: &Path, client: &mut Option<Client>) -> Result<bool> {
+    if client.is_none() {
+        let seen = lock::holders(private).context("failed to look at the locks")?;
+        let ours = seen.into_iter().filter(|seen| seen.held && seen.shard == settings.shard);
+        let holder = ours.filter_map(|seen| seen.holder).find(|holder| holder.pid == pid && holder.socket.is_some());
+        *client = holder.map(|holder| Client::connect(&settings.out, settings.shard, &holder)).transpose()?;
+    }
+    let Some(client) = client else { return Ok(false) };
+    Ok(client.snapshot()?.phase != Phase::Starting)
+}
+
+fn exit_code(child: &mut Child) -> Result<Option<i32>> {
+    let status = child.try_wait().context("failed to wait for the engine")?;
+    Ok(status.map(|status| status.code().unwrap_or(-1)))
+}
+
+/// The exit code of an engine that does not answer any more, most likely because it is ending.
+fn exit_code_within(child: &mut Child, timeout: Duration) -> Result<Option<i32>> {
+    let started = Instant::now();
+    loop {
+        match exit_code(child)? {
+            None if started.elapsed() < timeout => std::thread::sleep(POLL_INTERVAL),
+            code => return Ok(code),
+        }
     }
 }

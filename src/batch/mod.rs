@@ -12,18 +12,16 @@ mod work;
 use std::sync::Arc;
 
 use anyhow::Context;
-use reeldeck_common::atomic::{Owner, Sweeper};
+use reeldeck_common::atomic::Owner;
 use reeldeck_common::layout::Layout;
 
-use crate::commands::list::{hint, refusals, summary};
+use crate::commands::list::{count, hint, refusals, summary};
 use crate::config::{Settings, Verbosity};
-use crate::dataset::scan::{Scan, VideoFile, scan};
-use crate::dataset::video_list::{entries, write_dataset_list};
-use crate::dataset::{names, shown};
+use crate::dataset::scan::{VideoFile, scan};
+use crate::dataset::shown;
 use crate::engine::checkpoint::{self, CheckpointError, Chosen};
 use crate::engine::lock::{Lock, LockError};
 use crate::engine::state::State;
-use crate::engine::{assess, crash_recovery};
 use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::out;
@@ -47,13 +45,12 @@ pub struct Steps {
 /// What the user wants left alone, in words.
 const EXCLUDED: &str = "excluded";
 
-/// What is known before the run begins and does not change in it.
-struct Job<'s> {
-    settings: &'s Settings,
+/// What is known before the engine starts and does not change while it lives.
+struct Job {
+    settings: Settings,
     steps: Steps,
     layout: Layout,
     chosen: Chosen,
-    refused: usize,
     owner: Owner,
 }
 
@@ -71,48 +68,9 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let chosen = weights(settings)?;
     let layout = Layout::new(&settings.out, &settings.recipe.set_name(&chosen.id.digest));
-    let scan = scan(&settings.root, &settings.extensions)?;
-    out::stderr(format_args!("{}", refusals(&scan.refused, settings.verbosity)));
-    if scan.videos.is_empty() && !steps.wait {
-        return Err(ExitError::new(
-            Exit::Empty,
-            format!(
-                "no video found in {}; {}",
-                shown(&settings.root),
-                hint(&scan.refused, &settings.root).unwrap_or_else(|| "see `reeldeck list`".into())
-            ),
-        )
-        .into());
-    }
-    let shard = settings.shard;
-    let owner = Owner::engine(shard.index, shard.of);
-    let text = if settings.verbosity > Verbosity::Quiet { summary(&scan) } else { String::new() };
-    let Scan { videos, refused, .. } = scan;
-    let files: Arc<[VideoFile]> = videos.into();
-    let job = Job { settings, steps, layout, chosen, refused: refused.len(), owner };
-    if settings.dry_run {
-        let state = State::new(work::find(settings, &job.layout, files)?, vec![], start::rules(settings));
-        job.introduce(&text, &state.counts());
-        outln!("would extract {} videos", state.counts().unfinished());
-        return Ok(job.exit(&state.counts()));
-    }
-    let lock = job.lock()?;
-    let failed = || job.cannot_write();
-    job.layout.prepare().with_context(failed)?;
-    assess::sweep(&job.layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
-    // One list for all machines.
-    if shard.index == 0 && !files.is_empty() {
-        let list = entries(&names(&files), settings.label_style);
-        write_dataset_list(&job.layout.list(), &list, &job.owner).with_context(failed)?;
-    }
-    let mut work = work::find(settings, &job.layout, files)?;
-    assess::forget_failures(&job.layout, work.done(shard)).with_context(failed)?;
-    let suspects = crash_recovery::suspects(&job.layout.private(), shard).with_context(failed)?;
-    work::mark_suspects(&mut work, &suspects);
-    let devices = start::devices(settings);
-    let state = State::new(work, start::slots(settings, &devices), start::rules(settings));
-    job.introduce(&text, &state.counts());
-    job.session(&lock, state)
+    let owner = Owner::engine(settings.shard.index, settings.shard.of);
+    let job = Job { settings: settings.clone(), steps, layout, chosen, owner };
+    if settings.dry_run { job.dry_run() } else { job.session() }
 }
 
 /// Downloads the weights where that is asked for and has not been done.
@@ -129,7 +87,7 @@ fn no_weights(error: CheckpointError) -> anyhow::Error {
     anyhow::Error::from(error).context(ExitError::new(Exit::Usage, "no weights to work with"))
 }
 
-impl Job<'_> {
+impl Job {
     fn lock(&self) -> anyhow::Result<Lock> {
         Lock::take(&self.layout.private(), self.settings.shard).map_err(|error| match error {
             held @ (LockError::Held { .. } | LockError::Overlap { .. }) => {
@@ -143,15 +101,39 @@ impl Job<'_> {
         format!("failed to write to the output folder {}; check space and permissions", shown(&self.settings.out))
     }
 
-    fn introduce(&self, text: &str, counts: &Counts) {
-        let settings = self.settings;
+    /// Says what a run would do. Writes nothing.
+    fn dry_run(&self) -> anyhow::Result<Exit> {
+        let (files, refused) = self.scan()?;
+        let work = work::find(&self.settings, &self.layout, files)?;
+        let counts = State::new(work, vec![], start::rules(&self.settings)).counts();
+        self.introduce(&counts);
+        outln!("would extract {}", count(counts.unfinished(), "video", "videos"));
+        Ok(exit(&counts, refused))
+    }
+
+    /// Looks through the dataset folder and says what is there: the videos, and the number of refused files.
+    fn scan(&self) -> anyhow::Result<(Arc<[VideoFile]>, usize)> {
+        let settings = &self.settings;
+        let scan = scan(&settings.root, &settings.extensions)?;
+        out::stderr(format_args!("{}", refusals(&scan.refused, settings.verbosity)));
+        if scan.videos.is_empty() && !self.steps.wait {
+            let hint = hint(&scan.refused, &settings.root).unwrap_or_else(|| "see `reeldeck list`".into());
+            return Err(ExitError::new(Exit::Empty, format!("no video found in {}; {hint}", shown(&settings.root))).into());
+        }
+        if settings.verbosity > Verbosity::Quiet {
+            out::stderr(format_args!("{}", summary(&scan)));
+        }
+        Ok((scan.videos.into(), scan.refused.len()))
+    }
+
+    fn introduce(&self, counts: &Counts) {
+        let settings = &self.settings;
         if let Some(note) = &self.chosen.note {
             errln!("note: {note}");
         }
         if settings.verbosity == Verbosity::Quiet {
             return;
         }
-        out::stderr(format_args!("{text}"));
         if settings.shard_of_slurm {
             errln!("note: part {} of the Slurm array; --shard 0/1 takes all", settings.shard);
         }
@@ -174,9 +156,8 @@ impl Job<'_> {
         }
     }
 
-    fn conclude(&self, state: &State) {
-        let counts = state.counts();
-        let settings = self.settings;
+    fn conclude(&self, counts: Counts, refused: usize) {
+        let settings = &self.settings;
         if settings.verbosity > Verbosity::Quiet && !settings.json {
             let meaningless =
                 if self.chosen.id.synthetic_weights { " (SEEDED WEIGHTS: the numbers mean nothing)" } else { "" };
@@ -188,7 +169,7 @@ impl Job<'_> {
                 (stale, "stale"),
                 (left_out, self.why_left_out()),
                 (excluded, EXCLUDED),
-                (self.refused, "refused in the dataset folder (`reeldeck scan` says why)"),
+                (refused, "refused in the dataset folder (`reeldeck scan` says why)"),
             ];
             outln!("{done} done ({} now, {resumed} before){}", done - resumed, and_these(&more));
         }
@@ -201,10 +182,10 @@ impl Job<'_> {
             );
         }
     }
+}
 
-    fn exit(&self, counts: &Counts) -> Exit {
-        if counts.failed + counts.stale + self.refused > 0 { Exit::Incomplete } else { Exit::Done }
-    }
+fn exit(counts: &Counts, refused: usize) -> Exit {
+    if counts.failed + counts.stale + refused > 0 { Exit::Incomplete } else { Exit::Done }
 }
 
 /// `, 2 failed, 1 stale`: what there is any of.

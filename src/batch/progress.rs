@@ -108,6 +108,10 @@ impl Front for Progress {
 
 /// `12/40 videos, 2 failed, 3.4 clips/s, ETA 12:05`.
 pub fn status(snapshot: &Snapshot) -> String {
+    let reason = printable(snapshot.reason.as_deref().unwrap_or(""));
+    if snapshot.phase == Phase::Starting {
+        return format!("starting: {reason}");
+    }
     let counts = snapshot.counts;
     let of = counts.of_this_run();
     let mut text = format!("{}/{of} videos", of - counts.unfinished());
@@ -118,10 +122,10 @@ pub fn status(snapshot: &Snapshot) -> String {
     let loading = snapshot.devices.iter().all(|device| device.status == "starting");
     match snapshot.phase {
         Phase::Running if loading => text.push_str(", loading the model"),
-        Phase::Running => {}
+        Phase::Starting | Phase::Running => {}
         Phase::Paused => text.push_str(", paused"),
         Phase::Waiting => text.push_str(", waiting to be started"),
-        Phase::Held => text.push_str(&format!(", waiting: {}", printable(snapshot.reason.as_deref().unwrap_or("")))),
+        Phase::Held => text.push_str(&format!(", waiting: {reason}")),
         Phase::Finishing => text.push_str(", finishing what is in hand"),
         Phase::Stopping => text.push_str(", stopping"),
         Phase::Idle if snapshot.exporting => return text + ", exporting",

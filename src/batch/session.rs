@@ -5,54 +5,92 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use reeldeck_common::atomic::Sweeper;
 use reeldeck_common::probe::Level;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::incremental::IncrementalExport;
 use super::json::Json;
-use super::{Job, Progress, start};
+use super::{Job, Progress, exit, start, work};
 use crate::commands;
-use crate::engine::control::Asked;
-use crate::engine::inspector::{InspectRequest, Inspector};
+use crate::dataset::names;
+use crate::dataset::video_list::{entries, write_dataset_list};
+use crate::engine::control::{Asked, Order};
+use crate::engine::inspector::{self, InspectRequest, Inspector};
 use crate::engine::lock::{self, Lock};
 use crate::engine::log::Log;
+use crate::engine::plan::Plan;
 use crate::engine::publish::Front;
 use crate::engine::run::Engine;
 use crate::engine::server::details::read_class_names;
-use crate::engine::server::{Backstage, Server};
+use crate::engine::server::{Backstage, Server, Steps, Table};
 use crate::engine::signals::Signals;
 use crate::engine::state::{Phase, State};
+use crate::engine::{assess, crash_recovery};
 use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::export::incremental::Incremental;
 use crate::format::Format;
-use crate::protocol::event::{Event, Started};
+use crate::protocol::event::{Event, Line, Started};
+use crate::protocol::snapshot::Counts;
 use crate::protocol::{VERSION, Welcome};
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
-impl Job<'_> {
-    /// Runs until there is nothing more to do, and for the background nobody who may want more.
-    pub(super) fn session(&self, lock: &Lock, mut state: State) -> anyhow::Result<Exit> {
-        if self.steps.wait {
-            state.wait();
-        } else if state.counts().unfinished() == 0 {
-            state.rest();
-        }
+/// What an engine needs to begin its first run.
+struct Prepared {
+    plan: Plan,
+    state: State,
+    table: Table,
+    inspector: inspector::Plan,
+    refused: usize,
+}
+
+/// Where clients reach the engine, and what reaches it from there.
+struct Reachable {
+    server: Option<Server>,
+    clients: mpsc::UnboundedReceiver<Asked>,
+    inspect: std::sync::mpsc::Sender<InspectRequest>,
+    inspect_requests: std::sync::mpsc::Receiver<InspectRequest>,
+}
+
+impl Job {
+    /// Runs until there is nothing more to do, and in the background until no client follows any more.
+    pub(super) fn session(self) -> anyhow::Result<Exit> {
+        let lock = self.lock()?;
+        let private = self.layout.private();
+        let log = Log::open(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
+            .context("failed to open the log")?;
+        let reachable = self.serve(&lock);
         // One thread for the engine, this one: workers end with the thread that has started them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
-        let exit = runtime.block_on(self.go(lock, state));
+        let exit = runtime.block_on(Arc::new(self).go(lock, log, reachable));
         // Tasks that still hold pipes of workers that are gone must not keep the program.
         runtime.shutdown_background();
         exit
     }
 
-    async fn go(&self, lock: &Lock, state: State) -> anyhow::Result<Exit> {
-        let settings = self.settings;
+    async fn go(self: Arc<Self>, lock: Lock, log: Log, reachable: Reachable) -> anyhow::Result<Exit> {
+        let Reachable { server, mut clients, inspect, inspect_requests } = reachable;
         let mut signals = Signals::catch().context("failed to catch signals")?;
-        let log = Log::open(&self.layout.private(), &format!("{}-of-{}", settings.shard.index, settings.shard.of))
-            .context("failed to open the log")?;
-        let (orders, mut clients) = mpsc::unbounded_channel();
+        let steps = server.as_ref().map(Server::steps);
+        let preparing = {
+            let job = Arc::clone(&self);
+            tokio::task::spawn_blocking(move || job.prepare(&lock, steps.as_ref()))
+        };
+        let prepared = until_prepared(preparing, &mut signals, &mut clients).await;
+        let Ok(Some(prepared)) = prepared else {
+            let ended = prepared.map(|_| interrupted());
+            if let Some(mut server) = server {
+                tell_end(&mut server, &ended);
+            }
+            return ended;
+        };
+        let Prepared { plan, state, table, inspector, refused } = prepared;
+        let settings = &self.settings;
+        self.introduce(&state.counts());
+        let waits = self.steps.wait;
         let mut fronts: Vec<Box<dyn Front>> = vec![];
         if settings.json {
             fronts.push(Box::new(Json::new()));
@@ -63,28 +101,20 @@ impl Job<'_> {
         if let Some(live) = self.live()? {
             fronts.push(Box::new(live));
         }
-        let (inspector, asked) = std::sync::mpsc::channel();
-        let followers = Arc::new(AtomicUsize::new(0));
-        let mut followers = followers;
+        let mut followers = Arc::new(AtomicUsize::new(0));
         let mut surveying = None;
-        match self.serve(&state, orders, lock, inspector.clone()) {
-            Ok(server) => {
-                followers = server.followers();
-                let plan = start::inspector(settings, &self.layout, state.files.clone());
-                surveying = Inspector::start(plan, asked, server.feed(), log.clone())
-                    .inspect_err(|error| errln!("note: what the dataset is like is not found out: {error}"))
-                    .ok();
-                fronts.push(Box::new(server));
-            }
-            // The run itself needs no clients.
-            Err(error) => errln!("note: no client can follow this run: {error}"),
+        if let Some(server) = server {
+            server.set_table(table);
+            followers = server.followers();
+            surveying = Inspector::start(inspector, inspect_requests, server.feed(), log.clone())
+                .inspect_err(|error| errln!("note: what the dataset is like is not found out: {error}"))
+                .ok();
+            fronts.push(Box::new(server));
         }
-        let waits = self.steps.wait;
-        let plan = start::plan(settings, &self.layout, &self.chosen, &self.owner, lock, waits)?;
         if waits {
-            let _ = inspector.send(InspectRequest::LookAtAll(state.files.clone(), Level::Quick));
+            let _ = inspect.send(InspectRequest::LookAtAll(state.files.clone(), Level::Quick));
         }
-        let mut engine = Engine::new(plan, state, log, fronts, inspector).context("failed to start the engine")?;
+        let mut engine = Engine::new(plan, state, log, fronts, inspect).context("failed to start the engine")?;
         let mut first = true;
         let watched = Arc::clone(&followers);
         if let Err(error) = engine.measure(move || watched.load(Ordering::Relaxed) > 0) {
@@ -103,7 +133,7 @@ impl Job<'_> {
                 engine.tell(self.started(&engine));
             }
             engine.run(&mut signals, &mut clients).await;
-            let Some(end) = self.end(&mut engine, &mut signals, &mut clients).await else {
+            let Some(end) = self.end(&mut engine, refused, &mut signals, &mut clients).await else {
                 wanted = true;
                 continue;
             };
@@ -126,6 +156,40 @@ impl Job<'_> {
         ended
     }
 
+    /// Everything before the first run that may take time: reads the disk, asks other programs. Runs on a thread of its own
+    /// while clients are answered.
+    fn prepare(&self, lock: &Lock, steps: Option<&Steps>) -> anyhow::Result<Prepared> {
+        let begin = |step| steps.inspect(|steps| steps.begin(step));
+        let (settings, layout) = (&self.settings, &self.layout);
+        let failed = || self.cannot_write();
+        let shard = settings.shard;
+        begin("scanning the dataset folder");
+        let (files, refused) = self.scan()?;
+        begin("reading the output folder");
+        layout.prepare().with_context(failed)?;
+        assess::sweep(layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
+        // One list for all machines.
+        if shard.index == 0 && !files.is_empty() {
+            let list = entries(&names(&files), settings.label_style);
+            write_dataset_list(&layout.list(), &list, &self.owner).with_context(failed)?;
+        }
+        let mut work = work::find(settings, layout, files)?;
+        assess::forget_failures(layout, work.done(shard)).with_context(failed)?;
+        let suspects = crash_recovery::suspects(&layout.private(), shard).with_context(failed)?;
+        work::mark_suspects(&mut work, &suspects);
+        begin("finding the devices");
+        let devices = start::devices(settings);
+        let mut state = State::new(work, start::slots(settings, &devices), start::rules(settings));
+        if self.steps.wait {
+            state.wait();
+        } else if state.counts().unfinished() == 0 {
+            state.rest();
+        }
+        let plan = start::plan(settings, layout, &self.chosen, &self.owner, lock, self.steps.wait)?;
+        let inspector = start::inspector(settings, layout, state.files.clone());
+        Ok(Prepared { plan, table: Table::of(&state), state, inspector, refused })
+    }
+
     /// What is exported as the run goes, if anything. The record of such an export has one writer.
     fn live(&self) -> anyhow::Result<Option<IncrementalExport>> {
         let formats = &self.settings.live;
@@ -140,9 +204,19 @@ impl Job<'_> {
         Ok(Some(IncrementalExport::start(self.layout.clone(), live).context("failed to start the live export")?))
     }
 
-    fn serve(
+    /// Opens the socket and names it in the lock. A run without it is as good.
+    fn serve(&self, lock: &Lock) -> Reachable {
+        let (orders, clients) = mpsc::unbounded_channel();
+        let (inspect, inspect_requests) = std::sync::mpsc::channel();
+        let server = self
+            .start_server(orders, lock, inspect.clone())
+            .inspect_err(|error| errln!("note: no client can follow this run: {error}"))
+            .ok();
+        Reachable { server, clients, inspect, inspect_requests }
+    }
+
+    fn start_server(
         &self,
-        state: &State,
         orders: mpsc::UnboundedSender<Asked>,
         lock: &Lock,
         inspector: std::sync::mpsc::Sender<InspectRequest>,
@@ -168,7 +242,7 @@ impl Job<'_> {
             class_names: self.class_names(),
             inspector,
         };
-        let server = Server::start(state, welcome, backstage, orders)?;
+        let server = Server::start(welcome, backstage, orders)?;
         lock.tell_socket(server.socket())?;
         Ok(server)
     }
@@ -202,10 +276,11 @@ impl Job<'_> {
     async fn end(
         &self,
         engine: &mut Engine,
+        refused: usize,
         signals: &mut Signals,
         clients: &mut mpsc::UnboundedReceiver<Asked>,
     ) -> Option<anyhow::Result<Exit>> {
-        let result = self.outcome(engine, signals, clients).await.transpose()?;
+        let result = self.outcome(engine, refused, signals, clients).await.transpose()?;
         let exit = match &result {
             Ok(exit) => *exit,
             Err(error) => crate::error::exit_of(error),
@@ -218,6 +293,7 @@ impl Job<'_> {
     async fn outcome(
         &self,
         engine: &mut Engine,
+        refused: usize,
         signals: &mut Signals,
         clients: &mut mpsc::UnboundedReceiver<Asked>,
     ) -> anyhow::Result<Option<Exit>> {
@@ -240,7 +316,7 @@ impl Job<'_> {
                 // An event says what came of it; the next run need not wait for that.
                 let _ = engine.export(vec![Format::Pkl]);
             }
-            return Ok(Some(self.exit(&engine.state().counts())));
+            return Ok(Some(exit(&engine.state().counts(), refused)));
         }
         if wanted && state.counts().done > 0 {
             let done = engine.done();
@@ -257,8 +333,43 @@ impl Job<'_> {
                 exported.iter().for_each(|it| commands::export::say(it, &self.layout, self.settings.verbosity));
             }
         }
-        self.conclude(engine.state());
-        Ok(Some(self.exit(&engine.state().counts())))
+        self.conclude(engine.state().counts(), refused);
+        Ok(Some(exit(&engine.state().counts(), refused)))
+    }
+}
+
+/// Answers clients until everything is prepared; `None` where the user ends the engine before that.
+async fn until_prepared(
+    mut preparing: JoinHandle<anyhow::Result<Prepared>>,
+    signals: &mut Signals,
+    clients: &mut mpsc::UnboundedReceiver<Asked>,
+) -> anyhow::Result<Option<Prepared>> {
+    loop {
+        tokio::select! {
+            biased;
+            () = signals.ended() => return Ok(None),
+            Some(Asked { order, reply }) = clients.recv() => match order {
+                Order::Stop { .. } | Order::Leave => {
+                    let _ = reply.send(Ok("the engine was starting, and ends".into()));
+                    return Ok(None);
+                }
+                _ => drop(reply.send(Err("the engine is still starting; try again in a moment".into()))),
+            },
+            prepared = &mut preparing => return prepared.context("the start was cut short").flatten().map(Some),
+        }
+    }
+}
+
+/// Tells clients that the engine ends before its first run, and why.
+fn tell_end(server: &mut Server, ended: &anyhow::Result<Exit>) {
+    let reason = ended.as_ref().err().map(|error| format!("{error:#}"));
+    let exit = ended.as_ref().map_or_else(crate::error::exit_of, |exit| *exit).code();
+    let blocked = reason.clone().map(|reason| Event::Blocked { reason });
+    let ended = Event::RunEnded { exit, counts: Counts::default(), seconds: 0.0, reason };
+    for event in blocked.into_iter().chain([ended]) {
+        let line = Line::now(event);
+        let text = line.text().into();
+        server.event(&line, &text);
     }
 }
 

@@ -149,7 +149,7 @@ pub fn hint(refused: &[Refused], root: &Path) -> Option<String> {
     ))
 }
 
-pub(super) fn count(n: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 

@@ -17,7 +17,7 @@ use snapshot::{History, Snapshot};
 use words::Level;
 
 /// Raised whenever a message changes in a way that an older side would misread.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// No message to the engine is longer; a longer line ends the connection.
 pub const MAX_LINE: usize = 1 << 16;

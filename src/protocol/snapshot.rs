@@ -45,9 +45,12 @@ impl Counts {
 }
 
 /// What the run is up to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
+    /// The engine prepares its first run; `reason` names the current step. Only `stop` is accepted.
+    #[default]
+    Starting,
     /// Has been looked through and waits to be told to begin.
     Waiting,
     /// Hands out videos.
@@ -65,13 +68,13 @@ pub enum Phase {
 }
 
 /// Where a run stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Goes up with every change of a video.
     pub revision: u64,
     /// What the run is up to.
     pub phase: Phase,
-    /// Why, where nobody asked for it.
+    /// Why the run is held or ending without a request, or what a starting engine is doing.
     pub reason: Option<String>,
     /// The exit code of the run, when it and its export are over.
     pub ended: Option<u8>,
@@ -111,6 +114,13 @@ pub struct Snapshot {
     /// Videos a second over the last minutes.
     #[serde(default)]
     pub videos_per_s: Option<f64>,
+}
+
+impl Snapshot {
+    /// The snapshot of an engine that prepares its first run; `step` is what it is doing.
+    pub fn starting(step: &str) -> Self {
+        Self { phase: Phase::Starting, reason: Some(step.to_owned()), ..Self::default() }
+    }
 }
 
 /// How far a check of the dataset's files is.

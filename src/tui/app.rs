@@ -232,7 +232,7 @@ impl App {
 
     /// A run is going on, at whatever pace.
     pub fn is_active(&self) -> bool {
-        !matches!(self.phase(), None | Some(Phase::Waiting | Phase::Idle))
+        !matches!(self.phase(), None | Some(Phase::Starting | Phase::Waiting | Phase::Idle))
     }
 
     /// The engine that answers.

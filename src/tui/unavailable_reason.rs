@@ -24,6 +24,7 @@ pub fn unavailable_reason(app: &App, action: Action) -> Option<String> {
     let counts = app.snapshot().map(|snapshot| snapshot.counts).unwrap_or_default();
     match action {
         A::StartPause => match app.phase() {
+            Some(Phase::Starting) => Some("the engine is starting; wait a moment".into()),
             Some(Phase::Finishing | Phase::Stopping) => Some("the run is ending; wait for its end".into()),
             Some(Phase::Held) => {
                 let why = app.snapshot().and_then(|snapshot| snapshot.reason.clone()).unwrap_or_default();

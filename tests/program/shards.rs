@@ -15,7 +15,11 @@ fn bench(script: &str) -> Bench {
 #[test]
 fn parts_together_are_the_whole_and_none_does_anothers_work() {
     let bench = bench("slow 20");
+    // A part that starts late would count the failure of another one as a failure before.
+    bench.video("B/v_x.mp4", "until all-have-begun fail corrupt");
     let parts: Vec<_> = (0..3).map(|i| bench.start(&["--batch", "--shard", &format!("{i}/3")])).collect();
+    wait_for("all have begun", || fs::read_dir(bench.path("out/.reeldeck/runs")).is_ok_and(|runs| runs.count() == 3));
+    fs::write(bench.path("all-have-begun"), "").unwrap();
     let ran: Vec<Ran> = parts.into_iter().map(|part| Ran::of(part.wait_with_output().unwrap())).collect();
     assert_eq!(ran.iter().filter(|ran| ran.code == 3).count(), 1, "the part that has the one that fails: {ran:?}");
     assert_eq!(ran.iter().filter(|ran| ran.code == 0).count(), 2, "{ran:?}");

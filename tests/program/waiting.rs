@@ -44,7 +44,8 @@ impl<'b> Waiting<'b> {
         command.env("REELDECK_PROBE", bench.path("prober"));
         // It leaves by itself; the test waits for that.
         drop(command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap());
-        wait_for("it can be reached", || connect(bench).is_some());
+        let has_started = |mut client: Client| client.snapshot().is_ok_and(|now| now.phase != Phase::Starting);
+        wait_for("it has started", || connect(bench).is_some_and(has_started));
         let mut follower = connect(bench).unwrap();
         follower.subscribe().unwrap();
         Self { bench, client: connect(bench).unwrap(), follower }

@@ -102,10 +102,8 @@ impl Client {
                         if self.subscribed && !before {
                             // What has happened between its last question and this one.
                             *events = events.resubscribe();
-                            let snapshot = self.shared.borrow().snapshot.clone();
-                            if let Some(snapshot) = snapshot {
-                                say_snapshot(writing, &snapshot).await?;
-                            }
+                            let snapshot = Arc::clone(&self.shared.borrow().snapshot);
+                            say_snapshot(writing, &snapshot).await?;
                         }
                     }
                     None => return Ok(()),
@@ -159,10 +157,9 @@ impl Client {
         };
         match question {
             ToEngine::Hello { .. } => FromEngine::Error { id: 0, message: "a second hello".into() },
-            ToEngine::Snapshot { id } => match self.shared.borrow().snapshot.as_deref() {
-                Some(snapshot) => FromEngine::Snapshot { id: Some(id), snapshot: snapshot.clone() },
-                None => FromEngine::Error { id, message: "the run has not begun; ask again in a moment".into() },
-            },
+            ToEngine::Snapshot { id } => {
+                FromEngine::Snapshot { id: Some(id), snapshot: (*self.shared.borrow().snapshot).clone() }
+            }
             ToEngine::Classes { id } => FromEngine::Classes { id, classes: self.shared.borrow().table.classes() },
             ToEngine::Subscribe { id } => {
                 if !std::mem::replace(&mut self.subscribed, true) {

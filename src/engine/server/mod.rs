@@ -22,7 +22,7 @@ use crate::protocol::Welcome;
 use crate::protocol::event::Line;
 use crate::protocol::snapshot::{ScanState, Snapshot};
 use history::Samples;
-use table::{Changed, RowSummary, Table};
+use table::{Changed, RowSummary};
 
 mod connection;
 pub mod details;
@@ -31,6 +31,7 @@ mod log_tail;
 mod table;
 
 pub use details::Backstage;
+pub use table::Table;
 
 /// More clients at a time are turned away.
 const MOST_CLIENTS: usize = 64;
@@ -40,6 +41,10 @@ const BEHIND: usize = 1024;
 
 /// To the thread that serves.
 enum News {
+    /// What the engine does before its first run.
+    Step(&'static str),
+    /// The videos, once the engine knows them.
+    Table(Box<Table>),
     Changed(Vec<Changed>),
     Event(Arc<str>),
     Snapshot(Box<Snapshot>),
@@ -70,6 +75,17 @@ impl InspectionSink {
     }
 }
 
+/// Tells clients which step an engine takes before its first run.
+#[derive(Clone)]
+pub struct Steps(mpsc::UnboundedSender<News>);
+
+impl Steps {
+    /// Publishes the step.
+    pub fn begin(&self, step: &'static str) {
+        let _ = self.0.send(News::Step(step));
+    }
+}
+
 /// The engine's end: a front like any other.
 pub struct Server {
     news: mpsc::UnboundedSender<News>,
@@ -82,7 +98,7 @@ pub struct Server {
 struct Shared {
     welcome: Welcome,
     table: Table,
-    snapshot: Option<Arc<Snapshot>>,
+    snapshot: Arc<Snapshot>,
     scan: Option<ScanState>,
     samples: Samples,
     followers: Arc<AtomicUsize>,
@@ -90,27 +106,22 @@ struct Shared {
 }
 
 impl Server {
-    /// Opens the socket and serves clients until it is dropped. Their orders go to `orders`.
+    /// Opens the socket and serves clients until it is dropped. Their orders go to `orders`. Clients see an engine that is
+    /// starting, without videos, until [`Server::set_table`] and the first snapshot.
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn start(
-        state: &State,
-        welcome: Welcome,
-        backstage: Backstage,
-        orders: mpsc::UnboundedSender<Asked>,
-    ) -> io::Result<Self> {
+    pub fn start(welcome: Welcome, backstage: Backstage, orders: mpsc::UnboundedSender<Asked>) -> io::Result<Self> {
         let socket = place(&welcome.out)?;
         let listener = std::os::unix::net::UnixListener::bind(&socket)?;
         fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         let (news, told) = mpsc::unbounded_channel();
         let followers = Arc::new(AtomicUsize::new(0));
-        let table = Table::new(state.files.clone(), state.videos.iter().map(RowSummary::of));
         let shared = Shared {
             welcome,
-            table,
-            snapshot: None,
+            table: Table::default(),
+            snapshot: Arc::new(Snapshot::starting("starting")),
             scan: None,
             samples: Samples::default(),
             followers: Arc::clone(&followers),
@@ -127,6 +138,16 @@ impl Server {
 
     fn send(&self, news: News) {
         let _ = self.news.send(news);
+    }
+
+    /// Publishes the steps of a start.
+    pub fn steps(&self) -> Steps {
+        Steps(self.news.clone())
+    }
+
+    /// Replaces the table of videos.
+    pub fn set_table(&self, table: Table) {
+        self.send(News::Table(Box::new(table)));
     }
 
     /// Where others put what they find out.
@@ -185,9 +206,9 @@ impl Shared {
         snapshot.revision = self.table.revision();
         snapshot.scan = self.scan;
         // Time alone is no news.
-        let same = self.snapshot.as_ref().is_some_and(|before| is_same(before, &snapshot));
+        let same = is_same(&self.snapshot, &snapshot);
         let snapshot: Arc<Snapshot> = snapshot.into();
-        self.snapshot = Some(Arc::clone(&snapshot));
+        self.snapshot = Arc::clone(&snapshot);
         (!same).then_some(snapshot)
     }
 }
@@ -195,7 +216,7 @@ impl Shared {
 /// Whether there is a run that will do what is to be done.
 fn is_active(snapshot: &Snapshot) -> bool {
     use crate::protocol::snapshot::Phase;
-    !matches!(snapshot.phase, Phase::Waiting | Phase::Idle)
+    !matches!(snapshot.phase, Phase::Starting | Phase::Waiting | Phase::Idle)
 }
 
 async fn serve(
@@ -214,6 +235,12 @@ async fn serve(
         loop {
             tokio::select! {
                 news = told.recv() => match news {
+                    Some(News::Step(step)) => {
+                        if let Some(snapshot) = shared.borrow_mut().take(Snapshot::starting(step)) {
+                            let _ = events.send(connection::Broadcast::Snapshot(snapshot));
+                        }
+                    }
+                    Some(News::Table(table)) => shared.borrow_mut().table = *table,
                     Some(News::Changed(changed)) => shared.borrow_mut().table.change(changed),
                     Some(News::Event(text)) => drop(events.send(connection::Broadcast::Event(text))),
                     Some(News::Snapshot(snapshot)) => {

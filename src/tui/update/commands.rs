@@ -134,7 +134,7 @@ pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
 
 /// Leaves. An engine with nothing to do goes too, unless somebody else needs it.
 pub(super) fn quit_now(app: &mut App, effects: &mut Vec<Effect>) {
-    let resting = matches!(app.phase(), Some(Phase::Waiting | Phase::Idle));
+    let resting = matches!(app.phase(), Some(Phase::Starting | Phase::Waiting | Phase::Idle));
     if resting {
         app.command(PendingRequest::Silent, Command::Leave, effects);
     }

@@ -68,11 +68,16 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         Phase::Paused => ("‖", "=", Role::Warn),
         Phase::Held => ("‖", "!", Role::Error),
         Phase::Finishing | Phase::Stopping => ("◌", "o", Role::Warn),
-        Phase::Waiting | Phase::Idle => ("○", "o", Role::Dim),
+        Phase::Starting | Phase::Waiting | Phase::Idle => ("○", "o", Role::Dim),
     };
     let glyph = if theme.is_ascii() { plain } else { glyph };
     let idle = matches!(snapshot.phase, Phase::Waiting | Phase::Idle);
-    let what = if idle && snapshot.exporting { "exporting" } else { phase_word(snapshot.phase) };
+    let step = snapshot.reason.as_deref().filter(|_| snapshot.phase == Phase::Starting).map(text::harmless);
+    let what = match &step {
+        Some(step) => step.as_ref(),
+        None if idle && snapshot.exporting => "exporting",
+        None => phase_word(snapshot.phase),
+    };
     let mut spans = vec![say(format!(" {glyph} {}", what), role)];
     if let Some(elapsed) = app.elapsed_s().filter(|_| app.is_active()) {
         let elapsed = match elapsed.floor() {
@@ -104,6 +109,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
 /// The word for a phase.
 fn phase_word(phase: Phase) -> &'static str {
     match phase {
+        Phase::Starting => "starting",
         Phase::Waiting => "ready to start",
         Phase::Running => "running",
         Phase::Paused => "paused",

@@ -1,6 +1,7 @@
 //! Clients of an engine in the background: found by the lock, told the truth, obeyed, and never in the way.
 
 mod exporting;
+mod starting;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::{Bench, wait_for};
+use reeldeck::protocol::VERSION;
 use reeldeck::protocol::event::{Event, Line};
 use serde_json::{Value, json};
 
@@ -76,7 +78,7 @@ impl Raw {
 
     fn greeted(bench: &Bench) -> Self {
         let mut raw = Self::connect(bench);
-        assert_eq!(raw.ask(&json!({"type": "hello", "version": 1, "tool": "test"}))["type"], "welcome");
+        assert_eq!(raw.ask(&json!({"type": "hello", "version": VERSION, "tool": "test"}))["type"], "welcome");
         raw
     }
 
@@ -228,7 +230,7 @@ fn only_its_user_can_reach_an_engine_and_only_in_its_own_words() {
 
     let refused = Raw::connect(&bench).ask(&json!({"type": "hello", "version": 99, "tool": "later", "more": 1}));
     assert_eq!(refused["type"], "refused");
-    assert!(refused["reason"].as_str().unwrap().contains("speaks protocol 1, the client speaks 99"), "{refused}");
+    assert!(refused["reason"].as_str().unwrap().contains("speaks protocol 2, the client speaks 99"), "{refused}");
     for first in [json!({"type": "snapshot", "id": 1}).to_string(), "GET / HTTP/1.1".into(), "\u{0}\u{1}".into()] {
         let mut raw = Raw::connect(&bench);
         raw.say(&format!("{first}\n"));
@@ -246,7 +248,7 @@ fn only_its_user_can_reach_an_engine_and_only_in_its_own_words() {
     for (question, says) in [
         (json!({"type": "query", "id": 7}), "missing field `len`"),
         (json!({"type": "command", "id": 7, "command": {"name": "rm"}}), "unknown variant `rm`"),
-        (json!({"type": "hello", "version": 1, "tool": "x", "id": 7}), "not understood"),
+        (json!({"type": "hello", "version": VERSION, "tool": "x", "id": 7}), "not understood"),
     ] {
         let answer = raw.ask(&question);
         assert_eq!(answer["type"], "error", "{answer}");

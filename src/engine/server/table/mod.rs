@@ -11,7 +11,7 @@ use crate::dataset::scan::VideoFile;
 use crate::dataset::state::{self, State as Dataset};
 use crate::engine::files::Files;
 use crate::engine::listing::{Listing, NONE};
-use crate::engine::state::{Video, VideoId};
+use crate::engine::state::{State, Video, VideoId};
 use crate::protocol::row::{ClassRow, RowState, StateCounts};
 use facts::AllFacts;
 use matched::Matched;
@@ -67,6 +67,7 @@ struct Cell {
 }
 
 /// The table.
+#[derive(Default)]
 pub struct Table {
     files: Files,
     cells: Vec<Cell>,
@@ -99,22 +100,16 @@ impl RowSummary {
 }
 
 impl Table {
+    /// The table of all videos of an engine.
+    pub fn of(state: &State) -> Self {
+        Self::new(state.files.clone(), state.videos.iter().map(RowSummary::of))
+    }
+
     /// A table over these videos.
-    pub fn new(files: Files, videos: impl Iterator<Item = (RowSummary, Option<String>)>) -> Self {
-        let mut table = Self {
-            files: Files::default(),
-            cells: Vec::with_capacity(files.len()),
-            facts: AllFacts::default(),
-            reasons: HashMap::new(),
-            said: HashMap::new(),
-            classes: IndexMap::new(),
-            totals: [0; RowState::ALL.len()],
-            matched: None,
-            active: false,
-            revision: 0,
-            rows_revision: 1,
-            order: order::Order::default(),
-        };
+    pub(super) fn new(files: Files, videos: impl Iterator<Item = (RowSummary, Option<String>)>) -> Self {
+        // The empty table that clients see before this one has revision 0.
+        let mut table =
+            Self { cells: Vec::with_capacity(files.len()), revision: 1, rows_revision: 1, ..Self::default() };
         let mut last: Option<(String, u32)> = None;
         for ((id, file), (brief, reason)) in (0..).zip(files.iter()).zip(videos) {
             // Sorted names keep a class together.
