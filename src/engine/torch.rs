@@ -1,11 +1,21 @@
 //! Finds the user's CUDA build of libtorch, which a worker on a GPU loads in place of the one for the CPU.
 
 use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use reeldeck_common::confine::die_with_parent;
 use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_common::recipe::Precision;
+
+/// How long python3 may take to say where its PyTorch is.
+const PYTHON_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often to look whether python3 has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why no CUDA build can be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +26,12 @@ pub enum TorchError {
          its folder as `torch` under [cuda] in the configuration"
     )]
     NotFound,
+    /// python3 hangs.
+    #[error(
+        "python3 has not said within {} s where its PyTorch is; see whether `python3 -c ''` ends, or name PyTorch's folder as \
+         `torch` under [cuda] in the configuration", .0.as_secs_f32()
+    )]
+    Timeout(Duration),
     /// Found, and of no use.
     #[error("the PyTorch in {path} cannot be used: {reason}", path = path.display())]
     Unusable {
@@ -32,8 +48,10 @@ pub enum TorchError {
 /// # Errors
 /// When there is none, or it is of another release.
 pub fn find(named: &Path) -> Result<PathBuf, TorchError> {
-    let package =
-        if named.as_os_str().is_empty() { ask_python().ok_or(TorchError::NotFound)? } else { named.to_owned() };
+    let package = match named.as_os_str().is_empty() {
+        true => ask_python("python3".as_ref(), PYTHON_TIMEOUT)?.ok_or(TorchError::NotFound)?,
+        false => named.to_owned(),
+    };
     let package = if package.ends_with("lib") { package.parent().unwrap_or(&package).to_owned() } else { package };
     let unusable = |reason: String| TorchError::Unusable { path: package.clone(), reason };
     let lib = package.join("lib");
@@ -74,19 +92,46 @@ fn release(package: &Path) -> Option<String> {
     text.trim().split('+').next().map(str::to_owned)
 }
 
-/// Where python3 would import torch from, without importing it, which takes seconds.
-fn ask_python() -> Option<PathBuf> {
+/// Where this Python would import torch from, without importing it, which takes seconds; `None` where it has none.
+fn ask_python(program: &Path, timeout: Duration) -> Result<Option<PathBuf>, TorchError> {
     let question =
         "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
-    let answer =
-        Command::new("python3").args(["-c", question]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    let path = String::from_utf8(answer.stdout).ok()?;
-    Some(PathBuf::from(path.trim())).filter(|path| path.is_dir())
+    let mut command = Command::new(program);
+    command.args(["-c", question]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // SAFETY: between fork and exec this makes one system call; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(die_with_parent) };
+    let Ok(mut child) = command.spawn() else { return Ok(None) };
+    let deadline = Instant::now() + timeout;
+    // One path fits into the pipe, so Python ends without being read.
+    while let Ok(None) = child.try_wait() {
+        if Instant::now() >= deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(TorchError::Timeout(timeout));
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    let mut answer = String::new();
+    let read = child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut answer));
+    Ok(read.and_then(Result::ok).map(|_| PathBuf::from(answer.trim())).filter(|path| path.is_dir()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_python_that_hangs_is_ended_at_the_deadline() {
+        let dir = tempfile::tempdir().unwrap();
+        let python = dir.path().join("python3");
+        std::fs::write(&python, "#!/bin/sh\nexec sleep 600\n").unwrap();
+        std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let timeout = Duration::from_millis(100);
+        assert!(matches!(ask_python(&python, timeout), Err(TorchError::Timeout(_))));
+        std::fs::write(&python, format!("#!/bin/sh\necho {}\n", dir.path().display())).unwrap();
+        assert_eq!(ask_python(&python, PYTHON_TIMEOUT).unwrap().unwrap(), dir.path());
+        assert!(ask_python(&dir.path().join("none"), timeout).unwrap().is_none());
+    }
 
     #[test]
     fn only_a_cuda_build_of_the_right_release_is_taken() {

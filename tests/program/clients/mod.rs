@@ -8,9 +8,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Bench, wait_for};
+use crate::support::{Bench, Ran, wait_for};
 use reeldeck::protocol::VERSION;
 use reeldeck::protocol::event::{Event, Line};
 use serde_json::{Value, json};
@@ -191,7 +192,7 @@ fn a_run_in_the_foreground_has_the_same_socket() {
     let mut heard = BufReader::new(attached.stdout.take().unwrap()).lines();
     heard.next().expect("it follows").unwrap();
     assert_eq!(bench.run(&["stop"]).code, 0);
-    let ran = crate::support::Ran::of(run.wait_with_output().unwrap());
+    let ran = Ran::of(run.wait_with_output().unwrap());
     assert_eq!(ran.code, 130, "{ran:?}");
     let last = heard.last().expect("the last event arrives before the connection ends").unwrap();
     assert_eq!(attached.wait().unwrap().code(), Some(130));
@@ -213,6 +214,25 @@ fn a_client_that_nobody_reads_leaves_and_the_run_stays() {
         wait_for("it leaves", || attached.try_wait().unwrap().is_some());
         assert!(attached.wait().unwrap().success(), "{arguments:?}");
         assert!(is_running(&bench), "{arguments:?}");
+    }
+    end(&bench);
+}
+
+#[test]
+fn an_engine_that_hangs_is_reported_at_the_deadline() {
+    let bench = Bench::new(&[("A/v.mp4", "slow 600000")]);
+    linger(&bench, 1);
+    start_again(&bench);
+    let pid = holder(&bench)["pid"].to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    signal("-STOP");
+    let clients = [&["status"][..], &["stop"], &["attach"]].map(|arguments| bench.start(arguments));
+    let [status, stop, attach] = clients.map(|client| Ran::of(client.wait_with_output().unwrap()));
+    signal("-CONT");
+    let hint = format!("end it with `kill {pid}`");
+    assert!(status.stdout.contains("has not answered") && status.stdout.contains(&hint), "{status:?}");
+    for ran in [stop, attach] {
+        assert!(ran.code == 1 && ran.stderr.contains("has not answered") && ran.stderr.contains(&hint), "{ran:?}");
     }
     end(&bench);
 }
@@ -323,7 +343,7 @@ fn traces_of_engines_that_are_gone_mislead_nobody() {
     assert!(ran.code == 1 && ran.stderr.contains("is on host other"), "{ran:?}");
     drop(file);
     // Killed, it leaves its socket and its lock file; neither is taken for a run.
-    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     wait_for("nobody holds the lock", || !is_running(&bench));
     assert!(PathBuf::from(holder["socket"].as_str().unwrap()).exists());
     assert!(bench.run(&["attach"]).stderr.contains("no run holds"));
