@@ -1,7 +1,7 @@
 //! A blocking client of an engine: finds it by the lock of the output folder and asks one question at a time. No question
 //! waits longer than [`ANSWER_TIMEOUT`].
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use reeldeck_common::layout::Layout;
 use reeldeck_common::protocol::line;
+use reeldeck_process::{LineError, LineReader};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::config::Settings;
@@ -312,9 +313,8 @@ impl Client {
 
 /// The socket of an engine, with a deadline for everything that is asked of it.
 struct Connection {
-    reader: BufReader<UnixStream>,
-    /// The beginning of a line whose end has not arrived yet.
-    partial: Vec<u8>,
+    stream: UnixStream,
+    lines: LineReader<BufReader<UnixStream>>,
     pid: u32,
     socket: PathBuf,
     timeout: Duration,
@@ -324,12 +324,13 @@ impl Connection {
     fn open(holder: &Holder, timeout: Duration) -> Result<Self, ClientError> {
         let pid = holder.pid;
         let socket = holder.socket.clone().ok_or(ClientError::Deaf { pid })?;
-        let stream = connect_within(&socket, timeout).and_then(|stream| {
+        let opened = connect_within(&socket, timeout).and_then(|stream| {
             stream.set_write_timeout(Some(timeout))?;
-            Ok(stream)
+            let lines = LineReader::new(BufReader::new(stream.try_clone()?), MAX_LINE);
+            Ok((stream, lines))
         });
-        match stream {
-            Ok(stream) => Ok(Self { reader: BufReader::new(stream), partial: vec![], pid, socket, timeout }),
+        match opened {
+            Ok((stream, lines)) => Ok(Self { stream, lines, pid, socket, timeout }),
             Err(error) if is_timeout(&error) => Err(ClientError::NoAnswer { pid, socket, timeout }),
             Err(source) => Err(ClientError::Unreachable { pid, socket, source }),
         }
@@ -337,7 +338,7 @@ impl Connection {
 
     fn send(&mut self, message: &ToEngine) -> Result<(), ClientError> {
         let text = line(message).map_err(io::Error::from)?;
-        self.reader.get_mut().write_all(text.as_bytes()).map_err(|error| self.failed(error))
+        self.stream.write_all(text.as_bytes()).map_err(|error| self.failed(error))
     }
 
     fn read_within(&mut self, timeout: Duration) -> Result<FromEngine, ClientError> {
@@ -346,31 +347,16 @@ impl Connection {
 
     /// The next message; without a deadline, waits for it as long as it takes.
     fn read(&mut self, deadline: Option<Instant>) -> Result<FromEngine, ClientError> {
-        loop {
-            let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if remaining.is_some_and(|remaining| remaining.is_zero()) {
-                return Err(self.failed(io::ErrorKind::TimedOut.into()));
-            }
-            self.reader.get_ref().set_read_timeout(remaining)?;
-            let received = match self.reader.fill_buf() {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.failed(error)),
-            };
-            if received.is_empty() {
-                return Err(ClientError::Ended);
-            }
-            let end = received.iter().position(|byte| *byte == b'\n');
-            let taken = end.map_or(received.len(), |end| end + 1);
-            self.partial.extend_from_slice(received.get(..taken).unwrap_or_default());
-            self.reader.consume(taken);
-            if self.partial.len() > MAX_LINE {
-                return Err(ClientError::Unexpected("a line is too long".into()));
-            }
-            if end.is_some() {
-                let text = std::mem::take(&mut self.partial);
-                return serde_json::from_slice(&text).map_err(|error| ClientError::Unexpected(error.to_string()));
-            }
+        let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if remaining.is_some_and(|remaining| remaining.is_zero()) {
+            return Err(self.failed(io::ErrorKind::TimedOut.into()));
+        }
+        self.stream.set_read_timeout(remaining)?;
+        match self.lines.next_message() {
+            Ok(Some(message)) => Ok(message),
+            Ok(None) | Err(LineError::Incomplete) => Err(ClientError::Ended),
+            Err(LineError::Read(error)) => Err(self.failed(error)),
+            Err(error) => Err(ClientError::Unexpected(error.to_string())),
         }
     }
 
@@ -413,6 +399,7 @@ fn unexpected(answer: FromEngine) -> ClientError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufRead;
     use std::os::unix::net::UnixListener;
 
     use jiff::Timestamp;

@@ -1,21 +1,16 @@
 //! Finds the user's CUDA build of libtorch, which a worker on a GPU loads in place of the one for the CPU.
 
 use std::ffi::OsString;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use reeldeck_common::confine::die_with_parent;
 use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_common::recipe::Precision;
+use reeldeck_process::{Event, Process, Program};
 
 /// How long python3 may take to say where its PyTorch is.
 const PYTHON_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How often to look whether python3 has ended.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why no CUDA build can be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,27 +88,20 @@ fn release(package: &Path) -> Option<String> {
 }
 
 /// Where this Python would import torch from, without importing it, which takes seconds; `None` where it has none.
-fn ask_python(program: &Path, timeout: Duration) -> Result<Option<PathBuf>, TorchError> {
-    let question =
-        "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
-    let mut command = Command::new(program);
-    command.args(["-c", question]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // SAFETY: between fork and exec this makes one system call; it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(die_with_parent) };
-    let Ok(mut child) = command.spawn() else { return Ok(None) };
+fn ask_python(python: &Path, timeout: Duration) -> Result<Option<PathBuf>, TorchError> {
+    let question = "import importlib.util as u, json; s = u.find_spec('torch'); \
+                    print(json.dumps(s.submodule_search_locations[0] if s else None))";
+    let program = Program { arguments: ["-c", question].map(OsString::from).to_vec(), ..Program::new(python) };
+    let Ok((_process, events)) = Process::start_with_channel::<Option<PathBuf>>(&program) else { return Ok(None) };
     let deadline = Instant::now() + timeout;
-    // One path fits into the pipe, so Python ends without being read.
-    while let Ok(None) = child.try_wait() {
-        if Instant::now() >= deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(TorchError::Timeout(timeout));
+    loop {
+        match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Event::Message(path)) => return Ok(path.filter(|path| path.is_dir())),
+            Ok(Event::Stderr(_)) => {}
+            Ok(Event::Exited(_)) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => return Err(TorchError::Timeout(timeout)),
         }
-        std::thread::sleep(POLL_INTERVAL);
     }
-    let mut answer = String::new();
-    let read = child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut answer));
-    Ok(read.and_then(Result::ok).map(|_| PathBuf::from(answer.trim())).filter(|path| path.is_dir()))
 }
 
 #[cfg(test)]
@@ -128,7 +116,7 @@ mod tests {
         std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let timeout = Duration::from_millis(100);
         assert!(matches!(ask_python(&python, timeout), Err(TorchError::Timeout(_))));
-        std::fs::write(&python, format!("#!/bin/sh\necho {}\n", dir.path().display())).unwrap();
+        std::fs::write(&python, format!("#!/bin/sh\necho '\"{}\"'\n", dir.path().display())).unwrap();
         assert_eq!(ask_python(&python, PYTHON_TIMEOUT).unwrap().unwrap(), dir.path());
         assert!(ask_python(&dir.path().join("none"), timeout).unwrap().is_none());
     }

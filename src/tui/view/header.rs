@@ -72,7 +72,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     };
     let glyph = if theme.is_ascii() { plain } else { glyph };
     let idle = matches!(snapshot.phase, Phase::Waiting | Phase::Idle);
-    let step = snapshot.reason.as_deref().filter(|_| snapshot.phase == Phase::Starting).map(text::harmless);
+    let step = snapshot.reason.as_deref().filter(|_| snapshot.phase == Phase::Starting).map(text::sanitized);
     let what = match &step {
         Some(step) => step.as_ref(),
         None if idle && snapshot.exporting => "exporting",
