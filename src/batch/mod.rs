@@ -118,7 +118,9 @@ impl Job {
         out::stderr(format_args!("{}", refusals(&scan.refused, settings.verbosity)));
         if scan.videos.is_empty() && !self.steps.wait {
             let hint = hint(&scan.refused, &settings.root).unwrap_or_else(|| "see `reeldeck list`".into());
-            return Err(ExitError::new(Exit::Empty, format!("no video found in {}; {hint}", shown(&settings.root))).into());
+            return Err(
+                ExitError::new(Exit::Empty, format!("no video found in {}; {hint}", shown(&settings.root))).into()
+            );
         }
         if settings.verbosity > Verbosity::Quiet {
             out::stderr(format_args!("{}", summary(&scan)));
