@@ -18,6 +18,7 @@ pub mod format;
 pub mod monitor;
 pub mod out;
 pub mod parallel;
+pub mod progress;
 pub mod protocol;
 pub mod tui;
 pub mod tune;

@@ -8,8 +8,8 @@ use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::video::{VideoName, printable};
 
+use super::interrupt::cancellable_meter;
 use super::list::count;
-use super::meter::Meter;
 use super::set::feature_set;
 use crate::cli::ExportArgs;
 use crate::config::{Settings, Verbosity};
@@ -21,6 +21,7 @@ use crate::export::pickle;
 use crate::export::{self, Job, Outcome, Variant, dataset};
 use crate::format::{Axes, Format};
 use crate::outln;
+use crate::progress::Progress;
 
 /// Scans the dataset, exports what has a feature, and says what is missing.
 ///
@@ -43,10 +44,10 @@ pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit
         style: settings.label_style,
         owner: &owner,
     };
-    let meter = Meter::new(settings);
+    let meter = cancellable_meter(settings)?;
     if settings.dry_run {
         let forecast = export::forecast(&job, &variants, &meter)?;
-        meter.finish();
+        meter.end();
         for part in &forecast.parts {
             let (bytes, folder) = (DecimalBytes(part.bytes), part.variant.folder(&layout));
             let there = part.videos - part.to_write;
@@ -63,7 +64,7 @@ pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit
         return Ok(exit(forecast.inventory.items.len(), &forecast.inventory.missing, scan.refused.is_empty()));
     }
     let outcomes = export::export(&job, &variants, &meter);
-    meter.finish();
+    meter.end();
     let outcomes = outcomes?;
     for outcome in &outcomes {
         say_outcome(outcome, settings.verbosity);

@@ -1,12 +1,12 @@
 //! `reeldeck missing`: the lists by which to fetch or request what the manifest has and the dataset folder has not.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use reeldeck_common::atomic::Owner;
 
-use super::probe::{known, watch_signals};
+use super::interrupt::cancel_on_signal;
+use super::probe::known;
 use super::watch::{self, Current};
 use crate::cli::WatchArgs;
 use crate::config::{Settings, Verbosity};
@@ -27,10 +27,10 @@ use crate::outln;
 pub fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let manifest = super::needed_manifest(settings)?;
-    let cancel = Arc::new(AtomicBool::new(false));
-    if args.watch {
-        watch_signals(Arc::clone(&cancel)).context("failed to catch signals")?;
-    }
+    let cancel = match args.watch {
+        true => cancel_on_signal(None).context("failed to catch signals")?,
+        false => Arc::default(),
+    };
     let scan = scan(&settings.root, &settings.extensions)?;
     let watch = args.watch.then(|| watch::begin(settings, args, &scan)).transpose()?;
     let probes = known(settings, &scan.videos);

@@ -2,17 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reeldeck_common::layout::Layout;
 use reeldeck_common::probe::{Level, Verdict};
 use reeldeck_common::video::printable;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Settings, Verbosity};
 use crate::dataset::probe::cache::Cache;
@@ -23,7 +19,9 @@ use crate::dataset::state::Probes;
 use crate::dataset::watch::network_of;
 use crate::error::Exit;
 use crate::out;
+use crate::progress::{Progress, Size};
 
+use super::interrupt::meter;
 use super::prober;
 use crate::errln;
 
@@ -91,17 +89,20 @@ impl<'a> Checker<'a> {
         let settings = self.settings;
         let request = Request { root: &settings.root, videos, level: self.level, limits: &settings.limits };
         let mut tally = Tally::default();
-        let mut progress = Progress::new(settings, videos.len());
+        let meter = meter(settings);
+        meter.begin("checking", Size::Items(videos.len()));
         let ended = probe(request, &self.setup, &mut self.cache, self.cancel, &mut |index, finding| {
             if let Some(video) = videos.get(index) {
                 if let Finding::Probed { probed, .. } = &finding {
                     probes.insert(video.name.clone(), probed.clone());
                 }
+                let is_cached = matches!(finding, Finding::Probed { cached: true, .. });
                 tally.take(video, finding);
+                meter.detail(&format!("{} not healthy", tally.unhealthy.values().map(Vec::len).sum::<usize>()));
+                if is_cached { meter.skip() } else { meter.step(0) }
             }
-            progress.show(&tally);
         });
-        progress.finish();
+        meter.end();
         if let Some(error) = self.cache.trouble() {
             let path = cache_of(settings);
             errln!(
@@ -136,33 +137,6 @@ impl<'a> Checker<'a> {
         }
         Ok((if tally.unhealthy.is_empty() { Exit::Done } else { Exit::Incomplete }, arriving))
     }
-}
-
-/// Sets `cancel` at the first signal to stop, and ends the program at the second. The processes that look at videos end with
-/// the threads that started them.
-///
-/// # Errors
-/// When signals cannot be caught.
-pub fn watch_signals(cancel: Arc<AtomicBool>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate) = {
-        let _context = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            for _ in 0..2 {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if cancel.swap(true, Ordering::Relaxed) {
-                    std::process::exit(i32::from(Exit::Interrupted.code()));
-                }
-            }
-        });
-    });
-    Ok(())
 }
 
 /// The kinds of findings, in the order of the table.
@@ -252,56 +226,5 @@ impl Tally {
             }
         }
         text
-    }
-}
-
-/// A bar on a terminal, plain lines at an interval anywhere else.
-struct Progress {
-    bar: Option<ProgressBar>,
-    quiet: bool,
-    videos: usize,
-    interval: Duration,
-    started: Instant,
-    last: Instant,
-}
-
-impl Progress {
-    fn new(settings: &Settings, videos: usize) -> Self {
-        let quiet = settings.verbosity == Verbosity::Quiet;
-        let bar = (io::stderr().is_terminal() && !quiet).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(videos as u64), ProgressDrawTarget::stderr_with_hz(4));
-            let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} [{elapsed_precise}]");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            // The clock goes on where no file is finished for a while.
-            bar.enable_steady_tick(Duration::from_secs(1));
-            bar
-        });
-        let (interval, now) = (settings.plain_interval, Instant::now());
-        Self { bar, quiet, videos, interval, started: now, last: now }
-    }
-
-    fn show(&mut self, tally: &Tally) {
-        let now = Instant::now();
-        let due = now - self.last >= if self.bar.is_some() { Duration::from_millis(200) } else { self.interval };
-        if self.quiet || !due {
-            return;
-        }
-        self.last = now;
-        let unhealthy: usize = tally.unhealthy.values().map(Vec::len).sum();
-        let rate = (tally.all - tally.cached) as f64 / (now - self.started).as_secs_f64();
-        let text = format!("{rate:.0} files/s, {unhealthy} not healthy");
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position(tally.all as u64);
-                bar.set_message(text);
-            }
-            None => errln!("{}/{} videos, {text}", tally.all, self.videos),
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }

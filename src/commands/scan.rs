@@ -2,14 +2,15 @@
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::printable;
 
+use super::interrupt::cancel_on_signal;
 use super::list::{NAMED, hint, refusals, summary};
-use super::probe::{Checker, known, watch_signals};
+use super::probe::{Checker, known};
 use super::watch::{self, Current};
 use crate::cli::ScanArgs;
 use crate::config::{Settings, Verbosity};
@@ -31,15 +32,15 @@ pub fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
     // The manifest first: a mistake in it is told at once, and a scan takes its time.
     let manifest = super::manifest(settings)?;
     let manifest = manifest.as_ref();
-    let cancel = Arc::new(AtomicBool::new(false));
     let level = match (args.quick, args.deep) {
         (_, true) => Some(Level::Deep),
         (true, _) => Some(Level::Quick),
         _ => None,
     };
-    if level.is_some() || args.watch.watch {
-        watch_signals(Arc::clone(&cancel)).context("failed to catch signals")?;
-    }
+    let cancel = match level.is_some() || args.watch.watch {
+        true => cancel_on_signal(None).context("failed to catch signals")?,
+        false => Arc::default(),
+    };
     let scan = scan(&settings.root, &settings.extensions)?;
     let watch = args.watch.watch.then(|| watch::begin(settings, &args.watch, &scan)).transpose()?;
     // What earlier checks found holds for a scan without any, too.

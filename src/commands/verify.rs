@@ -11,8 +11,8 @@ use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::video::printable;
 use reeldeck_process::Program;
 
+use super::interrupt::cancellable_meter;
 use super::list::count;
-use super::meter::Meter;
 use super::set::any_feature_set;
 use crate::cli::VerifyArgs;
 use crate::config::{Device, DeviceList, GPU_BATCH, Settings, Verbosity};
@@ -21,8 +21,8 @@ use crate::dataset::shown;
 use crate::engine::{checkpoint, torch};
 use crate::errln;
 use crate::error::{Exit, ExitError};
-use crate::export::Watch;
 use crate::outln;
+use crate::progress::{Progress, Size};
 use crate::verify::again::{Anew, Extractor, Setup};
 use crate::verify::against::Pairs;
 use crate::verify::compare::Tolerance;
@@ -45,14 +45,14 @@ pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit
     let scan = scan(&settings.root, &settings.extensions)?;
     let tolerance = args.tolerance.map_or_else(|| verify::tolerance(&settings.recipe), Tolerance::MaxAbs);
     let job = Job { layout: &layout, recipe: &settings.recipe, videos: &scan.videos, tolerance };
-    let meter = Meter::new(settings);
+    let meter = cancellable_meter(settings)?;
     let checked = verify::verify(&job, pairs.as_ref(), &meter).and_then(|mut report| {
         if let Some(count) = args.sample {
             sample(settings, &job, count, &mut report, &meter)?;
         }
         Ok(report)
     });
-    meter.finish();
+    meter.end();
     let report = checked?;
     if report.checked == 0 {
         let folder = shown(&layout.features());
@@ -84,7 +84,7 @@ fn sample(
     job: &Job<'_>,
     count: usize,
     report: &mut Report,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> anyhow::Result<()> {
     let chosen = checkpoint::bring(settings)
         .and_then(|()| checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe))
@@ -108,12 +108,12 @@ fn sample(
         .collect();
     candidates.sort_unstable();
     candidates.truncate(count);
-    watch.begin("extracting anew", candidates.len());
+    progress.begin("extracting anew", Size::Items(candidates.len()));
     let mut extractor = Extractor::new(setup(settings, job.layout, &chosen)?)
         .with_context(|| format!("failed to write to {}", shown(job.layout.out())))?;
     for (_, _, video) in candidates {
         let (source, stored) = (video.under(&settings.root), job.layout.feature(video));
-        let anew = extractor.compare(video, &source, &stored, job.recipe, verify::tolerance(job.recipe), watch);
+        let anew = extractor.compare(video, &source, &stored, job.recipe, verify::tolerance(job.recipe), progress);
         match anew {
             Ok(Anew::Compared(compared, finding)) => {
                 report.again.push(compared);
@@ -125,7 +125,7 @@ fn sample(
             }
             Err(failure) => return Err(ExitError::new(Exit::Internal, failure.line()).into()),
         }
-        watch.step(0);
+        progress.step(0);
     }
     report.findings.sort();
     report.again.sort_by(|a, b| a.video.cmp(&b.video));

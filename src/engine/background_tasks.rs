@@ -24,10 +24,12 @@ use crate::dataset::scan::{Scan, VideoFile, as_they_are, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::dataset::video_list::{LabelStyle, entries, write_dataset_list};
+use crate::errln;
 use crate::export::missing::{self, Written};
 use crate::export::pickle::PAIR;
-use crate::export::{self, Job, Outcome, Variant, Watch};
+use crate::export::{self, Job, Outcome, Variant};
 use crate::format::{Axes, Format};
+use crate::progress::Progress;
 
 /// Who waits for the answer to an order.
 pub type Reply = oneshot::Sender<Result<String, String>>;
@@ -69,10 +71,12 @@ impl Cancel {
     }
 }
 
-impl Watch for Cancel {
-    fn begin(&self, _: &str, _: usize) {}
-    fn step(&self, _: u64) {}
-    fn is_interrupted(&self) -> bool {
+impl Progress for Cancel {
+    fn note(&self, text: &str) {
+        errln!("note: {text}");
+    }
+
+    fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

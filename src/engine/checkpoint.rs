@@ -9,8 +9,9 @@ use reeldeck_common::feature::CheckpointId;
 use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::recipe::Recipe;
 
-use crate::config::Settings;
-use crate::fetch::{self, Cache, FetchError, Meter, Patience, Wanted, promised_digest};
+use crate::config::{Settings, Verbosity};
+use crate::fetch::{self, Cache, FetchError, Patience, Wanted, promised_digest};
+use crate::progress::Meter;
 
 /// Why there are no weights.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +78,8 @@ pub struct Chosen {
 pub fn bring(settings: &Settings) -> Result<(), CheckpointError> {
     let Some(CheckpointSource::Url(url)) = &settings.checkpoint else { return Ok(()) };
     let wanted = wanted(url, &settings.recipe);
-    fetch::get(&wanted, &Cache::of_user()?, Patience::default(), &Meter::new(settings))?;
+    let meter = Meter::new(settings.verbosity == Verbosity::Quiet, settings.plain_interval);
+    fetch::get(&wanted, &Cache::of_user()?, Patience::default(), &meter)?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use crate::dataset::python_json::{push_float, push_str};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
+use crate::progress::{Progress, Size};
 
 /// The files, in the order of [`Split::ALL`].
 pub const FILES: [&str; 3] = ["hacs_anno_train.json", "hacs_anno_val.json", "hacs_anno_test.json"];
@@ -53,7 +54,7 @@ impl Written {
 }
 
 /// Writes the three files and the list of estimates in `folder`, all or none. `out` is the output folder, whose features
-/// know how many frames there are; `videos` are the files on disk; `step` is called after each video.
+/// know how many frames there are; `videos` are the files on disk.
 ///
 /// # Errors
 /// A manifest that has changed since it was read, and whatever the file system reports.
@@ -64,11 +65,12 @@ pub fn write(
     videos: &[VideoFile],
     probes: &Probes,
     owner: &Owner,
-    step: &mut dyn FnMut(),
+    progress: &dyn Progress,
 ) -> anyhow::Result<Written> {
     fs::create_dir_all(folder).with_context(|| format!("failed to make {}", shown(folder)))?;
     let sets = Sets::find(out)?;
     let [train, val, test] = FILES.map(|name| folder.join(name));
+    progress.begin("writing the annotations", Size::Items(manifest.len()));
     let mut failed = None;
     let mut written = Written::default();
     // One within the other: none gets its name before all are complete.
@@ -79,7 +81,7 @@ pub fn write(
                     let mut files: [&mut dyn Write; 3] = [train, val, test];
                     let counting = Counting { sets: &sets, probes };
                     let matches = Matches::new(manifest, videos);
-                    match fill(&mut files, estimates, manifest, &matches, &counting, step) {
+                    match fill(&mut files, estimates, manifest, &matches, &counting, progress) {
                         Ok(counts) => written = counts,
                         Err(error) => {
                             failed = Some(error);
@@ -104,7 +106,7 @@ fn fill(
     manifest: &Manifest,
     matches: &Matches<'_>,
     counting: &Counting<'_>,
-    step: &mut dyn FnMut(),
+    progress: &dyn Progress,
 ) -> anyhow::Result<Written> {
     let changed = || format!("the manifest {} has changed since it was read; run again", shown(&manifest.path));
     let mut written = Written::default();
@@ -146,7 +148,7 @@ fn fill(
         line.push_str(&format!(", \"feature_frame\": {frames}, \"duration_frame\": {frames}}}"));
         file.write_all(line.as_bytes())?;
         *count += 1;
-        step();
+        progress.step(0);
         Ok(())
     })?;
     ensure!(matched.next().is_none(), changed());

@@ -9,9 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use reeldeck_common::layout::Layout;
 
-use super::{Watch, unless_interrupted};
 use crate::dataset::shown;
-use crate::errln;
+use crate::progress::Progress;
 
 /// Between two looks whether the other export has come to its end.
 const EVERY: Duration = Duration::from_millis(50);
@@ -33,7 +32,7 @@ pub fn path(layout: &Layout) -> PathBuf {
 ///
 /// # Errors
 /// When the lock cannot be made, and when interrupted.
-pub fn wait(layout: &Layout, watch: &dyn Watch) -> anyhow::Result<ExportLock> {
+pub fn wait(layout: &Layout, progress: &dyn Progress) -> anyhow::Result<ExportLock> {
     let path = path(layout);
     let failed = || format!("failed to write {}; check space and permissions", shown(&path));
     fs::create_dir_all(layout.private()).with_context(failed)?;
@@ -43,13 +42,13 @@ pub fn wait(layout: &Layout, watch: &dyn Watch) -> anyhow::Result<ExportLock> {
         match file.try_lock() {
             Ok(()) => return Ok(ExportLock { _held: Some(file), waited }),
             Err(TryLockError::WouldBlock) if !waited => {
-                errln!("another export writes to {}; waiting for its end", shown(layout.out()));
+                progress.note(&format!("another export writes to {}; waiting for its end", shown(layout.out())));
                 waited = true;
             }
             Err(TryLockError::WouldBlock) => sleep(EVERY),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryLockError::Error(_)) => return Ok(ExportLock { _held: None, waited }),
         }
-        unless_interrupted(watch)?;
+        progress.check_cancelled()?;
     }
 }

@@ -9,9 +9,10 @@ use reeldeck_common::atomic::{self, Owner};
 
 use super::inventory::{ByName, by_name, read};
 use super::manifest::Manifest;
-use super::{Inventory, Item, Job, Outcome, Variant, Watch, dataset, snippets, unless_interrupted};
+use super::{Inventory, Item, Job, Outcome, Variant, dataset, snippets};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
+use crate::progress::{Progress, Size};
 
 /// A video's file was not written.
 pub(super) enum Fault {
@@ -25,7 +26,12 @@ pub(super) enum Fault {
 ///
 /// # Errors
 /// When the output folder cannot be written to, and when interrupted. What was written stays and is not written again.
-pub fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+pub fn write(
+    job: &Job<'_>,
+    variant: &Variant,
+    inventory: &Inventory,
+    progress: &dyn Progress,
+) -> anyhow::Result<Outcome> {
     let folder = variant.folder(job.layout);
     let failed = || format!("failed to write to {}; check space and permissions, then run it again", shown(&folder));
     fs::create_dir_all(&folder).with_context(failed)?;
@@ -45,7 +51,7 @@ pub fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dy
     if !to_write.is_empty() {
         dataset::remove(&folder).with_context(failed)?;
     }
-    watch.begin(&format!("writing {}", variant.format.name()), to_write.len());
+    progress.begin(&format!("writing {}", variant.format.name()), Size::Items(to_write.len()));
     let mut included = kept;
     let make = |item| (item, make(job, variant, &folder, item));
     ordered(threads(), to_write, make, |(item, made)| {
@@ -55,15 +61,15 @@ pub fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dy
                 outcome.written += 1;
                 outcome.bytes += bytes;
                 included.push(item);
-                watch.step(bytes);
+                progress.step(bytes);
             }
             Err(Fault::Feature(why)) => {
                 outcome.missing.push((item.entry.name.clone(), why));
-                watch.step(0);
+                progress.step(0);
             }
             Err(Fault::Disk(error)) => return Err(anyhow::Error::from(error).context(failed())),
         }
-        unless_interrupted(watch)
+        progress.check_cancelled()
     })?;
     included.sort_unstable_by(|a, b| a.entry.name.cmp(&b.entry.name));
     outcome.missing.sort_unstable();

@@ -10,10 +10,11 @@ use rust_hdf5::{H5File, Hdf5Error};
 
 use super::inventory::{ByName, by_name, made_from, read};
 use super::manifest::Manifest;
-use super::{Inventory, Item, Job, Outcome, Variant, Watch, dataset, npy, snippets, unless_interrupted};
+use super::{Inventory, Item, Job, Outcome, Variant, dataset, npy, snippets};
 use crate::dataset::shown;
 use crate::format::Axes;
 use crate::parallel::{ordered, threads};
+use crate::progress::{Progress, Size};
 
 /// The file's name. ActionFormer knows HDF5 by this ending.
 pub const FILE: &str = "features.hdf5";
@@ -23,7 +24,12 @@ pub const FILE: &str = "features.hdf5";
 ///
 /// # Errors
 /// When the file cannot be written, and when interrupted; the old one is still there then.
-pub fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+pub fn write(
+    job: &Job<'_>,
+    variant: &Variant,
+    inventory: &Inventory,
+    progress: &dyn Progress,
+) -> anyhow::Result<Outcome> {
     let folder = variant.folder(job.layout);
     let path = folder.join(FILE);
     let failed = || format!("failed to write {}; check space and permissions, then run it again", shown(&path));
@@ -44,7 +50,7 @@ pub fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dy
         included = items;
     } else {
         dataset::remove(&folder).with_context(failed)?;
-        watch.begin("writing h5", items.len());
+        progress.begin("writing h5", Size::Items(items.len()));
         let written = atomic::write_at(&path, job.owner, |temporary| {
             let file = H5File::options().no_locking().create(temporary).map_err(of_hdf5)?;
             let read = |item| (item, read(job, variant.output, item));
@@ -53,16 +59,16 @@ pub fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dy
                     Ok(matrix) => {
                         add(&file, item.id(), &matrix, variant.axes).map_err(of_hdf5)?;
                         included.push(item);
-                        watch.step(matrix.data.len() as u64 * 4);
+                        progress.step(matrix.data.len() as u64 * 4);
                     }
                     Err(why) => outcome.missing.push((item.entry.name.clone(), why)),
                 }
-                if watch.is_interrupted() { Err(io::Error::from(io::ErrorKind::Interrupted)) } else { Ok(()) }
+                if progress.is_cancelled() { Err(io::Error::from(io::ErrorKind::Interrupted)) } else { Ok(()) }
             })?;
             file.close().map_err(of_hdf5)
         });
         if written.is_err() {
-            unless_interrupted(watch)?;
+            progress.check_cancelled()?;
         }
         written.with_context(failed)?;
         outcome.written = included.len();

@@ -10,11 +10,12 @@ use reeldeck_common::recipe::Output;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
-use super::{Job, Watch, unless_interrupted};
+use super::Job;
 use crate::dataset::names;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::video_list::{ListEntry, entries};
 use crate::parallel::{ordered, threads};
+use crate::progress::{Progress, Size};
 
 /// A video that has its feature.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,8 +75,8 @@ pub fn id(video: &VideoName) -> &str {
 ///
 /// # Errors
 /// When interrupted.
-pub fn inventory(job: &Job<'_>, output: Output, watch: &dyn Watch) -> anyhow::Result<Inventory> {
-    watch.begin("looking at the features", job.videos.len());
+pub fn inventory(job: &Job<'_>, output: Output, progress: &dyn Progress) -> anyhow::Result<Inventory> {
+    progress.begin("looking at the features", Size::Items(job.videos.len()));
     // Labels count the classes of the whole dataset, so that they stay the same when a video is added or missing.
     let entries = entries(&names(job.videos), job.style);
     let mut inventory = Inventory::default();
@@ -89,8 +90,8 @@ pub fn inventory(job: &Job<'_>, output: Output, watch: &dyn Watch) -> anyhow::Re
             }
             Err(why) => inventory.missing.push((entry.name, why)),
         }
-        watch.step(0);
-        unless_interrupted(watch)
+        progress.step(0);
+        progress.check_cancelled()
     })?;
     Ok(inventory)
 }

@@ -14,6 +14,7 @@ use crate::dataset::shown;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
 use crate::format::{Axes, Format};
+use crate::progress::Progress;
 
 pub mod annotations;
 pub mod csv;
@@ -117,39 +118,6 @@ pub struct Outcome {
     pub missing: Vec<(VideoName, String)>,
 }
 
-/// Follows an export or a verification, and can end it.
-pub trait Watch {
-    /// Another part of the work begins, in words, with so many steps.
-    fn begin(&self, what: &str, steps: usize);
-    /// One step is done; bytes that were written or read.
-    fn step(&self, bytes: u64);
-    /// Whether to stop here. What is done stays done.
-    fn is_interrupted(&self) -> bool;
-}
-
-/// Nobody watches.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unwatched;
-
-impl Watch for Unwatched {
-    fn begin(&self, _: &str, _: usize) {}
-    fn step(&self, _: u64) {}
-    fn is_interrupted(&self) -> bool {
-        false
-    }
-}
-
-/// An error where the user wants to stop.
-///
-/// # Errors
-/// See above.
-pub fn unless_interrupted(watch: &dyn Watch) -> anyhow::Result<()> {
-    if watch.is_interrupted() {
-        return Err(ExitError::new(Exit::Interrupted, "interrupted; run the same command again to go on").into());
-    }
-    Ok(())
-}
-
 /// What an export would do.
 #[derive(Clone, Debug)]
 pub struct Forecast {
@@ -178,7 +146,7 @@ pub struct Part {
 ///
 /// # Errors
 /// When the recipe does not store the output, or the disk cannot be asked.
-pub fn forecast(job: &Job<'_>, variants: &[Variant], watch: &dyn Watch) -> anyhow::Result<Forecast> {
+pub fn forecast(job: &Job<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Forecast> {
     let output = variants.first().map_or(Output::Logits, |variant| variant.output);
     for variant in variants {
         anyhow::ensure!(
@@ -187,7 +155,7 @@ pub fn forecast(job: &Job<'_>, variants: &[Variant], watch: &dyn Watch) -> anyho
         );
         debug_assert_eq!(variant.output, output, "one inventory serves all");
     }
-    let inventory = inventory::inventory(job, output, watch)?;
+    let inventory = inventory::inventory(job, output, progress)?;
     let samples = space::samples(job, &inventory, output);
     let parts = variants.iter().map(|variant| space::part(job, variant, &inventory, &samples)).collect();
     let free = space::free(job.layout.out())
@@ -209,17 +177,17 @@ fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
 /// # Errors
 /// When the disk has not enough room (nothing is written then), or writing fails. A feature that cannot be used is left
 /// out and named instead.
-pub fn export(job: &Job<'_>, variants: &[Variant], watch: &dyn Watch) -> anyhow::Result<Vec<Outcome>> {
-    let mut seen = forecast(job, variants, watch)?;
-    let turn = if seen.inventory.items.is_empty() { None } else { Some(export_lock::wait(job.layout, watch)?) };
+pub fn export(job: &Job<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Vec<Outcome>> {
+    let mut seen = forecast(job, variants, progress)?;
+    let turn = if seen.inventory.items.is_empty() { None } else { Some(export_lock::wait(job.layout, progress)?) };
     if turn.as_ref().is_some_and(|turn| turn.waited) {
-        seen = forecast(job, variants, watch)?;
+        seen = forecast(job, variants, progress)?;
     }
     space::check(&seen, job.layout.out())?;
-    variants.iter().map(|variant| write(job, variant, &seen.inventory, watch)).collect()
+    variants.iter().map(|variant| write(job, variant, &seen.inventory, progress)).collect()
 }
 
-fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, progress: &dyn Progress) -> anyhow::Result<Outcome> {
     match variant.format {
         _ if inventory.items.is_empty() => Ok(Outcome {
             variant: *variant,
@@ -230,9 +198,9 @@ fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, watch: &dyn Wa
             removed: 0,
             missing: inventory.missing.clone(),
         }),
-        Format::Pkl => pickle::write(job, inventory, watch),
-        Format::H5 => hdf5::write(job, variant, inventory, watch),
-        Format::Csv | Format::Npy | Format::Npz => folder::write(job, variant, inventory, watch),
+        Format::Pkl => pickle::write(job, inventory, progress),
+        Format::H5 => hdf5::write(job, variant, inventory, progress),
+        Format::Csv | Format::Npy | Format::Npz => folder::write(job, variant, inventory, progress),
     }
 }
 

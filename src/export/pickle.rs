@@ -12,11 +12,12 @@ use reeldeck_pickle::results::{ResultsWriter, Sample};
 
 use super::inventory::{made_from, read};
 use super::manifest::Manifest;
-use super::{Inventory, Item, Job, Outcome, Variant, Watch, dataset, unless_interrupted};
+use super::{Inventory, Item, Job, Outcome, Variant, dataset};
 use crate::dataset::shown;
 use crate::dataset::video_list::{ListEntry, write_list};
 use crate::format::{Axes, Format};
 use crate::parallel::{ordered, threads};
+use crate::progress::{Progress, Size};
 
 /// The pickle's file name.
 pub const RESULTS: &str = "result.pkl";
@@ -36,7 +37,7 @@ pub const PAIR: Variant = Variant { format: Format::Pkl, output: Output::Logits,
 ///
 /// # Errors
 /// When the output folder cannot be written to, and when interrupted; the old pair is still there then.
-pub fn write(job: &Job<'_>, inventory: &Inventory, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+pub fn write(job: &Job<'_>, inventory: &Inventory, progress: &dyn Progress) -> anyhow::Result<Outcome> {
     let folder = job.layout.exports();
     let (results, list) = (folder.join(RESULTS), folder.join(LIST));
     let failed =
@@ -59,7 +60,7 @@ pub fn write(job: &Job<'_>, inventory: &Inventory, watch: &dyn Watch) -> anyhow:
         included = all;
     } else {
         dataset::remove(&folder).with_context(|| failed(&folder))?;
-        watch.begin("writing pkl", all.len());
+        progress.begin("writing pkl", Size::Items(all.len()));
         let written = atomic::write(&results, job.owner, |writer| {
             let mut pickle = ResultsWriter::new(writer)?;
             let read = |item| (item, read(job, Output::Logits, item));
@@ -68,17 +69,17 @@ pub fn write(job: &Job<'_>, inventory: &Inventory, watch: &dyn Watch) -> anyhow:
                     Ok(matrix) => {
                         push(&mut pickle, &matrix, job.recipe, item.entry.label)?;
                         included.push(item);
-                        watch.step(matrix.data.len() as u64 * 4);
+                        progress.step(matrix.data.len() as u64 * 4);
                     }
                     Err(why) => outcome.missing.push((item.entry.name.clone(), why)),
                 }
-                if watch.is_interrupted() { Err(io::Error::from(io::ErrorKind::Interrupted)) } else { Ok(()) }
+                if progress.is_cancelled() { Err(io::Error::from(io::ErrorKind::Interrupted)) } else { Ok(()) }
             })?;
             pickle.finish()?;
             remove(&list)
         });
         if written.is_err() {
-            unless_interrupted(watch)?;
+            progress.check_cancelled()?;
         }
         written.with_context(|| failed(&results))?;
         let lines: Vec<ListEntry> = included.iter().map(|item| item.entry.clone()).collect();

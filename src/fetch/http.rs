@@ -8,8 +8,8 @@ use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use super::Listen;
 use super::cache::Part;
+use crate::progress::Progress;
 
 /// No checkpoint is larger; a server that sends more sends something else.
 const MOST: u64 = 64 << 30;
@@ -160,7 +160,7 @@ impl Client {
 ///
 /// # Errors
 /// When less or more comes than was said.
-pub fn pour(body: Option<Body>, total: Option<u64>, part: &mut Part, listen: &dyn Listen) -> Result<(), Broken> {
+pub fn pour(body: Option<Body>, total: Option<u64>, part: &mut Part, progress: &dyn Progress) -> Result<(), Broken> {
     let most = total.unwrap_or(MOST);
     if most > MOST {
         return Err(Broken::Long { said: MOST });
@@ -187,7 +187,7 @@ pub fn pour(body: Option<Body>, total: Option<u64>, part: &mut Part, listen: &dy
             return Err(Broken::Long { said: most });
         }
         part.append(block.get(..read).unwrap_or_default()).map_err(Broken::Disk)?;
-        listen.more(read as u64);
+        progress.step(read as u64);
     }
     match total {
         Some(said) if part.len() < said => Err(Broken::Short { said, came: part.len() }),

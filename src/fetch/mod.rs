@@ -2,7 +2,6 @@
 
 mod cache;
 mod http;
-mod meter;
 
 use std::io;
 use std::path::PathBuf;
@@ -11,8 +10,8 @@ use std::time::Duration;
 use reeldeck_common::digest::sha256_of_file;
 
 pub use cache::{Cache, promised_digest};
-pub use meter::Meter;
 
+use crate::progress::{Progress, Size};
 use cache::{Held, Part};
 use http::{Answer, Broken, Client};
 
@@ -40,18 +39,6 @@ impl Default for Patience {
     fn default() -> Self {
         Self { silence: Duration::from_secs(30), pause: Duration::from_secs(1), attempts: 5 }
     }
-}
-
-/// Hears how far it is.
-pub trait Listen {
-    /// A transfer begins: bytes that are there from before, and bytes in all where the server says.
-    fn begin(&self, have: u64, total: Option<u64>);
-    /// So many bytes more.
-    fn more(&self, bytes: u64);
-    /// Something that people should know.
-    fn note(&self, text: &str);
-    /// It is over.
-    fn end(&self);
 }
 
 /// Why there is no file.
@@ -117,7 +104,7 @@ fn how_otherwise(url: &str, place: &std::path::Path) -> String {
 /// # Errors
 /// When it cannot be had, or is not the file that was promised. What has come so far is kept, and the next attempt goes
 /// on from there.
-pub fn get(wanted: &Wanted, cache: &Cache, patience: Patience, listen: &dyn Listen) -> Result<PathBuf, FetchError> {
+pub fn get(wanted: &Wanted, cache: &Cache, patience: Patience, progress: &dyn Progress) -> Result<PathBuf, FetchError> {
     let place = cache.place(&wanted.url)?;
     if place.is_file() {
         return Ok(place);
@@ -126,7 +113,7 @@ pub fn get(wanted: &Wanted, cache: &Cache, patience: Patience, listen: &dyn List
         let path = path.to_owned();
         move |source| FetchError::Disk { path, source }
     };
-    let held = Held::take(&place, || listen.note("another reeldeck is getting the weights; waiting for it"))
+    let held = Held::take(&place, || progress.note("another reeldeck is getting the weights; waiting for it"))
         .map_err(disk(&place))?;
     // Perhaps the other one has finished it.
     if place.is_file() {
@@ -137,7 +124,7 @@ pub fn get(wanted: &Wanted, cache: &Cache, patience: Patience, listen: &dyn List
     let mut part = Part::open(&held, &place, &wanted.url).map_err(disk(&place))?;
     let mut resumed = part.len() > 0;
     loop {
-        transfer(&client, wanted, &place, &mut part, patience, !promised.is_empty(), listen)?;
+        transfer(&client, wanted, &place, &mut part, patience, !promised.is_empty(), progress)?;
         let found = part.finish().and_then(|()| sha256_of_file(part.path())).map_err(disk(part.path()))?;
         if found.starts_with(&promised) {
             part.keep(&place).map_err(disk(&place))?;
@@ -149,7 +136,7 @@ pub fn get(wanted: &Wanted, cache: &Cache, patience: Patience, listen: &dyn List
             part.discard();
             return Err(FetchError::Another { url: wanted.url.clone(), promised, found });
         }
-        listen.note("what was there from before does not fit; getting all of it anew");
+        progress.note("what was there from before does not fit; getting all of it anew");
     }
 }
 
@@ -168,7 +155,7 @@ fn transfer(
     part: &mut Part,
     patience: Patience,
     digest_tells: bool,
-    listen: &dyn Listen,
+    progress: &dyn Progress,
 ) -> Result<(), FetchError> {
     let network = |source| FetchError::Network { url: wanted.url.clone(), place: place.to_owned(), source };
     let (mut idle, mut answered) = (0, false);
@@ -177,10 +164,10 @@ fn transfer(
         let came = client.ask(&wanted.url, part, digest_tells).and_then(|answer| {
             answered = true;
             let Answer { total, body } = answer;
-            listen.begin(part.len(), total);
-            http::pour(body, total, part, listen)
+            progress.begin("weights", Size::Bytes { present: part.len(), total });
+            http::pour(body, total, part, progress)
         });
-        listen.end();
+        progress.end();
         let why = match came {
             Ok(()) => return Ok(()),
             Err(Broken::Disk(source)) => return Err(FetchError::Disk { path: part.path().to_owned(), source }),
@@ -192,7 +179,7 @@ fn transfer(
         if idle >= if answered { patience.attempts } else { patience.attempts.min(2) } {
             return Err(network(why));
         }
-        listen.note(&format!("the transfer broke off ({why}); going on from {} MB", part.len() / 1_000_000));
+        progress.note(&format!("the transfer broke off ({why}); going on from {} MB", part.len() / 1_000_000));
         std::thread::sleep(patience.pause * 2u32.saturating_pow(idle.min(5)));
     }
 }

@@ -18,7 +18,7 @@ use reeldeck_process::{Patience, Program, Worker, WorkerError};
 use super::check::text_of;
 use super::compare::{Tolerance, compare};
 use super::{Compared, Finding, Kind};
-use crate::export::Watch;
+use crate::progress::Progress;
 
 /// What is needed to extract.
 #[derive(Clone, Debug)]
@@ -72,11 +72,11 @@ impl Extractor {
         stored: &Path,
         recipe: &Recipe,
         tolerance: Tolerance,
-        watch: &dyn Watch,
+        progress: &dyn Progress,
     ) -> Result<Anew, Failure> {
         let finding = |text: String| Finding { video: video.clone(), kind: Kind::Again, text };
         let path = self.setup.folder.join(video.class()).join(format!("{}.safetensors", video.file()));
-        let extracted = match self.extract(video, source, &path, watch)? {
+        let extracted = match self.extract(video, source, &path, progress)? {
             Ok(()) => Feature::read(&path).map_err(|error| text_of(&error)),
             Err(failure) => Err(failure.line()),
         };
@@ -115,9 +115,9 @@ impl Extractor {
         video: &VideoName,
         source: &Path,
         feature: &Path,
-        watch: &dyn Watch,
+        progress: &dyn Progress,
     ) -> Result<Result<(), Failure>, Failure> {
-        let is_cancelled = || watch.is_interrupted();
+        let is_cancelled = || progress.is_cancelled();
         let Setup { program, init, stall, .. } = &self.setup;
         let patience =
             Patience { stall: *stall, total: Duration::from_secs(init.limits.wall_s), is_cancelled: &is_cancelled };

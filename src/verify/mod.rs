@@ -13,8 +13,8 @@ use reeldeck_common::video::VideoName;
 
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
-use crate::export::{Watch, unless_interrupted};
 use crate::parallel::{ordered, threads};
+use crate::progress::{Progress, Size};
 
 pub mod again;
 pub mod against;
@@ -152,11 +152,11 @@ pub struct Target {
 ///
 /// # Errors
 /// When the features cannot be listed, or what they are compared with cannot be read on, and when interrupted.
-pub fn verify(job: &Job<'_>, pairs: Option<&Pairs>, watch: &dyn Watch) -> anyhow::Result<Report> {
+pub fn verify(job: &Job<'_>, pairs: Option<&Pairs>, progress: &dyn Progress) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let targets = targets(job, &mut report)
         .with_context(|| format!("failed to list the features in {}", shown(&job.layout.features())))?;
-    watch.begin("checking", targets.len());
+    progress.begin("checking", Size::Items(targets.len()));
     let mut same: HashMap<u64, VideoName> = HashMap::new();
     let check = |(target, given): (&Target, Given)| check::check(job, target, given, pairs);
     let mut take = |checked: Checked| {
@@ -174,8 +174,8 @@ pub fn verify(job: &Job<'_>, pairs: Option<&Pairs>, watch: &dyn Watch) -> anyhow
                 same.insert(fingerprint, checked.video);
             }
         }
-        watch.step(checked.bytes);
-        unless_interrupted(watch)
+        progress.step(checked.bytes);
+        progress.check_cancelled()
     };
     let results = pairs.map(Pairs::results).transpose()?.flatten();
     let mut trouble = None;

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
-use reeldeck::fetch::{self, Cache, FetchError, Listen, Patience, Wanted};
+use reeldeck::fetch::{self, Cache, FetchError, Patience, Wanted};
+use reeldeck::progress::{Progress, Size};
 use reeldeck_common::digest::sha256;
 use server::{Request, Server, head, serve};
 
@@ -27,15 +28,14 @@ fn name_of(bytes: &[u8]) -> String {
 #[derive(Default)]
 struct Notes(RefCell<Vec<String>>);
 
-impl Listen for Notes {
-    fn begin(&self, have: u64, total: Option<u64>) {
-        self.0.borrow_mut().push(format!("begin {have} {total:?}"));
+impl Progress for Notes {
+    fn begin(&self, _: &str, size: Size) {
+        let Size::Bytes { present, total } = size else { panic!("{size:?}") };
+        self.0.borrow_mut().push(format!("begin {present} {total:?}"));
     }
-    fn more(&self, _: u64) {}
     fn note(&self, text: &str) {
         self.0.borrow_mut().push(text.to_owned());
     }
-    fn end(&self) {}
 }
 
 const QUICK: Patience = Patience { silence: Duration::from_secs(20), pause: Duration::from_millis(1), attempts: 4 };
