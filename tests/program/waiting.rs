@@ -23,7 +23,7 @@ fn bench(videos: &[(&str, &str)]) -> Bench {
         old_video(&bench, name, script);
     }
     let config = "[engine]\nlinger_s = 1\norder = \"list\"\n[watch]\nsettle_s = 0\npoll_s = 1\nmode = \"polling\"\n";
-    bench.configure(&config);
+    bench.configure(config);
     // A file with `corrupt` in its name is that, any other plays for its size in seconds.
     prober::put_with(&bench, "duration_s $size.0 frames 30 size [64,48]", r#"[[ "$path" = *corrupt* ]]"#);
     bench
