@@ -28,6 +28,8 @@ pub enum Event {
     Untold(WorkerProcess, JobId, Report),
     /// A worker process has ended; how, in words.
     Gone(WorkerProcess, String),
+    /// The journal names a video that was handed out, and its process is sent the order.
+    Released(WorkerProcess, JobId),
     /// The output folder cannot be written to; why.
     CannotWrite(String),
     /// Somebody has looked at the output folder while it was held: still the same, or something else by now.
@@ -62,7 +64,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The process that an event comes from.
+    /// The worker process that an event comes from.
     pub fn process(&self) -> Option<WorkerProcess> {
         match self {
             Self::Ready(process, ..)

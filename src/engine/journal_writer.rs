@@ -5,8 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::failure::{Attempt, FailureFile};
@@ -46,7 +47,10 @@ pub struct Record {
 /// The thread that writes. Dropping it without [`JournalWriter::finish`] loses nothing that was on the disk.
 pub struct JournalWriter {
     jobs: Sender<Job>,
-    thread: JoinHandle<usize>,
+    /// Attempts that are not recorded yet.
+    unrecorded: Arc<AtomicUsize>,
+    /// Closed at the end of the thread.
+    ended: Receiver<()>,
 }
 
 impl JournalWriter {
@@ -61,22 +65,42 @@ impl JournalWriter {
         complain: impl Fn(String) + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, waiting) = mpsc::channel();
-        let thread_state =
-            WriterThread { layout, owner, path: journal, journal: None, lines: vec![], unwritten: vec![], complain };
-        let thread =
-            std::thread::Builder::new().name("journal_writer".into()).spawn(move || thread_state.work(&waiting))?;
-        Ok(Self { jobs, thread })
+        let unrecorded = Arc::new(AtomicUsize::new(0));
+        let thread_state = WriterThread {
+            layout,
+            owner,
+            path: journal,
+            journal: None,
+            lines: vec![],
+            unwritten: vec![],
+            unrecorded: Arc::clone(&unrecorded),
+            complain,
+        };
+        let (running, ended) = mpsc::channel();
+        std::thread::Builder::new().name("journal_writer".into()).spawn(move || {
+            let _running = running;
+            thread_state.work(&waiting);
+        })?;
+        Ok(Self { jobs, unrecorded, ended })
     }
 
     /// Gives the thread something to do.
     pub fn write(&self, job: Job) {
+        if matches!(job, Job::Record(_)) {
+            self.unrecorded.fetch_add(1, Ordering::Relaxed);
+        }
         let _ = self.jobs.send(job);
     }
 
-    /// Waits until all is written; how many attempts could not be.
-    pub fn finish(self) -> usize {
+    /// Waits until all is written, or until the limit where there is one. Returns how many attempts are not recorded.
+    pub fn finish(self, limit: Option<Duration>) -> usize {
         drop(self.jobs);
-        self.thread.join().unwrap_or(0)
+        // Nothing is ever sent: either call ends with the thread.
+        let _ = match limit {
+            Some(limit) => self.ended.recv_timeout(limit).ok(),
+            None => self.ended.recv().ok(),
+        };
+        self.unrecorded.load(Ordering::Relaxed)
     }
 }
 
@@ -87,11 +111,12 @@ struct WriterThread<C> {
     journal: Option<File>,
     lines: Vec<u8>,
     unwritten: Vec<Record>,
+    unrecorded: Arc<AtomicUsize>,
     complain: C,
 }
 
 impl<C: Fn(String)> WriterThread<C> {
-    fn work(mut self, jobs: &Receiver<Job>) -> usize {
+    fn work(mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut releases = vec![];
             // Everything that waits goes to the disk together: one synchronisation for many videos.
@@ -112,7 +137,6 @@ impl<C: Fn(String)> WriterThread<C> {
         }
         self.try_again();
         let _ = self.flush(true);
-        self.unwritten.len()
     }
 
     fn flush(&mut self, sync: bool) -> io::Result<()> {
@@ -145,6 +169,8 @@ impl<C: Fn(String)> WriterThread<C> {
             let path = self.layout.failure(&record.video);
             (self.complain)(format!("failed to write {}: {error}", path.display()));
             self.unwritten.push(record);
+        } else {
+            self.unrecorded.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -161,7 +187,9 @@ impl<C: Fn(String)> WriterThread<C> {
     }
 
     fn forget(&mut self, video: &VideoName) {
+        let before = self.unwritten.len();
         self.unwritten.retain(|record| record.video != *video);
+        self.unrecorded.fetch_sub(before - self.unwritten.len(), Ordering::Relaxed);
         // A feature beats a failure file, so one that stays does no harm.
         let _ = fs::remove_file(self.layout.failure(video));
     }
@@ -213,7 +241,7 @@ mod tests {
         layout.prepare().unwrap();
         journal_writer.write(Job::TryAgain);
         journal_writer.write(Job::Line("two\n".into()));
-        assert_eq!(journal_writer.finish(), 0);
+        assert_eq!(journal_writer.finish(None), 0);
         assert_eq!(fs::read_to_string(&journal).unwrap(), "one\ntwo\n");
         assert_eq!(FailureFile::read(&layout.failure(&video)).unwrap().unwrap().attempts.len(), 1);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::event::News;
 use super::rate::Rate;
-use super::state::{Millis, Phase, State, VideoId, WorkerId, WorkerStatus};
+use super::state::{Millis, Phase, State, VideoId, Worker, WorkerId, WorkerStatus};
 use crate::protocol::event::{Event, Line};
 use crate::protocol::snapshot::{DeviceState, InHand, Phase as Shown, Snapshot};
 
@@ -61,7 +61,7 @@ fn phase(state: &State) -> (Shown, Option<String>) {
     }
 }
 
-fn device(state: &State, rate: &Rate, id: WorkerId, worker: &super::state::Worker, now: Millis) -> DeviceState {
+fn device(state: &State, rate: &Rate, id: WorkerId, worker: &Worker, now: Millis) -> DeviceState {
     let (status, detail) = match &worker.status {
         WorkerStatus::Starting => ("starting", None),
         WorkerStatus::Ready => ("ready", worker.detail.clone()),
@@ -102,7 +102,7 @@ pub fn event(state: &State, news: News) -> Event {
         News::WorkerLost(worker, reason) => Event::WorkerLost { worker, device: device(worker), reason },
         News::Smaller(worker, batch) => Event::BatchReduced { worker, device: device(worker), batch },
         News::Started(worker, id) => {
-            let alone = state.workers.get(worker).is_some_and(|w| w.alone);
+            let alone = state.workers.get(worker).is_some_and(Worker::is_isolated);
             Event::VideoStarted { video: video(id), worker, device: device(worker), attempt: attempts(id) + 1, alone }
         }
         News::Done(worker, id, report) => Event::VideoDone {

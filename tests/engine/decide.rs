@@ -2,7 +2,7 @@
 
 use reeldeck::dataset::scan::VideoFile;
 use reeldeck::engine::event::{Effect, Event, News};
-use reeldeck::engine::state::{Rules, Slot, State, Status, Video, Work, WorkerStatus};
+use reeldeck::engine::state::{Rules, Slot, State, Status, Video, Work, WorkerProcess, WorkerStatus};
 use reeldeck::engine::update::update;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::FrameCounts;
@@ -14,6 +14,9 @@ use reeldeck_common::video::VideoName;
 struct Run {
     state: State,
     now: u64,
+    disk_hangs: bool,
+    /// What the journal does not name yet.
+    unreleased: Vec<(WorkerProcess, u64)>,
 }
 
 fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Work)) -> Run {
@@ -28,7 +31,8 @@ fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Wor
     set(&mut work);
     let slots = vec![Slot { device: "cuda".into(), capacity, batch: 8 }; workers];
     let rules = Rules { clips: 4, stall_timeout: 60_000, wall_limit: 600_000 };
-    let mut run = Run { state: State::new(work, slots, rules), now: 0 };
+    let state = State::new(work, slots, rules);
+    let mut run = Run { state, now: 0, disk_hangs: false, unreleased: vec![] };
     run.event(Event::Begin);
     (0..workers).for_each(|worker| drop(run.ready(worker)));
     run
@@ -40,8 +44,24 @@ fn report() -> Report {
 }
 
 impl Run {
+    /// An event, and the release of every video that it hands out, unless the disk hangs.
     fn event(&mut self, event: Event) -> Vec<Effect> {
-        update(&mut self.state, event, self.now)
+        let effects = update(&mut self.state, event, self.now);
+        for effect in &effects {
+            if let Effect::Extract { worker, job, .. } = effect {
+                self.unreleased.push((self.state.process(*worker), *job));
+            }
+        }
+        if !self.disk_hangs {
+            self.release();
+        }
+        effects
+    }
+
+    fn release(&mut self) {
+        for (process, job) in std::mem::take(&mut self.unreleased) {
+            self.event(Event::Released(process, job));
+        }
     }
 
     /// Lets time pass as it does: in quarters of a second.
@@ -471,4 +491,80 @@ fn late_events_of_a_process_do_not_count_for_the_next_one() {
     }
     run.gone(0, "killed");
     assert_eq!(run.attempts(0), 1, "its own end counts");
+}
+
+#[test]
+fn a_worker_is_not_timed_before_it_has_received_its_order() {
+    let mut run = self::run(3, 1, 2, |_| {});
+    run.disk_hangs = true;
+    run.done(0);
+    run.done(0);
+    assert_eq!(run.hands(0), [2]);
+    let effects = run.wait(3_600_000);
+    assert!(!effects.contains(&Effect::Kill(0)), "it has nothing to do");
+    run.disk_hangs = false;
+    run.release();
+    assert!(!run.wait(60_000).contains(&Effect::Kill(0)));
+    assert!(run.wait(1_000).contains(&Effect::Kill(0)), "from the release on it has");
+    run.gone(0, "killed");
+    assert_eq!(run.attempts(2), 1);
+
+    // The limit on the time of a video, too.
+    let mut run = self::run(2, 1, 2, |_| {});
+    run.disk_hangs = true;
+    run.done(0);
+    run.event(seen(7, 0, Status::Queued));
+    run.done(0);
+    run.wait(3_600_000);
+    run.disk_hangs = false;
+    run.release();
+    let job = run.job(0);
+    for _ in 0..11 {
+        assert!(!run.wait(50_000).contains(&Effect::Kill(0)));
+        run.progress(0, job, 1);
+    }
+    assert!(run.wait(51_000).contains(&Effect::Kill(0)));
+}
+
+#[test]
+fn a_run_is_held_while_the_output_disk_hangs_and_resumes_by_itself() {
+    let mut run = self::run(6, 1, 2, |_| {});
+    run.disk_hangs = true;
+    run.done(0);
+    let held = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Tell(News::Held(_))));
+    assert!(!held(&run.wait(10_000)));
+    assert!(held(&run.wait(250)));
+    assert!(!run.wait(3_600_000).iter().any(|e| held(std::slice::from_ref(e)) || *e == Effect::LookAtOutput), "once");
+    run.done(0);
+    assert_eq!(run.hands(0).len(), 1, "nothing is handed out meanwhile");
+    // The worker ends, and none of its videos is to blame: it never got them.
+    run.gone(0, "killed");
+    run.ready(0);
+    assert!(run.hands(0).is_empty() && run.state.hold.is_some());
+    run.disk_hangs = false;
+    run.release();
+    assert_eq!(run.state.hold, None);
+    run.wait(250);
+    assert_eq!(run.hands(0).len(), 2);
+    assert!(run.state.videos.iter().all(|video| video.attempts == 0 && !video.suspect));
+}
+
+#[test]
+fn an_order_that_is_released_after_its_process_has_ended_is_void() {
+    let mut run = self::run(1, 1, 1, |_| {});
+    run.disk_hangs = true;
+    run.done(0);
+    run.event(Event::Redo(vec![0]));
+    run.gone(0, "left");
+    run.ready(0);
+    let (late, job) = (run.state.process(0), run.job(0));
+    run.gone(0, "killed");
+    run.ready(0);
+    run.event(Event::Released(late, job));
+    assert!(run.state.workers[0].in_hand[0].released.is_none());
+    assert_eq!(run.event(Event::Done(run.state.process(0), job, report())), []);
+    run.disk_hangs = false;
+    run.release();
+    run.done(0);
+    assert_eq!(run.state.counts().done, 1);
 }

@@ -1,10 +1,11 @@
 //! Disks that are full, read-only or gone, and videos that change while a run is on: the run waits, goes on, and blames nobody.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Bench, Ran, wait_for};
+use crate::support::{Bench, Ran, signal, wait_for};
 
 /// So many videos of 20 ms, every seventh of which fails for good.
 fn bench(videos: usize) -> Bench {
@@ -175,4 +176,46 @@ fn videos_that_change_or_vanish_during_a_run_are_judged_as_they_are() {
     bench.video("A/v_016.mp4", "ok again");
     assert_eq!(bench.run(&["--batch"]).code, 3, "those that were to fail have failed");
     assert_eq!(bench.files("failures").len(), 2);
+}
+
+/// A run over videos the first of which has failed, with a journal writer that waits for its failure file: a named pipe that
+/// no process writes to, as a file on a network disk whose server does not respond.
+fn run_on_a_hanging_disk(config: &str) -> (Bench, Child, PathBuf) {
+    let bench = bench(20);
+    bench.video("A/v_000.mp4", "until go fail corrupt");
+    fs::write(bench.path("config.toml"), format!("[engine]\norder = \"list\"\n{config}")).unwrap();
+    let run = start(&bench);
+    wait_for("it has begun", || said(&bench).contains("takes A/v_000"));
+    let set = fs::read_dir(bench.path("out/failures")).unwrap().next().unwrap().unwrap().path();
+    let pipe = set.join("A/v_000.mp4.json");
+    fs::create_dir(set.join("A")).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::write(bench.path("go"), "").unwrap();
+    wait_for("it fails", || said(&bench).contains("failed A/v_000"));
+    (bench, run, pipe)
+}
+
+#[test]
+fn an_output_disk_that_hangs_is_waited_for_and_no_video_is_charged() {
+    let (bench, run, pipe) = run_on_a_hanging_disk("[worker]\nstall_timeout_s = 8\n");
+    wait_for("the run is held", || said(&bench).contains("the output folder does not respond"));
+    // The reader gets an empty file, and goes on.
+    drop(File::options().write(true).open(pipe).unwrap());
+    let ran = finish(&bench, run);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_eq!(bench.files("features").len(), 20 - 4, "{ran:?}");
+    assert_eq!(bench.failure("A/v_000.mp4")["attempts"].as_array().unwrap().len(), 1);
+    assert!(ran.stderr.contains("can be written to again; going on"), "{ran:?}");
+    assert!(!ran.stderr.contains("no sign of life") && !ran.stderr.contains("starts again"), "{ran:?}");
+}
+
+#[test]
+fn a_run_that_is_stopped_at_once_does_not_wait_for_a_disk_that_hangs() {
+    let (bench, run, _pipe) = run_on_a_hanging_disk("");
+    signal(&run, "-INT");
+    wait_for("it finishes", || said(&bench).contains("interrupt again"));
+    signal(&run, "-INT");
+    let ran = finish(&bench, run);
+    assert_eq!(ran.code, 130, "{ran:?}");
+    assert!(ran.stderr.contains("could not be recorded"), "{ran:?}");
 }

@@ -20,7 +20,12 @@ impl Engine {
                 let (path, feature) = (name.under(&self.plan.root), self.plan.layout.feature(&name));
                 let process = self.processes.get(&worker)?;
                 let send = process.sending(&ToWorker::Extract { job, video: name, path, feature, batch });
-                self.journal_writer.write(Job::Release(Box::new(send)));
+                let (sender, process) = (self.sender.clone(), self.state.process(worker));
+                self.journal_writer.write(Job::Release(Box::new(move || {
+                    // First, so that whatever the worker does with the order comes after it.
+                    let _ = sender.send(Incoming::Released(process, job));
+                    send();
+                })));
             }
             Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish),
             Effect::Kill(worker) => self.processes.get_mut(&worker)?.kill(),

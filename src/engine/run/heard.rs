@@ -22,7 +22,11 @@ impl Engine {
         let worker = process.worker;
         let clips = self.state.rules.clips;
         let hands = self.state.workers.get(worker).map(|w| w.in_hand.as_slice()).unwrap_or_default();
-        let in_hand: Vec<_> = hands.iter().filter_map(|hand| Some((hand.job, self.name(hand.video)?))).collect();
+        let in_hand: Vec<_> = hands
+            .iter()
+            .filter(|hand| hand.released.is_some())
+            .filter_map(|hand| Some((hand.job, self.name(hand.video)?)))
+            .collect();
         let (root, layout) = (self.plan.root.clone(), self.plan.layout.clone());
         let recipe = self.plan.inits.get(worker).map(|init| init.recipe.clone());
         let look = tokio::task::spawn_blocking(move || {

@@ -44,11 +44,16 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often progress is an event of its own.
 const PROGRESS: Millis = 10_000;
 
+/// How long a run that was stopped at once waits for its journal and failure files: their disk may not respond.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What comes in from elsewhere than the clock and the signals.
 enum Incoming {
     Worker(WorkerProcess, Heard),
     /// A worker has ended, how, and what it had written and not told.
     Ended(WorkerProcess, String, Vec<(JobId, Report)>),
+    /// The journal names what was handed out, and the process is sent the order.
+    Released(WorkerProcess, JobId),
     CannotWrite(String),
     Looked(Result<Back, String>),
     /// Videos of which nothing is there any more.
@@ -200,9 +205,11 @@ impl Engine {
         &self.state
     }
 
-    /// Waits until everything is on the disk; how many attempts could not be recorded.
+    /// Waits until everything is on the disk, but not for long after a stop at once. Returns how many attempts are not
+    /// recorded.
     pub fn finish(self) -> usize {
-        self.journal_writer.finish()
+        let limit = (self.state.phase == Phase::Aborting).then_some(FLUSH_TIMEOUT);
+        self.journal_writer.finish(limit)
     }
 
     fn now(&self) -> Millis {
@@ -236,6 +243,7 @@ impl Engine {
                     self.handle(event);
                 }
             }
+            Incoming::Released(process, job) => self.handle(Event::Released(process, job)),
             Incoming::CannotWrite(why) => {
                 self.log.line(crate::protocol::words::Level::Problem, &why);
                 self.handle(Event::CannotWrite(why));

@@ -1,5 +1,6 @@
 //! The state of a run: every video, every worker, and what waits. Changed in `update` only.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use reeldeck_common::protocol::JobId;
@@ -42,13 +43,22 @@ pub enum Phase {
     Aborting,
 }
 
-/// The output folder cannot be written to.
+/// Nothing is handed out, because of the output folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Why.
+    /// What is wrong with the folder and what to do about it.
     pub reason: String,
-    /// When to look again; none while somebody looks.
-    pub look: Option<Millis>,
+    /// How the hold ends.
+    pub until: HoldUntil,
+}
+
+/// What ends a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldUntil {
+    /// The folder could not be written to: a check succeeds. The next one is due at this time; none while one is going on.
+    Checked(Option<Millis>),
+    /// The folder does not respond: the orders that wait for the journal are released.
+    Released,
 }
 
 /// Bounds and habits of a run.
@@ -105,7 +115,7 @@ pub struct State {
     pub phase: Phase,
     /// The user has stopped the workers where they are, at this time.
     pub paused: Option<Millis>,
-    /// The output folder cannot be written to; nothing is handed out.
+    /// Nothing is handed out, because of the output folder.
     pub hold: Option<Hold>,
     /// Bounds and habits.
     pub rules: Rules,
@@ -114,6 +124,8 @@ pub struct State {
     pub(super) counts: Counts,
     pub(super) changed: Vec<VideoId>,
     pub(super) queue: Queue,
+    /// Orders that wait for the journal, and since when, the oldest first.
+    pub(super) unreleased: VecDeque<(JobId, Millis)>,
     pub(super) next_job: JobId,
     pub(super) last_tick: Millis,
 }
@@ -139,7 +151,6 @@ impl State {
             in_hand: vec![],
             capacity: slot.capacity.max(1),
             batch: slot.batch.max(1),
-            alone: false,
             mishaps: 0,
             heard: 0,
             ending: None,
@@ -160,6 +171,7 @@ impl State {
             counts,
             changed: vec![],
             queue,
+            unreleased: VecDeque::new(),
             next_job: 0,
             last_tick: 0,
         }

@@ -24,10 +24,14 @@ pub struct Hand {
     pub video: VideoId,
     /// The attempt.
     pub job: JobId,
+    /// It is a suspect: no other video may join it.
+    pub alone: bool,
     /// Clips done.
     pub clips: usize,
     /// When it was handed out.
     pub given: Millis,
+    /// When the worker was sent the order; none while the order waits for the journal to reach the disk.
+    pub released: Option<Millis>,
     /// When it became the first in hand, which is the one that is worked on as far as the worker has said.
     pub begun: Option<Millis>,
 }
@@ -60,8 +64,6 @@ pub struct Worker {
     pub capacity: usize,
     /// Clips in one pass of the model.
     pub batch: usize,
-    /// What it has in hand is suspected of bringing workers down, and runs alone.
-    pub alone: bool,
     /// Ends without a video to failure_policy, since the last good one.
     pub mishaps: u32,
     /// When it was last heard of, or last given something.
@@ -79,6 +81,23 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Whether it works on a suspect, which no other video may join.
+    pub fn is_isolated(&self) -> bool {
+        self.in_hand.iter().any(|hand| hand.alone)
+    }
+
+    /// Whether it was sent an order that it has not answered.
+    pub fn has_orders(&self) -> bool {
+        self.in_hand.iter().any(|hand| hand.released.is_some())
+    }
+
+    /// Starts the clock of the first video in hand, unless its order waits for the journal.
+    pub(in crate::engine) fn begin_first(&mut self, now: Millis) {
+        if let Some(first) = self.in_hand.first_mut().filter(|hand| hand.released.is_some()) {
+            first.begun.get_or_insert(now);
+        }
+    }
+
     /// Clips done by it, those of videos in hand included.
     pub fn all_clips(&self) -> usize {
         self.clips + self.in_hand.iter().map(|hand| hand.clips).sum::<usize>()

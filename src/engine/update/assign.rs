@@ -23,7 +23,7 @@ impl Step<'_> {
     fn hand_one_to(&mut self, id: WorkerId) -> bool {
         let ready = self.state.workers.iter().filter(|w| w.status == WorkerStatus::Ready).count();
         let Some(worker) = self.state.workers.get_mut(id) else { return false };
-        if worker.status != WorkerStatus::Ready || worker.ending.is_some() || worker.alone {
+        if worker.status != WorkerStatus::Ready || worker.ending.is_some() || worker.is_isolated() {
             return false;
         }
         let (held, capacity) = (worker.in_hand.len(), worker.capacity);
@@ -50,17 +50,11 @@ impl Step<'_> {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         let job = self.state.next_job;
         self.state.next_job += 1;
-        let mut begun = None;
-        if worker.in_hand.is_empty() {
-            // Only now is there something to hear of.
-            worker.heard = self.now;
-            begun = Some(self.now);
-        }
-        worker.alone = alone;
-        worker.in_hand.push(Hand { video, job, clips: 0, given: self.now, begun });
+        worker.in_hand.push(Hand { video, job, alone, clips: 0, given: self.now, released: None, begun: None });
         let batch = worker.batch;
         self.state.set(video, Status::Running(id));
         self.tell(News::Started(id, video));
+        self.state.unreleased.push_back((job, self.now));
         self.effects.push(Effect::Extract { worker: id, job, video, batch });
     }
 

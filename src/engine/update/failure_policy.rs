@@ -100,19 +100,26 @@ impl Step<'_> {
             },
         );
         self.tell(News::Failed(worker, hand.video, failure.clone(), again));
-        self.effects.push(Effect::Record { video: hand.video, worker, since: hand.given, failure, source });
+        self.effects.push(Effect::Record {
+            video: hand.video,
+            worker,
+            since: hand.released.unwrap_or(hand.given),
+            failure,
+            source,
+        });
         self.recheck(hand.video);
     }
 
     pub(super) fn gone(&mut self, id: WorkerId, how: String) {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
-        let in_hand = std::mem::take(&mut worker.in_hand);
+        // An order that waited for the journal never reached the worker.
+        let (in_hand, unreleased): (Vec<Hand>, Vec<Hand>) =
+            std::mem::take(&mut worker.in_hand).into_iter().partition(|hand| hand.released.is_some());
         let (ending, untold) = (worker.ending.take(), worker.untold);
-        worker.alone = false;
         worker.heard = self.now;
         match worker.status {
             WorkerStatus::Lost { .. } | WorkerStatus::Left => return,
-            WorkerStatus::Leaving if in_hand.is_empty() => {
+            WorkerStatus::Leaving if in_hand.is_empty() && unreleased.is_empty() => {
                 worker.status = WorkerStatus::Left;
                 return;
             }
@@ -133,6 +140,7 @@ impl Step<'_> {
             worker.mishaps += 1;
         }
         let (mishaps, aborting) = (worker.mishaps, self.state.phase == Phase::Aborting);
+        self.give_back(&unreleased, &how);
         match in_hand.as_slice() {
             hands if aborting || ending == Some(Ending::Broken) => self.give_back(hands, &how),
             [first, others @ ..] if ending == Some(Ending::Overdue) => {

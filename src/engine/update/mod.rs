@@ -4,7 +4,9 @@
 use reeldeck_common::protocol::{JobId, Report};
 
 use super::event::{Effect, Event, News};
-use super::state::{Ending, Hand, Hold, Millis, Phase, State, Status, VideoId, WorkerId, WorkerStatus};
+use super::state::{
+    Ending, Hand, Hold, HoldUntil, Millis, Phase, State, Status, VideoId, WorkerId, WorkerProcess, WorkerStatus,
+};
 
 mod assign;
 mod failure_policy;
@@ -18,6 +20,9 @@ const LOOK_EVERY: Millis = 2_000;
 /// Ticks come every quarter of a second. When more time than this lies between two, nobody was there to listen: the engine
 /// was stopped, or the machine slept.
 const LONGEST_TICK: Millis = 5_000;
+
+/// An order that waits longer for the journal shows that the disk of the output folder does not respond.
+const RELEASE_TIMEOUT: Millis = 10_000;
 
 /// Takes one event at `now` and says what is to be done. Late events of a process that another has followed have no effect.
 pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
@@ -39,6 +44,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
             return step.effects;
         }
         Event::Gone(process, how) => step.gone(process.worker, how),
+        Event::Released(process, job) => step.released(process, job),
         Event::CannotWrite(why) => step.hold(why),
         Event::StillHeld(reason) => step.still_held(reason),
         Event::OutputBack(lost) => step.output_back(&lost),
@@ -119,7 +125,9 @@ impl Step<'_> {
     fn progress(&mut self, id: WorkerId, job: JobId, clips: usize) {
         let most = self.state.rules.clips;
         let Some(worker) = self.state.workers.get_mut(id) else { return };
-        let Some(place) = worker.in_hand.iter().position(|hand| hand.job == job) else { return };
+        let Some(place) = worker.in_hand.iter().position(|hand| hand.job == job && hand.released.is_some()) else {
+            return;
+        };
         if place > 0 {
             // It was decoded sooner than those before it.
             let mut hand = worker.in_hand.remove(place);
@@ -155,15 +163,44 @@ impl Step<'_> {
         }
     }
 
+    /// The worker has an order from now on; before, its silence meant nothing.
+    fn released(&mut self, process: WorkerProcess, job: JobId) {
+        self.state.unreleased.retain(|(unreleased, _)| *unreleased != job);
+        self.check_releases();
+        let Some(worker) = self.state.workers.get_mut(process.worker) else { return };
+        let idle = !worker.has_orders();
+        let Some(hand) = worker.in_hand.iter_mut().find(|hand| hand.job == job) else { return };
+        hand.released = Some(self.now);
+        if idle {
+            worker.heard = self.now;
+        }
+        worker.begin_first(self.now);
+    }
+
+    /// Holds the run while an order waits too long for the journal.
+    fn check_releases(&mut self) {
+        let oldest = self.state.unreleased.front();
+        let late = oldest.is_some_and(|(_, since)| self.now.saturating_sub(*since) > RELEASE_TIMEOUT);
+        match &self.state.hold {
+            None if late && self.state.paused.is_none() => {
+                let reason = "the output folder does not respond; the run resumes when it does".to_owned();
+                self.state.hold = Some(Hold { reason: reason.clone(), until: HoldUntil::Released });
+                self.tell(News::Held(reason));
+            }
+            Some(Hold { until: HoldUntil::Released, .. }) if !late => {
+                self.state.hold = None;
+                self.tell(News::OutputBack(0));
+            }
+            _ => {}
+        }
+    }
+
     /// Takes a job out of a worker's hands. `None` for one that it does not have: told twice, or never given.
     fn take(&mut self, id: WorkerId, job: JobId) -> Option<Hand> {
         let worker = self.state.workers.get_mut(id)?;
-        let place = worker.in_hand.iter().position(|hand| hand.job == job)?;
+        let place = worker.in_hand.iter().position(|hand| hand.job == job && hand.released.is_some())?;
         let hand = worker.in_hand.remove(place);
-        worker.alone = false;
-        if let Some(next) = worker.in_hand.first_mut() {
-            next.begun.get_or_insert(self.now);
-        }
+        worker.begin_first(self.now);
         Some(hand)
     }
 
@@ -176,14 +213,18 @@ impl Step<'_> {
         if self.state.paused.is_none() {
             self.end_the_slow();
         }
-        if let Some(hold) = self.state.hold.as_mut().filter(|hold| hold.look.is_some_and(|due| due <= self.now)) {
-            hold.look = None;
+        self.check_releases();
+        if let Some(Hold { until: HoldUntil::Checked(check), .. }) = &mut self.state.hold
+            && check.is_some_and(|due| due <= self.now)
+        {
+            *check = None;
             self.effects.push(Effect::LookAtOutput);
         }
     }
 
     /// Time in which workers could not work or not be heard is not held against them.
     fn forgive(&mut self, time: Millis) {
+        self.state.unreleased.iter_mut().for_each(|(_, since)| *since += time);
         for worker in &mut self.state.workers {
             worker.heard += time;
             for hand in &mut worker.in_hand {
@@ -200,7 +241,7 @@ impl Step<'_> {
             if worker.status.is_gone() || worker.ending.is_some() {
                 continue;
             }
-            let busy = worker.status != WorkerStatus::Ready || !worker.in_hand.is_empty();
+            let busy = worker.status != WorkerStatus::Ready || worker.has_orders();
             let begun = worker.in_hand.first().and_then(|hand| hand.begun);
             if busy && self.now.saturating_sub(worker.heard) > rules.stall_timeout {
                 worker.ending = Some(Ending::Silent);
@@ -236,28 +277,27 @@ impl Step<'_> {
 
     /// The output folder cannot be written to: nothing more is handed out until it can.
     fn hold(&mut self, reason: String) {
-        if self.state.hold.is_none() {
-            self.state.hold = Some(Hold { reason: reason.clone(), look: Some(self.now + LOOK_EVERY) });
+        if !matches!(self.state.hold, Some(Hold { until: HoldUntil::Checked(_), .. })) {
+            let until = HoldUntil::Checked(Some(self.now + LOOK_EVERY));
+            self.state.hold = Some(Hold { reason: reason.clone(), until });
             self.tell(News::Held(reason));
         }
     }
 
     fn still_held(&mut self, reason: String) {
-        let look = Some(self.now + LOOK_EVERY);
-        match &mut self.state.hold {
-            Some(hold) if hold.reason == reason => hold.look = look,
-            Some(hold) => {
-                *hold = Hold { reason: reason.clone(), look };
-                self.tell(News::Held(reason));
-            }
-            None => {}
+        let Some(Hold { reason: before, until: HoldUntil::Checked(check) }) = &mut self.state.hold else { return };
+        *check = Some(self.now + LOOK_EVERY);
+        if *before != reason {
+            *before = reason.clone();
+            self.tell(News::Held(reason));
         }
     }
 
     fn output_back(&mut self, lost: &[VideoId]) {
-        if self.state.hold.take().is_none() {
+        if !matches!(self.state.hold, Some(Hold { until: HoldUntil::Checked(_), .. })) {
             return;
         }
+        self.state.hold = None;
         let mut gone = 0;
         for id in lost {
             let Some(video) = self.state.videos.get_mut(*id) else { continue };

@@ -40,7 +40,7 @@ impl Step<'_> {
     pub(super) fn start(&mut self) {
         if self.state.is_over() && self.state.counts.queued > 0 {
             self.state.phase = Phase::Running;
-            self.state.paused = None;
+            self.resume();
         }
     }
 

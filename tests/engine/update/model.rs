@@ -1,0 +1,222 @@
+//! What the state machine promises about single videos, kept apart from its own state and checked at each of its effects.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use reeldeck::engine::event::{Effect, Event, News};
+use reeldeck::engine::state::{Ending, HoldUntil, Phase, State, Status, WorkerProcess, WorkerStatus};
+use reeldeck_common::error::ErrorKind;
+
+/// A video that was handed to a process.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub job: u64,
+    pub video: usize,
+    /// The process has received it.
+    pub released: bool,
+}
+
+/// A process that runs.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// Those that it has not answered.
+    pub orders: Vec<Order>,
+    /// It was killed or told to leave: it answers nothing more and will end.
+    pub ends: bool,
+}
+
+impl Process {
+    pub fn received(&self) -> impl Iterator<Item = &Order> {
+        self.orders.iter().filter(|order| order.released)
+    }
+}
+
+/// What is known from the effects so far.
+#[derive(Debug, Default)]
+pub struct Model {
+    pub processes: HashMap<WorkerProcess, Process>,
+    /// Every process that was ever started.
+    pub started: Vec<WorkerProcess>,
+    /// Orders that wait for the journal, and since when, the oldest first.
+    pub unreleased: VecDeque<(WorkerProcess, u64, u64)>,
+    /// Videos that must run alone.
+    pub suspects: HashSet<usize>,
+    /// When the next attempt at a video may begin.
+    pub not_before: HashMap<usize, u64>,
+    /// Attempts charged since a user last asked for another round.
+    pub charged: HashMap<usize, u32>,
+    /// A check of the output folder is going on.
+    pub checking: bool,
+    /// Files that are to be looked at again.
+    pub to_look_at: Vec<usize>,
+}
+
+/// What is noted before an event, because it explains the effects.
+pub struct Before {
+    /// The phase permits handing out.
+    open: bool,
+    waiting: bool,
+    paused: Option<u64>,
+    unreleased: usize,
+    /// The event is the end of a process that was not killed for another reason than its silence: the videos it had received.
+    crashed_with: Option<Vec<usize>>,
+    asked: bool,
+    reopens: bool,
+}
+
+impl Model {
+    /// Notes what an event changes by itself.
+    pub fn before(&mut self, state: &State, event: &Event) -> Before {
+        let mut crashed_with = None;
+        match event {
+            Event::OutputBack(lost) => self.charged.retain(|video, _| !lost.contains(video)),
+            Event::Retry(videos) | Event::Redo(videos) => {
+                let redo = matches!(event, Event::Redo(_));
+                for video in videos {
+                    let again = match state.videos.get(*video).map(|video| &video.status) {
+                        Some(Status::Failed { .. }) => true,
+                        Some(Status::Done { .. } | Status::Stale) => redo,
+                        _ => false,
+                    };
+                    if again {
+                        self.charged.remove(video);
+                        self.suspects.remove(video);
+                        self.not_before.remove(video);
+                    }
+                }
+            }
+            Event::Gone(process, _) if state.is_current(*process) => {
+                let ending = state.workers[process.worker].ending;
+                if state.phase != Phase::Aborting && !matches!(ending, Some(Ending::Broken | Ending::Overdue)) {
+                    let received = self.processes.get(process).into_iter().flat_map(Process::received);
+                    crashed_with = Some(received.map(|order| order.video).collect());
+                }
+                self.processes.remove(process);
+            }
+            Event::Gone(process, _) => drop(self.processes.remove(process)),
+            _ => {}
+        }
+        Before {
+            open: state.phase == Phase::Running && state.paused.is_none() && state.hold.is_none(),
+            waiting: state.phase == Phase::Waiting,
+            paused: state.paused,
+            unreleased: self.unreleased.len(),
+            crashed_with,
+            asked: matches!(event, Event::Retry(_) | Event::Redo(_) | Event::Start),
+            reopens: matches!(
+                event,
+                Event::Retry(_)
+                    | Event::Redo(_)
+                    | Event::Start
+                    | Event::Resume
+                    | Event::OutputBack(_)
+                    | Event::Released(..)
+            ) || (*event == Event::Tick
+                && state.hold.as_ref().is_some_and(|h| h.until == HoldUntil::Released)),
+        }
+    }
+
+    /// Checks one effect and takes note of it.
+    pub fn effect(&mut self, state: &State, before: &Before, effect: Effect, now: u64) {
+        match effect {
+            Effect::Spawn(process) => {
+                assert!(!before.waiting || before.asked, "a run begins without being asked for");
+                let runs = |(other, it): (&WorkerProcess, &Process)| other.worker == process.worker && !it.ends;
+                assert!(!self.processes.iter().any(runs), "{process:?} is started while another runs");
+                assert!(!self.started.contains(&process), "{process:?} is started twice");
+                self.processes.insert(process, Process::default());
+                self.started.push(process);
+            }
+            Effect::Extract { worker, job, video, batch } => {
+                assert!(before.open || before.reopens, "handed out while nothing may be");
+                assert!(batch >= 1);
+                self.hand_out(state, state.process(worker), Order { job, video, released: false }, now);
+            }
+            Effect::Finish(worker) => {
+                let process = self.processes.get_mut(&state.process(worker)).unwrap();
+                assert!(process.orders.is_empty(), "told to leave with work in progress");
+                process.ends = true;
+            }
+            Effect::Kill(worker) => {
+                let Some(process) = self.processes.get_mut(&state.process(worker)) else { return };
+                let ending = state.workers[worker].ending;
+                if matches!(ending, Some(Ending::Silent | Ending::Overdue)) {
+                    let may_be_silent = state.workers[worker].status == WorkerStatus::Ready;
+                    assert!(!may_be_silent || process.received().count() > 0, "ended for work that it never got");
+                }
+                process.ends = true;
+            }
+            Effect::Record { video, failure, .. } => {
+                let crashed = matches!(failure.kind, ErrorKind::WorkerCrashed | ErrorKind::WorkerHung);
+                if let Some(videos) = before.crashed_with.as_ref().filter(|_| crashed) {
+                    assert_eq!(*videos, [video], "only a video that was alone is charged for a crash");
+                }
+                let charged = self.charged.entry(video).or_default();
+                *charged += 1;
+                assert!(*charged <= 3, "attempts never exceed the limit");
+            }
+            Effect::LookAtOutput => {
+                assert!(!std::mem::replace(&mut self.checking, true), "one check at a time");
+            }
+            Effect::LookAt(video) => self.to_look_at.push(video),
+            Effect::Freeze(worker) | Effect::Thaw(worker) => {
+                assert!(self.processes.contains_key(&state.process(worker)), "worker {worker} has no process");
+            }
+            Effect::Tell(News::Done(_, video, _)) => drop(self.suspects.remove(&video)),
+            Effect::Tell(News::Failed(_, video, failure, again)) => {
+                match again {
+                    None => drop(self.suspects.remove(&video)),
+                    Some(_) if matches!(failure.kind, ErrorKind::WorkerCrashed | ErrorKind::WorkerHung) => {
+                        self.suspects.insert(video);
+                    }
+                    Some(_) => {}
+                }
+                if let Some(wait) = again {
+                    self.not_before.insert(video, now + wait);
+                }
+            }
+            Effect::Tell(News::Returned(video, _)) => {
+                if before.crashed_with.as_ref().is_some_and(|videos| videos.contains(&video)) {
+                    self.suspects.insert(video);
+                }
+            }
+            Effect::Forget(_) | Effect::Tell(_) => {}
+        }
+    }
+
+    fn hand_out(&mut self, state: &State, process: WorkerProcess, order: Order, now: u64) {
+        let Order { job, video, .. } = order;
+        let running = self.processes.values().filter(|process| !process.ends).flat_map(|process| &process.orders);
+        assert!(running.clone().all(|other| other.job != job && other.video != video), "video {video} runs twice");
+        assert!(!state.videos[video].excluded, "video {video} is excluded");
+        let not_before = self.not_before.get(&video).copied().unwrap_or_default();
+        assert!(now >= not_before, "video {video} is retried at {now} and not after {not_before}");
+        let process_state = self.processes.get_mut(&process).expect("handed to a process that does not run");
+        assert!(!process_state.ends, "handed to a process that ends");
+        let orders = &process_state.orders;
+        assert!(orders.is_empty() || !self.suspects.contains(&video), "suspect {video} joins other videos");
+        assert!(!orders.iter().any(|other| self.suspects.contains(&other.video)), "video {video} joins a suspect");
+        process_state.orders.push(order);
+        self.unreleased.push_back((process, job, now));
+    }
+
+    /// Checks what must hold after every event.
+    pub fn after(&mut self, state: &State, before: &Before, event: &Event, now: u64) {
+        if let (Some(since), None) = (before.paused, state.paused) {
+            // Paused time does not count.
+            self.unreleased.iter_mut().take(before.unreleased).for_each(|(.., waits)| *waits += now - since);
+        }
+        for (id, video) in state.videos.iter().enumerate() {
+            assert_eq!(video.suspect, self.suspects.contains(&id), "video {id} is in the wrong lane");
+        }
+        let oldest = self.unreleased.front().map(|(.., since)| now.saturating_sub(*since));
+        let late = oldest.is_some_and(|age| age > 10_000);
+        if !matches!(event, Event::Tick | Event::Released(..)) {
+            return;
+        }
+        match &state.hold {
+            Some(hold) if hold.until == HoldUntil::Released => assert!(late, "held though the disk responds"),
+            None if state.paused.is_none() => assert!(!late, "not held though the disk does not respond"),
+            _ => {}
+        }
+    }
+}
