@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reeldeck_common::source::SourceStamp;
 
-use super::state::VideoId;
+use super::ids::VideoId;
 use crate::dataset::scan::VideoFile;
 
 /// Videos by number. A number stays its video's for as long as the engine lives.

@@ -8,6 +8,7 @@ pub mod crash_recovery;
 pub mod event;
 pub mod excluded;
 pub mod files;
+pub mod ids;
 pub mod inspector;
 pub mod journal_writer;
 pub mod listing;

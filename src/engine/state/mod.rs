@@ -17,15 +17,9 @@ mod queue;
 mod video;
 mod worker;
 
+pub use super::ids::{Millis, VideoId, WorkerId};
 pub use video::{Status, Video};
 pub use worker::{Ending, Hand, Incarnation, Worker, WorkerProcess, WorkerStatus};
-
-/// A video's place in the run's list.
-pub type VideoId = usize;
-/// A worker's place in the run's list.
-pub type WorkerId = usize;
-/// Milliseconds since the engine began.
-pub type Millis = u64;
 
 /// What the run is up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
