@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_read_and_strange_ones_refused() {
+    fn steps_are_parsed_and_unknown_ones_rejected() {
         assert_eq!(Step::read("wait:a:b").ok(), Some(Step::Wait("a:b".into())));
         assert_eq!(Step::read("print").ok(), Some(Step::Print));
         assert_eq!(Step::read("count:done:12").ok(), Some(Step::Count("done".into(), 12)));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_watched_and_drawn() {
+    fn a_program_is_run_and_drawn() {
         let program = ["sh", "-c", "printf '\\033[31mred\\033[0m ready'; read line; echo got-$line; read line"];
         let mut terminal = terminal::Terminal::start(&program.map(String::from), 40, 5).expect("it starts");
         let sees = |text: &'static str| move |screen: &vt100::Screen| screen.contents().contains(text);

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_keep_their_columns_and_colours() {
+    fn text_keeps_columns_and_colours() {
         let picture = drawn("\x1b[1;38;2;1;2;3ma<b\x1b[0m&");
         assert!(picture.contains("x=\"0\" y=\"13.5\" textLength=\"25.2\""), "{picture}");
         assert!(picture.contains("fill=\"#010203\" font-weight=\"bold\"") && picture.contains(">a&lt;b</text>"));
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn grounds_and_reversed_cells_are_filled() {
+    fn backgrounds_and_reversed_cells_are_filled() {
         let reversed = drawn("\x1b[7m  x\x1b[0m");
         assert!(reversed.contains(&format!("width=\"25.2\" height=\"18\" fill=\"{}\"", hex(TEXT))), "{reversed}");
         assert!(reversed.contains(&format!("fill=\"{}\" xml:space", hex(GROUND))));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_blocks_are_shapes() {
+    fn lines_and_blocks_are_drawn_as_shapes() {
         let picture = drawn("╭─╮▄▏░");
         assert!(!picture.contains("<text"), "{picture}");
         assert_eq!(picture.matches("<path").count(), 3);

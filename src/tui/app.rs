@@ -1,4 +1,4 @@
-//! All that the screen shows. Changed by `update` alone; drawing reads it.
+//! The state of the screen. Only `update` changes it; `view` reads it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -24,143 +24,113 @@ use crate::protocol::Welcome;
 use crate::protocol::row::{Column, Sort};
 use crate::protocol::snapshot::{History, Phase, Snapshot};
 
-/// Whether there is an engine to talk to.
+/// The connection to the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Connection {
-    /// One is being looked for or started.
+    /// An engine is being looked for or started.
     Connecting,
-    /// It has said who it is.
+    /// The engine has sent its welcome.
     Up(Box<Welcome>),
-    /// It was there, and will be looked for again.
-    Lost {
-        /// Why.
-        reason: String,
-    },
-    /// There is none any more.
-    Gone {
-        /// Why.
-        reason: String,
-    },
+    /// The connection broke, and the link tries to restore it.
+    Lost { reason: String },
+    /// No engine is running. Only starting one leads out of this state.
+    Gone { reason: String },
 }
 
-/// What a question was asked for.
+/// What a request that awaits its answer was sent for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PendingRequest {
-    /// A window of the table.
     Rows {
-        /// Of this question.
+        /// The table's generation when it was sent. The table ignores answers of older generations.
         generation: u64,
-        /// Rows left out.
         offset: usize,
     },
-    /// The cursor's place.
+    /// The position of the cursor's video.
     Place {
-        /// Of this question.
         generation: u64,
     },
-    /// The classes.
     Classes,
-    /// Throughput.
     History,
-    /// The log so far.
     Log,
-    /// All about a video.
+    /// The video's name.
     Details(String),
-    /// Names for marks.
+    /// The names of rows to mark.
     BulkMark,
-    /// An order; its answer is shown.
+    /// A command whose answer is shown.
     Command,
-    /// An order of which another part follows; its answer is shown where it is an error.
+    /// A command that is followed by another one of its group. Its answer is shown only if it is an error.
     PartialCommand,
-    /// Its answer says nothing new.
+    /// Its answer is not shown.
     Silent,
 }
 
-/// The last snapshot and when it came.
 #[derive(Clone, Debug)]
 pub struct TimedSnapshot {
-    /// The snapshot.
     pub snapshot: Snapshot,
-    /// When, on the clock of [`App::now`].
+    /// On the clock of [`App::now`].
     pub received: Duration,
 }
 
-/// When the screen has to be drawn.
+/// When the screen has to be redrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dirty {
-    /// It is as it should be.
     Clean,
-    /// With the next tick of data.
+    /// With the next tick.
     Soon,
-    /// At once: somebody has pressed a key.
+    /// At once: it is the response to a key.
     Now,
 }
 
-/// Options that do not change.
+/// Settings that stay the same while the interface runs.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Colours and characters.
     pub theme: Theme,
-    /// The mouse is ours.
+    /// Whether to capture the mouse.
     pub mouse: bool,
-    /// Draw new data once a second only.
+    /// Redraw for new data once a second only.
     pub low_bandwidth: bool,
-    /// For times.
+    /// The zone in which times are shown.
     pub zone: TimeZone,
-    /// How many colours pictures may have.
     pub depth: Depth,
-    /// How pictures in true pixels reach the terminal, where they do.
+    /// The protocol for pictures in pixels; `None` draws them as characters.
     pub pictures: Option<GraphicsProtocol>,
 }
 
-/// All that the screen shows.
 #[derive(Debug)]
 pub struct App {
-    /// Options that do not change.
     pub options: Options,
-    /// The keys.
     pub keymap: Keymap,
     /// Time since the start, as of the last message.
     pub now: Duration,
-    /// The terminal's size.
     pub size: Size,
-    /// The engine.
     pub connection: Connection,
-    /// Where the run stands.
     pub latest: Option<TimedSnapshot>,
-    /// The classes.
     pub classes: ClassList,
-    /// The table.
     pub videos: VideoTable,
-    /// Marked videos.
     pub marks: Marks,
-    /// The device under the cursor.
+    /// The index of the device under the cursor.
     pub device: usize,
-    /// Throughput so far.
     pub history: History,
-    /// How busy each device was lately, or how fast where it does not say; the oldest first.
+    /// The last values of each device, the oldest first: percent busy, or clips a second where the device does not
+    /// report that.
     pub activity: Vec<VecDeque<Option<f32>>>,
-    /// The log.
     pub log: LogPane,
-    /// Which pane has the keys.
     pub focus: Pane,
-    /// That pane has the screen.
+    /// The focused pane fills the screen.
     pub zoom: bool,
-    /// What lies on top, the last one uppermost.
+    /// The overlays, the topmost last.
     pub modals: Vec<Modal>,
-    /// What has just happened.
     pub toasts: Toasts,
-    /// The beginning of a sequence of keys.
+    /// The start of a key sequence.
     pub pending_keys: Vec<Key>,
-    /// What can be taken back, the last one first to go.
+    /// What can be undone, the most recent last.
     pub undo: Vec<Undo>,
-    /// Leave when the run is over.
+    /// Quit as soon as the run is over.
     pub quit_when_idle: bool,
-    /// The details of the video under the cursor are wanted as soon as its row is here.
+    /// Open the details of the video under the cursor as soon as its row arrives.
     pub details_follow_cursor: bool,
-    /// Names being collected for marks.
+    /// A bulk mark that is waiting for rows.
     pub bulk_mark: Option<BulkMark>,
-    /// When to draw.
     pub dirty: Dirty,
     pub(super) pending: HashMap<u64, PendingRequest>,
     pub(super) next_id: u64,
@@ -169,14 +139,13 @@ pub struct App {
     pub(super) details_stale: bool,
     pub(super) last_tick: Duration,
     pub(super) engine_starting: bool,
-    /// Videos have changed since the table was last asked for.
+    /// Videos have changed since the table was last requested.
     pub(super) table_stale: bool,
     pub(super) classes_stale: bool,
     pub(super) activity_due: Duration,
 }
 
 impl App {
-    /// Before anything is known.
     pub fn new(options: Options, keymap: Keymap, size: Size) -> Self {
         let mut app = Self {
             options,
@@ -217,12 +186,11 @@ impl App {
         app
     }
 
-    /// Where the run stands.
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.latest.as_ref().map(|latest| &latest.snapshot)
     }
 
-    /// What the run is up to; none while nothing is known or nobody answers.
+    /// The phase of the run, if the engine is connected and has sent a snapshot.
     pub fn phase(&self) -> Option<Phase> {
         match self.connection {
             Connection::Up(_) => self.snapshot().map(|snapshot| snapshot.phase),
@@ -230,12 +198,11 @@ impl App {
         }
     }
 
-    /// A run is going on, at whatever pace.
+    /// A run is in progress, be it paused or stopping.
     pub fn is_active(&self) -> bool {
         !matches!(self.phase(), None | Some(Phase::Starting | Phase::Waiting | Phase::Idle))
     }
 
-    /// The engine that answers.
     pub fn welcome(&self) -> Option<&Welcome> {
         match &self.connection {
             Connection::Up(welcome) => Some(welcome),
@@ -243,7 +210,7 @@ impl App {
         }
     }
 
-    /// Seconds since the run began, as a clock shows it: it goes on between snapshots.
+    /// Seconds since the run began. The value advances between snapshots.
     pub fn elapsed_s(&self) -> Option<f64> {
         let latest = self.latest.as_ref()?;
         let moving = matches!(self.phase(), Some(Phase::Running | Phase::Held | Phase::Finishing | Phase::Stopping));
@@ -251,12 +218,12 @@ impl App {
         Some(latest.snapshot.elapsed_s + since)
     }
 
-    /// The screen must be drawn, at the latest then.
+    /// Asks for a redraw at the given time or earlier.
     pub fn touch(&mut self, when: Dirty) {
         self.dirty = self.dirty.max(when);
     }
 
-    /// Where the keys go: to the pane, unless the details of a video lie on top of it.
+    /// The context in which keys are looked up.
     pub fn context(&self) -> Context {
         match self.details() {
             Some(_) => Context::Details,
@@ -264,7 +231,7 @@ impl App {
         }
     }
 
-    /// The details that are open, if any; a help or a menu may lie on top of them.
+    /// The open details, even if help or a menu covers them.
     pub fn details(&self) -> Option<&DetailsView> {
         self.modals.iter().rev().find_map(|modal| match modal {
             Modal::Details(view) => Some(&**view),

@@ -1,21 +1,18 @@
-//! The classes with their progress: which are shown, in which order, and where the cursor is. The first line is all of them.
+//! The list of classes with their progress: filter, order and cursor. Its first line stands for all classes.
 
 use crate::protocol::row::{ClassRow, RowState, StateCounts};
 
-/// In which order classes stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClassOrder {
-    /// By name.
     #[default]
     Name,
-    /// The least done first.
+    /// The least complete first.
     Progress,
     /// The most problems first.
     Problems,
 }
 
 impl ClassOrder {
-    /// The next one.
     pub fn next(self) -> Self {
         match self {
             Self::Name => Self::Progress,
@@ -24,7 +21,6 @@ impl ClassOrder {
         }
     }
 
-    /// In a word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -34,7 +30,7 @@ impl ClassOrder {
     }
 }
 
-/// States that want attention.
+/// The states that need attention.
 pub const PROBLEMS: [RowState; 6] = [
     RowState::Failed,
     RowState::Corrupt,
@@ -44,17 +40,15 @@ pub const PROBLEMS: [RowState; 6] = [
     RowState::Stale,
 ];
 
-/// How many videos are in this state.
 pub fn count_of(counts: &StateCounts, state: RowState) -> u64 {
     counts.get(state as usize).map_or(0, |count| u64::from(*count))
 }
 
-/// How many want attention.
 pub fn problems_of(counts: &StateCounts) -> u64 {
     PROBLEMS.iter().map(|state| count_of(counts, *state)).sum()
 }
 
-/// How many are done, and of how many: what is missing counts, what is excluded or not of this run does not.
+/// The number of finished videos and of all videos. Missing videos count, videos excluded or outside this run do not.
 pub fn progress_of(row: &ClassRow) -> (u64, u64) {
     let counts = &row.counts;
     let all: u64 = counts.iter().map(|count| u64::from(*count)).sum();
@@ -63,7 +57,6 @@ pub fn progress_of(row: &ClassRow) -> (u64, u64) {
     (u64::from(row.done).min(all), all)
 }
 
-/// The classes.
 #[derive(Clone, Debug, Default)]
 pub struct ClassList {
     rows: Vec<ClassRow>,
@@ -76,7 +69,7 @@ pub struct ClassList {
 }
 
 impl ClassList {
-    /// Takes them as they are now. The cursor stays on its class.
+    /// The cursor stays on its class.
     pub fn set(&mut self, rows: Vec<ClassRow>) {
         let current = self.current().map(|row| row.class.clone());
         self.rows = rows;
@@ -101,51 +94,49 @@ impl ClassList {
         self.scroll_to_cursor();
     }
 
-    /// Shows only classes with this text.
+    /// Shows only classes whose name contains the text.
     pub fn set_filter(&mut self, text: &str) {
         text.clone_into(&mut self.text);
         let current = self.current().map(|row| row.class.clone());
         self.rebuild(current);
     }
 
-    /// What is looked for.
+    /// The filter.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The next order.
     pub fn next_order(&mut self) {
         self.order = self.order.next();
         let current = self.current().map(|row| row.class.clone());
         self.rebuild(current);
     }
 
-    /// In which order.
     pub fn order(&self) -> ClassOrder {
         self.order
     }
 
-    /// All classes, shown or not.
+    /// The number of classes, regardless of the filter.
     pub fn count(&self) -> usize {
         self.rows.len()
     }
 
-    /// Lines: that for all, and those shown.
+    /// The number of visible lines, including the line for all classes.
     pub fn len(&self) -> usize {
         self.shown.len() + 1
     }
 
-    /// A line; none for the first, which is all of them.
+    /// The class in a line; `None` for the first line, which stands for all.
     pub fn line(&self, index: usize) -> Option<&ClassRow> {
         self.rows.get(*self.shown.get(index.checked_sub(1)?)?)
     }
 
-    /// The class under the cursor; none for all of them.
+    /// The class under the cursor; `None` for all.
     pub fn current(&self) -> Option<&ClassRow> {
         self.line(self.selected)
     }
 
-    /// All of them together.
+    /// The sum of all classes.
     pub fn total(&self) -> ClassRow {
         let mut total = ClassRow::default();
         for row in &self.rows {
@@ -157,28 +148,25 @@ impl ClassList {
         total
     }
 
-    /// The line under the cursor.
     pub fn selected(&self) -> usize {
         self.selected
     }
 
-    /// The first line that is seen.
+    /// The first visible line.
     pub fn top(&self) -> usize {
         self.top
     }
 
-    /// So many lines are seen at a time.
     pub fn set_height(&mut self, height: usize) {
         self.height = height.max(1);
         self.scroll_to_cursor();
     }
 
-    /// So many lines are seen at a time.
+    /// The number of lines that fit on the screen.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Moves the cursor.
     pub fn move_to(&mut self, index: usize) {
         self.selected = index.min(self.shown.len());
         self.scroll_to_cursor();
@@ -215,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_and_texts_choose_and_the_cursor_stays_on_its_class() {
+    fn order_and_filter_keep_the_cursor_on_its_class() {
         let mut list = list();
         list.move_to(3);
         list.next_order();
@@ -235,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_counts_what_should_be_done() {
+    fn progress_ignores_excluded_videos() {
         let list = list();
         assert_eq!(progress_of(&list.total()), (4, 16));
         assert_eq!(problems_of(&list.total().counts), 3);

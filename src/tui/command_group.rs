@@ -1,30 +1,26 @@
-//! Commands to the engine that belong together, and the commands that undo them.
+//! A group of commands to the engine that one action sends, and the commands that undo it.
 
 use crate::protocol::Command;
 
-/// Orders that belong together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CommandGroup {
-    /// One after the other.
+    /// In the order in which they are sent.
     pub commands: Vec<Command>,
-    /// What takes them back.
     pub undo: Option<Undo>,
-    /// They were for the marked videos, whose marks go.
+    /// The commands are for the marked videos: the marks are cleared when they are sent.
     pub unmark: bool,
 }
 
 impl CommandGroup {
-    /// A single command that cannot be taken back.
+    /// A single command without undo.
     pub fn single(command: Command) -> Self {
         Self { commands: vec![command], ..Self::default() }
     }
 }
 
-/// What can be taken back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Undo {
-    /// What it was, such as `exclude 3 videos`.
+    /// What is undone, such as `exclude 3 videos`.
     pub what: String,
-    /// What takes it back.
     pub commands: Vec<Command>,
 }

@@ -1,4 +1,4 @@
-//! Whether the engine that is there already goes by the settings of this window.
+//! Compares a running engine with the settings of this window.
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +10,8 @@ use super::text;
 use crate::config::Settings;
 use crate::protocol::Welcome;
 
-/// What its run does and this window's settings do not say, for people; nothing where none is seen. The content of
-/// weights is not looked at, so features of one recipe and one file name are taken for the same.
+/// The differences, for people; `None` if there are none. Weights are compared by file name only, so features of the
+/// same recipe and file name count as the same.
 pub fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
     let mut lines = vec![];
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -27,7 +27,7 @@ pub fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
         None => None,
         Some(CheckpointSource::Seeded) => Some("seeded".into()),
         Some(CheckpointSource::File(path)) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
-        // How the file of an address with a question in it is called, the cache decides.
+        // The cache decides on the file name for a URL with a query.
         Some(CheckpointSource::Url(url)) => {
             url.rsplit('/').next().filter(|name| !name.contains(['?', '#'])).map(str::to_owned)
         }
@@ -57,7 +57,7 @@ mod tests {
     use crate::config::Overrides;
 
     #[test]
-    fn an_engine_with_other_settings_is_told_from_ones_own() {
+    fn differences_to_the_settings_are_reported() {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["data", "other"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
@@ -92,7 +92,7 @@ mod tests {
         let mut changed = own.clone();
         changed.recipe.sampling.interval = 4;
         assert!(says(&changed, &welcome).contains("has changed since"));
-        // Of weights in a file only the name is known.
+        // Only the name of a weight file is known.
         let file = Welcome { checkpoint: "w.pth".into(), meaningless: false, ..welcome };
         assert_eq!(differences(&settings("data", "w.pth"), &file), None);
     }

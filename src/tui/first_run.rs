@@ -1,4 +1,4 @@
-//! The first start: the form on the screen, before there is anything else to show.
+//! The first start: shows the setup form.
 
 use std::path::{Path, PathBuf};
 
@@ -13,19 +13,19 @@ use super::terminal::Screen;
 use crate::config;
 use crate::config::Overrides;
 
-/// There is no configuration, and the command line says nothing that would do instead.
+/// There is no configuration, and no command-line option that replaces it.
 pub fn is_first(typed: &Overrides, current: &Path) -> bool {
     typed.config.is_none() && typed.checkpoint.is_none() && current.join(config::FILE).symlink_metadata().is_err()
 }
 
-/// What event of something sender elsewhere.
+/// The result of an effect that ran on another thread.
 enum FormEvent {
     Checked(setup::check::CheckResult),
     Completed(setup::complete::Completions),
     Written(Result<PathBuf, String>),
 }
 
-/// Shows the form until the configuration is written; false where the user wants none.
+/// Shows the form until the configuration is written. Returns false if the user leaves without one.
 ///
 /// # Errors
 /// When the terminal is gone.
@@ -82,12 +82,12 @@ pub async fn run_form(
     }
 }
 
-/// What was typed on the command line, where it can be shown as text; else what is suggested.
+/// The path from the command line if it is valid UTF-8, else the suggestion.
 fn text_of(typed: Option<&Path>, suggested: String) -> String {
     typed.and_then(Path::to_str).map_or(suggested, str::to_owned)
 }
 
-/// Disks may be slow: looked at where waiting does no harm.
+/// Runs an effect on a blocking thread: disks can be slow.
 fn carry_out(effect: Effect, sender: &mpsc::UnboundedSender<FormEvent>) {
     let sender = sender.clone();
     tokio::task::spawn_blocking(move || {

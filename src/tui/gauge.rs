@@ -1,26 +1,25 @@
-//! Numbers as pictures made of characters: bars, sparklines, charts over time. Text alone; who draws gives it its style.
+//! Bars, sparklines and charts made of characters.
 
 use ratatui::text::Span;
 
 use super::theme::{Role, Theme};
 
-/// A cell filled from the left by so many eighths.
+/// A cell filled from the left, in eighths.
 const FROM_LEFT: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
-/// A cell filled from below by so many eighths.
+/// A cell filled from the bottom, in eighths.
 const FROM_BELOW: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The same in ASCII, as far as it goes.
+/// The ASCII equivalent of [`FROM_BELOW`].
 const ASCII_BELOW: [char; 9] = [' ', '.', '.', ':', ':', '+', '+', '#', '#'];
 
 /// Shades for a heat map, the darkest first.
 const SHADES: [char; 5] = [' ', '░', '▒', '▓', '█'];
 
-/// The same in ASCII.
 const ASCII_SHADES: [char; 8] = [' ', '.', ':', '-', '=', '+', '#', '@'];
 
-/// The filled part and the rest of a bar, together `room` columns. Something is never shown as nothing, and what is not
-/// quite all never as all.
+/// The filled and the empty part of a bar, together `room` columns. A positive fraction shows at least one step, and a
+/// fraction below 1 leaves at least one free.
 pub fn bar(fraction: f64, room: usize, ascii: bool) -> (String, String) {
     let fraction = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
     let steps = room * if ascii { 1 } else { 8 };
@@ -42,19 +41,19 @@ pub fn bar(fraction: f64, room: usize, ascii: bool) -> (String, String) {
     (full, "░".repeat(rest))
 }
 
-/// A bar in the theme's colours; where nothing is known, a rest alone.
+/// A bar in the theme's colours. `None` draws it empty.
 pub fn bar_spans(theme: &Theme, fraction: Option<f64>, room: usize) -> [Span<'static>; 2] {
     let (full, rest) = bar(fraction.unwrap_or(0.0), room, theme.is_ascii());
     [Span::styled(full, theme.style(Role::Gauge)), Span::styled(rest, theme.style(Role::GaugeRest))]
 }
 
-/// The last `room` values as a line of blocks, the newest at the right. The largest value fills a cell, or `most` where it
-/// is larger; `None` is a gap.
+/// The last `room` values as one line of blocks, the newest at the right. A full cell is the largest value, or `most`
+/// if that is larger. `None` is a gap.
 pub fn sparkline(values: &[Option<f32>], room: usize, most: f32, ascii: bool) -> String {
     chart(values, room, 1, most, ascii).pop().unwrap_or_default()
 }
 
-/// The last `room` values as columns of blocks, `height` lines, the first of them on top. Scaled as [`sparkline`].
+/// The last `room` values as columns of blocks, as `height` lines from top to bottom. Scaled as in [`sparkline`].
 pub fn chart(values: &[Option<f32>], room: usize, height: usize, most: f32, ascii: bool) -> Vec<String> {
     let shown = values.get(values.len().saturating_sub(room)..).unwrap_or_default();
     let top = shown.iter().flatten().copied().filter(|value| value.is_finite()).fold(most.max(0.0), f32::max);
@@ -72,7 +71,7 @@ pub fn chart(values: &[Option<f32>], room: usize, height: usize, most: f32, asci
     (0..height).map(line).collect()
 }
 
-/// How many of `steps` a value fills. Something is at least one, so that little is told from nothing.
+/// How many of `steps` a value fills. Positive values fill at least one.
 fn eighths(value: f32, top: f32, steps: usize) -> usize {
     if !value.is_finite() || value <= 0.0 || top <= 0.0 {
         return 0;
@@ -80,8 +79,8 @@ fn eighths(value: f32, top: f32, steps: usize) -> usize {
     ((value / top * steps as f32).round() as usize).clamp(1, steps)
 }
 
-/// Which of `count` things stretched or squeezed to `room` columns fall on `column`: from and to. At least one where there
-/// are any.
+/// The range of `count` items that falls on `column` when they are stretched or squeezed to `room` columns. It has at
+/// least one item unless `count` is 0.
 pub fn bucket(count: usize, room: usize, column: usize) -> (usize, usize) {
     if count == 0 || room == 0 {
         return (0, 0);
@@ -91,7 +90,7 @@ pub fn bucket(count: usize, room: usize, column: usize) -> (usize, usize) {
     (from.min(count - 1), to.min(count))
 }
 
-/// How dark a value of 0 to 255 is shown where there are no colours for it.
+/// A character for a value of 0 to 255, used where colours cannot show it.
 pub fn shade(value: u8, ascii: bool) -> char {
     let shades: &[char] = if ascii { &ASCII_SHADES } else { &SHADES };
     shades.get(usize::from(value) * shades.len() / 256).copied().unwrap_or(' ')
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_tell_nothing_something_nearly_all_and_all_apart() {
+    fn bars_distinguish_empty_from_little_and_full_from_nearly_full() {
         assert_eq!(whole(0.0, 4, false), "░░░░");
         assert_eq!(whole(0.001, 4, false), "▏░░░");
         assert_eq!(whole(0.5, 4, false), "██░░");
@@ -135,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn charts_stack_their_blocks() {
+    fn charts_have_several_lines() {
         assert_eq!(chart(&[Some(1.0), Some(8.0), Some(16.0)], 4, 2, 0.0, false), ["   █", " ▁██"].map(String::from));
     }
 
     proptest! {
         #[test]
-        fn pictures_have_their_size(
+        fn bars_and_charts_have_the_requested_size(
             values in proptest::collection::vec(proptest::option::of(any::<f32>()), 0..60),
             fraction: f64, most: f32, room in 0..50_usize, height in 0..6_usize, ascii: bool,
         ) {

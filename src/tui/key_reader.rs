@@ -1,4 +1,6 @@
-//! Reads the terminal on a thread of its own, which ends when it hangs up: crossterm alone would spin or wait for ever.
+//! Reads terminal events on a thread of its own.
+//!
+//! The thread ends when the terminal hangs up. crossterm alone would spin or block forever then.
 
 use std::io;
 use std::time::Duration;
@@ -7,16 +9,16 @@ use ratatui::crossterm::event::{self, Event};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::mpsc;
 
-/// Keys that wait to be taken in, at most.
+/// The number of events that can wait for the event loop.
 const QUEUE: usize = 256;
 
-/// What was typed is there at once; with no time at all, crossterm would not look.
+/// With a zero timeout crossterm does not read at all.
 const POLL_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// What is typed, from now on. It ends when the terminal hangs up.
+/// Starts the thread. The channel closes when the terminal hangs up.
 ///
 /// # Errors
-/// When there can be no thread.
+/// When the thread cannot be started.
 pub fn spawn() -> io::Result<mpsc::Receiver<Event>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     std::thread::Builder::new().name("keys".into()).spawn(move || {
@@ -32,7 +34,7 @@ pub fn spawn() -> io::Result<mpsc::Receiver<Event>> {
     Ok(receiver)
 }
 
-/// Waits until something can be read; false where nothing ever will be.
+/// Waits until standard input is readable. Returns false when the terminal has hung up.
 fn wait_readable() -> bool {
     let stdin = rustix::stdio::stdin();
     loop {

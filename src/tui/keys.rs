@@ -1,18 +1,17 @@
-//! Keys as people write them: `j`, `ctrl-p`, `pgdn`, and sequences of them such as `g g`.
+//! Keys as they are written in the configuration: `j`, `ctrl-p`, `pgdn`, and sequences such as `g g`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// One key with its modifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     code: KeyCode,
     mods: KeyModifiers,
 }
 
-/// Keys to be pressed one after the other.
+/// A sequence of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Keys(pub Vec<Key>);
 
@@ -36,7 +35,7 @@ const NAMED: &[(&str, KeyCode)] = &[
 ];
 
 impl Key {
-    /// The key of an event. A capital letter is itself, whether or not the terminal also reports the shift key.
+    /// Normalizes an event: terminals differ in whether they report shift with a capital letter or with backtab.
     pub fn of(event: KeyEvent) -> Self {
         let mut mods = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
         let mut code = event.code;
@@ -55,7 +54,7 @@ impl Key {
         Self { code, mods }
     }
 
-    /// The character that it types, if it types one.
+    /// The character that the key types; `None` if it has a modifier or types nothing.
     pub fn typed(self) -> Option<char> {
         match self.code {
             KeyCode::Char(c) if self.mods.is_empty() => Some(c),
@@ -63,7 +62,6 @@ impl Key {
         }
     }
 
-    /// The event that pressing it makes.
     #[cfg(test)]
     pub fn event(self) -> KeyEvent {
         KeyEvent::new(self.code, self.mods)
@@ -159,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_as_they_are_shown() {
+    fn keys_round_trip_through_text() {
         for text in ["j", "G", "ctrl-p", "alt-x", "f5", "space", "pgdn", "backtab", "-", "ctrl--", "/", "?", "f", "é"]
         {
             assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
@@ -172,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn terminals_differ_about_shift_and_it_makes_no_difference() {
+    fn shift_is_normalized() {
         let g = "G".parse::<Key>().unwrap();
         assert_eq!(event(KeyCode::Char('G'), KeyModifiers::SHIFT), g);
         assert_eq!(event(KeyCode::Char('G'), KeyModifiers::NONE), g);

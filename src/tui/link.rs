@@ -1,4 +1,5 @@
-//! The connection to the engine: found by the output folder's lock, made again when it breaks, and never waited for.
+//! The connection to the engine. It finds the engine by the lock of the output folder and reconnects when the
+//! connection breaks.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,30 +17,28 @@ use crate::config::Settings;
 use crate::engine::lock;
 use crate::protocol::{FromEngine, ToEngine, VERSION};
 
-/// No message from an engine is longer.
+/// The longest message of an engine, in bytes.
 const MAX_LINE: u64 = 1 << 24;
 
-/// An engine that does not greet for so long is taken to hang.
+/// An engine that sends no welcome within this time counts as hung.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An engine that reads nothing for this long while requests wait is treated as lost.
+/// An engine that reads nothing for this long while requests wait counts as lost.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two looks for an engine.
+/// The pause between two attempts to find an engine.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Looks without an engine after which there is none.
+/// Attempts after which there is no engine.
 const MAX_ATTEMPTS: u32 = 8;
 
-/// What the connection is to be requests.
 pub enum LinkRequest {
-    /// Say this.
     Send(ToEngine),
     /// An engine was started: look for it.
     Connect,
 }
 
-/// Keeps up a connection until nobody listens any more.
+/// Keeps the connection up until the window closes.
 pub async fn run(
     settings: Settings,
     mut requests: mpsc::UnboundedReceiver<LinkRequest>,
@@ -82,12 +81,12 @@ pub async fn run(
         if events.is_closed() {
             return;
         }
-        // What was meant for the one before means nothing to the next.
+        // Requests to the previous engine are not for the next one.
         while requests.try_recv().is_ok() {}
     }
 }
 
-/// Waits until it makes sense to look again; false where nobody wants it any more.
+/// Waits for a request to connect; false if the window has closed.
 async fn wait_for_connect(requests: &mut mpsc::UnboundedReceiver<LinkRequest>) -> bool {
     loop {
         match requests.recv().await {
@@ -98,7 +97,8 @@ async fn wait_for_connect(requests: &mut mpsc::UnboundedReceiver<LinkRequest>) -
     }
 }
 
-/// The socket of the engine that these settings mean, if there is one; an error is one that does not go away by itself.
+/// The socket of the engine that holds the output folder, if there is one. An error is a state that does not go away by
+/// itself.
 async fn find(settings: &Settings) -> Result<Option<PathBuf>, String> {
     let (out, shard) = (settings.out.clone(), settings.shard);
     let looked = tokio::task::spawn_blocking(move || client::runs(&out)).await;

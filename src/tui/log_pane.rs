@@ -1,4 +1,4 @@
-//! The lines of the log that are held here, and which of them are shown.
+//! The lines of the log that are held here, with their filter and cursor.
 
 use std::collections::VecDeque;
 
@@ -8,32 +8,27 @@ use jiff::tz::TimeZone;
 use crate::protocol::LogLine;
 use crate::protocol::words::Level;
 
-/// Lines held; older ones are in the file.
+/// The number of lines held. The log file has the older ones.
 pub const MAX_LINES: usize = 1_000;
 
-/// A line as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// `14:02:11`.
     pub time: String,
-    /// How much it matters.
     pub level: Level,
-    /// What.
     pub text: String,
     lower: String,
 }
 
-/// The log.
 #[derive(Clone, Debug)]
 pub struct LogPane {
     lines: VecDeque<Entry>,
-    /// Lines that matter less are not shown.
     pub min_level: Level,
-    /// Lines without this text are not shown.
+    /// Only lines that contain this text are shown.
     pub text: String,
-    /// Lines between the cursor and the end, among those shown.
+    /// The cursor's distance from the last shown line.
     back: usize,
-    /// Lines above the last that is seen and below the cursor.
+    /// The number of lines that fit on the screen.
     pub height: usize,
 }
 
@@ -44,7 +39,7 @@ impl Default for LogPane {
 }
 
 impl LogPane {
-    /// Takes what was said before we came.
+    /// Replaces all lines.
     pub fn replace(&mut self, lines: Vec<LogLine>, zone: &TimeZone) {
         self.lines.clear();
         self.back = 0;
@@ -53,7 +48,7 @@ impl LogPane {
         }
     }
 
-    /// Takes a line. Who looks at older ones goes on seeing them.
+    /// Appends a line. If the cursor is not at the end, it stays on its line.
     pub fn add(&mut self, line: LogLine, zone: &TimeZone) {
         let time = line.time.parse::<Timestamp>().map(|time| time.to_zoned(zone.clone()).strftime("%T").to_string());
         let text = line.text.lines().map(str::trim).collect::<Vec<_>>().join(" · ");
@@ -72,40 +67,36 @@ impl LogPane {
         entry.level >= self.min_level && (self.text.is_empty() || entry.lower.contains(&self.text.to_lowercase()))
     }
 
-    /// How many lines are shown.
+    /// The number of lines that pass the filter.
     pub fn count(&self) -> usize {
         self.lines.iter().filter(|entry| self.shows(entry)).count()
     }
 
-    /// How many lines are held.
     #[cfg(test)]
     pub fn held(&self) -> usize {
         self.lines.len()
     }
 
-    /// The line under the cursor.
     pub fn current(&self) -> Option<&Entry> {
         self.lines.iter().rev().filter(|entry| self.shows(entry)).nth(self.back)
     }
 
-    /// At the end, where new lines come.
+    /// The cursor follows new lines.
     pub fn is_at_end(&self) -> bool {
         self.back == 0
     }
 
-    /// Moves the cursor up or down.
     pub fn move_by(&mut self, by: isize) {
         self.back = self.back.saturating_add_signed(-by).min(self.count().saturating_sub(1));
     }
 
-    /// Shows less or more.
     pub fn set_filter(&mut self, min_level: Level, text: &str) {
         self.min_level = min_level;
         text.clone_into(&mut self.text);
         self.back = 0;
     }
 
-    /// The lines to be seen in so much room, the oldest first, and which of them has the cursor.
+    /// The lines that fit into `room`, the oldest first, and the index of the one with the cursor.
     pub fn window(&self, room: usize) -> (Vec<&Entry>, usize) {
         let below = if self.back < room { 0 } else { self.back + 1 - room };
         let mut lines: Vec<&Entry> =
@@ -132,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn it_forgets_the_oldest() {
+    fn old_lines_are_dropped() {
         let pane = pane(MAX_LINES + 5);
         assert_eq!(pane.held(), MAX_LINES);
         assert_eq!(pane.current().unwrap().text, format!("line {}", MAX_LINES + 4));
@@ -140,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_back_goes_on_seeing_the_same() {
+    fn new_lines_do_not_move_an_older_selection() {
         let mut pane = pane(50);
         pane.move_by(-5);
         assert_eq!(pane.current().unwrap().text, "line 44");
@@ -156,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_and_texts_choose() {
+    fn lines_are_filtered_by_level_and_text() {
         let mut pane = pane(50);
         pane.set_filter(Level::Problem, "");
         assert_eq!(pane.count(), 5);

@@ -1,49 +1,46 @@
-//! Marked videos: some by name, or all that a filter lets through.
+//! Marked videos: some by name, or all that a filter matches.
 
 use std::collections::BTreeMap;
 
 use crate::protocol::row::{Filter, Row, RowState, Select, Sort};
 
-/// So many are marked by name at most; more only as all that a filter lets through.
+/// The largest number of videos that are marked by name. More can only be marked as all matches of a filter.
 pub const MAX_NAMED: usize = 10_000;
 
-/// A command's names may take so many bytes, well below what the engine reads as one line.
+/// The bytes that the names of one command may take, well below the longest line that the engine reads.
 const NAMES_BYTES: usize = 40_000;
 
-/// What is marked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// By name, each with its state when it was marked.
+    /// By name, with the state at the time of marking.
     names: BTreeMap<String, RowState>,
-    /// All of a filter, and how many those were.
+    /// All matches of a filter, and how many there were.
     all: Option<(Filter, usize)>,
 }
 
 impl Marks {
-    /// How many.
     pub fn len(&self) -> usize {
         self.all.as_ref().map_or(self.names.len(), |(_, count)| *count)
     }
 
-    /// None.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether this row is marked, as far as can be told.
+    /// Whether a row is marked. Of a filter other than the current one this is not known.
     pub fn has(&self, row: &Row, filter: &Filter) -> bool {
         self.all.as_ref().is_some_and(|(all, _)| all == filter) || self.names.contains_key(&row.video)
     }
 
-    /// All of a filter are marked, not some by name.
+    /// All matches of a filter are marked, not single videos.
     pub fn are_all(&self) -> bool {
         self.all.is_some()
     }
 
-    /// Marks or unmarks one.
+    /// Marks or unmarks a video.
     ///
     /// # Errors
-    /// In words, when it cannot be one more or one less.
+    /// When all matches of a filter are marked, or when there would be too many marks.
     pub fn toggle(&mut self, video: &str, state: RowState) -> Result<(), String> {
         if let Some((_, count)) = &self.all {
             return Err(format!("all {count} of a filter are marked; take the marks away to mark single ones"));
@@ -54,10 +51,10 @@ impl Marks {
         Ok(())
     }
 
-    /// Marks one.
+    /// Marks a video.
     ///
     /// # Errors
-    /// When there would be too many.
+    /// When there would be too many marks.
     pub fn add(&mut self, video: &str, state: RowState) -> Result<(), String> {
         if self.all.take().is_some() {
             self.names.clear();
@@ -69,10 +66,10 @@ impl Marks {
         Ok(())
     }
 
-    /// Marks those that were not, of these, and the other way round.
+    /// Toggles the mark of each row.
     ///
     /// # Errors
-    /// When there would be too many.
+    /// When there would be too many marks.
     pub fn invert(&mut self, rows: impl Iterator<Item = (String, RowState)>) -> Result<(), String> {
         for (video, state) in rows {
             self.toggle(&video, state)?;
@@ -80,23 +77,21 @@ impl Marks {
         Ok(())
     }
 
-    /// Marks all that a filter lets through.
     pub fn mark_all(&mut self, filter: Filter, count: usize) {
         self.names.clear();
         self.all = Some((filter, count));
     }
 
-    /// Takes all away.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// The states of those marked by name.
+    /// The states of the videos marked by name.
     pub fn states(&self) -> impl Iterator<Item = RowState> {
         self.names.values().copied()
     }
 
-    /// What an order means by them: in parts that the engine reads as one line each.
+    /// The selection for a command, in parts that each fit into one message.
     pub fn selects(&self) -> Vec<Select> {
         match &self.all {
             Some((filter, _)) => vec![Select { videos: vec![], filter: Some(filter.clone()) }],
@@ -105,16 +100,15 @@ impl Marks {
     }
 }
 
-/// What becomes of the names.
+/// What to do with the collected rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkOperation {
-    /// They are marked.
     Mark,
-    /// They are marked where they were not, and the other way round.
+    /// Toggle each mark.
     Invert,
 }
 
-/// Names on their way.
+/// Collects the names of rows `next..to` of a view, page by page, because the rows are not held here.
 #[derive(Clone, Debug)]
 pub struct BulkMark {
     pub filter: Filter,
@@ -125,12 +119,12 @@ pub struct BulkMark {
     pub operation: MarkOperation,
 }
 
-/// Names in parts that the engine reads as one line each.
+/// Splits names into parts that each fit into one message to the engine.
 pub fn parts(names: impl Iterator<Item = String>) -> Vec<Select> {
     let mut parts: Vec<Select> = vec![];
     let mut room = 0;
     for name in names {
-        // Quotes and control characters take more room in JSON; six bytes a character is the most.
+        // In JSON, quotes and control characters take up to six bytes each.
         let needs = name.len() + 3 + 5 * name.chars().filter(|c| c.is_control() || matches!(c, '"' | '\\')).count();
         if needs > room || parts.is_empty() {
             room = NAMES_BYTES;
@@ -150,7 +144,7 @@ mod tests {
     use crate::protocol::{Command, MAX_LINE, ToEngine};
 
     #[test]
-    fn single_ones_and_all_of_a_filter_do_not_mix() {
+    fn single_marks_and_marking_all_are_exclusive() {
         let mut marks = Marks::default();
         marks.toggle("A/a", RowState::Done).unwrap();
         marks.toggle("A/b", RowState::Failed).unwrap();
@@ -166,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn no_order_is_longer_than_the_engine_reads() {
+    fn commands_fit_into_one_message() {
         let mut marks = Marks::default();
         for i in 0..MAX_NAMED {
             marks.add(&format!("A \"class\" of a long name/{}-{i}.mp4", "é\u{1}".repeat(9)), RowState::Failed).unwrap();

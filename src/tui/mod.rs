@@ -1,5 +1,6 @@
-//! The terminal front end: events become messages, `update` decides, drawing is a function of the state, and everything
-//! that takes time is done elsewhere. It knows the engine by its protocol alone.
+//! The terminal interface. Keys, messages from the engine, signals and ticks become [`update::Msg`]s; `update` changes
+//! the state and returns effects; `view` draws the state. Everything that can block runs outside the event loop. Of the
+//! engine, only the protocol is known here.
 
 mod action;
 mod app;

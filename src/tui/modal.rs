@@ -1,4 +1,4 @@
-//! What lies on top of the panes: a stack of help, palette, filters being typed, menus and questions.
+//! The overlays: help, command palette, filter input, menus, questions, details and notices.
 
 use super::command_group::CommandGroup;
 use super::details::DetailsView;
@@ -6,104 +6,82 @@ use super::input::Input;
 use super::pane::Pane;
 use crate::protocol::row::{Column, RowState};
 
-/// One thing on top.
 #[derive(Clone, Debug)]
 pub enum Modal {
-    /// All keys.
     Help {
-        /// Lines above the first that is seen.
+        /// The number of lines scrolled past.
         scroll: usize,
     },
-    /// Commands by their words.
     Palette {
-        /// What is looked for.
         input: Input,
-        /// Which of those found.
+        /// The index of the selected match.
         selected: usize,
     },
-    /// A filter being typed. It works as it is typed.
+    /// A filter that applies while it is typed.
     Filter {
-        /// What.
         input: Input,
-        /// Where.
+        /// The pane that it filters.
         pane: Pane,
-        /// What was there before, for who thinks better of it.
+        /// The filter to restore on cancel.
         previous: String,
     },
-    /// Something to choose from, or a question.
+    /// A menu or a question.
     Menu(Menu),
-    /// All about one video.
     Details(Box<DetailsView>),
-    /// A longer text.
+    /// A text that stays until it is closed.
     Notice {
-        /// What it is about.
         title: String,
-        /// The text, its lines.
         text: String,
-        /// Lines above the first that is seen.
+        /// The number of lines scrolled past.
         scroll: usize,
     },
 }
 
-/// Something to choose from, or a question.
+/// A list of choices, with a question if `text` is not empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Menu {
-    /// What it is about.
     pub title: String,
-    /// What is to be considered.
     pub text: String,
-    /// The answers.
     pub items: Vec<MenuItem>,
-    /// Which is under the cursor.
     pub selected: usize,
-    /// It stays_open open when something was chosen.
+    /// The menu stays open after a choice.
     pub stays_open: bool,
 }
 
-/// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MenuItem {
-    /// The key for it.
     pub key: char,
-    /// In words.
     pub label: String,
-    /// It is on; none where it is nothing that can be on.
+    /// `None` for an item that cannot be checked.
     pub checked: Option<bool>,
-    /// What it does.
     pub action: MenuAction,
 }
 
-/// What an answer does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MenuAction {
-    /// Nothing.
     Close,
-    /// Gives commands.
     Send(CommandGroup),
-    /// Sorts.
     Sort(Column),
-    /// Shows videos of a state, or no longer.
     ToggleState(RowState),
-    /// Shows videos of all states.
     ShowAllStates,
-    /// Leaves, and the run goes on.
+    /// Quits while the run goes on.
     Detach,
-    /// Ends the run and leaves when it is over.
+    /// Stops the run and quits when it is over.
     StopAndQuit {
-        /// Drops what is in hand.
+        /// Abandons the videos in progress.
         now: bool,
     },
 }
 
 impl MenuItem {
-    /// An answer that cannot be on or off.
+    /// An item that cannot be checked.
     pub fn new(key: char, label: impl Into<String>, action: MenuAction) -> Self {
         Self { key, label: label.into(), checked: None, action }
     }
 }
 
 impl Menu {
-    /// A question that is answered with yes or no. The cursor is on yes: asking once is enough.
+    /// A yes-or-no question with the cursor on yes.
     pub fn question(
         title: impl Into<String>,
         text: impl Into<String>,

@@ -1,12 +1,12 @@
-//! The command palette: the actions that match a typed text.
+//! The command palette: fuzzy search over the key bindings.
 
 use super::action::Action;
 use super::keymap::{Binding, Context, Keymap};
 
-/// Commands that match what was typed, the best first; of equal ones those that can be had here.
+/// The bindings that match, the best first. On a tie, bindings of the current context come first.
 pub fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Action, Binding, String)> {
     let mut found = vec![];
-    // From the details only what can be had there; from a pane all that panes have.
+    // Over the details, only bindings that work there are offered. Over a pane, those of all panes are.
     let is_to_be_had = |line: &Binding| match here.is_overlay() {
         true => here.offers(line),
         false => !line.context.is_overlay(),
@@ -25,7 +25,7 @@ pub fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Action, Bin
     found.into_iter().map(|(_, found)| found).collect()
 }
 
-/// How well a text matches what was typed, letters in order: none, or the less the better.
+/// The distance of a fuzzy match, 0 being the best; `None` if the letters do not occur in order.
 pub fn score(text: &str, typed: &str) -> Option<usize> {
     let text: Vec<char> = text.to_lowercase().chars().collect();
     let mut score = 0;
@@ -37,7 +37,7 @@ pub fn score(text: &str, typed: &str) -> Option<usize> {
             text.get(*place) == Some(&wanted)
                 && (*place == 0 || text.get(place - 1).is_some_and(|c| !c.is_alphanumeric()))
         };
-        // The next letter, else the beginning of a word, else anywhere.
+        // Prefer the next letter, then the start of a word, then any position.
         let (place, cost) = match next && from > 0 {
             true => (from, 0),
             false => match (from..text.len()).find(starts) {
@@ -57,7 +57,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn words_find_commands() {
+    fn words_match_actions() {
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         let first = |typed: &str| matching(&keymap, Context::Videos, typed).first().map(|(action, ..)| *action);
         assert_eq!(first("exp"), Some(Action::Export));
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_must_come_in_order() {
+    fn letters_match_in_order_only() {
         assert_eq!(score("retry", "yr"), None);
         assert!(score("mark all", "ma") < score("format", "ma"));
         assert!(score("mark all", "mall").is_some());

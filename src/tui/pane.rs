@@ -2,26 +2,20 @@
 
 use super::keymap::Context;
 
-/// A pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pane {
-    /// The classes with their progress.
     Classes,
-    /// The table of videos.
     Videos,
-    /// The devices.
     Devices,
-    /// The throughput over time.
     Throughput,
-    /// The log.
     Log,
 }
 
 impl Pane {
-    /// All of them, in the order of their numbers.
+    /// In the order of their numbers.
     pub const ALL: [Self; 5] = [Self::Classes, Self::Videos, Self::Devices, Self::Throughput, Self::Log];
 
-    /// Where its keys stand in the table.
+    /// The context of its key bindings.
     pub fn context(self) -> Context {
         match self {
             Self::Classes => Context::Classes,
@@ -32,7 +26,7 @@ impl Pane {
         }
     }
 
-    /// The number that leads to it.
+    /// The number key that focuses it.
     pub fn number(self) -> usize {
         Self::ALL.iter().position(|pane| *pane == self).unwrap_or(0) + 1
     }

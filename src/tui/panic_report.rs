@@ -1,4 +1,4 @@
-//! What to do when the program breaks: give the terminal back, write down what is known, and say where it lies.
+//! The panic hook of the terminal interface.
 
 use std::backtrace::Backtrace;
 use std::fs;
@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::terminal;
 use crate::errln;
 
-/// From now on a panic gives the terminal back, writes a report into `folder` where there is one, else into the folder for
-/// temporary files, and says where. The program ends with it: nothing of the screen's state is to be trusted any more.
+/// Installs a hook that restores the terminal, writes a report to `folder` (or else to the folder for temporary files),
+/// says where it is, and exits. The state of the screen cannot be trusted after a panic.
 pub fn install(folder: PathBuf) {
     std::panic::set_hook(Box::new(move |panic| {
         terminal::leave();

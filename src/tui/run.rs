@@ -1,5 +1,5 @@
-//! The way in, and the event loop: keys, the engine's words, signals and time become messages. Nothing in it waits for the
-//! engine, or for anything else that may take long.
+//! The entry points and the event loop. Keys, messages from the engine, signals and ticks become [`Msg`]s. Nothing in
+//! the loop blocks.
 
 use std::time::Duration;
 
@@ -28,23 +28,23 @@ use crate::config::{Overrides, Settings, TuiSection};
 use crate::error::{Exit, ExitError};
 use crate::outln;
 
-/// New data is drawn at most so often.
+/// New data is drawn at most this often.
 const FRAME_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The same where bytes are dear.
+/// The same with `--low-bandwidth`.
 const SLOW_FRAME_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Messages that are taken in before the screen is drawn, at most.
+/// The number of events of one source that are processed before the screen is drawn.
 const MAX_EVENTS_PER_FRAME: usize = 256;
 
-/// A test sets it, to see what happens when the program breaks.
+/// Tests set it to make the interface panic.
 const PANIC_VARIABLE: &str = "REELDECK_BREAK_SCREEN";
 
-/// Opens the terminal interface: on the engine that holds the output folder, on one that it starts, and on a first start
-/// after a form has been filled in.
+/// Opens the terminal interface. It connects to the engine that holds the output folder or starts one. Without a
+/// configuration it shows the setup form first.
 ///
 /// # Errors
-/// Before it opens: settings that make no sense. After: a terminal that cannot be drawn on.
+/// When the settings are invalid or the terminal cannot be used.
 pub fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
     let current = std::env::current_dir().context("failed to find the current folder")?;
     if first_run::is_first(typed, &current) {
@@ -67,7 +67,7 @@ pub fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
     open_on(settings, typed, args, true)
 }
 
-/// Opens the terminal interface on an engine that is there.
+/// Opens the terminal interface on a running engine.
 ///
 /// # Errors
 /// As [`open`].
@@ -95,7 +95,7 @@ where
         let signals = Signals::catch().context("failed to catch signals")?;
         window(signals).await
     });
-    // A thread that still waits for an engine to begin must not keep us.
+    // A thread that is still starting an engine must not delay the exit.
     runtime.shutdown_background();
     if let Some(text) = farewell? {
         outln!("{text}");
@@ -128,7 +128,6 @@ fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Key
     Ok((options, Keymap::new(&section.keys).map_err(bad)?))
 }
 
-/// What a window is made of.
 struct Parts {
     screen: Screen,
     keys: mpsc::Receiver<ratatui::crossterm::event::Event>,
@@ -199,7 +198,7 @@ async fn event_loop(
         };
         if let Flow::Break(farewell) = next {
             drop(window);
-            // The last order is on its way; nobody waits for its answer.
+            // Lets the link send the last command. Its answer is not awaited.
             tokio::time::sleep(Duration::from_millis(20)).await;
             return Ok(farewell);
         }

@@ -1,4 +1,4 @@
-//! A still of a video, fetched from `reeldeck-probe`, which is the one that opens files nobody has looked at.
+//! Fetches a still of a video from `reeldeck-probe`, which opens untrusted files in a process of its own.
 
 use std::io;
 use std::path::Path;
@@ -10,16 +10,16 @@ use tokio::process::Command;
 
 use super::picture::Rgb;
 
-/// Longer than a picture of a healthy file on a slow disk takes.
+/// Longer than a healthy file on a slow disk takes.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A line of error of a program is shorter.
 const MAX_ERROR_BYTES: u64 = 4096;
 
-/// A picture of about a third into the video, in a box of `width` × `height` pixels. Dropping the future ends the process.
+/// A still from about a third into the video, scaled to fit `width` × `height` pixels. Dropping the future ends the
+/// process.
 ///
 /// # Errors
-/// What `reeldeck-probe` says is wrong with the file, or with itself; that it took longer than `timeout`.
+/// When `reeldeck-probe` cannot be started, reports an error, or takes longer than `timeout`.
 pub async fn still(probe: &Path, video: &Path, [width, height]: [usize; 2], timeout: Duration) -> io::Result<Rgb> {
     let fetched = tokio::time::timeout(timeout, fetch(probe, video, width, height)).await;
     let slow =
@@ -30,14 +30,14 @@ pub async fn still(probe: &Path, video: &Path, [width, height]: [usize; 2], time
 async fn fetch(probe: &Path, video: &Path, width: usize, height: usize) -> io::Result<Rgb> {
     let mut child = Command::new(probe)
         .arg("still")
-        // A file name may begin like an option.
+        // A file name may start with a dash.
         .arg("--")
         .arg(video)
         .args([width.to_string(), height.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // Its own group: Ctrl-C at the terminal is not for it.
+        // A process group of its own: Ctrl-C at the terminal must not reach it.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -46,7 +46,7 @@ async fn fetch(probe: &Path, video: &Path, width: usize, height: usize) -> io::R
         return Err(io::Error::other("reeldeck-probe has no standard output"));
     };
     let most = (width * height * 3 + 64) as u64;
-    // Each pipe is closed as soon as enough was read: without a reader, one that says too much ends by itself.
+    // Each pipe is closed after enough was read, so a process that writes too much ends by itself.
     let (read, heard) = tokio::join!(read_up_to(output, most), read_up_to(errors, MAX_ERROR_BYTES));
     let (picture, words) = (read?, heard?);
     let status = child.wait().await?;
@@ -60,14 +60,14 @@ async fn fetch(probe: &Path, video: &Path, width: usize, height: usize) -> io::R
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "reeldeck-probe sent no picture"))
 }
 
-/// All that comes, up to `most` bytes.
+/// Reads up to `most` bytes.
 async fn read_up_to(pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
     pipe.take(most).read_to_end(&mut bytes).await?;
     Ok(bytes)
 }
 
-/// A binary PPM of at most this size, as `reeldeck-probe` writes it.
+/// Parses a binary PPM of at most the given size.
 fn read_ppm(bytes: &[u8], most_width: usize, most_height: usize) -> Option<Rgb> {
     let mut rest = bytes.strip_prefix(b"P6\n")?;
     let mut line = || {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_whole_picture_is_one() {
+    fn incomplete_pictures_are_rejected() {
         let read = |text: &[u8]| read_ppm(text, 4, 4).map(|picture| picture.size());
         assert_eq!(read(b"P6\n2 1\n255\n\0\x01\x02\x03\x04\n"), Some([2, 1]));
         for bad in [
@@ -113,7 +113,7 @@ mod tests {
         path
     }
 
-    /// Starts a script as the probe; a text that is still being written elsewhere in this process may keep it busy.
+    /// Runs a script as the probe. Retries while another thread that forks still holds the script open for writing.
     fn ask(text: &str, timeout: Duration) -> io::Result<Rgb> {
         let folder = tempfile::tempdir().unwrap();
         let probe = script(folder.path(), text);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_comes_through_and_an_error_in_its_own_words() {
+    fn stills_and_error_messages_are_returned() {
         let long = Duration::from_secs(60);
         let picture =
             ask(r#"[ "$1 $2 $3 $4 $5" = "still -- -v 1.mp4 8 8" ] && printf 'P6\n1 1\n255\nabc'"#, long).unwrap();
@@ -137,18 +137,18 @@ mod tests {
         let error = ask("exit 3", long).unwrap_err().to_string();
         assert!(error.contains("without a word") && error.contains('3'), "{error}");
         assert!(ask("echo P6", long).unwrap_err().to_string().contains("no picture"));
-        // More than was asked for is not read to its end.
+        // A process that writes too much is not read to its end.
         assert!(ask("while echo 'P6 P6 P6 P6 P6 P6 P6 P6'; do :; done; exit 0", long).is_err());
     }
 
     #[test]
-    fn one_that_takes_too_long_is_ended() {
+    fn a_slow_probe_is_killed() {
         let error = ask("exec sleep 1000", Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]
-    fn a_probe_that_is_not_there_is_named() {
+    fn a_missing_probe_is_named() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let asked = still(Path::new("/nowhere/probe"), Path::new("v.mp4"), [8, 8], TIMEOUT);
         let error = runtime.block_on(asked).unwrap_err();

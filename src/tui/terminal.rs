@@ -1,4 +1,4 @@
-//! The terminal: taken over and given back, drawn on in whole frames, and given back also when the program breaks.
+//! The terminal: entered, drawn on in whole frames, and restored on exit, suspend and panic.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -21,13 +21,13 @@ use super::app::App;
 use super::theme::{Role, Theme};
 use super::{osc, view};
 
-/// The terminal is ours at the moment.
+/// The terminal is in our mode.
 static OURS: AtomicBool = AtomicBool::new(false);
 
-/// Its mouse is, too: 1.
+/// The mouse is captured: 1.
 static MOUSE: AtomicU8 = AtomicU8::new(0);
 
-/// Bytes of a frame as they come; they leave together.
+/// Collects the bytes of a frame.
 #[derive(Clone, Default)]
 struct Pending(Rc<RefCell<Vec<u8>>>);
 
@@ -43,23 +43,23 @@ impl Write for Pending {
     }
 }
 
-/// The screen. ratatui's own terminal asks where the cursor is whenever it clears: over a network that takes a round trip, and
-/// the answer is taken for keys by the thread that reads those. Here nothing is ever asked.
+/// Draws frames. ratatui's own `Terminal` queries the cursor position whenever it clears: that costs a round trip over
+/// a network, and the key reader would take the answer for keys. This type never queries the terminal.
 pub struct Screen {
     backend: CrosstermBackend<Pending>,
     pending: Pending,
-    /// What is on the terminal.
+    /// The cells on the terminal.
     shown: Buffer,
     cursor: Option<Position>,
-    /// Nothing is known of what is on the terminal.
+    /// What is on the terminal is unknown.
     lost: bool,
 }
 
 impl Screen {
-    /// Takes the terminal over.
+    /// Enters the alternate screen and raw mode.
     ///
     /// # Errors
-    /// When it is none.
+    /// When standard output is no terminal.
     pub fn open(mouse: bool, title: &str) -> io::Result<Self> {
         MOUSE.store(mouse.into(), Ordering::SeqCst);
         enter(title)?;
@@ -68,15 +68,13 @@ impl Screen {
         Ok(Self { backend, pending, shown: Buffer::default(), cursor: None, lost: true })
     }
 
-    /// The terminal's size.
-    ///
     /// # Errors
-    /// When it is gone.
+    /// When the terminal is gone.
     pub fn size(&self) -> io::Result<Size> {
         self.backend.size()
     }
 
-    /// Draws what has changed since the last time.
+    /// Draws the cells that have changed.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -84,7 +82,7 @@ impl Screen {
         self.paint(&app.options.theme, |area, buffer| view::paint(app, area, buffer))
     }
 
-    /// The same, of what `draw` paints; it gives the place of the cursor where there is one.
+    /// Draws what `draw` paints; it returns the position of the cursor.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -121,7 +119,7 @@ impl Screen {
         self.raw(&frame)
     }
 
-    /// Width and height of a cell in pixels, or a guess.
+    /// The size of a cell in pixels, or a guess.
     pub fn cell(&self) -> [u16; 2] {
         let Ok(size) = window_size() else { return [8, 16] };
         let side = |pixels: u16, cells: u16| pixels.checked_div(cells).filter(|side| *side > 0);
@@ -131,7 +129,7 @@ impl Screen {
         }
     }
 
-    /// Writes bytes that are no frame.
+    /// Writes bytes outside of a frame.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -141,24 +139,24 @@ impl Screen {
         out.flush()
     }
 
-    /// Forgets what is on the screen, so that all of it is drawn anew.
+    /// Redraws everything with the next frame.
     pub fn redraw(&mut self) {
         self.lost = true;
     }
 
-    /// Gives the terminal back, stops this process until it is woken, and takes the terminal again.
+    /// Restores the terminal, stops this process until it is continued, and enters again.
     ///
     /// # Errors
     /// When the terminal is gone.
     pub fn suspend(&mut self, title: &str) -> io::Result<()> {
         leave();
-        // The whole process: not even a thread of it reads keys that are the shell's now.
+        // Stops the whole process, so that no thread reads keys meant for the shell.
         let own = rustix::process::getpid();
         rustix::process::kill_process(own, rustix::process::Signal::STOP)?;
         self.resume(title)
     }
 
-    /// Takes the terminal again after this process was stopped: whoever had it meanwhile has left it otherwise.
+    /// Enters again after this process was stopped: the shell has changed the terminal's mode.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -188,12 +186,12 @@ fn enter(title: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Gives the terminal back, once, whoever asks for it: the end, a panic, or a signal.
+/// Restores the terminal. Only the first call has an effect.
 pub fn leave() {
     if !OURS.swap(false, Ordering::SeqCst) {
         return;
     }
-    // Not by the lock of standard output: who panics may hold it.
+    // Not through `io::stdout`: a panicking thread may hold its lock.
     let mut bytes = vec![];
     bytes.extend_from_slice(osc::END_FRAME);
     if MOUSE.load(Ordering::SeqCst) == 1 {

@@ -1,32 +1,29 @@
-//! Short messages that go by themselves.
+//! Short messages that disappear by themselves.
 
 use std::time::Duration;
 
 use crate::protocol::words::Level;
 
-/// More at a time are not shown.
+/// The number of messages shown at a time.
 const MAX_TOASTS: usize = 4;
 
-/// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toast {
-    /// What.
     pub text: String,
-    /// How much it matters.
     pub level: Level,
-    /// When it goes.
+    /// The time at which it disappears.
     pub until: Duration,
-    /// So many of its kind, where they are counted.
+    /// The number of messages of the same kind, of which this is the last.
     pub count: usize,
     kind: Option<&'static str>,
 }
 
-/// The messages that are shown, the oldest first.
+/// The visible messages, the oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct Toasts(Vec<Toast>);
 
 impl Toasts {
-    /// Shows a message for as long as it takes to read it.
+    /// Shows a message for as long as it takes to read.
     pub fn show(&mut self, now: Duration, level: Level, text: impl Into<String>) {
         let text = text.into();
         if let Some(same) = self.0.iter_mut().find(|toast| toast.text == text) {
@@ -36,7 +33,7 @@ impl Toasts {
         self.push(Toast { until: until(now, level, &text), text, level, count: 1, kind: None });
     }
 
-    /// Shows the last of many of a kind, and how many there were.
+    /// Shows a message in place of the previous one of its kind and counts them.
     pub fn count(&mut self, now: Duration, level: Level, kind: &'static str, text: String) {
         let before = self.0.iter().position(|toast| toast.kind == Some(kind)).map(|place| self.0.remove(place).count);
         let count = before.unwrap_or(0) + 1;
@@ -50,19 +47,17 @@ impl Toasts {
         self.0.push(toast);
     }
 
-    /// Takes away those that have been there long enough; whether there were any.
+    /// Removes expired messages; true if there were any.
     pub fn expire(&mut self, now: Duration) -> bool {
         let before = self.0.len();
         self.0.retain(|toast| toast.until > now);
         self.0.len() < before
     }
 
-    /// Takes all away.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Those that are shown.
     pub fn shown(&self) -> &[Toast] {
         &self.0
     }
@@ -70,7 +65,7 @@ impl Toasts {
 
 fn until(now: Duration, level: Level, text: &str) -> Duration {
     let least = if level == Level::Problem { 4_000 } else { 2_500 };
-    // They lie on top of something: no longer than it takes to read the beginning.
+    // Toasts cover content, so they stay no longer than it takes to read their beginning.
     now + Duration::from_millis(least + 30 * text.len().min(130) as u64)
 }
 
@@ -79,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_go_by_themselves_and_do_not_pile_up() {
+    fn toasts_expire_and_are_limited_in_number() {
         let mut toasts = Toasts::default();
         let at = Duration::from_secs;
         for i in 0..9 {
@@ -93,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn many_of_a_kind_are_counted() {
+    fn toasts_of_one_kind_are_counted() {
         let mut toasts = Toasts::default();
         for i in 0..300 {
             toasts.count(Duration::ZERO, Level::Problem, "failed", format!("failed v_{i}"));

@@ -1,4 +1,4 @@
-//! Why a key can do nothing now: dim in the footer, and said when it is pressed.
+//! Why an action is unavailable. The footer dims its key, and pressing the key shows the reason.
 
 use super::action::Action;
 use super::app::{App, Connection};
@@ -8,7 +8,7 @@ use super::pane::Pane;
 use crate::protocol::row::RowState;
 use crate::protocol::snapshot::Phase;
 
-/// The reason; none where it can.
+/// `None` if the action is available.
 pub fn unavailable_reason(app: &App, action: Action) -> Option<String> {
     use Action as A;
     if needs_engine(action)

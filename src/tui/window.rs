@@ -1,4 +1,4 @@
-//! A window: the state, the screen, and what messages bring about outside of both.
+//! The state and the screen together, and the effects that update returns.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -21,10 +21,9 @@ use super::{engine_mismatch, osc, signals, still};
 use crate::config::{Overrides, Settings};
 use crate::{batch, commands, error};
 
-/// Whether the event loop goes on; a break carries the text to print on the terminal that is left.
+/// Whether the event loop goes on. A break carries a text to print after the terminal is restored.
 pub type Flow = ControlFlow<Option<String>>;
 
-/// A window.
 pub struct Window {
     screen: Screen,
     app: App,
@@ -34,18 +33,16 @@ pub struct Window {
     title: String,
     to_link: mpsc::UnboundedSender<LinkRequest>,
     done: mpsc::UnboundedSender<Msg>,
-    /// The picture in pixels that is on the screen, and where.
+    /// The picture in pixels on the screen, with its area.
     shown: Option<(String, Rect)>,
     still: Option<tokio::task::JoinHandle<()>>,
-    /// An engine was there already, and has not said yet what it works on.
+    /// The engine was running before this window: its welcome is compared with the settings.
     joins: bool,
 }
 
 impl Window {
-    /// A window on a screen.
-    ///
     /// # Errors
-    /// When the screen does not tell its size.
+    /// When the terminal does not report its size.
     #[expect(clippy::too_many_arguments, reason = "each of them is another thing, and it is called once")]
     pub fn new(
         screen: Screen,
@@ -63,12 +60,10 @@ impl Window {
         Ok(Self { screen, app, began, settings, typed, title, to_link, done, shown: None, still: None, joins: false })
     }
 
-    /// What it works with.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// When it has to be drawn.
     pub fn dirty(&self) -> Dirty {
         self.app.dirty
     }
@@ -86,7 +81,7 @@ impl Window {
         self.put_picture().context("failed to draw a picture")
     }
 
-    /// The picture that belongs on the screen, in pixels.
+    /// The picture in pixels that should be on the screen.
     fn picture(&self) -> Option<(String, Rect, &Rgb)> {
         let Some(Modal::Details(view)) = self.app.modals.last() else { return None };
         let (area, picture) = view.pixels()?;
@@ -102,7 +97,7 @@ impl Window {
             return Ok(());
         }
         self.screen.raw(protocol.clear())?;
-        // What it has covered is not what the cells say.
+        // The cells below the picture are no longer what they were.
         self.screen.redraw();
         Ok(())
     }
@@ -116,7 +111,7 @@ impl Window {
         Ok(())
     }
 
-    /// Takes a message in and does what follows from it.
+    /// Updates the state and runs the effects.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -133,7 +128,7 @@ impl Window {
         }
         for effect in effects {
             match effect {
-                // Where nobody listens any more, the link says so itself.
+                // After the connection is gone, the link reports it.
                 Effect::Send(question) => drop(self.to_link.send(LinkRequest::Send(question))),
                 Effect::StartEngine => self.launch(),
                 Effect::Connect => drop(self.to_link.send(LinkRequest::Connect)),
@@ -153,7 +148,7 @@ impl Window {
         self.app.touch(Dirty::Now);
     }
 
-    /// Takes in what was typed.
+    /// Handles an event of the terminal.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -162,13 +157,11 @@ impl Window {
             Event::Key(key) => self.message(Msg::Key(key)),
             Event::Paste(text) => self.message(Msg::Paste(text)),
             Event::Mouse(mouse) => self.message(Msg::Mouse(mouse)),
-            // The signal has said so.
+            // SIGWINCH reports the size.
             Event::Resize(..) | Event::FocusGained | Event::FocusLost => Ok(Flow::Continue(())),
         }
     }
 
-    /// The terminal has another size.
-    ///
     /// # Errors
     /// When the terminal is gone.
     pub fn resize(&mut self) -> anyhow::Result<Flow> {
@@ -177,8 +170,6 @@ impl Window {
         self.message(Msg::Resize(size))
     }
 
-    /// Gives the terminal back until we are woken.
-    ///
     /// # Errors
     /// When the terminal is gone.
     pub fn suspend(&mut self) -> anyhow::Result<Flow> {
@@ -189,8 +180,6 @@ impl Window {
         self.resize()
     }
 
-    /// Takes the terminal again.
-    ///
     /// # Errors
     /// When the terminal is gone.
     pub fn resume(&mut self) -> anyhow::Result<Flow> {
@@ -198,13 +187,13 @@ impl Window {
         self.resize()
     }
 
-    /// No engine is there: one is started.
+    /// Starts an engine.
     pub fn start(&mut self) {
         self.app.engine_starting = true;
         self.launch();
     }
 
-    /// An engine is there: what it works on is held against the settings here.
+    /// An engine is running: its settings will be compared with ours.
     pub fn join(&mut self) {
         self.joins = true;
     }
@@ -217,7 +206,7 @@ impl Window {
         });
     }
 
-    /// One at a time: whoever goes through videos wants the last one.
+    /// Fetches a still and cancels the previous request, which is no longer needed.
     fn fetch_still(&mut self, video: String, path: PathBuf) {
         if let Some(before) = self.still.take() {
             before.abort();

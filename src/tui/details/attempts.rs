@@ -1,11 +1,11 @@
-//! Every attempt that gave no feature: when, where, and its error in full, down to the worker's last words.
+//! The failed attempts: time, device, error chain and the worker's last lines.
 
 use jiff::tz::TimeZone;
 use ratatui::text::Span;
 use reeldeck_common::error::ErrorKind;
 use reeldeck_common::failure::Attempt;
 
-use super::moment;
+use super::format_time;
 use super::page::Page;
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -29,7 +29,7 @@ fn one(page: &mut Page, number: usize, attempt: &Attempt, zone: &TimeZone) {
         [
             (format!("{}", number + 1), bold),
             (word(attempt.failure.kind).to_owned(), bad),
-            (moment(attempt.started, zone), plain),
+            (format_time(attempt.started, zone), plain),
             (format!("after {}", text::duration(seconds)), plain),
             (format!("on {}", attempt.device), plain),
         ],
@@ -37,25 +37,24 @@ fn one(page: &mut Page, number: usize, attempt: &Attempt, zone: &TimeZone) {
     let (first, further, said) =
         if page.theme.is_ascii() { ("   ", "   < ", "   | ") } else { ("   ", "   ↳ ", "   │ ") };
     for (depth, message) in attempt.failure.chain.iter().enumerate() {
-        // A message of more than one line is one all the same.
+        // Continuation lines of a message are indented below its first line.
         for (at, line) in message.lines().enumerate() {
             let head = match (depth, at) {
                 (0, _) => first,
                 (_, 0) => further,
                 _ => "     ",
             };
-            page.under("", head, line, plain);
+            page.hanging("", head, line, plain);
         }
     }
     if !attempt.stderr.is_empty() {
         page.line("", vec![Span::styled("   last words of the worker", page.theme.style(Role::Dim))]);
     }
     for line in &attempt.stderr {
-        page.under("", said, line, page.theme.style(Role::Dim));
+        page.hanging("", said, line, page.theme.style(Role::Dim));
     }
 }
 
-/// The kind in words.
 fn word(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Corrupt => "corrupt",

@@ -1,16 +1,16 @@
-//! What is known of the file, of what the manifest says, and of the feature, without looking inside.
+//! What is known about the file, its manifest entry and its feature.
 
 use jiff::tz::TimeZone;
 use ratatui::style::Style;
 
-use super::moment;
+use super::format_time;
 use super::page::Page;
 use crate::protocol::details::{Details, FeatureDetails, ListedVideo};
 use crate::tui::text;
 use crate::tui::theme::Role;
 
 pub(super) fn write(page: &mut Page, details: &Details, zone: &TimeZone) {
-    // The state alone stands in the title.
+    // The title shows the state; a line of its own is needed only for a reason.
     if let Some(reason) = &details.row.reason {
         let look = page.theme.state(details.row.state);
         page.text_styled("state", &format!("{} {}: {reason}", look.glyph, look.word), look.style);
@@ -50,7 +50,7 @@ fn file(page: &mut Page, details: &Details, zone: &TimeZone) {
         pieces.push(text::clock(f64::from(facts.duration_s)));
     }
     pieces.extend(details.container.clone());
-    pieces.extend(details.modified.map(|time| format!("changed {}", moment(time, zone))));
+    pieces.extend(details.modified.map(|time| format!("changed {}", format_time(time, zone))));
     page.pieces("", pieces.into_iter().map(|piece| (piece, plain)));
 }
 
@@ -90,7 +90,7 @@ fn written(page: &mut Page, feature: &FeatureDetails, zone: &TimeZone) {
     pieces.push(format!("checkpoint {}", feature.checkpoint));
     pieces.push(feature.precision.clone());
     pieces.push(format!("on {}", feature.device));
-    pieces.extend(feature.written.map(|time| format!("written {}", moment(time, zone))));
+    pieces.extend(feature.written.map(|time| format!("written {}", format_time(time, zone))));
     page.pieces("", pieces.into_iter().map(|piece| (piece, plain)));
     let [expected, output, broken] = feature.frames;
     let lost = expected.saturating_sub(output);

@@ -1,4 +1,4 @@
-//! What keys do in this view, why they may do nothing, and the line that names them.
+//! The actions of the details, when they are unavailable, and the line that lists their keys.
 
 use ratatui::text::{Line, Span};
 
@@ -9,7 +9,7 @@ use crate::tui::keymap::{Context, Keymap};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 
-/// What the view does itself, for the video that it shows.
+/// Whether the view handles the action itself.
 pub fn is_details_action(action: Action) -> bool {
     use Action as A;
     matches!(
@@ -33,12 +33,12 @@ pub fn is_details_action(action: Action) -> bool {
     )
 }
 
-/// Taken in again by the key that excludes others.
+/// The exclude key includes the video again.
 pub(super) fn is_excluded(details: &Details) -> bool {
     details.row.state == RowState::Excluded
 }
 
-/// Why something cannot be done with this video; none where it can.
+/// `None` if the action is available.
 pub fn unavailable_reason(action: Action, details: &Details) -> Option<&'static str> {
     match (action, details.row.state) {
         (Action::Still, _) if details.path.is_none() => Some("there is no picture of it: it is not on disk"),
@@ -53,7 +53,7 @@ pub fn unavailable_reason(action: Action, details: &Details) -> Option<&'static 
     }
 }
 
-/// The line of keys: as many as fit, the first ones first; those that do nothing now are dim.
+/// The keys that fit, in order of importance. Unavailable ones are dim.
 pub(super) fn hints(
     theme: &Theme,
     keymap: &Keymap,

@@ -1,5 +1,5 @@
-//! All about one video: facts, feature, attempts with their whole errors, what to do, and a look inside. Owns its scrolling
-//! and its picture; says what a key means and leaves the doing to others.
+//! The details of a video: facts, feature, failed attempts, next step, and timelines. The view owns its scroll position
+//! and its still. [`DetailsView::act`] tells the caller what to do.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -21,58 +21,50 @@ use page::Page;
 
 mod attempts;
 mod facts;
-mod inside;
 mod keys;
 mod page;
+mod timelines;
 
 pub use keys::{is_details_action, unavailable_reason};
 
-/// The box that a still is fetched for, in pixels: enough for half of the widest terminal.
+/// The size limit of a still in pixels: enough for half of the widest terminal.
 pub const STILL: [usize; 2] = [480, 270];
 
-/// From this width on the picture stands beside the facts; below it, among them.
-const BESIDE: u16 = 110;
+/// From this width on the still is drawn beside the facts, below it among them.
+const MIN_WIDTH_BESIDE: u16 = 110;
 
-/// What came of an action.
+/// What the caller must do after an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is none of this view's.
     Ignored,
-    /// Something moved: draw again.
+    /// Redraw.
     Moved,
-    /// Back to where the view was opened.
     Close,
-    /// Show the video before this one in the table.
+    /// Show the previous video of the table.
     Previous,
-    /// Show the one after it.
+    /// Show the next video of the table.
     Next,
-    /// Extract it again.
     Retry,
-    /// Leave it alone, or no longer.
     Exclude {
-        /// No longer.
+        /// Include it again.
         undo: bool,
     },
-    /// Copy this name or path.
     Copy(String),
-    /// Fetch a still of this file in a box of [`STILL`], and hand it to [`DetailsView::set_still`].
+    /// Fetch a still of this file within [`STILL`] and pass it to [`DetailsView::set_still`].
     Still(PathBuf),
-    /// It does nothing for this video; why.
+    /// The action is unavailable, for this reason.
     Refused(&'static str),
 }
 
-/// A still on its way.
 #[derive(Clone, Debug, Default, PartialEq)]
 enum Still {
     #[default]
     None,
-    Awaited,
-    Here(Rgb),
-    /// Why there is none.
+    Loading,
+    Loaded(Rgb),
     Failed(String),
 }
 
-/// The view of one video.
 #[derive(Clone, Debug)]
 pub struct DetailsView {
     details: Box<Details>,
@@ -81,14 +73,13 @@ pub struct DetailsView {
     in_pixels: bool,
     still: Still,
     scroll: usize,
-    /// Lines, and how many of them could be seen, when it was drawn last.
-    seen: Cell<(usize, usize)>,
-    /// Where pixels are to be put.
+    /// The number of lines, and how many of them fit, as of the last draw.
+    visible: Cell<(usize, usize)>,
+    /// The area for a picture in pixels, as of the last draw.
     picture_at: Cell<Option<Rect>>,
 }
 
 impl DetailsView {
-    /// A view of this video, with times of this zone and pictures of so many colours.
     pub fn new(details: Box<Details>, zone: TimeZone, depth: Depth) -> Self {
         Self {
             details,
@@ -97,28 +88,27 @@ impl DetailsView {
             in_pixels: false,
             still: Still::None,
             scroll: 0,
-            seen: Cell::new((0, 0)),
+            visible: Cell::new((0, 0)),
             picture_at: Cell::new(None),
         }
     }
 
-    /// Leaves room for a picture in true pixels, which [`DetailsView::pixels`] then names, instead of drawing characters.
+    /// Leaves the area of the still blank, for [`DetailsView::pixels`].
     pub fn with_pixels(mut self, in_pixels: bool) -> Self {
         self.in_pixels = in_pixels;
         self
     }
 
-    /// `Class/file` of the video that is shown.
+    /// `Class/file`.
     pub fn video(&self) -> &str {
         &self.details.row.video
     }
 
-    /// What is known of it.
     pub fn details(&self) -> &Details {
         &self.details
     }
 
-    /// News of the same video, or another one. What is of the same stays where it was.
+    /// Shows newer details of the same video, or another video. For the same video, scroll position and still stay.
     pub fn set(&mut self, details: Box<Details>) {
         if details.row.video != self.details.row.video {
             self.scroll = 0;
@@ -127,30 +117,30 @@ impl DetailsView {
         self.details = details;
     }
 
-    /// The still of this video, or why there is none. That of another video comes too late.
+    /// Ignores the still of another video.
     pub fn set_still(&mut self, video: &str, still: Result<Rgb, String>) {
         if video == self.details.row.video {
             self.still = match still {
-                Ok(picture) => Still::Here(picture),
+                Ok(picture) => Still::Loaded(picture),
                 Err(error) => Still::Failed(error),
             };
         }
     }
 
-    /// The picture that is to be shown in true pixels, and where, as of the last draw.
+    /// The still to draw in pixels and its area, as of the last draw.
     pub fn pixels(&self) -> Option<(Rect, &Rgb)> {
         match &self.still {
-            Still::Here(picture) => Some((self.picture_at.get()?, picture)),
+            Still::Loaded(picture) => Some((self.picture_at.get()?, picture)),
             _ => None,
         }
     }
 
-    /// Does what [`is_details_action`].
+    /// Runs an action for which [`is_details_action`] is true.
     pub fn act(&mut self, action: Action) -> Outcome {
         if let Some(why) = unavailable_reason(action, &self.details) {
             return Outcome::Refused(why);
         }
-        let (lines, height) = self.seen.get();
+        let (lines, height) = self.visible.get();
         let last = lines.saturating_sub(height);
         let page = height.saturating_sub(1).max(1);
         let to = match action {
@@ -163,16 +153,16 @@ impl DetailsView {
             Action::YankPath => {
                 return self.path().map_or(Outcome::Ignored, |path| Outcome::Copy(path.display().to_string()));
             }
-            Action::Still if matches!(self.still, Still::Here(_) | Still::Failed(_)) => {
+            Action::Still if matches!(self.still, Still::Loaded(_) | Still::Failed(_)) => {
                 self.still = Still::None;
                 return Outcome::Moved;
             }
             Action::Still => {
                 let Some(path) = self.details.path.clone() else { return Outcome::Ignored };
-                if self.still == Still::Awaited {
+                if self.still == Still::Loading {
                     return Outcome::Moved;
                 }
-                self.still = Still::Awaited;
+                self.still = Still::Loading;
                 return Outcome::Still(path);
             }
             Action::Down => self.scroll + 1,
@@ -189,12 +179,11 @@ impl DetailsView {
         Outcome::Moved
     }
 
-    /// What a path to copy is: of the file, or of the feature where the file is gone.
+    /// The path to copy: the file's, or the feature's if the file is missing.
     fn path(&self) -> Option<PathBuf> {
         self.details.path.clone().or_else(|| self.details.feature.as_ref().map(|feature| feature.path.clone()))
     }
 
-    /// Draws it over whatever was in `area`.
     pub fn draw(&self, theme: &Theme, keymap: &Keymap, area: Rect, buffer: &mut Buffer) {
         self.picture_at.set(None);
         let area = area.intersection(buffer.area);
@@ -210,7 +199,7 @@ impl DetailsView {
             (inner.x, inner.width) = (inner.x + 1, inner.width - 2);
         }
         let shown = self.still != Still::None;
-        let beside = shown && inner.width >= BESIDE;
+        let beside = shown && inner.width >= MIN_WIDTH_BESIDE;
         if beside {
             let wide = inner.width * 2 / 5;
             self.draw_still(theme, Rect { x: inner.right() - wide, width: wide, ..inner }, buffer);
@@ -218,7 +207,7 @@ impl DetailsView {
         }
         let page = self.page(theme, inner, shown && !beside);
         let (lines, height) = (page.lines.len(), usize::from(inner.height));
-        self.seen.set((lines, height));
+        self.visible.set((lines, height));
         let from = self.scroll.min(lines.saturating_sub(height));
         for (y, line) in (inner.y..inner.bottom()).zip(page.lines.iter().skip(from)) {
             buffer.set_line(inner.x, y, line, inner.width);
@@ -229,7 +218,7 @@ impl DetailsView {
         self.frame(theme, keymap, area, (from, height, lines), buffer);
     }
 
-    /// Title, keys and how far it is scrolled, in the lines around.
+    /// Draws the border with title, keys and scroll position.
     fn frame(
         &self,
         theme: &Theme,
@@ -271,7 +260,7 @@ impl DetailsView {
         }
         title.push(Span::styled(format!(" {state} "), look.style));
         buffer.set_line(area.x + 1, area.y, &Line::from(title), (room - used.min(room)) as u16);
-        let hints = keys::hints(theme, keymap, &self.details, matches!(self.still, Still::Here(_)), room);
+        let hints = keys::hints(theme, keymap, &self.details, matches!(self.still, Still::Loaded(_)), room);
         buffer.set_line(area.x + 1, area.bottom() - 1, &hints, room as u16);
     }
 
@@ -284,16 +273,16 @@ impl DetailsView {
             self.write_still(&mut page, usize::from(area.height) * 2 / 3);
         }
         attempts::write(&mut page, &details.attempts, &self.zone);
-        inside::write(&mut page, details);
+        timelines::write(&mut page, details);
         page
     }
 
     fn write_still(&self, page: &mut Page, rows: usize) {
         match &self.still {
             Still::None => {}
-            Still::Awaited => page.text("picture", "being fetched", Role::Dim),
+            Still::Loading => page.text("picture", "being fetched", Role::Dim),
             Still::Failed(why) => page.text("picture", why, Role::Warn),
-            Still::Here(picture) => {
+            Still::Loaded(picture) => {
                 let lines = picture::lines(picture, page.room(), rows, self.depth);
                 let from = page.lines.len();
                 if self.in_pixels {
@@ -306,11 +295,11 @@ impl DetailsView {
         }
     }
 
-    /// The picture in a room of its own.
+    /// Draws the still beside the facts.
     fn draw_still(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let (words, role) = match &self.still {
             Still::None => return,
-            Still::Here(picture) => {
+            Still::Loaded(picture) => {
                 let lines = picture::lines(picture, usize::from(area.width), usize::from(area.height), self.depth);
                 if self.in_pixels {
                     self.picture_at.set(Some(Rect { height: lines.len() as u16, ..area }));
@@ -321,7 +310,7 @@ impl DetailsView {
                 }
                 return;
             }
-            Still::Awaited => (format!("fetching a picture {}", theme.ellipsis()), Role::Dim),
+            Still::Loading => (format!("fetching a picture {}", theme.ellipsis()), Role::Dim),
             Still::Failed(why) => (why.clone(), Role::Warn),
         };
         for (y, line) in (area.y..area.bottom()).zip(text::wrap(&text::sanitized(&words), usize::from(area.width))) {
@@ -329,7 +318,7 @@ impl DetailsView {
         }
     }
 
-    /// Room in the page for pixels, where all of it can be seen.
+    /// Reserves the area for pixels if all of it is visible.
     fn place_picture(&self, inner: Rect, top: usize, rows: usize, from: usize, indent: usize) {
         let place = top.checked_sub(from).filter(|top| top + rows <= usize::from(inner.height));
         self.picture_at.set(place.map(|top| Rect {
@@ -341,8 +330,8 @@ impl DetailsView {
     }
 }
 
-/// When something was, to the second, in the zone of whoever looks.
-fn moment(time: Timestamp, zone: &TimeZone) -> String {
+/// A time in `zone`, to the second.
+fn format_time(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 

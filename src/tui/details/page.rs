@@ -1,4 +1,4 @@
-//! A page of labelled lines that is written from top to bottom and then shown in part.
+//! Builds a page of labelled lines from top to bottom.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -6,17 +6,16 @@ use ratatui::text::{Line, Span};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 
-/// Columns of the labels at the left, where there is room for them.
-const LABELS: usize = 10;
+/// Columns for labels.
+const LABEL_WIDTH: usize = 10;
 
-/// From this width on labels stand at the left; below it, above what they are labels of.
-const ROOMY: usize = 46;
+/// From this width on labels are at the left, below it they are above their lines.
+const MIN_WIDTH_FOR_LABELS: usize = 46;
 
-/// Lines of a fixed width.
 pub(super) struct Page {
     pub theme: Theme,
     pub lines: Vec<Line<'static>>,
-    /// The first line and the number of lines that are left free for a picture in pixels.
+    /// The first line and the number of lines that are left blank for a picture in pixels.
     pub picture: Option<(usize, usize)>,
     width: usize,
 }
@@ -28,10 +27,10 @@ impl Page {
 
     /// Columns before the text of a line.
     pub fn indent(&self) -> usize {
-        if self.width >= ROOMY { LABELS } else { 0 }
+        if self.width >= MIN_WIDTH_FOR_LABELS { LABEL_WIDTH } else { 0 }
     }
 
-    /// Columns of a line's text.
+    /// Columns for the text of a line.
     pub fn room(&self) -> usize {
         self.width - self.indent()
     }
@@ -41,12 +40,11 @@ impl Page {
         self.lines.push(Line::default());
     }
 
-    /// One line as it is.
     pub fn line(&mut self, label: &str, spans: Vec<Span<'static>>) {
         let styled = |label: String| Span::styled(label, self.theme.style(Role::Dim));
         let mut all = vec![];
         if self.indent() > 0 {
-            all.push(styled(text::align_left(label, LABELS, " ")));
+            all.push(styled(text::align_left(label, LABEL_WIDTH, " ")));
         } else if !label.is_empty() {
             let above = Line::from(styled(text::truncate(label, self.width, "").into_owned()));
             self.lines.push(above);
@@ -55,18 +53,17 @@ impl Page {
         self.lines.push(Line::from(all));
     }
 
-    /// A text of any length, made sanitized, in as many lines as it takes.
+    /// Sanitizes and wraps a text.
     pub fn text(&mut self, label: &str, what: &str, role: Role) {
         self.text_styled(label, what, self.theme.style(role));
     }
 
-    /// The same in any style.
     pub fn text_styled(&mut self, label: &str, what: &str, style: Style) {
-        self.under(label, "", what, style);
+        self.hanging(label, "", what, style);
     }
 
-    /// A text of any length after `head`, which stays alone at the left.
-    pub fn under(&mut self, label: &str, head: &str, what: &str, style: Style) {
+    /// Wraps a text after `head`, with a hanging indent.
+    pub fn hanging(&mut self, label: &str, head: &str, what: &str, style: Style) {
         let hang = text::width(head).min(self.room().saturating_sub(8));
         let sanitized = text::sanitized(what);
         for (at, line) in text::wrap(&sanitized, self.room() - hang).into_iter().enumerate() {
@@ -76,7 +73,7 @@ impl Page {
         }
     }
 
-    /// Short pieces side by side, as many a line as fit; one too long for a line is broken.
+    /// Puts short pieces side by side, as many as fit into a line.
     pub fn pieces(&mut self, label: &str, pieces: impl IntoIterator<Item = (String, Style)>) {
         const BETWEEN: usize = 3;
         let (room, mut label) = (self.room(), label);

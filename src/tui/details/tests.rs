@@ -1,4 +1,4 @@
-//! The view at many sizes, in all themes, for healthy, failing, missing and unknown videos.
+//! The details at many sizes and in all themes, for videos in various states.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -172,7 +172,7 @@ fn press(view: &mut DetailsView, keys: &str) -> Outcome {
 }
 
 #[test]
-fn a_done_video() {
+fn done_video() {
     let view = view(done());
     insta::assert_snapshot!("done_120x40", text_of(&view, 120, 40));
     insta::assert_snapshot!("done_80x24", text_of(&view, 80, 24));
@@ -181,19 +181,19 @@ fn a_done_video() {
 }
 
 #[test]
-fn a_failed_video_tells_all_its_errors() {
+fn failed_video_shows_all_attempts() {
     let view = view(failed());
     insta::assert_snapshot!("failed_80x24", text_of(&view, 80, 24));
     insta::assert_snapshot!("failed_40x40", text_of(&view, 40, 40));
 }
 
 #[test]
-fn a_missing_video() {
+fn missing_video() {
     insta::assert_snapshot!("missing_80x24", text_of(&view(missing()), 80, 24));
 }
 
 #[test]
-fn without_colour_and_in_ascii() {
+fn colourless_and_ascii_themes() {
     let theme = Theme::named("none").unwrap();
     insta::assert_snapshot!("no_color_80x24", render::styled(&draw(&view(failed()), &theme, 80, 24)));
     let ascii = draw(&view(done()), &Theme::default().with_ascii(true), 100, 40);
@@ -206,12 +206,12 @@ fn without_colour_and_in_ascii() {
 }
 
 #[test]
-fn the_picture_stands_beside_the_facts_where_there_is_room() {
+fn the_still_is_beside_the_facts_if_there_is_room() {
     let mut view = view(done());
     let path = view.details().path.clone().unwrap();
     assert_eq!(press(&mut view, "o"), Outcome::Still(path));
     assert!(text_of(&view, 80, 24).contains("being fetched"));
-    // Asked for once, not with every press.
+    // A second press does not request the still again.
     assert_eq!(press(&mut view, "o"), Outcome::Moved);
     view.set_still("another/video.mp4", Ok(picture()));
     assert!(!text_of(&view, 80, 24).contains('▀'));
@@ -226,7 +226,7 @@ fn the_picture_stands_beside_the_facts_where_there_is_room() {
 }
 
 #[test]
-fn pixels_have_a_place_of_the_picture_s_shape() {
+fn pixels_get_a_blank_area() {
     let mut view = view(bare(RowState::Ready)).with_pixels(true);
     let name = view.video().to_owned();
     view.set_still(&name, Ok(picture()));
@@ -243,7 +243,7 @@ fn pixels_have_a_place_of_the_picture_s_shape() {
 }
 
 #[test]
-fn keys_scroll_and_say_what_is_wanted() {
+fn keys_scroll_and_return_outcomes() {
     let mut view = view(done());
     text_of(&view, 80, 12);
     assert_eq!(press(&mut view, "G"), Outcome::Moved);
@@ -267,7 +267,7 @@ fn keys_scroll_and_say_what_is_wanted() {
 }
 
 #[test]
-fn a_key_that_can_do_nothing_says_why() {
+fn an_unavailable_key_shows_the_reason() {
     let mut view = view(missing());
     for key in ["o", "Y", "r"] {
         let Outcome::Refused(why) = press(&mut view, key) else { panic!("{key}") };
@@ -280,7 +280,7 @@ fn a_key_that_can_do_nothing_says_why() {
 }
 
 #[test]
-fn news_of_the_same_video_leave_everything_where_it_was() {
+fn updates_of_the_same_video_keep_scroll_and_still() {
     let mut view = view(done());
     text_of(&view, 80, 12);
     press(&mut view, "pgdn");
@@ -296,7 +296,7 @@ fn news_of_the_same_video_leave_everything_where_it_was() {
 }
 
 #[test]
-fn every_state_is_named_in_the_title() {
+fn the_title_names_the_state() {
     for state in RowState::ALL {
         let text = text_of(&view(bare(state)), 80, 24);
         assert!(text.lines().next().unwrap().contains(state.word()), "{text}");
@@ -304,7 +304,7 @@ fn every_state_is_named_in_the_title() {
 }
 
 #[test]
-fn no_size_is_too_small_or_too_large() {
+fn any_size_can_be_drawn() {
     let mut odd = missing();
     odd.row.facts = Some(RowFacts { duration_s: f32::NAN, frames: 0, size: [0, 0], codec: String::new() });
     odd.row.video = "a".repeat(400);

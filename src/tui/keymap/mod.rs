@@ -1,5 +1,5 @@
-//! The one table of keys: what is pressed where does what, under which words. Dispatch, footer, help, palette and the
-//! README's list are made of it.
+//! The key bindings: the table of defaults with the user's keys. Dispatch, footer, help, the command palette and the
+//! README's list of keys use the same table.
 
 use std::collections::BTreeMap;
 
@@ -11,35 +11,31 @@ mod table;
 
 pub use table::{Binding, Context, TABLE};
 
-/// The table with the user's keys in it.
 #[derive(Clone, Debug)]
 pub struct Keymap {
     bindings: Vec<(Binding, Vec<Keys>)>,
 }
 
 impl Default for Keymap {
-    /// The table as it is.
+    /// The defaults.
     fn default() -> Self {
         Self::with(&BTreeMap::new())
     }
 }
 
-/// What a key that was pressed means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyMatch {
-    /// This.
     Action(Action),
-    /// The beginning of something.
+    /// The keys are the start of a longer sequence.
     Prefix,
-    /// Nothing.
     Nothing,
 }
 
 impl Keymap {
-    /// The table, with other keys for some actions.
+    /// The defaults, with other keys for some actions.
     ///
     /// # Errors
-    /// In words: an action or a key that does not exist, a key that would do two things.
+    /// When an action or a key does not exist, or when a key would have two meanings in one context.
     pub fn new(wanted: &BTreeMap<String, KeyChoice>) -> Result<Self, String> {
         let mut chosen: BTreeMap<Action, Vec<Keys>> = BTreeMap::new();
         for (name, keys) in wanted {
@@ -68,13 +64,13 @@ impl Keymap {
         Self { bindings: bindings.collect() }
     }
 
-    /// No keys do two things in one place, none are the beginning of others, and there is a way out.
+    /// Checks that no keys are ambiguous and that every context can be left.
     fn check(&self) -> Result<(), String> {
         for context in Context::ALL {
             let here: Vec<(&Binding, &Keys)> = self.reachable(context).collect();
             for (place, (line, keys)) in here.iter().enumerate() {
                 for (other, others) in here.iter().skip(place + 1).filter(|(other, _)| other.action != line.action) {
-                    // What lies on top may say something else than what is below; a pane may not.
+                    // An overlay may rebind keys of the panes. A pane must not rebind keys that work everywhere.
                     if context.is_overlay() && line.context != other.context {
                         continue;
                     }
@@ -97,14 +93,13 @@ impl Keymap {
         Ok(())
     }
 
-    /// The nearest first.
+    /// The bindings that work in a context, the most specific first.
     fn reachable(&self, context: Context) -> impl Iterator<Item = (&Binding, &Keys)> {
         let near = |at: &'static Context| self.bindings.iter().filter(move |(line, _)| line.context == *at);
         let lines = context.chain().iter().flat_map(near).filter(move |(line, _)| context.offers(line));
         lines.flat_map(|(line, keys)| keys.iter().map(move |keys| (line, keys)))
     }
 
-    /// What these keys mean here.
     pub fn find(&self, context: Context, pressed: &[Key]) -> KeyMatch {
         let mut prefix = false;
         for (line, keys) in self.reachable(context) {
@@ -116,20 +111,19 @@ impl Keymap {
         if prefix { KeyMatch::Prefix } else { KeyMatch::Nothing }
     }
 
-    /// The table's lines with their keys.
     pub fn bindings(&self) -> impl Iterator<Item = (&Binding, &[Keys])> {
         self.bindings.iter().map(|(line, keys)| (line, keys.as_slice()))
     }
 
-    /// The first key of an action, for messages that name it.
+    /// The first key of an action, to name it in messages.
     pub fn key_text(&self, action: Action) -> String {
         let keys = self.bindings.iter().find(|(line, _)| line.action == action).and_then(|(_, keys)| keys.first());
         keys.map_or_else(|| format!(":{}", action.name()), ToString::to_string)
     }
 
-    /// What the footer offers here, the most important first.
+    /// The bindings that the footer shows, the most important first.
     pub fn footer(&self, context: Context) -> Vec<(&Binding, &Keys)> {
-        // What lies on top has room for its own alone, and for the help.
+        // An overlay's footer has room only for its own keys and help.
         let is_shown = |line: &Binding| !context.is_overlay() || line.context == context || line.action == Action::Help;
         let here = self.bindings.iter().filter(|(line, _)| line.footer > 0 && context.offers(line) && is_shown(line));
         let mut offered: Vec<_> = here.filter_map(|(line, keys)| Some((line, keys.first()?))).collect();
@@ -148,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_does_two_things_and_every_action_has_one() {
+    fn the_defaults_are_unambiguous_and_complete() {
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         for (line, keys) in keymap.bindings() {
             assert_eq!(keys.len(), line.keys.len(), "every key of {:?} is one", line.action);
@@ -163,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_meaning_is_found() {
+    fn the_most_specific_binding_wins() {
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         let find = |context, keys: &str| keymap.find(context, &keys.parse::<Keys>().unwrap().0);
         assert_eq!(find(Context::Videos, "f"), KeyMatch::Action(Action::States));
@@ -181,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_chooses_and_is_told_what_does_not_work() {
+    fn user_bindings_apply_and_invalid_ones_are_errors() {
         let keymap = Keymap::new(&wanted(&[("retry", &["f2", "ctrl-t"]), ("help", &["H"])])).unwrap();
         let find = |keys: &str| keymap.find(Context::Videos, &keys.parse::<Keys>().unwrap().0);
         assert_eq!((find("f2"), find("ctrl-t")), (KeyMatch::Action(Action::Retry), KeyMatch::Action(Action::Retry)));

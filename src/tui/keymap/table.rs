@@ -1,32 +1,25 @@
-//! The table itself: where which keys do what, and the words for it.
+//! The default bindings and the contexts in which they work.
 
 use crate::tui::action::Action;
 
-/// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Context {
-    /// Wherever nothing else lies on top.
+    /// Everywhere except in the form.
     Everywhere,
-    /// In every pane with lines.
+    /// In every pane that has lines.
     Lists,
-    /// The table of videos.
     Videos,
-    /// The classes.
     Classes,
-    /// The devices.
     Devices,
-    /// The throughput.
     Throughput,
-    /// The log.
     Log,
-    /// All about one video.
     Details,
     /// The form of the first start.
     Form,
 }
 
 impl Context {
-    /// All of them, in the order of the help.
+    /// In the order in which help shows them.
     pub const ALL: [Self; 9] = [
         Self::Everywhere,
         Self::Lists,
@@ -39,7 +32,6 @@ impl Context {
         Self::Form,
     ];
 
-    /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
             Self::Everywhere => "Everywhere",
@@ -54,7 +46,7 @@ impl Context {
         }
     }
 
-    /// Where a key is looked for that is pressed here, the nearest first.
+    /// The contexts whose bindings work in this one, the most specific first.
     pub fn chain(self) -> &'static [Self] {
         match self {
             Self::Everywhere => &[Self::Everywhere],
@@ -69,32 +61,29 @@ impl Context {
         }
     }
 
-    /// What lies on top of the panes may give a key a meaning of its own.
+    /// Whether it covers the panes.
     pub fn is_overlay(self) -> bool {
         matches!(self, Self::Details | Self::Form)
     }
 
-    /// A line of the table can be reached here.
+    /// Whether a binding works in this context.
     pub fn offers(self, line: &Binding) -> bool {
-        // Panes that are out of sight are not moved about in.
+        // An overlay hides the panes, so actions that switch panes are off.
         self.chain().contains(&line.context) && !(self.is_overlay() && line.action.is_about_panes())
     }
 }
 
-/// A line of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
-    /// Where.
     pub context: Context,
-    /// Which keys, unless the configuration says otherwise.
+    /// The default keys.
     pub keys: &'static [&'static str],
-    /// What.
     pub action: Action,
-    /// In a word or two, for the footer.
+    /// One or two words for the footer.
     pub short: &'static str,
-    /// In full, for help and palette.
+    /// A sentence for help and palette.
     pub long: &'static str,
-    /// Its place in the footer, the smallest first; 0: not there.
+    /// The rank in the footer, starting at 1; 0 leaves it out.
     pub footer: u8,
 }
 
@@ -112,7 +101,6 @@ const fn binding(
 use Action as A;
 use Context::{Classes, Details, Devices, Everywhere, Form, Lists, Log, Videos};
 
-/// The table.
 #[rustfmt::skip]
 pub const TABLE: &[Binding] = &[
     binding(Everywhere, &["s"], A::StartPause, "start", "start the run; pause it; let it go on", 10),

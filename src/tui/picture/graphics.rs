@@ -1,5 +1,5 @@
-//! Pictures in true pixels, for terminals that can: kitty's graphics protocol and sixel. What is to be written, as bytes;
-//! who draws the frame writes them after it, for they are no cells.
+//! Pictures in pixels: kitty's graphics protocol and sixel. The bytes are written after the frame, because the pictures
+//! are not part of its cells.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,17 +8,17 @@ use ratatui::layout::Rect;
 use super::Rgb;
 use crate::config::ImageProtocol;
 
-/// How pictures reach the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GraphicsProtocol {
     /// kitty, Ghostty, WezTerm, Konsole.
     Kitty,
-    /// foot, xterm, mlterm, and others.
+    /// foot, xterm, mlterm and others.
     Sixel,
 }
 
 impl GraphicsProtocol {
-    /// The one to use; `None`: characters. A multiplexer passes neither on as it is, so there it takes a wish.
+    /// The protocol to use; `None` means characters. It is only detected for a local terminal without a multiplexer:
+    /// over SSH a picture takes a hundred times the bytes of its cells, and multiplexers do not pass pictures on.
     pub fn detect(setting: ImageProtocol, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let value = |name: &str| variable(name).unwrap_or_default();
         let set = |name: &str| !value(name).is_empty();
@@ -36,8 +36,8 @@ impl GraphicsProtocol {
         }
     }
 
-    /// The bytes that show the picture in `area`, or the part of it that has its shape. `cell` is a cell's size in pixels.
-    /// The cursor stays where it is.
+    /// The bytes that draw the picture at the top left of `area`, as large as fits. `cell` is the size of a cell in
+    /// pixels. The cursor does not move.
     pub fn draw(self, picture: &Rgb, area: Rect, cell: [u16; 2]) -> Vec<u8> {
         let [cell_width, cell_height] = cell.map(|side| usize::from(side.max(1)));
         let room = [usize::from(area.width) * cell_width, usize::from(area.height) * cell_height];
@@ -49,7 +49,7 @@ impl GraphicsProtocol {
         match self {
             Self::Kitty => kitty(picture, [width.div_ceil(cell_width), height.div_ceil(cell_height)], &mut out),
             Self::Sixel => {
-                // Sixels come in bands of six rows; a last band beyond the area would scroll the screen.
+                // Sixel bands are six rows high. A band that reaches below the area would scroll the screen.
                 let height = (height / 6 * 6).max(6.min(height));
                 if let Some(scaled) = picture.scaled(width, height) {
                     sixel(&scaled, &mut out);
@@ -60,7 +60,7 @@ impl GraphicsProtocol {
         out
     }
 
-    /// The bytes that take it away again; what a sixel covered is to be drawn anew.
+    /// The bytes that remove the picture. The cells below a sixel must be redrawn instead.
     pub fn clear(self) -> &'static [u8] {
         match self {
             Self::Kitty => b"\x1b_Ga=d,d=I,i=7,q=2;\x1b\\",
@@ -69,7 +69,7 @@ impl GraphicsProtocol {
     }
 }
 
-/// The terminal scales it to so many columns and rows.
+/// The terminal scales the picture to the given columns and rows.
 fn kitty(picture: &Rgb, [columns, rows]: [usize; 2], out: &mut Vec<u8>) {
     let [width, height] = picture.size();
     let text = STANDARD.encode(picture.pixels().as_flattened());
@@ -83,7 +83,7 @@ fn kitty(picture: &Rgb, [columns, rows]: [usize; 2], out: &mut Vec<u8>) {
     }
 }
 
-/// Six levels of each of three colours, a little noise instead of bands.
+/// Six levels of each channel, with ordered dithering.
 fn sixel(picture: &Rgb, out: &mut Vec<u8>) {
     const BAYER: [[i32; 4]; 4] = [[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]];
     let [width, height] = picture.size();
@@ -106,7 +106,7 @@ fn sixel(picture: &Rgb, out: &mut Vec<u8>) {
         out.extend(format!("#{c};2;{};{};{}", percent(c / 36), percent(c / 6 % 6), percent(c % 6)).bytes());
     }
     for (number, band) in colours.chunks(width * 6).enumerate() {
-        // Between bands alone: after the last one it would scroll the screen where that is its end.
+        // No separator after the last band: at the end of the screen it would scroll.
         if number > 0 {
             out.push(b'-');
         }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn terminals_that_are_far_away_or_unknown_get_characters() {
+    fn remote_and_unknown_terminals_get_characters() {
         let auto = |pairs| GraphicsProtocol::detect(ImageProtocol::Auto, env(pairs));
         assert_eq!(auto(&[("TERM", "xterm-kitty")]), Some(GraphicsProtocol::Kitty));
         assert_eq!(auto(&[("TERM", "foot-extra")]), Some(GraphicsProtocol::Sixel));
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(GraphicsProtocol::detect(ImageProtocol::Off, env(&[("TERM", "foot")])), None);
     }
 
-    /// Draws sixels as a terminal does: the colour number of each pixel.
+    /// Decodes sixels to the colour number of each pixel.
     fn read_sixels(text: &str, width: usize, height: usize) -> Vec<Option<usize>> {
         let body = text.split_once("\"1;1;").unwrap().1.split_once('#').unwrap().1;
         let body = format!("#{}", body.split_once("\x1b\\").unwrap().0);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn sixels_cover_every_pixel_with_a_colour_near_its_own() {
+    fn sixels_draw_every_pixel_in_a_similar_colour() {
         let bytes: Vec<u8> = (0..20 * 12).flat_map(|i| [(i * 7 % 256) as u8, (i % 256) as u8, 200]).collect();
         let picture = Rgb::new(20, 12, &bytes).unwrap();
         let mut out = vec![];
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn kitty_gets_the_pixels_as_they_are_in_chunks() {
+    fn kitty_receives_all_pixels_in_chunks() {
         let bytes: Vec<u8> = (0..60 * 40 * 3).map(|i| (i % 251) as u8).collect();
         let picture = Rgb::new(60, 40, &bytes).unwrap();
         let text = String::from_utf8(GraphicsProtocol::Kitty.draw(&picture, Rect::new(4, 2, 30, 10), [8, 16])).unwrap();

@@ -1,4 +1,4 @@
-//! Pictures made of characters: two pixels in a cell where there are colours for them, shades where there are not.
+//! Pictures made of characters: two pixels per cell in colour, or shades without colours.
 
 use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
@@ -8,7 +8,7 @@ use super::theme::Theme;
 
 pub mod graphics;
 
-/// A picture in RGB, eight bits each.
+/// An image with 8 bits per channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rgb {
     width: usize,
@@ -16,21 +16,20 @@ pub struct Rgb {
     pixels: Vec<[u8; 3]>,
 }
 
-/// How many colours a cell may have.
+/// The number of colours that a cell can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// All of them.
     True,
-    /// The 256 that nearly every terminal knows.
+    /// The 256 colours that nearly every terminal knows.
     Indexed,
-    /// None: shades.
+    /// Shaded characters without colours.
     Shades,
-    /// None, and ASCII alone.
+    /// ASCII characters without colours.
     Ascii,
 }
 
 impl Depth {
-    /// What theme and environment allow. Of terminals that do not say that they know true colours, many know 256 only.
+    /// Many terminals that do not announce true colours know 256 only.
     pub fn of(theme: &Theme, variable: impl Fn(&str) -> Option<String>) -> Self {
         let says = |name: &str, words: &[&str]| {
             variable(name).is_some_and(|value| words.iter().any(|word| value.to_ascii_lowercase().contains(word)))
@@ -47,24 +46,25 @@ impl Depth {
 }
 
 impl Rgb {
-    /// A picture of `3 × width × height` bytes, row by row. `None` where the numbers do not fit, or it has no pixel.
+    /// An image of `width * height` pixels of 3 bytes each, row by row. `None` if the sizes do not match or are 0.
     pub fn new(width: usize, height: usize, bytes: &[u8]) -> Option<Self> {
         let (pixels, rest) = bytes.as_chunks::<3>();
         let fits = width > 0 && height > 0 && rest.is_empty() && width.checked_mul(height) == Some(pixels.len());
         fits.then(|| Self { width, height, pixels: pixels.to_vec() })
     }
 
-    /// Width and height in pixels.
+    /// Width and height.
     pub fn size(&self) -> [usize; 2] {
         [self.width, self.height]
     }
 
-    /// The pixels, row by row.
+    /// Row by row.
     pub fn pixels(&self) -> &[[u8; 3]] {
         &self.pixels
     }
 
-    /// The largest size of the same shape in `width` × `height`, at least a pixel where there is room for one.
+    /// The largest size of the same aspect ratio within `width` × `height`. It is at least 1 × 1 unless the box is
+    /// empty.
     pub fn fit(&self, width: usize, height: usize) -> [usize; 2] {
         if width == 0 || height == 0 {
             return [0, 0];
@@ -74,7 +74,7 @@ impl Rgb {
         [side(self.width, width), side(self.height, height)]
     }
 
-    /// The picture in another size: each pixel the mean of those that fall on it, or the nearest.
+    /// Resamples by averaging.
     pub fn scaled(&self, width: usize, height: usize) -> Option<Self> {
         if width == 0 || height == 0 {
             return None;
@@ -102,12 +102,12 @@ impl Rgb {
     }
 }
 
-/// How bright a pixel looks, 0 to 255.
+/// Perceived brightness, 0 to 255.
 fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((usize::from(r) * 299 + usize::from(g) * 587 + usize::from(b) * 114) / 1000) as u8
 }
 
-/// The picture in at most `columns` × `rows` cells, a line for each row. A cell is taken for twice as high as wide.
+/// Draws the picture in at most `columns` × `rows` cells. A cell counts as twice as high as wide.
 pub fn lines(picture: &Rgb, columns: usize, rows: usize, depth: Depth) -> Vec<Line<'static>> {
     let [width, height] = picture.fit(columns, rows * 2);
     let rows = height.div_ceil(2);
@@ -143,10 +143,10 @@ fn colour([r, g, b]: [u8; 3], depth: Depth) -> Color {
     }
 }
 
-/// Levels of the colour cube of 6 × 6 × 6 that begins at number 16.
+/// The levels of the 6 × 6 × 6 colour cube that starts at number 16.
 const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
 
-/// The nearest of the 240 fixed ones of the 256 colours: the cube, and 24 greys.
+/// The nearest of the 240 fixed colours among the 256: the cube and 24 greys.
 fn indexed(pixel: [u8; 3]) -> u8 {
     let nearest = |value: u8| (0..6_u8).min_by_key(|i| LEVELS[usize::from(*i)].abs_diff(value)).unwrap_or(0);
     let cube = pixel.map(nearest);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_keeps_its_shape() {
+    fn the_aspect_ratio_is_kept() {
         assert_eq!(Rgb::new(2, 2, &[0; 11]), None);
         assert_eq!(Rgb::new(0, 2, &[]), None);
         let wide = ramp(320, 180);
@@ -195,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_of_256_colours_is_taken() {
+    fn the_nearest_indexed_colour_is_used() {
         let found = [[0, 0, 0], [255, 255, 255], [255, 0, 0], [128, 128, 128], [95, 135, 175]].map(indexed);
         assert_eq!(found, [16, 231, 196, 244, 67]);
     }
 
     #[test]
-    fn colours_are_used_where_they_are_known() {
+    fn the_colour_depth_follows_theme_and_environment() {
         let depth = |theme: Theme, colorterm: &'static str| {
             Depth::of(&theme, move |name| (name == "COLORTERM").then(|| colorterm.to_owned()))
         };
@@ -213,7 +213,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pictures_never_leave_their_room(w in 1..60_usize, h in 1..60_usize, columns in 0..50_usize, rows in 0..30_usize) {
+        fn pictures_fit_into_their_area(w in 1..60_usize, h in 1..60_usize, columns in 0..50_usize, rows in 0..30_usize) {
             for depth in [Depth::True, Depth::Indexed, Depth::Shades, Depth::Ascii] {
                 let drawn = lines(&ramp(w, h), columns, rows, depth);
                 prop_assert!(drawn.len() <= rows);
@@ -222,7 +222,7 @@ mod tests {
         }
 
         #[test]
-        fn scaling_keeps_the_mean_of_one_colour(w in 1..40_usize, h in 1..40_usize, nw in 1..40_usize, nh in 1..40_usize, c: [u8; 3]) {
+        fn scaling_a_uniform_picture_keeps_its_colour(w in 1..40_usize, h in 1..40_usize, nw in 1..40_usize, nh in 1..40_usize, c: [u8; 3]) {
             let picture = Rgb::new(w, h, &c.repeat(w * h)).unwrap();
             prop_assert!(picture.scaled(nw, nh).unwrap().pixels().iter().all(|pixel| *pixel == c));
         }

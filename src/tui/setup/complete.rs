@@ -1,43 +1,39 @@
-//! Completion of paths: what begins so on disk, and how far all of it is the same.
+//! Path completion.
 
 use std::fs;
 use std::path::PathBuf;
 
 use super::{Field, place};
 
-/// Entries of a folder that are looked at; a class folder may hold any number of files.
+/// The number of directory entries read: a class folder can hold any number of files.
 const MAX_ENTRIES: usize = 20_000;
 
-/// Names that are told.
+/// The number of names returned.
 const MAX_NAMES: usize = 200;
 
-/// What is to be completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompletionRequest {
-    /// For which field.
     pub field: Field,
-    /// What has been typed before the cursor.
+    /// The text before the cursor.
     pub typed: String,
-    /// What relative paths are relative to.
+    /// The base of relative paths.
     pub folder: PathBuf,
-    /// The user's own folder, which `~` stands for.
+    /// The home folder, which `~` stands for.
     pub home: Option<PathBuf>,
 }
 
-/// What begins so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completions {
-    /// For which field.
     pub field: Field,
-    /// What had been typed.
+    /// The text that was completed.
     pub typed: String,
-    /// The part of it that stays before all names: the folder.
+    /// The part of it up to the last slash.
     pub head: String,
-    /// Names in it, sorted; folders end in `/`.
+    /// The names that match, sorted. Folders end in `/`.
     pub names: Vec<String>,
 }
 
-/// Looks on disk. To be called where waiting does no harm.
+/// Reads the disk, so it can block.
 pub fn complete(request: &CompletionRequest) -> Completions {
     let cut = request.typed.rfind('/').map_or(0, |at| at + 1);
     let (head, begin) = request.typed.split_at(cut);
@@ -51,7 +47,7 @@ pub fn complete(request: &CompletionRequest) -> Completions {
         {
             continue;
         }
-        // Follows links: a dataset folder is often one.
+        // Follow symbolic links: a dataset folder is often one.
         let is_folder = match entry.file_type() {
             Ok(kind) if !kind.is_symlink() => kind.is_dir(),
             _ => fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir()),
@@ -71,7 +67,7 @@ pub fn complete(request: &CompletionRequest) -> Completions {
 }
 
 impl Completions {
-    /// What all names begin with, with the folder before it: what the typed text can be replaced by.
+    /// The longest common prefix of all matches, which can replace the typed text.
     pub fn common(&self) -> Option<String> {
         let first = self.names.first()?;
         let mut end = first.len();
@@ -98,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_fits_the_field_is_offered() {
+    fn completion_offers_only_names_that_fit_the_field() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["data/hacs/Archery", "data/hacs_old", "data/.hidden", "home/videos", "dätä", "dätö"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();

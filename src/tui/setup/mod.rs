@@ -1,5 +1,6 @@
-//! The first start in a folder without a configuration: a short form that checks what is typed and writes config.toml.
-//! Decides alone; looking and writing are handed out as effects, to be done where waiting does no harm.
+//! The setup form of a first start. It checks each field and writes config.toml.
+//!
+//! [`Setup`] only decides. Checks, completion and writing are effects, because they can block.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -21,26 +22,20 @@ pub mod write;
 
 pub use suggest::suggested;
 
-/// A line of the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Field {
-    /// The dataset folder.
     Root,
-    /// The output folder.
     Out,
-    /// The weights.
     Checkpoint,
-    /// What should be there.
+    /// The list of videos that should be there.
     Manifest,
-    /// Where to compute.
     Devices,
 }
 
 impl Field {
-    /// All of them, in the order of the form.
+    /// In the order of the form.
     pub const ALL: [Self; 5] = [Self::Root, Self::Out, Self::Checkpoint, Self::Manifest, Self::Devices];
 
-    /// What it is called.
     pub fn label(self) -> &'static str {
         match self {
             Self::Root => "dataset folder",
@@ -51,7 +46,7 @@ impl Field {
         }
     }
 
-    /// What it is called where there is little room.
+    /// The label for a narrow terminal.
     pub fn short(self) -> &'static str {
         match self {
             Self::Root => "dataset",
@@ -60,7 +55,6 @@ impl Field {
         }
     }
 
-    /// What it is, in a line.
     pub fn help(self) -> &'static str {
         match self {
             Self::Root => "A folder for each class in it. Nothing there is changed.",
@@ -71,7 +65,7 @@ impl Field {
         }
     }
 
-    /// Files of this name are an answer.
+    /// Whether completion offers a file of this name.
     fn takes_file(self, name: &str) -> bool {
         match self {
             Self::Root | Self::Out | Self::Devices => false,
@@ -85,46 +79,40 @@ impl Field {
     }
 }
 
-/// What is filled in.
+/// The contents of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
-    /// The dataset folder.
     pub root: String,
-    /// The output folder.
     pub out: String,
-    /// The weights.
     pub checkpoint: String,
-    /// What should be there; may be empty.
+    /// May be empty.
     pub manifest: String,
-    /// Where to compute.
     pub devices: String,
 }
 
-/// What a check of a line says.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should be; what was found.
+    /// Valid, and what was found.
     Fine(String),
-    /// It will do, and there is something to know about it.
+    /// Valid, with a warning.
     Warn(String),
-    /// It will not do: why, and what to do about it.
+    /// Invalid: the cause and the next step.
     Wrong(String),
 }
 
-/// What is to be done outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// [`check::check`] this and hand it to [`Setup::check_done`].
+    /// Run [`check::check`] and pass the result to [`Setup::check_done`].
     Check(Box<check::CheckRequest>),
-    /// [`complete::complete`] and hand it to [`Setup::completed`].
+    /// Run [`complete::complete`] and pass the result to [`Setup::completed`].
     Complete(CompletionRequest),
-    /// [`write::write`] this and hand what came of it to [`Setup::written`].
+    /// Run [`write::write`] and pass the result to [`Setup::written`].
     Write(Box<write::WriteRequest>),
-    /// The configuration is there: go on with it.
+    /// The configuration was written.
     Done(PathBuf),
-    /// Give the terminal back for a while.
     Suspend,
-    /// The user wants none.
+    /// The user leaves without a configuration.
     Quit,
 }
 
@@ -132,13 +120,13 @@ pub enum Effect {
 struct FieldState {
     input: Input,
     verdict: Option<Verdict>,
-    /// A check is on its way.
+    /// A check is running.
     is_checking: bool,
-    /// The text has changed since.
+    /// The text has changed since the check began.
     is_outdated: bool,
 }
 
-/// What a line at the bottom says.
+/// The message in the last line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Notice {
     #[default]
@@ -147,29 +135,27 @@ enum Notice {
     Problem(String),
 }
 
-/// The form.
 #[derive(Clone, Debug)]
 pub struct Setup<'k> {
     keymap: &'k Keymap,
     folder: PathBuf,
     home: Option<PathBuf>,
     fields: [FieldState; 5],
-    /// The line that keys go to; behind the last one is the button.
+    /// The index of the focused field; after the last one comes the button.
     focus: usize,
-    /// Names that the text before the cursor may become.
+    /// Completions for the text before the cursor.
     suggestions: Vec<String>,
     notice: Notice,
-    /// To be written as soon as all checks are there.
+    /// Write as soon as no check is running.
     write_when_checked: bool,
     is_writing: bool,
-    /// Something was typed.
     is_edited: bool,
-    /// The next press of the key leaves.
+    /// Pressing the leave key again leaves.
     leave_armed: bool,
 }
 
 impl<'k> Setup<'k> {
-    /// A form for the folder that config.toml is to lie in, filled in with these. The effects are to be done at once.
+    /// A form for a config.toml in `folder`. The effects that it returns must be run.
     pub fn new(keymap: &'k Keymap, folder: PathBuf, home: Option<PathBuf>, values: Values) -> (Self, Vec<Effect>) {
         let Values { root, out, checkpoint, manifest, devices } = values;
         let fields = [root, out, checkpoint, manifest, devices];
@@ -191,14 +177,13 @@ impl<'k> Setup<'k> {
         (setup, effects)
     }
 
-    /// What is filled in now.
     pub fn values(&self) -> Values {
         let [root, out, checkpoint, manifest, devices] =
             Field::ALL.map(|field| self.state(field).input.text().trim().to_owned());
         Values { root, out, checkpoint, manifest, devices }
     }
 
-    /// What is known of a line; none while it is being looked at for the first time.
+    /// The result of the last check; `None` before the first one has finished.
     #[cfg(test)]
     pub fn verdict(&self, field: Field) -> Option<&Verdict> {
         self.state(field).verdict.as_ref()
@@ -208,12 +193,12 @@ impl<'k> Setup<'k> {
         &self.fields[field.index()]
     }
 
-    /// The line that keys go to; none is the button.
+    /// `None` while the button has the focus.
     fn focused(&self) -> Option<Field> {
         Field::ALL.get(self.focus).copied()
     }
 
-    /// Has a line checked; one check of each is on its way at a time.
+    /// Starts a check. At most one runs per field: a further request takes effect when it has finished.
     fn ask(&mut self, field: Field) -> Option<Effect> {
         let state = &mut self.fields[field.index()];
         if state.is_checking {
@@ -226,7 +211,6 @@ impl<'k> Setup<'k> {
         Some(Effect::Check(Box::new(request)))
     }
 
-    /// What came of a check.
     pub fn check_done(&mut self, result: check::CheckResult) -> Vec<Effect> {
         let state = &mut self.fields[result.field.index()];
         state.is_checking = false;
@@ -237,7 +221,7 @@ impl<'k> Setup<'k> {
         if self.write_when_checked { self.write() } else { vec![] }
     }
 
-    /// What begins as what was typed. Too late where something else has been typed since.
+    /// Takes the result of a completion, unless the text has changed in the meantime.
     pub fn completed(&mut self, completions: &Completions) -> Vec<Effect> {
         let state = &mut self.fields[completions.field.index()];
         if self.focus != completions.field.index() || state.input.before() != completions.typed {
@@ -258,7 +242,6 @@ impl<'k> Setup<'k> {
         self.changed(completions.field)
     }
 
-    /// What came of writing the file.
     pub fn written(&mut self, result: Result<PathBuf, String>) -> Vec<Effect> {
         self.is_writing = false;
         match result {
@@ -270,22 +253,20 @@ impl<'k> Setup<'k> {
         }
     }
 
-    /// A text from the clipboard.
     pub fn paste(&mut self, text: &str) -> Vec<Effect> {
         let Some(field) = self.focused().filter(|_| !self.is_writing) else { return vec![] };
-        // A path that was copied as a whole line.
+        // A copied path may end with a line break.
         match self.fields[field.index()].input.insert(text.trim_end_matches(['\n', '\r'])) {
             Edit::Changed => self.changed(field),
             _ => vec![],
         }
     }
 
-    /// A key.
     pub fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let found = self.keymap.find(Context::Form, &[Key::of(key)]);
         match found {
             _ if key.kind == KeyEventKind::Release => return vec![],
-            // At any time, and what was begun stays as it is.
+            // Suspending works at any time and changes nothing.
             keymap::KeyMatch::Action(Action::Suspend) => return vec![Effect::Suspend],
             _ if self.is_writing => return vec![],
             _ => {}
@@ -346,14 +327,14 @@ impl<'k> Setup<'k> {
         }
     }
 
-    /// A line has another text: it is checked anew, and with it what depends on it.
+    /// Checks a changed field and the fields that depend on it.
     fn changed(&mut self, field: Field) -> Vec<Effect> {
         (self.is_edited, self.write_when_checked) = (true, false);
         let depends = (field == Field::Root).then_some(Field::Out);
         [Some(field), depends].into_iter().flatten().filter_map(|field| self.ask(field)).collect()
     }
 
-    /// Writes the file where all is well, goes to what is not, or waits for what is being looked at.
+    /// Writes the configuration, focuses an invalid field, or waits for running checks.
     fn write(&mut self) -> Vec<Effect> {
         self.write_when_checked = false;
         let wrong = |field: &Field| matches!(self.state(*field).verdict, Some(Verdict::Wrong(_)));
@@ -375,7 +356,7 @@ impl<'k> Setup<'k> {
     }
 }
 
-/// The text of a path with `~` spelled out, which no shell has seen.
+/// Expands a leading `~`, as a shell would.
 fn expanded<'a>(text: &'a str, home: Option<&Path>) -> Cow<'a, str> {
     let text = text.trim();
     match (text.strip_prefix('~'), home.and_then(Path::to_str)) {
@@ -387,7 +368,7 @@ fn expanded<'a>(text: &'a str, home: Option<&Path>) -> Cow<'a, str> {
     }
 }
 
-/// Where a path leads.
+/// The absolute path that a text means.
 fn place(text: &str, folder: &Path, home: Option<&Path>) -> PathBuf {
     folder.join(&*expanded(text, home)).components().collect()
 }

@@ -1,4 +1,4 @@
-//! What the form begins with: what lies in the folder, as far as its names tell.
+//! Initial values of the form, guessed from the names in the folder.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,10 @@ use super::Values;
 use crate::config::Config;
 use crate::fetch::promised_digest;
 
-/// Entries of the folder that are looked at.
+/// The number of directory entries read.
 const MAX_ENTRIES: usize = 2_000;
 
-/// A first answer to each question, from the folder that config.toml is to lie in and the number of GPUs of the machine.
+/// The initial values for a config.toml in `folder` on a machine with this number of GPUs.
 pub fn suggested(folder: &Path, gpus: usize) -> Values {
     let usual = Config::default();
     let mut names: Vec<String> = fs::read_dir(folder)
@@ -25,7 +25,7 @@ pub fn suggested(folder: &Path, gpus: usize) -> Values {
     let usually =
         ["data/hacs", "data", "videos", "dataset"].into_iter().find(|name| is_folder(name)).map(str::to_owned);
     let out = usual.out.to_string_lossy();
-    // Else the one folder that has folders in it, if there is only one.
+    // Otherwise take the only folder that contains folders.
     let has_folders = |name: &String| {
         let inside = fs::read_dir(folder.join(name)).into_iter().flatten().take(MAX_ENTRIES).flatten();
         inside.filter_map(|entry| entry.file_type().ok()).any(|kind| kind.is_dir())
@@ -49,12 +49,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_there_is_suggested() {
+    fn values_are_suggested_from_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let plain = suggested(folder.path(), 0);
         assert_eq!((plain.root.as_str(), plain.out.as_str(), plain.devices.as_str()), ("data", "out", "cpu"));
         assert_eq!((plain.checkpoint.as_str(), plain.manifest.as_str()), ("", ""));
-        // Whatever it is called, if no other could be it.
+        // Any name will do if there is only one candidate.
         for (name, root) in
             [("out/features", "data"), (".git/hooks", "data"), ("clips/Zumba", "clips"), ("b/Archery", "data")]
         {

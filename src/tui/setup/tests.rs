@@ -1,4 +1,4 @@
-//! The form from the first key to the file, without a disk, and how it looks.
+//! The form from the first key to the written file, without a disk, and its appearance.
 
 use std::sync::LazyLock;
 
@@ -35,7 +35,7 @@ fn verdict(field: Field, values: &Values) -> Verdict {
     }
 }
 
-/// Answers every check, also those that come of the answers; gives the other effects.
+/// Answers all checks, including those that follow from answers. Returns the other effects.
 fn settle(setup: &mut Setup<'_>, effects: Vec<Effect>) -> Vec<Effect> {
     let (mut left, mut others) = (effects, vec![]);
     while let Some(effect) = left.pop() {
@@ -67,12 +67,12 @@ fn requests<'a>(effects: &'a [Effect]) -> Vec<(Field, &'a CheckRequest)> {
 }
 
 #[test]
-fn all_lines_are_looked_at_at_once_and_again_as_they_change() {
+fn fields_are_checked_at_start_and_after_changes() {
     let (mut setup, effects) = fresh();
     assert_eq!(requests(&effects).iter().map(|(name, _)| *name).collect::<Vec<_>>(), Field::ALL);
     assert_eq!(settle(&mut setup, effects), []);
     assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Wrong(_))));
-    // What is typed while a check is on its way is checked when that is there, and once only.
+    // A change during a check starts one further check after it.
     let first = press(&mut setup, KeyCode::Char('/'));
     assert_eq!(
         requests(&first).iter().map(|(name, q)| (*name, q.values.root.as_str())).collect::<Vec<_>>(),
@@ -95,7 +95,7 @@ fn fill_in(setup: &mut Setup<'_>, effects: Vec<Effect>) {
 }
 
 #[test]
-fn the_button_writes_what_is_filled_in() {
+fn the_button_writes_the_values() {
     let (mut setup, effects) = fresh();
     fill_in(&mut setup, effects);
     for _ in 0..5 {
@@ -105,7 +105,7 @@ fn the_button_writes_what_is_filled_in() {
     let effects = press(&mut setup, KeyCode::Enter);
     let [Effect::Write(order)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((order.values.root.as_str(), order.folder.as_path()), ("data/hacs", Path::new("/home/me/work")));
-    // Nothing happens twice while it is being written.
+    // No second write starts while one is running.
     assert_eq!(press(&mut setup, KeyCode::Enter), []);
     assert_eq!(press(&mut setup, KeyCode::Esc), []);
     assert_eq!(
@@ -115,7 +115,7 @@ fn the_button_writes_what_is_filled_in() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_and_may_be_tried_again() {
+fn a_failed_write_is_reported_and_can_be_repeated() {
     let (mut setup, effects) = fresh();
     fill_in(&mut setup, effects);
     assert_eq!(control(&mut setup, 's').len(), 1);
@@ -125,7 +125,7 @@ fn a_file_that_cannot_be_written_is_told_and_may_be_tried_again() {
 }
 
 #[test]
-fn what_will_not_do_is_gone_to_instead() {
+fn writing_focuses_the_first_invalid_field() {
     let (mut setup, effects) = fresh();
     settle(&mut setup, effects);
     setup.go(3);
@@ -135,13 +135,13 @@ fn what_will_not_do_is_gone_to_instead() {
 }
 
 #[test]
-fn writing_waits_for_what_is_being_looked_at() {
+fn writing_waits_for_running_checks() {
     let (mut setup, effects) = fresh();
     fill_in(&mut setup, effects);
     let checks = setup.paste("x");
     assert_eq!(control(&mut setup, 's'), []);
     assert!(text_of(&setup, 80, 24).contains("as soon as all is looked at"));
-    // Something else is typed: the wish is void.
+    // An edit cancels the pending write.
     assert_eq!(press(&mut setup, KeyCode::Backspace), []);
     assert_eq!(settle(&mut setup, checks), []);
     let checks = setup.paste("/");
@@ -159,7 +159,7 @@ fn found(typed: &str, head: &str, names: &[&str]) -> Completions {
 }
 
 #[test]
-fn tab_completes_as_far_as_it_is_clear() {
+fn tab_completes_the_common_prefix() {
     let (mut setup, effects) = fresh();
     settle(&mut setup, effects);
     control(&mut setup, 'u');
@@ -172,13 +172,13 @@ fn tab_completes_as_far_as_it_is_clear() {
     let suggestions = text_of(&setup, 80, 24);
     assert!(suggestions.contains("data/  data_old/"), "{suggestions}");
     setup.paste("/");
-    // What was suggestions for another text comes too late.
+    // Suggestions for an older text are ignored.
     assert_eq!(setup.completed(&found("data", "", &["data_new/"])), []);
     setup.completed(&found("data/", "data/", &["hacs/"]));
     assert_eq!(setup.values().root, "data/hacs/");
     setup.completed(&found("data/hacs/", "data/hacs/", &[]));
     assert!(text_of(&setup, 80, 24).contains("nothing there begins so"));
-    // Where there is nothing to complete, it goes on.
+    // Without anything to complete, Tab moves to the next field.
     setup.go(4);
     press(&mut setup, KeyCode::Tab);
     assert_eq!(setup.focused(), None);
@@ -187,7 +187,7 @@ fn tab_completes_as_far_as_it_is_clear() {
 }
 
 #[test]
-fn leaving_asks_where_something_was_typed() {
+fn leaving_an_edited_form_needs_a_second_key_press() {
     let (mut setup, _) = fresh();
     assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);
     press(&mut setup, KeyCode::Char('x'));
@@ -199,7 +199,7 @@ fn leaving_asks_where_something_was_typed() {
 }
 
 #[test]
-fn a_tilde_is_the_own_folder() {
+fn a_tilde_expands_to_the_home_folder() {
     let home = Some(Path::new("/home/me"));
     let shown = ["~", "~/a", "~you/a", "a/~", " ~/b "].map(|text| expanded(text, home).into_owned());
     assert_eq!(shown, ["/home/me", "/home/me/a", "~you/a", "a/~", "/home/me/b"]);
@@ -218,7 +218,7 @@ fn text_of(setup: &Setup<'_>, width: u16, height: u16) -> String {
 }
 
 #[test]
-fn how_it_looks() {
+fn appearance() {
     let (mut setup, effects) = fresh();
     insta::assert_snapshot!("first_80x24", text_of(&setup, 80, 24));
     settle(&mut setup, effects);
@@ -236,7 +236,7 @@ fn how_it_looks() {
 }
 
 #[test]
-fn what_is_wrong_can_be_read_to_its_end_in_a_usual_terminal() {
+fn a_long_verdict_is_readable_at_80_columns() {
     let (mut setup, effects) = fresh();
     settle(&mut setup, effects);
     let words = "lies in the dataset folder, which is never written to; name one outside of it";
@@ -253,17 +253,17 @@ fn what_is_wrong_can_be_read_to_its_end_in_a_usual_terminal() {
 }
 
 #[test]
-fn explanations_fit_where_they_stand() {
+fn explanations_fit_into_one_line() {
     for name in Field::ALL {
         assert!(LABELS_AND_FRAME + name.help().len() <= 80, "{name:?}");
     }
 }
 
-/// Columns that 80 leave no room for: the lines around, a gap at both sides, the labels.
+/// The columns of an 80-column terminal that border, margins and labels take.
 const LABELS_AND_FRAME: usize = 6 + 17;
 
 #[test]
-fn the_cursor_is_where_the_text_ends() {
+fn the_cursor_is_at_the_end_of_the_text() {
     let (setup, _) = fresh();
     render::screen(&Theme::default(), 80, 24, |area, buffer| {
         let cursor = setup.draw(&Theme::default(), area, buffer).unwrap();
@@ -273,7 +273,7 @@ fn the_cursor_is_where_the_text_ends() {
 }
 
 #[test]
-fn no_size_is_too_small_or_too_large() {
+fn any_size_can_be_drawn() {
     let (mut setup, effects) = fresh();
     settle(&mut setup, effects);
     setup.fields[1].input = Input::new("日本/\u{1b}[2J/".repeat(60));
@@ -291,7 +291,7 @@ fn no_size_is_too_small_or_too_large() {
 }
 
 #[test]
-fn the_terminal_can_be_given_back_at_any_time() {
+fn the_form_can_be_suspended_at_any_time() {
     let (mut setup, effects) = fresh();
     fill_in(&mut setup, effects);
     assert_eq!(press(&mut setup, KeyCode::Esc), []);

@@ -1,4 +1,4 @@
-//! The form as it is drawn: all of it where there is room, the line in hand alone where there is next to none.
+//! Draws the form: everything if there is room, down to the focused field alone.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Margin, Position, Rect};
@@ -12,27 +12,26 @@ use crate::tui::keymap::Context;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 
-/// Columns of the labels.
 const LABEL_WIDTH: usize = 17;
 
-/// The same where there is little room.
+/// The same in a narrow terminal.
 const NARROW_LABEL_WIDTH: usize = 13;
 
-/// Wider than this is only harder to read.
+/// Wider lines are harder to read.
 const MAX_WIDTH: u16 = 110;
 
-/// How much is drawn of the form.
+/// How much of the form is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Density {
-    /// Everything, the explanation of every line too.
+    /// Everything, with the explanation of every field.
     Full,
-    /// The explanation of the line in hand, in the gap below it.
+    /// The explanation of the focused field, in the gap below it.
     Normal,
-    /// No gaps: it stands at the bottom.
+    /// No gaps; the explanation is in the last line.
     Compact,
-    /// The lines alone; what a check says of the one in hand stands at the bottom.
+    /// The fields only; the verdict on the focused one is in the last line.
     Fields,
-    /// The line in hand alone.
+    /// The focused field only.
     OneField,
 }
 
@@ -49,7 +48,7 @@ impl Density {
 }
 
 impl Setup<'_> {
-    /// Draws the form; says where the cursor stands.
+    /// Returns the position of the cursor.
     pub fn draw(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);
@@ -83,7 +82,7 @@ impl Setup<'_> {
             let is_focused = self.focused() == Some(name);
             let at = self.line(&mut writer, name, is_focused);
             cursor = cursor.or(at.filter(|_| is_focused));
-            // What is said of a line goes before what is always said of it, where it needs the room of both.
+            // If the room suffices for one of the two, the verdict goes before the explanation.
             let rest = match room {
                 Density::Fields => None,
                 Density::Full | Density::Normal if self.suggestions.is_empty() || !is_focused => {
@@ -119,7 +118,7 @@ impl Setup<'_> {
         cursor
     }
 
-    /// Lines around, title and keys; gives what is left inside.
+    /// Draws border, title and keys. Returns the inner area.
     fn frame(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Rect {
         let width = area.width.min(MAX_WIDTH);
         let area = Rect { x: area.x + (area.width - width) / 2, width, ..area };
@@ -130,7 +129,7 @@ impl Setup<'_> {
         let title = text::truncate(" reeldeck: first start ", room, theme.ellipsis()).into_owned();
         buffer.set_string(area.x + 1, area.y, title, theme.style(Role::Title));
         let (mut spans, mut taken) = (vec![], 0);
-        // As many as fit, the first ones first.
+        // As many as fit, in order of importance.
         for (line, keys) in self.keymap.footer(Context::Form) {
             let key = keys.to_string();
             let wide = text::width(&key) + line.short.len() + 3;
@@ -144,7 +143,6 @@ impl Setup<'_> {
         area.inner(Margin::new(if area.width > 60 { 2 } else { 1 }, 1))
     }
 
-    /// The line in hand, and nothing else.
     fn one_field(&self, writer: &mut LineWriter<'_>) -> Option<Position> {
         let Some(name) = self.focused() else {
             self.button(writer);
@@ -186,10 +184,10 @@ impl Setup<'_> {
         writer.text(writer.indent(), &words, style);
     }
 
-    /// As much of it as a line takes; gives the rest.
+    /// Draws the first line of the verdict and returns the rest.
     fn verdict_lines(&self, writer: &mut LineWriter<'_>, name: Field) -> Option<(String, Style)> {
         let (words, style) = self.verdict_text(writer.theme, name);
-        // The second line begins where the words of the first do, after the glyph.
+        // Continuation lines are aligned with the text after the glyph.
         let room = usize::from(writer.area.width).saturating_sub(writer.indent() + 2);
         let glyph = words.chars().take(2).collect::<String>();
         let said = words.strip_prefix(&glyph).unwrap_or_default();
@@ -200,7 +198,6 @@ impl Setup<'_> {
         (!rest.is_empty()).then(|| (rest.join(" "), style))
     }
 
-    /// What a check says of a line.
     fn verdict_text(&self, theme: &Theme, name: Field) -> (String, Style) {
         let state = self.state(name);
         let look = |state: RowState, role: Role| (theme.state(state).glyph, theme.style(role));
@@ -210,12 +207,12 @@ impl Setup<'_> {
             Some(Verdict::Warn(words)) => (look(RowState::Corrupt, Role::Warn), words.as_str()),
             Some(Verdict::Wrong(words)) => (look(RowState::Failed, Role::Error), words.as_str()),
         };
-        // What is said of an earlier text fades until the new one is looked at.
+        // The verdict on an older text is dim until the new text has been checked.
         let style = if state.is_checking { theme.style(Role::Dim) } else { style };
         (format!("{glyph} {}", text::sanitized(words)), style)
     }
 
-    /// What a line is; what it may become, where that was asked for.
+    /// Draws the suggestions of the focused field if there are any, else the field's explanation.
     fn explain(&self, writer: &mut LineWriter<'_>, name: Field, is_focused: bool) {
         if self.suggestions.is_empty() || !is_focused {
             return writer.text(writer.indent(), name.help(), writer.theme.style(Role::Dim));
@@ -236,7 +233,6 @@ impl Setup<'_> {
         writer.text(0, &words, style);
     }
 
-    /// What has happened.
     fn notice_line(&self, writer: &mut LineWriter<'_>) {
         match &self.notice {
             Notice::Hint(words) => writer.text(0, &text::sanitized(words), writer.theme.style(Role::Dim)),
@@ -246,7 +242,7 @@ impl Setup<'_> {
     }
 }
 
-/// Writes line after line, and nothing beyond its area.
+/// Writes line after line within its area.
 struct LineWriter<'a> {
     theme: &'a Theme,
     buffer: &'a mut Buffer,
@@ -259,12 +255,12 @@ impl LineWriter<'_> {
         self.area.width < 50
     }
 
-    /// Columns before what is typed.
+    /// Columns before the input.
     fn label_width(&self) -> usize {
         if self.is_narrow() { NARROW_LABEL_WIDTH.min(usize::from(self.area.width) / 2) } else { LABEL_WIDTH }
     }
 
-    /// Columns before what belongs to a line.
+    /// Columns before the lines below a field.
     fn indent(&self) -> usize {
         if self.is_narrow() { 2 } else { LABEL_WIDTH }
     }
@@ -277,7 +273,6 @@ impl LineWriter<'_> {
         }
     }
 
-    /// A line of its own.
     fn text(&mut self, x: usize, words: &str, style: Style) {
         self.put(x, words, style);
         self.y += 1;

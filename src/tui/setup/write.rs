@@ -1,4 +1,4 @@
-//! Writes config.toml from what was filled in, whole or not at all, and never over one that is there.
+//! Writes config.toml atomically and never replaces an existing one.
 
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -11,18 +11,15 @@ use serde::Serialize;
 use super::{Values, expanded};
 use crate::config;
 
-/// What stands at the head of the file.
 const HEADER: &str = "# reeldeck's configuration. Every other setting has its default; config.example.toml explains all of them.\n\
     # Relative paths are relative to the folder of this file.\n\n";
 
-/// What to write and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteRequest {
-    /// The folder that config.toml is for.
+    /// The folder for config.toml.
     pub folder: PathBuf,
-    /// The user's own folder, which `~` stands for; the file has it spelled out.
+    /// The home folder: `~` is expanded in the file.
     pub home: Option<PathBuf>,
-    /// What was filled in.
     pub values: Values,
 }
 
@@ -41,10 +38,10 @@ struct Manifest {
     path: String,
 }
 
-/// The text of the file.
+/// The contents of the file.
 ///
 /// # Errors
-/// What cannot be said in TOML; none is known.
+/// When the values cannot be represented in TOML, which no known value triggers.
 pub fn text(request: &WriteRequest) -> Result<String, toml::ser::Error> {
     let path = |text: &str| expanded(text, request.home.as_deref()).into_owned();
     let values = &request.values;
@@ -59,10 +56,10 @@ pub fn text(request: &WriteRequest) -> Result<String, toml::ser::Error> {
     Ok(format!("{HEADER}{}", toml::to_string(&written)?))
 }
 
-/// Writes it; gives its path. To be called where waiting does no harm.
+/// Writes the file and returns its path. This can block.
 ///
 /// # Errors
-/// What the file system says, in words that name the file; that there is one already.
+/// A message that names the file, also when it exists already.
 pub fn write(request: &WriteRequest) -> Result<PathBuf, String> {
     let path = request.folder.join(config::FILE);
     let text = text(request).map_err(|error| format!("the settings cannot be written: {error}"))?;
@@ -77,7 +74,7 @@ pub fn write(request: &WriteRequest) -> Result<PathBuf, String> {
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    // As any file of the user's: what may read it is decided by the umask.
+    // Readable as any other file of the user, as the umask decides.
     let mode = Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().prefix(".config-").suffix(".tmp").permissions(mode).tempfile_in(folder)?;
     file.write_all(bytes)?;
@@ -108,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_as_it_was_meant() {
+    fn the_written_file_reads_back_as_the_same_values() {
         let folder = tempfile::tempdir().unwrap();
         let mut request = request(folder.path());
         request.values.manifest = "~/list.txt".into();
@@ -123,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_there_stays_as_it_is() {
+    fn an_existing_file_is_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         fs::write(&path, "mine").unwrap();

@@ -1,46 +1,41 @@
-//! The window of the video table that is held here: which rows to ask for, where the cursor is, and how it stays on its
-//! video when rows move. The table itself is the engine's.
+//! The part of the video table that is held here: which rows to request, where the cursor is, and how it stays on its
+//! video when rows move. The engine holds the whole table.
 
 use crate::protocol::MAX_ROWS;
 use crate::protocol::row::{Filter, Row, Sort};
 
-/// What the table wants to know next.
+/// A question to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableQuery {
-    /// A window.
     Rows {
-        /// Rows to leave out.
         offset: usize,
-        /// Rows to give.
         len: usize,
     },
-    /// Where this video is.
+    /// The position of a video.
     Locate {
-        /// Which.
         video: String,
     },
 }
 
-/// The table.
 #[derive(Clone, Debug, Default)]
 pub struct VideoTable {
     filter: Filter,
     sort: Sort,
-    /// Raised with filter and order: answers to older questions mean nothing.
+    /// Raised with each new filter or order. Answers to older generations are ignored.
     generation: u64,
     total: usize,
-    /// The answer to the present question is here.
+    /// The rows answer the current generation.
     known: bool,
     offset: usize,
     rows: Vec<Row>,
     selected: usize,
     top: usize,
     height: usize,
-    /// The video that the user has put the cursor on. None at the first row: there the cursor stays at the top instead.
+    /// The video that the user put the cursor on. `None` on the first row, where the cursor stays at the top.
     anchor: Option<String>,
-    /// The anchor is not among the rows of this filter.
+    /// The filter does not match the anchor.
     anchor_hidden: bool,
-    /// The anchor is whatever row comes under the cursor.
+    /// The next row under the cursor becomes the anchor.
     adopt_anchor: bool,
     locate_anchor: bool,
     stale: bool,
@@ -49,84 +44,79 @@ pub struct VideoTable {
 }
 
 impl VideoTable {
-    /// Nothing known yet, in this order.
+    /// An empty table in this order.
     pub fn new(sort: Sort) -> Self {
         Self { sort, height: 1, ..Self::default() }
     }
 
-    /// Which videos.
     pub fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    /// In which order.
     pub fn sort(&self) -> Sort {
         self.sort
     }
 
-    /// How many the filter lets through, as of the last answer.
+    /// The number of rows that match the filter, as of the last answer.
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// The last answer is to the present question.
     pub fn is_known(&self) -> bool {
         self.known
     }
 
-    /// All that is seen is here, as an answer to the present question.
-    pub fn is_settled(&self) -> bool {
+    /// All visible rows are held and answer the current generation.
+    pub fn is_current(&self) -> bool {
         self.known && self.covers()
     }
 
-    /// Raised with filter and order.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The row under the cursor, from 0.
+    /// The index of the row under the cursor.
     pub fn selected(&self) -> usize {
         self.selected
     }
 
-    /// The first row that is seen.
+    /// The index of the first visible row.
     pub fn top(&self) -> usize {
         self.top
     }
 
-    /// Where a range of marks begins.
+    /// The start of a range of marks.
     pub fn range(&self) -> Option<usize> {
         self.range
     }
 
-    /// Rows held at present.
+    /// The number of rows held.
     #[cfg(test)]
     pub fn held(&self) -> usize {
         self.rows.len()
     }
 
-    /// A row, where it is here.
+    /// `None` if the row is not held.
     pub fn row(&self, index: usize) -> Option<&Row> {
         self.rows.get(index.checked_sub(self.offset)?)
     }
 
-    /// The row under the cursor, where it is here.
+    /// The row under the cursor; `None` if it is not held.
     pub fn current(&self) -> Option<&Row> {
         self.row(self.selected)
     }
 
-    /// So many rows are seen at a time.
     pub fn set_height(&mut self, height: usize) {
         self.height = height.max(1);
         self.scroll_to_cursor();
     }
 
-    /// So many rows are seen at a time.
+    /// The number of rows that fit on the screen.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Other videos or another order.
+    /// Sets the filter and the order.
     pub fn set_view(&mut self, filter: Filter, sort: Sort) {
         if self.filter == filter && self.sort == sort {
             return;
@@ -142,19 +132,19 @@ impl VideoTable {
         }
     }
 
-    /// Everything may be different: another engine answers.
+    /// A different engine answers now: everything is requested anew.
     pub fn invalidate(&mut self) {
         self.generation += 1;
         (self.known, self.in_flight) = (false, false);
         self.locate_anchor = self.anchor.is_some() && !self.anchor_hidden;
     }
 
-    /// Videos have changed. While a range is being chosen nothing moves.
+    /// Videos have changed. The rows are not refreshed while a range is being chosen.
     pub fn mark_stale(&mut self) {
         self.stale |= self.range.is_none();
     }
 
-    /// Puts the cursor on a row.
+    /// Moves the cursor to a row.
     pub fn move_to(&mut self, index: usize) {
         self.selected = index.min(self.total.saturating_sub(1));
         self.anchor_hidden = false;
@@ -167,12 +157,11 @@ impl VideoTable {
         self.scroll_to_cursor();
     }
 
-    /// Puts the cursor so many rows further down, or up.
     pub fn move_by(&mut self, by: isize) {
         self.move_to(self.selected.saturating_add_signed(by));
     }
 
-    /// Begins a range of marks at the cursor, or gives the one begun and ends it.
+    /// Starts a range of marks at the cursor. Ends a range that was started, and returns its first and last row.
     pub fn toggle_range(&mut self) -> Option<(usize, usize)> {
         match self.range.take() {
             Some(from) => Some((from.min(self.selected), from.max(self.selected))),
@@ -183,7 +172,7 @@ impl VideoTable {
         }
     }
 
-    /// No range any more; whether there was one.
+    /// Ends a range; true if there was one.
     pub fn end_range(&mut self) -> bool {
         self.range.take().is_some()
     }
@@ -199,13 +188,13 @@ impl VideoTable {
         self.top = self.top.min(self.selected);
     }
 
-    /// The window to hold: what is seen, and two screens on either side.
+    /// The rows to hold: the visible ones and two screens on either side.
     fn window(&self) -> (usize, usize) {
         let offset = self.top.saturating_sub(2 * self.height);
         (offset, (self.top - offset + 3 * self.height).min(MAX_ROWS))
     }
 
-    /// What is seen is here, with half a screen to spare where there is more.
+    /// The visible rows are held, with half a screen to spare if there are more.
     fn covers(&self) -> bool {
         let spare = self.height / 2;
         let from = self.top.saturating_sub(spare);
@@ -213,7 +202,7 @@ impl VideoTable {
         self.offset <= from && to <= self.offset + self.rows.len()
     }
 
-    /// What to ask next; nothing while a question is open. Whoever takes it asks it.
+    /// The next question, which counts as sent. `None` while one is in flight.
     pub fn next_query(&mut self) -> Option<TableQuery> {
         if self.in_flight {
             return None;
@@ -233,7 +222,7 @@ impl VideoTable {
         Some(TableQuery::Rows { offset, len })
     }
 
-    /// Rows have come for a question of that generation.
+    /// Takes the answer to [`TableQuery::Rows`].
     pub fn rows(&mut self, generation: u64, offset: usize, total: usize, rows: Vec<Row>) {
         if generation != self.generation {
             self.in_flight = false;
@@ -246,7 +235,7 @@ impl VideoTable {
         self.restore_cursor();
     }
 
-    /// Keeps the cursor on its video.
+    /// Puts the cursor back on its video.
     fn restore_cursor(&mut self) {
         if std::mem::take(&mut self.adopt_anchor) {
             self.anchor = self.current().map(|row| row.video.clone());
@@ -263,7 +252,7 @@ impl VideoTable {
         }
     }
 
-    /// The cursor's video is elsewhere now: it keeps its line on the screen where that is possible.
+    /// Moves the cursor to the new position of its video and keeps its line on the screen if possible.
     fn jump(&mut self, index: usize) {
         let line = self.selected - self.top.min(self.selected);
         self.selected = index;
@@ -271,7 +260,7 @@ impl VideoTable {
         self.scroll_to_cursor();
     }
 
-    /// The anchor's place has come for a question of that generation.
+    /// Takes the answer to [`TableQuery::Locate`].
     pub fn place(&mut self, generation: u64, offset: Option<usize>, total: usize) {
         self.in_flight = false;
         if generation != self.generation {
@@ -293,7 +282,7 @@ impl VideoTable {
         self.scroll_to_cursor();
     }
 
-    /// A question could not be answered.
+    /// The engine could not answer.
     pub fn query_failed(&mut self) {
         (self.in_flight, self.locate_anchor) = (false, false);
         self.known = true;

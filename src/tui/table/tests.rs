@@ -1,10 +1,10 @@
-//! The table of videos against an engine that answers late, or not at all.
+//! The table against an engine that answers late or not at all.
 
 use super::*;
 use crate::protocol::row::{Column, RowState};
 use proptest::prelude::*;
 
-/// A table of the engine: names, in an order that changes.
+/// The names of a table, in an order that the test changes.
 struct Engine(Vec<String>);
 
 impl Engine {
@@ -24,7 +24,7 @@ impl Engine {
         }
     }
 
-    /// Answers until nothing more is asked; the most rows held on the way.
+    /// Answers until no question is left. Returns the largest number of rows held.
     fn serve(&self, table: &mut VideoTable) -> usize {
         let mut most = 0;
         let found: Vec<&String> = self.0.iter().filter(|name| name.contains(&table.filter().text)).collect();
@@ -59,7 +59,7 @@ fn under(table: &VideoTable) -> &str {
 }
 
 #[test]
-fn no_more_is_held_than_is_seen_and_a_margin() {
+fn only_visible_rows_and_a_margin_are_held() {
     let engine = Engine::new(10_000);
     let mut table = table(&engine);
     for to in [9_999, 0, 5_000, 5_015, 5_030] {
@@ -82,7 +82,7 @@ fn the_cursor_stays_on_its_video_when_rows_move() {
     engine.serve(&mut table);
     let line = table.selected() - table.top();
     let name = under(&table).to_owned();
-    // A few rows further down, and far away.
+    // First a few rows, then far away.
     engine.0.remove(3);
     table.mark_stale();
     engine.serve(&mut table);
@@ -92,7 +92,7 @@ fn the_cursor_stays_on_its_video_when_rows_move() {
     table.mark_stale();
     engine.serve(&mut table);
     assert_eq!((under(&table), table.selected()), (name.as_str(), 998));
-    // Gone: the cursor stays where it was, and does not look for it for ever.
+    // The video is gone: the cursor stays where it was, and the table does not look for it forever.
     engine.0.pop();
     table.mark_stale();
     engine.serve(&mut table);
@@ -100,7 +100,7 @@ fn the_cursor_stays_on_its_video_when_rows_move() {
 }
 
 #[test]
-fn at_the_top_the_cursor_stays_at_the_top() {
+fn the_cursor_at_the_top_stays_at_the_top() {
     let mut engine = Engine::new(100);
     let mut table = table(&engine);
     let first = engine.0.remove(0);
@@ -111,7 +111,7 @@ fn at_the_top_the_cursor_stays_at_the_top() {
 }
 
 #[test]
-fn a_filter_comes_and_goes_and_the_cursor_returns() {
+fn the_cursor_returns_to_its_video_after_a_filter() {
     let engine = Engine::new(1_000);
     let mut table = table(&engine);
     table.move_to(700);
@@ -131,7 +131,7 @@ fn a_filter_comes_and_goes_and_the_cursor_returns() {
 }
 
 #[test]
-fn answers_to_older_questions_mean_nothing() {
+fn answers_of_older_generations_are_ignored() {
     let engine = Engine::new(10);
     let mut table = table(&engine);
     let old = table.generation();
@@ -144,7 +144,7 @@ fn answers_to_older_questions_mean_nothing() {
 }
 
 #[test]
-fn a_range_holds_still() {
+fn rows_do_not_move_while_a_range_is_open() {
     let mut engine = Engine::new(100);
     let mut table = table(&engine);
     table.move_to(10);
@@ -159,7 +159,7 @@ fn a_range_holds_still() {
 
 proptest! {
     #[test]
-    fn the_cursor_is_always_seen(
+    fn the_cursor_is_always_visible(
         n in 0usize..300,
         steps in proptest::collection::vec((0u8..5, 0usize..400), 0..40),
     ) {

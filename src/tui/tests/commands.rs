@@ -1,4 +1,4 @@
-//! Orders: what is asked first, what is taken back, what a dim key says, and how one leaves.
+//! Commands: confirmation, undo, unavailable actions and quitting.
 
 use super::fixtures::{failing, gpus, many, named, row, running, welcome};
 use super::harness::Harness;
@@ -12,7 +12,7 @@ fn harness() -> Harness {
     running(120, 40, failing(), gpus(2))
 }
 
-/// The cursor on the first video of this state.
+/// Puts the cursor on the first video in a state.
 fn on(state: RowState) -> Harness {
     let mut harness = harness();
     let place = harness.table.rows.iter().filter(|row| row.state < state).count();
@@ -33,28 +33,28 @@ fn quits(harness: &Harness) -> bool {
 }
 
 #[test]
-fn a_failed_video_is_tried_again_at_once() {
+fn retrying_a_failed_video_needs_no_confirmation() {
     let mut harness = on(RowState::Failed);
     let video = harness.app.videos.current().unwrap().video.clone();
     harness.press("r");
     let wanted = Select { videos: vec![video], filter: None };
-    assert_eq!(harness.ordered, [Command::Redo { select: wanted }]);
+    assert_eq!(harness.commands, [Command::Redo { select: wanted }]);
     assert!(harness.shows("done as asked"));
 }
 
 #[test]
-fn a_finished_video_is_extracted_again_after_a_question() {
+fn retrying_a_finished_video_asks_first() {
     let mut harness = on(RowState::Done);
     harness.press("r");
-    assert!(harness.ordered.is_empty() && harness.question().contains("is made anew"));
+    assert!(harness.commands.is_empty() && harness.question().contains("is made anew"));
     harness.press("n");
-    assert!(harness.ordered.is_empty() && harness.app.modals.is_empty());
+    assert!(harness.commands.is_empty() && harness.app.modals.is_empty());
     harness.press("r y");
-    assert!(matches!(harness.last(), Command::Redo { .. }));
+    assert!(matches!(harness.last_command(), Command::Redo { .. }));
 }
 
 #[test]
-fn many_are_tried_again_after_a_question_that_names_their_number() {
+fn retrying_many_videos_asks_first_with_their_number() {
     let mut harness = running(120, 40, many(5_000), gpus(2));
     harness.press("a r");
     assert_eq!(
@@ -63,7 +63,7 @@ fn many_are_tried_again_after_a_question_that_names_their_number() {
     );
     harness.press("enter");
     let names: usize = harness
-        .ordered
+        .commands
         .iter()
         .map(|order| match order {
             Command::Redo { select } => select.videos.len(),
@@ -71,61 +71,65 @@ fn many_are_tried_again_after_a_question_that_names_their_number() {
         })
         .sum();
     assert_eq!(names, 5_000);
-    assert!(harness.ordered.len() > 1, "in parts");
+    assert!(harness.commands.len() > 1, "in parts");
     assert!(harness.app.marks.is_empty());
 }
 
 #[test]
-fn all_failed_are_tried_again() {
+fn retry_all_asks_first_if_there_are_many() {
     let mut harness = harness();
     harness.press("R");
-    assert_eq!(harness.ordered, [Command::Retry { patterns: vec![] }]);
+    assert_eq!(harness.commands, [Command::Retry { patterns: vec![] }]);
     let mut rows = failing();
     rows.extend((0..50).map(|i| row(&format!("Zumba/w_{i}.mp4"), RowState::Failed)));
     let mut harness = running(120, 40, rows, gpus(1));
     harness.press("R");
-    assert!(harness.ordered.is_empty() && harness.question().starts_with("Try 55 failed videos again?"));
+    assert!(harness.commands.is_empty() && harness.question().starts_with("Try 55 failed videos again?"));
     harness.press("y");
-    assert_eq!(harness.ordered.len(), 1);
+    assert_eq!(harness.commands.len(), 1);
 }
 
 #[test]
-fn what_was_excluded_is_taken_in_again() {
+fn excluding_can_be_undone() {
     let mut harness = on(RowState::Queued);
     harness.press("space space x");
-    let Command::Exclude { select, undo: false } = harness.last().clone() else { panic!("{:?}", harness.last()) };
+    let Command::Exclude { select, undo: false } = harness.last_command().clone() else {
+        panic!("{:?}", harness.last_command())
+    };
     assert_eq!(select.videos.len(), 2);
     harness.press("u");
-    let Command::Exclude { select: back, undo: true } = harness.last().clone() else { panic!("{:?}", harness.last()) };
+    let Command::Exclude { select: back, undo: true } = harness.last_command().clone() else {
+        panic!("{:?}", harness.last_command())
+    };
     assert_eq!(named(&back), named(&select));
     harness.press("u");
-    assert_eq!(harness.ordered.len(), 2);
+    assert_eq!(harness.commands.len(), 2);
     assert!(harness.shows("nothing to take back"));
-    // On an excluded one the same key takes it in.
+    // On an excluded video the same key includes it.
     let mut harness = on(RowState::Excluded);
     harness.press("x");
-    assert!(matches!(harness.last(), Command::Exclude { undo: true, .. }));
+    assert!(matches!(harness.last_command(), Command::Exclude { undo: true, .. }));
 }
 
 #[test]
-fn one_key_starts_pauses_and_goes_on() {
+fn one_key_starts_pauses_and_resumes() {
     let mut harness = harness();
     for (now, order) in
         [(Phase::Waiting, Command::Start), (Phase::Running, Command::Pause), (Phase::Paused, Command::Resume)]
     {
         phase(&mut harness, now);
         harness.press("s");
-        assert_eq!(harness.last(), &order);
+        assert_eq!(harness.last_command(), &order);
     }
     phase(&mut harness, Phase::Running);
     harness.press("S s");
-    assert_eq!(harness.last(), &Command::Stop { now: false });
+    assert_eq!(harness.last_command(), &Command::Stop { now: false });
     harness.press("S n");
-    assert_eq!(harness.last(), &Command::Stop { now: true });
+    assert_eq!(harness.last_command(), &Command::Stop { now: true });
 }
 
 #[test]
-fn lists_exports_and_checks_are_ordered() {
+fn lists_exports_and_checks_send_commands() {
     let mut harness = harness();
     for (keys, order) in [
         ("l", Command::WriteList),
@@ -137,18 +141,18 @@ fn lists_exports_and_checks_are_ordered() {
         ("e enter", Command::Export { formats: vec!["pkl".into()] }),
     ] {
         harness.press(keys);
-        assert_eq!(harness.last(), &order, "{keys}");
+        assert_eq!(harness.last_command(), &order, "{keys}");
         assert!(harness.app.modals.is_empty(), "{keys}");
     }
 }
 
 #[test]
-fn a_key_that_can_do_nothing_says_why() {
+fn an_unavailable_key_shows_the_reason() {
     let says = |mut harness: Harness, key: &str, why: &str| {
-        let before = harness.ordered.len();
+        let before = harness.commands.len();
         harness.press(key);
-        assert!(harness.says(why), "{key}: {why}: {:?}", harness.app.toasts);
-        assert_eq!(harness.ordered.len(), before);
+        assert!(harness.has_toast(why), "{key}: {why}: {:?}", harness.app.toasts);
+        assert_eq!(harness.commands.len(), before);
         assert!(harness.app.modals.is_empty());
     };
     says(on(RowState::Missing), "r", "fetch it, and a rescan finds it");
@@ -174,7 +178,7 @@ fn a_key_that_can_do_nothing_says_why() {
 }
 
 #[test]
-fn leaving_asks_what_becomes_of_a_run() {
+fn quitting_asks_what_to_do_with_an_active_run() {
     let mut harness = harness();
     harness.press("q");
     assert!(harness.shows("detach: the run goes on") && !quits(&harness));
@@ -183,46 +187,46 @@ fn leaving_asks_what_becomes_of_a_run() {
     harness.press("ctrl-c d");
     let Some(Effect::Quit(Some(farewell))) = harness.effects.pop() else { panic!() };
     assert!(farewell.contains("the run goes on (process 4711)"));
-    assert!(harness.ordered.is_empty());
+    assert!(harness.commands.is_empty());
 }
 
 #[test]
-fn leaving_after_the_videos_in_hand_waits_for_them() {
+fn quitting_after_the_run_waits_for_its_end() {
     let mut harness = harness();
     harness.press("q s");
-    assert_eq!(harness.last(), &Command::Stop { now: false });
+    assert_eq!(harness.last_command(), &Command::Stop { now: false });
     assert!(!quits(&harness) && harness.shows("leaving when the run is over"));
     phase(&mut harness, Phase::Finishing);
     assert!(!quits(&harness));
     phase(&mut harness, Phase::Idle);
     assert!(quits(&harness));
-    // Who does not want to wait need not.
+    // Quitting again does not wait for the run.
     let mut harness = self::harness();
     harness.press("q n q");
-    assert_eq!(harness.last(), &Command::Stop { now: true });
+    assert_eq!(harness.last_command(), &Command::Stop { now: true });
     assert!(quits(&harness));
-    // The run may be over before it hears of it.
+    // The run can end before it receives the command.
     let mut harness = self::harness();
     harness.press("q");
     phase(&mut harness, Phase::Idle);
     harness.press("n");
-    harness.wait(300);
+    harness.advance(300);
     assert!(quits(&harness));
-    // The engine may be gone before it has said so.
+    // The engine can end before it reports the end of the run.
     let mut harness = self::harness();
     harness.press("q n");
-    harness.tell(Msg::Link(LinkEvent::Lost("it has ended".into())));
+    harness.send(Msg::Link(LinkEvent::Lost("it has ended".into())));
     assert!(quits(&harness));
 }
 
 #[test]
-fn with_nothing_going_on_one_simply_leaves() {
+fn quitting_without_a_run_needs_no_confirmation() {
     for now in [Phase::Waiting, Phase::Idle] {
         let mut harness = harness();
         phase(&mut harness, now);
         harness.press("q");
         assert!(quits(&harness));
-        assert_eq!(harness.last(), &Command::Leave);
+        assert_eq!(harness.last_command(), &Command::Leave);
     }
     let mut early = Harness::new(80, 24);
     early.press("q");
@@ -230,44 +234,44 @@ fn with_nothing_going_on_one_simply_leaves() {
 }
 
 #[test]
-fn an_engine_that_goes_is_looked_for_and_can_be_started_again() {
+fn a_lost_engine_is_looked_for_and_can_be_restarted() {
     let mut harness = harness();
-    harness.tell(Msg::Link(LinkEvent::Lost("it has ended".into())));
+    harness.send(Msg::Link(LinkEvent::Lost("it has ended".into())));
     assert!(harness.shows("looking for the engine"));
     harness.press("r");
-    assert!(harness.ordered.is_empty());
-    harness.tell(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
+    assert!(harness.commands.is_empty());
+    harness.send(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
     harness.refresh();
     assert!(harness.shows("running 2 h 14 m"));
-    harness.tell(Msg::Link(LinkEvent::Gone("it has ended".into())));
+    harness.send(Msg::Link(LinkEvent::Gone("it has ended".into())));
     assert!(harness.shows("no engine"));
     harness.press("s");
     assert!(harness.effects.contains(&Effect::StartEngine));
-    harness.tell(Msg::EngineStarted(Err("error: no weights to work with\n  caused by: x".into())));
+    harness.send(Msg::EngineStarted(Err("error: no weights to work with\n  caused by: x".into())));
     assert!(harness.shows("no weights to work with"));
     harness.press("esc");
     assert!(harness.shows("no engine") && harness.app.modals.is_empty());
 }
 
 #[test]
-fn what_the_engine_refuses_is_said() {
+fn errors_of_the_engine_are_shown() {
     let mut harness = harness();
-    harness.deaf = true;
+    harness.silent = true;
     harness.press("l");
     let id = harness.app.next_id;
-    harness.hear(FromEngine::Error { id, message: "the output folder is read-only".into() });
+    harness.receive(FromEngine::Error { id, message: "the output folder is read-only".into() });
     assert!(harness.shows("the output folder is read-only"));
     harness.press("l");
     let id = harness.app.next_id;
-    harness.hear(FromEngine::Error { id, message: "a long story ".repeat(30) });
+    harness.receive(FromEngine::Error { id, message: "a long story ".repeat(30) });
     assert!(harness.shows("That could not be done"));
 }
 
 #[test]
-fn answers_that_nobody_waits_for_change_nothing() {
+fn unexpected_answers_are_ignored() {
     let mut harness = harness();
     let before = harness.screen();
-    harness.hear(FromEngine::Rows { id: 999_999, revision: 1, total: 0, rows: vec![] });
-    harness.hear(FromEngine::Place { id: 999_999, offset: Some(9), total: 9 });
+    harness.receive(FromEngine::Rows { id: 999_999, revision: 1, total: 0, rows: vec![] });
+    harness.receive(FromEngine::Place { id: 999_999, offset: Some(9), total: 9 });
     assert_eq!(harness.screen(), before);
 }

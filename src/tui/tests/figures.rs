@@ -1,10 +1,10 @@
-//! What a frame costs: `make tui-bench`. Prints, and checks only that no more is held than is seen.
+//! Measures the cost of a frame (`make tui-bench`). It only checks that no more rows are held than needed.
 
 use std::time::Instant;
 
 use super::fixtures::{gpus, many, running};
 
-/// Milliseconds for a frame, the median and what 99 in 100 stay under; rows held.
+/// The median and the 99th percentile of the time for a frame in milliseconds, and the number of rows held.
 fn measure(videos: usize, width: u16, height: u16) -> (f64, f64, usize) {
     let mut harness = running(width, height, many(videos), gpus(8));
     harness.press("j j j");

@@ -1,4 +1,4 @@
-//! Datasets, devices and runs made up for the pictures, many and bad.
+//! Datasets, devices and runs for the tests.
 
 use super::harness::Harness;
 use crate::protocol::row::{Row, RowFacts, RowState, Select, StateCounts};
@@ -51,7 +51,7 @@ pub fn snapshot() -> Snapshot {
     }
 }
 
-/// Names of videos by number: eleven characters as YouTube has them.
+/// A file name by number, with eleven characters as on YouTube.
 pub fn name(class: &str, number: usize) -> String {
     let mut code = String::new();
     let mut rest = number as u64 * 2_654_435_761 + 12_345;
@@ -74,7 +74,7 @@ fn facts(number: usize) -> RowFacts {
     }
 }
 
-/// So many videos, all but a few without trouble.
+/// Videos of which nearly all are fine.
 pub fn many(count: usize) -> Vec<Row> {
     let state = |i: usize| match i % 100 {
         0 if i.is_multiple_of(1_000) => RowState::Failed,
@@ -86,7 +86,7 @@ pub fn many(count: usize) -> Vec<Row> {
     (0..count).map(make).collect()
 }
 
-/// Everything that can be wrong with videos, some more than once, with names and reasons that mean harm.
+/// Every problem that videos can have, with hostile names and reasons.
 pub fn failing() -> Vec<Row> {
     let mut rows = many(100);
     let wrong = [
@@ -117,7 +117,7 @@ pub fn failing() -> Vec<Row> {
     rows
 }
 
-/// GPUs at work, one of them not.
+/// GPUs at work, except for one.
 pub fn gpus(count: usize) -> Vec<DeviceState> {
     let gib = |n: u64| n << 30;
     let one = |i: usize| DeviceState {
@@ -147,11 +147,11 @@ pub fn gpus(count: usize) -> Vec<DeviceState> {
     (0..count).map(one).collect()
 }
 
-/// A harness with a run going on.
+/// A harness with an active run.
 pub fn running(width: u16, height: u16, rows: Vec<Row>, devices: Vec<DeviceState>) -> Harness {
     let mut harness = Harness::new(width, height);
     harness.table.rows = rows;
-    // Devices have in hand what waited, and that is running.
+    // The videos in progress are some of the queued ones.
     let mut devices = devices;
     let mut waiting = harness.table.rows.iter_mut().filter(|row| row.state == RowState::Queued);
     for hand in devices.iter_mut().flat_map(|device| &mut device.in_hand) {
@@ -198,7 +198,6 @@ pub fn running(width: u16, height: u16, rows: Vec<Row>, devices: Vec<DeviceState
     harness
 }
 
-/// What an order means by the videos it names.
 pub fn named(select: &Select) -> Vec<&str> {
     select.videos.iter().map(String::as_str).collect()
 }

@@ -1,4 +1,5 @@
-//! A screen and an engine made up for tests: keys go in, pictures and commands come out. No terminal, no socket, no time.
+//! The interface with a simulated engine: keys go in, screens and commands come out. There is no terminal, no socket
+//! and no clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,14 +22,14 @@ use crate::tui::theme::Theme;
 use crate::tui::update::{Effect, LinkEvent, Msg, update};
 use crate::tui::view;
 
-/// A table of the engine.
+/// The engine's table.
 pub struct Table {
     pub rows: Vec<Row>,
     pub revision: u64,
 }
 
 impl Table {
-    /// Rows that the filter lets through, in order.
+    /// The rows that match, in order.
     fn view(&self, filter: &Filter, sort: Sort) -> Vec<&Row> {
         let needle = filter.text.to_lowercase();
         let has = |row: &&Row| {
@@ -74,26 +75,25 @@ impl Table {
     }
 }
 
-/// The screen and the engine.
 pub struct Harness {
     pub app: App,
     pub table: Table,
     pub snapshot: Snapshot,
     pub log: Vec<LogLine>,
     pub history: History,
-    /// What was ordered, in order.
-    pub ordered: Vec<Command>,
-    /// What is to be done elsewhere, but for what was asked.
+    /// The commands received, in order.
+    pub commands: Vec<Command>,
+    /// The effects other than requests to the engine.
     pub effects: Vec<Effect>,
-    /// Questions answered.
-    pub asked: usize,
+    /// The number of requests received.
+    pub requests: usize,
     /// The engine does not answer.
-    pub deaf: bool,
+    pub silent: bool,
     now: Duration,
 }
 
 impl Harness {
-    /// A screen of this size before an engine has answered.
+    /// Before the engine has answered.
     pub fn new(width: u16, height: u16) -> Self {
         let options = Options {
             theme: Theme::default(),
@@ -110,80 +110,77 @@ impl Harness {
             snapshot: snapshot(),
             log: vec![],
             history: History::default(),
-            ordered: vec![],
+            commands: vec![],
             effects: vec![],
-            asked: 0,
-            deaf: false,
+            requests: 0,
+            silent: false,
             now: Duration::ZERO,
         }
     }
 
-    /// The engine answers.
     pub fn connect(&mut self) -> &mut Self {
-        self.tell(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
-        self.news();
+        self.send(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
+        self.table_changed();
         self
     }
 
-    /// The engine's table has changed: its snapshot says so, and time passes.
-    pub fn news(&mut self) {
+    /// Announces a change of the table.
+    pub fn table_changed(&mut self) {
         self.table.revision += 1;
         self.refresh();
     }
 
-    /// A new snapshot, and time to take it in.
+    /// Sends a new snapshot and waits until it is shown.
     pub fn refresh(&mut self) {
         self.snapshot.revision = self.table.revision;
         self.snapshot.states = self.table.counts();
         self.snapshot.counts = counts(&self.snapshot.states);
         let snapshot = self.snapshot.clone();
-        self.hear(FromEngine::Snapshot { id: None, snapshot });
-        self.wait(1_100);
-        self.wait(1_100);
+        self.receive(FromEngine::Snapshot { id: None, snapshot });
+        self.advance(1_100);
+        self.advance(1_100);
     }
 
-    /// The engine says something by itself.
-    pub fn hear(&mut self, said: FromEngine) {
-        self.tell(Msg::Link(LinkEvent::Message(Box::new(said))));
+    /// Receives a message from the engine.
+    pub fn receive(&mut self, said: FromEngine) {
+        self.send(Msg::Link(LinkEvent::Message(Box::new(said))));
     }
 
-    /// Something happens in the run.
     pub fn event(&mut self, event: crate::protocol::event::Event) {
         let time = "2026-11-24T14:02:11Z".parse().unwrap();
-        self.hear(FromEngine::Event { line: Line { schema: 1, time, event } });
+        self.receive(FromEngine::Event { line: Line { schema: 1, time, event } });
     }
 
-    /// Time passes.
-    pub fn wait(&mut self, ms: u64) {
+    /// Advances the clock.
+    pub fn advance(&mut self, ms: u64) {
         self.now += Duration::from_millis(ms);
-        self.tell(Msg::Tick);
+        self.send(Msg::Tick);
     }
 
-    /// Keys are pressed, one after the other.
+    /// Presses keys one after the other.
     pub fn press(&mut self, keys: &str) -> &mut Self {
         let keys: Keys = keys.parse().unwrap();
         for key in keys.0 {
-            self.tell(Msg::Key(key.event()));
+            self.send(Msg::Key(key.event()));
         }
         self
     }
 
-    /// A text is typed.
-    pub fn typed(&mut self, text: &str) -> &mut Self {
+    pub fn type_text(&mut self, text: &str) -> &mut Self {
         for c in text.chars() {
             self.press(&if c == ' ' { "space".to_owned() } else { c.to_string() });
         }
         self
     }
 
-    /// Something happens, and the engine answers what is asked because of it.
-    pub fn tell(&mut self, msg: Msg) {
+    /// Handles a message, and answers the requests that it leads to.
+    pub fn send(&mut self, msg: Msg) {
         let mut effects = update(&mut self.app, self.now, msg);
         for _ in 0..100 {
             let mut more = vec![];
             for effect in effects {
                 match effect {
-                    Effect::Send(question) if !self.deaf => {
+                    Effect::Send(question) if !self.silent => {
                         if let Some(answer) = self.answer(question) {
                             more.extend(update(
                                 &mut self.app,
@@ -205,7 +202,7 @@ impl Harness {
     }
 
     fn answer(&mut self, question: ToEngine) -> Option<FromEngine> {
-        self.asked += 1;
+        self.requests += 1;
         Some(match question {
             ToEngine::Hello { .. } => return None,
             ToEngine::Snapshot { id } => FromEngine::Snapshot { id: Some(id), snapshot: self.snapshot.clone() },
@@ -227,48 +224,44 @@ impl Harness {
             ToEngine::Log { id, .. } => FromEngine::Log { id, lines: self.log.clone() },
             ToEngine::Subscribe { id } => FromEngine::Ok { id, message: "subscribed".into() },
             ToEngine::Command { id, command } => {
-                self.ordered.push(command);
+                self.commands.push(command);
                 FromEngine::Ok { id, message: "done as asked".into() }
             }
         })
     }
 
-    /// What is seen.
     pub fn screen(&self) -> String {
         let Size { width, height } = self.app.size;
         render::text(&self.buffer(width, height))
     }
 
-    /// What would be seen at another size.
+    /// The screen at any size.
     pub fn buffer(&self, width: u16, height: u16) -> Buffer {
         render::screen(&self.app.options.theme, width, height, |area, buffer| {
             view::paint(&self.app, area, buffer);
         })
     }
 
-    /// The screen gets another size.
     pub fn resize(&mut self, width: u16, height: u16) -> &mut Self {
-        self.tell(Msg::Resize(Size { width, height }));
+        self.send(Msg::Resize(Size { width, height }));
         self
     }
 
-    /// The line that says this.
+    /// The first line that contains the text.
     pub fn line(&self, part: &str) -> String {
         let screen = self.screen();
         screen.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part:?} in\n{screen}")).to_owned()
     }
 
-    /// Whether this is on the screen.
     pub fn shows(&self, part: &str) -> bool {
         self.screen().contains(part)
     }
 
-    /// Whether a message says this.
-    pub fn says(&self, part: &str) -> bool {
+    /// Whether a toast contains the text.
+    pub fn has_toast(&self, part: &str) -> bool {
         self.app.toasts.shown().iter().any(|toast| toast.text.contains(part))
     }
 
-    /// The question that is asked.
     pub fn question(&self) -> &str {
         match self.app.modals.last() {
             Some(crate::tui::modal::Modal::Menu(menu)) => &menu.text,
@@ -276,9 +269,8 @@ impl Harness {
         }
     }
 
-    /// The last order.
-    pub fn last(&self) -> &Command {
-        self.ordered.last().expect("an order")
+    pub fn last_command(&self) -> &Command {
+        self.commands.last().expect("an order")
     }
 }
 

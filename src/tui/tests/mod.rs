@@ -1,4 +1,4 @@
-//! The screen as a whole, without a terminal and without an engine.
+//! Tests of the whole interface without a terminal and without an engine.
 
 mod commands;
 mod figures;

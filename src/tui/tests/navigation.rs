@@ -1,4 +1,4 @@
-//! Moving about, looking for things, marking them.
+//! Moving, filtering, sorting and marking.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn under(harness: &Harness) -> String {
 }
 
 #[test]
-fn vim_and_arrow_keys_do_the_same() {
+fn vim_and_arrow_keys_are_equivalent() {
     let after = |keys: &str| {
         let mut harness = harness();
         harness.press("g g").press(keys);
@@ -38,7 +38,7 @@ fn vim_and_arrow_keys_do_the_same() {
 }
 
 #[test]
-fn numbers_and_tab_lead_to_panes() {
+fn number_keys_and_tab_focus_panes() {
     let mut harness = harness();
     for (key, pane) in [("1", Pane::Classes), ("4", Pane::Throughput), ("5", Pane::Log), ("2", Pane::Videos)] {
         harness.press(key);
@@ -53,7 +53,7 @@ fn numbers_and_tab_lead_to_panes() {
 }
 
 #[test]
-fn a_small_terminal_shows_the_pane_that_has_the_keys() {
+fn a_small_terminal_shows_the_focused_pane() {
     let mut harness = running(80, 24, many(50), gpus(2));
     assert!(harness.shows("2 Videos") && !harness.shows("5 Log") && harness.shows("cuda:1"));
     harness.press("5");
@@ -67,23 +67,23 @@ fn a_small_terminal_shows_the_pane_that_has_the_keys() {
 }
 
 #[test]
-fn a_filter_works_as_it_is_typed_and_can_be_taken_back() {
+fn a_filter_applies_while_typing_and_can_be_cancelled() {
     let mut harness = running(120, 40, failing(), gpus(2));
     let all = harness.app.videos.total();
-    harness.press("/").typed("MOOV");
+    harness.press("/").type_text("MOOV");
     assert_eq!(harness.app.videos.total(), 3);
     assert!(harness.line("2 Videos").contains("/MOOV"));
     harness.press("enter");
     assert!(harness.app.modals.is_empty());
     assert_eq!(harness.app.videos.total(), 3);
-    harness.press("/").typed("x").press("esc");
+    harness.press("/").type_text("x").press("esc");
     assert_eq!((harness.app.videos.total(), harness.app.videos.filter().text.as_str()), (3, "MOOV"), "as before");
     harness.press("esc");
     assert_eq!(harness.app.videos.total(), all);
-    // State and name are looked at, too; keys move the cursor while one types.
-    harness.press("/").typed("wrong dur").press("down down");
+    // The filter also matches state and name. While a filter is typed, the arrow keys move the cursor.
+    harness.press("/").type_text("wrong dur").press("down down");
     assert_eq!((harness.app.videos.total(), harness.app.videos.selected()), (3, 2));
-    harness.tell(Msg::Paste("nothing like that".into()));
+    harness.send(Msg::Paste("nothing like that".into()));
     assert!(harness.shows("No video is like that. `esc` shows more."));
 }
 
@@ -110,7 +110,7 @@ fn states_and_problems_are_chosen_by_keys() {
 }
 
 #[test]
-fn any_column_sorts_and_the_cursor_stays_on_its_video() {
+fn sorting_keeps_the_cursor_on_its_video() {
     let mut harness = harness();
     harness.press("ctrl-f ctrl-f j");
     let before = under(&harness);
@@ -128,34 +128,34 @@ fn any_column_sorts_and_the_cursor_stays_on_its_video() {
 #[test]
 fn the_cursor_follows_its_video_while_the_run_goes_on() {
     let mut harness = harness();
-    harness.press("/").typed("archery").press("enter j j j j j");
+    harness.press("/").type_text("archery").press("enter j j j j j");
     let before = under(&harness);
-    // Those above it are done and go.
+    // Rows above the cursor get another state and move.
     for row in harness.table.rows.iter_mut().filter(|row| row.state == RowState::Failed) {
         row.state = RowState::Done;
     }
-    harness.news();
+    harness.table_changed();
     assert_eq!(under(&harness), before);
     harness.press("esc");
     assert_eq!(under(&harness), before, "and when the filter goes");
 }
 
 #[test]
-fn a_class_is_chosen_and_left() {
+fn enter_on_a_class_filters_by_it_and_escape_clears_it() {
     let mut harness = harness();
     harness.press("1 j j enter");
     assert_eq!((harness.app.videos.filter().class.as_deref(), harness.app.focus), (Some("Archery"), Pane::Videos));
     assert!(harness.line("2 Videos").contains("Archery") && harness.shows("▸ Archery"));
     harness.press("esc");
     assert_eq!(harness.app.videos.filter().class, None);
-    harness.press("1 /").typed("zum").press("enter j enter");
+    harness.press("1 /").type_text("zum").press("enter j enter");
     assert_eq!(harness.app.videos.filter().class.as_deref(), Some("Zumba"));
     harness.press("1 o");
     assert!(harness.shows("by progress"));
 }
 
 #[test]
-fn marks_are_set_one_by_one_by_range_all_and_inverted() {
+fn marks_are_set_singly_by_range_for_all_and_inverted() {
     let mut harness = harness();
     harness.press("space space j space");
     assert_eq!((harness.app.marks.len(), harness.app.videos.selected()), (3, 4));
@@ -164,15 +164,15 @@ fn marks_are_set_one_by_one_by_range_all_and_inverted() {
     assert_eq!(harness.app.marks.len(), 4);
     harness.press("esc");
     assert!(harness.app.marks.is_empty());
-    // A range that reaches beyond what is held here.
+    // A range that reaches beyond the rows held here.
     harness.press("g g v G v");
     assert_eq!(harness.app.marks.len(), 5_000);
     harness.press("A space i");
     assert_eq!(harness.app.marks.len(), 4_999);
-    harness.press("A /").typed("zumba").press("enter a");
+    harness.press("A /").type_text("zumba").press("enter a");
     let zumba = harness.app.videos.total();
     assert_eq!(harness.app.marks.len(), zumba);
-    // Marks stay when the filter goes.
+    // Marks outlast the filter.
     harness.press("esc");
     assert_eq!(harness.app.marks.len(), zumba);
     harness.press("v j esc");
@@ -180,45 +180,45 @@ fn marks_are_set_one_by_one_by_range_all_and_inverted() {
 }
 
 #[test]
-fn very_many_are_marked_as_all_of_a_filter() {
+fn marking_very_many_marks_all_of_the_filter() {
     let mut harness = running(80, 24, many(30_000), gpus(1));
     harness.press("a");
     assert!(harness.app.marks.are_all() && harness.shows("30,000 marked"));
     harness.press("space");
-    assert!(harness.says("take the marks away"));
+    assert!(harness.has_toast("take the marks away"));
     harness.press("i");
     assert!(harness.app.marks.is_empty());
     harness.press("space i");
-    assert!(harness.says("too many to be marked one by one"));
+    assert!(harness.has_toast("too many to be marked one by one"));
     assert!(harness.app.videos.held() <= 5 * harness.app.videos.height());
 }
 
 #[test]
-fn the_log_is_read_back_and_filtered() {
+fn the_log_scrolls_and_filters() {
     let mut harness = harness();
     harness.press("5 k k");
     assert!(harness.shows("older lines"));
     harness.press("G f f");
     assert_eq!(harness.app.log.count(), 8);
-    harness.press("/").typed("zumba").press("enter enter");
+    harness.press("/").type_text("zumba").press("enter enter");
     assert!(harness.shows("failed Zumba/"), "{}", harness.screen());
     harness.press("esc esc");
     assert_eq!(harness.app.log.count(), 60);
 }
 
 #[test]
-fn the_palette_does_what_the_key_does() {
+fn the_palette_runs_actions() {
     let mut harness = harness();
-    harness.press("1 ctrl-p").typed("mark all").press("enter");
+    harness.press("1 ctrl-p").type_text("mark all").press("enter");
     assert_eq!((harness.app.focus, harness.app.marks.len()), (Pane::Videos, 5_000));
-    harness.press(":").typed("zoom").press("enter");
+    harness.press(":").type_text("zoom").press("enter");
     assert!(harness.app.zoom);
     harness.press(": esc");
     assert!(harness.app.modals.is_empty());
 }
 
 #[test]
-fn names_are_copied_as_they_are_and_shown_harmless() {
+fn names_are_copied_verbatim_and_shown_sanitized() {
     let mut harness = running(120, 40, vec![row("A/v_\u{1b}]0;x.mp4", RowState::Ready)], vec![]);
     harness.press("y");
     assert_eq!(harness.effects.pop(), Some(Effect::Copy("A/v_\u{1b}]0;x.mp4".into())));
@@ -228,10 +228,10 @@ fn names_are_copied_as_they_are_and_shown_harmless() {
 }
 
 #[test]
-fn the_mouse_points_and_scrolls() {
+fn mouse_clicks_and_wheel() {
     let mut harness = harness();
     let mut mouse = |kind, column, row| {
-        harness.tell(Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+        harness.send(Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
         (harness.app.focus, harness.app.videos.selected())
     };
     let click = MouseEventKind::Down(MouseButton::Left);
@@ -243,32 +243,32 @@ fn the_mouse_points_and_scrolls() {
 }
 
 #[test]
-fn what_has_happened_is_said_and_goes_by_itself() {
+fn events_are_shown_as_toasts_that_expire() {
     use crate::protocol::event::Event;
     let mut harness = harness();
     harness.event(Event::Paused);
     harness.event(Event::Requeued { videos: 3 });
     assert!(harness.shows("paused") && harness.shows("3 to be tried again"));
     assert!(harness.app.log.held() == 62);
-    harness.wait(20_000);
+    harness.advance(20_000);
     assert!(harness.app.toasts.shown().is_empty());
 }
 
 #[test]
-fn little_is_asked_however_often_the_engine_speaks() {
+fn snapshots_cause_requests_only_on_ticks() {
     let mut harness = harness();
-    let before = harness.asked;
+    let before = harness.requests;
     for _ in 0..1_000 {
         harness.table.revision += 1;
         harness.snapshot.revision = harness.table.revision;
         let snapshot = harness.snapshot.clone();
-        harness.hear(crate::protocol::FromEngine::Snapshot { id: None, snapshot });
+        harness.receive(crate::protocol::FromEngine::Snapshot { id: None, snapshot });
     }
-    assert_eq!(harness.asked, before, "nothing without a tick");
+    assert_eq!(harness.requests, before, "nothing without a tick");
     for _ in 0..4 {
-        harness.wait(250);
+        harness.advance(250);
     }
-    assert!(harness.asked - before <= 4, "{}", harness.asked - before);
+    assert!(harness.requests - before <= 4, "{}", harness.requests - before);
     harness.press("j");
     assert!(harness.app.now > Duration::ZERO);
 }

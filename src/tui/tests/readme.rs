@@ -1,4 +1,4 @@
-//! The README's list of keys is the table of keys.
+//! The README's list of keys matches the key bindings.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ const FROM: &str = "<!-- keys: `REELDECK_WRITE_KEYS=1 cargo test readme` writes 
 const TO: &str = "<!-- end of keys -->";
 
 #[test]
-fn the_readme_lists_the_keys_that_there_are() {
+fn the_readme_lists_the_bindings() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(&path).unwrap();
     let (before, rest) = text.split_once(FROM).expect("where the list of keys begins");

@@ -1,4 +1,4 @@
-//! For tests: a buffer as text, to be looked at in a snapshot.
+//! Renders buffers as text for snapshots.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::tui::theme::{Role, Theme};
 
-/// What `draw` makes of an empty screen of this size, after the theme's last step.
+/// Draws on an empty screen.
 pub fn screen(theme: &Theme, width: u16, height: u16, draw: impl FnOnce(Rect, &mut Buffer)) -> Buffer {
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
@@ -19,7 +19,7 @@ pub fn screen(theme: &Theme, width: u16, height: u16, draw: impl FnOnce(Rect, &m
     buffer
 }
 
-/// The characters, a line for each row, without the spaces at their ends.
+/// One line per row, without trailing spaces.
 pub fn text(buffer: &Buffer) -> String {
     let mut out = String::new();
     for row in buffer.content.chunks(usize::from(buffer.area.width.max(1))) {
@@ -39,7 +39,7 @@ pub fn text(buffer: &Buffer) -> String {
     out
 }
 
-/// The characters, and below them what is styled how, run by run.
+/// The text, followed by the styles of its runs.
 pub fn styled(buffer: &Buffer) -> String {
     let mut out = text(buffer);
     for (y, row) in buffer.content.chunks(usize::from(buffer.area.width.max(1))).enumerate() {

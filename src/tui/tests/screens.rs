@@ -1,4 +1,4 @@
-//! Pictures of whole screens, held against those that were looked at and found good.
+//! Snapshots of whole screens.
 
 use ratatui::style::Color;
 
@@ -18,12 +18,12 @@ fn at_all_sizes(name: &str, make: impl Fn(u16, u16) -> Harness) {
 }
 
 #[test]
-fn before_an_engine_answers() {
+fn connecting() {
     at_all_sizes("connecting", Harness::new);
 }
 
 #[test]
-fn a_dataset_without_videos() {
+fn empty_dataset() {
     at_all_sizes("empty", |width, height| {
         let mut harness = Harness::new(width, height);
         harness.connect();
@@ -32,7 +32,7 @@ fn a_dataset_without_videos() {
 }
 
 #[test]
-fn very_many_videos() {
+fn huge_dataset() {
     let rows = many(120_000);
     at_all_sizes("huge", |width, height| {
         let mut harness = running(width, height, rows.clone(), gpus(2));
@@ -42,7 +42,7 @@ fn very_many_videos() {
 }
 
 #[test]
-fn everything_that_can_be_wrong() {
+fn failing_dataset() {
     at_all_sizes("failing", |width, height| {
         let mut harness = running(width, height, failing(), gpus(3));
         harness.snapshot.scan = Some(ScanState { deep: false, done: 1_204, all: 49_592 });
@@ -63,7 +63,7 @@ fn many_devices() {
 }
 
 #[test]
-fn no_device_and_one() {
+fn zero_and_one_device() {
     for (devices, name) in [(0, "devices0"), (1, "devices1")] {
         let harness = running(120, 40, many(500), gpus(devices));
         insta::assert_snapshot!(name, harness.screen());
@@ -71,7 +71,7 @@ fn no_device_and_one() {
 }
 
 #[test]
-fn ascii_alone() {
+fn ascii_only() {
     at_all_sizes("ascii", |width, height| {
         let mut harness = running(width, height, failing(), gpus(3));
         harness.app.options.theme = Theme::default().with_ascii(true);
@@ -92,7 +92,7 @@ fn without_colours() {
 }
 
 #[test]
-fn every_pane_alone() {
+fn each_pane() {
     for (key, name) in [("1", "classes"), ("3", "devices"), ("4", "throughput"), ("5", "log")] {
         let mut harness = running(80, 24, failing(), gpus(3));
         harness.press(key);
@@ -101,7 +101,7 @@ fn every_pane_alone() {
 }
 
 #[test]
-fn every_popup() {
+fn each_popup() {
     let keys = [
         ("help", "?"),
         ("palette", ": r e t r"),
@@ -121,7 +121,7 @@ fn every_popup() {
     }
 }
 
-/// Sizes from nothing to very large, the small ones densely; each `turn` takes a part of them.
+/// Sizes from tiny to very large, small ones densely. Each `turn` takes an eighth of them.
 fn sizes(turn: usize) -> impl Iterator<Item = (u16, u16)> {
     let widths = (1..=42).chain([59, 66, 79, 80, 81, 99, 100, 101, 119, 120, 160, 199, 200, 300]);
     let heights = || (1..=31).chain([36, 40, 50, 60, 100]);
@@ -130,7 +130,7 @@ fn sizes(turn: usize) -> impl Iterator<Item = (u16, u16)> {
 }
 
 #[test]
-fn nothing_breaks_at_any_size() {
+fn any_state_can_be_drawn_at_any_size() {
     let keys = [
         "",
         "1",
@@ -166,7 +166,7 @@ fn nothing_breaks_at_any_size() {
         }
         harness.app.toasts.show(harness.app.now, crate::protocol::words::Level::Problem, "a long message ".repeat(20));
         for (width, height) in sizes(place) {
-            // As it is drawn before the size was heard of, and after.
+            // The size of the terminal changes before and after the state learns of it.
             harness.buffer(width, height);
             if (width + height).is_multiple_of(5) {
                 harness.resize(width, height);

@@ -1,4 +1,4 @@
-//! Text in columns: how wide it is, how it is cut, filled up and broken into lines, and how names are shown.
+//! Text in terminal columns: width, truncation, alignment, wrapping, and safe display of names.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,10 @@ mod units;
 
 pub use units::{bytes, bytes_of, clock, count, duration, number, percent, plural, rate, share};
 
-/// What stands for a value that is not known.
+/// Shown for an unknown value.
 pub const UNKNOWN: &str = "–";
 
-/// Columns that a text takes.
+/// The number of columns that a text takes.
 pub fn width(text: &str) -> usize {
     match is_plain(text) {
         true => text.len(),
@@ -21,19 +21,18 @@ pub fn width(text: &str) -> usize {
     }
 }
 
-/// Printable ASCII alone, as nearly everything is: a byte is a column.
+/// Fast path for the most common text.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
-/// Columns of one grapheme. Whatever takes none would vanish, and with a name that consists of it the whole row.
+/// The columns of a grapheme, at most 2.
 fn columns(grapheme: &str) -> usize {
     UnicodeWidthStr::width(grapheme).min(2)
 }
 
-/// A text from outside, made sanitized: control characters become visible, and so do those that turn the direction of
-/// writing or show nothing, and a mark at the beginning, which would go with whatever stands before the text. Line ends and
-/// tabs are made visible as well: this is for one line.
+/// Escapes what would disturb a line: control characters (line breaks and tabs too), invisible characters, those that
+/// change the direction of writing, and a leading combining mark, which would join the character before it.
 pub fn sanitized(text: &str) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
@@ -53,7 +52,7 @@ pub fn sanitized(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Goes with what stands before it, were it only a space.
+/// The character joins the one before it.
 fn combines(c: char) -> bool {
     format!(" {c}").graphemes(true).count() == 1
 }
@@ -63,7 +62,7 @@ fn is_invisible(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text where it fits, else its beginning with `more` (`…` or `...`) at the end. Never wider than `room`.
+/// Shortens the text to `room` columns, with `ellipsis` at the end.
 pub fn truncate<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
     if width(text) <= room {
         return Cow::Borrowed(text);
@@ -77,7 +76,7 @@ pub fn truncate<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> 
     Cow::Owned(out)
 }
 
-/// The text where it fits, else its end with `more` before it: for paths, whose end tells most.
+/// Shortens the text to `room` columns at its start. Paths use it, because their end says most.
 pub fn truncate_start<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
     if width(text) <= room {
         return Cow::Borrowed(text);
@@ -97,7 +96,7 @@ pub fn truncate_start<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a,
     Cow::Owned(format!("{ellipsis}{}", text.get(from..).unwrap_or_default()))
 }
 
-/// As much of the beginning as fits, and its width.
+/// The longest prefix that fits, with its width.
 fn prefix(text: &str, room: usize) -> (&str, usize) {
     let (mut end, mut taken) = (0, 0);
     for (at, grapheme) in text.grapheme_indices(true) {
@@ -111,14 +110,14 @@ fn prefix(text: &str, room: usize) -> (&str, usize) {
     (text.get(..end).unwrap_or_default(), taken)
 }
 
-/// Exactly `room` columns wide: clipped, or filled up with spaces at the end.
+/// Truncates or pads to exactly `room` columns.
 pub fn align_left(text: &str, room: usize, ellipsis: &str) -> String {
     let mut out = truncate(text, room, ellipsis).into_owned();
     out.extend(std::iter::repeat_n(' ', room.saturating_sub(width(&out))));
     out
 }
 
-/// Exactly `room` columns wide: clipped, or filled up with spaces at the beginning.
+/// As [`align_left`], with the padding at the start.
 pub fn align_right(text: &str, room: usize, ellipsis: &str) -> String {
     let clipped = truncate(text, room, ellipsis);
     let mut out = " ".repeat(room.saturating_sub(width(&clipped)));
@@ -126,7 +125,7 @@ pub fn align_right(text: &str, room: usize, ellipsis: &str) -> String {
     out
 }
 
-/// The text in lines of at most `room` columns, broken at spaces where it can be and within words where it must.
+/// Breaks the text into lines of at most `room` columns, at spaces if possible.
 pub fn wrap(text: &str, room: usize) -> Vec<String> {
     if room == 0 {
         return vec![];
@@ -143,7 +142,7 @@ pub fn wrap(text: &str, room: usize) -> Vec<String> {
         }
         let mut word = word;
         while taken + width(word) > room {
-            // A wide character in a single column: it is left out rather than never come to an end.
+            // A character wider than the whole line is left out; otherwise the loop would not end.
             let (head, head_width) = prefix(word, room - taken);
             let at = if head.is_empty() && taken == 0 {
                 word.graphemes(true).next().map_or(word.len(), str::len)
@@ -165,7 +164,7 @@ pub fn wrap(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// A text for a terminal that shows ASCII alone: what has a ascii_lookalike gets it, the rest is a question mark a column.
+/// Replaces characters by ASCII look-alikes, or by one question mark per column.
 pub fn to_ascii(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -180,7 +179,7 @@ pub fn to_ascii(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// One grapheme in as many columns.
+/// Keeps the number of columns.
 fn push_ascii(grapheme: &str, out: &mut String) {
     let mut chars = grapheme.chars();
     let like = match (chars.next(), chars.next()) {
@@ -226,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_wide_is_cut_and_says_so() {
+    fn wide_text_is_truncated_with_an_ellipsis() {
         assert_eq!(truncate("abcdef", 6, "…"), "abcdef");
         assert_eq!(truncate("abcdef", 5, "…"), "abcd…");
         assert_eq!(truncate("abcdef", 5, "..."), "ab...");
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn names_from_disk_cannot_do_anything() {
+    fn control_and_invisible_characters_are_escaped() {
         assert_eq!(sanitized("plain name"), "plain name");
         assert_eq!(sanitized("a\u{1b}[2J\tb"), "a\\u{1b}[2J\\tb");
         assert_eq!(sanitized("a\u{200b}\u{202e}\u{feff}"), "a\\u{200b}\\u{202e}\\u{feff}");
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_break_at_spaces_where_they_can() {
+    fn lines_break_at_spaces_if_possible() {
         assert_eq!(wrap("failed to open the file", 10), ["failed to", "open the", "file"]);
         assert_eq!(wrap("abcdefghij kl", 4), ["abcd", "efgh", "ij", "kl"]);
         assert_eq!(wrap("", 4), [""]);
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_at_the_beginning_takes_nothing_from_what_stands_before_it() {
+    fn a_leading_combining_mark_is_escaped() {
         assert_eq!(sanitized("\u{301}a"), "\\u{301}a");
         assert_eq!(sanitized("a\u{301}"), "a\u{301}");
         let text = sanitized("\u{a9ba}\u{1b3e}");
@@ -272,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_ever_wider_than_its_room(text: String, room in 0..40_usize) {
+        fn text_never_exceeds_its_width(text: String, room in 0..40_usize) {
             let text = sanitized(&text);
             prop_assert!(!text.chars().any(char::is_control));
             for ellipsis in ["…", "..."] {

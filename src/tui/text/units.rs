@@ -1,4 +1,4 @@
-//! Numbers as people read them: counts, sizes, times, rates, percentages.
+//! Numbers for people: counts, sizes, times, rates, percentages.
 
 use super::UNKNOWN;
 
@@ -28,7 +28,7 @@ pub fn bytes(n: u64) -> String {
     let mut value = n as f64;
     for unit in ["kB", "MB", "GB", "TB", "PB", "EB"] {
         value /= 1000.0;
-        // What would be rounded up to 1000 belongs to the next unit.
+        // A value that would round up to 1000 belongs to the next unit.
         if value < 99.95 {
             return format!("{value:.1} {unit}");
         }
@@ -39,7 +39,7 @@ pub fn bytes(n: u64) -> String {
     UNKNOWN.into()
 }
 
-/// `38/141 GB`: two sizes in the unit of the second, as a gauge has beside it.
+/// `38/141 GB`: two sizes in the unit of the second.
 pub fn bytes_of(used: u64, all: u64) -> String {
     let mut scale = 1.0;
     let mut unit = "B";
@@ -56,7 +56,7 @@ pub fn bytes_of(used: u64, all: u64) -> String {
     }
 }
 
-/// A place or length in a video: `2:31`, `1:02:03`.
+/// A position or length in a video: `2:31`, `1:02:03`.
 pub fn clock(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return UNKNOWN.into();
@@ -68,7 +68,7 @@ pub fn clock(seconds: f64) -> String {
     }
 }
 
-/// How long something takes: `12 ms`, `2.9 s`, `31 s`, `3 m 5 s`, `2 h 14 m`, `3 d 4 h`.
+/// A duration: `12 ms`, `2.9 s`, `31 s`, `3 m 5 s`, `2 h 14 m`, `3 d 4 h`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return UNKNOWN.into();
@@ -88,7 +88,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Three figures of a number, which is what a rate is known to: `0.12`, `9.2`, `812`, `1,204`.
+/// Three significant digits: `0.12`, `9.2`, `812`, `1,204`.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return UNKNOWN.into();
@@ -103,7 +103,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// `812 clips/s`, and `59 videos/h` where hundredths a second would say little; unknown where there is none.
+/// `812 clips/s`, or `59 videos/h` for a rate below 0.1 per second.
 pub fn rate(value: Option<f64>, unit: &str) -> String {
     match value {
         None => format!("{UNKNOWN} {unit}/s"),
@@ -112,18 +112,18 @@ pub fn rate(value: Option<f64>, unit: &str) -> String {
     }
 }
 
-/// `41 %` of a value of 0 to 100; `n/a` where it is not known. What is not quite all is never shown as `100 %`.
+/// `41 %` of a value of 0 to 100; `n/a` if it is unknown. Values below 100 never round up to `100 %`.
 pub fn percent(value: Option<f64>) -> String {
     let Some(value) = value.filter(|value| value.is_finite()) else { return "n/a".into() };
     let rounded = match value {
         v if (99.0..100.0).contains(&v) => 99.0,
         v => v.round(),
     };
-    // Minus nought has a sign.
+    // Turns negative zero into zero.
     format!("{:.0} %", rounded + 0.0)
 }
 
-/// `done` of `all` in percent; none of none is nothing known.
+/// `done` of `all` in percent; `None` if `all` is 0.
 pub fn share(done: u64, all: u64) -> Option<f64> {
     (all > 0).then(|| done as f64 * 100.0 / all as f64)
 }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_three_figures_and_the_right_unit() {
+    fn sizes_have_three_digits_and_a_suitable_unit() {
         let shown = [0, 999, 1000, 41_234_567, 99_949_999, 99_950_000, 999_499_999, 999_500_000, u64::MAX].map(bytes);
         assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "41.2 MB", "99.9 MB", "100 MB", "999 MB", "1.0 GB", "18.4 EB"]);
         assert_eq!(bytes_of(38_400_000_000, 141_000_000_000), "38/141 GB");
@@ -142,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn times_read_as_people_write_them() {
+    fn times_and_durations_are_readable() {
         assert_eq!([0.0, 151.2, 3723.0, -1.0, f64::NAN].map(clock), ["0:00", "2:31", "1:02:03", "–", "–"]);
         let durations = [0.012, 0.9996, 2.94, 30.6, 59.7, 185.0, 8040.0, 273_600.0].map(duration);
         assert_eq!(durations, ["12 ms", "1.0 s", "2.9 s", "31 s", "1 m 0 s", "3 m 5 s", "2 h 14 m", "3 d 4 h"]);
     }
 
     #[test]
-    fn numbers_have_their_unit_and_unknown_is_said() {
+    fn numbers_have_units_and_unknown_values_a_dash() {
         assert_eq!(
             [0, 12, 999, 1000, 18_204, 1_000_000].map(count),
             ["0", "12", "999", "1,000", "18,204", "1,000,000"]

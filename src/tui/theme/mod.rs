@@ -1,5 +1,5 @@
-//! How things look: a style for each role, a glyph and a word as well as a colour for each state, in sixteen colours, in
-//! true colours, without any, and in ASCII.
+//! Themes: a style for each role and a glyph, a word and a style for each state. A theme has 16 colours, true colours
+//! or none, and Unicode or ASCII.
 
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier, Style};
@@ -11,47 +11,39 @@ use palette::Palette;
 
 mod palette;
 
-/// What a piece of the screen is there for.
+/// The purpose of a piece of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The ground and ordinary text.
+    /// Background and ordinary text.
     Base,
-    /// What is there for whoever styles for it.
+    /// Secondary text.
     Dim,
-    /// Titles of panes and popups, heads of columns.
+    /// Titles and column headers.
     Title,
-    /// The frame of a pane.
     Border,
-    /// The frame of the pane that keys go to.
+    /// The border of the focused pane.
     Focus,
-    /// A key that can be pressed.
     Key,
-    /// A key that can do nothing now.
+    /// A key that is unavailable now.
     KeyOff,
     /// The row under the cursor.
     Selection,
-    /// A mark, and the number of them.
     Mark,
-    /// What a filter has found; what is being typed.
+    /// A filter and its matches.
     Match,
     /// The filled part of a gauge.
     Gauge,
-    /// The rest of a gauge.
+    /// The empty part of a gauge.
     GaugeRest,
-    /// Columns of a chart.
     Chart,
-    /// It went well.
     Good,
-    /// It is worth a style.
     Warn,
-    /// It went wrong.
     Error,
-    /// It is going on.
+    /// In progress.
     Active,
 }
 
 impl Role {
-    /// All of them.
     #[cfg(test)]
     pub const ALL: [Self; 17] = [
         Self::Base,
@@ -74,29 +66,25 @@ impl Role {
     ];
 }
 
-/// How a state is shown. The glyph is one column wide.
+/// How a state is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateStyle {
-    /// A character for it, of its own.
+    /// One column wide and unique.
     pub glyph: &'static str,
-    /// The word for it.
     pub word: &'static str,
-    /// The colour for it.
     pub style: Style,
 }
 
-/// Where colours come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Colours {
-    /// Nowhere: bold, dim, underlined and reversed have to do.
+    /// Bold, dim, underlined and reversed text only.
     None,
-    /// The sixteen that the user's terminal defines, on its own ground.
+    /// The 16 colours and the background of the terminal.
     Terminal,
-    /// A palette of true colours, with a ground of its own.
+    /// True colours with a background of their own.
     True(&'static Palette),
 }
 
-/// A theme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
     colours: Colours,
@@ -115,7 +103,7 @@ impl Theme {
         ["terminal", "none"].into_iter().chain(palette::ALL.iter().map(|palette| palette.name))
     }
 
-    /// The theme of this name: `terminal`, `none`, or one of true colours. `None` where there is none.
+    /// `None` if there is no theme of this name.
     pub fn named(name: &str) -> Option<Self> {
         let colours = match name {
             "terminal" => Colours::Terminal,
@@ -125,8 +113,8 @@ impl Theme {
         Some(Self { colours, ascii: false })
     }
 
-    /// The theme that the environment allows: `NO_COLOR` (set, and not empty) and terminals that know no colours take them
-    /// away, a locale other than UTF-8 and the Linux console take away all but ASCII.
+    /// Removes what the environment does not allow: colours with `NO_COLOR` or on a monochrome terminal, and Unicode
+    /// with a locale other than UTF-8 or on the Linux console.
     pub fn adapted(self, variable: impl Fn(&str) -> Option<String>) -> Self {
         let term = variable("TERM").unwrap_or_default();
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -142,42 +130,36 @@ impl Theme {
         }
     }
 
-    /// The same in ASCII alone, or not.
     pub fn with_ascii(self, ascii: bool) -> Self {
         Self { ascii, ..self }
     }
 
-    /// Only ASCII may be shown.
     pub fn is_ascii(&self) -> bool {
         self.ascii
     }
 
-    /// No colours may be shown.
     pub fn is_mono(&self) -> bool {
         self.colours == Colours::None
     }
 
-    /// What stands where a text was cut.
     pub fn ellipsis(&self) -> &'static str {
         if self.ascii { "..." } else { "…" }
     }
 
-    /// What stands in front of a marked row.
+    /// The sign of a marked row.
     pub fn mark(&self) -> &'static str {
         if self.ascii { "*" } else { "●" }
     }
 
-    /// What separates parts of a line, spaces included.
+    /// Separates parts of a line, with spaces.
     pub fn separator(&self) -> &'static str {
         if self.ascii { " - " } else { " · " }
     }
 
-    /// What a value is that is not known.
     pub fn unknown(&self) -> &'static str {
         if self.ascii { "-" } else { text::UNKNOWN }
     }
 
-    /// The lines around panes.
     pub fn border(&self) -> border::Set<'static> {
         const ASCII: border::Set<'static> = border::Set {
             top_left: "+",
@@ -192,11 +174,11 @@ impl Theme {
         if self.ascii { ASCII } else { border::ROUNDED }
     }
 
-    /// The style for a role. On top of [`Role::Base`], so that what it says nothing of stays.
+    /// The style of a role, to be applied on top of [`Role::Base`].
     pub fn style(&self, role: Role) -> Style {
         use Modifier as M;
         let style = Style::new();
-        // Weight first: it has to do where there are no colours.
+        // Without colours, the weight alone tells roles apart.
         let weight = match role {
             Role::Title | Role::Focus | Role::Key | Role::Mark | Role::Error => M::BOLD,
             Role::Match => M::UNDERLINED,
@@ -206,7 +188,7 @@ impl Theme {
         };
         match self.colours {
             Colours::None => style.add_modifier(if role == Role::Warn { M::BOLD } else { weight }),
-            // Never the bright ones, black or white: each of them vanishes on somebody's ground.
+            // Bright colours, black and white are left out: each of them is invisible on some background.
             Colours::Terminal => match role {
                 Role::Base | Role::Dim | Role::Title | Role::KeyOff | Role::GaugeRest | Role::Border => style,
                 Role::Selection => style,
@@ -217,12 +199,11 @@ impl Theme {
                 Role::Error => style.fg(Color::Red),
             }
             .add_modifier(weight),
-            // These have their shades of grey: no need for the terminal's idea of dim or reversed.
+            // The palettes have greys of their own and do not need dim or reversed.
             Colours::True(palette) => palette.style(role).add_modifier(weight.difference(M::DIM.union(M::REVERSED))),
         }
     }
 
-    /// How a state is shown.
     pub fn state(&self, state: RowState) -> StateStyle {
         let (role, glyph, plain) = match state {
             RowState::Running => (Role::Active, "▶", ">"),
@@ -242,13 +223,13 @@ impl Theme {
             RowState::LeftOut => (Role::Dim, "⋯", "_"),
         };
         let glyph = if self.ascii { plain } else { glyph };
-        // In a list of thousands, bold is for what a cursor or a head is.
+        // In a list of thousands of rows, bold is reserved for the cursor and the header.
         let style = self.style(role);
         let style = if state == RowState::Missing { style.remove_modifier(Modifier::BOLD) } else { style };
         StateStyle { glyph, word: state.word(), style }
     }
 
-    /// The style of one of eight things side by side, such as classes along a video; beyond those, dim.
+    /// The style of the n-th of several series, such as the classes of a timeline. From [`SERIES`] on it is dim.
     pub fn series(&self, index: usize) -> Style {
         match self.colours {
             _ if index >= SERIES => self.style(Role::Dim),
@@ -263,7 +244,7 @@ impl Theme {
         }
     }
 
-    /// The colour of a value of 0 to 255 in a heat map; `None` where shades of one colour have to do.
+    /// The colour of a value of 0 to 255 in a heat map; `None` if characters must show it.
     pub fn heat(&self, value: u8) -> Option<Color> {
         match self.colours {
             Colours::True(palette) if !self.ascii => Some(palette.heat(value)),
@@ -271,7 +252,7 @@ impl Theme {
         }
     }
 
-    /// The last step of a frame: takes away what this theme must not show, whoever has drawn it.
+    /// Removes the colours and characters that this theme does not allow. It is the last step of a frame.
     pub fn downgrade(&self, buffer: &mut Buffer) {
         if !self.ascii && !self.is_mono() {
             return;
@@ -289,7 +270,7 @@ impl Theme {
     }
 }
 
-/// Things that [`Theme::lane`] tells apart.
+/// The number of series that have a style of their own.
 pub const SERIES: usize = 8;
 
 #[cfg(test)]
@@ -306,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn states_are_told_apart_without_colour() {
+    fn states_are_distinguishable_without_colour() {
         for theme in all() {
             let styles = RowState::ALL.map(|state| theme.state(state));
             assert_eq!(styles.iter().map(|style| style.glyph).collect::<HashSet<_>>().len(), styles.len());
@@ -316,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_theme_without_colours_sets_none() {
+    fn the_colourless_theme_sets_no_colour() {
         for theme in [Theme::named("none").unwrap(), Theme::default().adapted(env(&[("NO_COLOR", "1")]))] {
             assert!(theme.is_mono() && theme.heat(9).is_none());
             let series = (0..10).map(|index| theme.series(index));
@@ -330,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_uses_no_colour_that_vanishes_on_some_ground() {
+    fn the_default_uses_only_colours_visible_on_any_background() {
         let theme = Theme::default();
         let styles = Role::ALL.map(|role| theme.style(role)).into_iter().chain((0..9).map(|index| theme.series(index)));
         for style in styles.chain(RowState::ALL.map(|state| theme.state(state).style)) {
@@ -345,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_takes_away_what_cannot_be_shown() {
+    fn the_environment_limits_the_theme() {
         let fitted = |pairs| {
             let theme = Theme::default().adapted(env(pairs));
             (theme.is_mono(), theme.is_ascii())
@@ -362,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finished_frame_holds_nothing_that_must_not_be_shown() {
+    fn downgraded_frames_have_no_colours_and_only_ascii() {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 12, 1));
         buffer.set_string(0, 0, "▶ 日é …", Style::new().fg(Color::Red).bg(Color::Blue));
         let theme = Theme::named("none").unwrap().with_ascii(true);

@@ -1,16 +1,14 @@
-//! Themes of true colours. Each has its own ground; a test holds every colour against it.
+//! The true-colour themes. A test checks the contrast of every colour against its background.
 
 use ratatui::style::{Color, Style};
 
 use super::{Role, SERIES};
 
-/// Red, green, blue.
 type Rgb = [u8; 3];
 
-/// One theme.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Palette {
-    /// What the configuration calls it.
+    /// The name in the configuration.
     pub name: &'static str,
     ground: Rgb,
     text: Rgb,
@@ -21,11 +19,11 @@ pub(super) struct Palette {
     warn: Rgb,
     error: Rgb,
     special: Rgb,
-    /// The ground of the row under the cursor.
+    /// The background of the row under the cursor.
     selection: Rgb,
-    /// More colours to tell things side by side apart.
+    /// Further colours for series.
     more: [Rgb; 3],
-    /// A heat map from its least to its greatest value.
+    /// A heat map from the smallest to the largest value.
     heat: [Rgb; 4],
 }
 
@@ -85,7 +83,7 @@ impl Palette {
             Role::Title => fg(self.text),
             Role::Dim | Role::KeyOff => fg(self.dim),
             Role::Border | Role::GaugeRest => fg(self.line),
-            // The text keeps its own colour: a state is seen under the cursor too.
+            // The text keeps its own colour, so states stay visible under the cursor.
             Role::Selection => Style::new().bg(rgb(self.selection)),
             Role::Focus | Role::Key | Role::Gauge | Role::Chart | Role::Active => fg(self.accent),
             Role::Mark | Role::Match => fg(self.special),
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn text_can_be_read_on_its_ground_and_under_the_cursor() {
+    fn text_has_enough_contrast() {
         for p in &ALL {
             let [a, b, c] = p.more;
             for colour in [p.text, p.dim, p.accent, p.good, p.warn, p.error, p.special, a, b, c] {
@@ -148,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn heat_goes_one_way() {
+    fn heat_map_brightness_is_monotonic() {
         for p in &ALL {
             let light: Vec<f64> = (0..=255)
                 .map(|value| match p.heat(value) {

@@ -1,4 +1,4 @@
-//! What the actions of the key table do.
+//! Runs the actions that keys are bound to.
 
 use super::{Effect, commands, details, videos};
 use crate::format::Format;
@@ -72,7 +72,7 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         | A::Exclude
         | A::Yank
         | A::YankPath => videos::act(app, action, effects),
-        // Of the details, which are not there, and of the form.
+        // These belong to the details, which are not open, and to the form.
         A::Close
         | A::Still
         | A::PreviousVideo
@@ -108,7 +108,7 @@ fn height(app: &App) -> isize {
     lines.max(1) as isize
 }
 
-/// Moves the cursor of the pane that has the keys.
+/// Moves the cursor of the focused pane.
 pub(super) fn move_cursor(app: &mut App, by: isize) {
     match app.focus {
         Pane::Videos => app.videos.move_by(by),
@@ -122,7 +122,7 @@ pub(super) fn move_cursor(app: &mut App, by: isize) {
     }
 }
 
-/// Backs out one level.
+/// Backs out of one level: a range, a filter, the marks, the zoom or the pane.
 fn back(app: &mut App) {
     app.toasts.clear();
     let backed = match app.focus {

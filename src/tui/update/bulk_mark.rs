@@ -1,4 +1,4 @@
-//! Collecting names for marks from rows that are not held here, a window at a time.
+//! Marks many rows. Rows that are not held here are requested page by page.
 
 use super::Effect;
 use crate::protocol::row::{Row, RowState};
@@ -7,7 +7,7 @@ use crate::protocol::{MAX_ROWS, ToEngine};
 use crate::tui::app::{App, PendingRequest};
 use crate::tui::marks::{BulkMark, MAX_NAMED, MarkOperation};
 
-/// Begins with rows `from..to` of the present view.
+/// Marks the rows `from..to` of the current view.
 pub(super) fn begin(app: &mut App, from: usize, to: usize, operation: MarkOperation, effects: &mut Vec<Effect>) {
     if to.saturating_sub(from) > MAX_NAMED {
         return app.say(Level::Info, format!("no more than {MAX_NAMED} are marked one by one"));
@@ -32,7 +32,7 @@ fn ask(app: &mut App, bulk_mark: BulkMark, effects: &mut Vec<Effect>) {
     app.ask(PendingRequest::BulkMark, |id| ToEngine::Query { id, filter, sort, offset, len }, effects);
 }
 
-/// Some have come.
+/// Takes the answer to a request for rows.
 pub(super) fn rows(app: &mut App, total: usize, rows: Vec<Row>, effects: &mut Vec<Effect>) {
     let Some(mut bulk_mark) = app.bulk_mark.take() else { return };
     bulk_mark.next += rows.len();

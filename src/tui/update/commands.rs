@@ -1,4 +1,4 @@
-//! Orders to the engine: what is asked first, what can be taken back, and how to leave.
+//! Sends commands to the engine, asks for confirmation before some of them, undoes exclusions, and quits.
 
 use super::Effect;
 use crate::protocol::Command;
@@ -12,38 +12,37 @@ use crate::tui::command_group::{CommandGroup, Undo};
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
 use crate::tui::text;
 
-/// More videos than this are not extracted again without a question.
+/// More videos than this are only extracted again after a question.
 pub(super) const MAX_WITHOUT_QUESTION: u64 = 20;
 
-/// Exclusions that can be taken back, one after the other.
-const MOST_UNDO: usize = 50;
+/// The number of exclusions that can be undone.
+const MAX_UNDO: usize = 50;
 
-/// Gives the commands.
-pub(super) fn send(app: &mut App, order: CommandGroup, effects: &mut Vec<Effect>) {
-    let last = order.commands.len().saturating_sub(1);
-    for (place, command) in order.commands.into_iter().enumerate() {
+pub(super) fn send(app: &mut App, group: CommandGroup, effects: &mut Vec<Effect>) {
+    let last = group.commands.len().saturating_sub(1);
+    for (place, command) in group.commands.into_iter().enumerate() {
         let tag = if place == last { PendingRequest::Command } else { PendingRequest::PartialCommand };
         app.command(tag, command, effects);
     }
-    if let Some(undo) = order.undo {
+    if let Some(undo) = group.undo {
         app.undo.push(undo);
-        if app.undo.len() > MOST_UNDO {
+        if app.undo.len() > MAX_UNDO {
             app.undo.remove(0);
         }
     }
-    if order.unmark {
+    if group.unmark {
         app.marks.clear();
     }
 }
 
-/// Takes the last exclusion back.
+/// Undoes the last exclusion.
 pub(super) fn undo(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(Undo { what, commands }) = app.undo.pop() else { return };
     send(app, CommandGroup { commands, ..CommandGroup::default() }, effects);
     app.say(Level::Info, format!("taken back: {what}"));
 }
 
-/// How long so many videos take, at the present rate.
+/// A sentence on how long the videos take at the current rate.
 pub(super) fn time_estimate(app: &App, videos: u64) -> String {
     let Some(snapshot) = app.snapshot() else { return String::new() };
     let clips = videos as f64 * snapshot.clips_per_video as f64;
@@ -57,14 +56,14 @@ pub(super) fn retry_all(app: &mut App, effects: &mut Vec<Effect>) {
     let failed = app
         .snapshot()
         .map_or(0, |snapshot| count_of(&snapshot.states, RowState::Failed).max(snapshot.counts.failed as u64));
-    let order = CommandGroup::single(Command::Retry { patterns: vec![] });
+    let group = CommandGroup::single(Command::Retry { patterns: vec![] });
     if failed <= MAX_WITHOUT_QUESTION {
-        return send(app, order, effects);
+        return send(app, group, effects);
     }
     let videos = text::plural(failed, "failed video", "failed videos");
     let question = format!("Try {videos} again?{}", time_estimate(app, failed));
     let yes = format!("yes, try {} again", text::count(failed));
-    app.modals.push(Modal::Menu(Menu::question("Retry all failed", question, yes, order)));
+    app.modals.push(Modal::Menu(Menu::question("Retry all failed", question, yes, group)));
 }
 
 pub(super) fn deep_check(app: &App) -> Menu {
@@ -108,7 +107,7 @@ fn in_progress(app: &App) -> String {
     }
 }
 
-/// Leaves at once where nothing is going on, and asks what becomes of the run otherwise.
+/// Quits if no run is active, and asks what to do with the run otherwise.
 pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
     if !app.is_active() || app.quit_when_idle {
         return quit_now(app, effects);
@@ -132,7 +131,7 @@ pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
     }));
 }
 
-/// Leaves. An engine with nothing to do goes too, unless somebody else needs it.
+/// Quits. An idle engine ends too, unless it has other clients.
 pub(super) fn quit_now(app: &mut App, effects: &mut Vec<Effect>) {
     let resting = matches!(app.phase(), Some(Phase::Starting | Phase::Waiting | Phase::Idle));
     if resting {
@@ -147,7 +146,7 @@ pub(super) fn quit_now(app: &mut App, effects: &mut Vec<Effect>) {
     effects.push(Effect::Quit(farewell));
 }
 
-/// Ends the run and leaves when it is over.
+/// Stops the run and quits when it is over.
 pub(super) fn stop_and_quit(app: &mut App, now: bool, effects: &mut Vec<Effect>) {
     app.command(PendingRequest::Command, Command::Stop { now }, effects);
     app.quit_when_idle = true;

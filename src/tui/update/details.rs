@@ -1,4 +1,4 @@
-//! The details of a video: opened, kept fresh, leafed through, and what their keys do.
+//! Opens and refreshes the details of a video, and runs their actions.
 
 use super::{Effect, videos};
 use crate::protocol::ToEngine;
@@ -11,7 +11,7 @@ use crate::tui::modal::Modal;
 use crate::tui::picture::Rgb;
 use crate::tui::text;
 
-/// The view, where it lies uppermost.
+/// The view, if it is the topmost overlay.
 fn view(app: &mut App) -> Option<&mut DetailsView> {
     match app.modals.last_mut() {
         Some(Modal::Details(view)) => Some(view),
@@ -19,12 +19,12 @@ fn view(app: &mut App) -> Option<&mut DetailsView> {
     }
 }
 
-/// Asks for all about a video.
+/// Requests the details of a video. They open when the answer arrives.
 pub(super) fn open(app: &mut App, video: String, effects: &mut Vec<Effect>) {
     app.ask(PendingRequest::Details(video.clone()), |id| ToEngine::Details { id, video }, effects);
 }
 
-/// Asks anew for what is shown, for it may have changed.
+/// Requests the shown details again if videos have changed.
 pub(super) fn refresh(app: &mut App, effects: &mut Vec<Effect>) {
     if !std::mem::take(&mut app.details_stale) {
         return;
@@ -34,7 +34,6 @@ pub(super) fn refresh(app: &mut App, effects: &mut Vec<Effect>) {
     }
 }
 
-/// It has come, or why not.
 pub(super) fn received(app: &mut App, video: &str, result: Result<Box<Details>, String>) {
     let details = match result {
         Ok(details) => details,
@@ -45,7 +44,7 @@ pub(super) fn received(app: &mut App, video: &str, result: Result<Box<Details>, 
         view.set(details);
         return app.touch(if same { Dirty::Soon } else { Dirty::Now });
     }
-    // Something else was opened meanwhile.
+    // Otherwise another overlay was opened in the meantime.
     if app.modals.is_empty() {
         let options = &app.options;
         let view = DetailsView::new(details, options.zone.clone(), options.depth);
@@ -55,7 +54,6 @@ pub(super) fn received(app: &mut App, video: &str, result: Result<Box<Details>, 
     }
 }
 
-/// A picture has come, or why there is none.
 pub(super) fn still(app: &mut App, video: &str, still: Result<Rgb, String>) {
     if let Some(view) = view(app) {
         view.set_still(video, still);
@@ -63,7 +61,7 @@ pub(super) fn still(app: &mut App, video: &str, still: Result<Rgb, String>) {
     }
 }
 
-/// Who goes through videos wants the one that the cursor is on now.
+/// Opens the details of the video under the cursor after the cursor has moved to it.
 pub(super) fn follow_cursor(app: &mut App, effects: &mut Vec<Effect>) {
     if !app.details_follow_cursor {
         return;
@@ -74,7 +72,7 @@ pub(super) fn follow_cursor(app: &mut App, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Does it, where the view lies uppermost and it is the view's own; false where it is not.
+/// Runs an action of the details; false if they are not on top or the action is not theirs.
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) -> bool {
     let Some(view) = view(app).filter(|_| is_details_action(action)) else { return false };
     let outcome = view.act(action);

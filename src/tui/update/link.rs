@@ -1,4 +1,4 @@
-//! What the engine says.
+//! Handles events of the connection and messages from the engine.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::protocol::words::{Level, describe};
 use crate::protocol::{FromEngine, LogLine, ToEngine};
 use crate::tui::app::{App, Connection, Dirty, PendingRequest, TimedSnapshot};
 
-/// Between two values of a device's sparkline, and how many are kept.
+/// The interval of a device's sparkline and its number of values.
 const ACTIVITY_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_ACTIVITY: usize = 60;
 
-/// Lines of the log that are asked for at the beginning.
+/// The number of log lines that are requested after connecting.
 const LOG_LINES: usize = 500;
 
 pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) {
@@ -65,7 +65,7 @@ fn message(app: &mut App, message: FromEngine, effects: &mut Vec<Effect>) {
         }
         FromEngine::Rows { id, total, rows, .. } => match app.pending.remove(&id) {
             Some(PendingRequest::Rows { generation, offset }) => {
-                let waited_for = !app.videos.is_settled();
+                let waited_for = !app.videos.is_current();
                 app.videos.rows(generation, offset, total, rows);
                 app.touch(if waited_for { Dirty::Now } else { Dirty::Soon });
             }
@@ -120,7 +120,7 @@ fn error(app: &mut App, id: u64, message: String) {
             app.say(Level::Problem, message);
         }
         Some(PendingRequest::Command | PendingRequest::PartialCommand) => {
-            // Long ones are not to be read in passing.
+            // A long message does not fit into a toast.
             match message.len() > 120 || message.contains('\n') {
                 true => app.notice("That could not be done", message),
                 false => app.say(Level::Problem, message),
@@ -146,7 +146,7 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     }
 }
 
-/// How busy the devices are, at most once a second.
+/// Records how busy the devices are, at most once per interval.
 fn record_activity(app: &mut App, snapshot: &Snapshot) {
     let since = app.latest.as_ref().map(|latest| app.now.saturating_sub(latest.received));
     app.activity.resize_with(snapshot.devices.len(), VecDeque::new);
@@ -164,7 +164,7 @@ fn record_activity(app: &mut App, snapshot: &Snapshot) {
     }
 }
 
-/// An event goes to the log, and what must not be missed to a message of its own.
+/// Adds an event to the log. Important ones are also shown as toasts.
 fn event(app: &mut App, line: &Line) {
     let Some((level, text)) = describe(&line.event) else { return };
     app.touch(Dirty::Soon);

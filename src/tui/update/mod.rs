@@ -1,5 +1,5 @@
-//! What happens becomes a change of the screen's state, and things to be done elsewhere. Pure and synchronous: no clock, no
-//! terminal, no engine.
+//! Updates the state in response to a message and returns the effects to run. This module is pure: it uses no clock, no
+//! terminal and no engine.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,74 +26,58 @@ mod modal;
 mod mouse;
 mod videos;
 
-/// Something has happened.
 #[derive(Debug)]
 pub enum Msg {
-    /// A key was pressed.
     Key(KeyEvent),
-    /// A text was pasted.
     Paste(String),
-    /// The mouse has done something.
     Mouse(MouseEvent),
-    /// The terminal has another size.
     Resize(Size),
-    /// Time has passed: new data may be shown.
+    /// New data may be drawn.
     Tick,
-    /// The engine, or its absence.
     Link(LinkEvent),
-    /// An engine was started, or why not.
     EngineStarted(Result<(), String>),
-    /// Something to be said.
+    /// A text to show as a toast.
     Notify(String),
-    /// A picture of a video has come, or why there is none.
     Still {
-        /// Of which.
         video: String,
-        /// The picture.
         still: Result<Rgb, String>,
     },
 }
 
-/// From the connection to the engine.
+/// An event of the connection to the engine.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// It answers.
     Connected(Box<Welcome>),
-    /// It does not answer any more, and is being looked for.
+    /// The connection broke. The link tries to restore it.
     Lost(String),
-    /// There is none.
+    /// No engine is running.
     Gone(String),
-    /// It has said something.
     Message(Box<FromEngine>),
 }
 
-/// To be done elsewhere.
+/// What the window must do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Say this to the engine.
     Send(ToEngine),
-    /// Start an engine.
     StartEngine,
-    /// One was started: look for it.
+    /// An engine was started: connect to it.
     Connect,
-    /// Leave; the text is for the terminal that is left behind.
+    /// Quit and print the text after the terminal is restored.
     Quit(Option<String>),
-    /// Give the terminal back until we are woken.
+    /// Give the terminal back to the shell until this process is continued.
     Suspend,
-    /// Draw everything anew.
+    /// Redraw everything.
     Redraw,
-    /// Into the clipboard of whoever looks at the terminal.
+    /// Copy to the clipboard of the terminal.
     Copy(String),
-    /// Fetch a picture of this file.
+    /// Fetch a still of a file.
     Still {
-        /// Which video.
         video: String,
-        /// Its file.
         path: PathBuf,
     },
 }
 
-/// Takes in what has happened, `now` after the start.
+/// Handles a message that arrived `now` after the start.
 pub fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
     app.now = app.now.max(now);
     let mut effects = vec![];
@@ -146,7 +130,7 @@ fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
         KeyMatch::Nothing => {
             let more = app.pending_keys.len() > 1;
             app.pending_keys.clear();
-            // `g q`: the first was a slip.
+            // After `g q`, `q` still has its own meaning.
             if more {
                 key(app, event, effects);
             }
@@ -159,7 +143,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
         app.touch(Dirty::Soon);
     }
     let second = |time: Duration| time.as_secs();
-    // The clock in the header, and nothing else, moves by itself.
+    // Between snapshots only the clock in the header changes.
     if app.is_active() && second(app.now) != second(app.last_tick) {
         app.touch(Dirty::Soon);
     }
@@ -169,7 +153,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
         app.classes_stale = true;
         app.details_stale = true;
     }
-    // Also where the run was over before it could be told to stop.
+    // The run can also end before it receives the command to stop.
     if app.quit_when_idle && !app.is_active() {
         commands::quit_now(app, effects);
     }
@@ -194,7 +178,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Asks what the table wants to know.
+/// Sends the table's next question.
 fn pump(app: &mut App, effects: &mut Vec<Effect>) {
     if !matches!(app.connection, Connection::Up(_)) {
         return;
@@ -213,7 +197,7 @@ fn pump(app: &mut App, effects: &mut Vec<Effect>) {
 }
 
 impl App {
-    /// Sends a question whose answer will be known by its tag.
+    /// Sends a request and remembers what it was for.
     pub(super) fn ask(
         &mut self,
         tag: PendingRequest,
@@ -229,26 +213,25 @@ impl App {
         self.pending.values().any(|asked| asked == tag)
     }
 
-    /// Gives an order.
     pub(super) fn command(&mut self, tag: PendingRequest, command: Command, effects: &mut Vec<Effect>) {
         self.ask(tag, |id| ToEngine::Command { id, command }, effects);
     }
 
-    /// A short message.
+    /// Shows a toast.
     pub(super) fn say(&mut self, level: Level, text: impl Into<String>) {
         self.toasts.show(self.now, level, text);
         self.touch(Dirty::Now);
     }
 
-    /// A longer text that stays until it is closed.
+    /// Shows a text that stays until it is closed.
     pub(super) fn notice(&mut self, title: &str, text: impl Into<String>) {
         self.modals.push(super::modal::Modal::Notice { title: title.into(), text: text.into(), scroll: 0 });
         self.touch(Dirty::Now);
     }
 
-    /// Tells the lists how much of them is seen.
+    /// Tells the lists how many of their lines are visible.
     pub(super) fn lay_out(&mut self) {
-        let plan = layout::plan(self);
+        let plan = layout::current(self);
         let lines = |area: Option<ratatui::layout::Rect>, frame: u16| {
             area.map_or(1, |area| usize::from(area.height.saturating_sub(frame)))
         };

@@ -1,4 +1,4 @@
-//! Keys for what lies on top.
+//! Handles keys while an overlay is open.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -13,7 +13,7 @@ use crate::tui::modal::{Menu, MenuAction, Modal};
 use crate::tui::palette::matching;
 use crate::tui::pane::Pane;
 
-/// What a key does wherever one can scroll and choose; the arrows and vim's letters alike.
+/// The meaning of a key in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
     By(isize),
@@ -24,7 +24,7 @@ enum Move {
     Other,
 }
 
-/// What a key means in a list on top. `letters`: letters are not typed here.
+/// `letters`: letters are commands, because nothing is being typed.
 fn movement(event: KeyEvent, letters: bool) -> Move {
     let control = event.modifiers.contains(KeyModifiers::CONTROL);
     match event.code {
@@ -60,7 +60,7 @@ fn moved(from: usize, by: Move, count: usize) -> usize {
 }
 
 pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
-    // These work whatever lies on top.
+    // These work over every overlay.
     if let KeyMatch::Action(action @ (Action::Suspend | Action::Redraw)) =
         app.keymap.find(Context::Everywhere, &[Key::of(event)])
     {
@@ -72,14 +72,14 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
             let closes = matches!(by, Move::Close | Move::Take) || matches!(event.code, KeyCode::Char('q' | '?'));
             match closes {
                 true => drop(app.modals.pop()),
-                // Drawing knows how far one can scroll.
+                // The view limits the offset to the length of the text.
                 false => *scroll = moved(*scroll, by, 10_000),
             }
         }
         Some(Modal::Palette { .. }) => palette(app, event, effects),
         Some(Modal::Filter { .. }) => filter(app, event),
         Some(Modal::Menu(_)) => menu(app, event, effects),
-        // Their keys are in the table.
+        // Keys of the details are looked up in the keymap.
         Some(Modal::Details(_)) | None => {}
     }
 }
@@ -109,7 +109,7 @@ fn palette(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
             let chosen = found.get(*selected).map(|(action, line, _)| (*action, line.context));
             app.modals.pop();
             let Some((action, context)) = chosen else { return };
-            // A pane's own command is meant for that pane.
+            // Focuses the pane that the action belongs to.
             if !app.context().chain().contains(&context)
                 && let Some(pane) = Pane::ALL.into_iter().find(|pane| pane.context().chain().contains(&context))
             {
@@ -149,7 +149,7 @@ fn filter(app: &mut App, event: KeyEvent) {
 
 fn menu(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     let Some(Modal::Menu(menu)) = app.modals.last_mut() else { return };
-    // The answers' own letters first.
+    // The keys of the items come first.
     let typed = Key::of(event).typed();
     let by_key = menu.items.iter().position(|item| Some(item.key) == typed);
     let chosen = match (by_key, movement(event, true)) {
@@ -165,7 +165,7 @@ fn menu(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     };
     let Some(action) = menu.items.get(chosen).map(|item| item.action.clone()) else { return };
     menu.selected = chosen;
-    // Enter has chosen; letters and the space bar go on choosing.
+    // Enter closes the menu. Letters and the space bar keep it open.
     if !menu.stays_open || event.code == KeyCode::Enter {
         app.modals.pop();
     }
@@ -173,7 +173,7 @@ fn menu(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     refresh(app);
 }
 
-/// A menu that stays_open shows what is chosen now.
+/// Rebuilds a menu that stays open to show the new state.
 fn refresh(app: &mut App) {
     let selected = match app.modals.last() {
         Some(Modal::Menu(Menu { stays_open: true, selected, .. })) => *selected,
@@ -188,7 +188,7 @@ fn refresh(app: &mut App) {
 fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
     match action {
         MenuAction::Close => {}
-        MenuAction::Send(order) => commands::send(app, order, effects),
+        MenuAction::Send(group) => commands::send(app, group, effects),
         MenuAction::Sort(by) => {
             let sort = app.videos.sort();
             let descending = if sort.by == by { !sort.descending } else { false };
@@ -197,7 +197,7 @@ fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
         MenuAction::ToggleState(state) => videos::toggle_state(app, state),
         MenuAction::ShowAllStates => {
             let filter = Filter { states: vec![], ..app.videos.filter().clone() };
-            videos::look_for(app, filter);
+            videos::set_filter(app, filter);
         }
         MenuAction::Detach => {
             let pid = app.welcome().map(|welcome| welcome.pid);

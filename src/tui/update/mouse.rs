@@ -1,4 +1,4 @@
-//! The mouse, for those who have asked for it: it puts the cursor where it clicks, and scrolls.
+//! Handles the mouse, if it is enabled: clicks move the cursor, the wheel scrolls.
 
 use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
@@ -9,14 +9,14 @@ use crate::tui::app::{App, Dirty};
 use crate::tui::pane::Pane;
 use crate::tui::view::layout;
 
-/// Rows that one notch of the wheel moves.
+/// Rows per notch of the wheel.
 const NOTCH: isize = 3;
 
 pub(super) fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>) {
     if !app.modals.is_empty() {
         return;
     }
-    let plan = layout::plan(app);
+    let plan = layout::current(app);
     let at = Position::new(event.column, event.row);
     let Some((pane, area)) =
         Pane::ALL.into_iter().filter_map(|pane| Some((pane, plan.pane(pane)?))).find(|(_, area)| area.contains(at))
@@ -34,7 +34,7 @@ pub(super) fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>)
     if let Some(by) = by {
         return act::move_cursor(app, by);
     }
-    // The frame and, in the table, the heads of the columns.
+    // The border and, in the table, the header.
     let head = if pane == Pane::Videos { 2 } else { 1 };
     let Some(row) = usize::from(event.row).checked_sub(usize::from(area.y) + head) else { return };
     match pane {

@@ -1,4 +1,4 @@
-//! What keys do in the table of videos: marks, filters, commands, and what becomes of videos.
+//! Runs the actions of the video table: marks, filters, sorting, retry and exclude.
 
 use super::{Effect, bulk_mark, commands};
 use crate::protocol::Command;
@@ -78,8 +78,8 @@ fn invert(app: &mut App, effects: &mut Vec<Effect>) {
     bulk_mark::begin(app, 0, total, MarkOperation::Invert, effects);
 }
 
-/// Other videos, the order stays_open.
-pub(super) fn look_for(app: &mut App, filter: Filter) {
+/// Changes the filter and keeps the group.
+pub(super) fn set_filter(app: &mut App, filter: Filter) {
     let sort = app.videos.sort();
     app.videos.set_view(filter, sort);
 }
@@ -100,21 +100,21 @@ fn next_column(app: &mut App, by: usize) {
 fn problems(app: &mut App) {
     let filter = app.videos.filter().clone();
     let states = if filter.states == PROBLEMS { vec![] } else { PROBLEMS.to_vec() };
-    look_for(app, Filter { states, ..filter });
+    set_filter(app, Filter { states, ..filter });
 }
 
-/// Backs out one level; whether there was one.
+/// Backs out of one level; false if there was none.
 pub(super) fn back(app: &mut App) -> bool {
     if app.videos.end_range() {
         return true;
     }
     let filter = app.videos.filter().clone();
     if !filter.text.is_empty() {
-        look_for(app, Filter { text: String::new(), ..filter });
+        set_filter(app, Filter { text: String::new(), ..filter });
     } else if !filter.states.is_empty() {
-        look_for(app, Filter { states: vec![], ..filter });
+        set_filter(app, Filter { states: vec![], ..filter });
     } else if filter.class.is_some() {
-        look_for(app, Filter { class: None, ..filter });
+        set_filter(app, Filter { class: None, ..filter });
         app.classes.move_to(0);
     } else if !app.marks.is_empty() {
         app.marks.clear();
@@ -141,11 +141,10 @@ fn sort_menu(app: &App) -> Menu {
     }
 }
 
-/// Keys for the states, in the order of [`RowState::ALL`].
+/// Keys for the states, in the group of [`RowState::ALL`].
 const STATE_KEYS: [char; RowState::ALL.len()] =
     ['f', 'c', 'm', 'w', 'd', 's', 'g', 'r', 'q', 'y', 'u', 'l', 'o', 'x', 'p'];
 
-/// The states to choose from, with how many videos are in each.
 pub(super) fn states_menu(app: &App, selected: usize) -> Menu {
     let chosen = &app.videos.filter().states;
     let counts = app.snapshot().map(|snapshot| snapshot.states).unwrap_or_default();
@@ -168,7 +167,7 @@ pub(super) fn states_menu(app: &App, selected: usize) -> Menu {
     Menu { title: "Show states".into(), text: String::new(), items, selected, stays_open: true }
 }
 
-/// Shows videos of this state too, or no longer.
+/// Adds a state to the filter or removes it.
 pub(super) fn toggle_state(app: &mut App, state: RowState) {
     let filter = app.videos.filter().clone();
     let mut states = filter.states.clone();
@@ -177,10 +176,10 @@ pub(super) fn toggle_state(app: &mut App, state: RowState) {
         None => states.push(state),
     }
     states.sort_unstable();
-    look_for(app, Filter { states, ..filter });
+    set_filter(app, Filter { states, ..filter });
 }
 
-/// The marked ones, or the one under the cursor: how many, what is known of their states, and what an order says.
+/// The videos that an action applies to: the marked ones, or the one under the cursor.
 struct Target {
     count: u64,
     states: Vec<RowState>,
@@ -232,14 +231,14 @@ fn retry(app: &mut App, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Extracts one video again, whatever is marked.
+/// Extracts one video again, regardless of the marks.
 pub(super) fn retry_one(app: &mut App, video: String, state: RowState, has_feature: bool, effects: &mut Vec<Effect>) {
     let has_feature = has_feature || state_has_feature(state);
     retry_these(app, Target { has_feature, ..Target::one(video, state) }, effects);
 }
 
 fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
-    let order = CommandGroup {
+    let group = CommandGroup {
         commands: target.selects.into_iter().map(|select| Command::Redo { select }).collect(),
         unmark: target.from_marks,
         ..CommandGroup::default()
@@ -248,22 +247,22 @@ fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
         && !target.has_feature
         && !(target.from_marks && app.marks.are_all())
     {
-        return commands::send(app, order, effects);
+        return commands::send(app, group, effects);
     }
     let again = if target.has_feature { " What is there of them is made anew." } else { "" };
     let question = format!("Extract {} again?{}{again}", target.name, commands::time_estimate(app, target.count));
     let yes = format!("yes, extract {} again", text::count(target.count));
-    app.modals.push(Modal::Menu(Menu::question("Extract again", question, yes, order)));
+    app.modals.push(Modal::Menu(Menu::question("Extract again", question, yes, group)));
 }
 
 fn exclude(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(target) = target(app) else { return };
-    // On excluded ones it is the other way round.
+    // Excluded videos are included again.
     let back = !target.states.is_empty() && target.states.iter().all(|state| *state == RowState::Excluded);
     exclude_these(app, &target, back, effects);
 }
 
-/// Leaves one video alone, or no longer, whatever is marked.
+/// Excludes one video or includes it again, regardless of the marks.
 pub(super) fn exclude_one(app: &mut App, video: String, back: bool, effects: &mut Vec<Effect>) {
     exclude_these(app, &Target::one(video, RowState::Ready), back, effects);
 }
@@ -272,20 +271,20 @@ fn exclude_these(app: &mut App, target: &Target, back: bool, effects: &mut Vec<E
     let given =
         |undo: bool| target.selects.iter().cloned().map(|select| Command::Exclude { select, undo }).collect::<Vec<_>>();
     let all = target.from_marks && app.marks.are_all();
-    // A filter may let others through afterwards: what it let through cannot be named again.
+    // The filter may match other videos afterwards, so the excluded ones could not be named.
     let undo = (!all).then(|| Undo {
         what: format!("{} {}", if back { "take in" } else { "exclude" }, target.name),
         commands: given(!back),
     });
-    let order = CommandGroup { commands: given(back), undo, unmark: target.from_marks };
+    let group = CommandGroup { commands: given(back), undo, unmark: target.from_marks };
     if !all && target.count <= commands::MAX_WITHOUT_QUESTION {
-        return commands::send(app, order, effects);
+        return commands::send(app, group, effects);
     }
     let what = if back { "Take in" } else { "Leave alone, in this run and all later ones," };
     let later = if all { " It cannot be taken back in one step." } else { "" };
     let question = format!("{what} {}?{later}", target.name);
     let yes = if back { "yes, take them in" } else { "yes, exclude them" };
-    app.modals.push(Modal::Menu(Menu::question("Exclude", question, yes, order)));
+    app.modals.push(Modal::Menu(Menu::question("Exclude", question, yes, group)));
 }
 
 fn yank(app: &mut App, path: bool, effects: &mut Vec<Effect>) {
@@ -299,7 +298,7 @@ fn yank(app: &mut App, path: bool, effects: &mut Vec<Effect>) {
     app.say(Level::Info, format!("copied {shown}"));
 }
 
-/// The pane that a filter is typed for shows what it finds.
+/// Applies a filter to the pane that it is typed for.
 pub(super) fn apply_filter(app: &mut App, pane: Pane, typed: &str) {
     match pane {
         Pane::Classes => app.classes.set_filter(typed),
@@ -309,7 +308,7 @@ pub(super) fn apply_filter(app: &mut App, pane: Pane, typed: &str) {
         }
         _ => {
             let filter = Filter { text: typed.to_owned(), ..app.videos.filter().clone() };
-            look_for(app, filter);
+            set_filter(app, filter);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The classes, each with how much of it is done.
+//! The pane of classes with their progress.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -28,7 +28,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let inner = pane(app, Pane::Classes, title, right, area, buffer);
     let chosen = app.videos.filter().class.as_deref();
     let room = usize::from(inner.width);
-    // No class has more problems than all of them: as wide as that, and no wider, for names need the room.
+    // As wide as the sum of all problems needs, and no wider: names need the room.
     let wide = text::count(problems_of(&list.total().counts)).len().max(2);
     for row in 0..usize::from(inner.height) {
         let index = list.top() + row;
@@ -51,7 +51,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             buffer.set_style(Rect::new(inner.x, y, inner.width, 1), base);
         }
         let percent = share.map_or_else(|| theme.unknown().to_owned(), |share| text::percent(Some(share)));
-        // The percentage says the same, and a name that cannot be told from the next one says nothing.
+        // In a narrow pane the bar goes first: the percentage says the same, and names must stay distinguishable.
         let bar = match room {
             34.. => 6,
             26.. => 3,

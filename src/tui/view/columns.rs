@@ -1,8 +1,8 @@
-//! The columns of the table of videos: which there is room for, how wide, and by which one can sort.
+//! The columns of the video table: which ones fit, how wide they are, and how to sort by them.
 
 use crate::protocol::row::Column;
 
-/// What one can sort by, with a key and a name for it, from left to right.
+/// The columns to sort by, from left to right, each with its key and name.
 pub const SORTED: &[(Column, char, &str)] = &[
     (Column::State, 's', "state"),
     (Column::File, 'v', "video"),
@@ -15,34 +15,24 @@ pub const SORTED: &[(Column, char, &str)] = &[
     (Column::Reason, 'w', "why"),
 ];
 
-/// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// Marked or not.
+pub enum TableColumn {
     Mark,
-    /// Glyph and word, or how far.
+    /// Glyph and word, or progress.
     State,
-    /// The file's name.
     Video,
-    /// The class.
     Class,
-    /// Playing time.
     Length,
-    /// Width and height.
     Picture,
-    /// The codec.
     Codec,
-    /// Bytes.
     Size,
-    /// Attempts.
     Tries,
-    /// Why it stands where it stands.
     Why,
 }
 
-impl Cell {
-    /// Its head, what sorts by it, and whether it is a number, which stands to the right.
-    pub fn head(self) -> (&'static str, Option<Column>, bool) {
+impl TableColumn {
+    /// The title, the order that it stands for, and whether the column is right-aligned.
+    pub fn header(self) -> (&'static str, Option<Column>, bool) {
         match self {
             Self::Mark => ("", None, false),
             Self::State => ("State", Some(Column::State), false),
@@ -73,53 +63,56 @@ impl Cell {
     }
 }
 
-/// Columns in which the beginning of most reasons can be read.
-const READABLE: usize = 26;
+/// The width at which the start of most reasons is readable.
+const READABLE_REASON: usize = 26;
 
-/// The order in which columns leave where there is less and less room.
-const LEAVING: [Cell; 9] = [
-    Cell::Codec,
-    Cell::Size,
-    Cell::Picture,
-    Cell::Class,
-    Cell::Tries,
-    Cell::Length,
-    Cell::Why,
-    Cell::Mark,
-    Cell::State,
+/// The order in which columns are dropped when the table gets narrower.
+const DROP_ORDER: [TableColumn; 9] = [
+    TableColumn::Codec,
+    TableColumn::Size,
+    TableColumn::Picture,
+    TableColumn::Class,
+    TableColumn::Tries,
+    TableColumn::Length,
+    TableColumn::Why,
+    TableColumn::Mark,
+    TableColumn::State,
 ];
 
-/// The columns for so much room with their widths; a space goes between any two. `classes`: the class says something.
-pub fn fit(room: usize, classes: bool) -> Vec<(Cell, usize)> {
-    use Cell::{Class, Codec, Length, Mark, Picture, Size, State, Tries, Video, Why};
-    let mut cells = vec![Mark, State, Video, Class, Length, Picture, Codec, Size, Tries, Why];
-    cells.retain(|cell| *cell != Class || classes);
-    let needs = |cells: &[Cell]| cells.iter().map(|cell| cell.width() + 1).sum::<usize>().saturating_sub(1);
-    for leaving in LEAVING {
-        if needs(&cells) <= room {
+/// The columns that fit into `room` with their widths. One space separates two columns. `with_class`: the class column
+/// is useful.
+pub fn fit(room: usize, with_class: bool) -> Vec<(TableColumn, usize)> {
+    use TableColumn::{Class, Codec, Length, Mark, Picture, Size, State, Tries, Video, Why};
+    let mut columns = vec![Mark, State, Video, Class, Length, Picture, Codec, Size, Tries, Why];
+    columns.retain(|column| *column != Class || with_class);
+    let needs =
+        |columns: &[TableColumn]| columns.iter().map(|column| column.width() + 1).sum::<usize>().saturating_sub(1);
+    for dropped in DROP_ORDER {
+        if needs(&columns) <= room {
             break;
         }
-        cells.retain(|cell| *cell != leaving);
+        columns.retain(|column| *column != dropped);
     }
-    // A reason that can be read says more than a class, which the details have too.
-    if cells.contains(&Why) && needs(&cells) + READABLE - Why.width() > room {
-        cells.retain(|cell| *cell != Class);
+    // A readable reason is worth more than the class, which the details show too.
+    if columns.contains(&Why) && needs(&columns) + READABLE_REASON - Why.width() > room {
+        columns.retain(|column| *column != Class);
     }
-    let spare = room.saturating_sub(needs(&cells));
-    let has = |cell| cells.contains(&cell);
-    // A reason that can be read comes first, then names, up to what names need; the reason takes the rest.
-    let readable = if has(Why) { spare.min(READABLE - Why.width()) } else { 0 };
+    let spare = room.saturating_sub(needs(&columns));
+    let has = |column| columns.contains(&column);
+    // Spare width goes to the reason until it is readable, then to the names up to what they need, then to the reason
+    // again.
+    let readable = if has(Why) { spare.min(READABLE_REASON - Why.width()) } else { 0 };
     let video = if has(Why) { ((spare - readable) / 3).min(18) } else { spare };
     let class = if has(Class) { ((spare - readable) / 6).min(14) } else { 0 };
     let why = if has(Why) { spare - video - class } else { 0 };
-    let more = |cell| match cell {
+    let more = |column| match column {
         Video => video,
         Class => class,
         Why => why,
         _ => 0,
     };
-    let fits = |cell: &Cell| (*cell, (cell.width() + more(*cell)).min(room));
-    cells.iter().map(fits).collect()
+    let fits = |column: &TableColumn| (*column, (column.width() + more(*column)).min(room));
+    columns.iter().map(fits).collect()
 }
 
 #[cfg(test)]
@@ -127,28 +120,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_leave_in_their_order_and_fill_the_room() {
-        let names = |room| fit(room, true).into_iter().map(|(cell, _)| cell.head().0).collect::<Vec<_>>();
+    fn columns_are_dropped_in_order_and_fill_the_width() {
+        let names = |room| fit(room, true).into_iter().map(|(column, _)| column.header().0).collect::<Vec<_>>();
         assert_eq!(names(200).len(), 10);
         assert_eq!(names(78), ["", "State", "Video", "Length", "Tries", "Why"]);
         assert_eq!(names(50), ["", "State", "Video", "Why"]);
         assert_eq!(names(38), ["", "State", "Video"]);
         for room in 20..300 {
             for classes in [true, false] {
-                let cells = fit(room, classes);
-                let width: usize = cells.iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
-                assert_eq!(width, room, "{cells:?}");
+                let columns = fit(room, classes);
+                let width: usize = columns.iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
+                assert_eq!(width, room, "{columns:?}");
             }
         }
-        assert_eq!(fit(3, true), [(Cell::Video, 3)]);
+        assert_eq!(fit(3, true), [(TableColumn::Video, 3)]);
     }
 
     #[test]
-    fn every_column_that_has_an_order_is_in_the_menu() {
-        use Cell::*;
-        for cell in [State, Video, Class, Length, Picture, Codec, Size, Tries, Why] {
-            let (_, column, _) = cell.head();
-            assert!(SORTED.iter().any(|(sorted, ..)| Some(*sorted) == column), "{cell:?}");
+    fn every_sortable_column_is_in_the_sort_menu() {
+        use TableColumn::*;
+        for column in [State, Video, Class, Length, Picture, Codec, Size, Tries, Why] {
+            let (_, column, _) = column.header();
+            assert!(SORTED.iter().any(|(sorted, ..)| Some(*sorted) == column), "{column:?}");
         }
         let mut keys: Vec<char> = SORTED.iter().map(|(_, key, _)| *key).collect();
         keys.sort_unstable();

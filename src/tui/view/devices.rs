@@ -1,4 +1,4 @@
-//! The devices: what each runs, how far it is, how fast, how busy, how full, how hot.
+//! The pane of devices: current video, progress, rate, load, memory and temperature.
 
 use std::borrow::Cow;
 
@@ -29,14 +29,14 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let top = app.device.saturating_sub(height.saturating_sub(1)).min(last);
     for (row, (index, device)) in devices.iter().enumerate().skip(top).take(height).enumerate() {
         let area = Rect { y: inner.y + row as u16, height: 1, ..inner };
-        let lit = index == app.device && app.focus == Pane::Devices;
-        one(app, snapshot, index, device, lit, area, buffer);
+        let highlighted = index == app.device && app.focus == Pane::Devices;
+        device_line(app, snapshot, index, device, highlighted, area, buffer);
     }
     let style = theme.style(if app.focus == Pane::Devices { Role::Focus } else { Role::Border });
     scrollbar(theme, Rect { width: inner.width + 1, ..inner }, top, height, devices.len(), style, buffer);
 }
 
-/// Cores and memory of the machine, for the title.
+/// The machine's cores and memory, for the title.
 fn machine(app: &App) -> Vec<Span<'static>> {
     let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return vec![] };
@@ -55,7 +55,8 @@ fn machine(app: &App) -> Vec<Span<'static>> {
     vec![Span::styled(format!("{text} "), theme.style(Role::Dim))]
 }
 
-/// The devices in a line each, where their pane is not there. The last line counts those that have none.
+/// One line per device, shown when the pane of devices is hidden. If there are too many devices, the last line counts
+/// the rest.
 pub(super) fn strip(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return };
@@ -63,7 +64,7 @@ pub(super) fn strip(app: &App, area: Rect, buffer: &mut Buffer) {
     let shown = if snapshot.devices.len() > room { room.saturating_sub(1) } else { room };
     for (index, device) in snapshot.devices.iter().enumerate().take(shown) {
         let area = Rect { x: area.x + 1, y: area.y + index as u16, width: area.width.saturating_sub(2), height: 1 };
-        one(app, snapshot, index, device, false, area, buffer);
+        device_line(app, snapshot, index, device, false, area, buffer);
     }
     if snapshot.devices.len() > shown && room > 0 {
         let rest = snapshot.devices.get(shown..).unwrap_or_default();
@@ -74,61 +75,71 @@ pub(super) fn strip(app: &App, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// A part of a line that leaves where there is too little room.
-struct Part {
+/// A part of a line that is dropped when there is too little room.
+struct Segment {
     spans: Vec<Span<'static>>,
-    /// The smaller, the sooner it leaves.
-    stays: u8,
+    /// The lowest is dropped first.
+    priority: u8,
 }
 
-fn one(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState, lit: bool, area: Rect, buffer: &mut Buffer) {
+fn device_line(
+    app: &App,
+    snapshot: &Snapshot,
+    index: usize,
+    device: &DeviceState,
+    highlighted: bool,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let theme = &app.options.theme;
     let room = usize::from(area.width);
-    let mut parts = vec![Part {
+    let mut segments = vec![Segment {
         spans: vec![Span::styled(text::align_left(&device.device, 7, theme.ellipsis()), theme.style(Role::Title))],
-        stays: 9,
+        priority: 9,
     }];
     let working =
         !matches!(device.status.as_str(), "lost" | "starting" | "leaving" | "left") || !device.in_hand.is_empty();
     if working {
         let model = device.detail.as_deref().map(model).unwrap_or_default();
         if !model.is_empty() {
-            parts.push(Part {
+            segments.push(Segment {
                 spans: vec![Span::styled(text::align_left(&model, 8, theme.ellipsis()), theme.style(Role::Dim))],
-                stays: 1,
+                priority: 1,
             });
         }
-        parts.extend(work(app, snapshot, index, device));
+        segments.extend(activity(app, snapshot, index, device));
     } else {
-        parts.push(status(theme, device, room));
+        segments.push(status(theme, device, room));
     }
-    let width = |parts: &[Part]| {
-        parts
+    let width = |segments: &[Segment]| {
+        segments
             .iter()
-            .map(|part| 2 + part.spans.iter().map(|span| text::width(&span.content)).sum::<usize>())
+            .map(|segment| 2 + segment.spans.iter().map(|span| text::width(&span.content)).sum::<usize>())
             .sum::<usize>()
     };
-    // The name of the video takes what is left, but not less than this.
-    let name_least = if working { 16 } else { 0 };
-    while width(&parts) + name_least > room + 2 && parts.len() > 2 {
-        let Some(place) = parts.iter().enumerate().min_by_key(|(_, part)| part.stays).map(|(place, _)| place) else {
+    // The name takes the rest of the line, but at least this much.
+    let min_name_width = if working { 16 } else { 0 };
+    while width(&segments) + min_name_width > room + 2 && segments.len() > 2 {
+        let Some(place) =
+            segments.iter().enumerate().min_by_key(|(_, segment)| segment.priority).map(|(place, _)| place)
+        else {
             break;
         };
-        parts.remove(place);
+        segments.remove(place);
     }
     if working {
-        let spare = (room + 2).saturating_sub(width(&parts) + 2);
+        let spare = (room + 2).saturating_sub(width(&segments) + 2);
         let (text, role) = name(device);
         let spans = vec![Span::styled(text::align_left(&text, spare.min(40), theme.ellipsis()), theme.style(role))];
-        let place = parts.iter().position(|part| part.stays == 8).unwrap_or(parts.len());
-        parts.insert(place, Part { spans, stays: 9 });
+        let place = segments.iter().position(|segment| segment.priority == 8).unwrap_or(segments.len());
+        segments.insert(place, Segment { spans, priority: 9 });
     }
     let mut spans = vec![];
-    for part in parts {
-        spans.extend(part.spans);
+    for segment in segments {
+        spans.extend(segment.spans);
         spans.push(Span::raw("  "));
     }
-    if lit {
+    if highlighted {
         let base = theme.style(Role::Selection);
         buffer.set_style(area, base);
         spans.iter_mut().for_each(|span| span.style = base);
@@ -136,7 +147,7 @@ fn one(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState, lit: 
     line(buffer, area.x, area.y, room, spans, theme);
 }
 
-/// `H200` of `NVIDIA H200 NVL`.
+/// `H200` from `NVIDIA H200 NVL`.
 fn model(detail: &str) -> String {
     let detail = text::sanitized(detail);
     let short = detail.strip_prefix("NVIDIA ").unwrap_or(&detail);
@@ -152,7 +163,7 @@ fn name(device: &DeviceState) -> (String, Role) {
     (format!("{}{more}", text::sanitized(file)), Role::Base)
 }
 
-fn status(theme: &Theme, device: &DeviceState, room: usize) -> Part {
+fn status(theme: &Theme, device: &DeviceState, room: usize) -> Segment {
     let (role, word): (Role, Cow<'_, str>) = match device.status.as_str() {
         "starting" if device.restarts > 0 => (
             Role::Warn,
@@ -169,58 +180,59 @@ fn status(theme: &Theme, device: &DeviceState, room: usize) -> Part {
         text.push_str(&format!(": {}", text::sanitized(detail)));
     }
     let text = text::truncate(&text, room.saturating_sub(9), theme.ellipsis()).into_owned();
-    Part { spans: vec![Span::styled(text, theme.style(role))], stays: 8 }
+    Segment { spans: vec![Span::styled(text, theme.style(role))], priority: 8 }
 }
 
-/// The parts of a line. What one device tells has its place in the lines of all, so that they stand below each other.
-fn work(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) -> Vec<Part> {
+/// The segments of a device's line. If any device reports a value, all lines reserve room for it, so that the columns
+/// align.
+fn activity(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) -> Vec<Segment> {
     let theme = &app.options.theme;
     let say = |text: String, role| Span::styled(text, theme.style(role));
-    let tells = |what: fn(&Gauges) -> bool| snapshot.devices.iter().any(|device| what(&device.gauges));
-    let figure = |value: Option<f32>, unit: &str, room: usize| match value {
+    let reported = |what: fn(&Gauges) -> bool| snapshot.devices.iter().any(|device| what(&device.gauges));
+    let number = |value: Option<f32>, unit: &str, room: usize| match value {
         Some(value) => text::align_right(&format!("{value:.0} {unit}"), room, theme.ellipsis()),
         None => text::align_right("n/a", room, theme.ellipsis()),
     };
     let share = device.in_hand.first().and_then(|hand| text::share(hand.clips as u64, snapshot.clips_per_video as u64));
-    let mut parts = vec![];
+    let mut segments = vec![];
     let mut progress: Vec<Span<'static>> = gauge::bar_spans(theme, share.map(|share| share / 100.0), 8).into();
     let percent = share.map_or_else(|| theme.unknown().to_owned(), |share| text::percent(Some(share)));
     progress.push(say(format!(" {percent:>5}"), Role::Base));
-    parts.push(Part { spans: progress, stays: 8 });
+    segments.push(Segment { spans: progress, priority: 8 });
     let rate = device.clips_per_s.map_or_else(|| theme.unknown().to_owned(), text::number);
-    parts.push(Part { spans: vec![say(format!("{rate:>5} clips/s"), Role::Base)], stays: 6 });
+    segments.push(Segment { spans: vec![say(format!("{rate:>5} clips/s"), Role::Base)], priority: 6 });
     let Gauges { memory, busy_percent, decoder_percent, temperature_c, power_w } = device.gauges;
     let is_cpu = device.device == "cpu";
-    if !is_cpu || tells(|gauges| gauges.busy_percent.is_some()) {
+    if !is_cpu || reported(|gauges| gauges.busy_percent.is_some()) {
         let busy = text::percent(busy_percent.map(f64::from));
-        parts.push(Part { spans: vec![say(format!("util {busy:>5}"), Role::Base)], stays: 4 });
+        segments.push(Segment { spans: vec![say(format!("util {busy:>5}"), Role::Base)], priority: 4 });
     }
-    if tells(|gauges| gauges.decoder_percent.is_some()) {
+    if reported(|gauges| gauges.decoder_percent.is_some()) {
         let busy = text::percent(decoder_percent.map(f64::from));
-        parts.push(Part { spans: vec![say(format!("dec {busy:>5}"), Role::Dim)], stays: 0 });
+        segments.push(Segment { spans: vec![say(format!("dec {busy:>5}"), Role::Dim)], priority: 0 });
     }
     if app.activity.iter().flatten().flatten().count() > 1 {
         let values: Vec<Option<f32>> = app.activity.get(index).into_iter().flatten().copied().collect();
         let spark = gauge::sparkline(&values, 10, 0.0, theme.is_ascii());
-        parts.push(Part { spans: vec![Span::styled(spark, theme.style(Role::Chart))], stays: 2 });
+        segments.push(Segment { spans: vec![Span::styled(spark, theme.style(Role::Chart))], priority: 2 });
     }
-    if !is_cpu || tells(|gauges| gauges.memory.is_some()) {
+    if !is_cpu || reported(|gauges| gauges.memory.is_some()) {
         let share = memory.and_then(|[used, all]| text::share(used, all)).map(|share| share / 100.0);
         let full = share.is_some_and(|share| share > 0.95);
         let amount = memory.map_or_else(|| "n/a".to_owned(), |[used, all]| text::bytes_of(used, all));
         let mut spans = vec![say(if is_cpu { "RAM ".into() } else { "mem ".into() }, Role::Base)];
         spans.extend(gauge::bar_spans(theme, share, 4));
         spans.push(say(format!(" {amount:>10}"), if full { Role::Warn } else { Role::Base }));
-        parts.push(Part { spans, stays: 5 });
+        segments.push(Segment { spans, priority: 5 });
     }
-    if tells(|gauges| gauges.temperature_c.is_some()) {
+    if reported(|gauges| gauges.temperature_c.is_some()) {
         let hot = temperature_c.is_some_and(|celsius| celsius >= 85.0);
         let degree = if theme.is_ascii() { "C" } else { "°C" };
-        let text = figure(temperature_c, degree, 6);
-        parts.push(Part { spans: vec![say(text, if hot { Role::Warn } else { Role::Dim })], stays: 3 });
+        let text = number(temperature_c, degree, 6);
+        segments.push(Segment { spans: vec![say(text, if hot { Role::Warn } else { Role::Dim })], priority: 3 });
     }
-    if tells(|gauges| gauges.power_w.is_some()) {
-        parts.push(Part { spans: vec![say(figure(power_w, "W", 6), Role::Dim)], stays: 2 });
+    if reported(|gauges| gauges.power_w.is_some()) {
+        segments.push(Segment { spans: vec![say(number(power_w, "W", 6), Role::Dim)], priority: 2 });
     }
-    parts
+    segments
 }

@@ -1,4 +1,4 @@
-//! The keys that matter here, dim where they can do nothing now.
+//! The footer: the most important keys. Unavailable ones are dim.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -31,7 +31,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     line(buffer, area.x, area.y, room, spans, theme);
 }
 
-/// Keys, words for them, and whether they can do something now.
+/// Keys, their descriptions, and whether they are available.
 fn offered(app: &App) -> Vec<(String, String, bool)> {
     let fixed =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(key, word)| (key.to_string(), word.to_string(), true)).collect();
@@ -43,7 +43,7 @@ fn offered(app: &App) -> Vec<(String, String, bool)> {
         }
         Some(Modal::Menu(_)) => return fixed(&[("enter", "choose"), ("esc", "close"), ("j k", "move")]),
         Some(Modal::Help { .. } | Modal::Notice { .. }) => return fixed(&[("esc", "close"), ("j k", "scroll")]),
-        // It has its keys in its frame.
+        // The details show their keys in their frame.
         Some(Modal::Details(_)) | None => {}
     }
     if !app.pending_keys.is_empty() {
@@ -59,7 +59,7 @@ fn offered(app: &App) -> Vec<(String, String, bool)> {
         .collect()
 }
 
-/// What the key would do now.
+/// The description of an action in the current state.
 fn word(app: &App, action: Action, short: &str) -> String {
     match action {
         Action::StartPause => match app.phase() {

@@ -1,4 +1,4 @@
-//! The header: what is worked on, how it goes, how much of it stands where.
+//! The header: dataset, state of the run, and videos by state.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -51,7 +51,7 @@ fn names(app: &App, room: usize) -> Vec<Span<'static>> {
     spans
 }
 
-/// What the run is up to, its time, what is left, and the disk.
+/// The phase, the elapsed time, the ETA and the free disk space.
 fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     let theme = &app.options.theme;
     let say = |text: String, role| Span::styled(text, theme.style(role));
@@ -106,7 +106,6 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     spans
 }
 
-/// The word for a phase.
 fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::Starting => "starting",
@@ -120,7 +119,7 @@ fn phase_word(phase: Phase) -> &'static str {
     }
 }
 
-/// In the order in which people look for them.
+/// The order in which the states are shown.
 const ORDER: [RowState; RowState::ALL.len()] = [
     RowState::Done,
     RowState::Running,
@@ -139,7 +138,7 @@ const ORDER: [RowState; RowState::ALL.len()] = [
     RowState::LeftOut,
 ];
 
-/// Videos by state: with words where there is room for all of them, else glyphs and numbers.
+/// Videos by state, with words if all of them fit, else with glyphs.
 fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return };
@@ -149,7 +148,7 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
         let mut spans = vec![];
         for state in ORDER {
             let count = count_of(&snapshot.states, state);
-            // These are always there, so that nothing jumps when the first one comes.
+            // These are always shown, so that the line does not jump when the first one appears.
             let always = matches!(state, RowState::Done | RowState::Running | RowState::Failed);
             if count == 0 && !always {
                 continue;

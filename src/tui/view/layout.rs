@@ -1,43 +1,35 @@
-//! Where things are on the screen, for every size. Asked by drawing, by the mouse, and by lists that want to know how much
-//! of them is seen.
+//! The layout of the screen for every size. The view, the mouse and the lists use it.
 
 use ratatui::layout::{Rect, Size};
 
 use crate::tui::app::App;
 use crate::tui::pane::Pane;
 
-/// From here on all panes are there at a time.
+/// From this size on all panes are visible at once.
 const ALL_WIDTH: u16 = 100;
 const ALL_HEIGHT: u16 = 28;
 
-/// With less than this nothing sensible can be shown.
-pub const LEAST: Size = Size { width: 34, height: 8 };
+/// The smallest usable size.
+pub const MIN_SIZE: Size = Size { width: 34, height: 8 };
 
-/// Where things are.
+/// The areas of the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// There is not enough room.
+pub struct Layout {
+    /// The terminal is smaller than [`MIN_SIZE`].
     pub too_small: bool,
-    /// Names, state, counts.
     pub header: Rect,
-    /// The classes.
     pub classes: Option<Rect>,
-    /// The videos.
     pub videos: Option<Rect>,
-    /// The devices, in full.
     pub devices: Option<Rect>,
-    /// The throughput.
     pub throughput: Option<Rect>,
-    /// The log.
     pub log: Option<Rect>,
-    /// The devices in a line each, where their pane is not there.
+    /// The devices in one line each, while their pane is hidden.
     pub strip: Option<Rect>,
-    /// The keys.
     pub footer: Rect,
 }
 
-impl Plan {
-    /// Where a pane is, if it is.
+impl Layout {
+    /// The area of a pane, if it is visible.
     pub fn pane(&self, pane: Pane) -> Option<Rect> {
         match pane {
             Pane::Classes => self.classes,
@@ -60,30 +52,31 @@ impl Plan {
     }
 }
 
-/// Where things are now.
-pub fn plan(app: &App) -> Plan {
+pub fn current(app: &App) -> Layout {
     let devices = app.snapshot().map_or(1, |snapshot| snapshot.devices.len());
-    of(app.size, app.focus, app.zoom, devices)
+    compute(app.size, app.focus, app.zoom, devices)
 }
 
-/// Where things are.
-pub fn of(size: Size, focus: Pane, zoom: bool, devices: usize) -> Plan {
+pub fn compute(size: Size, focus: Pane, zoom: bool, devices: usize) -> Layout {
     let Size { width, height } = size;
-    if width < LEAST.width || height < LEAST.height {
-        return Plan { too_small: true, ..Plan::default() };
+    if width < MIN_SIZE.width || height < MIN_SIZE.height {
+        return Layout { too_small: true, ..Layout::default() };
     }
     let head = if height < 14 { 1 } else { 2 };
-    let mut plan =
-        Plan { header: Rect::new(0, 0, width, head), footer: Rect::new(0, height - 1, width, 1), ..Plan::default() };
+    let mut layout = Layout {
+        header: Rect::new(0, 0, width, head),
+        footer: Rect::new(0, height - 1, width, 1),
+        ..Layout::default()
+    };
     let body = Rect::new(0, head, width, height - head - 1);
     match width >= ALL_WIDTH && height >= ALL_HEIGHT && !zoom {
-        true => all(&mut plan, body, devices),
-        false => one(&mut plan, body, focus, zoom, devices),
+        true => all(&mut layout, body, devices),
+        false => one(&mut layout, body, focus, zoom, devices),
     }
-    plan
+    layout
 }
 
-fn all(plan: &mut Plan, body: Rect, devices: usize) {
+fn all(layout: &mut Layout, body: Rect, devices: usize) {
     let log = match body.height {
         0..32 => 5,
         32..45 => 7,
@@ -95,14 +88,14 @@ fn all(plan: &mut Plan, body: Rect, devices: usize) {
     let left = (body.width / 4).clamp(26, 44);
     let right = (body.width / 3).clamp(34, 70);
     let at = |x, y, width, height| Rect::new(body.x + x, body.y + y, width, height);
-    plan.classes = Some(at(0, 0, left, top));
-    plan.videos = Some(at(left, 0, body.width - left, top));
-    plan.devices = Some(at(0, top, body.width - right, row));
-    plan.throughput = Some(at(body.width - right, top, right, row));
-    plan.log = Some(at(0, top + row, body.width, log));
+    layout.classes = Some(at(0, 0, left, top));
+    layout.videos = Some(at(left, 0, body.width - left, top));
+    layout.devices = Some(at(0, top, body.width - right, row));
+    layout.throughput = Some(at(body.width - right, top, right, row));
+    layout.log = Some(at(0, top + row, body.width, log));
 }
 
-fn one(plan: &mut Plan, body: Rect, focus: Pane, zoom: bool, devices: usize) {
+fn one(layout: &mut Layout, body: Rect, focus: Pane, zoom: bool, devices: usize) {
     let most = match body.height {
         0..10 => 0,
         10..16 => 1,
@@ -111,13 +104,13 @@ fn one(plan: &mut Plan, body: Rect, focus: Pane, zoom: bool, devices: usize) {
     };
     let wanted = if zoom || focus == Pane::Devices { 0 } else { devices.min(most) };
     let strip = u16::try_from(wanted).unwrap_or(0);
-    plan.place(focus, Rect { height: body.height - strip, ..body });
+    layout.place(focus, Rect { height: body.height - strip, ..body });
     if strip > 0 {
-        plan.strip = Some(Rect::new(body.x, body.bottom() - strip, body.width, strip));
+        layout.strip = Some(Rect::new(body.x, body.bottom() - strip, body.width, strip));
     }
 }
 
-/// A popup of this size in the middle, or as much of it as there is room for.
+/// A centred popup, cropped to the screen.
 pub fn popup(size: Size, width: u16, height: u16) -> Rect {
     let width = width.min(size.width);
     let height = height.min(size.height);
@@ -129,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_overlaps_and_nothing_sticks_out() {
+    fn areas_cover_the_screen_without_overlap() {
         for width in 0..210 {
             for height in 0..70 {
                 for (focus, zoom, devices) in [
@@ -138,14 +131,14 @@ mod tests {
                     (Pane::Devices, false, 8),
                     (Pane::Classes, false, 16),
                 ] {
-                    let plan = of(Size { width, height }, focus, zoom, devices);
+                    let layout = compute(Size { width, height }, focus, zoom, devices);
                     let screen = Rect::new(0, 0, width, height);
-                    let panes = Pane::ALL.into_iter().filter_map(|pane| plan.pane(pane));
-                    let all: Vec<Rect> = panes.chain([plan.header, plan.footer]).chain(plan.strip).collect();
-                    if plan.too_small {
+                    let panes = Pane::ALL.into_iter().filter_map(|pane| layout.pane(pane));
+                    let all: Vec<Rect> = panes.chain([layout.header, layout.footer]).chain(layout.strip).collect();
+                    if layout.too_small {
                         continue;
                     }
-                    assert!(plan.pane(focus).is_some(), "{width}x{height}: the pane with the keys is there");
+                    assert!(layout.pane(focus).is_some(), "{width}x{height}: the pane with the keys is there");
                     assert_eq!(all.iter().map(|area| area.area()).sum::<u32>(), screen.area(), "{width}x{height}");
                     for (place, area) in all.iter().enumerate() {
                         assert_eq!(area.intersection(screen), *area, "{width}x{height}");
@@ -159,12 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn a_common_terminal_shows_one_pane_and_a_large_one_all() {
-        let common = of(Size { width: 80, height: 24 }, Pane::Videos, false, 2);
+    fn small_terminals_show_one_pane_and_large_ones_all() {
+        let common = compute(Size { width: 80, height: 24 }, Pane::Videos, false, 2);
         assert!(common.videos.is_some() && common.log.is_none());
         assert_eq!(common.strip.map(|area| area.height), Some(2));
-        let large = of(Size { width: 120, height: 40 }, Pane::Videos, false, 2);
+        let large = compute(Size { width: 120, height: 40 }, Pane::Videos, false, 2);
         assert!(Pane::ALL.into_iter().all(|pane| large.pane(pane).is_some()) && large.strip.is_none());
-        assert!(of(Size { width: 30, height: 40 }, Pane::Videos, false, 2).too_small);
+        assert!(compute(Size { width: 30, height: 40 }, Pane::Videos, false, 2).too_small);
     }
 }

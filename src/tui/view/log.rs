@@ -1,4 +1,4 @@
-//! The log: its last lines, or those around the cursor.
+//! The pane of the log.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -40,9 +40,9 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             (Level::Info, true) => (".", Role::Base),
             (Level::Detail, _) => (" ", Role::Dim),
         };
-        let lit = row == cursor && app.focus == Pane::Log;
-        let on = |role| theme.style(if lit { Role::Selection } else { role });
-        if lit {
+        let highlighted = row == cursor && app.focus == Pane::Log;
+        let on = |role| theme.style(if highlighted { Role::Selection } else { role });
+        if highlighted {
             buffer.set_style(Rect { y, height: 1, ..inner }, on(role));
         }
         let spans = vec![

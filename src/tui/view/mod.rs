@@ -1,5 +1,5 @@
-//! Drawing: a function of the state, of nothing else. Each pane and popup has its file. Whoever has it drawn gives the ground
-//! its style before, and lets the theme take away what it must not show afterwards.
+//! Draws the state; each pane and popup has its own file. The caller applies the base style before and
+//! [`Theme::downgrade`] after.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -24,10 +24,10 @@ mod throughput;
 mod toasts;
 mod videos;
 
-/// Draws everything; gives the place of the cursor where something is being typed.
+/// Draws everything. Returns the position of the cursor if a text is being typed.
 pub fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &app.options.theme;
-    let plan = layout::of(area.as_size(), app.focus, app.zoom, app.snapshot().map_or(1, |s| s.devices.len()));
+    let plan = layout::compute(area.as_size(), app.focus, app.zoom, app.snapshot().map_or(1, |s| s.devices.len()));
     if plan.too_small {
         too_small(area, theme, buffer);
         return None;
@@ -59,7 +59,7 @@ pub fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
 }
 
 fn too_small(area: Rect, theme: &Theme, buffer: &mut Buffer) {
-    let least = layout::LEAST;
+    let least = layout::MIN_SIZE;
     let lines = [
         "reeldeck".to_owned(),
         format!("{}×{} is too small", area.width, area.height),
@@ -73,7 +73,7 @@ fn too_small(area: Rect, theme: &Theme, buffer: &mut Buffer) {
     }
 }
 
-/// The frame of a pane with its number and title; gives the room in it.
+/// Draws the frame of a pane with its number and title. Returns the inner area.
 fn pane(
     app: &App,
     pane: Pane,
@@ -90,7 +90,7 @@ fn pane(
     frame(theme, style, spans, right, area, buffer)
 }
 
-/// A frame with titles; gives the room in it.
+/// Draws a frame with titles. Returns the inner area.
 fn frame(
     theme: &Theme,
     style: Style,
@@ -114,7 +114,7 @@ fn frame(
     inner
 }
 
-/// Writes spans from left to right, no wider than the room; what is cut ends in the sign for it.
+/// Draws spans from left to right and truncates them to `room`. Returns the columns used.
 fn line(buffer: &mut Buffer, x: u16, y: u16, room: usize, spans: Vec<Span<'_>>, theme: &Theme) -> usize {
     let mut used = 0;
     for span in spans {
@@ -131,7 +131,7 @@ fn line(buffer: &mut Buffer, x: u16, y: u16, room: usize, spans: Vec<Span<'_>>, 
     used
 }
 
-/// An empty popup with its frame; gives the room in it.
+/// Draws an empty popup. Returns the inner area.
 fn popup_frame(app: &App, title: &str, area: Rect, buffer: &mut Buffer) -> Rect {
     let theme = &app.options.theme;
     Clear.render(area, buffer);
@@ -140,7 +140,6 @@ fn popup_frame(app: &App, title: &str, area: Rect, buffer: &mut Buffer) -> Rect 
     frame(theme, theme.style(Role::Focus), title, vec![], area, buffer)
 }
 
-/// The mark beside a list that says how much of it lies above and below.
 fn scrollbar(theme: &Theme, area: Rect, top: usize, seen: usize, all: usize, style: Style, buffer: &mut Buffer) {
     if all <= seen || area.height < 3 || seen == 0 {
         return;

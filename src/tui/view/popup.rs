@@ -1,4 +1,4 @@
-//! What lies on top: help, palette, menus and questions, longer texts.
+//! The overlays: help, command palette, menus, details and notices.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -16,7 +16,7 @@ use crate::tui::text;
 use crate::tui::theme::Role;
 use crate::tui::unavailable_reason::unavailable_reason;
 
-/// Draws the stack, the uppermost last; gives the place of the cursor where something is being typed.
+/// Draws the overlays, the topmost last. Returns the position of the cursor if a text is being typed.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let mut cursor = None;
     for modal in &app.modals {
@@ -26,8 +26,8 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             Modal::Filter { .. } => None,
             Modal::Menu(menu) => self::menu(app, menu, area, buffer),
             Modal::Details(view) => {
-                // Where the run stands stays in sight.
-                let head = super::layout::plan(app).header.height.min(area.height);
+                // The header stays visible.
+                let head = super::layout::current(app).header.height.min(area.height);
                 let below = Rect { y: area.y + head, height: area.height - head, ..area };
                 view.draw(&app.options.theme, &app.keymap, below, buffer);
                 None
@@ -40,7 +40,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
 
 type Styled = (String, Style);
 
-/// A popup of lines that can be scrolled.
+/// Draws a scrollable popup.
 fn lines(app: &App, title: &str, lines: &[Vec<Styled>], scroll: usize, width: u16, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
@@ -60,7 +60,7 @@ fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Pos
     let width = area.width.saturating_sub(4).min(84);
     let mut all: Vec<Vec<Styled>> = vec![];
     let here = app.context().chain();
-    // What can be pressed here first; the form is over.
+    // The current context comes first. The form of the first start is over.
     let mut contexts: Vec<Context> = here.to_vec();
     contexts.extend(Context::ALL.into_iter().filter(|context| !here.contains(context) && *context != Context::Form));
     for context in contexts {
@@ -113,7 +113,7 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
     let inner = popup_frame(app, &menu.title, popup, buffer);
     let room = usize::from(inner.width);
     let mut y = inner.y;
-    // Where there is too little room, the answers go before the question.
+    // If the room is short, the question is cropped, not the answers.
     let spare = usize::from(inner.height).saturating_sub(menu.items.len());
     let question = question.get(..question.len().min(spare)).unwrap_or_default();
     for text in question {
@@ -126,8 +126,8 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
     let seen = usize::from(inner.bottom().saturating_sub(y));
     let top = menu.selected.saturating_sub(seen.saturating_sub(1));
     for (index, item) in menu.items.iter().enumerate().skip(top).take(seen) {
-        let lit = index == menu.selected;
-        let style = |role| theme.style(if lit { Role::Selection } else { role });
+        let highlighted = index == menu.selected;
+        let style = |role| theme.style(if highlighted { Role::Selection } else { role });
         let on = match (item.checked, theme.is_ascii()) {
             (None, _) => "",
             (Some(true), true) => "[x] ",
@@ -140,7 +140,7 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
             room.saturating_sub(5),
             theme.ellipsis(),
         );
-        let pointer = match (lit, theme.is_ascii()) {
+        let pointer = match (highlighted, theme.is_ascii()) {
             (true, true) => ">",
             (true, false) => "▸",
             (false, _) => " ",
@@ -171,16 +171,16 @@ fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut B
     let seen = usize::from(inner.height.saturating_sub(1));
     let top = selected.saturating_sub(seen.saturating_sub(1));
     for (row, (action, entry, keys)) in found.iter().skip(top).take(seen).enumerate() {
-        let lit = top + row == selected;
+        let highlighted = top + row == selected;
         let off = unavailable_reason(app, *action).is_some() && app.context().chain().contains(&entry.context);
-        let style = |role| theme.style(if lit { Role::Selection } else { role });
+        let style = |role| theme.style(if highlighted { Role::Selection } else { role });
         let keys = text::truncate(keys, 14, theme.ellipsis()).into_owned();
         let place =
             if entry.context == Context::Everywhere { String::new() } else { format!("{}: ", entry.context.title()) };
         let label = format!("{place}{}", entry.long);
         let text_room = room.saturating_sub(2 + 15);
         let spans = vec![
-            Span::styled(if lit { "> " } else { "  " }, style(Role::Key)),
+            Span::styled(if highlighted { "> " } else { "  " }, style(Role::Key)),
             Span::styled(
                 text::align_left(&label, text_room, theme.ellipsis()),
                 style(if off { Role::KeyOff } else { Role::Base }),

@@ -1,4 +1,4 @@
-//! Throughput over time, and what holds it up.
+//! The pane of throughput over time, with the stage that limits it.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -1,4 +1,4 @@
-//! Short messages, above the keys at the right.
+//! Toasts, above the footer at the right.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -11,7 +11,7 @@ use crate::tui::app::App;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
-/// Lines of one message at most.
+/// The maximum number of lines of a toast.
 const LINES: usize = 3;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {

@@ -1,10 +1,10 @@
-//! The table of videos. Only the rows that are seen are built.
+//! The pane of videos. Only visible rows are built.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
 
-use super::columns::{Cell, SORTED, fit};
+use super::columns::{SORTED, TableColumn, fit};
 use super::{line, pane, scrollbar};
 use crate::protocol::row::{Row, RowState};
 use crate::protocol::snapshot::InHand;
@@ -17,7 +17,7 @@ use crate::tui::pane::Pane;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
-/// What is being typed for this pane.
+/// The filter being typed for a pane.
 pub(super) fn typing(app: &App, pane: Pane) -> Option<&Input> {
     match app.modals.last() {
         Some(Modal::Filter { input, pane: there, .. }) if *there == pane => Some(input),
@@ -25,7 +25,7 @@ pub(super) fn typing(app: &App, pane: Pane) -> Option<&Input> {
     }
 }
 
-/// The filter in a title, and how far the cursor is from its beginning while it is typed.
+/// The filter in a title, and the offset of the cursor while it is typed.
 pub(super) fn filter_title(app: &App, filter: &str, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize>) {
     let theme = &app.options.theme;
     let sign = Span::styled("/", theme.style(Role::Key));
@@ -48,7 +48,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let room = usize::from(inner.width);
     let columns = fit(room, app.videos.filter().class.is_none());
     if inner.height > 0 {
-        head(app, &columns, Rect { height: 1, ..inner }, buffer);
+        header(app, &columns, Rect { height: 1, ..inner }, buffer);
     }
     let body = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1), ..inner };
     let height = usize::from(body.height);
@@ -123,12 +123,12 @@ fn arrow(app: &App, descending: bool) -> &'static str {
     }
 }
 
-fn head(app: &App, columns: &[(Cell, usize)], area: Rect, buffer: &mut Buffer) {
+fn header(app: &App, columns: &[(TableColumn, usize)], area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let sort = app.videos.sort();
     let mut spans = vec![];
-    for (cell, width) in columns {
-        let (name, column, is_number) = cell.head();
+    for (column, width) in columns {
+        let (name, column, is_number) = column.header();
         let sorted = column == Some(sort.by);
         let name = if sorted { format!("{name}{}", arrow(app, sort.descending)) } else { name.to_owned() };
         let fitted = match is_number {
@@ -141,7 +141,7 @@ fn head(app: &App, columns: &[(Cell, usize)], area: Rect, buffer: &mut Buffer) {
     line(buffer, area.x, area.y, area.width.into(), spans, theme);
 }
 
-/// Why there is nothing to see.
+/// Says why the table is empty.
 fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let filter = app.videos.filter();
@@ -171,7 +171,7 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The device that has a video in hand, and how far it is.
+/// The device that works on a video, and its progress.
 fn in_hand<'a>(app: &'a App, video: &str) -> Option<(&'a str, &'a InHand)> {
     let devices = &app.snapshot()?.devices;
     devices.iter().find_map(|device| {
@@ -180,43 +180,50 @@ fn in_hand<'a>(app: &'a App, video: &str) -> Option<(&'a str, &'a InHand)> {
     })
 }
 
-fn draw_row(app: &App, index: usize, in_range: bool, columns: &[(Cell, usize)], area: Rect, buffer: &mut Buffer) {
+fn draw_row(
+    app: &App,
+    index: usize,
+    in_range: bool,
+    columns: &[(TableColumn, usize)],
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let theme = &app.options.theme;
     let selected = index == app.videos.selected();
     let base = match selected && app.focus == Pane::Videos {
         true => theme.style(Role::Selection),
         false => theme.style(Role::Base),
     };
-    let lit = selected && app.focus == Pane::Videos;
-    if lit {
+    let highlighted = selected && app.focus == Pane::Videos;
+    if highlighted {
         buffer.set_style(area, base);
     }
     let Some(row) = app.videos.row(index) else {
         buffer.set_string(area.x + 2, area.y, theme.ellipsis(), theme.style(Role::Dim));
         return;
     };
-    let on = |style| if lit { base } else { style };
+    let on = |style| if highlighted { base } else { style };
     let running = in_hand(app, &row.video).filter(|_| row.state == RowState::Running);
     let mut spans: Vec<Span<'_>> = vec![];
-    for (cell, width) in columns {
-        match cell {
-            Cell::Mark => {
+    for (column, width) in columns {
+        match column {
+            TableColumn::Mark => {
                 let marked = app.marks.has(row, app.videos.filter());
                 let sign = match (marked, in_range, selected) {
                     (true, ..) => theme.mark(),
                     (false, true, _) if theme.is_ascii() => "|",
                     (false, true, _) => "┃",
-                    // Where the cursor is must be seen without colours, too.
+                    // The cursor must be visible without colours.
                     (.., true) if theme.is_ascii() => ">",
                     (.., true) => "▸",
                     _ => " ",
                 };
                 spans.push(Span::styled(text::align_left(sign, *width, ""), on(theme.style(Role::Mark))));
             }
-            Cell::State => state(app, row, running.map(|(_, hand)| hand), *width, lit, &mut spans),
+            TableColumn::State => state(app, row, running.map(|(_, hand)| hand), *width, highlighted, &mut spans),
             _ => {
-                let (content, dim) = content(app, row, *cell, running.map(|(device, _)| device));
-                let (_, _, is_number) = cell.head();
+                let (content, dim) = content(app, row, *column, running.map(|(device, _)| device));
+                let (_, _, is_number) = column.header();
                 let fitted = match is_number {
                     true => text::align_right(&content, *width, theme.ellipsis()),
                     false => text::align_left(&content, *width, theme.ellipsis()),
@@ -229,11 +236,11 @@ fn draw_row(app: &App, index: usize, in_range: bool, columns: &[(Cell, usize)], 
     line(buffer, area.x, area.y, area.width.into(), spans, theme);
 }
 
-fn state(app: &App, row: &Row, hand: Option<&InHand>, width: usize, lit: bool, spans: &mut Vec<Span<'_>>) {
+fn state(app: &App, row: &Row, hand: Option<&InHand>, width: usize, highlighted: bool, spans: &mut Vec<Span<'_>>) {
     let theme = &app.options.theme;
     let look = theme.state(row.state);
     let base = theme.style(Role::Selection);
-    let on = |style| if lit { base } else { style };
+    let on = |style| if highlighted { base } else { style };
     let all = app.snapshot().map_or(0, |snapshot| snapshot.clips_per_video);
     let share = hand.filter(|hand| hand.clips > 0).and_then(|hand| text::share(hand.clips as u64, all as u64));
     match share {
@@ -254,25 +261,25 @@ fn state(app: &App, row: &Row, hand: Option<&InHand>, width: usize, lit: bool, s
     }
 }
 
-fn content(app: &App, row: &Row, cell: Cell, device: Option<&str>) -> (String, bool) {
+fn content(app: &App, row: &Row, column: TableColumn, device: Option<&str>) -> (String, bool) {
     let theme = &app.options.theme;
     let unknown = || (theme.unknown().to_owned(), true);
     let (class, file) = row.video.split_once('/').unwrap_or(("", &row.video));
     let facts = row.facts.as_ref();
-    match cell {
-        Cell::Video => (text::sanitized(file).into_owned(), false),
-        Cell::Class => (text::sanitized(class).into_owned(), true),
-        Cell::Length => facts.map_or_else(unknown, |facts| (text::clock(facts.duration_s.into()), false)),
-        Cell::Picture => {
+    match column {
+        TableColumn::Video => (text::sanitized(file).into_owned(), false),
+        TableColumn::Class => (text::sanitized(class).into_owned(), true),
+        TableColumn::Length => facts.map_or_else(unknown, |facts| (text::clock(facts.duration_s.into()), false)),
+        TableColumn::Picture => {
             let times = if theme.is_ascii() { 'x' } else { '×' };
             facts.map_or_else(unknown, |facts| (format!("{}{times}{}", facts.size[0], facts.size[1]), true))
         }
-        Cell::Codec => facts.map_or_else(unknown, |facts| (text::sanitized(&facts.codec).into_owned(), true)),
-        Cell::Size if row.size == 0 && row.state == RowState::Missing => unknown(),
-        Cell::Size => (text::bytes(row.size), true),
-        Cell::Tries if row.attempts == 0 => unknown(),
-        Cell::Tries => (row.attempts.to_string(), false),
-        Cell::Why => match (&row.reason, device) {
+        TableColumn::Codec => facts.map_or_else(unknown, |facts| (text::sanitized(&facts.codec).into_owned(), true)),
+        TableColumn::Size if row.size == 0 && row.state == RowState::Missing => unknown(),
+        TableColumn::Size => (text::bytes(row.size), true),
+        TableColumn::Tries if row.attempts == 0 => unknown(),
+        TableColumn::Tries => (row.attempts.to_string(), false),
+        TableColumn::Why => match (&row.reason, device) {
             (Some(reason), _) => (text::sanitized(reason).into_owned(), false),
             (None, Some(device)) => (format!("on {device}"), true),
             (None, None) if row.has_feature && row.state != RowState::Done && row.state != RowState::Degraded => {
@@ -280,6 +287,6 @@ fn content(app: &App, row: &Row, cell: Cell, device: Option<&str>) -> (String, b
             }
             (None, None) => (String::new(), true),
         },
-        Cell::Mark | Cell::State => (String::new(), false),
+        TableColumn::Mark | TableColumn::State => (String::new(), false),
     }
 }

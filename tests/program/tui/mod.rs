@@ -82,7 +82,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
 }
 
 #[test]
-fn a_run_is_left_found_again_paused_and_stopped() {
+fn a_run_can_be_detached_from_attached_to_paused_and_stopped() {
     let videos = slow(60, 400);
     let bench = bench(&borrowed(&videos), CONFIG);
     let mut screen = open(&bench, &[], 120, 40);
@@ -113,7 +113,7 @@ fn a_run_is_left_found_again_paused_and_stopped() {
 }
 
 #[test]
-fn what_arrives_is_shown_and_what_is_excluded_is_left_alone() {
+fn new_videos_appear_and_excluded_ones_are_not_extracted() {
     let bench = bench(&[("A/v_a.mp4", "ok"), ("A/v_b.mp4", "ok")], CONFIG);
     let mut screen = open(&bench, &[], 120, 40);
     screen.shows("of 2");
@@ -135,7 +135,7 @@ fn what_arrives_is_shown_and_what_is_excluded_is_left_alone() {
 }
 
 #[test]
-fn an_engine_that_cannot_begin_says_so_on_the_screen() {
+fn a_failed_engine_start_is_shown() {
     let bench = bench(&[("A/v_a.mp4", "ok")], "checkpoint = \"no-such.pth\"\n");
     let mut screen = open(&bench, &[], 100, 30);
     screen.shows("no-such.pth");
@@ -148,7 +148,7 @@ fn an_engine_that_cannot_begin_says_so_on_the_screen() {
 }
 
 #[test]
-fn an_engine_that_is_killed_can_be_started_again() {
+fn a_killed_engine_can_be_restarted() {
     let videos = slow(20, 300);
     let bench = bench(&borrowed(&videos), CONFIG);
     let mut screen = open(&bench, &[], 100, 30);
@@ -165,7 +165,7 @@ fn an_engine_that_is_killed_can_be_started_again() {
 }
 
 #[test]
-fn without_a_terminal_it_says_what_to_do_instead() {
+fn without_a_terminal_the_error_names_the_alternative() {
     let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
     let output = command(&bench, &[]).stdin(std::process::Stdio::null()).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();

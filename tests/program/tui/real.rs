@@ -13,7 +13,7 @@ const ENTER: &str = "\r";
 const DOWN: &str = "\x1b[B";
 
 #[test]
-fn a_cut_video_is_found_fails_is_put_right_and_done() {
+fn a_truncated_video_fails_and_succeeds_after_repair() {
     let x264 = |frames: u64, seed: u64| json!({"frames": frames, "seed": seed, "width": 96, "height": 80});
     let dataset = Real::new(&[
         ("Archery/v_a.mp4", x264(70, 1)),

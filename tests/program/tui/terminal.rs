@@ -8,7 +8,7 @@ use super::screen::Screen;
 use crate::support::{Bench, wait_for};
 
 #[test]
-fn a_terminal_that_hangs_up_takes_the_window_along_and_not_the_run() {
+fn a_hangup_ends_the_window_but_not_the_run() {
     let videos = slow(40, 250);
     let bench = bench(&borrowed(&videos), CONFIG);
     let mut screen = open(&bench, &[], 100, 30);
@@ -58,7 +58,7 @@ fn give_back_and_take_again(screen: &mut Screen) {
 }
 
 #[test]
-fn control_z_gives_the_terminal_back_and_all_is_drawn_anew() {
+fn suspending_restores_the_terminal_and_resuming_redraws() {
     let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
     let mut screen = under_a_shell(&bench);
     screen.shows("ready to start");
@@ -84,7 +84,7 @@ fn control_z_gives_the_terminal_back_and_all_is_drawn_anew() {
 }
 
 #[test]
-fn the_form_of_a_first_start_gives_the_terminal_back_too() {
+fn the_setup_form_can_be_suspended() {
     let bench = bench(&[("A/v_a.mp4", "ok")], "");
     let mut screen = under_a_shell(&bench);
     screen.shows("first start");
@@ -99,7 +99,7 @@ fn the_form_of_a_first_start_gives_the_terminal_back_too() {
 }
 
 #[test]
-fn sizes_come_thick_and_fast() {
+fn rapid_resizes_leave_a_correct_screen() {
     let videos = slow(30, 150);
     let bench = bench(&borrowed(&videos), CONFIG);
     let mut screen = open(&bench, &[], 120, 40);
@@ -121,7 +121,7 @@ fn sizes_come_thick_and_fast() {
 }
 
 #[test]
-fn when_it_breaks_it_gives_the_terminal_back_and_says_where_the_report_is() {
+fn a_panic_restores_the_terminal_and_writes_a_report() {
     let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
     fs::create_dir_all(bench.path("out/.reeldeck")).unwrap();
     let mut like = command(&bench, &[]);
@@ -142,7 +142,7 @@ fn when_it_breaks_it_gives_the_terminal_back_and_says_where_the_report_is() {
 }
 
 #[test]
-fn frames_come_whole_and_only_when_something_has_changed() {
+fn frames_are_written_whole() {
     let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
     let mut screen = open(&bench, &[], 120, 40);
     screen.shows("ready to start");

@@ -1,4 +1,4 @@
-//! What a line of the form comes to: looked at on disk, within bounds, away from the thread that draws.
+//! Checks a field of the form against the disk. Checks are bounded in time and size, and run on another thread.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -14,37 +14,31 @@ use crate::dataset::manifest::Manifest;
 use crate::fetch::promised_digest;
 use crate::tui::text;
 
-/// A summary at a dataset ends after so many entries, or so long: a network file system may take its time for each.
+/// The limits for counting videos: a network file system can take long for each entry.
 const MAX_ENTRIES: usize = 50_000;
-/// No test may depend on the time that a busy machine takes.
+/// Tests must not depend on the speed of the machine.
 const MAX_DURATION: Duration = if cfg!(test) { Duration::from_secs(3600) } else { Duration::from_millis(700) };
 
-/// A manifest larger than this is read when the run begins, not while it is typed.
+/// A larger manifest is read when the run begins, not while its name is typed.
 const MAX_MANIFEST_BYTES: u64 = 200 << 20;
 
-/// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckRequest {
-    /// Which line.
     pub field: Field,
-    /// What relative paths are relative to.
+    /// The base of relative paths.
     pub folder: PathBuf,
-    /// The user's own folder, which `~` stands for.
+    /// The home folder, which `~` stands for.
     pub home: Option<PathBuf>,
-    /// All lines; what one comes to may depend on another.
+    /// All fields: a verdict can depend on another field.
     pub values: Values,
 }
 
-/// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckResult {
-    /// Which line.
     pub field: Field,
-    /// What it comes to.
     pub verdict: Verdict,
 }
 
-/// Looks.
 pub fn check(request: &CheckRequest) -> CheckResult {
     let values = &request.values;
     let at = |text: &str| place(text, &request.folder, request.home.as_deref());
@@ -63,23 +57,23 @@ pub fn check(request: &CheckRequest) -> CheckResult {
     CheckResult { field: request.field, verdict }
 }
 
-/// NVIDIA GPUs that the kernel knows.
+/// The number of NVIDIA GPUs that the kernel knows.
 pub fn gpus() -> usize {
     fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, |entries| entries.take(128).count())
 }
 
-/// What a summary at a dataset has seen.
+/// The contents of a dataset folder.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct FolderSummary {
     classes: usize,
     videos: usize,
-    /// Videos beside the class folders, where none is looked for.
-    astray: usize,
-    /// There is more than was looked at.
-    more: bool,
+    /// Videos outside of class folders, which are ignored.
+    outside: usize,
+    /// A limit was reached before the end.
+    truncated: bool,
 }
 
-fn summary(root: &Path, most: usize) -> io::Result<FolderSummary> {
+fn summarize(root: &Path, most: usize) -> io::Result<FolderSummary> {
     let extensions = Config::default().scan.extensions;
     let is_video = |path: &Path| {
         let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
@@ -93,20 +87,20 @@ fn summary(root: &Path, most: usize) -> io::Result<FolderSummary> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         if enough() {
-            summary.more = true;
+            summary.truncated = true;
             break;
         }
         if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
             continue;
         }
         if !path.is_dir() {
-            summary.astray += usize::from(is_video(&path));
+            summary.outside += usize::from(is_video(&path));
             continue;
         }
         summary.classes += 1;
         for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
             if enough() {
-                summary.more = true;
+                summary.truncated = true;
                 break;
             }
             summary.videos += usize::from(is_video(Path::new(&entry.file_name())));
@@ -123,19 +117,19 @@ fn root(path: &Path) -> Verdict {
         }
         Ok(_) => {}
     }
-    let seen = match summary(path, MAX_ENTRIES) {
+    let seen = match summarize(path, MAX_ENTRIES) {
         Ok(seen) => seen,
         Err(error) => return Verdict::Wrong(unreadable(&error)),
     };
-    let least = if seen.more { "at least " } else { "" };
+    let least = if seen.truncated { "at least " } else { "" };
     let classes = text::plural(seen.classes as u64, "class folder", "class folders");
     let videos = text::plural(seen.videos as u64, "video", "videos");
     match seen {
-        FolderSummary { classes: 0, astray: 1.., .. } => Verdict::Warn(format!(
+        FolderSummary { classes: 0, outside: 1.., .. } => Verdict::Warn(format!(
             "{} in the folder itself and no class folders: only what is in class folders is taken",
-            text::plural(seen.astray as u64, "video", "videos")
+            text::plural(seen.outside as u64, "video", "videos")
         )),
-        FolderSummary { videos: 0, more: false, .. } => {
+        FolderSummary { videos: 0, truncated: false, .. } => {
             Verdict::Warn(format!("{classes}, no videos yet: they are seen when they come"))
         }
         _ => Verdict::Fine(format!("{least}{classes}, {least}{videos}")),
@@ -152,7 +146,7 @@ fn out(root: &Path, path: &Path) -> Verdict {
         }
         Err(ConfigError::OutNotFolder { .. }) => return Verdict::Wrong("a file; name a folder".into()),
         Err(ConfigError::Out { source, .. }) => return Verdict::Wrong(unreadable(&source)),
-        // What is wrong with the dataset folder is said there.
+        // Problems of the dataset folder are reported there.
         _ if path.exists() && !path.is_dir() => return Verdict::Wrong("a file; name a folder".into()),
         _ => {}
     }
@@ -182,13 +176,13 @@ fn out(root: &Path, path: &Path) -> Verdict {
     }
 }
 
-/// Bytes that anybody may still write where this folder is.
+/// Free space for unprivileged users, in bytes.
 fn free(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
-/// Bytes that the features of so many videos take with the recipe that is used where none is named.
+/// The size of the features of this number of videos with the default recipe, in bytes.
 fn room(videos: u64) -> u64 {
     let Ok(recipe) = Recipe::find(&Config::default().recipe) else { return 0 };
     let columns = recipe.outputs.iter().map(|output| match output {
@@ -224,7 +218,7 @@ fn checkpoint(typed: &str, folder: &Path, path: &Path) -> Verdict {
         }
         Err(error) => return Verdict::Wrong(unreadable(&error)),
         Ok(None) => return Verdict::Wrong("no file; name the .pth file".into()),
-        // A zip archive, or a bare pickle of the old format.
+        // A zip archive, or a pickle in the old format.
         Ok(Some(head)) if head != *b"PK" && head[0] != 0x80 => {
             return Verdict::Wrong("no checkpoint: perhaps a page that was saved instead of the file".into());
         }
@@ -239,7 +233,8 @@ fn checkpoint(typed: &str, folder: &Path, path: &Path) -> Verdict {
     }
 }
 
-/// The first bytes; none where it is no file. Looked at before it is opened: a pipe would wait for a writer.
+/// The first two bytes; `None` if it is no regular file. The type is checked before opening, because opening a pipe
+/// would block.
 fn head_of(path: &Path) -> io::Result<Option<[u8; 2]>> {
     if !fs::metadata(path)?.is_file() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Each line of the form, against folders and files of every kind.
+//! Each field, checked against folders and files of every kind.
 
 use std::os::unix::fs::symlink;
 
@@ -6,8 +6,8 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// Every folder and file that a test needs.
-fn place_of_work() -> TempDir {
+/// A folder with everything that the tests need.
+fn fixture() -> TempDir {
     let folder = TempDir::new().unwrap();
     let make = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -66,8 +66,8 @@ fn says(verdict: Verdict, is: Is, part: &str) {
 }
 
 #[test]
-fn the_dataset_folder() {
-    let folder = place_of_work();
+fn dataset_folder_verdicts() {
+    let folder = fixture();
     let check = |typed| check(&folder, Field::Root, typed);
     for typed in ["data", "data/", "link", "~/data", "./data"] {
         says(check(typed), Is::Fine, "2 class folders, 3 videos");
@@ -80,20 +80,20 @@ fn the_dataset_folder() {
 }
 
 #[test]
-fn a_glance_has_an_end() {
-    let folder = place_of_work();
+fn counting_stops_at_the_limit() {
+    let folder = fixture();
     let root = folder.path().join("data");
-    let whole = summary(&root, 100).unwrap();
-    assert_eq!(whole, FolderSummary { classes: 2, videos: 3, astray: 0, more: false });
+    let whole = summarize(&root, 100).unwrap();
+    assert_eq!(whole, FolderSummary { classes: 2, videos: 3, outside: 0, truncated: false });
     for most in 0..7 {
-        let seen = summary(&root, most).unwrap();
-        assert!(seen.more && seen.classes + seen.videos <= most.max(1), "{most}: {seen:?}");
+        let seen = summarize(&root, most).unwrap();
+        assert!(seen.truncated && seen.classes + seen.videos <= most.max(1), "{most}: {seen:?}");
     }
 }
 
 #[test]
-fn the_output_folder() {
-    let folder = place_of_work();
+fn output_folder_verdicts() {
+    let folder = fixture();
     let check = |typed| check(&folder, Field::Out, typed);
     says(check("out"), Is::Fine, "made when needed");
     says(check("a/b/c"), Is::Fine, "made when needed");
@@ -113,8 +113,8 @@ fn the_output_folder() {
 }
 
 #[test]
-fn the_checkpoint() {
-    let folder = place_of_work();
+fn checkpoint_verdicts() {
+    let folder = fixture();
     let check = |typed| check(&folder, Field::Checkpoint, typed);
     says(check(""), Is::Warn, "none yet");
     says(check("seeded"), Is::Warn, "mean nothing");
@@ -129,8 +129,8 @@ fn the_checkpoint() {
 }
 
 #[test]
-fn the_manifest() {
-    let folder = place_of_work();
+fn manifest_verdicts() {
+    let folder = fixture();
     let check = |typed| check(&folder, Field::Manifest, typed);
     says(check(""), Is::Fine, "none");
     says(check("list.txt"), Is::Fine, "lists 2 videos");
@@ -140,7 +140,7 @@ fn the_manifest() {
 }
 
 #[test]
-fn the_devices() {
+fn device_verdicts() {
     says(devices("cpu", 0), Is::Fine, "1 worker on the CPU");
     says(devices("cpu*2", 0), Is::Fine, "2 workers on the CPU");
     says(devices("all", 0), Is::Fine, "no NVIDIA GPU here");

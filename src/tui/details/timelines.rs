@@ -1,5 +1,4 @@
-//! A look inside: what the manifest says happens when, what the network saw, and a heat map of the feature, all along the
-//! same time.
+//! Timelines of a video: annotated segments, the top class of each clip, and a heat map of the feature.
 
 use ratatui::style::Style;
 use ratatui::text::Span;
@@ -10,11 +9,11 @@ use crate::tui::gauge;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 
-/// Lanes wider than this tell no more.
-const WIDEST: usize = 200;
+/// Wider timelines show nothing more.
+const MAX_WIDTH: usize = 200;
 
 pub(super) fn write(page: &mut Page, details: &Details) {
-    let width = page.room().min(WIDEST);
+    let width = page.room().min(MAX_WIDTH);
     let segments = details.listed.as_ref().map(|listed| listed.segments.as_slice()).unwrap_or_default();
     let feature = details.feature.as_ref().filter(|feature| !feature.top1.is_empty() || !feature.heat.is_empty());
     if width < 8 || (segments.is_empty() && feature.is_none()) {
@@ -39,7 +38,7 @@ pub(super) fn write(page: &mut Page, details: &Details) {
     }
 }
 
-/// Of the file where it is known, for features are of the file; else as the manifest says.
+/// The file's duration if it is known, because the features are of the file; else the manifest's.
 fn duration(details: &Details, segments: &[Segment]) -> Option<f64> {
     let of_file = details.row.facts.as_ref().map(|facts| f64::from(facts.duration_s));
     let listed = details.listed.as_ref().and_then(|listed| listed.duration_s);
@@ -47,7 +46,7 @@ fn duration(details: &Details, segments: &[Segment]) -> Option<f64> {
     of_file.or(listed).or(Some(last)).filter(|seconds| seconds.is_finite() && *seconds > 0.0)
 }
 
-/// One character a column with its style, as few spans as can be.
+/// Merges characters of the same style into spans.
 fn spans(cells: impl Iterator<Item = (char, Style)>) -> Vec<Span<'static>> {
     let mut spans: Vec<Span<'static>> = vec![];
     for (c, style) in cells {
@@ -88,7 +87,7 @@ fn labels(page: &mut Page, segments: &[Segment], duration: f64, width: usize) {
     page.pieces("", legend.collect::<Vec<_>>());
 }
 
-/// The segment that a column shows: one that covers at least half of it, or lies in it as a whole, however short.
+/// The segment that a column shows: one that covers at least half of it, or a short one whose middle lies in it.
 fn covering(segments: &[Segment], duration: f64, width: usize, column: usize) -> Option<&Segment> {
     let step = duration / width as f64;
     let (from, to) = (column as f64 * step, (column + 1) as f64 * step);
@@ -100,7 +99,6 @@ fn covering(segments: &[Segment], duration: f64, width: usize, column: usize) ->
     segments.iter().filter(shown).max_by(|a, b| overlap(a).total_cmp(&overlap(b)))
 }
 
-/// The letter of a class.
 fn letter(index: usize, first: char) -> char {
     u8::try_from(index).ok().filter(|index| *index < 26).map_or('?', |index| char::from(first as u8 + index))
 }
@@ -138,14 +136,14 @@ fn top1(page: &mut Page, feature: &FeatureDetails, width: usize) {
     page.pieces("", legend);
 }
 
-/// Of several the first in the list of classes, which is the more frequent one in the whole video.
+/// On a tie the class that comes first, which is the more frequent one in the whole video.
 fn most_frequent(clips: &[u8], known: usize) -> usize {
     let count = |class: usize| clips.iter().filter(|clip| usize::from(**clip).min(known) == class).count();
     let classes = clips.iter().map(|clip| usize::from(*clip).min(known));
     classes.min_by_key(|class| (usize::MAX - count(*class), *class)).unwrap_or(known)
 }
 
-/// Into how many parts the axis of time is divided: of a short video no second is named twice.
+/// The number of parts of the time axis. In a short video no two marks show the same second.
 fn marks(duration: f64, width: usize) -> u32 {
     let fits = |marks: &u32| duration >= f64::from(*marks) && (width >= 48 || *marks < 4);
     [4, 2].into_iter().find(fits).unwrap_or(1)
@@ -157,7 +155,7 @@ fn axis(page: &mut Page, duration: f64, width: usize) {
     for mark in 0..=marks {
         let words = text::clock(duration * f64::from(mark) / f64::from(marks));
         let at = width * mark as usize / marks as usize;
-        // The last one ends where the lane does.
+        // The last mark is right-aligned.
         let at = if mark == marks { width.saturating_sub(words.len()) } else { at };
         if at < line.len() + usize::from(mark > 0) {
             continue;
@@ -180,7 +178,7 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
         let sum: usize = part.iter().map(|value| usize::from(*value)).sum();
         (sum / part.len().max(1)) as u8
     };
-    // With colours, two rows share a line.
+    // With colours, one line shows two rows.
     let step = if theme.heat(0).is_some() { 2 } else { 1 };
     for (at, rows) in feature.heat.chunks(step).enumerate() {
         let [upper, lower] = [0, 1].map(|at| rows.get(at).map(Vec::as_slice));
@@ -210,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_second_stands_twice_under_a_short_video() {
+    fn the_time_axis_shows_no_second_twice() {
         for (duration, width, expected) in [(120.0, 80, 4), (120.0, 40, 2), (2.0, 80, 2), (4.0, 80, 4), (0.5, 80, 1)] {
             assert_eq!(marks(duration, width), expected, "{duration} s in {width} columns");
             let words = |mark| text::clock(duration * f64::from(mark) / f64::from(expected));
