@@ -20,6 +20,7 @@ pub mod out;
 pub mod parallel;
 pub mod progress;
 pub mod protocol;
+mod signals;
 pub mod tui;
 pub mod tune;
 pub mod verify;

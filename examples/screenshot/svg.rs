@@ -1,24 +1,23 @@
-//! A terminal's screen as SVG: letters as text in whatever monospaced font there is, lines and blocks as shapes, so that
-//! they meet in every font and without any.
+//! Draws the screen of a terminal as SVG. Text uses any monospaced font; lines and blocks are shapes, so that they join
+//! in every font.
 
 use std::fmt::Write;
 
 use vt100::{Cell, Color, Screen};
 
-/// A cell in pixels.
+/// The size of a cell in pixels.
 const WIDTH: f32 = 8.4;
 const HEIGHT: f32 = 18.0;
 
-/// From the top of a cell to the line that letters stand on.
-const BASE: f32 = 13.5;
+/// The baseline, from the top of a cell.
+const BASELINE: f32 = 13.5;
 
-/// Around the screen.
-const EDGE: f32 = 14.0;
+const MARGIN: f32 = 14.0;
 
-const GROUND: [u8; 3] = [22, 24, 30];
+const BACKGROUND: [u8; 3] = [22, 24, 30];
 const TEXT: [u8; 3] = [216, 219, 226];
 
-/// The sixteen colours that programs leave to the terminal.
+/// The sixteen colours that a terminal defines.
 const COLOURS: [[u8; 3]; 16] = [
     [40, 44, 54],
     [240, 113, 120],
@@ -38,34 +37,33 @@ const COLOURS: [[u8; 3]; 16] = [
     [255, 255, 255],
 ];
 
-/// How a cell is drawn.
 #[derive(Clone, Copy, PartialEq)]
-struct Look {
-    front: [u8; 3],
-    back: [u8; 3],
+struct CellStyle {
+    foreground: [u8; 3],
+    background: [u8; 3],
     bold: bool,
     italic: bool,
     underline: bool,
 }
 
-impl Look {
+impl CellStyle {
     fn of(cell: &Cell) -> Self {
-        let mut front = rgb(cell.fgcolor(), TEXT);
-        let mut back = rgb(cell.bgcolor(), GROUND);
+        let mut foreground = rgb(cell.fgcolor(), TEXT);
+        let mut background = rgb(cell.bgcolor(), BACKGROUND);
         if cell.inverse() {
-            std::mem::swap(&mut front, &mut back);
+            std::mem::swap(&mut foreground, &mut background);
         }
         if cell.dim() {
-            // Terminals show it about so.
-            front = mix(front, back, 0.42);
+            // About as terminals do.
+            foreground = mix(foreground, background, 0.42);
         }
-        Self { front, back, bold: cell.bold(), italic: cell.italic(), underline: cell.underline() }
+        Self { foreground, background, bold: cell.bold(), italic: cell.italic(), underline: cell.underline() }
     }
 }
 
-fn rgb(colour: Color, usual: [u8; 3]) -> [u8; 3] {
+fn rgb(colour: Color, default: [u8; 3]) -> [u8; 3] {
     match colour {
-        Color::Default => usual,
+        Color::Default => default,
         Color::Rgb(r, g, b) => [r, g, b],
         Color::Idx(index @ 232..) => [8 + (index - 232) * 10; 3],
         Color::Idx(index @ 16..) => {
@@ -73,7 +71,7 @@ fn rgb(colour: Color, usual: [u8; 3]) -> [u8; 3] {
             let index = index - 16;
             [level(index / 36), level(index / 6 % 6), level(index % 6)]
         }
-        Color::Idx(index) => COLOURS.get(usize::from(index)).copied().unwrap_or(usual),
+        Color::Idx(index) => COLOURS.get(usize::from(index)).copied().unwrap_or(default),
     }
 }
 
@@ -86,17 +84,16 @@ fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// A number without digits that mean nothing.
+/// At most two decimals.
 fn number(value: f32) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The picture.
 pub fn draw(screen: &Screen) -> String {
     let (rows, columns) = screen.size();
     let (rows, columns) = (rows.get(), columns.get());
-    let [width, height] = [f32::from(columns) * WIDTH + 2.0 * EDGE, f32::from(rows) * HEIGHT + 2.0 * EDGE];
+    let [width, height] = [f32::from(columns) * WIDTH + 2.0 * MARGIN, f32::from(rows) * HEIGHT + 2.0 * MARGIN];
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" role=\"img\" \
          font-family=\"ui-monospace,'JetBrains Mono','Cascadia Mono',Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',\
@@ -104,8 +101,8 @@ pub fn draw(screen: &Screen) -> String {
          <rect width=\"{0}\" height=\"{1}\" rx=\"10\" fill=\"{2}\"/>\n<g transform=\"translate({3} {3})\" shape-rendering=\"crispEdges\">\n",
         number(width),
         number(height),
-        hex(GROUND),
-        number(EDGE)
+        hex(BACKGROUND),
+        number(MARGIN)
     );
     for row in 0..rows {
         draw_row(screen, row, columns, &mut out);
@@ -114,65 +111,65 @@ pub fn draw(screen: &Screen) -> String {
     out
 }
 
-/// A cell of the row: where it begins, how many columns it takes, what is in it.
-struct Place {
+/// A character with its position and style.
+struct Glyph {
     column: u16,
     wide: u16,
     text: String,
-    look: Look,
+    style: CellStyle,
 }
 
 fn draw_row(screen: &Screen, row: u16, columns: u16, out: &mut String) {
-    let places: Vec<Place> = (0..columns)
+    let glyphs: Vec<Glyph> = (0..columns)
         .filter_map(|column| {
             let cell = screen.cell(row, column).filter(|cell| !cell.is_wide_continuation())?;
             let text = if cell.has_contents() { cell.contents().to_owned() } else { " ".into() };
-            Some(Place { column, wide: if cell.is_wide() { 2 } else { 1 }, text, look: Look::of(cell) })
+            Some(Glyph { column, wide: if cell.is_wide() { 2 } else { 1 }, text, style: CellStyle::of(cell) })
         })
         .collect();
     let top = f32::from(row) * HEIGHT;
-    for run in places.chunk_by(|a, b| a.look.back == b.look.back) {
-        if let Some(first) = run.first().filter(|first| first.look.back != GROUND) {
-            let wide: u16 = run.iter().map(|place| place.wide).sum();
+    for run in glyphs.chunk_by(|a, b| a.style.background == b.style.background) {
+        if let Some(first) = run.first().filter(|first| first.style.background != BACKGROUND) {
+            let wide: u16 = run.iter().map(|glyph| glyph.wide).sum();
             let at = [f32::from(first.column) * WIDTH, top, f32::from(wide) * WIDTH, HEIGHT];
-            rect(at, first.look.back, 1.0, out);
+            rect(at, first.style.background, 1.0, out);
         }
     }
-    let kind = |place: &Place| (is_shape(&place.text), place.text == " ");
-    for run in places.chunk_by(|a, b| a.look == b.look && kind(a) == kind(b)) {
+    let kind = |glyph: &Glyph| (is_shape(&glyph.text), glyph.text == " ");
+    for run in glyphs.chunk_by(|a, b| a.style == b.style && kind(a) == kind(b)) {
         let Some(first) = run.first() else { continue };
         match kind(first) {
             (true, _) => run.chunk_by(|a, b| a.text == b.text).for_each(|same| shapes(same, top, out)),
-            (false, true) if first.look.underline => letters(run, top, out),
+            (false, true) if first.style.underline => letters(run, top, out),
             (false, true) => {}
-            // Words alone: between them nothing has to be held in its place.
+            // Only words need a fixed length.
             _ => letters(run, top, out),
         }
     }
 }
 
-fn letters(run: &[Place], top: f32, out: &mut String) {
+fn letters(run: &[Glyph], top: f32, out: &mut String) {
     let Some(first) = run.first() else { return };
-    let text: String = run.iter().map(|place| place.text.as_str()).collect();
-    let wide: u16 = run.iter().map(|place| place.wide).sum();
+    let text: String = run.iter().map(|glyph| glyph.text.as_str()).collect();
+    let wide: u16 = run.iter().map(|glyph| glyph.wide).sum();
     let mut style = String::new();
-    if first.look.bold {
+    if first.style.bold {
         style.push_str(" font-weight=\"bold\"");
     }
-    if first.look.italic {
+    if first.style.italic {
         style.push_str(" font-style=\"italic\"");
     }
-    if first.look.underline {
+    if first.style.underline {
         style.push_str(" text-decoration=\"underline\"");
     }
-    // The length makes columns meet whatever the font's own width is.
+    // A fixed length keeps the columns aligned in every font.
     let _ = writeln!(
         out,
         "<text x=\"{}\" y=\"{}\" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{}\"{style} xml:space=\"preserve\">{}</text>",
         number(f32::from(first.column) * WIDTH),
-        number(top + BASE),
+        number(top + BASELINE),
         number(f32::from(wide) * WIDTH),
-        hex(first.look.front),
+        hex(first.style.foreground),
         escaped(&text)
     );
 }
@@ -199,28 +196,28 @@ fn is_shape(text: &str) -> bool {
     matches!((chars.next(), chars.next()), (Some(c), None) if block(c).is_some() || !arms(c).is_empty())
 }
 
-/// The same shape so many times side by side: one where it goes on from cell to cell.
-fn shapes(same: &[Place], top: f32, out: &mut String) {
+/// Draws the same shape several times side by side. Shapes that continue from cell to cell are drawn as one.
+fn shapes(same: &[Glyph], top: f32, out: &mut String) {
     let Some(first) = same.first() else { return };
     let Some(c) = first.text.chars().next() else { return };
     let left = f32::from(first.column) * WIDTH;
     let right = left + same.len() as f32 * WIDTH;
     if let Some(([0.0, y, 1.0, height], opacity)) = block(c) {
-        return rect([left, top + y * HEIGHT, right - left, height * HEIGHT], first.look.front, opacity, out);
+        return rect([left, top + y * HEIGHT, right - left, height * HEIGHT], first.style.foreground, opacity, out);
     }
     if c == '─' {
         let path = format!("M{} {}H{}", number(left), number(top + HEIGHT / 2.0), number(right));
-        let _ = writeln!(out, "<path d=\"{path}\" stroke=\"{}\"/>", hex(first.look.front));
+        let _ = writeln!(out, "<path d=\"{path}\" stroke=\"{}\"/>", hex(first.style.foreground));
         return;
     }
-    same.iter().for_each(|place| shape(place, c, top, out));
+    same.iter().for_each(|glyph| shape(glyph, c, top, out));
 }
 
-fn shape(place: &Place, c: char, top: f32, out: &mut String) {
-    let left = f32::from(place.column) * WIDTH;
+fn shape(glyph: &Glyph, c: char, top: f32, out: &mut String) {
+    let left = f32::from(glyph.column) * WIDTH;
     if let Some(([x, y, width, height], opacity)) = block(c) {
         let at = [left + x * WIDTH, top + y * HEIGHT, width * WIDTH, height * HEIGHT];
-        return rect(at, place.look.front, opacity, out);
+        return rect(at, glyph.style.foreground, opacity, out);
     }
     let (middle, centre) = (left + WIDTH / 2.0, top + HEIGHT / 2.0);
     let mut path = String::new();
@@ -240,11 +237,11 @@ fn shape(place: &Place, c: char, top: f32, out: &mut String) {
     let _ = writeln!(
         out,
         "<path d=\"{path}\" fill=\"none\" shape-rendering=\"auto\" stroke=\"{}\"/>",
-        hex(place.look.front)
+        hex(glyph.style.foreground)
     );
 }
 
-/// The part of a cell that a block fills, of one, and how densely.
+/// The part of a cell that a block character fills, as x, y, width and height from 0 to 1, and its opacity.
 fn block(c: char) -> Option<([f32; 4], f32)> {
     let eighth = |n: u32| n as f32 / 8.0;
     Some(match c {
@@ -263,7 +260,7 @@ fn block(c: char) -> Option<([f32; 4], f32)> {
     })
 }
 
-/// A line from the middle of a cell to one of its sides.
+/// A line from the centre of a cell to one of its sides.
 enum Arm {
     Left,
     Right,
@@ -272,7 +269,7 @@ enum Arm {
     Round { right: bool, down: bool },
 }
 
-/// What a line is drawn of.
+/// The lines that a box-drawing character consists of.
 fn arms(c: char) -> &'static [Arm] {
     use Arm::{Down, Left, Right, Round, Up};
     match c {
@@ -322,7 +319,7 @@ mod tests {
     fn backgrounds_and_reversed_cells_are_filled() {
         let reversed = drawn("\x1b[7m  x\x1b[0m");
         assert!(reversed.contains(&format!("width=\"25.2\" height=\"18\" fill=\"{}\"", hex(TEXT))), "{reversed}");
-        assert!(reversed.contains(&format!("fill=\"{}\" xml:space", hex(GROUND))));
+        assert!(reversed.contains(&format!("fill=\"{}\" xml:space", hex(BACKGROUND))));
         let indexed = [Color::Idx(196), Color::Idx(244), Color::Idx(1)].map(|colour| rgb(colour, TEXT));
         assert_eq!(indexed, [[255, 0, 0], [128, 128, 128], COLOURS[1]]);
     }
@@ -332,7 +329,7 @@ mod tests {
         let picture = drawn("╭─╮▄▏░");
         assert!(!picture.contains("<text"), "{picture}");
         assert_eq!(picture.matches("<path").count(), 3);
-        // One line and one block on the ground, as long as they are.
+        // Repeated characters become one line and one block.
         let long = drawn("────▄▄▄");
         assert_eq!((long.matches("<path").count(), long.matches("<rect").count()), (1, 2));
         assert!(long.contains("M0 9H33.6") && long.contains("x=\"33.6\" y=\"9\" width=\"25.2\""), "{long}");

@@ -1,4 +1,4 @@
-//! A program in a terminal that remembers what its screen looks like.
+//! Runs a program in a pseudo-terminal with an emulator.
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -10,25 +10,22 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 
 struct State {
     parser: vt100::Parser,
-    /// Goes up with everything that is written.
+    /// Increases with all output.
     version: u64,
     has_ended: bool,
 }
 
-/// What is typed, and what the terminal itself answers.
-type Input = Arc<Mutex<Box<dyn Write + Send>>>;
-
-/// The terminal. Dropping it ends the program.
+/// Dropping it ends the program.
 pub struct Terminal {
     state: Arc<(Mutex<State>, Condvar)>,
-    input: Input,
+    input: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
-    // The program is hung up on when this is dropped.
+    // Dropping it hangs up.
     _master: Box<dyn MasterPty + Send>,
 }
 
 impl Terminal {
-    /// Starts a program in a terminal of this size that knows true colours and UTF-8.
+    /// Starts a program in a UTF-8 terminal of this size with true colours.
     pub fn start(program: &[String], columns: u16, rows: u16) -> Result<Self> {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).map_err(|error| anyhow!("{error:#}"))?;
@@ -50,22 +47,13 @@ impl Terminal {
         let state =
             State { parser: vt100::Parser::new(cells(rows)?, cells(columns)?, 0), version: 0, has_ended: false };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
-        let input: Input = Arc::new(Mutex::new(input));
-        let (shared, answers) = (Arc::clone(&state), Arc::clone(&input));
+        let shared = Arc::clone(&state);
         std::thread::spawn(move || {
-            let (mut bytes, mut asked) = ([0; 65_536], Asked::default());
+            let mut bytes = [0; 65_536];
             loop {
                 let read = output.read(&mut bytes).unwrap_or(0);
                 let mut state = lock(&shared.0);
-                for byte in bytes.get(..read).unwrap_or_default() {
-                    state.parser.process(&[*byte]);
-                    if asked.is_whole(*byte) {
-                        let (row, column) = state.parser.screen().cursor_position();
-                        let answer = format!("\x1b[{};{}R", row + 1, column + 1);
-                        // A program that has gone needs no answer.
-                        let _ = lock(&answers).write_all(answer.as_bytes());
-                    }
-                }
+                state.parser.process(bytes.get(..read).unwrap_or_default());
                 state.version += 1;
                 state.has_ended = read == 0;
                 shared.1.notify_all();
@@ -77,25 +65,22 @@ impl Terminal {
         Ok(Self { state, input, child, _master: pair.master })
     }
 
-    /// Sends bytes as a keyboard does.
+    /// Sends input.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut input = lock(&self.input);
-        input.write_all(bytes).and_then(|()| input.flush()).context("the program does not listen any more")
+        self.input.write_all(bytes).and_then(|()| self.input.flush()).context("the program does not listen any more")
     }
 
-    /// Does something with the screen as it is.
     pub fn look<T>(&self, with: impl FnOnce(&vt100::Screen) -> Result<T>) -> Result<T> {
         with(lock(&self.state.0).parser.screen())
     }
 
-    /// The screen as text.
     pub fn text(&self) -> String {
         lock(&self.state.0).parser.screen().contents()
     }
 
-    /// Waits until the screen is as it should be.
-    pub fn wait(&self, patience: Duration, is_right: impl Fn(&vt100::Screen) -> bool) -> Result<()> {
-        let end = Instant::now() + patience;
+    /// Waits until a condition on the screen holds.
+    pub fn wait(&self, timeout: Duration, is_right: impl Fn(&vt100::Screen) -> bool) -> Result<()> {
+        let end = Instant::now() + timeout;
         let mut state = lock(&self.state.0);
         loop {
             if is_right(state.parser.screen()) {
@@ -106,15 +91,15 @@ impl Terminal {
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                bail!("waited in vain for {} s", patience.as_secs());
+                bail!("waited in vain for {} s", timeout.as_secs());
             }
             state = self.state.1.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Waits until nothing was written for `quiet`.
-    pub fn settle(&self, patience: Duration, quiet: Duration) -> Result<()> {
-        let end = Instant::now() + patience;
+    /// Waits until nothing has been written for `quiet`.
+    pub fn settle(&self, timeout: Duration, quiet: Duration) -> Result<()> {
+        let end = Instant::now() + timeout;
         loop {
             let before = lock(&self.state.0).version;
             std::thread::sleep(quiet);
@@ -135,54 +120,26 @@ impl Drop for Terminal {
     }
 }
 
-/// Finds where a program asks for the cursor, which a terminal must answer.
-#[derive(Default)]
-struct Asked(usize);
-
-impl Asked {
-    const QUESTION: &[u8] = b"\x1b[6n";
-
-    fn is_whole(&mut self, byte: u8) -> bool {
-        self.0 = match Self::QUESTION.get(self.0) {
-            Some(next) if *next == byte => self.0 + 1,
-            _ => usize::from(Self::QUESTION.first() == Some(&byte)),
-        };
-        self.0 == Self::QUESTION.len()
-    }
-}
-
-fn lock<T: ?Sized>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a keyboard sends for a key of this name.
+/// The bytes that a keyboard sends for a key.
 pub fn bytes_of(name: &str) -> Result<Vec<u8>> {
-    let fixed = match name {
-        "enter" => "\r",
-        "esc" => "\x1b",
-        "tab" => "\t",
-        "backtab" => "\x1b[Z",
-        "space" => " ",
-        "backspace" => "\x7f",
-        "up" => "\x1b[A",
-        "down" => "\x1b[B",
-        "right" => "\x1b[C",
-        "left" => "\x1b[D",
-        "home" => "\x1b[H",
-        "end" => "\x1b[F",
-        "pgup" => "\x1b[5~",
-        "pgdn" => "\x1b[6~",
-        _ => "",
-    };
-    if !fixed.is_empty() {
-        return Ok(fixed.as_bytes().to_vec());
-    }
-    if let Some(letter) = name.strip_prefix("ctrl-").and_then(|rest| rest.bytes().next()).filter(u8::is_ascii_lowercase)
-    {
-        return Ok(vec![letter & 0x1f]);
-    }
-    match name.chars().count() {
-        1 => Ok(name.as_bytes().to_vec()),
-        _ => bail!("no key {name:?}"),
-    }
+    Ok(match name {
+        "enter" => b"\r".to_vec(),
+        "esc" => b"\x1b".to_vec(),
+        "tab" => b"\t".to_vec(),
+        "space" => b" ".to_vec(),
+        "up" => b"\x1b[A".to_vec(),
+        "down" => b"\x1b[B".to_vec(),
+        "right" => b"\x1b[C".to_vec(),
+        "left" => b"\x1b[D".to_vec(),
+        "pgdn" => b"\x1b[6~".to_vec(),
+        _ if name.chars().count() == 1 => name.as_bytes().to_vec(),
+        _ => match name.strip_prefix("ctrl-").map(str::as_bytes) {
+            Some([letter @ b'a'..=b'z']) => vec![letter & 0x1f],
+            _ => bail!("no key {name:?}"),
+        },
+    })
 }

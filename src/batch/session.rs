@@ -25,7 +25,6 @@ use crate::engine::publish::Front;
 use crate::engine::run::Engine;
 use crate::engine::server::details::read_class_names;
 use crate::engine::server::{Backstage, Server, Steps, Table};
-use crate::engine::signals::Signals;
 use crate::engine::state::{Phase, State};
 use crate::engine::{assess, crash_recovery};
 use crate::errln;
@@ -35,6 +34,7 @@ use crate::format::Format;
 use crate::protocol::event::{Event, Line, Started};
 use crate::protocol::snapshot::Counts;
 use crate::protocol::{VERSION, Welcome};
+use crate::signals::RunSignals;
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
@@ -73,7 +73,7 @@ impl Job {
 
     async fn go(self: Arc<Self>, lock: Lock, log: Log, reachable: Reachable) -> anyhow::Result<Exit> {
         let Reachable { server, mut clients, inspect, inspect_requests } = reachable;
-        let mut signals = Signals::catch().context("failed to catch signals")?;
+        let mut signals = RunSignals::catch().context("failed to catch signals")?;
         let steps = server.as_ref().map(Server::steps);
         let preparing = {
             let job = Arc::clone(&self);
@@ -277,7 +277,7 @@ impl Job {
         &self,
         engine: &mut Engine,
         refused: usize,
-        signals: &mut Signals,
+        signals: &mut RunSignals,
         clients: &mut mpsc::UnboundedReceiver<Asked>,
     ) -> Option<anyhow::Result<Exit>> {
         let result = self.outcome(engine, refused, signals, clients).await.transpose()?;
@@ -294,7 +294,7 @@ impl Job {
         &self,
         engine: &mut Engine,
         refused: usize,
-        signals: &mut Signals,
+        signals: &mut RunSignals,
         clients: &mut mpsc::UnboundedReceiver<Asked>,
     ) -> anyhow::Result<Option<Exit>> {
         let state = engine.state();
@@ -341,7 +341,7 @@ impl Job {
 /// Answers clients until everything is prepared; `None` where the user ends the engine before that.
 async fn until_prepared(
     mut preparing: JoinHandle<anyhow::Result<Prepared>>,
-    signals: &mut Signals,
+    signals: &mut RunSignals,
     clients: &mut mpsc::UnboundedReceiver<Asked>,
 ) -> anyhow::Result<Option<Prepared>> {
     loop {

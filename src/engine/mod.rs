@@ -20,7 +20,6 @@ pub mod publish;
 pub mod rate;
 pub mod run;
 pub mod server;
-pub mod signals;
 pub mod state;
 pub mod torch;
 pub mod update;

@@ -8,10 +8,9 @@ use tokio::sync::mpsc;
 use super::app::Options;
 use super::keymap::Keymap;
 use super::setup::{self, Effect, Setup, Values};
-use super::signals::{Signals, WindowSignal, is_session_leader};
-use super::terminal::Screen;
-use crate::config;
-use crate::config::Overrides;
+use super::terminal::{Screen, is_session_leader};
+use crate::config::{self, Overrides};
+use crate::signals::{WindowSignal, WindowSignals};
 
 /// There is no configuration, and no command-line option that replaces it.
 pub fn is_first(typed: &Overrides, current: &Path) -> bool {
@@ -32,7 +31,7 @@ enum FormEvent {
 pub async fn run_form(
     screen: &mut Screen,
     keys: &mut mpsc::Receiver<Event>,
-    signals: &mut Signals,
+    signals: &mut WindowSignals,
     options: &Options,
     keymap: &Keymap,
     typed: &Overrides,

@@ -25,7 +25,6 @@ mod panic_report;
 mod picture;
 mod run;
 mod setup;
-mod signals;
 mod still;
 mod table;
 mod terminal;

@@ -15,7 +15,6 @@ use super::keymap::Keymap;
 use super::link;
 use super::picture::Depth;
 use super::picture::graphics::GraphicsProtocol;
-use super::signals::{Signals, WindowSignal};
 use super::terminal::Screen;
 use super::text;
 use super::theme::Theme;
@@ -27,6 +26,7 @@ use crate::client;
 use crate::config::{Overrides, Settings, TuiSection};
 use crate::error::{Exit, ExitError};
 use crate::outln;
+use crate::signals::{WindowSignal, WindowSignals};
 
 /// New data is drawn at most this often.
 const FRAME_INTERVAL: Duration = Duration::from_millis(250);
@@ -86,13 +86,13 @@ fn open_on(settings: Settings, typed: &Overrides, args: &TuiArgs, start: bool) -
     })
 }
 
-fn run<F>(window: impl FnOnce(Signals) -> F) -> anyhow::Result<Exit>
+fn run<F>(window: impl FnOnce(WindowSignals) -> F) -> anyhow::Result<Exit>
 where
     F: Future<Output = anyhow::Result<Option<String>>>,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
     let farewell = runtime.block_on(async {
-        let signals = Signals::catch().context("failed to catch signals")?;
+        let signals = WindowSignals::catch().context("failed to catch signals")?;
         window(signals).await
     });
     // A thread that is still starting an engine must not delay the exit.
@@ -131,7 +131,7 @@ fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Key
 struct Parts {
     screen: Screen,
     keys: mpsc::Receiver<ratatui::crossterm::event::Event>,
-    signals: Signals,
+    signals: WindowSignals,
 }
 
 async fn event_loop(

@@ -186,6 +186,11 @@ fn enter(title: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// No shell waits for this process, so nothing would continue it if it stopped.
+pub fn is_session_leader() -> bool {
+    rustix::process::getsid(None).is_ok_and(|leader| leader == rustix::process::getpid())
+}
+
 /// Restores the terminal. Only the first call has an effect.
 pub fn leave() {
     if !OURS.swap(false, Ordering::SeqCst) {

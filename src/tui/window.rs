@@ -17,7 +17,7 @@ use super::modal::Modal;
 use super::picture::Rgb;
 use super::terminal::Screen;
 use super::update::{Effect, LinkEvent, Msg, update};
-use super::{engine_mismatch, osc, signals, still};
+use super::{engine_mismatch, osc, still, terminal};
 use crate::config::{Overrides, Settings};
 use crate::{batch, commands, error};
 
@@ -173,7 +173,7 @@ impl Window {
     /// # Errors
     /// When the terminal is gone.
     pub fn suspend(&mut self) -> anyhow::Result<Flow> {
-        if signals::is_session_leader() {
+        if terminal::is_session_leader() {
             return self.message(Msg::Notify("there is no shell to go back to".into()));
         }
         self.screen.suspend(&self.title)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Asked, Engine, Event, Format, Order, Phase, Signals, ticks};
+use super::{Asked, Engine, Event, Format, Order, Phase, RunSignals, ticks};
 use crate::export::Outcome;
 
 impl Engine {
@@ -17,7 +17,7 @@ impl Engine {
     pub async fn export_at_end(
         &mut self,
         formats: &[Format],
-        signals: &mut Signals,
+        signals: &mut RunSignals,
         clients: &mut mpsc::UnboundedReceiver<Asked>,
     ) -> anyhow::Result<Option<Vec<Outcome>>> {
         let (tell, mut told) = oneshot::channel();
@@ -54,7 +54,7 @@ impl Engine {
     /// after the last one. What was asked for is finished before it returns, but for an end at once.
     pub async fn wait_for_more(
         &mut self,
-        signals: &mut Signals,
+        signals: &mut RunSignals,
         clients: &mut mpsc::UnboundedReceiver<Asked>,
         linger: Duration,
         followers: impl Fn() -> usize,

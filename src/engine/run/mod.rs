@@ -20,7 +20,6 @@ use super::output::Back;
 use super::plan::Plan;
 use super::publish::{self, Front};
 use super::rate::Rate;
-use super::signals::Signals;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId, WorkerProcess};
 use super::update::update;
 use super::worker::{Heard, Process};
@@ -30,6 +29,7 @@ use crate::monitor::{Monitor, Reading};
 use crate::protocol::event::{Event as Told, Line};
 use crate::protocol::snapshot::{Phase as Shown, Snapshot};
 use crate::protocol::words::describe;
+use crate::signals::RunSignals;
 
 mod after;
 mod dataset;
@@ -163,7 +163,7 @@ impl Engine {
     }
 
     /// Runs until no worker is left. `clients` may be closed.
-    pub async fn run(&mut self, signals: &mut Signals, clients: &mut mpsc::UnboundedReceiver<Asked>) {
+    pub async fn run(&mut self, signals: &mut RunSignals, clients: &mut mpsc::UnboundedReceiver<Asked>) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
         self.done_before = self.done();
         self.leaves = false;

@@ -1,0 +1,83 @@
+//! Unix signals as futures.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that ask a run to stop.
+pub struct RunSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl RunSignals {
+    /// Catches SIGINT and SIGTERM from now on, and ignores SIGHUP: closing the terminal must not end a run.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn catch() -> io::Result<Self> {
+        // A handler stays installed when its stream is dropped.
+        drop(signal(SignalKind::hangup())?);
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits until a signal asks to stop.
+    pub async fn ended(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What a signal asks the terminal interface to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WindowSignal {
+    /// The terminal has hung up, or the process was asked to end.
+    Quit,
+    /// The terminal has another size.
+    Resize,
+    /// The process was asked to stop until it is continued.
+    Suspend,
+    /// The process was continued.
+    Resume,
+}
+
+/// The signals of the terminal interface.
+pub(crate) struct WindowSignals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    resize: Signal,
+    suspend: Signal,
+    resume: Signal,
+}
+
+impl WindowSignals {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let raw = |number: rustix::process::Signal| signal(SignalKind::from_raw(number.as_raw()));
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            resize: signal(SignalKind::window_change())?,
+            suspend: raw(rustix::process::Signal::TSTP)?,
+            resume: raw(rustix::process::Signal::CONT)?,
+        })
+    }
+
+    pub(crate) async fn next(&mut self) -> WindowSignal {
+        tokio::select! {
+            _ = self.hangup.recv() => WindowSignal::Quit,
+            _ = self.terminate.recv() => WindowSignal::Quit,
+            _ = self.interrupt.recv() => WindowSignal::Quit,
+            _ = self.resize.recv() => WindowSignal::Resize,
+            _ = self.suspend.recv() => WindowSignal::Suspend,
+            _ = self.resume.recv() => WindowSignal::Resume,
+        }
+    }
+}
