@@ -16,15 +16,16 @@ use super::{Job, Progress, exit, start, work};
 use crate::commands;
 use crate::dataset::names;
 use crate::dataset::video_list::{entries, write_dataset_list};
-use crate::engine::control::{Asked, Order};
+use crate::engine::control::{ClientRequest, Order};
 use crate::engine::inspector::{self, InspectRequest, Inspector};
 use crate::engine::lock::{self, Lock};
 use crate::engine::log::Log;
 use crate::engine::plan::Plan;
 use crate::engine::publish::Front;
 use crate::engine::run::Engine;
-use crate::engine::server::details::read_class_names;
-use crate::engine::server::{Backstage, Server, Steps, Table};
+use crate::engine::server::Server;
+use crate::engine::server::details::{Context as ServerContext, read_class_names};
+use crate::engine::server::table::Table;
 use crate::engine::state::{Phase, State};
 use crate::engine::{assess, crash_recovery};
 use crate::errln;
@@ -50,7 +51,7 @@ struct Prepared {
 /// Where clients reach the engine, and what reaches it from there.
 struct Reachable {
     server: Option<Server>,
-    clients: mpsc::UnboundedReceiver<Asked>,
+    clients: mpsc::UnboundedReceiver<ClientRequest>,
     inspect: std::sync::mpsc::Sender<InspectRequest>,
     inspect_requests: std::sync::mpsc::Receiver<InspectRequest>,
 }
@@ -62,7 +63,7 @@ impl Job {
         let private = self.layout.private();
         let log = Log::open(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
             .context("failed to open the log")?;
-        let reachable = self.serve(&lock);
+        let reachable = self.serve(&lock, &log);
         // One thread for the engine, this one: workers end with the thread that has started them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
         let exit = runtime.block_on(Arc::new(self).go(lock, log, reachable));
@@ -74,10 +75,12 @@ impl Job {
     async fn go(self: Arc<Self>, lock: Lock, log: Log, reachable: Reachable) -> anyhow::Result<Exit> {
         let Reachable { server, mut clients, inspect, inspect_requests } = reachable;
         let mut signals = RunSignals::catch().context("failed to catch signals")?;
-        let steps = server.as_ref().map(Server::steps);
+        let starting = server.as_ref().map(Server::starting_sink);
         let preparing = {
             let job = Arc::clone(&self);
-            tokio::task::spawn_blocking(move || job.prepare(&lock, steps.as_ref()))
+            tokio::task::spawn_blocking(move || {
+                job.prepare(&lock, &|step| starting.iter().for_each(|publish| publish(step)))
+            })
         };
         let prepared = until_prepared(preparing, &mut signals, &mut clients).await;
         let Ok(Some(prepared)) = prepared else {
@@ -106,7 +109,7 @@ impl Job {
         if let Some(server) = server {
             server.set_table(table);
             followers = server.followers();
-            surveying = Inspector::start(inspector, inspect_requests, server.feed(), log.clone())
+            surveying = Inspector::start(inspector, inspect_requests, server.inspection_sink(), log.clone())
                 .inspect_err(|error| errln!("note: what the dataset is like is not found out: {error}"))
                 .ok();
             fronts.push(Box::new(server));
@@ -158,8 +161,7 @@ impl Job {
 
     /// Everything before the first run that may take time: reads the disk, asks other programs. Runs on a thread of its own
     /// while clients are answered.
-    fn prepare(&self, lock: &Lock, steps: Option<&Steps>) -> anyhow::Result<Prepared> {
-        let begin = |step| steps.inspect(|steps| steps.begin(step));
+    fn prepare(&self, lock: &Lock, begin: &dyn Fn(&'static str)) -> anyhow::Result<Prepared> {
         let (settings, layout) = (&self.settings, &self.layout);
         let failed = || self.cannot_write();
         let shard = settings.shard;
@@ -205,11 +207,11 @@ impl Job {
     }
 
     /// Opens the socket and names it in the lock. A run without it is as good.
-    fn serve(&self, lock: &Lock) -> Reachable {
+    fn serve(&self, lock: &Lock, log: &Log) -> Reachable {
         let (orders, clients) = mpsc::unbounded_channel();
         let (inspect, inspect_requests) = std::sync::mpsc::channel();
         let server = self
-            .start_server(orders, lock, inspect.clone())
+            .start_server(orders, lock, log, inspect.clone())
             .inspect_err(|error| errln!("note: no client can follow this run: {error}"))
             .ok();
         Reachable { server, clients, inspect, inspect_requests }
@@ -217,8 +219,9 @@ impl Job {
 
     fn start_server(
         &self,
-        orders: mpsc::UnboundedSender<Asked>,
+        orders: mpsc::UnboundedSender<ClientRequest>,
         lock: &Lock,
+        log: &Log,
         inspector: std::sync::mpsc::Sender<InspectRequest>,
     ) -> std::io::Result<Server> {
         let welcome = Welcome {
@@ -235,14 +238,14 @@ impl Job {
             manifest: self.settings.manifest.clone(),
         };
         let shard = self.settings.shard;
-        let backstage = Backstage {
+        let context = ServerContext {
             root: self.settings.root.clone(),
             layout: self.layout.clone(),
-            log: self.layout.private().join("log").join(format!("{}-of-{}.log", shard.index, shard.of)),
+            log_file: self.layout.private().join("log").join(format!("{}-of-{}.log", shard.index, shard.of)),
             class_names: self.class_names(),
             inspector,
         };
-        let server = Server::start(welcome, backstage, orders)?;
+        let server = Server::start(welcome, context, log.clone(), orders)?;
         lock.tell_socket(server.socket())?;
         Ok(server)
     }
@@ -278,7 +281,7 @@ impl Job {
         engine: &mut Engine,
         refused: usize,
         signals: &mut RunSignals,
-        clients: &mut mpsc::UnboundedReceiver<Asked>,
+        clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> Option<anyhow::Result<Exit>> {
         let result = self.outcome(engine, refused, signals, clients).await.transpose()?;
         let exit = match &result {
@@ -295,7 +298,7 @@ impl Job {
         engine: &mut Engine,
         refused: usize,
         signals: &mut RunSignals,
-        clients: &mut mpsc::UnboundedReceiver<Asked>,
+        clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> anyhow::Result<Option<Exit>> {
         let state = engine.state();
         if let Some(why) = state.blocked() {
@@ -342,13 +345,13 @@ impl Job {
 async fn until_prepared(
     mut preparing: JoinHandle<anyhow::Result<Prepared>>,
     signals: &mut RunSignals,
-    clients: &mut mpsc::UnboundedReceiver<Asked>,
+    clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
 ) -> anyhow::Result<Option<Prepared>> {
     loop {
         tokio::select! {
             biased;
             () = signals.ended() => return Ok(None),
-            Some(Asked { order, reply }) = clients.recv() => match order {
+            Some(ClientRequest { order, reply }) = clients.recv() => match order {
                 Order::Stop { .. } | Order::Leave => {
                     let _ = reply.send(Ok("the engine was starting, and ends".into()));
                     return Ok(None);

@@ -5,9 +5,9 @@ use tokio::sync::oneshot;
 use super::state::VideoId;
 use crate::format::Format;
 
-/// An order and who waits for its answer.
+/// An order of a client, and where its answer goes.
 #[derive(Debug)]
-pub struct Asked {
+pub struct ClientRequest {
     /// What to do.
     pub order: Order,
     /// What came of it, for people; an error when it was not possible.

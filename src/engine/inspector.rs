@@ -15,7 +15,6 @@ use reeldeck_common::probe::{Level, Probed};
 use super::files::Files;
 use super::listing::Listing;
 use super::log::Log;
-use super::server::InspectionSink;
 use super::state::VideoId;
 use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::cache::Cache;
@@ -43,6 +42,18 @@ pub enum InspectRequest {
     /// Look into all of them, and say how far it is.
     LookAtAll(Files, Level),
 }
+
+/// What an inspection has found.
+pub enum Inspection {
+    /// The manifest. Sent before anything else.
+    Listing(Arc<Listing>),
+    /// What checks have found of some files.
+    Probed(Vec<(VideoId, Probed)>),
+    /// The progress of a check of all files; `None` once it is over.
+    Progress(Option<ScanState>),
+}
+
+type Sink = Box<dyn Fn(Inspection) + Send>;
 
 /// What a inspector needs.
 pub struct Plan {
@@ -75,13 +86,27 @@ impl Inspector {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(plan: Plan, asked: Receiver<InspectRequest>, feed: InspectionSink, log: Log) -> io::Result<Self> {
+    pub fn start(
+        plan: Plan,
+        asked: Receiver<InspectRequest>,
+        feed: impl Fn(Inspection) + Send + 'static,
+        log: Log,
+    ) -> io::Result<Self> {
         let cancel = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&cancel);
         let thread = std::thread::Builder::new().name("inspector".into()).spawn(move || {
             // Of this thread and all that it starts. Where that is not possible, it is done with the usual priority.
             let _ = rustix::process::setpriority_process(None, 10);
-            let mut work = Work { plan, feed, log, cancel: stop, begun: false, cache: None, again: vec![], due: None };
+            let mut work = Work {
+                plan,
+                feed: Box::new(feed),
+                log,
+                cancel: stop,
+                begun: false,
+                cache: None,
+                again: vec![],
+                due: None,
+            };
             work.answer(&asked);
         })?;
         Ok(Self { cancel, thread: Some(thread) })
@@ -100,7 +125,7 @@ impl Drop for Inspector {
 
 struct Work {
     plan: Plan,
-    feed: InspectionSink,
+    feed: Sink,
     log: Log,
     cancel: Arc<AtomicBool>,
     begun: bool,
@@ -155,7 +180,9 @@ impl Work {
         }
         if let Some(path) = &self.plan.manifest {
             match Manifest::read(path, &self.plan.prefix) {
-                Ok(manifest) => self.feed.listing(Arc::new(Listing::new(manifest, self.plan.tolerance_s))),
+                Ok(manifest) => {
+                    (self.feed)(Inspection::Listing(Arc::new(Listing::new(manifest, self.plan.tolerance_s))))
+                }
                 Err(error) => self.log.line(Matters::Problem, &format!("{:#}", anyhow::Error::from(error))),
             }
         }
@@ -193,7 +220,7 @@ impl Work {
         let mut scan = ScanState { deep: level == Level::Deep, done: 0, all: videos.len() };
         let mut news = News::new(feed);
         let told = all.then_some(&*feed);
-        told.inspect(|feed| feed.scan(Some(scan)));
+        told.inspect(|feed| feed(Inspection::Progress(Some(scan))));
         let ended = probe(request, &setup, cache, cancel, &mut |index, finding| {
             scan.done += 1;
             let (Some(id), Some(video)) = (ids.get(index), videos.get(index)) else { return };
@@ -205,11 +232,11 @@ impl Work {
             }
             if news.is_due() {
                 news.send();
-                told.inspect(|feed| feed.scan(Some(scan)));
+                told.inspect(|feed| feed(Inspection::Progress(Some(scan))));
             }
         });
         news.send();
-        told.inspect(|feed| feed.scan(None));
+        told.inspect(|feed| feed(Inspection::Progress(None)));
         if all {
             // What was learnt is in the table; a million verdicts need not be kept twice.
             cache.forget();
@@ -239,13 +266,13 @@ fn sorted(mut files: Vec<(VideoId, VideoFile)>) -> (Vec<VideoId>, Vec<VideoFile>
 
 /// Findings on their way.
 struct News<'f> {
-    feed: &'f InspectionSink,
+    feed: &'f Sink,
     found: Vec<(VideoId, Probed)>,
     sent: Instant,
 }
 
 impl<'f> News<'f> {
-    fn new(feed: &'f InspectionSink) -> Self {
+    fn new(feed: &'f Sink) -> Self {
         Self { feed, found: vec![], sent: Instant::now() }
     }
 
@@ -263,7 +290,7 @@ impl<'f> News<'f> {
     fn send(&mut self) {
         self.sent = Instant::now();
         if !self.found.is_empty() {
-            self.feed.probed(std::mem::take(&mut self.found));
+            (self.feed)(Inspection::Probed(std::mem::take(&mut self.found)));
         }
     }
 }

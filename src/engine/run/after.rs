@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Asked, Engine, Event, Format, Order, Phase, RunSignals, ticks};
+use super::{ClientRequest, Engine, Event, Format, Order, Phase, RunSignals, ticks};
 use crate::export::Outcome;
 
 impl Engine {
@@ -18,7 +18,7 @@ impl Engine {
         &mut self,
         formats: &[Format],
         signals: &mut RunSignals,
-        clients: &mut mpsc::UnboundedReceiver<Asked>,
+        clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> anyhow::Result<Option<Vec<Outcome>>> {
         let (tell, mut told) = oneshot::channel();
         let (mut tell, mut ticks) = (Some(tell), ticks());
@@ -55,7 +55,7 @@ impl Engine {
     pub async fn wait_for_more(
         &mut self,
         signals: &mut RunSignals,
-        clients: &mut mpsc::UnboundedReceiver<Asked>,
+        clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
         linger: Duration,
         followers: impl Fn() -> usize,
     ) -> bool {

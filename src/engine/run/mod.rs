@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::assess::Found;
 use super::background_tasks::{Cancel, Reply, TaskResult};
-use super::control::{Asked, Order};
+use super::control::{ClientRequest, Order};
 use super::event::Event;
 use super::inspector::InspectRequest;
 use super::journal_writer::{Job, JournalWriter};
@@ -163,7 +163,7 @@ impl Engine {
     }
 
     /// Runs until no worker is left. `clients` may be closed.
-    pub async fn run(&mut self, signals: &mut RunSignals, clients: &mut mpsc::UnboundedReceiver<Asked>) {
+    pub async fn run(&mut self, signals: &mut RunSignals, clients: &mut mpsc::UnboundedReceiver<ClientRequest>) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
         self.done_before = self.done();
         self.leaves = false;

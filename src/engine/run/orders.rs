@@ -1,6 +1,6 @@
 //! What clients order: some of it the state machine decides, the rest is an task, and answered when it is done.
 
-use super::{Asked, Engine, Event, Format, Incoming, Order, Phase, Reply, TaskResult, Told, VideoFile};
+use super::{ClientRequest, Engine, Event, Format, Incoming, Order, Phase, Reply, TaskResult, Told, VideoFile};
 use crate::engine::background_tasks::{Cancel, TaskContext};
 use crate::engine::inspector::InspectRequest;
 use crate::export::Outcome;
@@ -9,8 +9,8 @@ use reeldeck_common::video::VideoName;
 use tokio::sync::oneshot::Sender;
 
 impl Engine {
-    pub(super) fn answer(&mut self, asked: Asked) {
-        let Asked { order, reply } = asked;
+    pub(super) fn answer(&mut self, asked: ClientRequest) {
+        let ClientRequest { order, reply } = asked;
         self.leaves |= self.state.is_over() && matches!(order, Order::Stop { .. } | Order::Leave);
         let message = match order {
             Order::Pause => {

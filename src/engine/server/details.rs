@@ -10,7 +10,7 @@ use reeldeck_common::feature::{Feature, Matrix};
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::Precision;
 
-use super::table::Known;
+use super::table::Entry;
 use crate::dataset::shown;
 use crate::engine::inspector::InspectRequest;
 use crate::protocol::details::{Details, FeatureDetails, NAMED_CLASSES};
@@ -19,24 +19,24 @@ use crate::protocol::row::RowState;
 /// Rows of a heat map.
 const HEAT_ROWS: usize = 32;
 
-/// What answering needs besides the table.
-pub struct Backstage {
+/// What answers need besides the table.
+pub struct Context {
     /// The dataset folder.
     pub root: PathBuf,
-    /// Where everything is written.
+    /// The output folder.
     pub layout: Layout,
-    /// The log.
-    pub log: PathBuf,
-    /// The names of the network's classes, in order; none where nobody said.
+    /// The engine's log.
+    pub log_file: PathBuf,
+    /// The names of the network's classes, in order; empty where they are unknown.
     pub class_names: Vec<String>,
-    /// Who finds out what the dataset is like.
+    /// Inspects the dataset.
     pub inspector: Sender<InspectRequest>,
 }
 
-impl Backstage {
-    /// Reads what there is about a video.
-    pub fn details(&self, known: Known) -> Details {
-        let Known { row, file, container, fps, listed, failed } = known;
+impl Context {
+    /// Reads the files of a video.
+    pub fn details(&self, entry: Entry) -> Details {
+        let Entry { row, file, container, fps, listed, failed } = entry;
         let name = file.as_ref().map(|file| &file.name);
         let path = name.map(|name| name.under(&self.root));
         let attempts = name.and_then(|name| FailureFile::read(&self.layout.failure(name)).ok().flatten());

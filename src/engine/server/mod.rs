@@ -1,100 +1,77 @@
-//! The engine's socket: clients are served on a thread of their own, from a copy of the table, so that none of them can
-//! slow the engine.
+//! The engine's socket. Clients are served on a thread of their own from a copy of the table, so that none of them can slow
+//! the engine down.
 
-use std::fs::{self, Permissions};
+use std::cell::{Cell, RefCell};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc};
+use tokio::task::LocalSet;
 
-use reeldeck_common::probe::Probed;
-
-use super::control::Asked;
-use super::listing::Listing;
-use super::lock;
+use super::control::ClientRequest;
+use super::inspector::Inspection;
+use super::log::Log;
 use super::publish::Front;
 use super::state::{State, VideoId};
 use crate::protocol::Welcome;
 use crate::protocol::event::Line;
-use crate::protocol::snapshot::{ScanState, Snapshot};
+use crate::protocol::snapshot::{Phase, ScanState, Snapshot};
+use crate::protocol::words::Level;
+use connection::Broadcast;
+use details::Context;
 use history::Samples;
-use table::{Changed, RowSummary};
+use table::{Changed, RowSummary, Table};
 
+mod answers;
 mod connection;
 pub mod details;
 mod history;
 mod log_tail;
-mod table;
+mod socket;
+pub mod table;
 
-pub use details::Backstage;
-pub use table::Table;
+/// More clients than this at a time are turned away.
+const MAX_CLIENTS: usize = 64;
 
-/// More clients at a time are turned away.
-const MOST_CLIENTS: usize = 64;
+/// The number of events that a subscriber may be behind before it is told to ask for everything again.
+const MAX_BEHIND: usize = 1024;
 
-/// Events that a client may be behind before it is told to ask anew.
-const BEHIND: usize = 1024;
+/// How long clients have at the end of the engine to read what was sent to them.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// To the thread that serves.
-enum News {
-    /// What the engine does before its first run.
-    Step(&'static str),
-    /// The videos, once the engine knows them.
+/// How long to wait after a connection could not be accepted, most likely for lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A change that clients are to see.
+enum Update {
+    /// The engine prepares its first run and is at this step.
+    Starting(&'static str),
+    /// The engine knows its videos.
     Table(Box<Table>),
     Changed(Vec<Changed>),
     Event(Arc<str>),
     Snapshot(Box<Snapshot>),
-    Listing(Arc<Listing>),
-    Probed(Vec<(VideoId, Probed)>),
-    Scan(Option<ScanState>),
+    Inspection(Inspection),
+    /// The engine leaves.
     End,
 }
 
-/// Where those put what they find out who look at the dataset.
-#[derive(Clone)]
-pub struct InspectionSink(mpsc::UnboundedSender<News>);
-
-impl InspectionSink {
-    /// What should be there. Before anything else.
-    pub fn listing(&self, listing: Arc<Listing>) {
-        let _ = self.0.send(News::Listing(listing));
-    }
-
-    /// What checks found.
-    pub fn probed(&self, found: Vec<(VideoId, Probed)>) {
-        let _ = self.0.send(News::Probed(found));
-    }
-
-    /// How far a check of all files is.
-    pub fn scan(&self, scan: Option<ScanState>) {
-        let _ = self.0.send(News::Scan(scan));
-    }
-}
-
-/// Tells clients which step an engine takes before its first run.
-#[derive(Clone)]
-pub struct Steps(mpsc::UnboundedSender<News>);
-
-impl Steps {
-    /// Publishes the step.
-    pub fn begin(&self, step: &'static str) {
-        let _ = self.0.send(News::Step(step));
-    }
-}
-
-/// The engine's end: a front like any other.
+/// Serves clients until it is dropped.
 pub struct Server {
-    news: mpsc::UnboundedSender<News>,
+    updates: mpsc::UnboundedSender<Update>,
     followers: Arc<AtomicUsize>,
     socket: PathBuf,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-/// What connections share.
+/// What all connections share.
 struct Shared {
     welcome: Welcome,
     table: Table,
@@ -102,21 +79,23 @@ struct Shared {
     scan: Option<ScanState>,
     samples: Samples,
     followers: Arc<AtomicUsize>,
-    backstage: Arc<Backstage>,
+    context: Arc<Context>,
 }
 
 impl Server {
-    /// Opens the socket and serves clients until it is dropped. Their orders go to `orders`. Clients see an engine that is
-    /// starting, without videos, until [`Server::set_table`] and the first snapshot.
+    /// Opens the socket. Orders of clients go to `requests`. Clients see a starting engine without videos until
+    /// [`Server::set_table`] and the first snapshot.
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn start(welcome: Welcome, backstage: Backstage, orders: mpsc::UnboundedSender<Asked>) -> io::Result<Self> {
-        let socket = place(&welcome.out)?;
-        let listener = std::os::unix::net::UnixListener::bind(&socket)?;
-        fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
-        let (news, told) = mpsc::unbounded_channel();
+    pub fn start(
+        welcome: Welcome,
+        context: Context,
+        log: Log,
+        requests: mpsc::UnboundedSender<ClientRequest>,
+    ) -> io::Result<Self> {
+        let (listener, socket) = socket::bind(&welcome.out)?;
+        let (updates, incoming) = mpsc::unbounded_channel();
         let followers = Arc::new(AtomicUsize::new(0));
         let shared = Shared {
             welcome,
@@ -125,43 +104,45 @@ impl Server {
             scan: None,
             samples: Samples::default(),
             followers: Arc::clone(&followers),
-            backstage: Arc::new(backstage),
+            context: Arc::new(context),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("server".into()).spawn(move || {
-            runtime.block_on(serve(listener, shared, told, orders));
-            // Somebody may still be reading for a client that is gone.
+            runtime.block_on(serve(listener, shared, log, incoming, requests));
+            // A thread may still read files for a client that has left.
             runtime.shutdown_background();
         })?;
-        Ok(Self { news, followers, socket, thread: Some(thread) })
+        Ok(Self { updates, followers, socket, thread: Some(thread) })
     }
 
-    fn send(&self, news: News) {
-        let _ = self.news.send(news);
+    fn send(&self, update: Update) {
+        let _ = self.updates.send(update);
     }
 
-    /// Publishes the steps of a start.
-    pub fn steps(&self) -> Steps {
-        Steps(self.news.clone())
+    /// Publishes the steps of the start.
+    pub fn starting_sink(&self) -> impl Fn(&'static str) + Send + 'static {
+        let updates = self.updates.clone();
+        move |step| drop(updates.send(Update::Starting(step)))
+    }
+
+    /// Publishes what an inspection finds.
+    pub fn inspection_sink(&self) -> impl Fn(Inspection) + Send + 'static {
+        let updates = self.updates.clone();
+        move |inspection| drop(updates.send(Update::Inspection(inspection)))
     }
 
     /// Replaces the table of videos.
     pub fn set_table(&self, table: Table) {
-        self.send(News::Table(Box::new(table)));
+        self.send(Update::Table(Box::new(table)));
     }
 
-    /// Where others put what they find out.
-    pub fn feed(&self) -> InspectionSink {
-        InspectionSink(self.news.clone())
-    }
-
-    /// Where clients find it.
+    /// The path of the socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// How many clients follow the run; goes on working after the server was handed over as a front. Those that only ask
-    /// something are not counted: whoever asks every second does not keep an engine.
+    /// The number of subscribed clients, kept up to date. Clients that only ask questions do not count: one that asks every
+    /// second must not keep an engine alive.
     pub fn followers(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.followers)
     }
@@ -169,21 +150,20 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // One that stays is known to be stale: nobody holds the lock.
+        // A socket that cannot be removed is recognised as stale: no process holds the lock.
         let _ = fs::remove_file(&self.socket);
-        self.send(News::End);
-        // What clients are still to read is sent before the program ends.
+        self.send(Update::End);
         let _ = self.thread.take().map(std::thread::JoinHandle::join);
     }
 }
 
 impl Front for Server {
     fn event(&mut self, _line: &Line, text: &Arc<str>) {
-        self.send(News::Event(Arc::clone(text)));
+        self.send(Update::Event(Arc::clone(text)));
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot) {
-        self.send(News::Snapshot(Box::new(snapshot.clone())));
+        self.send(Update::Snapshot(Box::new(snapshot.clone())));
     }
 
     fn changed(&mut self, state: &State, videos: &[VideoId]) {
@@ -192,160 +172,120 @@ impl Front for Server {
             let file = if state.files.is_new(*id) { state.files.get(*id).cloned() } else { None };
             Some(Changed { id: *id, brief, reason, file })
         });
-        let changed = News::Changed(changed.collect());
+        let changed = Update::Changed(changed.collect());
         self.send(changed);
     }
 }
 
 impl Shared {
-    /// Puts together what the engine says and what is known here; none where it says nothing new.
-    fn take(&mut self, mut snapshot: Snapshot) -> Option<Arc<Snapshot>> {
+    /// Applies an update. Returns what subscribers are to receive.
+    fn apply(&mut self, update: Update) -> Option<Broadcast> {
+        match update {
+            Update::Starting(step) => return self.set_snapshot(Snapshot::starting(step)).map(Broadcast::Snapshot),
+            Update::Table(table) => self.table = *table,
+            Update::Changed(changed) => self.table.change(changed),
+            Update::Event(text) => return Some(Broadcast::Event(text)),
+            Update::Snapshot(snapshot) => return self.set_snapshot(*snapshot).map(Broadcast::Snapshot),
+            Update::Inspection(Inspection::Listing(listing)) => self.table.set_listing(listing),
+            Update::Inspection(Inspection::Probed(found)) => self.table.probed(found),
+            Update::Inspection(Inspection::Progress(scan)) => self.scan = scan,
+            Update::End => {}
+        }
+        None
+    }
+
+    /// Completes a snapshot with what is known here. Returns it if it differs from the last one.
+    fn set_snapshot(&mut self, mut snapshot: Snapshot) -> Option<Arc<Snapshot>> {
         self.samples.take(&snapshot);
-        self.table.set_active(is_active(&snapshot));
+        self.table.set_active(is_active(snapshot.phase));
         snapshot.states = self.table.totals();
         snapshot.revision = self.table.revision();
         snapshot.scan = self.scan;
-        // Time alone is no news.
-        let same = is_same(&self.snapshot, &snapshot);
-        let snapshot: Arc<Snapshot> = snapshot.into();
-        self.snapshot = Arc::clone(&snapshot);
-        (!same).then_some(snapshot)
+        let is_same = is_same(&self.snapshot, &snapshot);
+        self.snapshot = Arc::new(snapshot);
+        (!is_same).then(|| Arc::clone(&self.snapshot))
     }
 }
 
-/// Whether there is a run that will do what is to be done.
-fn is_active(snapshot: &Snapshot) -> bool {
-    use crate::protocol::snapshot::Phase;
-    !matches!(snapshot.phase, Phase::Starting | Phase::Waiting | Phase::Idle)
+/// Whether there is a run that will extract what is queued.
+fn is_active(phase: Phase) -> bool {
+    !matches!(phase, Phase::Starting | Phase::Waiting | Phase::Idle)
+}
+
+/// Whether two snapshots differ only in the time that has passed.
+fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
+    let without_times = |snapshot: &Snapshot| {
+        let mut snapshot = snapshot.clone();
+        snapshot.elapsed_s = 0.0;
+        snapshot.eta_s = None;
+        snapshot.devices.iter_mut().flat_map(|device| &mut device.in_hand).for_each(|video| video.seconds = 0.0);
+        snapshot
+    };
+    without_times(a) == without_times(b)
 }
 
 async fn serve(
-    listener: std::os::unix::net::UnixListener,
+    listener: StdListener,
     shared: Shared,
-    mut told: mpsc::UnboundedReceiver<News>,
-    orders: mpsc::UnboundedSender<Asked>,
+    log: Log,
+    mut updates: mpsc::UnboundedReceiver<Update>,
+    requests: mpsc::UnboundedSender<ClientRequest>,
 ) {
     let Ok(listener) = UnixListener::from_std(listener) else { return };
-    // One thread: whoever holds it is never interrupted, and never holds it while waiting.
-    let shared = std::rc::Rc::new(std::cell::RefCell::new(shared));
-    let (events, _) = broadcast::channel(BEHIND);
-    let local = tokio::task::LocalSet::new();
-    let connected = std::rc::Rc::new(std::cell::Cell::new(0));
-    let accept = async {
+    // All tasks run on one thread, and none of them holds the borrow while it waits.
+    let shared = Rc::new(RefCell::new(shared));
+    let (events, _) = broadcast::channel(MAX_BEHIND);
+    let clients = Clients { log, count: Rc::default() };
+    let local = LocalSet::new();
+    let serve = async {
         loop {
             tokio::select! {
-                news = told.recv() => match news {
-                    Some(News::Step(step)) => {
-                        if let Some(snapshot) = shared.borrow_mut().take(Snapshot::starting(step)) {
-                            let _ = events.send(connection::Broadcast::Snapshot(snapshot));
+                update = updates.recv() => match update {
+                    None | Some(Update::End) => return,
+                    Some(update) => {
+                        if let Some(message) = shared.borrow_mut().apply(update) {
+                            let _ = events.send(message);
                         }
                     }
-                    Some(News::Table(table)) => shared.borrow_mut().table = *table,
-                    Some(News::Changed(changed)) => shared.borrow_mut().table.change(changed),
-                    Some(News::Event(text)) => drop(events.send(connection::Broadcast::Event(text))),
-                    Some(News::Snapshot(snapshot)) => {
-                        if let Some(snapshot) = shared.borrow_mut().take(*snapshot) {
-                            let _ = events.send(connection::Broadcast::Snapshot(snapshot));
-                        }
-                    }
-                    Some(News::Listing(listing)) => shared.borrow_mut().table.set_listing(listing),
-                    Some(News::Probed(found)) => shared.borrow_mut().table.probed(found),
-                    Some(News::Scan(scan)) => shared.borrow_mut().scan = scan,
-                    // The engine is over. What its clients have not read yet, they still can.
-                    Some(News::End) | None => return,
                 },
-                accepted = listener.accept() => {
-                    let Ok((stream, _)) = accepted else {
-                        // Out of file descriptors, most likely: not a reason to spin.
-                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                        continue;
-                    };
-                    let trusted = stream.peer_cred().is_ok_and(|peer| is_trusted(peer.uid()));
-                    if !trusted || connected.get() >= MOST_CLIENTS {
-                        continue;
-                    }
-                    connected.set(connected.get() + 1);
-                    let talk = connection::talk(stream, std::rc::Rc::clone(&shared), events.subscribe(), orders.clone());
-                    let connected = std::rc::Rc::clone(&connected);
-                    tokio::task::spawn_local(async move {
-                        // However it ends, the client is gone.
-                        let _ = talk.await;
-                        connected.set(connected.get() - 1);
-                    });
-                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => clients.serve(stream, &shared, events.subscribe(), requests.clone()),
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                },
             }
         }
     };
-    local.run_until(accept).await;
+    local.run_until(serve).await;
     drop(events);
-    // What was said last is on its way for a moment; nobody is waited for longer.
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(300), local).await;
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, local).await;
 }
 
-fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
-    let still = |s: &Snapshot| {
-        let mut s = s.clone();
-        s.elapsed_s = 0.0;
-        s.eta_s = None;
-        s.devices.iter_mut().flat_map(|d| &mut d.in_hand).for_each(|hand| hand.seconds = 0.0);
-        s
-    };
-    still(a) == still(b)
+/// The connected clients.
+struct Clients {
+    log: Log,
+    count: Rc<Cell<usize>>,
 }
 
-fn is_trusted(user: u32) -> bool {
-    user == rustix::process::geteuid().as_raw() || user == 0
-}
-
-/// A free place for a socket in a folder that is ours alone.
-fn place(out: &Path) -> io::Result<PathBuf> {
-    let name = format!("{}-{:08x}.sock", std::process::id(), digest(out));
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| is_ours(dir));
-    let user = rustix::process::geteuid().as_raw();
-    let folder = match runtime {
-        Some(dir) => dir.join("reeldeck"),
-        None => std::env::temp_dir().join(format!("reeldeck-{user}")),
-    };
-    match fs::DirBuilder::new().mode(0o700).create(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    if !is_ours(&folder) {
-        return Err(io::Error::other(format!("{} is not a folder of ours alone", folder.display())));
-    }
-    sweep(&folder);
-    let socket = folder.join(name);
-    // Left behind by a process of the same number that is gone: we are that process now.
-    match fs::remove_file(&socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(socket),
-    }
-}
-
-/// Removes what engines left behind that were killed.
-fn sweep(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_suffix(".sock")?.split_once('-')?.0.parse().ok());
-        // The number may be that of a process which only another container sees: then somebody listens.
-        let refused = || {
-            let connected = std::os::unix::net::UnixStream::connect(entry.path());
-            connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        };
-        if pid.is_some_and(lock::is_gone) && refused() {
-            let _ = fs::remove_file(entry.path());
+impl Clients {
+    fn serve(
+        &self,
+        stream: UnixStream,
+        shared: &Rc<RefCell<Shared>>,
+        events: broadcast::Receiver<Broadcast>,
+        requests: mpsc::UnboundedSender<ClientRequest>,
+    ) {
+        let is_trusted = stream.peer_cred().is_ok_and(|peer| socket::is_trusted(peer.uid()));
+        if !is_trusted || self.count.get() >= MAX_CLIENTS {
+            return;
         }
+        self.count.set(self.count.get() + 1);
+        let connection = connection::serve(stream, Rc::clone(shared), events, requests);
+        let (log, count) = (self.log.clone(), Rc::clone(&self.count));
+        tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                log.line(Level::Problem, &error.to_string());
+            }
+            count.set(count.get() - 1);
+        });
     }
-}
-
-/// A folder, no link, of this user, closed to all others.
-fn is_ours(folder: &Path) -> bool {
-    let ours = |m: fs::Metadata| {
-        m.is_dir() && m.uid() == rustix::process::geteuid().as_raw() && m.permissions().mode() & 0o077 == 0
-    };
-    fs::symlink_metadata(folder).is_ok_and(ours)
-}
-
-fn digest(out: &Path) -> u32 {
-    xxhash_rust::xxh3::xxh3_64(out.as_os_str().as_encoded_bytes()) as u32
 }

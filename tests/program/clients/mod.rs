@@ -4,7 +4,7 @@ mod exporting;
 mod starting;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -319,6 +319,26 @@ fn who_reads_too_slowly_is_told_to_ask_anew_and_holds_nobody_up() {
         assert!(started.elapsed() < Duration::from_secs(300));
     }
     assert!(resync, "it was told that it has missed something");
+    end(&bench);
+}
+
+#[test]
+fn a_client_that_asks_and_never_reads_is_dropped_and_blocks_no_one() {
+    let bench = Bench::new(&[("A/v.mp4", "slow 600000")]);
+    linger(&bench, 1);
+    start_again(&bench);
+    let mut flood = Raw::greeted(&bench).reader.into_inner();
+    flood.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
+    let question = "{\"type\":\"query\",\"id\":1,\"len\":10}\n".repeat(100);
+    let error = loop {
+        if let Err(error) = flood.write_all(question.as_bytes()) {
+            break error;
+        }
+    };
+    assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
+    assert!(is_running(&bench), "others are answered");
+    let log = || fs::read_to_string(bench.path("out/.reeldeck/log/0-of-1.log")).unwrap();
+    wait_for("the log says why", || log().contains("a client (test) has not read its answers for 5 s"));
     end(&bench);
 }
 

@@ -27,7 +27,7 @@ mod select;
 mod tests;
 mod view;
 
-pub use rows::Known;
+pub use rows::Entry;
 pub use view::View;
 
 /// Rows of missing videos are numbered from here, by their place in the manifest.

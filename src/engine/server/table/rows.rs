@@ -9,7 +9,7 @@ use crate::engine::listing::{Listing, NONE};
 use crate::protocol::row::{Row, RowState};
 
 /// What the table knows of one video.
-pub struct Known {
+pub struct Entry {
     /// Its row.
     pub row: Row,
     /// Its file; none where it is missing.
@@ -90,7 +90,7 @@ impl Table {
     }
 
     /// What the table knows of one video, for its details: the row, the file, container and rate, the place in the manifest.
-    pub fn look_up(&self, name: &str) -> Option<Known> {
+    pub fn look_up(&self, name: &str) -> Option<Entry> {
         let id = self.find(name)?;
         let row = self.row(id)?;
         let listed = self.matched.as_ref().and_then(|matched| {
@@ -98,7 +98,7 @@ impl Table {
             (position != NONE).then(|| (Arc::clone(&matched.listing), position))
         });
         let failed = self.cells.get(id as usize).is_some_and(|cell| cell.brief.row_status.has_failed());
-        Some(Known {
+        Some(Entry {
             row,
             file: if id & MISSING == 0 { self.files.get(id as usize).cloned() } else { None },
             container: self.facts.container(id).map(str::to_owned),
