@@ -125,30 +125,41 @@ pub fn runs(out: &Path) -> Result<Vec<(Shard, Holder)>, ClientError> {
     Ok(held.filter_map(|Seen { shard, holder, .. }| Some((shard, holder?))).collect())
 }
 
+/// The run over this part that holds the output folder. For the whole dataset, runs on this host go first.
+///
+/// # Errors
+/// When there is none, several, or one on another host.
+pub fn find_run(out: &Path, shard: Shard) -> Result<(Shard, Holder), ClientError> {
+    let mut runs = runs(out)?;
+    if !shard.is_whole() {
+        runs.retain(|(part, _)| *part == shard);
+        if runs.is_empty() {
+            return Err(ClientError::NoSuchPart { out: out.to_owned(), shard });
+        }
+    } else if runs.iter().any(|(_, holder)| holder.host == lock::host()) {
+        runs.retain(|(_, holder)| holder.host == lock::host());
+    }
+    match runs.as_slice() {
+        [] => Err(ClientError::NoRun { out: out.to_owned() }),
+        [(_, holder)] if holder.host != lock::host() => {
+            Err(ClientError::Elsewhere { host: holder.host.clone(), pid: holder.pid })
+        }
+        [run] => Ok(run.clone()),
+        several => {
+            let parts: Vec<String> = several.iter().map(|(part, _)| part.to_string()).collect();
+            Err(ClientError::Several { out: out.to_owned(), parts: parts.join(", ") })
+        }
+    }
+}
+
 impl Client {
     /// Connects to the run that these settings mean.
     ///
     /// # Errors
-    /// When there is none, several, one elsewhere, or one that is not to be understood.
+    /// As [`find_run`], and when the engine cannot be reached or does not answer.
     pub fn find(settings: &Settings) -> Result<Self, ClientError> {
-        let out = &settings.out;
-        let mut runs = runs(out)?;
-        if !settings.shard.is_whole() {
-            runs.retain(|(shard, _)| *shard == settings.shard);
-            if runs.is_empty() {
-                return Err(ClientError::NoSuchPart { out: out.clone(), shard: settings.shard });
-            }
-        } else if runs.iter().any(|(_, holder)| holder.host == lock::host()) {
-            runs.retain(|(_, holder)| holder.host == lock::host());
-        }
-        match runs.as_slice() {
-            [] => Err(ClientError::NoRun { out: out.clone() }),
-            [(shard, holder)] => Self::connect(out, *shard, holder),
-            several => {
-                let parts: Vec<String> = several.iter().map(|(shard, _)| shard.to_string()).collect();
-                Err(ClientError::Several { out: out.clone(), parts: parts.join(", ") })
-            }
-        }
+        let (shard, holder) = find_run(&settings.out, settings.shard)?;
+        Self::connect(&settings.out, shard, &holder)
     }
 
     /// Connects to this run.

@@ -4,25 +4,33 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask a run to stop.
-pub struct RunSignals {
+/// SIGINT and SIGTERM, which ask a program to stop.
+pub struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl RunSignals {
-    /// Catches SIGINT and SIGTERM from now on, and ignores SIGHUP: closing the terminal must not end a run.
+impl StopSignals {
+    /// Catches them from now on.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn catch() -> io::Result<Self> {
-        // A handler stays installed when its stream is dropped.
-        drop(signal(SignalKind::hangup())?);
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits until a signal asks to stop.
-    pub async fn ended(&mut self) {
+    /// As [`StopSignals::catch`], and ignores SIGHUP: closing the terminal must not end a run.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn catch_without_hangup() -> io::Result<Self> {
+        // A handler stays installed when its stream is dropped.
+        drop(signal(SignalKind::hangup())?);
+        Self::catch()
+    }
+
+    /// Waits for the next signal.
+    pub async fn received(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -35,7 +35,7 @@ use crate::format::Format;
 use crate::protocol::event::{Event, Line, Started};
 use crate::protocol::snapshot::Counts;
 use crate::protocol::{VERSION, Welcome};
-use crate::signals::RunSignals;
+use crate::signals::StopSignals;
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
@@ -74,7 +74,7 @@ impl Job {
 
     async fn go(self: Arc<Self>, lock: Lock, log: Log, reachable: Reachable) -> anyhow::Result<Exit> {
         let Reachable { server, mut clients, inspect, inspect_requests } = reachable;
-        let mut signals = RunSignals::catch().context("failed to catch signals")?;
+        let mut signals = StopSignals::catch_without_hangup().context("failed to catch signals")?;
         let starting = server.as_ref().map(Server::starting_sink);
         let preparing = {
             let job = Arc::clone(&self);
@@ -280,7 +280,7 @@ impl Job {
         &self,
         engine: &mut Engine,
         refused: usize,
-        signals: &mut RunSignals,
+        signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> Option<anyhow::Result<Exit>> {
         let result = self.outcome(engine, refused, signals, clients).await.transpose()?;
@@ -297,7 +297,7 @@ impl Job {
         &self,
         engine: &mut Engine,
         refused: usize,
-        signals: &mut RunSignals,
+        signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> anyhow::Result<Option<Exit>> {
         let state = engine.state();
@@ -344,13 +344,13 @@ impl Job {
 /// Answers clients until everything is prepared; `None` where the user ends the engine before that.
 async fn until_prepared(
     mut preparing: JoinHandle<anyhow::Result<Prepared>>,
-    signals: &mut RunSignals,
+    signals: &mut StopSignals,
     clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
 ) -> anyhow::Result<Option<Prepared>> {
     loop {
         tokio::select! {
             biased;
-            () = signals.ended() => return Ok(None),
+            () = signals.received() => return Ok(None),
             Some(ClientRequest { order, reply }) = clients.recv() => match order {
                 Order::Stop { .. } | Order::Leave => {
                     let _ = reply.send(Ok("the engine was starting, and ends".into()));

@@ -8,12 +8,12 @@ use std::thread;
 
 use anyhow::Context;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Settings, Verbosity};
 use crate::errln;
 use crate::error::Exit;
 use crate::progress::Meter;
+use crate::signals::StopSignals;
 
 /// A meter for a command with these settings, which a signal cancels.
 ///
@@ -38,18 +38,15 @@ pub fn cancel_on_signal(note: Option<&'static str>) -> io::Result<Arc<AtomicBool
     let cancelled = Arc::new(AtomicBool::new(false));
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // Before the thread starts, so that no signal is missed in between.
-    let (mut interrupt, mut terminate) = {
+    let mut signals = {
         let _context = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        StopSignals::catch()?
     };
     let flag = Arc::clone(&cancelled);
     thread::spawn(move || {
         runtime.block_on(async {
             loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
+                signals.received().await;
                 if flag.swap(true, Ordering::Relaxed) {
                     process::exit(Exit::Interrupted.code().into());
                 }

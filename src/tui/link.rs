@@ -12,9 +12,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use super::update::LinkEvent;
-use crate::client;
+use crate::client::{self, ClientError};
 use crate::config::Settings;
-use crate::engine::lock;
 use crate::protocol::{FromEngine, ToEngine, VERSION};
 
 /// The longest message of an engine, in bytes.
@@ -101,32 +100,12 @@ async fn wait_for_connect(requests: &mut mpsc::UnboundedReceiver<LinkRequest>) -
 /// itself.
 async fn find(settings: &Settings) -> Result<Option<PathBuf>, String> {
     let (out, shard) = (settings.out.clone(), settings.shard);
-    let looked = tokio::task::spawn_blocking(move || client::runs(&out)).await;
-    let Ok(Ok(mut runs)) = looked else { return Ok(None) };
-    if !shard.is_whole() {
-        runs.retain(|(part, _)| *part == shard);
-    }
-    let host = lock::host();
-    match runs.as_slice() {
-        [] => Ok(None),
-        [(_, holder)] if holder.host != host => Err(format!(
-            "the run that holds the output folder is on host {} (process {}); go there to follow or steer it",
-            holder.host, holder.pid
-        )),
-        [(_, holder)] => Ok(holder.socket.clone()),
-        several => {
-            let own: Vec<_> = several.iter().filter(|(_, holder)| holder.host == host).collect();
-            match own.as_slice() {
-                [(_, holder)] => Ok(holder.socket.clone()),
-                _ => {
-                    let parts: Vec<String> = several.iter().map(|(part, _)| part.to_string()).collect();
-                    Err(format!(
-                        "several runs hold the output folder: parts {}; say which with --shard",
-                        parts.join(", ")
-                    ))
-                }
-            }
+    match tokio::task::spawn_blocking(move || client::find_run(&out, shard)).await {
+        Ok(Ok((_, holder))) => Ok(holder.socket),
+        Ok(Err(ClientError::NoRun { .. } | ClientError::NoSuchPart { .. } | ClientError::Locks { .. })) | Err(_) => {
+            Ok(None)
         }
+        Ok(Err(error)) => Err(error.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ClientRequest, Engine, Event, Format, Order, Phase, RunSignals, ticks};
+use super::{ClientRequest, Engine, Event, Format, Order, Phase, StopSignals, ticks};
 use crate::export::Outcome;
 
 impl Engine {
@@ -17,7 +17,7 @@ impl Engine {
     pub async fn export_at_end(
         &mut self,
         formats: &[Format],
-        signals: &mut RunSignals,
+        signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> anyhow::Result<Option<Vec<Outcome>>> {
         let (tell, mut told) = oneshot::channel();
@@ -32,7 +32,7 @@ impl Engine {
             }
             tokio::select! {
                 biased;
-                () = signals.ended() => self.handle(Event::Interrupt),
+                () = signals.received() => self.handle(Event::Interrupt),
                 Some(asked) = clients.recv() => self.answer(asked),
                 done = &mut told => break done.context("the export was cut short").flatten().map(Some),
                 Some(incoming) = self.incoming.recv() => self.take(incoming),
@@ -54,7 +54,7 @@ impl Engine {
     /// after the last one. What was asked for is finished before it returns, but for an end at once.
     pub async fn wait_for_more(
         &mut self,
-        signals: &mut RunSignals,
+        signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
         linger: Duration,
         followers: impl Fn() -> usize,
@@ -66,7 +66,7 @@ impl Engine {
             }
             tokio::select! {
                 biased;
-                () = signals.ended() => return false,
+                () = signals.received() => return false,
                 Some(asked) = clients.recv() => {
                     let now = matches!(asked.order, Order::Stop { now: true });
                     self.answer(asked);

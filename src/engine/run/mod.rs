@@ -29,7 +29,7 @@ use crate::monitor::{Monitor, Reading};
 use crate::protocol::event::{Event as Told, Line};
 use crate::protocol::snapshot::{Phase as Shown, Snapshot};
 use crate::protocol::words::describe;
-use crate::signals::RunSignals;
+use crate::signals::StopSignals;
 
 mod after;
 mod dataset;
@@ -163,7 +163,7 @@ impl Engine {
     }
 
     /// Runs until no worker is left. `clients` may be closed.
-    pub async fn run(&mut self, signals: &mut RunSignals, clients: &mut mpsc::UnboundedReceiver<ClientRequest>) {
+    pub async fn run(&mut self, signals: &mut StopSignals, clients: &mut mpsc::UnboundedReceiver<ClientRequest>) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
         self.done_before = self.done();
         self.leaves = false;
@@ -175,7 +175,7 @@ impl Engine {
         while !self.state.is_over() {
             tokio::select! {
                 biased;
-                () = signals.ended() => self.handle(Event::Interrupt),
+                () = signals.received() => self.handle(Event::Interrupt),
                 Some(asked) = clients.recv() => self.answer(asked),
                 Some(incoming) = self.incoming.recv() => self.take(incoming),
                 _ = ticks.tick() => self.tick(),
