@@ -99,6 +99,12 @@ pub fn text_of(error: &anyhow::Error) -> String {
     text
 }
 
+/// An error and its causes on one line, separated by colons.
+pub fn line_of(error: &(dyn Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| (**error).source()).map(ToString::to_string);
+    chain.collect::<Vec<_>>().join(": ")
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context;

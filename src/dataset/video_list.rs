@@ -95,7 +95,7 @@ pub fn write_lines(writer: &mut impl Write, entries: &[ListEntry]) -> io::Result
 ///
 /// # Errors
 /// Whatever the file system reports.
-pub fn write_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
+fn write_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     atomic::write(path, owner, |writer| write_lines(writer, entries))
 }

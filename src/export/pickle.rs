@@ -1,11 +1,11 @@
 //! `result.pkl` as MMAction2's `--dump` writes it, and `hacs_data.txt` with the same videos in the same order.
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use reeldeck_common::atomic;
+use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::feature::Matrix;
 use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_pickle::results::{ResultsWriter, Sample};
@@ -14,7 +14,7 @@ use super::inventory::{made_from, read};
 use super::manifest::Manifest;
 use super::{Inventory, Item, Job, Outcome, Variant, dataset};
 use crate::dataset::shown;
-use crate::dataset::video_list::{ListEntry, write_list};
+use crate::dataset::video_list::{ListEntry, write_lines};
 use crate::format::{Axes, Format};
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
@@ -29,17 +29,13 @@ pub const MISSING: &str = "missing.txt";
 /// The pair as one of the exports.
 pub const PAIR: Variant = Variant { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false };
 
-/// Writes the pair unless it is there, made from the same features; a few videos in memory at a time.
-///
-/// The original's reader pairs the two files by position alone, so a pair that does not belong together would give every
-/// video another one's features without a word. Therefore the old list goes before the new pickle comes, and the new list
-/// comes last: whatever happens in between, there is never a list beside a pickle that is not its own.
+/// Writes the pair unless it is there and was made from the same features. Holds a few videos in memory.
 ///
 /// # Errors
-/// When the output folder cannot be written to, and when interrupted; the old pair is still there then.
+/// When the output folder cannot be written to, and when cancelled. The old pair is still there then.
 pub fn write(job: &Job<'_>, inventory: &Inventory, progress: &dyn Progress) -> anyhow::Result<Outcome> {
     let folder = job.layout.exports();
-    let (results, list) = (folder.join(RESULTS), folder.join(LIST));
+    let results = folder.join(RESULTS);
     let failed =
         |path: &Path| format!("failed to write {}; check space and permissions, then run it again", shown(path));
     fs::create_dir_all(&folder).with_context(|| failed(&folder))?;
@@ -59,9 +55,8 @@ pub fn write(job: &Job<'_>, inventory: &Inventory, progress: &dyn Progress) -> a
     if [RESULTS, LIST].iter().all(|file| record.kept(file, &from).is_some()) {
         included = all;
     } else {
-        dataset::remove(&folder).with_context(|| failed(&folder))?;
         progress.begin("writing pkl", Size::Items(all.len()));
-        let written = atomic::write(&results, job.owner, |writer| {
+        let written = replace_pair(&folder, job.owner, |writer| {
             let mut pickle = ResultsWriter::new(writer)?;
             let read = |item| (item, read(job, Output::Logits, item));
             ordered(threads(), all, read, |(item, matrix)| {
@@ -76,14 +71,12 @@ pub fn write(job: &Job<'_>, inventory: &Inventory, progress: &dyn Progress) -> a
                 if progress.is_cancelled() { Err(io::Error::from(io::ErrorKind::Interrupted)) } else { Ok(()) }
             })?;
             pickle.finish()?;
-            remove(&list)
+            Ok(included.iter().map(|item| item.entry.clone()).collect())
         });
         if written.is_err() {
             progress.check_cancelled()?;
         }
         written.with_context(|| failed(&results))?;
-        let lines: Vec<ListEntry> = included.iter().map(|item| item.entry.clone()).collect();
-        write_list(&list, &lines, job.owner).with_context(|| failed(&list))?;
         let from = made_from(&included);
         outcome.written = included.len();
         outcome.bytes = record.add(RESULTS, &from).with_context(|| failed(&folder))?;
@@ -99,6 +92,33 @@ pub fn write(job: &Job<'_>, inventory: &Inventory, progress: &dyn Progress) -> a
     let describe = dataset::Description { job, variant: &PAIR, inventory, included: &included, same: &[] };
     describe.write(&folder, &outcome.missing).with_context(|| failed(&folder))?;
     Ok(outcome)
+}
+
+/// Replaces the pair in `folder` once both new files are complete and durable. `fill` writes the pickle and returns the
+/// entries of the list.
+///
+/// Readers pair the two files by position, so a list beside another pickle would assign features to the wrong videos
+/// without an error. The old list is therefore removed just before the two renames: at any moment there is the old pair, the
+/// new pair, or a pickle without a list. `dataset.json` is removed before the list and written last by the caller.
+fn replace_pair(
+    folder: &Path,
+    owner: &Owner,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<Vec<ListEntry>>,
+) -> io::Result<()> {
+    let list = folder.join(LIST);
+    atomic::write_at(&list, owner, |new_list| {
+        atomic::write(&folder.join(RESULTS), owner, |pickle| {
+            let entries = fill(pickle)?;
+            pickle.flush()?;
+            pickle.get_ref().sync_all()?;
+            let mut lines = BufWriter::new(File::create(new_list)?);
+            write_lines(&mut lines, &entries)?;
+            lines.into_inner()?.sync_all()?;
+            dataset::remove(folder)?;
+            remove(&list)?;
+            atomic::sync_folder(folder)
+        })
+    })
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -118,4 +138,87 @@ pub(super) fn push(
     let [clips, classes] = logits.shape;
     let side = recipe.transform.crop;
     pickle.push(&Sample { scores: &logits.data, clips, classes, label, img_shape: (side, side) })
+}
+
+#[cfg(test)]
+mod tests {
+    use reeldeck_common::video::VideoName;
+
+    use super::*;
+
+    fn entries(names: &[&str]) -> Vec<ListEntry> {
+        names.iter().map(|name| ListEntry { name: VideoName::new(name).unwrap(), label: -1 }).collect()
+    }
+
+    /// A folder with an old pair and its description.
+    fn old_pair() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [(RESULTS, "old pickle"), (LIST, "A/old.mp4 -1\n"), (dataset::FILE, "{}")] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        dir
+    }
+
+    fn files(folder: &Path) -> Vec<(String, String)> {
+        let read = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry.unwrap();
+            (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap())
+        };
+        let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(read).collect();
+        files.retain(|(name, _)| !atomic::is_temporary(name));
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn the_old_pair_stays_until_the_new_one_is_complete() {
+        let dir = old_pair();
+        let before = files(dir.path());
+        replace_pair(dir.path(), &Owner::this_process(), |pickle| {
+            pickle.write_all(b"new pickle")?;
+            pickle.flush()?;
+            assert_eq!(files(dir.path()), before);
+            Ok(entries(&["A/new.mp4"]))
+        })
+        .unwrap();
+        let after = [(LIST, "A/new.mp4 -1\n"), (RESULTS, "new pickle")];
+        assert_eq!(files(dir.path()), after.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    }
+
+    #[test]
+    fn a_pickle_that_cannot_be_written_leaves_the_old_pair() {
+        let dir = old_pair();
+        let before = files(dir.path());
+        let failed = replace_pair(dir.path(), &Owner::this_process(), |pickle| {
+            pickle.write_all(b"half")?;
+            Err(io::Error::other("disk full"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(files(dir.path()), before);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_written_leaves_the_old_pair() {
+        let dir = old_pair();
+        let before = files(dir.path());
+        let failed = replace_pair(dir.path(), &Owner::this_process(), |pickle| {
+            pickle.write_all(b"new pickle")?;
+            // The temporary list turns into a folder, so that writing the list fails.
+            let names = fs::read_dir(dir.path())?.map(|entry| entry.unwrap().path());
+            let empty = names.filter(|path| fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0));
+            let temporary: Vec<_> = empty
+                .filter(|path| atomic::is_temporary(&path.file_name().unwrap_or_default().to_string_lossy()))
+                .collect();
+            for path in temporary {
+                fs::remove_file(&path)?;
+                fs::create_dir(&path)?;
+            }
+            Ok(entries(&["A/new.mp4"]))
+        });
+        assert!(failed.is_err());
+        for (name, text) in before {
+            assert_eq!(fs::read_to_string(dir.path().join(&name)).unwrap(), text, "{name}");
+        }
+    }
 }

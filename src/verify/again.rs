@@ -15,9 +15,9 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use reeldeck_process::{Patience, Program, Worker, WorkerError};
 
-use super::check::text_of;
 use super::compare::{Tolerance, compare};
 use super::{Compared, Finding, Kind};
+use crate::error::line_of;
 use crate::progress::Progress;
 
 /// What is needed to extract.
@@ -77,7 +77,7 @@ impl Extractor {
         let finding = |text: String| Finding { video: video.clone(), kind: Kind::Again, text };
         let path = self.setup.folder.join(video.class()).join(format!("{}.safetensors", video.file()));
         let extracted = match self.extract(video, source, &path, progress)? {
-            Ok(()) => Feature::read(&path).map_err(|error| text_of(&error)),
+            Ok(()) => Feature::read(&path).map_err(|error| line_of(&error)),
             Err(failure) => Err(failure.line()),
         };
         // One at a time: the folder holds no more than one feature.
@@ -85,7 +85,7 @@ impl Extractor {
         let (anew, stored) = match (extracted, Feature::read(stored)) {
             (Ok(anew), Ok(stored)) => (anew, stored),
             (Err(why), _) => return Ok(Anew::Failed(finding(format!("it cannot be extracted anew: {why}")))),
-            (_, Err(error)) => return Ok(Anew::Failed(finding(text_of(&error)))),
+            (_, Err(error)) => return Ok(Anew::Failed(finding(line_of(&error)))),
         };
         let mut worst: Option<Compared> = None;
         let mut wrong = None;

@@ -14,10 +14,9 @@ use reeldeck_pickle::map::MappedFile;
 use reeldeck_pickle::results::{ResultSample, Results};
 
 use super::Target;
-use super::check::text_of;
 use crate::dataset::shown;
 use crate::dataset::video_list::parse_list;
-use crate::error::{Exit, ExitError};
+use crate::error::{Exit, ExitError, line_of};
 use crate::export::{npy, npz};
 
 /// The text of 10,000 clips of 4096 numbers has 800 MB; no one feature is larger.
@@ -171,7 +170,7 @@ fn in_folder(folder: &Path, video: &VideoName) -> Option<Result<Matrix, String>>
 fn read(path: &Path) -> Result<Matrix, String> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     if ending == "safetensors" {
-        let mut feature = Feature::read(path).map_err(|error| text_of(&error))?;
+        let mut feature = Feature::read(path).map_err(|error| line_of(&error))?;
         let first = feature.tensors.pop_first();
         return first.map(|(_, matrix)| matrix).ok_or_else(|| "it holds nothing".into());
     }

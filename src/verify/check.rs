@@ -10,6 +10,7 @@ use reeldeck_common::video::VideoName;
 use super::against::{Given, Pairs};
 use super::compare::compare;
 use super::{Compared, Finding, Job, Kind, Target, rows};
+use crate::error::line_of;
 
 /// What one feature turned out to be.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(super) fn check(job: &Job<'_>, target: &Target, given: Given, pairs: Option<
     let feature = match Feature::read(&job.layout.feature(video)) {
         Ok(feature) => feature,
         Err(error) => {
-            checked.find(Kind::Damaged, text_of(&error));
+            checked.find(Kind::Damaged, line_of(&error));
             return checked;
         }
     };
@@ -127,10 +128,4 @@ impl Checked {
     fn find(&mut self, kind: Kind, text: impl Into<String>) {
         self.findings.push(Finding { video: self.video.clone(), kind, text: text.into() });
     }
-}
-
-/// An error and its causes in one line.
-pub(super) fn text_of(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain: Vec<String> = std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect();
-    chain.join(": ")
 }

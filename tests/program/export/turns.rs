@@ -53,6 +53,46 @@ fn after_every_kill_it_goes_on_and_ends_at_the_same_bytes() {
     }
 }
 
+/// Readers pair the list with the pickle by position alone.
+#[test]
+fn after_a_kill_no_list_lies_beside_a_pickle_of_other_videos() {
+    let names: Vec<String> = (0..30).map(|i| format!("A/v_{i:02}.mp4")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let set = Set::of(&names);
+    set.run(&["export"]).expect(0, &[]);
+    let last = set.layout.features().join(format!("{}.safetensors", names[29]));
+    let aside = last.with_extension("aside");
+    let pair = || {
+        let list = String::from_utf8(fs::read(set.exported("hacs_data.txt")).ok()?).unwrap();
+        Some((list.lines().count(), read_results(&set.bytes("result.pkl")).unwrap().len()))
+    };
+    for round in 0..8 {
+        // Each export has one video more or less than the one before.
+        if last.exists() { fs::rename(&last, &aside) } else { fs::rename(&aside, &last) }.unwrap();
+        let before = pair();
+        let temporary = || -> std::collections::BTreeSet<_> {
+            let names = fs::read_dir(set.layout.exports()).unwrap().map(|entry| entry.unwrap().file_name());
+            names.filter(|name| reeldeck_common::atomic::is_temporary(name.to_str().unwrap())).collect()
+        };
+        let left_behind = temporary();
+        let mut child = set.command(&["export"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while temporary() == left_behind && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        // Half of the kills come while the pickle is written, half when the old list is replaced.
+        while round % 2 == 1 && pair() == before && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
+        if let Some((list, pickle)) = pair() {
+            assert_eq!(list, pickle, "round {round}");
+        } else {
+            assert!(!set.exported("dataset.json").exists(), "round {round}: half a pair is described");
+        }
+    }
+}
+
 #[test]
 fn live_exports_are_those_that_an_export_keeps() {
     let set = Set::of(&VIDEOS);
