@@ -1,4 +1,4 @@
-//! A dataset with a configuration, and reeldeck opened on it in a terminal.
+//! A dataset with a configuration, and reeldeck in a terminal on it.
 
 use std::fs;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::support::{Bench, wait_for};
 pub const CONFIG: &str = "recipe = \"./tiny.toml\"\ncheckpoint = \"seeded\"\n[engine]\nlinger_s = 1\norder = \"list\"\n\
                       [watch]\nsettle_s = 0\npoll_s = 1\nmode = \"polling\"\n";
 
-/// A dataset of these "videos" with a configuration; or without.
+/// A dataset of scripted videos. Without a configuration if `config` is empty.
 pub fn bench(videos: &[(&str, &str)], config: &str) -> Bench {
     let bench = Bench::new(&[]);
     for (name, script) in videos {
@@ -25,7 +25,7 @@ pub fn bench(videos: &[(&str, &str)], config: &str) -> Bench {
     bench
 }
 
-/// reeldeck without a command that is named here.
+/// reeldeck without a subcommand.
 pub fn command(bench: &Bench, arguments: &[&str]) -> Command {
     let like = bench.command(&[]);
     let mut command = Command::new(like.get_program());
@@ -36,22 +36,22 @@ pub fn command(bench: &Bench, arguments: &[&str]) -> Command {
     command
 }
 
-/// It in a terminal of its own.
+/// Runs it in a pseudo-terminal.
 pub fn open(bench: &Bench, arguments: &[&str], columns: u16, rows: u16) -> Screen {
     Screen::open(&command(bench, arguments), columns, rows)
 }
 
-/// How many hold the output folder.
+/// The number of engines that hold the output folder.
 pub fn engines(bench: &Bench) -> usize {
     reeldeck::client::runs(&bench.path("out")).unwrap().len()
 }
 
-/// Without anybody who looks on, the engine leaves.
+/// Waits until the engine has ended, which it does without clients.
 pub fn gone(bench: &Bench) {
     wait_for("the engine leaves", || engines(bench) == 0);
 }
 
-/// Ends what goes on.
+/// Stops the run.
 pub fn end(bench: &Bench) {
     let _ = command(bench, &["stop", "--now", "-q"]).output().unwrap();
     gone(bench);
@@ -61,7 +61,7 @@ pub const ESC: &str = "\x1b";
 pub const ENTER: &str = "\r";
 pub const DOWN: &str = "\x1b[B";
 
-/// So many videos that take so long.
+/// Videos that each take `ms` milliseconds.
 pub fn slow(count: usize, ms: usize) -> Vec<(String, String)> {
     (0..count).map(|i| (format!("A/v_{i:03}.mp4"), format!("slow {ms}"))).collect()
 }

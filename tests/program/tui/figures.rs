@@ -1,11 +1,11 @@
-//! What it costs, measured from outside.
+//! Measurements from outside of the program.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use super::bench::{CONFIG, bench, borrowed, gone, open, slow};
 
-/// What it costs: `make tui-bench`. Prints, and checks nothing but that it works.
+/// Measures (`make tui-bench`). It prints the results and only checks that everything works.
 #[test]
 #[ignore = "it measures, on a machine that does nothing else"]
 fn figures() {

@@ -1,5 +1,5 @@
-//! The terminal interface as people use it: the program in a terminal, keys typed, the screen looked at, an engine with a
-//! worker that does what the "videos" say.
+//! The terminal interface as users see it: the program in a pseudo-terminal, with an engine whose worker follows the
+//! scripts in the videos.
 
 mod bench;
 mod figures;
@@ -28,7 +28,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     );
     fs::rename(bench.path("data"), bench.path("videos")).unwrap();
     let mut screen = open(&bench, &["--recipe", "./tiny.toml"], 100, 32);
-    // A form, with the folder that looks like a dataset filled in already.
+    // The form suggests the folder that looks like a dataset.
     screen.shows("first start");
     screen.shows("3 class folders, 5 videos");
     screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
@@ -37,13 +37,13 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     wait_for("the configuration is written", || bench.path("config.toml").exists());
     let config = fs::read_to_string(bench.path("config.toml")).unwrap();
     assert!(config.contains("root = \"videos\"") && config.contains("checkpoint = \"seeded\""), "{config}");
-    // Looked through, and what is wrong stands on top.
+    // Problems are sorted to the top.
     screen.shows("ready to start");
     screen.shows("▲ corrupt 1");
     screen.until("the corrupt one comes first", |text| {
         text.lines().find(|line| line.contains("v_")).is_some_and(|line| line.contains("v_ba.mp4"))
     });
-    // A filter, a mark, and back.
+    // Filter, mark, and back.
     screen.press("/", "enter keep");
     screen.press("zumba", "1/1 ");
     screen.press(ENTER, "/zumba");
@@ -52,16 +52,15 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     screen.shows("1 marked");
     screen.press(ESC, "1/5 ");
     screen.shows_no("marked");
-    // The run, to its end.
     screen.press("s", "the run is over: 3 done, 2 failed");
     screen.shows("✔ done 3");
-    // One of them in full: every attempt with its error.
+    // The details show every attempt with its error.
     screen.press("/", "enter keep");
     screen.press("v_za", "1/1 ");
     screen.press(ENTER, "/v_za");
     screen.press(ENTER, "attempts");
     screen.shows("as it was told");
-    // Somebody has put it right: extracted again from here, it is done.
+    // The video is repaired and extracted again.
     fs::rename(bench.path("videos"), bench.path("data")).unwrap();
     settled(&bench, "Zumba/v_za.mp4", "ok now", 5);
     fs::rename(bench.path("data"), bench.path("videos")).unwrap();
@@ -73,7 +72,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     screen.press("e", "Export");
     screen.press("p", "exported 4 videos");
     assert!(bench.export("result.pkl").exists());
-    // Nothing is going on: one simply leaves, and takes the engine along.
+    // Quitting without an active run also ends the engine.
     screen.send("q");
     assert_eq!(screen.ends(), 0);
     assert!(!screen.is_taken() && !screen.hides_cursor());
@@ -93,7 +92,7 @@ fn a_run_can_be_detached_from_attached_to_paused_and_stopped() {
     assert_eq!(screen.ends(), 0);
     assert!(!screen.is_taken());
     assert_eq!(engines(&bench), 1);
-    // By either way it is found where it stands.
+    // Both ways of starting find the run.
     let mut screen = open(&bench, &["attach"], 80, 24);
     screen.shows("● running");
     screen.shows("v_000.mp4");

@@ -1,4 +1,4 @@
-//! The terminal interface with real videos, the real prober and the real worker: from the form to a repaired file.
+//! The terminal interface with real videos, probe and worker.
 
 use std::fs;
 use std::process::Command;
@@ -23,12 +23,12 @@ fn a_truncated_video_fails_and_succeeds_after_repair() {
     ]);
     let whole = fs::read(dataset.video("Zumba/v_cut.mp4")).unwrap();
     fs::write(dataset.video("Zumba/v_cut.mp4"), &whole[..whole.len() / 2]).unwrap();
-    // Settled long ago, or it would count as one that is still arriving.
+    // Recently changed files count as still arriving.
     for name in ["Archery/v_a.mp4", "Archery/v_b.mp4", "Zumba/v_c.mp4", "Zumba/v_cut.mp4"] {
         let file = fs::File::options().append(true).open(dataset.video(name)).unwrap();
         file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600)).unwrap();
     }
-    // The folder that the dataset lies in for real looks like one, too; the link is the one that is meant.
+    // The folder behind the link looks like a dataset, too.
     let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
     command.current_dir(dataset.dir.path()).args(["--recipe", "./tiny.toml", "--root", "data"]);
     command.env("REELDECK_WORKER", programs().join("reeldeck-worker"));
@@ -38,7 +38,7 @@ fn a_truncated_video_fails_and_succeeds_after_repair() {
     screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
     screen.press("seeded", "made-up");
     screen.send("\x13");
-    // Found by the look through the folder, before anything is run.
+    // Checking finds the problem before the run.
     screen.shows("▲ corrupt 1");
     screen.shows("· ready 3");
     screen.press("s", "the run is over: 3 done, 1 failed");
@@ -51,7 +51,6 @@ fn a_truncated_video_fails_and_succeeds_after_repair() {
     screen.send("r");
     screen.shows("✔ done 4");
     screen.shows("80 of 80 frames");
-    // A picture of it, by the prober.
     screen.press("o", "▀");
     screen.press(ESC, "2 Videos");
     screen.press("l", "hacs_data.txt");

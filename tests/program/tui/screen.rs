@@ -1,4 +1,4 @@
-//! A program in a terminal of its own, and what is to be seen there: a pseudo terminal and an emulator.
+//! Runs a program in a pseudo-terminal with an emulator.
 
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-/// What does not come within this does not come: the machine may be busy with many other tests.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// Generous, because the machine may run many tests at once.
+const TIMEOUT: Duration = Duration::from_secs(240);
 
-/// The emulator and how much it was told.
-struct Seen {
+struct Output {
     parser: vt100::Parser,
     bytes: u64,
     raw: Vec<u8>,
@@ -21,21 +20,19 @@ struct Seen {
     hung_up: bool,
 }
 
-/// A program in a terminal.
 pub struct Screen {
     child: Box<dyn Child + Send + Sync>,
     master: Option<Box<dyn MasterPty + Send>>,
     writer: Option<Box<dyn Write + Send>>,
-    seen: Arc<Mutex<Seen>>,
+    output: Arc<Mutex<Output>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Screen {
-    /// Starts a program in a terminal of this size.
-    pub fn open(like: &Command, columns: u16, rows: u16) -> Self {
-        let mut command = CommandBuilder::new(like.get_program());
-        command.args(like.get_args());
-        if let Some(folder) = like.get_current_dir() {
+    pub fn open(model: &Command, columns: u16, rows: u16) -> Self {
+        let mut command = CommandBuilder::new(model.get_program());
+        command.args(model.get_args());
+        if let Some(folder) = model.get_current_dir() {
             command.cwd(folder);
         }
         command.env("TERM", "xterm-256color");
@@ -43,7 +40,7 @@ impl Screen {
         for name in ["LC_ALL", "LC_CTYPE", "NO_COLOR", "COLORTERM", "SSH_CONNECTION", "SSH_TTY", "TMUX"] {
             command.env_remove(name);
         }
-        for (key, value) in like.get_envs() {
+        for (key, value) in model.get_envs() {
             match value {
                 Some(value) => command.env(key, value),
                 None => command.env_remove(key),
@@ -53,54 +50,53 @@ impl Screen {
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let parser = vt100::Parser::new(cells(rows), cells(columns), 0);
-        let seen = Arc::new(Mutex::new(Seen { parser, bytes: 0, raw: vec![], closed: false, hung_up: false }));
+        let output = Arc::new(Mutex::new(Output { parser, bytes: 0, raw: vec![], closed: false, hung_up: false }));
         let mut from = pair.master.try_clone_reader().unwrap();
         let writer = pair.master.take_writer().unwrap();
-        let told = Arc::clone(&seen);
+        let told = Arc::clone(&output);
         let reader = std::thread::spawn(move || {
             let mut block = [0; 8192];
             while let Ok(read @ 1..) = from.read(&mut block) {
-                let mut seen = told.lock().unwrap();
-                if seen.hung_up {
+                let mut output = told.lock().unwrap();
+                if output.hung_up {
                     break;
                 }
-                seen.parser.process(&block[..read]);
-                seen.bytes += read as u64;
-                seen.raw.extend_from_slice(&block[..read]);
-                let surplus = seen.raw.len().saturating_sub(1 << 16);
-                seen.raw.drain(..surplus);
+                output.parser.process(&block[..read]);
+                output.bytes += read as u64;
+                output.raw.extend_from_slice(&block[..read]);
+                let surplus = output.raw.len().saturating_sub(1 << 16);
+                output.raw.drain(..surplus);
             }
             told.lock().unwrap().closed = true;
         });
-        Self { child, master: Some(pair.master), writer: Some(writer), seen, reader: Some(reader) }
+        Self { child, master: Some(pair.master), writer: Some(writer), output, reader: Some(reader) }
     }
 
-    /// What is to be seen.
+    /// The visible text.
     pub fn text(&self) -> String {
-        self.seen.lock().unwrap().parser.screen().contents()
+        self.output.lock().unwrap().parser.screen().contents()
     }
 
-    /// The program has the whole screen.
+    /// The alternate screen is active.
     pub fn is_taken(&self) -> bool {
-        self.seen.lock().unwrap().parser.screen().alternate_screen()
+        self.output.lock().unwrap().parser.screen().alternate_screen()
     }
 
-    /// The terminal's own cursor is hidden.
     pub fn hides_cursor(&self) -> bool {
-        self.seen.lock().unwrap().parser.screen().hide_cursor()
+        self.output.lock().unwrap().parser.screen().hide_cursor()
     }
 
-    /// Bytes written so far.
+    /// The number of bytes written so far.
     pub fn bytes(&self) -> u64 {
-        self.seen.lock().unwrap().bytes
+        self.output.lock().unwrap().bytes
     }
 
-    /// The last bytes as they came.
+    /// The last 64 KiB written.
     pub fn raw(&self) -> Vec<u8> {
-        self.seen.lock().unwrap().raw.clone()
+        self.output.lock().unwrap().raw.clone()
     }
 
-    /// Types something.
+    /// Types a text.
     pub fn send(&mut self, keys: &str) -> &mut Self {
         let writer = self.writer.as_mut().expect("the terminal is there");
         writer.write_all(keys.as_bytes()).unwrap();
@@ -108,7 +104,7 @@ impl Screen {
         self
     }
 
-    /// Waits until something is so.
+    /// Waits until a condition holds.
     #[track_caller]
     pub fn until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
         let began = Instant::now();
@@ -117,66 +113,65 @@ impl Screen {
             if is(&text) {
                 return text;
             }
-            let closed = self.seen.lock().unwrap().closed;
+            let closed = self.output.lock().unwrap().closed;
             assert!(!closed, "the terminal was closed before: {what}\n{text}");
-            assert!(began.elapsed() < PATIENCE, "never: {what}\n{text}");
+            assert!(began.elapsed() < TIMEOUT, "never: {what}\n{text}");
             std::thread::sleep(Duration::from_millis(15));
         }
     }
 
-    /// Waits until a text is to be seen.
+    /// Waits until a text is visible.
     #[track_caller]
     pub fn shows(&self, part: &str) -> String {
         self.until(part, |text| text.contains(part))
     }
 
-    /// Waits until a text is not to be seen any more.
+    /// Waits until a text is no longer visible.
     #[track_caller]
     pub fn shows_no(&self, part: &str) -> String {
         self.until(part, |text| !text.contains(part))
     }
 
-    /// Types something and waits for what comes of it.
+    /// Types a text and waits for its effect.
     #[track_caller]
     pub fn press(&mut self, keys: &str, then: &str) -> String {
         self.send(keys);
         self.shows(then)
     }
 
-    /// Gives the terminal another size.
     pub fn resize(&mut self, columns: u16, rows: u16) {
-        // The emulator first: what is drawn for the new size must not meet the old one.
-        self.seen.lock().unwrap().parser.screen_mut().set_size(cells(rows), cells(columns));
+        // The emulator goes first: output for the new size must not meet the old one.
+        self.output.lock().unwrap().parser.screen_mut().set_size(cells(rows), cells(columns));
         self.master.as_ref().expect("the terminal is there").resize(size(columns, rows)).unwrap();
     }
 
-    /// The program's process.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.process_id().expect("it runs")
     }
 
-    /// Takes the terminal away, as when a connection breaks. The program must say something from time to time: who reads
-    /// that holds the terminal until then.
+    /// Closes the terminal, as when a connection breaks. The program must still write something, because the reader
+    /// holds the terminal until then.
     pub fn hang_up(&mut self) {
-        self.seen.lock().unwrap().hung_up = true;
+        self.output.lock().unwrap().hung_up = true;
         let _ = self.reader.take().map(JoinHandle::join);
         self.writer = None;
         self.master = None;
     }
 
-    /// Waits for the program's end; its exit code.
+    /// Waits for the end of the program; its exit code.
     #[track_caller]
     pub fn ends(&mut self) -> u32 {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                // What it said last is read before one looks.
+                // Read the last output before anyone looks at it.
                 if self.master.is_some() {
                     let _ = self.reader.take().map(JoinHandle::join);
                 }
                 return status.exit_code();
             }
-            assert!(began.elapsed() < PATIENCE, "it does not end\n{}", self.text());
+            assert!(began.elapsed() < TIMEOUT, "it does not end\n{}", self.text());
             std::thread::sleep(Duration::from_millis(15));
         }
     }

@@ -1,4 +1,4 @@
-//! The terminal itself: it hangs up, is given back, changes its size, has no colours; and what is sent to it.
+//! The terminal itself: hangup, suspend, resize, panic, colours and frames.
 
 use std::fs;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn a_hangup_ends_the_window_but_not_the_run() {
     screen.ends();
     let before = bench.files("features").len();
     wait_for("the run goes on", || bench.files("features").len() > before + 1);
-    // A signal alone does the same, and gives the terminal back.
+    // A signal has the same effect and also restores the terminal.
     let mut screen = open(&bench, &[], 100, 30);
     screen.shows("● running");
     for how in ["-HUP", "-TERM"] {
@@ -34,7 +34,7 @@ fn a_hangup_ends_the_window_but_not_the_run() {
     gone(&bench);
 }
 
-/// reeldeck under a shell, which is the session's first process.
+/// Runs reeldeck under a shell, which is then the session leader.
 fn under_a_shell(bench: &Bench) -> Screen {
     let like = command(bench, &[]);
     let mut shell = Command::new("sh");
@@ -45,8 +45,8 @@ fn under_a_shell(bench: &Bench) -> Screen {
     Screen::open(&shell, 100, 30)
 }
 
-/// Control and z, and after a while the shell lets it go on.
-fn give_back_and_take_again(screen: &mut Screen) {
+/// Presses Ctrl-Z, and continues the process as a shell would.
+fn suspend_and_continue(screen: &mut Screen) {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", screen.pid())).unwrap();
     let window: u32 = children.split_whitespace().next().unwrap().parse().unwrap();
     let is_stopped = || fs::read_to_string(format!("/proc/{window}/stat")).is_ok_and(|stat| stat.contains(") T "));
@@ -63,10 +63,10 @@ fn suspending_restores_the_terminal_and_resuming_redraws() {
     let mut screen = under_a_shell(&bench);
     screen.shows("ready to start");
     for _ in 0..2 {
-        give_back_and_take_again(&mut screen);
+        suspend_and_continue(&mut screen);
         screen.shows("ready to start");
         screen.shows("v_a.mp4");
-        // And keys are heard.
+        // Keys still work.
         screen.press("?", "Moving about");
         screen.send(ESC);
         screen.shows_no("Moving about");
@@ -74,7 +74,7 @@ fn suspending_restores_the_terminal_and_resuming_redraws() {
     screen.send("q");
     screen.shows("and so on");
     gone(&bench);
-    // With no shell to go back to, it stays.
+    // A session leader cannot be suspended.
     let mut screen = open(&bench, &[], 100, 30);
     screen.shows("ready to start");
     screen.press("\x1a", "no shell to go back to");
@@ -89,9 +89,9 @@ fn the_setup_form_can_be_suspended() {
     let mut screen = under_a_shell(&bench);
     screen.shows("first start");
     screen.shows("1 class folder");
-    give_back_and_take_again(&mut screen);
+    suspend_and_continue(&mut screen);
     screen.shows("first start");
-    // And keys are heard: what was not touched is left at once.
+    // Keys still work, and an unedited form can be left at once.
     screen.press(DOWN, "▸ output folder");
     screen.send("\x03");
     screen.shows("and so on");
@@ -167,7 +167,7 @@ fn without_colours_and_in_ascii() {
     assert!(text.is_ascii(), "{text}");
     screen.shows("v_?.mp4");
     let raw = String::from_utf8_lossy(&screen.raw()).into_owned();
-    // Colours are 30 to 37 and 38;… of the foreground, 40 to 48 of the background, and their bright ones.
+    // 30 to 38 set the foreground, 40 to 48 the background, 90 to 107 bright colours.
     let codes = raw.split("\x1b[").filter_map(|part| {
         let end = part.find(|c: char| !c.is_ascii_digit() && c != ';')?;
         part[end..].starts_with('m').then(|| &part[..end])
