@@ -18,6 +18,7 @@ pub mod format;
 pub mod monitor;
 pub mod out;
 pub mod parallel;
+pub mod process;
 pub mod progress;
 pub mod protocol;
 mod signals;

@@ -15,6 +15,7 @@ use crate::dataset::shown;
 use crate::engine::lock;
 use crate::error::{Exit, ExitError};
 use crate::outln;
+use crate::process;
 use crate::protocol::snapshot::Phase;
 
 /// How often a starting engine is asked whether it is ready.
@@ -85,7 +86,7 @@ fn start(settings: &Settings, typed: &Overrides, words: &[&str]) -> Result<Start
     fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
     let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
     let said = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
-    let own = std::env::current_exe().context("failed to find reeldeck's own program")?;
+    let own = process::reeldeck()?;
     let mut command = Command::new(own);
     command.arg("engine").args(words).args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
     let mut child = command.spawn().context("failed to start the engine")?;

@@ -180,14 +180,14 @@ impl Job {
         let suspects = crash_recovery::suspects(&layout.private(), shard).with_context(failed)?;
         work::mark_suspects(&mut work, &suspects);
         begin("finding the devices");
-        let devices = start::devices(settings);
+        let devices = start::devices(settings)?;
         let mut state = State::new(work, start::slots(settings, &devices), start::rules(settings));
         if self.steps.wait {
             state.wait();
         } else if state.counts().unfinished() == 0 {
             state.rest();
         }
-        let plan = start::plan(settings, layout, &self.chosen, &self.owner, lock, self.steps.wait)?;
+        let plan = start::plan(settings, layout, &self.chosen, &self.owner, lock, &devices, self.steps.wait)?;
         let inspector = start::inspector(settings, layout, state.files.clone());
         Ok(Prepared { plan, table: Table::of(&state), state, inspector, refused })
     }

@@ -1,6 +1,5 @@
 //! From settings to workers: which devices, what each is told, how it is started.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,9 +9,8 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::recipe::Recipe;
 
-use crate::commands;
 use crate::commands::probe::CACHE;
-use crate::config::{Device, DeviceList, GPU_BATCH, Settings, WatchMode};
+use crate::config::{Device, GPU_BATCH, Settings, WatchMode};
 use crate::dataset::shown;
 use crate::dataset::watch::{Backend, WatchOptions};
 use crate::engine::background_tasks::TaskContext;
@@ -24,24 +22,26 @@ use crate::engine::output::Output;
 use crate::engine::plan::Plan;
 use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
-use crate::engine::{crash_recovery, inspector, torch};
+use crate::engine::{crash_recovery, inspector};
+use crate::errln;
 use crate::error::{Exit, ExitError};
+use crate::process::{self, torch};
 
 use super::sizes::{self, Sizes, cores, memory, or, tuned};
 
 /// No worker gets by with less address space: libtorch alone maps a gigabyte.
 const LEAST_MEMORY_MIB: u64 = 4096;
 
-/// The devices of a run. `all` means every NVIDIA device that the driver shows, or the CPU where there is none.
-pub fn devices(settings: &Settings) -> Vec<Device> {
-    match &settings.devices {
-        DeviceList::These(devices) => devices.clone(),
-        DeviceList::All => {
-            let there = |index: &u32| Path::new(&format!("/dev/nvidia{index}")).exists();
-            let count = (0..128).take_while(there).count() as u32;
-            if count == 0 { vec![Device::Cpu] } else { (0..count).map(Device::Cuda).collect() }
-        }
+/// The devices of a run. For `all` a worker is asked, which may take seconds.
+///
+/// # Errors
+/// For `all`, when GPUs exist that cannot be used.
+pub fn devices(settings: &Settings) -> Result<Vec<Device>, ExitError> {
+    let (devices, note) = settings.devices.resolve(&settings.torch)?;
+    if let Some(note) = note {
+        errln!("note: {note}");
     }
+    Ok(devices)
 }
 
 /// One place for a worker on each device.
@@ -98,7 +98,7 @@ pub fn inspector(settings: &Settings, layout: &Layout, files: Files) -> inspecto
         cache: layout.private().join(CACHE),
         limits: settings.limits,
         files,
-        prober: commands::prober().map_err(|error| format!("{error:#}")),
+        prober: process::probe().map_err(|error| format!("{error:#}")),
     }
 }
 
@@ -112,14 +112,14 @@ pub fn plan(
     chosen: &Chosen,
     owner: &Owner,
     lock: &Lock,
+    devices: &[Device],
     waits: bool,
 ) -> Result<Plan> {
-    let program = commands::worker()?;
-    let devices = devices(settings);
+    let program = process::worker()?;
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
-    let sizes = Sizes::of(settings, &devices);
+    let sizes = Sizes::of(settings, devices);
     let in_hand: usize = devices.iter().map(|device| sizes.hands(*device).capacity).sum();
-    let threads = tuned(settings, &devices).map_or((cores() / on_cpu.max(1)).max(1), |way| way.threads);
+    let threads = tuned(settings, devices).map_or((cores() / on_cpu.max(1)).max(1), |way| way.threads);
     let (total, free) = memory();
     let limits = Limits {
         memory_mib: match settings.limits.memory_mib {

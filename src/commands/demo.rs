@@ -18,6 +18,7 @@ use crate::dataset::shown;
 use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::outln;
+use crate::process;
 
 const DEFINITION: &str = include_str!("../../assets/demo.toml");
 
@@ -69,7 +70,7 @@ pub fn run_demo(dir: &Path) -> Result<Exit> {
                     root = \"data\"\nout = \"out\"\ncheckpoint = \"seeded\"\n";
         fs::write(&config, text).with_context(|| format!("failed to write {}", shown(&config)))?;
     }
-    let own = std::env::current_exe().context("failed to find reeldeck itself")?;
+    let own = process::reeldeck()?;
     errln!("running: {} --batch --config {}", shown(&own), shown(&config));
     let status = Command::new(&own).arg("--batch").arg("--config").arg(&config).stdin(Stdio::null()).status();
     let code = status.context("failed to start reeldeck")?.code();
@@ -144,7 +145,7 @@ fn damage(path: &Path, entry: &Entry) -> std::io::Result<()> {
 }
 
 fn synthesize(jobs: &[serde_json::Value]) -> Result<()> {
-    let mut probe = Command::new(super::sibling("reeldeck-probe", "REELDECK_PROBE")?)
+    let mut probe = Command::new(process::probe()?)
         .arg("synth")
         .stdin(Stdio::piped())
         .spawn()

@@ -12,6 +12,7 @@ use crate::dataset::manifest::Manifest;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
+use crate::process::gpus;
 use crate::{errln, out};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -42,7 +43,8 @@ pub fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path) -> any
     let written = |path: &Path| if base == current { path.to_owned() } else { current.join(path) };
     let recipe = typed.recipe.clone().unwrap_or(defaults.recipe);
     let manifest = typed.manifest.clone().or_else(|| manifest_in(current, root));
-    let devices = typed.devices.clone().unwrap_or_else(|| devices().into());
+    let devices =
+        typed.devices.clone().unwrap_or_else(|| if gpus::may_exist() { "all".into() } else { defaults.devices });
     let checkpoint = match &typed.checkpoint {
         Some(path) => path.to_string_lossy().into_owned(),
         None => published_file(current, &recipe).unwrap_or_else(|| "published".into()),
@@ -108,10 +110,6 @@ fn manifest_in(current: &Path, root: &Path) -> Option<PathBuf> {
         let path = folder.join(name);
         Manifest::read(&current.join(&path), &Config::default().manifest.prefix).ok().map(|_| path)
     })
-}
-
-fn devices() -> &'static str {
-    if Path::new("/dev/nvidia0").exists() { "all" } else { "cpu" }
 }
 
 /// The published weights, where somebody has put them here.

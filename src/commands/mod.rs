@@ -1,9 +1,5 @@
 //! The subcommands: each turns settings into work, text and an exit code.
 
-use std::path::PathBuf;
-
-use anyhow::Context;
-
 use crate::config::Settings;
 use crate::dataset::manifest::Manifest;
 use crate::error::{Exit, ExitError};
@@ -44,38 +40,4 @@ pub fn manifest(settings: &Settings) -> Result<Option<Manifest>, ExitError> {
 pub fn needed_manifest(settings: &Settings) -> anyhow::Result<Manifest> {
     let none = "no manifest says what should be there; name one with --manifest, such as HACS_segments_v1.1.1.json";
     manifest(settings)?.ok_or_else(|| ExitError::new(Exit::Usage, none).into())
-}
-
-/// Where another of reeldeck's programs lies: beside this one, or where the variable says.
-///
-/// # Errors
-/// When it is not there.
-pub fn sibling(name: &str, variable: &str) -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Ok(path.into());
-    }
-    let own = std::env::current_exe().context("failed to find reeldeck's own folder")?;
-    let path = own.with_file_name(name);
-    anyhow::ensure!(
-        path.is_file(),
-        "{} is missing; build or unpack all of reeldeck's programs together",
-        path.display()
-    );
-    Ok(path)
-}
-
-/// `reeldeck-worker`.
-///
-/// # Errors
-/// When it is not there.
-pub fn worker() -> anyhow::Result<PathBuf> {
-    sibling("reeldeck-worker", "REELDECK_WORKER")
-}
-
-/// `reeldeck-probe`.
-///
-/// # Errors
-/// When it is not there.
-pub fn prober() -> anyhow::Result<PathBuf> {
-    sibling("reeldeck-probe", "REELDECK_PROBE")
 }

@@ -22,8 +22,8 @@ use crate::out;
 use crate::progress::{Progress, Size};
 
 use super::interrupt::meter;
-use super::prober;
 use crate::errln;
+use crate::process;
 
 /// So many of each kind are named; `-v` names all.
 const NAMED: usize = 20;
@@ -69,7 +69,7 @@ impl<'a> Checker<'a> {
         level: Level,
         cancel: &'a AtomicBool,
     ) -> anyhow::Result<Self> {
-        let setup = Setup::new(prober()?, &settings.limits);
+        let setup = Setup::new(process::probe()?, &settings.limits);
         let setup = if network_of(&settings.root).is_some() { setup.far_away() } else { setup };
         let cache = Cache::open(&cache_of(settings), videos, !settings.dry_run);
         Ok(Self { settings, setup, cache, level, cancel })

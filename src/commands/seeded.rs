@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::dataset::shown;
 use crate::errln;
 use crate::error::{Exit, ExitError};
+use crate::process;
 
 /// Has the worker write the file.
 ///
@@ -20,7 +21,7 @@ pub fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exit> {
         let message = format!("{} is there already and stays as it is; name a new file", shown(path));
         return Err(ExitError::new(Exit::Usage, message).into());
     }
-    let mut worker = Command::new(super::worker()?);
+    let mut worker = Command::new(process::worker()?);
     let status = worker.arg("write-seeded-checkpoint").arg(&settings.recipe_source).arg(path).status();
     let status = status.context("failed to start reeldeck-worker")?;
     ensure!(status.success(), "failed to write the seeded weights to {}", shown(path));

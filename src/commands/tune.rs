@@ -8,6 +8,7 @@ use crate::cli::TuneArgs;
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::error::Exit;
+use crate::process;
 use crate::tune::{self, Bench, Remembered, Video, Way};
 use crate::{errln, outln};
 
@@ -21,8 +22,8 @@ const BATCHES: [usize; 3] = [2, 1, 4];
 pub fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<Exit> {
     let file = tune::file().context("there is no folder to remember it in; set HOME or XDG_CACHE_HOME")?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let worker = super::worker()?;
-    let video = Video::make(&super::sibling("reeldeck-probe", "REELDECK_PROBE")?)?;
+    let worker = process::worker()?;
+    let video = Video::make(&process::probe()?)?;
     let time = Duration::from_secs(args.seconds);
     let bench = Bench { worker: &worker, recipe: &settings.recipe, video: &video, time };
     let mut ways: Vec<Way> = vec![];

@@ -15,13 +15,14 @@ use super::interrupt::cancellable_meter;
 use super::list::count;
 use super::set::any_feature_set;
 use crate::cli::VerifyArgs;
-use crate::config::{Device, DeviceList, GPU_BATCH, Settings, Verbosity};
+use crate::config::{Device, GPU_BATCH, Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
-use crate::engine::{checkpoint, torch};
+use crate::engine::checkpoint;
 use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::outln;
+use crate::process::{self, torch};
 use crate::progress::{Progress, Size};
 use crate::verify::again::{Anew, Extractor, Setup};
 use crate::verify::against::Pairs;
@@ -134,11 +135,11 @@ fn sample(
 
 /// One worker on the first device, as a run would start it.
 fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> anyhow::Result<Setup> {
-    let device = match &settings.devices {
-        DeviceList::These(devices) => devices.first().cloned().unwrap_or(Device::Cpu),
-        DeviceList::All if std::path::Path::new("/dev/nvidia0").exists() => Device::Cuda(0),
-        DeviceList::All => Device::Cpu,
-    };
+    let (devices, note) = settings.devices.resolve(&settings.torch).map_err(ExitError::from)?;
+    if let Some(note) = note {
+        errln!("note: {note}");
+    }
+    let device = devices.first().copied().unwrap_or(Device::Cpu);
     let is_cpu = device == Device::Cpu;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let or = |chosen: usize, otherwise: usize| if chosen == 0 { otherwise } else { chosen };
@@ -149,7 +150,7 @@ fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> a
     };
     let owner = Owner::this_process();
     Ok(Setup {
-        program: Program { environment, ..Program::new(&super::worker()?) },
+        program: Program { environment, ..Program::new(&process::worker()?) },
         init: Init {
             version: VERSION,
             recipe: settings.recipe.clone(),

@@ -1,7 +1,10 @@
 //! Devices, and the list of them that `--devices` and the configuration take.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+
+use crate::process::gpus::{self, DetectError, Detected};
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +58,28 @@ pub enum DeviceList {
     All,
     /// One worker for each, in this order; the same device more than once means several workers on it.
     These(Vec<Device>),
+}
+
+impl DeviceList {
+    /// Whether no GPU is named, neither by its number nor by `all`.
+    pub fn is_cpu_only(&self) -> bool {
+        matches!(self, Self::These(devices) if devices.iter().all(|device| *device == Device::Cpu))
+    }
+
+    /// The devices to use, and a note for the user when `all` means the CPU. `torch` is the PyTorch of the configuration.
+    /// `all` asks a worker, which may take seconds.
+    ///
+    /// # Errors
+    /// For `all`, when GPUs exist that cannot be used.
+    pub fn resolve(&self, torch: &Path) -> Result<(Vec<Device>, Option<String>), DetectError> {
+        match self {
+            Self::These(devices) => Ok((devices.clone(), None)),
+            Self::All => Ok(match gpus::detect(torch)? {
+                Detected::Gpus(count) => ((0..count).map(Device::Cuda).collect(), None),
+                Detected::None(note) => (vec![Device::Cpu], Some(note)),
+            }),
+        }
+    }
 }
 
 impl FromStr for DeviceList {

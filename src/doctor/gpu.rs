@@ -3,13 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reeldeck_common::about::Worker;
-
 use super::Area;
-use super::child::ask;
-use crate::commands;
 use crate::config::{Device, DeviceList, Settings};
-use crate::engine::torch;
+use crate::process::gpus::{self, GpuError};
+use crate::process::torch;
 
 /// Looks at them.
 pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>) {
@@ -28,16 +25,16 @@ pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>) {
         return;
     };
     area.ok("driver", driver);
-    let count = (0..128).take_while(|index| Path::new(&format!("/dev/nvidia{index}")).exists()).count();
-    if count == 0 {
+    if !gpus::may_exist() {
         area.missing(
             "devices",
-            "the driver is there and /dev/nvidia0 is not",
+            "the driver is there and no /dev/nvidia0 is",
             "ask Slurm for a GPU (--gpus=1), or pass it into the container",
         );
         return;
     }
-    area.ok("devices", format!("{count}: {}", models().join(", ")));
+    let models = models();
+    area.ok("devices", if models.is_empty() { "models unknown".into() } else { models.join(", ") });
     match library("libnvcuvid.so.1") {
         Some(path) => area.ok("NVDEC", path.display().to_string()),
         None => area.warning(
@@ -46,10 +43,10 @@ pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>) {
             "install it with the driver (libnvcuvid1); in a container set NVIDIA_DRIVER_CAPABILITIES=compute,video,utility",
         ),
     }
-    libtorch(area, settings.map_or(Path::new(""), |settings| &settings.torch), wanted, count);
+    libtorch(area, settings.map_or(Path::new(""), |settings| &settings.torch), wanted);
 }
 
-fn libtorch(area: &mut Area<'_>, named: &Path, wanted: bool, count: usize) {
+fn libtorch(area: &mut Area<'_>, named: &Path, wanted: bool) {
     const NAME: &str = "libtorch for CUDA";
     let lib = match torch::find(named) {
         Ok(lib) => lib,
@@ -63,27 +60,25 @@ fn libtorch(area: &mut Area<'_>, named: &Path, wanted: bool, count: usize) {
             };
         }
     };
-    let Ok(worker) = commands::worker() else { return };
-    let said = ask(&worker, &["about"], &[("LD_LIBRARY_PATH", &lib), ("REELDECK_TORCH_LIB", &lib)]);
-    let cuda = said.and_then(|said| match serde_json::from_str::<Worker>(&said.out) {
-        Ok(about) => about.cuda.unwrap_or_else(|| Err("the worker was not asked".into())),
-        Err(_) => Err(said.err.trim().to_owned()),
-    });
-    match cuda {
-        Ok(seen) if usize::try_from(seen) == Ok(count) => {
-            area.ok(NAME, format!("{}; it sees all devices", lib.display()))
-        }
-        Ok(seen) => area.warning(
+    match gpus::count(&lib) {
+        Ok(0) => area.warning(
             NAME,
-            format!("{}; it sees {seen} of {count} devices", lib.display()),
+            format!("{}; it sees no device", lib.display()),
             "look at CUDA_VISIBLE_DEVICES, and whether the driver is new enough for this PyTorch",
         ),
-        Err(why) => area.missing(
+        Ok(count) => area.ok(NAME, format!("{}; it sees {}", lib.display(), plural(count))),
+        // The missing program has a line of its own.
+        Err(GpuError::Program(_)) => {}
+        Err(error) => area.missing(
             NAME,
-            format!("{}: {why}", lib.display()),
+            format!("{:#}", anyhow::Error::from(error)),
             "reinstall this PyTorch, or name another under [cuda]",
         ),
     }
+}
+
+fn plural(devices: u32) -> String {
+    if devices == 1 { "1 device".into() } else { format!("{devices} devices") }
 }
 
 /// `NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  …`: the third column from the name on.

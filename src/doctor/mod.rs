@@ -1,6 +1,5 @@
 //! `reeldeck doctor`: what this machine has for a run, what it lacks, and what to do about each. Changes nothing.
 
-mod child;
 mod folders;
 mod gpu;
 mod machine;

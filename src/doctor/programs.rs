@@ -2,25 +2,29 @@
 //! broken is found and not joined.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use reeldeck_common::about::{Probe, Worker};
+use reeldeck_process::Program;
 use serde::de::DeserializeOwned;
 
 use super::Area;
-use super::child::{Said, ask};
-use crate::commands;
+use crate::process::{self, AskError, ProgramError, ask};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// libtorch starts in a quarter of a second; a machine with a slow disk takes longer.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Looks at them.
 pub(super) fn look(area: &mut Area<'_>) {
     let own = std::env::current_exe().map_or_else(|error| error.to_string(), |path| path.display().to_string());
     area.ok("reeldeck", format!("{VERSION}, {own}"));
-    if let Some(probe) = about::<Probe>(area, "reeldeck-probe", commands::prober(), ffmpeg_help) {
+    if let Some(probe) = about::<Probe>(area, "reeldeck-probe", process::probe(), ffmpeg_help) {
         same_release(area, "reeldeck-probe", &probe.version);
         ffmpeg(area, &probe);
     }
-    if let Some(worker) = about::<Worker>(area, "reeldeck-worker", commands::worker(), libtorch_help) {
+    if let Some(worker) = about::<Worker>(area, "reeldeck-worker", process::worker(), libtorch_help) {
         same_release(area, "reeldeck-worker", &worker.version);
         libtorch(area, &worker);
     }
@@ -38,7 +42,7 @@ fn same_release(area: &mut Area<'_>, name: &'static str, version: &str) {
 fn about<T: DeserializeOwned>(
     area: &mut Area<'_>,
     name: &'static str,
-    program: anyhow::Result<PathBuf>,
+    program: Result<PathBuf, ProgramError>,
     help: fn(&Path, &str) -> String,
 ) -> Option<T> {
     let program = match program {
@@ -48,23 +52,22 @@ fn about<T: DeserializeOwned>(
             return None;
         }
     };
-    match ask(&program, &["about"], &[]) {
-        Ok(Said { ok: true, out, .. }) => match serde_json::from_str(&out) {
-            Ok(about) => return Some(about),
-            Err(error) => area.missing(
-                name,
-                format!("its answer is not understood: {error}"),
-                "install all of reeldeck's programs from one release",
-            ),
-        },
-        Ok(said) => {
-            let why = said.err.trim();
-            let why = if why.is_empty() { "it ended without a word" } else { why };
-            area.missing(name, why, help(&program, why));
+    let about = Program { arguments: vec!["about".into()], ..Program::new(&program) };
+    match ask(&about, TIMEOUT) {
+        Ok(answer) => return Some(answer),
+        Err(error @ AskError::Unexpected { .. }) => {
+            area.missing(name, in_words(error), "install all of reeldeck's programs from one release");
         }
-        Err(why) => area.missing(name, why.clone(), help(&program, &why)),
+        Err(error) => {
+            let why = in_words(error);
+            area.missing(name, why.clone(), help(&program, &why));
+        }
     }
     None
+}
+
+fn in_words(error: AskError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
 }
 
 /// The loader's own words name the library and say nothing of where it could come from.

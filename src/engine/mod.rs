@@ -21,6 +21,5 @@ pub mod rate;
 pub mod run;
 pub mod server;
 pub mod state;
-pub mod torch;
 pub mod update;
 pub mod worker;

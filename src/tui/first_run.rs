@@ -10,6 +10,7 @@ use super::keymap::Keymap;
 use super::setup::{self, Effect, Setup, Values};
 use super::terminal::{Screen, is_session_leader};
 use crate::config::{self, Overrides};
+use crate::process::gpus;
 use crate::signals::{WindowSignal, WindowSignals};
 
 /// There is no configuration, and no command-line option that replaces it.
@@ -38,7 +39,7 @@ pub async fn run_form(
     current: &Path,
 ) -> anyhow::Result<bool> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-    let suggested = setup::suggested(current, setup::check::gpus());
+    let suggested = setup::suggested(current, gpus::may_exist());
     let values = Values {
         root: text_of(typed.root.as_deref(), suggested.root),
         out: text_of(typed.out.as_deref(), suggested.out),

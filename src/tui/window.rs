@@ -19,7 +19,7 @@ use super::terminal::Screen;
 use super::update::{Effect, LinkEvent, Msg, update};
 use super::{engine_mismatch, osc, still, terminal};
 use crate::config::{Overrides, Settings};
-use crate::{batch, commands, error};
+use crate::{batch, error, process};
 
 /// Whether the event loop goes on. A break carries a text to print after the terminal is restored.
 pub type Flow = ControlFlow<Option<String>>;
@@ -213,7 +213,7 @@ impl Window {
         }
         let done = self.done.clone();
         self.still = Some(tokio::spawn(async move {
-            let fetched = match commands::prober() {
+            let fetched = match process::probe() {
                 Ok(probe) => still::still(&probe, &path, STILL, still::TIMEOUT).await.map_err(|e| e.to_string()),
                 Err(error) => Err(format!("{error:#}")),
             };

@@ -8,6 +8,7 @@ mod batch;
 mod clients;
 mod config;
 mod damaged;
+mod devices;
 mod disk;
 mod doctor;
 mod documents;

@@ -10,8 +10,8 @@ use crate::fetch::promised_digest;
 /// The number of directory entries read.
 const MAX_ENTRIES: usize = 2_000;
 
-/// The initial values for a config.toml in `folder` on a machine with this number of GPUs.
-pub fn suggested(folder: &Path, gpus: usize) -> Values {
+/// The initial values for a config.toml in `folder`, on a machine with or without a GPU.
+pub fn suggested(folder: &Path, has_gpu: bool) -> Values {
     let usual = Config::default();
     let mut names: Vec<String> = fs::read_dir(folder)
         .into_iter()
@@ -40,7 +40,7 @@ pub fn suggested(folder: &Path, gpus: usize) -> Values {
         out: out.into_owned(),
         checkpoint: checkpoint.cloned().unwrap_or_default(),
         manifest: manifest.cloned().unwrap_or_default(),
-        devices: if gpus > 0 { "all".into() } else { usual.devices },
+        devices: if has_gpu { "all".into() } else { usual.devices },
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn values_are_suggested_from_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let plain = suggested(folder.path(), 0);
+        let plain = suggested(folder.path(), false);
         assert_eq!((plain.root.as_str(), plain.out.as_str(), plain.devices.as_str()), ("data", "out", "cpu"));
         assert_eq!((plain.checkpoint.as_str(), plain.manifest.as_str()), ("", ""));
         // Any name will do if there is only one candidate.
@@ -59,13 +59,13 @@ mod tests {
             [("out/features", "data"), (".git/hooks", "data"), ("clips/Zumba", "clips"), ("b/Archery", "data")]
         {
             fs::create_dir_all(folder.path().join(name)).unwrap();
-            assert_eq!(suggested(folder.path(), 0).root, root, "{name}");
+            assert_eq!(suggested(folder.path(), false).root, root, "{name}");
         }
         fs::create_dir_all(folder.path().join("data/hacs")).unwrap();
         for name in ["a.pth", "slowonly_20221013-15b93b10.pth", "HACS_segments_v1.1.1.json", "other.json"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        let found = suggested(folder.path(), 2);
+        let found = suggested(folder.path(), true);
         assert_eq!((found.root.as_str(), found.devices.as_str()), ("data/hacs", "all"));
         assert_eq!(found.checkpoint, "slowonly_20221013-15b93b10.pth");
         assert_eq!(found.manifest, "HACS_segments_v1.1.1.json");

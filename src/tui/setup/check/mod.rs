@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use reeldeck_common::error::{ErrorKind, Failure};
@@ -12,6 +13,7 @@ use super::{Field, Values, Verdict, place};
 use crate::config::{self, Config, ConfigError, Device, DeviceList};
 use crate::dataset::manifest::Manifest;
 use crate::fetch::promised_digest;
+use crate::process::gpus::{self, Detected};
 use crate::tui::text;
 
 /// The limits for counting videos: a network file system can take long for each entry.
@@ -52,14 +54,20 @@ pub fn check(request: &CheckRequest) -> CheckResult {
             Verdict::Fine("none: what is on disk is all there should be".into())
         }
         Field::Manifest => manifest(&at(&values.manifest)),
-        Field::Devices => devices(&values.devices, gpus()),
+        Field::Devices => devices(&values.devices, &gpus()),
     };
     CheckResult { field: request.field, verdict }
 }
 
-/// The number of NVIDIA GPUs that the kernel knows.
-pub fn gpus() -> usize {
-    fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, |entries| entries.take(128).count())
+/// The number of GPUs that workers can use, or why they cannot. Asks a worker once, which may take seconds.
+fn gpus() -> Result<u32, String> {
+    static DETECTED: OnceLock<Result<u32, String>> = OnceLock::new();
+    let detect = || match gpus::detect(Path::new("")) {
+        Ok(Detected::Gpus(count)) => Ok(count),
+        Ok(Detected::None(_)) => Ok(0),
+        Err(error) => Err(format!("the GPUs of this machine cannot be used: {}", error.0)),
+    };
+    DETECTED.get_or_init(detect).clone()
 }
 
 /// The contents of a dataset folder.
@@ -267,25 +275,32 @@ fn manifest(path: &Path) -> Verdict {
     }
 }
 
-fn devices(typed: &str, gpus: usize) -> Verdict {
+fn devices(typed: &str, gpus: &Result<u32, String>) -> Verdict {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = text::plural(cores as u64, "core", "cores");
-    let cards = text::plural(gpus as u64, "NVIDIA GPU", "NVIDIA GPUs");
+    let count = *gpus.as_ref().unwrap_or(&0);
+    let cards = text::plural(u64::from(count), "NVIDIA GPU", "NVIDIA GPUs");
     let workers = |count: usize| text::plural(count as u64, "worker", "workers");
     match typed.parse::<DeviceList>() {
         Err(error) => Verdict::Wrong(error),
-        Ok(DeviceList::All) if gpus == 0 => Verdict::Fine(format!("no NVIDIA GPU here: the CPU, {cores}")),
+        Ok(list)
+            if !list.is_cpu_only()
+                && let Err(reason) = gpus =>
+        {
+            Verdict::Warn(reason.clone())
+        }
+        Ok(DeviceList::All) if count == 0 => Verdict::Fine(format!("no NVIDIA GPU here: the CPU, {cores}")),
         Ok(DeviceList::All) => Verdict::Fine(format!("{cards} here, a worker on each")),
         Ok(DeviceList::These(list)) => {
-            let beyond = list.iter().find(|device| matches!(device, Device::Cuda(index) if *index as usize >= gpus));
-            let count = workers(list.len());
+            let beyond = list.iter().find(|device| matches!(device, Device::Cuda(index) if *index >= count));
+            let workers = workers(list.len());
             match beyond {
                 Some(device) => Verdict::Warn(format!("{device} is not seen here: this machine has {cards}")),
-                None if list.contains(&Device::Cpu) && gpus > 0 => {
-                    Verdict::Warn(format!("{count}, the CPU among them; this machine has {cards}"))
+                None if list.contains(&Device::Cpu) && count > 0 => {
+                    Verdict::Warn(format!("{workers}, the CPU among them; this machine has {cards}"))
                 }
-                None if list.contains(&Device::Cpu) => Verdict::Fine(format!("{count} on the CPU, {cores}")),
-                None => Verdict::Fine(format!("{count}; this machine has {cards}")),
+                None if list.contains(&Device::Cpu) => Verdict::Fine(format!("{workers} on the CPU, {cores}")),
+                None => Verdict::Fine(format!("{workers}; this machine has {cards}")),
             }
         }
     }

@@ -141,12 +141,15 @@ fn manifest_verdicts() {
 
 #[test]
 fn device_verdicts() {
-    says(devices("cpu", 0), Is::Fine, "1 worker on the CPU");
-    says(devices("cpu*2", 0), Is::Fine, "2 workers on the CPU");
-    says(devices("all", 0), Is::Fine, "no NVIDIA GPU here");
-    says(devices("all", 8), Is::Fine, "8 NVIDIA GPUs here");
-    says(devices("cuda:0,cuda:1", 2), Is::Fine, "2 workers; this machine has 2 NVIDIA GPUs");
-    says(devices("cuda:2", 2), Is::Warn, "cuda:2 is not seen here");
-    says(devices("cpu", 1), Is::Warn, "has 1 NVIDIA GPU");
-    says(devices("gpu", 1), Is::Wrong, "did you mean");
+    says(devices("cpu", &Ok(0)), Is::Fine, "1 worker on the CPU");
+    says(devices("cpu*2", &Ok(0)), Is::Fine, "2 workers on the CPU");
+    says(devices("all", &Ok(0)), Is::Fine, "no NVIDIA GPU here");
+    says(devices("all", &Ok(8)), Is::Fine, "8 NVIDIA GPUs here");
+    says(devices("cuda:0,cuda:1", &Ok(2)), Is::Fine, "2 workers; this machine has 2 NVIDIA GPUs");
+    says(devices("cuda:2", &Ok(2)), Is::Warn, "cuda:2 is not seen here");
+    says(devices("cpu", &Ok(1)), Is::Warn, "has 1 NVIDIA GPU");
+    says(devices("gpu", &Ok(1)), Is::Wrong, "did you mean");
+    let broken = Err("no PyTorch".into());
+    says(devices("all", &broken), Is::Warn, "no PyTorch");
+    says(devices("cpu", &broken), Is::Fine, "1 worker on the CPU");
 }

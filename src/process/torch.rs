@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_common::recipe::Precision;
-use reeldeck_process::{Event, Process, Program};
+use reeldeck_process::Program;
+
+use super::{AskError, ask};
 
 /// How long python3 may take to say where its PyTorch is.
 const PYTHON_TIMEOUT: Duration = Duration::from_secs(20);
@@ -60,14 +61,18 @@ pub fn find(named: &Path) -> Result<PathBuf, TorchError> {
     }
 }
 
+/// What makes a worker load the CUDA libraries in `lib`. Two builds of libtorch must not mix: this one replaces the one beside
+/// the worker.
+pub fn library_path(lib: &Path) -> [(OsString, OsString); 2] {
+    [("LD_LIBRARY_PATH".into(), lib.into()), ("REELDECK_TORCH_LIB".into(), lib.into())]
+}
+
 /// What a worker on a GPU has in its environment besides its own.
 ///
 /// # Errors
 /// As [`find`].
 pub fn environment(named: &Path, precision: Precision) -> Result<Vec<(OsString, OsString)>, TorchError> {
-    let lib = OsString::from(find(named)?);
-    // Two builds of libtorch must not mix: this one takes the place of the one beside the worker.
-    let mut environment = vec![("LD_LIBRARY_PATH".into(), lib.clone()), ("REELDECK_TORCH_LIB".into(), lib)];
+    let mut environment = library_path(&find(named)?).to_vec();
     if precision != Precision::Tf32 {
         // libtorch lets cuDNN shorten fp32 products unless told otherwise.
         environment.push(("NVIDIA_TF32_OVERRIDE".into(), "0".into()));
@@ -92,15 +97,10 @@ fn ask_python(python: &Path, timeout: Duration) -> Result<Option<PathBuf>, Torch
     let question = "import importlib.util as u, json; s = u.find_spec('torch'); \
                     print(json.dumps(s.submodule_search_locations[0] if s else None))";
     let program = Program { arguments: ["-c", question].map(OsString::from).to_vec(), ..Program::new(python) };
-    let Ok((_process, events)) = Process::start_with_channel::<Option<PathBuf>>(&program) else { return Ok(None) };
-    let deadline = Instant::now() + timeout;
-    loop {
-        match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Event::Message(path)) => return Ok(path.filter(|path| path.is_dir())),
-            Ok(Event::Stderr(_)) => {}
-            Ok(Event::Exited(_)) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => return Err(TorchError::Timeout(timeout)),
-        }
+    match ask::<Option<PathBuf>>(&program, timeout) {
+        Ok(path) => Ok(path.filter(|path| path.is_dir())),
+        Err(AskError::Timeout { .. }) => Err(TorchError::Timeout(timeout)),
+        Err(_) => Ok(None),
     }
 }
 

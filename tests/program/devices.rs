@@ -1,0 +1,74 @@
+//! `--devices all`: a worker counts the GPUs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use reeldeck_common::pinned::LIBTORCH;
+use serde_json::Value;
+
+use crate::support::{Bench, Ran, fake_worker};
+
+/// A dataset, a PyTorch for CUDA, and a worker that counts three GPUs, or those that CUDA_VISIBLE_DEVICES names.
+fn bench() -> (Bench, impl Fn(&[&str]) -> Command) {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
+    let lib = bench.path("torch/lib");
+    fs::create_dir_all(&lib).unwrap();
+    fs::write(lib.join("libtorch_cuda.so"), "").unwrap();
+    fs::write(bench.path("torch/version.py"), format!("__version__ = '{LIBTORCH}+cu130'\n")).unwrap();
+    bench.configure("devices = \"all\"\n[cuda]\ntorch = \"torch\"\n[engine]\nlinger_s = 0\n");
+    let about =
+        r#"{"version":"0","built_for":"2","library":null,"found":null,"threads":1,"onednn":true,"wrong":null,"cuda":"#;
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = about ] || exec '{}'\n\
+         [ \"$REELDECK_TORCH_LIB\" = '{}' ] || exit 9\n\
+         case \"$CUDA_VISIBLE_DEVICES\" in\n\
+         '') count=3;;\n none) count=0;;\n GPU-*,GPU-*) count=2;;\n *) exit 8;;\n esac\n\
+         echo '{about}{{\"Ok\":'$count'}}}}'\n",
+        fake_worker().display(),
+        lib.display()
+    );
+    fs::write(bench.path("script"), script).unwrap();
+    fs::set_permissions(bench.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
+    // By another process: this one may have the file open for writing in a child that another test has just started.
+    assert!(Command::new("cp").arg(bench.path("script")).arg(bench.path("worker")).status().unwrap().success());
+    let (folder, worker) = (bench.dir.path().to_owned(), bench.path("worker"));
+    let command = move |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+        command.current_dir(&folder).args(arguments);
+        command.env("REELDECK_WORKER", &worker).env_remove("CUDA_VISIBLE_DEVICES");
+        command
+    };
+    (bench, command)
+}
+
+/// The devices of a run.
+fn devices(ran: &Ran) -> Value {
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let lines = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.into_iter().find(|event| event["event"] == "run-started").unwrap()["devices"].clone()
+}
+
+#[test]
+fn all_means_the_devices_that_cuda_shows_to_a_worker() {
+    let (bench, command) = bench();
+    let run = |visible: Option<&str>| {
+        let _ = fs::remove_dir_all(bench.path("out"));
+        let mut command = command(&["--batch", "--json"]);
+        Ran::to_the_end(command.envs(visible.map(|visible| ("CUDA_VISIBLE_DEVICES", visible))))
+    };
+    assert_eq!(devices(&run(None)), serde_json::json!(["cuda:0", "cuda:1", "cuda:2"]));
+    assert_eq!(devices(&run(Some("GPU-8932f937,GPU-7e4ad3b2"))), serde_json::json!(["cuda:0", "cuda:1"]));
+    let hidden = run(Some("none"));
+    assert_eq!(devices(&hidden), serde_json::json!(["cpu"]));
+    assert!(hidden.stderr.contains("note: CUDA_VISIBLE_DEVICES leaves no GPU visible"), "{hidden:?}");
+}
+
+#[test]
+fn a_worker_that_cannot_count_is_reported() {
+    let (_bench, command) = bench();
+    let ran = Ran::to_the_end(command(&["--batch", "--json"]).env("CUDA_VISIBLE_DEVICES", "broken"));
+    // With GPUs in this machine it is an error, and without any a note.
+    assert!(ran.code == 2 || devices(&ran) == serde_json::json!(["cpu"]), "{ran:?}");
+    assert!(ran.stderr.contains("exited with code 8"), "{ran:?}");
+}
