@@ -30,11 +30,11 @@ pub fn score(text: &str, typed: &str) -> Option<usize> {
     let text: Vec<char> = text.to_lowercase().chars().collect();
     let mut score = 0;
     let mut from = 0;
-    for wanted in typed.to_lowercase().chars().filter(|c| !c.is_whitespace()) {
+    for letter in typed.to_lowercase().chars().filter(|c| !c.is_whitespace()) {
         let rest = text.get(from..)?;
-        let next = rest.first() == Some(&wanted);
+        let next = rest.first() == Some(&letter);
         let starts = |place: &usize| {
-            text.get(*place) == Some(&wanted)
+            text.get(*place) == Some(&letter)
                 && (*place == 0 || text.get(place - 1).is_some_and(|c| !c.is_alphanumeric()))
         };
         // Prefer the next letter, then the start of a word, then any position.
@@ -42,7 +42,7 @@ pub fn score(text: &str, typed: &str) -> Option<usize> {
             true => (from, 0),
             false => match (from..text.len()).find(starts) {
                 Some(place) => (place, 1),
-                None => (from + rest.iter().position(|c| *c == wanted)?, 10),
+                None => (from + rest.iter().position(|c| *c == letter)?, 10),
             },
         };
         score += cost + usize::from(place > from) * (place - from).min(20);

@@ -144,11 +144,11 @@ async fn event_loop(
 ) -> anyhow::Result<Option<String>> {
     let Parts { screen, mut keys, mut signals } = parts;
     let every = if options.low_bandwidth { SLOW_FRAME_INTERVAL } else { FRAME_INTERVAL };
-    let (to_link, told) = mpsc::unbounded_channel();
-    let (said, mut hears) = mpsc::channel::<LinkEvent>(MAX_EVENTS_PER_FRAME);
-    let (done, mut comes) = mpsc::unbounded_channel();
+    let (to_link, requests) = mpsc::unbounded_channel();
+    let (events, mut incoming) = mpsc::channel::<LinkEvent>(MAX_EVENTS_PER_FRAME);
+    let (sender, mut results) = mpsc::unbounded_channel();
     let title = title(&settings);
-    let mut window = Window::new(screen, options, keymap, settings, typed, title, to_link, done)?;
+    let mut window = Window::new(screen, options, keymap, settings, typed, title, to_link, sender)?;
     window.draw()?;
     if start {
         match client::runs(&window.settings().out) {
@@ -156,7 +156,7 @@ async fn event_loop(
             _ => window.start(),
         }
     }
-    tokio::spawn(link::run(window.settings().clone(), told, said));
+    tokio::spawn(link::run(window.settings().clone(), requests, events));
     let mut tick = tokio::time::interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let breaks = std::env::var_os(PANIC_VARIABLE).is_some();
@@ -182,15 +182,15 @@ async fn event_loop(
                 // The terminal has hung up. The run goes on.
                 None => return Ok(None),
             },
-            Some(from) = hears.recv() => {
+            Some(from) = incoming.recv() => {
                 let mut next = window.message(Msg::Link(from))?;
                 for _ in 0..MAX_EVENTS_PER_FRAME {
-                    let (Flow::Continue(()), Ok(from)) = (&next, hears.try_recv()) else { break };
+                    let (Flow::Continue(()), Ok(from)) = (&next, incoming.try_recv()) else { break };
                     next = window.message(Msg::Link(from))?;
                 }
                 next
             }
-            Some(msg) = comes.recv() => window.message(msg)?,
+            Some(msg) = results.recv() => window.message(msg)?,
             _ = tick.tick() => {
                 ticked = true;
                 window.message(Msg::Tick)?

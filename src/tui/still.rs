@@ -47,14 +47,14 @@ async fn fetch(probe: &Path, video: &Path, width: usize, height: usize) -> io::R
     };
     let most = (width * height * 3 + 64) as u64;
     // Each pipe is closed after enough was read, so a process that writes too much ends by itself.
-    let (read, heard) = tokio::join!(read_up_to(output, most), read_up_to(errors, MAX_ERROR_BYTES));
-    let (picture, words) = (read?, heard?);
+    let (read, stderr) = tokio::join!(read_up_to(output, most), read_up_to(errors, MAX_ERROR_BYTES));
+    let (picture, stderr) = (read?, stderr?);
     let status = child.wait().await?;
     if !status.success() {
-        let words = String::from_utf8_lossy(&words);
-        let last = words.trim().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let said = if last.is_empty() { format!("reeldeck-probe ended without a word ({status})") } else { last };
-        return Err(io::Error::other(said));
+        let stderr = String::from_utf8_lossy(&stderr);
+        let last = stderr.trim().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let message = if last.is_empty() { format!("reeldeck-probe ended without a word ({status})") } else { last };
+        return Err(io::Error::other(message));
     }
     read_ppm(&picture, width, height)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "reeldeck-probe sent no picture"))
@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn a_missing_probe_is_named() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let asked = still(Path::new("/nowhere/probe"), Path::new("v.mp4"), [8, 8], TIMEOUT);
-        let error = runtime.block_on(asked).unwrap_err();
+        let fetched = still(Path::new("/nowhere/probe"), Path::new("v.mp4"), [8, 8], TIMEOUT);
+        let error = runtime.block_on(fetched).unwrap_err();
         assert!(error.to_string().contains("failed to start /nowhere/probe"), "{error}");
     }
 }

@@ -71,7 +71,7 @@ pub fn unavailable_reason(app: &App, action: Action) -> Option<String> {
 /// The video that the device under the cursor works on.
 pub fn in_hand(app: &App) -> Option<&str> {
     let device = app.snapshot()?.devices.get(app.device)?;
-    device.in_hand.first().map(|hand| hand.video.as_str())
+    device.in_hand.first().map(|job| job.video.as_str())
 }
 
 fn needs_engine(action: Action) -> bool {

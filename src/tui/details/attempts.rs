@@ -34,7 +34,7 @@ fn one(page: &mut Page, number: usize, attempt: &Attempt, zone: &TimeZone) {
             (format!("on {}", attempt.device), plain),
         ],
     );
-    let (first, further, said) =
+    let (first, further, stderr) =
         if page.theme.is_ascii() { ("   ", "   < ", "   | ") } else { ("   ", "   ↳ ", "   │ ") };
     for (depth, message) in attempt.failure.chain.iter().enumerate() {
         // Continuation lines of a message are indented below its first line.
@@ -51,7 +51,7 @@ fn one(page: &mut Page, number: usize, attempt: &Attempt, zone: &TimeZone) {
         page.line("", vec![Span::styled("   last words of the worker", page.theme.style(Role::Dim))]);
     }
     for line in &attempt.stderr {
-        page.hanging("", said, line, page.theme.style(Role::Dim));
+        page.hanging("", stderr, line, page.theme.style(Role::Dim));
     }
 }
 

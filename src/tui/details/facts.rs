@@ -12,8 +12,8 @@ use crate::tui::theme::Role;
 pub(super) fn write(page: &mut Page, details: &Details, zone: &TimeZone) {
     // The title shows the state; a line of its own is needed only for a reason.
     if let Some(reason) = &details.row.reason {
-        let look = page.theme.state(details.row.state);
-        page.text_styled("state", &format!("{} {}: {reason}", look.glyph, look.word), look.style);
+        let state = page.theme.state(details.row.state);
+        page.text_styled("state", &format!("{} {}: {reason}", state.glyph, state.word), state.style);
     }
     if let Some(next) = &details.next_step {
         page.text("next step", next, Role::Title);

@@ -61,7 +61,7 @@ pub(super) fn hints(
     has_picture: bool,
     room: usize,
 ) -> Line<'static> {
-    let (mut spans, mut taken) = (vec![], 0);
+    let (mut spans, mut used) = (vec![], 0);
     for (line, keys) in keymap.footer(Context::Details) {
         let key = keys.to_string();
         let short = match line.action {
@@ -71,14 +71,14 @@ pub(super) fn hints(
             _ => line.short,
         };
         let wide = text::width(&key) + text::width(short) + 3;
-        if taken + wide > room {
+        if used + wide > room {
             continue;
         }
         let off = unavailable_reason(line.action, details).is_some();
         let (key_role, word_role) = if off { (Role::KeyOff, Role::KeyOff) } else { (Role::Key, Role::Base) };
         spans.push(Span::styled(format!(" {key} "), theme.style(key_role)));
         spans.push(Span::styled(format!("{short} "), theme.style(word_role)));
-        taken += wide;
+        used += wide;
     }
     Line::from(spans)
 }

@@ -238,9 +238,9 @@ impl DetailsView {
             let x = area.right() - 2 - place.len() as u16;
             buffer.set_string(x, area.y, place, theme.style(Role::Dim));
         }
-        let look = theme.state(self.details.row.state);
+        let shown = theme.state(self.details.row.state);
         let name = text::sanitized(self.video());
-        let state = format!("{} {}", look.glyph, look.word);
+        let state = format!("{} {}", shown.glyph, shown.word);
         let left = room.saturating_sub(used + text::width(&state) + 6);
         let mut title = vec![];
         if left >= 8 {
@@ -258,7 +258,7 @@ impl DetailsView {
             ));
             title.push(Span::raw(" "));
         }
-        title.push(Span::styled(format!(" {state} "), look.style));
+        title.push(Span::styled(format!(" {state} "), shown.style));
         buffer.set_line(area.x + 1, area.y, &Line::from(title), (room - used.min(room)) as u16);
         let hints = keys::hints(theme, keymap, &self.details, matches!(self.still, Still::Loaded(_)), room);
         buffer.set_line(area.x + 1, area.bottom() - 1, &hints, room as u16);

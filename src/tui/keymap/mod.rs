@@ -36,13 +36,13 @@ impl Keymap {
     ///
     /// # Errors
     /// When an action or a key does not exist, or when a key would have two meanings in one context.
-    pub fn new(wanted: &BTreeMap<String, KeyChoice>) -> Result<Self, String> {
+    pub fn new(config: &BTreeMap<String, KeyChoice>) -> Result<Self, String> {
         let mut chosen: BTreeMap<Action, Vec<Keys>> = BTreeMap::new();
-        for (name, keys) in wanted {
+        for (name, keys) in config {
             let action = Action::ALL.iter().find(|action| action.name() == name).ok_or_else(|| {
                 let near = Action::ALL.iter().map(|a| (strsim::damerau_levenshtein(a.name(), name), a.name())).min();
-                let meant = near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default();
-                format!("tui.keys: no action `{name}`{meant}")
+                let hint = near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default();
+                format!("tui.keys: no action `{name}`{hint}")
             })?;
             let texts = match keys {
                 KeyChoice::One(key) => std::slice::from_ref(key),
@@ -136,7 +136,7 @@ impl Keymap {
 mod tests {
     use super::*;
 
-    fn wanted(pairs: &[(&str, &[&str])]) -> BTreeMap<String, KeyChoice> {
+    fn config(pairs: &[(&str, &[&str])]) -> BTreeMap<String, KeyChoice> {
         let several = |keys: &[&str]| KeyChoice::Several(keys.iter().map(ToString::to_string).collect());
         pairs.iter().map(|(name, keys)| (name.to_string(), several(keys))).collect()
     }
@@ -176,12 +176,12 @@ mod tests {
 
     #[test]
     fn user_bindings_apply_and_invalid_ones_are_errors() {
-        let keymap = Keymap::new(&wanted(&[("retry", &["f2", "ctrl-t"]), ("help", &["H"])])).unwrap();
+        let keymap = Keymap::new(&config(&[("retry", &["f2", "ctrl-t"]), ("help", &["H"])])).unwrap();
         let find = |keys: &str| keymap.find(Context::Videos, &keys.parse::<Keys>().unwrap().0);
         assert_eq!((find("f2"), find("ctrl-t")), (KeyMatch::Action(Action::Retry), KeyMatch::Action(Action::Retry)));
         assert_eq!((find("r"), find("?")), (KeyMatch::Nothing, KeyMatch::Nothing));
         assert_eq!(keymap.key_text(Action::Help), "H");
-        let error = |pairs: &[(&str, &[&str])]| Keymap::new(&wanted(pairs)).unwrap_err();
+        let error = |pairs: &[(&str, &[&str])]| Keymap::new(&config(pairs)).unwrap_err();
         assert!(error(&[("retyr", &["r"])]).contains("did you mean `retry`?"));
         assert!(error(&[("retry", &["q"])]).contains("`q` would be both"));
         assert!(error(&[("retry", &["g"])]).contains("would be both"));

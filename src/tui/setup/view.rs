@@ -171,10 +171,10 @@ impl Setup<'_> {
         let label_style = theme.style(if is_focused { Role::Focus } else { Role::Title });
         writer.put(0, &label, label_style);
         let room = usize::from(writer.area.width).saturating_sub(indent);
-        let (seen, column) = self.state(name).input.visible(room);
+        let (visible, column) = self.state(name).input.visible(room);
         let style = if is_focused { theme.style(Role::Match) } else { theme.style(Role::Base) };
-        let seen = if is_focused { text::align_left(&seen, room, "") } else { seen };
-        writer.put(indent, &seen, style);
+        let visible = if is_focused { text::align_left(&visible, room, "") } else { visible };
+        writer.put(indent, &visible, style);
         writer.y += 1;
         (y < writer.area.bottom() && room > 0).then(|| Position::new(writer.area.x + (indent + column) as u16, y))
     }
@@ -190,8 +190,8 @@ impl Setup<'_> {
         // Continuation lines are aligned with the text after the glyph.
         let room = usize::from(writer.area.width).saturating_sub(writer.indent() + 2);
         let glyph = words.chars().take(2).collect::<String>();
-        let said = words.strip_prefix(&glyph).unwrap_or_default();
-        let mut lines = text::wrap(said, room.max(1)).into_iter();
+        let text = words.strip_prefix(&glyph).unwrap_or_default();
+        let mut lines = text::wrap(text, room.max(1)).into_iter();
         let first = lines.next().unwrap_or_default();
         writer.text(writer.indent(), &format!("{glyph}{first}"), style);
         let rest: Vec<String> = lines.collect();
@@ -200,12 +200,12 @@ impl Setup<'_> {
 
     fn verdict_text(&self, theme: &Theme, name: Field) -> (String, Style) {
         let state = self.state(name);
-        let look = |state: RowState, role: Role| (theme.state(state).glyph, theme.style(role));
+        let glyph_and_style = |state: RowState, role: Role| (theme.state(state).glyph, theme.style(role));
         let ((glyph, style), words) = match &state.verdict {
             None => ((theme.state(RowState::Unchecked).glyph, theme.style(Role::Dim)), "being looked at"),
-            Some(Verdict::Fine(words)) => (look(RowState::Done, Role::Good), words.as_str()),
-            Some(Verdict::Warn(words)) => (look(RowState::Corrupt, Role::Warn), words.as_str()),
-            Some(Verdict::Wrong(words)) => (look(RowState::Failed, Role::Error), words.as_str()),
+            Some(Verdict::Fine(words)) => (glyph_and_style(RowState::Done, Role::Good), words.as_str()),
+            Some(Verdict::Warn(words)) => (glyph_and_style(RowState::Corrupt, Role::Warn), words.as_str()),
+            Some(Verdict::Wrong(words)) => (glyph_and_style(RowState::Failed, Role::Error), words.as_str()),
         };
         // The verdict on an older text is dim until the new text has been checked.
         let style = if state.is_checking { theme.style(Role::Dim) } else { style };

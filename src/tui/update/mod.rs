@@ -161,7 +161,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
         return;
     }
     let now = app.now;
-    let due = |asked: Option<Duration>, every| asked.is_none_or(|at| now >= at + Duration::from_millis(every));
+    let due = |requested: Option<Duration>, every| requested.is_none_or(|at| now >= at + Duration::from_millis(every));
     if app.classes_stale && due(app.classes_requested, 1_000) && !app.is_asked(&PendingRequest::Classes) {
         app.classes_requested = Some(app.now);
         app.classes_stale = false;
@@ -210,7 +210,7 @@ impl App {
     }
 
     fn is_asked(&self, tag: &PendingRequest) -> bool {
-        self.pending.values().any(|asked| asked == tag)
+        self.pending.values().any(|requested| requested == tag)
     }
 
     pub(super) fn command(&mut self, tag: PendingRequest, command: Command, effects: &mut Vec<Effect>) {

@@ -156,8 +156,8 @@ fn model(detail: &str) -> String {
 }
 
 fn name(device: &DeviceState) -> (String, Role) {
-    let Some(hand) = device.in_hand.first() else { return ("idle".into(), Role::Dim) };
-    let file = hand.video.split_once('/').map_or(hand.video.as_str(), |(_, file)| file);
+    let Some(job) = device.in_hand.first() else { return ("idle".into(), Role::Dim) };
+    let file = job.video.split_once('/').map_or(job.video.as_str(), |(_, file)| file);
     let more = device.in_hand.len() - 1;
     let more = if more > 0 { format!(" +{more}") } else { String::new() };
     (format!("{}{more}", text::sanitized(file)), Role::Base)
@@ -193,7 +193,7 @@ fn activity(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) 
         Some(value) => text::align_right(&format!("{value:.0} {unit}"), room, theme.ellipsis()),
         None => text::align_right("n/a", room, theme.ellipsis()),
     };
-    let share = device.in_hand.first().and_then(|hand| text::share(hand.clips as u64, snapshot.clips_per_video as u64));
+    let share = device.in_hand.first().and_then(|job| text::share(job.clips as u64, snapshot.clips_per_video as u64));
     let mut segments = vec![];
     let mut progress: Vec<Span<'static>> = gauge::bar_spans(theme, share.map(|share| share / 100.0), 8).into();
     let percent = share.map_or_else(|| theme.unknown().to_owned(), |share| text::percent(Some(share)));

@@ -153,10 +153,10 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
             if count == 0 && !always {
                 continue;
             }
-            let look = theme.state(state);
-            let style = if count == 0 { theme.style(Role::Dim) } else { look.style };
-            let word = if words { format!(" {}", look.word) } else { String::new() };
-            spans.push(Span::styled(format!(" {}{word} {} ", look.glyph, text::count(count)), style));
+            let shown = theme.state(state);
+            let style = if count == 0 { theme.style(Role::Dim) } else { shown.style };
+            let word = if words { format!(" {}", shown.word) } else { String::new() };
+            spans.push(Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(count)), style));
         }
         spans
     };

@@ -102,8 +102,8 @@ fn one(layout: &mut Layout, body: Rect, focus: Pane, zoom: bool, devices: usize)
         16..24 => 4,
         _ => 8,
     };
-    let wanted = if zoom || focus == Pane::Devices { 0 } else { devices.min(most) };
-    let strip = u16::try_from(wanted).unwrap_or(0);
+    let rows = if zoom || focus == Pane::Devices { 0 } else { devices.min(most) };
+    let strip = u16::try_from(rows).unwrap_or(0);
     layout.place(focus, Rect { height: body.height - strip, ..body });
     if strip > 0 {
         layout.strip = Some(Rect::new(body.x, body.bottom() - strip, body.width, strip));

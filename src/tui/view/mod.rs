@@ -140,13 +140,13 @@ fn popup_frame(app: &App, title: &str, area: Rect, buffer: &mut Buffer) -> Rect 
     frame(theme, theme.style(Role::Focus), title, vec![], area, buffer)
 }
 
-fn scrollbar(theme: &Theme, area: Rect, top: usize, seen: usize, all: usize, style: Style, buffer: &mut Buffer) {
-    if all <= seen || area.height < 3 || seen == 0 {
+fn scrollbar(theme: &Theme, area: Rect, top: usize, visible: usize, all: usize, style: Style, buffer: &mut Buffer) {
+    if all <= visible || area.height < 3 || visible == 0 {
         return;
     }
     let track = usize::from(area.height);
-    let length = (track * seen / all).max(1);
-    let last = all - seen;
+    let length = (track * visible / all).max(1);
+    let last = all - visible;
     let at = (track - length) * top.min(last) / last;
     for row in at..(at + length).min(track) {
         buffer.set_string(area.right() - 1, area.y + row as u16, if theme.is_ascii() { "#" } else { "┃" }, style);

@@ -45,14 +45,14 @@ fn lines(app: &App, title: &str, lines: &[Vec<Styled>], scroll: usize, width: u1
     let theme = &app.options.theme;
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
     let inner = popup_frame(app, title, popup(area.as_size(), width, height), buffer);
-    let seen = usize::from(inner.height);
-    let top = scroll.min(lines.len().saturating_sub(seen));
-    for (row, spans) in lines.iter().skip(top).take(seen).enumerate() {
+    let visible = usize::from(inner.height);
+    let top = scroll.min(lines.len().saturating_sub(visible));
+    for (row, spans) in lines.iter().skip(top).take(visible).enumerate() {
         let spans = spans.iter().map(|(text, style)| Span::styled(text.as_str(), *style)).collect();
         line(buffer, inner.x, inner.y + row as u16, inner.width.into(), spans, theme);
     }
     let edge = Rect { width: inner.width + 1, ..inner };
-    scrollbar(theme, edge, top, seen, lines.len(), theme.style(Role::Focus), buffer);
+    scrollbar(theme, edge, top, visible, lines.len(), theme.style(Role::Focus), buffer);
 }
 
 fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
@@ -123,9 +123,9 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
     if question.len() < spare && !question.is_empty() {
         y += 1;
     }
-    let seen = usize::from(inner.bottom().saturating_sub(y));
-    let top = menu.selected.saturating_sub(seen.saturating_sub(1));
-    for (index, item) in menu.items.iter().enumerate().skip(top).take(seen) {
+    let visible = usize::from(inner.bottom().saturating_sub(y));
+    let top = menu.selected.saturating_sub(visible.saturating_sub(1));
+    for (index, item) in menu.items.iter().enumerate().skip(top).take(visible) {
         let highlighted = index == menu.selected;
         let style = |role| theme.style(if highlighted { Role::Selection } else { role });
         let on = match (item.checked, theme.is_ascii()) {
@@ -168,9 +168,9 @@ fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut B
     let cursor = Position::new(inner.x + (2 + column).min(room.saturating_sub(1)) as u16, inner.y);
     let typed = vec![Span::styled(": ", theme.style(Role::Key)), Span::styled(visible, theme.style(Role::Match))];
     line(buffer, inner.x, inner.y, room, typed, theme);
-    let seen = usize::from(inner.height.saturating_sub(1));
-    let top = selected.saturating_sub(seen.saturating_sub(1));
-    for (row, (action, entry, keys)) in found.iter().skip(top).take(seen).enumerate() {
+    let visible = usize::from(inner.height.saturating_sub(1));
+    let top = selected.saturating_sub(visible.saturating_sub(1));
+    for (row, (action, entry, keys)) in found.iter().skip(top).take(visible).enumerate() {
         let highlighted = top + row == selected;
         let off = unavailable_reason(app, *action).is_some() && app.context().chain().contains(&entry.context);
         let style = |role| theme.style(if highlighted { Role::Selection } else { role });

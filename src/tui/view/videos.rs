@@ -82,8 +82,8 @@ fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize
         title.push(Span::styled("problems ", theme.style(Role::Error)));
     } else if !filter.states.is_empty() {
         for state in &filter.states {
-            let look = theme.state(*state);
-            title.push(Span::styled(format!("{} {} ", look.glyph, look.word), look.style));
+            let style = theme.state(*state);
+            title.push(Span::styled(format!("{} {} ", style.glyph, style.word), style.style));
         }
     }
     let sort = app.videos.sort();
@@ -175,8 +175,8 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
 fn in_hand<'a>(app: &'a App, video: &str) -> Option<(&'a str, &'a InHand)> {
     let devices = &app.snapshot()?.devices;
     devices.iter().find_map(|device| {
-        let hand = device.in_hand.iter().find(|hand| hand.video == video)?;
-        Some((device.device.as_str(), hand))
+        let job = device.in_hand.iter().find(|job| job.video == video)?;
+        Some((device.device.as_str(), job))
     })
 }
 
@@ -220,7 +220,7 @@ fn draw_row(
                 };
                 spans.push(Span::styled(text::align_left(sign, *width, ""), on(theme.style(Role::Mark))));
             }
-            TableColumn::State => state(app, row, running.map(|(_, hand)| hand), *width, highlighted, &mut spans),
+            TableColumn::State => state(app, row, running.map(|(_, job)| job), *width, highlighted, &mut spans),
             _ => {
                 let (content, dim) = content(app, row, *column, running.map(|(device, _)| device));
                 let (_, _, is_number) = column.header();
@@ -236,27 +236,27 @@ fn draw_row(
     line(buffer, area.x, area.y, area.width.into(), spans, theme);
 }
 
-fn state(app: &App, row: &Row, hand: Option<&InHand>, width: usize, highlighted: bool, spans: &mut Vec<Span<'_>>) {
+fn state(app: &App, row: &Row, job: Option<&InHand>, width: usize, highlighted: bool, spans: &mut Vec<Span<'_>>) {
     let theme = &app.options.theme;
-    let look = theme.state(row.state);
+    let style = theme.state(row.state);
     let base = theme.style(Role::Selection);
     let on = |style| if highlighted { base } else { style };
     let all = app.snapshot().map_or(0, |snapshot| snapshot.clips_per_video);
-    let share = hand.filter(|hand| hand.clips > 0).and_then(|hand| text::share(hand.clips as u64, all as u64));
+    let share = job.filter(|job| job.clips > 0).and_then(|job| text::share(job.clips as u64, all as u64));
     match share {
         Some(share) => {
             let bar = width.saturating_sub(8).min(8);
             let [full, rest] = gauge::bar_spans(theme, Some(share / 100.0), bar);
             let percent = format!(" {:>5}", text::percent(Some(share)));
-            spans.push(Span::styled(format!("{} ", look.glyph), on(look.style)));
+            spans.push(Span::styled(format!("{} ", style.glyph), on(style.style)));
             spans.push(Span::styled(full.content, on(full.style)));
             spans.push(Span::styled(rest.content, on(rest.style)));
             let left = width.saturating_sub(2 + bar);
-            spans.push(Span::styled(text::align_left(&percent, left, theme.ellipsis()), on(look.style)));
+            spans.push(Span::styled(text::align_left(&percent, left, theme.ellipsis()), on(style.style)));
         }
         None => {
-            let word = format!("{} {}", look.glyph, look.word);
-            spans.push(Span::styled(text::align_left(&word, width, theme.ellipsis()), on(look.style)));
+            let word = format!("{} {}", style.glyph, style.word);
+            spans.push(Span::styled(text::align_left(&word, width, theme.ellipsis()), on(style.style)));
         }
     }
 }

@@ -87,10 +87,10 @@ fn summarize(root: &Path, most: usize) -> io::Result<FolderSummary> {
         let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
         extension.is_some_and(|extension| extensions.contains(&extension))
     };
-    let (mut summary, mut seen, begun) = (FolderSummary::default(), 0, Instant::now());
+    let (mut summary, mut entries, begun) = (FolderSummary::default(), 0, Instant::now());
     let mut enough = || {
-        seen += 1;
-        seen > most || begun.elapsed() > MAX_DURATION
+        entries += 1;
+        entries > most || begun.elapsed() > MAX_DURATION
     };
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
@@ -125,17 +125,17 @@ fn root(path: &Path) -> Verdict {
         }
         Ok(_) => {}
     }
-    let seen = match summarize(path, MAX_ENTRIES) {
-        Ok(seen) => seen,
+    let summary = match summarize(path, MAX_ENTRIES) {
+        Ok(summary) => summary,
         Err(error) => return Verdict::Wrong(unreadable(&error)),
     };
-    let least = if seen.truncated { "at least " } else { "" };
-    let classes = text::plural(seen.classes as u64, "class folder", "class folders");
-    let videos = text::plural(seen.videos as u64, "video", "videos");
-    match seen {
+    let least = if summary.truncated { "at least " } else { "" };
+    let classes = text::plural(summary.classes as u64, "class folder", "class folders");
+    let videos = text::plural(summary.videos as u64, "video", "videos");
+    match summary {
         FolderSummary { classes: 0, outside: 1.., .. } => Verdict::Warn(format!(
             "{} in the folder itself and no class folders: only what is in class folders is taken",
-            text::plural(seen.outside as u64, "video", "videos")
+            text::plural(summary.outside as u64, "video", "videos")
         )),
         FolderSummary { videos: 0, truncated: false, .. } => {
             Verdict::Warn(format!("{classes}, no videos yet: they are seen when they come"))
