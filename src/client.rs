@@ -15,9 +15,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use crate::config::Settings;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
-use crate::engine::lock::{self, Holder, Seen};
 use crate::error::{Exit, ExitError};
 use crate::protocol::details::Details;
+use crate::protocol::holder::{self, Holder, Seen};
 use crate::protocol::row::{ClassRow, Filter, Row, Sort};
 use crate::protocol::snapshot::{History, Snapshot};
 use crate::protocol::{Command, FromEngine, LogLine, ToEngine, VERSION, Welcome};
@@ -115,7 +115,7 @@ pub fn runs(out: &Path) -> Result<Vec<(Shard, Holder)>, ClientError> {
     let private = Layout::new(out, "").private();
     let (sender, receiver) = mpsc::channel();
     // A file system that does not answer cannot be interrupted: the thread is left behind.
-    std::thread::spawn(move || sender.send(lock::holders(&private)));
+    std::thread::spawn(move || sender.send(holder::holders(&private)));
     let seen = receiver.recv_timeout(ANSWER_TIMEOUT).unwrap_or_else(|_| {
         let seconds = ANSWER_TIMEOUT.as_secs();
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("it has not answered within {seconds} s")))
@@ -136,12 +136,12 @@ pub fn find_run(out: &Path, shard: Shard) -> Result<(Shard, Holder), ClientError
         if runs.is_empty() {
             return Err(ClientError::NoSuchPart { out: out.to_owned(), shard });
         }
-    } else if runs.iter().any(|(_, holder)| holder.host == lock::host()) {
-        runs.retain(|(_, holder)| holder.host == lock::host());
+    } else if runs.iter().any(|(_, holder)| holder.host == holder::host()) {
+        runs.retain(|(_, holder)| holder.host == holder::host());
     }
     match runs.as_slice() {
         [] => Err(ClientError::NoRun { out: out.to_owned() }),
-        [(_, holder)] if holder.host != lock::host() => {
+        [(_, holder)] if holder.host != holder::host() => {
             Err(ClientError::Elsewhere { host: holder.host.clone(), pid: holder.pid })
         }
         [run] => Ok(run.clone()),
@@ -172,7 +172,7 @@ impl Client {
 
     /// Connects to this run; every answer must arrive within `timeout`.
     fn connect_within(out: &Path, shard: Shard, holder: &Holder, timeout: Duration) -> Result<Self, ClientError> {
-        if holder.host != lock::host() {
+        if holder.host != holder::host() {
             return Err(ClientError::Elsewhere { host: holder.host.clone(), pid: holder.pid });
         }
         let mut connection = Connection::open(holder, timeout)?;
@@ -427,7 +427,7 @@ mod tests {
         std::thread::spawn(move || serve(listener.accept().unwrap().0));
         let now = Timestamp::now();
         let holder = Holder {
-            host: lock::host(),
+            host: holder::host(),
             pid: 4711,
             tool: String::new(),
             started: now,

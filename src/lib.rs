@@ -15,6 +15,7 @@ pub mod error;
 pub mod export;
 pub mod fetch;
 pub mod format;
+mod launch;
 pub mod monitor;
 pub mod out;
 pub mod parallel;

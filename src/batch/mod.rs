@@ -3,7 +3,6 @@
 mod detach;
 mod incremental;
 mod json;
-mod progress;
 mod session;
 mod sizes;
 mod start;
@@ -28,8 +27,7 @@ use crate::out;
 use crate::outln;
 use crate::protocol::snapshot::Counts;
 
-pub use detach::{detach, detach_waiting};
-pub use progress::{Progress, status as status_line};
+pub use detach::detach;
 
 /// Which parts of the main job are wanted, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

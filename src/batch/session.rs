@@ -12,13 +12,14 @@ use tokio::task::JoinHandle;
 
 use super::incremental::IncrementalExport;
 use super::json::Json;
-use super::{Job, Progress, exit, start, work};
+use super::{Job, exit, start, work};
 use crate::commands;
+use crate::commands::run_progress::RunProgress;
 use crate::dataset::names;
 use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::engine::control::{ClientRequest, Order};
 use crate::engine::inspector::{self, InspectRequest, Inspector};
-use crate::engine::lock::{self, Lock};
+use crate::engine::lock::Lock;
 use crate::engine::log::Log;
 use crate::engine::plan::Plan;
 use crate::engine::publish::Front;
@@ -33,6 +34,7 @@ use crate::error::{Exit, ExitError};
 use crate::export::incremental::Incremental;
 use crate::format::Format;
 use crate::protocol::event::{Event, Line, Started};
+use crate::protocol::holder::host;
 use crate::protocol::snapshot::Counts;
 use crate::protocol::{VERSION, Welcome};
 use crate::signals::StopSignals;
@@ -99,7 +101,7 @@ impl Job {
             fronts.push(Box::new(Json::new()));
         }
         if !self.steps.background {
-            fronts.push(Box::new(Progress::new(settings.verbosity, settings.plain_interval)));
+            fronts.push(Box::new(RunProgress::new(settings.verbosity, settings.plain_interval)));
         }
         if let Some(live) = self.live()? {
             fronts.push(Box::new(live));
@@ -263,7 +265,7 @@ impl Job {
     fn started(&self, engine: &Engine) -> Event {
         Event::RunStarted(Box::new(Started {
             tool: TOOL.into(),
-            host: lock::host(),
+            host: host(),
             pid: std::process::id(),
             root: self.settings.root.clone(),
             out: self.settings.out.clone(),

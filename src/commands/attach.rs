@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::batch::Progress;
+use super::run_progress::RunProgress;
 use crate::client::Client;
 use crate::config::{Settings, Verbosity};
 use crate::engine::publish::Front;
@@ -23,7 +23,7 @@ pub fn run_attach(settings: &Settings) -> anyhow::Result<Exit> {
         let (pid, set) = (welcome.pid, &welcome.set);
         errln!("following process {pid}, features {set}; Ctrl-C leaves it running, `reeldeck stop` ends it");
     }
-    let mut progress = Progress::new(settings.verbosity, settings.plain_interval);
+    let mut progress = RunProgress::new(settings.verbosity, settings.plain_interval);
     let snapshot = client.snapshot()?;
     progress.begin_at(&snapshot);
     client.subscribe()?;

@@ -15,6 +15,7 @@ pub mod list;
 pub mod missing;
 pub mod probe;
 pub mod retry;
+pub mod run_progress;
 pub mod scan;
 pub mod seeded;
 pub mod set;

@@ -4,13 +4,13 @@ use anyhow::Context;
 use reeldeck_common::video::printable;
 use serde::Serialize;
 
-use crate::batch::status_line;
+use super::run_progress::status as status_line;
 use crate::client::{self, Client};
 use crate::config::Settings;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
-use crate::engine::lock::Holder;
 use crate::error::Exit;
+use crate::protocol::holder::Holder;
 use crate::protocol::snapshot::Snapshot;
 use crate::{out, outln};
 

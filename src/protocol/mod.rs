@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod details;
 pub mod event;
+pub mod holder;
 pub mod row;
 pub mod snapshot;
 pub mod words;

@@ -19,7 +19,7 @@ use super::terminal::Screen;
 use super::update::{Effect, LinkEvent, Msg, update};
 use super::{engine_mismatch, osc, still, terminal};
 use crate::config::{Overrides, Settings};
-use crate::{batch, error, process};
+use crate::{error, launch, process};
 
 /// Whether the event loop goes on. A break carries a text to print after the terminal is restored.
 pub type Flow = ControlFlow<Option<String>>;
@@ -201,7 +201,7 @@ impl Window {
     fn launch(&self) {
         let (settings, typed, done) = (self.settings.clone(), self.typed.clone(), self.done.clone());
         tokio::task::spawn_blocking(move || {
-            let started = batch::detach_waiting(&settings, &typed).map(drop);
+            let started = launch::start_waiting(&settings, &typed).map(drop);
             let _ = done.send(Msg::EngineStarted(started.map_err(|error| error::text_of(&error))));
         });
     }

@@ -2,7 +2,7 @@
 //! gone, and whose text tells clients where to find the engine.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -11,47 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::process::{Pid, test_kill_process};
-use serde::{Deserialize, Serialize};
 
 use crate::dataset::shard::Shard;
+use crate::protocol::holder::{FILE_SIZE, Holder, has_no_locks, holders, host, is_fresh, read_holder};
 
 /// How often a holder shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Where the file system knows no locks, a holder that has not shown itself for so long is gone.
-const DEAD_AFTER: Duration = Duration::from_secs(60);
 /// How long to wait for the workers of an engine that was killed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The text is always as long, so that it is replaced in one piece.
-const LENGTH: usize = 2048;
-
-/// What a lock file says about its holder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// Its machine.
-    pub host: String,
-    /// Its process there.
-    pub pid: u32,
-    /// Name and version of the program.
-    pub tool: String,
-    /// When it took the lock.
-    pub started: Timestamp,
-    /// When it last showed that it lives.
-    pub heartbeat: Timestamp,
-    /// Where it listens, if it does.
-    pub socket: Option<PathBuf>,
-}
-
-impl Holder {
-    /// A process of this machine that does not run any more.
-    fn is_dead_here(&self) -> bool {
-        self.host == host() && is_gone(self.pid)
-    }
-
-    fn in_words(&self) -> String {
-        format!("host {}, process {}, since {}", self.host, self.pid, self.started.strftime("%F %T UTC"))
-    }
-}
 
 /// Why the output folder cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -196,64 +163,6 @@ impl Lock {
     }
 }
 
-/// One lock file.
-#[derive(Debug)]
-pub struct Seen {
-    /// Of which part.
-    pub shard: Shard,
-    /// Somebody holds it.
-    pub held: bool,
-    /// Who, or who did last; none when it cannot be read.
-    pub holder: Option<Holder>,
-}
-
-/// All lock files of an output folder, by part.
-///
-/// # Errors
-/// When their folder is there and cannot be listed.
-pub fn holders(private: &Path) -> io::Result<Vec<Seen>> {
-    let folder = private.join("locks");
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(error) => return Err(error),
-    };
-    let mut seen = vec![];
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let parsed = name.to_str().and_then(|n| n.split_once("-of-")).map(|(i, n)| format!("{i}/{n}").parse::<Shard>());
-        let Some(Ok(shard)) = parsed else { continue };
-        let path = entry.path();
-        let holder = read_holder(&path);
-        let held = match File::open(&path)?.try_lock_shared() {
-            Ok(()) => false,
-            Err(TryLockError::WouldBlock) => true,
-            Err(TryLockError::Error(error)) if knows_no_locks(&error) => holder.as_ref().is_some_and(is_fresh),
-            Err(TryLockError::Error(error)) => return Err(error),
-        };
-        seen.push(Seen { shard, held, holder });
-    }
-    seen.sort_by_key(|seen| (seen.shard.of, seen.shard.index));
-    Ok(seen)
-}
-
-/// This machine's name.
-pub fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Whether no process of this number runs here.
-pub fn is_gone(pid: u32) -> bool {
-    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
-    if test_kill_process(id) == Err(rustix::io::Errno::SRCH) {
-        return true;
-    }
-    // The dead can be signalled until who started them asks for them; in a container without an init, that is never.
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X']))
-}
-
 fn name(shard: Shard) -> String {
     format!("{}-of-{}", shard.index, shard.of)
 }
@@ -275,7 +184,7 @@ fn open_locked(path: &Path) -> Result<(File, OwnedFd), LockError> {
                     return Err(LockError::Held { holder });
                 }
             }
-            Err(TryLockError::Error(error)) if knows_no_locks(&error) => match holder.filter(is_fresh) {
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => match holder.filter(is_fresh) {
                 Some(holder) => return Err(LockError::Held { holder: holder.in_words() }),
                 None => break file,
             },
@@ -284,37 +193,20 @@ fn open_locked(path: &Path) -> Result<(File, OwnedFd), LockError> {
         std::thread::sleep(Duration::from_millis(40));
     };
     // Whatever else was in it must not stand behind what is written now.
-    file.set_len(LENGTH as u64)?;
+    file.set_len(FILE_SIZE as u64)?;
     // Plain duplicates are inherited, the files of the standard library are not.
     let inherited = rustix::io::dup(&file).map_err(io::Error::from)?;
     Ok((file, inherited))
 }
 
-fn knows_no_locks(error: &io::Error) -> bool {
-    let codes = [rustix::io::Errno::NOLCK, rustix::io::Errno::OPNOTSUPP, rustix::io::Errno::NOSYS];
-    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
-}
-
-fn is_fresh(holder: &Holder) -> bool {
-    let age = Timestamp::now().duration_since(holder.heartbeat);
-    age.unsigned_abs() < DEAD_AFTER && !holder.is_dead_here()
-}
-
 fn write_holder(file: &File, holder: &Holder) -> io::Result<()> {
     let mut text = serde_json::to_vec(holder)?;
-    if text.len() >= LENGTH {
+    if text.len() >= FILE_SIZE {
         return Err(io::Error::other("the socket's path is too long"));
     }
-    text.resize(LENGTH - 1, b' ');
+    text.resize(FILE_SIZE - 1, b' ');
     text.push(b'\n');
     file.write_all_at(&text, 0)
-}
-
-/// What a lock file says; none where it says nothing yet, or something else.
-fn read_holder(path: &Path) -> Option<Holder> {
-    let mut text = vec![];
-    File::open(path).ok()?.take(LENGTH as u64 * 2).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tests of the lock.
 
 use super::*;
+use crate::protocol::holder::is_gone;
 
 /// Children inherit all locks of this process, also those of other tests.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -69,7 +70,7 @@ fn who_is_dead_and_not_buried_is_gone() {
     while !is_gone(pid) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(test_kill_process(Pid::from_raw(pid as i32).unwrap()).is_ok());
+    assert!(rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid as i32).unwrap()).is_ok());
     child.wait().unwrap();
     assert!(is_gone(pid) && is_gone(0) && is_gone(u32::MAX));
 }

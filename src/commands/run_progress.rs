@@ -15,7 +15,7 @@ use crate::protocol::snapshot::{Phase, Snapshot};
 use crate::protocol::words::{Level, describe};
 
 /// Shows a run on standard error.
-pub struct Progress {
+pub struct RunProgress {
     bar: Option<ProgressBar>,
     verbosity: Verbosity,
     interval: f64,
@@ -24,7 +24,7 @@ pub struct Progress {
     over: bool,
 }
 
-impl Progress {
+impl RunProgress {
     /// A bar where standard error is a terminal, else plain lines at this interval.
     pub fn new(verbosity: Verbosity, interval: Duration) -> Self {
         let quiet = verbosity == Verbosity::Quiet;
@@ -66,13 +66,13 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for RunProgress {
     fn drop(&mut self) {
         self.finish();
     }
 }
 
-impl Front for Progress {
+impl Front for RunProgress {
     fn event(&mut self, line: &Line, _text: &Arc<str>) {
         let least = if self.verbosity > Verbosity::Normal { Level::Detail } else { Level::Info };
         if let Some((_, text)) = describe(&line.event).filter(|(level, _)| *level >= least) {

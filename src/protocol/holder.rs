@@ -1,0 +1,124 @@
+//! How clients find an engine: the lock files of an output folder, one for each part, and what they say about their holders.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::process::{Pid, test_kill_process};
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::shard::Shard;
+
+/// A holder on a file system without locks is gone when its heartbeat is older than this.
+const DEAD_AFTER: Duration = Duration::from_secs(60);
+
+/// The size of a lock file in bytes. It is constant, so that a write replaces the whole text.
+pub const FILE_SIZE: usize = 2048;
+
+/// The content of a lock file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The host name.
+    pub host: String,
+    /// The process id on that host.
+    pub pid: u32,
+    /// Name and version of the program.
+    pub tool: String,
+    /// When it took the lock.
+    pub started: Timestamp,
+    /// When it last wrote this file.
+    pub heartbeat: Timestamp,
+    /// The path of its socket, if it has one.
+    pub socket: Option<PathBuf>,
+}
+
+impl Holder {
+    /// Whether it ran on this host and has ended.
+    pub fn is_dead_here(&self) -> bool {
+        self.host == host() && is_gone(self.pid)
+    }
+
+    /// Host, process and start, for people.
+    pub fn in_words(&self) -> String {
+        format!("host {}, process {}, since {}", self.host, self.pid, self.started.strftime("%F %T UTC"))
+    }
+}
+
+/// A lock file.
+#[derive(Debug)]
+pub struct Seen {
+    /// The part of the dataset.
+    pub shard: Shard,
+    /// Whether a process holds the lock.
+    pub held: bool,
+    /// The present or last holder; none when it cannot be read.
+    pub holder: Option<Holder>,
+}
+
+/// All lock files of an output folder, sorted by part.
+///
+/// # Errors
+/// When their folder exists and cannot be read.
+pub fn holders(private: &Path) -> io::Result<Vec<Seen>> {
+    let folder = private.join("locks");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(error),
+    };
+    let mut seen = vec![];
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let parsed = name.to_str().and_then(|n| n.split_once("-of-")).map(|(i, n)| format!("{i}/{n}").parse::<Shard>());
+        let Some(Ok(shard)) = parsed else { continue };
+        let path = entry.path();
+        let holder = read_holder(&path);
+        let held = match File::open(&path)?.try_lock_shared() {
+            Ok(()) => false,
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => holder.as_ref().is_some_and(is_fresh),
+            Err(TryLockError::Error(error)) => return Err(error),
+        };
+        seen.push(Seen { shard, held, holder });
+    }
+    seen.sort_by_key(|seen| (seen.shard.of, seen.shard.index));
+    Ok(seen)
+}
+
+/// The name of this host.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Whether no process with this id runs on this host.
+pub fn is_gone(pid: u32) -> bool {
+    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
+    if test_kill_process(id) == Err(rustix::io::Errno::SRCH) {
+        return true;
+    }
+    // A zombie can still be signalled. Without an init process, as in some containers, it is never reaped.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X']))
+}
+
+/// Whether this error means that the file system has no locks.
+pub fn has_no_locks(error: &io::Error) -> bool {
+    let codes = [rustix::io::Errno::NOLCK, rustix::io::Errno::OPNOTSUPP, rustix::io::Errno::NOSYS];
+    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
+}
+
+/// Whether the holder has written its heartbeat recently and has not ended on this host.
+pub fn is_fresh(holder: &Holder) -> bool {
+    let age = Timestamp::now().duration_since(holder.heartbeat);
+    age.unsigned_abs() < DEAD_AFTER && !holder.is_dead_here()
+}
+
+/// Reads a lock file; `None` when it is empty or has another content.
+pub fn read_holder(path: &Path) -> Option<Holder> {
+    let mut text = vec![];
+    File::open(path).ok()?.take(FILE_SIZE as u64 * 2).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
