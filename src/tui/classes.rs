@@ -230,6 +230,6 @@ mod tests {
         let mut row = ClassRow { done: 1, ..ClassRow::default() };
         row.counts[RowState::Excluded as usize] = 5;
         row.counts[RowState::Degraded as usize] = 2;
-        assert_eq!(progress_of(&row), (1, 2), "what a check calls degraded is still to be done");
+        assert_eq!(progress_of(&row), (1, 2), "degraded videos count as not done");
     }
 }

@@ -83,7 +83,7 @@ mod tests {
             manifest: None,
         };
         assert_eq!(differences(&own, &welcome), None);
-        assert_eq!(differences(&settings("link", "seeded"), &welcome), None, "the same by another name");
+        assert_eq!(differences(&settings("link", "seeded"), &welcome), None, "a link to the same folder");
         let says = |settings: &Settings, welcome: &Welcome| differences(settings, welcome).unwrap();
         assert!(says(&settings("other", "seeded"), &welcome).contains("/other"));
         assert!(says(&settings("data", "w.pth"), &welcome).contains("weights seeded, and here w.pth"));

@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(toasts.shown().len(), MAX_TOASTS);
         assert_eq!(toasts.shown()[3].text, "8");
         toasts.show(at(9), Level::Info, "8");
-        assert_eq!(toasts.shown().len(), MAX_TOASTS, "the same again stays longer");
+        assert_eq!(toasts.shown().len(), MAX_TOASTS, "a repeated message is shown once");
         assert!(toasts.expire(at(60)) && !toasts.expire(at(61)));
     }
 

@@ -239,7 +239,7 @@ fn pixels_get_a_blank_area() {
         assert!(blank, "{width}");
     }
     draw(&view, &Theme::default(), 80, 8);
-    assert_eq!(view.pixels(), None, "no part of it can be seen whole");
+    assert_eq!(view.pixels(), None, "the picture does not fit");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn keys_scroll_and_return_outcomes() {
     let end = text_of(&view, 80, 12);
     assert!(end.contains("greatest"), "{end}");
     press(&mut view, "down");
-    assert_eq!(text_of(&view, 80, 12), end, "there is nothing below the end");
+    assert_eq!(text_of(&view, 80, 12), end, "scrolling stops at the end");
     press(&mut view, "pgup");
     assert_ne!(text_of(&view, 80, 12), end);
     press(&mut view, "g g");

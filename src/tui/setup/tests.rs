@@ -83,7 +83,7 @@ fn fields_are_checked_at_start_and_after_changes() {
     let old = CheckResult { field: Field::Root, verdict: Verdict::Fine("of an older text".into()) };
     let again = setup.check_done(old);
     assert_eq!(requests(&again)[0].1.values.root, "data/hacs");
-    assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Wrong(_))), "an old answer is none");
+    assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Wrong(_))), "a result for an older text is ignored");
     settle(&mut setup, again);
     assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Fine(_))));
 }
@@ -194,7 +194,7 @@ fn leaving_an_edited_form_needs_a_second_key_press() {
     assert_eq!(press(&mut setup, KeyCode::Esc), []);
     assert!(text_of(&setup, 80, 24).contains("nothing is written yet"));
     press(&mut setup, KeyCode::Down);
-    assert_eq!(press(&mut setup, KeyCode::Esc), [], "another key came between");
+    assert_eq!(press(&mut setup, KeyCode::Esc), [], "another key disarms leaving");
     assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);
 }
 
@@ -296,10 +296,10 @@ fn the_form_can_be_suspended_at_any_time() {
     fill_in(&mut setup, effects);
     assert_eq!(press(&mut setup, KeyCode::Esc), []);
     assert_eq!(control(&mut setup, 'z'), [Effect::Suspend]);
-    assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit], "it was asked before");
+    assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit], "suspending does not disarm leaving");
     let (mut setup, effects) = fresh();
     fill_in(&mut setup, effects);
     assert!(matches!(control(&mut setup, 's')[..], [Effect::Write(_)]));
     assert_eq!(control(&mut setup, 'z'), [Effect::Suspend]);
-    assert_eq!(control(&mut setup, 's'), [], "it is being written");
+    assert_eq!(control(&mut setup, 's'), [], "a write is running");
 }

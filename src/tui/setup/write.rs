@@ -115,7 +115,7 @@ mod tests {
         assert_eq!((settings.root, settings.out), ("/home/me/da\"ta".into(), folder.path().join("out")));
         assert_eq!(settings.devices, "cpu*2".parse().unwrap());
         assert_eq!(settings.manifest, Some("/home/me/list.txt".into()));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
         insta::assert_snapshot!("config", fs::read_to_string(path).unwrap());
     }
 

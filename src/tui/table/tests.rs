@@ -43,7 +43,7 @@ impl Engine {
             }
             most = most.max(table.held());
         }
-        panic!("it never stops asking");
+        panic!("requests never end");
     }
 }
 
@@ -71,7 +71,7 @@ fn only_visible_rows_and_a_margin_are_held() {
     table.move_to(7_000);
     engine.serve(&mut table);
     table.move_by(3);
-    assert_eq!(table.next_query(), None, "a step within the margin asks for nothing");
+    assert_eq!(table.next_query(), None, "a move within the margin needs no request");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn the_cursor_returns_to_its_video_after_a_filter() {
         engine.serve(table);
     };
     look(&mut table, "v_007");
-    assert_eq!((table.total(), under(&table)), (100, "A/v_00700.mp4"), "still there");
+    assert_eq!((table.total(), under(&table)), (100, "A/v_00700.mp4"), "the filter matches the cursor's video");
     look(&mut table, "v_0012");
     assert_eq!((table.total(), under(&table)), (10, "A/v_00120.mp4"));
     look(&mut table, "nothing");
@@ -137,10 +137,10 @@ fn answers_of_older_generations_are_ignored() {
     let old = table.generation();
     table.set_view(Filter::default(), Sort { by: Column::Size, descending: false });
     assert!(table.next_query().is_some());
-    assert_eq!(table.next_query(), None, "one question at a time");
+    assert_eq!(table.next_query(), None, "one request at a time");
     table.rows(old, 0, 1, vec![Engine::row("A/old.mp4")]);
     assert_eq!(table.total(), 10);
-    assert!(table.next_query().is_some(), "and it is asked anew");
+    assert!(table.next_query().is_some(), "the request is repeated for the new generation");
 }
 
 #[test]

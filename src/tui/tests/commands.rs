@@ -71,7 +71,7 @@ fn retrying_many_videos_asks_first_with_their_number() {
         })
         .sum();
     assert_eq!(names, 5_000);
-    assert!(harness.commands.len() > 1, "in parts");
+    assert!(harness.commands.len() > 1, "the selection is split into several commands");
     assert!(harness.app.marks.is_empty());
 }
 

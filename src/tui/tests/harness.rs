@@ -198,7 +198,7 @@ impl Harness {
             }
             effects = more;
         }
-        panic!("it never stops asking");
+        panic!("requests never end");
     }
 
     fn answer(&mut self, question: ToEngine) -> Option<FromEngine> {
@@ -270,7 +270,7 @@ impl Harness {
     }
 
     pub fn last_command(&self) -> &Command {
-        self.commands.last().expect("an order")
+        self.commands.last().expect("a command was sent")
     }
 }
 

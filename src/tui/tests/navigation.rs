@@ -34,7 +34,7 @@ fn vim_and_arrow_keys_are_equivalent() {
     assert_eq!((after("j j k"), after("G")), (1, 4_999));
     assert_eq!(after("ctrl-d"), after("ctrl-f").div_ceil(2));
     assert_eq!(after("j j j j g g"), 0);
-    assert_eq!(after("g j"), 1, "a slip is forgiven");
+    assert_eq!(after("g j"), 1, "an unfinished sequence does not swallow the next key");
 }
 
 #[test]
@@ -77,7 +77,11 @@ fn a_filter_applies_while_typing_and_can_be_cancelled() {
     assert!(harness.app.modals.is_empty());
     assert_eq!(harness.app.videos.total(), 3);
     harness.press("/").type_text("x").press("esc");
-    assert_eq!((harness.app.videos.total(), harness.app.videos.filter().text.as_str()), (3, "MOOV"), "as before");
+    assert_eq!(
+        (harness.app.videos.total(), harness.app.videos.filter().text.as_str()),
+        (3, "MOOV"),
+        "cancelling restores the filter"
+    );
     harness.press("esc");
     assert_eq!(harness.app.videos.total(), all);
     // The filter also matches state and name. While a filter is typed, the arrow keys move the cursor.
@@ -137,7 +141,7 @@ fn the_cursor_follows_its_video_while_the_run_goes_on() {
     harness.table_changed();
     assert_eq!(under(&harness), before);
     harness.press("esc");
-    assert_eq!(under(&harness), before, "and when the filter goes");
+    assert_eq!(under(&harness), before, "the cursor stays when the filter is cleared");
 }
 
 #[test]
@@ -176,7 +180,11 @@ fn marks_are_set_singly_by_range_for_all_and_inverted() {
     harness.press("esc");
     assert_eq!(harness.app.marks.len(), zumba);
     harness.press("v j esc");
-    assert_eq!((harness.app.videos.range(), harness.app.marks.len()), (None, zumba), "a range is given up first");
+    assert_eq!(
+        (harness.app.videos.range(), harness.app.marks.len()),
+        (None, zumba),
+        "escape ends the range before it clears marks"
+    );
 }
 
 #[test]
@@ -238,7 +246,7 @@ fn mouse_clicks_and_wheel() {
     assert_eq!(mouse(click, 60, 9), (Pane::Videos, 5));
     assert_eq!(mouse(MouseEventKind::ScrollDown, 60, 9), (Pane::Videos, 8));
     assert_eq!(mouse(click, 5, 5).0, Pane::Classes);
-    assert_eq!(mouse(click, 60, 200).0, Pane::Classes, "outside of everything");
+    assert_eq!(mouse(click, 60, 200).0, Pane::Classes, "a click outside of all panes does nothing");
     assert_eq!(harness.app.videos.filter(), &Filter { class: Some("Archery".into()), ..Filter::default() });
 }
 
@@ -264,7 +272,7 @@ fn snapshots_cause_requests_only_on_ticks() {
         let snapshot = harness.snapshot.clone();
         harness.receive(crate::protocol::FromEngine::Snapshot { id: None, snapshot });
     }
-    assert_eq!(harness.requests, before, "nothing without a tick");
+    assert_eq!(harness.requests, before, "no request before a tick");
     for _ in 0..4 {
         harness.advance(250);
     }
