@@ -201,30 +201,27 @@ fn a_full_disk_is_waited_out_and_no_video_is_blamed() {
 
 #[test]
 fn one_interrupt_finishes_what_is_in_hand_and_two_stop_now() {
-    let scripts = [("A/v_1.mp4", "slow 700"), ("A/v_2.mp4", "slow 100"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")];
-    let bench = Bench::new(&scripts);
-    let run = bench.start(&["--batch", "-v"]);
-    wait_for("the worker has begun", || bench.path("out/.reeldeck/locks/0-of-1").exists());
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let bench = Bench::new(&[("A/v_1.mp4", "until go"), ("A/v_2.mp4", "ok"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")]);
+    bench.configure("[engine]\norder = \"list\"\n");
+    let run = bench.start_logged(&["--batch", "-v"]);
+    wait_for("two videos are in flight", || bench.log().contains("takes A/v_2.mp4"));
     signal(&run, "-INT");
-    let ran = Ran::of(run.wait_with_output().unwrap());
+    wait_for("the run is stopping", || bench.log().contains("interrupt again to stop now"));
+    fs::write(bench.path("go"), "").unwrap();
+    let ran = bench.finish(run);
     assert_eq!(ran.code, 130, "{ran:?}");
-    assert!(
-        ran.stderr.contains("interrupt again to stop now") && ran.stderr.contains("run the same command again"),
-        "{ran:?}"
-    );
-    assert_eq!(bench.files("features").len(), 2, "both that were in hand: {ran:?}");
+    assert!(ran.stderr.contains("run the same command again"), "{ran:?}");
+    assert_eq!(bench.files("features").len(), 2, "both that were in flight: {ran:?}");
     assert_eq!(bench.run(&["--batch"]).code, 0);
     assert_eq!(bench.files("features").len(), 4);
 
     let bench = Bench::new(&[("A/v_1.mp4", "hang"), ("A/v_2.mp4", "ok")]);
-    let run = bench.start(&["--batch"]);
-    wait_for("the worker has begun", || bench.path("out/.reeldeck/locks/0-of-1").exists());
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let run = bench.start_logged(&["--batch", "-v"]);
+    wait_for("the worker has begun", || bench.log().contains("takes A/v_1.mp4"));
     signal(&run, "-TERM");
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    wait_for("the run is stopping", || bench.log().contains("interrupt again to stop now"));
     signal(&run, "-TERM");
-    let ran = Ran::of(run.wait_with_output().unwrap());
+    let ran = bench.finish(run);
     assert_eq!(ran.code, 130, "{ran:?}");
     assert!(ran.stderr.contains("stopping now"), "{ran:?}");
     assert!(bench.files("failures").is_empty(), "an interrupted video has not failed");

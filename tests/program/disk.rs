@@ -2,8 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command};
 
 use crate::support::{Bench, Ran, signal, wait_for};
 
@@ -19,13 +18,15 @@ fn bench(videos: usize) -> Bench {
 }
 
 /// reeldeck with `out` on a small file system of its own; `meanwhile` is shell that runs beside it and may `wait_for` a line
-/// in its standard error. What is there at the end is copied to `kept`.
+/// in its standard error, or `wait_for_wake_ups`. What is there at the end is copied to `kept`.
 fn on_a_small_disk(bench: &Bench, options: &str, before: &str, meanwhile: &str) -> Ran {
     let script = format!(
         "mount -t tmpfs -o {options} none out || exit 99
          {before}
          \"$@\" 2>said & run=$!
          wait_for() {{ for i in $(seq 600); do grep -q \"$1\" said && return; sleep 0.1; done; echo \"never: $1\" >&2; kill $run; }}
+         wake_ups() {{ sed -n 's/^voluntary_ctxt_switches://p' /proc/$run/status; }}
+         wait_for_wake_ups() {{ before=$(wake_ups); while [ $(wake_ups) -lt $((before + 5)) ]; do sleep 0.1; done; }}
          {meanwhile}
          wait $run; code=$?
          cat said >&2
@@ -40,6 +41,17 @@ fn on_a_small_disk(bench: &Bench, options: &str, before: &str, meanwhile: &str) 
     let ran = Ran::to_the_end(&mut command);
     assert_ne!(ran.code, 99, "this test mounts a tmpfs in a user namespace, which this system does not allow: {ran:?}");
     ran
+}
+
+/// Waits until the engine has woken up several times: it then had the chance to write again.
+fn wait_for_wake_ups(run: &Child) {
+    let count = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", run.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    let before = count();
+    wait_for("the engine wakes up", || count() >= before + 5);
 }
 
 /// Everything is as if nothing had happened.
@@ -61,7 +73,8 @@ fn check(bench: &Bench, ran: &Ran, videos: usize, out: &str) {
 fn a_disk_that_runs_full_is_waited_out() {
     let bench = bench(80);
     let ballast = "head -c 2900k /dev/zero > out/ballast";
-    let ran = on_a_small_disk(&bench, "size=3200k", ballast, "wait_for 'no space left'; sleep 1; rm out/ballast");
+    let ran =
+        on_a_small_disk(&bench, "size=3200k", ballast, "wait_for 'no space left'; wait_for_wake_ups; rm out/ballast");
     check(&bench, &ran, 80, "kept");
     assert!(ran.stderr.contains("free at least 2 MB"), "it says how much: {ran:?}");
     assert!(ran.stderr.contains("can be written to again; going on"), "{ran:?}");
@@ -84,7 +97,7 @@ fn a_disk_without_inodes_is_waited_out() {
 fn a_disk_that_turns_read_only_is_waited_out() {
     let bench = bench(80);
     let meanwhile = "wait_for 'done A/v_011'; cd out/features; mount --bind * *; mount -o remount,bind,ro *; cd ../..
-        wait_for 'make it writable again'; sleep 1; umount out/features/*";
+        wait_for 'make it writable again'; wait_for_wake_ups; umount out/features/*";
     let ran = on_a_small_disk(&bench, "size=9m", "", meanwhile);
     check(&bench, &ran, 80, "kept");
     assert!(ran.stderr.contains("Read-only file system"), "{ran:?}");
@@ -95,43 +108,25 @@ fn a_disk_that_is_unmounted_is_not_written_around() {
     let bench = bench(80);
     // Lazily, as when a cable is pulled; then mounted again with everything that was on it.
     let before = "mkdir disk && mount --bind out disk && touch out/.reeldeck-was-here";
-    let meanwhile = "wait_for 'done A/v_011'; umount -l out; wait_for 'another file system\\|is gone'; sleep 1
+    let meanwhile =
+        "wait_for 'done A/v_011'; umount -l out; wait_for 'another file system\\|is gone'; wait_for_wake_ups
         ls -A out > under; mount --bind disk out";
     let ran = on_a_small_disk(&bench, "size=9m", before, meanwhile);
     check(&bench, &ran, 80, "kept");
     assert_eq!(fs::read_to_string(bench.path("under")).unwrap(), "", "nothing was written where the disk had been");
 }
 
-/// A run in the foreground whose standard error is in a file.
-fn start(bench: &Bench) -> Child {
-    let said = fs::File::create(bench.path("said")).unwrap();
-    bench.command(&["--batch", "-v"]).stdout(Stdio::null()).stderr(said).spawn().unwrap()
-}
-
-fn said(bench: &Bench) -> String {
-    fs::read_to_string(bench.path("said")).unwrap()
-}
-
-fn finish(bench: &Bench, mut run: Child) -> Ran {
-    let mut code = None;
-    wait_for("the run ends", || {
-        code = run.try_wait().unwrap();
-        code.is_some()
-    });
-    Ran { code: code.unwrap().code().unwrap_or(-1), stdout: String::new(), stderr: said(bench) }
-}
-
 #[test]
 fn an_output_folder_that_is_moved_away_and_back_is_waited_for() {
     let bench = bench(80);
-    let run = start(&bench);
-    wait_for("some are done", || said(&bench).contains("done A/v_011"));
+    let run = bench.start_logged(&["--batch", "-v"]);
+    wait_for("some are done", || bench.log().contains("done A/v_011"));
     fs::rename(bench.path("out"), bench.path("away")).unwrap();
-    wait_for("it is missed", || said(&bench).contains("is gone"));
-    std::thread::sleep(Duration::from_millis(500));
+    wait_for("it is missed", || bench.log().contains("is gone"));
+    wait_for_wake_ups(&run);
     assert!(!bench.path("out").exists(), "nothing is written in its place");
     fs::rename(bench.path("away"), bench.path("out")).unwrap();
-    let ran = finish(&bench, run);
+    let ran = bench.finish(run);
     check(&bench, &ran, 80, "out");
     let done: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("done ")).collect();
     assert_eq!(done.len(), 80 - 11, "nothing was done twice: {ran:?}");
@@ -140,15 +135,15 @@ fn an_output_folder_that_is_moved_away_and_back_is_waited_for() {
 #[test]
 fn an_output_folder_that_is_removed_and_made_again_is_filled_anew() {
     let bench = bench(80);
-    let run = start(&bench);
-    wait_for("some are done", || said(&bench).contains("done A/v_011"));
+    let run = bench.start_logged(&["--batch", "-v"]);
+    wait_for("some are done", || bench.log().contains("done A/v_011"));
     // In one step, so that nothing is written in between.
     fs::rename(bench.path("out"), bench.path("away")).unwrap();
     // What a worker is just writing still comes into it, as with any `rm -r`.
     wait_for("it is removed", || fs::remove_dir_all(bench.path("away")).is_ok() || !bench.path("away").exists());
-    wait_for("it is missed", || said(&bench).contains("is gone"));
+    wait_for("it is missed", || bench.log().contains("is gone"));
     fs::create_dir(bench.path("out")).unwrap();
-    let ran = finish(&bench, run);
+    let ran = bench.finish(run);
     check(&bench, &ran, 80, "out");
     assert!(ran.stderr.contains("is not: they are done again"), "{ran:?}");
     let again = bench.run(&["--batch"]);
@@ -159,12 +154,12 @@ fn an_output_folder_that_is_removed_and_made_again_is_filled_anew() {
 fn videos_that_change_or_vanish_during_a_run_are_judged_as_they_are() {
     let bench = bench(20);
     bench.video("A/v_000.mp4", "slow 1500");
-    let run = start(&bench);
-    wait_for("it has begun", || said(&bench).contains("takes A/v_000"));
+    let run = bench.start_logged(&["--batch", "-v"]);
+    wait_for("it has begun", || bench.log().contains("takes A/v_000"));
     fs::remove_file(bench.path("data/A/v_015.mp4")).unwrap();
     fs::write(bench.path("data/A/v_016.mp4"), "fail corrupt").unwrap();
     fs::write(bench.path("data/A/v_017.mp4"), "ok").unwrap();
-    let ran = finish(&bench, run);
+    let ran = bench.finish(run);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(bench.failure("A/v_015.mp4")["attempts"][0]["failure"]["kind"], "missing");
     assert!(
@@ -184,24 +179,24 @@ fn run_on_a_hanging_disk(config: &str) -> (Bench, Child, PathBuf) {
     let bench = bench(20);
     bench.video("A/v_000.mp4", "until go fail corrupt");
     fs::write(bench.path("config.toml"), format!("[engine]\norder = \"list\"\n{config}")).unwrap();
-    let run = start(&bench);
-    wait_for("it has begun", || said(&bench).contains("takes A/v_000"));
+    let run = bench.start_logged(&["--batch", "-v"]);
+    wait_for("it has begun", || bench.log().contains("takes A/v_000"));
     let set = fs::read_dir(bench.path("out/failures")).unwrap().next().unwrap().unwrap().path();
     let pipe = set.join("A/v_000.mp4.json");
     fs::create_dir(set.join("A")).unwrap();
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     fs::write(bench.path("go"), "").unwrap();
-    wait_for("it fails", || said(&bench).contains("failed A/v_000"));
+    wait_for("it fails", || bench.log().contains("failed A/v_000"));
     (bench, run, pipe)
 }
 
 #[test]
 fn an_output_disk_that_hangs_is_waited_for_and_no_video_is_charged() {
     let (bench, run, pipe) = run_on_a_hanging_disk("[worker]\nstall_timeout_s = 8\n");
-    wait_for("the run is held", || said(&bench).contains("the output folder does not respond"));
+    wait_for("the run is held", || bench.log().contains("the output folder does not respond"));
     // The reader gets an empty file, and goes on.
     drop(File::options().write(true).open(pipe).unwrap());
-    let ran = finish(&bench, run);
+    let ran = bench.finish(run);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(bench.files("features").len(), 20 - 4, "{ran:?}");
     assert_eq!(bench.failure("A/v_000.mp4")["attempts"].as_array().unwrap().len(), 1);
@@ -213,9 +208,9 @@ fn an_output_disk_that_hangs_is_waited_for_and_no_video_is_charged() {
 fn a_run_that_is_stopped_at_once_does_not_wait_for_a_disk_that_hangs() {
     let (bench, run, _pipe) = run_on_a_hanging_disk("");
     signal(&run, "-INT");
-    wait_for("it finishes", || said(&bench).contains("interrupt again"));
+    wait_for("it finishes", || bench.log().contains("interrupt again"));
     signal(&run, "-INT");
-    let ran = finish(&bench, run);
+    let ran = bench.finish(run);
     assert_eq!(ran.code, 130, "{ran:?}");
     assert!(ran.stderr.contains("could not be recorded"), "{ran:?}");
 }

@@ -132,23 +132,15 @@ fn it_ends_with_the_process_that_started_it() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut parent = parent.spawn().unwrap();
-    let _open = parent.stdin.take();
-    let mut line = String::new();
-    BufReader::new(parent.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let process = PathBuf::from("/proc").join(line.trim());
+    let mut orders = parent.stdin.take().unwrap();
+    let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let process = PathBuf::from("/proc").join(lines.next().unwrap().unwrap().trim());
     let is_prober =
         || std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("reeldeck-prob"));
-    let started = Instant::now();
-    while !is_prober() {
-        assert!(started.elapsed() < Duration::from_secs(300));
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    // Once it sleeps in its first read it has tied itself to its parent.
-    let waits = || std::fs::read_to_string(process.join("wchan")).unwrap_or_default().contains("pipe");
-    while !waits() && started.elapsed() < Duration::from_secs(10) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    std::thread::sleep(Duration::from_millis(100));
+    // It has tied itself to its parent before it answers.
+    orders.write_all(order(1, Path::new("/"), Level::Quick).as_bytes()).unwrap();
+    lines.next().unwrap().unwrap();
+    assert!(is_prober());
     parent.kill().unwrap();
     parent.wait().unwrap();
     let killed = Instant::now();

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::processes::Process;
 use crate::support::{Bench, Ran, wait_for};
 use reeldeck::protocol::VERSION;
 use reeldeck::protocol::event::{Event, Line};
@@ -107,11 +108,11 @@ fn a_run_in_the_background_is_followed_steered_and_left() {
     wait_for("a video is done", || counts(&bench)["done"].as_u64().unwrap() >= 1);
     let paused = bench.run(&["pause"]);
     assert_eq!((paused.code, paused.stdout.trim()), (0, "paused"), "{paused:?}");
-    // What was said before the workers stood still may still arrive.
-    std::thread::sleep(Duration::from_millis(100));
-    let before = counts(&bench);
-    std::thread::sleep(Duration::from_millis(800));
-    assert_eq!(counts(&bench), before, "nothing moves");
+    let engine = holder(&bench)["pid"].as_u64().unwrap() as u32;
+    wait_for("the worker stands still", || {
+        let workers = Process::children(engine);
+        !workers.is_empty() && workers.iter().all(Process::is_stopped)
+    });
     assert_eq!(status(&bench)["runs"][0]["snapshot"]["phase"], "paused");
     assert!(bench.run(&["status"]).stdout.contains("paused"));
     let resumed = bench.run(&["resume"]);
@@ -119,6 +120,9 @@ fn a_run_in_the_background_is_followed_steered_and_left() {
     let again = bench.run(&["resume"]);
     assert!(again.code == 1 && again.stderr.contains("not paused"), "{again:?}");
 
+    // An engine leaves when it has had no follower for a second.
+    let mut follower = Raw::greeted(&bench);
+    follower.say("{\"type\": \"subscribe\", \"id\": 1}\n");
     let attached = bench.run(&["attach"]);
     assert_eq!(attached.code, 3, "as the run ends, so does who follows it: {attached:?}");
     assert!(attached.stderr.contains("failed B/v_x.mp4"), "{attached:?}");
@@ -134,7 +138,7 @@ fn a_run_in_the_background_is_followed_steered_and_left() {
     let retried = bench.run(&["retry", "B/*"]);
     assert_eq!((retried.code, retried.stdout.trim()), (0, "1 to be tried again"));
     wait_for("it is done", || bench.files("features").len() == 11);
-    // Alone, it leaves by itself.
+    drop(follower);
     let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
     wait_for("the engine leaves", || !is_running(&bench));
     assert!(!socket.exists(), "and takes its socket with it");

@@ -71,6 +71,27 @@ impl Bench {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// Starts it with its standard error in a file, to be read by [`Bench::log`] meanwhile.
+    pub fn start_logged(&self, arguments: &[&str]) -> Child {
+        let stderr = fs::File::create(self.path("stderr")).unwrap();
+        self.command(arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap()
+    }
+
+    /// The standard error so far of what [`Bench::start_logged`] has started.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("stderr")).unwrap()
+    }
+
+    /// Waits for the end of what [`Bench::start_logged`] has started.
+    pub fn finish(&self, mut run: Child) -> Ran {
+        let mut code = None;
+        wait_for("the run ends", || {
+            code = run.try_wait().unwrap();
+            code.is_some()
+        });
+        Ran { code: code.unwrap().code().unwrap_or(-1), stdout: String::new(), stderr: self.log() }
+    }
+
     /// The feature of a video in the only feature set.
     pub fn files_of(&self, video: &str) -> PathBuf {
         let sets = list(&self.path("out/features"));

@@ -45,6 +45,19 @@ impl Process {
             && stat.get(19).is_some_and(|started| started.parse() == Ok(self.started))
     }
 
+    /// The living children of a process.
+    pub fn children(parent: u32) -> Vec<Self> {
+        let pids =
+            fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let is_child = |pid: &u32| stat(&pid.to_string()).and_then(|stat| stat.get(1)?.parse().ok()) == Some(parent);
+        pids.filter(is_child).filter_map(Self::of).collect()
+    }
+
+    /// It is stopped, as by SIGSTOP.
+    pub fn is_stopped(&self) -> bool {
+        stat(&self.pid.to_string()).is_some_and(|stat| stat.first().is_some_and(|state| state == "T"))
+    }
+
     /// Ends it with signal 9; false where it was gone by itself.
     pub fn kill(&self) -> bool {
         self.lives() && self.signal()
