@@ -178,7 +178,7 @@ fn videos_that_change_or_vanish_during_a_run_are_judged_as_they_are() {
 fn run_on_a_hanging_disk(config: &str) -> (Bench, Child, PathBuf) {
     let bench = bench(20);
     bench.video("A/v_000.mp4", "until go fail corrupt");
-    fs::write(bench.path("config.toml"), format!("[engine]\norder = \"list\"\n{config}")).unwrap();
+    bench.configure(&format!("[engine]\norder = \"list\"\n{config}"));
     let run = bench.start_logged(&["--batch", "-v"]);
     wait_for("it has begun", || bench.log().contains("takes A/v_000"));
     let set = fs::read_dir(bench.path("out/failures")).unwrap().next().unwrap().unwrap().path();
