@@ -24,7 +24,7 @@ pub mod progress;
 pub mod protocol;
 mod signals;
 pub mod tui;
-pub mod tune;
+mod tune;
 pub mod verify;
 
 use std::process::ExitCode;
@@ -88,7 +88,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Annotations(_)) => commands::annotations::run_annotations(&settings()?),
         Some(Command::Export(args)) => commands::export::run_export(&settings()?, args),
         Some(Command::Verify(args)) => commands::verify::run_verify(&settings()?, args),
-        Some(Command::Tune(args)) => commands::tune::run_tune(&settings()?, args),
+        Some(Command::Tune(args)) => tune::run_tune(&settings()?, args),
         Some(Command::SeededCheckpoint(args)) => commands::seeded::run_seeded(&settings()?, &args.path),
         None if cli.batch => run_job(&settings()?, &typed, true, cli.detach),
         None if on_terminal() => tui::open(&typed, &cli.tui),

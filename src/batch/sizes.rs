@@ -2,8 +2,8 @@
 
 use reeldeck_common::protocol::Nvdec;
 
+use crate::config::measurements::{self, Measurement};
 use crate::config::{Device, NvdecUse, Settings};
-use crate::tune::{self, Way};
 
 /// Decoded frames may fill this part of the memory that is free when a run begins.
 const PREFETCH_PART: u64 = 4;
@@ -23,11 +23,11 @@ pub fn or(chosen: usize, otherwise: usize) -> usize {
 }
 
 /// What `reeldeck tune` found for as many workers on the CPU as there are here.
-pub fn tuned(settings: &Settings, devices: &[Device]) -> Option<Way> {
+pub fn tuned(settings: &Settings, devices: &[Device]) -> Option<Measurement> {
     let workers = devices.iter().filter(|device| **device == Device::Cpu).count();
     // Another number of threads was chosen: what was measured says nothing about it.
     let free = workers > 0 && settings.worker.threads == 0;
-    if free { tune::fastest(&settings.recipe, workers, cores()) } else { None }
+    if free { measurements::fastest(&settings.recipe, workers, cores()) } else { None }
 }
 
 /// What there is for each worker of a run.

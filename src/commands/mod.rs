@@ -22,7 +22,6 @@ pub mod set;
 pub mod shell;
 pub mod status;
 pub mod steer;
-pub mod tune;
 pub mod verify;
 pub mod watch;
 

@@ -19,6 +19,7 @@ use crate::format::Format;
 mod device;
 mod engine;
 mod file;
+pub mod measurements;
 mod overrides;
 mod tui;
 

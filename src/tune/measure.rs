@@ -1,4 +1,4 @@
-//! Runs workers on a small video for a while and counts clips.
+//! Measures workers: runs them on a small video and counts clips.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,24 +13,24 @@ use reeldeck_common::video::VideoName;
 use reeldeck_process::{Patience, Program, Worker};
 use tempfile::TempDir;
 
-use super::Way;
+use crate::config::measurements::Measurement;
 
-/// Frames of the video, and clips that are taken of it: all different, a moment's work.
+/// The frames of the video and the clips sampled from it. No two clips are equal, and a CPU computes them in seconds.
 const FRAMES: u64 = 113;
 const CLIPS: usize = 8;
 
 const FAILED: &str = "a worker failed while it was measured";
 
-/// A video to measure with, in a folder that goes with it.
-pub struct Video {
+/// A video to measure with, in a temporary folder that is removed with this value.
+pub(super) struct Video {
     folder: TempDir,
 }
 
 impl Video {
-    /// Has the probe make it, under the folder for temporary files.
+    /// Generates it with `reeldeck-probe`.
     ///
     /// # Errors
-    /// When the probe is missing or cannot.
+    /// When the probe fails.
     pub fn make(probe: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("reeldeck-tune-").tempdir();
         let folder =
@@ -50,38 +50,37 @@ impl Video {
     }
 }
 
-/// What is measured with.
-pub struct Bench<'a> {
+/// A measurement setup.
+pub(super) struct Bench<'a> {
     /// `reeldeck-worker`.
     pub worker: &'a Path,
-    /// The recipe whose model it is about.
+    /// The recipe whose model is measured.
     pub recipe: &'a Recipe,
-    /// The video.
     pub video: &'a Video,
-    /// How long each way is measured.
+    /// The duration of each measurement.
     pub time: Duration,
 }
 
 impl Bench<'_> {
-    /// Measures one way: the speed of its workers together.
+    /// Measures the total speed of `workers` with `threads` each.
     ///
     /// # Errors
     /// When a worker fails.
-    pub fn measure(&self, workers: usize, threads: usize, batch: usize) -> Result<Way> {
+    pub fn measure(&self, workers: usize, threads: usize, batch: usize) -> Result<Measurement> {
         let mut all = (0..workers).map(|_| self.start(threads)).collect::<Result<Vec<_>>>()?;
         for worker in &mut all {
             worker.wait_ready(&Patience::UNLIMITED).context(FAILED)?;
         }
-        // The first video does not count: the network finds its ways then.
+        // The first video is slower: the network is compiled for its shapes.
         self.round(&mut all, batch)?;
         let (started, mut clips) = (Instant::now(), 0);
         while clips == 0 || started.elapsed() < self.time {
             clips += self.round(&mut all, batch)?;
         }
-        Ok(Way { workers, threads, batch, clips_per_s: clips as f64 / started.elapsed().as_secs_f64() })
+        Ok(Measurement { workers, threads, batch, clips_per_s: clips as f64 / started.elapsed().as_secs_f64() })
     }
 
-    /// A video through each worker at the same time; the clips computed.
+    /// Sends one video through all workers in parallel. Returns the number of clips computed.
     fn round(&self, all: &mut [Worker], batch: usize) -> Result<usize> {
         let name = VideoName::new("Class/v.mp4")?;
         for (number, worker) in all.iter_mut().enumerate() {

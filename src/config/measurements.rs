@@ -1,0 +1,128 @@
+//! What `reeldeck tune` has measured on this machine: how many workers, threads and clips per pass make a recipe's model
+//! fastest on the CPU. Kept in the user's cache folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::recipe::Recipe;
+use serde::{Deserialize, Serialize};
+
+/// The speed of one way to use the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    /// Workers on the CPU.
+    pub workers: usize,
+    /// Threads of each.
+    pub threads: usize,
+    /// Clips per forward pass.
+    pub batch: usize,
+    /// Distinct clips per second, of all workers together.
+    pub clips_per_s: f64,
+}
+
+/// All measurements, by [`key`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Measurements(BTreeMap<String, Vec<Measurement>>);
+
+/// What a measurement depends on: the build, the processor, the number of cores, and of the recipe the network, the size of
+/// frames, the length of clips and the precision.
+pub fn key(recipe: &Recipe, processor: &str, cores: usize) -> String {
+    let model =
+        serde_json::to_string(&(&recipe.model, recipe.precision, recipe.transform.crop, recipe.sampling.length));
+    format!("{} | {processor} | {cores} cores | {}", env!("CARGO_PKG_VERSION"), model.unwrap_or_default())
+}
+
+/// The name of the processor.
+pub fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(|| "unknown".into(), |(_, name)| name.to_owned())
+}
+
+/// The file: in `$XDG_CACHE_HOME`, or in `.cache` in the home folder. `None` without both.
+pub fn file() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(cache.join("reeldeck/tune.json"))
+}
+
+impl Measurements {
+    /// Reads the file. A file that does not exist or has another form counts as empty.
+    pub fn read(file: &Path) -> Self {
+        fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Writes the file, and creates its folder.
+    ///
+    /// # Errors
+    /// Whatever the file system reports.
+    pub fn write(&self, file: &Path) -> io::Result<()> {
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let text = serde_json::to_vec_pretty(self)?;
+        atomic::write(file, &Owner::this_process(), |out| io::Write::write_all(out, &text))
+    }
+
+    /// Replaces the measurements of this key.
+    pub fn insert(&mut self, key: String, measurements: Vec<Measurement>) {
+        self.0.insert(key, measurements);
+    }
+
+    /// The fastest measurement with this number of workers.
+    pub fn fastest(&self, key: &str, workers: usize) -> Option<Measurement> {
+        let usable = |one: &&Measurement| one.workers == workers && one.threads > 0 && one.batch > 0;
+        self.0.get(key)?.iter().filter(usable).copied().max_by(|a, b| a.clips_per_s.total_cmp(&b.clips_per_s))
+    }
+}
+
+/// The fastest measurement on this machine with this recipe and number of workers.
+pub fn fastest(recipe: &Recipe, workers: usize, cores: usize) -> Option<Measurement> {
+    Measurements::read(&file()?).fastest(&key(recipe, &processor(), cores), workers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(workers: usize, threads: usize, batch: usize, clips_per_s: f64) -> Measurement {
+        Measurement { workers, threads, batch, clips_per_s }
+    }
+
+    #[test]
+    fn measurements_are_written_and_the_fastest_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cache/reeldeck/tune.json");
+        let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+        let key = key(&recipe, "a processor", 2);
+        let mut measurements = Measurements::read(&file);
+        assert_eq!(measurements, Measurements::default());
+        measurements.insert(key.clone(), vec![measured(1, 2, 2, 3.0), measured(1, 2, 4, 3.5), measured(2, 1, 2, 4.0)]);
+        measurements.write(&file).unwrap();
+        let read = Measurements::read(&file);
+        assert_eq!(read, measurements);
+        assert_eq!(read.fastest(&key, 1), Some(measured(1, 2, 4, 3.5)));
+        assert_eq!(read.fastest(&key, 2), Some(measured(2, 1, 2, 4.0)));
+        assert_eq!(read.fastest(&key, 3), None);
+        fs::write(&file, "{\"k\": 1}").unwrap();
+        assert_eq!(Measurements::read(&file), Measurements::default());
+    }
+
+    #[test]
+    fn what_changes_the_speed_changes_the_key() {
+        let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+        let mut short = recipe.clone();
+        short.precision = reeldeck_common::recipe::Precision::Bf16;
+        let keys = [key(&recipe, "a", 2), key(&short, "a", 2), key(&recipe, "b", 2), key(&recipe, "a", 4)];
+        assert!(keys.iter().enumerate().all(|(i, key)| !keys[..i].contains(key)), "{keys:?}");
+        // The number of clips does not change the speed.
+        let mut sparse = recipe.clone();
+        sparse.sampling.clips = 3;
+        assert_eq!(key(&sparse, "a", 2), keys[0]);
+    }
+}
