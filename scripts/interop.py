@@ -209,6 +209,11 @@ def _():
         assert sorted(file) == sorted(ids)
         for name in ids:
             equal(file[name][()], npy[name])
+    # The file that the writer's own test compares with.
+    with h5py.File(pathlib.Path(__file__).parent.parent / "tests/golden/features.hdf5") as file:
+        assert sorted(file) == sorted(["empty", "v_é b", *(f"v_{number}" for number in range(20))])
+        equal(file["v_é b"][:], np.array([[1, 2, 3], [4, 5, -0.5]], np.float32))
+        assert all(file[f"v_{number}"][0, 0] == number for number in range(20)) and file["empty"].shape == (0, 3)
     return f"{len(ids)} datasets, HDF5 {h5py.version.hdf5_version}"
 
 

@@ -34,6 +34,9 @@ mod space;
 
 pub use inventory::{Inventory, Item};
 
+/// The file of an HDF5 export. ActionFormer recognises HDF5 by this ending.
+pub const HDF5_FILE: &str = "features.hdf5";
+
 /// One export: a format and how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use reeldeck_common::atomic;
 
-use super::{Job, Variant, hdf5};
+use super::{HDF5_FILE, Job, Variant};
 use crate::format::{Axes, Format};
 
 /// Writes the snippets of the trainers that read this variant.
@@ -34,7 +34,7 @@ pub(super) fn write(job: &Job<'_>, variant: &Variant, folder: &Path) -> io::Resu
         (Format::Npz, Axes::Tc) => vec![("opentad.py", facts.opentad("npz"))],
         (Format::H5, Axes::Tc) => {
             vec![
-                ("actionformer.yaml", facts.actionformer(&folder_name.join(hdf5::FILE), "")),
+                ("actionformer.yaml", facts.actionformer(&folder_name.join(HDF5_FILE), "")),
                 ("actionformer.py", facts.fill(ACTIONFORMER_ANNOTATIONS)),
             ]
         }

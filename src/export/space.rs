@@ -11,7 +11,7 @@ use reeldeck_pickle::results::ResultsWriter;
 use super::inventory::{made_from, read};
 use super::manifest::Manifest;
 use super::pickle::{LIST, RESULTS, push};
-use super::{Forecast, Inventory, Item, Job, Part, Variant, hdf5};
+use super::{Forecast, HDF5_FILE, Inventory, Item, Job, Part, Variant};
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 use crate::format::Format;
@@ -21,7 +21,7 @@ const SAMPLES: usize = 8;
 /// File systems give room in blocks.
 const BLOCK: u64 = 4096;
 /// What a video costs in an HDF5 file beside its numbers.
-const HDF5_ENTRY: u64 = 1024;
+const HDF5_ENTRY: u64 = 256;
 
 /// The numbers of a few videos, spread over the dataset. Those that cannot be read are left out.
 pub(super) fn samples(job: &Job<'_>, inventory: &Inventory, output: Output) -> Vec<Matrix> {
@@ -41,7 +41,7 @@ pub(super) fn part(job: &Job<'_>, variant: &Variant, inventory: &Inventory, samp
             let from = made_from(&all);
             whole([RESULTS, LIST].iter().all(|file| record.kept(file, &from).is_some()))
         }
-        Format::H5 => whole(record.kept(hdf5::FILE, &made_from(&all)).is_some()),
+        Format::H5 => whole(record.kept(HDF5_FILE, &made_from(&all)).is_some()),
         Format::Csv | Format::Npy | Format::Npz => {
             let files = all.iter().map(|item| (variant.file(item.id()), item.from()));
             let to_write: Vec<String> =

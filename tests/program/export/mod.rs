@@ -4,12 +4,13 @@ mod turns;
 
 use std::fs;
 
+use crate::support::hdf5;
 use crate::support::made::Set;
 use proptest::prelude::*;
+use reeldeck::export::hdf5::Writer;
 use reeldeck::export::{npy, npz};
 use reeldeck_common::feature::{Feature, Matrix};
 use reeldeck_pickle::results::read_results;
-use rust_hdf5::H5File;
 
 const VIDEOS: [&str; 4] = ["A/v_-1.mp4", "A/v_mp4x.mp4", "B c/v 3.mkv", "B c/v_é.webm"];
 const IDS: [&str; 4] = ["v_-1", "v_mp4x", "v 3", "v_é"];
@@ -43,8 +44,8 @@ fn every_format_holds_the_same_numbers_under_the_names_that_trainers_use() {
     let list = String::from_utf8(set.bytes("hacs_data.txt")).unwrap();
     assert_eq!(list, VIDEOS.map(|video| format!("{video} -1\n")).concat());
     let results = read_results(&set.bytes("result.pkl")).unwrap();
-    let h5 = H5File::open(set.exported("h5/features.hdf5")).unwrap();
-    assert_eq!(h5.dataset_names().len(), 4);
+    let h5 = set.bytes("h5/features.hdf5");
+    assert_eq!(hdf5::read(&h5).len(), 4);
     for ((video, id), result) in VIDEOS.iter().zip(IDS).zip(results) {
         let logits = set.logits(video);
         assert_eq!((result.shape, result.scores), (vec![4, 5], logits.data.clone()));
@@ -56,8 +57,7 @@ fn every_format_holds_the_same_numbers_under_the_names_that_trainers_use() {
         assert_eq!(text.lines().nth(1).unwrap(), first.join(", "));
         assert_eq!(bits(&npy::read(&set.bytes(&format!("npy/{id}.npy"))).unwrap()), bits(&logits));
         assert_eq!(bits(&npz::read(&set.bytes(&format!("npz/{id}.npz"))).unwrap()), bits(&logits));
-        let dataset = h5.dataset(id).unwrap();
-        assert_eq!((dataset.shape(), dataset.read_raw::<f32>().unwrap()), (vec![4, 5], logits.data));
+        assert_eq!(hdf5::dataset(&h5, id), logits);
     }
     let csvs: Vec<String> = set.names("csv").into_iter().filter(|name| name.ends_with(".csv")).collect();
     assert_eq!(csvs, ["v 3.csv", "v_-1.csv", "v_mp4x.csv", "v_é.csv"]);
@@ -116,12 +116,32 @@ fn options_change_how_it_is_written_and_where() {
     let turned = bits(&transposed(&pooled));
     assert_eq!(bits(&npy::read(&set.bytes("npy-pooled-ct/v_-1.npy")).unwrap()), turned);
     assert_eq!(bits(&npz::read(&set.bytes("npz-pooled-ct/v_-1.npz")).unwrap()), turned);
-    let h5 = H5File::open(set.exported("h5-pooled-ct/features.hdf5")).unwrap();
-    assert_eq!(h5.dataset("v_-1").unwrap().shape(), [32, 4]);
+    let dataset = hdf5::dataset(&set.bytes("h5-pooled-ct/features.hdf5"), "v_-1");
+    assert_eq!((dataset.shape, bits(&dataset)), ([32, 4], turned));
     assert_eq!(set.json("npy-pooled-ct/dataset.json")["files"]["axes"], "ct");
     assert!(!set.exported("npy-pooled-ct/opentad.py").exists(), "OpenTAD reads clips × channels");
     set.run(&["export", "--format", "csv"]).expect(0, &["/csv (4 written"]);
     assert!(text.len() < set.made(VIDEOS[0]).tensors["pooled"].data.len() * 12);
+}
+
+/// Three levels of the tree of names.
+#[test]
+fn an_hdf5_file_holds_fifty_thousand_datasets() {
+    let mut file = std::io::Cursor::new(vec![]);
+    let mut writer = Writer::new(&mut file).unwrap();
+    for number in 0..50_000u16 {
+        writer.add(&format!("v_{number}"), [1, 2], &[f32::from(number), -1.0]).unwrap();
+    }
+    writer.finish().unwrap();
+    let datasets = hdf5::read(file.get_ref());
+    assert!(datasets.is_sorted_by(|a, b| a.0 < b.0) && datasets.len() == 50_000);
+    for (name, matrix) in datasets {
+        let number: f32 = name[2..].parse().unwrap();
+        assert_eq!(matrix, Matrix { shape: [1, 2], data: vec![number, -1.0] });
+    }
+    let mut empty = std::io::Cursor::new(vec![]);
+    Writer::new(&mut empty).unwrap().finish().unwrap();
+    assert!(hdf5::read(empty.get_ref()).is_empty());
 }
 
 #[test]
@@ -301,8 +321,6 @@ proptest! {
         prop_assert_eq!(bits(&npz::read(&set.bytes("npz/v_1.npz")).unwrap()), bits(&matrix));
         let result = read_results(&set.bytes("result.pkl")).unwrap().remove(0);
         prop_assert_eq!(bits(&Matrix { shape: [4, 5], data: result.scores }), bits(&matrix));
-        let h5 = H5File::open(set.exported("h5/features.hdf5")).unwrap();
-        let data = h5.dataset("v_1").unwrap().read_raw::<f32>().unwrap();
-        prop_assert_eq!(bits(&Matrix { shape: [4, 5], data }), bits(&matrix));
+        prop_assert_eq!(bits(&hdf5::dataset(&set.bytes("h5/features.hdf5"), "v_1")), bits(&matrix));
     }
 }

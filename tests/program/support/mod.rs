@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub mod hdf5;
 pub mod made;
 pub mod prober;
 pub mod processes;
