@@ -37,7 +37,7 @@ fn offered(app: &App) -> Vec<(String, String, bool)> {
         |pairs: &[(&str, &str)]| pairs.iter().map(|(key, word)| (key.to_string(), word.to_string(), true)).collect();
     match app.modals.last() {
         Some(Modal::Filter { .. }) => {
-            return fixed(&[("enter", "keep"), ("esc", "cancelling restores the filter"), ("up down", "move")]);
+            return fixed(&[("enter", "keep"), ("esc", "as before"), ("up down", "move")]);
         }
         Some(Modal::Palette { .. }) => return fixed(&[("enter", "do it"), ("esc", "close"), ("up down", "choose")]),
         Some(Modal::Menu(menu)) if menu.stays_open => {
