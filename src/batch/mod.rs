@@ -68,7 +68,14 @@ pub fn run_batch(settings: &Settings, steps: Steps) -> anyhow::Result<Exit> {
     let layout = Layout::new(&settings.out, &settings.recipe.set_name(&chosen.id.digest));
     let owner = Owner::engine(settings.shard.index, settings.shard.of);
     let job = Job { settings: settings.clone(), steps, layout, chosen, owner };
-    if settings.dry_run { job.dry_run() } else { job.session() }
+    if settings.dry_run {
+        return job.dry_run();
+    }
+    // A wrong --root must not create an output folder.
+    if !steps.wait && !settings.out.exists() && scan(&settings.root, &settings.extensions)?.videos.is_empty() {
+        job.scan()?;
+    }
+    job.session()
 }
 
 /// Downloads the weights where that is asked for and has not been done.

@@ -10,6 +10,8 @@ use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
+use crate::fetch;
+
 /// The speed of one way to use the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,11 +46,9 @@ pub fn processor() -> String {
     name.map_or_else(|| "unknown".into(), |(_, name)| name.to_owned())
 }
 
-/// The file: in `$XDG_CACHE_HOME`, or in `.cache` in the home folder. `None` without both.
+/// The file, in the user's cache folder. `None` without one.
 pub fn file() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(cache.join("reeldeck/tune.json"))
+    Some(fetch::user_folder()?.join("tune.json"))
 }
 
 impl Measurements {

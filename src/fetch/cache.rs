@@ -9,6 +9,13 @@ use reeldeck_common::digest::sha256;
 
 use super::FetchError;
 
+/// The user's cache folder of reeldeck: `$XDG_CACHE_HOME/reeldeck` or `~/.cache/reeldeck`. `None` without both variables.
+pub fn user_folder() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    Some(base?.join("reeldeck"))
+}
+
 /// A folder with files that were got by their address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cache(PathBuf);
@@ -24,9 +31,7 @@ impl Cache {
     /// # Errors
     /// When neither is known.
     pub fn of_user() -> Result<Self, FetchError> {
-        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-        Ok(Self(base.ok_or(FetchError::Homeless)?.join("reeldeck").join("checkpoints")))
+        Ok(Self(user_folder().ok_or(FetchError::Homeless)?.join("checkpoints")))
     }
 
     /// The folder.

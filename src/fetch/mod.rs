@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use reeldeck_common::digest::sha256_of_file;
 
-pub use cache::{Cache, promised_digest};
+pub use cache::{Cache, promised_digest, user_folder};
 
 use crate::progress::{Progress, Size};
 use cache::{Held, Part};
