@@ -20,7 +20,7 @@ use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::engine::control::{ClientRequest, Order};
 use crate::engine::inspector::{self, InspectRequest, Inspector};
 use crate::engine::lock::Lock;
-use crate::engine::log::Log;
+use crate::engine::log;
 use crate::engine::plan::Plan;
 use crate::engine::publish::Front;
 use crate::engine::run::Engine;
@@ -63,18 +63,18 @@ impl Job {
     pub(super) fn session(self) -> anyhow::Result<Exit> {
         let lock = self.lock()?;
         let private = self.layout.private();
-        let log = Log::open(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
+        log::start(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
             .context("failed to open the log")?;
-        let reachable = self.serve(&lock, &log);
+        let reachable = self.serve(&lock);
         // One thread for the engine, this one: workers end with the thread that has started them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
-        let exit = runtime.block_on(Arc::new(self).go(lock, log, reachable));
+        let exit = runtime.block_on(Arc::new(self).go(lock, reachable));
         // Tasks that still hold pipes of workers that are gone must not keep the program.
         runtime.shutdown_background();
         exit
     }
 
-    async fn go(self: Arc<Self>, lock: Lock, log: Log, reachable: Reachable) -> anyhow::Result<Exit> {
+    async fn go(self: Arc<Self>, lock: Lock, reachable: Reachable) -> anyhow::Result<Exit> {
         let Reachable { server, mut clients, inspect, inspect_requests } = reachable;
         let mut signals = StopSignals::catch_without_hangup().context("failed to catch signals")?;
         let starting = server.as_ref().map(Server::starting_sink);
@@ -111,7 +111,7 @@ impl Job {
         if let Some(server) = server {
             server.set_table(table);
             followers = server.followers();
-            surveying = Inspector::start(inspector, inspect_requests, server.inspection_sink(), log.clone())
+            surveying = Inspector::start(inspector, inspect_requests, server.inspection_sink())
                 .inspect_err(|error| errln!("note: what the dataset is like is not found out: {error}"))
                 .ok();
             fronts.push(Box::new(server));
@@ -119,7 +119,7 @@ impl Job {
         if waits {
             let _ = inspect.send(InspectRequest::LookAtAll(state.files.clone(), Level::Quick));
         }
-        let mut engine = Engine::new(plan, state, log, fronts, inspect).context("failed to start the engine")?;
+        let mut engine = Engine::new(plan, state, fronts, inspect).context("failed to start the engine")?;
         let mut first = true;
         let watched = Arc::clone(&followers);
         if let Err(error) = engine.measure(move || watched.load(Ordering::Relaxed) > 0) {
@@ -209,11 +209,11 @@ impl Job {
     }
 
     /// Opens the socket and names it in the lock. A run without it is as good.
-    fn serve(&self, lock: &Lock, log: &Log) -> Reachable {
+    fn serve(&self, lock: &Lock) -> Reachable {
         let (orders, clients) = mpsc::unbounded_channel();
         let (inspect, inspect_requests) = std::sync::mpsc::channel();
         let server = self
-            .start_server(orders, lock, log, inspect.clone())
+            .start_server(orders, lock, inspect.clone())
             .inspect_err(|error| errln!("note: no client can follow this run: {error}"))
             .ok();
         Reachable { server, clients, inspect, inspect_requests }
@@ -223,7 +223,6 @@ impl Job {
         &self,
         orders: mpsc::UnboundedSender<ClientRequest>,
         lock: &Lock,
-        log: &Log,
         inspector: std::sync::mpsc::Sender<InspectRequest>,
     ) -> std::io::Result<Server> {
         let welcome = Welcome {
@@ -243,11 +242,11 @@ impl Job {
         let context = ServerContext {
             root: self.settings.root.clone(),
             layout: self.layout.clone(),
-            log_file: self.layout.private().join("log").join(format!("{}-of-{}.log", shard.index, shard.of)),
+            log_file: log::path(&self.layout.private(), &format!("{}-of-{}", shard.index, shard.of)),
             class_names: self.class_names(),
             inspector,
         };
-        let server = Server::start(welcome, context, log.clone(), orders)?;
+        let server = Server::start(welcome, context, orders)?;
         lock.tell_socket(server.socket())?;
         Ok(server)
     }

@@ -14,14 +14,12 @@ use reeldeck_common::probe::{Level, Probed};
 
 use super::files::Files;
 use super::listing::Listing;
-use super::log::Log;
 use super::state::VideoId;
 use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::cache::Cache;
 use crate::dataset::probe::{Ended, Finding, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
 use crate::protocol::snapshot::ScanState;
-use crate::protocol::words::Level as Matters;
 
 /// Findings are passed on so often, and no more than so many at a time.
 const EVERY: Duration = Duration::from_millis(200);
@@ -90,23 +88,14 @@ impl Inspector {
         plan: Plan,
         asked: Receiver<InspectRequest>,
         feed: impl Fn(Inspection) + Send + 'static,
-        log: Log,
     ) -> io::Result<Self> {
         let cancel = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&cancel);
         let thread = std::thread::Builder::new().name("inspector".into()).spawn(move || {
             // Of this thread and all that it starts. Where that is not possible, it is done with the usual priority.
             let _ = rustix::process::setpriority_process(None, 10);
-            let mut work = Work {
-                plan,
-                feed: Box::new(feed),
-                log,
-                cancel: stop,
-                begun: false,
-                cache: None,
-                again: vec![],
-                due: None,
-            };
+            let mut work =
+                Work { plan, feed: Box::new(feed), cancel: stop, begun: false, cache: None, again: vec![], due: None };
             work.answer(&asked);
         })?;
         Ok(Self { cancel, thread: Some(thread) })
@@ -126,7 +115,6 @@ impl Drop for Inspector {
 struct Work {
     plan: Plan,
     feed: Sink,
-    log: Log,
     cancel: Arc<AtomicBool>,
     begun: bool,
     /// Where findings are kept.
@@ -183,7 +171,7 @@ impl Work {
                 Ok(manifest) => {
                     (self.feed)(Inspection::Listing(Arc::new(Listing::new(manifest, self.plan.tolerance_s))))
                 }
-                Err(error) => self.log.line(Matters::Problem, &format!("{:#}", anyhow::Error::from(error))),
+                Err(error) => tracing::warn!("{:#}", anyhow::Error::from(error)),
             }
         }
         if !self.plan.cache.exists() {
@@ -212,7 +200,7 @@ impl Work {
                 let processes = (usual.processes / 2).clamp(1, MOST_PROCESSES);
                 Setup { processes, ..usual }
             }
-            Err(why) => return self.log.line(Matters::Problem, &format!("videos are not checked: {why}")),
+            Err(why) => return tracing::warn!("videos are not checked: {why}"),
         };
         let Self { plan, feed, cancel, cache, again, .. } = self;
         let cache = cache.get_or_insert_with(|| Cache::open(&plan.cache, &videos, true));
@@ -242,18 +230,17 @@ impl Work {
             cache.forget();
         }
         if let Some(error) = cache.trouble() {
-            self.log.line(Matters::Problem, &format!("what checks found is not kept: {error}"));
+            tracing::warn!("what checks found is not kept: {error}");
         }
         if !again.is_empty() {
             self.due = Some(Instant::now() + ARRIVING);
         }
         match ended {
             Ok(Ended::Complete) if all => {
-                let text = format!("checked {} videos, {}", videos.len(), level.name());
-                self.log.line(Matters::Detail, &text);
+                tracing::debug!("checked {} videos, {}", videos.len(), level.name());
             }
             Ok(_) => {}
-            Err(error) => self.log.line(Matters::Problem, &format!("{:#}", anyhow::Error::from(error))),
+            Err(error) => tracing::warn!("{:#}", anyhow::Error::from(error)),
         }
     }
 }

@@ -9,15 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reeldeck_common::protocol::{self, FromWorker, MAX_LINE, ToWorker};
-use reeldeck_common::video::printable;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
-use super::log::Log;
 use super::state::WorkerProcess;
-use crate::protocol::words::Level;
 
 /// Lines of standard error kept for a failure file.
 const STDERR_LINES: usize = 20;
@@ -64,7 +61,6 @@ impl Process {
         id: WorkerProcess,
         launch: &Launch,
         heard: mpsc::UnboundedSender<(WorkerProcess, Heard)>,
-        log: Option<Log>,
     ) -> io::Result<Self> {
         let mut command = Command::new(&launch.program);
         // The worker asks for this too, but not before its libraries are loaded, which may take seconds.
@@ -93,10 +89,8 @@ impl Process {
         }
         let stderr = Arc::new(Mutex::new(VecDeque::new()));
         let device = launch.device.clone();
-        let errors = child
-            .stderr
-            .take()
-            .map(|pipe| tokio::spawn(keep_last(BufReader::new(pipe), Arc::clone(&stderr), log, device)));
+        let errors =
+            child.stderr.take().map(|pipe| tokio::spawn(keep_last(BufReader::new(pipe), Arc::clone(&stderr), device)));
         let (kill, killed) = oneshot::channel();
         tokio::spawn(async move {
             // Whatever happens in there, the engine must hear of the end, or it would wait for ever.
@@ -200,19 +194,12 @@ async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> 
     (read > 0 && line.pop() == Some(b'\n')).then_some(line)
 }
 
-async fn keep_last(
-    mut pipe: impl AsyncBufRead + Unpin,
-    lines: Arc<Mutex<VecDeque<String>>>,
-    log: Option<Log>,
-    device: String,
-) {
+async fn keep_last(mut pipe: impl AsyncBufRead + Unpin, lines: Arc<Mutex<VecDeque<String>>>, device: String) {
     let mut line = vec![];
     while let Ok(1..) = (&mut pipe).take(1 << 16).read_until(b'\n', &mut line).await {
         let text: String = String::from_utf8_lossy(&line).trim_end().chars().take(STDERR_LINE).collect();
         line.clear();
-        if let Some(log) = &log {
-            log.line(Level::Detail, &format!("{device} says: {}", printable(&text)));
-        }
+        tracing::debug!(device, "{device} says: {text}");
         let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == STDERR_LINES {
             lines.pop_front();

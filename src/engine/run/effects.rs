@@ -71,7 +71,7 @@ impl Engine {
     fn spawn(&mut self, id: WorkerProcess) -> Option<Event> {
         let worker = id.worker;
         let (launch, init) = (self.plan.launches.get(worker)?, self.plan.inits.get(worker)?);
-        match Process::start(id, launch, self.heard.clone(), Some(self.log.clone())) {
+        match Process::start(id, launch, self.heard.clone()) {
             Ok(process) => {
                 process.send(&ToWorker::Init(Box::new(init.clone())));
                 if let Some(monitor) = &self.monitor {

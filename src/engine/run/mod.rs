@@ -15,7 +15,6 @@ use super::control::{ClientRequest, Order};
 use super::event::Event;
 use super::inspector::InspectRequest;
 use super::journal_writer::{Job, JournalWriter};
-use super::log::Log;
 use super::output::Back;
 use super::plan::Plan;
 use super::publish::{self, Front};
@@ -84,7 +83,6 @@ pub struct Engine {
     sender: mpsc::UnboundedSender<Incoming>,
     heard: mpsc::UnboundedSender<(WorkerProcess, Heard)>,
     journal_writer: JournalWriter,
-    log: Log,
     fronts: Vec<Box<dyn Front>>,
     rate: Rate,
     next_progress: Millis,
@@ -114,7 +112,6 @@ impl Engine {
     pub fn new(
         plan: Plan,
         state: State,
-        log: Log,
         fronts: Vec<Box<dyn Front>>,
         inspector: std::sync::mpsc::Sender<InspectRequest>,
     ) -> io::Result<Self> {
@@ -155,7 +152,6 @@ impl Engine {
             sender,
             heard,
             journal_writer,
-            log,
             fronts,
             rate: Rate::default(),
             next_progress: PROGRESS,
@@ -245,7 +241,7 @@ impl Engine {
             }
             Incoming::Released(process, job) => self.handle(Event::Released(process, job)),
             Incoming::CannotWrite(why) => {
-                self.log.line(crate::protocol::words::Level::Problem, &why);
+                tracing::warn!("{why}");
                 self.handle(Event::CannotWrite(why));
             }
             Incoming::Looked(Err(why)) => self.handle(Event::StillHeld(why)),

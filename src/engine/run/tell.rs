@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Engine, Incoming, Job, Line, Phase, Shown, Snapshot, Told, describe, publish};
 use crate::monitor::Monitor;
 use crate::monitor::gpu::Driver;
+use crate::protocol::words::Level;
 
 /// What was measured longer ago says nothing of now.
 const OLD: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ impl Engine {
     pub fn tell(&mut self, event: Told) {
         let line = Line::now(event);
         if let Some((level, text)) = describe(&line.event) {
-            self.log.line(level, &text);
+            log(level, &line.event, &text);
         }
         let text: Arc<str> = line.text().into();
         // Between runs there is nothing that the next engine must know, and a journal without a run would hide the last.
@@ -75,5 +76,25 @@ impl Engine {
         for front in &mut self.fronts {
             front.snapshot(&snapshot);
         }
+    }
+}
+
+/// Logs an event with what it is about.
+fn log(level: Level, event: &Told, text: &str) {
+    let (video, device) = match event {
+        Told::VideoStarted { video, device, .. }
+        | Told::VideoDone { video, device, .. }
+        | Told::VideoFailed { video, device, .. } => (Some(video.as_str()), Some(device.as_str())),
+        Told::VideoReturned { video, .. } => (Some(video.as_str()), None),
+        Told::WorkerReady { device, .. }
+        | Told::WorkerRestarted { device, .. }
+        | Told::WorkerLost { device, .. }
+        | Told::BatchReduced { device, .. } => (None, Some(device.as_str())),
+        _ => (None, None),
+    };
+    match level {
+        Level::Problem => tracing::warn!(video, device, "{text}"),
+        Level::Info => tracing::info!(video, device, "{text}"),
+        Level::Detail => tracing::debug!(video, device, "{text}"),
     }
 }

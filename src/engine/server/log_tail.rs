@@ -41,11 +41,12 @@ fn end_of(path: &Path) -> io::Result<String> {
     Ok(if from > 0 { text.split_once('\n').map_or("", |(_, rest)| rest).to_owned() } else { text.into_owned() })
 }
 
-/// `2026-11-23 04:00:00.123 problem what happened`.
+/// `2026-11-23 04:00:00.123 problem what happened`, and after a tab its fields, which are for readers of the file.
 fn parse(line: &str) -> Option<LogLine> {
     let (date, rest) = line.split_once(' ')?;
     let (time, rest) = rest.split_once(' ')?;
     let (word, text) = rest.split_once(' ')?;
+    let text = text.split_once('\t').map_or(text, |(text, _)| text);
     let level = [Level::Detail, Level::Info, Level::Problem].into_iter().find(|level| level.word() == word)?;
     Some(LogLine { time: format!("{date}T{time}Z"), level, text: text.trim_start().to_owned() })
 }
@@ -53,16 +54,21 @@ fn parse(line: &str) -> Option<LogLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::log::Log;
+    use crate::engine::log;
 
     #[test]
     fn what_the_log_writes_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        let log = Log::open(dir.path(), "x").unwrap();
-        let path = dir.path().join("log/x.log");
-        for i in 0..50 {
-            log.line(if i % 2 == 0 { Level::Info } else { Level::Problem }, &format!("line {i} of it"));
-        }
+        let path = log::path(dir.path(), "x");
+        let subscriber = log::subscriber(path.clone(), "debug".parse().unwrap()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            for i in 0..50 {
+                match i % 2 {
+                    0 => tracing::info!("line {i} of it"),
+                    _ => tracing::warn!(device = "cpu", "line {i} of it"),
+                }
+            }
+        });
         while tail(&path, 100).len() < 50 {
             std::thread::yield_now();
         }

@@ -17,13 +17,11 @@ use tokio::task::LocalSet;
 
 use super::control::ClientRequest;
 use super::inspector::Inspection;
-use super::log::Log;
 use super::publish::Front;
 use super::state::{State, VideoId};
 use crate::protocol::Welcome;
 use crate::protocol::event::Line;
 use crate::protocol::snapshot::{Phase, ScanState, Snapshot};
-use crate::protocol::words::Level;
 use connection::Broadcast;
 use details::Context;
 use history::Samples;
@@ -91,7 +89,6 @@ impl Server {
     pub fn start(
         welcome: Welcome,
         context: Context,
-        log: Log,
         requests: mpsc::UnboundedSender<ClientRequest>,
     ) -> io::Result<Self> {
         let (listener, socket) = socket::bind(&welcome.out)?;
@@ -108,7 +105,7 @@ impl Server {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("server".into()).spawn(move || {
-            runtime.block_on(serve(listener, shared, log, incoming, requests));
+            runtime.block_on(serve(listener, shared, incoming, requests));
             // A thread may still read files for a client that has left.
             runtime.shutdown_background();
         })?;
@@ -227,7 +224,6 @@ fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
 async fn serve(
     listener: StdListener,
     shared: Shared,
-    log: Log,
     mut updates: mpsc::UnboundedReceiver<Update>,
     requests: mpsc::UnboundedSender<ClientRequest>,
 ) {
@@ -235,7 +231,7 @@ async fn serve(
     // All tasks run on one thread, and none of them holds the borrow while it waits.
     let shared = Rc::new(RefCell::new(shared));
     let (events, _) = broadcast::channel(MAX_BEHIND);
-    let clients = Clients { log, count: Rc::default() };
+    let clients = Clients { count: Rc::default() };
     let local = LocalSet::new();
     let serve = async {
         loop {
@@ -262,7 +258,6 @@ async fn serve(
 
 /// The connected clients.
 struct Clients {
-    log: Log,
     count: Rc<Cell<usize>>,
 }
 
@@ -280,10 +275,10 @@ impl Clients {
         }
         self.count.set(self.count.get() + 1);
         let connection = connection::serve(stream, Rc::clone(shared), events, requests);
-        let (log, count) = (self.log.clone(), Rc::clone(&self.count));
+        let count = Rc::clone(&self.count);
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
-                log.line(Level::Problem, &error.to_string());
+                tracing::warn!("{error}");
             }
             count.set(count.get() - 1);
         });
