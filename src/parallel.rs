@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 /// Items that may wait at each thread, and results that may wait there to be taken.
-const AHEAD: usize = 2;
+const QUEUE_LEN: usize = 2;
 
 /// Threads for work that reads and writes files. More than a small machine has processors: most of the time they wait for
 /// the disk, above all for the promise that a file is safe on it (with two processors, 8 threads write a third faster).
@@ -29,8 +29,8 @@ pub fn ordered<I: Send, T: Send, E>(
         let work = &work;
         let lanes: Vec<(SyncSender<I>, Receiver<T>)> = (0..threads)
             .map(|_| {
-                let (give, given) = sync_channel::<I>(AHEAD);
-                let (done, results) = sync_channel(AHEAD);
+                let (give, given) = sync_channel::<I>(QUEUE_LEN);
+                let (done, results) = sync_channel(QUEUE_LEN);
                 scope.spawn(move || {
                     for item in given {
                         if done.send(work(item)).is_err() {
@@ -49,7 +49,7 @@ pub fn ordered<I: Send, T: Send, E>(
             _ => Ok(()),
         };
         for item in items {
-            if in_work == threads * AHEAD {
+            if in_work == threads * QUEUE_LEN {
                 take_one()?;
                 in_work -= 1;
             }
@@ -89,7 +89,7 @@ mod tests {
             });
             assert_eq!(result, Ok(()));
             assert!(seen.iter().copied().eq((0..count).map(|item| item * 2)));
-            assert!(most.load(Ordering::SeqCst) <= threads * AHEAD, "{most:?} with {threads} threads");
+            assert!(most.load(Ordering::SeqCst) <= threads * QUEUE_LEN, "{most:?} with {threads} threads");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::dataset::shown;
 use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::export::pickle;
-use crate::export::{self, Job, Outcome, Variant, dataset};
+use crate::export::{self, ExportJob, Outcome, Variant, dataset};
 use crate::format::{Axes, Format};
 use crate::outln;
 use crate::progress::Progress;
@@ -37,7 +37,7 @@ pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit
         return Err(ExitError::new(Exit::Empty, format!("no video found in {}", shown(&settings.root))).into());
     }
     let owner = Owner::this_process();
-    let job = Job {
+    let job = ExportJob {
         layout: &layout,
         recipe: &settings.recipe,
         videos: &scan.videos,

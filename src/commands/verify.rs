@@ -24,10 +24,10 @@ use crate::error::{Exit, ExitError};
 use crate::outln;
 use crate::process::{self, torch};
 use crate::progress::{Progress, Size};
-use crate::verify::again::{Anew, Extractor, Setup};
-use crate::verify::against::Pairs;
+use crate::verify::again::{Extractor, Reextracted, Setup};
+use crate::verify::against::Reference;
 use crate::verify::compare::Tolerance;
-use crate::verify::{self, Compared, Finding, Job, Kind, Report, report};
+use crate::verify::{self, Compared, Finding, Kind, Report, VerifyJob, report};
 
 /// So many of a sort are printed; `-v` prints all, and the files hold all in any case.
 const PRINTED: usize = 20;
@@ -42,10 +42,10 @@ pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit
     settings.check_folders()?;
     let set = any_feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);
-    let pairs = args.against.as_deref().map(|path| Pairs::open(path, args.list.as_deref())).transpose()?;
+    let pairs = args.against.as_deref().map(|path| Reference::open(path, args.list.as_deref())).transpose()?;
     let scan = scan(&settings.root, &settings.extensions)?;
     let tolerance = args.tolerance.map_or_else(|| verify::tolerance(&settings.recipe), Tolerance::MaxAbs);
-    let job = Job { layout: &layout, recipe: &settings.recipe, videos: &scan.videos, tolerance };
+    let job = VerifyJob { layout: &layout, recipe: &settings.recipe, videos: &scan.videos, tolerance };
     let meter = cancellable_meter(settings)?;
     let checked = verify::verify(&job, pairs.as_ref(), &meter).and_then(|mut report| {
         if let Some(count) = args.sample {
@@ -82,7 +82,7 @@ pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit
 /// Extracts some videos anew: first those that a note casts doubt on, then whichever come up.
 fn sample(
     settings: &Settings,
-    job: &Job<'_>,
+    job: &VerifyJob<'_>,
     count: usize,
     report: &mut Report,
     progress: &dyn Progress,
@@ -116,11 +116,11 @@ fn sample(
         let (source, stored) = (video.under(&settings.root), job.layout.feature(video));
         let anew = extractor.compare(video, &source, &stored, job.recipe, verify::tolerance(job.recipe), progress);
         match anew {
-            Ok(Anew::Compared(compared, finding)) => {
+            Ok(Reextracted::Compared(compared, finding)) => {
                 report.again.push(compared);
                 report.findings.extend(finding);
             }
-            Ok(Anew::Failed(finding)) => report.findings.push(finding),
+            Ok(Reextracted::Failed(finding)) => report.findings.push(finding),
             Err(failure) if failure.kind == ErrorKind::Interrupted => {
                 return Err(ExitError::new(Exit::Interrupted, failure.line()).into());
             }
@@ -172,7 +172,7 @@ fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> a
     })
 }
 
-fn print(settings: &Settings, args: &VerifyArgs, job: &Job<'_>, report: &Report) {
+fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &Report) {
     let verbosity = settings.verbosity;
     let most = if verbosity > Verbosity::Normal { usize::MAX } else { PRINTED };
     let (wrong, notes): (Vec<&Finding>, Vec<&Finding>) =

@@ -168,9 +168,9 @@ fn parse_line(line: &[u8]) -> Result<ListEntry, (usize, ListProblem)> {
 
 /// The beginning of a line: what was taken for a list may be anything, with lines of any length.
 fn excerpt(line: &[u8]) -> String {
-    const LONGEST: usize = 300;
-    let mut shown = shown_bytes(&line[..line.len().min(LONGEST)]);
-    if line.len() > LONGEST {
+    const MAX_LEN: usize = 300;
+    let mut shown = shown_bytes(&line[..line.len().min(MAX_LEN)]);
+    if line.len() > MAX_LEN {
         shown.push('…');
     }
     shown

@@ -27,7 +27,7 @@ use crate::dataset::video_list::{LabelStyle, entries, write_dataset_list};
 use crate::errln;
 use crate::export::missing::{self, Written};
 use crate::export::pickle::PAIR;
-use crate::export::{self, Job, Outcome, Variant};
+use crate::export::{self, ExportJob, Outcome, Variant};
 use crate::format::{Axes, Format};
 use crate::progress::Progress;
 
@@ -208,7 +208,7 @@ impl TaskContext {
         let mut videos = as_they_are(&self.root, videos);
         videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let Self { layout, recipe, style, owner, .. } = self;
-        let job = Job { layout, recipe, videos: &videos, style: *style, owner };
+        let job = ExportJob { layout, recipe, videos: &videos, style: *style, owner };
         let first = recipe.outputs.first().copied().unwrap_or(Output::Logits);
         let other = if recipe.outputs.contains(&Output::Logits) { Output::Logits } else { first };
         let variant = |format: &Format| match *format {

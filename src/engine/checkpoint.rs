@@ -10,7 +10,7 @@ use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::recipe::Recipe;
 
 use crate::config::{Settings, Verbosity};
-use crate::fetch::{self, Cache, FetchError, Patience, Wanted, promised_digest};
+use crate::fetch::{self, Cache, Download, FetchError, RetryPolicy, promised_digest};
 use crate::progress::Meter;
 
 /// Why there are no weights.
@@ -77,17 +77,17 @@ pub struct Chosen {
 /// When they cannot be had.
 pub fn bring(settings: &Settings) -> Result<(), CheckpointError> {
     let Some(CheckpointSource::Url(url)) = &settings.checkpoint else { return Ok(()) };
-    let wanted = wanted(url, &settings.recipe);
+    let download = download(url, &settings.recipe);
     let meter = Meter::new(settings.verbosity == Verbosity::Quiet, settings.plain_interval);
-    fetch::get(&wanted, &Cache::of_user()?, Patience::default(), &meter)?;
+    fetch::get(&download, &Cache::of_user()?, RetryPolicy::default(), &meter)?;
     Ok(())
 }
 
 /// What is known of a file before it comes.
-fn wanted(url: &str, recipe: &Recipe) -> Wanted {
+fn download(url: &str, recipe: &Recipe) -> Download {
     let published = &recipe.checkpoint;
     let sha256_prefix = if url == published.url { published.sha256_prefix.clone() } else { String::new() };
-    Wanted { url: url.to_owned(), sha256_prefix }
+    Download { url: url.to_owned(), sha256_prefix }
 }
 
 /// Finds out what the chosen weights are. Reads the whole file once; of an address, what [`bring`] has brought.

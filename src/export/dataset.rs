@@ -12,7 +12,7 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
 
-use super::{Inventory, Item, Job, Variant};
+use super::{ExportJob, Inventory, Item, Variant};
 use crate::format::{Axes, Format};
 
 /// The file's name.
@@ -22,7 +22,7 @@ const FORMAT: u32 = 1;
 
 /// What is to be described.
 pub(super) struct Description<'a> {
-    pub job: &'a Job<'a>,
+    pub job: &'a ExportJob<'a>,
     pub variant: &'a Variant,
     pub inventory: &'a Inventory,
     /// The videos that have a place of their own, in order.

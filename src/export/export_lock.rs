@@ -13,7 +13,7 @@ use crate::dataset::shown;
 use crate::progress::Progress;
 
 /// Between two looks whether the other export has come to its end.
-const EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Held while an export writes. The kernel lets go of it with the process, however that ends.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub fn wait(layout: &Layout, progress: &dyn Progress) -> anyhow::Result<ExportLo
                 progress.note(&format!("another export writes to {}; waiting for its end", shown(layout.out())));
                 waited = true;
             }
-            Err(TryLockError::WouldBlock) => sleep(EVERY),
+            Err(TryLockError::WouldBlock) => sleep(POLL_INTERVAL),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryLockError::Error(_)) => return Ok(ExportLock { _held: None, waited }),
         }

@@ -9,7 +9,7 @@ use reeldeck_common::atomic::{self, Owner};
 
 use super::inventory::{ByName, by_name, read};
 use super::manifest::Manifest;
-use super::{Inventory, Item, Job, Outcome, Variant, dataset, snippets};
+use super::{ExportJob, Inventory, Item, Outcome, Variant, dataset, snippets};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
@@ -27,7 +27,7 @@ pub(super) enum Fault {
 /// # Errors
 /// When the output folder cannot be written to, and when interrupted. What was written stays and is not written again.
 pub fn write(
-    job: &Job<'_>,
+    job: &ExportJob<'_>,
     variant: &Variant,
     inventory: &Inventory,
     progress: &dyn Progress,
@@ -82,7 +82,7 @@ pub fn write(
     Ok(outcome)
 }
 
-fn make(job: &Job<'_>, variant: &Variant, folder: &Path, item: &Item) -> Result<(), Fault> {
+fn make(job: &ExportJob<'_>, variant: &Variant, folder: &Path, item: &Item) -> Result<(), Fault> {
     let matrix = read(job, variant.output, item).map_err(Fault::Feature)?;
     let mut bytes = vec![];
     variant.encode(&matrix, &mut bytes).map_err(Fault::Disk)?;

@@ -10,7 +10,7 @@ use reeldeck_common::recipe::Output;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
-use super::Job;
+use super::ExportJob;
 use crate::dataset::names;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::video_list::{ListEntry, entries};
@@ -75,7 +75,7 @@ pub fn id(video: &VideoName) -> &str {
 ///
 /// # Errors
 /// When interrupted.
-pub fn inventory(job: &Job<'_>, output: Output, progress: &dyn Progress) -> anyhow::Result<Inventory> {
+pub fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Progress) -> anyhow::Result<Inventory> {
     progress.begin("looking at the features", Size::Items(job.videos.len()));
     // Labels count the classes of the whole dataset, so that they stay the same when a video is added or missing.
     let entries = entries(&names(job.videos), job.style);
@@ -96,7 +96,7 @@ pub fn inventory(job: &Job<'_>, output: Output, progress: &dyn Progress) -> anyh
     Ok(inventory)
 }
 
-fn look(job: &Job<'_>, output: Output, video: &VideoFile) -> Result<(Header, SourceStamp), String> {
+fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Result<(Header, SourceStamp), String> {
     let path = job.layout.feature(&video.name);
     if !path.exists() {
         return Err(if job.layout.failure(&video.name).exists() { "failed" } else { "not extracted" }.into());
@@ -121,7 +121,7 @@ fn look(job: &Job<'_>, output: Output, video: &VideoFile) -> Result<(Header, Sou
 ///
 /// # Errors
 /// What is wrong with the file, in words.
-pub fn read(job: &Job<'_>, output: Output, item: &Item) -> Result<Matrix, String> {
+pub fn read(job: &ExportJob<'_>, output: Output, item: &Item) -> Result<Matrix, String> {
     numbers(&job.layout.feature(&item.entry.name), output, Some(&item.digest))
 }
 
@@ -151,7 +151,7 @@ pub struct ByName<'s> {
 }
 
 /// Sorts out videos that share a name, such as one in two class folders: the first gets the file.
-pub fn by_name<'s>(job: &Job<'_>, output: Output, inventory: &'s Inventory) -> ByName<'s> {
+pub fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s Inventory) -> ByName<'s> {
     let mut first: HashMap<&str, &Item> = HashMap::new();
     let mut sorted = ByName::default();
     for item in &inventory.items {

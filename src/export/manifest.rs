@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 /// How a file was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Made {
+pub struct Record {
     version: u32,
     /// Its name in the folder.
     pub file: String,
@@ -37,7 +37,7 @@ pub struct Made {
 #[derive(Debug)]
 pub struct Manifest {
     folder: PathBuf,
-    made: HashMap<String, Made>,
+    made: HashMap<String, Record>,
     /// Lines that say nothing any more.
     superseded: usize,
     journal: Option<File>,
@@ -49,7 +49,7 @@ impl Manifest {
         let text = fs::read(folder.join(FILE)).unwrap_or_default();
         let mut record = Self { folder: folder.to_owned(), made: HashMap::new(), superseded: 0, journal: None };
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            match serde_json::from_slice::<Made>(line) {
+            match serde_json::from_slice::<Record>(line) {
                 // What a record names may be removed one day: nothing outside of its own folder.
                 Ok(made)
                     if made.version == VERSION && Path::new(&made.file).file_name() == Some(made.file.as_ref()) =>
@@ -73,7 +73,7 @@ impl Manifest {
         self.made.get(file).map_or(0, |made| made.stamp.size)
     }
 
-    fn is_untouched(&self, made: &Made) -> bool {
+    fn is_untouched(&self, made: &Record) -> bool {
         SourceStamp::read(&self.folder.join(&made.file)).is_ok_and(|stamp| stamp == made.stamp)
     }
 
@@ -83,7 +83,7 @@ impl Manifest {
     /// When the file cannot be looked at or the note not be written.
     pub fn add(&mut self, file: &str, from: &str) -> io::Result<u64> {
         let stamp = SourceStamp::read(&self.folder.join(file))?;
-        let made = Made { version: VERSION, file: file.to_owned(), from: from.to_owned(), stamp };
+        let made = Record { version: VERSION, file: file.to_owned(), from: from.to_owned(), stamp };
         let mut line = serde_json::to_vec(&made)?;
         line.push(b'\n');
         let journal = match &mut self.journal {
@@ -106,7 +106,7 @@ impl Manifest {
     /// # Errors
     /// Whatever the file system reports.
     pub fn retain(&mut self, owner: &Owner, is_wanted: impl Fn(&str) -> bool) -> io::Result<usize> {
-        let mut unwanted: Vec<Made> = self.made.values().filter(|made| !is_wanted(&made.file)).cloned().collect();
+        let mut unwanted: Vec<Record> = self.made.values().filter(|made| !is_wanted(&made.file)).cloned().collect();
         unwanted.retain(|made| self.is_untouched(made));
         for made in &unwanted {
             fs::remove_file(self.folder.join(&made.file))?;
@@ -121,7 +121,7 @@ impl Manifest {
 
     fn rewrite(&mut self, owner: &Owner) -> io::Result<()> {
         self.journal = None;
-        let mut made: Vec<&Made> = self.made.values().collect();
+        let mut made: Vec<&Record> = self.made.values().collect();
         made.sort_unstable_by(|a, b| a.file.cmp(&b.file));
         atomic::write(&self.folder.join(FILE), owner, |writer| {
             made.iter().try_for_each(|made| {

@@ -89,7 +89,7 @@ impl Variant {
 
 /// What is to be exported, and where to.
 #[derive(Clone, Copy, Debug)]
-pub struct Job<'a> {
+pub struct ExportJob<'a> {
     /// Output folder and feature set.
     pub layout: &'a Layout,
     /// The recipe.
@@ -149,7 +149,7 @@ pub struct Part {
 ///
 /// # Errors
 /// When the recipe does not store the output, or the disk cannot be asked.
-pub fn forecast(job: &Job<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Forecast> {
+pub fn forecast(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Forecast> {
     let output = variants.first().map_or(Output::Logits, |variant| variant.output);
     for variant in variants {
         anyhow::ensure!(
@@ -180,7 +180,7 @@ fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
 /// # Errors
 /// When the disk has not enough room (nothing is written then), or writing fails. A feature that cannot be used is left
 /// out and named instead.
-pub fn export(job: &Job<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Vec<Outcome>> {
+pub fn export(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Vec<Outcome>> {
     let mut seen = forecast(job, variants, progress)?;
     let turn = if seen.inventory.items.is_empty() { None } else { Some(export_lock::wait(job.layout, progress)?) };
     if turn.as_ref().is_some_and(|turn| turn.waited) {
@@ -190,7 +190,12 @@ pub fn export(job: &Job<'_>, variants: &[Variant], progress: &dyn Progress) -> a
     variants.iter().map(|variant| write(job, variant, &seen.inventory, progress)).collect()
 }
 
-fn write(job: &Job<'_>, variant: &Variant, inventory: &Inventory, progress: &dyn Progress) -> anyhow::Result<Outcome> {
+fn write(
+    job: &ExportJob<'_>,
+    variant: &Variant,
+    inventory: &Inventory,
+    progress: &dyn Progress,
+) -> anyhow::Result<Outcome> {
     match variant.format {
         _ if inventory.items.is_empty() => Ok(Outcome {
             variant: *variant,

@@ -10,7 +10,7 @@ use crate::format::Axes;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// A header of ours has 128 bytes; no array of numbers needs more than this.
-const LONGEST_HEADER: usize = 1 << 16;
+const MAX_HEADER_LEN: usize = 1 << 16;
 
 /// Appends the file of a matrix.
 pub fn write(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) {
@@ -50,7 +50,7 @@ pub fn read(bytes: &[u8]) -> Result<Matrix, String> {
         [2 | 3, 0, a, b, c, d, ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 6),
         _ => return Err("it is a .npy file of a version not known here".into()),
     };
-    if length > LONGEST_HEADER {
+    if length > MAX_HEADER_LEN {
         return Err(format!("its header claims {length} bytes"));
     }
     let header = rest.get(at..at + length).ok_or("it is cut in its header")?;

@@ -12,7 +12,7 @@ use crate::format::Axes;
 /// The array's name.
 pub const KEY: &str = "feats";
 /// An array of 10,000 clips of 4096 numbers has 160 MB.
-const LARGEST: u64 = 1 << 30;
+const MAX_ARRAY_BYTES: u64 = 1 << 30;
 
 /// Appends the file of a matrix: stored, not compressed, and the same bytes for the same numbers.
 ///
@@ -48,7 +48,7 @@ pub fn read(bytes: &[u8]) -> Result<Matrix, String> {
     })?;
     // The size in the archive may lie; what comes is counted.
     let mut array = vec![];
-    file.take(LARGEST).read_to_end(&mut array).map_err(|error| format!("its array is damaged: {error}"))?;
+    file.take(MAX_ARRAY_BYTES).read_to_end(&mut array).map_err(|error| format!("its array is damaged: {error}"))?;
     npy::read(&array)
 }
 

@@ -12,7 +12,7 @@ use reeldeck_pickle::results::{ResultsWriter, Sample};
 
 use super::inventory::{made_from, read};
 use super::manifest::Manifest;
-use super::{Inventory, Item, Job, Outcome, Variant, dataset};
+use super::{ExportJob, Inventory, Item, Outcome, Variant, dataset};
 use crate::dataset::shown;
 use crate::dataset::video_list::{ListEntry, write_lines};
 use crate::format::{Axes, Format};
@@ -33,7 +33,7 @@ pub const PAIR: Variant = Variant { format: Format::Pkl, output: Output::Logits,
 ///
 /// # Errors
 /// When the output folder cannot be written to, and when cancelled. The old pair is still there then.
-pub fn write(job: &Job<'_>, inventory: &Inventory, progress: &dyn Progress) -> anyhow::Result<Outcome> {
+pub fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn Progress) -> anyhow::Result<Outcome> {
     let folder = job.layout.exports();
     let results = folder.join(RESULTS);
     let failed =

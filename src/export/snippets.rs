@@ -6,11 +6,11 @@ use std::path::Path;
 
 use reeldeck_common::atomic;
 
-use super::{HDF5_FILE, Job, Variant};
+use super::{ExportJob, HDF5_FILE, Variant};
 use crate::format::{Axes, Format};
 
 /// Writes the snippets of the trainers that read this variant.
-pub(super) fn write(job: &Job<'_>, variant: &Variant, folder: &Path) -> io::Result<()> {
+pub(super) fn write(job: &ExportJob<'_>, variant: &Variant, folder: &Path) -> io::Result<()> {
     let folder_name = std::path::absolute(folder)?;
     let facts = Facts {
         set: job.layout.set(),

@@ -11,7 +11,7 @@ use reeldeck_pickle::results::ResultsWriter;
 use super::inventory::{made_from, read};
 use super::manifest::Manifest;
 use super::pickle::{LIST, RESULTS, push};
-use super::{Forecast, HDF5_FILE, Inventory, Item, Job, Part, Variant};
+use super::{ExportJob, Forecast, HDF5_FILE, Inventory, Item, Part, Variant};
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 use crate::format::Format;
@@ -24,13 +24,13 @@ const BLOCK: u64 = 4096;
 const HDF5_ENTRY: u64 = 256;
 
 /// The numbers of a few videos, spread over the dataset. Those that cannot be read are left out.
-pub(super) fn samples(job: &Job<'_>, inventory: &Inventory, output: Output) -> Vec<Matrix> {
+pub(super) fn samples(job: &ExportJob<'_>, inventory: &Inventory, output: Output) -> Vec<Matrix> {
     let step = inventory.items.len().div_ceil(SAMPLES).max(1);
     inventory.items.iter().step_by(step).filter_map(|item| read(job, output, item).ok()).collect()
 }
 
 /// What one variant will take.
-pub(super) fn part(job: &Job<'_>, variant: &Variant, inventory: &Inventory, samples: &[Matrix]) -> Part {
+pub(super) fn part(job: &ExportJob<'_>, variant: &Variant, inventory: &Inventory, samples: &[Matrix]) -> Part {
     let record = Manifest::open(&variant.folder(job.layout));
     let all: Vec<&Item> = inventory.items.iter().collect();
     let each = each(job, variant, samples);
@@ -54,7 +54,7 @@ pub(super) fn part(job: &Job<'_>, variant: &Variant, inventory: &Inventory, samp
 }
 
 /// Bytes of one video, on average.
-fn each(job: &Job<'_>, variant: &Variant, samples: &[Matrix]) -> u64 {
+fn each(job: &ExportJob<'_>, variant: &Variant, samples: &[Matrix]) -> u64 {
     let size = |matrix: &Matrix| -> u64 {
         let mut bytes = vec![];
         match variant.format {

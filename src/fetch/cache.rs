@@ -75,13 +75,13 @@ fn beside(place: &Path, ending: &str) -> PathBuf {
 }
 
 /// The right to get a file, held as long as this lives; the kernel takes it back also when the process is killed.
-pub(super) struct Held {
+pub(super) struct DownloadLock {
     _lock: File,
     /// Where the file system knows no locks, nobody else's part is touched.
     alone: bool,
 }
 
-impl Held {
+impl DownloadLock {
     /// Waits for it; `waiting` is called where it has to.
     pub fn take(place: &Path, waiting: impl FnOnce()) -> io::Result<Self> {
         fs::create_dir_all(place.parent().unwrap_or(place))?;
@@ -110,7 +110,7 @@ pub(super) struct Part {
 
 impl Part {
     /// What is there from before, or nothing. A part of another address is nothing.
-    pub fn open(held: &Held, place: &Path, url: &str) -> io::Result<Self> {
+    pub fn open(held: &DownloadLock, place: &Path, url: &str) -> io::Result<Self> {
         let own = if held.alone { String::new() } else { format!(".{}", std::process::id()) };
         let path = beside(place, &format!("{own}.part"));
         let mark_path = beside(place, &format!("{own}.part.mark"));

@@ -12,10 +12,10 @@ use super::cache::Part;
 use crate::progress::Progress;
 
 /// No checkpoint is larger; a server that sends more sends something else.
-const MOST: u64 = 64 << 30;
+const MAX_SIZE: u64 = 64 << 30;
 
 /// Where nobody answers at all, there is no network.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where distributions keep the certificates that an administrator may have added to.
 const BUNDLES: &[&str] = &[
@@ -27,7 +27,7 @@ const BUNDLES: &[&str] = &[
 
 /// Why a connection gave less than all.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum TransferError {
     /// No connection, or an answer that is none.
     #[error("{0}")]
     Http(#[from] ureq::Error),
@@ -59,7 +59,7 @@ pub enum Broken {
     Disk(io::Error),
 }
 
-impl Broken {
+impl TransferError {
     /// Whether another attempt may do better.
     pub fn may_pass(&self) -> bool {
         match self {
@@ -103,7 +103,7 @@ impl Client {
             .user_agent(concat!("reeldeck/", env!("CARGO_PKG_VERSION")))
             // The bytes of the file, not of some packing of it.
             .accept_encoding("identity")
-            .timeout_connect(Some(silence.min(CONNECT)))
+            .timeout_connect(Some(silence.min(CONNECT_TIMEOUT)))
             .timeout_recv_response(Some(silence))
             .timeout_per_read(Some(silence))
             .build();
@@ -114,7 +114,7 @@ impl Client {
     ///
     /// # Errors
     /// When there is no answer, or one without the file.
-    pub fn ask(&self, url: &str, part: &mut Part, digest_tells: bool) -> Result<Answer, Broken> {
+    pub fn ask(&self, url: &str, part: &mut Part, digest_tells: bool) -> Result<Answer, TransferError> {
         let mut request = self.0.get(url);
         // Without a mark of the version the pieces may be of two files: only where the digest would tell.
         let resumable = part.len() > 0 && (part.mark().is_some() || digest_tells);
@@ -128,18 +128,18 @@ impl Client {
         match answer.status().as_u16() {
             206 if resumable => {
                 let Some((start, total)) = content_range(&answer) else {
-                    part.clear().map_err(Broken::Disk)?;
-                    return Err(Broken::Elsewhere);
+                    part.clear().map_err(TransferError::Disk)?;
+                    return Err(TransferError::Elsewhere);
                 };
                 if start != part.len() {
-                    part.clear().map_err(Broken::Disk)?;
-                    return Err(Broken::Elsewhere);
+                    part.clear().map_err(TransferError::Disk)?;
+                    return Err(TransferError::Elsewhere);
                 }
                 Ok(Answer { total, body: Some(answer.into_body()) })
             }
             200 => {
-                part.clear().map_err(Broken::Disk)?;
-                part.set_mark(mark(&answer)).map_err(Broken::Disk)?;
+                part.clear().map_err(TransferError::Disk)?;
+                part.set_mark(mark(&answer)).map_err(TransferError::Disk)?;
                 let total = length(&answer);
                 Ok(Answer { total, body: Some(answer.into_body()) })
             }
@@ -148,10 +148,10 @@ impl Client {
                 Ok(Answer { total: Some(part.len()), body: None })
             }
             416 => {
-                part.clear().map_err(Broken::Disk)?;
-                Err(Broken::Elsewhere)
+                part.clear().map_err(TransferError::Disk)?;
+                Err(TransferError::Elsewhere)
             }
-            code => Err(Broken::Status(code)),
+            code => Err(TransferError::Status(code)),
         }
     }
 }
@@ -160,10 +160,15 @@ impl Client {
 ///
 /// # Errors
 /// When less or more comes than was said.
-pub fn pour(body: Option<Body>, total: Option<u64>, part: &mut Part, progress: &dyn Progress) -> Result<(), Broken> {
-    let most = total.unwrap_or(MOST);
-    if most > MOST {
-        return Err(Broken::Long { said: MOST });
+pub fn receive(
+    body: Option<Body>,
+    total: Option<u64>,
+    part: &mut Part,
+    progress: &dyn Progress,
+) -> Result<(), TransferError> {
+    let most = total.unwrap_or(MAX_SIZE);
+    if most > MAX_SIZE {
+        return Err(TransferError::Long { said: MAX_SIZE });
     }
     let Some(body) = body else { return Ok(()) };
     let mut reader = body.into_with_config().limit(u64::MAX).reader();
@@ -174,23 +179,23 @@ pub fn pour(body: Option<Body>, total: Option<u64>, part: &mut Part, progress: &
             // A length that was not kept has a better word than the client's.
             Err(error) => match total {
                 Some(said) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(Broken::Short { said, came: part.len() });
+                    return Err(TransferError::Short { said, came: part.len() });
                 }
-                _ => return Err(Broken::Read(error)),
+                _ => return Err(TransferError::Read(error)),
             },
         };
         if read == 0 {
             break;
         }
         if part.len() + read as u64 > most {
-            part.clear().map_err(Broken::Disk)?;
-            return Err(Broken::Long { said: most });
+            part.clear().map_err(TransferError::Disk)?;
+            return Err(TransferError::Long { said: most });
         }
-        part.append(block.get(..read).unwrap_or_default()).map_err(Broken::Disk)?;
+        part.append(block.get(..read).unwrap_or_default()).map_err(TransferError::Disk)?;
         progress.step(read as u64);
     }
     match total {
-        Some(said) if part.len() < said => Err(Broken::Short { said, came: part.len() }),
+        Some(said) if part.len() < said => Err(TransferError::Short { said, came: part.len() }),
         _ => Ok(()),
     }
 }

@@ -12,12 +12,12 @@ use reeldeck_common::digest::sha256_of_file;
 pub use cache::{Cache, promised_digest, user_folder};
 
 use crate::progress::{Progress, Size};
-use cache::{Held, Part};
-use http::{Answer, Broken, Client};
+use cache::{DownloadLock, Part};
+use http::{Answer, Client, TransferError};
 
-/// A file that is wanted.
+/// A file that is download.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Download {
     /// Its address, `http` or `https`.
     pub url: String,
     /// First digits of its SHA-256; empty where nobody has said.
@@ -26,7 +26,7 @@ pub struct Wanted {
 
 /// How long to wait for a server, and how often to ask it again.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// A connection that is silent for so long is given up.
     pub silence: Duration,
     /// Pause before the first repetition; each further one is twice as long.
@@ -35,7 +35,7 @@ pub struct Patience {
     pub attempts: u32,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self { silence: Duration::from_secs(30), pause: Duration::from_secs(1), attempts: 5 }
     }
@@ -52,7 +52,7 @@ pub enum FetchError {
         /// Where the file would lie.
         place: PathBuf,
         /// Why.
-        source: Broken,
+        source: TransferError,
     },
     /// It came, and is another.
     #[error(
@@ -104,8 +104,13 @@ fn how_otherwise(url: &str, place: &std::path::Path) -> String {
 /// # Errors
 /// When it cannot be had, or is not the file that was promised. What has come so far is kept, and the next attempt goes
 /// on from there.
-pub fn get(wanted: &Wanted, cache: &Cache, patience: Patience, progress: &dyn Progress) -> Result<PathBuf, FetchError> {
-    let place = cache.place(&wanted.url)?;
+pub fn get(
+    download: &Download,
+    cache: &Cache,
+    policy: RetryPolicy,
+    progress: &dyn Progress,
+) -> Result<PathBuf, FetchError> {
+    let place = cache.place(&download.url)?;
     if place.is_file() {
         return Ok(place);
     }
@@ -113,18 +118,18 @@ pub fn get(wanted: &Wanted, cache: &Cache, patience: Patience, progress: &dyn Pr
         let path = path.to_owned();
         move |source| FetchError::Disk { path, source }
     };
-    let held = Held::take(&place, || progress.note("another reeldeck is getting the weights; waiting for it"))
+    let held = DownloadLock::take(&place, || progress.note("another reeldeck is getting the weights; waiting for it"))
         .map_err(disk(&place))?;
     // Perhaps the other one has finished it.
     if place.is_file() {
         return Ok(place);
     }
-    let client = Client::new(&wanted.url, patience.silence);
-    let promised = promised(wanted, &place);
-    let mut part = Part::open(&held, &place, &wanted.url).map_err(disk(&place))?;
+    let client = Client::new(&download.url, policy.silence);
+    let promised = promised(download, &place);
+    let mut part = Part::open(&held, &place, &download.url).map_err(disk(&place))?;
     let mut resumed = part.len() > 0;
     loop {
-        transfer(&client, wanted, &place, &mut part, patience, !promised.is_empty(), progress)?;
+        transfer(&client, download, &place, &mut part, policy, !promised.is_empty(), progress)?;
         let found = part.finish().and_then(|()| sha256_of_file(part.path())).map_err(disk(part.path()))?;
         if found.starts_with(&promised) {
             part.keep(&place).map_err(disk(&place))?;
@@ -134,52 +139,52 @@ pub fn get(wanted: &Wanted, cache: &Cache, patience: Patience, progress: &dyn Pr
         // Two halves of two files? Once more from the start tells.
         if !std::mem::take(&mut resumed) {
             part.discard();
-            return Err(FetchError::Another { url: wanted.url.clone(), promised, found });
+            return Err(FetchError::Another { url: download.url.clone(), promised, found });
         }
         progress.note("what was there from before does not fit; getting all of it anew");
     }
 }
 
 /// The longer one of what the caller and what the name promises: both are beginnings of the same number, or nothing fits.
-fn promised(wanted: &Wanted, place: &std::path::Path) -> String {
+fn promised(download: &Download, place: &std::path::Path) -> String {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     let by_name = promised_digest(&name).unwrap_or_default();
-    if by_name.len() > wanted.sha256_prefix.len() { by_name.to_owned() } else { wanted.sha256_prefix.clone() }
+    if by_name.len() > download.sha256_prefix.len() { by_name.to_owned() } else { download.sha256_prefix.clone() }
 }
 
 /// Brings the part to its full length, over as many connections as it takes.
 fn transfer(
     client: &Client,
-    wanted: &Wanted,
+    download: &Download,
     place: &std::path::Path,
     part: &mut Part,
-    patience: Patience,
+    policy: RetryPolicy,
     digest_tells: bool,
     progress: &dyn Progress,
 ) -> Result<(), FetchError> {
-    let network = |source| FetchError::Network { url: wanted.url.clone(), place: place.to_owned(), source };
+    let network = |source| FetchError::Network { url: download.url.clone(), place: place.to_owned(), source };
     let (mut idle, mut answered) = (0, false);
     loop {
         let before = part.len();
-        let came = client.ask(&wanted.url, part, digest_tells).and_then(|answer| {
+        let came = client.ask(&download.url, part, digest_tells).and_then(|answer| {
             answered = true;
             let Answer { total, body } = answer;
             progress.begin("weights", Size::Bytes { present: part.len(), total });
-            http::pour(body, total, part, progress)
+            http::receive(body, total, part, progress)
         });
         progress.end();
         let why = match came {
             Ok(()) => return Ok(()),
-            Err(Broken::Disk(source)) => return Err(FetchError::Disk { path: part.path().to_owned(), source }),
+            Err(TransferError::Disk(source)) => return Err(FetchError::Disk { path: part.path().to_owned(), source }),
             Err(why) if !why.may_pass() => return Err(network(why)),
             Err(why) => why,
         };
         idle = if part.len() > before { 0 } else { idle + 1 };
         // Compute nodes have no network: there nobody wants to wait for a fifth attempt.
-        if idle >= if answered { patience.attempts } else { patience.attempts.min(2) } {
+        if idle >= if answered { policy.attempts } else { policy.attempts.min(2) } {
             return Err(network(why));
         }
         progress.note(&format!("the transfer broke off ({why}); going on from {} MB", part.len() / 1_000_000));
-        std::thread::sleep(patience.pause * 2u32.saturating_pow(idle.min(5)));
+        std::thread::sleep(policy.pause * 2u32.saturating_pow(idle.min(5)));
     }
 }

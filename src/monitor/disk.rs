@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What was heard longer ago is not known any more.
-const OLD: Duration = Duration::from_secs(10);
+const MAX_AGE: Duration = Duration::from_secs(10);
 
-type Heard = Arc<Mutex<Option<(Instant, [u64; 2])>>>;
+type Answer = Arc<Mutex<Option<(Instant, [u64; 2])>>>;
 
 /// Asks, and remembers the answer.
 pub struct Disk {
-    heard: Heard,
+    heard: Answer,
     ask: SyncSender<()>,
 }
 
@@ -24,7 +24,7 @@ impl Disk {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(folder: PathBuf) -> io::Result<Self> {
-        let heard = Heard::default();
+        let heard = Answer::default();
         let (ask, asked) = mpsc::sync_channel(1);
         let answer = Arc::clone(&heard);
         std::thread::Builder::new().name("disk".into()).spawn(move || {
@@ -45,6 +45,6 @@ impl Disk {
         // Where it has not answered yet, one question is enough.
         let _ = self.ask.try_send(());
         let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.filter(|(when, _)| when.elapsed() < OLD).map(|(_, space)| space)
+        heard.filter(|(when, _)| when.elapsed() < MAX_AGE).map(|(_, space)| space)
     }
 }

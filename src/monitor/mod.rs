@@ -19,10 +19,10 @@ use gpu::{Gpus, assign};
 use host::Host;
 
 /// Time between two measurements.
-pub const EVERY: Duration = Duration::from_secs(2);
+pub const INTERVAL: Duration = Duration::from_secs(2);
 
 /// How soon it is noticed that somebody looks on.
-const GLANCE: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What was measured.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,8 +62,8 @@ impl Monitor {
             let mut last: Option<Instant> = None;
             // GPUs are asked only where a worker is on one: loading the driver's library takes memory.
             let any_gpu = devices.iter().any(|device| device.starts_with("cuda"));
-            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(GLANCE) {
-                if !wanted() || last.is_some_and(|last| last.elapsed() < EVERY) {
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(POLL_INTERVAL) {
+                if !wanted() || last.is_some_and(|last| last.elapsed() < INTERVAL) {
                     continue;
                 }
                 last = Some(Instant::now());

@@ -37,7 +37,7 @@ pub struct Setup {
 
 /// What became of extracting anew.
 #[derive(Debug)]
-pub enum Anew {
+pub enum Reextracted {
     /// It was compared; a finding where it is not the same.
     Compared(Compared, Option<Finding>),
     /// There is nothing to compare.
@@ -73,7 +73,7 @@ impl Extractor {
         recipe: &Recipe,
         tolerance: Tolerance,
         progress: &dyn Progress,
-    ) -> Result<Anew, Failure> {
+    ) -> Result<Reextracted, Failure> {
         let finding = |text: String| Finding { video: video.clone(), kind: Kind::Again, text };
         let path = self.setup.folder.join(video.class()).join(format!("{}.safetensors", video.file()));
         let extracted = match self.extract(video, source, &path, progress)? {
@@ -84,19 +84,19 @@ impl Extractor {
         let _ = fs::remove_file(&path);
         let (anew, stored) = match (extracted, Feature::read(stored)) {
             (Ok(anew), Ok(stored)) => (anew, stored),
-            (Err(why), _) => return Ok(Anew::Failed(finding(format!("it cannot be extracted anew: {why}")))),
-            (_, Err(error)) => return Ok(Anew::Failed(finding(line_of(&error)))),
+            (Err(why), _) => return Ok(Reextracted::Failed(finding(format!("it cannot be extracted anew: {why}")))),
+            (_, Err(error)) => return Ok(Reextracted::Failed(finding(line_of(&error)))),
         };
         let mut worst: Option<Compared> = None;
         let mut wrong = None;
         for output in &recipe.outputs {
             let name = output.name();
             let (Some(own), Some(new)) = (stored.tensors.get(name), anew.tensors.get(name)) else {
-                return Ok(Anew::Failed(finding(format!("there are no {name} to compare"))));
+                return Ok(Reextracted::Failed(finding(format!("there are no {name} to compare"))));
             };
             let difference = match compare(own, new) {
                 Ok(difference) => difference,
-                Err(why) => return Ok(Anew::Failed(finding(format!("its {name} cannot be compared: {why}")))),
+                Err(why) => return Ok(Reextracted::Failed(finding(format!("its {name} cannot be compared: {why}")))),
             };
             if !tolerance.allows(&difference) {
                 wrong.get_or_insert_with(|| finding(format!("extracted anew, its {name} are others: {difference}")));
@@ -105,8 +105,8 @@ impl Extractor {
                 worst = Some(Compared { video: video.clone(), difference });
             }
         }
-        let nothing = || Anew::Failed(finding("the recipe stores nothing".into()));
-        Ok(worst.map_or_else(nothing, |compared| Anew::Compared(compared, wrong)))
+        let nothing = || Reextracted::Failed(finding("the recipe stores nothing".into()));
+        Ok(worst.map_or_else(nothing, |compared| Reextracted::Compared(compared, wrong)))
     }
 
     /// The outer error ends everything, the inner one is this video's.

@@ -20,13 +20,13 @@ use crate::error::{Exit, ExitError, line_of};
 use crate::export::{npy, npz};
 
 /// The text of 10,000 clips of 4096 numbers has 800 MB; no one feature is larger.
-const LARGEST: u64 = 1 << 30;
+const MAX_FILE_BYTES: u64 = 1 << 30;
 /// A list of a million videos has 50 MB.
-const LARGEST_LIST: u64 = 1 << 28;
+const MAX_LIST_BYTES: u64 = 1 << 28;
 
 /// Where the other's numbers are.
 #[derive(Debug)]
-pub enum Pairs {
+pub enum Reference {
     /// A `result.pkl`, and the list that says which of its results is which video's.
     Pickle {
         /// The pickle's name, for messages.
@@ -42,14 +42,14 @@ pub enum Pairs {
 
 /// What one feature is to be compared with.
 #[derive(Debug)]
-pub enum Given {
+pub enum ReferenceItem {
     /// Nothing, or what lies in the folder.
     Nothing,
     /// A result of the pickle.
     Result(ResultSample),
 }
 
-impl Pairs {
+impl Reference {
     /// Opens what the user named; `list` names the list that goes with a pickle, where it is not `hacs_data.txt` beside it.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Pairs {
         }
         let map = MappedFile::open(path).with_context(|| usage(format!("failed to read {}", shown(path))))?;
         let list = list.map_or_else(|| path.with_file_name("hacs_data.txt"), Path::to_owned);
-        let bytes = bounded(&list, LARGEST_LIST).with_context(|| {
+        let bytes = bounded(&list, MAX_LIST_BYTES).with_context(|| {
             usage(format!(
                 "failed to read {}, the list that says which result is which video's; name it with --list",
                 shown(&list)
@@ -101,7 +101,7 @@ impl Pairs {
         targets: &'t [Target],
         results: &'t Results<'_>,
         trouble: &'t mut Option<anyhow::Error>,
-    ) -> impl Iterator<Item = (&'t Target, Given)> {
+    ) -> impl Iterator<Item = (&'t Target, ReferenceItem)> {
         let videos: &[VideoName] = match self {
             Self::Pickle { videos, .. } => videos,
             Self::Folder(_) => &[],
@@ -124,7 +124,7 @@ impl Pairs {
                     Some((index, Ok(sample))) if index == *wanted => {
                         let target = *target;
                         named.next();
-                        return Some((target, Given::Result(sample)));
+                        return Some((target, ReferenceItem::Result(sample)));
                     }
                     Some((_, Ok(_))) => {}
                     Some((_, Err(error))) => {
@@ -135,20 +135,20 @@ impl Pairs {
                     None => break,
                 }
             }
-            others.pop().map(|target| (target, Given::Nothing))
+            others.pop().map(|target| (target, ReferenceItem::Nothing))
         })
     }
 }
 
-impl Given {
+impl ReferenceItem {
     /// The other's numbers for this video, if it has any.
-    pub(super) fn find(self, target: &Target, pairs: Option<&Pairs>) -> Option<Result<Matrix, String>> {
+    pub(super) fn find(self, target: &Target, pairs: Option<&Reference>) -> Option<Result<Matrix, String>> {
         match (self, pairs) {
             (Self::Result(ResultSample { scores, shape, .. }), _) => Some(match shape.as_slice() {
                 &[rows, columns] => Ok(Matrix { shape: [rows, columns], data: scores }),
                 shape => Err(format!("its shape is {shape:?}, not clips × classes")),
             }),
-            (Self::Nothing, Some(Pairs::Folder(folder))) => in_folder(folder, &target.video),
+            (Self::Nothing, Some(Reference::Folder(folder))) => in_folder(folder, &target.video),
             _ => None,
         }
     }
@@ -174,7 +174,7 @@ fn read(path: &Path) -> Result<Matrix, String> {
         let first = feature.tensors.pop_first();
         return first.map(|(_, matrix)| matrix).ok_or_else(|| "it holds nothing".into());
     }
-    let bytes = bounded(path, LARGEST).map_err(|error| error.to_string())?;
+    let bytes = bounded(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
     match ending {
         "npy" => npy::read(&bytes),
         "npz" => npz::read(&bytes),

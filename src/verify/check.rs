@@ -7,9 +7,9 @@ use reeldeck_common::feature_status::{ExpectedFeature, FeatureStatus};
 use reeldeck_common::recipe::Output;
 use reeldeck_common::video::VideoName;
 
-use super::against::{Given, Pairs};
+use super::against::{Reference, ReferenceItem};
 use super::compare::compare;
-use super::{Compared, Finding, Job, Kind, Target, rows};
+use super::{Compared, Finding, Kind, Target, VerifyJob, rows};
 use crate::error::line_of;
 
 /// What one feature turned out to be.
@@ -30,7 +30,7 @@ pub struct Checked {
 }
 
 /// Reads a feature and says all that can be said of it.
-pub(super) fn check(job: &Job<'_>, target: &Target, given: Given, pairs: Option<&Pairs>) -> Checked {
+pub(super) fn check(job: &VerifyJob<'_>, target: &Target, given: ReferenceItem, pairs: Option<&Reference>) -> Checked {
     let video = &target.video;
     let mut checked =
         Checked { video: video.clone(), findings: vec![], made_by: None, fingerprint: None, against: None, bytes: 0 };
@@ -60,7 +60,7 @@ pub(super) fn check(job: &Job<'_>, target: &Target, given: Given, pairs: Option<
     checked
 }
 
-fn provenance(job: &Job<'_>, target: &Target, feature: &Feature, checked: &mut Checked) {
+fn provenance(job: &VerifyJob<'_>, target: &Target, feature: &Feature, checked: &mut Checked) {
     let own = &feature.provenance;
     let header = match feature.header() {
         Ok(header) => header,
@@ -104,7 +104,7 @@ fn made_by(own: &Provenance) -> String {
     format!("{tool}, {device}, {precision}, libtorch {libtorch}, weights {}{meaningless}", checkpoint.name)
 }
 
-fn against(job: &Job<'_>, feature: &Feature, theirs: Result<Matrix, String>, checked: &mut Checked) {
+fn against(job: &VerifyJob<'_>, feature: &Feature, theirs: Result<Matrix, String>, checked: &mut Checked) {
     let theirs = match theirs {
         Ok(theirs) => theirs,
         Err(why) => return checked.find(Kind::Against, format!("it cannot be compared: {why}")),

@@ -23,13 +23,13 @@ pub mod compare;
 pub mod report;
 mod rows;
 
-use against::{Given, Pairs};
+use against::{Reference, ReferenceItem};
 pub use check::Checked;
 use compare::{Difference, Tolerance};
 
 /// What is verified.
 #[derive(Clone, Copy, Debug)]
-pub struct Job<'a> {
+pub struct VerifyJob<'a> {
     /// Output folder and feature set.
     pub layout: &'a Layout,
     /// The recipe that the features should have been made by.
@@ -152,13 +152,13 @@ pub struct Target {
 ///
 /// # Errors
 /// When the features cannot be listed, or what they are compared with cannot be read on, and when interrupted.
-pub fn verify(job: &Job<'_>, pairs: Option<&Pairs>, progress: &dyn Progress) -> anyhow::Result<Report> {
+pub fn verify(job: &VerifyJob<'_>, pairs: Option<&Reference>, progress: &dyn Progress) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let targets = targets(job, &mut report)
         .with_context(|| format!("failed to list the features in {}", shown(&job.layout.features())))?;
     progress.begin("checking", Size::Items(targets.len()));
     let mut same: HashMap<u64, VideoName> = HashMap::new();
-    let check = |(target, given): (&Target, Given)| check::check(job, target, given, pairs);
+    let check = |(target, given): (&Target, ReferenceItem)| check::check(job, target, given, pairs);
     let mut take = |checked: Checked| {
         report.checked += 1;
         report.findings.extend(checked.findings);
@@ -177,14 +177,14 @@ pub fn verify(job: &Job<'_>, pairs: Option<&Pairs>, progress: &dyn Progress) -> 
         progress.step(checked.bytes);
         progress.check_cancelled()
     };
-    let results = pairs.map(Pairs::results).transpose()?.flatten();
+    let results = pairs.map(Reference::results).transpose()?.flatten();
     let mut trouble = None;
     match (&results, pairs) {
         (Some(results), Some(pairs)) => {
             let given = pairs.deal(&targets, results, &mut trouble);
             ordered(threads(), given, check, &mut take)?;
         }
-        _ => ordered(threads(), targets.iter().map(|target| (target, Given::Nothing)), check, &mut take)?,
+        _ => ordered(threads(), targets.iter().map(|target| (target, ReferenceItem::Nothing)), check, &mut take)?,
     }
     if let Some(trouble) = trouble {
         return Err(trouble);
@@ -195,7 +195,7 @@ pub fn verify(job: &Job<'_>, pairs: Option<&Pairs>, progress: &dyn Progress) -> 
 }
 
 /// The features that are there, sorted, and in `report` what else there is or is not.
-fn targets(job: &Job<'_>, report: &mut Report) -> io::Result<Vec<Target>> {
+fn targets(job: &VerifyJob<'_>, report: &mut Report) -> io::Result<Vec<Target>> {
     let mut sources: HashMap<&VideoName, &VideoFile> = job.videos.iter().map(|video| (&video.name, video)).collect();
     let mut targets = vec![];
     let features = job.layout.features();

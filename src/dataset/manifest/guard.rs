@@ -5,11 +5,11 @@ use std::fmt;
 use std::io::{self, BufRead, Read};
 
 /// Longest string, number or word, in bytes.
-pub(super) const LONGEST_TOKEN: u64 = 64 << 10;
+pub(super) const MAX_TOKEN_LEN: u64 = 64 << 10;
 /// Deepest nesting of lists and objects.
 const DEEPEST: u32 = 64;
 /// Longest text of one video, in bytes. The longest real ones have a few kilobytes.
-const LONGEST_VIDEO: u64 = 4 << 20;
+const MAX_VIDEO_LEN: u64 = 4 << 20;
 
 /// A place in a text, both counted from 1; columns count characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +65,7 @@ impl Watched {
 
     /// From here on the text of one video is read.
     pub(super) fn video_begins(&self) {
-        self.left.set(Some(LONGEST_VIDEO));
+        self.left.set(Some(MAX_VIDEO_LEN));
     }
 
     /// It has been read.
@@ -88,7 +88,7 @@ impl Watched {
         self.place.set(place);
         match self.left.get() {
             None => Ok(()),
-            Some(0) => Err(format!("one video has more than {} MiB of text", LONGEST_VIDEO >> 20)),
+            Some(0) => Err(format!("one video has more than {} MiB of text", MAX_VIDEO_LEN >> 20)),
             Some(left) => {
                 self.left.set(Some(left - 1));
                 Ok(())
@@ -141,8 +141,8 @@ impl Lexed {
                 _ => self.token += 1,
             }
         }
-        if self.token > LONGEST_TOKEN {
-            return Err(format!("a text or number of more than {} KiB", LONGEST_TOKEN >> 10));
+        if self.token > MAX_TOKEN_LEN {
+            return Err(format!("a text or number of more than {} KiB", MAX_TOKEN_LEN >> 10));
         }
         if self.depth > DEEPEST {
             return Err(format!("lists and objects more than {DEEPEST} deep in one another"));
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn long_tokens_and_deep_nesting_are_stopped_and_long_texts_are_not() {
-        let long = vec![b'1'; LONGEST_TOKEN as usize + 1];
+        let long = vec![b'1'; MAX_TOKEN_LEN as usize + 1];
         assert!(says(&long).contains("64 KiB"));
         assert!(says(&[b"\"", long.as_slice()].concat()).contains("64 KiB"));
         assert!(says(&[b"\"\\\"", long.as_slice()].concat()).contains("64 KiB"));
@@ -235,7 +235,7 @@ mod tests {
     fn one_video_may_not_have_text_without_end() {
         let watched = Watched::default();
         watched.video_begins();
-        let mut guard = Guard::new(io::repeat(b' ').take(LONGEST_VIDEO + 1).chain(io::empty()), &watched);
+        let mut guard = Guard::new(io::repeat(b' ').take(MAX_VIDEO_LEN + 1).chain(io::empty()), &watched);
         // `repeat` is no `BufRead`.
         let mut guard = Guard::new(io::BufReader::new(&mut guard.inner), &watched);
         assert!(io::copy(&mut guard, &mut io::sink()).is_err());

@@ -10,7 +10,7 @@ use super::{Entry, Problem, Sink, id_of};
 use crate::dataset::shown_bytes;
 
 /// Longest line, in bytes.
-const LONGEST: u64 = 4096;
+const MAX_LEN: u64 = 4096;
 
 /// Hands every video to `sink`, in the list's order.
 pub(super) fn read(mut reader: impl BufRead, prefix: &str, sink: &mut Sink<'_>) -> Result<(), (Place, Problem)> {
@@ -18,7 +18,7 @@ pub(super) fn read(mut reader: impl BufRead, prefix: &str, sink: &mut Sink<'_>) 
     for line in 1.. {
         bytes.clear();
         let start = Place { line, column: 1 };
-        let read = reader.by_ref().take(LONGEST + 1).read_until(b'\n', &mut bytes);
+        let read = reader.by_ref().take(MAX_LEN + 1).read_until(b'\n', &mut bytes);
         if read.map_err(|error| (start, Problem::Io(error)))? == 0 {
             break;
         }
@@ -28,7 +28,7 @@ pub(super) fn read(mut reader: impl BufRead, prefix: &str, sink: &mut Sink<'_>) 
             let text = shown_bytes(text.get(..100).unwrap_or(text));
             (Place { line, column: column as u32 }, Problem::Content(format!("{why}: {text}")))
         };
-        if bytes.len() as u64 > LONGEST {
+        if bytes.len() as u64 > MAX_LEN {
             return Err(failed(text.len(), "the line is longer than 4096 bytes; is this a list of videos?".into()));
         }
         if text.is_empty() {

@@ -19,11 +19,11 @@ pub use guard::Place;
 pub use names::same_class;
 
 /// More videos than this are refused: several times the largest dataset of the field.
-const MOST_VIDEOS: usize = 2_000_000;
+const MAX_VIDEOS: usize = 2_000_000;
 /// Bytes of ids, addresses and labels that are kept at most.
-const MOST_BYTES: usize = 128 << 20;
+const MAX_BYTES: usize = 128 << 20;
 /// Different labels that a manifest may have.
-const MOST_LABELS: usize = 1 << 16;
+const MAX_LABELS: usize = 1 << 16;
 const BUFFER: usize = 256 << 10;
 
 /// The part of a dataset that a video belongs to.
@@ -108,8 +108,8 @@ impl Labels {
     fn take(&mut self, label: &str) -> Result<u32, String> {
         let at = match self.0.get_index_of(label) {
             Some(at) => at,
-            None if self.0.len() == MOST_LABELS => {
-                return Err(format!("there are more than {MOST_LABELS} different labels; is this the right file?"));
+            None if self.0.len() == MAX_LABELS => {
+                return Err(format!("there are more than {MAX_LABELS} different labels; is this the right file?"));
             }
             None => self.0.insert_full(label.into()).0,
         };
@@ -223,8 +223,8 @@ impl Manifest {
             }
             let url = url.filter(|url| !is_youtube(id) || *url != youtube(id)).map(String::into_boxed_str);
             kept += id.len() + url.as_ref().map_or(0, |url| url.len()) + labels.len() * size_of::<u32>();
-            if videos.len() == MOST_VIDEOS || kept > MOST_BYTES {
-                let most = format!("{MOST_VIDEOS} videos or {} MiB of names", MOST_BYTES >> 20);
+            if videos.len() == MAX_VIDEOS || kept > MAX_BYTES {
+                let most = format!("{MAX_VIDEOS} videos or {} MiB of names", MAX_BYTES >> 20);
                 return Err(Problem::Content(format!("there are more than {most}; is this the right file?")));
             }
             videos.insert(id.into(), Listed { duration_s, split, labels: labels.into(), url, place });
@@ -380,13 +380,13 @@ fn read_with(
 }
 
 fn error(path: &Path, place: Place, problem: Problem) -> ManifestError {
-    const LONGEST: usize = 400;
+    const MAX_LEN: usize = 400;
     let path = path.to_owned();
     match problem {
         Problem::Io(source) => ManifestError::Read { path, place, source },
         Problem::Content(message) => {
             // Messages quote the file, which may be anything.
-            let mut short: String = message.chars().take(LONGEST).collect();
+            let mut short: String = message.chars().take(MAX_LEN).collect();
             if short.len() < message.len() {
                 short.push('…');
             }

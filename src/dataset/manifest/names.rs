@@ -1,9 +1,9 @@
 //! What a manifest may call a video and a class: names that are safe in files, lists and terminals.
 
 /// Longest id, in bytes: there must be room for prefix, extension and `.safetensors` in a file name.
-const LONGEST_ID: usize = 200;
+const MAX_ID_LEN: usize = 200;
 /// Longest label, in bytes: a class folder must be able to bear it.
-const LONGEST_LABEL: usize = 200;
+const MAX_LABEL_LEN: usize = 200;
 
 /// Why a name is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +16,7 @@ pub(super) struct BadName {
 
 /// An id is the middle of a file name and a line in lists.
 pub(super) fn check_id(id: &str) -> Result<(), BadName> {
-    let why = if id.len() > LONGEST_ID {
+    let why = if id.len() > MAX_ID_LEN {
         "it is longer than 200 bytes"
     } else if id.contains(',') {
         "it has a comma, and lists of ids and classes are separated by commas"
@@ -32,7 +32,7 @@ pub(super) fn check_id(id: &str) -> Result<(), BadName> {
 
 /// A label is the name of a folder and the rest of a line in lists.
 pub(super) fn check_label(label: &str) -> Result<(), BadName> {
-    if label.len() > LONGEST_LABEL {
+    if label.len() > MAX_LABEL_LEN {
         return Err(bad("the label", label, "it is longer than 200 bytes"));
     }
     check(label, "the label")

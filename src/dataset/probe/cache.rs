@@ -20,7 +20,7 @@ use super::is_lasting;
 const FORMAT: u32 = 1;
 
 /// So many lines that say nothing any more are borne before the file is written anew.
-const MOST_DEAD: usize = 1000;
+const MAX_DEAD: usize = 1000;
 
 /// What is known about the videos of one scan.
 #[derive(Debug)]
@@ -77,9 +77,10 @@ impl Cache {
     pub fn open(path: &Path, videos: &[VideoFile], keep: bool) -> Self {
         let mut known = HashMap::new();
         // Whatever is wrong with the file, it is only a cache.
-        let Found { begin, lines } = read(path, videos, &mut known).unwrap_or(Found { begin: Begin::Anew, lines: 0 });
+        let OldCache { begin, lines } =
+            read(path, videos, &mut known).unwrap_or(OldCache { begin: Begin::Anew, lines: 0 });
         let mut file = if keep { Store::Path { path: path.to_owned(), begin } } else { Store::None };
-        if keep && lines > 2 * known.len() + MOST_DEAD {
+        if keep && lines > 2 * known.len() + MAX_DEAD {
             file = match write_anew(path, &known) {
                 Ok(()) => Store::Path { path: path.to_owned(), begin: Begin::Nothing },
                 Err(error) => Store::Failed(error),
@@ -156,15 +157,15 @@ fn parse(line: &[u8]) -> Option<Entry> {
     (sum == xxh3_64(text)).then(|| serde_json::from_slice(text).ok())?
 }
 
-struct Found {
+struct OldCache {
     begin: Begin,
     /// Lines after the first.
     lines: usize,
 }
 
 /// Reads the lines about these videos; of those about others only their number is kept, whatever the file's size.
-fn read(path: &Path, videos: &[VideoFile], known: &mut HashMap<VideoName, Probed>) -> io::Result<Found> {
-    let anew = Found { begin: Begin::Anew, lines: 0 };
+fn read(path: &Path, videos: &[VideoFile], known: &mut HashMap<VideoName, Probed>) -> io::Result<OldCache> {
+    let anew = OldCache { begin: Begin::Anew, lines: 0 };
     // Opening a pipe would wait until somebody writes to it.
     if !fs::metadata(path)?.is_file() {
         return Ok(anew);
@@ -184,10 +185,10 @@ fn read(path: &Path, videos: &[VideoFile], known: &mut HashMap<VideoName, Probed
             learn(known, video, probed);
         }
         if line.last() != Some(&b'\n') && line.len() < MAX_LINE {
-            return Ok(Found { begin: Begin::NewLine, lines });
+            return Ok(OldCache { begin: Begin::NewLine, lines });
         }
     }
-    Ok(Found { begin: Begin::Nothing, lines })
+    Ok(OldCache { begin: Begin::Nothing, lines })
 }
 
 fn next(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
@@ -333,7 +334,7 @@ mod tests {
             assert_eq!(count(&path, &all, Level::Quick), 300, "{round}");
         }
         let lines = fs::read_to_string(&path).unwrap().lines().count();
-        assert!((301..=1 + 300 * 3 + MOST_DEAD).contains(&lines), "{lines}");
+        assert!((301..=1 + 300 * 3 + MAX_DEAD).contains(&lines), "{lines}");
     }
 
     proptest! {

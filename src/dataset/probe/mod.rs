@@ -17,7 +17,7 @@ use super::shown;
 use cache::Cache;
 
 /// More processes than this only get into each other's way.
-const MOST_PROCESSES: usize = 64;
+const MAX_PROCESSES: usize = 64;
 
 /// How the files are looked at.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Setup {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             program,
-            processes: cores.min(MOST_PROCESSES),
+            processes: cores.min(MAX_PROCESSES),
             // The largest picture that is taken by default has 54 MB, and a decoder may hold back seventeen.
             memory_mib: if limits.memory_mib == 0 { 4096 } else { limits.memory_mib },
             start: Duration::from_secs(60),

@@ -11,10 +11,10 @@ use super::process::{Prober, Reply};
 use super::{Ended, Finding, ProbeError, Request, Setup, is_arriving};
 
 /// So many files in a row that hang on the disk, for each process, and the disk is taken to be gone.
-const MOST_SILENT: usize = 2;
+const MAX_SILENT: usize = 2;
 
 /// What a slot found out.
-enum News {
+enum PoolEvent {
     Found(usize, Finding),
     /// The process that had this video in hand did not survive it.
     Suspect(usize),
@@ -59,20 +59,20 @@ pub fn run(
         let mut silent = 0;
         loop {
             match news.recv_timeout(Duration::from_millis(50)) {
-                Ok(News::Found(index, finding)) => {
+                Ok(PoolEvent::Found(index, finding)) => {
                     silent = 0;
                     take(index, finding);
                 }
-                Ok(News::Suspect(index)) => suspects.push(index),
-                Ok(News::Silent(index, why)) => {
+                Ok(PoolEvent::Suspect(index)) => suspects.push(index),
+                Ok(PoolEvent::Silent(index, why)) => {
                     silent += 1;
                     take(index, Finding::Unread(why));
-                    if silent >= MOST_SILENT * processes && failed.is_none() {
+                    if silent >= MAX_SILENT * processes && failed.is_none() {
                         failed = Some(ProbeError::Silent { root: request.root.to_owned() });
                         stop.store(true, Ordering::Relaxed);
                     }
                 }
-                Ok(News::Failed(error)) => {
+                Ok(PoolEvent::Failed(error)) => {
                     failed.get_or_insert(error);
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -103,18 +103,18 @@ fn slot(
     setup: &Setup,
     next: &mut dyn FnMut() -> Option<usize>,
     stop: &AtomicBool,
-    news: &Sender<News>,
+    news: &Sender<PoolEvent>,
 ) {
     let mut process = None;
     while !stop.load(Ordering::Relaxed)
         && let Some(index) = next()
     {
         let told = match attempt(request, setup, index, &mut process, stop) {
-            Ok(Tried::Found(finding)) => News::Found(index, finding),
-            Ok(Tried::Down(_)) => News::Suspect(index),
-            Ok(Tried::Silent(why)) => News::Silent(index, why),
+            Ok(Tried::Found(finding)) => PoolEvent::Found(index, finding),
+            Ok(Tried::Down(_)) => PoolEvent::Suspect(index),
+            Ok(Tried::Silent(why)) => PoolEvent::Silent(index, why),
             Ok(Tried::Cancelled) => return,
-            Err(error) => News::Failed(error),
+            Err(error) => PoolEvent::Failed(error),
         };
         if news.send(told).is_err() {
             return;

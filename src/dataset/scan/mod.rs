@@ -15,7 +15,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::shown;
 
 /// A feature file is named after its video with this in addition, and file systems end at 255 bytes.
-const LONGEST_NAME: usize = 255 - ".safetensors".len();
+const MAX_NAME_LEN: usize = 255 - ".safetensors".len();
 
 /// What a scan found.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ pub enum Refusal {
     #[error(transparent)]
     Name(#[from] NameError),
     /// No room for the feature file's longer name.
-    #[error("the file name is longer than {LONGEST_NAME} bytes; rename the file")]
+    #[error("the file name is longer than {MAX_NAME_LEN} bytes; rename the file")]
     NameTooLong,
     /// Directly in the dataset folder.
     #[error("not in a class folder; move it into one")]
@@ -202,7 +202,7 @@ fn judge(relative: &Path, entry: &DirEntry) -> Result<VideoFile, Refusal> {
         _ => return Err(Refusal::TooDeep),
     }
     let name = VideoName::from_relative_path(relative)?;
-    if name.file().len() > LONGEST_NAME {
+    if name.file().len() > MAX_NAME_LEN {
         return Err(Refusal::NameTooLong);
     }
     let metadata = entry.metadata().map_err(|error| Refusal::Unreadable(without_path(error)))?;

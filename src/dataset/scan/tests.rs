@@ -96,8 +96,8 @@ fn a_class_under_two_names_is_two_classes_whatever_they_are_called() {
 
 #[test]
 fn what_cannot_be_taken_is_named_with_its_reason() {
-    let long = format!("A/{}.mp4", "n".repeat(LONGEST_NAME - 3));
-    let fits = format!("A/{}.mp4", "n".repeat(LONGEST_NAME - 4));
+    let long = format!("A/{}.mp4", "n".repeat(MAX_NAME_LEN - 3));
+    let fits = format!("A/{}.mp4", "n".repeat(MAX_NAME_LEN - 4));
     let dir = folder(&["v_1.mp4", "A/sub/v_2.mp4", "A/dir.mp4/x", "A/a\nb.mp4", "\u{1b}[2J/v.mp4", &long, &fits]);
     put(dir.path(), Path::new("A").join(OsString::from_vec(b"\xff.mp4".to_vec())));
     put(dir.path(), Path::new("A").join(OsString::from_vec(b"\xff.txt".to_vec())));

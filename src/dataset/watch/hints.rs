@@ -9,7 +9,7 @@ use std::time::Instant;
 use notify::event::{AccessKind, AccessMode, EventKind};
 
 /// From so many classes on it is as well to look at all of them.
-const MOST_CLASSES: usize = 10_000;
+const MAX_CLASSES: usize = 10_000;
 
 /// What to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Board {
             self.leave(|hints| {
                 hints.root |= !is_file;
                 match class.map(|class| class.to_str()) {
-                    Some(Some(class)) if hints.classes.len() < MOST_CLASSES => drop(hints.classes.insert(class.into())),
+                    Some(Some(class)) if hints.classes.len() < MAX_CLASSES => drop(hints.classes.insert(class.into())),
                     Some(Some(_)) => hints.all = true,
                     _ => {}
                 }
@@ -136,12 +136,12 @@ mod tests {
     #[test]
     fn hints_are_bounded_and_the_wish_to_end_stays() {
         let board = Board::default();
-        for class in 0..2 * MOST_CLASSES {
+        for class in 0..2 * MAX_CLASSES {
             let event = notify::Event::new(EventKind::Create(CreateKind::Any)).add_path(format!("/d/{class}/v").into());
             board.event(Path::new("/d"), Ok(event));
         }
         let hints = board.take();
-        assert!(hints.all && hints.classes.len() == MOST_CLASSES);
+        assert!(hints.all && hints.classes.len() == MAX_CLASSES);
         board.leave(|hints| hints.stop = true);
         assert!(board.take().stop && board.take().stop && board.is_stopped());
         board.event(Path::new("/d"), Err(notify::Error::generic("lost")));

@@ -12,7 +12,7 @@ use reeldeck_common::atomic;
 
 use super::inventory::{ByName, by_name, made_from, read};
 use super::manifest::Manifest;
-use super::{HDF5_FILE, Inventory, Item, Job, Outcome, Variant, dataset, npy, snippets};
+use super::{ExportJob, HDF5_FILE, Inventory, Item, Outcome, Variant, dataset, npy, snippets};
 use crate::dataset::shown;
 use crate::format::Axes;
 use crate::parallel::{ordered, threads};
@@ -24,7 +24,7 @@ use crate::progress::{Progress, Size};
 /// # Errors
 /// When the file cannot be written, and when cancelled. The old file is still there then.
 pub fn write(
-    job: &Job<'_>,
+    job: &ExportJob<'_>,
     variant: &Variant,
     inventory: &Inventory,
     progress: &dyn Progress,

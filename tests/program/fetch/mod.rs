@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
-use reeldeck::fetch::{self, Cache, FetchError, Patience, Wanted};
+use reeldeck::fetch::{self, Cache, Download, FetchError, RetryPolicy};
 use reeldeck::progress::{Progress, Size};
 use reeldeck_common::digest::sha256;
 use server::{Request, Server, head, serve};
@@ -38,7 +38,8 @@ impl Progress for Notes {
     }
 }
 
-const QUICK: Patience = Patience { silence: Duration::from_secs(20), pause: Duration::from_millis(1), attempts: 4 };
+const QUICK: RetryPolicy =
+    RetryPolicy { silence: Duration::from_secs(20), pause: Duration::from_millis(1), attempts: 4 };
 
 struct Try {
     dir: tempfile::TempDir,
@@ -53,9 +54,9 @@ impl Try {
         Self { dir, cache, notes: Notes::default() }
     }
 
-    fn get(&self, url: &str, patience: Patience) -> Result<PathBuf, FetchError> {
-        let wanted = Wanted { url: url.into(), sha256_prefix: String::new() };
-        fetch::get(&wanted, &self.cache, patience, &self.notes)
+    fn get(&self, url: &str, policy: RetryPolicy) -> Result<PathBuf, FetchError> {
+        let download = Download { url: url.into(), sha256_prefix: String::new() };
+        fetch::get(&download, &self.cache, policy, &self.notes)
     }
 
     /// Nothing but whole files under their names and locks.
@@ -131,8 +132,8 @@ fn what_a_killed_process_left_is_used_and_never_taken_for_the_file() {
     });
     let case = Try::new();
     // With one attempt, the process gives up after the first connection.
-    let once = Patience { attempts: 1, ..QUICK };
-    let idle = Patience { attempts: 0, ..QUICK };
+    let once = RetryPolicy { attempts: 1, ..QUICK };
+    let idle = RetryPolicy { attempts: 0, ..QUICK };
     assert!(case.get(&server.url(&name), idle).is_err());
     assert!(!case.cache.folder().join(&name).exists());
     assert_eq!(fs::metadata(case.cache.folder().join(format!("{name}.part"))).unwrap().len(), 50_000);
@@ -210,8 +211,8 @@ fn a_server_that_stalls_is_asked_again() {
         Ok(())
     });
     let case = Try::new();
-    let patience = Patience { silence: Duration::from_millis(300), ..QUICK };
-    let place = case.get(&server.url(&name), patience).unwrap();
+    let policy = RetryPolicy { silence: Duration::from_millis(300), ..QUICK };
+    let place = case.get(&server.url(&name), policy).unwrap();
     assert!(fs::read(place).unwrap() == bytes);
     assert_eq!(server.seen()[1].start(), Some(1000));
 }
@@ -295,8 +296,8 @@ fn another_file_is_not_kept() {
     assert!(case.nothing_partial() && !case.cache.folder().join(&name).exists());
 
     // What the recipe promises holds where the name promises nothing.
-    let wanted = Wanted { url: server.url("w.pth"), sha256_prefix: "15b93b10".into() };
-    assert!(matches!(fetch::get(&wanted, &case.cache, QUICK, &case.notes), Err(FetchError::Another { .. })));
+    let download = Download { url: server.url("w.pth"), sha256_prefix: "15b93b10".into() };
+    assert!(matches!(fetch::get(&download, &case.cache, QUICK, &case.notes), Err(FetchError::Another { .. })));
 }
 
 #[test]
@@ -338,9 +339,9 @@ fn several_at_once_get_it_once() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let wanted = Wanted { url: url.clone(), sha256_prefix: String::new() };
+                let download = Download { url: url.clone(), sha256_prefix: String::new() };
                 start.wait();
-                let place = fetch::get(&wanted, &case.cache, QUICK, &Notes::default()).unwrap();
+                let place = fetch::get(&download, &case.cache, QUICK, &Notes::default()).unwrap();
                 assert!(fs::read(place).unwrap() == bytes);
             });
         }

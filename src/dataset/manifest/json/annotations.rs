@@ -12,7 +12,7 @@ use super::{ANY, Held, Text, fail};
 use crate::dataset::python_json::{self, Copy};
 
 /// Different labels that one video may have.
-const MOST_LABELS: usize = 1000;
+const MAX_LABELS: usize = 1000;
 /// The annotations of one video: its labels, each once in the order of their first appearance, and where asked for the
 /// text as Python would write it.
 pub(super) struct Annotations<'a> {
@@ -54,8 +54,8 @@ impl<'de> Visitor<'de> for Annotations<'_> {
             first = false;
             let label = self.all.take(&label).map_err(|why| fail(at, why))?;
             if !self.labels.contains(&label) {
-                if self.labels.len() == MOST_LABELS {
-                    return Err(fail(at, format_args!("one video has more than {MOST_LABELS} labels")));
+                if self.labels.len() == MAX_LABELS {
+                    return Err(fail(at, format_args!("one video has more than {MAX_LABELS} labels")));
                 }
                 self.labels.push(label);
             }

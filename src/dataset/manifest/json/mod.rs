@@ -15,9 +15,9 @@ mod annotations;
 use annotations::Annotations;
 
 /// The longest address that is kept.
-const LONGEST_URL: usize = 2000;
+const MAX_URL_LEN: usize = 2000;
 /// No video plays longer, and all frames of one that did would still be counted in 64 bits.
-const LONGEST_S: f64 = 1e9;
+const MAX_DURATION_S: f64 = 1e9;
 
 /// Hands every video to `sink`, in the file's order. The text of the annotations is kept only where `texts` says so.
 pub(super) fn read(reader: impl BufRead, texts: bool, sink: &mut Sink<'_>) -> Result<(), (Place, Problem)> {
@@ -218,7 +218,7 @@ impl<'de> Visitor<'de> for Video<'_> {
         let split = split.ok_or_else(|| missing("subset"))?;
         let (labels, text) = annotations.unwrap_or_else(|| (vec![], "[]".into()));
         // An address is a comfort: one that cannot be used is as good as none.
-        let url = url.filter(|url: &String| url.len() <= LONGEST_URL);
+        let url = url.filter(|url: &String| url.len() <= MAX_URL_LEN);
         Ok(Parts { duration_s, split, labels, url, text })
     }
 }
@@ -261,7 +261,7 @@ impl Visitor<'_> for Seconds {
     type Value = f64;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "a duration in seconds, such as 92.17, from 0 to {LONGEST_S:e}")
+        write!(f, "a duration in seconds, such as 92.17, from 0 to {MAX_DURATION_S:e}")
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
@@ -273,13 +273,13 @@ impl Visitor<'_> for Seconds {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
-        let fits = (0.0..=LONGEST_S).contains(&value);
+        let fits = (0.0..=MAX_DURATION_S).contains(&value);
         if fits { Ok(value) } else { Err(E::invalid_value(Unexpected::Float(value), &self)) }
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
         match text.trim_ascii().parse() {
-            Ok(value) if (0.0..=LONGEST_S).contains(&value) => Ok(value),
+            Ok(value) if (0.0..=MAX_DURATION_S).contains(&value) => Ok(value),
             _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
         }
     }
