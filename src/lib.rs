@@ -71,7 +71,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
         Some(Command::Extract(args)) => run_job(&settings()?, &typed, false, args.detach),
         Some(Command::Engine(args)) => {
-            let steps = batch::Steps { export: !args.no_export, background: true, wait: args.wait };
+            let steps = engine::session::Options { export: !args.no_export, background: true, wait: args.wait };
             batch::run_batch(&settings()?, steps)
         }
         Some(Command::Attach(args)) => attach(settings()?, &typed, args),
@@ -121,6 +121,6 @@ fn attach(settings: Settings, typed: &Overrides, args: &cli::AttachArgs) -> anyh
 fn run_job(settings: &Settings, typed: &Overrides, export: bool, detach: bool) -> anyhow::Result<Exit> {
     match detach {
         true => batch::detach(settings, typed, export),
-        false => batch::run_batch(settings, batch::Steps { export, background: false, wait: false }),
+        false => batch::run_batch(settings, engine::session::Options { export, background: false, wait: false }),
     }
 }

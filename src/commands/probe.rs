@@ -11,7 +11,7 @@ use reeldeck_common::probe::{Level, Verdict};
 use reeldeck_common::video::printable;
 
 use crate::config::{Settings, Verbosity};
-use crate::dataset::probe::cache::Cache;
+use crate::dataset::probe::cache::{self, Cache};
 use crate::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
@@ -28,11 +28,8 @@ use crate::process;
 /// So many of each kind are named; `-v` names all.
 const NAMED: usize = 20;
 
-/// The file in reeldeck's own folder that holds what was found.
-pub const CACHE: &str = "probe-cache";
-
 fn cache_of(settings: &Settings) -> PathBuf {
-    Layout::new(&settings.out, "").private().join(CACHE)
+    Layout::new(&settings.out, "").private().join(cache::FOLDER)
 }
 
 /// What earlier checks found of these videos (sorted by name) as they are now. No video is opened, and nothing is written.

@@ -16,6 +16,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::super::scan::VideoFile;
 use super::is_lasting;
 
+/// The name of the cache in the private folder of an output folder.
+pub const FOLDER: &str = "probe-cache";
+
 /// Raised when the lines change.
 const FORMAT: u32 = 1;
 

@@ -1,25 +1,26 @@
-//! An engine from its first run to its end: socket, fronts, runs, exports, and in the background the wait for clients.
+//! An engine from its start to its end: socket, runs, exports, and in the background the wait for clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use reeldeck_common::atomic::Sweeper;
+use reeldeck_common::atomic::{Owner, Sweeper};
+use reeldeck_common::layout::Layout;
 use reeldeck_common::probe::Level;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::incremental::IncrementalExport;
-use super::json::Json;
-use super::{Job, exit, start, work};
-use crate::commands;
-use crate::commands::run_progress::RunProgress;
-use crate::dataset::names;
+use super::{setup, work};
+use crate::config::Settings;
+use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_dataset_list};
+use crate::dataset::{names, shown};
+use crate::engine::checkpoint::Chosen;
 use crate::engine::control::{ClientRequest, Order};
 use crate::engine::inspector::{self, InspectRequest, Inspector};
-use crate::engine::lock::Lock;
+use crate::engine::lock::{Lock, LockError};
 use crate::engine::log;
 use crate::engine::plan::Plan;
 use crate::engine::publish::Front;
@@ -31,6 +32,7 @@ use crate::engine::state::{Phase, State};
 use crate::engine::{assess, crash_recovery};
 use crate::errln;
 use crate::error::{Exit, ExitError};
+use crate::export::Outcome;
 use crate::export::incremental::Incremental;
 use crate::format::Format;
 use crate::protocol::event::{Event, Line, Started};
@@ -40,6 +42,46 @@ use crate::protocol::{VERSION, Welcome};
 use crate::signals::StopSignals;
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
+
+/// How a session works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Export at the end of a run.
+    pub export: bool,
+    /// Stay for clients after a run.
+    pub background: bool,
+    /// Begin a run only when a client orders it. The dataset may still be empty.
+    pub wait: bool,
+}
+
+/// Shows the course of a session to people.
+pub trait Reporter: Send + Sync {
+    /// The dataset folder was scanned.
+    ///
+    /// # Errors
+    /// When a session over this dataset makes no sense.
+    fn scanned(&self, scan: &Scan) -> anyhow::Result<()>;
+    /// The first run is about to begin.
+    fn prepared(&self, session: &Session, counts: &Counts);
+    /// The export at the end of a run is done.
+    fn exported(&self, session: &Session, outcomes: &[Outcome]);
+    /// A run has ended by itself; `refused` files of the dataset folder were not taken.
+    fn ended(&self, session: &Session, counts: &Counts, refused: usize);
+}
+
+/// The life of an engine.
+pub struct Session {
+    /// The settings of all its runs.
+    pub settings: Settings,
+    /// How it works.
+    pub options: Options,
+    /// The output folder.
+    pub layout: Layout,
+    /// The weights.
+    pub checkpoint: Chosen,
+    owner: Owner,
+    reporter: Box<dyn Reporter>,
+}
 
 /// What an engine needs to begin its first run.
 struct Prepared {
@@ -58,9 +100,32 @@ struct Reachable {
     inspect_requests: std::sync::mpsc::Receiver<InspectRequest>,
 }
 
-impl Job {
-    /// Runs until there is nothing more to do, and in the background until no client follows any more.
-    pub(super) fn session(self) -> anyhow::Result<Exit> {
+impl Session {
+    /// A session over the dataset and the output folder of these settings.
+    pub fn new(settings: Settings, options: Options, checkpoint: Chosen, reporter: Box<dyn Reporter>) -> Self {
+        let layout = Layout::new(&settings.out, &settings.recipe.set_name(&checkpoint.id.digest));
+        let owner = Owner::engine(settings.shard.index, settings.shard.of);
+        Self { settings, options, layout, checkpoint, owner, reporter }
+    }
+
+    /// What a run would begin with, and the number of refused files. Writes nothing.
+    ///
+    /// # Errors
+    /// When the dataset folder or the output folder cannot be read, or the reporter refuses the scan.
+    pub fn preview(&self) -> anyhow::Result<(Counts, usize)> {
+        let (files, refused) = self.scan()?;
+        let work = work::find(&self.settings, &self.layout, files)?;
+        let counts = State::new(work, vec![], setup::rules(&self.settings)).counts();
+        self.reporter.prepared(self, &counts);
+        Ok((counts, refused))
+    }
+
+    /// Runs until there is nothing more to do, and in the background until no client follows any more. `observers` follow
+    /// the runs.
+    ///
+    /// # Errors
+    /// What keeps a run from beginning or from going on. Videos that fail only change the exit code.
+    pub fn run(self, observers: Vec<Box<dyn Front>>) -> anyhow::Result<Exit> {
         let lock = self.lock()?;
         let private = self.layout.private();
         log::start(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
@@ -68,13 +133,18 @@ impl Job {
         let reachable = self.serve(&lock);
         // One thread for the engine, this one: workers end with the thread that has started them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
-        let exit = runtime.block_on(Arc::new(self).go(lock, reachable));
+        let exit = runtime.block_on(Arc::new(self).go(lock, reachable, observers));
         // Tasks that still hold pipes of workers that are gone must not keep the program.
         runtime.shutdown_background();
         exit
     }
 
-    async fn go(self: Arc<Self>, lock: Lock, reachable: Reachable) -> anyhow::Result<Exit> {
+    async fn go(
+        self: Arc<Self>,
+        lock: Lock,
+        reachable: Reachable,
+        mut observers: Vec<Box<dyn Front>>,
+    ) -> anyhow::Result<Exit> {
         let Reachable { server, mut clients, inspect, inspect_requests } = reachable;
         let mut signals = StopSignals::catch_without_hangup().context("failed to catch signals")?;
         let starting = server.as_ref().map(Server::starting_sink);
@@ -94,17 +164,10 @@ impl Job {
         };
         let Prepared { plan, state, table, inspector, refused } = prepared;
         let settings = &self.settings;
-        self.introduce(&state.counts());
-        let waits = self.steps.wait;
-        let mut fronts: Vec<Box<dyn Front>> = vec![];
-        if settings.json {
-            fronts.push(Box::new(Json::new()));
-        }
-        if !self.steps.background {
-            fronts.push(Box::new(RunProgress::new(settings.verbosity, settings.plain_interval)));
-        }
+        self.reporter.prepared(&self, &state.counts());
+        let waits = self.options.wait;
         if let Some(live) = self.live()? {
-            fronts.push(Box::new(live));
+            observers.push(Box::new(live));
         }
         let mut followers = Arc::new(AtomicUsize::new(0));
         let mut surveying = None;
@@ -114,12 +177,12 @@ impl Job {
             surveying = Inspector::start(inspector, inspect_requests, server.inspection_sink())
                 .inspect_err(|error| errln!("note: what the dataset is like is not found out: {error}"))
                 .ok();
-            fronts.push(Box::new(server));
+            observers.push(Box::new(server));
         }
         if waits {
             let _ = inspect.send(InspectRequest::LookAtAll(state.files.clone(), Level::Quick));
         }
-        let mut engine = Engine::new(plan, state, fronts, inspect).context("failed to start the engine")?;
+        let mut engine = Engine::new(plan, state, observers, inspect).context("failed to start the engine")?;
         let mut first = true;
         let watched = Arc::clone(&followers);
         if let Err(error) = engine.measure(move || watched.load(Ordering::Relaxed) > 0) {
@@ -146,7 +209,7 @@ impl Job {
             // Who has stopped the run wants no more of it, unless somebody is looking on.
             let stopped = engine.state().phase != Phase::Running;
             linger = Duration::from_secs(if stopped { 0 } else { settings.engine.linger_s });
-            if !self.steps.background {
+            if !self.options.background {
                 break;
             }
             if waits {
@@ -159,6 +222,26 @@ impl Job {
             errln!("{unwritten} failed attempts could not be recorded; those videos are simply tried again");
         }
         ended
+    }
+
+    fn lock(&self) -> anyhow::Result<Lock> {
+        Lock::take(&self.layout.private(), self.settings.shard).map_err(|error| match error {
+            held @ (LockError::Held { .. } | LockError::Overlap { .. }) => {
+                anyhow::Error::from(held).context(ExitError::new(Exit::Locked, "the output folder is taken"))
+            }
+            error @ LockError::Io(_) => anyhow::Error::from(error).context(self.cannot_write()),
+        })
+    }
+
+    fn cannot_write(&self) -> String {
+        format!("failed to write to the output folder {}; check space and permissions", shown(&self.settings.out))
+    }
+
+    /// Scans the dataset folder: the videos, and the number of refused files.
+    fn scan(&self) -> anyhow::Result<(Arc<[VideoFile]>, usize)> {
+        let scan = scan(&self.settings.root, &self.settings.extensions)?;
+        self.reporter.scanned(&scan)?;
+        Ok((scan.videos.into(), scan.refused.len()))
     }
 
     /// Everything before the first run that may take time: reads the disk, asks other programs. Runs on a thread of its own
@@ -182,15 +265,15 @@ impl Job {
         let suspects = crash_recovery::suspects(&layout.private(), shard).with_context(failed)?;
         work::mark_suspects(&mut work, &suspects);
         begin("finding the devices");
-        let devices = start::devices(settings)?;
-        let mut state = State::new(work, start::slots(settings, &devices), start::rules(settings));
-        if self.steps.wait {
+        let devices = setup::devices(settings)?;
+        let mut state = State::new(work, setup::slots(settings, &devices), setup::rules(settings));
+        if self.options.wait {
             state.wait();
         } else if state.counts().unfinished() == 0 {
             state.rest();
         }
-        let plan = start::plan(settings, layout, &self.chosen, &self.owner, lock, &devices, self.steps.wait)?;
-        let inspector = start::inspector(settings, layout, state.files.clone());
+        let plan = setup::plan(settings, layout, &self.checkpoint, &self.owner, lock, &devices, self.options.wait)?;
+        let inspector = setup::inspector(settings, layout, state.files.clone());
         Ok(Prepared { plan, table: Table::of(&state), state, inspector, refused })
     }
 
@@ -234,8 +317,8 @@ impl Job {
             set: self.layout.set().to_owned(),
             shard: self.settings.shard.to_string(),
             dataset: self.settings.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-            checkpoint: self.chosen.id.name.clone(),
-            meaningless: self.chosen.id.synthetic_weights,
+            checkpoint: self.checkpoint.id.name.clone(),
+            meaningless: self.checkpoint.id.synthetic_weights,
             manifest: self.settings.manifest.clone(),
         };
         let shard = self.settings.shard;
@@ -269,7 +352,7 @@ impl Job {
             root: self.settings.root.clone(),
             out: self.settings.out.clone(),
             set: self.layout.set().to_owned(),
-            weights: self.chosen.id.name.clone(),
+            weights: self.checkpoint.id.name.clone(),
             shard: self.settings.shard.to_string(),
             devices: engine.state().workers.iter().map(|worker| worker.device.clone()).collect(),
             counts: engine.state().counts(),
@@ -314,8 +397,8 @@ impl Job {
         if state.phase != Phase::Running {
             return Ok(Some(interrupted()));
         }
-        let wanted = self.steps.export && self.settings.limit.is_none() && self.settings.shard.is_whole();
-        if self.steps.wait {
+        let wanted = self.options.export && self.settings.limit.is_none() && self.settings.shard.is_whole();
+        if self.options.wait {
             if wanted && engine.has_new() {
                 // An event says what came of it; the next run need not wait for that.
                 let _ = engine.export(vec![Format::Pkl]);
@@ -333,13 +416,16 @@ impl Job {
                 return Ok(None);
             }
             let Some(exported) = exported? else { return Ok(Some(interrupted())) };
-            if !self.settings.json {
-                exported.iter().for_each(|it| commands::export::say(it, &self.layout, self.settings.verbosity));
-            }
+            self.reporter.exported(self, &exported);
         }
-        self.conclude(engine.state().counts(), refused);
+        self.reporter.ended(self, &engine.state().counts(), refused);
         Ok(Some(exit(&engine.state().counts(), refused)))
     }
+}
+
+/// The exit code of a run that has ended by itself.
+pub fn exit(counts: &Counts, refused: usize) -> Exit {
+    if counts.failed + counts.stale + refused > 0 { Exit::Incomplete } else { Exit::Done }
 }
 
 /// Answers clients until everything is prepared; `None` where the user ends the engine before that.

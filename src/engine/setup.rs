@@ -9,8 +9,8 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::recipe::Recipe;
 
-use crate::commands::probe::CACHE;
 use crate::config::{Device, GPU_BATCH, Settings, WatchMode};
+use crate::dataset::probe::cache;
 use crate::dataset::shown;
 use crate::dataset::watch::{Backend, WatchOptions};
 use crate::engine::background_tasks::TaskContext;
@@ -95,7 +95,7 @@ pub fn inspector(settings: &Settings, layout: &Layout, files: Files) -> inspecto
         manifest: settings.manifest.clone(),
         prefix: settings.prefix.clone(),
         tolerance_s: settings.tolerance_s,
-        cache: layout.private().join(CACHE),
+        cache: layout.private().join(cache::FOLDER),
         limits: settings.limits,
         files,
         prober: process::probe().map_err(|error| format!("{error:#}")),
@@ -172,7 +172,7 @@ pub fn plan(
             manifest: settings.manifest.clone(),
             prefix: settings.prefix.clone(),
             tolerance_s: settings.tolerance_s,
-            cache: private.join(CACHE),
+            cache: private.join(cache::FOLDER),
         },
         feature_size: feature_size(&settings.recipe),
         root: settings.root.clone(),
