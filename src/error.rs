@@ -9,35 +9,35 @@ use std::process::ExitCode;
 
 use reeldeck_common::video::printable;
 
-/// What the exit code says. The numbers are part of the interface: scripts rely on them.
+/// The exit codes. The numbers are part of the interface: scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// All that was wanted is finished, now or before.
+    /// Everything requested is done.
     Done = 0,
-    /// Something failed that is neither the user's nor a video's fault.
+    /// An unexpected failure.
     Internal = 1,
-    /// The command line or the configuration cannot be followed.
+    /// The command line or the configuration is wrong.
     Usage = 2,
-    /// Finished, but some videos were refused, failed, or are missing or stale. So on every run while it is so.
+    /// Finished, but some videos were refused, failed, or are missing or stale.
     Incomplete = 3,
-    /// There is no video to work on.
+    /// There is no video.
     Empty = 4,
     /// Another run holds the output folder.
     Locked = 11,
-    /// Stopped by a signal; the next run goes on from there.
+    /// Interrupted by a signal. The next run continues from there.
     Interrupted = 130,
 }
 
 impl Exit {
-    /// The exit with this number, if it is one.
+    /// The exit with this code; `None` for an unknown code.
     pub fn of_code(code: i32) -> Option<Self> {
         let all =
             [Self::Done, Self::Internal, Self::Usage, Self::Incomplete, Self::Empty, Self::Locked, Self::Interrupted];
         all.into_iter().find(|exit| i32::from(exit.code()) == code)
     }
 
-    /// The number the process ends with.
+    /// The exit code of the process.
     pub fn code(self) -> u8 {
         self as u8
     }
@@ -49,7 +49,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error together with the exit code that it causes. Reads and chains exactly like the error that it wraps.
+/// An error and the exit code that it causes. Its message and its causes are those of the wrapped error.
 #[derive(Debug)]
 pub struct ExitError {
     exit: Exit,
@@ -57,7 +57,7 @@ pub struct ExitError {
 }
 
 impl ExitError {
-    /// Ends the process with `exit`. `error` is a message that says what happened and what to do next, or another error.
+    /// Creates an error from another error, or from a message that says what happened and what to do next.
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit, error: error.into() }
     }
@@ -77,17 +77,17 @@ impl Error for ExitError {
 
 /// The exit code of the outermost [`ExitError`] in the chain; [`Exit::Internal`] without one.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
-    // anyhow finds what `.context` has attached only from the top, and the chain has only what lies below.
+    // A context can be downcast only from the top of the chain, a cause only within the chain.
     let attached = error.downcast_ref::<ExitError>();
     attached.or_else(|| error.chain().find_map(|cause| cause.downcast_ref())).map_or(Exit::Internal, |found| found.exit)
 }
 
-/// The text for people: `error: …`, then a line for each cause.
+/// The error and its causes as text, one per line.
 pub fn text_of(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for (depth, cause) in error.chain().enumerate() {
         text.push_str(if depth == 0 { "error: " } else { "  caused by: " });
-        // Messages may quote names from disk: line breaks are ours, any other control character is not.
+        // Messages may quote file names. Line breaks are from reeldeck, other control characters are not.
         for (number, line) in cause.to_string().trim_end().split('\n').enumerate() {
             if number > 0 {
                 text.push_str("\n  ");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_follow_line_by_line_and_cannot_steer_the_terminal() {
+    fn causes_are_printed_one_per_line_without_control_characters() {
         let error = failing(std::io::Error::other("no \u{1b}[2J luck")).context("failed to read a.toml\nline 2");
         assert_eq!(text_of(&error), "error: failed to read a.toml\n  line 2\n  caused by: no \\u{1b}[2J luck\n");
     }

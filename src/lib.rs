@@ -34,12 +34,12 @@ use config::{Overrides, Settings, Verbosity};
 use error::{Exit, ExitError};
 use protocol::Command as Order;
 
-/// The whole program: reads the command line, runs what it asks for, and gives the exit code.
+/// Runs the program. Returns its exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // Where the stream is closed there is nobody left to tell.
+            // A closed stream is ignored.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
         }
@@ -101,7 +101,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     }
 }
 
-/// Keys can be read, and a screen be drawn.
+/// Whether standard input and output are a terminal.
 fn on_terminal() -> bool {
     use std::io::IsTerminal;
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
@@ -113,7 +113,7 @@ fn attach(settings: Settings, typed: &Overrides, args: &cli::AttachArgs) -> anyh
     if plain {
         return commands::attach::run_attach(&settings);
     }
-    // Where there is no run, the same words as without a terminal.
+    // Without a run, print the same error as without a terminal.
     client::Client::find(&settings).map_err(ExitError::from)?;
     tui::attach(settings, typed, &args.tui)
 }

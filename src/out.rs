@@ -1,5 +1,5 @@
-//! Text for people and programs on the standard streams. Where a stream is closed there is nobody left to tell, and a run
-//! must not end for it, as it would with the standard library's own macros.
+//! Writes to the standard streams. A closed stream is ignored: the macros of the standard library would panic, and a run must
+//! survive the reader of its output.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -13,11 +13,10 @@ pub fn stdout(text: Arguments<'_>) {
     let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
 
-/// Writes what a program or a file is to have whole to standard output. A reader that has seen enough, such as `head`, is no
-/// error.
+/// Writes a complete document to standard output. A reader that closes the pipe early, such as `head`, is no error.
 ///
 /// # Errors
-/// When it cannot be written, as where it goes to a file on a full disk.
+/// When it cannot be written, for example to a file on a full disk.
 pub fn document(text: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
@@ -26,8 +25,7 @@ pub fn document(text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Whether anybody can read what is written to a stream: `false` where it is a pipe whose other end is closed, as when
-/// `head` has seen enough, or a terminal that has hung up.
+/// Whether a stream has a reader. False for a pipe whose other end is closed, and for a terminal that has hung up.
 pub fn is_read(stream: impl AsFd) -> bool {
     let mut polled = [PollFd::new(&stream, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -40,13 +38,13 @@ pub fn stderr(text: Arguments<'_>) {
     let _ = io::stderr().lock().write_fmt(text);
 }
 
-/// A line on standard output.
+/// Writes a line to standard output.
 #[macro_export]
 macro_rules! outln {
     ($($text:tt)*) => { $crate::out::stdout(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// A line on standard error.
+/// Writes a line to standard error.
 #[macro_export]
 macro_rules! errln {
     ($($text:tt)*) => { $crate::out::stderr(format_args!("{}\n", format_args!($($text)*))) };
@@ -57,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipe_is_read_until_its_other_end_is_closed() {
+    fn a_closed_pipe_has_no_reader() {
         let (reader, writer) = io::pipe().unwrap();
         assert!(is_read(&writer));
         drop(reader);

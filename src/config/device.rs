@@ -1,4 +1,4 @@
-//! Devices, and the list of them that `--devices` and the configuration take.
+//! Devices, and the list of devices in `--devices` and the configuration.
 
 use std::fmt;
 use std::path::Path;
@@ -9,14 +9,13 @@ use crate::process::gpus::{self, DetectError, Detected};
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Device {
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// The CUDA device with this index.
     Cuda(u32),
 }
 
-/// Clips that go through the model of a GPU together, where nobody chose: a hundred are five equal parts. Half of them where
-/// the memory does not suffice, and so on.
+/// The default number of clips per forward pass on a GPU. It divides 100 clips evenly. It is halved when memory runs out.
 pub const GPU_BATCH: usize = 20;
 
 impl fmt::Display for Device {
@@ -36,7 +35,7 @@ impl FromStr for Device {
         let index = text.strip_prefix("cuda:").filter(|i| !i.is_empty() && i.bytes().all(|b| b.is_ascii_digit()));
         match (text, index.map(str::parse)) {
             ("cpu", _) => Ok(Self::Cpu),
-            // libtorch counts devices in eight bits.
+            // libtorch stores device numbers in eight bits.
             (_, Some(Ok(index))) if index <= 127 => Ok(Self::Cuda(index)),
             (_, Some(_)) => Err(format!("no device `{text}`: indices go up to 127")),
             _ => {
@@ -54,14 +53,14 @@ impl FromStr for Device {
 /// The devices to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceList {
-    /// Whatever the machine has.
+    /// All GPUs of the machine, or the CPU without any.
     All,
-    /// One worker for each, in this order; the same device more than once means several workers on it.
+    /// One worker for each entry. A device that is listed twice has two workers.
     These(Vec<Device>),
 }
 
 impl DeviceList {
-    /// Whether no GPU is named, neither by its number nor by `all`.
+    /// Whether the list has the CPU only; false for `all`.
     pub fn is_cpu_only(&self) -> bool {
         matches!(self, Self::These(devices) if devices.iter().all(|device| *device == Device::Cpu))
     }
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_read_in_order() {
+    fn lists_are_parsed_in_order() {
         use Device::*;
         assert_eq!("cpu".parse(), these(&[Cpu]));
         assert_eq!("cpu*2".parse(), these(&[Cpu, Cpu]));
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_is_suggested() {
+    fn errors_suggest_the_right_form() {
         for (text, says) in [
             ("cuda", "did you mean `cuda:0`?"),
             ("gpu:3", "did you mean `cuda:3`?"),

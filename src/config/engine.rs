@@ -1,8 +1,8 @@
-//! `[engine]` and `[watch]`: how a run goes about its videos, and how new ones are noticed.
+//! The sections `[engine]` and `[watch]`.
 
 use serde::{Deserialize, Serialize};
 
-/// `[engine]`: how a run goes about its videos.
+/// `[engine]`: the order of the videos, and how long an idle engine stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
@@ -17,7 +17,7 @@ impl Default for EngineSection {
     }
 }
 
-/// `[watch]`: how new videos are noticed.
+/// `[watch]`: how changes of the dataset folder are detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
@@ -33,25 +33,25 @@ impl Default for WatchSection {
     }
 }
 
-/// How the dataset folder is watched.
+/// How changes of the dataset folder are detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WatchMode {
-    /// By events, and by polling where there are none, as on network file systems.
+    /// By events; by polling on file systems without events, such as network file systems.
     Auto,
-    /// By events.
+    /// By events only.
     Events,
-    /// By polling.
+    /// By polling only.
     Polling,
     /// Not at all.
     Off,
 }
 
-/// In which order videos are done.
+/// The order in which videos are extracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
-    /// Large files first: what takes longest must not begin last, when all other devices are done.
+    /// Large files first, so that no device starts a long video when the others are done.
     LargestFirst,
     /// In the order of the list.
     List,

@@ -1,4 +1,4 @@
-//! A configuration file as written: its sections, their defaults, and which values make no sense.
+//! The configuration file: its sections, their defaults, and the checks of their values.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::format::Format;
 
 const EXTENSIONS: &[&str] = &["mp4", "mkv", "webm", "avi", "mov", "m4v", "flv", "ts", "mpg", "mpeg", "wmv", "3gp"];
 
-/// A configuration file as written. `config.example.toml` explains each key.
+/// The content of a configuration file. `config.example.toml` explains each key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
@@ -54,16 +54,16 @@ pub struct CudaSection {
     pub frames_stay: bool,
 }
 
-/// Who decodes the videos for a GPU.
+/// Which decoder serves a GPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NvdecUse {
-    /// The cores.
+    /// The CPU.
     #[default]
     Off,
-    /// The GPU's own decoder, where it takes the stream.
+    /// NVDEC, for the streams that it supports.
     Only,
-    /// Both, whoever is free next.
+    /// Both.
     Share,
 }
 
@@ -170,7 +170,7 @@ impl Default for BatchSection {
 }
 
 impl Config {
-    /// Refuses values that make no sense; gives the extensions in lower case.
+    /// Checks the values. Returns the extensions in lower case.
     pub(super) fn check(&self) -> Result<Vec<String>, String> {
         for (key, path) in [("root", &self.root), ("out", &self.out)] {
             if path.as_os_str().is_empty() {

@@ -1,4 +1,4 @@
-//! Configuration: what a file may say, as written, and the settings that file and command line come to, checked.
+//! The configuration file, and the settings that result from it and the command line.
 
 use std::fs;
 use std::io;
@@ -32,13 +32,13 @@ pub use file::{
 pub use overrides::Overrides;
 pub use tui::{ImageProtocol, KeyChoice, TuiSection};
 
-/// Read from the current folder when no other file is named.
+/// The default configuration file, in the current folder.
 pub const FILE: &str = "config.toml";
 
-/// A configuration is not larger than this, in bytes.
-const MOST: u64 = 1 << 20;
+/// The maximum size of a configuration file, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// Why there are no settings to work with.
+/// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ConfigError {
@@ -77,13 +77,14 @@ impl From<ConfigError> for ExitError {
 pub enum Verbosity {
     /// Problems only.
     Quiet,
-    /// What people want to see.
+    /// The default.
     Normal,
     /// More.
     Verbose,
 }
 
-/// What to work with: the command line over the configuration file over the defaults, all checked but the folders.
+/// The settings of a command. The command line overrides the configuration file, which overrides the defaults. Everything but
+/// the folders is checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The configuration file that was read, if any.
@@ -94,25 +95,25 @@ pub struct Settings {
     pub out: PathBuf,
     /// What to extract.
     pub recipe: Recipe,
-    /// Where the recipe is: a built-in name or the absolute path of its file.
+    /// The recipe's built-in name or the absolute path of its file.
     pub recipe_source: String,
-    /// The weights, an absolute path or an address; `None` where none were chosen. Not looked at yet.
+    /// The weights: an absolute path or an address. `None` if the user chose none. Not checked.
     pub checkpoint: Option<CheckpointSource>,
-    /// Where to compute.
+    /// The devices that compute.
     pub devices: DeviceList,
-    /// The part of the videos that is worked on.
+    /// The part of the videos to extract.
     pub shard: Shard,
-    /// Slurm said which part, not the user.
+    /// Whether `shard` comes from Slurm's environment.
     pub shard_of_slurm: bool,
-    /// At most so many videos.
+    /// The maximum number of videos.
     pub limit: Option<usize>,
     /// Try failed videos again.
     pub retry_failed: bool,
     /// Extract changed videos again.
     pub redo_stale: bool,
-    /// Change nothing.
+    /// Report what would be done, and change nothing.
     pub dry_run: bool,
-    /// Print events instead of text.
+    /// Print JSON instead of text.
     pub json: bool,
     /// How much to print.
     pub verbosity: Verbosity,
@@ -120,44 +121,44 @@ pub struct Settings {
     pub extensions: Vec<String>,
     /// The number after each video in the list.
     pub label_style: LabelStyle,
-    /// How a run goes about its videos.
+    /// The order of the videos, and how long an idle engine stays.
     pub engine: EngineSection,
-    /// What should be there, an absolute path; `None` where nothing says. Not looked at yet.
+    /// The manifest, an absolute path. Not checked.
     pub manifest: Option<PathBuf>,
-    /// What stands before the id in a file's name.
+    /// The prefix of the id in a file name.
     pub prefix: String,
-    /// By how many seconds a file's duration may differ from the manifest's.
+    /// The allowed difference between a file's duration and the manifest's, in seconds.
     pub tolerance_s: f64,
-    /// How each worker uses the machine.
+    /// Threads, decoders and batch size of each worker.
     pub worker: WorkerSection,
-    /// Bounds on each video.
+    /// Limits for each video.
     pub limits: Limits,
-    /// Time between progress lines where there is no terminal.
+    /// The interval of progress lines without a terminal.
     pub plain_interval: Duration,
-    /// Formats that are written as the run goes, each with a file a video.
+    /// Formats that are exported during the run, one file per video.
     pub live: Vec<Format>,
     /// The terminal interface.
     pub tui: TuiSection,
-    /// The PyTorch whose CUDA libraries are used; empty: the one that python3 imports.
+    /// The PyTorch whose CUDA libraries are used. Empty: the one that python3 imports.
     pub torch: PathBuf,
-    /// Who decodes for a GPU.
+    /// Which decoder serves a GPU.
     pub nvdec: NvdecUse,
-    /// Videos that a GPU's own decoder has at the same time; 0: chosen from the machine.
+    /// The number of videos that NVDEC decodes at a time. 0: automatic.
     pub nvdec_streams: usize,
-    /// Pictures of a GPU's own decoder stay there.
+    /// Whether frames from NVDEC stay in GPU memory.
     pub frames_stay: bool,
-    /// How new videos are noticed.
+    /// How changes of the dataset folder are detected.
     pub watch: WatchSection,
-    /// The names of the network's classes, a file; `None` where nobody says.
+    /// A file with the names of the network's classes.
     pub class_names: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Brings together the command line and the configuration file; `current` is the current folder, absolute.
+    /// Reads the configuration file and applies the command line. `current` is the current folder, absolute.
     ///
     /// # Errors
-    /// A file that is missing or not understood, and values that make no sense. The folders are checked by
-    /// [`Settings::check_folders`], for the commands that use them.
+    /// When the file is missing or invalid, or a value is. [`Settings::check_folders`] checks the folders for the commands that
+    /// use them.
     pub fn resolve(typed: &Overrides, current: &Path) -> Result<Self, ExitError> {
         Ok(Self::merge(typed, current)?)
     }
@@ -165,7 +166,7 @@ impl Settings {
     fn merge(typed: &Overrides, current: &Path) -> Result<Self, ConfigError> {
         let config_file = match &typed.config {
             Some(path) => Some(current.join(path)),
-            // A link to nowhere is a file that is missing, not one that nobody wanted.
+            // A dangling link is an error: the user wanted a configuration.
             None => Some(current.join(FILE)).filter(|path| path.symlink_metadata().is_ok()),
         };
         let (config, place) = match &config_file {
@@ -182,7 +183,7 @@ impl Settings {
         let bad = |place: &str, message: String| ConfigError::Value { place: place.to_owned(), message };
         let extensions = config.check().map_err(|message| bad(&place, message))?;
         let folder = config_file.as_deref().and_then(Path::parent).unwrap_or(current);
-        // A relative path is relative to where it was written.
+        // A path in the file is relative to the file, a path on the command line to the current folder.
         let path = |typed: &Option<PathBuf>, written: &Path| match typed {
             Some(typed) => plain(&current.join(typed)),
             None => plain(&folder.join(written)),
@@ -257,19 +258,19 @@ impl Settings {
         })
     }
 
-    /// Checks that there is a dataset folder, and that writing to the output folder does not touch it.
+    /// Checks that the dataset folder exists, and that the output folder does not overlap it.
     ///
     /// # Errors
-    /// A dataset folder that is missing or no folder, an output folder that is no folder or lies in the dataset folder.
+    /// When one is no folder, or the output would be written into the dataset folder.
     pub fn check_folders(&self) -> Result<(), ExitError> {
         Ok(check_folders(&self.root, &self.out)?)
     }
 }
 
-/// Checks that there is a dataset folder, and that writing to the output folder does not touch it. Both are absolute.
+/// Checks that the dataset folder exists, and that the output folder does not overlap it. Both paths are absolute.
 ///
 /// # Errors
-/// A dataset folder that is missing or no folder, an output folder that is no folder or lies in the dataset folder.
+/// When one is no folder, or the output would be written into the dataset folder.
 pub fn check_folders(root: &Path, out: &Path) -> Result<(), ConfigError> {
     let failed = |source| ConfigError::Root { path: root.to_owned(), source };
     if !fs::metadata(root).map_err(failed)?.is_dir() {
@@ -291,9 +292,9 @@ pub fn check_folders(root: &Path, out: &Path) -> Result<(), ConfigError> {
     }
 }
 
-/// The text of a configuration, which is a small file.
+/// Reads a configuration file.
 fn read(path: &Path) -> io::Result<String> {
-    let bytes = bounded::read(path, MOST).map_err(|error| match error.kind() {
+    let bytes = bounded::read(path, MAX_BYTES).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound if path.is_symlink() => {
             io::Error::new(error.kind(), "it is a link to something that does not exist; mend or remove the link")
         }
@@ -302,17 +303,17 @@ fn read(path: &Path) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
-/// `~` as a shell would spell it out. Nothing here does, and a folder called `~` is not what anybody wants.
+/// Whether a path begins with `~`, which only shells expand. Without this check it would name a folder called `~`.
 fn has_tilde(path: &Path) -> bool {
     path.starts_with("~")
 }
 
-/// An absolute path without `.` in it; `..` stays, for it may come after a link.
+/// Removes `.` from an absolute path. `..` stays, because it may follow a link.
 fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
-/// Nothing where nothing is named.
+/// The absolute path; `None` for an empty one.
 fn named(asked: &Path, folder: &Path) -> Option<PathBuf> {
     (!asked.as_os_str().is_empty()).then(|| plain(&folder.join(asked)))
 }
@@ -331,7 +332,7 @@ fn checkpoint(asked: &Path, folder: &Path, recipe: &Recipe) -> Option<Checkpoint
     }
 }
 
-/// A built-in name as it is; a file by its absolute path. What is neither stays, for an error that names what was meant.
+/// The built-in name, or the absolute path of the file. Anything else is returned unchanged, so that the error quotes it.
 fn recipe(asked: &str, folder: &Path) -> Result<String, String> {
     let file = plain(&folder.join(asked));
     let is_name = BUILT_IN.iter().any(|(name, _)| *name == asked);
@@ -342,7 +343,7 @@ fn recipe(asked: &str, folder: &Path) -> Result<String, String> {
     file.to_str().map(str::to_owned).ok_or_else(not_text)
 }
 
-/// The path without links and `..`, as it will be once the folders that are missing have been made.
+/// Resolves links and `..` in a path whose last folders may not exist yet.
 fn resolve_links(path: &Path) -> io::Result<PathBuf> {
     let mut real = PathBuf::new();
     for component in path.components() {
@@ -352,7 +353,7 @@ fn resolve_links(path: &Path) -> io::Result<PathBuf> {
         }
         match fs::canonicalize(&real) {
             Ok(found) => real = found,
-            // A link to nowhere is no missing folder: nothing can be made in its place.
+            // No folder can be created in the place of a dangling link.
             Err(error) if error.kind() != io::ErrorKind::NotFound || real.is_symlink() => return Err(error),
             Err(_) => {}
         }

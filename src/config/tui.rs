@@ -1,4 +1,4 @@
-//! `[tui]`: how the terminal interface looks, and which keys do what.
+//! The section `[tui]`: the look and the keys of the terminal interface.
 
 use std::collections::BTreeMap;
 
@@ -30,24 +30,24 @@ impl Default for TuiSection {
     }
 }
 
-/// The keys for an action, one or several.
+/// The keys of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum KeyChoice {
-    /// One.
+    /// One key.
     One(String),
-    /// Several, or none.
+    /// Any number of keys.
     Several(Vec<String>),
 }
 
-/// How pictures in true pixels are to reach the terminal.
+/// The protocol for images in the terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageProtocol {
-    /// Whatever the terminal is known to take; over SSH none, for a picture is a hundred times the bytes of its cells.
+    /// The protocol that the terminal supports. Over SSH `Off`: an image has a hundred times the bytes of its cells.
     #[default]
     Auto,
-    /// Characters alone.
+    /// Characters instead of pixels.
     Off,
     /// kitty's protocol.
     Kitty,

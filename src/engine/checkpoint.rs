@@ -1,4 +1,4 @@
-//! Which weights a run uses: finds the file, takes its digest, and compares it with what its name and the recipe promise.
+//! The weights of a run: finds the file, and verifies its digest against its name and the recipe.
 
 use std::fs;
 use std::io;
@@ -13,17 +13,17 @@ use crate::config::{Settings, Verbosity};
 use crate::fetch::{self, Cache, Download, FetchError, RetryPolicy, promised_digest};
 use crate::progress::Meter;
 
-/// Why there are no weights.
+/// Why the weights cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// None was chosen.
+    /// The user chose none.
     #[error(
         "no checkpoint chosen; have the published one downloaded, once:\n  --checkpoint published\n\
          or get it yourself and name it:\n  wget {url}\n  --checkpoint {file}\n\
          or try everything out with made-up weights:\n  --checkpoint seeded"
     )]
     NotChosen {
-        /// Where the published file is.
+        /// The address of the published file.
         url: String,
         /// Its name.
         file: String,
@@ -33,19 +33,19 @@ pub enum CheckpointError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It was not downloaded yet.
+    /// They are not downloaded yet.
     #[error("the weights of {url} are not here yet; a run without --dry-run gets them")]
     NotHere {
-        /// Where they are.
+        /// Their address.
         url: String,
     },
-    /// It cannot be downloaded.
+    /// They cannot be downloaded.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// The content is not what the name says.
+    /// The digest differs from the one in the file name.
     #[error(
         "the checkpoint {path} is damaged or misnamed: its name promises a SHA-256 that begins with {promised}, and it is \
          {found}; remove it and get it again", path = path.display()
@@ -53,9 +53,9 @@ pub enum CheckpointError {
     WrongDigest {
         /// The file.
         path: PathBuf,
-        /// Digits in the file's name.
+        /// The digest prefix in the file name.
         promised: String,
-        /// The file's own SHA-256.
+        /// The SHA-256 of the file.
         found: String,
     },
 }
@@ -63,18 +63,18 @@ pub enum CheckpointError {
 /// The weights of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// For the worker.
+    /// What the worker loads.
     pub source: CheckpointSource,
-    /// For the features.
+    /// What the features record.
     pub id: CheckpointId,
-    /// What the user should know, if anything.
+    /// A note for the user.
     pub note: Option<String>,
 }
 
-/// Sees to it that the chosen weights are on this machine: downloads them where an address was chosen and nobody has yet.
+/// Downloads the chosen weights if they have an address and are not in the cache.
 ///
 /// # Errors
-/// When they cannot be had.
+/// When they cannot be downloaded.
 pub fn bring(settings: &Settings) -> Result<(), CheckpointError> {
     let Some(CheckpointSource::Url(url)) = &settings.checkpoint else { return Ok(()) };
     let download = download(url, &settings.recipe);
@@ -83,17 +83,17 @@ pub fn bring(settings: &Settings) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-/// What is known of a file before it comes.
+/// What is known of a file before the download.
 fn download(url: &str, recipe: &Recipe) -> Download {
     let published = &recipe.checkpoint;
     let sha256_prefix = if url == published.url { published.sha256_prefix.clone() } else { String::new() };
     Download { url: url.to_owned(), sha256_prefix }
 }
 
-/// Finds out what the chosen weights are. Reads the whole file once; of an address, what [`bring`] has brought.
+/// Identifies the chosen weights. Reads the whole file once; for an address, the file that [`bring`] has downloaded.
 ///
 /// # Errors
-/// When none was chosen, it cannot be read, or it is not what its name says.
+/// When none was chosen, or the file cannot be read or has another digest.
 pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
     match chosen {
         None => {
@@ -120,7 +120,7 @@ pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chos
 
 fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
     let failed = |source| CheckpointError::Read { path: path.to_owned(), source };
-    // A pipe or a device may give bytes for ever.
+    // A pipe or a device may be endless.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
     }
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_in_a_name_is_held_against_the_file() {
+    fn the_digest_in_a_name_is_verified() {
         let dir = tempfile::tempdir().unwrap();
         let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
         let choose = |name: &str| {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_choice_the_message_says_what_to_fetch() {
+    fn without_a_choice_the_message_names_the_published_file() {
         let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
         let text = choose(None, &recipe).unwrap_err().to_string();
         assert!(text.contains("wget https://") && text.contains("15b93b10.pth") && text.contains("seeded"), "{text}");
