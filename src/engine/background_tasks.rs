@@ -1,4 +1,4 @@
-//! What the engine has done elsewhere, because it touches files: looks at the dataset folder, lists, exports.
+//! Tasks that touch files and therefore run on other threads: scans of the dataset folder, lists, exports.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use crate::progress::Progress;
 /// Who waits for the answer to an order.
 pub type Reply = oneshot::Sender<Result<String, String>>;
 
-/// Something that is done, for the engine to take notice of.
+/// The result of a background task.
 pub enum TaskResult {
     /// To be answered and nothing else.
     Answer(Reply, Result<String, String>),
@@ -81,7 +81,7 @@ impl Progress for Cancel {
     }
 }
 
-/// What background_tasks need to know; none of it changes while an engine lives.
+/// What background tasks need. It does not change while an engine runs.
 #[derive(Clone)]
 pub struct TaskContext {
     /// The dataset folder.

@@ -1,4 +1,4 @@
-//! What happens to a run, what is to be done about it, and what is told of it: the alphabet of `update`.
+//! The events that `update` takes and the effects that it returns.
 
 use reeldeck_common::error::Failure;
 use reeldeck_common::protocol::{JobId, Report};
@@ -12,52 +12,51 @@ use crate::dataset::scan::VideoFile;
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// The run begins.
+    /// The run starts.
     Begin,
-    /// A worker has loaded its model; its device in words, and how long it took.
+    /// A worker has loaded its model: a description of its device, and the load time in milliseconds.
     Ready(WorkerProcess, String, u64),
-    /// A worker cannot work, and leaves.
+    /// A worker cannot work and exits.
     Fatal(WorkerProcess, Failure),
-    /// Clips done.
+    /// The number of clips that a job has computed.
     Progress(WorkerProcess, JobId, usize),
     /// A feature is on disk.
     Done(WorkerProcess, JobId, Report),
-    /// No feature came of it.
+    /// A job failed; with the state of the file, where the worker has read it.
     Failed(WorkerProcess, JobId, Failure, Option<SourceStamp>),
-    /// A feature is on disk, but its worker ended before it could say so. `Gone` follows.
+    /// A feature is on disk, but its worker exited before it could report that. `Gone` follows.
     Untold(WorkerProcess, JobId, Report),
-    /// A worker process has ended; how, in words.
+    /// A worker process has exited; with a description of how.
     Gone(WorkerProcess, String),
     /// The journal names a video that was handed out, and its process is sent the order.
     Released(WorkerProcess, JobId),
-    /// The output folder cannot be written to; why.
+    /// The output folder cannot be written to; with the reason.
     CannotWrite(String),
-    /// Somebody has looked at the output folder while it was held: still the same, or something else by now.
+    /// A check of the output folder during a hold has failed, for this reason.
     StillHeld(String),
-    /// The output folder can be written to again. What was written there of these videos is gone.
+    /// The output folder can be written to again. The features and failure files of these videos are lost.
     OutputBack(Vec<VideoId>),
-    /// The user wants the workers to stand still.
+    /// A user pauses the workers.
     Pause,
-    /// The user wants them to go on.
+    /// A user resumes the workers.
     Resume,
-    /// The user wants the run to end. A second time: at once.
+    /// A user ends the run after the videos in progress; a second time: at once.
     Interrupt,
-    /// The user wants the run to end at once.
+    /// A user ends the run at once.
     Abort,
-    /// The user wants these tried again. Those that have not failed are left as they are.
+    /// A user retries these videos. Only failed ones are affected.
     Retry(Vec<VideoId>),
-    /// The user wants these done again, whatever came of them. Those in hand, waiting or left alone are left as they are.
+    /// A user has these videos extracted again. Those in progress, queued or excluded are not affected.
     Redo(Vec<VideoId>),
-    /// The user wants these left alone, or where the second says so no longer.
+    /// A user excludes these videos; true: includes them again.
     Exclude(Vec<VideoId>, bool),
-    /// The user wants a run over what is unfinished. Nothing happens while there is one.
+    /// A user starts a run over the unfinished videos. Without effect during a run.
     Start,
-    /// The run is over: whatever turns up from now on waits until it is asked for.
+    /// The run is over. New videos wait until a user starts another run.
     Rest,
-    /// A file that is new, or another version of one that is known; where it stands by the output folder, and whether the
-    /// user wants it left alone.
+    /// A file is new or has changed; with its status by the output folder, and whether it is excluded.
     Seen(VideoFile, Status, bool),
-    /// A file that is there no more.
+    /// A file was removed.
     Vanished(VideoName),
     /// Time has passed.
     Tick,
@@ -79,7 +78,7 @@ impl Event {
     }
 }
 
-/// Something to be done about it.
+/// Something that the engine does after an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Start this process of a worker.
@@ -95,71 +94,70 @@ pub enum Effect {
         /// Clips in one pass of the model.
         batch: usize,
     },
-    /// Tell a worker to leave when it is done.
+    /// Tell a worker to exit.
     Finish(WorkerId),
-    /// End a worker now.
+    /// Kill a worker process.
     Kill(WorkerId),
-    /// Stop a worker where it is.
+    /// Suspend a worker process.
     Freeze(WorkerId),
-    /// Let it go on.
+    /// Resume a worker process.
     Thaw(WorkerId),
     /// Write an attempt to the video's failure file.
     Record {
         /// The video.
         video: VideoId,
-        /// Who tried.
+        /// The worker that made the attempt.
         worker: WorkerId,
-        /// When it was handed out.
+        /// When the worker received the order.
         since: Millis,
-        /// What went wrong.
+        /// Why it failed.
         failure: Failure,
-        /// The file as it was.
+        /// The file's size and time of change at the attempt.
         source: Option<SourceStamp>,
     },
     /// Remove the video's failure file: it has a feature now.
     Forget(VideoId),
-    /// Look at the file, which was another version for a while, and at what the output folder says of it; `Seen` or
-    /// `Vanished` follows.
+    /// Look at a file again, because it changed while it was in progress. `Seen` or `Vanished` follows.
     LookAt(VideoId),
-    /// Find out whether the output folder can be written to.
+    /// Check whether the output folder can be written to. `OutputBack` or `StillHeld` follows.
     LookAtOutput,
-    /// Tell the front ends.
+    /// Publish a notice.
     Tell(News),
 }
 
-/// What front ends are told, besides the state itself.
+/// Something worth an event for users.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
     /// A worker has loaded its model, in so many milliseconds.
     WorkerReady(WorkerId, u64),
-    /// A worker has ended unasked and is started again.
+    /// A worker has exited unexpectedly and is restarted.
     WorkerRestarts(WorkerId, String),
-    /// A worker will not be started again.
+    /// A worker is given up.
     WorkerLost(WorkerId, String),
-    /// A device has run out of memory and gets fewer clips at a time.
+    /// A device has run out of memory; with its new batch size.
     Smaller(WorkerId, usize),
     /// A video was handed out.
     Started(WorkerId, VideoId),
     /// A feature is on disk.
     Done(WorkerId, VideoId, Report),
-    /// An attempt failed; when there will be another, if there will.
+    /// An attempt failed; with the delay of the next one in milliseconds, if there is one.
     Failed(WorkerId, VideoId, Failure, Option<Millis>),
-    /// A video is queued again and was charged nothing; why.
+    /// A video is queued again without being charged an attempt; with the reason.
     Returned(VideoId, String),
-    /// The workers stand still.
+    /// The workers are paused.
     Paused,
-    /// They go on.
+    /// The workers are resumed.
     Resumed,
-    /// The output folder cannot be written to; what to do about it.
+    /// The run is held because of the output folder; with the reason and the next step.
     Held(String),
-    /// It can be again; what came of so many videos is gone.
+    /// The hold is over; with the number of videos whose results are lost.
     OutputBack(usize),
-    /// So many videos are tried again because the user wants it.
+    /// A user has queued so many videos again.
     Requeued(usize),
-    /// The user asked to end: what is in hand is finished.
+    /// A user has stopped the run; videos in progress are finished.
     Finishing,
-    /// The user asked twice: all is dropped.
+    /// A user has stopped the run at once.
     Aborting,
-    /// The run cannot go on.
+    /// The run cannot continue; with the reason.
     Blocked(String),
 }

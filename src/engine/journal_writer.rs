@@ -1,5 +1,5 @@
-//! The engine's thread_state: journal, failure files and releases of videos to workers, on a thread of its own, so that a slow disk
-//! never holds the engine up.
+//! Writes the journal and failure files, and releases orders to workers, on a thread, so that a slow disk never blocks the
+//! engine.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,13 +18,13 @@ use reeldeck_common::video::VideoName;
 /// Attempts kept in a failure file.
 const ATTEMPTS_KEPT: usize = 20;
 
-/// Something to be written.
+/// Something to write.
 pub enum Job {
     /// A line of the journal.
     Line(Arc<str>),
-    /// To be called when all lines before are on the disk: after a power cut the journal must name what was in hand.
+    /// Called when all earlier lines are on the disk: after a power cut, the journal must name the videos in progress.
     Release(Box<dyn FnOnce() + Send>),
-    /// An attempt that gave no feature.
+    /// A failed attempt.
     Record(Box<Record>),
     /// The video has a feature; its failure file may go.
     Forget(VideoName),
@@ -32,19 +32,19 @@ pub enum Job {
     TryAgain,
 }
 
-/// An attempt and whose it was.
+/// A failed attempt at a video.
 pub struct Record {
     /// The video.
     pub video: VideoName,
-    /// The file's place.
+    /// The path of the video.
     pub path: PathBuf,
-    /// The file as it was, where the worker could say.
+    /// The file's size and time of change, where the worker reported them.
     pub source: Option<SourceStamp>,
-    /// What happened.
+    /// The attempt.
     pub attempt: Attempt,
 }
 
-/// The thread that writes. Dropping it without [`JournalWriter::finish`] loses nothing that was on the disk.
+/// The engine's handle on the writing thread.
 pub struct JournalWriter {
     jobs: Sender<Job>,
     /// Attempts that are not recorded yet.
@@ -84,7 +84,7 @@ impl JournalWriter {
         Ok(Self { jobs, unrecorded, ended })
     }
 
-    /// Gives the thread something to do.
+    /// Queues something to write.
     pub fn write(&self, job: Job) {
         if matches!(job, Job::Record(_)) {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);
@@ -119,7 +119,7 @@ impl<C: Fn(String)> WriterThread<C> {
     fn work(mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut releases = vec![];
-            // Everything that waits goes to the disk together: one synchronisation for many videos.
+            // Everything that waits is written together, with one fsync.
             for job in std::iter::once(first).chain(jobs.try_iter().take(10_000)) {
                 match job {
                     Job::Line(line) => self.lines.extend_from_slice(line.as_bytes()),
@@ -132,7 +132,7 @@ impl<C: Fn(String)> WriterThread<C> {
             if let Err(error) = self.flush(!releases.is_empty()) {
                 (self.complain)(format!("failed to write the journal {}: {error}", self.path.display()));
             }
-            // Also without a journal: it only speeds up finding out who has brought the host down.
+            // Also where the journal cannot be written: it is needed only after a crash.
             releases.into_iter().for_each(|release| release());
         }
         self.try_again();

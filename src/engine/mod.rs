@@ -1,4 +1,4 @@
-//! The engine: decides which worker extracts which video when, and keeps going whatever happens to either.
+//! The engine: decides which worker extracts which video, and recovers from failures of workers, devices and disks.
 
 pub mod assess;
 pub mod background_tasks;

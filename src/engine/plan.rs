@@ -38,7 +38,7 @@ pub struct Plan {
     pub excluded: BTreeSet<VideoName>,
     /// How the dataset folder is watched, where it is.
     pub watch: Option<WatchOptions>,
-    /// What background_tasks need.
+    /// For background tasks.
     pub task_context: TaskContext,
     /// Bytes of a feature.
     pub feature_size: u64,

@@ -1,4 +1,4 @@
-//! Carries a run out: events come in from workers, clients, signals and the clock, `update` decides, effects are done here.
+//! Runs the engine: passes events of workers, clients, signals and the clock to `update`, and carries its effects out.
 
 use std::collections::HashMap;
 use std::io;
@@ -37,10 +37,10 @@ mod heard;
 mod orders;
 mod tell;
 
-/// How often time passes for the state machine and the front ends.
+/// The interval of ticks and snapshots.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How often progress is an event of its own.
+/// The interval of progress events.
 const PROGRESS: Millis = 10_000;
 
 /// How long a run that was stopped at once waits for its journal and failure files: their disk may not respond.
@@ -89,7 +89,7 @@ pub struct Engine {
     /// Who finds out what the dataset is like.
     inspector: std::sync::mpsc::Sender<InspectRequest>,
     dataset: dataset::Dataset,
-    /// TaskResult that are not over.
+    /// Background tasks that are not finished.
     background_tasks: usize,
     /// Videos that were done before the last run.
     done_before: usize,

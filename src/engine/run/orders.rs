@@ -1,4 +1,4 @@
-//! What clients order: some of it the state machine decides, the rest is an task, and answered when it is done.
+//! Requests of clients. The state machine answers some; others are background tasks, answered when they are done.
 
 use super::{ClientRequest, Engine, Event, Format, Incoming, Order, Phase, Reply, TaskResult, Told, VideoFile};
 use crate::engine::background_tasks::{Cancel, TaskContext};

@@ -1,4 +1,4 @@
-//! The state of a run: every video, every worker, and what waits. Changed in `update` only.
+//! The state of a run: its videos, workers and queue. Only `update` changes it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,19 +21,19 @@ pub use super::ids::{Millis, VideoId, WorkerId};
 pub use video::{Status, Video};
 pub use worker::{Ending, Hand, Incarnation, Worker, WorkerProcess, WorkerStatus};
 
-/// What the run is up to.
+/// The phase of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Has no worker, and starts none before it is told to.
+    /// No worker runs, and none is started before a user starts a run.
     Waiting,
-    /// Hands out videos.
+    /// Videos are handed out.
     Running,
-    /// Finishes what is in hand: the user asked once, or there is nothing left to work with.
+    /// Only videos in progress are finished: a user has stopped the run, or no device is left.
     Finishing {
-        /// What nobody asked for: why the run cannot go on.
+        /// Why the run cannot continue; none where a user has stopped it.
         because: Option<String>,
     },
-    /// The user asked twice: all is dropped.
+    /// A user has stopped the run at once.
     Aborting,
 }
 
@@ -55,14 +55,14 @@ pub enum HoldUntil {
     Released,
 }
 
-/// Bounds and habits of a run.
+/// The limits of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Clips a video.
     pub clips: usize,
-    /// A worker with something to do that is silent for so long is ended.
+    /// A worker that has an order and reports nothing for longer is killed.
     pub stall_timeout: Millis,
-    /// A video that keeps a worker for longer has failed.
+    /// A video that is in progress for longer has failed.
     pub wall_limit: Millis,
 }
 
@@ -71,20 +71,20 @@ pub struct Rules {
 pub struct Slot {
     /// As `--devices` names it.
     pub device: String,
-    /// How many videos its worker may have in hand.
+    /// How many videos may be in flight in its worker.
     pub capacity: usize,
     /// Clips in one pass of the model.
     pub batch: usize,
 }
 
-/// The videos of a run and what was decided about them before it.
+/// The videos of a run and their status before it.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
     /// Sorted by name.
     pub files: Arc<[VideoFile]>,
-    /// Where each stands.
+    /// One for each file.
     pub videos: Vec<Video>,
-    /// Those that are queued, in the order in which to do them.
+    /// The queued videos in the order in which they are handed out.
     pub order: Vec<VideoId>,
 }
 
@@ -105,15 +105,15 @@ pub struct State {
     pub videos: Vec<Video>,
     /// One for each entry of `--devices`.
     pub workers: Vec<Worker>,
-    /// What the run is up to.
+    /// The phase of a run.
     pub phase: Phase,
-    /// The user has stopped the workers where they are, at this time.
+    /// When a user paused the workers.
     pub paused: Option<Millis>,
     /// Nothing is handed out, because of the output folder.
     pub hold: Option<Hold>,
-    /// Bounds and habits.
+    /// The limits of the run.
     pub rules: Rules,
-    /// Goes up with every change of a video.
+    /// Incremented with every change of a video.
     pub revision: u64,
     pub(super) counts: Counts,
     pub(super) changed: Vec<VideoId>,
@@ -171,7 +171,7 @@ impl State {
         }
     }
 
-    /// No worker is left, and none will come.
+    /// Whether no worker runs and none will be restarted.
     pub fn is_over(&self) -> bool {
         self.workers.iter().all(|worker| worker.status.is_gone())
     }
@@ -187,17 +187,17 @@ impl State {
         self.workers.get(process.worker).is_some_and(|worker| worker.incarnation == process.incarnation)
     }
 
-    /// There is nothing to do: no worker is started.
+    /// Starts no worker, because there is nothing to do.
     pub fn rest(&mut self) {
         self.workers.iter_mut().for_each(|worker| worker.status = WorkerStatus::Left);
     }
 
-    /// Videos by where they stand; kept up to date, so that asking costs nothing.
+    /// Videos by status. The counts are maintained incrementally.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Counts the videos one by one. The same as [`State::counts`], for tests.
+    /// The same as [`State::counts`], counted anew, for tests.
     pub fn recount(&self) -> Counts {
         let mut counts = Counts::default();
         self.videos.iter().for_each(|video| count(&mut counts, &video.status, true));
@@ -209,18 +209,18 @@ impl State {
         self.files.get(id).map_or("?", |file| file.name.as_str())
     }
 
-    /// The files that are there, by number.
+    /// The files that exist.
     pub fn present(&self) -> impl Iterator<Item = &VideoFile> {
         let there = self.files.iter().zip(&self.videos).filter(|(_, video)| video.status != Status::Gone);
         there.map(|(file, _)| file)
     }
 
-    /// Clips done in this run, those of videos in hand included.
+    /// Clips computed in this run, those of videos in progress included.
     pub fn clips_done(&self) -> usize {
         self.workers.iter().map(Worker::all_clips).sum()
     }
 
-    /// Why the run ended before its work was done, if it did and nobody asked for it.
+    /// Why the run ended before its work was done, unless a user stopped it.
     pub fn blocked(&self) -> Option<&str> {
         match &self.phase {
             Phase::Finishing { because } => because.as_deref(),
@@ -233,7 +233,7 @@ impl State {
         std::mem::take(&mut self.changed)
     }
 
-    /// There is nothing to do before somebody asks for it.
+    /// Waits until a user starts a run.
     pub fn wait(&mut self) {
         self.rest();
         self.phase = Phase::Waiting;
@@ -276,13 +276,13 @@ impl State {
         }
     }
 
-    /// Something about a video is not what it was.
+    /// Notes that a video has changed.
     pub(super) fn touch(&mut self, id: VideoId) {
         self.revision += 1;
         self.changed.push(id);
     }
 
-    /// A video that was not known, which still is to be put somewhere.
+    /// Adds a video. The caller sets its status.
     pub(super) fn append(&mut self, file: VideoFile) -> VideoId {
         self.videos.push(Video::new(Status::Gone));
         self.files.push(file)

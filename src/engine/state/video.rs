@@ -1,4 +1,4 @@
-//! A video of a run: where it stands, and how many stand where.
+//! A video of a run, and the counts by status.
 
 use reeldeck_common::error::Failure;
 
@@ -6,63 +6,63 @@ use super::queue::Lane;
 use super::{Millis, WorkerId};
 use crate::protocol::snapshot::Counts;
 
-/// Where one video stands.
+/// The status of a video.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
-    /// Its feature is there.
+    /// It has a feature.
     Done {
-        /// Some frames were lost or concealed, but few enough.
+        /// Some frames were lost or concealed, within the tolerance.
         degraded: bool,
-        /// It was there before this run.
+        /// It had its feature before this run.
         resumed: bool,
     },
-    /// Its feature is there, but the file has changed since; not asked to do it again.
+    /// It has a feature of an earlier version of the file, which is not extracted again.
     Stale,
-    /// No feature came of it, and none will be tried for in this run.
+    /// It has failed and is not retried in this run.
     Failed {
-        /// The last attempt's.
+        /// The failure of the last attempt.
         failure: Box<Failure>,
         /// It failed in an earlier run.
         before: bool,
     },
-    /// Waits for a worker.
+    /// It waits for a worker.
     Queued,
-    /// This worker has it in hand.
+    /// It is in flight in this worker.
     Running(WorkerId),
-    /// Unfinished, and not part of this run: beyond its limit, or of another shard.
+    /// It is unfinished and not part of this run: beyond `--limit`, or of another shard.
     LeftOut,
-    /// The user wants it left alone.
+    /// A user has excluded it.
     Excluded {
-        /// Where it would stand otherwise.
+        /// The status that it would have otherwise.
         before: Box<Status>,
     },
-    /// Its file is there no more.
+    /// Its file was removed.
     Gone,
 }
 
 /// One video of the run. Its name is in [`State::files`](super::State::files).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Video {
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// Attempts charged to it in this run.
     pub attempts: u32,
-    /// How often it was put back because the output folder could not be written to.
+    /// How often it was queued again because of the output folder or a device.
     pub bounced: u32,
     /// It may crash its worker, and therefore runs alone in it until it succeeds, fails for good, or a user retries it.
     pub suspect: bool,
     /// When its next attempt may begin; 0: at once.
     pub retry_at: Millis,
-    /// A feature of it is there, of this version of the file or of an older one.
+    /// It has a feature, of this version of the file or of an earlier one.
     pub feature: bool,
-    /// The user wants it left alone: when it is in nobody's hands it is [`Status::Excluded`].
+    /// A user has excluded it. Once it is not in flight, its status is [`Status::Excluded`].
     pub excluded: bool,
-    /// The file has changed while a worker had it in hand: to be looked at when it is not.
+    /// The file has changed while it was in flight, and must be looked at again.
     pub recheck: bool,
 }
 
 impl Video {
-    /// A video that nothing was done about yet.
+    /// A video without attempts.
     pub fn new(status: Status) -> Self {
         let feature = matches!(status, Status::Done { .. } | Status::Stale);
         Self { status, attempts: 0, bounced: 0, suspect: false, retry_at: 0, feature, excluded: false, recheck: false }
@@ -77,7 +77,7 @@ impl Video {
         }
     }
 
-    /// Leaves it alone from the beginning.
+    /// Excludes it before the run.
     pub fn exclude(&mut self) {
         if !matches!(self.status, Status::Excluded { .. }) {
             let before = std::mem::replace(&mut self.status, Status::Gone);
@@ -87,7 +87,7 @@ impl Video {
     }
 }
 
-/// Counts a video that stands there now, or one that does no longer.
+/// Adds a video with this status to the counts, or removes it.
 pub(super) fn count(counts: &mut Counts, status: &Status, more: bool) {
     let add = |n: &mut usize, is: bool| {
         *n = n.wrapping_add(if !is {

@@ -1,4 +1,4 @@
-//! A worker of a run: its process, its device, and what it has in hand.
+//! A worker of a run: its device, its process, and the videos that are in flight in it.
 
 use reeldeck_common::protocol::JobId;
 
@@ -17,33 +17,33 @@ pub struct WorkerProcess {
     pub incarnation: Incarnation,
 }
 
-/// A video in a worker's hands.
+/// A video that was handed to a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hand {
-    /// Which.
+    /// The video.
     pub video: VideoId,
     /// The attempt.
     pub job: JobId,
     /// It is a suspect: no other video may join it.
     pub alone: bool,
-    /// Clips done.
+    /// Clips computed so far.
     pub clips: usize,
     /// When it was handed out.
     pub given: Millis,
     /// When the worker was sent the order; none while the order waits for the journal to reach the disk.
     pub released: Option<Millis>,
-    /// When it became the first in hand, which is the one that is worked on as far as the worker has said.
+    /// When it became the first in flight, the one that the worker computes.
     pub begun: Option<Millis>,
 }
 
-/// Why the engine is ending a worker.
+/// Why the engine kills a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It was silent for too long.
+    /// It reported nothing for too long.
     Silent,
     /// Its first video took too long.
     Overdue,
-    /// It has met a fault of its device.
+    /// Its device has a fault.
     Broken,
 }
 
@@ -52,31 +52,31 @@ pub enum Ending {
 pub struct Worker {
     /// The device, as `--devices` names it.
     pub device: String,
-    /// The device in its own words.
+    /// The worker's description of its device.
     pub detail: Option<String>,
-    /// Where it stands.
+    /// The status of its process.
     pub status: WorkerStatus,
     /// Its last process.
     pub incarnation: Incarnation,
-    /// What it has in hand, in the order given.
+    /// The videos in flight; the first is the one that it computes.
     pub in_hand: Vec<Hand>,
-    /// How many it may have in hand.
+    /// How many videos may be in flight.
     pub capacity: usize,
     /// Clips in one pass of the model.
     pub batch: usize,
-    /// Ends without a video to failure_policy, since the last good one.
+    /// Consecutive exits and device faults that no video is charged for.
     pub mishaps: u32,
-    /// When it was last heard of, or last given something.
+    /// When it last reported something or received an order while idle.
     pub heard: Millis,
-    /// It is being ended.
+    /// It is being killed for this reason.
     pub ending: Option<Ending>,
-    /// It has ended with something done that it could not tell of: what else it had in hand need not be the reason.
+    /// It exited after it had finished a video and before it reported that. No other video in flight is charged for the exit.
     pub untold: bool,
     /// Videos done by it.
     pub done: usize,
-    /// Clips of them.
+    /// The clips of those videos.
     pub clips: usize,
-    /// How often its process was started again because it had ended unasked.
+    /// How often its process was restarted after an unexpected exit.
     pub restarts: u32,
 }
 
@@ -98,32 +98,32 @@ impl Worker {
         }
     }
 
-    /// Clips done by it, those of videos in hand included.
+    /// Clips computed by it, those of videos in flight included.
     pub fn all_clips(&self) -> usize {
         self.clips + self.in_hand.iter().map(|hand| hand.clips).sum::<usize>()
     }
 }
 
-/// Where a worker stands.
+/// The status of a worker's process.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorkerStatus {
-    /// Loads its model.
+    /// It loads its model.
     Starting,
-    /// Works, or waits for work.
+    /// It accepts orders.
     Ready,
-    /// Was told to leave.
+    /// It was told to exit.
     Leaving,
-    /// Has left as it was told.
+    /// It has exited as told.
     Left,
-    /// Will not be started again.
+    /// It is given up.
     Lost {
-        /// Why.
+        /// The reason, for users.
         reason: String,
     },
 }
 
 impl WorkerStatus {
-    /// It has no process, and gets none by itself.
+    /// Whether it has no process and is not restarted by itself.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Left | Self::Lost { .. })
     }

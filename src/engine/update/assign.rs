@@ -1,4 +1,4 @@
-//! Handing out: which worker gets which video next, and when a worker may go home.
+//! Which worker gets which video next, and when a worker is told to exit.
 
 use super::Step;
 use crate::engine::event::{Effect, News};
@@ -58,7 +58,7 @@ impl Step<'_> {
         self.effects.push(Effect::Extract { worker: id, job, video, batch });
     }
 
-    /// Puts videos back to where they came from, the first first.
+    /// Queues videos again in their order, before all others of their lanes.
     pub(super) fn give_back(&mut self, hands: &[Hand], why: &str) {
         for hand in hands.iter().rev() {
             self.state.queue_first(hand.video);
@@ -66,11 +66,11 @@ impl Step<'_> {
         }
     }
 
-    /// Sends workers home that have nothing to do and will get nothing.
+    /// Tells workers to exit that are idle and will get no video.
     pub(super) fn dismiss(&mut self) {
-        // While another worker has something in hand, it may still fail and come back to be tried by this one.
+        // A video that is in flight elsewhere may fail and be retried by this worker.
         let nobody_works = self.state.workers.iter().all(|w| w.in_hand.is_empty());
-        // What could not be recorded for want of a disk is still to be recorded.
+        // During a hold, attempts may wait to be recorded.
         let over = self.state.phase != Phase::Running
             || (self.state.queue.is_empty() && nobody_works && self.state.hold.is_none());
         for (id, worker) in self.state.workers.iter_mut().enumerate() {

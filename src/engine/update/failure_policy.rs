@@ -1,4 +1,4 @@
-//! Failures: whose fault they are, what they cost, and whether there is another attempt.
+//! Failures: whether the video, the device or the output folder is at fault, and whether there is another attempt.
 
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::JobId;
@@ -8,19 +8,18 @@ use super::Step;
 use crate::engine::event::{Effect, News};
 use crate::engine::state::{Ending, Hand, Millis, Phase, Status, WorkerId, WorkerStatus};
 
-/// Ends of one worker, with no video to failure_policy, after which its device is given up.
-const MOST_MISHAPS: u32 = 3;
+/// Consecutive exits and device faults of one worker after which it is given up.
+const MAX_CONSECUTIVE_FAULTS: u32 = 3;
 
-/// A video that was put back so often, each time after the output folder or another device had turned out to be usable, is
-/// the reason itself.
-const MOST_BOUNCES: u32 = 5;
+/// A video that was queued again so often because of the output folder or a device is at fault itself.
+const MAX_REQUEUES: u32 = 5;
 
-/// How long to wait before the next attempt after `attempts` charged ones that ended so; `None`: never again.
+/// The delay of the next attempt after `attempts` charged ones, the last of which failed with this kind; none: no retry.
 pub fn retry_after(kind: ErrorKind, attempts: u32) -> Option<Millis> {
     let (most, wait) = match kind {
-        // Network file systems hiccup: wait 2 s, then 8 s.
+        // Errors of network file systems may pass: 2 s, then 8 s.
         ErrorKind::Io => (3, 2_000 << (2 * attempts.saturating_sub(1).min(4))),
-        // Others on the same device may need a moment to be done.
+        // Other programs on the same device may free memory.
         ErrorKind::OutOfMemory => (3, 5_000),
         ErrorKind::WorkerCrashed | ErrorKind::WorkerHung => (2, 0),
         ErrorKind::Interrupted => (u32::MAX, 0),
@@ -41,7 +40,7 @@ impl Step<'_> {
         match failure.kind {
             ErrorKind::Interrupted => self.give_back(&[hand], &failure.line()),
             ErrorKind::DiskFull | ErrorKind::Output => {
-                // Not the video's fault, and no failure file could be written anyway.
+                // The video is not at fault, and no failure file could be written.
                 if self.may_bounce(&hand) {
                     self.give_back(&[hand], &failure.line());
                     self.hold(failure.line());
@@ -50,7 +49,7 @@ impl Step<'_> {
                 }
             }
             ErrorKind::Device => {
-                // A process that has met a fault of its device is of no use any more.
+                // A process cannot recover from a fault of its device.
                 let bounce = self.may_bounce(&hand);
                 if let Some(worker) = self.state.workers.get_mut(id) {
                     worker.mishaps += 1;
@@ -65,7 +64,7 @@ impl Step<'_> {
             }
             kind => {
                 if let Some(worker) = self.state.workers.get_mut(id) {
-                    // It works; what has failed is the video.
+                    // The device works; the video is at fault.
                     worker.mishaps = 0;
                     if kind == ErrorKind::OutOfMemory && worker.batch > 1 {
                         worker.batch /= 2;
@@ -81,10 +80,10 @@ impl Step<'_> {
     fn may_bounce(&mut self, hand: &Hand) -> bool {
         let Some(video) = self.state.videos.get_mut(hand.video) else { return false };
         video.bounced += 1;
-        video.bounced < MOST_BOUNCES
+        video.bounced < MAX_REQUEUES
     }
 
-    /// Counts an attempt against a video, and decides whether there is another.
+    /// Charges a video with an attempt, and decides whether there is another.
     fn charge(&mut self, hand: &Hand, worker: WorkerId, failure: Failure, source: Option<SourceStamp>) {
         let Some(video) = self.state.videos.get_mut(hand.video) else { return };
         video.attempts += 1;
@@ -147,9 +146,9 @@ impl Step<'_> {
                 self.give_back(others, &how);
                 self.charge(first, id, Failure::new(kind, how.clone()), None);
             }
-            // With one video in hand it is clear which one it was.
+            // A single video in flight is at fault.
             [hand] if !untold => self.charge(hand, id, Failure::new(kind, how.clone()), None),
-            // With several it is not: each is tried alone, and nobody is charged.
+            // Among several, the one at fault is unknown: each is retried alone, and none is charged.
             several => {
                 for hand in several {
                     if let Some(video) = self.state.videos.get_mut(hand.video) {
@@ -164,7 +163,7 @@ impl Step<'_> {
             if let Some(worker) = self.state.workers.get_mut(id) {
                 worker.status = WorkerStatus::Left;
             }
-        } else if mishaps >= MOST_MISHAPS {
+        } else if mishaps >= MAX_CONSECUTIVE_FAULTS {
             self.lose(id, how);
         } else {
             if let Some(worker) = self.state.workers.get_mut(id) {

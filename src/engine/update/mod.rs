@@ -1,5 +1,5 @@
-//! The engine's one place of decision: an event changes the state and gives what is to be done. Pure and synchronous. The
-//! life of workers is here, handing out in `assign`, failures in `failure_policy`.
+//! All decisions of the engine: an event changes the state and returns effects. Pure and synchronous, without I/O and clock.
+//! This file has the life of workers, holds and pauses; `assign` hands videos out, `failure_policy` handles failures.
 
 use reeldeck_common::protocol::{JobId, Report};
 
@@ -14,12 +14,11 @@ mod requests;
 
 pub use failure_policy::retry_after;
 
-/// How often a held output folder is looked at.
-const LOOK_EVERY: Millis = 2_000;
+/// How often the output folder is checked during a hold.
+const CHECK_INTERVAL: Millis = 2_000;
 
-/// Ticks come every quarter of a second. When more time than this lies between two, nobody was there to listen: the engine
-/// was stopped, or the machine slept.
-const LONGEST_TICK: Millis = 5_000;
+/// Ticks come every quarter of a second. A longer gap means that the engine was suspended or the machine slept.
+const MAX_TICK_GAP: Millis = 5_000;
 
 /// An order that waits longer for the journal shows that the disk of the output folder does not respond.
 const RELEASE_TIMEOUT: Millis = 10_000;
@@ -40,7 +39,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Failed(process, job, failure, source) => step.failed(process.worker, job, failure, source),
         Event::Untold(process, job, report) => {
             step.untold(process.worker, job, report);
-            // Not yet to hand out: this worker looks alive and is not.
+            // Nothing is handed out before `Gone`: this worker has exited and does not look so.
             return step.effects;
         }
         Event::Gone(process, how) => step.gone(process.worker, how),
@@ -81,7 +80,7 @@ impl Step<'_> {
         self.effects.push(Effect::Tell(news));
     }
 
-    /// Whatever a worker says shows that it lives.
+    /// Any report of a worker resets its stall clock.
     fn listen(&mut self, event: &Event) {
         let (Event::Ready(process, ..)
         | Event::Progress(process, ..)
@@ -129,7 +128,7 @@ impl Step<'_> {
             return;
         };
         if place > 0 {
-            // It was decoded sooner than those before it.
+            // It was decoded sooner than the videos before it.
             let mut hand = worker.in_hand.remove(place);
             hand.begun = Some(self.now);
             worker.in_hand.iter_mut().for_each(|hand| hand.begun = None);
@@ -163,7 +162,7 @@ impl Step<'_> {
         }
     }
 
-    /// The worker has an order from now on; before, its silence meant nothing.
+    /// Starts the clocks of an order that its worker has received.
     fn released(&mut self, process: WorkerProcess, job: JobId) {
         self.state.unreleased.retain(|(unreleased, _)| *unreleased != job);
         self.check_releases();
@@ -195,7 +194,7 @@ impl Step<'_> {
         }
     }
 
-    /// Takes a job out of a worker's hands. `None` for one that it does not have: told twice, or never given.
+    /// Removes a job that a worker has answered. None for a job that it does not have.
     fn take(&mut self, id: WorkerId, job: JobId) -> Option<Hand> {
         let worker = self.state.workers.get_mut(id)?;
         let place = worker.in_hand.iter().position(|hand| hand.job == job && hand.released.is_some())?;
@@ -207,7 +206,7 @@ impl Step<'_> {
     fn tick(&mut self) {
         let gap = self.now.saturating_sub(self.state.last_tick);
         self.state.last_tick = self.now;
-        if gap > LONGEST_TICK {
+        if gap > MAX_TICK_GAP {
             self.forgive(gap);
         }
         if self.state.paused.is_none() {
@@ -222,7 +221,7 @@ impl Step<'_> {
         }
     }
 
-    /// Time in which workers could not work or not be heard is not held against them.
+    /// Leaves a time in which workers could not work or report out of their clocks.
     fn forgive(&mut self, time: Millis) {
         self.state.unreleased.iter_mut().for_each(|(_, since)| *since += time);
         for worker in &mut self.state.workers {
@@ -233,8 +232,7 @@ impl Step<'_> {
         }
     }
 
-    /// Ends workers that have something to do and have said nothing for too long, or whose first video has kept them for
-    /// too long. What follows is decided when they are gone.
+    /// Kills workers that exceed the stall timeout or the wall limit. `Gone` decides what follows.
     fn end_the_slow(&mut self) {
         let rules = self.state.rules;
         for (id, worker) in self.state.workers.iter_mut().enumerate() {
@@ -254,7 +252,7 @@ impl Step<'_> {
         }
     }
 
-    /// Gives a device up; what it had in hand goes to the others.
+    /// Gives a worker up; its videos go to the others.
     fn lose(&mut self, id: WorkerId, reason: String) {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         let in_hand = std::mem::take(&mut worker.in_hand);
@@ -275,10 +273,10 @@ impl Step<'_> {
         }
     }
 
-    /// The output folder cannot be written to: nothing more is handed out until it can.
+    /// Hands nothing out until the output folder can be written to.
     fn hold(&mut self, reason: String) {
         if !matches!(self.state.hold, Some(Hold { until: HoldUntil::Checked(_), .. })) {
-            let until = HoldUntil::Checked(Some(self.now + LOOK_EVERY));
+            let until = HoldUntil::Checked(Some(self.now + CHECK_INTERVAL));
             self.state.hold = Some(Hold { reason: reason.clone(), until });
             self.tell(News::Held(reason));
         }
@@ -286,7 +284,7 @@ impl Step<'_> {
 
     fn still_held(&mut self, reason: String) {
         let Some(Hold { reason: before, until: HoldUntil::Checked(check) }) = &mut self.state.hold else { return };
-        *check = Some(self.now + LOOK_EVERY);
+        *check = Some(self.now + CHECK_INTERVAL);
         if *before != reason {
             *before = reason.clone();
             self.tell(News::Held(reason));
@@ -352,7 +350,7 @@ impl Step<'_> {
         }
     }
 
-    /// Work has turned up when all workers had left: they come again.
+    /// Starts the workers again when videos are queued after all have exited.
     fn revive(&mut self) {
         if self.state.phase == Phase::Running && self.state.counts.queued > 0 && self.state.is_over() {
             self.state.workers.iter_mut().for_each(|worker| worker.mishaps = 0);

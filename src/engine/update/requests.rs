@@ -1,4 +1,4 @@
-//! What the user wants of single videos, and what happens to their files: tried again, left alone, new, changed, gone.
+//! Requests of users about single videos, and changes of their files.
 
 use reeldeck_common::video::VideoName;
 
@@ -8,8 +8,8 @@ use crate::engine::event::{Effect, News};
 use crate::engine::state::{Phase, Status, VideoId};
 
 impl Step<'_> {
-    /// Queues videos again, before all others; where the run was over, it begins anew. An engine that waits to be asked
-    /// begins only where nothing else would be done along with them.
+    /// Queues videos before all others, and starts a run where there is none. An engine that waits starts one only when no
+    /// other video would be extracted with them.
     pub(super) fn again(&mut self, videos: &[VideoId], may: impl Fn(&Status) -> bool) {
         let queued = self.state.counts.queued;
         let (mut again, mut already) = (0, 0);
@@ -26,7 +26,7 @@ impl Step<'_> {
         if again > 0 {
             self.tell(News::Requeued(again));
         }
-        // Those that a change has queued already are asked for like the others.
+        // Videos that were queued because their file changed count as requested, too.
         let begins = match self.state.phase {
             Phase::Waiting => again + already > 0 && queued <= already,
             _ => again > 0,
@@ -36,7 +36,7 @@ impl Step<'_> {
         }
     }
 
-    /// Begins a run over what is unfinished, where there is none.
+    /// Starts a run over the unfinished videos, unless there is one.
     pub(super) fn start(&mut self) {
         if self.state.is_over() && self.state.counts.queued > 0 {
             self.state.phase = Phase::Running;
@@ -50,7 +50,7 @@ impl Step<'_> {
         }
     }
 
-    /// Leaves videos alone, or no longer. What a worker has in hand it may finish.
+    /// Excludes or includes videos. A video in flight is finished first.
     pub(super) fn exclude(&mut self, videos: &[VideoId], undo: bool) {
         for id in videos {
             let Some(video) = self.state.videos.get_mut(*id) else { continue };
@@ -80,7 +80,7 @@ impl Step<'_> {
         let Some(video) = self.state.videos.get_mut(id) else { return };
         let standing = video.status.clone();
         match &standing {
-            // What comes of it now may be of either version.
+            // Its result may be of either version.
             Status::Running(_) => {
                 video.recheck |= !same;
                 return self.state.touch(id);
@@ -93,7 +93,7 @@ impl Step<'_> {
         video.feature = false;
         (video.attempts, video.bounced) = (0, 0);
         let status = match (&standing, status) {
-            // Done by this run all the same.
+            // This run has done it all the same.
             (Status::Done { resumed: false, .. }, Status::Done { degraded, .. }) => {
                 Status::Done { degraded, resumed: false }
             }
@@ -101,14 +101,14 @@ impl Step<'_> {
                 Status::Failed { failure, before: false }
             }
             (Status::LeftOut, Status::Queued) => return self.state.touch(id),
-            // It stays where it is in the queue.
+            // It keeps its place in the queue.
             (Status::Queued, Status::Queued) => return self.state.touch(id),
             (_, status) => status,
         };
         self.state.set(id, status);
     }
 
-    /// A file is gone.
+    /// A file was removed.
     pub(super) fn vanished(&mut self, name: &VideoName) {
         let Some(id) = self.state.files.find(name.as_str()) else { return };
         let Some(video) = self.state.videos.get_mut(id) else { return };
@@ -122,7 +122,7 @@ impl Step<'_> {
         }
     }
 
-    /// A video has come to an end that changed while it was in hand.
+    /// Looks at a finished video again whose file changed while it was in flight.
     pub(super) fn recheck(&mut self, id: VideoId) {
         let ended = |status: &Status| !matches!(status, Status::Queued | Status::Running(_));
         if self.state.videos.get(id).is_some_and(|video| video.recheck && ended(&video.status)) {
