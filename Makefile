@@ -32,7 +32,8 @@ test: setup-tests ## all tests, with cargo-nextest where it is installed
 check: setup ## what CI checks besides the tests
 	cargo fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	export RUSTDOCFLAGS="-D warnings"; $(CARGO) doc --workspace --no-deps
+	export RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links"; \
+	  $(CARGO) doc --workspace --no-deps --document-private-items
 
 ci: ## all that CI checks, in its order
 	@.ci/run
