@@ -1,5 +1,5 @@
 //! A blocking client of an engine: finds it by the lock of the output folder and asks one question at a time. No question
-//! waits longer than [`ANSWER_TIMEOUT`].
+//! waits longer than ten seconds.
 
 use std::io::{self, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -110,7 +110,7 @@ pub struct Window {
 /// The runs that hold an output folder, by part.
 ///
 /// # Errors
-/// When the locks cannot be read, or not within [`ANSWER_TIMEOUT`].
+/// When the locks cannot be read, or not within ten seconds.
 pub fn runs(out: &Path) -> Result<Vec<(Shard, Holder)>, ClientError> {
     let private = Layout::new(out, "").private();
     let (sender, receiver) = mpsc::channel();
@@ -304,7 +304,7 @@ impl Client {
     /// Asks a question and waits for its answer.
     ///
     /// # Errors
-    /// When no answer arrives within [`ANSWER_TIMEOUT`], and when the connection breaks.
+    /// When no answer arrives within ten seconds, and when the connection breaks.
     pub fn ask(&mut self, question: impl FnOnce(u64) -> ToEngine) -> Result<FromEngine, ClientError> {
         let id = self.next_id;
         self.next_id += 1;

@@ -1,0 +1,150 @@
+//! The start of a session: the lock, the socket, and everything that the first run needs.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use reeldeck_common::atomic::Sweeper;
+use tokio::sync::mpsc;
+
+use super::{Session, TOOL};
+use crate::dataset::scan::{VideoFile, scan};
+use crate::dataset::video_list::{entries, write_dataset_list};
+use crate::dataset::{names, shown};
+use crate::engine::control::ClientRequest;
+use crate::engine::inspector::{self, InspectRequest};
+use crate::engine::lock::{Lock, LockError};
+use crate::engine::log;
+use crate::engine::plan::Plan;
+use crate::engine::server::Server;
+use crate::engine::server::details::{Context as ServerContext, read_class_names};
+use crate::engine::server::table::Table;
+use crate::engine::state::State;
+use crate::engine::{assess, crash_recovery, setup, work};
+use crate::errln;
+use crate::error::{Exit, ExitError};
+use crate::protocol::{VERSION, Welcome};
+
+/// What an engine needs to begin its first run.
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) state: State,
+    pub(super) table: Table,
+    pub(super) inspector: inspector::Plan,
+    pub(super) refused: usize,
+}
+
+/// Where clients reach the engine, and what reaches it from there.
+pub(super) struct Reachable {
+    pub(super) server: Option<Server>,
+    pub(super) clients: mpsc::UnboundedReceiver<ClientRequest>,
+    pub(super) inspect: std::sync::mpsc::Sender<InspectRequest>,
+    pub(super) inspect_requests: std::sync::mpsc::Receiver<InspectRequest>,
+}
+
+impl Session {
+    pub(super) fn lock(&self) -> anyhow::Result<Lock> {
+        Lock::take(&self.layout.private(), self.settings.shard).map_err(|error| match error {
+            held @ (LockError::Held { .. } | LockError::Overlap { .. }) => {
+                anyhow::Error::from(held).context(ExitError::new(Exit::Locked, "the output folder is taken"))
+            }
+            error @ LockError::Io(_) => anyhow::Error::from(error).context(self.cannot_write()),
+        })
+    }
+
+    fn cannot_write(&self) -> String {
+        format!("failed to write to the output folder {}; check space and permissions", shown(&self.settings.out))
+    }
+
+    /// Scans the dataset folder: the videos, and the number of refused files.
+    pub(super) fn scan(&self) -> anyhow::Result<(Arc<[VideoFile]>, usize)> {
+        let scan = scan(&self.settings.root, &self.settings.extensions)?;
+        self.reporter.scanned(&scan)?;
+        Ok((scan.videos.into(), scan.refused.len()))
+    }
+
+    /// Everything before the first run that may take time: reads the disk, asks other programs. Runs on a thread of its own
+    /// while clients are answered.
+    pub(super) fn prepare(&self, lock: &Lock, begin: &dyn Fn(&'static str)) -> anyhow::Result<Prepared> {
+        let (settings, layout) = (&self.settings, &self.layout);
+        let failed = || self.cannot_write();
+        let shard = settings.shard;
+        begin("scanning the dataset folder");
+        let (files, refused) = self.scan()?;
+        begin("reading the output folder");
+        layout.prepare().with_context(failed)?;
+        assess::sweep(layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
+        // One list for all machines.
+        if shard.index == 0 && !files.is_empty() {
+            let list = entries(&names(&files), settings.label_style);
+            write_dataset_list(&layout.list(), &list, &self.owner).with_context(failed)?;
+        }
+        let mut work = work::find(settings, layout, files)?;
+        assess::forget_failures(layout, work.done(shard)).with_context(failed)?;
+        let suspects = crash_recovery::suspects(&layout.private(), shard).with_context(failed)?;
+        work::mark_suspects(&mut work, &suspects);
+        begin("finding the devices");
+        let devices = setup::devices(settings)?;
+        let mut state = State::new(work, setup::slots(settings, &devices), setup::rules(settings));
+        if self.options.wait {
+            state.wait();
+        } else if state.counts().unfinished() == 0 {
+            state.rest();
+        }
+        let plan = setup::plan(settings, layout, &self.checkpoint, &self.owner, lock, &devices, self.options.wait)?;
+        let inspector = setup::inspector(settings, layout, state.files.clone());
+        Ok(Prepared { plan, table: Table::of(&state), state, inspector, refused })
+    }
+
+    /// Opens the socket and names it in the lock. A run without it is as good.
+    pub(super) fn serve(&self, lock: &Lock) -> Reachable {
+        let (orders, clients) = mpsc::unbounded_channel();
+        let (inspect, inspect_requests) = std::sync::mpsc::channel();
+        let server = self
+            .start_server(orders, lock, inspect.clone())
+            .inspect_err(|error| errln!("note: no client can follow this run: {error}"))
+            .ok();
+        Reachable { server, clients, inspect, inspect_requests }
+    }
+
+    fn start_server(
+        &self,
+        orders: mpsc::UnboundedSender<ClientRequest>,
+        lock: &Lock,
+        inspector: std::sync::mpsc::Sender<InspectRequest>,
+    ) -> std::io::Result<Server> {
+        let welcome = Welcome {
+            version: VERSION,
+            tool: TOOL.into(),
+            pid: std::process::id(),
+            root: self.settings.root.clone(),
+            out: self.settings.out.clone(),
+            set: self.layout.set().to_owned(),
+            shard: self.settings.shard.to_string(),
+            dataset: self.settings.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            checkpoint: self.checkpoint.id.name.clone(),
+            meaningless: self.checkpoint.id.synthetic_weights,
+            manifest: self.settings.manifest.clone(),
+        };
+        let shard = self.settings.shard;
+        let context = ServerContext {
+            root: self.settings.root.clone(),
+            layout: self.layout.clone(),
+            log_file: log::path(&self.layout.private(), &format!("{}-of-{}", shard.index, shard.of)),
+            class_names: self.class_names(),
+            inspector,
+        };
+        let server = Server::start(welcome, context, orders)?;
+        lock.tell_socket(server.socket())?;
+        Ok(server)
+    }
+
+    /// The names of the network's classes. Without them a run is as good.
+    fn class_names(&self) -> Vec<String> {
+        let read = self.settings.class_names.as_deref().map(read_class_names).transpose();
+        read.unwrap_or_else(|error| {
+            errln!("note: {error:#}; classes are shown as numbers");
+            None
+        })
+        .unwrap_or_default()
+    }
+}
