@@ -1,23 +1,24 @@
-//! The same work on many items, on several threads: results come in the order of the items, few are in memory at a time.
+//! Parallel work on many items: results come in the order of the items, and few are in memory at a time.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-/// Items that may wait at each thread, and results that may wait there to be taken.
+/// Length of each thread's input and output queues.
 const QUEUE_LEN: usize = 2;
 
-/// Threads for work that reads and writes files. More than a small machine has processors: most of the time they wait for
-/// the disk, above all for the promise that a file is safe on it (with two processors, 8 threads write a third faster).
+/// Number of threads for work that reads and writes files. It exceeds the cores of a small machine, because such threads
+/// mostly wait for the disk: with two cores, 8 threads write a third faster.
 pub fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from).clamp(8, 32)
 }
 
-/// Does `work` on each item on `threads` threads, and hands the results to `take` on this one, in the order of the items.
+/// Runs `work` on each item on `threads` threads and calls `take` with the results on this thread, in the order of the
+/// items.
 ///
-/// The threads take turns, so that no more than a few results a thread exist at any time, however slow `take` is.
+/// Items are assigned to the threads in turn, so at most a few results per thread exist, however slow `take` is.
 ///
 /// # Errors
-/// The first error of `take`. What is in work then is finished and thrown away; nothing more is begun.
+/// The first error of `take`. Work in progress is finished and discarded; no more is started.
 pub fn ordered<I: Send, T: Send, E>(
     threads: usize,
     items: impl IntoIterator<Item = I>,
@@ -45,7 +46,7 @@ pub fn ordered<I: Send, T: Send, E>(
         let mut in_work = 0;
         let mut take_one = || match taken.next().map(|(_, results)| results.recv()) {
             Some(Ok(result)) => take(result),
-            // A thread that panicked brings this one down when the scope ends.
+            // A panic of a thread is propagated when the scope ends.
             _ => Ok(()),
         };
         for item in items {
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_stops_the_rest() {
+    fn an_error_stops_the_remaining_work() {
         let begun = AtomicUsize::new(0);
         let result = ordered(
             2,
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a scoped thread panicked")]
-    fn a_panic_is_not_swallowed() {
+    fn a_panic_is_propagated() {
         let _: Result<(), ()> = ordered(2, 0..100, |item: usize| assert!(item != 5, "on purpose"), |()| Ok(()));
     }
 }

@@ -59,12 +59,6 @@ pub trait Progress {
     }
 }
 
-/// Shows nothing and never cancels.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoProgress;
-
-impl Progress for NoProgress {}
-
 /// Shows progress on standard error: a bar on a terminal, a line at an interval anywhere else.
 pub struct Meter {
     is_quiet: bool,

@@ -19,45 +19,45 @@ use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::progress::{Progress, Size};
 
-/// The files, in the order of [`Split::ALL`].
+/// The file names, in the order of [`Split::ALL`].
 pub const FILES: [&str; 3] = ["hacs_anno_train.json", "hacs_anno_val.json", "hacs_anno_test.json"];
-/// The videos whose number of frames is an estimate, and why.
+/// Lists the videos whose number of frames is an estimate, with the reason.
 pub const ESTIMATED: &str = "estimated.txt";
-/// The original's guess where it finds no file.
+/// MMAction2's assumption for a video without a file.
 const FRAMES_A_SECOND: f64 = 30.0;
 
 /// What was written, and where the frame counts came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Videos, in the order of [`Split::ALL`].
+    /// Number of videos, in the order of [`Split::ALL`].
     pub videos: [usize; 3],
-    /// Frame counts of decoders, stored with features.
+    /// Frame counts that features store.
     pub from_features: usize,
-    /// Frame counts of probes.
+    /// Frame counts from probes.
     pub from_probes: usize,
-    /// Duration times 30, because there is no file.
+    /// Estimates (duration × 30) for videos without a file.
     pub without_file: usize,
-    /// Duration times 30, because the file was neither extracted nor probed.
+    /// Estimates (duration × 30) for files that were neither extracted nor probed.
     pub without_count: usize,
 }
 
 impl Written {
-    /// Videos in all.
+    /// The number of videos.
     pub fn total(&self) -> usize {
         self.videos.iter().sum()
     }
 
-    /// How many frame counts are a guess.
+    /// The number of frame counts that are estimates.
     pub fn estimated(&self) -> usize {
         self.without_file + self.without_count
     }
 }
 
-/// Writes the three files and the list of estimates in `folder`, all or none. `out` is the output folder, whose features
-/// know how many frames there are; `videos` are the files on disk.
+/// Writes the three files and the list of estimates in `folder`, all or none. Frame counts come from the features in the
+/// output folder `out`, else from `probes` of the files in `videos`.
 ///
 /// # Errors
-/// A manifest that has changed since it was read, and whatever the file system reports.
+/// A manifest that changed since it was read, and errors of the file system.
 pub fn write(
     folder: &Path,
     out: &Path,
@@ -73,7 +73,7 @@ pub fn write(
     progress.begin("writing the annotations", Size::Items(manifest.len()));
     let mut failed = None;
     let mut written = Written::default();
-    // One within the other: none gets its name before all are complete.
+    // The writes are nested, so that no file gets its name before all are complete.
     let result = atomic::write(&train, owner, |train| {
         atomic::write(&val, owner, |val| {
             atomic::write(&test, owner, |test| {
@@ -132,7 +132,7 @@ fn fill(
             Err(why) => {
                 *(if video.files.is_empty() { &mut written.without_file } else { &mut written.without_count }) += 1;
                 writeln!(estimates, "{}{}\t{}", manifest.prefix, entry.id, printable(&why))?;
-                // Cut off as Python's `int` does. Durations are bounded, so it fits.
+                // Truncated as Python's `int` does. Durations are bounded, so the cast is lossless.
                 (duration_s * FRAMES_A_SECOND) as u64
             }
         };
@@ -163,15 +163,15 @@ enum Source {
     Probe,
 }
 
-/// Where frame counts are to be had.
+/// The sources of frame counts.
 struct Counting<'a> {
     sets: &'a Sets,
     probes: &'a Probes,
 }
 
 impl Counting<'_> {
-    /// The frames of a video by the first of its files that a feature knows, else by the first that a probe knows; else why
-    /// nobody knows.
+    /// The number of frames by the first of the video's files that has a feature, else by the first that has a probe; else
+    /// the reason why it is unknown.
     fn count(&self, video: &Matched<'_>) -> Result<(u64, Source), String> {
         let mut why = None;
         for file in &video.files {
@@ -187,7 +187,7 @@ impl Counting<'_> {
         }
     }
 
-    /// The frames that a decoder would give by what a probe saw.
+    /// The number of frames that a decoder would output, by the probe.
     fn probed(&self, file: &VideoFile) -> Option<u64> {
         let probed = self.probes.get(&file.name).filter(|probed| probed.source == file.stamp)?;
         let frames = match &probed.verdict {
@@ -199,7 +199,7 @@ impl Counting<'_> {
     }
 }
 
-/// All feature sets of an output folder: they differ in numbers, not in how many frames a video has.
+/// All feature sets of an output folder. They differ in numbers, but not in a video's number of frames.
 struct Sets(Vec<Layout>);
 
 impl Sets {
@@ -215,7 +215,7 @@ impl Sets {
         Ok(Self(names.iter().filter_map(|name| Some(Layout::new(out, name.to_str()?))).collect()))
     }
 
-    /// The frames that the decoder gave for this very file, or why no feature says.
+    /// The number of frames that the decoder output for this version of the file, or why no feature has it.
     fn frames(&self, file: &VideoFile) -> Result<u64, String> {
         let mut why = "no feature yet".to_owned();
         for layout in &self.0 {

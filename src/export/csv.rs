@@ -1,9 +1,8 @@
-//! CSV as MMAction2's localizers read it: a header `f0,f1,…`, then a line a clip.
+//! CSV as MMAction2's localizers read it: a header `f0,f1,…`, then one line per clip.
 //!
-//! The original goes by way of Python's floats: a float32 becomes the float64 of the same value and is printed by
-//! `repr`, with up to seventeen digits and `", "` in between. That is what [`write()`] does, to the byte. Its compact form
-//! prints the fewest digits from which the same float32 is read, by whatever route: `numpy.loadtxt` and others go by way
-//! of float64, which with so few digits ends at the same float32 (tried for all of them, see the tests).
+//! MMAction2 prints a float32 as the float64 of the same value, by Python's `repr`, separated by `", "`. [`write()`] does
+//! the same, to the byte. The compact form prints the fewest digits that read back as the same float32, also when they are
+//! first read as float64 as `numpy.loadtxt` does; a test tries all values.
 
 use reeldeck_common::feature::Matrix;
 
@@ -16,7 +15,7 @@ pub fn write(matrix: &Matrix, compact: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(column.to_string().as_bytes());
     }
     out.push(b'\n');
-    // A digit more or less does not matter: this is to spare most of the growing.
+    // An estimate that avoids most reallocations.
     out.reserve(matrix.data.len() * if compact { 11 } else { 21 });
     for row in matrix.data.chunks_exact(columns.max(1)) {
         for (column, value) in row.iter().enumerate() {
@@ -31,7 +30,7 @@ pub fn write(matrix: &Matrix, compact: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// What Python prints for the float64 that has a float32's value.
+/// Appends what Python prints for the float64 of the same value.
 fn python(value: f32, out: &mut Vec<u8>) {
     let value = f64::from(value);
     if !value.is_finite() {
@@ -39,7 +38,7 @@ fn python(value: f32, out: &mut Vec<u8>) {
     }
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value);
-    // Python leaves the plain notation below 1e-4 and from 1e16 on; in between the crate prints the same.
+    // Python uses an exponent below 1e-4 and from 1e16 on. In between the crate prints the same.
     if (1e-4..1e16).contains(&value.abs()) || value == 0.0 {
         return out.extend_from_slice(text.as_bytes());
     }
@@ -56,8 +55,8 @@ fn python(value: f32, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("e{sign}{:02}", exponent.abs()).as_bytes());
 }
 
-/// The shortest text from which the same float32 is read: no zero before the point, none behind it, an exponent where
-/// that is shorter.
+/// Appends the shortest text that reads back as the same float32: no zero before the point, none at the end, an exponent
+/// where it is shorter.
 fn shortest(value: f32, out: &mut Vec<u8>) {
     if !value.is_finite() {
         return out.extend_from_slice(not_finite(f64::from(value)).as_bytes());
@@ -93,7 +92,8 @@ fn shortest(value: f32, out: &mut Vec<u8>) {
     }
 }
 
-/// Sign, what stands before the point, and the rest, of a number that no exponent would make shorter: nearly all are such.
+/// Splits a number into its sign, integer part and fraction, unless an exponent could make it shorter. Nearly all numbers
+/// take this path.
 fn plainly(text: &str) -> Option<(&str, &str, &str)> {
     let (sign, number) = text.split_at(usize::from(text.starts_with('-')));
     let at = number.find('.').filter(|_| !number.contains('e'))?;
@@ -107,7 +107,7 @@ fn plainly(text: &str) -> Option<(&str, &str, &str)> {
     }
 }
 
-/// As Python prints them, and `numpy.loadtxt` reads them.
+/// NaN and infinities as Python prints them and `numpy.loadtxt` reads them.
 fn not_finite(value: f64) -> &'static str {
     match (value.is_nan(), value > 0.0) {
         (true, _) => "nan",
@@ -116,7 +116,7 @@ fn not_finite(value: f64) -> &'static str {
     }
 }
 
-/// A number taken apart: `sign 0.digits × 10^point`, no zeros at either end of the digits, none at all for zero.
+/// A decimal number, `sign 0.digits × 10^point`, without leading or trailing zeros; zero has no digits.
 struct Decimal {
     sign: &'static str,
     digits: String,
@@ -149,14 +149,14 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// As many digits as the shortest text of Rust's standard library has, but rounded as Python does: of two that are
-    /// equally near it takes the even one, Rust's shortest the other.
+    /// Rounds to as many digits as Rust's shortest text has, but as Python does: of two equally near decimals Python takes
+    /// the even one.
     fn rounded(value: f64, shortest: &str) -> String {
         let count = shortest.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
         format!("{value:.*e}", count - 1)
     }
 
-    /// Python's `repr` of a float by its own rule.
+    /// Python's `repr` of a float, derived from its rules.
     fn plain_repr(value: f64) -> String {
         let text = rounded(value, &format!("{value:e}"));
         let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
@@ -180,7 +180,7 @@ mod tests {
 
     /// Printed by Python 3.11: `[repr(float(numpy.float32(x)))]`.
     #[test]
-    fn numbers_look_as_python_prints_them() {
+    fn numbers_are_printed_as_python_prints_them() {
         for (value, expected) in [
             (0.0f32, "0.0"),
             (-0.0, "-0.0"),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn compact_numbers_have_no_needless_byte() {
+    fn compact_numbers_are_as_short_as_possible() {
         for (value, expected) in [
             (0.0f32, "0"),
             (-0.0, "-0"),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_is_a_header_and_a_line_a_clip() {
+    fn a_matrix_is_a_header_and_a_line_per_clip() {
         let matrix = Matrix { shape: [2, 3], data: vec![0.5, -1.0, 2.0, 0.1, 1e-7, 3.0] };
         let text = |compact| {
             let mut out = vec![];
@@ -261,7 +261,7 @@ mod tests {
             return Err(format!("{compact} is not {}", plain_shortest(value)));
         }
         for text in [full, compact] {
-            // Read as float32, and as numpy reads: as float64, then rounded.
+            // Read as float32, and as float64 that is then rounded.
             let (direct, detour) = (text.parse::<f32>().unwrap(), text.parse::<f64>().unwrap() as f32);
             if direct.to_bits() != bits || detour.to_bits() != bits {
                 return Err(format!("{text} reads as {direct} and {detour}"));
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    /// The shortest text by trying all that there are.
+    /// The shortest text, by comparing all candidates.
     fn plain_shortest(value: f32) -> String {
         let Decimal { sign, digits, point } = Decimal::of(&rounded(f64::from(value), &format!("{value:e}")));
         let count = digits.len() as i32;
@@ -299,7 +299,7 @@ mod tests {
         format!("{sign}{}", if short.len() < plain.len() { short } else { plain })
     }
 
-    /// All four billion of them: a quarter of an hour on two cores, optimised.
+    /// Tries all 2³² values, which takes a quarter of an hour on two cores with optimisation.
     #[test]
     #[ignore = "takes long; `cargo test --release -p reeldeck --lib every_float -- --ignored`"]
     fn the_text_of_every_float_reads_as_the_same_float() {

@@ -1,6 +1,6 @@
-//! `dataset.json` beside each export: what it was made of and how, for people and for scripts.
+//! `dataset.json` beside each export: what it contains and how it was made.
 //!
-//! It is removed before the first file of an export is written and comes last: where it is, the export is whole.
+//! It is removed before the first file of an export changes, and written last. An export that has it is complete.
 
 use std::fs;
 use std::io::{self, Write};
@@ -17,17 +17,17 @@ use crate::format::{Axes, Format};
 
 /// The file's name.
 pub const FILE: &str = "dataset.json";
-/// The version of its structure.
+/// The version of the structure.
 const FORMAT: u32 = 1;
 
-/// What is to be described.
+/// The content of the file.
 pub(super) struct Description<'a> {
     pub job: &'a ExportJob<'a>,
     pub variant: &'a Variant,
     pub inventory: &'a Inventory,
-    /// The videos that have a place of their own, in order.
+    /// The videos that have their own place in the export, in its order.
     pub included: &'a [&'a Item],
-    /// Videos that share the file of another one.
+    /// Videos that share the file of another video, and that video.
     pub same: &'a [(VideoName, VideoName)],
 }
 
@@ -57,11 +57,11 @@ struct Files<'a> {
 #[derive(Serialize)]
 struct Clips {
     count: usize,
-    /// Frames of a clip.
+    /// Length of a clip, in frames.
     length: usize,
-    /// Frames of the video from one of them to the next.
+    /// Distance between two frames of a clip, in frames of the video.
     interval: usize,
-    /// Frames of the video from the first to the last of them.
+    /// Distance from the first to the last frame of a clip, in frames of the video, both included.
     span: usize,
 }
 
@@ -70,7 +70,7 @@ struct Video<'a> {
     id: &'a str,
     class: &'a str,
     video: &'a VideoName,
-    /// The file in this folder, the dataset in the HDF5 file, or the place in `result.pkl`, from 0.
+    /// The file in this folder, the dataset in the HDF5 file, or the index in `result.pkl`, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,12 +80,12 @@ struct Video<'a> {
     frames: u64,
     frames_expected: u64,
     frames_concealed: u64,
-    /// Average frames a second; null where the container does not say.
+    /// Average frame rate; null if the container does not state it.
     fps: Option<f64>,
     fps_exact: [i32; 2],
     /// `frames / fps`.
     duration_s: Option<f64>,
-    /// Frames from one clip's start to the next, on average.
+    /// Average distance between the starts of consecutive clips, in frames.
     clip_stride: f64,
     width: u32,
     height: u32,
@@ -173,7 +173,7 @@ impl Description<'_> {
     }
 }
 
-/// Takes it away, for what is beside it is about to change.
+/// Removes the file before the export changes.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_file(folder.join(FILE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

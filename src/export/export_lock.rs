@@ -1,4 +1,4 @@
-//! One export at a time: two that write a pair of files at once could leave a list beside a pickle that is not its own.
+//! The lock that lets one export run at a time. Two exports at once could leave a list beside a pickle of other videos.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -12,26 +12,26 @@ use reeldeck_common::layout::Layout;
 use crate::dataset::shown;
 use crate::progress::Progress;
 
-/// Between two looks whether the other export has come to its end.
+/// Time between two attempts to take the lock.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Held while an export writes. The kernel lets go of it with the process, however that ends.
+/// Held while an export writes. The kernel releases the lock when the process ends.
 #[derive(Debug)]
 pub struct ExportLock {
     _held: Option<File>,
-    /// Somebody else's export has come to its end meanwhile: what was known of the folder may be old.
+    /// Whether another export held the lock before. What was read of the folder before that may be outdated.
     pub waited: bool,
 }
 
-/// Where the lock is.
+/// The lock's file.
 pub fn path(layout: &Layout) -> PathBuf {
     layout.private().join("export.lock")
 }
 
-/// Waits until no other export writes to this output folder. Where the file system knows no locks, nobody waits.
+/// Waits until no other export writes to this output folder. Without support for locks in the file system, it does not wait.
 ///
 /// # Errors
-/// When the lock cannot be made, and when interrupted.
+/// When the lock file cannot be created, and when cancelled.
 pub fn wait(layout: &Layout, progress: &dyn Progress) -> anyhow::Result<ExportLock> {
     let path = path(layout);
     let failed = || format!("failed to write {}; check space and permissions", shown(&path));

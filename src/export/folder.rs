@@ -1,4 +1,4 @@
-//! An export in which each video has a file of its own: csv, npy, npz.
+//! Exports with one file per video: csv, npy, npz.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,18 +14,18 @@ use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
 
-/// A video's file was not written.
+/// Why a video's file was not written.
 pub(super) enum Fault {
-    /// Because of its feature.
+    /// The feature cannot be used.
     Feature(String),
-    /// Because of the disk.
+    /// The file cannot be written.
     Disk(io::Error),
 }
 
-/// Writes the files that are not there yet, then what describes them.
+/// Writes the files that are missing or outdated, then `dataset.json` and the snippets.
 ///
 /// # Errors
-/// When the output folder cannot be written to, and when interrupted. What was written stays and is not written again.
+/// When the output folder cannot be written to, and when cancelled. Files that are complete are kept by the next export.
 pub fn write(
     job: &ExportJob<'_>,
     variant: &Variant,
@@ -89,7 +89,7 @@ fn make(job: &ExportJob<'_>, variant: &Variant, folder: &Path, item: &Item) -> R
     put(&folder.join(variant.file(item.id())), &bytes, job.owner).map_err(Fault::Disk)
 }
 
-/// Writes one video's file.
+/// Writes the file of one video.
 pub(super) fn put(path: &Path, bytes: &[u8], owner: &Owner) -> io::Result<()> {
     atomic::write(path, owner, |writer| writer.write_all(bytes))
 }

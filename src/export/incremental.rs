@@ -1,6 +1,6 @@
-//! Exports that grow as the run goes: each finished video is written at once, in formats with a file for each video.
+//! Exports that grow during a run: each finished video is written at once, in formats with one file per video.
 //!
-//! `reeldeck export` later keeps these files, removes what no longer belongs to them, and adds `dataset.json`.
+//! `reeldeck export` keeps these files, removes what does not belong to the dataset any more, and adds `dataset.json`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -22,39 +22,39 @@ use super::{Variant, dataset};
 use crate::dataset::shown;
 use crate::format::{Axes, Format};
 
-/// Why a video was not written as the run goes. The feature itself is not touched by it.
+/// Why a video was not exported during the run. Its feature is not affected.
 #[derive(Debug, thiserror::Error)]
 pub enum IncrementalError {
-    /// The format is one file for all videos.
+    /// The format has one file for all videos.
     #[error("{} is one file for all videos and cannot be written as the run goes; choose csv, npy or npz", .0.name())]
     Format(Format),
     /// The feature cannot be read.
     #[error(transparent)]
     Feature(#[from] FeatureError),
-    /// The feature lacks what is to be written.
+    /// The feature does not have the output that is exported.
     #[error("failed to export {video}: {why}")]
     Lacks {
         /// The video.
         video: VideoName,
-        /// What is missing.
+        /// The status of the feature.
         why: FeatureStatus,
     },
-    /// The disk does not take it.
+    /// The file cannot be written.
     #[error("failed to write to {}; `reeldeck export` writes what is missing there later", shown(folder))]
     Write {
-        /// The export's folder.
+        /// The folder of the export.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Exports that are written as the run goes. One writer for a run: it may be moved to another thread, not shared.
+/// Exports that are written during a run. There is one writer per run.
 #[derive(Debug)]
 pub struct Incremental {
     owner: Owner,
     exports: Vec<Export>,
-    /// Which video has a name; another one of the same name is left to `reeldeck export` to decide about.
+    /// The video that owns each file name. `reeldeck export` decides about other videos of the same name.
     holders: HashMap<String, VideoName>,
 }
 
@@ -66,10 +66,10 @@ struct Export {
 }
 
 impl Incremental {
-    /// Prepares the folders; none for no formats. Logits are exported, or the recipe's first output where it has none.
+    /// Creates the folders of these formats. Logits are exported, or the recipe's first output if it has no logits.
     ///
     /// # Errors
-    /// A format that is one file for all videos, and folders that cannot be made.
+    /// A format with one file for all videos, and folders that cannot be created.
     pub fn new(layout: &Layout, recipe: &Recipe, formats: &[Format], owner: &Owner) -> Result<Self, IncrementalError> {
         let logits = Some(Output::Logits).filter(|output| recipe.outputs.contains(output));
         let output = logits.or(recipe.outputs.first().copied()).unwrap_or(Output::Logits);
@@ -86,21 +86,21 @@ impl Incremental {
         Ok(Self { owner: owner.clone(), exports, holders: HashMap::new() })
     }
 
-    /// Whether there is anything to do at all.
+    /// Whether no format is exported.
     pub fn is_empty(&self) -> bool {
         self.exports.is_empty()
     }
 
-    /// Exports a feature file that was just finished. Reads it whole, once for all formats.
+    /// Exports a feature file that was just finished. Reads it once for all formats.
     ///
     /// # Errors
-    /// A feature that cannot be read, and whatever the disk reports. The other videos are not affected.
+    /// A feature that cannot be read, and errors of the file system. Other videos are not affected.
     pub fn write(&mut self, path: &Path) -> Result<(), IncrementalError> {
         if self.is_empty() {
             return Ok(());
         }
         let read = |source| FeatureError::Read { path: path.to_owned(), source };
-        // Before the content: what is written in between makes the file look changed, not unchanged.
+        // Read before the content, so that a write in between makes the file look changed.
         let stamp = SourceStamp::read(path).map_err(read)?;
         let feature = Feature::read(path)?;
         let from = from(&feature.header().map_err(read)?.digest, stamp);
@@ -121,7 +121,7 @@ impl Incremental {
                 if record.kept(&file, &from).is_some() {
                     return Ok(());
                 }
-                // From here on the folder is no longer what this file describes.
+                // From here on `dataset.json` no longer describes the folder.
                 dataset::remove(folder)?;
                 let mut bytes = vec![];
                 variant.encode(matrix, &mut bytes)?;

@@ -1,4 +1,4 @@
-//! Which videos can be exported and which cannot, from the headers of their features alone.
+//! The videos that can be exported and those that cannot, by the headers of their features.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,37 +17,37 @@ use crate::dataset::video_list::{ListEntry, entries};
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
 
-/// A video that has its feature.
+/// A video with a usable feature.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     /// The video and its label.
     pub entry: ListEntry,
-    /// What its feature is known by.
+    /// The digest of the feature.
     pub digest: String,
-    /// The feature's file.
+    /// Size and modification time of the feature file.
     pub stamp: SourceStamp,
-    /// Frames of the video.
+    /// Frame counts of the video.
     pub frames: FrameCounts,
-    /// Average frame rate as numerator and denominator; 0/1 where it is not known.
+    /// Average frame rate as numerator and denominator; 0/1 if unknown.
     pub fps: [i32; 2],
-    /// Width and height as displayed, pixels.
+    /// Displayed width and height, in pixels.
     pub size: [u32; 2],
 }
 
 impl Item {
-    /// The name by which trainers know the video.
+    /// The name that trainers use for the video.
     pub fn id(&self) -> &str {
         id(&self.entry.name)
     }
 
-    /// What an exported file of it is made from.
+    /// What an exported file of this video is made from.
     pub fn from(&self) -> String {
         from(&self.digest, self.stamp)
     }
 }
 
-/// A feature with this digest in a file like this. The digest says what it is, and the file's size and time that nobody
-/// has touched it since: a digest is only what a file says of itself until it is read whole.
+/// Identifies the content of a feature file by its digest, size and modification time. The digest alone does not suffice: it
+/// is not verified before the whole file is read.
 pub fn from(digest: &str, stamp: SourceStamp) -> String {
     format!("{digest}-{}-{}", stamp.size, stamp.mtime_ns)
 }
@@ -55,29 +55,29 @@ pub fn from(digest: &str, stamp: SourceStamp) -> String {
 /// The videos of a dataset, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
-    /// Those that have their feature.
+    /// Videos with a usable feature.
     pub items: Vec<Item>,
-    /// Those that do not, and why.
+    /// The other videos, with the reason.
     pub missing: Vec<(VideoName, String)>,
     /// The weights that made the features.
     pub checkpoint: Option<CheckpointId>,
 }
 
-/// The name by which trainers know a video: that of its file, without the ending.
+/// The name that trainers use for a video: its file name without the extension.
 ///
-/// The original replaces `mp4` by `csv` wherever it stands in the name, so that `v_mp4x.mp4` becomes `v_csvx.csv`, which
-/// its own loader then does not find; a name without such an accident is the same here and there.
+/// MMAction2 replaces `mp4` by `csv` anywhere in the name, so that `v_mp4x.mp4` becomes `v_csvx.csv`, which its own loader
+/// does not find. For all other names the result is the same.
 pub fn id(video: &VideoName) -> &str {
     video.file().rsplit_once('.').map_or(video.file(), |(stem, _)| stem)
 }
 
-/// Looks at the feature of every video, headers only.
+/// Reads the header of every video's feature.
 ///
 /// # Errors
-/// When interrupted.
+/// When cancelled.
 pub fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Progress) -> anyhow::Result<Inventory> {
     progress.begin("looking at the features", Size::Items(job.videos.len()));
-    // Labels count the classes of the whole dataset, so that they stay the same when a video is added or missing.
+    // Labels count the classes of the whole dataset, so they do not depend on which videos have a feature.
     let entries = entries(&names(job.videos), job.style);
     let mut inventory = Inventory::default();
     let look = |(video, entry): (&VideoFile, ListEntry)| (look(job, output, video), entry);
@@ -101,7 +101,7 @@ fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Result<(Heade
     if !path.exists() {
         return Err(if job.layout.failure(&video.name).exists() { "failed" } else { "not extracted" }.into());
     }
-    // Before the content: what is written in between makes the file look changed, not unchanged.
+    // Read before the content, so that a write in between makes the file look changed.
     let stamp = SourceStamp::read(&path).map_err(|error| error.to_string())?;
     let header = Header::read(&path).map_err(|error| error.to_string())?;
     let expected = ExpectedFeature {
@@ -117,15 +117,15 @@ fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Result<(Heade
     }
 }
 
-/// The numbers of one video, if they are still those that were surveyed.
+/// The matrix of one video, if its feature has not changed since the inventory.
 ///
 /// # Errors
-/// What is wrong with the file, in words.
+/// What is wrong with the file.
 pub fn read(job: &ExportJob<'_>, output: Output, item: &Item) -> Result<Matrix, String> {
     numbers(&job.layout.feature(&item.entry.name), output, Some(&item.digest))
 }
 
-/// The numbers of a feature file, and only if it is known by `digest` where one is given.
+/// The matrix of a feature file, which must have this `digest` if one is given.
 ///
 /// # Errors
 /// As [`read`].
@@ -139,18 +139,19 @@ pub fn numbers(path: &Path, output: Output, digest: Option<&str>) -> Result<Matr
     feature.tensors.remove(output.name()).ok_or_else(|| FeatureStatus::Lacks(output).to_string())
 }
 
-/// What goes into files by the videos' names alone: one video for each name, and what was decided of the others.
+/// The videos of a format that knows videos by file name alone.
 #[derive(Debug, Default)]
 pub struct ByName<'s> {
-    /// A video for each name, in the order of the dataset.
+    /// One video for each file name, in the order of the dataset.
     pub items: Vec<&'s Item>,
-    /// Videos that share name and numbers with one of `items`: one file is good for both. The second is that one.
+    /// Videos that have the file name and the numbers of one of `items`, which is the second of the pair. They share its
+    /// file.
     pub same: Vec<(VideoName, VideoName)>,
-    /// Videos that share a name with one of `items`, and have other numbers.
+    /// Videos that have the file name of one of `items` and other numbers.
     pub missing: Vec<(VideoName, String)>,
 }
 
-/// Sorts out videos that share a name, such as one in two class folders: the first gets the file.
+/// Assigns each file name to the first video that has it.
 pub fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s Inventory) -> ByName<'s> {
     let mut first: HashMap<&str, &Item> = HashMap::new();
     let mut sorted = ByName::default();
@@ -179,11 +180,11 @@ pub fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s Inventory
     sorted
 }
 
-/// What a file with all these videos in this order is known by.
+/// Identifies a file that contains these videos in this order.
 pub fn made_from(items: &[&Item]) -> String {
     let mut text = String::new();
     for item in items {
-        // Neither names nor digests have line breaks in them.
+        // Neither names nor digests contain line breaks.
         text.push_str(&format!("{} {} {}\n", item.from(), item.entry.label, item.entry.name));
     }
     sha256(text.as_bytes())
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_the_file_name_without_its_ending() {
+    fn an_id_is_the_file_name_without_its_extension() {
         for (name, expected) in [
             ("A/v_1.mp4", "v_1"),
             ("A/v_mp4x.mp4", "v_mp4x"),

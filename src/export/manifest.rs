@@ -1,10 +1,9 @@
-//! What was made from what: a line for each exported file, so that an export that goes on knows what it has.
+//! A record of what each exported file was made from, so that the next export can keep it.
 //!
-//! A file is kept when it was made from the feature with this very digest, and neither of the two files has been touched
-//! since (size and modification time). Times alone would not do: they stay when an older feature is put back. The digest
-//! alone would not do either: it is what a file says of itself, and stays when the numbers behind it are damaged; what
-//! was touched is read whole again, and checked. A line is appended after its file is complete, so that a line without a
-//! file, or with another one, is all that can go wrong; the file is then written again.
+//! A file is kept if it was made from a feature with the same digest, and if size and modification time of both files are
+//! unchanged. Times alone do not suffice: they stay when an older feature is restored. The digest alone does not suffice: it
+//! is stored in the header and stays when the numbers are damaged. A line is appended after its file is complete. The worst
+//! case is a line that does not match its file, which is then written again.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 /// The file's name in the folder of an export.
 const FILE: &str = ".made.jsonl";
-/// Raised when a format is written in another way, so that older files are made again.
+/// Raised when a format changes, so that older files are written again.
 const VERSION: u32 = 1;
 
 /// How a file was made.
@@ -25,11 +24,11 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Record {
     version: u32,
-    /// Its name in the folder.
+    /// The file's name in the folder.
     pub file: String,
     /// What it was made from.
     pub from: String,
-    /// The file as it was then.
+    /// Size and modification time when it was complete.
     pub stamp: SourceStamp,
 }
 
@@ -38,19 +37,19 @@ pub struct Record {
 pub struct Manifest {
     folder: PathBuf,
     made: HashMap<String, Record>,
-    /// Lines that say nothing any more.
+    /// Lines that are invalid or that a later line replaces.
     superseded: usize,
     journal: Option<File>,
 }
 
 impl Manifest {
-    /// Reads what is there. What is not understood is as good as not there.
+    /// Reads the record. Invalid lines are ignored.
     pub fn open(folder: &Path) -> Self {
         let text = fs::read(folder.join(FILE)).unwrap_or_default();
         let mut record = Self { folder: folder.to_owned(), made: HashMap::new(), superseded: 0, journal: None };
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice::<Record>(line) {
-                // What a record names may be removed one day: nothing outside of its own folder.
+                // Files that a record names may be removed later, so names outside the folder are rejected.
                 Ok(made)
                     if made.version == VERSION && Path::new(&made.file).file_name() == Some(made.file.as_ref()) =>
                 {
@@ -62,13 +61,13 @@ impl Manifest {
         record
     }
 
-    /// The file's size, if it was made from this, and is as it was left.
+    /// The file's size, if it was made from `from` and has not changed since.
     pub fn kept(&self, file: &str, from: &str) -> Option<u64> {
         let made = self.made.get(file).filter(|made| made.from == from)?;
         self.is_untouched(made).then_some(made.stamp.size)
     }
 
-    /// The size of the file that is there by this name, whatever it was made from.
+    /// The recorded size of the file, whatever it was made from.
     pub fn size(&self, file: &str) -> u64 {
         self.made.get(file).map_or(0, |made| made.stamp.size)
     }
@@ -77,10 +76,10 @@ impl Manifest {
         SourceStamp::read(&self.folder.join(&made.file)).is_ok_and(|stamp| stamp == made.stamp)
     }
 
-    /// Notes that a file is complete. Gives its size.
+    /// Records that a file is complete. Returns its size.
     ///
     /// # Errors
-    /// When the file cannot be looked at or the note not be written.
+    /// When the file or the record cannot be accessed.
     pub fn add(&mut self, file: &str, from: &str) -> io::Result<u64> {
         let stamp = SourceStamp::read(&self.folder.join(file))?;
         let made = Record { version: VERSION, file: file.to_owned(), from: from.to_owned(), stamp };
@@ -90,7 +89,7 @@ impl Manifest {
             Some(journal) => journal,
             None => {
                 let mut journal = File::options().append(true).create(true).open(self.folder.join(FILE))?;
-                // The last line may have been cut short; this ends it.
+                // Ends a last line that a crash may have cut.
                 journal.write_all(b"\n")?;
                 self.journal.insert(journal)
             }
@@ -100,11 +99,11 @@ impl Manifest {
         Ok(stamp.size)
     }
 
-    /// Removes the files that were made here and are not wanted any more, and forgets what is not there. Gives how many
-    /// were removed. A file that was touched since is not ours any more, and stays.
+    /// Removes recorded files for which `is_wanted` is false, and their records. Returns the number of removed files. A file
+    /// that changed since it was recorded is kept.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// Errors of the file system.
     pub fn retain(&mut self, owner: &Owner, is_wanted: impl Fn(&str) -> bool) -> io::Result<usize> {
         let mut unwanted: Vec<Record> = self.made.values().filter(|made| !is_wanted(&made.file)).cloned().collect();
         unwanted.retain(|made| self.is_untouched(made));
@@ -139,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_kept_only_if_made_from_the_same_and_untouched_since() {
+    fn a_file_is_kept_only_if_its_source_and_itself_are_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let mut record = Manifest::open(dir.path());
         for name in ["a.npy", "b.npy", "c.npy"] {
@@ -147,7 +146,7 @@ mod tests {
             record.add(name, "d1").unwrap();
         }
         record.add("b.npy", "d2").unwrap();
-        // As after a power cut in the middle of a line.
+        // As after a crash in the middle of a line.
         let mut journal = File::options().append(true).open(dir.path().join(FILE)).unwrap();
         journal.write_all(b"{\"version\":1,\"file\":\"c").unwrap();
 

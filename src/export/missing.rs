@@ -1,4 +1,4 @@
-//! The lists of videos that must be fetched: for the dataset's maintainers, for OpenTAD, for a downloader.
+//! Lists of the videos that are missing: for the dataset's maintainers, for OpenTAD, and for a downloader.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,21 +8,21 @@ use reeldeck_common::atomic::{self, Owner};
 
 use crate::dataset::report::{Report, Row};
 
-/// For the dataset's maintainers: `id,Class_name` a line, as their own script writes it.
+/// For the dataset's maintainers: one `id,Class_name` per line, as their own script writes it.
 pub const REQUEST: &str = "request.txt";
-/// OpenTAD's `block_list`: an id a line, no line break after the last, as its own script writes it.
+/// OpenTAD's `block_list`: one id per line without a final line break, as OpenTAD's script writes it.
 pub const BLOCK_LIST: &str = "missing_files.txt";
-/// For a downloader: an address a line.
+/// For a downloader: one address per line.
 pub const DOWNLOAD: &str = "download.txt";
 
-/// What the lists hold.
+/// The numbers of lines in the lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Videos of the manifest that are missing or corrupt: the lines of the block list.
+    /// Videos of the manifest that are missing or corrupt: the block list.
     pub wanted: usize,
-    /// Those of them whose class is known: the lines of the request.
+    /// Those whose class is known: the request.
     pub requested: usize,
-    /// Those of them whose address is known: the lines for the downloader.
+    /// Those whose address is known: the downloads.
     pub addresses: usize,
 }
 
@@ -37,11 +37,10 @@ pub fn count(report: &Report<'_>) -> Written {
     written
 }
 
-/// Writes the three lists in `folder`, each complete or not at all, in the manifest's order. Where nothing is wanted they
-/// are empty.
+/// Writes the three lists in `folder`, each atomically, in the order of the manifest. They are empty if nothing is missing.
 ///
 /// # Errors
-/// Whatever the file system reports.
+/// Errors of the file system.
 pub fn write(folder: &Path, report: &Report<'_>, owner: &Owner) -> io::Result<Written> {
     fs::create_dir_all(folder)?;
     atomic::write(&folder.join(REQUEST), owner, |writer| {
@@ -63,7 +62,7 @@ fn wanted<'a>(report: &Report<'a>) -> impl Iterator<Item = Row<'a>> {
     report.rows().filter(|row| row.listed.is_some() && row.state.is_wanted())
 }
 
-/// One line for a video of several classes too: it is one file, and one answer is enough.
+/// A video of several classes gets one line: it is one file.
 fn request(row: &Row<'_>) -> Option<String> {
     let (id, class) = (row.id?, row.labels.first()?);
     Some(format!("{id},{}", class.replace(' ', "_")))

@@ -1,4 +1,4 @@
-//! What trainers read, made from the feature files: one way in for all formats.
+//! Exports for trainers, made from the feature files.
 
 use std::path::PathBuf;
 
@@ -37,22 +37,22 @@ pub use inventory::{Inventory, Item};
 /// The file of an HDF5 export. ActionFormer recognises HDF5 by this ending.
 pub const HDF5_FILE: &str = "features.hdf5";
 
-/// One export: a format and how it is written.
+/// An export: a format and its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// The format.
     pub format: Format,
-    /// What is exported. A `result.pkl` holds logits only.
+    /// The output that is exported. A `result.pkl` holds logits only.
     pub output: Output,
-    /// Which way round; means something to npy, npz and h5.
+    /// The axis order, for npy, npz and h5.
     pub axes: Axes,
-    /// Fewest digits; means something to csv.
+    /// Whether csv has the fewest digits.
     pub compact: bool,
 }
 
 impl Variant {
-    /// Where it is written. Each variant has a folder of its own, so that files of two kinds never mix, whatever
-    /// interrupts an export; `result.pkl` lies above them.
+    /// The folder of the export. Each variant has its own folder, so that files of two variants never mix. `result.pkl` lies
+    /// in the folder above.
     pub fn folder(&self, layout: &Layout) -> PathBuf {
         let mut name = self.format.name().to_owned();
         if self.output != Output::Logits {
@@ -68,15 +68,15 @@ impl Variant {
         if self.format == Format::Pkl { layout.exports() } else { layout.exports().join(name) }
     }
 
-    /// The file of a video in this folder, where each has one.
+    /// The file name of a video, for formats with one file per video.
     pub fn file(&self, id: &str) -> String {
         format!("{id}.{}", self.format.name())
     }
 
-    /// Appends one video's file, for a format where each has one.
+    /// Appends the file of one video, for formats with one file per video.
     ///
     /// # Errors
-    /// None that is known: all happens in memory.
+    /// No error is known: everything happens in memory.
     pub fn encode(&self, matrix: &Matrix, out: &mut Vec<u8>) -> std::io::Result<()> {
         match self.format {
             Format::Csv => csv::write(matrix, self.compact, out),
@@ -87,7 +87,7 @@ impl Variant {
     }
 }
 
-/// What is to be exported, and where to.
+/// What to export, and where to.
 #[derive(Clone, Copy, Debug)]
 pub struct ExportJob<'a> {
     /// Output folder and feature set.
@@ -96,59 +96,59 @@ pub struct ExportJob<'a> {
     pub recipe: &'a Recipe,
     /// The dataset as it is now.
     pub videos: &'a [VideoFile],
-    /// The number after each video in `hacs_data.txt`.
+    /// The label after each video in `hacs_data.txt`.
     pub style: LabelStyle,
-    /// Named in temporary files.
+    /// Owner of temporary files.
     pub owner: &'a Owner,
 }
 
-/// What became of one export.
+/// The result of one export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Which.
+    /// The export.
     pub variant: Variant,
-    /// The file or folder to give to a trainer.
+    /// The file or folder that a trainer reads.
     pub path: PathBuf,
-    /// Videos in it.
+    /// Number of videos in it.
     pub videos: usize,
-    /// Videos that were written now; the others were there, made from the same features.
+    /// Number of videos that were written. The others were kept.
     pub written: usize,
-    /// Bytes that were written now.
+    /// Number of bytes that were written.
     pub bytes: u64,
-    /// Files of videos that are no longer part of it, and were removed.
+    /// Number of files that were removed because their videos are not part of the export any more.
     pub removed: usize,
-    /// Videos that are not in it, and why.
+    /// Videos that are not in the export, with the reason.
     pub missing: Vec<(VideoName, String)>,
 }
 
 /// What an export would do.
 #[derive(Clone, Debug)]
 pub struct Forecast {
-    /// The videos that have a feature, and those that have none.
+    /// The videos with and without a feature.
     pub inventory: Inventory,
-    /// For each variant: videos to be written, and the bytes that this takes.
+    /// One forecast per variant.
     pub parts: Vec<Part>,
-    /// Bytes that are free in the output folder.
+    /// Free bytes in the output folder.
     pub free: u64,
 }
 
 /// What one of several exports would do.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
-    /// Which.
+    /// The export.
     pub variant: Variant,
-    /// Videos in it, as far as can be told beforehand.
+    /// Estimated number of videos in it.
     pub videos: usize,
-    /// Videos whose files are to be written; the others are there.
+    /// Number of videos that would be written. The others are kept.
     pub to_write: usize,
-    /// An estimate of the disk space that it takes in addition to what is there.
+    /// Estimated disk space in addition to what is in use, in bytes.
     pub bytes: u64,
 }
 
-/// Looks at what is there, and writes nothing.
+/// Computes what an export would do. Writes nothing.
 ///
 /// # Errors
-/// When the recipe does not store the output, or the disk cannot be asked.
+/// When the recipe does not store the output, or the free space cannot be read.
 pub fn forecast(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Forecast> {
     let output = variants.first().map_or(Output::Logits, |variant| variant.output);
     for variant in variants {
@@ -174,12 +174,12 @@ fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
     }
 }
 
-/// Writes all variants, when no other export writes. Where no video has a feature, nothing is written and nothing that is
-/// there is touched.
+/// Writes all variants once no other export is writing. If no video has a feature, it writes nothing and keeps what is
+/// there.
 ///
 /// # Errors
-/// When the disk has not enough room (nothing is written then), or writing fails. A feature that cannot be used is left
-/// out and named instead.
+/// When the disk has too little space (nothing is written then), or when writing fails. Videos with unusable features are
+/// left out and reported in [`Outcome`].
 pub fn export(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Vec<Outcome>> {
     let mut seen = forecast(job, variants, progress)?;
     let turn = if seen.inventory.items.is_empty() { None } else { Some(export_lock::wait(job.layout, progress)?) };
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_variant_has_a_folder_of_its_own() {
+    fn every_variant_has_its_own_folder() {
         let layout = Layout::new(std::path::Path::new("/o"), "s");
         let mut folders = std::collections::BTreeSet::new();
         for format in [Format::Csv, Format::Npy, Format::Npz, Format::H5] {

@@ -1,7 +1,6 @@
-//! NumPy's `.npy`: a matrix of float32, written as `numpy.save` writes it, and matrices of others read.
+//! NumPy's `.npy`: writes float32 matrices as `numpy.save` does, and reads matrices of any float type.
 //!
-//! A header of one line and the numbers behind it. The crates for it bring a grammar of Python literals and, by way of
-//! it, assembler to be compiled; this needs three keys.
+//! The existing crates bring a grammar of Python literals and much to compile; this needs three keys.
 
 use reeldeck_common::feature::Matrix;
 use reeldeck_pickle::tensor::{Dtype, TensorRef};
@@ -9,14 +8,14 @@ use reeldeck_pickle::tensor::{Dtype, TensorRef};
 use crate::format::Axes;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// A header of ours has 128 bytes; no array of numbers needs more than this.
+/// Our headers have 128 bytes. Larger headers than this do not belong to plain arrays.
 const MAX_HEADER_LEN: usize = 1 << 16;
 
 /// Appends the file of a matrix.
 pub fn write(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) {
     let [rows, columns] = axes.shape(matrix.shape);
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
-    // NumPy leaves room for the first size to grow to 21 digits, then fills up to a multiple of 64 with the line's end.
+    // NumPy reserves 21 digits for the first size, then pads to a multiple of 64 and ends the line.
     header.extend(std::iter::repeat_n(' ', 21usize.saturating_sub(rows.to_string().len())));
     let start = MAGIC.len() + 4;
     let length = (start + header.len() + 1).next_multiple_of(64) - start;
@@ -33,16 +32,16 @@ pub fn write(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) {
     }
 }
 
-/// The numbers column by column.
+/// The numbers in column order.
 pub fn transposed(matrix: &Matrix) -> Vec<f32> {
     let [_, columns] = matrix.shape;
     (0..columns).flat_map(|column| matrix.data.iter().skip(column).step_by(columns)).copied().collect()
 }
 
-/// Reads a matrix of floats of any width, as float32.
+/// Reads a matrix of floats of any width as float32.
 ///
 /// # Errors
-/// What is wrong, in words: another kind of file, a cut one, no matrix, no floats.
+/// What is wrong: another kind of file, a truncated one, not a matrix, not floats.
 pub fn read(bytes: &[u8]) -> Result<Matrix, String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it is not a .npy file")?;
     let (length, at) = match rest {
@@ -74,7 +73,7 @@ struct Header {
     shape: [usize; 2],
 }
 
-/// Reads `{'descr': '<f4', 'fortran_order': False, 'shape': (100, 700), }`.
+/// Parses `{'descr': '<f4', 'fortran_order': False, 'shape': (100, 700), }`.
 fn parse(header: &str) -> Result<Header, String> {
     let value = |key: &str| {
         let (_, rest) = header.split_once(&format!("'{key}':")).ok_or(format!("its header has no {key}"))?;
@@ -114,7 +113,7 @@ mod tests {
 
     /// The bytes that `numpy.save` of NumPy 2.4 writes.
     #[test]
-    fn the_file_is_that_of_numpy() {
+    fn a_file_has_the_bytes_that_numpy_writes() {
         let mut out = vec![];
         write(&small(), Axes::Tc, &mut out);
         let mut expected = b"\x93NUMPY\x01\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }".to_vec();
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn ct_is_the_transpose() {
+    fn ct_is_the_transposed_matrix() {
         let mut out = vec![];
         write(&small(), Axes::Ct, &mut out);
         let transposed = Matrix { shape: [3, 2], data: vec![1.0, 4.0, 2.0, 5.0, 3.0, -0.5] };
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_of_other_widths_and_orders_are_read() {
+    fn other_widths_and_orders_are_read() {
         let numbers = [1.0f64, 2.0, 3.0, 4.0, 5.0, -0.5];
         let doubles: Vec<u8> = numbers.iter().flat_map(|v| v.to_le_bytes()).collect();
         let header = "{'shape': (2, 3), 'fortran_order': False, 'descr': '<f8'}\n";
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_matrix_of_floats_is_refused_with_the_reason() {
+    fn other_files_are_refused_with_the_reason() {
         let fine = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n";
         let data = [0; 24];
         for (header, says) in [

@@ -1,4 +1,4 @@
-//! NumPy's `.npz`: a zip of `.npy` files. Ours hold one array by the name `feats`, as OpenTAD reads it.
+//! NumPy's `.npz`: a zip archive of `.npy` files. Ours has one array, `feats`, as OpenTAD reads it.
 
 use std::io::{self, Cursor, Read, Write};
 
@@ -11,13 +11,13 @@ use crate::format::Axes;
 
 /// The array's name.
 pub const KEY: &str = "feats";
-/// An array of 10,000 clips of 4096 numbers has 160 MB.
+/// The largest array that is read. 10,000 clips of 4096 numbers have 160 MB.
 const MAX_ARRAY_BYTES: u64 = 1 << 30;
 
-/// Appends the file of a matrix: stored, not compressed, and the same bytes for the same numbers.
+/// Appends the file of a matrix, uncompressed. The bytes depend on the numbers alone.
 ///
 /// # Errors
-/// None that is known: the archive is made in memory.
+/// No error is known: the archive is made in memory.
 pub fn write(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) -> io::Result<()> {
     let mut array = vec![];
     npy::write(matrix, axes, &mut array);
@@ -31,10 +31,10 @@ pub fn write(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the matrix by the name `feats`, or the only one that there is.
+/// Reads the array `feats`, or the only array of the archive.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// What is wrong.
 pub fn read(bytes: &[u8]) -> Result<Matrix, String> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("it is not a .npz file: {error}"))?;
     let name = format!("{KEY}.npy");
@@ -46,7 +46,7 @@ pub fn read(bytes: &[u8]) -> Result<Matrix, String> {
     let file = archive.by_index(index).map_err(|error| {
         format!("its array cannot be read ({error}); numpy.savez writes it so that it can, savez_compressed does not")
     })?;
-    // The size in the archive may lie; what comes is counted.
+    // The size in the archive may be wrong, so the read is bounded.
     let mut array = vec![];
     file.take(MAX_ARRAY_BYTES).read_to_end(&mut array).map_err(|error| format!("its array is damaged: {error}"))?;
     npy::read(&array)
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_always_the_same_bytes() {
+    fn a_written_file_is_read_and_reproducible() {
         let matrix = Matrix { shape: [2, 3], data: vec![1.0, 2.0, 3.0, 4.0, 5.0, -0.5] };
         let mut first = vec![];
         write(&matrix, Axes::Tc, &mut first).unwrap();
@@ -68,12 +68,12 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named() {
+    fn damage_is_reported() {
         let matrix = Matrix { shape: [2, 3], data: vec![1.0; 6] };
         let mut bytes = vec![];
         write(&matrix, Axes::Tc, &mut bytes).unwrap();
         assert!(read(&bytes[..bytes.len() - 30]).unwrap_err().contains("not a .npz file"));
-        // Inside the numbers, so that only the archive's own checksum can tell.
+        // Inside the numbers, so that only the checksum of the archive can detect it.
         let at = bytes.windows(4).position(|w| w == 1f32.to_le_bytes()).unwrap();
         bytes[at] ^= 1;
         assert!(read(&bytes).unwrap_err().contains("damaged"), "{:?}", read(&bytes));

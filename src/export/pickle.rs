@@ -23,10 +23,10 @@ use crate::progress::{Progress, Size};
 pub const RESULTS: &str = "result.pkl";
 /// The list's file name.
 pub const LIST: &str = "hacs_data.txt";
-/// What is not in the export, and why.
+/// Lists the videos that are not in the export, with the reason.
 pub const MISSING: &str = "missing.txt";
 
-/// The pair as one of the exports.
+/// The pair as an export variant.
 pub const PAIR: Variant = Variant { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false };
 
 /// Writes the pair unless it is there and was made from the same features. Holds a few videos in memory.

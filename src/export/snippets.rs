@@ -1,5 +1,5 @@
-//! Configuration snippets beside an export, for the trainers that read it, and what fits the annotations to it: all of
-//! these trainers end at the first video that is annotated and has no feature.
+//! Configuration snippets beside an export, for the trainers that read it, and scripts that reduce the annotations to the
+//! videos with a feature. All of these trainers fail at the first annotated video without one.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -38,7 +38,7 @@ pub(super) fn write(job: &ExportJob<'_>, variant: &Variant, folder: &Path) -> io
                 ("actionformer.py", facts.fill(ACTIONFORMER_ANNOTATIONS)),
             ]
         }
-        // These trainers read clips × channels; whoever asks for the other way round has a reader of their own.
+        // These trainers read clips × channels only.
         (Format::Pkl, _) | (_, Axes::Ct) => vec![],
     };
     for (name, text) in snippets {
@@ -57,7 +57,7 @@ struct Facts<'a> {
     clips: usize,
 }
 
-/// A text as Python and YAML both take it: a JSON string is one in either.
+/// Quotes a text for Python and YAML. Both accept a JSON string.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

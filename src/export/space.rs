@@ -1,4 +1,4 @@
-//! How much room an export takes, told before anything is written.
+//! Estimates the disk space of an export before anything is written.
 
 use std::io;
 use std::path::Path;
@@ -16,27 +16,27 @@ use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 use crate::format::Format;
 
-/// Features that are looked at to estimate how long their text will be.
+/// Number of features whose text is generated to estimate its length.
 const SAMPLES: usize = 8;
-/// File systems give room in blocks.
+/// The block size of common file systems, in bytes.
 const BLOCK: u64 = 4096;
-/// What a video costs in an HDF5 file beside its numbers.
+/// Bytes per video in an HDF5 file in addition to its numbers.
 const HDF5_ENTRY: u64 = 256;
 
-/// The numbers of a few videos, spread over the dataset. Those that cannot be read are left out.
+/// The matrices of a few videos, spread over the dataset. Unreadable ones are left out.
 pub(super) fn samples(job: &ExportJob<'_>, inventory: &Inventory, output: Output) -> Vec<Matrix> {
     let step = inventory.items.len().div_ceil(SAMPLES).max(1);
     inventory.items.iter().step_by(step).filter_map(|item| read(job, output, item).ok()).collect()
 }
 
-/// What one variant will take.
+/// The forecast of one variant.
 pub(super) fn part(job: &ExportJob<'_>, variant: &Variant, inventory: &Inventory, samples: &[Matrix]) -> Part {
     let record = Manifest::open(&variant.folder(job.layout));
     let all: Vec<&Item> = inventory.items.iter().collect();
     let each = each(job, variant, samples);
     let whole = |is_there: bool| if is_there { (0, 0) } else { (all.len(), each * all.len() as u64) };
     let (to_write, bytes) = match variant.format {
-        // The old file makes room only when the new one is whole.
+        // The old file is removed only when the new one is complete.
         Format::Pkl => {
             let from = made_from(&all);
             whole([RESULTS, LIST].iter().all(|file| record.kept(file, &from).is_some()))
@@ -53,7 +53,7 @@ pub(super) fn part(job: &ExportJob<'_>, variant: &Variant, inventory: &Inventory
     Part { variant: *variant, videos: all.len(), to_write, bytes }
 }
 
-/// Bytes of one video, on average.
+/// Average bytes per video.
 fn each(job: &ExportJob<'_>, variant: &Variant, samples: &[Matrix]) -> u64 {
     let size = |matrix: &Matrix| -> u64 {
         let mut bytes = vec![];
@@ -77,14 +77,14 @@ fn each(job: &ExportJob<'_>, variant: &Variant, samples: &[Matrix]) -> u64 {
     samples.iter().map(size).sum::<u64>().div_ceil(samples.len().max(1) as u64)
 }
 
-/// Bytes that are free where the output folder is, or will be.
+/// Free bytes on the file system of the output folder, which need not exist.
 pub(super) fn free(out: &Path) -> io::Result<u64> {
     let there = out.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let system = rustix::fs::statvfs(there)?;
     Ok(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
-/// Refuses what would not fit.
+/// Fails if the export does not fit.
 pub(super) fn check(forecast: &Forecast, out: &Path) -> anyhow::Result<()> {
     let needed: u64 = forecast.parts.iter().map(|part| part.bytes).sum();
     if needed <= forecast.free {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_refused_with_the_numbers() {
+    fn an_export_that_does_not_fit_is_refused_with_the_numbers() {
         let part = Part { variant: PAIR, videos: 1, to_write: 1, bytes: 2_000_000_000 };
         let mut forecast = Forecast { inventory: Inventory::default(), parts: vec![part, part], free: 4_000_000_000 };
         check(&forecast, Path::new("/out")).unwrap();

@@ -1,4 +1,4 @@
-//! The cache on the disk: where a file lies when it is whole, what lies there of it before, and who is getting it.
+//! The cache on disk: the place of each file, its partial download, and the lock of the process that downloads it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ pub fn user_folder() -> Option<PathBuf> {
     Some(base?.join("reeldeck"))
 }
 
-/// A folder with files that were got by their address.
+/// A folder of downloaded files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cache(PathBuf);
 
@@ -26,10 +26,10 @@ impl Cache {
         Self(folder.into())
     }
 
-    /// This user's: `$XDG_CACHE_HOME/reeldeck/checkpoints`, or the same under `~/.cache`.
+    /// The user's cache: `checkpoints` in the user's cache folder.
     ///
     /// # Errors
-    /// When neither is known.
+    /// When the user has no cache folder.
     pub fn of_user() -> Result<Self, FetchError> {
         Ok(Self(user_folder().ok_or(FetchError::Homeless)?.join("checkpoints")))
     }
@@ -39,11 +39,11 @@ impl Cache {
         &self.0
     }
 
-    /// Where the file of this address lies, or will. A name that bears its digest stands for one content wherever it
-    /// comes from; any other may be had from several places with several contents, and gets a folder for its address.
+    /// The path at which the file of this URL is stored. A name that contains its digest identifies the content wherever it
+    /// comes from. Other names may have different contents at different URLs, so each URL gets its own folder.
     ///
     /// # Errors
-    /// An address that is not one of a file.
+    /// A URL that does not name a file.
     pub fn place(&self, url: &str) -> Result<PathBuf, FetchError> {
         let bad = |why| FetchError::Address { url: url.to_owned(), why };
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
@@ -62,7 +62,7 @@ impl Cache {
     }
 }
 
-/// OpenMMLab ends its file names in the first eight digits of the SHA-256: `…_20221013-15b93b10.pth`.
+/// The digest in a file name. OpenMMLab appends the first eight digits of the SHA-256: `…_20221013-15b93b10.pth`.
 pub fn promised_digest(name: &str) -> Option<&str> {
     let (_, digits) = name.strip_suffix(".pth")?.rsplit_once('-')?;
     (digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(digits)
@@ -74,15 +74,15 @@ fn beside(place: &Path, ending: &str) -> PathBuf {
     place.with_file_name(name)
 }
 
-/// The right to get a file, held as long as this lives; the kernel takes it back also when the process is killed.
+/// The exclusive right to download a file. The kernel releases the lock also when the process is killed.
 pub(super) struct DownloadLock {
     _lock: File,
-    /// Where the file system knows no locks, nobody else's part is touched.
+    /// Whether the lock is held. Without support for locks, the partial file's name contains the process id.
     alone: bool,
 }
 
 impl DownloadLock {
-    /// Waits for it; `waiting` is called where it has to.
+    /// Waits for the lock. Calls `waiting` if another process holds it.
     pub fn take(place: &Path, waiting: impl FnOnce()) -> io::Result<Self> {
         fs::create_dir_all(place.parent().unwrap_or(place))?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(place, ".lock"))?;
@@ -99,7 +99,7 @@ impl DownloadLock {
     }
 }
 
-/// What has come of a file.
+/// A partial download.
 pub(super) struct Part {
     path: PathBuf,
     mark_path: PathBuf,
@@ -109,7 +109,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// What is there from before, or nothing. A part of another address is nothing.
+    /// Opens the partial download of this URL, or begins an empty one.
     pub fn open(held: &DownloadLock, place: &Path, url: &str) -> io::Result<Self> {
         let own = if held.alone { String::new() } else { format!(".{}", std::process::id()) };
         let path = beside(place, &format!("{own}.part"));
@@ -136,7 +136,7 @@ impl Part {
         self.len
     }
 
-    /// What tells the version of the file that this is a part of.
+    /// Identifies the version of the file that this is a part of.
     pub fn mark(&self) -> Option<&str> {
         self.mark.as_deref()
     }
@@ -151,7 +151,7 @@ impl Part {
 
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = self.file.write_all(bytes);
-        // Some of it may have got there.
+        // A failed write may have written some bytes.
         self.len = self.file.metadata()?.len();
         written
     }
@@ -166,7 +166,7 @@ impl Part {
         self.file.sync_all()
     }
 
-    /// Gives it the file's name: from here on it is whole.
+    /// Renames the complete file to its place in the cache.
     pub fn keep(&self, place: &Path) -> io::Result<()> {
         fs::rename(&self.path, place)?;
         let _ = fs::remove_file(&self.mark_path);
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_a_digest_has_one_place_and_any_other_one_for_each_address() {
+    fn only_names_with_a_digest_share_one_place_for_all_urls() {
         let cache = Cache::at("/c");
         let place = |url: &str| cache.place(url).unwrap().to_string_lossy().into_owned();
         assert_eq!(place("https://a.org/x/w_1-15b93b10.pth?key=1#f"), "/c/w_1-15b93b10.pth");

@@ -1,4 +1,4 @@
-//! One connection: what is asked for, what the answer means for what is there already, and its bytes into the part.
+//! One HTTP connection: the range request, the meaning of the response, and the transfer into the partial download.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use ureq::{Agent, Body};
 use super::cache::Part;
 use crate::progress::Progress;
 
-/// No checkpoint is larger; a server that sends more sends something else.
+/// The largest download, in bytes. No checkpoint is larger.
 const MAX_SIZE: u64 = 64 << 30;
 
-/// Where nobody answers at all, there is no network.
+/// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where distributions keep the certificates that an administrator may have added to.
+/// Certificate bundles of common distributions, to which an administrator may have added certificates.
 const BUNDLES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -25,42 +25,42 @@ const BUNDLES: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
-/// Why a connection gave less than all.
+/// Why a connection did not complete the download.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
-    /// No connection, or an answer that is none.
+    /// No connection, or an invalid response.
     #[error("{0}")]
     Http(#[from] ureq::Error),
-    /// The server says no.
+    /// The server refuses.
     #[error("the server answers {0}")]
     Status(u16),
-    /// It went silent or away.
+    /// The connection stalled or broke.
     #[error("{0}")]
     Read(io::Error),
-    /// It ended early.
+    /// The connection ended early.
     #[error("the server said {said} bytes and sent {came}")]
     Short {
-        /// Bytes promised.
+        /// Bytes that the server announced.
         said: u64,
-        /// Bytes that are there.
+        /// Bytes that are present.
         came: u64,
     },
-    /// It does not end.
+    /// More bytes than announced.
     #[error("the server sends more than the {said} bytes that it said")]
     Long {
-        /// Bytes promised, or the most that is taken.
+        /// Bytes that the server announced, or the limit.
         said: u64,
     },
-    /// It continues another file or another place.
+    /// The response continues another file or at another position.
     #[error("the server continues at another place than asked")]
     Elsewhere,
-    /// It cannot be written here.
+    /// The partial file cannot be written.
     #[error("{0}")]
     Disk(io::Error),
 }
 
 impl TransferError {
-    /// Whether another attempt may do better.
+    /// Whether another attempt may succeed.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Status(code) => matches!(code, 408 | 425 | 429 | 500..=599),
@@ -80,20 +80,20 @@ impl TransferError {
     }
 }
 
-/// Asks servers.
+/// An HTTP client.
 pub struct Client(Agent);
 
-/// What a server will send.
+/// The response of a server.
 pub struct Answer {
-    /// Length of the whole file, where known.
+    /// Length of the whole file, if known.
     pub total: Option<u64>,
-    /// The bytes from the end of the part on; `None` where it is whole already.
+    /// The bytes after the end of the part; `None` if the part is complete.
     pub body: Option<Body>,
 }
 
 impl Client {
-    /// A client that goes through the proxy that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
-    /// `NO_PROXY`), and never from https to http.
+    /// A client that uses the proxy of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and never
+    /// redirects from https to http.
     pub fn new(url: &str, silence: Duration) -> Self {
         let tls = TlsConfig::builder().root_certs(certificates()).build();
         let config = Agent::config_builder()
@@ -101,7 +101,7 @@ impl Client {
             .https_only(url.starts_with("https:"))
             .http_status_as_error(false)
             .user_agent(concat!("reeldeck/", env!("CARGO_PKG_VERSION")))
-            // The bytes of the file, not of some packing of it.
+            // The bytes of the file, without compression.
             .accept_encoding("identity")
             .timeout_connect(Some(silence.min(CONNECT_TIMEOUT)))
             .timeout_recv_response(Some(silence))
@@ -110,13 +110,13 @@ impl Client {
         Self(config.new_agent())
     }
 
-    /// Asks for what the part lacks. A part that the answer does not continue is emptied.
+    /// Requests the bytes that the part lacks. Clears the part if the response does not continue it.
     ///
     /// # Errors
-    /// When there is no answer, or one without the file.
+    /// When there is no response, or none with the file.
     pub fn ask(&self, url: &str, part: &mut Part, digest_tells: bool) -> Result<Answer, TransferError> {
         let mut request = self.0.get(url);
-        // Without a mark of the version the pieces may be of two files: only where the digest would tell.
+        // Without a version mark, the pieces may belong to two files. Only a promised digest would reveal it.
         let resumable = part.len() > 0 && (part.mark().is_some() || digest_tells);
         if resumable {
             request = request.header("Range", format!("bytes={}-", part.len()));
@@ -143,7 +143,7 @@ impl Client {
                 let total = length(&answer);
                 Ok(Answer { total, body: Some(answer.into_body()) })
             }
-            // It was whole when the process that got it ended.
+            // A process ended after the part was complete and before it was renamed.
             416 if resumable && whole(&answer) == Some(part.len()) => {
                 Ok(Answer { total: Some(part.len()), body: None })
             }
@@ -156,10 +156,10 @@ impl Client {
     }
 }
 
-/// Writes what comes to the part.
+/// Appends the received bytes to the part.
 ///
 /// # Errors
-/// When less or more comes than was said.
+/// When the number of bytes differs from the announced length.
 pub fn receive(
     body: Option<Body>,
     total: Option<u64>,
@@ -176,7 +176,7 @@ pub fn receive(
     loop {
         let read = match reader.read(&mut block) {
             Ok(read) => read,
-            // A length that was not kept has a better word than the client's.
+            // A missed length explains the failure better than the client's error.
             Err(error) => match total {
                 Some(said) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(TransferError::Short { said, came: part.len() });
@@ -208,26 +208,25 @@ fn length(answer: &Response<Body>) -> Option<u64> {
     header(answer, "content-length")?.trim().parse().ok()
 }
 
-/// `bytes 100-199/200`: where it begins, and the length of the whole.
+/// The start and the total length in `bytes 100-199/200`.
 fn content_range(answer: &Response<Body>) -> Option<(u64, Option<u64>)> {
     let (range, total) = header(answer, "content-range")?.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     Some((start.parse().ok()?, total.parse().ok()))
 }
 
-/// `bytes */200`: the length of the whole.
+/// The total length in `bytes */200`.
 fn whole(answer: &Response<Body>) -> Option<u64> {
     header(answer, "content-range")?.trim().strip_prefix("bytes */")?.parse().ok()
 }
 
-/// What tells this version of the file from others: a strong entity tag, or else the time of its last change.
+/// Identifies the version of the file: a strong entity tag, else the time of the last change.
 fn mark(answer: &Response<Body>) -> Option<String> {
     let tag = header(answer, "etag").filter(|tag| tag.starts_with('"'));
     tag.or_else(|| header(answer, "last-modified")).map(str::to_owned)
 }
 
-/// The certificates of this system, among which those of a company's proxy may be; those that come with reeldeck where the
-/// system has none.
+/// The system's certificates, which may include those of a company's proxy; else the bundled ones.
 fn certificates() -> RootCerts {
     let named = std::env::var("SSL_CERT_FILE").ok();
     let bundles = named.as_deref().into_iter().chain(BUNDLES.iter().copied());

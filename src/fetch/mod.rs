@@ -1,4 +1,4 @@
-//! Gets a file by its address, once for this user: into a cache, whole or not at all, whatever the network does.
+//! Downloads a file into the user's cache, atomically and once, and resumes after failures of the network.
 
 mod cache;
 mod http;
@@ -15,23 +15,23 @@ use crate::progress::{Progress, Size};
 use cache::{DownloadLock, Part};
 use http::{Answer, Client, TransferError};
 
-/// A file that is download.
+/// A file to download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
-    /// Its address, `http` or `https`.
+    /// Its URL, `http` or `https`.
     pub url: String,
-    /// First digits of its SHA-256; empty where nobody has said.
+    /// First digits of its SHA-256; empty if unknown.
     pub sha256_prefix: String,
 }
 
-/// How long to wait for a server, and how often to ask it again.
+/// Timeouts and retries.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// A connection that is silent for so long is given up.
+    /// A connection without data for this long is closed.
     pub silence: Duration,
-    /// Pause before the first repetition; each further one is twice as long.
+    /// Pause before the first retry. It doubles with each further retry.
     pub pause: Duration,
-    /// Attempts in a row that bring nothing.
+    /// Number of consecutive attempts without progress.
     pub attempts: u32,
 }
 
@@ -41,54 +41,54 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Why there is no file.
+/// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The network or the server.
+    /// The network or the server failed.
     #[error("failed to get {url}{}", how_otherwise(url, place))]
     Network {
-        /// The address.
+        /// The URL.
         url: String,
-        /// Where the file would lie.
+        /// Where the file would be stored.
         place: PathBuf,
-        /// Why.
+        /// The cause.
         source: TransferError,
     },
-    /// It came, and is another.
+    /// The digest differs from the promised one.
     #[error(
         "{url} is another file than promised: its SHA-256 should begin with {promised}, and it is {found}; it was not kept. \
          Ask whoever gave you the address, or name a file that you trust with --checkpoint"
     )]
     Another {
-        /// The address.
+        /// The URL.
         url: String,
-        /// First digits.
+        /// The promised first digits.
         promised: String,
-        /// All digits.
+        /// The actual digest.
         found: String,
     },
-    /// An address that is none.
+    /// The URL does not name a file.
     #[error("{url:?} is no address that a file can be got from: {why}")]
     Address {
-        /// As given.
+        /// The URL.
         url: String,
         /// What is wrong.
         why: &'static str,
     },
-    /// The cache.
+    /// The cache cannot be written.
     #[error("failed to keep the file in {}; name another folder with XDG_CACHE_HOME, or make room", path.display())]
     Disk {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// No home, no cache.
+    /// The user has no cache folder.
     #[error("there is no folder for the cache: neither XDG_CACHE_HOME nor HOME is set")]
     Homeless,
 }
 
-/// What to do on another machine, and where to put what comes of it.
+/// How to get the file on another machine, and where to put it.
 fn how_otherwise(url: &str, place: &std::path::Path) -> String {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     format!(
@@ -98,12 +98,12 @@ fn how_otherwise(url: &str, place: &std::path::Path) -> String {
     )
 }
 
-/// The file's place in the cache, after getting it where it is not there yet. Several processes may want it at the same
-/// time: one gets it, the others wait.
+/// Downloads a file unless it is in the cache, and returns its path. Of several processes one downloads the file, and the
+/// others wait.
 ///
 /// # Errors
-/// When it cannot be had, or is not the file that was promised. What has come so far is kept, and the next attempt goes
-/// on from there.
+/// When the download fails, or the digest differs from the promised one. A partial download is kept and resumed by the next
+/// attempt.
 pub fn get(
     download: &Download,
     cache: &Cache,
@@ -120,7 +120,7 @@ pub fn get(
     };
     let held = DownloadLock::take(&place, || progress.note("another reeldeck is getting the weights; waiting for it"))
         .map_err(disk(&place))?;
-    // Perhaps the other one has finished it.
+    // The other process may have completed the download.
     if place.is_file() {
         return Ok(place);
     }
@@ -136,7 +136,7 @@ pub fn get(
             return Ok(place);
         }
         part.clear().map_err(disk(part.path()))?;
-        // Two halves of two files? Once more from the start tells.
+        // The part may combine two versions of the file. A second attempt from the start decides.
         if !std::mem::take(&mut resumed) {
             part.discard();
             return Err(FetchError::Another { url: download.url.clone(), promised, found });
@@ -145,14 +145,14 @@ pub fn get(
     }
 }
 
-/// The longer one of what the caller and what the name promises: both are beginnings of the same number, or nothing fits.
+/// The longer of the caller's digest and the digest in the name. If they contradict each other, no file matches.
 fn promised(download: &Download, place: &std::path::Path) -> String {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     let by_name = promised_digest(&name).unwrap_or_default();
     if by_name.len() > download.sha256_prefix.len() { by_name.to_owned() } else { download.sha256_prefix.clone() }
 }
 
-/// Brings the part to its full length, over as many connections as it takes.
+/// Completes the part over as many connections as necessary.
 fn transfer(
     client: &Client,
     download: &Download,
@@ -180,7 +180,7 @@ fn transfer(
             Err(why) => why,
         };
         idle = if part.len() > before { 0 } else { idle + 1 };
-        // Compute nodes have no network: there nobody wants to wait for a fifth attempt.
+        // Compute nodes often have no network. Without any response, two attempts suffice.
         if idle >= if answered { policy.attempts } else { policy.attempts.min(2) } {
             return Err(network(why));
         }

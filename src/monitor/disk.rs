@@ -1,5 +1,4 @@
-//! Free space of the output folder, asked for on a thread of its own: a network file system whose server is gone does not
-//! answer at all.
+//! Free space of the output folder, read on its own thread: a network file system without a server blocks.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,19 +6,19 @@ use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What was heard longer ago is not known any more.
+/// Older answers are discarded.
 const MAX_AGE: Duration = Duration::from_secs(10);
 
 type Answer = Arc<Mutex<Option<(Instant, [u64; 2])>>>;
 
-/// Asks, and remembers the answer.
+/// Reads the free space and stores the answer.
 pub struct Disk {
     heard: Answer,
     ask: SyncSender<()>,
 }
 
 impl Disk {
-    /// Of the file system that this folder is on.
+    /// Starts to measure the file system of `folder`.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -29,7 +28,7 @@ impl Disk {
         let answer = Arc::clone(&heard);
         std::thread::Builder::new().name("disk".into()).spawn(move || {
             for () in asked {
-                // A folder that is gone has no free space to tell of.
+                // A missing folder has no free space.
                 let space = rustix::fs::statvfs(&folder).ok();
                 let space = space.map(|vfs| [vfs.f_bavail * vfs.f_frsize, vfs.f_blocks * vfs.f_frsize]);
                 *answer.lock().unwrap_or_else(PoisonError::into_inner) = space.map(|space| (Instant::now(), space));
@@ -40,9 +39,9 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Bytes that are free and all, as heard last; asks anew for the next time.
+    /// Free and total bytes of the last answer. Requests a new one.
     pub fn last(&self) -> Option<[u64; 2]> {
-        // Where it has not answered yet, one question is enough.
+        // If the previous request has not been answered yet, it stays the only one.
         let _ = self.ask.try_send(());
         let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.filter(|(when, _)| when.elapsed() < MAX_AGE).map(|(_, space)| space)

@@ -1,4 +1,4 @@
-//! Processors and memory: of the machine, or what its control group leaves of it, and of single processes.
+//! Processor and memory use of the machine, or of its control group, and of single processes.
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -7,9 +7,9 @@ use crate::protocol::snapshot::Machine;
 /// What a process uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Used {
-    /// Bytes of memory that are its own or shared and in use.
+    /// Resident memory, in bytes.
     pub memory: u64,
-    /// Of all cores together; none at the first look.
+    /// Percent of all cores together; none at the first measurement.
     pub busy_percent: Option<f32>,
 }
 
@@ -17,7 +17,7 @@ pub struct Used {
 pub struct Host {
     system: Option<System>,
     cores: usize,
-    /// Usage is a difference: there is none at the first look.
+    /// Usage is a difference, so the first measurement has none.
     looked: bool,
     seen: Vec<Option<u32>>,
 }
@@ -29,7 +29,7 @@ impl Host {
         Self { system: System::new().ok(), cores, looked: false, seen: vec![] }
     }
 
-    /// Takes a look; what each of these processes uses.
+    /// Measures the machine and returns the use of each of these processes.
     pub fn measure(&mut self, pids: &[Option<u32>]) -> Vec<Option<Used>> {
         let Some(system) = &mut self.system else { return vec![None; pids.len()] };
         system.refresh_memory();
@@ -47,7 +47,7 @@ impl Host {
         pids.iter().map(used).collect()
     }
 
-    /// What the last look saw.
+    /// The machine at the last measurement.
     pub fn machine(&mut self) -> Machine {
         let looked = std::mem::replace(&mut self.looked, true);
         let Some(system) = &self.system else { return Machine { cores: self.cores, ..Machine::default() } };

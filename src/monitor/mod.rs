@@ -1,5 +1,5 @@
-//! What the machine is doing: GPUs, processors, memory and disk, measured every two seconds while somebody looks on. A thread of
-//! its own, and another one for the disk: neither a driver nor a file system that hangs holds anybody up.
+//! Measures GPUs, processors, memory and disk every two seconds while a client is attached. It runs on its own threads, so
+//! that a driver or a file system that blocks does not delay the engine.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,19 +21,19 @@ use host::Host;
 /// Time between two measurements.
 pub const INTERVAL: Duration = Duration::from_secs(2);
 
-/// How soon it is noticed that somebody looks on.
+/// How often the monitor checks whether a client is attached.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What was measured.
+/// A measurement.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
     /// The machine.
     pub machine: Machine,
-    /// Each worker's device, or the worker itself where that is the CPU.
+    /// The device of each worker, or the worker's process if it runs on the CPU.
     pub gauges: Vec<Gauges>,
 }
 
-/// The running monitor. Dropping it ends it.
+/// The running monitor. It ends when dropped.
 pub struct Monitor {
     pids: Arc<Mutex<Vec<Option<u32>>>>,
     end: Option<mpsc::Sender<()>>,
@@ -41,7 +41,8 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Measures for workers on these devices (`cpu`, `cuda:0`) while `wanted`, and tells what it has measured.
+    /// Measures for workers on these devices (`cpu`, `cuda:0`) while `wanted` returns true, and passes each reading to
+    /// `tell`.
     ///
     /// # Errors
     /// When the threads cannot be started.
@@ -60,7 +61,7 @@ impl Monitor {
             let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
             let mut host = Host::new();
             let mut last: Option<Instant> = None;
-            // GPUs are asked only where a worker is on one: loading the driver's library takes memory.
+            // Loading the driver's library takes memory, so GPUs are read only if a worker uses one.
             let any_gpu = devices.iter().any(|device| device.starts_with("cuda"));
             while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(POLL_INTERVAL) {
                 if !wanted() || last.is_some_and(|last| last.elapsed() < INTERVAL) {
@@ -75,7 +76,7 @@ impl Monitor {
         Ok(Self { pids, end: Some(end), thread: Some(thread) })
     }
 
-    /// A worker has another process now.
+    /// Sets the process of a worker.
     pub fn set_pid(&self, worker: usize, pid: Option<u32>) {
         if let Some(place) = self.pids.lock().unwrap_or_else(PoisonError::into_inner).get_mut(worker) {
             *place = pid;
@@ -86,7 +87,7 @@ impl Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         self.end = None;
-        // One that hangs in the driver is left behind; the program ends without it.
+        // A thread that is blocked in the driver is not joined.
         if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
             let _ = thread.join();
         }
@@ -108,7 +109,7 @@ fn measure(
         devices.iter().zip(assign(devices, pids, gpus, visible)).zip(processes).map(|((device, gpu), process)| {
             match gpu.and_then(|at| gpus.get(at)) {
                 Some(gpu) => gpu.gauges,
-                // What a GPU does not tell must not look like what its worker does on the CPU.
+                // If a GPU reports nothing, the CPU use of its worker must not be shown instead.
                 None if device.starts_with("cuda") => Gauges::default(),
                 None => Gauges {
                     memory: process.and_then(|process| Some([process.memory, total?])),
@@ -124,7 +125,7 @@ fn measure(
 mod tests {
     use super::*;
 
-    /// So many GPUs that say their number.
+    /// GPUs that report their index.
     struct Fake(usize);
 
     impl Gpus for Fake {
@@ -133,7 +134,7 @@ mod tests {
         }
     }
 
-    /// The first reading of which this holds.
+    /// The first reading that satisfies `holds`.
     fn reading_of(devices: Vec<String>, gpus: usize, pid: Option<u32>, holds: impl Fn(&Reading) -> bool) -> Reading {
         let dir = tempfile::tempdir().unwrap();
         let (sender, readings) = mpsc::channel();
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_worker_has_the_gauges_of_its_device_for_any_number_of_them() {
+    fn each_worker_has_the_gauges_of_its_device() {
         for count in [0, 1, 8, 16] {
             let mut devices: Vec<String> = (0..count).map(|at| format!("cuda:{at}")).collect();
             devices.push("cpu".into());
@@ -157,7 +158,7 @@ mod tests {
             }
             assert_eq!(reading.gauges[count], Gauges::default(), "a worker without a process uses nothing");
         }
-        // A GPU that nobody answers for is not known, instead of nothing being used.
+        // A GPU that does not report is unknown, not idle.
         let reading = reading_of(vec!["cuda:3".into()], 0, None, |_| true);
         assert_eq!(reading.gauges, [Gauges::default()]);
     }

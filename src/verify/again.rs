@@ -1,7 +1,6 @@
-//! Extracts a few videos anew, by a worker of its own, and sets the result against what is stored.
+//! Extracts a few videos again with a separate worker, and compares the result with the stored feature.
 //!
-//! A small client of the worker's protocol that does one thing after the other: nothing here may touch the features, the
-//! failures or the journal of a run.
+//! It uses its own folder: features, failures and journal of a run stay as they are.
 
 use std::fs;
 use std::io;
@@ -20,31 +19,31 @@ use super::{Compared, Finding, Kind};
 use crate::error::line_of;
 use crate::progress::Progress;
 
-/// What is needed to extract.
+/// What a worker needs.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The worker's program.
     pub program: Program,
-    /// The first message.
+    /// The first message to the worker.
     pub init: Init,
-    /// Clips a forward pass.
+    /// Clips per forward pass.
     pub batch: usize,
-    /// Longest time without a sign of life.
+    /// Longest time without a message from the worker.
     pub stall: Duration,
-    /// A folder of its own to extract into; it is made, and removed at the end.
+    /// The folder for the extracted features. It is created, and removed at the end.
     pub folder: PathBuf,
 }
 
-/// What became of extracting anew.
+/// The result of extracting a video again.
 #[derive(Debug)]
 pub enum Reextracted {
-    /// It was compared; a finding where it is not the same.
+    /// The features were compared; with a finding if they differ.
     Compared(Compared, Option<Finding>),
     /// There is nothing to compare.
     Failed(Finding),
 }
 
-/// A worker that extracts one video at a time into a folder of its own.
+/// A worker that extracts one video at a time into its own folder.
 #[derive(Debug)]
 pub struct Extractor {
     setup: Setup,
@@ -52,19 +51,19 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// Makes the folder. The worker is started with the first video.
+    /// Creates the folder. The worker is started with the first video.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be created.
     pub fn new(setup: Setup) -> io::Result<Self> {
         fs::create_dir_all(&setup.folder)?;
         Ok(Self { setup, worker: None })
     }
 
-    /// Extracts a video and sets it against its stored feature. A worker that fails is replaced for the next one.
+    /// Extracts a video and compares it with its stored feature. A worker that fails is replaced for the next video.
     ///
     /// # Errors
-    /// Where no worker can work at all, or the user wants to stop: nothing was learned about this video.
+    /// When no worker can be started, and when cancelled.
     pub fn compare(
         &mut self,
         video: &VideoName,
@@ -80,7 +79,7 @@ impl Extractor {
             Ok(()) => Feature::read(&path).map_err(|error| line_of(&error)),
             Err(failure) => Err(failure.line()),
         };
-        // One at a time: the folder holds no more than one feature.
+        // Removed at once, so that the folder holds one feature at most.
         let _ = fs::remove_file(&path);
         let (anew, stored) = match (extracted, Feature::read(stored)) {
             (Ok(anew), Ok(stored)) => (anew, stored),
@@ -109,7 +108,7 @@ impl Extractor {
         Ok(worst.map_or_else(nothing, |compared| Reextracted::Compared(compared, wrong)))
     }
 
-    /// The outer error ends everything, the inner one is this video's.
+    /// The outer error ends the verification. The inner one concerns this video alone.
     fn extract(
         &mut self,
         video: &VideoName,
@@ -157,7 +156,7 @@ fn interrupted() -> Failure {
 
 impl Drop for Extractor {
     fn drop(&mut self) {
-        // First the worker, then what it may still be writing to.
+        // The worker ends before its folder is removed.
         self.worker = None;
         let _ = fs::remove_dir_all(&self.setup.folder);
     }

@@ -1,6 +1,6 @@
-//! Someone else's numbers for the same videos: a `result.pkl`, or a folder of csv, npy, npz or feature files.
+//! A reference for the same videos: a `result.pkl`, or a folder of csv, npy, npz or feature files.
 //!
-//! All of it is untrusted: a pickle is parsed and never run, sizes are bounded before anything is read.
+//! The reference is untrusted: a pickle is parsed and never executed, and sizes are checked before anything is read.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,19 +19,19 @@ use crate::dataset::video_list::parse_list;
 use crate::error::{Exit, ExitError, line_of};
 use crate::export::{npy, npz};
 
-/// The text of 10,000 clips of 4096 numbers has 800 MB; no one feature is larger.
+/// The largest file that is read. The text of 10,000 clips of 4096 numbers has 800 MB.
 const MAX_FILE_BYTES: u64 = 1 << 30;
-/// A list of a million videos has 50 MB.
+/// The largest list that is read. A list of a million videos has 50 MB.
 const MAX_LIST_BYTES: u64 = 1 << 28;
 
-/// Where the other's numbers are.
+/// A reference to compare features with.
 #[derive(Debug)]
 pub enum Reference {
-    /// A `result.pkl`, and the list that says which of its results is which video's.
+    /// A `result.pkl` with the list of its videos.
     Pickle {
-        /// The pickle's name, for messages.
+        /// The pickle's path, for messages.
         path: PathBuf,
-        /// Its bytes.
+        /// The pickle's bytes.
         map: MappedFile,
         /// The videos, in the order of the results.
         videos: Vec<VideoName>,
@@ -40,20 +40,20 @@ pub enum Reference {
     Folder(PathBuf),
 }
 
-/// What one feature is to be compared with.
+/// The part of the reference that one feature is compared with.
 #[derive(Debug)]
 pub enum ReferenceItem {
-    /// Nothing, or what lies in the folder.
+    /// Nothing, or the file in the folder.
     Nothing,
     /// A result of the pickle.
     Result(ResultSample),
 }
 
 impl Reference {
-    /// Opens what the user named; `list` names the list that goes with a pickle, where it is not `hacs_data.txt` beside it.
+    /// Opens a reference. `list` is the list of a pickle's videos; the default is `hacs_data.txt` beside it.
     ///
     /// # Errors
-    /// What is not there, not readable, or not what it should be, with what to do about it.
+    /// When a file is missing, unreadable or invalid.
     pub fn open(path: &Path, list: Option<&Path>) -> anyhow::Result<Self> {
         let usage = |message: String| ExitError::new(Exit::Usage, message);
         let metadata = fs::metadata(path)
@@ -73,10 +73,10 @@ impl Reference {
         Ok(Self::Pickle { path: path.to_owned(), map, videos: entries.into_iter().map(|entry| entry.name).collect() })
     }
 
-    /// The structure of the pickle, if it is one. Nothing in it is run.
+    /// Parses the pickle, if the reference is one. Nothing in it is executed.
     ///
     /// # Errors
-    /// A file that is no `result.pkl`, and one with another number of results than its list has videos.
+    /// When the file is not a `result.pkl`, or its number of results differs from the list.
     pub fn results(&self) -> anyhow::Result<Option<Results<'_>>> {
         let Self::Pickle { path, map, videos } = self else { return Ok(None) };
         let usage = |message: String| ExitError::new(Exit::Usage, message);
@@ -94,8 +94,8 @@ impl Reference {
         Ok(Some(results))
     }
 
-    /// Hands out the targets: first those that the pickle has a result for, in its order, then the others. A result that
-    /// cannot be read is left in `trouble`, and nothing more comes.
+    /// Pairs the targets with the reference: first those that the pickle has a result for, in its order, then the others. An
+    /// unreadable result ends the iteration and is stored in `trouble`.
     pub fn deal<'t>(
         &'t self,
         targets: &'t [Target],
@@ -141,7 +141,7 @@ impl Reference {
 }
 
 impl ReferenceItem {
-    /// The other's numbers for this video, if it has any.
+    /// The reference matrix of this video, if there is one.
     pub(super) fn find(self, target: &Target, pairs: Option<&Reference>) -> Option<Result<Matrix, String>> {
         match (self, pairs) {
             (Self::Result(ResultSample { scores, shape, .. }), _) => Some(match shape.as_slice() {
@@ -154,11 +154,11 @@ impl ReferenceItem {
     }
 }
 
-/// The file of a video in someone's folder: by its name without the ending, flat or in class folders.
+/// The file of a video in a folder, by its name without the extension, at the top or in class folders.
 fn in_folder(folder: &Path, video: &VideoName) -> Option<Result<Matrix, String>> {
     let id = video.file().rsplit_once('.').map_or(video.file(), |(stem, _)| stem);
     let mut names = ["csv", "npy", "npz"].map(|ending| format!("{id}.{ending}")).to_vec();
-    // What the original makes of a name with mp4 in it.
+    // MMAction2 replaces every `mp4` in a name.
     names.push(video.file().replace("mp4", "csv"));
     names.push(format!("{}.safetensors", video.file()));
     let places = [folder.to_owned(), folder.join(video.class())];
@@ -191,7 +191,7 @@ fn bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// Numbers between commas, a line a clip, with a header or without.
+/// Parses comma-separated numbers, one line per clip, with or without a header.
 fn csv(bytes: &[u8]) -> Result<Matrix, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
     let mut data = vec![];
@@ -203,7 +203,7 @@ fn csv(bytes: &[u8]) -> Result<Matrix, String> {
         }
         let before = data.len();
         for field in line.split(',') {
-            // By way of float64, as the readers of such files do.
+            // Parsed as float64 first, as the usual readers do.
             let value: f64 = field.trim().parse().map_err(|_| format!("line {number} holds what is no number"))?;
             data.push(value as f32);
         }

@@ -1,4 +1,4 @@
-//! One feature: its file, its provenance, its numbers.
+//! Checks one feature: its file, its provenance, its numbers.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -12,24 +12,24 @@ use super::compare::compare;
 use super::{Compared, Finding, Kind, Target, VerifyJob, rows};
 use crate::error::line_of;
 
-/// What one feature turned out to be.
+/// The result for one feature.
 #[derive(Debug)]
 pub struct Checked {
-    /// Whose it is.
+    /// The feature's video.
     pub video: VideoName,
     /// What was found.
     pub findings: Vec<Finding>,
-    /// How it was made; nothing where it cannot be read.
+    /// How the feature was made; `None` if it cannot be read.
     pub made_by: Option<String>,
-    /// The same for the same numbers.
+    /// A hash of the numbers.
     pub fingerprint: Option<u64>,
-    /// The comparison with someone else's, where there is one.
+    /// The comparison with the reference.
     pub against: Option<Compared>,
     /// Bytes of numbers that were read.
     pub bytes: u64,
 }
 
-/// Reads a feature and says all that can be said of it.
+/// Reads a feature and checks it.
 pub(super) fn check(job: &VerifyJob<'_>, target: &Target, given: ReferenceItem, pairs: Option<&Reference>) -> Checked {
     let video = &target.video;
     let mut checked =
@@ -71,7 +71,7 @@ fn provenance(job: &VerifyJob<'_>, target: &Target, feature: &Feature, checked: 
         recipe: job.recipe,
         outputs: &job.recipe.outputs,
         video: &target.video,
-        // Of a video that is not there any more it cannot be said that it has changed.
+        // A missing video cannot be stale.
         source: target.source.as_ref().map_or(own.source, |source| source.stamp),
     };
     let status = header.status(&expected);
@@ -83,7 +83,7 @@ fn provenance(job: &VerifyJob<'_>, target: &Target, feature: &Feature, checked: 
         FeatureStatus::Foreign { .. } => checked.find(Kind::Foreign, status.to_string()),
         FeatureStatus::Lacks(_) => checked.find(Kind::Shape, status.to_string()),
     }
-    // A set is named after what its numbers follow from: the name, the recipe and the weights must agree.
+    // The name of a set follows from the recipe and the weights, so the three must agree.
     let digest = &own.checkpoint.digest;
     if own.recipe.set_name(digest) != own.set {
         let text = format!("it says that it is of {}, and its own recipe and weights are not", own.set);
@@ -109,7 +109,7 @@ fn against(job: &VerifyJob<'_>, feature: &Feature, theirs: Result<Matrix, String
         Ok(theirs) => theirs,
         Err(why) => return checked.find(Kind::Against, format!("it cannot be compared: {why}")),
     };
-    // The other's columns say which output it holds.
+    // The number of columns tells which output the reference holds.
     let fits = |output: &&Output| theirs.shape.contains(&job.recipe.columns(**output));
     let output = job.recipe.outputs.iter().find(fits).or(job.recipe.outputs.first());
     let Some(ours) = output.and_then(|output| feature.tensors.get(output.name())) else { return };

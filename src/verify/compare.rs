@@ -1,4 +1,4 @@
-//! How far apart two matrices are that should be the same.
+//! Measures how far two matrices differ.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,25 +7,25 @@ use reeldeck_common::feature::Matrix;
 
 use crate::export::npy::transposed;
 
-/// Clips that are named as the worst.
+/// Number of clips that a difference lists.
 const WORST: usize = 3;
 
-/// How far apart two sets of numbers are.
+/// The difference of two matrices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// The largest absolute difference; infinite where one has a number and the other none.
+    /// The largest absolute difference; infinite if only one of two values is a number.
     pub max_abs: f64,
     /// The mean absolute difference.
     pub mean_abs: f64,
-    /// The norm of the difference over the norm of the other's numbers.
+    /// The norm of the difference divided by the norm of the reference.
     pub relative_l2: f64,
-    /// Whether all numbers are equal to the bit.
+    /// Whether all values are equal to the bit.
     pub is_equal: bool,
-    /// The clips that differ most, the worst first, each with its largest difference; none that are equal.
+    /// The clips that differ most, the worst first, each with its largest difference. Equal clips are left out.
     pub worst: Vec<(usize, f64)>,
 }
 
-/// How far apart they may be.
+/// The largest difference that is accepted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tolerance {
     /// Bound on the largest absolute difference.
@@ -35,7 +35,7 @@ pub enum Tolerance {
 }
 
 impl Tolerance {
-    /// Whether this is near enough.
+    /// Whether a difference is within the bound.
     pub fn allows(self, difference: &Difference) -> bool {
         match self {
             Self::MaxAbs(bound) => difference.max_abs <= bound,
@@ -67,10 +67,10 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Sets ours against theirs, of the same shape or turned round.
+/// Compares two matrices of the same or of transposed shape.
 ///
 /// # Errors
-/// Shapes that have nothing to do with each other, in words.
+/// Incompatible shapes.
 pub fn compare(ours: &Matrix, theirs: &Matrix) -> Result<Difference, String> {
     let [rows, columns] = ours.shape;
     let other = match theirs.shape {
@@ -102,12 +102,12 @@ pub fn compare(ours: &Matrix, theirs: &Matrix) -> Result<Difference, String> {
     clips.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     clips.retain(|(_, max)| *max > 0.0);
     clips.truncate(WORST);
-    // Where the other is all zeros, any difference is without measure.
+    // For a reference of zeros, any difference is infinite.
     let relative_l2 = if squares == 0.0 { 0.0 } else { (squares / norm).sqrt() };
     Ok(Difference { max_abs, mean_abs: sum / count, relative_l2, is_equal, worst: clips })
 }
 
-/// Two that are not numbers in the same way are no distance apart; a number and something else, infinitely far.
+/// Two equal values and two NaNs have no difference. NaN and a number differ infinitely.
 fn apart(a: f32, b: f32) -> f64 {
     let difference = (f64::from(a) - f64::from(b)).abs();
     let is_same = a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_measured_a_clip_at_a_time() {
+    fn differences_are_measured_per_clip() {
         let ours = matrix([3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let theirs = matrix([3, 2], &[1.0, 2.0, 3.5, 4.0, 5.0, 5.75]);
         let difference = compare(&ours, &theirs).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_turned_round_is_turned_back_and_other_shapes_are_refused() {
+    fn a_transposed_matrix_is_accepted_and_other_shapes_are_refused() {
         let ours = matrix([3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let turned = matrix([2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
         assert!(compare(&ours, &turned).unwrap().is_equal);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_near_to_nothing_but_itself() {
+    fn nan_equals_only_nan() {
         let ours = matrix([1, 4], &[f32::NAN, f32::INFINITY, 1.0, f32::NAN]);
         let same = matrix([1, 4], &[f32::NAN, f32::INFINITY, 1.0, -f32::NAN]);
         assert_eq!(compare(&ours, &same).unwrap().max_abs, 0.0);

@@ -1,4 +1,4 @@
-//! Whether the features are right: each by itself, against the video it came from, and against others' numbers.
+//! Verifies features: each by itself, against its video, and against a reference.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -27,7 +27,7 @@ use against::{Reference, ReferenceItem};
 pub use check::Checked;
 use compare::{Difference, Tolerance};
 
-/// What is verified.
+/// What to verify.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyJob<'a> {
     /// Output folder and feature set.
@@ -36,48 +36,48 @@ pub struct VerifyJob<'a> {
     pub recipe: &'a Recipe,
     /// The dataset as it is now.
     pub videos: &'a [VideoFile],
-    /// How far apart numbers may be that should be the same.
+    /// The largest accepted difference from the reference.
     pub tolerance: Tolerance,
 }
 
-/// Something about a feature.
+/// A finding about a feature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// Whose feature.
+    /// The feature's video.
     pub video: VideoName,
-    /// Which sort.
+    /// The kind.
     pub kind: Kind,
-    /// What exactly, in words.
+    /// The details.
     pub text: String,
 }
 
-/// The sorts of findings.
+/// The kinds of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// The file is not whole, or its content does not match its checksum.
+    /// The file is truncated, or its content does not match its checksum.
     Damaged,
-    /// It was made for another set, by another recipe, or from another video than its place says.
+    /// The set, the recipe or the video differs from what the file's path implies.
     Foreign,
     /// The video has changed since.
     Stale,
     /// An output is missing or has another shape.
     Shape,
-    /// Numbers that are no numbers.
+    /// NaN or infinite values.
     NotFinite,
-    /// Clips whose numbers are all the same.
+    /// Clips whose values are all the same.
     Constant,
-    /// Clips of other frames with the same numbers, or of the same frames with others.
+    /// Clips of different frames with the same values, or of the same frames with different values.
     Repeated,
-    /// Other numbers than someone else's, or no comparable ones.
+    /// The values differ from the reference, or cannot be compared with it.
     Against,
-    /// Other numbers than when extracted anew, or none.
+    /// The values differ from those that were extracted again, or the extraction failed.
     Again,
-    /// Worth knowing, and nothing wrong.
+    /// Not an error.
     Note,
 }
 
 impl Kind {
-    /// One word.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Damaged => "damaged",
@@ -94,43 +94,43 @@ impl Kind {
     }
 }
 
-/// Two extractions of one video set against each other.
+/// A comparison of two features of a video.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compared {
     /// The video.
     pub video: VideoName,
-    /// How far apart they are.
+    /// The difference.
     pub difference: Difference,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Features that were looked at.
+    /// Number of features that were checked.
     pub checked: usize,
-    /// All that was found, notes among it, sorted by video.
+    /// All findings, including notes, sorted by video.
     pub findings: Vec<Finding>,
     /// Videos of the dataset that have no feature.
     pub without: Vec<VideoName>,
     /// Features whose video is not in the dataset folder any more.
     pub gone: Vec<VideoName>,
-    /// Files among the features that are none.
+    /// Files among the features that are not features.
     pub others: Vec<String>,
-    /// How many features were made how: device, precision, libtorch, weights.
+    /// Number of features by how they were made: device, precision, libtorch, weights.
     pub made_by: BTreeMap<String, usize>,
-    /// Comparisons with someone else's numbers.
+    /// Comparisons with the reference.
     pub against: Vec<Compared>,
-    /// Comparisons with what was extracted anew.
+    /// Comparisons with features that were extracted again.
     pub again: Vec<Compared>,
 }
 
 impl Report {
-    /// Findings that are more than notes.
+    /// Findings other than notes.
     pub fn wrong(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.kind != Kind::Note)
     }
 
-    /// The videos that something is wrong with, each once, sorted.
+    /// The videos with an error, without duplicates, sorted.
     pub fn to_retry(&self) -> Vec<&VideoName> {
         let mut videos: Vec<&VideoName> = self.wrong().map(|finding| &finding.video).collect();
         videos.sort_unstable();
@@ -139,19 +139,19 @@ impl Report {
     }
 }
 
-/// A feature file, and its video where there still is one.
+/// A feature file, and its video if it exists.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The video that the file's place names.
+    /// The video that the file's path names.
     pub video: VideoName,
     /// The video's file.
     pub source: Option<VideoFile>,
 }
 
-/// Reads every feature of the set, whole, and sets it against `pairs` where they are given.
+/// Reads and checks every feature of the set, and compares it with the reference if there is one.
 ///
 /// # Errors
-/// When the features cannot be listed, or what they are compared with cannot be read on, and when interrupted.
+/// When the features cannot be listed or the reference cannot be read, and when cancelled.
 pub fn verify(job: &VerifyJob<'_>, pairs: Option<&Reference>, progress: &dyn Progress) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let targets = targets(job, &mut report)
@@ -194,7 +194,7 @@ pub fn verify(job: &VerifyJob<'_>, pairs: Option<&Reference>, progress: &dyn Pro
     Ok(report)
 }
 
-/// The features that are there, sorted, and in `report` what else there is or is not.
+/// The features, sorted. Records in `report` which videos and files do not match.
 fn targets(job: &VerifyJob<'_>, report: &mut Report) -> io::Result<Vec<Target>> {
     let mut sources: HashMap<&VideoName, &VideoFile> = job.videos.iter().map(|video| (&video.name, video)).collect();
     let mut targets = vec![];
@@ -231,7 +231,7 @@ fn entries(folder: &Path) -> io::Result<Vec<String>> {
     }
 }
 
-/// How far apart the numbers of two extractions by this recipe may be.
+/// The accepted difference of two extractions by this recipe.
 pub fn tolerance(recipe: &Recipe) -> Tolerance {
     match recipe.precision {
         Precision::Fp32 => Tolerance::MaxAbs(2e-4),

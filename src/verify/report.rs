@@ -1,4 +1,4 @@
-//! What a verification leaves behind: all findings, what to try again, and the comparisons, as files.
+//! Writes the result of a verification: all findings, the videos to extract again, and the comparisons.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,25 +10,24 @@ use reeldeck_common::video::printable;
 
 use super::{Compared, Report};
 
-/// The videos to try again, `Class/file`, one a line.
+/// The videos to extract again, one `Class/file` per line.
 pub const RETRY: &str = "retry.txt";
-/// All findings: video, sort, text, between tabs.
+/// All findings: video, kind and text, separated by tabs.
 pub const FINDINGS: &str = "findings.tsv";
-/// The comparison with someone else's numbers.
+/// The comparisons with the reference.
 pub const AGAINST: &str = "against.tsv";
-/// The comparison with what was extracted anew.
+/// The comparisons with features that were extracted again.
 pub const AGAIN: &str = "again.tsv";
 
-/// Where they lie.
+/// The folder of the files.
 pub fn folder(layout: &Layout) -> PathBuf {
     layout.exports().join("verify")
 }
 
-/// Writes them. A file that has nothing to say is removed, so that no older one is taken for this one's; the findings are
-/// written in any case.
+/// Writes the files. A file without content is removed, except for the findings, so that no outdated file stays.
 ///
 /// # Errors
-/// Whatever the file system reports.
+/// Errors of the file system.
 pub fn write(report: &Report, layout: &Layout, owner: &Owner) -> io::Result<()> {
     let folder = folder(layout);
     fs::create_dir_all(&folder)?;

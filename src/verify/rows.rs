@@ -1,14 +1,14 @@
-//! What the numbers of one feature say by themselves: none that are no numbers, no dead clips, no clip in another's place.
+//! Checks the values of one feature: NaN and infinities, constant clips, repeated clips.
 
 use reeldeck_common::feature::Matrix;
 
 use super::Kind;
 
-/// Looks through a matrix of clips × channels; `starts` is the first frame of each clip.
+/// Checks a matrix of clips × channels. `starts` is the first frame of each clip.
 ///
-/// Clips of the same frames must have the same numbers: they are computed once. Clips of other frames mostly have other
-/// numbers, but need not: a black beginning gives the same picture again and again. So a few such clips are noted, and
-/// only where they are more than half of all is it taken for a fault, such as a decoder that stopped giving new pictures.
+/// Clips of the same frames are computed once and must be equal. Clips of different frames usually differ, but not always: a
+/// black beginning repeats the same picture. A few equal neighbours are therefore a note. They are an error if they are more
+/// than half of all, as from a decoder that repeats one picture.
 pub(super) fn judge(name: &str, matrix: &Matrix, starts: &[u64]) -> Vec<(Kind, String)> {
     let [_, columns] = matrix.shape;
     let rows: Vec<&[f32]> = matrix.data.chunks_exact(columns.max(1)).collect();
@@ -68,14 +68,14 @@ mod tests {
     }
 
     #[test]
-    fn healthy_numbers_are_passed() {
+    fn a_healthy_matrix_has_no_finding() {
         assert_eq!(judged(&[[1.0, 2.0, 3.0], [1.0, 2.0, 4.0], [0.0, 0.5, 1.0]], &[0, 1, 2]), []);
-        // A video shorter than a clip: all clips are the same one.
+        // In a video shorter than a clip, all clips are the same.
         assert_eq!(judged(&[[1.0, 2.0, 3.0]; 4], &[0; 4]), []);
     }
 
     #[test]
-    fn each_fault_is_named_with_its_place() {
+    fn each_fault_is_reported_with_its_clip() {
         let found = judged(&[[1.0, 2.0, 3.0], [f32::NAN, 2.0, f32::INFINITY], [0.0, 0.5, 1.0]], &[0, 1, 2]);
         assert_eq!(found.len(), 1);
         assert!(found[0].0 == Kind::NotFinite && found[0].1.starts_with("2 of its logits"), "{found:?}");
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_repeated_clips_are_noted_and_many_are_a_fault() {
+    fn few_repeated_clips_are_a_note_and_many_are_an_error() {
         let (a, b, c, d) = ([1.0, 2.0, 3.0], [1.0, 2.0, 4.0], [1.0, 2.0, 5.0], [1.0, 2.0, 6.0]);
         let found = judged(&[a, a, b, c, d], &[0, 1, 2, 3, 4]);
         assert!(
@@ -98,7 +98,7 @@ mod tests {
         );
         let found = judged(&[a, b, b, b, b], &[0, 1, 2, 3, 4]);
         assert!(found[0].0 == Kind::Repeated && found[0].1.contains("of 3 clips"), "{found:?}");
-        // Clips of the same frames count for nothing.
+        // Clips of the same frames are not counted.
         let found = judged(&[a, a, a, b, b], &[0, 0, 0, 1, 2]);
         assert_eq!(found[0].0, Kind::Note, "one of two neighbours is not more than half");
     }

@@ -1,4 +1,4 @@
-//! GPUs as NVML tells of them. Its library comes with the driver and is loaded at run time; where there is none there are no GPUs.
+//! GPUs as NVML reports them. Its library belongs to the driver and is loaded at run time. Without it there are no GPUs.
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
@@ -8,27 +8,27 @@ use nvml_wrapper::{Device, Nvml};
 
 use crate::protocol::snapshot::Gauges;
 
-/// A driver that was not there may be there later.
+/// Time until a missing driver is looked for again.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
-/// What is known of one GPU.
+/// One GPU.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gpu {
-    /// Its name for all time, `GPU-…`.
+    /// Its permanent identifier, `GPU-…`.
     pub uuid: Option<String>,
-    /// What it measures.
+    /// Its measurements.
     pub gauges: Gauges,
     /// The processes that compute on it.
     pub pids: Vec<u32>,
 }
 
-/// Something that tells of GPUs, in the order of their places on the bus.
+/// A source of GPUs, in the order of their PCI bus ids.
 pub trait Gpus: Send {
-    /// All there are, as they are now.
+    /// All GPUs at this moment.
     fn read(&mut self) -> Vec<Gpu>;
 }
 
-/// The driver's own library.
+/// The driver's library.
 pub struct Driver {
     library: OsString,
     nvml: Option<Nvml>,
@@ -37,7 +37,7 @@ pub struct Driver {
 
 impl Default for Driver {
     fn default() -> Self {
-        // Without the number there is only a file for those who build programs with it.
+        // The name without a version belongs to the development package.
         Self { library: "libnvidia-ml.so.1".into(), nvml: None, tried: None }
     }
 }
@@ -50,16 +50,16 @@ impl Gpus for Driver {
         }
         let Some(nvml) = &self.nvml else { return vec![] };
         let Ok(count) = nvml.device_count() else {
-            // The driver was taken away; its successor wants to be begun with anew.
+            // After the driver was unloaded, the library must be initialised again.
             self.nvml = None;
             return vec![];
         };
-        // One that cannot be asked keeps its place.
+        // A GPU that cannot be read keeps its index.
         (0..count).map(|at| nvml.device_by_index(at).map(|device| ask(&device)).unwrap_or_default()).collect()
     }
 }
 
-/// What a GPU does not tell is left out.
+/// Values that a GPU does not report are left out.
 fn ask(device: &Device<'_>) -> Gpu {
     let gauges = Gauges {
         memory: device.memory_info().ok().map(|memory| [memory.used, memory.total]),
@@ -72,7 +72,8 @@ fn ask(device: &Device<'_>) -> Gpu {
     Gpu { uuid: device.uuid().ok(), gauges, pids: processes.into_iter().map(|process| process.pid).collect() }
 }
 
-/// For each worker, by its device and its process, the place of its GPU. Where the process is seen on one, it is that; CUDA and
+/// The index of each worker's GPU. A GPU on which NVML reports the worker's process comes first, because CUDA and NVML may
+/// count differently. Otherwise the device's number counts, through `CUDA_VISIBLE_DEVICES` if that is set.
 /// NVML need not count alike. Else by number, through the list in `CUDA_VISIBLE_DEVICES` where there is one.
 pub fn assign(devices: &[String], pids: &[Option<u32>], gpus: &[Gpu], visible: Option<&str>) -> Vec<Option<usize>> {
     let by_number = |index: usize| -> Option<usize> {
@@ -82,7 +83,7 @@ pub fn assign(devices: &[String], pids: &[Option<u32>], gpus: &[Gpu], visible: O
         match name.parse() {
             Ok(index) => Some(index),
             Err(_) if name.starts_with("GPU-") => gpus.iter().position(of_name),
-            // A part of a GPU has gauges that NVML does not tell by number.
+            // NVML does not report a MIG instance by number.
             Err(_) => None,
         }
     };
@@ -98,7 +99,7 @@ pub fn assign(devices: &[String], pids: &[Option<u32>], gpus: &[Gpu], visible: O
 pub(super) mod tests {
     use super::*;
 
-    /// A GPU whose gauges say its number.
+    /// A GPU whose gauges contain its index.
     pub fn fake(at: usize, pids: &[u32]) -> Gpu {
         let gauges = Gauges {
             memory: Some([at as u64, 100]),
@@ -126,7 +127,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_list_of_visible_ones_and_processes_come_before_the_number() {
+    fn processes_and_visible_devices_take_precedence_over_the_number() {
         let gpus: Vec<Gpu> = (0..8).map(|at| fake(at, &[1000 + at as u32])).collect();
         let names = devices(&["cuda:0", "cuda:1", "cuda:2"]);
         let by = |visible: &str| assign(&names, &[None; 3], &gpus, Some(visible));
@@ -138,7 +139,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_the_driver_says_is_told_and_what_it_does_not_say_is_left_out() {
+    fn reported_values_are_shown_and_missing_ones_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let (source, library) = (folder.path().join("driver.c"), folder.path().join("libnvidia-ml.so.1"));
         std::fs::write(&source, include_str!("driver.c")).unwrap();
@@ -163,7 +164,7 @@ pub(super) mod tests {
         let expected = vec![all, some, Gpu::default(), Gpu::default()];
         assert_eq!(driver.read(), expected);
         assert_eq!(driver.read(), expected, "each time");
-        // The driver goes, as when it is renewed, and comes back.
+        // The driver is unloaded, as during an update, and loaded again.
         // SAFETY: the library is the one above, and the names those of ints in it.
         let (set, begun) = unsafe {
             let library = Box::leak(Box::new(libloading::Library::new(&library).unwrap()));
@@ -180,8 +181,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn where_there_is_no_driver_there_are_no_gpus() {
-        // On a machine with one it tells of them instead; either way it comes back.
+    fn without_a_driver_there_are_no_gpus() {
+        // On a machine with a driver the call returns its GPUs instead.
         let mut driver = Driver::default();
         assert_eq!(driver.read().len(), driver.read().len());
     }
