@@ -1,4 +1,4 @@
-//! `reeldeck annotations`: what a trainer reads besides the features, from the manifest and the true frame counts.
+//! `reeldeck annotations`: writes a trainer's annotation files from the manifest and the measured frame counts.
 
 use reeldeck_common::atomic::Owner;
 
@@ -12,12 +12,11 @@ use crate::export::annotations::{self, ESTIMATED, FILES};
 use crate::outln;
 use crate::progress::Progress;
 
-/// Writes the annotations in `annotations` in the output folder. Ends with [`Exit::Incomplete`] while any number of frames
-/// is an estimate.
+/// Writes the files into `annotations` in the output folder. Returns [`Exit::Incomplete`] if a frame count is an estimate.
 ///
 /// # Errors
-/// Folders that cannot be used, no manifest, one that cannot be read or has no durations, and files that cannot be
-/// written; the old ones are still there then.
+/// When the folders cannot be used, the manifest cannot be read or has no durations, or a file cannot be written. Then the
+/// old files stay.
 pub fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let manifest = super::needed_manifest(settings)?;

@@ -1,4 +1,4 @@
-//! `reeldeck attach`: follows the run that holds the output folder, line by line. Leaving does not end it.
+//! `reeldeck attach`: follows a run in lines of text. Leaving does not end the run.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::out;
 use crate::protocol::FromEngine;
 use crate::protocol::event::Event;
 
-/// Shows progress until the run is over, the user leaves or nobody reads any more. Ends as the run does.
+/// Prints progress until the run ends, the user leaves, or the reader of the output is gone. Returns the exit of the run.
 ///
 /// # Errors
 /// When there is no run, and when the connection breaks.
@@ -29,7 +29,7 @@ pub fn run_attach(settings: &Settings) -> anyhow::Result<Exit> {
     client.subscribe()?;
     let mut exit = snapshot.ended;
     while exit.is_none() {
-        // Whoever reads has seen enough, as `head` has; the run goes on.
+        // The reader, such as `head`, has closed the pipe.
         let is_read = if settings.json { out::is_read(io::stdout()) } else { out::is_read(io::stderr()) };
         if !is_read {
             return Ok(Exit::Done);
@@ -45,12 +45,12 @@ pub fn run_attach(settings: &Settings) -> anyhow::Result<Exit> {
                 }
                 progress.event(&line, &text);
             }
-            // Also when the event that said so was missed.
+            // The event `run-ended` may have been missed.
             Ok(FromEngine::Snapshot { snapshot, .. }) => {
                 progress.snapshot(&snapshot);
                 exit = snapshot.ended;
             }
-            // What was missed is in the log; the next snapshot says where the run stands.
+            // Missed events are in the log, and the next snapshot has the current state.
             Ok(_) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,4 +1,4 @@
-//! `reeldeck demo`: makes a small dataset, runs the main job on it as a user would, and checks what came of it.
+//! `reeldeck demo`: generates a small dataset, runs `reeldeck --batch` on it, and checks the result.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -48,10 +48,10 @@ impl Entry {
     }
 }
 
-/// Makes the dataset where it is not there yet, runs `reeldeck --batch` on it, and compares with what must come of it.
+/// Generates the missing videos, runs `reeldeck --batch` on them, and compares the result with the expected one.
 ///
 /// # Errors
-/// When the dataset cannot be made, or the run did not end as it must.
+/// When the dataset cannot be generated, or the result differs.
 pub fn run_demo(dir: &Path) -> Result<Exit> {
     let definition: Definition = toml::from_str(DEFINITION).context("failed to read the demo's definition")?;
     fs::create_dir_all(dir).with_context(|| format!("failed to make {}", shown(dir)))?;
@@ -86,7 +86,7 @@ pub fn run_demo(dir: &Path) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What lies in the folder that no demo has made, if anything: a demo run there would add its videos to somebody's dataset.
+/// A file in the folder that is not from a demo, if any. Then the demo must not write there: it may be somebody's dataset.
 fn not_ours(dir: &Path, definition: &Definition) -> Result<Option<PathBuf>> {
     let data = dir.join("data");
     if !data.exists() {
@@ -109,7 +109,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
         return Ok(());
     }
     errln!("making {} videos in {}", missing.len(), shown(root));
-    // Made beside their place and moved there when complete: a demo that was interrupted does not leave half a video.
+    // Complete videos are moved into the dataset, so that an interrupted demo leaves no half video.
     let beside = root.parent().unwrap_or(root);
     let made = tempfile::Builder::new().prefix(".demo-").tempdir_in(beside);
     let made = made.with_context(|| format!("failed to make a folder in {}", shown(beside)))?;
@@ -183,7 +183,7 @@ fn check(dir: &Path, definition: &Definition) -> Result<()> {
     Ok(())
 }
 
-/// `Class/file` of all files two levels down.
+/// The files two levels down, as `Class/file`.
 fn files(folder: &Path) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for entry in walkdir::WalkDir::new(folder).min_depth(2).max_depth(2) {
@@ -220,7 +220,7 @@ mod tests {
             fs::remove_file(path).unwrap();
             let _ = fs::remove_dir_all(dir.path().join("data/train"));
         }
-        // Refused, nothing is made.
+        // A refused folder stays empty.
         let mine = write("data/Archery/v_mine.mp4");
         let error = run_demo(dir.path()).unwrap_err();
         assert!(error.to_string().contains("v_mine.mp4 is not the demo's"), "{error}");

@@ -1,4 +1,4 @@
-//! `reeldeck export`: what a trainer reads, from the features that are there.
+//! `reeldeck export`: exports the features in the formats of trainers.
 
 use anyhow::ensure;
 use indicatif::DecimalBytes;
@@ -23,10 +23,10 @@ use crate::format::{Axes, Format};
 use crate::outln;
 use crate::progress::Progress;
 
-/// Scans the dataset, exports what has a feature, and says what is missing.
+/// Scans the dataset, exports the features, and prints the videos without one.
 ///
 /// # Errors
-/// When it is not clear which features are meant, when the disk has not enough room, and when writing fails.
+/// When the feature set is ambiguous, the disk has too little space, or writing fails.
 pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit> {
     let variants = variants(args, &settings.recipe)?;
     settings.check_folders()?;
@@ -69,7 +69,7 @@ pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit
     for outcome in &outcomes {
         say_outcome(outcome, settings.verbosity);
     }
-    // What is missing from all of them is told once.
+    // A video that is missing from several formats is printed once.
     let mut missing: Vec<(VideoName, String)> = outcomes.iter().flat_map(|outcome| &outcome.missing).cloned().collect();
     missing.sort_unstable();
     missing.dedup();
@@ -93,7 +93,7 @@ fn exit(videos: usize, missing: &[(VideoName, String)], is_all_taken: bool) -> E
     }
 }
 
-/// What was asked for, each once, if it makes sense together.
+/// The requested variants without duplicates. Refuses options that do not apply to any of them.
 fn variants(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<Variant>> {
     let mut formats = args.format.clone();
     formats.sort_unstable();
@@ -124,7 +124,7 @@ fn variants(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<Variant>> 
     Ok(formats.iter().map(variant).collect())
 }
 
-/// Tells what was written and what is missing from it, at the end of a run.
+/// Prints the result of the export at the end of a run.
 pub fn say(exported: &Outcome, layout: &Layout, verbosity: Verbosity) {
     if verbosity > Verbosity::Quiet {
         let videos = count(exported.videos, "video", "videos");
@@ -147,7 +147,7 @@ fn say_outcome(outcome: &Outcome, verbosity: Verbosity) {
     outln!("exported {videos} to {} ({written} written, {}{removed})", shown(path), DecimalBytes(*bytes));
 }
 
-/// Names some; `all` is the file that names all, if one was written.
+/// Prints the first missing videos. `all` is the file that names all of them; empty if none was written.
 fn say_missing(missing: &[(VideoName, String)], all: &str, verbosity: Verbosity) {
     if missing.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! `reeldeck fetch`: the weights, before a run needs them; for machines whose runs have no network.
+//! `reeldeck fetch`: downloads the weights before a run, for clusters whose compute nodes have no network.
 
 use anyhow::Context;
 use reeldeck_common::protocol::CheckpointSource;
@@ -9,10 +9,10 @@ use crate::engine::checkpoint;
 use crate::error::{Exit, ExitError};
 use crate::{errln, outln};
 
-/// Downloads what the settings name, or else what the recipe names, and prints where it lies.
+/// Downloads the chosen weights, by default the recipe's, and prints their path.
 ///
 /// # Errors
-/// When it cannot be had or is not what it should be.
+/// When the download fails or has another digest.
 pub fn run_fetch(settings: &Settings) -> anyhow::Result<Exit> {
     let url = CheckpointSource::Url(settings.recipe.checkpoint.url.clone());
     let settings = Settings { checkpoint: Some(settings.checkpoint.clone().unwrap_or(url)), ..settings.clone() };

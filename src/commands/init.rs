@@ -1,4 +1,4 @@
-//! `reeldeck init`: a configuration for a dataset folder, with every setting explained and what is known filled in.
+//! `reeldeck init`: writes a commented configuration for a dataset folder, with the detected values filled in.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -17,10 +17,10 @@ use crate::{errln, out};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-/// Writes it; with `--dry-run` prints it.
+/// Writes the configuration; prints it with `--dry-run`.
 ///
 /// # Errors
-/// When there is no such folder, a configuration is there already, or it cannot be written.
+/// When the folder does not exist, the configuration exists, or it cannot be written.
 pub fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path) -> anyhow::Result<Exit> {
     let defaults = Config::default();
     let file = current.join(typed.config.as_deref().unwrap_or(Path::new(FILE)));
@@ -28,7 +28,7 @@ pub fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path) -> any
     let found = scan(&current.join(root), &defaults.scan.extensions)
         .context("failed to look into the dataset folder; name it: reeldeck init DIR")
         .context(ExitError::new(Exit::Usage, "no configuration written"))?;
-    // What is written is relative to the file that says it.
+    // Paths in a configuration are relative to its folder.
     let base = file.parent().unwrap_or(current);
     let out = typed.out.as_deref().map_or_else(|| base.join(&defaults.out), |out| current.join(out));
     check_folders(&current.join(root), &out).context(ExitError::new(Exit::Usage, "no configuration written"))?;
@@ -83,7 +83,7 @@ pub fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path) -> any
     Ok(Exit::Done)
 }
 
-/// The example with other values. Its text is the one place that explains the keys.
+/// config.example.toml with these values.
 fn fill(values: &[(&str, PathBuf)]) -> anyhow::Result<String> {
     let mut text = EXAMPLE.replacen(
         "# reeldeck's configuration, with the defaults. Copy it to config.toml, which",
@@ -99,7 +99,7 @@ fn fill(values: &[(&str, PathBuf)]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The official annotation file, beside us or beside the dataset.
+/// The official annotation file, in the current folder or next to the dataset.
 fn manifest_in(current: &Path, root: &Path) -> Option<PathBuf> {
     let beside = root.parent().map(Path::to_owned).unwrap_or_default();
     [PathBuf::new(), beside].into_iter().find_map(|folder| {
@@ -112,7 +112,7 @@ fn manifest_in(current: &Path, root: &Path) -> Option<PathBuf> {
     })
 }
 
-/// The published weights, where somebody has put them here.
+/// The file name of the published weights, if it is in the current folder.
 fn published_file(current: &Path, recipe: &str) -> Option<String> {
     let url = Recipe::find(recipe).ok()?.checkpoint.url;
     let name = url.rsplit('/').next()?.to_owned();

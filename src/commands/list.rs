@@ -17,16 +17,15 @@ use crate::dataset::video_list::{ListEntry, entries, names_with_spaces, write_da
 use crate::dataset::{names, shown};
 use crate::error::Exit;
 
-/// So many of one reason are named; `-v` names all.
+/// How many files are named per reason without `-v`.
 pub const NAMED: usize = 20;
 
-/// Scans, writes `hacs_data.txt` in the output folder or the list on standard output, and says on standard error what
-/// was found.
+/// Writes the list to `hacs_data.txt` in the output folder or to standard output, and a summary to standard error.
 ///
-/// Ends with [`Exit::Incomplete`] when something was refused, with [`Exit::Empty`], nothing written, without any video.
+/// Returns [`Exit::Incomplete`] if a file was refused. Without any video it writes nothing and returns [`Exit::Empty`].
 ///
 /// # Errors
-/// Folders that cannot be used, and a list that cannot be written; the old one is still there then.
+/// When the folders cannot be used, or the list cannot be written. Then the old list stays.
 pub fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let scan = scan(&settings.root, &settings.extensions)?;
@@ -41,7 +40,7 @@ pub fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
     }
     let names = names(&scan.videos);
     let style = args.label_style.unwrap_or(settings.label_style);
-    // What was refused is told even where writing fails.
+    // The refused files are printed even if writing fails.
     let wrote = deliver(settings, args, &entries(&names, style));
     if let Ok(wrote) = &wrote
         && settings.verbosity > Verbosity::Quiet
@@ -53,12 +52,12 @@ pub fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
     Ok(if scan.refused.is_empty() { Exit::Done } else { Exit::Incomplete })
 }
 
-/// Puts the list where it was asked for; gives the line that says so.
+/// Writes the list. Returns the line that reports it.
 fn deliver(settings: &Settings, args: &ListArgs, entries: &[ListEntry]) -> anyhow::Result<String> {
     if args.stdout {
         let mut writer = BufWriter::new(io::stdout().lock());
         return match write_lines(&mut writer, entries).and_then(|()| writer.flush()) {
-            // Whoever reads has had enough, as `head` has.
+            // The reader, such as `head`, has closed the pipe.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(String::new()),
             written => written.map(|()| String::new()).context("failed to write the list to standard output"),
         };
@@ -73,7 +72,7 @@ fn deliver(settings: &Settings, args: &ListArgs, entries: &[ListEntry]) -> anyho
     Ok(format!("wrote {}\n", shown(&path)))
 }
 
-/// One line for each refused file, those after the first few of a reason counted.
+/// One line for each refused file. Beyond `NAMED` files of one reason, the rest is only counted.
 pub fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
     let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -93,7 +92,7 @@ pub fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
     text
 }
 
-/// What was found, and what to know about it.
+/// The number of videos and classes, and notes about names that trainers cannot read.
 pub fn summary(scan: &Scan) -> String {
     let (videos, classes) = (count(scan.videos.len(), "video", "videos"), count(scan.classes(), "class", "classes"));
     let mut text = format!("{videos} in {classes}; {} refused, {} ignored\n", scan.refused.len(), scan.ignored);
@@ -120,7 +119,7 @@ pub fn summary(scan: &Scan) -> String {
     text
 }
 
-/// What was looked for and where, and what may be wrong.
+/// The error for a dataset folder without videos.
 fn nothing_found(scan: &Scan, settings: &Settings) -> String {
     let endings: Vec<String> = settings.extensions.iter().map(|extension| format!(".{extension}")).collect();
     let root = shown(&settings.root);
@@ -133,13 +132,13 @@ fn nothing_found(scan: &Scan, settings: &Settings) -> String {
     )
 }
 
-/// The folder that was probably meant, where the one named is a level too high or too low.
+/// A hint if `root` is one level above or below the dataset folder.
 pub fn hint(refused: &[Refused], root: &Path) -> Option<String> {
     if refused.iter().any(|r| matches!(r.reason, Refusal::NoClass)) {
         let parent = shown(root.parent()?);
         return Some(format!("if {} is a class folder, name the folder it lies in: --root {parent:?}", shown(root)));
     }
-    // The dataset's level is that of `first/Class/file`.
+    // The dataset folder is one level down: `first/Class/file`.
     let deep =
         refused.iter().filter(|r| matches!(r.reason, Refusal::TooDeep)).find(|r| r.shown.matches('/').count() == 2);
     let (first, _) = deep?.shown.split_once('/')?;
@@ -154,7 +153,7 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
 }
 
 fn say(text: &str) {
-    // Where standard error is gone there is nobody left to tell.
+    // A closed stream is ignored.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! `reeldeck missing`: the lists by which to fetch or request what the manifest has and the dataset folder has not.
+//! `reeldeck missing`: writes download and request lists for manifest videos that are not on disk.
 
 use std::sync::Arc;
 
@@ -18,12 +18,11 @@ use crate::error::Exit;
 use crate::export::missing::{self, BLOCK_LIST, DOWNLOAD, REQUEST, Written};
 use crate::outln;
 
-/// Scans and writes the lists in `missing` in the output folder, and again as files come and go where that is asked for.
-/// Ends with [`Exit::Incomplete`] while anything is missing or corrupt.
+/// Writes the lists into `missing` in the output folder; with `--watch`, again whenever they change. Returns
+/// [`Exit::Incomplete`] if a video is missing or corrupt.
 ///
 /// # Errors
-/// Folders that cannot be used, no manifest or one that cannot be read, and lists that cannot be written; the old ones
-/// are still there then.
+/// When the folders cannot be used, the manifest cannot be read, or a list cannot be written. Then the old lists stay.
 pub fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let manifest = super::needed_manifest(settings)?;
@@ -49,7 +48,7 @@ pub fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Result<Exit
     Ok(if wanted == 0 { Exit::Done } else { Exit::Incomplete })
 }
 
-/// Writes the lists; gives how many videos are wanted.
+/// Writes the lists. Returns the number of missing and corrupt videos.
 fn write(settings: &Settings, report: &Report<'_>) -> anyhow::Result<usize> {
     let folder = settings.out.join("missing");
     let (written, wrote) = if settings.dry_run {

@@ -1,4 +1,4 @@
-//! The subcommands: each turns settings into work, text and an exit code.
+//! The subcommands. Each has one file.
 
 use crate::config::Settings;
 use crate::dataset::manifest::Manifest;
@@ -25,18 +25,18 @@ pub mod steer;
 pub mod verify;
 pub mod watch;
 
-/// The manifest that the settings name, if any.
+/// The manifest of the settings, if any.
 ///
 /// # Errors
-/// When it cannot be read, or not as one.
+/// When it cannot be read.
 pub fn manifest(settings: &Settings) -> Result<Option<Manifest>, ExitError> {
     Ok(settings.manifest.as_deref().map(|path| Manifest::read(path, &settings.prefix)).transpose()?)
 }
 
-/// The manifest, for commands that do nothing without one.
+/// The manifest, for commands that need one.
 ///
 /// # Errors
-/// When none is named, and as [`manifest`].
+/// When the settings name none, and as [`manifest`].
 pub fn needed_manifest(settings: &Settings) -> anyhow::Result<Manifest> {
     let none = "no manifest says what should be there; name one with --manifest, such as HACS_segments_v1.1.1.json";
     manifest(settings)?.ok_or_else(|| ExitError::new(Exit::Usage, none).into())

@@ -1,4 +1,4 @@
-//! `reeldeck scan --quick` and `--deep`: every video checked, with progress, and a table of what came of it.
+//! `reeldeck scan --quick` and `--deep`: checks every video and prints a table of the results.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,19 +25,19 @@ use super::interrupt::meter;
 use crate::errln;
 use crate::process;
 
-/// So many of each kind are named; `-v` names all.
+/// How many videos of each kind are named without `-v`.
 const NAMED: usize = 20;
 
 fn cache_of(settings: &Settings) -> PathBuf {
     Layout::new(&settings.out, "").private().join(cache::FOLDER)
 }
 
-/// What earlier checks found of these videos (sorted by name) as they are now. No video is opened, and nothing is written.
+/// The results of earlier checks that still hold for these videos, which are sorted by name. Opens no video.
 pub fn known(settings: &Settings, videos: &[VideoFile]) -> Probes {
     Cache::open(&cache_of(settings), videos, false).verdicts(videos)
 }
 
-/// Has videos checked, as often as is asked for.
+/// Checks videos with `reeldeck-probe`.
 pub struct Checker<'a> {
     settings: &'a Settings,
     setup: Setup,
@@ -46,9 +46,9 @@ pub struct Checker<'a> {
     cancel: &'a AtomicBool,
 }
 
-/// What came of a check.
+/// The result of a check.
 pub struct Checked {
-    /// Whether all were looked at.
+    /// Whether all videos were checked.
     pub ended: Ended,
     /// Videos that are still being written.
     pub arriving: usize,
@@ -56,10 +56,10 @@ pub struct Checked {
 }
 
 impl<'a> Checker<'a> {
-    /// Reads what is known about these videos, sorted by name. Setting `cancel` ends a check early.
+    /// Reads the results of earlier checks of these videos, which are sorted by name. Setting `cancel` ends a check early.
     ///
     /// # Errors
-    /// When `reeldeck-probe` is not there.
+    /// When `reeldeck-probe` does not exist.
     pub fn new(
         settings: &'a Settings,
         videos: &[VideoFile],
@@ -72,16 +72,16 @@ impl<'a> Checker<'a> {
         Ok(Self { settings, setup, cache, level, cancel })
     }
 
-    /// Believes files that have been the same for so long to be whole.
+    /// Sets for how long a file must not change before it counts as complete.
     pub fn settle(&mut self, settle: Duration) {
         self.setup.settle = settle;
     }
 
-    /// Has these videos (sorted by name) checked, shows how far it is on standard error, and puts the verdicts into
-    /// `probes`. What was found is kept in the output folder, also where it is cancelled.
+    /// Checks these videos, which are sorted by name, with progress on standard error. Adds the verdicts to `probes` and keeps
+    /// them in the output folder, also those before a cancellation.
     ///
     /// # Errors
-    /// When `reeldeck-probe` does not work, or the dataset folder does not answer any more.
+    /// When `reeldeck-probe` does not work, or the dataset folder stops responding.
     pub fn check(&mut self, videos: &[VideoFile], probes: &mut Probes) -> Result<Checked, ProbeError> {
         let settings = self.settings;
         let request = Request { root: &settings.root, videos, level: self.level, limits: &settings.limits };
@@ -111,9 +111,9 @@ impl<'a> Checker<'a> {
         Ok(Checked { ended: ended?, arriving, tally })
     }
 
-    /// Checks all videos, and prints a table and each video that could not be judged with its reason.
+    /// Checks the videos and prints a table, and each video without a verdict with its reason.
     ///
-    /// Ends with [`Exit::Incomplete`] where a video is not healthy or could not be read.
+    /// Returns [`Exit::Incomplete`] if a video is not healthy or could not be read.
     ///
     /// # Errors
     /// As [`Checker::check`].
@@ -124,7 +124,7 @@ impl<'a> Checker<'a> {
             text.push_str(&tally.table(self.level));
         }
         text.push_str(&tally.reasons(self.settings.verbosity));
-        // With --json the report says it all, each video's state with its reason.
+        // With --json the report has the state of each video.
         if !self.settings.json {
             out::stdout(format_args!("{text}"));
         }
@@ -136,7 +136,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The kinds of findings, in the order of the table.
+/// The kinds of results, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Healthy,
@@ -160,7 +160,7 @@ impl Kind {
     }
 }
 
-/// What was found so far. Of healthy videos only their number is kept.
+/// The results so far. Healthy videos are only counted.
 #[derive(Debug, Default)]
 struct Tally {
     all: usize,
@@ -210,7 +210,7 @@ impl Tally {
     fn reasons(&self, verbosity: Verbosity) -> String {
         let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
         let mut text = String::new();
-        // The others have a state, which the report names with its reason and what to do.
+        // The report has the other kinds.
         let stateless = |kind: &Kind| matches!(kind, Kind::Unread | Kind::Arriving);
         for (kind, videos) in self.unhealthy.iter().filter(|(kind, _)| stateless(kind)) {
             let mut videos: Vec<_> = videos.iter().collect();

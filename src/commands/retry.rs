@@ -1,4 +1,4 @@
-//! `reeldeck retry --list`: what a list names, such as `verify` leaves, is made again by the next run.
+//! `reeldeck retry --list`: makes the next run extract the videos of a list again.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,16 +19,15 @@ use crate::engine::lock::Lock;
 use crate::error::{Exit, ExitError};
 use crate::{errln, outln};
 
-/// A list is not longer than this, in bytes.
-const LONGEST: u64 = 1 << 30;
+/// The maximum size of a list, in bytes.
+const MAX_BYTES: u64 = 1 << 30;
 
-/// Removes the features and failure files of the videos in the list: what is not there is extracted by the next run. A
-/// run that goes on meanwhile would not notice, so none may. Of videos that are not in the dataset folder nothing is
-/// removed: nobody could make it again.
+/// Removes the features and failure files of the videos in the list, so that the next run extracts them. An active run would
+/// not notice, so it is refused. Files of videos that are not in the dataset folder stay: they could not be extracted again.
 ///
 /// # Errors
-/// A list that cannot be read or names what is no video, then nothing is removed; another run that holds the output
-/// folder; files that cannot be removed.
+/// When the list cannot be read or has an invalid name, when a run holds the output folder, or when a file cannot be removed.
+/// An invalid list removes nothing.
 pub fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let set = feature_set(settings)?;
@@ -85,12 +84,12 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// `Class/file` a line; a byte order mark, line breaks of any kind and empty lines do no harm.
+/// Reads a list with one `Class/file` per line. A byte order mark, any line break and empty lines are accepted.
 fn read(list: &Path) -> anyhow::Result<Vec<VideoName>> {
     let bad = |message: String| ExitError::new(Exit::Usage, format!("the list {}{message}", shown(list)));
     let failed = |error: io::Error| bad(format!(": {error}; name the retry.txt that verify has left"));
     let metadata = fs::metadata(list).map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > LONGEST {
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
         return Err(bad(" is not a file of a line for each video".into()).into());
     }
     let text = fs::read(list).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! `reeldeck scan`: what is in the dataset folder, what should be, and what was refused.
+//! `reeldeck scan`: compares the dataset folder with the manifest.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -21,15 +21,14 @@ use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::error::Exit;
 
-/// Scans and prints, has the videos checked where that is asked for, and stays where that is asked for. Ends with
-/// [`Exit::Empty`] without any video, with [`Exit::Incomplete`] when something was refused, or is missing, corrupt, there
-/// twice, or of the wrong duration.
+/// Prints the report; checks the videos with `--quick` or `--deep`, and stays with `--watch`. Returns [`Exit::Empty`] without
+/// any video, and [`Exit::Incomplete`] if a video is refused, missing, corrupt, duplicate or of the wrong duration.
 ///
 /// # Errors
-/// Folders that cannot be used, and a manifest that cannot be read.
+/// When the folders cannot be used, or the manifest cannot be read.
 pub fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
-    // The manifest first: a mistake in it is told at once, and a scan takes its time.
+    // Before the scan, which takes longer: an error in the manifest is reported at once.
     let manifest = super::manifest(settings)?;
     let manifest = manifest.as_ref();
     let level = match (args.quick, args.deep) {
@@ -43,7 +42,7 @@ pub fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
     };
     let scan = scan(&settings.root, &settings.extensions)?;
     let watch = args.watch.watch.then(|| watch::begin(settings, &args.watch, &scan)).transpose()?;
-    // What earlier checks found holds for a scan without any, too.
+    // A scan without checks uses the results of earlier checks.
     let probes = if level.is_some() { Probes::new() } else { known(settings, &scan.videos) };
     let checker = level.map(|level| Checker::new(settings, &scan.videos, level, &cancel)).transpose()?;
     let mut current = Current { settings, manifest, scan, probes, checker, arriving: 0 };
@@ -59,14 +58,14 @@ pub fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
     let mut writer = BufWriter::new(io::stdout().lock());
     let mut reads = write(&mut writer, |writer| write_report(writer, &current))?;
     if let Some(watch) = watch {
-        // Where whoever read has gone, nobody is left to tell.
+        // Without a reader, watching is pointless.
         cancel.fetch_or(!reads, Ordering::Relaxed);
         watch::follow(&mut current, watch, &cancel, &mut |current, report, changes| {
             reads = write(&mut writer, |writer| write_changes(writer, current, report, changes))?;
             cancel.fetch_or(!reads, Ordering::Relaxed);
             Ok(())
         })?;
-        // All that was checked since is in the report.
+        // The report has the results of all checks since.
         checked = Exit::Done;
         if reads && !settings.json && settings.verbosity > Verbosity::Quiet {
             write(&mut writer, |writer| write_report(writer, &current))?;
@@ -81,7 +80,7 @@ pub fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
     })
 }
 
-/// Writes and flushes. `false`: whoever reads has had enough, as `head` has.
+/// Writes and flushes. Returns false when the reader, such as `head`, has closed the pipe.
 fn write<W: Write>(writer: &mut W, what: impl FnOnce(&mut W) -> io::Result<()>) -> anyhow::Result<bool> {
     match what(writer).and_then(|()| writer.flush()) {
         Ok(()) => Ok(true),

@@ -1,4 +1,4 @@
-//! `reeldeck seeded-checkpoint`: the made-up weights as a file that the original can load too.
+//! `reeldeck seeded-checkpoint`: writes the synthetic weights as a file that MMAction2 can load as well.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,11 +11,10 @@ use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::process;
 
-/// Has the worker write the file.
+/// Writes the file with the worker.
 ///
 /// # Errors
-/// When something of this name is there already, which may be weights that nobody can get again; when the worker is
-/// missing or cannot write.
+/// When the file exists, which may be irreplaceable weights, or the worker cannot write it.
 pub fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exit> {
     if path.symlink_metadata().is_ok() {
         let message = format!("{} is there already and stays as it is; name a new file", shown(path));

@@ -1,4 +1,4 @@
-//! Which feature set a command means: that of the checkpoint, or else the one that is there and is of the recipe.
+//! Selects the feature set of a command: that of the checkpoint, or else the only one of the recipe.
 
 use std::fs;
 use std::io;
@@ -13,40 +13,40 @@ use crate::dataset::shown;
 use crate::engine::checkpoint;
 use crate::error::{Exit, ExitError};
 
-/// So many features of a set are opened to find one that says how it was made.
+/// How many features of a set are opened to find one with readable provenance.
 const OPENED: usize = 64;
 
-/// What the features in a folder are to a recipe.
+/// How the features of a set relate to the recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kinship {
-    /// They are what it gives.
-    Own,
-    /// They were made by another version of it.
-    Foreign,
-    /// None of them can be read.
+enum Origin {
+    /// This version of the recipe made them.
+    Same,
+    /// Another version of the recipe made them.
+    Other,
+    /// None can be read.
     Unknown,
-    /// There is none.
+    /// The set is empty.
     Empty,
 }
 
-/// The set that the checkpoint names; without one, the only set of this recipe that is there.
+/// The set of the checkpoint; without a checkpoint, the only set of this recipe.
 ///
 /// # Errors
-/// When there is none, or several, or what is there was made by another version of the recipe.
+/// When there is no set or several, or another version of the recipe made the only one.
 pub fn feature_set(settings: &Settings) -> anyhow::Result<String> {
     let Some(sets) = sets(settings)? else { return of_checkpoint(settings) };
-    let own: Vec<&str> = of_kind(&sets, &[Kinship::Own, Kinship::Unknown]);
-    let foreign = of_kind(&sets, &[Kinship::Foreign]);
+    let own: Vec<&str> = of_kind(&sets, &[Origin::Same, Origin::Unknown]);
+    let other = of_kind(&sets, &[Origin::Other]);
     let name = &settings.recipe.name;
-    match (own.as_slice(), foreign.as_slice()) {
+    match (own.as_slice(), other.as_slice()) {
         ([set], _) => Ok((*set).to_owned()),
         ([], []) => only_empty(&sets).ok_or_else(|| none(settings)),
-        ([], foreign) => Err(ExitError::new(
+        ([], other) => Err(ExitError::new(
             Exit::Usage,
             format!(
                 "the recipe {name} has changed since the features that are there were made ({}); name the recipe as it \
                  was with --recipe, or extract the videos anew",
-                foreign.join(", ")
+                other.join(", ")
             ),
         )
         .into()),
@@ -54,13 +54,13 @@ pub fn feature_set(settings: &Settings) -> anyhow::Result<String> {
     }
 }
 
-/// As [`feature_set`], for those who want to look at the features whatever recipe made them: the only set will do.
+/// As [`feature_set`], but accepts a set of another version of the recipe if it is the only one.
 ///
 /// # Errors
-/// When there is none, or several.
+/// When there is no set, or several.
 pub fn any_feature_set(settings: &Settings) -> anyhow::Result<String> {
     let Some(sets) = sets(settings)? else { return of_checkpoint(settings) };
-    match of_kind(&sets, &[Kinship::Own, Kinship::Unknown, Kinship::Foreign]).as_slice() {
+    match of_kind(&sets, &[Origin::Same, Origin::Unknown, Origin::Other]).as_slice() {
         [set] => Ok((*set).to_owned()),
         _ => feature_set(settings),
     }
@@ -77,10 +77,10 @@ fn none(settings: &Settings) -> anyhow::Error {
     ExitError::new(Exit::Empty, message).into()
 }
 
-/// Where a run has begun and nothing is done yet, what is said next names its folder.
-fn only_empty(sets: &[(String, Kinship)]) -> Option<String> {
+/// The only set if it is empty, as after the start of a run: the next error names its folder.
+fn only_empty(sets: &[(String, Origin)]) -> Option<String> {
     match sets {
-        [(set, Kinship::Empty)] => Some(set.clone()),
+        [(set, Origin::Empty)] => Some(set.clone()),
         _ => None,
     }
 }
@@ -90,12 +90,12 @@ fn several_sets(sets: &[&str]) -> anyhow::Error {
     ExitError::new(Exit::Usage, message).into()
 }
 
-fn of_kind<'a>(sets: &'a [(String, Kinship)], kinds: &[Kinship]) -> Vec<&'a str> {
+fn of_kind<'a>(sets: &'a [(String, Origin)], kinds: &[Origin]) -> Vec<&'a str> {
     sets.iter().filter(|(_, kind)| kinds.contains(kind)).map(|(set, _)| set.as_str()).collect()
 }
 
-/// The sets that bear the recipe's name, sorted; nothing where a checkpoint says which is meant.
-fn sets(settings: &Settings) -> anyhow::Result<Option<Vec<(String, Kinship)>>> {
+/// The sets with the recipe's name, sorted; `None` if a checkpoint selects the set.
+fn sets(settings: &Settings) -> anyhow::Result<Option<Vec<(String, Origin)>>> {
     if settings.checkpoint.is_some() {
         return Ok(None);
     }
@@ -106,33 +106,34 @@ fn sets(settings: &Settings) -> anyhow::Result<Option<Vec<(String, Kinship)>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],
         Err(error) => return Err(error).with_context(|| format!("failed to list {}", shown(&folder))),
     };
-    // A longer name may begin with this one: what comes after it are the eight digits of a hash.
+    // The rest must be a hash: another recipe's name may begin with this one.
     let is_of_it = |set: &str| set.strip_prefix(&prefix).is_some_and(|hash| !hash.contains('-'));
     sets.retain(|set| is_of_it(set));
     sets.sort();
-    let with_kin = |set: String| {
-        let kinship = kinship(&folder.join(&set), &set, &settings.recipe);
-        (set, kinship)
+    let with_origin = |set: String| {
+        let origin = origin(&folder.join(&set), &set, &settings.recipe);
+        (set, origin)
     };
-    Ok(Some(sets.into_iter().map(with_kin).collect()))
+    Ok(Some(sets.into_iter().map(with_origin).collect()))
 }
 
-/// A set is named after recipe and weights. The weights are not known here, but every feature says which made it.
-fn kinship(folder: &Path, set: &str, recipe: &Recipe) -> Kinship {
-    let mut kinship = Kinship::Empty;
+/// The relation of a set to the recipe. A set's name depends on the weights, which are unknown here, so it is computed with
+/// the weights that a feature records.
+fn origin(folder: &Path, set: &str, recipe: &Recipe) -> Origin {
+    let mut origin = Origin::Empty;
     let files = listed(folder).into_iter().flat_map(|class| listed(&class));
     for file in files.filter(|file| file.extension().is_some_and(|e| e == "safetensors")).take(OPENED) {
         match Header::read(&file) {
-            Ok(header) if recipe.set_name(&header.provenance.checkpoint.digest) == set => return Kinship::Own,
-            // A feature that has strayed in from elsewhere does not speak for the others.
-            Ok(header) if header.provenance.set == set => return Kinship::Foreign,
-            _ => kinship = Kinship::Unknown,
+            Ok(header) if recipe.set_name(&header.provenance.checkpoint.digest) == set => return Origin::Same,
+            // A feature from another set says nothing about this one.
+            Ok(header) if header.provenance.set == set => return Origin::Other,
+            _ => origin = Origin::Unknown,
         }
     }
-    kinship
+    origin
 }
 
-/// What is in a folder, sorted; nothing where it cannot be read.
+/// The entries of a folder, sorted; empty if it cannot be read.
 fn listed(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())).collect();

@@ -1,4 +1,4 @@
-//! `reeldeck completions` and `reeldeck man`: what shells and manuals know of the command line, from its own definition.
+//! `reeldeck completions` and `reeldeck man`, generated from the definition of the command line.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::dataset::shown;
 use crate::error::Exit;
 use crate::{errln, out};
 
-/// Prints the completions for a shell.
+/// Prints the completion script of a shell.
 ///
 /// # Errors
 /// When standard output cannot be written to.
@@ -23,7 +23,7 @@ pub fn run_completions(shell: Shell) -> anyhow::Result<Exit> {
     print(&text)
 }
 
-/// Prints the manual, or writes one page for each command into a folder.
+/// Prints the manual, or writes a page for each command into a folder.
 ///
 /// # Errors
 /// When it cannot be written.

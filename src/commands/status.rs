@@ -1,4 +1,4 @@
-//! `reeldeck status`: where the runs that hold the output folder stand.
+//! `reeldeck status`: prints the state of the runs that hold the output folder.
 
 use anyhow::Context;
 use reeldeck_common::video::printable;
@@ -14,19 +14,19 @@ use crate::protocol::holder::Holder;
 use crate::protocol::snapshot::Snapshot;
 use crate::{out, outln};
 
-/// One run, as `--json` prints it.
+/// One run in the output of `--json`.
 #[derive(Serialize)]
 struct Run {
     shard: String,
     #[serde(flatten)]
     holder: Holder,
-    /// None where the run cannot be asked from here.
+    /// `None` if the run cannot be asked.
     snapshot: Option<Snapshot>,
-    /// Why not.
+    /// Why it cannot be asked.
     problem: Option<String>,
 }
 
-/// All of them, as `--json` prints them.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Report {
     schema: u32,
@@ -34,10 +34,10 @@ struct Report {
     runs: Vec<Run>,
 }
 
-/// Prints a paragraph for each run, or one JSON object. Ends with code 0 whether there is one or not.
+/// Prints a paragraph for each run, or one JSON object. Returns [`Exit::Done`] with and without a run.
 ///
 /// # Errors
-/// When the locks cannot be looked at, and when the object cannot be written.
+/// When the locks cannot be read, or the object cannot be written.
 pub fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
     let mut runs = vec![];
     for (shard, holder) in client::runs(&settings.out)? {

@@ -1,4 +1,4 @@
-//! `reeldeck stop`, `pause`, `resume`, `retry`: one order to the run that holds the output folder.
+//! `reeldeck stop`, `pause`, `resume` and `retry`: send one command to the run that holds the output folder.
 
 use crate::client::{Client, ClientError};
 use crate::config::{Settings, Verbosity};
@@ -7,13 +7,13 @@ use crate::error::{Exit, ExitError};
 use crate::outln;
 use crate::protocol::Command;
 
-/// Gives the order and says what came of it.
+/// Sends the command and prints the answer.
 ///
 /// # Errors
-/// When there is no run, or it cannot do so.
+/// When there is no run, or it refuses.
 pub fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit> {
     let mut client = Client::find(settings).map_err(|error| match (error, &command) {
-        // Another run would pass over what has failed.
+        // A new run skips failed videos by default.
         (ClientError::NoRun { out }, Command::Retry { .. }) => {
             let out = shown(&out);
             let next = "a new one tries failed videos again with `reeldeck --batch --retry-failed`";

@@ -1,4 +1,4 @@
-//! `reeldeck verify`: whether the features are right, by themselves, against their videos, and against others' numbers.
+//! `reeldeck verify`: checks the features themselves, against their videos, and against other extractors' features.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -29,15 +29,15 @@ use crate::verify::against::Reference;
 use crate::verify::compare::Tolerance;
 use crate::verify::{self, Compared, Finding, Kind, Report, VerifyJob, report};
 
-/// So many of a sort are printed; `-v` prints all, and the files hold all in any case.
+/// How many findings of a kind are printed without `-v`. The files have all of them.
 const PRINTED: usize = 20;
 
-/// Verifies, prints what was found, and leaves the lists in the exports folder.
+/// Verifies, prints the findings, and writes the lists into the exports folder.
 ///
-/// Ends with [`Exit::Incomplete`] when anything is off, or a video has no feature.
+/// Returns [`Exit::Incomplete`] if a feature is wrong or a video has none.
 ///
 /// # Errors
-/// When it is not clear which features are meant, and when something named by the user cannot be used.
+/// When the feature set is ambiguous, or a file that the user has named cannot be used.
 pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let set = any_feature_set(settings)?;
@@ -79,7 +79,7 @@ pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit
     Ok(if is_fine { Exit::Done } else { Exit::Incomplete })
 }
 
-/// Extracts some videos anew: first those that a note casts doubt on, then whichever come up.
+/// Extracts `count` videos again and compares: first those with a note, then random ones.
 fn sample(
     settings: &Settings,
     job: &VerifyJob<'_>,
@@ -99,7 +99,7 @@ fn sample(
     let wrong = report.to_retry();
     let noted: Vec<_> = report.findings.iter().map(|finding| &finding.video).collect();
     let lot = RandomState::new();
-    // What is known to be wrong need not be extracted to know it, and what has no feature cannot be compared.
+    // Wrong features need no further proof, and videos without a feature cannot be compared.
     let without: std::collections::HashSet<_> = report.without.iter().collect();
     let mut candidates: Vec<_> = job
         .videos
@@ -133,7 +133,7 @@ fn sample(
     Ok(())
 }
 
-/// One worker on the first device, as a run would start it.
+/// One worker on the first device, with the settings of a run.
 fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> anyhow::Result<Setup> {
     let (devices, note) = settings.devices.resolve(&settings.torch).map_err(ExitError::from)?;
     if let Some(note) = note {
@@ -161,7 +161,7 @@ fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> a
             threads: or(settings.worker.threads, cores),
             decoders: or(settings.worker.decoders, 1),
             prefetch_frames: or(settings.worker.prefetch_frames, if is_cpu { 64 } else { 400 }),
-            // What a GPU has decoded is compared with the reference: the decoder on the CPU.
+            // The reference is the CPU's decoder, also for features from NVDEC.
             nvdec: None,
             limits: settings.limits,
             owner,
@@ -217,7 +217,7 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
     outln!("checked {} features of {}: {wrong} wrong", report.checked, job.layout.set());
 }
 
-/// The worst comparisons, then all in one line.
+/// Prints the largest differences, then a summary.
 fn compared(what: &str, tolerance: Tolerance, all: &[Compared], most: usize) {
     if all.is_empty() {
         outln!("compared no feature {what}");

@@ -1,4 +1,4 @@
-//! `--watch`: what a command reports, kept current as files come, change and go.
+//! `--watch`: updates a report as files appear, change and disappear.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,36 +17,36 @@ use crate::dataset::state::Probes;
 use crate::dataset::watch::{self, Backend, Watch, WatchOptions};
 use crate::errln;
 
-/// How often it is looked whether the user wants it to end.
-const GLANCE: Duration = Duration::from_millis(100);
-/// After the first change, others are waited for until there was none for so long …
-const QUIET: Duration = Duration::from_millis(500);
-/// … but no longer than this.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The interval of checks for cancellation.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// A report waits until there was no change for so long …
+const QUIET_TIME: Duration = Duration::from_millis(500);
+/// … but not longer than this after the first change.
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
-/// What is known of the dataset.
+/// The current state of the dataset.
 pub struct Current<'a> {
-    /// All settings.
+    /// The settings of the command.
     pub settings: &'a Settings,
-    /// What should be there.
+    /// What should be in the dataset folder.
     pub manifest: Option<&'a Manifest>,
-    /// What is there.
+    /// What is in the dataset folder.
     pub scan: Scan,
-    /// What was found of it.
+    /// The results of checks.
     pub probes: Probes,
-    /// Has new videos checked, where that is wanted.
+    /// Checks new videos, with `--quick` or `--deep`.
     pub checker: Option<Checker<'a>>,
-    /// Videos that were still being written.
+    /// The number of videos that were still being written.
     pub arriving: usize,
 }
 
 impl Current<'_> {
-    /// What it comes to.
+    /// The report of this state.
     pub fn report(&self) -> Report<'_> {
         Report::new(self.manifest, &self.scan, &self.probes, self.settings.tolerance_s)
     }
 
-    /// Looks at everything again, and into what has changed. `false`: not now; the reason was told.
+    /// Scans again and checks what has changed. Returns false, after a note, if that is not possible now.
     fn renew(&mut self) -> anyhow::Result<bool> {
         self.scan = match scan(&self.settings.root, &self.settings.extensions) {
             Ok(scan) => scan,
@@ -76,7 +76,7 @@ impl Current<'_> {
     }
 }
 
-/// Begins to watch: what changes from now on, or differs from this scan, is not missed.
+/// Starts to watch. Reports changes from now on, and differences from this scan.
 ///
 /// # Errors
 /// When the dataset folder cannot be watched.
@@ -85,7 +85,7 @@ pub fn begin(settings: &Settings, args: &WatchArgs, scan: &Scan) -> anyhow::Resu
         _ if args.poll => Backend::Polling,
         WatchMode::Polling => Backend::Polling,
         WatchMode::Events => Backend::Events,
-        // It was asked for by name.
+        // --watch overrides `mode = "off"`.
         WatchMode::Auto | WatchMode::Off => Backend::Auto,
     };
     let options = WatchOptions {
@@ -98,13 +98,13 @@ pub fn begin(settings: &Settings, args: &WatchArgs, scan: &Scan) -> anyhow::Resu
         .with_context(|| format!("failed to watch the dataset folder {}", shown(&settings.root)))
 }
 
-/// Is told of what is known now, the report of it, and what has changed since the one before.
+/// Receives the current state, its report, and the changes since the previous report.
 pub type Tell<'t> = dyn FnMut(&Current<'_>, &Report<'_>, &[Change]) -> anyhow::Result<()> + 't;
 
-/// Goes on until `cancel` is set; tells of each report that differs from the one before, and how.
+/// Watches until `cancel` is set. Calls `tell` for each report that differs from the previous one.
 ///
 /// # Errors
-/// When `reeldeck-probe` does not work any more, and whatever `tell` gives.
+/// When `reeldeck-probe` stops working, and the errors of `tell`.
 pub fn follow(
     current: &mut Current<'_>,
     mut watch: Watch,
@@ -137,13 +137,13 @@ pub fn follow(
         }
     };
     loop {
-        // What is still being written is looked at again, also when nobody writes to it any more.
+        // A video that was being written is checked again, even without a further change.
         let again = (current.arriving > 0).then(|| Instant::now() + settle.max(Duration::from_secs(1)));
         loop {
             if cancel.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            match next(GLANCE) {
+            match next(POLL_INTERVAL) {
                 Ok(Some(change)) => {
                     note(change, &mut away);
                     break;
@@ -154,9 +154,9 @@ pub fn follow(
             }
         }
         let since = Instant::now();
-        while since.elapsed() < PATIENCE
+        while since.elapsed() < MAX_DELAY
             && !cancel.load(Ordering::Relaxed)
-            && let Ok(Some(change)) = next(QUIET)
+            && let Ok(Some(change)) = next(QUIET_TIME)
         {
             note(change, &mut away);
         }

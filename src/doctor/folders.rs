@@ -1,4 +1,4 @@
-//! Dataset and output folder: what kind of file system, how much room, whether changes are seen.
+//! Checks the dataset and output folders: file system, free space, inotify.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
 
-/// Looks at them.
+/// Checks the folders.
 pub(super) fn look(area: &mut Area<'_>, settings: &Settings) {
     let found = dataset(area, settings);
     output(area, settings, found.as_ref().map_or(0, |scan| scan.videos.len()));
@@ -91,7 +91,7 @@ fn output(area: &mut Area<'_>, settings: &Settings, videos: usize) {
     }
 }
 
-/// Features, and `result.pkl` with the same numbers again.
+/// The size of the features and of `result.pkl`, which repeats their logits, in bytes.
 fn estimate(recipe: &Recipe, videos: usize) -> u64 {
     let columns: usize = recipe.outputs.iter().map(|output| recipe.columns(*output)).sum();
     let feature = (recipe.sampling.clips * columns * 4 + 4096) as u64;
@@ -130,7 +130,7 @@ enum Kind {
     Memory,
 }
 
-/// The file system that a folder lies on. The numbers are the kernel's (linux/magic.h) and those of the makers.
+/// The file system of a folder. The magic numbers are from linux/magic.h and from the file systems' sources.
 fn kind(path: &Path) -> (String, Kind) {
     let Ok(found) = statfs(path) else { return ("file system unknown".into(), Kind::Local) };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "magic numbers have 32 bits")]

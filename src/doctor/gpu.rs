@@ -1,4 +1,4 @@
-//! NVIDIA: driver, devices, the CUDA build of libtorch, NVDEC.
+//! Checks the NVIDIA driver, the devices, the CUDA build of libtorch, and NVDEC.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::config::{Device, DeviceList, Settings};
 use crate::process::gpus::{self, GpuError};
 use crate::process::torch;
 
-/// Looks at them.
+/// Checks the GPUs.
 pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>) {
     let wanted = settings.is_some_and(|settings| match &settings.devices {
         DeviceList::All => false,
@@ -67,7 +67,7 @@ fn libtorch(area: &mut Area<'_>, named: &Path, wanted: bool) {
             "look at CUDA_VISIBLE_DEVICES, and whether the driver is new enough for this PyTorch",
         ),
         Ok(count) => area.ok(NAME, format!("{}; it sees {}", lib.display(), plural(count))),
-        // The missing program has a line of its own.
+        // `programs` reports a missing worker.
         Err(GpuError::Program(_)) => {}
         Err(error) => area.missing(
             NAME,
@@ -81,7 +81,7 @@ fn plural(devices: u32) -> String {
     if devices == 1 { "1 device".into() } else { format!("{devices} devices") }
 }
 
-/// `NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  …`: the third column from the name on.
+/// The version in `NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  …`.
 fn driver() -> Option<String> {
     let text = fs::read_to_string("/proc/driver/nvidia/version").ok()?;
     let line = text.lines().next()?;
@@ -104,7 +104,7 @@ fn models() -> Vec<String> {
     models
 }
 
-/// Where the loader would look, as far as that can be told without loading.
+/// Searches the usual folders of the dynamic loader.
 fn library(name: &str) -> Option<PathBuf> {
     let named = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let usual = [

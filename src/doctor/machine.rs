@@ -1,4 +1,4 @@
-//! Processor, memory, limits.
+//! Checks the processor, the memory and the process limits.
 
 use std::fs;
 
@@ -7,13 +7,13 @@ use rustix::process::{Resource, getrlimit};
 
 use super::Area;
 
-/// Weights, activations and libtorch itself take about two; more lets decoding run ahead.
+/// Bytes of free memory. Weights, activations and libtorch take about 2 GiB, and decoded frames need more.
 const LEAST_MEMORY: u64 = 4 << 30;
 
-/// An engine holds pipes to each worker and a socket for each client.
+/// Open files. An engine has pipes to each worker and a socket for each client.
 const LEAST_FILES: u64 = 1024;
 
-/// Looks at it.
+/// Checks the machine.
 pub(super) fn look(area: &mut Area<'_>) {
     processor(area);
     memory(area);

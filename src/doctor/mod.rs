@@ -1,4 +1,4 @@
-//! `reeldeck doctor`: what this machine has for a run, what it lacks, and what to do about each. Changes nothing.
+//! `reeldeck doctor`: checks this machine and suggests fixes. Changes nothing.
 
 mod folders;
 mod gpu;
@@ -15,24 +15,24 @@ use crate::config::{Overrides, Settings};
 use crate::error::{Exit, ExitError};
 use crate::out;
 
-/// Version of the JSON object. It grows when a field goes or changes its meaning; new fields do not change it.
+/// The version of the JSON object. It increases when a field is removed or changes its meaning, not when one is added.
 const SCHEMA: u32 = 1;
 
-/// How something is.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum State {
-    /// There, and as it should be.
+    /// As it should be.
     Ok,
-    /// Worth knowing; nothing to be done.
+    /// For information.
     Note,
-    /// A run works, but not as well as it could, or not for ever.
+    /// Runs work, but slower than they could, or only for a while.
     Warning,
-    /// A run does not work.
+    /// Runs do not work.
     Missing,
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Check {
     area: &'static str,
@@ -43,7 +43,7 @@ struct Check {
     next: Option<String>,
 }
 
-/// All that was looked at.
+/// All checks.
 #[derive(Debug, Serialize)]
 struct Report {
     schema: u32,
@@ -81,10 +81,10 @@ impl Area<'_> {
     }
 }
 
-/// Looks at everything and prints it.
+/// Runs all checks and prints the report.
 ///
 /// # Errors
-/// None today: what cannot be looked at is part of the report.
+/// When the report cannot be printed. Checks that fail are part of the report.
 pub fn run_doctor(typed: &Overrides, settings: Result<Settings, ExitError>) -> anyhow::Result<Exit> {
     let mut checks = vec![];
     let settings = configuration(&mut Area { area: "configuration", checks: &mut checks }, settings);
@@ -110,7 +110,7 @@ pub fn run_doctor(typed: &Overrides, settings: Result<Settings, ExitError>) -> a
     Ok(if missing > 0 { Exit::Incomplete } else { Exit::Done })
 }
 
-/// With a configuration that cannot be read the rest is still looked at.
+/// The settings; `None`, after a check that says so, if the configuration is invalid.
 fn configuration(area: &mut Area<'_>, settings: Result<Settings, ExitError>) -> Option<Settings> {
     match settings {
         Ok(settings) => {

@@ -1,5 +1,5 @@
-//! reeldeck's own programs, and through them FFmpeg and libtorch: each is asked in a process of its own, so that one that is
-//! broken is found and not joined.
+//! Checks reeldeck's programs, and through them FFmpeg and libtorch. Each runs in a process of its own, so that a broken
+//! library does not break the doctor.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// libtorch starts in a quarter of a second; a machine with a slow disk takes longer.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Looks at them.
+/// Checks the programs.
 pub(super) fn look(area: &mut Area<'_>) {
     let own = std::env::current_exe().map_or_else(|error| error.to_string(), |path| path.display().to_string());
     area.ok("reeldeck", format!("{VERSION}, {own}"));
@@ -70,7 +70,7 @@ fn in_words(error: AskError) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }
 
-/// The loader's own words name the library and say nothing of where it could come from.
+/// The dynamic loader names the missing library; this says where to get it.
 fn ffmpeg_help(_: &Path, why: &str) -> String {
     if why.contains("libav") || why.contains("libsw") {
         return "FFmpeg's libraries are not those that this was built with: take the archive, which has FFmpeg inside, or \

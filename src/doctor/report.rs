@@ -1,4 +1,4 @@
-//! The report for people: a line for each thing, and under it what to do.
+//! The report as text: a line for each check, and the suggested fix below it.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use reeldeck_common::video::printable;
 
 use super::{Report, State};
 
-/// The whole text. Quiet: only what is wrong.
+/// The whole report; with `quiet` only the problems.
 pub(super) fn text(report: &Report, quiet: bool) -> String {
     let mut text = String::new();
     let shown = |state: State| !quiet || matches!(state, State::Warning | State::Missing);
@@ -38,7 +38,7 @@ pub(super) fn text(report: &Report, quiet: bool) -> String {
     text
 }
 
-/// Names from disk cannot steer the terminal; further lines stand under the first.
+/// Escapes control characters, and indents further lines.
 fn lines(text: &str) -> String {
     let lines: Vec<String> = text.trim_end().lines().map(printable).map(|line| line.to_string()).collect();
     lines.join(&format!("\n{:31}", ""))

@@ -1,4 +1,4 @@
-//! What becomes of a run at logout, Slurm, and what the terminal can show.
+//! Checks whether runs survive logout, Slurm, and the terminal.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Area;
 
-/// Looks at it.
+/// Checks the session.
 pub(super) fn look(area: &mut Area<'_>) {
     logout(area);
     slurm(area);
@@ -38,7 +38,8 @@ fn logout(area: &mut Area<'_>) {
     );
 }
 
-/// As logind reads it: the main file, then those beside it in order of their names; the last word counts.
+/// Reads KillUserProcesses as logind does: the main file, then the drop-in files in the order of their names. The last value
+/// counts.
 fn kills_user_processes() -> bool {
     let mut files = vec![PathBuf::from("/etc/systemd/logind.conf")];
     for folder in ["/usr/lib/systemd/logind.conf.d", "/run/systemd/logind.conf.d", "/etc/systemd/logind.conf.d"] {
@@ -48,11 +49,11 @@ fn kills_user_processes() -> bool {
         files.extend(found);
     }
     let mut texts = files.iter().rev().filter_map(|path| fs::read_to_string(path).ok());
-    // From the last file on: the first word found is the last one said.
-    texts.find_map(|text| last_word(&text)).unwrap_or(false)
+    // Searched backwards, so the first value found is the one that counts.
+    texts.find_map(|text| last_value(&text)).unwrap_or(false)
 }
 
-fn last_word(text: &str) -> Option<bool> {
+fn last_value(text: &str) -> Option<bool> {
     let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("KillUserProcesses=")).map(str::trim);
     values.next_back().map(|value| matches!(value.to_ascii_lowercase().as_str(), "yes" | "true" | "on" | "1"))
 }
@@ -111,9 +112,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_of_a_logind_file_counts_and_comments_do_not() {
-        assert_eq!(last_word("[Login]\n#KillUserProcesses=yes\n"), None);
-        assert_eq!(last_word("[Login]\nKillUserProcesses=no\n KillUserProcesses=Yes \n"), Some(true));
-        assert_eq!(last_word("KillUserProcesses=1\nKillUserProcesses=off"), Some(false));
+    fn the_last_value_in_a_logind_file_counts() {
+        assert_eq!(last_value("[Login]\n#KillUserProcesses=yes\n"), None);
+        assert_eq!(last_value("[Login]\nKillUserProcesses=no\n KillUserProcesses=Yes \n"), Some(true));
+        assert_eq!(last_value("KillUserProcesses=1\nKillUserProcesses=off"), Some(false));
     }
 }

@@ -1,4 +1,4 @@
-//! The checkpoint, and whether it is what its name says.
+//! Checks the weights and their digest.
 
 use reeldeck_common::protocol::CheckpointSource;
 
@@ -9,7 +9,7 @@ use crate::fetch::Cache;
 
 const NAME: &str = "checkpoint";
 
-/// Looks at it.
+/// Checks the weights.
 pub(super) fn look(area: &mut Area<'_>, settings: &Settings) {
     let published = &settings.recipe.checkpoint.url;
     match checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe) {
