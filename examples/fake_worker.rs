@@ -1,10 +1,18 @@
-//! A worker that speaks the protocol and does what the "video" says: the file's text is a list of commands.
+//! A worker for tests. It speaks the protocol of the real one; the text of a "video" is a list of commands for it:
 //!
-//! `ok` writes a real feature file of made-up numbers · `crash`, `hang`, `garbage`, `partial`, `leave` misbehave ·
-//! `mute` writes the file and crashes before it says so · `nowrite` says it is done and writes nothing · `fail KIND` reports a
-//! failure · `once` before one of these: only the first time, then `ok` · `slow MS` takes that long · `until FILE` takes until
-//! there is such a file in the working folder.
-//! `FAKE_WORKER=wrong-version|fatal|crash-at-start|silent` misbehaves before the first video.
+//! | command | effect |
+//! |---|---|
+//! | `ok` | writes a valid feature file with synthetic numbers |
+//! | `crash`, `hang`, `leave` | aborts, never ends, exits |
+//! | `garbage`, `partial` | writes an invalid line, half a line |
+//! | `mute` | writes the file and crashes before it reports it |
+//! | `nowrite` | reports success without a file |
+//! | `fail KIND` | reports a failure |
+//! | `once` | before one of these: misbehaves the first time only |
+//! | `slow MS` | takes this long |
+//! | `until FILE` | waits for a file in the working folder |
+//!
+//! With `FAKE_WORKER=wrong-version|fatal|crash-at-start|silent` it misbehaves before the first video.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -61,7 +69,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     let source = SourceStamp::of(&fs::metadata(path).unwrap());
     eprintln!("job {job}: {video}");
     let mut words = script.split_whitespace().peekable();
-    // A mark beside the output remembers that something happened once.
+    // A marker file beside the output records that `once` has happened.
     let mark = feature.with_extension("once");
     let mut once = false;
     let (mut nowrite, mut mute) = (false, false);

@@ -1,4 +1,4 @@
-//! A dataset whose videos are a few bytes of text, with features made up for them, and reeldeck run on it.
+//! A dataset of "videos" that are a few bytes of text, with synthetic features for them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,13 +14,13 @@ use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 use tempfile::TempDir;
 
-/// The small recipe of the other tests, with a second output and as few channels as can be.
+/// The small recipe of the other tests, with a second output and as few channels as possible.
 pub fn recipe() -> String {
     let recipe = include_str!("tiny.toml").replace("[\"logits\"]", "[\"logits\", \"pooled\"]");
     recipe.replace("base_channels = 4", "base_channels = 1")
 }
 
-/// A dataset, a recipe, an output folder.
+/// A dataset, a recipe and an output folder.
 pub struct Set {
     dir: TempDir,
     pub recipe: Recipe,
@@ -28,7 +28,7 @@ pub struct Set {
     pub owner: Owner,
 }
 
-/// How a program ended and what it printed.
+/// The exit code and the output of a process.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -48,7 +48,7 @@ impl Set {
         Self { dir, recipe, layout, owner: Owner::this_process() }
     }
 
-    /// With these videos and a feature for each.
+    /// A set of these videos, with a feature file for each.
     pub fn of(videos: &[&str]) -> Self {
         let set = Self::new();
         for video in videos {
@@ -62,7 +62,7 @@ impl Set {
         self.dir.path().join(path)
     }
 
-    /// A file of the only set's exports.
+    /// A file in the export folder of the feature set.
     pub fn exported(&self, path: &str) -> PathBuf {
         self.layout.exports().join(path)
     }
@@ -76,7 +76,7 @@ impl Set {
         serde_json::from_slice(&self.bytes(path)).unwrap()
     }
 
-    /// Names in a folder of the exports, without those that begin with a dot.
+    /// Names in a folder of the exports, without hidden ones.
     pub fn names(&self, folder: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.exported(folder)) else { return vec![] };
         let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -94,7 +94,7 @@ impl Set {
         path
     }
 
-    /// What the feature of a video is, where nothing is changed: numbers that follow from the name.
+    /// The feature of a video, with numbers that follow from its name.
     pub fn made(&self, video: &str) -> Feature {
         let name = VideoName::new(video).unwrap();
         let seed = video.bytes().fold(1.0, |seed: f32, byte| (seed * 1.7 + f32::from(byte) * 0.013) % 11.0);
@@ -124,7 +124,7 @@ impl Set {
         }
     }
 
-    /// Writes the feature of a video, changed.
+    /// Changes the feature of a video and writes it.
     pub fn feature(&self, video: &str, change: impl FnOnce(&mut Feature)) -> PathBuf {
         let mut feature = self.made(video);
         let path = self.layout.feature(&feature.provenance.video);

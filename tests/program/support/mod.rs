@@ -1,4 +1,4 @@
-//! A dataset in a temporary folder, and reeldeck run on it with the fake worker.
+//! A dataset in a temporary folder. reeldeck runs on it with the fake worker.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,15 +17,15 @@ pub mod real;
 
 /// A dataset and an output folder.
 pub struct Bench {
-    /// Removed at the end.
+    /// Removed on drop.
     pub dir: TempDir,
 }
 
-/// A small recipe: the fake worker makes its numbers up, and small files are quick to write.
+/// A recipe with small outputs, so that feature files are quick to write.
 pub const RECIPE: &str = include_str!("tiny.toml");
 
 impl Bench {
-    /// "Videos" with these names and contents.
+    /// A dataset of "videos" with these names and contents.
     pub fn new(videos: &[(&str, &str)]) -> Self {
         let bench = Self { dir: tempfile::tempdir().unwrap() };
         fs::create_dir(bench.path("data")).unwrap();
@@ -55,35 +55,35 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// reeldeck with the fake worker, on this dataset.
+    /// reeldeck with the fake worker and these arguments, in the temporary folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
         command.current_dir(self.dir.path()).env("REELDECK_WORKER", fake_worker()).args(arguments).stdin(Stdio::null());
         command
     }
 
-    /// Runs it to the end.
+    /// Runs [`Bench::command`] until it ends.
     pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::to_the_end(&mut self.command(arguments))
     }
 
-    /// Starts it with its output kept for later.
+    /// Starts [`Bench::command`] with its output piped.
     pub fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Starts it with its standard error in a file, to be read by [`Bench::log`] meanwhile.
+    /// Starts [`Bench::command`] with its standard error in a file, which [`Bench::log`] reads.
     pub fn start_logged(&self, arguments: &[&str]) -> Child {
         let stderr = fs::File::create(self.path("stderr")).unwrap();
         self.command(arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap()
     }
 
-    /// The standard error so far of what [`Bench::start_logged`] has started.
+    /// The standard error so far of a run from [`Bench::start_logged`].
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("stderr")).unwrap()
     }
 
-    /// Waits for the end of what [`Bench::start_logged`] has started.
+    /// Waits until a run from [`Bench::start_logged`] ends.
     pub fn finish(&self, mut run: Child) -> Ran {
         let mut code = None;
         wait_for("the run ends", || {
@@ -93,13 +93,13 @@ impl Bench {
         Ran { code: code.unwrap().code().unwrap_or(-1), stdout: String::new(), stderr: self.log() }
     }
 
-    /// The feature of a video in the only feature set.
+    /// The feature file of a video in the first feature set.
     pub fn files_of(&self, video: &str) -> PathBuf {
         let sets = list(&self.path("out/features"));
         sets[0].join(format!("{video}.safetensors"))
     }
 
-    /// `Class/file` of all files of the only feature set in `out/<kind>`, without temporary ones.
+    /// `Class/file` of all files in the feature sets of `out/<kind>`, without the markers of the fake worker.
     pub fn files(&self, kind: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for set in list(&self.path("out").join(kind)) {
@@ -114,7 +114,7 @@ impl Bench {
         found
     }
 
-    /// A file in the only export folder.
+    /// A file in the only export folder; panics if there is more than one folder.
     pub fn export(&self, name: &str) -> PathBuf {
         let sets = list(&self.path("out/exports"));
         assert_eq!(sets.len(), 1);
@@ -141,8 +141,8 @@ pub fn programs() -> PathBuf {
     folder
 }
 
-/// A program beside reeldeck's own. Cargo builds all of them for `cargo test` of the whole workspace, but not for a single
-/// test binary: an absent or outdated program fails the test.
+/// A program beside reeldeck's own. `cargo test` of the whole workspace builds all programs, `cargo test` of one test binary
+/// does not. Panics if the program is missing or older than its sources.
 fn built(name: &str) -> PathBuf {
     const HINT: &str = "build the programs in this test's profile: cargo build --workspace --bins --examples";
     let path = Path::new(env!("CARGO_BIN_EXE_reeldeck")).with_file_name(name);
@@ -164,7 +164,7 @@ fn list(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// How a run ended and what it printed.
+/// The exit code and the output of a process.
 #[derive(Debug)]
 pub struct Ran {
     /// The exit code; -1 for a signal.
@@ -176,7 +176,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Runs a command to its end, which must come: a run that hangs fails its test instead of holding it.
+    /// Runs a command until it ends, and kills it after two minutes, so that a hang fails the test.
     pub fn to_the_end(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut guard = Command::new("sh");
@@ -198,7 +198,7 @@ impl Ran {
     }
 }
 
-/// Waits until something holds, which it must at some time; how long that takes depends on what else the machine does.
+/// Waits until a condition holds; panics after five minutes. The limit is generous because the machine may be busy.
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {

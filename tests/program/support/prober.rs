@@ -1,4 +1,4 @@
-//! A prober that answers at once, and videos that have lain there for long.
+//! A fake prober that answers at once, and videos with an old time of modification.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Bench;
 
-/// What it finds out about `$path`, of `$size` bytes, is put in for the words in capitals.
+/// FACTS and IS_CORRUPT are replaced. IS_CORRUPT is a shell condition; `$path` and `$size` describe the file.
 const PROBER: &str = r#"#!/bin/bash
 while IFS= read -r line; do
   id=${line#*\"id\":}; id=${id%%,*}
@@ -21,12 +21,12 @@ while IFS= read -r line; do
 done
 "#;
 
-/// Puts a prober beside the dataset: a file with `corrupt` in its text is that, any other is healthy.
+/// Writes a prober beside the dataset. It reports a file as corrupt if its text contains `corrupt`.
 pub fn put(bench: &Bench) {
     put_with(bench, "duration_s 151.0 frames 4530 size [1280,720]", r#"grep -q corrupt "$path""#);
 }
 
-/// The same with facts of its own, names and values in turn, and a condition of the shell for a corrupt file.
+/// As [`put`], with other facts (alternating names and values) and another shell condition for a corrupt file.
 pub fn put_with(bench: &Bench, facts: &str, is_corrupt: &str) {
     let words: Vec<&str> = facts.split(' ').collect();
     let facts: Vec<String> = words.chunks(2).map(|pair| format!(r#"\"{}\":{}"#, pair[0], pair[1])).collect();
@@ -35,7 +35,7 @@ pub fn put_with(bench: &Bench, facts: &str, is_corrupt: &str) {
     fs::set_permissions(bench.path("prober"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A "video" that nobody takes for one that is still arriving; there at once.
+/// Adds a "video" in one step, with an old time of modification, so that it does not count as still arriving.
 pub fn settled(bench: &Bench, name: &str, script: &str, seconds: u64) {
     let (path, making) = (bench.path("data").join(name), bench.path("making"));
     fs::write(&making, script).unwrap();

@@ -1,24 +1,24 @@
-//! Processes as `/proc` shows them: found by a mark in their environment, watched, and ended.
+//! Processes in `/proc`: found by a variable in their environment, observed, and killed.
 
 use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The variable that marks a test's processes: children inherit it, also those that nobody tells us of.
+/// The environment variable that marks the processes of a test. Children inherit it.
 pub const MARK: &str = "REELDECK_TEST_MARK";
 
-/// A process that was there when it was looked for.
+/// A process that was alive when it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its number.
+    /// The process ID.
     pub pid: u32,
-    /// Its program's file name.
+    /// The file name of its program.
     pub program: String,
-    /// In ticks since the machine began: tells it from a later process of the same number.
+    /// Start time in ticks since boot. Distinguishes it from a later process with the same ID.
     started: u64,
 }
 
-/// All that live and bear this mark. Those that are dead and not yet buried have no environment any more.
+/// All living processes with this mark. Zombies have no environment and are not found.
 pub fn marked(mark: &str) -> Vec<Process> {
     let wanted = format!("{MARK}={mark}");
     let is_marked = |pid: &u32| {
@@ -30,7 +30,7 @@ pub fn marked(mark: &str) -> Vec<Process> {
 }
 
 impl Process {
-    /// The process of this number, if it lives.
+    /// The process with this ID, if it is alive.
     pub fn of(pid: u32) -> Option<Self> {
         let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
         let started = stat(&pid.to_string())?.get(19)?.parse().ok()?;
@@ -38,7 +38,7 @@ impl Process {
         Some(Self { pid, program, started }).filter(Self::lives)
     }
 
-    /// It is there and not dead.
+    /// Whether it exists and is not a zombie.
     pub fn lives(&self) -> bool {
         let Some(stat) = stat(&self.pid.to_string()) else { return false };
         stat.first().is_some_and(|state| !matches!(state.as_str(), "Z" | "X" | "x"))
@@ -53,27 +53,27 @@ impl Process {
         pids.filter(is_child).filter_map(Self::of).collect()
     }
 
-    /// It is stopped, as by SIGSTOP.
+    /// Whether it is stopped, as by SIGSTOP.
     pub fn is_stopped(&self) -> bool {
         stat(&self.pid.to_string()).is_some_and(|stat| stat.first().is_some_and(|state| state == "T"))
     }
 
-    /// Ends it with signal 9; false where it was gone by itself.
+    /// Sends SIGKILL; false if it has already ended.
     pub fn kill(&self) -> bool {
         self.lives() && self.signal()
     }
 
-    /// Sends signal 9 without looking first whether it lives, where every microsecond counts.
+    /// Sends SIGKILL without checking first whether it is alive, which is faster.
     pub fn signal(&self) -> bool {
         kill_process(Pid::from_raw(self.pid as i32).unwrap(), Signal::KILL).is_ok()
     }
 
-    /// CPU time of all its threads so far, those that have ended included, in seconds.
+    /// CPU time so far of all its threads, ended ones included, in seconds.
     pub fn cpu_s(&self) -> f64 {
         cpu_s(&self.pid.to_string())
     }
 
-    /// CPU time so far of the threads of this name, in seconds.
+    /// CPU time so far of the threads with this name, in seconds.
     pub fn cpu_s_of(&self, thread: &str) -> f64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
         let is_named = |path: &std::path::PathBuf| {
@@ -83,7 +83,7 @@ impl Process {
         paths.map(|path| cpu_s(path.strip_prefix("/proc").unwrap().to_str().unwrap())).sum()
     }
 
-    /// The most memory that it has had so far, in bytes; 0 where it is gone.
+    /// Peak memory (VmHWM) in bytes; 0 if it has ended.
     pub fn peak(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -92,15 +92,14 @@ impl Process {
     }
 }
 
-/// User and system time of a process or thread, in seconds. The kernel counts hundredths for user space on every
-/// architecture that we know.
+/// User and system time of a process or thread, in seconds. `/proc` counts in hundredths of a second.
 fn cpu_s(task: &str) -> f64 {
     let stat = stat(task).unwrap_or_default();
     let ticks = |field: usize| stat.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     (ticks(11) + ticks(12)) as f64 / 100.0
 }
 
-/// The fields of `/proc/<task>/stat` from the state on: those before may hold spaces.
+/// The fields of `/proc/<task>/stat` from the state on. The name before it may contain spaces.
 fn stat(task: &str) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{task}/stat")).ok()?;
     Some(text.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())

@@ -1,4 +1,4 @@
-//! A dataset of real, small videos in a temporary folder, and reeldeck run on it with its real worker.
+//! A dataset of small real videos in a temporary folder. reeldeck runs on it with the real worker.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,18 +11,18 @@ use tempfile::TempDir;
 
 use super::{RECIPE, programs};
 
-/// A dataset, and whatever output folders are made beside it.
+/// A dataset; output folders are created beside it.
 pub struct Real {
-    /// Removed at the end.
+    /// Removed on drop, but kept if the test fails.
     pub dir: TempDir,
 }
 
 impl Real {
-    /// Makes a video `Class/file` for each name and description that `reeldeck-probe synth` takes.
+    /// Creates a video for each name `Class/file` and description as `reeldeck-probe synth` takes it.
     pub fn new(videos: &[(&str, Value)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         synth(&dir.path().join("videos"), videos);
-        // As the original's instructions say: the dataset is elsewhere, and linked.
+        // MMAction2's instructions link the dataset into the working folder.
         std::os::unix::fs::symlink(dir.path().join("videos"), dir.path().join("data")).unwrap();
         fs::write(dir.path().join("tiny.toml"), RECIPE).unwrap();
         Self { dir }
@@ -68,14 +68,14 @@ impl Real {
 impl Drop for Real {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // What has happened in there is seldom to be had again.
+            // A rare failure may not be reproducible.
             self.dir.disable_cleanup(true);
             eprintln!("left for a look: {}", self.dir.path().display());
         }
     }
 }
 
-/// Makes videos in a folder.
+/// Creates videos in a folder with `reeldeck-probe synth`.
 pub fn synth(folder: &Path, videos: &[(&str, Value)]) {
     let job = |(name, video): &(&str, Value)| json!({"file": folder.join(name), "video": video});
     let jobs: Vec<Value> = videos.iter().map(job).collect();
@@ -84,7 +84,7 @@ pub fn synth(folder: &Path, videos: &[(&str, Value)]) {
     assert!(probe.wait().unwrap().success());
 }
 
-/// Every file under a folder. Those that go while it is looked through are left out.
+/// Every file below a folder. Files that are removed meanwhile are left out.
 pub fn everything(root: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     let mut folders = vec![root.to_owned()];
