@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::engine::publish::Front;
+use crate::engine::publish::RunObserver;
 use crate::protocol::event::Line;
 use crate::protocol::snapshot::Snapshot;
 
@@ -20,7 +20,7 @@ impl Json {
     }
 }
 
-impl Front for Json {
+impl RunObserver for Json {
     fn event(&mut self, _line: &Line, text: &Arc<str>) {
         if !self.gone {
             let mut out = io::stdout().lock();

@@ -12,7 +12,7 @@ use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
 use crate::engine::checkpoint::{self, CheckpointError, Chosen};
-use crate::engine::publish::Front;
+use crate::engine::publish::RunObserver;
 use crate::engine::session::{self, Options, Reporter, Session};
 use crate::errln;
 use crate::error::{Exit, ExitError};
@@ -54,7 +54,7 @@ pub fn run_batch(settings: &Settings, options: Options) -> anyhow::Result<Exit> 
         outln!("would extract {}", count(counts.unfinished(), "video", "videos"));
         return Ok(session::exit(&counts, refused));
     }
-    let mut observers: Vec<Box<dyn Front>> = vec![];
+    let mut observers: Vec<Box<dyn RunObserver>> = vec![];
     if settings.json {
         observers.push(Box::new(Json::new()));
     }

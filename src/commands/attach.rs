@@ -5,7 +5,7 @@ use std::io;
 use super::run_progress::RunProgress;
 use crate::client::Client;
 use crate::config::{Settings, Verbosity};
-use crate::engine::publish::Front;
+use crate::engine::publish::RunObserver;
 use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::out;

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reeldeck_common::video::printable;
 
 use crate::config::Verbosity;
-use crate::engine::publish::Front;
+use crate::engine::publish::RunObserver;
 use crate::errln;
 use crate::protocol::event::Line;
 use crate::protocol::snapshot::{Phase, Snapshot};
@@ -72,7 +72,7 @@ impl Drop for RunProgress {
     }
 }
 
-impl Front for RunProgress {
+impl RunObserver for RunProgress {
     fn event(&mut self, line: &Line, _text: &Arc<str>) {
         let least = if self.verbosity > Verbosity::Normal { Level::Detail } else { Level::Info };
         if let Some((_, text)) = describe(&line.event).filter(|(level, _)| *level >= least) {

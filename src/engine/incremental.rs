@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::{VideoName, printable};
 
-use crate::engine::publish::Front;
+use crate::engine::publish::RunObserver;
 use crate::errln;
 use crate::export::incremental::Incremental;
 use crate::protocol::event::{Event, Line};
@@ -49,7 +49,7 @@ impl IncrementalExport {
     }
 }
 
-impl Front for IncrementalExport {
+impl RunObserver for IncrementalExport {
     fn event(&mut self, line: &Line, _text: &Arc<str>) {
         if let (Event::VideoDone { video, .. }, Some(videos)) = (&line.event, &self.videos)
             && let Ok(name) = VideoName::new(video)

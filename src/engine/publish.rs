@@ -9,7 +9,7 @@ use crate::protocol::event::{Event, Line};
 use crate::protocol::snapshot::{DeviceState, InHand, Phase as Shown, Snapshot};
 
 /// Follows a run.
-pub trait Front {
+pub trait RunObserver {
     /// Something has happened; also as the text of one line.
     fn event(&mut self, line: &Line, text: &Arc<str>);
     /// A quarter of a second has passed.

@@ -17,7 +17,7 @@ use super::inspector::InspectRequest;
 use super::journal_writer::{Job, JournalWriter};
 use super::output::Back;
 use super::plan::Plan;
-use super::publish::{self, Front};
+use super::publish::{self, RunObserver};
 use super::rate::Rate;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId, WorkerProcess};
 use super::update::update;
@@ -83,7 +83,7 @@ pub struct Engine {
     sender: mpsc::UnboundedSender<Incoming>,
     heard: mpsc::UnboundedSender<(WorkerProcess, Heard)>,
     journal_writer: JournalWriter,
-    fronts: Vec<Box<dyn Front>>,
+    observers: Vec<Box<dyn RunObserver>>,
     rate: Rate,
     next_progress: Millis,
     /// Who finds out what the dataset is like.
@@ -104,7 +104,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over `state` that tells `fronts` about it. Call inside the runtime's thread, which must live as long as the
+    /// An engine over `state` that tells `observers` about it. Call inside the runtime's thread, which must live as long as the
     /// engine: the kernel ends workers when the thread that started them ends.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Engine {
     pub fn new(
         plan: Plan,
         state: State,
-        fronts: Vec<Box<dyn Front>>,
+        observers: Vec<Box<dyn RunObserver>>,
         inspector: std::sync::mpsc::Sender<InspectRequest>,
     ) -> io::Result<Self> {
         let (sender, incoming) = mpsc::unbounded_channel();
@@ -152,7 +152,7 @@ impl Engine {
             sender,
             heard,
             journal_writer,
-            fronts,
+            observers,
             rate: Rate::default(),
             next_progress: PROGRESS,
         })
@@ -292,8 +292,8 @@ impl Engine {
         }
         let changed = self.state.take_changed();
         if !changed.is_empty() {
-            for front in &mut self.fronts {
-                front.changed(&self.state, &changed);
+            for observer in &mut self.observers {
+                observer.changed(&self.state, &changed);
             }
         }
     }
@@ -303,7 +303,7 @@ impl Engine {
     }
 }
 
-/// The clock of the state machine and the front ends.
+/// The clock of the state machine and the observer ends.
 fn ticks() -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -37,8 +37,8 @@ impl Engine {
         if !matches!(line.event, Told::Progress { .. }) && self.state.phase != Phase::Waiting {
             self.journal_writer.write(Job::Line(Arc::clone(&text)));
         }
-        for front in &mut self.fronts {
-            front.event(&line, &text);
+        for observer in &mut self.observers {
+            observer.event(&line, &text);
         }
     }
 
@@ -73,8 +73,8 @@ impl Engine {
 
     pub(super) fn show(&mut self) {
         let snapshot = self.snapshot();
-        for front in &mut self.fronts {
-            front.snapshot(&snapshot);
+        for observer in &mut self.observers {
+            observer.snapshot(&snapshot);
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::task::LocalSet;
 
 use super::control::ClientRequest;
 use super::inspector::Inspection;
-use super::publish::Front;
+use super::publish::RunObserver;
 use super::state::{State, VideoId};
 use crate::protocol::Welcome;
 use crate::protocol::event::Line;
@@ -154,7 +154,7 @@ impl Drop for Server {
     }
 }
 
-impl Front for Server {
+impl RunObserver for Server {
     fn event(&mut self, _line: &Line, text: &Arc<str>) {
         self.send(Update::Event(Arc::clone(text)));
     }

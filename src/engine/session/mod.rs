@@ -19,7 +19,7 @@ use crate::engine::incremental::IncrementalExport;
 use crate::engine::inspector::{InspectRequest, Inspector};
 use crate::engine::lock::Lock;
 use crate::engine::log;
-use crate::engine::publish::Front;
+use crate::engine::publish::RunObserver;
 use crate::engine::run::Engine;
 use crate::engine::server::Server;
 use crate::engine::state::{Phase, State};
@@ -105,7 +105,7 @@ impl Session {
     ///
     /// # Errors
     /// What keeps a run from beginning or from going on. Videos that fail only change the exit code.
-    pub fn run(self, observers: Vec<Box<dyn Front>>) -> anyhow::Result<Exit> {
+    pub fn run(self, observers: Vec<Box<dyn RunObserver>>) -> anyhow::Result<Exit> {
         let lock = self.lock()?;
         let private = self.layout.private();
         log::start(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
@@ -123,7 +123,7 @@ impl Session {
         self: Arc<Self>,
         lock: Lock,
         reachable: Reachable,
-        mut observers: Vec<Box<dyn Front>>,
+        mut observers: Vec<Box<dyn RunObserver>>,
     ) -> anyhow::Result<Exit> {
         let Reachable { server, mut clients, inspect, inspect_requests } = reachable;
         let mut signals = StopSignals::catch_without_hangup().context("failed to catch signals")?;
