@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `make bench` and `make bench-full` run: the peer and reeldeck side by side, then each stage against its own limit.
-# The figures stay in target/bench. Options are those of scripts/bench/main.py.
+# Runs `make bench` and `make bench-full`: MMAction2 beside reeldeck, then each stage beside its own limit. Writes the figures
+# to target/bench. The options are those of scripts/bench/main.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -9,7 +9,7 @@ build_tools() {
   python3 -m pip install --quiet --no-deps --only-binary :all: --require-hashes --target "$tools.part/python" \
     -r "$project/scripts/build-tools.txt"
   mkdir -p "$tools.part/bin"
-  # Not pip's own launchers: those name the folder in which they were first put.
+  # pip's launchers contain the path of the folder in which they were installed; these do not.
   printf '#!/bin/sh\nPYTHONPATH="%s/python" exec python3 -m mesonbuild.mesonmain "$@"\n' "$tools" >"$tools.part/bin/meson"
   chmod +x "$tools.part/bin/meson"
   ln -s ../python/bin/ninja "$tools.part/bin/ninja"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes dist/reeldeck-VERSION-x86_64-linux.tar.gz: the programs with FFmpeg inside, the CPU libtorch in lib/ beside them, the
-# manual, completions, licences. Built against an older C library where Debian's packages can be had (scripts/sysroot.sh);
-# says at the end which is the oldest that it runs on.
+# Builds dist/reeldeck-VERSION-x86_64-linux.tar.gz: the programs with FFmpeg linked in, the CPU libtorch in lib/, manual,
+# completions and licences. Links an older C library if Debian's packages are available (scripts/sysroot.sh), and prints the
+# oldest C library on which the programs run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,8 +13,8 @@ torch=vendor/libtorch/torch/lib
 say() { printf 'dist: %s\n' "$*"; }
 
 scripts/setup.sh --libtorch
-# Its objects are bound to a C library only when programs are linked. Headers too new for the older one end in a linker's
-# error, not in a program that fails elsewhere.
+# FFmpeg's objects bind to a C library only when a program is linked. If the headers are too new for the older C library, the
+# linker fails here; the program does not fail on another machine.
 scripts/ffmpeg.sh
 . scripts/env.sh
 if root=$(scripts/sysroot.sh); then
@@ -30,7 +30,7 @@ mkdir -p "$into"/{lib,licenses,share/man/man1,share/completions}
 for program in reeldeck reeldeck-probe reeldeck-worker; do
   strip --strip-debug -o "$into/$program" "$CARGO_TARGET_DIR/release/$program"
 done
-# libtorch's own list of what it needs, and the loader's name for its OpenMP.
+# The libraries that libtorch needs, with the name by which the loader looks for its OpenMP.
 for library in libtorch_cpu.so libc10.so libgomp.so.1 libcudart.so.13 libcupti.so.13; do
   cp -L "$torch/$library" "$into/lib/"
 done

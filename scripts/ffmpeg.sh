@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Builds a private, static FFmpeg in vendor/ffmpeg, for machines without root and for archives that run anywhere: what
-# reads video and nothing else. No network, no programs, no encoders but FFmpeg's own for the demo. Needs no root, and
-# neither installs nor changes anything outside vendor/. Does nothing when it is there.
+# Builds a private, static FFmpeg in vendor/ffmpeg, for accounts without root and for portable archives. It reads video only:
+# no network, no programs, and no encoders except those of FFmpeg itself, for the demo. Needs no root and changes nothing
+# outside vendor/. Does nothing if it has been built.
 #
 #   scripts/ffmpeg.sh              for reeldeck
-#   scripts/ffmpeg.sh --encoders   in vendor/ffmpeg-encoders, with x264, x265 and libvpx: what the tests make media with
+#   scripts/ffmpeg.sh --encoders   for the tests: in vendor/ffmpeg-encoders, with x264, x265 and libvpx
 #
-# Sources come from Debian by apt-get, where there is one. Elsewhere name tarballs that you fetched:
+# Fetches the sources from Debian with apt-get. Without apt-get, name downloaded tarballs:
 #   FFMPEG_SOURCE=ffmpeg-5.1.9.tar.xz DAV1D_SOURCE=dav1d-1.0.0.tar.xz NASM_SOURCE=nasm-2.16.01.tar.xz
 #   NV_CODEC_SOURCE=nv-codec-headers-11.1.5.2.tar.gz scripts/ffmpeg.sh
-# Without DAV1D_SOURCE AV1 is decoded on GPUs only; without NV_CODEC_SOURCE nothing is.
-# CC names another compiler than gcc.
+# Without DAV1D_SOURCE, AV1 is decoded on GPUs only. Without NV_CODEC_SOURCE, nothing is decoded on GPUs.
+# CC selects another compiler than gcc.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 project=$PWD
@@ -26,12 +26,12 @@ log=$work/log
 
 say() { printf 'ffmpeg: %s\n' "$*"; }
 die() { printf 'ffmpeg: %s\n' "$*" >&2; exit 1; }
-# The last lines of what went wrong are worth more than the first thousand of what went well.
+# Prints the output of a command only if it fails, and then only its end.
 logged() { "$@" >>"$log" 2>&1 || { tail -n 25 "$log" >&2; die "failed: $*; all of it is in $log"; }; }
 
 video_decoders=h264,hevc,vp8,vp9,libdav1d,av1,mpeg4,mpeg1video,mpeg2video,mjpeg,msmpeg4v1,msmpeg4v2,msmpeg4v3,h263,h263i,h263p,flv
 video_decoders+=,vp6,vp6a,vp6f,wmv1,wmv2,wmv3,vc1,theora,svq1,svq3,dvvideo,prores,ffv1,huffyuv,ffvhuff,utvideo,png,rawvideo
-# Sound is never decoded; these let FFmpeg learn of a stream what it learns with a full build.
+# Audio is never decoded. With these parsers FFmpeg detects the same stream properties as a full build.
 audio_decoders=aac,aac_latm,mp2,mp3,ac3,eac3,vorbis,opus,flac,alac,amrnb,amrwb,wmav1,wmav2,wmapro,adpcm_ms,adpcm_ima_wav
 audio_decoders+=,pcm_s16le,pcm_s16be,pcm_u8,pcm_s24le,pcm_mulaw,pcm_alaw
 demuxers=mov,matroska,avi,mpegts,mpegps,mpegvideo,flv,live_flv,asf,ogg,h264,hevc,m4v,ivf,obu,av1,mjpeg,nut
@@ -40,7 +40,7 @@ muxers=mp4,mov,matroska,webm,avi,mpegts,mpeg1system,mpeg2video,flv,asf,ogg,h264,
 nvdec=h264,hevc,vp8,vp9,av1,mpeg1,mpeg2,mpeg4,mjpeg,vc1
 cuvid=h264_cuvid,hevc_cuvid,vp8_cuvid,vp9_cuvid,av1_cuvid,mpeg1_cuvid,mpeg2_cuvid,mpeg4_cuvid,mjpeg_cuvid,vc1_cuvid
 
-# A tarball that the user names, or Debian's source package.
+# Unpacks the tarball that the user names, or Debian's source package.
 source_of() {
   local package=$1 tarball=$2
   if [ -n "$tarball" ]; then
@@ -67,7 +67,7 @@ assembler() {
   PATH=$work/nasm-root/usr/bin:$PATH
 }
 
-# Debian's patches and archives want tools that a bare system lacks; the assembler is one more.
+# Installs the tools for Debian's patches and archives, and the assembler.
 unpackers() {
   local missing=()
   command -v patch >/dev/null || missing+=(patch)
@@ -76,7 +76,7 @@ unpackers() {
   PATH=$work/unpackers/usr/bin:$PATH
 }
 
-# Copies what a package has for compilers into the prefix; Debian's static libraries, headers and pkg-config files.
+# Copies the static libraries, headers and pkg-config files of a Debian package into the prefix.
 take() {
   local unpacked=$work/take
   rm -rf "$unpacked"
@@ -101,7 +101,7 @@ strip = 'strip'
 INI
   (
     cd "$work/dav1d"
-    export PYTHONPATH=$tools/python # also for what Ninja starts
+    export PYTHONPATH=$tools/python # Ninja starts Python, too
     logged meson setup build --native-file "$work/gcc.ini" --buildtype release --default-library static \
       --prefix "$prefix.new" --libdir lib -Denable_tools=false -Denable_tests=false -Db_staticpic=true
     logged ninja -C build -j"$jobs" install
@@ -142,8 +142,8 @@ ffmpeg() {
   )
 }
 
-# The bindings ask the linker for -lavcodec and so on, without what these need in turn, and in an order of their own. A
-# linker script under the name of the shared library gives all of it at once.
+# The bindings pass -lavcodec etc. to the linker without the libraries that these depend on, and in the wrong order. A linker
+# script with the name of the shared library pulls in all of them.
 linker_scripts() {
   local library libs
   libs=$(tr ' ' '\n' <"$work/libs" | grep -v -e '^-l\(av\|sw\)' -e '^-l\(m\|pthread\|dl\|rt\)$' -e '^$' | tr '\n' ' ')

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Checks reeldeck on a GPU, and measures it there: doctor, correctness, then the table. docs/GPU.md says more.
+# Checks and measures reeldeck on a GPU: doctor, correctness, then a table of speeds. See docs/GPU.md.
 #
 #   scripts/gpu-check.sh [--devices cuda:N] [--no-peer] …   `make gpu-check` builds first; the options are those of scripts/gpu/check.py
-#   scripts/gpu-check.sh --devices cpu --quick              the same without a GPU, small: whether the check itself works
+#   scripts/gpu-check.sh --devices cpu --quick              a short run without a GPU, to test the check itself
 #
-# Exit code 0: all is right. 1: something is not. 2: there is no GPU here.
+# Exit codes: 0 all checks pass, 1 a check fails, 2 there is no GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the peer that `make bench` runs side by side with reeldeck: MMAction2, as its own users install it, in a Python
-# environment of its own (vendor/peer-venv, 5 GB). Does nothing when it is there. Prints the environment's Python.
+# Installs MMAction2, which `make bench` compares with reeldeck, in a Python environment (vendor/peer-venv, 5 GB). Does nothing
+# if it is installed. Prints the path of the environment's Python.
 #
 #   PEER_PYTHON=/venv/bin/python    uses a Python that has mmaction2 1.2.0 and torch 2.11.0, and installs nothing
 set -euo pipefail
@@ -15,14 +15,14 @@ if [ -z "${PEER_PYTHON:-}" ] && [ ! -e "$venv/complete" ]; then
   rm -rf "$venv"
   mkdir -p vendor
   python3 -m venv "$venv"
-  # The registry's build brings CUDA along. On a machine without it, the CPU runs the same code.
+  # This build includes CUDA. Without a GPU, the CPU runs the same code.
   "$python" -m pip install --quiet torch==2.11.0 torchvision==0.26.0 >&2
   "$python" -m pip install --quiet -r scripts/interop-requirements.txt >&2
-  # Its requirements ask for packages to look at pictures that nothing here needs.
+  # Its requirements include image packages that are not needed here.
   "$python" -m pip install --quiet --no-deps mmaction2==1.2.0 >&2
   touch "$venv/complete"
 fi
-# The wheel lacks a file that it imports: an empty class in its place cures that and is never used.
+# The wheel imports a module that it does not contain. An empty class, which is never used, takes its place.
 packages=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 localizers=$packages/mmaction/models/localizers
 if [ -d "$localizers" ] && [ ! -e "$localizers/drn/drn.py" ]; then

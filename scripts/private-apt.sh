@@ -1,7 +1,7 @@
-# Sourced, with $project set to the project's folder. apt-get for a user without rights: its lists and its cache lie in
-# vendor/apt, and the system's own stay as they are. Signatures are checked with the Debian keys that the system has.
+# To be sourced, with $project set to the project's folder. apt-get for a user without root: its lists and its cache are in
+# vendor/apt; those of the system stay unchanged. Signatures are verified with the Debian keys of the system.
 
-# private_apt SUITE …: apt-get with these arguments; fails where there is no apt-get or there are no keys.
+# private_apt SUITE …: runs apt-get with these arguments; fails without apt-get or without keys.
 private_apt() {
   local suite=$1 here=$project/vendor/apt/$1 keys=/usr/share/keyrings/debian-archive-keyring.gpg
   shift
@@ -13,14 +13,14 @@ private_apt() {
   )
   if [ ! -e "$here/updated" ]; then
     mkdir -p "$here"/{state/lists/partial,cache/archives/partial,log}
-    : >"$here/status" # as if nothing were installed: versions are the suite's
+    : >"$here/status" # no package counts as installed, so that all versions are those of the suite
     printf 'deb%s [signed-by='"$keys"'] http://deb.debian.org/debian '"$suite"' main\n' '' -src >"$here/sources.list"
     apt-get "${options[@]}" -qq update && touch "$here/updated" || return 1
   fi
   apt-get "${options[@]}" -qq "$@"
 }
 
-# unpack_packages SUITE FOLDER PACKAGE…: the packages' files, as they would lie in the root.
+# unpack_packages SUITE FOLDER PACKAGE…: unpacks packages into FOLDER as if it were the root.
 unpack_packages() {
   local suite=$1 into=$2 debs=$project/vendor/apt/debs.part deb
   shift 2
@@ -31,7 +31,7 @@ unpack_packages() {
   rm -rf "$debs"
 }
 
-# unpack_source SUITE FOLDER PACKAGE: a source package with Debian's patches, in FOLDER/PACKAGE.
+# unpack_source SUITE FOLDER PACKAGE: unpacks a source package with Debian's patches into FOLDER/PACKAGE.
 unpack_source() {
   local suite=$1 into=$2 package=$3 sources=$project/vendor/apt/source.part patch
   rm -rf "$sources" "${into:?}/$package"

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Installs what a fresh machine lacks to build reeldeck: FFmpeg and a CPU libtorch (vendor/libtorch). Does nothing when all is
-# there. FFmpeg comes from the system's packages as root or with sudo, and otherwise is built in vendor/ (scripts/ffmpeg.sh),
-# for which no rights are needed.
+# Installs the libraries that a build needs: FFmpeg and a CPU libtorch (vendor/libtorch). Skips what is installed. With root or
+# sudo, FFmpeg comes from the packages of the system; otherwise scripts/ffmpeg.sh builds it in vendor/ without root.
 #
-#   scripts/setup.sh             what the build needs
-#   scripts/setup.sh --private   the same, with a private FFmpeg also where the system's could be had
-#   scripts/setup.sh --tests     what the tests need besides: a private FFmpeg with encoders, where it is private
-#   scripts/setup.sh --libtorch  libtorch alone
-#   scripts/setup.sh --check     only reports; exit code 1 if something lacks
+#   scripts/setup.sh             for the build
+#   scripts/setup.sh --private   for the build, with a private FFmpeg in any case
+#   scripts/setup.sh --tests     for the tests: if FFmpeg is private, also builds one with encoders
+#   scripts/setup.sh --libtorch  only libtorch
+#   scripts/setup.sh --check     only reports; exit code 1 if something is missing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,7 +35,7 @@ check_tools() {
   done
 }
 
-# As root, or as who may become root without being asked: a question that nobody answers would hold up everything.
+# True for root, and if sudo needs no password: a prompt would block an unattended run.
 may_install() {
   command -v apt-get >/dev/null || return 1
   [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null

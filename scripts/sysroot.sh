@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Puts an older C library to build against into vendor/sysroot: programs linked to it run on older systems as well.
-# Debian's packages unpacked, no root. The compiler stays this system's own: bin/cc and bin/c++ start it so that it sees
-# the older library. Prints the folder.
+# Unpacks Debian's packages of an older C library into vendor/sysroot, without root. Programs linked to it run on older systems,
+# too. The compiler is that of the system: bin/cc and bin/c++ start it with the older library. Prints the folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 project=$PWD
@@ -15,9 +14,9 @@ if [ "$(cat "$root/made" 2>/dev/null)" != "$made" ]; then
   unpack_packages "$suite" "$root.part" libc6 libc6-dev linux-libc-dev libcrypt1 libcrypt-dev libgcc-s1 libstdc++6 libgomp1 >&2 ||
     { echo "sysroot: failed to fetch $suite's C library; this needs apt-get with Debian's keys" >&2; exit 1; }
   find "$root.part" -type l -lname '/*' | while read -r link; do
-    ln -sfn "$root$(readlink "$link")" "$link" # would lead out of here
+    ln -sfn "$root$(readlink "$link")" "$link" # an absolute link would leave the folder
   done
-  # The compiler looks for its own C++ headers here; the library that goes with them comes from the older system.
+  # The compiler searches its C++ headers here; their library is that of the older system.
   ln -s /usr/include/c++ "$root.part/usr/include/c++"
   ln -s /usr/include/x86_64-linux-gnu/c++ "$root.part/usr/include/x86_64-linux-gnu/c++"
   mkdir "$root.part/cxx"
@@ -26,7 +25,7 @@ if [ "$(cat "$root/made" 2>/dev/null)" != "$made" ]; then
   ln -s ../lib/x86_64-linux-gnu/libgcc_s.so.1 "$root.part/cxx/libgcc_s.so.1"
   mkdir "$root.part/bin"
   for tool in cc:gcc c++:g++; do
-    # -B and -L: a compiler looks beside itself before it looks into the system root that it is told.
+    # -B and -L: without them the compiler searches its own folder before the system root.
     cat >"$root.part/bin/${tool%:*}" <<SH
 #!/bin/sh
 exec ${tool#*:} --sysroot=$root -B$root/usr/lib/x86_64-linux-gnu -L$root/cxx -L$root/usr/lib/x86_64-linux-gnu "\$@"

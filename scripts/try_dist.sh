@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpacks an archive in a foreign root file system (made with debootstrap, say) and runs it there as a user without rights and
-# without a network: --version, doctor, demo. Needs root, for chroot.
+# Unpacks an archive in another root file system, e.g. from debootstrap, and runs --version, doctor and demo there without root
+# and without a network. Needs root for chroot.
 #   scripts/try_dist.sh dist/reeldeck-VERSION-x86_64-linux.tar.gz ROOT
 set -euo pipefail
 archive=$1 root=$2

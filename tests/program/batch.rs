@@ -1,4 +1,4 @@
-//! The whole program with a worker that misbehaves on command: nothing a worker or a video does ends the run.
+//! `--batch` with a worker that misbehaves on command: no worker and no video ends the run.
 
 use std::fs;
 

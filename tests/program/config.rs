@@ -1,4 +1,4 @@
-//! The configuration: the example equals the defaults, bad files say what is wrong, and who overrules whom.
+//! The configuration: the example file equals the defaults, errors name their cause, and options override the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,7 @@
-//! Damaged videos through the whole program with its real worker: whatever is in a file, it ends as done, degraded or failed
-//! with a reason, costs no worker its life unseen, and ends the same every time. Also videos that change in a worker's hands.
+//! Damaged videos with the real worker. Each ends as done, degraded, or failed with a reason; a crash of a worker is
+//! reported; a second run gives the same results. Also videos that change while a worker reads them.
 //!
-//! The damage is the same every time; `PROPTEST_RNG_SEED` makes other damage. The figures are printed; see them with
-//! `--nocapture`.
+//! The damage is the same in every run unless `PROPTEST_RNG_SEED` is set. `--nocapture` shows the figures.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Disks that are full, read-only or gone, and videos that change while a run is on: the run waits, goes on, and blames nobody.
+//! Output disks that are full, read-only, missing or hanging, and videos that change during a run. The run waits, continues,
+//! and charges no video.
 
 use std::fs::{self, File};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `doctor`, `init`, `completions` and `man`, by the binary; with programs that are missing, broken or of another release.
+//! `doctor`, `init`, `completions` and `man`, also with programs that are missing, broken or of another version.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

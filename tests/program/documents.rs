@@ -1,4 +1,4 @@
-//! Every command in the documents: understood by the program as it is now, and run where a test can run it.
+//! The commands in the documents: the program accepts each of them, and the test runs those that it can.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! `--json`: every line parses, says what happened, and is explained in docs/EVENTS.md field by field.
+//! `--json`: every line parses, and docs/EVENTS.md explains each event and each field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

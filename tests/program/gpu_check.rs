@@ -1,4 +1,4 @@
-//! The check of a GPU as far as it goes without one: it says that there is none, and understands `nvidia-smi`.
+//! The GPU check on a machine without a GPU: it reports that there is none, and parses the output of `nvidia-smi`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

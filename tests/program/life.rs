@@ -1,4 +1,4 @@
-//! The life of an engine and its children: signals, terminals that go away, ends without a word, and what they give up.
+//! Lifetime of an engine and its children: signals, terminals that close, kills, and the privileges that they drop.
 
 use std::fs;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! `reeldeck list`, run as users run it, on folders as odd as theirs.
+//! `reeldeck list` on usual and unusual folders.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};

@@ -1,4 +1,4 @@
-//! The whole program with its real worker on real, small videos: what a user gets, to the byte.
+//! The whole program with the real worker on small real videos; its output is compared byte by byte.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Very many videos: the engine's memory, its CPU time for each event, and the time that clients wait for an answer.
+//! Large datasets: memory of the engine, CPU time for each event, and response time for clients.
 //!
 //! `make scale` prints the table of docs/BENCHMARKS.md. Put TMPDIR on a tmpfs to leave the disk out of it.
 

@@ -1,4 +1,4 @@
-//! One dataset on several machines: parts that do not overlap, locks that see to it, and one output folder at the end.
+//! One dataset on several machines: the parts do not overlap, locks enforce it, and they share one output folder.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,4 @@
-//! An engine that waits to be started, as a terminal interface has it: what it knows before a run, what it is told to do, and
-//! what it notices.
+//! `engine --wait`, which the terminal interface starts: its state before a run, its commands, and changes that it detects.
 
 use std::fs;
 use std::time::{Duration, Instant};

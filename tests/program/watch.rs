@@ -1,4 +1,4 @@
-//! `--watch`: a report that stays current, and lists that do, as files come and go. What must come is waited for.
+//! `--watch`: reports and lists stay current while files appear and disappear.
 
 use std::collections::BTreeMap;
 use std::fs;

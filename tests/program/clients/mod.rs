@@ -1,4 +1,4 @@
-//! Clients of an engine in the background: found by the lock, told the truth, obeyed, and never in the way.
+//! Clients of an engine in the background: they find it by its lock, query it, control it, and never block it.
 
 mod exporting;
 mod starting;

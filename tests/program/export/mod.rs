@@ -1,4 +1,4 @@
-//! `reeldeck export`, run as users run it: every format, again, after damage, after kills.
+//! `reeldeck export`: every format, repeated exports, exports after damage and after kills.
 
 mod turns;
 

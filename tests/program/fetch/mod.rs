@@ -1,4 +1,4 @@
-//! Weights by their address, from a server on this machine that stalls, cuts, lies, redirects and serves something else.
+//! Weights by URL, from a local server that stalls, cuts connections, sends wrong headers, redirects and serves other files.
 
 mod program;
 mod server;

@@ -1,4 +1,4 @@
-//! What should be there against what is: `scan`, `missing` and `annotations` with a manifest, run as users run them.
+//! `scan`, `missing` and `annotations` with a manifest.
 
 mod annotations;
 mod bench;

@@ -1,4 +1,4 @@
-//! The probe of a dataset: many processes at a time, some of which crash or hang on command, and what is remembered.
+//! The probe of a dataset: several processes at a time, some of which crash or hang on command, and the probe cache.
 
 mod bench;
 mod command;

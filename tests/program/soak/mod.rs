@@ -1,8 +1,7 @@
-//! The engine, its workers, and both at once, killed with signal 9 at random moments, again and again: nothing is lost,
-//! left behind, or done twice.
+//! The engine, its workers, or both are killed at random moments, many times: nothing is lost, left behind, or done twice.
 //!
-//! `REELDECK_KILLS` says how many kills (100; `make soak` does 1,000). `PROPTEST_RNG_SEED` makes the moments the same ones
-//! again, as far as the machine plays along. The figures are printed; see them with `--nocapture`.
+//! `REELDECK_KILLS` is the number of kills (100; `make soak` uses 1,000). `PROPTEST_RNG_SEED` repeats the random moments, as
+//! far as the timing of the machine allows. `--nocapture` shows the figures.
 
 mod journal;
 mod round;

@@ -1,4 +1,4 @@
-//! `reeldeck verify`, run as users run it: every fault is found, named and listed, and strangers' files do no harm.
+//! `reeldeck verify`: it finds, names and lists every fault, and tolerates files that are not its own.
 
 mod again;
 
