@@ -67,7 +67,7 @@ assembler() {
   PATH=$work/nasm-root/usr/bin:$PATH
 }
 
-# Installs the tools for Debian's patches and archives, and the assembler.
+# Unpacks patch and xz, which Debian's sources need, if the system lacks them.
 unpackers() {
   local missing=()
   command -v patch >/dev/null || missing+=(patch)

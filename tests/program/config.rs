@@ -41,7 +41,7 @@ fn the_example_equals_the_defaults_and_explains_every_key() {
 #[test]
 fn without_a_file_the_defaults_hold() {
     let dir = tempfile::tempdir().unwrap();
-    // Another program's name for its own file means nothing here.
+    // Another program's variable for its configuration has no effect here.
     fs::write(dir.path().join("reeldeck.toml"), "nonsense").unwrap();
     let settings = Settings::resolve(&Overrides::default(), dir.path()).unwrap();
     assert_eq!(settings.config_file, None);
@@ -73,7 +73,7 @@ fn a_tilde_that_no_shell_has_seen_makes_no_folder_of_that_name() {
     let typed = Overrides { out: Some("~/features".into()), ..Overrides::default() };
     let error = Settings::resolve(&typed, dir.path()).unwrap_err().to_string();
     assert!(error.contains("write --out ~/features"), "{error}");
-    // Said so, it is one.
+    // A leading `./` makes it a folder named `~`.
     let meant = Overrides { out: Some("./~/features".into()), ..Overrides::default() };
     assert_eq!(Settings::resolve(&meant, dir.path()).unwrap().out, dir.path().join("~/features"));
     assert!(resolve("root = \"data~\"\nout = \"~you\"", Overrides::default()).is_ok());
@@ -133,7 +133,7 @@ fn relative_paths_are_relative_to_where_they_were_written() {
     assert_eq!((&settings.root, &settings.out), (&current.join("d"), &PathBuf::from("/o")));
     assert_eq!(settings.checkpoint, Some(CheckpointSource::File(current.join("seeded"))));
     assert_eq!(settings.manifest, Some(current.join("n.txt")));
-    // An empty name on the command line takes the configured one away.
+    // An empty name on the command line removes the configured one.
     let none = Settings::resolve(&Overrides { manifest: Some("".into()), ..typed }, &current).unwrap();
     assert_eq!(none.manifest, None);
     assert_eq!((settings.recipe.name.as_str(), &settings.devices), ("current", &DeviceList::All));
@@ -155,7 +155,7 @@ fn the_command_line_goes_before_the_file() {
     assert_eq!(settings.verbosity, Verbosity::Quiet);
 }
 
-/// Each file says in its first line what the error must say.
+/// The first line of each file is a part of the expected error.
 #[test]
 fn invalid_files_say_what_is_wrong() {
     let mut seen = 0;
@@ -169,7 +169,7 @@ fn invalid_files_say_what_is_wrong() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{}: {error}", path.display());
         assert!(error.starts_with("error: ") && error.contains(expected), "{}: {error}", path.display());
-        // An error about folders names the folder, any other one the file.
+        // Errors about folders name the folder; all others name the file.
         let names = error.contains(path.file_name().unwrap().to_str().unwrap()) || error.contains(" folder ");
         assert!(names && output.stdout.is_empty(), "{}: {error}", path.display());
         seen += 1;

@@ -23,8 +23,7 @@ use serde_json::{Value, json};
 /// Copies of each video.
 const COPIES: usize = 25;
 
-/// Healthy videos in containers that say where their pictures are in different ways, and codecs that miss lost bits in
-/// different ways.
+/// Healthy videos in containers with different kinds of index, and in codecs that react differently to lost bits.
 fn healthy() -> Vec<(&'static str, Value)> {
     let h264 = |container: Value| json!({"frames": 90, "width": 128, "height": 96, "options": {"bf": "2", "g": "15"}, "container": container});
     let by = |encoder: &str| json!({"encoder": encoder, "frames": 60, "width": 112, "height": 80, "seed": 7});
@@ -40,7 +39,7 @@ fn healthy() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Damages the bytes of a file in the way of this number; a word for it.
+/// Damages a file in one of several ways; returns the name of the way.
 fn damage(bytes: &mut Vec<u8>, way: usize, rng: &mut TestRng) -> &'static str {
     let len = bytes.len();
     match way % 4 {
@@ -61,7 +60,7 @@ fn damage(bytes: &mut Vec<u8>, way: usize, rng: &mut TestRng) -> &'static str {
             "zeroed"
         }
         _ => {
-            // As after a download whose parts were put together in the wrong order.
+            // As after a download whose parts were joined in the wrong order.
             let block = 1 << rng.random_range(5..11);
             for _ in 0..rng.random_range(1..6) {
                 let (a, b) = (rng.random_range(0..len / block) * block, rng.random_range(0..len / block) * block);
@@ -165,17 +164,17 @@ fn two_hundred_damaged_videos_end_with_a_feature_or_a_reason_and_always_the_same
         assert!(two.features.get(path) == Some(bytes), "{} is another the second time", path.display());
     }
     assert_eq!(one.features.len(), two.features.len());
-    // What has failed with a reason is not tried again, and what was done is not done again.
+    // A second run retries no failed video and repeats no finished one.
     let ran = Ran::to_the_end(&mut dataset.command("one", &[]));
     assert!(ran.code == 3 && ran.stderr.contains(" 0 to do"), "{ran:?}");
 }
 
-/// The video that a worker has open.
+/// The video that a worker has opened.
 fn open_video(dataset: &Real, worker: u32) -> Option<String> {
     let links = fs::read_dir(format!("/proc/{worker}/fd")).into_iter().flatten().flatten();
     let mut paths = links.filter_map(|link| fs::read_link(link.path()).ok());
     let root = dataset.path("videos");
-    // The kernel marks what is open and not there any more.
+    // The kernel marks the names of removed files.
     paths.find_map(|path| Some(path.strip_prefix(&root).ok()?.to_str()?.trim_end_matches(" (deleted)").to_owned()))
 }
 
@@ -210,7 +209,7 @@ fn videos_that_change_in_a_workers_hands_are_judged_as_they_are_in_the_end() {
         signal(pid, Signal::STOP);
         let stopped = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
         wait_for("it stands still", stopped);
-        // Only now is it sure that it has not closed the file in the meantime.
+        // It may have closed the file before it stopped.
         if open_video(&dataset, pid).as_ref() == Some(&name) {
             let path = dataset.video(&name);
             changed.insert(name.clone(), SourceStamp::read(&path).unwrap());
@@ -218,7 +217,7 @@ fn videos_that_change_in_a_workers_hands_are_judged_as_they_are_in_the_end() {
                 let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
                 file.set_len(file.metadata().unwrap().len() / 2).unwrap();
             } else if name.contains("replaced") {
-                // In one step, as a careful downloader does.
+                // By a rename, as careful download programs do.
                 fs::write(dataset.path("new"), &other).unwrap();
                 fs::rename(dataset.path("new"), &path).unwrap();
             } else {
@@ -240,7 +239,7 @@ fn videos_that_change_in_a_workers_hands_are_judged_as_they_are_in_the_end() {
         assert_eq!(kind, if name.contains("removed") { "missing" } else { "corrupt" }, "{name}: {text}");
         assert!(attempts.iter().all(|(kind, _)| kind != "worker-crashed"), "{name}: {attempts:?}");
     }
-    // A run that begins now finds the same, but for what is not there any more.
+    // A new run gives the same results, except for removed videos.
     let ran = Ran::to_the_end(&mut dataset.command("two", &[]));
     assert_eq!(ran.code, 3, "{ran:?}");
     let two = outcome(&dataset, "two");

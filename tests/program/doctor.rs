@@ -18,7 +18,7 @@ fn dataset(folder: &Path) {
     fs::write(folder.join("data/A/v_1.mp4"), "a").unwrap();
 }
 
-/// A program that says something and ends.
+/// A program that prints a text and exits.
 fn script(path: &Path, text: &str) {
     fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -69,7 +69,7 @@ fn broken_programs_are_named_with_what_to_do() {
         Ran::to_the_end(command.env("REELDECK_WORKER", &worker).env("REELDECK_PROBE", probe))
     };
     let absent = dir.path().join("no such program");
-    // What the loader says where libtorch is not there.
+    // The message of the dynamic loader if libtorch is missing.
     script(&worker, "echo 'worker: error while loading shared libraries: libtorch_cpu.so: cannot open' >&2; exit 127");
     let ran = doctor(&absent);
     assert_eq!(ran.code, 3, "{ran:?}");
@@ -142,7 +142,7 @@ fn init_writes_what_it_found_and_nothing_over_anything() {
     assert!(fs::read_to_string(dir.path().join("other.toml")).unwrap().contains("\ndevices = \"cpu*2\"\n"));
     let nowhere = run(&["init", "no such folder", "--config", "third.toml"]);
     assert!(nowhere.code == 2 && nowhere.stderr.contains("no such folder"), "{nowhere:?}");
-    // What would not be taken is not written, least of all into the dataset folder.
+    // `init` writes no configuration that would be rejected, and never writes into the dataset folder.
     let cases: [(&str, &[&str]); 3] = [
         ("data", &["init", "."]),
         ("data", &["--out", "../elsewhere", "init", "."]),
@@ -161,11 +161,11 @@ fn init_writes_what_it_found_and_nothing_over_anything() {
     fs::create_dir(dir.path().join("nothing")).unwrap();
     let empty = run(&["init", "nothing", "--config", "fifth.toml"]);
     assert!(empty.code == 0 && empty.stderr.contains("a folder for each class"), "{empty:?}");
-    // What it wrote is taken.
+    // The written configuration is accepted.
     assert_eq!(run(&["--config", "other.toml", "--checkpoint", "seeded", "--batch", "--dry-run"]).code, 0);
 }
 
-/// What programs read is there whole, or the exit code says that it is not.
+/// Output for programs is complete, or the exit code reports an error.
 #[test]
 fn what_cannot_be_written_is_an_error_where_programs_read_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A folder with a made-up `nvidia-smi`, to stand first in the path.
+/// A folder with a fake `nvidia-smi`, to be first in PATH.
 fn made_up(script: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("nvidia-smi");
@@ -58,7 +58,7 @@ fn with_one_or_for_the_cpu_it_goes_on() {
     assert!(code == Some(1) && said.contains("name one device"), "{said}");
 }
 
-/// The means over what is told; nothing of what a card does not tell, or of a question that a driver does not know.
+/// Means over the reported values. Values that a card or a driver does not report are left out.
 #[test]
 fn what_nvidia_smi_says_is_understood() {
     let lines =

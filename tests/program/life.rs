@@ -33,7 +33,7 @@ fn children(pid: u32) -> Vec<u32> {
 
 fn is_alive(pid: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // What its parent has not yet asked about is dead all the same.
+    // A zombie counts as dead.
     !state.is_empty() && !state.contains(") Z ")
 }
 
@@ -41,7 +41,7 @@ fn kill(how: &str, pid: u32) {
     assert!(Command::new("kill").args([how, &pid.to_string()]).status().unwrap().success());
 }
 
-/// A command of reeldeck in a terminal of its own, as over SSH.
+/// A reeldeck command in a pseudo-terminal, as over SSH.
 struct Terminal {
     child: Box<dyn portable_pty::Child + Send + Sync>,
     master: Box<dyn portable_pty::MasterPty + Send>,
@@ -53,7 +53,7 @@ impl Terminal {
         let mut command = CommandBuilder::new(like.get_program());
         command.args(like.get_args());
         command.cwd(bench.dir.path());
-        // A dumb one is shown no progress.
+        // On a dumb terminal, reeldeck shows no progress.
         command.env("TERM", "xterm-256color");
         for (key, value) in like.get_envs() {
             command.env(key, value.unwrap());
@@ -63,7 +63,7 @@ impl Terminal {
         Self { child, master: pair.master }
     }
 
-    /// Reads until a text has come by.
+    /// Reads until a text appears.
     fn wait_for(&mut self, text: &str) {
         let mut reader = self.master.try_clone_reader().unwrap();
         let mut seen = vec![];
@@ -90,7 +90,7 @@ fn a_window_that_closes_takes_its_client_along_and_not_the_run() {
         std::thread::sleep(Duration::from_millis(20));
     }
     wait_for("the run goes on", || done(&bench) > before + 1);
-    // A second window shows the truth.
+    // A second window shows the current state.
     let mut again = Terminal::open(&bench, &["attach", "--plain"]);
     again.wait_for("/30 videos");
     again.wait_for("30/30 videos");

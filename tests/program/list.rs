@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// A folder to work in, with a dataset folder in it, and everything run with it as the current folder.
+/// A working folder that contains a dataset folder. Programs run in it.
 struct Bench(TempDir);
 
 struct Ran {
@@ -47,11 +47,11 @@ impl Bench {
         finish(Command::new(env!("CARGO_BIN_EXE_reeldeck")).args(args).current_dir(self.0.path()))
     }
 
-    /// Runs as a user whom permissions bind: as `nobody` where the tests run as root.
+    /// Runs as a user without root, because permissions do not apply to root: as `nobody` if the tests run as root.
     fn run_bound(&self, args: &[&str]) -> Ran {
         let program = self.at("reeldeck");
-        // By a process of its own: a file that this one has open for writing may be inherited by another test's child
-        // just then, and cannot be run.
+        // Copied by another process: a child of another test may inherit the file while this process writes it, and then
+        // the file cannot be executed.
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_reeldeck")).arg(&program).status().unwrap();
         assert!(copied.success());
         fs::set_permissions(self.0.path(), Permissions::from_mode(0o755)).unwrap();
@@ -189,7 +189,7 @@ fn no_video_is_code_4_and_writes_nothing() {
     let scanned = bench.run(&["scan", "--root", "data/deeper/A"]).expect(4, &[]);
     assert!(String::from_utf8(scanned.out).unwrap().contains("name the folder it lies in"));
     assert!(!bench.at("out").exists());
-    // A list of before stays.
+    // An earlier list is kept.
     bench.run(&["list", "--root", "data/deeper"]).expect(0, &[]);
     bench.run(&["list"]).expect(4, &[]);
     assert_eq!(bench.list(), "A/v.mp4 -1\n");
@@ -223,7 +223,7 @@ fn folders_that_cannot_be_used_are_code_2() {
     bench.run(&["list", "--root", "o/features", "--out", "o"]).expect(2, &["where reeldeck writes"]);
     assert_eq!(fs::read_dir(bench.at("data/A")).unwrap().count(), 1);
     assert!(!bench.at("out").exists() && !bench.at("missing").exists());
-    // Beside, and around, is allowed.
+    // A folder beside the dataset, or around it, is allowed.
     bench.run(&["list", "--out", "data-out"]).expect(0, &[]);
     bench.run(&["list", "--out", "."]).expect(0, &[]);
     assert!(bench.at("hacs_data.txt").exists());
@@ -252,7 +252,7 @@ fn what_permissions_hide_is_refused_by_name() {
     if !rustix::process::geteuid().is_root() {
         fs::set_permissions(bench.at("data/Listed"), Permissions::from_mode(0o444)).unwrap();
     }
-    // A video that cannot be opened is still one: what is wrong with it is told when it is read.
+    // A video that cannot be opened is listed; the error is reported when a run reads it.
     fs::set_permissions(bench.at("data/A/v.mp4"), Permissions::from_mode(0o000)).unwrap();
     let closed = "refused Closed: cannot be looked at (Permission denied";
     let listed = "refused Listed/v.mp4: cannot be looked at (Permission denied";

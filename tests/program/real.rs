@@ -47,7 +47,7 @@ fn from_a_folder_to_the_export_the_same_to_the_byte_every_time() {
     assert!(reason("Archery/v_empty.mp4.json").contains("the file is empty"));
     assert!(reason("Zumba/v_cut.mp4.json").contains("moov"));
 
-    // The export holds what the features hold.
+    // The export contains the values of the features.
     let exports = dataset.files("one", "exports");
     let export = |name: &str| exports.iter().find(|(path, _)| path.ends_with(name)).unwrap().1;
     let list = String::from_utf8(export("hacs_data.txt").clone()).unwrap();
@@ -62,11 +62,11 @@ fn from_a_folder_to_the_export_the_same_to_the_byte_every_time() {
         assert_eq!(feature.provenance.video.as_str(), name);
     }
 
-    // Other buffers and more decoders: the same bytes.
+    // Other buffers and more decoders give the same bytes.
     fs::write(dataset.dir.path().join("config.toml"), "[worker]\nprefetch_frames = 1\ndecoders = 3\n").unwrap();
     let ran = Ran::to_the_end(&mut dataset.command("two", &[]));
     assert_eq!((ran.code, dataset.files("two", "features") == features), (3, true), "{ran:?}");
-    // Two workers, each with fewer threads: libtorch chooses other kernels, and the last digits may differ.
+    // With fewer threads in each worker, libtorch chooses other kernels, and the last digits may differ.
     let ran = Ran::to_the_end(&mut dataset.command("workers", &["--devices", "cpu*2"]));
     assert_eq!(ran.code, 3, "{ran:?}");
     for path in features.keys() {
@@ -85,7 +85,7 @@ fn other_outputs_are_added_and_other_settings_live_beside() {
     let only = ["--limit", "1"];
     assert_eq!(Ran::to_the_end(&mut dataset.command("out", &only)).code, 0);
     let recipe = |text: &str| fs::write(dataset.dir.path().join("tiny.toml"), text).unwrap();
-    // The same set: the file that lacks an output is done again, and has both.
+    // In the same set, a file that lacks an output is extracted again, with both outputs.
     recipe(&RECIPE.replace("[\"logits\"]", "[\"logits\", \"pooled\"]"));
     let ran = Ran::to_the_end(&mut dataset.command("out", &only));
     assert!(ran.stderr.contains("1 to do"), "{ran:?}");
@@ -96,7 +96,7 @@ fn other_outputs_are_added_and_other_settings_live_beside() {
     let feature = Feature::read(&root.join(path)).unwrap();
     assert_eq!(feature.tensors["pooled"].shape, [4, 128]);
     assert_eq!(feature.tensors["logits"].shape, [4, 5]);
-    // Another precision: another set.
+    // Another precision gives another set.
     recipe(&RECIPE.replace("fp32", "bf16"));
     assert_eq!(Ran::to_the_end(&mut dataset.command("out", &only)).code, 0);
     assert_eq!(sets(), 2);
@@ -113,7 +113,7 @@ fn features_extracted_anew_for_a_verification_are_the_same_to_the_bit() {
         command.current_dir(root).env("REELDECK_WORKER", programs().join("reeldeck-worker")).stdin(Stdio::null());
         Ran::to_the_end(command.args(["--recipe", "./tiny.toml", "--checkpoint", "seeded", "verify"]).args(more))
     };
-    // Two videos of the dataset are broken and have no feature: that is all that is off.
+    // Two videos of the dataset are broken and have no feature; nothing else is missing.
     let ran = verify(&["--sample", "9", "--against", "out/exports"]);
     assert!(ran.code == 2 && ran.stderr.contains("nothing was compared"), "{ran:?}");
     let ran = verify(&["--sample", "9"]);
@@ -127,7 +127,7 @@ fn features_extracted_anew_for_a_verification_are_the_same_to_the_bit() {
     assert_eq!(dataset.files("out", "features"), before);
 }
 
-/// The libraries that a program is linked to, by the linker's own tool.
+/// The libraries that a program is linked to, as `readelf` lists them.
 fn needed(program: &Path) -> Vec<String> {
     let output = Command::new("readelf").arg("-d").arg(program).output().unwrap();
     assert!(output.status.success());
@@ -145,7 +145,7 @@ fn each_program_is_linked_to_what_it_needs_and_to_nothing_else() {
         assert!(!has(&own, native), "reeldeck starts without native libraries: {own:?}");
     }
     let probe = needed(&programs().join("reeldeck-probe"));
-    // A private FFmpeg is inside the program instead.
+    // A private FFmpeg is linked statically.
     assert_eq!(has(&probe, "libavcodec"), std::env::var_os("FFMPEG_DIR").is_none(), "{probe:?}");
     assert!(!has(&probe, "torch") && !has(&probe, "c10"), "{probe:?}");
     let worker = needed(&programs().join("reeldeck-worker"));
@@ -159,7 +159,7 @@ fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
     write.current_dir(dataset.dir.path()).args(["seeded-checkpoint", "weights.pth", "--recipe", "./tiny.toml"]);
     let ran = Ran::to_the_end(&mut write);
     assert_eq!(ran.code, 0, "{ran:?}");
-    // Somebody's weights under that name would be gone for good.
+    // An existing file of weights must not be overwritten.
     let written = fs::read(dataset.path("weights.pth")).unwrap();
     let again = Ran::to_the_end(&mut write);
     assert!(again.code == 2 && again.stderr.contains("is there already and stays as it is"), "{again:?}");
@@ -190,7 +190,7 @@ fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
     assert_ne!(first("seeded").provenance.set, first("file").provenance.set);
 }
 
-/// However fast this machine is: what was measured is kept, and a run that finds it goes on to the same features.
+/// The measurement is stored, and a run that uses it gives the same features.
 #[test]
 fn what_tune_measures_is_remembered() {
     let dataset = Real::new(&[("Archery/v_a.mp4", json!({"frames": 60, "width": 96, "height": 80}))]);

@@ -17,37 +17,37 @@ use reeldeck::protocol::{Command, FromEngine, ToEngine};
 /// Classes, as in HACS.
 const CLASSES: usize = 200;
 
-/// No file system lets one file have more names; ext4 stops at 65,000.
+/// Hard links of one file; ext4 allows 65,000.
 const NAMES: usize = 50_000;
 
-/// A script of the fake worker that is larger than the other one.
+/// A script for the fake worker in a larger file than the usual one.
 const LARGER: &str = "nowrite please";
 
-/// The engine may take this much memory for 50,000 videos, in bytes.
+/// Limit of the engine's memory for 50,000 videos, in bytes.
 const MOST: u64 = 100 << 20;
 
-/// What a run over many videos has cost.
+/// The costs of a run over many videos.
 struct Costs {
     videos: usize,
-    /// From the start of the program until clients could reach the engine: it has looked at every file by then.
+    /// From the start of the program until clients can connect. The engine has scanned all files by then.
     start: Duration,
-    /// From then on until all was done.
+    /// From then on until the end of the run.
     run: Duration,
-    /// The most memory of the engine, in bytes.
+    /// Peak memory of the engine, in bytes.
     peak: u64,
-    /// CPU seconds of the thread that decides, after the start.
+    /// CPU seconds of the engine's main thread after the start.
     decides_s: f64,
-    /// CPU seconds of all threads after the start, but the one that serves clients.
+    /// CPU seconds of all threads after the start, without the one that serves clients.
     engine_s: f64,
     /// CPU seconds of the thread that serves clients.
     serves_s: f64,
     /// From connecting to the first snapshot.
     attach: Vec<Duration>,
-    /// Until the answer to each of [`ask`]'s questions.
+    /// Response times to the queries of [`ask`].
     answers: [Vec<Duration>; 3],
 }
 
-/// A dataset of so many "videos" that take no time: all are names of few files. One of three is larger.
+/// A dataset of this many "videos" that take no time: hard links of few files. One of three is larger.
 fn dataset(videos: usize) -> Bench {
     let bench = Bench::new(&[]);
     let name = |i: usize| bench.path(&format!("data/Class {:03}/v_{i:07}.mp4", i % CLASSES));
@@ -57,12 +57,12 @@ fn dataset(videos: usize) -> Bench {
     for i in 0..videos {
         let source = bench.path(&format!("source {} {}", i / NAMES, i % 3 == 0));
         if i % NAMES < 3 {
-            // For the fake worker: say that it is done, and write nothing. It passes over the second word.
+            // The fake worker reports success and writes nothing. It ignores the second word.
             fs::write(&source, if i % 3 == 0 { LARGER } else { "nowrite" }).unwrap();
         }
         fs::hard_link(&source, name(i)).unwrap();
     }
-    // Far ahead, so that the workers are waited for, and not the disk that the journal is on.
+    // A deep queue, so that the workers are the bottleneck, not the disk of the journal.
     bench.configure("[engine]\nlinger_s = 600\n[worker]\ndecoders = 63\n");
     bench
 }
@@ -80,7 +80,7 @@ fn rows(client: &mut Client, filter: &Filter, sort: Sort, offset: usize) -> (usi
     }
 }
 
-/// Runs the engine in the background over so many videos, and attaches and asks all the time.
+/// Runs the engine in the background over this many videos, and connects and queries all the time.
 fn measure(videos: usize) -> Costs {
     let bench = dataset(videos);
     let out = bench.path("out");
@@ -116,7 +116,7 @@ fn measure(videos: usize) -> Costs {
     Costs { videos, start, run, peak, decides_s, engine_s: all - serves_s, serves_s, attach, answers }
 }
 
-/// What a snapshot says adds up and goes forwards.
+/// The counts of a snapshot add up and never decrease.
 fn check(snapshot: &Snapshot, videos: usize, last: &mut usize) {
     let counts = snapshot.counts;
     assert_eq!(counts.videos, videos);
@@ -125,8 +125,8 @@ fn check(snapshot: &Snapshot, videos: usize, last: &mut usize) {
     *last = counts.done;
 }
 
-/// Asks for a window in the middle of all rows, of those with a text in their name, and for the largest. Each on a connection
-/// of its own, so that no view is there yet that could be used again.
+/// Queries a window in the middle of all rows, of the rows with a text in their name, and of the largest ones. Each query uses
+/// a new connection, so that no cached view helps.
 fn ask(out: &Path, videos: usize, answers: &mut [Vec<Duration>; 3]) {
     let all = Filter::default();
     let text = Filter { text: "V_00001".into(), ..Filter::default() };
@@ -146,7 +146,7 @@ fn ask(out: &Path, videos: usize, answers: &mut [Vec<Duration>; 3]) {
     }
 }
 
-/// The time in the middle and the longest, in milliseconds.
+/// The median and the maximum, in milliseconds.
 fn in_ms(times: &[Duration]) -> String {
     let mut sorted = times.to_vec();
     sorted.sort();
@@ -155,7 +155,7 @@ fn in_ms(times: &[Duration]) -> String {
 }
 
 impl Costs {
-    /// A worker says two things of each video: how far it is, and that it is done.
+    /// A worker sends two messages for each video: progress and completion.
     fn events(&self) -> f64 {
         2.0 * self.videos as f64
     }

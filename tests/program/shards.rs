@@ -15,7 +15,7 @@ fn bench(script: &str) -> Bench {
 #[test]
 fn parts_together_are_the_whole_and_none_does_anothers_work() {
     let bench = bench("slow 20");
-    // A part that starts late would count the failure of another one as a failure before.
+    // A part that starts late would count the failure of another part as an earlier failure.
     bench.video("B/v_x.mp4", "until all-have-begun fail corrupt");
     let parts: Vec<_> = (0..3).map(|i| bench.start(&["--batch", "--shard", &format!("{i}/3")])).collect();
     wait_for("all have begun", || fs::read_dir(bench.path("out/.reeldeck/runs")).is_ok_and(|runs| runs.count() == 3));
@@ -26,7 +26,7 @@ fn parts_together_are_the_whole_and_none_does_anothers_work() {
     assert_eq!((bench.files("features").len(), bench.files("failures").len()), (24, 1));
     assert!(!bench.path("out/exports").exists(), "a part is not exported");
     assert!(ran.iter().all(|ran| ran.stderr.contains("of other parts")), "{ran:?}");
-    // Each says in its journal what it did.
+    // The journal of each part lists its videos.
     let mut started = vec![];
     for entry in fs::read_dir(bench.path("out/.reeldeck/runs")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();

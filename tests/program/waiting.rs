@@ -11,7 +11,7 @@ use reeldeck::protocol::details::Details;
 use reeldeck::protocol::row::{Filter, Row, RowState, Select, Sort};
 use reeldeck::protocol::snapshot::{Phase, Snapshot};
 
-/// Settled long ago. The same text is the same version.
+/// Adds a "video" with an old time of modification. The same text counts as the same version.
 fn old_video(bench: &Bench, name: &str, script: &str) {
     settled(bench, name, script, 0);
 }
@@ -23,12 +23,12 @@ fn bench(videos: &[(&str, &str)]) -> Bench {
     }
     let config = "[engine]\nlinger_s = 1\norder = \"list\"\n[watch]\nsettle_s = 0\npoll_s = 1\nmode = \"polling\"\n";
     bench.configure(config);
-    // A file with `corrupt` in its name is that, any other plays for its size in seconds.
+    // A file with `corrupt` in its name is corrupt. Any other file has its size in bytes as its duration in seconds.
     prober::put_with(&bench, "duration_s $size.0 frames 30 size [64,48]", r#"[[ "$path" = *corrupt* ]]"#);
     bench
 }
 
-/// An engine in the background that waits, and a follower that keeps it.
+/// A waiting engine in the background, and a follower that keeps it running.
 struct Waiting<'b> {
     bench: &'b Bench,
     client: Client,
@@ -41,7 +41,7 @@ impl<'b> Waiting<'b> {
         words.extend(arguments);
         let mut command = bench.command(&words);
         command.env("REELDECK_PROBE", bench.path("prober"));
-        // It leaves by itself; the test waits for that.
+        // The engine exits by itself; the test waits for it.
         drop(command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap());
         let has_started = |mut client: Client| client.snapshot().is_ok_and(|now| now.phase != Phase::Starting);
         wait_for("it has started", || connect(bench).is_some_and(has_started));
@@ -65,7 +65,7 @@ impl<'b> Waiting<'b> {
         }
     }
 
-    /// The one that follows may have the engine leave; another may not while it is followed.
+    /// Lets the follower ask the engine to exit. Another client may not while there is a follower.
     fn leave(&mut self) -> Result<String, String> {
         assert_eq!(self.refused(Command::Leave), "others follow this engine");
         match self.follower.command(Command::Leave) {
@@ -90,7 +90,7 @@ impl<'b> Waiting<'b> {
         }
     }
 
-    /// The run is over, with so many done; a snapshot may be a moment old.
+    /// Waits until the run is over with this many finished videos. A snapshot may be slightly out of date.
     fn wait_for_the_end(&mut self, done: usize) -> Snapshot {
         let started = Instant::now();
         loop {
@@ -107,7 +107,7 @@ impl<'b> Waiting<'b> {
         self.client.details(video).unwrap()
     }
 
-    /// Without a follower it leaves.
+    /// Without a follower, the engine exits.
     fn end(self) {
         let Self { bench, client, follower } = self;
         drop((client, follower));
@@ -142,7 +142,7 @@ fn from_a_look_at_the_dataset_to_its_features() {
         "B/v_x.mp4 unlisted",
         "B_c/v_gone missing",
     ]);
-    // Snapshots come four times a second: the newest may be of before the look.
+    // Snapshots are sent four times a second: the newest one may be older than the scan.
     wait_for("the look is over", || {
         let snapshot = engine.snapshot();
         snapshot.scan.is_none() && snapshot.states.iter().sum::<u32>() == 5
@@ -166,7 +166,7 @@ fn from_a_look_at_the_dataset_to_its_features() {
     assert!(engine.command(Command::WriteList).contains("4 videos"));
     assert!(engine.refused(Command::Pause).contains("nothing to pause"));
 
-    // One is left alone: in this run, and in any other.
+    // One is excluded, in this run and in later ones.
     assert_eq!(
         engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: false }),
         "1 left alone from now on"
@@ -199,14 +199,14 @@ fn from_a_look_at_the_dataset_to_its_features() {
     assert!(engine.client.log(50).unwrap().iter().any(|line| line.text.contains("failed A/v_2.mp4")));
     assert_eq!(engine.client.history().unwrap().every_s, 5.0);
 
-    // What has failed is repaired, and noticed; nothing begins by itself.
+    // The engine detects that a failed video was repaired, but starts nothing by itself.
     old_video(&bench, "A/v_2.mp4", "ok, and longer");
     wait_for("it is noticed", || engine.rows()[1].state != RowState::Failed);
     assert_eq!(engine.snapshot().phase, Phase::Idle);
     assert_eq!(engine.command(Command::Redo { select: select(&["A/v_2.mp4"]) }), "1 to do");
     wait_for("it is done", || engine.rows()[1].state == RowState::Done);
     engine.wait_for_the_end(3);
-    // Done again because the user wants it.
+    // The user requests another extraction.
     let before = fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap();
     assert!(engine.command(Command::Redo { select: select(&["A/v_1.mp4", "B/v_x.mp4"]) }).starts_with("1 to be tried"));
     wait_for("it is done again", || fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap() > before);
@@ -236,7 +236,7 @@ fn videos_may_come_later() {
     engine.wait_for_states(&["B/v_1.mp4 ready", "B/v_2.mp4 ready"]);
     assert_eq!(engine.snapshot().phase, Phase::Waiting, "nothing begins by itself");
     assert_eq!(engine.command(Command::Start), "2 to do");
-    // One that comes while there is a run is done by it, if it comes early enough, else by the next.
+    // A video that arrives during a run is processed by it, or by the next run if it arrives late.
     old_video(&bench, "A/v_3.mp4", "ok");
     wait_for("it is seen", || engine.states().len() == 3);
     engine.wait_for_the_end(2);
@@ -244,11 +244,11 @@ fn videos_may_come_later() {
     wait_for("all are done", || bench.files("features").len() == 3);
     engine.wait_for_the_end(3);
     engine.wait_for_states(&["A/v_3.mp4 done", "B/v_1.mp4 done", "B/v_2.mp4 done"]);
-    // Another version of the file, and one that is gone.
+    // A changed file, and a removed one.
     old_video(&bench, "B/v_2.mp4", "ok, another");
     fs::remove_file(bench.path("data/B/v_1.mp4")).unwrap();
     engine.wait_for_states(&["A/v_3.mp4 done", "B/v_2.mp4 stale"]);
-    // It comes back as it was: its feature is still there.
+    // The file returns unchanged: its feature is still valid.
     old_video(&bench, "B/v_2.mp4", "ok");
     assert!(engine.command(Command::Rescan).contains(" new or changed, "));
     engine.wait_for_states(&["A/v_3.mp4 done", "B/v_2.mp4 done"]);
@@ -274,13 +274,13 @@ fn what_was_stopped_goes_on_when_it_is_started_again() {
     assert!(!matches!(last.state, RowState::Queued | RowState::Running | RowState::Done), "{last:?}");
     old_video(&bench, "A/v_5.mp4", "ok, soon");
     wait_for("it is noticed", || engine.rows()[5].size != last.size);
-    // Somebody follows, so it is still there; what is asked for waits with the rest.
+    // The engine has a follower, so it is still running; the requested video waits like the others.
     let again = engine.command(Command::Redo { select: select(&["A/v_0.mp4"]) });
     assert_eq!(again, "1 to be tried again when the run is started");
     assert!(engine.command(Command::Start).ends_with(" to do"));
     let ended = engine.wait_for_the_end(6);
     assert_eq!((ended.ended, ended.counts.done), (Some(0), 6));
-    // A window that closes while it works ends nothing.
+    // A window that closes during a run does not end the run.
     engine.command(Command::Redo { select: Select { videos: vec![], filter: Some(Filter::default()) } });
     let Waiting { client, follower, .. } = engine;
     drop((client, follower));

@@ -13,7 +13,7 @@ use crate::support::{signal, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A prober that calls corrupt what is named so.
+/// A prober that reports files with `corrupt` in their name as corrupt.
 const PROBER: &str = r#"#!/bin/bash
 facts='{"duration_s":1.0,"frames":30,"fps":[30,1],"size":[64,48],"codec":"h264","container":"mp4"}'
 while IFS= read -r line; do
@@ -37,8 +37,8 @@ impl Bench {
         fs::write(bench.path("list.txt"), "a,Archery\nb,Archery\nc,Archery\n").unwrap();
         fs::write(bench.path("script"), PROBER).unwrap();
         fs::set_permissions(bench.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
-        // By a process of its own: what this one has open for writing may be inherited by another test's child, and
-        // cannot be run then.
+        // Written by another process: a child of another test may inherit the file while this process writes it, and then
+        // the file cannot be executed.
         assert!(Command::new("cp").arg(bench.path("script")).arg(bench.path("fake")).status().unwrap().success());
         bench.put("Archery/v_a.mp4", 3600);
         bench
@@ -48,7 +48,7 @@ impl Bench {
         self.0.path().join(name)
     }
 
-    /// A video that is there at once, and was last written so many seconds ago.
+    /// Adds a video in one step, last modified this many seconds ago.
     fn put(&self, name: &str, seconds: u64) {
         let path = self.path("data").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -76,7 +76,7 @@ impl Bench {
     }
 }
 
-/// A command that goes on, and what it has said of each video.
+/// A running command, and its last report for each video.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -89,7 +89,7 @@ impl Running {
         self.lines.recv_timeout(Duration::from_secs(300)).expect("it says something more")
     }
 
-    /// Reads JSON lines until what they say comes to this.
+    /// Reads JSON lines until the reported states equal these.
     #[track_caller]
     fn until(&mut self, expected: &[(&str, &str)]) {
         let expected: BTreeMap<_, _> = expected.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -148,7 +148,7 @@ fn a_file_that_has_just_been_written_is_looked_at_when_it_has_rested() {
     bench.put("Archery/v_bad.mp4", 3600);
     fs::write(bench.path("list.txt"), "a,Archery\nb,Archery\nbad,Archery\n").unwrap();
     let mut scan = bench.start(&["scan", "--quick", "--watch", "--json"]);
-    // Nothing reports a change any more.
+    // No change is reported any more.
     scan.until(&[("a", "ready"), ("b", "ready"), ("bad", "corrupt")]);
     assert!(scan.end("-TERM", 3).is_empty());
 }

@@ -1,4 +1,4 @@
-//! What a run's journal says of it while it goes on.
+//! Reads the journal of a run in progress.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -8,18 +8,18 @@ use reeldeck::protocol::event::{Event, Line};
 
 use crate::support::real::everything;
 
-/// What a run's journal says so far.
+/// The content of a run's journal so far.
 #[derive(Default)]
 pub struct Journal {
     in_hand: HashMap<usize, HashSet<String>>,
     pub begun: bool,
     pub restarts: usize,
-    /// Videos that came back because a worker was killed.
+    /// Videos that were queued again because a worker was killed.
     pub dropped: usize,
 }
 
 impl Journal {
-    /// The journal of the engine of this number; an empty one where it has written none yet.
+    /// The journal of the engine with this process ID; empty if it has not written one yet.
     pub fn of(out: &Path, pid: u32) -> Self {
         let mut journal = Self::default();
         let end = format!("-{pid}.jsonl");
@@ -52,7 +52,7 @@ impl Journal {
         }
     }
 
-    /// Some worker has a video in hand.
+    /// Whether a worker has a video in progress.
     pub fn is_busy(&self) -> bool {
         self.in_hand.values().any(|videos| !videos.is_empty())
     }

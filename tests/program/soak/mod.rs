@@ -23,10 +23,10 @@ use round::{Reference, Round};
 use serde_json::{Value, json};
 use tally::Tally;
 
-/// The one that no run can do anything with.
+/// The video that fails in every run.
 const BROKEN: &str = "C/v_cut.mp4";
 
-/// Two dozen videos that take a tenth of a second each, in codecs that are decoded in different ways, and a broken one.
+/// Two dozen videos of a tenth of a second of work each, in different codecs, and a broken one.
 fn dataset() -> Real {
     let mut videos = vec![];
     for i in 0..8 {
@@ -43,14 +43,14 @@ fn dataset() -> Real {
     let dataset = Real::new(&videos);
     let cut = File::options().write(true).open(dataset.video(BROKEN)).unwrap();
     cut.set_len(cut.metadata().unwrap().len() / 2).unwrap();
-    // One thread a worker: the last digits depend on the number of threads, not on the number of workers.
+    // One thread per worker: the last digits depend on the number of threads, but not on the number of workers.
     fs::write(dataset.path("config.toml"), "[worker]\nthreads = 1\n[engine]\nlinger_s = 0\n").unwrap();
     fs::create_dir(dataset.path("runtime")).unwrap();
     fs::set_permissions(dataset.path("runtime"), fs::Permissions::from_mode(0o700)).unwrap();
     dataset
 }
 
-/// What a run on this dataset is started with: processes bear the folder's name as their mark.
+/// The command of a run on this dataset. Its processes are marked with the folder's name.
 fn command(dataset: &Real, out: &str, more: &[&str]) -> Command {
     let mut command = dataset.command(out, &["--retry-failed"]);
     command.args(more).env(MARK, dataset.dir.path()).env("XDG_RUNTIME_DIR", dataset.path("runtime"));
@@ -61,7 +61,7 @@ fn is_temporary(path: &Path) -> bool {
     path.file_name().is_some_and(|name| reeldeck_common::atomic::is_temporary(&name.to_string_lossy()))
 }
 
-/// What was exported, without the note of when.
+/// The exported files, without hidden ones.
 fn exports(dataset: &Real, out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = dataset.files(&out.to_string_lossy(), "exports");
     files.retain(|path, _| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
@@ -76,8 +76,8 @@ fn whatever_is_killed_and_whenever_nothing_is_lost_left_behind_or_done_twice() {
         Err(_) => SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
     };
     println!("PROPTEST_RNG_SEED={seed}");
-    // Engines in the background become ours when who started them ends. They are not buried: as in a container without an
-    // init, they stay zombies, and nobody may take those for living ones.
+    // Engines in the background become children of this process, which does not reap them. They stay zombies, as in a
+    // container without an init, and must not count as alive.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -112,7 +112,7 @@ fn whatever_is_killed_and_whenever_nothing_is_lost_left_behind_or_done_twice() {
 
 #[test]
 fn a_worker_that_is_still_loading_goes_with_its_engine() {
-    // Long before it can read from the engine or say anything: as while its libraries come from a slow disk.
+    // The worker cannot yet read or write messages, as while its libraries are loaded from a slow disk.
     let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
     let slow = bench.path("slow-worker");
     fs::write(&slow, "#!/bin/sh\nexec sleep 60\n").unwrap();

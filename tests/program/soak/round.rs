@@ -1,4 +1,4 @@
-//! One output folder, disturbed until it is finished, and looked at after each kill.
+//! Runs on one output folder are killed until it is complete; it is checked after each kill.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -27,7 +27,7 @@ enum Victim {
     Both,
 }
 
-/// What came of a run that nobody disturbed.
+/// The results of a run without kills.
 pub struct Reference {
     pub features: BTreeMap<PathBuf, Vec<u8>>,
     pub exports: BTreeMap<PathBuf, Vec<u8>>,
@@ -41,11 +41,11 @@ pub struct Round<'a> {
     pub tally: &'a mut Tally,
     pub kills: usize,
     pub out: String,
-    /// Each feature that was seen: the very file, which must stay.
+    /// Each feature that was seen, with the identity of its file, which must not change.
     pub seen: HashMap<PathBuf, (u64, SystemTime)>,
-    /// Half-written files that were counted.
+    /// Half-written files that have been counted.
     pub halves: HashSet<PathBuf>,
-    /// Workers whose engine was killed, and when.
+    /// Workers whose engine was killed, with the time of the kill.
     pub orphans: Vec<(Process, Instant)>,
 }
 
@@ -58,7 +58,7 @@ impl Round<'_> {
         self.rng.random_range(0..100) < percent
     }
 
-    /// Kills until it is enough, or all is done.
+    /// Kills until there are enough kills or the dataset is complete.
     pub fn disturb(&mut self) {
         while self.tally.kills() < self.kills && !self.is_complete() {
             let mut run = self.start();
@@ -82,8 +82,8 @@ impl Round<'_> {
         }
     }
 
-    /// A run that has ended by itself says that a video is broken; or that it had no worker left, where one was killed three
-    /// times in a row before it could do anything.
+    /// A run that ends by itself reports the broken video, or that it has no worker left, if one was killed three times in a row
+    /// before it finished a video.
     fn check_end(&self, run: &mut Run) {
         let Run::Foreground(child) = run else { return };
         let said = fs::read_to_string(self.dataset.path("said")).unwrap();
@@ -117,11 +117,11 @@ impl Round<'_> {
         Run::Foreground(command.stdout(Stdio::null()).stderr(said).spawn().unwrap())
     }
 
-    /// Waits for a random moment; false where the run has ended before.
+    /// Waits for a random moment; false if the run ends before.
     fn wait_for_a_moment(&mut self, run: &mut Run, first: bool) -> bool {
         let out = self.out();
         if first && self.chance(20) {
-            // Anywhere from the start on.
+            // Any time after the start.
             sleep(Duration::from_millis(self.rng.random_range(0..600)));
         } else if self.chance(20) {
             // While a file is being written.
@@ -130,7 +130,7 @@ impl Round<'_> {
                 sleep(Duration::from_micros(300));
             }
         } else {
-            // Anywhere in the work.
+            // Any time during the work.
             while run.is_on() && !Journal::of(&out, run.pid()).is_busy() {
                 sleep(Duration::from_millis(2));
             }
@@ -139,7 +139,7 @@ impl Round<'_> {
         run.is_on()
     }
 
-    /// Any, or the one that is behind: pairs that are torn apart by the machine do not count as such.
+    /// A random target, or the one with the fewest kills: an interrupted pair does not count as one.
     fn choose(&mut self) -> Victim {
         let counts =
             [(self.tally.engine, Victim::Engine), (self.tally.worker, Victim::Worker), (self.tally.both, Victim::Both)];
@@ -178,7 +178,7 @@ impl Round<'_> {
         if !(run.kill() || hit) {
             return;
         }
-        // A pair that was torn apart counts as its engine.
+        // An interrupted pair counts as a kill of the engine.
         match hit_worker && together {
             true => self.tally.both += 1,
             false => self.tally.engine += 1,
@@ -186,7 +186,7 @@ impl Round<'_> {
         self.tally.in_the_background += usize::from(is_background);
         self.tally.mid_work += usize::from(before.is_busy());
         self.tally.before += usize::from(!before.begun);
-        // Sometimes the next run begins while they are still on their way out.
+        // Sometimes the next run begins while the workers of the last one are still exiting.
         if self.chance(50) {
             self.bury_orphans();
         }
@@ -195,7 +195,7 @@ impl Round<'_> {
         self.tally.mid_write += usize::from(new > 0);
     }
 
-    /// Waits until the engine has noticed that its worker is gone.
+    /// Waits until the engine has detected the exit of its worker.
     fn hear_of_the_worker(&mut self, worker: &Process, run: &mut Run, before: &Journal) {
         wait_for("the worker is gone", || !worker.lives());
         let mut now = Journal::default();
@@ -207,7 +207,7 @@ impl Round<'_> {
         self.tally.before += usize::from(!before.begun);
     }
 
-    /// Workers leave with their engine.
+    /// The workers exit with their engine.
     fn bury_orphans(&mut self) {
         for (process, since) in std::mem::take(&mut self.orphans) {
             wait_for("workers leave with their engine", || !process.lives());
@@ -215,7 +215,7 @@ impl Round<'_> {
         }
     }
 
-    /// Every feature that is there is whole and right, and the very file that it was when it was first seen.
+    /// Every feature is complete, correct, and the same file as when it was first seen.
     fn check_features(&mut self) {
         let root = self.out().join("features");
         for path in self.features() {
@@ -230,7 +230,7 @@ impl Round<'_> {
         }
     }
 
-    /// A last run, undisturbed, and then nothing tells what has happened.
+    /// A last run without kills; its results equal those of the reference.
     pub fn finish(mut self) {
         let ran = Ran::to_the_end(&mut command(self.dataset, &self.out, &[]));
         assert_eq!(ran.code, 3, "{ran:?}");

@@ -1,4 +1,4 @@
-//! A run that is on, in the foreground or in the background.
+//! A run in progress, in the foreground or in the background.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
@@ -6,7 +6,7 @@ use std::process::Child;
 use crate::support::processes::Process;
 use crate::support::wait_for;
 
-/// A run that is on.
+/// A run in progress.
 pub enum Run {
     Foreground(Child),
     Background(Process),
@@ -27,7 +27,7 @@ impl Run {
         }
     }
 
-    /// Kills it; false where it had ended by itself.
+    /// Kills it; false if it has already ended.
     pub fn kill(&mut self) -> bool {
         match self {
             Self::Foreground(child) => child.kill().is_ok() && child.wait().unwrap().signal() == Some(9),

@@ -1,19 +1,19 @@
-//! What was killed, how often, and what it was doing then.
+//! Counts of kills, by target and by its activity.
 
 use std::time::Duration;
 
-/// What was killed and what it was doing.
+/// Counts of kills, by target and by its activity.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub engine: usize,
     pub in_the_background: usize,
     pub worker: usize,
     pub both: usize,
-    /// With videos in hand.
+    /// With videos in progress.
     pub mid_work: usize,
-    /// Before the first video was handed out: the engine looked at the folders, or a worker loaded its model.
+    /// Before the first video was assigned: the engine scanned the folders, or a worker loaded its model.
     pub before: usize,
-    /// A feature or another file was half written.
+    /// While a file was half written.
     pub mid_write: usize,
     pub rounds: usize,
     pub runs: usize,
@@ -25,7 +25,7 @@ impl Tally {
         self.engine + self.worker + self.both
     }
 
-    /// Prints all of it.
+    /// Prints the counts.
     pub fn tell(&self, took: Duration) {
         println!(
             "{} kills: the engine {}, a worker {}, both within a millisecond {}; of the engines {} in the background",
