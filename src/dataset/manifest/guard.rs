@@ -1,22 +1,22 @@
-//! The reader under the JSON parser: knows where it is, and stops what would cost memory without bound.
+//! The reader below the JSON parser. It tracks the position and bounds the memory that the parser needs.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-/// Longest string, number or word, in bytes.
+/// Maximum length of a string, number or word, in bytes.
 pub(super) const MAX_TOKEN_LEN: u64 = 64 << 10;
-/// Deepest nesting of lists and objects.
+/// Maximum nesting of lists and objects.
 const DEEPEST: u32 = 64;
-/// Longest text of one video, in bytes. The longest real ones have a few kilobytes.
+/// Maximum length of the text of one video, in bytes. Real ones have a few kilobytes.
 const MAX_VIDEO_LEN: u64 = 4 << 20;
 
-/// A place in a text, both counted from 1; columns count characters.
+/// A position in a text. Lines and columns count from 1, and columns count characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The line.
     pub line: u32,
-    /// The column; the last one that fits for lines of more characters than that.
+    /// The column. It saturates in very long lines.
     pub column: u32,
 }
 
@@ -26,30 +26,30 @@ impl fmt::Display for Place {
     }
 }
 
-/// What the guard tells the code above the parser, which cannot reach the reader itself.
+/// State that the guard shares with the code above the parser, which cannot access the reader.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    /// The line counted from 0.
+    /// The line, counted from 0.
     place: Cell<Place>,
     after_line: Cell<bool>,
-    /// Where the first error was: on its way up the parser still reads to the end of what it is in.
+    /// The position of the first error. The parser still reads to the end of the enclosing value.
     held: Cell<Option<Place>>,
-    /// Bytes that the video in hand may still have; `None` between videos.
+    /// Remaining bytes of the current video; `None` between videos.
     left: Cell<Option<u64>>,
     stopped: RefCell<Option<Stopped>>,
 }
 
-/// Why the guard ended the reading.
+/// Why the guard stopped the parser.
 #[derive(Debug)]
 pub(super) enum Stopped {
     /// The file could not be read.
     Io(io::Error),
-    /// It asks for more than anybody needs.
+    /// The content exceeds a limit.
     Bound(String),
 }
 
 impl Watched {
-    /// The place of the byte that was read last, or that of the first error.
+    /// The position of the first error, else of the last byte.
     pub(super) fn place(&self) -> Place {
         if let Some(held) = self.held.get() {
             return held;
@@ -58,17 +58,17 @@ impl Watched {
         Place { line: line.saturating_add(1), column: column.max(1) }
     }
 
-    /// There is an error here; what is read from now on does not move the place.
+    /// Records an error here. Further reading does not change its position.
     pub(super) fn hold(&self) {
         self.held.set(Some(self.place()));
     }
 
-    /// From here on the text of one video is read.
+    /// The text of a video begins.
     pub(super) fn video_begins(&self) {
         self.left.set(Some(MAX_VIDEO_LEN));
     }
 
-    /// It has been read.
+    /// The text of a video ends.
     pub(super) fn video_ends(&self) {
         self.left.set(None);
     }
@@ -82,7 +82,7 @@ impl Watched {
         if self.after_line.replace(byte == b'\n') {
             place = Place { line: place.line.saturating_add(1), column: 1 };
         } else if byte & 0xc0 != 0x80 {
-            // The bytes that continue a character in UTF-8 are no characters of their own.
+            // Continuation bytes of UTF-8 are not characters.
             place.column = place.column.saturating_add(1);
         }
         self.place.set(place);
@@ -97,14 +97,14 @@ impl Watched {
     }
 }
 
-/// Gives the parser byte by byte, so that the place is always that of what it has in hand.
+/// Passes on one byte at a time, so that the position is that of the parser.
 pub(super) struct Guard<'w, R> {
     inner: R,
     watched: &'w Watched,
     lexed: Lexed,
 }
 
-/// As much of JSON's grammar as tells strings from structure.
+/// The part of JSON's grammar that distinguishes strings from structure.
 #[derive(Debug, Default)]
 struct Lexed {
     in_string: bool,
@@ -157,7 +157,7 @@ impl<'w, R> Guard<'w, R> {
     }
 
     fn stop(&self, why: Stopped) -> io::Error {
-        // What the parser makes of this error is not looked at.
+        // The parser's message for this error is not used.
         self.watched.stopped.replace(Some(why));
         io::Error::other("stopped")
     }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_is_that_of_the_last_character() {
+    fn the_position_is_that_of_the_last_character() {
         for (text, line, column) in [
             ("", 1, 1),
             ("a", 1, 1),
@@ -220,23 +220,23 @@ mod tests {
     }
 
     #[test]
-    fn long_tokens_and_deep_nesting_are_stopped_and_long_texts_are_not() {
+    fn long_tokens_and_deep_nesting_are_refused_and_long_texts_are_not() {
         let long = vec![b'1'; MAX_TOKEN_LEN as usize + 1];
         assert!(says(&long).contains("64 KiB"));
         assert!(says(&[b"\"", long.as_slice()].concat()).contains("64 KiB"));
         assert!(says(&[b"\"\\\"", long.as_slice()].concat()).contains("64 KiB"));
         assert!(says(&[b'['; 65]).contains("64 deep"));
-        // Many brackets in a string are no nesting, and many short tokens are no long one.
+        // Brackets in a string are not nesting, and many short tokens are not a long one.
         run(&[b"\"", [b'['; 1000].as_slice(), b"\""].concat()).1.unwrap();
         run(&b"[1,2]\n".repeat(100_000)).1.unwrap();
     }
 
     #[test]
-    fn one_video_may_not_have_text_without_end() {
+    fn the_text_of_one_video_is_bounded() {
         let watched = Watched::default();
         watched.video_begins();
         let mut guard = Guard::new(io::repeat(b' ').take(MAX_VIDEO_LEN + 1).chain(io::empty()), &watched);
-        // `repeat` is no `BufRead`.
+        // `repeat` does not implement `BufRead`.
         let mut guard = Guard::new(io::BufReader::new(&mut guard.inner), &watched);
         assert!(io::copy(&mut guard, &mut io::sink()).is_err());
         assert!(matches!(watched.stopped(), Some(Stopped::Bound(why)) if why.contains("4 MiB")));

@@ -1,4 +1,4 @@
-//! A plain list as manifest: one video a line, as `id`, as `id,class`, or as `Class/v_id.mp4 -1`.
+//! A plain list as a manifest: one video per line, as `id`, as `id,class`, or as `Class/v_id.mp4 -1`.
 
 use std::io::{BufRead, Read};
 
@@ -9,10 +9,10 @@ use super::names::{check_id, check_label};
 use super::{Entry, Problem, Sink, id_of};
 use crate::dataset::shown_bytes;
 
-/// Longest line, in bytes.
+/// Maximum length of a line, in bytes.
 const MAX_LEN: u64 = 4096;
 
-/// Hands every video to `sink`, in the list's order.
+/// Passes every video to `sink`, in the list's order.
 pub(super) fn read(mut reader: impl BufRead, prefix: &str, sink: &mut Sink<'_>) -> Result<(), (Place, Problem)> {
     let mut bytes = vec![];
     for line in 1.. {
@@ -48,7 +48,7 @@ pub(super) fn read(mut reader: impl BufRead, prefix: &str, sink: &mut Sink<'_>) 
     Ok(())
 }
 
-/// Id and class of one line; an error says at which byte.
+/// The id and the class of a line. An error has its byte offset.
 fn parse(line: &str, prefix: &str) -> Result<(String, Option<String>), (usize, String)> {
     let (id, class) = if line.contains('/') {
         file(line, prefix).map_err(|why| (0, why))?
@@ -65,7 +65,7 @@ fn parse(line: &str, prefix: &str) -> Result<(String, Option<String>), (usize, S
     Ok((id, class))
 }
 
-/// `Class/v_id.mp4`, with or without a label after it.
+/// `Class/v_id.mp4`, optionally followed by a label.
 fn file(line: &str, prefix: &str) -> Result<(String, Option<String>), String> {
     let name = match line.rsplit_once(' ') {
         Some((name, label)) if label.parse::<i64>().is_ok() => name,

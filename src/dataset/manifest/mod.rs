@@ -1,4 +1,4 @@
-//! The manifest: which videos should be there, by the official annotation file or a plain list.
+//! The manifest: the videos of the dataset, from the official annotation file or a plain list.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -18,11 +18,11 @@ mod names;
 pub use guard::Place;
 pub use names::same_class;
 
-/// More videos than this are refused: several times the largest dataset of the field.
+/// Maximum number of videos, several times that of the largest dataset of the field.
 const MAX_VIDEOS: usize = 2_000_000;
-/// Bytes of ids, addresses and labels that are kept at most.
+/// Maximum size of ids, addresses and labels in memory, in bytes.
 const MAX_BYTES: usize = 128 << 20;
-/// Different labels that a manifest may have.
+/// Maximum number of different labels.
 const MAX_LABELS: usize = 1 << 16;
 const BUFFER: usize = 256 << 10;
 
@@ -30,19 +30,19 @@ const BUFFER: usize = 256 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// What a trainer learns from.
+    /// The training set.
     Training,
-    /// What it is judged by while it learns.
+    /// The validation set.
     Validation,
-    /// What it is judged by in the end; often without annotations.
+    /// The test set, often without annotations.
     Testing,
 }
 
 impl Split {
-    /// All of them, in the order of reports.
+    /// All splits, in the order of reports.
     pub const ALL: [Self; 3] = [Self::Training, Self::Validation, Self::Testing];
 
-    /// By the name that a manifest uses, in any case; `train`, `val` and `test` are taken too.
+    /// The split with this name, ignoring case. `train`, `val` and `test` are accepted too.
     pub fn named(name: &str) -> Option<Self> {
         let is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
         if is(&["training", "train"]) {
@@ -66,41 +66,41 @@ impl Split {
     }
 }
 
-/// Which kind of file a manifest is.
+/// The kind of a manifest file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The official annotation file, with durations and subsets.
     Annotations,
-    /// A plain list, which has neither.
+    /// A plain list, without durations and subsets.
     List,
 }
 
-/// What should be there.
+/// The videos that should be on disk.
 #[derive(Debug)]
 pub struct Manifest {
     /// The file.
     pub path: PathBuf,
     /// Its kind.
     pub kind: Kind,
-    /// What stands before the id in a file's name.
+    /// The prefix of the id in file names.
     pub prefix: String,
     videos: IndexMap<Box<str>, Listed>,
     labels: Labels,
 }
 
-/// A video that should be there.
+/// A video of the manifest.
 #[derive(Debug)]
 pub struct Listed {
-    /// Playing time in seconds; a plain list does not say.
+    /// Duration in seconds; unknown in a plain list.
     pub duration_s: Option<f64>,
-    /// Its split; a plain list does not say.
+    /// The split; unknown in a plain list.
     pub split: Option<Split>,
     labels: Box<[u32]>,
     url: Option<Box<str>>,
     place: Place,
 }
 
-/// Different labels, by number.
+/// Labels without duplicates, by index.
 #[derive(Debug, Default)]
 struct Labels(IndexSet<Box<str>>);
 
@@ -117,71 +117,71 @@ impl Labels {
     }
 }
 
-/// A video as it is read.
+/// A video during reading.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    /// Its id: the file's name without prefix and extension.
+    /// The id: the file name without prefix and extension.
     pub id: &'a str,
-    /// Where it stands.
+    /// Its position in the file.
     pub place: Place,
-    /// Playing time in seconds.
+    /// Duration in seconds.
     pub duration_s: Option<f64>,
-    /// Its split.
+    /// The split.
     pub split: Option<Split>,
-    /// The annotations as Python's `json.dump` writes them, where they were asked for.
+    /// The annotations as Python's `json.dump` writes them, if requested.
     pub text: String,
     labels: Vec<u32>,
     url: Option<String>,
 }
 
-/// Where entries go while a manifest is read.
+/// Receives the videos while a manifest is read.
 struct Sink<'a> {
     labels: &'a mut Labels,
     take: &'a mut dyn FnMut(Entry<'_>) -> Result<(), Problem>,
 }
 
-/// Why reading ends early.
+/// Why reading ended early.
 #[derive(Debug)]
 enum Problem {
     Io(io::Error),
     Content(String),
 }
 
-/// Why there is no manifest to go by.
+/// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// Not there, or not ours to read.
+    /// The file does not exist or cannot be opened.
     #[error("failed to open the manifest {}; name an existing file with --manifest", shown(path))]
     Open {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A folder, a pipe, a device.
+    /// Not a regular file.
     #[error("the manifest {} is not a file; name the annotation file or a list with --manifest", shown(path))]
     NotAFile {
-        /// What was named.
+        /// The path.
         path: PathBuf,
     },
-    /// Reading failed on the way.
+    /// Reading failed.
     #[error("failed to read the manifest {} at {place}", shown(path))]
     Read {
         /// The file.
         path: PathBuf,
-        /// How far it came.
+        /// The position.
         place: Place,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It says what cannot be taken.
+    /// The content is invalid.
     #[error("the manifest {}, {place}: {message}", shown(path))]
     Content {
         /// The file.
         path: PathBuf,
-        /// Where in it.
+        /// The position.
         place: Place,
-        /// What was expected and what is there, fit for a terminal.
+        /// What was expected and found, with control characters escaped.
         message: String,
     },
 }
@@ -193,12 +193,11 @@ impl From<ManifestError> for ExitError {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest; `prefix` is what stands before the id in a file's name. The file is read in pieces, and
-    /// what is kept of it is bounded, whatever it holds.
+    /// Reads and checks a manifest. `prefix` is the prefix of the id in file names. The file is read in pieces, and memory
+    /// is bounded for any content.
     ///
     /// # Errors
-    /// Files that cannot be read, that are not of a known shape, that have an id twice or an unsafe name, and that ask for
-    /// more than anybody needs.
+    /// Files that cannot be read or have another structure, duplicate ids, unsafe names, and files that exceed a limit.
     pub fn read(path: &Path, prefix: &str) -> Result<Self, ManifestError> {
         let (reader, kind) = open(path)?;
         Self::from_reader(reader, kind, path, prefix)
@@ -240,10 +239,10 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Reads the file once more and hands on each video with the text of its annotations, in the file's order.
+    /// Reads the file again and passes on each video with the text of its annotations, in the file's order.
     ///
     /// # Errors
-    /// As [`Manifest::read`], and what `take` returns.
+    /// As [`Manifest::read`], and the errors of `take`.
     pub fn each<E: From<ManifestError>>(&self, mut take: impl FnMut(&Entry<'_>) -> Result<(), E>) -> Result<(), E> {
         let (reader, kind) = open(&self.path)?;
         let mut failed = None;
@@ -261,12 +260,12 @@ impl Manifest {
         }
     }
 
-    /// How many videos should be there.
+    /// Number of videos.
     pub fn len(&self) -> usize {
         self.videos.len()
     }
 
-    /// Whether there is none; a manifest that was read has at least one.
+    /// Whether the manifest is empty. One that was read has at least one video.
     pub fn is_empty(&self) -> bool {
         self.videos.is_empty()
     }
@@ -276,29 +275,29 @@ impl Manifest {
         self.videos.iter().map(|(id, listed)| (&**id, listed))
     }
 
-    /// The place of an id in the file's order, from 0.
+    /// The index of an id in the file's order.
     pub fn position(&self, id: &str) -> Option<usize> {
         self.videos.get_index_of(id)
     }
 
-    /// The video at a place.
+    /// The video at an index.
     pub fn at(&self, position: usize) -> Option<(&str, &Listed)> {
         self.videos.get_index(position).map(|(id, listed)| (&**id, listed))
     }
 
-    /// How many different labels there are.
+    /// Number of different labels.
     pub fn classes(&self) -> usize {
         self.labels.0.len()
     }
 
-    /// The labels of a video, each once, in the order in which they first appear.
+    /// The labels of a video without duplicates, in the order of their first appearance.
     pub fn labels<'a>(&'a self, listed: &'a Listed) -> impl ExactSizeIterator<Item = &'a str> + Clone {
         listed.labels.iter().map(|at| self.labels.0.get_index(*at as usize).map_or("", |label| label))
     }
 }
 
 impl Listed {
-    /// Where it can be fetched: the manifest's own address, or YouTube's for an id of YouTube's form.
+    /// The address to fetch the video from: that of the manifest, or YouTube's for an id of YouTube's form.
     pub fn address(&self, id: &str) -> Option<String> {
         let is_address = |url: &&str| {
             ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
@@ -319,7 +318,7 @@ fn youtube(id: &str) -> String {
     format!("https://www.youtube.com/watch?v={id}")
 }
 
-/// The id in a file's name, `v_<id>.<extension>`; `None` where the prefix or the id is missing.
+/// The id in a file name `v_<id>.<extension>`; `None` without the prefix or an id.
 pub fn id_of<'a>(file: &'a str, prefix: &str) -> Option<&'a str> {
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     stem.strip_prefix(prefix).filter(|id| !id.is_empty())
@@ -327,7 +326,7 @@ pub fn id_of<'a>(file: &'a str, prefix: &str) -> Option<&'a str> {
 
 fn open(path: &Path) -> Result<(BufReader<File>, Kind), ManifestError> {
     let failed = |source| ManifestError::Open { path: path.to_owned(), source };
-    // A pipe that nobody writes to would be waited for.
+    // Opening a pipe without a writer would block.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(ManifestError::NotAFile { path: path.to_owned() });
     }
@@ -336,7 +335,7 @@ fn open(path: &Path) -> Result<(BufReader<File>, Kind), ManifestError> {
     Ok((reader, kind))
 }
 
-/// Skips a byte order mark and tells from what follows which kind of file it is.
+/// Skips a byte order mark and detects the kind of the file.
 fn begin(reader: &mut impl BufRead, path: &Path) -> Result<Kind, ManifestError> {
     let start = Place { line: 1, column: 1 };
     let head = reader.fill_buf().map_err(|source| error(path, start, Problem::Io(source)))?;
@@ -385,7 +384,7 @@ fn error(path: &Path, place: Place, problem: Problem) -> ManifestError {
     match problem {
         Problem::Io(source) => ManifestError::Read { path, place, source },
         Problem::Content(message) => {
-            // Messages quote the file, which may be anything.
+            // Messages quote the file, whose content is untrusted.
             let mut short: String = message.chars().take(MAX_LEN).collect();
             if short.len() < message.len() {
                 short.push('…');

@@ -1,8 +1,8 @@
-//! What a manifest may call a video and a class: names that are safe in files, lists and terminals.
+//! Checks ids and labels of a manifest: they must be safe in file names, lists and terminals.
 
-/// Longest id, in bytes: there must be room for prefix, extension and `.safetensors` in a file name.
+/// Maximum length of an id, in bytes. A file name also contains the prefix, the extension and `.safetensors`.
 const MAX_ID_LEN: usize = 200;
-/// Longest label, in bytes: a class folder must be able to bear it.
+/// Maximum length of a label, in bytes. It is the name of a folder.
 const MAX_LABEL_LEN: usize = 200;
 
 /// Why a name is refused.
@@ -14,7 +14,7 @@ pub(super) struct BadName {
     why: &'static str,
 }
 
-/// An id is the middle of a file name and a line in lists.
+/// Checks an id, which is part of a file name and a line in lists.
 pub(super) fn check_id(id: &str) -> Result<(), BadName> {
     let why = if id.len() > MAX_ID_LEN {
         "it is longer than 200 bytes"
@@ -30,7 +30,7 @@ pub(super) fn check_id(id: &str) -> Result<(), BadName> {
     Err(bad("the id", id, why))
 }
 
-/// A label is the name of a folder and the rest of a line in lists.
+/// Checks a label, which is the name of a folder and the end of a line in lists.
 pub(super) fn check_label(label: &str) -> Result<(), BadName> {
     if label.len() > MAX_LABEL_LEN {
         return Err(bad("the label", label, "it is longer than 200 bytes"));
@@ -57,7 +57,7 @@ fn bad(what: &'static str, name: &str, why: &'static str) -> BadName {
     BadName { what, name: name.chars().take(100).collect(), why }
 }
 
-/// Whether a class folder is that of a label. Downloads have underscores for spaces.
+/// Whether a class folder belongs to a label. Downloads use underscores for spaces.
 pub fn same_class(folder: &str, label: &str) -> bool {
     let underscored = |byte: u8| if byte == b' ' { b'_' } else { byte };
     folder.len() == label.len() && folder.bytes().map(underscored).eq(label.bytes().map(underscored))
@@ -68,14 +68,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_as_youtube_makes_them_are_taken() {
+    fn youtube_ids_are_accepted() {
         for id in ["--0edUL8zmA", "_a-B3xYz012", "-", "v_a", "video test 1", "日本", "a.b"] {
             assert_eq!(check_id(id), Ok(()), "{id}");
         }
     }
 
     #[test]
-    fn hostile_names_are_refused_with_a_reason() {
+    fn unsafe_names_are_refused_with_a_reason() {
         for (id, says) in [
             ("", "empty"),
             ("../../x", "slash"),
@@ -92,7 +92,7 @@ mod tests {
         ] {
             let error = check_id(id).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains(char::is_control), "{error}");
-            // Labels are not looked for in lists by the letter.
+            // Labels may contain commas and spaces.
             let may_be_label = id.contains(',') || says == "white space";
             assert_eq!(check_label(id).is_ok(), may_be_label, "{id}");
         }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn spaces_and_underscores_are_the_same_class() {
+    fn spaces_and_underscores_name_the_same_class() {
         assert!(same_class("Horseback_riding", "Horseback riding"));
         assert!(same_class("Horseback riding", "Horseback_riding"));
         assert!(same_class("A_b c", "A b_c"));

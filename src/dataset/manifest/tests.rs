@@ -1,4 +1,4 @@
-//! The readers on the fixture, on bad files, and on files that nobody thought of.
+//! Tests of the readers: the fixture, invalid files, and random changes of valid files.
 
 use std::fmt::Write as _;
 
@@ -50,7 +50,7 @@ fn the_official_file_is_read() {
 }
 
 #[test]
-fn the_text_of_annotations_is_pythons() {
+fn annotations_have_the_text_that_python_writes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.json");
     fs::write(&path, FIXTURE).unwrap();
@@ -71,7 +71,7 @@ fn the_text_of_annotations_is_pythons() {
 }
 
 #[test]
-fn what_others_add_is_passed_over_and_annotations_may_be_left_out() {
+fn unknown_keys_are_ignored_and_annotations_are_optional() {
     let text = "\u{feff}{\"version\": \"VERSION 1.3\", \"taxonomy\": [{\"nodeId\": 1, \"parent\": null}],\r\n \"database\": {\r\n\
         \"a\": {\"resolution\": \"1x2\", \"duration\": 1e1, \"subset\": \"Test\"},\r\n\
         \"b\": {\"duration\": \" 2.5 \", \"subset\": \"val\", \"annotations\": [{\"segment\": [1, 2], \"label\": \"A b\", \"x\": [1]}]}}}\r\n";
@@ -83,7 +83,7 @@ fn what_others_add_is_passed_over_and_annotations_may_be_left_out() {
 }
 
 #[test]
-fn only_addresses_are_addresses() {
+fn only_urls_are_kept_as_addresses() {
     let url = |id: &str, url: &str| {
         let text =
             format!("{{\"database\": {{\"{id}\": {{\"duration\": 1, \"subset\": \"train\", \"url\": {url:?}}}}}}}");
@@ -92,7 +92,7 @@ fn only_addresses_are_addresses() {
         listed.address(id)
     };
     assert_eq!(url("a", "https://example.org/a.mp4").unwrap(), "https://example.org/a.mp4");
-    // The usual address of an id that is not of YouTube's form is known from the manifest alone.
+    // An id that does not have YouTube's form has no default address.
     assert_eq!(url("a", "https://www.youtube.com/watch?v=a").unwrap(), "https://www.youtube.com/watch?v=a");
     for bad in ["--exec=rm", "file:///etc/passwd", "https://a b", "", "https://x\ny"] {
         assert_eq!(url("a", bad), None);
@@ -105,7 +105,7 @@ fn one(entry: &str) -> String {
     format!("{{\"database\": {{\n\"ok\": {{\"duration\": 1, \"subset\": \"training\"}},\n\"x\": {entry}\n}}}}")
 }
 
-/// The text without the mark, and the place of the character before the mark.
+/// The text without the mark, and the position of the character before the mark.
 fn marked(text: &str) -> (String, u32, u32) {
     let (before, after) = text.split_once('¦').unwrap();
     let line = before.rsplit('\n').next().unwrap();
@@ -113,11 +113,11 @@ fn marked(text: &str) -> (String, u32, u32) {
 }
 
 #[test]
-fn bad_json_is_named_with_its_place_and_what_was_expected() {
+fn invalid_json_is_reported_with_its_position() {
     let annotated = |annotations: &str| {
         one(&format!("{{\"duration\": 1, \"subset\": \"training\", \"annotations\": {annotations}}}"))
     };
-    // A mark stands where the error is: after the last character that had to be read to see it.
+    // The mark stands after the last character that must be read to detect the error.
     for (text, says) in [
         (one("{\"duration\": 1}¦"), "the key \"subset\" is missing in \"x\""),
         (one("{\"subset\": \"training\"}¦"), "the key \"duration\" is missing"),
@@ -162,7 +162,7 @@ fn bad_json_is_named_with_its_place_and_what_was_expected() {
 }
 
 #[test]
-fn hostile_ids_and_duplicates_are_refused() {
+fn unsafe_ids_and_duplicates_are_refused() {
     for (id, says) in
         [("../../x", "slash"), ("a\\nb", "control"), ("\\u001b[2J", "control"), ("..", "folder"), ("", "empty")]
     {
@@ -178,7 +178,7 @@ fn hostile_ids_and_duplicates_are_refused() {
 }
 
 #[test]
-fn other_files_are_told_apart() {
+fn other_files_are_recognised() {
     for (bytes, name, says) in [
         (&b"\xff\xfe{\0"[..], "m.json", "UTF-16"),
         (b"PK\x03\x04rest", "m.zip", "zip archive"),
@@ -222,7 +222,7 @@ fn lists_of_all_forms_are_read() {
 }
 
 #[test]
-fn bad_lines_of_lists_are_named_with_their_place() {
+fn invalid_lines_are_reported_with_their_position() {
     for (text, line, column, says) in [
         (&b"a\nb c\n"[..], 2, 2, "here is white space"),
         (b"a\tb", 1, 2, "here is white space"),
@@ -252,8 +252,8 @@ fn bad_lines_of_lists_are_named_with_their_place() {
 }
 
 #[test]
-fn what_is_kept_is_bounded() {
-    // As many labels as nobody has.
+fn memory_is_bounded() {
+    // More labels than any dataset has.
     let mut text = String::from("{\"database\": {");
     for video in 0..70 {
         let _ = write!(text, "\"{video}\": {{\"duration\": 1, \"subset\": \"test\", \"annotations\": [");
@@ -275,7 +275,7 @@ fn what_is_kept_is_bounded() {
     assert!(fails(format!("{{\"a\": {}", "[".repeat(1 << 20)), "m").2.contains("64 deep"));
 }
 
-/// Changes a text as damage, bad tools and bad people do.
+/// Changes a text as damage, faulty tools and attackers do.
 fn mutate(mut bytes: Vec<u8>, changes: &[(u8, usize, usize, u8)]) -> Vec<u8> {
     for (what, from, to, byte) in changes {
         let length = bytes.len().max(1);
@@ -301,7 +301,7 @@ fn changes() -> impl Strategy<Value = Vec<(u8, usize, usize, u8)>> {
     proptest::collection::vec((any::<u8>(), any::<usize>(), any::<usize>(), byte), 1..6)
 }
 
-/// Whatever was read is fit to be used; whatever was not says where and why.
+/// A manifest that was read is usable, and an error has a position and a reason.
 fn check(bytes: &[u8], name: &str) -> Result<(), TestCaseError> {
     match parse(bytes, name) {
         Ok(manifest) => {
@@ -318,7 +318,7 @@ fn check(bytes: &[u8], name: &str) -> Result<(), TestCaseError> {
             prop_assert!(!text.contains(char::is_control), "{:?}", text);
         }
     }
-    // The second reading, for annotations, takes no more and gives JSON.
+    // The second pass, for annotations, accepts the same files and returns valid JSON.
     let (mut reader, mut texts) = (bytes, vec![]);
     if let Ok(kind) = begin(&mut reader, Path::new(name)) {
         let mut take = |entry: Entry<'_>| {

@@ -1,5 +1,4 @@
-//! What the watch should look at next: hints of the operating system, of users, and the wish to end. Bounded, whatever
-//! the disk does.
+//! What the watch examines next: hints of the operating system and of users, and the request to end. Memory is bounded.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,10 +7,10 @@ use std::time::Instant;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 
-/// From so many classes on it is as well to look at all of them.
+/// From this number of classes on, everything is examined.
 const MAX_CLASSES: usize = 10_000;
 
-/// What to look at.
+/// What to examine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hints {
     /// Everything.
@@ -20,7 +19,7 @@ pub(super) struct Hints {
     pub root: bool,
     /// These class folders.
     pub classes: BTreeSet<String>,
-    /// Nothing any more.
+    /// The watch ends.
     pub stop: bool,
 }
 
@@ -30,7 +29,7 @@ impl Hints {
     }
 }
 
-/// The place where hints are left and waited for.
+/// Collects hints and waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     hints: Mutex<Hints>,
@@ -39,7 +38,7 @@ pub(super) struct Board {
 
 impl Board {
     fn lock(&self) -> MutexGuard<'_, Hints> {
-        // Hints have no state that a panic could leave half made.
+        // A panic cannot leave hints in an invalid state.
         self.hints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -52,34 +51,34 @@ impl Board {
         self.lock().stop
     }
 
-    /// Waits for hints, until `deadline` at most.
+    /// Waits for hints until `deadline`.
     pub(super) fn wait(&self, deadline: Instant) {
         let timeout = deadline.saturating_duration_since(Instant::now());
-        // An early end only costs a look.
+        // An early wake-up costs one examination.
         drop(self.news.wait_timeout_while(self.lock(), timeout, |hints| hints.is_empty()));
     }
 
-    /// Waits until `deadline`, for more to come in, but not when it is to end.
+    /// Waits until `deadline` for more hints, unless the watch ends.
     pub(super) fn gather(&self, deadline: Instant) {
         let timeout = deadline.saturating_duration_since(Instant::now());
         drop(self.news.wait_timeout_while(self.lock(), timeout, |hints| !hints.stop));
     }
 
-    /// Takes all hints; the wish to end stays.
+    /// Takes all hints. The request to end stays.
     pub(super) fn take(&self) -> Hints {
         let mut hints = self.lock();
         let stop = hints.stop;
         std::mem::replace(&mut *hints, Hints { stop, ..Hints::default() })
     }
 
-    /// What an event of the operating system says about the folder `root`.
+    /// Converts an event of the operating system about the folder `root`.
     pub(super) fn event(&self, root: &Path, event: notify::Result<notify::Event>) {
         let Ok(event) = event else { return self.leave(|hints| hints.all = true) };
         if event.need_rescan() {
             return self.leave(|hints| hints.all = true);
         }
         match event.kind {
-            // Videos are opened and read all the time.
+            // Reading a video is not a change.
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
             EventKind::Access(_) => return,
             _ => {}
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn events_say_where_to_look() {
+    fn events_name_the_folder_to_examine() {
         let created = |path: &str| notify::Event::new(EventKind::Create(CreateKind::Any)).add_path(path.into());
         assert_eq!(after(created("/d/A/v.mp4")), Hints { classes: classes(&["A"]), ..Hints::default() });
         assert_eq!(after(created("/d/A")), Hints { root: true, classes: classes(&["A"]), ..Hints::default() });
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_bounded_and_the_wish_to_end_stays() {
+    fn hints_are_bounded_and_the_request_to_end_stays() {
         let board = Board::default();
         for class in 0..2 * MAX_CLASSES {
             let event = notify::Event::new(EventKind::Create(CreateKind::Any)).add_path(format!("/d/{class}/v").into());

@@ -1,4 +1,4 @@
-//! Looking at the dataset folder: its classes, one class, one file.
+//! Examines the dataset folder: its classes, one class, one file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,16 +9,16 @@ use std::path::Path;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
-/// What tells one folder from another, whatever it is called.
+/// Identifies a folder independently of its name.
 pub(super) type Identity = (u64, u64);
 
 /// A folder that cannot be looked at.
 const UNSEEN: Identity = (0, 0);
 
-/// Device and number of a folder.
+/// Device and inode number of a folder.
 ///
 /// # Errors
-/// When it is not there, or no folder.
+/// When it does not exist or is not a folder.
 pub(super) fn identity(folder: &Path) -> io::Result<Identity> {
     let metadata = fs::metadata(folder)?;
     if metadata.is_dir() {
@@ -28,10 +28,11 @@ pub(super) fn identity(folder: &Path) -> io::Result<Identity> {
     }
 }
 
-/// The dataset folder itself, and its class folders, links followed. Those whose name no video could have are left out.
+/// The identity of the dataset folder and its class folders, with links followed. Names that cannot be class names are left
+/// out.
 ///
 /// # Errors
-/// When the dataset folder cannot be listed, or goes while it is.
+/// When the dataset folder cannot be listed, or disappears meanwhile.
 pub(super) fn classes(root: &Path) -> io::Result<(Identity, BTreeMap<String, Identity>)> {
     let before = identity(root)?;
     let mut classes = BTreeMap::new();
@@ -39,7 +40,7 @@ pub(super) fn classes(root: &Path) -> io::Result<(Identity, BTreeMap<String, Ide
         let entry = entry?;
         let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
         let is_class = !name.starts_with('.') && VideoName::new(&format!("{name}/v")).is_ok();
-        // A file's metadata is not asked for: there may be many, directly in the folder.
+        // The metadata of files is not read: there may be many of them directly in the folder.
         let may_be = entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
         if !is_class || !may_be {
             continue;
@@ -47,11 +48,11 @@ pub(super) fn classes(root: &Path) -> io::Result<(Identity, BTreeMap<String, Ide
         match identity(&entry.path()) {
             Ok(identity) => drop(classes.insert(name, identity)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            // It is there, and what is in it may be seen again later.
+            // It exists, and may be readable later.
             Err(_) => drop(classes.insert(name, UNSEEN)),
         }
     }
-    // Where the folder went meanwhile, its classes seemed to go.
+    // If the folder disappeared meanwhile, its classes would seem removed.
     if identity(root)? == before {
         Ok((before, classes))
     } else {
@@ -59,10 +60,10 @@ pub(super) fn classes(root: &Path) -> io::Result<(Identity, BTreeMap<String, Ide
     }
 }
 
-/// A video as it is now; `None` where there is no such file any more.
+/// The current state of a video; `None` if the file does not exist.
 ///
 /// # Errors
-/// When the file system does not let us look.
+/// When the file system denies access.
 pub(super) fn stamp(root: &Path, name: &VideoName) -> io::Result<Option<SourceStamp>> {
     match fs::metadata(name.under(root)) {
         Ok(metadata) => Ok(Some(SourceStamp::of(&metadata)).filter(|_| metadata.is_file())),

@@ -1,8 +1,7 @@
-//! The watch: keeps a scan current. Tells of videos and classes that come, change and go.
+//! The watch keeps a scan current. It reports videos and classes that are added, changed and removed.
 //!
-//! The operating system's events only say where to look; what is news is found by looking. Where there are no events, on
-//! network file systems or when watches run out, everything is looked at from time to time. The last is done, less
-//! often, in any case.
+//! Events of the operating system only say where to look. Without events, as on network file systems or when watches run
+//! out, everything is examined at an interval. With events that happens too, but less often.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -30,66 +29,67 @@ use tracker::Tracker;
 
 pub use source::network_of;
 
-/// News that wait for the receiver at most; after that the watch waits too, and nothing is lost.
+/// Capacity of the channel. When it is full, the watch waits, and no change is lost.
 const CHANNEL: usize = 1024;
-/// Where there are events, everything is looked at once in so many polling intervals.
+/// With events, everything is examined once in this number of polling intervals.
 const SELDOM: u32 = 10;
 
-/// What has changed in the dataset folder.
+/// A change in the dataset folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A video is new or has changed, and has been the same for the configured time.
+    /// A video is new or has changed, and has been unchanged for the settling time.
     Settled(VideoFile),
-    /// A video is there no more.
+    /// A video was removed.
     Gone(VideoName),
-    /// A class folder is there. Its videos follow.
+    /// A class folder was added. Its videos follow.
     ClassAppeared(String),
-    /// A class folder is there no more. Its videos were told before.
+    /// A class folder was removed, after its videos.
     ClassGone(String),
-    /// The dataset folder cannot be seen, for this reason; its disk may be gone. Its videos are not told as gone.
+    /// The dataset folder is not accessible, for this reason; its disk may be absent. Its videos are not reported as
+    /// removed.
     Away(String),
-    /// It can be seen again. What has changed meanwhile follows.
+    /// The folder is accessible again. Changes follow.
     Back,
-    /// From now on everything is looked at from time to time, for this reason.
+    /// From now on changes are found by polling, for this reason.
     Polling(String),
 }
 
-/// How changes are noticed.
+/// How changes are detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// By events, but on network file systems by polling.
+    /// By events; on network file systems by polling.
     #[default]
     Auto,
-    /// By events wherever there are any.
+    /// By events wherever they are available.
     Events,
     /// By polling.
     Polling,
 }
 
-/// What to watch, and how.
+/// Options of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchOptions {
     /// The dataset folder.
     pub root: PathBuf,
-    /// Extensions of videos, lower case, no dot. Files that are still arriving have none of them.
+    /// Extensions of videos, lower case, without a dot. Files that are still being written have other extensions.
     pub extensions: Vec<String>,
-    /// So long size and time of a file must have held before it counts.
+    /// Settling time: how long a file's size and modification time must stay the same.
     pub settle: Duration,
-    /// Time between two looks at everything, when polling.
+    /// Time between two polls.
     pub poll: Duration,
-    /// How changes are noticed.
+    /// How changes are detected.
     pub backend: Backend,
 }
 
 impl WatchOptions {
-    /// The usual: ten seconds of rest, a look a minute.
+    /// The defaults: 10 s of settling, one poll per minute.
     pub fn new(root: PathBuf, extensions: Vec<String>) -> Self {
         let (settle, poll) = (Duration::from_secs(10), Duration::from_secs(60));
         Self { root, extensions, settle, poll, backend: Backend::Auto }
     }
 }
 
-/// A running watch. Dropping it ends it.
+/// A running watch. It ends when dropped.
 #[derive(Debug)]
 pub struct Watch {
     changes: mpsc::Receiver<Change>,
@@ -97,22 +97,22 @@ pub struct Watch {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Asks a watch to look at everything now; may be cloned and sent anywhere.
+/// Requests rescans. It can be cloned and sent to other threads.
 #[derive(Clone, Debug)]
 pub struct Rescan(Arc<Board>);
 
 impl Rescan {
-    /// Everything is looked at soon; what has changed comes as any other change.
+    /// Requests a rescan of everything. Changes arrive like any others.
     pub fn now(&self) {
         self.0.leave(|hints| hints.all = true);
     }
 }
 
 impl Watch {
-    /// Watches from now on. What differs from `known`, the videos of a scan, is told first.
+    /// Starts to watch. Differences from `known`, the videos of a scan, are reported first.
     ///
     /// # Errors
-    /// When the dataset folder is not there, or no thread can be had.
+    /// When the dataset folder is missing, or no thread can be started.
     pub fn start(options: WatchOptions, known: &[VideoFile]) -> io::Result<Self> {
         Self::start_with(options, known, source::native())
     }
@@ -120,7 +120,7 @@ impl Watch {
     fn start_with(options: WatchOptions, known: &[VideoFile], make_events: MakeEvents) -> io::Result<Self> {
         let (identity, classes) = look::classes(&options.root)?;
         let mut tracker = Tracker::new(options.settle, known.iter().cloned());
-        // Classes that are there now are no news; their videos may be.
+        // Existing classes are not reported, but their videos may be.
         classes.keys().for_each(|class| tracker.class_appears(class));
         let board = Arc::new(Board::default());
         let (sender, changes) = mpsc::channel(CHANNEL);
@@ -140,7 +140,7 @@ impl Watch {
         Ok(Self { changes, board, thread: Some(thread) })
     }
 
-    /// The next change; `None` once the watch has ended. Safe to cancel.
+    /// The next change; `None` after the watch ended. Cancel safe.
     pub async fn next(&mut self) -> Option<Change> {
         self.changes.recv().await
     }
@@ -150,32 +150,32 @@ impl Watch {
         self.changes.blocking_recv()
     }
 
-    /// What asks for a look at everything.
+    /// A handle that requests rescans.
     pub fn rescan(&self) -> Rescan {
         Rescan(Arc::clone(&self.board))
     }
 
-    /// Ends the watch and waits for it. A look at a file system that does not answer is waited for.
+    /// Ends the watch and waits for it, even if the file system does not answer.
     pub fn stop(mut self) {
         let thread = self.thread.take();
         drop(self);
-        // A panic of the thread has been told where it happened.
+        // A panic of the thread was already reported.
         let _ = thread.map(JoinHandle::join);
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // Ends a wait for room in the channel, then any other.
+        // Ends a wait for room in the channel, then any other wait.
         self.changes.close();
         self.board.leave(|hints| hints.stop = true);
     }
 }
 
-/// The receiver is gone.
+/// The receiver was dropped.
 struct Ended;
 
-/// The thread that looks.
+/// The thread that examines folders.
 struct Looker {
     options: WatchOptions,
     board: Arc<Board>,
@@ -183,7 +183,7 @@ struct Looker {
     make_events: MakeEvents,
     tracker: Tracker,
     identity: Identity,
-    /// The class folders that were seen, and which folders they were.
+    /// The known class folders and their identities.
     classes: BTreeMap<String, Identity>,
     events: Option<Box<dyn Events>>,
     polling: bool,
@@ -192,7 +192,7 @@ struct Looker {
 
 impl Looker {
     fn run(mut self) {
-        // An error means that nobody listens any more.
+        // An error means that the receiver was dropped.
         let _ = self.look_until_the_end();
     }
 
@@ -211,7 +211,7 @@ impl Looker {
             let tick = (self.options.settle / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
             let next = if self.tracker.unsettled().is_empty() { next_all } else { next_all.min(Instant::now() + tick) };
             self.board.wait(next);
-            // Changes come in heaps: one look for many.
+            // Changes come in bursts; one examination covers many.
             self.board.gather(next.min(Instant::now() + tick.min(Duration::from_millis(250))));
             if self.board.is_stopped() {
                 return Ok(());
@@ -223,7 +223,7 @@ impl Looker {
         }
     }
 
-    /// Time between two looks at everything.
+    /// Time between two examinations of everything.
     fn interval(&self) -> Duration {
         let poll = self.options.poll.max(Duration::from_millis(10));
         if self.polling || self.away { poll } else { poll * SELDOM }
@@ -233,7 +233,7 @@ impl Looker {
         self.sender.blocking_send(change).map_err(|_| Ended)
     }
 
-    /// Begins to listen to the operating system, where that is wanted and possible.
+    /// Starts to use events, if that is requested and possible.
     fn listen(&mut self) -> Result<(), Ended> {
         self.events = None;
         let root = &self.options.root;
@@ -274,7 +274,7 @@ impl Looker {
         }
         let mut news = vec![];
         for name in self.tracker.unsettled() {
-            // What cannot be looked at now is looked at again.
+            // Retry what could not be examined.
             if let Ok(stamp) = look::stamp(&self.options.root, &name) {
                 self.tracker.observe(&name, stamp, Instant::now(), &mut news);
             }
@@ -286,14 +286,14 @@ impl Looker {
         news.into_iter().try_for_each(|change| self.tell(change))
     }
 
-    /// A folder that is linked under several names reports its changes under one of them.
+    /// A folder with several names reports its changes under one of them.
     fn add_other_names(&self, dirty: &mut BTreeSet<String>) {
         let folders: BTreeSet<_> = dirty.iter().filter_map(|class| self.classes.get(class)).collect();
         let others = self.classes.iter().filter(|(_, identity)| folders.contains(identity));
         dirty.extend(others.map(|(class, _)| class.clone()));
     }
 
-    /// Looks which classes there are; gives those to look into, or `None` where the dataset folder cannot be seen.
+    /// Examines which classes exist. Returns those to examine, or `None` if the dataset folder is not accessible.
     fn look_at_root(&mut self) -> Result<Option<Vec<String>>, Ended> {
         let root = self.options.root.clone();
         let (identity, classes) = match look::classes(&root) {
@@ -301,7 +301,7 @@ impl Looker {
             Err(error) => return self.go_away(error.to_string()),
         };
         if identity != self.identity {
-            // An empty folder in its place is where a disk used to be mounted.
+            // An empty folder is a mount point without its disk.
             let knows_none = !classes.keys().any(|class| self.tracker.knows(class));
             if knows_none && self.tracker.classes().next().is_some() {
                 return self.go_away("another folder is in its place, with none of its classes".into());
@@ -327,7 +327,7 @@ impl Looker {
         Ok(None)
     }
 
-    /// Tells which classes came and went; gives those to look into.
+    /// Reports added and removed classes. Returns those to examine.
     fn compare(&mut self, classes: BTreeMap<String, Identity>) -> Result<Vec<String>, Ended> {
         let mut news = vec![];
         let gone: Vec<_> =
@@ -344,7 +344,7 @@ impl Looker {
             .collect();
         let ended: BTreeMap<_, _> = before.iter().filter(|(class, _)| !kept.contains(class)).collect();
         let lost: BTreeSet<_> = ended.values().copied().collect();
-        // Ending the watch of one name ends those of the folder's other names too.
+        // Removing the watch of one name removes those of the folder's other names.
         let again =
             |class: &String| !kept.contains(class) || self.classes.get(class).is_some_and(|now| lost.contains(&now));
         let to_watch: Vec<_> = self.classes.keys().filter(|class| again(class)).cloned().collect();
@@ -362,7 +362,7 @@ impl Looker {
         Ok(to_watch)
     }
 
-    /// Listens before looking, so that nothing falls between the two.
+    /// Watches before it examines, so that no change is missed in between.
     fn listen_to(&mut self, class: &str) -> Result<(), Ended> {
         let folder = self.options.root.join(class);
         let Some(events) = &mut self.events else { return Ok(()) };
@@ -385,7 +385,7 @@ impl Looker {
         let mut news = vec![];
         match scan_class(&self.options.root, class, &self.options.extensions) {
             Ok(files) => self.tracker.class_holds(class, files, Instant::now(), &mut news),
-            // Gone: the list of classes will say so. Anything else may pass: what was known still holds.
+            // If it is gone, the list of classes shows it. Other errors may be temporary, so the known state stays.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.board.leave(|hints| hints.root = true),
             Err(_) => {}
         }

@@ -1,4 +1,4 @@
-//! Where hints come from: the operating system's events, where there are any to be had.
+//! Sources of hints: the operating system's file events.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,27 +7,27 @@ use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::hints::Board;
 
-/// Something that reports changes directly in folders.
+/// Reports changes directly in folders.
 pub(super) trait Events: Send {
-    /// Reports changes in this folder from now on.
+    /// Starts to watch this folder.
     fn watch(&mut self, folder: &Path) -> notify::Result<()>;
-    /// Does so no more.
+    /// Stops to watch this folder.
     fn unwatch(&mut self, folder: &Path);
 }
 
-/// Makes a source of events about the folder `root`, which leaves its hints on the board.
+/// Creates a source of events about the folder `root`, which adds its hints to the board.
 pub(super) type MakeEvents = Box<dyn Fn(&Path, Arc<Board>) -> notify::Result<Box<dyn Events>> + Send>;
 
 struct Native(RecommendedWatcher);
 
 impl Events for Native {
     fn watch(&mut self, folder: &Path) -> notify::Result<()> {
-        // Two levels are all there is, and a watch for each class folder is all it takes. Links are followed.
+        // There are two levels, so one watch per class folder suffices. Links are followed.
         self.0.watch(folder, RecursiveMode::NonRecursive)
     }
 
     fn unwatch(&mut self, folder: &Path) {
-        // It ends by itself when the folder goes, and then there is nothing to end.
+        // A watch ends by itself with its folder.
         let _ = self.0.unwatch(folder);
     }
 }
@@ -41,7 +41,7 @@ pub(super) fn native() -> MakeEvents {
     })
 }
 
-/// Whether a failed watch means no more than that the folder has gone.
+/// Whether a watch failed because the folder is gone.
 pub(super) fn is_gone(error: &notify::Error) -> bool {
     match &error.kind {
         ErrorKind::PathNotFound => true,
@@ -61,10 +61,9 @@ pub(super) fn why(error: &notify::Error) -> String {
     }
 }
 
-/// The network file system that a folder lies on, if any: what other machines change there, the operating system does
-/// not tell.
+/// The type of network file system of a folder, if it is one. Changes by other machines cause no events there.
 pub fn network_of(folder: &Path) -> Option<&'static str> {
-    // As the kernel's headers have them.
+    // Magic numbers of the kernel's headers.
     const KINDS: [(u32, &str); 12] = [
         (0x6969, "NFS"),
         (0x517b, "SMB"),
@@ -88,13 +87,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_local_folder_is_no_network_file_system() {
+    fn a_local_folder_is_not_a_network_file_system() {
         assert_eq!(network_of(Path::new("/proc")), None);
         assert_eq!(network_of(Path::new("/no/such/folder")), None);
     }
 
     #[test]
-    fn errors_tell_what_to_do() {
+    fn errors_say_what_to_do() {
         assert!(why(&notify::Error::new(ErrorKind::MaxFilesWatch)).contains("max_user_watches"));
         assert!(is_gone(&notify::Error::path_not_found()));
         assert!(!is_gone(&notify::Error::new(ErrorKind::MaxFilesWatch)));

@@ -1,5 +1,5 @@
-//! The watch on a temporary folder, by events and by polling. Nothing is asserted about time: what must come is waited
-//! for, and what must not come would come first.
+//! Tests of the watch on a temporary folder, by events and by polling. They wait for changes instead of asserting times, and
+//! detect an unexpected change because it would arrive first.
 
 use std::fs;
 use std::io::Write as _;
@@ -43,7 +43,7 @@ impl Bench {
     fn put(&self, path: &str, content: &str) {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // At once: a machine may rest for any time between making a file and writing it.
+        // Written in one call: the machine may pause between creating a file and writing it.
         let hidden = path.with_file_name(".put");
         fs::write(&hidden, content).unwrap();
         fs::rename(hidden, path).unwrap();
@@ -67,7 +67,7 @@ fn gone(name: &str) -> Change {
     Change::Gone(VideoName::new(name).unwrap())
 }
 
-/// A watch whose news are waited for, but not for ever.
+/// A watch whose changes are awaited with a time limit.
 struct Waiting {
     watch: Watch,
     runtime: tokio::runtime::Runtime,
@@ -96,7 +96,7 @@ impl Waiting {
         }
     }
 
-    /// The same in any order.
+    /// The same, in any order.
     #[track_caller]
     fn expect_all(&mut self, changes: &[Change]) {
         let mut left = changes.to_vec();
@@ -109,7 +109,7 @@ impl Waiting {
 }
 
 #[test]
-fn videos_come_change_and_go() {
+fn videos_are_added_changed_and_removed() {
     for backend in BOTH {
         let bench = Bench::new(backend, &["A/v_1.mp4"]);
         let mut watch = bench.start();
@@ -121,7 +121,7 @@ fn videos_come_change_and_go() {
         watch.expect(&[gone("A/v_2.mp4")]);
         fs::rename(bench.root().join("A/v_1.mp4"), bench.root().join("A/v_3.mkv")).unwrap();
         watch.expect(&[gone("A/v_1.mp4"), bench.settled("A/v_3.mkv")]);
-        // Written in place, as a download without a name of its own is. Where the writer rests, what is there counts.
+        // Written in place, like a download without a temporary name. The content counts when the writer pauses.
         let mut file = fs::File::create(bench.root().join("A/v_4.mp4")).unwrap();
         for _ in 0..20 {
             file.write_all(b"part").unwrap();
@@ -135,7 +135,7 @@ fn videos_come_change_and_go() {
 }
 
 #[test]
-fn what_is_still_arriving_and_what_is_no_video_is_not_told() {
+fn incomplete_files_and_other_files_are_not_reported() {
     for backend in BOTH {
         let bench = Bench::new(backend, &["A/v_1.mp4"]);
         let mut watch = bench.start();
@@ -153,11 +153,11 @@ fn what_is_still_arriving_and_what_is_no_video_is_not_told() {
 }
 
 #[test]
-fn classes_come_and_go_with_their_videos() {
+fn classes_are_added_and_removed_with_their_videos() {
     for backend in BOTH {
         let bench = Bench::new(backend, &["A/v_1.mp4", "B/v_2.mp4"]);
         let mut watch = bench.start();
-        // As a download does it: the folder first.
+        // As a download does: the folder first.
         fs::create_dir(bench.root().join("C")).unwrap();
         watch.expect(&[Change::ClassAppeared("C".into())]);
         bench.put("C/v_3.mp4", "x");
@@ -170,7 +170,7 @@ fn classes_come_and_go_with_their_videos() {
         watch.expect(&[bench.settled("D/v_4.mp4")]);
         fs::rename(bench.root().join("A"), bench.dir.path().join("elsewhere")).unwrap();
         watch.expect(&[gone("A/v_1.mp4"), Change::ClassGone("A".into())]);
-        // A hidden folder is no class.
+        // A hidden folder is not a class.
         bench.put(".trash/v_5.mp4", "x");
         bench.put("C/v_6.mp4", "x");
         watch.expect(&[bench.settled("C/v_6.mp4")]);
@@ -191,12 +191,12 @@ fn links_are_followed() {
         let mut watch = Waiting::new(Watch::start(options, &[]).unwrap(), backend);
         bench.put("A/v_1.mp4", "x");
         watch.expect_all(&[bench.settled("A/v_1.mp4"), bench.settled("B/v_1.mp4")]);
-        // One of two names of a folder goes; the other is still watched.
+        // One of two names of a folder is removed; the other is still watched.
         fs::remove_file(bench.root().join("B")).unwrap();
         watch.expect(&[gone("B/v_1.mp4"), Change::ClassGone("B".into())]);
         bench.put("A/v_2.mp4", "x");
         watch.expect(&[bench.settled("A/v_2.mp4")]);
-        // A link that leads elsewhere now.
+        // A link that is changed to another folder.
         let other = bench.dir.path().join("other");
         fs::create_dir(&other).unwrap();
         symlink(&other, bench.dir.path().join("new")).unwrap();
@@ -208,7 +208,7 @@ fn links_are_followed() {
 }
 
 #[test]
-fn what_differs_from_the_scan_is_told_first() {
+fn differences_from_the_scan_are_reported_first() {
     for backend in BOTH {
         let bench = Bench::new(backend, &["A/v_1.mp4", "A/v_2.mp4", "B/v_3.mp4"]);
         let known = bench.known();
@@ -226,11 +226,11 @@ fn what_differs_from_the_scan_is_told_first() {
 }
 
 #[test]
-fn everything_is_looked_at_when_asked() {
+fn a_rescan_looks_at_everything() {
     let mut bench = Bench::new(Backend::Polling, &["A/v_1.mp4"]);
     bench.options.poll = Duration::from_secs(100_000);
     let mut watch = bench.start();
-    // The first look may or may not have seen it; the second does.
+    // The first rescan may miss it; the second does not.
     bench.put("A/v_2.mp4", "x");
     watch.watch.rescan().now();
     watch.expect(&[bench.settled("A/v_2.mp4")]);
@@ -240,14 +240,14 @@ fn everything_is_looked_at_when_asked() {
 }
 
 #[test]
-fn a_dataset_folder_that_is_away_has_not_lost_its_videos() {
+fn videos_of_an_absent_dataset_folder_are_not_removed() {
     for backend in BOTH {
         let bench = Bench::new(backend, &["A/v_1.mp4", "B/v_2.mp4"]);
         let mut watch = bench.start();
         let away = bench.dir.path().join("away");
         fs::rename(bench.root(), &away).unwrap();
         assert!(matches!(watch.next(), Change::Away(_)));
-        // As when a disk is unmounted: another folder is in its place, and it is empty.
+        // As after an unmount: an empty folder is in its place.
         fs::create_dir(bench.root()).unwrap();
         fs::write(away.join("A/v_3.mp4"), "x").unwrap();
         fs::remove_dir(bench.root()).unwrap();
@@ -259,7 +259,7 @@ fn a_dataset_folder_that_is_away_has_not_lost_its_videos() {
 }
 
 #[test]
-fn an_empty_folder_in_its_place_is_a_disk_that_is_gone() {
+fn an_empty_folder_in_place_of_the_dataset_is_an_absent_disk() {
     for backend in BOTH {
         let bench = Bench::new(backend, &["A/v_1.mp4"]);
         let mut watch = bench.start();
@@ -269,7 +269,7 @@ fn an_empty_folder_in_its_place_is_a_disk_that_is_gone() {
         assert!(matches!(watch.next(), Change::Away(why) if why.contains("another folder")));
         swap(bench.root(), &other);
         watch.expect(&[Change::Back]);
-        // A copy of the folder is as good as the folder.
+        // A copy of the folder is accepted.
         fs::create_dir(other.join("A")).unwrap();
         fs::write(other.join("A/v_1.mp4"), "copied").unwrap();
         fs::write(other.join("A/v_2.mp4"), "x").unwrap();
@@ -280,14 +280,14 @@ fn an_empty_folder_in_its_place_is_a_disk_that_is_gone() {
     }
 }
 
-/// Puts each folder in the other's place at once.
+/// Exchanges two folders atomically.
 fn swap(a: &Path, b: &Path) {
     let here = rustix::fs::CWD;
     rustix::fs::renameat_with(here, a, here, b, rustix::fs::RenameFlags::EXCHANGE).unwrap();
 }
 
 #[test]
-fn many_changes_wait_for_a_slow_reader_and_none_is_lost() {
+fn no_change_is_lost_with_a_slow_reader() {
     for backend in BOTH {
         let bench = Bench::new(backend, &["A/v.mp4"]);
         let mut watch = bench.start();
@@ -305,7 +305,7 @@ fn many_changes_wait_for_a_slow_reader_and_none_is_lost() {
     }
 }
 
-/// Ends a test that would hang.
+/// Fails a test that would hang.
 fn within_reason(what: impl FnOnce() + Send + 'static) {
     let (done, wait) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -317,7 +317,7 @@ fn within_reason(what: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn a_watch_ends_when_it_is_told_to_even_while_nobody_reads() {
+fn a_watch_ends_on_request_even_without_a_reader() {
     for backend in BOTH {
         let bench = Bench::new(backend, &["A/v.mp4"]);
         let watch = bench.start();
@@ -325,7 +325,7 @@ fn a_watch_ends_when_it_is_told_to_even_while_nobody_reads() {
 
         let mut watch = bench.start();
         (0..2 * CHANNEL).for_each(|n| bench.put(&format!("A/v_{n}.mp4"), "x"));
-        // By now the channel is being filled, and nobody empties it.
+        // The channel is filling up, and nothing reads it.
         assert!(matches!(watch.next(), Change::Settled(_)));
         within_reason(move || watch.watch.stop());
     }
@@ -338,7 +338,7 @@ fn a_missing_folder_cannot_be_watched() {
     assert!(Watch::start(options, &[]).is_err());
 }
 
-/// A system with so many watches left, and no events.
+/// A system with a limited number of watches and without events.
 struct Exhausted(usize);
 
 impl Events for Exhausted {
@@ -365,8 +365,8 @@ fn polling_takes_over_when_watches_run_out() {
 }
 
 #[test]
-fn everything_is_looked_at_seldom_even_with_events() {
-    // A source that takes every watch and reports nothing, as a network file system's.
+fn everything_is_rescanned_occasionally_even_with_events() {
+    // A source that accepts every watch and reports nothing, like a network file system.
     let bench = Bench::new(Backend::Events, &["A/v_1.mp4"]);
     let make: MakeEvents = Box::new(|_, _| Ok(Box::new(Exhausted(usize::MAX))));
     let watch = Watch::start_with(bench.options.clone(), &bench.known(), make).unwrap();

@@ -1,4 +1,4 @@
-//! What the watch knows of every file, and which of what it sees is news. No I/O, and the time is given.
+//! Tracks the state of every file and decides which changes to report. No I/O; the time is a parameter.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use reeldeck_common::video::VideoName;
 use super::Change;
 use crate::dataset::scan::VideoFile;
 
-/// Files by class, each as it was told last and as it is now.
+/// Files by class, each with its reported and its current state.
 #[derive(Debug)]
 pub(super) struct Tracker {
     settle: Duration,
     classes: HashMap<String, HashMap<VideoName, Seen>>,
-    /// Files that have changed and not held yet.
+    /// Files that changed and have not settled yet.
     unsettled: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     told: Option<SourceStamp>,
-    /// What it has become, and since when it has been so.
+    /// The new state, and the time of the change.
     changing: Option<(SourceStamp, Instant)>,
 }
 
@@ -35,7 +35,7 @@ impl Tracker {
         Self { settle, classes, unsettled: 0 }
     }
 
-    /// The classes that it knows.
+    /// The known classes.
     pub(super) fn classes(&self) -> impl Iterator<Item = &str> {
         self.classes.keys().map(String::as_str)
     }
@@ -44,12 +44,12 @@ impl Tracker {
         self.classes.contains_key(class)
     }
 
-    /// A class folder is there, whatever is in it.
+    /// A class folder exists.
     pub(super) fn class_appears(&mut self, class: &str) {
         self.classes.entry(class.to_owned()).or_default();
     }
 
-    /// A class folder is there no more.
+    /// A class folder was removed.
     pub(super) fn class_goes(&mut self, class: &str, news: &mut Vec<Change>) {
         let Some(files) = self.classes.remove(class) else { return };
         self.unsettled -= files.values().filter(|seen| seen.changing.is_some()).count();
@@ -76,7 +76,7 @@ impl Tracker {
         }
     }
 
-    /// One file as it is now; `None`: it is not there.
+    /// The state of one file; `None` if it does not exist.
     pub(super) fn observe(
         &mut self,
         name: &VideoName,
@@ -110,7 +110,7 @@ impl Tracker {
         files.insert(name.clone(), seen);
     }
 
-    /// The files that have changed and not held yet: they must be looked at again.
+    /// Files that changed and have not settled yet. They must be examined again.
     pub(super) fn unsettled(&self) -> Vec<VideoName> {
         if self.unsettled == 0 {
             return vec![];
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_counts_when_it_has_held() {
+    fn a_file_is_reported_when_it_has_settled() {
         let mut bench = Bench::new(&[file("A/old.mp4", 1)]);
         let old = file("A/old.mp4", 1);
         assert_eq!(bench.sees(0, "A", &[old.clone(), file("A/v.mp4", 1)]), []);
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(bench.sees(19, "A", &[old.clone(), file("A/v.mp4", 2)]), [Change::Settled(file("A/v.mp4", 2))]);
         assert_eq!(bench.sees(99, "A", &[old.clone(), file("A/v.mp4", 2)]), []);
         assert_eq!(bench.tracker.unsettled(), []);
-        // It changes and changes back: what was told still holds.
+        // It changes and changes back, so the reported state still holds.
         assert_eq!(bench.sees(100, "A", &[old.clone(), file("A/v.mp4", 3)]), []);
         assert_eq!(bench.sees(101, "A", &[old.clone(), file("A/v.mp4", 2)]), []);
         assert_eq!(bench.tracker.unsettled(), []);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_told_goes_without_a_word() {
+    fn a_file_that_was_never_reported_is_removed_silently() {
         let mut bench = Bench::new(&[file("A/b.mp4", 1), file("A/a.mp4", 1)]);
         assert_eq!(bench.sees(0, "A", &[file("A/a.mp4", 1), file("A/b.mp4", 1), file("A/c.mp4", 1)]), []);
         assert_eq!(bench.sees(1, "A", &[file("A/a.mp4", 1), file("A/b.mp4", 1)]), []);
@@ -196,7 +196,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against the definition: a version is told once it was seen alone for long enough, and never twice in a row.
+        /// Compares with the definition: a version is reported once it has been unchanged for the settling time, and never
+        /// twice in a row.
         #[test]
         fn only_what_held_is_told(looks in proptest::collection::vec((0u64..8, proptest::option::of(0u64..3)), 0..60)) {
             let mut bench = Bench::new(&[]);

@@ -11,17 +11,17 @@ use super::super::names::check_label;
 use super::{ANY, Held, Text, fail};
 use crate::dataset::python_json::{self, Copy};
 
-/// Different labels that one video may have.
+/// Maximum number of different labels of one video.
 const MAX_LABELS: usize = 1000;
-/// The annotations of one video: its labels, each once in the order of their first appearance, and where asked for the
+/// The annotations of one video: its labels without duplicates, in the order of their first appearance, and on request the
 /// text as Python would write it.
 pub(super) struct Annotations<'a> {
     pub at: &'a Watched,
-    /// Where the text goes, where it is wanted.
+    /// Receives the text, if it is requested.
     pub text: Option<&'a mut String>,
     /// The labels of all videos.
     pub all: &'a mut Labels,
-    /// Those of this one.
+    /// The labels of this video.
     pub labels: &'a mut Vec<u32>,
 }
 
@@ -71,7 +71,7 @@ fn push(text: &mut Option<&mut String>, more: &str) {
     }
 }
 
-/// One annotation; gives its label.
+/// One annotation. Its value is the label.
 struct Annotation<'a> {
     at: &'a Watched,
     text: Option<&'a mut String>,
@@ -137,7 +137,7 @@ impl<'de> Visitor<'de> for Annotation<'_> {
     }
 }
 
-/// Begin and end in seconds. The original takes any two numbers, and so does this: what they mean is the trainer's.
+/// Start and end in seconds. Any two numbers are accepted, as by MMAction2.
 struct Segment<'a> {
     at: &'a Watched,
     text: Option<&'a mut String>,
@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for Segment<'_> {
     }
 }
 
-/// A number, kept as it is.
+/// A number, copied as it is written.
 struct Number<'a> {
     text: Option<&'a mut String>,
 }

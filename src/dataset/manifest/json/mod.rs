@@ -1,4 +1,4 @@
-//! The official annotation file, video by video: `{"database": {id: {duration, subset, annotations, url}}}`.
+//! The official annotation file, read one video at a time: `{"database": {id: {duration, subset, annotations, url}}}`.
 
 use std::fmt::{self, Display};
 use std::io::BufRead;
@@ -14,12 +14,12 @@ mod annotations;
 
 use annotations::Annotations;
 
-/// The longest address that is kept.
+/// Maximum length of an address.
 const MAX_URL_LEN: usize = 2000;
-/// No video plays longer, and all frames of one that did would still be counted in 64 bits.
+/// Maximum duration in seconds. The number of frames of such a video still fits in 64 bits.
 const MAX_DURATION_S: f64 = 1e9;
 
-/// Hands every video to `sink`, in the file's order. The text of the annotations is kept only where `texts` says so.
+/// Passes every video to `sink`, in the file's order. The text of the annotations is kept only if `texts` is set.
 pub(super) fn read(reader: impl BufRead, texts: bool, sink: &mut Sink<'_>) -> Result<(), (Place, Problem)> {
     let watched = Watched::default();
     let mut failed = None;
@@ -41,7 +41,7 @@ pub(super) fn read(reader: impl BufRead, texts: bool, sink: &mut Sink<'_>) -> Re
     Err((watched.place(), problem))
 }
 
-/// serde_json's own message without its own idea of the place, which counts bytes.
+/// The message of serde_json without its position, which counts bytes.
 fn without_place(message: &str) -> String {
     let message = message.rfind(" at line ").and_then(|end| message.get(..end)).unwrap_or(message);
     match message {
@@ -52,7 +52,7 @@ fn without_place(message: &str) -> String {
     }
 }
 
-/// A part that notes where it failed.
+/// A value that records the position of its first error.
 struct Held<'w, S>(&'w Watched, S);
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Held<'_, S> {
@@ -63,16 +63,16 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Held<'_, S> {
     }
 }
 
-/// Any value, which is passed over.
+/// Any value, which is ignored.
 const ANY: PhantomData<IgnoredAny> = PhantomData;
 
-/// An error here.
+/// An error at the current position.
 fn fail<E: Error>(at: &Watched, why: impl Display) -> E {
     at.hold();
     E::custom(why)
 }
 
-/// What all the parts share.
+/// State that all parts share.
 struct Reading<'r, 's> {
     at: &'r Watched,
     texts: bool,
@@ -154,7 +154,7 @@ impl<'de> Visitor<'de> for Database<'_, '_, '_> {
     }
 }
 
-/// What is known of a video once its object has been read.
+/// The fields of a video.
 struct Parts {
     duration_s: f64,
     split: Split,
@@ -217,13 +217,13 @@ impl<'de> Visitor<'de> for Video<'_> {
         let duration_s = duration_s.ok_or_else(|| missing("duration"))?;
         let split = split.ok_or_else(|| missing("subset"))?;
         let (labels, text) = annotations.unwrap_or_else(|| (vec![], "[]".into()));
-        // An address is a comfort: one that cannot be used is as good as none.
+        // Addresses are optional, so an unusable one is ignored.
         let url = url.filter(|url: &String| url.len() <= MAX_URL_LEN);
         Ok(Parts { duration_s, split, labels, url, text })
     }
 }
 
-/// One of these keys, or `None` for any other.
+/// One of these keys, or `None` for any other key.
 struct OneOf(&'static [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for OneOf {
@@ -246,7 +246,7 @@ impl Visitor<'_> for OneOf {
     }
 }
 
-/// A duration, as a number or as a number in quotes: files of both kinds go round.
+/// A duration, as a number or as a quoted number. Files of both kinds exist.
 struct Seconds;
 
 impl<'de> DeserializeSeed<'de> for Seconds {
@@ -308,7 +308,7 @@ impl Visitor<'_> for Subset {
     }
 }
 
-/// A text; what is meant by it is named.
+/// A string. The field is its description in errors.
 struct Text(&'static str);
 
 impl<'de> DeserializeSeed<'de> for Text {
