@@ -1,4 +1,4 @@
-//! All there is to know about one video, for a client that shows it.
+//! Everything about one video, for a client that shows it.
 
 use std::path::PathBuf;
 
@@ -8,35 +8,35 @@ use serde::{Deserialize, Serialize};
 
 use super::row::Row;
 
-/// Classes of the network that a timeline names at most; the others are shown as one.
+/// The number of classes of the network that a timeline names. The others are shown as one.
 pub const NAMED_CLASSES: usize = 8;
 
-/// One video in full.
+/// Everything about one video.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Details {
-    /// As in the table.
+    /// Its row in the table.
     pub row: Row,
-    /// The file, absolute; none where it is missing.
+    /// The absolute path of the file; none if it is missing.
     pub path: Option<PathBuf>,
-    /// When the file was changed last.
+    /// When the file was last modified.
     pub modified: Option<Timestamp>,
-    /// The container, as FFmpeg names it.
+    /// FFmpeg's name of the container.
     pub container: Option<String>,
-    /// Average frame rate, frames a second.
+    /// The average frame rate, in frames per second.
     pub fps: Option<f64>,
-    /// Attempts that gave no feature, oldest first.
+    /// The failed attempts, oldest first.
     pub attempts: Vec<Attempt>,
-    /// What to do about its state, for people.
+    /// The next step for its state, for people.
     pub next_step: Option<String>,
-    /// What the manifest says of it.
+    /// Its entry in the manifest.
     pub listed: Option<ListedVideo>,
-    /// Its feature, where there is one that can be read.
+    /// Its feature, if one exists and can be read.
     pub feature: Option<FeatureDetails>,
-    /// Why its feature cannot be read, where that is so.
+    /// Why its feature cannot be read.
     pub feature_error: Option<String>,
 }
 
-/// What the manifest says of a video.
+/// The entry of a video in the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ListedVideo {
     /// The id, without prefix and extension.
@@ -45,13 +45,13 @@ pub struct ListedVideo {
     pub duration_s: Option<f64>,
     /// `training`, `validation`, `testing`.
     pub subset: Option<String>,
-    /// Where it can be fetched.
+    /// Where it can be downloaded.
     pub url: Option<String>,
-    /// What happens when.
+    /// The annotated segments.
     pub segments: Vec<Segment>,
 }
 
-/// An annotated span.
+/// An annotated segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     /// The label, with spaces.
@@ -62,7 +62,7 @@ pub struct Segment {
     pub end_s: f64,
 }
 
-/// A feature and a look inside.
+/// A feature and a summary of its content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeatureDetails {
     /// The file.
@@ -75,20 +75,20 @@ pub struct FeatureDetails {
     pub set: String,
     /// The checkpoint's name.
     pub checkpoint: String,
-    /// The weights are made up: the numbers mean nothing.
+    /// The weights are synthetic: the feature has no meaning.
     pub meaningless: bool,
-    /// As the recipe names it.
+    /// The precision, as in the recipe.
     pub precision: String,
     /// The kind of device.
     pub device: String,
-    /// Frames that should have come out, that came out, and that were seen to be broken.
+    /// The number of expected, decoded and concealed frames.
     pub frames: [u64; 3],
-    /// For each clip, the place in `classes` of the class with the largest logit; `classes.len()` where it is none of them.
-    /// Empty where the feature has no logits.
+    /// For each clip, the index in `classes` of the class with the largest logit, or `classes.len()` if it is none of them.
+    /// Empty if the feature has no logits.
     pub top1: Vec<u8>,
-    /// The most frequent top classes, at most [`NAMED_CLASSES`], the most frequent first: name and number of clips.
+    /// The most frequent top classes with their number of clips, at most [`NAMED_CLASSES`], most frequent first.
     pub classes: Vec<(String, u32)>,
-    /// Rows of a heat map, each with a value a clip, 0 to 255 over the range of the whole feature: groups of neighbouring
-    /// columns, their mean.
+    /// The rows of a heat map, with a value for each clip. A row is the mean of neighbouring columns, scaled to 0 to 255 over
+    /// the range of the whole feature.
     pub heat: Vec<Vec<u8>>,
 }

@@ -1,4 +1,4 @@
-//! Events: what happens in a run. The same lines go to `--json`, to the journal, and to clients. docs/EVENTS.md explains them.
+//! The events of a run. `--json`, the journal and clients receive the same lines. docs/EVENTS.md explains them.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::Counts;
 
-/// Raised whenever a field changes its meaning or goes; fields that are added leave it as it is.
+/// The version of the schema. It increases when a field is removed or changes its meaning, not when one is added.
 pub const SCHEMA: u32 = 2;
 
 /// One event with its time.
@@ -17,9 +17,9 @@ pub const SCHEMA: u32 = 2;
 pub struct Line {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// When, RFC 3339 in UTC.
+    /// The time, in RFC 3339 and UTC.
     pub time: Timestamp,
-    /// What.
+    /// The content.
     #[serde(flatten)]
     pub event: Event,
 }
@@ -27,21 +27,21 @@ pub struct Line {
 impl Line {
     /// An event that happens now.
     pub fn now(event: Event) -> Self {
-        // Microseconds: finer ones would only make the lines longer.
+        // Nanoseconds would only make the lines longer.
         let now = Timestamp::now();
         Self { schema: SCHEMA, time: now.round(jiff::Unit::Microsecond).unwrap_or(now), event }
     }
 
-    /// The line, newline included.
+    /// The event as one line, with its line break.
     pub fn text(&self) -> String {
-        // Plain data under string keys always has a JSON form.
+        // Plain data with string keys always has a JSON form.
         let mut text = serde_json::to_string(self).unwrap_or_default();
         text.push('\n');
         text
     }
 }
 
-/// What has happened. Field names are part of the schema.
+/// The content of an event. Field names are part of the schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "docs/EVENTS.md explains every field, and a test holds it against these")]

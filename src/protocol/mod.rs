@@ -1,4 +1,4 @@
-//! What clients and the engine say to each other over its socket: one JSON object a line, in both directions.
+//! The messages between clients and the engine. Each is one JSON object on one line.
 
 use std::path::PathBuf;
 
@@ -17,241 +17,241 @@ use row::{ClassRow, Filter, Row, Select, Sort};
 use snapshot::{History, Snapshot};
 use words::Level;
 
-/// Raised whenever a message changes in a way that an older side would misread.
+/// The version of the protocol. It increases when an older program would misread a message.
 pub const VERSION: u32 = 2;
 
-/// No message to the engine is longer; a longer line ends the connection.
+/// The longest message to the engine, in bytes. A longer line ends the connection.
 pub const MAX_LINE: usize = 1 << 16;
 
-/// No answer holds more rows than this; whoever wants more asks again.
+/// The largest number of rows in one answer.
 pub const MAX_ROWS: usize = 1_000;
 
-/// From a client. Every message but the first bears a number that comes back in its answer.
+/// A message from a client. Each one except the first has an `id`, which its answer repeats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ToEngine {
-    /// The first message, once.
+    /// The first message, sent once.
     Hello {
         /// [`VERSION`] of the client.
         version: u32,
-        /// The client in words, for the log.
+        /// The name and version of the client.
         tool: String,
     },
-    /// Where the run stands. Answered by [`FromEngine::Snapshot`].
+    /// Asks for the state of the run. Answered by [`FromEngine::Snapshot`].
     Snapshot {
-        /// Comes back.
+        /// Repeated in the answer.
         id: u64,
     },
-    /// The classes with their counts. Answered by [`FromEngine::Classes`].
+    /// Asks for the classes with their counts. Answered by [`FromEngine::Classes`].
     Classes {
-        /// Comes back.
+        /// Repeated in the answer.
         id: u64,
     },
-    /// A window of the table of videos. Answered by [`FromEngine::Rows`].
+    /// Asks for a window of the table of videos. Answered by [`FromEngine::Rows`].
     Query {
-        /// Comes back.
+        /// Repeated in the answer.
         id: u64,
-        /// Which videos.
+        /// The videos to include.
         #[serde(default)]
         filter: Filter,
-        /// In which order.
+        /// Their order.
         #[serde(default)]
         sort: Sort,
-        /// How many to leave out at the beginning.
+        /// The number of rows to skip.
         #[serde(default)]
         offset: usize,
-        /// How many to give at most, up to [`MAX_ROWS`].
+        /// The largest number of rows to return, up to [`MAX_ROWS`].
         len: usize,
     },
-    /// All about one video. Answered by [`FromEngine::Details`], or an error where there is none of this name.
+    /// Asks for everything about one video. Answered by [`FromEngine::Details`], or by an error if there is no such video.
     Details {
-        /// Comes back.
+        /// Repeated in the answer.
         id: u64,
-        /// `Class/file`, as rows name it.
+        /// `Class/file`, as in its row.
         video: String,
     },
-    /// Where a video is in a view, so that a client can keep its place. Answered by [`FromEngine::Place`].
+    /// Asks for the position of a video in a view, so that a client can follow it. Answered by [`FromEngine::Place`].
     Locate {
-        /// Comes back.
+        /// Repeated in the answer.
         id: u64,
-        /// `Class/file`, as rows name it.
+        /// `Class/file`, as in its row.
         video: String,
-        /// Which videos.
+        /// The videos to include.
         #[serde(default)]
         filter: Filter,
-        /// In which order.
+        /// Their order.
         #[serde(default)]
         sort: Sort,
     },
-    /// Throughput so far. Answered by [`FromEngine::History`].
+    /// Asks for the throughput so far. Answered by [`FromEngine::History`].
     History {
-        /// Comes back.
+        /// Repeated in the answer.
         id: u64,
     },
-    /// The last lines of the log. Answered by [`FromEngine::Log`].
+    /// Asks for the last lines of the log. Answered by [`FromEngine::Log`].
     Log {
-        /// Comes back.
+        /// Repeated in the answer.
         id: u64,
-        /// How many at most, up to [`MAX_ROWS`].
+        /// The largest number of lines, up to [`MAX_ROWS`].
         len: usize,
     },
-    /// From now on send events, and a snapshot whenever it has changed, at most four times a second.
+    /// Subscribes to events, and to a snapshot whenever it has changed, at most four times a second.
     Subscribe {
-        /// Comes back.
+        /// Repeated in the answer.
         id: u64,
     },
-    /// Do something. Answered by [`FromEngine::Ok`] or [`FromEngine::Error`].
+    /// Gives an order. Answered by [`FromEngine::Ok`] or [`FromEngine::Error`].
     Command {
-        /// Comes back.
+        /// Repeated in the answer.
         id: u64,
-        /// What.
+        /// The content.
         command: Command,
     },
 }
 
-/// What a client may ask the engine to do.
+/// An order to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Command {
-    /// Stop the workers where they are.
+    /// Suspend the workers.
     Pause,
-    /// Let them go on.
+    /// Resume the workers.
     Resume,
     /// End the run.
     Stop {
-        /// Drop what is in hand instead of finishing it.
+        /// Drop the videos in progress instead of finishing them.
         now: bool,
     },
-    /// Try videos again that have failed: all of them, or those that one of the patterns matches.
+    /// Retry failed videos: all of them, or those that one of the patterns matches.
     Retry {
-        /// `*` and `?` match any text and any character of `Class/file`, of the file name, or of it without extension.
+        /// `*` matches any text and `?` any character of `Class/file`, of the file name, or of its stem.
         patterns: Vec<String>,
     },
-    /// Begin to hand out what is to be done.
+    /// Start a run over the queued videos.
     Start,
-    /// Extract these again, whatever came of them; those in hand, waiting, missing or excluded are left as they are.
+    /// Extract these again, whatever their result. Has no effect on videos that are in progress, queued, missing or excluded.
     Redo {
-        /// Which.
+        /// The videos.
         select: Select,
     },
-    /// Leave these alone, in this run and all later ones, or no longer.
+    /// Exclude these from this run and all later ones, or include them again.
     Exclude {
-        /// Which.
+        /// The videos.
         select: Select,
-        /// Take them in again instead.
+        /// Include them again instead.
         #[serde(default)]
         undo: bool,
     },
-    /// Look through the dataset folder again now.
+    /// Scan the dataset folder now.
     Rescan,
-    /// Check all files, also those found healthy before at the quick level where `deep`.
+    /// Check all files. A deep check includes files that passed a quick one.
     Check {
-        /// Decode some frames of each.
+        /// Decode some frames of each file.
         deep: bool,
     },
     /// Write `hacs_data.txt`.
     WriteList,
-    /// Write what trainers read. The answer comes when it has begun; an event says when it is there or why not.
+    /// Start an export. The answer arrives when it has begun; an event reports its result.
     Export {
-        /// As `reeldeck export --format` names them; empty: `pkl`.
+        /// The names that `reeldeck export --format` accepts; `pkl` if empty.
         formats: Vec<String>,
     },
     /// Write the lists of missing videos.
     WriteMissing,
-    /// End the engine itself when no run is active.
+    /// End the engine if no run is active.
     Leave,
 }
 
-/// From the engine.
+/// A message from the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "one message at a time is in memory")]
 pub enum FromEngine {
-    /// The answer to a hello that is understood.
+    /// The answer to a valid hello.
     Welcome(Welcome),
-    /// The answer to any other. The connection ends.
+    /// The answer to any other first message. The connection ends.
     Refused {
-        /// Why, and what to do about it.
+        /// The reason and the next step, for people.
         reason: String,
     },
-    /// Where the run stands.
+    /// The state of the run.
     Snapshot {
-        /// Of the question; none when nobody asked.
+        /// The `id` of the request; none in a subscription.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         id: Option<u64>,
-        /// The answer.
+        /// The content.
         snapshot: Snapshot,
     },
-    /// The classes in the order of their names.
+    /// The classes, sorted by name.
     Classes {
-        /// Of the question.
+        /// The `id` of the request.
         id: u64,
-        /// The answer.
+        /// The content.
         classes: Vec<ClassRow>,
     },
     /// A window of the table.
     Rows {
-        /// Of the question.
+        /// The `id` of the request.
         id: u64,
-        /// Goes up with every change of a video.
+        /// The revision of the table, which increases with every change of a video.
         revision: u64,
-        /// How many videos the filter lets through.
+        /// The number of videos that pass the filter.
         total: usize,
-        /// The window.
+        /// The rows of the window.
         rows: Vec<Row>,
     },
-    /// All about one video.
+    /// Everything about one video.
     Details {
-        /// Of the question.
+        /// The `id` of the request.
         id: u64,
-        /// The answer.
+        /// The content.
         details: Box<Details>,
     },
-    /// Where a video is in a view.
+    /// The position of a video in a view.
     Place {
-        /// Of the question.
+        /// The `id` of the request.
         id: u64,
-        /// Its offset; none where the filter does not let it through.
+        /// Its offset; none if it does not pass the filter.
         offset: Option<usize>,
-        /// How many videos the filter lets through.
+        /// The number of videos that pass the filter.
         total: usize,
     },
     /// Throughput so far.
     History {
-        /// Of the question.
+        /// The `id` of the request.
         id: u64,
-        /// The answer.
+        /// The content.
         history: History,
     },
     /// The end of the log.
     Log {
-        /// Of the question.
+        /// The `id` of the request.
         id: u64,
-        /// Its lines, the oldest first.
+        /// Its lines, oldest first.
         lines: Vec<LogLine>,
     },
     /// A command was carried out.
     Ok {
-        /// Of the command.
+        /// The `id` of the command.
         id: u64,
-        /// What came of it, for people.
+        /// The result, for people.
         message: String,
     },
-    /// A question or command was not understood or not possible.
+    /// A request was not understood or is not possible.
     Error {
-        /// Of the question.
+        /// The `id` of the request.
         id: u64,
-        /// Why, for people.
+        /// The reason, for people.
         message: String,
     },
-    /// Something has happened.
+    /// An event of the run.
     Event {
-        /// What.
+        /// The content.
         line: Line,
     },
-    /// The client was too slow and has missed events: it should ask anew for what it shows.
+    /// The client read too slowly and has missed events. It should ask again for everything that it shows.
     Resync {
-        /// Where the table stands now.
+        /// The present revision of the table.
         revision: u64,
     },
 }
@@ -259,22 +259,22 @@ pub enum FromEngine {
 /// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// When, RFC 3339.
+    /// The time, in RFC 3339.
     pub time: String,
-    /// How much it matters.
+    /// The severity.
     pub level: Level,
-    /// What.
+    /// The content.
     pub text: String,
 }
 
-/// Who answers.
+/// What the engine says about itself when a client connects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// [`VERSION`] of the engine.
     pub version: u32,
     /// Name and version of the program.
     pub tool: String,
-    /// Its process.
+    /// The process id of the engine.
     pub pid: u32,
     /// The dataset folder.
     pub root: PathBuf,
@@ -282,18 +282,18 @@ pub struct Welcome {
     pub out: PathBuf,
     /// The feature set.
     pub set: String,
-    /// Its part of the videos, `i/n`.
+    /// The part of the dataset, `i/n`.
     pub shard: String,
-    /// The dataset's name, for a title: that of its folder.
+    /// The name of the dataset folder, for a title.
     #[serde(default)]
     pub dataset: String,
     /// The checkpoint's name.
     #[serde(default)]
     pub checkpoint: String,
-    /// The weights are made up: the numbers mean nothing.
+    /// The weights are synthetic: the features have no meaning.
     #[serde(default)]
     pub meaningless: bool,
-    /// The manifest, where there is one.
+    /// The manifest, if one is configured.
     #[serde(default)]
     pub manifest: Option<PathBuf>,
 }

@@ -1,46 +1,46 @@
-//! The table of videos as clients see it: rows, filters, orders.
+//! The table of videos as clients see it: rows, filters, sort orders.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a video stands; what needs attention first.
+/// The state of a video. States that need attention come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum RowState {
-    /// No feature came of it.
+    /// Its extraction failed.
     Failed,
-    /// No frames can be had of it: a check of the file or an attempt says so.
+    /// It has no usable frames, as a check or an extraction has found.
     Corrupt,
-    /// In the manifest, and not on disk.
+    /// It is in the manifest but not on disk.
     Missing,
-    /// It plays much longer or shorter than the manifest says.
+    /// Its duration differs from the manifest.
     WrongDuration,
-    /// On disk more than once.
+    /// It is on disk more than once.
     Duplicate,
-    /// Its feature is of an older version of the file.
+    /// Its feature was made from an older version of the file.
     Stale,
-    /// Some frames were lost or concealed: of its feature where it has one, as a check says where it has none.
+    /// Some frames were lost or concealed, in its feature or, without a feature, in a check.
     Degraded,
-    /// A worker has it in hand.
+    /// A worker processes it.
     Running,
-    /// Waits for a worker.
+    /// It waits for a worker.
     Queued,
-    /// Nothing wrong was seen, and no run has it in its queue.
+    /// A check found no fault, and no run has queued it.
     Ready,
-    /// On disk, and not looked into yet.
+    /// It is on disk and not checked yet.
     Unchecked,
-    /// On disk, and not in the manifest.
+    /// It is on disk but not in the manifest.
     Unlisted,
-    /// Its feature is there.
+    /// Its feature exists.
     Done,
-    /// The user wants it left alone.
+    /// The user has excluded it.
     Excluded,
-    /// Not part of this run: beyond its limit, or of another shard.
+    /// It is not part of this run: beyond its limit, or of another shard.
     LeftOut,
 }
 
 impl RowState {
-    /// All of them, in the order in which they are sorted: what needs attention first.
+    /// All states in their sort order.
     pub const ALL: [Self; 15] = [
         Self::Failed,
         Self::Corrupt,
@@ -59,7 +59,7 @@ impl RowState {
         Self::LeftOut,
     ];
 
-    /// The word for it.
+    /// The name of the state, for people.
     pub fn word(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -81,78 +81,78 @@ impl RowState {
     }
 }
 
-/// How many videos stand where, in the order of [`RowState::ALL`].
+/// The number of videos in each state, in the order of [`RowState::ALL`].
 pub type StateCounts = [u32; RowState::ALL.len()];
 
 /// One video.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// `Class/file`; of a missing video, the class and the file name without an extension that it should have.
+    /// `Class/file`. A missing video has the file name from the manifest, without an extension.
     pub video: String,
-    /// Where it stands.
+    /// Its state.
     pub state: RowState,
-    /// A feature of it is there, although its state may be another, such as excluded or running again.
+    /// Whether it has a feature, whatever its state, such as excluded or running again.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub has_feature: bool,
-    /// Size of the file in bytes; 0 where it is missing.
+    /// The size of the file in bytes; 0 if it is missing.
     pub size: u64,
-    /// Attempts charged to it in this run.
+    /// The attempts that were charged to it in this run.
     pub attempts: u32,
-    /// Why it stands where it stands, where there is more to say than the state.
+    /// Why it has this state, where the state alone does not explain it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
-    /// What a check or an extraction has seen of the file.
+    /// What a check or an extraction has found in the file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub facts: Option<RowFacts>,
 }
 
-/// What is known of a file that was looked into.
+/// The properties of a file that was opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RowFacts {
     /// Playing time in seconds.
     pub duration_s: f32,
-    /// Frames that should come out.
+    /// The expected number of frames.
     pub frames: u32,
-    /// Width and height in pixels, as shown.
+    /// Width and height in pixels, as displayed.
     pub size: [u16; 2],
-    /// The codec, as FFmpeg names it.
+    /// FFmpeg's name of the codec.
     pub codec: String,
 }
 
-/// A class and how many of its videos stand where.
+/// A class and the number of its videos in each state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassRow {
     /// The class folder.
     pub class: String,
-    /// Videos by state.
+    /// The number of videos in each state.
     pub counts: StateCounts,
-    /// Those that are done: with a feature of this very file. What a check calls degraded may not be.
+    /// The number of videos whose feature is up to date. A video that a check calls degraded may have none.
     #[serde(default)]
     pub done: u32,
 }
 
-/// Which videos. All conditions must hold.
+/// A filter of videos. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
-    /// Part of the name, the word for the state, or the reason, in any case; empty: all.
+    /// A part of the name, the state or the reason, in any case; no condition if empty.
     pub text: String,
-    /// One of these states; empty: all.
+    /// The accepted states; no condition if empty.
     pub states: Vec<RowState>,
-    /// Of this class; none: all.
+    /// The class; no condition if none.
     pub class: Option<String>,
 }
 
-/// What to sort by. Where a value is not known, it comes last in both directions.
+/// A column to sort by. Unknown values come last in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Column {
-    /// Class and file, by their bytes.
+    /// Class and file name, compared as bytes.
     #[default]
     Name,
-    /// The file name alone.
+    /// The file name without the class.
     File,
-    /// The state, what needs attention first.
+    /// The state, in the order of [`RowState::ALL`].
     State,
     /// The size of the file.
     Size,
@@ -160,7 +160,7 @@ pub enum Column {
     Attempts,
     /// Playing time.
     Length,
-    /// Pixels of the picture.
+    /// The number of pixels of a frame.
     Picture,
     /// The codec.
     Codec,
@@ -168,23 +168,23 @@ pub enum Column {
     Reason,
 }
 
-/// In which order; equal ones by name.
+/// A sort order. Equal values are sorted by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sort {
-    /// By what.
+    /// The column.
     pub by: Column,
-    /// The largest first.
+    /// Whether the largest value comes first.
     pub descending: bool,
 }
 
-/// Videos that an order means: these by name, and all that the filter lets through where there is one.
+/// A selection of videos for an order: some by name, and all that pass a filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Select {
-    /// `Class/file`, as rows name them.
+    /// `Class/file`, as in their rows.
     pub videos: Vec<String>,
-    /// Also all of these.
+    /// Selects all videos that pass; none selects no further videos.
     pub filter: Option<Filter>,
 }
 
@@ -192,7 +192,7 @@ pub struct Select {
 mod tests {
     use super::*;
 
-    /// Counts are looked up by the number of a state, and sent in the order of the list.
+    /// Counts are indexed by the number of a state and sent in the order of the list.
     #[test]
     fn states_are_listed_in_their_order() {
         for (place, state) in RowState::ALL.into_iter().enumerate() {

@@ -1,117 +1,116 @@
-//! Where a run stands, in a size that does not depend on the number of videos.
+//! The state of a run, in a size that does not depend on the number of videos.
 
 use serde::{Deserialize, Serialize};
 
 use super::row::StateCounts;
 
-/// Videos by where they stand.
+/// The number of videos by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// All of them.
     pub videos: usize,
-    /// With a feature, now or before; degraded ones included.
+    /// With a feature, from this run or before, including degraded ones.
     pub done: usize,
-    /// Among them those that were there before this run.
+    /// Those of `done` that existed before this run.
     pub resumed: usize,
-    /// Among them those with lost or concealed frames.
+    /// Those of `done` with lost or concealed frames.
     pub degraded: usize,
-    /// With a feature of an older version of the file.
+    /// With a feature from an older version of the file.
     pub stale: usize,
-    /// Without, and not to be tried again in this run.
+    /// Failed, and not to be retried in this run.
     pub failed: usize,
-    /// Among them those that had failed before this run.
+    /// Those of `failed` that failed before this run.
     pub failed_before: usize,
     /// Waiting for a worker.
     pub queued: usize,
-    /// In a worker's hands.
+    /// Processed by a worker.
     pub running: usize,
-    /// Unfinished, and not part of this run: beyond its limit, or of another shard.
+    /// Unfinished and not part of this run: beyond its limit, or of another shard.
     pub left_out: usize,
-    /// Left alone because the user wants it, with a feature or without.
+    /// Excluded by the user, with or without a feature.
     #[serde(default)]
     pub excluded: usize,
 }
 
 impl Counts {
-    /// Waiting or in hand.
+    /// The videos that wait or are in progress.
     pub fn unfinished(&self) -> usize {
         self.queued + self.running
     }
 
-    /// What this run had or has to do.
+    /// The videos that this run has processed or will process.
     pub fn of_this_run(&self) -> usize {
         self.videos - self.resumed - self.failed_before - self.stale - self.left_out - self.excluded
     }
 }
 
-/// What the run is up to.
+/// The phase of the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// The engine prepares its first run; `reason` names the current step. Only `stop` is accepted.
     #[default]
     Starting,
-    /// Has been looked through and waits to be told to begin.
+    /// No run was started yet; the engine waits for an order.
     Waiting,
-    /// Hands out videos.
+    /// A run is active.
     Running,
-    /// Its workers are stopped where they were, as asked.
+    /// The workers are suspended by an order.
     Paused,
-    /// Waits until the output folder can be written to again.
+    /// The run waits until the output folder is writable again.
     Held,
-    /// Finishes what is in hand.
+    /// The run finishes the videos in progress and ends.
     Finishing,
-    /// Drops what is in hand.
+    /// The run drops the videos in progress and ends.
     Stopping,
-    /// Over; the engine waits for a client that wants more.
+    /// The run is over; the engine waits for orders.
     Idle,
 }
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Goes up with every change of a video.
+    /// The revision of the table, which increases with every change of a video.
     pub revision: u64,
-    /// What the run is up to.
+    /// The phase of the engine.
     pub phase: Phase,
     /// Why the run is held or ending without a request, or what a starting engine is doing.
     pub reason: Option<String>,
-    /// The exit code of the run, when it and its export are over.
+    /// The exit code of the run, once it and its export are over.
     pub ended: Option<u8>,
-    /// What trainers read is being written.
+    /// An export is in progress.
     #[serde(default)]
     pub exporting: bool,
     /// Seconds since the run began.
     pub elapsed_s: f64,
-    /// Videos.
+    /// The videos by status.
     pub counts: Counts,
-    /// Clips of each video.
+    /// The number of clips of each video.
     pub clips_per_video: usize,
-    /// Clips done in this run, those of videos in hand included.
+    /// Clips done in this run, including those of videos in progress.
     pub clips_done: usize,
-    /// Clips a second over the last minute; none before there is anything to measure. Work done in earlier runs does
-    /// not count.
+    /// Clips per second over the last minute, without the work of earlier runs; none before the first measurement.
     pub clips_per_s: Option<f64>,
-    /// Seconds until all is done at that rate.
+    /// Seconds until the end of the run at that rate.
     pub eta_s: Option<u64>,
     /// The workers.
     pub devices: Vec<DeviceState>,
-    /// Videos by the state of their rows.
+    /// The videos by the state of their rows.
     #[serde(default)]
     pub states: StateCounts,
-    /// The look through the dataset folder, while it is going on.
+    /// The progress of a check of all files, while there is one.
     #[serde(default)]
     pub scan: Option<ScanState>,
-    /// How the folder is watched, in words, or why it is not.
+    /// How the dataset folder is watched, or why it is not, for people.
     #[serde(default)]
     pub watch: Option<String>,
-    /// The machine.
+    /// Measurements of the machine.
     #[serde(default)]
     pub machine: Machine,
-    /// Where the time goes; none before a video was done in this run.
+    /// Where the time is spent; none before the first video of this run is done.
     #[serde(default)]
     pub stages: Option<Stages>,
-    /// Videos a second over the last minutes.
+    /// Videos per second over the last minutes.
     #[serde(default)]
     pub videos_per_s: Option<f64>,
 }
@@ -123,119 +122,119 @@ impl Snapshot {
     }
 }
 
-/// How far a check of the dataset's files is.
+/// The progress of a check of all files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanState {
-    /// Also decodes.
+    /// Whether frames are decoded.
     pub deep: bool,
-    /// Files looked into.
+    /// The number of checked files.
     pub done: usize,
-    /// Files to look into.
+    /// The number of files to check.
     pub all: usize,
 }
 
-/// What is measured of the machine every second or two; `None` is what it does not tell.
+/// Measurements of the machine, every second or two. `None` where the machine does not report a value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Machine {
-    /// Cores.
+    /// The number of cores.
     pub cores: usize,
-    /// How busy they are, all together, percent.
+    /// The use of all cores together, in percent.
     pub cpu_percent: Option<f32>,
-    /// Bytes of memory in use and in all.
+    /// Used and total memory in bytes.
     pub memory: Option<[u64; 2]>,
-    /// Bytes free and in all where the output folder lies.
+    /// Free and total bytes on the disk of the output folder.
     pub disk: Option<[u64; 2]>,
-    /// Bytes that the features still to be made will take.
+    /// The bytes that the remaining features will need.
     pub disk_needed: Option<u64>,
 }
 
-/// Where the time of the last videos went.
+/// How the time of the last videos was spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stages {
-    /// Share of the time in which frames were decoded, 0 to 1.
+    /// The share of the time in which frames were decoded, 0 to 1.
     pub decode: f32,
-    /// Share of the time in which the model computed, 0 to 1.
+    /// The share of the time in which the model computed, 0 to 1.
     pub model: f32,
-    /// Share of the time in which features were written, 0 to 1.
+    /// The share of the time in which features were written, 0 to 1.
     pub write: f32,
-    /// `decode`, `model` or `disk`: what holds the others up.
+    /// The bottleneck.
     pub bound: Bound,
 }
 
-/// What a run waits for.
+/// The bottleneck of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {
-    /// Frames.
+    /// Decoding frames.
     Decode,
-    /// The network.
+    /// Computing the network.
     #[default]
     Model,
-    /// Files being written.
+    /// Writing files.
     Disk,
 }
 
-/// What a GPU tells of itself, by NVML, and what a worker on a CPU uses; `None` is what it does not tell.
+/// Measurements of a GPU, from NVML, or of a worker on a CPU. `None` where a value is not available.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Gauges {
-    /// Bytes of memory in use and in all: of the GPU, or of the worker's process and the machine.
+    /// Used and total memory in bytes: of the GPU, or of the worker's process and the machine.
     pub memory: Option<[u64; 2]>,
-    /// How busy it is, percent; of a CPU worker, of all cores.
+    /// The use of the GPU, or by a CPU worker of all cores, in percent.
     pub busy_percent: Option<f32>,
-    /// How busy its video decoders are, percent.
+    /// The use of the video decoders, in percent.
     pub decoder_percent: Option<f32>,
-    /// Degrees Celsius.
+    /// The temperature in degrees Celsius.
     pub temperature_c: Option<f32>,
-    /// Watts.
+    /// The power in watts.
     pub power_w: Option<f32>,
 }
 
-/// What a throughput chart shows, the oldest first.
+/// The throughput over time, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// Seconds between two samples.
     pub every_s: f32,
-    /// Clips a second; `None` while nothing could be done.
+    /// Clips per second; `None` while the run could not work.
     pub clips_per_s: Vec<Option<f32>>,
 }
 
-/// Where a worker stands.
+/// The state of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceState {
-    /// As `--devices` names it.
+    /// The device, as in `--devices`.
     pub device: String,
     /// `starting`, `ready`, `leaving`, `left` or `lost`.
     pub status: String,
-    /// The device in its own words, or why it was given up.
+    /// The name of the device, or why it was given up.
     pub detail: Option<String>,
-    /// Clips in one pass of the model.
+    /// The number of clips in one pass of the model.
     pub batch: usize,
-    /// Videos done by it in this run.
+    /// The videos that it has done in this run.
     pub done: usize,
-    /// Clips done by it in this run, those in hand included.
+    /// The clips that it has done in this run, including those of videos in progress.
     pub clips: usize,
-    /// What it has in hand, in order.
+    /// The videos in progress, in order.
     pub in_hand: Vec<InHand>,
-    /// Clips a second over the last minute.
+    /// Clips per second over the last minute.
     #[serde(default)]
     pub clips_per_s: Option<f64>,
-    /// How often it was begun anew in this run.
+    /// The number of its restarts in this run.
     #[serde(default)]
     pub restarts: u32,
-    /// What is measured of it.
+    /// Measurements of the device.
     #[serde(default)]
     pub gauges: Gauges,
 }
 
-/// A video in a worker's hands.
+/// A video that a worker processes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InHand {
     /// `Class/file`.
     pub video: String,
-    /// Clips done.
+    /// The number of clips done.
     pub clips: usize,
-    /// Seconds since it was the worker's turn to work on it; 0 while it waits behind another.
+    /// Seconds since the worker began it; 0 while another video is before it.
     pub seconds: f64,
 }

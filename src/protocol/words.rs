@@ -1,24 +1,24 @@
-//! Events in words, for people: the same in the progress of a batch, in an attached client, and in the log.
+//! Events as text for people: the same in the progress of a run, in clients and in the log.
 
 use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 
-/// How much an event matters.
+/// The severity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
-    /// Part of the ordinary course.
+    /// Part of the normal course of a run.
     Detail,
-    /// Worth a line where people look on.
+    /// Worth a line in the progress of a run.
     Info,
     /// Something went wrong.
     Problem,
 }
 
 impl Level {
-    /// The word in the log.
+    /// The name in the log.
     pub fn word(self) -> &'static str {
         match self {
             Self::Detail => "detail",
@@ -28,7 +28,7 @@ impl Level {
     }
 }
 
-/// An event in one line; none for those that say nothing new to people.
+/// An event as one line; `None` for events that are not shown.
 pub fn describe(event: &Event) -> Option<(Level, String)> {
     use Level::{Detail, Info, Problem};
     let shown = |text: &String| printable(text);
