@@ -106,7 +106,7 @@ fn exit_code(child: &mut Child) -> Result<Option<i32>> {
     Ok(status.map(|status| status.code().unwrap_or(-1)))
 }
 
-/// The exit code of an engine that does not answer any more, most likely because it is ending.
+/// Waits for the exit code of an engine that no longer answers, most likely because it is ending. `None` at the deadline.
 fn exit_code_within(child: &mut Child, timeout: Duration) -> Result<Option<i32>> {
     let started = Instant::now();
     loop {

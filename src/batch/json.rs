@@ -1,4 +1,4 @@
-//! `--json`: every event as a line on standard output.
+//! `--json`: writes every event as a line to standard output.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use crate::engine::publish::RunObserver;
 use crate::protocol::event::Line;
 use crate::protocol::snapshot::Snapshot;
 
-/// Writes lines as they come.
+/// Observes a run and writes its events.
 pub struct Json {
-    /// Nobody reads any more.
+    /// The reader has closed its end.
     gone: bool,
 }
 
 impl Json {
-    /// On standard output.
+    /// Writes to standard output.
     pub fn new() -> Self {
         Self { gone: false }
     }
@@ -24,7 +24,7 @@ impl RunObserver for Json {
     fn event(&mut self, _line: &Line, text: &Arc<str>) {
         if !self.gone {
             let mut out = io::stdout().lock();
-            // Whoever reads has had enough; the run goes on.
+            // A reader that leaves, such as `head`, does not end the run.
             self.gone = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err();
         }
     }

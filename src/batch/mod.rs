@@ -1,4 +1,4 @@
-//! The main job from the dataset folder to the export: flags and text. The engine does the work.
+//! The main job, from the dataset folder to the export: its flags and its text. The engine does the work.
 
 mod detach;
 mod json;
@@ -24,13 +24,13 @@ use json::Json;
 
 pub use detach::detach;
 
-/// What the user wants left alone, in words.
+/// The name of excluded videos in summaries.
 const EXCLUDED: &str = "excluded";
 
 /// Does the main job.
 ///
 /// # Errors
-/// What keeps a run from beginning. Videos that fail are counted, named, and part of the exit code instead.
+/// When a run cannot begin or go on. Videos that fail only change the exit code.
 pub fn run_batch(settings: &Settings, options: Options) -> anyhow::Result<Exit> {
     if options.background {
         // Fails only for the leader of a process group, which the launcher avoids.
@@ -64,7 +64,7 @@ pub fn run_batch(settings: &Settings, options: Options) -> anyhow::Result<Exit> 
     session.run(observers)
 }
 
-/// Downloads the weights where that is asked for and has not been done.
+/// Downloads the weights if they are configured by a URL and not in the cache.
 fn bring(settings: &Settings) -> anyhow::Result<()> {
     if settings.dry_run { Ok(()) } else { checkpoint::bring(settings).map_err(no_weights) }
 }
@@ -170,7 +170,7 @@ impl Text {
     }
 }
 
-/// `, 2 failed, 1 stale`: what there is any of.
+/// The counts that are not zero, as `, 2 failed, 1 stale`.
 fn and_these(counted: &[(usize, &str)]) -> String {
     counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect()
 }

@@ -1,4 +1,4 @@
-//! Progress of a run for people: one bar on a terminal, plain lines anywhere else, a line for each failure.
+//! The progress of a run: a bar on a terminal, plain lines anywhere else, and a line for each failure.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::protocol::event::Line;
 use crate::protocol::snapshot::{Phase, Snapshot};
 use crate::protocol::words::{Level, describe};
 
-/// Shows a run on standard error.
+/// Shows the progress of a run on standard error.
 pub struct RunProgress {
     bar: Option<ProgressBar>,
     verbosity: Verbosity,
@@ -25,7 +25,7 @@ pub struct RunProgress {
 }
 
 impl RunProgress {
-    /// A bar where standard error is a terminal, else plain lines at this interval.
+    /// Shows a bar if standard error is a terminal, otherwise plain lines at this interval.
     pub fn new(verbosity: Verbosity, interval: Duration) -> Self {
         let quiet = verbosity == Verbosity::Quiet;
         let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
@@ -39,7 +39,7 @@ impl RunProgress {
         Self { bar, verbosity, interval, next_line: interval, last: None, over: false }
     }
 
-    /// The run is here already: shown at once, and the next line is due an interval later.
+    /// Shows a run that has begun before: a line now, and the next one after an interval.
     pub fn begin_at(&mut self, snapshot: &Snapshot) {
         self.next_line = snapshot.elapsed_s + self.interval;
         if self.bar.is_none() && self.verbosity > Verbosity::Quiet {
@@ -55,7 +55,7 @@ impl RunProgress {
         }
     }
 
-    /// Takes the bar away and says where the run stands.
+    /// Removes the bar and prints the state of the run.
     pub fn finish(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -94,7 +94,7 @@ impl RunObserver for RunProgress {
             let settled = counts.of_this_run() - counts.unfinished();
             let clips = snapshot.clips_per_video;
             let in_hand: usize = snapshot.devices.iter().flat_map(|d| &d.in_hand).map(|hand| hand.clips).sum();
-            // A video counts as whole when it is settled, and by its clips while it is in hand.
+            // A video in progress counts by its clips, a finished or failed one as a whole.
             bar.set_length((counts.of_this_run() * clips) as u64);
             bar.set_position((settled * clips + in_hand) as u64);
             bar.set_message(status(snapshot));
@@ -129,7 +129,7 @@ pub fn status(snapshot: &Snapshot) -> String {
         Phase::Finishing => text.push_str(", finishing what is in hand"),
         Phase::Stopping => text.push_str(", stopping"),
         Phase::Idle if snapshot.exporting => return text + ", exporting",
-        // The rate over the last minute says nothing about the whole.
+        // The rate over the last minute does not apply to the whole run.
         Phase::Idle => return text + &format!(" in {}", clock(Duration::from_secs_f64(snapshot.elapsed_s))),
     }
     if let Some(rate) = snapshot.clips_per_s {

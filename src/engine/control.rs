@@ -1,57 +1,57 @@
-//! What clients may order, as it reaches the engine: names are videos by now, and somebody waits for the answer.
+//! Orders of clients as they reach the engine: videos are numbers, and each order has a channel for its answer.
 
 use tokio::sync::oneshot;
 
 use super::state::VideoId;
 use crate::format::Format;
 
-/// An order of a client, and where its answer goes.
+/// An order of a client with the channel for its answer.
 #[derive(Debug)]
 pub struct ClientRequest {
-    /// What to do.
+    /// The order.
     pub order: Order,
-    /// What came of it, for people; an error when it was not possible.
+    /// Receives the result or the reason for a refusal, for people.
     pub reply: oneshot::Sender<Result<String, String>>,
 }
 
-/// Something to do.
+/// An order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Stop the workers where they are.
+    /// Suspend the workers.
     Pause,
-    /// Let them go on.
+    /// Resume the workers.
     Resume,
     /// End the run.
     Stop {
-        /// Drop what is in hand.
+        /// Drop the videos in progress.
         now: bool,
     },
-    /// Try these again.
+    /// Retry these failed videos.
     Retry(Vec<VideoId>),
-    /// Begin a run over what is unfinished.
+    /// Start a run over the unfinished videos.
     Start,
-    /// Do these again, whatever came of them.
+    /// Extract these again, whatever their result.
     Redo(Vec<VideoId>),
-    /// Leave these alone.
+    /// Exclude these videos, or include them again.
     Exclude {
-        /// Which.
+        /// The videos.
         videos: Vec<VideoId>,
-        /// No longer.
+        /// Include them again instead.
         undo: bool,
     },
-    /// Look through the dataset folder now.
+    /// Scan the dataset folder now.
     Rescan,
     /// Check all files.
     Check {
-        /// Decode some frames of each.
+        /// Decode some frames of each file.
         deep: bool,
     },
     /// Write the list of videos.
     WriteList,
-    /// Write what trainers read.
+    /// Export to these formats.
     Export(Vec<Format>),
     /// Write the lists of missing videos.
     WriteMissing,
-    /// End the engine when no run is active.
+    /// End the engine if no run is active.
     Leave,
 }

@@ -1,4 +1,4 @@
-//! `[export] live`: finished videos are exported as the run goes, on a thread of their own.
+//! `[export] live`: exports each video when it is done, on a thread of its own.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::export::incremental::Incremental;
 use crate::protocol::event::{Event, Line};
 use crate::protocol::snapshot::Snapshot;
 
-/// Problems of a run that are told one by one.
+/// The number of problems that are printed one by one; further ones are counted.
 const TOLD: usize = 5;
 
-/// Hears of finished videos and has them exported.
+/// Observes a run and exports its finished videos.
 pub struct IncrementalExport {
     layout: Layout,
     videos: Option<Sender<PathBuf>>,
@@ -25,7 +25,7 @@ pub struct IncrementalExport {
 }
 
 impl IncrementalExport {
-    /// Writes with `live` until it is dropped, which waits for what is still to be written.
+    /// Starts the thread, which writes with `live`. Dropping the exporter waits until everything is written.
     ///
     /// # Errors
     /// When the thread cannot be started.

@@ -1,5 +1,5 @@
-//! What the dataset is like, found out while the engine does something else: the manifest, what earlier checks have found,
-//! and checks. A thread of its own, of low priority, that sends what it finds to the table.
+//! Inspects the dataset while the engine works: reads the manifest and the results of earlier checks, and checks files. It
+//! runs on a thread of low priority and sends what it finds to the table.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,23 +21,23 @@ use crate::dataset::probe::{Ended, Finding, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
 use crate::protocol::snapshot::ScanState;
 
-/// Findings are passed on so often, and no more than so many at a time.
+/// How often findings are sent, and how many at most in one message.
 const EVERY: Duration = Duration::from_millis(200);
 const MOST: usize = 512;
 
-/// A file that somebody was still writing to is looked at again after this.
+/// When to check a file again that was still being written.
 const ARRIVING: Duration = Duration::from_secs(6);
 
-/// More processes at a time would take too much from a run.
+/// The largest number of probe processes, so that a run keeps its share of the machine.
 const MOST_PROCESSES: usize = 8;
 
-/// What is asked for.
+/// A request to the inspector.
 pub enum InspectRequest {
-    /// Somebody wants to know: say what is known without looking into files.
+    /// Publish what is known without opening videos. Sent when a client connects.
     Begin,
-    /// Look into these at least as closely as that, unless it is known already.
+    /// Check these files at this level or above, unless the result is known.
     Look(Vec<(VideoId, VideoFile)>, Level),
-    /// Look into all of them, and say how far it is.
+    /// Check all files and report the progress.
     LookAtAll(Files, Level),
 }
 
@@ -53,34 +53,34 @@ pub enum Inspection {
 
 type Sink = Box<dyn Fn(Inspection) + Send>;
 
-/// What a inspector needs.
+/// The inputs of an inspector.
 pub struct Plan {
     /// The dataset folder.
     pub root: PathBuf,
-    /// What should be there.
+    /// The manifest.
     pub manifest: Option<PathBuf>,
-    /// What stands before the id in a file's name.
+    /// The prefix of file names before the id.
     pub prefix: String,
-    /// By how many seconds a duration may differ.
+    /// How many seconds a duration may differ from the manifest.
     pub tolerance_s: f64,
-    /// What earlier checks have found.
+    /// The folder with the results of earlier checks.
     pub cache: PathBuf,
-    /// Bounds on each video.
+    /// The limits for each video.
     pub limits: Limits,
-    /// The files at the beginning.
+    /// The files of the first scan.
     pub files: Files,
-    /// `reeldeck-probe`, or why it cannot be had.
+    /// The path of `reeldeck-probe`, or why it is not available.
     pub prober: Result<PathBuf, String>,
 }
 
-/// The running inspector. Dropping it ends what it is about.
+/// A running inspector. Dropping it cancels its work.
 pub struct Inspector {
     cancel: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Inspector {
-    /// Waits for questions; what is found goes to `feed`.
+    /// Starts the thread. It passes what it finds to `feed`.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -92,7 +92,7 @@ impl Inspector {
         let cancel = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&cancel);
         let thread = std::thread::Builder::new().name("inspector".into()).spawn(move || {
-            // Of this thread and all that it starts. Where that is not possible, it is done with the usual priority.
+            // The priority applies to this thread and its processes. It is a preference, so a failure is ignored.
             let _ = rustix::process::setpriority_process(None, 10);
             let mut work =
                 Work { plan, feed: Box::new(feed), cancel: stop, begun: false, cache: None, again: vec![], due: None };
@@ -105,7 +105,7 @@ impl Inspector {
 impl Drop for Inspector {
     fn drop(&mut self) {
         self.cancel.store(true, Ordering::Relaxed);
-        // Those who ask are still there: the thread is left to itself, and its processes end with it.
+        // The thread may wait for a request. It is not joined; its processes end with it.
         if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
             let _ = thread.join();
         }
@@ -117,9 +117,9 @@ struct Work {
     feed: Sink,
     cancel: Arc<AtomicBool>,
     begun: bool,
-    /// Where findings are kept.
+    /// The cache of results.
     cache: Option<Cache>,
-    /// Files that were still being written to.
+    /// Files that were still being written.
     again: Vec<(VideoId, VideoFile)>,
     due: Option<Instant>,
 }
@@ -134,7 +134,7 @@ impl Work {
                 Ok(InspectRequest::Begin) => self.begin(),
                 Ok(InspectRequest::Look(mut files, level)) => {
                     self.begin();
-                    // Files come one by one; they are looked at together.
+                    // New files arrive one by one but are checked together.
                     for next in asked.try_iter() {
                         match next {
                             InspectRequest::Look(more, other) if other == level => files.extend(more),
@@ -161,7 +161,7 @@ impl Work {
         }
     }
 
-    /// Tells what is known without looking into files.
+    /// Publishes the manifest and the cached results, once.
     fn begin(&mut self) {
         if std::mem::replace(&mut self.begun, true) {
             return;
@@ -177,7 +177,7 @@ impl Work {
         if !self.plan.cache.exists() {
             return;
         }
-        // The cache knows its videos by their sorted names.
+        // The cache needs its videos sorted by name.
         let (ids, videos) = sorted(self.plan.files.iter().cloned().enumerate().collect());
         let cache = Cache::open(&self.plan.cache, &videos, false);
         let mut news = News::new(&self.feed);
@@ -215,7 +215,7 @@ impl Work {
             match finding {
                 Finding::Probed { probed, .. } => news.add(*id, probed),
                 Finding::Arriving => again.push((*id, video.clone())),
-                // Stays unchecked; the next look tries again.
+                // The file stays unchecked until the next check.
                 Finding::Unread(_) => {}
             }
             if news.is_due() {
@@ -226,7 +226,7 @@ impl Work {
         news.send();
         told.inspect(|feed| feed(Inspection::Progress(None)));
         if all {
-            // What was learnt is in the table; a million verdicts need not be kept twice.
+            // The table holds the results; a second copy of a million verdicts would waste memory.
             cache.forget();
         }
         if let Some(error) = cache.trouble() {
@@ -245,13 +245,13 @@ impl Work {
     }
 }
 
-/// Numbers and files apart, by name.
+/// The numbers and the files in separate lists, sorted by name.
 fn sorted(mut files: Vec<(VideoId, VideoFile)>) -> (Vec<VideoId>, Vec<VideoFile>) {
     files.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
     files.into_iter().unzip()
 }
 
-/// Findings on their way.
+/// Collects findings and sends them in batches.
 struct News<'f> {
     feed: &'f Sink,
     found: Vec<(VideoId, Probed)>,

@@ -1,4 +1,4 @@
-//! From settings to workers: which devices, what each is told, how it is started.
+//! Derives the devices, the workers and the plan of an engine from the settings.
 
 use std::time::Duration;
 
@@ -29,10 +29,10 @@ use crate::process::{self, torch};
 
 use super::sizes::{self, Sizes, cores, memory, or, tuned};
 
-/// No worker gets by with less address space: libtorch alone maps a gigabyte.
+/// The smallest address space of a worker; libtorch alone maps a gigabyte.
 const LEAST_MEMORY_MIB: u64 = 4096;
 
-/// The devices of a run. For `all` a worker is asked, which may take seconds.
+/// The devices of a run. For `all` this asks a worker, which may take seconds.
 ///
 /// # Errors
 /// For `all`, when GPUs exist that cannot be used.
@@ -44,7 +44,7 @@ pub fn devices(settings: &Settings) -> Result<Vec<Device>, ExitError> {
     Ok(devices)
 }
 
-/// One place for a worker on each device.
+/// The slots of the workers, one for each device.
 pub fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
     let sizes = Sizes::of(settings, devices);
     let tuned = tuned(settings, devices).map_or(2, |way| way.batch);
@@ -56,7 +56,7 @@ pub fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
     devices.iter().map(slot).collect()
 }
 
-/// Bounds and habits of the run.
+/// The limits of the run.
 pub fn rules(settings: &Settings) -> Rules {
     Rules {
         clips: settings.recipe.sampling.clips,
@@ -65,13 +65,13 @@ pub fn rules(settings: &Settings) -> Rules {
     }
 }
 
-/// Bytes of one video's feature, and a bit more.
+/// An upper bound for the size of one feature file, in bytes.
 pub fn feature_size(recipe: &Recipe) -> u64 {
     let columns: usize = recipe.outputs.iter().map(|output| recipe.columns(*output)).sum();
     (recipe.sampling.clips * columns * 4 + 65_536) as u64
 }
 
-/// How new videos are noticed.
+/// How the dataset folder is watched; `None` if it is not.
 fn watch(settings: &Settings) -> Option<WatchOptions> {
     let backend = match settings.watch.mode {
         WatchMode::Auto => Backend::Auto,
@@ -88,7 +88,7 @@ fn watch(settings: &Settings) -> Option<WatchOptions> {
     })
 }
 
-/// What finds out what the dataset is like needs to know.
+/// The inputs of the inspector.
 pub fn inspector(settings: &Settings, layout: &Layout, files: Files) -> inspector::Plan {
     inspector::Plan {
         root: settings.root.clone(),
@@ -102,10 +102,10 @@ pub fn inspector(settings: &Settings, layout: &Layout, files: Files) -> inspecto
     }
 }
 
-/// What each worker is told and how it is started.
+/// The plan of the engine: how each worker is started, and everything that does not change during a run.
 ///
 /// # Errors
-/// When the worker program or the CUDA libraries are not there.
+/// When the worker program or the CUDA libraries are missing, or the output folder cannot be read.
 pub fn plan(
     settings: &Settings,
     layout: &Layout,

@@ -1,60 +1,60 @@
-//! How much a worker does at a time: decode threads, videos in hand, frames that may wait, and the memory for them.
+//! The capacity of workers: decode threads, videos in progress, buffered frames, and the memory for them.
 
 use reeldeck_common::protocol::Nvdec;
 
 use crate::config::measurements::{self, Measurement};
 use crate::config::{Device, NvdecUse, Settings};
 
-/// Decoded frames may fill this part of the memory that is free when a run begins.
+/// Buffered frames may fill this fraction (1/n) of the memory that is free at the start of a run.
 const PREFETCH_PART: u64 = 4;
 
-/// Videos that NVDEC has at the same time where nobody says. A card has one to seven such decoders, and each is idle while a
+/// The default number of videos that NVDEC decodes at a time. A GPU has one to seven decoders, and each is idle while a
 /// video begins and ends.
 const STREAMS: usize = 8;
 
-/// The cores that this process may use.
+/// The number of cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// What was chosen, or else something other; 0 is no choice.
+/// `chosen`, or `otherwise` if it is 0, which means the default.
 pub fn or(chosen: usize, otherwise: usize) -> usize {
     if chosen == 0 { otherwise } else { chosen }
 }
 
-/// What `reeldeck tune` found for as many workers on the CPU as there are here.
+/// The fastest configuration that `reeldeck tune` has measured for this number of CPU workers.
 pub fn tuned(settings: &Settings, devices: &[Device]) -> Option<Measurement> {
     let workers = devices.iter().filter(|device| **device == Device::Cpu).count();
-    // Another number of threads was chosen: what was measured says nothing about it.
+    // A measurement does not apply to another number of threads.
     let free = workers > 0 && settings.worker.threads == 0;
     if free { measurements::fastest(&settings.recipe, workers, cores()) } else { None }
 }
 
-/// What there is for each worker of a run.
+/// The resources of each worker of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Threads that decode on the CPU, for each worker.
+    /// The decode threads of each worker.
     threads: usize,
     nvdec: NvdecUse,
     streams: usize,
     stay: bool,
 }
 
-/// What one worker has at a time.
+/// The capacity of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hands {
-    /// Videos that are decoded, by cores and NVDEC together.
+    /// Videos that are decoded at a time, by threads and NVDEC together.
     pub decoders: usize,
-    /// How many of these NVDEC decodes.
+    /// Those of them that NVDEC decodes.
     pub streams: usize,
-    /// Videos that it is given.
+    /// Videos that may be in progress at a time.
     pub capacity: usize,
 }
 
 impl Sizes {
-    /// For a run on these devices.
+    /// The resources for a run on these devices.
     pub fn of(settings: &Settings, devices: &[Device]) -> Self {
-        // On a CPU the model takes a hundred times longer than decoding; a GPU outruns all the cores there are.
+        // On a CPU the model takes a hundred times longer than decoding. On a GPU it is faster than all cores decode.
         let threads = match settings.worker.decoders {
             0 if devices.iter().all(|device| *device == Device::Cpu) => 1,
             0 => (cores() / devices.len().max(1)).max(1),
@@ -63,10 +63,10 @@ impl Sizes {
         Self { threads, nvdec: settings.nvdec, streams: settings.nvdec_streams, stay: settings.frames_stay }
     }
 
-    /// Of the worker on this device.
+    /// The capacity of the worker on this device.
     pub fn hands(&self, device: Device) -> Hands {
         let Device::Cuda(_) = device else {
-            // Decoded while the model has another: one more than that would only wait.
+            // One video is decoded while the model processes another. A further one would only wait.
             return Hands { decoders: self.threads, streams: 0, capacity: self.threads + 1 };
         };
         let (decoders, streams) = match self.nvdec {
@@ -80,7 +80,7 @@ impl Sizes {
                 (self.threads + streams, streams)
             }
         };
-        // While the model follows one video to its end, all others may come to theirs, and as many begin.
+        // While the model processes one video, all others may be decoded to their end, and as many new ones may begin.
         Hands { decoders, streams, capacity: decoders * 2 + 1 }
     }
 
@@ -94,9 +94,9 @@ impl Sizes {
     }
 }
 
-/// The memory of this machine, or what its control group leaves of it, in bytes: all of it, and what is free.
+/// The total and the free memory in bytes, of this machine or within the limits of its control group.
 pub fn memory() -> (u64, u64) {
-    // Where the kernel does not say, the least that any such machine has.
+    // A cautious guess where the kernel does not report it.
     let Ok(mut system) = sysinfo::System::new() else { return (8 << 30, 4 << 30) };
     system.refresh_memory();
     let (mut total, mut free) = (system.total_memory(), system.available_memory());
@@ -107,12 +107,12 @@ pub fn memory() -> (u64, u64) {
     (total, free)
 }
 
-/// Frames that may wait for the model, for each of the videos in hand: as wished, or as the memory allows. A frame of the
-/// built-in recipe has 192 KiB.
+/// The number of frames that may be buffered for each video in progress: the configured number, or less if the memory does
+/// not suffice. A frame of the built-in recipe has 192 KiB.
 pub fn prefetch(settings: &Settings, is_cpu: bool, in_hand: usize, free: u64) -> usize {
     let frame = (settings.recipe.transform.crop.pow(2) * 3) as u64;
-    // On a CPU the model is what everybody waits for. On a GPU it takes one video at a time faster than one thread decodes
-    // it: all threads go on only if each video has room to its end.
+    // On a CPU the model is the bottleneck. On a GPU it processes one video faster than one thread decodes it, so that
+    // threads stay busy only if each of them can buffer a whole video.
     let sampling = settings.recipe.sampling;
     let whole = (sampling.clips * sampling.length).min(10_000);
     let wish = or(settings.worker.prefetch_frames, if is_cpu { 64 } else { whole });

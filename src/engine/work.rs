@@ -1,4 +1,4 @@
-//! What a run has to do: the files say what is done, the last journal what to be careful with.
+//! What a run has to do, from the files of the output folder and the journals of earlier runs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::engine::assess::{self, Policy};
 use crate::engine::excluded;
 use crate::engine::state::{Status, Video, VideoId, Work};
 
-/// What counts as done, by the settings.
+/// The policy of the settings: which videos count as done.
 pub fn policy(settings: &Settings) -> Policy {
     Policy { shard: settings.shard, retry_failed: settings.retry_failed, redo_stale: settings.redo_stale }
 }
 
-/// Looks at what is there for each file and decides what is to be done. Writes nothing.
+/// Reads the state of each video and queues the unfinished ones. Writes nothing.
 ///
 /// # Errors
-/// When the output folder cannot be looked through.
+/// When the output folder cannot be read.
 pub fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>) -> Result<Work> {
     let found = assess::assess(layout, &settings.recipe, &files)
         .with_context(|| format!("failed to look through {}", shown(layout.out())))?;

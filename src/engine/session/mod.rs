@@ -1,4 +1,4 @@
-//! An engine from its start to its end: socket, runs, exports, and in the background the wait for clients.
+//! The life of an engine: its start, its runs and exports, and in the background the wait for clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ use start::{Prepared, Reachable};
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
-/// How a session works.
+/// The options of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Export at the end of a run.
@@ -66,11 +66,11 @@ pub trait Reporter: Send + Sync {
     fn ended(&self, session: &Session, counts: &Counts, refused: usize);
 }
 
-/// The life of an engine.
+/// An engine from its start to its end.
 pub struct Session {
     /// The settings of all its runs.
     pub settings: Settings,
-    /// How it works.
+    /// The options.
     pub options: Options,
     /// The output folder.
     pub layout: Layout,
@@ -88,7 +88,7 @@ impl Session {
         Self { settings, options, layout, checkpoint, owner, reporter }
     }
 
-    /// What a run would begin with, and the number of refused files. Writes nothing.
+    /// The counts with which a run would begin, and the number of refused files. Writes nothing.
     ///
     /// # Errors
     /// When the dataset folder or the output folder cannot be read, or the reporter refuses the scan.
@@ -111,10 +111,10 @@ impl Session {
         log::start(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
             .context("failed to open the log")?;
         let reachable = self.serve(&lock);
-        // One thread for the engine, this one: workers end with the thread that has started them.
+        // The engine must run on this thread: the kernel ends workers with the thread that has started them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
         let exit = runtime.block_on(Arc::new(self).go(lock, reachable, observers));
-        // Tasks that still hold pipes of workers that are gone must not keep the program.
+        // Blocking tasks, such as reads of a disk that hangs, must not keep the program running.
         runtime.shutdown_background();
         exit
     }
@@ -186,7 +186,7 @@ impl Session {
                 continue;
             };
             ended = end;
-            // Who has stopped the run wants no more of it, unless somebody is looking on.
+            // After a stop, an engine without followers ends at once.
             let stopped = engine.state().phase != Phase::Running;
             linger = Duration::from_secs(if stopped { 0 } else { settings.engine.linger_s });
             if !self.options.background {
@@ -204,7 +204,8 @@ impl Session {
         ended
     }
 
-    /// What is exported as the run goes, if anything. The record of such an export has one writer.
+    /// The exporter of finished videos, if configured. A part exports nothing, because the manifest of an export has one
+    /// writer.
     fn live(&self) -> anyhow::Result<Option<IncrementalExport>> {
         let formats = &self.settings.live;
         if formats.is_empty() {
@@ -233,7 +234,7 @@ impl Session {
         }))
     }
 
-    /// What follows a run: the export, a summary, the exit code. `None` where a client has begun another run meanwhile.
+    /// Ends a run: the export, the summary, the exit code. `None` if a client has started another run meanwhile.
     async fn end(
         &self,
         engine: &mut Engine,
@@ -274,7 +275,7 @@ impl Session {
         let wanted = self.options.export && self.settings.limit.is_none() && self.settings.shard.is_whole();
         if self.options.wait {
             if wanted && engine.has_new() {
-                // An event says what came of it; the next run need not wait for that.
+                // An event reports the result. The next run does not wait for it.
                 let _ = engine.export(vec![Format::Pkl]);
             }
             return Ok(Some(exit(&engine.state().counts(), refused)));
@@ -282,7 +283,7 @@ impl Session {
         if wanted && state.counts().done > 0 {
             let done = engine.done();
             let exported = engine.export_at_end(&[Format::Pkl], signals, clients).await;
-            // What was done meanwhile belongs to it too.
+            // Videos that were done during the export must be exported too.
             if !engine.state().is_over() || engine.done() > done {
                 if let Err(error) = exported {
                     engine.tell(Event::ExportFailed { reason: format!("{error:#}") });
@@ -302,7 +303,7 @@ pub fn exit(counts: &Counts, refused: usize) -> Exit {
     if counts.failed + counts.stale + refused > 0 { Exit::Incomplete } else { Exit::Done }
 }
 
-/// Answers clients until everything is prepared; `None` where the user ends the engine before that.
+/// Answers clients until the first run is prepared. `None` if the user ends the engine before that.
 async fn until_prepared(
     mut preparing: JoinHandle<anyhow::Result<Prepared>>,
     signals: &mut StopSignals,

@@ -1,4 +1,4 @@
-//! The start of a session: the lock, the socket, and everything that the first run needs.
+//! The start of a session: takes the lock, opens the socket and prepares the first run.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(super) struct Prepared {
     pub(super) refused: usize,
 }
 
-/// Where clients reach the engine, and what reaches it from there.
+/// The server and the channels that connect it with the engine.
 pub(super) struct Reachable {
     pub(super) server: Option<Server>,
     pub(super) clients: mpsc::UnboundedReceiver<ClientRequest>,
@@ -55,14 +55,14 @@ impl Session {
         format!("failed to write to the output folder {}; check space and permissions", shown(&self.settings.out))
     }
 
-    /// Scans the dataset folder: the videos, and the number of refused files.
+    /// Scans the dataset folder. Returns the videos and the number of refused files.
     pub(super) fn scan(&self) -> anyhow::Result<(Arc<[VideoFile]>, usize)> {
         let scan = scan(&self.settings.root, &self.settings.extensions)?;
         self.reporter.scanned(&scan)?;
         Ok((scan.videos.into(), scan.refused.len()))
     }
 
-    /// Everything before the first run that may take time: reads the disk, asks other programs. Runs on a thread of its own
+    /// Prepares the first run: reads the disk and asks other programs, which may take long. Called on a thread of its own,
     /// while clients are answered.
     pub(super) fn prepare(&self, lock: &Lock, begin: &dyn Fn(&'static str)) -> anyhow::Result<Prepared> {
         let (settings, layout) = (&self.settings, &self.layout);
@@ -73,7 +73,7 @@ impl Session {
         begin("reading the output folder");
         layout.prepare().with_context(failed)?;
         assess::sweep(layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
-        // One list for all machines.
+        // Of several parts, only the first one writes the list.
         if shard.index == 0 && !files.is_empty() {
             let list = entries(&names(&files), settings.label_style);
             write_dataset_list(&layout.list(), &list, &self.owner).with_context(failed)?;
@@ -95,7 +95,7 @@ impl Session {
         Ok(Prepared { plan, table: Table::of(&state), state, inspector, refused })
     }
 
-    /// Opens the socket and names it in the lock. A run without it is as good.
+    /// Opens the socket and writes its path to the lock file. A run does not need it, so a failure is only a note.
     pub(super) fn serve(&self, lock: &Lock) -> Reachable {
         let (orders, clients) = mpsc::unbounded_channel();
         let (inspect, inspect_requests) = std::sync::mpsc::channel();
@@ -138,7 +138,7 @@ impl Session {
         Ok(server)
     }
 
-    /// The names of the network's classes. Without them a run is as good.
+    /// The names of the network's classes. A run does not need them, so a failure is only a note.
     fn class_names(&self) -> Vec<String> {
         let read = self.settings.class_names.as_deref().map(read_class_names).transpose();
         read.unwrap_or_else(|error| {
