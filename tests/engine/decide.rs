@@ -1,4 +1,4 @@
-//! Single decisions of the engine's state machine: who gets what, who is charged, and what is waited for.
+//! Single decisions of the engine's state machine: assignments, charges and holds.
 
 use reeldeck::dataset::scan::VideoFile;
 use reeldeck::engine::event::{Effect, Event, News};
@@ -10,12 +10,12 @@ use reeldeck_common::protocol::Report;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
-/// A run whose workers have all loaded their model at 0 ms.
+/// A run whose workers have loaded their models at 0 ms.
 struct Run {
     state: State,
     now: u64,
     disk_hangs: bool,
-    /// What the journal does not name yet.
+    /// Videos that are not yet in the journal.
     unreleased: Vec<(WorkerProcess, u64)>,
 }
 
@@ -44,7 +44,7 @@ fn report() -> Report {
 }
 
 impl Run {
-    /// An event, and the release of every video that it hands out, unless the disk hangs.
+    /// Applies an event, and releases every video that it assigns, unless the disk hangs.
     fn event(&mut self, event: Event) -> Vec<Effect> {
         let effects = update(&mut self.state, event, self.now);
         for effect in &effects {
@@ -64,7 +64,7 @@ impl Run {
         }
     }
 
-    /// Lets time pass as it does: in quarters of a second.
+    /// Advances the time in steps of a quarter of a second.
     fn wait(&mut self, ms: u64) -> Vec<Effect> {
         (0..ms / 250)
             .flat_map(|_| {
@@ -116,7 +116,7 @@ fn no_device_gets_a_second_video_while_another_has_none_and_the_last_ones_are_no
     run.done(1);
     run.event(Event::Resume);
     assert_eq!((run.hands(0), run.hands(1)), (vec![2, 6, 8], vec![4, 5, 7]), "in turns");
-    // Two places of three are for decoding at the same time, the last for decoding ahead.
+    // Two of three places are for parallel decoding, the third is for decoding ahead.
     let mut run = self::run(7, 2, 3, |work| work.order = vec![6, 0, 1, 2, 3, 4, 5]);
     assert_eq!((run.hands(0), run.hands(1)), (vec![6, 0, 1], vec![2, 3, 4]), "in the order asked for");
     run.done(1);
@@ -193,7 +193,7 @@ fn a_video_that_keeps_its_worker_too_long_fails_and_those_behind_it_pay_nothing(
     assert!(failure.kind == ErrorKind::Limit && failure.line().contains("more than 600 s"), "{failure:?}");
     run.ready(0);
     assert_eq!((run.hands(0), run.attempts(1), run.attempts(2)), (vec![1, 2], 0, 0));
-    // The next one's time begins when its turn comes.
+    // The time limit of the next video starts when its work starts.
     assert_eq!(run.state.workers[0].in_hand[0].begun, Some(run.now));
 }
 
@@ -203,7 +203,7 @@ fn the_limit_on_a_videos_time_is_for_the_one_that_the_worker_is_at() {
     run.state.rules.stall_timeout = 10_000_000;
     let job = |run: &Run, place: usize| run.state.workers[0].in_hand[place].job;
     run.wait(400_000);
-    // The third was decoded first.
+    // The third video was decoded first.
     let third = job(&run, 2);
     run.progress(0, third, 0);
     assert_eq!(run.hands(0), [2, 0, 1]);
@@ -276,7 +276,7 @@ fn pausing_stops_the_clock_and_stopping_ends_the_pause() {
 fn time_in_which_nobody_could_listen_is_not_held_against_workers() {
     let mut run = self::run(2, 1, 2, |_| {});
     run.wait(10_000);
-    // The machine slept, or somebody stopped the engine.
+    // The machine was suspended, or the engine was stopped.
     run.now += 7_200_000;
     assert!(!run.event(Event::Tick).contains(&Effect::Kill(0)));
     assert!(!run.wait(49_000).contains(&Effect::Kill(0)));
@@ -316,7 +316,7 @@ fn a_video_whose_feature_can_never_be_written_does_not_hold_the_run_for_ever() {
     assert_eq!(run.hands(0), [1]);
 }
 
-/// A run of as many videos as it takes, all done, that now waits to be asked for more.
+/// A finished run of several videos that now waits for commands.
 fn rested(videos: usize) -> Run {
     let mut run = self::run(videos, 1, 2, |_| {});
     (0..videos).for_each(|_| drop(run.done(0)));
@@ -345,7 +345,7 @@ fn one_that_rests_begins_with_what_is_asked_for_only_where_nothing_else_would_be
     assert!(!spawns(&run.event(Event::Redo(vec![1]))));
     assert_eq!(run.state.counts().queued, 2);
     assert!(spawns(&run.event(Event::Start)));
-    // What a change has queued already is asked for like the others.
+    // Videos that a change has queued are requested like the others.
     let mut run = rested(3);
     run.event(seen(1, 9, Status::Queued));
     assert!(spawns(&run.event(Event::Redo(vec![0, 1]))));
@@ -366,7 +366,7 @@ fn one_that_is_to_be_left_alone_is_finished_where_it_is_in_hand_and_handed_out_n
     assert_eq!(run.state.videos[0].status, Status::Done { degraded: false, resumed: false });
     run.done(0);
     assert_eq!(run.hands(0), [1]);
-    // Failed twice over, it is still left alone, and nothing waits for it.
+    // After two failures it stays excluded, and nothing waits for it.
     run.event(Event::Exclude(vec![1], false));
     run.fail(0, ErrorKind::Io);
     assert_eq!(run.state.counts().unfinished(), 0);
@@ -380,13 +380,13 @@ fn a_file_that_changes_in_hand_is_looked_at_when_it_is_done() {
     assert_eq!(run.hands(0), [0]);
     let looks = |effects: &[Effect]| effects.contains(&Effect::LookAt(0));
     assert!(looks(&run.done(0)));
-    // The feature is of the version before.
+    // The feature belongs to the previous version.
     run.event(seen(0, 5, Status::Stale));
     assert_eq!(run.state.videos[0].status, Status::Stale);
-    // Seen again as it is: nothing follows.
+    // The same version again has no effect.
     run.event(seen(0, 5, Status::Queued));
     assert_eq!(run.state.videos[0].status, Status::Stale);
-    // One that goes in hand is gone when somebody has looked.
+    // A video that disappears while it is in progress is marked as gone after a look at its file.
     let name = VideoName::new("A/v_1.mp4").unwrap();
     run.event(Event::Vanished(name.clone()));
     assert_eq!(run.hands(0), [1]);
@@ -509,7 +509,7 @@ fn a_worker_is_not_timed_before_it_has_received_its_order() {
     run.gone(0, "killed");
     assert_eq!(run.attempts(2), 1);
 
-    // The limit on the time of a video, too.
+    // The time limit of a video starts at its release, too.
     let mut run = self::run(2, 1, 2, |_| {});
     run.disk_hangs = true;
     run.done(0);
@@ -537,7 +537,7 @@ fn a_run_is_held_while_the_output_disk_hangs_and_resumes_by_itself() {
     assert!(!run.wait(3_600_000).iter().any(|e| held(std::slice::from_ref(e)) || *e == Effect::LookAtOutput), "once");
     run.done(0);
     assert_eq!(run.hands(0).len(), 1, "nothing is handed out meanwhile");
-    // The worker ends, and none of its videos is to blame: it never got them.
+    // The worker exits; none of its videos is charged, because it never received them.
     run.gone(0, "killed");
     run.ready(0);
     assert!(run.hands(0).is_empty() && run.state.hold.is_some());

@@ -43,7 +43,7 @@ fn healthy_and_broken_videos_end_where_they_belong_and_nothing_is_done_twice() {
     assert_eq!(again.code, 3);
     assert!(again.stdout.contains("3 done (0 now, 3 before), 1 failed"), "{again:?}");
 
-    // A repaired file is tried again by itself, an unchanged one only when asked.
+    // A repaired file is retried automatically, an unchanged one only with --retry-failed.
     let asked = bench.run(&["--batch", "--retry-failed"]);
     assert!(asked.stderr.contains("1 to do"), "{asked:?}");
     assert_eq!(bench.failure("A/v_2.mp4")["attempts"].as_array().unwrap().len(), 2);
@@ -102,7 +102,7 @@ fn a_feature_is_done_also_where_its_worker_did_not_live_to_say_so() {
     let ran = bench.run(&["--batch", "-v"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!((bench.files("features").len(), bench.files("failures").len()), (4, 0));
-    // Larger files first: both that are mute are in the same hands.
+    // Larger files come first: the same worker gets both `mute` videos.
     let count = |text: &str| ran.stderr.matches(text).count();
     assert_eq!((count("takes A/v_2.mp4"), count("done A/v_2.mp4")), (1, 1), "{ran:?}");
     assert_eq!((count("put A/v_4.mp4 back"), count("done A/v_4.mp4")), (1, 1), "{ran:?}");
@@ -114,7 +114,7 @@ fn a_failure_file_beside_a_feature_goes_at_the_next_start() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt")]);
     assert_eq!(bench.run(&["--batch"]).code, 3);
     let set = fs::read_dir(bench.path("out/failures")).unwrap().next().unwrap().unwrap().path();
-    // As it is when the engine was killed between the one and the other.
+    // As after a kill of the engine between the two steps.
     fs::copy(set.join("A/v_2.mp4.json"), set.join("A/v_1.mp4.json")).unwrap();
     assert_eq!(bench.run(&["--batch", "--dry-run"]).code, 3);
     assert_eq!(bench.files("failures").len(), 2, "a dry run changes nothing");
@@ -286,7 +286,7 @@ fn a_damaged_feature_is_left_out_of_the_export_by_name_and_done_again() {
     assert_eq!(exported.code, 3, "{exported:?}");
     assert!(exported.stderr.contains("A/v_1.mp4") && exported.stderr.contains("checksum"), "{exported:?}");
     assert_eq!(read_results(&fs::read(bench.export("result.pkl")).unwrap()).unwrap().len(), 1);
-    // Cut short, it is noticed at the start of a run, and temporary files of killed runs are swept.
+    // A truncated feature is detected at the start of a run. Temporary files of killed runs are removed.
     fs::write(&feature, &bytes[..100]).unwrap();
     let left = set.join("A/.0-of-1.otherhost-1-1-0-0000000000000000.reeldeck-tmp");
     let command = set.join("A/.otherhost-1-1-0-0000000000000000.reeldeck-tmp");

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 
 use crate::support::{Bench, Ran, signal, wait_for};
 
-/// So many videos of 20 ms, every seventh of which fails for good.
+/// This many videos of 20 ms each; every seventh fails permanently.
 fn bench(videos: usize) -> Bench {
     let names: Vec<String> = (0..videos).map(|i| format!("A/v_{i:03}.mp4")).collect();
     let script = |i: usize| if i % 7 == 3 { "slow 20 fail corrupt" } else { "slow 20" };
@@ -18,8 +18,8 @@ fn bench(videos: usize) -> Bench {
     bench
 }
 
-/// reeldeck with `out` on a small file system of its own; `meanwhile` is shell that runs beside it and may `wait_for` a line
-/// in its standard error, or `wait_for_wake_ups`. What is there at the end is copied to `kept`.
+/// reeldeck with `out` on a small file system. The shell script `meanwhile` runs beside it and may call `wait_for`, which waits
+/// for a line in its standard error, and `wait_for_wake_ups`. At the end `out` is copied to `kept`.
 fn on_a_small_disk(bench: &Bench, options: &str, before: &str, meanwhile: &str) -> Ran {
     let script = format!(
         "mount -t tmpfs -o {options} none out || exit 99
@@ -35,7 +35,7 @@ fn on_a_small_disk(bench: &Bench, options: &str, before: &str, meanwhile: &str) 
          exit $code"
     );
     let run = bench.command(&["--batch", "-v"]);
-    // Mounting asks for rights over the namespace alone, not over the machine.
+    // In a user namespace, mounting needs no root.
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c", &script, "sh"]).arg(run.get_program()).args(run.get_args());
     command.envs(run.get_envs().filter_map(|(key, value)| Some((key, value?)))).current_dir(bench.dir.path());
@@ -44,7 +44,7 @@ fn on_a_small_disk(bench: &Bench, options: &str, before: &str, meanwhile: &str) 
     ran
 }
 
-/// Waits until the engine has woken up several times: it then had the chance to write again.
+/// Waits until the engine has woken up several times, so that it could have written again.
 fn wait_for_wake_ups(run: &Child) {
     let count = || {
         let status = fs::read_to_string(format!("/proc/{}/status", run.id())).unwrap();
@@ -55,7 +55,7 @@ fn wait_for_wake_ups(run: &Child) {
     wait_for("the engine wakes up", || count() >= before + 5);
 }
 
-/// Everything is as if nothing had happened.
+/// Checks that the results are those of an undisturbed run.
 fn check(bench: &Bench, ran: &Ran, videos: usize, out: &str) {
     assert_eq!(ran.code, 3, "{ran:?}");
     let failed = (0..videos).filter(|i| i % 7 == 3).count();
@@ -107,7 +107,7 @@ fn a_disk_that_turns_read_only_is_waited_out() {
 #[test]
 fn a_disk_that_is_unmounted_is_not_written_around() {
     let bench = bench(80);
-    // Lazily, as when a cable is pulled; then mounted again with everything that was on it.
+    // A lazy unmount, as when a disk is unplugged; then the disk is mounted again with its files.
     let before = "mkdir disk && mount --bind out disk && touch out/.reeldeck-was-here";
     let meanwhile =
         "wait_for 'done A/v_011'; umount -l out; wait_for 'another file system\\|is gone'; wait_for_wake_ups
@@ -138,9 +138,9 @@ fn an_output_folder_that_is_removed_and_made_again_is_filled_anew() {
     let bench = bench(80);
     let run = bench.start_logged(&["--batch", "-v"]);
     wait_for("some are done", || bench.log().contains("done A/v_011"));
-    // In one step, so that nothing is written in between.
+    // By a rename, so that nothing is written in between.
     fs::rename(bench.path("out"), bench.path("away")).unwrap();
-    // What a worker is just writing still comes into it, as with any `rm -r`.
+    // A worker may still write into the folder while it is removed.
     wait_for("it is removed", || fs::remove_dir_all(bench.path("away")).is_ok() || !bench.path("away").exists());
     wait_for("it is missed", || bench.log().contains("is gone"));
     fs::create_dir(bench.path("out")).unwrap();
@@ -167,15 +167,15 @@ fn videos_that_change_or_vanish_during_a_run_are_judged_as_they_are() {
         bench.files("failures").contains("A/v_016.mp4.json")
             && bench.files("features").contains("A/v_017.mp4.safetensors")
     );
-    // Nothing is held against a video that has come back.
+    // A restored video has no earlier failures.
     bench.video("A/v_015.mp4", "ok");
     bench.video("A/v_016.mp4", "ok again");
     assert_eq!(bench.run(&["--batch"]).code, 3, "those that were to fail have failed");
     assert_eq!(bench.files("failures").len(), 2);
 }
 
-/// A run over videos the first of which has failed, with a journal writer that waits for its failure file: a named pipe that
-/// no process writes to, as a file on a network disk whose server does not respond.
+/// A run whose first video has failed and whose journal writer waits for the failure file. The file is a named pipe without
+/// a writer, and so behaves like a file on a network disk whose server does not respond.
 fn run_on_a_hanging_disk(config: &str) -> (Bench, Child, PathBuf) {
     let bench = bench(20);
     bench.video("A/v_000.mp4", "until go fail corrupt");
@@ -195,7 +195,7 @@ fn run_on_a_hanging_disk(config: &str) -> (Bench, Child, PathBuf) {
 fn an_output_disk_that_hangs_is_waited_for_and_no_video_is_charged() {
     let (bench, run, pipe) = run_on_a_hanging_disk("[worker]\nstall_timeout_s = 8\n");
     wait_for("the run is held", || bench.log().contains("the output folder does not respond"));
-    // The reader gets an empty file, and goes on.
+    // The reader gets an empty file and continues.
     drop(File::options().write(true).open(pipe).unwrap());
     let ran = bench.finish(run);
     assert_eq!(ran.code, 3, "{ran:?}");

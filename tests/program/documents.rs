@@ -9,7 +9,7 @@ use crate::support::{Bench, Ran, programs};
 use reeldeck::cli::Cli;
 use reeldeck_common::recipe::Recipe;
 
-/// What a test cannot run, and why; it is parsed all the same.
+/// Commands that a test cannot run, with the reason. They are parsed as well.
 const NOT_RUN: &[(&str, &str)] = &[
     ("--checkpoint published", "needs the network; tests/fetch does the same with a server of its own"),
     ("fetch", "needs the network; tests/fetch does the same with a server of its own"),
@@ -28,7 +28,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("--devices all", "this machine may have GPUs and no CUDA"),
 ];
 
-/// Programs of others.
+/// Programs that are not reeldeck's.
 const OTHERS: &[&str] = &["tar", "cd", "wget", "loginctl", "yt-dlp", "find", "#!/bin/bash", "#SBATCH"];
 
 fn here(path: &str) -> PathBuf {
@@ -43,7 +43,7 @@ fn documents() -> Vec<(String, String)> {
     names.into_iter().map(|name| (name.clone(), fs::read_to_string(here(&name)).unwrap())).collect()
 }
 
-/// The blocks of a language.
+/// The code blocks of a language.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let mut blocks = vec![];
     let mut parts = text.split("\n```");
@@ -59,14 +59,14 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     blocks
 }
 
-/// One command of a document, in words.
+/// One command of a document, split into words.
 #[derive(Debug)]
 struct Typed {
     document: String,
     words: Vec<String>,
 }
 
-/// The words of a line, as a shell would make them of what the documents use: quotes, comments, `;`, `&&`, `>`.
+/// Splits a line as a shell does, with the syntax that the documents use: quotes, comments, `;`, `&&`, `>`.
 fn split(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![vec![]];
     let mut quoted = false;
@@ -109,7 +109,7 @@ fn commands() -> Vec<Typed> {
         for block in blocks(&text, "sh") {
             for line in block.lines() {
                 for mut words in split(line) {
-                    // `…` stands for options of the reader's own.
+                    // `…` stands for further options.
                     words.retain(|word| word != "…");
                     let starters = ["exec", "systemd-run", "--user", "--scope"];
                     while words.first().is_some_and(|word| starters.contains(&word.as_str())) {
@@ -177,7 +177,7 @@ fn what_can_be_run_is_run_in_the_order_of_its_document() {
                 fs::remove_file(scene.path("config.toml")).unwrap();
             }
             let ran = Ran::to_the_end(&mut program(&scene, &arguments));
-            // 3: the dataset of this test has videos that are none.
+            // 3: the dataset of this test contains invalid videos.
             assert!(matches!(ran.code, 0 | 3), "{document}: {}: {ran:?}", typed.line());
             if arguments.first().is_some_and(|word| word == "init") {
                 configure(&scene);
@@ -192,7 +192,7 @@ fn what_can_be_run_is_run_in_the_order_of_its_document() {
     }
 }
 
-/// A dataset as the documents have it, done once, with an export of somebody else's.
+/// The dataset of the documents after one run, with copies of its export.
 fn scene(document: &str) -> Bench {
     let scene = Bench::new(&[]);
     fs::remove_dir(scene.path("data")).unwrap();
@@ -223,7 +223,7 @@ fn configure(scene: &Bench) {
 }
 
 fn program(scene: &Bench, arguments: &[String]) -> Command {
-    // With the fake worker, and nothing of this machine's user.
+    // With the fake worker, and without the user's own settings.
     let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
     command
         .current_dir(scene.dir.path())

@@ -8,7 +8,7 @@ use crate::support::Bench;
 use reeldeck::protocol::event::{Line, SCHEMA};
 use serde_json::Value;
 
-/// The fields that the document gives each event, beside those that all have.
+/// The documented fields of each event, without those that all events have.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/EVENTS.md");
     let text = fs::read_to_string(path).unwrap();
@@ -29,7 +29,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     events
 }
 
-/// Checks a line of JSON against the document; gives the event.
+/// Checks a line of JSON against the document; returns the event.
 fn check(text: &str, documented: &BTreeMap<String, BTreeSet<String>>) -> (String, Value) {
     let line: Line = serde_json::from_str(text).unwrap();
     assert_eq!(line.schema, SCHEMA);
@@ -74,21 +74,21 @@ fn every_line_is_explained_and_says_what_happened() {
     );
     assert!(ran.stderr.contains("failed A/v_2.mp4"), "people are told all the same: {ran:?}");
 
-    // The journal holds the same lines.
+    // The journal contains the same lines.
     let runs = fs::read_dir(bench.path("out/.reeldeck/runs")).unwrap();
     let journals: Vec<_> = runs.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(journals.len(), 1);
     let journal = fs::read_to_string(&journals[0]).unwrap();
     let told: Vec<&str> = ran.stdout.lines().filter(|line| !line.contains("\"event\":\"progress\"")).collect();
     assert_eq!(journal.lines().collect::<Vec<_>>(), told);
-    // And the log says it in words.
+    // The log contains them as text.
     let log = fs::read_to_string(bench.path("out/.reeldeck/log/0-of-1.log")).unwrap();
     assert!(log.contains("problem failed A/v_2.mp4: it failed") && log.contains("cpu says: about to crash"), "{log}");
 }
 
 #[test]
 fn every_event_there_is_is_in_the_document_and_no_other() {
-    // What a run of the kind above cannot bring about is made here by hand.
+    // Events that the run above cannot cause are constructed here.
     let documented = documented();
     let counts = r#"{"videos":1,"done":0,"resumed":0,"degraded":0,"stale":0,"failed":0,"failed_before":0,"queued":1,"running":0,"left_out":0}"#;
     let rest = [

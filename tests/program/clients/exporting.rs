@@ -1,4 +1,4 @@
-//! An engine whose export is held up goes on hearing its clients.
+//! An engine answers its clients while an export is blocked.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{counts, is_running, linger, snapshot};
 use crate::support::{Bench, Ran, signal, wait_for};
 
-/// A feature that cannot be read before somebody opens its other end: an export waits for it.
+/// A feature file that is a named pipe: an export blocks until its other end is opened.
 struct Held {
     feature: PathBuf,
     whole: PathBuf,
@@ -31,7 +31,7 @@ impl Held {
         held
     }
 
-    /// Lets go whoever waits for it; false where nobody does.
+    /// Releases a blocked reader; false if there is none.
     fn open(&self) -> bool {
         let options = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
         rustix::fs::open(&self.end, options, rustix::fs::Mode::empty()).is_ok()
@@ -44,9 +44,9 @@ impl Drop for Held {
     }
 }
 
-/// A run in the background whose export cannot go on: one video was done before, one is done now, one has failed.
+/// A run in the background whose export is blocked. One video was done before, one is done now, one has failed.
 fn exporting(bench: &Bench) -> Held {
-    // Whoever comes late still finds it.
+    // Later readers find it, too.
     linger(bench, 600);
     assert_eq!(bench.run(&["extract"]).code, 0);
     bench.video("A/v_1.mp4", "until go");
@@ -69,7 +69,7 @@ fn while_it_exports_clients_are_answered_and_may_want_more() {
     let pause = bench.run(&["pause"]);
     assert!(pause.code == 1 && pause.stderr.contains("nothing to pause"), "{pause:?}");
     let attached = bench.start(&["attach"]);
-    // Who has failed is tried again at once, and is in the export that counts.
+    // The failed video is retried at once, and the next export contains it.
     let retry = bench.run(&["retry", "B/*"]);
     assert!(retry.code == 0 && retry.stdout.contains("1 to be tried again"), "{retry:?}");
     wait_for("it is done", || counts(&bench)["done"] == 3);

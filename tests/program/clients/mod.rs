@@ -17,7 +17,7 @@ use reeldeck::protocol::VERSION;
 use reeldeck::protocol::event::{Event, Line};
 use serde_json::{Value, json};
 
-/// Ten videos of a tenth of a second, and one that fails.
+/// Ten videos of 300 ms, and one that fails.
 fn bench() -> Bench {
     let names: Vec<String> = (0..10).map(|i| format!("A/v_{i}.mp4")).collect();
     let mut videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "slow 300")).collect();
@@ -60,13 +60,13 @@ fn start(bench: &Bench) {
     assert!(ran.stdout.contains("in the background") && ran.stderr.contains("11 to do"), "{ran:?}");
 }
 
-/// Ends whatever is left of it.
+/// Stops the run and waits for the engine's exit.
 fn end(bench: &Bench) {
     let _ = bench.run(&["stop", "--now"]);
     wait_for("the engine leaves", || !is_running(bench));
 }
 
-/// A connection that says what it likes.
+/// A connection that sends arbitrary text.
 struct Raw {
     reader: BufReader<UnixStream>,
 }
@@ -90,7 +90,7 @@ impl Raw {
 
     fn hear(&mut self) -> Option<Value> {
         let mut line = String::new();
-        // A connection that was closed with something unread on it is reset.
+        // A connection that is closed with unread data is reset.
         let read = self.reader.read_line(&mut line).unwrap_or(0);
         (read > 0).then(|| serde_json::from_str(&line).unwrap())
     }
@@ -120,7 +120,7 @@ fn a_run_in_the_background_is_followed_steered_and_left() {
     let again = bench.run(&["resume"]);
     assert!(again.code == 1 && again.stderr.contains("not paused"), "{again:?}");
 
-    // An engine leaves when it has had no follower for a second.
+    // The engine exits after a second without a follower.
     let mut follower = Raw::greeted(&bench);
     follower.say("{\"type\": \"subscribe\", \"id\": 1}\n");
     let attached = bench.run(&["attach"]);
@@ -129,7 +129,7 @@ fn a_run_in_the_background_is_followed_steered_and_left() {
     assert_eq!(bench.files("features").len(), 10);
     assert!(bench.export("result.pkl").exists());
 
-    // The run is over, the engine still there: what has failed can be tried again.
+    // The engine still runs after the run: a failed video can be retried.
     bench.video("B/v_x.mp4", "ok now");
     let none = bench.run(&["retry", "v_1*"]);
     assert!(none.code == 1 && none.stderr.contains("none of them has failed"), "{none:?}");
@@ -206,14 +206,14 @@ fn a_run_in_the_foreground_has_the_same_socket() {
 
 #[test]
 fn a_client_that_nobody_reads_leaves_and_the_run_stays() {
-    // Long enough for any machine: only an order ends it.
+    // Long enough for any machine: only a command ends it.
     let bench = Bench::new(&[("A/v.mp4", "slow 600000")]);
     linger(&bench, 1);
     let ran = bench.run(&["--batch", "--detach"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     for arguments in [["attach", "--json"], ["attach", "--plain"]] {
         let mut attached = bench.start(&arguments);
-        // As `head` does when it has seen enough.
+        // As `head` does.
         drop((attached.stdout.take(), attached.stderr.take()));
         wait_for("it leaves", || attached.try_wait().unwrap().is_some());
         assert!(attached.wait().unwrap().success(), "{arguments:?}");
@@ -261,7 +261,7 @@ fn only_its_user_can_reach_an_engine_and_only_in_its_own_words() {
         assert_eq!(raw.hear().unwrap()["type"], "refused", "{first}");
         assert!(raw.hear().is_none(), "and that is all");
     }
-    // A line without end is not waited for for ever, nor kept.
+    // The length of a line is bounded.
     let mut endless = Raw::greeted(&bench);
     let block = vec![b'x'; 1 << 16];
     let _ = (0..4).try_for_each(|_| endless.reader.get_mut().write_all(&block));
@@ -312,7 +312,7 @@ fn who_reads_too_slowly_is_told_to_ask_anew_and_holds_nobody_up() {
     let mut sleepy = Raw::greeted(&bench);
     sleepy.say("{\"type\":\"subscribe\",\"id\":1}\n");
     wait_for("the run is over", || counts(&bench)["done"] == 4000);
-    // Only now does it read: thousands of events went by.
+    // The client reads only now, after thousands of events.
     let mut resync = false;
     let started = Instant::now();
     while let Some(message) = sleepy.hear() {
@@ -352,7 +352,7 @@ fn traces_of_engines_that_are_gone_mislead_nobody() {
     start(&bench);
     let holder = holder(&bench);
     let pid = holder["pid"].to_string();
-    // The output folder was copied: its lock leads to the engine of the original.
+    // In a copied output folder, the lock names the engine of the original.
     fs::create_dir_all(bench.path("copy/.reeldeck/locks")).unwrap();
     let copied = bench.path("copy/.reeldeck/locks/0-of-1");
     fs::copy(bench.path("out/.reeldeck/locks/0-of-1"), &copied).unwrap();
@@ -366,7 +366,7 @@ fn traces_of_engines_that_are_gone_mislead_nobody() {
     let ran = bench.run(&["attach", "--out", "copy"]);
     assert!(ran.code == 1 && ran.stderr.contains("is on host other"), "{ran:?}");
     drop(file);
-    // Killed, it leaves its socket and its lock file; neither is taken for a run.
+    // A killed engine leaves its socket and its lock file. They do not count as a run.
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     wait_for("nobody holds the lock", || !is_running(&bench));
     assert!(PathBuf::from(holder["socket"].as_str().unwrap()).exists());

@@ -38,7 +38,7 @@ fn follow(bench: &Bench) -> Client {
     client
 }
 
-/// All events until the engine is gone.
+/// All events until the engine exits.
 fn events(follower: &mut Client) -> Vec<Event> {
     let mut events = vec![];
     while let Ok(message) = follower.follow() {

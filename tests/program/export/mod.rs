@@ -26,7 +26,7 @@ fn transposed(matrix: &Matrix) -> Matrix {
     Matrix { shape: [columns, rows], data: data.collect() }
 }
 
-/// A CSV file as a reader sees it: the header's fields, and numbers that came by way of float64 as in NumPy.
+/// A CSV file as NumPy reads it: the fields of the header, and numbers that were parsed as float64.
 fn csv(text: &str) -> (Vec<String>, Matrix) {
     let mut lines = text.lines();
     let header: Vec<String> = lines.next().unwrap().split(',').map(str::to_owned).collect();
@@ -124,7 +124,7 @@ fn options_change_how_it_is_written_and_where() {
     assert!(text.len() < set.made(VIDEOS[0]).tensors["pooled"].data.len() * 12);
 }
 
-/// Three levels of the tree of names.
+/// Three levels of the hierarchy of names.
 #[test]
 fn an_hdf5_file_holds_fifty_thousand_datasets() {
     let mut file = std::io::Cursor::new(vec![]);
@@ -171,7 +171,7 @@ fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
     assert_eq!(again.out.matches("(0 written, 0 B").count(), 5, "{}", again.out);
     assert_eq!(files.map(stamp), before);
 
-    // Damaged since, the numbers it was made from: found out, though what is there was made from good ones.
+    // A feature was damaged after the export: it is detected, although the exported file is still correct.
     let path = set.layout.features().join("B c/v_é.webm.safetensors");
     let whole = fs::read(&path).unwrap();
     let mut damaged = whole.clone();
@@ -182,7 +182,7 @@ fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
     fs::write(&path, whole).unwrap();
     set.run(&["export", "--format", ALL]).expect(0, &["result.pkl (4 written", "/npy (1 written"]);
 
-    // One feature is another, one exported file was cut, one was replaced, one was removed.
+    // One feature was changed, one exported file truncated, one replaced, one removed.
     set.feature("A/v_mp4x.mp4", |feature| feature.tensors.get_mut("logits").unwrap().data[7] = 99.0);
     fs::File::options().write(true).open(set.exported("csv/v_-1.csv")).unwrap().set_len(10).unwrap();
     fs::write(set.exported("csv/v 3.csv"), "f0\n1\n").unwrap();
@@ -197,7 +197,7 @@ fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
         assert_eq!(bits(&csv(&text).1), bits(&set.logits(video)));
     }
 
-    // A video that is gone takes its files with it; what reeldeck did not write stays.
+    // The files of a removed video are removed; files of others are kept.
     fs::remove_file(set.at("data/A/v_-1.mp4")).unwrap();
     fs::write(set.exported("npy/notes.npy"), "mine").unwrap();
     set.run(&["export", "--format", "npy"]).expect(0, &["exported 3 videos", "0 written", "1 old one removed"]);
@@ -279,7 +279,7 @@ fn videos_of_one_name_share_a_file_if_their_numbers_are_the_same() {
         assert_eq!(json["same"], serde_json::json!([{ "video": "B/v_1.mp4", "same_as": "A/v_1.mp4" }]));
         assert_eq!(json["videos"].as_array().unwrap().len(), 2);
     }
-    // By position, names do not matter.
+    // Names do not matter for access by position.
     set.run(&["export"]).expect(0, &["exported 4 videos"]);
 }
 
@@ -302,7 +302,7 @@ fn an_export_that_cannot_be_written_says_where_and_what_to_do() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
-    /// Any floats at all, also those that no network gives, come out of every format as they are.
+    /// Every format preserves all floats, also those that no network computes.
     #[test]
     fn any_numbers_survive_every_format(numbers in proptest::collection::vec(any::<u32>(), 20)) {
         let set = Set::new();

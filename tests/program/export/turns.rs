@@ -1,4 +1,4 @@
-//! Exports that are cut off, that go on while a run does, and two at a time.
+//! Exports that are killed, exports during a run, and two exports at a time.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -34,8 +34,7 @@ fn after_every_kill_it_goes_on_and_ends_at_the_same_bytes() {
         let sent =
             std::process::Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status();
         let status = child.wait().unwrap();
-        // It may have been faster than the signal; and where nothing was left to wait for, the signal may have been faster
-        // than the beginning of the program.
+        // The export may end before the signal arrives, or the signal may arrive before the program has started.
         let early = at_least > names.len();
         let expected: &[Option<i32>] =
             if signal == "-9" || early { &[None, Some(0), Some(130)] } else { &[Some(130), Some(0)] };
@@ -53,7 +52,7 @@ fn after_every_kill_it_goes_on_and_ends_at_the_same_bytes() {
     }
 }
 
-/// Readers pair the list with the pickle by position alone.
+/// Readers match the list and the pickle by position only.
 #[test]
 fn after_a_kill_no_list_lies_beside_a_pickle_of_other_videos() {
     let names: Vec<String> = (0..30).map(|i| format!("A/v_{i:02}.mp4")).collect();
@@ -67,7 +66,7 @@ fn after_a_kill_no_list_lies_beside_a_pickle_of_other_videos() {
         Some((list.lines().count(), read_results(&set.bytes("result.pkl")).unwrap().len()))
     };
     for round in 0..8 {
-        // Each export has one video more or less than the one before.
+        // Each export has one video more or less than the previous one.
         if last.exists() { fs::rename(&last, &aside) } else { fs::rename(&aside, &last) }.unwrap();
         let before = pair();
         let temporary = || -> std::collections::BTreeSet<_> {
@@ -105,7 +104,7 @@ fn live_exports_are_those_that_an_export_keeps() {
     set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written", "/csv (0 written"]);
     assert_eq!((set.bytes("npy/v 3.npy"), set.exported("npy/dataset.json").exists()), (written, true));
 
-    // A video that is done again replaces its file, and what described the folder is gone until the next export.
+    // A video that is extracted again replaces its file; the files that describe the folder are missing until the next export.
     let again = set.feature(VIDEOS[0], |feature| feature.tensors.get_mut("logits").unwrap().data[0] = 7.0);
     live.write(&again).unwrap();
     assert_eq!(npy::read(&set.bytes("npy/v_-1.npy")).unwrap().data[0], 7.0);
@@ -113,7 +112,7 @@ fn live_exports_are_those_that_an_export_keeps() {
     set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written"]);
 }
 
-/// Two at once could leave a list beside a pickle that is not its own.
+/// Two exports at once could leave a list beside the wrong pickle.
 #[test]
 fn an_export_waits_for_another_one_to_end() {
     let set = Set::of(&VIDEOS);
@@ -126,7 +125,7 @@ fn an_export_waits_for_another_one_to_end() {
     let first = lines.next().unwrap().unwrap();
     assert!(first.contains("another export writes to"), "{first}");
     assert!(!set.exported("result.pkl").exists());
-    // A feature that has come to harm while it waited is looked at again.
+    // A feature that was damaged while the export waited is checked again.
     fs::write(set.layout.features().join("A/v_-1.mp4.safetensors"), "").unwrap();
     other.unlock().unwrap();
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
@@ -143,7 +142,7 @@ fn live_exports_take_no_damaged_feature_and_no_second_video_of_a_name() {
         live.write(&set.layout.features().join(video).join("v_1.mp4.safetensors")).unwrap();
     }
     assert_eq!(bits(&npy::read(&set.bytes("npy/v_1.npy")).unwrap()), bits(&set.logits("B/v_1.mp4")));
-    // An export decides by the order of the dataset, whatever came first.
+    // The export follows the order of the dataset, not of completion.
     set.run(&["export", "--format", "npy"]).expect(3, &["B/v_1.mp4: A/v_1.mp4 has the same file name"]);
     assert_eq!(bits(&npy::read(&set.bytes("npy/v_1.npy")).unwrap()), bits(&set.logits("A/v_1.mp4")));
 

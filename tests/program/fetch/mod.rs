@@ -16,7 +16,7 @@ use reeldeck::progress::{Progress, Size};
 use reeldeck_common::digest::sha256;
 use server::{Request, Server, head, serve};
 
-/// Half a megabyte that no other file has.
+/// Half a megabyte of unique content.
 fn content() -> Vec<u8> {
     (0..500_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
@@ -59,7 +59,7 @@ impl Try {
         fetch::get(&download, &self.cache, policy, &self.notes)
     }
 
-    /// Nothing but whole files under their names and locks.
+    /// Checks that there are only complete files and locks.
     fn nothing_partial(&self) -> bool {
         let mut names = walkdir::WalkDir::new(self.dir.path()).into_iter().map(|e| e.unwrap().path().to_owned());
         names.all(|path| !path.to_string_lossy().contains(".part"))
@@ -137,12 +137,12 @@ fn what_a_killed_process_left_is_used_and_never_taken_for_the_file() {
     assert!(case.get(&server.url(&name), idle).is_err());
     assert!(!case.cache.folder().join(&name).exists());
     assert_eq!(fs::metadata(case.cache.folder().join(format!("{name}.part"))).unwrap().len(), 50_000);
-    // The server does not go on where it was asked to: from the start, then.
+    // The server ignores the requested range: the download starts again.
     assert!(case.get(&server.url(&name), once).is_err());
     let place = case.get(&server.url(&name), QUICK).unwrap();
     assert!(fs::read(place).unwrap() == bytes && case.nothing_partial());
 
-    // All of it is there, and the process ended before it gave it its name.
+    // The file is complete, but the process ended before it renamed it.
     let whole = Try::new();
     fs::create_dir_all(whole.cache.folder()).unwrap();
     fs::write(whole.cache.folder().join(format!("{name}.part")), &bytes).unwrap();
@@ -206,7 +206,7 @@ fn a_server_that_stalls_is_asked_again() {
         }
         head(stream, served.len(), "\"1\"")?;
         stream.write_all(&served[..1000])?;
-        // Open, and silent for ever.
+        // The connection stays open without data.
         held.lock().unwrap().push(stream.try_clone()?);
         Ok(())
     });
@@ -221,7 +221,7 @@ fn a_server_that_stalls_is_asked_again() {
 fn lies_about_the_length_are_found_out() {
     let bytes = content();
     let name = name_of(&bytes);
-    // Always says more than it has.
+    // The announced length is too large.
     let served = bytes.clone();
     let server = Server::start(move |_, request, stream| {
         if request.start().is_some() {
@@ -237,7 +237,7 @@ fn lies_about_the_length_are_found_out() {
     assert!(matches!(error, FetchError::Network { .. }), "{error}");
     assert!(!case.cache.folder().join(&name).exists());
 
-    // Says less than it has: what comes is cut, and its digest is another.
+    // The announced length is too small: the file is truncated, and its digest differs.
     let server = Server::start(move |_, _, stream| {
         head(stream, 1000, "\"1\"")?;
         stream.write_all(&bytes)
@@ -247,7 +247,7 @@ fn lies_about_the_length_are_found_out() {
     assert!(matches!(error, FetchError::Another { .. }), "{error}");
     assert!(!case.cache.folder().join(&name).exists() && case.nothing_partial());
 
-    // Says that it goes on, and goes on elsewhere.
+    // The response continues at another offset than it announces.
     let served = content();
     let server = Server::start(move |number, request, stream| match number {
         0 => {
@@ -295,7 +295,7 @@ fn another_file_is_not_kept() {
     assert!(error.contains("another file than promised") && error.contains(&sha256(page)), "{error}");
     assert!(case.nothing_partial() && !case.cache.folder().join(&name).exists());
 
-    // What the recipe promises holds where the name promises nothing.
+    // The digest in the recipe is used if the name contains none.
     let download = Download { url: server.url("w.pth"), sha256_prefix: "15b93b10".into() };
     assert!(matches!(fetch::get(&download, &case.cache, QUICK, &case.notes), Err(FetchError::Another { .. })));
 }
@@ -313,7 +313,7 @@ fn refusals_say_how_to_get_it_otherwise() {
     }
     assert_eq!(server.seen().len(), 1, "no is no");
 
-    // Some answers pass.
+    // Some errors are temporary.
     let bytes = content();
     let name = name_of(&bytes);
     let server = Server::start(move |number, request, stream| match number {
@@ -322,7 +322,7 @@ fn refusals_say_how_to_get_it_otherwise() {
     });
     assert!(case.get(&server.url(&name), QUICK).is_ok());
 
-    // Nobody there: a port that was free a moment ago.
+    // No server: a port that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let text = case.get(&format!("http://127.0.0.1:{port}/w.pth"), QUICK).unwrap_err().to_string();
     assert!(text.contains("wget -c http://127.0.0.1"), "{text}");

@@ -1,4 +1,4 @@
-//! The program itself: it gets the weights, says so, and says what to do without a network.
+//! The program downloads weights, reports it, and explains what to do without a network.
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::Command;
 use super::server::{Server, serve};
 use super::{content, name_of};
 
-/// The program itself, with an empty home.
+/// The program with an empty home folder.
 fn reeldeck(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
     for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
@@ -34,7 +34,7 @@ fn the_program_gets_them_says_so_and_says_what_to_do_without_a_network() {
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("not here yet") && server.seen().is_empty(), "a dry run gets nothing: {text}");
 
-    // The worker is none, so the run ends; but the weights are there.
+    // There is no worker, so the run fails; but the weights are downloaded.
     let mut run = reeldeck(home.path(), &["--batch", "--checkpoint", &url]);
     let output = run.env("REELDECK_WORKER", "/bin/false").output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -43,7 +43,7 @@ fn the_program_gets_them_says_so_and_says_what_to_do_without_a_network() {
     let output = reeldeck(home.path(), &dry).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 
-    // Through a proxy: it is asked for the server, by name, which only it could find.
+    // Through a proxy, which gets a host name that only it can resolve.
     let proxy =
         Server::start(|_, _, stream| stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"));
     let mut run = reeldeck(home.path(), &["--batch", "--checkpoint", "https://weights.invalid/w.pth"]);

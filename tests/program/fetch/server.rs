@@ -1,11 +1,11 @@
-//! A server on this machine that answers as it is told, and notes what it was asked.
+//! A local server with scripted responses that records its requests.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What a client asked for: the path, and its header lines in lower case.
+/// A request: the path, and its header lines in lower case.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub path: String,
@@ -13,18 +13,18 @@ pub struct Request {
 }
 
 impl Request {
-    /// A header's value.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    /// Where it wants the file from.
+    /// The start of the requested range.
     pub fn start(&self) -> Option<usize> {
         self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
 }
 
-/// A server on this machine; each connection is one request, answered by `answer` with the number of requests before it.
+/// A local server. Each connection is one request, which `answer` handles with the number of earlier requests.
 pub struct Server {
     pub port: u16,
     seen: Arc<Mutex<Vec<Request>>>,
@@ -49,7 +49,7 @@ impl Server {
                         lines.take_while(|line| !line.is_empty()).map(|line| lower_name(&line)).collect();
                     let request = Request { path: first.split(' ').nth(1).unwrap_or_default().into(), headers };
                     log.lock().unwrap().push(request.clone());
-                    // A client that goes away is not the server's fault.
+                    // A client may close the connection early.
                     let _ = answer(count.fetch_add(1, Ordering::SeqCst), &request, &mut stream);
                 });
             }
@@ -61,7 +61,7 @@ impl Server {
         format!("http://127.0.0.1:{}/{name}", self.port)
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     pub fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
@@ -72,7 +72,7 @@ fn lower_name(line: &str) -> String {
     format!("{}: {}", name.to_ascii_lowercase(), value.trim())
 }
 
-/// The whole file, or what a well-behaved server sends of it.
+/// A correct response: the whole file or the requested range.
 pub fn serve(request: &Request, stream: &mut TcpStream, bytes: &[u8], mark: &str) -> std::io::Result<()> {
     let fits = request.header("if-range").is_none_or(|asked| asked == mark);
     match request.start().filter(|start| fits && *start < bytes.len()) {
@@ -93,7 +93,7 @@ pub fn serve(request: &Request, stream: &mut TcpStream, bytes: &[u8], mark: &str
     }
 }
 
-/// What comes before a whole file.
+/// The head of a response with the whole file.
 pub fn head(stream: &mut TcpStream, length: usize, mark: &str) -> std::io::Result<()> {
     let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nETag: {mark}\r\nConnection: close\r\n\r\n");
     stream.write_all(text.as_bytes())

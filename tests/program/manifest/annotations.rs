@@ -1,4 +1,4 @@
-//! `reeldeck annotations`: the original's files to the byte, and true frame counts where it guesses.
+//! `reeldeck annotations`: MMAction2's files byte by byte, and exact frame counts where MMAction2 estimates.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::bench::{Bench, VIDEOS, fixture};
 
-/// What was written, for training, validation and testing.
+/// The written files for training, validation and testing.
 pub fn annotations(bench: &Bench) -> [String; 3] {
     ["train", "val", "test"].map(|name| bench.text(&format!("out/annotations/hacs_anno_{name}.json")))
 }
@@ -40,7 +40,7 @@ fn frame_counts_are_true_where_the_original_guesses_and_stale_features_are_not_b
     let bench = Bench::new(&VIDEOS);
     bench.extracted("Dodgeball/v_--0edUL8zmA.mp4", 2764);
     bench.extracted("Horseback_riding/v__a-B3xYz012.mp4", 777);
-    // The second of two copies is the one that was extracted.
+    // Of two copies, the second one was extracted.
     bench.extracted("Playing_squash/v_-Zq9_k2LmNo.mp4", 5651);
     bench.extracted("Anywhere/v_T3sT_v1deo-.webm", 1349);
     bench.hacs(&["annotations"]).expect(3, &["frames: 4 from features"]);
@@ -56,7 +56,7 @@ fn frame_counts_are_true_where_the_original_guesses_and_stale_features_are_not_b
     bench.hacs(&["annotations"]).expect(3, &["frames: 3 from features"]);
     assert_eq!(frames(&bench, 0, "v__a-B3xYz012"), 901);
     assert!(bench.text("out/annotations/estimated.txt").contains("has changed since its feature was made"));
-    // A feature that was cut by accident is no feature, and says so.
+    // A truncated feature does not count, and is reported.
     let set = fs::read_dir(bench.at("out/features")).unwrap().next().unwrap().unwrap().path();
     fs::write(set.join("Dodgeball/v_--0edUL8zmA.mp4.safetensors"), "cut").unwrap();
     bench.hacs(&["annotations"]).expect(3, &["frames: 2 from features"]);

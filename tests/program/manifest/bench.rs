@@ -1,4 +1,4 @@
-//! A folder to work in with the official manifest, and reeldeck run in it.
+//! A working folder with the official manifest, in which reeldeck runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub fn fixture(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hacs").join(name)).unwrap()
 }
 
-/// A folder to work in, with a dataset folder in it, and everything run with it as the current folder.
+/// A working folder that contains a dataset folder. Programs run in it.
 pub struct Bench(TempDir);
 
 pub struct Ran {
@@ -28,7 +28,7 @@ pub struct Ran {
 }
 
 impl Bench {
-    /// The official manifest's fixture, and these videos.
+    /// A folder with the fixture of the official manifest and these videos.
     pub fn new(videos: &[&str]) -> Self {
         let bench = Self(tempfile::tempdir().unwrap());
         fs::create_dir(bench.at("data")).unwrap();
@@ -49,7 +49,7 @@ impl Bench {
         fs::write(path, content).unwrap();
     }
 
-    /// A feature of a video with so many frames, as a worker would have left it.
+    /// Writes a feature of a video with this many frames, as a worker does.
     pub fn extracted(&self, video: &str, frames: u64) {
         let name = VideoName::new(video).unwrap();
         let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
@@ -87,12 +87,12 @@ impl Bench {
         self.finish(Command::new(env!("CARGO_BIN_EXE_reeldeck")).args(args))
     }
 
-    /// With the official manifest.
+    /// Runs reeldeck with the official manifest.
     pub fn hacs(&self, args: &[&str]) -> Ran {
         self.run(&[&["--manifest", HACS], args].concat())
     }
 
-    /// Runs a program in this folder to its end.
+    /// Runs a program in this folder until it ends.
     pub fn finish(&self, command: &mut Command) -> Ran {
         let output = command.current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).expect("what is printed is text");

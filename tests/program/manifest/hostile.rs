@@ -1,4 +1,4 @@
-//! Manifests that mean harm: huge ones, deep ones, and whatever chance makes of a good one.
+//! Hostile manifests: huge, deeply nested, and randomly changed ones.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::bench::{Bench, HACS, Ran, VIDEOS, fixture};
 
-/// The program with so little address space that nothing of a large file can be kept.
+/// The program with too little address space to hold a large file.
 fn run_small(bench: &Bench, manifest: &str) -> Ran {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -v 100000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_reeldeck")]);
@@ -37,7 +37,7 @@ fn large_and_hostile_files_take_no_memory() {
         write(begin, repeated, "");
         run_small(&bench, "big").expect(2, &["big", says, "line 1, column "]);
     }
-    // Much that nobody asked for is passed over.
+    // Unknown content is skipped, even if there is much of it.
     write("{\"x\": [", "[1, \"a\"], ", &format!("1], \"database\": {{{video}]}}}}}}"));
     run_small(&bench, "big").expect(3, &["has 1 videos"]);
 }
@@ -45,7 +45,7 @@ fn large_and_hostile_files_take_no_memory() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Whatever happens to a manifest: the program ends in order, and a bad one leaves what was there.
+    /// With any change of the manifest the program exits normally; an invalid one changes no existing file.
     #[test]
     fn the_program_survives_any_manifest(cut in 0..2000usize, at in 0..2000usize, byte: u8) {
         let bench = Bench::new(&VIDEOS);

@@ -40,9 +40,9 @@ fn scan_says_what_should_be_there_and_is_not() {
     assert_eq!(columns("Horseback riding"), ["1", "1"]);
     let quiet = bench.hacs(&["-q", "scan"]).expect(3, &["missing v_tR5pWq8sA"]);
     assert!(!quiet.out.contains("  listed") && !quiet.out.contains("7 videos"), "{}", quiet.out);
-    // Nothing is written by a scan.
+    // A scan writes nothing.
     assert!(!bench.at("out").exists());
-    // Without a manifest nothing is missing; the empty file is still no video.
+    // Without a manifest nothing is missing; the empty file is still invalid.
     let ran = bench.run(&["scan"]).expect(3, &["corrupt Tai_chi/v_kLm4NoP5qRs.mp4"]);
     assert!(!ran.out.contains("\nmissing ") && !ran.out.contains("\nduplicate "), "{}", ran.out);
 }
@@ -86,7 +86,7 @@ fn missing_writes_a_list_for_each_reader() {
     let first = bench.text("out/missing/download.txt");
     assert_eq!(first.lines().next(), Some("https://www.youtube.com/watch?v=v_tR5pWq8sA"));
     assert_eq!(first.lines().count(), 4);
-    // Our own request list is a manifest of what is still missing.
+    // The request list is a manifest of the missing videos.
     let ran = bench.run(&["--manifest", "out/missing/request.txt", "scan", "--json"]).expect(3, &[]);
     let json: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((&json["all"]["listed"], &json["all"]["states"]["missing"]), (&json!(2), &json!(1)));
@@ -133,7 +133,7 @@ fn a_bad_manifest_is_named_and_changes_nothing() {
         }
     }
     assert_eq!((annotations(&bench), bench.text("out/missing/request.txt")), before);
-    // No half-written file is left behind either.
+    // No half-written file is left.
     let left: Vec<_> = fs::read_dir(bench.at("out/annotations")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 4, "{left:?}");
 }

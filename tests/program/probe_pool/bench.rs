@@ -1,4 +1,4 @@
-//! A dataset folder and a prober that does what the names of the files say.
+//! A dataset folder and a fake prober that follows the names of the files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::{Level, Verdict};
 use tempfile::TempDir;
 
-/// A prober that does what the names of the files say. It notes each file that it is given.
+/// A prober that follows the names of the files, and records each file that it gets.
 const FAKE: &str = r#"#!/bin/bash
 facts='{"duration_s":1.0,"frames":30,"fps":[30,1],"size":[64,48],"codec":"h264","container":"mp4"}'
 here=${0%/*}
@@ -68,15 +68,15 @@ impl Bench {
         self.0.path().join(name)
     }
 
-    /// Writes the prober, by a process of its own: a file that this one has open for writing may be inherited by another
-    /// test's child just then, and cannot be run.
+    /// Writes the prober by another process: a child of another test may inherit the file while this process writes it, and
+    /// then the file cannot be executed.
     pub fn program(&self, script: &str) {
         fs::write(self.path("script"), script).unwrap();
         fs::set_permissions(self.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
         assert!(Command::new("cp").arg(self.path("script")).arg(self.path("fake")).status().unwrap().success());
     }
 
-    /// Adds or replaces a video that has lain there for an hour.
+    /// Adds or replaces a video that was last modified an hour ago.
     pub fn video(&self, name: &str, bytes: &[u8]) {
         let path = self.path("data").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -97,7 +97,7 @@ impl Bench {
         Cache::open(&self.path("probe-cache"), &scan.videos, true)
     }
 
-    /// Probes all videos and gives what came of each.
+    /// Probes all videos and returns the result of each.
     pub fn probe(&self, setup: &Setup, level: Level) -> Result<BTreeMap<String, Finding>, ProbeError> {
         let scan = self.scan();
         let mut found = BTreeMap::new();
@@ -112,7 +112,7 @@ impl Bench {
         Ok(found)
     }
 
-    /// The files that the prober was given since the last call, sorted.
+    /// The files that the prober got since the last call, sorted.
     pub fn orders(&self) -> Vec<String> {
         let orders = fs::read_to_string(self.path("orders")).unwrap_or_default();
         fs::write(self.path("orders"), "").unwrap();

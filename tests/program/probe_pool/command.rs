@@ -1,4 +1,4 @@
-//! `reeldeck scan --quick` and `--deep`: what they print, keep and leave, and the real prober.
+//! `reeldeck scan --quick` and `--deep`: their output and their cache, also with the real prober.
 
 use std::fs;
 use std::io::Write;
@@ -29,9 +29,9 @@ fn the_command_prints_a_table_with_reasons() {
     ] {
         assert!(ran.stdout.contains(text), "{text:?} is missing in\n{}", ran.stdout);
     }
-    // What holds for this run only is not kept.
+    // Results that are valid for this run only are not cached.
     let ran = Ran::to_the_end(&mut bench.command(&["--quick", "-q"]));
-    // Without the table; the scan's own line is not this command's to leave out.
+    // Without the table; the line of the scan remains.
     assert_eq!(
         (ran.code, ran.stdout.lines().filter(|line| !line.starts_with(' ') && line.contains(": ")).count()),
         (3, 4),
@@ -46,7 +46,7 @@ fn the_command_prints_a_table_with_reasons() {
     assert!(ran.code == 0 && ran.stdout.contains("2 videos, quick look, 2 known from before"), "{ran:?}");
     let ran = Ran::to_the_end(bench.command(&["--deep"]).env("REELDECK_PROBE", "/nonexistent"));
     assert!(ran.code == 1 && ran.stderr.contains("failed to start /nonexistent"), "{ran:?}");
-    // A file that is no cache is none, and a dry run writes nothing.
+    // An invalid cache is ignored, and a dry run writes nothing.
     fs::write(bench.path("out/.reeldeck/probe-cache"), [0; 4000]).unwrap();
     let ran = Ran::to_the_end(&mut bench.command(&["--quick", "--dry-run"]));
     assert_eq!((ran.code, fs::read(bench.path("out/.reeldeck/probe-cache")).unwrap()), (0, vec![0; 4000]), "{ran:?}");
@@ -88,7 +88,7 @@ fn what_was_found_is_known_to_commands_that_do_not_look() {
     fs::write(bench.path("anno.json"), json!({ "database": database }).to_string()).unwrap();
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
-        // No prober is there: nothing can be looked at.
+        // Without a prober, nothing can be probed.
         command.current_dir(bench.0.path()).env("REELDECK_PROBE", "/nonexistent").args(arguments);
         Ran::to_the_end(command.stdin(Stdio::null()))
     };
@@ -103,7 +103,7 @@ fn what_was_found_is_known_to_commands_that_do_not_look() {
     assert_eq!(fs::read_to_string(bench.path("out/missing/request.txt")).unwrap(), "crash,A\n");
     let ran = run(&["annotations", "--manifest", "anno.json"]);
     assert!(ran.code == 3 && ran.stdout.contains("0 from features, 2 from probes"), "{ran:?}");
-    // What has changed since was not looked at.
+    // Files that have changed since then count as not probed.
     bench.video("A/v_crash.mp4", b"fetched again");
     assert_eq!(run(&["missing", "--manifest", "list.txt"]).code, 0);
 }

@@ -25,7 +25,7 @@ fn every_video_is_looked_at_once_and_known_from_then_on() {
     let found = bench.probe(&bench.setup(2), Level::Quick).unwrap();
     assert!(found.values().all(|f| matches!(f, Finding::Probed { cached: true, .. })));
     assert_eq!(bench.orders().len(), 0);
-    // Another level and a changed file are looked at; the deep look then satisfies both levels.
+    // A file is probed again at another level or after a change. A deep probe satisfies both levels.
     assert!(bench.probe(&bench.setup(2), Level::Deep).unwrap().values().all(is_healthy));
     assert_eq!(bench.orders().len(), 40);
     bench.video("1/v_1.mp4", b"another one");
@@ -50,11 +50,11 @@ fn a_file_that_brings_its_process_down_is_tried_alone_and_costs_no_other() {
         assert!(reason.starts_with(&format!("brings the prober down: {how}")), "{reason}");
     }
     assert!(found.iter().filter(|(name, _)| name.starts_with('B')).all(|(_, finding)| is_healthy(finding)));
-    // It was not to blame: alone, nothing happened.
+    // The file did not cause the crash: alone, it is probed without one.
     assert!(is_healthy(&found["A/v_once.mp4"]), "{:?}", found["A/v_once.mp4"]);
     let orders = bench.orders();
     assert_eq!(orders.len(), 17 + 5, "each suspect a second time: {orders:?}");
-    // The verdict is remembered like any other.
+    // The verdict is cached like any other.
     bench.probe(&bench.setup(3), Level::Quick).unwrap();
     assert_eq!(bench.orders().len(), 0);
 }
@@ -70,9 +70,9 @@ fn a_file_that_computes_for_ever_is_corrupt_and_one_that_the_disk_withholds_is_n
     let Finding::Unread(why) = &found["A/v_sleep.mp4"] else { panic!("{found:?}") };
     assert_eq!(why, "the disk or the network gave no answer for 5 s");
     assert_eq!(found["A/v_gone.mp4"], Finding::Unread("failed to read the file".into()));
-    // It takes longer than the limit, and says again and again that it lives.
+    // The probe takes longer than the limit and keeps sending signs of life.
     assert!(["A/v_long.mp4", "A/v_1.mp4", "A/v_2.mp4"].iter().all(|name| is_healthy(&found[*name])), "{found:?}");
-    // What was not judged is tried again.
+    // Files without a verdict are probed again.
     bench.orders();
     fs::remove_file(bench.path("data/A/v_sleep.mp4")).unwrap();
     bench.probe(&bench.setup(2), Level::Deep).unwrap();
@@ -109,7 +109,7 @@ fn a_prober_that_does_not_work_blames_no_video() {
         ("#!/bin/bash\nexec sleep 1000\n", "it does not answer"),
     ] {
         bench.program(script);
-        // Long enough for those that do say something, however busy the machine is.
+        // Long enough for probers that do answer, also on a busy machine.
         let setup = Setup { start: Duration::from_secs(15), ..bench.setup(2) };
         let error = bench.probe(&setup, Level::Quick).unwrap_err();
         assert!(matches!(error, ProbeError::Broken { .. }) && error.to_string().contains(how), "{error}");
@@ -138,7 +138,7 @@ fn a_cancelled_probe_keeps_what_it_found() {
     };
     let ended = probe(request, &bench.setup(2), &mut bench.cache(&scan), &cancel, &mut each).unwrap();
     assert_eq!(ended, Ended::Cancelled);
-    // Those that were told and not taken in yet may come, and no others.
+    // Results that were already sent may arrive, but no others.
     assert!((7..60).contains(&told), "{told}");
     bench.orders();
     let found = bench.probe(&bench.setup(2), Level::Quick).unwrap();

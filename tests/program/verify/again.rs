@@ -1,4 +1,4 @@
-//! `--sample`: some videos are extracted anew, by a worker that is a shell script here, and compared.
+//! `--sample`: some videos are extracted again by a worker, here a shell script, and compared.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use reeldeck_common::video::VideoName;
 use super::{VIDEOS, logits, retry};
 use crate::support::made::{Ran, Set};
 
-/// A worker that is a shell script: what it does with a video is a line of `case`.
+/// A worker that is a shell script: each line of a `case` handles a video.
 fn worker(set: &Set, begin: &str, cases: &str) -> String {
     let report = Report { clips: 4, clips_computed: 4, ..Report::default() };
     let done = FromWorker::Done { job: 424242, report };
@@ -47,7 +47,7 @@ fn with_worker(set: &Set, worker: &str, sample: &str) -> Ran {
     Ran::of(command.env("REELDECK_WORKER", worker))
 }
 
-/// Features as they come out when extracted anew.
+/// The features that the second extraction gives.
 fn anew(set: &Set, video: &str, change: impl FnOnce(&mut Feature)) {
     let mut feature = set.made(video);
     change(&mut feature);

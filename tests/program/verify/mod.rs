@@ -14,7 +14,7 @@ fn logits(feature: &mut Feature) -> &mut Matrix {
     feature.tensors.get_mut("logits").unwrap()
 }
 
-/// Video and sort of each finding, from the file that holds all.
+/// Video and kind of each finding, from the file of all findings.
 fn findings(set: &Set) -> Vec<(String, String)> {
     let text = String::from_utf8(set.bytes("verify/findings.tsv")).unwrap();
     let mut lines = text.lines();
@@ -54,7 +54,7 @@ fn every_fault_is_found_and_listed_for_another_try() {
                 matrix.data.copy_within(0..columns, 2 * columns);
             }
         }),
-        // Shorter than a clip: all clips are of the same frames.
+        // Shorter than a clip: all clips have the same frames.
         ("C/short.mp4", "repeated", |f| f.provenance.frames = FrameCounts { expected: 30, output: 30, concealed: 0 }),
         ("C/recipe.mp4", "foreign", |f| f.provenance.recipe.sampling.interval = 4),
     ];
@@ -105,7 +105,7 @@ fn every_fault_is_found_and_listed_for_another_try() {
     videos.dedup();
     assert_eq!(retry(&set), videos);
 
-    // Put right, nothing is left to be tried again.
+    // After the repair, nothing is left to retry.
     for video in &videos {
         set.feature(video, |_| {});
     }
@@ -128,7 +128,7 @@ fn retry_takes_the_list_and_the_next_run_makes_them_again() {
     assert!(!path(VIDEOS[0]).exists() && VIDEOS[1..].iter().all(|video| path(video).exists()));
     set.run(&["retry", "--list", list]).expect(0, &["0 again, 0 that failed, 1 that have no feature yet"]);
     set.run(&["verify"]).expect(3, &["checked 3 features", "0 wrong"]);
-    // As an editor of another system may leave it; and nothing is removed where a line is no video.
+    // With line ends of another system. Nothing is removed if a line is not a video.
     let edited = format!("\u{feff}{}\r\n\r\n{}\r\n", VIDEOS[1], VIDEOS[1]);
     fs::write(set.layout.out().join("edited.txt"), format!("{edited}../../x\n")).unwrap();
     let list = set.layout.out().join("edited.txt");
@@ -151,7 +151,7 @@ fn retry_removes_nothing_of_a_video_that_is_not_there_to_be_extracted_again() {
     let ran = set.run(&["retry", "--list", list]).expect(0, &["1 video will be extracted", "1 again"]);
     assert!(ran.err.contains("such as A/v_-1.mp4; what is there of them stays"), "{ran:?}");
     assert!(path(VIDEOS[0]).exists() && !path(VIDEOS[1]).exists());
-    // A list of another form names no video at all.
+    // A list in another format names no video.
     fs::write(list, format!("{} -1\n", VIDEOS[2])).unwrap();
     set.run(&["retry", "--list", list]).expect(2, &["has no video of", "a line is Class/file"]);
     assert!(path(VIDEOS[2]).exists());
@@ -167,7 +167,7 @@ fn features_of_an_older_version_of_the_recipe_are_exported_by_nobody_and_verifie
     fs::write(set.at("list.txt"), VIDEOS[0]).unwrap();
     set.run(&["retry", "--list", set.at("list.txt").to_str().unwrap()]).expect(2, &["the recipe tiny has changed"]);
     set.run(&["verify"]).expect(3, &["wrong, foreign: A/v_-1.mp4: the recipe tiny has changed since", "4 wrong"]);
-    // Beside a set of the recipe as it is, the other one is none that could be meant.
+    // If there is a set of the current recipe, the other set is not considered.
     fs::write(set.at("tiny.toml"), crate::support::made::recipe()).unwrap();
     let foreign = set.layout.features().with_file_name("tiny-00000000");
     fs::create_dir_all(foreign.join("A")).unwrap();
@@ -226,7 +226,7 @@ fn our_own_exports_are_equal_to_the_bit_and_a_difference_is_named() {
             .expect(0, &["compared 4 features", "4 within 2.0e-4, 4 equal to the bit; max 0.00e0"]);
     }
 
-    // Only what differs by more than the bound is wrong.
+    // Only differences above the tolerance are errors.
     set.feature(VIDEOS[1], |feature| logits(feature).data[12] += 1e-4);
     set.feature(VIDEOS[2], |feature| {
         logits(feature).data[6] += 0.5;
@@ -256,7 +256,7 @@ fn a_list_says_which_result_is_which_videos() {
     fs::copy(set.exported("result.pkl"), &results).unwrap();
     let results = results.to_str().unwrap();
     set.run(&["verify", "--against", results]).expect(2, &["the list that says which result", "--list"]);
-    // Someone else's has videos that we have not, and lacks some of ours.
+    // The other folder has videos that ours lacks, and lacks some of ours.
     let lines = ["Z/other.mp4 3", "A/v_-1.mp4 3", "B c/v 3.mkv 3", "Z/more.mp4 3"];
     fs::write(&list, lines.join("\n")).unwrap();
     let args = ["verify", "--against", results, "--list", list.to_str().unwrap()];
@@ -300,7 +300,7 @@ fn strangers_files_are_never_run_and_refused_with_the_reason() {
     assert!(!set.at("pwned").exists());
     set.run(&["verify", "--against", "no/such.pkl"]).expect(2, &["failed to look at no/such.pkl"]);
 
-    // One bad file in a folder costs that one comparison.
+    // An invalid file in the folder affects only its own comparison.
     let folder = set.at("theirs");
     fs::create_dir(&folder).unwrap();
     fs::copy(set.exported("npy/v_-1.npy"), folder.join("v_-1.npy")).unwrap();
