@@ -1,4 +1,4 @@
-//! All about one video: what is read from its files when somebody looks at it. Not on the thread that serves.
+//! Everything about one video, read from its files on request. Reading may take long and runs on a thread of its own.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::engine::inspector::InspectRequest;
 use crate::protocol::details::{Details, FeatureDetails, NAMED_CLASSES};
 use crate::protocol::row::RowState;
 
-/// Rows of a heat map.
+/// The number of rows of a heat map.
 const HEAT_ROWS: usize = 32;
 
 /// What answers need besides the table.
@@ -49,7 +49,7 @@ impl Context {
                     fps = fps.or((num > 0 && den > 0).then(|| f64::from(num) / f64::from(den)));
                     feature = Some(look_into(&path, &read, &self.class_names));
                 }
-                // The error's own text names the file, and its cause follows.
+                // The text of the error names the file.
                 Err(error) => feature_error = Some(format!("{:#}", anyhow::Error::from(error))),
             }
         }
@@ -68,7 +68,7 @@ impl Context {
     }
 }
 
-/// What to do about a state.
+/// The next step for a state.
 fn next_step(state: RowState, failed: bool) -> Option<&'static str> {
     use crate::dataset::state::State;
     match state {
@@ -115,12 +115,12 @@ fn look_into(path: &Path, feature: &Feature, class_names: &[String]) -> FeatureD
 
 /// The name of a class of the network.
 fn class_name(names: &[String], class: usize, classes: usize) -> String {
-    // A list for another network would name everything wrongly.
+    // A list of another length belongs to another network.
     let name = if names.len() == classes { names.get(class).cloned() } else { None };
     name.unwrap_or_else(|| format!("#{class}"))
 }
 
-/// For each clip the place of its top class among the most frequent ones, and those with their numbers.
+/// For each clip the rank of its top class among the most frequent ones, and those classes with their counts.
 fn top_classes(logits: &Matrix, names: &[String]) -> (Vec<u8>, Vec<(String, u32)>) {
     let [_, columns] = logits.shape;
     let largest = |row: &[f32]| {
@@ -138,7 +138,7 @@ fn top_classes(logits: &Matrix, names: &[String]) -> (Vec<u8>, Vec<(String, u32)
     (top1, counts.iter().map(|(class, count)| (class_name(names, *class, columns), *count)).collect())
 }
 
-/// Means of groups of neighbouring columns, a row a group, 0 to 255 from the smallest of all means to the largest.
+/// The means of groups of neighbouring columns, one row for each group, scaled to 0 to 255 over the range of all means.
 fn heat(matrix: &Matrix) -> Vec<Vec<u8>> {
     let [clips, columns] = matrix.shape;
     if columns == 0 || clips == 0 {
@@ -155,15 +155,15 @@ fn heat(matrix: &Matrix) -> Vec<Vec<u8>> {
     let finite = || means.iter().flatten().copied().filter(|mean| mean.is_finite());
     let (least, most) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let scale = if most > least { 255.0 / (most - least) } else { 0.0 };
-    // What is no number becomes 0.
+    // NaN becomes 0.
     let shade = |mean: &f64| ((mean - least) * scale).round() as u8;
     means.iter().map(|row| row.iter().map(shade).collect()).collect()
 }
 
-/// Reads the names of a network's classes, one a line.
+/// Reads the names of a network's classes, one on each line.
 ///
 /// # Errors
-/// When the file cannot be read or is no list.
+/// When the file cannot be read, is too large or is not UTF-8.
 pub fn read_class_names(path: &Path) -> anyhow::Result<Vec<String>> {
     use anyhow::Context;
     let failed = || format!("failed to read the class names {}", shown(path));
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(classes, [("c".to_owned(), 2), ("a".to_owned(), 1), ("b".to_owned(), 1)]);
         assert_eq!(top_classes(&logits, &[]).1[0].0, "#2");
         assert_eq!(top_classes(&logits, &names[..2]).1[0].0, "#2");
-        // More classes than are named: the rest is one.
+        // Classes beyond the named ones share one rank.
         let many: Vec<Vec<f32>> = (0..20).map(|i| (0..20).map(|j| if i == j { 1.0 } else { 0.0 }).collect()).collect();
         let many: Vec<&[f32]> = many.iter().map(Vec::as_slice).collect();
         let (top1, classes) = top_classes(&matrix(&many), &[]);

@@ -1,23 +1,23 @@
-//! Throughput over the last half hour, a sample every five seconds.
+//! The throughput of the last half hour, with a sample every five seconds.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::protocol::snapshot::{History, Phase, Snapshot};
 
-/// Milliseconds of a sample.
+/// The length of a sample in milliseconds.
 const EVERY: u64 = 5_000;
-/// Samples of half an hour.
+/// The number of samples in half an hour.
 const KEPT: usize = 360;
 
-/// The samples.
+/// The samples of the throughput.
 #[derive(Debug)]
 pub struct Samples {
     began: Instant,
     samples: VecDeque<Option<f32>>,
-    /// When the sample that is being taken began, and the clips that were done then.
+    /// The start of the current sample and the clips that were done then.
     since: Option<(u64, usize)>,
-    /// Something could be done all the time since then.
+    /// Whether the run could work during the whole current sample.
     worked: bool,
 }
 
@@ -28,7 +28,7 @@ impl Default for Samples {
 }
 
 impl Samples {
-    /// Looks at where the run stands.
+    /// Takes the state of the run into account.
     pub fn take(&mut self, snapshot: &Snapshot) {
         let works = matches!(snapshot.phase, Phase::Running | Phase::Finishing);
         let loaded = snapshot.devices.iter().any(|device| matches!(device.status.as_str(), "ready" | "leaving"));
@@ -38,7 +38,7 @@ impl Samples {
 
     fn sample(&mut self, now: u64, clips: usize, works: bool) {
         let Some((since, before)) = self.since else {
-            // Before there is anything to measure there is nothing to show.
+            // Sampling starts when the run can first work.
             if works {
                 self.since = Some((now, clips));
             }
@@ -49,9 +49,9 @@ impl Samples {
         if passed < EVERY {
             return;
         }
-        // What a worker had in hand when it died is to be done again: that is no throughput.
+        // The clips of a worker that has died are lost, so the count may decrease.
         let rate = clips.saturating_sub(before) as f32 / (passed as f32 / 1000.0);
-        // Where nobody looked for longer, the mean stands for each of the samples.
+        // After a longer gap, the mean fills all samples in it.
         for _ in 0..(passed / EVERY).min(KEPT as u64) {
             self.samples.push_back(Some(rate).filter(|rate| self.worked || *rate > 0.0));
         }
@@ -62,7 +62,7 @@ impl Samples {
         self.worked = works;
     }
 
-    /// For a chart.
+    /// The samples for a chart.
     pub fn history(&self) -> History {
         History { every_s: EVERY as f32 / 1000.0, clips_per_s: self.samples.iter().copied().collect() }
     }

@@ -1,4 +1,4 @@
-//! The end of the log, as lines for clients.
+//! Reads the last lines of the log for clients.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,10 +7,10 @@ use std::path::Path;
 use crate::protocol::LogLine;
 use crate::protocol::words::Level;
 
-/// No more of the file is read.
+/// How many bytes are read from the end of the file.
 const MOST: u64 = 1 << 18;
 
-/// The last lines of the log, the oldest first; from the file put aside last as well where the current one has not enough.
+/// The last lines of the log, oldest first. If the current file has too few, the previous one is read too.
 pub fn tail(path: &Path, len: usize) -> Vec<LogLine> {
     let mut lines = last_lines(path, len);
     if lines.len() < len {
@@ -22,7 +22,7 @@ pub fn tail(path: &Path, len: usize) -> Vec<LogLine> {
 }
 
 fn last_lines(path: &Path, len: usize) -> Vec<LogLine> {
-    // Where there is no log, there is nothing to show.
+    // A log that does not exist yet has no lines.
     let text = end_of(path).unwrap_or_default();
     let lines: Vec<LogLine> = text.lines().filter_map(parse).collect();
     let surplus = lines.len().saturating_sub(len);
@@ -37,7 +37,7 @@ fn end_of(path: &Path) -> io::Result<String> {
     let mut bytes = vec![];
     file.take(MOST).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    // The first line is cut, most likely.
+    // The first line is most likely incomplete.
     Ok(if from > 0 { text.split_once('\n').map_or("", |(_, rest)| rest).to_owned() } else { text.into_owned() })
 }
 

@@ -1,14 +1,14 @@
-//! What checks have seen of files, small enough for a million of them.
+//! The results of checks, stored compactly for a million files.
 
 use indexmap::IndexSet;
 use reeldeck_common::probe::Facts;
 
 use crate::protocol::row::RowFacts;
 
-/// Nothing is known.
+/// Marks a file of which nothing is known.
 const NOTHING: u8 = u8::MAX;
 
-/// What is known of one file, in 20 bytes.
+/// The facts about one file, in 20 bytes.
 #[derive(Clone, Copy, Debug)]
 struct Compact {
     duration_s: f32,
@@ -22,7 +22,7 @@ struct Compact {
 const UNKNOWN: Compact =
     Compact { duration_s: 0.0, fps: 0.0, frames: 0, size: [0, 0], codec: NOTHING, container: NOTHING };
 
-/// What is known of all files, by number.
+/// The facts about all files, by number.
 #[derive(Debug, Default)]
 pub struct AllFacts {
     facts: Vec<Compact>,
@@ -37,7 +37,7 @@ impl AllFacts {
     fn word(&mut self, word: &str) -> u8 {
         let at = match self.words.get_index_of(word) {
             Some(at) => at,
-            // There are a few dozen that any video has; should there be more, they share a word.
+            // Videos use a few dozen names. Names beyond the limit share one entry.
             None if self.words.len() + 2 > usize::from(NOTHING) => self.words.insert_full("other".into()).0,
             None => self.words.insert_full(word.into()).0,
         };
@@ -48,7 +48,7 @@ impl AllFacts {
         self.words.get_index(usize::from(word)).map_or("", |word| word)
     }
 
-    /// Takes over what a check has seen, or that nothing is known any more.
+    /// Stores the facts about a file, or removes them.
     pub fn set(&mut self, id: u32, facts: Option<&Facts>) {
         let at = id as usize;
         let Some(facts) = facts else {
@@ -74,18 +74,18 @@ impl AllFacts {
         }
     }
 
-    /// As rows show them.
+    /// The facts as rows show them.
     pub fn row(&self, id: u32) -> Option<RowFacts> {
         let Compact { duration_s, frames, size, codec, .. } = *self.compact(id)?;
         Some(RowFacts { duration_s, frames, size, codec: self.spelled(codec).to_owned() })
     }
 
-    /// Playing time in milliseconds, for sorting.
+    /// The duration in milliseconds, for sorting.
     pub fn length(&self, id: u32) -> Option<u64> {
         self.compact(id).map(|facts| (f64::from(facts.duration_s) * 1000.0) as u64)
     }
 
-    /// Pixels of the picture.
+    /// The number of pixels of a frame.
     pub fn pixels(&self, id: u32) -> Option<u64> {
         self.compact(id).map(|facts| u64::from(facts.size[0]) * u64::from(facts.size[1]))
     }
@@ -100,7 +100,7 @@ impl AllFacts {
         self.compact(id).map(|facts| self.spelled(facts.container))
     }
 
-    /// Frames a second.
+    /// The frame rate in frames per second.
     pub fn fps(&self, id: u32) -> Option<f64> {
         self.compact(id).map(|facts| f64::from(facts.fps)).filter(|fps| *fps > 0.0)
     }
@@ -133,7 +133,7 @@ mod tests {
         assert!((all.fps(3).unwrap() - 29.97).abs() < 0.001);
         all.set(3, None);
         assert_eq!((all.row(3), all.codec(3)), (None, None));
-        // Whatever a file calls its codec.
+        // A file may name its codec arbitrarily.
         for i in 0..400 {
             all.set(7, Some(&facts(&format!("codec {i}"))));
         }

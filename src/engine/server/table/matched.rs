@@ -1,13 +1,13 @@
-//! Which files are which videos of the manifest, kept up to date with every file that comes or goes.
+//! Matches files with the videos of the manifest, and is updated with every file that appears or disappears.
 
 use std::sync::Arc;
 
 use crate::engine::listing::{Listing, NONE};
 
-/// The manifest and the files that are its videos.
+/// The manifest with the files of its videos.
 pub struct Matched {
     pub listing: Arc<Listing>,
-    /// For each file, its video.
+    /// For each file, its video in the manifest.
     pub positions: Vec<u32>,
     /// For each video, its first file.
     pub first: Vec<u32>,
@@ -18,7 +18,7 @@ pub struct Matched {
 }
 
 impl Matched {
-    /// The video that a file is; [`NONE`] where it is none.
+    /// The video of a file; [`NONE`] if it is not in the manifest.
     pub fn position(&self, id: u32) -> u32 {
         self.positions.get(id as usize).copied().unwrap_or(NONE)
     }
@@ -28,7 +28,7 @@ impl Matched {
         self.next.get(id as usize).copied().unwrap_or(NONE)
     }
 
-    /// A file of a video; [`NONE`] where it has none.
+    /// The first file of a video; [`NONE`] if it has none.
     pub fn first(&self, position: u32) -> u32 {
         self.first.get(position as usize).copied().unwrap_or(NONE)
     }
@@ -44,13 +44,13 @@ impl Matched {
         first != NONE && self.after(first) != NONE
     }
 
-    /// The files of a video, in no order.
+    /// The files of a video, in no particular order.
     pub fn files(&self, position: u32) -> impl Iterator<Item = u32> {
         let some = |id: u32| (id != NONE).then_some(id);
         std::iter::successors(some(self.first(position)), move |id| some(self.after(*id)))
     }
 
-    /// A file is there.
+    /// Adds a file.
     pub fn join(&mut self, id: u32) {
         let position = self.position(id);
         let before = self.first(position);
@@ -59,7 +59,7 @@ impl Matched {
         }
     }
 
-    /// A file is there no more.
+    /// Removes a file.
     pub fn leave(&mut self, id: u32) {
         let position = self.position(id);
         let after = self.after(id);

@@ -1,5 +1,5 @@
-//! A copy of the table of videos, small enough for a million, that answers what clients ask: files on disk, and what the
-//! manifest has besides.
+//! A copy of the table of videos for clients: the files on disk and the videos that only the manifest has. It is compact
+//! enough for a million videos.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ mod view;
 pub use rows::Entry;
 pub use view::View;
 
-/// Rows of missing videos are numbered from here, by their place in the manifest.
+/// Added to the position in the manifest, it gives the row number of a missing video.
 const MISSING: u32 = 1 << 31;
 
-/// The class of videos of which nobody knows it.
+/// The name of the class of videos whose class is unknown.
 const NO_CLASS: &str = "(no class)";
 
-/// What the engine says of a video, without its reason.
+/// The engine's state of a video, without the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowSummary {
     row_status: RowStatus,
@@ -44,51 +44,51 @@ pub struct RowSummary {
     feature: bool,
 }
 
-/// What has changed of a video.
+/// A change of a video.
 #[derive(Clone, Debug)]
 pub struct Changed {
-    /// Which.
+    /// The video.
     pub id: VideoId,
-    /// What the engine says.
+    /// The engine's state of it.
     pub brief: RowSummary,
-    /// Why.
+    /// The reason for that state.
     pub reason: Option<String>,
-    /// The file, where it came or changed after the first scan.
+    /// The file, if it appeared or changed after the first scan.
     pub file: Option<VideoFile>,
 }
 
-/// All there is of one row in memory, but its facts and reasons.
+/// A row in memory, without its facts and reasons.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     brief: RowSummary,
-    /// What the dataset says of the file by itself.
+    /// The status of the file in the dataset, regardless of other files.
     word: DatasetStatus,
     class: u32,
 }
 
-/// The table.
+/// The table of videos.
 #[derive(Default)]
 pub struct Table {
     files: Files,
     cells: Vec<Cell>,
     facts: AllFacts,
-    /// Why the engine says so.
+    /// The reasons for the engine's states.
     reasons: HashMap<u32, String>,
-    /// Why the dataset says so.
+    /// The reasons for the dataset's states.
     said: HashMap<u32, String>,
     classes: IndexMap<Box<str>, Tally>,
     totals: StateCounts,
     matched: Option<Matched>,
-    /// There is a run.
+    /// Whether a run is active.
     active: bool,
     revision: u64,
-    /// Goes up when rows come or go.
+    /// Increases when rows are added or removed.
     rows_revision: u64,
     order: order::Order,
 }
 
 impl RowSummary {
-    /// Of a video of the engine, with the reason.
+    /// The summary of a video, with the reason for its state.
     pub fn of(video: &Video) -> (Self, Option<String>) {
         let reason = match &video.status {
             crate::engine::state::Status::Failed { failure, .. } => Some(failure.line()),
@@ -105,14 +105,14 @@ impl Table {
         Self::new(state.files.clone(), state.videos.iter().map(RowSummary::of))
     }
 
-    /// A table over these videos.
+    /// A table of these videos.
     pub(super) fn new(files: Files, videos: impl Iterator<Item = (RowSummary, Option<String>)>) -> Self {
-        // The empty table that clients see before this one has revision 0.
+        // Revision 0 is that of the empty table that clients see before this one.
         let mut table =
             Self { cells: Vec::with_capacity(files.len()), revision: 1, rows_revision: 1, ..Self::default() };
         let mut last: Option<(String, u32)> = None;
         for ((id, file), (brief, reason)) in (0..).zip(files.iter()).zip(videos) {
-            // Sorted names keep a class together.
+            // The names are sorted, so the videos of a class are neighbours.
             let class = match &last {
                 Some((name, class)) if name == file.name.class() => *class,
                 _ => {
@@ -129,17 +129,17 @@ impl Table {
         table
     }
 
-    /// Goes up with every change.
+    /// The revision, which increases with every change.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// Videos by the state of their rows.
+    /// The number of rows in each state.
     pub fn totals(&self) -> StateCounts {
         self.totals
     }
 
-    /// Whether there is a run that will do what is to be done.
+    /// Sets whether a run is active, which will extract what is queued.
     pub fn set_active(&mut self, active: bool) {
         if std::mem::replace(&mut self.active, active) != active {
             self.recount();
@@ -147,11 +147,11 @@ impl Table {
         }
     }
 
-    /// What should be there.
+    /// Adds the manifest: its missing videos become rows.
     pub fn set_listing(&mut self, listing: Arc<Listing>) {
         let videos = listing.manifest().len();
         let positions: Vec<u32> = self.files.iter().map(|file| listing.position(file.name.file())).collect();
-        // Folders with underscores and labels with spaces are one class.
+        // A folder with underscores and a label with spaces are the same class.
         let mut by_label: HashMap<String, u32> =
             self.classes.keys().enumerate().map(|(at, class)| (class.replace(' ', "_"), at as u32)).collect();
         let mut class_of = |label: &str| {
@@ -176,7 +176,7 @@ impl Table {
         self.recount();
     }
 
-    /// Takes changes of the engine over.
+    /// Applies changes of the engine.
     pub fn change(&mut self, changed: Vec<Changed>) {
         for Changed { id, brief, reason, file } in changed {
             let Ok(id) = u32::try_from(id) else { continue };
@@ -204,7 +204,7 @@ impl Table {
         }
     }
 
-    /// A file that is new, or another version than before.
+    /// Adds a file, or a new version of one.
     fn take_file(&mut self, id: u32, file: VideoFile) {
         let at = id as usize;
         if at == self.cells.len() {
@@ -223,7 +223,7 @@ impl Table {
         }
     }
 
-    /// Takes over what checks found.
+    /// Stores the results of checks.
     pub fn probed(&mut self, found: Vec<(VideoId, Probed)>) {
         for (id, probed) in found {
             if let Ok(id) = u32::try_from(id) {
@@ -234,7 +234,7 @@ impl Table {
 
     fn learn(&mut self, id: u32, probed: Option<&Probed>) {
         let Some(file) = self.files.get(id as usize) else { return };
-        // What was seen of another version of the file says nothing of this one.
+        // A result for another version of the file does not apply.
         let probed = probed.filter(|probed| probed.source == file.stamp);
         let want = self.matched.as_ref().and_then(|m| m.listing.duration_s(m.position(id)));
         let state = self.own_state(file, want, probed);
@@ -262,7 +262,7 @@ impl Table {
         DatasetStatus::of(&self.own_state(file, want_s, probed))
     }
 
-    /// Changes something about a file, and keeps the counts of all rows that hang on it.
+    /// Changes a file and updates the counts of all rows that depend on it.
     fn touch(&mut self, id: u32, change: impl FnOnce(&mut Self)) {
         match self.matched.as_ref().map(|matched| matched.position(id)) {
             None | Some(NONE) => {
@@ -279,7 +279,8 @@ impl Table {
         self.revision += 1;
     }
 
-    /// Counts all rows of a video of the manifest: its files, or itself where it has none; `id` is a file that may have left.
+    /// Counts all rows of a video of the manifest: its files, or its own row if it has none. `id` is a file that may no longer
+    /// belong to it.
     fn count_video(&mut self, position: u32, id: u32, more: bool) {
         let Some(matched) = &self.matched else { return };
         let files: Vec<u32> = matched.files(position).collect();
@@ -330,7 +331,7 @@ impl Table {
         }
     }
 
-    /// The state of a row; none where there is no such row.
+    /// The state of a row; `None` if there is no such row.
     fn state_of(&self, id: u32) -> Option<RowState> {
         if id & MISSING != 0 {
             return self.matched.as_ref()?.is_missing(id & !MISSING).then_some(RowState::Missing);
@@ -339,13 +340,13 @@ impl Table {
         row_state(cell.brief.row_status, self.word_of(id, cell), self.active)
     }
 
-    /// What the dataset says of a file, other files considered.
+    /// The status of a file in the dataset, with other files taken into account.
     fn word_of(&self, id: u32, cell: &Cell) -> DatasetStatus {
         match &self.matched {
             None => cell.word,
             Some(matched) => match matched.position(id) {
                 NONE => cell.word.or(DatasetStatus::UNLISTED),
-                // A copy that cannot be used does not make a second one, and is called what it is.
+                // A corrupt copy is shown as corrupt, not as a duplicate.
                 position if matched.has_several(position) && cell.word != DatasetStatus::CORRUPT => {
                     cell.word.or(DatasetStatus::DUPLICATE)
                 }
@@ -354,7 +355,7 @@ impl Table {
         }
     }
 
-    /// The classes with their counts, by name; those without a row are left out.
+    /// The classes that have rows, with their counts, sorted by name.
     pub fn classes(&self) -> Vec<ClassRow> {
         let mut classes: Vec<ClassRow> = self
             .classes
@@ -367,11 +368,11 @@ impl Table {
     }
 }
 
-/// The rows of a class.
+/// The counts of a class.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     states: StateCounts,
-    /// With a feature of this very file.
+    /// The videos whose feature is up to date.
     done: u32,
 }
 

@@ -1,11 +1,10 @@
-//! The rows in the order of their names: those of the first scan are in it already, what came later and what is missing is
-//! put between them.
+//! The rows sorted by name. Those of the first scan are sorted already; later and missing ones are merged into them.
 
 use std::cmp::Ordering;
 
 use super::{MISSING, Table};
 
-/// The order, and when it was made.
+/// The sorted rows and the revision for which they were made.
 #[derive(Debug, Default)]
 pub struct Order {
     pub(super) ids: Vec<u32>,
@@ -13,7 +12,7 @@ pub struct Order {
 }
 
 impl Table {
-    /// All rows by name, also of files that are gone.
+    /// All rows sorted by name, including those of files that are gone.
     pub(super) fn by_name(&mut self) -> &[u32] {
         if self.order.rows_revision != self.rows_revision {
             self.order = Order { ids: self.sorted(), rows_revision: self.rows_revision };
@@ -52,7 +51,7 @@ impl Table {
     }
 }
 
-/// Two sorted lists as one.
+/// Merges two sorted lists.
 fn merge(a: Vec<u32>, b: Vec<u32>, compare: impl Fn(&u32, &u32) -> Ordering) -> Vec<u32> {
     if b.is_empty() {
         return a;

@@ -1,4 +1,4 @@
-//! Where a video stands: what the engine has made of it before what the dataset says of it, in one place.
+//! Derives the state of a row: the engine's result comes first, then the status of the file in the dataset.
 
 use reeldeck_common::error::ErrorKind;
 
@@ -6,33 +6,33 @@ use crate::dataset::state::State as Dataset;
 use crate::engine::state::{Status, Video};
 use crate::protocol::row::RowState;
 
-/// What the engine says of a video.
+/// The engine's status of a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowStatus {
-    /// To be done.
+    /// It is queued.
     ToDo,
-    /// A worker has it in hand.
+    /// A worker processes it.
     Running,
-    /// Its feature is there.
+    /// Its feature exists.
     Done,
-    /// Its feature is there, and some frames were lost or concealed.
+    /// Its feature exists, but some frames were lost or concealed.
     Degraded,
-    /// Its feature is of an older version of the file.
+    /// Its feature was made from an older version of the file.
     Stale,
-    /// No feature came of it.
+    /// Its extraction failed.
     Failed,
-    /// No feature came of it, because no frames can be had of it or it is beyond a limit.
+    /// Its extraction failed because the file is corrupt or exceeds a limit.
     Corrupt,
-    /// Not part of this run.
+    /// It is not part of this run.
     LeftOut,
-    /// The user wants it left alone.
+    /// The user has excluded it.
     Excluded,
-    /// Its file is there no more.
+    /// Its file is gone.
     Gone,
 }
 
 impl RowStatus {
-    /// Of a video of the engine.
+    /// The status of a video.
     pub fn of(video: &Video) -> Self {
         match &video.status {
             Status::Queued => Self::ToDo,
@@ -50,48 +50,48 @@ impl RowStatus {
         }
     }
 
-    /// Its feature is there, and of this very file.
+    /// Whether its feature is up to date.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Done | Self::Degraded)
     }
 
-    /// An attempt was made, and no feature came of it.
+    /// Whether its last attempt failed.
     pub fn has_failed(self) -> bool {
         matches!(self, Self::Failed | Self::Corrupt)
     }
 }
 
-/// What the dataset says of a file: a place in [`Dataset::WORDS`].
+/// The status of a file in the dataset, an index in [`Dataset::WORDS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatasetStatus(u8);
 
 impl DatasetStatus {
-    /// In the manifest, and not on disk.
+    /// It is in the manifest but not on disk.
     pub const MISSING: Self = Self(0);
-    /// No frames can be had of it.
+    /// It has no usable frames.
     pub const CORRUPT: Self = Self(1);
-    /// It plays longer or shorter than it should.
+    /// Its duration differs from the manifest.
     pub const WRONG_DURATION: Self = Self(2);
-    /// There several times.
+    /// It is on disk more than once.
     pub const DUPLICATE: Self = Self(3);
-    /// Something is missing or broken.
+    /// Some frames are missing or broken.
     pub const DEGRADED: Self = Self(4);
-    /// Not in the manifest.
+    /// It is not in the manifest.
     pub const UNLISTED: Self = Self(5);
-    /// Nothing wrong was seen.
+    /// A check found no fault.
     pub const READY: Self = Self(7);
 
-    /// Of a state of the dataset.
+    /// The status for a state.
     pub fn of(state: &Dataset) -> Self {
         Self(state.index() as u8)
     }
 
-    /// The worse of both.
+    /// The worse of two statuses.
     pub fn or(self, other: Self) -> Self {
         Self(self.0.min(other.0))
     }
 
-    /// The state of a row that nothing was made of yet.
+    /// The state of a row that the engine has not processed.
     pub fn row_state(self) -> RowState {
         match self {
             Self::MISSING => RowState::Missing,
@@ -106,7 +106,7 @@ impl DatasetStatus {
     }
 }
 
-/// The state of a video's row; none where it has no row. `active`: there is a run that will do what is to be done.
+/// The state of the row of a video; `None` if it has none. `active` tells whether a run will extract what is queued.
 pub fn row_state(row_status: RowStatus, word: DatasetStatus, active: bool) -> Option<RowState> {
     Some(match row_status {
         RowStatus::Running => RowState::Running,
@@ -119,7 +119,7 @@ pub fn row_state(row_status: RowStatus, word: DatasetStatus, active: bool) -> Op
         RowStatus::LeftOut => RowState::LeftOut,
         RowStatus::ToDo if active => RowState::Queued,
         RowStatus::ToDo => word.row_state(),
-        // Where the manifest has it, it has a row of its own.
+        // If the manifest lists the video, its missing row takes the place of this one.
         RowStatus::Gone => return None,
     })
 }

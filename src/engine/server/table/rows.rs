@@ -1,4 +1,4 @@
-//! Rows, by number and by name, and what else the table knows of a video.
+//! Rows by number and by name, and everything else that the table knows about a video.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use crate::dataset::state::State as Dataset;
 use crate::engine::listing::{Listing, NONE};
 use crate::protocol::row::{Row, RowState};
 
-/// What the table knows of one video.
+/// Everything that the table knows about one video.
 pub struct Entry {
     /// Its row.
     pub row: Row,
-    /// Its file; none where it is missing.
+    /// Its file; none if it is missing.
     pub file: Option<VideoFile>,
     /// Its container.
     pub container: Option<String>,
-    /// Frames a second.
+    /// The frame rate in frames per second.
     pub fps: Option<f64>,
-    /// The manifest and its place in there.
+    /// The manifest and its position there.
     pub listed: Option<(Arc<Listing>, u32)>,
-    /// An attempt was made, and no feature came of it.
+    /// Whether its last attempt failed.
     pub failed: bool,
 }
 
@@ -41,7 +41,7 @@ impl Table {
         if let Some(id) = self.files.find(name) {
             return u32::try_from(id).ok().filter(|id| self.state_of(*id).is_some());
         }
-        // Of a missing video the name has no extension.
+        // The name of a missing video has no extension.
         let (_, file) = name.split_once('/')?;
         let listing = &self.matched.as_ref()?.listing;
         let id = file.strip_prefix(listing.manifest().prefix.as_str())?;
@@ -49,7 +49,7 @@ impl Table {
         (self.state_of(id).is_some() && self.name(id).as_deref() == Some(name)).then_some(id)
     }
 
-    /// Why a row stands where it stands, where there is more to say than its state.
+    /// The reason for the state of a row, where the state alone does not explain it.
     pub(super) fn reason(&self, id: u32, state: RowState) -> Option<String> {
         match state {
             RowState::Missing => Some(Dataset::Missing.reason()),
@@ -65,7 +65,7 @@ impl Table {
     }
 
     pub(super) fn said_now(&self, id: u32, state: RowState) -> Option<&String> {
-        // What waits may have been seen to be bad: it is tried all the same, and this is what to expect.
+        // A queued video is tried even if a check found a fault, which is then the likely result.
         let of_the_dataset =
             matches!(state, RowState::Corrupt | RowState::WrongDuration | RowState::Degraded | RowState::Queued);
         self.said.get(&id).filter(|_| of_the_dataset)
@@ -89,7 +89,7 @@ impl Table {
         })
     }
 
-    /// What the table knows of one video, for its details: the row, the file, container and rate, the place in the manifest.
+    /// Looks up a video by name, for its details.
     pub fn look_up(&self, name: &str) -> Option<Entry> {
         let id = self.find(name)?;
         let row = self.row(id)?;

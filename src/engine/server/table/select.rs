@@ -1,4 +1,4 @@
-//! Which videos an order means: by pattern, by name, by filter.
+//! Selects the videos of an order: by pattern, by name or by filter.
 
 use glob::{MatchOptions, Pattern};
 
@@ -8,11 +8,10 @@ use crate::engine::state::VideoId;
 use crate::protocol::row::{Select, Sort};
 
 impl Table {
-    /// The failed videos that one of the patterns matches; all of them where there is none. The error names the pattern
-    /// that cannot be read, or that matches no video at all.
+    /// The failed videos that one of the patterns matches, or all failed videos without a pattern.
     ///
     /// # Errors
-    /// As said.
+    /// When a pattern is invalid or matches no video, and when no matching video has failed.
     pub fn failed(&self, patterns: &[String]) -> Result<Vec<VideoId>, String> {
         let options = MatchOptions { require_literal_separator: false, ..MatchOptions::new() };
         let mut compiled = vec![];
@@ -46,10 +45,10 @@ impl Table {
         }
     }
 
-    /// The files that are meant, each once, by name where the filter says nothing else; missing videos are none.
+    /// The selected files, each once. Missing videos have no file and are left out.
     ///
     /// # Errors
-    /// When a name is that of no video, or nothing is meant.
+    /// When there is no video of a name, or no file is selected.
     pub fn select(&mut self, select: &Select) -> Result<Vec<VideoId>, String> {
         let mut ids = vec![];
         for name in &select.videos {

@@ -1,4 +1,4 @@
-//! The table as clients see it: filters, orders, counts, what is missing, and what comes, changes and goes.
+//! The table as clients see it: filters, sort orders, counts, missing videos, and files that appear, change and disappear.
 
 use std::io::Write as _;
 
@@ -216,7 +216,7 @@ fn the_dataset_is_heard_where_nothing_was_done_yet() {
     assert_eq!(reason(&table, "New_one/v_6"), "in the manifest, not on disk");
     let known = table.look_up("A/v_1.mp4").unwrap();
     assert_eq!((known.container.as_deref(), known.fps, known.listed.unwrap().1), (Some("mp4"), Some(30.0), 0));
-    // A run has its own words, and nothing is missing less.
+    // During a run, queued states replace those of the dataset; missing videos stay missing.
     table.set_active(true);
     assert_eq!(all(&mut table).iter().filter(|(_, state)| *state == RowState::Queued).count(), 7);
     assert_eq!(reason(&table, "B/v_4.mp4"), "cut short");
@@ -235,7 +235,7 @@ fn files_come_change_and_go() {
         all(table).into_iter().map(|(name, state)| format!("{name} {}", state.word())).collect::<Vec<_>>()
     };
     assert_eq!(view(&mut table), ["B/v_1.mp4 done", "B/v_2 missing", "B/v_3.mp4 unchecked"]);
-    // One that was missing, one that sorts first, and a second copy.
+    // A missing video, one that sorts first, and a second copy appear.
     table.change(change(2, Status::Queued, Some(file("B/v_2.mkv", 5))));
     table.change(change(3, Status::Queued, Some(file("A/v_0.mp4", 0))));
     table.change(change(4, Status::Queued, Some(file("A/v_3.mp4", 5))));
@@ -244,12 +244,12 @@ fn files_come_change_and_go() {
         view(&mut table),
         ["A/v_0.mp4 corrupt", "A/v_3.mp4 duplicate", "B/v_1.mp4 done", "B/v_2.mkv ready", "B/v_3.mp4 duplicate"]
     );
-    // A version that nobody has looked into; what is heard of the old one says nothing.
+    // A new version is unchecked; a result for the old one does not apply.
     table.change(change(2, Status::Queued, Some(file("B/v_2.mkv", 6))));
     table.probed(found(2, 5, Verdict::Corrupt { reason: "cut".into() }));
     assert_eq!(view(&mut table)[3], "B/v_2.mkv unchecked");
     assert_eq!(table.look_up("B/v_2.mkv").unwrap().row.facts, None);
-    // Gone: missing again where it is listed and no copy is left; a feature does not count.
+    // A listed video whose last copy is gone is missing again, even with a feature.
     for id in [0, 3, 4] {
         table.change(change(id, Status::Gone, None));
     }

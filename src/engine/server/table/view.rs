@@ -1,22 +1,22 @@
-//! Views: which rows a filter lets through, in which order.
+//! Views: the rows that pass a filter, sorted.
 
 use super::{MISSING, Table};
 use crate::protocol::row::{Column, Filter, Row, RowState, Sort};
 
-/// The rows that a filter lets through, in order, as of a revision.
+/// The sorted rows that pass a filter, as of a revision of the table.
 pub struct View {
-    /// Which.
+    /// The filter.
     pub filter: Filter,
-    /// In which order.
+    /// The sort order.
     pub sort: Sort,
     /// The rows.
     pub ids: Vec<u32>,
-    /// When it was made.
+    /// The revision of the table when it was made.
     pub revision: u64,
 }
 
 impl Table {
-    /// Applies a filter and an order to the whole table.
+    /// Filters and sorts the whole table.
     pub fn view(&mut self, filter: Filter, sort: Sort) -> View {
         let needle = filter.text.to_lowercase();
         let class = filter.class.as_ref().map(|class| self.classes.get_index_of(class.as_str()));
@@ -43,7 +43,7 @@ impl Table {
         needle.is_empty() || self.says(id, state, needle)
     }
 
-    /// Whether name, state or reason have this text in them.
+    /// Whether the name, the state or the reason contains this text.
     fn says(&self, id: u32, state: RowState, needle: &str) -> bool {
         let named = match id & MISSING {
             0 => self.files.get(id as usize).is_some_and(|file| contains(file.name.as_str(), needle)),
@@ -60,7 +60,7 @@ impl Table {
             }
     }
 
-    /// Sorts what is in the order of names. What has no value comes last either way; equal ones stay by name.
+    /// Sorts rows that are sorted by name. Rows without a value come last in both directions; equal rows stay sorted by name.
     fn sort(&self, ids: &mut Vec<u32>, sort: Sort) {
         let cell = |id: u32| self.cells.get(id as usize).filter(|_| id & MISSING == 0);
         match sort.by {
@@ -91,12 +91,12 @@ impl Table {
         }
     }
 
-    /// A window of a view, each row as it is now.
+    /// A window of a view, with the present content of each row.
     pub fn rows(&self, view: &View, offset: usize, len: usize) -> Vec<Row> {
         view.ids.iter().skip(offset).take(len).filter_map(|id| self.row(*id)).collect()
     }
 
-    /// Where a video is in a view.
+    /// The position of a video in a view.
     pub fn place(&self, view: &View, name: &str) -> Option<usize> {
         let id = self.find(name)?;
         view.ids.iter().position(|other| *other == id)
@@ -121,7 +121,7 @@ fn sort_by<K: Ord>(ids: &mut Vec<u32>, descending: bool, key: impl Fn(u32) -> Op
     ids.extend(known.into_iter().map(|(_, id)| id).chain(unknown));
 }
 
-/// Whether a text contains another, which is in lower case, in any case.
+/// Whether a text contains `needle`, which is in lower case, ignoring case.
 fn contains(text: &str, needle: &str) -> bool {
     if !text.is_ascii() {
         return text.to_lowercase().contains(needle);
