@@ -1,4 +1,4 @@
-//! What is already there when a run begins: the files say which videos are done, stale, failed, or still to do.
+//! Finds out from the output folder which videos are done, stale, failed or unfinished.
 
 use std::collections::HashSet;
 use std::fs;
@@ -17,26 +17,26 @@ use super::state::Status;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shard::Shard;
 
-/// What the output folder says about one video.
+/// What the output folder holds of a video.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
-    /// Its feature is there and is of this very file.
+    /// A feature of the current version of the file.
     Done {
-        /// Some frames were lost or concealed, but few enough.
+        /// Some frames were lost or concealed, within the tolerance.
         degraded: bool,
     },
-    /// Its feature is there, and the file has changed since.
+    /// A feature of an earlier version of the file.
     Stale,
-    /// It failed before, and the file is the same.
+    /// A failure file of the current version of the file.
     Failed(Box<FailureFile>),
-    /// Nothing usable is there.
+    /// Nothing usable.
     Nothing,
 }
 
 /// Looks at what the output folder holds for each video, in the same order. Reads headers only.
 ///
 /// # Errors
-/// When a folder is there and cannot be listed.
+/// When an existing folder cannot be listed.
 pub fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> io::Result<Vec<Found>> {
     let features = names(&layout.features())?;
     let failures = names(&layout.failures())?;
@@ -83,19 +83,19 @@ fn judge(
     Found::Nothing
 }
 
-/// What of that a run takes for done, and what it is to do.
+/// Which videos a run extracts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The part of the videos that is worked on.
+    /// Only videos of this shard.
     pub shard: Shard,
-    /// Try failed videos again.
+    /// Retry failed videos.
     pub retry_failed: bool,
     /// Extract changed videos again.
     pub redo_stale: bool,
 }
 
 impl Policy {
-    /// Where a video stands before anything is done.
+    /// The status of a video at the start of a run.
     pub fn status(&self, name: &VideoName, found: Found) -> Status {
         match found {
             Found::Done { degraded } => return Status::Done { degraded, resumed: true },
@@ -111,19 +111,19 @@ impl Policy {
     }
 }
 
-/// The header of a video's feature, where it is there and has all that is asked for.
+/// The header of a video's feature, where it satisfies the recipe.
 fn usable(layout: &Layout, recipe: &Recipe, video: &VideoName) -> Option<Header> {
     let header = Header::read(&layout.feature(video)).ok()?;
     (header.provenance.set == layout.set() && header.satisfies(recipe)).then_some(header)
 }
 
-/// What a video's feature says of its frames, where it is there and is of the file as it is now.
+/// The frame counts of a video's feature, where it is of the current version of the file.
 pub fn frames_of(layout: &Layout, recipe: &Recipe, video: &VideoName, path: &Path) -> Option<FrameCounts> {
     let provenance = usable(layout, recipe, video)?.provenance;
     (SourceStamp::read(path).ok()? == provenance.source).then_some(provenance.frames)
 }
 
-/// `Class/file` of every file two levels under `folder`: one listing a class is cheaper than asking for each file.
+/// `Class/file` of every file two levels under `folder`. One listing per class is cheaper than a lookup per file.
 fn names(folder: &Path) -> io::Result<HashSet<String>> {
     let mut names = HashSet::new();
     for class in entries(folder)? {
@@ -142,8 +142,8 @@ fn entries(folder: &Path) -> io::Result<Vec<String>> {
     }
 }
 
-/// Removes the failure files of videos that have their feature: an engine that was killed did not get to it. Call only while
-/// holding the lock.
+/// Removes the failure files of videos that have a feature, which an engine that was killed has left. Call only while holding
+/// the lock.
 ///
 /// # Errors
 /// When a folder cannot be listed.
@@ -153,13 +153,13 @@ pub fn forget_failures<'v>(layout: &Layout, done: impl Iterator<Item = &'v Video
         return Ok(());
     }
     for video in done.filter(|video| failures.contains(&format!("{video}.json"))) {
-        // A feature beats a failure file, so one that stays does no harm.
+        // A failure file that cannot be removed does no harm: a feature takes precedence.
         let _ = fs::remove_file(layout.failure(video));
     }
     Ok(())
 }
 
-/// Removes what was left half written by those that `sweeper` knows to be gone. Call only while holding the lock.
+/// Removes the temporary files of processes that no longer run. Call only while holding the lock.
 ///
 /// # Errors
 /// When a folder cannot be listed.
@@ -171,7 +171,7 @@ pub fn sweep(layout: &Layout, sweeper: &Sweeper) -> io::Result<()> {
     }
     for folder in folders {
         for name in entries(&folder)?.into_iter().filter(|name| sweeper.may_remove(name)) {
-            // One that stays takes room and is never mistaken for a feature.
+            // A temporary file that cannot be removed only takes space.
             let _ = fs::remove_file(folder.join(name));
         }
     }

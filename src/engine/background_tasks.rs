@@ -31,41 +31,41 @@ use crate::export::{self, ExportJob, Outcome, Variant};
 use crate::format::{Axes, Format};
 use crate::progress::Progress;
 
-/// Who waits for the answer to an order.
+/// The channel for the answer to a request.
 pub type Reply = oneshot::Sender<Result<String, String>>;
 
 /// The result of a background task.
 pub enum TaskResult {
-    /// To be answered and nothing else.
+    /// An answer to a request.
     Answer(Reply, Result<String, String>),
-    /// What is left alone is written down.
+    /// The list of excluded videos was written.
     Excluded {
-        /// Who has asked.
+        /// The channel for the answer.
         reply: Reply,
-        /// Which.
+        /// The videos.
         videos: Vec<VideoId>,
         /// Their names.
         names: Vec<VideoName>,
-        /// No longer left alone.
+        /// They are included again.
         undo: bool,
-        /// Whether it could be written.
+        /// The error, where the list could not be written.
         written: Result<(), String>,
     },
-    /// An export is over.
+    /// An export has ended.
     Exported {
-        /// What came of it.
+        /// Its result.
         done: anyhow::Result<Vec<Outcome>>,
-        /// Who waits for it, where somebody does.
+        /// The channel for the result, if a caller waits for it.
         reply: Option<oneshot::Sender<anyhow::Result<Vec<Outcome>>>>,
     },
 }
 
-/// What tells an export to stop where it is.
+/// Cancels an export.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Stop.
+    /// Requests the end of the export.
     pub fn now(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -88,40 +88,40 @@ pub struct TaskContext {
     pub root: PathBuf,
     /// Extensions of videos.
     pub extensions: Vec<String>,
-    /// Where everything is written.
+    /// The layout of the output folder.
     pub layout: Layout,
-    /// What is extracted.
+    /// The recipe of the features.
     pub recipe: Recipe,
-    /// The number after each video in the list.
+    /// The style of the labels in the list of videos.
     pub style: LabelStyle,
-    /// Named in temporary files.
+    /// The owner that is named in temporary files.
     pub owner: Owner,
-    /// What should be there.
+    /// The manifest, if there is one.
     pub manifest: Option<PathBuf>,
-    /// What stands before the id in a file's name.
+    /// The prefix of file names before the id.
     pub prefix: String,
-    /// By how many seconds a duration may differ.
+    /// The tolerance of durations, in seconds.
     pub tolerance_s: f64,
-    /// What checks have found.
+    /// The cache of probes.
     pub cache: PathBuf,
 }
 
-/// What has come, changed and gone since the files were looked at last.
+/// The differences between the known files and the dataset folder.
 #[derive(Debug, Default)]
 pub struct Differences {
-    /// New, or another version of the file, with what the output folder says.
+    /// New and changed files, with what the output folder holds of them.
     pub seen: Vec<(VideoFile, Found)>,
-    /// Gone.
+    /// Removed files.
     pub gone: Vec<VideoName>,
 }
 
 impl TaskContext {
-    /// What the output folder says of a file.
+    /// What the output folder holds of a file.
     pub fn found(&self, file: &VideoFile) -> Found {
         assess::look(&self.layout, &self.recipe, file)
     }
 
-    /// Looks at one file again. `None`: it cannot be looked at just now; an error: it is gone.
+    /// Looks at one file again. None where it cannot be read at present; the name where it was removed.
     pub fn look_at(&self, name: VideoName) -> Option<Result<(VideoFile, Found), VideoName>> {
         match SourceStamp::read(&name.under(&self.root)) {
             Ok(stamp) => {
@@ -134,10 +134,10 @@ impl TaskContext {
         }
     }
 
-    /// Looks through the dataset folder. `gone` says which of the known videos are known to be gone already.
+    /// Scans the dataset folder. `gone` tells which of the known files are known to be removed.
     ///
     /// # Errors
-    /// When it cannot be looked through, or looks as if its disk were not there.
+    /// When the folder cannot be read, or is empty as if its disk were not mounted.
     pub fn rescan(&self, known: &Files, gone: impl Fn(VideoId) -> bool) -> anyhow::Result<Differences> {
         let found: Scan = scan(&self.root, &self.extensions)?;
         let there = |id: &VideoId| !gone(*id);
@@ -168,7 +168,7 @@ impl TaskContext {
     /// Writes the list of videos.
     ///
     /// # Errors
-    /// When there is none, or the list cannot be written; the old one is there then.
+    /// When there is no video, or the list cannot be written; the old list is kept then.
     pub fn write_list(&self, mut names: Vec<VideoName>) -> anyhow::Result<String> {
         names.sort_unstable();
         ensure!(!names.is_empty(), "there is no video to list");
@@ -178,10 +178,10 @@ impl TaskContext {
         Ok(format!("wrote {} with {} videos", shown(&path), names.len()))
     }
 
-    /// Writes the lists of videos that must be fetched.
+    /// Writes download and request lists for videos of the manifest that are not on disk.
     ///
     /// # Errors
-    /// Without a manifest, and when something cannot be read or written.
+    /// When there is no manifest, or a file cannot be read or written.
     pub fn write_missing(&self) -> anyhow::Result<String> {
         let path = self.manifest.as_ref().context("no manifest says what should be there; name one with --manifest")?;
         let manifest = Manifest::read(path, &self.prefix)?;
@@ -200,10 +200,10 @@ impl TaskContext {
         ))
     }
 
-    /// Writes what trainers read, until it is told to stop.
+    /// Exports until it is done or cancelled.
     ///
     /// # Errors
-    /// When the disk has not enough room, writing fails, or it is told to stop.
+    /// When the disk has too little space, writing fails, or the export is cancelled.
     pub fn export(&self, videos: Vec<VideoFile>, formats: &[Format], watch: &Cancel) -> anyhow::Result<Vec<Outcome>> {
         let mut videos = as_they_are(&self.root, videos);
         videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -219,10 +219,10 @@ impl TaskContext {
         export::export(&job, &variants, watch)
     }
 
-    /// Writes down what is left alone from now on, or no longer.
+    /// Adds names to the list of excluded videos, or removes them.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the list cannot be written.
     pub fn exclude(&self, names: &[VideoName], undo: bool) -> anyhow::Result<()> {
         let private = self.layout.private();
         excluded::change(&private, &self.owner, names, undo).with_context(|| {

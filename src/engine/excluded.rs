@@ -1,4 +1,4 @@
-//! The videos that the user wants left alone: a list beside the features, a name a line, that every run obeys.
+//! The list of excluded videos, one name per line. Every run on the output folder obeys it.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -8,18 +8,18 @@ use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::bounded;
 use reeldeck_common::video::VideoName;
 
-/// No list is longer, in bytes.
+/// The largest list that is read, in bytes.
 const MOST: u64 = 256 << 20;
 
-/// Where the list is, in reeldeck's own folder.
+/// The path of the list.
 pub fn path(private: &Path) -> PathBuf {
     private.join("excluded")
 }
 
-/// Reads the list; lines that name no video are passed over.
+/// Reads the list. Lines that are not names of videos are skipped.
 ///
 /// # Errors
-/// When it is there and cannot be read: a run must not do what the user wants left alone.
+/// When the list exists and cannot be read: a run must not extract excluded videos.
 pub fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
     let bytes = match bounded::read(&path(private), MOST) {
         Ok(bytes) => bytes,
@@ -30,10 +30,10 @@ pub fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
     Ok(text.lines().filter_map(|line| VideoName::new(line).ok()).collect())
 }
 
-/// Adds to the list, or takes from it. What another engine has written meanwhile stays.
+/// Adds names to the list, or removes them. Changes by other engines are kept.
 ///
 /// # Errors
-/// When the list cannot be read or written; it is as it was then.
+/// When the list cannot be read or written; it is unchanged then.
 pub fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: bool) -> io::Result<()> {
     let mut list = read(private)?;
     for name in names {

@@ -1,4 +1,4 @@
-//! The videos that an engine knows: those of its first scan, shared and never copied, and those that came or changed since.
+//! The files that an engine knows: those of its first scan, which are shared, and those that came or changed later.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,45 +8,45 @@ use reeldeck_common::source::SourceStamp;
 use super::ids::VideoId;
 use crate::dataset::scan::VideoFile;
 
-/// Videos by number. A number stays its video's for as long as the engine lives.
+/// Files by number. The number of a file never changes.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// Sorted by name.
     base: Arc<[VideoFile]>,
-    /// In the order in which they came; the first has the number after the last of `base`.
+    /// Later files in order of arrival. The first has the number after the last of `base`.
     more: Vec<VideoFile>,
     more_by_name: HashMap<Box<str>, VideoId>,
-    /// Those of `base` that are another version of the file now.
+    /// The current versions of those of `base` that have changed.
     changed: HashMap<VideoId, VideoFile>,
 }
 
 impl Files {
-    /// The videos of a scan, sorted by name.
+    /// The files of a scan, which must be sorted by name.
     pub fn new(base: Arc<[VideoFile]>) -> Self {
         Self { base, ..Self::default() }
     }
 
-    /// The videos of the scan, as they were.
+    /// The files of the scan, in their version at the scan.
     pub fn base(&self) -> &[VideoFile] {
         &self.base
     }
 
-    /// How many numbers were given.
+    /// The number of files, removed ones included.
     pub fn len(&self) -> usize {
         self.base.len() + self.more.len()
     }
 
-    /// Whether none was.
+    /// Whether there is no file.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// So many of the first were there from the beginning, and are sorted by name.
+    /// The number of files of the scan, which come first and are sorted by name.
     pub fn sorted(&self) -> usize {
         self.base.len()
     }
 
-    /// The video with this number.
+    /// The file with this number.
     pub fn get(&self, id: VideoId) -> Option<&VideoFile> {
         match id.checked_sub(self.base.len()) {
             Some(later) => self.more.get(later),
@@ -55,18 +55,18 @@ impl Files {
         }
     }
 
-    /// The number of a video, by `Class/file`.
+    /// The number of the file with this `Class/file`.
     pub fn find(&self, name: &str) -> Option<VideoId> {
         let later = || self.more_by_name.get(name).copied();
         self.base.binary_search_by(|file| file.name.as_str().cmp(name)).ok().or_else(later)
     }
 
-    /// All of them by number.
+    /// All files in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = &VideoFile> {
         (0..self.len()).filter_map(|id| self.get(id))
     }
 
-    /// Gives a video that is not known its number.
+    /// Adds a file and returns its number.
     pub fn push(&mut self, file: VideoFile) -> VideoId {
         let id = self.len();
         self.more_by_name.insert(file.name.as_str().into(), id);
@@ -74,7 +74,7 @@ impl Files {
         id
     }
 
-    /// The file is another version now.
+    /// Updates the version of a file.
     pub fn restamp(&mut self, id: VideoId, stamp: SourceStamp) {
         match id.checked_sub(self.base.len()) {
             Some(later) => {
@@ -90,7 +90,7 @@ impl Files {
         }
     }
 
-    /// Whether it came or changed after the first scan.
+    /// Whether a file came or changed after the first scan.
     pub fn is_new(&self, id: VideoId) -> bool {
         id >= self.base.len() || self.changed.contains_key(&id)
     }

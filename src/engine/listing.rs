@@ -1,4 +1,4 @@
-//! The manifest as the engine uses it: what is asked of single videos, and the annotated spans, read when somebody looks.
+//! The manifest as the engine uses it: lookups of single videos, and annotations that are read on first use.
 
 use std::sync::OnceLock;
 
@@ -7,29 +7,29 @@ use serde::Deserialize;
 use crate::dataset::manifest::{Manifest, ManifestError, id_of};
 use crate::protocol::details::{ListedVideo, Segment};
 
-/// No video in the manifest.
+/// The position of a file that is not in the manifest.
 pub const NONE: u32 = u32::MAX;
 
 /// A manifest and its annotations.
 #[derive(Debug)]
 pub struct Listing {
     manifest: Manifest,
-    /// By how many seconds a duration may differ.
+    /// The tolerance of durations, in seconds.
     pub tolerance_s: f64,
     spans: OnceLock<Spans>,
 }
 
-/// Annotated spans: those of a video follow each other.
+/// The annotated spans, grouped by video.
 #[derive(Debug, Default)]
 struct Spans {
     labels: Vec<Box<str>>,
-    /// For each video of the manifest, where its spans end.
+    /// For each video of the manifest, the end of its spans.
     ends: Vec<u32>,
-    /// Place of the label, beginning, end.
+    /// Index of the label, start and end in seconds.
     spans: Vec<(u32, f32, f32)>,
 }
 
-/// An annotation as the text of a manifest's entry has it.
+/// An annotation in an entry of a manifest.
 #[derive(Deserialize)]
 struct Annotation {
     label: String,
@@ -37,7 +37,7 @@ struct Annotation {
 }
 
 impl Listing {
-    /// Of a manifest that was read.
+    /// Wraps a manifest.
     pub fn new(manifest: Manifest, tolerance_s: f64) -> Self {
         Self { manifest, tolerance_s, spans: OnceLock::new() }
     }
@@ -47,24 +47,24 @@ impl Listing {
         &self.manifest
     }
 
-    /// The place of the video that a file is; [`NONE`] where it is none.
+    /// The position of a file's video in the manifest, or [`NONE`].
     pub fn position(&self, file: &str) -> u32 {
         let position = id_of(file, &self.manifest.prefix).and_then(|id| self.manifest.position(id));
         position.and_then(|position| u32::try_from(position).ok()).unwrap_or(NONE)
     }
 
-    /// The duration that a video should have, in seconds.
+    /// The expected duration of a video, in seconds.
     pub fn duration_s(&self, position: u32) -> Option<f64> {
         self.manifest.at(position as usize)?.1.duration_s
     }
 
-    /// The file name without an extension that a video should have.
+    /// The expected file name of a video, without extension.
     pub fn file(&self, position: u32) -> String {
         let id = self.manifest.at(position as usize).map_or("", |(id, _)| id);
         format!("{}{id}", self.manifest.prefix)
     }
 
-    /// All that is said of a video. The first call reads the manifest's file once more: not for a thread in a hurry.
+    /// The entry of a video. The first call reads the manifest again, so it may block.
     pub fn details(&self, position: u32) -> Option<ListedVideo> {
         let (id, listed) = self.manifest.at(position as usize)?;
         let spans = self.spans.get_or_init(|| Spans::read(&self.manifest).unwrap_or_default());
@@ -83,7 +83,7 @@ impl Spans {
         let mut all = Self::default();
         let mut labels = indexmap::IndexSet::<Box<str>>::new();
         manifest.each::<ManifestError>(|entry| {
-            // A list has no annotations.
+            // The entries of a plain list have no annotations.
             for Annotation { label, segment } in
                 serde_json::from_str::<Vec<Annotation>>(&entry.text).unwrap_or_default()
             {

@@ -1,4 +1,4 @@
-//! The output folder while nothing can be written to it: is it back, and is it the same?
+//! Checks whether the output folder can be written to again during a hold, and whether it is the same folder.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,40 +10,40 @@ use reeldeck_common::layout::Layout;
 use super::lock::{Lock, Place};
 use crate::dataset::shown;
 
-/// What to look at, and how to know it again.
+/// The output folder and its identity.
 #[derive(Clone, Debug)]
 pub struct Output {
     layout: Layout,
     lock: Lock,
-    /// The file system that it was on.
+    /// The device number of its file system.
     device: u64,
-    /// Room that must be there before going on, in bytes.
+    /// The free space that is required to resume, in bytes.
     room: u64,
 }
 
-/// The folder can be written to again.
+/// The state of a folder that can be written to again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Back {
-    /// As it was.
+    /// It is unchanged.
     Same,
-    /// Something of it was removed: what was done may have to be done again.
+    /// Parts of it were removed, so results may be lost.
     Anew,
 }
 
 impl Output {
-    /// The folder as it is now.
+    /// Takes note of the folder's identity.
     ///
     /// # Errors
-    /// When it cannot be looked at.
+    /// When it cannot be read.
     pub fn new(layout: Layout, lock: Lock, room: u64) -> io::Result<Self> {
         let device = fs::metadata(layout.out())?.dev();
         Ok(Self { layout, lock, device, room })
     }
 
-    /// Tries it out.
+    /// Checks the folder by writing to it.
     ///
     /// # Errors
-    /// What is wrong with it and what to do, in words for people.
+    /// What is wrong with the folder and what to do about it, for users.
     pub fn look(&self) -> Result<Back, String> {
         let out = shown(self.layout.out());
         let unusable = |error: io::Error| self.in_words(&error);
@@ -95,7 +95,7 @@ impl Output {
         file.sync_all()
     }
 
-    /// A file that nobody finds, however this process ends.
+    /// A file without a name, which disappears with this process.
     fn nameless(&self, folder: &Path) -> io::Result<File> {
         let path = folder.join(format!(".room-{}", std::process::id()));
         let file = File::create(&path)?;

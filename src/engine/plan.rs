@@ -1,4 +1,4 @@
-//! What an engine is given before its first run.
+//! What an engine needs to know before its first run.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,32 +14,32 @@ use super::output::Output;
 use super::worker::Launch;
 use crate::dataset::watch::WatchOptions;
 
-/// Everything about a run that does not change.
+/// What does not change while an engine runs.
 pub struct Plan {
     /// The dataset folder.
     pub root: PathBuf,
-    /// Where everything is written.
+    /// The layout of the output folder.
     pub layout: Layout,
-    /// Named in temporary files.
+    /// The owner that is named in temporary files.
     pub owner: Owner,
     /// The first message to each worker.
     pub inits: Vec<Init>,
     /// How each worker is started.
     pub launches: Vec<Launch>,
-    /// The output folder, for when it cannot be written to.
+    /// Checks the output folder during a hold.
     pub output: Output,
-    /// Where the journal is written.
+    /// The path of the journal.
     pub journal: PathBuf,
-    /// Nothing begins before somebody asks for it, and new files are looked at.
+    /// The engine waits for a user to start a run, and checks new files.
     pub waits: bool,
-    /// What counts as done.
+    /// Which videos are extracted.
     pub policy: Policy,
-    /// What is left alone.
+    /// The excluded videos.
     pub excluded: BTreeSet<VideoName>,
-    /// How the dataset folder is watched, where it is.
+    /// How the dataset folder is watched, if it is.
     pub watch: Option<WatchOptions>,
     /// For background tasks.
     pub task_context: TaskContext,
-    /// Bytes of a feature.
+    /// The size of a feature in bytes.
     pub feature_size: u64,
 }

@@ -1,4 +1,4 @@
-//! What the world is told of a run: news become events, the state becomes a snapshot with rates.
+//! Translates notices into events of the protocol, and the state into snapshots.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub trait RunObserver {
     fn changed(&mut self, _state: &State, _videos: &[VideoId]) {}
 }
 
-/// Where the run stands.
+/// A snapshot of the state and its rates.
 pub fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis) -> Snapshot {
     let counts = state.counts();
     let clips_per_s = rate.clips_per_s();
@@ -88,7 +88,7 @@ fn device(state: &State, rate: &Rate, id: WorkerId, worker: &Worker, now: Millis
     }
 }
 
-/// News as an event for everybody.
+/// The event of the protocol for a notice.
 pub fn event(state: &State, news: News) -> Event {
     let device = |id: WorkerId| state.workers.get(id).map(|w| w.device.clone()).unwrap_or_default();
     let video = |id: VideoId| state.name(id).to_owned();

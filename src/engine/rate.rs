@@ -1,4 +1,4 @@
-//! How fast a run is: clips and videos a second, by worker and in all, and where the time goes.
+//! The throughput of a run, in total and by worker, and the stage that limits it.
 
 use std::collections::VecDeque;
 
@@ -7,14 +7,14 @@ use reeldeck_common::protocol::Report;
 use super::state::{Millis, State};
 use crate::protocol::snapshot::{Bound, Stages};
 
-/// Rates of clips are taken over so long.
+/// The window for rates of clips, in milliseconds.
 const CLIPS: Millis = 60_000;
-/// Rates of videos, of which there are fewer.
+/// The window for rates of videos, which are fewer, in milliseconds.
 const VIDEOS: Millis = 300_000;
-/// Where the time goes is told by the last so many videos.
+/// The number of videos whose reports tell the limiting stage.
 const REPORTS: usize = 32;
 
-/// Something done over time.
+/// Cumulative counts over time.
 #[derive(Debug, Default)]
 struct Samples(VecDeque<(Millis, usize)>);
 
@@ -23,7 +23,7 @@ impl Samples {
         if self.0.back().is_some_and(|(at, before)| now < at + 1_000 && done >= *before) {
             return;
         }
-        // What a worker had in hand when it died is to be done again.
+        // The clips of videos that were in progress when a worker crashed are computed again.
         self.0.retain(|(_, before)| *before <= done);
         self.0.push_back((now, done));
         while self.0.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) > window) {
@@ -38,7 +38,7 @@ impl Samples {
     }
 }
 
-/// Work done over time.
+/// The rates of a run.
 #[derive(Debug, Default)]
 pub struct Rate {
     clips: Samples,
@@ -48,7 +48,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Takes a sample. While nothing can be done, time does not count.
+    /// Takes a sample. Time in which the run is paused, held or over does not count.
     pub fn sample(&mut self, state: &State, now: Millis) {
         let works = state.paused.is_none() && state.hold.is_none() && !state.is_over();
         let loaded = state.workers.iter().any(|w| w.detail.is_some());
@@ -65,33 +65,33 @@ impl Rate {
         }
     }
 
-    /// A video is done, and has taken so long.
+    /// Adds the durations of a finished video.
     pub fn report(&mut self, report: &Report) {
         let Report { decode_ms, model_ms, wait_ms, write_ms, .. } = *report;
-        // Of one whose worker could not tell it, nothing is known.
+        // The durations of an unreported video are unknown.
         if model_ms + wait_ms + write_ms > 0 {
             self.reports.push_back([decode_ms, model_ms, wait_ms, write_ms]);
             self.reports.drain(..self.reports.len().saturating_sub(REPORTS));
         }
     }
 
-    /// Clips a second.
+    /// Clips per second of all workers.
     pub fn clips_per_s(&self) -> Option<f64> {
         self.clips.per_second()
     }
 
-    /// Clips a second of one worker.
+    /// Clips per second of one worker.
     pub fn clips_per_s_of(&self, worker: usize) -> Option<f64> {
         self.workers.get(worker)?.per_second()
     }
 
-    /// Videos a second.
+    /// Videos per second of all workers.
     pub fn videos_per_s(&self) -> Option<f64> {
         self.videos.per_second()
     }
 
-    /// Where the time of the last videos went, long ones counting for more. The model is what a worker's time is measured by: it
-    /// computes, waits for frames, or its features are written. Decoding goes on beside it.
+    /// How the time of the last videos divides among the stages, weighted by duration. The model thread's time is the total: it
+    /// computes, waits for frames, or writes features. Decoding runs in parallel.
     pub fn stages(&self) -> Option<Stages> {
         let sum = |at: usize| self.reports.iter().filter_map(|report| report.get(at)).sum::<u64>() as f64;
         let [decode, model, wait, write] = [0, 1, 2, 3].map(sum);
@@ -99,7 +99,7 @@ impl Rate {
         if wall <= 0.0 {
             return None;
         }
-        // What the model waits for is the reason, not what keeps itself busy meanwhile.
+        // The stage that the model waits for limits the run, not the one that is busiest.
         let bound = if wait > model.max(write) {
             Bound::Decode
         } else if write > model {
@@ -131,14 +131,14 @@ mod tests {
         assert_eq!(stages(&[report(0, 0, 0, 0)]), None);
         let bound = |report| stages(&[report]).unwrap().bound;
         assert_eq!(bound(report(100, 900, 90, 10)), Bound::Model);
-        // Decoding that keeps up holds nobody up, however much of it there is.
+        // Decoding that keeps up does not limit the run, however much time it takes.
         assert_eq!(bound(report(4000, 900, 90, 10)), Bound::Model);
         assert_eq!(bound(report(900, 300, 690, 10)), Bound::Decode);
         assert_eq!(bound(report(100, 300, 100, 600)), Bound::Disk);
         // A long video counts for more than a short one.
         let mixed = stages(&[report(10, 10, 90, 0), report(500, 9000, 800, 100)]).unwrap();
         assert_eq!((mixed.bound, mixed.decode, mixed.model, mixed.write), (Bound::Model, 0.051, 0.901, 0.01));
-        // The last ones tell.
+        // Only the last videos count.
         let mut many = vec![report(900, 300, 690, 10); 100];
         many.extend(vec![report(100, 900, 90, 10); REPORTS]);
         assert_eq!(stages(&many).unwrap().bound, Bound::Model);

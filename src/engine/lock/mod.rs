@@ -1,5 +1,5 @@
-//! One engine for each part of an output folder: a lock that the kernel releases when its holder and all its workers are
-//! gone, and whose text tells clients where to find the engine.
+//! Ensures one engine per shard of an output folder: a lock that the kernel releases when its holder and all workers have
+//! exited. The text of the lock file tells clients where the engine listens.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -15,15 +15,15 @@ use jiff::Timestamp;
 use crate::dataset::shard::Shard;
 use crate::protocol::holder::{FILE_SIZE, Holder, has_no_locks, holders, host, is_fresh, read_holder};
 
-/// How often a holder shows that it lives.
+/// The interval of heartbeats in the lock file.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// How long to wait for the workers of an engine that was killed.
+/// How long to wait for the workers of an engine that was killed to exit.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why the output folder cannot be had.
+/// Why the output folder cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else has it.
+    /// Another run holds it.
     #[error(
         "another run holds this output folder ({holder}); follow it with `reeldeck attach`, stop it, or use another --out"
     )]
@@ -31,46 +31,46 @@ pub enum LockError {
         /// Host and process, as the holder wrote them.
         holder: String,
     },
-    /// Somebody has a part of it that overlaps with ours.
+    /// Another run holds a shard that overlaps with this one.
     #[error(
         "a run over part {theirs} holds this output folder ({holder}); all runs that share one must be split alike, and \
          this one is part {ours}"
     )]
     Overlap {
-        /// Its part.
+        /// The shard of the other run.
         theirs: Shard,
-        /// Ours.
+        /// The shard of this run.
         ours: Shard,
         /// Host and process.
         holder: String,
     },
-    /// The lock file cannot be made or read.
+    /// The lock file cannot be created or read.
     #[error("failed to lock the output folder")]
     Io(#[from] io::Error),
 }
 
-/// Whether the file at a lock's place is still ours.
+/// What has become of the lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// It is.
+    /// It is unchanged.
     Same,
-    /// It says our name but is another: the disk was mounted anew.
+    /// It names this process but is another file, because the disk was mounted again.
     Remounted,
-    /// It is not there.
+    /// It was removed or replaced.
     Gone,
 }
 
 #[derive(Debug)]
 struct Held {
     file: File,
-    /// Inherited by all children. The lock belongs to what was opened, not to a process, so it lasts until the last of
-    /// them is gone: nobody starts while a worker of ours may still write.
+    /// Inherited by all child processes. The lock belongs to the open file, not to a process, so it lasts until the last of
+    /// them has exited: no other run starts while a worker may still write.
     _inherited: OwnedFd,
     path: PathBuf,
     holder: Holder,
 }
 
-/// The lock of a part of an output folder, held until it is dropped.
+/// The lock on a shard of an output folder, held until it is dropped.
 #[derive(Clone, Debug)]
 pub struct Lock {
     held: Arc<Mutex<Held>>,
@@ -79,10 +79,10 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, or says who has it. Waits only for workers of an engine that is gone.
+    /// Takes the lock. Waits only for workers of an engine that has exited.
     ///
     /// # Errors
-    /// When it is held, and when the folder cannot be written to.
+    /// When another run holds the lock, or the folder cannot be written to.
     pub fn take(private: &Path, shard: Shard) -> Result<Self, LockError> {
         let folder = private.join("locks");
         fs::create_dir_all(&folder)?;
@@ -107,14 +107,14 @@ impl Lock {
                 let Some(held) = kept.upgrade() else { return };
                 let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
                 held.holder.heartbeat = Timestamp::now();
-                // Where it fails, the disk is gone or full; the run finds that out by itself.
+                // A missing or full disk is noticed elsewhere.
                 let _ = write_holder(&held.file, &held.holder);
             }
         })?;
         Ok(Self { held, shard, _alive: alive })
     }
 
-    /// Which part it is.
+    /// The shard.
     pub fn shard(&self) -> Shard {
         self.shard
     }
@@ -129,10 +129,10 @@ impl Lock {
         write_holder(&held.file, &held.holder)
     }
 
-    /// Looks whether the lock file is still at its place.
+    /// Checks whether the lock file is unchanged.
     ///
     /// # Errors
-    /// Whatever the file system reports, other than that it is gone.
+    /// When the file system reports an error other than a missing file.
     pub fn look(&self) -> io::Result<Place> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let there = match fs::metadata(&held.path) {
@@ -149,7 +149,7 @@ impl Lock {
         Ok(if ours { Place::Remounted } else { Place::Gone })
     }
 
-    /// Takes the lock again where its file is another now.
+    /// Takes the lock again after its file was replaced.
     ///
     /// # Errors
     /// As [`Lock::take`].
@@ -177,7 +177,7 @@ fn open_locked(path: &Path) -> Result<(File, OwnedFd), LockError> {
         match file.try_lock() {
             Ok(()) => break file,
             Err(TryLockError::WouldBlock) => {
-                // A client that looks whether the lock is held holds it for a moment itself.
+                // A client that checks the lock holds it for a moment.
                 let passing = tries < 5 || holder.as_ref().is_some_and(Holder::is_dead_here);
                 if !passing || started.elapsed() > PATIENCE {
                     let holder = holder.map_or_else(|| "unknown".into(), |holder| holder.in_words());
@@ -192,9 +192,9 @@ fn open_locked(path: &Path) -> Result<(File, OwnedFd), LockError> {
         }
         std::thread::sleep(Duration::from_millis(40));
     };
-    // Whatever else was in it must not stand behind what is written now.
+    // Removes what an earlier holder has written beyond the new text.
     file.set_len(FILE_SIZE as u64)?;
-    // Plain duplicates are inherited, the files of the standard library are not.
+    // Files of the standard library are closed on exec; this duplicate is not.
     let inherited = rustix::io::dup(&file).map_err(io::Error::from)?;
     Ok((file, inherited))
 }

@@ -1,4 +1,4 @@
-//! After a run: its export, and the wait for a client that wants more. Clients, signals and the clock are heard all the while.
+//! After a run: its export, and the wait for further requests of clients.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,10 @@ use super::{ClientRequest, Engine, Event, Format, Order, Phase, StopSignals, tic
 use crate::export::Outcome;
 
 impl Engine {
-    /// Writes what trainers read at the end of a run; `None` where somebody wants an end of this as well. A client may
-    /// begin another run meanwhile.
+    /// Exports at the end of a run. Returns none where the export was stopped. Clients may start another run meanwhile.
     ///
     /// # Errors
-    /// When the disk has not enough room or writing fails.
+    /// When the disk has too little space or writing fails.
     pub async fn export_at_end(
         &mut self,
         formats: &[Format],
@@ -24,7 +23,7 @@ impl Engine {
         let (mut tell, mut ticks) = (Some(tell), ticks());
         self.concludes = true;
         let done = loop {
-            // One that a client has asked for comes first: two at a time would write the same files.
+            // An export that a client has requested is finished first: two at a time would write the same files.
             if self.exporting.is_none()
                 && let Some(tell) = tell.take()
             {
@@ -43,15 +42,15 @@ impl Engine {
             }
         };
         if let (Ok(None), Some(exporting)) = (&done, &self.exporting) {
-            // It ends as soon as its disk lets it, and is not waited for.
+            // The export stops at its next check, which is not waited for.
             exporting.now();
         }
         self.concludes = false;
         done
     }
 
-    /// Waits for a client that wants more, in which case it returns true, for as long as there are followers and `linger`
-    /// after the last one. What was asked for is finished before it returns, but for an end at once.
+    /// Waits while clients follow the engine, and for `linger` after the last one. Returns true when a client has started a
+    /// run. Background tasks are finished first, except after a stop at once.
     pub async fn wait_for_more(
         &mut self,
         signals: &mut StopSignals,
@@ -90,7 +89,7 @@ impl Engine {
         }
     }
 
-    /// Something is done elsewhere that is worth waiting for.
+    /// Whether background tasks are running.
     fn is_busy(&self) -> bool {
         self.background_tasks > 0 && self.state.phase != Phase::Aborting
     }

@@ -1,4 +1,4 @@
-//! The dataset while an engine lives: the folder is watched, what is new is looked at, and the world is told of it.
+//! Watches the dataset folder, looks at new and changed files, and publishes the changes.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use crate::dataset::watch::{Change, Rescan, Watch};
 use crate::engine::files::Files;
 use crate::engine::inspector::InspectRequest;
 
-/// The world is told of changes no more often.
+/// The shortest interval between two events about changes, in milliseconds.
 const TOLD_EVERY: Millis = 2_000;
 
-/// What the engine remembers of the dataset besides the videos.
+/// What the engine knows of the dataset besides its videos.
 pub struct Dataset {
-    /// How the folder is watched, in words.
+    /// How the folder is watched, for users.
     pub words: Option<String>,
-    /// Makes the watch look at everything now.
+    /// Makes the watch scan the folder at once.
     rescan: Option<Rescan>,
     excluded: BTreeSet<VideoName>,
     arrived: usize,
@@ -28,7 +28,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Begins to watch, where that is wanted.
+    /// Starts to watch, where that is enabled.
     pub(super) fn begin(plan: &Plan, state: &State, sender: &UnboundedSender<Incoming>) -> Self {
         let (words, rescan) = match watch(plan, &state.files, sender.clone()) {
             None => (plan.waits.then(|| "off: so it was asked for".into()), None),
@@ -39,7 +39,7 @@ impl Dataset {
         Self { words, rescan, excluded, arrived: 0, changed: 0, gone: 0, next: 0 }
     }
 
-    /// Remembers what is left alone.
+    /// Adds names to the excluded videos, or removes them.
     pub fn exclude(&mut self, names: Vec<VideoName>, undo: bool) {
         for name in names {
             if undo {
@@ -51,8 +51,7 @@ impl Dataset {
     }
 }
 
-/// Watches the folder on a thread of its own, which also looks at what the output folder says of each new file: in the order
-/// of the changes, and without holding up the engine.
+/// Watches the folder on a thread, which also looks up each new file in the output folder, in the order of the changes.
 fn watch(plan: &Plan, files: &Files, sender: UnboundedSender<Incoming>) -> Option<Result<Rescan, std::io::Error>> {
     let options = plan.watch.clone()?;
     let task_context = plan.task_context.clone();
@@ -82,7 +81,7 @@ fn watch(plan: &Plan, files: &Files, sender: UnboundedSender<Incoming>) -> Optio
 }
 
 impl Engine {
-    /// Takes a file that is new or has changed.
+    /// Handles a new or changed file.
     pub(super) fn seen(&mut self, file: VideoFile, found: Found) {
         let id = self.state.files.find(file.name.as_str());
         let before = id.and_then(|id| Some((self.state.files.get(id)?.stamp, &self.state.videos.get(id)?.status)));
@@ -108,11 +107,11 @@ impl Engine {
         self.dataset.gone += before - self.state.counts().videos;
     }
 
-    /// Looks at a file that was another version for a while.
+    /// Looks at a file again that changed while it was in flight.
     pub(super) fn look_at(&self, name: VideoName) {
         let (task_context, sender) = (self.plan.task_context.clone(), self.sender.clone());
         tokio::task::spawn_blocking(move || {
-            // What cannot be looked at now is noticed by the watch, or by the next run.
+            // A file that cannot be read now is noticed by the watch or by the next run.
             let incoming = match task_context.look_at(name)? {
                 Ok((file, found)) => Incoming::Seen(file, found),
                 Err(name) => Incoming::Vanished(name),
@@ -121,7 +120,7 @@ impl Engine {
         });
     }
 
-    /// Tells of what has come and gone.
+    /// Publishes the numbers of new, changed and removed files.
     pub(super) fn tell_of_dataset(&mut self, now: Millis) {
         let Dataset { arrived, changed, gone, next, .. } = self.dataset;
         if now >= next && arrived + changed + gone > 0 {
@@ -131,15 +130,15 @@ impl Engine {
         }
     }
 
-    /// The files that are there, for a check: those that are gone fail it soon enough.
+    /// The files for a check. It fails for removed ones.
     pub(super) fn there(&self) -> Files {
         self.state.files.clone()
     }
 
-    /// Looks through the folder now.
+    /// Scans the folder at once.
     pub(super) fn rescan(&mut self, reply: Reply) {
         if let Some(rescan) = &self.dataset.rescan {
-            // What the watch has seen and not told yet follows.
+            // The watch reports the changes that it has not reported yet.
             rescan.now();
         }
         let files = self.state.files.clone();

@@ -1,4 +1,4 @@
-//! What was decided is done: workers are started and told, attempts written down, the world told.
+//! Carries out the effects of `update`.
 
 use jiff::SignedDuration;
 use reeldeck_common::error::{ErrorKind, Failure};
@@ -11,7 +11,7 @@ use crate::engine::journal_writer::Record;
 use crate::engine::worker::Process;
 
 impl Engine {
-    /// Does what was decided; a new event where that fails.
+    /// Carries out an effect. Returns an event when that fails.
     pub(super) fn carry_out(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Spawn(process) => return self.spawn(process),
@@ -22,7 +22,7 @@ impl Engine {
                 let send = process.sending(&ToWorker::Extract { job, video: name, path, feature, batch });
                 let (sender, process) = (self.sender.clone(), self.state.process(worker));
                 self.journal_writer.write(Job::Release(Box::new(move || {
-                    // First, so that whatever the worker does with the order comes after it.
+                    // The event comes first, so that every report about the order comes after it.
                     let _ = sender.send(Incoming::Released(process, job));
                     send();
                 })));
@@ -51,7 +51,7 @@ impl Engine {
             }
             Effect::LookAtOutput => {
                 let (output, sender) = (self.plan.output.clone(), self.sender.clone());
-                // A file system that hangs must not hang the engine.
+                // A file system that does not respond must not block the engine.
                 tokio::task::spawn_blocking(move || sender.send(Incoming::Looked(output.look())));
             }
             Effect::LookAt(video) => self.look_at(self.name(video)?),

@@ -1,4 +1,4 @@
-//! What workers say, as events, and what they leave unsaid when they end.
+//! Messages of workers as events, and features that a worker did not report before it exited.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use reeldeck_common::video::VideoName;
 use super::{Engine, Event, Heard, Incoming, WorkerProcess};
 use crate::engine::assess;
 
-/// How long the output folder may take to say what a worker has left there.
+/// How long the search for unreported features may take: the output folder may not respond.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Engine {
-    /// A worker that ends between writing a feature and saying so has done that video.
+    /// Looks for the features of videos that were in flight in a process that has exited. A worker that exits after writing a
+    /// feature and before reporting it has finished that video.
     pub(super) fn look_for_untold(&self, process: WorkerProcess, how: String) {
-        // The jobs of the process that was started after it are not its own.
+        // The jobs now belong to the process that was started after it.
         if !self.state.is_current(process) {
             return;
         }
@@ -32,7 +33,7 @@ impl Engine {
         let look = tokio::task::spawn_blocking(move || {
             let untold = |(job, video): (JobId, VideoName)| {
                 let frames = assess::frames_of(&layout, recipe.as_ref()?, &video, &video.under(&root))?;
-                // What it has cost is not known any more.
+                // The durations are unknown.
                 Some((job, Report { frames, clips, ..Report::default() }))
             };
             in_hand.into_iter().filter_map(untold).collect()
@@ -40,14 +41,14 @@ impl Engine {
         let sender = self.sender.clone();
         tokio::spawn(async move {
             let untold = tokio::time::timeout(PATIENCE, look).await;
-            // Where there is no answer, the video is done again.
+            // Without an answer, the videos are extracted again.
             let untold = untold.ok().and_then(Result::ok).unwrap_or_default();
             let _ = sender.send(Incoming::Ended(process, how, untold));
         });
     }
 }
 
-/// What it means; nothing where nothing follows.
+/// The event that a message stands for, if any.
 pub(super) fn translate(process: WorkerProcess, heard: Heard) -> Option<Event> {
     Some(match heard {
         Heard::Gone(how) => Event::Gone(process, how),

@@ -43,33 +43,33 @@ const TICK: Duration = Duration::from_millis(250);
 /// The interval of progress events.
 const PROGRESS: Millis = 10_000;
 
-/// How long a run that was stopped at once waits for its journal and failure files: their disk may not respond.
+/// How long a run that was stopped at once waits for its journal and failure files, because their disk may not respond.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What comes in from elsewhere than the clock and the signals.
+/// Input of the engine, other than ticks, signals and requests of clients.
 enum Incoming {
     Worker(WorkerProcess, Heard),
-    /// A worker has ended, how, and what it had written and not told.
+    /// A worker process has exited; with a description of how, and the jobs that it finished without a report.
     Ended(WorkerProcess, String, Vec<(JobId, Report)>),
-    /// The journal names what was handed out, and the process is sent the order.
+    /// The journal names the video of an order, which the process now receives.
     Released(WorkerProcess, JobId),
     CannotWrite(String),
     Looked(Result<Back, String>),
-    /// Videos of which nothing is there any more.
+    /// The videos whose results are lost.
     Lost(Vec<VideoId>),
-    /// A file that is new or has changed, and what the output folder says of it.
+    /// A file is new or has changed; with what the output folder holds of it.
     Seen(VideoFile, Found),
-    /// A file that is gone.
+    /// A file was removed.
     Vanished(VideoName),
-    /// Something that was done elsewhere is ready to be answered or told.
+    /// A background task has finished.
     Finished(TaskResult),
-    /// How the dataset folder is watched.
+    /// The way in which the dataset folder is watched has changed.
     Watched(String),
-    /// What the machine is doing.
+    /// A measurement of the machine.
     Measured(Reading),
 }
 
-/// A run, from its first worker to its last, and those that follow when a client wants more.
+/// The engine: one run after another over the same state.
 pub struct Engine {
     plan: Plan,
     state: State,
@@ -86,18 +86,18 @@ pub struct Engine {
     observers: Vec<Box<dyn RunObserver>>,
     rate: Rate,
     next_progress: Millis,
-    /// Who finds out what the dataset is like.
+    /// Requests to the inspector.
     inspector: std::sync::mpsc::Sender<InspectRequest>,
     dataset: dataset::Dataset,
     /// Background tasks that are not finished.
     background_tasks: usize,
-    /// Videos that were done before the last run.
+    /// The number of videos that were done when the last run started.
     done_before: usize,
-    /// An export is going on; what would stop it.
+    /// Cancels the export that is running, if there is one.
     exporting: Option<Cancel>,
-    /// The run is over but for its export.
+    /// The run is over except for its export.
     concludes: bool,
-    /// A client wants the engine to leave.
+    /// A client has asked the engine to exit.
     leaves: bool,
     monitor: Option<Monitor>,
     measured: Option<(Instant, Reading)>,
@@ -158,13 +158,13 @@ impl Engine {
         })
     }
 
-    /// Runs until no worker is left. `clients` may be closed.
+    /// Runs until no worker is left.
     pub async fn run(&mut self, signals: &mut StopSignals, clients: &mut mpsc::UnboundedReceiver<ClientRequest>) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
         self.done_before = self.done();
         self.leaves = false;
         let mut ticks = ticks();
-        // One that has waited was begun by who has asked for it.
+        // An engine that waits was started by the request of a client.
         if !std::mem::replace(&mut self.begun, true) && !self.plan.waits {
             self.handle(Event::Begin);
         }
@@ -181,22 +181,22 @@ impl Engine {
         self.tick();
     }
 
-    /// From now on nothing begins before it is asked for.
+    /// Waits for a user to start the next run.
     pub fn rest(&mut self) {
         self.handle(Event::Rest);
     }
 
-    /// Whether something was done since the last run began.
+    /// Whether a video was done since the last run started.
     pub fn has_new(&self) -> bool {
         self.done_before < self.done()
     }
 
-    /// Videos done by all workers so far.
+    /// The number of videos done by all workers.
     pub fn done(&self) -> usize {
         self.state.workers.iter().map(|worker| worker.done).sum()
     }
 
-    /// The state as it is.
+    /// The current state.
     pub fn state(&self) -> &State {
         &self.state
     }
@@ -261,7 +261,7 @@ impl Engine {
         self.handle(Event::OutputBack(lost));
     }
 
-    /// Finds out what went with the old output folder.
+    /// Finds the videos whose results were lost with the output folder.
     fn find_lost(&mut self) {
         self.journal_writer.write(Job::TryAgain);
         let wrote = |(id, video): (VideoId, &Video)| match video.status {
@@ -281,7 +281,7 @@ impl Engine {
         });
     }
 
-    /// Takes an event and everything that follows from it at once.
+    /// Handles an event and the events that follow from its effects.
     fn handle(&mut self, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {

@@ -58,13 +58,13 @@ impl Engine {
             Order::WriteMissing => return self.task(reply, |task_context| task_context.write_missing()),
             Order::Export(formats) => self.export(formats),
         };
-        // Who asks where the run stands after the answer is told what has come of it.
+        // A snapshot that is requested after the answer must show its result.
         self.show();
-        // A client that is gone does not want to know.
+        // The client may have disconnected.
         let _ = reply.send(message);
     }
 
-    /// Nothing is begun any more. Asking twice means the same here: only `now` drops what is in hand.
+    /// Hands out no more videos. Unlike a second interrupt, a repeated request does not drop the videos in progress.
     fn finish_up(&mut self) {
         if self.state.phase == Phase::Running {
             self.handle(Event::Interrupt);
@@ -94,7 +94,7 @@ impl Engine {
         format!("{again} to be tried again{}", if waits { " when the run is started" } else { "" })
     }
 
-    /// Does something on a thread that may wait, and answers when it is done.
+    /// Runs a background task and answers with its result.
     fn task(&mut self, reply: Reply, work: impl FnOnce(&TaskContext) -> anyhow::Result<String> + Send + 'static) {
         self.send_away(move |task_context| {
             let done = work(task_context).map_err(|error| format!("{error:#}"));
@@ -110,17 +110,17 @@ impl Engine {
 
     fn exclude(&mut self, videos: Vec<usize>, undo: bool, reply: Reply) {
         let names: Vec<VideoName> = videos.iter().filter_map(|id| self.name(*id)).collect();
-        // First on the disk: an engine that is killed now must not forget it.
+        // The list is written before it takes effect, so that an engine that is killed does not forget it.
         self.send_away(move |task_context| {
             let written = task_context.exclude(&names, undo).map_err(|error| format!("{error:#}"));
             TaskResult::Excluded { reply, videos, names, undo, written }
         });
     }
 
-    /// Exports in the background; an event says what came of it.
+    /// Starts an export in the background. An event reports its result.
     ///
     /// # Errors
-    /// Where an export is going on.
+    /// While another export is running.
     pub fn export(&mut self, formats: Vec<Format>) -> Result<String, String> {
         if self.exporting.is_some() {
             return Err("an export is going on".into());
@@ -130,7 +130,7 @@ impl Engine {
         Ok(text)
     }
 
-    /// Exports elsewhere, where no export is going on.
+    /// Starts an export while no other is running.
     pub(super) fn begin_export(&mut self, formats: Vec<Format>, reply: Option<Sender<anyhow::Result<Vec<Outcome>>>>) {
         let cancel = Cancel::default();
         self.exporting = Some(cancel.clone());

@@ -1,4 +1,4 @@
-//! What the world is told: events, where the run stands, what the machine does.
+//! Publishes events and snapshots.
 
 use std::io;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::monitor::Monitor;
 use crate::monitor::gpu::Driver;
 use crate::protocol::words::Level;
 
-/// What was measured longer ago says nothing of now.
+/// Older measurements are not published.
 const OLD: Duration = Duration::from_secs(10);
 
 impl Engine {
-    /// From now on measures what the machine does, while `wanted`.
+    /// Starts to measure the machine, while `wanted` returns true.
     ///
     /// # Errors
     /// When the threads cannot be started.
@@ -26,14 +26,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells everybody something that the state machine does not decide.
+    /// Publishes an event to the log, the journal and all observers.
     pub fn tell(&mut self, event: Told) {
         let line = Line::now(event);
         if let Some((level, text)) = describe(&line.event) {
             log(level, &line.event, &text);
         }
         let text: Arc<str> = line.text().into();
-        // Between runs there is nothing that the next engine must know, and a journal without a run would hide the last.
+        // Events between runs do not matter to the next engine, and a journal without a run would hide the last one.
         if !matches!(line.event, Told::Progress { .. }) && self.state.phase != Phase::Waiting {
             self.journal_writer.write(Job::Line(Arc::clone(&text)));
         }
@@ -44,7 +44,7 @@ impl Engine {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let elapsed = match self.over.filter(|_| self.state.is_over()) {
-            // Before the first run there is no time of one.
+            // No run has started yet.
             None if self.state.phase == Phase::Waiting => 0,
             over => over.unwrap_or(self.now()) - self.run_began,
         };
@@ -63,7 +63,7 @@ impl Engine {
         Snapshot { ended, exporting: self.exporting.is_some(), watch: self.dataset.words.clone(), ..snapshot }
     }
 
-    /// The run and all that follows from it is over.
+    /// Publishes the end of a run and its export.
     pub fn end(&mut self, exit: u8, reason: Option<String>) {
         self.ended = Some(exit);
         let (counts, seconds) = (self.state.counts(), self.snapshot().elapsed_s);
@@ -79,7 +79,7 @@ impl Engine {
     }
 }
 
-/// Logs an event with what it is about.
+/// Logs an event with the video and device that it concerns.
 fn log(level: Level, event: &Told, text: &str) {
     let (video, device) = match event {
         Told::VideoStarted { video, device, .. }
