@@ -1,33 +1,33 @@
-//! Which file is which video: the manifest's ids against the names on disk.
+//! Matches the manifest's ids with the names of the files on disk.
 
 use reeldeck_common::video::VideoName;
 
 use super::manifest::{Listed, Manifest, id_of, same_class};
 use super::scan::VideoFile;
 
-/// The videos on disk, by the video of the manifest that each is.
+/// The files of each video of the manifest.
 #[derive(Debug)]
 pub struct Matches<'a> {
     manifest: &'a Manifest,
     files: &'a [VideoFile],
-    /// Place in the manifest and place among the files, sorted: eight bytes a file.
+    /// Index in the manifest and index of the file, sorted: eight bytes per file.
     pairs: Vec<(u32, u32)>,
     unlisted: Vec<u32>,
 }
 
-/// A video that should be there, with the files that are it.
+/// A video of the manifest with its files.
 #[derive(Debug)]
 pub struct Matched<'a> {
-    /// Its id.
+    /// The id.
     pub id: &'a str,
-    /// What the manifest says of it.
+    /// The entry of the manifest.
     pub listed: &'a Listed,
-    /// Its files: those in a class folder that the manifest gives it first, then by name. Usually one.
+    /// The files, usually one: first those in a class folder that the manifest lists, then by name.
     pub files: Vec<&'a VideoFile>,
 }
 
 impl<'a> Matches<'a> {
-    /// Matches by id alone, for that is what trainers know a video by; one look-up for each file.
+    /// Matches by id alone, as trainers do. One look-up per file.
     pub fn new(manifest: &'a Manifest, files: &'a [VideoFile]) -> Self {
         let mut pairs = Vec::with_capacity(files.len());
         let mut unlisted = vec![];
@@ -49,20 +49,20 @@ impl<'a> Matches<'a> {
             let (own, others) = rest.split_at(rest.partition_point(|(video, _)| *video <= position));
             rest = others;
             let mut files: Vec<_> = own.iter().filter_map(|(_, file)| files.get(*file as usize)).collect();
-            // Stable: among equals the order is that of the names.
+            // The sort is stable, so files of equal rank stay sorted by name.
             files.sort_by_key(|file| is_misplaced(manifest, listed, &file.name));
             Matched { id, listed, files }
         })
     }
 
-    /// The files that are no video of the manifest, by name.
+    /// The files that belong to no video of the manifest, by name.
     pub fn unlisted(&self) -> impl ExactSizeIterator<Item = &'a VideoFile> {
         let files = self.files;
         self.unlisted.iter().filter_map(move |file| files.get(*file as usize)).collect::<Vec<_>>().into_iter()
     }
 }
 
-/// Whether the manifest gives the video classes, and the folder it lies in is none of them.
+/// Whether the manifest lists classes for the video, and its folder is none of them.
 pub fn is_misplaced(manifest: &Manifest, listed: &Listed, name: &VideoName) -> bool {
     let mut labels = manifest.labels(listed);
     labels.len() > 0 && !labels.any(|label| same_class(name.class(), label))
@@ -97,7 +97,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn files_are_found_by_id_wherever_they_lie() {
+    fn files_are_found_by_id_in_any_folder() {
         let manifest = manifest("a,Tai chi\n-b,Archery\n_c\nv_d,X\nnone,X\n");
         let files = files(&[
             "Archery/v_-b.mp4",

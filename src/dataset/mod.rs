@@ -1,5 +1,4 @@
-//! What is on disk, what should be, and what the one says of the other.
-//! What is on disk: the scan of the dataset folder, the probe of the videos in it, and the list of videos in the original's format.
+//! The videos on disk, the manifest, and the comparison of the two.
 
 use std::path::Path;
 
@@ -18,8 +17,8 @@ pub mod state;
 pub mod video_list;
 pub mod watch;
 
-/// Text from disk made fit for a terminal: control characters and bytes that are not UTF-8 become visible escapes, so
-/// that the user can tell which of two odd names is meant.
+/// Makes text from disk safe for a terminal: control characters and invalid UTF-8 become visible escapes that keep different
+/// names distinguishable.
 pub fn shown_bytes(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -31,12 +30,12 @@ pub fn shown_bytes(bytes: &[u8]) -> String {
     shown
 }
 
-/// The names alone.
+/// The names of the videos.
 pub fn names(videos: &[VideoFile]) -> Vec<VideoName> {
     videos.iter().map(|video| video.name.clone()).collect()
 }
 
-/// A path made fit for a terminal.
+/// A path that is safe for a terminal.
 pub fn shown(path: &Path) -> String {
     shown_bytes(path.as_os_str().as_encoded_bytes())
 }
@@ -46,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_bytes_become_visible() {
+    fn control_characters_and_invalid_utf8_are_escaped() {
         assert_eq!(shown_bytes(b"A/v_\xff\xc3\xa9\n\x1b.mp4"), "A/v_\\xffé\\n\\u{1b}.mp4");
     }
 }

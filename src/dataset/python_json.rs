@@ -1,11 +1,11 @@
-//! JSON as Python's `json.dump` writes what `json.load` has read, to the byte.
+//! JSON as Python's `json.dump` writes it after `json.load`, to the byte.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Appends a string: quoted, everything but printable ASCII escaped.
+/// Appends a quoted string. Everything but printable ASCII is escaped.
 pub fn push_str(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -28,12 +28,13 @@ pub fn push_str(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Appends a finite float as Python's `repr` has it: the fewest digits that come back as the same number, an exponent
+/// Appends a finite float as Python's `repr` does: the fewest digits that read back as the same number, with an exponent
 /// from 1e16 on and below 1e-4.
 pub fn push_float(out: &mut String, value: f64) {
     let shortest = format!("{:e}", value.abs());
     let places = shortest.bytes().take_while(|byte| *byte != b'e').count().saturating_sub(2);
-    // Of two equally short and equally near numbers Rust takes the upper one, Python the even one. So does rounding.
+    // Of two equally short and equally near decimals, Rust takes the upper and Python the even one. Rounding takes the even
+    // one too.
     let rounded = format!("{:.places$e}", value.abs());
     let text = if rounded.parse() == Ok(value.abs()) { &rounded } else { &shortest };
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
@@ -55,8 +56,7 @@ pub fn push_float(out: &mut String, value: f64) {
     }
 }
 
-/// Copies one JSON value, whatever it is, in Python's form. Whole numbers beyond 64 bits, and a whole -0, are the only
-/// ones that come out otherwise: as floats.
+/// Copies any JSON value in Python's form. Integers beyond 64 bits and the integer -0 become floats.
 pub(super) struct Copy<'a>(pub(super) &'a mut String);
 
 impl<'de> DeserializeSeed<'de> for Copy<'_> {
@@ -126,7 +126,7 @@ impl<'de> Visitor<'de> for Copy<'_> {
             self.0.push_str(if keys.is_empty() { "" } else { ", " });
             push_str(self.0, &key);
             self.0.push_str(": ");
-            // Python would take the last one, in the place of the first, and say nothing.
+            // Python would silently use the last value in the position of the first key.
             if let Some(twice) = keys.replace(key) {
                 return Err(A::Error::custom(format_args!("the key {twice:?} stands twice in one object")));
             }
@@ -159,7 +159,7 @@ mod tests {
         text
     }
 
-    /// `json.dumps(json.loads(line))` of every line, by Python itself.
+    /// `json.dumps(json.loads(line))` of every line, by Python.
     fn python(lines: &[String]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("lines");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_look_like_pythons() {
+    fn floats_have_the_text_that_python_writes() {
         for (value, text) in [
             (92.0, "92.0"),
             (92.166667, "92.166667"),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn values_look_like_pythons() {
+    fn values_have_the_text_that_python_writes() {
         let json = "[ ] , { } , { \"a\":[1,-2 ,5.40,1E5, true,null,false,\"\u{7f}é\\u00e9😀\\b\\f\\n\\r\\t\\u0001\\/\\\"\\\\\"] , \"b\":{\"c\" : { }}}";
         let expected = "[[], {}, {\"a\": [1, -2, 5.4, 100000.0, true, null, false, \
              \"\\u007f\\u00e9\\u00e9\\ud83d\\ude00\\b\\f\\n\\r\\t\\u0001/\\\"\\\\\"], \"b\": {\"c\": {}}}]";
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stands_twice_is_refused() {
+    fn a_duplicate_key_is_refused() {
         let mut deserializer = serde_json::Deserializer::from_str("{\"a\": 1, \"b\": 2, \"a\": 3}");
         let error = Copy(&mut String::new()).deserialize(&mut deserializer).unwrap_err().to_string();
         assert!(error.contains("the key \"a\" stands twice"), "{error}");

@@ -1,4 +1,4 @@
-//! Work split over several machines: which part of the videos is ours.
+//! Shards: the parts of a dataset for several machines.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,31 +6,31 @@ use std::str::FromStr;
 use reeldeck_common::video::VideoName;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// One of several parts of a dataset.
+/// One part of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shard {
-    /// Which part, from 0.
+    /// The part, from 0.
     pub index: u32,
-    /// Of how many.
+    /// The number of parts.
     pub of: u32,
 }
 
 impl Shard {
-    /// Everything.
+    /// The whole dataset.
     pub const WHOLE: Self = Self { index: 0, of: 1 };
 
-    /// Whether this is all there is.
+    /// Whether this is the whole dataset.
     pub fn is_whole(self) -> bool {
         self.of == 1
     }
 
-    /// Whether a video belongs to this part. Decided by its name alone: machines that see a dataset that still grows agree
-    /// about every video they both see, which places in a list would not give.
+    /// Whether a video belongs to this part. Only the name decides, so machines that see different states of a growing
+    /// dataset agree about every video.
     pub fn has(self, video: &VideoName) -> bool {
         xxh3_64(video.as_str().as_bytes()) % u64::from(self.of.max(1)) == u64::from(self.index)
     }
 
-    /// The part that a task of a Slurm job array has to do; `None` outside of one.
+    /// The part of a task in a Slurm job array; `None` outside of one.
     ///
     /// # Errors
     /// When Slurm's variables contradict each other.
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_video_is_of_exactly_one_part() {
+    fn every_video_belongs_to_exactly_one_part() {
         let names: Vec<_> = (0..4000).map(|i| VideoName::new(&format!("A/v_{i}.mp4")).unwrap()).collect();
         for of in [1, 2, 7] {
             let parts: Vec<Shard> = (0..of).map(|index| Shard { index, of }).collect();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn slurm_says_which_part() {
+    fn slurm_variables_determine_the_part() {
         let of = |set: &[(&str, &str)]| {
             Shard::of_slurm(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
         };

@@ -1,4 +1,4 @@
-//! What a video of the dataset can be, before any run: what the manifest, the disk and a probe say together.
+//! The state of a video by manifest, disk and probe, independent of any run.
 
 use std::collections::HashMap;
 
@@ -8,55 +8,55 @@ use serde::Serialize;
 
 use super::scan::VideoFile;
 
-/// What probes found out, by video. Those of another version of a file are not believed.
+/// Verdicts of probes by video. A verdict about another version of the file is ignored.
 pub type Probes = HashMap<VideoName, Probed>;
 
 /// The state of a video, or of one of its files.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum State {
-    /// In the manifest, and not on disk.
+    /// In the manifest, but not on disk.
     Missing,
-    /// On disk, and not in the manifest.
+    /// On disk, but not in the manifest.
     Unlisted,
-    /// On disk more than once: in two classes, or in two containers.
+    /// Several usable files on disk, in two classes or containers.
     Duplicate {
         /// All its files, `Class/file`.
         files: Vec<VideoName>,
     },
-    /// No frames can be had of it.
+    /// No frame can be decoded.
     Corrupt {
-        /// Why, for people.
+        /// The reason, for people.
         reason: String,
     },
-    /// It plays much longer or shorter than the manifest says: its annotations may not fit.
+    /// The duration differs from the manifest's, so the annotations may not match.
     WrongDuration {
-        /// Seconds that it plays.
+        /// Duration of the file, in seconds.
         have: f64,
-        /// Seconds that the manifest says.
+        /// Duration in the manifest, in seconds.
         want: f64,
     },
-    /// It can be read, and something is missing or broken.
+    /// Readable, but parts are missing or broken.
     Degraded {
-        /// Frames that the container promises and the file does not have.
+        /// Frames that the container promises and the file lacks.
         lost: u64,
-        /// Frames that were seen to be broken and patched up.
+        /// Frames that the decoder concealed.
         concealed: u64,
-        /// What was seen, for people.
+        /// The damage, for people.
         reason: String,
     },
-    /// On disk, and not probed, or changed since.
+    /// On disk, but not probed in this version.
     Unchecked,
-    /// On disk, probed, and nothing wrong was seen.
+    /// On disk and probed without a problem.
     Ready,
 }
 
 impl State {
-    /// The words for all states, in the order of reports: the worst first.
+    /// The names of all states, in the order of reports, the worst first.
     pub const WORDS: [&'static str; 8] =
         ["missing", "corrupt", "wrong duration", "duplicate", "degraded", "unlisted", "unchecked", "ready"];
 
-    /// The state's place in [`State::WORDS`].
+    /// The index in [`State::WORDS`].
     pub fn index(&self) -> usize {
         match self {
             Self::Missing => 0,
@@ -70,12 +70,12 @@ impl State {
         }
     }
 
-    /// The state in a word or two.
+    /// The name of the state.
     pub fn word(&self) -> &'static str {
         Self::WORDS[self.index()]
     }
 
-    /// Why it is so, for people; quotes names and messages as they are.
+    /// The reason, for people. Names and messages are not escaped.
     pub fn reason(&self) -> String {
         match self {
             Self::Missing => "in the manifest, not on disk".into(),
@@ -102,7 +102,7 @@ impl State {
         }
     }
 
-    /// What to do about it; `None` where nothing need be done.
+    /// What to do about it; `None` if nothing is necessary.
     pub fn next_step(&self) -> Option<&'static str> {
         match self {
             Self::Missing => Some("`reeldeck missing` writes the lists by which to fetch or request it"),
@@ -125,27 +125,27 @@ impl State {
         }
     }
 
-    /// Whether something is to be done before the dataset is what the manifest says.
+    /// Whether the dataset differs from the manifest in this video.
     pub fn is_problem(&self) -> bool {
         matches!(self, Self::Missing | Self::Corrupt { .. } | Self::WrongDuration { .. } | Self::Duplicate { .. })
     }
 
-    /// Whether no usable file is there, so that one must be fetched.
+    /// Whether no usable file exists, so that the video must be fetched.
     pub fn is_wanted(&self) -> bool {
         matches!(self, Self::Missing | Self::Corrupt { .. })
     }
 }
 
-/// The state of one file by itself. `want_s` is the manifest's duration, `tolerance_s` how much the file's may differ
-/// from it, both in seconds.
+/// The state of a single file. `want_s` is the duration in the manifest and `tolerance_s` the accepted difference, both in
+/// seconds.
 pub fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, tolerance_s: f64) -> State {
     if file.stamp.size == 0 {
         return State::Corrupt { reason: "the file is empty".into() };
     }
-    // What was seen of another version of the file says nothing of this one.
+    // A verdict about another version of the file is ignored.
     let Some(probed) = probed.filter(|probed| probed.source == file.stamp) else { return State::Unchecked };
     let facts = match &probed.verdict {
-        // Over a limit of ours or broken: neither gives a feature.
+        // Neither a broken video nor one over a limit yields a feature.
         Verdict::Corrupt { reason } | Verdict::OverLimit { reason } => {
             return State::Corrupt { reason: reason.clone() };
         }
@@ -153,11 +153,11 @@ pub fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, t
     };
     let have = facts.duration_s;
     let is_off = |seconds: f64, want: f64| (seconds - want).abs() > tolerance_s;
-    // A duration that is not a number, or not known and given as 0, cannot be judged.
+    // A missing or zero duration cannot be compared.
     if let Some(want) = want_s
         && have > 0.0
         && is_off(have, want)
-        // What is cut off is lost; with it, it may be the right video.
+        // A truncated file may be the right video.
         && is_off(have * promised(&probed.verdict), want)
     {
         return State::WrongDuration { have, want };
@@ -170,7 +170,7 @@ pub fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, t
     }
 }
 
-/// How much longer the file would play if nothing of it were lost, as a factor.
+/// The factor by which the file would be longer without its losses.
 fn promised(verdict: &Verdict) -> f64 {
     match verdict {
         Verdict::Damaged { facts, lost, .. } if *lost < facts.frames => {
@@ -180,7 +180,7 @@ fn promised(verdict: &Verdict) -> f64 {
     }
 }
 
-/// The state of a video by those of its files. A copy that cannot be used does not make a second one.
+/// The state of a video with several files. An unusable copy is not a duplicate.
 pub fn of_video(mut files: Vec<(&VideoFile, State)>) -> State {
     let is_corrupt = |state: &State| matches!(state, State::Corrupt { .. });
     let all_corrupt = files.iter().all(|(_, state)| is_corrupt(state));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_what_disk_probe_and_manifest_say() {
+    fn the_state_of_a_file_follows_from_disk_probe_and_manifest() {
         assert_eq!(of_file(&file("A/v.mp4", 9), None, None, 2.0), State::Unchecked);
         assert_eq!(of_file(&file("A/v.mp4", 0), None, None, 2.0).reason(), "the file is empty");
         let healthy = || Verdict::Healthy { facts: facts(10.0) };
@@ -235,25 +235,25 @@ mod tests {
         assert_eq!(state(damaged(0, 2, 10.0), None).reason(), "2 frames concealed: cut");
         assert_eq!(state(damaged(3, 0, 10.0), None).reason(), "3 frames lost: cut");
         assert!(matches!(state(damaged(3, 0, 10.0), Some(20.0)), State::WrongDuration { .. }));
-        // Half of 300 frames are gone, and with them half of the time.
+        // Half of 300 frames are missing, and so is half of the duration.
         assert!(matches!(state(damaged(150, 0, 10.0), Some(20.0)), State::Degraded { .. }));
         assert!(matches!(state(damaged(150, 0, 10.0), Some(30.0)), State::WrongDuration { .. }));
         assert!(matches!(state(damaged(150, 0, 10.0), Some(10.0)), State::Degraded { .. }));
         assert!(matches!(state(damaged(300, 0, 10.0), Some(20.0)), State::WrongDuration { .. }));
-        // Not known, or nonsense.
+        // Unknown or invalid durations.
         for unknown in [0.0, -1.0, f64::NAN] {
             assert_eq!(state(Verdict::Healthy { facts: facts(unknown) }, Some(99.0)), State::Ready);
         }
     }
 
     #[test]
-    fn a_probe_of_another_version_of_the_file_says_nothing() {
+    fn a_verdict_about_another_version_is_ignored() {
         let old = probed(Verdict::Corrupt { reason: "cut".into() });
         assert_eq!(of_file(&file("A/v.mp4", 10), None, Some(&old), 2.0), State::Unchecked);
     }
 
     #[test]
-    fn several_files_are_a_duplicate_unless_none_can_be_used() {
+    fn several_usable_files_are_duplicates() {
         let (a, b, c) = (file("A/v.mp4", 9), file("B/v.mp4", 9), file("A/v.mkv", 9));
         let corrupt = || State::Corrupt { reason: "cut".into() };
         assert_eq!(of_video(vec![]), State::Missing);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_has_its_word_and_problems_a_next_step() {
+    fn every_state_has_a_name_and_problems_have_a_next_step() {
         let duplicate = State::Duplicate { files: vec![] };
         let corrupt = State::Corrupt { reason: String::new() };
         let wrong = State::WrongDuration { have: 1.0, want: 2.0 };

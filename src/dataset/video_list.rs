@@ -1,4 +1,4 @@
-//! The list of videos in the original's format: one `Class/file label` a line. Written, and read back.
+//! The list of videos in MMAction2's format, one `Class/file label` per line.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -14,7 +14,7 @@ use super::shown_bytes;
 
 const BOM: &str = "\u{feff}";
 
-/// The number that stands after each video.
+/// The label of each video.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelStyle {
@@ -34,41 +34,41 @@ pub struct ListEntry {
     pub label: i64,
 }
 
-/// A line that cannot be taken.
+/// An invalid line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {problem}: {text}")]
 pub struct ListError {
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// Where in the line, in characters from 1.
+    /// The position in the line, in characters from 1.
     pub column: usize,
-    /// The line, fit for a terminal.
+    /// The line, with control characters escaped.
     pub text: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: ListProblem,
 }
 
-/// What is wrong with a line.
+/// Why a line is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListProblem {
-    /// Not text in UTF-8.
+    /// Not UTF-8.
     #[error("not UTF-8 text; save the list as UTF-8")]
     NotUtf8,
-    /// Nothing after the video.
+    /// No label after the video.
     #[error("no label after the video; write `Class/file -1`")]
     NoLabel,
-    /// What follows the last space is no number.
+    /// The label is not a number.
     #[error("the label is not a whole number; write `Class/file -1`")]
     Label,
-    /// Absolute, with `..`, too deep, or with control characters.
+    /// The name is not allowed.
     #[error("the video's name cannot be taken: {0}")]
     Name(NameError),
-    /// The same video stands further up.
+    /// The same video is in an earlier line.
     #[error("the same video as in line {0}; remove one of them")]
     Duplicate(usize),
 }
 
-/// The videos with their labels, in the order given.
+/// The videos with their labels, in the given order.
 pub fn entries(names: &[VideoName], style: LabelStyle) -> Vec<ListEntry> {
     let classes: BTreeSet<&str> = names.iter().map(VideoName::class).collect();
     let index: HashMap<&str, i64> = classes.into_iter().zip(0..).collect();
@@ -79,32 +79,32 @@ pub fn entries(names: &[VideoName], style: LabelStyle) -> Vec<ListEntry> {
     names.iter().map(|name| ListEntry { name: name.clone(), label: label(name) }).collect()
 }
 
-/// Writes the list into `writer`, lines ended by `\n` alone.
+/// Writes the list with `\n` as line ends.
 ///
 /// # Errors
-/// Whatever the writer reports.
+/// Errors of the writer.
 pub fn write_lines(writer: &mut impl Write, entries: &[ListEntry]) -> io::Result<()> {
-    // A name that begins with what looks like a byte order mark would lose it when the list is read back.
+    // Reading removes a byte order mark, so a name that begins with one needs a second one.
     if entries.first().is_some_and(|entry| entry.name.as_str().starts_with(BOM)) {
         writer.write_all(BOM.as_bytes())?;
     }
     entries.iter().try_for_each(|ListEntry { name, label }| writeln!(writer, "{name} {label}"))
 }
 
-/// Writes the list to `path`: complete or not at all, so that an old list survives a failure.
+/// Writes the list atomically.
 ///
 /// # Errors
-/// Whatever the file system reports.
+/// Errors of the file system.
 fn write_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     atomic::write(path, owner, |writer| write_lines(writer, entries))
 }
 
-/// Writes the list of the dataset to an output folder. A list with a `result.pkl` beside it is somebody's export, paired by
-/// position, for reeldeck's have folders of their own: it stays as it is.
+/// Writes the list of the dataset to an output folder. A list with a `result.pkl` beside it belongs to that file by position
+/// and is not replaced.
 ///
 /// # Errors
-/// When that is so and the list would be another one, and whatever the file system reports.
+/// When such a list has other content, and errors of the file system.
 pub fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
     if path.exists() && path.with_file_name("result.pkl").exists() {
         let mut lines = vec![];
@@ -119,16 +119,16 @@ pub fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> 
     write_list(path, entries, owner)
 }
 
-/// The names that the original's own loader cannot read, because it splits a line at every white space.
+/// The names that MMAction2's loader cannot read, because it splits lines at white space.
 pub fn names_with_spaces(names: &[VideoName]) -> Vec<&VideoName> {
     names.iter().filter(|name| name.as_str().contains(char::is_whitespace)).collect()
 }
 
-/// Reads a list. The label is what follows the last space of a line, so that names may have spaces. Takes a byte order
-/// mark, `\r\n` and blank lines.
+/// Parses a list. The label follows the last space of a line, so names may contain spaces. A byte order mark, `\r\n` and
+/// blank lines are accepted.
 ///
 /// # Errors
-/// The first line that is not a safe name and a label, or that names a video for the second time.
+/// The first line without a valid name and label, or with a video of an earlier line.
 pub fn parse_list(bytes: &[u8]) -> Result<Vec<ListEntry>, ListError> {
     let bytes = bytes.strip_prefix(BOM.as_bytes()).unwrap_or(bytes);
     let mut entries = Vec::new();
@@ -140,7 +140,7 @@ pub fn parse_list(bytes: &[u8]) -> Result<Vec<ListEntry>, ListError> {
         }
         let failed = |(at, problem): (usize, ListProblem)| {
             let before = text.get(..at).unwrap_or(text);
-            // The bytes that continue a character in UTF-8 are no characters of their own.
+            // Continuation bytes of UTF-8 are not characters.
             let column = 1 + before.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
             ListError { line, column, text: excerpt(text), problem }
         };
@@ -153,12 +153,12 @@ pub fn parse_list(bytes: &[u8]) -> Result<Vec<ListEntry>, ListError> {
     Ok(entries)
 }
 
-/// An error says at which byte.
+/// Parses a line. An error has its byte offset.
 fn parse_line(line: &[u8]) -> Result<ListEntry, (usize, ListProblem)> {
     let line = std::str::from_utf8(line).map_err(|error| (error.valid_up_to(), ListProblem::NotUtf8))?;
     let (name, label) = line.rsplit_once(' ').ok_or((line.len(), ListProblem::NoLabel))?;
     let label = label.parse().map_err(|_| match label.contains(['/', '.']) {
-        // The rest of a name with a space: the label was forgotten.
+        // The last word belongs to a name with a space, so the label is missing.
         true => (line.len(), ListProblem::NoLabel),
         false => (name.len() + 1, ListProblem::Label),
     })?;
@@ -166,7 +166,7 @@ fn parse_line(line: &[u8]) -> Result<ListEntry, (usize, ListProblem)> {
     Ok(ListEntry { name: VideoName::new(name).map_err(|error| (control, ListProblem::Name(error)))?, label })
 }
 
-/// The beginning of a line: what was taken for a list may be anything, with lines of any length.
+/// The beginning of a line. The file may be anything, with lines of any length.
 fn excerpt(line: &[u8]) -> String {
     const MAX_LEN: usize = 300;
     let mut shown = shown_bytes(&line[..line.len().min(MAX_LEN)]);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_with_somebodys_results_beside_it_stays_as_it_is() {
+    fn a_list_beside_other_results_is_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let (path, owner) = (dir.path().join("hacs_data.txt"), Owner::this_process());
         let write = |list: &[&str]| write_dataset_list(&path, &entries(&names(list), LabelStyle::MinusOne), &owner);
@@ -207,11 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn lines_look_like_the_originals() {
+    fn lines_have_the_original_format() {
         let list = ["A b/v_1.mp4", "A/v_2.mp4", "B/v_3.mp4", "B/v_4.mp4"];
         let minus_one = "A b/v_1.mp4 -1\nA/v_2.mp4 -1\nB/v_3.mp4 -1\nB/v_4.mp4 -1\n";
         assert_eq!(text(&list, LabelStyle::MinusOne), minus_one);
-        // Sorted as classes, `A` comes before `A b`, though `A b/` comes before `A/`.
+        // Classes are sorted, so `A` precedes `A b`, although `A b/` precedes `A/`.
         assert_eq!(text(&list, LabelStyle::Index), "A b/v_1.mp4 1\nA/v_2.mp4 0\nB/v_3.mp4 2\nB/v_4.mp4 2\n");
         assert_eq!(text(&[], LabelStyle::Index), "");
         assert_eq!(names_with_spaces(&names(&["A/v.mp4", "A b/v.mp4", "A/v\u{a0}x.mp4"])).len(), 2);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_line_ends_blank_lines_and_spaces_are_taken() {
+    fn marks_line_ends_blank_lines_and_spaces_are_accepted() {
         let text = "\u{feff}A/v_1.mp4 -1\r\n\r\n  \nA b/my v.mp4 17 \n B/v.mp4 -1\n\"C\"/it's.mp4 0";
         let entries = parse_list(text.as_bytes()).unwrap();
         let found: Vec<_> = entries.iter().map(|e| (e.name.as_str(), e.label)).collect();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_named() {
+    fn invalid_lines_are_reported() {
         use ListProblem::*;
         for (line, column, problem) in [
             (&b"A/v.mp4"[..], 8, NoLabel),

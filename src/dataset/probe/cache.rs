@@ -1,5 +1,5 @@
-//! What earlier probes found, kept in one file: a line for each finding, appended as it comes. A line that is not whole is
-//! passed over, and a file that is no cache is as good as none: the worst that can happen is that a video is looked at again.
+//! The findings of earlier probes in one file, one line per finding. Incomplete lines and unknown files are ignored: at
+//! worst a video is probed again.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -19,13 +19,13 @@ use super::is_lasting;
 /// The name of the cache in the private folder of an output folder.
 pub const FOLDER: &str = "probe-cache";
 
-/// Raised when the lines change.
+/// The version of the lines.
 const FORMAT: u32 = 1;
 
-/// So many lines that say nothing any more are borne before the file is written anew.
+/// Number of outdated lines after which the file is rewritten.
 const MAX_DEAD: usize = 1000;
 
-/// What is known about the videos of one scan.
+/// The findings about the videos of one scan.
 #[derive(Debug)]
 pub struct Cache {
     known: HashMap<VideoName, Probed>,
@@ -34,7 +34,7 @@ pub struct Cache {
 
 #[derive(Debug)]
 enum Store {
-    /// Nothing is ever written.
+    /// Nothing is written.
     None,
     /// Not opened yet.
     Path {
@@ -42,16 +42,16 @@ enum Store {
         begin: Begin,
     },
     Open(File),
-    /// Writing failed; no more is written.
+    /// Writing failed, and no more is written.
     Failed(io::Error),
 }
 
-/// What has to come before the next line.
+/// What to write before the next line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Begin {
-    /// The file is none of ours, or not there: it is written anew.
+    /// The file is missing or has another format, and is rewritten.
     Anew,
-    /// The last line was cut off.
+    /// The last line is incomplete.
     NewLine,
     Nothing,
 }
@@ -70,16 +70,16 @@ struct EntryOut<'a> {
 }
 
 impl Cache {
-    /// A cache that knows nothing and keeps nothing.
+    /// An empty cache that is not stored.
     pub fn none() -> Self {
         Self { known: HashMap::new(), file: Store::None }
     }
 
-    /// Reads what is known about these videos (sorted by name). Nothing is written before [`Cache::store`] is called, and
-    /// never when `keep` is false.
+    /// Reads the findings about these videos, sorted by name. Nothing is written before [`Cache::store`] is called, and
+    /// nothing at all if `keep` is false.
     pub fn open(path: &Path, videos: &[VideoFile], keep: bool) -> Self {
         let mut known = HashMap::new();
-        // Whatever is wrong with the file, it is only a cache.
+        // Errors are ignored: the file is only a cache.
         let OldCache { begin, lines } =
             read(path, videos, &mut known).unwrap_or(OldCache { begin: Begin::Anew, lines: 0 });
         let mut file = if keep { Store::Path { path: path.to_owned(), begin } } else { Store::None };
@@ -92,18 +92,18 @@ impl Cache {
         Self { known, file }
     }
 
-    /// What is known about a video as it is now, looked at at least as closely as this.
+    /// The finding about the current version of a video, if its level is at least `level`.
     pub fn known(&self, video: &VideoFile, level: Level) -> Option<&Probed> {
         self.known.get(&video.name).filter(|probed| probed.source == video.stamp && probed.level >= level)
     }
 
-    /// What is known about these videos as they are now.
+    /// The findings about the current versions of these videos.
     pub fn verdicts(&self, videos: &[VideoFile]) -> HashMap<VideoName, Probed> {
         let known = videos.iter().filter_map(|video| self.known(video, Level::Quick).map(|probed| (video, probed)));
         known.map(|(video, probed)| (video.name.clone(), probed.clone())).collect()
     }
 
-    /// Remembers a finding, unless it holds for this run only.
+    /// Stores a finding, unless it is valid for this run only.
     pub fn store(&mut self, video: &VideoName, probed: &Probed) {
         if !is_lasting(&probed.verdict) {
             return;
@@ -115,7 +115,7 @@ impl Cache {
             };
         }
         if let Store::Open(file) = &mut self.file
-            // One call for one line: what several processes append does not mix.
+            // One write per line, so that lines of several processes do not mix.
             && let Err(error) = line(video, probed).and_then(|line| file.write_all(line.as_bytes()))
         {
             self.file = Store::Failed(error);
@@ -123,12 +123,12 @@ impl Cache {
         learn(&mut self.known, video.clone(), probed.clone());
     }
 
-    /// Forgets what was read and learnt; what is found from now on is still kept in the file.
+    /// Discards the findings in memory. New findings are still written to the file.
     pub fn forget(&mut self) {
         self.known = HashMap::new();
     }
 
-    /// Why findings could not be kept, if so. They were not lost for this run.
+    /// Why findings could not be written, if so. This run still has them.
     pub fn trouble(&self) -> Option<&io::Error> {
         match &self.file {
             Store::Failed(error) => Some(error),
@@ -137,7 +137,7 @@ impl Cache {
     }
 }
 
-/// The newer finding is the better, but a quick look takes nothing from a deep one at the same file.
+/// The newer finding replaces the older one, unless it has a lower level for the same version of the file.
 fn learn(known: &mut HashMap<VideoName, Probed>, video: VideoName, probed: Probed) {
     match known.get(&video) {
         Some(old) if old.source == probed.source && old.level > probed.level => {}
@@ -162,14 +162,14 @@ fn parse(line: &[u8]) -> Option<Entry> {
 
 struct OldCache {
     begin: Begin,
-    /// Lines after the first.
+    /// Number of lines after the first.
     lines: usize,
 }
 
-/// Reads the lines about these videos; of those about others only their number is kept, whatever the file's size.
+/// Reads the lines about these videos. Other lines are only counted, so memory does not depend on the file's size.
 fn read(path: &Path, videos: &[VideoFile], known: &mut HashMap<VideoName, Probed>) -> io::Result<OldCache> {
     let anew = OldCache { begin: Begin::Anew, lines: 0 };
-    // Opening a pipe would wait until somebody writes to it.
+    // Opening a pipe without a writer would block.
     if !fs::metadata(path)?.is_file() {
         return Ok(anew);
     }
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_is_known_again_for_the_same_file_and_at_least_this_level() {
+    fn a_finding_is_known_for_the_same_file_and_level() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out/.reeldeck/probe-cache");
         let all = videos(250);
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!((count(&path, &all, Level::Quick), count(&path, &all, Level::Deep)), (200, 0));
         filled(&path, &all[..50], Level::Deep);
         assert_eq!((count(&path, &all, Level::Quick), count(&path, &all, Level::Deep)), (200, 50));
-        // A quick look at the same file later does not make a deep one forgotten.
+        // A later quick probe does not replace the finding of a deep one.
         filled(&path, &all, Level::Quick);
         assert_eq!((count(&path, &all, Level::Quick), count(&path, &all, Level::Deep)), (250, 50));
         let mut changed = all.clone();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_for_one_run_only_is_not_kept() {
+    fn findings_for_one_run_are_not_stored() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("probe-cache");
         let all = videos(1);
@@ -297,13 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_line_costs_itself_and_a_foreign_file_is_no_cache() {
+    fn a_damaged_line_is_skipped_and_an_unknown_file_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("probe-cache");
         let all = videos(20);
         filled(&path, &all, Level::Deep);
         let whole = fs::read(&path).unwrap();
-        // Cut off in the middle of a line, as a kill may leave it: what is appended then is found again.
+        // Truncated within a line, as by a kill: later lines must still be found.
         fs::write(&path, &whole[..whole.len() - 30]).unwrap();
         assert_eq!(count(&path, &all, Level::Deep), 19);
         filled(&path, &all[19..], Level::Deep);
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_does_not_grow_for_ever() {
+    fn the_file_does_not_grow_without_bound() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("probe-cache");
         let mut all = videos(300);

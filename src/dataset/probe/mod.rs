@@ -1,4 +1,4 @@
-//! The probe of a dataset: what each video on disk is like, found out by many processes at a time and remembered.
+//! The probe of a dataset: examines the videos on disk with many processes and stores the findings.
 
 pub mod cache;
 mod pool;
@@ -16,40 +16,40 @@ use super::scan::VideoFile;
 use super::shown;
 use cache::Cache;
 
-/// More processes than this only get into each other's way.
+/// Maximum number of processes.
 const MAX_PROCESSES: usize = 64;
 
-/// How the files are looked at.
+/// How to probe.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// `reeldeck-probe`.
+    /// The path of `reeldeck-probe`.
     pub program: PathBuf,
-    /// So many processes at a time.
+    /// Number of processes.
     pub processes: usize,
-    /// Address space of each process in MiB.
+    /// Address space of each process, in MiB.
     pub memory_mib: u64,
-    /// A process that does not answer so long after its start is of no use.
+    /// Time limit for the start of a process.
     pub start: Duration,
-    /// A process that gives no sign of life for so long is ended.
+    /// Longest time without a sign of life from a process.
     pub stall: Duration,
-    /// A file that was written to within this time is still arriving.
+    /// A file that was modified within this time counts as still being written.
     pub settle: Duration,
 }
 
 impl Setup {
-    /// For files that are waited for rather than worked on, as over a network: several processes for each core.
+    /// For network file systems, on which processes mostly wait: several processes per core.
     pub fn far_away(self) -> Self {
-        // No fewer than keep a fast network busy, no more than a server of a workgroup bears.
+        // Enough for a fast network, and not too many for a workgroup's server.
         Self { processes: (4 * self.processes).clamp(8, 32), ..self }
     }
 
-    /// The usual: a process for each core.
+    /// The default: one process per core.
     pub fn new(program: PathBuf, limits: &Limits) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             program,
             processes: cores.min(MAX_PROCESSES),
-            // The largest picture that is taken by default has 54 MB, and a decoder may hold back seventeen.
+            // The largest picture that is accepted by default has 54 MB, and a decoder may hold 17 of them.
             memory_mib: if limits.memory_mib == 0 { 4096 } else { limits.memory_mib },
             start: Duration::from_secs(60),
             stall: Duration::from_secs(60),
@@ -58,32 +58,32 @@ impl Setup {
     }
 }
 
-/// What is to be looked at.
+/// What to probe.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The dataset folder.
     pub root: &'a Path,
-    /// The videos in it, sorted by name, as a scan gives them.
+    /// The videos, sorted by name as in a scan.
     pub videos: &'a [VideoFile],
-    /// How closely.
+    /// The level.
     pub level: Level,
-    /// Bounds on each.
+    /// Limits per video.
     pub limits: &'a Limits,
 }
 
-/// What came of one video.
+/// The finding about one video.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Finding {
-    /// It was judged.
+    /// The video was examined.
     Probed {
-        /// What it is like.
+        /// The verdict.
         probed: Probed,
-        /// Known from before; the file was not opened.
+        /// Whether the verdict comes from the cache.
         cached: bool,
     },
-    /// Not judged: somebody is still writing to it.
+    /// The file is still being written.
     Arriving,
-    /// Not judged: it could not be read this time. The reason, for people.
+    /// The file could not be read, with the reason for people.
     Unread(String),
 }
 
@@ -92,11 +92,11 @@ pub enum Finding {
 pub enum Ended {
     /// Every video has a finding.
     Complete,
-    /// `cancel` was set. What had been found until then is in the cache.
+    /// `cancel` was set. The findings so far are in the cache.
     Cancelled,
 }
 
-/// Why the probe cannot go on.
+/// Why the probe failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The program cannot be started.
@@ -104,15 +104,15 @@ pub enum ProbeError {
     Start {
         /// The program.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// It runs, but does not answer as it should.
+    /// The program does not answer correctly.
     #[error("{} does not work ({how}); build or unpack all of reeldeck's programs together", shown(program))]
     Broken {
         /// The program.
         program: PathBuf,
-        /// What it does, in words.
+        /// What it does.
         how: String,
     },
     /// No file can be read.
@@ -123,14 +123,14 @@ pub enum ProbeError {
     },
 }
 
-/// Looks at all videos and tells `each` what came of the one with this index, in no particular order. Those that the cache
-/// knows come first. Set `cancel` to end it early: it ends within a fraction of a second.
+/// Probes all videos and passes each finding with its video's index to `each`, in no particular order but cached ones first.
+/// Setting `cancel` ends the probe within a fraction of a second.
 ///
-/// A file that crashes a process, or makes it compute without end, is tried again alone, after all others, and called
-/// corrupt when that happens again.
+/// A file whose process crashes or exceeds the time limit is probed again alone at the end. If that happens again, it is
+/// corrupt.
 ///
 /// # Errors
-/// When `reeldeck-probe` does not work, or nothing in the dataset folder can be read any more.
+/// When `reeldeck-probe` does not work, or no file of the dataset can be read.
 pub fn probe(
     request: Request<'_>,
     setup: &Setup,
@@ -157,14 +157,14 @@ pub fn probe(
     pool::run(request, setup, &left, cancel, &mut take)
 }
 
-/// Whether somebody may still be writing to a file. One from the future is taken as it is.
+/// Whether a file may still be being written. Modification times in the future are ignored.
 fn is_arriving(stamp: SourceStamp, settle: Duration) -> bool {
     let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) else { return false };
     let age = now.as_nanos() as i128 - i128::from(stamp.mtime_ns);
     age.unsigned_abs() < settle.as_nanos()
 }
 
-/// A verdict holds for other runs too, unless it is about the limits of this one.
+/// A verdict about the limits of this run does not hold for other runs.
 fn is_lasting(verdict: &Verdict) -> bool {
     !matches!(verdict, Verdict::OverLimit { .. })
 }
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_just_written_is_arriving() {
+    fn only_recently_modified_files_are_arriving() {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as i64;
         let arriving = |seconds: i64| {
             let stamp = SourceStamp { size: 1, mtime_ns: now + seconds * 1_000_000_000 };

@@ -1,4 +1,5 @@
-//! Many probe processes at a time over one list of videos; and, after all, those videos alone that a process did not survive.
+//! Runs many probe processes over one list of videos. Videos whose process crashed are probed again at the end, one at a
+//! time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -10,29 +11,29 @@ use reeldeck_common::source::SourceStamp;
 use super::process::{Prober, Reply};
 use super::{Ended, Finding, ProbeError, Request, Setup, is_arriving};
 
-/// So many files in a row that hang on the disk, for each process, and the disk is taken to be gone.
+/// After this number of consecutive disk stalls per process, the disk counts as absent.
 const MAX_SILENT: usize = 2;
 
-/// What a slot found out.
+/// A message of a slot.
 enum PoolEvent {
     Found(usize, Finding),
-    /// The process that had this video in hand did not survive it.
+    /// The process of this video crashed.
     Suspect(usize),
-    /// It hangs on the disk.
+    /// The process of this video waits for the disk.
     Silent(usize, String),
     Failed(ProbeError),
 }
 
-/// One try at a video.
+/// The result of one attempt.
 enum Tried {
     Found(Finding),
-    /// The process is gone: how, in words.
+    /// The process ended, with the reason.
     Down(String),
     Silent(String),
     Cancelled,
 }
 
-/// Looks at the videos with these indices and tells `take` what came of each.
+/// Probes the videos with these indices and passes each finding to `take`.
 pub fn run(
     request: Request<'_>,
     setup: &Setup,
@@ -40,7 +41,7 @@ pub fn run(
     cancel: &AtomicBool,
     take: &mut dyn FnMut(usize, Finding),
 ) -> Result<Ended, ProbeError> {
-    // Set where the caller cancels, and where it makes no sense to go on.
+    // Set when the caller cancels, and when continuing is pointless.
     let stop = AtomicBool::new(false);
     let next = AtomicUsize::new(0);
     let processes = setup.processes.clamp(1, indices.len().max(1));
@@ -97,7 +98,7 @@ pub fn run(
     Ok(if cancel.load(Ordering::Relaxed) { Ended::Cancelled } else { Ended::Complete })
 }
 
-/// Works off videos with one process at a time, until there are none.
+/// Probes videos with one process at a time until none is left.
 fn slot(
     request: Request<'_>,
     setup: &Setup,
@@ -122,7 +123,7 @@ fn slot(
     }
 }
 
-/// Tries a video again with nothing else running: now it is to blame for what happens. `None`: cancelled.
+/// Probes a video while nothing else runs, so that a crash is due to this video. `None` when cancelled.
 fn alone(
     request: Request<'_>,
     setup: &Setup,
@@ -168,7 +169,7 @@ fn attempt(
             return Ok(Tried::Found(Finding::Probed { probed, cached: false }));
         }
         Reply::Answer(Answer { found, .. }) => {
-            // It is not what the scan saw: somebody is writing to it.
+            // The file differs from the scanned one, so it is still being written.
             let changed = SourceStamp::read(&path).is_ok_and(|stamp| stamp != video.stamp);
             return Ok(Tried::Found(match found {
                 Err(why) if !changed => Finding::Unread(why),

@@ -1,4 +1,4 @@
-//! What is otherwise in a report than in an earlier one.
+//! The differences between a report and an earlier one.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Report, Row};
 use crate::dataset::state::State;
 
-/// What every video of a report was: small enough to be kept where the report itself is not.
+/// The states of all videos of a report. It is small enough to keep without the report.
 #[derive(Clone, Debug, Default)]
 pub struct States(HashMap<String, Seen>);
 
@@ -15,25 +15,25 @@ struct Seen {
     name: String,
     state: State,
     files: u64,
-    /// Seen in the report that is compared.
+    /// Whether the newer report contains the video.
     there: bool,
 }
 
-/// A video that has become something else, or the same by other files.
+/// A video whose state or files changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// Its id in the manifest; `Class/file` of a file that is not in it.
+    /// The id in the manifest; `Class/file` for a file that is not in it.
     pub key: String,
-    /// What to call it, for people.
+    /// The name for people.
     pub name: String,
-    /// What it was; `None`: it is new.
+    /// The earlier state; `None` if the video is new.
     pub was: Option<State>,
-    /// What it is; `None`: it is not in the report any more.
+    /// The current state; `None` if the video is gone.
     pub now: Option<State>,
 }
 
 impl Row<'_> {
-    /// What tells it from all other rows. No id has a slash, and every file's name has one.
+    /// The key of a row. Ids contain no slash, and file names do.
     pub(super) fn key(&self) -> &str {
         self.id.or_else(|| self.files.first().map(|file| file.name.as_str())).unwrap_or_default()
     }
@@ -48,14 +48,14 @@ impl Row<'_> {
 }
 
 impl States {
-    /// Those of a report.
+    /// The states of a report.
     pub fn of(report: &Report<'_>) -> Self {
         let mut states = Self::default();
         states.renew(report);
         states
     }
 
-    /// Takes the states of another report; gives what has changed, in its order, then what is gone, by name.
+    /// Takes over the states of another report. Returns the changes in its order, then the removed videos by name.
     pub fn renew(&mut self, report: &Report<'_>) -> Vec<Change> {
         let mut changes = vec![];
         for row in report.rows() {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_changed_is_told() {
+    fn only_changes_are_reported() {
         let mut states = States::default();
         let first = told(&mut states, &["Tai_chi/v_a.mp4", "New/v_x.mp4"], 1);
         assert_eq!(first, ["a ->unchecked", "b ->missing", "New/v_x.mp4 ->unlisted"]);
@@ -118,7 +118,7 @@ mod tests {
         let expected =
             ["a unchecked>missing", "b missing>unchecked", "New/v_y.mp4 ->unlisted", "New/v_x.mp4 unlisted>-"];
         assert_eq!(second, expected);
-        // Another file by the same name, and the state is the same.
+        // The name and the state are the same, but the file is another one.
         let third = told(&mut states, &["Tai_chi/v_b.mp4", "New/v_y.mp4"], 2);
         assert_eq!(third, ["b unchecked>unchecked", "New/v_y.mp4 unlisted>unlisted"]);
         let twice = told(&mut states, &["Tai_chi/v_b.mp4", "Archery/v_b.mp4", "New/v_y.mp4"], 2);

@@ -13,7 +13,7 @@ use crate::dataset::manifest::Split;
 use crate::dataset::shown;
 use crate::dataset::state::State;
 
-/// Version of the object. It grows when a field goes or changes its meaning; new fields do not change it.
+/// Version of the object. It increases when a field is removed or changes its meaning, not when one is added.
 pub const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ struct OfRefused<'a> {
     reason: String,
 }
 
-/// What has changed since the line before.
+/// The changes since the previous line.
 #[derive(Serialize)]
 struct Update<'a> {
     schema: u32,
@@ -76,7 +76,7 @@ struct Update<'a> {
     videos: Videos<'a>,
 }
 
-/// The rows, one at a time: all, or those with these keys.
+/// Serializes the rows one at a time: all rows, or those with these keys.
 struct Videos<'a>(&'a Report<'a>, Option<HashSet<&'a str>>);
 
 impl Serialize for Videos<'_> {

@@ -14,8 +14,8 @@ mod text;
 pub use changes::{Change, States};
 pub use json::SCHEMA;
 
-/// What is known of a dataset, put together. Rows are made anew whenever they are asked for, so that a million videos
-/// cost little more memory than the scan and the manifest themselves.
+/// The combined knowledge of a dataset. Rows are computed on request, so that memory is little more than that of the scan
+/// and the manifest.
 #[derive(Debug)]
 pub struct Report<'a> {
     scan: &'a Scan,
@@ -24,24 +24,24 @@ pub struct Report<'a> {
     matches: Option<(&'a Manifest, Matches<'a>)>,
 }
 
-/// One video: of the manifest, or a file that is not in it.
+/// A video of the manifest, or a file that is not in it.
 #[derive(Debug)]
 pub struct Row<'a> {
-    /// Its id in the manifest.
+    /// The id in the manifest.
     pub id: Option<&'a str>,
-    /// What the manifest says of it.
+    /// The entry of the manifest.
     pub listed: Option<&'a Listed>,
-    /// Its labels by the manifest.
+    /// The labels in the manifest.
     pub labels: Vec<&'a str>,
-    /// Its files, the one to use first.
+    /// The files, the preferred one first.
     pub files: Vec<&'a VideoFile>,
-    /// What it is.
+    /// The state.
     pub state: State,
-    /// The file to use lies in a class folder that the manifest does not give it.
+    /// Whether the preferred file is in a class folder that the manifest does not list for the video.
     pub misplaced: bool,
 }
 
-/// How many videos there are, in all and by state.
+/// Numbers of videos, in total and by state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Videos of the manifest.
@@ -50,21 +50,21 @@ pub struct Tally {
     pub states: [usize; State::WORDS.len()],
 }
 
-/// The tallies of a report.
+/// The counts of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
-    /// All videos, each once.
+    /// Each video once.
     pub all: Tally,
-    /// By split; `None` are those without one.
+    /// By split; `None` counts videos without a split.
     pub splits: BTreeMap<Option<Split>, Tally>,
-    /// By class, sorted by name; a video counts in each of its classes. The empty name stands for those without one.
+    /// By class, sorted by name. A video counts in each of its classes. The empty name counts videos without a class.
     pub classes: BTreeMap<String, Tally>,
-    /// Videos whose folder is not one of their classes.
+    /// Videos in a folder that is not one of their classes.
     pub misplaced: usize,
 }
 
 impl<'a> Row<'a> {
-    /// Its labels; without one the folder it lies in; none where nobody knows.
+    /// The labels, else the folder of the file, else none.
     pub fn classes(&self) -> Vec<&'a str> {
         match (self.labels.as_slice(), self.files.as_slice()) {
             ([], [first, ..]) => vec![first.name.class()],
@@ -74,14 +74,13 @@ impl<'a> Row<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Puts together what should be there, what is, and what probes found. `tolerance_s`: by how many seconds the
-    /// duration of a file may differ from the manifest's.
+    /// Combines manifest, scan and probes. `tolerance_s` is the accepted difference in duration, in seconds.
     pub fn new(manifest: Option<&'a Manifest>, scan: &'a Scan, probes: &'a Probes, tolerance_s: f64) -> Self {
         let matches = manifest.map(|manifest| (manifest, Matches::new(manifest, &scan.videos)));
         Self { scan, probes, tolerance_s, matches }
     }
 
-    /// Every video of the manifest in its order, then what is not in it by name. Without a manifest every file.
+    /// Every video of the manifest in its order, then the other files by name. Without a manifest, every file.
     pub fn rows(&self) -> Box<dyn Iterator<Item = Row<'a>> + '_> {
         match &self.matches {
             None => Box::new(self.scan.videos.iter().map(|file| self.loose(file, None))),
@@ -105,15 +104,15 @@ impl<'a> Report<'a> {
         Row { id: None, listed: None, labels: vec![], files: vec![file], state, misplaced: false }
     }
 
-    /// The state of one file by itself.
+    /// The state of a single file.
     fn of_file(&self, file: &VideoFile, want_s: Option<f64>) -> State {
         state::of_file(file, want_s, self.probes.get(&file.name), self.tolerance_s)
     }
 
-    /// Counts.
+    /// Counts all rows.
     pub fn tables(&self) -> Tables {
         let mut tables = Tables::default();
-        // Folders with underscores and labels with spaces are one class, shown by its label.
+        // A folder with underscores and a label with spaces are the same class, which is shown by its label.
         let mut classes: BTreeMap<String, (String, Tally)> = BTreeMap::new();
         for row in self.rows() {
             tables.all.count(&row);
@@ -131,12 +130,12 @@ impl<'a> Report<'a> {
         tables
     }
 
-    /// How many videos the manifest has.
+    /// Number of videos in the manifest.
     pub fn listed_videos(&self) -> usize {
         self.matches.as_ref().map_or(0, |(manifest, _)| manifest.len())
     }
 
-    /// Whether every video of the manifest, or without one every file, is there and can be used as it is.
+    /// Whether every video of the manifest is usable; without a manifest, every file.
     pub fn is_complete(&self) -> bool {
         !self.rows().any(|row| row.state.is_problem())
     }
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn every_video_has_its_row_and_its_state() {
+    fn every_video_has_a_row_and_a_state() {
         let (manifest, scan) = (manifest(MANIFEST), scan());
         let probes = probes(&scan);
         let report = Report::new(Some(&manifest), &scan, &probes, 2.0);
@@ -205,14 +204,14 @@ mod tests {
             ]
         );
         assert!(!report.is_complete());
-        // Without a manifest nothing is missing.
+        // Without a manifest, nothing is missing.
         let report = Report::new(None, &scan, &probes, 2.0);
         assert_eq!(report.rows().filter(|row| row.state == State::Unchecked).count(), 5);
         assert_eq!(report.tables().all.listed, 0);
     }
 
     #[test]
-    fn videos_are_counted_by_split_and_in_each_of_their_classes() {
+    fn videos_are_counted_by_split_and_class() {
         let (manifest, scan) = (manifest(MANIFEST), scan());
         let probes = probes(&scan);
         let tables = Report::new(Some(&manifest), &scan, &probes, 2.0).tables();
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_told_counts_names_reasons_and_next_steps() {
+    fn the_text_has_counts_names_reasons_and_next_steps() {
         let (manifest, scan) = (manifest(MANIFEST), scan());
         let probes = probes(&scan);
         let report = Report::new(Some(&manifest), &scan, &probes, 2.0);
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_told_the_same_in_json() {
+    fn the_json_has_the_same_content() {
         let (manifest, scan) = (manifest(MANIFEST), scan());
         let probes = probes(&scan);
         let report = Report::new(Some(&manifest), &scan, &probes, 2.0);

@@ -1,4 +1,4 @@
-//! The report for people: tables, then what is wrong, why, and what to do about it.
+//! The report for people: tables, then each problem with its reason and the next step.
 
 use std::io::{self, Write};
 
@@ -8,10 +8,10 @@ use super::{Change, Report, Row, Tally};
 use crate::dataset::state::State;
 
 impl Report<'_> {
-    /// Writes how many videos are in which state, by split and by class. Nothing without a manifest.
+    /// Writes the number of videos by state, split and class. Writes nothing without a manifest.
     ///
     /// # Errors
-    /// Whatever the writer reports.
+    /// Errors of the writer.
     pub fn write_tables(&self, writer: &mut impl Write) -> io::Result<()> {
         if self.matches.is_some() {
             let tables = self.tables();
@@ -20,7 +20,7 @@ impl Report<'_> {
                 None if tally.listed > 0 => ("(no split)".into(), tally),
                 None => ("not in the manifest".into(), tally),
             });
-            // Those without a split come last.
+            // Videos without a split come last.
             let mut splits: Vec<_> = splits.collect();
             splits.rotate_left(usize::from(tables.splits.contains_key(&None)));
             splits.push(("all".into(), &tables.all));
@@ -37,10 +37,10 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// Writes what is wrong: at most `most` videos of each state by name, with the reason and the next step.
+    /// Writes the problems: at most `most` videos of each state, with the reason and the next step.
     ///
     /// # Errors
-    /// Whatever the writer reports.
+    /// Errors of the writer.
     pub fn write_problems(&self, writer: &mut impl Write, most: usize) -> io::Result<()> {
         let tables = self.tables();
         self.write_names(writer, &tables.all, most)?;
@@ -57,11 +57,11 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// Writes what has changed, a line for each of at most `most` videos, under a line that says where the dataset stands.
-    /// `quiet`: only those that are a problem now, and nothing else.
+    /// Writes a summary line and the changes, one line for each of at most `most` videos. With `quiet`, it writes only
+    /// changes to a problem.
     ///
     /// # Errors
-    /// Whatever the writer reports.
+    /// Errors of the writer.
     pub fn write_changes(
         &self,
         writer: &mut impl Write,
@@ -116,7 +116,7 @@ impl Report<'_> {
 }
 
 impl Row<'_> {
-    /// A file by its name; a video that is not one file by its id, with class and split where it must be looked for.
+    /// A video that is one file by its path, any other by its id, with its class and split.
     pub(super) fn name(&self) -> String {
         match (self.id, self.files.as_slice()) {
             (Some(id), []) => {
@@ -130,7 +130,7 @@ impl Row<'_> {
     }
 }
 
-/// A line for each name; columns that are empty everywhere are left out, and so are zeros.
+/// Writes one line per name. Empty columns and zeros are left out.
 fn write_table(writer: &mut impl Write, title: &str, rows: &[(String, &Tally)], all: &Tally) -> io::Result<()> {
     let width = rows.iter().map(|(name, _)| name.chars().count()).chain([title.len(), 19]).max().unwrap_or(0);
     let columns: Vec<_> = (0..State::WORDS.len()).filter(|index| all.states[*index] > 0).collect();

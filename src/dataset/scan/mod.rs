@@ -1,4 +1,4 @@
-//! The scan: which videos are in the dataset folder, and which files cannot be taken, each with its reason.
+//! The scan finds the videos of the dataset folder, and the files that cannot be used, with the reason.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -14,17 +14,17 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::shown;
 
-/// A feature file is named after its video with this in addition, and file systems end at 255 bytes.
+/// A feature file adds this to the name of its video, and file names have at most 255 bytes.
 const MAX_NAME_LEN: usize = 255 - ".safetensors".len();
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Debug, Default)]
 pub struct Scan {
     /// The videos, sorted by the bytes of their names.
     pub videos: Vec<VideoFile>,
-    /// What looks like a video or may hold some, and cannot be taken; sorted by what is shown.
+    /// Entries that look like videos or may contain some, but cannot be used; sorted by their shown path.
     pub refused: Vec<Refused>,
-    /// How many files and hidden folders were passed over because they are no videos.
+    /// Number of ignored files and hidden folders.
     pub ignored: usize,
 }
 
@@ -33,49 +33,49 @@ pub struct Scan {
 pub struct VideoFile {
     /// `Class/file`.
     pub name: VideoName,
-    /// Size and modification time when it was looked at.
+    /// Size and modification time at the scan.
     pub stamp: SourceStamp,
 }
 
-/// Something on disk that cannot be taken.
+/// An entry that cannot be used.
 #[derive(Debug)]
 pub struct Refused {
-    /// Its path relative to the dataset folder, fit for a terminal.
+    /// The path relative to the dataset folder, safe for a terminal.
     pub shown: String,
-    /// Why.
+    /// The reason.
     pub reason: Refusal,
 }
 
-/// Why a file or folder cannot be taken, and what to do about it.
+/// Why an entry cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Its name would not survive in a list.
+    /// The name is not allowed.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// No room for the feature file's longer name.
+    /// The name of the feature file would be too long.
     #[error("the file name is longer than {MAX_NAME_LEN} bytes; rename the file")]
     NameTooLong,
-    /// Directly in the dataset folder.
+    /// A file directly in the dataset folder.
     #[error("not in a class folder; move it into one")]
     NoClass,
-    /// Below a class folder's own level.
+    /// A file below the class folders.
     #[error("deeper than Class/file; move it up into the class folder")]
     TooDeep,
-    /// A soft link to something that is not there.
+    /// A broken link.
     #[error("a link to something that does not exist; mend or remove the link")]
     Dangling,
-    /// A soft link to a folder that the link itself lies in.
+    /// A link to a folder that contains it.
     #[error("a link back to a folder it lies in; remove the link")]
     Cycle,
-    /// Named like a video, but a folder, pipe, socket or device.
+    /// A folder, pipe, socket or device with the name of a video.
     #[error("a {0}, not a file; remove it")]
     NotAFile(&'static str),
-    /// The file system does not let us look.
+    /// The file system denies access.
     #[error("cannot be looked at ({0}); check permissions and disk")]
     Unreadable(io::Error),
 }
 
-/// Why there is no scan at all.
+/// Why a scan failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// The dataset folder cannot be read.
@@ -83,26 +83,25 @@ pub enum ScanError {
     Read {
         /// The dataset folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The dataset folder is something else.
+    /// The dataset folder is not a folder.
     #[error("{} is not a folder; check --root", shown(path))]
     NotAFolder {
-        /// What was named as the dataset folder.
+        /// The path.
         path: PathBuf,
     },
 }
 
 impl Scan {
-    /// How many classes have a video.
+    /// Number of classes that have a video.
     pub fn classes(&self) -> usize {
-        // Sorted names keep a class together: all of its names, and no others, begin with `Class/`.
+        // Names are sorted, so the names of a class are consecutive: all of them begin with `Class/`.
         self.videos.chunk_by(|a, b| a.name.class() == b.name.class()).count()
     }
 
-    /// File names without extension that more than one video bears, each with its videos. Trainers know a video by this
-    /// name alone.
+    /// File names without extension that several videos share, with these videos. Trainers identify a video by this name.
     pub fn twins(&self) -> Vec<(&str, Vec<&VideoName>)> {
         let mut by_stem: BTreeMap<&str, Vec<&VideoName>> = BTreeMap::new();
         for VideoFile { name, .. } in &self.videos {
@@ -117,11 +116,11 @@ impl Scan {
     }
 }
 
-/// Looks for `Class/file` with one of the extensions (lower case, no dot; files may have them in any case) in `root`.
-/// Links are followed. No file is opened, and each video costs one stat.
+/// Finds all `Class/file` with one of the extensions (lower case, without a dot; matched in any case) in `root`. Links are
+/// followed. It opens no file and needs one stat per video.
 ///
 /// # Errors
-/// When `root` itself cannot be read. What cannot be read below it is listed as refused.
+/// When `root` cannot be read. Unreadable entries below it are reported as refused.
 pub fn scan(root: &Path, extensions: &[String]) -> Result<Scan, ScanError> {
     let unreadable = |source| ScanError::Read { path: root.to_owned(), source };
     if !fs::metadata(root).map_err(unreadable)?.is_dir() {
@@ -142,7 +141,7 @@ pub fn scan(root: &Path, extensions: &[String]) -> Result<Scan, ScanError> {
         let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
         let is_folder = entry.file_type().is_dir();
         if entry.depth() == 0 {
-            // The dataset folder itself, whatever its name.
+            // The dataset folder itself may have any name.
         } else if is_hidden(entry.file_name()) {
             scan.ignored += 1;
             if is_folder {
@@ -153,7 +152,7 @@ pub fn scan(root: &Path, extensions: &[String]) -> Result<Scan, ScanError> {
                 if is_video(relative, extensions) {
                     scan.refuse(relative, Refusal::NotAFile("folder"));
                 }
-                // Links can make few folders look like endlessly many; below the classes, each is visited once.
+                // Links can form an endless tree, so each folder below the classes is visited once.
                 if entry.metadata().is_ok_and(|m| !seen.insert((m.dev(), m.ino()))) {
                     walk.skip_current_dir();
                 }
@@ -172,10 +171,10 @@ pub fn scan(root: &Path, extensions: &[String]) -> Result<Scan, ScanError> {
     Ok(scan)
 }
 
-/// The videos of one class folder, by the rules of [`scan`]; what it would refuse is left out.
+/// The videos of one class folder, by the rules of [`scan`]. Refused entries are left out.
 ///
 /// # Errors
-/// When the folder itself cannot be read.
+/// When the folder cannot be read.
 pub(super) fn scan_class(root: &Path, class: &str, extensions: &[String]) -> io::Result<Vec<VideoFile>> {
     let mut videos = vec![];
     for entry in WalkDir::new(root.join(class)).follow_links(true).max_depth(1) {
@@ -210,7 +209,7 @@ fn judge(relative: &Path, entry: &DirEntry) -> Result<VideoFile, Refusal> {
 }
 
 impl Scan {
-    /// Sorts an error of the walk into refused and ignored.
+    /// Decides whether an error of the walk is refused or ignored.
     fn take_error(&mut self, root: &Path, extensions: &[String], error: walkdir::Error) {
         let Some(path) = error.path().map(Path::to_owned) else {
             return self.refuse(Path::new("(a folder)"), Refusal::Unreadable(without_path(error)));
@@ -224,7 +223,7 @@ impl Scan {
             return self.refuse(relative, Refusal::Cycle);
         }
         let is_link = fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
-        // A broken link directly in the dataset folder may have been a class; in a class, only its name can tell.
+        // A broken link in the dataset folder may have been a class. In a class folder, its extension decides.
         if is_link && relative.components().count() > 1 && !is_video(relative, extensions) {
             self.ignored += 1;
             return;
@@ -235,7 +234,7 @@ impl Scan {
     }
 }
 
-/// The bare I/O error: walkdir's own text repeats the path, and unescaped.
+/// The I/O error alone: walkdir's message repeats the path without escapes.
 fn without_path(error: walkdir::Error) -> io::Error {
     match error.io_error().and_then(io::Error::raw_os_error) {
         Some(code) => io::Error::from_raw_os_error(code),
@@ -263,8 +262,7 @@ fn kind_of(kind: FileType) -> &'static str {
     }
 }
 
-/// The same videos with size and time as they are on the disk now: one that was put right during a run is another file than
-/// the one that was scanned. Those that cannot be looked at stay as they were.
+/// The same videos with their current size and modification time. Videos that cannot be accessed keep their old ones.
 pub fn as_they_are(root: &Path, mut videos: Vec<VideoFile>) -> Vec<VideoFile> {
     for video in &mut videos {
         if let Ok(stamp) = SourceStamp::read(&video.name.under(root)) {

@@ -33,7 +33,7 @@ fn refusals(scan: &Scan) -> Vec<(&str, String)> {
 }
 
 #[test]
-fn videos_are_sorted_stamped_and_told_from_other_files() {
+fn videos_are_sorted_and_other_files_ignored() {
     let dir = folder(&[
         "B/v_1.MP4",
         "A b/it's \"x\".mkv",
@@ -58,7 +58,7 @@ fn videos_are_sorted_stamped_and_told_from_other_files() {
 }
 
 #[test]
-fn links_are_followed_and_cycles_and_dangling_ones_are_refused() {
+fn links_are_followed_and_broken_or_cyclic_ones_refused() {
     let store = folder(&["C/v_1.mp4", "v_2.mp4"]);
     let dir = folder(&["A/v_3.mp4"]);
     let at = |name: &str| dir.path().join(name);
@@ -88,14 +88,14 @@ fn links_are_followed_and_cycles_and_dangling_ones_are_refused() {
 }
 
 #[test]
-fn a_class_under_two_names_is_two_classes_whatever_they_are_called() {
+fn a_class_with_two_names_counts_as_two_classes() {
     let dir = folder(&["A/v.mp4"]);
     symlink("A", dir.path().join("B.mp4")).unwrap();
     assert_eq!(names(&look(dir.path())), ["A/v.mp4", "B.mp4/v.mp4"]);
 }
 
 #[test]
-fn what_cannot_be_taken_is_named_with_its_reason() {
+fn refused_files_have_a_reason() {
     let long = format!("A/{}.mp4", "n".repeat(MAX_NAME_LEN - 3));
     let fits = format!("A/{}.mp4", "n".repeat(MAX_NAME_LEN - 4));
     let dir = folder(&["v_1.mp4", "A/sub/v_2.mp4", "A/dir.mp4/x", "A/a\nb.mp4", "\u{1b}[2J/v.mp4", &long, &fits]);
@@ -126,8 +126,8 @@ fn what_cannot_be_taken_is_named_with_its_reason() {
 }
 
 #[test]
-fn folders_that_link_to_each_other_are_not_walked_for_ever() {
-    // Ten folders, each with ten links to all of them: 10^9 paths without a cycle check that knows folders.
+fn folders_that_link_to_each_other_do_not_cause_an_endless_walk() {
+    // Ten folders with links to all of them give 10^9 paths unless visited folders are remembered.
     let dir = folder(&["A/v.mp4"]);
     for from in 0..10 {
         fs::create_dir_all(dir.path().join(format!("A/{from}"))).unwrap();
@@ -139,7 +139,7 @@ fn folders_that_link_to_each_other_are_not_walked_for_ever() {
 }
 
 #[test]
-fn videos_that_share_a_name_are_found() {
+fn videos_with_the_same_name_are_found() {
     let dir = folder(&["A/v_1.mp4", "B/v_1.mp4", "B/v_2.mp4", "B/v_2.mkv", "C/v_3.mp4"]);
     let scan = look(dir.path());
     let twins: Vec<_> = scan.twins().iter().map(|(stem, names)| (*stem, names.len())).collect();
@@ -147,14 +147,14 @@ fn videos_that_share_a_name_are_found() {
 }
 
 #[test]
-fn a_root_that_is_no_folder_is_an_error() {
+fn a_root_that_is_not_a_folder_is_an_error() {
     let dir = folder(&["file"]);
     assert!(matches!(scan(&dir.path().join("file"), &[]), Err(ScanError::NotAFolder { .. })));
     assert!(matches!(scan(&dir.path().join("none"), &[]), Err(ScanError::Read { .. })));
 }
 
 #[test]
-fn a_video_that_was_put_right_is_another_file() {
+fn a_replaced_video_gets_a_new_stamp() {
     let dir = folder(&["A/v_1.mp4", "A/v_2.mp4", "A/v_3.mp4"]);
     let before = look(dir.path()).videos;
     fs::write(dir.path().join("A/v_2.mp4"), "longer than before").unwrap();
