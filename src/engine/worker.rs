@@ -1,4 +1,4 @@
-//! A worker process as the engine sees it: started, spoken to in JSON lines, watched until its end.
+//! A worker process: starts it, exchanges JSON lines with it, and watches it until it exits.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ use super::state::WorkerProcess;
 const STDERR_LINES: usize = 20;
 const STDERR_LINE: usize = 400;
 
-/// A worker that has closed its output has this long to end.
+/// How long a worker that has closed its output may take to exit.
 const LEAVING: Duration = Duration::from_secs(5);
 
 /// How to start a worker.
@@ -34,16 +34,16 @@ pub struct Launch {
     pub environment: Vec<(OsString, OsString)>,
 }
 
-/// What a worker process says or does.
+/// An event of a worker process.
 #[derive(Debug)]
 pub enum Heard {
     /// A message.
     Message(FromWorker),
-    /// It has ended, or said what no worker says; how, in words. The last.
+    /// It has exited or sent an invalid message; with a description. The last event.
     Gone(String),
 }
 
-/// The engine's hold on a running worker process. Dropping it kills the process.
+/// A running worker process. Dropping it kills the process.
 pub struct Process {
     input: Option<mpsc::UnboundedSender<String>>,
     kill: Option<oneshot::Sender<()>>,
@@ -52,8 +52,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a worker; what it says goes to `heard` with `id`. Call from the thread that lives as long as the
-    /// engine: the kernel ends the worker when the thread that started it ends.
+    /// Starts a worker. Its events go to `heard` with `id`. Call from a thread that lives as long as the engine: the kernel
+    /// kills the worker when the thread that started it exits.
     ///
     /// # Errors
     /// When the program cannot be started.
@@ -71,7 +71,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Its own group: Ctrl-C at the terminal is the engine's to interpret.
+            // A process group of its own, so that Ctrl-C at the terminal reaches the engine only.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -80,7 +80,7 @@ impl Process {
         if let Some(mut stdin) = child.stdin.take() {
             tokio::spawn(async move {
                 while let Some(line) = lines.recv().await {
-                    // A worker that does not listen any more is noticed by its end.
+                    // A worker that has closed its input is exiting, which is an event of its own.
                     if stdin.write_all(line.as_bytes()).await.is_err() {
                         return;
                     }
@@ -93,11 +93,11 @@ impl Process {
             child.stderr.take().map(|pipe| tokio::spawn(keep_last(BufReader::new(pipe), Arc::clone(&stderr), device)));
         let (kill, killed) = oneshot::channel();
         tokio::spawn(async move {
-            // Whatever happens in there, the engine must hear of the end, or it would wait for ever.
+            // The engine must learn of the exit also when this task panics, or it would wait for ever.
             let followed = tokio::spawn(follow(id, child, killed, heard.clone())).await;
             let how = followed.unwrap_or_else(|error| format!("its supervision failed: {error}"));
             if let Some(errors) = errors {
-                // The last lines are what explains the end; a grandchild that holds the pipe open must not hold us.
+                // The last lines explain the exit. The wait is bounded because a grandchild may hold the pipe open.
                 let _ = tokio::time::timeout(Duration::from_millis(500), errors).await;
             }
             let _ = heard.send((id, Heard::Gone(how)));
@@ -105,14 +105,14 @@ impl Process {
         Ok(Self { input: Some(input), kill: Some(kill), group, stderr })
     }
 
-    /// Sends a message. A worker that is gone does not get it, and its end is told otherwise.
+    /// Sends a message. Where the worker has exited, the message is dropped; its exit is an event of its own.
     pub fn send(&self, message: &ToWorker) {
         if let (Some(input), Ok(line)) = (&self.input, protocol::line(message)) {
             let _ = input.send(line);
         }
     }
 
-    /// What sends a message when it is called.
+    /// Returns a function that sends a message.
     pub fn sending(&self, message: &ToWorker) -> impl FnOnce() + Send + use<> {
         let (input, line) = (self.input.clone(), protocol::line(message));
         move || {
@@ -122,29 +122,29 @@ impl Process {
         }
     }
 
-    /// Its number, while it runs.
+    /// Its process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.group.and_then(|group| u32::try_from(group.as_raw_nonzero().get()).ok())
     }
 
-    /// Stops the process where it is, with all that it has started.
+    /// Suspends the process and its children.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Resumes the process and its children.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
-            // One that has just ended is heard of otherwise.
+            // The process may have just exited.
             let _ = kill_process_group(group, signal);
         }
     }
 
-    /// Ends the process now.
+    /// Kills the process.
     pub fn kill(&mut self) {
         self.input = None;
         if let Some(kill) = self.kill.take() {
@@ -152,13 +152,13 @@ impl Process {
         }
     }
 
-    /// The last lines of its standard error.
+    /// The last lines of standard error.
     pub fn stderr(&self) -> Vec<String> {
         self.stderr.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
-/// Passes on messages until the process ends; returns how it ended.
+/// Passes messages on until the process exits. Returns a description of the exit.
 async fn follow(
     id: WorkerProcess,
     mut child: Child,
@@ -173,7 +173,7 @@ async fn follow(
             line = next_line(&mut reader) => match line.map(|line| serde_json::from_slice::<FromWorker>(&line)) {
                 Some(Ok(message)) => drop(heard.send((id, Heard::Message(message)))),
                 Some(Err(error)) => end = Some(format!("it said what no worker says ({error})")),
-                // Its output has ended, so it is leaving; what does not leave is helped.
+                // A process that has closed its output is exiting. If it does not, it is killed.
                 None => match tokio::time::timeout(LEAVING, child.wait()).await {
                     Ok(Ok(status)) => return in_words(status),
                     _ => end = Some("it closed its output and stayed".into()),
@@ -182,12 +182,12 @@ async fn follow(
             _ = &mut killed => end = Some("it was ended by the engine".into()),
         }
     }
-    // It may have ended by itself in the meantime.
+    // It may have exited in the meantime.
     let _ = child.kill().await;
     end.unwrap_or_default()
 }
 
-/// One line without its end; `None` at the end of the stream, or where a line is longer than any message.
+/// One line without its end; none at the end of the stream, or where a line is longer than `MAX_LINE`.
 async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
     let mut line = vec![];
     let read = reader.take(MAX_LINE as u64).read_until(b'\n', &mut line).await.ok()?;

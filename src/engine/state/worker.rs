@@ -91,7 +91,7 @@ impl Worker {
         self.in_hand.iter().any(|hand| hand.released.is_some())
     }
 
-    /// Starts the clock of the first video in hand, unless its order waits for the journal.
+    /// Starts the clock of the first video in flight, unless its order waits for the journal.
     pub(in crate::engine) fn begin_first(&mut self, now: Millis) {
         if let Some(first) = self.in_hand.first_mut().filter(|hand| hand.released.is_some()) {
             first.begun.get_or_insert(now);

@@ -23,7 +23,7 @@ const MAX_TICK_GAP: Millis = 5_000;
 /// An order that waits longer for the journal shows that the disk of the output folder does not respond.
 const RELEASE_TIMEOUT: Millis = 10_000;
 
-/// Takes one event at `now` and says what is to be done. Late events of a process that another has followed have no effect.
+/// Handles one event at `now` and returns what must be done. Late events of a process that another has followed have no effect.
 pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
     if event.process().is_some_and(|process| !state.is_current(process)) {
         return vec![];
@@ -221,7 +221,7 @@ impl Step<'_> {
         }
     }
 
-    /// Leaves a time in which workers could not work or report out of their clocks.
+    /// Moves all clocks forward by a time in which workers could not work or report.
     fn forgive(&mut self, time: Millis) {
         self.state.unreleased.iter_mut().for_each(|(_, since)| *since += time);
         for worker in &mut self.state.workers {
