@@ -1,4 +1,4 @@
-//! The terminal interface. Keys, messages from the engine, signals and ticks become [`update::Msg`]s; `update` changes
+//! The terminal interface. Keys, messages from the engine, signals and ticks become `update::Msg` values; `update` changes
 //! the state and returns effects; `view` draws the state. Everything that can block runs outside the event loop. Of the
 //! engine, only the protocol is known here.
 
