@@ -55,7 +55,7 @@ fn the_engine_is_started_with_the_same_overrides() {
     assert_eq!(Cli::read(words).unwrap().overrides(), typed);
 }
 
-/// A command line of each command, in which every option of the command may stand, and those options.
+/// Command lines, at least one for each command, and the options that each accepts.
 const COMMANDS: &[(&str, &str)] = &[
     (
         "",
@@ -142,7 +142,6 @@ fn each_command_takes_the_options_that_it_uses_and_refuses_all_others() {
             match (read(&typed), taken.split_whitespace().any(|name| name == option)) {
                 (Ok(cli), true) => assert_ne!(cli, plain, "{typed} changes nothing"),
                 (Err(error), false) => assert_eq!(error.exit_code(), 2, "{typed}: {error}"),
-                // Asks for a pattern or an option in its place.
                 (Ok(cli), false) => panic!("{typed} is taken: {cli:?}"),
                 (Err(error), true) => panic!("{typed}: {error}"),
             }

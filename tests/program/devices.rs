@@ -30,7 +30,8 @@ fn bench() -> (Bench, impl Fn(&[&str]) -> Command) {
     );
     fs::write(bench.path("script"), script).unwrap();
     fs::set_permissions(bench.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
-    // By another process: this one may have the file open for writing in a child that another test has just started.
+    // Copied by another process: a child of another test may inherit a file that this process has open for writing, and then
+    // it cannot be executed.
     assert!(Command::new("cp").arg(bench.path("script")).arg(bench.path("worker")).status().unwrap().success());
     let (folder, worker) = (bench.dir.path().to_owned(), bench.path("worker"));
     let command = move |arguments: &[&str]| {
@@ -68,7 +69,7 @@ fn all_means_the_devices_that_cuda_shows_to_a_worker() {
 fn a_worker_that_cannot_count_is_reported() {
     let (_bench, command) = bench();
     let ran = Ran::to_the_end(command(&["--batch", "--json"]).env("CUDA_VISIBLE_DEVICES", "broken"));
-    // With GPUs in this machine it is an error, and without any a note.
+    // On a machine with GPUs it is an error, on others a note.
     assert!(ran.code == 2 || devices(&ran) == serde_json::json!(["cpu"]), "{ran:?}");
     assert!(ran.stderr.contains("exited with code 8"), "{ran:?}");
 }

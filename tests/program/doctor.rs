@@ -24,7 +24,7 @@ fn script(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// State and texts of a check in the JSON report.
+/// The state, the finding and the fix of a check in the JSON report.
 fn check(ran: &Ran, area: &str, name: &str) -> (String, String, String) {
     let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
     assert_eq!(report["schema"], 1);
