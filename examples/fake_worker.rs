@@ -160,6 +160,7 @@ fn write(init: &Init, video: VideoName, source: SourceStamp, path: &Path) -> std
         device: "cpu".into(),
         libtorch: "none".into(),
         nvdec: false,
+        expected_from: None,
     };
     let tensors = [("logits".to_owned(), Matrix { shape: [rows, columns], data })].into();
     Feature { provenance, tensors }.write(path, &init.owner)

@@ -113,6 +113,7 @@ fn main() {
             device: "cpu".into(),
             libtorch: "none".into(),
             nvdec: false,
+            expected_from: None,
             video,
         };
         let path = layout.feature(&provenance.video);

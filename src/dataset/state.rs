@@ -203,7 +203,7 @@ mod tests {
 
     fn facts(duration_s: f64) -> Facts {
         let (codec, container) = ("h264".into(), "mp4".into());
-        Facts { duration_s, frames: 300, fps: [30, 1], size: [4, 4], codec, container }
+        Facts { duration_s, frames: 300, fps: [30, 1], size: [4, 4], codec, container, expected_from: None }
     }
 
     fn probed(verdict: Verdict) -> Probed {

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How a reason ends if another download can help.
+pub const DOWNLOAD_AGAIN: &str = "; download it again";
+
 /// The kind of a failure. The engine's failure policy depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

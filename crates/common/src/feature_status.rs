@@ -96,6 +96,7 @@ mod tests {
             device: "cpu".into(),
             libtorch: "none".into(),
             nvdec: false,
+            expected_from: None,
         };
         let shapes = BTreeMap::from([("logits".to_owned(), vec![100, 700])]);
         let header = Header { provenance, shapes, digest: String::new() };

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::feature::ExpectedFrom;
 use crate::limits::Limits;
 use crate::source::SourceStamp;
 
 /// The version of the checks. It changes whenever a file may get another verdict, which invalidates cached verdicts.
-pub const CHECKS: u32 = 1;
+pub const CHECKS: u32 = 2;
 
 /// How thoroughly a file is examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -111,6 +112,9 @@ pub struct Facts {
     pub codec: String,
     /// FFmpeg's name of the container, such as `mov,mp4,m4a,3gp,3g2,mj2`.
     pub container: String,
+    /// Where the number of frames comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_from: Option<ExpectedFrom>,
 }
 
 /// A message to `reeldeck-probe check`: an order to examine a file.
@@ -170,6 +174,7 @@ mod tests {
             size: [320, 240],
             codec: "h264".into(),
             container: "mov,mp4".into(),
+            expected_from: None,
         }
     }
 

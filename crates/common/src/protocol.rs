@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::Owner;
 use crate::error::Failure;
-use crate::feature::{CheckpointId, FrameCounts};
+use crate::feature::{CheckpointId, ExpectedFrom, FrameCounts};
 use crate::limits::Limits;
 use crate::recipe::Recipe;
 use crate::source::SourceStamp;
@@ -167,6 +167,9 @@ pub enum FromWorker {
 pub struct Report {
     /// Frames of the video.
     pub frames: FrameCounts,
+    /// Where the number of expected frames comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_from: Option<ExpectedFrom>,
     /// Clips of the feature, including duplicates.
     pub clips: usize,
     /// Clips that the model computed, without duplicates.

@@ -89,6 +89,7 @@ pub fn print(
     let report = json!({
         "file": file.display().to_string(),
         "frames": facts.counts,
+        "expected_from": facts.expected_from,
         "size": facts.size,
         "fps": facts.fps,
         "pass": if facts.plain_pass { "plain" } else { "fast" },

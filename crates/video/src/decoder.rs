@@ -1,26 +1,68 @@
-//! A decoder that reports when it failed for lack of memory. Many of FFmpeg's decoders treat that as damage in the file.
+//! A decoder that reports when it failed for lack of memory, or because a frame is over the limit. Many of FFmpeg's decoders treat
+//! both as damage in the file.
 
 use std::ffi::c_int;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ff::ffi;
 use ffmpeg_next as ff;
+use reeldeck_common::limits::Limits;
 
 use crate::error::VideoError;
 use crate::memory;
+
+/// The largest frame that may be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PixelLimit {
+    pixels: i64,
+    /// What FFmpeg refuses by itself. It counts a frame with its padding, so it gets a margin, and frames are checked here.
+    ffmpeg: i64,
+}
+
+impl PixelLimit {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let pixels = (limits.megapixels * 1e6).clamp(0.0, 1e12) as i64;
+        Self { pixels, ffmpeg: pixels * 2 + (1 << 20) }
+    }
+
+    /// The same, with nothing refused by FFmpeg itself.
+    pub(crate) fn without_ffmpeg(self) -> Self {
+        Self { ffmpeg: i64::from(i32::MAX), ..self }
+    }
+
+    pub(crate) fn pixels(self) -> i64 {
+        self.pixels
+    }
+
+    fn allows(self, width: c_int, height: c_int) -> bool {
+        i64::from(width) * i64::from(height) <= self.pixels
+    }
+
+    /// Why a frame of this size is refused.
+    pub(crate) fn error(self, width: c_int, height: c_int) -> VideoError {
+        let limit = self.pixels as f64 / 1e6;
+        VideoError::Limit(format!("the picture of {width}×{height} has more than {limit} megapixels"))
+    }
+}
 
 /// An open decoder with one thread.
 pub(crate) struct Decoder {
     /// Dropped before the monitor, which it points to.
     opened: ff::decoder::Opened,
     monitor: Monitor,
+    limit: PixelLimit,
+    /// It gives each frame at once, or none.
+    immediate: bool,
 }
 
 /// What the allocation callback records.
 struct Allocations {
     /// There was no memory for a frame.
     failed: AtomicBool,
+    /// Width and height of a frame over the limit; both 0 if there was none.
+    oversized: AtomicU64,
+    limit: PixelLimit,
     /// The process has a limit on its address space.
     limited: bool,
 }
@@ -33,14 +75,21 @@ struct Monitor(NonNull<Allocations>);
 unsafe impl Send for Monitor {}
 
 impl Monitor {
-    fn new() -> Self {
-        let allocations = Allocations { failed: AtomicBool::new(false), limited: memory::is_limited() };
+    fn new(limit: PixelLimit) -> Self {
+        let (failed, oversized) = (AtomicBool::new(false), AtomicU64::new(0));
+        let allocations = Allocations { failed, oversized, limit, limited: memory::is_limited() };
         Self(NonNull::from(Box::leak(Box::new(allocations))))
     }
 
-    fn has_failed(&self) -> bool {
+    /// Why the decoder cannot continue, if it cannot.
+    fn error(&self) -> Option<VideoError> {
         // SAFETY: the record lives until `self` is dropped.
-        unsafe { self.0.as_ref() }.failed.load(Ordering::Relaxed)
+        let allocations = unsafe { self.0.as_ref() };
+        let oversized = allocations.oversized.load(Ordering::Relaxed);
+        if oversized > 0 {
+            return Some(allocations.limit.error((oversized >> 32) as c_int, oversized as c_int));
+        }
+        allocations.failed.load(Ordering::Relaxed).then_some(VideoError::NoMemory("decode a frame"))
     }
 }
 
@@ -52,14 +101,20 @@ impl Drop for Monitor {
     }
 }
 
-/// Allocates a frame as FFmpeg would, and records a lack of memory.
+/// Allocates a frame as FFmpeg would. Refuses frames over the limit, and records that and a lack of memory.
 unsafe extern "C" fn get_buffer(context: *mut ffi::AVCodecContext, frame: *mut ffi::AVFrame, flags: c_int) -> c_int {
     let no_memory = ffi::AVERROR(ffi::ENOMEM);
     // SAFETY: FFmpeg calls this with its own context and frame. `opaque` was set to an `Allocations` that outlives the decoder.
     // Only the buffers that were just allocated are released.
     unsafe {
+        let allocations = (*context).opaque.cast::<Allocations>();
+        let Some(allocations) = allocations.as_ref() else { return ffi::AVERROR(ffi::EINVAL) };
+        let (width, height) = ((*context).width, (*context).height);
+        if !allocations.limit.allows(width, height) {
+            allocations.oversized.store((width as u64) << 32 | u64::from(height as u32), Ordering::Relaxed);
+            return ffi::AVERROR(ffi::EINVAL);
+        }
         let mut result = ffi::avcodec_default_get_buffer2(context, frame, flags);
-        let Some(allocations) = (*context).opaque.cast::<Allocations>().as_ref() else { return result };
         if result >= 0 && allocations.limited && memory::is_short() {
             (*frame).buf.iter_mut().for_each(|buffer| ffi::av_buffer_unref(buffer));
             result = no_memory;
@@ -72,27 +127,34 @@ unsafe extern "C" fn get_buffer(context: *mut ffi::AVCodecContext, frame: *mut f
 }
 
 impl Decoder {
-    /// Opens a decoder for this codec. FFmpeg refuses frames of more than `max_pixels`.
+    /// Opens a decoder for this codec.
     ///
     /// # Errors
     /// If FFmpeg cannot open the decoder.
     pub(crate) fn open(
         mut context: ff::codec::decoder::Decoder,
         codec: ff::Codec,
-        max_pixels: i64,
+        limit: PixelLimit,
     ) -> Result<Self, VideoError> {
-        let monitor = Monitor::new();
+        let monitor = Monitor::new(limit);
         // SAFETY: the context is alive and not yet open; these are public fields meant to be set by users. The record that
         // `opaque` points to outlives the context, which is dropped first.
         unsafe {
             let context = context.as_mut_ptr();
-            (*context).max_pixels = max_pixels;
+            (*context).max_pixels = limit.ffmpeg;
             (*context).opaque = monitor.0.as_ptr().cast();
             (*context).get_buffer2 = Some(get_buffer);
         }
         let opened =
             context.open_as(codec).map_err(|source| VideoError::Ffmpeg { action: "open the decoder", source })?;
-        Ok(Self { opened, monitor })
+        // SAFETY: the codec is static; this is a plain public field.
+        let delays = unsafe { (*codec.as_ptr()).capabilities } & ffi::AV_CODEC_CAP_DELAY as c_int != 0;
+        Ok(Self { opened, monitor, limit, immediate: !delays })
+    }
+
+    /// Whether the decoder gives the frame of a packet at once, if the packet has one.
+    pub(crate) fn is_immediate(&self) -> bool {
+        self.immediate
     }
 
     /// Sets which frames the decoder drops, from the next packet on.
@@ -124,14 +186,17 @@ impl Decoder {
     /// See [`DecodeError`].
     pub(crate) fn receive(&mut self, frame: &mut ff::frame::Video) -> Result<(), DecodeError> {
         let received = self.opened.receive_frame(frame);
-        self.classify(received)
+        self.classify(received)?;
+        // Some decoders allocate frames by themselves.
+        let (width, height) = (frame.width() as c_int, frame.height() as c_int);
+        if self.limit.allows(width, height) { Ok(()) } else { Err(DecodeError::Fatal(self.limit.error(width, height))) }
     }
 
     fn classify(&self, result: Result<(), ff::Error>) -> Result<(), DecodeError> {
-        let no_memory = || Err(DecodeError::NoMemory(VideoError::NoMemory("decode a frame")));
+        let no_memory = || Err(DecodeError::Fatal(VideoError::NoMemory("decode a frame")));
         // Some decoders ignore a failed allocation and continue without the frame.
-        if self.monitor.has_failed() {
-            return no_memory();
+        if let Some(error) = self.monitor.error() {
+            return Err(DecodeError::Fatal(error));
         }
         match result {
             Ok(()) => Ok(()),
@@ -149,6 +214,6 @@ pub(crate) enum DecodeError {
     Again,
     /// The data is invalid. The decoder can continue.
     Invalid,
-    /// There is no memory. The decoder cannot continue.
-    NoMemory(VideoError),
+    /// There is no memory, or a frame is over the limit. The decoder cannot continue.
+    Fatal(VideoError),
 }

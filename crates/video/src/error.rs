@@ -1,4 +1,4 @@
-//! Why a video gives no pixels, in words for the person whose video it is.
+//! Why a video gives no pixels, in words for its owner.
 
 use std::io;
 
@@ -12,27 +12,33 @@ pub enum VideoError {
     /// The file cannot be opened or read.
     #[error("failed to read the file")]
     Io(#[from] io::Error),
-    /// Not one byte.
+    /// The file has no content.
     #[error("the file is empty (0 bytes); download it again")]
     Empty,
-    /// No demuxer on the allow-list knows it.
+    /// No demuxer recognises it.
     #[error("not a video file: {0}")]
     NotAVideo(String),
+    /// It is a video, and its header makes no sense.
+    #[error("the header is damaged: {0}; download it again")]
+    DamagedHeader(String),
     /// MP4 without its index.
     #[error("the MP4 index (moov) is missing: the file was cut or its recording never finished; download it again")]
     NoIndex,
-    /// Demuxed, but nothing to see.
+    /// The container has no stream with frames.
     #[error("the file has no video stream")]
     NoVideoStream,
-    /// No decoder.
-    #[error("no decoder for the codec {0}")]
+    /// FFmpeg has no decoder for the codec.
+    #[error("no decoder for the codec {0}; convert the video to H.264")]
     NoDecoder(String),
+    /// The frames are encrypted.
+    #[error("encrypted ({0}): the key is not in the file")]
+    Encrypted(String),
     /// FFmpeg cannot open or decode it.
     #[error("failed to {action}")]
     Ffmpeg {
         /// What was tried.
         action: &'static str,
-        /// FFmpeg's word for it.
+        /// FFmpeg's error.
         source: ff::Error,
     },
     /// Decoded to the end without one frame.
@@ -40,39 +46,35 @@ pub enum VideoError {
     NoFrames,
     /// More damage than the recipe bears.
     #[error(
-        "damaged: {} of {} frames lost and {} concealed ({:.1} %, the recipe bears {:.1} %){}",
-        counts.lost(), counts.expected, counts.concealed, counts.damage() * 100.0, bearable * 100.0, cut_hint(*cut)
+        "damaged: {} of {} frames lost and {} concealed ({:.1} %, the recipe bears {:.1} %): {reason}",
+        counts.lost(), counts.expected, counts.concealed, counts.damage() * 100.0, bearable * 100.0
     )]
     Damaged {
         /// What came out.
         counts: FrameCounts,
         /// What the recipe bears, 0 to 1.
         bearable: f64,
-        /// The file ends before its index says.
-        cut: bool,
+        /// What is wrong, and what to do about it.
+        reason: String,
     },
     /// Over a limit on size or length.
     #[error("{0}; raise the limit in the config to take it")]
     Limit(String),
-    /// The file is not the one it was at the start.
+    /// The file is not the one that was opened.
     #[error("the file changed while it was read; it is tried again when it has settled")]
     Changed,
-    /// The decoder contradicted itself between two passes.
+    /// Two passes of the decoder gave different results.
     #[error("two decodes of the same file disagree: {0}")]
     Unsteady(String),
     /// The memory that this process may use is used up.
     #[error("not enough memory to {0}")]
     NoMemory(&'static str),
-    /// CUDA cannot be had.
+    /// CUDA is not available.
     #[error("no CUDA: {0}")]
     NoGpu(String),
-    /// The receiver wants no more frames.
+    /// The receiver needs no more frames.
     #[error("stopped")]
     Stopped,
-}
-
-fn cut_hint(cut: bool) -> &'static str {
-    if cut { "; the file ends too early: download it again" } else { "" }
 }
 
 impl VideoError {
@@ -80,20 +82,18 @@ impl VideoError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io(error) => ErrorKind::of_io(error),
-            Self::Ffmpeg { source: ff::Error::Other { errno }, .. } => match *errno {
-                libc::ENOMEM => ErrorKind::OutOfMemory,
-                libc::EIO | libc::ESTALE | libc::ETIMEDOUT | libc::ENOTCONN => ErrorKind::Io,
-                _ => ErrorKind::Corrupt,
-            },
+            Self::Ffmpeg { source: ff::Error::Other { errno: libc::ENOMEM }, .. } => ErrorKind::OutOfMemory,
             Self::Limit(_) => ErrorKind::Limit,
             Self::NoMemory(_) => ErrorKind::OutOfMemory,
             Self::NoGpu(_) => ErrorKind::Device,
             Self::Changed => ErrorKind::Io,
             Self::Stopped => ErrorKind::Interrupted,
             Self::Unsteady(_) => ErrorKind::Internal,
-            Self::Empty | Self::NotAVideo(_) | Self::NoIndex | Self::NoVideoStream | Self::NoDecoder(_) => {
+            Self::Empty | Self::NotAVideo(_) | Self::DamagedHeader(_) | Self::NoIndex | Self::NoVideoStream => {
                 ErrorKind::Corrupt
             }
+            Self::NoDecoder(_) | Self::Encrypted(_) => ErrorKind::Corrupt,
+            // Reading fails as `Io`; what FFmpeg reports otherwise is damage.
             Self::Ffmpeg { .. } | Self::NoFrames | Self::Damaged { .. } => ErrorKind::Corrupt,
         }
     }

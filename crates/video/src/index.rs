@@ -1,143 +1,88 @@
-//! The packet scan: which frame each packet will become, found without decoding.
+//! The packet scan: what the packets of a stream say about its frames, found without decoding.
 
 use ff::ffi;
 use ff::packet::Ref;
 use ffmpeg_next as ff;
 use reeldeck_common::limits::Limits;
 
+use crate::codec::CodecId;
+use crate::container::{End, Structure};
 use crate::error::VideoError;
+use crate::hidden;
 use crate::media::Media;
 use crate::memory;
+use crate::mpeg2;
+use crate::packet_rules::{Flaws, PacketRules};
 
 /// What the packets of a video stream say about its frames.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct PacketIndex {
-    /// Presentation times of the packets that will be shown, ascending. The n-th belongs to the n-th frame, if `exact`.
+pub(crate) struct PacketIndex {
+    /// Presentation times of the frames that will be shown, ascending. The n-th belongs to the n-th frame, if `exact`.
     times: Vec<i64>,
-    /// Packets that an edit list does not discard.
+    /// Frames that the packets will show: an edit list does not discard them, and they are not hidden.
     pub shown: u64,
-    /// Every shown packet has a time of its own and none is marked as damaged.
+    /// Packets that an edit list discards.
+    pub discarded: u64,
+    /// Packets whose frame is never shown, and empty packets in front of the first frame.
+    pub hidden: u64,
+    /// Packets that the file ends in the middle of.
+    pub truncated: u64,
+    /// Packets whose bytes break the rules of their codec.
+    pub flaws: Flaws,
+    /// Each frame has a packet of its own with a time of its own, and no packet is damaged.
     pub exact: bool,
-    /// Frames that should be there: `shown`, or more where the container promises more.
-    pub expected: u64,
-    /// The most packets that come before one that is shown before them: so many frames a decoder must hold back.
+    /// The most packets that come before one that is shown before them: the decoder must hold back that many frames.
     pub reorder: usize,
-    /// No packet is missing between others: an index lists as many, or their times follow one another evenly. Nothing
-    /// else tells that a frame that others refer to was lost with its packet: the decoder makes one up without a word.
+    /// No packet is missing between others: an index lists as many, or their times are evenly spaced. Otherwise a frame that
+    /// others refer to may be missing, and the decoder replaces it silently.
     pub gapless: bool,
-    /// Seconds from the first frame's beginning to the last one's end; 0 where packets have no times.
+    /// Seconds from the beginning of the first frame to the end of the last one; 0 if packets have no times.
     pub seconds: f64,
+    /// A transport stream's counters jump. That may be damage, or a place where recordings were joined.
+    pub has_jumps: bool,
+    /// Frames that are missing at places where the container is broken, by the times around them.
+    pub missing_inside: u64,
+    /// Time of the first frame and of the last packet in the file, in ticks.
+    pub start: Option<i64>,
+    pub last: Option<i64>,
 }
 
 /// No decoder holds back more frames.
 const MAX_REORDER: usize = 16;
 
-/// No picture stands for so long: a longer step is a clock that was set anew, or damage to one time.
+/// No frame is shown for so long: a longer step is a clock that was set anew, or damage to one time.
 const LONGEST_STEP_SECONDS: f64 = 3600.0;
 
-/// Containers round times, to a millisecond for the most part.
+/// In a transport stream, a longer gap is a place where recordings were joined.
+const LONGEST_LOSS_SECONDS: f64 = 10.0;
+
+/// Containers round times, mostly to a millisecond.
 const ROUNDING_SECONDS: f64 = 0.001;
 
-/// A promise is only held against a file that breaks it by this much: sound often ends a little after the pictures.
-const SLACK_SECONDS: f64 = 0.5;
-
 impl PacketIndex {
-    /// Reads all packets of the stream. Use the media for nothing else afterwards: it is at its end.
+    /// Reads all packets of the stream and shows each to `look`, in the order of the file. Afterwards the media is at its end.
     ///
     /// # Errors
-    /// When reading fails, or there are more frames or more seconds of them than the limits allow.
-    pub fn scan(media: &mut Media, limits: &Limits) -> Result<Self, VideoError> {
-        Self::scan_with(media, limits, &mut |_| Ok(()))
-    }
-
-    /// The same, and shows each packet to `look`, in the order of the file.
-    ///
-    /// # Errors
-    /// As [`Self::scan`], and what `look` returns.
-    pub fn scan_with(
+    /// If reading fails, there are more frames or seconds than the limits allow, and what `look` returns.
+    pub(crate) fn scan(
         media: &mut Media,
         limits: &Limits,
+        structure: &Structure,
         look: &mut dyn FnMut(&ff::Packet) -> Result<(), VideoError>,
     ) -> Result<Self, VideoError> {
-        let mut index = Self { exact: true, ..Self::default() };
-        let mut packet = ff::Packet::empty();
-        let mut end = i64::MIN;
-        let mut discarded = 0;
-        let mut latest: Vec<i64> = vec![];
-        // Times of decoding, of packets that have no other; and how long the last packet lasts.
-        let mut others: Vec<i64> = vec![];
-        let mut last = (i64::MIN, 0);
+        let (codec, extradata) = media.codec();
+        let mut scan = Scan::new(codec, extradata, structure, media.container() == "mpegts");
+        let (mut packet, mut previous) = (ff::Packet::empty(), ff::Packet::empty());
         while media.read(&mut packet)? {
             look(&packet)?;
-            // SAFETY: the packet is alive; its flags are a plain public field.
-            let flags = unsafe { (*packet.as_ptr()).flags };
-            if let Some(time) = packet.pts() {
-                let place = latest.partition_point(|other| *other <= time);
-                index.reorder = index.reorder.max(latest.len() - place);
-                latest.insert(place, time);
-                latest.drain(..latest.len().saturating_sub(MAX_REORDER + 1));
-            }
-            if flags & ffi::AV_PKT_FLAG_DISCARD != 0 {
-                discarded += 1;
-                continue;
-            }
-            index.shown += 1;
-            if index.shown > limits.frames {
-                return Err(VideoError::Limit(format!("the video has more than {} frames", limits.frames)));
-            }
-            index.exact &= flags & ffi::AV_PKT_FLAG_CORRUPT == 0;
-            if let Some(time) = packet.pts().or(packet.dts()) {
-                last = last.max((time, packet.duration().max(0)));
-            }
-            match packet.pts() {
-                Some(time) => {
-                    memory::push(&mut index.times, time)?;
-                    end = end.max(time.saturating_add(packet.duration().max(0)));
-                }
-                None => {
-                    index.exact = false;
-                    packet.dts().map_or(Ok(()), |time| memory::push(&mut others, time))?;
-                }
-            }
+            scan.add(&packet, limits)?;
+            std::mem::swap(&mut packet, &mut previous);
         }
-        index.times.sort_unstable();
-        let plays = index.plays(media, others, last.1)?;
-        if plays > limits.duration_s + ROUNDING_SECONDS {
-            let (plays, most) = ((plays * 1e3).round() / 1e3, limits.duration_s);
-            return Err(VideoError::Limit(format!("the video plays for {plays} seconds, more than {most}")));
+        if codec == CodecId::MPEG2 && structure.end != End::Complete && scan.index.truncated == 0 {
+            let last = previous.data().unwrap_or_default();
+            scan.index.truncated += u64::from(mpeg2::is_incomplete(last, media.coded_size().1));
         }
-        index.exact &= index.times.windows(2).all(|pair| pair[0] != pair[1]) && index.shown > 0;
-        let indexed = media.indexed_frames();
-        index.gapless = indexed == Some(index.shown + discarded) || index.is_even();
-        if let Some(first) = index.times.first() {
-            index.seconds = (end.saturating_sub(*first) as f64 * media.tick()).max(0.0);
-        }
-        let promised = match indexed {
-            Some(indexed) => indexed.saturating_sub(discarded),
-            None => index.promised(media).max(media.fragment_frames().unwrap_or(0).saturating_sub(discarded)),
-        };
-        index.expected = index.shown.max(promised);
-        Ok(index)
-    }
-
-    /// Seconds that the pictures fill when they are played: what their times cover, not what the container says, which may
-    /// be anything. Where packets have no times, at the rate that FFmpeg takes for theirs.
-    fn plays(&self, media: &Media, others: Vec<i64>, last: i64) -> Result<f64, VideoError> {
-        let (tick, mut times) = (media.tick(), others);
-        let timed = (self.times.len() + times.len()) as u64;
-        let times = if times.is_empty() {
-            &self.times
-        } else {
-            self.times.iter().try_for_each(|time| memory::push(&mut times, *time))?;
-            times.sort_unstable();
-            &times
-        };
-        let seconds = |ticks: i64| Some(ticks as f64 * tick).filter(|seconds| *seconds <= LONGEST_STEP_SECONDS);
-        let covered: f64 = times.windows(2).filter_map(|pair| seconds(pair[1].saturating_sub(pair[0]))).sum();
-        let [rate, per] = media.fps().map(f64::from);
-        // A rate may lie as well; slower than this there is hardly any.
-        let untimed = (self.shown - timed) as f64 / (rate / per).max(1.0);
-        Ok(covered + untimed + seconds(last).unwrap_or(0.0))
+        scan.finish(media, limits, structure)
     }
 
     /// Whether all steps of time are the same, but for rounding.
@@ -147,26 +92,208 @@ impl PacketIndex {
         longest.saturating_mul(2) < shortest.saturating_mul(3)
     }
 
-    /// Frames that the container's duration implies at the rate of the packets that are there.
-    fn promised(&self, media: &Media) -> u64 {
-        let (Some(promise), Some(first)) = (media.promised_seconds(), self.times.first()) else { return 0 };
-        // A container that starts late may count its duration from zero, not from its first frame.
-        let late = if promise.from_zero { (*first as f64 * media.tick()).max(0.0) } else { 0.0 };
-        let promised = promise.seconds - late;
-        if self.seconds <= 0.0 || promised - self.seconds < SLACK_SECONDS {
-            return 0;
-        }
-        (self.shown as f64 * promised / self.seconds).round() as u64
-    }
-
-    /// Frames that may be shown before this time: those of packets without a time are counted.
-    pub fn before(&self, time: i64) -> u64 {
+    /// Frames that may be shown before this time: frames without a time are counted.
+    pub(crate) fn before(&self, time: i64) -> u64 {
         let untimed = self.shown.saturating_sub(self.times.len() as u64);
         self.times.partition_point(|other| *other < time) as u64 + untimed
     }
 
     /// Which frame has this presentation time.
-    pub fn frame_at(&self, time: i64) -> Option<u64> {
+    pub(crate) fn frame_at(&self, time: i64) -> Option<u64> {
         self.times.binary_search(&time).ok().map(|at| at as u64)
+    }
+
+    /// Seconds from the first frame to this time.
+    pub(crate) fn seconds_at(&self, time: i64, tick: f64) -> f64 {
+        (time.saturating_sub(self.start.unwrap_or(0)) as f64 * tick).max(0.0)
+    }
+}
+
+/// The scan on its way.
+struct Scan<'a> {
+    index: PacketIndex,
+    codec: CodecId,
+    rules: PacketRules,
+    is_ts: bool,
+    /// The latest presentation times, ascending.
+    latest: Vec<i64>,
+    /// Decoding times of packets that have no other.
+    untimed: Vec<i64>,
+    /// Time and duration of the packet that comes last.
+    tail: (i64, i64),
+    /// When the last frame ends.
+    end: i64,
+    has_frame: bool,
+    /// The breaks that were not yet reached, and the times of the packets between those that were.
+    breaks: &'a [u64],
+    spans: Vec<Span>,
+    position: u64,
+}
+
+/// The earliest and the latest time of packets between two breaks.
+#[derive(Clone, Copy)]
+struct Span {
+    first: i64,
+    last: i64,
+}
+
+impl<'a> Scan<'a> {
+    fn new(codec: CodecId, extradata: &[u8], structure: &'a Structure, is_ts: bool) -> Self {
+        Self {
+            index: PacketIndex { exact: true, ..PacketIndex::default() },
+            codec,
+            rules: PacketRules::new(codec, extradata),
+            is_ts,
+            latest: vec![],
+            untimed: vec![],
+            tail: (i64::MIN, 0),
+            end: i64::MIN,
+            has_frame: false,
+            breaks: &structure.breaks,
+            spans: vec![],
+            position: 0,
+        }
+    }
+
+    fn add(&mut self, packet: &ff::Packet, limits: &Limits) -> Result<(), VideoError> {
+        // SAFETY: the packet is alive; its flags are a plain public field.
+        let flags = unsafe { (*packet.as_ptr()).flags };
+        let data = packet.data().unwrap_or_default();
+        let index = &mut self.index;
+        if let Some(time) = packet.pts() {
+            let place = self.latest.partition_point(|other| *other <= time);
+            index.reorder = index.reorder.max(self.latest.len() - place);
+            self.latest.insert(place, time);
+            self.latest.drain(..self.latest.len().saturating_sub(MAX_REORDER + 1));
+        }
+        let marked = flags & ffi::AV_PKT_FLAG_CORRUPT != 0;
+        index.exact &= !marked;
+        // A transport stream marks what follows a jump of its counters; other demuxers mark a packet that is cut off.
+        index.truncated += u64::from(marked && !self.is_ts);
+        index.has_jumps |= marked && self.is_ts;
+        index.last = packet.pts().or(packet.dts()).or(index.last);
+        self.rules.check(data, packet.pts());
+        if flags & ffi::AV_PKT_FLAG_DISCARD != 0 {
+            index.discarded += 1;
+            return Ok(());
+        }
+        // An empty packet repeats the previous frame, which there must be.
+        self.has_frame |= !data.is_empty();
+        let frames = if self.has_frame { hidden::frames_shown(self.codec, data) } else { 0 };
+        if frames == 0 {
+            index.hidden += 1;
+            return Ok(());
+        }
+        index.shown += frames;
+        index.exact &= frames == 1 && !data.is_empty();
+        if index.shown > limits.frames {
+            return Err(VideoError::Limit(format!("the video has more than {} frames", limits.frames)));
+        }
+        if let Some(time) = packet.pts().or(packet.dts()) {
+            self.tail = self.tail.max((time, packet.duration().max(0)));
+            self.end = self.end.max(time.saturating_add(packet.duration().max(0)));
+            self.note(packet.position(), time);
+        }
+        match packet.pts() {
+            Some(time) => memory::push(&mut self.index.times, time)?,
+            None => {
+                self.index.exact = false;
+                packet.dts().map_or(Ok(()), |time| memory::push(&mut self.untimed, time))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the time of a packet at this position of the file.
+    fn note(&mut self, position: isize, time: i64) {
+        self.position = u64::try_from(position).unwrap_or(self.position);
+        let passed = self.breaks.partition_point(|at| *at <= self.position);
+        self.breaks = &self.breaks[passed..];
+        match self.spans.last_mut().filter(|_| passed == 0) {
+            Some(span) => *span = Span { first: span.first.min(time), last: span.last.max(time) },
+            None => self.spans.push(Span { first: time, last: time }),
+        }
+    }
+
+    fn finish(self, media: &Media, limits: &Limits, structure: &Structure) -> Result<PacketIndex, VideoError> {
+        let Self { mut index, rules, untimed, tail, end, spans, is_ts, .. } = self;
+        index.flaws = rules.flaws();
+        index.times.sort_unstable();
+        let times = all_times(&index.times, untimed)?;
+        let plays = plays(&times, index.shown, media, tail.1);
+        if plays > limits.duration_s + ROUNDING_SECONDS {
+            let (plays, limit) = ((plays * 1e3).round() / 1e3, limits.duration_s);
+            return Err(VideoError::Limit(format!("the video plays for {plays} seconds, more than {limit}")));
+        }
+        index.start = times.first().copied();
+        let longest = if is_ts { LONGEST_LOSS_SECONDS } else { LONGEST_STEP_SECONDS };
+        index.missing_inside = missing(&times, &spans, (longest / media.tick()) as i64);
+        let unique = index.times.windows(2).all(|pair| pair[0] != pair[1]);
+        index.exact &= unique && index.shown > 0 && index.truncated == 0 && index.flaws.packets() == 0;
+        let packets = index.shown + index.discarded + index.hidden;
+        index.gapless = structure.table.is_some() && media.index_entries() == packets || index.is_even();
+        if let (Some(first), Some(last)) = (times.first(), times.last()) {
+            // If packets have no duration, the last frame is taken to last as long as a typical one.
+            let end = if end > *last { end } else { last.saturating_add(typical_step(&times)) };
+            index.seconds = (end.saturating_sub(*first) as f64 * media.tick()).max(0.0);
+        }
+        Ok(index)
+    }
+}
+
+/// Presentation times, and decoding times in the place of those that are missing, ascending.
+fn all_times(times: &[i64], untimed: Vec<i64>) -> Result<Vec<i64>, VideoError> {
+    let mut all = untimed;
+    times.iter().try_for_each(|time| memory::push(&mut all, *time))?;
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// Seconds that the frames fill when they are played: what their times cover, not what the container says, which may be wrong. If
+/// packets have no times, at the rate that FFmpeg assumes.
+fn plays(times: &[i64], shown: u64, media: &Media, last: i64) -> f64 {
+    let tick = media.tick();
+    let seconds = |ticks: i64| Some(ticks as f64 * tick).filter(|seconds| *seconds <= LONGEST_STEP_SECONDS);
+    let covered: f64 = times.windows(2).filter_map(|pair| seconds(pair[1].saturating_sub(pair[0]))).sum();
+    let [rate, per] = media.fps().map(f64::from);
+    // A rate may be wrong as well; hardly any is slower than this.
+    let untimed = shown.saturating_sub(times.len() as u64) as f64 / (rate / per).max(1.0);
+    covered + untimed + seconds(last).unwrap_or(0.0)
+}
+
+/// The median of all steps of time; 0 if there is none.
+fn typical_step(times: &[i64]) -> i64 {
+    let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
+    let middle = steps.len() / 2;
+    if steps.is_empty() { 0 } else { *steps.select_nth_unstable(middle).1 }
+}
+
+/// Frames that are missing between spans of packets, if a gap is not longer than `longest` ticks. A typical step is taken as the
+/// duration of a frame.
+fn missing(times: &[i64], spans: &[Span], longest: i64) -> u64 {
+    let step = if spans.len() > 1 { typical_step(times) } else { 0 };
+    if step == 0 {
+        return 0;
+    }
+    let gaps = spans.windows(2).map(|pair| pair[1].first.saturating_sub(pair[0].last));
+    let frames = gaps.filter(|gap| (0..=longest).contains(gap)).map(|gap| (gap as f64 / step as f64).round() as u64);
+    frames.map(|frames| frames.saturating_sub(1)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_between_spans_are_counted_in_typical_steps() {
+        let span = |first, last| Span { first, last };
+        let times: Vec<i64> = (0..100).filter(|n| !(30..35).contains(n)).map(|n| n * 40).collect();
+        assert_eq!(missing(&times, &[span(0, 29 * 40), span(35 * 40, 99 * 40)], 10_000), 5);
+        assert_eq!(missing(&times, &[span(0, 29 * 40), span(35 * 40, 99 * 40)], 100), 0, "too long a gap");
+        assert_eq!(missing(&times, &[span(0, 99 * 40)], 10_000), 0);
+        assert_eq!(missing(&times, &[span(0, 50 * 40), span(51 * 40, 99 * 40)], 10_000), 0, "nothing is missing");
+        assert_eq!(missing(&times, &[span(0, 50 * 40), span(7, 99 * 40)], 10_000), 0, "the clock was set anew");
+        assert_eq!(missing(&[5], &[span(0, 1), span(900, 901)], 10_000), 0);
     }
 }

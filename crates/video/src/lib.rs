@@ -1,11 +1,12 @@
-//! A video file to exact pixels: open, index, decode, sample, convert, resize, crop.
+//! Turns a video file into exact pixels: opens, indexes, decodes, samples, converts, resizes and crops.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod boxes;
+mod accounting;
 pub mod check;
 pub mod codec;
 pub mod coefficients;
+mod container;
 mod convert;
 mod cuda;
 mod decode;
@@ -16,12 +17,17 @@ pub mod ffmpeg_info;
 pub mod frames;
 pub mod full_decode;
 pub mod geometry;
+mod hidden;
 mod index;
+mod input;
 mod media;
 mod memory;
+mod mpeg2;
+mod mpeg4;
 mod nal;
 mod nv12;
 pub mod nvdec;
+mod packet_rules;
 pub mod peek;
 mod picture;
 pub mod resize;

@@ -1,8 +1,6 @@
-//! Opens a file with FFmpeg, held to local files and known containers, and makes decoders for its best video stream.
+//! An open video file, and decoders for its best video stream.
 
-use std::ffi::CString;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Once;
 
@@ -12,19 +10,16 @@ use ffmpeg_next as ff;
 use reeldeck_common::limits::Limits;
 use reeldeck_common::source::SourceStamp;
 
-use crate::boxes;
-use crate::codec::CodecId;
-use crate::decoder::Decoder;
+use crate::codec::{self, CodecId};
+use crate::container::{self, StreamId, Structure};
+use crate::decoder::{DecodeError, Decoder, PixelLimit};
 use crate::error::VideoError;
 use crate::ffi_enums;
+use crate::input::{Input, OpenError};
 use crate::memory;
 use crate::nvdec::Nvdec;
 
-/// Demuxers that may open a video. A playlist posing as .mp4 is not among them, so it cannot make FFmpeg read other files.
-const DEMUXERS: &str =
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,m4v,ivf,obu,mjpeg,nut,wmv";
-
-/// Prepares FFmpeg and silences its own log: what it has to say, short of a crash, is in the errors. Call once at program
+/// Prepares FFmpeg and turns its own log off: everything it reports, short of a crash, is in the errors. Call once at program
 /// start.
 pub fn init() {
     static ONCE: Once = Once::new();
@@ -35,10 +30,10 @@ pub fn init() {
     });
 }
 
-/// How a picture must be turned to be shown, clockwise.
+/// How a frame must be rotated for display, clockwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotation {
-    /// As it is.
+    /// Not at all.
     #[default]
     None,
     /// By 90 degrees.
@@ -49,22 +44,16 @@ pub enum Rotation {
     ThreeQuarters,
 }
 
-/// How long a container says that its pictures last.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Promise {
-    /// Seconds.
-    pub seconds: f64,
-    /// Counted from time zero, not from the first picture.
-    pub from_zero: bool,
-}
-
 /// An open file and its best video stream.
-pub struct Media {
-    input: ff::format::context::Input,
+pub(crate) struct Media {
+    input: Input,
+    /// Another handle to the same file, for walks over its structure.
+    file: File,
     stream: usize,
     stamp: SourceStamp,
-    boxes: boxes::Boxes,
-    pixels: i64,
+    /// Bytes of the file beyond its end, as the boxes of an MP4 file claim.
+    missing: u64,
+    limit: PixelLimit,
     rotation: Rotation,
 }
 
@@ -72,78 +61,114 @@ impl Media {
     /// Opens the file and finds its best video stream.
     ///
     /// # Errors
-    /// Unreadable, empty, foreign and index-less files, files without pictures, pictures over the limit, no memory.
-    pub fn open(path: &Path, limits: &Limits) -> Result<Self, VideoError> {
+    /// If the file is unreadable, empty, no video, without an index or a video stream, or too large, or memory runs out.
+    pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Self, VideoError> {
         init();
-        // Looked at first: opening a pipe would wait until somebody writes to it.
+        // Checked first: opening a pipe would wait for a writer.
         if !std::fs::metadata(path)?.is_file() {
             return Err(VideoError::NotAVideo("it is not a regular file".into()));
         }
-        let mut file = File::open(path)?;
+        let file = File::open(path)?;
         let metadata = file.metadata()?;
         if metadata.len() == 0 {
             return Err(VideoError::Empty);
         }
-        let boxes = boxes::walk(&mut file)?;
-        let input = open_input(path).map_err(|error| match error {
-            ff::Error::Other { errno: libc::EIO | libc::EACCES | libc::ENOENT | libc::ESTALE } => {
-                VideoError::Ffmpeg { action: "open the file", source: error }
+        let boxes = container::mp4::boxes(&file)?;
+        let input = Input::open(file.try_clone()?, path).map_err(|error| match error {
+            OpenError::Io(error) => VideoError::Io(error),
+            // Damaged files make FFmpeg ask for any amount of memory, and not all of its errors tell that there was none.
+            OpenError::Ffmpeg(ff::Error::Other { errno: libc::ENOMEM }) if !memory::is_ample() => {
+                VideoError::NoMemory("open the file")
             }
-            // Broken files make FFmpeg ask for any amount; not all of its errors name lack of memory when it is that.
-            ff::Error::Other { errno: libc::ENOMEM } if !memory::is_ample() => VideoError::NoMemory("open the file"),
-            _ if memory::is_short() => VideoError::NoMemory("open the file"),
-            _ if boxes.is_mp4 && !boxes.has_index => VideoError::NoIndex,
-            _ if boxes.is_mp4 && boxes.cut => VideoError::NotAVideo("its index is cut off; download it again".into()),
-            _ => VideoError::NotAVideo(format!("no known container ({error})")),
+            OpenError::Ffmpeg(_) if memory::is_short() => VideoError::NoMemory("open the file"),
+            OpenError::Ffmpeg(_) if boxes.is_mp4 && boxes.index.is_none() => VideoError::NoIndex,
+            OpenError::Ffmpeg(_) if boxes.is_mp4 && boxes.missing > 0 => {
+                VideoError::NotAVideo("its index is cut off; download it again".into())
+            }
+            OpenError::Ffmpeg(error) => unreadable(&file, error),
         })?;
         let mut media = Self {
             input,
+            file,
             stream: 0,
             stamp: SourceStamp::of(&metadata),
-            boxes,
-            pixels: (limits.megapixels * 1e6) as i64,
+            missing: boxes.missing,
+            limit: PixelLimit::new(limits),
             rotation: Rotation::None,
         };
         match media.choose_stream() {
-            // What FFmpeg had no memory for, it leaves out.
+            // FFmpeg leaves out streams that it has no memory for.
             Err(VideoError::NoVideoStream) if memory::is_short() => Err(VideoError::NoMemory("open the file")),
             chosen => chosen.map(|()| media),
         }
     }
 
     fn choose_stream(&mut self) -> Result<(), VideoError> {
-        let stream = self.input.streams().best(ff::media::Type::Video).ok_or(VideoError::NoVideoStream)?;
+        let streams = self.input.context().streams();
+        let stream = streams.best(ff::media::Type::Video).ok_or(VideoError::NoVideoStream)?;
         if stream.disposition().contains(ff::format::stream::Disposition::ATTACHED_PIC) {
             return Err(VideoError::NoVideoStream);
         }
         self.stream = stream.index();
         self.rotation = rotation(&stream);
-        let (width, height) = self.coded_size();
-        if i64::from(width) * i64::from(height) > self.pixels {
-            let most = self.pixels as f64 / 1e6;
-            return Err(VideoError::Limit(format!("the picture of {width}×{height} has more than {most} megapixels")));
-        }
         let chosen = self.stream;
-        for mut other in self.input.streams_mut() {
+        for mut other in self.input.context_mut().streams_mut() {
             if other.index() != chosen {
                 // SAFETY: the stream belongs to the open input; `discard` is a public field meant to be set by users.
                 unsafe { (*other.as_mut_ptr()).discard = ffi::AVDiscard::AVDISCARD_ALL };
             }
         }
-        Ok(())
+        let (width, height) = self.coded_size();
+        if i64::from(width) * i64::from(height) <= self.limit.pixels() {
+            return Ok(());
+        }
+        Err(match self.has_frame_over_limit() {
+            true => self.limit.error(width, height),
+            false => {
+                VideoError::DamagedHeader(format!("it claims frames of {width}×{height}, and no frame has that size"))
+            }
+        })
     }
 
-    /// Starts a new decoder of one thread, which makes its result the same for every run, also on damaged files; on a GPU
-    /// where one is given.
+    /// Whether one of the first frames is over the limit on pixels, as the container claims. The codec must ask for memory for
+    /// such a frame, which it does not get.
+    fn has_frame_over_limit(&mut self) -> bool {
+        const PACKETS: usize = 16;
+        // Of AV1, libraries allocate the frames.
+        if self.codec().0 == CodecId::AV1 {
+            return true;
+        }
+        let Ok(mut decoder) = self.open_decoder(None, self.limit.without_ffmpeg()) else { return true };
+        let (mut packet, mut frame) = (ff::Packet::empty(), ff::frame::Video::empty());
+        for _ in 0..PACKETS {
+            match self.read(&mut packet) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => return true,
+            }
+            for result in [decoder.send(Some(&packet)), decoder.receive(&mut frame)] {
+                if matches!(result, Err(DecodeError::Fatal(_))) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Opens a new decoder with one thread, which makes its result the same for every run, also on damaged files. It uses a GPU
+    /// if one is given.
     ///
     /// # Errors
-    /// When FFmpeg has no decoder for the codec or cannot open it.
-    pub fn decoder(&self, nvdec: Option<&Nvdec>) -> Result<Decoder, VideoError> {
+    /// If FFmpeg has no decoder for the codec or cannot open it.
+    pub(crate) fn decoder(&self, nvdec: Option<&Nvdec>) -> Result<Decoder, VideoError> {
+        self.open_decoder(nvdec, self.limit)
+    }
+
+    fn open_decoder(&self, nvdec: Option<&Nvdec>, limit: PixelLimit) -> Result<Decoder, VideoError> {
         let failed = |source| VideoError::Ffmpeg { action: "open the decoder", source };
-        let stream = self.input.stream(self.stream).ok_or(VideoError::NoVideoStream)?;
+        let stream = self.stream().ok_or(VideoError::NoVideoStream)?;
+        let codec = self.codec().0.decoder().ok_or_else(|| VideoError::NoDecoder(self.codec_description()))?;
         let mut context = ff::codec::Context::from_parameters(stream.parameters()).map_err(failed)?;
-        let id = self.codec().0;
-        let codec = id.decoder().ok_or_else(|| VideoError::NoDecoder(id.name()))?;
         context.set_threading(ff::threading::Config {
             kind: ff::threading::Type::None,
             count: 1,
@@ -152,75 +177,104 @@ impl Media {
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(stream.time_base());
         nvdec.map_or(Ok(()), |nvdec| nvdec.attach(&mut decoder))?;
-        Decoder::open(decoder, codec, self.pixels)
+        Decoder::open(decoder, codec, limit)
     }
 
-    /// Reads the next packet of the video stream; `None` at the end.
+    /// Reads the next packet of the video stream. False at the end.
     ///
     /// # Errors
-    /// When the disk or the network fails or memory runs out; damage in the file only ends it.
-    pub fn read(&mut self, packet: &mut ff::Packet) -> Result<bool, VideoError> {
+    /// If the disk or the network fails or memory runs out. Damage in the file only ends it.
+    pub(crate) fn read(&mut self, packet: &mut ff::Packet) -> Result<bool, VideoError> {
         loop {
-            // FFmpeg takes the packet for an empty one and would leave what is in it to nobody.
-            // SAFETY: the packet is alive, and an empty one after the call.
+            // FFmpeg takes the packet for an empty one and would leak what is in it.
+            // SAFETY: the packet is alive, and empty after the call.
             unsafe { ffi::av_packet_unref(packet.as_mut_ptr()) };
-            match packet.read(&mut self.input) {
+            match packet.read(self.input.context_mut()) {
                 Ok(()) if packet.stream() == self.stream => return Ok(true),
                 Ok(()) => {}
-                // A broken index asks for packets of gigabytes; that is damage, as long as there is memory for others.
-                Err(ff::Error::Other { errno: libc::ENOMEM }) if memory::is_ample() => return Ok(false),
-                Err(error @ ff::Error::Other { errno: libc::EIO | libc::ESTALE | libc::ENOMEM | libc::ETIMEDOUT }) => {
-                    return Err(VideoError::Ffmpeg { action: "read the file", source: error });
+                Err(error) => {
+                    return match self.input.take_error() {
+                        Some(error) => Err(VideoError::Io(error)),
+                        // A damaged index asks for packets of gigabytes. That is no lack of memory for others.
+                        None if error == (ff::Error::Other { errno: libc::ENOMEM }) && !memory::is_ample() => {
+                            Err(VideoError::NoMemory("read the file"))
+                        }
+                        None if memory::is_short() => Err(VideoError::NoMemory("read the file")),
+                        None => Ok(false),
+                    };
                 }
-                Err(_) if memory::is_short() => return Err(VideoError::NoMemory("read the file")),
-                Err(_) => return Ok(false),
             }
         }
     }
 
-    /// When the pictures begin and how long they last, in seconds, as far as the container says so. It may lie.
-    pub fn length(&self) -> Option<(f64, f64)> {
-        let base = f64::from(ffi::AV_TIME_BASE);
-        let stream = self.input.stream(self.stream)?;
+    /// What the container's own structure says of the stream.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub(crate) fn structure(&self) -> Result<Structure, VideoError> {
+        // SAFETY: the stream belongs to the open input; this is a plain public field.
+        let id = self.stream().map_or(0, |stream| unsafe { (*stream.as_ptr()).id });
+        Ok(container::inspect(&self.file, &self.container(), StreamId { index: self.stream, id })?)
+    }
+
+    fn stream(&self) -> Option<ff::format::stream::Stream<'_>> {
+        self.input.context().stream(self.stream)
+    }
+
+    /// When the stream begins and how long it lasts, in seconds, if the container says so. It may be wrong.
+    pub(crate) fn length(&self) -> Option<(f64, f64)> {
+        let stream = self.stream()?;
         let tick = f64::from(stream.time_base());
-        let own = (stream.duration() > 0).then(|| (stream.start_time(), stream.duration() as f64 * tick));
-        let (start, seconds) = own.unwrap_or((stream.start_time(), self.input.duration() as f64 / base));
-        let start = if start == ffi::AV_NOPTS_VALUE { 0.0 } else { start as f64 * tick };
+        let seconds = match stream.duration() {
+            duration if duration > 0 => duration as f64 * tick,
+            _ => self.input.context().duration() as f64 / f64::from(ffi::AV_TIME_BASE),
+        };
+        let start = Some(stream.start_time()).filter(|start| *start != ffi::AV_NOPTS_VALUE);
+        let start = start.map_or(0.0, |start| start as f64 * tick);
         (seconds.is_finite() && seconds > 0.0 && start.is_finite()).then_some((start, seconds))
     }
 
-    /// Goes to the last keyframe before this time, in seconds; says whether there is a way. Where there is none, it is
-    /// somewhere, and to be opened anew.
-    pub fn seek(&mut self, seconds: f64) -> bool {
-        let time = (seconds * f64::from(ffi::AV_TIME_BASE)) as i64;
-        self.input.seek(time, ..time).is_ok()
+    /// Frames by the duration of the stream, in the ticks of its time base; 0 if it is not known.
+    pub(crate) fn duration_ticks(&self) -> u64 {
+        self.stream().map_or(0, |stream| u64::try_from(stream.duration()).unwrap_or(0))
     }
 
-    /// The size and time of the file when it was opened.
-    pub fn stamp(&self) -> SourceStamp {
+    /// Goes to the last keyframe before this time, in seconds. After a failure the position is unknown.
+    pub(crate) fn seek(&mut self, seconds: f64) -> bool {
+        let time = (seconds * f64::from(ffi::AV_TIME_BASE)) as i64;
+        self.input.context_mut().seek(time, ..time).is_ok()
+    }
+
+    /// Size and time of the file when it was opened.
+    pub(crate) fn stamp(&self) -> SourceStamp {
         self.stamp
     }
 
-    /// How its pictures must be turned.
-    pub fn rotation(&self) -> Rotation {
+    /// How frames must be rotated.
+    pub(crate) fn rotation(&self) -> Rotation {
         self.rotation
     }
 
-    /// A box of the MP4 file claims more bytes than there are.
-    pub fn is_cut(&self) -> bool {
-        self.boxes.cut
-    }
-
-    /// Width and height that the container names, before rotation.
-    pub fn coded_size(&self) -> (i32, i32) {
-        let Some(stream) = self.input.stream(self.stream) else { return (0, 0) };
+    /// Width and height by the container, before rotation.
+    pub(crate) fn coded_size(&self) -> (i32, i32) {
+        let Some(stream) = self.stream() else { return (0, 0) };
         // SAFETY: the parameters belong to a stream of the open input.
         unsafe { ((*(*stream.as_ptr()).codecpar).width, (*(*stream.as_ptr()).codecpar).height) }
     }
 
+    /// Width and height by the container, as displayed; 0 if it names none.
+    pub(crate) fn displayed_size(&self) -> [u32; 2] {
+        let (width, height) = self.coded_size();
+        let size = [width, height].map(|side| u32::try_from(side).unwrap_or(0));
+        match self.rotation {
+            Rotation::None | Rotation::Half => size,
+            Rotation::Quarter | Rotation::ThreeQuarters => [size[1], size[0]],
+        }
+    }
+
     /// The codec and its extra data.
-    pub fn codec(&self) -> (CodecId, &[u8]) {
-        let Some(stream) = self.input.stream(self.stream) else { return (CodecId::NONE, &[]) };
+    pub(crate) fn codec(&self) -> (CodecId, &[u8]) {
+        let Some(stream) = self.stream() else { return (CodecId::NONE, &[]) };
         // SAFETY: the parameters and their extra data belong to the open input, which outlives the returned slice.
         unsafe {
             let parameters = (*stream.as_ptr()).codecpar;
@@ -232,125 +286,63 @@ impl Media {
         }
     }
 
-    /// Frames that the decoder will hold back at first, to show all in order.
-    pub fn reorder(&self) -> usize {
-        let Some(stream) = self.input.stream(self.stream) else { return 0 };
+    /// The codec for people, also one that FFmpeg does not know.
+    fn codec_description(&self) -> String {
         // SAFETY: the parameters belong to a stream of the open input.
-        let delay = unsafe { (*(*stream.as_ptr()).codecpar).video_delay };
+        let tag = self.stream().map_or(0, |stream| unsafe { (*(*stream.as_ptr()).codecpar).codec_tag });
+        let name = self.structure().ok().and_then(|structure| structure.codec);
+        codec::describe(self.codec().0, tag, name.as_deref())
+    }
+
+    /// Frames that the decoder will hold back at first to give all in order.
+    pub(crate) fn reorder(&self) -> usize {
+        // SAFETY: the parameters belong to a stream of the open input.
+        let delay = self.stream().map_or(0, |stream| unsafe { (*(*stream.as_ptr()).codecpar).video_delay });
         usize::try_from(delay).unwrap_or(0)
     }
 
-    /// Average frame rate as numerator and denominator; 0/1 where it is not known.
-    pub fn fps(&self) -> [i32; 2] {
-        let rate = self.input.stream(self.stream).map_or(ff::Rational(0, 1), |s| s.avg_frame_rate());
+    /// Average frame rate as numerator and denominator; 0/1 if it is not known.
+    pub(crate) fn fps(&self) -> [i32; 2] {
+        let rate = self.stream().map_or(ff::Rational(0, 1), |stream| stream.avg_frame_rate());
         if rate.denominator() <= 0 || rate.numerator() <= 0 { [0, 1] } else { [rate.numerator(), rate.denominator()] }
     }
 
-    /// Pictures that the index of an MP4 file lists; it lists all of them before any data, so a cut file is found out. What
-    /// an edit list leaves out is not among them, but for some that are marked.
-    pub fn indexed_frames(&self) -> Option<u64> {
-        let stream = self.input.stream(self.stream).filter(|_| self.container().contains("mp4"))?;
-        // A fragmented file says that it has none, and has some with each fragment.
-        if stream.frames() > 0 { self.index_entries() } else { None }
+    /// Seconds per tick of the stream's time stamps.
+    pub(crate) fn tick(&self) -> f64 {
+        self.stream().map_or(0.0, |stream| f64::from(stream.time_base()))
     }
 
-    /// Entries of the index that FFmpeg has of the stream at this point of reading.
-    fn index_entries(&self) -> Option<u64> {
-        let stream = self.input.stream(self.stream)?;
+    /// Entries of the index that FFmpeg has of the stream at this point of reading. In an MP4 file these are the frames that the
+    /// index lists and the edit list does not leave out.
+    pub(crate) fn index_entries(&self) -> u64 {
         // SAFETY: the stream belongs to the open input; the call only counts.
-        let entries = unsafe { ffi::avformat_index_get_entries_count(stream.as_ptr()) };
-        u64::try_from(entries).ok().filter(|entries| *entries > 0)
-    }
-
-    /// How long the container promises the pictures to last, where such a promise can be trusted: Matroska writes it when
-    /// the file is finished, and the segment index of a fragmented MP4 that lists bytes which the file does not have was
-    /// written when it had them. An AVI header may lie.
-    pub fn promised_seconds(&self) -> Option<Promise> {
-        if let Some(segments) = self.boxes.segments.filter(|segments| segments.end > self.stamp.size) {
-            return Some(Promise { seconds: segments.seconds(), from_zero: false });
-        }
-        let stream = self.input.stream(self.stream).filter(|_| self.container().contains("matroska"))?;
-        let seconds = match (stream.duration(), self.input.duration()) {
-            (ticks, _) if ticks > 0 => ticks as f64 * f64::from(stream.time_base()),
-            (_, micros) if micros > 0 => micros as f64 / f64::from(ffi::AV_TIME_BASE),
-            _ => return None,
-        };
-        Some(Promise { seconds, from_zero: true })
-    }
-
-    /// Pictures that the fragments of a fragmented MP4 list, where the last of them is cut: a fragment lists its pictures
-    /// before it holds them. To be asked at the end of the file.
-    pub fn fragment_frames(&self) -> Option<u64> {
-        if self.boxes.cut_fragment { self.index_entries() } else { None }
-    }
-
-    /// Pictures that the index at the end of an AVI file lists, where it has one. To be asked at the end of the file.
-    pub fn listed_chunks(&self) -> Option<u64> {
-        if self.container() == "avi" { self.index_entries() } else { None }
-    }
-
-    /// Pictures that the header of an AVI file announces. It may lie; 0 where it says nothing.
-    pub fn announced_frames(&self) -> u64 {
-        let stream = self.input.stream(self.stream).filter(|_| self.container() == "avi");
-        stream.map_or(0, |stream| u64::try_from(stream.frames()).unwrap_or(0))
+        let entries =
+            self.stream().map_or(0, |stream| unsafe { ffi::avformat_index_get_entries_count(stream.as_ptr()) });
+        u64::try_from(entries).unwrap_or(0)
     }
 
     /// The container by FFmpeg's name.
-    pub fn container(&self) -> String {
-        self.input.format().name().to_owned()
+    pub(crate) fn container(&self) -> String {
+        self.input.context().format().name().to_owned()
     }
 
-    /// What the walk over the boxes of an MP4 file found.
-    pub fn boxes(&self) -> &boxes::Boxes {
-        &self.boxes
-    }
-
-    /// Width and height that the container names, as displayed; 0 where it names none.
-    pub fn displayed_size(&self) -> [u32; 2] {
-        let (width, height) = self.coded_size();
-        let size = [width, height].map(|side| u32::try_from(side).unwrap_or(0));
-        match self.rotation {
-            Rotation::None | Rotation::Half => size,
-            Rotation::Quarter | Rotation::ThreeQuarters => [size[1], size[0]],
-        }
-    }
-
-    /// Why a video from which nothing could be decoded gave nothing.
-    pub fn no_frames(&self) -> VideoError {
-        if self.boxes.cut {
+    /// Why a video gave no frame at all.
+    pub(crate) fn no_frames(&self) -> VideoError {
+        if self.missing > 0 {
             VideoError::NotAVideo("it ends before its first picture".into())
         } else {
             VideoError::NoFrames
         }
     }
-
-    /// Seconds a tick of the stream's time stamps.
-    pub fn tick(&self) -> f64 {
-        self.input.stream(self.stream).map_or(0.0, |s| f64::from(s.time_base()))
-    }
 }
 
-fn open_input(path: &Path) -> Result<ff::format::context::Input, ff::Error> {
-    // The prefix keeps names such as `concat:…` from being taken for a protocol.
-    let mut url = b"file:".to_vec();
-    url.extend_from_slice(path.as_os_str().as_bytes());
-    let url = CString::new(url).map_err(|_| ff::Error::InvalidData)?;
-    let options = ff::Dictionary::from_iter([("protocol_whitelist", "file"), ("format_whitelist", DEMUXERS)]);
-    // SAFETY: `url` and the options outlive the call. On failure FFmpeg frees the context and leaves `context` null; on
-    // success it is handed to `Input`, which closes it. The dictionary left over is owned again and freed.
-    unsafe {
-        let mut context = std::ptr::null_mut();
-        let mut left = options.disown();
-        let opened = ffi::avformat_open_input(&mut context, url.as_ptr(), std::ptr::null_mut(), &mut left);
-        drop(ff::Dictionary::own(left));
-        if opened < 0 {
-            return Err(ff::Error::from(opened));
-        }
-        let input = ff::format::context::Input::wrap(context);
-        match ffi::avformat_find_stream_info(context, std::ptr::null_mut()) {
-            error if error < 0 => Err(ff::Error::from(error)),
-            _ => Ok(input),
-        }
+/// Why FFmpeg does not accept a file. One that begins like a video has a damaged header.
+fn unreadable(file: &File, error: ff::Error) -> VideoError {
+    let mut start = [0; 12];
+    let read = std::os::unix::fs::FileExt::read_at(file, &mut start, 0).unwrap_or(0);
+    match container::guess(&start[..read]) {
+        Some(name) => VideoError::DamagedHeader(format!("it begins like a file of {name}, and cannot be read further")),
+        None => VideoError::NotAVideo(format!("no known container ({error})")),
     }
 }
 

@@ -128,6 +128,7 @@ impl Desk {
         let ms = |duration: Duration| duration.as_millis() as u64;
         Ok(Report {
             frames: facts.counts,
+            expected_from: Some(facts.expected_from),
             clips: plan.clip_of.len(),
             clips_computed: outputs.clips,
             plain_pass: facts.plain_pass,
@@ -169,6 +170,7 @@ impl Desk {
             device: if self.init.device == "cpu" { "cpu".into() } else { "cuda".into() },
             libtorch: LIBTORCH.into(),
             nvdec: facts.nvdec,
+            expected_from: Some(facts.expected_from),
         };
         Ok(Feature { provenance, tensors })
     }

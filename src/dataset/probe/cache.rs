@@ -243,6 +243,7 @@ mod tests {
             size: [340, 256],
             codec: "h264".into(),
             container: "mov,mp4,m4a,3gp,3g2,mj2".into(),
+            expected_from: None,
         };
         Probed { level, source: video.stamp, verdict: Verdict::Healthy { facts } }
     }

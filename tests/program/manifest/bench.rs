@@ -75,6 +75,7 @@ impl Bench {
                 device: "cpu".into(),
                 libtorch: "0".into(),
                 nvdec: false,
+                expected_from: None,
             },
             tensors: [("logits".into(), Matrix { shape: [1, 2], data: vec![0.0, 1.0] })].into(),
         };

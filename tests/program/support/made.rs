@@ -119,6 +119,7 @@ impl Set {
                 device: "cpu".into(),
                 libtorch: "none".into(),
                 nvdec: false,
+                expected_from: None,
             },
             tensors: BTreeMap::from([matrix(Output::Logits), matrix(Output::Pooled)]),
         }

@@ -54,6 +54,46 @@ pub struct Provenance {
     /// Whether NVDEC decoded the video. Written only if true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nvdec: bool,
+    /// Where the number of expected frames comes from. Features of older versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_from: Option<ExpectedFrom>,
+}
+
+/// Where the number of frames that a video should have comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExpectedFrom {
+    /// The table of all samples in an MP4 file, or the lists in its fragments.
+    SampleTable,
+    /// An index of the container, such as that of an AVI file.
+    ContainerIndex,
+    /// What the container says of the video track alone: its number of frames or its duration.
+    TrackStatistics,
+    /// The duration or the size that the container has for all tracks, at the rate of the frames that are there.
+    ContainerHeader,
+    /// The packets that are there; the container shows that these are all.
+    PacketCount,
+    /// The packets that are there; nothing shows whether these are all, so the end of the file cannot be verified.
+    Nothing,
+}
+
+impl ExpectedFrom {
+    /// Whether something shows that the file has no end that is missing.
+    pub fn is_verified(self) -> bool {
+        self != Self::Nothing
+    }
+
+    /// The word for it, as in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SampleTable => "sample-table",
+            Self::ContainerIndex => "container-index",
+            Self::TrackStatistics => "track-statistics",
+            Self::ContainerHeader => "container-header",
+            Self::PacketCount => "packet-count",
+            Self::Nothing => "nothing",
+        }
+    }
 }
 
 /// The identity of a network's weights.

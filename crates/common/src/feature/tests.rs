@@ -23,6 +23,7 @@ fn sample() -> Feature {
             device: "cpu".into(),
             libtorch: "2.11.0".into(),
             nvdec: false,
+            expected_from: Some(ExpectedFrom::SampleTable),
         },
         tensors: [("logits".into(), matrix(700)), ("pooled".into(), matrix(2048))].into(),
     }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::failure::{Attempt, FailureFile};
-use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix, Provenance};
+use reeldeck_common::feature::{CheckpointId, ExpectedFrom, Feature, FrameCounts, Header, Matrix, Provenance};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::{Answer, Facts, Level, Order, Probed, Verdict};
 use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init, Nvdec, Report, ToWorker, VERSION, line};
@@ -144,6 +144,7 @@ fn from_worker() -> Vec<FromWorker> {
         clips_computed: 44,
         plain_pass: true,
         nvdec: false,
+        expected_from: Some(ExpectedFrom::PacketCount),
         decode_ms: 1,
         model_ms: 2,
         wait_ms: 3,
@@ -172,6 +173,7 @@ fn answers() -> Vec<Answer> {
         size: [340, 256],
         codec: "h264".into(),
         container: "mov,mp4,m4a,3gp,3g2,mj2".into(),
+        expected_from: Some(ExpectedFrom::Nothing),
     };
     let reason = || "it ends too early".to_owned();
     [
@@ -225,6 +227,7 @@ fn features() -> Vec<Feature> {
             device: "cpu".into(),
             libtorch: "2.11.0".into(),
             nvdec: false,
+            expected_from: Some(ExpectedFrom::SampleTable),
         },
         tensors,
     };

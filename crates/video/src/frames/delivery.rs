@@ -1,4 +1,4 @@
-//! Needed frames on their way to who wants them.
+//! Hands needed frames over to the sink.
 
 use ffmpeg_next as ff;
 
@@ -10,7 +10,7 @@ use crate::picture::Cropper;
 use crate::sampling::ClipPlan;
 use crate::surface::Surface;
 
-/// Hands the needed frames to the sink as they come by, in order.
+/// Picks the needed frames from those that are decoded, in order.
 pub(super) struct Delivery<'a> {
     pub(super) needed: Vec<u64>,
     delivered: usize,
@@ -47,7 +47,7 @@ impl<'a> Delivery<'a> {
         self.sink.frame(index, pixels)
     }
 
-    /// Hands over a needed frame that lies on a GPU. False where it must be brought down.
+    /// Hands over a needed frame that lies on a GPU. False if it must be downloaded.
     pub(super) fn offer_surface(&mut self, index: u64, frame: &ff::frame::Video) -> Result<bool, VideoError> {
         let Some(surface) = Surface::of(frame, self.cropper.transform()).filter(|_| self.cropper.is_upright()) else {
             return Ok(false);

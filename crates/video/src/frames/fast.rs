@@ -1,16 +1,16 @@
-//! The fast pass: one decode, in which the decoder drops what nobody needs, or a GPU's decoder does it all.
+//! The fast pass: one decode in which the decoder drops unneeded frames, or a GPU decodes all of them.
 
 use std::path::Path;
 
 use ff::ffi;
 use ff::packet::Ref;
 use ffmpeg_next as ff;
-use reeldeck_common::feature::FrameCounts;
 
 use super::delivery::Delivery;
-use super::{Extraction, Request, Sink, is_flawed};
+use super::{Extraction, Request, Sink};
+use crate::accounting::FrameAccount;
 use crate::codec::CodecId;
-use crate::decode::{self, Visitor};
+use crate::decode::{self, Decoded, Visitor, is_flawed};
 use crate::error::VideoError;
 use crate::index::PacketIndex;
 use crate::media::Media;
@@ -18,19 +18,19 @@ use crate::nal::{self, Framing};
 use crate::nvdec::Nvdec;
 use crate::sampling::ClipPlan;
 
-/// Decodes once, lets the decoder drop what nothing refers to and nobody needs, or a GPU decode all. `None`: not exact, or
-/// not for the GPU; start over.
+/// Decodes once. On the CPU, the decoder drops frames that are not needed and that no other frame refers to. `None`: the pass was
+/// not exact, or the GPU does not support the stream; the caller must start over.
 pub(super) fn fast(
     path: &Path,
     request: &Request,
-    index: &PacketIndex,
+    account: &FrameAccount,
     nvdec: Option<&Nvdec>,
     sink: &mut dyn Sink,
 ) -> Result<Option<Extraction>, VideoError> {
+    let index = &account.index;
     let plan = ClipPlan::new(index.shown, &request.sampling);
-    let counts = FrameCounts { expected: index.expected, output: index.shown, concealed: 0 };
-    if counts.damage() > request.damage.max_lost {
-        // The plain pass has the last word on damage; frames from here would be thrown away.
+    if account.undecoded().damage() > request.damage.max_lost {
+        // The plain pass decides about damage; frames from here would be discarded.
         return Ok(None);
     }
     let mut media = Media::open(path, &request.limits)?;
@@ -38,25 +38,28 @@ pub(super) fn fast(
     if nvdec.is_some_and(|nvdec| !nvdec.supports(codec)) {
         return Ok(None);
     }
-    // A decoder that learns only on the way how many frames to hold back loses one then, which a skipped frame would
-    // hide; and where it holds back frames but no packet comes early, the packets' times are not those of their frames.
+    // A decoder that learns late how many frames to hold back loses one, which a skipped frame would hide. If it holds back
+    // frames but no packet comes early, the times of packets are not those of their frames.
     let held_back = media.reorder();
     let orderly = index.reorder <= held_back && (index.reorder > 0 || held_back == 0);
     let skippable = codec == CodecId::H264 && orderly && index.gapless;
     let framing = (skippable && nvdec.is_none()).then(|| Framing::of(extradata));
     let delivery = Delivery::begin(plan, request, &media, sink)?;
     let on_gpu = nvdec.is_some();
-    let mut visitor = Fast { index, framing, nvdec, delivery, output: 0, skipped: 0, last: None, inexact: false };
-    let decoded = decode::run_on(&mut media, nvdec, &mut visitor);
+    let mut visitor =
+        Fast { index, framing, nvdec, delivery, output: 0, skipped: 0, last: None, first: None, inexact: false };
+    let result = decode::run_on(&mut media, nvdec, &mut visitor);
     let complete = visitor.output + visitor.skipped == index.shown && visitor.delivery.is_complete();
-    match decoded.and_then(|()| if complete { visitor.delivery.sink.complete() } else { Ok(()) }) {
+    match result.and_then(|()| if complete { visitor.delivery.sink.complete() } else { Ok(()) }) {
         _ if visitor.inexact => return Ok(None),
-        // Whatever a GPU fails at, its memory above all, the CPU may be able to do.
+        // The CPU may succeed where a GPU fails, above all for lack of memory.
         Err(error) if on_gpu && !matches!(error, VideoError::Stopped) => return Ok(None),
         ended => ended?,
     }
+    let counts = account.decoded(Decoded { output: index.shown, first: visitor.first, ..Decoded::default() });
     Ok(complete.then_some(Extraction {
         counts,
+        expected_from: account.source(),
         fps: media.fps(),
         size: visitor.delivery.size,
         stamp: media.stamp(),
@@ -74,6 +77,8 @@ struct Fast<'a> {
     output: u64,
     skipped: u64,
     last: Option<u64>,
+    /// When the first frame is shown.
+    first: Option<i64>,
     inexact: bool,
 }
 
@@ -94,7 +99,7 @@ impl Visitor for Fast<'_> {
         // SAFETY: the packet is alive; its flags are a plain public field.
         let discarded = unsafe { (*packet.as_ptr()).flags } & ffi::AV_PKT_FLAG_DISCARD != 0;
         let Some(frame) = packet.pts().and_then(|time| self.index.frame_at(time)) else { return false };
-        // Before the first frame that is shown, a decoder that begins in the middle of a stream shows none.
+        // A decoder that starts in the middle of a stream gives no frame before the first complete one.
         let begun = self.last.is_some_and(|last| last < frame);
         let skip = begun
             && !discarded
@@ -113,12 +118,13 @@ impl Visitor for Fast<'_> {
             return self.give_up();
         }
         self.last = Some(index);
+        self.first = self.first.or(frame.pts());
         self.output += 1;
         let Some(nvdec) = self.nvdec.filter(|_| self.delivery.needs(index)) else {
             return self.delivery.offer(index, frame);
         };
-        if let Some(there) = nvdec.keep_on_device(frame)
-            && self.delivery.offer_surface(index, &there)?
+        if let Some(on_device) = nvdec.keep_on_device(frame)
+            && self.delivery.offer_surface(index, &on_device)?
         {
             return Ok(());
         }

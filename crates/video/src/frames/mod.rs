@@ -1,4 +1,4 @@
-//! The frames that a recipe needs from a video: by the fast pass where it is provably exact, else by the plain one.
+//! Extracts the frames that a recipe needs from a video: with the fast pass if it is provably exact, otherwise with the plain one.
 
 mod delivery;
 mod fast;
@@ -6,95 +6,95 @@ mod plain;
 
 use std::path::Path;
 
-use ffmpeg_next as ff;
-use reeldeck_common::feature::FrameCounts;
+use reeldeck_common::feature::{ExpectedFrom, FrameCounts};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::recipe::{Damage, Sampling, Transform};
 use reeldeck_common::source::SourceStamp;
 
+use crate::accounting::FrameAccount;
 use crate::error::VideoError;
-use crate::index::PacketIndex;
 use crate::media::Media;
 use crate::nvdec::Nvdec;
 use crate::sampling::ClipPlan;
 use crate::surface::Surface;
 
-/// What is wanted of a video.
+/// What to extract from a video.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// Which frames.
     pub sampling: Sampling,
-    /// Their way to crops.
+    /// How frames become crops.
     pub transform: Transform,
-    /// How much damage is bearable.
+    /// How much damage is acceptable.
     pub damage: Damage,
-    /// Bounds on what it may cost.
+    /// Bounds on what the video may cost.
     pub limits: Limits,
 }
 
-/// Receives what comes of a video. Returning an error ends the work.
+/// Receives the crops of a video. An error ends the extraction.
 pub trait Sink {
-    /// Which frames will come. A second call makes void all that came before it: the fast pass turned out not to be exact.
+    /// Announces which frames will come. A second call invalidates everything before it: the fast pass turned out not to be exact.
     ///
     /// # Errors
-    /// [`VideoError::Stopped`] to end the work.
+    /// [`VideoError::Stopped`] to end the extraction.
     fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError>;
 
     /// The crop of frame `index` (crop × crop × 3 bytes, RGB, row by row). Indices ascend within a plan.
     ///
     /// # Errors
-    /// [`VideoError::Stopped`] to end the work.
+    /// [`VideoError::Stopped`] to end the extraction.
     fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError>;
 
-    /// The picture of frame `index` where it lies on a GPU, for who can make its crop there. False where that cannot be done:
-    /// it then comes by [`Sink::frame`].
+    /// Frame `index` on a GPU, for a sink that can crop it there. False if it cannot: the crop then comes by [`Sink::frame`].
     ///
     /// # Errors
-    /// [`VideoError::Stopped`] to end the work.
+    /// [`VideoError::Stopped`] to end the extraction.
     fn surface(&mut self, _index: u64, _surface: &Surface) -> Result<bool, VideoError> {
         Ok(false)
     }
 
-    /// All frames of the last plan have come by one of the two.
+    /// All frames of the last plan were handed over.
     ///
     /// # Errors
-    /// [`VideoError::Stopped`] to end the work; where a picture was on a GPU, anything else has the CPU do it all again.
+    /// [`VideoError::Stopped`] to end the extraction; after frames on a GPU, any other error makes the CPU repeat the extraction.
     fn complete(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 
-    /// The work goes on, also where no frame comes of it for a while. Called for every packet.
+    /// Called once per packet, also while no needed frame comes.
     ///
     /// # Errors
-    /// [`VideoError::Stopped`] to end the work.
+    /// [`VideoError::Stopped`] to end the extraction.
     fn heartbeat(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 }
 
-/// What was found out about a video on the way.
+/// What was learned about a video during its extraction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Extraction {
     /// Frames.
     pub counts: FrameCounts,
-    /// Average frame rate as numerator and denominator; 0/1 where it is not known.
+    /// Where the number of expected frames comes from.
+    pub expected_from: ExpectedFrom,
+    /// Average frame rate as numerator and denominator; 0/1 if it is not known.
     pub fps: [i32; 2],
-    /// Width and height as displayed, pixels.
+    /// Width and height as displayed, in pixels.
     pub size: [u32; 2],
     /// Size and time of the file.
     pub stamp: SourceStamp,
     /// The plain pass was needed.
     pub plain_pass: bool,
-    /// A GPU's decoder decoded it.
+    /// A GPU decoded the video.
     pub nvdec: bool,
-    /// Frames that were not decoded because nothing needed them.
+    /// Frames that were not decoded because they were not needed.
     pub skipped: u64,
 }
 
 /// Which passes may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// Fast where it is provably exact, else plain.
+    /// The fast pass if it is provably exact, otherwise the plain one.
     Best,
     /// The reference: one thread, nothing skipped, once to count and once to pick.
     Plain,
@@ -108,7 +108,7 @@ pub fn extract(path: &Path, request: &Request, pass: Pass, sink: &mut dyn Sink) 
     extract_with(path, request, pass, None, sink)
 }
 
-/// The same, on a GPU where one is given and takes the stream; where not, or anything about it is unusual, as without.
+/// Like [`extract`], on a GPU if one is given and accepts the stream. If not, or if anything about it is unusual, on the CPU.
 ///
 /// # Errors
 /// As [`extract`].
@@ -119,20 +119,20 @@ pub fn extract_with(
     nvdec: Option<&Nvdec>,
     sink: &mut dyn Sink,
 ) -> Result<Extraction, VideoError> {
-    // Before it is opened: what is said of a file that changes meanwhile is neither of the old one nor of the new.
+    // Read before the file is opened: a result from a file that changes meanwhile belongs to neither version.
     let stamp = SourceStamp::read(path)?;
-    let taken = Media::open(path, &request.limits).and_then(|media| take(path, request, pass, nvdec, media, sink));
-    if matches!(taken, Err(VideoError::Stopped)) {
-        return taken;
+    let extracted = Media::open(path, &request.limits).and_then(|media| run(path, request, pass, nvdec, media, sink));
+    if matches!(extracted, Err(VideoError::Stopped)) {
+        return extracted;
     }
-    // Errors too mean nothing when the file is not the one that was opened.
-    if SourceStamp::read(path)? != stamp || taken.as_ref().is_ok_and(|facts| facts.stamp != stamp) {
+    // Errors mean nothing either if the file is not the one that was opened.
+    if SourceStamp::read(path)? != stamp || extracted.as_ref().is_ok_and(|extraction| extraction.stamp != stamp) {
         return Err(VideoError::Changed);
     }
-    taken
+    extracted
 }
 
-fn take(
+fn run(
     path: &Path,
     request: &Request,
     pass: Pass,
@@ -140,19 +140,14 @@ fn take(
     mut media: Media,
     sink: &mut dyn Sink,
 ) -> Result<Extraction, VideoError> {
-    let index = PacketIndex::scan(&mut media, &request.limits)?;
+    let account = FrameAccount::open(&mut media, &request.limits, &mut |_| Ok(()))?;
     drop(media);
-    if pass == Pass::Best && index.exact {
-        for by in nvdec.map(Some).into_iter().chain([None]) {
-            if let Some(facts) = fast::fast(path, request, &index, by, sink)? {
-                return Ok(facts);
+    if pass == Pass::Best && account.index.exact {
+        for decoder in nvdec.map(Some).into_iter().chain([None]) {
+            if let Some(extraction) = fast::fast(path, request, &account, decoder, sink)? {
+                return Ok(extraction);
             }
         }
     }
-    plain::plain(path, request, &index, sink)
-}
-
-/// The decoder marked the frame as damaged.
-pub(crate) fn is_flawed(frame: &ff::frame::Video) -> bool {
-    frame.is_corrupt() || frame.has_decode_errors()
+    plain::plain(path, request, &account, sink)
 }

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use reeldeck_common::error::ErrorKind;
-use reeldeck_common::feature::FrameCounts;
+use reeldeck_common::feature::{ExpectedFrom, FrameCounts};
 use reeldeck_common::probe::{Level, Verdict};
 use reeldeck_common::recipe::Damage;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{Pass, Request};
-use reeldeck_video::synth::Synth;
 
 use crate::media::{
     DENSE, Folder, SPARSE, Taken, assert_healthy, contained, h264, probed, request, small, take, take_both,
@@ -98,7 +97,8 @@ fn a_file_with_its_index_in_front_cut_at_60_percent() {
         assert_eq!(counts.expected, 300);
         assert!((90..200).contains(&counts.lost()), "{name}: {counts:?}");
         assert!(message.starts_with(&format!("damaged: {} of 300 frames lost", counts.lost())), "{message}");
-        assert!(message.ends_with("the file ends too early: download it again"), "{message}");
+        assert!(message.contains("%): the file ends ") && message.contains(" too early; "), "{message}");
+        assert!(message.ends_with("; download it again"), "{message}");
     }
 }
 
@@ -202,18 +202,37 @@ fn an_avi_header_may_lie() {
 }
 
 #[test]
-fn files_that_promise_nothing_end_where_they_end() {
+fn streams_that_promise_nothing_end_where_they_end() {
     let folder = Folder::new();
     for (name, synth) in [
-        ("a.ts", h264(300)),
-        ("b.flv", Synth { container: [].into(), ..h264(300) }),
-        ("c.avi", small("mpeg4", 300, &[])),
-        ("d.h264", Synth { container: [].into(), ..h264(300) }),
+        ("a.ts", contained(h264(300), &[])),
+        ("b.h264", contained(h264(300), &[])),
+        ("c.mpg", small("mpeg2video", 300, &[])),
+        ("d.m2v", small("mpeg2video", 300, &[])),
     ] {
         let bytes = std::fs::read(folder.make(name, &synth)).unwrap();
-        let counts = take_leniently(&folder.write(name, cut(&bytes, 60))).unwrap().facts.counts;
-        println!("{name}: {counts:?}");
+        let extraction = take_leniently(&folder.write(name, cut(&bytes, 60))).unwrap().facts;
+        let counts = extraction.counts;
         assert!((150..220).contains(&counts.output) && counts.lost() + counts.concealed <= 8, "{name}: {counts:?}");
+        assert_eq!(extraction.expected_from, ExpectedFrom::Nothing, "{name}");
+    }
+}
+
+#[test]
+fn containers_that_promise_something_are_held_to_it() {
+    let folder = Folder::new();
+    for (name, synth, source) in [
+        ("a.flv", contained(h264(300), &[]), ExpectedFrom::ContainerHeader),
+        ("b.avi", small("mpeg4", 300, &[]), ExpectedFrom::TrackStatistics),
+        ("c.wmv", small("wmv2", 300, &[]), ExpectedFrom::ContainerHeader),
+        ("d.ivf", small("libvpx", 300, &[("deadline", "realtime")]), ExpectedFrom::ContainerHeader),
+        ("e.mkv", contained(h264(300), &[]), ExpectedFrom::TrackStatistics),
+    ] {
+        let bytes = std::fs::read(folder.make(name, &synth)).unwrap();
+        let (counts, _) = refused(&folder.write(name, cut(&bytes, 60)));
+        assert!((297..=303).contains(&counts.expected) && (90..200).contains(&counts.lost()), "{name}: {counts:?}");
+        let extraction = take_leniently(&folder.path(name)).unwrap().facts;
+        assert_eq!(extraction.expected_from, source, "{name}");
     }
 }
 

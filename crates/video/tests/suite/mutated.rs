@@ -128,7 +128,8 @@ fn try_everything(case: u64, name: &str, bytes: &[u8]) -> Outcome {
     let refused = plain.as_ref().map_or(true, |taken| taken.facts.counts.damage() > 0.05);
     let [quick, deep] = [Level::Quick, Level::Deep].map(|level| probed(&path, level));
     let healthy = |verdict: &Verdict| matches!(verdict, Verdict::Healthy { .. });
-    assert!(!(healthy(&deep) && (refused || !healthy(&quick))), "{quick:?}, but {deep:?}: {plain:?}");
+    let counts = plain.as_ref().map(|taken| taken.facts.counts).map_err(ToString::to_string);
+    assert!(!(healthy(&deep) && (refused || !healthy(&quick))), "{quick:?}, but {deep:?}: {counts:?}");
     if let (Ok(best), Ok(plain)) = (&best, &plain)
         && (1..=best.facts.skipped).contains(&best.facts.counts.output.saturating_sub(plain.facts.counts.output))
     {

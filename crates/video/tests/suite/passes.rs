@@ -239,8 +239,20 @@ proptest! {
     }
 }
 
-/// Moves the start of the only edit of an MP4 file later and makes it shorter, both in units of its track and movie.
+/// Moves the start of the only edit of an MP4 file later and makes it shorter, both in units of its track and movie. The durations
+/// of the track and the movie follow, as in a file from an editor.
 pub fn edit(bytes: &mut [u8], later: u32, milliseconds: u32) {
+    edit_list(bytes, later, milliseconds);
+    // After version, flags and two dates: a scale here, the track's number and a reserved word there.
+    for (kind, at) in [(b"mvhd", 16), (b"tkhd", 20)] {
+        let start = bytes.windows(4).position(|w| w == kind).unwrap() + 4;
+        assert_eq!(bytes[start], 0, "a header in 32 bits");
+        bytes[start + at..start + at + 4].copy_from_slice(&milliseconds.to_be_bytes());
+    }
+}
+
+/// Changes the edit list alone.
+pub fn edit_list(bytes: &mut [u8], later: u32, milliseconds: u32) {
     let at = bytes.windows(4).position(|w| w == b"elst").unwrap();
     assert_eq!(bytes[at + 4..at + 12], [0, 0, 0, 0, 0, 0, 0, 1], "one edit, in 32 bits");
     let start = u32::from_be_bytes(bytes[at + 16..at + 20].try_into().unwrap());

@@ -121,6 +121,7 @@ mod tests {
             size: [340, 256],
             codec: codec.into(),
             container: "mov,mp4".into(),
+            expected_from: None,
         };
         all.set(3, Some(&facts("h264")));
         all.set(5, None);

@@ -47,7 +47,15 @@ fn listing(text: &str) -> Arc<Listing> {
 }
 
 fn facts(duration_s: f64, size: [u32; 2], codec: &str) -> Facts {
-    Facts { duration_s, frames: 300, fps: [30, 1], size, codec: codec.into(), container: "mp4".into() }
+    Facts {
+        duration_s,
+        frames: 300,
+        fps: [30, 1],
+        size,
+        codec: codec.into(),
+        container: "mp4".into(),
+        expected_from: None,
+    }
 }
 
 fn found(id: usize, size: u64, verdict: Verdict) -> Vec<(VideoId, Probed)> {

@@ -1,5 +1,4 @@
-//! The decoding part of a deep check: which packets are decoded, what comes of them, and, where anything looks wrong, all
-//! of them.
+//! The decoding part of a deep check: chooses the packets to decode, and decodes all of them if anything looks wrong.
 
 use std::ops::Range;
 
@@ -7,39 +6,39 @@ use ff::ffi;
 use ff::packet::Ref;
 use ffmpeg_next as ff;
 
-use super::Alive;
-use crate::decode::{self, DecodeSession, Visitor};
+use super::Heartbeat;
+use crate::decode::{self, Counter, DecodeSession, Decoded, Visitor, is_flawed};
 use crate::error::VideoError;
-use crate::frames::is_flawed;
 use crate::media::Media;
 
-/// Frames that are decoded one after another, besides the single keyframes: of a file in which 5 % of the frames are broken,
-/// here and there, none of these would be with a probability of one in half a million.
+/// Frames that are decoded in runs, besides single keyframes. If 5 % of the frames are broken here and there, the probability that
+/// none of these is broken is one in half a million.
 const SAMPLE: u64 = 256;
 
-/// A video of so few packets is decoded as a whole, at once.
-const WHOLE: u64 = 300;
+/// A video with at most this many packets is decoded as a whole.
+const SMALL: u64 = 300;
 
-/// What the packet scan finds out for the plan.
+/// What the packet scan collects for the choice.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub(super) struct PacketKinds {
     packets: u64,
+    /// Numbers of the packets with keyframes.
     keys: Vec<u64>,
 }
 
-impl Keys {
+impl PacketKinds {
     /// Notes the next packet.
-    pub fn note(&mut self, packet: &ff::Packet) {
+    pub(super) fn note(&mut self, packet: &ff::Packet) {
         if packet.is_key() {
             self.keys.push(self.packets);
         }
         self.packets += 1;
     }
 
-    /// The runs of packets to decode, ascending, none touching another; each begins with a keyframe, but for the first.
-    /// `None`: all packets.
+    /// The runs of packets to decode, ascending and separate. Each begins with a keyframe, except perhaps the first. `None`: all
+    /// packets.
     fn plan(&self) -> Option<Vec<Range<u64>>> {
-        if self.packets <= WHOLE {
+        if self.packets <= SMALL {
             return None;
         }
         let mut starts = self.keys.clone();
@@ -48,8 +47,8 @@ impl Keys {
         }
         let ends = starts.iter().skip(1).copied().chain([self.packets]);
         let groups: Vec<Range<u64>> = starts.iter().zip(ends).map(|(start, end)| *start..end).collect();
-        // The first group and the last one, and others from all over the file until there are enough. The last frame needs
-        // its whole group; of any other group the beginning may do.
+        // The first and the last group, and then others from all over the file until there are enough frames. The last frame
+        // needs its whole group; of other groups the beginning may do.
         let last = groups.len() - 1;
         let mut taken = vec![0; groups.len()];
         let mut decoded = 0;
@@ -63,7 +62,7 @@ impl Keys {
                 decoded += *taken;
             }
         }
-        // Where nearly every frame is a keyframe, they are too many.
+        // If nearly every frame is a keyframe, all keyframes would be too many.
         let alone = u64::from(groups.len() as u64 <= self.packets / 2);
         let mut runs: Vec<Range<u64>> = vec![];
         for (group, taken) in groups.iter().zip(taken) {
@@ -78,75 +77,55 @@ impl Keys {
     }
 }
 
-/// Numbers below `count`, each once, such that any first few of them are spread over all: the bits of a counter reversed.
+/// The numbers below `count`, each once, in an order in which any first few of them are spread evenly: bit-reversed counting.
 fn spread(count: usize) -> impl Iterator<Item = usize> {
     let bits = usize::BITS - count.leading_zeros();
     (0..1_usize << bits).map(move |n| n.reverse_bits() >> (usize::BITS - bits)).filter(move |n| *n < count)
 }
 
-/// What came of decoding all packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Whole {
-    /// Frames that came out.
-    pub output: u64,
-    /// Frames among them that the decoder marked as damaged.
-    pub concealed: u64,
-    /// Packets that the decoder refused.
-    pub refused: u64,
-    /// When the first frame is shown, in ticks, where that is known.
-    pub first: Option<i64>,
-}
-
-impl Whole {
-    /// The decoder saw something broken.
-    pub fn is_flawed(&self) -> bool {
-        self.concealed + self.refused > 0
-    }
-}
-
-/// Decodes the sample. `None`: nothing looked wrong in it. Else all frames are decoded, by one thread as in extraction, so
-/// that what is said of the file is what extraction will find.
+/// Decodes a sample. `None`: nothing in it looks wrong. Otherwise all frames are decoded with one thread, as in extraction, so
+/// that the verdict is what extraction will find.
 ///
 /// # Errors
-/// When reading fails, when there is no decoder, and what `alive` returns.
-pub fn decode(
+/// If reading fails, there is no decoder, and what `heartbeat` returns.
+pub(super) fn decode(
     open: &dyn Fn() -> Result<Media, VideoError>,
-    keys: &Keys,
+    kinds: &PacketKinds,
     suspicious: bool,
-    alive: Alive<'_>,
-) -> Result<Option<Whole>, VideoError> {
-    if let Some(runs) = keys.plan().filter(|_| !suspicious)
-        && !look(&mut open()?, &runs, alive)?
+    heartbeat: Heartbeat<'_>,
+) -> Result<Option<Decoded>, VideoError> {
+    if let Some(runs) = kinds.plan().filter(|_| !suspicious)
+        && !looks_wrong(&mut open()?, &runs, heartbeat)?
     {
         return Ok(None);
     }
-    let mut all = Count { counts: Whole::default(), alive };
-    decode::run(&mut open()?, &mut all)?;
-    Ok(Some(all.counts))
+    let mut counter = Counter::new(heartbeat);
+    decode::run(&mut open()?, &mut counter)?;
+    Ok(Some(counter.decoded))
 }
 
 /// Whether anything looks wrong in these runs of packets.
-fn look(media: &mut Media, runs: &[Range<u64>], alive: Alive<'_>) -> Result<bool, VideoError> {
+fn looks_wrong(media: &mut Media, runs: &[Range<u64>], heartbeat: Heartbeat<'_>) -> Result<bool, VideoError> {
     let mut session = DecodeSession::start(media)?;
     let mut packet = ff::Packet::empty();
     let mut runs = runs.iter();
     let mut run = runs.next();
-    let (mut number, mut spot) = (0, Spot::default());
+    let (mut number, mut result) = (0, RunResult::default());
     while let Some(range) = run {
         let more = media.read(&mut packet)?;
-        alive()?;
+        heartbeat()?;
         if more && range.contains(&number) {
-            spot.expect(&packet, number == range.start);
-            session.packet(&packet, &mut spot)?;
+            result.expect(&packet, number == range.start, &session);
+            session.packet(&packet, &mut result)?;
         }
         number += 1;
         if !more || number >= range.end {
-            session.end(&mut spot)?;
-            if spot.is_suspicious(range.start == 0) {
+            session.end(&mut result)?;
+            if result.is_suspicious(range.start == 0) {
                 return Ok(true);
             }
             session.reset();
-            (spot, run) = (Spot::default(), if more { runs.next() } else { None });
+            (result, run) = (RunResult::default(), if more { runs.next() } else { None });
         }
     }
     Ok(false)
@@ -154,36 +133,36 @@ fn look(media: &mut Media, runs: &[Range<u64>], alive: Alive<'_>) -> Result<bool
 
 /// What came of one run.
 #[derive(Default)]
-struct Spot {
+struct RunResult {
     key: Option<i64>,
     expected: u64,
     frames: u64,
-    /// Marked as wrongly decoded.
+    /// Frames marked as wrongly decoded.
     wrong: u64,
-    /// Marked as damaged for any reason, also because the decoder began in the middle.
+    /// Frames marked as damaged for any reason, also because the decoder started in the middle.
     flawed: u64,
-    refused: u64,
+    rejected: u64,
 }
 
-impl Spot {
-    /// Notes what is to come of a packet.
-    fn expect(&mut self, packet: &ff::Packet, first: bool) {
+impl RunResult {
+    /// Notes which frames should come of a packet.
+    fn expect(&mut self, packet: &ff::Packet, first: bool, session: &DecodeSession) {
         // SAFETY: the packet is alive; its flags are a plain public field.
         let discarded = unsafe { (*packet.as_ptr()).flags } & ffi::AV_PKT_FLAG_DISCARD != 0;
         if first {
             self.key = packet.pts();
         }
-        // What is shown before the keyframe may need frames before it.
+        // Frames that are shown before the keyframe may need frames before it.
         let leading = packet.pts().zip(self.key).is_some_and(|(time, key)| time < key);
-        self.expected += u64::from(!discarded && !leading);
+        self.expected += if discarded || leading { 0 } else { session.frames_shown(packet) };
     }
 
     fn is_suspicious(&self, from_the_start: bool) -> bool {
-        self.refused + self.wrong > 0 || self.frames < self.expected || (from_the_start && self.flawed > 0)
+        self.rejected + self.wrong > 0 || self.frames < self.expected || (from_the_start && self.flawed > 0)
     }
 }
 
-impl Visitor for Spot {
+impl Visitor for RunResult {
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
         self.frames += 1;
         self.wrong += u64::from(frame.has_decode_errors());
@@ -192,32 +171,7 @@ impl Visitor for Spot {
     }
 
     fn decode_error(&mut self) -> Result<(), VideoError> {
-        self.refused += 1;
-        Ok(())
-    }
-}
-
-struct Count<'a> {
-    counts: Whole,
-    alive: Alive<'a>,
-}
-
-impl Visitor for Count<'_> {
-    fn heartbeat(&mut self) -> Result<(), VideoError> {
-        (self.alive)()
-    }
-
-    fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
-        if self.counts.output == 0 {
-            self.counts.first = frame.pts();
-        }
-        self.counts.output += 1;
-        self.counts.concealed += u64::from(is_flawed(frame));
-        Ok(())
-    }
-
-    fn decode_error(&mut self) -> Result<(), VideoError> {
-        self.counts.refused += 1;
+        self.rejected += 1;
         Ok(())
     }
 }
@@ -228,37 +182,37 @@ mod tests {
 
     use super::*;
 
-    fn keys(packets: u64, every: u64) -> Keys {
-        Keys { packets, keys: (0..packets).step_by(every as usize).collect() }
+    fn kinds(packets: u64, every: u64) -> PacketKinds {
+        PacketKinds { packets, keys: (0..packets).step_by(every as usize).collect() }
     }
 
     #[test]
-    fn small_files_are_decoded_as_a_whole_and_large_ones_in_spots() {
-        assert_eq!(keys(300, 30).plan(), None);
-        assert_eq!(Keys { packets: 900, keys: vec![] }.plan(), None);
-        assert_eq!(keys(900, 900).plan(), None);
-        assert_eq!(keys(900, 450).plan().unwrap(), [0..256, 450..900]);
-        assert_eq!(keys(450, 225).plan(), None);
-        let runs = keys(3600, 150).plan().unwrap();
+    fn small_files_are_decoded_as_a_whole_and_large_ones_in_runs() {
+        assert_eq!(kinds(300, 30).plan(), None);
+        assert_eq!(PacketKinds { packets: 900, keys: vec![] }.plan(), None);
+        assert_eq!(kinds(900, 900).plan(), None);
+        assert_eq!(kinds(900, 450).plan().unwrap(), [0..256, 450..900]);
+        assert_eq!(kinds(450, 225).plan(), None);
+        let runs = kinds(3600, 150).plan().unwrap();
         assert_eq!(runs.len(), 24 - 1);
         assert!(runs[0] == (0..151) && runs[1] == (300..301) && runs[22] == (3450..3600), "{runs:?}");
-        let intra = keys(9000, 1).plan().unwrap();
+        let intra = kinds(9000, 1).plan().unwrap();
         assert_eq!(intra.iter().map(|run| run.end - run.start).sum::<u64>(), SAMPLE);
         assert!(intra[0].start == 0 && intra.last().unwrap().end == 9000);
     }
 
     proptest! {
         #[test]
-        fn plans_have_first_keys_and_last(gaps in proptest::collection::vec(1..400_u64, 0..80), first in 0..20_u64) {
+        fn plans_include_the_first_packets_all_keyframes_and_the_last_group(gaps in proptest::collection::vec(1..400_u64, 0..80), first in 0..20_u64) {
             let mut at = first;
-            let mut keys = Keys::default();
+            let mut keys = PacketKinds::default();
             for gap in gaps {
                 keys.keys.push(at);
                 at += gap;
             }
             keys.packets = at;
             let Some(runs) = keys.plan() else { return Ok(()) };
-            prop_assert!(at > WHOLE);
+            prop_assert!(at > SMALL);
             prop_assert!(runs[0].start == 0 && runs.last().unwrap().end == at);
             prop_assert!(runs.windows(2).all(|w| w[0].end < w[1].start) && runs.iter().all(|r| r.start < r.end));
             if (keys.keys.len() as u64) < at / 2 {
@@ -271,7 +225,7 @@ mod tests {
         }
 
         #[test]
-        fn all_numbers_come_once(count in 1..600_usize) {
+        fn spread_gives_every_number_once(count in 1..600_usize) {
             let mut all: Vec<_> = spread(count).collect();
             prop_assert!(all[0] == 0);
             all.sort_unstable();

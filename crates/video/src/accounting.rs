@@ -1,0 +1,201 @@
+//! The one judgement of a video's frames: how many there should be, how many there are, why, and where the expectation comes from.
+//! The probe and the extraction both use it, so they cannot contradict each other.
+
+use ffmpeg_next as ff;
+use reeldeck_common::error::DOWNLOAD_AGAIN;
+use reeldeck_common::feature::{ExpectedFrom, FrameCounts};
+use reeldeck_common::limits::Limits;
+
+use crate::container::{Amount, End, Promise, Structure};
+use crate::decode::Decoded;
+use crate::error::VideoError;
+use crate::index::PacketIndex;
+use crate::media::Media;
+
+/// This share of the frames may be missing silently at the beginning: a decoder that starts between two keyframes, or with frames
+/// that refer to earlier ones, drops frames of a file that is as it was made.
+const SILENT: f64 = 0.05;
+
+/// What is known of a video's frames before decoding.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FrameAccount {
+    pub index: PacketIndex,
+    structure: Structure,
+    /// Frames that there should be.
+    expected: u64,
+    source: ExpectedFrom,
+    /// Why the index of an MP4 file cannot be believed, if frames are missing for that.
+    contradiction: Option<&'static str>,
+    tick: f64,
+}
+
+impl FrameAccount {
+    /// Reads the structure of the container and all packets. Shows each packet to `look`. Afterwards the media is at its end.
+    ///
+    /// # Errors
+    /// If reading fails, the video is encrypted or over a limit, and what `look` returns.
+    pub(crate) fn open(
+        media: &mut Media,
+        limits: &Limits,
+        look: &mut dyn FnMut(&ff::Packet) -> Result<(), VideoError>,
+    ) -> Result<Self, VideoError> {
+        let mut structure = media.structure()?;
+        if let Some(scheme) = structure.encryption {
+            return Err(VideoError::Encrypted(scheme));
+        }
+        if media.container() == "mxf" && media.duration_ticks() > 0 {
+            let amount = Amount::Frames(media.duration_ticks());
+            structure.promises.push(Promise { amount, source: ExpectedFrom::TrackStatistics, always: false });
+        }
+        let index = PacketIndex::scan(media, limits, &structure, look)?;
+        Ok(Self::new(index, structure, media.index_entries(), media.tick()))
+    }
+
+    /// `entries`: frames in FFmpeg's own index.
+    fn new(index: PacketIndex, structure: Structure, entries: u64, tick: f64) -> Self {
+        let mut account =
+            Self { index, structure, expected: 0, source: ExpectedFrom::Nothing, contradiction: None, tick };
+        let incomplete = account.is_incomplete();
+        let promised = account.structure.promises.iter().filter(|promise| promise.always || incomplete);
+        let promised = promised.clone().find_map(|promise| Some((account.promised(promise, entries)?, promise.source)));
+        let there = account.index.shown + account.index.missing_inside;
+        (account.expected, account.source) = match promised {
+            Some((frames, source)) => (frames.max(there), source),
+            // A part is missing, and nothing tells how much: at least one frame.
+            None if account.structure.end == End::Cut && account.index.truncated == 0 => {
+                (there.max(account.index.shown + 1), ExpectedFrom::Nothing)
+            }
+            None if account.structure.end == End::Complete => (there, ExpectedFrom::PacketCount),
+            None => (there, ExpectedFrom::Nothing),
+        };
+        let table = account.structure.table.as_ref();
+        account.contradiction =
+            table.filter(|_| account.expected > account.index.shown).and_then(|t| t.contradiction());
+        account
+    }
+
+    /// The file is known to lack something.
+    fn is_incomplete(&self) -> bool {
+        self.structure.end == End::Cut || self.index.truncated > 0 || !self.structure.breaks.is_empty()
+    }
+
+    /// Frames that should be shown if a promise is kept; `None` if it cannot be told.
+    fn promised(&self, promise: &Promise, entries: u64) -> Option<u64> {
+        let PacketIndex { shown, discarded, hidden, seconds, start, .. } = self.index;
+        let scaled = |frames: f64| frames.is_finite().then(|| (frames.round() as u64).max(shown));
+        match promise.amount {
+            Amount::Frames(frames) => {
+                let listed = match &self.structure.table {
+                    Some(table) => table.expected(entries.saturating_sub(discarded)),
+                    None => frames.saturating_sub(discarded),
+                };
+                let there = shown + hidden;
+                // Of the missing packets as many may be hidden as of the others.
+                let share = shown as f64 / there.max(1) as f64;
+                scaled(shown as f64 + listed.saturating_sub(there) as f64 * share)
+            }
+            Amount::Seconds { seconds: promised, from_zero } => {
+                // A container that starts late counts its duration from zero, not from its first frame.
+                let late = if from_zero { (start? as f64 * self.tick).max(0.0) } else { 0.0 };
+                let promised = promised - late;
+                let frame = seconds / shown.max(1) as f64;
+                match promised - seconds {
+                    _ if seconds <= 0.0 => None,
+                    more if more < frame / 2.0 => Some(shown),
+                    _ => scaled(shown as f64 * promised / seconds),
+                }
+            }
+            Amount::Share(share) => (share > 0.0).then(|| scaled(shown as f64 / share))?,
+        }
+    }
+
+    /// Where the number of expected frames comes from.
+    pub(crate) fn source(&self) -> ExpectedFrom {
+        self.source
+    }
+
+    /// Whether anything looks wrong before decoding.
+    pub(crate) fn is_suspicious(&self) -> bool {
+        self.undecoded().is_damaged() || self.is_incomplete() || self.index.has_jumps
+    }
+
+    /// What is known of the frames without decoding them.
+    pub(crate) fn undecoded(&self) -> FrameCounts {
+        FrameCounts { expected: self.expected, output: self.index.shown, concealed: self.flawed() }
+    }
+
+    /// Packets that are seen to be damaged.
+    fn flawed(&self) -> u64 {
+        self.index.truncated + self.index.flaws.packets()
+    }
+
+    /// What is known of the frames after decoding them.
+    pub(crate) fn decoded(&self, decoded: Decoded) -> FrameCounts {
+        let Decoded { output, concealed, rejected, first, .. } = decoded;
+        let lost = self.index.shown.saturating_sub(output);
+        let leading = first.map_or(lost, |first| self.index.before(first));
+        let is_sound = concealed + rejected + self.flawed() == 0 && !self.is_incomplete();
+        let silent = is_sound && lost <= leading && lost as f64 <= SILENT * self.expected as f64;
+        let expected = self.expected - if silent { lost } else { 0 };
+        // A damaged packet that gave no frame is lost already.
+        let concealed = if lost > 0 { concealed } else { concealed.max(self.flawed()) };
+        FrameCounts { expected: expected.max(output), output, concealed }
+    }
+
+    /// Everything that speaks against the file, and what to do about it. `decoded`: what came of decoding, if that was done.
+    pub(crate) fn reason(&self, counts: FrameCounts, decoded: Option<Decoded>) -> String {
+        let mut parts = vec![];
+        let PacketIndex { truncated, flaws, last, .. } = self.index;
+        let at = |time: Option<i64>| time.map(|time| self.index.seconds_at(time, self.tick));
+        if self.structure.missing > 0 && (self.structure.end == End::Cut || counts.lost() > 0 || truncated > 0) {
+            parts.push(format!("the file ends {} too early", bytes(self.structure.missing)));
+        } else if truncated > 0 {
+            let place = at(last).map(|seconds| format!(", at {seconds:.1} s")).unwrap_or_default();
+            parts.push(format!("the file ends in the middle of a frame{place}"));
+        } else if self.structure.end == End::Cut {
+            parts.push("the file ends too early".to_owned());
+        }
+        match counts.lost() {
+            0 => {}
+            1 => parts.push(format!("1 of {} is missing", counted(counts.expected, "frame"))),
+            lost => parts.push(format!("{lost} of {} are missing", counted(counts.expected, "frame"))),
+        }
+        parts.extend(self.contradiction.map(|reason| format!("the index is damaged: {reason}")));
+        if let Some(place) = self.structure.breaks.first() {
+            let others = match self.structure.breaks.len() - 1 {
+                0 => String::new(),
+                others => format!(" and at {}", counted(others as u64, "other place")),
+            };
+            parts.push(format!("the container is broken at byte {place}{others}"));
+        }
+        let first =
+            |time: Option<i64>| at(time).map(|seconds| format!(", first at {seconds:.1} s")).unwrap_or_default();
+        for (packets, what) in [(flaws.zeroed, "zeros"), (flaws.misframed, "garbage")] {
+            if packets > 0 {
+                let when = first(flaws.first);
+                parts.push(format!("{what} where pictures should be in {}{when}", counted(packets, "frame")));
+            }
+        }
+        let Decoded { concealed, rejected, first_concealed, .. } = decoded.unwrap_or_default();
+        if concealed > 0 {
+            let when = first(first_concealed);
+            parts.push(format!("{} cannot be decoded without faults{when}", counted(concealed, "frame")));
+        }
+        if rejected > flaws.packets() {
+            parts.push(format!("the decoder refuses {}", counted(rejected, "packet")));
+        }
+        parts.join("; ") + DOWNLOAD_AGAIN
+    }
+}
+
+fn counted(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        0..10_000 => counted(n, "byte"),
+        10_000..10_000_000 => format!("{} KB", n / 1000),
+        _ => format!("{} MB", n / 1_000_000),
+    }
+}

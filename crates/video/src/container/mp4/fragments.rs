@@ -1,0 +1,99 @@
+//! The fragments (`moof`) of a fragmented MP4 file: how many frames of a track they list, and whether some are missing.
+
+use super::super::reader::be;
+use super::table::{Index, Track, children, find};
+
+/// What the fragments of a file list of one track.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Listed {
+    /// Samples in the fragments that are there.
+    pub samples: u64,
+    /// Samples of fragments that are missing between others.
+    pub missing: u64,
+    /// When the last sample of any track ends, in seconds.
+    pub end: f64,
+    last: Option<Last>,
+}
+
+/// The fragment before, as far as it is of the wanted track.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Last {
+    sequence: u64,
+    end: u64,
+    samples: u64,
+    ticks: u64,
+}
+
+impl Listed {
+    /// Adds the fragment with this content. `after_break`: the file is damaged in front of it.
+    pub(super) fn add(&mut self, content: &[u8], index: &Index, after_break: bool) {
+        let sequence = find(content, &[b"mfhd"]).and_then(|header| header.get(4..8)).map_or(0, be);
+        for (_, track) in children(content).filter(|(kind, _)| kind == b"traf") {
+            let Some((track, run)) = Run::parse(track, index) else { continue };
+            let start = run.start.unwrap_or(self.last.map_or(0, |last| last.end));
+            let end = start.saturating_add(run.ticks);
+            self.end = self.end.max(end as f64 / track.scale.max(1) as f64);
+            if track.number != index.track {
+                continue;
+            }
+            if let Some(last) = self.last.filter(|_| run.start.is_some()) {
+                // Numbers may begin anywhere and go up by any step, but a gap in both numbers and times is a loss.
+                let skipped = after_break || sequence > last.sequence + 1;
+                let typical = (last.ticks + run.ticks) as f64 / (last.samples + run.samples).max(1) as f64;
+                let gap = start.saturating_sub(last.end) as f64;
+                if skipped && typical > 0.0 && gap > typical / 2.0 {
+                    self.missing += (gap / typical).round() as u64;
+                }
+            }
+            self.samples = self.samples.saturating_add(run.samples);
+            self.last = Some(Last { sequence, end, samples: run.samples, ticks: run.ticks });
+        }
+    }
+}
+
+/// The samples of one track in one fragment.
+struct Run {
+    start: Option<u64>,
+    samples: u64,
+    ticks: u64,
+}
+
+impl Run {
+    /// Parses a `traf` box; `None` for tracks that the index does not have.
+    fn parse(content: &[u8], index: &Index) -> Option<(Track, Self)> {
+        let header = find(content, &[b"tfhd"])?;
+        let flags = be(header.get(1..4)?);
+        let number = be(header.get(4..8)?);
+        let track = index.tracks.iter().find(|track| u64::from(track.number) == number)?;
+        // A base offset of eight bytes and a description of four may come before the default duration.
+        let at = 8 + if flags & 1 != 0 { 8 } else { 0 } + if flags & 2 != 0 { 4 } else { 0 };
+        let own = if flags & 8 != 0 { header.get(at..at + 4).map(be) } else { None };
+        let default = own.unwrap_or(track.default_duration);
+        let start = find(content, &[b"tfdt"]).and_then(|time| match time.first()? {
+            0 => time.get(4..8).map(be),
+            _ => time.get(4..12).map(be),
+        });
+        let mut run = Self { start, samples: 0, ticks: 0 };
+        for (_, table) in children(content).filter(|(kind, _)| kind == b"trun") {
+            run.add(table, default);
+        }
+        Some((*track, run))
+    }
+
+    fn add(&mut self, table: &[u8], default: u64) -> Option<()> {
+        let flags = be(table.get(1..4)?);
+        let count = be(table.get(4..8)?);
+        self.samples = self.samples.saturating_add(count);
+        if flags & 0x100 == 0 {
+            self.ticks = self.ticks.saturating_add(count.saturating_mul(default));
+            return Some(());
+        }
+        // Duration, size, flags and offset of each sample, as far as they are there; the duration comes first.
+        let width = 4 * (flags >> 8 & 15).count_ones() as usize;
+        let head = 8 + if flags & 1 != 0 { 4 } else { 0 } + if flags & 4 != 0 { 4 } else { 0 };
+        for entry in table.get(head..)?.chunks_exact(width).take(count as usize) {
+            self.ticks = self.ticks.saturating_add(be(&entry[..4]));
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,81 @@
+//! MP4 and MOV files: the index or the fragments list every frame.
+
+mod boxes;
+mod fragments;
+mod table;
+mod timeline;
+
+use std::io::{self, Read, Seek};
+
+use reeldeck_common::feature::ExpectedFrom;
+
+use super::reader::Reader;
+use super::{Amount, End, Promise, Structure};
+pub(crate) use boxes::Boxes;
+use fragments::Listed;
+use table::Index;
+pub(crate) use table::SampleTable;
+
+/// No index of a video is larger.
+const MAX_INDEX: usize = 256 << 20;
+/// No header of a fragment is larger.
+const MAX_FRAGMENT: usize = 16 << 20;
+
+/// A movie that should last longer than its fragments by this much lacks some of them.
+const SLACK_SECONDS: f64 = 1.0;
+
+/// Walks over the top-level boxes.
+///
+/// # Errors
+/// If reading fails.
+pub(crate) fn boxes(file: impl Read + Seek) -> io::Result<Boxes> {
+    boxes::walk(&mut Reader::new(file)?)
+}
+
+/// Reads the index, and the headers of all fragments.
+pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Result<Structure> {
+    let boxes = boxes::walk(file)?;
+    let mut structure = Structure { breaks: boxes.breaks.clone(), missing: boxes.missing, ..Structure::default() };
+    let Some((start, end)) = boxes.index else { return Ok(structure) };
+    let content = file.bytes(start, end - start, MAX_INDEX)?;
+    let Some(index) = Index::parse(&content, id) else { return Ok(structure) };
+    structure.encryption.clone_from(&index.encryption);
+    structure.codec = index.format.map(|format| String::from_utf8_lossy(&format).into_owned());
+    let samples = index.table.samples();
+    if boxes.fragments.is_empty() {
+        // The table comes before or after all data, so it also shows what a cut file lacks.
+        structure.promises = vec![Promise::list(samples, ExpectedFrom::SampleTable)];
+        structure.end = End::Complete;
+        structure.table = Some(index.table);
+        return Ok(structure);
+    }
+    let mut listed = Listed::default();
+    let mut breaks = boxes.breaks.iter().copied().peekable();
+    for (start, end) in &boxes.fragments {
+        let after_break = breaks.next_if(|at| at < start).is_some();
+        listed.add(&file.bytes(*start, end - start, MAX_FRAGMENT)?, &index, after_break);
+    }
+    let segments = boxes.segments.filter(|segments| segments.end > file.size());
+    if let Some(segments) = segments {
+        structure.missing = structure.missing.max(segments.end - file.size());
+        let amount = Amount::Seconds { seconds: segments.seconds(), from_zero: false };
+        structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerIndex));
+    }
+    let is_longer = |seconds: &f64| seconds - listed.end > SLACK_SECONDS.max(listed.end * 0.05);
+    let longer = index.fragments_seconds.filter(is_longer);
+    let verified = boxes.has_fragment_index || boxes.segments.is_some();
+    structure.end = match () {
+        () if boxes.cut_fragment || segments.is_some() => End::Cut,
+        () if verified => End::Complete,
+        () if longer.is_some() => End::Cut,
+        () if index.fragments_seconds.is_some() => End::Complete,
+        () => End::Unknown,
+    };
+    if let Some(seconds) = longer.filter(|_| structure.end == End::Cut) {
+        let amount = Amount::Seconds { seconds, from_zero: true };
+        structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerHeader));
+    }
+    let total = samples.saturating_add(listed.samples).saturating_add(listed.missing);
+    structure.promises.push(Promise::list(total, ExpectedFrom::SampleTable));
+    Ok(structure)
+}

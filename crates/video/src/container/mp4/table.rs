@@ -1,0 +1,353 @@
+//! The index (`moov`) of an MP4 file: how many frames its tables list, and which of them its edit list leaves out.
+//!
+//! FFmpeg believes every number in the index. A single wrong byte in a time scale or a duration makes an edit list leave out
+//! most of a video, so the numbers are compared with each other here.
+
+use super::super::reader::be;
+use super::timeline::{REORDER, Timeline};
+
+/// Samples are listed one by one, so a table can be long: two million frames take 16 MB.
+const MAX_TABLE: usize = 64 << 20;
+
+/// The tables of one video track. Durations are in ticks of the scale that the specification gives them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SampleTable {
+    /// Samples by the table of sizes, and by the length of that table.
+    sizes: [u64; 2],
+    /// Samples by the table of decoding times.
+    times: u64,
+    /// Samples by the table of presentation offsets, if there is one.
+    offsets: Option<u64>,
+    /// Sum of all sample durations, and the longest of them.
+    total: u64,
+    longest: u64,
+    timeline: Timeline,
+    /// Ticks per second of the movie and of the track.
+    movie_scale: u64,
+    scale: u64,
+    /// Time scales of all tracks.
+    scales: Vec<u64>,
+    /// Durations of the movie, the track and the media, if the headers name them.
+    movie_duration: Option<u64>,
+    track_duration: Option<u64>,
+    media_duration: Option<u64>,
+    edits: Vec<Edit>,
+}
+
+/// An entry of an edit list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Edit {
+    /// In ticks of the movie.
+    duration: u64,
+    /// Where it begins in the media, in ticks of the track; negative for an empty edit.
+    start: i64,
+}
+
+/// What the index says of the wanted track.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Index {
+    pub table: SampleTable,
+    /// Four characters that name the format of the samples.
+    pub format: Option<[u8; 4]>,
+    /// Why the samples cannot be decoded, if they are encrypted.
+    pub encryption: Option<String>,
+    /// The wanted track's number.
+    pub track: u32,
+    /// What fragments need to know of all tracks.
+    pub tracks: Vec<Track>,
+    /// Seconds that the movie lasts, if it has fragments and a header says so.
+    pub fragments_seconds: Option<f64>,
+}
+
+/// What fragments need to know of a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Track {
+    pub number: u32,
+    /// Ticks per second.
+    pub scale: u64,
+    /// Default duration of samples, in ticks.
+    pub default_duration: u64,
+}
+
+/// The boxes inside a box; stops where they make no sense.
+pub(super) fn children(content: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = content;
+    std::iter::from_fn(move || {
+        let (head, _) = rest.split_first_chunk::<8>()?;
+        let (length, body) = match be(&head[..4]) {
+            0 => (rest.len(), 8),
+            1 => (usize::try_from(be(rest.get(8..16)?)).ok()?, 16),
+            short => (short as usize, 8),
+        };
+        if length < body {
+            return None;
+        }
+        let (this, next) = rest.split_at(length.min(rest.len()));
+        rest = next;
+        Some(([head[4], head[5], head[6], head[7]], this.get(body..)?))
+    })
+}
+
+/// The content of the box at the end of this path.
+pub(super) fn find<'a>(content: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
+    path.iter().try_fold(content, |content, kind| children(content).find(|(own, _)| own == *kind).map(|(_, body)| body))
+}
+
+fn word(content: &[u8], at: usize) -> Option<u64> {
+    content.get(at..at + 4).map(be)
+}
+
+/// Creation time, modification time, [track number and a reserved word], scale and duration come in two widths.
+fn scale_and_duration(header: &[u8]) -> Option<(u64, Option<u64>)> {
+    let (scale, duration, unknown) = match header.first()? {
+        0 => (word(header, 12)?, word(header, 16)?, u64::from(u32::MAX)),
+        _ => (word(header, 20)?, header.get(24..32).map(be)?, u64::MAX),
+    };
+    Some((scale, Some(duration).filter(|duration| *duration != 0 && *duration != unknown)))
+}
+
+fn track_header(header: &[u8]) -> Option<(u32, Option<u64>)> {
+    let (track, duration, unknown) = match header.first()? {
+        0 => (word(header, 12)?, word(header, 20)?, u64::from(u32::MAX)),
+        _ => (word(header, 20)?, header.get(28..36).map(be)?, u64::MAX),
+    };
+    Some((track as u32, Some(duration).filter(|duration| *duration != 0 && *duration != unknown)))
+}
+
+/// The entries of a table of fixed width, without a version, flags and count of `head` bytes.
+fn entries<const N: usize>(table: &[u8], head: usize, count: u64) -> &[[u8; N]] {
+    let all = table.get(head..).unwrap_or_default().as_chunks::<N>().0;
+    all.get(..usize::try_from(count).unwrap_or(usize::MAX)).unwrap_or(all)
+}
+
+impl Index {
+    /// Parses the content of a `moov` box for the video track of this number, or else for the first one.
+    pub(super) fn parse(content: &[u8], id: i32) -> Option<Self> {
+        let (movie_scale, movie_duration) = scale_and_duration(find(content, &[b"mvhd"])?)?;
+        let tracks = || children(content).filter(|(kind, _)| kind == b"trak").map(|(_, track)| track);
+        let is_video = |track: &&[u8]| {
+            let handler = find(track, &[b"mdia", b"hdlr"]).and_then(|handler| handler.get(8..12));
+            handler == Some(b"vide")
+        };
+        let number_of = |track: &[u8]| find(track, &[b"tkhd"]).and_then(track_header).map(|(number, _)| number);
+        let wanted = u32::try_from(id).ok();
+        let track = tracks().filter(is_video).find(|track| wanted.is_some() && number_of(track) == wanted);
+        let track = track.or_else(|| tracks().find(is_video))?;
+        let (number, track_duration) = track_header(find(track, &[b"tkhd"])?)?;
+        let (scale, media_duration) = scale_and_duration(find(track, &[b"mdia", b"mdhd"])?)?;
+        let scale_of =
+            |track: &[u8]| find(track, &[b"mdia", b"mdhd"]).and_then(scale_and_duration).map(|(scale, _)| scale);
+        let samples = find(track, &[b"mdia", b"minf", b"stbl"])?;
+        let mut table = SampleTable {
+            movie_scale,
+            scale,
+            scales: tracks().filter_map(scale_of).collect(),
+            movie_duration,
+            track_duration,
+            media_duration,
+            edits: find(track, &[b"edts", b"elst"]).map(edits).unwrap_or_default(),
+            ..SampleTable::default()
+        };
+        table.read(samples);
+        let extends = find(content, &[b"mvex"]);
+        let default = |number: u32| {
+            let mut defaults = extends.into_iter().flat_map(children).filter(|(kind, _)| kind == b"trex");
+            let (_, own) = defaults.find(|(_, body)| word(body, 4) == Some(u64::from(number)))?;
+            word(own, 12)
+        };
+        let track_of = |track: &[u8]| {
+            let (number, scale) = (number_of(track)?, scale_of(track)?);
+            Some(Track { number, scale, default_duration: default(number).unwrap_or(0) })
+        };
+        let fragments =
+            extends.and_then(|extends| find(extends, &[b"mehd"])).and_then(|header| match header.first()? {
+                0 => word(header, 4),
+                _ => header.get(4..12).map(be),
+            });
+        let seconds = |ticks: u64| ticks as f64 / movie_scale as f64;
+        let fragments = extends.and(fragments.into_iter().chain(movie_duration).max()).map(seconds);
+        let (format, encryption) = sample_entry(samples);
+        Some(Self {
+            table,
+            format,
+            encryption,
+            track: number,
+            tracks: tracks().filter_map(track_of).collect(),
+            fragments_seconds: fragments.filter(|seconds| seconds.is_finite()),
+        })
+    }
+}
+
+/// The format of the samples, and why they cannot be decoded if they are encrypted.
+fn sample_entry(samples: &[u8]) -> (Option<[u8; 4]>, Option<String>) {
+    let Some((kind, entry)) = find(samples, &[b"stsd"]).and_then(|table| children(table.get(8..)?).next()) else {
+        return (None, None);
+    };
+    // A video sample entry has 78 bytes in front of its boxes.
+    let protection = entry.get(78..).and_then(|boxes| find(boxes, &[b"sinf"]));
+    let original = protection.and_then(|info| find(info, &[b"frma"])).and_then(|format| format.first_chunk::<4>());
+    let encryption = match &kind {
+        b"drmi" => Some("FairPlay".to_owned()),
+        b"encv" => {
+            let information = protection.and_then(|info| find(info, &[b"schi", b"tenc"]));
+            let scheme = protection.and_then(|info| find(info, &[b"schm"])).and_then(|scheme| scheme.get(4..8));
+            let scheme = scheme.map(|scheme| String::from_utf8_lossy(scheme).into_owned());
+            match (scheme.as_deref(), information.and_then(|information| information.get(6))) {
+                // The entry says of itself that its samples are in the clear.
+                (_, Some(0)) => None,
+                (Some("cenc" | "cens" | "cbc1" | "cbcs"), _) | (None, Some(_)) => Some("CENC".to_owned()),
+                (Some("piff"), _) => Some("PlayReady".to_owned()),
+                (scheme, _) => Some(scheme.unwrap_or("unknown scheme").to_owned()),
+            }
+        }
+        _ => None,
+    };
+    (Some(original.copied().unwrap_or(kind)), encryption)
+}
+
+fn edits(table: &[u8]) -> Vec<Edit> {
+    let count = word(table, 4).unwrap_or(0);
+    let signed = |bytes: &[u8]| be(bytes) as u32 as i32;
+    match table.first() {
+        Some(0) => entries::<12>(table, 8, count)
+            .iter()
+            .map(|entry| Edit { duration: be(&entry[..4]), start: i64::from(signed(&entry[4..8])) })
+            .collect(),
+        _ => entries::<20>(table, 8, count)
+            .iter()
+            .map(|entry| Edit { duration: be(&entry[..8]), start: be(&entry[8..16]) as i64 })
+            .collect(),
+    }
+}
+
+impl SampleTable {
+    /// Reads the tables inside an `stbl` box.
+    fn read(&mut self, samples: &[u8]) {
+        if let Some(table) = find(samples, &[b"stsz"]) {
+            let count = word(table, 8).unwrap_or(0);
+            // A table without entries gives all samples the same size.
+            let listed = if word(table, 4) == Some(0) { (table.len().saturating_sub(12) / 4) as u64 } else { count };
+            self.sizes = [count, listed];
+        } else if let Some(table) = find(samples, &[b"stz2"]) {
+            self.sizes = [word(table, 8).unwrap_or(0); 2];
+        }
+        let pairs = |kind: &[u8; 4]| {
+            let table = find(samples, &[kind])?;
+            Some(entries::<8>(table.get(..table.len().min(MAX_TABLE))?, 8, word(table, 4)?))
+        };
+        let times = pairs(b"stts").unwrap_or_default();
+        let split = |entry: &[u8; 8]| (be(&entry[..4]), be(&entry[4..]));
+        for (count, delta) in times.iter().map(split) {
+            self.times = self.times.saturating_add(count);
+            self.total = self.total.saturating_add(count.saturating_mul(delta));
+            self.longest = self.longest.max(delta);
+        }
+        let offsets = pairs(b"ctts");
+        self.offsets = offsets.map(|table| table.iter().map(|entry| be(&entry[..4])).sum());
+        self.timeline = Timeline::new(self.samples(), times, offsets.unwrap_or_default(), self.single_edit());
+    }
+
+    /// Samples that the tables list: what most of them say, or the table of sizes.
+    pub(super) fn samples(&self) -> u64 {
+        let all = [Some(self.sizes[0]), Some(self.sizes[1]), Some(self.times).filter(|n| *n > 0), self.offsets];
+        let votes = |number: u64| all.iter().filter(|other| **other == Some(number)).count();
+        all.iter().flatten().copied().max_by_key(|number| (votes(*number), *number == self.sizes[0])).unwrap_or(0)
+    }
+
+    /// Where the only edit begins and ends, in ticks of the track; `None` for several edits, or without any.
+    fn single_edit(&self) -> Option<(i64, i64)> {
+        let mut shown = self.edits.iter().filter(|edit| edit.start >= 0);
+        let edit = shown.next().filter(|_| shown.next().is_none())?;
+        let length = edit.duration as f64 / self.movie_scale as f64 * self.scale as f64;
+        // A duration of 0 lasts to the end of the media.
+        (edit.duration > 0 && length.is_finite()).then(|| (edit.start, edit.start.saturating_add(length.ceil() as i64)))
+    }
+
+    /// Frames that the table lists, but for those that an edit list leaves out. `entries` is what FFmpeg makes of both.
+    pub(crate) fn expected(&self, entries: u64) -> u64 {
+        let samples = self.samples();
+        let hidden = samples.saturating_sub(entries);
+        if hidden == 0 {
+            return entries;
+        }
+        let timeline = self.timeline;
+        let explained = match (self.edits.is_empty(), self.single_edit()) {
+            (true, _) => 0,
+            _ if self.contradiction().is_some() => 0,
+            (false, None) => hidden,
+            (false, Some(_)) => timeline.outside - timeline.displaced,
+        };
+        // FFmpeg rounds at the ends of an edit in ways of its own.
+        let unexplained = hidden.saturating_sub(explained);
+        let rounding = if explained == 0 { 0 } else { 2.max(samples / 100) };
+        entries + if unexplained > rounding { unexplained } else { unexplained.min(timeline.displaced) }
+    }
+
+    /// Why the edit list cannot be believed, if other numbers of the index contradict it.
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
+        let samples = self.samples();
+        if self.sizes[0] != samples || self.sizes[1] != samples {
+            return Some("its table of sizes does not fit the other tables");
+        }
+        if self.times > 0 && self.times != samples {
+            return Some("its table of times does not fit the table of sizes");
+        }
+        if self.offsets.is_some_and(|offsets| offsets != samples) {
+            return Some("its table of presentation offsets does not fit the table of sizes");
+        }
+        // FFmpeg counts from the first decoding time to the last presentation time.
+        if self.media_duration.is_some_and(|duration| duration.abs_diff(self.total) > self.longest.max(1) * REORDER) {
+            return Some("its frames last longer or shorter than its header says");
+        }
+        let (start, end) = self.single_edit()?;
+        let seconds = |ticks: i64| ticks as f64 / self.scale as f64;
+        let frame = seconds(self.longest as i64);
+        let Timeline { first: earliest, end: latest, .. } = self.timeline;
+        let rest = seconds(latest.saturating_sub(start));
+        let edit = seconds(end.saturating_sub(start));
+        // The edit lasts as long as all frames, but begins so late that it cannot.
+        let whole = seconds(latest.saturating_sub(earliest));
+        if edit - rest > frame.max(whole * 0.02) && (edit - whole).abs() < (edit - rest).abs() {
+            return Some("its edit list begins too late");
+        }
+        if rest - edit <= 2.0 * frame {
+            return None;
+        }
+        // The edit leaves out frames at the end. The track's own duration must agree, for it is the sum of all edits.
+        let all: u64 = self.edits.iter().map(|edit| edit.duration).sum();
+        let empty: u64 = self.edits.iter().filter(|edit| edit.start < 0).map(|edit| edit.duration).sum();
+        let movie = |ticks: u64| ticks as f64 / self.movie_scale as f64;
+        let agrees = |duration: Option<u64>| duration.is_some_and(|duration| duration.abs_diff(all) <= 2);
+        if let Some(track) =
+            self.track_duration.filter(|_| !agrees(self.track_duration) && !agrees(self.movie_duration))
+        {
+            let (track, rest) = (movie(track), rest + movie(empty));
+            if (track - rest).abs() < (track - movie(all)).abs() {
+                return Some("its edit list is shorter than its track");
+            }
+        }
+        self.wrong_scale(edit, rest).then_some("its time scale does not fit its durations")
+    }
+
+    /// Whether a time scale is wrong: an odd one that would be an ordinary one if the edit showed all frames.
+    fn wrong_scale(&self, edit: f64, rest: f64) -> bool {
+        let near = |low: f64, high: f64| (low.floor() as u64..=high.ceil() as u64).take(1000);
+        let ticks = edit * self.movie_scale as f64;
+        let is_usual = |scale: u64| scale.is_multiple_of(100) || scale <= 240 || self.scales.contains(&scale);
+        let frame = self.longest as f64 / self.scale as f64;
+        if !is_usual(self.movie_scale)
+            && near((ticks - 1.0) / (rest + frame), (ticks + 1.0) / (rest - frame)).any(is_usual)
+        {
+            return true;
+        }
+        // The same for the track's scale, by the frame rate that follows from it.
+        let constant = self.total == self.longest.saturating_mul(self.times);
+        let rate = |scale: f64| scale / self.longest as f64;
+        let is_usual = |rate: f64| USUAL_RATES.iter().any(|usual| (rate / usual - 1.0).abs() < 1e-3);
+        constant && !is_usual(rate(self.scale as f64)) && is_usual(rate(self.scale as f64 * rest / edit))
+    }
+}
+
+/// Frame rates that cameras and encoders use.
+const USUAL_RATES: [f64; 15] =
+    [10.0, 12.0, 12.5, 15.0, 20.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0, 120.0];

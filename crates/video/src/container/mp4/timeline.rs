@@ -1,0 +1,164 @@
+//! When the samples of an MP4 track are presented, and which of them its edit list leaves out.
+
+use super::super::reader::be;
+
+/// Times are computed for this many samples at most: more than any limit allows.
+const MAX_SAMPLES: u64 = 1 << 24;
+
+/// A decoder holds back at most this many frames, so reordering moves a frame no farther.
+pub(super) const REORDER: u64 = 16;
+
+/// Times of the samples, in ticks of the track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Timeline {
+    /// The earliest presentation time.
+    pub first: i64,
+    /// When the last sample ends.
+    pub end: i64,
+    /// Samples that are presented outside the edit.
+    pub outside: u64,
+    /// Samples among them that do not belong there: their own presentation times are wrong.
+    pub displaced: u64,
+}
+
+impl Timeline {
+    /// From the entries of the tables of decoding times (number and duration) and of presentation offsets (number and offset).
+    /// `edit`: when the only edit begins and ends, if there is just one.
+    pub(super) fn new(samples: u64, times: &[[u8; 8]], offsets: &[[u8; 8]], edit: Option<(i64, i64)>) -> Self {
+        let mut timeline = Self { first: i64::MAX, ..Self::default() };
+        let mut offsets = Offsets { entries: offsets.iter(), left: 0, offset: 0 };
+        // Where all samples last equally long, each has a place of its own in the edit.
+        let mut places = constant(times).zip(edit).map(|(step, (start, end))| Places::new(start, end, step));
+        let (mut number, mut time) = (0, 0_i64);
+        for entry in times {
+            let delta = be(&entry[4..]) as i64;
+            let reach = delta.saturating_mul(REORDER as i64);
+            for _ in 0..be(&entry[..4]).min(samples.min(MAX_SAMPLES) - number) {
+                let shown = time.saturating_add(offsets.next());
+                timeline.first = timeline.first.min(shown);
+                timeline.end = timeline.end.max(shown.saturating_add(delta));
+                match edit {
+                    Some((start, end)) if !(start..end).contains(&shown) => {
+                        timeline.outside += 1;
+                        // Decoded well inside the edit: reordering alone cannot move the sample out of it.
+                        let inside = time > start.saturating_add(reach) && time.saturating_add(reach) < end;
+                        timeline.displaced += u64::from(inside);
+                    }
+                    Some(_) => places.iter_mut().for_each(|places| places.take(shown)),
+                    None => {}
+                }
+                number += 1;
+                time = time.saturating_add(delta);
+            }
+        }
+        if number == 0 {
+            return Self::default();
+        }
+        let holes = places.map_or(0, |places| places.holes());
+        timeline.displaced = timeline.displaced.max(holes.min(timeline.outside));
+        timeline
+    }
+}
+
+/// The duration of all samples, if it is the same.
+fn constant(times: &[[u8; 8]]) -> Option<i64> {
+    let (first, rest) = times.split_first()?;
+    // The last sample may last longer or shorter.
+    let same = rest.iter().all(|entry| entry[4..] == first[4..] || entry[..4] == [0, 0, 0, 1]);
+    Some(be(&first[4..]) as i64).filter(|step| same && *step > 0)
+}
+
+/// The presentation offsets of samples, one after another; 0 behind the last.
+struct Offsets<'a> {
+    entries: std::slice::Iter<'a, [u8; 8]>,
+    left: u64,
+    offset: i64,
+}
+
+impl Offsets<'_> {
+    fn next(&mut self) -> i64 {
+        while self.left == 0 {
+            (self.left, self.offset) = match self.entries.next() {
+                Some(entry) => (be(&entry[..4]), i64::from(be(&entry[4..]) as u32 as i32)),
+                None => (u64::MAX, 0),
+            };
+        }
+        self.left -= 1;
+        self.offset
+    }
+}
+
+/// The places of samples in an edit, and which of them are taken.
+struct Places {
+    start: i64,
+    step: i64,
+    taken: Vec<u64>,
+}
+
+impl Places {
+    fn new(start: i64, end: i64, step: i64) -> Self {
+        let places = (end.saturating_sub(start) / step + 1).clamp(0, MAX_SAMPLES as i64) as usize;
+        Self { start, step, taken: vec![0; places.div_ceil(64)] }
+    }
+
+    fn take(&mut self, shown: i64) {
+        let place = (shown.saturating_sub(self.start) / self.step) as usize;
+        if let Some(word) = self.taken.get_mut(place / 64) {
+            *word |= 1 << (place % 64);
+        }
+    }
+
+    /// Places without a sample between the first and the last one that are taken.
+    fn holes(&self) -> u64 {
+        let is_taken = |place: &usize| self.taken[place / 64] >> (place % 64) & 1 == 1;
+        let all = 0..self.taken.len() * 64;
+        let (Some(first), Some(last)) = (all.clone().find(is_taken), all.rev().find(is_taken)) else { return 0 };
+        let taken: u32 = self.taken.iter().map(|word| word.count_ones()).sum();
+        (last - first + 1) as u64 - u64::from(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(list: &[(u32, i32)]) -> Vec<[u8; 8]> {
+        list.iter().map(|(a, b)| [a.to_be_bytes(), b.to_be_bytes()].concat().try_into().unwrap()).collect()
+    }
+
+    fn timeline(offsets: &[(u32, i32)], edit: (i64, i64)) -> Timeline {
+        Timeline::new(100, &entries(&[(100, 10)]), &entries(offsets), Some(edit))
+    }
+
+    #[test]
+    fn an_edit_leaves_out_samples_at_both_ends() {
+        let found = timeline(&[(100, 20)], (220, 720));
+        assert_eq!(found, Timeline { first: 20, end: 1020, outside: 50, displaced: 0 });
+        assert_eq!(timeline(&[], (0, 1000)), Timeline { first: 0, end: 1000, outside: 0, displaced: 0 });
+    }
+
+    #[test]
+    fn a_wrong_offset_displaces_a_sample() {
+        for place in [1, 2, 5, 50, 95, 98] {
+            for offset in [5000, -5000] {
+                let found = timeline(&[(place, 20), (1, offset), (99 - place, 20)], (20, 1020));
+                assert_eq!((found.outside, found.displaced), (1, 1), "{place} {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn samples_of_uneven_durations_have_no_places() {
+        let times = entries(&[(50, 10), (50, 30)]);
+        let found = Timeline::new(100, &times, &[], Some((0, 1000)));
+        assert_eq!(found, Timeline { first: 0, end: 2000, outside: 33, displaced: 0 });
+    }
+
+    #[test]
+    fn numbers_may_be_anything() {
+        let huge = entries(&[(u32::MAX, -1), (u32::MAX, i32::MIN)]);
+        Timeline::new(1000, &huge, &huge, Some((i64::MIN, i64::MAX)));
+        Timeline::new(1000, &huge, &huge, Some((i64::MAX, i64::MIN)));
+        assert_eq!(Timeline::new(0, &huge, &[], None), Timeline::default());
+    }
+}
