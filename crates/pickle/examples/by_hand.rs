@@ -1,4 +1,4 @@
-//! Reads and writes files for `scripts/check_pickle.py`, which compares them with what PyTorch makes of them.
+//! Reads and writes files for `scripts/check_pickle.py`, which compares the results with PyTorch's.
 
 use std::env;
 use std::error::Error;
@@ -36,7 +36,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// A line for each tensor: type, shape, name. All elements as floats, one tensor after the other, go to `values`.
+/// Prints type, shape and name of each tensor, and writes all elements as floats to `values`.
 fn read_checkpoint(file: &Path, values: &Path) -> Result<(), Box<dyn Error>> {
     let file = CheckpointFile::open(file)?;
     let checkpoint = file.read()?;
@@ -52,14 +52,10 @@ fn read_checkpoint(file: &Path, values: &Path) -> Result<(), Box<dyn Error>> {
     for (name, why) in &state_dict.skipped {
         eprintln!("skipped {name}: {why}");
     }
-    for (key, value) in checkpoint.meta_strings() {
-        let short: String = value.chars().take(60).collect();
-        eprintln!("meta {key}: {short:?}");
-    }
     Ok(())
 }
 
-/// A line for each video: label, shape. All scores, one video after the other, go to `values`.
+/// Prints label and shape of each video, and writes all scores to `values`.
 fn read_results(file: &Path, values: &Path) -> Result<(), Box<dyn Error>> {
     let bytes = MappedFile::open(file)?;
     let mut out = BufWriter::new(File::create(values)?);
@@ -74,7 +70,7 @@ fn read_results(file: &Path, values: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reads a checkpoint and writes its state dict again: integers as 64-bit ones, everything else as 32-bit floats.
+/// Copies the state dict of a checkpoint, with integers as 64-bit integers and everything else as 32-bit floats.
 fn copy_checkpoint(file: &Path, copy: &Path) -> Result<(), Box<dyn Error>> {
     let file = CheckpointFile::open(file)?;
     let tensors = file.state_dict()?;
@@ -89,7 +85,7 @@ fn copy_checkpoint(file: &Path, copy: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Element `index` of tensor `tensor`: a formula that the script knows.
+/// Element `index` of tensor `tensor`. The script uses the same formula.
 fn element(tensor: usize, index: usize) -> f32 {
     (index % 1000) as f32 * 0.1 - tensor as f32
 }

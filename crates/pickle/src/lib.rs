@@ -1,8 +1,8 @@
-//! Python pickles as plain data: PyTorch checkpoints and `result.pkl` files, read and written without ever running them.
+//! Python pickles as plain data: reads and writes PyTorch checkpoints and `result.pkl` files without running them.
 //!
-//! A pickle is a little program. The reader here ([`read`](read::read)) executes only the part of it that builds values;
-//! where the program asks for a class or a function, the name is kept as a node and nothing is looked up, called or
-//! imported. Input is untrusted throughout: memory is bounded by the size of the input and nothing recurses.
+//! A pickle is a program for a stack machine. The reader ([`read`](read::read)) executes only the instructions that build
+//! values. It keeps the name of a class or function as a node, and never looks it up, imports or calls it. All input is
+//! untrusted: memory is bounded by the size of the input, and nothing recurses.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

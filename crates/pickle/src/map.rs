@@ -1,4 +1,4 @@
-//! Files as bytes in memory, without reading them in.
+//! Memory-mapped files.
 
 use std::fs::File;
 use std::io;
@@ -7,25 +7,24 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-/// A file's bytes. Pages are read when they are looked at.
+/// A file's content. The kernel reads its pages on first access.
 #[derive(Debug)]
 pub struct MappedFile(Mmap);
 
 impl MappedFile {
-    /// Maps a regular file. No program may change it in place while this value lives.
+    /// Maps a regular file. No program may change the file in place while this value exists.
     ///
     /// # Errors
-    /// Whatever the file system reports; also for what is no regular file, such as a folder or a pipe.
+    /// When the file cannot be opened or mapped, or is not a regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // Asked before opening: to open a pipe is to wait for its other end.
+        // Opening a pipe would block until its other end is opened.
         if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
         let file = File::open(path)?;
-        // SAFETY: the map is read-only, and nothing in this program writes to a file that it opens this way: checkpoints
-        // and results are written to a new file that then takes the name. What cannot be ruled out is another program
-        // that changes the file in place during the read, or cuts it short, at which this process ends by SIGBUS. The
-        // documentation above leaves that to the caller, as every use of a mapped file must.
+        // SAFETY: the map is read-only, and this program replaces files by renaming instead of writing to them. Another
+        // program may change the file in place, which is undefined behaviour, or truncate it, which ends this process by
+        // SIGBUS. Every use of a mapped file has this risk; the documentation above leaves it to the caller.
         let map = unsafe { Mmap::map(&file)? };
         Ok(Self(map))
     }

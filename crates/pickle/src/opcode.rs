@@ -1,4 +1,4 @@
-//! The opcodes of pickle protocols 0 to 5, under the names that Python's `pickletools` gives them.
+//! The opcodes of pickle protocols 0 to 5, named as in Python's `pickletools`.
 
 pub(crate) const PROTO: u8 = 0x80;
 pub(crate) const FRAME: u8 = 0x95;
@@ -62,7 +62,7 @@ pub(crate) const GET: u8 = b'g';
 pub(crate) const BINGET: u8 = b'h';
 pub(crate) const LONG_BINGET: u8 = b'j';
 
-// What Python would call, import or ask its caller for.
+// Calls, extension codes, and data outside the pickle.
 pub(crate) const REDUCE: u8 = b'R';
 pub(crate) const BUILD: u8 = b'b';
 pub(crate) const INST: u8 = b'i';

@@ -1,4 +1,4 @@
-//! Tensors as views of storage bytes, and their elements as numbers.
+//! Tensors as views of a storage's bytes.
 
 /// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -7,9 +7,9 @@ pub enum Dtype {
     F32,
     /// 64-bit float.
     F64,
-    /// 16-bit float, IEEE.
+    /// IEEE 16-bit float.
     F16,
-    /// 16-bit float with the exponent of a 32-bit one.
+    /// bfloat16.
     Bf16,
     /// Signed, 64 bits.
     I64,
@@ -21,7 +21,7 @@ pub enum Dtype {
     I8,
     /// Unsigned, 8 bits.
     U8,
-    /// One byte: zero is false.
+    /// One byte; zero is false.
     Bool,
 }
 
@@ -36,7 +36,7 @@ impl Dtype {
         }
     }
 
-    /// The name that PyTorch has for it, such as `float32`.
+    /// PyTorch's name of the type, such as `float32`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "float32",
@@ -52,7 +52,7 @@ impl Dtype {
         }
     }
 
-    /// The type of a storage class, such as `FloatStorage`.
+    /// The type of the elements of a storage class such as `FloatStorage`; `None` if it is not supported.
     pub fn of_storage_class(name: &str) -> Option<Self> {
         Some(match name {
             "FloatStorage" => Self::F32,
@@ -69,7 +69,7 @@ impl Dtype {
         })
     }
 
-    /// The storage class of this type: the inverse of [`of_storage_class`](Self::of_storage_class).
+    /// The storage class of this type.
     pub fn storage_class(self) -> &'static str {
         match self {
             Self::F32 => "FloatStorage",
@@ -86,21 +86,21 @@ impl Dtype {
     }
 }
 
-/// The most elements in a tensor.
+/// The largest number of elements of a tensor.
 pub const MAX_ELEMENTS: usize = 1 << 31;
-/// The most elements in a tensor that has more of them than its storage, as an expanded one does: a file of a few bytes
-/// must not claim gigabytes.
+/// The largest number of elements of an expanded tensor, which has more elements than its storage. Without this limit a file
+/// of a few bytes could take gigabytes of memory.
 pub const MAX_EXPANDED_ELEMENTS: usize = 1 << 22;
-/// The most dimensions.
+/// The largest number of dimensions.
 pub const MAX_DIMENSIONS: usize = 32;
 
-/// A tensor that cannot be.
+/// Why a tensor is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TensorError {
-    /// More than [`MAX_DIMENSIONS`].
+    /// It has more than [`MAX_DIMENSIONS`].
     #[error("it has {0} dimensions, more than {MAX_DIMENSIONS}")]
     TooManyDimensions(usize),
-    /// Not one stride for each dimension.
+    /// The numbers of dimensions and strides differ.
     #[error("it has {dimensions} dimensions and {strides} strides")]
     StridesDoNotFit {
         /// The number of dimensions.
@@ -108,10 +108,10 @@ pub enum TensorError {
         /// The number of strides.
         strides: usize,
     },
-    /// More than [`MAX_ELEMENTS`].
+    /// It has more than [`MAX_ELEMENTS`].
     #[error("shape {0:?} is too large")]
     TooLarge(Vec<usize>),
-    /// An expanded tensor with more than [`MAX_EXPANDED_ELEMENTS`].
+    /// It is expanded to more than [`MAX_EXPANDED_ELEMENTS`].
     #[error(
         "shape {shape:?} is far larger than the {stored} elements stored for it; save it again after `.contiguous()`"
     )]
@@ -121,7 +121,7 @@ pub enum TensorError {
         /// The number of elements in its storage.
         stored: usize,
     },
-    /// It reaches past its storage.
+    /// It extends beyond the end of its storage.
     #[error("shape {shape:?} reaches past the {stored} elements stored for it")]
     OutOfBounds {
         /// Its shape.
@@ -129,12 +129,12 @@ pub enum TensorError {
         /// The number of elements in its storage.
         stored: usize,
     },
-    /// Integers are asked of floats.
+    /// Its elements are floats, and integers were requested.
     #[error("it holds {} and not integers", .0.name())]
     NotIntegers(Dtype),
 }
 
-/// A tensor in the bytes of its storage, which it may share with others. Every element is known to lie inside.
+/// A tensor as a view of its storage, which it may share with other tensors. All elements lie within the storage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorRef<'a> {
     dtype: Dtype,
@@ -146,10 +146,10 @@ pub struct TensorRef<'a> {
 }
 
 impl<'a> TensorRef<'a> {
-    /// A view of `bytes`, elements of `dtype` stored least significant byte first. `offset` and `strides` count elements.
+    /// A view of `bytes`, which are little-endian elements of type `dtype`. `offset` and `strides` are in elements.
     ///
     /// # Errors
-    /// [`TensorError`] where an element would lie outside or the tensor is larger than the limits of this module.
+    /// When an element lies outside `bytes`, or the tensor exceeds a limit of this module.
     pub fn new(
         dtype: Dtype,
         bytes: &'a [u8],
@@ -179,22 +179,12 @@ impl<'a> TensorRef<'a> {
         self.dtype
     }
 
-    /// The size of each dimension; empty for a single number.
+    /// The size of each dimension; empty for a scalar.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// How many elements apart neighbours lie, for each dimension.
-    pub fn strides(&self) -> &[usize] {
-        &self.strides
-    }
-
-    /// Where the first element lies, in elements from the start of the storage.
-    pub fn offset(&self) -> usize {
-        self.offset
-    }
-
-    /// The bytes of the storage, of which the tensor may be a small part.
+    /// The bytes of the whole storage.
     pub fn storage(&self) -> &'a [u8] {
         self.bytes
     }
@@ -209,7 +199,7 @@ impl<'a> TensorRef<'a> {
         self.elements == 0
     }
 
-    /// Whether the elements lie one after another in row-major order.
+    /// Whether the elements are stored without gaps in row-major order.
     pub fn is_contiguous(&self) -> bool {
         let mut expected = 1;
         self.elements == 0
@@ -220,7 +210,7 @@ impl<'a> TensorRef<'a> {
             })
     }
 
-    /// The elements in row-major order as 32-bit floats. What does not fit one exactly is rounded to the nearest.
+    /// The elements in row-major order as 32-bit floats, rounded to the nearest.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {
             Dtype::F32 => self.map(f32::from_le_bytes),
@@ -239,7 +229,7 @@ impl<'a> TensorRef<'a> {
     /// The elements in row-major order as integers.
     ///
     /// # Errors
-    /// [`TensorError::NotIntegers`] where they are floats.
+    /// [`TensorError::NotIntegers`] when they are floats.
     pub fn to_i64(&self) -> Result<Vec<i64>, TensorError> {
         Ok(match self.dtype {
             Dtype::I64 => self.map(i64::from_le_bytes),
@@ -252,11 +242,11 @@ impl<'a> TensorRef<'a> {
         })
     }
 
-    /// Decodes every element, N bytes wide, in row-major order.
+    /// Decodes the elements of N bytes in row-major order.
     fn map<const N: usize, T>(&self, decode: impl Fn([u8; N]) -> T) -> Vec<T> {
         let (stored, _) = self.bytes.as_chunks::<N>();
         if self.is_contiguous() {
-            // An empty tensor's offset may lie anywhere.
+            // The offset of an empty tensor may be out of range.
             let elements = stored.get(self.offset..).unwrap_or_default().iter().take(self.elements);
             return elements.map(|&bytes| decode(bytes)).collect();
         }
@@ -264,10 +254,10 @@ impl<'a> TensorRef<'a> {
         let mut index = vec![0; self.shape.len()];
         let mut position = self.offset;
         for _ in 0..self.elements {
-            // `new` saw to it that there is an element here.
+            // `new` has checked that the position is in range.
             out.extend(stored.get(position).map(|&bytes| decode(bytes)));
-            // The last dimension counts up; one that is full starts again and the one before it counts up. A step past the
-            // end is taken back at once, so it may wrap: a dimension of one element can have any stride.
+            // Increment the index of the last dimension, with a carry to the one before it. The position may wrap around
+            // before a carry, because a dimension of one element may have any stride.
             for ((index, &size), &stride) in index.iter_mut().zip(&self.shape).zip(&self.strides).rev() {
                 *index += 1;
                 position = position.wrapping_add(stride);
@@ -288,13 +278,13 @@ pub(crate) fn row_major_strides(shape: &[usize]) -> Vec<usize> {
     let mut stride: usize = 1;
     for (slot, &size) in strides.iter_mut().zip(shape).rev() {
         *slot = stride;
-        // As PyTorch counts them, an empty dimension does not make the ones before it 0.
+        // As in PyTorch, an empty dimension does not set the strides before it to 0.
         stride = stride.saturating_mul(size.max(1));
     }
     strides
 }
 
-/// The number of elements, unless over [`MAX_ELEMENTS`].
+/// The number of elements; `None` if it exceeds [`MAX_ELEMENTS`].
 pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
     if shape.contains(&0) {
         return Some(0);
@@ -303,7 +293,7 @@ pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
     (count <= MAX_ELEMENTS).then_some(count)
 }
 
-/// Where the last element lies, unless that overflows. No dimension is empty.
+/// The position of the last element; `None` if it overflows. No dimension may be empty.
 fn last_element(offset: usize, shape: &[usize], strides: &[usize]) -> Option<usize> {
     shape
         .iter()
@@ -320,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transposed_view_reads_in_its_own_order() {
+    fn a_transposed_view_is_read_in_row_major_order() {
         let bytes = floats(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let tensor = TensorRef::new(Dtype::F32, &bytes, 1, vec![3, 2], vec![1, 3]).unwrap();
         assert!(!tensor.is_contiguous());
@@ -328,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn expanded_and_single_elements() {
+    fn expanded_tensors_and_scalars_are_read() {
         let bytes = floats(&[7.0, 8.0]);
         let expanded = TensorRef::new(Dtype::F32, &bytes, 1, vec![2, 3], vec![0, 0]).unwrap();
         assert_eq!(expanded.to_f32(), [8.0; 6]);
@@ -348,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_is_refused() {
+    fn invalid_views_are_refused() {
         let bytes = floats(&[1.0; 6]);
         let new = |offset, shape: &[usize], strides: &[usize]| {
             TensorRef::new(Dtype::F32, &bytes, offset, shape.to_vec(), strides.to_vec()).unwrap_err()
@@ -364,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_gives_its_numbers() {
+    fn all_types_are_converted() {
         let read = |dtype, bytes: &[u8]| {
             let count = bytes.len() / Dtype::size(dtype);
             let tensor = TensorRef::new(dtype, bytes, 0, vec![count], vec![1]).unwrap();

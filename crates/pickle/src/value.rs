@@ -1,7 +1,7 @@
-//! What a pickle holds: an arena of nodes that refer to each other by index, and the accessors that read it.
+//! The content of a pickle: an arena of nodes that refer to each other by index, and accessors for it.
 //!
-//! Indices instead of pointers: a pickle may be nested a million deep or contain itself, and neither dropping nor reading
-//! an arena recurses.
+//! A pickle may be nested a million levels deep or contain itself. With indices instead of pointers, neither dropping nor
+//! reading it recurses.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(crate) u32);
 
-/// One value. Text and bytes borrow from the input where it holds them verbatim.
+/// A value. Text and bytes borrow from the input if it contains them verbatim.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node<'a> {
     /// `None`.
@@ -18,69 +18,69 @@ pub enum Node<'a> {
     Bool(bool),
     /// An integer that fits 64 bits.
     Int(i64),
-    /// Any other integer: two's complement, least significant byte first.
+    /// Any other integer, as little-endian two's complement.
     BigInt(Cow<'a, [u8]>),
     /// A float.
     Float(f64),
-    /// Text. Lone surrogates, which Python allows and UTF-8 does not, read as U+FFFD.
+    /// Text. Lone surrogates, which Python allows and UTF-8 does not, become U+FFFD.
     Str(Cow<'a, str>),
     /// `bytes`, `bytearray`, or a Python 2 string that is not UTF-8.
     Bytes(Cow<'a, [u8]>),
     /// A list.
     List(Vec<NodeId>),
-    /// A dict, as its assignments in order: of equal keys the last one holds.
+    /// A dict, as its assignments in order. The last one of equal keys is valid.
     Dict(Vec<(NodeId, NodeId)>),
     /// A tuple.
     Tuple(Vec<NodeId>),
-    /// A `set` or `frozenset` (protocol 4; older ones write an [`Object`]).
+    /// A `set` or `frozenset` of protocol 4 or later. Older protocols write an [`Object`].
     Set(Vec<NodeId>),
-    /// The name of a class or function. It is never looked up.
+    /// The name of a class or function, which is never looked up.
     Global {
         /// The module, such as `torch._utils`.
         module: &'a str,
-        /// The name inside the module; dotted for nested ones.
+        /// The name in the module, with dots if nested.
         name: &'a str,
     },
-    /// What Python would make by a call. It is never called.
+    /// The result of a call, which is never made.
     Object(Box<Object>),
-    /// A persistent id: what the program that wrote the pickle stores elsewhere, such as a tensor's storage.
+    /// A persistent id: a reference to data outside the pickle, such as a tensor's storage.
     Persistent(NodeId),
 }
 
-/// A call that Python would make, and what it would do to the outcome afterwards.
+/// A call and the changes to its result that Python would make.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
-    /// What would be called: mostly a [`Node::Global`].
+    /// The callable, usually a [`Node::Global`].
     pub callable: NodeId,
-    /// The arguments: mostly a [`Node::Tuple`].
+    /// The arguments, usually a [`Node::Tuple`].
     pub args: NodeId,
-    /// What would go to `__setstate__` or into `__dict__`.
+    /// The argument of `__setstate__`, or the content of `__dict__`.
     pub state: Option<NodeId>,
     /// The assignments `object[key] = value`, in order.
     pub items: Vec<(NodeId, NodeId)>,
-    /// What would be appended to the object, or added to it.
+    /// The elements to append or add to the object.
     pub appended: Vec<NodeId>,
 }
 
-/// A whole pickle. Made by [`read`](crate::read::read).
+/// A pickle, as [`read`](crate::read::read) returns it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pickle<'a> {
     pub(crate) nodes: Vec<Node<'a>>,
     pub(crate) root: NodeId,
 }
 
-/// A call as [`Pickle::call`] shows it: the module and name of what is called, and the arguments.
+/// A call of a named class or function, as [`Pickle::call`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call<'p> {
     /// The module, such as `torch._utils`.
     pub module: &'p str,
-    /// The name inside the module.
+    /// The name in the module.
     pub name: &'p str,
     /// The positional arguments.
     pub args: &'p [NodeId],
 }
 
-/// Text that stands for bytes holds a character that is no byte.
+/// Text that should encode bytes has a character above U+00FF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("failed to turn text into bytes: character {character:?} is not in latin-1")]
 pub struct NotLatin1 {
@@ -89,7 +89,7 @@ pub struct NotLatin1 {
 }
 
 impl<'a> Pickle<'a> {
-    /// The value that the pickle is of.
+    /// The root value.
     pub fn root(&self) -> NodeId {
         self.root
     }
@@ -99,22 +99,22 @@ impl<'a> Pickle<'a> {
         self.nodes.len()
     }
 
-    /// Whether there is no node. Never true of what [`read`](crate::read::read) returns.
+    /// Whether there are no nodes. A pickle that was read has at least one.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The ids of all nodes, in the order in which the pickle makes them.
+    /// The ids of all nodes, in the order of their creation.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
         (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
     }
 
-    /// The node of an id; [`Node::None`] for an id of some other, longer pickle.
+    /// The node with this id; [`Node::None`] for an id of another pickle that is out of range.
     pub fn get(&self, id: NodeId) -> &Node<'a> {
         self.nodes.get(id.0 as usize).unwrap_or(&Node::None)
     }
 
-    /// A bool.
+    /// The value of a bool.
     pub fn as_bool(&self, id: NodeId) -> Option<bool> {
         match self.get(id) {
             Node::Bool(value) => Some(*value),
@@ -122,7 +122,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// An integer of 64 bits. A bool is none.
+    /// The value of an integer that fits 64 bits.
     pub fn as_int(&self, id: NodeId) -> Option<i64> {
         match self.get(id) {
             Node::Int(value) => Some(*value),
@@ -130,20 +130,12 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// An integer that can be a size or an index.
+    /// The value of an integer that is a valid size or index.
     pub fn as_usize(&self, id: NodeId) -> Option<usize> {
         self.as_int(id).and_then(|value| usize::try_from(value).ok())
     }
 
-    /// A float.
-    pub fn as_float(&self, id: NodeId) -> Option<f64> {
-        match self.get(id) {
-            Node::Float(value) => Some(*value),
-            _ => None,
-        }
-    }
-
-    /// Text.
+    /// The value of a text.
     pub fn as_str(&self, id: NodeId) -> Option<&str> {
         match self.get(id) {
             Node::Str(text) => Some(text),
@@ -167,12 +159,12 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The elements of a tuple or list of sizes.
+    /// The elements of a list, tuple or set of sizes.
     pub fn sizes(&self, id: NodeId) -> Option<Vec<usize>> {
         self.elements(id)?.iter().map(|&element| self.as_usize(element)).collect()
     }
 
-    /// A call of a named class or function with a tuple of arguments.
+    /// The call of a named class or function with a tuple of arguments.
     pub fn call(&self, id: NodeId) -> Option<Call<'_>> {
         let Node::Object(object) = self.get(id) else { return None };
         let (module, name) = self.as_global(object.callable)?;
@@ -180,7 +172,7 @@ impl<'a> Pickle<'a> {
         Some(Call { module, name, args })
     }
 
-    /// The assignments of a dict, an `OrderedDict` or another class of dict, in order. Of equal keys the last holds.
+    /// The assignments of a dict, an `OrderedDict` or another dict class, in order. The last one of equal keys is valid.
     pub fn entries(&self, id: NodeId) -> Option<Cow<'_, [(NodeId, NodeId)]>> {
         let object = match self.get(id) {
             Node::Dict(entries) => return Some(Cow::Borrowed(entries)),
@@ -190,7 +182,7 @@ impl<'a> Pickle<'a> {
         match self.as_global(object.callable) {
             Some(("collections", "OrderedDict")) => {}
             Some(("collections", "defaultdict")) => return Some(Cow::Borrowed(&object.items)),
-            // Any class can take items. One without any is not known to be a dict.
+            // Any class can have items. Without items it may not be a dict.
             _ if object.items.is_empty() => return None,
             _ => return Some(Cow::Borrowed(&object.items)),
         }
@@ -208,22 +200,22 @@ impl<'a> Pickle<'a> {
         Some(Cow::Owned(entries))
     }
 
-    /// The value under a text key of a dict or `OrderedDict`. Looks through all entries.
+    /// The value of a text key in a dict or `OrderedDict`. The search is linear.
     pub fn field(&self, id: NodeId, key: &str) -> Option<NodeId> {
         self.lookup(&self.entries(id)?, key)
     }
 
-    /// The value under a text key in the entries of a dict.
+    /// The value of a text key in the entries of a dict.
     pub(crate) fn lookup(&self, entries: &[(NodeId, NodeId)], key: &str) -> Option<NodeId> {
         entries.iter().rev().find(|(candidate, _)| self.as_str(*candidate) == Some(key)).map(|(_, value)| *value)
     }
 
-    /// Bytes in any of the ways in which Python writes them: verbatim (protocol 3 and later), or as a call of
-    /// `_codecs.encode` with the same bytes as latin-1 text (protocols 0 to 2). Only here is that text decoded, so that
-    /// reading a pickle copies nothing. `None` where the node is not bytes.
+    /// The value of bytes in all encodings of Python: verbatim (protocol 3 and later), or as a call of `_codecs.encode` with
+    /// latin-1 text (protocols 0 to 2). The text is decoded here and not by the reader, so that the reader copies nothing.
+    /// `None` if the node is not bytes.
     ///
     /// # Errors
-    /// [`NotLatin1`] where the text has a character over U+00FF.
+    /// [`NotLatin1`] when the text has a character above U+00FF.
     pub fn bytes(&self, id: NodeId) -> Result<Option<Cow<'_, [u8]>>, NotLatin1> {
         if let Node::Bytes(bytes) = self.get(id) {
             return Ok(Some(Cow::Borrowed(bytes)));
@@ -238,7 +230,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// How many bytes of input [`bytes`](Self::bytes) would have to go through: a measure of its work.
+    /// How many bytes of input [`bytes`](Self::bytes) would decode.
     pub(crate) fn encoded_len(&self, id: NodeId) -> usize {
         if let Node::Bytes(bytes) = self.get(id) {
             return bytes.len();
@@ -248,7 +240,7 @@ impl<'a> Pickle<'a> {
     }
 }
 
-/// The bytes that latin-1 text stands for.
+/// Encodes text as latin-1.
 fn latin1(text: &str) -> Result<Cow<'_, [u8]>, NotLatin1> {
     if text.is_ascii() {
         return Ok(Cow::Borrowed(text.as_bytes()));
@@ -262,14 +254,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latin1_text_gives_its_bytes() {
+    fn text_is_encoded_as_latin1() {
         assert_eq!(latin1("abc").unwrap().as_ref(), b"abc");
         assert_eq!(latin1("\u{80}\u{ff}\0").unwrap().as_ref(), [0x80, 0xff, 0]);
         assert_eq!(latin1("\u{100}").unwrap_err().character, '\u{100}');
     }
 
     #[test]
-    fn an_id_of_another_pickle_is_none() {
+    fn an_id_out_of_range_is_none() {
         let pickle = Pickle { nodes: vec![Node::Int(1)], root: NodeId(0) };
         assert_eq!(pickle.get(NodeId(7)), &Node::None);
     }

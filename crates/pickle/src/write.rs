@@ -1,11 +1,11 @@
-//! The pickle writer: the opcodes of protocol 2, the oldest that every Python of use reads, one method each.
+//! The pickle writer: one method for each opcode of protocol 2, which all current versions of Python read.
 
 use std::io::{self, Write};
 
 use crate::opcode as op;
 
-/// Writes one pickle, opcode by opcode. What the opcodes add up to is up to the caller: values go on a stack, and the
-/// methods that build something take from it.
+/// Writes a pickle, opcode by opcode. Methods for values push them onto a stack, and methods for containers and calls take
+/// their arguments from it. The caller is responsible for a valid sequence.
 #[derive(Debug)]
 #[must_use = "a pickle is complete only after `finish`"]
 pub struct PickleWriter<W: Write> {
@@ -16,13 +16,13 @@ impl<W: Write> PickleWriter<W> {
     /// Begins a pickle.
     ///
     /// # Errors
-    /// Whatever `out` reports; the same goes for every method here.
+    /// When writing to `out` fails. The same applies to all methods.
     pub fn new(mut out: W) -> io::Result<Self> {
         out.write_all(&[op::PROTO, 2])?;
         Ok(Self { out })
     }
 
-    /// Ends the pickle: its value is what lies on the stack. Does not flush.
+    /// Ends the pickle, whose value is the top of the stack. Does not flush.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -56,7 +56,7 @@ impl<W: Write> PickleWriter<W> {
         self.opcode(if value { op::NEWTRUE } else { op::NEWFALSE })
     }
 
-    /// An integer, in as few bytes as there are opcodes for.
+    /// An integer, in the shortest encoding.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -76,7 +76,7 @@ impl<W: Write> PickleWriter<W> {
     /// A size.
     ///
     /// # Errors
-    /// See [`new`](Self::new); also where it does not fit 63 bits.
+    /// See [`new`](Self::new); also when it does not fit 63 bits.
     pub fn usize(&mut self, value: usize) -> io::Result<()> {
         self.int(i64::try_from(value).map_err(|_| invalid("failed to write a size that does not fit 63 bits"))?)
     }
@@ -92,7 +92,7 @@ impl<W: Write> PickleWriter<W> {
     /// Text.
     ///
     /// # Errors
-    /// See [`new`](Self::new); also where it takes 4 GiB or more, for which protocol 2 has no opcode.
+    /// See [`new`](Self::new); also when it has 4 GiB or more, for which protocol 2 has no opcode.
     pub fn str(&mut self, text: &str) -> io::Result<()> {
         self.str_header(text.len())?;
         self.out.write_all(text.as_bytes())
@@ -103,13 +103,13 @@ impl<W: Write> PickleWriter<W> {
         self.opcode_with(op::BINUNICODE, length.to_le_bytes())
     }
 
-    /// Bytes. Protocol 2 has none: they are written as `_codecs.encode(text, 'latin1')`, as Python itself does.
+    /// Bytes, as the call `_codecs.encode(text, 'latin1')`: protocol 2 has no opcode for them. Python does the same.
     ///
     /// # Errors
     /// See [`str`](Self::str).
     pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.global("_codecs", "encode")?;
-        // In UTF-8 a character over U+007F takes two bytes.
+        // In UTF-8 a character from U+0080 to U+00FF takes two bytes.
         let wide = bytes.iter().filter(|byte| !byte.is_ascii()).count();
         self.str_header(bytes.len() + wide)?;
         let mut encoded = Vec::with_capacity(8192);
@@ -129,10 +129,10 @@ impl<W: Write> PickleWriter<W> {
         self.reduce()
     }
 
-    /// The name of a class or function, which whoever loads the pickle imports.
+    /// A class or function by name. Python imports it when it loads the pickle.
     ///
     /// # Errors
-    /// See [`new`](Self::new); also where a name has a line break in it.
+    /// See [`new`](Self::new); also when a name contains a line break.
     pub fn global(&mut self, module: &str, name: &str) -> io::Result<()> {
         if module.contains('\n') || name.contains('\n') {
             return Err(invalid("failed to write the name of a class with a line break in it"));
@@ -141,7 +141,7 @@ impl<W: Write> PickleWriter<W> {
         self.out.write_all(format!("{module}\n{name}\n").as_bytes())
     }
 
-    /// Calls: takes a tuple of arguments and, below it, what to call.
+    /// Replaces a callable and the tuple of arguments above it by the result of the call.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -149,7 +149,7 @@ impl<W: Write> PickleWriter<W> {
         self.opcode(op::REDUCE)
     }
 
-    /// Takes a value and puts what it stands for to whoever loads the pickle.
+    /// Replaces a value by the object that it refers to as a persistent id.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -157,7 +157,7 @@ impl<W: Write> PickleWriter<W> {
         self.opcode(op::BINPERSID)
     }
 
-    /// Marks where a tuple, or what is to be added to a list or dict, begins.
+    /// Marks the start of the elements of a tuple, or of the entries to add to a dict.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -173,7 +173,7 @@ impl<W: Write> PickleWriter<W> {
         self.opcode(op::EMPTY_TUPLE)
     }
 
-    /// A tuple of everything from the mark on.
+    /// Replaces all values above the mark by a tuple.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -181,7 +181,7 @@ impl<W: Write> PickleWriter<W> {
         self.opcode(op::TUPLE)
     }
 
-    /// A tuple of the last value.
+    /// Replaces the last value by a tuple of it.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -189,7 +189,7 @@ impl<W: Write> PickleWriter<W> {
         self.opcode(op::TUPLE1)
     }
 
-    /// A tuple of the last two values.
+    /// Replaces the last two values by a tuple.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -233,7 +233,7 @@ impl<W: Write> PickleWriter<W> {
         self.opcode(op::EMPTY_DICT)
     }
 
-    /// Sets the keys and values from the mark on in the dict below it.
+    /// Adds the keys and values above the mark to the dict below it.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -241,7 +241,7 @@ impl<W: Write> PickleWriter<W> {
         self.opcode(op::SETITEMS)
     }
 
-    /// Remembers the last value under a number, in place of what was there.
+    /// Stores the last value in a memo entry.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -249,7 +249,7 @@ impl<W: Write> PickleWriter<W> {
         self.opcode_with(op::BINPUT, [number])
     }
 
-    /// The very value that was remembered, not a copy.
+    /// The value of a memo entry: the same object, not a copy.
     ///
     /// # Errors
     /// See [`new`](Self::new).
@@ -258,17 +258,17 @@ impl<W: Write> PickleWriter<W> {
     }
 }
 
-/// A value that cannot be written, as the error that writers report.
+/// The error for a value that cannot be written.
 pub(crate) fn invalid(message: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message.into())
 }
 
-/// Writes floats, least significant byte first.
+/// Writes floats in little-endian order.
 pub(crate) fn write_f32s(out: &mut impl Write, values: &[f32]) -> io::Result<()> {
     write_all(out, values, |value| value.to_le_bytes())
 }
 
-/// Writes integers, least significant byte first.
+/// Writes integers in little-endian order.
 pub(crate) fn write_i64s(out: &mut impl Write, values: &[i64]) -> io::Result<()> {
     write_all(out, values, |value| value.to_le_bytes())
 }

@@ -1,4 +1,4 @@
-//! The zip archive that `torch.save` writes: `<root>/data.pkl` and one entry `<root>/data/<key>` for each storage.
+//! The zip format of `torch.save`: the entry `<root>/data.pkl`, and an entry `<root>/data/<key>` for each storage.
 
 use std::io::Cursor;
 
@@ -10,42 +10,42 @@ use crate::read::{Limits, read};
 use crate::torch::Storages;
 use crate::value::Pickle;
 
-/// Why an archive could not be read.
+/// Why an archive is unreadable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
-    /// The table of contents, which lies at the end, is missing.
+    /// The central directory at the end is missing.
     #[error("the file stops before the end of its zip archive: the download did not finish; download it again")]
     Truncated,
-    /// The archive contradicts itself.
+    /// The archive is inconsistent.
     #[error("the file's zip archive is damaged ({0}); download it again")]
     Damaged(String),
-    /// One name for several entries: which one counts would be anyone's guess.
+    /// Several entries have the same name, so it is unclear which one is valid.
     #[error("the file's zip archive has several entries of the same name; load and save it again with PyTorch")]
     DuplicateNames,
-    /// Entries are compressed, which PyTorch never does: someone packed the archive again.
+    /// An entry is compressed. PyTorch does not compress, so the archive was repacked.
     #[error(
         "zip entry {0:?} is compressed, which `torch.save` never does; unpack the archive and pack it with `zip -0`"
     )]
     Compressed(String),
-    /// Entries are encrypted.
+    /// An entry is encrypted.
     #[error("zip entry {0:?} is encrypted; decrypt the file first")]
     Encrypted(String),
-    /// Written by `torch.jit.save`.
+    /// The archive was written by `torch.jit.save`.
     #[error(
         "the file is a TorchScript archive, which holds code; save `torch.jit.load(path).state_dict()` with `torch.save`"
     )]
     TorchScript,
-    /// No `data.pkl`, or more than one.
+    /// The number of entries named `data.pkl` is not one.
     #[error("the file is a zip archive, but not one that `torch.save` wrote: it has {0} entries named data.pkl")]
     NotOnePickle(usize),
-    /// Written on a machine that stores the most significant byte first.
+    /// The archive was written on a big-endian machine.
     #[error("the file was written on a big-endian machine; load and save it again with PyTorch")]
     BigEndian,
 }
 
 const PICKLE: &str = "data.pkl";
 
-/// Reads the pickle and finds the storages.
+/// Reads the pickle and locates the storages.
 pub(super) fn read_file<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Pickle<'a>, Storages<'a>), CheckpointError> {
     let mut archive = Archive::open(bytes)?;
     let root = archive.root()?;
@@ -75,7 +75,7 @@ struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, ArchiveError> {
-        // The file is known to begin as an archive, so offsets count from there.
+        // The file begins with the archive.
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
         let zip = ZipArchive::with_config(config, Cursor::new(bytes)).map_err(|error| {
             if has_end(bytes) { ArchiveError::Damaged(error.to_string()) } else { ArchiveError::Truncated }
@@ -91,7 +91,7 @@ impl<'a> Archive<'a> {
         entry.map(|entry| String::from_utf8_lossy(entry.name_raw()).into_owned()).unwrap_or_default()
     }
 
-    /// The folder that everything lies in, with the slash after it.
+    /// The common folder of all entries, with a trailing slash.
     fn root(&self) -> Result<String, ArchiveError> {
         let names: Vec<String> = (0..self.zip.len()).map(|index| self.name(index)).collect();
         let mut roots = Vec::new();
@@ -112,7 +112,7 @@ impl<'a> Archive<'a> {
         Ok(root.to_owned())
     }
 
-    /// The bytes of an entry, which are in the file as they are.
+    /// The bytes of an entry, borrowed from the file.
     fn entry(&mut self, index: usize) -> Result<&'a [u8], ArchiveError> {
         let name = self.name(index);
         let entry = self.zip.by_index_raw(index).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
@@ -133,7 +133,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Whether there is an end-of-archive record anywhere that one can be: at most a comment of 64 KiB follows it.
+/// Whether the file has an end-of-archive record, which at most a comment of 64 KiB may follow.
 fn has_end(bytes: &[u8]) -> bool {
     let tail = bytes.len().saturating_sub(22 + 65_535);
     bytes.get(tail..).unwrap_or_default().windows(4).any(|window| window == b"PK\x05\x06")

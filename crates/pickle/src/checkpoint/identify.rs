@@ -1,4 +1,4 @@
-//! What kind of file the bytes are, and what to do about one that is no checkpoint.
+//! Identifies the kind of a file, and suggests what to do about a file that is not a checkpoint.
 
 use crate::torch::legacy;
 
@@ -7,17 +7,17 @@ use crate::torch::legacy;
 pub(super) enum Format {
     /// A zip archive: PyTorch 1.6 and later.
     Zip,
-    /// Pickles in a row: PyTorch before 1.6, or on request.
+    /// A sequence of pickles: PyTorch before 1.6, or on request.
     Legacy,
 }
 
-/// A file that is something else, and what to do next.
+/// The kind of a file that is not a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotACheckpoint {
-    /// No bytes at all.
+    /// It is empty.
     #[error("the file is empty; download it again")]
     Empty,
-    /// It begins with zeros: space that was set aside and never filled.
+    /// It begins with zeros: a download reserved the space and did not finish.
     #[error("the file begins with zeros: the download did not finish; download it again")]
     Zeros,
     /// It is a few bytes long.
@@ -26,32 +26,32 @@ pub enum NotACheckpoint {
     /// HTML or XML.
     #[error("the file is a web page: the link led to a page and not to the file; open the page and download the file")]
     WebPage,
-    /// The stand-in that Git LFS leaves for a file.
+    /// A Git LFS pointer.
     #[error("the file is a Git LFS pointer and not the checkpoint itself; run `git lfs pull`")]
     GitLfsPointer,
     /// Other text.
     #[error("the file is text and not a checkpoint; look at what it says, then download the checkpoint again")]
     Text,
-    /// Tensors in another format.
+    /// A safetensors file.
     #[error(
         "the file is in safetensors format; convert it with `torch.save(safetensors.torch.load_file(path), 'model.pth')`"
     )]
     Safetensors,
-    /// An archive of files, among them perhaps checkpoints.
+    /// A tar archive.
     #[error("the file is a tar archive; unpack it and use the .pth file inside")]
     Tar,
-    /// A compressed file, perhaps a checkpoint.
+    /// A gzip file.
     #[error("the file is compressed with gzip; unpack it first")]
     Gzip,
     /// A pickle that `torch.save` did not write.
     #[error("the file is a plain pickle; load it in Python and save the state dict with `torch.save`")]
     PlainPickle,
-    /// None of these.
+    /// None of the above.
     #[error("the file is not one that `torch.save` writes; check that it is the right one")]
     Unknown,
 }
 
-/// How much of a file is looked at.
+/// How many bytes at the start of a file are examined.
 const HEAD_BYTES: usize = 1024;
 
 pub(super) fn identify(bytes: &[u8]) -> Result<Format, NotACheckpoint> {
@@ -87,14 +87,14 @@ fn foreign(bytes: &[u8]) -> NotACheckpoint {
     }
 }
 
-/// The length of a JSON header in 64 bits, then the header.
+/// A safetensors file begins with the length of its JSON header in 64 bits.
 fn is_safetensors(bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk() else { return false };
-    // The format itself allows headers of at most 100 MB.
+    // The format limits the header to 100 MB.
     u64::from_le_bytes(*length) <= 100_000_000 && rest.starts_with(b"{")
 }
 
-/// The head of a file as text, if it is some. The last character may be cut.
+/// The head of a file as text, if it is text. The last character may be incomplete.
 fn as_text(head: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_file_has_its_own_message() {
+    fn kinds_of_files_are_identified() {
         let mut tar = vec![b'a'; 512];
         tar[3..257].fill(0);
         tar[257..262].copy_from_slice(b"ustar");
@@ -144,7 +144,7 @@ mod tests {
         for (bytes, expected) in cases {
             assert_eq!(identify(bytes), Err(*expected), "{:?}", String::from_utf8_lossy(bytes));
         }
-        // Text that is cut in the middle of a character is text.
+        // The head may end within a character.
         assert_eq!(identify("ä".repeat(512).as_bytes()), Err(NotACheckpoint::Text));
         assert_eq!(identify(format!("a{}", "ä".repeat(600)).as_bytes()), Err(NotACheckpoint::Text));
         assert_eq!(identify(b"PK\x03\x04"), Ok(Format::Zip));

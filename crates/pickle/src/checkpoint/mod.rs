@@ -1,10 +1,9 @@
-//! PyTorch checkpoints: the tensors and plain values of a `.pth` file, without running it.
+//! PyTorch checkpoints: reads the tensors of a `.pth` file without running it.
 
 mod archive;
 mod identify;
 mod write;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,13 +18,13 @@ use crate::tensor::{TensorError, TensorRef};
 pub use crate::torch::NotATensor;
 pub use crate::torch::legacy::LegacyError;
 use crate::torch::{StorageId, Storages, TensorParts, legacy};
-use crate::value::{Node, NodeId, Pickle};
+use crate::value::{NodeId, Pickle};
 use identify::{Format, identify};
 
-/// Longer than any name of a parameter. Names are copied, and a pickle can repeat a long one for two bytes a time.
+/// The longest name of a tensor. Names are copied, and a pickle can repeat a long name for two bytes each time.
 const MAX_NAME_BYTES: usize = 4096;
 
-/// Why a checkpoint could not be read.
+/// Why a checkpoint is unreadable.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file cannot be opened.
@@ -33,27 +32,27 @@ pub enum CheckpointError {
     Open {
         /// The file.
         path: PathBuf,
-        /// What the file system said.
+        /// The cause.
         source: io::Error,
     },
-    /// The file is something else.
+    /// The file is not a checkpoint.
     #[error(transparent)]
     NotACheckpoint(#[from] NotACheckpoint),
     /// The zip archive cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// A file in the format from before zip cannot be read.
+    /// The file in the format of PyTorch before 1.6 cannot be read.
     #[error(transparent)]
     Legacy(#[from] LegacyError),
-    /// The pickle inside cannot be read.
+    /// The pickle in the file cannot be read.
     #[error(transparent)]
     Pickle(#[from] PickleError),
-    /// A whole model was saved, or something that is no model.
+    /// The file contains another object than a state dict, perhaps a whole model.
     #[error(
         "failed to find a state dict: the file holds some other object, perhaps a whole model; save `model.state_dict()`"
     )]
     NoStateDict,
-    /// The state dict, or what was taken for one, has no tensors.
+    /// The state dict has no tensors.
     #[error(
         "failed to find tensors in the state dict; save it alone or under the key `state_dict` (the file has the keys {top_level_keys:?})"
     )]
@@ -61,34 +60,34 @@ pub enum CheckpointError {
         /// The keys of the outermost dict; at most 20.
         top_level_keys: Vec<String>,
     },
-    /// A name of absurd length.
+    /// The name of a tensor is too long.
     #[error("failed to read the state dict: a tensor's name has {0} bytes")]
     LongName(usize),
-    /// A tensor that does not fit what is stored for it.
+    /// A tensor does not fit its storage.
     #[error("failed to read tensor {name:?}: {problem}")]
     Tensor {
         /// The tensor's name.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: TensorError,
     },
-    /// A tensor whose storage is not in the file, or shorter than the file says elsewhere.
+    /// The storage of a tensor is missing or too short.
     #[error("failed to read tensor {name:?}: its data is not all there; the file is damaged, download it again")]
     MissingData {
         /// The tensor's name.
         name: String,
     },
-    /// A tensor that lacks its shape, its strides or its storage.
+    /// A tensor has no valid shape, strides or storage.
     #[error("failed to read tensor {name:?}: {problem}")]
     Damaged {
         /// The tensor's name.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: NotATensor,
     },
 }
 
-/// An open checkpoint file, known to begin as one. [`read`](Self::read) does the rest.
+/// An open file that begins like a checkpoint.
 #[derive(Debug)]
 pub struct CheckpointFile {
     bytes: Bytes,
@@ -102,10 +101,10 @@ enum Bytes {
 }
 
 impl CheckpointFile {
-    /// Opens a file by mapping it into memory. No program may change it in place while this value lives.
+    /// Maps a file into memory. No program may change the file in place while this value exists.
     ///
     /// # Errors
-    /// [`CheckpointError::Open`], and [`CheckpointError::NotACheckpoint`] for a file that is something else.
+    /// [`CheckpointError::Open`], and [`CheckpointError::NotACheckpoint`] for another kind of file.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let mapped =
             MappedFile::open(path).map_err(|source| CheckpointError::Open { path: path.to_owned(), source })?;
@@ -113,16 +112,16 @@ impl CheckpointFile {
         Ok(Self { bytes: Bytes::Mapped(mapped), format })
     }
 
-    /// The same for a file that is in memory.
+    /// Takes the content of a file.
     ///
     /// # Errors
-    /// [`CheckpointError::NotACheckpoint`] for a file that is something else.
+    /// [`CheckpointError::NotACheckpoint`] for another kind of file.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, CheckpointError> {
         let format = identify(&bytes)?;
         Ok(Self { bytes: Bytes::Owned(bytes), format })
     }
 
-    /// The file as it is, for hashing.
+    /// The file's content.
     pub fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Mapped(mapped) => mapped,
@@ -130,10 +129,10 @@ impl CheckpointFile {
         }
     }
 
-    /// Reads everything but the tensors' elements.
+    /// Reads the file without decoding the elements of tensors.
     ///
     /// # Errors
-    /// [`CheckpointError`] where the file is damaged or of a kind that is not read.
+    /// [`CheckpointError`] when the file is damaged or of an unsupported kind.
     pub fn read(&self) -> Result<Checkpoint<'_>, CheckpointError> {
         let limits = Limits::default();
         let (pickle, storages) = match self.format {
@@ -143,16 +142,16 @@ impl CheckpointFile {
         Ok(Checkpoint { pickle, storages })
     }
 
-    /// The tensors of the state dict, in the file's order: [`read`](Self::read) and [`Checkpoint::state_dict`] in one.
+    /// The tensors of the state dict in the order of the file: [`read`](Self::read) and [`Checkpoint::state_dict`] combined.
     ///
     /// # Errors
-    /// [`CheckpointError`], as those two.
+    /// As these two.
     pub fn state_dict(&self) -> Result<Vec<(String, TensorRef<'_>)>, CheckpointError> {
         self.read()?.state_dict().map(|state_dict| state_dict.tensors)
     }
 }
 
-/// What a checkpoint file holds.
+/// The content of a checkpoint file.
 #[derive(Debug)]
 pub struct Checkpoint<'a> {
     pickle: Pickle<'a>,
@@ -162,48 +161,34 @@ pub struct Checkpoint<'a> {
 /// A state dict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StateDict<'a> {
-    /// Names and tensors in the file's order; no name twice.
+    /// Names and tensors in the order of the file. The names are unique.
     pub tensors: Vec<(String, TensorRef<'a>)>,
-    /// The names of what is no tensor, and why.
+    /// The names of the other values, and why they are not tensors.
     pub skipped: Vec<(String, NotATensor)>,
 }
 
 impl<'a> Checkpoint<'a> {
-    /// Everything in the file as plain data.
+    /// All values in the file.
     pub fn pickle(&self) -> &Pickle<'a> {
         &self.pickle
     }
 
-    /// The text keys of the outermost dict, in order; none where it is no dict.
+    /// The text keys of the outermost dict, in order. Empty if the outermost value is not a dict.
     pub fn top_level_keys(&self) -> Vec<&str> {
         let entries = self.pickle.entries(self.pickle.root()).unwrap_or_default();
         entries.iter().filter_map(|&(key, _)| self.pickle.as_str(key)).collect()
     }
 
-    /// The text, numbers and bools directly in the dict under `meta`, in order, as text. Everything else is left out.
-    pub fn meta_strings(&self) -> Vec<(&str, Cow<'_, str>)> {
-        let meta = self.pickle.field(self.pickle.root(), "meta");
-        let entries = meta.and_then(|meta| self.pickle.entries(meta)).unwrap_or_default();
-        let text = |value: NodeId| match self.pickle.get(value) {
-            Node::Str(text) => Some(Cow::Borrowed(text.as_ref())),
-            Node::Int(number) => Some(Cow::Owned(number.to_string())),
-            Node::Float(number) => Some(Cow::Owned(number.to_string())),
-            Node::Bool(value) => Some(Cow::Owned(value.to_string())),
-            _ => None,
-        };
-        entries.iter().filter_map(|&(key, value)| Some((self.pickle.as_str(key)?, text(value)?))).collect()
-    }
-
-    /// The tensors under `state_dict` or, where there is no such key, those in the outermost dict.
+    /// The tensors in the dict `state_dict`, or in the outermost dict if it has no such key.
     ///
     /// # Errors
-    /// [`CheckpointError`] where that is no dict or has no tensors, or where a tensor does not fit its data.
+    /// [`CheckpointError`] when there is no such dict, it has no tensors, or a tensor is invalid.
     pub fn state_dict(&self) -> Result<StateDict<'a>, CheckpointError> {
         let root = self.pickle.root();
         let state_dict = self.pickle.field(root, "state_dict").unwrap_or(root);
         let entries = self.pickle.entries(state_dict).ok_or(CheckpointError::NoStateDict)?;
 
-        // As in a dict, a name that is set again keeps its place and gets the new value.
+        // As in a Python dict, a name that is set again keeps its position and gets the new value.
         let mut named: Vec<(&str, NodeId)> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         for &(key, value) in entries.iter() {
@@ -234,7 +219,7 @@ impl<'a> Checkpoint<'a> {
         Ok(state_dict)
     }
 
-    /// The tensor of a node, or else why the node is to be skipped.
+    /// The tensor of a node, or why the node is skipped.
     fn tensor(&self, name: &str, value: NodeId) -> Result<Result<TensorRef<'a>, NotATensor>, CheckpointError> {
         let damaged = || CheckpointError::Damaged { name: name.to_owned(), problem: NotATensor::Damaged };
         let parts = match TensorParts::of(&self.pickle, value) {

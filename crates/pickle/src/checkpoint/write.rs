@@ -1,4 +1,4 @@
-//! Writing checkpoints that PyTorch loads, `weights_only` or not.
+//! Writes checkpoints that PyTorch loads, with or without `weights_only`.
 
 use std::collections::HashSet;
 use std::io::{self, Seek, Write};
@@ -9,12 +9,12 @@ use zip::{CompressionMethod, DateTime, System, ZipWriter};
 use crate::tensor::{Dtype, element_count, row_major_strides};
 use crate::write::{PickleWriter, invalid, write_f32s, write_i64s};
 
-/// PyTorch aligns storages so, in order that a mapped file can be used where it lies.
+/// PyTorch's alignment of storages, which allows using them in a mapped file.
 const ALIGNMENT: u16 = 64;
-/// From 4 GiB on an entry needs sizes of 64 bits. Below, some room is left for headers.
+/// The size from which an entry gets 64-bit sizes: 4 GiB, less some space for headers.
 const LARGE_BYTES: usize = 0xff00_0000;
 
-/// The elements of a tensor in row-major order.
+/// The elements of a tensor, in row-major order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TensorData<'a> {
     /// `torch.float32`.
@@ -39,23 +39,23 @@ impl TensorData<'_> {
     }
 }
 
-/// A tensor to be written.
+/// A tensor to write.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TensorEntry<'a> {
-    /// Its name in the state dict; no two may be the same.
+    /// Its unique name in the state dict.
     pub name: &'a str,
-    /// Its shape; empty for a single number.
+    /// Its shape; empty for a scalar.
     pub shape: &'a [usize],
-    /// As many elements as the shape says.
+    /// Its elements, whose number matches the shape.
     pub data: TensorData<'a>,
 }
 
-/// Writes what `torch.save({'meta': meta, 'state_dict': OrderedDict(entries)}, out)` would. The same input always gives
-/// the same bytes. Elements go from where they are straight to `out`; give it a buffer if it has none.
+/// Writes the equivalent of `torch.save({'meta': meta, 'state_dict': OrderedDict(entries)}, out)`. Equal input gives equal
+/// bytes. `out` should be buffered.
 ///
 /// # Errors
-/// Whatever `out` reports, and [`io::ErrorKind::InvalidInput`] where a shape does not fit its elements or a name is there
-/// twice.
+/// When writing to `out` fails, and [`io::ErrorKind::InvalidInput`] when a shape does not match the number of elements or a
+/// name occurs twice.
 pub fn write_checkpoint<'a, W: Write + Seek>(
     out: W,
     entries: impl IntoIterator<Item = TensorEntry<'a>>,
@@ -72,7 +72,7 @@ pub fn write_checkpoint<'a, W: Write + Seek>(
         .unix_permissions(0o644)
         .with_alignment(ALIGNMENT);
 
-    // The readers of PyTorch take the folder's name from the first entry, and `data.pkl` comes first in its own files.
+    // PyTorch takes the folder's name from the first entry, and writes `data.pkl` first.
     zip.start_file("archive/data.pkl", options)?;
     zip.write_all(&pickle(&entries, meta)?)?;
     zip.start_file("archive/byteorder", options)?;

@@ -1,55 +1,55 @@
-//! Why a pickle could not be read, and where.
+//! Errors of the pickle reader.
 
-/// A pickle could not be read.
+/// Why a pickle is unreadable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("failed to read the pickle at byte {offset}: {problem}")]
 pub struct PickleError {
-    /// Where the opcode that failed begins, in bytes from the start of the pickle.
+    /// The position of the failing opcode, in bytes from the start of the pickle.
     pub offset: usize,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What is wrong with a pickle.
+/// A problem of a pickle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// The input is over before the pickle is.
+    /// The input ends within the pickle.
     #[error("it ends early")]
     EndsEarly,
-    /// Newer than protocol 5.
+    /// The protocol is newer than 5.
     #[error("protocol {0} is not known; the newest known is 5")]
     Protocol(u8),
-    /// A byte that is no opcode.
+    /// A byte is not an opcode.
     #[error("byte {0:#04x} is no opcode")]
     UnknownOpcode(u8),
-    /// Protocol 5 can leave data to its caller.
+    /// It refers to protocol 5 buffers outside the pickle.
     #[error("it leaves data in buffers outside the file; write it without a buffer callback")]
     OutOfBand,
-    /// `copyreg` codes mean something only inside the program that registered them.
+    /// It uses `copyreg` extension codes, which are defined only in the program that registered them.
     #[error("it uses extension codes, which mean nothing outside the program that wrote it")]
     Extension,
-    /// An opcode takes more values than there are.
+    /// An opcode needs more values than the stack has.
     #[error("a value is missing from the stack")]
     EmptyStack,
-    /// An opcode takes all values from a mark on, and there is none.
+    /// An opcode needs a mark, and the stack has none.
     #[error("a mark is missing from the stack")]
     NoMark,
-    /// A memo entry is used that was never made.
+    /// It uses a memo entry that does not exist.
     #[error("memo entry {0} was never made")]
     NotInMemo(u64),
-    /// A dict is given an odd number of keys and values.
+    /// A dict gets an odd number of keys and values.
     #[error("a key has no value")]
     KeyWithoutValue,
-    /// Elements are added to what takes none.
+    /// Elements are added to a value that is not a container.
     #[error("elements are added to what takes none")]
     NotAContainer,
-    /// A state is given to what is no object.
+    /// A state is set on a value that is not an object.
     #[error("a state is given to what is no object")]
     NotAnObject,
-    /// A number, text or name that cannot be read.
+    /// A number, text or name is malformed.
     #[error("{0} is malformed")]
     Invalid(&'static str),
-    /// More values than [`Limits`](super::Limits) allows.
+    /// It has more values than [`Limits`](super::Limits) allows.
     #[error("it holds more than {0} values")]
     TooManyValues(usize),
 }

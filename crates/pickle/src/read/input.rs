@@ -1,8 +1,8 @@
-//! The bytes of a pickle and a position in them.
+//! A cursor over the bytes of a pickle.
 
 use super::Problem;
 
-/// A cursor that never goes past the end.
+/// A cursor that reports the end of the input as an error.
 pub(super) struct Input<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -37,13 +37,13 @@ impl<'a> Input<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// Bytes after a length of 8, 32 or 64 bits, least significant byte first.
+    /// The bytes after a little-endian length of `N` bytes.
     pub(super) fn counted<const N: usize>(&mut self) -> Result<&'a [u8], Problem> {
         let mut length = [0; 8];
         for (to, from) in length.iter_mut().zip(self.array::<N>()?) {
             *to = from;
         }
-        // A length that does not fit is past the end in any case.
+        // A length that does not fit `usize` is beyond the end.
         self.take(usize::try_from(u64::from_le_bytes(length)).map_err(|_| Problem::EndsEarly)?)
     }
 

@@ -1,4 +1,4 @@
-//! Opcodes that push one value made of the bytes after them.
+//! Opcodes that push a value from the bytes after them.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use super::text;
 use crate::opcode as op;
 use crate::value::Node;
 
-/// The value of an opcode that needs nothing from the stack.
+/// The value of an opcode that takes nothing from the stack.
 pub(super) fn read<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Node<'a>, Problem> {
     Ok(match opcode {
         op::NONE => Node::None,
@@ -20,7 +20,7 @@ pub(super) fn read<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Node<'a>, Pr
         op::LONG1 => integer(Cow::Borrowed(input.counted::<1>()?)),
         op::LONG4 => integer(Cow::Borrowed(input.counted::<4>()?)),
         op::INT => match input.line()? {
-            // How protocol 0 writes bools.
+            // Protocol 0 writes bools like this.
             b"00" => Node::Bool(false),
             b"01" => Node::Bool(true),
             line => integer(Cow::Owned(text::decimal(line)?)),
@@ -47,13 +47,13 @@ pub(super) fn read<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Node<'a>, Pr
     })
 }
 
-/// A class or function named by two lines.
+/// A class or function, from one line for the module and one for the name.
 pub(super) fn global<'a>(input: &mut Input<'a>) -> Result<Node<'a>, Problem> {
     let mut name = || std::str::from_utf8(input.line()?).map_err(|_| Problem::Invalid("the name of a class"));
     Ok(Node::Global { module: name()?, name: name()? })
 }
 
-/// An integer of any length in two's complement, least significant byte first; no bytes are 0.
+/// An integer in little-endian two's complement of any length. No bytes mean 0.
 fn integer(bytes: Cow<'_, [u8]>) -> Node<'_> {
     let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
     let sign = if negative { 0xff } else { 0 };
@@ -70,7 +70,7 @@ fn integer(bytes: Cow<'_, [u8]>) -> Node<'_> {
     }
 }
 
-/// A `str` of Python 2: text where it can be, since the keys of old checkpoints are such strings.
+/// A `str` of Python 2: text if it is UTF-8, because the keys of old checkpoints are such strings, and bytes otherwise.
 fn python2_string(bytes: Cow<'_, [u8]>) -> Node<'_> {
     match bytes {
         Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
@@ -93,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn integers_of_any_length() {
+    fn integers_of_any_length_are_read() {
         assert_eq!(of(b""), Node::Int(0));
         assert_eq!(of(b"\xff"), Node::Int(-1));
         assert_eq!(of(b"\xff\x00"), Node::Int(255));
         assert_eq!(of(b"\x00\x00\x00\x00\x00\x00\x00\x80"), Node::Int(i64::MIN));
-        // Longer than need be.
+        // Redundant bytes.
         assert_eq!(of(b"\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00"), Node::Int(7));
-        // 2^63 and -2^63 - 1 are one too far.
+        // 2^63 and -2^63 - 1 do not fit 64 bits.
         assert!(matches!(of(b"\x00\x00\x00\x00\x00\x00\x00\x80\x00"), Node::BigInt(_)));
         assert!(matches!(of(b"\xff\xff\xff\xff\xff\xff\xff\x7f\xff"), Node::BigInt(_)));
     }

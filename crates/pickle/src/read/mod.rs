@@ -1,4 +1,4 @@
-//! The pickle reader: a stack machine that builds nodes and never imports, looks up or calls anything.
+//! The pickle reader: a stack machine that builds nodes. It never imports, looks up or calls anything.
 
 mod error;
 mod input;
@@ -13,31 +13,31 @@ use crate::opcode as op;
 use crate::value::{Node, NodeId, Object, Pickle};
 use input::Input;
 
-/// How much a pickle may hold.
+/// Limits on the size of a pickle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The greatest number of values. One takes some 40 to 200 bytes; its text and bytes are borrowed from the input.
+    /// The largest number of values. A value takes about 40 to 200 bytes; text and bytes are borrowed from the input.
     pub max_nodes: usize,
 }
 
 impl Default for Limits {
-    /// Four million values: a checkpoint with 320 tensors has 9,000.
+    /// Four million values. A checkpoint with 320 tensors has 9,000.
     fn default() -> Self {
         Self { max_nodes: 4_000_000 }
     }
 }
 
-/// Reads the pickle at the start of `bytes`, protocols 0 to 5. Also returns the number of bytes it takes up, since a file
-/// may go on after it.
+/// Reads the pickle of protocol 0 to 5 at the start of `bytes`. Also returns its length in bytes, because a file may continue
+/// after it.
 ///
 /// # Errors
-/// [`PickleError`] where the bytes are no pickle, end early, hold more than `limits` allows or need what only the program
-/// that wrote them has (out-of-band buffers, extension codes).
+/// [`PickleError`] when the bytes are not a pickle, end early, exceed `limits`, or refer to data outside the pickle
+/// (out-of-band buffers, extension codes).
 pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Pickle<'a>, usize), PickleError> {
     let mut machine = Machine {
         input: Input::new(bytes),
         nodes: Vec::new(),
-        // Ids are 32 bits wide.
+        // An id has 32 bits.
         max_nodes: limits.max_nodes.min(u32::MAX as usize),
         stack: Vec::new(),
         marks: Vec::new(),
@@ -53,20 +53,20 @@ pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Pickle<'a>, usize),
     }
 }
 
-/// The state between two opcodes. Everything in it grows by at most a constant for each byte of input: values are copied
-/// onto the stack and out of the memo as ids.
+/// The state between two opcodes. It grows by at most a constant per byte of input, because the stack and the memo contain
+/// ids instead of values.
 struct Machine<'a> {
     input: Input<'a>,
     nodes: Vec<Node<'a>>,
     max_nodes: usize,
     stack: Vec<NodeId>,
-    /// The stack's height at each open MARK. What lies below the last one is out of reach.
+    /// The stack's height at each open MARK. Values below the last mark are inaccessible.
     marks: Vec<usize>,
     memo: HashMap<u64, NodeId>,
 }
 
 impl<'a> Machine<'a> {
-    /// Takes one opcode. Returns the root at the end.
+    /// Executes one opcode. Returns the root after the last one.
     fn step(&mut self) -> Result<Option<NodeId>, Problem> {
         let opcode = self.input.u8()?;
         match opcode {
@@ -75,7 +75,7 @@ impl<'a> Machine<'a> {
                 0..=5 => {}
                 newer => return Err(Problem::Protocol(newer)),
             },
-            // A frame only says how much to read ahead.
+            // A frame is only a hint for buffering.
             op::FRAME => drop(self.input.array::<8>()?),
             op::MARK => self.marks.push(self.stack.len()),
             op::POP => self.pop_value_or_mark()?,
@@ -119,7 +119,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The height below which the stack must not be touched.
+    /// The height of the inaccessible part of the stack.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -159,9 +159,9 @@ impl<'a> Machine<'a> {
         Ok(self.take_from(height))
     }
 
-    /// Not `split_off`, which may hand over the whole of the stack's capacity with a single value.
+    /// Removes the values from `height` on. `split_off` could move the whole capacity of the stack into a small vector.
     fn take_from(&mut self, height: usize) -> Vec<NodeId> {
-        // `drain` panics past the end, which `pop` lets no mark get to; `min` makes that plain.
+        // `drain` panics beyond the end. No mark is higher than the stack, so `min` changes nothing.
         self.stack.drain(height.min(self.stack.len())..).collect()
     }
 
@@ -188,7 +188,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A container of what lies on the stack.
+    /// Replaces values on the stack by a container.
     fn collect(&mut self, opcode: u8) -> Result<(), Problem> {
         let node = match opcode {
             op::TUPLE1 => Node::Tuple(self.pop_many(1)?),
@@ -202,7 +202,7 @@ impl<'a> Machine<'a> {
         self.push(node)
     }
 
-    /// Adds what lies on the stack to the container below it.
+    /// Adds values on the stack to the container below them.
     fn extend(&mut self, opcode: u8) -> Result<(), Problem> {
         let values = match opcode {
             op::APPEND => self.pop_many(1)?,
@@ -225,7 +225,7 @@ impl<'a> Machine<'a> {
     fn stack_global(&mut self) -> Result<(), Problem> {
         let name = self.pop()?;
         let module = self.pop()?;
-        // Text that is not verbatim in the input would have to be copied, as often as the pickle names it.
+        // Text that does not borrow from the input would be copied each time that the pickle refers to it.
         let verbatim = |id: NodeId| match self.nodes.get(id.0 as usize) {
             Some(Node::Str(std::borrow::Cow::Borrowed(text))) => Ok(*text),
             _ => Err(Problem::Invalid("the name of a class")),
@@ -234,7 +234,7 @@ impl<'a> Machine<'a> {
         self.push(node)
     }
 
-    /// A call, kept as a node.
+    /// Replaces a callable and its arguments by a node.
     fn object(&mut self, opcode: u8) -> Result<(), Problem> {
         let (callable, args) = match opcode {
             op::INST => {
@@ -251,7 +251,7 @@ impl<'a> Machine<'a> {
                 (class, self.new_node(Node::Tuple(args))?)
             }
             op::NEWOBJ_EX => {
-                // The keyword arguments are left out: nothing here has a use for them.
+                // No supported object has keyword arguments.
                 let _keywords = self.pop()?;
                 let args = self.pop()?;
                 (self.pop()?, args)
@@ -287,7 +287,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Keys and values that alternate, as pairs.
+/// Groups alternating keys and values into pairs.
 fn pairs(values: &[NodeId]) -> Result<Vec<(NodeId, NodeId)>, Problem> {
     let (pairs, rest) = values.as_chunks::<2>();
     if !rest.is_empty() {

@@ -1,11 +1,11 @@
-//! The numbers and text of protocol 0, which are lines of ASCII.
+//! Numbers and text of protocol 0, which are lines of ASCII.
 
 use super::Problem;
 
-/// As many digits as Python itself reads. Turning decimal digits into bits takes time that grows with their square.
+/// The longest decimal integer, as in Python. The time to convert it grows with the square of its length.
 const MAX_DIGITS: usize = 4300;
 
-/// A number of a memo entry.
+/// The number of a memo entry.
 pub(super) fn unsigned(line: &[u8]) -> Result<u64, Problem> {
     parse(line).ok_or(Problem::Invalid("a memo entry's number"))
 }
@@ -19,7 +19,7 @@ fn parse<T: std::str::FromStr>(line: &[u8]) -> Option<T> {
     std::str::from_utf8(line).ok()?.trim_ascii().parse().ok()
 }
 
-/// A decimal integer, which may end in `L`, in two's complement: least significant byte first, as few bytes as do.
+/// Converts a decimal integer, which may end in `L`, to little-endian two's complement without redundant bytes.
 pub(super) fn decimal(line: &[u8]) -> Result<Vec<u8>, Problem> {
     const INVALID: Problem = Problem::Invalid("an integer");
     let line = line.trim_ascii();
@@ -32,7 +32,7 @@ pub(super) fn decimal(line: &[u8]) -> Result<Vec<u8>, Problem> {
     if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
         return Err(INVALID);
     }
-    // Nine digits at a time: magnitude = magnitude * 10^9 + digits.
+    // magnitude = magnitude * 10^9 + digits, for nine digits at a time.
     let mut magnitude: Vec<u32> = Vec::new();
     for chunk in digits.chunks(9) {
         let mut carry: u64 = parse(chunk).ok_or(INVALID)?;
@@ -55,7 +55,7 @@ pub(super) fn decimal(line: &[u8]) -> Result<Vec<u8>, Problem> {
             (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
         }
     }
-    // A last byte that only repeats the sign of the one before it says nothing.
+    // Remove bytes that only repeat the sign.
     while let [.., before, last] = *bytes.as_slice()
         && (last == 0 && before < 0x80 || last == 0xff && before >= 0x80)
     {
@@ -64,7 +64,7 @@ pub(super) fn decimal(line: &[u8]) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
-/// A string in quotes with the escapes of Python 2's `repr`.
+/// Parses a quoted string with the escapes of Python 2's `repr`.
 pub(super) fn quoted(line: &[u8]) -> Result<Vec<u8>, Problem> {
     const INVALID: Problem = Problem::Invalid("a string");
     let mut rest = match line.trim_ascii() {
@@ -104,14 +104,14 @@ pub(super) fn quoted(line: &[u8]) -> Result<Vec<u8>, Problem> {
                 // As in Python, `\777` is 0xff.
                 bytes.push((value & 0xff) as u8);
             }
-            // Python leaves an escape that it does not know as it is.
+            // Python keeps unknown escapes.
             other => bytes.extend([b'\\', other]),
         }
     }
     Ok(bytes)
 }
 
-/// Text in latin-1, in which `\uXXXX` and `\UXXXXXXXX` are characters.
+/// Parses latin-1 text with the escapes `\uXXXX` and `\UXXXXXXXX`.
 pub(super) fn raw_unicode_escape(line: &[u8]) -> Result<String, Problem> {
     const INVALID: Problem = Problem::Invalid("text");
     let mut text = String::with_capacity(line.len());
@@ -134,13 +134,13 @@ pub(super) fn raw_unicode_escape(line: &[u8]) -> Result<String, Problem> {
         let (digits, after) = rest.split_at_checked(digits).ok_or(INVALID)?;
         rest = after;
         let code = hexadecimal(digits).filter(|&code| code <= 0x10_ffff).ok_or(INVALID)?;
-        // What is left are surrogates.
+        // All other codes without a character are surrogates.
         text.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
     }
     Ok(text)
 }
 
-/// At most eight hexadecimal digits, and nothing else.
+/// The value of at most eight hexadecimal digits.
 fn hexadecimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |value: u32, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
 }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decimals_are_as_short_as_python_makes_them() {
+    fn decimals_have_no_redundant_bytes() {
         for (decimal_text, bytes) in [
             ("0", vec![0]),
             ("-0", vec![0]),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_of_python_2() {
+    fn python_2_strings_are_unescaped() {
         assert_eq!(quoted(br#"'a\'b\\\x41\101\0z\q'"#).unwrap(), b"a'b\\AA\0z\\q");
         assert_eq!(quoted(br#""it's""#).unwrap(), b"it's");
         for wrong in [r"'", r"abc", r"'abc", r"'\'", r"'\x4'", r"'\xzz'", ""] {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn text_with_escapes() {
+    fn unicode_escapes_are_decoded() {
         assert_eq!(
             raw_unicode_escape(b"caf\xe9 \\u20ac \\U0001f600 \\n \\\\u0041").unwrap(),
             "café € 😀 \\n \\\\u0041"

@@ -1,5 +1,4 @@
-//! `result.pkl`, the file in which MMAction2 leaves its scores and which trainers' scripts read: written one video at a
-//! time, read without running it.
+//! `result.pkl`, MMAction2's file of scores, which training scripts read. It is written one video at a time.
 
 mod read;
 
@@ -11,36 +10,36 @@ use crate::tensor::{Dtype, row_major_strides};
 use crate::torch::legacy;
 use crate::write::{PickleWriter, invalid, write_f32s, write_i64s};
 
-/// The memo entry of the scores of the video at hand.
+/// The memo entry of the current video's scores.
 const SCORES: u8 = 0;
 
-/// The outcome for one video.
+/// The scores of a video.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample<'a> {
-    /// The scores of all classes for the first clip, then those for the second, and so on: `clips` × `classes`.
+    /// The scores, `clips` × `classes` in row-major order.
     pub scores: &'a [f32],
     /// The number of clips.
     pub clips: usize,
     /// The number of classes.
     pub classes: usize,
-    /// The class that the list of videos gives.
+    /// The index of the video's class in the list of videos.
     pub label: i64,
-    /// Height and width of what the model saw, in pixels.
+    /// Height and width of the model's input in pixels.
     pub img_shape: (usize, usize),
 }
 
-/// Writes `result.pkl`, a list of dicts in protocol 2, one video after the other. Holds no more than one of them.
+/// Writes `result.pkl`, a list of dicts in protocol 2. It keeps only one video in memory.
 ///
-/// The keys are those of the original, in its order: `img_shape`, `num_classes`, `pred_score`, `gt_label`, `pred_label`;
-/// then `pred_scores`, a dict whose `item` is the same tensor as `pred_score`, for scripts written for older versions.
-/// `num_classes` is the number of *clips*: so it is in the original, and scripts may count on it.
+/// The keys and their order are MMAction2's: `img_shape`, `num_classes`, `pred_score`, `gt_label`, `pred_label`; then
+/// `pred_scores`, a dict whose `item` is the tensor of `pred_score`, for scripts that expect older versions. `num_classes`
+/// is the number of *clips*, as in the original extraction, because scripts may depend on it.
 #[derive(Debug)]
 #[must_use = "the file is complete only after `finish`"]
 pub struct ResultsWriter<W: Write> {
     pickle: PickleWriter<W>,
-    /// The bytes of the tensor at hand, kept for their capacity.
+    /// The bytes of the current tensor, kept to reuse the allocation.
     storage: Vec<u8>,
-    /// How many tensors were written: each storage gets a key of its own.
+    /// The number of tensors so far, which is the key of the next storage.
     tensors: u64,
 }
 
@@ -48,18 +47,18 @@ impl<W: Write> ResultsWriter<W> {
     /// Begins the list.
     ///
     /// # Errors
-    /// Whatever `out` reports.
+    /// When writing to `out` fails.
     pub fn new(out: W) -> io::Result<Self> {
         let mut pickle = PickleWriter::new(out)?;
         pickle.empty_list()?;
         Ok(Self { pickle, storage: Vec::new(), tensors: 0 })
     }
 
-    /// Appends a video. After an error the output is of no use.
+    /// Appends a video. After an error the output is invalid.
     ///
     /// # Errors
-    /// Whatever `out` reports, and [`io::ErrorKind::InvalidInput`] where there are no classes or not as many scores as
-    /// clips and classes ask for.
+    /// When writing to `out` fails, and [`io::ErrorKind::InvalidInput`] when there are no classes, or the number of scores is
+    /// not `clips` × `classes`.
     pub fn push(&mut self, sample: &Sample<'_>) -> io::Result<()> {
         let &Sample { scores, clips, classes, label, img_shape: (height, width) } = sample;
         if classes == 0 || clips.checked_mul(classes) != Some(scores.len()) {
@@ -101,15 +100,15 @@ impl<W: Write> ResultsWriter<W> {
     /// Ends the list and flushes.
     ///
     /// # Errors
-    /// Whatever `out` reports.
+    /// When writing to `out` fails.
     pub fn finish(self) -> io::Result<W> {
         let mut out = self.pickle.finish()?;
         out.flush()?;
         Ok(out)
     }
 
-    /// `_rebuild_tensor_v2(_load_from_bytes(bytes), offset, shape, strides, requires_grad, backward_hooks)`, which is how
-    /// PyTorch pickles a tensor when it is not `torch.save` that asks.
+    /// `_rebuild_tensor_v2(_load_from_bytes(bytes), offset, shape, strides, requires_grad, backward_hooks)`: how PyTorch
+    /// pickles a tensor outside `torch.save`.
     fn tensor(
         &mut self,
         dtype: Dtype,
@@ -139,7 +138,7 @@ impl<W: Write> ResultsWriter<W> {
     }
 }
 
-/// The class with the highest score. As in `torch.argmax`, NaN is higher than every number; of equals the first one counts.
+/// The class with the highest score. As in `torch.argmax`, NaN is the highest value, and the first of equal scores wins.
 fn best_class(scores: &[f32]) -> i64 {
     let mut best = (0, f32::NEG_INFINITY);
     for (class, &score) in (0..).zip(scores) {
@@ -158,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_class_is_that_of_torch_argmax() {
+    fn best_class_agrees_with_torch_argmax() {
         assert_eq!(best_class(&[1.0, 3.0, 2.0]), 1);
         assert_eq!(best_class(&[3.0, 1.0, 3.0]), 0);
         assert_eq!(best_class(&[f32::NEG_INFINITY; 3]), 0);
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_that_do_not_fit_are_refused() {
+    fn a_wrong_number_of_scores_is_refused() {
         let mut writer = ResultsWriter::new(Vec::new()).unwrap();
         let sample = Sample { scores: &[0.0; 6], clips: 2, classes: 4, label: 0, img_shape: (256, 256) };
         assert_eq!(writer.push(&sample).unwrap_err().kind(), io::ErrorKind::InvalidInput);

@@ -1,4 +1,4 @@
-//! Reading `result.pkl`: the original's, of any version, and ours.
+//! Reads `result.pkl` files of reeldeck and of all versions of MMAction2.
 
 use std::borrow::Cow;
 
@@ -8,76 +8,76 @@ use crate::torch::legacy::{self, LegacyError};
 use crate::torch::{NotATensor, StorageId, TensorParts};
 use crate::value::{NodeId, NotLatin1, Pickle};
 
-/// A video has some 40 values: room for 400,000 videos.
+/// A video has about 40 values, so this is enough for 400,000 videos.
 const LIMITS: Limits = Limits { max_nodes: 16_000_000 };
 /// The four pickles around a storage have 20 values.
 const STORAGE_LIMITS: Limits = Limits { max_nodes: 1000 };
 
-/// The scores of one video.
+/// The scores of a video.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResultSample {
-    /// The scores, in row-major order.
+    /// The scores in row-major order.
     pub scores: Vec<f32>,
-    /// Their shape: mostly clips × classes, or only classes where the clips were averaged.
+    /// The shape of the scores: usually clips × classes, or only classes if the clips were averaged.
     pub shape: Vec<usize>,
-    /// The class that the list of videos gave, where the file has it.
+    /// The index of the video's class, if the file has it.
     pub label: Option<i64>,
 }
 
-/// Why a `result.pkl` could not be read.
+/// Why a `result.pkl` is unreadable.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ResultsError {
     /// The pickle cannot be read.
     #[error(transparent)]
     Pickle(#[from] PickleError),
-    /// The pickle is of something else.
+    /// The pickle's value is not a list.
     #[error("failed to read the results: the pickle does not hold a list")]
     NotAList,
-    /// One of the videos cannot be read.
+    /// A video cannot be read.
     #[error("failed to read result {index} (counted from 0): {problem}")]
     Sample {
-        /// The place in the list, from 0.
+        /// The index in the list, from 0.
         index: usize,
-        /// What is wrong.
+        /// The problem.
         problem: SampleError,
     },
 }
 
-/// What is wrong with the result of one video.
+/// Why the result of a video is unreadable.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SampleError {
     /// It is not a dict.
     #[error("it is not a dict")]
     NotADict,
-    /// Neither `pred_score` nor `pred_scores.item`.
+    /// It has neither `pred_score` nor `pred_scores.item`.
     #[error("it has no `pred_score`")]
     NoScores,
-    /// What should be a tensor is none.
+    /// A value is not a readable tensor.
     #[error(transparent)]
     NotATensor(#[from] NotATensor),
-    /// The bytes of a tensor are text with characters that are no bytes.
+    /// The text that encodes a tensor's bytes is invalid.
     #[error(transparent)]
     NotLatin1(#[from] NotLatin1),
-    /// The storage inside those bytes cannot be read.
+    /// A tensor's storage cannot be read.
     #[error(transparent)]
     Storage(#[from] LegacyError),
-    /// A tensor that does not fit its storage.
+    /// A tensor does not fit its storage.
     #[error(transparent)]
     Tensor(#[from] TensorError),
-    /// The same bytes are used again and again: this file was made to use up memory.
+    /// The results are larger than the file, because they refer to the same bytes many times. Such a file is an attack.
     #[error("all results together are larger than the file")]
     TooMuch,
 }
 
-/// Reads all videos of a `result.pkl`, in its order. Nothing in the file is run.
+/// Reads all videos of a `result.pkl`, in the order of the file.
 ///
 /// # Errors
-/// [`ResultsError`] where the file is damaged or something else.
+/// [`ResultsError`] when the file is damaged or not a `result.pkl`.
 pub fn read_results(bytes: &[u8]) -> Result<Vec<ResultSample>, ResultsError> {
     Results::parse(bytes)?.samples().collect()
 }
 
-/// A `result.pkl` whose structure is read. Tensors are decoded one video at a time, by [`samples`](Self::samples).
+/// A parsed `result.pkl`. [`samples`](Self::samples) decodes its tensors, one video at a time.
 #[derive(Debug)]
 pub struct Results<'a> {
     pickle: Pickle<'a>,
@@ -85,7 +85,7 @@ pub struct Results<'a> {
 }
 
 impl<'a> Results<'a> {
-    /// Reads the structure.
+    /// Parses the file without decoding tensors.
     ///
     /// # Errors
     /// [`ResultsError::Pickle`] and [`ResultsError::NotAList`].
@@ -105,7 +105,7 @@ impl<'a> Results<'a> {
         self.elements().is_empty()
     }
 
-    /// The videos, decoded as they are asked for.
+    /// An iterator that decodes the videos.
     pub fn samples(&self) -> Samples<'_> {
         Samples { pickle: &self.pickle, elements: self.elements(), next: 0, budget: budget(self.input_len) }
     }
@@ -115,18 +115,18 @@ impl<'a> Results<'a> {
     }
 }
 
-/// The videos of a [`Results`]. Ends after the first error.
+/// Decodes the videos of a [`Results`]. It ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Samples<'p> {
     pickle: &'p Pickle<'p>,
     elements: &'p [NodeId],
     next: usize,
-    /// How many bytes of the input may still be gone through, see [`budget`].
+    /// How many bytes of input may still be decoded, see [`budget`].
     budget: usize,
 }
 
-/// A value can be in a pickle a million times for two bytes each. In results hardly anything is shared (a label at most),
-/// so that all videos together are about as long as the file.
+/// How many bytes of input may be decoded. A pickle can refer to a value a million times for two bytes each. Valid results
+/// share almost nothing (perhaps a label), so all videos together are about as long as the file.
 fn budget(input_len: usize) -> usize {
     input_len.saturating_mul(2).saturating_add(1 << 20)
 }
@@ -172,7 +172,7 @@ impl<'p> Samples<'p> {
         Ok(entries)
     }
 
-    /// The value under `key` or, as older versions wrote it, that under `item` in the dict under `old_key`.
+    /// The value of `key`; or, in files of older versions, the value of `item` in the dict `old_key`.
     fn value(&mut self, entries: &[(NodeId, NodeId)], key: &str, old_key: &str) -> Result<Option<NodeId>, SampleError> {
         if let Some(value) = self.pickle.lookup(entries, key) {
             return Ok(Some(value));
@@ -182,7 +182,7 @@ impl<'p> Samples<'p> {
         Ok(self.pickle.lookup(&nested, "item"))
     }
 
-    /// Decodes the tensor of a node: a view of a storage, which is a whole file of its own inside bytes.
+    /// Decodes the tensor of a node. It is a view of a storage, which is a complete `torch.save` file in bytes.
     fn tensor<T>(
         &mut self,
         node: NodeId,

@@ -1,7 +1,7 @@
-//! The `torch.save` format from before zip, still in use inside plain pickles: five pickles in a row, then the storages.
+//! The `torch.save` format of PyTorch before 1.6, which tensors in plain pickles still use.
 //!
-//! Magic number, protocol version, system, the value itself, the storages' keys; and for each key the number of elements
-//! (64 bits) and the elements.
+//! It has five pickles: magic number, protocol version, system, the value, and the keys of the storages. For each key the
+//! number of elements (64 bits) and the elements follow.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,37 +12,37 @@ use crate::tensor::Dtype;
 use crate::value::{Node, Pickle};
 use crate::write::PickleWriter;
 
-/// The number 0x1950a86a20f9469cfc6c, least significant byte first. Every such file begins with a pickle of it.
+/// The number 0x1950a86a20f9469cfc6c in little-endian order. Every file begins with a pickle of it.
 const MAGIC_NUMBER: &[u8] = b"l\xfc\x9cF\xf9 j\xa8P\x19";
-/// That pickle in protocol 2, which all files have but those for which another protocol was asked.
+/// This pickle in protocol 2, the default.
 pub(crate) const MAGIC: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
-/// The version of the format that PyTorch has always written.
+/// The only version of the format.
 const PROTOCOL_VERSION: i64 = 1001;
 
-/// Why a file of this format could not be read.
+/// Why a file of this format is unreadable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LegacyError {
     /// It does not begin with the magic number.
     #[error("the data does not begin as `torch.save` data from before PyTorch 1.6 does")]
     NoMagic,
-    /// One of its pickles cannot be read.
+    /// A pickle cannot be read.
     #[error(transparent)]
     Pickle(#[from] PickleError),
-    /// A version that was never seen.
+    /// The version is unknown.
     #[error("the format version of the `torch.save` data is not {PROTOCOL_VERSION}")]
     Version,
-    /// Written on a machine that stores the most significant byte first.
+    /// The file was written on a big-endian machine.
     #[error("the `torch.save` data was written on a big-endian machine; load and save it again with PyTorch")]
     BigEndian,
-    /// The list of keys is not one, or has a key that the value never names or names with an unknown type.
+    /// The list of keys is invalid, or the value does not use a key or uses it with an unknown type.
     #[error("the list of storages does not match the tensors, or they are of an unknown type")]
     Keys,
-    /// The file is over before its pickles or storages are.
+    /// The file ends within its pickles or storages.
     #[error("the `torch.save` data ends early: the download did not finish; download it again")]
     EndsEarly,
 }
 
-/// The bytes after the magic number, where there is one. It may be written in any protocol.
+/// The bytes after the magic number, which may be pickled in any protocol; `None` if there is no magic number.
 pub(crate) fn after_magic(bytes: &[u8]) -> Option<&[u8]> {
     let (head, _) = bytes.split_at(bytes.len().min(64));
     let (pickle, length) = read(head, &Limits { max_nodes: 1 }).ok()?;
@@ -50,7 +50,7 @@ pub(crate) fn after_magic(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(length..).filter(|_| number.as_ref() == MAGIC_NUMBER)
 }
 
-/// Reads a file of this format: the value, whose persistent ids name storages, and the storages' bytes.
+/// Reads the value, whose persistent ids refer to storages, and the storages.
 pub(crate) fn read_file<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Pickle<'a>, Storages<'a>), LegacyError> {
     let mut rest = after_magic(bytes).ok_or(LegacyError::NoMagic)?;
     let mut next = || -> Result<Pickle<'a>, LegacyError> {
@@ -76,7 +76,7 @@ pub(crate) fn read_file<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Pickle<
     Ok((pickle, storages))
 }
 
-/// Cuts what follows the pickles into storages. How wide the elements of one are is known only from the value.
+/// Splits the bytes after the pickles into storages. Only the value tells the size of their elements.
 fn storages<'a>(pickle: &Pickle<'_>, keys: &Pickle<'_>, mut rest: &'a [u8]) -> Result<Storages<'a>, LegacyError> {
     let named = pickle.ids().filter_map(|id| StorageId::of(pickle, id));
     let sizes: HashMap<&str, Option<usize>> = named.map(|storage| (storage.key, storage.element_size)).collect();
@@ -94,8 +94,8 @@ fn storages<'a>(pickle: &Pickle<'_>, keys: &Pickle<'_>, mut rest: &'a [u8]) -> R
     Ok(storages)
 }
 
-/// Appends a file of this format that holds one storage and nothing else: what PyTorch puts into a plain pickle for a
-/// tensor. `data` appends the elements, least significant byte first.
+/// Appends a file with a single storage, as PyTorch embeds it in a plain pickle. `data` appends the elements in little-endian
+/// order.
 pub(crate) fn write_storage(
     out: &mut Vec<u8>,
     dtype: Dtype,
@@ -134,7 +134,7 @@ pub(crate) fn write_storage(
     value.str(key)?;
     value.str("cpu")?;
     value.usize(elements)?;
-    // Not a part of another storage.
+    // It is not a part of another storage.
     value.none()?;
     value.tuple()?;
     value.persistent_id()?;

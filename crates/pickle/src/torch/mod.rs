@@ -1,4 +1,4 @@
-//! How PyTorch pickles tensors: the calls that rebuild one, the persistent ids of storages, and its files from before zip.
+//! How PyTorch pickles tensors: the calls that rebuild a tensor, the persistent ids of storages, and the legacy file format.
 
 pub(crate) mod legacy;
 
@@ -7,32 +7,32 @@ use std::collections::HashMap;
 use crate::tensor::{Dtype, MAX_DIMENSIONS, TensorError, TensorRef};
 use crate::value::{Call, Node, NodeId, Pickle};
 
-/// Wrappers around a tensor that are looked through. PyTorch nests at most two.
+/// The largest number of nested wrappers around a tensor. PyTorch nests at most two.
 const MAX_WRAPPERS: usize = 4;
-/// Longer than any key that PyTorch makes: it counts storages, or prints an address.
+/// The longest key of a storage. PyTorch uses a counter or an address.
 const MAX_KEY_BYTES: usize = 128;
 
-/// The bytes of storages by their keys.
+/// The bytes of the storages by key.
 pub(crate) type Storages<'a> = HashMap<String, &'a [u8]>;
 
-/// What a node holds instead of a tensor that can be read.
+/// Why a node is not a readable tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotATensor {
-    /// Some other value.
+    /// It is another value.
     #[error("it is not a tensor")]
     Other,
-    /// Sparse, quantized, of complex numbers, or otherwise of a kind or type that is not read here.
+    /// It is a tensor of an unsupported kind or type, such as sparse, quantized or complex.
     #[error("it is a tensor of a kind that is not read here (sparse, quantized or of an unusual type)")]
     Unsupported,
-    /// It is built as a tensor is, but not from what a tensor needs.
+    /// It is a call that builds a tensor, but with invalid arguments.
     #[error("it is a damaged tensor")]
     Damaged,
 }
 
-/// A tensor as pickled: a view of a storage that is still to be found.
+/// A pickled tensor: a view of a storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TensorParts {
-    /// The storage: a persistent id in a checkpoint, a call of `_load_from_bytes` in a plain pickle.
+    /// The storage: a persistent id in a checkpoint, or a call of `_load_from_bytes` in a plain pickle.
     pub(crate) storage: NodeId,
     /// In elements.
     pub(crate) offset: usize,
@@ -42,7 +42,7 @@ pub(crate) struct TensorParts {
 }
 
 impl TensorParts {
-    /// The tensor that `node` would rebuild, with any `Parameter` or subclass around it taken off.
+    /// The tensor that `node` rebuilds, without the `Parameter` or subclass around it.
     pub(crate) fn of(pickle: &Pickle<'_>, node: NodeId) -> Result<Self, NotATensor> {
         let mut call = pickle.call(node).ok_or(NotATensor::Other)?;
         for _ in 0..MAX_WRAPPERS {
@@ -50,7 +50,7 @@ impl TensorParts {
                 ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state", &[data, ..]) => {
                     call = pickle.call(data).ok_or(NotATensor::Damaged)?;
                 }
-                // A tensor that was given attributes: the function to call, the class, the arguments, the attributes.
+                // A tensor with attributes: function, class, arguments, attributes.
                 ("torch._tensor", "_rebuild_from_type_v2", &[function, _, args, ..]) => {
                     let (module, name) = pickle.as_global(function).ok_or(NotATensor::Damaged)?;
                     let args = pickle.elements(args).ok_or(NotATensor::Damaged)?;
@@ -69,7 +69,7 @@ impl TensorParts {
     fn from_args(pickle: &Pickle<'_>, args: &[NodeId]) -> Result<Self, NotATensor> {
         let &[storage, offset, shape, strides, ..] = args else { return Err(NotATensor::Damaged) };
         let sizes = |node| {
-            // Many tensors may name the same long tuple: look at its length before copying it.
+            // Many tensors may refer to one long tuple, so check its length before copying it.
             let few = pickle.elements(node).is_some_and(|elements| elements.len() <= MAX_DIMENSIONS);
             few.then(|| pickle.sizes(node)).flatten().ok_or(NotATensor::Damaged)
         };
@@ -87,17 +87,17 @@ impl TensorParts {
     }
 }
 
-/// The persistent id of a storage: `('storage', class, key, device, elements)`, and a sixth element in files from before
-/// zip, where a storage can be a part of another.
+/// The persistent id of a storage: `('storage', class, key, device, elements)`. In the legacy format a sixth element tells
+/// which part of another storage it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StorageId<'p> {
-    /// `None` for a class of elements that is not read here.
+    /// The type of the elements; `None` if it is not supported.
     pub(crate) dtype: Option<Dtype>,
-    /// In bytes; `None` for a class that is not known at all.
+    /// The size of an element in bytes; `None` if the class is unknown.
     pub(crate) element_size: Option<usize>,
     pub(crate) key: &'p str,
     pub(crate) elements: usize,
-    /// Which elements of the storage under `key` this one is: the first, and how many.
+    /// The first element and the number of elements, if it is a part of the storage with this key.
     pub(crate) part: Option<(usize, usize)>,
 }
 
@@ -111,7 +111,7 @@ impl<'p> StorageId<'p> {
         let (module, class) = pickle.as_global(class)?;
         let key = pickle.as_str(key).filter(|key| key.len() <= MAX_KEY_BYTES)?;
         let part = match rest.first().map(|&view| pickle.elements(view)) {
-            // Key of the view, first element, number of elements.
+            // The key of the view, the first element, the number of elements.
             Some(Some(&[_, first, count])) => Some((pickle.as_usize(first)?, pickle.as_usize(count)?)),
             Some(Some(_)) => return None,
             Some(None) | None => None,
@@ -126,7 +126,7 @@ impl<'p> StorageId<'p> {
         })
     }
 
-    /// This storage's bytes in those stored under its key. `None` where it needs more than are there.
+    /// The bytes of this storage in those of its key; `None` if there are too few.
     pub(crate) fn slice<'a>(&self, dtype: Dtype, stored: &'a [u8]) -> Option<&'a [u8]> {
         let (first, count) = self.part.unwrap_or((0, self.elements));
         let start = first.checked_mul(dtype.size())?;
@@ -135,7 +135,7 @@ impl<'p> StorageId<'p> {
     }
 }
 
-/// The size in bytes of elements that are not read here, but have to be stepped over.
+/// The size in bytes of elements of an unsupported type, which is needed to skip them.
 fn size_in_other_class(class: &str) -> Option<usize> {
     match class {
         "ComplexDoubleStorage" => Some(16),

@@ -1,4 +1,4 @@
-//! Checkpoints: as PyTorch writes them, as we write them, and files that are none.
+//! Tests of checkpoints that PyTorch and reeldeck write, and of files that are not checkpoints.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -6,12 +6,20 @@ use std::path::Path;
 use proptest::prelude::*;
 use reeldeck_pickle::checkpoint::{CheckpointError, CheckpointFile, TensorData, TensorEntry, write_checkpoint};
 use reeldeck_pickle::tensor::Dtype;
+use reeldeck_pickle::value::Pickle;
 
 use crate::python::{self, fixture, fixture_path, to_hex};
 
 fn error_of(name: &str) -> String {
     let error = CheckpointFile::open(&fixture_path(name)).and_then(|file| file.state_dict().map(|_| ()));
     error.unwrap_err().to_string()
+}
+
+/// The entries of the dict `meta` whose values are text.
+fn meta(pickle: &Pickle<'_>) -> Vec<(String, String)> {
+    let entries = pickle.field(pickle.root(), "meta").and_then(|meta| pickle.entries(meta)).unwrap_or_default();
+    let text = |id| pickle.as_str(id).map(str::to_owned);
+    entries.iter().filter_map(|&(key, value)| Some((text(key)?, text(value)?))).collect()
 }
 
 /// Name, type, shape and elements.
@@ -46,7 +54,7 @@ fn expected() -> Vec<(String, Dtype, Vec<usize>, Vec<f32>)> {
 #[test]
 fn every_format_of_torch_save_gives_the_same_tensors() {
     let zips = ["full.pth", "bare.pth", "zip64.pth", "pipe.pth"].map(str::to_owned);
-    // Not protocol 0, which has persistent ids of text only: PyTorch itself could not read such a file.
+    // PyTorch cannot read protocol 0 either, whose persistent ids are text.
     let legacy = (1..6).map(|protocol| format!("legacy{protocol}.pth"));
     for name in zips.into_iter().chain(legacy) {
         assert_eq!(tensors_of(fixture(&name)), expected(), "{name}");
@@ -54,28 +62,26 @@ fn every_format_of_torch_save_gives_the_same_tensors() {
 }
 
 #[test]
-fn what_else_is_in_a_checkpoint() {
+fn other_values_in_a_checkpoint_are_skipped() {
     for name in ["full.pth", "legacy2.pth"] {
         let file = CheckpointFile::open(&fixture_path(name)).unwrap();
         assert_eq!(file.bytes(), fixture(name));
         let checkpoint = file.read().unwrap();
         assert_eq!(checkpoint.top_level_keys(), ["meta", "state_dict", "optimizer", "message_hub"]);
-        let meta = checkpoint.meta_strings();
-        let meta: Vec<_> = meta.iter().map(|(key, value)| (*key, value.as_ref())).collect();
-        assert_eq!(meta, [("epoch", "7"), ("rate", "0.5"), ("best", "true"), ("cfg", "a = 1\n")]);
+        assert_eq!(meta(checkpoint.pickle()), [("cfg".to_owned(), "a = 1\n".to_owned())]);
         let skipped = checkpoint.state_dict().unwrap().skipped;
         assert_eq!(skipped.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["epoch", "sparse"]);
     }
 }
 
 #[test]
-fn parts_of_storages_and_unread_types_in_the_old_format() {
+fn legacy_files_may_have_views_and_unsupported_types() {
     let tensors = tensors_of(fixture("legacy_views.pth"));
     assert_eq!(tensors, [("part".to_owned(), Dtype::F32, vec![3], vec![5.0, 6.0, 7.0])]);
 }
 
 #[test]
-fn nothing_in_a_checkpoint_is_run() {
+fn code_in_a_checkpoint_is_not_run() {
     for name in ["attack.pth", "legacy_attack.pth"] {
         let file = CheckpointFile::open(&fixture_path(name)).unwrap();
         let checkpoint = file.read().unwrap();
@@ -84,14 +90,13 @@ fn nothing_in_a_checkpoint_is_run() {
         assert!(state_dict.skipped.iter().any(|(name, _)| name == "attack"));
         let attack = checkpoint.pickle().field(checkpoint.pickle().root(), "attack").unwrap();
         assert_eq!(checkpoint.pickle().call(attack).unwrap().name, "system");
-        checkpoint.meta_strings();
     }
     assert!(fixture_path("would_be_executed").exists());
     assert!(!fixture_path("executed").exists());
 }
 
 #[test]
-fn what_is_wrong_with_a_checkpoint_is_said() {
+fn errors_describe_the_problem() {
     for (name, words) in [
         ("bigendian.pth", "big-endian"),
         ("legacy_bigendian.pth", "big-endian"),
@@ -114,7 +119,7 @@ fn what_is_wrong_with_a_checkpoint_is_said() {
 }
 
 #[test]
-fn a_cut_file_is_a_download_that_did_not_finish() {
+fn a_truncated_file_is_reported_as_an_unfinished_download() {
     for name in ["full.pth", "legacy2.pth"] {
         let whole = fixture(name);
         for length in [2, 20, 100, whole.len() / 2, whole.len() - 30] {
@@ -126,7 +131,7 @@ fn a_cut_file_is_a_download_that_did_not_finish() {
 }
 
 #[test]
-fn what_is_no_file_is_not_opened() {
+fn missing_and_irregular_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let missing = CheckpointFile::open(&folder.path().join("none.pth")).unwrap_err();
     assert!(missing.to_string().contains("none.pth"));
@@ -166,7 +171,7 @@ fn python_reads_what_is_written() {
     ];
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
 
-    // The storages lie where PyTorch wants them in a mapped file.
+    // Storages have PyTorch's alignment.
     let file = CheckpointFile::open(&path).unwrap();
     for (name, tensor) in file.state_dict().unwrap() {
         let offset = tensor.storage().as_ptr() as usize - file.bytes().as_ptr() as usize;
@@ -175,7 +180,7 @@ fn python_reads_what_is_written() {
 }
 
 #[test]
-fn what_does_not_fit_is_not_written() {
+fn invalid_tensors_are_not_written() {
     let write = |entries: Vec<TensorEntry<'_>>| write_checkpoint(Cursor::new(Vec::new()), entries, &[]);
     let entry = TensorEntry { name: "a", shape: &[2], data: TensorData::F32(&[1.0, 2.0]) };
     assert!(write(vec![entry]).is_ok());
@@ -186,7 +191,7 @@ fn what_does_not_fit_is_not_written() {
 }
 
 #[test]
-fn a_whole_model_is_written_to_a_file_and_read_by_mapping() {
+fn a_large_state_dict_is_read_back_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path: &Path = &folder.path().join("model.pth");
     let values: Vec<Vec<f32>> = (0..300).map(|tensor| vec![tensor as f32 * 0.5; 1 + tensor % 7]).collect();
@@ -212,13 +217,13 @@ fn a_whole_model_is_written_to_a_file_and_read_by_mapping() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn what_is_written_is_read(
+    fn written_checkpoints_are_read_back(
         tensors in prop::collection::vec((any::<String>(), prop::collection::vec(0usize..5, 0..5), any::<u32>()), 1..10),
-        meta in prop::collection::vec((any::<String>(), any::<String>()), 0..5),
+        metadata in prop::collection::vec((any::<String>(), any::<String>()), 0..5),
     ) {
         let mut seen = std::collections::HashSet::new();
         let tensors: Vec<_> = tensors.into_iter().filter(|(name, _, _)| seen.insert(name.clone())).collect();
-        // Any bits, among them those of NaN.
+        // All bit patterns, including NaN.
         let value = |seed: u32, index: usize| f32::from_bits(seed.wrapping_mul(index as u32 + 1));
         let count = |shape: &[usize]| shape.iter().product::<usize>();
         let floats: Vec<Vec<f32>> =
@@ -230,9 +235,9 @@ proptest! {
             shape,
             data: if seed % 2 == 0 { TensorData::F32(&floats[index]) } else { TensorData::I64(&ints[index]) },
         }).collect();
-        let meta: Vec<_> = meta.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let entries_of_meta: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
 
-        let file = CheckpointFile::from_bytes(write(&entries, &meta)).unwrap();
+        let file = CheckpointFile::from_bytes(write(&entries, &entries_of_meta)).unwrap();
         let checkpoint = file.read().unwrap();
         let read = checkpoint.state_dict().unwrap();
         prop_assert!(read.skipped.is_empty());
@@ -248,7 +253,7 @@ proptest! {
                 TensorData::I64(values) => prop_assert_eq!(tensor.to_i64().unwrap(), values),
             }
         }
-        let read: Vec<_> = checkpoint.meta_strings().into_iter().map(|(key, value)| (key, value.into_owned())).collect();
-        prop_assert_eq!(read, meta.iter().map(|(key, value)| (*key, value.to_string())).collect::<Vec<_>>());
+        let written: Vec<_> = entries_of_meta.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        prop_assert_eq!(meta(checkpoint.pickle()), written);
     }
 }

@@ -1,4 +1,4 @@
-//! Files made to use up time or memory: small ones that claim to hold much, and deep ones.
+//! Files that try to exhaust time or memory: small files that claim much content, and deeply nested files.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use reeldeck_pickle::value::Pickle;
 use crate::memory;
 use crate::python;
 
-/// What any pickle may take: a constant for each byte.
+/// The memory that a pickle may take: a constant per byte.
 pub fn allowed(input_len: usize) -> usize {
     256 * input_len + 100_000
 }
@@ -26,9 +26,9 @@ fn repeated(start: &[u8], repeat: &[u8], times: usize, end: &[u8]) -> Vec<u8> {
     [start, &repeat.repeat(times), end].concat()
 }
 
-/// Every opcode that is followed by a length, with lengths of which nothing is there.
+/// Every opcode with a length, without the bytes that the length announces.
 #[test]
-fn lengths_without_bytes_take_no_memory() {
+fn wrong_lengths_take_no_memory() {
     for (opcode, width) in [
         (b'U', 1),
         (b'C', 1),
@@ -58,14 +58,14 @@ fn lengths_without_bytes_take_no_memory() {
     }
 }
 
-/// A zip archive whose directory says that there is more than there is, in each of its numbers.
+/// A zip archive whose directory announces too much, in each of its numbers.
 #[test]
-fn directories_that_lie_take_no_memory() {
+fn wrong_directories_take_no_memory() {
     for name in ["full.pth", "zip64.pth"] {
         let whole = python::fixture(name);
         let end = whole.windows(4).rposition(|window| window == b"PK\x05\x06").unwrap();
         let first = whole.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
-        // The end record and, in large files, the two before it; then the first entries, whose sizes lie in them.
+        // The end record, in large files the two records before it, and the first entries.
         let places = (end.saturating_sub(76)..end + 22).chain(first..first + 300);
         for at in places {
             for (width, last) in [(2, 0xff), (4, 0xff), (4, 0x7f), (8, 0xff), (8, 0x7f)] {
@@ -84,7 +84,7 @@ fn directories_that_lie_take_no_memory() {
 }
 
 #[test]
-fn a_million_levels_are_read_and_dropped() {
+fn deep_nesting_does_not_overflow_the_stack() {
     for bytes in [
         repeated(b"N", b"\x85", 1_000_000, b"."),
         repeated(b"", b"(", 1_000_000, &repeated(b"", b"l", 1_000_000, b".")),
@@ -100,7 +100,7 @@ fn a_million_levels_are_read_and_dropped() {
 }
 
 #[test]
-fn what_is_cheapest_to_write_takes_a_constant_for_each_byte() {
+fn memory_is_bounded_by_the_length_of_the_input() {
     for repeat in [
         &b"N"[..],
         b"]",
@@ -125,7 +125,7 @@ fn what_is_cheapest_to_write_takes_a_constant_for_each_byte() {
         b"X\x01\0\0\0\xff",
         b"V\\u20ac\n",
     ] {
-        // A value to begin with, one in the memo, a mark to keep opcodes from taking more than the repetition makes.
+        // A value on the stack, one in the memo, and a mark that limits what the repeated opcodes take.
         let bytes = repeated(b"Nq\0(N", repeat, 200_000 / repeat.len(), b"");
         let (peak, result) = memory::peak(|| read(&bytes, &Limits::default()).map(|_| ()));
         assert_eq!(result.unwrap_err().offset, bytes.len(), "{repeat:?} is no program");
@@ -134,7 +134,7 @@ fn what_is_cheapest_to_write_takes_a_constant_for_each_byte() {
 }
 
 #[test]
-fn many_long_decimals_take_no_time() {
+fn long_decimals_take_little_time() {
     let number = format!("L{}L\n0", "9".repeat(4300));
     let bytes = repeated(b"", number.as_bytes(), 500, b"N.");
     let start = Instant::now();
@@ -143,19 +143,19 @@ fn many_long_decimals_take_no_time() {
 }
 
 #[test]
-fn a_result_used_again_and_again_is_refused() {
+fn repeated_references_to_a_result_are_refused() {
     let scores = vec![0.5; 7000];
     let mut writer = ResultsWriter::new(Vec::new()).unwrap();
     writer.push(&Sample { scores: &scores, clips: 10, classes: 700, label: 1, img_shape: (256, 256) }).unwrap();
     let one = writer.finish().unwrap();
-    // The list is taken apart: its last opcodes are APPEND and STOP. Instead the dict is remembered and appended often.
+    // Replace the last opcodes, APPEND and STOP, by opcodes that append the dict many times.
     let dict = one.strip_suffix(b"a.").unwrap();
     let bytes = repeated(&[dict, b"q\x09a"].concat(), b"h\x09a", 100_000, b".");
     let (peak, result) = memory::peak(|| read_results(&bytes));
     assert!(matches!(result, Err(ResultsError::Sample { problem: SampleError::TooMuch, .. })), "{result:?}");
     assert!(peak <= allowed(bytes.len()), "{} bytes took {peak}", bytes.len());
 
-    // One huge dict, often.
+    // Many references to one huge dict.
     let huge = repeated(b"](}q\0(", b"NN", 500_000, b"u");
     let bytes = repeated(&huge, b"h\0", 500_000, b"e.");
     assert!(read_results(&bytes).is_err());
@@ -166,7 +166,7 @@ fn an_expanded_score_tensor_is_refused() {
     let mut writer = ResultsWriter::new(Vec::new()).unwrap();
     writer.push(&Sample { scores: &[0.5; 6], clips: 2, classes: 3, label: 1, img_shape: (256, 256) }).unwrap();
     let bytes = writer.finish().unwrap();
-    // Shape (2, 3), strides (3, 1): make them (2, 200) and (0, 0).
+    // Change shape (2, 3) and strides (3, 1) to (2, 200) and (0, 0).
     let from = b"K\0(K\x02K\x03t(K\x03K\x01t";
     let to = b"K\0(K\x02K\xc8t(K\0K\0t";
     let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
@@ -176,21 +176,21 @@ fn an_expanded_score_tensor_is_refused() {
     assert!(matches!(error, ResultsError::Sample { problem: SampleError::TooMuch, .. }), "{error}");
 }
 
-/// A file in the old format, whose value is `pickle`; the storage `0` has one float.
+/// A legacy file with the value `pickle` and a storage `0` of one float.
 fn legacy(pickle: &[u8]) -> Vec<u8> {
     let head = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.";
     [head, pickle, b"](U\x010e.", &1u64.to_le_bytes(), &[0; 4]].concat()
 }
 
-/// A tensor over that storage; `shape` and `strides` are pickles of tuples.
+/// A tensor over this storage; `shape` and `strides` are pickled tuples.
 fn tensor(shape: &[u8], strides: &[u8]) -> Vec<u8> {
     let head = b"ctorch._utils\n_rebuild_tensor\n((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tQK\0";
     [head, shape, strides, b"tR"].concat()
 }
 
 #[test]
-fn a_tensor_of_gigabytes_from_a_few_bytes_is_refused() {
-    // A million rows of a million, all one element.
+fn a_hugely_expanded_tensor_is_refused() {
+    // A million rows of a million columns, all the same element.
     let million = b"J\x40\x42\x0f\0";
     let bytes = legacy(&[b"}U\x01a", &*tensor(&[million, &b"K\x04\x86"[..]].concat(), b"K\0K\0\x86"), b"s."].concat());
     let file = CheckpointFile::from_bytes(bytes).unwrap();
@@ -203,8 +203,8 @@ fn a_tensor_of_gigabytes_from_a_few_bytes_is_refused() {
 }
 
 #[test]
-fn long_things_used_again_and_again_are_not_copied() {
-    // A tensor with a shape of a million dimensions, under many names.
+fn repeated_references_to_long_values_are_not_copied() {
+    // Many references to a tensor with a million dimensions.
     let long = repeated(b"(", b"K\x01", 1_000_000, b"tq\0");
     let bad = tensor(&long, b"h\0");
     let names: Vec<u8> =
@@ -213,7 +213,7 @@ fn long_things_used_again_and_again_are_not_copied() {
     let file = CheckpointFile::from_bytes(bytes).unwrap();
     assert!(matches!(file.state_dict(), Err(CheckpointError::Damaged { .. })));
 
-    // A name of a megabyte, again and again.
+    // Many references to a name of a megabyte.
     let name = [&b"X\x40\x42\x0f\0"[..], &[b'a'; 1_000_000], b"q\0"].concat();
     let bytes =
         legacy(&[b"}(", &*name, b"N", &*b"h\0N".repeat(300_000), b"U\x01a", &*tensor(b")", b")"), b"u."].concat());

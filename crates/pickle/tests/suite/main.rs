@@ -1,4 +1,4 @@
-//! The crate from the outside: against Python's own pickle module, over files as PyTorch writes them, and over hostile ones.
+//! Tests of the public interface: against Python's pickle module, with PyTorch's files, and with hostile input.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

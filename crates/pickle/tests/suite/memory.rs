@@ -1,4 +1,4 @@
-//! An allocator that counts, so that tests can say how much memory something took.
+//! An allocator that counts bytes, for tests of memory use.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -14,18 +14,18 @@ struct Counting;
 static COUNTING: Counting = Counting;
 
 fn count(change: isize) {
-    // A thread that ends frees memory after its counters are gone.
+    // A thread may free memory after its thread-local counters are destroyed.
     let _ = NOW.try_with(|now| {
         now.set(now.get() + change);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now.get())));
     });
 }
 
-// SAFETY: everything is passed on to the system's allocator, unchanged.
+// SAFETY: all calls are forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that this call needs.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.alloc(layout) }
     }
 
@@ -36,7 +36,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The most bytes that this thread held at once because of `work`, and what it returns.
+/// The peak memory that this thread allocates during `work`, in bytes, and the result of `work`.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = NOW.get();
     PEAK.set(before);

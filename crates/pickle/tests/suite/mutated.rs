@@ -1,5 +1,5 @@
-//! Valid files with a few bytes changed, and bytes that never were a file: any answer will do but a panic, a hang or much
-//! memory.
+//! Valid files with a few changes, and random bytes. The crate may accept or refuse them, but must not panic, hang, or use
+//! much memory.
 
 use std::io::Cursor;
 use std::sync::OnceLock;
@@ -15,14 +15,14 @@ use crate::hostile::allowed;
 use crate::memory;
 use crate::python::{self, fixture, from_hex};
 
-/// Does something with bytes, which may take a constant for each of them.
+/// Checks that `work` takes only a constant amount of memory per byte.
 fn within<T>(bytes: &[u8], what: &str, work: impl FnOnce() -> T) -> T {
     let (peak, out) = memory::peak(work);
     assert!(peak <= allowed(bytes.len()), "{what}: {} bytes took {peak}", bytes.len());
     out
 }
 
-/// Everything that this crate does with bytes that it did not write.
+/// Calls everything that reads untrusted bytes.
 fn try_everything(bytes: &[u8]) {
     within(bytes, "pickle", || {
         if let Ok((pickle, _)) = read(bytes, &Limits::default()) {
@@ -34,10 +34,10 @@ fn try_everything(bytes: &[u8]) {
     if let Ok(file) = within(bytes, "checkpoint", || CheckpointFile::from_bytes(bytes.to_vec())) {
         let read = within(bytes, "reading of a checkpoint", || file.read());
         if let Ok(checkpoint) = read {
-            within(bytes, "names in a checkpoint", || drop((checkpoint.meta_strings(), checkpoint.top_level_keys())));
+            within(bytes, "names in a checkpoint", || drop(checkpoint.top_level_keys()));
             let tensors = within(bytes, "state dict", || checkpoint.state_dict());
             for (_, tensor) in tensors.map(|state_dict| state_dict.tensors).unwrap_or_default() {
-                // As many numbers as the tensor says it has, which must be no more than are stored or than one may claim.
+                // A tensor has at most the stored elements, or the limit for expanded tensors.
                 assert!(tensor.len() <= MAX_EXPANDED_ELEMENTS.max(bytes.len()));
                 let (peak, numbers) = memory::peak(|| tensor.to_f32());
                 assert!(numbers.len() == tensor.len() && peak <= 4 * tensor.len() + 1000, "{peak} for {tensor:?}");
@@ -78,7 +78,7 @@ fn valid_files() -> &'static [Vec<u8>] {
     })
 }
 
-/// One change of a file.
+/// A change of a file.
 #[derive(Clone, Debug)]
 enum Change {
     Flip(Index, u8),
@@ -87,11 +87,11 @@ enum Change {
     Remove(Index, usize),
     Repeat(Index, usize, usize),
     Insert(Index, Vec<u8>),
-    /// A span takes the place of another of the same length.
+    /// Copies a span over another one of the same length.
     Replace(Index, Index, usize),
-    /// Random bytes take the place of others.
+    /// Overwrites bytes with random ones.
     Noise(Index, Vec<u8>),
-    /// A length becomes the largest that there is, or the largest that is no negative number.
+    /// Sets a binary length to the largest unsigned or signed value.
     Longest(Index, usize, u8),
 }
 
@@ -156,7 +156,7 @@ fn opcode() -> impl Strategy<Value = u8> {
     prop::sample::select(b"NIJKMLFGSTUVXBCc)tl]aed}su(012pqrghjRbioPQ.\x80\x81\x82\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97".to_vec())
 }
 
-/// Opcodes with arguments that mostly fit, so that programs go on for a while.
+/// Opcodes with mostly valid arguments, so that programs run for a while.
 fn instruction() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => prop::sample::select(b"N)]}(02\x88\x89\x8f\x94tleauds\x85\x86\x87\x90\x91\x93RbQo\x81\x92.".to_vec())
@@ -176,7 +176,7 @@ fn instruction() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn the_files_are_valid_before_they_are_changed() {
+fn unchanged_files_are_valid() {
     for file in valid_files() {
         let is_zip = file.starts_with(b"PK");
         assert!(is_zip || read(file, &Limits::default()).is_ok());
@@ -185,9 +185,9 @@ fn the_files_are_valid_before_they_are_changed() {
 }
 
 #[test]
-fn every_cut_of_every_file() {
+fn truncated_files() {
     for file in valid_files() {
-        // The first and last bytes one by one, the middle in steps.
+        // All lengths near the start and the end, and some between.
         let step = (file.len() / 300).max(1);
         for length in (0..file.len()).filter(|length| *length < 300 || file.len() - length < 300 || length % step == 0)
         {

@@ -1,4 +1,4 @@
-//! Running the scripts in `tests/python`, which need nothing but Python's standard library.
+//! Runs the scripts in `tests/python`, which need only Python's standard library.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-/// What a script prints. It must succeed.
+/// The output of a script, which must succeed.
 pub fn run(script: &str, args: &[&OsStr]) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python");
     // -B: no compiled files in the source tree.
@@ -16,7 +16,7 @@ pub fn run(script: &str, args: &[&OsStr]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The folder that `fixtures.py` fills, once for all tests.
+/// The folder with the files of `fixtures.py`, which runs once for all tests.
 pub fn fixtures() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     FOLDER

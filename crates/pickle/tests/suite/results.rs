@@ -1,4 +1,4 @@
-//! `result.pkl`: ours as Python loads it, and files as the original writes them.
+//! Tests of `result.pkl` files that reeldeck and MMAction2 write.
 
 use std::io::{self, Write};
 
@@ -52,7 +52,7 @@ fn python_loads_what_is_written() {
 }
 
 #[test]
-fn files_as_the_original_writes_them_are_read_in_every_protocol() {
+fn files_of_mmaction2_are_read_in_all_protocols() {
     let expected = [
         ResultSample { scores: vec![0.5, -1.0, 2.0, 3.0, 4.0, 5.0], shape: vec![2, 3], label: Some(42) },
         ResultSample { scores: vec![7.0, 8.0, 9.0], shape: vec![3], label: Some(42) },
@@ -65,14 +65,14 @@ fn files_as_the_original_writes_them_are_read_in_every_protocol() {
 }
 
 #[test]
-fn an_empty_list_has_no_videos() {
+fn an_empty_list_is_valid() {
     let bytes = ResultsWriter::new(Vec::new()).unwrap().finish().unwrap();
     assert!(Results::parse(&bytes).unwrap().is_empty());
     assert_eq!(read_results(&bytes).unwrap(), []);
 }
 
 #[test]
-fn what_holds_no_results_is_refused() {
+fn other_content_is_refused() {
     assert_eq!(read_results(b"}.").unwrap_err(), ResultsError::NotAList);
     assert!(matches!(read_results(b"").unwrap_err(), ResultsError::Pickle(_)));
     let problem = |bytes| match read_results(bytes).unwrap_err() {
@@ -84,7 +84,7 @@ fn what_holds_no_results_is_refused() {
     assert!(matches!(problem(b"(}(X\x0a\0\0\0pred_scoreK\x01ul."), SampleError::NotATensor(_)));
 }
 
-/// Counts what it is given.
+/// Counts the bytes that it receives.
 struct Sink(u64);
 
 impl Write for Sink {
@@ -111,14 +111,14 @@ fn memory_does_not_grow_with_the_number_of_videos() {
     let (peak_of_two, _) = memory::peak(|| write(2));
     let (peak_of_many, written) = memory::peak(|| write(500));
     assert!(written > 500 * 28_000);
-    // Longer keys can make the buffer for one tensor grow once more.
+    // A longer key may enlarge the buffer of a tensor.
     assert!(peak_of_many < 2 * peak_of_two, "{peak_of_two} {peak_of_many}");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn what_is_written_is_read(
+    fn written_results_are_read_back(
         samples in prop::collection::vec((0usize..5, 1usize..20, any::<i64>(), any::<u32>()), 0..8),
     ) {
         let bits = |seed: u32, index: usize| seed.wrapping_mul(index as u32 + 1);
