@@ -8,6 +8,7 @@ use reeldeck_common::layout::Layout;
 use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::recipe::Recipe;
+use reeldeck_process::Program;
 
 use crate::config::{Device, GPU_BATCH, Settings, WatchMode};
 use crate::dataset::probe::cache;
@@ -150,7 +151,7 @@ pub fn plan(
     };
     let launch = |device: &Device| {
         let environment = if *device == Device::Cpu { vec![] } else { of_gpus.clone() };
-        Launch { device: device.to_string(), program: program.clone(), environment }
+        Launch { device: device.to_string(), program: Program { environment, ..Program::new(&program) } }
     };
     let room = (in_hand as u64 * feature_size(&settings.recipe)).max(1 << 20);
     let output = Output::new(layout.clone(), lock.clone(), room);

@@ -71,9 +71,9 @@ fn a_changed_video_is_stale_until_it_is_asked_to_be_done_again() {
 fn a_worker_that_misbehaves_costs_only_the_video_to_blame() {
     for (script, says) in [
         ("crash", "signal 6"),
-        ("garbage", "what no worker says"),
-        ("partial", "the worker left"),
-        ("leave", "the worker left"),
+        ("garbage", "the worker broke the protocol"),
+        ("partial", "the worker exited with code 0"),
+        ("leave", "the worker exited with code 0"),
     ] {
         let bench = Bench::new(&[
             ("A/v_1.mp4", "ok"),
@@ -176,7 +176,7 @@ fn workers_that_cannot_work_end_the_run_with_the_reason_and_blame_no_video() {
         ("wrong-version", "install both from one release"),
         ("fatal", "this device is not what it was"),
         ("crash-at-start", "signal 6"),
-        ("silent", "the worker left"),
+        ("silent", "the worker exited with code 0"),
     ] {
         let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
         let ran = Ran::to_the_end(bench.command(&["--batch"]).env("FAKE_WORKER", fault));

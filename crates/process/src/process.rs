@@ -81,9 +81,17 @@ impl Input {
     /// # Errors
     /// When the message has no JSON form: a path in it is not UTF-8.
     pub fn send(&self, message: &impl Serialize) -> io::Result<()> {
-        let line = protocol::line(message)?;
-        let _ = self.0.send(line);
+        self.prepare(message)?();
         Ok(())
+    }
+
+    /// Returns a function that sends a message.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn prepare<M: Serialize>(&self, message: &M) -> io::Result<impl FnOnce() + Send + use<M>> {
+        let (sender, line) = (self.0.clone(), protocol::line(message)?);
+        Ok(move || drop(sender.send(line)))
     }
 }
 

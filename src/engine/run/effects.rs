@@ -4,11 +4,12 @@ use jiff::SignedDuration;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::failure::Attempt;
 use reeldeck_common::protocol::ToWorker;
+use reeldeck_process::Process;
 
 use super::{Engine, Event, Incoming, Job, Millis, WorkerProcess, publish};
 use crate::engine::event::{Effect, News};
 use crate::engine::journal_writer::Record;
-use crate::engine::worker::Process;
+use crate::engine::worker;
 
 impl Engine {
     /// Carries out an effect. Returns an event when that fails.
@@ -18,16 +19,24 @@ impl Engine {
             Effect::Extract { worker, job, video, batch } => {
                 let name = self.name(video)?;
                 let (path, feature) = (name.under(&self.plan.root), self.plan.layout.feature(&name));
-                let process = self.processes.get(&worker)?;
-                let send = process.sending(&ToWorker::Extract { job, video: name, path, feature, batch });
-                let (sender, process) = (self.sender.clone(), self.state.process(worker));
-                self.journal_writer.write(Job::Release(Box::new(move || {
-                    // The event comes first, so that every report about the order comes after it.
-                    let _ = sender.send(Incoming::Released(process, job));
-                    send();
-                })));
+                let input = self.processes.get(&worker)?.input()?;
+                let process = self.state.process(worker);
+                match input.prepare(&ToWorker::Extract { job, video: name, path, feature, batch }) {
+                    Ok(send) => {
+                        let sender = self.sender.clone();
+                        self.journal_writer.write(Job::Release(Box::new(move || {
+                            // The event comes first, so that every report about the order comes after it.
+                            let _ = sender.send(Incoming::Released(process, job));
+                            send();
+                        })));
+                    }
+                    Err(error) => {
+                        let failure = Failure::from_error(ErrorKind::Internal, &error);
+                        return Some(Event::Failed(process, job, failure, None));
+                    }
+                }
             }
-            Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish),
+            Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish).ok()?,
             Effect::Kill(worker) => self.processes.get_mut(&worker)?.kill(),
             Effect::Freeze(worker) => self.processes.get(&worker)?.freeze(),
             Effect::Thaw(worker) => self.processes.get(&worker)?.thaw(),
@@ -69,19 +78,20 @@ impl Engine {
     }
 
     fn spawn(&mut self, id: WorkerProcess) -> Option<Event> {
-        let worker = id.worker;
-        let (launch, init) = (self.plan.launches.get(worker)?, self.plan.inits.get(worker)?);
-        match Process::start(id, launch, self.heard.clone()) {
+        let number = id.worker;
+        let (launch, init) = (self.plan.launches.get(number)?, self.plan.inits.get(number)?);
+        let started = worker::start(id, launch, self.heard.clone())
+            .and_then(|process| process.send(&ToWorker::Init(Box::new(init.clone()))).map(|()| process));
+        match started {
             Ok(process) => {
-                process.send(&ToWorker::Init(Box::new(init.clone())));
                 if let Some(monitor) = &self.monitor {
-                    monitor.set_pid(worker, process.pid());
+                    monitor.set_pid(number, Some(process.pid()));
                 }
-                self.processes.insert(worker, process);
+                self.processes.insert(number, process);
                 None
             }
             Err(error) => {
-                let text = format!("failed to start {}: {error}", launch.program.display());
+                let text = format!("failed to start {}: {error}", launch.program.path.display());
                 Some(Event::Fatal(id, Failure::new(ErrorKind::Device, text)))
             }
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use reeldeck_common::protocol::{JobId, Report};
 use reeldeck_common::video::VideoName;
+use reeldeck_process::Process;
 use tokio::sync::mpsc;
 
 use super::assess::Found;
@@ -21,7 +22,7 @@ use super::publish::{self, RunObserver};
 use super::rate::Rate;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId, WorkerProcess};
 use super::update::update;
-use super::worker::{Heard, Process};
+use super::worker::Heard;
 use crate::dataset::scan::VideoFile;
 use crate::format::Format;
 use crate::monitor::{Monitor, Reading};
