@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use reeldeck_process::LineReader;
 
 use crate::dataset::shard::Shard;
 use crate::protocol::event::{Event, Line};
@@ -13,7 +14,7 @@ use crate::protocol::event::{Event, Line};
 /// Journals kept for each part.
 const KEPT: usize = 20;
 /// No line of a journal is longer.
-const MAX_LINE: u64 = 1 << 20;
+const MAX_LINE: usize = 1 << 20;
 /// So many bytes at the end of a journal are searched for the end of its run.
 const TAIL: u64 = 1 << 16;
 
@@ -70,14 +71,12 @@ fn ends_a_run(journal: &mut File) -> io::Result<bool> {
 }
 
 /// Adds what a journal leaves in progress, and removes what it finishes.
-fn read(mut journal: impl BufRead, suspects: &mut BTreeSet<String>) {
+fn read(journal: impl BufRead, suspects: &mut BTreeSet<String>) {
     let mut in_progress = BTreeSet::new();
-    let mut line = vec![];
-    // Lines that are not understood, as a full disk or a power cut leaves them, are skipped.
-    while let Ok(1..) = (&mut journal).take(MAX_LINE).read_until(b'\n', &mut line) {
-        let event = event(&line);
-        line.clear();
-        match event {
+    let mut lines = LineReader::new(journal, MAX_LINE);
+    // Invalid lines, as a full disk or a power cut leaves them, are skipped.
+    while let Ok(Some(line)) = lines.next_line_truncated() {
+        match event(line) {
             Some(Event::VideoStarted { video, .. }) => drop(in_progress.insert(video)),
             Some(Event::VideoDone { video, .. } | Event::VideoFailed { video, .. }) => {
                 in_progress.remove(&video);

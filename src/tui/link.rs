@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reeldeck_common::protocol::line;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use reeldeck_process::LineReader;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -17,7 +18,10 @@ use crate::config::Settings;
 use crate::protocol::{FromEngine, ToEngine, VERSION};
 
 /// The longest message of an engine, in bytes.
-const MAX_LINE: u64 = 1 << 24;
+const MAX_LINE: usize = 1 << 24;
+
+/// The engine's messages.
+type Messages = LineReader<BufReader<OwnedReadHalf>>;
 
 /// An engine that sends no welcome within this time counts as hung.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -125,12 +129,11 @@ async fn exchange(
     write_timeout: Duration,
 ) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
-    let mut reader = BufReader::with_capacity(1 << 16, reader);
+    let mut messages = LineReader::new(BufReader::with_capacity(1 << 16, reader), MAX_LINE);
     let hello = ToEngine::Hello { version: VERSION, tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")).into() };
     write(&mut writer, &hello, write_timeout).await?;
-    let mut line = vec![];
     let hung = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not greet");
-    match tokio::time::timeout(GREETING_TIMEOUT, read(&mut reader, &mut line)).await.map_err(hung)?? {
+    match tokio::time::timeout(GREETING_TIMEOUT, read(&mut messages)).await.map_err(hung)?? {
         FromEngine::Welcome(welcome) => {
             if events.send(LinkEvent::Connected(Box::new(welcome))).await.is_err() {
                 return Ok(());
@@ -142,16 +145,15 @@ async fn exchange(
     // Both directions are polled at the same time. If a request had to be written before the next message is read, an
     // engine that is itself blocked on writing would never read that request.
     tokio::select! {
-        received = receive(&mut reader, events) => received,
+        received = receive(&mut messages, events) => received,
         sent = send(&mut writer, requests, write_timeout) => sent,
     }
 }
 
 /// Passes messages on until the window closes.
-async fn receive(reader: &mut BufReader<OwnedReadHalf>, events: &mpsc::Sender<LinkEvent>) -> io::Result<()> {
-    let mut line = vec![];
+async fn receive(messages: &mut Messages, events: &mpsc::Sender<LinkEvent>) -> io::Result<()> {
     loop {
-        let message = read(reader, &mut line).await?;
+        let message = read(messages).await?;
         if events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
             return Ok(());
         }
@@ -178,14 +180,9 @@ async fn write(writer: &mut OwnedWriteHalf, message: &ToEngine, write_timeout: D
     tokio::time::timeout(write_timeout, writer.write_all(line.as_bytes())).await.map_err(hung)?
 }
 
-async fn read(reader: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) -> io::Result<FromEngine> {
-    line.clear();
-    reader.take(MAX_LINE).read_until(b'\n', line).await?;
-    if line.last() != Some(&b'\n') {
-        let what = if line.len() as u64 >= MAX_LINE { "it says too much in one line" } else { "it has ended" };
-        return Err(io::Error::other(what));
-    }
-    serde_json::from_slice(line).map_err(|error| io::Error::other(format!("not understood: {error}")))
+async fn read(messages: &mut Messages) -> io::Result<FromEngine> {
+    let message = messages.next_message_async().await.map_err(io::Error::other)?;
+    message.ok_or_else(|| io::Error::other("it has ended"))
 }
 
 #[cfg(test)]

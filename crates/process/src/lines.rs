@@ -117,6 +117,14 @@ impl<R: tokio::io::AsyncBufRead + Unpin> LineReader<R> {
         (&mut self.reader).take(room).read_until(b'\n', &mut self.line).await?;
         self.finish()
     }
+
+    /// The same as [`next_message`](Self::next_message) for an asynchronous stream. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`next_message`](Self::next_message).
+    pub async fn next_message_async<M: DeserializeOwned>(&mut self) -> Result<Option<M>, LineError> {
+        Ok(self.next_line_async().await?.map(serde_json::from_slice).transpose()?)
+    }
 }
 
 #[cfg(test)]

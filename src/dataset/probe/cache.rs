@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::probe::{CHECKS, Level, Probed};
 use reeldeck_common::protocol::MAX_LINE;
 use reeldeck_common::video::VideoName;
+use reeldeck_process::{LineError, LineReader};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -155,7 +156,7 @@ fn line(video: &VideoName, probed: &Probed) -> io::Result<String> {
 }
 
 fn parse(line: &[u8]) -> Option<Entry> {
-    let (sum, text) = line.strip_suffix(b"\n")?.split_at_checked(17)?;
+    let (sum, text) = line.split_at_checked(17)?;
     let sum = u64::from_str_radix(std::str::from_utf8(sum.strip_suffix(b" ")?).ok()?, 16).ok()?;
     (sum == xxh3_64(text)).then(|| serde_json::from_slice(text).ok())?
 }
@@ -173,30 +174,31 @@ fn read(path: &Path, videos: &[VideoFile], known: &mut HashMap<VideoName, Probed
     if !fs::metadata(path)?.is_file() {
         return Ok(anew);
     }
-    let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
-    let mut line = vec![];
-    next(&mut file, &mut line)?;
-    if line != header().as_bytes() {
-        return Ok(anew);
+    let mut reader = LineReader::new(BufReader::with_capacity(1 << 18, File::open(path)?), MAX_LINE);
+    match reader.next_line() {
+        Ok(Some(line)) if line == header().trim_end().as_bytes() => {}
+        Err(LineError::Read(error)) => return Err(error),
+        _ => return Ok(anew),
     }
     let mut lines = 0;
-    while next(&mut file, &mut line)? > 0 {
+    let begin = loop {
+        match reader.next_line() {
+            Ok(Some(line)) => {
+                if let Some(Entry { video, probed }) = parse(line)
+                    && videos.binary_search_by(|other| other.name.cmp(&video)).is_ok()
+                {
+                    learn(known, video, probed);
+                }
+            }
+            Ok(None) => break Begin::Nothing,
+            Err(LineError::Incomplete) => break Begin::NewLine,
+            Err(LineError::Read(error)) => return Err(error),
+            // Another program has written to the file.
+            Err(_) => break Begin::Anew,
+        }
         lines += 1;
-        if let Some(Entry { video, probed }) = parse(&line)
-            && videos.binary_search_by(|other| other.name.cmp(&video)).is_ok()
-        {
-            learn(known, video, probed);
-        }
-        if line.last() != Some(&b'\n') && line.len() < MAX_LINE {
-            return Ok(OldCache { begin: Begin::NewLine, lines });
-        }
-    }
-    Ok(OldCache { begin: Begin::Nothing, lines })
-}
-
-fn next(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
-    line.clear();
-    file.by_ref().take(MAX_LINE as u64).read_until(b'\n', line)
+    };
+    Ok(OldCache { begin, lines })
 }
 
 /// Opens the file for appending.
