@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::process::{Pid, test_kill_process};
+use reeldeck_common::pid::is_gone;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::shard::Shard;
@@ -91,17 +91,6 @@ pub fn holders(private: &Path) -> io::Result<Vec<Seen>> {
 /// The name of this host.
 pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Whether no process with this id runs on this host.
-pub fn is_gone(pid: u32) -> bool {
-    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
-    if test_kill_process(id) == Err(rustix::io::Errno::SRCH) {
-        return true;
-    }
-    // A zombie can still be signalled. Without an init process, as in some containers, it is never reaped.
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X']))
 }
 
 /// Whether this error means that the file system has no locks.

@@ -12,6 +12,7 @@ pub mod feature;
 pub mod feature_status;
 pub mod layout;
 pub mod limits;
+pub mod pid;
 pub mod pinned;
 pub mod probe;
 pub mod protocol;

@@ -1,7 +1,6 @@
 //! Tests of the lock.
 
 use super::*;
-use crate::protocol::holder::is_gone;
 
 /// Children inherit all locks of this process, also those of other tests.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -57,22 +56,6 @@ fn a_lock_file_may_say_anything() {
         assert!(read_holder(&path).is_some(), "what was there before is gone");
         fs::remove_file(&path).unwrap();
     }
-}
-
-#[test]
-fn who_is_dead_and_not_buried_is_gone() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-    let pid = child.id();
-    assert!(!is_gone(pid) && !is_gone(std::process::id()));
-    child.kill().unwrap();
-    // Nobody has waited for it yet.
-    while !is_gone(pid) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert!(rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid as i32).unwrap()).is_ok());
-    child.wait().unwrap();
-    assert!(is_gone(pid) && is_gone(0) && is_gone(u32::MAX));
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::protocol::holder::is_gone;
 
 /// Binds a new socket for the engine of this output folder, for its user alone.
 ///
@@ -55,7 +54,7 @@ fn remove_stale(folder: &Path) {
             let connected = UnixStream::connect(entry.path());
             connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
         };
-        if pid.is_some_and(is_gone) && is_refused() {
+        if pid.is_some_and(reeldeck_common::pid::is_gone) && is_refused() {
             let _ = fs::remove_file(entry.path());
         }
     }

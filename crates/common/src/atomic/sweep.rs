@@ -1,9 +1,7 @@
 //! Which temporary files an engine may remove at its start: those whose writers have ended.
 
-use rustix::io::Errno;
-use rustix::process::{Pid, test_kill_process};
-
 use super::{SUFFIX, host};
+use crate::pid::is_gone;
 
 /// Decides which temporary files an engine that holds the lock of a shard may remove. Use it before the engine writes: all
 /// files of its own shard count as left behind.
@@ -69,15 +67,14 @@ impl Sweeper {
         let Some(writer) = Writer::of(file_name) else { return false };
         match writer.shard {
             Some((shard, of)) => of != self.of || shard == self.shard,
-            None => writer.host == self.host && writer.processes.into_iter().all(is_gone),
+            None => writer.host == self.host && writer.processes.into_iter().all(|pid| is_valid(pid) && is_gone(pid)),
         }
     }
 }
 
-/// Whether no process has this id. A zombie still has its id; a number that is no valid id gives false.
-fn is_gone(process: u32) -> bool {
-    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
-    process.is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH))
+/// Whether a number can be the id of a process. If not, the name was not written by reeldeck.
+fn is_valid(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| pid > 0)
 }
 
 #[cfg(test)]
