@@ -1,4 +1,4 @@
-//! What our frames cost beside what FFmpeg's decoder costs alone, in CPU time of one thread.
+//! The CPU time of extracting frames with one thread, compared with FFmpeg's decoder alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use reeldeck_video::synth::{self, Synth};
 
 use crate::Options;
 
-/// CPU seconds of this thread.
+/// CPU time of this thread in seconds.
 fn cpu() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the structure is valid for writing; the clock exists on every Linux.
+    // SAFETY: the structure is valid for writing, and the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// A file that is made once and kept in the target folder.
-pub fn kept(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+/// A file that is created once and cached in the target folder.
+pub fn cached(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-media").join(name);
     if !path.exists() {
         eprintln!("making {name} …");
@@ -34,18 +34,18 @@ pub fn kept(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     path
 }
 
-/// A video that is made once and kept.
+/// A video that is created once and cached.
 pub fn media(name: &str, synth: &Synth) -> PathBuf {
-    kept(name, |path| synth::write(path, synth).unwrap())
+    cached(name, |path| synth::write(path, synth).unwrap())
 }
 
-/// Drops what comes.
+/// Drops all frames.
 #[derive(Default)]
-struct Nowhere {
+struct NullSink {
     needed: usize,
 }
 
-impl Sink for Nowhere {
+impl Sink for NullSink {
     fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError> {
         self.needed = plan.frames.len();
         Ok(())
@@ -59,16 +59,16 @@ impl Sink for Nowhere {
 fn extract(path: &Path, sampling: Sampling, recipe: &Recipe, pass: Pass) -> (Extraction, usize) {
     let limits = Limits::default();
     let request = Request { sampling, transform: recipe.transform, damage: recipe.damage, limits };
-    let mut sink = Nowhere::default();
-    let facts = frames::extract(path, &request, pass, &mut sink).unwrap();
-    (facts, sink.needed)
+    let mut sink = NullSink::default();
+    let extraction = frames::extract(path, &request, pass, &mut sink).unwrap();
+    (extraction, sink.needed)
 }
 
-/// Times that each of the four is run, in turn: what others do to the machine meanwhile then meets all of them.
+/// How many times each of the four measurements runs. They run alternately, so that other load affects all of them.
 const ROUNDS: usize = 5;
 
 fn row(label: &str, path: &Path, recipe: &Recipe) {
-    // The plain pass decodes twice and skips nothing, so all that differs between many frames and one is their conversion.
+    // The plain pass decodes everything twice, so many frames and a single one differ only in the conversion.
     let one = Sampling { clips: 1, length: 1, interval: 1 };
     let limits = Limits::default();
     let mut least = [f64::MAX; 4];
@@ -84,19 +84,19 @@ fn row(label: &str, path: &Path, recipe: &Recipe) {
         measure(2, &mut || _ = extract(path, recipe.sampling, recipe, Pass::Plain));
         measure(3, &mut || _ = extract(path, one, recipe, Pass::Plain));
     }
-    let ([alone, best, many, single], (facts, needed)) = (least, ours.unwrap());
-    assert!(!facts.plain_pass && facts.counts.output == count);
+    let ([alone, best, many, single], (extraction, needed)) = (least, ours.unwrap());
+    assert!(!extraction.plain_pass && extraction.counts.output == count);
     let frames = (needed - 1) as f64 / 1e3;
     println!(
         "| {label} | {count} | {alone:.3} | {best:.3} ({:.0} %) | {needed} | {} | {:.2} | {:.2} |",
         100.0 * best / alone,
-        facts.skipped,
+        extraction.skipped,
         (best - alone) / frames,
         (many - single) / frames,
     );
 }
 
-/// Prints the table of the decoder.
+/// Prints the table.
 pub fn table(options: &Options) {
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
     println!("Decoding H.264 with one thread, CPU seconds, the least of {ROUNDS}; ms are of a needed frame:\n");
@@ -105,7 +105,7 @@ pub fn table(options: &Options) {
     for (width, height) in [(640, 360), (1280, 720)] {
         for (bf, words) in [("3", "with B-frames"), ("0", "without")] {
             for frames in [300, 900, 3600] {
-                // Two minutes, as in the dataset that this is for: only where frames can be skipped.
+                // Two minutes, as in the original dataset; only with B-frames, which can be skipped.
                 let is_long = frames == 3600;
                 if (options.short && frames >= 900 && height == 720) || (is_long && (height == 360 || bf == "0")) {
                     continue;

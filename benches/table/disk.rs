@@ -1,4 +1,4 @@
-//! What it costs to write a feature so that it is whole or not there, beside a plain copy of the same bytes.
+//! The time to write a feature file atomically, compared with a plain copy.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use reeldeck_common::atomic::{self, Owner};
 
-/// Bytes of a feature of the built-in recipe: 100 × 700 numbers, and what is said of them.
+/// The size of a feature of the built-in recipe in bytes: 100 × 700 numbers and the header.
 const BYTES: usize = 100 * 700 * 4 + 2048;
 const TIMES: usize = 41;
 
@@ -23,7 +23,7 @@ fn median(mut write: impl FnMut(usize)) -> f64 {
     all[TIMES / 2]
 }
 
-/// Prints the table of the disk.
+/// Prints the table.
 pub fn table() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let bytes = vec![7; BYTES];

@@ -1,7 +1,8 @@
-//! The network fed from memory, on any device, beside what the device's matrix units reach: no decoder, no disk.
+//! The speed of the network with frames from memory, on any device, compared with the peak of the device's matrix units.
 //!
-//! `… -- fed --device cuda:0 --precision bf16` prints a line of JSON; `--unfused` does without fused convolutions. For a GPU,
-//! `REELDECK_TORCH_LIB` and `LD_LIBRARY_PATH` name the folder of its libtorch; `NVIDIA_TF32_OVERRIDE=0` keeps fp32 what it is.
+//! `… -- fed --device cuda:0 --precision bf16` prints a line of JSON; `--unfused` disables fused convolutions. For a GPU,
+//! `REELDECK_TORCH_LIB` and `LD_LIBRARY_PATH` name the folder of its libtorch; `NVIDIA_TF32_OVERRIDE=0` prevents TF32 products
+//! in fp32.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -10,50 +11,49 @@ use reeldeck_common::recipe::{Precision, Recipe};
 use reeldeck_model::clips::{ClipRunner, Computed};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::Network;
-use reeldeck_model::{device, seeded};
+use reeldeck_model::{Backend, device, seeded};
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::{Options, model};
 
-/// What a run is measured on.
+/// The size of a measurement.
 struct Size {
     /// Clips of a video and of a forward pass.
     clips: usize,
     batch: usize,
-    /// Side of the square matrices, and channels and side of the pictures, of which the faster is the peak.
+    /// Side of the square matrices, and channels and side of the images, with which the peak is measured.
     matrix: i64,
-    picture: [i64; 2],
+    image: [i64; 2],
     seconds: f64,
 }
 
-const GPU: Size = Size { clips: 100, batch: 20, matrix: 8192, picture: [4096, 32], seconds: 10.0 };
-const CPU: Size = Size { clips: 4, batch: 2, matrix: 2048, picture: [512, 32], seconds: 3.0 };
+const GPU: Size = Size { clips: 100, batch: 20, matrix: 8192, image: [4096, 32], seconds: 10.0 };
+const CPU: Size = Size { clips: 4, batch: 2, matrix: 2048, image: [512, 32], seconds: 3.0 };
 
-fn wait(device: Device) {
+fn synchronize(device: Device) {
     if let Device::Cuda(index) = device {
         Cuda::synchronize(index as i64);
     }
 }
 
-/// Runs a second after a round that does not count; how often a second.
+/// Runs per second, after a warm-up run.
 fn rate(device: Device, seconds: f64, mut run: impl FnMut()) -> f64 {
     run();
-    wait(device);
+    synchronize(device);
     let (started, mut rounds) = (Instant::now(), 0);
     while rounds < 2 || started.elapsed().as_secs_f64() < seconds {
-        // Several at once, so that a GPU is not waited for after each.
+        // Several runs without waiting keep a GPU busy.
         (0..4).for_each(|_| run());
-        wait(device);
+        synchronize(device);
         rounds += 4;
     }
     f64::from(rounds) / started.elapsed().as_secs_f64()
 }
 
-/// TFLOP/s of a product of matrices, or of a convolution that is one, whichever is faster: libtorch shortens products to TF32
-/// in convolutions alone.
+/// TFLOP/s of a matrix product or of the equivalent convolution, whichever is faster: libtorch uses TF32 only in convolutions.
 fn peak(device: Device, kind: Kind, size: &Size) -> f64 {
     let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, device)).to_kind(kind);
-    let (n, [channels, side]) = (size.matrix, size.picture);
+    let (n, [channels, side]) = (size.matrix, size.image);
     let (a, b) = (random(&[n, n]), random(&[n, n]));
     let products = rate(device, size.seconds / 3.0, || drop(a.matmul(&b))) * 2.0 * (n as f64).powi(3);
     let x = random(&[8, side, side, channels]).permute([0, 3, 1, 2]);
@@ -63,7 +63,7 @@ fn peak(device: Device, kind: Kind, size: &Size) -> f64 {
     products.max(rate(device, size.seconds / 3.0, convolve) * work) / 1e12
 }
 
-/// Prints what the device reaches.
+/// Prints the speed of a device.
 pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
     if name != "cpu" {
         let folder = std::env::var_os("REELDECK_TORCH_LIB").map(PathBuf::from).expect("REELDECK_TORCH_LIB is not set");
@@ -83,9 +83,10 @@ pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
     let network = Network::new(&recipe.model);
     let (crop, length) = (recipe.transform.crop, recipe.sampling.length);
     let weights = seeded::weights(&network);
-    let make = if unfused { FastModel::unfused } else { FastModel::new };
-    let model = make(&network, &weights, &recipe.transform, length, precision, device).unwrap();
-    // No two clips share a frame, so that nothing is saved.
+    let backend = if unfused { Backend::Unfused } else { Backend::fastest(device, precision).unwrap() };
+    let transform = &recipe.transform;
+    let model = FastModel::with_backend(&network, &weights, transform, length, precision, device, backend).unwrap();
+    // Clips do not share frames, so every frame is computed.
     let clips: Vec<Vec<u64>> =
         (0..size.clips).map(|clip| (0..length).map(|k| (clip * length + k) as u64).collect()).collect();
     let frames: Vec<Vec<u8>> =
@@ -95,12 +96,12 @@ pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
         for index in 0..(size.clips * length) as u64 {
             runner.push(index, &frames[index as usize % frames.len()]).unwrap();
         }
-        runner.end().unwrap()
+        runner.finish().unwrap()
     };
-    // As in a worker: what a video gave is fetched when the next one has been given to the device.
+    // As in a worker, the outputs of a video are fetched while the device computes the next one.
     let mut before: Computed = video();
     let mut done = 0;
-    wait(device);
+    synchronize(device);
     let started = Instant::now();
     while done < 2 || started.elapsed().as_secs_f64() < size.seconds {
         let next = video();
@@ -108,7 +109,7 @@ pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
         assert_eq!(outputs.clips, size.clips);
         done += 1;
     }
-    wait(device);
+    synchronize(device);
     let speed = (done * size.clips) as f64 / started.elapsed().as_secs_f64();
     before.fetch().unwrap();
     let all: f64 = model::work(&network, crop, length).values().sum();

@@ -1,9 +1,9 @@
-//! Each stage against the machine's own limits, as Markdown tables:
+//! Compares each stage with the limits of the machine, and prints Markdown tables:
 //! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [decode] [disk] [start] [memory] [soak]`.
 //!
 //! `… -- fed --device cuda:0 --precision bf16` measures the model on a GPU; scripts/gpu-check.sh runs it.
 //!
-//! Leave the machine alone while it runs. Ends with an error where a bound of the design is broken.
+//! Run it on an idle machine. It fails if a worker takes more memory than designed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -20,7 +20,7 @@ use std::time::Instant;
 use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_model::device;
 
-/// What to measure, and how long.
+/// Options of the measurements.
 pub struct Options {
     short: bool,
     threads: i32,
@@ -31,11 +31,11 @@ fn first_line(file: &str, start: &str) -> String {
     text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned()
 }
 
-/// Seconds that all processors together were busy so far, and seconds of them that were ours and our children's.
+/// The busy time of all processors, and the CPU time of this process and its children, in seconds.
 fn busy() -> (f64, f64) {
     let line = first_line("/proc/stat", "cpu ");
     let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
-    // User, nice, system, and after idle and waiting: interrupts, and what the host took for others.
+    // All columns but idle and iowait: user, nice, system, interrupts and steal.
     let all: f64 = ticks.iter().enumerate().filter(|(i, _)| ![3, 4].contains(i) && *i < 8).map(|(_, t)| t).sum();
     let ours: f64 = [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN].into_iter().map(used).sum();
     // SAFETY: the call takes a number and returns one.
@@ -43,7 +43,7 @@ fn busy() -> (f64, f64) {
 }
 
 fn used(whose: i32) -> f64 {
-    // SAFETY: the structure holds plain numbers only and is valid for writing.
+    // SAFETY: the structure contains only numbers and is valid for writing.
     let usage = unsafe {
         let mut usage = std::mem::zeroed();
         libc::getrusage(whose, &mut usage);
@@ -53,7 +53,7 @@ fn used(whose: i32) -> f64 {
 }
 
 fn main() -> ExitCode {
-    // Before any thread, as the worker does it.
+    // As in the worker, before any thread.
     device::keep_memory();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let number = |name: &str| arguments.iter().skip_while(|a| *a != name).nth(1)?.parse().ok();

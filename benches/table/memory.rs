@@ -1,4 +1,4 @@
-//! The memory that a worker needs at most, whether it grows, and what it costs to start one.
+//! The peak memory of a worker, its growth over many videos, and the time to start a worker.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,11 +10,11 @@ use reeldeck_video::synth::Synth;
 use crate::worker::{self, Worker};
 use crate::{Options, decode};
 
-/// What the design allows.
-const MOST_MIB: u64 = 1229;
+/// The largest peak memory by design, in MiB.
+const MAX_MIB: u64 = 1229;
 
 /// The built-in recipe.
-fn whole(precision: Precision) -> Recipe {
+fn recipe(precision: Precision) -> Recipe {
     let mut recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
     recipe.precision = precision;
     recipe
@@ -25,33 +25,33 @@ fn video(name: &str, width: u32, height: u32, frames: u64) -> PathBuf {
     decode::media(name, &Synth { width, height, frames, options, ..Synth::default() })
 }
 
-/// Prints the table of memory, and says whether all is within bounds.
+/// Prints the table of peak memory. False if a worker exceeds the limit.
 pub fn table(options: &Options) -> bool {
-    // 8192 × 4320 are 35.4 million pixels: the largest picture that the limits let through.
+    // 8192 × 4320 are 35.4 million pixels, just below the default limit.
     let videos = [
         ("1080p, 120 frames", video("1080p-120.mp4", 1920, 1080, 120)),
         ("8192×4320, 60 frames", { video("8192x4320-60.mp4", 8192, 4320, 60) }),
     ];
     println!("A worker of its own for each video, the whole network, two clips a forward pass:\n");
-    println!("| | video | distinct clips | seconds in the model | peak memory, MiB (allowed: {MOST_MIB}) |");
+    println!("| | video | distinct clips | seconds in the model | peak memory, MiB (allowed: {MAX_MIB}) |");
     println!("|---|---|---|---|---|");
     let mut good = true;
     for (name, precision) in [("fp32", Precision::Fp32), ("bf16", Precision::Bf16)] {
         for (label, path) in &videos {
-            let mut worker = Worker::start(&whole(precision), worker::made(), options.threads as usize);
+            let mut worker = Worker::start(&recipe(precision), worker::seeded_weights(), options.threads as usize);
             let report = worker.run(path, 2);
             let (clips, seconds, peak) = (report.clips_computed, report.model_ms as f64 / 1e3, worker.peak_mib());
             println!("| {name} | {label} | {clips} | {seconds:.1} | {peak} |");
-            good &= peak <= MOST_MIB;
+            good &= peak <= MAX_MIB;
         }
     }
     println!();
     good
 }
 
-/// Prints the memory of one worker as it does many videos with a small network: what is left over from a video would add up.
+/// Prints the memory of a worker over many videos with a small network, which reveals leaks.
 pub fn soak(options: &Options) {
-    let mut recipe = whole(Precision::Fp32);
+    let mut recipe = recipe(Precision::Fp32);
     recipe.sampling.clips = 4;
     (recipe.transform.short_side, recipe.transform.crop) = (64, 64);
     (recipe.model.base_channels, recipe.model.classes) = (4, 5);
@@ -61,7 +61,7 @@ pub fn soak(options: &Options) {
         .enumerate()
         .map(|(i, (width, height))| video(&format!("soak-{i}.mp4"), *width, *height, 57 + 10 * i as u64))
         .collect();
-    let mut worker = Worker::start(&recipe, worker::made(), options.threads as usize);
+    let mut worker = Worker::start(&recipe, worker::seeded_weights(), options.threads as usize);
     println!("One worker, a small network, videos of four sizes in turn:\n");
     println!("| videos so far | resident memory, MiB |\n|---|---|");
     let mut done = 0;
@@ -80,14 +80,14 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-/// Prints what it costs to start a worker, and the program itself.
+/// Prints the time to start a worker, and the main program.
 pub fn start(options: &Options) {
     let path = video("256p-57.mp4", 340, 256, 57);
     println!("From the start of a worker, weights from a file that is in the page cache, medians of five, seconds:\n");
     println!("| | ready | of it CPU | first clip done | of it CPU |\n|---|---|---|---|---|");
     for (name, precision) in [("fp32", Precision::Fp32), ("bf16", Precision::Bf16)] {
-        let recipe = whole(precision);
-        let weights = worker::read(&recipe);
+        let recipe = recipe(precision);
+        let weights = worker::weights_from_file(&recipe);
         let mut columns = [vec![], vec![], vec![], vec![]];
         for _ in 0..5 {
             let mut worker = Worker::start(&recipe, weights.clone(), options.threads as usize);

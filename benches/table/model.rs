@@ -1,4 +1,4 @@
-//! How near the network comes to what oneDNN's convolutions reach on this machine.
+//! The speed of the network compared with the peak of oneDNN's convolutions on this machine.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -16,19 +16,19 @@ use crate::Options;
 
 const CLIPS: usize = 4;
 
-/// CPU seconds of this process.
+/// CPU time of this process in seconds.
 fn cpu() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the structure is valid for writing; the clock exists on every Linux.
+    // SAFETY: the structure is valid for writing, and the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// Shapes on which the peak is measured, all on eight pictures, channels last: channels, side, kernel.
+/// Channels, side and kernel of the convolutions with which the peak is measured, on eight channels-last images.
 const PEAKS: [(i64, i64, i64); 4] = [(256, 64, 1), (256, 64, 3), (1024, 32, 1), (1024, 32, 3)];
 
-/// Seconds that a run took. Of one thread: of CPU time, which others on the machine cannot take away. Several wait for one
-/// another, busily, so of them it is the time that passed, and the machine must be quiet.
+/// The duration of a run in seconds. With one thread it is CPU time, which does not depend on other load. Several threads
+/// busy-wait for each other, so it is wall time, and the machine must be idle.
 fn seconds(run: impl FnOnce()) -> f64 {
     if tch::get_num_threads() == 1 {
         let before = cpu();
@@ -40,7 +40,7 @@ fn seconds(run: impl FnOnce()) -> f64 {
     started.elapsed().as_secs_f64()
 }
 
-/// Seconds of the best run within a time, after one that does not count.
+/// The shortest duration of a run within `time` seconds, after a warm-up run.
 fn best(time: f64, mut run: impl FnMut()) -> f64 {
     run();
     let (mut all, mut best, mut runs) = (0.0, f64::MAX, 0);
@@ -57,7 +57,7 @@ fn channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
-/// GFLOP/s of one convolution alone.
+/// GFLOP/s of a convolution.
 fn peak((channels, side, kernel): (i64, i64, i64), kind: Kind, time: f64) -> f64 {
     let random = |shape: [i64; 4]| channels_last(&Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind));
     let x = random([8, channels, side, side]);
@@ -69,18 +69,18 @@ fn peak((channels, side, kernel): (i64, i64, i64), kind: Kind, time: f64) -> f64
     2.0 * (8 * channels * channels * kernel * kernel * side * side) as f64 / seconds / 1e9
 }
 
-/// One convolution of the network alone, ready to run.
-struct Alone {
+/// A convolution of the network with its input.
+struct SingleConv {
     x: Tensor,
     weight: Tensor,
     bias: Tensor,
     shape: Shape,
-    /// How many times it stands in the network.
+    /// How many times it occurs in the network.
     times: f64,
 }
 
-/// All convolutions of the network, each shape once, for sixteen frames.
-fn alone(network: &Network, crop: usize, length: usize, kind: Kind) -> Vec<Alone> {
+/// The distinct convolutions of the network, for sixteen frames.
+fn single_convs(network: &Network, crop: usize, length: usize, kind: Kind) -> Vec<SingleConv> {
     let mut found = BTreeMap::<[i64; 6], f64>::new();
     let mut add = |conv: &ConvSpec, side: usize| {
         let [t, h, _] = conv.kernel.map(|k| k as i64);
@@ -98,22 +98,22 @@ fn alone(network: &Network, crop: usize, length: usize, kind: Kind) -> Vec<Alone
     }
     let (frames, length) = (16, length as i64);
     let random = |shape: [i64; 4]| channels_last(&Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind));
-    let ready = |([input, output, t, h, stride, side], times): ([i64; 6], f64)| {
-        let (seen, kernel, padding) = match t {
+    let build = |([input, output, t, h, stride, side], times): ([i64; 6], f64)| {
+        let (input_shape, kernel, padding) = match t {
             1 => ([frames, input, side, side], [output, input, h, h], [h / 2; 2]),
             _ => ([frames / length, input, length, side * side], [output, input, t, 1], [1, 0]),
         };
         let shape = Shape { padding, stride: [stride; 2] };
-        let weight = onednn::pack(&random(kernel), &shape, seen).unwrap();
+        let weight = onednn::pack(&random(kernel), &shape, input_shape).unwrap();
         let bias = Tensor::zeros([output], (kind, Device::Cpu));
-        Alone { x: random(seen), weight, bias, shape, times }
+        SingleConv { x: random(input_shape), weight, bias, shape, times }
     };
-    found.into_iter().map(ready).collect()
+    found.into_iter().map(build).collect()
 }
 
-/// Seconds a clip of all convolutions, each the best of its runs, and of the whole network, the best of its own: in turn,
-/// so that what others do to the machine meets both.
-fn in_turn(time: f64, convs: &[Alone], length: usize, mut whole: impl FnMut()) -> (f64, f64) {
+/// Seconds per clip of all convolutions and of the whole network, from the shortest run of each. They run alternately, so that
+/// other load on the machine affects both.
+fn interleaved(time: f64, convs: &[SingleConv], length: usize, mut whole: impl FnMut()) -> (f64, f64) {
     let mut least = vec![f64::MAX; convs.len()];
     let mut network = f64::MAX;
     let (mut spent, mut rounds) = (0.0, 0);
@@ -131,7 +131,7 @@ fn in_turn(time: f64, convs: &[Alone], length: usize, mut whole: impl FnMut()) -
     (all * length as f64 / 16.0, network / CLIPS as f64)
 }
 
-/// What convolutions can reach, GFLOP/s.
+/// The peak speed of convolutions in GFLOP/s.
 struct Peaks {
     highest: f64,
     weighted: f64,
@@ -151,7 +151,7 @@ impl Peaks {
     }
 }
 
-/// Multiply-adds a clip in billions, by kernel in words.
+/// Billions of multiply-adds per clip, by kind of kernel.
 pub fn work(network: &Network, crop: usize, length: usize) -> BTreeMap<&'static str, f64> {
     let mut work = BTreeMap::new();
     let mut add = |conv: &ConvSpec, side: usize| {
@@ -175,7 +175,7 @@ pub fn work(network: &Network, crop: usize, length: usize) -> BTreeMap<&'static 
     work
 }
 
-/// Frames of clips that share none, so that nothing is saved.
+/// The frames of clips that do not share frames.
 fn frames(crop: usize, length: usize) -> Vec<Vec<u8>> {
     let value = |i: usize, t: usize| (40 + (i / 3 % crop + i / (3 * crop) * (1 + i % 3) + t * 5) % 170) as u8;
     (0..CLIPS * length).map(|t| (0..crop * crop * 3).map(|i| value(i, t)).collect()).collect()
@@ -187,7 +187,7 @@ fn run(model: &FastModel, frames: &[Vec<u8>], length: usize) -> Outputs {
     for (index, pixels) in frames.iter().enumerate() {
         runner.push(index as u64, pixels).unwrap();
     }
-    runner.finish().unwrap()
+    runner.finish().unwrap().fetch().unwrap()
 }
 
 fn relative(a: &[f32], b: &[f32]) -> f64 {
@@ -261,9 +261,9 @@ pub fn table(options: &Options) {
     {
         let model = FastModel::new(&network, &weights, &recipe.transform, length, precision, Device::Cpu).unwrap();
         let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
-        let convs = alone(&network, crop, length, kind);
+        let convs = single_convs(&network, crop, length, kind);
         let mut outputs = Outputs::default();
-        let (convs, seconds) = in_turn(time, &convs, length, || outputs = run(&model, &frames, length));
+        let (convs, seconds) = interleaved(time, &convs, length, || outputs = run(&model, &frames, length));
         row(name, seconds, peak, Some(convs), Some(relative(&outputs.logits, &reference)));
     }
     println!();

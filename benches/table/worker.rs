@@ -1,4 +1,4 @@
-//! A worker process as the engine starts it, driven by a benchmark: what it costs to start, and what memory it takes.
+//! A worker process for benchmarks.
 
 use std::fs;
 use std::path::Path;
@@ -16,17 +16,17 @@ use tempfile::TempDir;
 
 use crate::decode;
 
-/// Where a worker's weights come from.
+/// The source and identity of a worker's weights.
 pub type Weights = (CheckpointSource, CheckpointId);
 
-/// Weights that are made, not read.
-pub fn made() -> Weights {
+/// The seeded weights, which the worker generates.
+pub fn seeded_weights() -> Weights {
     (CheckpointSource::Seeded, CheckpointId::seeded())
 }
 
-/// The same weights in a file, as people have them.
-pub fn read(recipe: &Recipe) -> Weights {
-    let path = decode::kept("seeded.pth", |path| {
+/// The same weights in a file.
+pub fn weights_from_file(recipe: &Recipe) -> Weights {
+    let path = decode::cached("seeded.pth", |path| {
         let network = Network::new(&recipe.model);
         let file = fs::File::create(path).unwrap();
         checkpoint::write(std::io::BufWriter::new(file), &network, &seeded::weights(&network)).unwrap();
@@ -35,7 +35,7 @@ pub fn read(recipe: &Recipe) -> Weights {
     (CheckpointSource::File(path), CheckpointId { name: "seeded.pth".into(), digest, synthetic_weights: true })
 }
 
-/// A running worker; ended whatever happens to the bench.
+/// A running worker.
 pub struct Worker {
     worker: process::Worker,
     folder: TempDir,
@@ -43,7 +43,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts one with the settings that the engine gives to one on a CPU.
+    /// Starts a worker on the CPU.
     pub fn start(recipe: &Recipe, (checkpoint, id): Weights, threads: usize) -> Self {
         let init = Init::on_cpu(recipe.clone(), checkpoint, id, threads);
         let started = Instant::now();
@@ -52,7 +52,7 @@ impl Worker {
         Self { worker, folder: tempfile::tempdir().unwrap(), started }
     }
 
-    /// Hands it a video and waits for the feature. `batch` clips a forward pass.
+    /// Extracts a video with `batch` clips per forward pass.
     pub fn run(&mut self, path: &Path, batch: usize) -> Report {
         let video = VideoName::new("Class/v.mp4").unwrap();
         self.worker.begin(&video, path, &self.folder.path().join("v.safetensors"), batch).unwrap();
@@ -64,7 +64,7 @@ impl Worker {
         self.worker.wait_ready(&Patience::UNLIMITED).unwrap();
     }
 
-    /// Seconds since it was started, and CPU seconds it has used.
+    /// The time since the start, and the worker's CPU time, in seconds.
     pub fn clocks(&self) -> (f64, f64) {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.worker.pid())).unwrap();
         let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
@@ -79,12 +79,12 @@ impl Worker {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
 
-    /// The most resident memory it has had so far, MiB.
+    /// The peak resident memory in MiB.
     pub fn peak_mib(&self) -> u64 {
         self.memory("VmHWM:")
     }
 
-    /// Its resident memory now, MiB.
+    /// The resident memory in MiB.
     pub fn resident_mib(&self) -> u64 {
         self.memory("VmRSS:")
     }

@@ -1,5 +1,5 @@
-//! Lets this package's tests find libtorch where scripts/setup.sh put it, and compiles the bridge to its C++ (native/)
-//! against the same headers as tch.
+//! Compiles the C++ functions in native/ against the libtorch headers that tch uses, and lets this package's tests find
+//! libtorch where scripts/setup.sh put it.
 
 use std::path::PathBuf;
 

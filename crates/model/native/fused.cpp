@@ -1,6 +1,7 @@
-// libtorch's fused oneDNN convolutions, which tch does not wrap: they are operators of the dispatcher, called by name.
+// libtorch's fused oneDNN convolutions, which tch does not wrap. They are operators of the dispatcher, called by name.
 //
-// Every function returns null, or what went wrong as a C string to be freed. Tensors are pointers to at::Tensor, as in tch.
+// Every function returns null, or an error message as a C string that the caller frees. Tensors are pointers to at::Tensor,
+// as in tch.
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/ivalue.h>
@@ -12,7 +13,7 @@ namespace {
 
 using Stack = torch::jit::Stack;
 
-// What a convolution is told besides its tensors; the layout is known to Rust.
+// The parameters of a convolution. The Rust struct of the same name has the same layout.
 struct Shape {
   int64_t padding[2];
   int64_t stride[2];
@@ -31,7 +32,7 @@ at::Tensor call(const char *name, const char *overload, Stack stack) {
 
 extern "C" {
 
-// A convolution's weights in oneDNN's own order for inputs of this size: the order is found once, not at every call.
+// Reorders the weights of a convolution into oneDNN's layout for inputs of this size, once instead of at every call.
 char *reeldeck_pack(const at::Tensor *weight, const Shape *shape, const int64_t *input, at::Tensor **out) {
   return guarded([&] {
     Stack stack;
@@ -45,7 +46,7 @@ char *reeldeck_pack(const at::Tensor *weight, const Shape *shape, const int64_t 
   });
 }
 
-// y = x ∗ w + b, then perhaps no less than zero.
+// y = x ∗ w + b, or y = max(0, x ∗ w + b).
 char *reeldeck_conv(const at::Tensor *x, const at::Tensor *weight, const at::Tensor *bias, const Shape *shape, bool relu,
                     at::Tensor **out) {
   return guarded([&] {

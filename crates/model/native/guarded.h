@@ -1,10 +1,10 @@
-// What every function of these bridges does with exceptions, which must not reach Rust.
+// Converts C++ exceptions, which must not reach Rust, to error messages.
 #pragma once
 
 #include <cstring>
 #include <exception>
 
-// Null, or what went wrong as a C string to be freed.
+// Calls `run`. Returns null, or the message of an exception as a C string that the caller frees.
 template <typename Run> char *guarded(Run run) {
   try {
     run();

@@ -1,7 +1,8 @@
-// A stream of its own for what goes to a GPU, in libtorch's terms for any kind of device: no header of CUDA is needed, and
-// nothing of this runs before libtorch_cuda has been loaded and has registered itself.
+// A GPU stream for copies, through libtorch's device-independent interface: it needs no CUDA headers, and nothing here runs
+// before libtorch_cuda has been loaded and has registered itself.
 //
-// Every function returns null, or what went wrong as a C string to be freed. Tensors are pointers to at::Tensor, as in tch.
+// Every function returns null, or an error message as a C string that the caller frees. Tensors are pointers to at::Tensor,
+// as in tch.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/Event.h>
@@ -14,7 +15,7 @@ namespace {
 
 constexpr auto kind = c10::DeviceType::CUDA;
 
-struct Lane {
+struct CopyStream {
   c10::Stream stream;
 };
 
@@ -22,60 +23,61 @@ struct Lane {
 
 extern "C" {
 
-// A stream beside the one that computes.
-char *reeldeck_lane(int8_t index, Lane **out) {
+// Takes a stream from the global pool of a device.
+char *reeldeck_stream_new(int8_t index, CopyStream **out) {
   return guarded([&] {
     const c10::impl::VirtualGuardImpl device(kind);
-    *out = new Lane{device.getStreamFromGlobalPool(c10::Device(kind, index))};
+    *out = new CopyStream{device.getStreamFromGlobalPool(c10::Device(kind, index))};
   });
 }
 
-// What this thread has the GPU do goes there from now on. CUDA's own pointer to the stream.
-char *reeldeck_enter(const Lane *lane, void **out) {
+void reeldeck_stream_free(CopyStream *copy) { delete copy; }
+
+// Makes it the current stream of this thread. Returns CUDA's handle of the stream in `out`.
+char *reeldeck_stream_make_current(const CopyStream *copy, void **out) {
   return guarded([&] {
     const c10::impl::VirtualGuardImpl device(kind);
-    device.setDevice(lane->stream.device());
-    device.exchangeStream(lane->stream);
-    *out = device.getStreamNativeHandle(lane->stream);
+    device.setDevice(copy->stream.device());
+    device.exchangeStream(copy->stream);
+    *out = device.getStreamNativeHandle(copy->stream);
   });
 }
 
-char *reeldeck_wait(const Lane *lane) {
-  return guarded([&] { c10::impl::VirtualGuardImpl(kind).synchronizeStream(lane->stream); });
+char *reeldeck_stream_synchronize(const CopyStream *copy) {
+  return guarded([&] { c10::impl::VirtualGuardImpl(kind).synchronizeStream(copy->stream); });
 }
 
-// The same for what was made there and is used on the stream on which the model computes, which is the device's own.
-char *reeldeck_settle(const Lane *lane, const at::Tensor *made) {
+// Waits for a tensor that was computed on this stream, and records that the model's stream, the device's default one, uses it.
+char *reeldeck_stream_synchronize_for_model(const CopyStream *copy, const at::Tensor *computed) {
   return guarded([&] {
     const c10::impl::VirtualGuardImpl device(kind);
-    device.synchronizeStream(lane->stream);
-    made->record_stream(device.getDefaultStream(lane->stream.device()));
+    device.synchronizeStream(copy->stream);
+    computed->record_stream(device.getDefaultStream(copy->stream.device()));
   });
 }
 
-void reeldeck_lane_free(Lane *lane) { delete lane; }
-
-// Memory of the host that a GPU can read by itself. Its allocator gives it out again only when what was sent from it has arrived.
+// Allocates pinned host memory. The allocator reuses it only after pending copies from it are complete.
 char *reeldeck_pinned(int64_t bytes, at::Tensor **out) {
   return guarded([&] {
     *out = new at::Tensor(at::empty({bytes}, at::TensorOptions(at::kByte).pinned_memory(true)));
   });
 }
 
-// Starts to send and does not wait. What this thread has the GPU do from now on waits for the arrival, on the GPU.
-char *reeldeck_send(const Lane *lane, const at::Tensor *from, at::Tensor **out) {
+// Starts a copy to the device and returns at once. Later work on the current stream of this thread waits for the copy on the
+// device.
+char *reeldeck_stream_send(const CopyStream *copy, const at::Tensor *from, at::Tensor **out) {
   return guarded([&] {
-    const c10::Device device = lane->stream.device();
+    const c10::Device device = copy->stream.device();
     c10::Event arrived(kind);
     at::Tensor sent;
     {
-      const c10::StreamGuard on(lane->stream);
+      const c10::StreamGuard on(copy->stream);
       sent = from->to(device, at::kByte, /*non_blocking=*/true);
-      arrived.record(lane->stream);
+      arrived.record(copy->stream);
     }
     const c10::Stream computes = c10::impl::VirtualGuardImpl(kind).getStream(device);
     arrived.block(computes);
-    // It was made on the one stream and is used on the other: its memory is free when both are done with it.
+    // Two streams use the memory, so it must not be reused before both are done with it.
     sent.record_stream(computes);
     *out = new at::Tensor(std::move(sent));
   });

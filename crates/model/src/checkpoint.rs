@@ -1,4 +1,4 @@
-//! From a checkpoint file to the weights of a network, strictly: what is missing, surplus or misshapen is refused.
+//! Loads the weights of a network from a checkpoint. Missing and unexpected entries and wrong shapes are errors.
 
 use std::collections::HashMap;
 use std::io::{self, Seek, Write};
@@ -13,12 +13,12 @@ use crate::error::ModelError;
 use crate::network::Network;
 use crate::weights::{Array, Weights};
 
-/// Reads the weights of `network` from an OpenMMLab `.pth`, running nothing of what is in it.
+/// Reads the weights of `network` from an OpenMMLab `.pth` file without running the code in it.
 ///
-/// `digest` is what the file's SHA-256 must be; `transform` is compared with the normalisation that some files carry.
+/// `expected` is the SHA-256 of the file. Some files contain their normalisation, which must match `transform`.
 ///
 /// # Errors
-/// Unreadable, changed and unfitting files, with what is wrong with them.
+/// When the file is unreadable, has changed, or does not fit the network.
 pub fn load(path: &Path, expected: &str, network: &Network, transform: &Transform) -> Result<Weights, ModelError> {
     let failed = |source| ModelError::Checkpoint { path: path.to_owned(), source };
     let misfit = |reason| ModelError::Misfit { path: path.to_owned(), reason };
@@ -30,14 +30,14 @@ pub fn load(path: &Path, expected: &str, network: &Network, transform: &Transfor
     let entries: HashMap<String, Vec<usize>> = network.entries().into_iter().collect();
     let mut arrays = HashMap::new();
     for (name, tensor) in file.state_dict().map_err(failed)? {
-        // Files saved from a distributed run carry this prefix.
+        // Files from a distributed training have this prefix.
         let name = name.strip_prefix("module.").unwrap_or(&name).to_owned();
         if let Some(part) = name.strip_prefix("data_preprocessor.") {
             check_normalisation(part, &tensor, transform).map_err(misfit)?;
             continue;
         }
-        // What does not fit is refused below, by name and shape, and its numbers are not asked for: a few bytes of file
-        // can stand for millions of them, as often as the file likes.
+        // Entries that do not fit are refused below by name and shape. Their numbers are not decoded, because a few bytes of
+        // a malicious file can stand for millions of numbers.
         let fits = entries.get(&name).is_some_and(|shape| shape == tensor.shape());
         let data = if fits { tensor.to_f32() } else { vec![] };
         arrays.insert(name, Array { shape: tensor.shape().to_vec(), data });
@@ -62,12 +62,12 @@ fn check_normalisation(part: &str, tensor: &TensorRef<'_>, transform: &Transform
     }
 }
 
-/// Writes weights as a `.pth` in the layout of the original, which the original loads.
+/// Writes weights as a `.pth` file that the original code loads.
 ///
 /// # Errors
-/// Whatever writing reports.
+/// When writing to `out` fails.
 pub fn write(out: impl Write + Seek, network: &Network, weights: &Weights) -> io::Result<()> {
-    // Each normalisation also has a counter of training steps, which the original insists on.
+    // The original requires a counter of training steps for each normalisation.
     let named = network.entries().into_iter().flat_map(|(name, shape)| {
         let counter = name.strip_suffix(".running_var").map(|bn| (format!("{bn}.num_batches_tracked"), vec![]));
         [Some((name, shape)), counter]

@@ -1,4 +1,4 @@
-//! Runs a video's clips through the network while its frames arrive, each distinct frame and clip only once.
+//! Runs the clips of a video through the network while its frames arrive. Each distinct frame and clip is computed once.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,38 +6,38 @@ use tch::{Device, Tensor};
 
 use crate::error::ModelError;
 use crate::fast::FastModel;
-use crate::upload::Group;
+use crate::upload::FrameGroup;
 
-/// The clips of one video on their way through the network.
+/// Computes the clips of a video.
 pub struct ClipRunner<'m> {
     model: &'m FastModel,
-    /// Clips that still lack something, in order.
+    /// The clips that are not computed yet, in order.
     waiting: VecDeque<Vec<u64>>,
     batch: usize,
     /// Frames of a group.
-    together: usize,
-    /// Pixels of frames that wait for their group to be full.
-    pixels: Group,
+    group_size: usize,
+    /// The pixels and indices of the frames of the current group.
+    pixels: FrameGroup,
     indices: Vec<u64>,
-    /// What the framewise layers gave, as long as a clip to come needs it.
+    /// The results of the framewise layers that waiting clips need, by frame.
     cache: BTreeMap<u64, Tensor>,
     computed: Computed,
 }
 
-/// What the network gives for the distinct clips, in order: on the device, which may not yet have come to it. To fetch it
-/// waits for the device, so it is done when nothing else is left to be given to it, or on another thread.
+/// The outputs for the distinct clips, in order, on the device. A GPU may still be computing them.
 #[derive(Default)]
 pub struct Computed {
     clips: usize,
-    /// Of each batch: pooled and logits.
+    /// `pooled` and `logits` of each batch.
     batches: Vec<(Tensor, Tensor)>,
 }
 
 impl Computed {
-    /// Waits until all is computed, and brings it to the host.
+    /// Waits for the device and copies the outputs to the host. To keep the device busy, first start its next work, or call
+    /// this on another thread.
     ///
     /// # Errors
-    /// Numbers that are none, and what libtorch reports.
+    /// When outputs are not finite, or libtorch fails.
     pub fn fetch(self) -> Result<Outputs, ModelError> {
         let _guard = tch::no_grad_guard();
         let mut outputs = Outputs { clips: self.clips, ..Outputs::default() };
@@ -55,10 +55,10 @@ impl Computed {
     }
 }
 
-/// What the network gave for the distinct clips, in order.
+/// The outputs for the distinct clips, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outputs {
-    /// Clips done.
+    /// Number of clips.
     pub clips: usize,
     /// clips × channels.
     pub pooled: Vec<f32>,
@@ -67,42 +67,42 @@ pub struct Outputs {
 }
 
 impl<'m> ClipRunner<'m> {
-    /// `clips` are the distinct clips, their frame indices in order; `batch` of them are run together.
+    /// `clips` are the distinct clips as lists of frame indices, in order. `batch` clips are computed together.
     pub fn new(model: &'m FastModel, clips: Vec<Vec<u64>>, batch: usize) -> Self {
-        Self::grouped(model, clips, batch, model.frames_together(batch))
+        Self::with_group_size(model, clips, batch, model.group_size(batch))
     }
 
-    /// The same with another number of frames in a group.
-    pub fn grouped(model: &'m FastModel, clips: Vec<Vec<u64>>, batch: usize, together: usize) -> Self {
+    /// The same with `group_size` frames in a group.
+    pub fn with_group_size(model: &'m FastModel, clips: Vec<Vec<u64>>, batch: usize, group_size: usize) -> Self {
         Self {
             model,
-            together: together.max(1),
+            group_size: group_size.max(1),
             waiting: clips.into(),
             batch: batch.max(1),
-            pixels: Group::default(),
+            pixels: FrameGroup::default(),
             indices: vec![],
             cache: BTreeMap::new(),
             computed: Computed::default(),
         }
     }
 
-    /// Takes the next frame, in ascending order of index, and runs what has become complete. Returns the clips done so
-    /// far, or given to a GPU.
+    /// Adds the next frame and runs complete groups and batches. Frames come in ascending order of index. `pixels` are
+    /// crop × crop × 3 bytes. Returns the number of clips that are computed or in progress on a GPU.
     ///
     /// # Errors
-    /// What libtorch reports.
+    /// When memory runs out or libtorch fails.
     pub fn push(&mut self, index: u64, pixels: &[u8]) -> Result<usize, ModelError> {
-        self.pixels.push(&self.model.upload, self.together * self.model.frame_bytes(), pixels)?;
+        self.pixels.push(&self.model.upload, self.group_size * self.model.frame_bytes(), pixels)?;
         self.pushed(index)
     }
 
-    /// The same for frames whose pixels are on the device, a row each.
+    /// The same for frames on the device; `pixels` has a row for each.
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn push_there(&mut self, indices: &[u64], pixels: &Tensor) -> Result<usize, ModelError> {
+    /// As [`ClipRunner::push`].
+    pub fn push_on_device(&mut self, indices: &[u64], pixels: &Tensor) -> Result<usize, ModelError> {
         for (row, index) in indices.iter().enumerate() {
-            self.pixels.push_there(&self.model.upload, &pixels.f_select(0, row as i64)?)?;
+            self.pixels.push_on_device(&self.model.upload, &pixels.f_select(0, row as i64)?)?;
             self.pushed(*index)?;
         }
         Ok(self.computed.clips)
@@ -110,7 +110,7 @@ impl<'m> ClipRunner<'m> {
 
     fn pushed(&mut self, index: u64) -> Result<usize, ModelError> {
         self.indices.push(index);
-        if self.indices.len() == self.together {
+        if self.indices.len() == self.group_size {
             self.run_frames()?;
             while self.waiting.len() >= self.batch && self.is_complete(self.batch) {
                 self.run_clips(self.batch)?;
@@ -119,24 +119,16 @@ impl<'m> ClipRunner<'m> {
         Ok(self.computed.clips)
     }
 
-    /// Clips done so far, or given to a GPU.
+    /// The number of clips that are computed or in progress on a GPU.
     pub fn done(&self) -> usize {
         self.computed.clips
     }
 
-    /// Runs what is left, and waits for it.
+    /// Runs the remaining clips.
     ///
     /// # Errors
-    /// When frames are missing, and what libtorch reports.
-    pub fn finish(self) -> Result<Outputs, ModelError> {
-        self.end()?.fetch()
-    }
-
-    /// Runs what is left. A GPU may still be at it afterwards.
-    ///
-    /// # Errors
-    /// As [`ClipRunner::finish`].
-    pub fn end(mut self) -> Result<Computed, ModelError> {
+    /// When frames are missing, memory runs out, or libtorch fails.
+    pub fn finish(mut self) -> Result<Computed, ModelError> {
         self.run_frames()?;
         while !self.waiting.is_empty() {
             let count = self.batch.min(self.waiting.len());
@@ -169,8 +161,8 @@ impl<'m> ClipRunner<'m> {
         let frames: Vec<&Tensor> = clips.iter().flatten().filter_map(|index| self.cache.get(index)).collect();
         self.computed.batches.push(self.model.clips(Tensor::f_cat(&frames, 0)?)?);
         self.computed.clips += count;
-        // Clips begin at ascending frames, so what lies before the next one is not needed again. A clip of a video
-        // shorter than itself wraps around, but then it is the only one.
+        // Clips start at ascending frames, so frames before the next clip are not needed again. A clip that wraps around,
+        // because the video is shorter, is the only clip.
         match self.waiting.front().and_then(|clip| clip.iter().min()) {
             Some(first) => self.cache = self.cache.split_off(first),
             None => self.cache.clear(),
@@ -197,33 +189,32 @@ mod tests {
         (model, (0..50).map(|i| (0..8).map(|k| i * 19 + 8 * k).collect()).collect())
     }
 
-    /// As to a GPU: groups are put together in a tensor of their own, and sent.
     #[test]
-    fn frames_that_are_sent_give_the_same_bits() {
+    fn staged_frames_give_the_same_bits() {
         let (mut model, clips) = net();
-        let run = |model: &FastModel, together| {
-            let mut runner = ClipRunner::grouped(model, clips.clone(), 20, together);
+        let run = |model: &FastModel, group_size| {
+            let mut runner = ClipRunner::with_group_size(model, clips.clone(), 20, group_size);
             for index in 0..988_u64 {
                 let pixels: Vec<u8> = (0..32 * 32 * 3).map(|at| (index * 7 + at * at % 251) as u8).collect();
                 runner.push(index, &pixels).unwrap();
             }
-            runner.finish().unwrap()
+            runner.finish().unwrap().fetch().unwrap()
         };
-        let plain = [16, 64, 1000].map(|together| run(&model, together));
+        let direct = [16, 64, 1000].map(|group_size| run(&model, group_size));
         model.upload = crate::upload::Upload::staged();
-        for (together, plain) in [16, 64, 1000].into_iter().zip(plain) {
-            assert_eq!(plain.clips, 50);
-            assert!(run(&model, together) == plain, "{together} frames together");
+        for (group_size, direct) in [16, 64, 1000].into_iter().zip(direct) {
+            assert_eq!(direct.clips, 50);
+            assert!(run(&model, group_size) == direct, "groups of {group_size} frames");
         }
     }
 
-    /// Also where some frames come from the host and some are there, and however many come at once.
+    /// Some frames are pushed from the host and some from the device, in portions of different size.
     #[test]
-    fn frames_that_are_there_give_the_same_bits() {
+    fn frames_on_the_device_give_the_same_bits() {
         let (model, clips) = net();
         let pixels = |index: u64| -> Vec<u8> { (0..32 * 32 * 3).map(|at| (index * 7 + at * at % 251) as u8).collect() };
-        let mut plain = ClipRunner::grouped(&model, clips.clone(), 20, 64);
-        let mut there = ClipRunner::grouped(&model, clips, 20, 64);
+        let mut host = ClipRunner::with_group_size(&model, clips.clone(), 20, 64);
+        let mut device = ClipRunner::with_group_size(&model, clips, 20, 64);
         let mut index = 0;
         for count in [16, 16, 16, 16, 5, 1, 16, 3].into_iter().cycle() {
             let indices: Vec<u64> = (index..(index + count).min(988)).collect();
@@ -232,9 +223,9 @@ mod tests {
             }
             index += count;
             for index in &indices {
-                plain.push(*index, &pixels(*index)).unwrap();
+                host.push(*index, &pixels(*index)).unwrap();
                 if count == 3 {
-                    there.push(*index, &pixels(*index)).unwrap();
+                    device.push(*index, &pixels(*index)).unwrap();
                 }
             }
             if count == 3 {
@@ -242,14 +233,15 @@ mod tests {
             }
             let all: Vec<u8> = indices.iter().flat_map(|index| pixels(*index)).collect();
             let rows = Tensor::from_slice(&all).view([indices.len() as i64, 32, 32, 3]);
-            there.push_there(&indices, &rows).unwrap();
+            device.push_on_device(&indices, &rows).unwrap();
         }
-        assert!(there.finish().unwrap() == plain.finish().unwrap());
+        let outputs = |runner: ClipRunner<'_>| runner.finish().unwrap().fetch().unwrap();
+        assert!(outputs(device) == outputs(host));
     }
 
-    /// However long a video is: what is kept spans a batch of clips and a group of frames.
+    /// The cache spans a batch of clips and a group of frames, however long the video is.
     #[test]
-    fn frames_are_forgotten_when_no_clip_to_come_needs_them() {
+    fn frames_that_no_clip_needs_are_removed_from_the_cache() {
         let (model, clips) = net();
         let mut runner = ClipRunner::new(&model, clips, 2);
         let mut most = 0;
@@ -257,7 +249,7 @@ mod tests {
             runner.push(index, &[index as u8; 32 * 32 * 3]).unwrap();
             most = most.max(runner.cache.len());
         }
-        assert!((57..=57 + 19 + model.frames_together(2)).contains(&most), "{most}");
+        assert!((57..=57 + 19 + model.group_size(2)).contains(&most), "{most}");
         assert_eq!(runner.finish().unwrap().clips, 50);
     }
 }

@@ -1,130 +1,133 @@
-//! A single layer of the fast network: a convolution and what follows it, by the fastest way that the device has.
+//! A convolution of the fast network together with the operations that follow it, on the fastest backend of the device.
 
 use reeldeck_common::recipe::Precision;
 use tch::{Device, Tensor};
+use tracing::warn;
 
 use crate::cudnn;
 use crate::device;
 use crate::error::ModelError;
 use crate::onednn::{self, Shape};
 
-/// A convolution with what was folded into it.
-pub struct Conv {
-    pub weight: Tensor,
-    pub bias: Tensor,
-    pub channels: i64,
-    pub shape: Shape,
-    pub reach: Reach,
-    pub way: Way,
+/// A convolution with the normalisation folded into its weights.
+pub(crate) struct Conv {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+    /// Channels of the output.
+    pub(crate) channels: i64,
+    pub(crate) shape: Shape,
+    pub(crate) axes: Axes,
+    pub(crate) backend: Backend,
 }
 
-/// Over what a convolution looks.
+/// The axes of a convolution's kernel.
 #[derive(Clone, Copy)]
-pub enum Reach {
-    /// Height and width of one frame.
+pub(crate) enum Axes {
+    /// Height and width of a frame.
     Space,
     /// Three neighbouring frames, one pixel.
     Time,
 }
 
-/// By which convolutions.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// What follows a convolution walks over its result.
-    Plain,
-    /// oneDNN's fused ones; the weight is in its order.
+/// The implementation of convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// libtorch's convolution, followed by separate operations.
+    Unfused,
+    /// oneDNN's fused convolutions. The weights are in oneDNN's layout.
     OneDnn,
-    /// cuDNN's fused ones.
+    /// cuDNN's fused convolutions.
     Cudnn,
 }
 
-/// The fastest way that this device has.
-///
-/// # Errors
-/// Where convolutions are not what the precision promises.
-pub fn way(device: Device, precision: Precision) -> Result<Way, ModelError> {
-    match device {
-        Device::Cpu if onednn::works(device::kind(precision)) => Ok(Way::OneDnn),
-        Device::Cuda(gpu) => {
-            let fused = cudnn::try_out(device, precision)?;
-            Ok(fused.map_or_else(|why| slowly(gpu, &why), |()| Way::Cudnn))
+impl Backend {
+    /// The fastest backend that works on this device.
+    ///
+    /// # Errors
+    /// When convolutions on the device are less precise than `precision` requires.
+    pub fn fastest(device: Device, precision: Precision) -> Result<Self, ModelError> {
+        match device {
+            Device::Cpu if onednn::is_available(device::kind(precision)) => Ok(Self::OneDnn),
+            Device::Cuda(gpu) => Ok(match cudnn::verify(device, precision)? {
+                Ok(()) => Self::Cudnn,
+                Err(why) => {
+                    warn!(gpu, "no fused convolutions, which makes the GPU slower: {why}");
+                    Self::Unfused
+                }
+            }),
+            _ => Ok(Self::Unfused),
         }
-        _ => Ok(Way::Plain),
     }
 }
 
-fn slowly(gpu: usize, why: &str) -> Way {
-    eprintln!("note: no fused convolutions on GPU {gpu}, which is slower without: {why}");
-    Way::Plain
-}
-
-/// What follows a convolution.
-pub enum Then<'a> {
-    /// Nothing.
-    Nothing,
-    /// Zero instead of all that is less.
+/// The operations that follow a convolution.
+pub(crate) enum Epilogue<'a> {
+    /// None.
+    None,
+    /// ReLU.
     Relu,
-    /// It is added to this, in its place; then as above.
+    /// Adds the result to this tensor in place, then ReLU.
     AddRelu(&'a mut Tensor),
 }
 
 impl Conv {
-    /// `x` is frames × channels × height × width, `length` frames a clip. `None` where the result was added to another.
+    /// Runs the convolution. `x` is frames × channels × height × width, and a clip has `length` frames. `None` for
+    /// [`Epilogue::AddRelu`].
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn run(&self, x: &Tensor, length: i64, then: Then<'_>) -> Result<Option<Tensor>, ModelError> {
+    /// When memory runs out or libtorch fails.
+    pub(crate) fn run(&self, x: &Tensor, length: i64, epilogue: Epilogue<'_>) -> Result<Option<Tensor>, ModelError> {
         if x.device() == Device::Cpu {
             let (frames, _, height, width) = x.size4()?;
             let [down, across] = self.shape.stride;
             let pixels = frames * (height / down + 1) * (width / across + 1);
-            // In 32 bits whatever the precision: half of it is then for what is made on the way.
+            // Four bytes a number for every precision. With bfloat16, half of them are for temporary results.
             device::check_room((pixels * self.channels * 4) as usize)?;
         }
-        match self.reach {
-            Reach::Space => self.apply(x, then),
-            Reach::Time => {
-                // The same memory seen as clips × channels × length × pixels: a 3×1 convolution, nothing is moved.
+        match self.axes {
+            Axes::Space => self.apply(x, epilogue),
+            Axes::Time => {
+                // The same memory viewed as clips × channels × length × pixels, for a 3×1 convolution without a copy.
                 let (frames, channels, height, width) = x.size4()?;
                 let clips = frames / length;
-                let seen = x
+                let viewed = x
                     .f_permute([0, 2, 3, 1])?
                     .f_view([clips, length, height * width, channels])?
                     .f_permute([0, 3, 1, 2])?;
-                let Some(y) = self.apply(&seen, then)? else { return Ok(None) };
+                let Some(y) = self.apply(&viewed, epilogue)? else { return Ok(None) };
                 let y = y.f_permute([0, 2, 3, 1])?.f_contiguous()?;
                 Ok(Some(y.f_view([frames, height, width, self.channels])?.f_permute([0, 3, 1, 2])?))
             }
         }
     }
 
-    fn apply(&self, x: &Tensor, then: Then<'_>) -> Result<Option<Tensor>, ModelError> {
-        let Self { weight, bias, shape, way, .. } = self;
-        let plain = || x.f_conv2d(weight, Some(bias), shape.stride, shape.padding, [1, 1], 1);
-        match (then, way) {
-            (Then::AddRelu(sum), way) => {
-                match way {
-                    Way::OneDnn => onednn::conv_add_relu(sum, x, weight, bias, shape)?,
-                    Way::Cudnn => *sum = cudnn::conv_add_relu(sum, x, weight, bias, shape)?,
-                    Way::Plain => drop(sum.f_add_(&plain()?)?.f_relu_()?),
+    fn apply(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Option<Tensor>, ModelError> {
+        let Self { weight, bias, shape, backend, .. } = self;
+        let unfused = || x.f_conv2d(weight, Some(bias), shape.stride, shape.padding, [1, 1], 1);
+        match (epilogue, backend) {
+            (Epilogue::AddRelu(sum), backend) => {
+                match backend {
+                    Backend::OneDnn => onednn::conv_add_relu(sum, x, weight, bias, shape)?,
+                    Backend::Cudnn => *sum = cudnn::conv_add_relu(sum, x, weight, bias, shape)?,
+                    Backend::Unfused => drop(sum.f_add_(&unfused()?)?.f_relu_()?),
                 }
                 return Ok(None);
             }
-            (Then::Relu, Way::OneDnn) => onednn::conv(x, weight, bias, shape, true),
-            (Then::Relu, Way::Cudnn) => cudnn::conv_relu(x, weight, bias, shape),
-            (Then::Relu, Way::Plain) => Ok(plain()?.f_relu_()?),
-            (Then::Nothing, Way::OneDnn) => onednn::conv(x, weight, bias, shape, false),
-            (Then::Nothing, _) => Ok(plain()?),
+            (Epilogue::Relu, Backend::OneDnn) => onednn::conv(x, weight, bias, shape, true),
+            (Epilogue::Relu, Backend::Cudnn) => cudnn::conv_relu(x, weight, bias, shape),
+            (Epilogue::Relu, Backend::Unfused) => Ok(unfused()?.f_relu_()?),
+            (Epilogue::None, Backend::OneDnn) => onednn::conv(x, weight, bias, shape, false),
+            (Epilogue::None, _) => Ok(unfused()?),
         }
         .map(Some)
     }
 
-    /// As [`Conv::run`], where the result is not added to another.
+    /// The same as [`Conv::run`] for an epilogue that returns a tensor.
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn output(&self, x: &Tensor, length: i64, then: Then<'_>) -> Result<Tensor, ModelError> {
-        let output = self.run(x, length, then)?;
+    /// As [`Conv::run`].
+    pub(crate) fn output(&self, x: &Tensor, length: i64, epilogue: Epilogue<'_>) -> Result<Tensor, ModelError> {
+        let output = self.run(x, length, epilogue)?;
         output.ok_or_else(|| ModelError::Internal("a convolution gave nothing".into()))
     }
 }

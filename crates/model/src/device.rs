@@ -1,4 +1,4 @@
-//! Devices: threads and memory on a CPU, CUDA by loading the user's own libtorch at run time.
+//! Devices: memory and threads on a CPU, and CUDA through the user's own libtorch, which is loaded at run time.
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,8 +10,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::ModelError;
 
-/// Keeps glibc from giving the memory of every activation back to the kernel and fetching it again, page by page: a third
-/// of the model's time on a CPU. Call once at program start, before any thread.
+/// Makes glibc keep freed memory. Otherwise it returns the memory of every activation to the kernel and requests it again,
+/// which takes a third of the model's time on a CPU. Call it once at the start of the program, before any thread.
 pub fn keep_memory() {
     // SAFETY: mallopt only changes parameters of the allocator and may be called at any time.
     unsafe {
@@ -21,9 +21,9 @@ pub fn keep_memory() {
     }
 }
 
-/// For a process whose address space is to be limited: takes no more of it than is used. Otherwise glibc sets 64 MiB aside
-/// for every thread, and asks for so much ahead that it takes for impossible what would fit. Call before there are threads.
-pub fn keep_memory_short() {
+/// Makes glibc reserve little address space, for a process with a limit on it. Otherwise it reserves 64 MiB for every thread
+/// and requests memory in advance, which may fail although the memory itself would fit. Call it before any thread.
+pub fn limit_reserved_memory() {
     // SAFETY: as above.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
@@ -31,23 +31,23 @@ pub fn keep_memory_short() {
     }
 }
 
-/// Starts the threads that will compute, which otherwise start with the first video: where there is no room for one of
-/// them, libgomp ends the process.
+/// Starts libtorch's threads, which would otherwise start with the first video. If a thread cannot be started, libgomp ends
+/// the process.
 ///
 /// # Errors
 /// When libtorch fails.
 pub fn start_threads() -> Result<(), ModelError> {
-    // Work is dealt out in pieces of 32768 numbers.
+    // libtorch splits work into chunks of 32768 numbers.
     let _ = Tensor::f_zeros([i64::from(tch::get_num_threads()) << 16], (Kind::Float, Device::Cpu))?.f_exp()?;
     Ok(())
 }
 
-/// What a layer must find besides the memory for its output: oneDNN makes code for it, and runs what it had no memory to
-/// make.
+/// Address space in bytes that a layer needs besides its output. oneDNN generates code for a layer, and crashes if it has no
+/// memory for that.
 const RESERVE: u64 = 32 << 20;
 
-/// Makes sure, before a layer runs on a CPU, that its output of so many bytes and all that goes with it can be had. Where
-/// address space is not limited, memory never lacks: the kernel ends somebody instead.
+/// Checks before a layer runs on a CPU that there is memory for its output of `bytes`. Without a limit on the address space
+/// there always is: the kernel kills a process instead of refusing memory.
 ///
 /// # Errors
 /// [`ModelError::NoMemory`].
@@ -59,22 +59,22 @@ pub fn check_room(bytes: usize) -> Result<(), ModelError> {
     if confine::remaining_address_space().is_none() || fits() {
         return Ok(());
     }
-    give_back_memory();
+    release_memory();
     if fits() { Ok(()) } else { Err(ModelError::NoMemory) }
 }
 
-/// Gives memory that was kept and is not in use back to the kernel, where it counts against no limit.
-pub fn give_back_memory() {
+/// Returns unused memory of the allocator to the kernel.
+pub fn release_memory() {
     // SAFETY: may be called at any time, by any thread.
     unsafe { libc::malloc_trim(0) };
 }
 
-/// The numbers that a network of this precision is computed with.
+/// The type of numbers for a precision.
 pub fn kind(precision: Precision) -> Kind {
     if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
 }
 
-/// Finds a device by the name that `--devices` gives it, `cpu` or `cuda:N`.
+/// Finds a device by its name, `cpu` or `cuda:N`.
 ///
 /// # Errors
 /// When libtorch has no such device.
@@ -91,20 +91,20 @@ pub fn find(name: &str) -> Result<Device, ModelError> {
     Ok(Device::Cuda(number))
 }
 
-/// Registers CUDA with libtorch by loading `libtorch_cuda.so` from `folder`. Must come before the first CUDA query.
+/// Loads `libtorch_cuda.so` from `folder`, which registers CUDA with libtorch. Call it before any query about CUDA.
 ///
 /// # Errors
-/// Says which library the loader could not find.
+/// When the dynamic loader fails; the error names the missing library.
 pub fn load_cuda(folder: &Path) -> Result<(), ModelError> {
     let path = folder.join("libtorch_cuda.so");
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| ModelError::Device("the path of libtorch_cuda.so contains a zero byte".into()))?;
-    // SAFETY: the name is a valid C string. The library's initialisers are libtorch's own, meant to be run this way.
+    // SAFETY: the name is a valid C string. The library's initialisers are libtorch's, which support this.
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     if !handle.is_null() {
         return Ok(());
     }
-    // SAFETY: after a failed dlopen, dlerror returns null or a string that lives until the next call on this thread.
+    // SAFETY: after a failed dlopen, dlerror returns null or a string that is valid until the next call on this thread.
     let why = unsafe {
         let text = libc::dlerror();
         if text.is_null() { "unknown error".into() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }

@@ -1,11 +1,11 @@
-//! What can go wrong between a checkpoint and a feature.
+//! Errors of the model.
 
 use std::path::PathBuf;
 
 use reeldeck_common::error::ErrorKind;
 use reeldeck_pickle::checkpoint::CheckpointError;
 
-/// What can go wrong between a checkpoint and a feature.
+/// Why the model cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The checkpoint cannot be read.
@@ -13,45 +13,45 @@ pub enum ModelError {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: CheckpointError,
     },
-    /// The checkpoint is readable and not for this network.
+    /// The checkpoint is not for this network.
     #[error("the checkpoint {path} does not fit the recipe's model: {reason}", path = path.display())]
     Misfit {
         /// The file.
         path: PathBuf,
-        /// The first keys that are missing, surplus or misshapen.
+        /// The first keys that are missing, unexpected or of another shape.
         reason: String,
     },
-    /// The checkpoint is not the one that the engine looked at.
+    /// The checkpoint has changed since the engine read it.
     #[error("the checkpoint {path} changed: its digest is {found}, and {expected} was expected", path = path.display())]
     Changed {
         /// The file.
         path: PathBuf,
-        /// SHA-256 of what is there now.
+        /// The current SHA-256.
         found: String,
-        /// SHA-256 of what was there.
+        /// The expected SHA-256.
         expected: String,
     },
     /// The device cannot be used.
     #[error("{0}")]
     Device(String),
-    /// libtorch reports an error.
+    /// libtorch failed.
     #[error("libtorch failed: {}", first_line(.0))]
     Torch(#[from] tch::TchError),
-    /// The memory that this process may use is used up.
+    /// The process has reached its memory limit.
     #[error("not enough memory for the model")]
     NoMemory,
-    /// The network gave infinities or what is not a number.
+    /// An output is infinite or NaN.
     #[error("the model gave numbers that are not finite; the checkpoint is damaged or the precision too low for it")]
     NotFinite,
-    /// A weight of the checkpoint cannot be one.
+    /// A weight of the checkpoint is NaN or far too large.
     #[error(
         "the weights of {0} hold numbers that are not finite or beyond all measure; the checkpoint is damaged, download it again"
     )]
-    Immense(String),
-    /// Frames and clips do not go together.
+    InvalidWeights(String),
+    /// A bug in reeldeck.
     #[error("{0}")]
     Internal(String),
 }
@@ -61,14 +61,14 @@ fn first_line(error: &tch::TchError) -> String {
 }
 
 impl ModelError {
-    /// What to do about it.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Checkpoint { .. }
             | Self::Misfit { .. }
             | Self::Changed { .. }
             | Self::NotFinite
-            | Self::Immense(_)
+            | Self::InvalidWeights(_)
             | Self::Internal(_) => ErrorKind::Internal,
             Self::Device(_) => ErrorKind::Device,
             Self::NoMemory => ErrorKind::OutOfMemory,
@@ -94,9 +94,9 @@ impl ModelError {
 mod tests {
     use super::*;
 
-    /// Words of libtorch 2.11, some shortened.
+    /// Messages of libtorch 2.11, some shortened.
     #[test]
-    fn what_libtorch_says_of_memory_is_understood() {
+    fn libtorch_errors_have_a_kind() {
         for (text, kind) in [
             (
                 "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to \

@@ -1,11 +1,11 @@
-//! The same network as fast as libtorch can: batch normalisation folded into the convolutions, every layer as a 2D
-//! convolution over channels-last memory, and the layers that see one frame at a time apart from those that see several.
-//! Each convolution also does what follows it: no second walk over its result.
+//! The fast implementation of the network: batch normalisation is folded into the convolutions, every layer is a 2D
+//! convolution over channels-last memory, activations are fused into the convolutions, and the layers that see a single frame
+//! are separate from those that see whole clips, so that frames are not computed twice.
 
 use reeldeck_common::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
 
-use crate::conv::{Conv, Reach, Then, Way, way};
+use crate::conv::{Axes, Backend, Conv, Epilogue};
 use crate::device::kind;
 use crate::error::ModelError;
 use crate::network::{BlockSpec, ConvSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
@@ -15,17 +15,17 @@ use crate::weights::{Array, Weights};
 
 const EPSILON: f32 = 1e-5;
 
-/// No weight of a trained network is near this. Fused convolutions make zero of what is not a number, as hardware takes the
-/// larger of two: what a damaged weight does would not be seen in the results, so it is looked for in the weights.
-const IMMENSE: f32 = 1e12;
+/// The largest valid weight; the weights of trained networks are far smaller. Fused ReLUs turn NaN into zero, so the outputs do
+/// not reveal damaged weights, and the weights themselves are checked.
+const MAX_WEIGHT: f32 = 1e12;
 
 fn check(name: &str, numbers: &[f32]) -> Result<(), ModelError> {
-    // What is not a number is not within anything.
-    let fine = numbers.iter().all(|number| number.abs() < IMMENSE);
-    if fine { Ok(()) } else { Err(ModelError::Immense(name.to_owned())) }
+    // False for NaN.
+    let valid = numbers.iter().all(|number| number.abs() < MAX_WEIGHT);
+    if valid { Ok(()) } else { Err(ModelError::InvalidWeights(name.to_owned())) }
 }
 
-/// A network ready to run on one device.
+/// A network on a device.
 pub struct FastModel {
     device: Device,
     pub(crate) upload: Upload,
@@ -35,7 +35,9 @@ pub struct FastModel {
     mean: Tensor,
     std: Tensor,
     stem: Conv,
+    /// The blocks that see a single frame.
     framewise: Vec<Block>,
+    /// The blocks that see whole clips.
     clipwise: Vec<Block>,
     head_weight: Tensor,
     head_bias: Tensor,
@@ -48,24 +50,24 @@ struct Block {
     shortcut: Option<Conv>,
 }
 
-struct Maker<'w> {
+struct Builder<'w> {
     weights: &'w Weights,
     device: Device,
     kind: Kind,
     length: i64,
-    way: Way,
+    backend: Backend,
 }
 
-/// Frames that the weights are put in order for: as many as go through the network together at most times.
+/// The usual number of frames in a forward pass. oneDNN chooses the layout of weights for it.
 const USUAL_FRAMES: i64 = 16;
 
-impl Maker<'_> {
+impl Builder<'_> {
     fn array(&self, name: &str) -> Result<&Array, ModelError> {
         self.weights.get(name).ok_or_else(|| ModelError::Internal(format!("no weight {name}")))
     }
 
-    /// Folds the normalisation: y = γ (w·x − μ) / √(σ² + ε) + β becomes w' = w γ/√(σ² + ε), b' = β − μ γ/√(σ² + ε).
-    /// `side` is that of the pictures that come in; it becomes that of those that go out.
+    /// Builds a convolution with the normalisation folded in: y = γ (w·x − μ) / √(σ² + ε) + β becomes
+    /// w' = w γ/√(σ² + ε), b' = β − μ γ/√(σ² + ε). `side` is the side of the input image, and becomes that of the output.
     fn conv(&self, spec: &ConvSpec, side: &mut i64) -> Result<Conv, ModelError> {
         let bn = |part: &str| self.array(&format!("{}.bn.{part}", spec.name));
         let (gamma, beta, mean, var) = (bn("weight")?, bn("bias")?, bn("running_mean")?, bn("running_var")?);
@@ -79,34 +81,35 @@ impl Maker<'_> {
         check(&spec.name, &bias)?;
         let [t, h, w] = spec.kernel.map(|k| k as i64);
         let (input, output, stride) = (spec.input as i64, spec.output as i64, spec.stride as i64);
-        let (kernel, shape, seen, reach) = match t {
+        let (kernel, shape, usual_input, axes) = match t {
             1 => {
-                let seen = [USUAL_FRAMES, input, *side, *side];
-                ([output, input, h, w], Shape { padding: [(h - 1) / 2; 2], stride: [stride; 2] }, seen, Reach::Space)
+                let shape = Shape { padding: [(h - 1) / 2; 2], stride: [stride; 2] };
+                ([output, input, h, w], shape, [USUAL_FRAMES, input, *side, *side], Axes::Space)
             }
             _ => {
-                let seen = [(USUAL_FRAMES / self.length).max(1), input, self.length, *side * *side];
-                ([output, input, t, 1], Shape { padding: [1, 0], stride: [1, 1] }, seen, Reach::Time)
+                let clips = (USUAL_FRAMES / self.length).max(1);
+                let shape = Shape { padding: [1, 0], stride: [1, 1] };
+                ([output, input, t, 1], shape, [clips, input, self.length, *side * *side], Axes::Time)
             }
         };
         *side = (*side - 1) / stride + 1;
         let weight = channels_last(&Tensor::from_slice(&folded).f_reshape(kernel)?)?;
         let mut weight = weight.f_to(self.device)?.f_to_kind(self.kind)?;
-        if self.way == Way::OneDnn {
-            weight = onednn::pack(&weight, &shape, seen)?;
+        if self.backend == Backend::OneDnn {
+            weight = onednn::pack(&weight, &shape, usual_input)?;
         }
         let bias = Tensor::from_slice(&bias).f_to(self.device)?.f_to_kind(self.kind)?;
-        Ok(Conv { weight, bias, channels: output, shape, reach, way: self.way })
+        Ok(Conv { weight, bias, channels: output, shape, axes, backend: self.backend })
     }
 
     fn block(&self, spec: &BlockSpec, side: &mut i64) -> Result<Block, ModelError> {
-        let mut beside = *side;
-        let shortcut = spec.shortcut.as_ref().map(|conv| self.conv(conv, &mut beside)).transpose()?;
+        let mut shortcut_side = *side;
+        let shortcut = spec.shortcut.as_ref().map(|conv| self.conv(conv, &mut shortcut_side)).transpose()?;
         let (conv1, conv2) = (self.conv(&spec.conv1, side)?, self.conv(&spec.conv2, side)?);
         Ok(Block { conv1, conv2, conv3: self.conv(&spec.conv3, side)?, shortcut })
     }
 
-    fn plain(&self, name: &str) -> Result<Tensor, ModelError> {
+    fn tensor(&self, name: &str) -> Result<Tensor, ModelError> {
         let array = self.array(name)?;
         check(name, &array.data)?;
         let shape: Vec<i64> = array.shape.iter().map(|n| *n as i64).collect();
@@ -114,30 +117,30 @@ impl Maker<'_> {
     }
 }
 
-/// Rearranges N×C×H×W in memory so that the channels of a pixel lie together; the shape stays.
+/// Copies an N×C×H×W tensor to channels-last memory, in which the channels of a pixel are adjacent.
 fn channels_last(x: &Tensor) -> Result<Tensor, ModelError> {
     Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }
 
 impl Block {
     fn run(&self, x: Tensor, length: i64) -> Result<Tensor, ModelError> {
-        let y = self.conv1.output(&x, length, Then::Relu)?;
-        let y = self.conv2.output(&y, length, Then::Relu)?;
+        let y = self.conv1.output(&x, length, Epilogue::Relu)?;
+        let y = self.conv2.output(&y, length, Epilogue::Relu)?;
         let mut sum = match &self.shortcut {
-            Some(conv) => conv.output(&x, length, Then::Nothing)?,
-            // Every stage begins with a block that has a convolution here: this is one's result, and nobody else's.
+            Some(conv) => conv.output(&x, length, Epilogue::None)?,
+            // The first block of each stage has a shortcut, so `x` is the result of a block and not shared.
             None => x,
         };
-        self.conv3.run(&y, length, Then::AddRelu(&mut sum))?;
+        self.conv3.run(&y, length, Epilogue::AddRelu(&mut sum))?;
         Ok(sum)
     }
 }
 
 impl FastModel {
-    /// Folds the weights and moves them to the device.
+    /// Builds the network on a device with its fastest backend. `length` is the number of frames of a clip.
     ///
     /// # Errors
-    /// What libtorch reports, lack of memory above all.
+    /// When weights are invalid, convolutions on the device are imprecise, memory runs out, or libtorch fails.
     pub fn new(
         network: &Network,
         weights: &Weights,
@@ -146,79 +149,74 @@ impl FastModel {
         precision: Precision,
         device: Device,
     ) -> Result<Self, ModelError> {
-        let (kind, way) = (kind(precision), way(device, precision)?);
-        let maker = Maker { weights, device, kind, length: length as i64, way };
-        Self::make(&maker, network, transform)
+        let backend = Backend::fastest(device, precision)?;
+        Self::with_backend(network, weights, transform, length, precision, device, backend)
     }
 
-    /// The same without fused convolutions: as it runs on processors that oneDNN has no such ones for, and on GPUs for which
-    /// cuDNN has none.
+    /// Builds the network on a device with this backend.
     ///
     /// # Errors
-    /// As above.
-    pub fn unfused(
+    /// As [`FastModel::new`].
+    pub fn with_backend(
         network: &Network,
         weights: &Weights,
         transform: &Transform,
         length: usize,
         precision: Precision,
         device: Device,
+        backend: Backend,
     ) -> Result<Self, ModelError> {
-        let maker = Maker { weights, device, kind: kind(precision), length: length as i64, way: Way::Plain };
-        Self::make(&maker, network, transform)
-    }
-
-    fn make(maker: &Maker<'_>, network: &Network, transform: &Transform) -> Result<Self, ModelError> {
         let _guard = tch::no_grad_guard();
-        let device = maker.device;
+        let builder = Builder { weights, device, kind: kind(precision), length: length as i64, backend };
         let crop = transform.crop as i64;
         let mut side = crop;
-        let stem = maker.conv(&network.stem, &mut side)?;
+        let stem = builder.conv(&network.stem, &mut side)?;
         side = (side - 1) / 2 + 1;
         let mut blocks = |stages: &[Vec<BlockSpec>]| {
-            stages.iter().flatten().map(|block| maker.block(block, &mut side)).collect::<Result<Vec<_>, _>>()
+            stages.iter().flatten().map(|block| builder.block(block, &mut side)).collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
             device,
             upload: Upload::new(device),
-            kind: maker.kind,
+            kind: builder.kind,
             crop,
-            length: maker.length,
+            length: builder.length,
             mean: Tensor::from_slice(&transform.mean).f_to(device)?,
             std: Tensor::from_slice(&transform.std).f_to(device)?,
             stem,
             framewise: blocks(&network.stages[..network.framewise])?,
             clipwise: blocks(&network.stages[network.framewise..])?,
-            head_weight: maker.plain(HEAD_WEIGHT)?,
-            head_bias: maker.plain(HEAD_BIAS)?,
+            head_weight: builder.tensor(HEAD_WEIGHT)?,
+            head_bias: builder.tensor(HEAD_BIAS)?,
         })
     }
 
-    /// Frames that go through the framewise layers together. One size for all videos: the grouping must not depend on timing,
-    /// or two runs would differ in the last digit. On a CPU at least 16, below which libtorch leaves oneDNN on a single
-    /// thread; more would gain nothing there, while on a GPU each call costs the same whatever is in it. Where memory sufficed
-    /// for few clips together only, `batch`, it does for as many frames as they have.
-    pub fn frames_together(&self, batch: usize) -> usize {
+    /// The number of frames in a group, which the framewise layers compute together. It must not depend on timing, because
+    /// results of different groupings differ in the last digits. On a CPU it is 16: with fewer frames libtorch runs oneDNN on
+    /// a single thread, and more frames gain nothing. On a GPU the overhead of a call does not depend on the number of frames.
+    /// There a group has the frames of `batch` clips, which fit into memory together, but at most 64.
+    pub fn group_size(&self, batch: usize) -> usize {
         if self.device == Device::Cpu { 16 } else { (batch * self.length as usize).clamp(1, 64) }
     }
 
-    /// Bytes of a frame.
+    /// The size of a frame in bytes.
     pub(crate) fn frame_bytes(&self) -> usize {
         (self.crop * self.crop * 3) as usize
     }
 
-    /// The layers that see each frame alone. `pixels` holds whole frames of crop × crop × 3 bytes, RGB, on the device.
+    /// Runs the framewise layers. `pixels` contains frames of crop × crop × 3 bytes, RGB, on the device. Returns frames ×
+    /// channels × height × width.
     ///
     /// # Errors
-    /// What libtorch reports.
+    /// When memory runs out or libtorch fails.
     pub fn frames(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
         let _guard = tch::no_grad_guard();
         let count = pixels.numel() as i64 / (self.crop * self.crop * 3);
         let x = pixels.f_view([count, self.crop, self.crop, 3])?;
-        // As the original: subtract, then a true division, in 32 bits.
+        // The same operations as the original: subtraction and division in 32 bits.
         let x = x.f_to_kind(Kind::Float)?.f_sub_(&self.mean)?.f_div_(&self.std)?;
         let x = x.f_permute([0, 3, 1, 2])?.f_to_kind(self.kind)?;
-        let x = self.stem.output(&x, 1, Then::Relu)?;
+        let x = self.stem.output(&x, 1, Epilogue::Relu)?;
         let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         for block in &self.framewise {
             x = block.run(x, 1)?;
@@ -226,11 +224,12 @@ impl FastModel {
         Ok(x)
     }
 
-    /// The layers that see whole clips. `frames` holds what [`FastModel::frames`] gave for the frames of whole clips, in
-    /// order. Returns `pooled` and `logits` in 32 bits on the device, a row a clip; a GPU may still be at it then.
+    /// Runs the layers that see whole clips. `frames` contains the results of [`FastModel::frames`] for whole clips, in order.
+    /// Returns `pooled` (clips × channels) and `logits` (clips × classes) in 32 bits on the device. A GPU may still be
+    /// computing them.
     ///
     /// # Errors
-    /// What libtorch reports.
+    /// When memory runs out or libtorch fails.
     pub fn clips(&self, frames: Tensor) -> Result<(Tensor, Tensor), ModelError> {
         let _guard = tch::no_grad_guard();
         let mut x = frames;

@@ -1,4 +1,4 @@
-//! Pixels to features: checkpoints, and the SlowOnly networks in libtorch.
+//! The model: checkpoints, and SlowOnly networks in libtorch that turn pixels into features.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -18,5 +18,6 @@ pub mod seeded;
 mod upload;
 pub mod weights;
 
+pub use conv::Backend;
 pub use error::ModelError;
 pub use tch;

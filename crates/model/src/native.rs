@@ -1,4 +1,4 @@
-//! Tensors and errors on their way over the bridge to libtorch's C++ (the folder `native`).
+//! Conversions for calls of the C++ functions in `native/`.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -6,20 +6,23 @@ use tch::Tensor;
 
 use crate::error::ModelError;
 
-/// A pointer to libtorch's tensor, as tch has it.
-pub type Raw = *mut c_void;
+/// A pointer to a tensor of libtorch.
+pub(crate) type Raw = *mut c_void;
 
-/// The tensor, for a call.
-pub fn raw(tensor: &Tensor) -> Raw {
+/// The pointer of a tensor, for a call.
+pub(crate) fn raw(tensor: &Tensor) -> Raw {
     tensor.as_ptr().cast::<c_void>().cast_mut()
 }
 
-/// What a function of the bridge returned, as an error where it is one.
-pub fn checked(error: *mut c_char) -> Result<(), ModelError> {
+/// Converts the error message that a function returned, if any.
+///
+/// # Errors
+/// When there is a message.
+pub(crate) fn check(error: *mut c_char) -> Result<(), ModelError> {
     if error.is_null() {
         return Ok(());
     }
-    // SAFETY: a pointer that is not null is a C string from strdup, and nobody else's.
+    // SAFETY: a pointer that is not null is a C string from strdup that the caller owns.
     let text = unsafe {
         let text = CStr::from_ptr(error).to_string_lossy().into_owned();
         libc::free(error.cast());
@@ -28,10 +31,13 @@ pub fn checked(error: *mut c_char) -> Result<(), ModelError> {
     Err(tch::TchError::Torch(text).into())
 }
 
-/// The tensor that a function of the bridge made.
-pub fn made(call: impl FnOnce(&mut Raw) -> *mut c_char) -> Result<Tensor, ModelError> {
+/// The tensor that a function created.
+///
+/// # Errors
+/// When the function returned an error message.
+pub(crate) fn tensor_from(call: impl FnOnce(&mut Raw) -> *mut c_char) -> Result<Tensor, ModelError> {
     let mut out = std::ptr::null_mut();
-    checked(call(&mut out))?;
-    // SAFETY: without an error, `out` is a fresh tensor on the heap, which is what tch's tensors point to and free.
+    check(call(&mut out))?;
+    // SAFETY: on success `out` is a new tensor on the heap, which tch's tensor owns and frees.
     Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }

@@ -1,23 +1,23 @@
-//! The shape of a SlowOnly network: its convolutions in order, and the names and shapes of its weights in a checkpoint.
+//! The architecture of a SlowOnly network: its convolutions, and the names and shapes of its weights in a checkpoint.
 
 use reeldeck_common::recipe::Model;
 
-/// One convolution with the batch normalisation behind it.
+/// A convolution with its batch normalisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvSpec {
     /// Name in the checkpoint, such as `backbone.layer3.0.conv1`.
     pub name: String,
-    /// Channels in.
+    /// Input channels.
     pub input: usize,
-    /// Channels out.
+    /// Output channels.
     pub output: usize,
-    /// Extent over time, height, width.
+    /// Kernel size over time, height and width.
     pub kernel: [usize; 3],
-    /// Spatial stride. There is none over time.
+    /// Stride over height and width. The stride over time is 1.
     pub stride: usize,
 }
 
-/// One bottleneck.
+/// A bottleneck block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockSpec {
     /// 1×1×1 or 3×1×1.
@@ -26,40 +26,40 @@ pub struct BlockSpec {
     pub conv2: ConvSpec,
     /// 1×1×1.
     pub conv3: ConvSpec,
-    /// 1×1×1 on the shortcut of a stage's first block.
+    /// 1×1×1 on the shortcut, in the first block of a stage.
     pub shortcut: Option<ConvSpec>,
 }
 
-/// The whole network.
+/// A network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// 1×7×7, stride 2.
     pub stem: ConvSpec,
     /// Four stages of bottlenecks.
     pub stages: [Vec<BlockSpec>; 4],
-    /// How many leading stages see each frame alone.
+    /// Number of leading stages that see a single frame.
     pub framewise: usize,
-    /// Channels of the last stage: the length of `pooled`.
+    /// Channels of the last stage, the length of `pooled`.
     pub features: usize,
-    /// Classes of the head: the length of `logits`.
+    /// Classes of the head, the length of `logits`.
     pub classes: usize,
 }
 
 impl Network {
-    /// Lays out the network that a recipe names.
+    /// The network of a recipe.
     pub fn new(model: &Model) -> Self {
         let base = model.base_channels;
         let counts = if model.depth == 101 { [3, 4, 23, 3] } else { [3, 4, 6, 3] };
         let conv = |name: String, input, output, kernel, stride| ConvSpec { name, input, output, kernel, stride };
         let mut input = base;
         let mut stage = |number: usize| {
-            let (planes, reach) = (base << number, if model.inflate[number] == 1 { 3 } else { 1 });
+            let (planes, frames) = (base << number, if model.inflate[number] == 1 { 3 } else { 1 });
             (0..counts[number])
                 .map(|block| {
                     let name = |part: &str| format!("backbone.layer{}.{block}.{part}", number + 1);
                     let stride = if block == 0 && number > 0 { 2 } else { 1 };
                     let spec = BlockSpec {
-                        conv1: conv(name("conv1"), input, planes, [reach, 1, 1], 1),
+                        conv1: conv(name("conv1"), input, planes, [frames, 1, 1], 1),
                         conv2: conv(name("conv2"), planes, planes, [1, 3, 3], stride),
                         conv3: conv(name("conv3"), planes, planes * 4, [1, 1, 1], 1),
                         shortcut: (block == 0).then(|| conv(name("downsample"), input, planes * 4, [1, 1, 1], stride)),
@@ -79,7 +79,7 @@ impl Network {
         }
     }
 
-    /// All convolutions in the order in which a checkpoint holds them.
+    /// All convolutions, in the order of a checkpoint.
     pub fn convs(&self) -> impl Iterator<Item = &ConvSpec> {
         std::iter::once(&self.stem).chain(
             self.stages.iter().flatten().flat_map(|block| {
@@ -88,7 +88,7 @@ impl Network {
         )
     }
 
-    /// Names and shapes of all weights, without the counters of training steps.
+    /// The names and shapes of all weights, without the counters of training steps.
     pub fn entries(&self) -> Vec<(String, Vec<usize>)> {
         let mut out = vec![];
         for conv in self.convs() {
@@ -104,9 +104,9 @@ impl Network {
     }
 }
 
-/// The head's matrix in a checkpoint.
+/// The name of the head's matrix in a checkpoint.
 pub const HEAD_WEIGHT: &str = "cls_head.fc_cls.weight";
-/// The head's bias in a checkpoint.
+/// The name of the head's bias in a checkpoint.
 pub const HEAD_BIAS: &str = "cls_head.fc_cls.bias";
 
 #[cfg(test)]
@@ -115,13 +115,13 @@ mod tests {
     use reeldeck_common::recipe::Recipe;
 
     #[test]
-    fn the_built_in_recipe_has_the_parameters_of_the_published_network() {
+    fn the_built_in_recipe_matches_the_published_network() {
         let network = Network::new(&Recipe::find("slowonly-r50-8x8-k700").unwrap().model);
         let entries = network.entries();
-        // 320 entries in the published file; 53 of them count training steps.
+        // The published file has 320 entries, of which 53 are counters of training steps.
         assert_eq!(entries.len(), 320 - 53);
         let parameters: usize = entries.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
-        // Trained parameters as the original (mmaction2 1.2.0) counts them for this network.
+        // The number of trained parameters according to mmaction2 1.2.0.
         let running: usize = network.convs().map(|c| 2 * c.output).sum();
         assert_eq!(parameters - running, 33_068_796);
         assert_eq!(network.framewise, 2);

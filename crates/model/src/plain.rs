@@ -1,5 +1,5 @@
-//! The network as it reads in the paper and in the original: 3D convolutions, batch normalisation, nothing rearranged.
-//! Slow. The reference for the fast formulation, in tests and benchmarks.
+//! The network as in the paper and in the original code: 3D convolutions and batch normalisation. It is slow, and serves tests
+//! and benchmarks as the reference for the fast implementation.
 
 use tch::{Device, Tensor};
 
@@ -9,14 +9,14 @@ use crate::weights::Weights;
 
 const EPSILON: f64 = 1e-5;
 
-/// The reference network, fp32 on the CPU.
+/// The reference network in fp32 on the CPU.
 pub struct PlainModel<'w> {
     network: Network,
     weights: &'w Weights,
 }
 
 impl<'w> PlainModel<'w> {
-    /// Borrows the weights as they are.
+    /// A network with these weights.
     pub fn new(network: Network, weights: &'w Weights) -> Self {
         Self { network, weights }
     }
@@ -48,10 +48,11 @@ impl<'w> PlainModel<'w> {
         Ok((y + shortcut).f_relu()?)
     }
 
-    /// From normalised clips, clips × 3 × length × height × width, to (`pooled`, `logits`), a row a clip.
+    /// Computes `pooled` (clips × channels) and `logits` (clips × classes) of normalised clips, which are
+    /// clips × 3 × length × height × width.
     ///
     /// # Errors
-    /// What libtorch reports.
+    /// When libtorch fails.
     pub fn forward(&self, clips: &Tensor) -> Result<(Tensor, Tensor), ModelError> {
         let _guard = tch::no_grad_guard();
         let mut x = self.conv(clips, &self.network.stem)?.f_relu()?;

@@ -1,4 +1,4 @@
-//! Deterministic weights that mean nothing: for trying everything out without the published checkpoint.
+//! Synthetic weights: pseudo-random numbers from a fixed seed, to try everything without the published checkpoint.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,8 @@ use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use crate::network::Network;
 use crate::weights::{Array, Weights};
 
-/// Makes the weights, version [`SEEDED_WEIGHTS`]: uniform numbers from a generator seeded by each weight's name. Uses only operations that every
-/// machine rounds alike, so the weights are the same everywhere.
+/// The weights of version [`SEEDED_WEIGHTS`]: uniform numbers from a generator that is seeded with the weight's name. They are
+/// the same on all machines, because all operations are rounded exactly.
 pub fn weights(network: &Network) -> Weights {
     let arrays: HashMap<String, Array> = network
         .entries()
@@ -25,7 +25,7 @@ pub fn weights(network: &Network) -> Weights {
     Weights::new(network, arrays).expect("complete")
 }
 
-/// Ranges that keep the activations of a deep network neither dying nor exploding.
+/// The range of a weight, chosen so that the activations of a deep network neither vanish nor explode.
 fn range(name: &str, shape: &[usize]) -> (f32, f32) {
     if name == crate::network::HEAD_WEIGHT {
         return (-0.04, 0.04);
@@ -46,7 +46,7 @@ fn range(name: &str, shape: &[usize]) -> (f32, f32) {
     }
 }
 
-/// SplitMix64, whose first 24 bits give a number from 0 up to, not including, 1.
+/// SplitMix64. The first 24 bits give a number in [0, 1).
 struct Uniform(u64);
 
 impl Uniform {
@@ -69,9 +69,9 @@ mod tests {
     use super::*;
     use reeldeck_common::recipe::{Family, Model};
 
-    /// The figures pin the generator: features made with seeded weights must stay comparable.
+    /// Features from seeded weights must stay comparable between versions.
     #[test]
-    fn seeded_weights_never_change() {
+    fn seeded_weights_are_stable() {
         let model = Model { family: Family::Slowonly, depth: 50, base_channels: 4, inflate: [0, 0, 1, 1], classes: 10 };
         let weights = weights(&Network::new(&model));
         let first = |name: &str| weights.get(name).unwrap().data[0];

@@ -1,155 +1,156 @@
-//! The way of pixels to a device, a group of frames at a time.
+//! Transfers pixels to a device, a group of frames at a time.
 //!
-//! On a CPU they stay where they are. For a GPU they are put together in pinned memory, from which the GPU fetches them on a
-//! stream of its own while it computes on the group before. That part has never been run on a GPU; the tests run all of it
-//! that needs none.
+//! On a CPU the pixels stay in place. For a GPU they are collected in pinned memory, and the GPU copies them on a separate
+//! stream while it computes the previous group. **The GPU path has never been run**; the tests run all of it that needs no
+//! GPU.
 
 use std::ffi::{c_char, c_void};
 
 use tch::{Device, Kind, Tensor};
+use tracing::warn;
 
 use crate::error::ModelError;
-use crate::native::{Raw, checked, made, raw};
+use crate::native::{Raw, check, raw, tensor_from};
 
 unsafe extern "C" {
-    fn reeldeck_lane(index: i8, out: &mut *mut c_void) -> *mut c_char;
-    fn reeldeck_lane_free(lane: *mut c_void);
-    fn reeldeck_enter(lane: *const c_void, out: &mut *mut c_void) -> *mut c_char;
-    fn reeldeck_wait(lane: *const c_void) -> *mut c_char;
-    fn reeldeck_settle(lane: *const c_void, made: Raw) -> *mut c_char;
+    fn reeldeck_stream_new(index: i8, out: &mut *mut c_void) -> *mut c_char;
+    fn reeldeck_stream_free(stream: *mut c_void);
+    fn reeldeck_stream_make_current(stream: *const c_void, out: &mut *mut c_void) -> *mut c_char;
+    fn reeldeck_stream_synchronize(stream: *const c_void) -> *mut c_char;
+    fn reeldeck_stream_synchronize_for_model(stream: *const c_void, computed: Raw) -> *mut c_char;
+    fn reeldeck_stream_send(stream: *const c_void, from: Raw, out: &mut Raw) -> *mut c_char;
     fn reeldeck_pinned(bytes: i64, out: &mut Raw) -> *mut c_char;
-    fn reeldeck_send(lane: *const c_void, from: Raw, out: &mut Raw) -> *mut c_char;
 }
 
-/// A stream of a GPU beside the one that the model computes on.
-pub struct Lane(*mut c_void);
+/// A GPU stream that is separate from the model's.
+pub(crate) struct CopyStream(*mut c_void);
 
-// SAFETY: a stream is a number to libtorch, which any thread may use; it is only read once it is made.
-unsafe impl Send for Lane {}
+// SAFETY: libtorch's streams may be used from any thread, and the value is only read after its creation.
+unsafe impl Send for CopyStream {}
 
-impl Lane {
-    /// Of this GPU.
+impl CopyStream {
+    /// A stream of this GPU.
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn new(gpu: usize) -> Result<Self, ModelError> {
+    /// When libtorch has no such GPU.
+    pub(crate) fn new(gpu: usize) -> Result<Self, ModelError> {
         let index = i8::try_from(gpu).map_err(|_| ModelError::Device(format!("no GPU has the number {gpu}")))?;
-        let mut lane = std::ptr::null_mut();
-        // SAFETY: without an error, the call writes a pointer to what is freed by `reeldeck_lane_free` alone.
-        checked(unsafe { reeldeck_lane(index, &mut lane) })?;
-        Ok(Self(lane))
-    }
-
-    /// Has all go over it that this thread gives the GPU from now on. Its address, to CUDA; libtorch keeps its streams as long
-    /// as the process lives.
-    ///
-    /// # Errors
-    /// What libtorch reports.
-    pub fn enter(&self) -> Result<*mut c_void, ModelError> {
         let mut stream = std::ptr::null_mut();
-        // SAFETY: the lane is alive; the call writes an address that nobody frees.
-        checked(unsafe { reeldeck_enter(self.0, &mut stream) })?;
-        Ok(stream)
+        // SAFETY: on success the call writes a pointer that only `reeldeck_stream_free` frees.
+        check(unsafe { reeldeck_stream_new(index, &mut stream) })?;
+        Ok(Self(stream))
     }
 
-    /// Waits until all that was given to it is done.
+    /// Makes it the current stream of the calling thread. Returns CUDA's handle of the stream, which stays valid as long as
+    /// the process.
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn wait(&self) -> Result<(), ModelError> {
-        // SAFETY: the lane is alive.
-        checked(unsafe { reeldeck_wait(self.0) })
+    /// When libtorch fails.
+    pub(crate) fn make_current(&self) -> Result<*mut c_void, ModelError> {
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the stream is valid; the call writes a handle that is never freed.
+        check(unsafe { reeldeck_stream_make_current(self.0, &mut handle) })?;
+        Ok(handle)
     }
 
-    /// The same, for something that was made on it and is used by the model.
+    /// Waits until all work on the stream is complete.
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn settle(&self, made: &Tensor) -> Result<(), ModelError> {
-        // SAFETY: lane and tensor are alive during the call.
-        checked(unsafe { reeldeck_settle(self.0, raw(made)) })
+    /// When libtorch fails.
+    pub(crate) fn synchronize(&self) -> Result<(), ModelError> {
+        // SAFETY: the stream is valid.
+        check(unsafe { reeldeck_stream_synchronize(self.0) })
     }
 
-    /// Starts to send; what is computed with the result waits for it on the GPU.
+    /// Waits until all work on the stream is complete, and records that the model will use `computed`, so that its memory is
+    /// not reused too early.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub(crate) fn synchronize_for_model(&self, computed: &Tensor) -> Result<(), ModelError> {
+        // SAFETY: stream and tensor are valid during the call.
+        check(unsafe { reeldeck_stream_synchronize_for_model(self.0, raw(computed)) })
+    }
+
+    /// Starts a copy from pinned memory. Later work on the calling thread's stream waits for it on the GPU.
     fn send(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
-        // SAFETY: lane and tensor are alive during the call. libtorch keeps the pinned memory until it has been read.
-        made(|out| unsafe { reeldeck_send(self.0, raw(pixels), out) })
+        // SAFETY: stream and tensor are valid during the call. libtorch keeps the pinned memory until it has been copied.
+        tensor_from(|out| unsafe { reeldeck_stream_send(self.0, raw(pixels), out) })
     }
 }
 
-impl Drop for Lane {
+impl Drop for CopyStream {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from `reeldeck_lane` and is freed once.
-        unsafe { reeldeck_lane_free(self.0) };
+        // SAFETY: the pointer came from `reeldeck_stream_new` and is freed once.
+        unsafe { reeldeck_stream_free(self.0) };
     }
 }
 
-/// How pixels come to a device.
-pub struct Upload {
+/// Transfers pixels to a device.
+pub(crate) struct Upload {
     device: Device,
-    way: Way,
+    method: Method,
 }
 
-enum Way {
-    /// As they are: on a CPU nothing is to be done, and on a GPU libtorch does it, and waits.
-    Plain,
-    /// Through pinned memory, on a stream of its own.
-    Lane(Lane),
-    /// As to a GPU, with memory of any kind and nothing to send to.
+enum Method {
+    /// libtorch's blocking transfer, which does nothing on a CPU.
+    Blocking,
+    /// Through pinned memory, on a separate stream.
+    Stream(CopyStream),
+    /// Through memory of any kind, without a transfer.
     #[cfg(test)]
     Staged,
 }
 
 impl Upload {
-    /// For this device. Where a GPU gives no stream, pixels go there all the same.
-    pub fn new(device: Device) -> Self {
-        let lane = match device {
-            Device::Cuda(gpu) => Lane::new(gpu).map_err(|error| slowly(gpu, &error)).ok(),
+    /// For this device. Without a separate stream, the transfer to a GPU is slower.
+    pub(crate) fn new(device: Device) -> Self {
+        let stream = match device {
+            Device::Cuda(gpu) => CopyStream::new(gpu)
+                .inspect_err(|error| warn!(gpu, "no stream for copies, so the GPU waits for them: {error}"))
+                .ok(),
             _ => None,
         };
-        Self { device, way: lane.map_or(Way::Plain, Way::Lane) }
+        Self { device, method: stream.map_or(Method::Blocking, Method::Stream) }
     }
 
-    /// As to a GPU, on the CPU.
+    /// The steps for a GPU, on the CPU.
     #[cfg(test)]
-    pub fn staged() -> Self {
-        Self { device: Device::Cpu, way: Way::Staged }
+    pub(crate) fn staged() -> Self {
+        Self { device: Device::Cpu, method: Method::Staged }
     }
 
+    /// Memory for a group of frames; `None` if the transfer needs none.
     fn memory(&self, bytes: usize) -> Result<Option<Tensor>, ModelError> {
-        match &self.way {
-            Way::Plain => Ok(None),
-            // There may be less of this memory than of other. SAFETY: the call makes a fresh tensor.
-            Way::Lane(_) => Ok(made(|out| unsafe { reeldeck_pinned(bytes as i64, out) }).ok()),
+        match &self.method {
+            Method::Blocking => Ok(None),
+            // Pinned memory is limited; without it the transfer is blocking. SAFETY: the call creates a tensor.
+            Method::Stream(_) => Ok(tensor_from(|out| unsafe { reeldeck_pinned(bytes as i64, out) }).ok()),
             #[cfg(test)]
-            Way::Staged => Ok(Some(Tensor::f_zeros([bytes as i64], (Kind::Uint8, Device::Cpu))?)),
+            Method::Staged => Ok(Some(Tensor::f_zeros([bytes as i64], (Kind::Uint8, Device::Cpu))?)),
         }
     }
 }
 
-fn slowly(gpu: usize, error: &ModelError) {
-    eprintln!("note: no second stream on GPU {gpu}, which waits for pixels while it fetches them: {error}");
-}
-
-/// The pixels of a group of frames that is not yet full.
+/// The pixels of a group of frames, in order.
 #[derive(Default)]
-pub struct Group {
-    /// Those of the first frames that are on the device, or on their way.
-    there: Vec<Tensor>,
-    /// On a CPU.
+pub(crate) struct FrameGroup {
+    /// The pixels of the first frames, on the device or on their way there.
+    on_device: Vec<Tensor>,
+    /// The pixels of the other frames, for a blocking transfer.
     bytes: Vec<u8>,
-    /// For a GPU; how much of it is filled.
+    /// The pixels of the other frames in memory for a transfer, and how many bytes of it are filled.
     staged: Option<(Tensor, usize)>,
 }
 
-impl Group {
-    /// Appends pixels. No more than `room` bytes will come before the group is taken.
+impl FrameGroup {
+    /// Appends the pixels of a frame in host memory. The group may have `capacity` bytes altogether.
     ///
     /// # Errors
-    /// What libtorch reports, and more than that.
-    pub fn push(&mut self, upload: &Upload, room: usize, pixels: &[u8]) -> Result<(), ModelError> {
+    /// When the group exceeds its capacity, or libtorch fails.
+    pub(crate) fn push(&mut self, upload: &Upload, capacity: usize, pixels: &[u8]) -> Result<(), ModelError> {
         if self.staged.is_none() && self.bytes.is_empty() {
-            self.staged = upload.memory(room)?.map(|memory| (memory, 0));
+            self.staged = upload.memory(capacity)?.map(|memory| (memory, 0));
         }
         let Some((memory, filled)) = &mut self.staged else {
             self.bytes.extend_from_slice(pixels);
@@ -158,8 +159,8 @@ impl Group {
         if *filled + pixels.len() > memory.numel() {
             return Err(ModelError::Internal("a frame has more pixels than there is room for".into()));
         }
-        // SAFETY: the tensor is a row of bytes in the host's memory and nobody else's: it was made for this group, and is
-        // sent only when it is full. The pixels fit behind those that are there.
+        // SAFETY: the tensor is a row of bytes in host memory that belongs to this group alone until it is sent. The check
+        // above ensures that the pixels fit behind the filled part.
         unsafe {
             let to = memory.data_ptr().cast::<u8>().add(*filled);
             std::ptr::copy_nonoverlapping(pixels.as_ptr(), to, pixels.len());
@@ -168,35 +169,35 @@ impl Group {
         Ok(())
     }
 
-    /// Appends pixels that are on the device.
+    /// Appends the pixels of a frame on the device.
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn push_there(&mut self, upload: &Upload, pixels: &Tensor) -> Result<(), ModelError> {
+    /// When libtorch fails.
+    pub(crate) fn push_on_device(&mut self, upload: &Upload, pixels: &Tensor) -> Result<(), ModelError> {
         if self.staged.is_some() || !self.bytes.is_empty() {
             let before = self.send(upload)?;
-            self.there.push(before);
+            self.on_device.push(before);
         }
-        self.there.push(pixels.f_flatten(0, -1)?);
+        self.on_device.push(pixels.f_flatten(0, -1)?);
         Ok(())
     }
 
-    /// Takes the pixels, a row of bytes on the device or on their way there; the group is empty then.
+    /// Takes all pixels, as a row of bytes on the device or on their way there. The group is empty afterwards.
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn take(&mut self, upload: &Upload) -> Result<Tensor, ModelError> {
-        if self.there.is_empty() {
+    /// When libtorch fails.
+    pub(crate) fn take(&mut self, upload: &Upload) -> Result<Tensor, ModelError> {
+        if self.on_device.is_empty() {
             return self.send(upload);
         }
-        let mut parts = std::mem::take(&mut self.there);
+        let mut parts = std::mem::take(&mut self.on_device);
         if self.staged.is_some() || !self.bytes.is_empty() {
             parts.push(self.send(upload)?);
         }
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
-    /// Starts to send what is on the host.
+    /// Starts the transfer of the pixels in host memory.
     fn send(&mut self, upload: &Upload) -> Result<Tensor, ModelError> {
         let Some((memory, filled)) = self.staged.take() else {
             let pixels = Tensor::f_from_data_size(&self.bytes, &[self.bytes.len() as i64], Kind::Uint8)?;
@@ -204,8 +205,8 @@ impl Group {
             return Ok(pixels.f_to(upload.device)?);
         };
         let pixels = memory.f_narrow(0, 0, filled as i64)?;
-        match &upload.way {
-            Way::Lane(lane) => lane.send(&pixels),
+        match &upload.method {
+            Method::Stream(stream) => stream.send(&pixels),
             _ => Ok(pixels),
         }
     }
@@ -216,9 +217,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_taken_as_it_was_pushed_either_way() {
+    fn a_group_contains_the_pushed_pixels_in_order() {
         for upload in [Upload::new(Device::Cpu), Upload::staged()] {
-            let mut group = Group::default();
+            let mut group = FrameGroup::default();
             for round in 0..3_u8 {
                 let parts = [vec![round; 5], vec![], vec![round + 100; 7]];
                 parts.iter().for_each(|part| group.push(&upload, 12, part).unwrap());
@@ -230,17 +231,17 @@ mod tests {
     }
 
     #[test]
-    fn pixels_that_are_there_and_pixels_that_are_not_keep_their_order() {
+    fn frames_on_host_and_device_keep_their_order() {
         for upload in [Upload::new(Device::Cpu), Upload::staged()] {
-            let mut group = Group::default();
-            let there = |from: u8| Tensor::from_slice(&[from, from + 1]).view([1, 2]);
-            for order in ["tt", "th", "ht", "hthht", "hh"] {
+            let mut group = FrameGroup::default();
+            let on_device = |from: u8| Tensor::from_slice(&[from, from + 1]).view([1, 2]);
+            for order in ["dd", "dh", "hd", "hdhhd", "hh"] {
                 let mut expected = vec![];
-                for (at, which) in order.chars().enumerate() {
+                for (at, place) in order.chars().enumerate() {
                     let first = at as u8 * 10;
                     expected.extend([first, first + 1]);
-                    match which {
-                        't' => group.push_there(&upload, &there(first)).unwrap(),
+                    match place {
+                        'd' => group.push_on_device(&upload, &on_device(first)).unwrap(),
                         _ => group.push(&upload, 12, &[first, first + 1]).unwrap(),
                     }
                 }
@@ -250,25 +251,24 @@ mod tests {
     }
 
     #[test]
-    fn more_than_there_is_room_for_is_an_error_and_no_write() {
-        let (upload, mut group) = (Upload::staged(), Group::default());
+    fn pixels_over_the_capacity_are_an_error() {
+        let (upload, mut group) = (Upload::staged(), FrameGroup::default());
         group.push(&upload, 4, &[1, 2, 3]).unwrap();
         assert!(matches!(group.push(&upload, 4, &[4, 5]), Err(ModelError::Internal(_))));
         assert_eq!(Vec::<u8>::try_from(group.take(&upload).unwrap()).unwrap(), [1, 2, 3]);
     }
 
-    /// No test loads CUDA's libraries, not even where there are some.
+    /// No test loads CUDA's libraries, even if they are installed.
     #[test]
-    fn without_cuda_there_is_an_error_and_no_crash() {
+    fn without_cuda_there_is_an_error() {
         for gpu in [0, 1, 127, 1000] {
-            let error = Lane::new(gpu).err().unwrap();
+            let error = CopyStream::new(gpu).err().unwrap();
             assert!(matches!(error, ModelError::Torch(_) | ModelError::Device(_)), "{error}");
-            // What goes there is refused, not lost.
-            let (upload, mut group) = (Upload::new(Device::Cuda(gpu)), Group::default());
+            let (upload, mut group) = (Upload::new(Device::Cuda(gpu)), FrameGroup::default());
             group.push(&upload, 4, &[1, 2]).unwrap();
             assert!(group.take(&upload).is_err());
         }
-        // SAFETY: the call makes a tensor or says why not.
-        assert!(made(|out| unsafe { reeldeck_pinned(64, out) }).is_err());
+        // SAFETY: the call creates a tensor or returns an error.
+        assert!(tensor_from(|out| unsafe { reeldeck_pinned(64, out) }).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! `reeldeck-worker about`: which libtorch the loader found, whether it computes, and whether it sees CUDA devices.
+//! `reeldeck-worker about`: reports which libtorch was loaded, whether it computes correctly, and whether it sees CUDA devices.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_model::tch::{self, Cuda, Device, Kind, Tensor};
 use reeldeck_model::{ModelError, device};
 
-/// Prints it as JSON.
-pub fn print() -> Result<()> {
+/// Runs the command, which prints JSON.
+pub(crate) fn run() -> Result<()> {
     let library = library("libtorch_cpu.so");
     let found = library.as_deref().and_then(build_version);
     let cuda = std::env::var_os("REELDECK_TORCH_LIB").map(|folder| {
@@ -31,7 +31,7 @@ pub fn print() -> Result<()> {
     Ok(())
 }
 
-/// Where a library that this process has loaded lies.
+/// The path of a library that this process has loaded.
 fn library(name: &str) -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let path =
@@ -39,14 +39,15 @@ fn library(name: &str) -> Option<PathBuf> {
     Some(Path::new("/").join(path))
 }
 
-/// In a package of libtorch the file lies above `lib`; in an archive of reeldeck beside the libraries.
+/// The content of the file `build-version`, which is beside the libraries in an archive of reeldeck, and in the folder above
+/// them in a package of libtorch.
 fn build_version(library: &Path) -> Option<String> {
     let folders = library.ancestors().skip(1).take(2);
     let text = folders.map(|folder| folder.join("build-version")).find_map(|path| fs::read_to_string(path).ok())?;
     Some(text.trim().to_owned())
 }
 
-/// A convolution of ones, whose every number is known.
+/// Checks a convolution of ones, whose result is known.
 fn convolve() -> Result<(), String> {
     let compute = || -> Result<Tensor, ModelError> {
         let ones = |shape: &[i64]| Tensor::f_ones(shape, (Kind::Float, Device::Cpu));

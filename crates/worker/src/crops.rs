@@ -1,5 +1,5 @@
-//! `reeldeck-worker crops cuda:N VIDEO…`: the crops of pictures that stay on a GPU against those of the CPU, byte by byte.
-//! `crops memory VIDEO…` does the same without a GPU: the pictures lie in the host's memory then, and the rest is the same.
+//! `reeldeck-worker crops cuda:N VIDEO…`: compares crops that a GPU computes with those of the CPU, byte by byte.
+//! `crops memory VIDEO…` does the same without a GPU, with frames in host memory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,16 +14,16 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_model::device;
 use reeldeck_video::frames::{Extraction, Request};
 
-use crate::decode::{self, Decoded, Pulse};
-use crate::gpu::{Gpu, Hand, rows};
+use crate::decode::{self, DecodeProgress, Decoded};
+use crate::gpu::{Gpu, GpuDecoder, rows};
 
 const USAGE: &str = "usage: reeldeck-worker crops cuda:N|memory VIDEO…";
 
-/// Crops by frame.
+/// Crops by index of the frame.
 type Crops = BTreeMap<u64, Vec<u8>>;
 
-/// Prints a line of JSON for each video.
-pub fn print(arguments: &[OsString]) -> Result<()> {
+/// Runs the command, which prints a line of JSON for each video.
+pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     let [place, videos @ ..] = arguments else { bail!(USAGE) };
     let place = place.to_string_lossy();
     let gpu = match place.as_ref() {
@@ -33,59 +33,59 @@ pub fn print(arguments: &[OsString]) -> Result<()> {
             let lib = std::env::var_os("REELDECK_TORCH_LIB").context("REELDECK_TORCH_LIB names no CUDA libraries")?;
             device::load_cuda(Path::new(&lib))?;
             let gpu = Gpu::open(Nvdec { gpu: number, streams: 1, stay: true });
-            Some(gpu.context("NVDEC cannot be had; what FFmpeg says stands above")?)
+            Some(gpu.context("NVDEC is not available; see the messages of FFmpeg above")?)
         }
     };
     for video in videos.iter().map(PathBuf::from) {
-        let (plain, ..) = crops(&video, None)?;
-        // Each in a thread of its own, as in a run: a thread keeps to one stream of the GPU.
-        let there = thread::scope(|scope| {
+        let (by_cpu, ..) = crops(&video, None)?;
+        // Use a new thread for each video, because a thread keeps its GPU stream.
+        let by_gpu = thread::scope(|scope| {
             let work = || {
-                let mut hand = gpu.as_ref().map_or_else(Hand::in_memory, Gpu::hand);
-                crops(&video, Some(&mut hand))
+                let mut decoder = gpu.as_ref().map_or_else(|| GpuDecoder::emulated(usize::MAX), Gpu::decoder);
+                crops(&video, Some(&mut decoder))
             };
-            scope.spawn(work).join()
-        });
-        let Ok(there) = there else { bail!("{}: the thread panicked", video.display()) };
-        let (there, stayed, facts) = there?;
-        let same = plain.iter().filter(|(index, pixels)| there.get(index) == Some(pixels)).count();
+            thread::Builder::new().spawn_scoped(scope, work).context("failed to start a thread").map(|run| run.join())
+        })?;
+        let Ok(by_gpu) = by_gpu else { bail!("{}: the thread panicked", video.display()) };
+        let (by_gpu, on_device, extraction) = by_gpu?;
+        let same = by_cpu.iter().filter(|(index, pixels)| by_gpu.get(index) == Some(pixels)).count();
         let line = serde_json::json!({
             "file": video,
-            "decoder": if facts.nvdec { "nvdec" } else { "cpu" },
-            "frames": plain.len(),
-            "stayed": stayed,
-            "different": plain.len().max(there.len()) - same,
+            "decoder": if extraction.nvdec { "nvdec" } else { "cpu" },
+            "frames": by_cpu.len(),
+            "stayed": on_device,
+            "different": by_cpu.len().max(by_gpu.len()) - same,
         });
         println!("{line}");
     }
     Ok(())
 }
 
-/// A video's crops, and how many of them were made where the pictures were.
-fn crops(video: &Path, hand: Option<&mut Hand>) -> Result<(Crops, usize, Extraction)> {
+/// The crops of a video, and how many of them were computed on the device.
+fn crops(video: &Path, gpu: Option<&mut GpuDecoder>) -> Result<(Crops, usize, Extraction)> {
     let recipe = Recipe::find("slowonly-r50-8x8-k700")?;
     let limits = Limits::default();
     let request = Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
     let (sender, decoded) = mpsc::sync_channel(64);
-    let taker = thread::spawn(move || take(decoded));
-    decode::run(video, &request, hand, sender, &Pulse::default());
-    let Ok(taken) = taker.join() else { bail!("the thread that takes crops panicked") };
-    taken.with_context(|| format!("failed to take frames from {}", video.display()))
+    let receiver = thread::Builder::new().spawn(move || receive(decoded)).context("failed to start a thread")?;
+    decode::run(video, &request, gpu, sender, &DecodeProgress::default());
+    let Ok(received) = receiver.join() else { bail!("the thread that receives crops panicked") };
+    received.with_context(|| format!("failed to take frames from {}", video.display()))
 }
 
-fn take(decoded: mpsc::Receiver<Decoded>) -> Result<(Crops, usize, Extraction)> {
-    let (mut crops, mut stayed) = (Crops::new(), 0);
+fn receive(decoded: mpsc::Receiver<Decoded>) -> Result<(Crops, usize, Extraction)> {
+    let (mut crops, mut on_device) = (Crops::new(), 0);
     for decoded in decoded {
         match decoded {
-            Decoded::Plan(_) => (crops, stayed) = (Crops::new(), 0),
+            Decoded::Plan(_) => (crops, on_device) = (Crops::new(), 0),
             Decoded::Frame(index, pixels) => drop(crops.insert(index, pixels)),
-            Decoded::Frames(indices, stored) => {
-                stayed += indices.len();
-                crops.extend(indices.into_iter().zip(rows(&stored.pixels)?));
+            Decoded::Frames(indices, batch) => {
+                on_device += indices.len();
+                crops.extend(indices.into_iter().zip(rows(&batch.pixels)?));
             }
             Decoded::End { result, .. } => {
-                let facts = result.map_err(|failure| anyhow::anyhow!(failure.line()))?;
-                return Ok((crops, stayed, facts));
+                let extraction = result.map_err(|failure| anyhow::anyhow!(failure.line()))?;
+                return Ok((crops, on_device, extraction));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The model's side: takes frames as they come and runs the network. What comes of it is fetched and written by another thread
-//! (`write`), so that the device goes on with the next video meanwhile.
+//! Runs the model on the frames of each video. Another thread ([`crate::write`]) fetches the outputs and writes them, so that
+//! the device continues with the next video.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -16,37 +16,42 @@ use reeldeck_model::network::Network;
 use reeldeck_model::{ModelError, checkpoint, device, seeded};
 use reeldeck_video::frames::Extraction;
 use reeldeck_video::sampling::ClipPlan;
+use tracing::debug;
 
 use crate::decode::Decoded;
-use crate::jobs::{Job, Queue};
+use crate::jobs::{Job, JobQueue};
 use crate::report::Reporter;
-use crate::write::{Costs, Extracted, Writer};
+use crate::write::{Extracted, Timings, Writer};
 
-/// How long to wait for a frame before looking whether the decode thread still gets anywhere.
-const ALIVE_EVERY: Duration = Duration::from_secs(2);
+/// How long to wait for a frame before checking whether the decode thread makes progress.
+const DECODE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How often progress is told.
-const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// How often progress is reported.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A loaded model and all it needs to turn videos into features.
-pub struct Extractor {
+/// A loaded model that turns videos into features.
+pub(crate) struct Extractor {
     init: Init,
     network: Network,
     model: FastModel,
     reporter: Reporter,
 }
 
-/// Clips of the feature that are settled when the first `distinct` distinct ones are.
-fn settled(plan: &ClipPlan, distinct: usize) -> usize {
+/// The number of clips of the feature that are complete when the first `distinct` distinct clips are computed.
+fn complete_clips(plan: &ClipPlan, distinct: usize) -> usize {
     plan.clip_of.iter().filter(|clip| **clip < distinct).count()
+}
+
+fn model_failure(error: ModelError) -> Failure {
+    Failure::from_error(error.kind(), &error)
 }
 
 impl Extractor {
     /// Loads the weights onto the device.
     ///
     /// # Errors
-    /// Unusable devices and checkpoints.
-    pub fn new(init: &Init, reporter: Reporter) -> Result<Self, ModelError> {
+    /// When the device or the checkpoint is unusable.
+    pub(crate) fn new(init: &Init, reporter: Reporter) -> Result<Self, ModelError> {
         if init.device != "cpu" {
             let folder = std::env::var_os("REELDECK_TORCH_LIB").map(PathBuf::from);
             let missing = || ModelError::Device("no CUDA build of libtorch was named; set `torch` under [cuda]".into());
@@ -69,55 +74,54 @@ impl Extractor {
         Ok(Self { init: init.clone(), network, model, reporter })
     }
 
-    /// Works until there are no more jobs.
+    /// Extracts all jobs with this writer.
     ///
     /// # Errors
-    /// When the engine is gone.
-    pub fn run(&self, jobs: Queue) -> Result<()> {
-        let writer = Writer::start(&self.init, &self.network, self.reporter.clone())?;
+    /// When the engine has ended.
+    pub(crate) fn run(&self, jobs: JobQueue, writer: Writer) -> Result<()> {
         for job in jobs {
-            self.tell(job.id, 0);
+            debug!(job = job.id, video = %job.video, "started");
+            self.report_progress(job.id, 0);
             let source = SourceStamp::read(&job.path).ok();
             if !writer.send(Extracted { result: self.extract(&job), source, job }) {
                 break;
             }
         }
-        writer.end()
+        writer.finish()
     }
 
-    fn extract(&self, job: &Job) -> Result<(ClipPlan, Computed, Extraction, Costs), Failure> {
-        let mut costs = Costs::default();
-        let followed = self.follow(job, &mut costs)?;
-        let (plan, computed, facts) = followed.map_err(|error| Failure::from_error(error.kind(), &error))?;
-        Ok((plan, computed, facts, costs))
+    /// Starts the thread that writes features.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn start_writer(&self) -> Result<Writer, Failure> {
+        Writer::start(&self.init, &self.network, self.reporter.clone())
     }
 
-    /// Follows the decode thread and runs clips as their frames come. The outer error is the video's, the inner the model's.
-    fn follow(
-        &self,
-        job: &Job,
-        costs: &mut Costs,
-    ) -> Result<Result<(ClipPlan, Computed, Extraction), ModelError>, Failure> {
-        let silent = || Failure::new(ErrorKind::Internal, "the decode thread ended without a word");
+    /// Receives the frames from the decode thread and runs clips as their frames arrive.
+    fn extract(&self, job: &Job) -> Result<(ClipPlan, Computed, Extraction, Timings), Failure> {
+        let ended = || Failure::new(ErrorKind::Internal, "the decode thread ended without a word");
+        let mut timings = Timings::default();
         let mut work: Option<(ClipPlan, ClipRunner<'_>)> = None;
-        let mut told = Instant::now();
-        let mut seen_alive = 0;
+        let mut reported = Instant::now();
+        let mut last_steps = 0;
         loop {
             let waited = Instant::now();
-            let decoded = match job.decoded.recv_timeout(ALIVE_EVERY) {
+            let decoded = match job.decoded.recv_timeout(DECODE_CHECK_INTERVAL) {
                 Ok(decoded) => decoded,
                 Err(RecvTimeoutError::Timeout) => {
-                    // No frame for a while, but packets: the engine must not take us for dead. No packets: it must.
-                    let now = job.pulse.alive.load(Ordering::Relaxed);
-                    if std::mem::replace(&mut seen_alive, now) != now {
-                        self.tell(job.id, work.as_ref().map_or(0, |(plan, runner)| settled(plan, runner.done())));
+                    // A message is a sign of life for the engine. Send it only if the decode thread makes progress.
+                    let steps = job.progress.steps.load(Ordering::Relaxed);
+                    if std::mem::replace(&mut last_steps, steps) != steps {
+                        let complete = work.as_ref().map_or(0, |(plan, runner)| complete_clips(plan, runner.done()));
+                        self.report_progress(job.id, complete);
                     }
-                    costs.wait += waited.elapsed();
+                    timings.wait += waited.elapsed();
                     continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => return Err(silent()),
+                Err(RecvTimeoutError::Disconnected) => return Err(ended()),
             };
-            costs.wait += waited.elapsed();
+            timings.wait += waited.elapsed();
             let started = Instant::now();
             match decoded {
                 Decoded::Plan(plan) => {
@@ -125,36 +129,32 @@ impl Extractor {
                     work = Some((plan, runner));
                 }
                 Decoded::Frame(index, pixels) => {
-                    let Some((_, runner)) = &mut work else { return Err(silent()) };
-                    if let Err(error) = runner.push(index, &pixels) {
-                        return Ok(Err(error));
-                    }
+                    let Some((_, runner)) = &mut work else { return Err(ended()) };
+                    runner.push(index, &pixels).map_err(model_failure)?;
                 }
-                Decoded::Frames(indices, stored) => {
-                    let Some((_, runner)) = &mut work else { return Err(silent()) };
-                    if let Err(error) = runner.push_there(&indices, &stored.pixels) {
-                        return Ok(Err(error));
-                    }
+                Decoded::Frames(indices, crops) => {
+                    let Some((_, runner)) = &mut work else { return Err(ended()) };
+                    runner.push_on_device(&indices, &crops.pixels).map_err(model_failure)?;
                 }
                 Decoded::End { result, cpu_ns } => {
-                    costs.decode_ns = cpu_ns;
-                    let facts = result?;
-                    let (plan, runner) = work.ok_or_else(silent)?;
-                    let computed = runner.end();
-                    costs.model += started.elapsed();
-                    return Ok(computed.map(|computed| (plan, computed, facts)));
+                    timings.decode_ns = cpu_ns;
+                    let extraction = result?;
+                    let (plan, runner) = work.ok_or_else(ended)?;
+                    let computed = runner.finish().map_err(model_failure)?;
+                    timings.model += started.elapsed();
+                    return Ok((plan, computed, extraction, timings));
                 }
             }
-            costs.model += started.elapsed();
-            if let Some((plan, runner)) = work.as_ref().filter(|_| told.elapsed() >= PROGRESS_EVERY) {
-                told = Instant::now();
-                self.tell(job.id, settled(plan, runner.done()));
+            timings.model += started.elapsed();
+            if let Some((plan, runner)) = work.as_ref().filter(|_| reported.elapsed() >= PROGRESS_INTERVAL) {
+                reported = Instant::now();
+                self.report_progress(job.id, complete_clips(plan, runner.done()));
             }
         }
     }
 
-    fn tell(&self, job: JobId, clips: usize) {
-        // If the engine is gone, the next message that matters will notice.
+    fn report_progress(&self, job: JobId, clips: usize) {
+        // If the engine has ended, sending the result will fail too.
         let _ = self.reporter.send(&FromWorker::Progress { job, clips });
     }
 }

@@ -1,4 +1,4 @@
-//! The GPU's own decoder for the decode threads that use it, and what makes crops of its pictures there.
+//! The GPU's decoder for decode threads, and crops of its frames on the GPU.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,214 +7,217 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use reeldeck_common::error::Failure;
 use reeldeck_common::protocol;
 use reeldeck_model::ModelError;
-use reeldeck_model::crops::{Crops, Numbers};
+use reeldeck_model::crops::{CropSpec, Crops};
 use reeldeck_model::tch::{Device, Tensor};
 use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::resize::Tap;
 use reeldeck_video::surface::{Formula, Surface};
+use tracing::warn;
 
-/// Pictures that become crops together. The more there are, the less each costs; each takes 6 MB of the GPU's memory on the way,
+/// Frames whose crops are computed together. A larger batch costs less per frame, but each frame takes 6 MB of the GPU's memory
 /// for each thread.
-pub const TOGETHER: usize = 8;
+pub(crate) const CROP_BATCH: usize = 8;
 
-/// Crops may take this part of a GPU's memory while they wait for the model.
-const PART: usize = 4;
+/// Crops that wait for the model may take the GPU's memory divided by this.
+const MEMORY_DIVISOR: usize = 4;
 
-/// How many bytes of a GPU's memory crops take that wait, over all threads.
+/// The number of bytes of the GPU's memory that waiting crops of all threads take.
 #[derive(Clone, Default)]
-pub struct Store(Arc<AtomicUsize>);
+struct WaitingBytes(Arc<AtomicUsize>);
 
-/// Crops of some frames on the device, counted until this is dropped.
-pub struct Stored {
-    /// A row each.
-    pub pixels: Tensor,
+/// Crops of some frames on the device. Their memory is counted until this is dropped.
+pub(crate) struct DeviceCrops {
+    /// A row for each crop.
+    pub(crate) pixels: Tensor,
     bytes: usize,
-    store: Store,
+    waiting: WaitingBytes,
 }
 
-impl Store {
-    /// Counts these crops; gives them back where there are then more than may be.
-    fn put(&self, pixels: Tensor, most: usize) -> Result<Stored, Tensor> {
+impl WaitingBytes {
+    /// Counts these crops, or returns them if waiting crops would exceed `limit` bytes.
+    fn add(&self, pixels: Tensor, limit: usize) -> Result<DeviceCrops, Tensor> {
         let bytes = pixels.numel();
-        if self.0.fetch_add(bytes, Ordering::Relaxed) + bytes > most {
+        if self.0.fetch_add(bytes, Ordering::Relaxed) + bytes > limit {
             self.0.fetch_sub(bytes, Ordering::Relaxed);
             return Err(pixels);
         }
-        Ok(Stored { pixels, bytes, store: self.clone() })
+        Ok(DeviceCrops { pixels, bytes, waiting: self.clone() })
     }
 }
 
-impl Drop for Stored {
+impl Drop for DeviceCrops {
     fn drop(&mut self) {
-        self.store.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.waiting.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// One decoder for all the decode threads of a worker.
+/// The GPU's decoder, shared by the decode threads of a worker.
 #[derive(Clone)]
-pub struct Gpu {
-    store: Store,
-    wish: protocol::Nvdec,
-    /// For pictures that come down.
+pub(crate) struct Gpu {
+    waiting: WaitingBytes,
+    config: protocol::Nvdec,
+    /// For frames that are downloaded to host memory.
     shared: Arc<Nvdec>,
-    /// It was said that it does not take every video.
-    told: Arc<AtomicBool>,
+    /// Whether it has been logged that NVDEC refuses some videos.
+    has_warned: Arc<AtomicBool>,
 }
 
-/// What one thread has of it.
-pub struct Hand {
+/// The GPU's decoder for one thread.
+pub(crate) struct GpuDecoder {
     nvdec: Arc<Nvdec>,
-    crops: Option<Maker>,
-    told: Arc<AtomicBool>,
+    crops: Option<CropBatcher>,
+    has_warned: Arc<AtomicBool>,
 }
 
 impl Gpu {
-    /// Opens it. Where it cannot be had, the log says so, and the CPU decodes.
-    pub fn open(wish: protocol::Nvdec) -> Option<Self> {
-        match Nvdec::open(wish.gpu) {
-            Ok(nvdec) => Some(Self { store: Store::default(), wish, shared: Arc::new(nvdec), told: Arc::default() }),
+    /// Opens the decoder. `None` if there is none, which is logged; the CPU then decodes.
+    pub(crate) fn open(config: protocol::Nvdec) -> Option<Self> {
+        match Nvdec::open(config.gpu) {
+            Ok(nvdec) => {
+                let (waiting, has_warned) = (WaitingBytes::default(), Arc::default());
+                Some(Self { waiting, config, shared: Arc::new(nvdec), has_warned })
+            }
             Err(error) => {
                 let why = Failure::from_error(error.kind(), &error).line();
-                eprintln!(
-                    "note: no NVDEC on GPU {}, the CPU decodes instead: {why}; `reeldeck doctor` looks for the driver",
-                    wish.gpu
+                warn!(
+                    gpu = config.gpu,
+                    "no NVDEC, the CPU decodes instead: {why}; `reeldeck doctor` looks for the driver"
                 );
                 None
             }
         }
     }
 
-    /// For the calling thread, and no other. Where pictures should stay and cannot, the log says so, and they come down.
-    pub fn hand(&self) -> Hand {
-        let told = Arc::clone(&self.told);
-        let gpu = self.wish.gpu;
-        let tell =
-            |why: &String| eprintln!("note: pictures do not stay on GPU {gpu}, the CPU makes their crops: {why}");
-        match self.wish.stay.then(|| beside(gpu).inspect_err(tell)) {
+    /// The decoder for the calling thread. If frames should stay on the GPU and cannot, this is logged, and they are
+    /// downloaded.
+    pub(crate) fn decoder(&self) -> GpuDecoder {
+        let has_warned = Arc::clone(&self.has_warned);
+        let gpu = self.config.gpu;
+        let log = |why: &String| warn!(gpu, "frames do not stay on the GPU, the CPU computes their crops: {why}");
+        match self.config.stay.then(|| open_on_stream(gpu).inspect_err(log)) {
             Some(Ok((nvdec, crops))) => {
-                let most = nvdec.memory().map_or(usize::MAX, |memory| memory / PART);
-                let crops = Some(Maker::new(crops, self.store.clone(), most));
-                Hand { nvdec: Arc::new(nvdec), crops, told }
+                let limit = nvdec.memory().map_or(usize::MAX, |memory| memory / MEMORY_DIVISOR);
+                let crops = Some(CropBatcher::new(crops, self.waiting.clone(), limit));
+                GpuDecoder { nvdec: Arc::new(nvdec), crops, has_warned }
             }
-            Some(Err(_)) | None => Hand { nvdec: Arc::clone(&self.shared), crops: None, told },
+            Some(Err(_)) | None => GpuDecoder { nvdec: Arc::clone(&self.shared), crops: None, has_warned },
         }
     }
 }
 
-/// Decoder and maker of crops on one stream of the GPU.
-fn beside(gpu: usize) -> Result<(Nvdec, Crops), String> {
-    let (crops, stream) = Crops::on(gpu).map_err(|error| Failure::from_error(error.kind(), &error).line())?;
-    // SAFETY: the stream is this GPU's, and libtorch never gives it up.
+/// Opens a decoder and crops on one stream of the GPU.
+fn open_on_stream(gpu: usize) -> Result<(Nvdec, Crops), String> {
+    let opened = Crops::open_on_stream(gpu);
+    let (crops, stream) = opened.map_err(|error| Failure::from_error(error.kind(), &error).line())?;
+    // SAFETY: the stream belongs to this GPU, and libtorch never frees it.
     let nvdec = unsafe { Nvdec::open_on_stream(gpu, stream) };
     Ok((nvdec.map_err(|error| Failure::from_error(error.kind(), &error).line())?, crops))
 }
 
-impl Hand {
-    /// No GPU: what becomes of its pictures, done on the CPU.
-    pub fn in_memory() -> Self {
-        Self::with_room_for(usize::MAX)
+impl GpuDecoder {
+    /// The steps for a GPU on the CPU, for tests and comparisons. Waiting crops may take `limit` bytes.
+    pub(crate) fn emulated(limit: usize) -> Self {
+        let crops = Some(CropBatcher::new(Crops::on_host(), WaitingBytes::default(), limit));
+        Self { nvdec: Arc::new(Nvdec::emulated()), crops, has_warned: Arc::default() }
     }
 
-    /// The same with room for so many bytes of crops that wait.
-    pub fn with_room_for(bytes: usize) -> Self {
-        let crops = Some(Maker::new(Crops::here(), Store::default(), bytes));
-        Self { nvdec: Arc::new(Nvdec::emulated()), crops, told: Arc::default() }
-    }
-
-    /// The decoder, and what makes crops where it is.
-    pub fn parts(&mut self) -> (&Nvdec, Option<&mut Maker>) {
+    /// The decoder, and the crops if frames stay on the GPU.
+    pub(crate) fn parts(&mut self) -> (&Nvdec, Option<&mut CropBatcher>) {
         (&self.nvdec, self.crops.as_mut())
     }
 
-    /// The first video that was not decoded here is worth a line.
-    pub fn tell_of(&self, path: &Path) {
-        if !self.told.swap(true, Ordering::Relaxed) {
-            eprintln!("note: NVDEC does not take {}; the CPU decodes it, and what else is not taken", path.display());
+    /// Logs the first video that NVDEC refused.
+    pub(crate) fn warn_refused(&self, path: &Path) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            warn!(file = %path.display(), "NVDEC does not support this video; the CPU decodes it and similar ones");
         }
     }
 }
 
-/// Crops that were made together.
-pub enum Made {
+/// Crops that were computed together.
+pub(crate) enum CropBatch {
     /// On the device.
-    There(Stored),
-    /// In the host's memory, because there are too many on the device.
-    Here(Vec<Vec<u8>>),
+    Device(DeviceCrops),
+    /// In host memory, because too many are waiting on the device.
+    Host(Vec<Vec<u8>>),
 }
 
-/// Each row's bytes.
+/// Copies the rows of a tensor of bytes to host memory.
 ///
 /// # Errors
-/// What libtorch reports.
-pub fn rows(pixels: &Tensor) -> Result<Vec<Vec<u8>>, ModelError> {
+/// When libtorch fails.
+pub(crate) fn rows(pixels: &Tensor) -> Result<Vec<Vec<u8>>, ModelError> {
     let count = pixels.size().first().copied().unwrap_or(0);
     let bytes: Vec<u8> = Vec::try_from(pixels.f_to(Device::Cpu)?.f_flatten(0, -1)?)?;
     let row = bytes.len() / usize::try_from(count.max(1)).unwrap_or(1);
     Ok(bytes.chunks_exact(row.max(1)).map(<[u8]>::to_vec).collect())
 }
 
-/// Makes crops of pictures as they come, some at a time.
-pub struct Maker {
+/// Collects frames on the device and computes their crops in batches.
+pub(crate) struct CropBatcher {
     crops: Crops,
+    /// The formula of the pending frames.
     formula: Option<Formula>,
+    /// The indices of the pending frames.
     indices: Vec<u64>,
-    store: Store,
-    most: usize,
+    waiting: WaitingBytes,
+    /// The most bytes that waiting crops may take.
+    limit: usize,
 }
 
-impl Maker {
-    fn new(crops: Crops, store: Store, most: usize) -> Self {
-        Self { crops, formula: None, indices: vec![], store, most }
+impl CropBatcher {
+    fn new(crops: Crops, waiting: WaitingBytes, limit: usize) -> Self {
+        Self { crops, formula: None, indices: vec![], waiting, limit }
     }
 
-    /// Forgets what is at hand.
-    pub fn clear(&mut self) {
+    /// Drops pending frames.
+    pub(crate) fn clear(&mut self) {
         self.crops.clear();
         self.indices.clear();
     }
 
-    /// Whether pictures at hand must become crops before this one is taken.
-    pub fn is_due(&self, surface: &Surface) -> bool {
-        !self.indices.is_empty() && (self.indices.len() >= TOGETHER || self.formula != Some(surface.formula))
+    /// Whether the crops of the pending frames must be computed before this frame is pushed.
+    pub(crate) fn is_full_for(&self, surface: &Surface) -> bool {
+        !self.indices.is_empty() && (self.indices.len() >= CROP_BATCH || self.formula != Some(surface.formula))
     }
 
-    /// Takes a picture.
+    /// Adds a frame.
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn take(&mut self, index: u64, surface: &Surface) -> Result<(), ModelError> {
+    /// When libtorch fails.
+    pub(crate) fn push(&mut self, index: u64, surface: &Surface) -> Result<(), ModelError> {
         if self.formula != Some(surface.formula) {
             self.formula = None;
-            self.crops.set(&numbers(&surface.formula))?;
+            self.crops.set(&crop_spec(&surface.formula))?;
             self.formula = Some(surface.formula);
         }
-        // SAFETY: the surface is a picture of this size, on the GPU whose stream this thread is on, or in the host's memory.
-        unsafe { self.crops.take(surface.planes, surface.strides)? };
+        // SAFETY: the surface has this size. It is on the GPU whose stream is current on this thread, or in host memory.
+        unsafe { self.crops.push(surface.planes, surface.strides)? };
         self.indices.push(index);
         Ok(())
     }
 
-    /// The crops of the pictures at hand, in the order in which they came; `None` where there are none.
+    /// Computes the crops of the pending frames, in order; `None` if there are no frames.
     ///
     /// # Errors
-    /// What libtorch reports.
-    pub fn make(&mut self) -> Result<Option<(Vec<u64>, Made)>, ModelError> {
+    /// When libtorch fails.
+    pub(crate) fn compute(&mut self) -> Result<Option<(Vec<u64>, CropBatch)>, ModelError> {
         if self.indices.is_empty() {
             return Ok(None);
         }
         let indices = std::mem::take(&mut self.indices);
-        let made = match self.store.put(self.crops.make()?, self.most) {
-            Ok(stored) => Made::There(stored),
-            Err(pixels) => Made::Here(rows(&pixels)?),
+        let batch = match self.waiting.add(self.crops.compute()?, self.limit) {
+            Ok(crops) => CropBatch::Device(crops),
+            Err(pixels) => CropBatch::Host(rows(&pixels)?),
         };
-        Ok(Some((indices, made)))
+        Ok(Some((indices, batch)))
     }
 }
 
-fn numbers(formula: &Formula) -> Numbers {
+fn crop_spec(formula: &Formula) -> CropSpec {
     let taps = |taps: Vec<Tap>| taps.iter().map(|t| ([t.first, t.second], [t.weights.0, t.weights.1])).collect();
     let (width, height) = formula.geometry.source;
-    Numbers {
+    CropSpec {
         size: [width, height],
         columns: taps(formula.columns()),
         rows: taps(formula.rows()),
@@ -232,14 +235,14 @@ mod tests {
     use reeldeck_video::resize::Resizer;
     use reeldeck_video::yuv::Yuv420;
 
-    /// Luma, and chroma in pairs, with other bytes at the ends of rows.
-    struct Picture {
+    /// An NV12 frame with padding at the end of rows.
+    struct Frame {
         size: (usize, usize),
         planes: [Vec<u8>; 2],
         strides: [usize; 2],
     }
 
-    impl Picture {
+    impl Frame {
         fn of(size: (usize, usize), mut byte: impl FnMut() -> u8) -> Self {
             let strides = [size.0 + 5, size.0.div_ceil(2) * 2 + 3];
             let mut plane = |bytes: usize| (0..bytes).map(|_| byte()).collect();
@@ -250,29 +253,29 @@ mod tests {
             Surface { formula, planes: [self.planes[0].as_ptr(), self.planes[1].as_ptr()], strides: self.strides }
         }
 
-        /// As a picture on the CPU, pixel by pixel.
-        fn plain(&self, formula: Formula) -> Vec<u8> {
+        /// The crop of this frame by the CPU's implementation.
+        fn crop_on_cpu(&self, formula: Formula) -> Vec<u8> {
             let width = self.size.0.div_ceil(2);
-            let apart = |which: usize| -> Vec<u8> {
+            let deinterleave = |which: usize| -> Vec<u8> {
                 let rows = self.planes[1].chunks_exact(self.strides[1]);
                 rows.flat_map(|row| row[..width * 2].iter().skip(which).step_by(2).copied()).collect()
             };
-            let (u, v) = (apart(0), apart(1));
-            let mut picture = Yuv420 {
+            let (u, v) = (deinterleave(0), deinterleave(1));
+            let mut frame = Yuv420 {
                 planes: [&self.planes[0], &u, &v],
                 strides: [self.strides[0], width, width],
                 coefficients: formula.coefficients,
             };
             let mut out = vec![0; formula.geometry.crop * formula.geometry.crop * 3];
-            Resizer::scalar(formula.geometry).run(&mut picture, &mut out);
+            Resizer::scalar(formula.geometry).run(&mut frame, &mut out);
             out
         }
     }
 
-    fn bytes(made: &Made) -> Vec<u8> {
-        match made {
-            Made::There(stored) => rows(&stored.pixels).unwrap().concat(),
-            Made::Here(_) => panic!("there was room for them"),
+    fn bytes(batch: &CropBatch) -> Vec<u8> {
+        match batch {
+            CropBatch::Device(crops) => rows(&crops.pixels).unwrap().concat(),
+            CropBatch::Host(_) => panic!("the limit was not reached"),
         }
     }
 
@@ -294,53 +297,53 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
-        fn any_picture_has_the_crop_that_it_has_on_the_cpu(
+        fn crops_of_any_frame_equal_those_of_the_cpu(
             (width, half) in (1..300usize, 1..80usize), (side, less) in (32..160usize, 0..64usize), keep in 0..3usize,
             bt709: bool, full: bool, seed: u64,
         ) {
             let size = (width, half * 2);
             let short = size.0.min(size.1);
-            // As it is resized in general, copied, and halved.
+            // Resized by any factor, copied, and halved.
             let side = [side, short, short / 2][keep].max(1);
             let transform = transform(side, side.saturating_sub(less).max(1));
             let geometry = Geometry::new(size.0, size.1, &transform);
             let coefficients = Coefficients::new(if bt709 { BT709 } else { BT601 }, full);
             let formula = Formula { geometry, coefficients };
-            let mut maker = Maker::new(Crops::here(), Store::default(), usize::MAX);
+            let mut batcher = CropBatcher::new(Crops::on_host(), WaitingBytes::default(), usize::MAX);
             let mut noise = noise(seed);
-            let pictures: Vec<Picture> = (0..3).map(|_| Picture::of(size, &mut noise)).collect();
-            for (index, picture) in pictures.iter().enumerate() {
-                maker.take(index as u64, &picture.surface(formula)).unwrap();
+            let frames: Vec<Frame> = (0..3).map(|_| Frame::of(size, &mut noise)).collect();
+            for (index, frame) in frames.iter().enumerate() {
+                batcher.push(index as u64, &frame.surface(formula)).unwrap();
             }
-            let (indices, crops) = maker.make().unwrap().unwrap();
+            let (indices, crops) = batcher.compute().unwrap().unwrap();
             prop_assert_eq!(indices, [0, 1, 2]);
-            let expected: Vec<u8> = pictures.iter().flat_map(|picture| picture.plain(formula)).collect();
+            let expected: Vec<u8> = frames.iter().flat_map(|frame| frame.crop_on_cpu(formula)).collect();
             prop_assert!(bytes(&crops) == expected);
-            prop_assert!(maker.make().unwrap().is_none());
+            prop_assert!(batcher.compute().unwrap().is_none());
         }
     }
 
     #[test]
-    fn every_colour_there_is_comes_out_as_on_the_cpu() {
-        // 512 × 512 pixels have room for every pair of chroma values, each with four of luma.
+    fn crops_of_all_colours_equal_those_of_the_cpu() {
+        // 512 × 512 pixels are enough for all pairs of chroma values, each with four luma values.
         let transform = transform(512, 512);
         let geometry = Geometry::new(512, 512, &transform);
-        let mut picture = Picture::of((512, 512), || 0);
-        for (v, row) in picture.planes[1].chunks_exact_mut(picture.strides[1]).enumerate() {
+        let mut frame = Frame::of((512, 512), || 0);
+        for (v, row) in frame.planes[1].chunks_exact_mut(frame.strides[1]).enumerate() {
             for (u, pair) in row.chunks_exact_mut(2).take(256).enumerate() {
                 pair.copy_from_slice(&[u as u8, v as u8]);
             }
         }
         for (table, full) in [(BT601, false), (BT709, true)] {
             let formula = Formula { geometry, coefficients: Coefficients::new(table, full) };
-            let mut maker = Maker::new(Crops::here(), Store::default(), usize::MAX);
+            let mut batcher = CropBatcher::new(Crops::on_host(), WaitingBytes::default(), usize::MAX);
             for quarter in 0..64 {
-                for (y, row) in picture.planes[0].chunks_exact_mut(picture.strides[0]).enumerate() {
+                for (y, row) in frame.planes[0].chunks_exact_mut(frame.strides[0]).enumerate() {
                     row.iter_mut().enumerate().for_each(|(x, luma)| *luma = (quarter * 4 + y % 2 * 2 + x % 2) as u8);
                 }
-                maker.take(0, &picture.surface(formula)).unwrap();
-                let (_, crops) = maker.make().unwrap().unwrap();
-                assert!(bytes(&crops) == picture.plain(formula), "{table:?} full {full} {quarter}");
+                batcher.push(0, &frame.surface(formula)).unwrap();
+                let (_, crops) = batcher.compute().unwrap().unwrap();
+                assert!(bytes(&crops) == frame.crop_on_cpu(formula), "{table:?} full {full} {quarter}");
             }
         }
     }

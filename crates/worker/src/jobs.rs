@@ -1,4 +1,4 @@
-//! The worker's side of the protocol's way in: jobs from standard input, each handed to a decode thread at once.
+//! Receives jobs on standard input and gives each one to a decode thread at once.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,153 +6,155 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
 
 use anyhow::{Context, Result};
+use reeldeck_common::error::Failure;
 use reeldeck_common::protocol::{Init, JobId, MAX_LINE, ToWorker};
 use reeldeck_common::video::VideoName;
 use reeldeck_process::LineReader;
 use reeldeck_video::frames::Request;
 
-use crate::board::{Hanger, Task};
-use crate::decode::{self, Decoded, Pulse};
+use crate::decode::{self, DecodeProgress, Decoded};
+use crate::decode_queue::{DecodeTask, QueueSender};
+use crate::decoder_choice::DecoderKind;
 use crate::gpu::Gpu;
 use crate::process;
-use crate::split::By;
+use crate::threads;
 
-/// A video to extract, and where its frames come from.
-pub struct Job {
+/// A video to extract.
+pub(crate) struct Job {
     /// The attempt.
-    pub id: JobId,
+    pub(crate) id: JobId,
     /// The video.
-    pub video: VideoName,
-    /// The file to read.
-    pub path: PathBuf,
+    pub(crate) video: VideoName,
+    /// The video file.
+    pub(crate) path: PathBuf,
     /// The feature file to write.
-    pub feature: PathBuf,
-    /// Clips a forward pass.
-    pub batch: usize,
-    /// What the decode thread sends.
-    pub decoded: Receiver<Decoded>,
-    /// How far the decode thread is.
-    pub pulse: Arc<Pulse>,
+    pub(crate) feature: PathBuf,
+    /// Clips per forward pass.
+    pub(crate) batch: usize,
+    /// The frames, from the decode thread.
+    pub(crate) decoded: Receiver<Decoded>,
+    /// The progress of the decode thread.
+    pub(crate) progress: Arc<DecodeProgress>,
 }
 
-/// The jobs in hand, for the model to choose from.
-pub struct Queue {
-    come: Receiver<Job>,
+/// The jobs in flight, in the order in which the model should take them.
+pub(crate) struct JobQueue {
+    incoming: Receiver<Job>,
     waiting: VecDeque<Job>,
 }
 
-impl Queue {
-    /// Of jobs as they come.
-    pub fn new(come: Receiver<Job>) -> Self {
-        Self { come, waiting: VecDeque::new() }
+impl JobQueue {
+    fn new(incoming: Receiver<Job>) -> Self {
+        Self { incoming, waiting: VecDeque::new() }
     }
 }
 
-impl Iterator for Queue {
+impl Iterator for JobQueue {
     type Item = Job;
 
-    /// The first whose decode thread is done or waits, or else the first: a fast model does not wait for a slow video, and keeps
-    /// no decode thread waiting, while others are there. `None` when all are taken and no more will come.
+    /// The first job whose decode thread is done or blocked, or else the first job. So a fast model does not wait for a slow
+    /// video, and does not keep decode threads blocked, while other videos are ready. `None` when there are no more jobs.
     fn next(&mut self) -> Option<Job> {
         if self.waiting.is_empty() {
-            self.waiting.push_back(self.come.recv().ok()?);
+            self.waiting.push_back(self.incoming.recv().ok()?);
         }
-        self.waiting.extend(self.come.try_iter());
-        let ready = self.waiting.iter().position(|job| job.pulse.ready.load(Ordering::Acquire));
+        self.waiting.extend(self.incoming.try_iter());
+        let ready = self.waiting.iter().position(|job| job.progress.is_ready.load(Ordering::Acquire));
         self.waiting.remove(ready.unwrap_or(0))
     }
 }
 
-/// Messages from the engine, until it closes the pipe.
-pub fn lines() -> impl Iterator<Item = Result<ToWorker>> + Send + use<> {
+/// The messages of the engine, until it closes the pipe.
+pub(crate) fn messages() -> impl Iterator<Item = Result<ToWorker>> + Send + use<> {
     let mut input = LineReader::new(io::BufReader::new(io::stdin()), MAX_LINE);
     std::iter::from_fn(move || input.next_message().context("failed to read a message from the engine").transpose())
 }
 
-/// Starts the reader and the decode threads. The jobs come in the order in which they were given, each decoding ahead as far as
-/// its channel allows, and end after `Finish`.
+/// Starts the decode threads and the thread that receives jobs. The jobs come in the order of their messages, and end after
+/// [`ToWorker::Finish`].
 ///
 /// # Errors
-/// When there is no room for a thread.
-pub fn start(lines: impl Iterator<Item = Result<ToWorker>> + Send + 'static, init: &Init) -> io::Result<Queue> {
+/// When a thread cannot be started.
+pub(crate) fn start(
+    messages: impl Iterator<Item = Result<ToWorker>> + Send + 'static,
+    init: &Init,
+) -> Result<JobQueue, Failure> {
     let recipe = &init.recipe;
     let request =
         Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits: init.limits };
     let streams = init.nvdec.map_or(0, |nvdec| nvdec.streams);
     let gpu = init.nvdec.and_then(Gpu::open);
     let decoders = init.decoders.max(1);
-    let (hanger, board) = Hanger::new(gpu.is_some() && streams < decoders, init.limits);
+    let (sender, queue) = QueueSender::new(gpu.is_some() && streams < decoders, init.limits);
     for thread in 0..decoders {
-        let board = Arc::clone(&board);
+        let queue = Arc::clone(&queue);
         let gpu = gpu.clone().filter(|_| thread < streams);
-        thread::Builder::new().name("decode".into()).spawn(move || {
-            let mut hand = gpu.as_ref().map(Gpu::hand);
-            let by = if hand.is_some() { By::Nvdec } else { By::Core };
-            while let Some((task, kind)) = board.take(by) {
-                let work = decode::run(&task.path, &request, hand.as_mut(), task.sender, &task.pulse);
-                if let (Some(kind), Some((frames, busy))) = (kind, work) {
-                    board.note(by, kind, frames, busy);
+        threads::spawn("decode", move || {
+            let mut gpu = gpu.as_ref().map(Gpu::decoder);
+            let decoder = if gpu.is_some() { DecoderKind::Nvdec } else { DecoderKind::Cpu };
+            while let Some((task, class)) = queue.take(decoder) {
+                let cost = decode::run(&task.path, &request, gpu.as_mut(), task.sender, &task.progress);
+                if let (Some(class), Some((frames, busy))) = (class, cost) {
+                    queue.record(decoder, class, frames, busy);
                 }
             }
         })?;
     }
-    let (jobs, taken) = mpsc::channel();
-    // With room for the plan and the end.
-    let depth = init.prefetch_frames.max(1) + 2;
-    thread::Builder::new().name("jobs".into()).spawn(move || {
-        for message in lines {
+    let (jobs, incoming) = mpsc::channel();
+    // Frames, plus the plan and the end.
+    let capacity = init.prefetch_frames.max(1) + 2;
+    threads::spawn("jobs", move || {
+        for message in messages {
             match message {
                 Ok(ToWorker::Extract { job, video, path, feature, batch }) => {
-                    let (sender, decoded) = mpsc::sync_channel(depth);
-                    let pulse = Arc::new(Pulse::default());
-                    let task = Task { path: path.clone(), sender, pulse: Arc::clone(&pulse) };
-                    let job = Job { id: job, video, path, feature, batch, decoded, pulse };
-                    hanger.push(task);
+                    let (frames, decoded) = mpsc::sync_channel(capacity);
+                    let progress = Arc::new(DecodeProgress::default());
+                    sender.push(DecodeTask { path: path.clone(), sender: frames, progress: Arc::clone(&progress) });
+                    let job = Job { id: job, video, path, feature, batch, decoded, progress };
                     if jobs.send(job).is_err() {
                         return;
                     }
                 }
                 Ok(ToWorker::Finish) => return,
-                Ok(ToWorker::Init(_)) => leave("a second init message"),
-                Err(error) => leave(&format!("{error:#}")),
+                Ok(ToWorker::Init(_)) => exit_with_error("a second init message"),
+                Err(error) => exit_with_error(&format!("{error:#}")),
             }
         }
-        // The engine closed the pipe without `Finish`: it is gone, or wants us gone. Nothing in hand is worth finishing,
-        // and no half-written feature can be mistaken for a whole one.
-        process::leave(0);
+        // The engine has closed the pipe without `Finish`: it has ended, or wants this process to end. The videos in flight
+        // will be extracted again, and feature files are written atomically.
+        process::exit(0);
     })?;
-    Ok(Queue::new(taken))
+    Ok(JobQueue::new(incoming))
 }
 
-fn leave(why: &str) -> ! {
-    eprintln!("error: {why}");
-    process::leave(1);
+fn exit_with_error(message: &str) -> ! {
+    eprintln!("error: {message}");
+    process::exit(1);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn job(id: u64, ready: bool) -> Job {
-        let pulse = Arc::new(Pulse::default());
-        pulse.ready.store(ready, Ordering::Relaxed);
+    fn job(id: u64, is_ready: bool) -> Job {
+        let progress = Arc::new(DecodeProgress::default());
+        progress.is_ready.store(is_ready, Ordering::Relaxed);
         let video = VideoName::new("A/v.mp4").unwrap();
         let (path, feature, decoded) = (PathBuf::new(), PathBuf::new(), mpsc::channel().1);
-        Job { id, video, path, feature, batch: 1, decoded, pulse }
+        Job { id, video, path, feature, batch: 1, decoded, progress }
     }
 
     #[test]
-    fn the_first_that_is_ready_is_taken_or_the_first() {
-        let (sender, come) = mpsc::channel();
-        let mut queue = Queue::new(come);
-        let send = |id, ready| {
-            let job = job(id, ready);
-            let pulse = Arc::clone(&job.pulse);
+    fn the_first_ready_job_or_else_the_first_job_is_next() {
+        let (sender, incoming) = mpsc::channel();
+        let mut queue = JobQueue::new(incoming);
+        let send = |id, is_ready| {
+            let job = job(id, is_ready);
+            let progress = Arc::clone(&job.progress);
             sender.send(job).unwrap();
-            pulse
+            progress
         };
         let _slow = send(1, false);
         let late = send(2, false);
@@ -160,7 +162,7 @@ mod tests {
         send(4, true);
         let mut next = || queue.next().map(|job| job.id);
         assert_eq!(next(), Some(3));
-        late.ready.store(true, Ordering::Release);
+        late.is_ready.store(true, Ordering::Release);
         assert_eq!(next(), Some(2));
         assert_eq!(next(), Some(4));
         assert_eq!(next(), Some(1), "none is ready");

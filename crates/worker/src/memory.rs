@@ -1,4 +1,4 @@
-//! The worker's share of the host's memory, where it is given one.
+//! The worker's memory limit.
 
 use std::io;
 
@@ -9,40 +9,39 @@ use reeldeck_process::confine;
 
 const MIB: u64 = 1 << 20;
 
-/// What must be left for videos: a decoder with pictures of 1080 lines, and the smallest network.
-const LEAST: u64 = 96 * MIB;
+/// The address space that videos need at least, in bytes: a decoder of 1080p frames, and the smallest network.
+const MIN_FOR_VIDEOS: u64 = 96 * MIB;
 
-/// What each other thread takes besides: its stack, of which most is never used.
-const THREAD: u64 = 4 * MIB;
+/// The address space of each additional thread in bytes, mostly its stack.
+const PER_THREAD: u64 = 4 * MIB;
 
-/// Whether this worker is to be held to a limit.
+/// Whether this worker has a memory limit.
 ///
-/// Never for CUDA: its driver reserves address space for all memory of host and device at once, terabytes of it, and a
-/// limit would end it while memory is free.
-pub fn is_limited(init: &Init) -> bool {
+/// A worker on a GPU has none: CUDA's driver reserves address space for all memory of host and device, which may be
+/// terabytes.
+fn is_limited(init: &Init) -> bool {
     init.device == "cpu" && init.limits.memory_mib > 0
 }
 
-/// What to do about a video that needed more than the limit.
-pub fn hint(init: &Init) -> Option<String> {
+/// A suggestion for a video that exceeded the limit.
+pub(crate) fn hint(init: &Init) -> Option<String> {
     let mib = init.limits.memory_mib;
     is_limited(init).then(|| format!("the worker may use {mib} MiB: raise memory_mib under [limits] to give it more"))
 }
 
-/// Has the allocator take no more address space than it uses, where that is going to be limited. Call before the model is
-/// loaded: afterwards there are threads.
-pub fn prepare(init: &Init) {
+/// Configures the allocator for the limit. Call it before the model is loaded, which starts threads.
+pub(crate) fn prepare(init: &Init) {
     if is_limited(init) {
-        device::keep_memory_short();
+        device::limit_reserved_memory();
     }
 }
 
-/// Holds the worker to its limit. Call when the model is loaded, before the first video: what cannot be had by then is not
-/// the fault of one.
+/// Sets the limit. Call it after the model is loaded and before the first video, so that no video is charged for a limit that
+/// is too low.
 ///
 /// # Errors
-/// When the limit leaves nothing for videos.
-pub fn limit(init: &Init) -> Result<(), Failure> {
+/// When the limit leaves too little memory for videos.
+pub(crate) fn limit(init: &Init) -> Result<(), Failure> {
     if !is_limited(init) {
         return Ok(());
     }
@@ -50,9 +49,9 @@ pub fn limit(init: &Init) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::from_error(ErrorKind::Internal, &error);
     device::start_threads().map_err(model_failed)?;
     let used = confine::address_space().map_err(failed)?;
-    // The one more is that which writes.
+    // The decode threads, and the one that writes.
     let threads = (init.decoders as u64).saturating_add(1);
-    let least = used.saturating_add(LEAST).saturating_add(THREAD.saturating_mul(threads));
+    let least = used.saturating_add(MIN_FOR_VIDEOS).saturating_add(PER_THREAD.saturating_mul(threads));
     let asked = init.limits.memory_mib;
     if asked.saturating_mul(MIB) < least {
         let (used, least) = (used.div_ceil(MIB), least.div_ceil(MIB));

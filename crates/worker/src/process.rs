@@ -1,26 +1,26 @@
-//! What the worker asks of the kernel while it works: to end at once, and how long it has computed.
+//! Ends the process at a safe point, and measures the CPU time of a thread.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::time::{ClockId, clock_gettime};
 
-static WRITING: Mutex<()> = Mutex::new(());
+static EXIT: Mutex<()> = Mutex::new(());
 
-/// To be held while a feature is written: nobody leaves in the middle of it, and no temporary file is left behind.
-pub fn writing() -> MutexGuard<'static, ()> {
-    WRITING.lock().unwrap_or_else(PoisonError::into_inner)
+/// Prevents [`exit`] until the guard is dropped. Hold it while a file is written, so that no temporary file is left behind.
+pub(crate) fn prevent_exit() -> MutexGuard<'static, ()> {
+    EXIT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends the process as soon as no feature is being written. The destructors of libraries are not run: they would take
-/// libtorch's memory from under the threads that are computing in it, and a crash would be the last that is heard.
-pub fn leave(code: i32) -> ! {
-    let _whole = writing();
-    // SAFETY: ends the process and touches nothing of it.
+/// Ends the process as soon as no file is being written. It does not run the destructors of libraries, which would free
+/// libtorch's memory while other threads compute, and crash.
+pub(crate) fn exit(code: i32) -> ! {
+    let _guard = prevent_exit();
+    // SAFETY: the call ends the process and accesses no memory of it.
     unsafe { libc::_exit(code) }
 }
 
-/// CPU time that this thread has used, in nanoseconds.
-pub fn thread_cpu_ns() -> u64 {
+/// The CPU time of the calling thread in nanoseconds.
+pub(crate) fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

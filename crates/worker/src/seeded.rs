@@ -1,4 +1,4 @@
-//! `reeldeck-worker write-seeded-checkpoint RECIPE FILE`: the seeded weights as a .pth in the original's layout.
+//! `reeldeck-worker write-seeded-checkpoint RECIPE FILE`: writes the seeded weights as a `.pth` file.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,8 +10,11 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_model::network::Network;
 use reeldeck_model::seeded;
 
-/// Writes the file.
-pub fn write(arguments: &[OsString]) -> Result<()> {
+/// Runs the command.
+///
+/// # Errors
+/// When the arguments are wrong or the file cannot be written.
+pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     let [recipe, file] = arguments else { bail!("usage: reeldeck-worker write-seeded-checkpoint RECIPE FILE") };
     let recipe = Recipe::find(&recipe.to_string_lossy())?;
     let file = PathBuf::from(file);

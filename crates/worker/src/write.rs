@@ -1,12 +1,12 @@
-//! What the model has computed becomes a feature file and a word to the engine, in the order of the videos: on a thread of its
-//! own, which alone waits for the device and for the disk.
+//! Writes feature files and reports results to the engine, on a separate thread. Only this thread waits for the device and the
+//! disk.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::{Feature, Matrix, Provenance};
 use reeldeck_common::pinned::LIBTORCH;
@@ -23,83 +23,85 @@ use crate::jobs::Job;
 use crate::memory;
 use crate::process;
 use crate::report::Reporter;
+use crate::threads;
 
-/// Videos that may wait here. Each is a megabyte on the device; more would let a fast model run away from a slow disk.
-const WAITING: usize = 1;
+/// How many videos may wait to be written. Each takes a megabyte on the device. A larger number would only delay the effect of
+/// a slow disk on the model.
+const MAX_WAITING: usize = 1;
 
-/// What a video cost so far.
+/// Times that a video took.
 #[derive(Default)]
-pub struct Costs {
-    /// The model waited for frames.
-    pub wait: Duration,
-    /// In the model; on a GPU the time it took to give it the work.
-    pub model: Duration,
-    /// CPU time of the decode thread, nanoseconds.
-    pub decode_ns: u64,
+pub(crate) struct Timings {
+    /// Time that the model waited for frames.
+    pub(crate) wait: Duration,
+    /// Time in the model. On a GPU, the time to submit its work.
+    pub(crate) model: Duration,
+    /// CPU time of the decode thread in nanoseconds.
+    pub(crate) decode_ns: u64,
 }
 
-/// A video that the model has done with.
-pub struct Extracted {
-    /// The video.
-    pub job: Job,
-    /// The file as it was before; `None` when it could not be looked at.
-    pub source: Option<SourceStamp>,
-    /// What came of it.
-    pub result: Result<(ClipPlan, Computed, Extraction, Costs), Failure>,
+/// A video that the model has processed.
+pub(crate) struct Extracted {
+    /// The job.
+    pub(crate) job: Job,
+    /// The video file before the extraction; `None` when its metadata could not be read.
+    pub(crate) source: Option<SourceStamp>,
+    /// The result.
+    pub(crate) result: Result<(ClipPlan, Computed, Extraction, Timings), Failure>,
 }
 
-/// The thread, and the way to it.
-pub struct Writer {
-    to: SyncSender<Extracted>,
+/// The thread that writes features.
+pub(crate) struct Writer {
+    videos: SyncSender<Extracted>,
     thread: JoinHandle<Result<()>>,
 }
 
 impl Writer {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When there is no room for a thread.
-    pub fn start(init: &Init, network: &Network, reporter: Reporter) -> Result<Self> {
-        let (to, waiting) = mpsc::sync_channel(WAITING);
+    /// When it cannot be started.
+    pub(crate) fn start(init: &Init, network: &Network, reporter: Reporter) -> Result<Self, Failure> {
+        let (videos, waiting) = mpsc::sync_channel(MAX_WAITING);
         let (classes, features) = (network.classes, network.features);
-        let desk = Desk { init: init.clone(), classes, features, reporter };
-        let thread = thread::Builder::new().name("write".into()).spawn(move || desk.run(waiting));
-        Ok(Self { to, thread: thread.context("failed to start the thread that writes")? })
+        let state = WriterThread { init: init.clone(), classes, features, reporter };
+        let thread = threads::spawn("write", move || state.run(waiting))?;
+        Ok(Self { videos, thread })
     }
 
-    /// Hands over a video, and waits while others wait. False when the engine is gone.
-    pub fn send(&self, extracted: Extracted) -> bool {
-        self.to.send(extracted).is_ok()
+    /// Sends a video to the thread; blocks while another one waits. False when the engine has ended.
+    pub(crate) fn send(&self, extracted: Extracted) -> bool {
+        self.videos.send(extracted).is_ok()
     }
 
-    /// Waits until all is written and told.
+    /// Waits until all videos are written and reported.
     ///
     /// # Errors
-    /// When the engine is gone.
-    pub fn end(self) -> Result<()> {
-        drop(self.to);
+    /// When the engine has ended.
+    pub(crate) fn finish(self) -> Result<()> {
+        drop(self.videos);
         self.thread
             .join()
             .unwrap_or_else(|_| Err(anyhow!("the thread that writes panicked; this is a fault of reeldeck")))
     }
 }
 
-/// What the thread has.
-struct Desk {
+/// The state of the thread.
+struct WriterThread {
     init: Init,
     classes: usize,
     features: usize,
     reporter: Reporter,
 }
 
-impl Desk {
+impl WriterThread {
     fn run(&self, waiting: Receiver<Extracted>) -> Result<()> {
         for Extracted { job, source, result } in waiting {
             let message = match result.and_then(|extracted| self.write(&job, extracted)) {
                 Ok(report) => FromWorker::Done { job: job.id, report },
                 Err(mut failure) => {
                     if failure.kind == ErrorKind::OutOfMemory {
-                        device::give_back_memory();
+                        device::release_memory();
                         failure.chain.extend(memory::hint(&self.init));
                     }
                     FromWorker::Failed { job: job.id, failure, source }
@@ -110,37 +112,44 @@ impl Desk {
         Ok(())
     }
 
-    fn write(&self, job: &Job, extracted: (ClipPlan, Computed, Extraction, Costs)) -> Result<Report, Failure> {
-        let (plan, computed, facts, mut costs) = extracted;
+    fn write(&self, job: &Job, extracted: (ClipPlan, Computed, Extraction, Timings)) -> Result<Report, Failure> {
+        let (plan, computed, extraction, mut timings) = extracted;
         let model_failed = |error: ModelError| Failure::from_error(error.kind(), &error);
         let started = Instant::now();
         let outputs = computed.fetch().map_err(model_failed)?;
-        costs.model += started.elapsed();
-        let feature = self.feature(job, &plan, &outputs, facts).map_err(model_failed)?;
+        timings.model += started.elapsed();
+        let feature = self.feature(job, &plan, &outputs, extraction).map_err(model_failed)?;
         let started = Instant::now();
-        let whole = process::writing();
+        let guard = process::prevent_exit();
         feature.write(&job.feature, &self.init.owner).map_err(|error| {
             let mut failure = Failure::from_error(ErrorKind::of_write(&error), &error);
             failure.chain.insert(0, format!("failed to write {}", job.feature.display()));
             failure
         })?;
-        drop(whole);
+        drop(guard);
         let ms = |duration: Duration| duration.as_millis() as u64;
         Ok(Report {
-            frames: facts.counts,
-            expected_from: Some(facts.expected_from),
+            frames: extraction.counts,
+            expected_from: Some(extraction.expected_from),
             clips: plan.clip_of.len(),
             clips_computed: outputs.clips,
-            plain_pass: facts.plain_pass,
-            nvdec: facts.nvdec,
-            decode_ms: costs.decode_ns / 1_000_000,
-            model_ms: ms(costs.model),
-            wait_ms: ms(costs.wait),
+            plain_pass: extraction.plain_pass,
+            nvdec: extraction.nvdec,
+            decode_ms: timings.decode_ns / 1_000_000,
+            model_ms: ms(timings.model),
+            wait_ms: ms(timings.wait),
             write_ms: ms(started.elapsed()),
         })
     }
 
-    fn feature(&self, job: &Job, plan: &ClipPlan, outputs: &Outputs, facts: Extraction) -> Result<Feature, ModelError> {
+    fn feature(
+        &self,
+        job: &Job,
+        plan: &ClipPlan,
+        outputs: &Outputs,
+        extraction: Extraction,
+    ) -> Result<Feature, ModelError> {
+        // Copies the rows of distinct clips to all clips.
         let expand = |rows: &[f32], columns: usize| {
             let row = |clip: &usize| rows.get(clip * columns..(clip + 1) * columns);
             let data = plan.clip_of.iter().map(row).collect::<Option<Vec<_>>>()?.concat();
@@ -162,15 +171,15 @@ impl Desk {
             recipe: self.init.recipe.clone(),
             checkpoint: self.init.checkpoint_id.clone(),
             video: job.video.clone(),
-            source: facts.stamp,
-            frames: facts.counts,
-            fps: facts.fps,
-            size: facts.size,
+            source: extraction.stamp,
+            frames: extraction.counts,
+            fps: extraction.fps,
+            size: extraction.size,
             precision: self.init.recipe.precision,
             device: if self.init.device == "cpu" { "cpu".into() } else { "cuda".into() },
             libtorch: LIBTORCH.into(),
-            nvdec: facts.nvdec,
-            expected_from: Some(facts.expected_from),
+            nvdec: extraction.nvdec,
+            expected_from: Some(extraction.expected_from),
         };
         Ok(Feature { provenance, tensors })
     }

@@ -1,4 +1,4 @@
-//! Checkpoints that are what they should be, and ones that are whole but for another network.
+//! Tests of valid checkpoints, and of checkpoints for another network.
 
 use std::fs;
 use std::io::{Cursor, Read, Write};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::{model, transform};
 
-/// Tensors for a file: name, shape, numbers.
+/// The tensors of a file: name, shape, numbers.
 type Entries = Vec<(String, Vec<usize>, Vec<f32>)>;
 
 fn network() -> Network {
@@ -47,7 +47,7 @@ fn saved(bytes: &[u8]) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// The reason for which a file of these tensors is refused, after a look at the rest of the message.
+/// The reason in the error for a file of these tensors. Checks the rest of the message.
 fn misfit(entries: &Entries) -> String {
     let error = load(&file(entries)).unwrap_err();
     let text = error.to_string();
@@ -59,7 +59,7 @@ fn misfit(entries: &Entries) -> String {
 }
 
 #[test]
-fn what_is_written_is_loaded() {
+fn written_checkpoints_are_loaded() {
     for network in [network(), Network::new(&model(101, [0, 1, 1, 1]))] {
         let weights = seeded::weights(&network);
         let mut out = Cursor::new(vec![]);
@@ -75,7 +75,7 @@ fn what_is_written_is_loaded() {
     }
 }
 
-/// The published file has 320 entries; for each of the 53 normalisations one counts training steps.
+/// The published file has 320 entries, including a counter of training steps for each of the 53 normalisations.
 #[test]
 fn a_written_file_has_every_entry_of_the_original() {
     let mut out = Cursor::new(vec![]);
@@ -87,7 +87,7 @@ fn a_written_file_has_every_entry_of_the_original() {
 }
 
 #[test]
-fn the_prefix_of_distributed_training_is_taken_off() {
+fn the_prefix_of_distributed_training_is_removed() {
     let mut all = entries(&network());
     for (name, _, _) in &mut all {
         *name = format!("module.{name}");
@@ -109,14 +109,14 @@ fn with_normalisation(part: &str, values: &[f32]) -> Entries {
 }
 
 #[test]
-fn a_normalisation_in_the_file_must_be_that_of_the_recipe() {
+fn the_normalisation_in_a_file_must_match_the_recipe() {
     let Transform { mean, std, .. } = transform(64);
     for good in [with_normalisation("mean", &mean), with_normalisation("std", &std)] {
         assert!(load(&file(&good)).unwrap() == seeded::weights(&network()));
     }
     let reason = misfit(&with_normalisation("mean", &[0.485, 0.456, 0.406]));
     assert!(reason.contains("mean [0.485, 0.456, 0.406]") && reason.contains("[123.675, 116.28, 103.53]"), "{reason}");
-    // The right numbers for BGR pictures.
+    // The numbers for BGR images.
     let reason = misfit(&with_normalisation("mean", &[mean[2], mean[1], mean[0]]));
     assert!(reason.contains("trained with mean"), "{reason}");
     assert!(misfit(&with_normalisation("std", &[58.395])).contains("trained with std"));
@@ -124,7 +124,7 @@ fn a_normalisation_in_the_file_must_be_that_of_the_recipe() {
 }
 
 #[test]
-fn missing_surplus_and_misshapen_weights_are_named() {
+fn missing_unexpected_and_misshapen_weights_are_reported() {
     let mut all = entries(&network());
     all.retain(|(name, _, _)| name != "backbone.layer3.1.conv2.bn.running_var");
     assert_eq!(misfit(&all), "1 missing: backbone.layer3.1.conv2.bn.running_var");
@@ -133,7 +133,7 @@ fn missing_surplus_and_misshapen_weights_are_named() {
     all.push(("backbone.lateral.conv.weight".into(), vec![1], vec![0.0]));
     assert_eq!(misfit(&all), "1 surplus: backbone.lateral.conv.weight");
 
-    // As many numbers, in another shape: a head of other classes would load where only the numbers are counted.
+    // The same number of values in another shape.
     let mut all = entries(&network());
     let head = all.iter_mut().find(|(name, _, _)| name == "cls_head.fc_cls.weight").unwrap();
     head.1.reverse();
@@ -164,7 +164,7 @@ fn the_file_of_another_network_is_refused() {
     assert!(wider.contains("cls_head.fc_cls.weight [400, 128] instead of [7, 128]"), "{wider}");
 }
 
-/// What training leaves beside the weights: written into the pickle of a whole file, between weights and end.
+/// Adds training state to the pickle of a file.
 fn with_training_state(bytes: Vec<u8>) -> Vec<u8> {
     let text = |text: &str| [b"X", (text.len() as u32).to_le_bytes().as_slice(), text.as_bytes()].concat();
     let extra = [
@@ -197,7 +197,7 @@ fn with_training_state(bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn what_training_leaves_beside_the_weights_is_ignored() {
+fn training_state_is_ignored() {
     let bytes = with_training_state(file(&entries(&network())));
     let read = reeldeck_pickle::checkpoint::CheckpointFile::from_bytes(bytes.clone()).unwrap();
     assert_eq!(read.read().unwrap().top_level_keys(), ["meta", "state_dict", "optimizer", "message_hub"]);

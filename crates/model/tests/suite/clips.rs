@@ -1,4 +1,4 @@
-//! The runner of clips: the same numbers however it is fed, and errors for frames that do not come.
+//! Tests of the clip runner: its results do not depend on how frames arrive, and missing frames are errors.
 
 use reeldeck_common::recipe::Precision;
 use reeldeck_model::ModelError;
@@ -34,8 +34,8 @@ fn the_same_frames_give_the_same_bits() {
     }
 }
 
-/// Pushes frames of two videos in turns, in bursts of changing length, with pauses.
-fn in_turns(model: &FastModel, a: &[Vec<u64>], b: &[Vec<u64>]) -> [Outputs; 2] {
+/// Pushes frames of two videos alternately, in bursts of varying length, with pauses.
+fn interleaved(model: &FastModel, a: &[Vec<u64>], b: &[Vec<u64>]) -> [Outputs; 2] {
     let mut runners = [ClipRunner::new(model, a.to_vec(), 3), ClipRunner::new(model, b.to_vec(), 3)];
     let mut frames = [needed(a).into_iter(), needed(b).into_iter()];
     for turn in 0_usize.. {
@@ -51,23 +51,26 @@ fn in_turns(model: &FastModel, a: &[Vec<u64>], b: &[Vec<u64>]) -> [Outputs; 2] {
             break;
         }
     }
-    runners.map(|runner| runner.finish().unwrap())
+    runners.map(finish)
+}
+
+fn finish(runner: ClipRunner<'_>) -> Outputs {
+    runner.finish().unwrap().fetch().unwrap()
 }
 
 #[test]
-fn it_does_not_matter_how_the_frames_arrive() {
+fn results_do_not_depend_on_how_frames_arrive() {
     let model = net().fast(Precision::Fp32);
     let (a, b) = (clips(200, 12, 8), clips(75, 6, 8));
     let alone = [run(&model, &a, 3, CROP).unwrap(), run(&model, &b, 3, CROP).unwrap()];
-    let together = in_turns(&model, &a, &b);
-    for (alone, together) in alone.iter().zip(&together) {
-        assert!(bits(alone) == bits(together));
+    let interleaved = interleaved(&model, &a, &b);
+    for (alone, interleaved) in alone.iter().zip(&interleaved) {
+        assert!(bits(alone) == bits(interleaved));
     }
 }
 
-/// Batches of another size may differ in the last digits, and in nothing more.
 #[test]
-fn the_batch_size_changes_roundings_at_most() {
+fn the_batch_size_changes_only_the_last_digits() {
     let model = net().fast(Precision::Fp32);
     let clips = clips(150, 7, 8);
     let single = run(&model, &clips, 1, CROP).unwrap();
@@ -78,41 +81,40 @@ fn the_batch_size_changes_roundings_at_most() {
     }
 }
 
-/// So do groups of another size, such as a GPU has.
 #[test]
-fn the_group_size_changes_roundings_at_most() {
+fn the_group_size_changes_only_the_last_digits() {
     let model = net().fast(Precision::Fp32);
     let clips = clips(150, 7, 8);
     let usual = run(&model, &clips, 2, CROP).unwrap();
-    for together in [0, 1, 7, 16, 64, 1000] {
-        let mut runner = ClipRunner::grouped(&model, clips.clone(), 2, together);
+    for group_size in [0, 1, 7, 16, 64, 1000] {
+        let mut runner = ClipRunner::with_group_size(&model, clips.clone(), 2, group_size);
         for index in needed(&clips) {
             runner.push(index, &frame(index, CROP)).unwrap();
         }
-        let other = runner.end().unwrap().fetch().unwrap();
+        let other = finish(runner);
         assert_eq!(other.clips, 7);
-        assert!(relative(&other.logits, &usual.logits) < 1e-6, "{together} frames together");
-        assert!(together != 16 || bits(&other) == bits(&usual));
+        assert!(relative(&other.logits, &usual.logits) < 1e-6, "groups of {group_size} frames");
+        assert!(group_size != 16 || bits(&other) == bits(&usual));
     }
 }
 
 #[test]
-fn push_tells_how_many_clips_are_done() {
+fn push_returns_the_number_of_computed_clips() {
     let model = net().fast(Precision::Fp32);
     let clips = clips(400, 20, 8);
     let mut runner = ClipRunner::new(&model, clips.clone(), 2);
-    let mut told = vec![];
+    let mut returned = vec![];
     for index in needed(&clips) {
         let done = runner.push(index, &frame(index, CROP)).unwrap();
-        // Never a clip whose last frame has not come.
+        // A clip is not computed before its last frame has arrived.
         assert!(done <= clips.iter().filter(|clip| clip[7] <= index).count());
-        told.push(done);
+        returned.push(done);
     }
-    assert!(told.is_sorted() && *told.last().unwrap() >= 16, "{told:?}");
-    assert_eq!(runner.finish().unwrap().clips, 20);
+    assert!(returned.is_sorted() && *returned.last().unwrap() >= 16, "{returned:?}");
+    assert_eq!(finish(runner).clips, 20);
 }
 
-/// A clip that lacks a frame must never be run over other ones.
+/// A clip must never be computed from the wrong frames.
 #[test]
 fn a_missing_frame_is_an_error() {
     let model = net().fast(Precision::Fp32);
@@ -123,16 +125,16 @@ fn a_missing_frame_is_an_error() {
         for index in all.iter().filter(|index| **index != all[left_out]) {
             runner.push(*index, &frame(*index, CROP)).unwrap();
         }
-        let result = runner.finish();
-        assert!(matches!(result, Err(ModelError::Internal(_))), "frame {left_out}: {result:?}");
+        let error = runner.finish().err().unwrap();
+        assert!(matches!(error, ModelError::Internal(_)), "frame {left_out}: {error}");
     }
-    let none = ClipRunner::new(&model, clips, 2).finish();
-    assert!(matches!(none, Err(ModelError::Internal(_))), "{none:?}");
+    let error = ClipRunner::new(&model, clips, 2).finish().err().unwrap();
+    assert!(matches!(error, ModelError::Internal(_)), "{error}");
 }
 
-/// Equal rows for equal frames, also where a clip wraps around and holds a frame several times.
+/// A clip of a short video wraps around.
 #[test]
-fn a_frame_may_be_in_a_clip_several_times() {
+fn a_clip_may_contain_a_frame_several_times() {
     let net = net();
     let model = net.fast(Precision::Fp32);
     for total in [1, 2, 8, 20, 56] {
@@ -144,7 +146,7 @@ fn a_frame_may_be_in_a_clip_several_times() {
 }
 
 #[test]
-fn no_clips_give_no_rows() {
+fn no_clips_give_empty_outputs() {
     let model = net().fast(Precision::Fp32);
-    assert_eq!(ClipRunner::new(&model, vec![], 4).finish().unwrap(), Outputs::default());
+    assert_eq!(finish(ClipRunner::new(&model, vec![], 4)), Outputs::default());
 }

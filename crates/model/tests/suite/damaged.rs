@@ -1,4 +1,4 @@
-//! Files that are no checkpoints, or no longer the ones they were: each refused with a word that helps.
+//! Files that are not checkpoints, or that have changed, are refused with a helpful message.
 
 use std::error::Error;
 use std::fs;
@@ -26,7 +26,7 @@ fn refused(path: &Path, digest: &str) -> ModelError {
     checkpoint::load(path, digest, &network(), &transform(64)).unwrap_err()
 }
 
-/// The whole chain of messages for a file of these bytes, whose digest is as expected.
+/// The chain of error messages for a file of these bytes with the expected digest.
 fn complaint(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pth");
@@ -70,7 +70,7 @@ fn digests_are_sha256() {
 }
 
 #[test]
-fn what_is_no_checkpoint_is_called_by_its_name() {
+fn other_kinds_of_files_are_identified() {
     let page = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>\n".repeat(50);
     for (bytes, says) in [
         (b"".as_slice(), "the file is empty"),
@@ -85,7 +85,7 @@ fn what_is_no_checkpoint_is_called_by_its_name() {
     }
 }
 
-/// Cut anywhere: refused, with a word on what to do. The directory of a zip stands at its end.
+/// The directory of a zip file is at its end.
 #[test]
 fn a_truncated_file_is_refused() {
     let whole = whole();
@@ -95,9 +95,9 @@ fn a_truncated_file_is_refused() {
     }
 }
 
-/// Damage from before the digest was taken, for which the digest is no guard.
+/// The digest does not detect damage from before it was computed.
 #[test]
-fn damage_anywhere_is_no_panic() {
+fn damage_does_not_cause_a_panic() {
     let whole = whole();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pth");
@@ -111,8 +111,7 @@ fn damage_anywhere_is_no_panic() {
     }
 }
 
-/// A file in the format from before zip: a dict of `count` tensors of `pixels` × 4 numbers, which are all the one that is
-/// stored. `name` makes their names.
+/// A legacy file with a dict of `count` expanded tensors, all of whose numbers are the single stored one.
 fn expanded(count: usize, name: impl Fn(usize) -> String) -> Vec<u8> {
     let mut out = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.}(".to_vec();
     for number in 0..count {
@@ -124,9 +123,9 @@ fn expanded(count: usize, name: impl Fn(usize) -> String) -> Vec<u8> {
     [&out, b"u.](U\x010e.".as_slice(), &1_u64.to_le_bytes(), &[0; 4]].concat()
 }
 
-/// The numbers of each take 16 MB. None are needed to see that they do not fit.
+/// Each tensor has 16 MB of numbers, which are not needed to see that it does not fit.
 #[test]
-fn tensors_of_gigabytes_in_a_few_bytes_are_not_unpacked() {
+fn expanded_tensors_that_do_not_fit_are_not_decoded() {
     let entries = network().entries();
     let surplus = expanded(1000, |number| format!("surplus.{number}"));
     let misshapen = expanded(entries.len(), |number| entries[number].0.clone());
@@ -145,7 +144,7 @@ fn tensors_of_gigabytes_in_a_few_bytes_are_not_unpacked() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = refused(&folder.path().join("gone.pth"), "0");
     assert!(error.to_string().contains("gone.pth"), "{error}");

@@ -1,4 +1,4 @@
-//! The fast formulation against the plain one, over the shapes of network and video that a recipe can name.
+//! Compares the fast implementation with the reference, for many shapes of networks and videos.
 
 use reeldeck_common::recipe::Precision;
 use reeldeck_model::ModelError;
@@ -6,9 +6,9 @@ use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT};
 
 use crate::support::{Net, clips, relative, run};
 
-/// Relative L2, 32 bits. Folding the normalisation moves roundings; measured: 3e-7 at most.
+/// The largest accepted relative L2 error in fp32. Folding the normalisation changes the rounding; at most 3e-7 was measured.
 const FP32: f64 = 1e-5;
-/// Relative L2 of bfloat16 convolutions; measured: 6e-3 at most. The bound that PARITY sets for fast modes.
+/// The same in bfloat16; at most 6e-3 was measured.
 const BF16: f64 = 1e-2;
 
 struct Case {
@@ -25,7 +25,7 @@ const fn case(depth: u32, inflate: [u8; 4], crop: usize, length: usize, batch: u
     Case { depth, inflate, crop, length, batch, total }
 }
 
-/// Each value of each property at least twice; the spans of clips are 25 frames (length 4) and 57 (length 8).
+/// Each value of each property occurs at least twice. Clips span 25 frames (length 4) or 57 frames (length 8).
 const CASES: &[Case] = &[
     case(50, [0, 0, 1, 1], 64, 8, 1, 100),
     case(50, [0, 0, 1, 1], 64, 8, 2, 300),
@@ -58,7 +58,7 @@ impl Case {
 }
 
 #[test]
-fn fast_gives_what_plain_gives() {
+fn fast_matches_the_reference() {
     let mut most = 0.0_f64;
     for case in CASES {
         let net = Net::new(case.depth, case.inflate, case.crop, case.length);
@@ -67,55 +67,54 @@ fn fast_gives_what_plain_gives() {
         let plain = net.plain(&clips);
         assert_eq!(fast.clips, clips.len());
         for (what, fast, plain) in [("pooled", &fast.pooled, &plain.pooled), ("logits", &fast.logits, &plain.logits)] {
-            let off = relative(fast, plain);
-            assert!(off <= FP32, "{what}, {}: {off:e}", case.name());
-            most = most.max(off);
+            let error = relative(fast, plain);
+            assert!(error <= FP32, "{what}, {}: {error:e}", case.name());
+            most = most.max(error);
         }
     }
     println!("fp32: relative L2 at most {most:.1e} over {} cases", CASES.len());
 }
 
-/// What follows a convolution is rounded once less when it is done along with it: a little in bfloat16, nothing in 32 bits.
+/// A fused convolution rounds once less, which matters in bfloat16.
 #[test]
-fn fused_gives_what_unfused_gives() {
+fn fused_matches_unfused() {
     for (precision, bound) in [(Precision::Fp32, 1e-6), (Precision::Bf16, BF16)] {
         for case in CASES {
             let net = Net::new(case.depth, case.inflate, case.crop, case.length);
             let clips = case.clips();
             let fused = run(&net.fast(precision), &clips, case.batch, case.crop).unwrap();
             let unfused = run(&net.unfused(precision), &clips, case.batch, case.crop).unwrap();
-            let off = relative(&fused.pooled, &unfused.pooled).max(relative(&fused.logits, &unfused.logits));
-            assert!(off <= bound, "{precision:?}, {}: {off:e}", case.name());
+            let error = relative(&fused.pooled, &unfused.pooled).max(relative(&fused.logits, &unfused.logits));
+            assert!(error <= bound, "{precision:?}, {}: {error:e}", case.name());
         }
     }
 }
 
-/// The class with the highest score, for each clip.
+/// The class with the highest score of each clip.
 fn winners(logits: &[f32], classes: usize) -> Vec<usize> {
     let winner = |row: &[f32]| (0..classes).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
     logits.chunks_exact(classes).map(winner).collect()
 }
 
 #[test]
-fn bf16_stays_near() {
+fn bf16_is_close_to_fp32() {
     let (mut most, mut agree, mut all) = (0.0_f64, 0, 0);
     for case in CASES {
         let net = Net::new(case.depth, case.inflate, case.crop, case.length);
         let clips = case.clips();
         let exact = run(&net.fast(Precision::Fp32), &clips, case.batch, case.crop).unwrap();
         let short = run(&net.fast(Precision::Bf16), &clips, case.batch, case.crop).unwrap();
-        let off = relative(&short.logits, &exact.logits).max(relative(&short.pooled, &exact.pooled));
-        assert!(off <= BF16, "{}: {off:e}", case.name());
-        assert!(off > 1e-5, "{}: {off:e}: not bfloat16 at all", case.name());
+        let error = relative(&short.logits, &exact.logits).max(relative(&short.pooled, &exact.pooled));
+        assert!(error <= BF16, "{}: {error:e}", case.name());
+        assert!(error > 1e-5, "{}: {error:e}: this is not bfloat16", case.name());
         let (short, exact) = (winners(&short.logits, 7), winners(&exact.logits, 7));
         agree += short.iter().zip(&exact).filter(|(a, b)| a == b).count();
         all += exact.len();
-        most = most.max(off);
+        most = most.max(error);
     }
     println!("bf16: relative L2 at most {most:.1e}, top-1 class the same for {agree} of {all} clips");
 }
 
-/// `tf32` speaks of CUDA; on a CPU it is the same as `fp32`.
 #[test]
 fn tf32_on_a_cpu_is_fp32() {
     let net = Net::new(50, [0, 0, 1, 1], 64, 8);
@@ -125,7 +124,7 @@ fn tf32_on_a_cpu_is_fp32() {
 }
 
 #[test]
-fn damaged_weights_are_found_before_any_video() {
+fn damaged_weights_are_detected_when_loading() {
     for (name, value) in [
         ("backbone.layer3.2.conv2.conv.weight", f32::NAN),
         ("backbone.layer2.1.conv3.conv.weight", 3e38),
@@ -138,14 +137,14 @@ fn damaged_weights_are_found_before_any_video() {
             let net = Net::new(50, [0, 0, 1, 1], 64, 8).with(name, |array| array.data[0] = value);
             let part = name.trim_end_matches(".conv.weight").split(".bn.").next().unwrap();
             let error = net.try_fast(precision).err().unwrap();
-            assert!(matches!(&error, ModelError::Immense(found) if found == part), "{name}: {error}");
+            assert!(matches!(&error, ModelError::InvalidWeights(found) if found == part), "{name}: {error}");
         }
     }
 }
 
-/// Weights that are not immense one by one may make numbers that are, together.
+/// Large weights may be valid one by one and still overflow together.
 #[test]
-fn numbers_that_are_not_finite_are_an_error() {
+fn outputs_that_are_not_finite_are_an_error() {
     let clips = clips(70, 4, 8);
     let net = Net::new(50, [0, 0, 1, 1], 64, 8)
         .with("backbone.layer4.2.conv3.conv.weight", |array| array.data.fill(1e11))

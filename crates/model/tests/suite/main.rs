@@ -1,4 +1,4 @@
-//! The crate from the outside: the fast formulation against the plain one, and checkpoints of all kinds.
+//! Tests of the public interface: the fast implementation against the reference, and checkpoints.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

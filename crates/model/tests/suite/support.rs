@@ -1,9 +1,8 @@
-//! Small networks, drawn frames, clips over them, and two ways to run them.
+//! Small networks, generated frames and clips, and functions to run them.
 
 use std::collections::HashMap;
 
 use reeldeck_common::recipe::{Family, Model, Precision, Transform};
-use reeldeck_model::ModelError;
 use reeldeck_model::clips::{ClipRunner, Outputs};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::Network;
@@ -11,6 +10,7 @@ use reeldeck_model::plain::PlainModel;
 use reeldeck_model::seeded;
 use reeldeck_model::tch::{Device, Kind, Tensor};
 use reeldeck_model::weights::{Array, Weights};
+use reeldeck_model::{Backend, ModelError};
 
 pub fn model(depth: u32, inflate: [u8; 4]) -> Model {
     Model { family: Family::Slowonly, depth, base_channels: 4, inflate, classes: 7 }
@@ -20,7 +20,7 @@ pub fn transform(crop: usize) -> Transform {
     Transform { short_side: crop, crop, mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] }
 }
 
-/// One frame: shapes that move with its index, other ones in each channel, and some noise.
+/// A frame: shapes that move with its index and differ by channel, and some noise.
 pub fn frame(index: u64, side: usize) -> Vec<u8> {
     let (t, mut noise) = (index as usize, index as u32 ^ 0x9e37_79b9);
     let mut out = Vec::with_capacity(side * side * 3);
@@ -34,7 +34,7 @@ pub fn frame(index: u64, side: usize) -> Vec<u8> {
     out
 }
 
-/// Distinct clips of `length` frames, 8 apart, spread over `total` frames; the only one of a short video wraps around.
+/// Distinct clips of `length` frames at an interval of 8 over `total` frames. The single clip of a short video wraps around.
 pub fn clips(total: u64, count: u64, length: u64) -> Vec<Vec<u64>> {
     let last = total.saturating_sub((length - 1) * 8 + 1);
     let mut starts: Vec<u64> = (0..count).map(|i| i * last / (count - 1).max(1)).collect();
@@ -42,7 +42,7 @@ pub fn clips(total: u64, count: u64, length: u64) -> Vec<Vec<u64>> {
     starts.iter().map(|start| (0..length).map(|k| (start + 8 * k) % total).collect()).collect()
 }
 
-/// The indices of all frames that the clips need, ascending.
+/// The indices of all frames of the clips, ascending.
 pub fn needed(clips: &[Vec<u64>]) -> Vec<u64> {
     let mut frames: Vec<u64> = clips.iter().flatten().copied().collect();
     frames.sort_unstable();
@@ -50,7 +50,7 @@ pub fn needed(clips: &[Vec<u64>]) -> Vec<u64> {
     frames
 }
 
-/// A network, its weights and how they are to be run.
+/// A network and its weights.
 pub struct Net {
     pub network: Network,
     pub weights: Weights,
@@ -74,13 +74,14 @@ impl Net {
         FastModel::new(&self.network, &self.weights, &transform, self.length, precision, Device::Cpu)
     }
 
-    /// The same as CUDA and older processors run it.
+    /// The network without fused convolutions.
     pub fn unfused(&self, precision: Precision) -> FastModel {
-        let transform = transform(self.crop);
-        FastModel::unfused(&self.network, &self.weights, &transform, self.length, precision, Device::Cpu).unwrap()
+        let Self { network, weights, crop, length } = self;
+        let (transform, device, backend) = (transform(*crop), Device::Cpu, Backend::Unfused);
+        FastModel::with_backend(network, weights, &transform, *length, precision, device, backend).unwrap()
     }
 
-    /// All clips at once through the plain formulation.
+    /// Computes all clips with the reference implementation.
     pub fn plain(&self, clips: &[Vec<u64>]) -> Outputs {
         let (side, length) = (self.crop as i64, self.length as i64);
         let pixels: Vec<u8> = clips.iter().flatten().flat_map(|index| frame(*index, self.crop)).collect();
@@ -94,7 +95,7 @@ impl Net {
         Outputs { clips: clips.len(), pooled: numbers(pooled), logits: numbers(logits) }
     }
 
-    /// The same network with one weight changed.
+    /// The network with one weight changed.
     pub fn with(mut self, name: &str, change: impl Fn(&mut Array)) -> Self {
         let mut arrays: HashMap<String, Array> = self
             .network
@@ -108,16 +109,16 @@ impl Net {
     }
 }
 
-/// Pushes the frames that the clips need and runs them.
+/// Computes the clips.
 pub fn run(model: &FastModel, clips: &[Vec<u64>], batch: usize, crop: usize) -> Result<Outputs, ModelError> {
     let mut runner = ClipRunner::new(model, clips.to_vec(), batch);
     for index in needed(clips) {
         runner.push(index, &frame(index, crop))?;
     }
-    runner.finish()
+    runner.finish()?.fetch()
 }
 
-/// |a − b| / |b|, both as vectors.
+/// |a − b| / |b| in the L2 norm.
 pub fn relative(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let square = |x: f32| f64::from(x) * f64::from(x);

@@ -1,4 +1,4 @@
-//! What the worker gives up at its start, and what becomes of videos that need more memory than it has.
+//! Tests of the rights that the worker gives up, and of its memory limit.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use reeldeck_video::synth::{self, Synth};
 
 use crate::harness::{Worker, complete_files, init, job, tiny_recipe, video};
 
-/// The soft and hard value of a limit of a running process.
+/// The soft and the hard value of a resource limit of a process.
 fn limit_of(process: u32, name: &str) -> [String; 2] {
     let text = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {text}"));
@@ -20,7 +20,7 @@ fn limit_of(process: u32, name: &str) -> [String; 2] {
 }
 
 #[test]
-fn no_thread_may_gain_privileges_and_no_core_is_left() {
+fn new_privileges_and_core_dumps_are_disabled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 30, 1);
@@ -36,7 +36,7 @@ fn no_thread_may_gain_privileges_and_no_core_is_left() {
     }
     assert!(threads.contains("decode") && threads.contains("jobs") && threads.len() > 2, "{threads:?}");
     assert_eq!(limit_of(worker.id(), "Max core file size"), ["0", "0"]);
-    // Asked for nothing, the worker takes what it needs.
+    // By default there is no memory limit.
     assert_eq!(limit_of(worker.id(), "Max address space")[0], "unlimited");
     worker.finish();
 }
@@ -45,7 +45,7 @@ fn limited(init: &Init, memory_mib: u64) -> Init {
     Init { limits: Limits { memory_mib, ..init.limits }, ..init.clone() }
 }
 
-/// The least that a worker wants to be given, by its own word.
+/// The smallest memory limit that a worker accepts, according to its error message.
 fn least(init: &Init) -> u64 {
     let mut worker = Worker::spawn(&[]);
     worker.send(&ToWorker::Init(Box::new(limited(init, 1))));
@@ -58,18 +58,18 @@ fn least(init: &Init) -> u64 {
     rest.strip_suffix(" or more").unwrap().parse().unwrap()
 }
 
-/// One picture of 35 megapixels.
+/// A video with a single frame of 35 megapixels.
 fn large(path: &Path, encoder: &str, pixels: &str) {
     let (encoder, pixels) = (encoder.into(), pixels.into());
     synth::write(path, &Synth { encoder, pixels, width: 8192, height: 4320, frames: 1, ..Synth::default() }).unwrap();
 }
 
 #[test]
-fn a_video_that_needs_too_much_memory_fails_and_the_next_one_is_extracted() {
+fn after_a_video_over_the_memory_limit_the_next_one_is_extracted() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     video(&at("small.mp4"), 60, 1);
-    // Too large for the decoder, and too large only when it has become RGB.
+    // One is too large for the decoder, and one only after the conversion to RGB.
     large(&at("decode.mp4"), "mjpeg", "yuvj444p");
     large(&at("convert.mkv"), "ffv1", "gray");
     let init = init(tiny_recipe());
@@ -94,7 +94,7 @@ fn a_video_that_needs_too_much_memory_fails_and_the_next_one_is_extracted() {
     assert_eq!(worker.finish().messages, []);
     assert_eq!(complete_files(&at("out")), [0, 2, 4, 6].map(feature));
 
-    // With enough of it they are extracted, and a limit changes nothing in what comes out.
+    // With enough memory they are extracted, and a limit does not change the features.
     let mut worker = Worker::start(&init);
     for (number, name) in (10..).zip(["small.mp4", "decode.mp4", "convert.mkv"]) {
         worker.send(&job(number, &at(name), &feature(number)));
@@ -105,7 +105,7 @@ fn a_video_that_needs_too_much_memory_fails_and_the_next_one_is_extracted() {
 }
 
 #[test]
-fn a_batch_that_needs_too_much_memory_fails_and_a_smaller_one_does_not() {
+fn a_smaller_batch_needs_less_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 160, 1);
@@ -113,7 +113,7 @@ fn a_batch_that_needs_too_much_memory_fails_and_a_smaller_one_does_not() {
     recipe.sampling.clips = 100;
     (recipe.transform.short_side, recipe.transform.crop) = (224, 224);
     let init = init(recipe);
-    // The least is for the smallest videos; a hundred clips of these take some more, all at once far more.
+    // The smallest limit is enough for tiny videos. A hundred clips need more, and in one batch far more.
     let mut worker = Worker::start(&limited(&init, least(&init) + 64));
     let with_batch = |number, clips| match job(number, &path, &folder.path().join(number.to_string())) {
         ToWorker::Extract { job, video, path, feature, .. } => {

@@ -1,16 +1,17 @@
-//! What cannot be done: bad videos, bad checkpoints, bad places, bad messages. Each with a word on what is wrong.
+//! Tests of failures: bad videos, checkpoints, paths and messages, and their error messages.
 
 use std::fs;
+use std::process::Command;
 
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::CheckpointId;
 use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init, MAX_LINE, ToWorker, VERSION};
 
-use crate::harness::{Worker, complete_files, init, job, tiny_recipe, video};
+use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
 
 #[test]
-fn a_bad_video_fails_and_the_next_one_is_extracted() {
+fn after_a_bad_video_the_next_one_is_extracted() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     video(&at("good.mp4"), 30, 1);
@@ -39,7 +40,7 @@ fn a_bad_video_fails_and_the_next_one_is_extracted() {
 }
 
 #[test]
-fn a_failure_tells_the_state_of_the_file() {
+fn a_failure_contains_the_stamp_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (text, gone) = (folder.path().join("text.mp4"), folder.path().join("gone.mp4"));
     fs::write(&text, "no video").unwrap();
@@ -56,7 +57,7 @@ fn a_failure_tells_the_state_of_the_file() {
 }
 
 #[test]
-fn a_video_over_a_limit_fails_by_name() {
+fn a_video_over_a_limit_fails_with_the_name_of_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 30, 1);
@@ -74,7 +75,7 @@ fn a_video_over_a_limit_fails_by_name() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_fails_with_its_path() {
+fn an_unwritable_feature_fails_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 30, 1);
@@ -103,7 +104,7 @@ fn fatal(init: &Init) -> Failure {
 }
 
 #[test]
-fn a_worker_that_cannot_work_says_why() {
+fn a_worker_that_cannot_work_reports_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let init = init(tiny_recipe());
     let failure = fatal(&Init { version: VERSION + 1, ..init.clone() });
@@ -130,9 +131,9 @@ fn a_worker_that_cannot_work_says_why() {
     assert!(failure.line().contains("x.pth") && failure.line().contains("No such file"), "{failure:?}");
 }
 
-/// Lines that are no messages, before and after the first one. Nothing but messages may stand on the output.
+/// Invalid lines before and after the first message. The output must contain only messages.
 #[test]
-fn garbage_ends_the_worker_with_a_word_on_standard_error() {
+fn invalid_messages_end_the_worker_with_an_error() {
     let too_long = [vec![b' '; MAX_LINE + 1], b"{}\n".to_vec()].concat();
     let again = reeldeck_common::protocol::line(&ToWorker::Init(Box::new(init(tiny_recipe())))).unwrap();
     let early: [(&[u8], &str); 4] = [
@@ -158,4 +159,17 @@ fn garbage_ends_the_worker_with_a_word_on_standard_error() {
             assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains(says), "{says}: {}", ended.stderr);
         }
     }
+}
+
+/// With a limit on the address space, the system refuses threads at some point.
+#[test]
+fn a_thread_that_cannot_be_started_is_reported_with_a_next_step() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 8000000; exec \"$0\"", PROGRAM]);
+    let mut worker = Worker::over(&mut command);
+    worker.send(&ToWorker::Init(Box::new(Init { decoders: 1_000_000, ..init(tiny_recipe()) })));
+    let message = worker.next();
+    let Some(FromWorker::Fatal { failure }) = message else { panic!("{message:?}") };
+    let line = failure.line();
+    assert!(line.contains("failed to start the thread \"decode\"") && line.contains("ulimit -u"), "{line}");
 }

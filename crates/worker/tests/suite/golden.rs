@@ -1,4 +1,4 @@
-//! Against the original: the figures in tests/golden were computed by it, from videos that are drawn anew here.
+//! Compares results with those of the original code, which are in tests/golden. The videos are generated again here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use tch::{Kind, Tensor};
 
 use crate::harness::{PROGRAM, Worker, golden, init, job};
 
-/// Measured on the machine that made the figures: 7e-6 at most.
+/// The largest accepted difference; at most 7e-6 was measured on the machine that computed the reference.
 const TOLERANCE: f32 = 2e-4;
 
 #[derive(Deserialize)]
@@ -51,7 +51,7 @@ fn hex(digest: Md5) -> String {
     digest.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Draws a video and makes sure that what is decoded is what the original saw.
+/// Generates a video and checks that its decoded frames are those of the reference.
 fn make(folder: &Path, name: &str, video: &Video) -> PathBuf {
     let path = folder.join(name);
     synth::write(&path, &video.video).unwrap();
@@ -95,7 +95,7 @@ impl Collect {
         (collect, facts)
     }
 
-    /// A clip as the original lays it out: channels × frames × height × width.
+    /// A clip in the layout of the original: channels × frames × height × width.
     fn clip(&self, indices: &[u64]) -> Vec<u8> {
         let plane = |channel: usize| {
             indices.iter().flat_map(move |index| self.frames[index].iter().skip(channel).step_by(3).copied())
@@ -104,7 +104,7 @@ impl Collect {
     }
 }
 
-/// Indices and pixels, to the byte.
+/// Checks the frame indices, and the pixels byte by byte.
 fn check_clips(name: &str, video: &Video, collect: &Collect, facts: &Extraction) {
     let plan = collect.plan.as_ref().unwrap();
     assert_eq!((facts.counts.output, facts.counts.concealed), (video.frames, 0), "{name}");
@@ -131,7 +131,7 @@ fn check_logits<'a>(name: &str, what: &str, rows: impl ExactSizeIterator<Item = 
     assert!(most <= TOLERANCE, "{name}, {what}: {most:e} from the original");
 }
 
-/// A worker with the weights in a file that the program itself wrote.
+/// A worker with weights from a file that the worker wrote.
 fn worker(folder: &Path, recipe: &Recipe) -> Worker {
     let weights = folder.join("small.pth");
     let written = Command::new(PROGRAM).arg("write-seeded-checkpoint").arg(golden("small.toml")).arg(&weights).status();
@@ -150,10 +150,10 @@ fn normalised(clip: &[u8], length: usize, transform: &Transform) -> Tensor {
     (pixels - three(&transform.mean)) / three(&transform.std)
 }
 
-/// For every video: what is decoded, which pixels enter the network, what the plain formulation makes of them, and what
-/// is in the feature file of the program as the engine runs it.
+/// Checks for each video the decoded frames, the network's input, the outputs of the reference implementation, and the feature
+/// file.
 #[test]
-fn everything_is_as_the_original_has_it() {
+fn results_equal_those_of_the_original() {
     reeldeck_model::device::keep_memory();
     let (figures, recipe) = figures();
     let folder = tempfile::tempdir().unwrap();
@@ -187,9 +187,9 @@ fn everything_is_as_the_original_has_it() {
     assert_eq!(worker.finish().messages, []);
 }
 
-/// The figures can tell wrong frames from right ones: where clips differ at all, they differ by far more than is tolerated.
+/// The comparison detects wrong frames, because different clips differ by far more than the accepted difference.
 #[test]
-fn figures_of_different_clips_differ() {
+fn reference_values_of_different_clips_differ() {
     let (figures, _) = figures();
     let mut least = f32::MAX;
     for (name, video) in &figures.videos {

@@ -1,4 +1,4 @@
-//! A worker process with its pipes, as the engine has them, and small videos and recipes to give it.
+//! A worker process with its pipes, and small videos and recipes for it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,17 +18,17 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use reeldeck_video::synth::{self, Synth};
 
-/// Longer than anything here takes, even on a busy machine; a worker that hangs fails the test and not the whole run.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longer than any step takes, even on a busy machine. A worker that hangs fails its test.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_reeldeck-worker");
 
-/// Tests/golden at the root of the repository.
+/// A file in tests/golden at the root of the repository.
 pub fn golden(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(file)
 }
 
-/// A network and pictures so small that a video takes milliseconds: 4 clips of 8 frames, 64 pixels square, 5 classes.
+/// A recipe so small that a video takes milliseconds: 4 clips of 8 frames, 64 × 64 pixels, 5 classes.
 pub fn tiny_recipe() -> Recipe {
     let mut recipe = Recipe::find(golden("small.toml").to_str().unwrap()).unwrap();
     recipe.name = "tiny".into();
@@ -56,7 +56,7 @@ pub fn init(recipe: Recipe) -> Init {
     }
 }
 
-/// Makes an H.264 video with B-frames of so many frames.
+/// Creates an H.264 video with B-frames.
 pub fn video(path: &Path, frames: u64, seed: u32) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let options = [("bf".into(), "2".into()), ("g".into(), "30".into())].into();
@@ -68,7 +68,7 @@ pub fn job(number: JobId, path: &Path, feature: &Path) -> ToWorker {
     ToWorker::Extract { job: number, video, path: path.to_owned(), feature: feature.to_owned(), batch: 2 }
 }
 
-/// All files below a folder, and none of them temporary.
+/// All files below a folder. Fails if one of them is temporary.
 pub fn complete_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = vec![];
     let mut folders = vec![folder.to_owned()];
@@ -88,14 +88,14 @@ pub struct Worker {
     stdin: Option<ChildStdin>,
     lines: Receiver<Vec<u8>>,
     stderr: Option<JoinHandle<String>>,
-    /// Ends of jobs that nobody has asked for yet.
-    told: BTreeMap<JobId, FromWorker>,
+    /// Results of jobs that the test has not requested yet.
+    results: BTreeMap<JobId, FromWorker>,
 }
 
-/// What is left of a worker that has ended.
+/// A worker that has ended.
 pub struct Ended {
     pub status: ExitStatus,
-    /// Messages that nobody had taken, without progress.
+    /// The remaining messages, without progress.
     pub messages: Vec<FromWorker>,
     pub stderr: String,
 }
@@ -108,7 +108,7 @@ impl Worker {
         Self::over(&mut command)
     }
 
-    /// The same for any command that runs the program.
+    /// Starts the program by another command.
     pub fn over(command: &mut Command) -> Self {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap();
@@ -125,7 +125,7 @@ impl Worker {
             stderr.read_to_string(&mut text).unwrap();
             text
         });
-        Self { child, stdin, lines, stderr: Some(stderr), told: BTreeMap::new() }
+        Self { child, stdin, lines, stderr: Some(stderr), results: BTreeMap::new() }
     }
 
     /// Starts the program and waits until its model is loaded.
@@ -153,15 +153,14 @@ impl Worker {
         self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
-    /// The next message but for progress; `None` when the worker has closed its output. Anything else than a message on
-    /// the worker's output is a failure.
+    /// The next message that is not progress; `None` when the worker has closed its output. Fails on invalid messages.
     pub fn next(&mut self) -> Option<FromWorker> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let line = match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => line,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
-                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the worker says nothing"),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the worker sends nothing"),
             };
             let message = serde_json::from_slice(&line);
             match message.unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&line))) {
@@ -171,15 +170,15 @@ impl Worker {
         }
     }
 
-    /// What was told of a job; jobs may end in any order.
-    fn told(&mut self, number: JobId) -> FromWorker {
+    /// The result of a job. Jobs may end in any order.
+    fn result(&mut self, number: JobId) -> FromWorker {
         loop {
-            if let Some(message) = self.told.remove(&number) {
+            if let Some(message) = self.results.remove(&number) {
                 return message;
             }
             match self.next() {
                 Some(message @ (FromWorker::Done { job, .. } | FromWorker::Failed { job, .. })) => {
-                    assert!(self.told.insert(job, message).is_none(), "{job} twice");
+                    assert!(self.results.insert(job, message).is_none(), "{job} twice");
                 }
                 other => panic!("job {number} should have ended, but: {other:?}"),
             }
@@ -187,14 +186,14 @@ impl Worker {
     }
 
     pub fn expect_done(&mut self, number: JobId) -> Report {
-        match self.told(number) {
+        match self.result(number) {
             FromWorker::Done { report, .. } => report,
             other => panic!("job {number} should be done, but: {other:?}"),
         }
     }
 
     pub fn expect_failed(&mut self, number: JobId) -> Failure {
-        match self.told(number) {
+        match self.result(number) {
             FromWorker::Failed { failure, .. } => failure,
             other => panic!("job {number} should have failed, but: {other:?}"),
         }
@@ -210,11 +209,11 @@ impl Worker {
         self.child.kill().unwrap();
     }
 
-    /// Waits for the end of a worker that has been given a reason to end.
+    /// Waits for the end of a worker that is about to end.
     pub fn end(mut self) -> Ended {
-        let told = std::mem::take(&mut self.told).into_values();
-        let messages = told.chain(std::iter::from_fn(|| self.next())).collect();
-        let deadline = Instant::now() + PATIENCE;
+        let results = std::mem::take(&mut self.results).into_values();
+        let messages = results.chain(std::iter::from_fn(|| self.next())).collect();
+        let deadline = Instant::now() + TIMEOUT;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
@@ -225,7 +224,7 @@ impl Worker {
         Ended { status, messages, stderr: self.stderr.take().unwrap().join().unwrap() }
     }
 
-    /// Has the worker finish what is in hand and expects a good end.
+    /// Sends `Finish` and waits for a successful end.
     pub fn finish(mut self) -> Ended {
         self.send(&ToWorker::Finish);
         let ended = self.end();
@@ -236,7 +235,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Only where a test has failed is it still there.
+        // It still runs only if the test has failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Healthy videos: determinism, duplicate clips, outputs, and where features are written.
+//! Tests with healthy videos: determinism, duplicate clips, outputs, and the location of features.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use reeldeck_model::seeded;
 
 use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
 
-/// Lengths that make every kind of clip: shorter than a span, barely longer, long; not in order of length.
+/// Lengths for all kinds of clips: shorter than a clip's span, barely longer, and long; not in order of length.
 const LENGTHS: [u64; 6] = [150, 1, 57, 30, 90, 61];
 
 fn videos(folder: &Path) -> Vec<PathBuf> {
@@ -23,7 +23,7 @@ fn videos(folder: &Path) -> Vec<PathBuf> {
     LENGTHS.iter().enumerate().map(name).collect()
 }
 
-/// Gives all videos to a worker at once and reads the features as they lie on disk.
+/// Extracts all videos in one worker at once, and reads the feature files.
 fn features(init: &Init, videos: &[PathBuf], out: &Path) -> Vec<Vec<u8>> {
     let mut worker = Worker::start(init);
     let feature = |number: usize| out.join(format!("{number}.safetensors"));
@@ -41,7 +41,7 @@ fn features(init: &Init, videos: &[PathBuf], out: &Path) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn jobs_in_hand_give_the_same_bytes_however_they_are_decoded() {
+fn features_do_not_depend_on_the_number_of_decoders() {
     let folder = tempfile::tempdir().unwrap();
     let videos = videos(folder.path());
     let init = init(tiny_recipe());
@@ -53,9 +53,9 @@ fn jobs_in_hand_give_the_same_bytes_however_they_are_decoded() {
     }
 }
 
-/// A GPU of this number there is nowhere: NVDEC is asked for and cannot be had.
+/// No machine has a GPU with this number.
 #[test]
-fn where_nvdec_cannot_be_had_the_cpu_decodes_and_the_log_says_so_once() {
+fn without_nvdec_the_cpu_decodes_and_logs_one_warning() {
     let folder = tempfile::tempdir().unwrap();
     let videos = videos(folder.path());
     let init = init(tiny_recipe());
@@ -72,11 +72,11 @@ fn where_nvdec_cannot_be_had_the_cpu_decodes_and_the_log_says_so_once() {
         assert!(plain == fs::read(out.join(number.to_string())).unwrap(), "{number}");
     }
     let said = worker.finish().stderr;
-    assert_eq!(said.matches("note: no NVDEC on GPU 100000, the CPU decodes instead").count(), 1, "{said}");
+    assert_eq!(said.matches("no NVDEC, the CPU decodes instead").count(), 1, "{said}");
 }
 
 #[test]
-fn a_feature_does_not_depend_on_what_was_extracted_before() {
+fn a_feature_does_not_depend_on_earlier_videos() {
     let folder = tempfile::tempdir().unwrap();
     let videos = videos(folder.path());
     let init = init(tiny_recipe());
@@ -90,14 +90,14 @@ fn a_feature_does_not_depend_on_what_was_extracted_before() {
 }
 
 #[test]
-fn duplicate_clips_of_a_short_video_are_computed_once_and_written_each() {
+fn duplicate_clips_are_computed_once() {
     let folder = tempfile::tempdir().unwrap();
     let (path, feature) = (folder.path().join("short.mp4"), folder.path().join("short.safetensors"));
     video(&path, 58, 3);
     let mut worker = Worker::start(&init(tiny_recipe()));
     worker.send(&job(0, &path, &feature));
     let report = worker.expect_done(0);
-    // 58 frames are one more than a span: the four clips begin at frames 0, 0, 1, 1.
+    // 58 frames are one more than the span of a clip, so the four clips begin at frames 0, 0, 1 and 1.
     assert_eq!((report.clips, report.clips_computed, report.plain_pass), (4, 2, false));
     worker.finish();
     let logits = &Feature::read(&feature).unwrap().tensors["logits"];
@@ -107,7 +107,7 @@ fn duplicate_clips_of_a_short_video_are_computed_once_and_written_each() {
 }
 
 #[test]
-fn pooled_is_written_when_asked_for_and_lies_under_the_logits() {
+fn pooled_outputs_are_consistent_with_the_logits() {
     let folder = tempfile::tempdir().unwrap();
     let (path, feature) = (folder.path().join("v.mp4"), folder.path().join("v.safetensors"));
     video(&path, 70, 3);
@@ -132,7 +132,7 @@ fn pooled_is_written_when_asked_for_and_lies_under_the_logits() {
 }
 
 #[test]
-fn a_feature_says_where_it_comes_from_and_its_class_folder_is_made() {
+fn a_feature_has_its_provenance_and_its_class_folder_is_created() {
     let folder = tempfile::tempdir().unwrap();
     let (path, feature) = (folder.path().join("v.mp4"), folder.path().join("a set/a class/v.mp4.safetensors"));
     fs::create_dir(folder.path().join("a set")).unwrap();
@@ -155,9 +155,9 @@ fn a_feature_says_where_it_comes_from_and_its_class_folder_is_made() {
     assert_eq!(provenance.source.size, fs::metadata(path).unwrap().len());
 }
 
-/// As the check of a GPU does it, with pictures in the host's memory.
+/// The command of the GPU check, with frames in host memory.
 #[test]
-fn crops_that_are_made_where_the_pictures_lie_are_compared_with_the_others() {
+fn the_crops_command_compares_crops() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 150, 3);

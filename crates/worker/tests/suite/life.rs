@@ -1,4 +1,4 @@
-//! The life of the process: how it ends, with whom it ends, what it prints and what it is linked to.
+//! Tests of the process: how it ends, what it prints, and which libraries it is linked to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use reeldeck_common::recipe::Recipe;
 
 use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
 
-/// Seconds of work a video, so that a worker can be caught in the middle of it.
+/// A recipe with which a video takes seconds, so that a test can interrupt it.
 fn slow_recipe() -> Recipe {
     let mut recipe = tiny_recipe();
     recipe.sampling.clips = 100;
@@ -21,7 +21,7 @@ fn slow_recipe() -> Recipe {
 }
 
 #[test]
-fn finish_completes_what_is_in_hand() {
+fn finish_completes_the_videos_in_flight() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 60, 1);
@@ -41,7 +41,7 @@ fn finish_completes_what_is_in_hand() {
 }
 
 #[test]
-fn no_message_at_all_is_a_quiet_end() {
+fn without_messages_the_worker_exits_quietly() {
     let mut worker = Worker::spawn(&[]);
     worker.close();
     let ended = worker.end();
@@ -49,7 +49,7 @@ fn no_message_at_all_is_a_quiet_end() {
 }
 
 #[test]
-fn a_closed_pipe_ends_the_worker_in_the_middle_of_a_video() {
+fn a_closed_pipe_ends_the_worker_during_a_video() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 300, 1);
@@ -62,16 +62,16 @@ fn a_closed_pipe_ends_the_worker_in_the_middle_of_a_video() {
         std::thread::sleep(Duration::from_millis(5));
     }
     worker.close();
-    // Four videos would take many seconds; that none of them is done shows that nothing was waited for.
+    // Four videos take many seconds. None of them is done, so the worker did not wait for them.
     let ended = worker.end();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     assert_eq!((ended.messages, ended.stderr.as_str()), (vec![], ""));
     assert_eq!(complete_files(folder.path()), [path]);
 }
 
-/// Closes the pipe at many moments of quick jobs, writing among them: what is there is whole, and nothing else is there.
+/// Closes the pipe at many moments of short jobs, for example while a file is written.
 #[test]
-fn a_closed_pipe_leaves_whole_features_only() {
+fn a_closed_pipe_leaves_only_complete_features() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 8, 1);
@@ -91,7 +91,7 @@ fn a_closed_pipe_leaves_whole_features_only() {
         for feature in &features {
             Feature::read(feature).unwrap();
         }
-        // The last one may be complete without the worker having come to say so.
+        // The last feature may be complete although the worker did not report it.
         let unsaid = features.len().checked_sub(1 + ended.messages.len());
         assert!(unsaid.is_some_and(|n| n <= 1) && features.len() < 2000, "round {round}: {:?}", ended.messages.last());
         some += features.len();
@@ -106,7 +106,7 @@ fn cpu_ticks(process: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// Whether a process is there and no zombie. Where nobody reaps orphans, a dead worker stays one.
+/// Whether a process runs. In a container without an init process, a dead worker stays a zombie.
 fn is_alive(process: &str) -> bool {
     let status = fs::read_to_string(Path::new("/proc").join(process).join("stat")).unwrap_or_default();
     status.rsplit(") ").next().and_then(|rest| rest.chars().next()).is_some_and(|state| !"ZX".contains(state))
@@ -114,7 +114,7 @@ fn is_alive(process: &str) -> bool {
 
 #[test]
 fn the_worker_dies_with_its_engine() {
-    // A shell in the engine's place. The pipes stay open when it is killed, so only the kernel can tell the worker.
+    // A shell takes the engine's place. The pipes stay open when it is killed, so only the kernel notifies the worker.
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec 3<&0; \"$0\" <&3 & echo $! > \"$1\"; wait", PROGRAM]);
     let folder = tempfile::tempdir().unwrap();
@@ -133,9 +133,9 @@ fn the_worker_dies_with_its_engine() {
     }
 }
 
-/// oneDNN's own log goes to standard output: here it stands for whatever a library may print there.
+/// oneDNN's log, which goes to standard output, stands for the output of any library.
 #[test]
-fn what_libraries_print_is_not_taken_for_messages() {
+fn output_of_libraries_does_not_mix_with_messages() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 30, 1);
@@ -149,7 +149,7 @@ fn what_libraries_print_is_not_taken_for_messages() {
 }
 
 #[test]
-fn arguments_are_for_people_who_look_around() {
+fn unknown_arguments_are_refused() {
     let run = |argument: &str| Command::new(PROGRAM).arg(argument).output().unwrap();
     let version = run("--version");
     assert!(version.status.success() && version.stdout.starts_with(b"reeldeck-worker "));
@@ -158,9 +158,9 @@ fn arguments_are_for_people_who_look_around() {
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("is started by reeldeck"));
 }
 
-/// CUDA is loaded at run time, from the user's own installation: the program must start where there is none.
+/// The program must start on a machine without CUDA, which is loaded at run time.
 #[test]
-fn the_program_is_linked_to_the_cpu_part_of_libtorch_only() {
+fn the_program_is_linked_only_to_the_cpu_libraries_of_libtorch() {
     let output = Command::new("readelf").args(["-d", PROGRAM]).output().expect("readelf comes with the linker");
     let text = String::from_utf8(output.stdout).unwrap();
     let needed: Vec<&str> = text.lines().filter(|line| line.contains("(NEEDED)")).collect();

@@ -1,4 +1,4 @@
-//! Tests of reeldeck-worker: the program itself, driven over its protocol as the engine drives it.
+//! Tests of the program reeldeck-worker through its protocol.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! Output folders that cannot be written to: gone, read-only, full. The video is not to blame, and nothing is left behind.
+//! Tests of output folders that are missing, read-only or full. The failure is not the video's, and no file is left behind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use reeldeck_common::protocol::ToWorker;
 
 use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
 
-/// Asserts that a job failed for its output, in words that name the file.
+/// Checks that a job failed because of its output, with the path in the message.
 fn expect_refused(worker: &mut Worker, number: u64, kind: ErrorKind, feature: &Path, says: &str) {
     let failure = worker.expect_failed(number);
     assert_eq!(failure.kind, kind, "{failure:?}");
@@ -18,9 +18,9 @@ fn expect_refused(worker: &mut Worker, number: u64, kind: ErrorKind, feature: &P
     assert!(line.starts_with(&format!("failed to write {}", feature.display())) && line.contains(says), "{line}");
 }
 
-/// A disk that is not mounted any more looks like this: a folder, or none, in which the set's folder is missing.
+/// If a disk is unmounted, the set's folder is missing at its mount point.
 #[test]
-fn a_set_whose_folder_is_gone_is_not_made_anew() {
+fn a_missing_folder_of_the_set_is_not_created() {
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("v.mp4"), folder.path().join("out"));
     video(&path, 30, 1);
@@ -32,7 +32,7 @@ fn a_set_whose_folder_is_gone_is_not_made_anew() {
 
     send(&mut worker, 0);
     worker.expect_done(0);
-    // The class folder alone is made where it is missing.
+    // Only the class folder is created.
     fs::remove_dir_all(&class).unwrap();
     send(&mut worker, 1);
     worker.expect_done(1);
@@ -42,13 +42,13 @@ fn a_set_whose_folder_is_gone_is_not_made_anew() {
         expect_refused(&mut worker, number, ErrorKind::Output, &feature(number), "No such file");
         assert!(!gone.exists());
     }
-    // A file stands where the set was.
+    // A file has the name of the set's folder.
     fs::create_dir_all(out.join("features")).unwrap();
     fs::write(&set, "in the way").unwrap();
     send(&mut worker, 4);
     expect_refused(&mut worker, 4, ErrorKind::Output, &feature(4), "Not a directory");
     assert_eq!(complete_files(&out), std::slice::from_ref(&set));
-    // The disk is back.
+    // The disk is mounted again.
     fs::remove_file(&set).unwrap();
     fs::create_dir(&set).unwrap();
     send(&mut worker, 5);
@@ -57,7 +57,7 @@ fn a_set_whose_folder_is_gone_is_not_made_anew() {
     assert_eq!(complete_files(&out), [feature(5)]);
 }
 
-/// How this machine lets a test mount something for a process of its own.
+/// The command with which a test may mount a file system for a process on this machine.
 fn unshare() -> &'static [&'static str] {
     let works = |arguments: &&&[&str]| {
         let mut command = Command::new("unshare");
@@ -71,7 +71,7 @@ fn unshare() -> &'static [&'static str] {
     )
 }
 
-/// A worker to whom a folder is a file system of 256 KiB, prepared by a script of which `$1` is that folder.
+/// A worker that sees a file system of 256 KiB in a folder, prepared by a script whose `$1` is the folder.
 struct Mounted {
     worker: Worker,
     folder: PathBuf,
@@ -88,7 +88,7 @@ impl Mounted {
         Self { worker, folder: folder.to_owned() }
     }
 
-    /// A path below the folder as the test sees it: through the worker's eyes.
+    /// The path through which the test sees a file in the worker's file system.
     fn seen(&self, path: &str) -> PathBuf {
         let folder = self.folder.strip_prefix("/").unwrap();
         Path::new("/proc").join(self.worker.id().to_string()).join("root").join(folder).join(path)
@@ -102,12 +102,12 @@ impl Mounted {
 }
 
 #[test]
-fn a_full_disk_is_told_from_a_bad_video() {
+fn a_full_disk_is_not_a_failure_of_the_video() {
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("v.mp4"), folder.path().join("out"));
     video(&path, 30, 1);
     fs::create_dir(&out).unwrap();
-    // `dd` fails when there is no room for more, which is what is wanted.
+    // `dd` fills the disk and then fails.
     let script = "mkdir \"$1\"/set; dd if=/dev/zero of=\"$1\"/filler bs=4k 2>/dev/null || true";
     let mut mounted = Mounted::start(&out, script);
     assert!(fs::metadata(mounted.seen("filler")).unwrap().len() > 200_000);
@@ -116,7 +116,7 @@ fn a_full_disk_is_told_from_a_bad_video() {
         expect_refused(&mut mounted.worker, number, ErrorKind::DiskFull, &feature, "No space left");
         assert_eq!(complete_files(&mounted.seen("set")), [] as [PathBuf; 0]);
     }
-    // Somebody makes room.
+    // Free some space.
     fs::remove_file(mounted.seen("filler")).unwrap();
     mounted.send(2, &path);
     mounted.worker.expect_done(2);
@@ -128,12 +128,12 @@ fn a_full_disk_is_told_from_a_bad_video() {
 }
 
 #[test]
-fn a_read_only_disk_is_told_from_a_bad_video() {
+fn a_read_only_disk_is_not_a_failure_of_the_video() {
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("v.mp4"), folder.path().join("out"));
     video(&path, 30, 1);
     fs::create_dir(&out).unwrap();
-    // With the class folder, and without.
+    // With and without the class folder.
     for made in ["set/Class", "set"] {
         let script = format!("mkdir -p \"$1\"/{made}; mount -o remount,bind,ro \"$1\"");
         let mut mounted = Mounted::start(&out, &script);
