@@ -26,7 +26,6 @@ fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Wor
         files: (0..videos).map(file).collect(),
         videos: vec![Video::new(Status::Queued); videos],
         order: (0..videos).collect(),
-        ..Work::default()
     };
     set(&mut work);
     let slots = vec![Slot { device: "cuda".into(), capacity, batch: 8 }; workers];
@@ -412,9 +411,12 @@ fn a_retry_delay_is_not_skipped_when_a_video_was_queued_twice() {
     assert_eq!(run.hands(0), [2]);
 }
 
+/// A way in which a video returns to the queue, by name.
+type Return = (&'static str, fn(&mut Run));
+
 #[test]
 fn a_suspect_runs_alone_however_it_returns_to_the_queue() {
-    let returns: [(&str, fn(&mut Run)); 5] = [
+    let returns: [Return; 5] = [
         ("excluded and included again", |run| {
             run.event(Event::Exclude(vec![0], false));
             run.fail(0, ErrorKind::Interrupted);

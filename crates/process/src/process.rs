@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -228,7 +228,7 @@ impl Group {
     }
 
     /// Waits until the leader has exited, kills what is left of the group, and reaps the leader.
-    fn reap(&self, mut child: Child) -> Exit {
+    fn reap(&self, mut child: Child) -> Option<ExitStatus> {
         // The leader stays a zombie, so that the group's id cannot be used again before the group is killed.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while matches!(waitid(WaitId::Pid(self.id), options), Err(Errno::INTR)) {}
@@ -237,7 +237,7 @@ impl Group {
         let status = child.wait().ok();
         state.has_exited = true;
         self.ended.notify_all();
-        Exit { reason: state.reason.clone(), status }
+        status
     }
 }
 
@@ -281,15 +281,17 @@ fn serve<M: DeserializeOwned + 'static>(
         let group = Arc::clone(&group);
         move || {
             let Ok(child) = supervised.recv() else { return };
-            let exit = group.reap(child);
+            let status = group.reap(child);
             // What the process has written is read before its end is reported. A process of another group may hold the
             // pipes open for longer.
             let deadline = Instant::now() + EXIT_GRACE;
             for closed in [stdout_closed, stderr_closed] {
                 let _ = closed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
             }
+            // Only now: a process may end before its last line turns out to be invalid.
+            let reason = lock(&group.state).reason.clone();
             if let Some(mut emit) = lock(&emit).take() {
-                emit(Event::Exited(exit));
+                emit(Event::Exited(Exit { reason, status }));
             }
         }
     })?;
