@@ -76,14 +76,14 @@ impl Error for ExitError {
 }
 
 /// The exit code of the outermost [`ExitError`] in the chain; [`Exit::Internal`] without one.
-pub fn exit_of(error: &anyhow::Error) -> Exit {
+pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     // A context can be downcast only from the top of the chain, a cause only within the chain.
     let attached = error.downcast_ref::<ExitError>();
     attached.or_else(|| error.chain().find_map(|cause| cause.downcast_ref())).map_or(Exit::Internal, |found| found.exit)
 }
 
 /// The error and its causes as text, one per line.
-pub fn text_of(error: &anyhow::Error) -> String {
+pub(crate) fn text_of(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for (depth, cause) in error.chain().enumerate() {
         text.push_str(if depth == 0 { "error: " } else { "  caused by: " });
@@ -100,7 +100,7 @@ pub fn text_of(error: &anyhow::Error) -> String {
 }
 
 /// An error and its causes on one line, separated by colons.
-pub fn line_of(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn line_of(error: &(dyn Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| (**error).source()).map(ToString::to_string);
     chain.collect::<Vec<_>>().join(": ")
 }

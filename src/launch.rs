@@ -26,7 +26,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When the engine cannot be started or ends at once: with its own error text and exit code.
-pub fn start_waiting(settings: &Settings, typed: &Overrides) -> Result<u32> {
+pub(crate) fn start_waiting(settings: &Settings, typed: &Overrides) -> Result<u32> {
     let Started { pid, exit_code, stderr } = start(settings, typed, &["--wait"])?;
     let Some(code) = exit_code else { return Ok(pid) };
     let text = String::from_utf8_lossy(&stderr);
@@ -42,7 +42,7 @@ pub fn start_waiting(settings: &Settings, typed: &Overrides) -> Result<u32> {
 }
 
 /// An engine that was started.
-pub struct Started {
+pub(crate) struct Started {
     /// Its process id.
     pub pid: u32,
     /// Its exit code, if it has ended before its first run.
@@ -55,7 +55,7 @@ pub struct Started {
 ///
 /// # Errors
 /// When the engine cannot be started, or neither answers nor ends.
-pub fn start(settings: &Settings, typed: &Overrides, arguments: &[&str]) -> Result<Started> {
+pub(crate) fn start(settings: &Settings, typed: &Overrides, arguments: &[&str]) -> Result<Started> {
     settings.check_folders()?;
     let private = Layout::new(&settings.out, "").private();
     let folder = private.join("log");

@@ -2,30 +2,79 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
+// `pub(crate)` by default, so that the compiler reports dead code.
+#![warn(unreachable_pub)]
 
-pub mod batch;
-pub mod cli;
-pub mod client;
-pub mod commands;
-pub mod config;
-pub mod dataset;
+mod batch;
+mod cli;
+mod client;
+mod commands;
+mod config;
+mod dataset;
 mod doctor;
-pub mod engine;
-pub mod error;
-pub mod export;
-pub mod fetch;
-pub mod format;
+mod engine;
+mod error;
+mod export;
+mod fetch;
+mod format;
 mod launch;
-pub mod monitor;
-pub mod out;
-pub mod parallel;
-pub mod process;
-pub mod progress;
-pub mod protocol;
+mod monitor;
+mod out;
+mod parallel;
+mod process;
+mod progress;
+mod protocol;
 mod signals;
-pub mod tui;
+mod tui;
 mod tune;
-pub mod verify;
+mod verify;
+
+/// What the tests in `tests/` and the examples use. This is not a stable interface.
+#[doc(hidden)]
+pub mod internals {
+    pub mod cli {
+        pub use crate::cli::Cli;
+    }
+    pub mod client {
+        pub use crate::client::{Client, ClientError, runs};
+    }
+    pub mod config {
+        pub use crate::config::{Config, Device, DeviceList, NvdecUse, Overrides, Settings, Verbosity};
+    }
+    pub mod dataset {
+        pub use crate::dataset::probe::cache::Cache;
+        pub use crate::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
+        pub use crate::dataset::scan::{Scan, VideoFile, scan};
+        pub use crate::dataset::video_list::LabelStyle;
+    }
+    pub mod engine {
+        pub use crate::engine::event::{Effect, Event, Notice};
+        pub use crate::engine::state::{
+            Ending, HoldUntil, Phase, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess,
+            WorkerStatus,
+        };
+        pub use crate::engine::update::update;
+    }
+    pub mod error {
+        pub use crate::error::ExitError;
+    }
+    pub mod export {
+        pub use crate::export::incremental::Incremental;
+        pub use crate::export::{export_lock, hdf5, npy, npz};
+    }
+    pub mod fetch {
+        pub use crate::fetch::{Cache, Download, FetchError, RetryPolicy, get};
+    }
+    pub mod format {
+        pub use crate::format::Format;
+    }
+    pub mod progress {
+        pub use crate::progress::{Progress, Size};
+    }
+    pub mod protocol {
+        pub use crate::protocol::{Command, FromEngine, ToEngine, VERSION, details, event, row, snapshot};
+    }
+}
 
 use std::process::ExitCode;
 

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Writes to standard output.
-pub fn stdout(text: Arguments<'_>) {
+pub(crate) fn stdout(text: Arguments<'_>) {
     let mut out = io::stdout().lock();
     let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
@@ -17,7 +17,7 @@ pub fn stdout(text: Arguments<'_>) {
 ///
 /// # Errors
 /// When it cannot be written, for example to a file on a full disk.
-pub fn document(text: &[u8]) -> io::Result<()> {
+pub(crate) fn document(text: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
@@ -26,7 +26,7 @@ pub fn document(text: &[u8]) -> io::Result<()> {
 }
 
 /// Whether a stream has a reader. False for a pipe whose other end is closed, and for a terminal that has hung up.
-pub fn is_read(stream: impl AsFd) -> bool {
+pub(crate) fn is_read(stream: impl AsFd) -> bool {
     let mut polled = [PollFd::new(&stream, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let gone = PollFlags::ERR | PollFlags::HUP;
@@ -34,7 +34,7 @@ pub fn is_read(stream: impl AsFd) -> bool {
 }
 
 /// Writes to standard error.
-pub fn stderr(text: Arguments<'_>) {
+pub(crate) fn stderr(text: Arguments<'_>) {
     let _ = io::stderr().lock().write_fmt(text);
 }
 

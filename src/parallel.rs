@@ -8,7 +8,7 @@ const QUEUE_LEN: usize = 2;
 
 /// Number of threads for work that reads and writes files. It exceeds the cores of a small machine, because such threads
 /// mostly wait for the disk: with two cores, 8 threads write a third faster.
-pub fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from).clamp(8, 32)
 }
 
@@ -19,7 +19,7 @@ pub fn threads() -> usize {
 ///
 /// # Errors
 /// The first error of `take`. Work in progress is finished and discarded; no more is started.
-pub fn ordered<I: Send, T: Send, E>(
+pub(crate) fn ordered<I: Send, T: Send, E>(
     threads: usize,
     items: impl IntoIterator<Item = I>,
     work: impl Fn(I) -> T + Sync,

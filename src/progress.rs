@@ -60,7 +60,7 @@ pub trait Progress {
 }
 
 /// Shows progress on standard error: a bar on a terminal, a line at an interval anywhere else.
-pub struct Meter {
+pub(crate) struct Meter {
     is_quiet: bool,
     is_terminal: bool,
     interval: Duration,
@@ -70,13 +70,13 @@ pub struct Meter {
 
 impl Meter {
     /// A meter that prints nothing but notes if `is_quiet`.
-    pub fn new(is_quiet: bool, interval: Duration) -> Self {
+    pub(crate) fn new(is_quiet: bool, interval: Duration) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         Self { is_quiet, is_terminal, interval, cancelled: None, task: RefCell::new(None) }
     }
 
     /// Cancels the work once the flag is set.
-    pub fn cancelled_by(mut self, flag: Arc<AtomicBool>) -> Self {
+    pub(crate) fn cancelled_by(mut self, flag: Arc<AtomicBool>) -> Self {
         self.cancelled = Some(flag);
         self
     }

@@ -1,11 +1,19 @@
-//! Unix signals as futures.
+//! Unix signals, as futures and as a flag.
 
 use std::io;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::errln;
+use crate::error::Exit;
+
 /// SIGINT and SIGTERM, which ask a program to stop.
-pub struct StopSignals {
+pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
 }
@@ -15,7 +23,7 @@ impl StopSignals {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn catch() -> io::Result<Self> {
+    pub(crate) fn catch() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
@@ -23,19 +31,49 @@ impl StopSignals {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn catch_without_hangup() -> io::Result<Self> {
+    pub(crate) fn catch_without_hangup() -> io::Result<Self> {
         // A handler stays installed when its stream is dropped.
         drop(signal(SignalKind::hangup())?);
         Self::catch()
     }
 
     /// Waits for the next signal.
-    pub async fn received(&mut self) {
+    pub(crate) async fn received(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// A flag that the first signal sets, which also prints `note`; the second signal ends the process. Signals are received on
+/// a thread that ends with the process.
+///
+/// # Errors
+/// When signals cannot be caught.
+pub(crate) fn cancel_on_signal(note: Option<&'static str>) -> io::Result<Arc<AtomicBool>> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    // Before the thread starts, so that no signal is missed in between.
+    let mut signals = {
+        let _context = runtime.enter();
+        StopSignals::catch()?
+    };
+    let flag = Arc::clone(&cancelled);
+    thread::spawn(move || {
+        runtime.block_on(async {
+            loop {
+                signals.received().await;
+                if flag.swap(true, Ordering::Relaxed) {
+                    process::exit(Exit::Interrupted.code().into());
+                }
+                if let Some(note) = note {
+                    errln!("{note}");
+                }
+            }
+        });
+    });
+    Ok(cancelled)
 }
 
 /// What a signal asks the terminal interface to do.

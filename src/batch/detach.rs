@@ -13,7 +13,7 @@ use crate::outln;
 ///
 /// # Errors
 /// When it cannot be started. Its own error text and exit code are passed on.
-pub fn detach(settings: &Settings, typed: &Overrides, export: bool) -> Result<Exit> {
+pub(crate) fn detach(settings: &Settings, typed: &Overrides, export: bool) -> Result<Exit> {
     settings.check_folders()?;
     // A download shows its progress here.
     super::bring(settings)?;

@@ -8,14 +8,14 @@ use crate::protocol::event::Line;
 use crate::protocol::snapshot::Snapshot;
 
 /// Observes a run and writes its events.
-pub struct Json {
+pub(super) struct Json {
     /// The reader has closed its end.
     gone: bool,
 }
 
 impl Json {
     /// Writes to standard output.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { gone: false }
     }
 }

@@ -22,7 +22,7 @@ use crate::outln;
 use crate::protocol::snapshot::Counts;
 use json::Json;
 
-pub use detach::detach;
+pub(crate) use detach::detach;
 
 /// The name of excluded videos in summaries.
 const EXCLUDED: &str = "excluded";
@@ -31,7 +31,7 @@ const EXCLUDED: &str = "excluded";
 ///
 /// # Errors
 /// When a run cannot begin or go on. Videos that fail only change the exit code.
-pub fn run_batch(settings: &Settings, options: Options) -> anyhow::Result<Exit> {
+pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result<Exit> {
     if options.background {
         // Fails only for the leader of a process group, which the launcher avoids.
         let _ = rustix::process::setsid();
@@ -132,12 +132,12 @@ impl Reporter for Text {
     fn ended(&self, session: &Session, counts: &Counts, refused: usize) {
         let settings = &self.settings;
         if settings.verbosity > Verbosity::Quiet && !settings.json {
-            let meaningless = if session.checkpoint.id.synthetic_weights {
+            let synthetic_weights = if session.checkpoint.id.synthetic_weights {
                 " (SEEDED WEIGHTS: the numbers mean nothing)"
             } else {
                 ""
             };
-            outln!("features in {}{meaningless}", shown(&session.layout.features()));
+            outln!("features in {}{synthetic_weights}", shown(&session.layout.features()));
             let Counts { done, degraded, resumed, failed, stale, left_out, excluded, .. } = *counts;
             let more = [
                 (degraded, "of them degraded"),

@@ -14,12 +14,12 @@ use clap_complete::Shell;
 use crate::config::Overrides;
 use options::Override;
 
-pub use args::{
+pub(crate) use args::{
     AnnotationsArgs, AttachArgs, DoctorArgs, EngineArgs, ExportArgs, ExtractArgs, FetchArgs, InitArgs, ListArgs,
     MissingArgs, OrderArgs, RetryArgs, ScanArgs, SeededCheckpointArgs, StatusArgs, StopArgs, TuneArgs, VerifyArgs,
     WatchArgs,
 };
-pub use options::TuiArgs;
+pub(crate) use options::TuiArgs;
 
 /// Turns a folder of untrimmed videos into verified features for temporal action localization.
 ///

@@ -10,7 +10,7 @@ use crate::dataset::shard::Shard;
 
 /// The configuration file alone.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct ConfigArgs {
+pub(super) struct ConfigArgs {
     /// Read this configuration file [default: ./config.toml, where there is one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -18,7 +18,7 @@ pub struct ConfigArgs {
 
 /// The folders that a command works on.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct FolderArgs {
+pub(super) struct FolderArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// The dataset folder [default: data]
@@ -31,7 +31,7 @@ pub struct FolderArgs {
 
 /// The run that a command asks or orders.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct TargetArgs {
+pub(super) struct TargetArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// The output folder, outside the dataset folder [default: out]
@@ -44,7 +44,7 @@ pub struct TargetArgs {
 
 /// What to extract.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct RecipeArgs {
+pub(super) struct RecipeArgs {
     /// What to extract: a built-in recipe or a TOML file [default: slowonly-r50-8x8-k700]
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
@@ -52,7 +52,7 @@ pub struct RecipeArgs {
 
 /// The recipe and the weights, which together name a feature set.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct ModelArgs {
+pub(super) struct ModelArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
     /// The weights: a .pth file, the address of one, `published` for the recipe's own, which are downloaded once, or
@@ -63,7 +63,7 @@ pub struct ModelArgs {
 
 /// What should be in the dataset folder.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct ManifestArgs {
+pub(super) struct ManifestArgs {
     /// What should be there: the official annotation file, or a list with a video a line
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
@@ -71,7 +71,7 @@ pub struct ManifestArgs {
 
 /// Where to compute.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct DeviceArgs {
+pub(super) struct DeviceArgs {
     /// Where to compute: cpu, cuda:0,cuda:1, cpu*2 for two workers on the CPU, or all [default: cpu]
     #[arg(long, value_name = "LIST")]
     pub devices: Option<String>,
@@ -79,7 +79,7 @@ pub struct DeviceArgs {
 
 /// What a run extracts, from where, and on which devices.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     #[command(flatten)]
     pub folders: FolderArgs,
     #[command(flatten)]
@@ -104,7 +104,7 @@ pub struct RunArgs {
 
 /// How much to print, where there is no more than usual.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QuietArgs {
+pub(super) struct QuietArgs {
     /// Print problems only
     #[arg(short, long)]
     pub quiet: bool,
@@ -112,7 +112,7 @@ pub struct QuietArgs {
 
 /// How much to print.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VerbosityArgs {
+pub(super) struct VerbosityArgs {
     /// Print problems only
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,

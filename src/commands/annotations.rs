@@ -2,7 +2,7 @@
 
 use reeldeck_common::atomic::Owner;
 
-use super::interrupt::meter;
+use super::meter::meter;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Kind;
 use crate::dataset::scan::scan;
@@ -17,7 +17,7 @@ use crate::progress::Progress;
 /// # Errors
 /// When the folders cannot be used, the manifest cannot be read or has no durations, or a file cannot be written. Then the
 /// old files stay.
-pub fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
+pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let manifest = super::needed_manifest(settings)?;
     if manifest.kind == Kind::List {

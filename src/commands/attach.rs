@@ -16,7 +16,7 @@ use crate::protocol::event::Event;
 ///
 /// # Errors
 /// When there is no run, and when the connection breaks.
-pub fn run_attach(settings: &Settings) -> anyhow::Result<Exit> {
+pub(crate) fn run_attach(settings: &Settings) -> anyhow::Result<Exit> {
     let mut client = Client::find(settings).map_err(ExitError::from)?;
     let welcome = client.welcome();
     if settings.verbosity > Verbosity::Quiet {

@@ -52,7 +52,7 @@ impl Entry {
 ///
 /// # Errors
 /// When the dataset cannot be generated, or the result differs.
-pub fn run_demo(dir: &Path) -> Result<Exit> {
+pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
     let definition: Definition = toml::from_str(DEFINITION).context("failed to read the demo's definition")?;
     fs::create_dir_all(dir).with_context(|| format!("failed to make {}", shown(dir)))?;
     let dir = fs::canonicalize(dir).with_context(|| format!("failed to open {}", shown(dir)))?;

@@ -8,8 +8,8 @@ use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::video::{VideoName, printable};
 
-use super::interrupt::cancellable_meter;
 use super::list::count;
+use super::meter::cancellable_meter;
 use super::set::feature_set;
 use crate::cli::ExportArgs;
 use crate::config::{Settings, Verbosity};
@@ -27,7 +27,7 @@ use crate::progress::Progress;
 ///
 /// # Errors
 /// When the feature set is ambiguous, the disk has too little space, or writing fails.
-pub fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit> {
     let variants = variants(args, &settings.recipe)?;
     settings.check_folders()?;
     let set = feature_set(settings)?;
@@ -125,7 +125,7 @@ fn variants(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<Variant>> 
 }
 
 /// Prints the result of the export at the end of a run.
-pub fn say(exported: &Outcome, layout: &Layout, verbosity: Verbosity) {
+pub(crate) fn say(exported: &Outcome, layout: &Layout, verbosity: Verbosity) {
     if verbosity > Verbosity::Quiet {
         let videos = count(exported.videos, "video", "videos");
         outln!("exported {videos} to {}", shown(&layout.exports().join(pickle::RESULTS)));

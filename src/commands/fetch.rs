@@ -13,7 +13,7 @@ use crate::{errln, outln};
 ///
 /// # Errors
 /// When the download fails or has another digest.
-pub fn run_fetch(settings: &Settings) -> anyhow::Result<Exit> {
+pub(crate) fn run_fetch(settings: &Settings) -> anyhow::Result<Exit> {
     let url = CheckpointSource::Url(settings.recipe.checkpoint.url.clone());
     let settings = Settings { checkpoint: Some(settings.checkpoint.clone().unwrap_or(url)), ..settings.clone() };
     let chosen = checkpoint::bring(&settings)

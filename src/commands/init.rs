@@ -21,7 +21,7 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 ///
 /// # Errors
 /// When the folder does not exist, the configuration exists, or it cannot be written.
-pub fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path) -> anyhow::Result<Exit> {
+pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path) -> anyhow::Result<Exit> {
     let defaults = Config::default();
     let file = current.join(typed.config.as_deref().unwrap_or(Path::new(FILE)));
     let root = folder.or(typed.root.as_deref()).unwrap_or(&defaults.root);

@@ -18,7 +18,7 @@ use crate::dataset::{names, shown};
 use crate::error::Exit;
 
 /// How many files are named per reason without `-v`.
-pub const NAMED: usize = 20;
+pub(crate) const NAMED: usize = 20;
 
 /// Writes the list to `hacs_data.txt` in the output folder or to standard output, and a summary to standard error.
 ///
@@ -26,7 +26,7 @@ pub const NAMED: usize = 20;
 ///
 /// # Errors
 /// When the folders cannot be used, or the list cannot be written. Then the old list stays.
-pub fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let scan = scan(&settings.root, &settings.extensions)?;
     let mut text = refusals(&scan.refused, settings.verbosity);
@@ -73,7 +73,7 @@ fn deliver(settings: &Settings, args: &ListArgs, entries: &[ListEntry]) -> anyho
 }
 
 /// One line for each refused file. Beyond `NAMED` files of one reason, the rest is only counted.
-pub fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
+pub(crate) fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
     let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for Refused { shown, reason } in refused {
@@ -93,7 +93,7 @@ pub fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
 }
 
 /// The number of videos and classes, and notes about names that trainers cannot read.
-pub fn summary(scan: &Scan) -> String {
+pub(crate) fn summary(scan: &Scan) -> String {
     let (videos, classes) = (count(scan.videos.len(), "video", "videos"), count(scan.classes(), "class", "classes"));
     let mut text = format!("{videos} in {classes}; {} refused, {} ignored\n", scan.refused.len(), scan.ignored);
     let names = names(&scan.videos);
@@ -133,7 +133,7 @@ fn nothing_found(scan: &Scan, settings: &Settings) -> String {
 }
 
 /// A hint if `root` is one level above or below the dataset folder.
-pub fn hint(refused: &[Refused], root: &Path) -> Option<String> {
+pub(crate) fn hint(refused: &[Refused], root: &Path) -> Option<String> {
     if refused.iter().any(|r| matches!(r.reason, Refusal::NoClass)) {
         let parent = shown(root.parent()?);
         return Some(format!("if {} is a class folder, name the folder it lies in: --root {parent:?}", shown(root)));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use reeldeck_common::atomic::Owner;
 
-use super::interrupt::cancel_on_signal;
 use super::probe::known;
 use super::watch::{self, Current};
 use crate::cli::WatchArgs;
@@ -17,13 +16,14 @@ use crate::dataset::state::State;
 use crate::error::Exit;
 use crate::export::missing::{self, BLOCK_LIST, DOWNLOAD, REQUEST, Written};
 use crate::outln;
+use crate::signals::cancel_on_signal;
 
 /// Writes the lists into `missing` in the output folder; with `--watch`, again whenever they change. Returns
 /// [`Exit::Incomplete`] if a video is missing or corrupt.
 ///
 /// # Errors
 /// When the folders cannot be used, the manifest cannot be read, or a list cannot be written. Then the old lists stay.
-pub fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let manifest = super::needed_manifest(settings)?;
     let cancel = match args.watch {

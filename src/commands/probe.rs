@@ -21,7 +21,7 @@ use crate::error::Exit;
 use crate::out;
 use crate::progress::{Progress, Size};
 
-use super::interrupt::meter;
+use super::meter::meter;
 use crate::errln;
 use crate::process;
 
@@ -33,12 +33,12 @@ fn cache_of(settings: &Settings) -> PathBuf {
 }
 
 /// The results of earlier checks that still hold for these videos, which are sorted by name. Opens no video.
-pub fn known(settings: &Settings, videos: &[VideoFile]) -> Probes {
+pub(crate) fn known(settings: &Settings, videos: &[VideoFile]) -> Probes {
     Cache::open(&cache_of(settings), videos, false).verdicts(videos)
 }
 
 /// Checks videos with `reeldeck-probe`.
-pub struct Checker<'a> {
+pub(crate) struct Checker<'a> {
     settings: &'a Settings,
     setup: Setup,
     cache: Cache,
@@ -47,7 +47,7 @@ pub struct Checker<'a> {
 }
 
 /// The result of a check.
-pub struct Checked {
+pub(crate) struct Checked {
     /// Whether all videos were checked.
     pub ended: Ended,
     /// Videos that are still being written.
@@ -60,7 +60,7 @@ impl<'a> Checker<'a> {
     ///
     /// # Errors
     /// When `reeldeck-probe` does not exist.
-    pub fn new(
+    pub(crate) fn new(
         settings: &'a Settings,
         videos: &[VideoFile],
         level: Level,
@@ -73,7 +73,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Sets for how long a file must not change before it counts as complete.
-    pub fn settle(&mut self, settle: Duration) {
+    pub(crate) fn settle(&mut self, settle: Duration) {
         self.setup.settle = settle;
     }
 
@@ -82,7 +82,7 @@ impl<'a> Checker<'a> {
     ///
     /// # Errors
     /// When `reeldeck-probe` does not work, or the dataset folder stops responding.
-    pub fn check(&mut self, videos: &[VideoFile], probes: &mut Probes) -> Result<Checked, ProbeError> {
+    pub(crate) fn check(&mut self, videos: &[VideoFile], probes: &mut Probes) -> Result<Checked, ProbeError> {
         let settings = self.settings;
         let request = Request { root: &settings.root, videos, level: self.level, limits: &settings.limits };
         let mut tally = Tally::default();
@@ -117,7 +117,7 @@ impl<'a> Checker<'a> {
     ///
     /// # Errors
     /// As [`Checker::check`].
-    pub fn check_all(&mut self, videos: &[VideoFile], probes: &mut Probes) -> anyhow::Result<(Exit, usize)> {
+    pub(crate) fn check_all(&mut self, videos: &[VideoFile], probes: &mut Probes) -> anyhow::Result<(Exit, usize)> {
         let Checked { ended, arriving, tally } = self.check(videos, probes)?;
         let mut text = String::new();
         if self.settings.verbosity > Verbosity::Quiet {

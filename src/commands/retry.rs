@@ -28,7 +28,7 @@ const MAX_BYTES: u64 = 1 << 30;
 /// # Errors
 /// When the list cannot be read or has an invalid name, when a run holds the output folder, or when a file cannot be removed.
 /// An invalid list removes nothing.
-pub fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit> {
+pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let set = feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);

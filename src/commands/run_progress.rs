@@ -15,7 +15,7 @@ use crate::protocol::snapshot::{Phase, Snapshot};
 use crate::protocol::words::{Level, describe};
 
 /// Shows the progress of a run on standard error.
-pub struct RunProgress {
+pub(crate) struct RunProgress {
     bar: Option<ProgressBar>,
     verbosity: Verbosity,
     interval: f64,
@@ -26,7 +26,7 @@ pub struct RunProgress {
 
 impl RunProgress {
     /// Shows a bar if standard error is a terminal, otherwise plain lines at this interval.
-    pub fn new(verbosity: Verbosity, interval: Duration) -> Self {
+    pub(crate) fn new(verbosity: Verbosity, interval: Duration) -> Self {
         let quiet = verbosity == Verbosity::Quiet;
         let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
@@ -40,7 +40,7 @@ impl RunProgress {
     }
 
     /// Shows a run that has begun before: a line now, and the next one after an interval.
-    pub fn begin_at(&mut self, snapshot: &Snapshot) {
+    pub(crate) fn begin_at(&mut self, snapshot: &Snapshot) {
         self.next_line = snapshot.elapsed_s + self.interval;
         if self.bar.is_none() && self.verbosity > Verbosity::Quiet {
             errln!("{}", status(snapshot));
@@ -56,7 +56,7 @@ impl RunProgress {
     }
 
     /// Removes the bar and prints the state of the run.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -93,10 +93,10 @@ impl RunObserver for RunProgress {
             let counts = snapshot.counts;
             let settled = counts.of_this_run() - counts.unfinished();
             let clips = snapshot.clips_per_video;
-            let in_hand: usize = snapshot.devices.iter().flat_map(|d| &d.in_hand).map(|hand| hand.clips).sum();
+            let in_flight: usize = snapshot.devices.iter().flat_map(|d| &d.in_flight).map(|hand| hand.clips).sum();
             // A video in progress counts by its clips, a finished or failed one as a whole.
             bar.set_length((counts.of_this_run() * clips) as u64);
-            bar.set_position((settled * clips + in_hand) as u64);
+            bar.set_position((settled * clips + in_flight) as u64);
             bar.set_message(status(snapshot));
         } else if self.verbosity > Verbosity::Quiet && snapshot.elapsed_s >= self.next_line {
             self.next_line = snapshot.elapsed_s + self.interval;
@@ -107,7 +107,7 @@ impl RunObserver for RunProgress {
 }
 
 /// `12/40 videos, 2 failed, 3.4 clips/s, ETA 12:05`.
-pub fn status(snapshot: &Snapshot) -> String {
+pub(crate) fn status(snapshot: &Snapshot) -> String {
     let reason = printable(snapshot.reason.as_deref().unwrap_or(""));
     if snapshot.phase == Phase::Starting {
         return format!("starting: {reason}");
@@ -142,7 +142,7 @@ pub fn status(snapshot: &Snapshot) -> String {
 }
 
 /// `0:07`, `12:05`, `3:51:00`.
-pub fn clock(duration: Duration) -> String {
+pub(crate) fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds / 3600 {
         0 => format!("{}:{:02}", seconds / 60, seconds % 60),

@@ -8,7 +8,6 @@ use anyhow::Context;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::printable;
 
-use super::interrupt::cancel_on_signal;
 use super::list::{NAMED, hint, refusals, summary};
 use super::probe::{Checker, known};
 use super::watch::{self, Current};
@@ -20,13 +19,14 @@ use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::error::Exit;
+use crate::signals::cancel_on_signal;
 
 /// Prints the report; checks the videos with `--quick` or `--deep`, and stays with `--watch`. Returns [`Exit::Empty`] without
 /// any video, and [`Exit::Incomplete`] if a video is refused, missing, corrupt, duplicate or of the wrong duration.
 ///
 /// # Errors
 /// When the folders cannot be used, or the manifest cannot be read.
-pub fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     // Before the scan, which takes longer: an error in the manifest is reported at once.
     let manifest = super::manifest(settings)?;

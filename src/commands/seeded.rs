@@ -15,7 +15,7 @@ use crate::process;
 ///
 /// # Errors
 /// When the file exists, which may be irreplaceable weights, or the worker cannot write it.
-pub fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exit> {
+pub(crate) fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exit> {
     if path.symlink_metadata().is_ok() {
         let message = format!("{} is there already and stays as it is; name a new file", shown(path));
         return Err(ExitError::new(Exit::Usage, message).into());

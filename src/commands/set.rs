@@ -33,7 +33,7 @@ enum Origin {
 ///
 /// # Errors
 /// When there is no set or several, or another version of the recipe made the only one.
-pub fn feature_set(settings: &Settings) -> anyhow::Result<String> {
+pub(crate) fn feature_set(settings: &Settings) -> anyhow::Result<String> {
     let Some(sets) = sets(settings)? else { return of_checkpoint(settings) };
     let own: Vec<&str> = of_kind(&sets, &[Origin::Same, Origin::Unknown]);
     let other = of_kind(&sets, &[Origin::Other]);
@@ -58,7 +58,7 @@ pub fn feature_set(settings: &Settings) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When there is no set, or several.
-pub fn any_feature_set(settings: &Settings) -> anyhow::Result<String> {
+pub(crate) fn any_feature_set(settings: &Settings) -> anyhow::Result<String> {
     let Some(sets) = sets(settings)? else { return of_checkpoint(settings) };
     match of_kind(&sets, &[Origin::Same, Origin::Unknown, Origin::Other]).as_slice() {
         [set] => Ok((*set).to_owned()),

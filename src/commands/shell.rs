@@ -17,7 +17,7 @@ use crate::{errln, out};
 ///
 /// # Errors
 /// When standard output cannot be written to.
-pub fn run_completions(shell: Shell) -> anyhow::Result<Exit> {
+pub(crate) fn run_completions(shell: Shell) -> anyhow::Result<Exit> {
     let mut text = vec![];
     clap_complete::generate(shell, &mut Cli::command(), "reeldeck", &mut text);
     print(&text)
@@ -27,7 +27,7 @@ pub fn run_completions(shell: Shell) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn run_man(folder: Option<&Path>) -> anyhow::Result<Exit> {
+pub(crate) fn run_man(folder: Option<&Path>) -> anyhow::Result<Exit> {
     let Some(folder) = folder else {
         let mut text = vec![];
         Man::new(Cli::command()).render(&mut text).context("failed to write the manual")?;

@@ -38,7 +38,7 @@ struct Report {
 ///
 /// # Errors
 /// When the locks cannot be read, or the object cannot be written.
-pub fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
+pub(crate) fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
     let mut runs = vec![];
     for (shard, holder) in client::runs(&settings.out)? {
         if !settings.shard.is_whole() && shard != settings.shard {
@@ -78,7 +78,7 @@ fn in_words(run: &Run) -> String {
     for device in &snapshot.devices {
         text.push_str(&format!("\n  {:8} {:8}", device.device, device.status));
         let hands: Vec<String> = device
-            .in_hand
+            .in_flight
             .iter()
             .map(|hand| format!("{} {}/{}", printable(&hand.video), hand.clips, snapshot.clips_per_video))
             .collect();

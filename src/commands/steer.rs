@@ -11,7 +11,7 @@ use crate::protocol::Command;
 ///
 /// # Errors
 /// When there is no run, or it refuses.
-pub fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit> {
+pub(crate) fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit> {
     let mut client = Client::find(settings).map_err(|error| match (error, &command) {
         // A new run skips failed videos by default.
         (ClientError::NoRun { out }, Command::Retry { .. }) => {

@@ -11,8 +11,8 @@ use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::video::printable;
 use reeldeck_process::Program;
 
-use super::interrupt::cancellable_meter;
 use super::list::count;
+use super::meter::cancellable_meter;
 use super::set::any_feature_set;
 use crate::cli::VerifyArgs;
 use crate::config::{Device, GPU_BATCH, Settings, Verbosity};
@@ -38,7 +38,7 @@ const PRINTED: usize = 20;
 ///
 /// # Errors
 /// When the feature set is ambiguous, or a file that the user has named cannot be used.
-pub fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     let set = any_feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);

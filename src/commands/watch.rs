@@ -25,7 +25,7 @@ const QUIET_TIME: Duration = Duration::from_millis(500);
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// The current state of the dataset.
-pub struct Current<'a> {
+pub(crate) struct Current<'a> {
     /// The settings of the command.
     pub settings: &'a Settings,
     /// What should be in the dataset folder.
@@ -42,7 +42,7 @@ pub struct Current<'a> {
 
 impl Current<'_> {
     /// The report of this state.
-    pub fn report(&self) -> Report<'_> {
+    pub(crate) fn report(&self) -> Report<'_> {
         Report::new(self.manifest, &self.scan, &self.probes, self.settings.tolerance_s)
     }
 
@@ -80,7 +80,7 @@ impl Current<'_> {
 ///
 /// # Errors
 /// When the dataset folder cannot be watched.
-pub fn begin(settings: &Settings, args: &WatchArgs, scan: &Scan) -> anyhow::Result<Watch> {
+pub(crate) fn begin(settings: &Settings, args: &WatchArgs, scan: &Scan) -> anyhow::Result<Watch> {
     let backend = match settings.watch.mode {
         _ if args.poll => Backend::Polling,
         WatchMode::Polling => Backend::Polling,
@@ -99,13 +99,13 @@ pub fn begin(settings: &Settings, args: &WatchArgs, scan: &Scan) -> anyhow::Resu
 }
 
 /// Receives the current state, its report, and the changes since the previous report.
-pub type Tell<'t> = dyn FnMut(&Current<'_>, &Report<'_>, &[Change]) -> anyhow::Result<()> + 't;
+pub(crate) type Tell<'t> = dyn FnMut(&Current<'_>, &Report<'_>, &[Change]) -> anyhow::Result<()> + 't;
 
 /// Watches until `cancel` is set. Calls `tell` for each report that differs from the previous one.
 ///
 /// # Errors
 /// When `reeldeck-probe` stops working, and the errors of `tell`.
-pub fn follow(
+pub(crate) fn follow(
     current: &mut Current<'_>,
     mut watch: Watch,
     cancel: &AtomicBool,

@@ -16,7 +16,7 @@ pub enum Device {
 }
 
 /// The default number of clips per forward pass on a GPU. It divides 100 clips evenly. It is halved when memory runs out.
-pub const GPU_BATCH: usize = 20;
+pub(crate) const GPU_BATCH: usize = 20;
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

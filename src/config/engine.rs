@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 /// `[engine]`: the order of the videos, and how long an idle engine stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct EngineSection {
     pub order: Order,
     pub linger_s: u64,
@@ -20,7 +19,6 @@ impl Default for EngineSection {
 /// `[watch]`: how changes of the dataset folder are detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct WatchSection {
     pub mode: WatchMode,
     pub settle_s: u64,

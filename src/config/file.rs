@@ -38,7 +38,6 @@ pub struct Config {
 /// `[export]`: what trainers read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct ExportSection {
     pub live: Vec<Format>,
 }
@@ -46,7 +45,6 @@ pub struct ExportSection {
 /// `[cuda]`: workers on GPUs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct CudaSection {
     pub torch: PathBuf,
     pub nvdec: NvdecUse,
@@ -70,7 +68,6 @@ pub enum NvdecUse {
 /// `[details]`: what is shown of a single video.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct DetailsSection {
     pub class_names: PathBuf,
 }
@@ -78,7 +75,6 @@ pub struct DetailsSection {
 /// `[scan]`: what counts as a video.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct ScanSection {
     pub extensions: Vec<String>,
 }
@@ -86,7 +82,6 @@ pub struct ScanSection {
 /// `[list]`: the list of videos.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct ListSection {
     pub label_style: LabelStyle,
 }
@@ -94,7 +89,6 @@ pub struct ListSection {
 /// `[manifest]`: what should be in the dataset folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct ManifestSection {
     pub path: PathBuf,
     pub prefix: String,
@@ -104,7 +98,6 @@ pub struct ManifestSection {
 /// `[worker]`: how each worker uses the machine; 0 lets it choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct WorkerSection {
     pub threads: usize,
     pub decoders: usize,
@@ -116,7 +109,6 @@ pub struct WorkerSection {
 /// `[batch]`: runs without a terminal interface.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct BatchSection {
     pub plain_interval_s: u64,
 }

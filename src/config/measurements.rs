@@ -15,7 +15,7 @@ use crate::fetch;
 /// The speed of one way to use the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Measurement {
+pub(crate) struct Measurement {
     /// Workers on the CPU.
     pub workers: usize,
     /// Threads of each.
@@ -29,31 +29,31 @@ pub struct Measurement {
 /// All measurements, by [`key`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Measurements(BTreeMap<String, Vec<Measurement>>);
+pub(crate) struct Measurements(BTreeMap<String, Vec<Measurement>>);
 
 /// What a measurement depends on: the build, the processor, the number of cores, and of the recipe the network, the size of
 /// frames, the length of clips and the precision.
-pub fn key(recipe: &Recipe, processor: &str, cores: usize) -> String {
+pub(crate) fn key(recipe: &Recipe, processor: &str, cores: usize) -> String {
     let model =
         serde_json::to_string(&(&recipe.model, recipe.precision, recipe.transform.crop, recipe.sampling.length));
     format!("{} | {processor} | {cores} cores | {}", env!("CARGO_PKG_VERSION"), model.unwrap_or_default())
 }
 
 /// The name of the processor.
-pub fn processor() -> String {
+pub(crate) fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     name.map_or_else(|| "unknown".into(), |(_, name)| name.to_owned())
 }
 
 /// The file, in the user's cache folder. `None` without one.
-pub fn file() -> Option<PathBuf> {
+pub(crate) fn file() -> Option<PathBuf> {
     Some(fetch::user_folder()?.join("tune.json"))
 }
 
 impl Measurements {
     /// Reads the file. A file that does not exist or has another form counts as empty.
-    pub fn read(file: &Path) -> Self {
+    pub(crate) fn read(file: &Path) -> Self {
         fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
@@ -61,7 +61,7 @@ impl Measurements {
     ///
     /// # Errors
     /// Whatever the file system reports.
-    pub fn write(&self, file: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -70,19 +70,19 @@ impl Measurements {
     }
 
     /// Replaces the measurements of this key.
-    pub fn insert(&mut self, key: String, measurements: Vec<Measurement>) {
+    pub(crate) fn insert(&mut self, key: String, measurements: Vec<Measurement>) {
         self.0.insert(key, measurements);
     }
 
     /// The fastest measurement with this number of workers.
-    pub fn fastest(&self, key: &str, workers: usize) -> Option<Measurement> {
+    pub(crate) fn fastest(&self, key: &str, workers: usize) -> Option<Measurement> {
         let usable = |one: &&Measurement| one.workers == workers && one.threads > 0 && one.batch > 0;
         self.0.get(key)?.iter().filter(usable).copied().max_by(|a, b| a.clips_per_s.total_cmp(&b.clips_per_s))
     }
 }
 
 /// The fastest measurement on this machine with this recipe and number of workers.
-pub fn fastest(recipe: &Recipe, workers: usize, cores: usize) -> Option<Measurement> {
+pub(crate) fn fastest(recipe: &Recipe, workers: usize, cores: usize) -> Option<Measurement> {
     Measurements::read(&file()?).fastest(&key(recipe, &processor(), cores), workers)
 }
 

@@ -19,28 +19,26 @@ use crate::format::Format;
 mod device;
 mod engine;
 mod file;
-pub mod measurements;
+pub(crate) mod measurements;
 mod overrides;
 mod tui;
 
-pub use device::{Device, DeviceList, GPU_BATCH};
-pub use engine::{EngineSection, Order, WatchMode, WatchSection};
-pub use file::{
-    BatchSection, Config, CudaSection, DetailsSection, ExportSection, ListSection, ManifestSection, NvdecUse,
-    ScanSection, WorkerSection,
-};
+pub(crate) use device::GPU_BATCH;
+pub use device::{Device, DeviceList};
+pub(crate) use engine::{EngineSection, Order, WatchMode, WatchSection};
+pub(crate) use file::WorkerSection;
+pub use file::{Config, NvdecUse};
 pub use overrides::Overrides;
-pub use tui::{ImageProtocol, KeyChoice, TuiSection};
+pub(crate) use tui::{ImageProtocol, KeyChoice, TuiSection};
 
 /// The default configuration file, in the current folder.
-pub const FILE: &str = "config.toml";
+pub(crate) const FILE: &str = "config.toml";
 
 /// The maximum size of a configuration file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum ConfigError {
     #[error("failed to read the configuration {path}; name an existing file with --config, or leave the option out")]
     Read { path: PathBuf, source: io::Error },
@@ -271,7 +269,7 @@ impl Settings {
 ///
 /// # Errors
 /// When one is no folder, or the output would be written into the dataset folder.
-pub fn check_folders(root: &Path, out: &Path) -> Result<(), ConfigError> {
+pub(crate) fn check_folders(root: &Path, out: &Path) -> Result<(), ConfigError> {
     let failed = |source| ConfigError::Root { path: root.to_owned(), source };
     if !fs::metadata(root).map_err(failed)?.is_dir() {
         return Err(ConfigError::RootNotFolder { path: root.to_owned() });

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 /// `[tui]`: the terminal interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.example.toml is the one place that explains the keys")]
 pub struct TuiSection {
     pub theme: String,
     pub ascii: bool,

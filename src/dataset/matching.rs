@@ -7,7 +7,7 @@ use super::scan::VideoFile;
 
 /// The files of each video of the manifest.
 #[derive(Debug)]
-pub struct Matches<'a> {
+pub(crate) struct Matches<'a> {
     manifest: &'a Manifest,
     files: &'a [VideoFile],
     /// Index in the manifest and index of the file, sorted: eight bytes per file.
@@ -17,7 +17,7 @@ pub struct Matches<'a> {
 
 /// A video of the manifest with its files.
 #[derive(Debug)]
-pub struct Matched<'a> {
+pub(crate) struct Matched<'a> {
     /// The id.
     pub id: &'a str,
     /// The entry of the manifest.
@@ -28,7 +28,7 @@ pub struct Matched<'a> {
 
 impl<'a> Matches<'a> {
     /// Matches by id alone, as trainers do. One look-up per file.
-    pub fn new(manifest: &'a Manifest, files: &'a [VideoFile]) -> Self {
+    pub(crate) fn new(manifest: &'a Manifest, files: &'a [VideoFile]) -> Self {
         let mut pairs = Vec::with_capacity(files.len());
         let mut unlisted = vec![];
         for (file, video) in (0..).zip(files) {
@@ -42,7 +42,7 @@ impl<'a> Matches<'a> {
     }
 
     /// Every video of the manifest, in its order.
-    pub fn videos(&self) -> impl Iterator<Item = Matched<'a>> {
+    pub(crate) fn videos(&self) -> impl Iterator<Item = Matched<'a>> {
         let (manifest, files) = (self.manifest, self.files);
         let mut rest = self.pairs.as_slice();
         (0..).zip(manifest.videos()).map(move |(position, (id, listed))| {
@@ -56,14 +56,14 @@ impl<'a> Matches<'a> {
     }
 
     /// The files that belong to no video of the manifest, by name.
-    pub fn unlisted(&self) -> impl ExactSizeIterator<Item = &'a VideoFile> {
+    pub(crate) fn unlisted(&self) -> impl ExactSizeIterator<Item = &'a VideoFile> {
         let files = self.files;
         self.unlisted.iter().filter_map(move |file| files.get(*file as usize)).collect::<Vec<_>>().into_iter()
     }
 }
 
 /// Whether the manifest lists classes for the video, and its folder is none of them.
-pub fn is_misplaced(manifest: &Manifest, listed: &Listed, name: &VideoName) -> bool {
+pub(crate) fn is_misplaced(manifest: &Manifest, listed: &Listed, name: &VideoName) -> bool {
     let mut labels = manifest.labels(listed);
     labels.len() > 0 && !labels.any(|label| same_class(name.class(), label))
 }
@@ -77,13 +77,13 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub fn files(names: &[&str]) -> Vec<VideoFile> {
+    pub(crate) fn files(names: &[&str]) -> Vec<VideoFile> {
         let mut names: Vec<_> = names.iter().map(|name| VideoName::new(name).unwrap()).collect();
         names.sort();
         names.into_iter().map(|name| VideoFile { name, stamp: SourceStamp { size: 1, mtime_ns: 0 } }).collect()
     }
 
-    pub fn manifest(text: &str) -> Manifest {
+    pub(crate) fn manifest(text: &str) -> Manifest {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         Manifest::read(file.path(), "v_").unwrap()

@@ -6,20 +6,20 @@ use reeldeck_common::video::{VideoName, printable};
 
 use scan::VideoFile;
 
-pub mod manifest;
-pub mod matching;
-pub mod probe;
-pub mod python_json;
-pub mod report;
-pub mod scan;
-pub mod shard;
-pub mod state;
-pub mod video_list;
-pub mod watch;
+pub(crate) mod manifest;
+pub(crate) mod matching;
+pub(crate) mod probe;
+pub(crate) mod python_json;
+pub(crate) mod report;
+pub(crate) mod scan;
+pub(crate) mod shard;
+pub(crate) mod state;
+pub(crate) mod video_list;
+pub(crate) mod watch;
 
 /// Makes text from disk safe for a terminal: control characters and invalid UTF-8 become visible escapes that keep different
 /// names distinguishable.
-pub fn shown_bytes(bytes: &[u8]) -> String {
+pub(crate) fn shown_bytes(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         shown.push_str(&printable(chunk.valid()));
@@ -31,12 +31,12 @@ pub fn shown_bytes(bytes: &[u8]) -> String {
 }
 
 /// The names of the videos.
-pub fn names(videos: &[VideoFile]) -> Vec<VideoName> {
+pub(crate) fn names(videos: &[VideoFile]) -> Vec<VideoName> {
     videos.iter().map(|video| video.name.clone()).collect()
 }
 
 /// A path that is safe for a terminal.
-pub fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     shown_bytes(path.as_os_str().as_encoded_bytes())
 }
 

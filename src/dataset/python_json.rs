@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Appends a quoted string. Everything but printable ASCII is escaped.
-pub fn push_str(out: &mut String, text: &str) {
+pub(crate) fn push_str(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -30,7 +30,7 @@ pub fn push_str(out: &mut String, text: &str) {
 
 /// Appends a finite float as Python's `repr` does: the fewest digits that read back as the same number, with an exponent
 /// from 1e16 on and below 1e-4.
-pub fn push_float(out: &mut String, value: f64) {
+pub(crate) fn push_float(out: &mut String, value: f64) {
     let shortest = format!("{:e}", value.abs());
     let places = shortest.bytes().take_while(|byte| *byte != b'e').count().saturating_sub(2);
     // Of two equally short and equally near decimals, Rust takes the upper and Python the even one. Rounding takes the even

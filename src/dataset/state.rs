@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::scan::VideoFile;
 
 /// Verdicts of probes by video. A verdict about another version of the file is ignored.
-pub type Probes = HashMap<VideoName, Probed>;
+pub(crate) type Probes = HashMap<VideoName, Probed>;
 
 /// The state of a video, or of one of its files.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
-pub enum State {
+pub(crate) enum State {
     /// In the manifest, but not on disk.
     Missing,
     /// On disk, but not in the manifest.
@@ -53,11 +53,11 @@ pub enum State {
 
 impl State {
     /// The names of all states, in the order of reports, the worst first.
-    pub const WORDS: [&'static str; 8] =
+    pub(crate) const WORDS: [&'static str; 8] =
         ["missing", "corrupt", "wrong duration", "duplicate", "degraded", "unlisted", "unchecked", "ready"];
 
     /// The index in [`State::WORDS`].
-    pub fn index(&self) -> usize {
+    pub(crate) fn index(&self) -> usize {
         match self {
             Self::Missing => 0,
             Self::Corrupt { .. } => 1,
@@ -71,12 +71,12 @@ impl State {
     }
 
     /// The name of the state.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         Self::WORDS[self.index()]
     }
 
     /// The reason, for people. Names and messages are not escaped.
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::Missing => "in the manifest, not on disk".into(),
             Self::Unlisted => "on disk, not in the manifest".into(),
@@ -103,7 +103,7 @@ impl State {
     }
 
     /// What to do about it; `None` if nothing is necessary.
-    pub fn next_step(&self) -> Option<&'static str> {
+    pub(crate) fn next_step(&self) -> Option<&'static str> {
         match self {
             Self::Missing => Some("`reeldeck missing` writes the lists by which to fetch or request it"),
             Self::Unlisted => {
@@ -126,19 +126,19 @@ impl State {
     }
 
     /// Whether the dataset differs from the manifest in this video.
-    pub fn is_problem(&self) -> bool {
+    pub(crate) fn is_problem(&self) -> bool {
         matches!(self, Self::Missing | Self::Corrupt { .. } | Self::WrongDuration { .. } | Self::Duplicate { .. })
     }
 
     /// Whether no usable file exists, so that the video must be fetched.
-    pub fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         matches!(self, Self::Missing | Self::Corrupt { .. })
     }
 }
 
 /// The state of a single file. `want_s` is the duration in the manifest and `tolerance_s` the accepted difference, both in
 /// seconds.
-pub fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, tolerance_s: f64) -> State {
+pub(crate) fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, tolerance_s: f64) -> State {
     if file.stamp.size == 0 {
         return State::Corrupt { reason: "the file is empty".into() };
     }
@@ -181,7 +181,7 @@ fn promised(verdict: &Verdict) -> f64 {
 }
 
 /// The state of a video with several files. An unusable copy is not a duplicate.
-pub fn of_video(mut files: Vec<(&VideoFile, State)>) -> State {
+pub(crate) fn of_video(mut files: Vec<(&VideoFile, State)>) -> State {
     let is_corrupt = |state: &State| matches!(state, State::Corrupt { .. });
     let all_corrupt = files.iter().all(|(_, state)| is_corrupt(state));
     if files.len() > 1 && !all_corrupt {

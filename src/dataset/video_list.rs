@@ -37,7 +37,7 @@ pub struct ListEntry {
 /// An invalid line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {problem}: {text}")]
-pub struct ListError {
+pub(crate) struct ListError {
     /// The line, counted from 1.
     pub line: usize,
     /// The position in the line, in characters from 1.
@@ -50,7 +50,7 @@ pub struct ListError {
 
 /// Why a line is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ListProblem {
+pub(crate) enum ListProblem {
     /// Not UTF-8.
     #[error("not UTF-8 text; save the list as UTF-8")]
     NotUtf8,
@@ -69,7 +69,7 @@ pub enum ListProblem {
 }
 
 /// The videos with their labels, in the given order.
-pub fn entries(names: &[VideoName], style: LabelStyle) -> Vec<ListEntry> {
+pub(crate) fn entries(names: &[VideoName], style: LabelStyle) -> Vec<ListEntry> {
     let classes: BTreeSet<&str> = names.iter().map(VideoName::class).collect();
     let index: HashMap<&str, i64> = classes.into_iter().zip(0..).collect();
     let label = |name: &VideoName| match style {
@@ -83,7 +83,7 @@ pub fn entries(names: &[VideoName], style: LabelStyle) -> Vec<ListEntry> {
 ///
 /// # Errors
 /// Errors of the writer.
-pub fn write_lines(writer: &mut impl Write, entries: &[ListEntry]) -> io::Result<()> {
+pub(crate) fn write_lines(writer: &mut impl Write, entries: &[ListEntry]) -> io::Result<()> {
     // Reading removes a byte order mark, so a name that begins with one needs a second one.
     if entries.first().is_some_and(|entry| entry.name.as_str().starts_with(BOM)) {
         writer.write_all(BOM.as_bytes())?;
@@ -105,7 +105,7 @@ fn write_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<(
 ///
 /// # Errors
 /// When such a list has other content, and errors of the file system.
-pub fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
+pub(crate) fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
     if path.exists() && path.with_file_name("result.pkl").exists() {
         let mut lines = vec![];
         write_lines(&mut lines, entries)?;
@@ -120,7 +120,7 @@ pub fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> 
 }
 
 /// The names that MMAction2's loader cannot read, because it splits lines at white space.
-pub fn names_with_spaces(names: &[VideoName]) -> Vec<&VideoName> {
+pub(crate) fn names_with_spaces(names: &[VideoName]) -> Vec<&VideoName> {
     names.iter().filter(|name| name.as_str().contains(char::is_whitespace)).collect()
 }
 
@@ -129,7 +129,7 @@ pub fn names_with_spaces(names: &[VideoName]) -> Vec<&VideoName> {
 ///
 /// # Errors
 /// The first line without a valid name and label, or with a video of an earlier line.
-pub fn parse_list(bytes: &[u8]) -> Result<Vec<ListEntry>, ListError> {
+pub(crate) fn parse_list(bytes: &[u8]) -> Result<Vec<ListEntry>, ListError> {
     let bytes = bytes.strip_prefix(BOM.as_bytes()).unwrap_or(bytes);
     let mut entries = Vec::new();
     let mut lines: HashMap<VideoName, usize> = HashMap::new();

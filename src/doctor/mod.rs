@@ -85,7 +85,7 @@ impl Area<'_> {
 ///
 /// # Errors
 /// When the report cannot be printed. Checks that fail are part of the report.
-pub fn run_doctor(typed: &Overrides, settings: Result<Settings, ExitError>) -> anyhow::Result<Exit> {
+pub(crate) fn run_doctor(typed: &Overrides, settings: Result<Settings, ExitError>) -> anyhow::Result<Exit> {
     let mut checks = vec![];
     let settings = configuration(&mut Area { area: "configuration", checks: &mut checks }, settings);
     let mut area = |area, look: &dyn Fn(&mut Area<'_>)| look(&mut Area { area, checks: &mut checks });

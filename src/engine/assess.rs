@@ -19,7 +19,7 @@ use crate::dataset::shard::Shard;
 
 /// What the output folder holds of a video.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub(crate) enum Found {
     /// A feature of the current version of the file.
     Done {
         /// Some frames were lost or concealed, within the tolerance.
@@ -37,7 +37,7 @@ pub enum Found {
 ///
 /// # Errors
 /// When an existing folder cannot be listed.
-pub fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> io::Result<Vec<Found>> {
+pub(crate) fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> io::Result<Vec<Found>> {
     let features = names(&layout.features())?;
     let failures = names(&layout.failures())?;
     Ok(videos.iter().map(|video| assess_one(layout, recipe, video, &features, &failures)).collect())
@@ -56,7 +56,7 @@ fn assess_one(
 }
 
 /// Looks at what the output folder holds for one video.
-pub fn look(layout: &Layout, recipe: &Recipe, video: &VideoFile) -> Found {
+pub(crate) fn look(layout: &Layout, recipe: &Recipe, video: &VideoFile) -> Found {
     judge(layout, recipe, video, true, || true)
 }
 
@@ -85,7 +85,7 @@ fn judge(
 
 /// Which videos a run extracts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// Only videos of this shard.
     pub shard: Shard,
     /// Retry failed videos.
@@ -96,7 +96,7 @@ pub struct Policy {
 
 impl Policy {
     /// The status of a video at the start of a run.
-    pub fn status(&self, name: &VideoName, found: Found) -> Status {
+    pub(crate) fn status(&self, name: &VideoName, found: Found) -> Status {
         match found {
             Found::Done { degraded } => return Status::Done { degraded, resumed: true },
             Found::Stale if !self.redo_stale => return Status::Stale,
@@ -118,7 +118,7 @@ fn usable(layout: &Layout, recipe: &Recipe, video: &VideoName) -> Option<Header>
 }
 
 /// The frame counts of a video's feature, where it is of the current version of the file.
-pub fn frames_of(layout: &Layout, recipe: &Recipe, video: &VideoName, path: &Path) -> Option<FrameCounts> {
+pub(crate) fn frames_of(layout: &Layout, recipe: &Recipe, video: &VideoName, path: &Path) -> Option<FrameCounts> {
     let provenance = usable(layout, recipe, video)?.provenance;
     (SourceStamp::read(path).ok()? == provenance.source).then_some(provenance.frames)
 }
@@ -147,7 +147,7 @@ fn entries(folder: &Path) -> io::Result<Vec<String>> {
 ///
 /// # Errors
 /// When a folder cannot be listed.
-pub fn forget_failures<'v>(layout: &Layout, done: impl Iterator<Item = &'v VideoName>) -> io::Result<()> {
+pub(crate) fn forget_failures<'v>(layout: &Layout, done: impl Iterator<Item = &'v VideoName>) -> io::Result<()> {
     let failures = names(&layout.failures())?;
     if failures.is_empty() {
         return Ok(());
@@ -163,7 +163,7 @@ pub fn forget_failures<'v>(layout: &Layout, done: impl Iterator<Item = &'v Video
 ///
 /// # Errors
 /// When a folder cannot be listed.
-pub fn sweep(layout: &Layout, sweeper: &Sweeper) -> io::Result<()> {
+pub(crate) fn sweep(layout: &Layout, sweeper: &Sweeper) -> io::Result<()> {
     let mut folders = vec![layout.out().to_owned()];
     for folder in [layout.features(), layout.failures(), layout.exports()] {
         folders.extend(entries(&folder)?.into_iter().map(|class| folder.join(class)));

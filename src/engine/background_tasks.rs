@@ -32,10 +32,10 @@ use crate::format::{Axes, Format};
 use crate::progress::Progress;
 
 /// The channel for the answer to a request.
-pub type Reply = oneshot::Sender<Result<String, String>>;
+pub(crate) type Reply = oneshot::Sender<Result<String, String>>;
 
 /// The result of a background task.
-pub enum TaskResult {
+pub(crate) enum TaskResult {
     /// An answer to a request.
     Answer(Reply, Result<String, String>),
     /// The list of excluded videos was written.
@@ -62,11 +62,11 @@ pub enum TaskResult {
 
 /// Cancels an export.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub(crate) struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
     /// Requests the end of the export.
-    pub fn now(&self) {
+    pub(crate) fn now(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
@@ -83,7 +83,7 @@ impl Progress for Cancel {
 
 /// What background tasks need. It does not change while an engine runs.
 #[derive(Clone)]
-pub struct TaskContext {
+pub(crate) struct TaskContext {
     /// The dataset folder.
     pub root: PathBuf,
     /// Extensions of videos.
@@ -108,7 +108,7 @@ pub struct TaskContext {
 
 /// The differences between the known files and the dataset folder.
 #[derive(Debug, Default)]
-pub struct Differences {
+pub(crate) struct Differences {
     /// New and changed files, with what the output folder holds of them.
     pub seen: Vec<(VideoFile, Found)>,
     /// Removed files.
@@ -117,12 +117,12 @@ pub struct Differences {
 
 impl TaskContext {
     /// What the output folder holds of a file.
-    pub fn found(&self, file: &VideoFile) -> Found {
+    pub(crate) fn found(&self, file: &VideoFile) -> Found {
         assess::look(&self.layout, &self.recipe, file)
     }
 
     /// Looks at one file again. None where it cannot be read at present; the name where it was removed.
-    pub fn look_at(&self, name: VideoName) -> Option<Result<(VideoFile, Found), VideoName>> {
+    pub(crate) fn look_at(&self, name: VideoName) -> Option<Result<(VideoFile, Found), VideoName>> {
         match SourceStamp::read(&name.under(&self.root)) {
             Ok(stamp) => {
                 let file = VideoFile { name, stamp };
@@ -138,10 +138,10 @@ impl TaskContext {
     ///
     /// # Errors
     /// When the folder cannot be read, or is empty as if its disk were not mounted.
-    pub fn rescan(&self, known: &Files, gone: impl Fn(VideoId) -> bool) -> anyhow::Result<Differences> {
+    pub(crate) fn rescan(&self, known: &Files, gone: impl Fn(VideoId) -> bool) -> anyhow::Result<Differences> {
         let found: Scan = scan(&self.root, &self.extensions)?;
         let there = |id: &VideoId| !gone(*id);
-        let any = (0..known.len()).any(|id| there(&id));
+        let any = (0..known.len()).any(|id| there(&VideoId(id)));
         ensure!(
             !found.videos.is_empty() || !any,
             "{} has no video any more; is its disk still there?",
@@ -151,7 +151,7 @@ impl TaskContext {
         let mut still = vec![false; known.len()];
         for file in found.videos {
             let id = known.find(file.name.as_str());
-            if let Some(still) = id.and_then(|id| still.get_mut(id)) {
+            if let Some(still) = id.and_then(|id| still.get_mut(id.0)) {
                 *still = true;
             }
             let same = |id: VideoId| there(&id) && known.get(id).is_some_and(|known| known.stamp == file.stamp);
@@ -160,7 +160,11 @@ impl TaskContext {
                 differences.seen.push((file, found));
             }
         }
-        let lost = still.iter().enumerate().filter(|(id, still)| !**still && there(id));
+        let lost = still
+            .iter()
+            .enumerate()
+            .map(|(id, still)| (VideoId(id), still))
+            .filter(|(id, still)| !**still && there(id));
         differences.gone = lost.filter_map(|(id, _)| Some(known.get(id)?.name.clone())).collect();
         Ok(differences)
     }
@@ -169,7 +173,7 @@ impl TaskContext {
     ///
     /// # Errors
     /// When there is no video, or the list cannot be written; the old list is kept then.
-    pub fn write_list(&self, mut names: Vec<VideoName>) -> anyhow::Result<String> {
+    pub(crate) fn write_list(&self, mut names: Vec<VideoName>) -> anyhow::Result<String> {
         names.sort_unstable();
         ensure!(!names.is_empty(), "there is no video to list");
         let path = self.layout.list();
@@ -182,7 +186,7 @@ impl TaskContext {
     ///
     /// # Errors
     /// When there is no manifest, or a file cannot be read or written.
-    pub fn write_missing(&self) -> anyhow::Result<String> {
+    pub(crate) fn write_missing(&self) -> anyhow::Result<String> {
         let path = self.manifest.as_ref().context("no manifest says what should be there; name one with --manifest")?;
         let manifest = Manifest::read(path, &self.prefix)?;
         let scan = scan(&self.root, &self.extensions)?;
@@ -204,7 +208,12 @@ impl TaskContext {
     ///
     /// # Errors
     /// When the disk has too little space, writing fails, or the export is cancelled.
-    pub fn export(&self, videos: Vec<VideoFile>, formats: &[Format], watch: &Cancel) -> anyhow::Result<Vec<Outcome>> {
+    pub(crate) fn export(
+        &self,
+        videos: Vec<VideoFile>,
+        formats: &[Format],
+        watch: &Cancel,
+    ) -> anyhow::Result<Vec<Outcome>> {
         let mut videos = as_they_are(&self.root, videos);
         videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let Self { layout, recipe, style, owner, .. } = self;
@@ -223,7 +232,7 @@ impl TaskContext {
     ///
     /// # Errors
     /// When the list cannot be written.
-    pub fn exclude(&self, names: &[VideoName], undo: bool) -> anyhow::Result<()> {
+    pub(crate) fn exclude(&self, names: &[VideoName], undo: bool) -> anyhow::Result<()> {
         let private = self.layout.private();
         excluded::change(&private, &self.owner, names, undo).with_context(|| {
             format!("failed to write {}; check space and permissions", shown(&excluded::path(&private)))

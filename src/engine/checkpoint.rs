@@ -15,7 +15,7 @@ use crate::progress::Meter;
 
 /// Why the weights cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
+pub(crate) enum CheckpointError {
     /// The user chose none.
     #[error(
         "no checkpoint chosen; have the published one downloaded, once:\n  --checkpoint published\n\
@@ -62,7 +62,7 @@ pub enum CheckpointError {
 
 /// The weights of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     /// What the worker loads.
     pub source: CheckpointSource,
     /// What the features record.
@@ -75,7 +75,7 @@ pub struct Chosen {
 ///
 /// # Errors
 /// When they cannot be downloaded.
-pub fn bring(settings: &Settings) -> Result<(), CheckpointError> {
+pub(crate) fn bring(settings: &Settings) -> Result<(), CheckpointError> {
     let Some(CheckpointSource::Url(url)) = &settings.checkpoint else { return Ok(()) };
     let download = download(url, &settings.recipe);
     let meter = Meter::new(settings.verbosity == Verbosity::Quiet, settings.plain_interval);
@@ -94,7 +94,7 @@ fn download(url: &str, recipe: &Recipe) -> Download {
 ///
 /// # Errors
 /// When none was chosen, or the file cannot be read or has another digest.
-pub fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
+pub(crate) fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
     match chosen {
         None => {
             let url = recipe.checkpoint.url.clone();

@@ -7,7 +7,7 @@ use crate::format::Format;
 
 /// An order of a client with the channel for its answer.
 #[derive(Debug)]
-pub struct ClientRequest {
+pub(crate) struct ClientRequest {
     /// The order.
     pub order: Order,
     /// Receives the result or the reason for a refusal, for people.
@@ -16,7 +16,7 @@ pub struct ClientRequest {
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// Suspend the workers.
     Pause,
     /// Resume the workers.

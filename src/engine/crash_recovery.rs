@@ -19,12 +19,12 @@ const MAX_LINE: usize = 1 << 20;
 const TAIL: u64 = 1 << 16;
 
 /// The folder of the journals.
-pub fn folder(private: &Path) -> PathBuf {
+pub(crate) fn folder(private: &Path) -> PathBuf {
     private.join("runs")
 }
 
 /// Where the journal of a run that begins now is written. Names sort by time.
-pub fn journal(private: &Path, shard: Shard) -> PathBuf {
+pub(crate) fn journal(private: &Path, shard: Shard) -> PathBuf {
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%S.%6fZ");
     folder(private).join(format!("{time}-{}-of-{}-{}.jsonl", shard.index, shard.of, std::process::id()))
 }
@@ -34,7 +34,7 @@ pub fn journal(private: &Path, shard: Shard) -> PathBuf {
 ///
 /// # Errors
 /// When the journals cannot be listed or read.
-pub fn suspects(private: &Path, shard: Shard) -> io::Result<BTreeSet<String>> {
+pub(crate) fn suspects(private: &Path, shard: Shard) -> io::Result<BTreeSet<String>> {
     let folder = folder(private);
     let part = format!("-{}-of-{}-", shard.index, shard.of);
     let mut journals: Vec<PathBuf> = match fs::read_dir(&folder) {

@@ -25,7 +25,7 @@ pub enum Event {
     /// A job failed; with the state of the file, where the worker has read it.
     Failed(WorkerProcess, JobId, Failure, Option<SourceStamp>),
     /// A feature is on disk, but its worker exited before it could report that. `Gone` follows.
-    Untold(WorkerProcess, JobId, Report),
+    Unreported(WorkerProcess, JobId, Report),
     /// A worker process has exited; with a description of how.
     Gone(WorkerProcess, String),
     /// The journal names a video that was handed out, and its process is sent the order.
@@ -71,7 +71,7 @@ impl Event {
             | Self::Progress(process, ..)
             | Self::Done(process, ..)
             | Self::Failed(process, ..)
-            | Self::Untold(process, ..)
+            | Self::Unreported(process, ..)
             | Self::Gone(process, _) => Some(*process),
             _ => None,
         }
@@ -83,7 +83,7 @@ impl Event {
 pub enum Effect {
     /// Start this process of a worker.
     Spawn(WorkerProcess),
-    /// Hand a video to a worker.
+    /// Assignment a video to a worker.
     Extract {
         /// The worker.
         worker: WorkerId,
@@ -122,12 +122,12 @@ pub enum Effect {
     /// Check whether the output folder can be written to. `OutputBack` or `StillHeld` follows.
     LookAtOutput,
     /// Publish a notice.
-    Tell(News),
+    Notify(Notice),
 }
 
 /// Something worth an event for users.
 #[derive(Clone, Debug, PartialEq)]
-pub enum News {
+pub enum Notice {
     /// A worker has loaded its model, in so many milliseconds.
     WorkerReady(WorkerId, u64),
     /// A worker has exited unexpectedly and is restarted.

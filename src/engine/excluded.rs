@@ -9,10 +9,10 @@ use reeldeck_common::bounded;
 use reeldeck_common::video::VideoName;
 
 /// The largest list that is read, in bytes.
-const MOST: u64 = 256 << 20;
+const MAX_BYTES: u64 = 256 << 20;
 
 /// The path of the list.
-pub fn path(private: &Path) -> PathBuf {
+pub(crate) fn path(private: &Path) -> PathBuf {
     private.join("excluded")
 }
 
@@ -20,8 +20,8 @@ pub fn path(private: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the list exists and cannot be read: a run must not extract excluded videos.
-pub fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
-    let bytes = match bounded::read(&path(private), MOST) {
+pub(crate) fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
+    let bytes = match bounded::read(&path(private), MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         Err(error) => return Err(error),
@@ -34,7 +34,7 @@ pub fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
 ///
 /// # Errors
 /// When the list cannot be read or written; it is unchanged then.
-pub fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: bool) -> io::Result<()> {
+pub(crate) fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: bool) -> io::Result<()> {
     let mut list = read(private)?;
     for name in names {
         if undo {

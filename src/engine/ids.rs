@@ -1,10 +1,36 @@
 //! The numbers by which a run knows its videos and workers, and its unit of time.
 
-/// A video's place in the run's list; it stays the video's own for as long as the engine lives.
-pub type VideoId = usize;
+/// A video's index in the run's list. It stays the same for as long as the engine lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VideoId(pub usize);
 
-/// A worker's place in the run's list.
-pub type WorkerId = usize;
+/// A worker's index in the run's list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub usize);
 
 /// Milliseconds since the engine began.
-pub type Millis = u64;
+pub(crate) type Millis = u64;
+
+impl From<usize> for VideoId {
+    fn from(index: usize) -> Self {
+        Self(index)
+    }
+}
+
+impl From<VideoId> for usize {
+    fn from(id: VideoId) -> Self {
+        id.0
+    }
+}
+
+impl From<usize> for WorkerId {
+    fn from(index: usize) -> Self {
+        Self(index)
+    }
+}
+
+impl From<WorkerId> for usize {
+    fn from(id: WorkerId) -> Self {
+        id.0
+    }
+}

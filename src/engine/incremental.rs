@@ -18,7 +18,7 @@ use crate::protocol::snapshot::Snapshot;
 const TOLD: usize = 5;
 
 /// Observes a run and exports its finished videos.
-pub struct IncrementalExport {
+pub(crate) struct IncrementalExport {
     layout: Layout,
     videos: Option<Sender<PathBuf>>,
     thread: Option<JoinHandle<()>>,
@@ -29,7 +29,7 @@ impl IncrementalExport {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(layout: Layout, mut live: Incremental) -> std::io::Result<Self> {
+    pub(crate) fn start(layout: Layout, mut live: Incremental) -> std::io::Result<Self> {
         let (videos, waiting) = mpsc::channel::<PathBuf>();
         let thread = std::thread::Builder::new().name("live".into()).spawn(move || {
             let mut problems = 0;

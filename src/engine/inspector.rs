@@ -22,17 +22,17 @@ use crate::dataset::scan::VideoFile;
 use crate::protocol::snapshot::ScanState;
 
 /// How often findings are sent, and how many at most in one message.
-const EVERY: Duration = Duration::from_millis(200);
-const MOST: usize = 512;
+const SEND_INTERVAL: Duration = Duration::from_millis(200);
+const MAX_BATCH: usize = 512;
 
 /// When to check a file again that was still being written.
-const ARRIVING: Duration = Duration::from_secs(6);
+const RECHECK_DELAY: Duration = Duration::from_secs(6);
 
 /// The largest number of probe processes, so that a run keeps its share of the machine.
-const MOST_PROCESSES: usize = 8;
+const MAX_PROCESSES: usize = 8;
 
 /// A request to the inspector.
-pub enum InspectRequest {
+pub(crate) enum InspectRequest {
     /// Publish what is known without opening videos. Sent when a client connects.
     Begin,
     /// Check these files at this level or above, unless the result is known.
@@ -42,7 +42,7 @@ pub enum InspectRequest {
 }
 
 /// What an inspection has found.
-pub enum Inspection {
+pub(crate) enum Inspection {
     /// The manifest. Sent before anything else.
     Listing(Arc<Listing>),
     /// What checks have found of some files.
@@ -54,7 +54,7 @@ pub enum Inspection {
 type Sink = Box<dyn Fn(Inspection) + Send>;
 
 /// The inputs of an inspector.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The dataset folder.
     pub root: PathBuf,
     /// The manifest.
@@ -74,20 +74,20 @@ pub struct Plan {
 }
 
 /// A running inspector. Dropping it cancels its work.
-pub struct Inspector {
+pub(crate) struct Inspector {
     cancel: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Inspector {
-    /// Starts the thread. It passes what it finds to `feed`.
+    /// Starts the thread. It passes what it finds to `sink`.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         plan: Plan,
         asked: Receiver<InspectRequest>,
-        feed: impl Fn(Inspection) + Send + 'static,
+        sink: impl Fn(Inspection) + Send + 'static,
     ) -> io::Result<Self> {
         let cancel = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&cancel);
@@ -95,7 +95,7 @@ impl Inspector {
             // The priority applies to this thread and its processes. It is a preference, so a failure is ignored.
             let _ = rustix::process::setpriority_process(None, 10);
             let mut work =
-                Work { plan, feed: Box::new(feed), cancel: stop, begun: false, cache: None, again: vec![], due: None };
+                Work { plan, sink: Box::new(sink), cancel: stop, begun: false, cache: None, again: vec![], due: None };
             work.answer(&asked);
         })?;
         Ok(Self { cancel, thread: Some(thread) })
@@ -114,7 +114,7 @@ impl Drop for Inspector {
 
 struct Work {
     plan: Plan,
-    feed: Sink,
+    sink: Sink,
     cancel: Arc<AtomicBool>,
     begun: bool,
     /// The cache of results.
@@ -149,7 +149,7 @@ impl Work {
                 Ok(InspectRequest::LookAtAll(files, level)) => {
                     self.begin();
                     self.cache = None;
-                    self.look(files.iter().cloned().enumerate().collect(), level, true);
+                    self.look(files.iter_enumerated().map(|(id, file)| (id, file.clone())).collect(), level, true);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.due = None;
@@ -169,7 +169,7 @@ impl Work {
         if let Some(path) = &self.plan.manifest {
             match Manifest::read(path, &self.plan.prefix) {
                 Ok(manifest) => {
-                    (self.feed)(Inspection::Listing(Arc::new(Listing::new(manifest, self.plan.tolerance_s))))
+                    (self.sink)(Inspection::Listing(Arc::new(Listing::new(manifest, self.plan.tolerance_s))))
                 }
                 Err(error) => tracing::warn!("{:#}", anyhow::Error::from(error)),
             }
@@ -178,9 +178,9 @@ impl Work {
             return;
         }
         // The cache needs its videos sorted by name.
-        let (ids, videos) = sorted(self.plan.files.iter().cloned().enumerate().collect());
+        let (ids, videos) = sorted(self.plan.files.iter_enumerated().map(|(id, file)| (id, file.clone())).collect());
         let cache = Cache::open(&self.plan.cache, &videos, false);
-        let mut news = News::new(&self.feed);
+        let mut news = Batch::new(&self.sink);
         for (id, video) in ids.iter().zip(&videos) {
             if let Some(probed) = cache.known(video, Level::Quick) {
                 news.add(*id, probed.clone());
@@ -197,18 +197,18 @@ impl Work {
         let setup = match &self.plan.prober {
             Ok(program) => {
                 let usual = Setup::new(program.clone(), &self.plan.limits);
-                let processes = (usual.processes / 2).clamp(1, MOST_PROCESSES);
+                let processes = (usual.processes / 2).clamp(1, MAX_PROCESSES);
                 Setup { processes, ..usual }
             }
             Err(why) => return tracing::warn!("videos are not checked: {why}"),
         };
-        let Self { plan, feed, cancel, cache, again, .. } = self;
+        let Self { plan, sink, cancel, cache, again, .. } = self;
         let cache = cache.get_or_insert_with(|| Cache::open(&plan.cache, &videos, true));
         let request = Request { root: &plan.root, videos: &videos, level, limits: &plan.limits };
         let mut scan = ScanState { deep: level == Level::Deep, done: 0, all: videos.len() };
-        let mut news = News::new(feed);
-        let told = all.then_some(&*feed);
-        told.inspect(|feed| feed(Inspection::Progress(Some(scan))));
+        let mut news = Batch::new(sink);
+        let told = all.then_some(&*sink);
+        told.inspect(|sink| sink(Inspection::Progress(Some(scan))));
         let ended = probe(request, &setup, cache, cancel, &mut |index, finding| {
             scan.done += 1;
             let (Some(id), Some(video)) = (ids.get(index), videos.get(index)) else { return };
@@ -220,11 +220,11 @@ impl Work {
             }
             if news.is_due() {
                 news.send();
-                told.inspect(|feed| feed(Inspection::Progress(Some(scan))));
+                told.inspect(|sink| sink(Inspection::Progress(Some(scan))));
             }
         });
         news.send();
-        told.inspect(|feed| feed(Inspection::Progress(None)));
+        told.inspect(|sink| sink(Inspection::Progress(None)));
         if all {
             // The table holds the results; a second copy of a million verdicts would waste memory.
             cache.forget();
@@ -233,7 +233,7 @@ impl Work {
             tracing::warn!("what checks found is not kept: {error}");
         }
         if !again.is_empty() {
-            self.due = Some(Instant::now() + ARRIVING);
+            self.due = Some(Instant::now() + RECHECK_DELAY);
         }
         match ended {
             Ok(Ended::Complete) if all => {
@@ -252,32 +252,32 @@ fn sorted(mut files: Vec<(VideoId, VideoFile)>) -> (Vec<VideoId>, Vec<VideoFile>
 }
 
 /// Collects findings and sends them in batches.
-struct News<'f> {
-    feed: &'f Sink,
+struct Batch<'f> {
+    sink: &'f Sink,
     found: Vec<(VideoId, Probed)>,
     sent: Instant,
 }
 
-impl<'f> News<'f> {
-    fn new(feed: &'f Sink) -> Self {
-        Self { feed, found: vec![], sent: Instant::now() }
+impl<'f> Batch<'f> {
+    fn new(sink: &'f Sink) -> Self {
+        Self { sink, found: vec![], sent: Instant::now() }
     }
 
     fn add(&mut self, id: VideoId, probed: Probed) {
         self.found.push((id, probed));
-        if self.found.len() >= MOST {
+        if self.found.len() >= MAX_BATCH {
             self.send();
         }
     }
 
     fn is_due(&self) -> bool {
-        self.sent.elapsed() >= EVERY
+        self.sent.elapsed() >= SEND_INTERVAL
     }
 
     fn send(&mut self) {
         self.sent = Instant::now();
         if !self.found.is_empty() {
-            (self.feed)(Inspection::Probed(std::mem::take(&mut self.found)));
+            (self.sink)(Inspection::Probed(std::mem::take(&mut self.found)));
         }
     }
 }

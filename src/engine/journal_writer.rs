@@ -19,7 +19,7 @@ use reeldeck_common::video::VideoName;
 const ATTEMPTS_KEPT: usize = 20;
 
 /// Something to write.
-pub enum Job {
+pub(crate) enum JournalEntry {
     /// A line of the journal.
     Line(Arc<str>),
     /// Called when all earlier lines are on the disk: after a power cut, the journal must name the videos in progress.
@@ -33,7 +33,7 @@ pub enum Job {
 }
 
 /// A failed attempt at a video.
-pub struct Record {
+pub(crate) struct Record {
     /// The video.
     pub video: VideoName,
     /// The path of the video.
@@ -45,8 +45,8 @@ pub struct Record {
 }
 
 /// The engine's handle on the writing thread.
-pub struct JournalWriter {
-    jobs: Sender<Job>,
+pub(crate) struct JournalWriter {
+    jobs: Sender<JournalEntry>,
     /// Attempts that are not recorded yet.
     unrecorded: Arc<AtomicUsize>,
     /// Closed at the end of the thread.
@@ -58,7 +58,7 @@ impl JournalWriter {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         layout: Layout,
         owner: Owner,
         journal: PathBuf,
@@ -85,15 +85,15 @@ impl JournalWriter {
     }
 
     /// Queues something to write.
-    pub fn write(&self, job: Job) {
-        if matches!(job, Job::Record(_)) {
+    pub(crate) fn write(&self, job: JournalEntry) {
+        if matches!(job, JournalEntry::Record(_)) {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);
         }
         let _ = self.jobs.send(job);
     }
 
     /// Waits until all is written, or until the limit where there is one. Returns how many attempts are not recorded.
-    pub fn finish(self, limit: Option<Duration>) -> usize {
+    pub(crate) fn finish(self, limit: Option<Duration>) -> usize {
         drop(self.jobs);
         // Nothing is ever sent: either call ends with the thread.
         let _ = match limit {
@@ -116,17 +116,17 @@ struct WriterThread<C> {
 }
 
 impl<C: Fn(String)> WriterThread<C> {
-    fn work(mut self, jobs: &Receiver<Job>) {
+    fn work(mut self, jobs: &Receiver<JournalEntry>) {
         while let Ok(first) = jobs.recv() {
             let mut releases = vec![];
             // Everything that waits is written together, with one fsync.
             for job in std::iter::once(first).chain(jobs.try_iter().take(10_000)) {
                 match job {
-                    Job::Line(line) => self.lines.extend_from_slice(line.as_bytes()),
-                    Job::Release(release) => releases.push(release),
-                    Job::Record(record) => self.record(*record),
-                    Job::Forget(video) => self.forget(&video),
-                    Job::TryAgain => self.try_again(),
+                    JournalEntry::Line(line) => self.lines.extend_from_slice(line.as_bytes()),
+                    JournalEntry::Release(release) => releases.push(release),
+                    JournalEntry::Record(record) => self.record(*record),
+                    JournalEntry::Forget(video) => self.forget(&video),
+                    JournalEntry::TryAgain => self.try_again(),
                 }
             }
             if let Err(error) = self.flush(!releases.is_empty()) {
@@ -232,15 +232,15 @@ mod tests {
             JournalWriter::start(layout.clone(), Owner::this_process(), journal.clone(), complain).unwrap();
         let video = VideoName::new("A/v.mp4").unwrap();
         let (sender, released) = mpsc::channel();
-        journal_writer.write(Job::Record(Box::new(record(&video))));
-        journal_writer.write(Job::Line("one\n".into()));
-        journal_writer.write(Job::Release(Box::new(move || sender.send(()).unwrap())));
+        journal_writer.write(JournalEntry::Record(Box::new(record(&video))));
+        journal_writer.write(JournalEntry::Line("one\n".into()));
+        journal_writer.write(JournalEntry::Release(Box::new(move || sender.send(()).unwrap())));
         released.recv().unwrap();
         assert_eq!(complaints.lock().unwrap().len(), 2, "{complaints:?}");
         assert!(!dir.path().join("out").exists(), "nothing is written where the output folder was");
         layout.prepare().unwrap();
-        journal_writer.write(Job::TryAgain);
-        journal_writer.write(Job::Line("two\n".into()));
+        journal_writer.write(JournalEntry::TryAgain);
+        journal_writer.write(JournalEntry::Line("two\n".into()));
         assert_eq!(journal_writer.finish(None), 0);
         assert_eq!(fs::read_to_string(&journal).unwrap(), "one\ntwo\n");
         assert_eq!(FailureFile::read(&layout.failure(&video)).unwrap().unwrap().attempts.len(), 1);

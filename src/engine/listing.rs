@@ -8,11 +8,11 @@ use crate::dataset::manifest::{Manifest, ManifestError, id_of};
 use crate::protocol::details::{ListedVideo, Segment};
 
 /// The position of a file that is not in the manifest.
-pub const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// A manifest and its annotations.
 #[derive(Debug)]
-pub struct Listing {
+pub(crate) struct Listing {
     manifest: Manifest,
     /// The tolerance of durations, in seconds.
     pub tolerance_s: f64,
@@ -38,34 +38,34 @@ struct Annotation {
 
 impl Listing {
     /// Wraps a manifest.
-    pub fn new(manifest: Manifest, tolerance_s: f64) -> Self {
+    pub(crate) fn new(manifest: Manifest, tolerance_s: f64) -> Self {
         Self { manifest, tolerance_s, spans: OnceLock::new() }
     }
 
     /// The manifest.
-    pub fn manifest(&self) -> &Manifest {
+    pub(crate) fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
     /// The position of a file's video in the manifest, or [`NONE`].
-    pub fn position(&self, file: &str) -> u32 {
+    pub(crate) fn position(&self, file: &str) -> u32 {
         let position = id_of(file, &self.manifest.prefix).and_then(|id| self.manifest.position(id));
         position.and_then(|position| u32::try_from(position).ok()).unwrap_or(NONE)
     }
 
     /// The expected duration of a video, in seconds.
-    pub fn duration_s(&self, position: u32) -> Option<f64> {
+    pub(crate) fn duration_s(&self, position: u32) -> Option<f64> {
         self.manifest.at(position as usize)?.1.duration_s
     }
 
     /// The expected file name of a video, without extension.
-    pub fn file(&self, position: u32) -> String {
+    pub(crate) fn file(&self, position: u32) -> String {
         let id = self.manifest.at(position as usize).map_or("", |(id, _)| id);
         format!("{}{id}", self.manifest.prefix)
     }
 
     /// The entry of a video. The first call reads the manifest again, so it may block.
-    pub fn details(&self, position: u32) -> Option<ListedVideo> {
+    pub(crate) fn details(&self, position: u32) -> Option<ListedVideo> {
         let (id, listed) = self.manifest.at(position as usize)?;
         let spans = self.spans.get_or_init(|| Spans::read(&self.manifest).unwrap_or_default());
         Some(ListedVideo {

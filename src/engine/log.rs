@@ -34,7 +34,7 @@ const FILTER_VARIABLE: &str = "REELDECK_LOG";
 ///
 /// # Errors
 /// When the thread that writes cannot be started.
-pub fn start(private: &Path, name: &str) -> io::Result<()> {
+pub(crate) fn start(private: &Path, name: &str) -> io::Result<()> {
     let wanted = std::env::var(FILTER_VARIABLE).ok().filter(|text| !text.trim().is_empty());
     let filter = wanted.as_deref().map(str::parse::<Targets>).transpose();
     let wrong = filter.as_ref().err().map(ToString::to_string);
@@ -48,7 +48,7 @@ pub fn start(private: &Path, name: &str) -> io::Result<()> {
 }
 
 /// The file that is being written.
-pub fn path(private: &Path, name: &str) -> PathBuf {
+pub(crate) fn path(private: &Path, name: &str) -> PathBuf {
     private.join("log").join(format!("{name}.log"))
 }
 

@@ -12,7 +12,7 @@ use crate::dataset::shown;
 
 /// The output folder and its identity.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub(crate) struct Output {
     layout: Layout,
     lock: Lock,
     /// The device number of its file system.
@@ -23,7 +23,7 @@ pub struct Output {
 
 /// The state of a folder that can be written to again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Back {
+pub(crate) enum Back {
     /// It is unchanged.
     Same,
     /// Parts of it were removed, so results may be lost.
@@ -35,7 +35,7 @@ impl Output {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn new(layout: Layout, lock: Lock, room: u64) -> io::Result<Self> {
+    pub(crate) fn new(layout: Layout, lock: Lock, room: u64) -> io::Result<Self> {
         let device = fs::metadata(layout.out())?.dev();
         Ok(Self { layout, lock, device, room })
     }
@@ -44,7 +44,7 @@ impl Output {
     ///
     /// # Errors
     /// What is wrong with the folder and what to do about it, for users.
-    pub fn look(&self) -> Result<Back, String> {
+    pub(crate) fn look(&self) -> Result<Back, String> {
         let out = shown(self.layout.out());
         let unusable = |error: io::Error| self.in_words(&error);
         let there = fs::metadata(self.layout.out()).map_err(|error| {

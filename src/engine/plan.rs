@@ -15,7 +15,7 @@ use super::worker::Launch;
 use crate::dataset::watch::WatchOptions;
 
 /// What does not change while an engine runs.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The dataset folder.
     pub root: PathBuf,
     /// The layout of the output folder.

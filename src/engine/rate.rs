@@ -40,7 +40,7 @@ impl Samples {
 
 /// The rates of a run.
 #[derive(Debug, Default)]
-pub struct Rate {
+pub(crate) struct Rate {
     clips: Samples,
     videos: Samples,
     workers: Vec<Samples>,
@@ -49,7 +49,7 @@ pub struct Rate {
 
 impl Rate {
     /// Takes a sample. Time in which the run is paused, held or over does not count.
-    pub fn sample(&mut self, state: &State, now: Millis) {
+    pub(crate) fn sample(&mut self, state: &State, now: Millis) {
         let works = state.paused.is_none() && state.hold.is_none() && !state.is_over();
         let loaded = state.workers.iter().any(|w| w.detail.is_some());
         if !works || !loaded {
@@ -66,7 +66,7 @@ impl Rate {
     }
 
     /// Adds the durations of a finished video.
-    pub fn report(&mut self, report: &Report) {
+    pub(crate) fn report(&mut self, report: &Report) {
         let Report { decode_ms, model_ms, wait_ms, write_ms, .. } = *report;
         // The durations of an unreported video are unknown.
         if model_ms + wait_ms + write_ms > 0 {
@@ -76,23 +76,23 @@ impl Rate {
     }
 
     /// Clips per second of all workers.
-    pub fn clips_per_s(&self) -> Option<f64> {
+    pub(crate) fn clips_per_s(&self) -> Option<f64> {
         self.clips.per_second()
     }
 
     /// Clips per second of one worker.
-    pub fn clips_per_s_of(&self, worker: usize) -> Option<f64> {
+    pub(crate) fn clips_per_s_of(&self, worker: usize) -> Option<f64> {
         self.workers.get(worker)?.per_second()
     }
 
     /// Videos per second of all workers.
-    pub fn videos_per_s(&self) -> Option<f64> {
+    pub(crate) fn videos_per_s(&self) -> Option<f64> {
         self.videos.per_second()
     }
 
     /// How the time of the last videos divides among the stages, weighted by duration. The model thread's time is the total: it
     /// computes, waits for frames, or writes features. Decoding runs in parallel.
-    pub fn stages(&self) -> Option<Stages> {
+    pub(crate) fn stages(&self) -> Option<Stages> {
         let sum = |at: usize| self.reports.iter().filter_map(|report| report.get(at)).sum::<u64>() as f64;
         let [decode, model, wait, write] = [0, 1, 2, 3].map(sum);
         let wall = model + wait + write;

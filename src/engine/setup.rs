@@ -37,7 +37,7 @@ const LEAST_MEMORY_MIB: u64 = 4096;
 ///
 /// # Errors
 /// For `all`, when GPUs exist that cannot be used.
-pub fn devices(settings: &Settings) -> Result<Vec<Device>, ExitError> {
+pub(crate) fn devices(settings: &Settings) -> Result<Vec<Device>, ExitError> {
     let (devices, note) = settings.devices.resolve(&settings.torch)?;
     if let Some(note) = note {
         errln!("note: {note}");
@@ -46,19 +46,19 @@ pub fn devices(settings: &Settings) -> Result<Vec<Device>, ExitError> {
 }
 
 /// The slots of the workers, one for each device.
-pub fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
+pub(crate) fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
     let sizes = Sizes::of(settings, devices);
     let tuned = tuned(settings, devices).map_or(2, |way| way.batch);
     let batch = |device: &Device| or(settings.worker.batch, if *device == Device::Cpu { tuned } else { GPU_BATCH });
     let slot = |device: &Device| {
-        let capacity = sizes.hands(*device).capacity;
+        let capacity = sizes.assignments(*device).capacity;
         Slot { device: device.to_string(), capacity, batch: batch(device) }
     };
     devices.iter().map(slot).collect()
 }
 
 /// The limits of the run.
-pub fn rules(settings: &Settings) -> Rules {
+pub(crate) fn rules(settings: &Settings) -> Rules {
     Rules {
         clips: settings.recipe.sampling.clips,
         stall_timeout: settings.worker.stall_timeout_s * 1000,
@@ -67,7 +67,7 @@ pub fn rules(settings: &Settings) -> Rules {
 }
 
 /// An upper bound for the size of one feature file, in bytes.
-pub fn feature_size(recipe: &Recipe) -> u64 {
+pub(crate) fn feature_size(recipe: &Recipe) -> u64 {
     let columns: usize = recipe.outputs.iter().map(|output| recipe.columns(*output)).sum();
     (recipe.sampling.clips * columns * 4 + 65_536) as u64
 }
@@ -90,7 +90,7 @@ fn watch(settings: &Settings) -> Option<WatchOptions> {
 }
 
 /// The inputs of the inspector.
-pub fn inspector(settings: &Settings, layout: &Layout, files: Files) -> inspector::Plan {
+pub(crate) fn inspector(settings: &Settings, layout: &Layout, files: Files) -> inspector::Plan {
     inspector::Plan {
         root: settings.root.clone(),
         manifest: settings.manifest.clone(),
@@ -107,7 +107,7 @@ pub fn inspector(settings: &Settings, layout: &Layout, files: Files) -> inspecto
 ///
 /// # Errors
 /// When the worker program or the CUDA libraries are missing, or the output folder cannot be read.
-pub fn plan(
+pub(crate) fn plan(
     settings: &Settings,
     layout: &Layout,
     chosen: &Chosen,
@@ -119,7 +119,7 @@ pub fn plan(
     let program = process::worker()?;
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
     let sizes = Sizes::of(settings, devices);
-    let in_hand: usize = devices.iter().map(|device| sizes.hands(*device).capacity).sum();
+    let in_flight: usize = devices.iter().map(|device| sizes.assignments(*device).capacity).sum();
     let threads = tuned(settings, devices).map_or((cores() / on_cpu.max(1)).max(1), |way| way.threads);
     let (total, free) = memory();
     let limits = Limits {
@@ -137,8 +137,8 @@ pub fn plan(
         checkpoint_id: chosen.id.clone(),
         device: device.to_string(),
         threads: or(settings.worker.threads, threads),
-        decoders: sizes.hands(*device).decoders,
-        prefetch_frames: sizes::prefetch(settings, *device == Device::Cpu, in_hand, free),
+        decoders: sizes.assignments(*device).decoders,
+        prefetch_frames: sizes::prefetch(settings, *device == Device::Cpu, in_flight, free),
         nvdec: sizes.nvdec(*device),
         limits,
         owner: owner.clone(),
@@ -153,7 +153,7 @@ pub fn plan(
         let environment = if *device == Device::Cpu { vec![] } else { of_gpus.clone() };
         Launch { device: device.to_string(), program: Program { environment, ..Program::new(&program) } }
     };
-    let room = (in_hand as u64 * feature_size(&settings.recipe)).max(1 << 20);
+    let room = (in_flight as u64 * feature_size(&settings.recipe)).max(1 << 20);
     let output = Output::new(layout.clone(), lock.clone(), room);
     let private = layout.private();
     let excluded =

@@ -13,17 +13,17 @@ const PREFETCH_PART: u64 = 4;
 const STREAMS: usize = 8;
 
 /// The number of cores that this process may use.
-pub fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// `chosen`, or `otherwise` if it is 0, which means the default.
-pub fn or(chosen: usize, otherwise: usize) -> usize {
+pub(crate) fn or(chosen: usize, otherwise: usize) -> usize {
     if chosen == 0 { otherwise } else { chosen }
 }
 
 /// The fastest configuration that `reeldeck tune` has measured for this number of CPU workers.
-pub fn tuned(settings: &Settings, devices: &[Device]) -> Option<Measurement> {
+pub(crate) fn tuned(settings: &Settings, devices: &[Device]) -> Option<Measurement> {
     let workers = devices.iter().filter(|device| **device == Device::Cpu).count();
     // A measurement does not apply to another number of threads.
     let free = workers > 0 && settings.worker.threads == 0;
@@ -32,7 +32,7 @@ pub fn tuned(settings: &Settings, devices: &[Device]) -> Option<Measurement> {
 
 /// The resources of each worker of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// The decode threads of each worker.
     threads: usize,
     nvdec: NvdecUse,
@@ -42,7 +42,7 @@ pub struct Sizes {
 
 /// The capacity of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hands {
+pub(crate) struct Capacity {
     /// Videos that are decoded at a time, by threads and NVDEC together.
     pub decoders: usize,
     /// Those of them that NVDEC decodes.
@@ -53,7 +53,7 @@ pub struct Hands {
 
 impl Sizes {
     /// The resources for a run on these devices.
-    pub fn of(settings: &Settings, devices: &[Device]) -> Self {
+    pub(crate) fn of(settings: &Settings, devices: &[Device]) -> Self {
         // On a CPU the model takes a hundred times longer than decoding. On a GPU it is faster than all cores decode.
         let threads = match settings.worker.decoders {
             0 if devices.iter().all(|device| *device == Device::Cpu) => 1,
@@ -64,10 +64,10 @@ impl Sizes {
     }
 
     /// The capacity of the worker on this device.
-    pub fn hands(&self, device: Device) -> Hands {
+    pub(crate) fn assignments(&self, device: Device) -> Capacity {
         let Device::Cuda(_) = device else {
             // One video is decoded while the model processes another. A further one would only wait.
-            return Hands { decoders: self.threads, streams: 0, capacity: self.threads + 1 };
+            return Capacity { decoders: self.threads, streams: 0, capacity: self.threads + 1 };
         };
         let (decoders, streams) = match self.nvdec {
             NvdecUse::Off => (self.threads, 0),
@@ -81,12 +81,12 @@ impl Sizes {
             }
         };
         // While the model processes one video, all others may be decoded to their end, and as many new ones may begin.
-        Hands { decoders, streams, capacity: decoders * 2 + 1 }
+        Capacity { decoders, streams, capacity: decoders * 2 + 1 }
     }
 
     /// How the worker on this device uses NVDEC.
-    pub fn nvdec(&self, device: Device) -> Option<Nvdec> {
-        let streams = self.hands(device).streams;
+    pub(crate) fn nvdec(&self, device: Device) -> Option<Nvdec> {
+        let streams = self.assignments(device).streams;
         match device {
             Device::Cuda(gpu) if streams > 0 => Some(Nvdec { gpu: gpu as usize, streams, stay: self.stay }),
             _ => None,
@@ -95,7 +95,7 @@ impl Sizes {
 }
 
 /// The total and the free memory in bytes, of this machine or within the limits of its control group.
-pub fn memory() -> (u64, u64) {
+pub(crate) fn memory() -> (u64, u64) {
     // A cautious guess where the kernel does not report it.
     let Ok(mut system) = sysinfo::System::new() else { return (8 << 30, 4 << 30) };
     system.refresh_memory();
@@ -109,14 +109,14 @@ pub fn memory() -> (u64, u64) {
 
 /// The number of frames that may be buffered for each video in progress: the configured number, or less if the memory does
 /// not suffice. A frame of the built-in recipe has 192 KiB.
-pub fn prefetch(settings: &Settings, is_cpu: bool, in_hand: usize, free: u64) -> usize {
+pub(crate) fn prefetch(settings: &Settings, is_cpu: bool, in_flight: usize, free: u64) -> usize {
     let frame = (settings.recipe.transform.crop.pow(2) * 3) as u64;
     // On a CPU the model is the bottleneck. On a GPU it processes one video faster than one thread decodes it, so that
     // threads stay busy only if each of them can buffer a whole video.
     let sampling = settings.recipe.sampling;
     let whole = (sampling.clips * sampling.length).min(10_000);
     let wish = or(settings.worker.prefetch_frames, if is_cpu { 64 } else { whole });
-    let most = free / PREFETCH_PART / frame.max(1) / in_hand.max(1) as u64;
+    let most = free / PREFETCH_PART / frame.max(1) / in_flight.max(1) as u64;
     wish.min(usize::try_from(most).unwrap_or(usize::MAX)).max(1)
 }
 
@@ -146,12 +146,12 @@ mod tests {
             (2, Share, 1, 3, 1),
         ] {
             let sizes = sizes(threads, nvdec, streams);
-            let expected = Hands { decoders, streams: by_nvdec, capacity: 2 * decoders + 1 };
-            assert_eq!(sizes.hands(Device::Cuda(3)), expected, "{sizes:?}");
+            let expected = Capacity { decoders, streams: by_nvdec, capacity: 2 * decoders + 1 };
+            assert_eq!(sizes.assignments(Device::Cuda(3)), expected, "{sizes:?}");
             let asked = (by_nvdec > 0).then_some(Nvdec { gpu: 3, streams: by_nvdec, stay: true });
             assert_eq!(sizes.nvdec(Device::Cuda(3)), asked, "{sizes:?}");
-            let on_cpu = Hands { decoders: threads, streams: 0, capacity: threads + 1 };
-            assert_eq!((sizes.hands(Device::Cpu), sizes.nvdec(Device::Cpu)), (on_cpu, None), "{sizes:?}");
+            let on_cpu = Capacity { decoders: threads, streams: 0, capacity: threads + 1 };
+            assert_eq!((sizes.assignments(Device::Cpu), sizes.nvdec(Device::Cpu)), (on_cpu, None), "{sizes:?}");
         }
     }
 

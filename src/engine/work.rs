@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use reeldeck_common::layout::Layout;
+use typed_index_collections::TiVec;
 
 use crate::config::{Order, Settings};
 use crate::dataset::scan::VideoFile;
@@ -14,7 +15,7 @@ use crate::engine::excluded;
 use crate::engine::state::{Status, Video, VideoId, Work};
 
 /// The policy of the settings: which videos count as done.
-pub fn policy(settings: &Settings) -> Policy {
+pub(crate) fn policy(settings: &Settings) -> Policy {
     Policy { shard: settings.shard, retry_failed: settings.retry_failed, redo_stale: settings.redo_stale }
 }
 
@@ -22,14 +23,14 @@ pub fn policy(settings: &Settings) -> Policy {
 ///
 /// # Errors
 /// When the output folder cannot be read.
-pub fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>) -> Result<Work> {
+pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>) -> Result<Work> {
     let found = assess::assess(layout, &settings.recipe, &files)
         .with_context(|| format!("failed to look through {}", shown(layout.out())))?;
     let excluded = excluded::read(&layout.private())
         .with_context(|| format!("failed to read {}", shown(&excluded::path(&layout.private()))))?;
     let policy = policy(settings);
     let mut left = settings.limit.unwrap_or(usize::MAX);
-    let mut videos = Vec::with_capacity(files.len());
+    let mut videos = TiVec::with_capacity(files.len());
     for (file, found) in files.iter().zip(found) {
         let mut video = Video::new(policy.status(&file.name, found));
         if excluded.contains(&file.name) {
@@ -43,18 +44,18 @@ pub fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>) -> Re
         videos.push(video);
     }
     let mut order: Vec<VideoId> =
-        videos.iter().enumerate().filter(|(_, v)| v.status == Status::Queued).map(|(id, _)| id).collect();
+        videos.iter_enumerated().filter(|(_, v)| v.status == Status::Queued).map(|(id, _)| id).collect();
     if settings.engine.order == Order::LargestFirst {
-        order.sort_by_key(|id| std::cmp::Reverse(files.get(*id).map(|file| file.stamp.size)));
+        order.sort_by_key(|id| std::cmp::Reverse(files.get(id.0).map(|file| file.stamp.size)));
     }
     Ok(Work { files, videos, order })
 }
 
 /// Marks queued videos that may crash their worker: each of them runs alone in one.
-pub fn mark_suspects(work: &mut Work, suspects: &BTreeSet<String>) {
+pub(crate) fn mark_suspects(work: &mut Work, suspects: &BTreeSet<String>) {
     for name in suspects {
         if let Ok(id) = work.files.binary_search_by(|file| file.name.as_str().cmp(name))
-            && let Some(video) = work.videos.get_mut(id)
+            && let Some(video) = work.videos.get_mut(VideoId(id))
         {
             video.suspect = true;
         }

@@ -10,7 +10,7 @@ use super::state::WorkerProcess;
 
 /// How to start a worker.
 #[derive(Clone, Debug)]
-pub struct Launch {
+pub(crate) struct Launch {
     /// Its device, for the log.
     pub device: String,
     /// The program and its environment.
@@ -19,7 +19,7 @@ pub struct Launch {
 
 /// What a worker process does.
 #[derive(Debug)]
-pub enum Heard {
+pub(crate) enum WorkerMessage {
     /// It sent a message.
     Message(FromWorker),
     /// It has ended: how, as a sentence. This is the last one.
@@ -31,20 +31,20 @@ pub enum Heard {
 ///
 /// # Errors
 /// When the program cannot be started.
-pub fn start(
+pub(crate) fn start(
     id: WorkerProcess,
     launch: &Launch,
-    heard: UnboundedSender<(WorkerProcess, Heard)>,
+    heard: UnboundedSender<(WorkerProcess, WorkerMessage)>,
 ) -> io::Result<Process> {
     let device = launch.device.clone();
     Process::start(&launch.program, move |event| {
         let event = match event {
-            Event::Message(message) => Heard::Message(message),
+            Event::Message(message) => WorkerMessage::Message(message),
             Event::Stderr(line) => {
                 tracing::debug!(device, "{device} says: {line}");
                 return;
             }
-            Event::Exited(exit) => Heard::Gone(format!("the worker {exit}")),
+            Event::Exited(exit) => WorkerMessage::Gone(format!("the worker {exit}")),
         };
         let _ = heard.send((id, event));
     })

@@ -20,15 +20,15 @@ use crate::dataset::state::Probes;
 use crate::progress::{Progress, Size};
 
 /// The file names, in the order of [`Split::ALL`].
-pub const FILES: [&str; 3] = ["hacs_anno_train.json", "hacs_anno_val.json", "hacs_anno_test.json"];
+pub(crate) const FILES: [&str; 3] = ["hacs_anno_train.json", "hacs_anno_val.json", "hacs_anno_test.json"];
 /// Lists the videos whose number of frames is an estimate, with the reason.
-pub const ESTIMATED: &str = "estimated.txt";
+pub(crate) const ESTIMATED: &str = "estimated.txt";
 /// MMAction2's assumption for a video without a file.
 const FRAMES_A_SECOND: f64 = 30.0;
 
 /// What was written, and where the frame counts came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct Written {
     /// Number of videos, in the order of [`Split::ALL`].
     pub videos: [usize; 3],
     /// Frame counts that features store.
@@ -43,12 +43,12 @@ pub struct Written {
 
 impl Written {
     /// The number of videos.
-    pub fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.videos.iter().sum()
     }
 
     /// The number of frame counts that are estimates.
-    pub fn estimated(&self) -> usize {
+    pub(crate) fn estimated(&self) -> usize {
         self.without_file + self.without_count
     }
 }
@@ -58,7 +58,7 @@ impl Written {
 ///
 /// # Errors
 /// A manifest that changed since it was read, and errors of the file system.
-pub fn write(
+pub(crate) fn write(
     folder: &Path,
     out: &Path,
     manifest: &Manifest,

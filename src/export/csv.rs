@@ -7,7 +7,7 @@
 use reeldeck_common::feature::Matrix;
 
 /// Appends the text of a matrix, rows × columns.
-pub fn write(matrix: &Matrix, compact: bool, out: &mut Vec<u8>) {
+pub(crate) fn write(matrix: &Matrix, compact: bool, out: &mut Vec<u8>) {
     let [_, columns] = matrix.shape;
     for column in 0..columns {
         let comma = if column == 0 { "f" } else { ",f" };

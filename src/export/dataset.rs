@@ -16,7 +16,7 @@ use super::{ExportJob, Inventory, Item, Variant};
 use crate::format::{Axes, Format};
 
 /// The file's name.
-pub const FILE: &str = "dataset.json";
+pub(crate) const FILE: &str = "dataset.json";
 /// The version of the structure.
 const FORMAT: u32 = 1;
 
@@ -106,7 +106,7 @@ struct Missing<'a> {
 
 impl Description<'_> {
     /// Writes the file.
-    pub fn write(&self, folder: &Path, missing: &[(VideoName, String)]) -> io::Result<()> {
+    pub(super) fn write(&self, folder: &Path, missing: &[(VideoName, String)]) -> io::Result<()> {
         let document = self.document(missing);
         atomic::write(&folder.join(FILE), self.job.owner, |writer| {
             serde_json::to_writer_pretty(&mut *writer, &document)?;

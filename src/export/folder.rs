@@ -26,7 +26,7 @@ pub(super) enum Fault {
 ///
 /// # Errors
 /// When the output folder cannot be written to, and when cancelled. Files that are complete are kept by the next export.
-pub fn write(
+pub(crate) fn write(
     job: &ExportJob<'_>,
     variant: &Variant,
     inventory: &Inventory,

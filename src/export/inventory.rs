@@ -48,7 +48,7 @@ impl Item {
 
 /// Identifies the content of a feature file by its digest, size and modification time. The digest alone does not suffice: it
 /// is not verified before the whole file is read.
-pub fn from(digest: &str, stamp: SourceStamp) -> String {
+pub(super) fn from(digest: &str, stamp: SourceStamp) -> String {
     format!("{digest}-{}-{}", stamp.size, stamp.mtime_ns)
 }
 
@@ -67,7 +67,7 @@ pub struct Inventory {
 ///
 /// MMAction2 replaces `mp4` by `csv` anywhere in the name, so that `v_mp4x.mp4` becomes `v_csvx.csv`, which its own loader
 /// does not find. For all other names the result is the same.
-pub fn id(video: &VideoName) -> &str {
+pub(super) fn id(video: &VideoName) -> &str {
     video.file().rsplit_once('.').map_or(video.file(), |(stem, _)| stem)
 }
 
@@ -75,7 +75,7 @@ pub fn id(video: &VideoName) -> &str {
 ///
 /// # Errors
 /// When cancelled.
-pub fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Progress) -> anyhow::Result<Inventory> {
+pub(super) fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Progress) -> anyhow::Result<Inventory> {
     progress.begin("looking at the features", Size::Items(job.videos.len()));
     // Labels count the classes of the whole dataset, so they do not depend on which videos have a feature.
     let entries = entries(&names(job.videos), job.style);
@@ -121,7 +121,7 @@ fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Result<(Heade
 ///
 /// # Errors
 /// What is wrong with the file.
-pub fn read(job: &ExportJob<'_>, output: Output, item: &Item) -> Result<Matrix, String> {
+pub(super) fn read(job: &ExportJob<'_>, output: Output, item: &Item) -> Result<Matrix, String> {
     numbers(&job.layout.feature(&item.entry.name), output, Some(&item.digest))
 }
 
@@ -129,7 +129,7 @@ pub fn read(job: &ExportJob<'_>, output: Output, item: &Item) -> Result<Matrix, 
 ///
 /// # Errors
 /// As [`read`].
-pub fn numbers(path: &Path, output: Output, digest: Option<&str>) -> Result<Matrix, String> {
+pub(super) fn numbers(path: &Path, output: Output, digest: Option<&str>) -> Result<Matrix, String> {
     let mut feature = Feature::read(path).map_err(|error| error.to_string())?;
     if let Some(digest) = digest
         && feature.header().map_err(|error| error.to_string())?.digest != digest
@@ -141,7 +141,7 @@ pub fn numbers(path: &Path, output: Output, digest: Option<&str>) -> Result<Matr
 
 /// The videos of a format that knows videos by file name alone.
 #[derive(Debug, Default)]
-pub struct ByName<'s> {
+pub(super) struct ByName<'s> {
     /// One video for each file name, in the order of the dataset.
     pub items: Vec<&'s Item>,
     /// Videos that have the file name and the numbers of one of `items`, which is the second of the pair. They share its
@@ -152,7 +152,7 @@ pub struct ByName<'s> {
 }
 
 /// Assigns each file name to the first video that has it.
-pub fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s Inventory) -> ByName<'s> {
+pub(super) fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s Inventory) -> ByName<'s> {
     let mut first: HashMap<&str, &Item> = HashMap::new();
     let mut sorted = ByName::default();
     for item in &inventory.items {
@@ -181,7 +181,7 @@ pub fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s Inventory
 }
 
 /// Identifies a file that contains these videos in this order.
-pub fn made_from(items: &[&Item]) -> String {
+pub(super) fn made_from(items: &[&Item]) -> String {
     let mut text = String::new();
     for item in items {
         // Neither names nor digests contain line breaks.

@@ -22,7 +22,7 @@ const VERSION: u32 = 1;
 /// How a file was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub(super) struct Record {
     version: u32,
     /// The file's name in the folder.
     pub file: String,
@@ -34,7 +34,7 @@ pub struct Record {
 
 /// The record of one folder.
 #[derive(Debug)]
-pub struct Manifest {
+pub(super) struct Manifest {
     folder: PathBuf,
     made: HashMap<String, Record>,
     /// Lines that are invalid or that a later line replaces.
@@ -44,7 +44,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// Reads the record. Invalid lines are ignored.
-    pub fn open(folder: &Path) -> Self {
+    pub(super) fn open(folder: &Path) -> Self {
         let text = fs::read(folder.join(FILE)).unwrap_or_default();
         let mut record = Self { folder: folder.to_owned(), made: HashMap::new(), superseded: 0, journal: None };
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -62,13 +62,13 @@ impl Manifest {
     }
 
     /// The file's size, if it was made from `from` and has not changed since.
-    pub fn kept(&self, file: &str, from: &str) -> Option<u64> {
+    pub(super) fn kept(&self, file: &str, from: &str) -> Option<u64> {
         let made = self.made.get(file).filter(|made| made.from == from)?;
         self.is_untouched(made).then_some(made.stamp.size)
     }
 
     /// The recorded size of the file, whatever it was made from.
-    pub fn size(&self, file: &str) -> u64 {
+    pub(super) fn size(&self, file: &str) -> u64 {
         self.made.get(file).map_or(0, |made| made.stamp.size)
     }
 
@@ -80,7 +80,7 @@ impl Manifest {
     ///
     /// # Errors
     /// When the file or the record cannot be accessed.
-    pub fn add(&mut self, file: &str, from: &str) -> io::Result<u64> {
+    pub(super) fn add(&mut self, file: &str, from: &str) -> io::Result<u64> {
         let stamp = SourceStamp::read(&self.folder.join(file))?;
         let made = Record { version: VERSION, file: file.to_owned(), from: from.to_owned(), stamp };
         let mut line = serde_json::to_vec(&made)?;
@@ -104,7 +104,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Errors of the file system.
-    pub fn retain(&mut self, owner: &Owner, is_wanted: impl Fn(&str) -> bool) -> io::Result<usize> {
+    pub(super) fn retain(&mut self, owner: &Owner, is_wanted: impl Fn(&str) -> bool) -> io::Result<usize> {
         let mut unwanted: Vec<Record> = self.made.values().filter(|made| !is_wanted(&made.file)).cloned().collect();
         unwanted.retain(|made| self.is_untouched(made));
         for made in &unwanted {

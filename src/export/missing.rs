@@ -9,15 +9,15 @@ use reeldeck_common::atomic::{self, Owner};
 use crate::dataset::report::{Report, Row};
 
 /// For the dataset's maintainers: one `id,Class_name` per line, as their own script writes it.
-pub const REQUEST: &str = "request.txt";
+pub(crate) const REQUEST: &str = "request.txt";
 /// OpenTAD's `block_list`: one id per line without a final line break, as OpenTAD's script writes it.
-pub const BLOCK_LIST: &str = "missing_files.txt";
+pub(crate) const BLOCK_LIST: &str = "missing_files.txt";
 /// For a downloader: one address per line.
-pub const DOWNLOAD: &str = "download.txt";
+pub(crate) const DOWNLOAD: &str = "download.txt";
 
 /// The numbers of lines in the lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct Written {
     /// Videos of the manifest that are missing or corrupt: the block list.
     pub wanted: usize,
     /// Those whose class is known: the request.
@@ -27,7 +27,7 @@ pub struct Written {
 }
 
 /// Counts what [`write()`] would write.
-pub fn count(report: &Report<'_>) -> Written {
+pub(crate) fn count(report: &Report<'_>) -> Written {
     let mut written = Written::default();
     for row in wanted(report) {
         written.wanted += 1;
@@ -41,7 +41,7 @@ pub fn count(report: &Report<'_>) -> Written {
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn write(folder: &Path, report: &Report<'_>, owner: &Owner) -> io::Result<Written> {
+pub(crate) fn write(folder: &Path, report: &Report<'_>, owner: &Owner) -> io::Result<Written> {
     fs::create_dir_all(folder)?;
     atomic::write(&folder.join(REQUEST), owner, |writer| {
         wanted(report).filter_map(|row| request(&row)).try_for_each(|line| writeln!(writer, "{line}"))

@@ -16,26 +16,26 @@ use crate::error::{Exit, ExitError};
 use crate::format::{Axes, Format};
 use crate::progress::Progress;
 
-pub mod annotations;
-pub mod csv;
-pub mod dataset;
+pub(crate) mod annotations;
+pub(crate) mod csv;
+pub(crate) mod dataset;
 pub mod export_lock;
-pub mod folder;
+pub(crate) mod folder;
 pub mod hdf5;
-pub mod incremental;
+pub(crate) mod incremental;
 mod inventory;
 mod manifest;
-pub mod missing;
+pub(crate) mod missing;
 pub mod npy;
 pub mod npz;
-pub mod pickle;
+pub(crate) mod pickle;
 mod snippets;
 mod space;
 
-pub use inventory::{Inventory, Item};
+pub(crate) use inventory::{Inventory, Item};
 
 /// The file of an HDF5 export. ActionFormer recognises HDF5 by this ending.
-pub const HDF5_FILE: &str = "features.hdf5";
+pub(crate) const HDF5_FILE: &str = "features.hdf5";
 
 /// An export: a format and its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ pub struct Outcome {
 
 /// What an export would do.
 #[derive(Clone, Debug)]
-pub struct Forecast {
+pub(crate) struct Forecast {
     /// The videos with and without a feature.
     pub inventory: Inventory,
     /// One forecast per variant.
@@ -134,7 +134,7 @@ pub struct Forecast {
 
 /// What one of several exports would do.
 #[derive(Clone, Copy, Debug)]
-pub struct Part {
+pub(crate) struct Part {
     /// The export.
     pub variant: Variant,
     /// Estimated number of videos in it.
@@ -149,7 +149,7 @@ pub struct Part {
 ///
 /// # Errors
 /// When the recipe does not store the output, or the free space cannot be read.
-pub fn forecast(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Forecast> {
+pub(crate) fn forecast(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Forecast> {
     let output = variants.first().map_or(Output::Logits, |variant| variant.output);
     for variant in variants {
         anyhow::ensure!(
@@ -180,7 +180,11 @@ fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
 /// # Errors
 /// When the disk has too little space (nothing is written then), or when writing fails. Videos with unusable features are
 /// left out and reported in [`Outcome`].
-pub fn export(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Vec<Outcome>> {
+pub(crate) fn export(
+    job: &ExportJob<'_>,
+    variants: &[Variant],
+    progress: &dyn Progress,
+) -> anyhow::Result<Vec<Outcome>> {
     let mut seen = forecast(job, variants, progress)?;
     let turn = if seen.inventory.items.is_empty() { None } else { Some(export_lock::wait(job.layout, progress)?) };
     if turn.as_ref().is_some_and(|turn| turn.waited) {

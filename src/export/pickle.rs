@@ -20,20 +20,21 @@ use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
 
 /// The pickle's file name.
-pub const RESULTS: &str = "result.pkl";
+pub(crate) const RESULTS: &str = "result.pkl";
 /// The list's file name.
-pub const LIST: &str = "hacs_data.txt";
+pub(crate) const LIST: &str = "hacs_data.txt";
 /// Lists the videos that are not in the export, with the reason.
-pub const MISSING: &str = "missing.txt";
+pub(crate) const MISSING: &str = "missing.txt";
 
 /// The pair as an export variant.
-pub const PAIR: Variant = Variant { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false };
+pub(crate) const PAIR: Variant =
+    Variant { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false };
 
 /// Writes the pair unless it is there and was made from the same features. Holds a few videos in memory.
 ///
 /// # Errors
 /// When the output folder cannot be written to, and when cancelled. The old pair is still there then.
-pub fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn Progress) -> anyhow::Result<Outcome> {
+pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn Progress) -> anyhow::Result<Outcome> {
     let folder = job.layout.exports();
     let results = folder.join(RESULTS);
     let failed =

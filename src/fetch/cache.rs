@@ -10,7 +10,7 @@ use reeldeck_common::digest::sha256;
 use super::FetchError;
 
 /// The user's cache folder of reeldeck: `$XDG_CACHE_HOME/reeldeck` or `~/.cache/reeldeck`. `None` without both variables.
-pub fn user_folder() -> Option<PathBuf> {
+pub(crate) fn user_folder() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     Some(base?.join("reeldeck"))
@@ -63,7 +63,7 @@ impl Cache {
 }
 
 /// The digest in a file name. OpenMMLab appends the first eight digits of the SHA-256: `…_20221013-15b93b10.pth`.
-pub fn promised_digest(name: &str) -> Option<&str> {
+pub(crate) fn promised_digest(name: &str) -> Option<&str> {
     let (_, digits) = name.strip_suffix(".pth")?.rsplit_once('-')?;
     (digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(digits)
 }
@@ -83,7 +83,7 @@ pub(super) struct DownloadLock {
 
 impl DownloadLock {
     /// Waits for the lock. Calls `waiting` if another process holds it.
-    pub fn take(place: &Path, waiting: impl FnOnce()) -> io::Result<Self> {
+    pub(super) fn take(place: &Path, waiting: impl FnOnce()) -> io::Result<Self> {
         fs::create_dir_all(place.parent().unwrap_or(place))?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(place, ".lock"))?;
         let alone = match lock.try_lock() {
@@ -110,7 +110,7 @@ pub(super) struct Part {
 
 impl Part {
     /// Opens the partial download of this URL, or begins an empty one.
-    pub fn open(held: &DownloadLock, place: &Path, url: &str) -> io::Result<Self> {
+    pub(super) fn open(held: &DownloadLock, place: &Path, url: &str) -> io::Result<Self> {
         let own = if held.alone { String::new() } else { format!(".{}", std::process::id()) };
         let path = beside(place, &format!("{own}.part"));
         let mark_path = beside(place, &format!("{own}.part.mark"));
@@ -128,20 +128,20 @@ impl Part {
         Ok(part)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.len
     }
 
     /// Identifies the version of the file that this is a part of.
-    pub fn mark(&self) -> Option<&str> {
+    pub(super) fn mark(&self) -> Option<&str> {
         self.mark.as_deref()
     }
 
-    pub fn set_mark(&mut self, mark: Option<String>) -> io::Result<()> {
+    pub(super) fn set_mark(&mut self, mark: Option<String>) -> io::Result<()> {
         let noted = fs::read_to_string(&self.mark_path).unwrap_or_default();
         let url = noted.lines().next().unwrap_or_default();
         fs::write(&self.mark_path, format!("{url}\n{}\n", mark.as_deref().unwrap_or_default()))?;
@@ -149,31 +149,31 @@ impl Part {
         Ok(())
     }
 
-    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = self.file.write_all(bytes);
         // A failed write may have written some bytes.
         self.len = self.file.metadata()?.len();
         written
     }
 
-    pub fn clear(&mut self) -> io::Result<()> {
+    pub(super) fn clear(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         (self.len, self.mark) = (0, None);
         Ok(())
     }
 
-    pub fn finish(&self) -> io::Result<()> {
+    pub(super) fn finish(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
     /// Renames the complete file to its place in the cache.
-    pub fn keep(&self, place: &Path) -> io::Result<()> {
+    pub(super) fn keep(&self, place: &Path) -> io::Result<()> {
         fs::rename(&self.path, place)?;
         let _ = fs::remove_file(&self.mark_path);
         atomic::sync_folder(place.parent().unwrap_or(place))
     }
 
-    pub fn discard(&self) {
+    pub(super) fn discard(&self) {
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(&self.mark_path);
     }

@@ -81,10 +81,10 @@ impl TransferError {
 }
 
 /// An HTTP client.
-pub struct Client(Agent);
+pub(super) struct Client(Agent);
 
 /// The response of a server.
-pub struct Answer {
+pub(super) struct Answer {
     /// Length of the whole file, if known.
     pub total: Option<u64>,
     /// The bytes after the end of the part; `None` if the part is complete.
@@ -94,7 +94,7 @@ pub struct Answer {
 impl Client {
     /// A client that uses the proxy of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and never
     /// redirects from https to http.
-    pub fn new(url: &str, silence: Duration) -> Self {
+    pub(super) fn new(url: &str, silence: Duration) -> Self {
         let tls = TlsConfig::builder().root_certs(certificates()).build();
         let config = Agent::config_builder()
             .tls_config(tls)
@@ -114,7 +114,7 @@ impl Client {
     ///
     /// # Errors
     /// When there is no response, or none with the file.
-    pub fn ask(&self, url: &str, part: &mut Part, digest_tells: bool) -> Result<Answer, TransferError> {
+    pub(super) fn ask(&self, url: &str, part: &mut Part, digest_tells: bool) -> Result<Answer, TransferError> {
         let mut request = self.0.get(url);
         // Without a version mark, the pieces may belong to two files. Only a promised digest would reveal it.
         let resumable = part.len() > 0 && (part.mark().is_some() || digest_tells);
@@ -160,7 +160,7 @@ impl Client {
 ///
 /// # Errors
 /// When the number of bytes differs from the announced length.
-pub fn receive(
+pub(super) fn receive(
     body: Option<Body>,
     total: Option<u64>,
     part: &mut Part,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use reeldeck_common::digest::sha256_of_file;
 
-pub use cache::{Cache, promised_digest, user_folder};
+pub use cache::Cache;
+pub(crate) use cache::{promised_digest, user_folder};
 
 use crate::progress::{Progress, Size};
 use cache::{DownloadLock, Part};

@@ -12,7 +12,7 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 type Answer = Arc<Mutex<Option<(Instant, [u64; 2])>>>;
 
 /// Reads the free space and stores the answer.
-pub struct Disk {
+pub(super) struct Disk {
     heard: Answer,
     ask: SyncSender<()>,
 }
@@ -22,7 +22,7 @@ impl Disk {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(folder: PathBuf) -> io::Result<Self> {
+    pub(super) fn start(folder: PathBuf) -> io::Result<Self> {
         let heard = Answer::default();
         let (ask, asked) = mpsc::sync_channel(1);
         let answer = Arc::clone(&heard);
@@ -40,7 +40,7 @@ impl Disk {
     }
 
     /// Free and total bytes of the last answer. Requests a new one.
-    pub fn last(&self) -> Option<[u64; 2]> {
+    pub(super) fn last(&self) -> Option<[u64; 2]> {
         // If the previous request has not been answered yet, it stays the only one.
         let _ = self.ask.try_send(());
         let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);

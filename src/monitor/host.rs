@@ -6,7 +6,7 @@ use crate::protocol::snapshot::Machine;
 
 /// What a process uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Used {
+pub(super) struct Used {
     /// Resident memory, in bytes.
     pub memory: u64,
     /// Percent of all cores together; none at the first measurement.
@@ -14,7 +14,7 @@ pub struct Used {
 }
 
 /// Measures the machine.
-pub struct Host {
+pub(super) struct Host {
     system: Option<System>,
     cores: usize,
     /// Usage is a difference, so the first measurement has none.
@@ -24,13 +24,13 @@ pub struct Host {
 
 impl Host {
     /// Nothing is measured yet.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { system: System::new().ok(), cores, looked: false, seen: vec![] }
     }
 
     /// Measures the machine and returns the use of each of these processes.
-    pub fn measure(&mut self, pids: &[Option<u32>]) -> Vec<Option<Used>> {
+    pub(super) fn measure(&mut self, pids: &[Option<u32>]) -> Vec<Option<Used>> {
         let Some(system) = &mut self.system else { return vec![None; pids.len()] };
         system.refresh_memory();
         system.refresh_cpu_usage();
@@ -48,7 +48,7 @@ impl Host {
     }
 
     /// The machine at the last measurement.
-    pub fn machine(&mut self) -> Machine {
+    pub(super) fn machine(&mut self) -> Machine {
         let looked = std::mem::replace(&mut self.looked, true);
         let Some(system) = &self.system else { return Machine { cores: self.cores, ..Machine::default() } };
         let (mut total, mut used) = (system.total_memory(), system.used_memory());

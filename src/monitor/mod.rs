@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::protocol::snapshot::{Gauges, Machine};
 
 mod disk;
-pub mod gpu;
+pub(crate) mod gpu;
 mod host;
 
 use disk::Disk;
@@ -19,14 +19,14 @@ use gpu::{Gpus, assign};
 use host::Host;
 
 /// Time between two measurements.
-pub const INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often the monitor checks whether a client is attached.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A measurement.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// The machine.
     pub machine: Machine,
     /// The device of each worker, or the worker's process if it runs on the CPU.
@@ -34,7 +34,7 @@ pub struct Reading {
 }
 
 /// The running monitor. It ends when dropped.
-pub struct Monitor {
+pub(crate) struct Monitor {
     pids: Arc<Mutex<Vec<Option<u32>>>>,
     end: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -46,7 +46,7 @@ impl Monitor {
     ///
     /// # Errors
     /// When the threads cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         devices: Vec<String>,
         out: PathBuf,
         mut gpus: impl Gpus + 'static,
@@ -77,7 +77,7 @@ impl Monitor {
     }
 
     /// Sets the process of a worker.
-    pub fn set_pid(&self, worker: usize, pid: Option<u32>) {
+    pub(crate) fn set_pid(&self, worker: usize, pid: Option<u32>) {
         if let Some(place) = self.pids.lock().unwrap_or_else(PoisonError::into_inner).get_mut(worker) {
             *place = pid;
         }

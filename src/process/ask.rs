@@ -52,7 +52,7 @@ pub enum AskError {
 ///
 /// # Errors
 /// When there is no answer, or it is not an `A`.
-pub fn ask<A: DeserializeOwned>(program: &Program, timeout: Duration) -> Result<A, AskError> {
+pub(crate) fn ask<A: DeserializeOwned>(program: &Program, timeout: Duration) -> Result<A, AskError> {
     let path = || program.path.clone();
     let deadline = Instant::now() + timeout;
     let (process, events) =

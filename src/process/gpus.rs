@@ -57,7 +57,7 @@ impl From<DetectError> for ExitError {
 
 /// What `all` means on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Detected {
+pub(crate) enum Detected {
     /// CUDA devices 0 to this number, exclusive.
     Gpus(u32),
     /// No device, and why, for the user.
@@ -65,7 +65,7 @@ pub enum Detected {
 }
 
 /// Whether the kernel knows an NVIDIA device. Immediate, and only a hint: this process may not be allowed to use it.
-pub fn may_exist() -> bool {
+pub(crate) fn may_exist() -> bool {
     may_exist_in(Path::new("/"))
 }
 
@@ -80,7 +80,7 @@ fn may_exist_in(root: &Path) -> bool {
 ///
 /// # Errors
 /// When the worker cannot count them.
-pub fn count(lib: &Path) -> Result<u32, GpuError> {
+pub(crate) fn count(lib: &Path) -> Result<u32, GpuError> {
     count_with(&worker()?, lib, TIMEOUT)
 }
 
@@ -100,7 +100,7 @@ fn count_with(worker: &Path, lib: &Path, timeout: Duration) -> Result<u32, GpuEr
 ///
 /// # Errors
 /// When NVIDIA devices exist that cannot be used.
-pub fn detect(named: &Path) -> Result<Detected, DetectError> {
+pub(crate) fn detect(named: &Path) -> Result<Detected, DetectError> {
     let counted = torch::find(named).map_err(GpuError::from).and_then(|lib| count(&lib));
     let limited = std::env::var_os("CUDA_VISIBLE_DEVICES").is_some();
     decide(counted, may_exist(), limited)

@@ -2,9 +2,9 @@
 //! here belongs on an event loop.
 
 mod ask;
-pub mod gpus;
+pub(crate) mod gpus;
 mod programs;
-pub mod torch;
+pub(crate) mod torch;
 
-pub use ask::{AskError, ask};
-pub use programs::{ProgramError, probe, reeldeck, worker};
+pub(crate) use ask::{AskError, ask};
+pub(crate) use programs::{ProgramError, probe, reeldeck, worker};

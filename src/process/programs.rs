@@ -21,7 +21,7 @@ pub enum ProgramError {
 ///
 /// # Errors
 /// When the kernel does not tell its path.
-pub fn reeldeck() -> Result<PathBuf, ProgramError> {
+pub(crate) fn reeldeck() -> Result<PathBuf, ProgramError> {
     std::env::current_exe().map_err(ProgramError::Own)
 }
 
@@ -29,7 +29,7 @@ pub fn reeldeck() -> Result<PathBuf, ProgramError> {
 ///
 /// # Errors
 /// When it does not exist.
-pub fn worker() -> Result<PathBuf, ProgramError> {
+pub(crate) fn worker() -> Result<PathBuf, ProgramError> {
     find("reeldeck-worker", "REELDECK_WORKER")
 }
 
@@ -37,7 +37,7 @@ pub fn worker() -> Result<PathBuf, ProgramError> {
 ///
 /// # Errors
 /// When it does not exist.
-pub fn probe() -> Result<PathBuf, ProgramError> {
+pub(crate) fn probe() -> Result<PathBuf, ProgramError> {
     find("reeldeck-probe", "REELDECK_PROBE")
 }
 

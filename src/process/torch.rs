@@ -43,7 +43,7 @@ pub enum TorchError {
 ///
 /// # Errors
 /// When there is none, or it is of another release.
-pub fn find(named: &Path) -> Result<PathBuf, TorchError> {
+pub(crate) fn find(named: &Path) -> Result<PathBuf, TorchError> {
     let package = match named.as_os_str().is_empty() {
         true => ask_python("python3".as_ref(), PYTHON_TIMEOUT)?.ok_or(TorchError::NotFound)?,
         false => named.to_owned(),
@@ -63,7 +63,7 @@ pub fn find(named: &Path) -> Result<PathBuf, TorchError> {
 
 /// What makes a worker load the CUDA libraries in `lib`. Two builds of libtorch must not mix: this one replaces the one beside
 /// the worker.
-pub fn library_path(lib: &Path) -> [(OsString, OsString); 2] {
+pub(crate) fn library_path(lib: &Path) -> [(OsString, OsString); 2] {
     [("LD_LIBRARY_PATH".into(), lib.into()), ("REELDECK_TORCH_LIB".into(), lib.into())]
 }
 
@@ -71,7 +71,7 @@ pub fn library_path(lib: &Path) -> [(OsString, OsString); 2] {
 ///
 /// # Errors
 /// As [`find`].
-pub fn environment(named: &Path, precision: Precision) -> Result<Vec<(OsString, OsString)>, TorchError> {
+pub(crate) fn environment(named: &Path, precision: Precision) -> Result<Vec<(OsString, OsString)>, TorchError> {
     let mut environment = library_path(&find(named)?).to_vec();
     if precision != Precision::Tf32 {
         // libtorch lets cuDNN shorten fp32 products unless told otherwise.

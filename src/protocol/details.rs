@@ -76,7 +76,7 @@ pub struct FeatureDetails {
     /// The checkpoint's name.
     pub checkpoint: String,
     /// The weights are synthetic: the feature has no meaning.
-    pub meaningless: bool,
+    pub synthetic_weights: bool,
     /// The precision, as in the recipe.
     pub precision: String,
     /// The kind of device.

@@ -15,7 +15,7 @@ use crate::dataset::shard::Shard;
 const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// The size of a lock file in bytes. It is constant, so that a write replaces the whole text.
-pub const FILE_SIZE: usize = 2048;
+pub(crate) const FILE_SIZE: usize = 2048;
 
 /// The content of a lock file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl Holder {
 
 /// A lock file.
 #[derive(Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The part of the dataset.
     pub shard: Shard,
     /// Whether a process holds the lock.
@@ -61,7 +61,7 @@ pub struct Seen {
 ///
 /// # Errors
 /// When their folder exists and cannot be read.
-pub fn holders(private: &Path) -> io::Result<Vec<Seen>> {
+pub(crate) fn holders(private: &Path) -> io::Result<Vec<Seen>> {
     let folder = private.join("locks");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -89,24 +89,24 @@ pub fn holders(private: &Path) -> io::Result<Vec<Seen>> {
 }
 
 /// The name of this host.
-pub fn host() -> String {
+pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Whether this error means that the file system has no locks.
-pub fn has_no_locks(error: &io::Error) -> bool {
+pub(crate) fn has_no_locks(error: &io::Error) -> bool {
     let codes = [rustix::io::Errno::NOLCK, rustix::io::Errno::OPNOTSUPP, rustix::io::Errno::NOSYS];
     codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 
 /// Whether the holder has written its heartbeat recently and has not ended on this host.
-pub fn is_fresh(holder: &Holder) -> bool {
+pub(crate) fn is_fresh(holder: &Holder) -> bool {
     let age = Timestamp::now().duration_since(holder.heartbeat);
     age.unsigned_abs() < DEAD_AFTER && !holder.is_dead_here()
 }
 
 /// Reads a lock file; `None` when it is empty or has another content.
-pub fn read_holder(path: &Path) -> Option<Holder> {
+pub(crate) fn read_holder(path: &Path) -> Option<Holder> {
     let mut text = vec![];
     File::open(path).ok()?.take(FILE_SIZE as u64 * 2).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()

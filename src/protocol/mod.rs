@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 pub mod details;
 pub mod event;
-pub mod holder;
+pub(crate) mod holder;
 pub mod row;
 pub mod snapshot;
-pub mod words;
+pub(crate) mod words;
 
 use details::Details;
 use event::Line;
@@ -21,10 +21,10 @@ use words::Level;
 pub const VERSION: u32 = 2;
 
 /// The longest message to the engine, in bytes. A longer line ends the connection.
-pub const MAX_LINE: usize = 1 << 16;
+pub(crate) const MAX_LINE: usize = 1 << 16;
 
 /// The largest number of rows in one answer.
-pub const MAX_ROWS: usize = 1_000;
+pub(crate) const MAX_ROWS: usize = 1_000;
 
 /// A message from a client. Each one except the first has an `id`, which its answer repeats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -292,7 +292,7 @@ pub struct Welcome {
     pub checkpoint: String,
     /// The weights are synthetic: the features have no meaning.
     #[serde(default)]
-    pub meaningless: bool,
+    pub synthetic_weights: bool,
     /// The manifest, if one is configured.
     #[serde(default)]
     pub manifest: Option<PathBuf>,

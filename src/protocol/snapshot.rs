@@ -216,7 +216,7 @@ pub struct DeviceState {
     /// The clips that it has done in this run, including those of videos in progress.
     pub clips: usize,
     /// The videos in progress, in order.
-    pub in_hand: Vec<InHand>,
+    pub in_flight: Vec<InFlight>,
     /// Clips per second over the last minute.
     #[serde(default)]
     pub clips_per_s: Option<f64>,
@@ -230,7 +230,7 @@ pub struct DeviceState {
 
 /// A video that a worker processes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InHand {
+pub struct InFlight {
     /// `Class/file`.
     pub video: String,
     /// The number of clips done.

@@ -29,7 +29,7 @@ impl Level {
 }
 
 /// An event as one line; `None` for events that are not shown.
-pub fn describe(event: &Event) -> Option<(Level, String)> {
+pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
     use Level::{Detail, Info, Problem};
     let shown = |text: &String| printable(text);
     Some(match event {

@@ -3,15 +3,15 @@
 macro_rules! actions {
     ($($action:ident = $name:literal,)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Action {
+        pub(crate) enum Action {
             $($action,)+
         }
 
         impl Action {
-            pub const ALL: &[Self] = &[$(Self::$action),+];
+            pub(crate) const ALL: &[Self] = &[$(Self::$action),+];
 
             /// The name in the configuration.
-            pub fn name(self) -> &'static str {
+            pub(crate) fn name(self) -> &'static str {
                 match self {
                     $(Self::$action => $name,)+
                 }
@@ -84,7 +84,7 @@ actions! {
 
 impl Action {
     /// Whether it moves between panes.
-    pub fn is_about_panes(self) -> bool {
+    pub(super) fn is_about_panes(self) -> bool {
         matches!(
             self,
             Self::NextPane

@@ -26,7 +26,7 @@ use crate::protocol::snapshot::{History, Phase, Snapshot};
 
 /// The connection to the engine.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Connection {
+pub(super) enum Connection {
     /// An engine is being looked for or started.
     Connecting,
     /// The engine has sent its welcome.
@@ -39,7 +39,7 @@ pub enum Connection {
 
 /// What a request that awaits its answer was sent for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PendingRequest {
+pub(super) enum PendingRequest {
     Rows {
         /// The table's generation when it was sent. The table ignores answers of older generations.
         generation: u64,
@@ -65,7 +65,7 @@ pub enum PendingRequest {
 }
 
 #[derive(Clone, Debug)]
-pub struct TimedSnapshot {
+pub(super) struct TimedSnapshot {
     pub snapshot: Snapshot,
     /// On the clock of [`App::now`].
     pub received: Duration,
@@ -73,7 +73,7 @@ pub struct TimedSnapshot {
 
 /// When the screen has to be redrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Dirty {
+pub(super) enum Dirty {
     Clean,
     /// With the next tick.
     Soon,
@@ -83,7 +83,7 @@ pub enum Dirty {
 
 /// Settings that stay the same while the interface runs.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(super) struct Options {
     pub theme: Theme,
     /// Whether to capture the mouse.
     pub mouse: bool,
@@ -97,7 +97,7 @@ pub struct Options {
 }
 
 #[derive(Debug)]
-pub struct App {
+pub(super) struct App {
     pub options: Options,
     pub keymap: Keymap,
     /// Time since the start, as of the last message.
@@ -146,7 +146,7 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(options: Options, keymap: Keymap, size: Size) -> Self {
+    pub(super) fn new(options: Options, keymap: Keymap, size: Size) -> Self {
         let mut app = Self {
             options,
             keymap,
@@ -186,12 +186,12 @@ impl App {
         app
     }
 
-    pub fn snapshot(&self) -> Option<&Snapshot> {
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
         self.latest.as_ref().map(|latest| &latest.snapshot)
     }
 
     /// The phase of the run, if the engine is connected and has sent a snapshot.
-    pub fn phase(&self) -> Option<Phase> {
+    pub(super) fn phase(&self) -> Option<Phase> {
         match self.connection {
             Connection::Up(_) => self.snapshot().map(|snapshot| snapshot.phase),
             _ => None,
@@ -199,11 +199,11 @@ impl App {
     }
 
     /// A run is in progress, be it paused or stopping.
-    pub fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         !matches!(self.phase(), None | Some(Phase::Starting | Phase::Waiting | Phase::Idle))
     }
 
-    pub fn welcome(&self) -> Option<&Welcome> {
+    pub(super) fn welcome(&self) -> Option<&Welcome> {
         match &self.connection {
             Connection::Up(welcome) => Some(welcome),
             _ => None,
@@ -211,7 +211,7 @@ impl App {
     }
 
     /// Seconds since the run began. The value advances between snapshots.
-    pub fn elapsed_s(&self) -> Option<f64> {
+    pub(super) fn elapsed_s(&self) -> Option<f64> {
         let latest = self.latest.as_ref()?;
         let moving = matches!(self.phase(), Some(Phase::Running | Phase::Held | Phase::Finishing | Phase::Stopping));
         let since = if moving { self.now.saturating_sub(latest.received).as_secs_f64() } else { 0.0 };
@@ -219,12 +219,12 @@ impl App {
     }
 
     /// Asks for a redraw at the given time or earlier.
-    pub fn touch(&mut self, when: Dirty) {
+    pub(super) fn touch(&mut self, when: Dirty) {
         self.dirty = self.dirty.max(when);
     }
 
     /// The context in which keys are looked up.
-    pub fn context(&self) -> Context {
+    pub(super) fn context(&self) -> Context {
         match self.details() {
             Some(_) => Context::Details,
             None => self.focus.context(),
@@ -232,7 +232,7 @@ impl App {
     }
 
     /// The open details, even if help or a menu covers them.
-    pub fn details(&self) -> Option<&DetailsView> {
+    pub(super) fn details(&self) -> Option<&DetailsView> {
         self.modals.iter().rev().find_map(|modal| match modal {
             Modal::Details(view) => Some(&**view),
             _ => None,

@@ -3,7 +3,7 @@
 use crate::protocol::row::{ClassRow, RowState, StateCounts};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClassOrder {
+pub(super) enum ClassOrder {
     #[default]
     Name,
     /// The least complete first.
@@ -13,7 +13,7 @@ pub enum ClassOrder {
 }
 
 impl ClassOrder {
-    pub fn next(self) -> Self {
+    pub(super) fn next(self) -> Self {
         match self {
             Self::Name => Self::Progress,
             Self::Progress => Self::Problems,
@@ -21,7 +21,7 @@ impl ClassOrder {
         }
     }
 
-    pub fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Name => "name",
             Self::Progress => "progress",
@@ -31,7 +31,7 @@ impl ClassOrder {
 }
 
 /// The states that need attention.
-pub const PROBLEMS: [RowState; 6] = [
+pub(super) const PROBLEMS: [RowState; 6] = [
     RowState::Failed,
     RowState::Corrupt,
     RowState::Missing,
@@ -40,16 +40,16 @@ pub const PROBLEMS: [RowState; 6] = [
     RowState::Stale,
 ];
 
-pub fn count_of(counts: &StateCounts, state: RowState) -> u64 {
+pub(super) fn count_of(counts: &StateCounts, state: RowState) -> u64 {
     counts.get(state as usize).map_or(0, |count| u64::from(*count))
 }
 
-pub fn problems_of(counts: &StateCounts) -> u64 {
+pub(super) fn problems_of(counts: &StateCounts) -> u64 {
     PROBLEMS.iter().map(|state| count_of(counts, *state)).sum()
 }
 
 /// The number of finished videos and of all videos. Missing videos count, videos excluded or outside this run do not.
-pub fn progress_of(row: &ClassRow) -> (u64, u64) {
+pub(super) fn progress_of(row: &ClassRow) -> (u64, u64) {
     let counts = &row.counts;
     let all: u64 = counts.iter().map(|count| u64::from(*count)).sum();
     let out = count_of(counts, RowState::Excluded) + count_of(counts, RowState::LeftOut);
@@ -58,7 +58,7 @@ pub fn progress_of(row: &ClassRow) -> (u64, u64) {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct ClassList {
+pub(super) struct ClassList {
     rows: Vec<ClassRow>,
     shown: Vec<usize>,
     order: ClassOrder,
@@ -70,7 +70,7 @@ pub struct ClassList {
 
 impl ClassList {
     /// The cursor stays on its class.
-    pub fn set(&mut self, rows: Vec<ClassRow>) {
+    pub(super) fn set(&mut self, rows: Vec<ClassRow>) {
         let current = self.current().map(|row| row.class.clone());
         self.rows = rows;
         self.rebuild(current);
@@ -95,49 +95,49 @@ impl ClassList {
     }
 
     /// Shows only classes whose name contains the text.
-    pub fn set_filter(&mut self, text: &str) {
+    pub(super) fn set_filter(&mut self, text: &str) {
         text.clone_into(&mut self.text);
         let current = self.current().map(|row| row.class.clone());
         self.rebuild(current);
     }
 
     /// The filter.
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    pub fn next_order(&mut self) {
+    pub(super) fn next_order(&mut self) {
         self.order = self.order.next();
         let current = self.current().map(|row| row.class.clone());
         self.rebuild(current);
     }
 
-    pub fn order(&self) -> ClassOrder {
+    pub(super) fn order(&self) -> ClassOrder {
         self.order
     }
 
     /// The number of classes, regardless of the filter.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.rows.len()
     }
 
     /// The number of visible lines, including the line for all classes.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.shown.len() + 1
     }
 
     /// The class in a line; `None` for the first line, which stands for all.
-    pub fn line(&self, index: usize) -> Option<&ClassRow> {
+    pub(super) fn line(&self, index: usize) -> Option<&ClassRow> {
         self.rows.get(*self.shown.get(index.checked_sub(1)?)?)
     }
 
     /// The class under the cursor; `None` for all.
-    pub fn current(&self) -> Option<&ClassRow> {
+    pub(super) fn current(&self) -> Option<&ClassRow> {
         self.line(self.selected)
     }
 
     /// The sum of all classes.
-    pub fn total(&self) -> ClassRow {
+    pub(super) fn total(&self) -> ClassRow {
         let mut total = ClassRow::default();
         for row in &self.rows {
             for (sum, count) in total.counts.iter_mut().zip(row.counts) {
@@ -148,26 +148,26 @@ impl ClassList {
         total
     }
 
-    pub fn selected(&self) -> usize {
+    pub(super) fn selected(&self) -> usize {
         self.selected
     }
 
     /// The first visible line.
-    pub fn top(&self) -> usize {
+    pub(super) fn top(&self) -> usize {
         self.top
     }
 
-    pub fn set_height(&mut self, height: usize) {
+    pub(super) fn set_height(&mut self, height: usize) {
         self.height = height.max(1);
         self.scroll_to_cursor();
     }
 
     /// The number of lines that fit on the screen.
-    pub fn height(&self) -> usize {
+    pub(super) fn height(&self) -> usize {
         self.height
     }
 
-    pub fn move_to(&mut self, index: usize) {
+    pub(super) fn move_to(&mut self, index: usize) {
         self.selected = index.min(self.shown.len());
         self.scroll_to_cursor();
     }

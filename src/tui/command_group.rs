@@ -3,7 +3,7 @@
 use crate::protocol::Command;
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct CommandGroup {
+pub(super) struct CommandGroup {
     /// In the order in which they are sent.
     pub commands: Vec<Command>,
     pub undo: Option<Undo>,
@@ -13,13 +13,13 @@ pub struct CommandGroup {
 
 impl CommandGroup {
     /// A single command without undo.
-    pub fn single(command: Command) -> Self {
+    pub(super) fn single(command: Command) -> Self {
         Self { commands: vec![command], ..Self::default() }
     }
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Undo {
+pub(super) struct Undo {
     /// What is undone, such as `exclude 3 videos`.
     pub what: String,
     pub commands: Vec<Command>,

@@ -12,7 +12,7 @@ use crate::protocol::Welcome;
 
 /// The differences, for people; `None` if there are none. Weights are compared by file name only, so features of the
 /// same recipe and file name count as the same.
-pub fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
+pub(super) fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
     let mut lines = vec![];
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if real(&settings.root) != real(&welcome.root) {
@@ -39,7 +39,7 @@ pub fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
     }
     if !is_of(&recipe.name) {
         lines.push(format!("features {set}, and here the recipe {}", text::sanitized(&recipe.name)));
-    } else if same_weights && welcome.meaningless && recipe.set_name(SEEDED_WEIGHTS) != welcome.set {
+    } else if same_weights && welcome.synthetic_weights && recipe.set_name(SEEDED_WEIGHTS) != welcome.set {
         lines.push(format!("features {set}, and here the recipe {} has changed since", text::sanitized(&recipe.name)));
     }
     (!lines.is_empty()).then(|| {
@@ -79,7 +79,7 @@ mod tests {
             shard: "0/1".into(),
             dataset: "data".into(),
             checkpoint: "seeded".into(),
-            meaningless: true,
+            synthetic_weights: true,
             manifest: None,
         };
         assert_eq!(differences(&own, &welcome), None);
@@ -93,7 +93,7 @@ mod tests {
         changed.recipe.sampling.interval = 4;
         assert!(says(&changed, &welcome).contains("has changed since"));
         // Only the name of a weight file is known.
-        let file = Welcome { checkpoint: "w.pth".into(), meaningless: false, ..welcome };
+        let file = Welcome { checkpoint: "w.pth".into(), synthetic_weights: false, ..welcome };
         assert_eq!(differences(&settings("data", "w.pth"), &file), None);
     }
 }

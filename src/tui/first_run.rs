@@ -14,7 +14,7 @@ use crate::process::gpus;
 use crate::signals::{WindowSignal, WindowSignals};
 
 /// There is no configuration, and no command-line option that replaces it.
-pub fn is_first(typed: &Overrides, current: &Path) -> bool {
+pub(super) fn is_first(typed: &Overrides, current: &Path) -> bool {
     typed.config.is_none() && typed.checkpoint.is_none() && current.join(config::FILE).symlink_metadata().is_err()
 }
 
@@ -29,7 +29,7 @@ enum FormEvent {
 ///
 /// # Errors
 /// When the terminal is gone.
-pub async fn run_form(
+pub(super) async fn run_form(
     screen: &mut Screen,
     keys: &mut mpsc::Receiver<Event>,
     signals: &mut WindowSignals,

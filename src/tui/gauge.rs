@@ -20,7 +20,7 @@ const ASCII_SHADES: [char; 8] = [' ', '.', ':', '-', '=', '+', '#', '@'];
 
 /// The filled and the empty part of a bar, together `room` columns. A positive fraction shows at least one step, and a
 /// fraction below 1 leaves at least one free.
-pub fn bar(fraction: f64, room: usize, ascii: bool) -> (String, String) {
+pub(super) fn bar(fraction: f64, room: usize, ascii: bool) -> (String, String) {
     let fraction = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
     let steps = room * if ascii { 1 } else { 8 };
     let mut filled = (fraction * steps as f64).round() as usize;
@@ -42,19 +42,19 @@ pub fn bar(fraction: f64, room: usize, ascii: bool) -> (String, String) {
 }
 
 /// A bar in the theme's colours. `None` draws it empty.
-pub fn bar_spans(theme: &Theme, fraction: Option<f64>, room: usize) -> [Span<'static>; 2] {
+pub(super) fn bar_spans(theme: &Theme, fraction: Option<f64>, room: usize) -> [Span<'static>; 2] {
     let (full, rest) = bar(fraction.unwrap_or(0.0), room, theme.is_ascii());
     [Span::styled(full, theme.style(Role::Gauge)), Span::styled(rest, theme.style(Role::GaugeRest))]
 }
 
 /// The last `room` values as one line of blocks, the newest at the right. A full cell is the largest value, or `most`
 /// if that is larger. `None` is a gap.
-pub fn sparkline(values: &[Option<f32>], room: usize, most: f32, ascii: bool) -> String {
+pub(super) fn sparkline(values: &[Option<f32>], room: usize, most: f32, ascii: bool) -> String {
     chart(values, room, 1, most, ascii).pop().unwrap_or_default()
 }
 
 /// The last `room` values as columns of blocks, as `height` lines from top to bottom. Scaled as in [`sparkline`].
-pub fn chart(values: &[Option<f32>], room: usize, height: usize, most: f32, ascii: bool) -> Vec<String> {
+pub(super) fn chart(values: &[Option<f32>], room: usize, height: usize, most: f32, ascii: bool) -> Vec<String> {
     let shown = values.get(values.len().saturating_sub(room)..).unwrap_or_default();
     let top = shown.iter().flatten().copied().filter(|value| value.is_finite()).fold(most.max(0.0), f32::max);
     let blocks = if ascii { ASCII_BELOW } else { FROM_BELOW };
@@ -81,7 +81,7 @@ fn eighths(value: f32, top: f32, steps: usize) -> usize {
 
 /// The range of `count` items that falls on `column` when they are stretched or squeezed to `room` columns. It has at
 /// least one item unless `count` is 0.
-pub fn bucket(count: usize, room: usize, column: usize) -> (usize, usize) {
+pub(super) fn bucket(count: usize, room: usize, column: usize) -> (usize, usize) {
     if count == 0 || room == 0 {
         return (0, 0);
     }
@@ -91,7 +91,7 @@ pub fn bucket(count: usize, room: usize, column: usize) -> (usize, usize) {
 }
 
 /// A character for a value of 0 to 255, used where colours cannot show it.
-pub fn shade(value: u8, ascii: bool) -> char {
+pub(super) fn shade(value: u8, ascii: bool) -> char {
     let shades: &[char] = if ascii { &ASCII_SHADES } else { &SHADES };
     shades.get(usize::from(value) * shades.len() / 256).copied().unwrap_or(' ')
 }

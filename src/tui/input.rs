@@ -9,7 +9,7 @@ use super::text;
 const MAX_BYTES: usize = 8192;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Input {
+pub(super) struct Input {
     text: String,
     /// Byte offset, always on a grapheme boundary.
     cursor: usize,
@@ -17,7 +17,7 @@ pub struct Input {
 
 /// The effect of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub(super) enum Edit {
     Changed,
     /// An editing key that left the text as it was.
     Moved,
@@ -27,33 +27,33 @@ pub enum Edit {
 
 impl Input {
     /// The cursor starts at the end.
-    pub fn new(text: impl Into<String>) -> Self {
+    pub(super) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         Self { cursor: text.len(), text }
     }
 
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.text
     }
 
     /// The text before the cursor.
-    pub fn before(&self) -> &str {
+    pub(super) fn before(&self) -> &str {
         self.text.get(..self.cursor).unwrap_or_default()
     }
 
     /// The text after the cursor.
-    pub fn after(&self) -> &str {
+    pub(super) fn after(&self) -> &str {
         self.text.get(self.cursor..).unwrap_or_default()
     }
 
     /// Replaces the text before the cursor.
-    pub fn replace_before(&mut self, with: &str) {
+    pub(super) fn replace_before(&mut self, with: &str) {
         self.text.replace_range(..self.cursor, with);
         self.cursor = with.len();
     }
 
     /// Inserts at the cursor, without control characters.
-    pub fn insert(&mut self, what: &str) -> Edit {
+    pub(super) fn insert(&mut self, what: &str) -> Edit {
         let what: String = what.chars().filter(|c| !c.is_control()).collect();
         if what.is_empty() || self.text.len() + what.len() > MAX_BYTES {
             return Edit::Moved;
@@ -72,7 +72,7 @@ impl Input {
         }
     }
 
-    pub fn key(&mut self, key: KeyEvent) -> Edit {
+    pub(super) fn key(&mut self, key: KeyEvent) -> Edit {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         match (key.code, control) {
@@ -122,7 +122,7 @@ impl Input {
     }
 
     /// The sanitized part that is visible in `width` columns, and the cursor's column in it.
-    pub fn visible(&self, width: usize) -> (String, usize) {
+    pub(super) fn visible(&self, width: usize) -> (String, usize) {
         if width == 0 {
             return (String::new(), 0);
         }

@@ -19,7 +19,7 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn spawn() -> io::Result<mpsc::Receiver<Event>> {
+pub(super) fn spawn() -> io::Result<mpsc::Receiver<Event>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     std::thread::Builder::new().name("keys".into()).spawn(move || {
         while wait_readable() {

@@ -6,14 +6,14 @@ use std::str::FromStr;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub(super) struct Key {
     code: KeyCode,
     mods: KeyModifiers,
 }
 
 /// A sequence of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Keys(pub Vec<Key>);
+pub(super) struct Keys(pub Vec<Key>);
 
 const NAMED: &[(&str, KeyCode)] = &[
     ("space", KeyCode::Char(' ')),
@@ -36,7 +36,7 @@ const NAMED: &[(&str, KeyCode)] = &[
 
 impl Key {
     /// Normalizes an event: terminals differ in whether they report shift with a capital letter or with backtab.
-    pub fn of(event: KeyEvent) -> Self {
+    pub(super) fn of(event: KeyEvent) -> Self {
         let mut mods = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
         let mut code = event.code;
         if let KeyCode::Char(c) = code {
@@ -55,7 +55,7 @@ impl Key {
     }
 
     /// The character that the key types; `None` if it has a modifier or types nothing.
-    pub fn typed(self) -> Option<char> {
+    pub(super) fn typed(self) -> Option<char> {
         match self.code {
             KeyCode::Char(c) if self.mods.is_empty() => Some(c),
             _ => None,
@@ -63,7 +63,7 @@ impl Key {
     }
 
     #[cfg(test)]
-    pub fn event(self) -> KeyEvent {
+    pub(super) fn event(self) -> KeyEvent {
         KeyEvent::new(self.code, self.mods)
     }
 }

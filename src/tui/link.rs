@@ -35,14 +35,14 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// Attempts after which there is no engine.
 const MAX_ATTEMPTS: u32 = 8;
 
-pub enum LinkRequest {
+pub(super) enum LinkRequest {
     Send(ToEngine),
     /// An engine was started: look for it.
     Connect,
 }
 
 /// Keeps the connection up until the window closes.
-pub async fn run(
+pub(super) async fn run(
     settings: Settings,
     mut requests: mpsc::UnboundedReceiver<LinkRequest>,
     events: mpsc::Sender<LinkEvent>,

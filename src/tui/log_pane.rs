@@ -9,10 +9,10 @@ use crate::protocol::LogLine;
 use crate::protocol::words::Level;
 
 /// The number of lines held. The log file has the older ones.
-pub const MAX_LINES: usize = 1_000;
+pub(super) const MAX_LINES: usize = 1_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// `14:02:11`.
     pub time: String,
     pub level: Level,
@@ -21,7 +21,7 @@ pub struct Entry {
 }
 
 #[derive(Clone, Debug)]
-pub struct LogPane {
+pub(super) struct LogPane {
     lines: VecDeque<Entry>,
     pub min_level: Level,
     /// Only lines that contain this text are shown.
@@ -40,7 +40,7 @@ impl Default for LogPane {
 
 impl LogPane {
     /// Replaces all lines.
-    pub fn replace(&mut self, lines: Vec<LogLine>, zone: &TimeZone) {
+    pub(super) fn replace(&mut self, lines: Vec<LogLine>, zone: &TimeZone) {
         self.lines.clear();
         self.back = 0;
         for line in lines {
@@ -49,7 +49,7 @@ impl LogPane {
     }
 
     /// Appends a line. If the cursor is not at the end, it stays on its line.
-    pub fn add(&mut self, line: LogLine, zone: &TimeZone) {
+    pub(super) fn add(&mut self, line: LogLine, zone: &TimeZone) {
         let time = line.time.parse::<Timestamp>().map(|time| time.to_zoned(zone.clone()).strftime("%T").to_string());
         let text = line.text.lines().map(str::trim).collect::<Vec<_>>().join(" · ");
         let entry = Entry { time: time.unwrap_or_default(), level: line.level, lower: text.to_lowercase(), text };
@@ -68,36 +68,36 @@ impl LogPane {
     }
 
     /// The number of lines that pass the filter.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.lines.iter().filter(|entry| self.shows(entry)).count()
     }
 
     #[cfg(test)]
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.lines.len()
     }
 
-    pub fn current(&self) -> Option<&Entry> {
+    pub(super) fn current(&self) -> Option<&Entry> {
         self.lines.iter().rev().filter(|entry| self.shows(entry)).nth(self.back)
     }
 
     /// The cursor follows new lines.
-    pub fn is_at_end(&self) -> bool {
+    pub(super) fn is_at_end(&self) -> bool {
         self.back == 0
     }
 
-    pub fn move_by(&mut self, by: isize) {
+    pub(super) fn move_by(&mut self, by: isize) {
         self.back = self.back.saturating_add_signed(-by).min(self.count().saturating_sub(1));
     }
 
-    pub fn set_filter(&mut self, min_level: Level, text: &str) {
+    pub(super) fn set_filter(&mut self, min_level: Level, text: &str) {
         self.min_level = min_level;
         text.clone_into(&mut self.text);
         self.back = 0;
     }
 
     /// The lines that fit into `room`, the oldest first, and the index of the one with the cursor.
-    pub fn window(&self, room: usize) -> (Vec<&Entry>, usize) {
+    pub(super) fn window(&self, room: usize) -> (Vec<&Entry>, usize) {
         let below = if self.back < room { 0 } else { self.back + 1 - room };
         let mut lines: Vec<&Entry> =
             self.lines.iter().rev().filter(|entry| self.shows(entry)).skip(below).take(room).collect();

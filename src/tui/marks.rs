@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use crate::protocol::row::{Filter, Row, RowState, Select, Sort};
 
 /// The largest number of videos that are marked by name. More can only be marked as all matches of a filter.
-pub const MAX_NAMED: usize = 10_000;
+pub(super) const MAX_NAMED: usize = 10_000;
 
 /// The bytes that the names of one command may take, well below the longest line that the engine reads.
 const NAMES_BYTES: usize = 40_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub(super) struct Marks {
     /// By name, with the state at the time of marking.
     names: BTreeMap<String, RowState>,
     /// All matches of a filter, and how many there were.
@@ -19,21 +19,21 @@ pub struct Marks {
 }
 
 impl Marks {
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.all.as_ref().map_or(self.names.len(), |(_, count)| *count)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether a row is marked. Of a filter other than the current one this is not known.
-    pub fn has(&self, row: &Row, filter: &Filter) -> bool {
+    pub(super) fn has(&self, row: &Row, filter: &Filter) -> bool {
         self.all.as_ref().is_some_and(|(all, _)| all == filter) || self.names.contains_key(&row.video)
     }
 
     /// All matches of a filter are marked, not single videos.
-    pub fn are_all(&self) -> bool {
+    pub(super) fn are_all(&self) -> bool {
         self.all.is_some()
     }
 
@@ -41,7 +41,7 @@ impl Marks {
     ///
     /// # Errors
     /// When all matches of a filter are marked, or when there would be too many marks.
-    pub fn toggle(&mut self, video: &str, state: RowState) -> Result<(), String> {
+    pub(super) fn toggle(&mut self, video: &str, state: RowState) -> Result<(), String> {
         if let Some((_, count)) = &self.all {
             return Err(format!("all {count} of a filter are marked; take the marks away to mark single ones"));
         }
@@ -55,7 +55,7 @@ impl Marks {
     ///
     /// # Errors
     /// When there would be too many marks.
-    pub fn add(&mut self, video: &str, state: RowState) -> Result<(), String> {
+    pub(super) fn add(&mut self, video: &str, state: RowState) -> Result<(), String> {
         if self.all.take().is_some() {
             self.names.clear();
         }
@@ -70,29 +70,29 @@ impl Marks {
     ///
     /// # Errors
     /// When there would be too many marks.
-    pub fn invert(&mut self, rows: impl Iterator<Item = (String, RowState)>) -> Result<(), String> {
+    pub(super) fn invert(&mut self, rows: impl Iterator<Item = (String, RowState)>) -> Result<(), String> {
         for (video, state) in rows {
             self.toggle(&video, state)?;
         }
         Ok(())
     }
 
-    pub fn mark_all(&mut self, filter: Filter, count: usize) {
+    pub(super) fn mark_all(&mut self, filter: Filter, count: usize) {
         self.names.clear();
         self.all = Some((filter, count));
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// The states of the videos marked by name.
-    pub fn states(&self) -> impl Iterator<Item = RowState> {
+    pub(super) fn states(&self) -> impl Iterator<Item = RowState> {
         self.names.values().copied()
     }
 
     /// The selection for a command, in parts that each fit into one message.
-    pub fn selects(&self) -> Vec<Select> {
+    pub(super) fn selects(&self) -> Vec<Select> {
         match &self.all {
             Some((filter, _)) => vec![Select { videos: vec![], filter: Some(filter.clone()) }],
             None => parts(self.names.keys().cloned()),
@@ -102,7 +102,7 @@ impl Marks {
 
 /// What to do with the collected rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MarkOperation {
+pub(super) enum MarkOperation {
     Mark,
     /// Toggle each mark.
     Invert,
@@ -110,7 +110,7 @@ pub enum MarkOperation {
 
 /// Collects the names of rows `next..to` of a view, page by page, because the rows are not held here.
 #[derive(Clone, Debug)]
-pub struct BulkMark {
+pub(super) struct BulkMark {
     pub filter: Filter,
     pub sort: Sort,
     pub next: usize,
@@ -120,7 +120,7 @@ pub struct BulkMark {
 }
 
 /// Splits names into parts that each fit into one message to the engine.
-pub fn parts(names: impl Iterator<Item = String>) -> Vec<Select> {
+pub(super) fn parts(names: impl Iterator<Item = String>) -> Vec<Select> {
     let mut parts: Vec<Select> = vec![];
     let mut room = 0;
     for name in names {

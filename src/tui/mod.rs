@@ -38,4 +38,4 @@ mod update;
 mod view;
 mod window;
 
-pub use run::{attach, open};
+pub(crate) use run::{attach, open};

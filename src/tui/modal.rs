@@ -7,7 +7,7 @@ use super::pane::Pane;
 use crate::protocol::row::{Column, RowState};
 
 #[derive(Clone, Debug)]
-pub enum Modal {
+pub(super) enum Modal {
     Help {
         /// The number of lines scrolled past.
         scroll: usize,
@@ -39,7 +39,7 @@ pub enum Modal {
 
 /// A list of choices, with a question if `text` is not empty.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Menu {
+pub(super) struct Menu {
     pub title: String,
     pub text: String,
     pub items: Vec<MenuItem>,
@@ -49,7 +49,7 @@ pub struct Menu {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct MenuItem {
+pub(super) struct MenuItem {
     pub key: char,
     pub label: String,
     /// `None` for an item that cannot be checked.
@@ -58,7 +58,7 @@ pub struct MenuItem {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum MenuAction {
+pub(super) enum MenuAction {
     Close,
     Send(CommandGroup),
     Sort(Column),
@@ -75,14 +75,14 @@ pub enum MenuAction {
 
 impl MenuItem {
     /// An item that cannot be checked.
-    pub fn new(key: char, label: impl Into<String>, action: MenuAction) -> Self {
+    pub(super) fn new(key: char, label: impl Into<String>, action: MenuAction) -> Self {
         Self { key, label: label.into(), checked: None, action }
     }
 }
 
 impl Menu {
     /// A yes-or-no question with the cursor on yes.
-    pub fn question(
+    pub(super) fn question(
         title: impl Into<String>,
         text: impl Into<String>,
         yes: impl Into<String>,

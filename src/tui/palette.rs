@@ -4,7 +4,7 @@ use super::action::Action;
 use super::keymap::{Binding, Context, Keymap};
 
 /// The bindings that match, the best first. On a tie, bindings of the current context come first.
-pub fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Action, Binding, String)> {
+pub(super) fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Action, Binding, String)> {
     let mut found = vec![];
     // Over the details, only bindings that work there are offered. Over a pane, those of all panes are.
     let is_to_be_had = |line: &Binding| match here.is_overlay() {
@@ -26,7 +26,7 @@ pub fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Action, Bin
 }
 
 /// The distance of a fuzzy match, 0 being the best; `None` if the letters do not occur in order.
-pub fn score(text: &str, typed: &str) -> Option<usize> {
+pub(super) fn score(text: &str, typed: &str) -> Option<usize> {
     let text: Vec<char> = text.to_lowercase().chars().collect();
     let mut score = 0;
     let mut from = 0;

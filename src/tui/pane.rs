@@ -3,7 +3,7 @@
 use super::keymap::Context;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Pane {
+pub(super) enum Pane {
     Classes,
     Videos,
     Devices,
@@ -13,10 +13,10 @@ pub enum Pane {
 
 impl Pane {
     /// In the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Classes, Self::Videos, Self::Devices, Self::Throughput, Self::Log];
+    pub(super) const ALL: [Self; 5] = [Self::Classes, Self::Videos, Self::Devices, Self::Throughput, Self::Log];
 
     /// The context of its key bindings.
-    pub fn context(self) -> Context {
+    pub(super) fn context(self) -> Context {
         match self {
             Self::Classes => Context::Classes,
             Self::Videos => Context::Videos,
@@ -27,7 +27,7 @@ impl Pane {
     }
 
     /// The number key that focuses it.
-    pub fn number(self) -> usize {
+    pub(super) fn number(self) -> usize {
         Self::ALL.iter().position(|pane| *pane == self).unwrap_or(0) + 1
     }
 }

@@ -12,7 +12,7 @@ use crate::errln;
 
 /// Installs a hook that restores the terminal, writes a report to `folder` (or else to the folder for temporary files),
 /// says where it is, and exits. The state of the screen cannot be trusted after a panic.
-pub fn install(folder: PathBuf) {
+pub(super) fn install(folder: PathBuf) {
     std::panic::set_hook(Box::new(move |panic| {
         terminal::leave();
         let text = report(panic);

@@ -45,7 +45,7 @@ const PANIC_VARIABLE: &str = "REELDECK_BREAK_SCREEN";
 ///
 /// # Errors
 /// When the settings are invalid or the terminal cannot be used.
-pub fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
+pub(crate) fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
     let current = std::env::current_dir().context("failed to find the current folder")?;
     if first_run::is_first(typed, &current) {
         let (options, keymap) = options(&TuiSection::default(), args)?;
@@ -71,7 +71,7 @@ pub fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn attach(settings: Settings, typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
+pub(crate) fn attach(settings: Settings, typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
     open_on(settings, typed, args, false)
 }
 

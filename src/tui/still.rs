@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::picture::Rgb;
 
 /// Longer than a healthy file on a slow disk takes.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 const MAX_ERROR_BYTES: u64 = 4096;
 
@@ -20,7 +20,12 @@ const MAX_ERROR_BYTES: u64 = 4096;
 ///
 /// # Errors
 /// When `reeldeck-probe` cannot be started, reports an error, or takes longer than `timeout`.
-pub async fn still(probe: &Path, video: &Path, [width, height]: [usize; 2], timeout: Duration) -> io::Result<Rgb> {
+pub(super) async fn still(
+    probe: &Path,
+    video: &Path,
+    [width, height]: [usize; 2],
+    timeout: Duration,
+) -> io::Result<Rgb> {
     let fetched = tokio::time::timeout(timeout, fetch(probe, video, width, height)).await;
     let slow =
         || io::Error::new(io::ErrorKind::TimedOut, format!("no picture came within {} s", timeout.as_secs_f64()));

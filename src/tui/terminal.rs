@@ -45,7 +45,7 @@ impl Write for Pending {
 
 /// Draws frames. ratatui's own `Terminal` queries the cursor position whenever it clears: that costs a round trip over
 /// a network, and the key reader would take the answer for keys. This type never queries the terminal.
-pub struct Screen {
+pub(super) struct Screen {
     backend: CrosstermBackend<Pending>,
     pending: Pending,
     /// The cells on the terminal.
@@ -60,7 +60,7 @@ impl Screen {
     ///
     /// # Errors
     /// When standard output is no terminal.
-    pub fn open(mouse: bool, title: &str) -> io::Result<Self> {
+    pub(super) fn open(mouse: bool, title: &str) -> io::Result<Self> {
         MOUSE.store(mouse.into(), Ordering::SeqCst);
         enter(title)?;
         let pending = Pending::default();
@@ -70,7 +70,7 @@ impl Screen {
 
     /// # Errors
     /// When the terminal is gone.
-    pub fn size(&self) -> io::Result<Size> {
+    pub(super) fn size(&self) -> io::Result<Size> {
         self.backend.size()
     }
 
@@ -78,7 +78,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn draw(&mut self, app: &App) -> io::Result<()> {
+    pub(super) fn draw(&mut self, app: &App) -> io::Result<()> {
         self.paint(&app.options.theme, |area, buffer| view::paint(app, area, buffer))
     }
 
@@ -86,7 +86,11 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn paint(&mut self, theme: &Theme, draw: impl FnOnce(Rect, &mut Buffer) -> Option<Position>) -> io::Result<()> {
+    pub(super) fn paint(
+        &mut self,
+        theme: &Theme,
+        draw: impl FnOnce(Rect, &mut Buffer) -> Option<Position>,
+    ) -> io::Result<()> {
         let area = Rect::from((Position::ORIGIN, self.size()?));
         let mut buffer = Buffer::empty(area);
         buffer.set_style(area, theme.style(Role::Base));
@@ -120,7 +124,7 @@ impl Screen {
     }
 
     /// The size of a cell in pixels, or a guess.
-    pub fn cell(&self) -> [u16; 2] {
+    pub(super) fn cell(&self) -> [u16; 2] {
         let Ok(size) = window_size() else { return [8, 16] };
         let side = |pixels: u16, cells: u16| pixels.checked_div(cells).filter(|side| *side > 0);
         match (side(size.width, size.columns), side(size.height, size.rows)) {
@@ -133,14 +137,14 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;
         out.flush()
     }
 
     /// Redraws everything with the next frame.
-    pub fn redraw(&mut self) {
+    pub(super) fn redraw(&mut self) {
         self.lost = true;
     }
 
@@ -148,7 +152,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn suspend(&mut self, title: &str) -> io::Result<()> {
+    pub(super) fn suspend(&mut self, title: &str) -> io::Result<()> {
         leave();
         // Stops the whole process, so that no thread reads keys meant for the shell.
         let own = rustix::process::getpid();
@@ -160,7 +164,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn resume(&mut self, title: &str) -> io::Result<()> {
+    pub(super) fn resume(&mut self, title: &str) -> io::Result<()> {
         let _ = disable_raw_mode();
         enter(title)?;
         self.redraw();
@@ -187,12 +191,12 @@ fn enter(title: &str) -> io::Result<()> {
 }
 
 /// No shell waits for this process, so nothing would continue it if it stopped.
-pub fn is_session_leader() -> bool {
+pub(super) fn is_session_leader() -> bool {
     rustix::process::getsid(None).is_ok_and(|leader| leader == rustix::process::getpid())
 }
 
 /// Restores the terminal. Only the first call has an effect.
-pub fn leave() {
+pub(super) fn leave() {
     if !OURS.swap(false, Ordering::SeqCst) {
         return;
     }

@@ -8,7 +8,7 @@ use crate::protocol::words::Level;
 const MAX_TOASTS: usize = 4;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Toast {
+pub(super) struct Toast {
     pub text: String,
     pub level: Level,
     /// The time at which it disappears.
@@ -20,11 +20,11 @@ pub struct Toast {
 
 /// The visible messages, the oldest first.
 #[derive(Clone, Debug, Default)]
-pub struct Toasts(Vec<Toast>);
+pub(super) struct Toasts(Vec<Toast>);
 
 impl Toasts {
     /// Shows a message for as long as it takes to read.
-    pub fn show(&mut self, now: Duration, level: Level, text: impl Into<String>) {
+    pub(super) fn show(&mut self, now: Duration, level: Level, text: impl Into<String>) {
         let text = text.into();
         if let Some(same) = self.0.iter_mut().find(|toast| toast.text == text) {
             same.until = until(now, level, &text);
@@ -34,7 +34,7 @@ impl Toasts {
     }
 
     /// Shows a message in place of the previous one of its kind and counts them.
-    pub fn count(&mut self, now: Duration, level: Level, kind: &'static str, text: String) {
+    pub(super) fn count(&mut self, now: Duration, level: Level, kind: &'static str, text: String) {
         let before = self.0.iter().position(|toast| toast.kind == Some(kind)).map(|place| self.0.remove(place).count);
         let count = before.unwrap_or(0) + 1;
         self.push(Toast { until: until(now, level, &text), text, level, count, kind: Some(kind) });
@@ -48,17 +48,17 @@ impl Toasts {
     }
 
     /// Removes expired messages; true if there were any.
-    pub fn expire(&mut self, now: Duration) -> bool {
+    pub(super) fn expire(&mut self, now: Duration) -> bool {
         let before = self.0.len();
         self.0.retain(|toast| toast.until > now);
         self.0.len() < before
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub fn shown(&self) -> &[Toast] {
+    pub(super) fn shown(&self) -> &[Toast] {
         &self.0
     }
 }

@@ -9,7 +9,7 @@ use crate::protocol::row::RowState;
 use crate::protocol::snapshot::Phase;
 
 /// `None` if the action is available.
-pub fn unavailable_reason(app: &App, action: Action) -> Option<String> {
+pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
     use Action as A;
     if needs_engine(action)
         && let Some(reason) = no_engine(app, action)
@@ -60,7 +60,7 @@ pub fn unavailable_reason(app: &App, action: Action) -> Option<String> {
             .map(|row| format!("{} is missing: there is no file", row.video)),
         A::Open => match app.focus {
             Pane::Videos if app.videos.current().is_none() => Some("no video is here".into()),
-            Pane::Devices if in_hand(app).is_none() => Some("this device has no video in hand".into()),
+            Pane::Devices if in_flight(app).is_none() => Some("this device has no video in hand".into()),
             Pane::Log if app.log.current().is_none() => Some("no line is here".into()),
             _ => None,
         },
@@ -69,9 +69,9 @@ pub fn unavailable_reason(app: &App, action: Action) -> Option<String> {
 }
 
 /// The video that the device under the cursor works on.
-pub fn in_hand(app: &App) -> Option<&str> {
+pub(super) fn in_flight(app: &App) -> Option<&str> {
     let device = app.snapshot()?.devices.get(app.device)?;
-    device.in_hand.first().map(|job| job.video.as_str())
+    device.in_flight.first().map(|job| job.video.as_str())
 }
 
 fn needs_engine(action: Action) -> bool {

@@ -22,9 +22,9 @@ use crate::config::{Overrides, Settings};
 use crate::{error, launch, process};
 
 /// Whether the event loop goes on. A break carries a text to print after the terminal is restored.
-pub type Flow = ControlFlow<Option<String>>;
+pub(super) type Flow = ControlFlow<Option<String>>;
 
-pub struct Window {
+pub(super) struct Window {
     screen: Screen,
     app: App,
     began: Instant,
@@ -44,7 +44,7 @@ impl Window {
     /// # Errors
     /// When the terminal does not report its size.
     #[expect(clippy::too_many_arguments, reason = "each of them is another thing, and it is called once")]
-    pub fn new(
+    pub(super) fn new(
         screen: Screen,
         options: Options,
         keymap: Keymap,
@@ -60,11 +60,11 @@ impl Window {
         Ok(Self { screen, app, began, settings, typed, title, to_link, done, shown: None, still: None, joins: false })
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    pub fn dirty(&self) -> Dirty {
+    pub(super) fn dirty(&self) -> Dirty {
         self.app.dirty
     }
 
@@ -72,7 +72,7 @@ impl Window {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn draw(&mut self) -> anyhow::Result<()> {
+    pub(super) fn draw(&mut self) -> anyhow::Result<()> {
         self.app.dirty = Dirty::Clean;
         if self.app.options.pictures.is_some() {
             self.take_picture_away()?;
@@ -115,7 +115,7 @@ impl Window {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn message(&mut self, msg: Msg) -> anyhow::Result<Flow> {
+    pub(super) fn message(&mut self, msg: Msg) -> anyhow::Result<Flow> {
         let other = match &msg {
             Msg::Link(LinkEvent::Connected(welcome)) if std::mem::take(&mut self.joins) => {
                 engine_mismatch::differences(&self.settings, welcome)
@@ -152,7 +152,7 @@ impl Window {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn event(&mut self, event: Event) -> anyhow::Result<Flow> {
+    pub(super) fn event(&mut self, event: Event) -> anyhow::Result<Flow> {
         match event {
             Event::Key(key) => self.message(Msg::Key(key)),
             Event::Paste(text) => self.message(Msg::Paste(text)),
@@ -164,7 +164,7 @@ impl Window {
 
     /// # Errors
     /// When the terminal is gone.
-    pub fn resize(&mut self) -> anyhow::Result<Flow> {
+    pub(super) fn resize(&mut self) -> anyhow::Result<Flow> {
         let size = self.screen.size().unwrap_or(Size { width: 80, height: 24 });
         self.shown = None;
         self.message(Msg::Resize(size))
@@ -172,7 +172,7 @@ impl Window {
 
     /// # Errors
     /// When the terminal is gone.
-    pub fn suspend(&mut self) -> anyhow::Result<Flow> {
+    pub(super) fn suspend(&mut self) -> anyhow::Result<Flow> {
         if terminal::is_session_leader() {
             return self.message(Msg::Notify("there is no shell to go back to".into()));
         }
@@ -182,19 +182,19 @@ impl Window {
 
     /// # Errors
     /// When the terminal is gone.
-    pub fn resume(&mut self) -> anyhow::Result<Flow> {
+    pub(super) fn resume(&mut self) -> anyhow::Result<Flow> {
         self.screen.resume(&self.title)?;
         self.resize()
     }
 
     /// Starts an engine.
-    pub fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         self.app.engine_starting = true;
         self.launch();
     }
 
     /// An engine is running: its settings will be compared with ours.
-    pub fn join(&mut self) {
+    pub(super) fn join(&mut self) {
         self.joins = true;
     }
 

@@ -31,7 +31,7 @@ impl Video {
     ///
     /// # Errors
     /// When the probe fails.
-    pub fn make(probe: &Path) -> Result<Self> {
+    pub(super) fn make(probe: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("reeldeck-tune-").tempdir();
         let folder =
             folder.context("failed to make a folder for temporary files; TMPDIR names another place for it")?;
@@ -66,7 +66,7 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// When a worker fails.
-    pub fn measure(&self, workers: usize, threads: usize, batch: usize) -> Result<Measurement> {
+    pub(super) fn measure(&self, workers: usize, threads: usize, batch: usize) -> Result<Measurement> {
         let mut all = (0..workers).map(|_| self.start(threads)).collect::<Result<Vec<_>>>()?;
         for worker in &mut all {
             worker.wait_ready(&Patience::UNLIMITED).context(FAILED)?;

@@ -22,7 +22,7 @@ const BATCHES: [usize; 3] = [2, 1, 4];
 ///
 /// # Errors
 /// When a worker or the probe fails, or the results cannot be written.
-pub fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<Exit> {
     let file = measurements::file().context("there is no folder to remember it in; set HOME or XDG_CACHE_HOME")?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let worker = process::worker()?;

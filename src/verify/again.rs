@@ -21,7 +21,7 @@ use crate::progress::Progress;
 
 /// What a worker needs.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub(crate) struct Setup {
     /// The worker's program.
     pub program: Program,
     /// The first message to the worker.
@@ -36,7 +36,7 @@ pub struct Setup {
 
 /// The result of extracting a video again.
 #[derive(Debug)]
-pub enum Reextracted {
+pub(crate) enum Reextracted {
     /// The features were compared; with a finding if they differ.
     Compared(Compared, Option<Finding>),
     /// There is nothing to compare.
@@ -45,7 +45,7 @@ pub enum Reextracted {
 
 /// A worker that extracts one video at a time into its own folder.
 #[derive(Debug)]
-pub struct Extractor {
+pub(crate) struct Extractor {
     setup: Setup,
     worker: Option<Worker>,
 }
@@ -55,7 +55,7 @@ impl Extractor {
     ///
     /// # Errors
     /// When the folder cannot be created.
-    pub fn new(setup: Setup) -> io::Result<Self> {
+    pub(crate) fn new(setup: Setup) -> io::Result<Self> {
         fs::create_dir_all(&setup.folder)?;
         Ok(Self { setup, worker: None })
     }
@@ -64,7 +64,7 @@ impl Extractor {
     ///
     /// # Errors
     /// When no worker can be started, and when cancelled.
-    pub fn compare(
+    pub(crate) fn compare(
         &mut self,
         video: &VideoName,
         source: &Path,

@@ -26,7 +26,7 @@ const MAX_LIST_BYTES: u64 = 1 << 28;
 
 /// A reference to compare features with.
 #[derive(Debug)]
-pub enum Reference {
+pub(crate) enum Reference {
     /// A `result.pkl` with the list of its videos.
     Pickle {
         /// The pickle's path, for messages.
@@ -42,7 +42,7 @@ pub enum Reference {
 
 /// The part of the reference that one feature is compared with.
 #[derive(Debug)]
-pub enum ReferenceItem {
+pub(crate) enum ReferenceItem {
     /// Nothing, or the file in the folder.
     Nothing,
     /// A result of the pickle.
@@ -54,7 +54,7 @@ impl Reference {
     ///
     /// # Errors
     /// When a file is missing, unreadable or invalid.
-    pub fn open(path: &Path, list: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, list: Option<&Path>) -> anyhow::Result<Self> {
         let usage = |message: String| ExitError::new(Exit::Usage, message);
         let metadata = fs::metadata(path)
             .with_context(|| usage(format!("failed to look at {}; name a result.pkl or a folder", shown(path))))?;
@@ -77,7 +77,7 @@ impl Reference {
     ///
     /// # Errors
     /// When the file is not a `result.pkl`, or its number of results differs from the list.
-    pub fn results(&self) -> anyhow::Result<Option<Results<'_>>> {
+    pub(crate) fn results(&self) -> anyhow::Result<Option<Results<'_>>> {
         let Self::Pickle { path, map, videos } = self else { return Ok(None) };
         let usage = |message: String| ExitError::new(Exit::Usage, message);
         let results =
@@ -96,7 +96,7 @@ impl Reference {
 
     /// Pairs the targets with the reference: first those that the pickle has a result for, in its order, then the others. An
     /// unreadable result ends the iteration and is stored in `trouble`.
-    pub fn deal<'t>(
+    pub(crate) fn deal<'t>(
         &'t self,
         targets: &'t [Target],
         results: &'t Results<'_>,

@@ -14,7 +14,7 @@ use crate::error::line_of;
 
 /// The result for one feature.
 #[derive(Debug)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// The feature's video.
     pub video: VideoName,
     /// What was found.
@@ -99,9 +99,9 @@ fn made_by(own: &Provenance) -> String {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),
     };
-    let meaningless = if own.checkpoint.synthetic_weights { " (SEEDED: the numbers mean nothing)" } else { "" };
+    let synthetic_weights = if own.checkpoint.synthetic_weights { " (SEEDED: the numbers mean nothing)" } else { "" };
     let Provenance { device, libtorch, tool, checkpoint, .. } = own;
-    format!("{tool}, {device}, {precision}, libtorch {libtorch}, weights {}{meaningless}", checkpoint.name)
+    format!("{tool}, {device}, {precision}, libtorch {libtorch}, weights {}{synthetic_weights}", checkpoint.name)
 }
 
 fn against(job: &VerifyJob<'_>, feature: &Feature, theirs: Result<Matrix, String>, checked: &mut Checked) {

@@ -12,7 +12,7 @@ const WORST: usize = 3;
 
 /// The difference of two matrices.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// The largest absolute difference; infinite if only one of two values is a number.
     pub max_abs: f64,
     /// The mean absolute difference.
@@ -27,7 +27,7 @@ pub struct Difference {
 
 /// The largest difference that is accepted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Tolerance {
+pub(crate) enum Tolerance {
     /// Bound on the largest absolute difference.
     MaxAbs(f64),
     /// Bound on the relative norm.
@@ -36,7 +36,7 @@ pub enum Tolerance {
 
 impl Tolerance {
     /// Whether a difference is within the bound.
-    pub fn allows(self, difference: &Difference) -> bool {
+    pub(crate) fn allows(self, difference: &Difference) -> bool {
         match self {
             Self::MaxAbs(bound) => difference.max_abs <= bound,
             Self::RelativeL2(bound) => difference.relative_l2 <= bound,
@@ -71,7 +71,7 @@ impl fmt::Display for Difference {
 ///
 /// # Errors
 /// Incompatible shapes.
-pub fn compare(ours: &Matrix, theirs: &Matrix) -> Result<Difference, String> {
+pub(crate) fn compare(ours: &Matrix, theirs: &Matrix) -> Result<Difference, String> {
     let [rows, columns] = ours.shape;
     let other = match theirs.shape {
         shape if shape == ours.shape => Cow::Borrowed(theirs.data.as_slice()),

@@ -16,20 +16,20 @@ use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
 
-pub mod again;
-pub mod against;
+pub(crate) mod again;
+pub(crate) mod against;
 mod check;
-pub mod compare;
-pub mod report;
+pub(crate) mod compare;
+pub(crate) mod report;
 mod rows;
 
 use against::{Reference, ReferenceItem};
-pub use check::Checked;
+pub(crate) use check::Checked;
 use compare::{Difference, Tolerance};
 
 /// What to verify.
 #[derive(Clone, Copy, Debug)]
-pub struct VerifyJob<'a> {
+pub(crate) struct VerifyJob<'a> {
     /// Output folder and feature set.
     pub layout: &'a Layout,
     /// The recipe that the features should have been made by.
@@ -42,7 +42,7 @@ pub struct VerifyJob<'a> {
 
 /// A finding about a feature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The feature's video.
     pub video: VideoName,
     /// The kind.
@@ -53,7 +53,7 @@ pub struct Finding {
 
 /// The kinds of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The file is truncated, or its content does not match its checksum.
     Damaged,
     /// The set, the recipe or the video differs from what the file's path implies.
@@ -78,7 +78,7 @@ pub enum Kind {
 
 impl Kind {
     /// The name in reports.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Damaged => "damaged",
             Self::Foreign => "foreign",
@@ -96,7 +96,7 @@ impl Kind {
 
 /// A comparison of two features of a video.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Compared {
+pub(crate) struct Compared {
     /// The video.
     pub video: VideoName,
     /// The difference.
@@ -105,7 +105,7 @@ pub struct Compared {
 
 /// The result of a verification.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// Number of features that were checked.
     pub checked: usize,
     /// All findings, including notes, sorted by video.
@@ -126,12 +126,12 @@ pub struct Report {
 
 impl Report {
     /// Findings other than notes.
-    pub fn wrong(&self) -> impl Iterator<Item = &Finding> {
+    pub(crate) fn wrong(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.kind != Kind::Note)
     }
 
     /// The videos with an error, without duplicates, sorted.
-    pub fn to_retry(&self) -> Vec<&VideoName> {
+    pub(crate) fn to_retry(&self) -> Vec<&VideoName> {
         let mut videos: Vec<&VideoName> = self.wrong().map(|finding| &finding.video).collect();
         videos.sort_unstable();
         videos.dedup();
@@ -141,7 +141,7 @@ impl Report {
 
 /// A feature file, and its video if it exists.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// The video that the file's path names.
     pub video: VideoName,
     /// The video's file.
@@ -152,7 +152,11 @@ pub struct Target {
 ///
 /// # Errors
 /// When the features cannot be listed or the reference cannot be read, and when cancelled.
-pub fn verify(job: &VerifyJob<'_>, pairs: Option<&Reference>, progress: &dyn Progress) -> anyhow::Result<Report> {
+pub(crate) fn verify(
+    job: &VerifyJob<'_>,
+    pairs: Option<&Reference>,
+    progress: &dyn Progress,
+) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let targets = targets(job, &mut report)
         .with_context(|| format!("failed to list the features in {}", shown(&job.layout.features())))?;
@@ -232,7 +236,7 @@ fn entries(folder: &Path) -> io::Result<Vec<String>> {
 }
 
 /// The accepted difference of two extractions by this recipe.
-pub fn tolerance(recipe: &Recipe) -> Tolerance {
+pub(crate) fn tolerance(recipe: &Recipe) -> Tolerance {
     match recipe.precision {
         Precision::Fp32 => Tolerance::MaxAbs(2e-4),
         Precision::Bf16 | Precision::Tf32 => Tolerance::RelativeL2(1e-2),

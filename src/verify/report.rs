@@ -11,16 +11,16 @@ use reeldeck_common::video::printable;
 use super::{Compared, Report};
 
 /// The videos to extract again, one `Class/file` per line.
-pub const RETRY: &str = "retry.txt";
+pub(crate) const RETRY: &str = "retry.txt";
 /// All findings: video, kind and text, separated by tabs.
-pub const FINDINGS: &str = "findings.tsv";
+pub(crate) const FINDINGS: &str = "findings.tsv";
 /// The comparisons with the reference.
-pub const AGAINST: &str = "against.tsv";
+pub(crate) const AGAINST: &str = "against.tsv";
 /// The comparisons with features that were extracted again.
-pub const AGAIN: &str = "again.tsv";
+pub(crate) const AGAIN: &str = "again.tsv";
 
 /// The folder of the files.
-pub fn folder(layout: &Layout) -> PathBuf {
+pub(crate) fn folder(layout: &Layout) -> PathBuf {
     layout.exports().join("verify")
 }
 
@@ -28,7 +28,7 @@ pub fn folder(layout: &Layout) -> PathBuf {
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn write(report: &Report, layout: &Layout, owner: &Owner) -> io::Result<()> {
+pub(crate) fn write(report: &Report, layout: &Layout, owner: &Owner) -> io::Result<()> {
     let folder = folder(layout);
     fs::create_dir_all(&folder)?;
     atomic::write(&folder.join(FINDINGS), owner, |writer| {

@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use reeldeck::config::{Config, Device, DeviceList, NvdecUse, Overrides, Settings, Verbosity};
-use reeldeck::dataset::video_list::LabelStyle;
-use reeldeck::error::ExitError;
+use reeldeck::internals::config::{Config, Device, DeviceList, NvdecUse, Overrides, Settings, Verbosity};
+use reeldeck::internals::dataset::LabelStyle;
+use reeldeck::internals::error::ExitError;
 use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::strict::from_toml;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::{Bench, Ran, programs};
-use reeldeck::cli::Cli;
+use reeldeck::internals::cli::Cli;
 use reeldeck_common::recipe::Recipe;
 
 /// Commands that a test cannot run, with the reason. They are parsed as well.

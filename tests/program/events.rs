@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::Bench;
-use reeldeck::protocol::event::{Line, SCHEMA};
+use reeldeck::internals::protocol::event::{Line, SCHEMA};
 use serde_json::Value;
 
 /// The documented fields of each event, without those that all events have.

@@ -167,7 +167,7 @@ fn videos_in_progress_when_an_engine_was_killed_are_retried_alone() {
         assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
         wait_for("it hangs", || {
             let snapshot = &status(&bench)["runs"][0]["snapshot"];
-            snapshot["counts"]["done"] == done && snapshot["devices"][0]["in_hand"][0]["video"] == "A/v_02.mp4"
+            snapshot["counts"]["done"] == done && snapshot["devices"][0]["in_flight"][0]["video"] == "A/v_02.mp4"
         });
         kill("-9", status(&bench)["runs"][0]["pid"].as_u64().unwrap() as u32);
         wait_for("the lock is free", || !status(&bench)["running"].as_bool().unwrap());

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::processes::Process;
 use crate::support::{Bench, wait_for};
-use reeldeck::client::{Client, runs};
-use reeldeck::protocol::row::{Column, Filter, Row, RowState, Sort};
-use reeldeck::protocol::snapshot::{Phase, Snapshot};
-use reeldeck::protocol::{Command, FromEngine, ToEngine};
+use reeldeck::internals::client::{Client, runs};
+use reeldeck::internals::protocol::row::{Column, Filter, Row, RowState, Sort};
+use reeldeck::internals::protocol::snapshot::{Phase, Snapshot};
+use reeldeck::internals::protocol::{Command, FromEngine, ToEngine};
 
 /// Classes, as in HACS.
 const CLASSES: usize = 200;

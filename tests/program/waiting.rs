@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::support::prober::{self, settled};
 use crate::support::{Bench, wait_for};
-use reeldeck::client::{Client, ClientError, runs};
-use reeldeck::protocol::Command;
-use reeldeck::protocol::details::Details;
-use reeldeck::protocol::row::{Filter, Row, RowState, Select, Sort};
-use reeldeck::protocol::snapshot::{Phase, Snapshot};
+use reeldeck::internals::client::{Client, ClientError, runs};
+use reeldeck::internals::protocol::Command;
+use reeldeck::internals::protocol::details::Details;
+use reeldeck::internals::protocol::row::{Filter, Row, RowState, Select, Sort};
+use reeldeck::internals::protocol::snapshot::{Phase, Snapshot};
 
 /// Adds a "video" with an old time of modification. The same text counts as the same version.
 fn old_video(bench: &Bench, name: &str, script: &str) {
@@ -60,7 +60,7 @@ impl<'b> Waiting<'b> {
 
     fn refused(&mut self, command: Command) -> String {
         match self.client.command(command) {
-            Err(ClientError::No(why)) => why,
+            Err(ClientError::Failed(why)) => why,
             other => panic!("{other:?}"),
         }
     }
@@ -69,7 +69,7 @@ impl<'b> Waiting<'b> {
     fn leave(&mut self) -> Result<String, String> {
         assert_eq!(self.refused(Command::Leave), "others follow this engine");
         match self.follower.command(Command::Leave) {
-            Err(ClientError::No(why)) => Err(why),
+            Err(ClientError::Failed(why)) => Err(why),
             other => Ok(other.unwrap()),
         }
     }
@@ -190,7 +190,7 @@ fn from_a_look_at_the_dataset_to_its_features() {
     let details = engine.details("A/v_1.mp4");
     let feature = details.feature.unwrap();
     assert_eq!((feature.tensors, feature.top1.len(), feature.heat.len()), (vec![("logits".into(), vec![4, 5])], 4, 5));
-    assert!(feature.meaningless && feature.classes[0].0.starts_with("#"));
+    assert!(feature.synthetic_weights && feature.classes[0].0.starts_with("#"));
     assert_eq!(details.listed.unwrap().segments.len(), 1);
     assert_eq!((details.container.as_deref(), details.fps), (Some("mp4"), Some(30.0)));
     let failed = engine.details("A/v_2.mp4");

@@ -15,8 +15,8 @@ mod json;
 mod list;
 mod names;
 
-pub use guard::Place;
-pub use names::same_class;
+pub(crate) use guard::Place;
+pub(crate) use names::same_class;
 
 /// Maximum number of videos, several times that of the largest dataset of the field.
 const MAX_VIDEOS: usize = 2_000_000;
@@ -29,7 +29,7 @@ const BUFFER: usize = 256 << 10;
 /// The part of a dataset that a video belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Split {
+pub(crate) enum Split {
     /// The training set.
     Training,
     /// The validation set.
@@ -40,10 +40,10 @@ pub enum Split {
 
 impl Split {
     /// All splits, in the order of reports.
-    pub const ALL: [Self; 3] = [Self::Training, Self::Validation, Self::Testing];
+    pub(crate) const ALL: [Self; 3] = [Self::Training, Self::Validation, Self::Testing];
 
     /// The split with this name, ignoring case. `train`, `val` and `test` are accepted too.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         let is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
         if is(&["training", "train"]) {
             Some(Self::Training)
@@ -57,7 +57,7 @@ impl Split {
     }
 
     /// `training`, `validation` or `testing`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Training => "training",
             Self::Validation => "validation",
@@ -68,7 +68,7 @@ impl Split {
 
 /// The kind of a manifest file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The official annotation file, with durations and subsets.
     Annotations,
     /// A plain list, without durations and subsets.
@@ -77,7 +77,7 @@ pub enum Kind {
 
 /// The videos that should be on disk.
 #[derive(Debug)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// The file.
     pub path: PathBuf,
     /// Its kind.
@@ -90,7 +90,7 @@ pub struct Manifest {
 
 /// A video of the manifest.
 #[derive(Debug)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// Duration in seconds; unknown in a plain list.
     pub duration_s: Option<f64>,
     /// The split; unknown in a plain list.
@@ -119,7 +119,7 @@ impl Labels {
 
 /// A video during reading.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// The id: the file name without prefix and extension.
     pub id: &'a str,
     /// Its position in the file.
@@ -198,7 +198,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Files that cannot be read or have another structure, duplicate ids, unsafe names, and files that exceed a limit.
-    pub fn read(path: &Path, prefix: &str) -> Result<Self, ManifestError> {
+    pub(crate) fn read(path: &Path, prefix: &str) -> Result<Self, ManifestError> {
         let (reader, kind) = open(path)?;
         Self::from_reader(reader, kind, path, prefix)
     }
@@ -243,7 +243,10 @@ impl Manifest {
     ///
     /// # Errors
     /// As [`Manifest::read`], and the errors of `take`.
-    pub fn each<E: From<ManifestError>>(&self, mut take: impl FnMut(&Entry<'_>) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn each<E: From<ManifestError>>(
+        &self,
+        mut take: impl FnMut(&Entry<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (reader, kind) = open(&self.path)?;
         let mut failed = None;
         let mut labels = Labels::default();
@@ -261,44 +264,39 @@ impl Manifest {
     }
 
     /// Number of videos.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.videos.len()
     }
 
-    /// Whether the manifest is empty. One that was read has at least one video.
-    pub fn is_empty(&self) -> bool {
-        self.videos.is_empty()
-    }
-
     /// All ids, in the file's order.
-    pub fn videos(&self) -> impl ExactSizeIterator<Item = (&str, &Listed)> {
+    pub(crate) fn videos(&self) -> impl ExactSizeIterator<Item = (&str, &Listed)> {
         self.videos.iter().map(|(id, listed)| (&**id, listed))
     }
 
     /// The index of an id in the file's order.
-    pub fn position(&self, id: &str) -> Option<usize> {
+    pub(crate) fn position(&self, id: &str) -> Option<usize> {
         self.videos.get_index_of(id)
     }
 
     /// The video at an index.
-    pub fn at(&self, position: usize) -> Option<(&str, &Listed)> {
+    pub(crate) fn at(&self, position: usize) -> Option<(&str, &Listed)> {
         self.videos.get_index(position).map(|(id, listed)| (&**id, listed))
     }
 
     /// Number of different labels.
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.labels.0.len()
     }
 
     /// The labels of a video without duplicates, in the order of their first appearance.
-    pub fn labels<'a>(&'a self, listed: &'a Listed) -> impl ExactSizeIterator<Item = &'a str> + Clone {
+    pub(crate) fn labels<'a>(&'a self, listed: &'a Listed) -> impl ExactSizeIterator<Item = &'a str> + Clone {
         listed.labels.iter().map(|at| self.labels.0.get_index(*at as usize).map_or("", |label| label))
     }
 }
 
 impl Listed {
     /// The address to fetch the video from: that of the manifest, or YouTube's for an id of YouTube's form.
-    pub fn address(&self, id: &str) -> Option<String> {
+    pub(crate) fn address(&self, id: &str) -> Option<String> {
         let is_address = |url: &&str| {
             ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
                 && !url.contains(|c: char| c.is_control() || c.is_whitespace())
@@ -319,7 +317,7 @@ fn youtube(id: &str) -> String {
 }
 
 /// The id in a file name `v_<id>.<extension>`; `None` without the prefix or an id.
-pub fn id_of<'a>(file: &'a str, prefix: &str) -> Option<&'a str> {
+pub(crate) fn id_of<'a>(file: &'a str, prefix: &str) -> Option<&'a str> {
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     stem.strip_prefix(prefix).filter(|id| !id.is_empty())
 }

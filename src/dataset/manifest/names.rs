@@ -58,7 +58,7 @@ fn bad(what: &'static str, name: &str, why: &'static str) -> BadName {
 }
 
 /// Whether a class folder belongs to a label. Downloads use underscores for spaces.
-pub fn same_class(folder: &str, label: &str) -> bool {
+pub(crate) fn same_class(folder: &str, label: &str) -> bool {
     let underscored = |byte: u8| if byte == b' ' { b'_' } else { byte };
     folder.len() == label.len() && folder.bytes().map(underscored).eq(label.bytes().map(underscored))
 }

@@ -18,7 +18,7 @@ use super::super::scan::VideoFile;
 use super::is_lasting;
 
 /// The name of the cache in the private folder of an output folder.
-pub const FOLDER: &str = "probe-cache";
+pub(crate) const FOLDER: &str = "probe-cache";
 
 /// The version of the lines.
 const FORMAT: u32 = 1;

@@ -1,6 +1,6 @@
 //! The probe of a dataset: examines the videos on disk with many processes and stores the findings.
 
-pub mod cache;
+pub(crate) mod cache;
 mod pool;
 mod process;
 

@@ -34,7 +34,7 @@ enum Tried {
 }
 
 /// Probes the videos with these indices and passes each finding to `take`.
-pub fn run(
+pub(super) fn run(
     request: Request<'_>,
     setup: &Setup,
     indices: &[usize],

@@ -22,7 +22,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
 const KILL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A running process. Dropping it ends the process.
-pub struct Prober {
+pub(super) struct Prober {
     process: Process,
     events: Receiver<Event<Line>>,
     orders: u64,
@@ -30,7 +30,7 @@ pub struct Prober {
 
 /// The result of an order.
 #[derive(Debug)]
-pub enum Reply {
+pub(super) enum Reply {
     /// The answer.
     Answer(Answer),
     /// The process has ended or broke the protocol: how, as a predicate such as `exited with code 3`.
@@ -50,7 +50,7 @@ impl Prober {
     ///
     /// # Errors
     /// When the process cannot be started or does not answer. Then no file is to blame.
-    pub fn start(setup: &Setup, cancel: &AtomicBool) -> Result<Option<Self>, ProbeError> {
+    pub(super) fn start(setup: &Setup, cancel: &AtomicBool) -> Result<Option<Self>, ProbeError> {
         let arguments = vec!["check".into(), "--memory-mib".into(), setup.memory_mib.to_string().into()];
         let program = Program { arguments, ..Program::new(&setup.program) };
         let (process, events) = Process::start_with_channel(&program)
@@ -67,7 +67,14 @@ impl Prober {
     }
 
     /// Examines a file. After any reply but an answer the process must be replaced.
-    pub fn ask(&mut self, path: &Path, level: Level, limits: &Limits, stall: Duration, cancel: &AtomicBool) -> Reply {
+    pub(super) fn ask(
+        &mut self,
+        path: &Path,
+        level: Level,
+        limits: &Limits,
+        stall: Duration,
+        cancel: &AtomicBool,
+    ) -> Reply {
         self.orders += 1;
         let order = Order { id: self.orders, path: path.to_owned(), level, limits: *limits };
         if let Err(error) = self.process.send(&order) {

@@ -8,7 +8,7 @@ use crate::dataset::state::State;
 
 /// The states of all videos of a report. It is small enough to keep without the report.
 #[derive(Clone, Debug, Default)]
-pub struct States(HashMap<String, Seen>);
+pub(crate) struct States(HashMap<String, Seen>);
 
 #[derive(Clone, Debug)]
 struct Seen {
@@ -21,7 +21,7 @@ struct Seen {
 
 /// A video whose state or files changed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub(crate) struct Change {
     /// The id in the manifest; `Class/file` for a file that is not in it.
     pub key: String,
     /// The name for people.
@@ -49,14 +49,14 @@ impl Row<'_> {
 
 impl States {
     /// The states of a report.
-    pub fn of(report: &Report<'_>) -> Self {
+    pub(crate) fn of(report: &Report<'_>) -> Self {
         let mut states = Self::default();
         states.renew(report);
         states
     }
 
     /// Takes over the states of another report. Returns the changes in its order, then the removed videos by name.
-    pub fn renew(&mut self, report: &Report<'_>) -> Vec<Change> {
+    pub(crate) fn renew(&mut self, report: &Report<'_>) -> Vec<Change> {
         let mut changes = vec![];
         for row in report.rows() {
             let files = row.files_hash();

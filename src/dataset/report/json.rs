@@ -14,7 +14,7 @@ use crate::dataset::shown;
 use crate::dataset::state::State;
 
 /// Version of the object. It increases when a field is removed or changes its meaning, not when one is added.
-pub const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
 struct Root<'a> {
@@ -137,7 +137,7 @@ impl Report<'_> {
     ///
     /// # Errors
     /// Whatever the writer reports.
-    pub fn write_json(&self, writer: &mut impl Write, root: &Path) -> io::Result<()> {
+    pub(crate) fn write_json(&self, writer: &mut impl Write, root: &Path) -> io::Result<()> {
         let tables = self.tables();
         let object = Root {
             schema: SCHEMA,
@@ -167,7 +167,7 @@ impl Report<'_> {
     ///
     /// # Errors
     /// Whatever the writer reports.
-    pub fn write_changes_json(&self, writer: &mut impl Write, changes: &[Change]) -> io::Result<()> {
+    pub(crate) fn write_changes_json(&self, writer: &mut impl Write, changes: &[Change]) -> io::Result<()> {
         let tables = self.tables();
         let (there, gone): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.now.is_some());
         let keys = there.iter().map(|change| change.key.as_str()).collect();

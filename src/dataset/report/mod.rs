@@ -11,13 +11,12 @@ mod changes;
 mod json;
 mod text;
 
-pub use changes::{Change, States};
-pub use json::SCHEMA;
+pub(crate) use changes::{Change, States};
 
 /// The combined knowledge of a dataset. Rows are computed on request, so that memory is little more than that of the scan
 /// and the manifest.
 #[derive(Debug)]
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     scan: &'a Scan,
     probes: &'a Probes,
     tolerance_s: f64,
@@ -26,7 +25,7 @@ pub struct Report<'a> {
 
 /// A video of the manifest, or a file that is not in it.
 #[derive(Debug)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// The id in the manifest.
     pub id: Option<&'a str>,
     /// The entry of the manifest.
@@ -43,7 +42,7 @@ pub struct Row<'a> {
 
 /// Numbers of videos, in total and by state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Videos of the manifest.
     pub listed: usize,
     /// By [`State::index`].
@@ -52,7 +51,7 @@ pub struct Tally {
 
 /// The counts of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tables {
+pub(crate) struct Tables {
     /// Each video once.
     pub all: Tally,
     /// By split; `None` counts videos without a split.
@@ -65,7 +64,7 @@ pub struct Tables {
 
 impl<'a> Row<'a> {
     /// The labels, else the folder of the file, else none.
-    pub fn classes(&self) -> Vec<&'a str> {
+    pub(crate) fn classes(&self) -> Vec<&'a str> {
         match (self.labels.as_slice(), self.files.as_slice()) {
             ([], [first, ..]) => vec![first.name.class()],
             _ => self.labels.clone(),
@@ -75,13 +74,13 @@ impl<'a> Row<'a> {
 
 impl<'a> Report<'a> {
     /// Combines manifest, scan and probes. `tolerance_s` is the accepted difference in duration, in seconds.
-    pub fn new(manifest: Option<&'a Manifest>, scan: &'a Scan, probes: &'a Probes, tolerance_s: f64) -> Self {
+    pub(crate) fn new(manifest: Option<&'a Manifest>, scan: &'a Scan, probes: &'a Probes, tolerance_s: f64) -> Self {
         let matches = manifest.map(|manifest| (manifest, Matches::new(manifest, &scan.videos)));
         Self { scan, probes, tolerance_s, matches }
     }
 
     /// Every video of the manifest in its order, then the other files by name. Without a manifest, every file.
-    pub fn rows(&self) -> Box<dyn Iterator<Item = Row<'a>> + '_> {
+    pub(crate) fn rows(&self) -> Box<dyn Iterator<Item = Row<'a>> + '_> {
         match &self.matches {
             None => Box::new(self.scan.videos.iter().map(|file| self.loose(file, None))),
             Some((manifest, matches)) => {
@@ -110,7 +109,7 @@ impl<'a> Report<'a> {
     }
 
     /// Counts all rows.
-    pub fn tables(&self) -> Tables {
+    pub(crate) fn tables(&self) -> Tables {
         let mut tables = Tables::default();
         // A folder with underscores and a label with spaces are the same class, which is shown by its label.
         let mut classes: BTreeMap<String, (String, Tally)> = BTreeMap::new();
@@ -131,12 +130,12 @@ impl<'a> Report<'a> {
     }
 
     /// Number of videos in the manifest.
-    pub fn listed_videos(&self) -> usize {
+    pub(crate) fn listed_videos(&self) -> usize {
         self.matches.as_ref().map_or(0, |(manifest, _)| manifest.len())
     }
 
     /// Whether every video of the manifest is usable; without a manifest, every file.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         !self.rows().any(|row| row.state.is_problem())
     }
 }

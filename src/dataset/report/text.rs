@@ -12,7 +12,7 @@ impl Report<'_> {
     ///
     /// # Errors
     /// Errors of the writer.
-    pub fn write_tables(&self, writer: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write_tables(&self, writer: &mut impl Write) -> io::Result<()> {
         if self.matches.is_some() {
             let tables = self.tables();
             let splits = tables.splits.iter().map(|(split, tally)| match split {
@@ -41,7 +41,7 @@ impl Report<'_> {
     ///
     /// # Errors
     /// Errors of the writer.
-    pub fn write_problems(&self, writer: &mut impl Write, most: usize) -> io::Result<()> {
+    pub(crate) fn write_problems(&self, writer: &mut impl Write, most: usize) -> io::Result<()> {
         let tables = self.tables();
         self.write_names(writer, &tables.all, most)?;
         if let Some(row) = self.rows().find(|row| row.misplaced) {
@@ -62,7 +62,7 @@ impl Report<'_> {
     ///
     /// # Errors
     /// Errors of the writer.
-    pub fn write_changes(
+    pub(crate) fn write_changes(
         &self,
         writer: &mut impl Write,
         changes: &[Change],

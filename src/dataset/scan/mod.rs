@@ -263,7 +263,7 @@ fn kind_of(kind: FileType) -> &'static str {
 }
 
 /// The same videos with their current size and modification time. Videos that cannot be accessed keep their old ones.
-pub fn as_they_are(root: &Path, mut videos: Vec<VideoFile>) -> Vec<VideoFile> {
+pub(crate) fn as_they_are(root: &Path, mut videos: Vec<VideoFile>) -> Vec<VideoFile> {
     for video in &mut videos {
         if let Ok(stamp) = SourceStamp::read(&video.name.under(root)) {
             video.stamp = stamp;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use reeldeck_common::video::VideoName;
@@ -27,7 +27,7 @@ use look::Identity;
 use source::{Events, MakeEvents};
 use tracker::Tracker;
 
-pub use source::network_of;
+pub(crate) use source::network_of;
 
 /// Capacity of the channel. When it is full, the watch waits, and no change is lost.
 const CHANNEL: usize = 1024;
@@ -36,7 +36,7 @@ const SELDOM: u32 = 10;
 
 /// A change in the dataset folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// A video is new or has changed, and has been unchanged for the settling time.
     Settled(VideoFile),
     /// A video was removed.
@@ -56,7 +56,7 @@ pub enum Change {
 
 /// How changes are detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Backend {
+pub(crate) enum Backend {
     /// By events; on network file systems by polling.
     #[default]
     Auto,
@@ -68,7 +68,7 @@ pub enum Backend {
 
 /// Options of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WatchOptions {
+pub(crate) struct WatchOptions {
     /// The dataset folder.
     pub root: PathBuf,
     /// Extensions of videos, lower case, without a dot. Files that are still being written have other extensions.
@@ -83,7 +83,7 @@ pub struct WatchOptions {
 
 impl WatchOptions {
     /// The defaults: 10 s of settling, one poll per minute.
-    pub fn new(root: PathBuf, extensions: Vec<String>) -> Self {
+    pub(crate) fn new(root: PathBuf, extensions: Vec<String>) -> Self {
         let (settle, poll) = (Duration::from_secs(10), Duration::from_secs(60));
         Self { root, extensions, settle, poll, backend: Backend::Auto }
     }
@@ -91,19 +91,21 @@ impl WatchOptions {
 
 /// A running watch. It ends when dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     changes: mpsc::Receiver<Change>,
     board: Arc<Board>,
-    thread: Option<JoinHandle<()>>,
+    /// Tests wait for its end.
+    #[cfg(test)]
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 /// Requests rescans. It can be cloned and sent to other threads.
 #[derive(Clone, Debug)]
-pub struct Rescan(Arc<Board>);
+pub(crate) struct Rescan(Arc<Board>);
 
 impl Rescan {
     /// Requests a rescan of everything. Changes arrive like any others.
-    pub fn now(&self) {
+    pub(crate) fn now(&self) {
         self.0.leave(|hints| hints.all = true);
     }
 }
@@ -113,7 +115,7 @@ impl Watch {
     ///
     /// # Errors
     /// When the dataset folder is missing, or no thread can be started.
-    pub fn start(options: WatchOptions, known: &[VideoFile]) -> io::Result<Self> {
+    pub(crate) fn start(options: WatchOptions, known: &[VideoFile]) -> io::Result<Self> {
         Self::start_with(options, known, source::native())
     }
 
@@ -136,31 +138,37 @@ impl Watch {
             polling: false,
             away: false,
         };
-        let thread = thread::Builder::new().name("watch".into()).spawn(move || looker.run())?;
-        Ok(Self { changes, board, thread: Some(thread) })
+        let _thread = thread::Builder::new().name("watch".into()).spawn(move || looker.run())?;
+        Ok(Self {
+            changes,
+            board,
+            #[cfg(test)]
+            thread: Some(_thread),
+        })
     }
 
     /// The next change; `None` after the watch ended. Cancel safe.
-    pub async fn next(&mut self) -> Option<Change> {
+    pub(crate) async fn next(&mut self) -> Option<Change> {
         self.changes.recv().await
     }
 
     /// The next change, for threads without a runtime.
-    pub fn next_blocking(&mut self) -> Option<Change> {
+    pub(crate) fn next_blocking(&mut self) -> Option<Change> {
         self.changes.blocking_recv()
     }
 
     /// A handle that requests rescans.
-    pub fn rescan(&self) -> Rescan {
+    pub(crate) fn rescan(&self) -> Rescan {
         Rescan(Arc::clone(&self.board))
     }
 
     /// Ends the watch and waits for it, even if the file system does not answer.
-    pub fn stop(mut self) {
+    #[cfg(test)]
+    fn stop(mut self) {
         let thread = self.thread.take();
         drop(self);
         // A panic of the thread was already reported.
-        let _ = thread.map(JoinHandle::join);
+        let _ = thread.map(thread::JoinHandle::join);
     }
 }
 

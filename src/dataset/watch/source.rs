@@ -62,7 +62,7 @@ pub(super) fn why(error: &notify::Error) -> String {
 }
 
 /// The type of network file system of a folder, if it is one. Changes by other machines cause no events there.
-pub fn network_of(folder: &Path) -> Option<&'static str> {
+pub(crate) fn network_of(folder: &Path) -> Option<&'static str> {
     // Magic numbers of the kernel's headers.
     const KINDS: [(u32, &str); 12] = [
         (0x6969, "NFS"),

@@ -18,11 +18,11 @@ use crate::protocol::holder::{FILE_SIZE, Holder, has_no_locks, holders, host, is
 /// The interval of heartbeats in the lock file.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long to wait for the workers of an engine that was killed to exit.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the output folder cannot be locked.
 #[derive(Debug, thiserror::Error)]
-pub enum LockError {
+pub(crate) enum LockError {
     /// Another run holds it.
     #[error(
         "another run holds this output folder ({holder}); follow it with `reeldeck attach`, stop it, or use another --out"
@@ -51,7 +51,7 @@ pub enum LockError {
 
 /// What has become of the lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// It is unchanged.
     Same,
     /// It names this process but is another file, because the disk was mounted again.
@@ -72,7 +72,7 @@ struct Held {
 
 /// The lock on a shard of an output folder, held until it is dropped.
 #[derive(Clone, Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     held: Arc<Mutex<Held>>,
     shard: Shard,
     _alive: mpsc::Sender<()>,
@@ -83,7 +83,7 @@ impl Lock {
     ///
     /// # Errors
     /// When another run holds the lock, or the folder cannot be written to.
-    pub fn take(private: &Path, shard: Shard) -> Result<Self, LockError> {
+    pub(crate) fn take(private: &Path, shard: Shard) -> Result<Self, LockError> {
         let folder = private.join("locks");
         fs::create_dir_all(&folder)?;
         let path = folder.join(name(shard));
@@ -115,7 +115,7 @@ impl Lock {
     }
 
     /// The shard.
-    pub fn shard(&self) -> Shard {
+    pub(crate) fn shard(&self) -> Shard {
         self.shard
     }
 
@@ -123,7 +123,7 @@ impl Lock {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn tell_socket(&self, socket: &Path) -> io::Result<()> {
+    pub(crate) fn tell_socket(&self, socket: &Path) -> io::Result<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.holder.socket = Some(socket.to_owned());
         write_holder(&held.file, &held.holder)
@@ -133,7 +133,7 @@ impl Lock {
     ///
     /// # Errors
     /// When the file system reports an error other than a missing file.
-    pub fn look(&self) -> io::Result<Place> {
+    pub(crate) fn look(&self) -> io::Result<Place> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let there = match fs::metadata(&held.path) {
             Ok(there) => there,
@@ -153,7 +153,7 @@ impl Lock {
     ///
     /// # Errors
     /// As [`Lock::take`].
-    pub fn take_again(&self) -> Result<(), LockError> {
+    pub(crate) fn take_again(&self) -> Result<(), LockError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.path.parent().map_or(Ok(()), fs::create_dir_all)?;
         let (file, inherited) = open_locked(&held.path)?;
@@ -179,7 +179,7 @@ fn open_locked(path: &Path) -> Result<(File, OwnedFd), LockError> {
             Err(TryLockError::WouldBlock) => {
                 // A client that checks the lock holds it for a moment.
                 let passing = tries < 5 || holder.as_ref().is_some_and(Holder::is_dead_here);
-                if !passing || started.elapsed() > PATIENCE {
+                if !passing || started.elapsed() > WORKER_EXIT_TIMEOUT {
                     let holder = holder.map_or_else(|| "unknown".into(), |holder| holder.in_words());
                     return Err(LockError::Held { holder });
                 }

@@ -13,7 +13,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the disk has too little space or writing fails.
-    pub async fn export_at_end(
+    pub(crate) async fn export_at_end(
         &mut self,
         formats: &[Format],
         signals: &mut StopSignals,
@@ -51,7 +51,7 @@ impl Engine {
 
     /// Waits while clients follow the engine, and for `linger` after the last one. Returns true when a client has started a
     /// run. Background tasks are finished first, except after a stop at once.
-    pub async fn wait_for_more(
+    pub(crate) async fn wait_for_more(
         &mut self,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,

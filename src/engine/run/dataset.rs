@@ -6,7 +6,9 @@ use reeldeck_common::probe::Level;
 use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Engine, Event, Found, Incoming, Millis, Plan, Reply, State, Status, TaskResult, Told, VideoFile};
+use super::{
+    Engine, Event, Found, Incoming, Millis, Plan, PublishedEvent, Reply, State, Status, TaskResult, VideoFile,
+};
 use crate::dataset::watch::{Change, Rescan, Watch};
 use crate::engine::files::Files;
 use crate::engine::inspector::InspectRequest;
@@ -15,7 +17,7 @@ use crate::engine::inspector::InspectRequest;
 const TOLD_EVERY: Millis = 2_000;
 
 /// What the engine knows of the dataset besides its videos.
-pub struct Dataset {
+pub(super) struct Dataset {
     /// How the folder is watched, for users.
     pub words: Option<String>,
     /// Makes the watch scan the folder at once.
@@ -40,7 +42,7 @@ impl Dataset {
     }
 
     /// Adds names to the excluded videos, or removes them.
-    pub fn exclude(&mut self, names: Vec<VideoName>, undo: bool) {
+    pub(super) fn exclude(&mut self, names: Vec<VideoName>, undo: bool) {
         for name in names {
             if undo {
                 self.excluded.remove(&name);
@@ -126,7 +128,7 @@ impl Engine {
         if now >= next && arrived + changed + gone > 0 {
             self.dataset.next = now + TOLD_EVERY;
             (self.dataset.arrived, self.dataset.changed, self.dataset.gone) = (0, 0, 0);
-            self.tell(Told::DatasetChanged { arrived, changed, gone });
+            self.tell(PublishedEvent::DatasetChanged { arrived, changed, gone });
         }
     }
 
@@ -145,7 +147,7 @@ impl Engine {
         let gone: Vec<bool> = self.state.videos.iter().map(|video| video.status == Status::Gone).collect();
         let sender = self.sender.clone();
         self.send_away(move |task_context| {
-            let done = task_context.rescan(&files, |id| gone.get(id).copied().unwrap_or(false)).map(|differences| {
+            let done = task_context.rescan(&files, |id| gone.get(id.0).copied().unwrap_or(false)).map(|differences| {
                 let text = format!("{} new or changed, {} gone", differences.seen.len(), differences.gone.len());
                 for (file, found) in differences.seen {
                     let _ = sender.send(Incoming::Seen(file, found));

@@ -6,8 +6,8 @@ use reeldeck_common::failure::Attempt;
 use reeldeck_common::protocol::ToWorker;
 use reeldeck_process::Process;
 
-use super::{Engine, Event, Incoming, Job, Millis, WorkerProcess, publish};
-use crate::engine::event::{Effect, News};
+use super::{Engine, Event, Incoming, JournalEntry, Millis, WorkerProcess, publish};
+use crate::engine::event::{Effect, Notice};
 use crate::engine::journal_writer::Record;
 use crate::engine::worker;
 
@@ -24,7 +24,7 @@ impl Engine {
                 match input.prepare(&ToWorker::Extract { job, video: name, path, feature, batch }) {
                     Ok(send) => {
                         let sender = self.sender.clone();
-                        self.journal_writer.write(Job::Release(Box::new(move || {
+                        self.journal_writer.write(JournalEntry::Release(Box::new(move || {
                             // The event comes first, so that every report about the order comes after it.
                             let _ = sender.send(Incoming::Released(process, job));
                             send();
@@ -52,11 +52,11 @@ impl Engine {
                 };
                 let video = self.name(video)?;
                 let path = video.under(&self.plan.root);
-                self.journal_writer.write(Job::Record(Box::new(Record { video, path, source, attempt })));
+                self.journal_writer.write(JournalEntry::Record(Box::new(Record { video, path, source, attempt })));
             }
             Effect::Forget(video) => {
                 let name = self.name(video)?;
-                self.journal_writer.write(Job::Forget(name));
+                self.journal_writer.write(JournalEntry::Forget(name));
             }
             Effect::LookAtOutput => {
                 let (output, sender) = (self.plan.output.clone(), self.sender.clone());
@@ -64,13 +64,13 @@ impl Engine {
                 tokio::task::spawn_blocking(move || sender.send(Incoming::Looked(output.look())));
             }
             Effect::LookAt(video) => self.look_at(self.name(video)?),
-            Effect::Tell(news) => self.publish(news),
+            Effect::Notify(news) => self.publish(news),
         }
         None
     }
 
-    fn publish(&mut self, news: News) {
-        if let News::Done(.., report) = &news {
+    fn publish(&mut self, news: Notice) {
+        if let Notice::Done(.., report) = &news {
             self.rate.report(report);
         }
         let event = publish::event(&self.state, news);
@@ -79,13 +79,13 @@ impl Engine {
 
     fn spawn(&mut self, id: WorkerProcess) -> Option<Event> {
         let number = id.worker;
-        let (launch, init) = (self.plan.launches.get(number)?, self.plan.inits.get(number)?);
+        let (launch, init) = (self.plan.launches.get(number.0)?, self.plan.inits.get(number.0)?);
         let started = worker::start(id, launch, self.heard.clone())
             .and_then(|process| process.send(&ToWorker::Init(Box::new(init.clone()))).map(|()| process));
         match started {
             Ok(process) => {
                 if let Some(monitor) = &self.monitor {
-                    monitor.set_pid(number, Some(process.pid()));
+                    monitor.set_pid(number.0, Some(process.pid()));
                 }
                 self.processes.insert(number, process);
                 None

@@ -15,28 +15,28 @@ use super::background_tasks::{Cancel, Reply, TaskResult};
 use super::control::{ClientRequest, Order};
 use super::event::Event;
 use super::inspector::InspectRequest;
-use super::journal_writer::{Job, JournalWriter};
+use super::journal_writer::{JournalEntry, JournalWriter};
 use super::output::Back;
 use super::plan::Plan;
 use super::publish::{self, RunObserver};
 use super::rate::Rate;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId, WorkerProcess};
 use super::update::update;
-use super::worker::Heard;
+use super::worker::WorkerMessage;
 use crate::dataset::scan::VideoFile;
 use crate::format::Format;
 use crate::monitor::{Monitor, Reading};
-use crate::protocol::event::{Event as Told, Line};
-use crate::protocol::snapshot::{Phase as Shown, Snapshot};
+use crate::protocol::event::{Event as PublishedEvent, Line};
+use crate::protocol::snapshot::{Phase as PublishedPhase, Snapshot};
 use crate::protocol::words::describe;
 use crate::signals::StopSignals;
 
 mod after;
 mod dataset;
 mod effects;
-mod heard;
+mod observers;
 mod orders;
-mod tell;
+mod worker_messages;
 
 /// The interval of ticks and snapshots.
 const TICK: Duration = Duration::from_millis(250);
@@ -49,7 +49,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Input of the engine, other than ticks, signals and requests of clients.
 enum Incoming {
-    Worker(WorkerProcess, Heard),
+    Worker(WorkerProcess, WorkerMessage),
     /// A worker process has exited; with a description of how, and the jobs that it finished without a report.
     Ended(WorkerProcess, String, Vec<(JobId, Report)>),
     /// The journal names the video of an order, which the process now receives.
@@ -71,7 +71,7 @@ enum Incoming {
 }
 
 /// The engine: one run after another over the same state.
-pub struct Engine {
+pub(crate) struct Engine {
     plan: Plan,
     state: State,
     started: (Instant, Timestamp),
@@ -82,7 +82,7 @@ pub struct Engine {
     processes: HashMap<WorkerId, Process>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     sender: mpsc::UnboundedSender<Incoming>,
-    heard: mpsc::UnboundedSender<(WorkerProcess, Heard)>,
+    heard: mpsc::UnboundedSender<(WorkerProcess, WorkerMessage)>,
     journal_writer: JournalWriter,
     observers: Vec<Box<dyn RunObserver>>,
     rate: Rate,
@@ -110,7 +110,7 @@ impl Engine {
     ///
     /// # Errors
     /// When threads cannot be started.
-    pub fn new(
+    pub(crate) fn new(
         plan: Plan,
         state: State,
         observers: Vec<Box<dyn RunObserver>>,
@@ -160,7 +160,11 @@ impl Engine {
     }
 
     /// Runs until no worker is left.
-    pub async fn run(&mut self, signals: &mut StopSignals, clients: &mut mpsc::UnboundedReceiver<ClientRequest>) {
+    pub(crate) async fn run(
+        &mut self,
+        signals: &mut StopSignals,
+        clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
+    ) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
         self.done_before = self.done();
         self.leaves = false;
@@ -183,28 +187,28 @@ impl Engine {
     }
 
     /// Waits for a user to start the next run.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.handle(Event::Rest);
     }
 
     /// Whether a video was done since the last run started.
-    pub fn has_new(&self) -> bool {
+    pub(crate) fn has_new(&self) -> bool {
         self.done_before < self.done()
     }
 
     /// The number of videos done by all workers.
-    pub fn done(&self) -> usize {
+    pub(crate) fn done(&self) -> usize {
         self.state.workers.iter().map(|worker| worker.done).sum()
     }
 
     /// The current state.
-    pub fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &State {
         &self.state
     }
 
     /// Waits until everything is on the disk, but not for long after a stop at once. Returns how many attempts are not
     /// recorded.
-    pub fn finish(self) -> usize {
+    pub(crate) fn finish(self) -> usize {
         let limit = (self.state.phase == Phase::Aborting).then_some(FLUSH_TIMEOUT);
         self.journal_writer.finish(limit)
     }
@@ -222,21 +226,21 @@ impl Engine {
         if now >= self.next_progress && !self.state.is_over() {
             self.next_progress = now + PROGRESS;
             let Snapshot { counts, clips_per_s, eta_s, .. } = self.snapshot();
-            self.tell(Told::Progress { counts, clips_per_s, eta_s });
+            self.tell(PublishedEvent::Progress { counts, clips_per_s, eta_s });
         }
     }
 
     fn take(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Worker(process, Heard::Gone(how)) => self.look_for_untold(process, how),
-            Incoming::Ended(process, how, untold) => {
-                for (job, report) in untold {
-                    self.handle(Event::Untold(process, job, report));
+            Incoming::Worker(process, WorkerMessage::Gone(how)) => self.look_for_unreported(process, how),
+            Incoming::Ended(process, how, unreported) => {
+                for (job, report) in unreported {
+                    self.handle(Event::Unreported(process, job, report));
                 }
                 self.handle(Event::Gone(process, how));
             }
             Incoming::Worker(process, heard) => {
-                if let Some(event) = heard::translate(process, heard) {
+                if let Some(event) = worker_messages::translate(process, heard) {
                     self.handle(event);
                 }
             }
@@ -258,19 +262,19 @@ impl Engine {
     }
 
     fn back(&mut self, lost: Vec<VideoId>) {
-        self.journal_writer.write(Job::TryAgain);
+        self.journal_writer.write(JournalEntry::TryAgain);
         self.handle(Event::OutputBack(lost));
     }
 
     /// Finds the videos whose results were lost with the output folder.
     fn find_lost(&mut self) {
-        self.journal_writer.write(Job::TryAgain);
+        self.journal_writer.write(JournalEntry::TryAgain);
         let wrote = |(id, video): (VideoId, &Video)| match video.status {
             Status::Done { .. } => Some((id, true)),
             Status::Failed { .. } => Some((id, false)),
             _ => None,
         };
-        let wrote: Vec<(VideoId, bool)> = self.state.videos.iter().enumerate().filter_map(wrote).collect();
+        let wrote: Vec<(VideoId, bool)> = self.state.videos.iter_enumerated().filter_map(wrote).collect();
         let (files, layout, sender) = (self.state.files.clone(), self.plan.layout.clone(), self.sender.clone());
         tokio::task::spawn_blocking(move || {
             let lost = |(id, done): (VideoId, bool)| {

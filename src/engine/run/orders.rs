@@ -1,8 +1,11 @@
 //! Requests of clients. The state machine answers some; others are background tasks, answered when they are done.
 
-use super::{ClientRequest, Engine, Event, Format, Incoming, Order, Phase, Reply, TaskResult, Told, VideoFile};
+use super::{
+    ClientRequest, Engine, Event, Format, Incoming, Order, Phase, PublishedEvent, Reply, TaskResult, VideoFile,
+};
 use crate::engine::background_tasks::{Cancel, TaskContext};
 use crate::engine::inspector::InspectRequest;
+use crate::engine::state::VideoId;
 use crate::export::Outcome;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::VideoName;
@@ -108,7 +111,7 @@ impl Engine {
         tokio::task::spawn_blocking(move || sender.send(Incoming::Finished(work(&task_context))));
     }
 
-    fn exclude(&mut self, videos: Vec<usize>, undo: bool, reply: Reply) {
+    fn exclude(&mut self, videos: Vec<VideoId>, undo: bool, reply: Reply) {
         let names: Vec<VideoName> = videos.iter().filter_map(|id| self.name(*id)).collect();
         // The list is written before it takes effect, so that an engine that is killed does not forget it.
         self.send_away(move |task_context| {
@@ -121,7 +124,7 @@ impl Engine {
     ///
     /// # Errors
     /// While another export is running.
-    pub fn export(&mut self, formats: Vec<Format>) -> Result<String, String> {
+    pub(crate) fn export(&mut self, formats: Vec<Format>) -> Result<String, String> {
         if self.exporting.is_some() {
             return Err("an export is going on".into());
         }
@@ -159,11 +162,15 @@ impl Engine {
                 self.exporting = None;
                 for outcome in done.iter().flatten() {
                     let path = outcome.variant.folder(&self.plan.layout);
-                    self.tell(Told::Exported { videos: outcome.videos, missing: outcome.missing.len(), path });
+                    self.tell(PublishedEvent::Exported {
+                        videos: outcome.videos,
+                        missing: outcome.missing.len(),
+                        path,
+                    });
                 }
                 match (done, reply) {
                     (done, Some(reply)) => drop(reply.send(done)),
-                    (Err(error), None) => self.tell(Told::ExportFailed { reason: format!("{error:#}") }),
+                    (Err(error), None) => self.tell(PublishedEvent::ExportFailed { reason: format!("{error:#}") }),
                     (Ok(_), None) => {}
                 }
                 self.show();

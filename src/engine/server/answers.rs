@@ -27,7 +27,7 @@ const DETAILS_TIMEOUT: Duration = Duration::from_secs(5);
 const VIEW_REUSE: u32 = 10;
 
 /// What one client has asked for so far.
-pub struct Answers {
+pub(super) struct Answers {
     shared: Rc<RefCell<Shared>>,
     requests: mpsc::UnboundedSender<ClientRequest>,
     /// The last view, so that scrolling does not filter and sort again.
@@ -53,32 +53,32 @@ impl Drop for Answers {
 
 impl Answers {
     /// For a client that has just connected.
-    pub fn new(shared: Rc<RefCell<Shared>>, requests: mpsc::UnboundedSender<ClientRequest>) -> Self {
+    pub(super) fn new(shared: Rc<RefCell<Shared>>, requests: mpsc::UnboundedSender<ClientRequest>) -> Self {
         Self { shared, requests, view: None, is_subscribed: false, tool: "unknown".into() }
     }
 
     /// Whether the client receives events.
-    pub fn is_subscribed(&self) -> bool {
+    pub(super) fn is_subscribed(&self) -> bool {
         self.is_subscribed
     }
 
     /// The client's name and version.
-    pub fn tool(&self) -> &str {
+    pub(super) fn tool(&self) -> &str {
         &self.tool
     }
 
     /// The last snapshot.
-    pub fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         (*self.shared.borrow().snapshot).clone()
     }
 
     /// The revision of the table.
-    pub fn revision(&self) -> u64 {
+    pub(super) fn revision(&self) -> u64 {
         self.shared.borrow().table.revision()
     }
 
     /// The answer to the first message: welcome or refused.
-    pub fn greet(&mut self, first: &[u8]) -> FromEngine {
+    pub(super) fn greet(&mut self, first: &[u8]) -> FromEngine {
         // Another version may write the rest of its greeting differently, so the version is read first.
         let hello = serde_json::from_slice::<serde_json::Value>(first).unwrap_or_default();
         let version = hello.get("version").filter(|_| hello.get("type").is_some_and(|kind| kind == "hello"));
@@ -103,7 +103,7 @@ impl Answers {
     }
 
     /// The answer to any later message.
-    pub async fn answer(&mut self, question: &[u8]) -> FromEngine {
+    pub(super) async fn answer(&mut self, question: &[u8]) -> FromEngine {
         let question = match serde_json::from_slice::<ToEngine>(question) {
             Ok(question) => question,
             Err(error) => {

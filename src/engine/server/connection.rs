@@ -32,7 +32,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A message for every client that has subscribed.
 #[derive(Clone)]
-pub enum Broadcast {
+pub(super) enum Broadcast {
     /// The line of an event.
     Event(Arc<str>),
     /// A new snapshot, sent in order with the events that led to it.
@@ -41,7 +41,7 @@ pub enum Broadcast {
 
 /// Why the engine ended a connection.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
+pub(super) enum ConnectionError {
     /// The client asks and does not read.
     #[error("a client ({tool}) has not read its answers for {} s and is disconnected", WRITE_TIMEOUT.as_secs())]
     NotReading {
@@ -57,7 +57,7 @@ pub enum ConnectionError {
 ///
 /// # Errors
 /// When the client does not read.
-pub async fn serve(
+pub(super) async fn serve(
     stream: UnixStream,
     shared: Rc<RefCell<Shared>>,
     mut events: broadcast::Receiver<Broadcast>,

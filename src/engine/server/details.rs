@@ -20,7 +20,7 @@ use crate::protocol::row::RowState;
 const HEAT_ROWS: usize = 32;
 
 /// What answers need besides the table.
-pub struct Context {
+pub(crate) struct Context {
     /// The dataset folder.
     pub root: PathBuf,
     /// The output folder.
@@ -35,7 +35,7 @@ pub struct Context {
 
 impl Context {
     /// Reads the files of a video.
-    pub fn details(&self, entry: Entry) -> Details {
+    pub(crate) fn details(&self, entry: Entry) -> Details {
         let Entry { row, file, container, fps, listed, failed } = entry;
         let name = file.as_ref().map(|file| &file.name);
         let path = name.map(|name| name.under(&self.root));
@@ -103,7 +103,7 @@ fn look_into(path: &Path, feature: &Feature, class_names: &[String]) -> FeatureD
         tensors: feature.tensors.iter().map(|(name, matrix)| (name.clone(), matrix.shape.to_vec())).collect(),
         set: provenance.set.clone(),
         checkpoint: provenance.checkpoint.name.clone(),
-        meaningless: provenance.checkpoint.synthetic_weights,
+        synthetic_weights: provenance.checkpoint.synthetic_weights,
         precision: precision.into(),
         device: provenance.device.clone(),
         frames: [provenance.frames.expected, provenance.frames.output, provenance.frames.concealed],
@@ -164,7 +164,7 @@ fn heat(matrix: &Matrix) -> Vec<Vec<u8>> {
 ///
 /// # Errors
 /// When the file cannot be read, is too large or is not UTF-8.
-pub fn read_class_names(path: &Path) -> anyhow::Result<Vec<String>> {
+pub(crate) fn read_class_names(path: &Path) -> anyhow::Result<Vec<String>> {
     use anyhow::Context;
     let failed = || format!("failed to read the class names {}", shown(path));
     let bytes = reeldeck_common::bounded::read(path, 1 << 20).with_context(failed)?;

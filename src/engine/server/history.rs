@@ -6,13 +6,13 @@ use std::time::Instant;
 use crate::protocol::snapshot::{History, Phase, Snapshot};
 
 /// The length of a sample in milliseconds.
-const EVERY: u64 = 5_000;
+const SAMPLE_MS: u64 = 5_000;
 /// The number of samples in half an hour.
-const KEPT: usize = 360;
+const MAX_SAMPLES: usize = 360;
 
 /// The samples of the throughput.
 #[derive(Debug)]
-pub struct Samples {
+pub(super) struct Samples {
     began: Instant,
     samples: VecDeque<Option<f32>>,
     /// The start of the current sample and the clips that were done then.
@@ -29,7 +29,7 @@ impl Default for Samples {
 
 impl Samples {
     /// Takes the state of the run into account.
-    pub fn take(&mut self, snapshot: &Snapshot) {
+    pub(super) fn take(&mut self, snapshot: &Snapshot) {
         let works = matches!(snapshot.phase, Phase::Running | Phase::Finishing);
         let loaded = snapshot.devices.iter().any(|device| matches!(device.status.as_str(), "ready" | "leaving"));
         let now = self.began.elapsed().as_millis() as u64;
@@ -46,16 +46,16 @@ impl Samples {
         };
         self.worked &= works;
         let passed = now.saturating_sub(since);
-        if passed < EVERY {
+        if passed < SAMPLE_MS {
             return;
         }
         // The clips of a worker that has died are lost, so the count may decrease.
         let rate = clips.saturating_sub(before) as f32 / (passed as f32 / 1000.0);
         // After a longer gap, the mean fills all samples in it.
-        for _ in 0..(passed / EVERY).min(KEPT as u64) {
+        for _ in 0..(passed / SAMPLE_MS).min(MAX_SAMPLES as u64) {
             self.samples.push_back(Some(rate).filter(|rate| self.worked || *rate > 0.0));
         }
-        while self.samples.len() > KEPT {
+        while self.samples.len() > MAX_SAMPLES {
             self.samples.pop_front();
         }
         self.since = Some((now, clips));
@@ -63,8 +63,8 @@ impl Samples {
     }
 
     /// The samples for a chart.
-    pub fn history(&self) -> History {
-        History { every_s: EVERY as f32 / 1000.0, clips_per_s: self.samples.iter().copied().collect() }
+    pub(super) fn history(&self) -> History {
+        History { every_s: SAMPLE_MS as f32 / 1000.0, clips_per_s: self.samples.iter().copied().collect() }
     }
 }
 
@@ -97,6 +97,6 @@ mod tests {
         for i in 0..1_000 {
             samples.sample(60_000 + i * 5_000, 200, true);
         }
-        assert_eq!(samples.history().clips_per_s.len(), KEPT);
+        assert_eq!(samples.history().clips_per_s.len(), MAX_SAMPLES);
     }
 }

@@ -8,10 +8,10 @@ use crate::protocol::LogLine;
 use crate::protocol::words::Level;
 
 /// How many bytes are read from the end of the file.
-const MOST: u64 = 1 << 18;
+const MAX_BYTES: u64 = 1 << 18;
 
 /// The last lines of the log, oldest first. If the current file has too few, the previous one is read too.
-pub fn tail(path: &Path, len: usize) -> Vec<LogLine> {
+pub(super) fn tail(path: &Path, len: usize) -> Vec<LogLine> {
     let mut lines = last_lines(path, len);
     if lines.len() < len {
         let mut earlier = last_lines(&path.with_extension("log.1"), len - lines.len());
@@ -32,10 +32,10 @@ fn last_lines(path: &Path, len: usize) -> Vec<LogLine> {
 fn end_of(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
-    let from = size.saturating_sub(MOST);
+    let from = size.saturating_sub(MAX_BYTES);
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = vec![];
-    file.take(MOST).read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     // The first line is most likely incomplete.
     Ok(if from > 0 { text.split_once('\n').map_or("", |(_, rest)| rest).to_owned() } else { text.into_owned() })

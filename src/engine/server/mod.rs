@@ -29,11 +29,11 @@ use table::{Changed, RowSummary, Table};
 
 mod answers;
 mod connection;
-pub mod details;
+pub(crate) mod details;
 mod history;
 mod log_tail;
 mod socket;
-pub mod table;
+pub(crate) mod table;
 
 /// More clients than this at a time are turned away.
 const MAX_CLIENTS: usize = 64;
@@ -62,7 +62,7 @@ enum Update {
 }
 
 /// Serves clients until it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     updates: mpsc::UnboundedSender<Update>,
     followers: Arc<AtomicUsize>,
     socket: PathBuf,
@@ -86,7 +86,7 @@ impl Server {
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn start(
+    pub(crate) fn start(
         welcome: Welcome,
         context: Context,
         requests: mpsc::UnboundedSender<ClientRequest>,
@@ -117,30 +117,30 @@ impl Server {
     }
 
     /// Publishes the steps of the start.
-    pub fn starting_sink(&self) -> impl Fn(&'static str) + Send + 'static {
+    pub(crate) fn starting_sink(&self) -> impl Fn(&'static str) + Send + 'static {
         let updates = self.updates.clone();
         move |step| drop(updates.send(Update::Starting(step)))
     }
 
     /// Publishes what an inspection finds.
-    pub fn inspection_sink(&self) -> impl Fn(Inspection) + Send + 'static {
+    pub(crate) fn inspection_sink(&self) -> impl Fn(Inspection) + Send + 'static {
         let updates = self.updates.clone();
         move |inspection| drop(updates.send(Update::Inspection(inspection)))
     }
 
     /// Replaces the table of videos.
-    pub fn set_table(&self, table: Table) {
+    pub(crate) fn set_table(&self, table: Table) {
         self.send(Update::Table(Box::new(table)));
     }
 
     /// The path of the socket.
-    pub fn socket(&self) -> &Path {
+    pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
 
     /// The number of subscribed clients, kept up to date. Clients that only ask questions do not count: one that asks every
     /// second must not keep an engine alive.
-    pub fn followers(&self) -> Arc<AtomicUsize> {
+    pub(crate) fn followers(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.followers)
     }
 }
@@ -165,9 +165,9 @@ impl RunObserver for Server {
 
     fn changed(&mut self, state: &State, videos: &[VideoId]) {
         let changed = videos.iter().filter_map(|id| {
-            let (brief, reason) = RowSummary::of(state.videos.get(*id)?);
+            let (summary, reason) = RowSummary::of(state.videos.get(*id)?);
             let file = if state.files.is_new(*id) { state.files.get(*id).cloned() } else { None };
-            Some(Changed { id: *id, brief, reason, file })
+            Some(Changed { id: *id, summary, reason, file })
         });
         let changed = Update::Changed(changed.collect());
         self.send(changed);
@@ -215,7 +215,7 @@ fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
         let mut snapshot = snapshot.clone();
         snapshot.elapsed_s = 0.0;
         snapshot.eta_s = None;
-        snapshot.devices.iter_mut().flat_map(|device| &mut device.in_hand).for_each(|video| video.seconds = 0.0);
+        snapshot.devices.iter_mut().flat_map(|device| &mut device.in_flight).for_each(|video| video.seconds = 0.0);
         snapshot
     };
     without_times(a) == without_times(b)

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// When there is no private folder for it.
-pub fn bind(out: &Path) -> io::Result<(UnixListener, PathBuf)> {
+pub(super) fn bind(out: &Path) -> io::Result<(UnixListener, PathBuf)> {
     let path = place(out)?;
     let listener = UnixListener::bind(&path)?;
     fs::set_permissions(&path, Permissions::from_mode(0o600))?;
@@ -66,7 +66,7 @@ fn is_private(folder: &Path) -> bool {
 }
 
 /// Whether a process of this user may connect.
-pub fn is_trusted(user: u32) -> bool {
+pub(super) fn is_trusted(user: u32) -> bool {
     user == own_user() || user == 0
 }
 

@@ -42,7 +42,7 @@ const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
 /// The options of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub(crate) struct Options {
     /// Export at the end of a run.
     pub export: bool,
     /// Stay for clients after a run.
@@ -52,7 +52,7 @@ pub struct Options {
 }
 
 /// Shows the course of a session to people.
-pub trait Reporter: Send + Sync {
+pub(crate) trait Reporter: Send + Sync {
     /// The dataset folder was scanned.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ pub trait Reporter: Send + Sync {
 }
 
 /// An engine from its start to its end.
-pub struct Session {
+pub(crate) struct Session {
     /// The settings of all its runs.
     pub settings: Settings,
     /// The options.
@@ -82,7 +82,7 @@ pub struct Session {
 
 impl Session {
     /// A session over the dataset and the output folder of these settings.
-    pub fn new(settings: Settings, options: Options, checkpoint: Chosen, reporter: Box<dyn Reporter>) -> Self {
+    pub(crate) fn new(settings: Settings, options: Options, checkpoint: Chosen, reporter: Box<dyn Reporter>) -> Self {
         let layout = Layout::new(&settings.out, &settings.recipe.set_name(&checkpoint.id.digest));
         let owner = Owner::engine(settings.shard.index, settings.shard.of);
         Self { settings, options, layout, checkpoint, owner, reporter }
@@ -92,7 +92,7 @@ impl Session {
     ///
     /// # Errors
     /// When the dataset folder or the output folder cannot be read, or the reporter refuses the scan.
-    pub fn preview(&self) -> anyhow::Result<(Counts, usize)> {
+    pub(crate) fn preview(&self) -> anyhow::Result<(Counts, usize)> {
         let (files, refused) = self.scan()?;
         let work = work::find(&self.settings, &self.layout, files)?;
         let counts = State::new(work, vec![], setup::rules(&self.settings)).counts();
@@ -105,7 +105,7 @@ impl Session {
     ///
     /// # Errors
     /// What keeps a run from beginning or from going on. Videos that fail only change the exit code.
-    pub fn run(self, observers: Vec<Box<dyn RunObserver>>) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self, observers: Vec<Box<dyn RunObserver>>) -> anyhow::Result<Exit> {
         let lock = self.lock()?;
         let private = self.layout.private();
         log::start(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
@@ -299,7 +299,7 @@ impl Session {
 }
 
 /// The exit code of a run that has ended by itself.
-pub fn exit(counts: &Counts, refused: usize) -> Exit {
+pub(crate) fn exit(counts: &Counts, refused: usize) -> Exit {
     if counts.failed + counts.stale + refused > 0 { Exit::Incomplete } else { Exit::Done }
 }
 

@@ -122,7 +122,7 @@ impl Session {
             shard: self.settings.shard.to_string(),
             dataset: self.settings.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
             checkpoint: self.checkpoint.id.name.clone(),
-            meaningless: self.checkpoint.id.synthetic_weights,
+            synthetic_weights: self.checkpoint.id.synthetic_weights,
             manifest: self.settings.manifest.clone(),
         };
         let shard = self.settings.shard;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use reeldeck_common::protocol::JobId;
 use reeldeck_common::video::VideoName;
+use typed_index_collections::TiVec;
 
 use super::files::Files;
 use crate::dataset::scan::VideoFile;
@@ -17,9 +18,11 @@ mod queue;
 mod video;
 mod worker;
 
-pub use super::ids::{Millis, VideoId, WorkerId};
+pub(crate) use super::ids::Millis;
+pub use super::ids::{VideoId, WorkerId};
 pub use video::{Status, Video};
-pub use worker::{Ending, Hand, Incarnation, Worker, WorkerProcess, WorkerStatus};
+pub(crate) use worker::{Assignment, Incarnation, Worker};
+pub use worker::{Ending, WorkerProcess, WorkerStatus};
 
 /// The phase of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +86,7 @@ pub struct Work {
     /// Sorted by name.
     pub files: Arc<[VideoFile]>,
     /// One for each file.
-    pub videos: Vec<Video>,
+    pub videos: TiVec<VideoId, Video>,
     /// The queued videos in the order in which they are handed out.
     pub order: Vec<VideoId>,
 }
@@ -102,9 +105,9 @@ pub struct State {
     /// Those of the scan sorted by name, then what came later.
     pub files: Files,
     /// One for each file.
-    pub videos: Vec<Video>,
+    pub videos: TiVec<VideoId, Video>,
     /// One for each entry of `--devices`.
-    pub workers: Vec<Worker>,
+    pub workers: TiVec<WorkerId, Worker>,
     /// The phase of a run.
     pub phase: Phase,
     /// When a user paused the workers.
@@ -142,13 +145,13 @@ impl State {
             detail: None,
             status: WorkerStatus::Starting,
             incarnation: Incarnation::default(),
-            in_hand: vec![],
+            in_flight: vec![],
             capacity: slot.capacity.max(1),
             batch: slot.batch.max(1),
-            mishaps: 0,
+            consecutive_faults: 0,
             heard: 0,
             ending: None,
-            untold: false,
+            unreported: false,
             done: 0,
             clips: 0,
             restarts: 0,

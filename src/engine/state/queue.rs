@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use typed_index_collections::TiVec;
+
 use super::{Millis, VideoId};
 
 /// Where a queued video waits.
@@ -38,8 +40,8 @@ enum LaneKind {
 
 /// Every queued video once, in one lane.
 #[derive(Clone, Debug, Default)]
-pub struct Queue {
-    tickets: Vec<Ticket>,
+pub(crate) struct Queue {
+    tickets: TiVec<VideoId, Ticket>,
     normal: VecDeque<Entry>,
     suspect: VecDeque<Entry>,
     backoff: BTreeSet<(Millis, Entry)>,
@@ -49,7 +51,7 @@ pub struct Queue {
 
 impl Queue {
     /// Puts a video at the end of a lane. Its earlier place, if any, no longer counts.
-    pub fn push_back(&mut self, video: VideoId, lane: Lane) {
+    pub(crate) fn push_back(&mut self, video: VideoId, lane: Lane) {
         let entry = self.issue(video, lane);
         match lane {
             Lane::Normal => self.normal.push_back(entry),
@@ -59,7 +61,7 @@ impl Queue {
     }
 
     /// Puts a video at the front of a lane; the backoff lane is ordered by time alone.
-    pub fn push_front(&mut self, video: VideoId, lane: Lane) {
+    pub(crate) fn push_front(&mut self, video: VideoId, lane: Lane) {
         let entry = self.issue(video, lane);
         match lane {
             Lane::Normal => self.normal.push_front(entry),
@@ -69,7 +71,7 @@ impl Queue {
     }
 
     /// Removes a video, wherever it waits.
-    pub fn remove(&mut self, video: VideoId) {
+    pub(crate) fn remove(&mut self, video: VideoId) {
         if let Some(ticket) = self.tickets.get_mut(video)
             && let Some(lane) = ticket.lane.take()
         {
@@ -78,7 +80,7 @@ impl Queue {
     }
 
     /// Takes the first video of the normal lane.
-    pub fn pop_normal(&mut self) -> Option<VideoId> {
+    pub(crate) fn pop_normal(&mut self) -> Option<VideoId> {
         loop {
             let entry = self.normal.pop_front()?;
             if self.redeem(entry, LaneKind::Normal) {
@@ -88,7 +90,7 @@ impl Queue {
     }
 
     /// Takes the first video of the suspect lane.
-    pub fn pop_suspect(&mut self) -> Option<VideoId> {
+    pub(crate) fn pop_suspect(&mut self) -> Option<VideoId> {
         loop {
             let entry = self.suspect.pop_front()?;
             if self.redeem(entry, LaneKind::Suspect) {
@@ -98,7 +100,7 @@ impl Queue {
     }
 
     /// Takes a video out of the backoff lane whose time has come.
-    pub fn pop_due(&mut self, now: Millis) -> Option<VideoId> {
+    pub(crate) fn pop_due(&mut self, now: Millis) -> Option<VideoId> {
         while self.backoff.first().is_some_and(|(due, _)| *due <= now) {
             let (_, entry) = self.backoff.pop_first()?;
             if self.redeem(entry, LaneKind::Backoff) {
@@ -109,24 +111,24 @@ impl Queue {
     }
 
     /// The number of videos in the normal lane.
-    pub fn normal_len(&self) -> usize {
+    pub(crate) fn normal_len(&self) -> usize {
         self.lengths[LaneKind::Normal as usize]
     }
 
     /// The number of videos in all lanes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lengths.iter().sum()
     }
 
     /// Whether no video waits in any lane.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     fn issue(&mut self, video: VideoId, lane: Lane) -> Entry {
         self.remove(video);
-        if self.tickets.len() <= video {
-            self.tickets.resize(video + 1, Ticket::default());
+        if self.tickets.len() <= video.0 {
+            self.tickets.resize(video.0 + 1, Ticket::default());
         }
         let lane = match lane {
             Lane::Normal => LaneKind::Normal,
@@ -157,12 +159,15 @@ mod tests {
     #[test]
     fn only_the_last_place_of_a_video_counts() {
         let mut queue = Queue::default();
-        (0..3).for_each(|video| queue.push_back(video, Lane::Normal));
-        queue.push_back(0, Lane::Normal);
-        queue.push_back(1, Lane::Backoff(50));
+        (0..3).for_each(|video| queue.push_back(VideoId(video), Lane::Normal));
+        queue.push_back(VideoId(0), Lane::Normal);
+        queue.push_back(VideoId(1), Lane::Backoff(50));
         assert_eq!((queue.len(), queue.normal_len()), (3, 2));
-        assert_eq!((queue.pop_normal(), queue.pop_normal(), queue.pop_normal()), (Some(2), Some(0), None));
-        assert_eq!((queue.pop_due(49), queue.pop_due(50), queue.pop_due(50)), (None, Some(1), None));
+        assert_eq!(
+            (queue.pop_normal(), queue.pop_normal(), queue.pop_normal()),
+            (Some(VideoId(2)), Some(VideoId(0)), None)
+        );
+        assert_eq!((queue.pop_due(49), queue.pop_due(50), queue.pop_due(50)), (None, Some(VideoId(1)), None));
         assert!(queue.is_empty());
     }
 
@@ -170,16 +175,19 @@ mod tests {
     fn a_removed_video_is_skipped_also_when_it_returns_to_the_same_lane() {
         let mut queue = Queue::default();
         for lane in [Lane::Normal, Lane::Suspect, Lane::Backoff(9)] {
-            queue.push_back(7, lane);
-            queue.remove(7);
-            queue.remove(7);
+            queue.push_back(VideoId(7), lane);
+            queue.remove(VideoId(7));
+            queue.remove(VideoId(7));
             assert!(queue.is_empty());
         }
-        queue.push_back(7, Lane::Backoff(20));
-        queue.push_back(8, Lane::Suspect);
-        queue.push_front(9, Lane::Suspect);
+        queue.push_back(VideoId(7), Lane::Backoff(20));
+        queue.push_back(VideoId(8), Lane::Suspect);
+        queue.push_front(VideoId(9), Lane::Suspect);
         assert_eq!((queue.pop_normal(), queue.pop_due(19)), (None, None));
-        assert_eq!((queue.pop_suspect(), queue.pop_suspect(), queue.pop_suspect()), (Some(9), Some(8), None));
-        assert_eq!((queue.pop_due(20), queue.len()), (Some(7), 0));
+        assert_eq!(
+            (queue.pop_suspect(), queue.pop_suspect(), queue.pop_suspect()),
+            (Some(VideoId(9)), Some(VideoId(8)), None)
+        );
+        assert_eq!((queue.pop_due(20), queue.len()), (Some(VideoId(7)), 0));
     }
 }

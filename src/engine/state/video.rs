@@ -48,7 +48,7 @@ pub struct Video {
     /// Attempts charged to it in this run.
     pub attempts: u32,
     /// How often it was queued again because of the output folder or a device.
-    pub bounced: u32,
+    pub requeues: u32,
     /// It may crash its worker, and therefore runs alone in it until it succeeds, fails for good, or a user retries it.
     pub suspect: bool,
     /// When its next attempt may begin; 0: at once.
@@ -65,7 +65,7 @@ impl Video {
     /// A video without attempts.
     pub fn new(status: Status) -> Self {
         let feature = matches!(status, Status::Done { .. } | Status::Stale);
-        Self { status, attempts: 0, bounced: 0, suspect: false, retry_at: 0, feature, excluded: false, recheck: false }
+        Self { status, attempts: 0, requeues: 0, suspect: false, retry_at: 0, feature, excluded: false, recheck: false }
     }
 
     /// The lane of the queue that it belongs in.

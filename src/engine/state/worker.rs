@@ -19,7 +19,7 @@ pub struct WorkerProcess {
 
 /// A video that was handed to a worker.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hand {
+pub struct Assignment {
     /// The video.
     pub video: VideoId,
     /// The attempt.
@@ -59,19 +59,19 @@ pub struct Worker {
     /// Its last process.
     pub incarnation: Incarnation,
     /// The videos in flight; the first is the one that it computes.
-    pub in_hand: Vec<Hand>,
+    pub in_flight: Vec<Assignment>,
     /// How many videos may be in flight.
     pub capacity: usize,
     /// Clips in one pass of the model.
     pub batch: usize,
     /// Consecutive exits and device faults that no video is charged for.
-    pub mishaps: u32,
+    pub consecutive_faults: u32,
     /// When it last reported something or received an order while idle.
     pub heard: Millis,
     /// It is being killed for this reason.
     pub ending: Option<Ending>,
     /// It exited after it had finished a video and before it reported that. No other video in flight is charged for the exit.
-    pub untold: bool,
+    pub unreported: bool,
     /// Videos done by it.
     pub done: usize,
     /// The clips of those videos.
@@ -83,24 +83,24 @@ pub struct Worker {
 impl Worker {
     /// Whether it works on a suspect, which no other video may join.
     pub fn is_isolated(&self) -> bool {
-        self.in_hand.iter().any(|hand| hand.alone)
+        self.in_flight.iter().any(|assignment| assignment.alone)
     }
 
     /// Whether it was sent an order that it has not answered.
     pub fn has_orders(&self) -> bool {
-        self.in_hand.iter().any(|hand| hand.released.is_some())
+        self.in_flight.iter().any(|assignment| assignment.released.is_some())
     }
 
     /// Starts the clock of the first video in flight, unless its order waits for the journal.
     pub(in crate::engine) fn begin_first(&mut self, now: Millis) {
-        if let Some(first) = self.in_hand.first_mut().filter(|hand| hand.released.is_some()) {
+        if let Some(first) = self.in_flight.first_mut().filter(|assignment| assignment.released.is_some()) {
             first.begun.get_or_insert(now);
         }
     }
 
     /// Clips computed by it, those of videos in flight included.
     pub fn all_clips(&self) -> usize {
-        self.clips + self.in_hand.iter().map(|hand| hand.clips).sum::<usize>()
+        self.clips + self.in_flight.iter().map(|assignment| assignment.clips).sum::<usize>()
     }
 }
 

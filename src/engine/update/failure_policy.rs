@@ -5,8 +5,8 @@ use reeldeck_common::protocol::JobId;
 use reeldeck_common::source::SourceStamp;
 
 use super::Step;
-use crate::engine::event::{Effect, News};
-use crate::engine::state::{Ending, Hand, Millis, Phase, Status, WorkerId, WorkerStatus};
+use crate::engine::event::{Effect, Notice};
+use crate::engine::state::{Assignment, Ending, Millis, Phase, Status, WorkerId, WorkerStatus};
 
 /// Consecutive exits and device faults of one worker after which it is given up.
 const MAX_CONSECUTIVE_FAULTS: u32 = 3;
@@ -15,7 +15,7 @@ const MAX_CONSECUTIVE_FAULTS: u32 = 3;
 const MAX_REQUEUES: u32 = 5;
 
 /// The delay of the next attempt after `attempts` charged ones, the last of which failed with this kind; none: no retry.
-pub fn retry_after(kind: ErrorKind, attempts: u32) -> Option<Millis> {
+fn retry_after(kind: ErrorKind, attempts: u32) -> Option<Millis> {
     let (most, wait) = match kind {
         // Errors of network file systems may pass: 2 s, then 8 s.
         ErrorKind::Io => (3, 2_000 << (2 * attempts.saturating_sub(1).min(4))),
@@ -36,89 +36,89 @@ pub fn retry_after(kind: ErrorKind, attempts: u32) -> Option<Millis> {
 
 impl Step<'_> {
     pub(super) fn failed(&mut self, id: WorkerId, job: JobId, failure: Failure, source: Option<SourceStamp>) {
-        let Some(hand) = self.take(id, job) else { return };
+        let Some(assignment) = self.take(id, job) else { return };
         match failure.kind {
-            ErrorKind::Interrupted => self.give_back(&[hand], &failure.line()),
+            ErrorKind::Interrupted => self.requeue_first(&[assignment], &failure.line()),
             ErrorKind::DiskFull | ErrorKind::Output => {
                 // The video is not at fault, and no failure file could be written.
-                if self.may_bounce(&hand) {
-                    self.give_back(&[hand], &failure.line());
+                if self.may_bounce(&assignment) {
+                    self.requeue_first(&[assignment], &failure.line());
                     self.hold(failure.line());
                 } else {
-                    self.charge(&hand, id, failure, source);
+                    self.charge(&assignment, id, failure, source);
                 }
             }
             ErrorKind::Device => {
                 // A process cannot recover from a fault of its device.
-                let bounce = self.may_bounce(&hand);
+                let bounce = self.may_bounce(&assignment);
                 if let Some(worker) = self.state.workers.get_mut(id) {
-                    worker.mishaps += 1;
+                    worker.consecutive_faults += 1;
                     worker.ending = Some(Ending::Broken);
                     self.effects.push(Effect::Kill(id));
                 }
                 if bounce {
-                    self.give_back(&[hand], &failure.line());
+                    self.requeue_first(&[assignment], &failure.line());
                 } else {
-                    self.charge(&hand, id, failure, source);
+                    self.charge(&assignment, id, failure, source);
                 }
             }
             kind => {
                 if let Some(worker) = self.state.workers.get_mut(id) {
                     // The device works; the video is at fault.
-                    worker.mishaps = 0;
+                    worker.consecutive_faults = 0;
                     if kind == ErrorKind::OutOfMemory && worker.batch > 1 {
                         worker.batch /= 2;
                         let batch = worker.batch;
-                        self.tell(News::Smaller(id, batch));
+                        self.notify(Notice::Smaller(id, batch));
                     }
                 }
-                self.charge(&hand, id, failure, source);
+                self.charge(&assignment, id, failure, source);
             }
         }
     }
 
-    fn may_bounce(&mut self, hand: &Hand) -> bool {
-        let Some(video) = self.state.videos.get_mut(hand.video) else { return false };
-        video.bounced += 1;
-        video.bounced < MAX_REQUEUES
+    fn may_bounce(&mut self, assignment: &Assignment) -> bool {
+        let Some(video) = self.state.videos.get_mut(assignment.video) else { return false };
+        video.requeues += 1;
+        video.requeues < MAX_REQUEUES
     }
 
     /// Charges a video with an attempt, and decides whether there is another.
-    fn charge(&mut self, hand: &Hand, worker: WorkerId, failure: Failure, source: Option<SourceStamp>) {
-        let Some(video) = self.state.videos.get_mut(hand.video) else { return };
+    fn charge(&mut self, assignment: &Assignment, worker: WorkerId, failure: Failure, source: Option<SourceStamp>) {
+        let Some(video) = self.state.videos.get_mut(assignment.video) else { return };
         video.attempts += 1;
         let again = retry_after(failure.kind, video.attempts);
         let crashed = matches!(failure.kind, ErrorKind::WorkerCrashed | ErrorKind::WorkerHung);
         video.suspect = again.is_some() && (video.suspect || crashed);
         video.retry_at = again.filter(|wait| *wait > 0).map_or(0, |wait| self.now + wait);
         self.state.set(
-            hand.video,
+            assignment.video,
             match again {
                 Some(_) => Status::Queued,
                 None => Status::Failed { failure: Box::new(failure.clone()), before: false },
             },
         );
-        self.tell(News::Failed(worker, hand.video, failure.clone(), again));
+        self.notify(Notice::Failed(worker, assignment.video, failure.clone(), again));
         self.effects.push(Effect::Record {
-            video: hand.video,
+            video: assignment.video,
             worker,
-            since: hand.released.unwrap_or(hand.given),
+            since: assignment.released.unwrap_or(assignment.given),
             failure,
             source,
         });
-        self.recheck(hand.video);
+        self.recheck(assignment.video);
     }
 
     pub(super) fn gone(&mut self, id: WorkerId, how: String) {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         // An order that waited for the journal never reached the worker.
-        let (in_hand, unreleased): (Vec<Hand>, Vec<Hand>) =
-            std::mem::take(&mut worker.in_hand).into_iter().partition(|hand| hand.released.is_some());
-        let (ending, untold) = (worker.ending.take(), worker.untold);
+        let (in_flight, unreleased): (Vec<Assignment>, Vec<Assignment>) =
+            std::mem::take(&mut worker.in_flight).into_iter().partition(|assignment| assignment.released.is_some());
+        let (ending, unreported) = (worker.ending.take(), worker.unreported);
         worker.heard = self.now;
         match worker.status {
             WorkerStatus::Lost { .. } | WorkerStatus::Left => return,
-            WorkerStatus::Leaving if in_hand.is_empty() && unreleased.is_empty() => {
+            WorkerStatus::Leaving if in_flight.is_empty() && unreleased.is_empty() => {
                 worker.status = WorkerStatus::Left;
                 return;
             }
@@ -135,27 +135,27 @@ impl Step<'_> {
             Some(Ending::Broken) => ("its device has met a fault".into(), ErrorKind::Device),
             None => (how, ErrorKind::WorkerCrashed),
         };
-        if in_hand.is_empty() && ending.is_none() {
-            worker.mishaps += 1;
+        if in_flight.is_empty() && ending.is_none() {
+            worker.consecutive_faults += 1;
         }
-        let (mishaps, aborting) = (worker.mishaps, self.state.phase == Phase::Aborting);
-        self.give_back(&unreleased, &how);
-        match in_hand.as_slice() {
-            hands if aborting || ending == Some(Ending::Broken) => self.give_back(hands, &how),
+        let (consecutive_faults, aborting) = (worker.consecutive_faults, self.state.phase == Phase::Aborting);
+        self.requeue_first(&unreleased, &how);
+        match in_flight.as_slice() {
+            assignments if aborting || ending == Some(Ending::Broken) => self.requeue_first(assignments, &how),
             [first, others @ ..] if ending == Some(Ending::Overdue) => {
-                self.give_back(others, &how);
+                self.requeue_first(others, &how);
                 self.charge(first, id, Failure::new(kind, how.clone()), None);
             }
             // A single video in flight is at fault.
-            [hand] if !untold => self.charge(hand, id, Failure::new(kind, how.clone()), None),
+            [assignment] if !unreported => self.charge(assignment, id, Failure::new(kind, how.clone()), None),
             // Among several, the one at fault is unknown: each is retried alone, and none is charged.
             several => {
-                for hand in several {
-                    if let Some(video) = self.state.videos.get_mut(hand.video) {
+                for assignment in several {
+                    if let Some(video) = self.state.videos.get_mut(assignment.video) {
                         video.suspect = true;
                     }
-                    self.state.set(hand.video, Status::Queued);
-                    self.tell(News::Returned(hand.video, how.clone()));
+                    self.state.set(assignment.video, Status::Queued);
+                    self.notify(Notice::Returned(assignment.video, how.clone()));
                 }
             }
         }
@@ -163,13 +163,13 @@ impl Step<'_> {
             if let Some(worker) = self.state.workers.get_mut(id) {
                 worker.status = WorkerStatus::Left;
             }
-        } else if mishaps >= MAX_CONSECUTIVE_FAULTS {
+        } else if consecutive_faults >= MAX_CONSECUTIVE_FAULTS {
             self.lose(id, how);
         } else {
             if let Some(worker) = self.state.workers.get_mut(id) {
                 worker.restarts += 1;
             }
-            self.tell(News::WorkerRestarts(id, how));
+            self.notify(Notice::WorkerRestarts(id, how));
             self.spawn(id);
         }
     }

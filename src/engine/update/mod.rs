@@ -1,18 +1,16 @@
 //! All decisions of the engine: an event changes the state and returns effects. Pure and synchronous, without I/O and clock.
-//! This file has the life of workers, holds and pauses; `assign` hands videos out, `failure_policy` handles failures.
+//! This file has the life of workers, holds and pauses; `assign` assignments videos out, `failure_policy` handles failures.
 
 use reeldeck_common::protocol::{JobId, Report};
 
-use super::event::{Effect, Event, News};
+use super::event::{Effect, Event, Notice};
 use super::state::{
-    Ending, Hand, Hold, HoldUntil, Millis, Phase, State, Status, VideoId, WorkerId, WorkerProcess, WorkerStatus,
+    Assignment, Ending, Hold, HoldUntil, Millis, Phase, State, Status, VideoId, WorkerId, WorkerProcess, WorkerStatus,
 };
 
 mod assign;
 mod failure_policy;
 mod requests;
-
-pub use failure_policy::retry_after;
 
 /// How often the output folder is checked during a hold.
 const CHECK_INTERVAL: Millis = 2_000;
@@ -29,7 +27,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         return vec![];
     }
     let mut step = Step { state, now, effects: vec![] };
-    step.listen(&event);
+    step.note_report(&event);
     match event {
         Event::Begin => step.begin(),
         Event::Ready(process, detail, load_ms) => step.ready(process.worker, detail, load_ms),
@@ -37,8 +35,8 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Progress(process, job, clips) => step.progress(process.worker, job, clips),
         Event::Done(process, job, report) => step.done(process.worker, job, report),
         Event::Failed(process, job, failure, source) => step.failed(process.worker, job, failure, source),
-        Event::Untold(process, job, report) => {
-            step.untold(process.worker, job, report);
+        Event::Unreported(process, job, report) => {
+            step.unreported(process.worker, job, report);
             // Nothing is handed out before `Gone`: this worker has exited and does not look so.
             return step.effects;
         }
@@ -63,8 +61,8 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Tick => step.tick(),
     }
     step.state.end_backoff(now);
-    step.hand_out();
-    step.dismiss();
+    step.assign_all();
+    step.release_idle_workers();
     step.revive();
     step.effects
 }
@@ -76,12 +74,12 @@ struct Step<'s> {
 }
 
 impl Step<'_> {
-    fn tell(&mut self, news: News) {
-        self.effects.push(Effect::Tell(news));
+    fn notify(&mut self, notice: Notice) {
+        self.effects.push(Effect::Notify(notice));
     }
 
     /// Any report of a worker resets its stall clock.
-    fn listen(&mut self, event: &Event) {
+    fn note_report(&mut self, event: &Event) {
         let (Event::Ready(process, ..)
         | Event::Progress(process, ..)
         | Event::Done(process, ..)
@@ -95,7 +93,7 @@ impl Step<'_> {
     }
 
     fn begin(&mut self) {
-        for worker in 0..self.state.workers.len() {
+        for worker in self.state.workers.keys() {
             self.spawn(worker);
         }
     }
@@ -104,7 +102,7 @@ impl Step<'_> {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         worker.status = WorkerStatus::Starting;
         worker.heard = self.now;
-        (worker.ending, worker.untold) = (None, false);
+        (worker.ending, worker.unreported) = (None, false);
         worker.incarnation.0 += 1;
         let process = self.state.process(id);
         self.effects.push(Effect::Spawn(process));
@@ -117,48 +115,50 @@ impl Step<'_> {
         if let Some(worker) = self.state.workers.get_mut(id).filter(|w| w.status == WorkerStatus::Starting) {
             worker.status = WorkerStatus::Ready;
             worker.detail = Some(detail);
-            self.tell(News::WorkerReady(id, load_ms));
+            self.notify(Notice::WorkerReady(id, load_ms));
         }
     }
 
     fn progress(&mut self, id: WorkerId, job: JobId, clips: usize) {
         let most = self.state.rules.clips;
         let Some(worker) = self.state.workers.get_mut(id) else { return };
-        let Some(place) = worker.in_hand.iter().position(|hand| hand.job == job && hand.released.is_some()) else {
+        let Some(place) =
+            worker.in_flight.iter().position(|assignment| assignment.job == job && assignment.released.is_some())
+        else {
             return;
         };
         if place > 0 {
             // It was decoded sooner than the videos before it.
-            let mut hand = worker.in_hand.remove(place);
-            hand.begun = Some(self.now);
-            worker.in_hand.iter_mut().for_each(|hand| hand.begun = None);
-            worker.in_hand.insert(0, hand);
+            let mut assignment = worker.in_flight.remove(place);
+            assignment.begun = Some(self.now);
+            worker.in_flight.iter_mut().for_each(|assignment| assignment.begun = None);
+            worker.in_flight.insert(0, assignment);
         }
-        if let Some(hand) = worker.in_hand.first_mut() {
-            hand.clips = clips.min(most);
+        if let Some(assignment) = worker.in_flight.first_mut() {
+            assignment.clips = clips.min(most);
         }
     }
 
     fn done(&mut self, id: WorkerId, job: JobId, report: Report) {
-        let Some(hand) = self.take(id, job) else { return };
+        let Some(assignment) = self.take(id, job) else { return };
         if let Some(worker) = self.state.workers.get_mut(id) {
-            worker.mishaps = 0;
+            worker.consecutive_faults = 0;
             worker.done += 1;
             worker.clips += report.clips;
         }
-        if let Some(video) = self.state.videos.get_mut(hand.video) {
+        if let Some(video) = self.state.videos.get_mut(assignment.video) {
             video.suspect = false;
         }
-        self.state.set(hand.video, Status::Done { degraded: report.frames.is_damaged(), resumed: false });
-        self.effects.push(Effect::Forget(hand.video));
-        self.tell(News::Done(id, hand.video, report));
-        self.recheck(hand.video);
+        self.state.set(assignment.video, Status::Done { degraded: report.frames.is_damaged(), resumed: false });
+        self.effects.push(Effect::Forget(assignment.video));
+        self.notify(Notice::Done(id, assignment.video, report));
+        self.recheck(assignment.video);
     }
 
-    fn untold(&mut self, id: WorkerId, job: JobId, report: Report) {
+    fn unreported(&mut self, id: WorkerId, job: JobId, report: Report) {
         self.done(id, job, report);
         if let Some(worker) = self.state.workers.get_mut(id) {
-            worker.untold = true;
+            worker.unreported = true;
         }
     }
 
@@ -168,8 +168,8 @@ impl Step<'_> {
         self.check_releases();
         let Some(worker) = self.state.workers.get_mut(process.worker) else { return };
         let idle = !worker.has_orders();
-        let Some(hand) = worker.in_hand.iter_mut().find(|hand| hand.job == job) else { return };
-        hand.released = Some(self.now);
+        let Some(assignment) = worker.in_flight.iter_mut().find(|assignment| assignment.job == job) else { return };
+        assignment.released = Some(self.now);
         if idle {
             worker.heard = self.now;
         }
@@ -184,23 +184,24 @@ impl Step<'_> {
             None if late && self.state.paused.is_none() => {
                 let reason = "the output folder does not respond; the run resumes when it does".to_owned();
                 self.state.hold = Some(Hold { reason: reason.clone(), until: HoldUntil::Released });
-                self.tell(News::Held(reason));
+                self.notify(Notice::Held(reason));
             }
             Some(Hold { until: HoldUntil::Released, .. }) if !late => {
                 self.state.hold = None;
-                self.tell(News::OutputBack(0));
+                self.notify(Notice::OutputBack(0));
             }
             _ => {}
         }
     }
 
     /// Removes a job that a worker has answered. None for a job that it does not have.
-    fn take(&mut self, id: WorkerId, job: JobId) -> Option<Hand> {
+    fn take(&mut self, id: WorkerId, job: JobId) -> Option<Assignment> {
         let worker = self.state.workers.get_mut(id)?;
-        let place = worker.in_hand.iter().position(|hand| hand.job == job && hand.released.is_some())?;
-        let hand = worker.in_hand.remove(place);
+        let place =
+            worker.in_flight.iter().position(|assignment| assignment.job == job && assignment.released.is_some())?;
+        let assignment = worker.in_flight.remove(place);
         worker.begin_first(self.now);
-        Some(hand)
+        Some(assignment)
     }
 
     fn tick(&mut self) {
@@ -226,8 +227,8 @@ impl Step<'_> {
         self.state.unreleased.iter_mut().for_each(|(_, since)| *since += time);
         for worker in &mut self.state.workers {
             worker.heard += time;
-            for hand in &mut worker.in_hand {
-                hand.begun = hand.begun.map(|begun| begun + time);
+            for assignment in &mut worker.in_flight {
+                assignment.begun = assignment.begun.map(|begun| begun + time);
             }
         }
     }
@@ -235,12 +236,12 @@ impl Step<'_> {
     /// Kills workers that exceed the stall timeout or the wall limit. `Gone` decides what follows.
     fn end_the_slow(&mut self) {
         let rules = self.state.rules;
-        for (id, worker) in self.state.workers.iter_mut().enumerate() {
+        for (id, worker) in self.state.workers.iter_mut_enumerated() {
             if worker.status.is_gone() || worker.ending.is_some() {
                 continue;
             }
             let busy = worker.status != WorkerStatus::Ready || worker.has_orders();
-            let begun = worker.in_hand.first().and_then(|hand| hand.begun);
+            let begun = worker.in_flight.first().and_then(|assignment| assignment.begun);
             if busy && self.now.saturating_sub(worker.heard) > rules.stall_timeout {
                 worker.ending = Some(Ending::Silent);
             } else if begun.is_some_and(|begun| self.now.saturating_sub(begun) > rules.wall_limit) {
@@ -255,11 +256,11 @@ impl Step<'_> {
     /// Gives a worker up; its videos go to the others.
     fn lose(&mut self, id: WorkerId, reason: String) {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
-        let in_hand = std::mem::take(&mut worker.in_hand);
+        let in_flight = std::mem::take(&mut worker.in_flight);
         worker.status = WorkerStatus::Lost { reason: reason.clone() };
-        self.give_back(&in_hand, &reason);
+        self.requeue_first(&in_flight, &reason);
         self.effects.push(Effect::Kill(id));
-        self.tell(News::WorkerLost(id, reason));
+        self.notify(Notice::WorkerLost(id, reason));
         let all_lost = self.state.workers.iter().all(|w| matches!(w.status, WorkerStatus::Lost { .. }));
         if all_lost {
             self.block("no device can be used".into());
@@ -269,7 +270,7 @@ impl Step<'_> {
     fn block(&mut self, why: String) {
         if self.state.phase == Phase::Running {
             self.state.phase = Phase::Finishing { because: Some(why.clone()) };
-            self.tell(News::Blocked(why));
+            self.notify(Notice::Blocked(why));
         }
     }
 
@@ -278,7 +279,7 @@ impl Step<'_> {
         if !matches!(self.state.hold, Some(Hold { until: HoldUntil::Checked(_), .. })) {
             let until = HoldUntil::Checked(Some(self.now + CHECK_INTERVAL));
             self.state.hold = Some(Hold { reason: reason.clone(), until });
-            self.tell(News::Held(reason));
+            self.notify(Notice::Held(reason));
         }
     }
 
@@ -287,7 +288,7 @@ impl Step<'_> {
         *check = Some(self.now + CHECK_INTERVAL);
         if *before != reason {
             *before = reason.clone();
-            self.tell(News::Held(reason));
+            self.notify(Notice::Held(reason));
         }
     }
 
@@ -300,12 +301,12 @@ impl Step<'_> {
         for id in lost {
             let Some(video) = self.state.videos.get_mut(*id) else { continue };
             if matches!(video.status, Status::Done { .. } | Status::Failed { .. }) {
-                (video.attempts, video.bounced) = (0, 0);
+                (video.attempts, video.requeues) = (0, 0);
                 self.state.set(*id, Status::Queued);
                 gone += 1;
             }
         }
-        self.tell(News::OutputBack(gone));
+        self.notify(Notice::OutputBack(gone));
     }
 
     fn pause(&mut self) {
@@ -314,19 +315,19 @@ impl Step<'_> {
         }
         self.state.paused = Some(self.now);
         self.each_alive(Effect::Freeze);
-        self.tell(News::Paused);
+        self.notify(Notice::Paused);
     }
 
     fn resume(&mut self) {
         if let Some(since) = self.state.paused.take() {
             self.forgive(self.now.saturating_sub(since));
             self.each_alive(Effect::Thaw);
-            self.tell(News::Resumed);
+            self.notify(Notice::Resumed);
         }
     }
 
     fn each_alive(&mut self, effect: impl Fn(WorkerId) -> Effect) {
-        let alive = self.state.workers.iter().enumerate().filter(|(_, worker)| !worker.status.is_gone());
+        let alive = self.state.workers.iter_enumerated().filter(|(_, worker)| !worker.status.is_gone());
         self.effects.extend(alive.map(|(id, _)| effect(id)));
     }
 
@@ -335,7 +336,7 @@ impl Step<'_> {
             Phase::Running => {
                 self.resume();
                 self.state.phase = Phase::Finishing { because: None };
-                self.tell(News::Finishing);
+                self.notify(Notice::Finishing);
             }
             Phase::Finishing { .. } => self.abort(),
             Phase::Aborting | Phase::Waiting => {}
@@ -345,7 +346,7 @@ impl Step<'_> {
     fn abort(&mut self) {
         if !matches!(self.state.phase, Phase::Aborting | Phase::Waiting) {
             self.state.phase = Phase::Aborting;
-            self.tell(News::Aborting);
+            self.notify(Notice::Aborting);
             self.each_alive(Effect::Kill);
         }
     }
@@ -353,7 +354,7 @@ impl Step<'_> {
     /// Starts the workers again when videos are queued after all have exited.
     fn revive(&mut self) {
         if self.state.phase == Phase::Running && self.state.counts.queued > 0 && self.state.is_over() {
-            self.state.workers.iter_mut().for_each(|worker| worker.mishaps = 0);
+            self.state.workers.iter_mut().for_each(|worker| worker.consecutive_faults = 0);
             self.begin();
         }
     }

@@ -4,7 +4,7 @@ use reeldeck_common::video::VideoName;
 
 use super::Step;
 use crate::dataset::scan::VideoFile;
-use crate::engine::event::{Effect, News};
+use crate::engine::event::{Effect, Notice};
 use crate::engine::state::{Phase, Status, VideoId};
 
 impl Step<'_> {
@@ -17,14 +17,14 @@ impl Step<'_> {
             let Some(video) = self.state.videos.get_mut(*id) else { continue };
             already += usize::from(video.status == Status::Queued);
             if may(&video.status) {
-                (video.attempts, video.bounced) = (0, 0);
+                (video.attempts, video.requeues) = (0, 0);
                 (video.suspect, video.retry_at) = (false, 0);
                 self.state.queue_first(*id);
                 again += 1;
             }
         }
         if again > 0 {
-            self.tell(News::Requeued(again));
+            self.notify(Notice::Requeued(again));
         }
         // Videos that were queued because their file changed count as requested, too.
         let begins = match self.state.phase {
@@ -91,7 +91,7 @@ impl Step<'_> {
         }
         video.recheck = false;
         video.feature = false;
-        (video.attempts, video.bounced) = (0, 0);
+        (video.attempts, video.requeues) = (0, 0);
         let status = match (&standing, status) {
             // This run has done it all the same.
             (Status::Done { resumed: false, .. }, Status::Done { degraded, .. }) => {

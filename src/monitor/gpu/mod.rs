@@ -13,7 +13,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 /// One GPU.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Gpu {
+pub(crate) struct Gpu {
     /// Its permanent identifier, `GPU-…`.
     pub uuid: Option<String>,
     /// Its measurements.
@@ -23,13 +23,13 @@ pub struct Gpu {
 }
 
 /// A source of GPUs, in the order of their PCI bus ids.
-pub trait Gpus: Send {
+pub(crate) trait Gpus: Send {
     /// All GPUs at this moment.
     fn read(&mut self) -> Vec<Gpu>;
 }
 
 /// The driver's library.
-pub struct Driver {
+pub(crate) struct Driver {
     library: OsString,
     nvml: Option<Nvml>,
     tried: Option<Instant>,
@@ -75,7 +75,12 @@ fn ask(device: &Device<'_>) -> Gpu {
 /// The index of each worker's GPU. A GPU on which NVML reports the worker's process comes first, because CUDA and NVML may
 /// count differently. Otherwise the device's number counts, through `CUDA_VISIBLE_DEVICES` if that is set.
 /// NVML need not count alike. Else by number, through the list in `CUDA_VISIBLE_DEVICES` where there is one.
-pub fn assign(devices: &[String], pids: &[Option<u32>], gpus: &[Gpu], visible: Option<&str>) -> Vec<Option<usize>> {
+pub(crate) fn assign(
+    devices: &[String],
+    pids: &[Option<u32>],
+    gpus: &[Gpu],
+    visible: Option<&str>,
+) -> Vec<Option<usize>> {
     let by_number = |index: usize| -> Option<usize> {
         let Some(visible) = visible.filter(|visible| !visible.trim().is_empty()) else { return Some(index) };
         let name = visible.split(',').nth(index)?.trim();
@@ -100,7 +105,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A GPU whose gauges contain its index.
-    pub fn fake(at: usize, pids: &[u32]) -> Gpu {
+    pub(crate) fn fake(at: usize, pids: &[u32]) -> Gpu {
         let gauges = Gauges {
             memory: Some([at as u64, 100]),
             busy_percent: Some(at as f32),

@@ -78,7 +78,7 @@ fn manifest(page: &mut Page, listed: &ListedVideo, details: &Details) {
 fn written(page: &mut Page, feature: &FeatureDetails, zone: &TimeZone) {
     let plain = page.theme.style(Role::Base);
     page.text("feature", &feature.path.to_string_lossy(), Role::Base);
-    if feature.meaningless {
+    if feature.synthetic_weights {
         page.text("", "made-up weights: the numbers mean nothing", Role::Warn);
     }
     let tensors = feature.tensors.iter().map(|(name, shape)| {

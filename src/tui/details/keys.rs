@@ -10,7 +10,7 @@ use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 
 /// Whether the view handles the action itself.
-pub fn is_details_action(action: Action) -> bool {
+pub(crate) fn is_details_action(action: Action) -> bool {
     use Action as A;
     matches!(
         action,
@@ -39,7 +39,7 @@ pub(super) fn is_excluded(details: &Details) -> bool {
 }
 
 /// `None` if the action is available.
-pub fn unavailable_reason(action: Action, details: &Details) -> Option<&'static str> {
+pub(crate) fn unavailable_reason(action: Action, details: &Details) -> Option<&'static str> {
     match (action, details.row.state) {
         (Action::Still, _) if details.path.is_none() => Some("there is no picture of it: it is not on disk"),
         (Action::YankPath, _) if details.path.is_none() && details.feature.is_none() => {

@@ -25,17 +25,17 @@ mod keys;
 mod page;
 mod timelines;
 
-pub use keys::{is_details_action, unavailable_reason};
+pub(super) use keys::{is_details_action, unavailable_reason};
 
 /// The size limit of a still in pixels: enough for half of the widest terminal.
-pub const STILL: [usize; 2] = [480, 270];
+pub(super) const STILL: [usize; 2] = [480, 270];
 
 /// From this width on the still is drawn beside the facts, below it among them.
 const MIN_WIDTH_BESIDE: u16 = 110;
 
 /// What the caller must do after an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     Ignored,
     /// Redraw.
     Moved,
@@ -66,7 +66,7 @@ enum Still {
 }
 
 #[derive(Clone, Debug)]
-pub struct DetailsView {
+pub(super) struct DetailsView {
     details: Box<Details>,
     zone: TimeZone,
     depth: Depth,
@@ -80,7 +80,7 @@ pub struct DetailsView {
 }
 
 impl DetailsView {
-    pub fn new(details: Box<Details>, zone: TimeZone, depth: Depth) -> Self {
+    pub(super) fn new(details: Box<Details>, zone: TimeZone, depth: Depth) -> Self {
         Self {
             details,
             zone,
@@ -94,22 +94,22 @@ impl DetailsView {
     }
 
     /// Leaves the area of the still blank, for [`DetailsView::pixels`].
-    pub fn with_pixels(mut self, in_pixels: bool) -> Self {
+    pub(super) fn with_pixels(mut self, in_pixels: bool) -> Self {
         self.in_pixels = in_pixels;
         self
     }
 
     /// `Class/file`.
-    pub fn video(&self) -> &str {
+    pub(super) fn video(&self) -> &str {
         &self.details.row.video
     }
 
-    pub fn details(&self) -> &Details {
+    pub(super) fn details(&self) -> &Details {
         &self.details
     }
 
     /// Shows newer details of the same video, or another video. For the same video, scroll position and still stay.
-    pub fn set(&mut self, details: Box<Details>) {
+    pub(super) fn set(&mut self, details: Box<Details>) {
         if details.row.video != self.details.row.video {
             self.scroll = 0;
             self.still = Still::None;
@@ -118,7 +118,7 @@ impl DetailsView {
     }
 
     /// Ignores the still of another video.
-    pub fn set_still(&mut self, video: &str, still: Result<Rgb, String>) {
+    pub(super) fn set_still(&mut self, video: &str, still: Result<Rgb, String>) {
         if video == self.details.row.video {
             self.still = match still {
                 Ok(picture) => Still::Loaded(picture),
@@ -128,7 +128,7 @@ impl DetailsView {
     }
 
     /// The still to draw in pixels and its area, as of the last draw.
-    pub fn pixels(&self) -> Option<(Rect, &Rgb)> {
+    pub(super) fn pixels(&self) -> Option<(Rect, &Rgb)> {
         match &self.still {
             Still::Loaded(picture) => Some((self.picture_at.get()?, picture)),
             _ => None,
@@ -136,7 +136,7 @@ impl DetailsView {
     }
 
     /// Runs an action for which [`is_details_action`] is true.
-    pub fn act(&mut self, action: Action) -> Outcome {
+    pub(super) fn act(&mut self, action: Action) -> Outcome {
         if let Some(why) = unavailable_reason(action, &self.details) {
             return Outcome::Refused(why);
         }
@@ -184,7 +184,7 @@ impl DetailsView {
         self.details.path.clone().or_else(|| self.details.feature.as_ref().map(|feature| feature.path.clone()))
     }
 
-    pub fn draw(&self, theme: &Theme, keymap: &Keymap, area: Rect, buffer: &mut Buffer) {
+    pub(super) fn draw(&self, theme: &Theme, keymap: &Keymap, area: Rect, buffer: &mut Buffer) {
         self.picture_at.set(None);
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);

@@ -21,26 +21,26 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub fn new(theme: Theme, width: usize) -> Self {
+    pub(super) fn new(theme: Theme, width: usize) -> Self {
         Self { theme, lines: vec![], picture: None, width }
     }
 
     /// Columns before the text of a line.
-    pub fn indent(&self) -> usize {
+    pub(super) fn indent(&self) -> usize {
         if self.width >= MIN_WIDTH_FOR_LABELS { LABEL_WIDTH } else { 0 }
     }
 
     /// Columns for the text of a line.
-    pub fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         self.width - self.indent()
     }
 
     /// An empty line.
-    pub fn gap(&mut self) {
+    pub(super) fn gap(&mut self) {
         self.lines.push(Line::default());
     }
 
-    pub fn line(&mut self, label: &str, spans: Vec<Span<'static>>) {
+    pub(super) fn line(&mut self, label: &str, spans: Vec<Span<'static>>) {
         let styled = |label: String| Span::styled(label, self.theme.style(Role::Dim));
         let mut all = vec![];
         if self.indent() > 0 {
@@ -54,16 +54,16 @@ impl Page {
     }
 
     /// Sanitizes and wraps a text.
-    pub fn text(&mut self, label: &str, what: &str, role: Role) {
+    pub(super) fn text(&mut self, label: &str, what: &str, role: Role) {
         self.text_styled(label, what, self.theme.style(role));
     }
 
-    pub fn text_styled(&mut self, label: &str, what: &str, style: Style) {
+    pub(super) fn text_styled(&mut self, label: &str, what: &str, style: Style) {
         self.hanging(label, "", what, style);
     }
 
     /// Wraps a text after `head`, with a hanging indent.
-    pub fn hanging(&mut self, label: &str, head: &str, what: &str, style: Style) {
+    pub(super) fn hanging(&mut self, label: &str, head: &str, what: &str, style: Style) {
         let hang = text::width(head).min(self.room().saturating_sub(8));
         let sanitized = text::sanitized(what);
         for (at, line) in text::wrap(&sanitized, self.room() - hang).into_iter().enumerate() {
@@ -74,7 +74,7 @@ impl Page {
     }
 
     /// Puts short pieces side by side, as many as fit into a line.
-    pub fn pieces(&mut self, label: &str, pieces: impl IntoIterator<Item = (String, Style)>) {
+    pub(super) fn pieces(&mut self, label: &str, pieces: impl IntoIterator<Item = (String, Style)>) {
         const BETWEEN: usize = 3;
         let (room, mut label) = (self.room(), label);
         let (mut spans, mut taken) = (vec![], 0);

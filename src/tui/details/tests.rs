@@ -69,7 +69,7 @@ fn done() -> Details {
             tensors: vec![("logits".into(), vec![100, 700]), ("pooled".into(), vec![100, 2048])],
             set: "slowonly-r50-8x8-k700-15b93b10".into(),
             checkpoint: "slowonly_20221013-15b93b10.pth".into(),
-            meaningless: false,
+            synthetic_weights: false,
             precision: "fp32".into(),
             device: "cuda".into(),
             frames: [4524, 4524, 0],

@@ -9,10 +9,10 @@ use crate::config::KeyChoice;
 
 mod table;
 
-pub use table::{Binding, Context, TABLE};
+pub(super) use table::{Binding, Context, TABLE};
 
 #[derive(Clone, Debug)]
-pub struct Keymap {
+pub(super) struct Keymap {
     bindings: Vec<(Binding, Vec<Keys>)>,
 }
 
@@ -24,7 +24,7 @@ impl Default for Keymap {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyMatch {
+pub(super) enum KeyMatch {
     Action(Action),
     /// The keys are the start of a longer sequence.
     Prefix,
@@ -36,7 +36,7 @@ impl Keymap {
     ///
     /// # Errors
     /// When an action or a key does not exist, or when a key would have two meanings in one context.
-    pub fn new(config: &BTreeMap<String, KeyChoice>) -> Result<Self, String> {
+    pub(super) fn new(config: &BTreeMap<String, KeyChoice>) -> Result<Self, String> {
         let mut chosen: BTreeMap<Action, Vec<Keys>> = BTreeMap::new();
         for (name, keys) in config {
             let action = Action::ALL.iter().find(|action| action.name() == name).ok_or_else(|| {
@@ -100,7 +100,7 @@ impl Keymap {
         lines.flat_map(|(line, keys)| keys.iter().map(move |keys| (line, keys)))
     }
 
-    pub fn find(&self, context: Context, pressed: &[Key]) -> KeyMatch {
+    pub(super) fn find(&self, context: Context, pressed: &[Key]) -> KeyMatch {
         let mut prefix = false;
         for (line, keys) in self.reachable(context) {
             if keys.0 == pressed {
@@ -111,18 +111,18 @@ impl Keymap {
         if prefix { KeyMatch::Prefix } else { KeyMatch::Nothing }
     }
 
-    pub fn bindings(&self) -> impl Iterator<Item = (&Binding, &[Keys])> {
+    pub(super) fn bindings(&self) -> impl Iterator<Item = (&Binding, &[Keys])> {
         self.bindings.iter().map(|(line, keys)| (line, keys.as_slice()))
     }
 
     /// The first key of an action, to name it in messages.
-    pub fn key_text(&self, action: Action) -> String {
+    pub(super) fn key_text(&self, action: Action) -> String {
         let keys = self.bindings.iter().find(|(line, _)| line.action == action).and_then(|(_, keys)| keys.first());
         keys.map_or_else(|| format!(":{}", action.name()), ToString::to_string)
     }
 
     /// The bindings that the footer shows, the most important first.
-    pub fn footer(&self, context: Context) -> Vec<(&Binding, &Keys)> {
+    pub(super) fn footer(&self, context: Context) -> Vec<(&Binding, &Keys)> {
         // An overlay's footer has room only for its own keys and help.
         let is_shown = |line: &Binding| !context.is_overlay() || line.context == context || line.action == Action::Help;
         let here = self.bindings.iter().filter(|(line, _)| line.footer > 0 && context.offers(line) && is_shown(line));

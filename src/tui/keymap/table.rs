@@ -3,7 +3,7 @@
 use crate::tui::action::Action;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Context {
+pub(crate) enum Context {
     /// Everywhere except in the form.
     Everywhere,
     /// In every pane that has lines.
@@ -20,7 +20,7 @@ pub enum Context {
 
 impl Context {
     /// In the order in which help shows them.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Everywhere,
         Self::Lists,
         Self::Videos,
@@ -32,7 +32,7 @@ impl Context {
         Self::Form,
     ];
 
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Everywhere => "Everywhere",
             Self::Lists => "Moving about",
@@ -47,7 +47,7 @@ impl Context {
     }
 
     /// The contexts whose bindings work in this one, the most specific first.
-    pub fn chain(self) -> &'static [Self] {
+    pub(crate) fn chain(self) -> &'static [Self] {
         match self {
             Self::Everywhere => &[Self::Everywhere],
             Self::Lists => &[Self::Lists, Self::Everywhere],
@@ -62,19 +62,19 @@ impl Context {
     }
 
     /// Whether it covers the panes.
-    pub fn is_overlay(self) -> bool {
+    pub(crate) fn is_overlay(self) -> bool {
         matches!(self, Self::Details | Self::Form)
     }
 
     /// Whether a binding works in this context.
-    pub fn offers(self, line: &Binding) -> bool {
+    pub(crate) fn offers(self, line: &Binding) -> bool {
         // An overlay hides the panes, so actions that switch panes are off.
         self.chain().contains(&line.context) && !(self.is_overlay() && line.action.is_about_panes())
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Binding {
+pub(crate) struct Binding {
     pub context: Context,
     /// The default keys.
     pub keys: &'static [&'static str],
@@ -102,7 +102,7 @@ use Action as A;
 use Context::{Classes, Details, Devices, Everywhere, Form, Lists, Log, Videos};
 
 #[rustfmt::skip]
-pub const TABLE: &[Binding] = &[
+pub(crate) const TABLE: &[Binding] = &[
     binding(Everywhere, &["s"], A::StartPause, "start", "start the run; pause it; let it go on", 10),
     binding(Everywhere, &["S"], A::Stop, "stop", "stop the run, after the videos in hand or now", 70),
     binding(Everywhere, &["R"], A::RetryAll, "retry failed", "try all failed videos again", 24),

@@ -9,7 +9,7 @@ use super::Rgb;
 use crate::config::ImageProtocol;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GraphicsProtocol {
+pub(crate) enum GraphicsProtocol {
     /// kitty, Ghostty, WezTerm, Konsole.
     Kitty,
     /// foot, xterm, mlterm and others.
@@ -19,7 +19,7 @@ pub enum GraphicsProtocol {
 impl GraphicsProtocol {
     /// The protocol to use; `None` means characters. It is only detected for a local terminal without a multiplexer:
     /// over SSH a picture takes a hundred times the bytes of its cells, and multiplexers do not pass pictures on.
-    pub fn detect(setting: ImageProtocol, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+    pub(crate) fn detect(setting: ImageProtocol, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let value = |name: &str| variable(name).unwrap_or_default();
         let set = |name: &str| !value(name).is_empty();
         match setting {
@@ -38,7 +38,7 @@ impl GraphicsProtocol {
 
     /// The bytes that draw the picture at the top left of `area`, as large as fits. `cell` is the size of a cell in
     /// pixels. The cursor does not move.
-    pub fn draw(self, picture: &Rgb, area: Rect, cell: [u16; 2]) -> Vec<u8> {
+    pub(crate) fn draw(self, picture: &Rgb, area: Rect, cell: [u16; 2]) -> Vec<u8> {
         let [cell_width, cell_height] = cell.map(|side| usize::from(side.max(1)));
         let room = [usize::from(area.width) * cell_width, usize::from(area.height) * cell_height];
         let [width, height] = picture.fit(room[0], room[1]);
@@ -61,7 +61,7 @@ impl GraphicsProtocol {
     }
 
     /// The bytes that remove the picture. The cells below a sixel must be redrawn instead.
-    pub fn clear(self) -> &'static [u8] {
+    pub(crate) fn clear(self) -> &'static [u8] {
         match self {
             Self::Kitty => b"\x1b_Ga=d,d=I,i=7,q=2;\x1b\\",
             Self::Sixel => b"",

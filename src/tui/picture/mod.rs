@@ -6,11 +6,11 @@ use ratatui::text::{Line, Span};
 use super::gauge;
 use super::theme::Theme;
 
-pub mod graphics;
+pub(super) mod graphics;
 
 /// An image with 8 bits per channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rgb {
+pub(super) struct Rgb {
     width: usize,
     height: usize,
     pixels: Vec<[u8; 3]>,
@@ -18,7 +18,7 @@ pub struct Rgb {
 
 /// The number of colours that a cell can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub(super) enum Depth {
     True,
     /// The 256 colours that nearly every terminal knows.
     Indexed,
@@ -30,7 +30,7 @@ pub enum Depth {
 
 impl Depth {
     /// Many terminals that do not announce true colours know 256 only.
-    pub fn of(theme: &Theme, variable: impl Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn of(theme: &Theme, variable: impl Fn(&str) -> Option<String>) -> Self {
         let says = |name: &str, words: &[&str]| {
             variable(name).is_some_and(|value| words.iter().any(|word| value.to_ascii_lowercase().contains(word)))
         };
@@ -47,25 +47,25 @@ impl Depth {
 
 impl Rgb {
     /// An image of `width * height` pixels of 3 bytes each, row by row. `None` if the sizes do not match or are 0.
-    pub fn new(width: usize, height: usize, bytes: &[u8]) -> Option<Self> {
+    pub(super) fn new(width: usize, height: usize, bytes: &[u8]) -> Option<Self> {
         let (pixels, rest) = bytes.as_chunks::<3>();
         let fits = width > 0 && height > 0 && rest.is_empty() && width.checked_mul(height) == Some(pixels.len());
         fits.then(|| Self { width, height, pixels: pixels.to_vec() })
     }
 
     /// Width and height.
-    pub fn size(&self) -> [usize; 2] {
+    pub(super) fn size(&self) -> [usize; 2] {
         [self.width, self.height]
     }
 
     /// Row by row.
-    pub fn pixels(&self) -> &[[u8; 3]] {
+    pub(super) fn pixels(&self) -> &[[u8; 3]] {
         &self.pixels
     }
 
     /// The largest size of the same aspect ratio within `width` × `height`. It is at least 1 × 1 unless the box is
     /// empty.
-    pub fn fit(&self, width: usize, height: usize) -> [usize; 2] {
+    pub(super) fn fit(&self, width: usize, height: usize) -> [usize; 2] {
         if width == 0 || height == 0 {
             return [0, 0];
         }
@@ -75,7 +75,7 @@ impl Rgb {
     }
 
     /// Resamples by averaging.
-    pub fn scaled(&self, width: usize, height: usize) -> Option<Self> {
+    pub(super) fn scaled(&self, width: usize, height: usize) -> Option<Self> {
         if width == 0 || height == 0 {
             return None;
         }
@@ -108,7 +108,7 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
 }
 
 /// Draws the picture in at most `columns` × `rows` cells. A cell counts as twice as high as wide.
-pub fn lines(picture: &Rgb, columns: usize, rows: usize, depth: Depth) -> Vec<Line<'static>> {
+pub(super) fn lines(picture: &Rgb, columns: usize, rows: usize, depth: Depth) -> Vec<Line<'static>> {
     let [width, height] = picture.fit(columns, rows * 2);
     let rows = height.div_ceil(2);
     let shaded = matches!(depth, Depth::Shades | Depth::Ascii);

@@ -12,7 +12,7 @@ const MAX_ENTRIES: usize = 20_000;
 const MAX_NAMES: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CompletionRequest {
+pub(crate) struct CompletionRequest {
     pub field: Field,
     /// The text before the cursor.
     pub typed: String,
@@ -23,7 +23,7 @@ pub struct CompletionRequest {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Completions {
+pub(crate) struct Completions {
     pub field: Field,
     /// The text that was completed.
     pub typed: String,
@@ -34,7 +34,7 @@ pub struct Completions {
 }
 
 /// Reads the disk, so it can block.
-pub fn complete(request: &CompletionRequest) -> Completions {
+pub(crate) fn complete(request: &CompletionRequest) -> Completions {
     let cut = request.typed.rfind('/').map_or(0, |at| at + 1);
     let (head, begin) = request.typed.split_at(cut);
     let folder = place(if head.is_empty() { "." } else { head }, &request.folder, request.home.as_deref());
@@ -68,7 +68,7 @@ pub fn complete(request: &CompletionRequest) -> Completions {
 
 impl Completions {
     /// The longest common prefix of all matches, which can replace the typed text.
-    pub fn common(&self) -> Option<String> {
+    pub(crate) fn common(&self) -> Option<String> {
         let first = self.names.first()?;
         let mut end = first.len();
         for name in &self.names {

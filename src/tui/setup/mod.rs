@@ -14,16 +14,16 @@ use super::input::{Edit, Input};
 use super::keymap::{self, Context, Keymap};
 use super::keys::Key;
 
-pub mod check;
-pub mod complete;
+pub(super) mod check;
+pub(super) mod complete;
 mod suggest;
 mod view;
-pub mod write;
+pub(super) mod write;
 
-pub use suggest::suggested;
+pub(super) use suggest::suggested;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Field {
+pub(super) enum Field {
     Root,
     Out,
     Checkpoint,
@@ -34,9 +34,9 @@ pub enum Field {
 
 impl Field {
     /// In the order of the form.
-    pub const ALL: [Self; 5] = [Self::Root, Self::Out, Self::Checkpoint, Self::Manifest, Self::Devices];
+    pub(super) const ALL: [Self; 5] = [Self::Root, Self::Out, Self::Checkpoint, Self::Manifest, Self::Devices];
 
-    pub fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Root => "dataset folder",
             Self::Out => "output folder",
@@ -47,7 +47,7 @@ impl Field {
     }
 
     /// The label for a narrow terminal.
-    pub fn short(self) -> &'static str {
+    pub(super) fn short(self) -> &'static str {
         match self {
             Self::Root => "dataset",
             Self::Out => "output",
@@ -55,7 +55,7 @@ impl Field {
         }
     }
 
-    pub fn help(self) -> &'static str {
+    pub(super) fn help(self) -> &'static str {
         match self {
             Self::Root => "A folder for each class in it. Nothing there is changed.",
             Self::Out => "For features, lists, exports. Not in the dataset folder.",
@@ -81,7 +81,7 @@ impl Field {
 
 /// The contents of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Values {
+pub(super) struct Values {
     pub root: String,
     pub out: String,
     pub checkpoint: String,
@@ -92,7 +92,7 @@ pub struct Values {
 
 /// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Valid, and what was found.
     Fine(String),
     /// Valid, with a warning.
@@ -102,7 +102,7 @@ pub enum Verdict {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(super) enum Effect {
     /// Run [`check::check`] and pass the result to [`Setup::check_done`].
     Check(Box<check::CheckRequest>),
     /// Run [`complete::complete`] and pass the result to [`Setup::completed`].
@@ -136,7 +136,7 @@ enum Notice {
 }
 
 #[derive(Clone, Debug)]
-pub struct Setup<'k> {
+pub(super) struct Setup<'k> {
     keymap: &'k Keymap,
     folder: PathBuf,
     home: Option<PathBuf>,
@@ -156,7 +156,12 @@ pub struct Setup<'k> {
 
 impl<'k> Setup<'k> {
     /// A form for a config.toml in `folder`. The effects that it returns must be run.
-    pub fn new(keymap: &'k Keymap, folder: PathBuf, home: Option<PathBuf>, values: Values) -> (Self, Vec<Effect>) {
+    pub(super) fn new(
+        keymap: &'k Keymap,
+        folder: PathBuf,
+        home: Option<PathBuf>,
+        values: Values,
+    ) -> (Self, Vec<Effect>) {
         let Values { root, out, checkpoint, manifest, devices } = values;
         let fields = [root, out, checkpoint, manifest, devices];
         let fields = fields.map(|text| FieldState { input: Input::new(text), ..FieldState::default() });
@@ -177,7 +182,7 @@ impl<'k> Setup<'k> {
         (setup, effects)
     }
 
-    pub fn values(&self) -> Values {
+    pub(super) fn values(&self) -> Values {
         let [root, out, checkpoint, manifest, devices] =
             Field::ALL.map(|field| self.state(field).input.text().trim().to_owned());
         Values { root, out, checkpoint, manifest, devices }
@@ -185,7 +190,7 @@ impl<'k> Setup<'k> {
 
     /// The result of the last check; `None` before the first one has finished.
     #[cfg(test)]
-    pub fn verdict(&self, field: Field) -> Option<&Verdict> {
+    pub(super) fn verdict(&self, field: Field) -> Option<&Verdict> {
         self.state(field).verdict.as_ref()
     }
 
@@ -211,7 +216,7 @@ impl<'k> Setup<'k> {
         Some(Effect::Check(Box::new(request)))
     }
 
-    pub fn check_done(&mut self, result: check::CheckResult) -> Vec<Effect> {
+    pub(super) fn check_done(&mut self, result: check::CheckResult) -> Vec<Effect> {
         let state = &mut self.fields[result.field.index()];
         state.is_checking = false;
         if std::mem::take(&mut state.is_outdated) {
@@ -222,7 +227,7 @@ impl<'k> Setup<'k> {
     }
 
     /// Takes the result of a completion, unless the text has changed in the meantime.
-    pub fn completed(&mut self, completions: &Completions) -> Vec<Effect> {
+    pub(super) fn completed(&mut self, completions: &Completions) -> Vec<Effect> {
         let state = &mut self.fields[completions.field.index()];
         if self.focus != completions.field.index() || state.input.before() != completions.typed {
             return vec![];
@@ -242,7 +247,7 @@ impl<'k> Setup<'k> {
         self.changed(completions.field)
     }
 
-    pub fn written(&mut self, result: Result<PathBuf, String>) -> Vec<Effect> {
+    pub(super) fn written(&mut self, result: Result<PathBuf, String>) -> Vec<Effect> {
         self.is_writing = false;
         match result {
             Ok(path) => vec![Effect::Done(path)],
@@ -253,7 +258,7 @@ impl<'k> Setup<'k> {
         }
     }
 
-    pub fn paste(&mut self, text: &str) -> Vec<Effect> {
+    pub(super) fn paste(&mut self, text: &str) -> Vec<Effect> {
         let Some(field) = self.focused().filter(|_| !self.is_writing) else { return vec![] };
         // A copied path may end with a line break.
         match self.fields[field.index()].input.insert(text.trim_end_matches(['\n', '\r'])) {
@@ -262,7 +267,7 @@ impl<'k> Setup<'k> {
         }
     }
 
-    pub fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
+    pub(super) fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let found = self.keymap.find(Context::Form, &[Key::of(key)]);
         match found {
             _ if key.kind == KeyEventKind::Release => return vec![],

@@ -11,7 +11,7 @@ use crate::fetch::promised_digest;
 const MAX_ENTRIES: usize = 2_000;
 
 /// The initial values for a config.toml in `folder`, on a machine with or without a GPU.
-pub fn suggested(folder: &Path, has_gpu: bool) -> Values {
+pub(crate) fn suggested(folder: &Path, has_gpu: bool) -> Values {
     let usual = Config::default();
     let mut names: Vec<String> = fs::read_dir(folder)
         .into_iter()

@@ -49,7 +49,7 @@ impl Density {
 
 impl Setup<'_> {
     /// Returns the position of the cursor.
-    pub fn draw(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    pub(crate) fn draw(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);
         buffer.set_style(area, theme.style(Role::Base));

@@ -15,7 +15,7 @@ const HEADER: &str = "# reeldeck's configuration. Every other setting has its de
     # Relative paths are relative to the folder of this file.\n\n";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WriteRequest {
+pub(crate) struct WriteRequest {
     /// The folder for config.toml.
     pub folder: PathBuf,
     /// The home folder: `~` is expanded in the file.
@@ -42,7 +42,7 @@ struct Manifest {
 ///
 /// # Errors
 /// When the values cannot be represented in TOML, which no known value triggers.
-pub fn text(request: &WriteRequest) -> Result<String, toml::ser::Error> {
+pub(crate) fn text(request: &WriteRequest) -> Result<String, toml::ser::Error> {
     let path = |text: &str| expanded(text, request.home.as_deref()).into_owned();
     let values = &request.values;
     let manifest = path(&values.manifest);
@@ -60,7 +60,7 @@ pub fn text(request: &WriteRequest) -> Result<String, toml::ser::Error> {
 ///
 /// # Errors
 /// A message that names the file, also when it exists already.
-pub fn write(request: &WriteRequest) -> Result<PathBuf, String> {
+pub(crate) fn write(request: &WriteRequest) -> Result<PathBuf, String> {
     let path = request.folder.join(config::FILE);
     let text = text(request).map_err(|error| format!("the settings cannot be written: {error}"))?;
     match write_new(&path, text.as_bytes()) {

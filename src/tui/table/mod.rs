@@ -6,7 +6,7 @@ use crate::protocol::row::{Filter, Row, Sort};
 
 /// A question to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TableQuery {
+pub(super) enum TableQuery {
     Rows {
         offset: usize,
         len: usize,
@@ -18,7 +18,7 @@ pub enum TableQuery {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct VideoTable {
+pub(super) struct VideoTable {
     filter: Filter,
     sort: Sort,
     /// Raised with each new filter or order. Answers to older generations are ignored.
@@ -45,79 +45,79 @@ pub struct VideoTable {
 
 impl VideoTable {
     /// An empty table in this order.
-    pub fn new(sort: Sort) -> Self {
+    pub(super) fn new(sort: Sort) -> Self {
         Self { sort, height: 1, ..Self::default() }
     }
 
-    pub fn filter(&self) -> &Filter {
+    pub(super) fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    pub fn sort(&self) -> Sort {
+    pub(super) fn sort(&self) -> Sort {
         self.sort
     }
 
     /// The number of rows that match the filter, as of the last answer.
-    pub fn total(&self) -> usize {
+    pub(super) fn total(&self) -> usize {
         self.total
     }
 
-    pub fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.known
     }
 
     /// All visible rows are held and answer the current generation.
-    pub fn is_current(&self) -> bool {
+    pub(super) fn is_current(&self) -> bool {
         self.known && self.covers()
     }
 
-    pub fn generation(&self) -> u64 {
+    pub(super) fn generation(&self) -> u64 {
         self.generation
     }
 
     /// The index of the row under the cursor.
-    pub fn selected(&self) -> usize {
+    pub(super) fn selected(&self) -> usize {
         self.selected
     }
 
     /// The index of the first visible row.
-    pub fn top(&self) -> usize {
+    pub(super) fn top(&self) -> usize {
         self.top
     }
 
     /// The start of a range of marks.
-    pub fn range(&self) -> Option<usize> {
+    pub(super) fn range(&self) -> Option<usize> {
         self.range
     }
 
     /// The number of rows held.
     #[cfg(test)]
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.rows.len()
     }
 
     /// `None` if the row is not held.
-    pub fn row(&self, index: usize) -> Option<&Row> {
+    pub(super) fn row(&self, index: usize) -> Option<&Row> {
         self.rows.get(index.checked_sub(self.offset)?)
     }
 
     /// The row under the cursor; `None` if it is not held.
-    pub fn current(&self) -> Option<&Row> {
+    pub(super) fn current(&self) -> Option<&Row> {
         self.row(self.selected)
     }
 
-    pub fn set_height(&mut self, height: usize) {
+    pub(super) fn set_height(&mut self, height: usize) {
         self.height = height.max(1);
         self.scroll_to_cursor();
     }
 
     /// The number of rows that fit on the screen.
-    pub fn height(&self) -> usize {
+    pub(super) fn height(&self) -> usize {
         self.height
     }
 
     /// Sets the filter and the order.
-    pub fn set_view(&mut self, filter: Filter, sort: Sort) {
+    pub(super) fn set_view(&mut self, filter: Filter, sort: Sort) {
         if self.filter == filter && self.sort == sort {
             return;
         }
@@ -133,19 +133,19 @@ impl VideoTable {
     }
 
     /// A different engine answers now: everything is requested anew.
-    pub fn invalidate(&mut self) {
+    pub(super) fn invalidate(&mut self) {
         self.generation += 1;
         (self.known, self.in_flight) = (false, false);
         self.locate_anchor = self.anchor.is_some() && !self.anchor_hidden;
     }
 
     /// Videos have changed. The rows are not refreshed while a range is being chosen.
-    pub fn mark_stale(&mut self) {
+    pub(super) fn mark_stale(&mut self) {
         self.stale |= self.range.is_none();
     }
 
     /// Moves the cursor to a row.
-    pub fn move_to(&mut self, index: usize) {
+    pub(super) fn move_to(&mut self, index: usize) {
         self.selected = index.min(self.total.saturating_sub(1));
         self.anchor_hidden = false;
         self.locate_anchor = false;
@@ -157,12 +157,12 @@ impl VideoTable {
         self.scroll_to_cursor();
     }
 
-    pub fn move_by(&mut self, by: isize) {
+    pub(super) fn move_by(&mut self, by: isize) {
         self.move_to(self.selected.saturating_add_signed(by));
     }
 
     /// Starts a range of marks at the cursor. Ends a range that was started, and returns its first and last row.
-    pub fn toggle_range(&mut self) -> Option<(usize, usize)> {
+    pub(super) fn toggle_range(&mut self) -> Option<(usize, usize)> {
         match self.range.take() {
             Some(from) => Some((from.min(self.selected), from.max(self.selected))),
             None => {
@@ -173,7 +173,7 @@ impl VideoTable {
     }
 
     /// Ends a range; true if there was one.
-    pub fn end_range(&mut self) -> bool {
+    pub(super) fn end_range(&mut self) -> bool {
         self.range.take().is_some()
     }
 
@@ -203,7 +203,7 @@ impl VideoTable {
     }
 
     /// The next question, which counts as sent. `None` while one is in flight.
-    pub fn next_query(&mut self) -> Option<TableQuery> {
+    pub(super) fn next_query(&mut self) -> Option<TableQuery> {
         if self.in_flight {
             return None;
         }
@@ -223,7 +223,7 @@ impl VideoTable {
     }
 
     /// Takes the answer to [`TableQuery::Rows`].
-    pub fn rows(&mut self, generation: u64, offset: usize, total: usize, rows: Vec<Row>) {
+    pub(super) fn rows(&mut self, generation: u64, offset: usize, total: usize, rows: Vec<Row>) {
         if generation != self.generation {
             self.in_flight = false;
             return;
@@ -261,7 +261,7 @@ impl VideoTable {
     }
 
     /// Takes the answer to [`TableQuery::Locate`].
-    pub fn place(&mut self, generation: u64, offset: Option<usize>, total: usize) {
+    pub(super) fn place(&mut self, generation: u64, offset: Option<usize>, total: usize) {
         self.in_flight = false;
         if generation != self.generation {
             return;
@@ -283,7 +283,7 @@ impl VideoTable {
     }
 
     /// The engine could not answer.
-    pub fn query_failed(&mut self) {
+    pub(super) fn query_failed(&mut self) {
         (self.in_flight, self.locate_anchor) = (false, false);
         self.known = true;
     }

@@ -3,16 +3,16 @@
 use super::harness::Harness;
 use crate::protocol::row::{Row, RowFacts, RowState, Select, StateCounts};
 use crate::protocol::snapshot::{
-    Bound, Counts, DeviceState, Gauges, History, InHand, Machine, Phase, Snapshot, Stages,
+    Bound, Counts, DeviceState, Gauges, History, InFlight, Machine, Phase, Snapshot, Stages,
 };
 use crate::protocol::words::Level;
 use crate::protocol::{LogLine, Welcome};
 
-pub fn row(video: &str, state: RowState) -> Row {
+pub(crate) fn row(video: &str, state: RowState) -> Row {
     Row { video: video.into(), state, has_feature: false, size: 41_234_567, attempts: 0, reason: None, facts: None }
 }
 
-pub fn welcome() -> Welcome {
+pub(crate) fn welcome() -> Welcome {
     Welcome {
         version: 1,
         tool: "reeldeck 0".into(),
@@ -23,12 +23,12 @@ pub fn welcome() -> Welcome {
         shard: "0/1".into(),
         dataset: "hacs".into(),
         checkpoint: "weights".into(),
-        meaningless: false,
+        synthetic_weights: false,
         manifest: Some("/data/HACS_segments_v1.1.1.json".into()),
     }
 }
 
-pub fn snapshot() -> Snapshot {
+pub(crate) fn snapshot() -> Snapshot {
     Snapshot {
         revision: 0,
         phase: Phase::Waiting,
@@ -52,7 +52,7 @@ pub fn snapshot() -> Snapshot {
 }
 
 /// A file name by number, with eleven characters as on YouTube.
-pub fn name(class: &str, number: usize) -> String {
+pub(crate) fn name(class: &str, number: usize) -> String {
     let mut code = String::new();
     let mut rest = number as u64 * 2_654_435_761 + 12_345;
     for _ in 0..11 {
@@ -62,7 +62,7 @@ pub fn name(class: &str, number: usize) -> String {
     format!("{class}/v_{code}.mp4")
 }
 
-pub const CLASSES: [&str; 6] =
+pub(crate) const CLASSES: [&str; 6] =
     ["Applying sunscreen", "Archery", "Belly dance", "Horseback riding", "Playing ten pins", "Zumba"];
 
 fn facts(number: usize) -> RowFacts {
@@ -75,7 +75,7 @@ fn facts(number: usize) -> RowFacts {
 }
 
 /// Videos of which nearly all are fine.
-pub fn many(count: usize) -> Vec<Row> {
+pub(crate) fn many(count: usize) -> Vec<Row> {
     let state = |i: usize| match i % 100 {
         0 if i.is_multiple_of(1_000) => RowState::Failed,
         1 if i.is_multiple_of(3) => RowState::Missing,
@@ -87,7 +87,7 @@ pub fn many(count: usize) -> Vec<Row> {
 }
 
 /// Every problem that videos can have, with hostile names and reasons.
-pub fn failing() -> Vec<Row> {
+pub(crate) fn failing() -> Vec<Row> {
     let mut rows = many(100);
     let wrong = [
         (RowState::Failed, Some("out of memory: batch 4 at 1920×1080 on cuda:2, tried 3 times")),
@@ -118,7 +118,7 @@ pub fn failing() -> Vec<Row> {
 }
 
 /// GPUs at work, except for one.
-pub fn gpus(count: usize) -> Vec<DeviceState> {
+pub(crate) fn gpus(count: usize) -> Vec<DeviceState> {
     let gib = |n: u64| n << 30;
     let one = |i: usize| DeviceState {
         device: format!("cuda:{i}"),
@@ -127,11 +127,11 @@ pub fn gpus(count: usize) -> Vec<DeviceState> {
         batch: 8,
         done: 100 + i,
         clips: 10_000,
-        in_hand: match i {
+        in_flight: match i {
             2 => vec![],
             _ => vec![
-                InHand { video: name(CLASSES[i % 6], i), clips: (i * 13 + 20) % 100, seconds: 4.0 },
-                InHand { video: name(CLASSES[i % 6], i + 50), clips: 0, seconds: 0.0 },
+                InFlight { video: name(CLASSES[i % 6], i), clips: (i * 13 + 20) % 100, seconds: 4.0 },
+                InFlight { video: name(CLASSES[i % 6], i + 50), clips: 0, seconds: 0.0 },
             ],
         },
         clips_per_s: Some(800.0 + i as f64),
@@ -148,13 +148,13 @@ pub fn gpus(count: usize) -> Vec<DeviceState> {
 }
 
 /// A harness with an active run.
-pub fn running(width: u16, height: u16, rows: Vec<Row>, devices: Vec<DeviceState>) -> Harness {
+pub(crate) fn running(width: u16, height: u16, rows: Vec<Row>, devices: Vec<DeviceState>) -> Harness {
     let mut harness = Harness::new(width, height);
     harness.table.rows = rows;
     // The videos in progress are some of the queued ones.
     let mut devices = devices;
     let mut waiting = harness.table.rows.iter_mut().filter(|row| row.state == RowState::Queued);
-    for hand in devices.iter_mut().flat_map(|device| &mut device.in_hand) {
+    for hand in devices.iter_mut().flat_map(|device| &mut device.in_flight) {
         if let Some(row) = waiting.next() {
             row.state = RowState::Running;
             hand.video.clone_from(&row.video);
@@ -198,6 +198,6 @@ pub fn running(width: u16, height: u16, rows: Vec<Row>, devices: Vec<DeviceState
     harness
 }
 
-pub fn named(select: &Select) -> Vec<&str> {
+pub(crate) fn named(select: &Select) -> Vec<&str> {
     select.videos.iter().map(String::as_str).collect()
 }

@@ -23,7 +23,7 @@ use crate::tui::update::{Effect, LinkEvent, Msg, update};
 use crate::tui::view;
 
 /// The engine's table.
-pub struct Table {
+pub(crate) struct Table {
     pub rows: Vec<Row>,
     pub revision: u64,
 }
@@ -75,7 +75,7 @@ impl Table {
     }
 }
 
-pub struct Harness {
+pub(crate) struct Harness {
     pub app: App,
     pub table: Table,
     pub snapshot: Snapshot,
@@ -94,7 +94,7 @@ pub struct Harness {
 
 impl Harness {
     /// Before the engine has answered.
-    pub fn new(width: u16, height: u16) -> Self {
+    pub(crate) fn new(width: u16, height: u16) -> Self {
         let options = Options {
             theme: Theme::default(),
             mouse: true,
@@ -118,20 +118,20 @@ impl Harness {
         }
     }
 
-    pub fn connect(&mut self) -> &mut Self {
+    pub(crate) fn connect(&mut self) -> &mut Self {
         self.send(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
         self.table_changed();
         self
     }
 
     /// Announces a change of the table.
-    pub fn table_changed(&mut self) {
+    pub(crate) fn table_changed(&mut self) {
         self.table.revision += 1;
         self.refresh();
     }
 
     /// Sends a new snapshot and waits until it is shown.
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         self.snapshot.revision = self.table.revision;
         self.snapshot.states = self.table.counts();
         self.snapshot.counts = counts(&self.snapshot.states);
@@ -142,23 +142,23 @@ impl Harness {
     }
 
     /// Receives a message from the engine.
-    pub fn receive(&mut self, said: FromEngine) {
+    pub(crate) fn receive(&mut self, said: FromEngine) {
         self.send(Msg::Link(LinkEvent::Message(Box::new(said))));
     }
 
-    pub fn event(&mut self, event: crate::protocol::event::Event) {
+    pub(crate) fn event(&mut self, event: crate::protocol::event::Event) {
         let time = "2026-11-24T14:02:11Z".parse().unwrap();
         self.receive(FromEngine::Event { line: Line { schema: 1, time, event } });
     }
 
     /// Advances the clock.
-    pub fn advance(&mut self, ms: u64) {
+    pub(crate) fn advance(&mut self, ms: u64) {
         self.now += Duration::from_millis(ms);
         self.send(Msg::Tick);
     }
 
     /// Presses keys one after the other.
-    pub fn press(&mut self, keys: &str) -> &mut Self {
+    pub(crate) fn press(&mut self, keys: &str) -> &mut Self {
         let keys: Keys = keys.parse().unwrap();
         for key in keys.0 {
             self.send(Msg::Key(key.event()));
@@ -166,7 +166,7 @@ impl Harness {
         self
     }
 
-    pub fn type_text(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn type_text(&mut self, text: &str) -> &mut Self {
         for c in text.chars() {
             self.press(&if c == ' ' { "space".to_owned() } else { c.to_string() });
         }
@@ -174,7 +174,7 @@ impl Harness {
     }
 
     /// Handles a message, and answers the requests that it leads to.
-    pub fn send(&mut self, msg: Msg) {
+    pub(crate) fn send(&mut self, msg: Msg) {
         let mut effects = update(&mut self.app, self.now, msg);
         for _ in 0..100 {
             let mut more = vec![];
@@ -230,46 +230,46 @@ impl Harness {
         })
     }
 
-    pub fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         let Size { width, height } = self.app.size;
         render::text(&self.buffer(width, height))
     }
 
     /// The screen at any size.
-    pub fn buffer(&self, width: u16, height: u16) -> Buffer {
+    pub(crate) fn buffer(&self, width: u16, height: u16) -> Buffer {
         render::screen(&self.app.options.theme, width, height, |area, buffer| {
             view::paint(&self.app, area, buffer);
         })
     }
 
-    pub fn resize(&mut self, width: u16, height: u16) -> &mut Self {
+    pub(crate) fn resize(&mut self, width: u16, height: u16) -> &mut Self {
         self.send(Msg::Resize(Size { width, height }));
         self
     }
 
     /// The first line that contains the text.
-    pub fn line(&self, part: &str) -> String {
+    pub(crate) fn line(&self, part: &str) -> String {
         let screen = self.screen();
         screen.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part:?} in\n{screen}")).to_owned()
     }
 
-    pub fn shows(&self, part: &str) -> bool {
+    pub(crate) fn shows(&self, part: &str) -> bool {
         self.screen().contains(part)
     }
 
     /// Whether a toast contains the text.
-    pub fn has_toast(&self, part: &str) -> bool {
+    pub(crate) fn has_toast(&self, part: &str) -> bool {
         self.app.toasts.shown().iter().any(|toast| toast.text.contains(part))
     }
 
-    pub fn question(&self) -> &str {
+    pub(crate) fn question(&self) -> &str {
         match self.app.modals.last() {
             Some(crate::tui::modal::Modal::Menu(menu)) => &menu.text,
             other => panic!("no question: {other:?}"),
         }
     }
 
-    pub fn last_command(&self) -> &Command {
+    pub(crate) fn last_command(&self) -> &Command {
         self.commands.last().expect("a command was sent")
     }
 }

@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::tui::theme::{Role, Theme};
 
 /// Draws on an empty screen.
-pub fn screen(theme: &Theme, width: u16, height: u16, draw: impl FnOnce(Rect, &mut Buffer)) -> Buffer {
+pub(crate) fn screen(theme: &Theme, width: u16, height: u16, draw: impl FnOnce(Rect, &mut Buffer)) -> Buffer {
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
     buffer.set_style(area, theme.style(Role::Base));
@@ -20,7 +20,7 @@ pub fn screen(theme: &Theme, width: u16, height: u16, draw: impl FnOnce(Rect, &m
 }
 
 /// One line per row, without trailing spaces.
-pub fn text(buffer: &Buffer) -> String {
+pub(crate) fn text(buffer: &Buffer) -> String {
     let mut out = String::new();
     for row in buffer.content.chunks(usize::from(buffer.area.width.max(1))) {
         let mut line = String::new();
@@ -40,7 +40,7 @@ pub fn text(buffer: &Buffer) -> String {
 }
 
 /// The text, followed by the styles of its runs.
-pub fn styled(buffer: &Buffer) -> String {
+pub(crate) fn styled(buffer: &Buffer) -> String {
     let mut out = text(buffer);
     for (y, row) in buffer.content.chunks(usize::from(buffer.area.width.max(1))).enumerate() {
         let mut from = 0;

@@ -8,13 +8,13 @@ use unicode_width::UnicodeWidthStr;
 
 mod units;
 
-pub use units::{bytes, bytes_of, clock, count, duration, number, percent, plural, rate, share};
+pub(super) use units::{bytes, bytes_of, clock, count, duration, number, percent, plural, rate, share};
 
 /// Shown for an unknown value.
-pub const UNKNOWN: &str = "–";
+pub(super) const UNKNOWN: &str = "–";
 
 /// The number of columns that a text takes.
-pub fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     match is_plain(text) {
         true => text.len(),
         false => text.graphemes(true).map(columns).sum(),
@@ -33,7 +33,7 @@ fn columns(grapheme: &str) -> usize {
 
 /// Escapes what would disturb a line: control characters (line breaks and tabs too), invisible characters, those that
 /// change the direction of writing, and a leading combining mark, which would join the character before it.
-pub fn sanitized(text: &str) -> Cow<'_, str> {
+pub(super) fn sanitized(text: &str) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
     }
@@ -63,7 +63,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Shortens the text to `room` columns, with `ellipsis` at the end.
-pub fn truncate<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
+pub(super) fn truncate<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
     if width(text) <= room {
         return Cow::Borrowed(text);
     }
@@ -77,7 +77,7 @@ pub fn truncate<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> 
 }
 
 /// Shortens the text to `room` columns at its start. Paths use it, because their end says most.
-pub fn truncate_start<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
+pub(super) fn truncate_start<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
     if width(text) <= room {
         return Cow::Borrowed(text);
     }
@@ -111,14 +111,14 @@ fn prefix(text: &str, room: usize) -> (&str, usize) {
 }
 
 /// Truncates or pads to exactly `room` columns.
-pub fn align_left(text: &str, room: usize, ellipsis: &str) -> String {
+pub(super) fn align_left(text: &str, room: usize, ellipsis: &str) -> String {
     let mut out = truncate(text, room, ellipsis).into_owned();
     out.extend(std::iter::repeat_n(' ', room.saturating_sub(width(&out))));
     out
 }
 
 /// As [`align_left`], with the padding at the start.
-pub fn align_right(text: &str, room: usize, ellipsis: &str) -> String {
+pub(super) fn align_right(text: &str, room: usize, ellipsis: &str) -> String {
     let clipped = truncate(text, room, ellipsis);
     let mut out = " ".repeat(room.saturating_sub(width(&clipped)));
     out.push_str(&clipped);
@@ -126,7 +126,7 @@ pub fn align_right(text: &str, room: usize, ellipsis: &str) -> String {
 }
 
 /// Breaks the text into lines of at most `room` columns, at spaces if possible.
-pub fn wrap(text: &str, room: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
     if room == 0 {
         return vec![];
     }
@@ -165,7 +165,7 @@ pub fn wrap(text: &str, room: usize) -> Vec<String> {
 }
 
 /// Replaces characters by ASCII look-alikes, or by one question mark per column.
-pub fn to_ascii(text: &str) -> Cow<'_, str> {
+pub(super) fn to_ascii(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }

@@ -3,7 +3,7 @@
 use super::UNKNOWN;
 
 /// `18,204`.
-pub fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -16,12 +16,12 @@ pub fn count(n: u64) -> String {
 }
 
 /// `1 video`, `18,204 videos`.
-pub fn plural(n: u64, one: &str, many: &str) -> String {
+pub(crate) fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
 /// `812 GB`, `41.2 MB`, `999 B`: powers of ten, as disks are sold and `ls --si` writes.
-pub fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     if n < 1000 {
         return format!("{n} B");
     }
@@ -40,7 +40,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// `38/141 GB`: two sizes in the unit of the second.
-pub fn bytes_of(used: u64, all: u64) -> String {
+pub(crate) fn bytes_of(used: u64, all: u64) -> String {
     let mut scale = 1.0;
     let mut unit = "B";
     for next in ["kB", "MB", "GB", "TB", "PB", "EB"] {
@@ -57,7 +57,7 @@ pub fn bytes_of(used: u64, all: u64) -> String {
 }
 
 /// A position or length in a video: `2:31`, `1:02:03`.
-pub fn clock(seconds: f64) -> String {
+pub(crate) fn clock(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return UNKNOWN.into();
     }
@@ -69,7 +69,7 @@ pub fn clock(seconds: f64) -> String {
 }
 
 /// A duration: `12 ms`, `2.9 s`, `31 s`, `3 m 5 s`, `2 h 14 m`, `3 d 4 h`.
-pub fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return UNKNOWN.into();
     }
@@ -89,7 +89,7 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// Three significant digits: `0.12`, `9.2`, `812`, `1,204`.
-pub fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return UNKNOWN.into();
     }
@@ -104,7 +104,7 @@ pub fn number(value: f64) -> String {
 }
 
 /// `812 clips/s`, or `59 videos/h` for a rate below 0.1 per second.
-pub fn rate(value: Option<f64>, unit: &str) -> String {
+pub(crate) fn rate(value: Option<f64>, unit: &str) -> String {
     match value {
         None => format!("{UNKNOWN} {unit}/s"),
         Some(value) if value > 0.0 && value < 0.1 => format!("{} {unit}/h", number(value * 3600.0)),
@@ -113,7 +113,7 @@ pub fn rate(value: Option<f64>, unit: &str) -> String {
 }
 
 /// `41 %` of a value of 0 to 100; `n/a` if it is unknown. Values below 100 never round up to `100 %`.
-pub fn percent(value: Option<f64>) -> String {
+pub(crate) fn percent(value: Option<f64>) -> String {
     let Some(value) = value.filter(|value| value.is_finite()) else { return "n/a".into() };
     let rounded = match value {
         v if (99.0..100.0).contains(&v) => 99.0,
@@ -124,7 +124,7 @@ pub fn percent(value: Option<f64>) -> String {
 }
 
 /// `done` of `all` in percent; `None` if `all` is 0.
-pub fn share(done: u64, all: u64) -> Option<f64> {
+pub(crate) fn share(done: u64, all: u64) -> Option<f64> {
     (all > 0).then(|| done as f64 * 100.0 / all as f64)
 }
 

@@ -13,7 +13,7 @@ mod palette;
 
 /// The purpose of a piece of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
+pub(super) enum Role {
     /// Background and ordinary text.
     Base,
     /// Secondary text.
@@ -45,7 +45,7 @@ pub enum Role {
 
 impl Role {
     #[cfg(test)]
-    pub const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Base,
         Self::Dim,
         Self::Title,
@@ -68,7 +68,7 @@ impl Role {
 
 /// How a state is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StateStyle {
+pub(super) struct StateStyle {
     /// One column wide and unique.
     pub glyph: &'static str,
     pub word: &'static str,
@@ -86,7 +86,7 @@ enum Colours {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Theme {
+pub(super) struct Theme {
     colours: Colours,
     ascii: bool,
 }
@@ -99,12 +99,12 @@ impl Default for Theme {
 
 impl Theme {
     /// The names that [`Theme::named`] takes, the default first.
-    pub fn names() -> impl Iterator<Item = &'static str> {
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
         ["terminal", "none"].into_iter().chain(palette::ALL.iter().map(|palette| palette.name))
     }
 
     /// `None` if there is no theme of this name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         let colours = match name {
             "terminal" => Colours::Terminal,
             "none" => Colours::None,
@@ -115,7 +115,7 @@ impl Theme {
 
     /// Removes what the environment does not allow: colours with `NO_COLOR` or on a monochrome terminal, and Unicode
     /// with a locale other than UTF-8 or on the Linux console.
-    pub fn adapted(self, variable: impl Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn adapted(self, variable: impl Fn(&str) -> Option<String>) -> Self {
         let term = variable("TERM").unwrap_or_default();
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
@@ -130,37 +130,37 @@ impl Theme {
         }
     }
 
-    pub fn with_ascii(self, ascii: bool) -> Self {
+    pub(super) fn with_ascii(self, ascii: bool) -> Self {
         Self { ascii, ..self }
     }
 
-    pub fn is_ascii(&self) -> bool {
+    pub(super) fn is_ascii(&self) -> bool {
         self.ascii
     }
 
-    pub fn is_mono(&self) -> bool {
+    pub(super) fn is_mono(&self) -> bool {
         self.colours == Colours::None
     }
 
-    pub fn ellipsis(&self) -> &'static str {
+    pub(super) fn ellipsis(&self) -> &'static str {
         if self.ascii { "..." } else { "…" }
     }
 
     /// The sign of a marked row.
-    pub fn mark(&self) -> &'static str {
+    pub(super) fn mark(&self) -> &'static str {
         if self.ascii { "*" } else { "●" }
     }
 
     /// Separates parts of a line, with spaces.
-    pub fn separator(&self) -> &'static str {
+    pub(super) fn separator(&self) -> &'static str {
         if self.ascii { " - " } else { " · " }
     }
 
-    pub fn unknown(&self) -> &'static str {
+    pub(super) fn unknown(&self) -> &'static str {
         if self.ascii { "-" } else { text::UNKNOWN }
     }
 
-    pub fn border(&self) -> border::Set<'static> {
+    pub(super) fn border(&self) -> border::Set<'static> {
         const ASCII: border::Set<'static> = border::Set {
             top_left: "+",
             top_right: "+",
@@ -175,7 +175,7 @@ impl Theme {
     }
 
     /// The style of a role, to be applied on top of [`Role::Base`].
-    pub fn style(&self, role: Role) -> Style {
+    pub(super) fn style(&self, role: Role) -> Style {
         use Modifier as M;
         let style = Style::new();
         // Without colours, the weight alone tells roles apart.
@@ -204,7 +204,7 @@ impl Theme {
         }
     }
 
-    pub fn state(&self, state: RowState) -> StateStyle {
+    pub(super) fn state(&self, state: RowState) -> StateStyle {
         let (role, glyph, plain) = match state {
             RowState::Running => (Role::Active, "▶", ">"),
             RowState::Failed => (Role::Error, "✘", "x"),
@@ -230,7 +230,7 @@ impl Theme {
     }
 
     /// The style of the n-th of several series, such as the classes of a timeline. From [`SERIES`] on it is dim.
-    pub fn series(&self, index: usize) -> Style {
+    pub(super) fn series(&self, index: usize) -> Style {
         match self.colours {
             _ if index >= SERIES => self.style(Role::Dim),
             Colours::None => Style::new(),
@@ -245,7 +245,7 @@ impl Theme {
     }
 
     /// The colour of a value of 0 to 255 in a heat map; `None` if characters must show it.
-    pub fn heat(&self, value: u8) -> Option<Color> {
+    pub(super) fn heat(&self, value: u8) -> Option<Color> {
         match self.colours {
             Colours::True(palette) if !self.ascii => Some(palette.heat(value)),
             _ => None,
@@ -253,7 +253,7 @@ impl Theme {
     }
 
     /// Removes the colours and characters that this theme does not allow. It is the last step of a frame.
-    pub fn downgrade(&self, buffer: &mut Buffer) {
+    pub(super) fn downgrade(&self, buffer: &mut Buffer) {
         if !self.ascii && !self.is_mono() {
             return;
         }
@@ -271,7 +271,7 @@ impl Theme {
 }
 
 /// The number of series that have a style of their own.
-pub const SERIES: usize = 8;
+pub(super) const SERIES: usize = 8;
 
 #[cfg(test)]
 mod tests {

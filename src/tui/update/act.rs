@@ -164,7 +164,7 @@ fn open(app: &mut App, effects: &mut Vec<Effect>) {
             }
         }
         Pane::Devices => {
-            if let Some(video) = unavailable_reason::in_hand(app).map(str::to_owned) {
+            if let Some(video) = unavailable_reason::in_flight(app).map(str::to_owned) {
                 details::open(app, video, effects);
             }
         }

@@ -100,7 +100,8 @@ pub(super) fn stop_menu(app: &App) -> Menu {
 }
 
 fn in_progress(app: &App) -> String {
-    let videos = app.snapshot().map_or(0, |snapshot| snapshot.devices.iter().map(|device| device.in_hand.len()).sum());
+    let videos =
+        app.snapshot().map_or(0, |snapshot| snapshot.devices.iter().map(|device| device.in_flight.len()).sum());
     match videos {
         0 => "what is in hand".into(),
         videos => format!("the {} in hand", text::plural(videos as u64, "video", "videos")),

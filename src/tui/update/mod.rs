@@ -27,7 +27,7 @@ mod mouse;
 mod videos;
 
 #[derive(Debug)]
-pub enum Msg {
+pub(super) enum Msg {
     Key(KeyEvent),
     Paste(String),
     Mouse(MouseEvent),
@@ -46,7 +46,7 @@ pub enum Msg {
 
 /// An event of the connection to the engine.
 #[derive(Debug)]
-pub enum LinkEvent {
+pub(super) enum LinkEvent {
     Connected(Box<Welcome>),
     /// The connection broke. The link tries to restore it.
     Lost(String),
@@ -57,7 +57,7 @@ pub enum LinkEvent {
 
 /// What the window must do.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
+pub(super) enum Effect {
     Send(ToEngine),
     StartEngine,
     /// An engine was started: connect to it.
@@ -78,7 +78,7 @@ pub enum Effect {
 }
 
 /// Handles a message that arrived `now` after the start.
-pub fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
+pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
     app.now = app.now.max(now);
     let mut effects = vec![];
     match msg {

@@ -3,7 +3,7 @@
 use crate::protocol::row::Column;
 
 /// The columns to sort by, from left to right, each with its key and name.
-pub const SORTED: &[(Column, char, &str)] = &[
+pub(crate) const SORTED: &[(Column, char, &str)] = &[
     (Column::State, 's', "state"),
     (Column::File, 'v', "video"),
     (Column::Name, 'c', "class and video"),
@@ -16,7 +16,7 @@ pub const SORTED: &[(Column, char, &str)] = &[
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableColumn {
+pub(crate) enum TableColumn {
     Mark,
     /// Glyph and word, or progress.
     State,
@@ -32,7 +32,7 @@ pub enum TableColumn {
 
 impl TableColumn {
     /// The title, the order that it stands for, and whether the column is right-aligned.
-    pub fn header(self) -> (&'static str, Option<Column>, bool) {
+    pub(crate) fn header(self) -> (&'static str, Option<Column>, bool) {
         match self {
             Self::Mark => ("", None, false),
             Self::State => ("State", Some(Column::State), false),
@@ -81,7 +81,7 @@ const DROP_ORDER: [TableColumn; 9] = [
 
 /// The columns that fit into `room` with their widths. One space separates two columns. `with_class`: the class column
 /// is useful.
-pub fn fit(room: usize, with_class: bool) -> Vec<(TableColumn, usize)> {
+pub(crate) fn fit(room: usize, with_class: bool) -> Vec<(TableColumn, usize)> {
     use TableColumn::{Class, Codec, Length, Mark, Picture, Size, State, Tries, Video, Why};
     let mut columns = vec![Mark, State, Video, Class, Length, Picture, Codec, Size, Tries, Why];
     columns.retain(|column| *column != Class || with_class);

@@ -68,7 +68,7 @@ pub(super) fn strip(app: &App, area: Rect, buffer: &mut Buffer) {
     }
     if snapshot.devices.len() > shown && room > 0 {
         let rest = snapshot.devices.get(shown..).unwrap_or_default();
-        let working = rest.iter().filter(|device| !device.in_hand.is_empty()).count();
+        let working = rest.iter().filter(|device| !device.in_flight.is_empty()).count();
         let text = format!("and {} more, {working} of them at work", rest.len());
         let text = text::truncate(&text, area.width.saturating_sub(2).into(), theme.ellipsis()).into_owned();
         buffer.set_string(area.x + 1, area.bottom() - 1, text, theme.style(Role::Dim));
@@ -98,7 +98,7 @@ fn device_line(
         priority: 9,
     }];
     let working =
-        !matches!(device.status.as_str(), "lost" | "starting" | "leaving" | "left") || !device.in_hand.is_empty();
+        !matches!(device.status.as_str(), "lost" | "starting" | "leaving" | "left") || !device.in_flight.is_empty();
     if working {
         let model = device.detail.as_deref().map(model).unwrap_or_default();
         if !model.is_empty() {
@@ -156,9 +156,9 @@ fn model(detail: &str) -> String {
 }
 
 fn name(device: &DeviceState) -> (String, Role) {
-    let Some(job) = device.in_hand.first() else { return ("idle".into(), Role::Dim) };
+    let Some(job) = device.in_flight.first() else { return ("idle".into(), Role::Dim) };
     let file = job.video.split_once('/').map_or(job.video.as_str(), |(_, file)| file);
-    let more = device.in_hand.len() - 1;
+    let more = device.in_flight.len() - 1;
     let more = if more > 0 { format!(" +{more}") } else { String::new() };
     (format!("{}{more}", text::sanitized(file)), Role::Base)
 }
@@ -193,7 +193,7 @@ fn activity(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) 
         Some(value) => text::align_right(&format!("{value:.0} {unit}"), room, theme.ellipsis()),
         None => text::align_right("n/a", room, theme.ellipsis()),
     };
-    let share = device.in_hand.first().and_then(|job| text::share(job.clips as u64, snapshot.clips_per_video as u64));
+    let share = device.in_flight.first().and_then(|job| text::share(job.clips as u64, snapshot.clips_per_video as u64));
     let mut segments = vec![];
     let mut progress: Vec<Span<'static>> = gauge::bar_spans(theme, share.map(|share| share / 100.0), 8).into();
     let percent = share.map_or_else(|| theme.unknown().to_owned(), |share| text::percent(Some(share)));

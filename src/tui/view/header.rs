@@ -42,7 +42,7 @@ fn names(app: &App, room: usize) -> Vec<Span<'static>> {
     );
     let used = 10 + text::width(&dataset) + 1;
     spans.push(Span::styled(format!(" {dataset}"), theme.style(Role::Base)));
-    if welcome.meaningless {
+    if welcome.synthetic_weights {
         spans.push(Span::styled("  made-up weights", theme.style(Role::Warn)));
     }
     if used + text::width(&paths) + 18 < room {

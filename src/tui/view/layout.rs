@@ -10,11 +10,11 @@ const ALL_WIDTH: u16 = 100;
 const ALL_HEIGHT: u16 = 28;
 
 /// The smallest usable size.
-pub const MIN_SIZE: Size = Size { width: 34, height: 8 };
+pub(crate) const MIN_SIZE: Size = Size { width: 34, height: 8 };
 
 /// The areas of the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// The terminal is smaller than [`MIN_SIZE`].
     pub too_small: bool,
     pub header: Rect,
@@ -30,7 +30,7 @@ pub struct Layout {
 
 impl Layout {
     /// The area of a pane, if it is visible.
-    pub fn pane(&self, pane: Pane) -> Option<Rect> {
+    pub(crate) fn pane(&self, pane: Pane) -> Option<Rect> {
         match pane {
             Pane::Classes => self.classes,
             Pane::Videos => self.videos,
@@ -52,12 +52,12 @@ impl Layout {
     }
 }
 
-pub fn current(app: &App) -> Layout {
+pub(crate) fn current(app: &App) -> Layout {
     let devices = app.snapshot().map_or(1, |snapshot| snapshot.devices.len());
     compute(app.size, app.focus, app.zoom, devices)
 }
 
-pub fn compute(size: Size, focus: Pane, zoom: bool, devices: usize) -> Layout {
+pub(crate) fn compute(size: Size, focus: Pane, zoom: bool, devices: usize) -> Layout {
     let Size { width, height } = size;
     if width < MIN_SIZE.width || height < MIN_SIZE.height {
         return Layout { too_small: true, ..Layout::default() };
@@ -111,7 +111,7 @@ fn one(layout: &mut Layout, body: Rect, focus: Pane, zoom: bool, devices: usize)
 }
 
 /// A centred popup, cropped to the screen.
-pub fn popup(size: Size, width: u16, height: u16) -> Rect {
+pub(crate) fn popup(size: Size, width: u16, height: u16) -> Rect {
     let width = width.min(size.width);
     let height = height.min(size.height);
     Rect::new((size.width - width) / 2, (size.height - height) / 2, width, height)

@@ -13,11 +13,11 @@ use super::text;
 use super::theme::{Role, Theme};
 
 mod classes;
-pub mod columns;
+pub(super) mod columns;
 mod devices;
 mod footer;
 mod header;
-pub mod layout;
+pub(super) mod layout;
 mod log;
 mod popup;
 mod throughput;
@@ -25,7 +25,7 @@ mod toasts;
 mod videos;
 
 /// Draws everything. Returns the position of the cursor if a text is being typed.
-pub fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+pub(super) fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &app.options.theme;
     let plan = layout::compute(area.as_size(), app.focus, app.zoom, app.snapshot().map_or(1, |s| s.devices.len()));
     if plan.too_small {

@@ -7,7 +7,7 @@ use ratatui::text::Span;
 use super::columns::{SORTED, TableColumn, fit};
 use super::{line, pane, scrollbar};
 use crate::protocol::row::{Row, RowState};
-use crate::protocol::snapshot::InHand;
+use crate::protocol::snapshot::InFlight;
 use crate::tui::app::{App, Connection};
 use crate::tui::classes::PROBLEMS;
 use crate::tui::gauge;
@@ -172,10 +172,10 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The device that works on a video, and its progress.
-fn in_hand<'a>(app: &'a App, video: &str) -> Option<(&'a str, &'a InHand)> {
+fn in_flight<'a>(app: &'a App, video: &str) -> Option<(&'a str, &'a InFlight)> {
     let devices = &app.snapshot()?.devices;
     devices.iter().find_map(|device| {
-        let job = device.in_hand.iter().find(|job| job.video == video)?;
+        let job = device.in_flight.iter().find(|job| job.video == video)?;
         Some((device.device.as_str(), job))
     })
 }
@@ -203,7 +203,7 @@ fn draw_row(
         return;
     };
     let on = |style| if highlighted { base } else { style };
-    let running = in_hand(app, &row.video).filter(|_| row.state == RowState::Running);
+    let running = in_flight(app, &row.video).filter(|_| row.state == RowState::Running);
     let mut spans: Vec<Span<'_>> = vec![];
     for (column, width) in columns {
         match column {
@@ -236,7 +236,7 @@ fn draw_row(
     line(buffer, area.x, area.y, area.width.into(), spans, theme);
 }
 
-fn state(app: &App, row: &Row, job: Option<&InHand>, width: usize, highlighted: bool, spans: &mut Vec<Span<'_>>) {
+fn state(app: &App, row: &Row, job: Option<&InFlight>, width: usize, highlighted: bool, spans: &mut Vec<Span<'_>>) {
     let theme = &app.options.theme;
     let style = theme.state(row.state);
     let base = theme.style(Role::Selection);

@@ -2,7 +2,7 @@
 //! another one did.
 
 use proptest::prelude::*;
-use reeldeck::engine::state::Phase;
+use reeldeck::internals::engine::Phase;
 use reeldeck_common::error::ErrorKind;
 
 mod model;

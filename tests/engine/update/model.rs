@@ -1,16 +1,17 @@
 //! What the state machine promises about single videos, kept apart from its own state and checked at each of its effects.
 
+use reeldeck::internals::engine::{
+    Effect, Ending, Event, HoldUntil, Notice, Phase, State, Status, VideoId, WorkerProcess, WorkerStatus,
+};
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use reeldeck::engine::event::{Effect, Event, News};
-use reeldeck::engine::state::{Ending, HoldUntil, Phase, State, Status, WorkerProcess, WorkerStatus};
 use reeldeck_common::error::ErrorKind;
 
 /// A video that was handed to a process.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub job: u64,
-    pub video: usize,
+    pub video: VideoId,
     /// The process has received it.
     pub released: bool,
 }
@@ -39,15 +40,15 @@ pub struct Model {
     /// Orders that wait for the journal, and since when, the oldest first.
     pub unreleased: VecDeque<(WorkerProcess, u64, u64)>,
     /// Videos that must run alone.
-    pub suspects: HashSet<usize>,
+    pub suspects: HashSet<VideoId>,
     /// When the next attempt at a video may begin.
-    pub not_before: HashMap<usize, u64>,
+    pub not_before: HashMap<VideoId, u64>,
     /// Attempts charged since a user last asked for another round.
-    pub charged: HashMap<usize, u32>,
+    pub charged: HashMap<VideoId, u32>,
     /// A check of the output folder is going on.
     pub checking: bool,
     /// Files that are to be looked at again.
-    pub to_look_at: Vec<usize>,
+    pub to_look_at: Vec<VideoId>,
 }
 
 /// What is noted before an event, because it explains the effects.
@@ -58,7 +59,7 @@ pub struct Before {
     paused: Option<u64>,
     unreleased: usize,
     /// The event is the end of a process that was not killed for another reason than its silence: the videos it had received.
-    crashed_with: Option<Vec<usize>>,
+    crashed_with: Option<Vec<VideoId>>,
     asked: bool,
     reopens: bool,
 }
@@ -159,10 +160,10 @@ impl Model {
             }
             Effect::LookAt(video) => self.to_look_at.push(video),
             Effect::Freeze(worker) | Effect::Thaw(worker) => {
-                assert!(self.processes.contains_key(&state.process(worker)), "worker {worker} has no process");
+                assert!(self.processes.contains_key(&state.process(worker)), "{worker:?} has no process");
             }
-            Effect::Tell(News::Done(_, video, _)) => drop(self.suspects.remove(&video)),
-            Effect::Tell(News::Failed(_, video, failure, again)) => {
+            Effect::Notify(Notice::Done(_, video, _)) => drop(self.suspects.remove(&video)),
+            Effect::Notify(Notice::Failed(_, video, failure, again)) => {
                 match again {
                     None => drop(self.suspects.remove(&video)),
                     Some(_) if matches!(failure.kind, ErrorKind::WorkerCrashed | ErrorKind::WorkerHung) => {
@@ -174,27 +175,27 @@ impl Model {
                     self.not_before.insert(video, now + wait);
                 }
             }
-            Effect::Tell(News::Returned(video, _)) => {
+            Effect::Notify(Notice::Returned(video, _)) => {
                 if before.crashed_with.as_ref().is_some_and(|videos| videos.contains(&video)) {
                     self.suspects.insert(video);
                 }
             }
-            Effect::Forget(_) | Effect::Tell(_) => {}
+            Effect::Forget(_) | Effect::Notify(_) => {}
         }
     }
 
     fn hand_out(&mut self, state: &State, process: WorkerProcess, order: Order, now: u64) {
         let Order { job, video, .. } = order;
         let running = self.processes.values().filter(|process| !process.ends).flat_map(|process| &process.orders);
-        assert!(running.clone().all(|other| other.job != job && other.video != video), "video {video} runs twice");
-        assert!(!state.videos[video].excluded, "video {video} is excluded");
+        assert!(running.clone().all(|other| other.job != job && other.video != video), "{video:?} runs twice");
+        assert!(!state.videos[video].excluded, "{video:?} is excluded");
         let not_before = self.not_before.get(&video).copied().unwrap_or_default();
-        assert!(now >= not_before, "video {video} is retried at {now} and not after {not_before}");
+        assert!(now >= not_before, "{video:?} is retried at {now} and not after {not_before}");
         let process_state = self.processes.get_mut(&process).expect("handed to a process that does not run");
         assert!(!process_state.ends, "handed to a process that ends");
         let orders = &process_state.orders;
-        assert!(orders.is_empty() || !self.suspects.contains(&video), "suspect {video} joins other videos");
-        assert!(!orders.iter().any(|other| self.suspects.contains(&other.video)), "video {video} joins a suspect");
+        assert!(orders.is_empty() || !self.suspects.contains(&video), "suspect {video:?} joins other videos");
+        assert!(!orders.iter().any(|other| self.suspects.contains(&other.video)), "{video:?} joins a suspect");
         process_state.orders.push(order);
         self.unreleased.push_back((process, job, now));
     }
@@ -205,8 +206,8 @@ impl Model {
             // Paused time does not count.
             self.unreleased.iter_mut().take(before.unreleased).for_each(|(.., waits)| *waits += now - since);
         }
-        for (id, video) in state.videos.iter().enumerate() {
-            assert_eq!(video.suspect, self.suspects.contains(&id), "video {id} is in the wrong lane");
+        for (id, video) in state.videos.iter_enumerated() {
+            assert_eq!(video.suspect, self.suspects.contains(&id), "{id:?} is in the wrong lane");
         }
         let oldest = self.unreleased.front().map(|(.., since)| now.saturating_sub(*since));
         let late = oldest.is_some_and(|age| age > 10_000);

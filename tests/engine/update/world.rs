@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use reeldeck::dataset::scan::VideoFile;
-use reeldeck::engine::event::Event;
-use reeldeck::engine::state::{Phase, Rules, Slot, State, Status, Video, Work, WorkerProcess, WorkerStatus};
-use reeldeck::engine::update::update;
+use reeldeck::internals::dataset::VideoFile;
+use reeldeck::internals::engine::{
+    Event, Phase, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess, WorkerStatus, update,
+};
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::FrameCounts;
 use reeldeck_common::protocol::Report;
@@ -39,11 +39,11 @@ impl World {
         let files: Arc<[VideoFile]> = (0..videos).map(file).collect();
         let mut videos: Vec<Video> = files.iter().map(|_| Video::new(Status::Queued)).collect();
         videos.iter_mut().take(suspects).for_each(|video| video.suspect = true);
-        let suspects = (0..suspects.min(videos.len())).collect();
-        let order: Vec<usize> = (0..videos.len()).rev().collect();
+        let suspects = (0..suspects.min(videos.len())).map(VideoId).collect();
+        let order: Vec<VideoId> = (0..videos.len()).rev().map(VideoId).collect();
         let slots = vec![Slot { device: "cpu".into(), capacity, batch: 8 }; workers];
         let rules = Rules { clips: 4, stall_timeout: 60_000, wall_limit: 600_000 };
-        let state = State::new(Work { files, videos, order }, slots, rules);
+        let state = State::new(Work { files, videos: videos.into(), order }, slots, rules);
         let mut world = Self { state, now: 0, model: Model { suspects, ..Model::default() } };
         world.event(Event::Begin);
         world
@@ -60,17 +60,17 @@ impl World {
 
     /// Every video is in exactly one place, and the counts agree with counting.
     fn check(&mut self) {
-        let in_flight = || self.state.workers.iter().flat_map(|w| &w.in_hand);
-        for (id, video) in self.state.videos.iter().enumerate() {
-            let times = in_flight().filter(|hand| hand.video == id).count();
+        let in_flight = || self.state.workers.iter().flat_map(|w| &w.in_flight);
+        for (id, video) in self.state.videos.iter_enumerated() {
+            let times = in_flight().filter(|assignment| assignment.video == id).count();
             match video.status {
                 Status::Running(_) => assert_eq!(times, 1, "running, in one worker"),
                 _ => assert_eq!(times, 0, "{:?} in a worker", video.status),
             }
         }
         for worker in &self.state.workers {
-            assert!(worker.in_hand.len() <= worker.capacity);
-            let first = worker.in_hand.first();
+            assert!(worker.in_flight.len() <= worker.capacity);
+            let first = worker.in_flight.first();
             assert!(first.is_none_or(|first| first.begun.is_some() == first.released.is_some()), "{worker:?}");
         }
         let counts = self.state.counts();
@@ -80,7 +80,7 @@ impl World {
         let gone = self.state.videos.iter().filter(|video| video.status == Status::Gone).count();
         assert_eq!(counts.videos + gone, self.state.videos.len());
         assert_eq!(self.state.videos.len(), self.state.files.len());
-        for (id, file) in self.state.files.iter().enumerate() {
+        for (id, file) in (0..).map(VideoId).zip(self.state.files.iter()) {
             assert_eq!(self.state.files.find(file.name.as_str()), Some(id), "numbers stay");
             let video = &self.state.videos[id];
             match video.status {
@@ -90,14 +90,14 @@ impl World {
             }
         }
         let changed = self.state.take_changed();
-        assert!(changed.iter().all(|id| *id < self.state.videos.len()));
+        assert!(changed.iter().all(|id| id.0 < self.state.videos.len()));
     }
 
     pub fn step(&mut self, happens: &Happens) {
         let workers = self.state.workers.len();
         match happens {
             Happens::Ready(w) => {
-                let process = self.state.process(w % workers);
+                let process = self.state.process(WorkerId(w % workers));
                 if self.running(process).is_some() {
                     self.event(Event::Ready(process, "a device".into(), 1));
                 }
@@ -112,15 +112,19 @@ impl World {
                     self.event(Event::Failed(process, job, Failure::new(*kind, "no"), None));
                 }
             }
-            Happens::Crash(w, unreported) => self.crash(self.state.process(w % workers), *unreported),
-            Happens::Progress(w, job) => self.event(Event::Progress(self.state.process(w % workers), *job, 2)),
+            Happens::Crash(w, unreported) => self.crash(self.state.process(WorkerId(w % workers)), *unreported),
+            Happens::Progress(w, job) => {
+                self.event(Event::Progress(self.state.process(WorkerId(w % workers)), *job, 2))
+            }
             Happens::Fatal(w) => {
-                let process = self.state.process(w % workers);
+                let process = self.state.process(WorkerId(w % workers));
                 if self.running(process).is_some() {
                     self.event(Event::Fatal(process, Failure::new(ErrorKind::Device, "gone")));
                 }
             }
-            Happens::Nonsense(w, job) => self.event(Event::Done(self.state.process(*w), 1_000 + job, report())),
+            Happens::Nonsense(w, job) => {
+                self.event(Event::Done(self.state.process(WorkerId(*w)), 1_000 + job, report()))
+            }
             Happens::Late(p, n, kind) => self.late(*p, *n, *kind),
             Happens::Ends => self.end_those_that_leave(),
             Happens::Released(orders) => self.release(*orders),
@@ -128,20 +132,24 @@ impl World {
             Happens::Abort => self.event(Event::Abort),
             Happens::Pause => self.event(Event::Pause),
             Happens::Resume => self.event(Event::Resume),
-            Happens::Retry(video) => self.event(Event::Retry(vec![*video])),
-            Happens::Redo(video) => self.event(Event::Redo(vec![*video])),
-            Happens::Exclude(video) => self.event(Event::Exclude(vec![*video], false)),
-            Happens::Include(video) => self.event(Event::Exclude(vec![*video], true)),
+            Happens::Retry(video) => self.event(Event::Retry(vec![VideoId(*video)])),
+            Happens::Redo(video) => self.event(Event::Redo(vec![VideoId(*video)])),
+            Happens::Exclude(video) => self.event(Event::Exclude(vec![VideoId(*video)], false)),
+            Happens::Include(video) => self.event(Event::Exclude(vec![VideoId(*video)], true)),
             Happens::ExcludeAndInclude(video) => {
-                self.event(Event::Exclude(vec![*video], false));
-                self.event(Event::Exclude(vec![*video], true));
+                self.event(Event::Exclude(vec![VideoId(*video)], false));
+                self.event(Event::Exclude(vec![VideoId(*video)], true));
             }
             Happens::Start => self.event(Event::Start),
             Happens::Rest => self.event(Event::Rest),
             Happens::CannotWrite => self.event(Event::CannotWrite("no".into())),
             Happens::Checked(back, video) => {
                 if std::mem::take(&mut self.model.checking) {
-                    self.event(if *back { Event::OutputBack(vec![*video]) } else { Event::StillHeld("no".into()) });
+                    self.event(if *back {
+                        Event::OutputBack(vec![VideoId(*video)])
+                    } else {
+                        Event::StillHeld("no".into())
+                    });
                 }
             }
             Happens::Seen(video, version, done) => self.see(*video, *version, *done),
@@ -157,7 +165,7 @@ impl World {
         for video in std::mem::take(&mut self.model.to_look_at) {
             if !matches!(self.state.videos[video].status, Status::Running(_)) {
                 let version = self.state.files.get(video).unwrap().stamp.mtime_ns as u64;
-                self.see(video, version, true);
+                self.see(video.0, version, true);
             }
         }
     }
@@ -169,7 +177,7 @@ impl World {
 
     /// Takes one of the orders that the process of a worker has received.
     fn answer(&mut self, worker: usize, n: usize) -> Option<(WorkerProcess, u64)> {
-        let process = self.state.process(worker);
+        let process = self.state.process(WorkerId(worker));
         let running = self.running(process)?;
         let received: Vec<u64> = running.received().map(|order| order.job).collect();
         let job = *received.get(n % received.len().max(1))?;
@@ -193,7 +201,7 @@ impl World {
         let Some(running) = self.running(process) else { return };
         let received = running.received().next().map(|order| order.job);
         if let Some(job) = received.filter(|_| unreported) {
-            self.event(Event::Untold(process, job, report()));
+            self.event(Event::Unreported(process, job, report()));
         }
         self.end(process);
     }
@@ -216,7 +224,8 @@ impl World {
         let current = |process: &WorkerProcess| self.state.is_current(*process);
         let late: Vec<WorkerProcess> = self.model.started.iter().filter(|p| !current(p)).copied().collect();
         let Some(process) = late.get(process % late.len().max(1)).copied() else { return };
-        let jobs: Vec<u64> = self.state.workers.iter().flat_map(|w| &w.in_hand).map(|hand| hand.job).collect();
+        let jobs: Vec<u64> =
+            self.state.workers.iter().flat_map(|w| &w.in_flight).map(|assignment| assignment.job).collect();
         let job = jobs.get(job % jobs.len().max(1)).copied().unwrap_or_default();
         let failure = Failure::new(ErrorKind::Corrupt, "no");
         let event = match kind {
@@ -225,7 +234,7 @@ impl World {
             2 => Event::Progress(process, job, 2),
             3 => Event::Done(process, job, report()),
             4 => Event::Failed(process, job, failure, None),
-            5 => Event::Untold(process, job, report()),
+            5 => Event::Unreported(process, job, report()),
             _ => Event::Gone(process, "it ended".into()),
         };
         let before = (self.state.workers.clone(), self.state.videos.clone());
@@ -258,9 +267,9 @@ impl World {
             for worker in 0..self.state.workers.len() {
                 self.step(&Happens::Ready(worker));
                 self.step(&Happens::Done(worker, 0));
-                let lost = matches!(self.state.workers[worker].status, WorkerStatus::Lost { .. });
+                let lost = matches!(self.state.workers[WorkerId(worker)].status, WorkerStatus::Lost { .. });
                 if lost || self.state.phase == Phase::Aborting {
-                    self.end(self.state.process(worker));
+                    self.end(self.state.process(WorkerId(worker)));
                 }
             }
             self.end_those_that_leave();

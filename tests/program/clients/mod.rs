@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::processes::Process;
 use crate::support::{Bench, Ran, wait_for};
-use reeldeck::protocol::VERSION;
-use reeldeck::protocol::event::{Event, Line};
+use reeldeck::internals::protocol::VERSION;
+use reeldeck::internals::protocol::event::{Event, Line};
 use serde_json::{Value, json};
 
 /// Ten videos of 300 ms, and one that fails.
@@ -161,7 +161,9 @@ fn stopping_finishes_what_is_in_hand_and_stopping_now_does_not() {
 
     bench.video("A/v_9.mp4", "hang");
     start_again(&bench);
-    wait_for("it hangs", || status(&bench)["runs"][0]["snapshot"]["devices"][0]["in_hand"][0]["video"] == "A/v_9.mp4");
+    wait_for("it hangs", || {
+        status(&bench)["runs"][0]["snapshot"]["devices"][0]["in_flight"][0]["video"] == "A/v_9.mp4"
+    });
     assert_eq!(bench.run(&["stop", "--now"]).stdout.trim(), "stopping now");
     end(&bench);
     assert_eq!(bench.files("failures").len(), 0, "an interrupted video has not failed");

@@ -4,9 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use reeldeck::client::{Client, runs};
-use reeldeck::protocol::FromEngine;
-use reeldeck::protocol::event::Event;
+use reeldeck::internals::client::{Client, runs};
+use reeldeck::internals::protocol::FromEngine;
+use reeldeck::internals::protocol::event::Event;
 use serde_json::json;
 
 use super::{is_running, linger, snapshot};

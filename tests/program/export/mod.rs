@@ -7,8 +7,8 @@ use std::fs;
 use crate::support::hdf5;
 use crate::support::made::Set;
 use proptest::prelude::*;
-use reeldeck::export::hdf5::Writer;
-use reeldeck::export::{npy, npz};
+use reeldeck::internals::export::hdf5::Writer;
+use reeldeck::internals::export::{npy, npz};
 use reeldeck_common::feature::{Feature, Matrix};
 use reeldeck_pickle::results::read_results;
 

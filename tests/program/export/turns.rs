@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use reeldeck::export::incremental::Incremental;
-use reeldeck::export::npy;
-use reeldeck::format::Format;
+use reeldeck::internals::export::Incremental;
+use reeldeck::internals::export::npy;
+use reeldeck::internals::format::Format;
 use reeldeck_pickle::results::read_results;
 
 use super::{VIDEOS, bits};
@@ -116,7 +116,7 @@ fn live_exports_are_those_that_an_export_keeps() {
 #[test]
 fn an_export_waits_for_another_one_to_end() {
     let set = Set::of(&VIDEOS);
-    let lock = reeldeck::export::export_lock::path(&set.layout);
+    let lock = reeldeck::internals::export::export_lock::path(&set.layout);
     fs::create_dir_all(lock.parent().unwrap()).unwrap();
     let other = fs::File::create(&lock).unwrap();
     other.lock().unwrap();

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
-use reeldeck::fetch::{self, Cache, Download, FetchError, RetryPolicy};
-use reeldeck::progress::{Progress, Size};
+use reeldeck::internals::fetch::{self, Cache, Download, FetchError, RetryPolicy};
+use reeldeck::internals::progress::{Progress, Size};
 use reeldeck_common::digest::sha256;
 use server::{Request, Server, head, serve};
 

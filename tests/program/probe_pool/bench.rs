@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use reeldeck::dataset::probe::cache::Cache;
-use reeldeck::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
-use reeldeck::dataset::scan::{Scan, scan};
+use reeldeck::internals::dataset::Cache;
+use reeldeck::internals::dataset::{Ended, Finding, ProbeError, Request, Setup, probe};
+use reeldeck::internals::dataset::{Scan, scan};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::{Level, Verdict};
 use tempfile::TempDir;

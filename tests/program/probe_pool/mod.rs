@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bench::{Bench, corrupt, is_healthy};
-use reeldeck::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
+use reeldeck::internals::dataset::{Ended, Finding, ProbeError, Request, Setup, probe};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::Level;
 

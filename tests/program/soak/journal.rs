@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
-use reeldeck::protocol::event::{Event, Line};
+use reeldeck::internals::protocol::event::{Event, Line};
 
 use crate::support::real::everything;
 
 /// The content of a run's journal so far.
 #[derive(Default)]
 pub struct Journal {
-    in_hand: HashMap<usize, HashSet<String>>,
+    in_flight: HashMap<usize, HashSet<String>>,
     pub begun: bool,
     pub restarts: usize,
     /// Videos that were queued again because a worker was killed.
@@ -30,7 +30,7 @@ impl Journal {
             match line.event {
                 Event::VideoStarted { video, worker, .. } => {
                     journal.begun = true;
-                    journal.in_hand.entry(worker).or_default().insert(video);
+                    journal.in_flight.entry(worker).or_default().insert(video);
                 }
                 Event::VideoDone { video, .. } => journal.take(&video),
                 Event::VideoFailed { video, error: reason, .. } | Event::VideoReturned { video, reason } => {
@@ -47,13 +47,13 @@ impl Journal {
     }
 
     fn take(&mut self, video: &str) {
-        for videos in self.in_hand.values_mut() {
+        for videos in self.in_flight.values_mut() {
             videos.remove(video);
         }
     }
 
     /// Whether a worker has a video in progress.
     pub fn is_busy(&self) -> bool {
-        self.in_hand.values().any(|videos| !videos.is_empty())
+        self.in_flight.values().any(|videos| !videos.is_empty())
     }
 }

@@ -43,7 +43,7 @@ pub fn open(bench: &Bench, arguments: &[&str], columns: u16, rows: u16) -> Scree
 
 /// The number of engines that hold the output folder.
 pub fn engines(bench: &Bench) -> usize {
-    reeldeck::client::runs(&bench.path("out")).unwrap().len()
+    reeldeck::internals::client::runs(&bench.path("out")).unwrap().len()
 }
 
 /// Waits until the engine has ended, which it does without clients.

@@ -153,7 +153,7 @@ fn a_killed_engine_can_be_restarted() {
     let mut screen = open(&bench, &[], 100, 30);
     screen.shows("ready to start");
     screen.press("s", "● running");
-    let (_, holder) = reeldeck::client::runs(&bench.path("out")).unwrap().remove(0);
+    let (_, holder) = reeldeck::internals::client::runs(&bench.path("out")).unwrap().remove(0);
     assert!(Command::new("kill").args(["-9", &holder.pid.to_string()]).status().unwrap().success());
     screen.shows("no engine");
     screen.press("s", "ready to start");

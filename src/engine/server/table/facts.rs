@@ -24,9 +24,9 @@ const UNKNOWN: Compact =
 
 /// The facts about all files, by number.
 #[derive(Debug, Default)]
-pub struct AllFacts {
+pub(super) struct AllFacts {
     facts: Vec<Compact>,
-    words: IndexSet<Box<str>>,
+    interned: IndexSet<Box<str>>,
 }
 
 impl AllFacts {
@@ -34,22 +34,22 @@ impl AllFacts {
         self.facts.get(id as usize).filter(|facts| facts.codec != NOTHING)
     }
 
-    fn word(&mut self, word: &str) -> u8 {
-        let at = match self.words.get_index_of(word) {
+    fn intern(&mut self, name: &str) -> u8 {
+        let at = match self.interned.get_index_of(name) {
             Some(at) => at,
             // Videos use a few dozen names. Names beyond the limit share one entry.
-            None if self.words.len() + 2 > usize::from(NOTHING) => self.words.insert_full("other".into()).0,
-            None => self.words.insert_full(word.into()).0,
+            None if self.interned.len() + 2 > usize::from(NOTHING) => self.interned.insert_full("other".into()).0,
+            None => self.interned.insert_full(name.into()).0,
         };
         u8::try_from(at).unwrap_or(NOTHING - 1)
     }
 
-    fn spelled(&self, word: u8) -> &str {
-        self.words.get_index(usize::from(word)).map_or("", |word| word)
+    fn name_of(&self, index: u8) -> &str {
+        self.interned.get_index(usize::from(index)).map_or("", |name| name)
     }
 
     /// Stores the facts about a file, or removes them.
-    pub fn set(&mut self, id: u32, facts: Option<&Facts>) {
+    pub(super) fn set(&mut self, id: u32, facts: Option<&Facts>) {
         let at = id as usize;
         let Some(facts) = facts else {
             if let Some(place) = self.facts.get_mut(at) {
@@ -63,8 +63,8 @@ impl AllFacts {
             fps: if den == 0 { 0.0 } else { (f64::from(num) / f64::from(den)) as f32 },
             frames: u32::try_from(facts.frames).unwrap_or(u32::MAX),
             size: facts.size.map(|side| u16::try_from(side).unwrap_or(u16::MAX)),
-            codec: self.word(&facts.codec),
-            container: self.word(&facts.container),
+            codec: self.intern(&facts.codec),
+            container: self.intern(&facts.container),
         };
         if self.facts.len() <= at {
             self.facts.resize(at + 1, UNKNOWN);
@@ -75,33 +75,33 @@ impl AllFacts {
     }
 
     /// The facts as rows show them.
-    pub fn row(&self, id: u32) -> Option<RowFacts> {
+    pub(super) fn row(&self, id: u32) -> Option<RowFacts> {
         let Compact { duration_s, frames, size, codec, .. } = *self.compact(id)?;
-        Some(RowFacts { duration_s, frames, size, codec: self.spelled(codec).to_owned() })
+        Some(RowFacts { duration_s, frames, size, codec: self.name_of(codec).to_owned() })
     }
 
     /// The duration in milliseconds, for sorting.
-    pub fn length(&self, id: u32) -> Option<u64> {
+    pub(super) fn length(&self, id: u32) -> Option<u64> {
         self.compact(id).map(|facts| (f64::from(facts.duration_s) * 1000.0) as u64)
     }
 
     /// The number of pixels of a frame.
-    pub fn pixels(&self, id: u32) -> Option<u64> {
+    pub(super) fn pixels(&self, id: u32) -> Option<u64> {
         self.compact(id).map(|facts| u64::from(facts.size[0]) * u64::from(facts.size[1]))
     }
 
     /// The codec.
-    pub fn codec(&self, id: u32) -> Option<&str> {
-        self.compact(id).map(|facts| self.spelled(facts.codec))
+    pub(super) fn codec(&self, id: u32) -> Option<&str> {
+        self.compact(id).map(|facts| self.name_of(facts.codec))
     }
 
     /// The container.
-    pub fn container(&self, id: u32) -> Option<&str> {
-        self.compact(id).map(|facts| self.spelled(facts.container))
+    pub(super) fn container(&self, id: u32) -> Option<&str> {
+        self.compact(id).map(|facts| self.name_of(facts.container))
     }
 
     /// The frame rate in frames per second.
-    pub fn fps(&self, id: u32) -> Option<f64> {
+    pub(super) fn fps(&self, id: u32) -> Option<f64> {
         self.compact(id).map(|facts| f64::from(facts.fps)).filter(|fps| *fps > 0.0)
     }
 }
@@ -138,6 +138,6 @@ mod tests {
         for i in 0..400 {
             all.set(7, Some(&facts(&format!("codec {i}"))));
         }
-        assert_eq!((all.codec(7), all.words.len()), (Some("other"), 255));
+        assert_eq!((all.codec(7), all.interned.len()), (Some("other"), 255));
     }
 }

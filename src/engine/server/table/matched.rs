@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::listing::{Listing, NONE};
 
 /// The manifest with the files of its videos.
-pub struct Matched {
+pub(super) struct Matched {
     pub listing: Arc<Listing>,
     /// For each file, its video in the manifest.
     pub positions: Vec<u32>,
@@ -19,39 +19,39 @@ pub struct Matched {
 
 impl Matched {
     /// The video of a file; [`NONE`] if it is not in the manifest.
-    pub fn position(&self, id: u32) -> u32 {
+    pub(super) fn position(&self, id: u32) -> u32 {
         self.positions.get(id as usize).copied().unwrap_or(NONE)
     }
 
     /// The next file of the same video.
-    pub fn after(&self, id: u32) -> u32 {
+    pub(super) fn after(&self, id: u32) -> u32 {
         self.next.get(id as usize).copied().unwrap_or(NONE)
     }
 
     /// The first file of a video; [`NONE`] if it has none.
-    pub fn first(&self, position: u32) -> u32 {
+    pub(super) fn first(&self, position: u32) -> u32 {
         self.first.get(position as usize).copied().unwrap_or(NONE)
     }
 
     /// Whether a video has no file.
-    pub fn is_missing(&self, position: u32) -> bool {
+    pub(super) fn is_missing(&self, position: u32) -> bool {
         self.first.get(position as usize) == Some(&NONE)
     }
 
     /// Whether a video has more than one file.
-    pub fn has_several(&self, position: u32) -> bool {
+    pub(super) fn has_several(&self, position: u32) -> bool {
         let first = self.first(position);
         first != NONE && self.after(first) != NONE
     }
 
     /// The files of a video, in no particular order.
-    pub fn files(&self, position: u32) -> impl Iterator<Item = u32> {
+    pub(super) fn files(&self, position: u32) -> impl Iterator<Item = u32> {
         let some = |id: u32| (id != NONE).then_some(id);
         std::iter::successors(some(self.first(position)), move |id| some(self.after(*id)))
     }
 
     /// Adds a file.
-    pub fn join(&mut self, id: u32) {
+    pub(super) fn join(&mut self, id: u32) {
         let position = self.position(id);
         let before = self.first(position);
         if let (Some(first), Some(next)) = (self.first.get_mut(position as usize), self.next.get_mut(id as usize)) {
@@ -60,7 +60,7 @@ impl Matched {
     }
 
     /// Removes a file.
-    pub fn leave(&mut self, id: u32) {
+    pub(super) fn leave(&mut self, id: u32) {
         let position = self.position(id);
         let after = self.after(id);
         let before = self.files(position).find(|other| self.after(*other) == id);

@@ -27,8 +27,8 @@ mod select;
 mod tests;
 mod view;
 
-pub use rows::Entry;
-pub use view::View;
+pub(crate) use rows::Entry;
+pub(crate) use view::View;
 
 /// Added to the position in the manifest, it gives the row number of a missing video.
 const MISSING: u32 = 1 << 31;
@@ -38,7 +38,7 @@ const NO_CLASS: &str = "(no class)";
 
 /// The engine's state of a video, without the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowSummary {
+pub(crate) struct RowSummary {
     row_status: RowStatus,
     attempts: u8,
     feature: bool,
@@ -46,11 +46,11 @@ pub struct RowSummary {
 
 /// A change of a video.
 #[derive(Clone, Debug)]
-pub struct Changed {
+pub(crate) struct Changed {
     /// The video.
     pub id: VideoId,
     /// The engine's state of it.
-    pub brief: RowSummary,
+    pub summary: RowSummary,
     /// The reason for that state.
     pub reason: Option<String>,
     /// The file, if it appeared or changed after the first scan.
@@ -60,22 +60,22 @@ pub struct Changed {
 /// A row in memory, without its facts and reasons.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
-    brief: RowSummary,
+    summary: RowSummary,
     /// The status of the file in the dataset, regardless of other files.
-    word: DatasetStatus,
+    dataset_status: DatasetStatus,
     class: u32,
 }
 
 /// The table of videos.
 #[derive(Default)]
-pub struct Table {
+pub(crate) struct Table {
     files: Files,
     cells: Vec<Cell>,
     facts: AllFacts,
     /// The reasons for the engine's states.
     reasons: HashMap<u32, String>,
     /// The reasons for the dataset's states.
-    said: HashMap<u32, String>,
+    dataset_reasons: HashMap<u32, String>,
     classes: IndexMap<Box<str>, Tally>,
     totals: StateCounts,
     matched: Option<Matched>,
@@ -89,7 +89,7 @@ pub struct Table {
 
 impl RowSummary {
     /// The summary of a video, with the reason for its state.
-    pub fn of(video: &Video) -> (Self, Option<String>) {
+    pub(crate) fn of(video: &Video) -> (Self, Option<String>) {
         let reason = match &video.status {
             crate::engine::state::Status::Failed { failure, .. } => Some(failure.line()),
             _ => None,
@@ -101,7 +101,7 @@ impl RowSummary {
 
 impl Table {
     /// The table of all videos of an engine.
-    pub fn of(state: &State) -> Self {
+    pub(crate) fn of(state: &State) -> Self {
         Self::new(state.files.clone(), state.videos.iter().map(RowSummary::of))
     }
 
@@ -111,7 +111,7 @@ impl Table {
         let mut table =
             Self { cells: Vec::with_capacity(files.len()), revision: 1, rows_revision: 1, ..Self::default() };
         let mut last: Option<(String, u32)> = None;
-        for ((id, file), (brief, reason)) in (0..).zip(files.iter()).zip(videos) {
+        for ((id, file), (summary, reason)) in (0..).zip(files.iter()).zip(videos) {
             // The names are sorted, so the videos of a class are neighbours.
             let class = match &last {
                 Some((name, class)) if name == file.name.class() => *class,
@@ -121,7 +121,7 @@ impl Table {
                     class
                 }
             };
-            table.cells.push(Cell { brief, word: table.own_word(file, None, None), class });
+            table.cells.push(Cell { summary, dataset_status: table.own_dataset_status(file, None, None), class });
             table.reasons.extend(reason.map(|reason| (id, reason)));
         }
         table.files = files;
@@ -130,17 +130,17 @@ impl Table {
     }
 
     /// The revision, which increases with every change.
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
 
     /// The number of rows in each state.
-    pub fn totals(&self) -> StateCounts {
+    pub(crate) fn totals(&self) -> StateCounts {
         self.totals
     }
 
     /// Sets whether a run is active, which will extract what is queued.
-    pub fn set_active(&mut self, active: bool) {
+    pub(crate) fn set_active(&mut self, active: bool) {
         if std::mem::replace(&mut self.active, active) != active {
             self.recount();
             self.revision += 1;
@@ -148,7 +148,7 @@ impl Table {
     }
 
     /// Adds the manifest: its missing videos become rows.
-    pub fn set_listing(&mut self, listing: Arc<Listing>) {
+    pub(crate) fn set_listing(&mut self, listing: Arc<Listing>) {
         let videos = listing.manifest().len();
         let positions: Vec<u32> = self.files.iter().map(|file| listing.position(file.name.file())).collect();
         // A folder with underscores and a label with spaces are the same class.
@@ -167,7 +167,7 @@ impl Table {
         let (first, next) = (vec![NONE; videos], vec![NONE; positions.len()]);
         let mut matched = Matched { listing, positions, first, next, classes };
         for (id, cell) in (0..).zip(&self.cells) {
-            if cell.brief.row_status != RowStatus::Gone {
+            if cell.summary.row_status != RowStatus::Gone {
                 matched.join(id);
             }
         }
@@ -177,18 +177,18 @@ impl Table {
     }
 
     /// Applies changes of the engine.
-    pub fn change(&mut self, changed: Vec<Changed>) {
-        for Changed { id, brief, reason, file } in changed {
-            let Ok(id) = u32::try_from(id) else { continue };
+    pub(crate) fn change(&mut self, changed: Vec<Changed>) {
+        for Changed { id, summary, reason, file } in changed {
+            let Ok(id) = u32::try_from(id.0) else { continue };
             if let Some(file) = file {
                 self.take_file(id, file);
             }
             let Some(cell) = self.cells.get(id as usize) else { continue };
-            let was_gone = cell.brief.row_status == RowStatus::Gone;
-            let is_gone = brief.row_status == RowStatus::Gone;
+            let was_gone = cell.summary.row_status == RowStatus::Gone;
+            let is_gone = summary.row_status == RowStatus::Gone;
             self.touch(id, |table| {
                 if let Some(cell) = table.cells.get_mut(id as usize) {
-                    cell.brief = brief;
+                    cell.summary = summary;
                 }
                 if let Some(matched) = table.matched.as_mut().filter(|_| was_gone != is_gone) {
                     if is_gone { matched.leave(id) } else { matched.join(id) }
@@ -209,31 +209,31 @@ impl Table {
         let at = id as usize;
         if at == self.cells.len() {
             let class = class_number(&mut self.classes, file.name.class());
-            let word = self.own_word(&file, None, None);
-            let brief = RowSummary { row_status: RowStatus::Gone, attempts: 0, feature: false };
+            let dataset_status = self.own_dataset_status(&file, None, None);
+            let summary = RowSummary { row_status: RowStatus::Gone, attempts: 0, feature: false };
             if let Some(matched) = &mut self.matched {
                 matched.positions.push(matched.listing.position(file.name.file()));
                 matched.next.push(NONE);
             }
-            self.cells.push(Cell { brief, word, class });
+            self.cells.push(Cell { summary, dataset_status, class });
             self.files.push(file);
-        } else if self.files.get(at).is_some_and(|known| known.stamp != file.stamp) {
-            self.files.restamp(at, file.stamp);
+        } else if self.files.get(VideoId(at)).is_some_and(|known| known.stamp != file.stamp) {
+            self.files.restamp(VideoId(at), file.stamp);
             self.learn(id, None);
         }
     }
 
     /// Stores the results of checks.
-    pub fn probed(&mut self, found: Vec<(VideoId, Probed)>) {
+    pub(crate) fn probed(&mut self, found: Vec<(VideoId, Probed)>) {
         for (id, probed) in found {
-            if let Ok(id) = u32::try_from(id) {
+            if let Ok(id) = u32::try_from(id.0) {
                 self.learn(id, Some(&probed));
             }
         }
     }
 
     fn learn(&mut self, id: u32, probed: Option<&Probed>) {
-        let Some(file) = self.files.get(id as usize) else { return };
+        let Some(file) = self.files.get(VideoId(id as usize)) else { return };
         // A result for another version of the file does not apply.
         let probed = probed.filter(|probed| probed.source == file.stamp);
         let want = self.matched.as_ref().and_then(|m| m.listing.duration_s(m.position(id)));
@@ -241,14 +241,14 @@ impl Table {
         self.facts.set(id, probed.and_then(|probed| probed.verdict.facts()));
         let says = matches!(state, Dataset::Corrupt { .. } | Dataset::WrongDuration { .. } | Dataset::Degraded { .. });
         if says {
-            self.said.insert(id, state.reason());
+            self.dataset_reasons.insert(id, state.reason());
         } else {
-            self.said.remove(&id);
+            self.dataset_reasons.remove(&id);
         }
-        let word = DatasetStatus::of(&state);
+        let dataset_status = DatasetStatus::of(&state);
         self.touch(id, |table| {
             if let Some(cell) = table.cells.get_mut(id as usize) {
-                cell.word = word;
+                cell.dataset_status = dataset_status;
             }
         });
     }
@@ -258,7 +258,7 @@ impl Table {
         state::of_file(file, want_s, probed, tolerance)
     }
 
-    fn own_word(&self, file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>) -> DatasetStatus {
+    fn own_dataset_status(&self, file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>) -> DatasetStatus {
         DatasetStatus::of(&self.own_state(file, want_s, probed))
     }
 
@@ -298,7 +298,7 @@ impl Table {
         let by = if more { 1 } else { -1 };
         if let Some((_, tally)) = self.classes.get_index_mut(class as usize) {
             add(&mut tally.states, state, by);
-            let done = self.cells.get(id as usize).is_some_and(|cell| cell.brief.row_status.is_done());
+            let done = self.cells.get(id as usize).is_some_and(|cell| cell.summary.row_status.is_done());
             tally.done = tally.done.saturating_add_signed(if done { by } else { 0 });
         }
         add(&mut self.totals, state, by);
@@ -337,26 +337,26 @@ impl Table {
             return self.matched.as_ref()?.is_missing(id & !MISSING).then_some(RowState::Missing);
         }
         let cell = self.cells.get(id as usize)?;
-        row_state(cell.brief.row_status, self.word_of(id, cell), self.active)
+        row_state(cell.summary.row_status, self.dataset_status_of(id, cell), self.active)
     }
 
     /// The status of a file in the dataset, with other files taken into account.
-    fn word_of(&self, id: u32, cell: &Cell) -> DatasetStatus {
+    fn dataset_status_of(&self, id: u32, cell: &Cell) -> DatasetStatus {
         match &self.matched {
-            None => cell.word,
+            None => cell.dataset_status,
             Some(matched) => match matched.position(id) {
-                NONE => cell.word.or(DatasetStatus::UNLISTED),
+                NONE => cell.dataset_status.or(DatasetStatus::UNLISTED),
                 // A corrupt copy is shown as corrupt, not as a duplicate.
-                position if matched.has_several(position) && cell.word != DatasetStatus::CORRUPT => {
-                    cell.word.or(DatasetStatus::DUPLICATE)
+                position if matched.has_several(position) && cell.dataset_status != DatasetStatus::CORRUPT => {
+                    cell.dataset_status.or(DatasetStatus::DUPLICATE)
                 }
-                _ => cell.word,
+                _ => cell.dataset_status,
             },
         }
     }
 
     /// The classes that have rows, with their counts, sorted by name.
-    pub fn classes(&self) -> Vec<ClassRow> {
+    pub(crate) fn classes(&self) -> Vec<ClassRow> {
         let mut classes: Vec<ClassRow> = self
             .classes
             .iter()

@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 
 use super::{MISSING, Table};
+use crate::engine::state::VideoId;
 
 /// The sorted rows and the revision for which they were made.
 #[derive(Debug, Default)]
-pub struct Order {
+pub(super) struct Order {
     pub(super) ids: Vec<u32>,
     rows_revision: u64,
 }
@@ -43,7 +44,7 @@ impl Table {
 
     fn file_name(&self, id: u32) -> &str {
         debug_assert_eq!(id & MISSING, 0);
-        self.files.get(id as usize).map_or("", |file| file.name.as_str())
+        self.files.get(VideoId(id as usize)).map_or("", |file| file.name.as_str())
     }
 
     fn names_of_files(&self, a: u32, b: u32) -> Ordering {

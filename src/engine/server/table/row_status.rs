@@ -8,7 +8,7 @@ use crate::protocol::row::RowState;
 
 /// The engine's status of a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowStatus {
+pub(super) enum RowStatus {
     /// It is queued.
     ToDo,
     /// A worker processes it.
@@ -33,7 +33,7 @@ pub enum RowStatus {
 
 impl RowStatus {
     /// The status of a video.
-    pub fn of(video: &Video) -> Self {
+    pub(super) fn of(video: &Video) -> Self {
         match &video.status {
             Status::Queued => Self::ToDo,
             Status::Running(_) => Self::Running,
@@ -51,48 +51,48 @@ impl RowStatus {
     }
 
     /// Whether its feature is up to date.
-    pub fn is_done(self) -> bool {
+    pub(super) fn is_done(self) -> bool {
         matches!(self, Self::Done | Self::Degraded)
     }
 
     /// Whether its last attempt failed.
-    pub fn has_failed(self) -> bool {
+    pub(super) fn has_failed(self) -> bool {
         matches!(self, Self::Failed | Self::Corrupt)
     }
 }
 
 /// The status of a file in the dataset, an index in [`Dataset::WORDS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DatasetStatus(u8);
+pub(super) struct DatasetStatus(u8);
 
 impl DatasetStatus {
     /// It is in the manifest but not on disk.
-    pub const MISSING: Self = Self(0);
+    pub(super) const MISSING: Self = Self(0);
     /// It has no usable frames.
-    pub const CORRUPT: Self = Self(1);
+    pub(super) const CORRUPT: Self = Self(1);
     /// Its duration differs from the manifest.
-    pub const WRONG_DURATION: Self = Self(2);
+    pub(super) const WRONG_DURATION: Self = Self(2);
     /// It is on disk more than once.
-    pub const DUPLICATE: Self = Self(3);
+    pub(super) const DUPLICATE: Self = Self(3);
     /// Some frames are missing or broken.
-    pub const DEGRADED: Self = Self(4);
+    pub(super) const DEGRADED: Self = Self(4);
     /// It is not in the manifest.
-    pub const UNLISTED: Self = Self(5);
+    pub(super) const UNLISTED: Self = Self(5);
     /// A check found no fault.
-    pub const READY: Self = Self(7);
+    pub(super) const READY: Self = Self(7);
 
     /// The status for a state.
-    pub fn of(state: &Dataset) -> Self {
+    pub(super) fn of(state: &Dataset) -> Self {
         Self(state.index() as u8)
     }
 
     /// The worse of two statuses.
-    pub fn or(self, other: Self) -> Self {
+    pub(super) fn or(self, other: Self) -> Self {
         Self(self.0.min(other.0))
     }
 
     /// The state of a row that the engine has not processed.
-    pub fn row_state(self) -> RowState {
+    pub(super) fn row_state(self) -> RowState {
         match self {
             Self::MISSING => RowState::Missing,
             Self::CORRUPT => RowState::Corrupt,
@@ -107,7 +107,7 @@ impl DatasetStatus {
 }
 
 /// The state of the row of a video; `None` if it has none. `active` tells whether a run will extract what is queued.
-pub fn row_state(row_status: RowStatus, word: DatasetStatus, active: bool) -> Option<RowState> {
+pub(super) fn row_state(row_status: RowStatus, dataset_status: DatasetStatus, active: bool) -> Option<RowState> {
     Some(match row_status {
         RowStatus::Running => RowState::Running,
         RowStatus::Done => RowState::Done,
@@ -118,7 +118,7 @@ pub fn row_state(row_status: RowStatus, word: DatasetStatus, active: bool) -> Op
         RowStatus::Excluded => RowState::Excluded,
         RowStatus::LeftOut => RowState::LeftOut,
         RowStatus::ToDo if active => RowState::Queued,
-        RowStatus::ToDo => word.row_state(),
+        RowStatus::ToDo => dataset_status.row_state(),
         // If the manifest lists the video, its missing row takes the place of this one.
         RowStatus::Gone => return None,
     })
@@ -127,6 +127,7 @@ pub fn row_state(row_status: RowStatus, word: DatasetStatus, active: bool) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::state::WorkerId;
     use reeldeck_common::error::Failure;
 
     #[test]
@@ -148,14 +149,14 @@ mod tests {
             (failed(ErrorKind::WorkerCrashed), Some(RowState::Failed)),
             (failed(ErrorKind::Corrupt), Some(RowState::Corrupt)),
             (failed(ErrorKind::Limit), Some(RowState::Corrupt)),
-            (Status::Running(3), Some(RowState::Running)),
+            (Status::Running(WorkerId(3)), Some(RowState::Running)),
             (Status::LeftOut, Some(RowState::LeftOut)),
             (Status::Excluded { before: Box::new(done(false)) }, Some(RowState::Excluded)),
             (Status::Gone, None),
         ] {
-            for word in words {
+            for dataset_status in words {
                 for active in [false, true] {
-                    assert_eq!(row_state(RowStatus::of(&Video::new(status.clone())), word, active), state);
+                    assert_eq!(row_state(RowStatus::of(&Video::new(status.clone())), dataset_status, active), state);
                 }
             }
         }
@@ -175,9 +176,9 @@ mod tests {
             Dataset::Ready,
         ];
         for state in &states {
-            let word = DatasetStatus::of(state);
-            assert_eq!(row_state(row_status, word, true), Some(RowState::Queued));
-            assert_eq!(row_state(row_status, word, false).unwrap().word(), state.word());
+            let dataset_status = DatasetStatus::of(state);
+            assert_eq!(row_state(row_status, dataset_status, true), Some(RowState::Queued));
+            assert_eq!(row_state(row_status, dataset_status, false).unwrap().word(), state.word());
         }
         assert_eq!(DatasetStatus::READY.or(DatasetStatus::UNLISTED), DatasetStatus::UNLISTED);
         assert_eq!(DatasetStatus::CORRUPT.or(DatasetStatus::DUPLICATE), DatasetStatus::CORRUPT);

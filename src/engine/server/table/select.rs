@@ -12,7 +12,7 @@ impl Table {
     ///
     /// # Errors
     /// When a pattern is invalid or matches no video, and when no matching video has failed.
-    pub fn failed(&self, patterns: &[String]) -> Result<Vec<VideoId>, String> {
+    pub(crate) fn failed(&self, patterns: &[String]) -> Result<Vec<VideoId>, String> {
         let options = MatchOptions { require_literal_separator: false, ..MatchOptions::new() };
         let mut compiled = vec![];
         for text in patterns {
@@ -21,7 +21,7 @@ impl Table {
         }
         let mut found = vec![];
         for ((id, cell), file) in self.cells.iter().enumerate().zip(self.files.iter()) {
-            if cell.brief.row_status == RowStatus::Gone {
+            if cell.summary.row_status == RowStatus::Gone {
                 continue;
             }
             let whole = file.name.as_str();
@@ -34,8 +34,8 @@ impl Table {
                 *used |= matches;
                 hit |= matches;
             }
-            if hit && cell.brief.row_status.has_failed() {
-                found.push(id);
+            if hit && cell.summary.row_status.has_failed() {
+                found.push(VideoId(id));
             }
         }
         match compiled.iter().find(|(.., used)| !used) {
@@ -49,7 +49,7 @@ impl Table {
     ///
     /// # Errors
     /// When there is no video of a name, or no file is selected.
-    pub fn select(&mut self, select: &Select) -> Result<Vec<VideoId>, String> {
+    pub(crate) fn select(&mut self, select: &Select) -> Result<Vec<VideoId>, String> {
         let mut ids = vec![];
         for name in &select.videos {
             match self.find(name) {
@@ -62,7 +62,7 @@ impl Table {
         }
         let mut seen = std::collections::HashSet::new();
         let ids: Vec<VideoId> =
-            ids.into_iter().filter(|id| id & MISSING == 0 && seen.insert(*id)).map(|id| id as VideoId).collect();
+            ids.into_iter().filter(|id| id & MISSING == 0 && seen.insert(*id)).map(|id| VideoId(id as usize)).collect();
         if ids.is_empty() { Err("no video on disk is meant".into()) } else { Ok(ids) }
     }
 }

@@ -24,20 +24,20 @@ fn failed(kind: ErrorKind) -> Status {
     Status::Failed { failure: Box::new(Failure::new(kind, "No Moov in it")), before: false }
 }
 
-fn brief(status: Status) -> (RowSummary, Option<String>) {
+fn summary(status: Status) -> (RowSummary, Option<String>) {
     RowSummary::of(&Video::new(status))
 }
 
 fn table(videos: &[(&str, Status, u64)]) -> Table {
     let files: Vec<VideoFile> = videos.iter().map(|(name, _, size)| file(name, *size)).collect();
-    let mut table = Table::new(Files::new(files.into()), videos.iter().map(|(_, status, _)| brief(status.clone())));
+    let mut table = Table::new(Files::new(files.into()), videos.iter().map(|(_, status, _)| summary(status.clone())));
     table.set_active(true);
     table
 }
 
 fn change(id: usize, status: Status, file: Option<VideoFile>) -> Vec<Changed> {
-    let (brief, reason) = brief(status);
-    vec![Changed { id, brief, reason, file }]
+    let (summary, reason) = summary(status);
+    vec![Changed { id: VideoId(id), summary, reason, file }]
 }
 
 fn listing(text: &str) -> Arc<Listing> {
@@ -59,7 +59,7 @@ fn facts(duration_s: f64, size: [u32; 2], codec: &str) -> Facts {
 }
 
 fn found(id: usize, size: u64, verdict: Verdict) -> Vec<(VideoId, Probed)> {
-    vec![(id, Probed { level: Level::Quick, source: SourceStamp { size, mtime_ns: 0 }, verdict })]
+    vec![(VideoId(id), Probed { level: Level::Quick, source: SourceStamp { size, mtime_ns: 0 }, verdict })]
 }
 
 fn names(table: &mut Table, filter: Filter, sort: Sort) -> Vec<String> {
@@ -138,9 +138,9 @@ fn every_column_sorts_and_what_is_not_known_comes_last_both_ways() {
 #[test]
 fn counts_of_classes_follow_changes() {
     let mut table = some();
-    let (mut tried, _) = brief(done());
+    let (mut tried, _) = summary(done());
     tried.attempts = 2;
-    table.change(vec![Changed { id: 1, brief: tried, reason: None, file: None }]);
+    table.change(vec![Changed { id: VideoId(1), summary: tried, reason: None, file: None }]);
     table.change(change(9, done(), None));
     let classes = table.classes();
     let mut counts = [0; RowState::ALL.len()];
@@ -158,9 +158,9 @@ fn patterns_find_failed_videos() {
     let mut table = some();
     table.change(change(2, failed(ErrorKind::Corrupt), None));
     let failed = |patterns: &[&str]| table.failed(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>());
-    assert_eq!(failed(&[]), Ok(vec![1, 2]));
+    assert_eq!(failed(&[]), Ok(vec![VideoId(1), VideoId(2)]));
     for pattern in ["A b/*", "v_2", "v_?.mp4", "A b/v_2.mp4", "*2*"] {
-        assert!(failed(&[pattern]).unwrap().contains(&1), "{pattern}");
+        assert!(failed(&[pattern]).unwrap().contains(&VideoId(1)), "{pattern}");
     }
     assert!(failed(&["v_1"]).unwrap_err().contains("none of them has failed"));
     assert!(failed(&["v_2", "v_9"]).unwrap_err().contains("no video matches \"v_9\""));
@@ -175,8 +175,8 @@ fn orders_mean_files_by_name_and_by_filter() {
         videos: videos.iter().map(ToString::to_string).collect(),
         filter,
     };
-    assert_eq!(table.select(&select(&["C/v_É.mp4", "C/v_none"], None)), Ok(vec![2]));
-    assert_eq!(table.select(&select(&["C/v_É.mp4"], Some(Filter::default()))), Ok(vec![2, 0, 1]));
+    assert_eq!(table.select(&select(&["C/v_É.mp4", "C/v_none"], None)), Ok(vec![VideoId(2)]));
+    assert_eq!(table.select(&select(&["C/v_É.mp4"], Some(Filter::default()))), Ok([2, 0, 1].map(VideoId).to_vec()));
     assert!(table.select(&select(&["C/x"], None)).unwrap_err().contains("\"C/x\""));
     assert!(table.select(&select(&["C/v_none"], None)).unwrap_err().contains("no video on disk"));
 }

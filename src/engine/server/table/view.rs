@@ -1,10 +1,11 @@
 //! Views: the rows that pass a filter, sorted.
 
 use super::{MISSING, Table};
+use crate::engine::state::VideoId;
 use crate::protocol::row::{Column, Filter, Row, RowState, Sort};
 
 /// The sorted rows that pass a filter, as of a revision of the table.
-pub struct View {
+pub(crate) struct View {
     /// The filter.
     pub filter: Filter,
     /// The sort order.
@@ -17,7 +18,7 @@ pub struct View {
 
 impl Table {
     /// Filters and sorts the whole table.
-    pub fn view(&mut self, filter: Filter, sort: Sort) -> View {
+    pub(crate) fn view(&mut self, filter: Filter, sort: Sort) -> View {
         let needle = filter.text.to_lowercase();
         let class = filter.class.as_ref().map(|class| self.classes.get_index_of(class.as_str()));
         self.by_name();
@@ -46,10 +47,10 @@ impl Table {
     /// Whether the name, the state or the reason contains this text.
     fn says(&self, id: u32, state: RowState, needle: &str) -> bool {
         let named = match id & MISSING {
-            0 => self.files.get(id as usize).is_some_and(|file| contains(file.name.as_str(), needle)),
+            0 => self.files.get(VideoId(id as usize)).is_some_and(|file| contains(file.name.as_str(), needle)),
             _ => self.name(id).is_some_and(|name| contains(&name, needle)),
         };
-        let known = || self.reasons.get(&id).or_else(|| self.said_now(id, state));
+        let known = || self.reasons.get(&id).or_else(|| self.dataset_reason(id, state));
         named
             || contains(state.word(), needle)
             || match state {
@@ -71,17 +72,18 @@ impl Table {
             }
             Column::File => {
                 let file = |id: u32| match id & MISSING {
-                    0 => self.files.get(id as usize).map(|file| file.name.file().to_owned()),
+                    0 => self.files.get(VideoId(id as usize)).map(|file| file.name.file().to_owned()),
                     _ => self.matched.as_ref().map(|matched| matched.listing.file(id & !MISSING)),
                 };
                 sort_by(ids, sort.descending, file);
             }
             Column::State => sort_by(ids, sort.descending, |id| self.state_of(id)),
             Column::Size => {
-                let size = |id: u32| cell(id).and_then(|_| self.files.get(id as usize)).map(|file| file.stamp.size);
+                let size =
+                    |id: u32| cell(id).and_then(|_| self.files.get(VideoId(id as usize))).map(|file| file.stamp.size);
                 sort_by(ids, sort.descending, size);
             }
-            Column::Attempts => sort_by(ids, sort.descending, |id| cell(id).map(|cell| cell.brief.attempts)),
+            Column::Attempts => sort_by(ids, sort.descending, |id| cell(id).map(|cell| cell.summary.attempts)),
             Column::Length => sort_by(ids, sort.descending, |id| self.facts.length(id)),
             Column::Picture => sort_by(ids, sort.descending, |id| self.facts.pixels(id)),
             Column::Codec => sort_by(ids, sort.descending, |id| self.facts.codec(id)),
@@ -92,12 +94,12 @@ impl Table {
     }
 
     /// A window of a view, with the present content of each row.
-    pub fn rows(&self, view: &View, offset: usize, len: usize) -> Vec<Row> {
+    pub(crate) fn rows(&self, view: &View, offset: usize, len: usize) -> Vec<Row> {
         view.ids.iter().skip(offset).take(len).filter_map(|id| self.row(*id)).collect()
     }
 
     /// The position of a video in a view.
-    pub fn place(&self, view: &View, name: &str) -> Option<usize> {
+    pub(crate) fn place(&self, view: &View, name: &str) -> Option<usize> {
         let id = self.find(name)?;
         view.ids.iter().position(|other| *other == id)
     }

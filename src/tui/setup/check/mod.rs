@@ -25,7 +25,7 @@ const MAX_DURATION: Duration = if cfg!(test) { Duration::from_secs(3600) } else 
 const MAX_MANIFEST_BYTES: u64 = 200 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckRequest {
+pub(crate) struct CheckRequest {
     pub field: Field,
     /// The base of relative paths.
     pub folder: PathBuf,
@@ -36,12 +36,12 @@ pub struct CheckRequest {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckResult {
+pub(crate) struct CheckResult {
     pub field: Field,
     pub verdict: Verdict,
 }
 
-pub fn check(request: &CheckRequest) -> CheckResult {
+pub(crate) fn check(request: &CheckRequest) -> CheckResult {
     let values = &request.values;
     let at = |text: &str| place(text, &request.folder, request.home.as_deref());
     let verdict = match request.field {

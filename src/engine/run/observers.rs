@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Engine, Incoming, Job, Line, Phase, Shown, Snapshot, Told, describe, publish};
+use super::{Engine, Incoming, JournalEntry, Line, Phase, PublishedEvent, PublishedPhase, Snapshot, describe, publish};
 use crate::monitor::Monitor;
 use crate::monitor::gpu::Driver;
 use crate::protocol::words::Level;
@@ -17,7 +17,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the threads cannot be started.
-    pub fn measure(&mut self, wanted: impl Fn() -> bool + Send + 'static) -> io::Result<()> {
+    pub(crate) fn measure(&mut self, wanted: impl Fn() -> bool + Send + 'static) -> io::Result<()> {
         let devices = self.state.workers.iter().map(|worker| worker.device.clone()).collect();
         let sender = self.sender.clone();
         let tell = move |reading| drop(sender.send(Incoming::Measured(reading)));
@@ -27,15 +27,15 @@ impl Engine {
     }
 
     /// Publishes an event to the log, the journal and all observers.
-    pub fn tell(&mut self, event: Told) {
+    pub(crate) fn tell(&mut self, event: PublishedEvent) {
         let line = Line::now(event);
         if let Some((level, text)) = describe(&line.event) {
             log(level, &line.event, &text);
         }
         let text: Arc<str> = line.text().into();
         // Events between runs do not matter to the next engine, and a journal without a run would hide the last one.
-        if !matches!(line.event, Told::Progress { .. }) && self.state.phase != Phase::Waiting {
-            self.journal_writer.write(Job::Line(Arc::clone(&text)));
+        if !matches!(line.event, PublishedEvent::Progress { .. }) && self.state.phase != Phase::Waiting {
+            self.journal_writer.write(JournalEntry::Line(Arc::clone(&text)));
         }
         for observer in &mut self.observers {
             observer.event(&line, &text);
@@ -51,7 +51,7 @@ impl Engine {
         let ended = self.ended.filter(|_| self.state.is_over());
         let mut snapshot = publish::snapshot(&self.state, &self.rate, elapsed, self.now());
         if ended.is_some() {
-            snapshot.phase = Shown::Idle;
+            snapshot.phase = PublishedPhase::Idle;
         }
         if let Some((_, reading)) = self.measured.as_ref().filter(|(when, _)| when.elapsed() < OLD) {
             snapshot.machine = reading.machine.clone();
@@ -64,10 +64,10 @@ impl Engine {
     }
 
     /// Publishes the end of a run and its export.
-    pub fn end(&mut self, exit: u8, reason: Option<String>) {
+    pub(crate) fn end(&mut self, exit: u8, reason: Option<String>) {
         self.ended = Some(exit);
         let (counts, seconds) = (self.state.counts(), self.snapshot().elapsed_s);
-        self.tell(Told::RunEnded { exit, counts, seconds, reason });
+        self.tell(PublishedEvent::RunEnded { exit, counts, seconds, reason });
         self.show();
     }
 
@@ -80,16 +80,16 @@ impl Engine {
 }
 
 /// Logs an event with the video and device that it concerns.
-fn log(level: Level, event: &Told, text: &str) {
+fn log(level: Level, event: &PublishedEvent, text: &str) {
     let (video, device) = match event {
-        Told::VideoStarted { video, device, .. }
-        | Told::VideoDone { video, device, .. }
-        | Told::VideoFailed { video, device, .. } => (Some(video.as_str()), Some(device.as_str())),
-        Told::VideoReturned { video, .. } => (Some(video.as_str()), None),
-        Told::WorkerReady { device, .. }
-        | Told::WorkerRestarted { device, .. }
-        | Told::WorkerLost { device, .. }
-        | Told::BatchReduced { device, .. } => (None, Some(device.as_str())),
+        PublishedEvent::VideoStarted { video, device, .. }
+        | PublishedEvent::VideoDone { video, device, .. }
+        | PublishedEvent::VideoFailed { video, device, .. } => (Some(video.as_str()), Some(device.as_str())),
+        PublishedEvent::VideoReturned { video, .. } => (Some(video.as_str()), None),
+        PublishedEvent::WorkerReady { device, .. }
+        | PublishedEvent::WorkerRestarted { device, .. }
+        | PublishedEvent::WorkerLost { device, .. }
+        | PublishedEvent::BatchReduced { device, .. } => (None, Some(device.as_str())),
         _ => (None, None),
     };
     match level {

@@ -1,0 +1,65 @@
+//! Why a client cannot talk to an engine.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::dataset::shard::Shard;
+use crate::dataset::shown;
+use crate::error::{Exit, ExitError};
+
+/// Why an engine cannot be talked to.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ClientError {
+    #[error(
+        "no run holds the output folder {}; start one with `reeldeck --batch`, in the background with --detach",
+        shown(out)
+    )]
+    NoRun { out: PathBuf },
+    #[error("no run over part {shard} holds the output folder {}", shown(out))]
+    NoSuchPart { out: PathBuf, shard: Shard },
+    #[error("several runs hold the output folder {}: parts {parts}; say which with --shard", shown(out))]
+    Several { out: PathBuf, parts: String },
+    #[error("the run that holds the output folder is on host {host} (process {pid}); go there to follow or steer it")]
+    OtherHost { host: String, pid: u32 },
+    #[error("the run that holds the output folder (process {pid}) does not listen to clients")]
+    NoSocket { pid: u32 },
+    #[error("failed to look for runs in the output folder {}; check that its disk is there", shown(out))]
+    Locks { out: PathBuf, source: io::Error },
+    #[error("failed to reach the run (process {pid}) at {}; if it hangs, end it with `kill {pid}`", shown(socket))]
+    Unreachable { pid: u32, socket: PathBuf, source: io::Error },
+    #[error(
+        "the run (process {pid}) has not answered at {} within {} s; try again, and if it hangs, end it with `kill {pid}`",
+        shown(socket),
+        timeout.as_secs_f32()
+    )]
+    NoAnswer { pid: u32, socket: PathBuf, timeout: Duration },
+    #[error("{reason}")]
+    Refused { reason: String },
+    #[error(
+        "the lock of {} leads to a run over another output folder ({}): it was copied; remove {}",
+        shown(out),
+        shown(other),
+        shown(lock)
+    )]
+    OtherFolder { out: PathBuf, other: PathBuf, lock: PathBuf },
+    #[error("the connection to the run broke")]
+    Broken(#[from] io::Error),
+    #[error("the run has ended")]
+    Ended,
+    #[error("unexpected reply from the run: {0}")]
+    Unexpected(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<ClientError> for ExitError {
+    fn from(error: ClientError) -> Self {
+        let exit = match error {
+            ClientError::NoRun { .. } | ClientError::NoSuchPart { .. } | ClientError::Several { .. } => Exit::Usage,
+            _ => Exit::Internal,
+        };
+        Self::new(exit, error)
+    }
+}

@@ -1,0 +1,68 @@
+//! Messages of workers as events, and features that a worker did not report before it exited.
+
+use std::time::Duration;
+
+use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::protocol::{FromWorker, JobId, Report, VERSION};
+use reeldeck_common::video::VideoName;
+
+use super::{Engine, Event, Incoming, WorkerMessage, WorkerProcess};
+use crate::engine::assess;
+
+/// How long the search for unreported features may take: the output folder may not respond.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// Looks for the features of videos that were in flight in a process that has exited. A worker that exits after writing a
+    /// feature and before reporting it has finished that video.
+    pub(super) fn look_for_unreported(&self, process: WorkerProcess, how: String) {
+        // The jobs now belong to the process that was started after it.
+        if !self.state.is_current(process) {
+            return;
+        }
+        let worker = process.worker;
+        let clips = self.state.rules.clips;
+        let assignments = self.state.workers.get(worker).map(|w| w.in_flight.as_slice()).unwrap_or_default();
+        let in_flight: Vec<_> = assignments
+            .iter()
+            .filter(|assignment| assignment.released.is_some())
+            .filter_map(|assignment| Some((assignment.job, self.name(assignment.video)?)))
+            .collect();
+        let (root, layout) = (self.plan.root.clone(), self.plan.layout.clone());
+        let recipe = self.plan.inits.get(worker.0).map(|init| init.recipe.clone());
+        let look = tokio::task::spawn_blocking(move || {
+            let unreported = |(job, video): (JobId, VideoName)| {
+                let frames = assess::frames_of(&layout, recipe.as_ref()?, &video, &video.under(&root))?;
+                // The durations are unknown.
+                Some((job, Report { frames, clips, ..Report::default() }))
+            };
+            in_flight.into_iter().filter_map(unreported).collect()
+        });
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let unreported = tokio::time::timeout(SEARCH_TIMEOUT, look).await;
+            // Without an answer, the videos are extracted again.
+            let unreported = unreported.ok().and_then(Result::ok).unwrap_or_default();
+            let _ = sender.send(Incoming::Ended(process, how, unreported));
+        });
+    }
+}
+
+/// The event that a message stands for, if any.
+pub(super) fn translate(process: WorkerProcess, heard: WorkerMessage) -> Option<Event> {
+    Some(match heard {
+        WorkerMessage::Gone(how) => Event::Gone(process, how),
+        WorkerMessage::Message(FromWorker::Ready { version, .. }) if version != VERSION => {
+            let text =
+                format!("the worker speaks protocol {version}, the engine {VERSION}: install both from one release");
+            Event::Fatal(process, Failure::new(ErrorKind::Internal, text))
+        }
+        WorkerMessage::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(process, device, load_ms),
+        WorkerMessage::Message(FromWorker::Fatal { failure }) => Event::Fatal(process, failure),
+        WorkerMessage::Message(FromWorker::Progress { job, clips }) => Event::Progress(process, job, clips),
+        WorkerMessage::Message(FromWorker::Done { job, report }) => Event::Done(process, job, report),
+        WorkerMessage::Message(FromWorker::Failed { job, failure, source }) => {
+            Event::Failed(process, job, failure, source)
+        }
+    })
+}

@@ -1,0 +1,128 @@
+//! Which video a worker gets, and when.
+
+use reeldeck::internals::engine::{Event, Status, VideoId, WorkerId, WorkerStatus};
+use reeldeck_common::error::ErrorKind;
+
+use super::{Run, seen};
+
+#[test]
+fn no_device_gets_a_second_video_while_another_has_none_and_the_last_ones_are_not_hoarded() {
+    let mut run = super::run(12, 2, 3, |_| {});
+    run.event(Event::Pause);
+    run.done(0);
+    run.done(0);
+    run.done(1);
+    run.event(Event::Resume);
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![2, 6, 8], vec![4, 5, 7]), "in turns");
+    // Two of three places are for parallel decoding, the third is for decoding ahead.
+    let mut run = super::run(7, 2, 3, |work| work.order = [6, 0, 1, 2, 3, 4, 5].map(VideoId).into());
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![6, 0, 1], vec![2, 3, 4]), "in the order asked for");
+    run.done(1);
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![6, 0, 1], vec![3, 4]));
+    run.done(1);
+    assert_eq!(
+        (run.assignments(0), run.assignments(1)),
+        (vec![6, 0, 1], vec![4, 5]),
+        "whoever is free first gets the last"
+    );
+}
+
+#[test]
+fn suspects_run_alone_in_their_worker_after_all_other_videos() {
+    let mut run = super::run(6, 2, 2, |work| work.videos[VideoId(3)].suspect = true);
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![0, 1], vec![2, 4]));
+    run.done(1);
+    run.done(0);
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![1], vec![4]));
+    run.done(0);
+    assert_eq!(run.assignments(0), [5], "all other videos come first");
+    run.done(0);
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![3], vec![4]));
+    run.event(seen(7, 0, Status::Queued));
+    run.event(seen(8, 0, Status::Queued));
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![3], vec![4, 6]), "no other video joins it");
+    run.done(1);
+    run.done(1);
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![3], vec![7]));
+    run.done(0);
+    assert_eq!(run.state.workers[WorkerId(0)].status, WorkerStatus::Ready, "another video may fail and come back");
+    run.done(1);
+    assert!(run.state.workers.iter().all(|w| w.status == WorkerStatus::Leaving));
+}
+
+#[test]
+fn waiting_for_another_try_holds_nobody_up() {
+    let mut run = super::run(3, 1, 1, |_| {});
+    run.fail(0, ErrorKind::Io);
+    assert_eq!(run.assignments(0), [1]);
+    run.done(0);
+    assert_eq!(run.assignments(0), [2]);
+    run.done(0);
+    assert!(run.assignments(0).is_empty() && run.state.workers[WorkerId(0)].status == WorkerStatus::Ready);
+    run.wait(1_750);
+    assert!(run.assignments(0).is_empty());
+    run.wait(250);
+    assert_eq!(run.assignments(0), [0]);
+}
+
+#[test]
+fn a_retry_delay_is_not_skipped_when_a_video_was_queued_twice() {
+    let mut run = super::run(3, 2, 1, |_| {});
+    run.event(Event::Exclude(vec![VideoId(2)], false));
+    run.event(Event::Exclude(vec![VideoId(2)], true));
+    run.done(0);
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![2], vec![1]));
+    run.fail(0, ErrorKind::Io);
+    assert!(run.assignments(0).is_empty(), "{:?}", run.assignments(0));
+    run.event(Event::Exclude(vec![VideoId(2)], false));
+    run.event(Event::Exclude(vec![VideoId(2)], true));
+    run.wait(1_750);
+    assert!(run.assignments(0).is_empty());
+    run.wait(250);
+    assert_eq!(run.assignments(0), [2]);
+}
+
+/// A way in which a video returns to the queue, by name.
+type Return = (&'static str, fn(&mut Run));
+
+#[test]
+fn a_suspect_runs_alone_however_it_returns_to_the_queue() {
+    let returns: [Return; 5] = [
+        ("excluded and included again", |run| {
+            run.event(Event::Exclude(vec![VideoId(0)], false));
+            run.fail(0, ErrorKind::Interrupted);
+            run.event(Event::Exclude(vec![VideoId(0)], true));
+            run.done(0);
+        }),
+        ("retried after a delay", |run| {
+            run.fail(0, ErrorKind::Io);
+            run.done(0);
+            run.event(seen(2, 0, Status::Queued));
+            run.wait(2_000);
+            run.done(0);
+        }),
+        ("device fault", |run| {
+            run.fail(0, ErrorKind::Device);
+            run.gone(0, "killed");
+            run.ready(0);
+        }),
+        ("full disk", |run| {
+            run.fail(0, ErrorKind::DiskFull);
+            run.event(Event::OutputBack(vec![]));
+        }),
+        ("interrupted", |run| drop(run.fail(0, ErrorKind::Interrupted))),
+    ];
+    for (how, comes_back) in returns {
+        let mut run = super::run(2, 1, 2, |_| {});
+        assert_eq!(run.assignments(0), [0, 1]);
+        run.gone(0, "killed");
+        run.ready(0);
+        assert_eq!(run.assignments(0), [0], "{how}");
+        comes_back(&mut run);
+        assert!(run.state.videos[VideoId(0)].suspect && run.assignments(0) == [0], "{how}: {:?}", run.assignments(0));
+        run.event(seen(7, 0, Status::Queued));
+        assert_eq!(run.assignments(0), [0], "{how}");
+        run.done(0);
+        assert!(!run.state.videos[VideoId(0)].suspect, "{how}");
+    }
+}

@@ -1,0 +1,143 @@
+//! What a failure costs, and which process it counts for.
+
+use reeldeck::internals::engine::{Effect, Event, Notice, Status, VideoId, WorkerId, WorkerStatus};
+use reeldeck_common::error::{ErrorKind, Failure};
+
+use super::{Run, report, seen, spawns};
+
+#[test]
+fn out_of_memory_means_fewer_clips_at_a_time_and_another_try() {
+    let mut run = super::run(1, 1, 1, |_| {});
+    for batch in [4, 2] {
+        let effects = run.fail(0, ErrorKind::OutOfMemory);
+        assert!(effects.contains(&Effect::Notify(Notice::Smaller(WorkerId(0), batch))), "{effects:?}");
+        assert!(run.assignments(0).is_empty(), "not at once");
+        let effects = run.wait(6_000);
+        assert!(effects.iter().any(|e| matches!(e, Effect::Extract { batch: b, .. } if *b == batch)), "{effects:?}");
+    }
+    run.fail(0, ErrorKind::OutOfMemory);
+    assert!(matches!(run.state.videos[VideoId(0)].status, Status::Failed { .. }));
+    assert_eq!(run.attempts(0), 3);
+}
+
+#[test]
+fn a_video_that_keeps_its_worker_too_long_fails_and_those_behind_it_pay_nothing() {
+    let mut run = super::run(3, 1, 3, |_| {});
+    let killed = |effects: &[Effect]| effects.contains(&Effect::Kill(WorkerId(0)));
+    for _ in 0..59 {
+        assert!(!killed(&run.wait(10_000)), "it shows that it lives");
+        let job = run.job(0);
+        run.progress(0, job, 1);
+    }
+    assert!(killed(&run.wait(20_000)));
+    run.gone(0, "killed");
+    let Status::Failed { failure, .. } = &run.state.videos[VideoId(0)].status else {
+        panic!("{:?}", run.state.videos[VideoId(0)])
+    };
+    assert!(failure.kind == ErrorKind::Limit && failure.line().contains("more than 600 s"), "{failure:?}");
+    run.ready(0);
+    assert_eq!((run.assignments(0), run.attempts(1), run.attempts(2)), (vec![1, 2], 0, 0));
+    // The time limit of the next video starts when its work starts.
+    assert_eq!(run.state.workers[WorkerId(0)].in_flight[0].begun, Some(run.now));
+}
+
+#[test]
+fn the_limit_on_a_videos_time_is_for_the_one_that_the_worker_is_at() {
+    let mut run = super::run(4, 1, 3, |_| {});
+    run.state.rules.stall_timeout = 10_000_000;
+    let job = |run: &Run, place: usize| run.state.workers[WorkerId(0)].in_flight[place].job;
+    run.wait(400_000);
+    // The third video was decoded first.
+    let third = job(&run, 2);
+    run.progress(0, third, 0);
+    assert_eq!(run.assignments(0), [2, 0, 1]);
+    assert!(!run.wait(400_000).contains(&Effect::Kill(WorkerId(0))));
+    run.progress(0, third, 2);
+    assert_eq!(run.assignments(0), [2, 0, 1]);
+    assert!(run.wait(200_500).contains(&Effect::Kill(WorkerId(0))));
+    run.gone(0, "killed");
+    assert!(matches!(run.state.videos[VideoId(2)].status, Status::Failed { .. }), "{:?}", run.state.videos[VideoId(2)]);
+    assert_eq!((run.attempts(0), run.attempts(1)), (0, 0));
+}
+
+#[test]
+fn a_broken_device_is_given_up_and_costs_no_video_an_attempt() {
+    let mut run = super::run(4, 2, 2, |_| {});
+    for round in 0..3 {
+        let effects = run.fail(0, ErrorKind::Device);
+        assert!(
+            effects.contains(&Effect::Kill(WorkerId(0))),
+            "a process that has met a fault is of no use: {effects:?}"
+        );
+        run.gone(0, "killed");
+        if round < 2 {
+            run.ready(0);
+        }
+    }
+    assert!(
+        matches!(run.state.workers[WorkerId(0)].status, WorkerStatus::Lost { .. }),
+        "{:?}",
+        run.state.workers[WorkerId(0)]
+    );
+    while !run.assignments(1).is_empty() {
+        run.done(1);
+    }
+    assert_eq!((run.state.counts().done, run.state.counts().failed), (4, 0));
+}
+
+#[test]
+fn a_video_that_always_breaks_its_device_is_to_blame_in_the_end() {
+    let mut run = super::run(30, 1, 1, |_| {});
+    let mut broken = 0;
+    while !run.state.is_over() && run.state.counts().unfinished() > 0 {
+        if run.state.workers[WorkerId(0)].status == WorkerStatus::Starting {
+            run.ready(0);
+        } else if run.assignments(0) == [7] && broken < 100 {
+            broken += 1;
+            run.fail(0, ErrorKind::Device);
+            run.gone(0, "killed");
+        } else {
+            run.done(0);
+        }
+    }
+    assert!(broken <= 5, "{broken}");
+}
+
+#[test]
+fn a_user_who_retries_a_suspect_clears_it() {
+    let mut run = super::run(1, 1, 2, |_| {});
+    for _ in 0..2 {
+        run.gone(0, "killed");
+        run.ready(0);
+    }
+    assert!(matches!(run.state.videos[VideoId(0)].status, Status::Failed { .. }));
+    run.gone(0, "it left");
+    run.event(seen(1, 0, Status::Queued));
+    run.event(Event::Retry(vec![VideoId(0)]));
+    run.ready(0);
+    assert_eq!(run.assignments(0), [0, 1]);
+}
+
+#[test]
+fn late_events_of_a_process_do_not_count_for_the_next_one() {
+    let mut run = super::run(2, 1, 1, |_| {});
+    let first = run.state.process(WorkerId(0));
+    assert!(run.event(Event::Fatal(first, Failure::new(ErrorKind::Device, "no"))).contains(&Effect::Kill(WorkerId(0))));
+    assert!(spawns(&run.event(Event::Start)), "a user starts the run again before the process has ended");
+    run.ready(0);
+    let job = run.job(0);
+    let late = [
+        Event::Unreported(first, job, report()),
+        Event::Done(first, job, report()),
+        Event::Failed(first, job, Failure::new(ErrorKind::Corrupt, "no"), None),
+        Event::Fatal(first, Failure::new(ErrorKind::Device, "no")),
+        Event::Gone(first, "killed".into()),
+    ];
+    for event in late {
+        assert_eq!(run.event(event.clone()), [], "{event:?}");
+        assert_eq!((run.assignments(0), run.attempts(0)), (vec![0], 0), "{event:?}");
+        assert_eq!(run.state.workers[WorkerId(0)].status, WorkerStatus::Ready, "{event:?}");
+    }
+    run.gone(0, "killed");
+    assert_eq!(run.attempts(0), 1, "its own end counts");
+}

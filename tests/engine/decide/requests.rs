@@ -1,0 +1,98 @@
+//! Pauses, exclusions, and files that change.
+
+use reeldeck::internals::engine::{Effect, Event, Status, VideoId, WorkerId, WorkerStatus};
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::video::VideoName;
+
+use super::{rested, seen, spawns};
+
+#[test]
+fn pausing_stops_the_clock_and_stopping_ends_the_pause() {
+    let mut run = super::run(4, 1, 2, |_| {});
+    run.wait(30_000);
+    assert!(run.event(Event::Pause).contains(&Effect::Freeze(WorkerId(0))));
+    let effects = run.wait(3_600_000);
+    assert!(!effects.contains(&Effect::Kill(WorkerId(0))), "who stands still as told is not taken for dead");
+    assert!(run.event(Event::Resume).contains(&Effect::Thaw(WorkerId(0))));
+    assert!(!run.wait(29_000).contains(&Effect::Kill(WorkerId(0))));
+    assert!(run.wait(5_000).contains(&Effect::Kill(WorkerId(0))), "but for who says nothing afterwards");
+
+    let mut run = super::run(4, 1, 2, |_| {});
+    run.event(Event::Pause);
+    let effects = run.event(Event::Interrupt);
+    assert!(effects.contains(&Effect::Thaw(WorkerId(0))), "what is in assignment is to be finished: {effects:?}");
+    run.done(0);
+    run.done(0);
+    assert_eq!(run.state.workers[WorkerId(0)].status, WorkerStatus::Leaving);
+}
+
+#[test]
+fn time_in_which_nobody_could_listen_is_not_held_against_workers() {
+    let mut run = super::run(2, 1, 2, |_| {});
+    run.wait(10_000);
+    // The machine was suspended, or the engine was stopped.
+    run.now += 7_200_000;
+    assert!(!run.event(Event::Tick).contains(&Effect::Kill(WorkerId(0))));
+    assert!(!run.wait(49_000).contains(&Effect::Kill(WorkerId(0))));
+    assert!(run.wait(5_000).contains(&Effect::Kill(WorkerId(0))));
+}
+
+#[test]
+fn one_that_rests_begins_with_what_is_asked_for_only_where_nothing_else_would_be_done_too() {
+    let mut run = rested(3);
+    assert!(!spawns(&run.event(Event::Start)), "there is nothing to do");
+    assert!(spawns(&run.event(Event::Redo(vec![VideoId(1)]))));
+    let mut run = rested(3);
+    assert!(!spawns(&run.event(seen(7, 0, Status::Queued))), "what comes waits");
+    assert!(!spawns(&run.event(Event::Redo(vec![VideoId(1)]))));
+    assert_eq!(run.state.counts().queued, 2);
+    assert!(spawns(&run.event(Event::Start)));
+    // Videos that a change has queued are requested like the others.
+    let mut run = rested(3);
+    run.event(seen(1, 9, Status::Queued));
+    assert!(spawns(&run.event(Event::Redo(vec![VideoId(0), VideoId(1)]))));
+    run.ready(0);
+    assert_eq!(run.assignments(0), [0, 1]);
+}
+
+#[test]
+fn one_that_is_to_be_left_alone_is_finished_where_it_is_in_hand_and_handed_out_no_more() {
+    let mut run = super::run(3, 1, 1, |_| {});
+    run.event(Event::Exclude(vec![VideoId(0), VideoId(1)], false));
+    assert_eq!(run.state.videos[VideoId(0)].status, Status::Running(WorkerId(0)));
+    run.done(0);
+    let counts = run.state.counts();
+    assert_eq!((run.assignments(0), counts.excluded, counts.done), (vec![2], 2, 0));
+    assert!(run.state.videos[VideoId(0)].feature);
+    run.event(Event::Exclude(vec![VideoId(0), VideoId(1)], true));
+    assert_eq!(run.state.videos[VideoId(0)].status, Status::Done { degraded: false, resumed: false });
+    run.done(0);
+    assert_eq!(run.assignments(0), [1]);
+    // After two failures it stays excluded, and nothing waits for it.
+    run.event(Event::Exclude(vec![VideoId(1)], false));
+    run.fail(0, ErrorKind::Io);
+    assert_eq!(run.state.counts().unfinished(), 0);
+    assert_eq!((run.assignments(0).len(), &run.state.workers[WorkerId(0)].status), (0, &WorkerStatus::Leaving));
+}
+
+#[test]
+fn a_file_that_changes_in_hand_is_looked_at_when_it_is_done() {
+    let mut run = super::run(2, 1, 1, |_| {});
+    run.event(seen(0, 5, Status::Queued));
+    assert_eq!(run.assignments(0), [0]);
+    let looks = |effects: &[Effect]| effects.contains(&Effect::LookAt(VideoId(0)));
+    assert!(looks(&run.done(0)));
+    // The feature belongs to the previous version.
+    run.event(seen(0, 5, Status::Stale));
+    assert_eq!(run.state.videos[VideoId(0)].status, Status::Stale);
+    // The same version again has no effect.
+    run.event(seen(0, 5, Status::Queued));
+    assert_eq!(run.state.videos[VideoId(0)].status, Status::Stale);
+    // A video that disappears while it is in progress is marked as gone after a look at its file.
+    let name = VideoName::new("A/v_1.mp4").unwrap();
+    run.event(Event::Vanished(name.clone()));
+    assert_eq!(run.assignments(0), [1]);
+    assert!(run.fail(0, ErrorKind::Missing).contains(&Effect::LookAt(VideoId(1))));
+    run.event(Event::Vanished(name));
+    assert_eq!((&run.state.videos[VideoId(1)].status, run.state.counts().videos), (&Status::Gone, 1));
+}
