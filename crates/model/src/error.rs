@@ -48,7 +48,7 @@ pub enum ModelError {
     NotFinite,
     /// A weight of the checkpoint is NaN or far too large.
     #[error(
-        "the weights of {0} hold numbers that are not finite or beyond all measure; the checkpoint is damaged, download it again"
+        "the weights of {0} hold numbers that are not finite or beyond all measure; the checkpoint is damaged, remove it and download it again"
     )]
     InvalidWeights(String),
     /// A bug in reeldeck.

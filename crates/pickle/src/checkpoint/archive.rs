@@ -14,11 +14,19 @@ use crate::value::Pickle;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
     /// The central directory at the end is missing.
-    #[error("the file stops before the end of its zip archive: the download did not finish; download it again")]
+    #[error(
+        "the file stops before the end of its zip archive: the download did not finish; remove it and download it again"
+    )]
     Truncated,
     /// The archive is inconsistent.
-    #[error("the file's zip archive is damaged ({0}); download it again")]
+    #[error("the file's zip archive is damaged ({0}); remove it and download it again")]
     Damaged(String),
+    /// The bytes of an entry do not match its CRC-32.
+    #[error(
+        "the file is damaged: the checksum (CRC-32) of its zip entry {0:?} is wrong; remove it and download it again, or save it \
+         again if it was saved without checksums (`torch.serialization.set_crc32_options(False)`)"
+    )]
+    Checksum(String),
     /// Several entries have the same name, so it is unclear which one is valid.
     #[error("the file's zip archive has several entries of the same name; load and save it again with PyTorch")]
     DuplicateNames,
@@ -112,7 +120,7 @@ impl<'a> Archive<'a> {
         Ok(root.to_owned())
     }
 
-    /// The bytes of an entry, borrowed from the file.
+    /// The bytes of an entry, borrowed from the file, after a check of their CRC-32.
     fn entry(&mut self, index: usize) -> Result<&'a [u8], ArchiveError> {
         let name = self.name(index);
         let entry = self.zip.by_index_raw(index).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
@@ -129,7 +137,11 @@ impl<'a> Archive<'a> {
         };
         let inside = entry.size() == entry.compressed_size();
         let data = range().filter(|_| inside).and_then(|range| self.bytes.get(range));
-        data.ok_or_else(|| ArchiveError::Damaged(format!("entry {name:?} lies outside the file")))
+        let data = data.ok_or_else(|| ArchiveError::Damaged(format!("entry {name:?} lies outside the file")))?;
+        if crc32fast::hash(data) != entry.crc32() {
+            return Err(ArchiveError::Checksum(name));
+        }
+        Ok(data)
     }
 }
 

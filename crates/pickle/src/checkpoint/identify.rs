@@ -15,13 +15,13 @@ pub(super) enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotACheckpoint {
     /// It is empty.
-    #[error("the file is empty; download it again")]
+    #[error("the file is empty; remove it and download it again")]
     Empty,
     /// It begins with zeros: a download reserved the space and did not finish.
-    #[error("the file begins with zeros: the download did not finish; download it again")]
+    #[error("the file begins with zeros: the download did not finish; remove it and download it again")]
     Zeros,
     /// It is a few bytes long.
-    #[error("the file ends after its first bytes: the download did not finish; download it again")]
+    #[error("the file ends after its first bytes: the download did not finish; remove it and download it again")]
     Truncated,
     /// HTML or XML.
     #[error("the file is a web page: the link led to a page and not to the file; open the page and download the file")]

@@ -72,7 +72,9 @@ pub enum CheckpointError {
         problem: TensorError,
     },
     /// The storage of a tensor is missing or too short.
-    #[error("failed to read tensor {name:?}: its data is not all there; the file is damaged, download it again")]
+    #[error(
+        "failed to read tensor {name:?}: its data is not all there; the file is damaged, remove it and download it again"
+    )]
     MissingData {
         /// The tensor's name.
         name: String,
@@ -129,7 +131,12 @@ impl CheckpointFile {
         }
     }
 
-    /// Reads the file without decoding the elements of tensors.
+    /// Whether the format has checksums, which [`read`](Self::read) checks.
+    pub fn has_checksums(&self) -> bool {
+        self.format == Format::Zip
+    }
+
+    /// Reads the file without decoding the elements of tensors. Checks all checksums of the format.
     ///
     /// # Errors
     /// [`CheckpointError`] when the file is damaged or of an unsupported kind.

@@ -38,7 +38,7 @@ pub enum LegacyError {
     #[error("the list of storages does not match the tensors, or they are of an unknown type")]
     Keys,
     /// The file ends within its pickles or storages.
-    #[error("the `torch.save` data ends early: the download did not finish; download it again")]
+    #[error("the `torch.save` data ends early: the download did not finish; remove it and download it again")]
     EndsEarly,
 }
 

@@ -138,7 +138,7 @@ fn missing_and_irregular_files_are_refused() {
     assert!(matches!(CheckpointFile::open(folder.path()), Err(CheckpointError::Open { .. })));
     std::fs::write(folder.path().join("empty.pth"), b"").unwrap();
     let empty = CheckpointFile::open(&folder.path().join("empty.pth")).unwrap_err();
-    assert_eq!(empty.to_string(), "the file is empty; download it again");
+    assert_eq!(empty.to_string(), "the file is empty; remove it and download it again");
 }
 
 fn write(entries: &[TensorEntry<'_>], meta: &[(&str, &str)]) -> Vec<u8> {
@@ -176,6 +176,30 @@ fn python_reads_what_is_written() {
     for (name, tensor) in file.state_dict().unwrap() {
         let offset = tensor.storage().as_ptr() as usize - file.bytes().as_ptr() as usize;
         assert_eq!(offset % 64, 0, "{name}");
+    }
+}
+
+/// The numbers of a tensor have no redundancy: only the checksum of the entry shows that a bit has changed.
+#[test]
+fn a_changed_bit_in_an_entry_is_found() {
+    let entries = [
+        TensorEntry { name: "a", shape: &[3], data: TensorData::F32(&[0.25, 0.5, 0.75]) },
+        TensorEntry { name: "b", shape: &[2], data: TensorData::I64(&[0x1122_3344, 0x5566_7788]) },
+    ];
+    let whole = write(&entries, &[]);
+    let numbers = |bytes: &[u8]| bytes.to_vec();
+    for (name, content) in [
+        ("archive/data/0", numbers(&0.5f32.to_le_bytes())),
+        ("archive/data/1", numbers(&0x5566_7788_i64.to_le_bytes())),
+        ("archive/data.pkl", numbers(b"_rebuild_tensor_v2")),
+        ("archive/byteorder", numbers(b"little")),
+    ] {
+        let at = whole.windows(content.len()).position(|window| window == content).unwrap();
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        let read = CheckpointFile::from_bytes(damaged).unwrap().state_dict().map(|_| ());
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains(&format!("zip entry {name:?} is wrong")), "{name}: {error}");
     }
 }
 
