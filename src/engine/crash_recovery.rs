@@ -1,4 +1,7 @@
 //! Journals of earlier runs: which videos were in progress when an engine was killed or its machine went down.
+//!
+//! Journals are numbered. Their order must not depend on the clock: a journal that was written while the clock was a year ahead
+//! would hide all later ones.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -23,10 +26,45 @@ pub(crate) fn folder(private: &Path) -> PathBuf {
     private.join("runs")
 }
 
-/// Where the journal of a run that begins now is written. Names sort by time.
-pub(crate) fn journal(private: &Path, shard: Shard) -> PathBuf {
-    let time = Timestamp::now().strftime("%Y%m%dT%H%M%S.%6fZ");
-    folder(private).join(format!("{time}-{}-of-{}-{}.jsonl", shard.index, shard.of, std::process::id()))
+/// The journal of a run that begins now: it has the number after the highest one of this part. The time in its name is for
+/// people. The caller holds the lock of the part.
+///
+/// # Errors
+/// When the journals cannot be listed.
+pub(crate) fn journal(private: &Path, shard: Shard) -> io::Result<PathBuf> {
+    let last = journals(private, shard)?.last().and_then(|journal| journal.number);
+    let number = last.map_or(1, |last| last.saturating_add(1));
+    let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let Shard { index, of } = shard;
+    Ok(folder(private).join(format!("{number:08}-{time}-{index}-of-{of}-{}.jsonl", std::process::id())))
+}
+
+/// A journal. Earlier versions did not number them: their names begin with the time, and they are older than numbered ones.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Journal {
+    number: Option<u64>,
+    path: PathBuf,
+}
+
+/// The journals of this part, the oldest first.
+fn journals(private: &Path, shard: Shard) -> io::Result<Vec<Journal>> {
+    let entries = match fs::read_dir(folder(private)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(error),
+    };
+    let part = format!("-{}-of-{}-", shard.index, shard.of);
+    let mut journals = vec![];
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.contains(&part) {
+            let number = name.split('-').next().and_then(|number| number.parse().ok());
+            journals.push(Journal { number, path });
+        }
+    }
+    journals.sort();
+    Ok(journals)
 }
 
 /// The videos to be careful with: those that were in progress when the last run of this part ended without a `run-ended`
@@ -35,15 +73,7 @@ pub(crate) fn journal(private: &Path, shard: Shard) -> PathBuf {
 /// # Errors
 /// When the journals cannot be listed or read.
 pub(crate) fn suspects(private: &Path, shard: Shard) -> io::Result<BTreeSet<String>> {
-    let folder = folder(private);
-    let part = format!("-{}-of-{}-", shard.index, shard.of);
-    let mut journals: Vec<PathBuf> = match fs::read_dir(&folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => return Err(error),
-    };
-    journals.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(&part)));
-    journals.sort();
+    let mut journals: Vec<PathBuf> = journals(private, shard)?.into_iter().map(|journal| journal.path).collect();
     let old = journals.len().saturating_sub(KEPT);
     for journal in journals.drain(..old) {
         // One that stays takes room and nothing else.
@@ -162,6 +192,25 @@ mod tests {
         assert_eq!(suspects_after(&[&first, &[ended(), started("A/6")], &second]), ["A/5", "A/6"]);
     }
 
+    /// With the newest journal chosen by the time in its name, the first of these would hide the later ones for a year.
+    #[test]
+    fn a_journal_from_the_future_does_not_hide_later_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(folder(dir.path())).unwrap();
+        let write = |name: &str, events: &[Event]| fs::write(folder(dir.path()).join(name), text(events)).unwrap();
+        let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        write("20991231T000000.000000Z-0-of-1-7.jsonl", &[started("A/1"), ended()]);
+        let first = name(journal(dir.path(), Shard::WHOLE).unwrap());
+        assert!(first.starts_with("00000001-2"), "{first}");
+        write(&first, &[started("A/2")]);
+        assert_eq!(suspects(dir.path(), Shard::WHOLE).unwrap(), BTreeSet::from(["A/2".to_owned()]));
+        write("00000002-20991231T000000Z-0-of-1-7.jsonl", &[started("A/3"), ended()]);
+        let third = name(journal(dir.path(), Shard::WHOLE).unwrap());
+        assert!(third.starts_with("00000003-"), "{third}");
+        write(&third, &[started("A/4")]);
+        assert_eq!(suspects(dir.path(), Shard::WHOLE).unwrap(), BTreeSet::from(["A/4".to_owned()]));
+    }
+
     /// Version 0.1.0 wrote the machine's boot id and its suspects into the first event.
     #[test]
     fn journals_of_the_first_release_are_read() {
@@ -201,7 +250,7 @@ mod tests {
         for i in 0..30 {
             fs::write(folder(dir.path()).join(format!("2026{i:04}-0-of-1-7.jsonl")), "").unwrap();
         }
-        let kept = journal(dir.path(), other);
+        let kept = journal(dir.path(), other).unwrap();
         fs::write(&kept, text(&[started("A/1")])).unwrap();
         assert!(suspects(dir.path(), Shard::WHOLE).unwrap().is_empty());
         assert_eq!(fs::read_dir(folder(dir.path())).unwrap().count(), KEPT + 1);

@@ -182,6 +182,7 @@ pub(crate) fn plan(
         inits: devices.iter().map(init).collect(),
         launches: devices.iter().map(launch).collect(),
         output: output.with_context(|| format!("failed to look at {}", layout.out().display()))?,
-        journal: crash_recovery::journal(&layout.private(), lock.shard()),
+        journal: crash_recovery::journal(&private, lock.shard())
+            .with_context(|| format!("failed to read {}", shown(&crash_recovery::folder(&private))))?,
     })
 }
