@@ -69,8 +69,8 @@ pub(crate) fn start(settings: &Settings, typed: &Overrides, arguments: &[&str]) 
     let exit_code = wait(&mut child, settings, &private)?;
     let stderr = fs::read(&path).unwrap_or_default();
     let pid = child.id();
-    // Reaps the engine when it ends, for a caller that lives longer.
-    std::thread::spawn(move || child.wait());
+    // Reaps the engine when it ends, for a caller that lives longer. Without the thread it is reaped when the caller ends.
+    let _ = reeldeck_common::thread::spawn("reaper", move || child.wait());
     Ok(Started { pid, exit_code, stderr })
 }
 

@@ -24,6 +24,7 @@ mod parallel;
 mod process;
 mod progress;
 mod protocol;
+mod runtime;
 mod signals;
 mod tui;
 mod tune;

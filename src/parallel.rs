@@ -1,7 +1,8 @@
 //! Parallel work on many items: results come in the order of the items, and few are in memory at a time.
 
+use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, Builder};
 
 /// Length of each thread's input and output queues.
 const QUEUE_LEN: usize = 2;
@@ -15,7 +16,8 @@ pub(crate) fn threads() -> usize {
 /// Runs `work` on each item on `threads` threads and calls `take` with the results on this thread, in the order of the
 /// items.
 ///
-/// Items are assigned to the threads in turn, so at most a few results per thread exist, however slow `take` is.
+/// Items are assigned to the threads in turn, so at most a few results per thread exist, however slow `take` is. If the system
+/// allows fewer threads, fewer do the work; if it allows none, this thread does.
 ///
 /// # Errors
 /// The first error of `take`. Work in progress is finished and discarded; no more is started.
@@ -28,20 +30,25 @@ pub(crate) fn ordered<I: Send, T: Send, E>(
     let threads = threads.max(1);
     thread::scope(|scope| {
         let work = &work;
-        let lanes: Vec<(SyncSender<I>, Receiver<T>)> = (0..threads)
-            .map(|_| {
-                let (give, given) = sync_channel::<I>(QUEUE_LEN);
-                let (done, results) = sync_channel(QUEUE_LEN);
-                scope.spawn(move || {
-                    for item in given {
-                        if done.send(work(item)).is_err() {
-                            return;
-                        }
+        let mut lanes: Vec<(SyncSender<I>, Receiver<T>)> = vec![];
+        for _ in 0..threads {
+            let (give, given) = sync_channel::<I>(QUEUE_LEN);
+            let (done, results) = sync_channel(QUEUE_LEN);
+            let run = move || {
+                for item in given {
+                    if done.send(work(item)).is_err() {
+                        return;
                     }
-                });
-                (give, results)
-            })
-            .collect();
+                }
+            };
+            if start(scope, run).is_err() {
+                break;
+            }
+            lanes.push((give, results));
+        }
+        if lanes.is_empty() {
+            return items.into_iter().try_for_each(|item| take(work(item)));
+        }
         let (mut given, mut taken) = (lanes.iter().cycle(), lanes.iter().cycle());
         let mut in_work = 0;
         let mut take_one = || match taken.next().map(|(_, results)| results.recv()) {
@@ -50,7 +57,7 @@ pub(crate) fn ordered<I: Send, T: Send, E>(
             _ => Ok(()),
         };
         for item in items {
-            if in_work == threads * QUEUE_LEN {
+            if in_work == lanes.len() * QUEUE_LEN {
                 take_one()?;
                 in_work -= 1;
             }
@@ -64,11 +71,47 @@ pub(crate) fn ordered<I: Send, T: Send, E>(
     })
 }
 
+fn start<'scope>(scope: &'scope thread::Scope<'scope, '_>, run: impl FnOnce() + Send + 'scope) -> io::Result<()> {
+    #[cfg(test)]
+    if tests::ALLOWED.get() == 0 {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    #[cfg(test)]
+    tests::ALLOWED.set(tests::ALLOWED.get() - 1);
+    Builder::new().spawn_scoped(scope, run).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    thread_local! {
+        /// How many threads this one may start before the system refuses.
+        pub(super) static ALLOWED: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    #[test]
+    fn fewer_threads_than_asked_for_do_the_same_work() {
+        for allowed in [0, 1, 3] {
+            ALLOWED.set(allowed);
+            let mut seen = vec![];
+            let result: Result<(), ()> = ordered(
+                8,
+                0..100,
+                |item: usize| item * 2,
+                |result| {
+                    seen.push(result);
+                    Ok(())
+                },
+            );
+            ALLOWED.set(usize::MAX);
+            assert_eq!(result, Ok(()));
+            assert!(seen.iter().copied().eq((0..100).map(|item| item * 2)), "{allowed} threads");
+        }
+    }
 
     #[test]
     fn results_come_in_order_and_few_at_a_time() {

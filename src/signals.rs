@@ -4,7 +4,6 @@ use std::io;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -60,7 +59,7 @@ pub(crate) fn cancel_on_signal(note: Option<&'static str>) -> io::Result<Arc<Ato
         StopSignals::catch()?
     };
     let flag = Arc::clone(&cancelled);
-    thread::spawn(move || {
+    reeldeck_common::thread::spawn("signals", move || {
         runtime.block_on(async {
             loop {
                 signals.received().await;
@@ -72,7 +71,7 @@ pub(crate) fn cancel_on_signal(note: Option<&'static str>) -> io::Result<Arc<Ato
                 }
             }
         });
-    });
+    })?;
     Ok(cancelled)
 }
 

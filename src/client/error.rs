@@ -27,6 +27,8 @@ pub enum ClientError {
     NoSocket { pid: u32 },
     #[error("failed to look for runs in the output folder {}; check that its disk is there", shown(out))]
     Locks { out: PathBuf, source: io::Error },
+    #[error("failed to look for runs")]
+    Thread(#[source] io::Error),
     #[error("failed to reach the run (process {pid}) at {}; if it hangs, end it with `kill {pid}`", shown(socket))]
     Unreachable { pid: u32, socket: PathBuf, source: io::Error },
     #[error(

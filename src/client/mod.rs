@@ -55,7 +55,8 @@ pub fn runs(out: &Path) -> Result<Vec<(Shard, Holder)>, ClientError> {
     let private = Layout::new(out, "").private();
     let (sender, receiver) = mpsc::channel();
     // A file system that does not answer cannot be interrupted: the thread is left behind.
-    std::thread::spawn(move || sender.send(holder::holders(&private)));
+    let look = move || sender.send(holder::holders(&private));
+    reeldeck_common::thread::spawn("locks", look).map_err(ClientError::Thread)?;
     let seen = receiver.recv_timeout(ANSWER_TIMEOUT).unwrap_or_else(|_| {
         let seconds = ANSWER_TIMEOUT.as_secs();
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("it has not answered within {seconds} s")))

@@ -31,7 +31,7 @@ impl IncrementalExport {
     /// When the thread cannot be started.
     pub(crate) fn start(layout: Layout, mut live: Incremental) -> std::io::Result<Self> {
         let (videos, waiting) = mpsc::channel::<PathBuf>();
-        let thread = std::thread::Builder::new().name("live".into()).spawn(move || {
+        let thread = reeldeck_common::thread::spawn("live", move || {
             let mut problems = 0;
             for path in waiting {
                 if let Err(error) = live.write(&path) {

@@ -91,7 +91,7 @@ impl Inspector {
     ) -> io::Result<Self> {
         let cancel = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&cancel);
-        let thread = std::thread::Builder::new().name("inspector".into()).spawn(move || {
+        let thread = reeldeck_common::thread::spawn("inspector", move || {
             // The priority applies to this thread and its processes. It is a preference, so a failure is ignored.
             let _ = rustix::process::setpriority_process(None, 10);
             let mut work =

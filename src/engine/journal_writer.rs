@@ -77,7 +77,7 @@ impl JournalWriter {
             complain,
         };
         let (running, ended) = mpsc::channel();
-        std::thread::Builder::new().name("journal_writer".into()).spawn(move || {
+        reeldeck_common::thread::spawn("journal_writer", move || {
             let _running = running;
             thread_state.work(&waiting);
         })?;

@@ -62,7 +62,7 @@ fn default_filter() -> Targets {
 /// When the thread that writes cannot be started.
 pub(super) fn subscriber(path: PathBuf, filter: Targets) -> io::Result<impl tracing::Subscriber + Send + Sync> {
     let (lines, waiting) = mpsc::sync_channel::<String>(MAX_PENDING_LINES);
-    std::thread::Builder::new().name("log".into()).spawn(move || {
+    reeldeck_common::thread::spawn("log", move || {
         let mut file = RotatingFile::new(path, MAX_FILE_SIZE);
         for line in waiting {
             let _ = file.write(&line);

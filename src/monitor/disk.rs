@@ -26,7 +26,7 @@ impl Disk {
         let heard = Answer::default();
         let (ask, asked) = mpsc::sync_channel(1);
         let answer = Arc::clone(&heard);
-        std::thread::Builder::new().name("disk".into()).spawn(move || {
+        reeldeck_common::thread::spawn("disk", move || {
             for () in asked {
                 // A missing folder has no free space.
                 let space = rustix::fs::statvfs(&folder).ok();

@@ -57,7 +57,7 @@ impl Monitor {
         let (end, ended) = mpsc::channel();
         let shared = Arc::clone(&pids);
         let disk = Disk::start(out)?;
-        let thread = std::thread::Builder::new().name("monitor".into()).spawn(move || {
+        let thread = reeldeck_common::thread::spawn("monitor", move || {
             let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
             let mut host = Host::new();
             let mut last: Option<Instant> = None;

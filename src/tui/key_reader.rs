@@ -21,7 +21,7 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(5);
 /// When the thread cannot be started.
 pub(super) fn spawn() -> io::Result<mpsc::Receiver<Event>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    std::thread::Builder::new().name("keys".into()).spawn(move || {
+    reeldeck_common::thread::spawn("keys", move || {
         while wait_readable() {
             while matches!(event::poll(POLL_TIMEOUT), Ok(true)) {
                 let Ok(event) = event::read() else { return };

@@ -26,6 +26,7 @@ use crate::client;
 use crate::config::{Overrides, Settings, TuiSection};
 use crate::error::{Exit, ExitError};
 use crate::outln;
+use crate::runtime;
 use crate::signals::{WindowSignal, WindowSignals};
 
 /// New data is drawn at most this often.
@@ -90,7 +91,7 @@ fn run<F>(window: impl FnOnce(WindowSignals) -> F) -> anyhow::Result<Exit>
 where
     F: Future<Output = anyhow::Result<Option<String>>>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
+    let runtime = runtime::start().context("failed to start")?;
     let farewell = runtime.block_on(async {
         let signals = WindowSignals::catch().context("failed to catch signals")?;
         window(signals).await

@@ -19,4 +19,5 @@ pub mod protocol;
 pub mod recipe;
 pub mod source;
 pub mod strict;
+pub mod thread;
 pub mod video;

@@ -107,6 +107,9 @@ pub enum ProbeError {
         /// The cause.
         source: std::io::Error,
     },
+    /// The system refuses to start a thread.
+    #[error("{0}")]
+    Thread(std::io::Error),
     /// The program does not answer correctly.
     #[error("{} does not work ({how}); build or unpack all of reeldeck's programs together", shown(program))]
     Broken {

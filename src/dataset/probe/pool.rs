@@ -49,12 +49,21 @@ pub(super) fn run(
     let mut failed = None;
     std::thread::scope(|scope| {
         let (sender, news) = mpsc::channel();
-        for _ in 0..processes {
+        for started in 0..processes {
             let (sender, stop, next) = (sender.clone(), &stop, &next);
-            scope.spawn(move || {
+            let work = move || {
                 let mut next = || indices.get(next.fetch_add(1, Ordering::Relaxed)).copied();
                 slot(request, setup, &mut next, stop, &sender);
-            });
+            };
+            match std::thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(_) => {}
+                // Those that run do the work.
+                Err(_) if started > 0 => break,
+                Err(error) => {
+                    failed = Some(ProbeError::Thread(reeldeck_common::thread::refused("probe", &error)));
+                    return;
+                }
+            }
         }
         drop(sender);
         let mut silent = 0;

@@ -138,7 +138,7 @@ impl Watch {
             polling: false,
             away: false,
         };
-        let _thread = thread::Builder::new().name("watch".into()).spawn(move || looker.run())?;
+        let _thread = reeldeck_common::thread::spawn("watch", move || looker.run())?;
         Ok(Self {
             changes,
             board,

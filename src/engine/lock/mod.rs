@@ -102,7 +102,7 @@ impl Lock {
         let held = Arc::new(Mutex::new(Held { file, _inherited: inherited, path, holder }));
         let (alive, ended) = mpsc::channel::<()>();
         let kept = Arc::downgrade(&held);
-        std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
+        reeldeck_common::thread::spawn("heartbeat", move || {
             while ended.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
                 let Some(held) = kept.upgrade() else { return };
                 let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);

@@ -60,7 +60,7 @@ fn watch(plan: &Plan, files: &Files, sender: UnboundedSender<Incoming>) -> Optio
     Some((|| {
         let mut watch = Watch::start(options, files.base())?;
         let rescan = watch.rescan();
-        std::thread::Builder::new().name("changes".into()).spawn(move || {
+        reeldeck_common::thread::spawn("changes", move || {
             while let Some(change) = watch.next_blocking() {
                 let incoming = match change {
                     Change::Settled(file) => {

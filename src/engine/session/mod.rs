@@ -112,7 +112,7 @@ impl Session {
             .context("failed to open the log")?;
         let reachable = self.serve(&lock);
         // The engine must run on this thread: the kernel ends workers with the thread that has started them.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
+        let runtime = crate::runtime::start().context("failed to start")?;
         let exit = runtime.block_on(Arc::new(self).go(lock, reachable, observers));
         // Blocking tasks, such as reads of a disk that hangs, must not keep the program running.
         runtime.shutdown_background();
