@@ -15,8 +15,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc::{self, Permit};
 use tokio::task::JoinHandle;
 
-use super::Shared;
 use super::answers::Answers;
+use super::{MAX_CLIENTS, Shared, Silence};
 use crate::engine::control::ClientRequest;
 use crate::protocol::snapshot::Snapshot;
 use crate::protocol::{FromEngine, MAX_LINE};
@@ -26,6 +26,9 @@ const MAX_REQUESTS: usize = 4;
 
 /// Messages that wait for a client to read them.
 const MAX_OUTGOING: usize = 16;
+
+/// A connection without a greeting is closed after this time.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that does not read its answers for this long is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,6 +65,7 @@ pub(super) async fn serve(
     shared: Rc<RefCell<Shared>>,
     mut events: broadcast::Receiver<Broadcast>,
     requests: mpsc::UnboundedSender<ClientRequest>,
+    silence: Silence,
 ) -> Result<(), ConnectionError> {
     let (reading, writing) = stream.into_split();
     let (outgoing, messages) = mpsc::channel(MAX_OUTGOING);
@@ -69,7 +73,7 @@ pub(super) async fn serve(
     let reader = tokio::task::spawn_local(read(reading, lines));
     let mut writer = tokio::task::spawn_local(write(writing, messages));
     let mut connection = Connection { outgoing, answers: Answers::new(shared, requests) };
-    let served = connection.run(&mut questions, &mut events).await;
+    let served = connection.run(&mut questions, &mut events, silence).await;
     reader.abort();
     drop(connection);
     match served {
@@ -117,8 +121,20 @@ impl Connection {
         &mut self,
         questions: &mut mpsc::Receiver<Vec<u8>>,
         events: &mut broadcast::Receiver<Broadcast>,
+        silence: Silence,
     ) -> Result<(), ConnectionError> {
-        let Some(first) = questions.recv().await else { return Ok(()) };
+        let Silence { closed, seats } = silence;
+        let first = tokio::select! {
+            biased;
+            first = questions.recv() => first,
+            _ = closed => None,
+            () = tokio::time::sleep(GREETING_TIMEOUT) => None,
+        };
+        let Some(first) = first else { return Ok(()) };
+        let Some(_seat) = seats.take() else {
+            let reason = format!("the engine has {MAX_CLIENTS} clients already: close one of them, and try again");
+            return self.answer(&FromEngine::Refused { reason }).await;
+        };
         let greeting = self.answers.greet(&first);
         let is_welcome = matches!(greeting, FromEngine::Welcome(_));
         self.answer(&greeting).await?;

@@ -2,6 +2,7 @@
 //! the engine down.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
@@ -12,7 +13,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::control::ClientRequest;
@@ -37,6 +38,10 @@ pub(crate) mod table;
 
 /// More clients than this at a time are turned away.
 const MAX_CLIENTS: usize = 64;
+
+/// Connections without a greeting that are kept. Another one closes the oldest of them, so that silent connections cannot
+/// shut out a client that speaks.
+const MAX_SILENT: usize = 64;
 
 /// The number of events that a subscriber may be behind before it is told to ask for everything again.
 const MAX_BEHIND: usize = 1024;
@@ -103,8 +108,8 @@ impl Server {
             followers: Arc::clone(&followers),
             context: Arc::new(context),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("server".into()).spawn(move || {
+        let runtime = crate::runtime::start()?;
+        let thread = reeldeck_common::thread::spawn("server", move || {
             runtime.block_on(serve(listener, shared, incoming, requests));
             // A thread may still read files for a client that has left.
             runtime.shutdown_background();
@@ -231,7 +236,7 @@ async fn serve(
     // All tasks run on one thread, and none of them holds the borrow while it waits.
     let shared = Rc::new(RefCell::new(shared));
     let (events, _) = broadcast::channel(MAX_BEHIND);
-    let clients = Clients { count: Rc::default() };
+    let mut clients = Clients::default();
     let local = LocalSet::new();
     let serve = async {
         loop {
@@ -257,30 +262,70 @@ async fn serve(
 }
 
 /// The connected clients.
+#[derive(Default)]
 struct Clients {
+    /// Clients that have greeted.
     count: Rc<Cell<usize>>,
+    /// Connections that have not, the oldest first. Dropping an entry closes its connection.
+    silent: VecDeque<oneshot::Sender<()>>,
 }
 
 impl Clients {
     fn serve(
-        &self,
+        &mut self,
         stream: UnixStream,
         shared: &Rc<RefCell<Shared>>,
         events: broadcast::Receiver<Broadcast>,
         requests: mpsc::UnboundedSender<ClientRequest>,
     ) {
-        let is_trusted = stream.peer_cred().is_ok_and(|peer| socket::is_trusted(peer.uid()));
-        if !is_trusted || self.count.get() >= MAX_CLIENTS {
+        if !stream.peer_cred().is_ok_and(|peer| socket::is_trusted(peer.uid())) {
             return;
         }
-        self.count.set(self.count.get() + 1);
-        let connection = connection::serve(stream, Rc::clone(shared), events, requests);
-        let count = Rc::clone(&self.count);
+        self.silent.retain(|connection| !connection.is_closed());
+        while self.silent.len() >= MAX_SILENT {
+            self.silent.pop_front();
+        }
+        let (silent, closed) = oneshot::channel();
+        self.silent.push_back(silent);
+        let seats = Seats { taken: Rc::clone(&self.count) };
+        let connection = connection::serve(stream, Rc::clone(shared), events, requests, Silence { closed, seats });
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
                 tracing::warn!("{error}");
             }
-            count.set(count.get() - 1);
         });
+    }
+}
+
+/// What bounds a connection before its greeting, and what it needs for one.
+struct Silence {
+    /// Ends when the connection must make room for another one.
+    closed: oneshot::Receiver<()>,
+    seats: Seats,
+}
+
+/// The number of clients that have greeted.
+struct Seats {
+    taken: Rc<Cell<usize>>,
+}
+
+/// One of [`MAX_CLIENTS`].
+struct Seat(Rc<Cell<usize>>);
+
+impl Seats {
+    /// A seat, unless all are taken.
+    fn take(self) -> Option<Seat> {
+        let taken = self.taken.get();
+        if taken >= MAX_CLIENTS {
+            return None;
+        }
+        self.taken.set(taken + 1);
+        Some(Seat(self.taken))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Clients of an engine in the background: they find it by its lock, query it, control it, and never block it.
 
 mod exporting;
+mod silent;
 mod starting;
 
 use std::fs;
