@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ok` | writes a valid feature file with synthetic numbers |
 //! | `crash`, `hang`, `leave` | aborts, never ends, exits |
+//! | `nomemory` | aborts as a program whose memory limit is reached |
 //! | `garbage`, `partial` | writes an invalid line, half a line |
 //! | `mute` | writes the file and crashes before it reports it |
 //! | `nowrite` | reports success without a file |
@@ -104,6 +105,11 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
             "crash" => {
                 first_time();
                 eprintln!("about to crash");
+                std::process::abort();
+            }
+            "nomemory" => {
+                first_time();
+                eprintln!("memory allocation of 8388608 bytes failed");
                 std::process::abort();
             }
             "hang" => loop {

@@ -151,7 +151,9 @@ pub(crate) fn plan(
     };
     let launch = |device: &Device| {
         let environment = if *device == Device::Cpu { vec![] } else { of_gpus.clone() };
-        Launch { device: device.to_string(), program: Program { environment, ..Program::new(&program) } }
+        // A worker on a GPU has no limit.
+        let memory_mib = (*device == Device::Cpu).then_some(limits.memory_mib);
+        Launch { device: device.to_string(), program: Program { environment, ..Program::new(&program) }, memory_mib }
     };
     let room = (in_flight as u64 * feature_size(&settings.recipe)).max(1 << 20);
     let output = Output::new(layout.clone(), lock.clone(), room);

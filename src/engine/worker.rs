@@ -15,6 +15,8 @@ pub(crate) struct Launch {
     pub device: String,
     /// The program and its environment.
     pub program: Program,
+    /// The limit of its address space in MiB; `None` if it has none.
+    pub(crate) memory_mib: Option<u64>,
 }
 
 /// What a worker process does.
@@ -37,15 +39,63 @@ pub(crate) fn start(
     heard: UnboundedSender<(WorkerProcess, WorkerMessage)>,
 ) -> io::Result<Process> {
     let device = launch.device.clone();
+    let memory_mib = launch.memory_mib;
+    let mut lacked_memory = false;
     Process::start(&launch.program, move |event| {
         let event = match event {
             Event::Message(message) => WorkerMessage::Message(message),
             Event::Stderr(line) => {
+                lacked_memory |= says_no_memory(&line);
                 tracing::debug!(device, "{device} says: {line}");
                 return;
             }
-            Event::Exited(exit) => WorkerMessage::Gone(format!("the worker {exit}")),
+            Event::Exited(exit) => WorkerMessage::Gone(ended(&exit.to_string(), lacked_memory, memory_mib)),
         };
         let _ = heard.send((id, event));
     })
+}
+
+/// Whether a line of a process says that it could not allocate memory: as Rust, C++, glibc, or libtorch say it.
+fn says_no_memory(line: &str) -> bool {
+    let line = line.to_lowercase();
+    ["memory allocation of", "bad_alloc", "cannot allocate memory", "can't allocate memory", "out of memory"]
+        .iter()
+        .any(|words| line.contains(words))
+}
+
+/// How a worker ended, as a sentence. `memory_mib` is its memory limit.
+fn ended(exit: &str, lacked_memory: bool, memory_mib: Option<u64>) -> String {
+    match (lacked_memory, memory_mib) {
+        (false, _) => format!("the worker {exit}"),
+        (true, Some(mib)) => format!(
+            "the worker reached its memory limit and {exit}: it may use {mib} MiB; raise memory_mib under [limits] to give it \
+             more"
+        ),
+        (true, None) => format!(
+            "the worker could not allocate memory and {exit}: end other programs, or raise the limit that was set with \
+             `ulimit -v`"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_ran_out_of_memory_is_reported_with_its_limit() {
+        for line in [
+            "memory allocation of 8388608 bytes failed",
+            "terminate called after throwing an instance of 'std::bad_alloc'",
+            "OSError: Cannot allocate memory (os error 12)",
+        ] {
+            assert!(says_no_memory(line), "{line}");
+        }
+        assert!(!says_no_memory("job 3: A/memory.mp4"));
+        let exit = "was killed by signal 6 (SIGABRT)";
+        assert_eq!(ended(exit, false, Some(4096)), "the worker was killed by signal 6 (SIGABRT)");
+        let limited = ended(exit, true, Some(4096));
+        assert!(limited.contains("memory limit") && limited.contains("4096 MiB; raise memory_mib under [limits]"));
+        assert!(ended(exit, true, None).contains("ulimit -v"));
+    }
 }

@@ -71,6 +71,7 @@ fn a_changed_video_is_stale_until_it_is_asked_to_be_done_again() {
 fn a_worker_that_misbehaves_costs_only_the_video_to_blame() {
     for (script, says) in [
         ("crash", "signal 6"),
+        ("nomemory", "reached its memory limit"),
         ("garbage", "the worker broke the protocol"),
         ("partial", "the worker exited with code 0"),
         ("leave", "the worker exited with code 0"),
