@@ -1,8 +1,7 @@
 //! The configuration file, and the settings that result from it and the command line.
 
-use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reeldeck_common::bounded;
@@ -19,6 +18,7 @@ use crate::format::Format;
 mod device;
 mod engine;
 mod file;
+mod folders;
 pub(crate) mod measurements;
 mod overrides;
 mod tui;
@@ -28,6 +28,7 @@ pub use device::{Device, DeviceList};
 pub(crate) use engine::{EngineSection, Order, WatchMode, WatchSection};
 pub(crate) use file::WorkerSection;
 pub use file::{Config, NvdecUse};
+pub(crate) use folders::check_folders;
 pub use overrides::Overrides;
 pub(crate) use tui::{ImageProtocol, KeyChoice, TuiSection};
 
@@ -62,6 +63,11 @@ pub enum ConfigError {
     OutInRoot { out: PathBuf, root: PathBuf },
     #[error("the dataset folder {root} lies in {own}, where reeldeck writes; name another output folder with --out")]
     RootInOut { root: PathBuf, own: PathBuf },
+    #[error(
+        "{link} is a link to {target}, outside of the output folder, and nothing is written there; replace it by a folder, or \
+         name another output folder with --out"
+    )]
+    LinkInOut { link: PathBuf, target: PathBuf },
 }
 
 impl From<ConfigError> for ExitError {
@@ -265,31 +271,6 @@ impl Settings {
     }
 }
 
-/// Checks that the dataset folder exists, and that the output folder does not overlap it. Both paths are absolute.
-///
-/// # Errors
-/// When one is no folder, or the output would be written into the dataset folder.
-pub(crate) fn check_folders(root: &Path, out: &Path) -> Result<(), ConfigError> {
-    let failed = |source| ConfigError::Root { path: root.to_owned(), source };
-    if !fs::metadata(root).map_err(failed)?.is_dir() {
-        return Err(ConfigError::RootNotFolder { path: root.to_owned() });
-    }
-    let real_root = fs::canonicalize(root).map_err(failed)?;
-    let real_out = resolve_links(out).map_err(|source| ConfigError::Out { path: out.to_owned(), source })?;
-    if real_out.exists() && !real_out.is_dir() {
-        return Err(ConfigError::OutNotFolder { path: out.to_owned() });
-    }
-    if real_out.starts_with(&real_root) {
-        return Err(ConfigError::OutInRoot { out: out.to_owned(), root: root.to_owned() });
-    }
-    let own =
-        ["features", "failures", "exports", "missing", "annotations", ".reeldeck"].map(|name| real_out.join(name));
-    match own.into_iter().find(|own| real_root.starts_with(own)) {
-        Some(own) => Err(ConfigError::RootInOut { root: root.to_owned(), own }),
-        None => Ok(()),
-    }
-}
-
 /// Reads a configuration file.
 fn read(path: &Path) -> io::Result<String> {
     let bytes = bounded::read(path, MAX_BYTES).map_err(|error| match error.kind() {
@@ -339,22 +320,4 @@ fn recipe(asked: &str, folder: &Path) -> Result<String, String> {
     }
     let not_text = || format!("recipe = {asked:?}: the path of the file is not UTF-8 text; move the file");
     file.to_str().map(str::to_owned).ok_or_else(not_text)
-}
-
-/// Resolves links and `..` in a path whose last folders may not exist yet.
-fn resolve_links(path: &Path) -> io::Result<PathBuf> {
-    let mut real = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::ParentDir => drop(real.pop()),
-            component => real.push(component),
-        }
-        match fs::canonicalize(&real) {
-            Ok(found) => real = found,
-            // No folder can be created in the place of a dangling link.
-            Err(error) if error.kind() != io::ErrorKind::NotFound || real.is_symlink() => return Err(error),
-            Err(_) => {}
-        }
-    }
-    Ok(real)
 }
