@@ -94,11 +94,17 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
         }
     };
-    match run(&cli) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            out::stderr(format_args!("{}", error::text_of(&error)));
-            error::exit_of(&error).into()
+    let exit = run(&cli).unwrap_or_else(|error| {
+        out::stderr(format_args!("{}", error::text_of(&error)));
+        error::exit_of(&error)
+    });
+    match out::failure() {
+        None => exit.into(),
+        Some(error) => {
+            errln!(
+                "error: failed to write to standard output ({error}); the output is incomplete: make room, and run it again"
+            );
+            ExitCode::from(if exit == Exit::Done { Exit::Incomplete } else { exit })
         }
     }
 }

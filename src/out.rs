@@ -1,16 +1,48 @@
-//! Writes to the standard streams. A closed stream is ignored: the macros of the standard library would panic, and a run must
-//! survive the reader of its output.
+//! Writes to the standard streams. Text for people is escaped here, so that nothing that comes from a file controls the
+//! terminal.
+//!
+//! A closed stream is ignored: the macros of the standard library would panic, and a run must survive the reader of its
+//! output. Any other failure of standard output, such as a full disk, is kept for the end of the program: [`failure`].
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 
+use reeldeck_common::video::printable_lines;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// The first failure of standard output.
+static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Writes to standard output.
 pub(crate) fn stdout(text: Arguments<'_>) {
+    // The failure is reported at the end of the program.
+    let _ = raw(printable_lines(&text.to_string()).as_bytes());
+}
+
+/// Writes lines for programs to standard output, unchanged. Returns false when they cannot be written: further lines are of
+/// no use then.
+pub(crate) fn raw(text: &[u8]) -> bool {
     let mut out = io::stdout().lock();
-    let _ = out.write_fmt(text).and_then(|()| out.flush());
+    let written = out.write_all(text).and_then(|()| out.flush());
+    drop(out);
+    let Err(error) = written else { return true };
+    if is_loss(&error) {
+        FAILURE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+    false
+}
+
+/// Whether a reader misses the output. A reader may close a pipe early, as `head` does, and a terminal may hang up: then there
+/// is none.
+fn is_loss(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::BrokenPipe && is_read(io::stdout())
+}
+
+/// The first failure of [`stdout`] and [`raw`] while standard output had a reader.
+pub(crate) fn failure() -> Option<io::Error> {
+    FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Writes a complete document to standard output. A reader that closes the pipe early, such as `head`, is no error.
@@ -35,7 +67,8 @@ pub(crate) fn is_read(stream: impl AsFd) -> bool {
 
 /// Writes to standard error.
 pub(crate) fn stderr(text: Arguments<'_>) {
-    let _ = io::stderr().lock().write_fmt(text);
+    // One write for the whole text, so that lines of several processes do not mix.
+    let _ = io::stderr().lock().write_all(printable_lines(&text.to_string()).as_bytes());
 }
 
 /// Writes a line to standard output.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{DecimalBytes, FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reeldeck_common::video::{printable, printable_lines};
 
 use crate::errln;
 use crate::error::{Exit, ExitError};
@@ -94,7 +95,7 @@ impl Meter {
         match &task.bar {
             Some(bar) => {
                 bar.set_position(task.position());
-                bar.set_message(line);
+                bar.set_message(printable(&line));
                 task.next_update = now + REDRAW_INTERVAL;
             }
             None => {
@@ -145,7 +146,7 @@ impl Progress for Meter {
 
     fn note(&self, text: &str) {
         match self.task.borrow().as_ref().and_then(|task| task.bar.as_ref()) {
-            Some(bar) => bar.println(format!("note: {text}")),
+            Some(bar) => bar.println(printable_lines(&format!("note: {text}"))),
             None => errln!("note: {text}"),
         }
     }
@@ -171,8 +172,10 @@ fn bar(length: Option<u64>) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(4));
     let style = ProgressStyle::with_template("{wide_bar} {msg} [{elapsed_precise}]");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    // The elapsed time is redrawn also while no item completes.
-    bar.enable_steady_tick(Duration::from_secs(1));
+    // The elapsed time is redrawn also while no item completes. The library panics if it cannot start its thread.
+    if reeldeck_common::thread::check().is_ok() {
+        bar.enable_steady_tick(Duration::from_secs(1));
+    }
     bar
 }
 

@@ -1,15 +1,15 @@
 //! `--json`: writes every event as a line to standard output.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::engine::publish::RunObserver;
+use crate::out;
 use crate::protocol::event::Line;
 use crate::protocol::snapshot::Snapshot;
 
 /// Observes a run and writes its events.
 pub(super) struct Json {
-    /// The reader has closed its end.
+    /// Nothing more can be written: the reader has closed its end, or the disk is full.
     gone: bool,
 }
 
@@ -22,11 +22,8 @@ impl Json {
 
 impl RunObserver for Json {
     fn event(&mut self, _line: &Line, text: &Arc<str>) {
-        if !self.gone {
-            let mut out = io::stdout().lock();
-            // A reader that leaves, such as `head`, does not end the run.
-            self.gone = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err();
-        }
+        // This does not end the run.
+        self.gone = self.gone || !out::raw(text.as_bytes());
     }
 
     fn snapshot(&mut self, _snapshot: &Snapshot) {}

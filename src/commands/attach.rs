@@ -1,6 +1,7 @@
 //! `reeldeck attach`: follows a run in lines of text. Leaving does not end the run.
 
 use std::io;
+use std::sync::Arc;
 
 use super::run_progress::RunProgress;
 use crate::client::Client;
@@ -39,9 +40,9 @@ pub(crate) fn run_attach(settings: &Settings) -> anyhow::Result<Exit> {
                 if let Event::RunEnded { exit: code, .. } = &line.event {
                     exit = Some(*code);
                 }
-                let text = line.text().into();
+                let text: Arc<str> = line.text().into();
                 if settings.json {
-                    out::stdout(format_args!("{text}"));
+                    out::raw(text.as_bytes());
                 }
                 progress.event(&line, &text);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reeldeck_common::video::printable;
+use reeldeck_common::video::{printable, printable_lines};
 
 use crate::config::Verbosity;
 use crate::engine::publish::RunObserver;
@@ -50,7 +50,8 @@ impl RunProgress {
 
     fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(text),
+            // A bar writes to the terminal itself.
+            Some(bar) => bar.println(printable_lines(text)),
             None => errln!("{text}"),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reeldeck_common::pid::is_gone;
+use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::shard::Shard;
@@ -105,9 +106,28 @@ pub(crate) fn is_fresh(holder: &Holder) -> bool {
     age.unsigned_abs() < DEAD_AFTER && !holder.is_dead_here()
 }
 
-/// Reads a lock file; `None` when it is empty or has another content.
+/// Reads a lock file; `None` when it is empty or has another content. In a shared output folder, others may have written it:
+/// its texts are escaped.
 pub(crate) fn read_holder(path: &Path) -> Option<Holder> {
     let mut text = vec![];
     File::open(path).ok()?.take(FILE_SIZE as u64 * 2).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
+    let holder: Holder = serde_json::from_slice(&text).ok()?;
+    Some(Holder { host: printable(&holder.host), tool: printable(&holder.tool), ..holder })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_a_lock_file_are_escaped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0-of-1");
+        let text = r#"{"host":"h\u001b]0;x\u0007\nerror: \u202ee\udb40\udc41","pid":1,"tool":"t\u200b","started":"2026-01-01T00:00:00Z",
+            "heartbeat":"2026-01-01T00:00:00Z","socket":null}"#;
+        fs::write(&path, text).unwrap();
+        let holder = read_holder(&path).unwrap();
+        assert_eq!(holder.host, "h\\u{1b}]0;x\\u{7}\\nerror: \\u{202e}e\\u{e0041}");
+        assert_eq!(holder.tool, "t\\u{200b}");
+    }
 }

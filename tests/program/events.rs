@@ -139,3 +139,17 @@ fn quiet_runs_say_problems_only_and_loud_ones_everything() {
         assert!(loud.stderr.contains(says), "{says}: {loud:?}");
     }
 }
+
+/// A full disk is no reader that has left: the script that reads the file must learn of it.
+#[test]
+fn events_that_cannot_be_written_change_the_exit_code_and_not_the_run() {
+    let bench = Bench::new(&[("A/v_0.mp4", "ok"), ("A/v_1.mp4", "ok")]);
+    for arguments in [&["--batch", "--json"][..], &["--batch"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = bench.command(arguments).stdout(full).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains("failed to write to standard output") && stderr.contains("No space left"), "{stderr}");
+        assert_eq!(bench.files("features").len(), 2, "{stderr}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The name of a video: `Class/file`, relative to the dataset folder.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -84,17 +85,44 @@ impl<'de> Deserialize<'de> for VideoName {
     }
 }
 
-/// Escapes control and bidirectional formatting characters, so that text from a file is safe to print on a terminal.
-pub fn printable(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for c in name.chars() {
-        if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
+/// Escapes what must not reach a terminal from a file: control characters, line breaks and tabs too, characters that change
+/// the direction of writing, and invisible ones, with which two different names look the same.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_unprintable(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
         }
     }
     out
+}
+
+/// As [`printable`], but keeps line breaks and tabs: for text of several lines whose parts are escaped already.
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    let is_escaped = |c: char| is_unprintable(c) && !matches!(c, '\n' | '\t');
+    if !text.chars().any(is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match is_escaped(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether [`printable`] escapes the character: control characters, the marks and overrides of the Unicode bidirectional
+/// algorithm, line and paragraph separators, and what Unicode calls default-ignorable (zero-width characters, fillers,
+/// variation selectors and tags).
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -115,8 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn printable_escapes_control_characters() {
+    fn printable_escapes_control_invisible_and_direction_characters() {
         assert_eq!(printable("a\u{1b}[2Jb\nc\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{202e}");
         assert_eq!(printable("Zürich 日本"), "Zürich 日本");
+        assert_eq!(printable("a\u{200b}b\u{e0041}c\u{feff}"), "a\\u{200b}b\\u{e0041}c\\u{feff}");
+    }
+
+    #[test]
+    fn printable_lines_keeps_line_breaks_and_tabs() {
+        assert_eq!(printable_lines("a\tb\nc\u{1b}[2J\u{202e}\r"), "a\tb\nc\\u{1b}[2J\\u{202e}\\r");
+        assert!(matches!(printable_lines("a\tb\n日本"), Cow::Borrowed(_)));
     }
 }

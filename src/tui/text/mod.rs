@@ -31,35 +31,25 @@ fn columns(grapheme: &str) -> usize {
     UnicodeWidthStr::width(grapheme).min(2)
 }
 
-/// Escapes what would disturb a line: control characters (line breaks and tabs too), invisible characters, those that
-/// change the direction of writing, and a leading combining mark, which would join the character before it.
+/// Escapes what would disturb a line: what [`printable`] escapes, and a leading combining mark, which would join the character
+/// before it.
 pub(super) fn sanitized(text: &str) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
     }
     let shown = printable(text);
-    let combines = shown.chars().next().is_some_and(combines);
-    if !combines && !shown.chars().any(is_invisible) {
-        return Cow::Owned(shown);
-    }
-    let mut out = String::with_capacity(shown.len() + 8);
-    for (at, c) in shown.chars().enumerate() {
-        match is_invisible(c) || (at == 0 && combines) {
-            true => out.extend(c.escape_unicode()),
-            false => out.push(c),
+    match shown.chars().next().filter(|first| combines(*first)) {
+        Some(first) => {
+            let rest = shown.get(first.len_utf8()..).unwrap_or_default();
+            Cow::Owned(format!("{}{rest}", first.escape_unicode()))
         }
+        None => Cow::Owned(shown),
     }
-    Cow::Owned(out)
 }
 
 /// The character joins the one before it.
 fn combines(c: char) -> bool {
     format!(" {c}").graphemes(true).count() == 1
-}
-
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2028}'..='\u{202f}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Shortens the text to `room` columns, with `ellipsis` at the end.
