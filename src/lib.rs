@@ -86,6 +86,8 @@ use protocol::Command as Order;
 
 /// Runs the program. Returns its exit code.
 pub fn main() -> ExitCode {
+    // SAFETY: the program begins here; nothing has started a thread.
+    unsafe { process::remove_relative_entries() };
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {

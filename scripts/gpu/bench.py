@@ -81,7 +81,7 @@ class Bench:
             self.peer = subprocess.run(["scripts/peer.sh"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         if self.gpu is not None and self.torch is None:
             question = "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
-            asked = subprocess.run([self.peer or "python3", "-c", question], capture_output=True, text=True)
+            asked = subprocess.run([self.peer or "python3", "-I", "-c", question], capture_output=True, text=True)
             if asked.returncode != 0:
                 raise SystemExit("gpu-check: no PyTorch found: name its folder with --torch, or install it for python3")
             self.torch = Path(asked.stdout.strip())

@@ -42,17 +42,13 @@ fn processor(area: &mut Area<'_>) {
     let flags = value("flags").unwrap_or_default();
     let has = |flag: &str| flags.split(' ').any(|word| word == flag);
     let sets: Vec<&str> = ["avx2", "avx512f", "avx512_bf16", "amx_bf16"].into_iter().filter(|flag| has(flag)).collect();
-    if sets.is_empty() {
-        let next = "it works, several times slower than on a processor with AVX2";
-        area.warning("instruction set", "neither AVX2 nor AVX-512", next);
-    } else {
-        let bf16 = if has("avx512_bf16") || has("amx_bf16") {
-            "; precision = \"bf16\" is about twice as fast here"
-        } else {
-            ""
-        };
-        area.ok("instruction set", format!("{}{bf16}", sets.join(", ")));
+    match sets.is_empty() {
+        true => {
+            area.warning("instruction set", "neither AVX2 nor AVX-512", "it works; `reeldeck tune` measures how fast");
+        }
+        false => area.ok("instruction set", sets.join(", ")),
     }
+    area.note("speed", "`reeldeck tune` measures the speed of this machine, and which settings are fastest");
 }
 
 fn memory(area: &mut Area<'_>) {

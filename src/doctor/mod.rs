@@ -1,5 +1,6 @@
 //! `reeldeck doctor`: checks this machine and suggests fixes. Changes nothing.
 
+mod code;
 mod folders;
 mod gpu;
 mod machine;
@@ -88,8 +89,9 @@ impl Area<'_> {
 pub(crate) fn run_doctor(typed: &Overrides, settings: Result<Settings, ExitError>) -> anyhow::Result<Exit> {
     let mut checks = vec![];
     let settings = configuration(&mut Area { area: "configuration", checks: &mut checks }, settings);
+    let libraries = programs::look(&mut Area { area: "programs", checks: &mut checks });
     let mut area = |area, look: &dyn Fn(&mut Area<'_>)| look(&mut Area { area, checks: &mut checks });
-    area("programs", &|area| programs::look(area));
+    area("files that are run", &|area| code::look(area, settings.as_ref(), &libraries));
     area("machine", &|area| machine::look(area));
     area("gpu", &|area| gpu::look(area, settings.as_ref()));
     if let Some(settings) = &settings {

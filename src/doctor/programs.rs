@@ -16,18 +16,22 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// libtorch starts in a quarter of a second; a machine with a slow disk takes longer.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Checks the programs.
-pub(super) fn look(area: &mut Area<'_>) {
+/// Checks the programs. Returns the libraries of FFmpeg and libtorch that they load.
+pub(super) fn look(area: &mut Area<'_>) -> Vec<String> {
     let own = std::env::current_exe().map_or_else(|error| error.to_string(), |path| path.display().to_string());
     area.ok("reeldeck", format!("{VERSION}, {own}"));
+    let mut libraries = vec![];
     if let Some(probe) = about::<Probe>(area, "reeldeck-probe", process::probe(), ffmpeg_help) {
         same_release(area, "reeldeck-probe", &probe.version);
         ffmpeg(area, &probe);
+        libraries.extend(probe.libraries);
     }
     if let Some(worker) = about::<Worker>(area, "reeldeck-worker", process::worker(), libtorch_help) {
         same_release(area, "reeldeck-worker", &worker.version);
         libtorch(area, &worker);
+        libraries.extend(worker.libraries);
     }
+    libraries
 }
 
 fn same_release(area: &mut Area<'_>, name: &'static str, version: &str) {
@@ -144,7 +148,7 @@ fn libtorch(area: &mut Area<'_>, worker: &Worker) {
         area.warning(
             "oneDNN",
             "this libtorch was built without it",
-            "use a build with oneDNN; without it a video takes many times longer",
+            "use a build with oneDNN, for which reeldeck is made; `reeldeck tune` measures the speed of this one",
         );
     }
 }

@@ -1,7 +1,9 @@
 //! Where reeldeck's programs are.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::trust::{Owners, TrustError};
 
 /// Why a program cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +17,9 @@ pub enum ProgramError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// Another user could replace it or its libraries.
+    #[error(transparent)]
+    Untrusted(#[from] TrustError),
 }
 
 /// This program, for starting another process of it.
@@ -28,7 +33,7 @@ pub(crate) fn reeldeck() -> Result<PathBuf, ProgramError> {
 /// `reeldeck-worker`: beside this program, or where `REELDECK_WORKER` says.
 ///
 /// # Errors
-/// When it does not exist.
+/// When it does not exist, or another user could replace it.
 pub(crate) fn worker() -> Result<PathBuf, ProgramError> {
     find("reeldeck-worker", "REELDECK_WORKER")
 }
@@ -36,15 +41,27 @@ pub(crate) fn worker() -> Result<PathBuf, ProgramError> {
 /// `reeldeck-probe`: beside this program, or where `REELDECK_PROBE` says.
 ///
 /// # Errors
-/// When it does not exist.
+/// When it does not exist, or another user could replace it.
 pub(crate) fn probe() -> Result<PathBuf, ProgramError> {
     find("reeldeck-probe", "REELDECK_PROBE")
 }
 
 fn find(name: &str, variable: &str) -> Result<PathBuf, ProgramError> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Ok(path.into());
+    let path = match std::env::var_os(variable) {
+        Some(path) => std::path::absolute(PathBuf::from(path)).map_err(ProgramError::Own)?,
+        None => reeldeck()?.with_file_name(name),
+    };
+    if !path.is_file() {
+        return Err(ProgramError::Missing { path });
     }
-    let path = reeldeck()?.with_file_name(name);
-    if path.is_file() { Ok(path) } else { Err(ProgramError::Missing { path }) }
+    check(&path)?;
+    Ok(path)
+}
+
+/// Checks the program and the libraries that are installed with it.
+fn check(program: &Path) -> Result<(), TrustError> {
+    let owners = Owners::of_this_process();
+    owners.check(program)?;
+    let libraries = program.with_file_name("lib");
+    if libraries.is_dir() { owners.check_all(&libraries, ".so") } else { Ok(()) }
 }

@@ -8,6 +8,7 @@ use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_common::recipe::Precision;
 use reeldeck_process::Program;
 
+use super::trust::{Owners, TrustError, find_program};
 use super::{AskError, ask};
 
 /// How long python3 may take to say where its PyTorch is.
@@ -15,7 +16,7 @@ const PYTHON_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why no CUDA build can be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TorchError {
+pub(crate) enum TorchError {
     /// Nowhere to be found.
     #[error(
         "no CUDA build of libtorch found: install PyTorch {LIBTORCH} for this python3 (pip install torch=={LIBTORCH}), or name \
@@ -28,6 +29,9 @@ pub enum TorchError {
          `torch` under [cuda] in the configuration", .0.as_secs_f32()
     )]
     Timeout(Duration),
+    /// Another user could replace it.
+    #[error("{0}; or name another PyTorch as `torch` under [cuda] in the configuration")]
+    Untrusted(#[from] TrustError),
     /// Found, and of no use.
     #[error("the PyTorch in {path} cannot be used: {reason}", path = path.display())]
     Unusable {
@@ -42,10 +46,15 @@ pub enum TorchError {
 /// `python3` would import.
 ///
 /// # Errors
-/// When there is none, or it is of another release.
+/// When there is none, it is of another release, or another user could replace it.
 pub(crate) fn find(named: &Path) -> Result<PathBuf, TorchError> {
+    let mut owners = Owners::of_this_process();
     let package = match named.as_os_str().is_empty() {
-        true => ask_python("python3".as_ref(), PYTHON_TIMEOUT)?.ok_or(TorchError::NotFound)?,
+        true => {
+            let python = python().ok_or(TorchError::NotFound)?;
+            owners = owners.and_owner_of(&python);
+            ask_python(&python, PYTHON_TIMEOUT)?.ok_or(TorchError::NotFound)?
+        }
         false => named.to_owned(),
     };
     let package = if package.ends_with("lib") { package.parent().unwrap_or(&package).to_owned() } else { package };
@@ -55,10 +64,31 @@ pub(crate) fn find(named: &Path) -> Result<PathBuf, TorchError> {
         return Err(unusable("it has no lib/libtorch_cuda.so: it is a build for the CPU alone".into()));
     }
     match release(&package) {
-        Some(found) if found == LIBTORCH => Ok(lib),
+        Some(found) if found == LIBTORCH => {
+            check(&owners, &package)?;
+            Ok(lib)
+        }
         Some(found) => Err(unusable(format!("it is release {found}, and reeldeck needs {LIBTORCH}"))),
         None => Err(unusable("its release cannot be told (no version.py and no build-version)".into())),
     }
+}
+
+/// The Python whose PyTorch is used.
+pub(crate) fn python() -> Option<PathBuf> {
+    find_program("python3")
+}
+
+/// Checks the libraries of a PyTorch package, and those of the NVIDIA packages beside it, which they load.
+fn check(owners: &Owners, package: &Path) -> Result<(), TrustError> {
+    owners.check_all(&package.join("lib"), ".so")?;
+    let beside = package.parent().unwrap_or(package).join("nvidia");
+    for entry in std::fs::read_dir(beside).into_iter().flatten().flatten() {
+        let libraries = entry.path().join("lib");
+        if libraries.is_dir() {
+            owners.check_all(&libraries, ".so")?;
+        }
+    }
+    Ok(())
 }
 
 /// What makes a worker load the CUDA libraries in `lib`. Two builds of libtorch must not mix: this one replaces the one beside
@@ -92,11 +122,23 @@ fn release(package: &Path) -> Option<String> {
     text.trim().split('+').next().map(str::to_owned)
 }
 
-/// Where this Python would import torch from, without importing it, which takes seconds; `None` where it has none.
+/// Asks Python where it would import torch from, without importing it, which takes seconds.
+///
+/// `-I` keeps the current folder and the folder of the script out of the search, and with them the user's packages and
+/// PYTHONPATH. Those are searched again here, but for the current folder and relative entries.
+const QUESTION: &str = "
+import importlib.machinery, json, os, site, sys
+here = os.path.realpath('.')
+named = [p for p in os.environ.get('PYTHONPATH', '').split(os.pathsep) if os.path.isabs(p)]
+user = [site.getusersitepackages()] if sys.prefix == sys.base_prefix else []
+path = [p for p in named + sys.path + user if os.path.isabs(p) and os.path.realpath(p) != here]
+spec = importlib.machinery.PathFinder.find_spec('torch', path)
+print(json.dumps(spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else None))
+";
+
+/// Where this Python would import torch from; `None` where it has none.
 fn ask_python(python: &Path, timeout: Duration) -> Result<Option<PathBuf>, TorchError> {
-    let question = "import importlib.util as u, json; s = u.find_spec('torch'); \
-                    print(json.dumps(s.submodule_search_locations[0] if s else None))";
-    let program = Program { arguments: ["-c", question].map(OsString::from).to_vec(), ..Program::new(python) };
+    let program = Program { arguments: ["-I", "-c", QUESTION].map(OsString::from).to_vec(), ..Program::new(python) };
     match ask::<Option<PathBuf>>(&program, timeout) {
         Ok(path) => Ok(path.filter(|path| path.is_dir())),
         Err(AskError::Timeout { .. }) => Err(TorchError::Timeout(timeout)),
@@ -119,6 +161,54 @@ mod tests {
         std::fs::write(&python, format!("#!/bin/sh\necho '\"{}\"'\n", dir.path().display())).unwrap();
         assert_eq!(ask_python(&python, PYTHON_TIMEOUT).unwrap().unwrap(), dir.path());
         assert!(ask_python(&dir.path().join("none"), timeout).unwrap().is_none());
+    }
+
+    /// Runs the question as reeldeck does, in a folder with a package `torch`, and returns what Python answers.
+    fn answer(current: &Path, variables: &[(&str, &Path)]) -> Option<PathBuf> {
+        let mut command = std::process::Command::new(python().expect("python3"));
+        command.args(["-I", "-c", QUESTION]).current_dir(current).envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    #[test]
+    fn a_package_in_the_current_folder_is_not_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let [here, other] = ["here", "other"].map(|name| dir.path().join(name));
+        for folder in [&here, &other] {
+            std::fs::create_dir_all(folder.join("torch")).unwrap();
+            std::fs::write(folder.join("torch/__init__.py"), "").unwrap();
+        }
+        let nowhere = dir.path().join("nowhere");
+        let without = answer(dir.path(), &[("PYTHONUSERBASE", &nowhere)]);
+        for path in [Path::new(""), Path::new("."), Path::new(":"), &here] {
+            let found = answer(&here, &[("PYTHONPATH", path), ("PYTHONUSERBASE", &nowhere)]);
+            assert_eq!(found, without, "PYTHONPATH={path:?}");
+        }
+        let found = answer(&here, &[("PYTHONPATH", &other)]).unwrap();
+        assert_eq!(found, other.join("torch"), "a folder that the user has named");
+    }
+
+    #[test]
+    fn a_package_that_others_may_write_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = dir.path().join("torch");
+        std::fs::create_dir_all(package.join("lib")).unwrap();
+        std::fs::write(package.join("lib/libtorch_cuda.so"), "").unwrap();
+        std::fs::write(package.join("version.py"), format!("__version__ = '{LIBTORCH}+cu130'\n")).unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        };
+        mode(&package.join("lib"), 0o777);
+        let error = find(&package).unwrap_err().to_string();
+        assert!(error.contains("torch/lib") && error.contains("mode 0777") && error.contains("chmod go-w"), "{error}");
+        mode(&package.join("lib"), 0o755);
+        find(&package).unwrap();
+        let beside = dir.path().join("nvidia/cublas/lib");
+        std::fs::create_dir_all(&beside).unwrap();
+        std::fs::write(beside.join("libcublas.so.12"), "").unwrap();
+        mode(&beside.join("libcublas.so.12"), 0o666);
+        assert!(matches!(find(&package), Err(TorchError::Untrusted(_))));
     }
 
     #[test]

@@ -54,6 +54,18 @@ fn a_whole_machine_has_nothing_missing_and_its_programs_prove_it() {
     for (area, name) in [("programs", "libtorch"), ("programs", "arithmetic"), ("folders", "dataset folder")] {
         assert_eq!(check(&ran, area, name).0, "ok", "{name}");
     }
+    for (name, part) in [
+        ("reeldeck-worker", "/reeldeck-worker"),
+        ("reeldeck-probe", "/reeldeck-probe"),
+        ("FFmpeg libraries", "/libavcodec.so"),
+        ("libtorch libraries", "/libtorch_cpu.so"),
+    ] {
+        let (state, found, _) = check(&ran, "files that are run", name);
+        assert!(state == "ok" && found.contains(part), "{name}: {found}");
+    }
+    let (_, found, _) = check(&ran, "machine", "instruction set");
+    assert!(!found.contains("fast") && !found.contains("slow"), "no speed is known before it is measured: {found}");
+    assert!(check(&ran, "machine", "speed").1.contains("reeldeck tune"));
     assert!(!dir.path().join("out").exists(), "it changes nothing");
     let people = real(&["doctor", "--checkpoint", "seeded"]);
     assert!(people.stdout.contains("nothing is missing") && people.stdout.contains("\nfolders\n"), "{people:?}");
@@ -96,6 +108,28 @@ fn broken_programs_are_named_with_what_to_do() {
         let (is, found, next) = check(&ran, "programs", name);
         assert!(is == state && found.contains(part) && !next.is_empty(), "{name}: {is}: {found}: {next}");
     }
+}
+
+#[test]
+fn a_program_that_others_may_replace_is_not_started() {
+    let dir = tempfile::tempdir().unwrap();
+    dataset(dir.path());
+    let (folder, started) = (dir.path().join("shared"), dir.path().join("started"));
+    fs::create_dir(&folder).unwrap();
+    let worker = folder.join("worker");
+    script(&worker, &format!("touch '{}'", started.display()));
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = program(dir.path(), arguments);
+        Ran::to_the_end(command.env("REELDECK_WORKER", &worker))
+    };
+    let ran = run(&["doctor", "--json", "--checkpoint", "seeded"]);
+    let (state, found, next) = check(&ran, "files that are run", "reeldeck-worker");
+    assert!(state == "missing" && found.contains("mode 0777"), "{found}");
+    assert!(next.contains(&format!("chmod go-w {}", folder.display())), "{next}");
+    let ran = run(&["--batch", "--checkpoint", "seeded"]);
+    assert!(ran.code != 0 && ran.stderr.contains("other users may write to"), "{ran:?}");
+    assert!(!started.exists());
 }
 
 #[test]

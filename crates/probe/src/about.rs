@@ -1,7 +1,7 @@
 //! `reeldeck-probe about`: what FFmpeg this is, and whether it decodes what it should.
 
 use anyhow::Result;
-use reeldeck_common::about::{Decoder, Probe};
+use reeldeck_common::about::{Decoder, Probe, loaded_libraries};
 use reeldeck_video::ffmpeg_info;
 
 use crate::samples::SAMPLES;
@@ -23,6 +23,7 @@ pub fn print() -> Result<()> {
         license: ffmpeg_info::license(),
         decoders: decoders.collect(),
         nvdec: nvdec.map(ToString::to_string).collect(),
+        libraries: loaded_libraries(&["libav", "libsw"]),
     };
     println!("{}", serde_json::to_string(&about)?);
     Ok(())

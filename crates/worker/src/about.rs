@@ -4,15 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use reeldeck_common::about::Worker;
+use reeldeck_common::about::{Worker, loaded_libraries};
 use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_model::tch::{self, Cuda, Device, Kind, Tensor};
 use reeldeck_model::{ModelError, device};
 
 /// Runs the command, which prints JSON.
 pub(crate) fn run() -> Result<()> {
-    let library = library("libtorch_cpu.so");
-    let found = library.as_deref().and_then(build_version);
+    let library = loaded_libraries(&["libtorch_cpu.so"]).pop();
+    let found = library.as_deref().map(Path::new).and_then(build_version);
     let cuda = std::env::var_os("REELDECK_TORCH_LIB").map(|folder| {
         let loaded = device::load_cuda(&PathBuf::from(folder));
         loaded.map(|()| Cuda::device_count()).map_err(|error| error.to_string())
@@ -20,23 +20,16 @@ pub(crate) fn run() -> Result<()> {
     let about = Worker {
         version: env!("CARGO_PKG_VERSION").into(),
         built_for: LIBTORCH.into(),
-        library: library.map(|path| path.display().to_string()),
+        library,
         found,
         threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
         onednn: tch::utils::has_mkldnn(),
         wrong: convolve().err(),
+        libraries: loaded_libraries(&["libtorch", "libc10", "libgomp", "libav", "libsw"]),
         cuda,
     };
     println!("{}", serde_json::to_string(&about)?);
     Ok(())
-}
-
-/// The path of a library that this process has loaded.
-fn library(name: &str) -> Option<PathBuf> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let path =
-        maps.lines().find_map(|line| line.split_once('/').map(|(_, path)| path).filter(|p| p.ends_with(name)))?;
-    Some(Path::new("/").join(path))
 }
 
 /// The content of the file `build-version`, which is beside the libraries in an archive of reeldeck, and in the folder above

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::{Device, Nvml};
 
+use crate::process::had_relative_libraries;
 use crate::protocol::snapshot::Gauges;
 
 /// Time until a missing driver is looked for again.
@@ -44,6 +45,10 @@ impl Default for Driver {
 
 impl Gpus for Driver {
     fn read(&mut self) -> Vec<Gpu> {
+        // The loader would look for the library in the current folder first.
+        if had_relative_libraries() {
+            return vec![];
+        }
         if self.nvml.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN) {
             self.tried = Some(Instant::now());
             self.nvml = Nvml::builder().lib_path(&self.library).init().ok();
