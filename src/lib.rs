@@ -64,7 +64,7 @@ pub mod internals {
         pub use crate::export::{export_lock, hdf5, npy, npz};
     }
     pub mod fetch {
-        pub use crate::fetch::{Cache, Download, FetchError, RetryPolicy, get};
+        pub use crate::fetch::{Cache, Download, FetchError, Policy, get};
     }
     pub mod format {
         pub use crate::format::Format;

@@ -70,8 +70,11 @@ fn bring(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn weights(settings: &Settings) -> anyhow::Result<Chosen> {
-    bring(settings)?;
-    checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe).map_err(no_weights)
+    let chosen = match settings.dry_run {
+        true => checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe, &checkpoint::meter(settings)),
+        false => checkpoint::obtain(settings),
+    };
+    chosen.map_err(no_weights)
 }
 
 fn no_weights(error: CheckpointError) -> anyhow::Error {

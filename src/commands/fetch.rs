@@ -16,9 +16,7 @@ use crate::{errln, outln};
 pub(crate) fn run_fetch(settings: &Settings) -> anyhow::Result<Exit> {
     let url = CheckpointSource::Url(settings.recipe.checkpoint.url.clone());
     let settings = Settings { checkpoint: Some(settings.checkpoint.clone().unwrap_or(url)), ..settings.clone() };
-    let chosen = checkpoint::bring(&settings)
-        .and_then(|()| checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe))
-        .context(ExitError::new(Exit::Usage, "no weights"))?;
+    let chosen = checkpoint::obtain(&settings).context(ExitError::new(Exit::Usage, "no weights"))?;
     match &chosen.source {
         CheckpointSource::File(path) => outln!("{}", shown(path)),
         CheckpointSource::Seeded | CheckpointSource::Url(_) => {

@@ -8,6 +8,7 @@ use anyhow::Context;
 use reeldeck_common::feature::Header;
 use reeldeck_common::recipe::Recipe;
 
+use super::meter::meter;
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::engine::checkpoint;
@@ -67,7 +68,7 @@ pub(crate) fn any_feature_set(settings: &Settings) -> anyhow::Result<String> {
 }
 
 fn of_checkpoint(settings: &Settings) -> anyhow::Result<String> {
-    let chosen = checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe)?;
+    let chosen = checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe, &meter(settings))?;
     Ok(settings.recipe.set_name(&chosen.id.digest))
 }
 

@@ -87,11 +87,9 @@ fn sample(
     report: &mut Report,
     progress: &dyn Progress,
 ) -> anyhow::Result<()> {
-    let chosen = checkpoint::bring(settings)
-        .and_then(|()| checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe))
-        .map_err(|error| {
-            anyhow::Error::from(error).context(ExitError::new(Exit::Usage, "no weights to extract anew with"))
-        })?;
+    let chosen = checkpoint::obtain(settings).map_err(|error| {
+        anyhow::Error::from(error).context(ExitError::new(Exit::Usage, "no weights to extract anew with"))
+    })?;
     ensure!(
         settings.recipe.set_name(&chosen.id.digest) == job.layout.set(),
         ExitError::new(Exit::Usage, "the checkpoint is not the one that made these features")

@@ -4,18 +4,20 @@ use reeldeck_common::protocol::CheckpointSource;
 
 use super::Area;
 use crate::config::Settings;
+use crate::dataset::shown;
 use crate::engine::checkpoint::{self, CheckpointError};
-use crate::fetch::Cache;
+use crate::fetch::{self, Cache};
 
 const NAME: &str = "checkpoint";
 
 /// Checks the weights.
 pub(super) fn look(area: &mut Area<'_>, settings: &Settings) {
     let published = &settings.recipe.checkpoint.url;
-    match checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe) {
+    let meter = checkpoint::meter(settings);
+    match checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe, &meter) {
         Ok(chosen) => {
             let place = match &chosen.source {
-                CheckpointSource::File(path) => format!("{}, ", path.display()),
+                CheckpointSource::File(path) => format!("{}, ", shown(path)),
                 CheckpointSource::Seeded | CheckpointSource::Url(_) => String::new(),
             };
             let found = format!("{place}digest {}", chosen.id.digest.get(..16).unwrap_or(&chosen.id.digest));
@@ -30,14 +32,14 @@ pub(super) fn look(area: &mut Area<'_>, settings: &Settings) {
         }
         Err(CheckpointError::NotHere { url }) => {
             let place = Cache::of_user().and_then(|cache| cache.place(&url));
-            let place = place.map_or_else(|error| error.to_string(), |path| path.display().to_string());
-            let next = format!(
-                "the first run gets it; on a machine without a network: wget -c {url} elsewhere, and put it in {place}"
+            let place = place.map_or_else(|error| error.to_string(), |path| shown(&path));
+            let address = fetch::public(&url);
+            let which = if url == *published { "the published one" } else { &address };
+            let found = format!(
+                "{which} is not downloaded yet; the first run gets it; on a machine without a network: wget -c {address} \
+                 elsewhere, and put it in {place}"
             );
-            area.note(
-                NAME,
-                format!("{} is not downloaded yet; {next}", if url == *published { "the published one" } else { &url }),
-            );
+            area.note(NAME, found);
         }
         Err(error) => area.missing(NAME, format!("{:#}", anyhow::Error::from(error)), "name another with --checkpoint"),
     }

@@ -10,8 +10,12 @@ use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::recipe::Recipe;
 
 use crate::config::{Settings, Verbosity};
-use crate::fetch::{self, Cache, Download, FetchError, RetryPolicy, promised_digest};
-use crate::progress::Meter;
+use crate::dataset::shown;
+use crate::fetch::{self, Cache, Download, FetchError, Policy, promised_digest};
+use crate::progress::{Meter, Progress, Size};
+
+/// Reading a file of this many bytes takes so long that the progress is shown.
+const LARGE: u64 = 1 << 29;
 
 /// Why the weights cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +33,7 @@ pub(crate) enum CheckpointError {
         file: String,
     },
     /// It cannot be read.
-    #[error("failed to read the checkpoint {path}; name an existing .pth file with --checkpoint", path = path.display())]
+    #[error("failed to read the checkpoint {}; name an existing .pth file with --checkpoint", shown(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -37,9 +41,9 @@ pub(crate) enum CheckpointError {
         source: io::Error,
     },
     /// They are not downloaded yet.
-    #[error("the weights of {url} are not here yet; a run without --dry-run gets them")]
+    #[error("the weights of {} are not here yet; a run without --dry-run gets them", fetch::public(url))]
     NotHere {
-        /// Their address.
+        /// Their address, which may contain secrets.
         url: String,
     },
     /// They cannot be downloaded.
@@ -47,8 +51,9 @@ pub(crate) enum CheckpointError {
     Fetch(#[from] FetchError),
     /// The digest differs from the one in the file name.
     #[error(
-        "the checkpoint {path} is damaged or misnamed: its name promises a SHA-256 that begins with {promised}, and it is \
-         {found}; remove it and get it again", path = path.display()
+        "the checkpoint {} is damaged or misnamed: its name promises a SHA-256 that begins with {promised}, and it is {found}; \
+         remove it and get it again",
+        shown(path)
     )]
     WrongDigest {
         /// The file.
@@ -71,6 +76,30 @@ pub(crate) struct Chosen {
     pub note: Option<String>,
 }
 
+/// Identifies the chosen weights, after a download if they have an address and are not in the cache. A damaged file in the
+/// cache is downloaded again.
+///
+/// # Errors
+/// As [`bring`] and [`choose`].
+pub(crate) fn obtain(settings: &Settings) -> Result<Chosen, CheckpointError> {
+    bring(settings)?;
+    let meter = meter(settings);
+    match choose(settings.checkpoint.as_ref(), &settings.recipe, &meter) {
+        Err(error @ CheckpointError::WrongDigest { .. }) => {
+            let (CheckpointError::WrongDigest { path, .. }, Some(CheckpointSource::Url(_))) =
+                (&error, &settings.checkpoint)
+            else {
+                return Err(error);
+            };
+            meter.note(&format!("the downloaded checkpoint {} is damaged; downloading it again", shown(path)));
+            fs::remove_file(path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
+            bring(settings)?;
+            choose(settings.checkpoint.as_ref(), &settings.recipe, &meter)
+        }
+        chosen => chosen,
+    }
+}
+
 /// Downloads the chosen weights if they have an address and are not in the cache.
 ///
 /// # Errors
@@ -78,9 +107,13 @@ pub(crate) struct Chosen {
 pub(crate) fn bring(settings: &Settings) -> Result<(), CheckpointError> {
     let Some(CheckpointSource::Url(url)) = &settings.checkpoint else { return Ok(()) };
     let download = download(url, &settings.recipe);
-    let meter = Meter::new(settings.verbosity == Verbosity::Quiet, settings.plain_interval);
-    fetch::get(&download, &Cache::of_user()?, RetryPolicy::default(), &meter)?;
+    fetch::get(&download, &Cache::of_user()?, Policy::default(), &meter(settings))?;
     Ok(())
+}
+
+/// Shows the progress of a download, or of reading a large file.
+pub(crate) fn meter(settings: &Settings) -> Meter {
+    Meter::new(settings.verbosity == Verbosity::Quiet, settings.plain_interval)
 }
 
 /// What is known of a file before the download.
@@ -94,10 +127,14 @@ fn download(url: &str, recipe: &Recipe) -> Download {
 ///
 /// # Errors
 /// When none was chosen, or the file cannot be read or has another digest.
-pub(crate) fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
+pub(crate) fn choose(
+    chosen: Option<&CheckpointSource>,
+    recipe: &Recipe,
+    progress: &dyn Progress,
+) -> Result<Chosen, CheckpointError> {
     match chosen {
         None => {
-            let url = recipe.checkpoint.url.clone();
+            let url = fetch::public(&recipe.checkpoint.url);
             let file = url.rsplit('/').next().unwrap_or_default().to_owned();
             Err(CheckpointError::NotChosen { url, file })
         }
@@ -109,22 +146,18 @@ pub(crate) fn choose(chosen: Option<&CheckpointSource>, recipe: &Recipe) -> Resu
                     .into(),
             ),
         }),
-        Some(CheckpointSource::File(path)) => from_file(path, recipe),
+        Some(CheckpointSource::File(path)) => from_file(path, recipe, progress),
         Some(CheckpointSource::Url(url)) => {
             let place = Cache::of_user()?.place(url)?;
             let here = place.is_file();
-            if here { from_file(&place, recipe) } else { Err(CheckpointError::NotHere { url: url.clone() }) }
+            if here { from_file(&place, recipe, progress) } else { Err(CheckpointError::NotHere { url: url.clone() }) }
         }
     }
 }
 
-fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
+fn from_file(path: &Path, recipe: &Recipe, progress: &dyn Progress) -> Result<Chosen, CheckpointError> {
     let failed = |source| CheckpointError::Read { path: path.to_owned(), source };
-    // A pipe or a device may be endless.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
-    }
-    let found = sha256_of_file(path).map_err(failed)?;
+    let found = digest(path, LARGE, progress).map_err(failed)?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let Some(promised) = promised_digest(&name).filter(|promised| !found.starts_with(promised)) {
         return Err(CheckpointError::WrongDigest { path: path.to_owned(), promised: promised.into(), found });
@@ -140,9 +173,59 @@ fn from_file(path: &Path, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
     })
 }
 
+/// The SHA-256 of a file. The progress of reading at least `large` bytes is shown.
+fn digest(path: &Path, large: u64, progress: &dyn Progress) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    // A pipe or a device may be endless.
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    if metadata.len() < large {
+        return sha256_of_file(path, &mut |_| {});
+    }
+    progress.begin("reading the checkpoint", Size::Bytes { present: 0, total: Some(metadata.len()) });
+    let found = sha256_of_file(path, &mut |bytes| progress.step(bytes));
+    progress.end();
+    found
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    /// Notes what is shown.
+    #[derive(Default)]
+    struct Notes(RefCell<Vec<String>>);
+
+    impl Progress for Notes {
+        fn begin(&self, name: &str, size: Size) {
+            self.0.borrow_mut().push(format!("{name} {size:?}"));
+        }
+
+        fn step(&self, bytes: u64) {
+            self.0.borrow_mut().push(bytes.to_string());
+        }
+
+        fn end(&self) {
+            self.0.borrow_mut().push("end".into());
+        }
+    }
+
+    #[test]
+    fn reading_a_large_file_shows_its_progress() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.pth");
+        std::fs::write(&path, vec![0; (1 << 20) + 7]).unwrap();
+        let notes = Notes::default();
+        digest(&path, 1 << 20, &notes).unwrap();
+        let size = "Bytes { present: 0, total: Some(1048583) }";
+        assert_eq!(*notes.0.borrow(), [&format!("reading the checkpoint {size}"), "1048576", "7", "end"]);
+        let notes = Notes::default();
+        digest(&path, 1 << 21, &notes).unwrap();
+        assert!(notes.0.borrow().is_empty());
+    }
 
     #[test]
     fn the_digest_in_a_name_is_verified() {
@@ -151,7 +234,7 @@ mod tests {
         let choose = |name: &str| {
             let path = dir.path().join(name);
             std::fs::write(&path, b"abc").unwrap();
-            choose(Some(&CheckpointSource::File(path)), &recipe)
+            choose(Some(&CheckpointSource::File(path)), &recipe, &Notes::default())
         };
         // SHA-256 of "abc" begins with ba7816bf.
         let good = choose("slowonly_20220901-ba7816bf.pth").unwrap();
@@ -161,7 +244,8 @@ mod tests {
         assert!(error.contains("begins with 15b93b10") && error.contains("get it again"), "{error}");
         assert!(choose("my-own-weights.pth").is_ok());
         for endless in ["/dev/zero", "/dev"] {
-            let error = super::choose(Some(&CheckpointSource::File(endless.into())), &recipe).unwrap_err();
+            let error =
+                super::choose(Some(&CheckpointSource::File(endless.into())), &recipe, &Notes::default()).unwrap_err();
             assert!(anyhow::Error::from(error).root_cause().to_string().contains("it is not a file"));
         }
     }
@@ -169,8 +253,8 @@ mod tests {
     #[test]
     fn without_a_choice_the_message_names_the_published_file() {
         let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
-        let text = choose(None, &recipe).unwrap_err().to_string();
+        let text = choose(None, &recipe, &Notes::default()).unwrap_err().to_string();
         assert!(text.contains("wget https://") && text.contains("15b93b10.pth") && text.contains("seeded"), "{text}");
-        assert!(choose(Some(&CheckpointSource::Seeded), &recipe).unwrap().id.synthetic_weights);
+        assert!(choose(Some(&CheckpointSource::Seeded), &recipe, &Notes::default()).unwrap().id.synthetic_weights);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic;
 use reeldeck_common::digest::sha256;
 
-use super::FetchError;
+use super::{FetchError, address};
 
 /// The user's cache folder of reeldeck: `$XDG_CACHE_HOME/reeldeck` or `~/.cache/reeldeck`. `None` without both variables.
 pub(crate) fn user_folder() -> Option<PathBuf> {
@@ -45,7 +46,7 @@ impl Cache {
     /// # Errors
     /// A URL that does not name a file.
     pub fn place(&self, url: &str) -> Result<PathBuf, FetchError> {
-        let bad = |why| FetchError::Address { url: url.to_owned(), why };
+        let bad = |why| FetchError::Address { url: address::public(url), why };
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
         let rest = rest.ok_or_else(|| bad("it begins with neither https:// nor http://"))?;
         let (_, path) = rest.split_once('/').ok_or_else(|| bad("it names no file"))?;
@@ -99,13 +100,23 @@ impl DownloadLock {
     }
 }
 
-/// A partial download.
+/// Identifies the version of the file that a partial download belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    /// A strong entity tag or a time of change, as the server wrote it.
+    pub(super) validator: String,
+    /// The length of the whole file, if known.
+    pub(super) total: Option<u64>,
+}
+
+/// A partial download. A file beside it, which only the user can read, notes its address without secrets, and its version.
 pub(super) struct Part {
     path: PathBuf,
     mark_path: PathBuf,
+    address: String,
     file: File,
     len: u64,
-    mark: Option<String>,
+    version: Option<Version>,
 }
 
 impl Part {
@@ -116,14 +127,16 @@ impl Part {
         let mark_path = beside(place, &format!("{own}.part.mark"));
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         let len = file.metadata()?.len();
+        let address = address::public(url);
         let noted = fs::read_to_string(&mark_path).unwrap_or_default();
         let mut lines = noted.lines();
-        let same = lines.next() == Some(url);
-        let mark = lines.next().filter(|mark| same && !mark.is_empty()).map(str::to_owned);
-        let mut part = Self { path, mark_path, file, len, mark };
-        if !same {
+        let is_same = lines.next() == Some(address.as_str());
+        let validator = lines.next().filter(|validator| is_same && !validator.is_empty()).map(str::to_owned);
+        let total = lines.next().and_then(|total| total.parse().ok());
+        let version = validator.map(|validator| Version { validator, total });
+        let mut part = Self { path, mark_path, address, file, len, version };
+        if !is_same {
             part.clear()?;
-            fs::write(&part.mark_path, format!("{url}\n"))?;
         }
         Ok(part)
     }
@@ -136,16 +149,24 @@ impl Part {
         self.len
     }
 
-    /// Identifies the version of the file that this is a part of.
-    pub(super) fn mark(&self) -> Option<&str> {
-        self.mark.as_deref()
+    /// The version of the file that this is a part of; `None` if it cannot be told from another one.
+    pub(super) fn version(&self) -> Option<&Version> {
+        self.version.as_ref()
     }
 
-    pub(super) fn set_mark(&mut self, mark: Option<String>) -> io::Result<()> {
-        let noted = fs::read_to_string(&self.mark_path).unwrap_or_default();
-        let url = noted.lines().next().unwrap_or_default();
-        fs::write(&self.mark_path, format!("{url}\n{}\n", mark.as_deref().unwrap_or_default()))?;
-        self.mark = mark;
+    pub(super) fn set_version(&mut self, version: Option<Version>) -> io::Result<()> {
+        // An existing file would keep its permissions.
+        match fs::remove_file(&self.mark_path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut text = format!("{}\n", self.address);
+        if let Some(Version { validator, total }) = &version {
+            text.push_str(&format!("{validator}\n{}\n", total.map_or(String::new(), |total| total.to_string())));
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.mark_path)?;
+        file.write_all(text.as_bytes())?;
+        self.version = version;
         Ok(())
     }
 
@@ -158,8 +179,8 @@ impl Part {
 
     pub(super) fn clear(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
-        (self.len, self.mark) = (0, None);
-        Ok(())
+        self.len = 0;
+        self.set_version(None)
     }
 
     pub(super) fn finish(&self) -> io::Result<()> {

@@ -8,11 +8,17 @@ use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use super::cache::Part;
+use super::cache::{Part, Version};
 use crate::progress::Progress;
 
 /// The largest download, in bytes. No checkpoint is larger.
 const MAX_SIZE: u64 = 64 << 30;
+
+/// Disk space that a download leaves free, in bytes.
+const RESERVE: u64 = 64 << 20;
+
+/// The free space is measured again after this many bytes.
+const MEASURE_INTERVAL: u64 = 8 << 20;
 
 /// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +35,7 @@ const BUNDLES: &[&str] = &[
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// No connection, or an invalid response.
-    #[error("{0}")]
+    #[error("{}", without_address(.0))]
     Http(#[from] ureq::Error),
     /// The server refuses.
     #[error("the server answers {0}")]
@@ -51,9 +57,22 @@ pub enum TransferError {
         /// Bytes that the server announced, or the limit.
         said: u64,
     },
-    /// The response continues another file or at another position.
-    #[error("the server continues at another place than asked")]
+    /// The response continues another version of the file, or at another position.
+    #[error("the server does not continue the file that was begun")]
     Elsewhere,
+    /// The content is compressed, although that was not requested.
+    #[error(
+        "the server sends the file in the encoding {0:?}, which was not asked for; get the file with another program"
+    )]
+    Encoded(String),
+    /// The disk has too little space.
+    #[error("not enough disk space")]
+    NoSpace {
+        /// Bytes that are still to come; `None` if the server does not tell.
+        needed: Option<u64>,
+        /// Free bytes.
+        free: u64,
+    },
     /// The partial file cannot be written.
     #[error("{0}")]
     Disk(io::Error),
@@ -74,9 +93,18 @@ impl TransferError {
                     | ureq::Error::TooManyRedirects
                     | ureq::Error::Rustls(_)
             ),
-            Self::Disk(_) => false,
+            Self::Disk(_) | Self::Encoded(_) | Self::NoSpace { .. } => false,
             Self::Read(_) | Self::Short { .. } | Self::Long { .. } | Self::Elsewhere => true,
         }
+    }
+}
+
+/// The text of an error. Those about an address repeat it, secrets included.
+fn without_address(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::BadUri(_) => "the address is invalid".into(),
+        ureq::Error::RequireHttpsOnly(_) => "the server redirects from https to http".into(),
+        error => error.to_string(),
     }
 }
 
@@ -110,69 +138,88 @@ impl Client {
         Self(config.new_agent())
     }
 
-    /// Requests the bytes that the part lacks. Clears the part if the response does not continue it.
+    /// Requests the bytes that the part lacks. Clears the part if the response does not continue exactly the same version of
+    /// the file. `has_digest`: a promised digest will show whether the file is whole.
     ///
     /// # Errors
     /// When there is no response, or none with the file.
-    pub(super) fn ask(&self, url: &str, part: &mut Part, digest_tells: bool) -> Result<Answer, TransferError> {
+    pub(super) fn ask(&self, url: &str, part: &mut Part, has_digest: bool) -> Result<Answer, TransferError> {
         let mut request = self.0.get(url);
-        // Without a version mark, the pieces may belong to two files. Only a promised digest would reveal it.
-        let resumable = part.len() > 0 && (part.mark().is_some() || digest_tells);
-        if resumable {
-            request = request.header("Range", format!("bytes={}-", part.len()));
-            if let Some(mark) = part.mark() {
-                request = request.header("If-Range", mark);
-            }
+        let begun = part.version().filter(|_| part.len() > 0).cloned();
+        if let Some(Version { validator, .. }) = &begun {
+            request = request.header("Range", format!("bytes={}-", part.len())).header("If-Range", validator);
         }
         let answer = request.call()?;
-        match answer.status().as_u16() {
-            206 if resumable => {
-                let Some((start, total)) = content_range(&answer) else {
-                    part.clear().map_err(TransferError::Disk)?;
-                    return Err(TransferError::Elsewhere);
-                };
-                if start != part.len() {
-                    part.clear().map_err(TransferError::Disk)?;
-                    return Err(TransferError::Elsewhere);
+        let code = answer.status().as_u16();
+        if let (200 | 206, Some(encoding)) = (code, encoding(&answer)) {
+            return Err(TransferError::Encoded(encoding));
+        }
+        match (code, begun) {
+            (206, Some(begun)) => match content_range(&answer) {
+                Some((start, total)) if start == part.len() && continues(&answer, &begun, total, has_digest) => {
+                    Ok(Answer { total, body: Some(answer.into_body()) })
                 }
-                Ok(Answer { total, body: Some(answer.into_body()) })
-            }
-            200 => {
-                part.clear().map_err(TransferError::Disk)?;
-                part.set_mark(mark(&answer)).map_err(TransferError::Disk)?;
+                _ => Err(start_over(part)),
+            },
+            (200, _) => {
                 let total = length(&answer);
+                part.clear().map_err(TransferError::Disk)?;
+                let version = validator(&answer).map(|validator| Version { validator, total });
+                part.set_version(version).map_err(TransferError::Disk)?;
                 Ok(Answer { total, body: Some(answer.into_body()) })
             }
             // A process ended after the part was complete and before it was renamed.
-            416 if resumable && whole(&answer) == Some(part.len()) => {
+            (416, Some(begun))
+                if whole(&answer) == Some(part.len()) && (has_digest || begun.total == Some(part.len())) =>
+            {
                 Ok(Answer { total: Some(part.len()), body: None })
             }
-            416 => {
-                part.clear().map_err(TransferError::Disk)?;
-                Err(TransferError::Elsewhere)
-            }
-            code => Err(TransferError::Status(code)),
+            (206 | 416, _) => Err(start_over(part)),
+            (code, _) => Err(TransferError::Status(code)),
         }
     }
 }
 
-/// Appends the received bytes to the part.
+fn start_over(part: &mut Part) -> TransferError {
+    part.clear().map_or_else(TransferError::Disk, |()| TransferError::Elsewhere)
+}
+
+/// Whether a partial response belongs to the version that was begun. `total` is the length that it states.
+fn continues(answer: &Response<Body>, begun: &Version, total: Option<u64>, has_digest: bool) -> bool {
+    let name = if begun.validator.starts_with('"') { "etag" } else { "last-modified" };
+    let is_same = match header(answer, name) {
+        Some(validator) => validator == begun.validator,
+        // Some servers leave it out because the request had it.
+        None => has_digest,
+    };
+    let is_as_long = match (total, begun.total) {
+        (Some(total), Some(begun)) => total == begun,
+        _ => has_digest,
+    };
+    is_same && is_as_long
+}
+
+/// Appends the received bytes to the part. `free` measures the free disk space in bytes. Returns whether the end of the file
+/// is certain, which it is only if its length was announced.
 ///
 /// # Errors
-/// When the number of bytes differs from the announced length.
+/// When the number of bytes differs from the announced length, or the disk gets full.
 pub(super) fn receive(
-    body: Option<Body>,
-    total: Option<u64>,
+    answer: Answer,
     part: &mut Part,
+    free: &dyn Fn() -> io::Result<u64>,
     progress: &dyn Progress,
-) -> Result<(), TransferError> {
+) -> Result<bool, TransferError> {
+    let Answer { total, body } = answer;
     let most = total.unwrap_or(MAX_SIZE);
     if most > MAX_SIZE {
         return Err(TransferError::Long { said: MAX_SIZE });
     }
-    let Some(body) = body else { return Ok(()) };
+    let Some(body) = body else { return Ok(true) };
+    check_space(total, part, free)?;
     let mut reader = body.into_with_config().limit(u64::MAX).reader();
     let mut block = vec![0; 1 << 18];
+    let mut measure_at = part.len() + MEASURE_INTERVAL;
     loop {
         let read = match reader.read(&mut block) {
             Ok(read) => read,
@@ -193,11 +240,25 @@ pub(super) fn receive(
         }
         part.append(block.get(..read).unwrap_or_default()).map_err(TransferError::Disk)?;
         progress.step(read as u64);
+        if part.len() >= measure_at {
+            measure_at = part.len() + MEASURE_INTERVAL;
+            check_space(total, part, free)?;
+        }
     }
     match total {
         Some(said) if part.len() < said => Err(TransferError::Short { said, came: part.len() }),
-        _ => Ok(()),
+        total => Ok(total.is_some()),
     }
+}
+
+/// Fails if the bytes that are still to come do not fit.
+fn check_space(total: Option<u64>, part: &Part, free: &dyn Fn() -> io::Result<u64>) -> Result<(), TransferError> {
+    let needed = total.map(|total| total.saturating_sub(part.len()));
+    let free = free().map_err(TransferError::Disk)?;
+    if free < needed.unwrap_or(0).saturating_add(RESERVE) {
+        return Err(TransferError::NoSpace { needed, free });
+    }
+    Ok(())
 }
 
 fn header<'a>(answer: &'a Response<Body>, name: &str) -> Option<&'a str> {
@@ -205,7 +266,15 @@ fn header<'a>(answer: &'a Response<Body>, name: &str) -> Option<&'a str> {
 }
 
 fn length(answer: &Response<Body>) -> Option<u64> {
-    header(answer, "content-length")?.trim().parse().ok()
+    // In a response with both, the length means nothing.
+    let is_chunked = answer.headers().contains_key("transfer-encoding");
+    header(answer, "content-length").filter(|_| !is_chunked)?.trim().parse().ok()
+}
+
+/// The encoding of the content; `None` if the bytes are those of the file.
+fn encoding(answer: &Response<Body>) -> Option<String> {
+    let of = |name, plain| header(answer, name).map(str::trim).filter(|text| !text.eq_ignore_ascii_case(plain));
+    of("content-encoding", "identity").or_else(|| of("transfer-encoding", "chunked")).map(str::to_owned)
 }
 
 /// The start and the total length in `bytes 100-199/200`.
@@ -220,10 +289,13 @@ fn whole(answer: &Response<Body>) -> Option<u64> {
     header(answer, "content-range")?.trim().strip_prefix("bytes */")?.parse().ok()
 }
 
-/// Identifies the version of the file: a strong entity tag, else the time of the last change.
-fn mark(answer: &Response<Body>) -> Option<String> {
+/// What identifies the version of the file: a strong entity tag, else the time of the last change. A file may change twice
+/// within a second, so a time that is that of the response identifies nothing.
+fn validator(answer: &Response<Body>) -> Option<String> {
     let tag = header(answer, "etag").filter(|tag| tag.starts_with('"'));
-    tag.or_else(|| header(answer, "last-modified")).map(str::to_owned)
+    let date = header(answer, "date");
+    let changed = header(answer, "last-modified").filter(|changed| date.is_some_and(|date| date != *changed));
+    tag.or(changed).map(str::to_owned)
 }
 
 /// The system's certificates, which may include those of a company's proxy; else the bundled ones.

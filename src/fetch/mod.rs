@@ -1,20 +1,26 @@
-//! Downloads a file into the user's cache, atomically and once, and resumes after failures of the network.
+//! Downloads a checkpoint into the user's cache, atomically and once, and resumes after failures of the network. A file is kept
+//! only if its digest matches, or, where none is promised, if it is a whole checkpoint.
 
+mod address;
 mod cache;
 mod http;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use indicatif::DecimalBytes;
 use reeldeck_common::digest::sha256_of_file;
+use reeldeck_pickle::checkpoint::{CheckpointError, CheckpointFile};
 
+pub(crate) use address::public;
 pub use cache::Cache;
 pub(crate) use cache::{promised_digest, user_folder};
 
+use crate::dataset::shown;
 use crate::progress::{Progress, Size};
 use cache::{DownloadLock, Part};
-use http::{Answer, Client, TransferError};
+use http::{Client, TransferError};
 
 /// A file to download.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,31 +31,40 @@ pub struct Download {
     pub sha256_prefix: String,
 }
 
-/// Timeouts and retries.
+/// Timeouts, retries, and the disk.
 #[derive(Clone, Copy, Debug)]
-pub struct RetryPolicy {
+pub struct Policy {
     /// A connection without data for this long is closed.
     pub silence: Duration,
     /// Pause before the first retry. It doubles with each further retry.
     pub pause: Duration,
     /// Number of consecutive attempts without progress.
     pub attempts: u32,
+    /// Measures the free bytes on the disk of the file at this path.
+    pub free_space: fn(&Path) -> io::Result<u64>,
 }
 
-impl Default for RetryPolicy {
+impl Default for Policy {
     fn default() -> Self {
-        Self { silence: Duration::from_secs(30), pause: Duration::from_secs(1), attempts: 5 }
+        Self { silence: Duration::from_secs(30), pause: Duration::from_secs(1), attempts: 5, free_space }
     }
+}
+
+fn free_space(path: &Path) -> io::Result<u64> {
+    let system = rustix::fs::statvfs(path)?;
+    Ok(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 /// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The network or the server failed.
-    #[error("failed to get {url}{}", how_otherwise(url, place))]
+    #[error("failed to get {address}{}", how_otherwise(address, *is_shortened, place))]
     Network {
-        /// The URL.
-        url: String,
+        /// The URL without secrets.
+        address: String,
+        /// Whether the URL has more than the address.
+        is_shortened: bool,
         /// Where the file would be stored.
         place: PathBuf,
         /// The cause.
@@ -57,27 +72,59 @@ pub enum FetchError {
     },
     /// The digest differs from the promised one.
     #[error(
-        "{url} is another file than promised: its SHA-256 should begin with {promised}, and it is {found}; it was not kept. \
+        "{address} is another file than promised: its SHA-256 should begin with {promised}, and it is {found}; it was not kept. \
          Ask whoever gave you the address, or name a file that you trust with --checkpoint"
     )]
     Another {
-        /// The URL.
-        url: String,
+        /// The URL without secrets.
+        address: String,
         /// The promised first digits.
         promised: String,
         /// The actual digest.
         found: String,
     },
+    /// The file is not a whole checkpoint.
+    #[error("{address} gave no whole checkpoint; the file was not kept. Check the address, or try again later")]
+    Damaged {
+        /// The URL without secrets.
+        address: String,
+        /// The problem.
+        source: CheckpointError,
+    },
+    /// Nothing shows whether the file is whole.
+    #[error(
+        "the server of {address} does not say how long the file is, and the file has no checksums that would show whether it is \
+         whole; it was not kept. Get it with another program, and name it with --checkpoint"
+    )]
+    Unverifiable {
+        /// The URL without secrets.
+        address: String,
+    },
     /// The URL does not name a file.
     #[error("{url:?} is no address that a file can be got from: {why}")]
     Address {
-        /// The URL.
+        /// The URL without secrets.
         url: String,
         /// What is wrong.
         why: &'static str,
     },
+    /// The disk of the cache is full.
+    #[error(
+        "the download needs {}, and the disk of {} has {} left; make room, or name a folder on another disk with XDG_CACHE_HOME",
+        needed.map_or("more space".into(), |needed| format!("{} more", DecimalBytes(needed))),
+        shown(folder),
+        DecimalBytes(*free)
+    )]
+    NoSpace {
+        /// The folder of the file.
+        folder: PathBuf,
+        /// Bytes that were still to come, if known.
+        needed: Option<u64>,
+        /// Free bytes.
+        free: u64,
+    },
     /// The cache cannot be written.
-    #[error("failed to keep the file in {}; name another folder with XDG_CACHE_HOME, or make room", path.display())]
+    #[error("failed to keep the file in {}; name another folder with XDG_CACHE_HOME, or make room", shown(path))]
     Disk {
         /// The file or folder.
         path: PathBuf,
@@ -90,12 +137,13 @@ pub enum FetchError {
 }
 
 /// How to get the file on another machine, and where to put it.
-fn how_otherwise(url: &str, place: &std::path::Path) -> String {
+fn how_otherwise(address: &str, is_shortened: bool, place: &Path) -> String {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let more = if is_shortened { "   (with your user name, password or query, which are not shown here)" } else { "" };
     format!(
-        "\nwithout a network here, get it elsewhere:\n  wget -c {url}\nand put it where this machine looks for it:\n  {}\n\
-         or name it: --checkpoint {name}",
-        place.display()
+        "\nwithout a network here, get it elsewhere:\n  wget -c {address}{more}\nand put it where this machine looks for it:\n  \
+         {}\nor name it: --checkpoint {name}",
+        shown(place)
     )
 }
 
@@ -103,19 +151,14 @@ fn how_otherwise(url: &str, place: &std::path::Path) -> String {
 /// others wait.
 ///
 /// # Errors
-/// When the download fails, or the digest differs from the promised one. A partial download is kept and resumed by the next
-/// attempt.
-pub fn get(
-    download: &Download,
-    cache: &Cache,
-    policy: RetryPolicy,
-    progress: &dyn Progress,
-) -> Result<PathBuf, FetchError> {
+/// When the download fails, the digest differs from the promised one, or the file is no whole checkpoint. A partial download
+/// is kept and resumed by the next attempt.
+pub fn get(download: &Download, cache: &Cache, policy: Policy, progress: &dyn Progress) -> Result<PathBuf, FetchError> {
     let place = cache.place(&download.url)?;
     if place.is_file() {
         return Ok(place);
     }
-    let disk = |path: &std::path::Path| {
+    let disk = |path: &Path| {
         let path = path.to_owned();
         move |source| FetchError::Disk { path, source }
     };
@@ -127,65 +170,112 @@ pub fn get(
     }
     let client = Client::new(&download.url, policy.silence);
     let promised = promised(download, &place);
+    let address = address::public(&download.url);
     let mut part = Part::open(&held, &place, &download.url).map_err(disk(&place))?;
-    let mut resumed = part.len() > 0;
+    let mut is_resumed = part.len() > 0;
     loop {
-        transfer(&client, download, &place, &mut part, policy, !promised.is_empty(), progress)?;
-        let found = part.finish().and_then(|()| sha256_of_file(part.path())).map_err(disk(part.path()))?;
+        let transfer = Transfer { client: &client, download, place: &place, policy, has_digest: !promised.is_empty() };
+        let is_end_certain = transfer.run(&mut part, progress)?;
+        part.finish().map_err(disk(part.path()))?;
+        if promised.is_empty() {
+            check_whole(&part, is_end_certain, address).inspect_err(|_| part.discard())?;
+            break;
+        }
+        progress.begin("verifying the weights", Size::Bytes { present: 0, total: Some(part.len()) });
+        let found = sha256_of_file(part.path(), &mut |bytes| progress.step(bytes)).map_err(disk(part.path()))?;
+        progress.end();
         if found.starts_with(&promised) {
-            part.keep(&place).map_err(disk(&place))?;
-            return Ok(place);
+            break;
         }
         part.clear().map_err(disk(part.path()))?;
         // The part may combine two versions of the file. A second attempt from the start decides.
-        if !std::mem::take(&mut resumed) {
+        if !std::mem::take(&mut is_resumed) {
             part.discard();
-            return Err(FetchError::Another { url: download.url.clone(), promised, found });
+            return Err(FetchError::Another { address, promised, found });
         }
-        progress.note("what was there from before does not fit; getting all of it anew");
+        progress.note("the part that was there does not fit; downloading the whole file again");
     }
+    part.keep(&place).map_err(disk(&place))?;
+    Ok(place)
 }
 
 /// The longer of the caller's digest and the digest in the name. If they contradict each other, no file matches.
-fn promised(download: &Download, place: &std::path::Path) -> String {
+fn promised(download: &Download, place: &Path) -> String {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     let by_name = promised_digest(&name).unwrap_or_default();
     if by_name.len() > download.sha256_prefix.len() { by_name.to_owned() } else { download.sha256_prefix.clone() }
 }
 
-/// Completes the part over as many connections as necessary.
-fn transfer(
-    client: &Client,
-    download: &Download,
-    place: &std::path::Path,
-    part: &mut Part,
-    policy: RetryPolicy,
-    digest_tells: bool,
-    progress: &dyn Progress,
-) -> Result<(), FetchError> {
-    let network = |source| FetchError::Network { url: download.url.clone(), place: place.to_owned(), source };
-    let (mut idle, mut answered) = (0, false);
-    loop {
-        let before = part.len();
-        let came = client.ask(&download.url, part, digest_tells).and_then(|answer| {
-            answered = true;
-            let Answer { total, body } = answer;
-            progress.begin("weights", Size::Bytes { present: part.len(), total });
-            http::receive(body, total, part, progress)
-        });
-        progress.end();
-        let why = match came {
-            Ok(()) => return Ok(()),
-            Err(TransferError::Disk(source)) => return Err(FetchError::Disk { path: part.path().to_owned(), source }),
-            Err(why) if !why.may_pass() => return Err(network(why)),
-            Err(why) => why,
-        };
-        idle = if part.len() > before { 0 } else { idle + 1 };
-        // Compute nodes often have no network. Without any response, two attempts suffice.
-        if idle >= if answered { policy.attempts } else { policy.attempts.min(2) } {
-            return Err(network(why));
+/// Checks a file without a promised digest: it must be a checkpoint with correct checksums. If its end is uncertain, it must
+/// have checksums.
+fn check_whole(part: &Part, is_end_certain: bool, address: String) -> Result<(), FetchError> {
+    let checked = CheckpointFile::open(part.path()).and_then(|file| {
+        file.read()?;
+        Ok(file.has_checksums())
+    });
+    match checked {
+        Ok(true) => Ok(()),
+        Ok(false) if is_end_certain => Ok(()),
+        Ok(false) => Err(FetchError::Unverifiable { address }),
+        Err(source) => Err(FetchError::Damaged { address, source }),
+    }
+}
+
+/// The transfer of one file.
+struct Transfer<'t> {
+    client: &'t Client,
+    download: &'t Download,
+    place: &'t Path,
+    policy: Policy,
+    /// A promised digest will show whether the file is whole.
+    has_digest: bool,
+}
+
+impl Transfer<'_> {
+    /// Completes the part over as many connections as necessary. Returns whether the end of the file is certain.
+    fn run(&self, part: &mut Part, progress: &dyn Progress) -> Result<bool, FetchError> {
+        let policy = self.policy;
+        let (mut idle, mut answered) = (0, false);
+        loop {
+            let before = part.len();
+            let path = part.path().to_owned();
+            let came = self.client.ask(&self.download.url, part, self.has_digest).and_then(|answer| {
+                answered = true;
+                progress.begin("weights", Size::Bytes { present: part.len(), total: answer.total });
+                http::receive(answer, part, &|| (policy.free_space)(&path), progress)
+            });
+            progress.end();
+            let why = match came {
+                Ok(is_end_certain) => return Ok(is_end_certain),
+                Err(why) if why.may_pass() => why,
+                Err(why) => return Err(self.failed(part, why)),
+            };
+            idle = if part.len() > before { 0 } else { idle + 1 };
+            // Compute nodes often have no network. Without any response, two attempts suffice.
+            if idle >= if answered { policy.attempts } else { policy.attempts.min(2) } {
+                return Err(self.failed(part, why));
+            }
+            progress.note(&format!("the transfer broke off ({why}); going on from {} MB", part.len() / 1_000_000));
+            std::thread::sleep(policy.pause * 2u32.saturating_pow(idle.min(5)));
         }
-        progress.note(&format!("the transfer broke off ({why}); going on from {} MB", part.len() / 1_000_000));
-        std::thread::sleep(policy.pause * 2u32.saturating_pow(idle.min(5)));
+    }
+
+    fn failed(&self, part: &Part, why: TransferError) -> FetchError {
+        match why {
+            TransferError::Disk(source) => FetchError::Disk { path: part.path().to_owned(), source },
+            TransferError::NoSpace { needed, free } => {
+                // A file of unknown length cannot be resumed with any benefit, and must not fill the disk.
+                if needed.is_none() {
+                    part.discard();
+                }
+                FetchError::NoSpace { folder: self.place.parent().unwrap_or(self.place).to_owned(), needed, free }
+            }
+            source => FetchError::Network {
+                address: address::public(&self.download.url),
+                is_shortened: address::has_secrets(&self.download.url),
+                place: self.place.to_owned(),
+                source,
+            },
+        }
     }
 }

@@ -2,23 +2,32 @@
 
 mod program;
 mod server;
+mod whole;
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
-use reeldeck::internals::fetch::{self, Cache, Download, FetchError, RetryPolicy};
+use reeldeck::internals::fetch::{self, Cache, Download, FetchError, Policy};
 use reeldeck::internals::progress::{Progress, Size};
 use reeldeck_common::digest::sha256;
+use reeldeck_pickle::checkpoint::{TensorData, TensorEntry, write_checkpoint};
 use server::{Request, Server, head, serve};
 
-/// Half a megabyte of unique content.
+/// A checkpoint of half a megabyte.
 fn content() -> Vec<u8> {
-    (0..500_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+    checkpoint(0)
+}
+
+/// A checkpoint of half a megabyte. Those of different seeds have the same length.
+fn checkpoint(seed: u32) -> Vec<u8> {
+    let values: Vec<f32> = (0..125_000u32).map(|i| ((i + seed).wrapping_mul(2_654_435_761) >> 8) as f32).collect();
+    let entry = TensorEntry { name: "a", shape: &[values.len()], data: TensorData::F32(&values) };
+    write_checkpoint(Cursor::new(vec![]), [entry], &[]).unwrap().into_inner()
 }
 
 fn name_of(bytes: &[u8]) -> String {
@@ -38,8 +47,12 @@ impl Progress for Notes {
     }
 }
 
-const QUICK: RetryPolicy =
-    RetryPolicy { silence: Duration::from_secs(20), pause: Duration::from_millis(1), attempts: 4 };
+const QUICK: Policy = Policy {
+    silence: Duration::from_secs(20),
+    pause: Duration::from_millis(1),
+    attempts: 4,
+    free_space: |_| Ok(1 << 40),
+};
 
 struct Try {
     dir: tempfile::TempDir,
@@ -54,7 +67,7 @@ impl Try {
         Self { dir, cache, notes: Notes::default() }
     }
 
-    fn get(&self, url: &str, policy: RetryPolicy) -> Result<PathBuf, FetchError> {
+    fn get(&self, url: &str, policy: Policy) -> Result<PathBuf, FetchError> {
         let download = Download { url: url.into(), sha256_prefix: String::new() };
         fetch::get(&download, &self.cache, policy, &self.notes)
     }
@@ -132,8 +145,8 @@ fn what_a_killed_process_left_is_used_and_never_taken_for_the_file() {
     });
     let case = Try::new();
     // With one attempt, the process gives up after the first connection.
-    let once = RetryPolicy { attempts: 1, ..QUICK };
-    let idle = RetryPolicy { attempts: 0, ..QUICK };
+    let once = Policy { attempts: 1, ..QUICK };
+    let idle = Policy { attempts: 0, ..QUICK };
     assert!(case.get(&server.url(&name), idle).is_err());
     assert!(!case.cache.folder().join(&name).exists());
     assert_eq!(fs::metadata(case.cache.folder().join(format!("{name}.part"))).unwrap().len(), 50_000);
@@ -211,7 +224,7 @@ fn a_server_that_stalls_is_asked_again() {
         Ok(())
     });
     let case = Try::new();
-    let policy = RetryPolicy { silence: Duration::from_millis(300), ..QUICK };
+    let policy = Policy { silence: Duration::from_millis(300), ..QUICK };
     let place = case.get(&server.url(&name), policy).unwrap();
     assert!(fs::read(place).unwrap() == bytes);
     assert_eq!(server.seen()[1].start(), Some(1000));
@@ -224,9 +237,13 @@ fn lies_about_the_length_are_found_out() {
     // The announced length is too large.
     let served = bytes.clone();
     let server = Server::start(move |_, request, stream| {
-        if request.start().is_some() {
-            let text = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 500000-500009/500010\r\n\
-                        Content-Length: 10\r\nConnection: close\r\n\r\n";
+        if let Some(start) = request.start() {
+            let text = format!(
+                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{}/{}\r\nContent-Length: 10\r\n\
+                 Connection: close\r\n\r\n",
+                start + 9,
+                start + 10
+            );
             return stream.write_all(text.as_bytes());
         }
         head(stream, served.len() + 10, "\"1\"")?;

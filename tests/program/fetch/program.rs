@@ -54,3 +54,24 @@ fn the_program_gets_them_says_so_and_says_what_to_do_without_a_network() {
     assert!(text.contains("wget -c https://weights.invalid/w.pth"), "{text}");
     assert!(!proxy.seen().is_empty() && proxy.seen()[0].path == "weights.invalid:443", "{:?}", proxy.seen());
 }
+
+/// A disk may damage what was downloaded whole. Telling the user to download it again would not help: the file is there.
+#[test]
+fn a_damaged_file_in_the_cache_is_downloaded_again() {
+    let bytes = content();
+    let name = name_of(&bytes);
+    let served = bytes.clone();
+    let server = Server::start(move |_, request, stream| serve(request, stream, &served, "\"1\""));
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir_all(home.path().join("data/A")).unwrap();
+    let place = home.path().join(".cache/reeldeck/checkpoints").join(&name);
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    let mut damaged = bytes.clone();
+    damaged[1000] ^= 1;
+    fs::write(&place, damaged).unwrap();
+    let output = reeldeck(home.path(), &["fetch", "--checkpoint", &server.url(&name)]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains(&name) && text.contains("is damaged; downloading it again"), "{text}");
+    assert!(fs::read(&place).unwrap() == bytes);
+}
