@@ -1,7 +1,7 @@
 //! Starts an engine in the background and waits until it has prepared its first run or ended.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,12 +22,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(30);
 /// How long an engine that has stopped answering may take to end.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Starts an engine that begins a run only when a client orders it. Returns its process id.
+/// Starts an engine that begins a run only when a client orders it. Returns its process id. `said` is called with each line
+/// that it writes to standard error before it can be reached, such as its progress.
 ///
 /// # Errors
 /// When the engine cannot be started or ends at once: with its own error text and exit code.
-pub(crate) fn start_waiting(settings: &Settings, typed: &Overrides) -> Result<u32> {
-    let Started { pid, exit_code, stderr } = start(settings, typed, &["--wait"])?;
+pub(crate) fn start_waiting(settings: &Settings, typed: &Overrides, said: &dyn Fn(&str)) -> Result<u32> {
+    let Started { pid, exit_code, stderr } = start(settings, typed, &["--wait"], said)?;
     let Some(code) = exit_code else { return Ok(pid) };
     let text = String::from_utf8_lossy(&stderr);
     // The error is printed with this prefix again.
@@ -51,11 +52,12 @@ pub(crate) struct Started {
     pub stderr: Vec<u8>,
 }
 
-/// Starts `reeldeck engine` with these arguments and the options of this command line.
+/// Starts `reeldeck engine` with these arguments and the options of this command line. `said` is called with each line that
+/// the engine writes to standard error until it has prepared its first run or ended.
 ///
 /// # Errors
 /// When the engine cannot be started, or neither answers nor ends.
-pub(crate) fn start(settings: &Settings, typed: &Overrides, arguments: &[&str]) -> Result<Started> {
+pub(crate) fn start(settings: &Settings, typed: &Overrides, arguments: &[&str], said: &dyn Fn(&str)) -> Result<Started> {
     settings.check_folders()?;
     let private = Layout::new(&settings.out, "").private();
     let folder = private.join("log");
@@ -66,7 +68,9 @@ pub(crate) fn start(settings: &Settings, typed: &Overrides, arguments: &[&str]) 
     let mut command = Command::new(own);
     command.arg("engine").args(arguments).args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     let mut child = command.spawn().context("failed to start the engine")?;
-    let exit_code = wait(&mut child, settings, &private)?;
+    let mut log = StartLog { path: path.clone(), read: 0 };
+    let exit_code = wait(&mut child, settings, &private, &mut || log.lines(said))?;
+    log.lines(said);
     let stderr = fs::read(&path).unwrap_or_default();
     let pid = child.id();
     // Reaps the engine when it ends, for a caller that lives longer. Without the thread it is reaped when the caller ends.
@@ -74,10 +78,32 @@ pub(crate) fn start(settings: &Settings, typed: &Overrides, arguments: &[&str]) 
     Ok(Started { pid, exit_code, stderr })
 }
 
-/// Waits until the engine has prepared its first run. Returns its exit code if it ends instead.
-fn wait(child: &mut Child, settings: &Settings, private: &Path) -> Result<Option<i32>> {
+/// The standard error of a starting engine.
+struct StartLog {
+    path: PathBuf,
+    /// Bytes that were passed on.
+    read: usize,
+}
+
+impl StartLog {
+    /// Passes on the lines that are new and complete.
+    fn lines(&mut self, said: &dyn Fn(&str)) {
+        let is_new = fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() > self.read as u64);
+        let text = if is_new { fs::read(&self.path).unwrap_or_default() } else { vec![] };
+        for line in text.get(self.read..).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
+            if let Some(line) = line.strip_suffix(b"\n") {
+                self.read += line.len() + 1;
+                said(&String::from_utf8_lossy(line));
+            }
+        }
+    }
+}
+
+/// Waits until the engine has prepared its first run, and calls `each_time` now and then. Returns its exit code if it ends instead.
+fn wait(child: &mut Child, settings: &Settings, private: &Path, each_time: &mut dyn FnMut()) -> Result<Option<i32>> {
     let mut client = None;
     loop {
+        each_time();
         if let Some(code) = exit_code(child)? {
             return Ok(Some(code));
         }
@@ -114,5 +140,31 @@ fn exit_code_within(child: &mut Child, timeout: Duration) -> Result<Option<i32>>
             None if started.elapsed() < timeout => std::thread::sleep(POLL_INTERVAL),
             code => return Ok(code),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_starting_engine_is_passed_on_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("start.log");
+        let mut file = File::create(&path).unwrap();
+        let mut log = StartLog { path, read: 0 };
+        let said = RefCell::new(vec![]);
+        let note = |line: &str| said.borrow_mut().push(line.to_owned());
+        log.lines(&note);
+        file.write_all(b"reading the checkpoint: 1 GB of 30 GB\nreading").unwrap();
+        log.lines(&note);
+        log.lines(&note);
+        assert_eq!(*said.borrow(), ["reading the checkpoint: 1 GB of 30 GB"]);
+        file.write_all(b" on\n\n").unwrap();
+        log.lines(&note);
+        assert_eq!(said.borrow()[1..], ["reading on", ""]);
     }
 }

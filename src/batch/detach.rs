@@ -1,13 +1,11 @@
 //! `--detach`: starts the engine in the background.
 
-use std::io::Write;
-
 use anyhow::Result;
 
 use crate::config::{Overrides, Settings};
 use crate::error::{Exit, ExitError};
 use crate::launch::{self, Started};
-use crate::outln;
+use crate::{errln, outln};
 
 /// Starts an engine that does the main job and outlives this process.
 ///
@@ -18,8 +16,7 @@ pub(crate) fn detach(settings: &Settings, typed: &Overrides, export: bool) -> Re
     // A download shows its progress here.
     super::bring(settings)?;
     let arguments: &[&str] = if export { &[] } else { &["--no-export"] };
-    let Started { pid, exit_code, stderr } = launch::start(settings, typed, arguments)?;
-    let _ = std::io::stderr().write_all(&stderr);
+    let Started { pid, exit_code, .. } = launch::start(settings, typed, arguments, &|line| errln!("{line}"))?;
     match exit_code {
         None => {
             outln!("the run goes on in the background (process {pid}); `reeldeck attach` follows it");

@@ -139,6 +139,8 @@ pub(super) struct App {
     pub(super) details_stale: bool,
     pub(super) last_tick: Duration,
     pub(super) engine_starting: bool,
+    /// What a starting engine does; empty if it has not said.
+    pub(super) starting_step: String,
     /// Videos have changed since the table was last requested.
     pub(super) table_stale: bool,
     pub(super) classes_stale: bool,
@@ -178,6 +180,7 @@ impl App {
             details_stale: false,
             last_tick: Duration::ZERO,
             engine_starting: false,
+            starting_step: String::new(),
             table_stale: false,
             classes_stale: true,
             activity_due: Duration::ZERO,

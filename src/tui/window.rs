@@ -201,7 +201,8 @@ impl Window {
     fn launch(&self) {
         let (settings, typed, done) = (self.settings.clone(), self.typed.clone(), self.done.clone());
         tokio::task::spawn_blocking(move || {
-            let started = launch::start_waiting(&settings, &typed).map(drop);
+            let step = |line: &str| drop(done.send(Msg::EngineStarting(line.to_owned())));
+            let started = launch::start_waiting(&settings, &typed, &step).map(drop);
             let _ = done.send(Msg::EngineStarted(started.map_err(|error| error::text_of(&error))));
         });
     }

@@ -247,6 +247,8 @@ fn a_lost_engine_is_looked_for_and_can_be_restarted() {
     assert!(harness.shows("no engine"));
     harness.press("s");
     assert!(harness.effects.contains(&Effect::StartEngine));
+    harness.send(Msg::EngineStarting("reading the checkpoint: 1.00 GB of 30.00 GB".into()));
+    assert!(harness.shows("starting the engine: reading the checkpoint: 1.00 GB of 30.00 GB"));
     harness.send(Msg::EngineStarted(Err("error: no weights to work with\n  caused by: x".into())));
     assert!(harness.shows("no weights to work with"));
     harness.press("esc");

@@ -35,6 +35,8 @@ pub(super) enum Msg {
     /// New data may be drawn.
     Tick,
     Link(LinkEvent),
+    /// What a starting engine does, before it can be reached.
+    EngineStarting(String),
     EngineStarted(Result<(), String>),
     /// A text to show as a toast.
     Notify(String),
@@ -100,12 +102,18 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         Msg::Link(from) => link::handle(app, from, &mut effects),
         Msg::Notify(text) => app.say(Level::Info, text),
         Msg::Still { video, still } => details::still(app, &video, still),
+        Msg::EngineStarting(step) => {
+            app.starting_step = step;
+            app.touch(Dirty::Now);
+        }
         Msg::EngineStarted(Ok(())) => {
             app.engine_starting = false;
+            app.starting_step.clear();
             effects.push(Effect::Connect);
         }
         Msg::EngineStarted(Err(reason)) => {
             app.engine_starting = false;
+            app.starting_step.clear();
             app.connection = Connection::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
             app.notice("The engine could not be started", reason);
         }

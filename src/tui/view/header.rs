@@ -57,6 +57,9 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     let say = |text: String, role| Span::styled(text, theme.style(role));
     let quiet = |text: &str| vec![Span::styled(format!(" {text} "), theme.style(Role::Warn))];
     match &app.connection {
+        Connection::Connecting if !app.starting_step.is_empty() => {
+            return quiet(&format!("starting the engine: {}", text::sanitized(&app.starting_step)));
+        }
         Connection::Connecting => return quiet("starting the engine"),
         Connection::Lost { .. } => return quiet("looking for the engine"),
         Connection::Gone { .. } => return quiet("no engine"),
