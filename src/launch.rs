@@ -57,7 +57,12 @@ pub(crate) struct Started {
 ///
 /// # Errors
 /// When the engine cannot be started, or neither answers nor ends.
-pub(crate) fn start(settings: &Settings, typed: &Overrides, arguments: &[&str], said: &dyn Fn(&str)) -> Result<Started> {
+pub(crate) fn start(
+    settings: &Settings,
+    typed: &Overrides,
+    arguments: &[&str],
+    said: &dyn Fn(&str),
+) -> Result<Started> {
     settings.check_folders()?;
     let private = Layout::new(&settings.out, "").private();
     let folder = private.join("log");

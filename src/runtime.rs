@@ -15,7 +15,7 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 ///
 /// # Errors
 /// When the system has no thread or no file descriptors to give.
-pub fn start() -> io::Result<Runtime> {
+pub(crate) fn start() -> io::Result<Runtime> {
     let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(FOREVER).build()?;
     // tokio would panic.
     reeldeck_common::thread::check()?;

@@ -16,7 +16,7 @@ const PYTHON_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why no CUDA build can be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TorchError {
+pub enum TorchError {
     /// Nowhere to be found.
     #[error(
         "no CUDA build of libtorch found: install PyTorch {LIBTORCH} for this python3 (pip install torch=={LIBTORCH}), or name \

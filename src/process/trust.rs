@@ -16,7 +16,7 @@ const STICKY: u32 = 0o1000;
 
 /// Why a file is not loaded.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TrustError {
+pub enum TrustError {
     /// It, or a folder on its path, belongs to another user.
     #[error(
         "{} is not loaded: {} belongs to the user with the id {owner} (mode {mode:04o}), who could replace it; copy it to a \

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use reeldeck_common::video::VideoName;
@@ -96,7 +95,7 @@ pub(crate) struct Watch {
     board: Arc<Board>,
     /// Tests wait for its end.
     #[cfg(test)]
-    thread: Option<thread::JoinHandle<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 /// Requests rescans. It can be cloned and sent to other threads.
@@ -168,7 +167,7 @@ impl Watch {
         let thread = self.thread.take();
         drop(self);
         // A panic of the thread was already reported.
-        let _ = thread.map(thread::JoinHandle::join);
+        let _ = thread.map(std::thread::JoinHandle::join);
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::mpsc;
+use std::thread;
 
 use reeldeck_common::source::SourceStamp;
 use tempfile::TempDir;
