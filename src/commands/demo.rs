@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_demo_works_in_nobodys_folder() {
+    fn a_demo_does_not_write_into_an_existing_folder() {
         let definition: Definition = toml::from_str(DEFINITION).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let not_ours = || not_ours(dir.path(), &definition).unwrap();

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_names_come_back_as_they_were() {
+    fn odd_names_round_trip() {
         let odd = "a \"b\"\\c\té";
         let config: Config =
             from_toml("c", &fill(&[("root", odd.into()), ("path", "m.json".into())]).unwrap()).unwrap();

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn many_of_one_reason_are_counted_unless_all_are_asked_for() {
+    fn entries_with_one_reason_are_grouped_unless_all_are_requested() {
         let mut all: Vec<_> = (0..25).map(|i| refused(&format!("A/b/{i}.mp4"), Refusal::TooDeep)).collect();
         all.push(refused("v.mp4", Refusal::NoClass));
         let text = refusals(&all, Verbosity::Normal);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_one_level_off_is_recognised() {
+    fn a_root_one_level_too_high_or_too_low_is_recognised() {
         let root = Path::new("/data/x");
         let low = hint(&[refused("v.mp4", Refusal::NoClass)], root).unwrap();
         assert!(low.ends_with("--root \"/data\""), "{low}");

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_read_as_on_a_clock() {
+    fn times_are_formatted_as_on_a_clock() {
         for (seconds, text) in [(7, "0:07"), (725, "12:05"), (13_860, "3:51:00")] {
             assert_eq!(clock(Duration::from_secs(seconds)), text);
         }

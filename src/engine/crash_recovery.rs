@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn suspects_that_the_next_run_did_not_finish_stay_suspects() {
+    fn unfinished_suspects_stay_suspects() {
         let first = [started("A/1"), started("A/2"), started("A/3"), started("A/4")];
         let second = [started("A/2"), returned("A/2"), started("A/3"), failed("A/3"), started("A/5")];
         assert_eq!(suspects_after(&[&first, &second, &[]]), ["A/1", "A/2", "A/4", "A/5"]);

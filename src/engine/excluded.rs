@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_added_to_and_taken_from() {
+    fn names_are_added_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let owner = Owner::this_process();
         let names: Vec<VideoName> = ["A/2", "A/1", "B c/v é.mp4"].iter().map(|n| VideoName::new(n).unwrap()).collect();

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_whatever_comes_and_changes() {
+    fn numbers_of_files_never_change() {
         let mut files = Files::new([file("A/1", 1), file("B/2", 2)].into());
         let shared = files.clone();
         assert_eq!((files.push(file("A/0", 3)), files.push(file("C/0", 4))), (VideoId(2), VideoId(3)));

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_kept_until_it_can() {
+    fn unwritten_records_are_kept_until_they_can_be_written() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(&dir.path().join("out"), "s");
         let complaints = Arc::new(Mutex::new(vec![]));

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_rename_costs_no_line() {
+    fn a_failed_rename_loses_no_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log/x.log");
         // A file cannot replace a folder.

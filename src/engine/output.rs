@@ -110,7 +110,7 @@ mod tests {
     use crate::dataset::shard::Shard;
 
     #[test]
-    fn a_folder_that_was_removed_and_made_again_is_not_the_same() {
+    fn a_removed_and_recreated_folder_is_another_folder() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("out");
         let layout = Layout::new(&out, "s");

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_of_the_window_and_forget_what_was_lost() {
+    fn rates_cover_the_window_and_drop_lost_clips() {
         let mut samples = Samples::default();
         for second in 0..200 {
             samples.take(second * 1000, second as usize * 2, CLIPS);

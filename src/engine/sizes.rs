@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn nvdec_is_asked_for_only_by_workers_on_gpus_and_only_where_that_is_wished() {
+    fn nvdec_is_used_only_on_gpus_and_only_if_configured() {
         use NvdecUse::{Off, Only, Share};
         for (threads, nvdec, streams, decoders, by_nvdec) in [
             (16, Off, 0, 16, 0),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_video_for_a_gpu_may_wait_whole_as_far_as_the_memory_goes() {
+    fn a_decoded_video_for_a_gpu_may_wait_whole_if_memory_allows() {
         let mut settings = settings();
         let frame = settings.recipe.transform.crop.pow(2) as u64 * 3;
         assert_eq!(prefetch(&settings, true, 2, 64 << 30), 64);

@@ -304,7 +304,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn questions_may_be_short() {
+    fn abbreviated_questions_are_accepted() {
         let query: ToEngine = serde_json::from_str(r#"{"type":"query","id":3,"len":50}"#).unwrap();
         let asked = ToEngine::Query { id: 3, filter: Filter::default(), sort: Sort::default(), offset: 0, len: 50 };
         assert_eq!(query, asked);

@@ -10,7 +10,7 @@ fn names(names: &[&str]) -> std::collections::BTreeSet<String> {
 }
 
 #[test]
-fn healthy_and_broken_videos_end_where_they_belong_and_nothing_is_done_twice() {
+fn healthy_videos_are_done_broken_ones_fail_and_none_runs_twice() {
     let bench = Bench::new(&[
         ("A/v_1.mp4", "ok"),
         ("A/v_2.mp4", "fail corrupt"),
@@ -54,7 +54,7 @@ fn healthy_and_broken_videos_end_where_they_belong_and_nothing_is_done_twice() {
 }
 
 #[test]
-fn a_changed_video_is_stale_until_it_is_asked_to_be_done_again() {
+fn a_changed_video_is_stale_until_redo_stale() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok")]);
     assert_eq!(bench.run(&["--batch"]).code, 0);
     bench.video("A/v_1.mp4", "ok but longer");
@@ -68,7 +68,7 @@ fn a_changed_video_is_stale_until_it_is_asked_to_be_done_again() {
 }
 
 #[test]
-fn a_worker_that_misbehaves_costs_only_the_video_to_blame() {
+fn a_misbehaving_worker_costs_only_the_video_that_caused_it() {
     for (script, says) in [
         ("crash", "signal 6"),
         ("nomemory", "reached its memory limit"),
@@ -98,7 +98,7 @@ fn a_worker_that_misbehaves_costs_only_the_video_to_blame() {
 }
 
 #[test]
-fn a_feature_is_done_also_where_its_worker_did_not_live_to_say_so() {
+fn a_feature_counts_if_its_worker_exited_before_reporting_it() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "mute"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "mute")]);
     let ran = bench.run(&["--batch", "-v"]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -111,7 +111,7 @@ fn a_feature_is_done_also_where_its_worker_did_not_live_to_say_so() {
 }
 
 #[test]
-fn a_failure_file_beside_a_feature_goes_at_the_next_start() {
+fn a_failure_file_beside_a_feature_is_removed_at_the_next_start() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt")]);
     assert_eq!(bench.run(&["--batch"]).code, 3);
     let set = fs::read_dir(bench.path("out/failures")).unwrap().next().unwrap().unwrap().path();
@@ -124,7 +124,7 @@ fn a_failure_file_beside_a_feature_goes_at_the_next_start() {
 }
 
 #[test]
-fn a_worker_that_hangs_is_ended_and_only_the_video_to_blame_pays() {
+fn a_hanging_worker_is_killed_and_only_its_video_is_charged() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "hang"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")]);
     bench.configure("[worker]\nstall_timeout_s = 1\n");
     let ran = bench.run(&["--batch"]);
@@ -137,7 +137,7 @@ fn a_worker_that_hangs_is_ended_and_only_the_video_to_blame_pays() {
 }
 
 #[test]
-fn what_may_pass_is_tried_again() {
+fn temporary_errors_are_retried() {
     let bench = Bench::new(&[("A/v_1.mp4", "once fail io"), ("A/v_2.mp4", "once crash"), ("A/v_3.mp4", "ok")]);
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -147,7 +147,7 @@ fn what_may_pass_is_tried_again() {
 }
 
 #[test]
-fn finished_videos_are_exported_on_the_way_where_that_is_wanted() {
+fn live_exports_follow_the_run() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt"), ("B/v_3.mp4", "ok")]);
     bench.configure("[export]\nlive = [\"npy\"]\n");
     let ran = bench.run(&["extract"]);
@@ -172,7 +172,7 @@ fn several_workers_share_the_videos() {
 }
 
 #[test]
-fn workers_that_cannot_work_end_the_run_with_the_reason_and_blame_no_video() {
+fn unusable_workers_end_the_run_and_charge_no_video() {
     for (fault, says) in [
         ("wrong-version", "install both from one release"),
         ("fatal", "this device is not what it was"),
@@ -191,7 +191,7 @@ fn workers_that_cannot_work_end_the_run_with_the_reason_and_blame_no_video() {
 }
 
 #[test]
-fn a_full_disk_is_waited_out_and_no_video_is_blamed() {
+fn a_full_disk_is_waited_for_and_no_video_is_charged() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "once fail disk-full"), ("A/v_3.mp4", "ok")]);
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -201,7 +201,7 @@ fn a_full_disk_is_waited_out_and_no_video_is_blamed() {
 }
 
 #[test]
-fn one_interrupt_finishes_what_is_in_hand_and_two_stop_now() {
+fn one_interrupt_finishes_videos_in_flight_and_two_stop_at_once() {
     let bench = Bench::new(&[("A/v_1.mp4", "until go"), ("A/v_2.mp4", "ok"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")]);
     bench.configure("[engine]\norder = \"list\"\n");
     let run = bench.start_logged(&["--batch", "-v"]);
@@ -275,7 +275,7 @@ fn without_a_checkpoint_the_message_says_where_to_get_it() {
 }
 
 #[test]
-fn a_damaged_feature_is_left_out_of_the_export_by_name_and_done_again() {
+fn a_damaged_feature_is_reported_not_exported_and_extracted_again() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok")]);
     assert_eq!(bench.run(&["--batch"]).code, 0);
     let set = fs::read_dir(bench.path("out/features")).unwrap().next().unwrap().unwrap().path();

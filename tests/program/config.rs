@@ -54,7 +54,7 @@ fn without_a_file_the_defaults_hold() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_not_taken_for_none() {
+fn an_unreadable_file_is_not_taken_for_a_missing_one() {
     let dir = tempfile::tempdir().unwrap();
     let error = |typed: &Overrides| {
         let error = anyhow::Error::from(Settings::resolve(typed, dir.path()).unwrap_err());
@@ -68,7 +68,7 @@ fn a_file_that_cannot_be_read_is_not_taken_for_none() {
 }
 
 #[test]
-fn a_tilde_that_no_shell_has_seen_makes_no_folder_of_that_name() {
+fn an_unexpanded_tilde_creates_no_folder_of_that_name() {
     let dir = tempfile::tempdir().unwrap();
     let typed = Overrides { out: Some("~/features".into()), ..Overrides::default() };
     let error = Settings::resolve(&typed, dir.path()).unwrap_err().to_string();
@@ -97,7 +97,7 @@ fn nvdec_is_off_only_or_shared() {
 }
 
 #[test]
-fn relative_paths_are_relative_to_where_they_were_written() {
+fn relative_paths_are_relative_to_the_configuration_file() {
     let dir = tempfile::tempdir().unwrap();
     let (there, current) = (dir.path().join("there"), dir.path().join("current"));
     fs::create_dir_all(&there).unwrap();
@@ -140,7 +140,7 @@ fn relative_paths_are_relative_to_where_they_were_written() {
 }
 
 #[test]
-fn the_command_line_goes_before_the_file() {
+fn options_override_the_configuration_file() {
     let text = "checkpoint = \"seeded\"\n[scan]\nextensions = [\"MP4\"]\n[list]\nlabel_style = \"index\"\n[worker]\nbatch = 4\n\
                 [limits]\nmegapixels = 9\n[batch]\nplain_interval_s = 1\n";
     let settings = resolve(text, Overrides { verbose: true, limit: Some(3), ..Overrides::default() }).unwrap();
@@ -179,7 +179,7 @@ fn invalid_files_say_what_is_wrong() {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(text in "[a-z_ =\"\\[\\]\\n0-9.*:,-]{0,80}") {
+    fn no_text_panics(text in "[a-z_ =\"\\[\\]\\n0-9.*:,-]{0,80}") {
         let _ = from_toml::<Config>("fuzz", &text);
         let _ = text.parse::<DeviceList>();
     }

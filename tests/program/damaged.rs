@@ -98,7 +98,7 @@ fn outcome(dataset: &Real, out: &str) -> Outcome {
 }
 
 #[test]
-fn two_hundred_damaged_videos_end_with_a_feature_or_a_reason_and_always_the_same() {
+fn damaged_videos_end_reproducibly_with_a_feature_or_a_reason() {
     let videos = healthy();
     let names: Vec<String> = videos.iter().map(|(name, _)| format!("healthy/{name}")).collect();
     let named: Vec<(&str, Value)> = names.iter().zip(&videos).map(|(n, (_, v))| (n.as_str(), v.clone())).collect();
@@ -183,7 +183,7 @@ fn signal(pid: u32, signal: Signal) {
 }
 
 #[test]
-fn videos_that_change_in_a_workers_hands_are_judged_as_they_are_in_the_end() {
+fn videos_that_change_in_flight_are_checked_again() {
     let h264 = json!({"frames": 400, "width": 320, "height": 240, "options": {"preset": "ultrafast"}});
     let small = json!({"frames": 40, "seed": 99, "width": 96, "height": 80});
     let dataset = Real::new(&[("A/v_0_cut.mp4", h264), ("A/v_other.mp4", small)]);

@@ -51,7 +51,7 @@ fn devices(ran: &Ran) -> Value {
 }
 
 #[test]
-fn all_means_the_devices_that_cuda_shows_to_a_worker() {
+fn devices_all_selects_the_devices_that_cuda_reports() {
     let (bench, command) = bench();
     let run = |visible: Option<&str>| {
         let _ = fs::remove_dir_all(bench.path("out"));

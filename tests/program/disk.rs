@@ -71,7 +71,7 @@ fn check(bench: &Bench, ran: &Ran, videos: usize, out: &str) {
 }
 
 #[test]
-fn a_disk_that_runs_full_is_waited_out() {
+fn the_run_waits_while_the_disk_is_full() {
     let bench = bench(80);
     let ballast = "head -c 2900k /dev/zero > out/ballast";
     let ran =
@@ -82,7 +82,7 @@ fn a_disk_that_runs_full_is_waited_out() {
 }
 
 #[test]
-fn a_disk_without_inodes_is_waited_out() {
+fn the_run_waits_while_the_disk_has_no_inodes() {
     let bench = bench(80);
     let ballast = "for i in $(seq 30); do : > out/ballast$i; done";
     let ran = on_a_small_disk(
@@ -95,7 +95,7 @@ fn a_disk_without_inodes_is_waited_out() {
 }
 
 #[test]
-fn a_disk_that_turns_read_only_is_waited_out() {
+fn the_run_waits_while_the_disk_is_read_only() {
     let bench = bench(80);
     let meanwhile = "wait_for 'done A/v_011'; cd out/features; mount --bind * *; mount -o remount,bind,ro *; cd ../..
         wait_for 'make it writable again'; wait_for_wake_ups; umount out/features/*";
@@ -105,7 +105,7 @@ fn a_disk_that_turns_read_only_is_waited_out() {
 }
 
 #[test]
-fn a_disk_that_is_unmounted_is_not_written_around() {
+fn nothing_is_written_below_an_unmounted_disk() {
     let bench = bench(80);
     // A lazy unmount, as when a disk is unplugged; then the disk is mounted again with its files.
     let before = "mkdir disk && mount --bind out disk && touch out/.reeldeck-was-here";
@@ -134,7 +134,7 @@ fn an_output_folder_that_is_moved_away_and_back_is_waited_for() {
 }
 
 #[test]
-fn an_output_folder_that_is_removed_and_made_again_is_filled_anew() {
+fn a_recreated_output_folder_is_filled_again() {
     let bench = bench(80);
     let run = bench.start_logged(&["--batch", "-v"]);
     wait_for("some are done", || bench.log().contains("done A/v_011"));
@@ -152,7 +152,7 @@ fn an_output_folder_that_is_removed_and_made_again_is_filled_anew() {
 }
 
 #[test]
-fn videos_that_change_or_vanish_during_a_run_are_judged_as_they_are() {
+fn videos_that_change_or_disappear_during_a_run_are_noticed() {
     let bench = bench(20);
     bench.video("A/v_000.mp4", "slow 1500");
     let run = bench.start_logged(&["--batch", "-v"]);

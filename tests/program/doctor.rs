@@ -36,7 +36,7 @@ fn check(ran: &Ran, area: &str, name: &str) -> (String, String, String) {
 }
 
 #[test]
-fn a_whole_machine_has_nothing_missing_and_its_programs_prove_it() {
+fn doctor_reports_a_complete_machine() {
     let dir = tempfile::tempdir().unwrap();
     dataset(dir.path());
     let real = |arguments: &[&str]| {
@@ -72,7 +72,7 @@ fn a_whole_machine_has_nothing_missing_and_its_programs_prove_it() {
 }
 
 #[test]
-fn broken_programs_are_named_with_what_to_do() {
+fn broken_programs_are_reported_with_the_next_step() {
     let dir = tempfile::tempdir().unwrap();
     dataset(dir.path());
     let worker = dir.path().join("worker");
@@ -154,7 +154,7 @@ fn a_broken_configuration_and_empty_folders_are_part_of_the_report() {
 }
 
 #[test]
-fn init_writes_what_it_found_and_nothing_over_anything() {
+fn init_writes_what_it_found_and_replaces_nothing() {
     let dir = tempfile::tempdir().unwrap();
     dataset(dir.path());
     let manifest = r#"{"database": {"1": {"duration": 9.0, "subset": "training", "annotations": []}}}"#;
@@ -201,7 +201,7 @@ fn init_writes_what_it_found_and_nothing_over_anything() {
 
 /// Output for programs is complete, or the exit code reports an error.
 #[test]
-fn what_cannot_be_written_is_an_error_where_programs_read_it() {
+fn a_failed_write_to_standard_output_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     dataset(dir.path());
     let lines: [&[&str]; 4] = [&["status", "--json"], &["doctor", "--json"], &["init", "data", "--dry-run"], &["man"]];
@@ -214,7 +214,7 @@ fn what_cannot_be_written_is_an_error_where_programs_read_it() {
 }
 
 #[test]
-fn shells_and_manuals_know_the_commands() {
+fn completions_and_manual_list_the_commands() {
     let dir = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {
         let ran = Ran::to_the_end(&mut program(dir.path(), &["completions", shell]));

@@ -134,7 +134,7 @@ impl Typed {
 }
 
 #[test]
-fn every_command_is_one() {
+fn commands_are_complete_and_unique() {
     let makefile = fs::read_to_string(here("Makefile")).unwrap();
     let all = commands();
     assert!(all.len() > 30, "the documents have commands: {}", all.len());
@@ -155,7 +155,7 @@ fn every_command_is_one() {
 }
 
 #[test]
-fn what_can_be_run_is_run_in_the_order_of_its_document() {
+fn commands_in_the_documents_work() {
     let mut run = BTreeSet::new();
     for (document, text) in documents() {
         let typed: Vec<Typed> =

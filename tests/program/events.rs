@@ -43,7 +43,7 @@ fn check(text: &str, documented: &BTreeMap<String, BTreeSet<String>>) -> (String
 }
 
 #[test]
-fn every_line_is_explained_and_says_what_happened() {
+fn every_event_line_is_documented() {
     let documented = documented();
     let bench = Bench::new(&[
         ("A/v_1.mp4", "ok"),
@@ -87,7 +87,7 @@ fn every_line_is_explained_and_says_what_happened() {
 }
 
 #[test]
-fn every_event_there_is_is_in_the_document_and_no_other() {
+fn the_document_lists_exactly_the_events() {
     // Events that the run above cannot cause are constructed here.
     let documented = documented();
     let counts = r#"{"videos":1,"done":0,"resumed":0,"degraded":0,"stale":0,"failed":0,"failed_before":0,"queued":1,"running":0,"left_out":0}"#;
@@ -128,7 +128,7 @@ fn every_event_there_is_is_in_the_document_and_no_other() {
 }
 
 #[test]
-fn quiet_runs_say_problems_only_and_loud_ones_everything() {
+fn quiet_prints_problems_only_and_verbose_everything() {
     let videos = [("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt")];
     let quiet = Bench::new(&videos).run(&["--batch", "-q"]);
     assert_eq!(quiet.stdout, "", "{quiet:?}");

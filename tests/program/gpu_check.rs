@@ -46,7 +46,7 @@ fn without_a_gpu_it_says_so_and_does_nothing() {
 }
 
 #[test]
-fn with_one_or_for_the_cpu_it_goes_on() {
+fn one_gpu_or_the_cpu_is_enough() {
     let (none, one) = (made_up(FAILS), made_up("echo 'GPU 0: NVIDIA H200 (UUID: GPU-0123)'"));
     for (arguments, first) in
         [(["--devices", "cpu", "--help"], none.path()), (["--devices", "cuda:0", "--help"], one.path())]
@@ -60,7 +60,7 @@ fn with_one_or_for_the_cpu_it_goes_on() {
 
 /// Means over the reported values. Values that a card or a driver does not report are left out.
 #[test]
-fn what_nvidia_smi_says_is_understood() {
+fn the_output_of_nvidia_smi_is_parsed() {
     let lines =
         ["50, 40, 300.5", "70, [N/A], 299.5", "Field \"utilization.decoder\" is not a valid field to query.", ""];
     let script = lines.map(|line| format!("echo '{line}'")).join("\n");

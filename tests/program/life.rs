@@ -77,7 +77,7 @@ impl Terminal {
 }
 
 #[test]
-fn a_window_that_closes_takes_its_client_along_and_not_the_run() {
+fn a_closed_window_ends_its_client_and_not_the_run() {
     let bench = bench(30, "slow 150");
     assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
     let mut window = Terminal::open(&bench, &["attach", "--plain"]);
@@ -112,7 +112,7 @@ fn a_client_that_is_stopped_stops_nothing() {
 }
 
 #[test]
-fn a_run_in_a_window_goes_on_when_the_window_closes() {
+fn a_run_survives_its_window() {
     let bench = bench(12, "slow 100");
     let mut window = Terminal::open(&bench, &["--batch"]);
     window.wait_for("/12 videos");
@@ -131,7 +131,7 @@ fn a_run_in_a_window_goes_on_when_the_window_closes() {
 }
 
 #[test]
-fn children_never_outlive_an_engine_that_is_killed() {
+fn workers_end_with_a_killed_engine() {
     let bench = bench(4, "hang");
     for paused in [false, true] {
         assert_eq!(bench.run(&["--batch", "--detach", "--devices", "cpu*2"]).code, 0);

@@ -82,7 +82,7 @@ impl Ran {
 }
 
 #[test]
-fn a_dataset_gives_the_originals_list_and_the_same_bytes_again() {
+fn the_list_equals_the_originals_and_is_reproducible() {
     let bench = Bench::new(&["Sailing/v_b.mp4", "Sailing/v_a.mp4", "Archery/v_c.mkv", "Archery/notes.txt"]);
     bench.run(&["list"]).expect(0, &["3 videos in 2 classes; 0 refused, 1 ignored", "wrote ", "out/hacs_data.txt"]);
     let list = bench.list();
@@ -109,21 +109,21 @@ fn label_style_output_and_dry_run_follow_the_options() {
 }
 
 #[test]
-fn spaces_and_quotes_are_listed_and_spaces_are_noted() {
+fn names_with_spaces_and_quotes_are_listed_and_spaces_are_reported() {
     let bench = Bench::new(&["Horseback riding/it's \"v\" 1.mp4", "A/v.mp4"]);
     bench.run(&["list"]).expect(0, &["note: 1 name with a space", "MMAction2"]);
     assert_eq!(bench.list(), "A/v.mp4 -1\nHorseback riding/it's \"v\" 1.mp4 -1\n");
 }
 
 #[test]
-fn a_video_in_two_classes_is_noted() {
+fn a_video_in_two_classes_is_reported() {
     let bench = Bench::new(&["A/v_1.mp4", "B/v_1.mp4", "B/v_2.mp4"]);
     bench.run(&["list"]).expect(0, &["note: 1 name is shared", "\"v_1\" (A/v_1.mp4, B/v_1.mp4)"]);
     assert_eq!(bench.list().lines().count(), 3);
 }
 
 #[test]
-fn what_cannot_be_listed_is_named_and_the_rest_is_listed() {
+fn unlistable_entries_are_named_and_the_rest_is_listed() {
     let bench = Bench::new(&["A/good.mp4", "A/two\nlines.mp4", "A/\u{1b}]0;x\u{7}.mp4", "top.mp4", "A/sub/deep.mp4"]);
     bench.put(Path::new("A").join(OsString::from_vec(b"v_\xfe.mp4".to_vec())));
     symlink("nowhere", bench.at("data/A/gone.mp4")).unwrap();
@@ -147,7 +147,7 @@ fn what_cannot_be_listed_is_named_and_the_rest_is_listed() {
 }
 
 #[test]
-fn links_to_the_dataset_a_class_and_a_video_are_followed() {
+fn symbolic_links_to_the_dataset_classes_and_videos_are_followed() {
     let bench = Bench::new(&[]);
     fs::create_dir_all(bench.at("store/hacs/A")).unwrap();
     fs::create_dir_all(bench.at("store/B")).unwrap();
@@ -174,7 +174,7 @@ fn paths_that_are_not_text_work() {
 }
 
 #[test]
-fn no_video_is_code_4_and_writes_nothing() {
+fn an_empty_dataset_exits_with_4_and_writes_nothing() {
     let bench = Bench::new(&["A/notes.txt"]);
     let root = bench.at("data").display().to_string();
     bench
@@ -196,7 +196,7 @@ fn no_video_is_code_4_and_writes_nothing() {
 }
 
 #[test]
-fn folders_that_cannot_be_used_are_code_2() {
+fn unusable_folders_exit_with_2() {
     let bench = Bench::new(&["A/v.mp4"]);
     fs::write(bench.at("file"), b"").unwrap();
     symlink("data/A", bench.at("inside")).unwrap();
@@ -245,7 +245,7 @@ fn an_old_list_survives_a_write_that_fails() {
 }
 
 #[test]
-fn what_permissions_hide_is_refused_by_name() {
+fn unreadable_folders_are_refused_by_name() {
     let bench = Bench::new(&["A/v.mp4", "Closed/v.mp4", "Listed/v.mp4", "Listed/notes.txt"]);
     fs::set_permissions(bench.at("data/Closed"), Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(bench.at("data/Listed"), Permissions::from_mode(0o744)).unwrap();

@@ -80,7 +80,7 @@ fn from_a_folder_to_the_export_the_same_to_the_byte_every_time() {
 }
 
 #[test]
-fn other_outputs_are_added_and_other_settings_live_beside() {
+fn other_outputs_are_added_and_other_recipes_have_their_own_set() {
     let dataset = dataset();
     let only = ["--limit", "1"];
     assert_eq!(Ran::to_the_end(&mut dataset.command("out", &only)).code, 0);
@@ -192,7 +192,7 @@ fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
 
 /// The measurement is stored, and a run that uses it gives the same features.
 #[test]
-fn what_tune_measures_is_remembered() {
+fn measurements_of_tune_are_stored() {
     let dataset = Real::new(&[("Archery/v_a.mp4", json!({"frames": 60, "width": 96, "height": 80}))]);
     let cache = dataset.path("cache");
     let ran = Ran::to_the_end(dataset.command("one", &["tune", "--seconds", "0"]).env("XDG_CACHE_HOME", &cache));

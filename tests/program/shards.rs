@@ -13,7 +13,7 @@ fn bench(script: &str) -> Bench {
 }
 
 #[test]
-fn parts_together_are_the_whole_and_none_does_anothers_work() {
+fn shards_partition_the_dataset() {
     let bench = bench("slow 20");
     // A part that starts late would count the failure of another part as an earlier failure.
     bench.video("B/v_x.mp4", "until all-have-begun fail corrupt");
@@ -68,7 +68,7 @@ fn runs_that_overlap_are_refused() {
 }
 
 #[test]
-fn a_task_of_a_slurm_array_takes_its_part() {
+fn a_slurm_array_task_takes_its_shard() {
     let bench = bench("ok");
     let task = |id: &str, more: &[&str]| {
         let mut command = bench.command(&[&["--batch"], more].concat());

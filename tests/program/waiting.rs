@@ -125,7 +125,7 @@ fn select(videos: &[&str]) -> Select {
 }
 
 #[test]
-fn from_a_look_at_the_dataset_to_its_features() {
+fn scan_then_extract() {
     let bench =
         bench(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail io fail"), ("A/v_corrupt.mp4", "ok"), ("B/v_x.mp4", "ok")]);
     let manifest = r#"{"database": {
@@ -257,7 +257,7 @@ fn videos_may_come_later() {
 }
 
 #[test]
-fn what_was_stopped_goes_on_when_it_is_started_again() {
+fn a_stopped_run_resumes() {
     let names: Vec<String> = (0..6).map(|i| format!("A/v_{i}.mp4")).collect();
     let mut videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "ok")).collect();
     videos[5].1 = "slow 100000";
@@ -293,7 +293,7 @@ fn what_was_stopped_goes_on_when_it_is_started_again() {
 }
 
 #[test]
-fn an_engine_that_cannot_wait_says_why_and_one_without_a_follower_leaves() {
+fn a_waiting_engine_reports_errors_and_exits_without_clients() {
     let bench = bench(&[("A/v_1.mp4", "ok")]);
     let engine = Waiting::start(&bench, &[]);
     let second = bench.run(&["engine", "--wait"]);

@@ -142,7 +142,7 @@ fn a_scan_stays_current_as_files_come_and_go() {
 }
 
 #[test]
-fn a_file_that_has_just_been_written_is_looked_at_when_it_has_rested() {
+fn a_file_is_checked_once_it_has_stopped_changing() {
     let bench = Bench::new(1);
     bench.put("Archery/v_b.mp4", 0);
     bench.put("Archery/v_bad.mp4", 3600);
@@ -154,7 +154,7 @@ fn a_file_that_has_just_been_written_is_looked_at_when_it_has_rested() {
 }
 
 #[test]
-fn people_read_what_has_changed_and_at_the_end_where_it_stands() {
+fn text_output_shows_changes_and_a_summary() {
     let bench = Bench::new(0);
     let scan = bench.start(&["scan", "--watch"]);
     while scan.line() != "  next: `reeldeck missing` writes the lists by which to fetch or request it" {}
@@ -171,7 +171,7 @@ fn people_read_what_has_changed_and_at_the_end_where_it_stands() {
 }
 
 #[test]
-fn the_lists_of_what_is_missing_stay_current() {
+fn missing_watch_updates_the_lists() {
     for more in [&[][..], &["--poll"]] {
         let bench = Bench::new(0);
         let missing = bench.start(&[&["missing", "--watch"], more].concat());

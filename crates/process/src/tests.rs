@@ -126,7 +126,7 @@ fn children_left_behind_do_not_delay_the_end() {
 }
 
 #[test]
-fn a_frozen_process_goes_on_when_thawed() {
+fn a_suspended_process_continues_when_resumed() {
     let (process, events) = start("read line; echo 1; read line; echo 2");
     process.freeze();
     process.send(&json!(0)).unwrap();

@@ -10,7 +10,7 @@ fn shard(text: &str) -> Shard {
 }
 
 #[test]
-fn the_second_is_told_who_the_first_is() {
+fn a_second_engine_is_told_who_holds_the_lock() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let first = Lock::take(dir.path(), Shard::WHOLE).unwrap();
@@ -25,7 +25,7 @@ fn the_second_is_told_who_the_first_is() {
 }
 
 #[test]
-fn parts_of_one_split_live_beside_each_other_and_others_do_not() {
+fn shards_of_one_split_run_together_and_others_are_refused() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let first = Lock::take(dir.path(), shard("0/2")).unwrap();
@@ -42,7 +42,7 @@ fn parts_of_one_split_live_beside_each_other_and_others_do_not() {
 }
 
 #[test]
-fn a_lock_file_may_say_anything() {
+fn any_content_of_a_lock_file_is_tolerated() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("locks")).unwrap();
@@ -72,7 +72,7 @@ fn a_child_that_lives_on_keeps_the_lock() {
 }
 
 #[test]
-fn a_lock_file_that_vanished_is_noticed_and_made_again() {
+fn a_removed_lock_file_is_noticed_and_recreated() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let lock = Lock::take(dir.path(), Shard::WHOLE).unwrap();

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_is_the_mean_of_five_seconds_and_none_where_nothing_could_be_done() {
+    fn a_sample_is_the_mean_of_five_seconds_or_none_without_work() {
         let mut samples = Samples::default();
         samples.sample(0, 0, false);
         assert!(samples.history().clips_per_s.is_empty());

@@ -6,7 +6,7 @@ use reeldeck_common::error::ErrorKind;
 use super::{Run, seen};
 
 #[test]
-fn no_device_gets_a_second_video_while_another_has_none_and_the_last_ones_are_not_hoarded() {
+fn videos_are_assigned_in_turns_and_the_last_ones_go_to_free_workers() {
     let mut run = super::run(12, 2, 3, |_| {});
     run.event(Event::Pause);
     run.done(0);
@@ -51,7 +51,7 @@ fn suspects_run_alone_in_their_worker_after_all_other_videos() {
 }
 
 #[test]
-fn waiting_for_another_try_holds_nobody_up() {
+fn a_retry_delay_does_not_delay_other_videos() {
     let mut run = super::run(3, 1, 1, |_| {});
     run.fail(0, ErrorKind::Io);
     assert_eq!(run.assignments(0), [1]);

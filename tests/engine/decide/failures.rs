@@ -6,7 +6,7 @@ use reeldeck_common::error::{ErrorKind, Failure};
 use super::{Run, report, seen, spawns};
 
 #[test]
-fn out_of_memory_means_fewer_clips_at_a_time_and_another_try() {
+fn out_of_memory_halves_the_batch_and_retries() {
     let mut run = super::run(1, 1, 1, |_| {});
     for batch in [4, 2] {
         let effects = run.fail(0, ErrorKind::OutOfMemory);
@@ -21,7 +21,7 @@ fn out_of_memory_means_fewer_clips_at_a_time_and_another_try() {
 }
 
 #[test]
-fn a_video_that_keeps_its_worker_too_long_fails_and_those_behind_it_pay_nothing() {
+fn a_video_over_the_time_limit_fails_and_those_behind_it_are_not_charged() {
     let mut run = super::run(3, 1, 3, |_| {});
     let killed = |effects: &[Effect]| effects.contains(&Effect::Kill(WorkerId(0)));
     for _ in 0..59 {
@@ -42,7 +42,7 @@ fn a_video_that_keeps_its_worker_too_long_fails_and_those_behind_it_pay_nothing(
 }
 
 #[test]
-fn the_limit_on_a_videos_time_is_for_the_one_that_the_worker_is_at() {
+fn the_time_limit_applies_to_the_first_video_in_flight() {
     let mut run = super::run(4, 1, 3, |_| {});
     run.state.rules.stall_timeout = 10_000_000;
     let job = |run: &Run, place: usize| run.state.workers[WorkerId(0)].in_flight[place].job;
@@ -86,7 +86,7 @@ fn a_broken_device_is_given_up_and_costs_no_video_an_attempt() {
 }
 
 #[test]
-fn a_video_that_always_breaks_its_device_is_to_blame_in_the_end() {
+fn a_video_that_always_breaks_its_device_is_charged_in_the_end() {
     let mut run = super::run(30, 1, 1, |_| {});
     let mut broken = 0;
     while !run.state.is_over() && run.state.counts().unfinished() > 0 {

@@ -6,7 +6,7 @@ use reeldeck_common::error::ErrorKind;
 use super::{report, seen};
 
 #[test]
-fn a_held_output_folder_is_looked_at_again_and_again_and_nothing_is_handed_out_meanwhile() {
+fn during_a_hold_the_output_folder_is_checked_and_nothing_is_assigned() {
     let mut run = super::run(3, 1, 1, |_| {});
     let effects = run.fail(0, ErrorKind::DiskFull);
     assert!(effects.iter().any(|e| matches!(e, Effect::Notify(Notice::Held(_)))), "{effects:?}");
@@ -26,7 +26,7 @@ fn a_held_output_folder_is_looked_at_again_and_again_and_nothing_is_handed_out_m
 }
 
 #[test]
-fn a_video_whose_feature_can_never_be_written_does_not_hold_the_run_for_ever() {
+fn an_unwritable_feature_does_not_hold_the_run_for_ever() {
     let mut run = super::run(2, 1, 1, |_| {});
     for _ in 0..4 {
         assert_eq!(run.assignments(0), [0]);
@@ -97,7 +97,7 @@ fn a_run_is_held_while_the_output_disk_hangs_and_resumes_by_itself() {
 }
 
 #[test]
-fn an_order_that_is_released_after_its_process_has_ended_is_void() {
+fn a_late_release_has_no_effect() {
     let mut run = super::run(1, 1, 1, |_| {});
     run.disk_hangs = true;
     run.done(0);

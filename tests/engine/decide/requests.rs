@@ -27,7 +27,7 @@ fn pausing_stops_the_clock_and_stopping_ends_the_pause() {
 }
 
 #[test]
-fn time_in_which_nobody_could_listen_is_not_held_against_workers() {
+fn suspended_time_does_not_count_against_workers() {
     let mut run = super::run(2, 1, 2, |_| {});
     run.wait(10_000);
     // The machine was suspended, or the engine was stopped.
@@ -38,7 +38,7 @@ fn time_in_which_nobody_could_listen_is_not_held_against_workers() {
 }
 
 #[test]
-fn one_that_rests_begins_with_what_is_asked_for_only_where_nothing_else_would_be_done_too() {
+fn a_waiting_engine_starts_by_itself_only_if_just_the_requested_videos_are_queued() {
     let mut run = rested(3);
     assert!(!spawns(&run.event(Event::Start)), "there is nothing to do");
     assert!(spawns(&run.event(Event::Redo(vec![VideoId(1)]))));
@@ -56,7 +56,7 @@ fn one_that_rests_begins_with_what_is_asked_for_only_where_nothing_else_would_be
 }
 
 #[test]
-fn one_that_is_to_be_left_alone_is_finished_where_it_is_in_hand_and_handed_out_no_more() {
+fn an_excluded_video_in_flight_is_finished_and_not_assigned_again() {
     let mut run = super::run(3, 1, 1, |_| {});
     run.event(Event::Exclude(vec![VideoId(0), VideoId(1)], false));
     assert_eq!(run.state.videos[VideoId(0)].status, Status::Running(WorkerId(0)));
@@ -76,7 +76,7 @@ fn one_that_is_to_be_left_alone_is_finished_where_it_is_in_hand_and_handed_out_n
 }
 
 #[test]
-fn a_file_that_changes_in_hand_is_looked_at_when_it_is_done() {
+fn a_file_that_changes_in_flight_is_checked_afterwards() {
     let mut run = super::run(2, 1, 1, |_| {});
     run.event(seen(0, 5, Status::Queued));
     assert_eq!(run.assignments(0), [0]);

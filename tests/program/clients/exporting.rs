@@ -60,7 +60,7 @@ fn exporting(bench: &Bench) -> Held {
 }
 
 #[test]
-fn while_it_exports_clients_are_answered_and_may_want_more() {
+fn clients_are_answered_during_an_export() {
     let bench = Bench::new(&[("A/v_0.mp4", "ok")]);
     let held = exporting(&bench);
     let now = snapshot(&bench);
@@ -86,7 +86,7 @@ fn while_it_exports_clients_are_answered_and_may_want_more() {
 }
 
 #[test]
-fn an_export_is_finished_when_it_is_stopped_and_dropped_when_it_is_stopped_now() {
+fn stop_waits_for_an_export_and_stop_now_cancels_it() {
     let bench = Bench::new(&[("A/v_0.mp4", "ok")]);
     let held = exporting(&bench);
     let stop = bench.run(&["stop"]);
@@ -116,7 +116,7 @@ fn an_export_is_finished_when_it_is_stopped_and_dropped_when_it_is_stopped_now()
 }
 
 #[test]
-fn in_the_foreground_one_signal_lets_an_export_end_and_a_second_does_not() {
+fn one_signal_lets_an_export_finish_and_a_second_cancels_it() {
     let bench = Bench::new(&[("A/v_0.mp4", "ok")]);
     assert_eq!(bench.run(&["extract"]).code, 0);
     bench.video("A/v_1.mp4", "until go");

@@ -103,7 +103,7 @@ impl Raw {
 }
 
 #[test]
-fn a_run_in_the_background_is_followed_steered_and_left() {
+fn a_background_run_can_be_followed_and_controlled() {
     let bench = bench();
     start(&bench);
     wait_for("a video is done", || counts(&bench)["done"].as_u64().unwrap() >= 1);
@@ -151,7 +151,7 @@ fn a_run_in_the_background_is_followed_steered_and_left() {
 }
 
 #[test]
-fn stopping_finishes_what_is_in_hand_and_stopping_now_does_not() {
+fn stop_finishes_videos_in_flight_and_stop_now_does_not() {
     let bench = bench();
     start(&bench);
     wait_for("a video is done", || counts(&bench)["done"].as_u64().unwrap() >= 1);
@@ -176,7 +176,7 @@ fn start_again(bench: &Bench) {
 }
 
 #[test]
-fn an_engine_that_cannot_begin_says_so_where_it_was_started() {
+fn an_engine_that_cannot_start_reports_to_its_caller() {
     let bench = Bench::new(&[]);
     let ran = bench.run(&["--batch", "--detach"]);
     assert!(ran.code == 4 && ran.stderr.contains("no video found"), "{ran:?}");
@@ -208,7 +208,7 @@ fn a_run_in_the_foreground_has_the_same_socket() {
 }
 
 #[test]
-fn a_client_that_nobody_reads_leaves_and_the_run_stays() {
+fn a_client_without_a_reader_exits_and_the_run_continues() {
     // Long enough for any machine: only a command ends it.
     let bench = Bench::new(&[("A/v.mp4", "slow 600000")]);
     linger(&bench, 1);
@@ -245,7 +245,7 @@ fn an_engine_that_hangs_is_reported_at_the_deadline() {
 }
 
 #[test]
-fn only_its_user_can_reach_an_engine_and_only_in_its_own_words() {
+fn only_the_owner_can_connect_to_an_engine() {
     let bench = bench();
     start(&bench);
     let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
@@ -285,7 +285,7 @@ fn only_its_user_can_reach_an_engine_and_only_in_its_own_words() {
 }
 
 #[test]
-fn the_table_is_asked_for_in_windows() {
+fn clients_query_windows_of_the_table() {
     let bench = bench();
     start(&bench);
     let mut raw = Raw::greeted(&bench);
@@ -305,7 +305,7 @@ fn the_table_is_asked_for_in_windows() {
 }
 
 #[test]
-fn who_reads_too_slowly_is_told_to_ask_anew_and_holds_nobody_up() {
+fn a_slow_reader_must_resynchronise_and_delays_no_one() {
     let names: Vec<String> = (0..4000).map(|i| format!("A/v_{i:04}.mp4")).collect();
     let videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "nowrite")).collect();
     let bench = Bench::new(&videos);
@@ -350,7 +350,7 @@ fn a_client_that_asks_and_never_reads_is_dropped_and_blocks_no_one() {
 }
 
 #[test]
-fn traces_of_engines_that_are_gone_mislead_nobody() {
+fn leftovers_of_dead_engines_are_ignored() {
     let bench = bench();
     start(&bench);
     let holder = holder(&bench);

@@ -64,7 +64,7 @@ fn every_format_holds_the_same_numbers_under_the_names_that_trainers_use() {
 }
 
 #[test]
-fn what_describes_an_export_says_where_it_comes_from() {
+fn the_manifest_of_an_export_has_its_provenance() {
     let set = Set::of(&VIDEOS[..2]);
     set.video("A/v_none.mp4");
     set.run(&["export", "--format", ALL]).expect(3, &["A/v_none.mp4: not extracted"]);
@@ -104,7 +104,7 @@ fn what_describes_an_export_says_where_it_comes_from() {
 }
 
 #[test]
-fn options_change_how_it_is_written_and_where() {
+fn options_set_format_and_folder() {
     let set = Set::of(&VIDEOS);
     let args = ["export", "--format", "csv,npy,npz,h5", "--compact", "--layout", "ct", "--output", "pooled"];
     set.run(&args).expect(0, &["csv-pooled-compact", "npy-pooled-ct", "npz-pooled-ct", "h5-pooled-ct"]);
@@ -145,7 +145,7 @@ fn an_hdf5_file_holds_fifty_thousand_datasets() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_before_anything_is_written() {
+fn contradictory_options_are_refused_before_anything_is_written() {
     let set = Set::of(&VIDEOS);
     for (args, says) in [
         (&["--format", "npy", "--compact"][..], "--compact is about the digits of csv"),
@@ -161,7 +161,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
+fn an_incremental_export_rewrites_only_changes() {
     let set = Set::of(&VIDEOS);
     set.run(&["export", "--format", ALL]).expect(0, &["/csv (4 written"]);
     let stamp = |file: &str| fs::metadata(set.exported(file)).unwrap().modified().unwrap();
@@ -205,7 +205,7 @@ fn what_is_there_is_kept_and_only_what_changed_is_written_again() {
 }
 
 #[test]
-fn unusable_features_are_left_out_by_name_and_nothing_else_is() {
+fn only_unusable_features_are_left_out_and_named() {
     let set = Set::of(&VIDEOS);
     for video in
         ["C/cut.mp4", "C/flipped.mp4", "C/foreign.mp4", "C/narrow.mp4", "C/stale.mp4", "C/swapped.mp4", "C/failed.mp4"]
@@ -262,7 +262,7 @@ fn without_any_feature_nothing_is_written_and_an_old_export_stays() {
 }
 
 #[test]
-fn videos_of_one_name_share_a_file_if_their_numbers_are_the_same() {
+fn videos_of_one_name_share_an_export_if_their_features_are_equal() {
     let set = Set::of(&["A/v_1.mp4", "B/v_1.mp4", "B/v_2.mp4", "C/v_2.webm"]);
     let numbers = set.made("A/v_1.mp4").tensors;
     set.feature("B/v_1.mp4", |feature| feature.tensors = numbers);
@@ -284,7 +284,7 @@ fn videos_of_one_name_share_a_file_if_their_numbers_are_the_same() {
 }
 
 #[test]
-fn a_dry_run_says_what_it_would_take_and_writes_nothing() {
+fn a_dry_run_reports_the_work_and_writes_nothing() {
     let set = Set::of(&VIDEOS);
     set.run(&["export", "--format", "csv,npy", "--dry-run"])
         .expect(0, &["would export 4 videos as csv", "4 to write, 0 there", "left in"]);
@@ -292,7 +292,7 @@ fn a_dry_run_says_what_it_would_take_and_writes_nothing() {
 }
 
 #[test]
-fn an_export_that_cannot_be_written_says_where_and_what_to_do() {
+fn an_unwritable_export_names_the_path_and_the_next_step() {
     let set = Set::of(&VIDEOS);
     fs::create_dir_all(set.layout.exports()).unwrap();
     fs::write(set.exported("csv"), "in the way").unwrap();

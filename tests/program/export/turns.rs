@@ -13,7 +13,7 @@ use super::{VIDEOS, bits};
 use crate::support::made::Set;
 
 #[test]
-fn after_every_kill_it_goes_on_and_ends_at_the_same_bytes() {
+fn after_every_kill_the_next_run_ends_with_the_same_bytes() {
     let names: Vec<String> = (0..40).map(|i| format!("A/v_{i:02}.mp4")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let whole = Set::of(&names);
@@ -54,7 +54,7 @@ fn after_every_kill_it_goes_on_and_ends_at_the_same_bytes() {
 
 /// Readers match the list and the pickle by position only.
 #[test]
-fn after_a_kill_no_list_lies_beside_a_pickle_of_other_videos() {
+fn after_a_kill_list_and_pickle_belong_together() {
     let names: Vec<String> = (0..30).map(|i| format!("A/v_{i:02}.mp4")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let set = Set::of(&names);

@@ -80,7 +80,7 @@ impl Try {
 }
 
 #[test]
-fn a_file_is_got_once() {
+fn a_file_is_downloaded_once() {
     let bytes = content();
     let name = name_of(&bytes);
     let served = bytes.clone();
@@ -98,7 +98,7 @@ fn a_file_is_got_once() {
 }
 
 #[test]
-fn a_transfer_that_is_cut_goes_on_where_it_was() {
+fn a_cut_transfer_is_resumed() {
     let bytes = content();
     let name = name_of(&bytes);
     let served = bytes.clone();
@@ -132,7 +132,7 @@ fn a_transfer_that_is_cut_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_a_killed_process_left_is_used_and_never_taken_for_the_file() {
+fn a_partial_download_is_resumed_and_never_taken_for_the_file() {
     let bytes = content();
     let name = name_of(&bytes);
     let served = bytes.clone();
@@ -174,7 +174,7 @@ fn what_a_killed_process_left_is_used_and_never_taken_for_the_file() {
 }
 
 #[test]
-fn another_version_is_not_glued_to_the_first() {
+fn a_resumed_transfer_does_not_mix_two_versions() {
     let bytes = content();
     let name = "plain.pth";
     let served = bytes.clone();
@@ -192,7 +192,7 @@ fn another_version_is_not_glued_to_the_first() {
 }
 
 #[test]
-fn pieces_of_two_files_are_found_out_and_got_anew() {
+fn mixed_partial_files_are_detected_and_downloaded_again() {
     let bytes = content();
     let name = name_of(&bytes);
     let served = bytes.clone();
@@ -208,7 +208,7 @@ fn pieces_of_two_files_are_found_out_and_got_anew() {
 }
 
 #[test]
-fn a_server_that_stalls_is_asked_again() {
+fn a_stalled_transfer_is_retried() {
     let bytes = content();
     let name = name_of(&bytes);
     let served = bytes.clone();
@@ -231,7 +231,7 @@ fn a_server_that_stalls_is_asked_again() {
 }
 
 #[test]
-fn lies_about_the_length_are_found_out() {
+fn a_wrong_length_is_detected() {
     let bytes = content();
     let name = name_of(&bytes);
     // The announced length is too large.
@@ -282,7 +282,7 @@ fn lies_about_the_length_are_found_out() {
 }
 
 #[test]
-fn redirects_are_followed_and_circles_left() {
+fn redirects_are_followed_and_loops_end() {
     let bytes = content();
     let name = name_of(&bytes);
     let served = bytes.clone();
@@ -318,7 +318,7 @@ fn another_file_is_not_kept() {
 }
 
 #[test]
-fn refusals_say_how_to_get_it_otherwise() {
+fn a_refused_download_names_an_alternative() {
     let server = Server::start(|_, _, stream| stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
     let case = Try::new();
     let url = server.url("w-15b93b10.pth");
@@ -346,7 +346,7 @@ fn refusals_say_how_to_get_it_otherwise() {
 }
 
 #[test]
-fn several_at_once_get_it_once() {
+fn concurrent_downloads_fetch_once() {
     let bytes = content();
     let name = name_of(&bytes);
     let served = bytes.clone();

@@ -19,7 +19,7 @@ fn reeldeck(home: &Path, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn the_program_gets_them_says_so_and_says_what_to_do_without_a_network() {
+fn fetch_reports_downloads_and_helps_without_a_network() {
     let bytes = content();
     let name = name_of(&bytes);
     let served = bytes.clone();

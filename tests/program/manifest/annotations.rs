@@ -36,7 +36,7 @@ fn annotations_are_the_originals_to_the_byte() {
 }
 
 #[test]
-fn frame_counts_are_true_where_the_original_guesses_and_stale_features_are_not_believed() {
+fn annotations_use_real_frame_counts_and_ignore_stale_features() {
     let bench = Bench::new(&VIDEOS);
     bench.extracted("Dodgeball/v_--0edUL8zmA.mp4", 2764);
     bench.extracted("Horseback_riding/v__a-B3xYz012.mp4", 777);
@@ -64,7 +64,7 @@ fn frame_counts_are_true_where_the_original_guesses_and_stale_features_are_not_b
 }
 
 #[test]
-fn annotations_of_a_whole_dataset_end_well() {
+fn annotations_of_a_complete_dataset_exit_with_0() {
     let bench = Bench::new(&["Archery/v_a.mp4"]);
     let manifest = json!({"database": {"a": {"duration": 2.5, "subset": "validation", "annotations": []}}});
     fs::write(bench.at("m.json"), manifest.to_string()).unwrap();

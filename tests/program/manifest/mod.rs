@@ -12,7 +12,7 @@ use bench::{Bench, HACS, VIDEOS, fixture};
 use serde_json::{Value, json};
 
 #[test]
-fn scan_says_what_should_be_there_and_is_not() {
+fn scan_reports_missing_videos() {
     let bench = Bench::new(&VIDEOS);
     bench.put("Archery/v_stranger.mp4", "x");
     bench.put("Tai_chi/v_kLm4NoP5qRs.mp4", "");
@@ -48,7 +48,7 @@ fn scan_says_what_should_be_there_and_is_not() {
 }
 
 #[test]
-fn scan_tells_programs_the_same() {
+fn scan_reports_the_same_as_json() {
     let bench = Bench::new(&VIDEOS);
     bench.put("v_flat.mp4", "x");
     let ran = bench.hacs(&["scan", "--json"]).expect(3, &[]);

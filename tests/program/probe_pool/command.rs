@@ -77,7 +77,7 @@ fn an_interrupted_command_keeps_what_it_found_and_leaves_no_process() {
 }
 
 #[test]
-fn what_was_found_is_known_to_commands_that_do_not_look() {
+fn results_of_a_scan_are_used_by_other_commands() {
     let bench = Bench::new(&["A/v_1.mp4", "A/v_broken.mp4", "A/v_crash.mp4"]);
     fs::write(bench.path("list.txt"), "1,A\nbroken,A\ncrash,A\n").unwrap();
     let annotated = |id: &str| {

@@ -13,7 +13,7 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::Level;
 
 #[test]
-fn every_video_is_looked_at_once_and_known_from_then_on() {
+fn every_video_is_probed_once_and_then_cached() {
     let names: Vec<String> = (0..40).map(|i| format!("{}/v_{i}.mp4", i % 4)).collect();
     let bench = Bench::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
     for processes in [1, 3, 100] {
@@ -36,7 +36,7 @@ fn every_video_is_looked_at_once_and_known_from_then_on() {
 }
 
 #[test]
-fn a_file_that_brings_its_process_down_is_tried_alone_and_costs_no_other() {
+fn a_file_that_crashes_its_prober_is_retried_alone_and_affects_no_other() {
     let bench = Bench::new(&["A/v_crash.mp4", "A/v_exit.mp4", "A/v_garbage.mp4", "A/v_once.mp4", "A/v_other.mp4"]);
     (0..12).for_each(|i| bench.video(&format!("B/v_{i}.mp4"), b"x"));
     let found = bench.probe(&bench.setup(3), Level::Quick).unwrap();
@@ -60,7 +60,7 @@ fn a_file_that_brings_its_process_down_is_tried_alone_and_costs_no_other() {
 }
 
 #[test]
-fn a_file_that_computes_for_ever_is_corrupt_and_one_that_the_disk_withholds_is_not_judged() {
+fn a_file_that_takes_too_long_is_corrupt_and_one_that_the_disk_withholds_is_unchecked() {
     let bench =
         Bench::new(&["A/v_spin.mp4", "A/v_sleep.mp4", "A/v_gone.mp4", "A/v_long.mp4", "A/v_1.mp4", "A/v_2.mp4"]);
     let setup = Setup { stall: Duration::from_secs(5), ..bench.setup(2) };
@@ -80,7 +80,7 @@ fn a_file_that_computes_for_ever_is_corrupt_and_one_that_the_disk_withholds_is_n
 }
 
 #[test]
-fn a_disk_that_answers_nothing_ends_the_probe() {
+fn a_disk_that_does_not_respond_ends_the_probe() {
     let names: Vec<String> = (0..30).map(|i| format!("A/v_sleep_{i}.mp4")).collect();
     let bench = Bench::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let setup = Setup { stall: Duration::from_millis(200), ..bench.setup(2) };
@@ -90,7 +90,7 @@ fn a_disk_that_answers_nothing_ends_the_probe() {
 }
 
 #[test]
-fn files_that_are_still_arriving_are_not_judged() {
+fn files_that_still_arrive_are_not_checked() {
     let bench = Bench::new(&["A/v_1.mp4", "A/v_grow.mp4"]);
     fs::write(bench.path("data/A/v_new.mp4"), "just begun").unwrap();
     let found = bench.probe(&bench.setup(2), Level::Quick).unwrap();
@@ -101,7 +101,7 @@ fn files_that_are_still_arriving_are_not_judged() {
 }
 
 #[test]
-fn a_prober_that_does_not_work_blames_no_video() {
+fn a_broken_prober_is_charged_to_no_video() {
     let bench = Bench::new(&["A/v_1.mp4", "A/v_2.mp4"]);
     for (script, how) in [
         ("#!/bin/bash\necho 'libavcodec.so.59: cannot open' >&2; exit 127\n", "code 127: libavcodec.so.59"),

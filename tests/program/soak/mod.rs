@@ -69,7 +69,7 @@ fn exports(dataset: &Real, out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn whatever_is_killed_and_whenever_nothing_is_lost_left_behind_or_done_twice() {
+fn kills_at_any_time_lose_leave_and_repeat_nothing() {
     let kills = std::env::var("REELDECK_KILLS").map_or(100, |text| text.parse().expect("REELDECK_KILLS is a number"));
     let seed = match std::env::var("PROPTEST_RNG_SEED") {
         Ok(text) => text.parse().expect("PROPTEST_RNG_SEED is a number"),
@@ -111,7 +111,7 @@ fn whatever_is_killed_and_whenever_nothing_is_lost_left_behind_or_done_twice() {
 }
 
 #[test]
-fn a_worker_that_is_still_loading_goes_with_its_engine() {
+fn a_loading_worker_ends_with_its_engine() {
     // The worker cannot yet read or write messages, as while its libraries are loaded from a slow disk.
     let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
     let slow = bench.path("slow-worker");

@@ -56,7 +56,7 @@ fn anew(set: &Set, video: &str, change: impl FnOnce(&mut Feature)) {
 }
 
 #[test]
-fn a_sample_extracted_anew_is_compared_and_leaves_nothing_behind() {
+fn a_reextracted_sample_is_compared_and_removed() {
     let set = Set::of(&VIDEOS);
     for video in VIDEOS {
         anew(&set, video, |feature| logits(feature).data[3] += 1e-5);
@@ -86,7 +86,7 @@ fn a_sample_extracted_anew_is_compared_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_is_doubtful_is_extracted_first() {
+fn verify_samples_doubtful_features_first() {
     let set = Set::of(&VIDEOS);
     for video in VIDEOS {
         anew(&set, video, |_| {});
@@ -101,7 +101,7 @@ fn what_is_doubtful_is_extracted_first() {
 }
 
 #[test]
-fn a_worker_that_fails_costs_one_video_and_one_that_cannot_work_ends_it() {
+fn a_failed_worker_costs_one_video_and_an_unusable_one_ends_the_check() {
     let set = Set::of(&VIDEOS);
     for video in VIDEOS {
         anew(&set, video, |_| {});

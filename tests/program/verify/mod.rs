@@ -36,7 +36,7 @@ fn healthy_features_pass() {
 }
 
 #[test]
-fn every_fault_is_found_and_listed_for_another_try() {
+fn every_fault_is_reported_and_listed_for_retry() {
     let set = Set::of(&VIDEOS);
     type Fault = (&'static str, &'static str, fn(&mut Feature));
     let faults: [Fault; 7] = [
@@ -114,7 +114,7 @@ fn every_fault_is_found_and_listed_for_another_try() {
 }
 
 #[test]
-fn retry_takes_the_list_and_the_next_run_makes_them_again() {
+fn retry_with_a_list_queues_videos_for_the_next_run() {
     let set = Set::of(&VIDEOS);
     let path = |video: &str| set.layout.feature(&VideoName::new(video).unwrap());
     set.feature(VIDEOS[0], |f| logits(f).data[7] = f32::NAN);
@@ -141,7 +141,7 @@ fn retry_takes_the_list_and_the_next_run_makes_them_again() {
 }
 
 #[test]
-fn retry_removes_nothing_of_a_video_that_is_not_there_to_be_extracted_again() {
+fn retry_keeps_the_feature_of_a_missing_video() {
     let set = Set::of(&VIDEOS);
     let path = |video: &str| set.layout.feature(&VideoName::new(video).unwrap());
     fs::remove_file(set.at("data").join(VIDEOS[0])).unwrap();
@@ -158,7 +158,7 @@ fn retry_removes_nothing_of_a_video_that_is_not_there_to_be_extracted_again() {
 }
 
 #[test]
-fn features_of_an_older_version_of_the_recipe_are_exported_by_nobody_and_verified_as_foreign() {
+fn features_of_an_older_recipe_are_not_exported_and_verify_reports_them() {
     let set = Set::of(&VIDEOS);
     let other = crate::support::made::recipe().replace("interval = 8", "interval = 4");
     fs::write(set.at("tiny.toml"), other).unwrap();
@@ -178,7 +178,7 @@ fn features_of_an_older_version_of_the_recipe_are_exported_by_nobody_and_verifie
 }
 
 #[test]
-fn what_is_only_worth_knowing_is_noted_and_no_fault() {
+fn notes_are_not_faults() {
     let set = Set::of(&VIDEOS);
     set.feature(VIDEOS[1], |feature| {
         let matrix = logits(feature);
@@ -203,7 +203,7 @@ fn what_is_only_worth_knowing_is_noted_and_no_fault() {
 }
 
 #[test]
-fn without_features_there_is_nothing_to_verify_and_a_dry_run_leaves_nothing_behind() {
+fn verify_without_features_and_dry_runs_write_nothing() {
     let set = Set::new();
     set.video("A/v.mp4");
     set.run(&["verify"]).expect(4, &["no features in"]);
@@ -213,7 +213,7 @@ fn without_features_there_is_nothing_to_verify_and_a_dry_run_leaves_nothing_behi
 }
 
 #[test]
-fn our_own_exports_are_equal_to_the_bit_and_a_difference_is_named() {
+fn verify_against_our_exports_is_bit_exact_and_names_differences() {
     let set = Set::of(&VIDEOS);
     set.run(&["export", "--format", "pkl,csv,npy,npz"]).expect(0, &[]);
     set.run(&["export", "--format", "npy", "--layout", "ct"]).expect(0, &[]);
@@ -249,7 +249,7 @@ fn our_own_exports_are_equal_to_the_bit_and_a_difference_is_named() {
 }
 
 #[test]
-fn a_list_says_which_result_is_which_videos() {
+fn a_list_maps_results_to_videos() {
     let set = Set::of(&VIDEOS);
     set.run(&["export"]).expect(0, &[]);
     let (results, list) = (set.at("result.pkl"), set.at("list.txt"));
@@ -269,7 +269,7 @@ fn a_list_says_which_result_is_which_videos() {
 }
 
 #[test]
-fn strangers_files_are_never_run_and_refused_with_the_reason() {
+fn programs_that_others_can_replace_are_not_run() {
     let set = Set::of(&VIDEOS);
     set.run(&["export", "--format", "pkl,npy"]).expect(0, &[]);
     let good = set.bytes("result.pkl");

@@ -113,7 +113,7 @@ fn is_alive(process: &str) -> bool {
 }
 
 #[test]
-fn the_worker_dies_with_its_engine() {
+fn the_worker_ends_with_its_engine() {
     // A shell takes the engine's place. The pipes stay open when it is killed, so only the kernel notifies the worker.
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec 3<&0; \"$0\" <&3 & echo $! > \"$1\"; wait", PROGRAM]);

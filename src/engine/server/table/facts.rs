@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_come_back_and_go() {
+    fn facts_are_stored_and_removed() {
         assert_eq!(size_of::<Compact>(), 20);
         let mut all = AllFacts::default();
         let facts = |codec: &str| Facts {

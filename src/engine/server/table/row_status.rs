@@ -131,7 +131,7 @@ mod tests {
     use reeldeck_common::error::Failure;
 
     #[test]
-    fn what_a_run_has_made_of_a_video_comes_before_what_the_dataset_says() {
+    fn the_result_of_a_run_takes_precedence_over_the_scan() {
         let failed = |kind| Status::Failed { failure: Box::new(Failure::new(kind, "x")), before: true };
         let done = |degraded| Status::Done { degraded, resumed: true };
         let words = [
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_done_is_queued_while_there_is_a_run_and_else_what_the_dataset_says() {
+    fn unfinished_videos_are_queued_during_a_run_and_have_the_dataset_state_otherwise() {
         let row_status = RowStatus::of(&Video::new(Status::Queued));
         let states = [
             Dataset::Missing,

@@ -106,7 +106,7 @@ fn filters_look_at_name_state_and_reason() {
 }
 
 #[test]
-fn every_column_sorts_and_what_is_not_known_comes_last_both_ways() {
+fn every_column_sorts_with_unknown_values_last() {
     let mut table = some();
     table.set_listing(listing("1,A b\n2,A b\nÉ,C\nnone,C\n"));
     table.probed(found(0, 30, Verdict::Healthy { facts: facts(5.0, [4, 4], "vp9") }));
@@ -168,7 +168,7 @@ fn patterns_find_failed_videos() {
 }
 
 #[test]
-fn orders_mean_files_by_name_and_by_filter() {
+fn commands_select_files_by_name_and_by_filter() {
     let mut table = some();
     table.set_listing(listing("1,A b\nnone,C\n"));
     let select = |videos: &[&str], filter: Option<Filter>| Select {
@@ -182,7 +182,7 @@ fn orders_mean_files_by_name_and_by_filter() {
 }
 
 #[test]
-fn the_dataset_is_heard_where_nothing_was_done_yet() {
+fn the_state_of_an_untried_video_comes_from_the_dataset() {
     let videos = ["A/v_1.mp4", "A/v_2.mp4", "A/v_3.mp4", "B/v_3.mp4", "B/v_4.mp4", "B/v_5.mp4", "B/x.mp4"];
     let queued: Vec<_> = videos.iter().map(|name| (*name, Status::Queued, 7)).collect();
     let mut table = table(&queued);
@@ -235,7 +235,7 @@ fn the_dataset_is_heard_where_nothing_was_done_yet() {
 }
 
 #[test]
-fn files_come_change_and_go() {
+fn added_changed_and_removed_files_are_reported() {
     let mut table = table(&[("B/v_1.mp4", done(), 7), ("B/v_3.mp4", Status::Queued, 7)]);
     table.set_listing(listing("1,B\n2,B\n3,B\n"));
     table.set_active(false);
