@@ -45,7 +45,7 @@ pub mod internals {
     pub mod dataset {
         pub use crate::dataset::probe::cache::Cache;
         pub use crate::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
-        pub use crate::dataset::scan::{Scan, VideoFile, scan};
+        pub use crate::dataset::scan::{FolderLayout, Scan, ScanRules, VideoFile, scan};
         pub use crate::dataset::video_list::LabelStyle;
     }
     pub mod engine {

@@ -15,6 +15,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// The first failure of standard output.
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
+/// A number with its noun: `1 video`, `2 videos`.
+pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 /// Writes to standard output.
 pub(crate) fn stdout(text: Arguments<'_>) {
     // The failure is reported at the end of the program.

@@ -6,7 +6,7 @@ mod json;
 use anyhow::Context;
 
 use crate::commands;
-use crate::commands::list::{count, hint, refusals, summary};
+use crate::commands::list::{hint, incomplete, refusals, summary};
 use crate::commands::run_progress::RunProgress;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Scan, scan};
@@ -43,7 +43,7 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
     let text = Text { settings: settings.clone(), wait: options.wait };
     // A wrong --root must not create an output folder.
     if !settings.dry_run && !options.wait && !settings.out.exists() {
-        let scan = scan(&settings.root, &settings.extensions)?;
+        let scan = scan(&settings.root, &settings.scan)?;
         if scan.videos.is_empty() {
             text.scanned(&scan)?;
         }
@@ -51,7 +51,7 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
     let session = Session::new(settings.clone(), options, checkpoint, Box::new(text));
     if settings.dry_run {
         let (counts, refused) = session.preview()?;
-        outln!("would extract {}", count(counts.unfinished(), "video", "videos"));
+        outln!("would extract {}", out::count(counts.unfinished(), "video", "videos"));
         return Ok(session::exit(&counts, refused));
     }
     let mut observers: Vec<Box<dyn RunObserver>> = vec![];
@@ -92,6 +92,7 @@ impl Reporter for Text {
     fn scanned(&self, scan: &Scan) -> anyhow::Result<()> {
         let settings = &self.settings;
         out::stderr(format_args!("{}", refusals(&scan.refused, settings.verbosity)));
+        out::stderr(format_args!("{}", incomplete(scan, settings.verbosity)));
         if scan.videos.is_empty() && !self.wait {
             let hint = hint(&scan.refused, &settings.root).unwrap_or_else(|| "see `reeldeck list`".into());
             return Err(

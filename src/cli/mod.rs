@@ -113,7 +113,7 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Show what is in the dataset folder, what should be, and what was refused, and change nothing
     Scan(ScanArgs),
-    /// Write the lists by which to fetch or request what the manifest has and the dataset folder has not
+    /// Write download and request lists for manifest videos that are not on disk
     Missing(MissingArgs),
     /// Write the annotations that a trainer reads, hacs_anno_{train,val,test}.json, from the manifest
     Annotations(AnnotationsArgs),

@@ -2,6 +2,7 @@
 
 use reeldeck_common::atomic::Owner;
 
+use super::list::NAMED;
 use super::meter::meter;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Kind;
@@ -9,8 +10,8 @@ use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 use crate::export::annotations::{self, ESTIMATED, FILES};
-use crate::outln;
 use crate::progress::Progress;
+use crate::{out, outln};
 
 /// Writes the files into `annotations` in the output folder. Returns [`Exit::Incomplete`] if a frame count is an estimate.
 ///
@@ -28,7 +29,9 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
         );
         return Err(ExitError::new(Exit::Usage, message).into());
     }
-    let scan = scan(&settings.root, &settings.extensions)?;
+    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    out::stderr(format_args!("{}", manifest.odd_segments.text(most)));
+    let scan = scan(&settings.root, &settings.scan)?;
     let folder = settings.out.join("annotations");
     if settings.dry_run {
         outln!("would write the annotations of {} videos to {}", manifest.len(), shown(&folder));

@@ -8,7 +8,6 @@ use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::video::{VideoName, printable};
 
-use super::list::count;
 use super::meter::cancellable_meter;
 use super::set::feature_set;
 use crate::cli::ExportArgs;
@@ -20,6 +19,7 @@ use crate::error::{Exit, ExitError};
 use crate::export::pickle;
 use crate::export::{self, ExportJob, Outcome, Variant, dataset};
 use crate::format::{Axes, Format};
+use crate::out::count;
 use crate::outln;
 use crate::progress::Progress;
 
@@ -32,7 +32,7 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
     settings.check_folders()?;
     let set = feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);
-    let scan = scan(&settings.root, &settings.extensions)?;
+    let scan = scan(&settings.root, &settings.scan)?;
     if scan.videos.is_empty() {
         return Err(ExitError::new(Exit::Empty, format!("no video found in {}", shown(&settings.root))).into());
     }

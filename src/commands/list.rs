@@ -12,10 +12,11 @@ use reeldeck_common::video::printable;
 
 use crate::cli::ListArgs;
 use crate::config::{Settings, Verbosity};
-use crate::dataset::scan::{Refusal, Refused, Scan, scan};
+use crate::dataset::scan::{FolderLayout, Refusal, Refused, Scan, scan};
 use crate::dataset::video_list::{ListEntry, entries, names_with_spaces, write_dataset_list, write_lines};
 use crate::dataset::{names, shown};
 use crate::error::Exit;
+use crate::out::count;
 
 /// How many files are named per reason without `-v`.
 pub(crate) const NAMED: usize = 20;
@@ -28,8 +29,9 @@ pub(crate) const NAMED: usize = 20;
 /// When the folders cannot be used, or the list cannot be written. Then the old list stays.
 pub(crate) fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
-    let scan = scan(&settings.root, &settings.extensions)?;
+    let scan = scan(&settings.root, &settings.scan)?;
     let mut text = refusals(&scan.refused, settings.verbosity);
+    text.push_str(&incomplete(&scan, settings.verbosity));
     if scan.videos.is_empty() {
         text.push_str(&nothing_found(&scan, settings));
         say(&text);
@@ -92,10 +94,37 @@ pub(crate) fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
     text
 }
 
+/// One line for each incomplete download. Beyond `NAMED` of them, the rest is only counted.
+pub(crate) fn incomplete(scan: &Scan, verbosity: Verbosity) -> String {
+    let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    let mut text = String::new();
+    for name in scan.incomplete.iter().take(most) {
+        let _ = writeln!(text, "incomplete {name}");
+    }
+    if scan.incomplete.len() > most {
+        let _ = writeln!(text, "incomplete {} more; -v names them all", scan.incomplete.len() - most);
+    }
+    if !scan.incomplete.is_empty() {
+        text.push_str(
+            "  next: let the downloader finish; if a file is complete, rename it, or remove the .aria2 or .ytdl file beside it\n",
+        );
+    }
+    text
+}
+
 /// The number of videos and classes, and notes about names that trainers cannot read.
 pub(crate) fn summary(scan: &Scan) -> String {
     let (videos, classes) = (count(scan.videos.len(), "video", "videos"), count(scan.classes(), "class", "classes"));
-    let mut text = format!("{videos} in {classes}; {} refused, {} ignored\n", scan.refused.len(), scan.ignored);
+    let place = match (scan.layout, scan.classes()) {
+        (Some(FolderLayout::Flat), _) => "directly in the folder".to_owned(),
+        (_, 0) if !scan.videos.is_empty() => "without class folders".to_owned(),
+        _ => format!("in {classes}"),
+    };
+    let mut text = format!("{videos} {place}; {} refused, {} ignored", scan.refused.len(), scan.ignored);
+    if !scan.incomplete.is_empty() {
+        let _ = write!(text, ", {}", count(scan.incomplete.len(), "incomplete download", "incomplete downloads"));
+    }
+    text.push('\n');
     let names = names(&scan.videos);
     let spaced = names_with_spaces(&names);
     if let Some(first) = spaced.first() {
@@ -121,35 +150,35 @@ pub(crate) fn summary(scan: &Scan) -> String {
 
 /// The error for a dataset folder without videos.
 fn nothing_found(scan: &Scan, settings: &Settings) -> String {
-    let endings: Vec<String> = settings.extensions.iter().map(|extension| format!(".{extension}")).collect();
+    let endings: Vec<String> = settings.scan.extensions.iter().map(|extension| format!(".{extension}")).collect();
     let root = shown(&settings.root);
     let passed = count(scan.ignored, "other file", "other files");
     let hint = hint(&scan.refused, &settings.root)
         .unwrap_or_else(|| "check --root, or add an extension to `[scan] extensions` in the configuration".into());
     format!(
-        "error: no video found: looked in the class folders of {root} for files ending in {}; {passed} passed over\n  {hint}\n",
+        "error: no video found: looked in {root} for files ending in {}; {passed} passed over\n  {hint}\n",
         endings.join(", ")
     )
 }
 
-/// A hint if `root` is one level above or below the dataset folder.
+/// A hint if `root` is one level above or below the dataset folder, or the layout is not clear.
 pub(crate) fn hint(refused: &[Refused], root: &Path) -> Option<String> {
+    let any = "to take videos at any depth, set `[scan] layout = \"any\"` in the configuration";
     if refused.iter().any(|r| matches!(r.reason, Refusal::NoClass)) {
         let parent = shown(root.parent()?);
-        return Some(format!("if {} is a class folder, name the folder it lies in: --root {parent:?}", shown(root)));
+        let root = shown(root);
+        return Some(format!("if {root} is a class folder, name the folder it lies in: --root {parent:?}; {any}"));
     }
-    // The dataset folder is one level down: `first/Class/file`.
-    let deep =
-        refused.iter().filter(|r| matches!(r.reason, Refusal::TooDeep)).find(|r| r.shown.matches('/').count() == 2);
-    let (first, _) = deep?.shown.split_once('/')?;
-    Some(format!(
-        "if the class folders are one level further down, name the folder they lie in: --root {:?}",
-        format!("{}/{first}", shown(root))
-    ))
-}
-
-pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
+    let is_deep = |r: &&Refused| matches!(r.reason, Refusal::TooDeep | Refusal::Unclear);
+    let deep = refused.iter().find(is_deep)?;
+    // The dataset folder may be one level down: `first/Class/file`.
+    match deep.shown.split('/').collect::<Vec<_>>().as_slice() {
+        [first, _, _] => Some(format!(
+            "if the class folders are one level further down, name the folder they lie in: --root {:?}; {any}",
+            format!("{}/{first}", shown(root))
+        )),
+        _ => Some(any.into()),
+    }
 }
 
 fn say(text: &str) {
@@ -180,9 +209,11 @@ mod tests {
     fn a_root_one_level_too_high_or_too_low_is_recognised() {
         let root = Path::new("/data/x");
         let low = hint(&[refused("v.mp4", Refusal::NoClass)], root).unwrap();
-        assert!(low.ends_with("--root \"/data\""), "{low}");
+        assert!(low.contains("--root \"/data\"; ") && low.contains("layout = \"any\""), "{low}");
         let high = hint(&[refused("hacs/Archery/v.mp4", Refusal::TooDeep)], root).unwrap();
-        assert!(high.ends_with("--root \"/data/x/hacs\""), "{high}");
+        assert!(high.contains("--root \"/data/x/hacs\"; ") && high.contains("layout = \"any\""), "{high}");
+        let deeper = hint(&[refused("a/b/Archery/v.mp4", Refusal::Unclear)], root).unwrap();
+        assert!(deeper.starts_with("to take videos at any depth"), "{deeper}");
         assert_eq!(hint(&[refused("a.mp4", Refusal::Dangling)], root), None);
     }
 }

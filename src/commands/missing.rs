@@ -30,7 +30,7 @@ pub(crate) fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Resu
         true => cancel_on_signal(None).context("failed to catch signals")?,
         false => Arc::default(),
     };
-    let scan = scan(&settings.root, &settings.extensions)?;
+    let scan = scan(&settings.root, &settings.scan)?;
     let watch = args.watch.then(|| watch::begin(settings, args, &scan)).transpose()?;
     let probes = known(settings, &scan.videos);
     let manifest = Some(&manifest);

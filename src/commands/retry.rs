@@ -9,7 +9,6 @@ use anyhow::Context;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::{VideoName, printable};
 
-use super::list::count;
 use super::set::feature_set;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
@@ -17,6 +16,7 @@ use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::engine::lock::Lock;
 use crate::error::{Exit, ExitError};
+use crate::out::count;
 use crate::{errln, outln};
 
 /// The maximum size of a list, in bytes.
@@ -33,7 +33,7 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
     let set = feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);
     let videos = read(list)?;
-    let there = scan(&settings.root, &settings.extensions)?.videos;
+    let there = scan(&settings.root, &settings.scan)?.videos;
     let there: HashSet<&VideoName> = there.iter().map(|video| &video.name).collect();
     let (videos, gone): (Vec<_>, Vec<_>) = videos.into_iter().partition(|video| there.contains(video));
     if let (Some(one), []) = (gone.first(), videos.as_slice()) {

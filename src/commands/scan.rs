@@ -8,7 +8,7 @@ use anyhow::Context;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::printable;
 
-use super::list::{NAMED, hint, refusals, summary};
+use super::list::{NAMED, hint, incomplete, refusals, summary};
 use super::probe::{Checker, known};
 use super::watch::{self, Current};
 use crate::cli::ScanArgs;
@@ -40,7 +40,7 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
         true => cancel_on_signal(None).context("failed to catch signals")?,
         false => Arc::default(),
     };
-    let scan = scan(&settings.root, &settings.extensions)?;
+    let scan = scan(&settings.root, &settings.scan)?;
     let watch = args.watch.watch.then(|| watch::begin(settings, &args.watch, &scan)).transpose()?;
     // A scan without checks uses the results of earlier checks.
     let probes = if level.is_some() { Probes::new() } else { known(settings, &scan.videos) };
@@ -128,6 +128,7 @@ fn write_text(
         }
     }
     write!(writer, "{}", refusals(&scan.refused, settings.verbosity))?;
+    write!(writer, "{}", incomplete(scan, settings.verbosity))?;
     if settings.verbosity > Verbosity::Quiet {
         write!(writer, "{}", summary(scan))?;
         if let Some(hint) = hint(&scan.refused, &settings.root).filter(|_| scan.videos.is_empty()) {
@@ -139,5 +140,8 @@ fn write_text(
         }
         report.write_tables(writer)?;
     }
-    report.write_problems(writer, if verbose { usize::MAX } else { NAMED })
+    let most = if verbose { usize::MAX } else { NAMED };
+    report.write_problems(writer, most)?;
+    let odd = manifest.map(|manifest| manifest.odd_segments.text(most)).unwrap_or_default();
+    write!(writer, "{odd}")
 }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use reeldeck_common::feature::Header;
 use reeldeck_common::recipe::Recipe;
+use walkdir::WalkDir;
 
 use super::meter::meter;
 use crate::config::Settings;
@@ -122,7 +123,8 @@ fn sets(settings: &Settings) -> anyhow::Result<Option<Vec<(String, Origin)>>> {
 /// the weights that a feature records.
 fn origin(folder: &Path, set: &str, recipe: &Recipe) -> Origin {
     let mut origin = Origin::Empty;
-    let files = listed(folder).into_iter().flat_map(|class| listed(&class));
+    let entries = WalkDir::new(folder).sort_by_file_name().into_iter().flatten();
+    let files = entries.map(walkdir::DirEntry::into_path);
     for file in files.filter(|file| file.extension().is_some_and(|e| e == "safetensors")).take(OPENED) {
         match Header::read(&file) {
             Ok(header) if recipe.set_name(&header.provenance.checkpoint.digest) == set => return Origin::Same,
@@ -132,12 +134,4 @@ fn origin(folder: &Path, set: &str, recipe: &Recipe) -> Origin {
         }
     }
     origin
-}
-
-/// The entries of a folder, sorted; empty if it cannot be read.
-fn listed(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())).collect();
-    paths.sort();
-    paths
 }

@@ -11,7 +11,6 @@ use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::video::printable;
 use reeldeck_process::Program;
 
-use super::list::count;
 use super::meter::cancellable_meter;
 use super::set::any_feature_set;
 use crate::cli::VerifyArgs;
@@ -21,6 +20,7 @@ use crate::dataset::shown;
 use crate::engine::checkpoint;
 use crate::errln;
 use crate::error::{Exit, ExitError};
+use crate::out::count;
 use crate::outln;
 use crate::process::{self, torch};
 use crate::progress::{Progress, Size};
@@ -43,7 +43,7 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
     let set = any_feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);
     let pairs = args.against.as_deref().map(|path| Reference::open(path, args.list.as_deref())).transpose()?;
-    let scan = scan(&settings.root, &settings.extensions)?;
+    let scan = scan(&settings.root, &settings.scan)?;
     let tolerance = args.tolerance.map_or_else(|| verify::tolerance(&settings.recipe), Tolerance::MaxAbs);
     let job = VerifyJob { layout: &layout, recipe: &settings.recipe, videos: &scan.videos, tolerance };
     let meter = cancellable_meter(settings)?;
@@ -67,12 +67,12 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
         if report.wrong().next().is_some() {
             errln!("all findings are in {}", shown(&folder.join(report::FINDINGS)));
             let retry = shown(&folder.join(report::RETRY));
-            errln!("the videos to try again are in {retry}; `reeldeck retry --list` takes it");
+            errln!("the videos to extract again are in {retry}; pass it to `reeldeck retry --list`");
         }
     }
     if args.against.is_some() && report.against.is_empty() && !report.findings.iter().any(|f| f.kind == Kind::Against) {
-        let message = "nothing was compared: no feature has the name of anything in there; trainers' files are named \
-             after the video's file without its ending";
+        let message = "nothing was compared: no file there matches a feature by name; files for trainers have the \
+             name of the video without its extension";
         return Err(ExitError::new(Exit::Usage, message).into());
     }
     let is_fine = report.wrong().next().is_none() && report.without.is_empty();
@@ -88,11 +88,14 @@ fn sample(
     progress: &dyn Progress,
 ) -> anyhow::Result<()> {
     let chosen = checkpoint::obtain(settings).map_err(|error| {
-        anyhow::Error::from(error).context(ExitError::new(Exit::Usage, "no weights to extract anew with"))
+        anyhow::Error::from(error).context(ExitError::new(Exit::Usage, "no weights to extract the sample with"))
     })?;
     ensure!(
         settings.recipe.set_name(&chosen.id.digest) == job.layout.set(),
-        ExitError::new(Exit::Usage, "the checkpoint is not the one that made these features")
+        ExitError::new(
+            Exit::Usage,
+            "the checkpoint is not the one that made these features; name that one with --checkpoint"
+        )
     );
     let wrong = report.to_retry();
     let noted: Vec<_> = report.findings.iter().map(|finding| &finding.video).collect();
@@ -107,7 +110,7 @@ fn sample(
         .collect();
     candidates.sort_unstable();
     candidates.truncate(count);
-    progress.begin("extracting anew", Size::Items(candidates.len()));
+    progress.begin("extracting again", Size::Items(candidates.len()));
     let mut extractor = Extractor::new(setup(settings, job.layout, &chosen)?)
         .with_context(|| format!("failed to write to {}", shown(job.layout.out())))?;
     for (_, _, video) in candidates {
@@ -184,7 +187,7 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
             errln!("{kind}: {}: {}", printable(video.as_str()), printable(text));
         }
         if findings.len() > most {
-            errln!("and {} more such; -v prints them all", findings.len() - most);
+            errln!("and {} more; -v prints them all", findings.len() - most);
         }
     }
     if verbosity == Verbosity::Quiet {
@@ -194,7 +197,7 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
         compared(&format!("with {}", shown(path)), job.tolerance, &report.against, most);
     }
     if args.sample.is_some() {
-        compared("with what was extracted anew", verify::tolerance(job.recipe), &report.again, most);
+        compared("with a new extraction", verify::tolerance(job.recipe), &report.again, most);
     }
     for (made_by, count) in &report.made_by {
         outln!("{count} made by {}", printable(made_by));
@@ -206,13 +209,17 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
             "feature is of a video that is not in the dataset folder",
             "features are of videos that are not in the dataset folder",
         ),
-        (report.others.len(), "file among the features is none", "files among the features are none"),
+        (
+            report.others.len(),
+            "file in the feature folder is not a feature",
+            "files in the feature folder are not features",
+        ),
     ];
     for (n, one, many) in few.into_iter().filter(|(n, ..)| *n > 0) {
         outln!("{}", count(n, one, many));
     }
     let wrong = report.to_retry().len();
-    outln!("checked {} features of {}: {wrong} wrong", report.checked, job.layout.set());
+    outln!("checked {} of {}: {wrong} wrong", count(report.checked, "feature", "features"), job.layout.set());
 }
 
 /// Prints the largest differences, then a summary.
@@ -227,14 +234,14 @@ fn compared(what: &str, tolerance: Tolerance, all: &[Compared], most: usize) {
         outln!("{}: {difference}", printable(video.as_str()));
     }
     if sorted.len() > most {
-        outln!("and {} that differ no more than these", sorted.len() - most);
+        outln!("and {} with smaller differences; -v prints them all", sorted.len() - most);
     }
     let worst = sorted.first().map_or(0.0, |compared| compared.difference.max_abs);
     let mean = all.iter().map(|compared| compared.difference.mean_abs).sum::<f64>() / all.len().max(1) as f64;
     let equal = all.iter().filter(|compared| compared.difference.is_equal).count();
     let within = all.iter().filter(|compared| tolerance.allows(&compared.difference)).count();
     outln!(
-        "compared {} features {what}: {within} within {tolerance}, {equal} equal to the bit; max {worst:.2e}, mean {mean:.2e}",
-        all.len()
+        "compared {} {what}: {within} within {tolerance}, {equal} equal to the bit; max {worst:.2e}, mean {mean:.2e}",
+        count(all.len(), "feature", "features")
     );
 }

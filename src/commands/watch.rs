@@ -48,7 +48,7 @@ impl Current<'_> {
 
     /// Scans again and checks what has changed. Returns false, after a note, if that is not possible now.
     fn renew(&mut self) -> anyhow::Result<bool> {
-        self.scan = match scan(&self.settings.root, &self.settings.extensions) {
+        self.scan = match scan(&self.settings.root, &self.settings.scan) {
             Ok(scan) => scan,
             Err(error) => {
                 errln!("note: {error}; the report stays as it was");
@@ -92,7 +92,7 @@ pub(crate) fn begin(settings: &Settings, args: &WatchArgs, scan: &Scan) -> anyho
         settle: Duration::from_secs(settings.watch.settle_s),
         poll: Duration::from_secs(settings.watch.poll_s),
         backend,
-        ..WatchOptions::new(settings.root.clone(), settings.extensions.clone())
+        ..WatchOptions::new(settings.root.clone(), settings.scan.clone())
     };
     Watch::start(options, &scan.videos)
         .with_context(|| format!("failed to watch the dataset folder {}", shown(&settings.root)))

@@ -6,10 +6,14 @@ use reeldeck_common::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 use super::{EngineSection, TuiSection, WatchSection};
+use crate::dataset::scan::{FolderLayout, ScanRules, is_partial_extension};
 use crate::dataset::video_list::LabelStyle;
 use crate::format::Format;
 
-const EXTENSIONS: &[&str] = &["mp4", "mkv", "webm", "avi", "mov", "m4v", "flv", "ts", "mpg", "mpeg", "wmv", "3gp"];
+const EXTENSIONS: &[&str] = &[
+    "mp4", "mkv", "webm", "avi", "mov", "m4v", "flv", "ts", "mpg", "mpeg", "wmv", "3gp", "ogv", "asf", "m2ts", "mts",
+    "vob", "mxf",
+];
 
 /// The content of a configuration file. `config.example.toml` explains each key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +81,7 @@ pub struct DetailsSection {
 #[serde(default, deny_unknown_fields)]
 pub struct ScanSection {
     pub extensions: Vec<String>,
+    pub layout: FolderLayout,
 }
 
 /// `[list]`: the list of videos.
@@ -139,7 +144,14 @@ impl Default for Config {
 
 impl Default for ScanSection {
     fn default() -> Self {
-        Self { extensions: EXTENSIONS.iter().map(ToString::to_string).collect() }
+        Self { extensions: EXTENSIONS.iter().map(ToString::to_string).collect(), layout: FolderLayout::Auto }
+    }
+}
+
+impl ScanSection {
+    /// The rules of a scan.
+    pub(crate) fn rules(&self) -> ScanRules {
+        ScanRules { extensions: self.extensions.clone(), layout: self.layout }
     }
 }
 
@@ -180,7 +192,7 @@ impl Config {
         ];
         if let Some((key, path)) = paths.into_iter().find(|(_, path)| super::has_tilde(path)) {
             let path = path.display();
-            return Err(format!("{key} = \"{path}\": nothing spells ~ out in here; write the whole path"));
+            return Err(format!("{key} = \"{path}\": `~` is not expanded in this file; write the whole path"));
         }
         if self.manifest.prefix.contains(|c: char| c == '/' || c.is_control()) {
             return Err(format!("manifest.prefix = {:?}: must be the beginning of a file name", self.manifest.prefix));
@@ -223,8 +235,8 @@ impl Config {
                 return Err(format!("scan.extensions: {extension:?}: letters and digits only"));
             }
             let lower = extension.to_ascii_lowercase();
-            if matches!(lower.as_str(), "part" | "ytdl" | "tmp") {
-                return Err(format!("scan.extensions: {extension:?}: such files are still arriving"));
+            if is_partial_extension(&lower) {
+                return Err(format!("scan.extensions: {extension:?}: such files are incomplete downloads"));
             }
             Ok(lower)
         };

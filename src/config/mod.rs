@@ -10,6 +10,7 @@ use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::recipe::{BUILT_IN, Recipe, RecipeError};
 use reeldeck_common::strict::{self, TomlError};
 
+use crate::dataset::scan::ScanRules;
 use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
@@ -49,9 +50,9 @@ pub enum ConfigError {
     Value { place: String, message: String },
     #[error("failed to load the recipe that {place} names")]
     Recipe { place: String, source: RecipeError },
-    #[error("failed to open the dataset folder {path}; name the folder that holds the class folders with --root")]
+    #[error("failed to open the dataset folder {path}; name the folder that holds the videos with --root")]
     Root { path: PathBuf, source: io::Error },
-    #[error("the dataset folder {path} is not a folder; name the folder that holds the class folders with --root")]
+    #[error("the dataset folder {path} is not a folder; name the folder that holds the videos with --root")]
     RootNotFolder { path: PathBuf },
     #[error("failed to resolve the output folder {path}; name another one with --out")]
     Out { path: PathBuf, source: io::Error },
@@ -121,8 +122,8 @@ pub struct Settings {
     pub json: bool,
     /// How much to print.
     pub verbosity: Verbosity,
-    /// Extensions of videos, lower case, no dot.
-    pub extensions: Vec<String>,
+    /// What counts as a video.
+    pub scan: ScanRules,
     /// The number after each video in the list.
     pub label_style: LabelStyle,
     /// The order of the videos, and how long an idle engine stays.
@@ -238,7 +239,7 @@ impl Settings {
                 (false, false) => Verbosity::Normal,
                 (false, true) => Verbosity::Verbose,
             },
-            extensions,
+            scan: ScanRules { extensions, layout: config.scan.layout },
             label_style: config.list.label_style,
             manifest,
             prefix: config.manifest.prefix,

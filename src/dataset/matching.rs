@@ -62,10 +62,11 @@ impl<'a> Matches<'a> {
     }
 }
 
-/// Whether the manifest lists classes for the video, and its folder is none of them.
+/// Whether the manifest lists classes for the video, and its folder is another class of the manifest. A folder that is no class
+/// of the manifest, such as the only folder of a dataset, says nothing about the video.
 pub(crate) fn is_misplaced(manifest: &Manifest, listed: &Listed, name: &VideoName) -> bool {
     let mut labels = manifest.labels(listed);
-    labels.len() > 0 && !labels.any(|label| same_class(name.class(), label))
+    labels.len() > 0 && manifest.has_class(name.class()) && !labels.any(|label| same_class(name.class(), label))
 }
 
 #[cfg(test)]

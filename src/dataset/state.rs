@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use reeldeck_common::error::{DOWNLOAD_AGAIN, SAME_CONTENT};
 use reeldeck_common::probe::{Probed, Verdict};
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
 
 use super::scan::VideoFile;
+use crate::out::count;
 
 /// Verdicts of probes by video. A verdict about another version of the file is ignored.
 pub(crate) type Probes = HashMap<VideoName, Probed>;
@@ -85,42 +87,46 @@ impl State {
                 let more = if files.len() > names.len() { ", …" } else { "" };
                 let one_class = files.iter().all(|file| files.first().is_some_and(|f| f.class() == file.class()));
                 let what = if one_class { "with several extensions" } else { "in several classes" };
-                format!("there {} times {what}: {}{more}", files.len(), names.join(", "))
+                format!("on disk {} times, {what}: {}{more}", files.len(), names.join(", "))
             }
             Self::Corrupt { reason } => reason.clone(),
-            Self::WrongDuration { have, want } => format!("plays {have:.1} s, and the manifest says {want:.1} s"),
+            Self::WrongDuration { have, want } => format!("plays {have:.1} s, the manifest says {want:.1} s"),
             Self::Degraded { lost, concealed, reason } => {
+                let frames = |n: &u64| count(*n as usize, "frame", "frames");
                 let text = match (lost, concealed) {
-                    (0, concealed) => format!("{concealed} frames concealed"),
-                    (lost, 0) => format!("{lost} frames lost"),
-                    (lost, concealed) => format!("{lost} frames lost, {concealed} concealed"),
+                    (0, concealed) => format!("{} concealed", frames(concealed)),
+                    (lost, 0) => format!("{} lost", frames(lost)),
+                    (lost, concealed) => format!("{} lost, {concealed} concealed", frames(lost)),
                 };
+                // The next step says what helps.
+                let reason = reason.strip_suffix(DOWNLOAD_AGAIN).unwrap_or(reason).trim_start_matches("; ");
                 if reason.is_empty() { text } else { format!("{text}: {reason}") }
             }
-            Self::Unchecked => "on disk, not looked into".into(),
-            Self::Ready => "nothing wrong was seen".into(),
+            Self::Unchecked => "on disk, not checked".into(),
+            Self::Ready => "no problem was found".into(),
         }
     }
 
     /// What to do about it; `None` if nothing is necessary.
     pub(crate) fn next_step(&self) -> Option<&'static str> {
         match self {
-            Self::Missing => Some("`reeldeck missing` writes the lists by which to fetch or request it"),
+            Self::Missing => Some("`reeldeck missing` writes lists to download or request missing videos"),
             Self::Unlisted => {
-                Some("leave it, or check the manifest and `[manifest] prefix`; it is extracted like any other")
+                Some("leave it, or check the manifest and `[manifest] prefix`; it is extracted like any other video")
             }
             Self::Duplicate { .. } => {
                 Some("keep one; the official downloader puts a video with several labels into each class")
             }
-            Self::Corrupt { .. } => {
-                Some("fetch it again; `reeldeck missing --manifest` lists it with the missing ones")
+            Self::Corrupt { reason } => Some(next_step_of_corrupt(reason)),
+            Self::WrongDuration { .. } => Some(
+                "download it again, or leave it out of training; `[manifest] tolerance_s` is the accepted difference",
+            ),
+            Self::Degraded { reason, .. } if reason.ends_with(SAME_CONTENT) => {
+                Some("use it as it is; the recipe's max_lost is the accepted share of lost frames")
             }
-            Self::WrongDuration { .. } => {
-                Some("fetch it again or leave it out of training; `[manifest] tolerance_s` says how much may differ")
-            }
-            Self::Degraded { .. } => {
-                Some("fetch it again, or use it as it is: the recipe's max_lost says how much may be lost")
-            }
+            Self::Degraded { .. } => Some(
+                "download it again, or use it as it is; the recipe's max_lost is the accepted share of lost frames",
+            ),
             Self::Unchecked | Self::Ready => None,
         }
     }
@@ -133,6 +139,24 @@ impl State {
     /// Whether no usable file exists, so that the video must be fetched.
     pub(crate) fn is_wanted(&self) -> bool {
         matches!(self, Self::Missing | Self::Corrupt { .. })
+    }
+}
+
+/// What to do about a video that cannot be used, by the reason.
+pub(crate) fn next_step_of_corrupt(reason: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if reason.ends_with(SAME_CONTENT) {
+        "find another source, or leave it out: exclude it with x in the terminal interface or in .reeldeck/excluded"
+    } else if has(&["encrypted"]) {
+        "get a copy without encryption; a download of the same file does not help"
+    } else if has(&["no decoder"]) {
+        "convert it to H.264 with a program that can decode it"
+    } else if has(&["limit"]) {
+        "raise the limit under `[limits]` in the configuration; if a damaged header claims the size, download it again"
+    } else if has(&["no video stream"]) {
+        "check that it is a video; a file with only sound has no frames"
+    } else {
+        "download it again; `reeldeck missing --manifest FILE` lists it with the missing videos"
     }
 }
 
@@ -228,7 +252,7 @@ mod tests {
         assert_eq!(state(healthy(), Some(8.0)), State::Ready);
         let wrong = state(healthy(), Some(12.1));
         assert_eq!(wrong, State::WrongDuration { have: 10.0, want: 12.1 });
-        assert_eq!(wrong.reason(), "plays 10.0 s, and the manifest says 12.1 s");
+        assert_eq!(wrong.reason(), "plays 10.0 s, the manifest says 12.1 s");
         assert_eq!(state(Verdict::Corrupt { reason: "no index".into() }, Some(1.0)).reason(), "no index");
         let degraded = state(damaged(3, 2, 10.0), Some(10.0));
         assert_eq!(degraded.reason(), "3 frames lost, 2 concealed: cut");
@@ -247,6 +271,26 @@ mod tests {
     }
 
     #[test]
+    fn each_reason_has_its_own_next_step() {
+        let next = |reason: &str| State::Corrupt { reason: reason.into() }.next_step().unwrap();
+        for (reason, says) in [
+            ("the MP4 index is missing; download it again", "download it again"),
+            ("cut; the same content failed before, so the source itself is damaged", "exclude it"),
+            ("encrypted (CENC): the key is not in the file", "without encryption"),
+            ("no decoder for the codec vvc1; convert the video to H.264", "convert it to H.264"),
+            ("12336x12336 pixels; raise the limit in the config to take it", "[limits]"),
+            ("the file has no video stream", "only sound"),
+        ] {
+            assert!(next(reason).contains(says), "{reason}: {}", next(reason));
+        }
+        assert!(!next("encrypted").contains("download it again"));
+        let degraded = |lost, concealed, reason: &str| State::Degraded { lost, concealed, reason: reason.into() };
+        assert_eq!(degraded(0, 1, "; download it again").reason(), "1 frame concealed");
+        assert_eq!(degraded(1, 1, "cut; download it again").reason(), "1 frame lost, 1 concealed: cut");
+        assert!(!degraded(1, 0, &format!("cut{SAME_CONTENT}")).next_step().unwrap().contains("download"));
+    }
+
+    #[test]
     fn a_verdict_about_another_version_is_ignored() {
         let old = probed(Verdict::Corrupt { reason: "cut".into() });
         assert_eq!(of_file(&file("A/v.mp4", 10), None, Some(&old), 2.0), State::Unchecked);
@@ -259,9 +303,9 @@ mod tests {
         assert_eq!(of_video(vec![]), State::Missing);
         assert_eq!(of_video(vec![(&a, State::Ready)]), State::Ready);
         let classes = of_video(vec![(&a, State::Ready), (&b, corrupt())]);
-        assert_eq!(classes.reason(), "there 2 times in several classes: A/v.mp4, B/v.mp4");
+        assert_eq!(classes.reason(), "on disk 2 times, in several classes: A/v.mp4, B/v.mp4");
         let containers = of_video(vec![(&c, State::Unchecked), (&a, State::Unchecked)]);
-        assert_eq!(containers.reason(), "there 2 times with several extensions: A/v.mkv, A/v.mp4");
+        assert_eq!(containers.reason(), "on disk 2 times, with several extensions: A/v.mkv, A/v.mp4");
         assert_eq!(of_video(vec![(&a, corrupt()), (&b, corrupt())]), corrupt());
     }
 

@@ -1,4 +1,4 @@
-//! The list of videos in MMAction2's format, one `Class/file label` per line.
+//! The list of videos in MMAction2's format: one name, such as `Class/file`, and its label per line.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -21,7 +21,7 @@ pub enum LabelStyle {
     /// -1, as in the original: extraction needs no label
     #[default]
     MinusOne,
-    /// The class's place in the sorted list of classes, from 0
+    /// The class's place in the sorted list of classes, from 0; -1 for a video without a class folder
     Index,
 }
 
@@ -70,7 +70,7 @@ pub(crate) enum ListProblem {
 
 /// The videos with their labels, in the given order.
 pub(crate) fn entries(names: &[VideoName], style: LabelStyle) -> Vec<ListEntry> {
-    let classes: BTreeSet<&str> = names.iter().map(VideoName::class).collect();
+    let classes: BTreeSet<&str> = names.iter().map(VideoName::class).filter(|class| !class.is_empty()).collect();
     let index: HashMap<&str, i64> = classes.into_iter().zip(0..).collect();
     let label = |name: &VideoName| match style {
         LabelStyle::MinusOne => -1,
@@ -214,6 +214,10 @@ mod tests {
         // Classes are sorted, so `A` precedes `A b`, although `A b/` precedes `A/`.
         assert_eq!(text(&list, LabelStyle::Index), "A b/v_1.mp4 1\nA/v_2.mp4 0\nB/v_3.mp4 2\nB/v_4.mp4 2\n");
         assert_eq!(text(&[], LabelStyle::Index), "");
+        // Splits are no classes, and a class has one label in all of them.
+        let deeper = ["test/v_1.mp4", "train/B/v_2.mp4", "val/A/v_4.mp4", "val/B/v_3.mp4"];
+        let labelled = "test/v_1.mp4 -1\ntrain/B/v_2.mp4 1\nval/A/v_4.mp4 0\nval/B/v_3.mp4 1\n";
+        assert_eq!(text(&deeper, LabelStyle::Index), labelled);
         assert_eq!(names_with_spaces(&names(&["A/v.mp4", "A b/v.mp4", "A/v\u{a0}x.mp4"])).len(), 2);
     }
 
@@ -257,7 +261,6 @@ mod tests {
             (b"../v.mp4 -1", 1, Name(NameError::Shape)),
             (b"A/../v.mp4 -1", 1, Name(NameError::Shape)),
             (b"/etc/passwd -1", 1, Name(NameError::Shape)),
-            (b"v.mp4 -1", 1, Name(NameError::Shape)),
             (b" -1", 1, Name(NameError::Shape)),
             (b"X/v.mp4 5", 1, Duplicate(1)),
         ] {

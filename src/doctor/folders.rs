@@ -1,5 +1,6 @@
 //! Checks the dataset and output folders: file system, free space, inotify.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -28,7 +29,7 @@ fn dataset(area: &mut Area<'_>, settings: &Settings) -> Option<Scan> {
         area.missing(NAME, format!("{:#}", anyhow::Error::from(error)), next);
         return None;
     }
-    match scan(&settings.root, &settings.extensions) {
+    match scan(&settings.root, &settings.scan) {
         Ok(scan) => {
             let text = format!(
                 "{}: {} videos, {} refused; {}",
@@ -38,7 +39,7 @@ fn dataset(area: &mut Area<'_>, settings: &Settings) -> Option<Scan> {
                 kind(&settings.root).0
             );
             match (scan.videos.is_empty(), scan.refused.is_empty()) {
-                (true, _) => area.missing(NAME, text, "put videos there: Class/video.mp4"),
+                (true, _) => area.missing(NAME, text, "put videos there: Class/video.mp4, or video.mp4"),
                 (false, false) => area.warning(NAME, text, "`reeldeck scan` says which and why"),
                 (false, true) => area.ok(NAME, text),
             }
@@ -113,10 +114,9 @@ fn watches(area: &mut Area<'_>, scan: &Scan, settings: &Settings) {
     let Some(most) = read("max_user_watches") else {
         return area.note(NAME, "not on this system; changes are looked for now and then");
     };
-    let mut classes: Vec<&str> = scan.videos.iter().map(|video| video.name.class()).collect();
-    classes.dedup();
-    let found = format!("{} class folders to watch, at most {most} allowed", classes.len());
-    if classes.len() as u64 + 1 > most {
+    let folders: HashSet<&str> = scan.videos.iter().map(|video| video.name.folder()).collect();
+    let found = format!("{} folders to watch, at most {most} allowed", folders.len());
+    if folders.len() as u64 + 1 > most {
         area.warning(NAME, found, "changes are looked for now and then instead; fs.inotify.max_user_watches raises it");
     } else {
         area.ok(NAME, found);

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::Sweeper;
 use reeldeck_common::failure::FailureFile;
 use reeldeck_common::feature::{FrameCounts, Header};
-use reeldeck_common::layout::Layout;
+use reeldeck_common::layout::{Layout, files_below};
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
@@ -38,6 +38,7 @@ pub(crate) enum Found {
 /// # Errors
 /// When an existing folder cannot be listed.
 pub(crate) fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> io::Result<Vec<Found>> {
+    // Listing the folders is cheaper than a lookup per file.
     let features = names(&layout.features())?;
     let failures = names(&layout.failures())?;
     Ok(videos.iter().map(|video| assess_one(layout, recipe, video, &features, &failures)).collect())
@@ -123,23 +124,8 @@ pub(crate) fn frames_of(layout: &Layout, recipe: &Recipe, video: &VideoName, pat
     (SourceStamp::read(path).ok()? == provenance.source).then_some(provenance.frames)
 }
 
-/// `Class/file` of every file two levels under `folder`. One listing per class is cheaper than a lookup per file.
 fn names(folder: &Path) -> io::Result<HashSet<String>> {
-    let mut names = HashSet::new();
-    for class in entries(folder)? {
-        for file in entries(&folder.join(&class))? {
-            names.insert(format!("{class}/{file}"));
-        }
-    }
-    Ok(names)
-}
-
-fn entries(folder: &Path) -> io::Result<Vec<String>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect(),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(vec![]),
-        Err(error) => Err(error),
-    }
+    Ok(files_below(folder)?.into_iter().collect())
 }
 
 /// Removes the failure files of videos that have a feature, which an engine that was killed has left. Call only while holding
@@ -164,16 +150,21 @@ pub(crate) fn forget_failures<'v>(layout: &Layout, done: impl Iterator<Item = &'
 /// # Errors
 /// When a folder cannot be listed.
 pub(crate) fn sweep(layout: &Layout, sweeper: &Sweeper) -> io::Result<()> {
-    let mut folders = vec![layout.out().to_owned()];
+    let mut paths: Vec<PathBuf> = match fs::read_dir(layout.out()) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],
+        Err(error) => return Err(error),
+    };
     for folder in [layout.features(), layout.failures(), layout.exports()] {
-        folders.extend(entries(&folder)?.into_iter().map(|class| folder.join(class)));
-        folders.push(folder);
+        paths.extend(files_below(&folder)?.into_iter().map(|file| folder.join(file)));
     }
-    for folder in folders {
-        for name in entries(&folder)?.into_iter().filter(|name| sweeper.may_remove(name)) {
-            // A temporary file that cannot be removed only takes space.
-            let _ = fs::remove_file(folder.join(name));
-        }
+    let may_be_removed = |path: &&PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        sweeper.may_remove(&name)
+    };
+    for path in paths.iter().filter(may_be_removed) {
+        // A temporary file that cannot be removed only takes space.
+        let _ = fs::remove_file(path);
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use super::state::VideoId;
 use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::cache::Cache;
 use crate::dataset::report::Report;
-use crate::dataset::scan::{Scan, VideoFile, as_they_are, scan};
+use crate::dataset::scan::{Scan, ScanRules, VideoFile, as_they_are, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::dataset::video_list::{LabelStyle, entries, write_dataset_list};
@@ -86,8 +86,8 @@ impl Progress for Cancel {
 pub(crate) struct TaskContext {
     /// The dataset folder.
     pub root: PathBuf,
-    /// Extensions of videos.
-    pub extensions: Vec<String>,
+    /// What counts as a video.
+    pub scan: ScanRules,
     /// The layout of the output folder.
     pub layout: Layout,
     /// The recipe of the features.
@@ -139,7 +139,7 @@ impl TaskContext {
     /// # Errors
     /// When the folder cannot be read, or is empty as if its disk were not mounted.
     pub(crate) fn rescan(&self, known: &Files, gone: impl Fn(VideoId) -> bool) -> anyhow::Result<Differences> {
-        let found: Scan = scan(&self.root, &self.extensions)?;
+        let found: Scan = scan(&self.root, &self.scan)?;
         let there = |id: &VideoId| !gone(*id);
         let any = (0..known.len()).any(|id| there(&VideoId(id)));
         ensure!(
@@ -189,7 +189,7 @@ impl TaskContext {
     pub(crate) fn write_missing(&self) -> anyhow::Result<String> {
         let path = self.manifest.as_ref().context("no manifest says what should be there; name one with --manifest")?;
         let manifest = Manifest::read(path, &self.prefix)?;
-        let scan = scan(&self.root, &self.extensions)?;
+        let scan = scan(&self.root, &self.scan)?;
         let cache = Cache::open(&self.cache, &scan.videos, false);
         let known = |file: &VideoFile| Some((file.name.clone(), cache.known(file, Level::Quick)?.clone()));
         let probes: Probes = scan.videos.iter().filter_map(known).collect();

@@ -85,7 +85,7 @@ fn watch(settings: &Settings) -> Option<WatchOptions> {
         settle: Duration::from_secs(settle),
         poll: Duration::from_secs(poll),
         backend,
-        ..WatchOptions::new(settings.root.clone(), settings.extensions.clone())
+        ..WatchOptions::new(settings.root.clone(), settings.scan.clone())
     })
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn plan(
         watch: if waits { watch(settings) } else { None },
         task_context: TaskContext {
             root: settings.root.clone(),
-            extensions: settings.extensions.clone(),
+            scan: settings.scan.clone(),
             layout: layout.clone(),
             recipe: settings.recipe.clone(),
             style: settings.label_style,

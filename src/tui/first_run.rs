@@ -45,6 +45,7 @@ pub(super) async fn run_form(
         out: text_of(typed.out.as_deref(), suggested.out),
         manifest: text_of(typed.manifest.as_deref(), suggested.manifest),
         devices: typed.devices.clone().unwrap_or(suggested.devices),
+        layout: suggested.layout,
         ..suggested
     };
     let (mut form, mut effects) = Setup::new(keymap, current.to_owned(), home, values);

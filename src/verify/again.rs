@@ -74,7 +74,7 @@ impl Extractor {
         progress: &dyn Progress,
     ) -> Result<Reextracted, Failure> {
         let finding = |text: String| Finding { video: video.clone(), kind: Kind::Again, text };
-        let path = self.setup.folder.join(video.class()).join(format!("{}.safetensors", video.file()));
+        let path = self.setup.folder.join(video.folder()).join(format!("{}.safetensors", video.file()));
         let extracted = match self.extract(video, source, &path, progress)? {
             Ok(()) => Feature::read(&path).map_err(|error| line_of(&error)),
             Err(failure) => Err(failure.line()),

@@ -1,4 +1,5 @@
-//! A reference for the same videos: a `result.pkl`, or a folder of csv, npy, npz or feature files.
+//! A reference for the same videos: a `result.pkl` or a similar file of another extractor, or a folder of csv, npy, npz or
+//! feature files.
 //!
 //! The reference is untrusted: a pickle is parsed and never executed, and sizes are checked before anything is read.
 
@@ -18,6 +19,7 @@ use crate::dataset::shown;
 use crate::dataset::video_list::parse_list;
 use crate::error::{Exit, ExitError, line_of};
 use crate::export::{npy, npz};
+use crate::out::count;
 
 /// The largest file that is read. The text of 10,000 clips of 4096 numbers has 800 MB.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -27,14 +29,14 @@ const MAX_LIST_BYTES: u64 = 1 << 28;
 /// A reference to compare features with.
 #[derive(Debug)]
 pub(crate) enum Reference {
-    /// A `result.pkl` with the list of its videos.
+    /// A file with the results of all videos.
     Pickle {
-        /// The pickle's path, for messages.
+        /// The file's path, for messages.
         path: PathBuf,
-        /// The pickle's bytes.
+        /// The file's bytes.
         map: MappedFile,
-        /// The videos, in the order of the results.
-        videos: Vec<VideoName>,
+        /// The list of the videos in the order of the results. A file with names needs none.
+        list: PathBuf,
     },
     /// A folder with a file for each video.
     Folder(PathBuf),
@@ -50,10 +52,10 @@ pub(crate) enum ReferenceItem {
 }
 
 impl Reference {
-    /// Opens a reference. `list` is the list of a pickle's videos; the default is `hacs_data.txt` beside it.
+    /// Opens a reference. `list` is the list of the videos of a file without names; the default is `hacs_data.txt` beside it.
     ///
     /// # Errors
-    /// When a file is missing, unreadable or invalid.
+    /// When the file is missing or unreadable.
     pub(crate) fn open(path: &Path, list: Option<&Path>) -> anyhow::Result<Self> {
         let usage = |message: String| ExitError::new(Exit::Usage, message);
         let metadata = fs::metadata(path)
@@ -63,56 +65,82 @@ impl Reference {
         }
         let map = MappedFile::open(path).with_context(|| usage(format!("failed to read {}", shown(path))))?;
         let list = list.map_or_else(|| path.with_file_name("hacs_data.txt"), Path::to_owned);
-        let bytes = bounded(&list, MAX_LIST_BYTES).with_context(|| {
-            usage(format!(
-                "failed to read {}, the list that says which result is which video's; name it with --list",
-                shown(&list)
-            ))
-        })?;
-        let entries = parse_list(&bytes).with_context(|| usage(format!("failed to read {}", shown(&list))))?;
-        Ok(Self::Pickle { path: path.to_owned(), map, videos: entries.into_iter().map(|entry| entry.name).collect() })
+        Ok(Self::Pickle { path: path.to_owned(), map, list })
     }
 
-    /// Parses the pickle, if the reference is one. Nothing in it is executed.
+    /// Parses the file of results, if the reference is one. Nothing in it is executed.
     ///
     /// # Errors
-    /// When the file is not a `result.pkl`, or its number of results differs from the list.
-    pub(crate) fn results(&self) -> anyhow::Result<Option<Results<'_>>> {
-        let Self::Pickle { path, map, videos } = self else { return Ok(None) };
+    /// When the file has no results, or it has no names and the list is missing, invalid or of another length.
+    pub(crate) fn results(&self) -> anyhow::Result<Option<NamedResults<'_>>> {
+        let Self::Pickle { path, map, list } = self else { return Ok(None) };
         let usage = |message: String| ExitError::new(Exit::Usage, message);
         let results =
-            Results::parse(map).with_context(|| usage(format!("{} is no result.pkl that can be read", shown(path))))?;
-        ensure!(
-            results.len() == videos.len(),
+            Results::parse(map).with_context(|| usage(format!("failed to read results from {}", shown(path))))?;
+        if let Some(names) = results.names() {
+            let names = names.to_vec();
+            return Ok(Some(NamedResults { results, names, by_list: false }));
+        }
+        let bytes = bounded(list, MAX_LIST_BYTES).with_context(|| {
             usage(format!(
-                "{} has {} results and its list {} videos: they do not belong together; name the right one with --list",
+                "failed to read {}, the list of videos in the order of the results; name it with --list",
+                shown(list)
+            ))
+        })?;
+        let entries = parse_list(&bytes).with_context(|| usage(format!("failed to read {}", shown(list))))?;
+        ensure!(
+            results.len() == entries.len(),
+            usage(format!(
+                "{} has {}, and its list {} has {}; name the right list with --list",
                 shown(path),
-                results.len(),
-                videos.len()
+                count(results.len(), "result", "results"),
+                shown(list),
+                count(entries.len(), "video", "videos")
             ))
         );
-        Ok(Some(results))
+        let names = entries.into_iter().map(|entry| entry.name.to_string()).collect();
+        Ok(Some(NamedResults { results, names, by_list: true }))
     }
+}
 
-    /// Pairs the targets with the reference: first those that the pickle has a result for, in its order, then the others. An
+/// The results of a file with the names of their videos.
+#[derive(Debug)]
+pub(crate) struct NamedResults<'a> {
+    results: Results<'a>,
+    names: Vec<String>,
+    /// The names are those of a list, so they are complete.
+    by_list: bool,
+}
+
+impl NamedResults<'_> {
+    /// Pairs the targets with the results: first those that have a result, in the order of the results, then the others. An
     /// unreadable result ends the iteration and is stored in `trouble`.
     pub(crate) fn deal<'t>(
         &'t self,
         targets: &'t [Target],
-        results: &'t Results<'_>,
         trouble: &'t mut Option<anyhow::Error>,
     ) -> impl Iterator<Item = (&'t Target, ReferenceItem)> {
-        let videos: &[VideoName] = match self {
-            Self::Pickle { videos, .. } => videos,
-            Self::Folder(_) => &[],
-        };
+        // A name that two videos have names neither.
+        let mut by_name: HashMap<&str, Option<&Target>> = HashMap::new();
+        for target in targets {
+            let mut names = vec![target.video.as_str()];
+            if !self.by_list {
+                names.extend(short_names(&target.video));
+                names.sort_unstable();
+                names.dedup();
+            }
+            for name in names {
+                by_name.entry(name).and_modify(|known| *known = None).or_insert(Some(target));
+            }
+        }
         let mut left: HashMap<&VideoName, &Target> = targets.iter().map(|target| (&target.video, target)).collect();
         let mut named: Vec<(&Target, usize)> = vec![];
-        for (index, video) in videos.iter().enumerate() {
-            named.extend(left.remove(video).map(|target| (target, index)));
+        for (index, name) in self.names.iter().enumerate() {
+            let target = by_name.get(name.as_str()).copied().flatten();
+            named.extend(target.and_then(|target| left.remove(&target.video)).map(|target| (target, index)));
         }
         let mut named = named.into_iter().peekable();
-        let mut samples = results.samples().enumerate();
+        let mut samples = self.results.samples().enumerate();
         let mut others: Vec<&Target> = left.into_values().collect();
         others.sort_unstable_by(|a, b| b.video.cmp(&a.video));
         std::iter::from_fn(move || {
@@ -128,7 +156,7 @@ impl Reference {
                     }
                     Some((_, Ok(_))) => {}
                     Some((_, Err(error))) => {
-                        let stop = ExitError::new(Exit::Usage, "what was to be compared with is damaged");
+                        let stop = ExitError::new(Exit::Usage, "the file to compare with is damaged");
                         *trouble = Some(anyhow::Error::from(error).context(stop));
                         return None;
                     }
@@ -140,28 +168,42 @@ impl Reference {
     }
 }
 
+/// The names by which other extractors know a video: the file name with and without its extension, and the id after `v_`.
+fn short_names(video: &VideoName) -> Vec<&str> {
+    let file = video.file();
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    [file, stem].into_iter().chain(stem.strip_prefix("v_")).collect()
+}
+
 impl ReferenceItem {
     /// The reference matrix of this video, if there is one.
     pub(super) fn find(self, target: &Target, pairs: Option<&Reference>) -> Option<Result<Matrix, String>> {
         match (self, pairs) {
-            (Self::Result(ResultSample { scores, shape, .. }), _) => Some(match shape.as_slice() {
-                &[rows, columns] => Ok(Matrix { shape: [rows, columns], data: scores }),
-                shape => Err(format!("its shape is {shape:?}, not clips × classes")),
-            }),
+            (Self::Result(ResultSample { scores, shape, .. }), _) => {
+                // Some files have a dimension of one video.
+                let ones = shape.iter().take_while(|size| **size == 1).count().min(shape.len().saturating_sub(2));
+                Some(match shape.get(ones..).unwrap_or_default() {
+                    &[rows, columns] => Ok(Matrix { shape: [rows, columns], data: scores }),
+                    // The clips are averaged, or there is only one.
+                    &[columns] => Ok(Matrix { shape: [1, columns], data: scores }),
+                    _ => Err(format!("its shape is {shape:?}, not clips × classes")),
+                })
+            }
             (Self::Nothing, Some(Reference::Folder(folder))) => in_folder(folder, &target.video),
             _ => None,
         }
     }
 }
 
-/// The file of a video in a folder, by its name without the extension, at the top or in class folders.
+/// The file of a video in a folder, by its name without the extension: in the video's own folders, in a class folder, or at the
+/// top.
 fn in_folder(folder: &Path, video: &VideoName) -> Option<Result<Matrix, String>> {
     let id = video.file().rsplit_once('.').map_or(video.file(), |(stem, _)| stem);
     let mut names = ["csv", "npy", "npz"].map(|ending| format!("{id}.{ending}")).to_vec();
     // MMAction2 replaces every `mp4` in a name.
     names.push(video.file().replace("mp4", "csv"));
     names.push(format!("{}.safetensors", video.file()));
-    let places = [folder.to_owned(), folder.join(video.class())];
+    let places = [folder.join(video.folder()), folder.join(video.class()), folder.to_owned()];
     let mut paths = names.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
     let path = paths.find(|path| path.is_file())?;
     Some(read(&path).map_err(|why| format!("{}: {why}", shown(&path))))
@@ -172,7 +214,7 @@ fn read(path: &Path) -> Result<Matrix, String> {
     if ending == "safetensors" {
         let mut feature = Feature::read(path).map_err(|error| line_of(&error))?;
         let first = feature.tensors.pop_first();
-        return first.map(|(_, matrix)| matrix).ok_or_else(|| "it holds nothing".into());
+        return first.map(|(_, matrix)| matrix).ok_or_else(|| "it has no features".into());
     }
     let bytes = bounded(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
     match ending {
@@ -185,7 +227,7 @@ fn read(path: &Path) -> Result<Matrix, String> {
 fn bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() || metadata.len() > most {
-        let text = format!("it is no file, or has more than {most} bytes");
+        let text = format!("it is not a file, or has more than {most} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     fs::read(path)
@@ -204,7 +246,8 @@ fn csv(bytes: &[u8]) -> Result<Matrix, String> {
         let before = data.len();
         for field in line.split(',') {
             // Parsed as float64 first, as the usual readers do.
-            let value: f64 = field.trim().parse().map_err(|_| format!("line {number} holds what is no number"))?;
+            let value: f64 =
+                field.trim().parse().map_err(|_| format!("line {number} has something that is not a number"))?;
             data.push(value as f32);
         }
         let width = data.len() - before;

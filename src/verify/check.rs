@@ -86,10 +86,10 @@ fn provenance(job: &VerifyJob<'_>, target: &Target, feature: &Feature, checked: 
     // The name of a set follows from the recipe and the weights, so the three must agree.
     let digest = &own.checkpoint.digest;
     if own.recipe.set_name(digest) != own.set {
-        let text = format!("it says that it is of {}, and its own recipe and weights are not", own.set);
+        let text = format!("it names the set {}, which its recipe and weights do not give", own.set);
         checked.find(Kind::Foreign, text);
     } else if job.recipe.set_name(digest) != own.set {
-        let text = format!("the recipe {} has changed since: these numbers are not what it gives now", job.recipe.name);
+        let text = format!("the recipe {} has changed since; extract the video again", job.recipe.name);
         checked.find(Kind::Foreign, text);
     }
 }
@@ -116,7 +116,7 @@ fn against(job: &VerifyJob<'_>, feature: &Feature, theirs: Result<Matrix, String
     match compare(ours, &theirs) {
         Ok(difference) => {
             if !job.tolerance.allows(&difference) {
-                checked.find(Kind::Against, format!("it is not that of the other: {difference}"));
+                checked.find(Kind::Against, format!("it differs from the reference: {difference}"));
             }
             checked.against = Some(Compared { video: checked.video.clone(), difference });
         }

@@ -6,6 +6,7 @@ use std::fmt;
 use reeldeck_common::feature::Matrix;
 
 use crate::export::npy::transposed;
+use crate::out::count;
 
 /// Number of clips that a difference lists.
 const WORST: usize = 3;
@@ -72,14 +73,14 @@ impl fmt::Display for Difference {
 /// # Errors
 /// Incompatible shapes.
 pub(crate) fn compare(ours: &Matrix, theirs: &Matrix) -> Result<Difference, String> {
-    let [rows, columns] = ours.shape;
+    let [_, columns] = ours.shape;
     let other = match theirs.shape {
         shape if shape == ours.shape => Cow::Borrowed(theirs.data.as_slice()),
         [c, r] if [r, c] == ours.shape => Cow::Owned(transposed(theirs)),
-        [r, c] => return Err(format!("its shape is {r} × {c}, and ours {rows} × {columns}")),
+        shape => return Err(other_shape(shape, ours.shape)),
     };
     if other.len() != ours.data.len() {
-        return Err("it holds fewer numbers than its shape says".into());
+        return Err("it has fewer numbers than its shape says".into());
     }
     let columns = columns.max(1);
     let (mut sum, mut squares, mut norm) = (0.0, 0.0, 0.0);
@@ -105,6 +106,23 @@ pub(crate) fn compare(ours: &Matrix, theirs: &Matrix) -> Result<Difference, Stri
     // For a reference of zeros, any difference is infinite.
     let relative_l2 = if squares == 0.0 { 0.0 } else { (squares / norm).sqrt() };
     Ok(Difference { max_abs, mean_abs: sum / count, relative_l2, is_equal, worst: clips })
+}
+
+/// Why two shapes cannot be compared.
+fn other_shape([r, c]: [usize; 2], [rows, columns]: [usize; 2]) -> String {
+    let clips = |theirs: usize| {
+        let averaged = if theirs == 1 { ", or the average of all clips" } else { "" };
+        format!("theirs has {}, ours {rows}: a different sampling{averaged}", count(theirs, "row", "rows"))
+    };
+    match [r, c] {
+        [theirs, same] if same == columns => clips(theirs),
+        [same, theirs] if same == columns => clips(theirs),
+        [same, theirs] if same == rows => {
+            let numbers = count(theirs, "number", "numbers");
+            format!("theirs has {numbers} per clip, ours {columns}: another network, or another layer of it")
+        }
+        _ => format!("its shape is {r} × {c}, and ours {rows} × {columns}"),
+    }
 }
 
 /// Two equal values and two NaNs have no difference. NaN and a number differ infinitely.
@@ -147,8 +165,16 @@ mod tests {
         let ours = matrix([3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let turned = matrix([2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
         assert!(compare(&ours, &turned).unwrap().is_equal);
-        let error = compare(&ours, &matrix([1, 6], &[0.0; 6])).unwrap_err();
-        assert!(error.contains("1 × 6, and ours 3 × 2"), "{error}");
+        for (shape, says) in [
+            ([1, 6], "its shape is 1 × 6, and ours 3 × 2"),
+            ([4, 2], "theirs has 4 rows, ours 3: a different sampling"),
+            ([2, 4], "theirs has 4 rows, ours 3: a different sampling"),
+            ([1, 2], "theirs has 1 row, ours 3: a different sampling, or the average of all clips"),
+            ([3, 5], "theirs has 5 numbers per clip, ours 2: another network, or another layer of it"),
+        ] {
+            let numbers = vec![0.0; shape[0] * shape[1]];
+            assert_eq!(compare(&ours, &matrix(shape, &numbers)).unwrap_err(), says);
+        }
         assert!(compare(&ours, &matrix([3, 2], &[0.0; 5])).is_err());
     }
 

@@ -1,13 +1,11 @@
 //! Verifies features: each by itself, against its video, and against a reference.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io;
-use std::path::Path;
 
 use anyhow::Context;
 use reeldeck_common::atomic;
-use reeldeck_common::layout::Layout;
+use reeldeck_common::layout::{Layout, files_below};
 use reeldeck_common::recipe::{Precision, Recipe};
 use reeldeck_common::video::VideoName;
 
@@ -183,12 +181,12 @@ pub(crate) fn verify(
     };
     let results = pairs.map(Reference::results).transpose()?.flatten();
     let mut trouble = None;
-    match (&results, pairs) {
-        (Some(results), Some(pairs)) => {
-            let given = pairs.deal(&targets, results, &mut trouble);
+    match &results {
+        Some(results) => {
+            let given = results.deal(&targets, &mut trouble);
             ordered(threads(), given, check, &mut take)?;
         }
-        _ => ordered(threads(), targets.iter().map(|target| (target, ReferenceItem::Nothing)), check, &mut take)?,
+        None => ordered(threads(), targets.iter().map(|target| (target, ReferenceItem::Nothing)), check, &mut take)?,
     }
     if let Some(trouble) = trouble {
         return Err(trouble);
@@ -202,21 +200,18 @@ pub(crate) fn verify(
 fn targets(job: &VerifyJob<'_>, report: &mut Report) -> io::Result<Vec<Target>> {
     let mut sources: HashMap<&VideoName, &VideoFile> = job.videos.iter().map(|video| (&video.name, video)).collect();
     let mut targets = vec![];
-    let features = job.layout.features();
-    for class in entries(&features)? {
-        for file in entries(&features.join(&class))? {
-            let name = file.strip_suffix(".safetensors").map(|file| VideoName::new(&format!("{class}/{file}")));
-            match name {
-                Some(Ok(video)) => {
-                    let source = sources.remove(&video).cloned();
-                    if source.is_none() {
-                        report.gone.push(video.clone());
-                    }
-                    targets.push(Target { video, source });
+    for path in files_below(&job.layout.features())? {
+        let name = path.strip_suffix(".safetensors").map(VideoName::new);
+        match name {
+            Some(Ok(video)) => {
+                let source = sources.remove(&video).cloned();
+                if source.is_none() {
+                    report.gone.push(video.clone());
                 }
-                _ if atomic::is_temporary(&file) => {}
-                _ => report.others.push(format!("{class}/{file}")),
+                targets.push(Target { video, source });
             }
+            _ if atomic::is_temporary(path.rsplit('/').next().unwrap_or_default()) => {}
+            _ => report.others.push(path),
         }
     }
     targets.sort_unstable_by(|a, b| a.video.cmp(&b.video));
@@ -225,14 +220,6 @@ fn targets(job: &VerifyJob<'_>, report: &mut Report) -> io::Result<Vec<Target>> 
     report.without = sources.into_keys().cloned().collect();
     report.without.sort_unstable();
     Ok(targets)
-}
-
-fn entries(folder: &Path) -> io::Result<Vec<String>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(vec![]),
-        Err(error) => Err(error),
-    }
 }
 
 /// The accepted difference of two extractions by this recipe.

@@ -50,7 +50,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!((settings.checkpoint, settings.devices), (None, DeviceList::These(vec![Device::Cpu])));
     assert_eq!((settings.limit, settings.verbosity), (None, Verbosity::Normal));
     assert_eq!((settings.manifest, settings.prefix.as_str(), settings.tolerance_s), (None, "v_", 2.0));
-    assert_eq!((settings.extensions.len(), settings.plain_interval), (12, Duration::from_secs(15)));
+    assert_eq!((settings.scan.extensions.len(), settings.plain_interval), (18, Duration::from_secs(15)));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn options_override_the_configuration_file() {
                 [limits]\nmegapixels = 9\n[batch]\nplain_interval_s = 1\n";
     let settings = resolve(text, Overrides { verbose: true, limit: Some(3), ..Overrides::default() }).unwrap();
     assert_eq!(settings.checkpoint, Some(CheckpointSource::Seeded));
-    assert_eq!((settings.extensions, settings.label_style), (vec!["mp4".to_owned()], LabelStyle::Index));
+    assert_eq!((settings.scan.extensions, settings.label_style), (vec!["mp4".to_owned()], LabelStyle::Index));
     assert_eq!((settings.worker.batch, settings.worker.threads, settings.limits.megapixels), (4, 0, 9.0));
     assert_eq!((settings.plain_interval, settings.limits.frames), (Duration::from_secs(1), 2_000_000));
     assert_eq!((settings.verbosity, settings.limit), (Verbosity::Verbose, Some(3)));

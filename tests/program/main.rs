@@ -16,6 +16,7 @@ mod events;
 mod export;
 mod fetch;
 mod gpu_check;
+mod layouts;
 mod life;
 mod list;
 mod manifest;

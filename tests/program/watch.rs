@@ -157,7 +157,7 @@ fn a_file_is_checked_once_it_has_stopped_changing() {
 fn text_output_shows_changes_and_a_summary() {
     let bench = Bench::new(0);
     let scan = bench.start(&["scan", "--watch"]);
-    while scan.line() != "  next: `reeldeck missing` writes the lists by which to fetch or request it" {}
+    while scan.line() != "  next: `reeldeck missing` writes lists to download or request missing videos" {}
     bench.put("Archery/v_b.mp4", 0);
     let line = scan.line();
     assert!(line.ends_with(" 1 change; now 2 unchecked, 1 missing"), "{line}");

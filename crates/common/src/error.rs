@@ -4,6 +4,13 @@ use serde::{Deserialize, Serialize};
 
 /// How a reason ends if another download can help.
 pub const DOWNLOAD_AGAIN: &str = "; download it again";
+/// How a reason ends if another download has the content that failed before.
+pub const SAME_CONTENT: &str = "; the same content failed before, so the source itself is damaged";
+
+/// The reason of a file whose content failed before in another download; `None` if it does not suggest a download.
+pub fn of_same_content(reason: &str) -> Option<String> {
+    reason.strip_suffix(DOWNLOAD_AGAIN).map(|reason| format!("{reason}{SAME_CONTENT}"))
+}
 
 /// The kind of a failure. The engine's failure policy depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

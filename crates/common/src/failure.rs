@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::atomic::{self, Owner};
 use crate::bounded;
 use crate::error::Failure;
+use crate::layout::create_outer_folders;
 use crate::source::SourceStamp;
 use crate::video::VideoName;
 
@@ -22,6 +23,9 @@ pub struct FailureFile {
     pub video: VideoName,
     /// The video file at the last attempt; `None` when it was missing.
     pub source: Option<SourceStamp>,
+    /// The [`crate::digest::sampled`] digest of a corrupt file, which recognises the same content in another download.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
     /// Oldest first; never empty.
     pub attempts: Vec<Attempt>,
 }
@@ -48,6 +52,7 @@ impl FailureFile {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path, owner: &Owner) -> io::Result<()> {
+        create_outer_folders(path, &self.video)?;
         atomic::write(path, owner, |writer| {
             serde_json::to_writer_pretty(&mut *writer, self)?;
             writer.write_all(b"\n")

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::video::VideoName;
+use crate::video::{MAX_FOLDERS, VideoName};
 
 /// The paths of one feature set (`<recipe>-<hash8>`) under an output folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +51,12 @@ impl Layout {
 
     /// The feature file of a video. Its name keeps the video's extension, so that `a.mp4` and `a.webm` have different files.
     pub fn feature(&self, video: &VideoName) -> PathBuf {
-        self.features().join(video.class()).join(format!("{}.safetensors", video.file()))
+        self.features().join(video.folder()).join(format!("{}.safetensors", video.file()))
     }
 
     /// The failure file of a video.
     pub fn failure(&self, video: &VideoName) -> PathBuf {
-        self.failures().join(video.class()).join(format!("{}.json", video.file()))
+        self.failures().join(video.folder()).join(format!("{}.json", video.file()))
     }
 
     /// Creates the folders of this set.
@@ -70,5 +70,89 @@ impl Layout {
     /// The folder of locks, logs and journals.
     pub fn private(&self) -> PathBuf {
         self.out.join(".reeldeck")
+    }
+}
+
+/// All files below a folder, as paths relative to it. A folder that does not exist contains none.
+///
+/// # Errors
+/// When an existing folder cannot be listed.
+pub fn files_below(folder: &Path) -> io::Result<Vec<String>> {
+    let mut files = vec![];
+    let mut folders = vec![String::new()];
+    while let Some(inner) = folders.pop() {
+        let entries = match fs::read_dir(folder.join(&inner)) {
+            Ok(entries) => entries,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let path = if inner.is_empty() { name.into_owned() } else { format!("{inner}/{name}") };
+            // Links to folders are followed, but not into an endless tree.
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink())
+                && folder.join(&path).is_dir()
+                && path.matches('/').count() < MAX_FOLDERS;
+            if is_folder { folders.push(path) } else { files.push(path) }
+        }
+    }
+    Ok(files)
+}
+
+/// Creates the folders above the folder of a video's file, except those above all folders of its name: if the output disk is
+/// unmounted, nothing must be written at its mount point. [`crate::atomic::write`] creates the folder itself.
+///
+/// # Errors
+/// When a folder cannot be created.
+pub(crate) fn create_outer_folders(file: &Path, video: &VideoName) -> io::Result<()> {
+    let outer: Vec<_> = file.ancestors().skip(2).take(video.depth().saturating_sub(1)).collect();
+    outer.into_iter().rev().try_for_each(|folder| match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_folders_of_a_name_are_created() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), "set");
+        let video = VideoName::new("train/a/Archery/v.mp4").unwrap();
+        let file = layout.feature(&video);
+        assert_eq!(file, dir.path().join("features/set/train/a/Archery/v.mp4.safetensors"));
+        assert!(create_outer_folders(&file, &video).is_err(), "the set's folder is missing");
+        assert!(!dir.path().join("features").exists());
+        layout.prepare().unwrap();
+        create_outer_folders(&file, &video).unwrap();
+        create_outer_folders(&file, &video).unwrap();
+        let inner = layout.features().join("train/a");
+        assert!(inner.is_dir() && !inner.join("Archery").exists());
+        for name in ["v.mp4", "Archery/v.mp4"] {
+            let video = VideoName::new(name).unwrap();
+            create_outer_folders(&layout.feature(&video), &video).unwrap();
+            assert_eq!(layout.failure(&video), layout.failures().join(format!("{name}.json")));
+        }
+        assert_eq!(fs::read_dir(layout.features()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn files_at_any_depth_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(files_below(&dir.path().join("none")).unwrap().is_empty());
+        for file in ["v.mp4", "A/v.mp4", "train/A/v.mp4"] {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        std::os::unix::fs::symlink("..", dir.path().join("A/up")).unwrap();
+        let mut found = files_below(dir.path()).unwrap();
+        found.retain(|path| !path.contains("/up"));
+        found.sort();
+        assert_eq!(found, ["A/v.mp4", "train/A/v.mp4", "v.mp4"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The name of a video: `Class/file`, relative to the dataset folder.
+//! The name of a video: its path relative to the dataset folder, such as `Class/file`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// A video's name: a class folder and a file name, UTF-8, without control characters. It is safe to join to any folder.
+/// The maximum number of folders in a name.
+pub const MAX_FOLDERS: usize = 16;
+
+/// Names of folders that hold a part of the dataset, in lower case.
+const SPLITS: [&str; 8] = ["train", "training", "val", "valid", "validation", "test", "testing", "train_val"];
+
+/// A video's name: its path relative to the dataset folder, UTF-8, without control characters. It has a file name and at most
+/// [`MAX_FOLDERS`] folders: `Class/file`, `file`, `train/Class/file`. It is safe to join to any folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct VideoName(String);
@@ -20,23 +27,22 @@ pub enum NameError {
     /// It contains a newline, a tab or another control character.
     #[error("the name contains a newline or another control character; rename the file")]
     Control,
-    /// It is not exactly `Class/file`, or a part of it is `.` or `..`.
-    #[error("not of the form Class/file")]
+    /// A part of it is empty, `.` or `..`, or it has too many folders.
+    #[error("not a path such as Class/file, with at most {MAX_FOLDERS} folders")]
     Shape,
 }
 
 impl VideoName {
-    /// Checks a name of the form `Class/file`.
+    /// Checks a name.
     ///
     /// # Errors
-    /// When the name has another form or contains control characters.
+    /// When the name is not a relative path, has too many folders or contains control characters.
     pub fn new(name: &str) -> Result<Self, NameError> {
         if name.chars().any(char::is_control) {
             return Err(NameError::Control);
         }
-        let mut parts = name.split('/');
-        let plain = |part: Option<&str>| part.is_some_and(|p| !p.is_empty() && p != "." && p != "..");
-        if plain(parts.next()) && plain(parts.next()) && parts.next().is_none() {
+        let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+        if name.split('/').all(is_plain) && name.matches('/').count() <= MAX_FOLDERS {
             Ok(Self(name.to_owned()))
         } else {
             Err(NameError::Shape)
@@ -51,25 +57,50 @@ impl VideoName {
         Self::new(path.to_str().ok_or(NameError::NotUtf8)?)
     }
 
-    /// `Class/file`.
+    /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The class, which is the folder's name.
+    /// The path of the folder that contains the file; empty for the dataset folder.
+    pub fn folder(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The number of folders in the name.
+    pub fn depth(&self) -> usize {
+        self.0.matches('/').count()
+    }
+
+    /// The class: the name of the folder that contains the file. Empty in the dataset folder, and in a split's folder, such as
+    /// `test/file`.
     pub fn class(&self) -> &str {
-        self.0.split_once('/').map_or("", |(class, _)| class)
+        match self.folder().rsplit_once('/') {
+            Some((_, class)) => class,
+            None if is_split(self.folder()) => "",
+            None => self.folder(),
+        }
+    }
+
+    /// Whether the first folder has the name of a split.
+    pub fn is_in_split(&self) -> bool {
+        self.0.split_once('/').is_some_and(|(first, _)| is_split(first))
     }
 
     /// The file name with its extension.
     pub fn file(&self) -> &str {
-        self.0.split_once('/').map_or("", |(_, file)| file)
+        self.0.rsplit_once('/').map_or(&self.0, |(_, file)| file)
     }
 
     /// The video's path in the dataset folder `root`.
     pub fn under(&self, root: &Path) -> PathBuf {
         root.join(&self.0)
     }
+}
+
+/// Whether a folder has the name of a split, such as `train`, in any case.
+fn is_split(folder: &str) -> bool {
+    SPLITS.iter().any(|split| split.eq_ignore_ascii_case(folder))
 }
 
 impl fmt::Display for VideoName {
@@ -130,10 +161,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_consist_of_class_and_file() {
-        let name = VideoName::new("Horseback riding/v_-a \"b\".mp4").unwrap();
-        assert_eq!((name.class(), name.file()), ("Horseback riding", "v_-a \"b\".mp4"));
-        for bad in ["v.mp4", "/a/b", "a//b", "a/b/c", "../b", "a/..", "./b", "", "/"] {
+    fn a_name_has_folders_a_class_and_a_file() {
+        for (name, folder, class, file) in [
+            ("Horseback riding/v_-a \"b\".mp4", "Horseback riding", "Horseback riding", "v_-a \"b\".mp4"),
+            ("v.mp4", "", "", "v.mp4"),
+            ("train/Archery/v.mp4", "train/Archery", "Archery", "v.mp4"),
+            ("Test/v.mp4", "Test", "", "v.mp4"),
+            ("a/b/c/v.mp4", "a/b/c", "c", "v.mp4"),
+        ] {
+            let video = VideoName::new(name).unwrap();
+            assert_eq!((video.folder(), video.class(), video.file()), (folder, class, file));
+            assert_eq!(video.depth(), folder.split('/').filter(|part| !part.is_empty()).count());
+        }
+        assert!(VideoName::new("val/v.mp4").unwrap().is_in_split());
+        assert!(!VideoName::new("A/val/v.mp4").unwrap().is_in_split());
+        let deepest = format!("{}v", "a/".repeat(MAX_FOLDERS));
+        assert!(VideoName::new(&deepest).is_ok());
+        for bad in ["/a/b", "a//b", "../b", "a/..", "./b", "", "/", "a/../b/v", "v/", &format!("a/{deepest}")] {
             assert_eq!(VideoName::new(bad), Err(NameError::Shape), "{bad:?}");
         }
         for bad in ["a/b\nc.mp4", "a\t/b.mp4", "a/\u{1b}[2J.mp4"] {

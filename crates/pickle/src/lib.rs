@@ -8,6 +8,7 @@
 
 pub mod checkpoint;
 pub mod map;
+mod numpy;
 mod opcode;
 pub mod read;
 pub mod results;

@@ -1,4 +1,5 @@
-//! A plain list as a manifest: one video per line, as `id`, as `id,class`, or as `Class/v_id.mp4 -1`.
+//! A plain list as a manifest: one video per line, as `id`, as `id,class`, or as `Class/v_id.mp4 -1`, where the class
+//! folder and the label may be left out.
 
 use std::io::{BufRead, Read};
 
@@ -41,16 +42,18 @@ pub(super) fn read(mut reader: impl BufRead, prefix: &str, sink: &mut Sink<'_>) 
             Some(class) => vec![sink.labels.take(&class).map_err(|why| (start, Problem::Content(why)))?],
             None => vec![],
         };
-        let entry =
-            Entry { id: &id, place: start, duration_s: None, split: None, labels, url: None, text: String::new() };
-        (sink.take)(entry).map_err(|problem| (start, problem))?;
+        let (duration_s, split, segments, url, text) = (None, None, vec![], None, String::new());
+        let entry = Entry { id: &id, place: start, duration_s, split, labels, segments, url, text };
+        (sink.take)(entry, sink.labels).map_err(|problem| (start, problem))?;
     }
     Ok(())
 }
 
 /// The id and the class of a line. An error has its byte offset.
 fn parse(line: &str, prefix: &str) -> Result<(String, Option<String>), (usize, String)> {
-    let (id, class) = if line.contains('/') {
+    // An id has no white space, so what has a label is a file.
+    let has_label = line.rsplit_once(' ').is_some_and(|(_, label)| label.parse::<i64>().is_ok());
+    let (id, class) = if line.contains('/') || has_label {
         file(line, prefix).map_err(|why| (0, why))?
     } else if let Some((id, class)) = line.split_once(',') {
         let class = class.trim_ascii();
@@ -65,18 +68,19 @@ fn parse(line: &str, prefix: &str) -> Result<(String, Option<String>), (usize, S
     Ok((id, class))
 }
 
-/// `Class/v_id.mp4`, optionally followed by a label.
+/// A video's name such as `Class/v_id.mp4`, optionally followed by a label.
 fn file(line: &str, prefix: &str) -> Result<(String, Option<String>), String> {
     let name = match line.rsplit_once(' ') {
         Some((name, label)) if label.parse::<i64>().is_ok() => name,
         _ => line,
     };
     let name = VideoName::new(name).map_err(|error| match error {
-        NameError::Shape => "the video's name is not of the form Class/file".to_owned(),
+        NameError::Shape => "the video's name is not a path such as Class/file".to_owned(),
         other => other.to_string(),
     })?;
     let id = id_of(name.file(), prefix)
         .ok_or_else(|| format!("the file's name does not begin with {prefix:?}; see `[manifest] prefix`"))?;
-    check_label(name.class()).map_err(|error| error.to_string())?;
-    Ok((id.to_owned(), Some(name.class().to_owned())))
+    let class = Some(name.class()).filter(|class| !class.is_empty());
+    class.map_or(Ok(()), check_label).map_err(|error| error.to_string())?;
+    Ok((id.to_owned(), class.map(str::to_owned)))
 }

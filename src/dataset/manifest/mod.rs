@@ -1,5 +1,6 @@
 //! The manifest: the videos of the dataset, from the official annotation file or a plain list.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,9 +15,13 @@ mod guard;
 mod json;
 mod list;
 mod names;
+mod segments;
 
 pub(crate) use guard::Place;
 pub(crate) use names::same_class;
+use names::underscored;
+pub(crate) use segments::OddSegments;
+use segments::Segment;
 
 /// Maximum number of videos, several times that of the largest dataset of the field.
 const MAX_VIDEOS: usize = 2_000_000;
@@ -82,10 +87,14 @@ pub(crate) struct Manifest {
     pub path: PathBuf,
     /// Its kind.
     pub kind: Kind,
+    /// The segments that cannot be right.
+    pub odd_segments: OddSegments,
     /// The prefix of the id in file names.
     pub prefix: String,
     videos: IndexMap<Box<str>, Listed>,
     labels: Labels,
+    /// The labels with underscores for spaces.
+    class_folders: HashSet<String>,
 }
 
 /// A video of the manifest.
@@ -131,13 +140,14 @@ pub(crate) struct Entry<'a> {
     /// The annotations as Python's `json.dump` writes them, if requested.
     pub text: String,
     labels: Vec<u32>,
+    segments: Vec<Segment>,
     url: Option<String>,
 }
 
 /// Receives the videos while a manifest is read.
 struct Sink<'a> {
     labels: &'a mut Labels,
-    take: &'a mut dyn FnMut(Entry<'_>) -> Result<(), Problem>,
+    take: &'a mut dyn FnMut(Entry<'_>, &Labels) -> Result<(), Problem>,
 }
 
 /// Why reading ended early.
@@ -207,13 +217,15 @@ impl Manifest {
         let mut manifest = Self {
             path: path.to_owned(),
             kind,
+            odd_segments: OddSegments::default(),
             prefix: prefix.to_owned(),
             videos: IndexMap::new(),
             labels: Labels::default(),
+            class_folders: HashSet::new(),
         };
-        let (videos, mut kept) = (&mut manifest.videos, 0);
-        let mut take = |entry: Entry<'_>| {
-            let Entry { id, place, duration_s, split, labels, url, .. } = entry;
+        let (videos, odd, mut kept) = (&mut manifest.videos, &mut manifest.odd_segments, 0);
+        let mut take = |entry: Entry<'_>, known: &Labels| {
+            let Entry { id, place, duration_s, split, labels, segments, url, .. } = entry;
             if let Some(first) = videos.get(id) {
                 let first = first.place;
                 return Err(Problem::Content(format!(
@@ -226,6 +238,8 @@ impl Manifest {
                 let most = format!("{MAX_VIDEOS} videos or {} MiB of names", MAX_BYTES >> 20);
                 return Err(Problem::Content(format!("there are more than {most}; is this the right file?")));
             }
+            let label = |number: u32| known.0.get_index(number as usize).map(|label| &**label);
+            odd.check(id, duration_s.unwrap_or_default(), &segments, label);
             videos.insert(id.into(), Listed { duration_s, split, labels: labels.into(), url, place });
             Ok(())
         };
@@ -236,6 +250,7 @@ impl Manifest {
             return Err(error(path, Place { line: 1, column: 1 }, nothing));
         }
         manifest.videos.shrink_to_fit();
+        manifest.class_folders = manifest.labels.0.iter().map(|label| underscored(label)).collect();
         Ok(manifest)
     }
 
@@ -250,7 +265,7 @@ impl Manifest {
         let (reader, kind) = open(&self.path)?;
         let mut failed = None;
         let mut labels = Labels::default();
-        let mut take = |entry: Entry<'_>| {
+        let mut take = |entry: Entry<'_>, _: &Labels| {
             take(&entry).map_err(|error| {
                 failed = Some(error);
                 Problem::Content("stopped".into())
@@ -286,6 +301,11 @@ impl Manifest {
     /// Number of different labels.
     pub(crate) fn classes(&self) -> usize {
         self.labels.0.len()
+    }
+
+    /// Whether a class folder belongs to a label of any video.
+    pub(crate) fn has_class(&self, folder: &str) -> bool {
+        self.class_folders.contains(&underscored(folder))
     }
 
     /// The labels of a video without duplicates, in the order of their first appearance.

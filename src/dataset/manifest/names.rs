@@ -63,6 +63,11 @@ pub(crate) fn same_class(folder: &str, label: &str) -> bool {
     folder.len() == label.len() && folder.bytes().map(underscored).eq(label.bytes().map(underscored))
 }
 
+/// A label as the name of a class folder.
+pub(super) fn underscored(label: &str) -> String {
+    label.replace(' ', "_")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -228,8 +228,8 @@ fn invalid_lines_are_reported_with_their_position() {
         (b"a\tb", 1, 2, "here is white space"),
         (b"a\n\na\n", 3, 1, "the id \"a\" stands twice, first at line 1, column 1"),
         (b"a\nA/v_a.mp4 -1\n", 2, 1, "stands twice"),
-        (b"../../x", 1, 1, "not of the form Class/file"),
-        (b"/etc/passwd", 1, 1, "not of the form Class/file"),
+        (b"../../x", 1, 1, "not a path such as Class/file"),
+        (b"/etc/passwd", 1, 1, "not a path such as Class/file"),
         (b"A/b.mp4 -1", 1, 1, "does not begin with \"v_\""),
         (b"a,..", 1, 3, "names a folder"),
         (b"a,", 1, 3, "empty"),
@@ -321,7 +321,7 @@ fn check(bytes: &[u8], name: &str) -> Result<(), TestCaseError> {
     // The second pass, for annotations, accepts the same files and returns valid JSON.
     let (mut reader, mut texts) = (bytes, vec![]);
     if let Ok(kind) = begin(&mut reader, Path::new(name)) {
-        let mut take = |entry: Entry<'_>| {
+        let mut take = |entry: Entry<'_>, _: &Labels| {
             texts.push(entry.text);
             Ok(())
         };

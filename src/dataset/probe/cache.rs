@@ -7,8 +7,10 @@ use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
-use reeldeck_common::probe::{CHECKS, Level, Probed};
+use reeldeck_common::error::{SAME_CONTENT, of_same_content};
+use reeldeck_common::probe::{CHECKS, Level, Probed, Verdict};
 use reeldeck_common::protocol::MAX_LINE;
+use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 use reeldeck_process::{LineError, LineReader};
 use serde::{Deserialize, Serialize};
@@ -30,7 +32,18 @@ const MAX_DEAD: usize = 1000;
 #[derive(Debug)]
 pub struct Cache {
     known: HashMap<VideoName, Probed>,
+    /// The content of files that were corrupt or damaged, by the last finding.
+    contents: HashMap<VideoName, Content>,
     file: Store,
+}
+
+/// The content of a file with a problem.
+#[derive(Clone, Debug)]
+struct Content {
+    source: SourceStamp,
+    digest: String,
+    /// Whether another download had the same content.
+    is_repeated: bool,
 }
 
 #[derive(Debug)]
@@ -62,35 +75,40 @@ enum Begin {
 struct Entry {
     video: VideoName,
     probed: Probed,
+    /// The digest of the content, for corrupt and damaged files.
+    #[serde(default)]
+    content: Option<String>,
 }
 
 #[derive(Serialize)]
 struct EntryOut<'a> {
     video: &'a VideoName,
     probed: &'a Probed,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
 }
 
 impl Cache {
     /// An empty cache that is not stored.
     pub fn none() -> Self {
-        Self { known: HashMap::new(), file: Store::None }
+        Self { known: HashMap::new(), contents: HashMap::new(), file: Store::None }
     }
 
     /// Reads the findings about these videos, sorted by name. Nothing is written before [`Cache::store`] is called, and
     /// nothing at all if `keep` is false.
     pub fn open(path: &Path, videos: &[VideoFile], keep: bool) -> Self {
-        let mut known = HashMap::new();
+        let (mut known, mut contents) = (HashMap::new(), HashMap::new());
         // Errors are ignored: the file is only a cache.
         let OldCache { begin, lines } =
-            read(path, videos, &mut known).unwrap_or(OldCache { begin: Begin::Anew, lines: 0 });
+            read(path, videos, &mut known, &mut contents).unwrap_or(OldCache { begin: Begin::Anew, lines: 0 });
         let mut file = if keep { Store::Path { path: path.to_owned(), begin } } else { Store::None };
         if keep && lines > 2 * known.len() + MAX_DEAD {
-            file = match write_anew(path, &known) {
+            file = match write_anew(path, &known, &contents) {
                 Ok(()) => Store::Path { path: path.to_owned(), begin: Begin::Nothing },
                 Err(error) => Store::Failed(error),
             };
         }
-        Self { known, file }
+        Self { known, contents, file }
     }
 
     /// The finding about the current version of a video, if its level is at least `level`.
@@ -102,6 +120,21 @@ impl Cache {
     pub fn verdicts(&self, videos: &[VideoFile]) -> HashMap<VideoName, Probed> {
         let known = videos.iter().filter_map(|video| self.known(video, Level::Quick).map(|probed| (video, probed)));
         known.map(|(video, probed)| (video.name.clone(), probed.clone())).collect()
+    }
+
+    /// Notes that the content of a corrupt or damaged file has this digest. If an earlier version of the file had the same
+    /// content, the reason of the finding says so instead of suggesting another download.
+    pub(crate) fn compare_content(&mut self, video: &VideoName, probed: &mut Probed, digest: String) {
+        let source = probed.source;
+        let earlier = self.contents.get(video).filter(|earlier| earlier.digest == digest);
+        let is_repeated = earlier.is_some_and(|earlier| earlier.is_repeated || earlier.source != source);
+        if let Verdict::Corrupt { reason } | Verdict::Damaged { reason, .. } = &mut probed.verdict
+            && is_repeated
+            && let Some(same) = of_same_content(reason)
+        {
+            *reason = same;
+        }
+        self.contents.insert(video.clone(), Content { source, digest, is_repeated });
     }
 
     /// Stores a finding, unless it is valid for this run only.
@@ -117,7 +150,7 @@ impl Cache {
         }
         if let Store::Open(file) = &mut self.file
             // One write per line, so that lines of several processes do not mix.
-            && let Err(error) = line(video, probed).and_then(|line| file.write_all(line.as_bytes()))
+            && let Err(error) = line(video, probed, &self.contents).and_then(|line| file.write_all(line.as_bytes()))
         {
             self.file = Store::Failed(error);
         }
@@ -150,8 +183,10 @@ fn header() -> String {
     format!("reeldeck probe cache {FORMAT}, checks {CHECKS}\n")
 }
 
-fn line(video: &VideoName, probed: &Probed) -> io::Result<String> {
-    let text = serde_json::to_string(&EntryOut { video, probed })?;
+fn line(video: &VideoName, probed: &Probed, contents: &HashMap<VideoName, Content>) -> io::Result<String> {
+    let content = contents.get(video).filter(|content| content.source == probed.source);
+    let content = content.map(|content| content.digest.as_str());
+    let text = serde_json::to_string(&EntryOut { video, probed, content })?;
     Ok(format!("{:016x} {text}\n", xxh3_64(text.as_bytes())))
 }
 
@@ -168,7 +203,12 @@ struct OldCache {
 }
 
 /// Reads the lines about these videos. Other lines are only counted, so memory does not depend on the file's size.
-fn read(path: &Path, videos: &[VideoFile], known: &mut HashMap<VideoName, Probed>) -> io::Result<OldCache> {
+fn read(
+    path: &Path,
+    videos: &[VideoFile],
+    known: &mut HashMap<VideoName, Probed>,
+    contents: &mut HashMap<VideoName, Content>,
+) -> io::Result<OldCache> {
     let anew = OldCache { begin: Begin::Anew, lines: 0 };
     // Opening a pipe without a writer would block.
     if !fs::metadata(path)?.is_file() {
@@ -184,9 +224,15 @@ fn read(path: &Path, videos: &[VideoFile], known: &mut HashMap<VideoName, Probed
     let begin = loop {
         match reader.next_line() {
             Ok(Some(line)) => {
-                if let Some(Entry { video, probed }) = parse(line)
+                if let Some(Entry { video, probed, content }) = parse(line)
                     && videos.binary_search_by(|other| other.name.cmp(&video)).is_ok()
                 {
+                    let is_repeated = probed.verdict.reason().is_some_and(|reason| reason.ends_with(SAME_CONTENT));
+                    let source = probed.source;
+                    match content {
+                        Some(digest) => drop(contents.insert(video.clone(), Content { source, digest, is_repeated })),
+                        None => drop(contents.remove(&video)),
+                    }
                     learn(known, video, probed);
                 }
             }
@@ -205,7 +251,7 @@ fn read(path: &Path, videos: &[VideoFile], known: &mut HashMap<VideoName, Probed
 fn start(path: &Path, begin: Begin) -> io::Result<File> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     if begin == Begin::Anew {
-        write_anew(path, &HashMap::new())?;
+        write_anew(path, &HashMap::new(), &HashMap::new())?;
     }
     let mut file = OpenOptions::new().append(true).open(path)?;
     if begin == Begin::NewLine {
@@ -214,18 +260,21 @@ fn start(path: &Path, begin: Begin) -> io::Result<File> {
     Ok(file)
 }
 
-fn write_anew(path: &Path, known: &HashMap<VideoName, Probed>) -> io::Result<()> {
+fn write_anew(
+    path: &Path,
+    known: &HashMap<VideoName, Probed>,
+    contents: &HashMap<VideoName, Content>,
+) -> io::Result<()> {
     atomic::write(path, &Owner::this_process(), |writer| {
         writer.write_all(header().as_bytes())?;
-        known.iter().try_for_each(|(video, probed)| writer.write_all(line(video, probed)?.as_bytes()))
+        known.iter().try_for_each(|(video, probed)| writer.write_all(line(video, probed, contents)?.as_bytes()))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use reeldeck_common::probe::{Facts, Verdict};
-    use reeldeck_common::source::SourceStamp;
+    use reeldeck_common::probe::Facts;
 
     use super::*;
 
@@ -281,6 +330,27 @@ mod tests {
         assert_eq!(count(&path, &changed, Level::Quick), 248);
         filled(&path, &changed[..1], Level::Quick);
         assert_eq!(count(&path, &changed, Level::Quick), 249);
+    }
+
+    #[test]
+    fn another_download_with_the_same_content_is_recognised() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("probe-cache");
+        let reason_of = |mtime_ns: i64, digest: &str| {
+            let video = VideoFile { stamp: SourceStamp { size: 1, mtime_ns }, ..video("A/v.mp4", 1) };
+            let verdict = Verdict::Corrupt { reason: "cut; download it again".into() };
+            let mut probed = Probed { verdict, ..healthy(&video, Level::Quick) };
+            let mut cache = Cache::open(&path, std::slice::from_ref(&video), true);
+            cache.compare_content(&video.name, &mut probed, digest.into());
+            cache.store(&video.name, &probed);
+            probed.verdict.reason().unwrap().to_owned()
+        };
+        let same = "cut; the same content failed before, so the source itself is damaged";
+        assert_eq!(reason_of(1, "a"), "cut; download it again");
+        assert_eq!(reason_of(1, "a"), "cut; download it again", "the same file, checked again");
+        assert_eq!(reason_of(2, "a"), same);
+        assert_eq!(reason_of(2, "a"), same);
+        assert_eq!(reason_of(3, "b"), "cut; download it again");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use reeldeck_common::digest::sampled;
 use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::{Level, Probed, Verdict};
 use reeldeck_common::source::SourceStamp;
@@ -151,8 +152,13 @@ pub fn probe(
             None => left.push(index),
         }
     }
-    let mut take = |index: usize, finding: Finding| {
-        if let (Some(video), Finding::Probed { probed, .. }) = (request.videos.get(index), &finding) {
+    let mut take = |index: usize, mut finding: Finding| {
+        if let (Some(video), Finding::Probed { probed, .. }) = (request.videos.get(index), &mut finding) {
+            if matches!(probed.verdict, Verdict::Corrupt { .. } | Verdict::Damaged { .. })
+                && let Ok(content) = sampled(&video.name.under(request.root))
+            {
+                cache.compare_content(&video.name, probed, content);
+            }
             cache.store(&video.name, probed);
         }
         each(index, finding);

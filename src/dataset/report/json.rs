@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
 use super::{Change, Report, Row, Tally};
-use crate::dataset::manifest::Split;
+use crate::dataset::manifest::{OddSegments, Split};
+use crate::dataset::scan::FolderLayout;
 use crate::dataset::shown;
 use crate::dataset::state::State;
 
@@ -25,7 +26,10 @@ struct Root<'a> {
     splits: Vec<OfSplit<'a>>,
     classes: Vec<OfClass<'a>>,
     refused: Vec<OfRefused<'a>>,
+    incomplete: &'a [String],
     ignored: usize,
+    layout: Option<FolderLayout>,
+    odd_segments: Option<&'a OddSegments>,
     videos: Videos<'a>,
 }
 
@@ -156,7 +160,10 @@ impl Report<'_> {
                 .iter()
                 .map(|refused| OfRefused { path: &refused.shown, reason: refused.reason.to_string() })
                 .collect(),
+            incomplete: &self.scan.incomplete,
             ignored: self.scan.ignored,
+            layout: self.scan.layout,
+            odd_segments: self.matches.as_ref().map(|(manifest, _)| &manifest.odd_segments),
             videos: Videos(self, None),
         };
         serde_json::to_writer(&mut *writer, &object)?;

@@ -66,7 +66,7 @@ impl<'a> Row<'a> {
     /// The labels, else the folder of the file, else none.
     pub(crate) fn classes(&self) -> Vec<&'a str> {
         match (self.labels.as_slice(), self.files.as_slice()) {
-            ([], [first, ..]) => vec![first.name.class()],
+            ([], [first, ..]) => Some(first.name.class()).filter(|class| !class.is_empty()).into_iter().collect(),
             _ => self.labels.clone(),
         }
     }
@@ -266,9 +266,9 @@ mod tests {
             "(no class)                1        1",
             "missing gone (Tai chi, validation): in the manifest, not on disk",
             "missing 1 more; -v names them all",
-            "  next: `reeldeck missing` writes the lists by which to fetch or request it",
+            "  next: `reeldeck missing` writes lists to download or request missing videos",
             "corrupt Archery/v_bad.mp4: no frames \\u{1b}[2J",
-            "duplicate two: there 2 times in several classes: Archery/v_two.mp4, Tai_chi/v_two.mp4",
+            "duplicate two: on disk 2 times, in several classes: Archery/v_two.mp4, Tai_chi/v_two.mp4",
             "unlisted New/v_x.mp4: on disk, not in the manifest",
             "note: 1 video lies in a class folder that the manifest does not give it, such as Archery/v_odd.mp4 (Tai chi)",
         ] {

@@ -97,19 +97,18 @@ impl Report<'_> {
             if count == 0 {
                 continue;
             }
-            let mut next_step = None;
+            let mut next_steps = vec![];
             for row in self.rows().filter(|row| row.state.index() == index).take(most) {
-                next_step = row.state.next_step();
-                if next_step.is_none() {
-                    break;
+                let Some(step) = row.state.next_step() else { break };
+                if !next_steps.contains(&step) {
+                    next_steps.push(step);
                 }
                 writeln!(writer, "{word} {}: {}", printable(&row.name()), printable(&row.state.reason()))?;
             }
-            let Some(step) = next_step else { continue };
-            if count > most {
+            if count > most && !next_steps.is_empty() {
                 writeln!(writer, "{word} {} more; -v names them all", count - most)?;
             }
-            writeln!(writer, "  next: {step}")?;
+            next_steps.iter().try_for_each(|step| writeln!(writer, "  next: {step}"))?;
         }
         Ok(())
     }

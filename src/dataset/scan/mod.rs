@@ -1,6 +1,6 @@
-//! The scan finds the videos of the dataset folder, and the files that cannot be used, with the reason.
+//! The scan finds the videos of the dataset folder, incomplete downloads, and the files that cannot be used, with the reason.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, FileType};
 use std::io;
@@ -14,8 +14,23 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::shown;
 
+mod layout;
+mod partial;
+
+pub use layout::FolderLayout;
+pub(crate) use partial::is_partial_extension;
+
 /// A feature file adds this to the name of its video, and file names have at most 255 bytes.
 const MAX_NAME_LEN: usize = 255 - ".safetensors".len();
+
+/// What counts as a video, and where videos lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanRules {
+    /// Extensions of videos, lower case, without a dot; they match in any case.
+    pub extensions: Vec<String>,
+    /// Where the videos lie.
+    pub layout: FolderLayout,
+}
 
 /// The result of a scan.
 #[derive(Debug, Default)]
@@ -24,14 +39,18 @@ pub struct Scan {
     pub videos: Vec<VideoFile>,
     /// Entries that look like videos or may contain some, but cannot be used; sorted by their shown path.
     pub refused: Vec<Refused>,
+    /// Downloads that are not complete, by their paths relative to the dataset folder; sorted, safe for a terminal.
+    pub incomplete: Vec<String>,
     /// Number of ignored files and hidden folders.
     pub ignored: usize,
+    /// The layout of the videos. `None` if it is not clear.
+    pub layout: Option<FolderLayout>,
 }
 
 /// A video on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoFile {
-    /// `Class/file`.
+    /// The path relative to the dataset folder.
     pub name: VideoName,
     /// Size and modification time at the scan.
     pub stamp: SourceStamp,
@@ -55,12 +74,23 @@ pub enum Refusal {
     /// The name of the feature file would be too long.
     #[error("the file name is longer than {MAX_NAME_LEN} bytes; rename the file")]
     NameTooLong,
-    /// A file directly in the dataset folder.
-    #[error("not in a class folder; move it into one")]
+    /// A file directly in the dataset folder, and the layout has class folders.
+    #[error("not in a class folder; move it into one, or set `[scan] layout = \"any\"`")]
     NoClass,
     /// A file below the class folders.
-    #[error("deeper than Class/file; move it up into the class folder")]
+    #[error("deeper than Class/file; move it up into the class folder, or set `[scan] layout = \"any\"`")]
     TooDeep,
+    /// A file in a folder, and the layout is flat.
+    #[error("in a subfolder, and the layout is flat; move it up, or set `[scan] layout = \"any\"`")]
+    NotFlat,
+    /// A file in another place than the folders of splits.
+    #[error("not of the form split/Class/file or split/file; move it there, or set `[scan] layout = \"any\"`")]
+    NotInSplit,
+    /// The layout is not clear.
+    #[error(
+        "it is not clear which folders are classes; set `[scan] layout = \"any\"`, or name another folder with --root"
+    )]
+    Unclear,
     /// A broken link.
     #[error("a link to something that does not exist; mend or remove the link")]
     Dangling,
@@ -95,10 +125,10 @@ pub enum ScanError {
 }
 
 impl Scan {
-    /// Number of classes that have a video.
+    /// Number of classes that have a video. Videos without a class do not count.
     pub fn classes(&self) -> usize {
-        // Names are sorted, so the names of a class are consecutive: all of them begin with `Class/`.
-        self.videos.chunk_by(|a, b| a.name.class() == b.name.class()).count()
+        let classes: HashSet<&str> = self.videos.iter().map(|video| video.name.class()).collect();
+        classes.len() - usize::from(classes.contains(""))
     }
 
     /// File names without extension that several videos share, with these videos. Trainers identify a video by this name.
@@ -116,25 +146,30 @@ impl Scan {
     }
 }
 
-/// Finds all `Class/file` with one of the extensions (lower case, without a dot; matched in any case) in `root`. Links are
-/// followed. It opens no file and needs one stat per video.
+/// Finds all videos in `root`. Links are followed. It opens no file and needs one stat per video.
 ///
 /// # Errors
 /// When `root` cannot be read. Unreadable entries below it are reported as refused.
-pub fn scan(root: &Path, extensions: &[String]) -> Result<Scan, ScanError> {
+pub fn scan(root: &Path, rules: &ScanRules) -> Result<Scan, ScanError> {
     let unreadable = |source| ScanError::Read { path: root.to_owned(), source };
     if !fs::metadata(root).map_err(unreadable)?.is_dir() {
         return Err(ScanError::NotAFolder { path: root.to_owned() });
     }
     let mut scan = Scan::default();
     let mut seen = HashSet::new();
-    let mut walk = WalkDir::new(root).follow_links(true).into_iter();
+    let mut unfinished = Unfinished::default();
+    let mut walk = WalkDir::new(root).follow_links(true);
+    if rules.layout == FolderLayout::Any {
+        // Of several paths to one folder, every scan takes the same.
+        walk = walk.sort_by_file_name();
+    }
+    let mut walk = walk.into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.path() == Some(root) => return Err(unreadable(error.into())),
             Err(error) => {
-                scan.take_error(root, extensions, error);
+                scan.take_error(root, rules, error);
                 continue;
             }
         };
@@ -147,17 +182,20 @@ pub fn scan(root: &Path, extensions: &[String]) -> Result<Scan, ScanError> {
             if is_folder {
                 walk.skip_current_dir();
             }
-        } else if is_folder {
-            if entry.depth() > 1 {
-                if is_video(relative, extensions) {
-                    scan.refuse(relative, Refusal::NotAFile("folder"));
-                }
-                // Links can form an endless tree, so each folder below the classes is visited once.
-                if entry.metadata().is_ok_and(|m| !seen.insert((m.dev(), m.ino()))) {
-                    walk.skip_current_dir();
-                }
+        } else if unfinished.takes(relative) {
+            // Some browsers write into a folder with such a name.
+            if is_folder {
+                walk.skip_current_dir();
             }
-        } else if !is_video(relative, extensions) {
+        } else if is_folder {
+            if entry.depth() > 1 && rules.is_video(relative) {
+                scan.refuse(relative, Refusal::NotAFile("folder"));
+            }
+            // Links can form an endless tree, so each folder below the first two levels is visited once.
+            if entry.depth() > 2 && entry.metadata().is_ok_and(|m| !seen.insert((m.dev(), m.ino()))) {
+                walk.skip_current_dir();
+            }
+        } else if !rules.is_video(relative) {
             scan.ignored += 1;
         } else {
             match judge(relative, &entry) {
@@ -166,39 +204,51 @@ pub fn scan(root: &Path, extensions: &[String]) -> Result<Scan, ScanError> {
             }
         }
     }
+    unfinished.remove_from(&mut scan.videos);
+    scan.incomplete = unfinished.found.iter().map(|path| shown(path)).collect();
+    scan.keep_layout(rules.layout);
     scan.videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     scan.refused.sort_by(|a, b| a.shown.cmp(&b.shown));
     Ok(scan)
 }
 
-/// The videos of one class folder, by the rules of [`scan`]. Refused entries are left out.
+/// The videos directly in one folder, by the rules of [`scan`] for this layout, which is not [`FolderLayout::Auto`]. Refused
+/// entries are left out.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(super) fn scan_class(root: &Path, class: &str, extensions: &[String]) -> io::Result<Vec<VideoFile>> {
+pub(super) fn scan_folder(root: &Path, folder: &str, rules: &ScanRules) -> io::Result<Vec<VideoFile>> {
     let mut videos = vec![];
-    for entry in WalkDir::new(root.join(class)).follow_links(true).max_depth(1) {
+    let mut unfinished = Unfinished::default();
+    for entry in WalkDir::new(root.join(folder)).follow_links(true).max_depth(1) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.depth() == 0 => return Err(without_path(error)),
             Err(_) => continue,
         };
-        let relative = Path::new(class).join(entry.file_name());
-        if entry.depth() == 1 && !is_hidden(entry.file_name()) && is_video(&relative, extensions) {
-            videos.extend(judge(&relative, &entry));
+        let relative = Path::new(folder).join(entry.file_name());
+        if entry.depth() == 0 || is_hidden(entry.file_name()) || unfinished.takes(&relative) {
+            continue;
+        }
+        if rules.is_video(&relative)
+            && let Ok(video) = judge(&relative, &entry)
+            && rules.layout.refuses(&video.name).is_none()
+        {
+            videos.push(video);
         }
     }
+    unfinished.remove_from(&mut videos);
     Ok(videos)
+}
+
+/// Whether a file or folder with this name is passed over: it is hidden or an incomplete download.
+pub(in crate::dataset) fn is_passed_over(name: &str) -> bool {
+    is_hidden(OsStr::new(name)) || partial::is_partial(name)
 }
 
 fn judge(relative: &Path, entry: &DirEntry) -> Result<VideoFile, Refusal> {
     if !entry.file_type().is_file() {
         return Err(Refusal::NotAFile(kind_of(entry.file_type())));
-    }
-    match relative.components().count() {
-        1 => return Err(Refusal::NoClass),
-        2 => {}
-        _ => return Err(Refusal::TooDeep),
     }
     let name = VideoName::from_relative_path(relative)?;
     if name.file().len() > MAX_NAME_LEN {
@@ -208,9 +258,74 @@ fn judge(relative: &Path, entry: &DirEntry) -> Result<VideoFile, Refusal> {
     Ok(VideoFile { name, stamp: SourceStamp::of(&metadata) })
 }
 
+impl ScanRules {
+    /// The layout that these videos of a scan have; any layout if there is none yet.
+    pub(super) fn resolved(&self, videos: &[VideoFile]) -> Self {
+        let layout = self.layout.resolve(videos.iter().map(|video| &video.name)).unwrap_or(FolderLayout::Any);
+        Self { extensions: self.extensions.clone(), layout }
+    }
+
+    fn is_video(&self, path: &Path) -> bool {
+        path.extension().is_some_and(|found| self.extensions.iter().any(|known| found.eq_ignore_ascii_case(known)))
+    }
+}
+
+/// The incomplete downloads of a folder or of a whole dataset.
+#[derive(Debug, Default)]
+struct Unfinished {
+    found: BTreeSet<PathBuf>,
+    /// Files that a downloader may still write.
+    written: HashSet<PathBuf>,
+}
+
+impl Unfinished {
+    /// Whether an entry is an incomplete download.
+    fn takes(&mut self, relative: &Path) -> bool {
+        // Names that are not UTF-8 are refused later.
+        let is_partial = relative.file_name().and_then(OsStr::to_str).is_some_and(partial::is_partial);
+        if is_partial {
+            self.written.extend(partial::belongs_to(relative).map(Path::to_owned));
+            self.found.insert(relative.to_owned());
+        }
+        is_partial
+    }
+
+    /// Removes the files that a downloader may still write.
+    fn remove_from(&mut self, videos: &mut Vec<VideoFile>) {
+        if !self.written.is_empty() {
+            videos.retain(|video| {
+                let path = Path::new(video.name.as_str());
+                let is_written = self.written.contains(path);
+                if is_written {
+                    self.found.insert(path.to_owned());
+                }
+                !is_written
+            });
+        }
+    }
+}
+
 impl Scan {
+    /// Refuses the videos that do not belong to the layout.
+    fn keep_layout(&mut self, layout: FolderLayout) {
+        self.layout = layout.resolve(self.videos.iter().map(|video| &video.name));
+        let refuses = |video: &VideoFile| match self.layout {
+            Some(layout) => layout.refuses(&video.name),
+            None => Some(Refusal::Unclear),
+        };
+        let mut refused = vec![];
+        self.videos.retain(|video| match refuses(video) {
+            None => true,
+            Some(reason) => {
+                refused.push(Refused { shown: shown(Path::new(video.name.as_str())), reason });
+                false
+            }
+        });
+        self.refused.append(&mut refused);
+    }
+
     /// Decides whether an error of the walk is refused or ignored.
-    fn take_error(&mut self, root: &Path, extensions: &[String], error: walkdir::Error) {
+    fn take_error(&mut self, root: &Path, rules: &ScanRules, error: walkdir::Error) {
         let Some(path) = error.path().map(Path::to_owned) else {
             return self.refuse(Path::new("(a folder)"), Refusal::Unreadable(without_path(error)));
         };
@@ -224,7 +339,7 @@ impl Scan {
         }
         let is_link = fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
         // A broken link in the dataset folder may have been a class. In a class folder, its extension decides.
-        if is_link && relative.components().count() > 1 && !is_video(relative, extensions) {
+        if is_link && relative.components().count() > 1 && !rules.is_video(relative) {
             self.ignored += 1;
             return;
         }
@@ -244,10 +359,6 @@ fn without_path(error: walkdir::Error) -> io::Error {
 
 fn is_hidden(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b".")
-}
-
-fn is_video(path: &Path, extensions: &[String]) -> bool {
-    path.extension().is_some_and(|found| extensions.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
 
 fn kind_of(kind: FileType) -> &'static str {

@@ -24,8 +24,12 @@ fn names(scan: &Scan) -> Vec<&str> {
     scan.videos.iter().map(|v| v.name.as_str()).collect()
 }
 
+fn rules(layout: FolderLayout) -> ScanRules {
+    ScanRules { extensions: vec!["mp4".into(), "mkv".into()], layout }
+}
+
 fn look(root: &Path) -> Scan {
-    scan(root, &["mp4".into(), "mkv".into()]).unwrap()
+    scan(root, &rules(FolderLayout::Auto)).unwrap()
 }
 
 fn refusals(scan: &Scan) -> Vec<(&str, String)> {
@@ -51,10 +55,77 @@ fn videos_are_sorted_and_other_files_ignored() {
     fs::write(dir.path().join("B/v_0.mp4"), b"").unwrap();
     let scan = look(dir.path());
     assert_eq!(names(&scan), ["A b/it's \"x\".mkv", "A/v_2.mp4", "B/v_0.mp4", "B/v_1.MP4"]);
-    assert_eq!((scan.refused.len(), scan.ignored, scan.classes()), (0, 8, 3));
+    assert_eq!((scan.refused.len(), scan.ignored, scan.classes()), (0, 5, 3));
+    assert_eq!(scan.incomplete, ["A/v_4.mp4.part", "A/v_5.mp4.ytdl", "A/v_6.tmp"]);
     let metadata = fs::metadata(dir.path().join("B/v_1.MP4")).unwrap();
     assert_eq!(scan.videos[3].stamp, SourceStamp::of(&metadata));
     assert_eq!((scan.videos[2].stamp.size, scan.videos[3].stamp.size), (0, 5));
+}
+
+#[test]
+fn each_layout_is_found_and_the_others_are_refused() {
+    for (files, layout, classes) in [
+        (&["v_1.mp4", "v_2.mkv"][..], FolderLayout::Flat, 0),
+        (&["A/v_1.mp4", "B/v_1.mp4"], FolderLayout::Classes, 2),
+        (&["test/v_3.mp4", "train/A/v_1.mp4", "val/A/v_2.mp4"], FolderLayout::Split, 1),
+    ] {
+        let dir = folder(files);
+        let found = look(dir.path());
+        assert_eq!((names(&found).as_slice(), found.layout, found.classes()), (files, Some(layout), classes));
+        assert!(found.refused.is_empty(), "{:?}", found.refused);
+        // One video in another place is refused, and the reason names the setting.
+        put(dir.path(), "a/b/c/v_9.mp4");
+        let strayed = look(dir.path());
+        assert_eq!((strayed.videos.len(), strayed.layout), (files.len(), Some(layout)));
+        assert!(refusals(&strayed)[0].1.contains("set `[scan] layout = \"any\"`"), "{:?}", strayed.refused);
+        let any = scan(dir.path(), &rules(FolderLayout::Any)).unwrap();
+        assert_eq!((any.videos.len(), any.refused.len()), (files.len() + 1, 0));
+        // A layout that is set holds for all videos.
+        let deepest = scan(dir.path(), &rules(FolderLayout::Split)).unwrap();
+        assert_eq!(deepest.videos.len(), if layout == FolderLayout::Split { 3 } else { 0 });
+    }
+    let unclear = look(folder(&["hacs/A/v_1.mp4"]).path());
+    assert_eq!((unclear.layout, names(&unclear).len()), (None, 0));
+    assert!(refusals(&unclear)[0].1.contains("not clear which folders are classes"), "{:?}", unclear.refused);
+}
+
+#[test]
+fn incomplete_downloads_are_named_and_not_listed() {
+    let dir = folder(&[
+        "A/v_1.mp4",
+        "A/v_2.f137.mp4",
+        "A/v_2.f140.m4a.part",
+        "A/v_3.temp.mp4",
+        "A/v_4.mp4",
+        "A/v_4.mp4.aria2",
+        "A/v_5.mp4",
+        "A/v_5.mp4.ytdl",
+        "A/v_6.mp4.part-Frag3",
+        "A/v_7.mp4.download/v_7.mp4",
+        "A/v_8.mp4.crdownload",
+    ]);
+    let found = look(dir.path());
+    assert_eq!((names(&found), found.refused.len(), found.ignored), (vec!["A/v_1.mp4"], 0, 0));
+    assert_eq!(
+        found.incomplete,
+        [
+            "A/v_2.f137.mp4",
+            "A/v_2.f140.m4a.part",
+            "A/v_3.temp.mp4",
+            "A/v_4.mp4",
+            "A/v_4.mp4.aria2",
+            "A/v_5.mp4",
+            "A/v_5.mp4.ytdl",
+            "A/v_6.mp4.part-Frag3",
+            "A/v_7.mp4.download",
+            "A/v_8.mp4.crdownload",
+        ]
+    );
+    // The watch sees the same videos.
+    let in_folder = scan_folder(dir.path(), "A", &rules(FolderLayout::Classes)).unwrap();
+    assert_eq!(in_folder, found.videos);
+    fs::remove_file(dir.path().join("A/v_4.mp4.aria2")).unwrap();
+    assert_eq!(names(&look(dir.path())), ["A/v_1.mp4", "A/v_4.mp4"]);
 }
 
 #[test]
@@ -98,14 +169,23 @@ fn a_class_with_two_names_counts_as_two_classes() {
 fn refused_files_have_a_reason() {
     let long = format!("A/{}.mp4", "n".repeat(MAX_NAME_LEN - 3));
     let fits = format!("A/{}.mp4", "n".repeat(MAX_NAME_LEN - 4));
-    let dir = folder(&["v_1.mp4", "A/sub/v_2.mp4", "A/dir.mp4/x", "A/a\nb.mp4", "\u{1b}[2J/v.mp4", &long, &fits]);
+    let dir = folder(&[
+        "v_1.mp4",
+        "A/v_0.mp4",
+        "A/sub/v_2.mp4",
+        "A/dir.mp4/x",
+        "A/a\nb.mp4",
+        "\u{1b}[2J/v.mp4",
+        &long,
+        &fits,
+    ]);
     put(dir.path(), Path::new("A").join(OsString::from_vec(b"\xff.mp4".to_vec())));
     put(dir.path(), Path::new("A").join(OsString::from_vec(b"\xff.txt".to_vec())));
     let pipe = dir.path().join("A/pipe.mp4");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("A/s.mkv")).unwrap();
     let scan = look(dir.path());
-    assert_eq!(names(&scan), [fits]);
+    assert_eq!(names(&scan), [fits.as_str(), "A/v_0.mp4"]);
     let mut expected = vec![
         ("A/\\xff.mp4", "not UTF-8"),
         ("A/a\\nb.mp4", "control character"),
@@ -149,8 +229,8 @@ fn videos_with_the_same_name_are_found() {
 #[test]
 fn a_root_that_is_not_a_folder_is_an_error() {
     let dir = folder(&["file"]);
-    assert!(matches!(scan(&dir.path().join("file"), &[]), Err(ScanError::NotAFolder { .. })));
-    assert!(matches!(scan(&dir.path().join("none"), &[]), Err(ScanError::Read { .. })));
+    assert!(matches!(scan(&dir.path().join("file"), &rules(FolderLayout::Auto)), Err(ScanError::NotAFolder { .. })));
+    assert!(matches!(scan(&dir.path().join("none"), &rules(FolderLayout::Auto)), Err(ScanError::Read { .. })));
 }
 
 #[test]

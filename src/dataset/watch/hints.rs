@@ -7,18 +7,18 @@ use std::time::Instant;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 
-/// From this number of classes on, everything is examined.
-const MAX_CLASSES: usize = 10_000;
+/// From this number of folders on, everything is examined.
+const MAX_HINTS: usize = 10_000;
 
 /// What to examine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hints {
     /// Everything.
     pub all: bool,
-    /// The list of classes.
-    pub root: bool,
-    /// These class folders.
-    pub classes: BTreeSet<String>,
+    /// The list of folders.
+    pub tree: bool,
+    /// These folders, by path relative to the dataset folder.
+    pub folders: BTreeSet<String>,
     /// The watch ends.
     pub stop: bool,
 }
@@ -32,11 +32,17 @@ impl Hints {
 /// Collects hints and waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Board {
+    /// The depth of the deepest folders that may contain videos; 0 is the dataset folder itself.
+    deepest: usize,
     hints: Mutex<Hints>,
     news: Condvar,
 }
 
 impl Board {
+    pub(super) fn new(deepest: usize) -> Self {
+        Self { deepest, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Hints> {
         // A panic cannot leave hints in an invalid state.
         self.hints.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,14 +91,17 @@ impl Board {
         }
         for path in &event.paths {
             let Ok(relative) = path.strip_prefix(root) else { continue };
-            let mut parts = relative.iter();
-            let (class, is_file) = (parts.next(), parts.next().is_some());
+            let depth = relative.components().count();
+            // Of class folders, the list is short. For deeper layouts only a folder that exists can be a new one; that a known
+            // one is gone is noticed when it is examined.
+            let may_be_folder = depth <= self.deepest && (self.deepest == 1 || path.is_dir());
             self.leave(|hints| {
-                hints.root |= !is_file;
-                match class.map(|class| class.to_str()) {
-                    Some(Some(class)) if hints.classes.len() < MAX_CLASSES => drop(hints.classes.insert(class.into())),
-                    Some(Some(_)) => hints.all = true,
-                    _ => {}
+                hints.tree |= depth == 0 || may_be_folder;
+                for folder in relative.parent().into_iter().chain([relative]).filter_map(Path::to_str) {
+                    match hints.folders.len() < MAX_HINTS {
+                        true => drop(hints.folders.insert(folder.into())),
+                        false => hints.all = true,
+                    }
                 }
             });
         }
@@ -106,28 +115,29 @@ mod tests {
     use super::*;
 
     fn after(event: notify::Event) -> Hints {
-        let board = Board::default();
+        let board = Board::new(1);
         board.event(Path::new("/d"), Ok(event));
         board.take()
     }
 
-    fn classes(names: &[&str]) -> BTreeSet<String> {
+    fn folders(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn events_name_the_folder_to_examine() {
         let created = |path: &str| notify::Event::new(EventKind::Create(CreateKind::Any)).add_path(path.into());
-        assert_eq!(after(created("/d/A/v.mp4")), Hints { classes: classes(&["A"]), ..Hints::default() });
-        assert_eq!(after(created("/d/A")), Hints { root: true, classes: classes(&["A"]), ..Hints::default() });
-        assert_eq!(after(created("/d")), Hints { root: true, ..Hints::default() });
+        assert_eq!(after(created("/d/A/v.mp4")), Hints { folders: folders(&["A", "A/v.mp4"]), ..Hints::default() });
+        assert_eq!(after(created("/d/A")), Hints { tree: true, folders: folders(&["", "A"]), ..Hints::default() });
+        assert_eq!(after(created("/d/a/b/v.mp4")).folders, folders(&["a/b", "a/b/v.mp4"]));
+        assert_eq!(after(created("/d")), Hints { tree: true, folders: folders(&[""]), ..Hints::default() });
         assert_eq!(after(created("/elsewhere")), Hints::default());
         let written = notify::Event::new(EventKind::Modify(ModifyKind::Data(DataChange::Any)));
-        assert_eq!(after(written.add_path("/d/A/v.mp4".into())).classes, classes(&["A"]));
+        assert_eq!(after(written.add_path("/d/A/v.mp4".into())).folders, folders(&["A", "A/v.mp4"]));
         let read = notify::Event::new(EventKind::Access(AccessKind::Open(AccessMode::Any)));
         assert_eq!(after(read.add_path("/d/A/v.mp4".into())), Hints::default());
         let closed = notify::Event::new(EventKind::Access(AccessKind::Close(AccessMode::Write)));
-        assert_eq!(after(closed.add_path("/d/A/v.mp4".into())).classes, classes(&["A"]));
+        assert_eq!(after(closed.add_path("/d/A/v.mp4".into())).folders, folders(&["A", "A/v.mp4"]));
         let lost = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert!(after(lost).all);
     }
@@ -135,12 +145,12 @@ mod tests {
     #[test]
     fn hints_are_bounded_and_the_request_to_end_stays() {
         let board = Board::default();
-        for class in 0..2 * MAX_CLASSES {
+        for class in 0..2 * MAX_HINTS {
             let event = notify::Event::new(EventKind::Create(CreateKind::Any)).add_path(format!("/d/{class}/v").into());
             board.event(Path::new("/d"), Ok(event));
         }
         let hints = board.take();
-        assert!(hints.all && hints.classes.len() == MAX_CLASSES);
+        assert!(hints.all && hints.folders.len() == MAX_HINTS);
         board.leave(|hints| hints.stop = true);
         assert!(board.take().stop && board.take().stop && board.is_stopped());
         board.event(Path::new("/d"), Err(notify::Error::generic("lost")));

@@ -1,6 +1,6 @@
-//! Examines the dataset folder: its classes, one class, one file.
+//! Examines the dataset folder: its folders, one file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -9,11 +9,13 @@ use std::path::Path;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
+use crate::dataset::scan::{FolderLayout, is_passed_over};
+
 /// Identifies a folder independently of its name.
 pub(super) type Identity = (u64, u64);
 
 /// A folder that cannot be looked at.
-const UNSEEN: Identity = (0, 0);
+pub(super) const UNSEEN: Identity = (0, 0);
 
 /// Device and inode number of a folder.
 ///
@@ -28,36 +30,84 @@ pub(super) fn identity(folder: &Path) -> io::Result<Identity> {
     }
 }
 
-/// The identity of the dataset folder and its class folders, with links followed. Names that cannot be class names are left
-/// out.
+/// The folders of a dataset that may contain videos.
+pub(super) struct Folders {
+    /// The identity of the dataset folder.
+    pub root: Identity,
+    /// By path relative to the dataset folder; the dataset folder itself has an empty path.
+    pub found: BTreeMap<String, Identity>,
+    /// Folders that exist but cannot be listed now.
+    pub unlisted: Vec<String>,
+}
+
+/// Finds the folders that may contain videos of this layout, with links followed. Names that cannot be in a video's name are
+/// left out.
 ///
 /// # Errors
 /// When the dataset folder cannot be listed, or disappears meanwhile.
-pub(super) fn classes(root: &Path) -> io::Result<(Identity, BTreeMap<String, Identity>)> {
+pub(super) fn folders(root: &Path, layout: FolderLayout) -> io::Result<Folders> {
+    let depths = layout.folder_depths();
     let before = identity(root)?;
-    let mut classes = BTreeMap::new();
-    for entry in fs::read_dir(root)? {
-        let entry = entry?;
-        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-        let is_class = !name.starts_with('.') && VideoName::new(&format!("{name}/v")).is_ok();
-        // The metadata of files is not read: there may be many of them directly in the folder.
-        let may_be = entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
-        if !is_class || !may_be {
+    let mut folders = Folders { root: before, found: BTreeMap::new(), unlisted: vec![] };
+    if depths.contains(&0) {
+        folders.found.insert(String::new(), before);
+    }
+    let mut seen = HashSet::new();
+    let mut to_list = vec![(String::new(), 0)];
+    while let Some((folder, depth)) = to_list.pop() {
+        if depth == *depths.end() {
             continue;
         }
-        match identity(&entry.path()) {
-            Ok(identity) => drop(classes.insert(name, identity)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            // It exists, and may be readable later.
-            Err(_) => drop(classes.insert(name, UNSEEN)),
+        let entries = match list(&root.join(&folder)) {
+            Ok(entries) => entries,
+            Err(error) if depth == 0 => return Err(error),
+            Err(error) if is_gone(&error) => continue,
+            Err(_) => {
+                folders.unlisted.push(folder);
+                continue;
+            }
+        };
+        let depth = depth + 1;
+        for name in entries {
+            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            let identity = match identity(&root.join(&path)) {
+                Ok(identity) => identity,
+                Err(error) if is_gone(&error) => continue,
+                // It exists, and may be readable later.
+                Err(_) => UNSEEN,
+            };
+            // As in a scan: links can form an endless tree.
+            if depth > 2 && identity != UNSEEN && !seen.insert(identity) {
+                continue;
+            }
+            if depths.contains(&depth) {
+                folders.found.insert(path.clone(), identity);
+            }
+            to_list.push((path, depth));
         }
     }
-    // If the folder disappeared meanwhile, its classes would seem removed.
-    if identity(root)? == before {
-        Ok((before, classes))
-    } else {
-        Err(io::Error::other("another folder came in its place"))
+    // If the folder disappeared meanwhile, its folders would seem removed.
+    if identity(root)? == before { Ok(folders) } else { Err(io::Error::other("another folder came in its place")) }
+}
+
+/// The names of the folders in a folder, sorted in reverse, so that they are examined in order.
+fn list(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = vec![];
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+        let is_allowed = !is_passed_over(&name) && VideoName::new(&format!("{name}/v")).is_ok();
+        // The metadata of files is not read: there may be many of them.
+        if is_allowed && entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink()) {
+            names.push(name);
+        }
     }
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(names)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The current state of a video; `None` if the file does not exist.

@@ -1,4 +1,4 @@
-//! The watch keeps a scan current. It reports videos and classes that are added, changed and removed.
+//! The watch keeps a scan current. It reports videos and folders that are added, changed and removed.
 //!
 //! Events of the operating system only say where to look. Without events, as on network file systems or when watches run
 //! out, everything is examined at an interval. With events that happens too, but less often.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc;
 
-use super::scan::{VideoFile, scan_class};
+use super::scan::{ScanRules, VideoFile, scan_folder};
 
 mod hints;
 mod look;
@@ -22,7 +22,7 @@ mod tests;
 mod tracker;
 
 use hints::{Board, Hints};
-use look::Identity;
+use look::{Folders, Identity};
 use source::{Events, MakeEvents};
 use tracker::Tracker;
 
@@ -40,10 +40,10 @@ pub(crate) enum Change {
     Settled(VideoFile),
     /// A video was removed.
     Gone(VideoName),
-    /// A class folder was added. Its videos follow.
-    ClassAppeared(String),
-    /// A class folder was removed, after its videos.
-    ClassGone(String),
+    /// A folder was added. Its videos follow.
+    FolderAppeared(String),
+    /// A folder was removed, after its videos.
+    FolderGone(String),
     /// The dataset folder is not accessible, for this reason; its disk may be absent. Its videos are not reported as
     /// removed.
     Away(String),
@@ -70,8 +70,8 @@ pub(crate) enum Backend {
 pub(crate) struct WatchOptions {
     /// The dataset folder.
     pub root: PathBuf,
-    /// Extensions of videos, lower case, without a dot. Files that are still being written have other extensions.
-    pub extensions: Vec<String>,
+    /// What counts as a video.
+    pub rules: ScanRules,
     /// Settling time: how long a file's size and modification time must stay the same.
     pub settle: Duration,
     /// Time between two polls.
@@ -82,9 +82,9 @@ pub(crate) struct WatchOptions {
 
 impl WatchOptions {
     /// The defaults: 10 s of settling, one poll per minute.
-    pub(crate) fn new(root: PathBuf, extensions: Vec<String>) -> Self {
+    pub(crate) fn new(root: PathBuf, rules: ScanRules) -> Self {
         let (settle, poll) = (Duration::from_secs(10), Duration::from_secs(60));
-        Self { root, extensions, settle, poll, backend: Backend::Auto }
+        Self { root, rules, settle, poll, backend: Backend::Auto }
     }
 }
 
@@ -110,7 +110,8 @@ impl Rescan {
 }
 
 impl Watch {
-    /// Starts to watch. Differences from `known`, the videos of a scan, are reported first.
+    /// Starts to watch. Differences from `known`, the videos of a scan, are reported first. Their layout stays the layout of
+    /// the dataset while the watch runs.
     ///
     /// # Errors
     /// When the dataset folder is missing, or no thread can be started.
@@ -119,11 +120,13 @@ impl Watch {
     }
 
     fn start_with(options: WatchOptions, known: &[VideoFile], make_events: MakeEvents) -> io::Result<Self> {
-        let (identity, classes) = look::classes(&options.root)?;
+        let options = WatchOptions { rules: options.rules.resolved(known), ..options };
+        let layout = options.rules.layout;
+        let Folders { root: identity, found, .. } = look::folders(&options.root, layout)?;
         let mut tracker = Tracker::new(options.settle, known.iter().cloned());
-        // Existing classes are not reported, but their videos may be.
-        classes.keys().for_each(|class| tracker.class_appears(class));
-        let board = Arc::new(Board::default());
+        // Existing folders are not reported, but their videos may be.
+        found.keys().for_each(|folder| tracker.folder_appears(folder));
+        let board = Arc::new(Board::new(*layout.folder_depths().end()));
         let (sender, changes) = mpsc::channel(CHANNEL);
         let looker = Looker {
             tracker,
@@ -132,7 +135,7 @@ impl Watch {
             sender,
             make_events,
             identity,
-            classes: BTreeMap::new(),
+            folders: BTreeMap::new(),
             events: None,
             polling: false,
             away: false,
@@ -190,8 +193,8 @@ struct Looker {
     make_events: MakeEvents,
     tracker: Tracker,
     identity: Identity,
-    /// The known class folders and their identities.
-    classes: BTreeMap<String, Identity>,
+    /// The known folders and their identities.
+    folders: BTreeMap<String, Identity>,
     events: Option<Box<dyn Events>>,
     polling: bool,
     away: bool,
@@ -267,17 +270,17 @@ impl Looker {
     }
 
     fn look(&mut self, hints: Hints) -> Result<(), Ended> {
-        let mut dirty = hints.classes;
-        if hints.all || hints.root || self.away {
+        let mut dirty = hints.folders;
+        if hints.all || hints.tree || self.away {
             let Some(appeared) = self.look_at_root()? else { return Ok(()) };
             dirty.extend(appeared);
         }
         if hints.all {
-            dirty.extend(self.classes.keys().cloned());
+            dirty.extend(self.folders.keys().cloned());
         }
         self.add_other_names(&mut dirty);
-        for class in dirty {
-            self.look_at_class(&class)?;
+        for folder in dirty {
+            self.look_at_folder(&folder)?;
         }
         let mut news = vec![];
         for name in self.tracker.unsettled() {
@@ -295,24 +298,30 @@ impl Looker {
 
     /// A folder with several names reports its changes under one of them.
     fn add_other_names(&self, dirty: &mut BTreeSet<String>) {
-        let folders: BTreeSet<_> = dirty.iter().filter_map(|class| self.classes.get(class)).collect();
-        let others = self.classes.iter().filter(|(_, identity)| folders.contains(identity));
-        dirty.extend(others.map(|(class, _)| class.clone()));
+        let folders: BTreeSet<_> = dirty.iter().filter_map(|folder| self.folders.get(folder)).collect();
+        let others = self.folders.iter().filter(|(_, identity)| folders.contains(identity));
+        dirty.extend(others.map(|(folder, _)| folder.clone()));
     }
 
-    /// Examines which classes exist. Returns those to examine, or `None` if the dataset folder is not accessible.
+    /// Examines which folders exist. Returns those to examine, or `None` if the dataset folder is not accessible.
     fn look_at_root(&mut self) -> Result<Option<Vec<String>>, Ended> {
         let root = self.options.root.clone();
-        let (identity, classes) = match look::classes(&root) {
-            Ok(seen) => seen,
+        let Folders { root: identity, mut found, unlisted } = match look::folders(&root, self.options.rules.layout) {
+            Ok(folders) => folders,
             Err(error) => return self.go_away(error.to_string()),
         };
         if identity != self.identity {
             // An empty folder is a mount point without its disk.
-            let knows_none = !classes.keys().any(|class| self.tracker.knows(class));
-            if knows_none && self.tracker.classes().next().is_some() {
-                return self.go_away("another folder is in its place, with none of its classes".into());
+            let knows_something =
+                self.tracker.folders().any(|folder| !folder.is_empty()) || self.tracker.files("").next().is_some();
+            if knows_something && !self.has_known(&found) {
+                return self.go_away("another folder is in its place, with none of its content".into());
             }
+        }
+        // What cannot be listed now may still be there.
+        for folder in unlisted {
+            let is_inside = |known: &&str| known.strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/'));
+            found.extend(self.tracker.folders().filter(is_inside).map(|known| (known.to_owned(), look::UNSEEN)));
         }
         let new_folder = std::mem::replace(&mut self.identity, identity) != identity;
         let was_away = std::mem::replace(&mut self.away, false);
@@ -320,10 +329,17 @@ impl Looker {
             self.tell(Change::Back)?;
         }
         if (was_away || new_folder) && !self.polling {
-            self.classes.clear();
+            self.folders.clear();
             self.listen()?;
         }
-        self.compare(classes).map(Some)
+        self.compare(found).map(Some)
+    }
+
+    /// Whether the dataset folder contains one of the known folders, or a known file directly in it.
+    fn has_known(&self, found: &BTreeMap<String, Identity>) -> bool {
+        let mut files = self.tracker.files("");
+        found.keys().any(|folder| !folder.is_empty() && self.tracker.knows(folder))
+            || files.any(|name| matches!(look::stamp(&self.options.root, name), Ok(Some(_))))
     }
 
     fn go_away(&mut self, why: String) -> Result<Option<Vec<String>>, Ended> {
@@ -334,46 +350,50 @@ impl Looker {
         Ok(None)
     }
 
-    /// Reports added and removed classes. Returns those to examine.
-    fn compare(&mut self, classes: BTreeMap<String, Identity>) -> Result<Vec<String>, Ended> {
+    /// Reports added and removed folders. Returns those to examine.
+    fn compare(&mut self, folders: BTreeMap<String, Identity>) -> Result<Vec<String>, Ended> {
         let mut news = vec![];
         let gone: Vec<_> =
-            self.tracker.classes().filter(|class| !classes.contains_key(*class)).map(str::to_owned).collect();
-        for class in &gone {
-            self.tracker.class_goes(class, &mut news);
+            self.tracker.folders().filter(|folder| !folders.contains_key(*folder)).map(str::to_owned).collect();
+        for folder in &gone {
+            self.tracker.folder_goes(folder, &mut news);
         }
-        let before = std::mem::replace(&mut self.classes, classes);
+        let before = std::mem::replace(&mut self.folders, folders);
         let kept: BTreeSet<_> = self
-            .classes
+            .folders
             .iter()
-            .filter(|(class, now)| before.get(*class) == Some(*now))
-            .map(|(class, _)| class)
+            .filter(|(folder, now)| before.get(*folder) == Some(*now))
+            .map(|(folder, _)| folder)
             .collect();
-        let ended: BTreeMap<_, _> = before.iter().filter(|(class, _)| !kept.contains(class)).collect();
+        let ended: BTreeMap<_, _> = before.iter().filter(|(folder, _)| !kept.contains(folder)).collect();
         let lost: BTreeSet<_> = ended.values().copied().collect();
         // Removing the watch of one name removes those of the folder's other names.
         let again =
-            |class: &String| !kept.contains(class) || self.classes.get(class).is_some_and(|now| lost.contains(&now));
-        let to_watch: Vec<_> = self.classes.keys().filter(|class| again(class)).cloned().collect();
+            |folder: &String| !kept.contains(folder) || self.folders.get(folder).is_some_and(|now| lost.contains(&now));
+        let to_watch: Vec<_> = self.folders.keys().filter(|folder| again(folder)).cloned().collect();
         if let Some(events) = &mut self.events {
-            ended.keys().for_each(|class| events.unwatch(&self.options.root.join(class)));
+            ended.keys().for_each(|folder| events.unwatch(&self.options.root.join(folder)));
         }
-        for class in &to_watch {
-            if !self.tracker.knows(class) {
-                self.tracker.class_appears(class);
-                news.push(Change::ClassAppeared(class.clone()));
+        for folder in &to_watch {
+            if !self.tracker.knows(folder) {
+                self.tracker.folder_appears(folder);
+                news.push(Change::FolderAppeared(folder.clone()));
             }
-            self.listen_to(class)?;
+            self.listen_to(folder)?;
         }
         self.tell_all(news)?;
         Ok(to_watch)
     }
 
     /// Watches before it examines, so that no change is missed in between.
-    fn listen_to(&mut self, class: &str) -> Result<(), Ended> {
-        let folder = self.options.root.join(class);
+    fn listen_to(&mut self, folder: &str) -> Result<(), Ended> {
+        if folder.is_empty() {
+            // The dataset folder is always watched.
+            return Ok(());
+        }
+        let folder = self.options.root.join(folder);
         let Some(events) = &mut self.events else { return Ok(()) };
-        // A class may be a link to another disk.
+        // A folder may be a link to another disk.
         if self.options.backend == Backend::Auto
             && let Some(kind) = source::network_of(&folder)
         {
@@ -385,15 +405,15 @@ impl Looker {
         }
     }
 
-    fn look_at_class(&mut self, class: &str) -> Result<(), Ended> {
-        if !self.tracker.knows(class) {
+    fn look_at_folder(&mut self, folder: &str) -> Result<(), Ended> {
+        if !self.tracker.knows(folder) {
             return Ok(());
         }
         let mut news = vec![];
-        match scan_class(&self.options.root, class, &self.options.extensions) {
-            Ok(files) => self.tracker.class_holds(class, files, Instant::now(), &mut news),
-            // If it is gone, the list of classes shows it. Other errors may be temporary, so the known state stays.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.board.leave(|hints| hints.root = true),
+        match scan_folder(&self.options.root, folder, &self.options.rules) {
+            Ok(files) => self.tracker.folder_holds(folder, files, Instant::now(), &mut news),
+            // If it is gone, the list of folders shows it. Other errors may be temporary, so the known state stays.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.board.leave(|hints| hints.tree = true),
             Err(_) => {}
         }
         self.tell_all(news)

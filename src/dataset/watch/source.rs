@@ -22,7 +22,7 @@ struct Native(RecommendedWatcher);
 
 impl Events for Native {
     fn watch(&mut self, folder: &Path) -> notify::Result<()> {
-        // There are two levels, so one watch per class folder suffices. Links are followed.
+        // Every folder that may contain videos has its own watch. Links are followed.
         self.0.watch(folder, RecursiveMode::NonRecursive)
     }
 

@@ -12,7 +12,7 @@ use reeldeck_common::source::SourceStamp;
 use tempfile::TempDir;
 
 use super::*;
-use crate::dataset::scan::scan;
+use crate::dataset::scan::{FolderLayout, scan};
 
 const BOTH: [Backend; 2] = [Backend::Events, Backend::Polling];
 
@@ -30,7 +30,10 @@ impl Bench {
             settle: Duration::from_millis(40),
             poll: Duration::from_millis(40),
             backend,
-            ..WatchOptions::new(root, vec!["mp4".into(), "mkv".into()])
+            ..WatchOptions::new(
+                root,
+                ScanRules { extensions: vec!["mp4".into(), "mkv".into()], layout: FolderLayout::Auto },
+            )
         };
         let bench = Self { dir, options };
         videos.iter().for_each(|video| bench.put(video, "x"));
@@ -51,7 +54,7 @@ impl Bench {
     }
 
     fn known(&self) -> Vec<VideoFile> {
-        scan(self.root(), &self.options.extensions).unwrap().videos
+        scan(self.root(), &self.options.rules).unwrap().videos
     }
 
     fn start(&self) -> Waiting {
@@ -136,12 +139,61 @@ fn videos_are_added_changed_and_removed() {
 }
 
 #[test]
+fn videos_of_every_layout_are_watched() {
+    for backend in BOTH {
+        for (known, new, ignored) in [
+            ("v_1.mp4", "v_2.mp4", "A/v_9.mp4"),
+            ("train/A/v_1.mp4", "train/A/v_2.mp4", "v_9.mp4"),
+            ("train/A/v_1.mp4", "test/v_2.mp4", "v_9.mp4"),
+            ("train/A/v_1.mp4", "val/B/v_2.mp4", "val/B/deep/v_9.mp4"),
+        ] {
+            let bench = Bench::new(backend, &[known]);
+            let mut watch = bench.start();
+            bench.put(ignored, "x");
+            bench.put(new, "x");
+            let is_of_a_video = |change: &Change| matches!(change, Change::Settled(_) | Change::Gone(_));
+            let mut next = || std::iter::repeat_with(|| watch.next()).find(is_of_a_video);
+            assert_eq!(next(), Some(bench.settled(new)));
+            fs::remove_file(bench.root().join(known)).unwrap();
+            assert_eq!(next(), Some(gone(known)));
+        }
+    }
+}
+
+#[test]
+fn an_empty_dataset_is_watched_at_any_depth() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &[]);
+        let mut watch = bench.start();
+        bench.put("v_1.mp4", "x");
+        watch.expect(&[bench.settled("v_1.mp4")]);
+        bench.put("a/b/c/v_2.mp4", "x");
+        while watch.next() != bench.settled("a/b/c/v_2.mp4") {}
+    }
+}
+
+#[test]
+fn a_download_counts_when_its_control_file_is_gone() {
+    for backend in BOTH {
+        let bench = Bench::new(backend, &["A/v_1.mp4"]);
+        bench.put("A/v_2.mp4.aria2", "x");
+        bench.put("A/v_2.mp4", "x");
+        bench.put("A/v_3.f137.mp4", "x");
+        let mut watch = bench.start();
+        bench.put("A/v_4.mp4", "x");
+        watch.expect(&[bench.settled("A/v_4.mp4")]);
+        fs::remove_file(bench.root().join("A/v_2.mp4.aria2")).unwrap();
+        watch.expect(&[bench.settled("A/v_2.mp4")]);
+    }
+}
+
+#[test]
 fn incomplete_files_and_other_files_are_not_reported() {
     for backend in BOTH {
         let bench = Bench::new(backend, &["A/v_1.mp4"]);
         let mut watch = bench.start();
         for name in
-            ["A/v_2.mp4.part", "A/v_2.mp4.ytdl", "A/v_2.tmp", "A/.v_2.mp4", "A/notes.txt", "v_2.mp4", "A/deep/v_2.mp4"]
+            ["A/v_2.mp4.part", "A/v_5.mp4.ytdl", "A/v_2.tmp", "A/.v_2.mp4", "A/notes.txt", "v_2.mp4", "A/deep/v_2.mp4"]
         {
             bench.put(name, "x");
         }
@@ -160,17 +212,17 @@ fn classes_are_added_and_removed_with_their_videos() {
         let mut watch = bench.start();
         // As a download does: the folder first.
         fs::create_dir(bench.root().join("C")).unwrap();
-        watch.expect(&[Change::ClassAppeared("C".into())]);
+        watch.expect(&[Change::FolderAppeared("C".into())]);
         bench.put("C/v_3.mp4", "x");
         watch.expect(&[bench.settled("C/v_3.mp4")]);
         // All at once.
         fs::rename(bench.root().join("B"), bench.root().join("D")).unwrap();
-        let appeared = Change::ClassAppeared("D".into());
-        watch.expect(&[gone("B/v_2.mp4"), Change::ClassGone("B".into()), appeared, bench.settled("D/v_2.mp4")]);
+        let appeared = Change::FolderAppeared("D".into());
+        watch.expect(&[gone("B/v_2.mp4"), Change::FolderGone("B".into()), appeared, bench.settled("D/v_2.mp4")]);
         bench.put("D/v_4.mp4", "x");
         watch.expect(&[bench.settled("D/v_4.mp4")]);
         fs::rename(bench.root().join("A"), bench.dir.path().join("elsewhere")).unwrap();
-        watch.expect(&[gone("A/v_1.mp4"), Change::ClassGone("A".into())]);
+        watch.expect(&[gone("A/v_1.mp4"), Change::FolderGone("A".into())]);
         // A hidden folder is not a class.
         bench.put(".trash/v_5.mp4", "x");
         bench.put("C/v_6.mp4", "x");
@@ -194,7 +246,7 @@ fn links_are_followed() {
         watch.expect_all(&[bench.settled("A/v_1.mp4"), bench.settled("B/v_1.mp4")]);
         // One of two names of a folder is removed; the other is still watched.
         fs::remove_file(bench.root().join("B")).unwrap();
-        watch.expect(&[gone("B/v_1.mp4"), Change::ClassGone("B".into())]);
+        watch.expect(&[gone("B/v_1.mp4"), Change::FolderGone("B".into())]);
         bench.put("A/v_2.mp4", "x");
         watch.expect(&[bench.settled("A/v_2.mp4")]);
         // A link that is changed to another folder.
@@ -219,7 +271,7 @@ fn differences_from_the_scan_are_reported_first() {
         let mut watch = Waiting::new(Watch::start(bench.options.clone(), &known).unwrap(), backend);
         watch.expect(&[
             gone("B/v_3.mp4"),
-            Change::ClassGone("B".into()),
+            Change::FolderGone("B".into()),
             gone("A/v_1.mp4"),
             bench.settled("A/v_4.mp4"),
         ]);
@@ -237,7 +289,7 @@ fn a_rescan_looks_at_everything() {
     watch.expect(&[bench.settled("A/v_2.mp4")]);
     bench.put("B/v_3.mp4", "x");
     watch.watch.rescan().now();
-    watch.expect(&[Change::ClassAppeared("B".into()), bench.settled("B/v_3.mp4")]);
+    watch.expect(&[Change::FolderAppeared("B".into()), bench.settled("B/v_3.mp4")]);
 }
 
 #[test]

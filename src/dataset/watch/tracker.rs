@@ -9,11 +9,11 @@ use reeldeck_common::video::VideoName;
 use super::Change;
 use crate::dataset::scan::VideoFile;
 
-/// Files by class, each with its reported and its current state.
+/// Files by folder, each with its reported and its current state.
 #[derive(Debug)]
 pub(super) struct Tracker {
     settle: Duration,
-    classes: HashMap<String, HashMap<VideoName, Seen>>,
+    folders: HashMap<String, HashMap<VideoName, Seen>>,
     /// Files that changed and have not settled yet.
     unsettled: usize,
 }
@@ -27,42 +27,47 @@ struct Seen {
 
 impl Tracker {
     pub(super) fn new(settle: Duration, known: impl IntoIterator<Item = VideoFile>) -> Self {
-        let mut classes: HashMap<String, HashMap<_, _>> = HashMap::new();
+        let mut folders: HashMap<String, HashMap<_, _>> = HashMap::new();
         for VideoFile { name, stamp } in known {
             let seen = Seen { told: Some(stamp), changing: None };
-            classes.entry(name.class().to_owned()).or_default().insert(name, seen);
+            folders.entry(name.folder().to_owned()).or_default().insert(name, seen);
         }
-        Self { settle, classes, unsettled: 0 }
+        Self { settle, folders, unsettled: 0 }
     }
 
-    /// The known classes.
-    pub(super) fn classes(&self) -> impl Iterator<Item = &str> {
-        self.classes.keys().map(String::as_str)
+    /// The known folders.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.folders.keys().map(String::as_str)
     }
 
-    pub(super) fn knows(&self, class: &str) -> bool {
-        self.classes.contains_key(class)
+    pub(super) fn knows(&self, folder: &str) -> bool {
+        self.folders.contains_key(folder)
     }
 
-    /// A class folder exists.
-    pub(super) fn class_appears(&mut self, class: &str) {
-        self.classes.entry(class.to_owned()).or_default();
+    /// The files of a folder.
+    pub(super) fn files(&self, folder: &str) -> impl Iterator<Item = &VideoName> {
+        self.folders.get(folder).into_iter().flat_map(HashMap::keys)
     }
 
-    /// A class folder was removed.
-    pub(super) fn class_goes(&mut self, class: &str, news: &mut Vec<Change>) {
-        let Some(files) = self.classes.remove(class) else { return };
+    /// A folder exists.
+    pub(super) fn folder_appears(&mut self, folder: &str) {
+        self.folders.entry(folder.to_owned()).or_default();
+    }
+
+    /// A folder was removed.
+    pub(super) fn folder_goes(&mut self, folder: &str, news: &mut Vec<Change>) {
+        let Some(files) = self.folders.remove(folder) else { return };
         self.unsettled -= files.values().filter(|seen| seen.changing.is_some()).count();
         let mut gone: Vec<_> =
             files.into_iter().filter(|(_, seen)| seen.told.is_some()).map(|(name, _)| name).collect();
         gone.sort();
         news.extend(gone.into_iter().map(Change::Gone));
-        news.push(Change::ClassGone(class.to_owned()));
+        news.push(Change::FolderGone(folder.to_owned()));
     }
 
-    /// All videos of a class folder.
-    pub(super) fn class_holds(&mut self, class: &str, files: Vec<VideoFile>, now: Instant, news: &mut Vec<Change>) {
-        let Some(known) = self.classes.get(class) else { return };
+    /// All videos of a folder.
+    pub(super) fn folder_holds(&mut self, folder: &str, files: Vec<VideoFile>, now: Instant, news: &mut Vec<Change>) {
+        let Some(known) = self.folders.get(folder) else { return };
         let present: HashMap<_, _> = files.into_iter().map(|file| (file.name, file.stamp)).collect();
         let mut gone: Vec<_> = known.keys().filter(|name| !present.contains_key(*name)).cloned().collect();
         gone.sort();
@@ -84,7 +89,7 @@ impl Tracker {
         now: Instant,
         news: &mut Vec<Change>,
     ) {
-        let Some(files) = self.classes.get_mut(name.class()) else { return };
+        let Some(files) = self.folders.get_mut(name.folder()) else { return };
         let before = files.get(name).copied();
         let was_changing = before.is_some_and(|seen| seen.changing.is_some());
         let told = before.and_then(|seen| seen.told);
@@ -115,7 +120,7 @@ impl Tracker {
         if self.unsettled == 0 {
             return vec![];
         }
-        let files = self.classes.values().flatten();
+        let files = self.folders.values().flatten();
         let mut names: Vec<_> =
             files.filter(|(_, seen)| seen.changing.is_some()).map(|(name, _)| name.clone()).collect();
         names.sort();
@@ -156,9 +161,9 @@ mod tests {
             self.start + Duration::from_secs(second)
         }
 
-        fn sees(&mut self, second: u64, class: &str, files: &[VideoFile]) -> Vec<Change> {
+        fn sees(&mut self, second: u64, folder: &str, files: &[VideoFile]) -> Vec<Change> {
             let mut news = vec![];
-            self.tracker.class_holds(class, files.to_vec(), self.at(second), &mut news);
+            self.tracker.folder_holds(folder, files.to_vec(), self.at(second), &mut news);
             news
         }
     }
@@ -188,11 +193,11 @@ mod tests {
         assert_eq!(bench.sees(1, "A", &[file("A/a.mp4", 1), file("A/b.mp4", 1)]), []);
         assert_eq!(bench.sees(2, "A", &[file("A/a.mp4", 2), file("A/b.mp4", 1)]), []);
         let mut news = vec![];
-        bench.tracker.class_goes("A", &mut news);
+        bench.tracker.folder_goes("A", &mut news);
         let gone = |file| Change::Gone(name(file));
-        assert_eq!(news, [gone("A/a.mp4"), gone("A/b.mp4"), Change::ClassGone("A".into())]);
+        assert_eq!(news, [gone("A/a.mp4"), gone("A/b.mp4"), Change::FolderGone("A".into())]);
         assert_eq!(bench.tracker.unsettled(), []);
-        assert_eq!(bench.sees(3, "A", &[file("A/a.mp4", 1)]), [], "a class that nobody announced");
+        assert_eq!(bench.sees(3, "A", &[file("A/a.mp4", 1)]), [], "a folder that was not announced");
     }
 
     proptest! {
@@ -201,7 +206,7 @@ mod tests {
         #[test]
         fn only_what_held_is_told(looks in proptest::collection::vec((0u64..8, proptest::option::of(0u64..3)), 0..60)) {
             let mut bench = Bench::new(&[]);
-            bench.tracker.class_appears("A");
+            bench.tracker.folder_appears("A");
             let (mut time, mut told, mut seen) = (0, None, vec![]);
             for (later, size) in looks {
                 time += later;

@@ -71,7 +71,7 @@ fn watch(plan: &Plan, files: &Files, sender: UnboundedSender<Incoming>) -> Optio
                     Change::Polling(why) => Incoming::Watched(format!("polling: {why}")),
                     Change::Away(why) => Incoming::Watched(format!("cannot see the dataset folder: {why}")),
                     Change::Back => Incoming::Watched("events".into()),
-                    Change::ClassAppeared(_) | Change::ClassGone(_) => continue,
+                    Change::FolderAppeared(_) | Change::FolderGone(_) => continue,
                 };
                 if sender.send(incoming).is_err() {
                     return;

@@ -14,7 +14,7 @@ use super::table::Entry;
 use crate::dataset::shown;
 use crate::engine::inspector::InspectRequest;
 use crate::protocol::details::{Details, FeatureDetails, NAMED_CLASSES};
-use crate::protocol::row::RowState;
+use crate::protocol::row::{Row, RowState};
 
 /// The number of rows of a heat map.
 const HEAT_ROWS: usize = 32;
@@ -54,7 +54,7 @@ impl Context {
             }
         }
         Details {
-            next_step: next_step(row.state, failed).map(str::to_owned),
+            next_step: next_step(row.state, reason_of(attempts.as_ref(), &row, failed)).map(str::to_owned),
             modified: file.as_ref().and_then(|file| Timestamp::from_nanosecond(file.stamp.mtime_ns.into()).ok()),
             path: path.filter(|_| row.state != RowState::Missing),
             container,
@@ -68,17 +68,22 @@ impl Context {
     }
 }
 
-/// The next step for a state.
-fn next_step(state: RowState, failed: bool) -> Option<&'static str> {
+/// The reason for a row's state: that of the last attempt for a failed video.
+fn reason_of(attempts: Option<&FailureFile>, row: &Row, failed: bool) -> String {
+    let last = attempts.filter(|_| failed).and_then(FailureFile::last);
+    last.map(|attempt| attempt.failure.line()).or_else(|| row.reason.clone()).unwrap_or_default()
+}
+
+/// The next step for a state, which has this reason.
+fn next_step(state: RowState, reason: String) -> Option<&'static str> {
     use crate::dataset::state::State;
     match state {
         RowState::Failed => Some("try it again when the cause is gone"),
-        RowState::Corrupt if failed => Some("fetch it again, or raise the limit that it is over; then try it again"),
-        RowState::Corrupt => State::Corrupt { reason: String::new() }.next_step(),
+        RowState::Corrupt => State::Corrupt { reason }.next_step(),
         RowState::Missing => State::Missing.next_step(),
         RowState::WrongDuration => State::WrongDuration { have: 0.0, want: 0.0 }.next_step(),
         RowState::Duplicate => State::Duplicate { files: vec![] }.next_step(),
-        RowState::Degraded => State::Degraded { lost: 0, concealed: 0, reason: String::new() }.next_step(),
+        RowState::Degraded => State::Degraded { lost: 0, concealed: 0, reason }.next_step(),
         RowState::Unlisted => State::Unlisted.next_step(),
         RowState::Stale => Some("extract it again: the file has changed since"),
         RowState::Excluded => Some("take it in again to have it extracted"),

@@ -57,7 +57,7 @@ impl Session {
 
     /// Scans the dataset folder. Returns the videos and the number of refused files.
     pub(super) fn scan(&self) -> anyhow::Result<(Arc<[VideoFile]>, usize)> {
-        let scan = scan(&self.settings.root, &self.settings.extensions)?;
+        let scan = scan(&self.settings.root, &self.settings.scan)?;
         self.reporter.scanned(&scan)?;
         Ok((scan.videos.into(), scan.refused.len()))
     }

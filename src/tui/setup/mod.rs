@@ -30,11 +30,16 @@ pub(super) enum Field {
     /// The list of videos that should be there.
     Manifest,
     Devices,
+    /// Where the videos lie; asked only if it is not clear.
+    Layout,
 }
 
 impl Field {
     /// In the order of the form.
-    pub(super) const ALL: [Self; 5] = [Self::Root, Self::Out, Self::Checkpoint, Self::Manifest, Self::Devices];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Root, Self::Out, Self::Checkpoint, Self::Manifest, Self::Devices, Self::Layout];
+    /// The fields that are always asked.
+    pub(super) const ALWAYS: [Self; 5] = [Self::Root, Self::Out, Self::Checkpoint, Self::Manifest, Self::Devices];
 
     pub(super) fn label(self) -> &'static str {
         match self {
@@ -43,6 +48,7 @@ impl Field {
             Self::Checkpoint => "checkpoint",
             Self::Manifest => "manifest",
             Self::Devices => "devices",
+            Self::Layout => "layout",
         }
     }
 
@@ -51,7 +57,7 @@ impl Field {
         match self {
             Self::Root => "dataset",
             Self::Out => "output",
-            Self::Checkpoint | Self::Manifest | Self::Devices => self.label(),
+            Self::Checkpoint | Self::Manifest | Self::Devices | Self::Layout => self.label(),
         }
     }
 
@@ -61,6 +67,7 @@ impl Field {
             Self::Out => "For features, lists, exports. Not in the dataset folder.",
             Self::Checkpoint => "A .pth file, or `seeded`: made up, to try things out.",
             Self::Manifest => "What should be there: HACS's own file or a list.",
+            Self::Layout => "any: at any depth; classes, flat or split take a part.",
             Self::Devices => "cpu, cuda:0, cuda:0,cuda:1, cpu*2, all: a worker each.",
         }
     }
@@ -68,7 +75,7 @@ impl Field {
     /// Whether completion offers a file of this name.
     fn takes_file(self, name: &str) -> bool {
         match self {
-            Self::Root | Self::Out | Self::Devices => false,
+            Self::Root | Self::Out | Self::Devices | Self::Layout => false,
             Self::Checkpoint => [".pth", ".pt"].iter().any(|end| name.ends_with(end)),
             Self::Manifest => [".json", ".txt", ".csv", ".lst", ".list"].iter().any(|end| name.ends_with(end)),
         }
@@ -88,6 +95,8 @@ pub(super) struct Values {
     /// May be empty.
     pub manifest: String,
     pub devices: String,
+    /// Empty if it is not asked.
+    pub layout: String,
 }
 
 /// The result of a check.
@@ -97,6 +106,8 @@ pub(super) enum Verdict {
     Fine(String),
     /// Valid, with a warning.
     Warn(String),
+    /// A valid dataset folder whose layout is not clear.
+    Unclear(String),
     /// Invalid: the cause and the next step.
     Wrong(String),
 }
@@ -140,7 +151,7 @@ pub(super) struct Setup<'k> {
     keymap: &'k Keymap,
     folder: PathBuf,
     home: Option<PathBuf>,
-    fields: [FieldState; 5],
+    fields: [FieldState; 6],
     /// The index of the focused field; after the last one comes the button.
     focus: usize,
     /// Completions for the text before the cursor.
@@ -162,8 +173,8 @@ impl<'k> Setup<'k> {
         home: Option<PathBuf>,
         values: Values,
     ) -> (Self, Vec<Effect>) {
-        let Values { root, out, checkpoint, manifest, devices } = values;
-        let fields = [root, out, checkpoint, manifest, devices];
+        let Values { root, out, checkpoint, manifest, devices, layout } = values;
+        let fields = [root, out, checkpoint, manifest, devices, layout];
         let fields = fields.map(|text| FieldState { input: Input::new(text), ..FieldState::default() });
         let mut setup = Self {
             keymap,
@@ -178,14 +189,24 @@ impl<'k> Setup<'k> {
             is_edited: false,
             leave_armed: false,
         };
-        let effects = Field::ALL.into_iter().filter_map(|field| setup.ask(field)).collect();
+        let effects = Field::ALWAYS.into_iter().filter_map(|field| setup.ask(field)).collect();
         (setup, effects)
     }
 
     pub(super) fn values(&self) -> Values {
-        let [root, out, checkpoint, manifest, devices] =
+        let [root, out, checkpoint, manifest, devices, layout] =
             Field::ALL.map(|field| self.state(field).input.text().trim().to_owned());
-        Values { root, out, checkpoint, manifest, devices }
+        let layout = if self.asks_layout() { layout } else { String::new() };
+        Values { root, out, checkpoint, manifest, devices, layout }
+    }
+
+    fn asks_layout(&self) -> bool {
+        matches!(self.state(Field::Root).verdict, Some(Verdict::Unclear(_)))
+    }
+
+    /// The fields that are asked.
+    fn shown(&self) -> &'static [Field] {
+        if self.asks_layout() { &Field::ALL } else { &Field::ALWAYS }
     }
 
     /// The result of the last check; `None` before the first one has finished.
@@ -200,7 +221,7 @@ impl<'k> Setup<'k> {
 
     /// `None` while the button has the focus.
     fn focused(&self) -> Option<Field> {
-        Field::ALL.get(self.focus).copied()
+        self.shown().get(self.focus).copied()
     }
 
     /// Starts a check. At most one runs per field: a further request takes effect when it has finished.
@@ -223,6 +244,9 @@ impl<'k> Setup<'k> {
             return self.ask(result.field).into_iter().collect();
         }
         state.verdict = Some(result.verdict);
+        if result.field == Field::Root && self.asks_layout() && self.state(Field::Layout).verdict.is_none() {
+            return self.ask(Field::Layout).into_iter().collect();
+        }
         if self.write_when_checked { self.write() } else { vec![] }
     }
 
@@ -298,7 +322,7 @@ impl<'k> Setup<'k> {
 
     fn go(&mut self, by: isize) {
         self.suggestions.clear();
-        self.focus = self.focus.saturating_add_signed(by).min(Field::ALL.len());
+        self.focus = self.focus.saturating_add_signed(by).min(self.shown().len());
     }
 
     fn leave(&mut self, again: bool) -> Vec<Effect> {
@@ -316,7 +340,7 @@ impl<'k> Setup<'k> {
 
     fn complete(&mut self) -> Vec<Effect> {
         match self.focused() {
-            None | Some(Field::Devices) => {
+            None | Some(Field::Devices | Field::Layout) => {
                 self.go(1);
                 vec![]
             }
@@ -348,7 +372,7 @@ impl<'k> Setup<'k> {
             self.notice = Notice::Hint("written as soon as all is looked at".into());
             return vec![];
         }
-        if let Some(field) = Field::ALL.into_iter().find(wrong) {
+        if let Some(field) = self.shown().iter().copied().find(wrong) {
             self.focus = field.index();
             self.notice = Notice::Problem(format!("nothing was written: the {} will not do", field.label()));
             return vec![];

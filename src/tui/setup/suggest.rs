@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Values;
 use crate::config::Config;
+use crate::dataset::scan::FolderLayout;
 use crate::fetch::promised_digest;
 
 /// The number of directory entries read.
@@ -41,6 +42,7 @@ pub(crate) fn suggested(folder: &Path, has_gpu: bool) -> Values {
         checkpoint: checkpoint.cloned().unwrap_or_default(),
         manifest: manifest.cloned().unwrap_or_default(),
         devices: if has_gpu { "all".into() } else { usual.devices },
+        layout: FolderLayout::Any.name().into(),
     }
 }
 

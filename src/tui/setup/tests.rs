@@ -16,6 +16,7 @@ fn values() -> Values {
         checkpoint: String::new(),
         manifest: String::new(),
         devices: "cpu".into(),
+        layout: "any".into(),
     }
 }
 
@@ -27,11 +28,14 @@ fn fresh() -> (Setup<'static>, Vec<Effect>) {
 fn verdict(field: Field, values: &Values) -> Verdict {
     match field {
         Field::Root if values.root == "data/hacs" => Verdict::Fine("200 class folders, 49,592 videos".into()),
+        Field::Root if values.root == "data/deep" => Verdict::Unclear("9 videos, and it is not clear".into()),
         Field::Root => Verdict::Wrong("nothing of this name is there".into()),
         Field::Out => Verdict::Fine("made when needed; 812 GB free (280 MB a thousand videos)".into()),
         Field::Checkpoint => Verdict::Warn("none yet: scanning works, extracting asks for one".into()),
         Field::Manifest => Verdict::Fine("none: what is on disk is all there should be".into()),
         Field::Devices => Verdict::Fine("1 worker on the CPU, 2 cores".into()),
+        Field::Layout if values.layout == "any" => Verdict::Fine("videos at any depth".into()),
+        Field::Layout => Verdict::Wrong("write any, classes, flat, split or auto".into()),
     }
 }
 
@@ -69,7 +73,7 @@ fn requests<'a>(effects: &'a [Effect]) -> Vec<(Field, &'a CheckRequest)> {
 #[test]
 fn fields_are_checked_at_start_and_after_changes() {
     let (mut setup, effects) = fresh();
-    assert_eq!(requests(&effects).iter().map(|(name, _)| *name).collect::<Vec<_>>(), Field::ALL);
+    assert_eq!(requests(&effects).iter().map(|(name, _)| *name).collect::<Vec<_>>(), Field::ALWAYS);
     assert_eq!(settle(&mut setup, effects), []);
     assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Wrong(_))));
     // A change during a check starts one further check after it.
@@ -250,6 +254,29 @@ fn a_long_verdict_is_readable_at_80_columns() {
             assert!(text.contains("checkpoint") && text.contains("write config.toml"), "{text}");
         }
     }
+}
+
+#[test]
+fn the_layout_is_asked_only_if_it_is_not_clear() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    assert!(!text_of(&setup, 80, 30).contains("layout"));
+    let effects = setup.paste("/deep");
+    settle(&mut setup, effects);
+    assert_eq!(setup.values().layout, "any");
+    let text = text_of(&setup, 80, 40);
+    assert!(text.contains("layout") && text.contains("These six lines"), "{text}");
+    for _ in 0..Field::Layout.index() {
+        press(&mut setup, KeyCode::Down);
+    }
+    assert_eq!(setup.focused(), Some(Field::Layout));
+    let effects = press(&mut setup, KeyCode::Char('x'));
+    settle(&mut setup, effects);
+    assert_eq!(control(&mut setup, 's'), [], "an unknown layout is not written");
+    let effects = press(&mut setup, KeyCode::Backspace);
+    settle(&mut setup, effects);
+    let written = control(&mut setup, 's');
+    assert!(matches!(&written[..], [Effect::Write(request)] if request.values.layout == "any"), "{written:?}");
 }
 
 #[test]

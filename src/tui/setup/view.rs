@@ -67,8 +67,9 @@ impl Setup<'_> {
         }
         if matches!(room, Density::Full | Density::Normal) {
             let folder = self.folder.to_string_lossy();
+            let lines = if self.asks_layout() { "six" } else { "five" };
             let intro =
-                format!("There is no config.toml in {} yet. These five lines make one;", text::sanitized(&folder));
+                format!("There is no config.toml in {} yet. These {lines} lines make one;", text::sanitized(&folder));
             writer.text(0, &intro, theme.style(Role::Dim));
             writer.text(
                 0,
@@ -78,7 +79,7 @@ impl Setup<'_> {
             writer.y += 1;
         }
         let mut cursor = None;
-        for name in Field::ALL {
+        for &name in self.shown() {
             let is_focused = self.focused() == Some(name);
             let at = self.line(&mut writer, name, is_focused);
             cursor = cursor.or(at.filter(|_| is_focused));
@@ -204,7 +205,9 @@ impl Setup<'_> {
         let ((glyph, style), words) = match &state.verdict {
             None => ((theme.state(RowState::Unchecked).glyph, theme.style(Role::Dim)), "being looked at"),
             Some(Verdict::Fine(words)) => (glyph_and_style(RowState::Done, Role::Good), words.as_str()),
-            Some(Verdict::Warn(words)) => (glyph_and_style(RowState::Corrupt, Role::Warn), words.as_str()),
+            Some(Verdict::Warn(words) | Verdict::Unclear(words)) => {
+                (glyph_and_style(RowState::Corrupt, Role::Warn), words.as_str())
+            }
             Some(Verdict::Wrong(words)) => (glyph_and_style(RowState::Failed, Role::Error), words.as_str()),
         };
         // The verdict on an older text is dim until the new text has been checked.

@@ -31,6 +31,13 @@ struct ConfigFile {
     devices: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest: Option<Manifest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scan: Option<Scan>,
+}
+
+#[derive(Serialize)]
+struct Scan {
+    layout: String,
 }
 
 #[derive(Serialize)]
@@ -52,6 +59,7 @@ pub(crate) fn text(request: &WriteRequest) -> Result<String, toml::ser::Error> {
         checkpoint: path(&values.checkpoint),
         devices: values.devices.trim().to_owned(),
         manifest: (!manifest.is_empty()).then_some(Manifest { path: manifest }),
+        scan: (!values.layout.is_empty()).then(|| Scan { layout: values.layout.clone() }),
     };
     Ok(format!("{HEADER}{}", toml::to_string(&written)?))
 }
@@ -89,6 +97,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Overrides, Settings};
+    use crate::dataset::scan::FolderLayout;
 
     fn request(folder: &Path) -> WriteRequest {
         WriteRequest {
@@ -100,6 +109,7 @@ mod tests {
                 checkpoint: "seeded".into(),
                 manifest: String::new(),
                 devices: " cpu*2 ".into(),
+                layout: String::new(),
             },
         }
     }
@@ -117,6 +127,16 @@ mod tests {
         assert_eq!(settings.manifest, Some("/home/me/list.txt".into()));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
         insta::assert_snapshot!("config", fs::read_to_string(path).unwrap());
+    }
+
+    #[test]
+    fn a_chosen_layout_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut request = request(folder.path());
+        request.values.layout = "any".into();
+        write(&request).unwrap();
+        let settings = Settings::resolve(&Overrides::default(), folder.path()).unwrap();
+        assert_eq!(settings.scan.layout, FolderLayout::Any);
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn scan_reports_missing_videos() {
             "missing v_tR5pWq8sA (Archery, validation): in the manifest, not on disk",
             "missing 0O_qMHxBfXg (validation): ",
             "corrupt Tai_chi/v_kLm4NoP5qRs.mp4: the file is empty",
-            "duplicate -Zq9_k2LmNo: there 2 times in several classes: Archery/v_-Zq9_k2LmNo.mp4, Playing_squash/v_-Zq9_k2LmNo.mp4",
+            "duplicate -Zq9_k2LmNo: on disk 2 times, in several classes: Archery/v_-Zq9_k2LmNo.mp4, Playing_squash/v_-Zq9_k2LmNo.mp4",
             "unlisted Archery/v_stranger.mp4",
             "  next: keep one; ",
         ],
@@ -51,6 +51,7 @@ fn scan_reports_missing_videos() {
 fn scan_reports_the_same_as_json() {
     let bench = Bench::new(&VIDEOS);
     bench.put("v_flat.mp4", "x");
+    bench.put("v_part.mp4.part", "x");
     let ran = bench.hacs(&["scan", "--json"]).expect(3, &[]);
     let json: Value = serde_json::from_str(&ran.out).unwrap();
     let keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
@@ -162,7 +163,7 @@ fn lists_are_manifests_too_and_the_configuration_names_them() {
     assert_eq!(bench.text("out/missing/missing_files.txt"), "4");
     for (text, says) in [
         ("1\n1\n", "line 2, column 1: the id \"1\" stands twice, first at line 1, column 1"),
-        ("1\n../../x\n", "line 2, column 1: the video's name is not of the form Class/file"),
+        ("1\n../../x\n", "line 2, column 1: the video's name is not a path such as Class/file"),
         ("1\n2 3\n", "line 2, column 2: "),
         ("1\nA/v_2.mp4\n", "does not begin with \"x\""),
         ("1\n\u{1b}[2J\n", "control character"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use reeldeck::internals::dataset::Cache;
 use reeldeck::internals::dataset::{Ended, Finding, ProbeError, Request, Setup, probe};
-use reeldeck::internals::dataset::{Scan, scan};
+use reeldeck::internals::dataset::{FolderLayout, Scan, ScanRules, scan};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::{Level, Verdict};
 use tempfile::TempDir;
@@ -86,7 +86,8 @@ impl Bench {
     }
 
     pub fn scan(&self) -> Scan {
-        scan(&self.path("data"), &["mp4".into(), "mkv".into()]).unwrap()
+        let rules = ScanRules { extensions: vec!["mp4".into(), "mkv".into()], layout: FolderLayout::Auto };
+        scan(&self.path("data"), &rules).unwrap()
     }
 
     pub fn setup(&self, processes: usize) -> Setup {

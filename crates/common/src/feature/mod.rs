@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::atomic::{self, Owner};
+use crate::layout::create_outer_folders;
 use crate::pinned::SEEDED_WEIGHTS;
 use crate::recipe::{Output, Precision, Recipe};
 use crate::source::SourceStamp;
@@ -261,6 +262,7 @@ impl Feature {
     /// As [`to_bytes`](Self::to_bytes) and [`atomic::write`].
     pub fn write(&self, path: &Path, owner: &Owner) -> io::Result<()> {
         let bytes = self.to_bytes()?;
+        create_outer_folders(path, &self.provenance.video)?;
         atomic::write(path, owner, |writer| writer.write_all(&bytes))
     }
 

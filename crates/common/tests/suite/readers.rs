@@ -199,7 +199,7 @@ fn failures() -> Vec<FailureFile> {
         failure: Failure { kind, ..failure() },
         stderr: vec!["a line".into(), String::new()],
     };
-    let file = |source, attempts| FailureFile { video: video(), source, attempts };
+    let file = |source, attempts| FailureFile { video: video(), source, content: None, attempts };
     vec![
         file(Some(SOURCE), vec![attempt(ErrorKind::Corrupt)]),
         file(None, vec![attempt(ErrorKind::Missing), attempt(ErrorKind::DiskFull), attempt(ErrorKind::Internal)]),

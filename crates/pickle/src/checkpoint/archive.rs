@@ -54,7 +54,7 @@ pub enum ArchiveError {
 const PICKLE: &str = "data.pkl";
 
 /// Reads the pickle and locates the storages.
-pub(super) fn read_file<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Pickle<'a>, Storages<'a>), CheckpointError> {
+pub(crate) fn read_file<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Pickle<'a>, Storages<'a>), CheckpointError> {
     let mut archive = Archive::open(bytes)?;
     let root = archive.root()?;
 

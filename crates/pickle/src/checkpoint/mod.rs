@@ -1,6 +1,6 @@
 //! PyTorch checkpoints: reads the tensors of a `.pth` file without running it.
 
-mod archive;
+pub(crate) mod archive;
 mod identify;
 mod write;
 

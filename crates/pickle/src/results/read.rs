@@ -1,15 +1,22 @@
-//! Reads `result.pkl` files of reeldeck and of all versions of MMAction2.
+//! Reads the results of other extractors: `result.pkl` files of reeldeck and of all versions of MMAction2, and similar files.
+//!
+//! A file is a pickle or a `torch.save` file. It holds a list in the order of a list of videos, or a dict by name or id. The
+//! result of a video is a tensor, a numpy array, or a dict with one as `pred_score`.
 
 use std::borrow::Cow;
 
+use crate::checkpoint::archive;
+use crate::numpy::ArrayParts;
 use crate::read::{Limits, PickleError, read};
 use crate::tensor::{TensorError, TensorRef};
 use crate::torch::legacy::{self, LegacyError};
-use crate::torch::{NotATensor, StorageId, TensorParts};
+use crate::torch::{NotATensor, StorageId, Storages, TensorParts};
 use crate::value::{NodeId, NotLatin1, Pickle};
 
 /// A video has about 40 values, so this is enough for 400,000 videos.
 const LIMITS: Limits = Limits { max_nodes: 16_000_000 };
+/// The longest name of a video. Names are copied, and a pickle can repeat a long name for two bytes each time.
+const MAX_NAME_BYTES: usize = 1024;
 /// The four pickles around a storage have 20 values.
 const STORAGE_LIMITS: Limits = Limits { max_nodes: 1000 };
 
@@ -30,9 +37,12 @@ pub enum ResultsError {
     /// The pickle cannot be read.
     #[error(transparent)]
     Pickle(#[from] PickleError),
-    /// The pickle's value is not a list.
-    #[error("failed to read the results: the pickle does not hold a list")]
+    /// The value is neither a list nor a dict with names.
+    #[error("failed to read the results: the file holds neither a list nor a dict by video")]
     NotAList,
+    /// The `torch.save` file cannot be read, for this reason.
+    #[error("failed to read the results: {0}")]
+    Saved(String),
     /// A video cannot be read.
     #[error("failed to read result {index} (counted from 0): {problem}")]
     Sample {
@@ -46,8 +56,8 @@ pub enum ResultsError {
 /// Why the result of a video is unreadable.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SampleError {
-    /// It is not a dict.
-    #[error("it is not a dict")]
+    /// It is not a dict, a tensor or an array.
+    #[error("it is neither a dict nor an array")]
     NotADict,
     /// It has neither `pred_score` nor `pred_scores.item`.
     #[error("it has no `pred_score`")]
@@ -77,10 +87,14 @@ pub fn read_results(bytes: &[u8]) -> Result<Vec<ResultSample>, ResultsError> {
     Results::parse(bytes)?.samples().collect()
 }
 
-/// A parsed `result.pkl`. [`samples`](Self::samples) decodes its tensors, one video at a time.
+/// A parsed file of results. [`samples`](Self::samples) decodes its tensors, one video at a time.
 #[derive(Debug)]
 pub struct Results<'a> {
     pickle: Pickle<'a>,
+    /// The storages of a `torch.save` file.
+    storages: Storages<'a>,
+    elements: Vec<NodeId>,
+    names: Option<Vec<String>>,
     input_len: usize,
 }
 
@@ -88,30 +102,49 @@ impl<'a> Results<'a> {
     /// Parses the file without decoding tensors.
     ///
     /// # Errors
-    /// [`ResultsError::Pickle`] and [`ResultsError::NotAList`].
+    /// [`ResultsError::Pickle`], [`ResultsError::Saved`] and [`ResultsError::NotAList`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ResultsError> {
-        let (pickle, _) = read(bytes, &LIMITS)?;
-        pickle.elements(pickle.root()).ok_or(ResultsError::NotAList)?;
-        Ok(Self { pickle, input_len: bytes.len() })
+        let saved = |error: &dyn std::fmt::Display| ResultsError::Saved(error.to_string());
+        let (pickle, storages) = if bytes.starts_with(b"PK\x03\x04") {
+            archive::read_file(bytes, &LIMITS).map_err(|error| saved(&error))?
+        } else if legacy::after_magic(bytes).is_some() {
+            legacy::read_file(bytes, &LIMITS).map_err(|error| saved(&error))?
+        } else {
+            (read(bytes, &LIMITS)?.0, Storages::new())
+        };
+        let root = pickle.root();
+        let (elements, names) = match pickle.elements(root) {
+            Some(elements) => (elements.to_vec(), None),
+            None => {
+                let entries = pickle.entries(root).ok_or(ResultsError::NotAList)?;
+                let name = |key| pickle.as_str(key).filter(|name| name.len() <= MAX_NAME_BYTES).map(str::to_owned);
+                let names: Option<Vec<String>> = entries.iter().map(|(key, _)| name(*key)).collect();
+                let elements = entries.iter().map(|(_, value)| *value).collect();
+                (elements, Some(names.ok_or(ResultsError::NotAList)?))
+            }
+        };
+        Ok(Self { pickle, storages, elements, names, input_len: bytes.len() })
     }
 
     /// The number of videos.
     pub fn len(&self) -> usize {
-        self.elements().len()
+        self.elements.len()
     }
 
     /// Whether there are no videos.
     pub fn is_empty(&self) -> bool {
-        self.elements().is_empty()
+        self.elements.is_empty()
+    }
+
+    /// The names of the videos, if the file has them.
+    pub fn names(&self) -> Option<&[String]> {
+        self.names.as_deref()
     }
 
     /// An iterator that decodes the videos.
     pub fn samples(&self) -> Samples<'_> {
-        Samples { pickle: &self.pickle, elements: self.elements(), next: 0, budget: budget(self.input_len) }
-    }
-
-    fn elements(&self) -> &[NodeId] {
-        self.pickle.elements(self.pickle.root()).unwrap_or_default()
+        let Self { pickle, storages, elements, input_len, .. } = self;
+        Samples { pickle, storages, elements, next: 0, budget: budget(*input_len) }
     }
 }
 
@@ -119,6 +152,7 @@ impl<'a> Results<'a> {
 #[derive(Clone, Debug)]
 pub struct Samples<'p> {
     pickle: &'p Pickle<'p>,
+    storages: &'p Storages<'p>,
     elements: &'p [NodeId],
     next: usize,
     /// How many bytes of input may still be decoded, see [`budget`].
@@ -148,9 +182,14 @@ impl Iterator for Samples<'_> {
 
 impl<'p> Samples<'p> {
     fn sample(&mut self, element: NodeId) -> Result<ResultSample, SampleError> {
+        let read = |tensor: &TensorRef<'_>| Ok((tensor.to_f32(), tensor.shape().to_vec()));
+        match self.tensor(element, read) {
+            Err(SampleError::NotATensor(NotATensor::Other)) => {}
+            read => return read.map(|(scores, shape)| ResultSample { scores, shape, label: None }),
+        }
         let entries = self.entries(element)?;
         let scores = self.value(&entries, "pred_score", "pred_scores")?.ok_or(SampleError::NoScores)?;
-        let (scores, shape) = self.tensor(scores, |tensor| Ok((tensor.to_f32(), tensor.shape().to_vec())))?;
+        let (scores, shape) = self.tensor(scores, read)?;
         let label = match self.value(&entries, "gt_label", "gt_labels")? {
             Some(label) => match self.tensor(label, |tensor| Ok(tensor.to_i64()?.first().copied())) {
                 Err(SampleError::NotATensor(NotATensor::Other)) => self.pickle.as_int(label),
@@ -182,13 +221,26 @@ impl<'p> Samples<'p> {
         Ok(self.pickle.lookup(&nested, "item"))
     }
 
-    /// Decodes the tensor of a node. It is a view of a storage, which is a complete `torch.save` file in bytes.
+    /// Decodes the tensor or array of a node.
     fn tensor<T>(
         &mut self,
         node: NodeId,
         decode: impl FnOnce(&TensorRef<'_>) -> Result<T, SampleError>,
     ) -> Result<T, SampleError> {
+        match ArrayParts::of(self.pickle, node) {
+            Ok(parts) => return self.array(parts, decode),
+            Err(NotATensor::Other) => {}
+            Err(error) => return Err(error.into()),
+        }
         let parts = TensorParts::of(self.pickle, node)?;
+        if let Some(id) = StorageId::of(self.pickle, parts.storage) {
+            let dtype = id.dtype.ok_or(NotATensor::Unsupported)?;
+            let stored = self.storages.get(id.key).and_then(|stored| id.slice(dtype, stored));
+            let tensor = parts.over(dtype, stored.ok_or(NotATensor::Damaged)?)?;
+            self.charge(tensor.len().saturating_mul(dtype.size()))?;
+            return decode(&tensor);
+        }
+        // Outside of `torch.save`, the storage is a complete `torch.save` file in bytes.
         let call = self.pickle.call(parts.storage).ok_or(NotATensor::Damaged)?;
         let ("torch.storage", "_load_from_bytes", &[bytes]) = (call.module, call.name, call.args) else {
             return Err(NotATensor::Damaged.into());
@@ -205,5 +257,15 @@ impl<'p> Samples<'p> {
             return Err(SampleError::TooMuch);
         }
         decode(&tensor)
+    }
+
+    fn array<T>(
+        &mut self,
+        parts: ArrayParts,
+        decode: impl FnOnce(&TensorRef<'_>) -> Result<T, SampleError>,
+    ) -> Result<T, SampleError> {
+        self.charge(self.pickle.encoded_len(parts.bytes))?;
+        let bytes = self.pickle.bytes(parts.bytes)?.ok_or(NotATensor::Damaged)?;
+        decode(&TensorRef::new(parts.dtype, &bytes, 0, parts.shape, parts.strides)?)
     }
 }

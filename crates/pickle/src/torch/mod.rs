@@ -19,10 +19,12 @@ pub(crate) type Storages<'a> = HashMap<String, &'a [u8]>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotATensor {
     /// It is another value.
-    #[error("it is not a tensor")]
+    #[error("it is neither a tensor nor an array")]
     Other,
-    /// It is a tensor of an unsupported kind or type, such as sparse, quantized or complex.
-    #[error("it is a tensor of a kind that is not read here (sparse, quantized or of an unusual type)")]
+    /// It is a tensor or an array of an unsupported kind or type, such as sparse, quantized, complex or big-endian.
+    #[error(
+        "it is a tensor or an array of a kind that is not supported (sparse, quantized, big-endian or of an unusual type)"
+    )]
     Unsupported,
     /// It is a call that builds a tensor, but with invalid arguments.
     #[error("it is a damaged tensor")]
@@ -32,7 +34,7 @@ pub enum NotATensor {
 /// A pickled tensor: a view of a storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TensorParts {
-    /// The storage: a persistent id in a checkpoint, or a call of `_load_from_bytes` in a plain pickle.
+    /// The storage: a persistent id in a file of `torch.save`, or a call of `_load_from_bytes` in a plain pickle.
     pub(crate) storage: NodeId,
     /// In elements.
     pub(crate) offset: usize,

@@ -151,3 +151,8 @@ sys.setrecursionlimit(5000)
 for _ in range(1000):
     deep = [deep]
 save("deep.pkl", pickle.dumps(deep, 0))
+
+# Features by name, as `torch.save` writes a dict of tensors.
+features = {"v_a": tensor(floats, 0, (3, 4), (4, 1)), "v_b": tensor(halves, 0, (1, 3), (3, 1))}
+save("features.pth", archive(features, [floats, halves]))
+save("features-legacy.pth", write(features, [floats, halves]))

@@ -65,6 +65,48 @@ fn files_of_mmaction2_are_read_in_all_protocols() {
 }
 
 #[test]
+fn arrays_of_numpy_are_read_in_all_versions_and_protocols() {
+    let sample =
+        |scores: &[f32], shape: &[usize]| ResultSample { scores: scores.to_vec(), shape: shape.to_vec(), label: None };
+    let expected = [
+        sample(&[0.5, -1.0, 2.0, 3.0, 4.0, 5.0], &[2, 3]),
+        // The same in column-major order.
+        sample(&[0.5, -1.0, 2.0, 3.0, 4.0, 5.0], &[2, 3]),
+        // float64 and float16.
+        sample(&[0.1, -2.0], &[2]),
+        sample(&[0.5, 65504.0], &[1, 2]),
+        ResultSample { label: Some(7), ..sample(&[7.0, 8.0, 9.0], &[3]) },
+    ];
+    let printed = python::run("make_arrays.py", &[]);
+    for line in printed.lines() {
+        let (what, hex) = line.split_once(' ').unwrap();
+        let bytes = from_hex(hex);
+        let results = Results::parse(&bytes).unwrap();
+        let samples: Vec<_> = results.samples().collect::<Result<_, _>>().unwrap();
+        assert_eq!(samples, expected, "{what}");
+        let names: Vec<_> = (0..5).map(|at| format!("v_{at}")).collect();
+        assert_eq!(results.names(), (what == "dict").then_some(names.as_slice()));
+    }
+    assert_eq!(printed.lines().count(), 2 * 2 * 6);
+}
+
+#[test]
+fn files_of_torch_save_are_read() {
+    for file in ["features.pth", "features-legacy.pth"] {
+        let bytes = python::fixture(file);
+        let results = Results::parse(&bytes).unwrap();
+        assert_eq!(results.names().unwrap(), ["v_a", "v_b"], "{file}");
+        let samples: Vec<_> = results.samples().collect::<Result<_, _>>().unwrap();
+        assert_eq!((samples[0].shape.as_slice(), samples[0].scores[11]), (&[3, 4][..], 11.0));
+        assert_eq!(
+            (samples[1].shape.as_slice(), samples[1].scores.as_slice()),
+            (&[1, 3][..], &[0.5, -1.0, 65504.0][..])
+        );
+        assert!(matches!(Results::parse(&bytes[..bytes.len() - 30]), Err(ResultsError::Saved(_))));
+    }
+}
+
+#[test]
 fn an_empty_list_is_valid() {
     let bytes = ResultsWriter::new(Vec::new()).unwrap().finish().unwrap();
     assert!(Results::parse(&bytes).unwrap().is_empty());
@@ -73,7 +115,7 @@ fn an_empty_list_is_valid() {
 
 #[test]
 fn other_content_is_refused() {
-    assert_eq!(read_results(b"}.").unwrap_err(), ResultsError::NotAList);
+    assert_eq!(read_results(b"K\x01.").unwrap_err(), ResultsError::NotAList);
     assert!(matches!(read_results(b"").unwrap_err(), ResultsError::Pickle(_)));
     let problem = |bytes| match read_results(bytes).unwrap_err() {
         ResultsError::Sample { index: 0, problem } => problem,

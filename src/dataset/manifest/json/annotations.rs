@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::super::Labels;
 use super::super::guard::Watched;
 use super::super::names::check_label;
+use super::super::segments::Segment;
 use super::{ANY, Held, Text, fail};
 use crate::dataset::python_json::{self, Copy};
 
@@ -23,6 +24,8 @@ pub(super) struct Annotations<'a> {
     pub all: &'a mut Labels,
     /// The labels of this video.
     pub labels: &'a mut Vec<u32>,
+    /// The segments of this video.
+    pub segments: &'a mut Vec<Segment>,
 }
 
 impl<'de> DeserializeSeed<'de> for Annotations<'_> {
@@ -47,12 +50,13 @@ impl<'de> Visitor<'de> for Annotations<'_> {
         let at = self.at;
         loop {
             let annotation = Annotation { at, text: self.text.is_some().then_some(&mut text) };
-            let Some(label) = access.next_element_seed(Held(at, annotation))? else { break };
+            let Some((label, segment)) = access.next_element_seed(Held(at, annotation))? else { break };
             push(&mut self.text, if first { "" } else { ", " });
             push(&mut self.text, &text);
             text.clear();
             first = false;
             let label = self.all.take(&label).map_err(|why| fail(at, why))?;
+            self.segments.push((label, segment));
             if !self.labels.contains(&label) {
                 if self.labels.len() == MAX_LABELS {
                     return Err(fail(at, format_args!("one video has more than {MAX_LABELS} labels")));
@@ -71,30 +75,30 @@ fn push(text: &mut Option<&mut String>, more: &str) {
     }
 }
 
-/// One annotation. Its value is the label.
+/// One annotation. Its value is the label and the segment.
 struct Annotation<'a> {
     at: &'a Watched,
     text: Option<&'a mut String>,
 }
 
 impl<'de> DeserializeSeed<'de> for Annotation<'_> {
-    type Value = String;
+    type Value = (String, [f64; 2]);
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Annotation<'_> {
-    type Value = String;
+    type Value = (String, [f64; 2]);
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an annotation, {\"label\": \"Archery\", \"segment\": [1.5, 20.0]}")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<String, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut label: Option<String> = None;
-        let mut segment = false;
+        let mut segment = None;
         let mut keys: Vec<String> = vec![];
         push(&mut self.text, "{");
         let at = self.at;
@@ -120,8 +124,7 @@ impl<'de> Visitor<'de> for Annotation<'_> {
                     label = Some(value);
                 }
                 ("segment", text) => {
-                    access.next_value_seed(Held(at, Segment { at, text: text.as_deref_mut() }))?;
-                    segment = true;
+                    segment = Some(access.next_value_seed(Held(at, BeginEnd { at, text: text.as_deref_mut() }))?);
                 }
                 (_, Some(text)) => access.next_value_seed(Held(at, Copy(text)))?,
                 (_, None) => drop(access.next_value_seed(Held(at, ANY))?),
@@ -129,78 +132,83 @@ impl<'de> Visitor<'de> for Annotation<'_> {
             keys.push(key);
         }
         push(&mut self.text, "}");
-        match label {
-            Some(label) if segment => Ok(label),
-            Some(_) => Err(fail(at, "the key \"segment\" is missing in an annotation")),
-            None => Err(fail(at, "the key \"label\" is missing in an annotation")),
+        match (label, segment) {
+            (Some(label), Some(segment)) => Ok((label, segment)),
+            (Some(_), None) => Err(fail(at, "the key \"segment\" is missing in an annotation")),
+            (None, _) => Err(fail(at, "the key \"label\" is missing in an annotation")),
         }
     }
 }
 
 /// Start and end in seconds. Any two numbers are accepted, as by MMAction2.
-struct Segment<'a> {
+struct BeginEnd<'a> {
     at: &'a Watched,
     text: Option<&'a mut String>,
 }
 
-impl<'de> DeserializeSeed<'de> for Segment<'_> {
-    type Value = ();
+impl<'de> DeserializeSeed<'de> for BeginEnd<'_> {
+    type Value = [f64; 2];
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<[f64; 2], D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for Segment<'_> {
-    type Value = ();
+impl<'de> Visitor<'de> for BeginEnd<'_> {
+    type Value = [f64; 2];
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a segment: begin and end in seconds, such as [1.5, 20.0]")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
-        for at in 0..2 {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<[f64; 2], A::Error> {
+        let mut segment = [0.0; 2];
+        for (at, place) in segment.iter_mut().enumerate() {
             push(&mut self.text, if at == 0 { "[" } else { ", " });
             let number = Number { text: self.text.as_deref_mut() };
-            access.next_element_seed(Held(self.at, number))?.ok_or_else(|| A::Error::invalid_length(at, &self))?;
+            let read = access.next_element_seed(Held(self.at, number))?;
+            *place = read.ok_or_else(|| A::Error::invalid_length(at, &self))?;
         }
         push(&mut self.text, "]");
         match access.next_element_seed(Held(self.at, ANY))? {
             Some(_) => Err(A::Error::invalid_length(3, &self)),
-            None => Ok(()),
+            None => Ok(segment),
         }
     }
 }
 
-/// A number, copied as it is written.
+/// A number, whose text is copied as it is written.
 struct Number<'a> {
     text: Option<&'a mut String>,
 }
 
 impl<'de> DeserializeSeed<'de> for Number<'_> {
-    type Value = ();
+    type Value = f64;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<f64, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl Visitor<'_> for Number<'_> {
-    type Value = ();
+    type Value = f64;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a number of seconds")
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.text.map_or(Ok(()), |text| Copy(text).visit_u64(value))
+    fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
+        self.text.map_or(Ok(()), |text| Copy(text).visit_u64(value))?;
+        Ok(value as f64)
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.text.map_or(Ok(()), |text| Copy(text).visit_i64(value))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
+        self.text.map_or(Ok(()), |text| Copy(text).visit_i64(value))?;
+        Ok(value as f64)
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.text.map_or(Ok(()), |text| Copy(text).visit_f64(value))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
+        self.text.map_or(Ok(()), |text| Copy(text).visit_f64(value))?;
+        Ok(value)
     }
 }

@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Une
 
 use super::guard::{Guard, Place, Stopped, Watched};
 use super::names::check_id;
+use super::segments::Segment;
 use super::{Entry, Labels, Problem, Sink, Split};
 
 mod annotations;
@@ -141,11 +142,12 @@ impl<'de> Visitor<'de> for Database<'_, '_, '_> {
             check_id(&id).map_err(|error| fail(at, error))?;
             at.video_begins();
             let video = Video { at, id: &id, texts: *texts, labels: sink.labels };
-            let Parts { duration_s, split, labels, url, text } = access.next_value_seed(Held(at, video))?;
+            let Parts { duration_s, split, labels, segments, url, text } = access.next_value_seed(Held(at, video))?;
             at.video_ends();
             let id = id.as_str();
-            let entry = Entry { id, place, duration_s: Some(duration_s), split: Some(split), labels, url, text };
-            if let Err(problem) = (sink.take)(entry) {
+            let (duration_s, split) = (Some(duration_s), Some(split));
+            let entry = Entry { id, place, duration_s, split, labels, segments, url, text };
+            if let Err(problem) = (sink.take)(entry, sink.labels) {
                 **failed = Some((place, problem));
                 return Err(A::Error::custom("stopped"));
             }
@@ -159,6 +161,7 @@ struct Parts {
     duration_s: f64,
     split: Split,
     labels: Vec<u32>,
+    segments: Vec<Segment>,
     url: Option<String>,
     text: String,
 }
@@ -196,11 +199,13 @@ impl<'de> Visitor<'de> for Video<'_> {
                 Some("subset") => split.replace(access.next_value_seed(Held(at, Subset))?).is_some(),
                 Some("annotations") => {
                     let mut text = String::new();
-                    let mut labels = vec![];
+                    let (mut labels, mut segments) = (vec![], vec![]);
                     let texts = self.texts.then_some(&mut text);
                     let all = &mut *self.labels;
-                    access.next_value_seed(Held(at, Annotations { at, text: texts, all, labels: &mut labels }))?;
-                    annotations.replace((labels, text)).is_some()
+                    let (labels_of, segments_of) = (&mut labels, &mut segments);
+                    let seed = Annotations { at, text: texts, all, labels: labels_of, segments: segments_of };
+                    access.next_value_seed(Held(at, seed))?;
+                    annotations.replace((labels, segments, text)).is_some()
                 }
                 Some("url") => url.replace(access.next_value_seed(Held(at, Text("an address")))?).is_some(),
                 _ => {
@@ -216,10 +221,10 @@ impl<'de> Visitor<'de> for Video<'_> {
         let missing = |key: &str| fail(at, format_args!("the key {key:?} is missing in {:?}", self.id));
         let duration_s = duration_s.ok_or_else(|| missing("duration"))?;
         let split = split.ok_or_else(|| missing("subset"))?;
-        let (labels, text) = annotations.unwrap_or_else(|| (vec![], "[]".into()));
+        let (labels, segments, text) = annotations.unwrap_or_else(|| (vec![], vec![], "[]".into()));
         // Addresses are optional, so an unusable one is ignored.
         let url = url.filter(|url: &String| url.len() <= MAX_URL_LEN);
-        Ok(Parts { duration_s, split, labels, url, text })
+        Ok(Parts { duration_s, split, labels, segments, url, text })
     }
 }
 

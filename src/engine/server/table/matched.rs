@@ -23,6 +23,11 @@ impl Matched {
         self.positions.get(id as usize).copied().unwrap_or(NONE)
     }
 
+    /// The class of a file's video; `None` if it is not in the manifest.
+    pub(crate) fn class_of(&self, id: u32) -> Option<u32> {
+        self.classes.get(self.position(id) as usize).copied()
+    }
+
     /// The next file of the same video.
     pub(super) fn after(&self, id: u32) -> u32 {
         self.next.get(id as usize).copied().unwrap_or(NONE)

@@ -326,7 +326,13 @@ impl Table {
 
     fn class_of(&self, id: u32) -> Option<u32> {
         match id & MISSING {
-            0 => self.cells.get(id as usize).map(|cell| cell.class),
+            0 => {
+                let class = self.cells.get(id as usize)?.class;
+                let is_unknown = self.classes.get_index(class as usize).is_some_and(|(name, _)| &**name == NO_CLASS);
+                // Without a class folder, the class is that of the manifest.
+                let listed = self.matched.as_ref().filter(|_| is_unknown);
+                Some(listed.and_then(|matched| matched.class_of(id)).unwrap_or(class))
+            }
             _ => self.matched.as_ref()?.classes.get((id & !MISSING) as usize).copied(),
         }
     }
@@ -383,6 +389,7 @@ fn add(counts: &mut StateCounts, state: RowState, by: i32) {
 }
 
 fn class_number(classes: &mut IndexMap<Box<str>, Tally>, class: &str) -> u32 {
+    let class = if class.is_empty() { NO_CLASS } else { class };
     match classes.get_index_of(class) {
         Some(at) => at as u32,
         None => classes.insert_full(class.into(), Tally::default()).0 as u32,

@@ -218,8 +218,8 @@ fn the_state_of_an_untried_video_comes_from_the_dataset() {
         |rows: &[(&str, RowState)]| rows.iter().map(|(name, state)| ((*name).to_owned(), *state)).collect::<Vec<_>>();
     assert_eq!(all(&mut table), owned(&expected));
     let reason = |table: &Table, name: &str| table.look_up(name).unwrap().row.reason.unwrap();
-    assert_eq!(reason(&table, "A/v_2.mp4"), "plays 20.0 s, and the manifest says 10.0 s");
-    assert_eq!(reason(&table, "A/v_3.mp4"), "there 2 times in several classes: A/v_3.mp4, B/v_3.mp4");
+    assert_eq!(reason(&table, "A/v_2.mp4"), "plays 20.0 s, the manifest says 10.0 s");
+    assert_eq!(reason(&table, "A/v_3.mp4"), "on disk 2 times, in several classes: A/v_3.mp4, B/v_3.mp4");
     assert_eq!(reason(&table, "B/v_4.mp4"), "cut short");
     assert_eq!(reason(&table, "New_one/v_6"), "in the manifest, not on disk");
     let known = table.look_up("A/v_1.mp4").unwrap();

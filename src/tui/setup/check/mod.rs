@@ -6,18 +6,24 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::video::VideoName;
+use walkdir::{DirEntry, WalkDir};
 
 use super::{Field, Values, Verdict, place};
 use crate::config::{self, Config, ConfigError, Device, DeviceList};
 use crate::dataset::manifest::Manifest;
+use crate::dataset::scan::FolderLayout;
 use crate::fetch::promised_digest;
 use crate::process::gpus::{self, Detected};
 use crate::tui::text;
 
 /// The limits for counting videos: a network file system can take long for each entry.
 const MAX_ENTRIES: usize = 50_000;
+/// How deep videos are counted.
+const MAX_DEPTH: usize = 4;
 /// Tests must not depend on the speed of the machine.
 const MAX_DURATION: Duration = if cfg!(test) { Duration::from_secs(3600) } else { Duration::from_millis(700) };
 
@@ -45,7 +51,7 @@ pub(crate) fn check(request: &CheckRequest) -> CheckResult {
     let values = &request.values;
     let at = |text: &str| place(text, &request.folder, request.home.as_deref());
     let verdict = match request.field {
-        Field::Root if values.root.is_empty() => Verdict::Wrong("name the folder that holds the class folders".into()),
+        Field::Root if values.root.is_empty() => Verdict::Wrong("name the folder that holds the videos".into()),
         Field::Root => root(&at(&values.root)),
         Field::Out if values.out.is_empty() => Verdict::Wrong("name a folder for what comes of the videos".into()),
         Field::Out => out(&at(&values.root), &at(&values.out)),
@@ -55,6 +61,7 @@ pub(crate) fn check(request: &CheckRequest) -> CheckResult {
         }
         Field::Manifest => manifest(&at(&values.manifest)),
         Field::Devices => devices(&values.devices, &gpus()),
+        Field::Layout => layout(&values.layout),
     };
     CheckResult { field: request.field, verdict }
 }
@@ -73,10 +80,9 @@ fn gpus() -> Result<u32, String> {
 /// The contents of a dataset folder.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct FolderSummary {
-    classes: usize,
-    videos: usize,
-    /// Videos outside of class folders, which are ignored.
-    outside: usize,
+    /// Folders directly in it.
+    folders: usize,
+    videos: Vec<VideoName>,
     /// A limit was reached before the end.
     truncated: bool,
 }
@@ -87,31 +93,20 @@ fn summarize(root: &Path, most: usize) -> io::Result<FolderSummary> {
         let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
         extension.is_some_and(|extension| extensions.contains(&extension))
     };
-    let (mut summary, mut entries, begun) = (FolderSummary::default(), 0, Instant::now());
-    let mut enough = || {
-        entries += 1;
-        entries > most || begun.elapsed() > MAX_DURATION
-    };
-    for entry in fs::read_dir(root)? {
-        let path = entry?.path();
-        if enough() {
+    let (mut summary, begun) = (FolderSummary::default(), Instant::now());
+    fs::read_dir(root)?;
+    let is_visible = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
+    let entries = WalkDir::new(root).follow_links(true).max_depth(MAX_DEPTH).into_iter().filter_entry(is_visible);
+    for (number, entry) in entries.flatten().enumerate() {
+        if number > most || begun.elapsed() > MAX_DURATION {
             summary.truncated = true;
             break;
         }
-        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
-            continue;
-        }
-        if !path.is_dir() {
-            summary.outside += usize::from(is_video(&path));
-            continue;
-        }
-        summary.classes += 1;
-        for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
-            if enough() {
-                summary.truncated = true;
-                break;
-            }
-            summary.videos += usize::from(is_video(Path::new(&entry.file_name())));
+        let Ok(relative) = entry.path().strip_prefix(root) else { continue };
+        if entry.file_type().is_dir() {
+            summary.folders += usize::from(entry.depth() == 1);
+        } else if is_video(relative) {
+            summary.videos.extend(VideoName::from_relative_path(relative));
         }
     }
     Ok(summary)
@@ -121,26 +116,46 @@ fn root(path: &Path) -> Verdict {
     match fs::metadata(path) {
         Err(error) => return Verdict::Wrong(unreadable(&error)),
         Ok(metadata) if !metadata.is_dir() => {
-            return Verdict::Wrong("a file; name the folder of the class folders".into());
+            return Verdict::Wrong("a file; name the folder of the videos".into());
         }
         Ok(_) => {}
     }
-    let summary = match summarize(path, MAX_ENTRIES) {
+    let FolderSummary { folders, videos, truncated } = match summarize(path, MAX_ENTRIES) {
         Ok(summary) => summary,
         Err(error) => return Verdict::Wrong(unreadable(&error)),
     };
-    let least = if summary.truncated { "at least " } else { "" };
-    let classes = text::plural(summary.classes as u64, "class folder", "class folders");
-    let videos = text::plural(summary.videos as u64, "video", "videos");
-    match summary {
-        FolderSummary { classes: 0, outside: 1.., .. } => Verdict::Warn(format!(
-            "{} in the folder itself and no class folders: only what is in class folders is taken",
-            text::plural(summary.outside as u64, "video", "videos")
-        )),
-        FolderSummary { videos: 0, truncated: false, .. } => {
-            Verdict::Warn(format!("{classes}, no videos yet: they are seen when they come"))
-        }
-        _ => Verdict::Fine(format!("{least}{classes}, {least}{videos}")),
+    let least = if truncated { "at least " } else { "" };
+    let count = |n: usize| text::plural(n as u64, "video", "videos");
+    let folders = text::plural(folders as u64, "class folder", "class folders");
+    let Some(layout) = FolderLayout::Auto.resolve(videos.iter()) else {
+        return match videos.len() {
+            0 if truncated => Verdict::Fine(format!("{least}{folders}")),
+            0 => Verdict::Warn(format!("{folders}, no videos yet: they are found when they arrive")),
+            n => Verdict::Unclear(format!(
+                "{}, and it is not clear which folders are classes: choose the layout",
+                count(n)
+            )),
+        };
+    };
+    let refused = videos.iter().filter(|video| layout.refuses(video).is_some()).count();
+    let taken = count(videos.len() - refused);
+    let words = match layout {
+        FolderLayout::Flat => format!("{least}{taken} directly in the folder"),
+        FolderLayout::Split => format!("{least}{taken} in folders of splits"),
+        _ => format!("{least}{folders}, {least}{taken}"),
+    };
+    match refused {
+        0 => Verdict::Fine(words),
+        n => Verdict::Warn(format!("{words}; {} elsewhere: `[scan] layout` can take all", count(n))),
+    }
+}
+
+fn layout(typed: &str) -> Verdict {
+    match FolderLayout::from_str(typed, false) {
+        Ok(FolderLayout::Any) => Verdict::Fine("videos at any depth; the folder of a video is its class".into()),
+        Ok(FolderLayout::Auto) => Verdict::Warn("no video is taken until the layout is clear".into()),
+        Ok(layout) => Verdict::Warn(format!("only videos in the layout {} are taken", layout.name())),
+        Err(_) => Verdict::Wrong("write any, classes, flat, split or auto".into()),
     }
 }
 

@@ -24,6 +24,10 @@ fn fixture() -> TempDir {
         make(name, b"");
     }
     make("flat/v_1.mp4", b"");
+    make("deep/er/Archery/v_1.mp4", b"");
+    for name in ["mixed/v_1.mp4", "mixed/A/v_2.mp4", "mixed/A/v_3.mp4"] {
+        make(name, b"");
+    }
     make("page.pth", b"<html>");
     make("own.pth", b"PK\x03\x04");
     make("slowonly_20221013-15b93b10.pth", b"PK\x03\x04");
@@ -44,6 +48,7 @@ fn check(folder: &TempDir, field: Field, typed: &str) -> Verdict {
         Field::Checkpoint => &mut values.checkpoint,
         Field::Manifest => &mut values.manifest,
         Field::Devices => &mut values.devices,
+        Field::Layout => &mut values.layout,
     } = typed.into();
     let home = Some(folder.path().to_owned());
     super::check(&CheckRequest { field, folder: folder.path().into(), home, values }).verdict
@@ -53,6 +58,7 @@ fn check(folder: &TempDir, field: Field, typed: &str) -> Verdict {
 enum Is {
     Fine,
     Warn,
+    Unclear,
     Wrong,
 }
 
@@ -60,6 +66,7 @@ fn says(verdict: Verdict, is: Is, part: &str) {
     let (found, text) = match &verdict {
         Verdict::Fine(text) => (Is::Fine, text),
         Verdict::Warn(text) => (Is::Warn, text),
+        Verdict::Unclear(text) => (Is::Unclear, text),
         Verdict::Wrong(text) => (Is::Wrong, text),
     };
     assert!(found == is && text.contains(part), "{verdict:?} is not {is:?} with {part:?}");
@@ -72,7 +79,9 @@ fn dataset_folder_verdicts() {
     for typed in ["data", "data/", "link", "~/data", "./data"] {
         says(check(typed), Is::Fine, "2 class folders, 3 videos");
     }
-    says(check("flat"), Is::Warn, "1 video in the folder itself");
+    says(check("flat"), Is::Fine, "1 video directly in the folder");
+    says(check("mixed"), Is::Warn, "1 class folder, 2 videos; 1 video elsewhere");
+    says(check("deep"), Is::Unclear, "1 video, and it is not clear which folders are classes");
     says(check("nothing"), Is::Warn, "no videos yet");
     says(check("nowhere"), Is::Wrong, "nothing of this name");
     says(check("list.txt"), Is::Wrong, "a file");
@@ -84,10 +93,10 @@ fn counting_stops_at_the_limit() {
     let folder = fixture();
     let root = folder.path().join("data");
     let whole = summarize(&root, 100).unwrap();
-    assert_eq!(whole, FolderSummary { classes: 2, videos: 3, outside: 0, truncated: false });
-    for most in 0..7 {
+    assert_eq!((whole.folders, whole.videos.len(), whole.truncated), (2, 3, false));
+    for most in 0..6 {
         let seen = summarize(&root, most).unwrap();
-        assert!(seen.truncated && seen.classes + seen.videos <= most.max(1), "{most}: {seen:?}");
+        assert!(seen.truncated && seen.folders + seen.videos.len() <= most.max(1), "{most}: {seen:?}");
     }
 }
 
