@@ -8,15 +8,11 @@ mod rules;
 mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 use modules::{Crate, Import};
 use rules::{Barriers, Order, Violation, block, circles, top};
-
-/// Imports that break a rule and have yet to go: `file -> module`, one a line. Lines may only be removed.
-const KNOWN: &str = include_str!("known_violations.txt");
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -46,27 +42,11 @@ fn crates() -> Vec<String> {
     folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// What names an import in the list of known violations.
-fn key(import: &Import) -> String {
-    format!("{} -> {}", import.file, if import.to.is_empty() { "crate" } else { &import.to })
-}
-
-/// Fails for each import that breaks a rule and is not known, and for each known one that no longer does.
+/// Fails if an import breaks a rule.
 #[track_caller]
-fn check(imports: &[Import], is_here: impl Fn(&str) -> bool, violations: impl Fn(&[Import]) -> Vec<Violation>) {
-    let known: BTreeSet<&str> = KNOWN.lines().filter(|line| is_here(line)).collect();
-    let all: BTreeSet<String> = violations(imports).iter().map(|violation| key(&violation.import)).collect();
-    let mut report = String::new();
-    for line in known.iter().filter(|line| !all.contains(**line)) {
-        writeln!(report, "tests/architecture/known_violations.txt: remove `{line}`: it no longer breaks a rule")
-            .unwrap();
-    }
-    let others: Vec<Import> = imports.iter().filter(|import| !known.contains(key(import).as_str())).cloned().collect();
-    let mut reported = BTreeSet::new();
-    for violation in violations(&others).iter().filter(|violation| reported.insert(key(&violation.import))) {
-        writeln!(report, "{violation}").unwrap();
-    }
-    assert!(report.is_empty(), "imports break the rules of ARCHITECTURE.md, `Layers`:\n{report}");
+fn check(violations: &[Violation]) {
+    let report: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    assert!(report.is_empty(), "imports break the rules of ARCHITECTURE.md, `Layers`:\n{}", report.join("\n"));
 }
 
 #[test]
@@ -77,28 +57,21 @@ fn modules_import_only_from_lower_layers_and_never_in_a_circle() {
     let program = Crate::new("src", &sources("src"));
     assert_eq!(order.names(), program.top_modules(), "the layers in ARCHITECTURE.md are the modules of src/");
     assert!(barriers.names().is_subset(&order.names()), "a barrier in ARCHITECTURE.md names no module");
+    let imports = program.imports();
+    let mut violations = order.violations(&imports);
+    violations.extend(barriers.violations(&imports));
     // The order of the modules forbids circles between them.
-    let within_modules = |imports: &[Import]| -> Vec<Import> {
-        imports.iter().filter(|import| top(&import.from) == top(&import.to)).cloned().collect()
-    };
-    check(
-        &program.imports(),
-        |line| line.starts_with("src/"),
-        |imports| {
-            let mut all = order.violations(imports);
-            all.extend(barriers.violations(imports));
-            all.extend(circles(&within_modules(imports)));
-            all
-        },
-    );
+    let within_modules: Vec<Import> =
+        imports.iter().filter(|import| top(&import.from) == top(&import.to)).cloned().collect();
+    violations.extend(circles(&within_modules));
+    check(&violations);
 }
 
 #[test]
 fn files_of_other_crates_import_in_no_circle() {
     for name in crates() {
         let src = format!("crates/{name}/src");
-        let modules = Crate::new(&src, &sources(&src));
-        check(&modules.imports(), |line| line.starts_with(&src), circles);
+        check(&circles(&Crate::new(&src, &sources(&src)).imports()));
     }
 }
 

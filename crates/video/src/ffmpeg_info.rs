@@ -1,11 +1,22 @@
-//! Version, licence and hardware support of the FFmpeg libraries in use.
+//! The FFmpeg libraries in use: initialisation, version, licence and hardware support.
 
 use std::ffi::{CStr, c_char};
+use std::sync::Once;
 
 use ff::ffi;
 use ffmpeg_next as ff;
 
 use crate::ffi_enums;
+
+/// Initialises FFmpeg and turns its log off: every error that it logs is also returned. Can be called any number of times.
+pub fn init() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Registers the texts of FFmpeg's errors. No FFmpeg version that these bindings support fails here.
+        let _ = ff::init();
+        ff::log::set_level(ff::log::Level::Panic);
+    });
+}
 
 /// The version string of the build, such as `5.1.9-0+deb12u1`.
 pub fn version() -> String {

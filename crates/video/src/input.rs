@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_failed_read_is_told_from_content_that_ffmpeg_rejects() {
-        crate::init();
+        crate::ffmpeg_info::init();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.webm");
         std::fs::write(&path, b"\x1a\x45\xdf\xa3 and nothing that makes sense").unwrap();

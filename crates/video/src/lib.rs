@@ -41,4 +41,4 @@ pub mod synth;
 pub mod yuv;
 
 pub use error::VideoError;
-pub use media::init;
+pub use ffmpeg_info::init;

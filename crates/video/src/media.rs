@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Once;
 
 use ff::ffi;
 use ff::packet::Mut;
@@ -15,20 +14,10 @@ use crate::container::{self, StreamId, Structure};
 use crate::decoder::{DecodeError, Decoder, PixelLimit};
 use crate::error::VideoError;
 use crate::ffi_enums;
+use crate::ffmpeg_info::init;
 use crate::input::{Input, OpenError};
 use crate::memory;
 use crate::nvdec::Nvdec;
-
-/// Prepares FFmpeg and turns its own log off: everything it reports, short of a crash, is in the errors. Call once at program
-/// start.
-pub fn init() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // Registers the texts of FFmpeg's errors. It fails in no version of FFmpeg that this binds to.
-        let _ = ff::init();
-        ff::log::set_level(ff::log::Level::Panic);
-    });
-}
 
 /// How a frame must be rotated for display, clockwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

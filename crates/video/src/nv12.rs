@@ -117,7 +117,8 @@ fn split(pairs: &[u8], u: &mut [u8], v: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Rotation, init};
+    use crate::ffmpeg_info::init;
+    use crate::media::Rotation;
     use crate::picture::Cropper;
     use ff::color::{Range, Space};
     use ff::format::Pixel;

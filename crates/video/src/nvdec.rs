@@ -70,7 +70,7 @@ impl Nvdec {
     /// # Errors
     /// If there is no driver or no such GPU.
     pub fn open(gpu: usize) -> Result<Self, VideoError> {
-        crate::init();
+        ffmpeg_info::init();
         let mut device = ptr::null_mut();
         let failed = |source| VideoError::Ffmpeg { action: "open NVDEC", source };
         let name = CString::new(gpu.to_string()).map_err(|_| failed(ff::Error::InvalidData))?;
@@ -92,7 +92,7 @@ impl Nvdec {
     /// # Safety
     /// The stream belongs to this GPU and outlives the returned value.
     pub unsafe fn open_on_stream(gpu: usize, stream: *mut c_void) -> Result<Self, VideoError> {
-        crate::init();
+        ffmpeg_info::init();
         let context = PrimaryContext::of(gpu)?;
         // SAFETY: FFmpeg allocates the structure that belongs to a device of this type, users may fill it in before they
         // initialise the device, and after a failure the reference is released once.
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn only_bit_exact_codecs_are_supported() {
-        crate::init();
+        ffmpeg_info::init();
         let nvdec = Nvdec::without_gpu();
         for codec in [CodecId::MPEG4, CodecId::MPEG2, CodecId::MJPEG, CodecId::AV1, CodecId::NONE] {
             assert!(!nvdec.supports(codec), "{codec:?}");
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_frame_in_host_memory_is_not_downloaded() {
-        crate::init();
+        ffmpeg_info::init();
         for format in [ff::format::Pixel::YUV420P, ff::format::Pixel::NV12] {
             assert!(download(&ff::frame::Video::new(format, 16, 16)).is_none());
         }

@@ -153,7 +153,7 @@ mod tests {
 
     /// A picture of noise, also in the padding at the ends of its rows.
     fn noise(pixel: Pixel, (width, height): (u32, u32), seed: u64) -> ff::frame::Video {
-        crate::media::init();
+        crate::ffmpeg_info::init();
         let mut frame = ff::frame::Video::new(pixel, width, height);
         let wide = format!("{pixel:?}").contains("10LE");
         let mut state = seed | 1;

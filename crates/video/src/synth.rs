@@ -7,7 +7,7 @@ use ff::ffi;
 use ffmpeg_next as ff;
 use serde::{Deserialize, Serialize};
 
-use crate::media;
+use crate::ffmpeg_info;
 
 /// A video to be made. The container follows from the file's extension.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub fn sample(seed: u32, plane: usize, x: u32, y: u32, t: u32) -> u8 {
 
 /// Whether this FFmpeg has the video's encoder.
 pub fn can_encode(synth: &Synth) -> bool {
-    media::init();
+    ffmpeg_info::init();
     ff::encoder::find_by_name(&synth.encoder).is_some()
 }
 
@@ -99,7 +99,7 @@ pub fn can_encode(synth: &Synth) -> bool {
 /// # Errors
 /// When FFmpeg lacks the encoder, or the file cannot be written.
 pub fn write(path: &Path, synth: &Synth) -> Result<(), SynthError> {
-    media::init();
+    ffmpeg_info::init();
     let failed = |action: &str| {
         let (path, action) = (path.to_owned(), action.to_owned());
         move |source: ff::Error| SynthError { path, action, source }
