@@ -9,7 +9,7 @@ SHELL := bash
 CARGO = . scripts/env.sh && cargo
 CARGO_FOR_TESTS = . scripts/env.sh encoders && cargo
 
-.PHONY: setup build demo test check bench bench-full bench-limits gpu-check interop recall states scan-speed clean-demo soak scale ci deny typos dist setup-tests tui-bench picture
+.PHONY: setup build demo test check bench bench-full bench-limits gpu-check interop recall containers states scan-speed clean-demo soak scale ci deny typos dist setup-tests tui-bench picture
 
 setup: ## install the libraries that the build needs: FFmpeg, libtorch
 	@scripts/setup.sh
@@ -81,6 +81,9 @@ interop: setup ## read the exports with MMAction2, NumPy, h5py, …
 
 recall: setup ## measure how much damage each probe level finds, and its cost; some minutes
 	$(CARGO) run --release -p reeldeck-probe --example recall
+
+containers: setup-tests ## list the frames and the verdict for each container and each kind of file
+	$(CARGO_FOR_TESTS) test -p reeldeck-video --test suite containers::print_the_table -- --ignored --nocapture
 
 states: build ## list the state that a scan gives to each kind of file
 	@scripts/states.py

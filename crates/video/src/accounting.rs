@@ -43,6 +43,9 @@ impl FrameAccount {
         if let Some(scheme) = structure.encryption {
             return Err(VideoError::Encrypted(scheme));
         }
+        if let Some(reason) = structure.unreadable {
+            return Err(VideoError::DamagedHeader(reason.to_owned()));
+        }
         if media.container() == "mxf" && media.duration_ticks() > 0 {
             let amount = Amount::Frames(media.duration_ticks());
             structure.promises.push(Promise { amount, source: ExpectedFrom::TrackStatistics, always: false });
@@ -58,7 +61,7 @@ impl FrameAccount {
         let incomplete = account.is_incomplete();
         let promised = account.structure.promises.iter().filter(|promise| promise.always || incomplete);
         let promised = promised.clone().find_map(|promise| Some((account.promised(promise, entries)?, promise.source)));
-        let there = account.index.shown + account.index.missing_inside;
+        let there = account.index.shown + account.index.missing_inside.max(account.structure.lost);
         (account.expected, account.source) = match promised {
             Some((frames, source)) => (frames.max(there), source),
             // A part is missing, and nothing tells how much: at least one frame.
@@ -81,13 +84,14 @@ impl FrameAccount {
 
     /// Frames that should be shown if a promise is kept; `None` if it cannot be told.
     fn promised(&self, promise: &Promise, entries: u64) -> Option<u64> {
-        let PacketIndex { shown, discarded, hidden, seconds, start, .. } = self.index;
+        let PacketIndex { shown, discarded, hidden, seconds, start, missing_last, .. } = self.index;
         let scaled = |frames: f64| frames.is_finite().then(|| (frames.round() as u64).max(shown));
         match promise.amount {
             Amount::Frames(frames) => {
                 let listed = match &self.structure.table {
                     Some(table) => table.expected(entries.saturating_sub(discarded)),
-                    None => frames.saturating_sub(discarded),
+                    // FFmpeg also discards frames of fragments whose times go back, and those are lost.
+                    None => frames.saturating_sub(discarded.min(self.structure.indexed.unwrap_or(discarded))),
                 };
                 let there = shown + hidden;
                 // Of the missing packets as many may be hidden as of the others.
@@ -98,11 +102,12 @@ impl FrameAccount {
                 // A container that starts late counts its duration from zero, not from its first frame.
                 let late = if from_zero { (start? as f64 * self.tick).max(0.0) } else { 0.0 };
                 let promised = promised - late;
-                let frame = seconds / shown.max(1) as f64;
+                let there = shown + missing_last;
+                let frame = seconds / there.max(1) as f64;
                 match promised - seconds {
                     _ if seconds <= 0.0 => None,
-                    more if more < frame / 2.0 => Some(shown),
-                    _ => scaled(shown as f64 * promised / seconds),
+                    more if more < frame / 2.0 => Some(there),
+                    _ => scaled(there as f64 * promised / seconds),
                 }
             }
             Amount::Share(share) => (share > 0.0).then(|| scaled(shown as f64 / share))?,
@@ -146,7 +151,11 @@ impl FrameAccount {
     pub(crate) fn reason(&self, counts: FrameCounts, decoded: Option<Decoded>) -> String {
         let mut parts = vec![];
         let PacketIndex { truncated, flaws, last, .. } = self.index;
-        let at = |time: Option<i64>| time.map(|time| self.index.seconds_at(time, self.tick));
+        // Damage to a time can make it immense.
+        let at = |time: Option<i64>| {
+            let seconds = time.map(|time| self.index.seconds_at(time, self.tick));
+            seconds.filter(|seconds| *seconds <= self.index.seconds + 1.0)
+        };
         if self.structure.missing > 0 && (self.structure.end == End::Cut || counts.lost() > 0 || truncated > 0) {
             parts.push(format!("the file ends {} too early", bytes(self.structure.missing)));
         } else if truncated > 0 {

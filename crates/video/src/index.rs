@@ -42,6 +42,9 @@ pub(crate) struct PacketIndex {
     pub has_jumps: bool,
     /// Frames that are missing at places where the container is broken, by the times around them.
     pub missing_inside: u64,
+    /// Frames that are missing between the last ones, by their times: in a file that is cut, some of those that would have come
+    /// after it are shown before its last frame.
+    pub missing_last: u64,
     /// Time of the first frame and of the last packet in the file, in ticks.
     pub start: Option<i64>,
     pub last: Option<i64>,
@@ -169,10 +172,14 @@ impl<'a> Scan<'a> {
         let marked = flags & ffi::AV_PKT_FLAG_CORRUPT != 0;
         index.exact &= !marked;
         // A transport stream marks what follows a jump of its counters; other demuxers mark a packet that is cut off.
-        index.truncated += u64::from(marked && !self.is_ts);
+        let is_cut = marked && !self.is_ts;
+        index.truncated += u64::from(is_cut);
         index.has_jumps |= marked && self.is_ts;
         index.last = packet.pts().or(packet.dts()).or(index.last);
-        self.rules.check(data, packet.pts());
+        // The bytes of a packet that is cut off break the rules as well, but that is one damaged packet, not two.
+        if !is_cut {
+            self.rules.check(data, packet.pts());
+        }
         if flags & ffi::AV_PKT_FLAG_DISCARD != 0 {
             index.discarded += 1;
             return Ok(());
@@ -228,6 +235,7 @@ impl<'a> Scan<'a> {
         index.start = times.first().copied();
         let longest = if is_ts { LONGEST_LOSS_SECONDS } else { LONGEST_STEP_SECONDS };
         index.missing_inside = missing(&times, &spans, (longest / media.tick()) as i64);
+        index.missing_last = missing_last(&times, index.reorder);
         let unique = index.times.windows(2).all(|pair| pair[0] != pair[1]);
         index.exact &= unique && index.shown > 0 && index.truncated == 0 && index.flaws.packets() == 0;
         let packets = index.shown + index.discarded + index.hidden;
@@ -236,6 +244,10 @@ impl<'a> Scan<'a> {
             // If packets have no duration, the last frame is taken to last as long as a typical one.
             let end = if end > *last { end } else { last.saturating_add(typical_step(&times)) };
             index.seconds = (end.saturating_sub(*first) as f64 * media.tick()).max(0.0);
+            // Damage to a time can make it immense. Longer steps than any frame lasts do not count.
+            if index.seconds > plays + LONGEST_STEP_SECONDS {
+                index.seconds = plays;
+            }
         }
         Ok(index)
     }
@@ -281,6 +293,17 @@ fn missing(times: &[i64], spans: &[Span], longest: i64) -> u64 {
     frames.map(|frames| frames.saturating_sub(1)).sum()
 }
 
+/// Frames that are missing between the last frames, among which reordering can put the frames of later packets.
+fn missing_last(times: &[i64], reorder: usize) -> u64 {
+    let step = typical_step(times);
+    if step == 0 || reorder == 0 {
+        return 0;
+    }
+    let last = &times[times.len().saturating_sub(reorder + 2)..];
+    let gaps = last.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    gaps.map(|gap| ((gap as f64 / step as f64).round() as u64).saturating_sub(1).min(MAX_REORDER as u64)).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,5 +318,13 @@ mod tests {
         assert_eq!(missing(&times, &[span(0, 50 * 40), span(51 * 40, 99 * 40)], 10_000), 0, "nothing is missing");
         assert_eq!(missing(&times, &[span(0, 50 * 40), span(7, 99 * 40)], 10_000), 0, "the clock was set anew");
         assert_eq!(missing(&[5], &[span(0, 1), span(900, 901)], 10_000), 0);
+    }
+
+    #[test]
+    fn frames_that_a_cut_takes_from_between_the_last_ones_are_counted() {
+        let times: Vec<i64> = (0..50).filter(|n| ![47, 48].contains(n)).map(|n| n * 40).collect();
+        assert_eq!((missing_last(&times, 1), missing_last(&times, 0)), (2, 0));
+        let early: Vec<i64> = (0..50).filter(|n| *n != 20).map(|n| n * 40).collect();
+        assert_eq!((missing_last(&early, 2), missing_last(&[], 2)), (0, 0));
     }
 }

@@ -17,8 +17,8 @@ const MAX_SCRIPT: usize = 16 << 20;
 /// A header that is damaged can claim a tag of 16 MB.
 const MAX_RESYNC: u64 = 1 << 24;
 
-/// A description that says less than this beyond the last tag does not show a cut.
-const SLACK_SECONDS: f64 = 1.0;
+/// A duration that ends less than this behind the last tag does not show a cut.
+const SLACK_SECONDS: f64 = 0.25;
 
 /// The header of a tag.
 struct Tag {
@@ -90,7 +90,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
         at = tag.end;
     }
     let claimed = if description.size >= 13.0 { description.size as u64 } else { 0 };
-    let is_longer = description.duration > last + SLACK_SECONDS.max(last * 0.05);
+    let is_longer = description.duration > last + SLACK_SECONDS;
     // A description may be wrong. It shows a cut if its length and its duration agree about how much is missing.
     let shares = [size as f64 / claimed as f64, last / description.duration];
     let agree = claimed > size && claimed / 1000 <= size && is_longer && (shares[0] / shares[1] - 1.0).abs() < 0.5;
@@ -103,7 +103,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
         () if claimed == size => End::Complete,
         () => End::Unknown,
     };
-    if is_longer {
+    if description.duration > last {
         let amount = Amount::Seconds { seconds: description.duration, from_zero: true };
         structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerHeader));
     }

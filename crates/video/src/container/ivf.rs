@@ -10,6 +10,9 @@ use super::{Amount, End, Promise, Structure};
 /// Length and time in front of a frame.
 const FRAME_HEADER: u64 = 12;
 
+/// No frame lasts so many times as long as the others.
+const LONGEST_STEP: u64 = 1000;
+
 /// Walks over all frames.
 ///
 /// # Errors
@@ -18,16 +21,20 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
     let mut structure = Structure::default();
     let Some(header) = file.array::<32>(0)? else { return Ok(structure) };
     let (mut at, promised) = (le(&header[6..8]), le(&header[24..28]));
-    let (mut frames, mut first, mut last) = (0_u64, None, 0);
+    let (mut frames, mut first, mut last) = (0_u64, None, 0_u64);
     while let Some(header) = file.array::<12>(at)? {
-        let end = at + FRAME_HEADER + le(&header[..4]);
-        let time = le(&header[4..]);
-        if end > file.size() || first.is_some() && time < last {
-            // Times go up, so what does not is no header of a frame.
-            match first.is_some() && time < last {
-                true => structure.broken_at(at),
-                false => structure.missing = end - file.size(),
-            }
+        let (body, time) = (at + FRAME_HEADER, le(&header[4..]));
+        let end = body + le(&header[..4]);
+        // Times go up in steps of about the same length, so what does not is no header of a frame.
+        let step = last.saturating_sub(first.unwrap_or(0)) / frames.saturating_sub(1).max(1) + 1;
+        if first.is_some() && !(last..=last.saturating_add(step.saturating_mul(LONGEST_STEP))).contains(&time) {
+            structure.broken_at(at);
+            break;
+        }
+        if end > file.size() {
+            structure.missing = end - file.size();
+            // FFmpeg makes a packet of what is there of the last frame.
+            frames += u64::from(body < file.size());
             break;
         }
         (frames, last) = (frames + 1, time);
@@ -79,12 +86,15 @@ mod tests {
         assert_eq!((cut.end, cut.promises[0].amount), (End::Cut, Amount::Share(0.5)));
         let whole = file(5, 0..5);
         let inside = inspected(&whole[..whole.len() - 3]);
-        assert_eq!((inside.end, inside.missing), (End::Cut, 3));
+        assert_eq!((inside.end, inside.missing, inside.promises[0].amount), (End::Cut, 3, Amount::Share(1.0)));
+        let cut = file(10, 0..10);
+        assert_eq!(inspected(&cut[..32 + 5 * 22 + 14]).promises[0].amount, Amount::Share(0.6));
     }
 
     #[test]
     fn times_that_go_back_are_a_break() {
         assert_eq!(inspected(&file(5, [0, 1, 2, 1, 4].into_iter())).breaks, [32 + 3 * 22]);
+        assert_eq!(inspected(&file(5, [0, 1, 2, 1 << 60, 4].into_iter())).breaks, [32 + 3 * 22]);
     }
 
     proptest! {

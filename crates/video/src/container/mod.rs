@@ -17,6 +17,8 @@ use std::io::{self, Read, Seek};
 
 use reeldeck_common::feature::ExpectedFrom;
 
+use reader::Reader;
+
 /// More breaks are not recorded: a file with so many is damaged all over.
 const MAX_BREAKS: usize = 64;
 
@@ -37,6 +39,12 @@ pub(crate) struct Structure {
     pub codec: Option<String>,
     /// The index of an MP4 file.
     pub table: Option<mp4::SampleTable>,
+    /// Frames in the index of a fragmented MP4 file. An edit list can leave out only these.
+    pub indexed: Option<u64>,
+    /// Frames that are lost at least, whatever the times of the others say: the chain of elements is broken among them.
+    pub lost: u64,
+    /// Why the container cannot be read, although FFmpeg reads some of it.
+    pub unreadable: Option<&'static str>,
 }
 
 impl Structure {
@@ -108,18 +116,48 @@ pub(crate) struct StreamId {
 /// # Errors
 /// If reading fails. Damage is part of the result.
 pub(crate) fn inspect(file: impl Read + Seek, format: &str, stream: StreamId) -> io::Result<Structure> {
-    let mut file = reader::Reader::new(file)?;
+    let mut file = Reader::new(file)?;
+    let mut structure = walk(&mut file, format, stream)?;
+    if structure.end == End::Unknown {
+        let zeros = trailing_zeros(&mut file)?;
+        // Downloads and recordings are often laid out in full before they are filled. A little padding is usual.
+        if zeros >= MIN_ZEROS.max(file.size() / 20) {
+            (structure.missing, structure.end) = (zeros, End::Cut);
+        }
+    }
+    Ok(structure)
+}
+
+/// Fewer zeros at the end of a file are padding.
+const MIN_ZEROS: u64 = 4096;
+
+/// The number of zero bytes at the end of a file.
+fn trailing_zeros<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<u64> {
+    const BLOCK: u64 = 1 << 16;
+    let mut end = file.size();
+    while end > 0 {
+        let start = end.saturating_sub(BLOCK);
+        let block = file.bytes(start, end - start, BLOCK as usize)?;
+        if let Some(last) = block.iter().rposition(|byte| *byte != 0) {
+            return Ok(file.size() - (start + last as u64 + 1));
+        }
+        end = start;
+    }
+    Ok(file.size())
+}
+
+fn walk<R: Read + Seek>(file: &mut Reader<R>, format: &str, stream: StreamId) -> io::Result<Structure> {
     match format {
-        name if name.contains("mp4") => mp4::inspect(&mut file, stream.id),
-        name if name.contains("matroska") => matroska::inspect(&mut file, stream.index),
-        "avi" => avi::inspect(&mut file, stream.index),
-        "flv" => flv::inspect(&mut file),
-        "asf" | "asf_o" => asf::inspect(&mut file, stream.id),
-        "mpegts" => mpegts::inspect(&mut file, stream.id),
-        "mpeg" => mpegps::inspect(&mut file),
-        "ogg" => ogg::inspect(&mut file, stream.index),
-        "ivf" => ivf::inspect(&mut file),
-        "mxf" => mxf::inspect(&mut file),
+        name if name.contains("mp4") => mp4::inspect(file, stream.id),
+        name if name.contains("matroska") => matroska::inspect(file, stream.index),
+        "avi" => avi::inspect(file, stream.index),
+        "flv" => flv::inspect(file),
+        "asf" | "asf_o" => asf::inspect(file, stream.id),
+        "mpegts" => mpegts::inspect(file, stream.id),
+        "mpeg" => mpegps::inspect(file),
+        "ogg" => ogg::inspect(file, stream.index),
+        "ivf" => ivf::inspect(file),
+        "mxf" => mxf::inspect(file),
         // Elementary streams have no structure of their own.
         _ => Ok(Structure::default()),
     }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod arithmetic;
+mod containers;
 mod damage;
 mod foreign;
+mod index_mutants;
 mod limits;
 mod media;
 mod mutated;

@@ -110,7 +110,10 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
             None => {
                 structure.broken_at(at);
                 match file.find(at + 1, &(CLUSTER as u32).to_be_bytes())? {
-                    Some(next) if next < end => next,
+                    Some(next) if next < end => {
+                        structure.lost = 1;
+                        next
+                    }
                     _ => break,
                 }
             }
@@ -151,6 +154,7 @@ fn cluster<R: Read + Seek>(
             }
             _ => {
                 structure.broken_at(at);
+                structure.lost = 1;
                 // The next cluster is found by the length of this one, or by its identity.
                 let next = file.find(at + 1, &(CLUSTER as u32).to_be_bytes())?.filter(|next| *next < end);
                 return Ok(known.filter(|known| next.is_none_or(|next| *known <= next)).or(next).unwrap_or(end));

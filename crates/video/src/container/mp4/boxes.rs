@@ -56,7 +56,8 @@ pub(super) struct Header {
 pub(super) fn header<R: Read + Seek>(file: &mut Reader<R>, at: u64, limit: u64) -> io::Result<Option<Header>> {
     let Some([a, b, c, d, kind @ ..]) = file.array::<8>(at)? else { return Ok(None) };
     // Kinds are printable, but for some of QuickTime's that begin with a copyright sign.
-    if !kind.iter().skip(usize::from(kind[0] == 0xa9)).all(|byte| (0x20..0x7f).contains(byte)) {
+    let is_kind = kind.iter().skip(usize::from(kind[0] == 0xa9)).all(|byte| (0x20..0x7f).contains(byte));
+    if !is_kind && !is_fragment(file, at + 8)? {
         return Ok(None);
     }
     let (length, head) = match be(&[a, b, c, d]) {
@@ -71,6 +72,11 @@ pub(super) fn header<R: Read + Seek>(file: &mut Reader<R>, at: u64, limit: u64) 
     Ok(end.map(|end| Header { kind, body: at + head, end }))
 }
 
+/// Whether the content at this position is that of a fragment (`moof`): nothing else begins with its header.
+fn is_fragment<R: Read + Seek>(file: &mut Reader<R>, body: u64) -> io::Result<bool> {
+    Ok(file.array::<4>(body + 4)? == Some(*b"mfhd"))
+}
+
 /// Walks over the top-level boxes. Reads a few bytes per box, and the content of a segment index.
 ///
 /// # Errors
@@ -83,10 +89,10 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
     let (mut at, mut indexes) = (0, 0);
     while at < size {
         let Some(Header { kind, body, end }) = header(file, at, size)? else {
-            if boxes.fragments.is_empty() {
+            // What follows the last box may be anything, but nothing else may lie in front of a fragment.
+            if boxes.index.is_none() {
                 break;
             }
-            // What follows the last box may be anything, but nothing else may lie in front of a fragment.
             let Some(next) = next_fragment(file, inside)? else { break };
             boxes.breaks.push(at.min(next));
             at = next;
@@ -107,6 +113,8 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
                 let content = file.bytes(body, end - body, MAX_SEGMENT_INDEX)?;
                 boxes.segments = segments(&content, end).filter(|_| indexes == 1);
             }
+            // Its kind is damaged.
+            _ if is_fragment(file, body)? => boxes.fragments.push((body, end.min(size))),
             _ => {}
         }
         boxes.missing = end.saturating_sub(size);
@@ -129,8 +137,7 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
 fn next_fragment<R: Read + Seek>(file: &mut Reader<R>, at: u64) -> io::Result<Option<u64>> {
     let mut from = at + 4;
     while let Some(kind) = file.find(from, b"moof")? {
-        // It always begins with a header box.
-        if file.array::<4>(kind + 8)? == Some(*b"mfhd") {
+        if is_fragment(file, kind + 4)? {
             return Ok(Some(kind - 4));
         }
         from = kind + 1;
@@ -222,6 +229,21 @@ mod tests {
         let tail = [boxed(b"ftyp", &[0; 8]), boxed(b"moov", &[0; 9]), fragment(9), boxed(b"free", &[0; 99])].concat();
         let found = walked(&tail[..tail.len() - 50]);
         assert!(found.missing == 50 && !found.cut_fragment);
+    }
+
+    #[test]
+    fn a_fragment_whose_name_is_damaged_is_a_fragment() {
+        let head = [boxed(b"ftyp", &[0; 8]), boxed(b"moov", &[0; 100])].concat();
+        for mask in [0x01, 0xff] {
+            let mut second = fragment(300);
+            second[5] ^= mask;
+            assert_eq!(walked(&[head.clone(), fragment(500), second].concat()).fragments.len(), 2);
+        }
+        // The index claims to be longer, and takes the first fragment for its own.
+        let mut longer = [head, fragment(500), fragment(300)].concat();
+        longer[18] ^= 1;
+        let found = walked(&longer);
+        assert_eq!((found.fragments.len(), found.breaks.len()), (2, 1));
     }
 
     #[test]

@@ -8,10 +8,14 @@ use super::table::{Index, Track, children, find};
 pub(super) struct Listed {
     /// Samples in the fragments that are there.
     pub samples: u64,
-    /// Samples of fragments that are missing between others.
-    pub missing: u64,
+    /// Samples that are missing in gaps between fragments.
+    gaps: u64,
+    /// Fragments in no such gap that cannot be read.
+    unreadable: u64,
     /// When the last sample of any track ends, in seconds.
     pub end: f64,
+    /// When the first fragment begins, in seconds.
+    start: Option<f64>,
     last: Option<Last>,
 }
 
@@ -25,24 +29,47 @@ struct Last {
 }
 
 impl Listed {
+    /// Seconds from the beginning of the first fragment to the end of the last one.
+    pub(super) fn seconds(&self) -> f64 {
+        self.end - self.start.unwrap_or(0.0)
+    }
+
+    /// Samples of fragments that are missing or cannot be read.
+    pub(super) fn missing(&self) -> u64 {
+        // Such a fragment had about as many samples as another one, and at least one.
+        self.gaps.saturating_add(self.unreadable * self.last.map_or(1, |last| last.samples.max(1)))
+    }
+
     /// Adds the fragment with this content. `after_break`: the file is damaged in front of it.
     pub(super) fn add(&mut self, content: &[u8], index: &Index, after_break: bool) {
         let sequence = find(content, &[b"mfhd"]).and_then(|header| header.get(4..8)).map_or(0, be);
-        for (_, track) in children(content).filter(|(kind, _)| kind == b"traf") {
-            let Some((track, run)) = Run::parse(track, index) else { continue };
+        let tracks = children(content).filter(|(kind, _)| kind == b"traf");
+        let runs: Vec<(Track, Run)> = tracks.filter_map(|(_, track)| Run::parse(track, index)).collect();
+        if runs.iter().all(|(_, run)| run.samples == 0 && !run.is_empty) {
+            // A fragment that lists nothing cannot be read.
+            self.unreadable += 1;
+        }
+        for (track, run) in runs {
             let start = run.start.unwrap_or(self.last.map_or(0, |last| last.end));
             let end = start.saturating_add(run.ticks);
-            self.end = self.end.max(end as f64 / track.scale.max(1) as f64);
+            let scale = track.scale.max(1) as f64;
+            self.start.get_or_insert(start as f64 / scale);
+            self.end = self.end.max(end as f64 / scale);
             if track.number != index.track {
                 continue;
             }
-            if let Some(last) = self.last.filter(|_| run.start.is_some()) {
+            // Behind a break, the first fragment may be missing. Its number tells.
+            let first = (after_break && sequence > 1).then(Last::default);
+            if let Some(last) = self.last.or(first).filter(|_| run.start.is_some()) {
                 // Numbers may begin anywhere and go up by any step, but a gap in both numbers and times is a loss.
                 let skipped = after_break || sequence > last.sequence + 1;
                 let typical = (last.ticks + run.ticks) as f64 / (last.samples + run.samples).max(1) as f64;
                 let gap = start.saturating_sub(last.end) as f64;
                 if skipped && typical > 0.0 && gap > typical / 2.0 {
-                    self.missing += (gap / typical).round() as u64;
+                    let frames = (gap / typical).round() as u64;
+                    // A stream that was recorded from the middle on begins at any time.
+                    let most = if self.last.is_none() { sequence.saturating_mul(2 * run.samples) } else { u64::MAX };
+                    (self.gaps, self.unreadable) = (self.gaps + frames.min(most), 0);
                 }
             }
             self.samples = self.samples.saturating_add(run.samples);
@@ -56,6 +83,8 @@ struct Run {
     start: Option<u64>,
     samples: u64,
     ticks: u64,
+    /// The fragment says that it has no samples of the track.
+    is_empty: bool,
 }
 
 impl Run {
@@ -73,7 +102,7 @@ impl Run {
             0 => time.get(4..8).map(be),
             _ => time.get(4..12).map(be),
         });
-        let mut run = Self { start, samples: 0, ticks: 0 };
+        let mut run = Self { start, samples: 0, ticks: 0, is_empty: flags & 0x01_0000 != 0 };
         for (_, table) in children(content).filter(|(kind, _)| kind == b"trun") {
             run.add(table, default);
         }
@@ -82,16 +111,18 @@ impl Run {
 
     fn add(&mut self, table: &[u8], default: u64) -> Option<()> {
         let flags = be(table.get(1..4)?);
-        let count = be(table.get(4..8)?);
+        // Duration, size, flags and offset of each sample, as far as they are there; the duration comes first.
+        let width = 4 * (flags >> 8 & 15).count_ones() as usize;
+        let head = 8 + if flags & 1 != 0 { 4 } else { 0 } + if flags & 4 != 0 { 4 } else { 0 };
+        let entries = table.get(head..)?;
+        // The number of samples may be wrong, but not smaller than the number of entries.
+        let count = be(table.get(4..8)?).max(entries.len().checked_div(width).unwrap_or(0) as u64);
         self.samples = self.samples.saturating_add(count);
         if flags & 0x100 == 0 {
             self.ticks = self.ticks.saturating_add(count.saturating_mul(default));
             return Some(());
         }
-        // Duration, size, flags and offset of each sample, as far as they are there; the duration comes first.
-        let width = 4 * (flags >> 8 & 15).count_ones() as usize;
-        let head = 8 + if flags & 1 != 0 { 4 } else { 0 } + if flags & 4 != 0 { 4 } else { 0 };
-        for entry in table.get(head..)?.chunks_exact(width).take(count as usize) {
+        for entry in entries.chunks_exact(width) {
             self.ticks = self.ticks.saturating_add(be(&entry[..4]));
         }
         Some(())

@@ -32,13 +32,22 @@ pub(crate) fn boxes(file: impl Read + Seek) -> io::Result<Boxes> {
     boxes::walk(&mut Reader::new(file)?)
 }
 
+/// Fragments that end so much earlier than a segment index says lack some frames.
+const MISSING_SECONDS: f64 = 0.05;
+
 /// Reads the index, and the headers of all fragments.
 pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Result<Structure> {
     let boxes = boxes::walk(file)?;
     let mut structure = Structure { breaks: boxes.breaks.clone(), missing: boxes.missing, ..Structure::default() };
     let Some((start, end)) = boxes.index else { return Ok(structure) };
     let content = file.bytes(start, end - start, MAX_INDEX)?;
-    let Some(index) = Index::parse(&content, id) else { return Ok(structure) };
+    let Some(index) = Index::parse(&content, id) else {
+        // QuickTime can compress the index.
+        if table::find(&content, &[b"cmov"]).is_none() {
+            structure.unreadable = Some("its index (moov) has no video track that can be read");
+        }
+        return Ok(structure);
+    };
     structure.encryption.clone_from(&index.encryption);
     structure.codec = index.format.map(|format| String::from_utf8_lossy(&format).into_owned());
     let samples = index.table.samples();
@@ -58,8 +67,11 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
     let segments = boxes.segments.filter(|segments| segments.end > file.size());
     if let Some(segments) = segments {
         structure.missing = structure.missing.max(segments.end - file.size());
-        let amount = Amount::Seconds { seconds: segments.seconds(), from_zero: false };
-        structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerIndex));
+        // If no fragment is missing, their lists of frames are more precise.
+        if segments.seconds() > listed.seconds() + MISSING_SECONDS {
+            let amount = Amount::Seconds { seconds: segments.seconds(), from_zero: false };
+            structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerIndex));
+        }
     }
     let is_longer = |seconds: &f64| seconds - listed.end > SLACK_SECONDS.max(listed.end * 0.05);
     let longer = index.fragments_seconds.filter(is_longer);
@@ -75,7 +87,8 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
         let amount = Amount::Seconds { seconds, from_zero: true };
         structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerHeader));
     }
-    let total = samples.saturating_add(listed.samples).saturating_add(listed.missing);
+    structure.indexed = Some(samples);
+    let total = samples.saturating_add(listed.samples).saturating_add(listed.missing());
     structure.promises.push(Promise::list(total, ExpectedFrom::SampleTable));
     Ok(structure)
 }

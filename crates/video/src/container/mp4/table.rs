@@ -32,6 +32,8 @@ pub(crate) struct SampleTable {
     track_duration: Option<u64>,
     media_duration: Option<u64>,
     edits: Vec<Edit>,
+    /// The edit list has as many entries as it says.
+    has_all_edits: bool,
 }
 
 /// An entry of an edit list.
@@ -97,9 +99,20 @@ fn word(content: &[u8], at: usize) -> Option<u64> {
     content.get(at..at + 4).map(be)
 }
 
-/// Creation time, modification time, [track number and a reserved word], scale and duration come in two widths.
-fn scale_and_duration(header: &[u8]) -> Option<(u64, Option<u64>)> {
-    let (scale, duration, unknown) = match header.first()? {
+/// Lengths of headers: in version 1, times and durations take eight bytes instead of four.
+const MOVIE_HEADER: [usize; 2] = [100, 112];
+const MEDIA_HEADER: [usize; 2] = [24, 36];
+const TRACK_HEADER: [usize; 2] = [84, 96];
+
+/// The version of a header. `None` if the header is shorter than this version must be.
+fn version(header: &[u8], lengths: [usize; 2]) -> Option<u8> {
+    let version = *header.first()?;
+    (header.len() >= *lengths.get(usize::from(version))?).then_some(version)
+}
+
+/// Creation time, modification time, scale and duration come in two widths.
+fn scale_and_duration(header: &[u8], lengths: [usize; 2]) -> Option<(u64, Option<u64>)> {
+    let (scale, duration, unknown) = match version(header, lengths)? {
         0 => (word(header, 12)?, word(header, 16)?, u64::from(u32::MAX)),
         _ => (word(header, 20)?, header.get(24..32).map(be)?, u64::MAX),
     };
@@ -107,7 +120,7 @@ fn scale_and_duration(header: &[u8]) -> Option<(u64, Option<u64>)> {
 }
 
 fn track_header(header: &[u8]) -> Option<(u32, Option<u64>)> {
-    let (track, duration, unknown) = match header.first()? {
+    let (track, duration, unknown) = match version(header, TRACK_HEADER)? {
         0 => (word(header, 12)?, word(header, 20)?, u64::from(u32::MAX)),
         _ => (word(header, 20)?, header.get(28..36).map(be)?, u64::MAX),
     };
@@ -123,7 +136,7 @@ fn entries<const N: usize>(table: &[u8], head: usize, count: u64) -> &[[u8; N]] 
 impl Index {
     /// Parses the content of a `moov` box for the video track of this number, or else for the first one.
     pub(super) fn parse(content: &[u8], id: i32) -> Option<Self> {
-        let (movie_scale, movie_duration) = scale_and_duration(find(content, &[b"mvhd"])?)?;
+        let (movie_scale, movie_duration) = scale_and_duration(find(content, &[b"mvhd"])?, MOVIE_HEADER)?;
         let tracks = || children(content).filter(|(kind, _)| kind == b"trak").map(|(_, track)| track);
         let is_video = |track: &&[u8]| {
             let handler = find(track, &[b"mdia", b"hdlr"]).and_then(|handler| handler.get(8..12));
@@ -134,9 +147,9 @@ impl Index {
         let track = tracks().filter(is_video).find(|track| wanted.is_some() && number_of(track) == wanted);
         let track = track.or_else(|| tracks().find(is_video))?;
         let (number, track_duration) = track_header(find(track, &[b"tkhd"])?)?;
-        let (scale, media_duration) = scale_and_duration(find(track, &[b"mdia", b"mdhd"])?)?;
-        let scale_of =
-            |track: &[u8]| find(track, &[b"mdia", b"mdhd"]).and_then(scale_and_duration).map(|(scale, _)| scale);
+        let media_header = |track: &[u8]| scale_and_duration(find(track, &[b"mdia", b"mdhd"])?, MEDIA_HEADER);
+        let (scale, media_duration) = media_header(track)?;
+        let scale_of = |track: &[u8]| media_header(track).map(|(scale, _)| scale);
         let samples = find(track, &[b"mdia", b"minf", b"stbl"])?;
         let mut table = SampleTable {
             movie_scale,
@@ -145,9 +158,12 @@ impl Index {
             movie_duration,
             track_duration,
             media_duration,
-            edits: find(track, &[b"edts", b"elst"]).map(edits).unwrap_or_default(),
             ..SampleTable::default()
         };
+        if let Some(list) = find(track, &[b"edts", b"elst"]) {
+            table.edits = edits(list);
+            table.has_all_edits = word(list, 4) == Some(table.edits.len() as u64);
+        }
         table.read(samples);
         let extends = find(content, &[b"mvex"]);
         let default = |number: u32| {
@@ -295,9 +311,18 @@ impl SampleTable {
         if self.offsets.is_some_and(|offsets| offsets != samples) {
             return Some("its table of presentation offsets does not fit the table of sizes");
         }
-        // FFmpeg counts from the first decoding time to the last presentation time.
-        if self.media_duration.is_some_and(|duration| duration.abs_diff(self.total) > self.longest.max(1) * REORDER) {
+        // The header may count up to the last presentation time, which reordering delays.
+        let is_apart = |duration: u64| {
+            let frame = self.longest.max(1);
+            // Streams that were cut out of others may lack some frames at the beginning.
+            let missing = REORDER.min(2 + samples / 8) * frame;
+            duration.saturating_add(missing) < self.total || duration > self.total.saturating_add(REORDER * frame)
+        };
+        if self.media_duration.is_some_and(is_apart) {
             return Some("its frames last longer or shorter than its header says");
+        }
+        if !self.edits.is_empty() && !self.has_all_edits {
+            return Some("its edit list is cut off");
         }
         let (start, end) = self.single_edit()?;
         let seconds = |ticks: i64| ticks as f64 / self.scale as f64;
@@ -307,6 +332,10 @@ impl SampleTable {
         let edit = seconds(end.saturating_sub(start));
         // The edit lasts as long as all frames, but begins so late that it cannot.
         let whole = seconds(latest.saturating_sub(earliest));
+        let rounding = 1.0 / self.movie_scale as f64 + 1.0 / self.scale as f64;
+        if start > earliest && (edit - whole).abs() <= rounding {
+            return Some("its edit list begins too late");
+        }
         if edit - rest > frame.max(whole * 0.02) && (edit - whole).abs() < (edit - rest).abs() {
             return Some("its edit list begins too late");
         }
@@ -321,8 +350,9 @@ impl SampleTable {
         if let Some(track) =
             self.track_duration.filter(|_| !agrees(self.track_duration) && !agrees(self.movie_duration))
         {
+            let others_agree = self.movie_duration == Some(track) && track > all;
             let (track, rest) = (movie(track), rest + movie(empty));
-            if (track - rest).abs() < (track - movie(all)).abs() {
+            if others_agree || (track - rest).abs() < (track - movie(all)).abs() {
                 return Some("its edit list is shorter than its track");
             }
         }

@@ -2,8 +2,8 @@
 
 use super::super::reader::be;
 
-/// Times are computed for this many samples at most: more than any limit allows.
-const MAX_SAMPLES: u64 = 1 << 24;
+/// Times are computed for this many samples at most, which is twice the default limit of frames.
+const MAX_SAMPLES: u64 = 1 << 22;
 
 /// A decoder holds back at most this many frames, so reordering moves a frame no farther.
 pub(super) const REORDER: u64 = 16;
@@ -27,8 +27,9 @@ impl Timeline {
     pub(super) fn new(samples: u64, times: &[[u8; 8]], offsets: &[[u8; 8]], edit: Option<(i64, i64)>) -> Self {
         let mut timeline = Self { first: i64::MAX, ..Self::default() };
         let mut offsets = Offsets { entries: offsets.iter(), left: 0, offset: 0 };
-        // Where all samples last equally long, each has a place of its own in the edit.
-        let mut places = constant(times).zip(edit).map(|(step, (start, end))| Places::new(start, end, step));
+        // Where all samples last equally long, their times follow each other without a gap.
+        let step = constant(times).filter(|_| edit.is_some());
+        let mut all = vec![];
         let (mut number, mut time) = (0, 0_i64);
         for entry in times {
             let delta = be(&entry[4..]) as i64;
@@ -44,9 +45,9 @@ impl Timeline {
                         let inside = time > start.saturating_add(reach) && time.saturating_add(reach) < end;
                         timeline.displaced += u64::from(inside);
                     }
-                    Some(_) => places.iter_mut().for_each(|places| places.take(shown)),
-                    None => {}
+                    _ => {}
                 }
+                all.extend(step.map(|_| shown));
                 number += 1;
                 time = time.saturating_add(delta);
             }
@@ -54,8 +55,9 @@ impl Timeline {
         if number == 0 {
             return Self::default();
         }
-        let holes = places.map_or(0, |places| places.holes());
-        timeline.displaced = timeline.displaced.max(holes.min(timeline.outside));
+        if let (Some(step), Some(edit), 1..) = (step, edit, timeline.outside) {
+            timeline.displaced = timeline.displaced.max(displaced(all, step, edit).min(timeline.outside));
+        }
         timeline
     }
 }
@@ -88,34 +90,19 @@ impl Offsets<'_> {
     }
 }
 
-/// The places of samples in an edit, and which of them are taken.
-struct Places {
-    start: i64,
-    step: i64,
-    taken: Vec<u64>,
-}
-
-impl Places {
-    fn new(start: i64, end: i64, step: i64) -> Self {
-        let places = (end.saturating_sub(start) / step + 1).clamp(0, MAX_SAMPLES as i64) as usize;
-        Self { start, step, taken: vec![0; places.div_ceil(64)] }
-    }
-
-    fn take(&mut self, shown: i64) {
-        let place = (shown.saturating_sub(self.start) / self.step) as usize;
-        if let Some(word) = self.taken.get_mut(place / 64) {
-            *word |= 1 << (place % 64);
-        }
-    }
-
-    /// Places without a sample between the first and the last one that are taken.
-    fn holes(&self) -> u64 {
-        let is_taken = |place: &usize| self.taken[place / 64] >> (place % 64) & 1 == 1;
-        let all = 0..self.taken.len() * 64;
-        let (Some(first), Some(last)) = (all.clone().find(is_taken), all.rev().find(is_taken)) else { return 0 };
-        let taken: u32 = self.taken.iter().map(|word| word.count_ones()).sum();
-        (last - first + 1) as u64 - u64::from(taken)
-    }
+/// Samples that are presented outside an edit because their presentation times are wrong: they left a gap in the edit, or there is
+/// a gap between them and the edit. `step`: the duration of each sample.
+fn displaced(mut times: Vec<i64>, step: i64, edit: (i64, i64)) -> u64 {
+    times.sort_unstable();
+    let gap = |pair: &[i64]| (pair[1].saturating_sub(pair[0]).saturating_add(step / 2) / step - 1).max(0) as u64;
+    let first = times.partition_point(|time| *time < edit.0);
+    let last = times.partition_point(|time| *time < edit.1);
+    let inside: u64 = times[first..last].windows(2).map(gap).sum();
+    let before =
+        times[..(first + 1).min(times.len())].windows(2).rposition(|pair| gap(pair) > 0).map_or(0, |at| at + 1);
+    let from = last.saturating_sub(1);
+    let behind = times[from..].windows(2).position(|pair| gap(pair) > 0).map_or(0, |at| times.len() - from - at - 1);
+    inside.max((before + behind) as u64)
 }
 
 #[cfg(test)]
@@ -145,6 +132,16 @@ mod tests {
                 assert_eq!((found.outside, found.displaced), (1, 1), "{place} {offset}");
             }
         }
+    }
+
+    #[test]
+    fn a_sample_at_either_end_is_displaced_if_there_is_a_gap() {
+        let first = timeline(&[(1, 20 + 10 * 110), (99, 20)], (20, 1020));
+        assert_eq!((first.outside, first.displaced), (1, 1));
+        let last = timeline(&[(99, 20), (1, 200)], (20, 1020));
+        assert_eq!((last.outside, last.displaced), (1, 1));
+        // The edit does not know of the delay by reordering: its last two frames are outside, but where they should be.
+        assert_eq!(timeline(&[(100, 20)], (0, 1000)), Timeline { first: 20, end: 1020, outside: 2, displaced: 0 });
     }
 
     #[test]
