@@ -1,8 +1,11 @@
 //! The asynchronous runtime of this program.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
+use reeldeck_common::thread::refused;
+use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
 
 /// Longer than any program runs.
@@ -17,9 +20,15 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// When the system has no thread or no file descriptors to give.
 pub(crate) fn start() -> io::Result<Runtime> {
     let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(FOREVER).build()?;
-    // tokio would panic.
-    reeldeck_common::thread::check()?;
-    drop(runtime.spawn_blocking(|| ()));
+    // tokio panics if the system refuses the first thread, and has no other way to say it.
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let started = panic::catch_unwind(AssertUnwindSafe(|| drop(runtime.spawn_blocking(|| ()))));
+    panic::set_hook(report);
+    if started.is_err() {
+        runtime.shutdown_background();
+        return Err(refused("blocking tasks", &Errno::AGAIN.into()));
+    }
     Ok(runtime)
 }
 

@@ -12,6 +12,7 @@ use super::Area;
 use crate::config::Settings;
 use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
+use crate::out::count;
 
 /// Checks the folders.
 pub(super) fn look(area: &mut Area<'_>, settings: &Settings) {
@@ -32,15 +33,15 @@ fn dataset(area: &mut Area<'_>, settings: &Settings) -> Option<Scan> {
     match scan(&settings.root, &settings.scan) {
         Ok(scan) => {
             let text = format!(
-                "{}: {} videos, {} refused; {}",
+                "{}: {}, {} refused; {}",
                 shown(&settings.root),
-                scan.videos.len(),
+                count(scan.videos.len(), "video", "videos"),
                 scan.refused.len(),
                 kind(&settings.root).0
             );
             match (scan.videos.is_empty(), scan.refused.is_empty()) {
                 (true, _) => area.missing(NAME, text, "put videos there: Class/video.mp4, or video.mp4"),
-                (false, false) => area.warning(NAME, text, "`reeldeck scan` says which and why"),
+                (false, false) => area.warning(NAME, text, "`reeldeck scan` lists them with the reason"),
                 (false, true) => area.ok(NAME, text),
             }
             Some(scan)
@@ -57,7 +58,7 @@ fn output(area: &mut Area<'_>, settings: &Settings, videos: usize) {
     let out = &settings.out;
     let there = out.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let (system, kind_of) = kind(there);
-    let made = if there == out { "" } else { ", will be made" };
+    let made = if there == out { "" } else { ", will be created" };
     if access(there, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         let found = format!("{} cannot be written to", shown(there));
         return area.missing(NAME, found, "name another with --out, or ask for permission");
@@ -66,7 +67,7 @@ fn output(area: &mut Area<'_>, settings: &Settings, videos: usize) {
     if kind_of == Kind::Memory {
         area.warning(
             "output folder",
-            "it lies in memory",
+            "it is in memory",
             "features there are gone after a restart: name a folder on a disk",
         );
     }
@@ -77,15 +78,16 @@ fn output(area: &mut Area<'_>, settings: &Settings, videos: usize) {
     }
     let need = estimate(&settings.recipe, videos);
     let found = format!(
-        "{} free; about {} needed for features and result.pkl of {videos} videos",
+        "{} free; about {} needed for features and result.pkl of {}",
         DecimalBytes(free),
-        DecimalBytes(need)
+        DecimalBytes(need),
+        count(videos, "video", "videos")
     );
     if free < need {
         area.warning(
             "free space",
             found,
-            "make room, or name another --out; a run waits when the disk is full, and goes on",
+            "make room, or name another folder with --out; while the disk is full, a run waits",
         );
     } else {
         area.ok("free space", found);
@@ -105,19 +107,19 @@ fn watches(area: &mut Area<'_>, scan: &Scan, settings: &Settings) {
     if kind(&settings.root).1 == Kind::Network {
         return area.note(
             NAME,
-            "other machines' changes on a network file system are not announced; they are looked for now and then",
+            "a network file system does not announce changes by other machines; reeldeck looks for them at intervals",
         );
     }
     let read = |name: &str| -> Option<u64> {
         fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?.trim().parse().ok()
     };
     let Some(most) = read("max_user_watches") else {
-        return area.note(NAME, "not on this system; changes are looked for now and then");
+        return area.note(NAME, "not on this system; reeldeck looks for changes at intervals");
     };
     let folders: HashSet<&str> = scan.videos.iter().map(|video| video.name.folder()).collect();
-    let found = format!("{} folders to watch, at most {most} allowed", folders.len());
+    let found = format!("{} to watch, at most {most} allowed", count(folders.len(), "folder", "folders"));
     if folders.len() as u64 + 1 > most {
-        area.warning(NAME, found, "changes are looked for now and then instead; fs.inotify.max_user_watches raises it");
+        area.warning(NAME, found, "reeldeck looks for changes at intervals instead; raise fs.inotify.max_user_watches");
     } else {
         area.ok(NAME, found);
     }

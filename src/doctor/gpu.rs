@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Area;
 use crate::config::{Device, DeviceList, Settings};
+use crate::out::count;
 use crate::process::gpus::{self, GpuError};
 use crate::process::torch;
 
@@ -28,7 +29,7 @@ pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>) {
     if !gpus::may_exist() {
         area.missing(
             "devices",
-            "the driver is there and no /dev/nvidia0 is",
+            "the driver is loaded, but there is no /dev/nvidia0",
             "ask Slurm for a GPU (--gpus=1), or pass it into the container",
         );
         return;
@@ -39,7 +40,7 @@ pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>) {
         Some(path) => area.ok("NVDEC", path.display().to_string()),
         None => area.warning(
             "NVDEC",
-            "the driver's libnvcuvid.so.1 is not found",
+            "the driver's libnvcuvid.so.1 was not found",
             "install it with the driver (libnvcuvid1); in a container set NVIDIA_DRIVER_CAPABILITIES=compute,video,utility",
         ),
     }
@@ -52,7 +53,7 @@ fn libtorch(area: &mut Area<'_>, named: &Path, wanted: bool) {
         Ok(lib) => lib,
         Err(error) => {
             let next =
-                "without it the GPUs stay idle; reeldeck loads the PyTorch that you have, it brings none for CUDA";
+                "without it, GPUs cannot be used: reeldeck contains no CUDA build and loads the installed PyTorch";
             return if wanted {
                 area.missing(NAME, error.to_string(), next)
             } else {
@@ -64,9 +65,12 @@ fn libtorch(area: &mut Area<'_>, named: &Path, wanted: bool) {
         Ok(0) => area.warning(
             NAME,
             format!("{}; it sees no device", lib.display()),
-            "look at CUDA_VISIBLE_DEVICES, and whether the driver is new enough for this PyTorch",
+            "check CUDA_VISIBLE_DEVICES, and whether the driver is new enough for this PyTorch",
         ),
-        Ok(count) => area.ok(NAME, format!("{}; it sees {}", lib.display(), plural(count))),
+        Ok(devices) => {
+            let devices = count(devices as usize, "device", "devices");
+            area.ok(NAME, format!("{}; it sees {devices}", lib.display()));
+        }
         // `programs` reports a missing worker.
         Err(GpuError::Program(_)) => {}
         Err(error) => area.missing(
@@ -75,10 +79,6 @@ fn libtorch(area: &mut Area<'_>, named: &Path, wanted: bool) {
             "reinstall this PyTorch, or name another under [cuda]",
         ),
     }
-}
-
-fn plural(devices: u32) -> String {
-    if devices == 1 { "1 device".into() } else { format!("{devices} devices") }
 }
 
 /// The version in `NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  …`.

@@ -26,7 +26,11 @@ pub(super) fn look(area: &mut Area<'_>) {
     }
     if let Some(most) = getrlimit(Resource::As).current {
         let found = format!("limited to {}", BinaryBytes(most));
-        area.warning("address space", found, "libtorch maps much more than it uses; lift it with ulimit -v unlimited");
+        area.warning(
+            "address space",
+            found,
+            "libtorch maps much more memory than it uses; remove the limit with ulimit -v unlimited",
+        );
     }
 }
 
@@ -53,7 +57,7 @@ fn processor(area: &mut Area<'_>) {
 
 fn memory(area: &mut Area<'_>) {
     let Ok(mut system) = sysinfo::System::new() else {
-        return area.note("memory", "the kernel does not say");
+        return area.note("memory", "unknown: the kernel does not report it");
     };
     system.refresh_memory();
     let (mut total, mut free) = (system.total_memory(), system.available_memory());
@@ -64,7 +68,7 @@ fn memory(area: &mut Area<'_>) {
     let found = format!("{} free of {}{of}", BinaryBytes(free), BinaryBytes(total));
     if free < LEAST_MEMORY {
         let next = format!(
-            "a worker needs about {}; close what is not needed, or ask Slurm for more",
+            "a worker needs about {}; end other programs, or request more from Slurm",
             BinaryBytes(LEAST_MEMORY)
         );
         area.warning("memory", found, next);

@@ -125,7 +125,7 @@ fn configuration(area: &mut Area<'_>, settings: Result<Settings, ExitError>) -> 
         }
         Err(error) => {
             let text = format!("{:#}", anyhow::Error::from(error));
-            area.missing("configuration", text, "put it right; config.example.toml explains every key");
+            area.missing("configuration", text, "correct it; config.example.toml explains every key");
             None
         }
     }

@@ -77,8 +77,8 @@ fn in_words(error: AskError) -> String {
 /// The dynamic loader names the missing library; this says where to get it.
 fn ffmpeg_help(_: &Path, why: &str) -> String {
     if why.contains("libav") || why.contains("libsw") {
-        return "FFmpeg's libraries are not those that this was built with: take the archive, which has FFmpeg inside, or \
-                build anew on this system (`make build`)"
+        return "FFmpeg's libraries are not those that this was built with: use the archive, which contains FFmpeg, or \
+                build again on this system (`make build`)"
             .into();
     }
     common_help(why)
@@ -88,7 +88,7 @@ fn libtorch_help(program: &Path, why: &str) -> String {
     let lib = program.with_file_name("lib");
     if ["libtorch", "libc10", "libgomp", "libcudart", "libcupti", "torch"].iter().any(|name| why.contains(name)) {
         return format!(
-            "libtorch is missing or broken: unpack the whole archive anew, which has it in {}, or in the source folder run \
+            "libtorch is missing or broken: unpack the whole archive again, which has it in {}, or in the source folder run \
              `rm -r vendor/libtorch; make setup`",
             lib.display()
         );
@@ -100,7 +100,7 @@ fn common_help(why: &str) -> String {
     if why.contains("GLIBC") {
         return "this system's C library is older than the one that this was built for: build from source here".into();
     }
-    "unpack the whole archive anew, or build anew with `make build`".into()
+    "unpack the whole archive again, or build again with `make build`".into()
 }
 
 fn ffmpeg(area: &mut Area<'_>, probe: &Probe) {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use reeldeck_common::video::printable;
 
 use super::{Report, State};
+use crate::out::count;
 
 /// The whole report; with `quiet` only the problems.
 pub(super) fn text(report: &Report, quiet: bool) -> String {
@@ -29,9 +30,11 @@ pub(super) fn text(report: &Report, quiet: bool) -> String {
     }
     let verdict = match (report.missing, report.warnings) {
         (0, 0) => "nothing is missing".to_owned(),
-        (0, warnings) => format!("nothing is missing; {warnings} warnings"),
+        (0, warnings) => format!("nothing is missing; {}", count(warnings, "warning", "warnings")),
+        (missing, 0) => format!("{missing} missing: a run will not work without it"),
         (missing, warnings) => {
-            format!("{missing} missing, {warnings} warnings: a run will not work before the missing is there")
+            let warnings = count(warnings, "warning", "warnings");
+            format!("{missing} missing, {warnings}: a run will not work without what is missing")
         }
     };
     let _ = writeln!(text, "{}{verdict}", if text.is_empty() { "" } else { "\n" });

@@ -21,20 +21,21 @@ fn variable(name: &str) -> Option<String> {
 fn logout(area: &mut Area<'_>) {
     const NAME: &str = "logout";
     if !Path::new("/run/systemd/system").is_dir() {
-        return area.ok(NAME, "no systemd: a run with --detach goes on");
+        return area.ok(NAME, "no systemd: a run with --detach continues after logout");
     }
     if !kills_user_processes() {
-        return area.ok(NAME, "a run with --detach goes on (KillUserProcesses is off)");
+        return area.ok(NAME, "a run with --detach continues after logout (KillUserProcesses is off)");
     }
     let user = variable("USER").or_else(|| variable("LOGNAME"));
     let lingers = user.as_ref().is_some_and(|user| Path::new("/var/lib/systemd/linger").join(user).exists());
     if lingers {
-        return area.ok(NAME, "a run with --detach goes on when started by systemd-run --user (lingering is on)");
+        return area
+            .ok(NAME, "a run with --detach continues after logout if systemd-run --user starts it (lingering is on)");
     }
     area.warning(
         NAME,
         "systemd ends all of a user's processes at logout (KillUserProcesses=yes)",
-        "loginctl enable-linger, then start runs by: systemd-run --user --scope reeldeck --batch --detach",
+        "loginctl enable-linger, then start runs with: systemd-run --user --scope reeldeck --batch --detach",
     );
 }
 
@@ -62,7 +63,7 @@ fn slurm(area: &mut Area<'_>) {
     const NAME: &str = "Slurm";
     if let Some(job) = variable("SLURM_JOB_ID") {
         let part = match (variable("SLURM_ARRAY_TASK_ID"), variable("SLURM_ARRAY_TASK_COUNT")) {
-            (Some(task), Some(count)) => format!(", task {task} of {count}: takes its part of the videos by itself"),
+            (Some(task), Some(count)) => format!(", task {task} of {count}: it extracts its part of the videos"),
             _ => String::new(),
         };
         return area.ok(NAME, format!("in job {job}{part}"));
@@ -70,9 +71,9 @@ fn slurm(area: &mut Area<'_>) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_there = std::env::split_paths(&path).any(|folder| folder.join("sbatch").is_file());
     if is_there {
-        area.note(NAME, "there, and this is no job: docs/CLUSTER.md has a script");
+        area.note(NAME, "installed, and this is not a job: docs/CLUSTER.md has a script");
     } else {
-        area.note(NAME, "not on this machine");
+        area.note(NAME, "not installed");
     }
 }
 
@@ -87,7 +88,7 @@ fn terminal(area: &mut Area<'_>) {
         return area.warning(
             NAME,
             found,
-            "the terminal interface needs a real one: set TERM, such as xterm-256color; --batch needs none",
+            "the terminal interface needs a full terminal: set TERM, for example to xterm-256color; --batch needs none",
         );
     }
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable).unwrap_or_default();
@@ -103,7 +104,7 @@ fn terminal(area: &mut Area<'_>) {
     if utf8 {
         area.ok(NAME, found);
     } else {
-        area.warning(NAME, found, "signs may look wrong: set LANG=C.UTF-8");
+        area.warning(NAME, found, "symbols may look wrong: set LANG=C.UTF-8");
     }
 }
 

@@ -36,8 +36,8 @@ pub(super) fn look(area: &mut Area<'_>, settings: &Settings) {
             let address = fetch::public(&url);
             let which = if url == *published { "the published one" } else { &address };
             let found = format!(
-                "{which} is not downloaded yet; the first run gets it; on a machine without a network: wget -c {address} \
-                 elsewhere, and put it in {place}"
+                "{which} is not downloaded yet; the first run downloads it; on a machine without a network: wget -c {address} \
+                 elsewhere, and copy it to {place}"
             );
             area.note(NAME, found);
         }

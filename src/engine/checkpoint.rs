@@ -22,9 +22,9 @@ const LARGE: u64 = 1 << 29;
 pub(crate) enum CheckpointError {
     /// The user chose none.
     #[error(
-        "no checkpoint chosen; have the published one downloaded, once:\n  --checkpoint published\n\
-         or get it yourself and name it:\n  wget {url}\n  --checkpoint {file}\n\
-         or try everything out with made-up weights:\n  --checkpoint seeded"
+        "no checkpoint chosen; let reeldeck download the published one:\n  --checkpoint published\n\
+         or download it yourself and name it:\n  wget {url}\n  --checkpoint {file}\n\
+         or try everything out with random weights:\n  --checkpoint seeded"
     )]
     NotChosen {
         /// The address of the published file.
@@ -41,7 +41,7 @@ pub(crate) enum CheckpointError {
         source: io::Error,
     },
     /// They are not downloaded yet.
-    #[error("the weights of {} are not here yet; a run without --dry-run gets them", fetch::public(url))]
+    #[error("the weights at {} are not downloaded yet; a run without --dry-run downloads them", fetch::public(url))]
     NotHere {
         /// Their address, which may contain secrets.
         url: String,
@@ -51,8 +51,8 @@ pub(crate) enum CheckpointError {
     Fetch(#[from] FetchError),
     /// The digest differs from the one in the file name.
     #[error(
-        "the checkpoint {} is damaged or misnamed: its name promises a SHA-256 that begins with {promised}, and it is {found}; \
-         remove it and get it again",
+        "the checkpoint {} is damaged or misnamed: by its name, its SHA-256 begins with {promised}, but it is {found}; \
+         remove it and download it again",
         shown(path)
     )]
     WrongDigest {
@@ -241,7 +241,7 @@ mod tests {
         assert!(good.id.digest.starts_with("ba7816bf8f01cfea") && !good.id.synthetic_weights);
         assert!(good.note.unwrap().contains("15b93b10"));
         let error = choose("slowonly_20221013-15b93b10.pth").unwrap_err().to_string();
-        assert!(error.contains("begins with 15b93b10") && error.contains("get it again"), "{error}");
+        assert!(error.contains("begins with 15b93b10") && error.contains("download it again"), "{error}");
         assert!(choose("my-own-weights.pth").is_ok());
         for endless in ["/dev/zero", "/dev"] {
             let error =

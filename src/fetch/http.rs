@@ -44,25 +44,25 @@ pub enum TransferError {
     #[error("{0}")]
     Read(io::Error),
     /// The connection ended early.
-    #[error("the server said {said} bytes and sent {came}")]
+    #[error("the server announced {announced} bytes and sent {received}")]
     Short {
         /// Bytes that the server announced.
-        said: u64,
+        announced: u64,
         /// Bytes that are present.
-        came: u64,
+        received: u64,
     },
     /// More bytes than announced.
-    #[error("the server sends more than the {said} bytes that it said")]
+    #[error("the server sends more than the {announced} bytes that it announced")]
     Long {
         /// Bytes that the server announced, or the limit.
-        said: u64,
+        announced: u64,
     },
     /// The response continues another version of the file, or at another position.
     #[error("the server does not continue the file that was begun")]
     Elsewhere,
     /// The content is compressed, although that was not requested.
     #[error(
-        "the server sends the file in the encoding {0:?}, which was not asked for; get the file with another program"
+        "the server sends the file in the encoding {0:?}, which was not requested; download the file with another program"
     )]
     Encoded(String),
     /// The disk has too little space.
@@ -213,7 +213,7 @@ pub(super) fn receive(
     let Answer { total, body } = answer;
     let most = total.unwrap_or(MAX_SIZE);
     if most > MAX_SIZE {
-        return Err(TransferError::Long { said: MAX_SIZE });
+        return Err(TransferError::Long { announced: MAX_SIZE });
     }
     let Some(body) = body else { return Ok(true) };
     check_space(total, part, free)?;
@@ -225,8 +225,8 @@ pub(super) fn receive(
             Ok(read) => read,
             // A missed length explains the failure better than the client's error.
             Err(error) => match total {
-                Some(said) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(TransferError::Short { said, came: part.len() });
+                Some(announced) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(TransferError::Short { announced, received: part.len() });
                 }
                 _ => return Err(TransferError::Read(error)),
             },
@@ -236,7 +236,7 @@ pub(super) fn receive(
         }
         if part.len() + read as u64 > most {
             part.clear().map_err(TransferError::Disk)?;
-            return Err(TransferError::Long { said: most });
+            return Err(TransferError::Long { announced: most });
         }
         part.append(block.get(..read).unwrap_or_default()).map_err(TransferError::Disk)?;
         progress.step(read as u64);
@@ -246,7 +246,7 @@ pub(super) fn receive(
         }
     }
     match total {
-        Some(said) if part.len() < said => Err(TransferError::Short { said, came: part.len() }),
+        Some(announced) if part.len() < announced => Err(TransferError::Short { announced, received: part.len() }),
         total => Ok(total.is_some()),
     }
 }

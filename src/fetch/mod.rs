@@ -59,7 +59,7 @@ fn free_space(path: &Path) -> io::Result<u64> {
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The network or the server failed.
-    #[error("failed to get {address}{}", how_otherwise(address, *is_shortened, place))]
+    #[error("failed to download {address}{}", how_otherwise(address, *is_shortened, place))]
     Network {
         /// The URL without secrets.
         address: String,
@@ -72,8 +72,8 @@ pub enum FetchError {
     },
     /// The digest differs from the promised one.
     #[error(
-        "{address} is another file than promised: its SHA-256 should begin with {promised}, and it is {found}; it was not kept. \
-         Ask whoever gave you the address, or name a file that you trust with --checkpoint"
+        "the file at {address} is not the expected one: its SHA-256 should begin with {promised}, but it is {found}; it was not \
+         kept. Check the address, or name a file that you trust with --checkpoint"
     )]
     Another {
         /// The URL without secrets.
@@ -84,7 +84,7 @@ pub enum FetchError {
         found: String,
     },
     /// The file is not a whole checkpoint.
-    #[error("{address} gave no whole checkpoint; the file was not kept. Check the address, or try again later")]
+    #[error("the file at {address} is not a whole checkpoint; it was not kept. Check the address, or try again later")]
     Damaged {
         /// The URL without secrets.
         address: String,
@@ -94,14 +94,14 @@ pub enum FetchError {
     /// Nothing shows whether the file is whole.
     #[error(
         "the server of {address} does not say how long the file is, and the file has no checksums that would show whether it is \
-         whole; it was not kept. Get it with another program, and name it with --checkpoint"
+         whole; it was not kept. Download it with another program, and name it with --checkpoint"
     )]
     Unverifiable {
         /// The URL without secrets.
         address: String,
     },
     /// The URL does not name a file.
-    #[error("{url:?} is no address that a file can be got from: {why}")]
+    #[error("{url:?} is not the address of a file: {why}")]
     Address {
         /// The URL without secrets.
         url: String,
@@ -124,7 +124,7 @@ pub enum FetchError {
         free: u64,
     },
     /// The cache cannot be written.
-    #[error("failed to keep the file in {}; name another folder with XDG_CACHE_HOME, or make room", shown(path))]
+    #[error("failed to write to {}; make room, or name another folder with XDG_CACHE_HOME", shown(path))]
     Disk {
         /// The file or folder.
         path: PathBuf,
@@ -132,7 +132,7 @@ pub enum FetchError {
         source: io::Error,
     },
     /// The user has no cache folder.
-    #[error("there is no folder for the cache: neither XDG_CACHE_HOME nor HOME is set")]
+    #[error("no folder for downloads: neither XDG_CACHE_HOME nor HOME is set; set one of them")]
     Homeless,
 }
 
@@ -141,8 +141,8 @@ fn how_otherwise(address: &str, is_shortened: bool, place: &Path) -> String {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     let more = if is_shortened { "   (with your user name, password or query, which are not shown here)" } else { "" };
     format!(
-        "\nwithout a network here, get it elsewhere:\n  wget -c {address}{more}\nand put it where this machine looks for it:\n  \
-         {}\nor name it: --checkpoint {name}",
+        "\nif this machine has no network, download the file on another one:\n  wget -c {address}{more}\nand copy it to:\n  {}\n\
+         or name it: --checkpoint {name}",
         shown(place)
     )
 }
@@ -162,8 +162,9 @@ pub fn get(download: &Download, cache: &Cache, policy: Policy, progress: &dyn Pr
         let path = path.to_owned();
         move |source| FetchError::Disk { path, source }
     };
-    let held = DownloadLock::take(&place, || progress.note("another reeldeck is getting the weights; waiting for it"))
-        .map_err(disk(&place))?;
+    let held =
+        DownloadLock::take(&place, || progress.note("another process is downloading the weights; waiting for it"))
+            .map_err(disk(&place))?;
     // The other process may have completed the download.
     if place.is_file() {
         return Ok(place);
@@ -255,7 +256,7 @@ impl Transfer<'_> {
             if idle >= if answered { policy.attempts } else { policy.attempts.min(2) } {
                 return Err(self.failed(part, why));
             }
-            progress.note(&format!("the transfer broke off ({why}); going on from {} MB", part.len() / 1_000_000));
+            progress.note(&format!("the connection broke ({why}); resuming at {} MB", part.len() / 1_000_000));
             std::thread::sleep(policy.pause * 2u32.saturating_pow(idle.min(5)));
         }
     }

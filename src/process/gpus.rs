@@ -44,8 +44,8 @@ pub enum GpuError {
 /// silently.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this machine has NVIDIA devices that cannot be used; `reeldeck doctor` says what is missing, and `--devices cpu` \
-     computes without them"
+    "this machine has NVIDIA devices that cannot be used; `reeldeck doctor` shows what is missing, and `--devices cpu` \
+     runs without them"
 )]
 pub struct DetectError(#[source] pub GpuError);
 

@@ -25,7 +25,7 @@ pub enum TorchError {
     NotFound,
     /// python3 hangs.
     #[error(
-        "python3 has not said within {} s where its PyTorch is; see whether `python3 -c ''` ends, or name PyTorch's folder as \
+        "python3 did not report its PyTorch within {} s; check that `python3 -I -c ''` ends, or name PyTorch's folder as \
          `torch` under [cuda] in the configuration", .0.as_secs_f32()
     )]
     Timeout(Duration),

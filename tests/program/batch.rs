@@ -187,7 +187,7 @@ fn unusable_workers_end_the_run_and_charge_no_video() {
     }
     let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
     let ran = Ran::to_the_end(bench.command(&["--batch"]).env("REELDECK_WORKER", "/nonexistent/worker"));
-    assert!(ran.code == 1 && ran.stderr.contains("failed to start /nonexistent/worker"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stderr.contains("/nonexistent/worker is missing"), "{ran:?}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn fetch_reports_downloads_and_helps_without_a_network() {
     let output = reeldeck(home.path(), &dry).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("not here yet") && server.seen().is_empty(), "a dry run gets nothing: {text}");
+    assert!(text.contains("not downloaded yet") && server.seen().is_empty(), "a dry run gets nothing: {text}");
 
     // There is no worker, so the run fails; but the weights are downloaded.
     let mut run = reeldeck(home.path(), &["--batch", "--checkpoint", &url]);

@@ -133,7 +133,7 @@ fn a_page_in_place_of_a_checkpoint_is_not_kept() {
     let case = Try::new();
     let error = case.get(&server.url("plain.pth"), QUICK).unwrap_err();
     let text = format!("{:#}", anyhow::Error::from(error));
-    assert!(text.contains("gave no whole checkpoint") && text.contains("web page"), "{text}");
+    assert!(text.contains("is not a whole checkpoint") && text.contains("web page"), "{text}");
     assert!(case.nothing_partial());
 }
 
@@ -145,7 +145,7 @@ fn a_download_that_does_not_fit_is_refused_before_it_starts_and_while_it_grows()
     let full = Policy { free_space: |_| Ok((64 << 20) + 1000), ..QUICK };
     let case = Try::new();
     let error = case.get(&server.url("plain.pth"), full).unwrap_err().to_string();
-    assert!(error.contains("the download needs 501.") && error.contains("deep/cache"), "{error}");
+    assert!(error.contains("the download needs 500.75 kB more") && error.contains("deep/cache"), "{error}");
     assert!(case.get(&server.url("plain.pth"), QUICK).is_ok(), "with more room it succeeds");
 
     // An endless body of unknown length, on a disk with room for 20 MB more than stays free.
