@@ -256,12 +256,19 @@ impl Transfer<'_> {
             if idle >= if answered { policy.attempts } else { policy.attempts.min(2) } {
                 return Err(self.failed(part, why));
             }
-            progress.note(&format!("the connection broke ({why}); resuming at {} MB", part.len() / 1_000_000));
+            let next = match part.len() {
+                0 => "starting again".to_owned(),
+                present => format!("resuming at {}", DecimalBytes(present)),
+            };
+            progress.note(&format!("the connection broke ({why}); {next}"));
             std::thread::sleep(policy.pause * 2u32.saturating_pow(idle.min(5)));
         }
     }
 
     fn failed(&self, part: &Part, why: TransferError) -> FetchError {
+        if part.len() == 0 {
+            part.discard();
+        }
         match why {
             TransferError::Disk(source) => FetchError::Disk { path: part.path().to_owned(), source },
             TransferError::NoSpace { needed, free } => {

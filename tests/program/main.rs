@@ -25,6 +25,7 @@ mod real;
 mod scale;
 mod shards;
 mod soak;
+mod threads;
 mod tui;
 mod verify;
 mod waiting;

@@ -98,7 +98,7 @@ fn an_encoding_that_was_not_asked_for_is_refused() {
     let error = case.get(&server.url("w.pth"), QUICK).unwrap_err();
     assert!(format!("{:#}", anyhow::Error::from(error)).contains("in the encoding \"gzip\""));
     assert_eq!(server.seen().len(), 1, "another attempt would not help");
-    assert!(!case.cache.folder().join("w.pth").exists());
+    assert!(!case.cache.folder().join("w.pth").exists() && case.nothing_partial());
 }
 
 #[test]
