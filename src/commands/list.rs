@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use reeldeck_common::atomic::Owner;
+use reeldeck_common::atomic::{Owner, Sweeper, sweep_folder};
 use reeldeck_common::layout;
 use reeldeck_common::video::printable;
 
@@ -70,6 +70,7 @@ fn deliver(settings: &Settings, args: &ListArgs, entries: &[ListEntry]) -> anyho
     }
     let failed =
         || format!("failed to write {}; check space and permissions, or name another folder with --out", shown(&path));
+    sweep_folder(&settings.out, &Sweeper::of_command()).with_context(failed)?;
     write_dataset_list(&path, entries, &Owner::this_process()).with_context(failed)?;
     Ok(format!("wrote {}\n", shown(&path)))
 }

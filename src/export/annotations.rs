@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use reeldeck_common::atomic::{self, Owner};
-use reeldeck_common::feature::{FeatureError, Header};
+use reeldeck_common::atomic::{self, Owner, Sweeper};
+use reeldeck_common::damaged;
+use reeldeck_common::feature::Feature;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::probe::Verdict;
+use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::printable;
 
 use crate::dataset::manifest::{Entry, Manifest, Split};
@@ -17,6 +19,7 @@ use crate::dataset::python_json::{push_float, push_str};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
+use crate::error::line_of;
 use crate::progress::{Progress, Size};
 
 /// The file names, in the order of [`Split::ALL`].
@@ -53,8 +56,8 @@ impl Written {
     }
 }
 
-/// Writes the three files and the list of estimates in `folder`, all or none. Frame counts come from the features in the
-/// output folder `out`, else from `probes` of the files in `videos`.
+/// Writes the three files and the list of estimates in `folder`, together. Frame counts come from the features in the output
+/// folder `out`, else from `probes` of the files in `videos`.
 ///
 /// # Errors
 /// A manifest that changed since it was read, and errors of the file system.
@@ -68,36 +71,26 @@ pub(crate) fn write(
     progress: &dyn Progress,
 ) -> anyhow::Result<Written> {
     fs::create_dir_all(folder).with_context(|| format!("failed to make {}", shown(folder)))?;
+    let unwritable = || format!("failed to write in {}; check space and permissions", shown(folder));
+    atomic::sweep_folder(folder, &Sweeper::of_command()).with_context(unwritable)?;
     let sets = Sets::find(out)?;
-    let [train, val, test] = FILES.map(|name| folder.join(name));
     progress.begin("writing the annotations", Size::Items(manifest.len()));
-    let mut failed = None;
-    let mut written = Written::default();
-    // The writes are nested, so that no file gets its name before all are complete.
-    let result = atomic::write(&train, owner, |train| {
-        atomic::write(&val, owner, |val| {
-            atomic::write(&test, owner, |test| {
-                atomic::write(&folder.join(ESTIMATED), owner, |estimates| {
-                    let mut files: [&mut dyn Write; 3] = [train, val, test];
-                    let counting = Counting { sets: &sets, probes };
-                    let matches = Matches::new(manifest, videos);
-                    match fill(&mut files, estimates, manifest, &matches, &counting, progress) {
-                        Ok(counts) => written = counts,
-                        Err(error) => {
-                            failed = Some(error);
-                            return Err(io::Error::other("stopped"));
-                        }
-                    }
-                    Ok(())
-                })
-            })
-        })
+    let [train, val, test] = FILES;
+    let mut filled = None;
+    let result = atomic::write_group(folder, owner, &[train, val, test, ESTIMATED], |writers| {
+        let [train, val, test, estimates] = writers else { return Err(io::Error::other("there are four files")) };
+        let mut files: [&mut dyn Write; 3] = [train, val, test];
+        let counting = Counting { sets: &sets, probes };
+        let counts = fill(&mut files, estimates, manifest, &Matches::new(manifest, videos), &counting, progress);
+        let is_filled = counts.is_ok();
+        filled = Some(counts);
+        if is_filled { Ok(()) } else { Err(io::Error::other("stopped")) }
     });
-    if let Some(error) = failed {
-        return Err(error);
+    match filled {
+        Some(Err(error)) => Err(error),
+        Some(Ok(written)) => result.map(|()| written).with_context(unwritable),
+        None => result.map(|()| Written::default()).with_context(unwritable),
     }
-    result.with_context(|| format!("failed to write in {}; check space and permissions", shown(folder)))?;
-    Ok(written)
 }
 
 fn fill(
@@ -219,16 +212,27 @@ impl Sets {
     fn frames(&self, file: &VideoFile) -> Result<u64, String> {
         let mut why = "no feature yet".to_owned();
         for layout in &self.0 {
-            match Header::read(&layout.feature(&file.name)) {
-                Ok(Header { provenance, .. }) if provenance.video != file.name => {
+            let path = layout.feature(&file.name);
+            // Read before the content, so that a write in between makes the file look changed.
+            let stamp = SourceStamp::read(&path);
+            // The whole feature: the checksum covers the number of frames and the numbers together.
+            match Feature::read(&path) {
+                Ok(Feature { provenance, .. }) if provenance.video != file.name => {
                     why = "its feature is of another video".into()
                 }
-                Ok(Header { provenance, .. }) if provenance.source != file.stamp => {
+                Ok(Feature { provenance, .. }) if provenance.source != file.stamp => {
                     why = "the file has changed since its feature was made".into();
                 }
-                Ok(Header { provenance, .. }) => return Ok(provenance.frames.output),
-                Err(FeatureError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => why = error.to_string(),
+                Ok(Feature { provenance, .. }) => return Ok(provenance.frames.output),
+                Err(error) if error.is_absent() => {}
+                Err(error) => {
+                    why = line_of(&error);
+                    if let (true, Ok(stamp)) = (error.is_damage(), stamp)
+                        && let Err(error) = damaged::add(layout, &file.name, stamp)
+                    {
+                        why.push_str(&format!("; failed to write {}: {error}", damaged::path(layout).display()));
+                    }
+                }
             }
         }
         Err(why)

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::atomic::{self, Owner, Sweeper};
 
 use crate::dataset::report::{Report, Row};
 
@@ -37,23 +37,28 @@ pub(crate) fn count(report: &Report<'_>) -> Written {
     written
 }
 
-/// Writes the three lists in `folder`, each atomically, in the order of the manifest. They are empty if nothing is missing.
+/// Writes the three lists in `folder`, together, in the order of the manifest. They are empty if nothing is missing.
 ///
 /// # Errors
 /// Errors of the file system.
 pub(crate) fn write(folder: &Path, report: &Report<'_>, owner: &Owner) -> io::Result<Written> {
     fs::create_dir_all(folder)?;
-    atomic::write(&folder.join(REQUEST), owner, |writer| {
-        wanted(report).filter_map(|row| request(&row)).try_for_each(|line| writeln!(writer, "{line}"))
-    })?;
-    atomic::write(&folder.join(BLOCK_LIST), owner, |writer| {
-        wanted(report).filter_map(|row| row.id).enumerate().try_for_each(|(at, id)| {
-            let separator = if at == 0 { "" } else { "\n" };
-            write!(writer, "{separator}{id}")
-        })
-    })?;
-    atomic::write(&folder.join(DOWNLOAD), owner, |writer| {
-        wanted(report).filter_map(|row| address(&row)).try_for_each(|line| writeln!(writer, "{line}"))
+    atomic::sweep_folder(folder, &Sweeper::of_command())?;
+    atomic::write_group(folder, owner, &[REQUEST, BLOCK_LIST, DOWNLOAD], |writers| {
+        let [requests, ids, addresses] = writers else { return Err(io::Error::other("there are three files")) };
+        for (at, row) in wanted(report).enumerate() {
+            if let Some(line) = request(&row) {
+                writeln!(requests, "{line}")?;
+            }
+            if let Some(id) = row.id {
+                let separator = if at == 0 { "" } else { "\n" };
+                write!(ids, "{separator}{id}")?;
+            }
+            if let Some(line) = address(&row) {
+                writeln!(addresses, "{line}")?;
+            }
+        }
+        Ok(())
     })?;
     Ok(count(report))
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::atomic::{self, Owner, Sweeper};
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::printable;
 
@@ -31,6 +31,7 @@ pub(crate) fn folder(layout: &Layout) -> PathBuf {
 pub(crate) fn write(report: &Report, layout: &Layout, owner: &Owner) -> io::Result<()> {
     let folder = folder(layout);
     fs::create_dir_all(&folder)?;
+    atomic::sweep_folder(&folder, &Sweeper::of_command())?;
     atomic::write(&folder.join(FINDINGS), owner, |writer| {
         writeln!(writer, "video\tsort\twhat")?;
         report.findings.iter().try_for_each(|finding| {

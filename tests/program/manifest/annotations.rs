@@ -60,7 +60,7 @@ fn annotations_use_real_frame_counts_and_ignore_stale_features() {
     let set = fs::read_dir(bench.at("out/features")).unwrap().next().unwrap().unwrap().path();
     fs::write(set.join("Dodgeball/v_--0edUL8zmA.mp4.safetensors"), "cut").unwrap();
     bench.hacs(&["annotations"]).expect(3, &["frames: 2 from features"]);
-    assert!(bench.text("out/annotations/estimated.txt").contains("is not a usable feature file"));
+    assert!(bench.text("out/annotations/estimated.txt").contains("is damaged: "));
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn a_bad_manifest_is_named_and_changes_nothing() {
     assert_eq!((annotations(&bench), bench.text("out/missing/request.txt")), before);
     // No half-written file is left.
     let left: Vec<_> = fs::read_dir(bench.at("out/annotations")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 4, "{left:?}");
+    assert_eq!(left.len(), 5, "{left:?}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Atomic writes: temporary file, fsync, rename, fsync of the folder. A file is either complete or absent.
 
+mod group;
 mod sweep;
 
-pub use sweep::Sweeper;
+pub use group::{MARKER, write_group};
+pub use sweep::{Sweeper, sweep_folder};
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -74,12 +76,17 @@ impl Temporary {
         let named = written.and_then(|()| Ok(renameat(&folder, &name, &folder, last)?));
         match named {
             Ok(()) => sync(&folder),
-            // Report the first error. A later sweep removes the file if this fails.
+            // Report the first error.
             Err(error) => {
-                let _ = unlinkat(&folder, &name, AtFlags::empty());
+                Self { folder, name }.discard();
                 Err(error)
             }
         }
+    }
+
+    /// Removes the file. A later sweep removes it if this fails.
+    fn discard(self) {
+        let _ = unlinkat(&self.folder, &self.name, AtFlags::empty());
     }
 }
 

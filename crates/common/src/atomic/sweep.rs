@@ -1,15 +1,39 @@
-//! Which temporary files an engine may remove at its start: those whose writers have ended.
+//! Which temporary files a process may remove before it writes: those whose writers have ended.
+
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use super::{SUFFIX, host};
+use crate::error::is_absent;
 use crate::pid::is_gone;
 
-/// Decides which temporary files an engine that holds the lock of a shard may remove. Use it before the engine writes: all
-/// files of its own shard count as left behind.
+/// Decides which temporary files a command, or an engine that holds the lock of a shard, may remove. Use it before the engine
+/// writes: all files of its own shard count as left behind.
 #[derive(Clone, Debug)]
 pub struct Sweeper {
-    shard: u32,
-    of: u32,
+    /// The engine's shard and the number of shards; `None` for a command.
+    shard: Option<(u32, u32)>,
     host: String,
+}
+
+/// Removes the temporary files in a folder that a sweeper may remove. The folder need not exist.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn sweep_folder(folder: &Path, sweeper: &Sweeper) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        if name.to_str().is_some_and(|name| sweeper.may_remove(name)) {
+            // A temporary file that cannot be removed only takes space.
+            let _ = fs::remove_file(folder.join(name));
+        }
+    }
+    Ok(())
 }
 
 /// The writer of a temporary file, parsed from its name.
@@ -52,12 +76,17 @@ fn number(text: &str) -> Option<u32> {
 impl Sweeper {
     /// A sweeper for the engine that holds the lock of this shard, with numbers as in [`super::Owner::engine`].
     pub fn new(shard: u32, of: u32) -> Self {
-        Self { shard, of, host: host() }
+        Self { shard: Some((shard, of)), host: host() }
+    }
+
+    /// A sweeper for a command. It removes files of commands only: an engine may be running.
+    pub fn of_command() -> Self {
+        Self { shard: None, host: host() }
     }
 
     /// Whether a file with this name is a temporary file whose writer has ended. It may be removed if it belongs to
     ///
-    /// - an earlier engine of the same shard,
+    /// - an earlier engine of the same shard, if this process is an engine,
     /// - an engine with another number of shards, whose lock excludes this engine's, or
     /// - a command on this host whose process has ended.
     ///
@@ -66,7 +95,7 @@ impl Sweeper {
     pub fn may_remove(&self, file_name: &str) -> bool {
         let Some(writer) = Writer::of(file_name) else { return false };
         match writer.shard {
-            Some((shard, of)) => of != self.of || shard == self.shard,
+            Some((shard, of)) => self.shard.is_some_and(|(own, own_of)| of != own_of || shard == own),
             None => writer.host == self.host && writer.processes.into_iter().all(|pid| is_valid(pid) && is_gone(pid)),
         }
     }
@@ -121,6 +150,8 @@ mod tests {
         // One of the two processes still runs.
         assert!(!sweeper.may_remove(&name(&format!("{host}-{dead}"), 1)));
         assert!(!sweeper.may_remove(&name(&format!("{host}-1"), dead)));
+        assert!(Sweeper::of_command().may_remove(&name(&format!("{host}-{dead}"), dead)));
+        assert!(!Sweeper::of_command().may_remove(&name("0-of-1.here-1", dead)));
         for nobody in [0, u32::MAX] {
             assert!(!sweeper.may_remove(&name(&format!("{host}-{nobody}"), dead)));
         }
