@@ -56,6 +56,32 @@ pub mod internals {
         };
         pub use crate::engine::update::update;
     }
+    /// What the fuzz targets call. Each function panics if what it reads contradicts itself.
+    pub mod fuzz {
+        use std::path::Path;
+
+        use crate::dataset::manifest::{Manifest, ManifestError};
+        use crate::dataset::video_list::{parse_list, write_lines};
+
+        /// Reads a manifest twice, as `annotations` does.
+        pub fn manifest(path: &Path) {
+            let Ok(manifest) = Manifest::read(path, "v_") else { return };
+            let mut entries = 0;
+            let each: Result<(), ManifestError> = manifest.each(|_| {
+                entries += 1;
+                Ok(())
+            });
+            assert!(each.is_ok() && entries == manifest.len(), "the second reading differs");
+        }
+
+        /// Reads a list, writes it and reads it again.
+        pub fn list(bytes: &[u8]) {
+            let Ok(entries) = parse_list(bytes) else { return };
+            let mut lines = vec![];
+            assert!(write_lines(&mut lines, &entries).is_ok(), "a list in memory cannot be written");
+            assert!(parse_list(&lines).is_ok_and(|again| again == entries), "the list is read back differently");
+        }
+    }
     pub mod error {
         pub use crate::error::ExitError;
     }
