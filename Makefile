@@ -9,7 +9,7 @@ SHELL := bash
 CARGO = . scripts/env.sh && cargo
 CARGO_FOR_TESTS = . scripts/env.sh encoders && cargo
 
-.PHONY: setup build demo test check bench bench-full bench-limits gpu-check interop recall containers states scan-speed clean-demo soak scale ci deny typos dist setup-tests tui-bench picture
+.PHONY: setup build demo test check bench bench-full bench-limits gpu-check interop recall containers states scan-speed clean-demo attack soak scale ci deny typos dist setup-tests tui-bench picture
 
 setup: ## install the libraries that the build needs: FFmpeg, libtorch
 	@scripts/setup.sh
@@ -62,6 +62,10 @@ gpu-check: build ## on a machine with a GPU: check the results, then measure bes
 soak: setup-tests ## kill the engine and its workers a thousand times; half an hour
 	$(CARGO_FOR_TESTS) build --workspace --bins --examples
 	export REELDECK_KILLS=1000; $(CARGO_FOR_TESTS) test --test program soak:: -- --nocapture
+
+attack: setup-tests ## let every system call fail in turn, in each command; half an hour
+	$(CARGO_FOR_TESTS) build --workspace --bins --examples
+	$(CARGO_FOR_TESTS) test --test program attack:: -- --ignored --nocapture
 
 scale: setup-tests ## measure the engine with 5,000, 50,000 and 1,000,000 videos
 	$(CARGO_FOR_TESTS) build --workspace --bins --examples

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attack;
 mod batch;
 mod clients;
 mod config;

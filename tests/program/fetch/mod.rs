@@ -1,7 +1,7 @@
 //! Weights by URL, from a local server that stalls, cuts connections, sends wrong headers, redirects and serves other files.
 
 mod program;
-mod server;
+pub mod server;
 mod whole;
 
 use std::cell::RefCell;

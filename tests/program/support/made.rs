@@ -22,7 +22,9 @@ pub fn recipe() -> String {
 
 /// A dataset, a recipe and an output folder.
 pub struct Set {
-    dir: TempDir,
+    folder: PathBuf,
+    /// Removed on drop.
+    _temporary: Option<TempDir>,
     pub recipe: Recipe,
     pub layout: Layout,
     pub owner: Owner,
@@ -42,10 +44,17 @@ impl Set {
         fs::create_dir(dir.path().join("data")).unwrap();
         fs::write(dir.path().join("tiny.toml"), recipe()).unwrap();
         fs::write(dir.path().join("config.toml"), "recipe = \"./tiny.toml\"\n").unwrap();
+        let set = Self::in_folder(dir.path());
+        let set = Self { _temporary: Some(dir), ..set };
+        set.layout.prepare().unwrap();
+        set
+    }
+
+    /// A set in an existing folder. Writes nothing.
+    pub fn in_folder(folder: &Path) -> Self {
         let recipe = Recipe::parse("tiny.toml", &recipe()).unwrap();
-        let layout = Layout::new(&dir.path().join("out"), &recipe.set_name(SEEDED_WEIGHTS));
-        layout.prepare().unwrap();
-        Self { dir, recipe, layout, owner: Owner::this_process() }
+        let layout = Layout::new(&folder.join("out"), &recipe.set_name(SEEDED_WEIGHTS));
+        Self { folder: folder.to_owned(), _temporary: None, recipe, layout, owner: Owner::this_process() }
     }
 
     /// A set of these videos, with a feature file for each.
@@ -59,7 +68,7 @@ impl Set {
     }
 
     pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.dir.path().join(path)
+        self.folder.join(path)
     }
 
     /// A file in the export folder of the feature set.
@@ -140,7 +149,7 @@ impl Set {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
-        command.current_dir(self.dir.path()).args(args).stdin(Stdio::null());
+        command.current_dir(&self.folder).args(args).stdin(Stdio::null());
         command
     }
 
