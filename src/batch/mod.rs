@@ -4,6 +4,7 @@ mod detach;
 mod json;
 
 use anyhow::Context;
+use reeldeck_common::recipe::Output;
 
 use crate::commands;
 use crate::commands::list::{hint, incomplete, refusals, summary};
@@ -39,6 +40,7 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
     // Workers inherit it.
     reeldeck_process::confine::harden().context("failed to give up privileges")?;
     settings.check_folders()?;
+    check_export(settings, options)?;
     let checkpoint = weights(settings)?;
     let text = Text { settings: settings.clone(), wait: options.wait };
     // A wrong --root must not create an output folder.
@@ -62,6 +64,26 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
         observers.push(Box::new(RunProgress::new(settings.verbosity, settings.plain_interval)));
     }
     session.run(observers)
+}
+
+/// Refuses a recipe whose features the export at the end of the run could not use, before anything is extracted.
+fn check_export(settings: &Settings, options: Options) -> Result<(), ExitError> {
+    let recipe = &settings.recipe;
+    if !options.export
+        || settings.limit.is_some()
+        || !settings.shard.is_whole()
+        || recipe.outputs.contains(&Output::Logits)
+    {
+        return Ok(());
+    }
+    let stored: Vec<_> = recipe.outputs.iter().map(|output| output.name()).collect();
+    let message = format!(
+        "a run ends with an export to result.pkl, which holds logits, and the recipe {} stores only {}; add \"logits\" to \
+         the outputs of the recipe, or use `reeldeck extract`, then `reeldeck export --format npy`",
+        recipe.name,
+        stored.join(", ")
+    );
+    Err(ExitError::new(Exit::Usage, message))
 }
 
 /// Downloads the weights if they are configured by a URL and not in the cache.
@@ -127,9 +149,15 @@ impl Reporter for Text {
         errln!("{done} done before, {} to do{}", counts.unfinished(), and_these(&more));
     }
 
-    fn exported(&self, session: &Session, outcomes: &[Outcome]) {
-        if !self.settings.json {
-            outcomes.iter().for_each(|it| commands::export::say(it, &session.layout, self.settings.verbosity));
+    fn exported(&self, session: &Session, outcomes: &[Outcome], missed: usize) {
+        let Settings { json, verbosity, .. } = self.settings;
+        outcomes.iter().for_each(|outcome| commands::export::say(outcome, &session.layout, verbosity, json));
+        if missed > 0 {
+            let are = if missed == 1 { "is" } else { "are" };
+            errln!(
+                "{} with a feature {are} missing from the export; the next run extracts again what is damaged or gone",
+                out::count(missed, "video", "videos")
+            );
         }
     }
 

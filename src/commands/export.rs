@@ -124,9 +124,9 @@ fn variants(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<Variant>> 
     Ok(formats.iter().map(variant).collect())
 }
 
-/// Prints the result of the export at the end of a run.
-pub(crate) fn say(exported: &Outcome, layout: &Layout, verbosity: Verbosity) {
-    if verbosity > Verbosity::Quiet {
+/// Prints the result of the export at the end of a run; with `json`, only what goes to standard error.
+pub(crate) fn say(exported: &Outcome, layout: &Layout, verbosity: Verbosity, json: bool) {
+    if verbosity > Verbosity::Quiet && !json {
         let videos = count(exported.videos, "video", "videos");
         outln!("exported {videos} to {}", shown(&layout.exports().join(pickle::RESULTS)));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::Context;
+use reeldeck_common::damaged;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::printable;
 
@@ -18,14 +19,16 @@ use crate::dataset::report::{Change, Report};
 use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
+use crate::errln;
 use crate::error::Exit;
 use crate::signals::cancel_on_signal;
 
 /// Prints the report; checks the videos with `--quick` or `--deep`, and stays with `--watch`. Returns [`Exit::Empty`] without
-/// any video, and [`Exit::Incomplete`] if a video is refused, missing, corrupt, duplicate or of the wrong duration.
+/// any video, and [`Exit::Incomplete`] if a video is refused, missing, corrupt, duplicate or of the wrong duration, or if a
+/// feature is known to be damaged.
 ///
 /// # Errors
-/// When the folders cannot be used, or the manifest cannot be read.
+/// When the folders cannot be used, or the manifest or the list of damaged features cannot be read.
 pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<Exit> {
     settings.check_folders()?;
     // Before the scan, which takes longer: an error in the manifest is reported at once.
@@ -71,13 +74,33 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
             write(&mut writer, |writer| write_report(writer, &current))?;
         }
     }
+    let damaged = say_damaged(settings)?;
     Ok(match current.scan.videos.is_empty() {
         true => Exit::Empty,
-        false if checked == Exit::Done && current.scan.refused.is_empty() && current.report().is_complete() => {
+        false
+            if checked == Exit::Done
+                && damaged == 0
+                && current.scan.refused.is_empty()
+                && current.report().is_complete() =>
+        {
             Exit::Done
         }
         false => Exit::Incomplete,
     })
+}
+
+/// Prints the features that are known to be damaged. Returns their number.
+fn say_damaged(settings: &Settings) -> anyhow::Result<usize> {
+    let files = damaged::in_place(&settings.out)
+        .with_context(|| format!("failed to look for damaged features in {}", shown(&settings.out)))?;
+    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    for file in files.iter().take(most) {
+        errln!("damaged feature {}: the next run extracts its video again", shown(file));
+    }
+    if files.len() > most {
+        errln!("and {} more damaged features; -v names them all", files.len() - most);
+    }
+    Ok(files.len())
 }
 
 /// Writes and flushes. Returns false when the reader, such as `head`, has closed the pipe.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
+use reeldeck_common::error::is_absent;
 use reeldeck_common::feature::Header;
 use reeldeck_common::recipe::Recipe;
 use walkdir::WalkDir;
@@ -104,10 +105,14 @@ fn sets(settings: &Settings) -> anyhow::Result<Option<Vec<(String, Origin)>>> {
     let folder = settings.out.join("features");
     let prefix = format!("{}-", settings.recipe.name);
     let mut sets: Vec<String> = match fs::read_dir(&folder) {
-        Ok(entries) => entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],
-        Err(error) => return Err(error).with_context(|| format!("failed to list {}", shown(&folder))),
-    };
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>(),
+        Err(error) if is_absent(&error) => Ok(vec![]),
+        Err(error) => Err(error),
+    }
+    .with_context(|| format!("failed to list {}", shown(&folder)))?
+    .into_iter()
+    .filter_map(|name| name.into_string().ok())
+    .collect();
     // The rest must be a hash: another recipe's name may begin with this one.
     let is_of_it = |set: &str| set.strip_prefix(&prefix).is_some_and(|hash| !hash.contains('-'));
     sets.retain(|set| is_of_it(set));

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use reeldeck_common::atomic::Owner;
-use reeldeck_common::error::ErrorKind;
+use reeldeck_common::damaged;
+use reeldeck_common::error::{ErrorKind, is_absent};
 use reeldeck_common::layout::Layout;
 use reeldeck_common::protocol::{Init, VERSION};
+use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::printable;
 use reeldeck_process::Program;
 
@@ -64,6 +66,8 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
         let folder = report::folder(&layout);
         report::write(&report, &layout, &Owner::this_process())
             .with_context(|| format!("failed to write to {}; check space and permissions", shown(&folder)))?;
+        note_damaged(&layout, &report)
+            .with_context(|| format!("failed to write {}", shown(&damaged::path(&layout))))?;
         if report.wrong().next().is_some() {
             errln!("all findings are in {}", shown(&folder.join(report::FINDINGS)));
             let retry = shown(&folder.join(report::RETRY));
@@ -77,6 +81,18 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
     }
     let is_fine = report.wrong().next().is_none() && report.without.is_empty();
     Ok(if is_fine { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Adds the damaged features to the list of damaged features, so that the next run extracts their videos again.
+fn note_damaged(layout: &Layout, report: &Report) -> std::io::Result<()> {
+    for finding in report.findings.iter().filter(|finding| finding.kind == Kind::Damaged) {
+        match SourceStamp::read(&layout.feature(&finding.video)) {
+            Ok(stamp) => damaged::add(layout, &finding.video, stamp)?,
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Extracts `count` videos again and compares: first those with a note, then random ones.

@@ -5,17 +5,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use reeldeck_common::atomic::Sweeper;
+use reeldeck_common::atomic::{self, Sweeper};
+use reeldeck_common::damaged::DamagedFeatures;
+use reeldeck_common::error::{ErrorKind, Failure, is_absent};
 use reeldeck_common::failure::FailureFile;
-use reeldeck_common::feature::{FrameCounts, Header};
+use reeldeck_common::feature::{Feature, FrameCounts, Header};
 use reeldeck_common::layout::{Layout, files_below};
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
-use super::state::Status;
+use super::state::{Status, Video};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shard::Shard;
+use crate::error::line_of;
 
 /// What the output folder holds of a video.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,61 +30,93 @@ pub(crate) enum Found {
     },
     /// A feature of an earlier version of the file.
     Stale,
+    /// A feature that is damaged.
+    Damaged,
     /// A failure file of the current version of the file.
     Failed(Box<FailureFile>),
+    /// A file that cannot be read at present, with the reason. The video may be done.
+    Unreadable(String),
     /// Nothing usable.
     Nothing,
 }
 
-/// Looks at what the output folder holds for each video, in the same order. Reads headers only.
+/// Looks at what the output folder holds for each video, in the same order. Reads headers, and the list of features that are
+/// known to be damaged.
 ///
 /// # Errors
-/// When an existing folder cannot be listed.
+/// When an existing folder cannot be listed, or the list cannot be read.
 pub(crate) fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> io::Result<Vec<Found>> {
     // Listing the folders is cheaper than a lookup per file.
     let features = names(&layout.features())?;
     let failures = names(&layout.failures())?;
-    Ok(videos.iter().map(|video| assess_one(layout, recipe, video, &features, &failures)).collect())
-}
-
-fn assess_one(
-    layout: &Layout,
-    recipe: &Recipe,
-    video: &VideoFile,
-    features: &HashSet<String>,
-    failures: &HashSet<String>,
-) -> Found {
-    let name = &video.name;
-    let feature = features.contains(&format!("{name}.safetensors"));
-    judge(layout, recipe, video, feature, || failures.contains(&format!("{name}.json")))
+    let damaged = DamagedFeatures::read(layout)?;
+    let folder = OutputFolder { layout, recipe, damaged: &damaged };
+    let look = |video: &VideoFile| {
+        let feature = features.contains(&format!("{}.safetensors", video.name));
+        let failure = failures.contains(&format!("{}.json", video.name));
+        folder.look(video, feature, failure)
+    };
+    Ok(videos.iter().map(look).collect())
 }
 
 /// Looks at what the output folder holds for one video.
 pub(crate) fn look(layout: &Layout, recipe: &Recipe, video: &VideoFile) -> Found {
-    judge(layout, recipe, video, true, || true)
+    match DamagedFeatures::read(layout) {
+        Ok(damaged) => OutputFolder { layout, recipe, damaged: &damaged }.look(video, true, true),
+        Err(error) => Found::Unreadable(format!("failed to read the list of damaged features: {error}")),
+    }
 }
 
-fn judge(
-    layout: &Layout,
-    recipe: &Recipe,
-    video: &VideoFile,
-    may_be_done: bool,
-    may_have_failed: impl Fn() -> bool,
-) -> Found {
-    let name = &video.name;
-    if may_be_done && let Some(header) = usable(layout, recipe, name) {
-        return match header.provenance.source == video.stamp {
-            true => Found::Done { degraded: header.provenance.frames.is_damaged() },
-            false => Found::Stale,
+struct OutputFolder<'a> {
+    layout: &'a Layout,
+    recipe: &'a Recipe,
+    damaged: &'a DamagedFeatures,
+}
+
+impl OutputFolder<'_> {
+    /// `may_be_done` and `may_have_failed` tell whether the folder may contain a feature and a failure file.
+    fn look(&self, video: &VideoFile, may_be_done: bool, may_have_failed: bool) -> Found {
+        let feature = if may_be_done { self.feature(video) } else { Found::Nothing };
+        if !matches!(feature, Found::Nothing | Found::Damaged) || !may_have_failed {
+            return feature;
+        }
+        match FailureFile::read(&self.layout.failure(&video.name)) {
+            Ok(Some(failure)) if failure.source == Some(video.stamp) => Found::Failed(Box::new(failure)),
+            // A failure file that was read and is damaged says nothing.
+            Err(error) if !is_content(&error) => {
+                Found::Unreadable(format!("failed to read {}: {error}", self.layout.failure(&video.name).display()))
+            }
+            _ => feature,
+        }
+    }
+
+    fn feature(&self, video: &VideoFile) -> Found {
+        let path = self.layout.feature(&video.name);
+        let header = match Header::read(&path) {
+            Ok(header) => header,
+            Err(error) if error.is_absent() => return Found::Nothing,
+            Err(error) if error.is_damage() => return Found::Damaged,
+            Err(error) => return Found::Unreadable(line_of(&error)),
         };
+        if header.provenance.set != self.layout.set() || !header.satisfies(self.recipe) {
+            return Found::Nothing;
+        }
+        match self.damaged.contains(&video.name, &path) {
+            Ok(true) => Found::Damaged,
+            Err(error) if !is_absent(&error) => {
+                Found::Unreadable(format!("failed to read {}: {error}", path.display()))
+            }
+            _ if header.provenance.source == video.stamp => {
+                Found::Done { degraded: header.provenance.frames.is_damaged() }
+            }
+            _ => Found::Stale,
+        }
     }
-    if may_have_failed()
-        && let Ok(Some(failure)) = FailureFile::read(&layout.failure(name))
-        && failure.source == Some(video.stamp)
-    {
-        return Found::Failed(Box::new(failure));
-    }
-    Found::Nothing
+}
+
+/// Whether an error says that a file was read and has the wrong content.
+fn is_content(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::FileTooLarge)
 }
 
 /// Which videos a run extracts.
@@ -96,6 +131,15 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
+    /// A video at the start of a run.
+    pub(crate) fn video(&self, name: &VideoName, found: Found) -> Video {
+        let damaged = found == Found::Damaged;
+        let mut video = Video::new(self.status(name, found));
+        video.damaged = damaged;
+        video.feature |= damaged;
+        video
+    }
+
     /// The status of a video at the start of a run.
     pub(crate) fn status(&self, name: &VideoName, found: Found) -> Status {
         match found {
@@ -106,21 +150,21 @@ impl Policy {
                     return Status::Failed { failure: Box::new(last.failure.clone()), before: true };
                 }
             }
+            // The video may be done. It is reported, and not extracted again unasked.
+            Found::Unreadable(reason) if !self.retry_failed => {
+                return Status::Failed { failure: Box::new(Failure::new(ErrorKind::Io, reason)), before: true };
+            }
             _ => {}
         }
         if self.shard.has(name) { Status::Queued } else { Status::LeftOut }
     }
 }
 
-/// The header of a video's feature, where it satisfies the recipe.
-fn usable(layout: &Layout, recipe: &Recipe, video: &VideoName) -> Option<Header> {
-    let header = Header::read(&layout.feature(video)).ok()?;
-    (header.provenance.set == layout.set() && header.satisfies(recipe)).then_some(header)
-}
-
-/// The frame counts of a video's feature, where it is of the current version of the file.
+/// The frame counts of a video's feature, where it is undamaged and of the current version of the file.
 pub(crate) fn frames_of(layout: &Layout, recipe: &Recipe, video: &VideoName, path: &Path) -> Option<FrameCounts> {
-    let provenance = usable(layout, recipe, video)?.provenance;
+    let header = Feature::read(&layout.feature(video)).ok()?.header().ok()?;
+    let provenance =
+        (header.provenance.set == layout.set() && header.satisfies(recipe)).then_some(header.provenance)?;
     (SourceStamp::read(path).ok()? == provenance.source).then_some(provenance.frames)
 }
 
@@ -152,7 +196,7 @@ pub(crate) fn forget_failures<'v>(layout: &Layout, done: impl Iterator<Item = &'
 pub(crate) fn sweep(layout: &Layout, sweeper: &Sweeper) -> io::Result<()> {
     let mut paths: Vec<PathBuf> = match fs::read_dir(layout.out()) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],
+        Err(error) if is_absent(&error) => vec![],
         Err(error) => return Err(error),
     };
     for folder in [layout.features(), layout.failures(), layout.exports()] {
@@ -165,6 +209,9 @@ pub(crate) fn sweep(layout: &Layout, sweeper: &Sweeper) -> io::Result<()> {
     for path in paths.iter().filter(may_be_removed) {
         // A temporary file that cannot be removed only takes space.
         let _ = fs::remove_file(path);
+    }
+    for name in ["annotations", "missing"] {
+        atomic::sweep_folder(&layout.out().join(name), sweeper)?;
     }
     Ok(())
 }

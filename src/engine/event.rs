@@ -58,6 +58,9 @@ pub enum Event {
     Seen(VideoFile, Status, bool),
     /// A file was removed.
     Vanished(VideoName),
+    /// An export could not use the feature of a video that was done; with its status by the output folder now, and whether
+    /// the feature is damaged.
+    Missed(VideoId, Status, bool),
     /// Time has passed.
     Tick,
 }

@@ -17,11 +17,34 @@ use crate::protocol::snapshot::Snapshot;
 /// The number of problems that are printed one by one; further ones are counted.
 const TOLD: usize = 5;
 
+/// What the thread receives.
+enum Job {
+    /// A video is done; with its feature file.
+    Export(PathBuf),
+    /// Everything before this is to be written. The answer is the number of videos that were not exported.
+    Settle(Sender<usize>),
+    /// The run is over.
+    End,
+}
+
 /// Observes a run and exports its finished videos.
 pub(crate) struct IncrementalExport {
     layout: Layout,
-    videos: Option<Sender<PathBuf>>,
+    jobs: Sender<Job>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Asks the exporter how it went.
+#[derive(Clone)]
+pub(crate) struct LiveExport(Sender<Job>);
+
+impl LiveExport {
+    /// Waits until all videos that are done are exported. Returns the number of those that could not be.
+    pub(crate) fn settle(&self) -> usize {
+        let (tell, told) = mpsc::channel();
+        let _ = self.0.send(Job::Settle(tell));
+        told.recv().unwrap_or_default()
+    }
 }
 
 impl IncrementalExport {
@@ -30,31 +53,49 @@ impl IncrementalExport {
     /// # Errors
     /// When the thread cannot be started.
     pub(crate) fn start(layout: Layout, mut live: Incremental) -> std::io::Result<Self> {
-        let (videos, waiting) = mpsc::channel::<PathBuf>();
+        let (jobs, waiting) = mpsc::channel();
         let thread = reeldeck_common::thread::spawn("live", move || {
             let mut problems = 0;
-            for path in waiting {
-                if let Err(error) = live.write(&path) {
-                    problems += 1;
-                    if problems <= TOLD {
-                        errln!("note: {}", printable(&format!("{:#}", anyhow::Error::from(error))));
+            for job in waiting {
+                match job {
+                    Job::Export(path) => {
+                        if let Err(error) = live.write(&path) {
+                            problems += 1;
+                            if problems <= TOLD {
+                                errln!("note: {}", printable(&format!("{:#}", anyhow::Error::from(error))));
+                            }
+                        }
                     }
+                    Job::Settle(tell) => drop(tell.send(problems)),
+                    Job::End => break,
                 }
             }
             if problems > TOLD {
-                errln!("note: {problems} videos were not exported on the way; `reeldeck export` does it");
+                errln!("note: {problems} videos were not exported during the run; `reeldeck export` exports them");
             }
         })?;
-        Ok(Self { layout, videos: Some(videos), thread: Some(thread) })
+        Ok(Self { layout, jobs, thread: Some(thread) })
+    }
+
+    /// Exports videos that were done before, where that is not done yet.
+    pub(crate) fn catch_up<'v>(&self, done: impl Iterator<Item = &'v VideoName>) {
+        for video in done {
+            let _ = self.jobs.send(Job::Export(self.layout.feature(video)));
+        }
+    }
+
+    /// A handle to ask how it went.
+    pub(crate) fn handle(&self) -> LiveExport {
+        LiveExport(self.jobs.clone())
     }
 }
 
 impl RunObserver for IncrementalExport {
     fn event(&mut self, line: &Line, _text: &Arc<str>) {
-        if let (Event::VideoDone { video, .. }, Some(videos)) = (&line.event, &self.videos)
+        if let Event::VideoDone { video, .. } = &line.event
             && let Ok(name) = VideoName::new(video)
         {
-            let _ = videos.send(self.layout.feature(&name));
+            let _ = self.jobs.send(Job::Export(self.layout.feature(&name)));
         }
     }
 
@@ -63,7 +104,8 @@ impl RunObserver for IncrementalExport {
 
 impl Drop for IncrementalExport {
     fn drop(&mut self) {
-        self.videos = None;
+        // The thread does not wait for handles that still exist.
+        let _ = self.jobs.send(Job::End);
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }

@@ -12,7 +12,7 @@ use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::engine::assess::{self, Policy};
 use crate::engine::excluded;
-use crate::engine::state::{Status, Video, VideoId, Work};
+use crate::engine::state::{Status, VideoId, Work};
 
 /// The policy of the settings: which videos count as done.
 pub(crate) fn policy(settings: &Settings) -> Policy {
@@ -32,7 +32,7 @@ pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>
     let mut left = settings.limit.unwrap_or(usize::MAX);
     let mut videos = TiVec::with_capacity(files.len());
     for (file, found) in files.iter().zip(found) {
-        let mut video = Video::new(policy.status(&file.name, found));
+        let mut video = policy.video(&file.name, found);
         if excluded.contains(&file.name) {
             video.exclude();
         } else if video.status == Status::Queued {

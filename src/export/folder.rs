@@ -35,7 +35,7 @@ pub(crate) fn write(
     let folder = variant.folder(job.layout);
     let failed = || format!("failed to write to {}; check space and permissions, then run it again", shown(&folder));
     fs::create_dir_all(&folder).with_context(failed)?;
-    let mut record = Manifest::open(&folder);
+    let mut record = Manifest::open(&folder)?;
     let ByName { items, same, missing: unnamed } = by_name(job, variant.output, inventory);
     let (kept, to_write): (Vec<&Item>, Vec<&Item>) =
         items.iter().partition(|item| record.kept(&variant.file(item.id()), &item.from()).is_some());

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::Owner;
-use reeldeck_common::feature::{Feature, FeatureError};
+use reeldeck_common::feature::{Feature, FeatureError, Header};
 use reeldeck_common::feature_status::FeatureStatus;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::{Output, Recipe};
@@ -79,8 +79,10 @@ impl Incremental {
             }
             let variant = Variant { format: *format, output, axes: Axes::Tc, compact: false };
             let folder = variant.folder(layout);
-            fs::create_dir_all(&folder).map_err(|source| IncrementalError::Write { folder: folder.clone(), source })?;
-            Ok(Export { variant, record: Manifest::open(&folder), folder })
+            let failed = |source| IncrementalError::Write { folder: folder.clone(), source };
+            fs::create_dir_all(&folder).map_err(failed)?;
+            let record = Manifest::open(&folder).map_err(failed)?;
+            Ok(Export { variant, record, folder })
         };
         let exports = formats.iter().map(export).collect::<Result<_, _>>()?;
         Ok(Self { owner: owner.clone(), exports, holders: HashMap::new() })
@@ -91,7 +93,7 @@ impl Incremental {
         self.exports.is_empty()
     }
 
-    /// Exports a feature file that was just finished. Reads it once for all formats.
+    /// Exports a feature file, unless all formats have it already. Reads it once for all formats.
     ///
     /// # Errors
     /// A feature that cannot be read, and errors of the file system. Other videos are not affected.
@@ -102,13 +104,17 @@ impl Incremental {
         let read = |source| FeatureError::Read { path: path.to_owned(), source };
         // Read before the content, so that a write in between makes the file look changed.
         let stamp = SourceStamp::read(path).map_err(read)?;
-        let feature = Feature::read(path)?;
-        let from = from(&feature.header().map_err(read)?.digest, stamp);
-        let video = &feature.provenance.video;
+        let header = Header::read(path)?;
+        let (video, from) = (&header.provenance.video, from(&header.digest, stamp));
         let holder = self.holders.entry(id(video).to_owned()).or_insert_with(|| video.clone());
         if holder != video {
             return Ok(());
         }
+        let is_kept = |export: &Export| export.record.kept(&export.variant.file(id(video)), &from).is_some();
+        if self.exports.iter().all(is_kept) {
+            return Ok(());
+        }
+        let feature = Feature::read(path)?;
         for Export { variant, folder, record } in &mut self.exports {
             let Some(matrix) = feature.tensors.get(variant.output.name()) else {
                 return Err(IncrementalError::Lacks {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use reeldeck_common::damaged;
 use reeldeck_common::digest::sha256;
-use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Header, Matrix};
+use reeldeck_common::feature::{CheckpointId, Feature, FeatureError, FrameCounts, Header, Matrix};
 use reeldeck_common::feature_status::{ExpectedFeature, FeatureStatus};
 use reeldeck_common::recipe::Output;
 use reeldeck_common::source::SourceStamp;
@@ -14,6 +15,7 @@ use super::ExportJob;
 use crate::dataset::names;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::video_list::{ListEntry, entries};
+use crate::error::line_of;
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
 
@@ -98,12 +100,13 @@ pub(super) fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Prog
 
 fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Result<(Header, SourceStamp), String> {
     let path = job.layout.feature(&video.name);
-    if !path.exists() {
-        return Err(if job.layout.failure(&video.name).exists() { "failed" } else { "not extracted" }.into());
-    }
+    let read = |source| FeatureError::Read { path: path.clone(), source };
     // Read before the content, so that a write in between makes the file look changed.
-    let stamp = SourceStamp::read(&path).map_err(|error| error.to_string())?;
-    let header = Header::read(&path).map_err(|error| error.to_string())?;
+    let (stamp, header) = match SourceStamp::read(&path).map_err(read).and_then(|at| Ok((at, Header::read(&path)?))) {
+        Ok(read) => read,
+        Err(error) if error.is_absent() => return Err(why_without(&job.layout.failure(&video.name))),
+        Err(error) => return Err(line_of(&error)),
+    };
     let expected = ExpectedFeature {
         set: job.layout.set(),
         recipe: job.recipe,
@@ -117,23 +120,31 @@ fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Result<(Heade
     }
 }
 
-/// The matrix of one video, if its feature has not changed since the inventory.
+/// Why a video has no feature.
+fn why_without(failure: &Path) -> String {
+    match failure.try_exists() {
+        Ok(true) => "failed".into(),
+        Ok(false) => "not extracted".into(),
+        Err(error) => format!("it has no feature, and its failure file cannot be read: {error}"),
+    }
+}
+
+/// The matrix of one video, if its feature has not changed since the inventory. Adds a damaged feature to the list of damaged
+/// features, so that the next run extracts the video again.
 ///
 /// # Errors
 /// What is wrong with the file.
 pub(super) fn read(job: &ExportJob<'_>, output: Output, item: &Item) -> Result<Matrix, String> {
-    numbers(&job.layout.feature(&item.entry.name), output, Some(&item.digest))
-}
-
-/// The matrix of a feature file, which must have this `digest` if one is given.
-///
-/// # Errors
-/// As [`read`].
-pub(super) fn numbers(path: &Path, output: Output, digest: Option<&str>) -> Result<Matrix, String> {
-    let mut feature = Feature::read(path).map_err(|error| error.to_string())?;
-    if let Some(digest) = digest
-        && feature.header().map_err(|error| error.to_string())?.digest != digest
-    {
+    let video = &item.entry.name;
+    let path = job.layout.feature(video);
+    let mut feature = Feature::read(&path).map_err(|error| {
+        let why = line_of(&error);
+        match error.is_damage().then(|| damaged::add(job.layout, video, item.stamp)) {
+            Some(Err(error)) => format!("{why}; failed to write {}: {error}", damaged::path(job.layout).display()),
+            _ => why,
+        }
+    })?;
+    if feature.header().map_err(|error| error.to_string())?.digest != item.digest {
         return Err("its feature has been written anew in the meantime; export again".into());
     }
     feature.tensors.remove(output.name()).ok_or_else(|| FeatureStatus::Lacks(output).to_string())

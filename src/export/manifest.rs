@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::error::is_absent;
 use reeldeck_common::source::SourceStamp;
 use serde::{Deserialize, Serialize};
 
@@ -43,9 +44,20 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Reads the record. Invalid lines are ignored.
-    pub(super) fn open(folder: &Path) -> Self {
-        let text = fs::read(folder.join(FILE)).unwrap_or_default();
+    /// Reads the record; it is empty where there is none. Invalid lines are ignored.
+    ///
+    /// # Errors
+    /// When the record exists and cannot be read. Taken as empty, it would forget which files the export has to remove.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(FILE);
+        let text = match fs::read(&path) {
+            Err(error) if is_absent(&error) => vec![],
+            Err(error) => {
+                let text = format!("failed to read {}, the record of this export: {error}", path.display());
+                return Err(io::Error::new(error.kind(), text));
+            }
+            Ok(text) => text,
+        };
         let mut record = Self { folder: folder.to_owned(), made: HashMap::new(), superseded: 0, journal: None };
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice::<Record>(line) {
@@ -58,7 +70,7 @@ impl Manifest {
                 _ => record.superseded += 1,
             }
         }
-        record
+        Ok(record)
     }
 
     /// The file's size, if it was made from `from` and has not changed since.
@@ -140,7 +152,7 @@ mod tests {
     #[test]
     fn a_file_is_kept_only_if_its_source_and_itself_are_unchanged() {
         let dir = tempfile::tempdir().unwrap();
-        let mut record = Manifest::open(dir.path());
+        let mut record = Manifest::open(dir.path()).unwrap();
         for name in ["a.npy", "b.npy", "c.npy"] {
             fs::write(dir.path().join(name), name).unwrap();
             record.add(name, "d1").unwrap();
@@ -150,11 +162,11 @@ mod tests {
         let mut journal = File::options().append(true).open(dir.path().join(FILE)).unwrap();
         journal.write_all(b"{\"version\":1,\"file\":\"c").unwrap();
 
-        let mut record = Manifest::open(dir.path());
+        let mut record = Manifest::open(dir.path()).unwrap();
         assert_eq!((record.kept("a.npy", "d1"), record.kept("a.npy", "d2")), (Some(5), None));
         assert_eq!((record.kept("b.npy", "d1"), record.kept("b.npy", "d2")), (None, Some(5)));
         record.add("a.npy", "d3").unwrap();
-        let mut record = Manifest::open(dir.path());
+        let mut record = Manifest::open(dir.path()).unwrap();
         assert_eq!(record.kept("a.npy", "d3"), Some(5), "the cut line does not take the next one with it");
 
         fs::write(dir.path().join("c.npy"), "touched").unwrap();
@@ -163,6 +175,6 @@ mod tests {
         assert_eq!(removed, 1, "b goes, c is not ours any more");
         assert!(dir.path().join("c.npy").exists() && !dir.path().join("b.npy").exists());
         assert_eq!(fs::read_to_string(dir.path().join(FILE)).unwrap().lines().count(), 1);
-        assert_eq!(Manifest::open(dir.path()).kept("a.npy", "d3"), Some(5));
+        assert_eq!(Manifest::open(dir.path()).unwrap().kept("a.npy", "d3"), Some(5));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use reeldeck_common::atomic::Owner;
+use reeldeck_common::atomic::{self, Owner, Sweeper};
 use reeldeck_common::feature::Matrix;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::{Output, Recipe};
@@ -148,7 +148,7 @@ pub(crate) struct Part {
 /// Computes what an export would do. Writes nothing.
 ///
 /// # Errors
-/// When the recipe does not store the output, or the free space cannot be read.
+/// When the recipe does not store the output, or the free space or the record of an earlier export cannot be read.
 pub(crate) fn forecast(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Forecast> {
     let output = variants.first().map_or(Output::Logits, |variant| variant.output);
     for variant in variants {
@@ -160,7 +160,8 @@ pub(crate) fn forecast(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn
     }
     let inventory = inventory::inventory(job, output, progress)?;
     let samples = space::samples(job, &inventory, output);
-    let parts = variants.iter().map(|variant| space::part(job, variant, &inventory, &samples)).collect();
+    let parts =
+        variants.iter().map(|variant| space::part(job, variant, &inventory, &samples)).collect::<Result<_, _>>()?;
     let free = space::free(job.layout.out())
         .with_context(|| format!("failed to ask for the space left in {}", shown(job.layout.out())))?;
     Ok(Forecast { inventory, parts, free })
@@ -191,7 +192,20 @@ pub(crate) fn export(
         seen = forecast(job, variants, progress)?;
     }
     space::check(&seen, job.layout.out())?;
+    if turn.is_some() {
+        sweep(job.layout, variants)?;
+    }
     variants.iter().map(|variant| write(job, variant, &seen.inventory, progress)).collect()
+}
+
+/// Removes the temporary files of exports that were killed.
+fn sweep(layout: &Layout, variants: &[Variant]) -> anyhow::Result<()> {
+    let folders = variants.iter().map(|variant| variant.folder(layout)).chain([layout.exports()]);
+    for folder in folders {
+        atomic::sweep_folder(&folder, &Sweeper::of_command())
+            .with_context(|| format!("failed to list {}", shown(&folder)))?;
+    }
+    Ok(())
 }
 
 fn write(

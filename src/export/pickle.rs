@@ -40,7 +40,7 @@ pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn P
     let failed =
         |path: &Path| format!("failed to write {}; check space and permissions, then run it again", shown(path));
     fs::create_dir_all(&folder).with_context(|| failed(&folder))?;
-    let mut record = Manifest::open(&folder);
+    let mut record = Manifest::open(&folder)?;
     let mut included: Vec<&Item> = vec![];
     let mut outcome = Outcome {
         variant: PAIR,

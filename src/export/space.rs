@@ -4,11 +4,11 @@ use std::io;
 use std::path::Path;
 
 use indicatif::DecimalBytes;
-use reeldeck_common::feature::Matrix;
+use reeldeck_common::feature::{Feature, Matrix};
 use reeldeck_common::recipe::Output;
 use reeldeck_pickle::results::ResultsWriter;
 
-use super::inventory::{made_from, read};
+use super::inventory::made_from;
 use super::manifest::Manifest;
 use super::pickle::{LIST, RESULTS, push};
 use super::{ExportJob, Forecast, HDF5_FILE, Inventory, Item, Part, Variant};
@@ -26,12 +26,24 @@ const HDF5_ENTRY: u64 = 256;
 /// The matrices of a few videos, spread over the dataset. Unreadable ones are left out.
 pub(super) fn samples(job: &ExportJob<'_>, inventory: &Inventory, output: Output) -> Vec<Matrix> {
     let step = inventory.items.len().div_ceil(SAMPLES).max(1);
-    inventory.items.iter().step_by(step).filter_map(|item| read(job, output, item).ok()).collect()
+    let read = |item: &Item| {
+        let mut feature = Feature::read(&job.layout.feature(&item.entry.name)).ok()?;
+        feature.tensors.remove(output.name())
+    };
+    inventory.items.iter().step_by(step).filter_map(read).collect()
 }
 
 /// The forecast of one variant.
-pub(super) fn part(job: &ExportJob<'_>, variant: &Variant, inventory: &Inventory, samples: &[Matrix]) -> Part {
-    let record = Manifest::open(&variant.folder(job.layout));
+///
+/// # Errors
+/// When the record of an earlier export cannot be read.
+pub(super) fn part(
+    job: &ExportJob<'_>,
+    variant: &Variant,
+    inventory: &Inventory,
+    samples: &[Matrix],
+) -> anyhow::Result<Part> {
+    let record = Manifest::open(&variant.folder(job.layout))?;
     let all: Vec<&Item> = inventory.items.iter().collect();
     let each = each(job, variant, samples);
     let whole = |is_there: bool| if is_there { (0, 0) } else { (all.len(), each * all.len() as u64) };
@@ -50,7 +62,7 @@ pub(super) fn part(job: &ExportJob<'_>, variant: &Variant, inventory: &Inventory
             (to_write.len(), (each.next_multiple_of(BLOCK) * to_write.len() as u64).saturating_sub(old))
         }
     };
-    Part { variant: *variant, videos: all.len(), to_write, bytes }
+    Ok(Part { variant: *variant, videos: all.len(), to_write, bytes })
 }
 
 /// Average bytes per video.
@@ -79,7 +91,13 @@ fn each(job: &ExportJob<'_>, variant: &Variant, samples: &[Matrix]) -> u64 {
 
 /// Free bytes on the file system of the output folder, which need not exist.
 pub(super) fn free(out: &Path) -> io::Result<u64> {
-    let there = out.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let mut there = Path::new("/");
+    for folder in out.ancestors() {
+        if folder.try_exists()? {
+            there = folder;
+            break;
+        }
+    }
     let system = rustix::fs::statvfs(there)?;
     Ok(system.f_bavail.saturating_mul(system.f_frsize))
 }

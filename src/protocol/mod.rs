@@ -18,7 +18,7 @@ use snapshot::{History, Snapshot};
 use words::Level;
 
 /// The version of the protocol. It increases when an older program would misread a message.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The longest message to the engine, in bytes. A longer line ends the connection.
 pub(crate) const MAX_LINE: usize = 1 << 16;

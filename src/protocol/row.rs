@@ -19,6 +19,8 @@ pub enum RowState {
     Duplicate,
     /// Its feature was made from an older version of the file.
     Stale,
+    /// Its feature file is damaged. The next run extracts it again.
+    Damaged,
     /// Some frames were lost or concealed, in its feature or, without a feature, in a check.
     Degraded,
     /// A worker processes it.
@@ -41,13 +43,14 @@ pub enum RowState {
 
 impl RowState {
     /// All states in their sort order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Failed,
         Self::Corrupt,
         Self::Missing,
         Self::WrongDuration,
         Self::Duplicate,
         Self::Stale,
+        Self::Damaged,
         Self::Degraded,
         Self::Running,
         Self::Queued,
@@ -69,6 +72,7 @@ impl RowState {
             Self::WrongDuration => "wrong duration",
             Self::Duplicate => "duplicate",
             Self::Stale => "stale",
+            Self::Damaged => "damaged",
             Self::Degraded => "degraded",
             Self::Queued => "queued",
             Self::Ready => "ready",

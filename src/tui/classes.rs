@@ -31,13 +31,14 @@ impl ClassOrder {
 }
 
 /// The states that need attention.
-pub(super) const PROBLEMS: [RowState; 6] = [
+pub(super) const PROBLEMS: [RowState; 7] = [
     RowState::Failed,
     RowState::Corrupt,
     RowState::Missing,
     RowState::WrongDuration,
     RowState::Duplicate,
     RowState::Stale,
+    RowState::Damaged,
 ];
 
 pub(super) fn count_of(counts: &StateCounts, state: RowState) -> u64 {

@@ -37,7 +37,8 @@ pub(super) fn check(job: &VerifyJob<'_>, target: &Target, given: ReferenceItem, 
     let feature = match Feature::read(&job.layout.feature(video)) {
         Ok(feature) => feature,
         Err(error) => {
-            checked.find(Kind::Damaged, line_of(&error));
+            let kind = if error.is_damage() { Kind::Damaged } else { Kind::Unreadable };
+            checked.find(kind, line_of(&error));
             return checked;
         }
     };

@@ -54,6 +54,8 @@ pub(crate) struct Finding {
 pub(crate) enum Kind {
     /// The file is truncated, or its content does not match its checksum.
     Damaged,
+    /// The file cannot be read. It may be intact.
+    Unreadable,
     /// The set, the recipe or the video differs from what the file's path implies.
     Foreign,
     /// The video has changed since.
@@ -79,6 +81,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Damaged => "damaged",
+            Self::Unreadable => "unreadable",
             Self::Foreign => "foreign",
             Self::Stale => "stale",
             Self::Shape => "shape",

@@ -68,6 +68,11 @@ impl ErrorKind {
     }
 }
 
+/// Whether an error says that a file does not exist. Any other error leaves open whether it does.
+pub fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
 /// Why an attempt failed, as workers report it and failure files store it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

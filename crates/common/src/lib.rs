@@ -5,6 +5,7 @@
 pub mod about;
 pub mod atomic;
 pub mod bounded;
+pub mod damaged;
 pub mod digest;
 pub mod error;
 pub mod failure;

@@ -62,6 +62,8 @@ enum Incoming {
     Seen(VideoFile, Found),
     /// A file was removed.
     Vanished(VideoName),
+    /// An export could not use the feature of a video that was done; with what the output folder holds of it now.
+    Missed(VideoId, Found),
     /// A background task has finished.
     Finished(TaskResult),
     /// The way in which the dataset folder is watched has changed.
@@ -255,6 +257,12 @@ impl Engine {
             Incoming::Lost(videos) => self.back(videos),
             Incoming::Seen(file, found) => self.seen(file, found),
             Incoming::Vanished(name) => self.vanished(name),
+            Incoming::Missed(id, found) => {
+                if let Some(name) = self.name(id) {
+                    let Video { status, damaged, .. } = self.plan.policy.video(&name, found);
+                    self.handle(Event::Missed(id, status, damaged));
+                }
+            }
             Incoming::Watched(words) => self.dataset.words = Some(words),
             Incoming::Finished(task) => self.finished(task),
             Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
@@ -280,7 +288,8 @@ impl Engine {
             let lost = |(id, done): (VideoId, bool)| {
                 let name = &files.get(id)?.name;
                 let path = if done { layout.feature(name) } else { layout.failure(name) };
-                (!path.exists()).then_some(id)
+                // After a read error, the file may exist.
+                matches!(path.try_exists(), Ok(false)).then_some(id)
             };
             let _ = sender.send(Incoming::Lost(wrote.into_iter().filter_map(lost).collect()));
         });

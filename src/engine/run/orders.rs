@@ -1,7 +1,9 @@
 //! Requests of clients. The state machine answers some; others are background tasks, answered when they are done.
 
+use std::collections::BTreeSet;
+
 use super::{
-    ClientRequest, Engine, Event, Format, Incoming, Order, Phase, PublishedEvent, Reply, TaskResult, VideoFile,
+    ClientRequest, Engine, Event, Format, Incoming, Order, Phase, PublishedEvent, Reply, Status, TaskResult, VideoFile,
 };
 use crate::engine::background_tasks::{Cancel, TaskContext};
 use crate::engine::inspector::InspectRequest;
@@ -145,6 +147,29 @@ impl Engine {
         self.show();
     }
 
+    /// The videos that are done and missing from an export.
+    pub(crate) fn missed(&self, outcomes: &[Outcome]) -> BTreeSet<VideoId> {
+        let is_done = |status: &Status| matches!(status, Status::Done { .. });
+        let counts_as_done = |id: &VideoId| match self.state.videos.get(*id).map(|video| &video.status) {
+            Some(Status::Excluded { before }) => is_done(before),
+            status => status.is_some_and(is_done),
+        };
+        let missing = outcomes.iter().flat_map(|outcome| &outcome.missing);
+        missing.filter_map(|(name, _)| self.state.files.find(name.as_str())).filter(counts_as_done).collect()
+    }
+
+    /// Looks again at what the output folder holds of these videos.
+    fn look_at_missed(&self, missed: BTreeSet<VideoId>) {
+        let file = |id: VideoId| Some((id, self.state.files.get(id)?.clone()));
+        let missed: Vec<(VideoId, VideoFile)> = missed.into_iter().filter_map(file).collect();
+        let (task_context, sender) = (self.plan.task_context.clone(), self.sender.clone());
+        tokio::task::spawn_blocking(move || {
+            for (id, file) in missed {
+                let _ = sender.send(Incoming::Missed(id, task_context.found(&file)));
+            }
+        });
+    }
+
     pub(super) fn finished(&mut self, task: TaskResult) {
         self.background_tasks -= 1;
         match task {
@@ -168,6 +193,7 @@ impl Engine {
                         path,
                     });
                 }
+                self.look_at_missed(self.missed(done.as_deref().unwrap_or_default()));
                 match (done, reply) {
                     (done, Some(reply)) => drop(reply.send(done)),
                     (Err(error), None) => self.tell(PublishedEvent::ExportFailed { reason: format!("{error:#}") }),

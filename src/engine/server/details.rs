@@ -85,6 +85,7 @@ fn next_step(state: RowState, reason: String) -> Option<&'static str> {
         RowState::Duplicate => State::Duplicate { files: vec![] }.next_step(),
         RowState::Degraded => State::Degraded { lost: 0, concealed: 0, reason }.next_step(),
         RowState::Unlisted => State::Unlisted.next_step(),
+        RowState::Damaged => Some("start a run: it extracts the video again"),
         RowState::Stale => Some("extract it again: the file has changed since"),
         RowState::Excluded => Some("take it in again to have it extracted"),
         RowState::LeftOut => Some("a run without --limit, or over its own part, does it"),

@@ -15,14 +15,14 @@ use crate::config::Settings;
 use crate::dataset::scan::Scan;
 use crate::engine::checkpoint::Chosen;
 use crate::engine::control::{ClientRequest, Order};
-use crate::engine::incremental::IncrementalExport;
+use crate::engine::incremental::{IncrementalExport, LiveExport};
 use crate::engine::inspector::{InspectRequest, Inspector};
 use crate::engine::lock::Lock;
 use crate::engine::log;
 use crate::engine::publish::RunObserver;
 use crate::engine::run::Engine;
 use crate::engine::server::Server;
-use crate::engine::state::{Phase, State};
+use crate::engine::state::{Phase, State, Status};
 use crate::engine::{setup, work};
 use crate::errln;
 use crate::error::{Exit, ExitError};
@@ -60,8 +60,8 @@ pub(crate) trait Reporter: Send + Sync {
     fn scanned(&self, scan: &Scan) -> anyhow::Result<()>;
     /// The first run is about to begin.
     fn prepared(&self, session: &Session, counts: &Counts);
-    /// The export at the end of a run is done.
-    fn exported(&self, session: &Session, outcomes: &[Outcome]);
+    /// The export at the end of a run is done. It lacks `missed` videos that are done.
+    fn exported(&self, session: &Session, outcomes: &[Outcome], missed: usize);
     /// A run has ended by itself; `refused` files of the dataset folder were not taken.
     fn ended(&self, session: &Session, counts: &Counts, refused: usize);
 }
@@ -146,9 +146,14 @@ impl Session {
         let settings = &self.settings;
         self.reporter.prepared(&self, &state.counts());
         let waits = self.options.wait;
-        if let Some(live) = self.live()? {
-            observers.push(Box::new(live));
+        let exporter = self.live()?;
+        if let Some(exporter) = &exporter {
+            let files = state.files.iter().zip(state.videos.iter());
+            let done = files.filter(|(_, video)| matches!(video.status, Status::Done { .. }));
+            exporter.catch_up(done.map(|(file, _)| &file.name));
         }
+        let live = exporter.as_ref().map(IncrementalExport::handle);
+        observers.extend(exporter.map(|exporter| Box::new(exporter) as Box<dyn RunObserver>));
         let mut followers = Arc::new(AtomicUsize::new(0));
         let mut surveying = None;
         if let Some(server) = server {
@@ -181,7 +186,7 @@ impl Session {
                 engine.tell(self.started(&engine));
             }
             engine.run(&mut signals, &mut clients).await;
-            let Some(end) = self.end(&mut engine, refused, &mut signals, &mut clients).await else {
+            let Some(end) = self.end(&mut engine, live.clone(), refused, &mut signals, &mut clients).await else {
                 wanted = true;
                 continue;
             };
@@ -238,11 +243,12 @@ impl Session {
     async fn end(
         &self,
         engine: &mut Engine,
+        live: Option<LiveExport>,
         refused: usize,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> Option<anyhow::Result<Exit>> {
-        let result = self.outcome(engine, refused, signals, clients).await.transpose()?;
+        let result = self.outcome(engine, live, refused, signals, clients).await.transpose()?;
         let exit = match &result {
             Ok(exit) => *exit,
             Err(error) => crate::error::exit_of(error),
@@ -255,6 +261,7 @@ impl Session {
     async fn outcome(
         &self,
         engine: &mut Engine,
+        live: Option<LiveExport>,
         refused: usize,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
@@ -280,6 +287,7 @@ impl Session {
             }
             return Ok(Some(exit(&engine.state().counts(), refused)));
         }
+        let mut missed = 0;
         if wanted && state.counts().done > 0 {
             let done = engine.done();
             let exported = engine.export_at_end(&[Format::Pkl], signals, clients).await;
@@ -291,10 +299,14 @@ impl Session {
                 return Ok(None);
             }
             let Some(exported) = exported? else { return Ok(Some(interrupted())) };
-            self.reporter.exported(self, &exported);
+            missed = engine.missed(&exported).len();
+            self.reporter.exported(self, &exported, missed);
+        }
+        if let Some(live) = live {
+            missed += tokio::task::spawn_blocking(move || live.settle()).await.unwrap_or_default();
         }
         self.reporter.ended(self, &engine.state().counts(), refused);
-        Ok(Some(exit(&engine.state().counts(), refused)))
+        Ok(Some(if missed > 0 { Exit::Incomplete } else { exit(&engine.state().counts(), refused) }))
     }
 }
 

@@ -246,6 +246,7 @@ impl State {
     pub(super) fn set(&mut self, id: VideoId, status: Status) {
         let Some(video) = self.videos.get_mut(id) else { return };
         video.feature |= matches!(status, Status::Done { .. } | Status::Stale);
+        video.damaged &= !matches!(status, Status::Done { .. } | Status::Gone);
         let status = match status {
             Status::Running(_) | Status::Gone | Status::Excluded { .. } => status,
             status if video.excluded => Status::Excluded { before: Box::new(status) },

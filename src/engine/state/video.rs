@@ -59,13 +59,28 @@ pub struct Video {
     pub excluded: bool,
     /// The file has changed while it was in flight, and must be looked at again.
     pub recheck: bool,
+    /// Its feature is damaged. It is extracted again.
+    pub damaged: bool,
+    /// An export could not use its feature, and it was queued again because of that.
+    pub missed: bool,
 }
 
 impl Video {
     /// A video without attempts.
     pub fn new(status: Status) -> Self {
         let feature = matches!(status, Status::Done { .. } | Status::Stale);
-        Self { status, attempts: 0, requeues: 0, suspect: false, retry_at: 0, feature, excluded: false, recheck: false }
+        Self {
+            status,
+            attempts: 0,
+            requeues: 0,
+            suspect: false,
+            retry_at: 0,
+            feature,
+            excluded: false,
+            recheck: false,
+            damaged: false,
+            missed: false,
+        }
     }
 
     /// The lane of the queue that it belongs in.

@@ -58,6 +58,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Rest => step.rest(),
         Event::Seen(file, status, excluded) => step.seen(file, status, excluded),
         Event::Vanished(name) => step.vanished(&name),
+        Event::Missed(video, status, damaged) => step.missed(video, status, damaged),
         Event::Tick => step.tick(),
     }
     step.state.end_backoff(now);

@@ -1,5 +1,6 @@
 //! Requests of users about single videos, and changes of their files.
 
+use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::video::VideoName;
 
 use super::Step;
@@ -120,6 +121,31 @@ impl Step<'_> {
                 self.state.set(id, Status::Gone);
             }
         }
+    }
+
+    /// An export could not use the feature of a video that was done. Each video is queued again once: a disk that damages what
+    /// it stores must not cause a run without end.
+    pub(super) fn missed(&mut self, id: VideoId, status: Status, damaged: bool) {
+        let Some(video) = self.state.videos.get_mut(id) else { return };
+        let was_done = match &video.status {
+            Status::Excluded { before } => matches!(**before, Status::Done { .. }),
+            status => matches!(status, Status::Done { .. }),
+        };
+        // The file may have changed in the meantime, and the export may have been wrong.
+        if !was_done || matches!(status, Status::Done { .. }) {
+            return;
+        }
+        let status = match status {
+            Status::Queued if video.missed => {
+                let text = "its feature was damaged or gone again after the video was extracted again; check the disk of \
+                            the output folder";
+                Status::Failed { failure: Box::new(Failure::new(ErrorKind::Io, text)), before: false }
+            }
+            status => status,
+        };
+        (video.damaged, video.feature, video.missed) = (damaged, damaged, true);
+        (video.attempts, video.requeues) = (0, 0);
+        self.state.set(id, status);
     }
 
     /// Looks at a finished video again whose file changed while it was in flight.

@@ -34,7 +34,7 @@ pub fn write(
     let failed = || format!("failed to write {}; check space and permissions, then run it again", shown(&path));
     fs::create_dir_all(&folder).with_context(failed)?;
     let ByName { items, same, missing: unnamed } = by_name(job, variant.output, inventory);
-    let mut record = Manifest::open(&folder);
+    let mut record = Manifest::open(&folder)?;
     let mut outcome = Outcome {
         variant: *variant,
         path: path.clone(),

@@ -212,6 +212,7 @@ impl Theme {
             RowState::Missing => (Role::Mark, "?", "?"),
             RowState::WrongDuration => (Role::Warn, "≠", "#"),
             RowState::Duplicate => (Role::Warn, "≡", "="),
+            RowState::Damaged => (Role::Error, "✕", "%"),
             RowState::Stale => (Role::Warn, "↻", "o"),
             RowState::Degraded => (Role::Warn, "≈", "~"),
             RowState::Queued => (Role::Base, "∘", ":"),

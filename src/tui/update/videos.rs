@@ -143,7 +143,7 @@ fn sort_menu(app: &App) -> Menu {
 
 /// Keys for the states, in the group of [`RowState::ALL`].
 const STATE_KEYS: [char; RowState::ALL.len()] =
-    ['f', 'c', 'm', 'w', 'd', 's', 'g', 'r', 'q', 'y', 'u', 'l', 'o', 'x', 'p'];
+    ['f', 'c', 'm', 'w', 'd', 's', 'b', 'g', 'r', 'q', 'y', 'u', 'l', 'o', 'x', 'p'];
 
 pub(super) fn states_menu(app: &App, selected: usize) -> Menu {
     let chosen = &app.videos.filter().states;

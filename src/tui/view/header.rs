@@ -134,6 +134,7 @@ const ORDER: [RowState; RowState::ALL.len()] = [
     RowState::WrongDuration,
     RowState::Duplicate,
     RowState::Stale,
+    RowState::Damaged,
     RowState::Degraded,
     RowState::Unchecked,
     RowState::Unlisted,

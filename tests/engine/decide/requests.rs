@@ -96,3 +96,35 @@ fn a_file_that_changes_in_flight_is_checked_afterwards() {
     run.event(Event::Vanished(name));
     assert_eq!((&run.state.videos[VideoId(1)].status, run.state.counts().videos), (&Status::Gone, 1));
 }
+
+#[test]
+fn a_video_that_an_export_missed_is_extracted_again_once() {
+    let mut run = super::run(2, 1, 2, |_| {});
+    (0..2).for_each(|_| drop(run.done(0)));
+    run.gone(0, "it left");
+    assert!(run.state.is_over());
+    // A video whose feature is there is left alone.
+    run.event(Event::Missed(VideoId(1), Status::Done { degraded: false, resumed: true }, false));
+    assert!(run.state.is_over());
+    let effects = run.event(Event::Missed(VideoId(0), Status::Queued, true));
+    assert!(spawns(&effects) && run.state.videos[VideoId(0)].damaged);
+    run.ready(0);
+    assert_eq!(run.assignments(0), [0]);
+    run.done(0);
+    assert!(!run.state.videos[VideoId(0)].damaged);
+    run.gone(0, "it left");
+    // The second time, the disk is at fault.
+    assert!(!spawns(&run.event(Event::Missed(VideoId(0), Status::Queued, true))));
+    let Status::Failed { failure, .. } = &run.state.videos[VideoId(0)].status else { panic!("it has not failed") };
+    assert!(failure.line().contains("check the disk"), "{failure:?}");
+    assert_eq!(run.state.counts(), run.state.recount());
+}
+
+#[test]
+fn an_excluded_video_that_an_export_missed_stays_excluded() {
+    let mut run = rested(2);
+    run.event(Event::Exclude(vec![VideoId(0)], false));
+    run.event(Event::Missed(VideoId(0), Status::Queued, true));
+    assert_eq!(run.state.videos[VideoId(0)].status, Status::Excluded { before: Box::new(Status::Queued) });
+    assert!(!spawns(&run.event(Event::Start)), "there is nothing to do");
+}

@@ -1,5 +1,6 @@
 //! `reeldeck export`: every format, repeated exports, exports after damage and after kills.
 
+mod damage;
 mod turns;
 
 use std::fs;

@@ -149,7 +149,7 @@ fn live_exports_take_no_damaged_feature_and_no_second_video_of_a_name() {
     let path = set.feature("A/v_1.mp4", |_| {});
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    assert!(live.write(&path).unwrap_err().to_string().contains("not a usable feature file"));
+    assert!(live.write(&path).unwrap_err().to_string().contains(" is damaged: "));
     for format in [Format::Pkl, Format::H5] {
         let error = Incremental::new(&set.layout, &set.recipe, &[format], &set.owner).unwrap_err().to_string();
         assert!(error.contains("one file for all videos"), "{error}");

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::atomic::{self, Owner};
+use crate::error::is_absent;
 use crate::layout::create_outer_folders;
 use crate::pinned::SEEDED_WEIGHTS;
 use crate::recipe::{Output, Precision, Recipe};
@@ -188,7 +189,7 @@ pub enum FeatureError {
         source: io::Error,
     },
     /// It is not a complete feature file of the current format.
-    #[error("{path} is not a usable feature file: {reason}; delete it and run again")]
+    #[error("{path} is damaged: {reason}; the next run extracts this video again")]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -198,7 +199,6 @@ pub enum FeatureError {
 }
 
 /// The metadata of a feature file.
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sealed {
@@ -221,6 +221,18 @@ fn checksum(provenance: &Provenance, tensors: &BTreeMap<String, Matrix>) -> io::
 
 fn little_endian(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+impl FeatureError {
+    /// Whether the file does not exist. After any other error it may.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if is_absent(source))
+    }
+
+    /// Whether the file was read and is damaged.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Invalid { .. })
+    }
 }
 
 impl Provenance {
@@ -271,7 +283,7 @@ impl Feature {
     /// # Errors
     /// When the file is unreadable, truncated, altered, or not a feature file.
     pub fn read(path: &Path) -> Result<Self, FeatureError> {
-        let bytes = std::fs::read(path).map_err(|source| FeatureError::Read { path: path.to_owned(), source })?;
+        let bytes = read_whole(path).map_err(|source| FeatureError::Read { path: path.to_owned(), source })?;
         Self::from_bytes(&bytes).map_err(|reason| FeatureError::Invalid { path: path.to_owned(), reason })
     }
 
@@ -294,6 +306,21 @@ impl Feature {
         }
         Ok(Self { provenance: seal.provenance, tensors })
     }
+}
+
+/// Reads a file as far as its size says. A read that ends earlier is an error, so that it is not taken for a damaged file.
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut bytes = vec![];
+    // A size that does not fit is an error instead of an abort.
+    bytes.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX)).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    file.read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < size {
+        let text = format!("only {} of {size} bytes could be read", bytes.len());
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+    }
+    Ok(bytes)
 }
 
 fn unseal(text: &str) -> Result<Sealed, String> {

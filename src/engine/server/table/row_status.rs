@@ -11,6 +11,8 @@ use crate::protocol::row::RowState;
 pub(super) enum RowStatus {
     /// It is queued.
     ToDo,
+    /// It is queued because its feature is damaged.
+    Damaged,
     /// A worker processes it.
     Running,
     /// Its feature exists.
@@ -35,6 +37,7 @@ impl RowStatus {
     /// The status of a video.
     pub(super) fn of(video: &Video) -> Self {
         match &video.status {
+            Status::Queued if video.damaged => Self::Damaged,
             Status::Queued => Self::ToDo,
             Status::Running(_) => Self::Running,
             Status::Done { degraded: false, .. } => Self::Done,
@@ -117,7 +120,8 @@ pub(super) fn row_state(row_status: RowStatus, dataset_status: DatasetStatus, ac
         RowStatus::Corrupt => RowState::Corrupt,
         RowStatus::Excluded => RowState::Excluded,
         RowStatus::LeftOut => RowState::LeftOut,
-        RowStatus::ToDo if active => RowState::Queued,
+        RowStatus::ToDo | RowStatus::Damaged if active => RowState::Queued,
+        RowStatus::Damaged => RowState::Damaged,
         RowStatus::ToDo => dataset_status.row_state(),
         // If the manifest lists the video, its missing row takes the place of this one.
         RowStatus::Gone => return None,

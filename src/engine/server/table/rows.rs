@@ -54,6 +54,7 @@ impl Table {
     pub(super) fn reason(&self, id: u32, state: RowState) -> Option<String> {
         match state {
             RowState::Missing => Some(Dataset::Missing.reason()),
+            RowState::Damaged => Some("its feature does not match its checksum".into()),
             RowState::Duplicate => {
                 let matched = self.matched.as_ref()?;
                 let files = matched.files(matched.position(id)).filter_map(|id| self.files.get(VideoId(id as usize)));

@@ -1,0 +1,146 @@
+//! Features that are damaged, unreadable or gone when something reads them: they are named, change the exit code, and are
+//! extracted again. Also temporary files of commands that were killed.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::support::made::Set;
+use crate::support::{Bench, RECIPE};
+use reeldeck_common::atomic;
+use reeldeck_pickle::results::read_results;
+
+const VIDEOS: [(&str, &str); 3] = [("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok"), ("B/v_3.mp4", "ok")];
+
+/// A finished run over three videos, without its export.
+fn finished() -> Bench {
+    let bench = Bench::new(&VIDEOS);
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    fs::remove_dir_all(bench.path("out/exports")).unwrap();
+    bench
+}
+
+/// Changes one bit in the numbers of a feature.
+fn flip(feature: &Path) {
+    let mut bytes = fs::read(feature).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(feature, bytes).unwrap();
+}
+
+fn exported(bench: &Bench) -> usize {
+    read_results(&fs::read(bench.export("result.pkl")).unwrap()).unwrap().len()
+}
+
+#[test]
+fn a_damaged_feature_is_named_and_extracted_again_by_the_next_run() {
+    let bench = finished();
+    let feature = bench.files_of("A/v_2.mp4");
+    let whole = fs::read(&feature).unwrap();
+    flip(&feature);
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    for text in ["A/v_2.mp4: ", "does not match its checksum", "1 video with a feature is missing from the export"] {
+        assert!(ran.stderr.contains(text), "{text}: {ran:?}");
+    }
+    assert_eq!(exported(&bench), 2);
+    // The scan shows it.
+    let ran = bench.run(&["scan"]);
+    assert!(ran.code == 3 && ran.stderr.contains("A/v_2.mp4.safetensors: the next run"), "{ran:?}");
+    // The next run extracts it again, and nothing else.
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("3 done (1 now, 2 before)"), "{ran:?}");
+    assert_eq!((fs::read(&feature).unwrap(), exported(&bench)), (whole, 3));
+    assert_eq!(bench.run(&["scan"]).code, 0);
+}
+
+#[test]
+fn verify_and_annotations_report_a_damaged_feature_and_the_next_run_extracts_it_again() {
+    let manifest = r#"{"database": {"v_1": {"duration": 9.0, "subset": "training", "annotations": []}}}"#;
+    for command in [&["verify"][..], &["--manifest", "m.json", "annotations"]] {
+        let bench = finished();
+        fs::write(bench.path("m.json"), manifest).unwrap();
+        bench.configure("[manifest]\nprefix = \"\"\n");
+        flip(&bench.files_of("A/v_1.mp4"));
+        assert_eq!(bench.run(command).code, 3);
+        let ran = bench.run(&["--batch"]);
+        assert!(ran.code == 0 && ran.stdout.contains("3 done (1 now, 2 before)"), "{command:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_feature_that_cannot_be_read_is_an_error_and_is_not_extracted_again_unasked() {
+    let bench = finished();
+    let feature = bench.files_of("A/v_2.mp4");
+    // A link to itself cannot be read, and the error does not say that there is no file.
+    fs::remove_file(&feature).unwrap();
+    symlink(&feature, &feature).unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stderr.contains("A/v_2.mp4: failed to read") && ran.stderr.contains("0 to do"), "{ran:?}");
+    let ran = bench.run(&["export"]);
+    assert!(ran.code == 3 && ran.stderr.contains("Too many levels of symbolic links"), "{ran:?}");
+    fs::remove_file(&feature).unwrap();
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    assert_eq!(exported(&bench), 3);
+}
+
+#[test]
+fn an_unreadable_list_of_damaged_features_stops_the_run() {
+    let bench = finished();
+    fs::create_dir(bench.path("out/.reeldeck/damaged")).unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert!(ran.code == 1 && ran.stderr.contains("failed to look through"), "{ran:?}");
+}
+
+#[test]
+fn a_live_export_that_fails_changes_the_exit_code() {
+    let bench = Bench::new(&VIDEOS);
+    bench.configure("[export]\nlive = [\"npy\"]\n");
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    let npy = bench.export("npy");
+    fs::remove_file(npy.join("v_1.npy")).unwrap();
+    fs::create_dir(npy.join("v_1.npy")).unwrap();
+    fs::remove_file(bench.files_of("A/v_1.mp4")).unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert!(ran.code == 3 && ran.stderr.contains("failed to write to"), "{ran:?}");
+}
+
+#[test]
+fn a_recipe_without_logits_is_refused_before_anything_is_extracted() {
+    let bench = Bench::new(&VIDEOS);
+    fs::write(bench.path("tiny.toml"), RECIPE.replace("[\"logits\"]", "[\"pooled\"]")).unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("result.pkl") && ran.stderr.contains("add \"logits\" to the outputs"), "{ran:?}");
+    assert!(!bench.path("out").exists());
+    // Without the export at its end, nothing is wrong with it.
+    assert_eq!(bench.run(&["--batch", "--dry-run", "--limit", "1"]).code, 0);
+}
+
+#[test]
+fn temporary_files_of_a_killed_command_are_removed_by_the_next_one() {
+    let set = Set::of(&["A/v_1.mp4"]);
+    let manifest = r#"{"database": {"1": {"duration": 9.0, "subset": "training", "annotations": []}}}"#;
+    fs::write(set.at("m.json"), manifest).unwrap();
+    let mut ended = std::process::Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let host = rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let name = format!(".{host}-{0}-{0}-7-0123456789abcdef.reeldeck-tmp", ended.id());
+    assert!(atomic::is_temporary(&name));
+    for (folder, command) in [
+        (set.exported(""), &["export"][..]),
+        (set.exported("csv"), &["export", "--format", "csv"]),
+        (set.exported("verify"), &["verify"]),
+        (set.at("out/annotations"), &["--manifest", "m.json", "annotations"]),
+        (set.at("out/missing"), &["--manifest", "m.json", "missing"]),
+        (set.at("out"), &["list"]),
+    ] {
+        fs::create_dir_all(&folder).unwrap();
+        let left = folder.join(&name);
+        fs::write(&left, "half").unwrap();
+        let ran = set.run(command);
+        assert!(!left.exists(), "{command:?}: {ran:?}");
+    }
+}
