@@ -25,7 +25,7 @@ pub enum ModelError {
         reason: String,
     },
     /// The checkpoint has changed since the engine read it.
-    #[error("the checkpoint {path} changed: its digest is {found}, and {expected} was expected", path = path.display())]
+    #[error("the checkpoint {path} has changed since the run began: its SHA-256 is {found} instead of {expected}; start the run again", path = path.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -44,11 +44,13 @@ pub enum ModelError {
     #[error("not enough memory for the model")]
     NoMemory,
     /// An output is infinite or NaN.
-    #[error("the model gave numbers that are not finite; the checkpoint is damaged or the precision too low for it")]
+    #[error(
+        "the model returned numbers that are not finite; the checkpoint is damaged, or the precision is too low for it"
+    )]
     NotFinite,
     /// A weight of the checkpoint is NaN or far too large.
     #[error(
-        "the weights of {0} hold numbers that are not finite or beyond all measure; the checkpoint is damaged, remove it and download it again"
+        "the weights of {0} contain numbers that are not finite or far too large; the checkpoint is damaged, remove it and download it again"
     )]
     InvalidWeights(String),
     /// A bug in reeldeck.

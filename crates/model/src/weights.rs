@@ -31,15 +31,15 @@ impl Weights {
         let missing = entries.iter().filter(|(name, _)| !arrays.contains_key(name)).map(|(name, _)| name.clone());
         problems.extend(list("missing", missing.collect()));
         let known: HashMap<_, _> = entries.iter().map(|(name, shape)| (name.as_str(), shape)).collect();
-        let mut surplus: Vec<String> =
+        let mut unexpected: Vec<String> =
             arrays.keys().filter(|name| !known.contains_key(name.as_str())).cloned().collect();
-        surplus.sort();
-        problems.extend(list("surplus", surplus));
-        let misshapen = entries.iter().filter_map(|(name, shape)| {
+        unexpected.sort();
+        problems.extend(list("unexpected", unexpected));
+        let wrong_shape = entries.iter().filter_map(|(name, shape)| {
             let found = &arrays.get(name)?.shape;
             (found != shape).then(|| format!("{name} {found:?} instead of {shape:?}"))
         });
-        problems.extend(list("misshapen", misshapen.collect()));
+        problems.extend(list("of the wrong shape", wrong_shape.collect()));
         if problems.is_empty() { Ok(Self { arrays }) } else { Err(problems.join("; ")) }
     }
 

@@ -124,20 +124,20 @@ fn the_normalisation_in_a_file_must_match_the_recipe() {
 }
 
 #[test]
-fn missing_unexpected_and_misshapen_weights_are_reported() {
+fn missing_and_unexpected_weights_and_wrong_shapes_are_reported() {
     let mut all = entries(&network());
     all.retain(|(name, _, _)| name != "backbone.layer3.1.conv2.bn.running_var");
     assert_eq!(misfit(&all), "1 missing: backbone.layer3.1.conv2.bn.running_var");
 
     let mut all = entries(&network());
     all.push(("backbone.lateral.conv.weight".into(), vec![1], vec![0.0]));
-    assert_eq!(misfit(&all), "1 surplus: backbone.lateral.conv.weight");
+    assert_eq!(misfit(&all), "1 unexpected: backbone.lateral.conv.weight");
 
     // The same number of values in another shape.
     let mut all = entries(&network());
     let head = all.iter_mut().find(|(name, _, _)| name == "cls_head.fc_cls.weight").unwrap();
     head.1.reverse();
-    assert_eq!(misfit(&all), "1 misshapen: cls_head.fc_cls.weight [128, 7] instead of [7, 128]");
+    assert_eq!(misfit(&all), "1 of the wrong shape: cls_head.fc_cls.weight [128, 7] instead of [7, 128]");
 
     let mut all = entries(&network());
     all.retain(|(name, _, _)| !name.starts_with("cls_head"));
@@ -146,16 +146,16 @@ fn missing_unexpected_and_misshapen_weights_are_reported() {
     }
     let reason = misfit(&all);
     assert!(reason.starts_with("267 missing: backbone.conv1.conv.weight, backbone.conv1.bn.weight,"), "{reason}");
-    assert!(reason.contains(", …; 265 surplus: conv1.bn.bias,") && reason.len() < 300, "{reason}");
+    assert!(reason.contains(", …; 265 unexpected: conv1.bn.bias,") && reason.len() < 300, "{reason}");
 }
 
 #[test]
 fn the_file_of_another_network_is_refused() {
     let deeper = misfit(&entries(&Network::new(&model(101, [0, 0, 1, 1]))));
-    assert!(deeper.starts_with("255 surplus: backbone.layer3.10.conv1.bn.bias, "), "{deeper}");
+    assert!(deeper.starts_with("255 unexpected: backbone.layer3.10.conv1.bn.bias, "), "{deeper}");
     let other_reach = misfit(&entries(&Network::new(&model(50, [0, 0, 0, 1]))));
     assert!(
-        other_reach.starts_with("6 misshapen: backbone.layer3.0.conv1.conv.weight [16, 32, 1, 1, 1]"),
+        other_reach.starts_with("6 of the wrong shape: backbone.layer3.0.conv1.conv.weight [16, 32, 1, 1, 1]"),
         "{other_reach}"
     );
     let mut wider = model(50, [0, 0, 1, 1]);

@@ -127,14 +127,14 @@ fn expanded(count: usize, name: impl Fn(usize) -> String) -> Vec<u8> {
 #[test]
 fn expanded_tensors_that_do_not_fit_are_not_decoded() {
     let entries = network().entries();
-    let surplus = expanded(1000, |number| format!("surplus.{number}"));
-    let misshapen = expanded(entries.len(), |number| entries[number].0.clone());
+    let unexpected = expanded(1000, |number| format!("surplus.{number}"));
+    let wrong_shape = expanded(entries.len(), |number| entries[number].0.clone());
     let doubled = expanded(300, |number| format!("{}{}", "module.".repeat(number % 2), entries[number / 2].0));
     let mean = expanded(1, |_| "data_preprocessor.mean".into());
     for (bytes, says) in [
-        (surplus, "1000 surplus"),
-        (misshapen, "misshapen: backbone.conv1.conv.weight [1000000, 4] instead of "),
-        (doubled, "150 misshapen"),
+        (unexpected, "1000 unexpected"),
+        (wrong_shape, "of the wrong shape: backbone.conv1.conv.weight [1000000, 4] instead of "),
+        (doubled, "150 of the wrong shape"),
         (mean, "it was trained with mean of 4000000 channels instead of 3"),
     ] {
         let (peak, text) = memory::peak(|| complaint(&bytes));
