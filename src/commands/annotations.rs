@@ -10,8 +10,9 @@ use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 use crate::export::annotations::{self, ESTIMATED, FILES};
+use crate::out::{self, count};
+use crate::outln;
 use crate::progress::Progress;
-use crate::{out, outln};
 
 /// Writes the files into `annotations` in the output folder. Returns [`Exit::Incomplete`] if a frame count is an estimate.
 ///
@@ -34,7 +35,7 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
     let scan = scan(&settings.root, &settings.scan)?;
     let folder = settings.out.join("annotations");
     if settings.dry_run {
-        outln!("would write the annotations of {} videos to {}", manifest.len(), shown(&folder));
+        outln!("would write the annotations of {} to {}", count(manifest.len(), "video", "videos"), shown(&folder));
         return Ok(Exit::Done);
     }
     let meter = meter(settings);
@@ -52,7 +53,7 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
     if settings.verbosity > Verbosity::Quiet {
         let [train, val, test] = written.videos;
         let [train_file, val_file, test_file] = FILES;
-        outln!("wrote {} videos to {}:", written.total(), shown(&folder));
+        outln!("wrote {} to {}:", count(written.total(), "video", "videos"), shown(&folder));
         outln!("  {train_file} {train}, {val_file} {val}, {test_file} {test}");
         outln!("frames: {} from features, {} from probes", written.from_features, written.from_probes);
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use reeldeck_common::recipe::Recipe;
 
+use super::list::hint;
 use crate::config::{Config, FILE, Overrides, check_folders};
 use crate::dataset::manifest::Manifest;
 use crate::dataset::scan::scan;
@@ -35,7 +36,7 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if real(base).starts_with(real(&current.join(root))) {
         let message = format!(
-            "{} would lie in the dataset folder, which is never written to; name another place with --config, or begin elsewhere",
+            "{} would be in the dataset folder, which is never written to; name another place with --config, or start in another folder",
             shown(&file)
         );
         return Err(anyhow::Error::from(ExitError::new(Exit::Usage, message)));
@@ -65,21 +66,26 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
     let mut new = OpenOptions::new().write(true).create_new(true).open(&file).map_err(|error| {
         let there = error.kind() == std::io::ErrorKind::AlreadyExists;
         let message = if there {
-            format!("{} is there already and stays as it is; --dry-run prints what would be written, --config names another file", shown(&file))
+            format!(
+                "{} exists and is kept; --dry-run prints what would be written, --config names another file",
+                shown(&file)
+            )
         } else {
             format!("failed to write {}", shown(&file))
         };
         anyhow::Error::from(error).context(ExitError::new(Exit::Usage, message))
     })?;
     new.write_all(text.as_bytes()).with_context(|| format!("failed to write {}", shown(&file)))?;
-    errln!("wrote {} for {}: {} videos", shown(&file), shown(root), found.videos.len());
+    errln!("wrote {} for {}: {}", shown(&file), shown(root), out::count(found.videos.len(), "video", "videos"));
     for (name, value) in &values {
         errln!("  {:<10} {}", if *name == "path" { "manifest" } else { name }, shown(value));
     }
     if found.videos.is_empty() {
-        errln!("note: no video is in there; a dataset folder has a folder for each class, with the videos in it");
+        let hint = hint(&found.refused, &current.join(root));
+        let hint = hint.unwrap_or_else(|| "a dataset folder has the videos, usually in a folder for each class".into());
+        errln!("note: no video found; {hint}");
     }
-    errln!("next: `reeldeck doctor` says what is missing; `reeldeck --batch` begins");
+    errln!("next: `reeldeck doctor` checks this machine; `reeldeck --batch` extracts");
     Ok(Exit::Done)
 }
 

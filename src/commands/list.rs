@@ -157,7 +157,7 @@ fn nothing_found(scan: &Scan, settings: &Settings) -> String {
     let hint = hint(&scan.refused, &settings.root)
         .unwrap_or_else(|| "check --root, or add an extension to `[scan] extensions` in the configuration".into());
     format!(
-        "error: no video found: looked in {root} for files ending in {}; {passed} passed over\n  {hint}\n",
+        "error: no video found: looked in {root} for files ending in {}; {passed} ignored\n  {hint}\n",
         endings.join(", ")
     )
 }

@@ -15,6 +15,7 @@ use crate::dataset::shown;
 use crate::dataset::state::State;
 use crate::error::Exit;
 use crate::export::missing::{self, BLOCK_LIST, DOWNLOAD, REQUEST, Written};
+use crate::out::count;
 use crate::outln;
 use crate::signals::cancel_on_signal;
 
@@ -59,17 +60,19 @@ fn write(settings: &Settings, report: &Report<'_>) -> anyhow::Result<usize> {
     };
     let Written { wanted, requested, addresses } = written;
     if settings.verbosity > Verbosity::Quiet {
-        outln!("{wanted} of {} videos are missing or corrupt", report.listed_videos());
+        outln!("{wanted} of {} missing or corrupt", count(report.listed_videos(), "video", "videos"));
         outln!("{wrote} to {}:", shown(&folder));
-        outln!("  {REQUEST}: {requested} lines `id,class`, a request to the dataset's maintainers");
-        outln!("  {BLOCK_LIST}: {wanted} ids, OpenTAD's block list");
-        outln!("  {DOWNLOAD}: {addresses} addresses, such as `yt-dlp --batch-file` reads");
+        let (lines, ids) = (count(requested, "line", "lines"), count(wanted, "id", "ids"));
+        outln!("  {REQUEST}: {lines} `id,class`, a request to the dataset's maintainers");
+        outln!("  {BLOCK_LIST}: {ids}, OpenTAD's block list");
+        let urls = count(addresses, "address", "addresses");
+        outln!("  {DOWNLOAD}: {urls} for `yt-dlp --batch-file`");
         if requested < wanted {
             let without = wanted - requested;
-            outln!("note: {without} without a class are not in {REQUEST}; ask for testing videos as a whole");
+            outln!("note: {REQUEST} leaves out {without} without a class; request testing videos as a whole");
         }
         if addresses < wanted {
-            outln!("note: {} are not in {DOWNLOAD}; the manifest has no address of them", wanted - addresses);
+            outln!("note: {DOWNLOAD} leaves out {} without an address", wanted - addresses);
         }
     }
     Ok(wanted)

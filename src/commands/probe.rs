@@ -18,7 +18,7 @@ use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::dataset::watch::network_of;
 use crate::error::Exit;
-use crate::out;
+use crate::out::{self, count};
 use crate::progress::{Progress, Size};
 
 use super::meter::meter;
@@ -102,10 +102,7 @@ impl<'a> Checker<'a> {
         meter.end();
         if let Some(error) = self.cache.trouble() {
             let path = cache_of(settings);
-            errln!(
-                "note: what was found could not be kept in {} ({error}); it is looked for again next time",
-                shown(&path)
-            );
+            errln!("note: failed to keep the results in {} ({error}); the next check repeats this one", shown(&path));
         }
         let arriving = tally.counts.get(&Kind::Arriving).copied().unwrap_or_default();
         Ok(Checked { ended: ended?, arriving, tally })
@@ -129,7 +126,7 @@ impl<'a> Checker<'a> {
             out::stdout(format_args!("{text}"));
         }
         if ended == Ended::Cancelled {
-            errln!("interrupted; {} of {} videos are checked, and the next run goes on there", tally.all, videos.len());
+            errln!("interrupted; {} of {} videos are checked; run it again to continue", tally.all, videos.len());
             return Ok((Exit::Interrupted, arriving));
         }
         Ok((if tally.unhealthy.is_empty() { Exit::Done } else { Exit::Incomplete }, arriving))
@@ -195,9 +192,9 @@ impl Tally {
     }
 
     fn table(&self, level: Level) -> String {
-        let mut text = format!("{} videos, {} look", self.all, level.name());
+        let mut text = format!("{}, {} check", count(self.all, "video", "videos"), level.name());
         if self.cached > 0 {
-            let _ = write!(text, ", {} known from before", self.cached);
+            let _ = write!(text, ", {} known from earlier checks", self.cached);
         }
         text.push('\n');
         for (kind, count) in &self.counts {

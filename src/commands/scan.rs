@@ -21,6 +21,7 @@ use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::errln;
 use crate::error::Exit;
+use crate::out::count;
 use crate::signals::cancel_on_signal;
 
 /// Prints the report; checks the videos with `--quick` or `--deep`, and stays with `--watch`. Returns [`Exit::Empty`] without
@@ -158,8 +159,10 @@ fn write_text(
             writeln!(writer, "  {hint}")?;
         }
         if let Some(manifest) = manifest {
-            let (path, videos, classes) = (shown(&manifest.path), manifest.len(), manifest.classes());
-            writeln!(writer, "the manifest {path} has {videos} videos in {classes} classes\n")?;
+            let path = shown(&manifest.path);
+            let (videos, classes) =
+                (count(manifest.len(), "video", "videos"), count(manifest.classes(), "class", "classes"));
+            writeln!(writer, "the manifest {path} has {videos} in {classes}\n")?;
         }
         report.write_tables(writer)?;
     }

@@ -126,13 +126,13 @@ pub(crate) fn follow(
         match change {
             Away(why) => {
                 *away = true;
-                errln!("note: the dataset folder cannot be seen ({why}); the report stays as it was until it is back");
+                errln!("note: the dataset folder cannot be read ({why}); the report stays as it was until it is back");
             }
             Back => {
                 *away = false;
                 errln!("note: the dataset folder is back");
             }
-            Polling(why) if !quiet => errln!("note: everything is looked at every {poll_s} s: {why}"),
+            Polling(why) if !quiet => errln!("note: the folder is scanned every {poll_s} s: {why}"),
             _ => {}
         }
     };

@@ -276,7 +276,7 @@ impl Settings {
 fn read(path: &Path) -> io::Result<String> {
     let bytes = bounded::read(path, MAX_BYTES).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound if path.is_symlink() => {
-            io::Error::new(error.kind(), "it is a link to something that does not exist; mend or remove the link")
+            io::Error::new(error.kind(), "it is a link to something that does not exist; fix or remove the link")
         }
         _ => error,
     })?;

@@ -128,7 +128,7 @@ impl<'de> Visitor<'de> for Copy<'_> {
             self.0.push_str(": ");
             // Python would silently use the last value in the position of the first key.
             if let Some(twice) = keys.replace(key) {
-                return Err(A::Error::custom(format_args!("the key {twice:?} stands twice in one object")));
+                return Err(A::Error::custom(format_args!("the key {twice:?} occurs twice in one object")));
             }
             access.next_value_seed(Copy(self.0))?;
         }
@@ -209,7 +209,7 @@ mod tests {
     fn a_duplicate_key_is_refused() {
         let mut deserializer = serde_json::Deserializer::from_str("{\"a\": 1, \"b\": 2, \"a\": 3}");
         let error = Copy(&mut String::new()).deserialize(&mut deserializer).unwrap_err().to_string();
-        assert!(error.contains("the key \"a\" stands twice"), "{error}");
+        assert!(error.contains("the key \"a\" occurs twice"), "{error}");
     }
 
     fn json() -> impl Strategy<Value = String> {

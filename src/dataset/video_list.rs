@@ -61,7 +61,7 @@ pub(crate) enum ListProblem {
     #[error("the label is not a whole number; write `Class/file -1`")]
     Label,
     /// The name is not allowed.
-    #[error("the video's name cannot be taken: {0}")]
+    #[error("the video's name cannot be used: {0}")]
     Name(NameError),
     /// The same video is in an earlier line.
     #[error("the same video as in line {0}; remove one of them")]

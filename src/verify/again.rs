@@ -83,7 +83,7 @@ impl Extractor {
         let _ = fs::remove_file(&path);
         let (anew, stored) = match (extracted, Feature::read(stored)) {
             (Ok(anew), Ok(stored)) => (anew, stored),
-            (Err(why), _) => return Ok(Reextracted::Failed(finding(format!("it cannot be extracted anew: {why}")))),
+            (Err(why), _) => return Ok(Reextracted::Failed(finding(format!("it cannot be extracted again: {why}")))),
             (_, Err(error)) => return Ok(Reextracted::Failed(finding(line_of(&error)))),
         };
         let mut worst: Option<Compared> = None;
@@ -98,7 +98,7 @@ impl Extractor {
                 Err(why) => return Ok(Reextracted::Failed(finding(format!("its {name} cannot be compared: {why}")))),
             };
             if !tolerance.allows(&difference) {
-                wrong.get_or_insert_with(|| finding(format!("extracted anew, its {name} are others: {difference}")));
+                wrong.get_or_insert_with(|| finding(format!("extracted again, its {name} are others: {difference}")));
             }
             if worst.as_ref().is_none_or(|worst| difference.max_abs > worst.difference.max_abs) {
                 worst = Some(Compared { video: video.clone(), difference });

@@ -137,7 +137,7 @@ fn unlistable_entries_are_named_and_the_rest_is_listed() {
         "refused top.mp4: not in a class folder",
         "refused A/sub/deep.mp4: deeper than Class/file",
         "refused A/gone.mp4: a link to something that does not exist",
-        "refused A/up: a link back to a folder it lies in",
+        "refused A/up: a link to a folder that contains it",
         "refused A/pipe.mp4: a named pipe, not a file",
         "1 video in 1 class; 8 refused, 0 ignored",
     ];
@@ -177,9 +177,7 @@ fn paths_that_are_not_text_work() {
 fn an_empty_dataset_exits_with_4_and_writes_nothing() {
     let bench = Bench::new(&["A/notes.txt"]);
     let root = bench.at("data").display().to_string();
-    bench
-        .run(&["list"])
-        .expect(4, &["no video found", &root, ".mp4, .mkv", "1 other file passed over", "check --root"]);
+    bench.run(&["list"]).expect(4, &["no video found", &root, ".mp4, .mkv", "1 other file ignored", "check --root"]);
     assert!(!bench.at("out").exists());
     bench.put("deeper/A/v.mp4");
     bench.run(&["list"]).expect(4, &["refused deeper/A/v.mp4", "name the folder they lie in", "data/deeper"]);
@@ -257,8 +255,8 @@ fn unreadable_folders_are_refused_by_name() {
     }
     // A video that cannot be opened is listed; the error is reported when a run reads it.
     fs::set_permissions(bench.at("data/A/v.mp4"), Permissions::from_mode(0o000)).unwrap();
-    let closed = "refused Closed: cannot be looked at (Permission denied";
-    let listed = "refused Listed/v.mp4: cannot be looked at (Permission denied";
+    let closed = "refused Closed: cannot be read (Permission denied";
+    let listed = "refused Listed/v.mp4: cannot be read (Permission denied";
     let ran =
         bench.run_bound(&["list", "--stdout"]).expect(3, &[closed, listed, "1 video in 1 class; 2 refused, 1 ignored"]);
     assert_eq!(ran.out, b"A/v.mp4 -1\n");

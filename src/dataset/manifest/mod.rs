@@ -229,7 +229,7 @@ impl Manifest {
             if let Some(first) = videos.get(id) {
                 let first = first.place;
                 return Err(Problem::Content(format!(
-                    "the id {id:?} stands twice, first at {first}; remove one of them"
+                    "the id {id:?} occurs twice, first at {first}; remove one of them"
                 )));
             }
             let url = url.filter(|url| !is_youtube(id) || *url != youtube(id)).map(String::into_boxed_str);

@@ -7,7 +7,7 @@ const MAX_LABEL_LEN: usize = 200;
 
 /// Why a name is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {name:?} cannot be taken: {why}")]
+#[error("{what} {name:?} cannot be used: {why}")]
 pub(super) struct BadName {
     what: &'static str,
     name: String,

@@ -128,7 +128,7 @@ fn invalid_json_is_reported_with_its_position() {
         (one("{\"duration\": N¦aN}"), "a value is expected"),
         (one("{\"duration\": [1¦]}"), "a duration in seconds"),
         (one("{\"duration\": 1, \"subset\": \"trainin\"¦}"), "\"training\", \"validation\" or \"testing\""),
-        (one("{\"duration\": 1, \"duration\": 2}¦"), "the key \"duration\" stands twice in \"x\""),
+        (one("{\"duration\": 1, \"duration\": 2}¦"), "the key \"duration\" occurs twice in \"x\""),
         (one("7 ¦"), "an object with the duration, subset and annotations of \"x\""),
         (annotated("null¦"), "a list of annotations"),
         (annotated("[7]¦"), "an annotation, {\"label\""),
@@ -139,13 +139,13 @@ fn invalid_json_is_reported_with_its_position() {
         (annotated("[{\"segment\": [1]¦}]"), "begin and end in seconds"),
         (annotated("[{\"segment\": [1, 2, 3]¦}]"), "begin and end in seconds"),
         (annotated("[{\"segment\": [1, \"2\"¦]}]"), "a number of seconds"),
-        (annotated("[{\"label\": \"A\", \"label\"¦: \"A\"}]"), "stands twice in one annotation"),
+        (annotated("[{\"label\": \"A\", \"label\"¦: \"A\"}]"), "occurs twice in one annotation"),
         ("{\"database\": {\"ok\": }¦}".into(), "a value is expected"),
         ("{\"database\": {\"a\": 1}¦,}".into(), "an object with the duration"),
         ("{\"database\": {}¦".into(), "it was cut"),
         ("{\"database\": {\"a¦".into(), "it was cut"),
         ("{\"database\": {}}\n\n x¦".into(), "more text follows"),
-        ("{\"database\": {}, \"database\"¦: {}}".into(), "stands twice"),
+        ("{\"database\": {}, \"database\"¦: {}}".into(), "occurs twice"),
         ("{\"data\": {}}¦".into(), "the key \"database\" is missing"),
         ("{\"database\": [¦]}".into(), "an object with the videos by id"),
         ("[¦1, 2]".into(), "an object with the key \"database\""),
@@ -174,7 +174,7 @@ fn unsafe_ids_and_duplicates_are_refused() {
     let (line, column, message) =
         fails(format!("{{\"database\": {{\n\"a\": {entry},\n\"b\": {entry}, \"a\": {entry}}}}}"), "m");
     assert_eq!((line, column), (3, 47));
-    assert_eq!(message, "the id \"a\" stands twice, first at line 2, column 3; remove one of them");
+    assert_eq!(message, "the id \"a\" occurs twice, first at line 2, column 3; remove one of them");
 }
 
 #[test]
@@ -226,8 +226,8 @@ fn invalid_lines_are_reported_with_their_position() {
     for (text, line, column, says) in [
         (&b"a\nb c\n"[..], 2, 2, "here is white space"),
         (b"a\tb", 1, 2, "here is white space"),
-        (b"a\n\na\n", 3, 1, "the id \"a\" stands twice, first at line 1, column 1"),
-        (b"a\nA/v_a.mp4 -1\n", 2, 1, "stands twice"),
+        (b"a\n\na\n", 3, 1, "the id \"a\" occurs twice, first at line 1, column 1"),
+        (b"a\nA/v_a.mp4 -1\n", 2, 1, "occurs twice"),
         (b"../../x", 1, 1, "not a path such as Class/file"),
         (b"/etc/passwd", 1, 1, "not a path such as Class/file"),
         (b"A/b.mp4 -1", 1, 1, "does not begin with \"v_\""),

@@ -145,7 +145,7 @@ fn alone(
         Tried::Cancelled => None,
         Tried::Down(how) => {
             let Some(video) = request.videos.get(index) else { return Ok(None) };
-            let verdict = Verdict::Corrupt { reason: format!("brings the prober down: {how}") };
+            let verdict = Verdict::Corrupt { reason: format!("crashes the prober: {how}") };
             let probed = Probed { level: request.level, source: video.stamp, verdict };
             Some(Finding::Probed { probed, cached: false })
         }
@@ -186,7 +186,7 @@ fn attempt(
             }));
         }
         Reply::Ended(how) => Tried::Down(format!("it {how}")),
-        Reply::Hung { busy: true } => Tried::Down(format!("it computes for {seconds:.0} s without getting anywhere")),
+        Reply::Hung { busy: true } => Tried::Down(format!("it computed for {seconds:.0} s without progress")),
         Reply::Hung { busy: false } => {
             Tried::Silent(format!("the disk or the network gave no answer for {seconds:.0} s"))
         }

@@ -92,16 +92,16 @@ pub enum Refusal {
     )]
     Unclear,
     /// A broken link.
-    #[error("a link to something that does not exist; mend or remove the link")]
+    #[error("a link to something that does not exist; fix or remove the link")]
     Dangling,
     /// A link to a folder that contains it.
-    #[error("a link back to a folder it lies in; remove the link")]
+    #[error("a link to a folder that contains it; remove the link")]
     Cycle,
     /// A folder, pipe, socket or device with the name of a video.
     #[error("a {0}, not a file; remove it")]
     NotAFile(&'static str),
     /// The file system denies access.
-    #[error("cannot be looked at ({0}); check permissions and disk")]
+    #[error("cannot be read ({0}); check permissions and disk")]
     Unreadable(io::Error),
 }
 

@@ -248,7 +248,7 @@ impl Looker {
         self.events = None;
         let root = &self.options.root;
         let network = match self.options.backend {
-            Backend::Polling => return self.poll("so it was asked for".into()),
+            Backend::Polling => return self.poll("it is configured".into()),
             Backend::Events => None,
             Backend::Auto => source::network_of(root),
         };

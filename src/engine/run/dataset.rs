@@ -33,7 +33,7 @@ impl Dataset {
     /// Starts to watch, where that is enabled.
     pub(super) fn begin(plan: &Plan, state: &State, sender: &UnboundedSender<Incoming>) -> Self {
         let (words, rescan) = match watch(plan, &state.files, sender.clone()) {
-            None => (plan.waits.then(|| "off: so it was asked for".into()), None),
+            None => (plan.waits.then(|| "off: it is configured".into()), None),
             Some(Ok(rescan)) => (Some("events".into()), Some(rescan)),
             Some(Err(why)) => (Some(format!("off: {why}")), None),
         };

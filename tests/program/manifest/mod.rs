@@ -118,10 +118,10 @@ fn a_bad_manifest_is_named_and_changes_nothing() {
     let end = format!("line {}", cut.matches('\n').count() + 1);
     for (text, says) in [
         (cut, &[end.as_str(), "it was cut"][..]),
-        (&hostile, &["line 3, column 9", "the id \"../../x\" cannot be taken", "slash"]),
+        (&hostile, &["line 3, column 9", "the id \"../../x\" cannot be used", "slash"]),
         (&steering, &["line 3, column 13", "control character"]),
         (&raw, &["line 3, column 3", "control character"]),
-        (&twice, &["line 5, column 13", "stands twice, first at line 2, column 13"]),
+        (&twice, &["line 5, column 13", "occurs twice, first at line 2, column 13"]),
         ("", &["line 1, column 1", "it was cut"]),
         ("<html>", &["web page"]),
         ("{\"database\": 7}", &["line 1, column 15", "an object with the videos by id"]),
@@ -162,7 +162,7 @@ fn lists_are_manifests_too_and_the_configuration_names_them() {
     bench.run(&["missing"]).expect(3, &["1 of 3 videos", "1 without a class", "1 are not in download.txt"]);
     assert_eq!(bench.text("out/missing/missing_files.txt"), "4");
     for (text, says) in [
-        ("1\n1\n", "line 2, column 1: the id \"1\" stands twice, first at line 1, column 1"),
+        ("1\n1\n", "line 2, column 1: the id \"1\" occurs twice, first at line 1, column 1"),
         ("1\n../../x\n", "line 2, column 1: the video's name is not a path such as Class/file"),
         ("1\n2 3\n", "line 2, column 2: "),
         ("1\nA/v_2.mp4\n", "does not begin with \"x\""),

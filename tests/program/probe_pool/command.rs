@@ -23,7 +23,7 @@ fn the_command_prints_a_table_with_reasons() {
         "  over limit        1\n",
         "  not read          1\n",
         "\ndegraded A/v_broken.mp4: 2 frames lost, 1 concealed: 2 of 30 frames are missing\n",
-        "\ncorrupt A/v_crash.mp4: brings the prober down: it was killed by signal 11",
+        "\ncorrupt A/v_crash.mp4: crashes the prober: it was killed by signal 11",
         "\ncorrupt B/v_large.mp4: too large\n",
         "\nnot read B/v_gone.mp4: failed to read the file\n",
     ] {
@@ -43,7 +43,7 @@ fn the_command_prints_a_table_with_reasons() {
         fs::remove_file(bench.path("data").join(bad)).unwrap();
     }
     let ran = Ran::to_the_end(bench.command(&["--quick"]).env("REELDECK_PROBE", "/nonexistent"));
-    assert!(ran.code == 0 && ran.stdout.contains("2 videos, quick look, 2 known from before"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.contains("2 videos, quick check, 2 known from earlier checks"), "{ran:?}");
     let ran = Ran::to_the_end(bench.command(&["--deep"]).env("REELDECK_PROBE", "/nonexistent"));
     assert!(ran.code == 1 && ran.stderr.contains("failed to start /nonexistent"), "{ran:?}");
     // An invalid cache is ignored, and a dry run writes nothing.
@@ -52,7 +52,7 @@ fn the_command_prints_a_table_with_reasons() {
     assert_eq!((ran.code, fs::read(bench.path("out/.reeldeck/probe-cache")).unwrap()), (0, vec![0; 4000]), "{ran:?}");
     for known in [false, true] {
         let ran = Ran::to_the_end(&mut bench.command(&["--quick"]));
-        assert_eq!((ran.code, ran.stdout.contains("2 known from before")), (0, known), "{ran:?}");
+        assert_eq!((ran.code, ran.stdout.contains("2 known from earlier checks")), (0, known), "{ran:?}");
     }
 }
 
@@ -73,7 +73,7 @@ fn an_interrupted_command_keeps_what_it_found_and_leaves_no_process() {
     wait_for("all processes are gone", || !left());
     fs::write(bench.path("release"), "").unwrap();
     let ran = Ran::to_the_end(&mut bench.command(&["--quick"]));
-    assert!(ran.code == 0 && ran.stdout.contains("28 videos, quick look, 8 known from before"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.contains("28 videos, quick check, 8 known from earlier checks"), "{ran:?}");
 }
 
 #[test]
@@ -97,9 +97,9 @@ fn results_of_a_scan_are_used_by_other_commands() {
     assert_eq!(Ran::to_the_end(&mut bench.command(&["--quick"])).code, 3);
     let ran = run(&["scan", "--manifest", "list.txt"]);
     assert!(ran.code == 3 && !ran.stdout.contains("unchecked"), "{ran:?}");
-    assert!(ran.stdout.contains("corrupt A/v_crash.mp4: brings the prober down"), "{ran:?}");
+    assert!(ran.stdout.contains("corrupt A/v_crash.mp4: crashes the prober"), "{ran:?}");
     let ran = run(&["missing", "--manifest", "list.txt"]);
-    assert!(ran.code == 3 && ran.stdout.contains("1 of 3 videos are missing or corrupt"), "{ran:?}");
+    assert!(ran.code == 3 && ran.stdout.contains("1 of 3 videos missing or corrupt"), "{ran:?}");
     assert_eq!(fs::read_to_string(bench.path("out/missing/request.txt")).unwrap(), "crash,A\n");
     let ran = run(&["annotations", "--manifest", "anno.json"]);
     assert!(ran.code == 3 && ran.stdout.contains("0 from features, 2 from probes"), "{ran:?}");
@@ -134,7 +134,7 @@ fn the_real_prober_on_real_videos() {
     }
     for (option, known) in [("--quick", false), ("--deep", false), ("--deep", true), ("--quick", true)] {
         let ran = Ran::to_the_end(bench.command(&[option]).env("REELDECK_PROBE", &prober));
-        assert_eq!((ran.code, ran.stdout.contains("4 known from before")), (3, known), "{option}: {ran:?}");
+        assert_eq!((ran.code, ran.stdout.contains("4 known from earlier checks")), (3, known), "{option}: {ran:?}");
         for text in ["healthy           2\n", "degraded A/v_cut.mp4: ", "corrupt B/v_text.mp4: not a video file"] {
             assert!(ran.stdout.contains(text), "{text:?} is missing in\n{}", ran.stdout);
         }

@@ -47,7 +47,7 @@ fn a_file_that_crashes_its_prober_is_retried_alone_and_affects_no_other() {
         ("A/v_other.mp4", "it sent an unexpected message"),
     ] {
         let reason = corrupt(&found[name]);
-        assert!(reason.starts_with(&format!("brings the prober down: {how}")), "{reason}");
+        assert!(reason.starts_with(&format!("crashes the prober: {how}")), "{reason}");
     }
     assert!(found.iter().filter(|(name, _)| name.starts_with('B')).all(|(_, finding)| is_healthy(finding)));
     // The file did not cause the crash: alone, it is probed without one.
@@ -66,7 +66,7 @@ fn a_file_that_takes_too_long_is_corrupt_and_one_that_the_disk_withholds_is_unch
     let setup = Setup { stall: Duration::from_secs(5), ..bench.setup(2) };
     let found = bench.probe(&setup, Level::Deep).unwrap();
     let reason = corrupt(&found["A/v_spin.mp4"]);
-    assert_eq!(reason, "brings the prober down: it computes for 5 s without getting anywhere");
+    assert_eq!(reason, "crashes the prober: it computed for 5 s without progress");
     let Finding::Unread(why) = &found["A/v_sleep.mp4"] else { panic!("{found:?}") };
     assert_eq!(why, "the disk or the network gave no answer for 5 s");
     assert_eq!(found["A/v_gone.mp4"], Finding::Unread("failed to read the file".into()));

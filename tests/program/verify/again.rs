@@ -68,8 +68,8 @@ fn a_reextracted_sample_is_compared_and_removed() {
     with_worker(&set, &script, "9").expect(
         3,
         &[
-            "compared 4 features with what was extracted anew: 3 within 2.0e-4",
-            "A/v_mp4x.mp4: extracted anew, its pooled are others",
+            "compared 4 features with a new extraction: 3 within 2.0e-4",
+            "A/v_mp4x.mp4: extracted again, its pooled are others",
             "1 wrong",
         ],
     );
@@ -82,7 +82,7 @@ fn a_reextracted_sample_is_compared_and_removed() {
     assert_eq!(left, [""; 0]);
 
     anew(&set, VIDEOS[1], |_| {});
-    with_worker(&set, &script, "2").expect(0, &["compared 2 features with what was extracted anew: 2 within"]);
+    with_worker(&set, &script, "2").expect(0, &["compared 2 features with a new extraction: 2 within"]);
 }
 
 #[test]
@@ -94,10 +94,10 @@ fn verify_samples_doubtful_features_first() {
     let repeat = |feature: &mut Feature| logits(feature).data.copy_within(0..5, 5);
     set.feature(VIDEOS[2], repeat);
     let script = worker(&set, "", "");
-    with_worker(&set, &script, "1").expect(3, &["wrong, again: B c/v 3.mkv: extracted anew, its logits are others"]);
+    with_worker(&set, &script, "1").expect(3, &["wrong, again: B c/v 3.mkv: extracted again, its logits are others"]);
     anew(&set, VIDEOS[2], repeat);
     with_worker(&set, &script, "1")
-        .expect(0, &["compared 1 features with what was extracted anew: 1 within", "B c/v 3.mkv: equal to the bit"]);
+        .expect(0, &["compared 1 feature with a new extraction: 1 within", "B c/v 3.mkv: equal to the bit"]);
 }
 
 #[test]
@@ -115,10 +115,10 @@ fn a_failed_worker_costs_one_video_and_an_unusable_one_ends_the_check() {
     with_worker(&set, &script, "4").expect(
         3,
         &[
-            "A/v_-1.mp4: it cannot be extracted anew: the worker exited with code 7: about to end",
-            "A/v_mp4x.mp4: it cannot be extracted anew: no frames",
-            "B c/v 3.mkv: it cannot be extracted anew: no sign of life for 1 s",
-            "compared 1 features with what was extracted anew",
+            "A/v_-1.mp4: it cannot be extracted again: the worker exited with code 7: about to end",
+            "A/v_mp4x.mp4: it cannot be extracted again: no frames",
+            "B c/v 3.mkv: it cannot be extracted again: no sign of life for 1 s",
+            "compared 1 feature with a new extraction",
         ],
     );
     let script = worker(&set, "echo Segmentation fault; sleep 5", "");

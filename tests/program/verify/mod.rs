@@ -194,7 +194,7 @@ fn notes_are_not_faults() {
             "note: A/v_mp4x.mp4: the logits of 1 clips are those of the clip before",
             "note: B c/v_é.webm: its numbers are those of B c/v 3.mkv",
             "1 feature is of a video that is not in the dataset folder",
-            "1 file among the features is none",
+            "1 file in the feature folder is not a feature",
         ],
     );
     set.video("A/new.mp4");
@@ -246,6 +246,55 @@ fn verify_against_our_exports_is_bit_exact_and_names_differences() {
     set.run(&["verify", "--against", &exports[0], "--tolerance", "0.5"]).expect(0, &["4 within 5.0e-1, 2 equal"]);
     set.run(&["verify"]).expect(0, &[]);
     assert!(!set.exported("verify/against.tsv").exists(), "an older comparison is not taken for this one's");
+}
+
+/// A matrix as numpy pickles an array, without the end of the pickle.
+fn pickled(matrix: &Matrix) -> Vec<u8> {
+    let [rows, columns] = matrix.shape;
+    let head = format!(
+        "cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I{rows}\nI{columns}\ntcnumpy\ndtype\n(\
+         S'f4'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\n"
+    );
+    let bytes: Vec<u8> = matrix.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+    [head.as_bytes(), b"B", &(bytes.len() as u32).to_le_bytes(), &bytes, b"tb"].concat()
+}
+
+#[test]
+fn arrays_by_name_and_by_id_are_compared() {
+    let set = Set::of(&VIDEOS);
+    let path = set.at("features.pkl");
+    let write = |names: &[&str], change: &dyn Fn(&mut Matrix)| {
+        let mut bytes = b"\x80\x03}(".to_vec();
+        for (name, video) in names.iter().zip(VIDEOS) {
+            let mut matrix = set.logits(video);
+            change(&mut matrix);
+            bytes.push(b'X');
+            bytes.extend((name.len() as u32).to_le_bytes());
+            bytes.extend(name.bytes());
+            bytes.extend(pickled(&matrix));
+        }
+        bytes.extend(b"u.");
+        fs::write(&path, bytes).unwrap();
+    };
+    let args = ["verify", "--against", path.to_str().unwrap()];
+    for names in [["A/v_-1.mp4", "v_mp4x.mp4", "v 3", "é"], VIDEOS] {
+        write(&names, &|_| {});
+        set.run(&args).expect(0, &["compared 4 features", "4 equal to the bit"]);
+    }
+    write(&VIDEOS, &|matrix| {
+        matrix.shape[0] -= 1;
+        matrix.data.truncate(matrix.shape[0] * matrix.shape[1]);
+    });
+    set.run(&args).expect(3, &["theirs has 3 rows, ours 4: a different sampling"]);
+    // A list of arrays needs the list of videos.
+    let mut bytes = b"\x80\x03](".to_vec();
+    VIDEOS.iter().for_each(|video| bytes.extend(pickled(&set.logits(video))));
+    bytes.extend(b"e.");
+    fs::write(&path, bytes).unwrap();
+    set.run(&args).expect(2, &["the list of videos in the order of the results", "--list"]);
+    let list: String = VIDEOS.iter().map(|video| format!("{video} -1\n")).collect();
+    fs::write(set.at("hacs_data.txt"), list).unwrap();
+    set.run(&args).expect(0, &["compared 4 features"]);
 }
 
 #[test]

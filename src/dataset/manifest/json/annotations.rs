@@ -104,7 +104,7 @@ impl<'de> Visitor<'de> for Annotation<'_> {
         let at = self.at;
         while let Some(key) = access.next_key_seed(Held(at, PhantomData::<String>))? {
             if keys.contains(&key) {
-                return Err(fail(at, format_args!("the key {key:?} stands twice in one annotation")));
+                return Err(fail(at, format_args!("the key {key:?} occurs twice in one annotation")));
             }
             if keys.len() == 100 {
                 return Err(fail(at, "one annotation has more than 100 keys"));

@@ -106,7 +106,7 @@ impl<'de> Visitor<'de> for File<'_, '_, '_> {
             if key.is_none() {
                 access.next_value_seed(Held(at, ANY))?;
             } else if std::mem::replace(&mut found, true) {
-                return Err(fail(at, "the key \"database\" stands twice"));
+                return Err(fail(at, "the key \"database\" occurs twice"));
             } else {
                 access.next_value_seed(Held(at, Database(self.0)))?;
             }
@@ -215,7 +215,7 @@ impl<'de> Visitor<'de> for Video<'_> {
             };
             if twice {
                 let key = key.unwrap_or_default();
-                return Err(fail(at, format_args!("the key {key:?} stands twice in {:?}", self.id)));
+                return Err(fail(at, format_args!("the key {key:?} occurs twice in {:?}", self.id)));
             }
         }
         let missing = |key: &str| fail(at, format_args!("the key {key:?} is missing in {:?}", self.id));
