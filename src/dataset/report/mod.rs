@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::manifest::{Listed, Manifest, Split};
+use super::manifest::{Listed, Manifest, Split, id_of};
 use super::matching::{Matched, Matches, is_misplaced};
 use super::scan::{Scan, VideoFile};
 use super::state::{self, Probes, State};
@@ -127,6 +127,17 @@ impl<'a> Report<'a> {
         }
         tables.classes = classes.into_values().collect();
         tables
+    }
+
+    /// The prefix with which files match the manifest, if none does with the configured one.
+    fn other_prefix(&self) -> Option<&'static str> {
+        let (manifest, matches) = self.matches.as_ref()?;
+        let files = &self.scan.videos;
+        let is_listed = |file: &VideoFile, prefix: &str| {
+            id_of(file.name.file(), prefix).is_some_and(|id| manifest.position(id).is_some())
+        };
+        let matched = |prefix: &&str| files.iter().any(|file| is_listed(file, prefix));
+        if matches.unlisted().len() == files.len() { ["", "v_"].into_iter().find(matched) } else { None }
     }
 
     /// Number of videos in the manifest.
@@ -270,7 +281,7 @@ mod tests {
             "corrupt Archery/v_bad.mp4: no frames \\u{1b}[2J",
             "duplicate two: on disk 2 times, in several classes: Archery/v_two.mp4, Tai_chi/v_two.mp4",
             "unlisted New/v_x.mp4: on disk, not in the manifest",
-            "note: 1 video lies in a class folder that the manifest does not give it, such as Archery/v_odd.mp4 (Tai chi)",
+            "note: 1 video is in the folder of a class that the manifest does not give, such as Archery/v_odd.mp4 (Tai chi)",
         ] {
             assert!(lines.contains(&line), "{line:?} is missing in:\n{told}");
         }
@@ -304,6 +315,18 @@ mod tests {
         assert_eq!(videos[3]["files"][0]["state"]["reason"], "no frames \u{1b}[2J");
         assert_eq!(videos[6]["id"], serde_json::Value::Null);
         assert_eq!(videos[6]["files"][0]["name"], "New/v_x.mp4");
+    }
+
+    #[test]
+    fn a_prefix_that_matches_nothing_is_noted() {
+        let manifest = manifest("video_test_1\nvideo_test_2\n");
+        let scan = Scan { videos: files(&["test/video_test_1.mp4"]), ..Scan::default() };
+        let probes = Probes::new();
+        let told = text(&Report::new(Some(&manifest), &scan, &probes, 2.0), 9);
+        assert!(told.contains("set `[manifest] prefix = \"\"`"), "{told}");
+        let scan = Scan { videos: files(&["test/v_video_test_1.mp4", "test/video_test_2.mp4"]), ..Scan::default() };
+        let told = text(&Report::new(Some(&manifest), &scan, &probes, 2.0), 9);
+        assert!(!told.contains("prefix = "), "{told}");
     }
 
     #[test]

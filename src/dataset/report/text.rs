@@ -6,6 +6,7 @@ use reeldeck_common::video::printable;
 
 use super::{Change, Report, Row, Tally};
 use crate::dataset::state::State;
+use crate::out::count;
 
 impl Report<'_> {
     /// Writes the number of videos by state, split and class. Writes nothing without a manifest.
@@ -45,13 +46,18 @@ impl Report<'_> {
         let tables = self.tables();
         self.write_names(writer, &tables.all, most)?;
         if let Some(row) = self.rows().find(|row| row.misplaced) {
-            let (n, lie) = (tables.misplaced, if tables.misplaced == 1 { "video lies" } else { "videos lie" });
-            let them = if tables.misplaced == 1 { "it" } else { "them" };
+            let videos = count(tables.misplaced, "video is", "videos are");
             let name = row.files.first().map(|file| printable(file.name.as_str())).unwrap_or_default();
             writeln!(
                 writer,
-                "note: {n} {lie} in a class folder that the manifest does not give {them}, such as {name} ({})",
+                "note: {videos} in the folder of a class that the manifest does not give, such as {name} ({})",
                 printable(&row.classes().join(", "))
+            )?;
+        }
+        if let Some(prefix) = self.other_prefix() {
+            writeln!(
+                writer,
+                "note: no file matches the manifest, and with another prefix files do; set `[manifest] prefix = {prefix:?}`"
             )?;
         }
         Ok(())
@@ -75,8 +81,8 @@ impl Report<'_> {
             let tally = self.tables().all;
             let counts = State::WORDS.iter().zip(tally.states).filter(|(_, count)| *count > 0).rev();
             let counts: Vec<_> = counts.map(|(word, count)| format!("{count} {word}")).collect();
-            let (n, plural) = (changes.len(), if changes.len() == 1 { "" } else { "s" });
-            writeln!(writer, "{time} {n} change{plural}; now {}", counts.join(", "))?;
+            let number = count(changes.len(), "change", "changes");
+            writeln!(writer, "{time} {number}; now {}", counts.join(", "))?;
         }
         let named = changes.iter().filter(|change| !quiet || is_problem(change));
         for Change { name, was, now, .. } in named.clone().take(most) {
@@ -93,8 +99,8 @@ impl Report<'_> {
     }
 
     fn write_names(&self, writer: &mut impl Write, all: &Tally, most: usize) -> io::Result<()> {
-        for (index, (word, count)) in State::WORDS.iter().zip(all.states).enumerate() {
-            if count == 0 {
+        for (index, (word, number)) in State::WORDS.iter().zip(all.states).enumerate() {
+            if number == 0 {
                 continue;
             }
             let mut next_steps = vec![];
@@ -105,8 +111,8 @@ impl Report<'_> {
                 }
                 writeln!(writer, "{word} {}: {}", printable(&row.name()), printable(&row.state.reason()))?;
             }
-            if count > most && !next_steps.is_empty() {
-                writeln!(writer, "{word} {} more; -v names them all", count - most)?;
+            if number > most && !next_steps.is_empty() {
+                writeln!(writer, "{word} {} more; -v names them all", number - most)?;
             }
             next_steps.iter().try_for_each(|step| writeln!(writer, "  next: {step}"))?;
         }
