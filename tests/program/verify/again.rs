@@ -133,5 +133,5 @@ fn a_failed_worker_costs_one_video_and_an_unusable_one_ends_the_check() {
     );
     with_worker(&set, &script, "1").expect(1, &["no such device"]);
     assert_eq!(fs::read_dir(set.layout.private()).unwrap().count(), 0);
-    set.run(&["verify", "--sample", "1"]).expect(2, &["no weights to extract anew with", "--checkpoint"]);
+    set.run(&["verify", "--sample", "1"]).expect(2, &["no weights to extract the sample with", "--checkpoint"]);
 }
