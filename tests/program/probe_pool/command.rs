@@ -16,7 +16,7 @@ fn the_command_prints_a_table_with_reasons() {
     let ran = Ran::to_the_end(&mut bench.command(&["--quick"]));
     assert_eq!(ran.code, 3, "{ran:?}");
     for text in [
-        "6 videos, quick look\n",
+        "6 videos, quick check\n",
         "  healthy           2\n",
         "  damaged           1\n",
         "  corrupt           1\n",
