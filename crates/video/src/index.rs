@@ -234,7 +234,7 @@ impl<'a> Scan<'a> {
         }
         index.start = times.first().copied();
         let longest = if is_ts { LONGEST_LOSS_SECONDS } else { LONGEST_STEP_SECONDS };
-        index.missing_inside = missing(&times, &spans, (longest / media.tick()) as i64);
+        index.missing_inside = missing(&times, &spans, (longest / media.tick()) as i64, index.reorder);
         index.missing_last = missing_last(&times, index.reorder);
         let unique = index.times.windows(2).all(|pair| pair[0] != pair[1]);
         index.exact &= unique && index.shown > 0 && index.truncated == 0 && index.flaws.packets() == 0;
@@ -281,16 +281,34 @@ fn typical_step(times: &[i64]) -> i64 {
     if steps.is_empty() { 0 } else { *steps.select_nth_unstable(middle).1 }
 }
 
-/// Frames that are missing between spans of packets, if a gap is not longer than `longest` ticks. A typical step is taken as the
-/// duration of a frame.
-fn missing(times: &[i64], spans: &[Span], longest: i64) -> u64 {
+/// Frames that are missing around the places between spans of packets, where the container is broken: at steps of time that are longer
+/// than a typical one, but not longer than `longest` ticks.
+fn missing(times: &[i64], spans: &[Span], longest: i64, reorder: usize) -> u64 {
     let step = if spans.len() > 1 { typical_step(times) } else { 0 };
     if step == 0 {
         return 0;
     }
-    let gaps = spans.windows(2).map(|pair| pair[1].first.saturating_sub(pair[0].last));
-    let frames = gaps.filter(|gap| (0..=longest).contains(gap)).map(|gap| (gap as f64 / step as f64).round() as u64);
-    frames.map(|frames| frames.saturating_sub(1)).sum()
+    // Reordering mixes the frames of both sides, and a packet that is read across the break may be shown before the gap.
+    let reach = step.saturating_mul(reorder as i64 + 2);
+    // Steps in front of this one were looked at for an earlier place.
+    let (mut frames, mut next) = (0, 0);
+    for pair in spans.windows(2) {
+        let gap = pair[1].first.saturating_sub(pair[0].last);
+        if !(-reach..=longest).contains(&gap) {
+            continue;
+        }
+        let from = pair[0].last.min(pair[1].first).saturating_sub(reach);
+        let to = pair[1].first.saturating_add(reach);
+        next = times.partition_point(|time| *time < from).saturating_sub(1).max(next);
+        while let Some([before, after]) = times.get(next..next + 2).filter(|step| step[0] < to) {
+            let gap = after.saturating_sub(*before);
+            if gap <= longest {
+                frames += ((gap as f64 / step as f64).round() as u64).saturating_sub(1);
+            }
+            next += 1;
+        }
+    }
+    frames
 }
 
 /// Frames that are missing between the last frames, among which reordering can put the frames of later packets.
@@ -310,14 +328,18 @@ mod tests {
 
     #[test]
     fn gaps_between_spans_are_counted_in_typical_steps() {
-        let span = |first, last| Span { first, last };
+        let span = |first: i64, last: i64| Span { first: first * 40, last: last * 40 };
         let times: Vec<i64> = (0..100).filter(|n| !(30..35).contains(n)).map(|n| n * 40).collect();
-        assert_eq!(missing(&times, &[span(0, 29 * 40), span(35 * 40, 99 * 40)], 10_000), 5);
-        assert_eq!(missing(&times, &[span(0, 29 * 40), span(35 * 40, 99 * 40)], 100), 0, "too long a gap");
-        assert_eq!(missing(&times, &[span(0, 99 * 40)], 10_000), 0);
-        assert_eq!(missing(&times, &[span(0, 50 * 40), span(51 * 40, 99 * 40)], 10_000), 0, "nothing is missing");
-        assert_eq!(missing(&times, &[span(0, 50 * 40), span(7, 99 * 40)], 10_000), 0, "the clock was set anew");
-        assert_eq!(missing(&[5], &[span(0, 1), span(900, 901)], 10_000), 0);
+        let count = |spans: &[Span], longest| missing(&times, spans, longest, 1);
+        assert_eq!(count(&[span(0, 29), span(35, 99)], 10_000), 5);
+        assert_eq!(count(&[span(0, 28), span(29, 99)], 10_000), 5, "one packet was read across the break");
+        assert_eq!(count(&[span(0, 29), span(35, 35), span(36, 99)], 10_000), 5, "counted once");
+        assert_eq!(count(&[span(0, 36), span(35, 99)], 10_000), 5, "reordered");
+        assert_eq!(count(&[span(0, 29), span(35, 99)], 100), 0, "too long a gap");
+        assert_eq!(count(&[span(0, 99)], 10_000), 0);
+        assert_eq!(count(&[span(0, 50), span(51, 99)], 10_000), 0, "nothing is missing");
+        assert_eq!(count(&[span(0, 50), span(7, 99)], 10_000), 0, "the clock was set anew");
+        assert_eq!(missing(&[5], &[span(0, 1), span(22, 23)], 10_000, 1), 0);
     }
 
     #[test]

@@ -14,6 +14,11 @@ use super::{Amount, End, Promise, Structure};
 const MAX_INDEX: usize = 256 << 20;
 const MAX_HEADER: usize = 4 << 20;
 
+/// A flag of the main header: the file ends with an index.
+const HAS_INDEX: u64 = 0x10;
+/// The index is looked for so far from where it should be.
+const MAX_SHIFT: u64 = 1 << 20;
+
 /// A chunk's identity, its length, and, for lists, their kind. No length: its writer did not fill it in.
 struct Chunk {
     id: [u8; 4],
@@ -31,6 +36,9 @@ struct Found {
     /// Bytes of the lists of chunks: those that they claim, and those that are there.
     claimed: u64,
     there: u64,
+    /// Where the last list of chunks ends, and whether the header announces an index behind it.
+    chunks_end: u64,
+    has_index: bool,
     /// Positions and lengths of the indexes that the header of the stream names.
     indexes: Vec<(u64, u64)>,
 }
@@ -59,6 +67,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
                 }
                 (b"LIST", b"movi") => {
                     found.claimed += length;
+                    found.chunks_end = end;
                     found.there += length.min(size.saturating_sub(body));
                 }
                 (b"idx1", _) if found.listed.is_none() && end <= size => {
@@ -76,6 +85,9 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
     if !found.indexes.is_empty() {
         found.listed = if indexes_end <= size { Some(found.count_listed(file)?) } else { None };
     }
+    if found.listed.is_none() && found.indexes.is_empty() && found.has_index && !is_open {
+        found.find_index(file, index)?;
+    }
     let missing = (found.claimed - found.there).max(indexes_end.saturating_sub(size));
     let end = match () {
         () if missing > 0 => End::Cut,
@@ -86,8 +98,24 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
 }
 
 impl Found {
+    /// Finds the index where it is not behind the chunks, because bytes are missing among them or too many.
+    fn find_index<R: Read + Seek>(&mut self, file: &mut Reader<R>, index: usize) -> io::Result<()> {
+        let mut at = self.chunks_end.saturating_sub(MAX_SHIFT);
+        while let Some(place) = file.find(at, b"idx1")?.filter(|place| *place <= self.chunks_end + MAX_SHIFT) {
+            let length = file.array::<4>(place + 4)?.map_or(0, |length| le(&length));
+            if length > 0 && length % 16 == 0 && place + 8 + length <= file.size() {
+                self.listed = Some(listed(&file.bytes(place + 8, length, MAX_INDEX)?, index));
+                break;
+            }
+            at = place + 1;
+        }
+        Ok(())
+    }
+
     /// Reads the content of the header list.
     fn read_header(&mut self, content: &[u8], index: usize) {
+        let header = children(content).find(|(id, _)| *id == b"avih");
+        self.has_index = header.and_then(|(_, body)| body.get(12..16)).is_some_and(|flags| le(flags) & HAS_INDEX != 0);
         let mut streams = children(content).filter(|(id, body)| *id == b"LIST" && body.starts_with(b"strl"));
         if let Some((_, stream)) = streams.nth(index) {
             self.read_stream(&stream[4..]);
@@ -240,6 +268,17 @@ mod tests {
         assert_eq!(structure.promises[0], Promise::list(2, ExpectedFrom::ContainerIndex));
         assert_eq!(structure.promises[1].amount, ALL);
         assert!(!structure.promises[1].always);
+    }
+
+    #[test]
+    fn the_index_is_found_where_bytes_are_missing_in_front_of_it() {
+        let mut file = avi(1000);
+        let data = movi(&file);
+        file.drain(data + 300..data + 400);
+        assert_eq!(inspected(&file).promises[0].amount, ALL);
+        let flags = file.windows(4).position(|w| w == b"avih").unwrap() + 8 + 12;
+        file[flags] |= 0x10;
+        assert_eq!(inspected(&file).promises[0], Promise::list(2, ExpectedFrom::ContainerIndex));
     }
 
     #[test]

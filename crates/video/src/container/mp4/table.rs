@@ -136,7 +136,7 @@ fn entries<const N: usize>(table: &[u8], head: usize, count: u64) -> &[[u8; N]] 
 impl Index {
     /// Parses the content of a `moov` box for the video track of this number, or else for the first one.
     pub(super) fn parse(content: &[u8], id: i32) -> Option<Self> {
-        let (movie_scale, movie_duration) = scale_and_duration(find(content, &[b"mvhd"])?, MOVIE_HEADER)?;
+        let movie = find(content, &[b"mvhd"]).map(|header| scale_and_duration(header, MOVIE_HEADER));
         let tracks = || children(content).filter(|(kind, _)| kind == b"trak").map(|(_, track)| track);
         let is_video = |track: &&[u8]| {
             let handler = find(track, &[b"mdia", b"hdlr"]).and_then(|handler| handler.get(8..12));
@@ -149,6 +149,12 @@ impl Index {
         let (number, track_duration) = track_header(find(track, &[b"tkhd"])?)?;
         let media_header = |track: &[u8]| scale_and_duration(find(track, &[b"mdia", b"mdhd"])?, MEDIA_HEADER);
         let (scale, media_duration) = media_header(track)?;
+        let edit_list = find(track, &[b"edts", b"elst"]);
+        // Without an edit list, nothing depends on the header of the movie.
+        let (movie_scale, movie_duration) = match (movie, edit_list) {
+            (None, None) => (scale, None),
+            (movie, _) => movie??,
+        };
         let scale_of = |track: &[u8]| media_header(track).map(|(scale, _)| scale);
         let samples = find(track, &[b"mdia", b"minf", b"stbl"])?;
         let mut table = SampleTable {
@@ -160,7 +166,7 @@ impl Index {
             media_duration,
             ..SampleTable::default()
         };
-        if let Some(list) = find(track, &[b"edts", b"elst"]) {
+        if let Some(list) = edit_list {
             table.edits = edits(list);
             table.has_all_edits = word(list, 4) == Some(table.edits.len() as u64);
         }
@@ -333,10 +339,12 @@ impl SampleTable {
         // The edit lasts as long as all frames, but begins so late that it cannot.
         let whole = seconds(latest.saturating_sub(earliest));
         let rounding = 1.0 / self.movie_scale as f64 + 1.0 / self.scale as f64;
-        if start > earliest && (edit - whole).abs() <= rounding {
+        // With negative presentation offsets the times say little.
+        let is_plain = earliest >= 0;
+        if is_plain && start > earliest && (edit - whole).abs() <= rounding {
             return Some("its edit list begins too late");
         }
-        if edit - rest > frame.max(whole * 0.02) && (edit - whole).abs() < (edit - rest).abs() {
+        if is_plain && edit - rest > frame.max(whole * 0.02) && (edit - whole).abs() < (edit - rest).abs() {
             return Some("its edit list begins too late");
         }
         if rest - edit <= 2.0 * frame {

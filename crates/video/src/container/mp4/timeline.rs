@@ -30,10 +30,11 @@ impl Timeline {
         // Where all samples last equally long, their times follow each other without a gap.
         let step = constant(times).filter(|_| edit.is_some());
         let mut all = vec![];
+        let longest = times.iter().map(|entry| be(&entry[4..]) as i64).max().unwrap_or(0);
+        let reach = longest.saturating_mul(REORDER as i64);
         let (mut number, mut time) = (0, 0_i64);
         for entry in times {
             let delta = be(&entry[4..]) as i64;
-            let reach = delta.saturating_mul(REORDER as i64);
             for _ in 0..be(&entry[..4]).min(samples.min(MAX_SAMPLES) - number) {
                 let shown = time.saturating_add(offsets.next());
                 timeline.first = timeline.first.min(shown);
@@ -66,7 +67,11 @@ impl Timeline {
 fn constant(times: &[[u8; 8]]) -> Option<i64> {
     let (first, rest) = times.split_first()?;
     // The last sample may last longer or shorter.
-    let same = rest.iter().all(|entry| entry[4..] == first[4..] || entry[..4] == [0, 0, 0, 1]);
+    let rest = match rest.split_last() {
+        Some((last, others)) if last[..4] == [0, 0, 0, 1] => others,
+        _ => rest,
+    };
+    let same = rest.iter().all(|entry| entry[4..] == first[4..]);
     Some(be(&first[4..]) as i64).filter(|step| same && *step > 0)
 }
 
@@ -149,6 +154,18 @@ mod tests {
         let times = entries(&[(50, 10), (50, 30)]);
         let found = Timeline::new(100, &times, &[], Some((0, 1000)));
         assert_eq!(found, Timeline { first: 0, end: 2000, outside: 33, displaced: 0 });
+    }
+
+    #[test]
+    fn a_sample_at_the_end_that_is_short_is_not_displaced() {
+        // Slow motion of a telephone: some samples last 1, others 1000 times as long.
+        let times = entries(&[(1, 1000), (3, 1), (20, 1000), (3, 1), (1, 40)]);
+        let found = Timeline::new(28, &times, &[], Some((0, 21_000)));
+        assert_eq!((found.outside, found.displaced), (4, 0));
+        // Samples of single steps that are longer leave no gap behind.
+        let times = entries(&[(2, 20), (1, 60), (1, 20), (1, 60), (45, 20), (1, 21)]);
+        let found = Timeline::new(51, &times, &[], Some((130, 1000)));
+        assert_eq!((found.outside > 0, found.displaced), (true, 0));
     }
 
     #[test]
