@@ -108,7 +108,7 @@ use std::process::ExitCode;
 use cli::{Cli, Command};
 use config::{Overrides, Settings, Verbosity};
 use error::{Exit, ExitError};
-use protocol::Command as Order;
+use protocol::Command as EngineCommand;
 
 /// Runs the program. Returns its exit code.
 pub fn main() -> ExitCode {
@@ -160,12 +160,12 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         }
         Some(Command::Attach(args)) => attach(settings()?, &typed, args),
         Some(Command::Status(_)) => commands::status::run_status(&settings()?),
-        Some(Command::Stop(args)) => commands::steer::run(&settings()?, Order::Stop { now: args.now }),
-        Some(Command::Pause(_)) => commands::steer::run(&settings()?, Order::Pause),
-        Some(Command::Resume(_)) => commands::steer::run(&settings()?, Order::Resume),
+        Some(Command::Stop(args)) => commands::steer::run(&settings()?, EngineCommand::Stop { now: args.now }),
+        Some(Command::Pause(_)) => commands::steer::run(&settings()?, EngineCommand::Pause),
+        Some(Command::Resume(_)) => commands::steer::run(&settings()?, EngineCommand::Resume),
         Some(Command::Retry(cli::RetryArgs { list: Some(list), .. })) => commands::retry::run_list(&settings()?, list),
         Some(Command::Retry(args)) => {
-            commands::steer::run(&settings()?, Order::Retry { patterns: args.patterns.clone() })
+            commands::steer::run(&settings()?, EngineCommand::Retry { patterns: args.patterns.clone() })
         }
         Some(Command::Scan(args)) => commands::scan::run_scan(&settings()?, args),
         Some(Command::Missing(args)) => commands::missing::run_missing(&settings()?, &args.watch),

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineSection {
-    pub order: Order,
+    pub order: QueueOrder,
     pub linger_s: u64,
 }
 
 impl Default for EngineSection {
     fn default() -> Self {
-        Self { order: Order::LargestFirst, linger_s: 30 }
+        Self { order: QueueOrder::LargestFirst, linger_s: 30 }
     }
 }
 
@@ -48,7 +48,7 @@ pub enum WatchMode {
 /// The order in which videos are extracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Order {
+pub enum QueueOrder {
     /// Large files first, so that no device starts a long video when the others are done.
     LargestFirst,
     /// In the order of the list.

@@ -26,7 +26,7 @@ mod tui;
 
 pub(crate) use device::GPU_BATCH;
 pub use device::{Device, DeviceList};
-pub(crate) use engine::{EngineSection, Order, WatchMode, WatchSection};
+pub(crate) use engine::{EngineSection, QueueOrder, WatchMode, WatchSection};
 pub(crate) use file::WorkerSection;
 pub use file::{Config, NvdecUse};
 pub(crate) use folders::check_folders;

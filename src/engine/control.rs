@@ -1,4 +1,4 @@
-//! Orders of clients as they reach the engine: videos are numbers, and each order has a channel for its answer.
+//! Orders of clients as they reach the engine: videos are numbers, and each request has a channel for its answer.
 
 use tokio::sync::oneshot;
 
@@ -8,15 +8,15 @@ use crate::format::Format;
 /// An order of a client with the channel for its answer.
 #[derive(Debug)]
 pub(crate) struct ClientRequest {
-    /// The order.
-    pub order: Order,
+    /// The request.
+    pub request: Request,
     /// Receives the result or the reason for a refusal, for people.
     pub reply: oneshot::Sender<Result<String, String>>,
 }
 
-/// An order.
+/// An request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum Request {
     /// Suspend the workers.
     Pause,
     /// Resume the workers.

@@ -86,7 +86,7 @@ impl Event {
 pub enum Effect {
     /// Start this process of a worker.
     Spawn(WorkerProcess),
-    /// Assignment a video to a worker.
+    /// Send a video to a worker.
     Extract {
         /// The worker.
         worker: WorkerId,

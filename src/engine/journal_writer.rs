@@ -94,15 +94,19 @@ impl JournalWriter {
         let _ = self.jobs.send(job);
     }
 
-    /// Waits until all is written, or until the limit where there is one. Returns how many attempts are not recorded.
-    pub(crate) fn finish(self, limit: Option<Duration>) -> usize {
+    /// How many attempts are not recorded yet.
+    pub(crate) fn unrecorded(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.unrecorded)
+    }
+
+    /// Waits until all is written, or until the limit where there is one.
+    pub(crate) fn finish(self, limit: Option<Duration>) {
         drop(self.jobs);
         // Nothing is ever sent: either call ends with the thread.
         let _ = match limit {
             Some(limit) => self.ended.recv_timeout(limit).ok(),
             None => self.ended.recv().ok(),
         };
-        self.unrecorded.load(Ordering::Relaxed)
     }
 }
 
@@ -285,7 +289,9 @@ mod tests {
         layout.prepare().unwrap();
         journal_writer.write(JournalEntry::TryAgain);
         journal_writer.write(JournalEntry::Line("two\n".into()));
-        assert_eq!(journal_writer.finish(None), 0);
+        let unrecorded = journal_writer.unrecorded();
+        journal_writer.finish(None);
+        assert_eq!(unrecorded.load(Ordering::Relaxed), 0);
         assert_eq!(fs::read_to_string(&journal).unwrap(), "one\ntwo\n");
         assert_eq!(FailureFile::read(&layout.failure(&video)).unwrap().unwrap().attempts.len(), 1);
     }

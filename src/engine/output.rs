@@ -7,7 +7,7 @@ use std::path::Path;
 
 use reeldeck_common::layout::Layout;
 
-use super::lock::{Lock, Place};
+use super::lock::{Lock, LockFile};
 use crate::dataset::shown;
 
 /// The output folder and its identity.
@@ -23,11 +23,11 @@ pub(crate) struct Output {
 
 /// The state of a folder that can be written to again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Back {
+pub(crate) enum OutputState {
     /// It is unchanged.
-    Same,
+    Unchanged,
     /// Parts of it were removed, so results may be lost.
-    Anew,
+    Recreated,
 }
 
 impl Output {
@@ -44,27 +44,27 @@ impl Output {
     ///
     /// # Errors
     /// What is wrong with the folder and what to do about it, for users.
-    pub(crate) fn look(&self) -> Result<Back, String> {
+    pub(crate) fn look(&self) -> Result<OutputState, String> {
         let out = shown(self.layout.out());
         let unusable = |error: io::Error| self.in_words(&error);
         let there = fs::metadata(self.layout.out()).map_err(|error| {
             format!("the output folder {out} is gone ({error}); bring it back, or mount its disk again")
         })?;
-        let mut back = Back::Same;
+        let mut back = OutputState::Unchanged;
         match self.lock.look().map_err(unusable)? {
-            Place::Same => {}
-            Place::Remounted => self.lock.take_again().map_err(|error| error.to_string())?,
-            Place::Gone if there.dev() != self.device => {
+            LockFile::Same => {}
+            LockFile::Remounted => self.lock.take_again().map_err(|error| error.to_string())?,
+            LockFile::Gone if there.dev() != self.device => {
                 return Err(format!("another file system lies at the output folder {out}; mount its own disk again"));
             }
-            Place::Gone => {
-                back = Back::Anew;
+            LockFile::Gone => {
+                back = OutputState::Recreated;
                 self.layout.prepare().map_err(unusable)?;
                 self.lock.take_again().map_err(|error| error.to_string())?;
             }
         }
         if !(self.layout.features().is_dir() && self.layout.failures().is_dir()) {
-            back = Back::Anew;
+            back = OutputState::Recreated;
             self.layout.prepare().map_err(unusable)?;
         }
         self.write_something().map_err(unusable)?;
@@ -117,19 +117,19 @@ mod tests {
         layout.prepare().unwrap();
         let lock = Lock::take(&layout.private(), Shard::WHOLE).unwrap();
         let output = Output::new(layout.clone(), lock, 100_000).unwrap();
-        assert_eq!(output.look(), Ok(Back::Same));
+        assert_eq!(output.look(), Ok(OutputState::Unchanged));
         fs::rename(&out, dir.path().join("away")).unwrap();
         let says = output.look().unwrap_err();
         assert!(says.contains("is gone") && says.contains("mount its disk again"), "{says}");
         fs::rename(dir.path().join("away"), &out).unwrap();
-        assert_eq!(output.look(), Ok(Back::Same));
+        assert_eq!(output.look(), Ok(OutputState::Unchanged));
         fs::remove_dir_all(layout.features()).unwrap();
-        assert_eq!(output.look(), Ok(Back::Anew));
+        assert_eq!(output.look(), Ok(OutputState::Recreated));
         fs::remove_dir_all(&out).unwrap();
         assert!(output.look().is_err());
         fs::create_dir(&out).unwrap();
-        assert_eq!(output.look(), Ok(Back::Anew));
-        assert_eq!(output.look(), Ok(Back::Same));
+        assert_eq!(output.look(), Ok(OutputState::Recreated));
+        assert_eq!(output.look(), Ok(OutputState::Unchanged));
         assert!(layout.features().is_dir());
         assert_eq!(fs::read_dir(layout.features()).unwrap().count(), 0);
     }

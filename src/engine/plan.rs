@@ -12,7 +12,7 @@ use super::assess::Policy;
 use super::background_tasks::TaskContext;
 use super::output::Output;
 use super::worker::Launch;
-use crate::dataset::watch::WatchOptions;
+use crate::dataset::watch::Watch;
 
 /// What does not change while an engine runs.
 pub(crate) struct Plan {
@@ -36,8 +36,8 @@ pub(crate) struct Plan {
     pub policy: Policy,
     /// The excluded videos.
     pub excluded: BTreeSet<VideoName>,
-    /// How the dataset folder is watched, if it is.
-    pub watch: Option<WatchOptions>,
+    /// The watch of the dataset folder, or why there is none; `None` where it is not wanted.
+    pub watch: Option<std::io::Result<Watch>>,
     /// For background tasks.
     pub task_context: TaskContext,
     /// The size of a feature in bytes.

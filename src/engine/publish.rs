@@ -9,12 +9,12 @@ use crate::protocol::event::{Event, Line};
 use crate::protocol::snapshot::{DeviceState, InFlight, Phase as PublishedPhase, Snapshot};
 
 /// Follows a run.
-pub(crate) trait RunObserver {
-    /// Something has happened; also as the text of one line.
+pub(crate) trait RunObserver: Send {
+    /// An event, and its text as one line of JSON.
     fn event(&mut self, line: &Line, text: &Arc<str>);
-    /// A quarter of a second has passed.
+    /// The state of the run, four times a second.
     fn snapshot(&mut self, snapshot: &Snapshot);
-    /// These videos stand elsewhere now.
+    /// The status of these videos has changed.
     fn changed(&mut self, _state: &State, _videos: &[VideoId]) {}
 }
 

@@ -12,8 +12,9 @@ use reeldeck_process::Program;
 
 use crate::config::{Device, GPU_BATCH, Settings, WatchMode};
 use crate::dataset::probe::cache;
+use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
-use crate::dataset::watch::{Backend, WatchOptions};
+use crate::dataset::watch::{Backend, Watch, WatchOptions};
 use crate::engine::background_tasks::TaskContext;
 use crate::engine::checkpoint::Chosen;
 use crate::engine::excluded;
@@ -51,7 +52,7 @@ pub(crate) fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
     let tuned = tuned(settings, devices).map_or(2, |way| way.batch);
     let batch = |device: &Device| or(settings.worker.batch, if *device == Device::Cpu { tuned } else { GPU_BATCH });
     let slot = |device: &Device| {
-        let capacity = sizes.assignments(*device).capacity;
+        let capacity = sizes.capacity(*device).capacity;
         Slot { device: device.to_string(), capacity, batch: batch(device) }
     };
     devices.iter().map(slot).collect()
@@ -114,12 +115,13 @@ pub(crate) fn plan(
     owner: &Owner,
     lock: &Lock,
     devices: &[Device],
+    known: &[VideoFile],
     waits: bool,
 ) -> Result<Plan> {
     let program = process::worker()?;
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
     let sizes = Sizes::of(settings, devices);
-    let in_flight: usize = devices.iter().map(|device| sizes.assignments(*device).capacity).sum();
+    let in_flight: usize = devices.iter().map(|device| sizes.capacity(*device).capacity).sum();
     let threads = tuned(settings, devices).map_or((cores() / on_cpu.max(1)).max(1), |way| way.threads);
     let (total, free) = memory();
     let limits = Limits {
@@ -137,7 +139,7 @@ pub(crate) fn plan(
         checkpoint_id: chosen.id.clone(),
         device: device.to_string(),
         threads: or(settings.worker.threads, threads),
-        decoders: sizes.assignments(*device).decoders,
+        decoders: sizes.capacity(*device).decoders,
         prefetch_frames: sizes::prefetch(settings, *device == Device::Cpu, in_flight, free),
         nvdec: sizes.nvdec(*device),
         limits,
@@ -164,7 +166,7 @@ pub(crate) fn plan(
         waits,
         policy: super::work::policy(settings),
         excluded,
-        watch: if waits { watch(settings) } else { None },
+        watch: if waits { watch(settings).map(|options| Watch::start(options, known)) } else { None },
         task_context: TaskContext {
             root: settings.root.clone(),
             scan: settings.scan.clone(),

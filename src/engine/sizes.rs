@@ -64,7 +64,7 @@ impl Sizes {
     }
 
     /// The capacity of the worker on this device.
-    pub(crate) fn assignments(&self, device: Device) -> Capacity {
+    pub(crate) fn capacity(&self, device: Device) -> Capacity {
         let Device::Cuda(_) = device else {
             // One video is decoded while the model processes another. A further one would only wait.
             return Capacity { decoders: self.threads, streams: 0, capacity: self.threads + 1 };
@@ -86,7 +86,7 @@ impl Sizes {
 
     /// How the worker on this device uses NVDEC.
     pub(crate) fn nvdec(&self, device: Device) -> Option<Nvdec> {
-        let streams = self.assignments(device).streams;
+        let streams = self.capacity(device).streams;
         match device {
             Device::Cuda(gpu) if streams > 0 => Some(Nvdec { gpu: gpu as usize, streams, stay: self.stay }),
             _ => None,
@@ -147,11 +147,11 @@ mod tests {
         ] {
             let sizes = sizes(threads, nvdec, streams);
             let expected = Capacity { decoders, streams: by_nvdec, capacity: 2 * decoders + 1 };
-            assert_eq!(sizes.assignments(Device::Cuda(3)), expected, "{sizes:?}");
+            assert_eq!(sizes.capacity(Device::Cuda(3)), expected, "{sizes:?}");
             let asked = (by_nvdec > 0).then_some(Nvdec { gpu: 3, streams: by_nvdec, stay: true });
             assert_eq!(sizes.nvdec(Device::Cuda(3)), asked, "{sizes:?}");
             let on_cpu = Capacity { decoders: threads, streams: 0, capacity: threads + 1 };
-            assert_eq!((sizes.assignments(Device::Cpu), sizes.nvdec(Device::Cpu)), (on_cpu, None), "{sizes:?}");
+            assert_eq!((sizes.capacity(Device::Cpu), sizes.nvdec(Device::Cpu)), (on_cpu, None), "{sizes:?}");
         }
     }
 

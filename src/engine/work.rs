@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use reeldeck_common::layout::Layout;
 use typed_index_collections::TiVec;
 
-use crate::config::{Order, Settings};
+use crate::config::{QueueOrder, Settings};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::engine::assess::{self, Policy};
@@ -45,7 +45,7 @@ pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>
     }
     let mut order: Vec<VideoId> =
         videos.iter_enumerated().filter(|(_, v)| v.status == Status::Queued).map(|(id, _)| id).collect();
-    if settings.engine.order == Order::LargestFirst {
+    if settings.engine.order == QueueOrder::LargestFirst {
         order.sort_by_key(|id| std::cmp::Reverse(files.get(id.0).map(|file| file.stamp.size)));
     }
     Ok(Work { files, videos, order })

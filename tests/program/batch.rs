@@ -238,6 +238,9 @@ fn a_second_run_on_the_same_output_folder_is_refused() {
     let second = bench.run(&["--batch"]);
     assert_eq!(second.code, 11, "{second:?}");
     assert!(second.stderr.contains(&format!("process {}", first.id())), "{second:?}");
+    fs::write(bench.path("retry.txt"), "A/v_1.mp4\n").unwrap();
+    let retry = bench.run(&["retry", "--list", bench.path("retry.txt").to_str().unwrap()]);
+    assert_eq!(retry.code, 11, "{retry:?}");
     assert_eq!(first.wait().unwrap().code(), Some(0));
 }
 

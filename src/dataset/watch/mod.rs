@@ -93,7 +93,6 @@ impl WatchOptions {
 pub(crate) struct Watch {
     changes: mpsc::Receiver<Change>,
     board: Arc<Board>,
-    /// Tests wait for its end.
     #[cfg(test)]
     thread: Option<std::thread::JoinHandle<()>>,
 }

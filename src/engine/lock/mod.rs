@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::dataset::shard::Shard;
+use crate::error::{Exit, ExitError};
 use crate::protocol::holder::{FILE_SIZE, Holder, has_no_locks, holders, host, is_fresh, read_holder};
 
 /// The interval of heartbeats in the lock file.
@@ -45,13 +46,23 @@ pub(crate) enum LockError {
         holder: String,
     },
     /// The lock file cannot be created or read.
-    #[error("failed to lock the output folder")]
+    #[error("failed to lock the output folder; check space and permissions")]
     Io(#[from] io::Error),
+}
+
+impl From<LockError> for ExitError {
+    fn from(error: LockError) -> Self {
+        let exit = match error {
+            LockError::Held { .. } | LockError::Overlap { .. } => Exit::Locked,
+            LockError::Io(_) => Exit::Internal,
+        };
+        Self::new(exit, error)
+    }
 }
 
 /// What has become of the lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum LockFile {
     /// It is unchanged.
     Same,
     /// It names this process but is another file, because the disk was mounted again.
@@ -133,20 +144,20 @@ impl Lock {
     ///
     /// # Errors
     /// When the file system reports an error other than a missing file.
-    pub(crate) fn look(&self) -> io::Result<Place> {
+    pub(crate) fn look(&self) -> io::Result<LockFile> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let there = match fs::metadata(&held.path) {
             Ok(there) => there,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Place::Gone),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LockFile::Gone),
             Err(error) => return Err(error),
         };
         let own = held.file.metadata()?;
         if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
-            return Ok(Place::Same);
+            return Ok(LockFile::Same);
         }
         let ours = read_holder(&held.path)
             .is_some_and(|h| (h.pid, h.started, &h.host) == (held.holder.pid, held.holder.started, &held.holder.host));
-        Ok(if ours { Place::Remounted } else { Place::Gone })
+        Ok(if ours { LockFile::Remounted } else { LockFile::Gone })
     }
 
     /// Takes the lock again after its file was replaced.

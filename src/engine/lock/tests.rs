@@ -76,16 +76,16 @@ fn a_removed_lock_file_is_noticed_and_recreated() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let lock = Lock::take(dir.path(), Shard::WHOLE).unwrap();
-    assert_eq!(lock.look().unwrap(), Place::Same);
+    assert_eq!(lock.look().unwrap(), LockFile::Same);
     let path = dir.path().join("locks/0-of-1");
     let text = fs::read(&path).unwrap();
     fs::remove_file(&path).unwrap();
-    assert_eq!(lock.look().unwrap(), Place::Gone);
+    assert_eq!(lock.look().unwrap(), LockFile::Gone);
     fs::write(&path, text).unwrap();
-    assert_eq!(lock.look().unwrap(), Place::Remounted);
+    assert_eq!(lock.look().unwrap(), LockFile::Remounted);
     fs::write(&path, "someone else").unwrap();
-    assert_eq!(lock.look().unwrap(), Place::Gone);
+    assert_eq!(lock.look().unwrap(), LockFile::Gone);
     lock.take_again().unwrap();
-    assert_eq!(lock.look().unwrap(), Place::Same);
+    assert_eq!(lock.look().unwrap(), LockFile::Same);
     assert!(holders(dir.path()).unwrap()[0].held);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ClientRequest, Engine, Event, Format, Order, Phase, StopSignals, ticks};
+use super::{ClientRequest, Engine, Event, Format, Phase, Request, StopSignals, ticks};
 use crate::export::Outcome;
 
 impl Engine {
@@ -21,7 +21,7 @@ impl Engine {
     ) -> anyhow::Result<Option<Vec<Outcome>>> {
         let (tell, mut told) = oneshot::channel();
         let (mut tell, mut ticks) = (Some(tell), ticks());
-        self.concludes = true;
+        self.run_concludes = true;
         let done = loop {
             // An export that a client has requested is finished first: two at a time would write the same files.
             if self.exporting.is_none()
@@ -45,7 +45,7 @@ impl Engine {
             // The export stops at its next check, which is not waited for.
             exporting.now();
         }
-        self.concludes = false;
+        self.run_concludes = false;
         done
     }
 
@@ -58,7 +58,7 @@ impl Engine {
         linger: Duration,
         followers: impl Fn() -> usize,
     ) -> bool {
-        let (mut lonely, mut ticks) = (Instant::now(), ticks());
+        let (mut alone_since, mut ticks) = (Instant::now(), ticks());
         loop {
             if self.leaves && !self.is_busy() {
                 return false;
@@ -67,7 +67,7 @@ impl Engine {
                 biased;
                 () = signals.received() => return false,
                 Some(asked) = clients.recv() => {
-                    let now = matches!(asked.order, Order::Stop { now: true });
+                    let now = matches!(asked.request, Request::Stop { now: true });
                     self.answer(asked);
                     if now {
                         return false;
@@ -77,8 +77,8 @@ impl Engine {
                 _ = ticks.tick() => {
                     self.tick();
                     if followers() > 0 || self.is_busy() {
-                        lonely = Instant::now();
-                    } else if lonely.elapsed() >= linger {
+                        alone_since = Instant::now();
+                    } else if alone_since.elapsed() >= linger {
                         return false;
                     }
                 }

@@ -6,10 +6,8 @@ use reeldeck_common::probe::Level;
 use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{
-    Engine, Event, Found, Incoming, Millis, Plan, PublishedEvent, Reply, State, Status, TaskResult, VideoFile,
-};
-use crate::dataset::watch::{Change, Rescan, Watch};
+use super::{Engine, Event, Found, Incoming, Millis, Plan, PublishedEvent, Reply, Status, TaskResult, VideoFile};
+use crate::dataset::watch::{Change, Rescan};
 use crate::engine::files::Files;
 use crate::engine::inspector::InspectRequest;
 
@@ -30,9 +28,9 @@ pub(super) struct Dataset {
 }
 
 impl Dataset {
-    /// Starts to watch, where that is enabled.
-    pub(super) fn begin(plan: &Plan, state: &State, sender: &UnboundedSender<Incoming>) -> Self {
-        let (words, rescan) = match watch(plan, &state.files, sender.clone()) {
+    /// Follows the watch of the dataset folder, if there is one.
+    pub(super) fn begin(plan: &mut Plan, sender: &UnboundedSender<Incoming>) -> Self {
+        let (words, rescan) = match forward_changes(plan, sender.clone()) {
             None => (plan.waits.then(|| "off: it is configured".into()), None),
             Some(Ok(rescan)) => (Some("events".into()), Some(rescan)),
             Some(Err(why)) => (Some(format!("off: {why}")), None),
@@ -53,12 +51,12 @@ impl Dataset {
     }
 }
 
-/// Watches the folder on a thread, which also looks up each new file in the output folder, in the order of the changes.
-fn watch(plan: &Plan, files: &Files, sender: UnboundedSender<Incoming>) -> Option<Result<Rescan, std::io::Error>> {
-    let options = plan.watch.clone()?;
+/// Passes on the changes that the watch reports, on a thread, which also looks up each new file in the output folder.
+fn forward_changes(plan: &mut Plan, sender: UnboundedSender<Incoming>) -> Option<Result<Rescan, std::io::Error>> {
+    let watch = plan.watch.take()?;
     let task_context = plan.task_context.clone();
     Some((|| {
-        let mut watch = Watch::start(options, files.base())?;
+        let mut watch = watch?;
         let rescan = watch.rescan();
         reeldeck_common::thread::spawn("changes", move || {
             while let Some(change) = watch.next_blocking() {
@@ -146,7 +144,7 @@ impl Engine {
         let files = self.state.files.clone();
         let gone: Vec<bool> = self.state.videos.iter().map(|video| video.status == Status::Gone).collect();
         let sender = self.sender.clone();
-        self.send_away(move |task_context| {
+        self.run_in_background(move |task_context| {
             let done = task_context.rescan(&files, |id| gone.get(id.0).copied().unwrap_or(false)).map(|differences| {
                 let text = format!("{} new or changed, {} gone", differences.seen.len(), differences.gone.len());
                 for (file, found) in differences.seen {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -12,11 +13,11 @@ use tokio::sync::mpsc;
 
 use super::assess::Found;
 use super::background_tasks::{Cancel, Reply, TaskResult};
-use super::control::{ClientRequest, Order};
+use super::control::{ClientRequest, Request};
 use super::event::Event;
 use super::inspector::InspectRequest;
 use super::journal_writer::{JournalEntry, JournalWriter};
-use super::output::Back;
+use super::output::OutputState;
 use super::plan::Plan;
 use super::publish::{self, RunObserver};
 use super::rate::Rate;
@@ -35,7 +36,7 @@ mod after;
 mod dataset;
 mod effects;
 mod observers;
-mod orders;
+mod requests;
 mod worker_messages;
 
 /// The interval of ticks and snapshots.
@@ -55,7 +56,7 @@ enum Incoming {
     /// The journal names the video of an order, which the process now receives.
     Released(WorkerProcess, JobId),
     CannotWrite(String),
-    Looked(Result<Back, String>),
+    Looked(Result<OutputState, String>),
     /// The videos whose results are lost.
     Lost(Vec<VideoId>),
     /// A file is new or has changed; with what the output folder holds of it.
@@ -99,7 +100,7 @@ pub(crate) struct Engine {
     /// Cancels the export that is running, if there is one.
     exporting: Option<Cancel>,
     /// The run is over except for its export.
-    concludes: bool,
+    run_concludes: bool,
     /// A client has asked the engine to exit.
     leaves: bool,
     monitor: Option<Monitor>,
@@ -113,7 +114,7 @@ impl Engine {
     /// # Errors
     /// When threads cannot be started.
     pub(crate) fn new(
-        plan: Plan,
+        mut plan: Plan,
         state: State,
         observers: Vec<Box<dyn RunObserver>>,
         inspector: std::sync::mpsc::Sender<InspectRequest>,
@@ -132,14 +133,14 @@ impl Engine {
                 let _ = forward.send(Incoming::Worker(process, heard));
             }
         });
-        let dataset = dataset::Dataset::begin(&plan, &state, &sender);
+        let dataset = dataset::Dataset::begin(&mut plan, &sender);
         Ok(Self {
             inspector,
             dataset,
             background_tasks: 0,
             done_before: 0,
             exporting: None,
-            concludes: false,
+            run_concludes: false,
             leaves: false,
             monitor: None,
             measured: None,
@@ -208,11 +209,22 @@ impl Engine {
         &self.state
     }
 
-    /// Waits until everything is on the disk, but not for long after a stop at once. Returns how many attempts are not
-    /// recorded.
-    pub(crate) fn finish(self) -> usize {
+    /// Waits until everything is on the disk, but not for long after a stop at once, and until a signal at most. Returns how
+    /// many attempts are not recorded.
+    pub(crate) async fn finish(self, signals: &mut StopSignals) -> usize {
         let limit = (self.state.phase == Phase::Aborting).then_some(FLUSH_TIMEOUT);
-        self.journal_writer.finish(limit)
+        let Self { journal_writer, observers, .. } = self;
+        let unrecorded = journal_writer.unrecorded();
+        let writing = tokio::task::spawn_blocking(move || {
+            // An incremental export finishes its files when it is dropped.
+            drop(observers);
+            journal_writer.finish(limit);
+        });
+        tokio::select! {
+            _ = writing => {}
+            () = signals.received() => {}
+        }
+        unrecorded.load(Ordering::Relaxed)
     }
 
     fn now(&self) -> Millis {
@@ -252,8 +264,8 @@ impl Engine {
                 self.handle(Event::CannotWrite(why));
             }
             Incoming::Looked(Err(why)) => self.handle(Event::StillHeld(why)),
-            Incoming::Looked(Ok(Back::Same)) => self.back(vec![]),
-            Incoming::Looked(Ok(Back::Anew)) => self.find_lost(),
+            Incoming::Looked(Ok(OutputState::Unchanged)) => self.back(vec![]),
+            Incoming::Looked(Ok(OutputState::Recreated)) => self.find_lost(),
             Incoming::Lost(videos) => self.back(videos),
             Incoming::Seen(file, found) => self.seen(file, found),
             Incoming::Vanished(name) => self.vanished(name),
@@ -317,7 +329,7 @@ impl Engine {
     }
 }
 
-/// The clock of the state machine and the observer ends.
+/// The ticks that drive the state machine and the observers.
 fn ticks() -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

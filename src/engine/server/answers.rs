@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::table::{Table, View};
 use super::{Shared, log_tail};
-use crate::engine::control::{ClientRequest, Order};
+use crate::engine::control::{ClientRequest, Request};
 use crate::engine::inspector::InspectRequest;
 use crate::format::Format;
 use crate::protocol::details::Details;
@@ -180,10 +180,10 @@ impl Answers {
     }
 
     async fn command(&self, command: Command) -> Result<String, String> {
-        let order = self.order(command)?;
+        let request = self.request(command)?;
         let (reply, answer) = oneshot::channel();
         let gone = || "the engine is ending".to_owned();
-        self.requests.send(ClientRequest { order, reply }).map_err(|_| gone())?;
+        self.requests.send(ClientRequest { request, reply }).map_err(|_| gone())?;
         let answer = answer.await.map_err(|_| gone())?;
         // The engine published its changes before it replied: let them be applied first.
         tokio::task::yield_now().await;
@@ -191,23 +191,23 @@ impl Answers {
     }
 
     /// A command with its videos as numbers.
-    fn order(&self, command: Command) -> Result<Order, String> {
+    fn request(&self, command: Command) -> Result<Request, String> {
         let table = || RefMut::map(self.shared.borrow_mut(), |shared| &mut shared.table);
         Ok(match command {
-            Command::Pause => Order::Pause,
-            Command::Resume => Order::Resume,
-            Command::Stop { now } => Order::Stop { now },
-            Command::Retry { patterns } => Order::Retry(table().failed(&patterns)?),
-            Command::Start => Order::Start,
-            Command::Redo { select } => Order::Redo(table().select(&select)?),
-            Command::Exclude { select, undo } => Order::Exclude { videos: table().select(&select)?, undo },
-            Command::Rescan => Order::Rescan,
-            Command::Check { deep } => Order::Check { deep },
-            Command::WriteList => Order::WriteList,
-            Command::Export { formats } => Order::Export(formats_of(&formats)?),
-            Command::WriteMissing => Order::WriteMissing,
+            Command::Pause => Request::Pause,
+            Command::Resume => Request::Resume,
+            Command::Stop { now } => Request::Stop { now },
+            Command::Retry { patterns } => Request::Retry(table().failed(&patterns)?),
+            Command::Start => Request::Start,
+            Command::Redo { select } => Request::Redo(table().select(&select)?),
+            Command::Exclude { select, undo } => Request::Exclude { videos: table().select(&select)?, undo },
+            Command::Rescan => Request::Rescan,
+            Command::Check { deep } => Request::Check { deep },
+            Command::WriteList => Request::WriteList,
+            Command::Export { formats } => Request::Export(formats_of(&formats)?),
+            Command::WriteMissing => Request::WriteMissing,
             Command::Leave if self.other_followers() > 0 => return Err("others follow this engine".into()),
-            Command::Leave => Order::Leave,
+            Command::Leave => Request::Leave,
         })
     }
 

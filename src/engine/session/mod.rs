@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::config::Settings;
 use crate::dataset::scan::Scan;
 use crate::engine::checkpoint::Chosen;
-use crate::engine::control::{ClientRequest, Order};
+use crate::engine::control::{ClientRequest, Request};
 use crate::engine::incremental::{IncrementalExport, LiveExport};
 use crate::engine::inspector::{InspectRequest, Inspector};
 use crate::engine::lock::Lock;
@@ -142,11 +142,10 @@ impl Session {
             }
             return ended;
         };
-        let Prepared { plan, state, table, inspector, refused } = prepared;
+        let Prepared { plan, state, table, inspector, live: exporter, refused } = prepared;
         let settings = &self.settings;
         self.reporter.prepared(&self, &state.counts());
         let waits = self.options.wait;
-        let exporter = self.live()?;
         if let Some(exporter) = &exporter {
             let files = state.files.iter().zip(state.videos.iter());
             let done = files.filter(|(_, video)| matches!(video.status, Status::Done { .. }));
@@ -202,7 +201,7 @@ impl Session {
             }
         }
         drop(surveying);
-        let unwritten = engine.finish();
+        let unwritten = engine.finish(&mut signals).await;
         if unwritten > 0 {
             errln!("{unwritten} failed attempts could not be recorded; those videos are simply tried again");
         }
@@ -325,8 +324,8 @@ async fn until_prepared(
         tokio::select! {
             biased;
             () = signals.received() => return Ok(None),
-            Some(ClientRequest { order, reply }) = clients.recv() => match order {
-                Order::Stop { .. } | Order::Leave => {
+            Some(ClientRequest { request, reply }) = clients.recv() => match request {
+                Request::Stop { .. } | Request::Leave => {
                     let _ = reply.send(Ok("the engine was starting, and ends".into()));
                     return Ok(None);
                 }

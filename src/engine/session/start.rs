@@ -11,8 +11,9 @@ use crate::dataset::scan::{VideoFile, scan};
 use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::dataset::{names, shown};
 use crate::engine::control::ClientRequest;
+use crate::engine::incremental::IncrementalExport;
 use crate::engine::inspector::{self, InspectRequest};
-use crate::engine::lock::{Lock, LockError};
+use crate::engine::lock::Lock;
 use crate::engine::log;
 use crate::engine::plan::Plan;
 use crate::engine::server::Server;
@@ -21,7 +22,7 @@ use crate::engine::server::table::Table;
 use crate::engine::state::State;
 use crate::engine::{assess, crash_recovery, setup, work};
 use crate::errln;
-use crate::error::{Exit, ExitError};
+use crate::error::ExitError;
 use crate::protocol::{VERSION, Welcome};
 
 /// What an engine needs to begin its first run.
@@ -30,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) state: State,
     pub(super) table: Table,
     pub(super) inspector: inspector::Plan,
+    /// The exporter of finished videos, if one is configured.
+    pub(super) live: Option<IncrementalExport>,
     pub(super) refused: usize,
 }
 
@@ -43,12 +46,7 @@ pub(super) struct Reachable {
 
 impl Session {
     pub(super) fn lock(&self) -> anyhow::Result<Lock> {
-        Lock::take(&self.layout.private(), self.settings.shard).map_err(|error| match error {
-            held @ (LockError::Held { .. } | LockError::Overlap { .. }) => {
-                anyhow::Error::from(held).context(ExitError::new(Exit::Locked, "the output folder is taken"))
-            }
-            error @ LockError::Io(_) => anyhow::Error::from(error).context(self.cannot_write()),
-        })
+        Lock::take(&self.layout.private(), self.settings.shard).map_err(|error| ExitError::from(error).into())
     }
 
     fn cannot_write(&self) -> String {
@@ -90,9 +88,18 @@ impl Session {
         } else if state.counts().unfinished() == 0 {
             state.rest();
         }
-        let plan = setup::plan(settings, layout, &self.checkpoint, &self.owner, lock, &devices, self.options.wait)?;
+        let plan = setup::plan(
+            settings,
+            layout,
+            &self.checkpoint,
+            &self.owner,
+            lock,
+            &devices,
+            state.files.base(),
+            self.options.wait,
+        )?;
         let inspector = setup::inspector(settings, layout, state.files.clone());
-        Ok(Prepared { plan, table: Table::of(&state), state, inspector, refused })
+        Ok(Prepared { plan, table: Table::of(&state), state, inspector, live: self.live()?, refused })
     }
 
     /// Opens the socket and writes its path to the lock file. A run does not need it, so a failure is only a note.

@@ -135,7 +135,8 @@ impl Step<'_> {
             Some(Ending::Broken) => ("its device has met a fault".into(), ErrorKind::Device),
             None => (how, ErrorKind::WorkerCrashed),
         };
-        if in_flight.is_empty() && ending.is_none() {
+        // A process that ends or hangs without a video: no video is at fault.
+        if in_flight.is_empty() && matches!(ending, None | Some(Ending::Silent)) {
             worker.consecutive_faults += 1;
         }
         let (consecutive_faults, aborting) = (worker.consecutive_faults, self.state.phase == Phase::Aborting);

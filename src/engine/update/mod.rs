@@ -1,5 +1,5 @@
 //! All decisions of the engine: an event changes the state and returns effects. Pure and synchronous, without I/O and clock.
-//! This file has the life of workers, holds and pauses; `assign` assignments videos out, `failure_policy` handles failures.
+//! This file has the life of workers, holds and pauses; `assign` hands videos out, `failure_policy` handles failures.
 
 use reeldeck_common::protocol::{JobId, Report};
 
@@ -37,7 +37,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Failed(process, job, failure, source) => step.failed(process.worker, job, failure, source),
         Event::Unreported(process, job, report) => {
             step.unreported(process.worker, job, report);
-            // Nothing is handed out before `Gone`: this worker has exited and does not look so.
+            // Nothing is assigned before `Gone`: this worker has exited, but its status does not show that yet.
             return step.effects;
         }
         Event::Gone(process, how) => step.gone(process.worker, how),

@@ -79,7 +79,6 @@ fn ask(device: &Device<'_>) -> Gpu {
 
 /// The index of each worker's GPU. A GPU on which NVML reports the worker's process comes first, because CUDA and NVML may
 /// count differently. Otherwise the device's number counts, through `CUDA_VISIBLE_DEVICES` if that is set.
-/// NVML need not count alike. Else by number, through the list in `CUDA_VISIBLE_DEVICES` where there is one.
 pub(crate) fn assign(
     devices: &[String],
     pids: &[Option<u32>],

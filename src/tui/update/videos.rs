@@ -78,7 +78,7 @@ fn invert(app: &mut App, effects: &mut Vec<Effect>) {
     bulk_mark::begin(app, 0, total, MarkOperation::Invert, effects);
 }
 
-/// Changes the filter and keeps the group.
+/// Changes the filter and keeps the order.
 pub(super) fn set_filter(app: &mut App, filter: Filter) {
     let sort = app.videos.sort();
     app.videos.set_view(filter, sort);
@@ -141,7 +141,7 @@ fn sort_menu(app: &App) -> Menu {
     }
 }
 
-/// Keys for the states, in the group of [`RowState::ALL`].
+/// Keys for the states, in the order of [`RowState::ALL`].
 const STATE_KEYS: [char; RowState::ALL.len()] =
     ['f', 'c', 'm', 'w', 'd', 's', 'b', 'g', 'r', 'q', 'y', 'u', 'l', 'o', 'x', 'p'];
 

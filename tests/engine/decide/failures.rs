@@ -86,6 +86,19 @@ fn a_broken_device_is_given_up_and_costs_no_video_an_attempt() {
 }
 
 #[test]
+fn a_worker_that_hangs_while_it_loads_is_given_up() {
+    let mut run = super::run(1, 1, 1, |_| {});
+    run.gone(0, "exited with code 1");
+    for _ in 0..3 {
+        assert_eq!(run.state.workers[WorkerId(0)].status, WorkerStatus::Starting);
+        assert!(run.wait(62_000).contains(&Effect::Kill(WorkerId(0))));
+        run.gone(0, "killed");
+    }
+    assert!(matches!(run.state.workers[WorkerId(0)].status, WorkerStatus::Lost { .. }), "{:?}", run.state.workers);
+    assert_eq!(run.attempts(0), 1, "no video is charged for it");
+}
+
+#[test]
 fn a_video_that_always_breaks_its_device_is_charged_in_the_end() {
     let mut run = super::run(30, 1, 1, |_| {});
     let mut broken = 0;

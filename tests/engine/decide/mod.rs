@@ -116,6 +116,7 @@ impl Run {
     }
 }
 
+/// A finished run of several videos that now waits for commands.
 fn rested(videos: usize) -> Run {
     let mut run = self::run(videos, 1, 2, |_| {});
     (0..videos).for_each(|_| drop(run.done(0)));

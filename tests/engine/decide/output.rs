@@ -38,8 +38,6 @@ fn an_unwritable_feature_does_not_hold_the_run_for_ever() {
     assert_eq!(run.assignments(0), [1]);
 }
 
-/// A finished run of several videos that now waits for commands.
-
 #[test]
 fn a_worker_is_not_timed_before_it_has_received_its_order() {
     let mut run = super::run(3, 1, 2, |_| {});

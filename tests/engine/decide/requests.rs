@@ -12,15 +12,15 @@ fn pausing_stops_the_clock_and_stopping_ends_the_pause() {
     run.wait(30_000);
     assert!(run.event(Event::Pause).contains(&Effect::Freeze(WorkerId(0))));
     let effects = run.wait(3_600_000);
-    assert!(!effects.contains(&Effect::Kill(WorkerId(0))), "who stands still as told is not taken for dead");
+    assert!(!effects.contains(&Effect::Kill(WorkerId(0))), "a paused worker does not count as hanging");
     assert!(run.event(Event::Resume).contains(&Effect::Thaw(WorkerId(0))));
     assert!(!run.wait(29_000).contains(&Effect::Kill(WorkerId(0))));
-    assert!(run.wait(5_000).contains(&Effect::Kill(WorkerId(0))), "but for who says nothing afterwards");
+    assert!(run.wait(5_000).contains(&Effect::Kill(WorkerId(0))), "a worker that stays silent after the pause does");
 
     let mut run = super::run(4, 1, 2, |_| {});
     run.event(Event::Pause);
     let effects = run.event(Event::Interrupt);
-    assert!(effects.contains(&Effect::Thaw(WorkerId(0))), "what is in assignment is to be finished: {effects:?}");
+    assert!(effects.contains(&Effect::Thaw(WorkerId(0))), "videos in flight are finished: {effects:?}");
     run.done(0);
     run.done(0);
     assert_eq!(run.state.workers[WorkerId(0)].status, WorkerStatus::Leaving);

@@ -84,7 +84,7 @@ pub(crate) struct Table {
     revision: u64,
     /// Increases when rows are added or removed.
     rows_revision: u64,
-    order: order::Order,
+    order: order::SortedRows,
 }
 
 impl RowSummary {

@@ -7,7 +7,7 @@ use crate::engine::state::VideoId;
 
 /// The sorted rows and the revision for which they were made.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct SortedRows {
     pub(super) ids: Vec<u32>,
     rows_revision: u64,
 }
@@ -16,7 +16,7 @@ impl Table {
     /// All rows sorted by name, including those of files that are gone.
     pub(super) fn by_name(&mut self) -> &[u32] {
         if self.order.rows_revision != self.rows_revision {
-            self.order = Order { ids: self.sorted(), rows_revision: self.rows_revision };
+            self.order = SortedRows { ids: self.sorted(), rows_revision: self.rows_revision };
         }
         &self.order.ids
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    ClientRequest, Engine, Event, Format, Incoming, Order, Phase, PublishedEvent, Reply, Status, TaskResult, VideoFile,
+    ClientRequest, Engine, Event, Format, Incoming, Phase, PublishedEvent, Reply, Request, Status, TaskResult,
+    VideoFile,
 };
 use crate::engine::background_tasks::{Cancel, TaskContext};
 use crate::engine::inspector::InspectRequest;
@@ -15,53 +16,53 @@ use tokio::sync::oneshot::Sender;
 
 impl Engine {
     pub(super) fn answer(&mut self, asked: ClientRequest) {
-        let ClientRequest { order, reply } = asked;
-        self.leaves |= self.state.is_over() && matches!(order, Order::Stop { .. } | Order::Leave);
-        let message = match order {
-            Order::Pause => {
+        let ClientRequest { request, reply } = asked;
+        self.leaves |= self.state.is_over() && matches!(request, Request::Stop { .. } | Request::Leave);
+        let message = match request {
+            Request::Pause => {
                 self.handle(Event::Pause);
                 match self.state.paused {
                     Some(_) => Ok("paused".to_owned()),
                     None => Err("there is nothing to pause: the run is ending or over".to_owned()),
                 }
             }
-            Order::Resume if self.state.paused.is_none() => Err("it is not paused".into()),
-            Order::Resume => {
+            Request::Resume if self.state.paused.is_none() => Err("it is not paused".into()),
+            Request::Resume => {
                 self.handle(Event::Resume);
                 Ok("going on".into())
             }
-            Order::Stop { .. } if self.state.is_over() && !self.concludes => Ok("the engine leaves".into()),
-            Order::Stop { now: true } => {
+            Request::Stop { .. } if self.state.is_over() && !self.run_concludes => Ok("the engine leaves".into()),
+            Request::Stop { now: true } => {
                 self.handle(Event::Abort);
                 Ok("stopping now".into())
             }
-            Order::Stop { now: false } => {
+            Request::Stop { now: false } => {
                 self.finish_up();
                 Ok("finishing what is in hand".into())
             }
-            Order::Leave if self.state.is_over() => {
-                if self.concludes {
+            Request::Leave if self.state.is_over() => {
+                if self.run_concludes {
                     self.finish_up();
                 }
                 Ok("the engine leaves".into())
             }
-            Order::Leave => Err("there is a run; stop it first".into()),
-            Order::Retry(videos) => Ok(self.again(Event::Retry(videos))),
-            Order::Redo(videos) => Ok(self.again(Event::Redo(videos))),
-            Order::Start => self.start(),
-            Order::Exclude { videos, undo } => return self.exclude(videos, undo, reply),
-            Order::Rescan => return self.rescan(reply),
-            Order::Check { deep } => {
+            Request::Leave => Err("there is a run; stop it first".into()),
+            Request::Retry(videos) => Ok(self.again(Event::Retry(videos))),
+            Request::Redo(videos) => Ok(self.again(Event::Redo(videos))),
+            Request::Start => self.start(),
+            Request::Exclude { videos, undo } => return self.exclude(videos, undo, reply),
+            Request::Rescan => return self.rescan(reply),
+            Request::Check { deep } => {
                 let level = if deep { Level::Deep } else { Level::Quick };
                 let _ = self.inspector.send(InspectRequest::LookAtAll(self.there(), level));
                 Ok(format!("checking {} videos, {}", self.state.counts().videos, level.name()))
             }
-            Order::WriteList => {
+            Request::WriteList => {
                 let names = self.state.present().map(|file| file.name.clone()).collect();
                 return self.task(reply, move |task_context| task_context.write_list(names));
             }
-            Order::WriteMissing => return self.task(reply, |task_context| task_context.write_missing()),
-            Order::Export(formats) => self.export(formats),
+            Request::WriteMissing => return self.task(reply, |task_context| task_context.write_missing()),
+            Request::Export(formats) => self.export(formats),
         };
         // A snapshot that is requested after the answer must show its result.
         self.show();
@@ -101,13 +102,13 @@ impl Engine {
 
     /// Runs a background task and answers with its result.
     fn task(&mut self, reply: Reply, work: impl FnOnce(&TaskContext) -> anyhow::Result<String> + Send + 'static) {
-        self.send_away(move |task_context| {
+        self.run_in_background(move |task_context| {
             let done = work(task_context).map_err(|error| format!("{error:#}"));
             TaskResult::Answer(reply, done)
         });
     }
 
-    pub(super) fn send_away(&mut self, work: impl FnOnce(&TaskContext) -> TaskResult + Send + 'static) {
+    pub(super) fn run_in_background(&mut self, work: impl FnOnce(&TaskContext) -> TaskResult + Send + 'static) {
         self.background_tasks += 1;
         let (task_context, sender) = (self.plan.task_context.clone(), self.sender.clone());
         tokio::task::spawn_blocking(move || sender.send(Incoming::Finished(work(&task_context))));
@@ -116,7 +117,7 @@ impl Engine {
     fn exclude(&mut self, videos: Vec<VideoId>, undo: bool, reply: Reply) {
         let names: Vec<VideoName> = videos.iter().filter_map(|id| self.name(*id)).collect();
         // The list is written before it takes effect, so that an engine that is killed does not forget it.
-        self.send_away(move |task_context| {
+        self.run_in_background(move |task_context| {
             let written = task_context.exclude(&names, undo).map_err(|error| format!("{error:#}"));
             TaskResult::Excluded { reply, videos, names, undo, written }
         });
@@ -140,7 +141,7 @@ impl Engine {
         let cancel = Cancel::default();
         self.exporting = Some(cancel.clone());
         let videos: Vec<VideoFile> = self.state.present().cloned().collect();
-        self.send_away(move |task_context| TaskResult::Exported {
+        self.run_in_background(move |task_context| TaskResult::Exported {
             done: task_context.export(videos, &formats, &cancel),
             reply,
         });
