@@ -32,6 +32,7 @@ pub(crate) fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Resu
         false => Arc::default(),
     };
     let scan = scan(&settings.root, &settings.scan)?;
+    super::check_readable(&scan)?;
     let watch = args.watch.then(|| watch::begin(settings, args, &scan)).transpose()?;
     let probes = known(settings, &scan.videos);
     let manifest = Some(&manifest);

@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::dataset::manifest::Manifest;
+use crate::dataset::scan::{Refused, Scan};
 use crate::error::{Exit, ExitError};
 
 pub(crate) mod annotations;
@@ -31,6 +32,20 @@ pub(crate) mod watch;
 /// When it cannot be read.
 pub(crate) fn manifest(settings: &Settings) -> Result<Option<Manifest>, ExitError> {
     Ok(settings.manifest.as_deref().map(|path| Manifest::read(path, &settings.prefix)).transpose()?)
+}
+
+/// Refuses a scan that may lack videos, for commands that report what is missing.
+///
+/// # Errors
+/// When a file or folder of the dataset could not be read.
+fn check_readable(scan: &Scan) -> Result<(), ExitError> {
+    match scan.unreadable() {
+        None => Ok(()),
+        Some(Refused { shown, reason }) => {
+            let message = format!("it is not known which videos are missing: {shown} {reason}, then run it again");
+            Err(ExitError::new(Exit::Internal, message))
+        }
+    }
 }
 
 /// The manifest, for commands that need one.

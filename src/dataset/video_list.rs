@@ -106,7 +106,8 @@ fn write_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<(
 /// # Errors
 /// When such a list has other content, and errors of the file system.
 pub(crate) fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Owner) -> io::Result<()> {
-    if path.exists() && path.with_file_name("result.pkl").exists() {
+    // A file that cannot be looked at may be there.
+    if path.try_exists()? && path.with_file_name("result.pkl").try_exists()? {
         let mut lines = vec![];
         write_lines(&mut lines, entries)?;
         if fs::read(path)? == lines {

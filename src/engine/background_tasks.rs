@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::probe::Level;
@@ -20,7 +20,7 @@ use super::state::VideoId;
 use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::cache::Cache;
 use crate::dataset::report::Report;
-use crate::dataset::scan::{Scan, ScanRules, VideoFile, as_they_are, scan};
+use crate::dataset::scan::{Refused, Scan, ScanRules, VideoFile, as_they_are, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::dataset::video_list::{LabelStyle, entries, write_dataset_list};
@@ -190,6 +190,9 @@ impl TaskContext {
         let path = self.manifest.as_ref().context("no manifest says what should be there; name one with --manifest")?;
         let manifest = Manifest::read(path, &self.prefix)?;
         let scan = scan(&self.root, &self.scan)?;
+        if let Some(Refused { shown, reason }) = scan.unreadable() {
+            bail!("it is not known which videos are missing: {shown} {reason}");
+        }
         let cache = Cache::open(&self.cache, &scan.videos, false);
         let known = |file: &VideoFile| Some((file.name.clone(), cache.known(file, Level::Quick)?.clone()));
         let probes: Probes = scan.videos.iter().filter_map(known).collect();

@@ -125,6 +125,11 @@ pub enum ScanError {
 }
 
 impl Scan {
+    /// The first file or folder that could not be read. Videos in it may exist without being in the scan.
+    pub(crate) fn unreadable(&self) -> Option<&Refused> {
+        self.refused.iter().find(|refused| matches!(refused.reason, Refusal::Unreadable(_)))
+    }
+
     /// Number of classes that have a video. Videos without a class do not count.
     pub fn classes(&self) -> usize {
         let classes: HashSet<&str> = self.videos.iter().map(|video| video.name.class()).collect();
