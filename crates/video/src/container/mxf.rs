@@ -39,7 +39,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
         if head.starts_with(&PARTITION) {
             // Versions, a grid, and the positions of this partition and the previous one come first.
             let footer = file.array::<8>(body + 24)?.map_or(0, |position| be(&position));
-            structure.missing = (start + footer).saturating_sub(size);
+            structure.missing = start.saturating_add(footer).saturating_sub(size);
             structure.end = match () {
                 () if structure.missing > 0 => End::Cut,
                 () if head[13] == FOOTER => End::Complete,
@@ -110,6 +110,16 @@ mod tests {
         let mut bytes = file();
         bytes.drain(300..330);
         assert_eq!(inspected(&bytes).breaks.len(), 1);
+    }
+
+    /// Found by fuzzing: the sum of the two positions overflowed.
+    #[test]
+    fn a_footer_beyond_all_files_is_missing() {
+        let mut body = [0; 32];
+        body[24..].fill(0xff);
+        let bytes = [&[7; 9][..], &packet(&[&PARTITION[..], &[2]].concat(), &body)].concat();
+        let structure = inspected(&bytes);
+        assert_eq!((structure.end, structure.missing), (End::Cut, u64::MAX - bytes.len() as u64));
     }
 
     proptest! {
