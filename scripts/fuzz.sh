@@ -27,5 +27,8 @@ for target in "${targets[@]}"; do
     "target/$host/release/$target" "corpus/$target" "seeds/$target" \
         -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=4096 -print_final_stats=1 2>&1 |
         tee "target/$target.log" | grep -E "^(SUMMARY|stat::number_of_executed_units|==|.*Test unit written)" || true
-    grep -q "^SUMMARY" "target/$target.log" && { echo "$target: a crash, see fuzz/target/$target.log" >&2; exit 1; }
+    if grep -q "^SUMMARY" "target/$target.log"; then
+        echo "$target: a crash, see fuzz/target/$target.log" >&2
+        exit 1
+    fi
 done
