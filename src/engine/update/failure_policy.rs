@@ -139,10 +139,13 @@ impl Step<'_> {
         if in_flight.is_empty() && matches!(ending, None | Some(Ending::Silent)) {
             worker.consecutive_faults += 1;
         }
-        let (consecutive_faults, aborting) = (worker.consecutive_faults, self.state.phase == Phase::Aborting);
+        let consecutive_faults = worker.consecutive_faults;
+        // A user has stopped the run, or a scheduler has signalled every process of the job: no video is at fault.
+        let stopped = self.state.phase == Phase::Aborting
+            || (self.state.phase == Phase::Finishing { because: None } && ending.is_none());
         self.requeue_first(&unreleased, &how);
         match in_flight.as_slice() {
-            assignments if aborting || ending == Some(Ending::Broken) => self.requeue_first(assignments, &how),
+            assignments if stopped || ending == Some(Ending::Broken) => self.requeue_first(assignments, &how),
             [first, others @ ..] if ending == Some(Ending::Overdue) => {
                 self.requeue_first(others, &how);
                 self.charge(first, id, Failure::new(kind, how.clone()), None);
@@ -160,7 +163,7 @@ impl Step<'_> {
                 }
             }
         }
-        if aborting || matches!(self.state.phase, Phase::Finishing { .. }) {
+        if matches!(self.state.phase, Phase::Aborting | Phase::Finishing { .. }) {
             if let Some(worker) = self.state.workers.get_mut(id) {
                 worker.status = WorkerStatus::Left;
             }

@@ -16,75 +16,13 @@ use super::keys::Key;
 
 pub(super) mod check;
 pub(super) mod complete;
+mod field;
 mod suggest;
 mod view;
 pub(super) mod write;
 
+pub(super) use field::Field;
 pub(super) use suggest::suggested;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Field {
-    Root,
-    Out,
-    Checkpoint,
-    /// The list of videos that should be there.
-    Manifest,
-    Devices,
-    /// Where the videos lie; asked only if it is not clear.
-    Layout,
-}
-
-impl Field {
-    /// In the order of the form.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Root, Self::Out, Self::Checkpoint, Self::Manifest, Self::Devices, Self::Layout];
-    /// The fields that are always asked.
-    pub(super) const ALWAYS: [Self; 5] = [Self::Root, Self::Out, Self::Checkpoint, Self::Manifest, Self::Devices];
-
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Root => "dataset folder",
-            Self::Out => "output folder",
-            Self::Checkpoint => "checkpoint",
-            Self::Manifest => "manifest",
-            Self::Devices => "devices",
-            Self::Layout => "layout",
-        }
-    }
-
-    /// The label for a narrow terminal.
-    pub(super) fn short(self) -> &'static str {
-        match self {
-            Self::Root => "dataset",
-            Self::Out => "output",
-            Self::Checkpoint | Self::Manifest | Self::Devices | Self::Layout => self.label(),
-        }
-    }
-
-    pub(super) fn help(self) -> &'static str {
-        match self {
-            Self::Root => "A folder for each class in it. Nothing there is changed.",
-            Self::Out => "For features, lists, exports. Not in the dataset folder.",
-            Self::Checkpoint => "A .pth file, or `seeded`: made up, to try things out.",
-            Self::Manifest => "What should be there: HACS's own file or a list.",
-            Self::Layout => "any: at any depth; classes, flat or split take a part.",
-            Self::Devices => "cpu, cuda:0, cuda:0,cuda:1, cpu*2, all: a worker each.",
-        }
-    }
-
-    /// Whether completion offers a file of this name.
-    fn takes_file(self, name: &str) -> bool {
-        match self {
-            Self::Root | Self::Out | Self::Devices | Self::Layout => false,
-            Self::Checkpoint => [".pth", ".pt"].iter().any(|end| name.ends_with(end)),
-            Self::Manifest => [".json", ".txt", ".csv", ".lst", ".list"].iter().any(|end| name.ends_with(end)),
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
 
 /// The contents of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

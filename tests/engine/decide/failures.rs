@@ -86,6 +86,15 @@ fn a_broken_device_is_given_up_and_costs_no_video_an_attempt() {
 }
 
 #[test]
+fn a_worker_that_is_killed_while_the_run_stops_charges_no_video() {
+    let mut run = super::run(2, 1, 1, |_| {});
+    run.event(Event::Interrupt);
+    run.gone(0, "was killed by signal 15 (SIGTERM)");
+    assert_eq!((run.attempts(0), &run.state.videos[VideoId(0)].status), (0, &Status::Queued));
+    assert!(run.state.is_over());
+}
+
+#[test]
 fn a_worker_that_hangs_while_it_loads_is_given_up() {
     let mut run = super::run(1, 1, 1, |_| {});
     run.gone(0, "exited with code 1");

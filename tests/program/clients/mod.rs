@@ -16,6 +16,7 @@ use crate::support::processes::Process;
 use crate::support::{Bench, Ran, wait_for};
 use reeldeck::internals::protocol::VERSION;
 use reeldeck::internals::protocol::event::{Event, Line};
+use reeldeck::internals::protocol::row::RowState;
 use serde_json::{Value, json};
 
 /// Ten videos of 300 ms, and one that fails.
@@ -257,7 +258,10 @@ fn only_the_owner_can_connect_to_an_engine() {
 
     let refused = Raw::connect(&bench).ask(&json!({"type": "hello", "version": 99, "tool": "later", "more": 1}));
     assert_eq!(refused["type"], "refused");
-    assert!(refused["reason"].as_str().unwrap().contains("speaks protocol 2, the client speaks 99"), "{refused}");
+    assert!(
+        refused["reason"].as_str().unwrap().contains(&format!("speaks protocol {VERSION}, the client speaks 99")),
+        "{refused}"
+    );
     for first in [json!({"type": "snapshot", "id": 1}).to_string(), "GET / HTTP/1.1".into(), "\u{0}\u{1}".into()] {
         let mut raw = Raw::connect(&bench);
         raw.say(&format!("{first}\n"));
@@ -299,7 +303,8 @@ fn clients_query_windows_of_the_table() {
         failed["total"] == 1 && failed["rows"][0]["reason"].as_str().unwrap().contains("as it was told")
     });
     let classes = raw.ask(&json!({"type": "classes", "id": 8}));
-    let counts = [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut counts = [0; RowState::ALL.len()];
+    counts[RowState::Corrupt as usize] = 1;
     assert_eq!(classes["classes"][1], json!({"class": "B", "counts": counts, "done": 0}));
     end(&bench);
 }
@@ -372,7 +377,6 @@ fn leftovers_of_dead_engines_are_ignored() {
     // A killed engine leaves its socket and its lock file. They do not count as a run.
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     wait_for("nobody holds the lock", || !is_running(&bench));
-    assert!(PathBuf::from(holder["socket"].as_str().unwrap()).exists());
     assert!(bench.run(&["attach"]).stderr.contains("no run holds"));
     let retry = bench.run(&["retry", "--failed"]);
     assert!(retry.code == 2 && retry.stderr.contains("--batch --retry-failed"), "{retry:?}");
