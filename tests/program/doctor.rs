@@ -171,7 +171,7 @@ fn init_writes_what_it_found_and_replaces_nothing() {
         assert!(text.lines().any(|l| l == line), "{line}: {text}");
     }
     let again = run(&["init", "data"]);
-    assert!(again.code == 2 && again.stderr.contains("stays as it is"), "{again:?}");
+    assert!(again.code == 2 && again.stderr.contains("exists and is kept"), "{again:?}");
     assert_eq!(run(&["init", "data", "--config", "other.toml", "--devices", "cpu*2"]).code, 0);
     assert!(fs::read_to_string(dir.path().join("other.toml")).unwrap().contains("\ndevices = \"cpu*2\"\n"));
     let nowhere = run(&["init", "no such folder", "--config", "third.toml"]);
