@@ -164,7 +164,7 @@ fn lists_are_manifests_too_and_the_configuration_names_them() {
     for (text, says) in [
         ("1\n1\n", "line 2, column 1: the id \"1\" occurs twice, first at line 1, column 1"),
         ("1\n../../x\n", "line 2, column 1: the video's name is not a path such as Class/file"),
-        ("1\n2 3\n", "line 2, column 2: "),
+        ("1\n2 3\n", "line 2, column 1: the file's name does not begin with \"x\""),
         ("1\nA/v_2.mp4\n", "does not begin with \"x\""),
         ("1\n\u{1b}[2J\n", "control character"),
         ("\n\n", "it names no video"),
