@@ -87,7 +87,10 @@ impl Model {
             }
             Event::Gone(process, _) if state.is_current(*process) => {
                 let ending = state.workers[process.worker].ending;
-                if state.phase != Phase::Aborting && !matches!(ending, Some(Ending::Broken | Ending::Overdue)) {
+                // While a user stops the run, the end of a process is charged to no video.
+                let stopped = state.phase == Phase::Aborting
+                    || (state.phase == Phase::Finishing { because: None } && ending.is_none());
+                if !stopped && !matches!(ending, Some(Ending::Broken | Ending::Overdue)) {
                     let received = self.processes.get(process).into_iter().flat_map(Process::received);
                     crashed_with = Some(received.map(|order| order.video).collect());
                 }

@@ -118,7 +118,6 @@ fn signals_to_all_processes_of_a_job_do_not_stop_the_worker() {
     let path = folder.path().join("v.mp4");
     video(&path, 60, 1);
     let mut worker = Worker::start(&init(tiny_recipe()));
-    worker.expect_ready();
     for signal in ["HUP", "INT", "TERM"] {
         let sent = Command::new("kill").args(["-s", signal, &worker.id().to_string()]).status().unwrap();
         assert!(sent.success(), "{signal}");
