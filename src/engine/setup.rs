@@ -104,7 +104,8 @@ pub(crate) fn inspector(settings: &Settings, layout: &Layout, files: Files) -> i
     }
 }
 
-/// The plan of the engine: how each worker is started, and everything that does not change during a run.
+/// The plan of the engine: how each worker is started, and everything that does not change during a run. An engine that waits
+/// for clients is given the files of its first scan, and watches the dataset folder.
 ///
 /// # Errors
 /// When the worker program or the CUDA libraries are missing, or the output folder cannot be read.
@@ -115,8 +116,7 @@ pub(crate) fn plan(
     owner: &Owner,
     lock: &Lock,
     devices: &[Device],
-    known: &[VideoFile],
-    waits: bool,
+    waits_with: Option<&[VideoFile]>,
 ) -> Result<Plan> {
     let program = process::worker()?;
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
@@ -163,10 +163,10 @@ pub(crate) fn plan(
     let excluded =
         excluded::read(&private).with_context(|| format!("failed to read {}", shown(&excluded::path(&private))))?;
     Ok(Plan {
-        waits,
+        waits: waits_with.is_some(),
         policy: super::work::policy(settings),
         excluded,
-        watch: if waits { watch(settings).map(|options| Watch::start(options, known)) } else { None },
+        watch: waits_with.and_then(|known| Some(Watch::start(watch(settings)?, known))),
         task_context: TaskContext {
             root: settings.root.clone(),
             scan: settings.scan.clone(),

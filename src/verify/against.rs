@@ -182,10 +182,10 @@ impl ReferenceItem {
             (Self::Result(ResultSample { scores, shape, .. }), _) => {
                 // Some files have a dimension of one video.
                 let ones = shape.iter().take_while(|size| **size == 1).count().min(shape.len().saturating_sub(2));
-                Some(match shape.get(ones..).unwrap_or_default() {
-                    &[rows, columns] => Ok(Matrix { shape: [rows, columns], data: scores }),
+                Some(match *shape.get(ones..).unwrap_or_default() {
+                    [rows, columns] => Ok(Matrix { shape: [rows, columns], data: scores }),
                     // The clips are averaged, or there is only one.
-                    &[columns] => Ok(Matrix { shape: [1, columns], data: scores }),
+                    [columns] => Ok(Matrix { shape: [1, columns], data: scores }),
                     _ => Err(format!("its shape is {shape:?}, not clips × classes")),
                 })
             }

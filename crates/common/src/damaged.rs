@@ -130,7 +130,7 @@ mod tests {
         add(&layout, &video, SourceStamp::read(&feature).unwrap()).unwrap();
         let list = DamagedFeatures::read(&layout).unwrap();
         assert!(list.contains(&video, &feature).unwrap());
-        assert_eq!(in_place(dir.path()).unwrap(), [feature.clone()]);
+        assert_eq!(in_place(dir.path()).unwrap(), std::slice::from_ref(&feature));
         assert!(DamagedFeatures::read(&Layout::new(dir.path(), "other")).unwrap().is_empty());
         fs::write(&feature, "a new feature").unwrap();
         assert!(!list.contains(&video, &feature).unwrap());

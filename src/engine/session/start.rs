@@ -95,8 +95,7 @@ impl Session {
             &self.owner,
             lock,
             &devices,
-            state.files.base(),
-            self.options.wait,
+            self.options.wait.then(|| state.files.base()),
         )?;
         let inspector = setup::inspector(settings, layout, state.files.clone());
         Ok(Prepared { plan, table: Table::of(&state), state, inspector, live: self.live()?, refused })
