@@ -16,7 +16,7 @@ use crate::format::{Axes, Format};
 /// Options of `init`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct InitArgs {
-    /// The dataset folder [default: data]
+    /// Dataset folder: one folder per class [default: data]
     #[arg(value_name = "DIR", conflicts_with = "root")]
     pub folder: Option<PathBuf>,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub struct InitArgs {
     manifest: ManifestArgs,
     #[command(flatten)]
     devices: DeviceArgs,
-    /// Print what would be written, and write nothing
+    /// Print the configuration instead of writing it
     #[arg(long)]
     dry_run: bool,
 }
@@ -70,13 +70,13 @@ overrides!(FetchArgs: config, model, print;);
 pub struct ListArgs {
     #[command(flatten)]
     folders: FolderArgs,
-    /// The number after each video [default: minus-one]
+    /// The label after each video [default: minus-one]
     #[arg(long, value_name = "STYLE")]
     pub label_style: Option<LabelStyle>,
-    /// Print the list instead of writing it
+    /// Print the list to standard output instead of writing the file
     #[arg(long)]
     pub stdout: bool,
-    /// Say what would be written, and write nothing
+    /// Print what would be written and write nothing
     #[arg(long, conflicts_with = "stdout")]
     dry_run: bool,
     #[command(flatten)]
@@ -90,13 +90,13 @@ overrides!(ListArgs: folders, print; dry_run);
 pub struct ExtractArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// Let the run go on in the background: `reeldeck attach` follows it, `stop`, `pause` and `retry` steer it
+    /// Run in the background; `reeldeck attach` follows the run, and `stop`, `pause` and `retry` control it
     #[arg(long, conflicts_with_all = ["json", "dry_run"])]
     pub detach: bool,
-    /// Say what would be done, and change nothing
+    /// Print what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Print the events of the run on standard output, as lines of JSON
+    /// Print the events of the run to standard output, one JSON object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -113,7 +113,7 @@ pub struct EngineArgs {
     /// Extract only
     #[arg(long)]
     pub no_export: bool,
-    /// Begin when a client says so
+    /// Wait for a client to start the run
     #[arg(long)]
     pub wait: bool,
     #[command(flatten)]
@@ -127,15 +127,15 @@ overrides!(EngineArgs: run, print;);
 pub struct AttachArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Print lines instead of taking the terminal over
+    /// Print lines of progress instead of opening the terminal interface
     #[arg(long, conflicts_with = "TuiArgs")]
     pub plain: bool,
-    /// Print the events of the run on standard output, as lines of JSON
+    /// Print the events of the run to standard output, one JSON object per line
     #[arg(long, conflicts_with = "TuiArgs")]
     json: bool,
     #[command(flatten)]
     print: VerbosityArgs,
-    /// How the terminal interface looks.
+    /// Options of the terminal interface.
     #[command(flatten)]
     pub tui: TuiArgs,
 }
@@ -168,7 +168,7 @@ overrides!(OrderArgs: target, print;);
 /// Options of `stop`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct StopArgs {
-    /// Drop what is in hand
+    /// Abort the videos in progress; the next run starts them again
     #[arg(long)]
     pub now: bool,
     #[command(flatten)]
@@ -177,31 +177,31 @@ pub struct StopArgs {
 
 overrides!(StopArgs: order;);
 
-/// Which videos to try again.
+/// Options of `retry`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct RetryArgs {
-    /// Class/file, file, or file without extension; * and ? match anything
+    /// Failed videos to retry: Class/file, file, or file without extension; `*` matches any text, `?` one character
     #[arg(value_name = "PATTERN", required_unless_present_any = ["failed", "list"])]
     pub patterns: Vec<String>,
-    /// All that have failed
+    /// Retry all failed videos
     #[arg(long, conflicts_with = "patterns")]
     pub failed: bool,
-    /// Those in this list, such as the retry.txt of `verify`, whatever came of them; while no run holds the output folder.
-    /// The next run extracts them
+    /// Have the next run extract the videos in this list again, done or failed: one Class/file per line, such as retry.txt
+    /// from `verify`. Not possible during a run
     #[arg(long, value_name = "FILE", conflicts_with_all = ["patterns", "failed", "shard"])]
     pub list: Option<PathBuf>,
     #[command(flatten)]
     order: OrderArgs,
-    /// The dataset folder [default: data]
+    /// Dataset folder of the listed videos [default: data]
     #[arg(long, value_name = "DIR", conflicts_with_all = ["patterns", "failed"])]
     root: Option<PathBuf>,
-    /// The recipe of the features [default: slowonly-r50-8x8-k700]
+    /// Recipe of the features [default: slowonly-r50-8x8-k700]
     #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["patterns", "failed"])]
     recipe: Option<String>,
-    /// The weights that made the features; needed where there are several feature sets
+    /// Weights that made the features; required if there are several feature sets
     #[arg(long, value_name = "FILE|URL|WORD", conflicts_with_all = ["patterns", "failed"])]
     checkpoint: Option<PathBuf>,
-    /// Say what would be extracted again, and change nothing
+    /// Print how many videos would be extracted again and change nothing
     #[arg(long, conflicts_with_all = ["patterns", "failed"])]
     dry_run: bool,
 }
@@ -215,19 +215,19 @@ pub struct ScanArgs {
     folders: FolderArgs,
     #[command(flatten)]
     manifest: ManifestArgs,
-    /// Also check each video: container, file size and packets
+    /// Also check each file: container, size and packets
     #[arg(long, conflicts_with = "deep")]
     pub quick: bool,
-    /// Also check each video, and decode its first and last frames, all keyframes and a sample of the others
+    /// As --quick, and decode the first and last frames, all keyframes and a sample of the others
     #[arg(long)]
     pub deep: bool,
-    /// Whether to stay.
+    /// Whether to keep running.
     #[command(flatten)]
     pub watch: WatchArgs,
-    /// Do not keep what the checks find
+    /// Do not save the results of the checks
     #[arg(long)]
     dry_run: bool,
-    /// Print one JSON object, with --watch another for each change
+    /// Print one JSON object; with --watch, another one for each change
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -236,13 +236,13 @@ pub struct ScanArgs {
 
 overrides!(ScanArgs: folders, manifest, print; dry_run, json);
 
-/// Options of commands that can go on as files arrive.
+/// Options of commands that can follow changes of the dataset folder.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WatchArgs {
-    /// Stay, and tell what changes as files come, change and go; Ctrl-C ends it
+    /// Keep running and report changes of the dataset folder; Ctrl-C ends it
     #[arg(long)]
     pub watch: bool,
-    /// Look at everything from time to time instead of waiting for the operating system to report changes
+    /// Poll the folder instead of using file system events
     #[arg(long, requires = "watch")]
     pub poll: bool,
 }
@@ -254,10 +254,10 @@ pub struct MissingArgs {
     folders: FolderArgs,
     #[command(flatten)]
     manifest: ManifestArgs,
-    /// Whether to stay.
+    /// Whether to keep running.
     #[command(flatten)]
     pub watch: WatchArgs,
-    /// Say what would be written, and write nothing
+    /// Print what would be written and write nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -273,7 +273,7 @@ pub struct AnnotationsArgs {
     folders: FolderArgs,
     #[command(flatten)]
     manifest: ManifestArgs,
-    /// Say what would be written, and write nothing
+    /// Print what would be written and write nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -289,19 +289,19 @@ pub struct ExportArgs {
     folders: FolderArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// The formats to write, separated by commas
+    /// Formats to write, separated by commas
     #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "pkl")]
     pub format: Vec<Format>,
-    /// csv: the fewest digits that give the same float32; about half the size
+    /// csv: write the fewest digits that give the same float32; about half the size
     #[arg(long)]
     pub compact: bool,
-    /// npy, npz, h5: which way round a video's matrix is
+    /// npy, npz, h5: axis order, tc (clips × channels) or ct (channels × clips)
     #[arg(long, value_name = "LAYOUT", default_value = "tc")]
     pub layout: Axes,
-    /// What to export: logits or pooled [default: logits, where the recipe stores them]
+    /// Features to export: logits or pooled [default: logits if the recipe stores them]
     #[arg(long, value_name = "OUTPUT", value_parser = an_output)]
     pub output: Option<Output>,
-    /// Say what would be exported, and write nothing
+    /// Print what would be exported and write nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -317,24 +317,23 @@ pub struct VerifyArgs {
     folders: FolderArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// Extract N of the videos anew and compare; needs --checkpoint
+    /// Re-extract N videos and compare; requires the weights (--checkpoint)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub sample: Option<usize>,
-    /// Where to extract them: cpu or cuda:N [default: cpu]
+    /// Device for --sample: cpu or cuda:N [default: cpu]
     #[arg(long, value_name = "DEVICE", requires = "sample")]
     devices: Option<String>,
-    /// Compare with features of the same videos made by MMAction2 or anyone: a result.pkl, or a folder of csv, npy, npz
-    /// or reeldeck's own features
+    /// Compare with other features of the same videos, such as MMAction2's: a result.pkl, or a folder of csv, npy, npz or
+    /// reeldeck's own files
     #[arg(long, value_name = "FILE|DIR")]
     pub against: Option<PathBuf>,
-    /// The list that goes with that result.pkl [default: hacs_data.txt beside it]
+    /// List of the videos in that result.pkl [default: hacs_data.txt beside it]
     #[arg(long, value_name = "FILE", requires = "against")]
     pub list: Option<PathBuf>,
-    /// The largest difference that passes with --against [default: 2e-4, or a relative L2 of 1e-2 where the recipe is
-    /// not fp32]
+    /// Largest absolute difference allowed by --against [default: 2e-4; a relative L2 of 1e-2 if the recipe is not fp32]
     #[arg(long, value_name = "X", requires = "against", value_parser = a_bound)]
     pub tolerance: Option<f64>,
-    /// Print what is found, and write no lists
+    /// Print the findings and write no files
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -350,7 +349,7 @@ pub struct TuneArgs {
     config: ConfigArgs,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// How long each way to use the machine is measured
+    /// Seconds per measurement, up to 3600
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3600))]
     pub seconds: u64,
 }
@@ -364,7 +363,7 @@ pub struct SeededCheckpointArgs {
     config: ConfigArgs,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// The file to write
+    /// File to write; must not exist
     pub path: PathBuf,
 }
 

@@ -21,114 +21,115 @@ pub(crate) use args::{
 };
 pub(crate) use options::TuiArgs;
 
-/// Turns a folder of untrimmed videos into verified features for temporal action localization.
+/// Extracts features from untrimmed videos for temporal action localization.
 ///
-/// The dataset folder holds one folder for each class, with the videos in it: Class/video.mp4. It is only ever
-/// read; everything that is made goes to the output folder. A run that was stopped goes on where it was.
+/// The dataset folder contains one folder per class: Class/video.mp4. reeldeck never changes it and writes all results to the
+/// output folder. A run can be stopped at any time; the same command resumes it. Without a command and without --batch, the
+/// terminal interface opens.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "reeldeck", version, max_term_width = 100, after_help = AFTER, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// Do it all without a terminal interface: list, extract, export
+    /// List, extract and export without the terminal interface
     #[arg(long, conflicts_with = "TuiArgs")]
     pub batch: bool,
-    /// Let the run go on in the background: `reeldeck attach` follows it, `stop`, `pause` and `retry` steer it
+    /// Run in the background; `reeldeck attach` follows the run, and `stop`, `pause` and `retry` control it
     #[arg(long, requires = "batch", conflicts_with_all = ["json", "dry_run"])]
     pub detach: bool,
-    /// Say what would be done, and change nothing
+    /// Print what would be done and change nothing
     #[arg(long, requires = "batch")]
     pub dry_run: bool,
-    /// Print the events of the run on standard output, as lines of JSON
+    /// Print the events of the run to standard output, one JSON object per line
     #[arg(long, requires = "batch")]
     pub json: bool,
-    /// Print problems only
+    /// Print only problems
     #[arg(short, long, requires = "batch", conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more
+    /// Print more details
     #[arg(short, long, requires = "batch")]
     pub verbose: bool,
     #[command(flatten)]
     run: options::RunArgs,
-    /// How the terminal interface looks.
+    /// Options of the terminal interface.
     #[command(flatten)]
     pub tui: TuiArgs,
-    /// What to do.
+    /// The subcommand, if any.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
 const AFTER: &str = "\
-Begin here:
-  reeldeck demo                     try everything out on generated videos
+Getting started:
+  reeldeck demo                     try everything on generated videos
   reeldeck init data/hacs           write config.toml for a dataset folder
-  reeldeck doctor                   see what is missing
-  reeldeck --batch --detach         list, extract, export; the window may close
-  reeldeck attach                   follow it
+  reeldeck doctor                   check this machine
+  reeldeck --batch --detach         list, extract and export in the background
+  reeldeck attach                   follow the run
 
 Exit codes:
-  0    all that was wanted is finished, now or before
-  1    it could not go on, and says why
-  2    usage or configuration
-  3    finished, but some videos were refused, failed, or are missing or stale
-  4    no video
-  11   another run holds the output folder
-  130  interrupted; the same command goes on where it was";
+  0    success: everything requested is done
+  1    failure: the command could not finish
+  2    invalid command line or configuration
+  3    finished, but some videos failed, were refused, or are missing or stale
+  4    no videos, or no features, were found
+  11   another run is using the output folder
+  130  interrupted; run the same command again to resume";
 
 /// The subcommands.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Make a small dataset of generated videos and run everything on it
+    /// Generate a small dataset, run everything on it and check the result
     Demo {
-        /// The folder to work in; it is made if it does not exist
+        /// Working folder; created if it does not exist
         #[arg(long, value_name = "DIR", default_value = "reeldeck-demo")]
         dir: PathBuf,
     },
-    /// Write config.toml for a dataset folder, with every setting explained
+    /// Write a config.toml for a dataset folder, with a comment on every setting
     Init(InitArgs),
-    /// Say what this machine has for a run and what it lacks, and what to do about it; exit code 3 where something lacks
+    /// Check this machine and suggest fixes; exits 3 if anything is missing
     Doctor(DoctorArgs),
-    /// Download the weights, where an address was chosen or none at all, and say where they are
+    /// Download the weights (by default, the recipe's) and print their path
     Fetch(FetchArgs),
-    /// Write the list of videos, hacs_data.txt, in the output folder
+    /// Write the list of videos, hacs_data.txt, to the output folder
     List(ListArgs),
-    /// Extract the features of all listed videos that have none yet
+    /// Extract the features of all videos that have none yet, without an export
     Extract(ExtractArgs),
-    /// Follow the run that holds the output folder; leaving does not end it
+    /// Follow the current run; leaving does not stop it
     Attach(AttachArgs),
-    /// Say where the run that holds the output folder stands
+    /// Show the status of the current run
     Status(StatusArgs),
-    /// End the run after the videos in hand
+    /// Stop the current run after the videos in progress
     Stop(StopArgs),
-    /// Stop the workers where they are; memory and devices stay theirs
+    /// Suspend the workers; they keep their memory and devices
     Pause(OrderArgs),
-    /// Let a paused run go on
+    /// Resume a paused run
     Resume(OrderArgs),
-    /// Have videos tried again: failed ones by the run that goes on, or those of a list by the next run
+    /// Retry failed videos in the current run, or queue a list for the next one
     Retry(RetryArgs),
     /// The engine in the background
     #[command(hide = true)]
     Engine(EngineArgs),
-    /// Write what a trainer reads, from the features that are there
+    /// Export the extracted features in the formats that trainers read
     Export(ExportArgs),
-    /// Check every feature: its file, its provenance, its numbers; extract some anew; compare with others' features
+    /// Check the features; optionally re-extract a sample or compare with other features; exits 3 if any is wrong
     Verify(VerifyArgs),
-    /// Show what is in the dataset folder, what should be, and what was refused, and change nothing
+    /// Report missing, corrupt, duplicate, unlisted and refused videos; exits 3 if there are problems
     Scan(ScanArgs),
-    /// Write download and request lists for manifest videos that are not on disk
+    /// Write download and request lists for manifest videos that are missing or corrupt
     Missing(MissingArgs),
-    /// Write the annotations that a trainer reads, hacs_anno_{train,val,test}.json, from the manifest
+    /// Write annotation files for trainers, hacs_anno_{train,val,test}.json, from the manifest
     Annotations(AnnotationsArgs),
-    /// Measure how this machine's CPU runs the recipe's model fastest, and remember it
+    /// Measure the fastest CPU settings for the recipe's model and save them for later runs
     Tune(TuneArgs),
-    /// Write the seeded weights as a .pth file, for trying things out
+    /// Write the synthetic weights of `--checkpoint seeded` as a .pth file
     SeededCheckpoint(SeededCheckpointArgs),
-    /// Print what a shell needs to complete commands and options
+    /// Print a shell completion script
     Completions {
-        /// Which shell
+        /// The shell
         shell: Shell,
     },
-    /// Print the manual; with --dir write a page for each command
+    /// Print the manual page, or write one page per command with --dir
     Man {
-        /// Write the pages into this folder
+        /// Write the pages to this folder; created if it does not exist
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },

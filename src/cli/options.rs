@@ -11,33 +11,33 @@ use crate::dataset::shard::Shard;
 /// The configuration file alone.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct ConfigArgs {
-    /// Read this configuration file [default: ./config.toml, where there is one]
+    /// Configuration file [default: ./config.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// The folders that a command works on.
+/// The folders of a command.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct FolderArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The dataset folder [default: data]
+    /// Dataset folder: one folder per class; never changed [default: data]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// The output folder, outside the dataset folder [default: out]
+    /// Output folder; must lie outside the dataset folder [default: out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 
-/// The run that a command asks or orders.
+/// The run that a command addresses.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct TargetArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The output folder, outside the dataset folder [default: out]
+    /// Output folder; must lie outside the dataset folder [default: out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The run over this part of the videos, such as 0/4 for the first of four
+    /// Address the run that processes this part of the videos, such as 0/4
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
 }
@@ -55,16 +55,16 @@ pub(super) struct RecipeArgs {
 pub(super) struct ModelArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
-    /// The weights: a .pth file, the address of one, `published` for the recipe's own, which are downloaded once, or
-    /// `seeded` for made-up weights whose numbers mean nothing
+    /// Weights: a .pth file, a URL, `published` for the recipe's weights (downloaded once), or `seeded` for synthetic weights
+    /// (everything runs, but the numbers are meaningless)
     #[arg(long, value_name = "FILE|URL|WORD")]
     pub checkpoint: Option<PathBuf>,
 }
 
-/// What should be in the dataset folder.
+/// The expected videos.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct ManifestArgs {
-    /// What should be there: the official annotation file, or a list with a video a line
+    /// Expected videos: the official annotation file, or a list with one video per line
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 }
@@ -72,7 +72,7 @@ pub(super) struct ManifestArgs {
 /// Where to compute.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct DeviceArgs {
-    /// Where to compute: cpu, cuda:0,cuda:1, cpu*2 for two workers on the CPU, or all [default: cpu]
+    /// Devices, one worker each: cpu, cpu*2 for two workers, cuda:0,cuda:1, or all for every GPU [default: cpu]
     #[arg(long, value_name = "LIST")]
     pub devices: Option<String>,
 }
@@ -88,24 +88,25 @@ pub(super) struct RunArgs {
     pub manifest: ManifestArgs,
     #[command(flatten)]
     pub devices: DeviceArgs,
-    /// Work on the first N unfinished videos only; nothing is exported then
+    /// Process only the first N unfinished videos; skips the export
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub limit: Option<usize>,
-    /// Work on one part of the videos only, such as 0/4 for the first of four [default: all, or this task's of a Slurm array]
+    /// Process only this part of the videos, such as 0/4 for the first of four; skips the export [default: all videos, or the
+    /// task's part in a Slurm array]
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
-    /// Try videos again that failed before
+    /// Retry videos that failed in earlier runs
     #[arg(long)]
     pub retry_failed: bool,
-    /// Extract videos again that have changed since
+    /// Re-extract videos whose file has changed since their extraction
     #[arg(long)]
     pub redo_stale: bool,
 }
 
-/// How much to print, where there is no more than usual.
+/// How much to print, for commands without `--verbose`.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct QuietArgs {
-    /// Print problems only
+    /// Print only problems
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -113,35 +114,35 @@ pub(super) struct QuietArgs {
 /// How much to print.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct VerbosityArgs {
-    /// Print problems only
+    /// Print only problems
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more
+    /// Print more details
     #[arg(short, long)]
     pub verbose: bool,
 }
 
-/// How the terminal interface looks.
+/// The look of the terminal interface.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-#[command(next_help_heading = "Options of the terminal interface")]
+#[command(next_help_heading = "Terminal interface options")]
 pub struct TuiArgs {
-    /// Colours: terminal, none, or a theme of its own [default: terminal]
+    /// Colour theme: terminal, none, night, paper or contrast [default: terminal]
     #[arg(long, value_name = "NAME")]
     pub theme: Option<String>,
-    /// Show ASCII characters only
+    /// Draw with ASCII characters only
     #[arg(long)]
     pub ascii: bool,
-    /// Show new data once a second, for slow connections
+    /// Refresh once a second instead of four times, for slow connections
     #[arg(long)]
     pub low_bandwidth: bool,
-    /// Use the mouse; the terminal's own selection of text does not work then
+    /// Enable the mouse; disables the terminal's text selection
     #[arg(long)]
     pub mouse: bool,
 }
 
 /// Options whose values replace those of the configuration file.
 pub(super) trait Override {
-    /// Copies the values that were typed.
+    /// Copies the values given on the command line.
     fn override_in(&self, overrides: &mut Overrides);
 }
 
