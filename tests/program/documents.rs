@@ -26,6 +26,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("resume", "tests/clients runs it"),
     ("retry", "tests/clients runs it"),
     ("--devices all", "this machine may have GPUs and no CUDA"),
+    ("--config demo/config.toml", "opens the terminal interface; tests/program/tui does"),
 ];
 
 /// Programs that are not reeldeck's.

@@ -1,5 +1,5 @@
-//! The key bindings: the table of defaults with the user's keys. Dispatch, footer, help, the command palette and the
-//! README's list of keys use the same table.
+//! The key bindings: the table of defaults with the user's keys. Dispatch, footer, help, the command palette and
+//! docs/KEYS.md use the same table.
 
 use std::collections::BTreeMap;
 

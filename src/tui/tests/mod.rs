@@ -4,7 +4,7 @@ mod commands;
 mod figures;
 pub(super) mod fixtures;
 mod harness;
+mod key_list;
 mod navigation;
-mod readme;
 pub(super) mod render;
 mod screens;

@@ -1,4 +1,4 @@
-//! The README's list of keys matches the key bindings.
+//! The list of keys in docs/KEYS.md matches the key bindings.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use crate::tui::keymap::{Binding, Context, Keymap};
 use crate::tui::keys::Keys;
 
-const FROM: &str = "<!-- keys: `REELDECK_WRITE_KEYS=1 cargo test readme` writes this list -->\n";
+const FROM: &str = "<!-- keys: `REELDECK_WRITE_KEYS=1 cargo test key_list` writes this list -->\n";
 const TO: &str = "<!-- end of keys -->";
 
 #[test]
-fn the_readme_lists_the_bindings() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+fn the_document_lists_the_bindings() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/KEYS.md");
     let text = fs::read_to_string(&path).unwrap();
     let (before, rest) = text.split_once(FROM).expect("where the list of keys begins");
     let (list, after) = rest.split_once(TO).expect("where the list of keys ends");
@@ -20,7 +20,7 @@ fn the_readme_lists_the_bindings() {
         fs::write(&path, format!("{before}{FROM}{wanted}{TO}{after}")).unwrap();
         return;
     }
-    assert!(list == wanted, "the README's list of keys is not that of the program; {FROM}");
+    assert!(list == wanted, "docs/KEYS.md does not list the bindings of the program; {FROM}");
 }
 
 /// One table per context.
