@@ -16,7 +16,7 @@ use crate::format::{Axes, Format};
 /// Options of `init`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct InitArgs {
-    /// Dataset folder: one folder per class [default: data]
+    /// Dataset folder, usually with one folder per class [default: data]
     #[arg(value_name = "DIR", conflicts_with = "root")]
     pub folder: Option<PathBuf>,
     #[command(flatten)]
@@ -186,8 +186,8 @@ pub struct RetryArgs {
     /// Retry all failed videos
     #[arg(long, conflicts_with = "patterns")]
     pub failed: bool,
-    /// Have the next run extract the videos in this list again, done or failed: one Class/file per line, such as retry.txt
-    /// from `verify`. Not possible during a run
+    /// Have the next run extract the videos in this list again, done or failed: one name per line, such as retry.txt from
+    /// `verify`. Not possible during a run
     #[arg(long, value_name = "FILE", conflicts_with_all = ["patterns", "failed", "shard"])]
     pub list: Option<PathBuf>,
     #[command(flatten)]
@@ -323,8 +323,8 @@ pub struct VerifyArgs {
     /// Device for --sample: cpu or cuda:N [default: cpu]
     #[arg(long, value_name = "DEVICE", requires = "sample")]
     devices: Option<String>,
-    /// Compare with other features of the same videos, such as MMAction2's: a result.pkl, or a folder of csv, npy, npz or
-    /// reeldeck's own files
+    /// Compare with other features of the same videos, such as MMAction2's: a result.pkl, another pickle or torch.save file of
+    /// arrays, or a folder of csv, npy, npz or reeldeck's own files
     #[arg(long, value_name = "FILE|DIR")]
     pub against: Option<PathBuf>,
     /// List of the videos in that result.pkl [default: hacs_data.txt beside it]

@@ -23,9 +23,9 @@ pub(crate) use options::TuiArgs;
 
 /// Extracts features from untrimmed videos for temporal action localization.
 ///
-/// The dataset folder contains one folder per class: Class/video.mp4. reeldeck never changes it and writes all results to the
-/// output folder. A run can be stopped at any time; the same command resumes it. Without a command and without --batch, the
-/// terminal interface opens.
+/// The dataset folder usually contains one folder per class: Class/video.mp4. reeldeck never changes it and writes all results
+/// to the output folder. A run can be stopped at any time; the same command resumes it. Without a command and without --batch,
+/// the terminal interface opens.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "reeldeck", version, max_term_width = 100, after_help = AFTER, args_conflicts_with_subcommands = true)]
 pub struct Cli {

@@ -21,7 +21,7 @@ pub(super) struct ConfigArgs {
 pub(super) struct FolderArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Dataset folder: one folder per class; never changed [default: data]
+    /// Dataset folder, usually with one folder per class; never changed [default: data]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Output folder; must lie outside the dataset folder [default: out]
