@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use reeldeck_common::atomic::{self, Owner, Sweeper};
 use reeldeck_common::layout::Layout;
@@ -24,7 +24,8 @@ pub(crate) fn folder(layout: &Layout) -> PathBuf {
     layout.exports().join("verify")
 }
 
-/// Writes the files. A file without content is removed, except for the findings, so that no outdated file stays.
+/// Replaces the files together, as [`atomic::write_group`] does. A file without content is removed, except for the findings,
+/// so that no outdated file stays.
 ///
 /// # Errors
 /// Errors of the file system.
@@ -32,35 +33,35 @@ pub(crate) fn write(report: &Report, layout: &Layout, owner: &Owner) -> io::Resu
     let folder = folder(layout);
     fs::create_dir_all(&folder)?;
     atomic::sweep_folder(&folder, &Sweeper::of_command())?;
-    atomic::write(&folder.join(FINDINGS), owner, |writer| {
-        writeln!(writer, "video\tsort\twhat")?;
-        report.findings.iter().try_for_each(|finding| {
-            writeln!(writer, "{}\t{}\t{}", finding.video, finding.kind.name(), printable(&finding.text))
-        })
-    })?;
     let retry = report.to_retry();
-    or_remove(&folder.join(RETRY), owner, retry.is_empty(), |writer| {
-        retry.iter().try_for_each(|video| writeln!(writer, "{video}"))
-    })?;
-    for (name, compared) in [(AGAINST, &report.against), (AGAIN, &report.again)] {
-        or_remove(&folder.join(name), owner, compared.is_empty(), |writer| table(writer, compared))?;
+    let mut names = vec![FINDINGS];
+    let mut outdated = vec![atomic::MARKER];
+    for (name, is_empty) in
+        [(RETRY, retry.is_empty()), (AGAINST, report.against.is_empty()), (AGAIN, report.again.is_empty())]
+    {
+        if is_empty { outdated.push(name) } else { names.push(name) }
     }
-    Ok(())
+    for name in outdated {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    atomic::write_group(&folder, owner, &names, |writers| {
+        names.iter().zip(writers).try_for_each(|(name, writer)| match *name {
+            FINDINGS => findings(writer, report),
+            RETRY => retry.iter().try_for_each(|video| writeln!(writer, "{video}")),
+            AGAINST => table(writer, &report.against),
+            _ => table(writer, &report.again),
+        })
+    })
 }
 
-fn or_remove(
-    path: &Path,
-    owner: &Owner,
-    is_empty: bool,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    if !is_empty {
-        return atomic::write(path, owner, |writer| fill(writer));
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+fn findings(writer: &mut dyn Write, report: &Report) -> io::Result<()> {
+    writeln!(writer, "video\tsort\twhat")?;
+    report.findings.iter().try_for_each(|finding| {
+        writeln!(writer, "{}\t{}\t{}", finding.video, finding.kind.name(), printable(&finding.text))
+    })
 }
 
 fn table(writer: &mut dyn Write, compared: &[Compared]) -> io::Result<()> {
