@@ -54,7 +54,7 @@ pub trait Progress {
     /// [`Exit::Interrupted`] when cancelled.
     fn check_cancelled(&self) -> anyhow::Result<()> {
         if self.is_cancelled() {
-            return Err(ExitError::new(Exit::Interrupted, "interrupted; run the same command again to go on").into());
+            return Err(ExitError::new(Exit::Interrupted, "interrupted; run the same command again to resume").into());
         }
         Ok(())
     }

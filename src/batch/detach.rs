@@ -19,7 +19,7 @@ pub(crate) fn detach(settings: &Settings, typed: &Overrides, export: bool) -> Re
     let Started { pid, exit_code, .. } = launch::start(settings, typed, arguments, &|line| errln!("{line}"))?;
     match exit_code {
         None => {
-            outln!("the run goes on in the background (process {pid}); `reeldeck attach` follows it");
+            outln!("the run continues in the background (process {pid}); `reeldeck attach` follows it");
             Ok(Exit::Done)
         }
         Some(0) => Ok(Exit::Done),

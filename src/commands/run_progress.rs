@@ -127,7 +127,7 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
         Phase::Paused => text.push_str(", paused"),
         Phase::Waiting => text.push_str(", waiting to be started"),
         Phase::Held => text.push_str(&format!(", waiting: {reason}")),
-        Phase::Finishing => text.push_str(", finishing what is in hand"),
+        Phase::Finishing => text.push_str(", finishing the videos in progress"),
         Phase::Stopping => text.push_str(", stopping"),
         Phase::Idle if snapshot.exporting => return text + ", exporting",
         // The rate over the last minute does not apply to the whole run.

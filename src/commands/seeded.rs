@@ -24,6 +24,6 @@ pub(crate) fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exi
     let status = worker.arg("write-seeded-checkpoint").arg(&settings.recipe_source).arg(path).status();
     let status = status.context("failed to start reeldeck-worker")?;
     ensure!(status.success(), "failed to write the seeded weights to {}", shown(path));
-    errln!("wrote {}: made-up weights, the features they give mean nothing", shown(path));
+    errln!("wrote {}: synthetic weights; their features mean nothing", shown(path));
     Ok(Exit::Done)
 }

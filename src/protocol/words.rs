@@ -59,15 +59,15 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
             (Problem, format!("will try {} again: {}", shown(video), shown(error)))
         }
         Event::VideoReturned { video, reason } => (Detail, format!("put {} back: {}", shown(video), shown(reason))),
-        Event::Paused => (Info, "paused; `reeldeck resume` goes on".into()),
-        Event::Resumed => (Info, "going on".into()),
+        Event::Paused => (Info, "paused; `reeldeck resume` resumes it".into()),
+        Event::Resumed => (Info, "resumed".into()),
         Event::Held { reason } => (Problem, format!("waiting: {}", shown(reason))),
-        Event::OutputBack { lost: 0 } => (Info, "the output folder can be written to again; going on".into()),
+        Event::OutputBack { lost: 0 } => (Info, "the output folder can be written to again; resuming".into()),
         Event::OutputBack { lost } => {
             (Info, format!("the output folder is back, what came of {lost} videos is not: they are done again"))
         }
         Event::Requeued { videos } => (Info, format!("{videos} to be tried again")),
-        Event::Stopping => (Info, "finishing what is in hand; interrupt again to stop now".into()),
+        Event::Stopping => (Info, "finishing the videos in progress; interrupt again to stop now".into()),
         Event::StoppingNow => (Info, "stopping now".into()),
         Event::Blocked { reason } => (Problem, format!("cannot go on: {}", shown(reason))),
         Event::RunStarted(started) => {

@@ -19,8 +19,8 @@ pub(super) fn install(folder: PathBuf) {
         let written = write(&folder, &text).or_else(|| write(&std::env::temp_dir(), &text));
         errln!("reeldeck broke: {panic}");
         match written {
-            Some(path) => errln!("a report is in {}; a run that was going on goes on", path.display()),
-            None => errln!("no report could be written; a run that was going on goes on"),
+            Some(path) => errln!("a report is in {}; a run that was active continues", path.display()),
+            None => errln!("no report could be written; a run that was active continues"),
         }
         std::process::exit(1);
     }));

@@ -28,14 +28,14 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
             Some(Phase::Finishing | Phase::Stopping) => Some("the run is ending; wait for its end".into()),
             Some(Phase::Held) => {
                 let why = app.snapshot().and_then(|snapshot| snapshot.reason.clone()).unwrap_or_default();
-                Some(format!("the run goes on by itself as soon as it can: {why}"))
+                Some(format!("the run resumes by itself as soon as it can: {why}"))
             }
             Some(Phase::Waiting | Phase::Idle) if counts.queued == 0 => {
                 Some("nothing waits to be extracted; retry or rescan brings something".into())
             }
             _ => None,
         },
-        A::Stop => (!app.is_active()).then(|| "no run is going on".into()),
+        A::Stop => (!app.is_active()).then(|| "no run is active".into()),
         A::RetryAll => (counts.failed == 0 && count(RowState::Failed) == 0).then(|| "no video has failed".into()),
         A::WriteMissing => match app.welcome().and_then(|welcome| welcome.manifest.as_ref()) {
             None => Some("no manifest says what should be there; name one in config.toml or with --manifest".into()),
@@ -45,7 +45,7 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         A::Undo => app.undo.is_empty().then(|| "nothing to take back".into()),
         A::Check | A::CheckDeep => {
             let scan = app.snapshot().and_then(|snapshot| snapshot.scan);
-            scan.map(|scan| format!("a check is going on: {} of {}", scan.done, scan.all))
+            scan.map(|scan| format!("a check is running: {} of {}", scan.done, scan.all))
         }
         A::Unmark => app.marks.is_empty().then(|| "nothing is marked".into()),
         A::Retry => retry(app),
@@ -60,7 +60,7 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
             .map(|row| format!("{} is missing: there is no file", row.video)),
         A::Open => match app.focus {
             Pane::Videos if app.videos.current().is_none() => Some("no video is here".into()),
-            Pane::Devices if in_flight(app).is_none() => Some("this device has no video in hand".into()),
+            Pane::Devices if in_flight(app).is_none() => Some("this device has no video in progress".into()),
             Pane::Log if app.log.current().is_none() => Some("no line is here".into()),
             _ => None,
         },

@@ -78,7 +78,7 @@ fn the_run_waits_while_the_disk_is_full() {
         on_a_small_disk(&bench, "size=3200k", ballast, "wait_for 'no space left'; wait_for_wake_ups; rm out/ballast");
     check(&bench, &ran, 80, "kept");
     assert!(ran.stderr.contains("free at least 2 MB"), "it says how much: {ran:?}");
-    assert!(ran.stderr.contains("can be written to again; going on"), "{ran:?}");
+    assert!(ran.stderr.contains("can be written to again; resuming"), "{ran:?}");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn an_output_disk_that_hangs_is_waited_for_and_no_video_is_charged() {
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(bench.files("features").len(), 20 - 4, "{ran:?}");
     assert_eq!(bench.failure("A/v_000.mp4")["attempts"].as_array().unwrap().len(), 1);
-    assert!(ran.stderr.contains("can be written to again; going on"), "{ran:?}");
+    assert!(ran.stderr.contains("can be written to again; resuming"), "{ran:?}");
     assert!(!ran.stderr.contains("no sign of life") && !ran.stderr.contains("starts again"), "{ran:?}");
 }
 

@@ -29,7 +29,7 @@ impl Engine {
             Request::Resume if self.state.paused.is_none() => Err("it is not paused".into()),
             Request::Resume => {
                 self.handle(Event::Resume);
-                Ok("going on".into())
+                Ok("resumed".into())
             }
             Request::Stop { .. } if self.state.is_over() && !self.run_concludes => Ok("the engine leaves".into()),
             Request::Stop { now: true } => {
@@ -38,7 +38,7 @@ impl Engine {
             }
             Request::Stop { now: false } => {
                 self.finish_up();
-                Ok("finishing what is in hand".into())
+                Ok("finishing the videos in progress".into())
             }
             Request::Leave if self.state.is_over() => {
                 if self.run_concludes {
@@ -129,7 +129,7 @@ impl Engine {
     /// While another export is running.
     pub(crate) fn export(&mut self, formats: Vec<Format>) -> Result<String, String> {
         if self.exporting.is_some() {
-            return Err("an export is going on".into());
+            return Err("an export is already running".into());
         }
         let text = format!("exporting {}", formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", "));
         self.begin_export(formats, None);

@@ -269,9 +269,7 @@ impl Session {
         if let Some(why) = state.blocked() {
             return Err(ExitError::new(
                 Exit::Internal,
-                format!(
-                    "the run could not go on: {why}; once that is put right, the same command goes on where it was"
-                ),
+                format!("the run cannot continue: {why}; fix that and run the same command again to resume"),
             )
             .into());
         }
@@ -350,6 +348,6 @@ fn tell_end(server: &mut Server, ended: &anyhow::Result<Exit>) {
 }
 
 fn interrupted() -> Exit {
-    errln!("interrupted; run the same command again to go on");
+    errln!("interrupted; run the same command again to resume");
     Exit::Interrupted
 }

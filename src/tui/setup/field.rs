@@ -45,7 +45,7 @@ impl Field {
         match self {
             Self::Root => "A folder for each class in it. Nothing there is changed.",
             Self::Out => "For features, lists, exports. Not in the dataset folder.",
-            Self::Checkpoint => "A .pth file, or `seeded`: made up, to try things out.",
+            Self::Checkpoint => "A .pth file, or `seeded`: synthetic, to try things out.",
             Self::Manifest => "What should be there: HACS's own file or a list.",
             Self::Layout => "any: at any depth; classes, flat or split take a part.",
             Self::Devices => "cpu, cuda:0, cuda:0,cuda:1, cpu*2, all: a worker each.",

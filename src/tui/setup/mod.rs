@@ -201,7 +201,7 @@ impl<'k> Setup<'k> {
         self.suggestions = if completions.names.len() > 1 { completions.names.clone() } else { vec![] };
         if common == completions.typed {
             if completions.names.len() == 1 {
-                self.notice = Notice::Hint("that is all there is; enter goes on".into());
+                self.notice = Notice::Hint("no more suggestions; enter continues".into());
             }
             return vec![];
         }

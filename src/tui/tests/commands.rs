@@ -181,12 +181,12 @@ fn an_unavailable_key_shows_the_reason() {
 fn quitting_asks_what_to_do_with_an_active_run() {
     let mut harness = harness();
     harness.press("q");
-    assert!(harness.shows("detach: the run goes on") && !quits(&harness));
+    assert!(harness.shows("detach: the run continues") && !quits(&harness));
     harness.press("esc");
     assert!(!quits(&harness) && harness.app.modals.is_empty());
     harness.press("ctrl-c d");
     let Some(Effect::Quit(Some(farewell))) = harness.effects.pop() else { panic!() };
-    assert!(farewell.contains("the run goes on (process 4711)"));
+    assert!(farewell.contains("the run continues (process 4711)"));
     assert!(harness.commands.is_empty());
 }
 

@@ -69,8 +69,8 @@ pub(super) fn retry_all(app: &mut App, effects: &mut Vec<Effect>) {
 pub(super) fn deep_check(app: &App) -> Menu {
     let counts = app.snapshot().map(|snapshot| snapshot.counts).unwrap_or_default();
     let question = format!(
-        "Check all {} anew, decoding the first, the last and some other frames of each? A second or two a video; the run \
-         goes on beside it.",
+        "Check all {} again and decode the first, the last and some other frames of each? This takes a second or two per \
+         video. A run continues meanwhile.",
         text::plural(counts.videos as u64, "video", "videos")
     );
     Menu::question("Deep check", question, "yes, check them", CommandGroup::single(Command::Check { deep: true }))
@@ -80,7 +80,7 @@ pub(super) fn stop_menu(app: &App) -> Menu {
     let videos = in_progress(app);
     Menu {
         title: "Stop the run".into(),
-        text: "What is done stays done; a later start goes on from there.".into(),
+        text: "Finished videos stay finished; the next start continues from there.".into(),
         items: vec![
             MenuItem::new(
                 's',
@@ -103,8 +103,8 @@ fn in_progress(app: &App) -> String {
     let videos =
         app.snapshot().map_or(0, |snapshot| snapshot.devices.iter().map(|device| device.in_flight.len()).sum());
     match videos {
-        0 => "what is in hand".into(),
-        videos => format!("the {} in hand", text::plural(videos as u64, "video", "videos")),
+        0 => "the videos in progress".into(),
+        videos => format!("the {} in progress", text::plural(videos as u64, "video", "videos")),
     }
 }
 
@@ -117,12 +117,12 @@ pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
     let left = app.snapshot().map_or(0, |snapshot| snapshot.counts.unfinished()) as u64;
     let to_do = text::plural(left, "video is", "videos are");
     let paused = if app.phase() == Some(Phase::Paused) { " It is paused, and would stay so." } else { "" };
-    let attach = "`reeldeck` or `reeldeck attach` comes back to it";
+    let attach = "`reeldeck` or `reeldeck attach` follows it";
     app.modals.push(Modal::Menu(Menu {
         title: "Leave".into(),
-        text: format!("A run is going on; {to_do} still to be done.{paused}"),
+        text: format!("A run is active; {to_do} still to be done.{paused}"),
         items: vec![
-            MenuItem::new('d', format!("detach: the run goes on, {attach}"), MenuAction::Detach),
+            MenuItem::new('d', format!("detach: the run continues, {attach}"), MenuAction::Detach),
             MenuItem::new('s', format!("stop after {videos}, then leave"), MenuAction::StopAndQuit { now: false }),
             MenuItem::new('n', format!("stop now; {videos} will be done again"), MenuAction::StopAndQuit { now: true }),
             MenuItem::new('c', "cancel", MenuAction::Close),
@@ -141,7 +141,7 @@ pub(super) fn quit_now(app: &mut App, effects: &mut Vec<Effect>) {
     let pid = app.welcome().map(|welcome| welcome.pid);
     let farewell = match (app.is_active(), pid) {
         (true, Some(pid)) if app.quit_when_idle => Some(format!("the run is ending by itself (process {pid})")),
-        (true, Some(pid)) => Some(format!("the run goes on (process {pid}); `reeldeck attach` comes back to it")),
+        (true, Some(pid)) => Some(format!("the run continues (process {pid}); `reeldeck attach` follows it")),
         _ => None,
     };
     effects.push(Effect::Quit(farewell));

@@ -188,7 +188,7 @@ fn event(app: &mut App, line: &Line) {
             app.toasts.show(app.now, level, text);
         }
         (None, Event::Exported { .. }) => app.toasts.show(app.now, Level::Info, text.clone()),
-        (None, Event::Stopping) => app.toasts.show(app.now, Level::Info, "finishing what is in hand"),
+        (None, Event::Stopping) => app.toasts.show(app.now, Level::Info, "finishing the videos in progress"),
         (None, Event::Paused) => app.toasts.show(app.now, Level::Info, "paused"),
         (None, _) if level >= Level::Info => app.toasts.show(app.now, level, text.clone()),
         (None, _) => {}

@@ -201,8 +201,7 @@ fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
         }
         MenuAction::Detach => {
             let pid = app.welcome().map(|welcome| welcome.pid);
-            let farewell =
-                pid.map(|pid| format!("the run goes on (process {pid}); `reeldeck attach` comes back to it"));
+            let farewell = pid.map(|pid| format!("the run continues (process {pid}); `reeldeck attach` follows it"));
             effects.push(Effect::Quit(farewell));
         }
         MenuAction::StopAndQuit { now } => commands::stop_and_quit(app, now, effects),

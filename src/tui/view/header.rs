@@ -43,7 +43,7 @@ fn names(app: &App, room: usize) -> Vec<Span<'static>> {
     let used = 10 + text::width(&dataset) + 1;
     spans.push(Span::styled(format!(" {dataset}"), theme.style(Role::Base)));
     if welcome.synthetic_weights {
-        spans.push(Span::styled("  made-up weights", theme.style(Role::Warn)));
+        spans.push(Span::styled("  synthetic weights", theme.style(Role::Warn)));
     }
     if used + text::width(&paths) + 18 < room {
         spans.push(Span::styled(paths, theme.style(Role::Dim)));
@@ -116,7 +116,7 @@ fn phase_word(phase: Phase) -> &'static str {
         Phase::Running => "running",
         Phase::Paused => "paused",
         Phase::Held => "waiting for the output folder",
-        Phase::Finishing => "finishing what is in hand",
+        Phase::Finishing => "finishing the videos in progress",
         Phase::Stopping => "stopping",
         Phase::Idle => "over",
     }

@@ -90,7 +90,7 @@ fn stop_waits_for_an_export_and_stop_now_cancels_it() {
     let bench = Bench::new(&[("A/v_0.mp4", "ok")]);
     let held = exporting(&bench);
     let stop = bench.run(&["stop"]);
-    assert_eq!((stop.code, stop.stdout.trim()), (0, "finishing what is in hand"), "{stop:?}");
+    assert_eq!((stop.code, stop.stdout.trim()), (0, "finishing the videos in progress"), "{stop:?}");
     assert_eq!(snapshot(&bench)["exporting"], true, "it is still at it");
     fs::rename(&held.whole, &held.feature).unwrap();
     wait_for("it goes on", || held.open() || !is_running(&bench) || snapshot(&bench)["exporting"] == false);

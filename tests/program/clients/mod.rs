@@ -118,7 +118,7 @@ fn a_background_run_can_be_followed_and_controlled() {
     assert_eq!(status(&bench)["runs"][0]["snapshot"]["phase"], "paused");
     assert!(bench.run(&["status"]).stdout.contains("paused"));
     let resumed = bench.run(&["resume"]);
-    assert_eq!((resumed.code, resumed.stdout.trim()), (0, "going on"));
+    assert_eq!((resumed.code, resumed.stdout.trim()), (0, "resumed"));
     let again = bench.run(&["resume"]);
     assert!(again.code == 1 && again.stderr.contains("not paused"), "{again:?}");
 
@@ -156,7 +156,7 @@ fn stop_finishes_videos_in_flight_and_stop_now_does_not() {
     let bench = bench();
     start(&bench);
     wait_for("a video is done", || counts(&bench)["done"].as_u64().unwrap() >= 1);
-    assert_eq!(bench.run(&["stop"]).stdout.trim(), "finishing what is in hand");
+    assert_eq!(bench.run(&["stop"]).stdout.trim(), "finishing the videos in progress");
     wait_for("the engine leaves when the run is over", || !is_running(&bench));
     let done = bench.files("features").len();
     assert!((2..10).contains(&done), "{done}");

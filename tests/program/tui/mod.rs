@@ -32,7 +32,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     screen.shows("first start");
     screen.shows("3 class folders, 5 videos");
     screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
-    screen.press("seeded", "made-up");
+    screen.press("seeded", "synthetic");
     screen.send("\x13");
     wait_for("the configuration is written", || bench.path("config.toml").exists());
     let config = fs::read_to_string(bench.path("config.toml")).unwrap();
@@ -87,8 +87,8 @@ fn a_run_can_be_detached_from_attached_to_paused_and_stopped() {
     let mut screen = open(&bench, &[], 120, 40);
     screen.shows("ready to start");
     screen.press("s", "● running");
-    screen.press("q", "detach: the run goes on");
-    screen.press("d", "the run goes on (process");
+    screen.press("q", "detach: the run continues");
+    screen.press("d", "the run continues (process");
     assert_eq!(screen.ends(), 0);
     assert!(!screen.is_taken());
     assert_eq!(engines(&bench), 1);

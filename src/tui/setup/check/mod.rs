@@ -225,7 +225,7 @@ fn checkpoint(typed: &str, folder: &Path, path: &Path) -> Verdict {
         return Verdict::Warn("none yet: scanning works, extracting asks for one".into());
     }
     if typed == "seeded" {
-        return Verdict::Warn("made-up weights: all of it runs, the numbers mean nothing".into());
+        return Verdict::Warn("synthetic weights: everything runs, the numbers mean nothing".into());
     }
     if typed.contains("://") {
         let name = typed.rsplit('/').next().unwrap_or_default();
