@@ -167,7 +167,7 @@ pub(crate) const TABLE: &[Binding] = &[
 
     binding(Details, &["esc", "q", "enter"], A::Close, "back", "back to the table", 1),
     binding(Details, &["r"], A::Retry, "extract again", "extract this video again", 10),
-    binding(Details, &["o"], A::Still, "still", "show or hide a still", 20),
+    binding(Details, &["o"], A::Still, "still", "show or hide a picture of the video", 20),
     binding(Details, &["x"], A::Exclude, "exclude", "exclude or re-include this video", 30),
     binding(Details, &["p", "h", "left"], A::PreviousVideo, "previous", "show the video before this one", 40),
     binding(Details, &["n", "l", "right"], A::NextVideo, "next", "show the video after this one", 41),

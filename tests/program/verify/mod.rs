@@ -32,7 +32,7 @@ fn healthy_features_pass() {
     let ran = set.run(&["verify"]).expect(0, &["checked 4 features of tiny-", "0 wrong", "SEEDED"]);
     assert!(!ran.err.contains("wrong") && !ran.err.contains("note"), "{ran:?}");
     assert_eq!(findings(&set), []);
-    assert_eq!(set.names("verify"), ["findings.tsv"]);
+    assert_eq!(set.names("verify"), ["complete.json", "findings.tsv"]);
 }
 
 #[test]
