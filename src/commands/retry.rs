@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
+use reeldeck_common::feature::Header;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::{VideoName, printable};
 
@@ -46,6 +47,15 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
     }
     let is_there = |path: &Path| path.try_exists().unwrap_or(false);
     let (mut features, mut failures, mut neither) = (0, 0, 0);
+    for video in &videos {
+        let feature = layout.feature(video);
+        if let Err(error) = Header::read(&feature)
+            && !(error.is_absent() || error.is_damage())
+        {
+            let context = format!("{} cannot be read and may be whole; nothing was removed", shown(&feature));
+            return Err(anyhow::Error::from(error).context(context));
+        }
+    }
     let lock = (!settings.dry_run)
         .then(|| Lock::take(&layout.private(), Shard::WHOLE))
         .transpose()

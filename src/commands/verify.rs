@@ -46,6 +46,7 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
     let layout = Layout::new(&settings.out, &set);
     let pairs = args.against.as_deref().map(|path| Reference::open(path, args.list.as_deref())).transpose()?;
     let scan = scan(&settings.root, &settings.scan)?;
+    super::check_readable(&scan)?;
     let tolerance = args.tolerance.map_or_else(|| verify::tolerance(&settings.recipe), Tolerance::MaxAbs);
     let job = VerifyJob { layout: &layout, recipe: &settings.recipe, videos: &scan.videos, tolerance };
     let meter = cancellable_meter(settings)?;

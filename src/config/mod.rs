@@ -300,8 +300,8 @@ fn named(asked: &Path, folder: &Path) -> Option<PathBuf> {
 
 /// `published` stands for the address in the recipe.
 fn checkpoint(asked: &Path, folder: &Path, recipe: &Recipe) -> Option<CheckpointSource> {
-    let is_address = |text: &&str| text.starts_with("https://") || text.starts_with("http://");
-    if let Some(url) = asked.to_str().filter(is_address) {
+    // Any scheme, so that no address is taken for a path, which messages show with its password.
+    if let Some(url) = asked.to_str().filter(|text| text.contains("://")) {
         return Some(CheckpointSource::Url(url.to_owned()));
     }
     match asked.as_os_str().as_encoded_bytes() {

@@ -1,7 +1,7 @@
 //! Writes the journal and failure files, and releases orders to workers, on a thread, so that a slow disk never blocks the
 //! engine.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -157,7 +157,7 @@ impl<C: Fn(String)> WriterThread<C> {
             {
                 return Err(error);
             }
-            self.journal = Some(OpenOptions::new().append(true).create(true).open(&self.path)?);
+            self.journal = Some(reeldeck_common::open::append(&self.path)?);
         }
         if let Some(journal) = &mut self.journal {
             // A line that was written in part ends where the next attempt begins: readers pass over it.

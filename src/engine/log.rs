@@ -5,7 +5,7 @@
 //! which would write to the folder under an output disk that was unmounted.
 
 use std::fmt::{self, Write as _};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
@@ -143,7 +143,7 @@ impl RotatingFile {
         if let Some(folder) = self.path.parent() {
             let _ = fs::create_dir(folder);
         }
-        let file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+        let file = reeldeck_common::open::append(&self.path)?;
         self.size = file.metadata()?.len();
         self.file = Some(file);
         Ok(())

@@ -185,8 +185,9 @@ impl Counting<'_> {
         let probed = self.probes.get(&file.name).filter(|probed| probed.source == file.stamp)?;
         let frames = match &probed.verdict {
             Verdict::Healthy { facts } => facts.frames,
-            Verdict::Damaged { facts, lost, .. } => facts.frames.saturating_sub(*lost),
-            Verdict::Corrupt { .. } | Verdict::OverLimit { .. } => 0,
+            Verdict::Damaged { facts, lost: 0, .. } => facts.frames,
+            // What a cut file still has is not the length of the video.
+            Verdict::Damaged { .. } | Verdict::Corrupt { .. } | Verdict::OverLimit { .. } => 0,
         };
         Some(frames).filter(|frames| *frames > 0)
     }

@@ -100,7 +100,7 @@ impl Manifest {
         let journal = match &mut self.journal {
             Some(journal) => journal,
             None => {
-                let mut journal = File::options().append(true).create(true).open(self.folder.join(FILE))?;
+                let mut journal = reeldeck_common::open::append(&self.folder.join(FILE))?;
                 // Ends a last line that a crash may have cut.
                 journal.write_all(b"\n")?;
                 self.journal.insert(journal)

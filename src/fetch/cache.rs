@@ -47,8 +47,9 @@ impl Cache {
     /// A URL that does not name a file.
     pub fn place(&self, url: &str) -> Result<PathBuf, FetchError> {
         let bad = |why| FetchError::Address { url: address::public(url), why };
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let rest = rest.ok_or_else(|| bad("it begins with neither https:// nor http://"))?;
+        let is_http = |scheme: &str| ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        let parts = url.split_once("://").filter(|(scheme, _)| is_http(scheme));
+        let (_, rest) = parts.ok_or_else(|| bad("it begins with neither https:// nor http://"))?;
         let (_, path) = rest.split_once('/').ok_or_else(|| bad("it names no file"))?;
         let name = path.split(['?', '#']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
         let name: String =
@@ -210,6 +211,7 @@ mod tests {
         let place = |url: &str| cache.place(url).unwrap().to_string_lossy().into_owned();
         assert_eq!(place("https://a.org/x/w_1-15b93b10.pth?key=1#f"), "/c/w_1-15b93b10.pth");
         assert_eq!(place("http://b.org/w_1-15b93b10.pth"), "/c/w_1-15b93b10.pth");
+        assert_eq!(place("HTTPS://b.org/w_1-15b93b10.pth"), "/c/w_1-15b93b10.pth");
         assert_ne!(place("https://a.org/w.pth"), place("https://b.org/w.pth"));
         assert!(place("https://a.org/my%20w.pth").ends_with("/my_20w.pth"));
         for bad in ["ftp://a.org/w.pth", "https://a.org", "https://a.org/", "https://a.org/..", "w.pth"] {

@@ -131,9 +131,10 @@ impl Report {
         self.findings.iter().filter(|finding| finding.kind != Kind::Note)
     }
 
-    /// The videos with an error, without duplicates, sorted.
+    /// The videos to extract again, without duplicates, sorted. A feature that cannot be read may be whole.
     pub(crate) fn to_retry(&self) -> Vec<&VideoName> {
-        let mut videos: Vec<&VideoName> = self.wrong().map(|finding| &finding.video).collect();
+        let mut videos: Vec<&VideoName> =
+            self.wrong().filter(|finding| finding.kind != Kind::Unreadable).map(|finding| &finding.video).collect();
         videos.sort_unstable();
         videos.dedup();
         videos

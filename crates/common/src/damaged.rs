@@ -5,7 +5,7 @@
 //! of the file: it no longer counts once the file was replaced.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounded;
 use crate::error::is_absent;
 use crate::layout::Layout;
+use crate::open;
 use crate::source::SourceStamp;
 use crate::video::VideoName;
 
@@ -50,7 +51,7 @@ pub fn add(layout: &Layout, video: &VideoName, feature: SourceStamp) -> io::Resu
     let entry = Entry { set: layout.set().to_owned(), video: video.clone(), feature };
     // The line break before the entry ends a line that a crash has cut. A single write appends atomically.
     let line = format!("\n{}\n", serde_json::to_string(&entry)?);
-    File::options().append(true).create(true).open(path(layout))?.write_all(line.as_bytes())
+    open::append(&path(layout))?.write_all(line.as_bytes())
 }
 
 impl DamagedFeatures {

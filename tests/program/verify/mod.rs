@@ -114,6 +114,22 @@ fn every_fault_is_reported_and_listed_for_retry() {
 }
 
 #[test]
+fn a_feature_that_cannot_be_read_is_not_removed() {
+    let set = Set::of(&VIDEOS);
+    let path = set.layout.feature(&VideoName::new(VIDEOS[0]).unwrap());
+    let aside = path.with_extension("aside");
+    fs::rename(&path, &aside).unwrap();
+    // A link to itself cannot be opened by any user.
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    set.run(&["verify"]).expect(3, &["1 wrong", "unreadable"]);
+    assert!(!set.exported("verify/retry.txt").exists());
+    let list = set.layout.out().join("list.txt");
+    fs::write(&list, VIDEOS[0]).unwrap();
+    set.run(&["retry", "--list", list.to_str().unwrap()]).expect(1, &["may be whole", "nothing was removed"]);
+    assert!(path.symlink_metadata().is_ok());
+}
+
+#[test]
 fn retry_with_a_list_queues_videos_for_the_next_run() {
     let set = Set::of(&VIDEOS);
     let path = |video: &str| set.layout.feature(&VideoName::new(video).unwrap());
