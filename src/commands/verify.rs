@@ -71,6 +71,8 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
             .with_context(|| format!("failed to write {}", shown(&damaged::path(&layout))))?;
         if report.wrong().next().is_some() {
             errln!("all findings are in {}", shown(&folder.join(report::FINDINGS)));
+        }
+        if !report.to_retry().is_empty() {
             let retry = shown(&folder.join(report::RETRY));
             errln!("the videos to extract again are in {retry}; pass it to `reeldeck retry --list`");
         }
@@ -114,7 +116,7 @@ fn sample(
             "the checkpoint is not the one that made these features; name that one with --checkpoint"
         )
     );
-    let wrong = report.to_retry();
+    let wrong = report.wrong_videos();
     let noted: Vec<_> = report.findings.iter().map(|finding| &finding.video).collect();
     let lot = RandomState::new();
     // Wrong features need no further proof, and videos without a feature cannot be compared.
@@ -235,7 +237,7 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
     for (n, one, many) in few.into_iter().filter(|(n, ..)| *n > 0) {
         outln!("{}", count(n, one, many));
     }
-    let wrong = report.to_retry().len();
+    let wrong = report.wrong_videos().len();
     outln!("checked {} of {}: {wrong} wrong", count(report.checked, "feature", "features"), job.layout.set());
 }
 

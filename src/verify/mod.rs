@@ -131,14 +131,22 @@ impl Report {
         self.findings.iter().filter(|finding| finding.kind != Kind::Note)
     }
 
+    /// The videos with an error, without duplicates, sorted.
+    pub(crate) fn wrong_videos(&self) -> Vec<&VideoName> {
+        unique(self.wrong())
+    }
+
     /// The videos to extract again, without duplicates, sorted. A feature that cannot be read may be whole.
     pub(crate) fn to_retry(&self) -> Vec<&VideoName> {
-        let mut videos: Vec<&VideoName> =
-            self.wrong().filter(|finding| finding.kind != Kind::Unreadable).map(|finding| &finding.video).collect();
-        videos.sort_unstable();
-        videos.dedup();
-        videos
+        unique(self.wrong().filter(|finding| finding.kind != Kind::Unreadable))
     }
+}
+
+fn unique<'r>(findings: impl Iterator<Item = &'r Finding>) -> Vec<&'r VideoName> {
+    let mut videos: Vec<&VideoName> = findings.map(|finding| &finding.video).collect();
+    videos.sort_unstable();
+    videos.dedup();
+    videos
 }
 
 /// A feature file, and its video if it exists.
