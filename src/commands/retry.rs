@@ -47,6 +47,10 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
     }
     let is_there = |path: &Path| path.try_exists().unwrap_or(false);
     let (mut features, mut failures, mut neither) = (0, 0, 0);
+    let lock = (!settings.dry_run)
+        .then(|| Lock::take(&layout.private(), Shard::WHOLE))
+        .transpose()
+        .map_err(ExitError::from)?;
     for video in &videos {
         let feature = layout.feature(video);
         if let Err(error) = Header::read(&feature)
@@ -56,10 +60,6 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
             return Err(anyhow::Error::from(error).context(context));
         }
     }
-    let lock = (!settings.dry_run)
-        .then(|| Lock::take(&layout.private(), Shard::WHOLE))
-        .transpose()
-        .map_err(ExitError::from)?;
     for video in &videos {
         let (feature, failure) = (layout.feature(video), layout.failure(video));
         let has = (is_there(&feature), is_there(&failure));

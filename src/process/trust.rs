@@ -230,10 +230,10 @@ mod tests {
     fn files_of_other_users_are_refused() {
         let (_dir, file) = case();
         // As root, the tests could make a file of another user; this way they need not be root.
-        let nobody = Owners(vec![u32::MAX]);
-        let error = nobody.check(&file).unwrap_err().to_string();
+        let stranger = Owners(vec![u32::MAX]);
+        let error = stranger.check(&file).unwrap_err().to_string();
         assert!(error.contains("belongs to the user with the id") && error.contains("a folder of your own"), "{error}");
-        nobody.and_owner_of(Path::new("/")).and_owner_of(&file).check(&file).unwrap();
+        stranger.and_owner_of(Path::new("/")).and_owner_of(&file).check(&file).unwrap();
     }
 
     #[test]

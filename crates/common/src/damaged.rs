@@ -107,7 +107,7 @@ fn entries(layout: &Layout) -> io::Result<Vec<Entry>> {
         text => text?,
     };
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    // The set becomes part of a path, and whoever can write to the output folder can write to this file.
+    // The set becomes part of a path, and other users may be able to write to this file.
     let is_name = |set: &str| !set.is_empty() && !set.starts_with('.') && !set.contains('/');
     Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).filter(|entry: &Entry| is_name(&entry.set)).collect())
 }

@@ -23,7 +23,7 @@ fn videos_are_assigned_in_turns_and_the_last_ones_go_to_free_workers() {
     assert_eq!(
         (run.assignments(0), run.assignments(1)),
         (vec![6, 0, 1], vec![4, 5]),
-        "whoever is free first gets the last"
+        "the worker that is free first gets the last video"
     );
 }
 

@@ -103,7 +103,7 @@ fn a_video_that_an_export_missed_is_extracted_again_once() {
     (0..2).for_each(|_| drop(run.done(0)));
     run.gone(0, "it left");
     assert!(run.state.is_over());
-    // A video whose feature is there is left alone.
+    // A video that has its feature is not queued again.
     run.event(Event::Missed(VideoId(1), Status::Done { degraded: false, resumed: true }, false));
     assert!(run.state.is_over());
     let effects = run.event(Event::Missed(VideoId(0), Status::Queued, true));

@@ -224,7 +224,7 @@ mod tests {
         let between = inspected(&whole[..half]);
         assert_eq!((between.end, between.missing), (End::Cut, (whole.len() - half) as u64));
         assert_eq!(between.promises[0].amount, Amount::Seconds { seconds: 10.0, from_zero: true });
-        // Where the file says nothing of its length, its duration alone is not believed.
+        // A duration without a file size is not trusted.
         assert_eq!(inspected(&file(10.0, 0.0)[..half]).end, End::Unknown);
         assert_eq!(inspected(&file(1e9, 1e12)).end, End::Unknown);
         // A whole last tag without the length behind it.

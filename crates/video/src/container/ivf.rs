@@ -33,7 +33,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
         }
         if end > file.size() {
             structure.missing = end - file.size();
-            // FFmpeg makes a packet of what is there of the last frame.
+            // FFmpeg also returns an incomplete last frame as a packet.
             frames += u64::from(body < file.size());
             break;
         }

@@ -52,7 +52,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
                 structure.broken_at(at);
             }
             number = Some(own);
-            // The last packet of the page goes on in the next one.
+            // The last packet of the page continues in the next page.
             continues = page[26] > 0 && page[26 + usize::from(page[26])] == 255;
             structure.end = if flags & LAST != 0 { End::Complete } else { End::Unknown };
         }
@@ -157,7 +157,7 @@ mod tests {
         let whole = pages.concat();
         assert_eq!(inspected(&whole), Structure { end: End::Complete, ..Structure::default() });
         assert_eq!(inspected(&pages[..30].concat()).end, End::Unknown);
-        assert_eq!(inspected(&pages[..22].concat()).end, End::Cut, "a packet goes on in the next page");
+        assert_eq!(inspected(&pages[..22].concat()).end, End::Cut, "a packet continues in the next page");
         let cut = inspected(&whole[..whole.len() - 100]);
         assert_eq!((cut.end, cut.missing), (End::Cut, 100));
         assert_eq!(inspected(&[&whole[..], &[0; 300]].concat()).end, End::Complete);
