@@ -1,5 +1,5 @@
-//! The part of the video table that is held here: which rows to request, where the cursor is, and how it stays on its
-//! video when rows move. The engine holds the whole table.
+//! The part of the video table that is held here: which rows to request, and where the cursor is. The cursor stays on its
+//! video when rows move by themselves, and on its row number when the user moves rows. The engine holds the whole table.
 
 use crate::protocol::MAX_ROWS;
 use crate::protocol::row::{Filter, Row, Sort};
@@ -38,6 +38,8 @@ pub(super) struct VideoTable {
     /// The next row under the cursor becomes the anchor.
     adopt_anchor: bool,
     locate_anchor: bool,
+    /// The video under the cursor that the user's own command is about to move away. The cursor keeps its row number.
+    leaving: Option<String>,
     stale: bool,
     in_flight: bool,
     range: Option<usize>,
@@ -121,15 +123,25 @@ impl VideoTable {
         if self.filter == filter && self.sort == sort {
             return;
         }
+        let sorted = self.filter == filter;
         (self.filter, self.sort) = (filter, sort);
         self.generation += 1;
         self.known = false;
         self.range = None;
+        self.leaving = None;
         self.anchor_hidden = false;
-        self.locate_anchor = self.anchor.is_some();
-        if !self.locate_anchor {
-            (self.selected, self.top) = (0, 0);
+        // Sorting is about the rows at this place, filtering is about the video.
+        if sorted {
+            self.anchor = None;
+            self.adopt_anchor = self.selected > 0;
         }
+        self.locate_anchor = self.anchor.is_some();
+    }
+
+    /// The user's command moves the video under the cursor: the cursor keeps its row number, so that the next video
+    /// comes under it.
+    pub(super) fn keep_row_number(&mut self) {
+        self.leaving = self.current().map(|row| row.video.clone());
     }
 
     /// A different engine answers now: everything is requested anew.
@@ -149,6 +161,7 @@ impl VideoTable {
         self.selected = index.min(self.total.saturating_sub(1));
         self.anchor_hidden = false;
         self.locate_anchor = false;
+        self.leaving = None;
         self.anchor = match self.selected {
             0 => None,
             _ => self.current().map(|row| row.video.clone()),
@@ -237,6 +250,12 @@ impl VideoTable {
 
     /// Puts the cursor back on its video.
     fn restore_cursor(&mut self) {
+        let under = self.current().map(|row| row.video.clone());
+        if under.is_some() && self.leaving.is_some() && under != self.leaving {
+            // The command has taken effect: the cursor now belongs to the video that moved up.
+            self.adopt_anchor = self.anchor.is_some() && self.anchor == self.leaving;
+            self.leaving = None;
+        }
         if std::mem::take(&mut self.adopt_anchor) {
             self.anchor = self.current().map(|row| row.video.clone());
         }
@@ -267,16 +286,10 @@ impl VideoTable {
             return;
         }
         self.locate_anchor = false;
-        let fresh = !self.known;
         self.total = total;
         match offset {
             Some(offset) => self.jump(offset),
-            None => {
-                self.anchor_hidden = true;
-                if fresh {
-                    (self.selected, self.top) = (0, 0);
-                }
-            }
+            None => self.anchor_hidden = true,
         }
         self.selected = self.selected.min(total.saturating_sub(1));
         self.scroll_to_cursor();

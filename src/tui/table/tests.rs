@@ -131,6 +131,17 @@ fn the_cursor_returns_to_its_video_after_a_filter() {
 }
 
 #[test]
+fn a_filter_that_hides_the_video_keeps_the_row_number() {
+    let engine = Engine::new(1_000);
+    let mut table = table(&engine);
+    table.move_to(7);
+    engine.serve(&mut table);
+    table.set_view(Filter { text: "v_001".into(), ..Filter::default() }, Sort::default());
+    engine.serve(&mut table);
+    assert_eq!((table.selected(), under(&table)), (7, "A/v_00107.mp4"));
+}
+
+#[test]
 fn answers_of_older_generations_are_ignored() {
     let engine = Engine::new(10);
     let mut table = table(&engine);

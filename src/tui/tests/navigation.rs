@@ -114,19 +114,75 @@ fn states_and_problems_are_chosen_by_keys() {
 }
 
 #[test]
-fn sorting_keeps_the_cursor_on_its_video() {
+fn sorting_keeps_the_row_number_of_the_cursor() {
     let mut harness = harness();
     harness.press("ctrl-f ctrl-f j");
-    let before = under(&harness);
+    let before = (harness.app.videos.selected(), harness.app.videos.top());
+    let at = |harness: &Harness| (harness.app.videos.selected(), harness.app.videos.top());
     harness.press("o z");
     assert_eq!(harness.app.videos.sort().by, Column::Size);
-    assert_eq!(under(&harness), before);
+    assert_eq!(at(&harness), before);
     harness.press("o z");
     assert!(harness.app.videos.sort().descending);
     assert!(harness.shows("by size ▾"));
     harness.press("O > <");
     assert_eq!((harness.app.videos.sort().by, harness.app.videos.sort().descending), (Column::Size, false));
-    assert_eq!(under(&harness), before);
+    assert_eq!(at(&harness), before);
+    // From now on the cursor stays on the video that it has come to.
+    let video = under(&harness);
+    harness.table.rows.iter_mut().find(|row| row.video == video).unwrap().size = 1;
+    harness.table_changed();
+    assert_eq!((under(&harness), harness.app.videos.selected()), (video, 0));
+}
+
+#[test]
+fn excluding_and_retrying_keep_the_row_number_of_the_cursor() {
+    for (key, next) in [("x", RowState::Excluded), ("r", RowState::Queued)] {
+        let mut harness = harness();
+        harness.press("f f esc").press("j j j");
+        let failed = harness.app.videos.total();
+        for turn in 1..4 {
+            let video = under(&harness);
+            harness.press(key);
+            // Rows that are asked for before the command takes effect do not unpin the cursor.
+            harness.table_changed();
+            assert_eq!(under(&harness), video);
+            harness.table.rows.iter_mut().find(|row| row.video == video).unwrap().state = next;
+            harness.table_changed();
+            assert_eq!(
+                (harness.app.videos.total(), harness.app.videos.selected()),
+                (failed - turn, 3.min(failed - turn - 1))
+            );
+            assert_ne!(under(&harness), video);
+        }
+        // The command is over: a change that the run makes moves the cursor with its video.
+        let video = under(&harness);
+        let first = harness.table.rows.iter_mut().find(|row| row.state == RowState::Failed).unwrap();
+        first.state = RowState::Done;
+        harness.table_changed();
+        assert_eq!(under(&harness), video);
+    }
+}
+
+#[test]
+fn excluding_other_videos_leaves_the_cursor_on_its_video() {
+    let mut harness = harness();
+    harness.press("space space j j");
+    let video = under(&harness);
+    let marked: Vec<String> = harness
+        .table
+        .rows
+        .iter()
+        .filter(|row| row.state == RowState::Failed)
+        .map(|row| row.video.clone())
+        .take(2)
+        .collect();
+    harness.press("x");
+    for row in harness.table.rows.iter_mut().filter(|row| marked.contains(&row.video)) {
+        row.state = RowState::Excluded;
+    }
+    harness.table_changed();
+    assert_eq!(under(&harness), video);
 }
 
 #[test]

@@ -171,6 +171,8 @@ fn open(app: &mut App, effects: &mut Vec<Effect>) {
         Pane::Classes => {
             let class = app.classes.current().map(|row| row.class.clone());
             let filter = crate::protocol::row::Filter { class, ..app.videos.filter().clone() };
+            // Another class is another list.
+            app.videos.move_to(0);
             app.videos.set_view(filter, app.videos.sort());
             focus(app, Pane::Videos);
         }

@@ -2,7 +2,7 @@
 
 use super::Effect;
 use crate::protocol::Command;
-use crate::protocol::row::RowState;
+use crate::protocol::row::{Row, RowState};
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
 use crate::tui::action::Action;
@@ -19,6 +19,11 @@ pub(super) const MAX_WITHOUT_QUESTION: u64 = 20;
 const MAX_UNDO: usize = 50;
 
 pub(super) fn send(app: &mut App, group: CommandGroup, effects: &mut Vec<Effect>) {
+    if let Some(row) = app.videos.current()
+        && group.commands.iter().any(|command| moves(command, row))
+    {
+        app.videos.keep_row_number();
+    }
     let last = group.commands.len().saturating_sub(1);
     for (place, command) in group.commands.into_iter().enumerate() {
         let tag = if place == last { PendingRequest::Command } else { PendingRequest::PartialCommand };
@@ -32,6 +37,17 @@ pub(super) fn send(app: &mut App, group: CommandGroup, effects: &mut Vec<Effect>
     }
     if group.unmark {
         app.marks.clear();
+    }
+}
+
+/// Whether a command gives the video another state, and with it another place in the table.
+fn moves(command: &Command, row: &Row) -> bool {
+    match command {
+        Command::Redo { select } | Command::Exclude { select, .. } => {
+            select.filter.is_some() || select.videos.contains(&row.video)
+        }
+        Command::Retry { .. } => row.state == RowState::Failed,
+        _ => false,
     }
 }
 
