@@ -30,18 +30,14 @@ class Way(NamedTuple):
 
     words: str
     nvdec: str
-    stay: bool
     # Of those that are measured alone.
     decoders: tuple[str, ...]
 
 
-CORES = Way("the cores", "off", False, ("cpu",))
+CORES = Way("the cores", "off", ("cpu",))
 WAYS = (
     CORES,
-    Way("NVDEC", "only", False, ("nvdec",)),
-    Way("NVDEC, frames stay", "only", True, ("nvdec",)),
-    Way("cores and NVDEC", "share", False, ("cpu", "nvdec")),
-    Way("cores and NVDEC, frames stay", "share", True, ("cpu", "nvdec")),
+    Way("cores and NVDEC", "share", ("cpu", "nvdec")),
 )
 
 
@@ -146,7 +142,7 @@ class Bench:
         path = self.work / "config.toml"
         torch = "" if self.torch is None else str(self.torch)
         text = f'devices = "{device}"\nroot = "short"\n[worker]\nbatch = {together}\n'
-        path.write_text(f"{text}[cuda]\ntorch = {json.dumps(torch)}\nnvdec = \"{way.nvdec}\"\nframes_stay = {str(way.stay).lower()}\n")
+        path.write_text(f"{text}[cuda]\ntorch = {json.dumps(torch)}\nnvdec = \"{way.nvdec}\"\n")
         return path
 
     def batch(self, name: str, data: str, precision: str, device: str, way: Way, together: int = 0):
@@ -173,18 +169,6 @@ class Bench:
         if ran.returncode != 0:
             raise SystemExit(f"gpu-check: decoding failed: {ran.stderr.strip()}")
         return json.loads(ran.stdout)
-
-    def crops(self, files: list[Path]) -> list[dict]:
-        """Crops of pictures that stay where they were decoded against the CPU's."""
-        environment = dict(os.environ)
-        if self.gpu is not None:
-            lib = str(self.torch / "lib")
-            environment |= {"REELDECK_TORCH_LIB": lib, "LD_LIBRARY_PATH": lib}
-        command = [self.bin / "reeldeck-worker", "crops", "memory" if self.gpu is None else f"cuda:{self.gpu}", *files]
-        ran = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment)
-        if ran.returncode != 0:
-            raise SystemExit(f"gpu-check: comparing crops failed: {ran.stderr.strip()}")
-        return [json.loads(line) for line in ran.stdout.splitlines()]
 
     def measure(self) -> None:
         rounds = 2 if self.arguments.quick else 40

@@ -53,7 +53,6 @@ pub struct CudaSection {
     pub torch: PathBuf,
     pub nvdec: NvdecUse,
     pub nvdec_streams: usize,
-    pub frames_stay: bool,
 }
 
 /// Which decoder serves a GPU.
@@ -63,9 +62,7 @@ pub enum NvdecUse {
     /// The CPU.
     #[default]
     Off,
-    /// NVDEC, for the streams that it supports.
-    Only,
-    /// Both.
+    /// The CPU and NVDEC.
     Share,
 }
 

@@ -150,8 +150,6 @@ pub struct Settings {
     pub nvdec: NvdecUse,
     /// The number of videos that NVDEC decodes at a time. 0: automatic.
     pub nvdec_streams: usize,
-    /// Whether frames from NVDEC stay in GPU memory.
-    pub frames_stay: bool,
     /// How changes of the dataset folder are detected.
     pub watch: WatchSection,
     /// A file with the names of the network's classes.
@@ -253,7 +251,6 @@ impl Settings {
             class_names: named(&config.details.class_names, folder_of_file),
             nvdec: config.cuda.nvdec,
             nvdec_streams: config.cuda.nvdec_streams,
-            frames_stay: config.cuda.frames_stay,
             torch: if config.cuda.torch.as_os_str().is_empty() {
                 PathBuf::new()
             } else {

@@ -37,7 +37,6 @@ pub(crate) struct Sizes {
     threads: usize,
     nvdec: NvdecUse,
     streams: usize,
-    stay: bool,
 }
 
 /// The capacity of one worker.
@@ -60,7 +59,7 @@ impl Sizes {
             0 => (cores() / devices.len().max(1)).max(1),
             chosen => chosen,
         };
-        Self { threads, nvdec: settings.nvdec, streams: settings.nvdec_streams, stay: settings.frames_stay }
+        Self { threads, nvdec: settings.nvdec, streams: settings.nvdec_streams }
     }
 
     /// The capacity of the worker on this device.
@@ -71,10 +70,6 @@ impl Sizes {
         };
         let (decoders, streams) = match self.nvdec {
             NvdecUse::Off => (self.threads, 0),
-            NvdecUse::Only => {
-                let streams = or(self.streams, self.threads.max(STREAMS));
-                (streams, streams)
-            }
             NvdecUse::Share => {
                 let streams = or(self.streams, STREAMS);
                 (self.threads + streams, streams)
@@ -88,7 +83,7 @@ impl Sizes {
     pub(crate) fn nvdec(&self, device: Device) -> Option<Nvdec> {
         let streams = self.capacity(device).streams;
         match device {
-            Device::Cuda(gpu) if streams > 0 => Some(Nvdec { gpu: gpu as usize, streams, stay: self.stay }),
+            Device::Cuda(gpu) if streams > 0 => Some(Nvdec { gpu: gpu as usize, streams }),
             _ => None,
         }
     }
@@ -130,25 +125,19 @@ mod tests {
     }
 
     fn sizes(threads: usize, nvdec: NvdecUse, streams: usize) -> Sizes {
-        Sizes { threads, nvdec, streams, stay: true }
+        Sizes { threads, nvdec, streams }
     }
 
     #[test]
     fn nvdec_is_used_only_on_gpus_and_only_if_configured() {
-        use NvdecUse::{Off, Only, Share};
-        for (threads, nvdec, streams, decoders, by_nvdec) in [
-            (16, Off, 0, 16, 0),
-            (16, Off, 5, 16, 0),
-            (16, Only, 0, 16, 16),
-            (2, Only, 0, 8, 8),
-            (16, Only, 3, 3, 3),
-            (16, Share, 0, 24, 8),
-            (2, Share, 1, 3, 1),
-        ] {
+        use NvdecUse::{Off, Share};
+        for (threads, nvdec, streams, decoders, by_nvdec) in
+            [(16, Off, 0, 16, 0), (16, Off, 5, 16, 0), (16, Share, 0, 24, 8), (2, Share, 1, 3, 1)]
+        {
             let sizes = sizes(threads, nvdec, streams);
             let expected = Capacity { decoders, streams: by_nvdec, capacity: 2 * decoders + 1 };
             assert_eq!(sizes.capacity(Device::Cuda(3)), expected, "{sizes:?}");
-            let asked = (by_nvdec > 0).then_some(Nvdec { gpu: 3, streams: by_nvdec, stay: true });
+            let asked = (by_nvdec > 0).then_some(Nvdec { gpu: 3, streams: by_nvdec });
             assert_eq!(sizes.nvdec(Device::Cuda(3)), asked, "{sizes:?}");
             let on_cpu = Capacity { decoders: threads, streams: 0, capacity: threads + 1 };
             assert_eq!((sizes.capacity(Device::Cpu), sizes.nvdec(Device::Cpu)), (on_cpu, None), "{sizes:?}");

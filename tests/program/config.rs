@@ -80,17 +80,16 @@ fn an_unexpanded_tilde_creates_no_folder_of_that_name() {
 }
 
 #[test]
-fn nvdec_is_off_only_or_shared() {
+fn nvdec_is_off_or_shared() {
     let dir = tempfile::tempdir().unwrap();
     let nvdec = |text: &str| {
         fs::write(dir.path().join("config.toml"), text).unwrap();
         let settings = Settings::resolve(&Overrides::default(), dir.path()).map_err(|error| error.to_string())?;
-        Ok((settings.nvdec, settings.nvdec_streams, settings.frames_stay))
+        Ok((settings.nvdec, settings.nvdec_streams))
     };
-    assert_eq!(nvdec("devices = \"all\""), Ok((NvdecUse::Off, 0, false)));
-    assert_eq!(nvdec("[cuda]\nnvdec = \"only\"\nnvdec_streams = 12"), Ok((NvdecUse::Only, 12, false)));
-    assert_eq!(nvdec("[cuda]\nnvdec = \"share\"\nframes_stay = true"), Ok((NvdecUse::Share, 0, true)));
-    for wrong in ["nvdec = true", "nvdec = \"all\"", "nvdec_streams = 1000"] {
+    assert_eq!(nvdec("devices = \"all\""), Ok((NvdecUse::Off, 0)));
+    assert_eq!(nvdec("[cuda]\nnvdec = \"share\"\nnvdec_streams = 12"), Ok((NvdecUse::Share, 12)));
+    for wrong in ["nvdec = true", "nvdec = \"only\"", "nvdec_streams = 1000"] {
         let error: Result<_, String> = nvdec(&format!("[cuda]\n{wrong}"));
         assert!(error.is_err(), "{wrong}");
     }

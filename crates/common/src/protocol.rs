@@ -102,8 +102,6 @@ pub struct Nvdec {
     pub gpu: usize,
     /// How many of the [`Init::decoders`] use NVDEC. The others use the CPU.
     pub streams: usize,
-    /// Whether decoded frames stay on the GPU, which then converts and resizes them.
-    pub stay: bool,
 }
 
 /// Where the weights come from.

@@ -33,29 +33,6 @@ char *reeldeck_stream_new(int8_t index, CopyStream **out) {
 
 void reeldeck_stream_free(CopyStream *copy) { delete copy; }
 
-// Makes it the current stream of this thread. Returns CUDA's handle of the stream in `out`.
-char *reeldeck_stream_make_current(const CopyStream *copy, void **out) {
-  return guarded([&] {
-    const c10::impl::VirtualGuardImpl device(kind);
-    device.setDevice(copy->stream.device());
-    device.exchangeStream(copy->stream);
-    *out = device.getStreamNativeHandle(copy->stream);
-  });
-}
-
-char *reeldeck_stream_synchronize(const CopyStream *copy) {
-  return guarded([&] { c10::impl::VirtualGuardImpl(kind).synchronizeStream(copy->stream); });
-}
-
-// Waits for a tensor that was computed on this stream, and records that the model's stream, the device's default one, uses it.
-char *reeldeck_stream_synchronize_for_model(const CopyStream *copy, const at::Tensor *computed) {
-  return guarded([&] {
-    const c10::impl::VirtualGuardImpl device(kind);
-    device.synchronizeStream(copy->stream);
-    computed->record_stream(device.getDefaultStream(copy->stream.device()));
-  });
-}
-
 // Allocates pinned host memory. The allocator reuses it only after pending copies from it are complete.
 char *reeldeck_pinned(int64_t bytes, at::Tensor **out) {
   return guarded([&] {

@@ -93,22 +93,6 @@ impl<'m> ClipRunner<'m> {
     /// When memory runs out or libtorch fails.
     pub fn push(&mut self, index: u64, pixels: &[u8]) -> Result<usize, ModelError> {
         self.pixels.push(&self.model.upload, self.group_size * self.model.frame_bytes(), pixels)?;
-        self.pushed(index)
-    }
-
-    /// The same for frames on the device; `pixels` has a row for each.
-    ///
-    /// # Errors
-    /// As [`ClipRunner::push`].
-    pub fn push_on_device(&mut self, indices: &[u64], pixels: &Tensor) -> Result<usize, ModelError> {
-        for (row, index) in indices.iter().enumerate() {
-            self.pixels.push_on_device(&self.model.upload, &pixels.f_select(0, row as i64)?)?;
-            self.pushed(*index)?;
-        }
-        Ok(self.computed.clips)
-    }
-
-    fn pushed(&mut self, index: u64) -> Result<usize, ModelError> {
         self.indices.push(index);
         if self.indices.len() == self.group_size {
             self.run_frames()?;
@@ -206,37 +190,6 @@ mod tests {
             assert_eq!(direct.clips, 50);
             assert!(run(&model, group_size) == direct, "groups of {group_size} frames");
         }
-    }
-
-    /// Some frames are pushed from the host and some from the device, in portions of different size.
-    #[test]
-    fn frames_on_the_device_give_the_same_bits() {
-        let (model, clips) = net();
-        let pixels = |index: u64| -> Vec<u8> { (0..32 * 32 * 3).map(|at| (index * 7 + at * at % 251) as u8).collect() };
-        let mut host = ClipRunner::with_group_size(&model, clips.clone(), 20, 64);
-        let mut device = ClipRunner::with_group_size(&model, clips, 20, 64);
-        let mut index = 0;
-        for count in [16, 16, 16, 16, 5, 1, 16, 3].into_iter().cycle() {
-            let indices: Vec<u64> = (index..(index + count).min(988)).collect();
-            if indices.is_empty() {
-                break;
-            }
-            index += count;
-            for index in &indices {
-                host.push(*index, &pixels(*index)).unwrap();
-                if count == 3 {
-                    device.push(*index, &pixels(*index)).unwrap();
-                }
-            }
-            if count == 3 {
-                continue;
-            }
-            let all: Vec<u8> = indices.iter().flat_map(|index| pixels(*index)).collect();
-            let rows = Tensor::from_slice(&all).view([indices.len() as i64, 32, 32, 3]);
-            device.push_on_device(&indices, &rows).unwrap();
-        }
-        let outputs = |runner: ClipRunner<'_>| runner.finish().unwrap().fetch().unwrap();
-        assert!(outputs(device) == outputs(host));
     }
 
     /// The cache spans a batch of clips and a group of frames, however long the video is.

@@ -5,7 +5,6 @@
 pub mod checkpoint;
 pub mod clips;
 mod conv;
-pub mod crops;
 mod cudnn;
 pub mod device;
 mod error;

@@ -15,9 +15,6 @@ use crate::native::{Raw, check, raw, tensor_from};
 unsafe extern "C" {
     fn reeldeck_stream_new(index: i8, out: &mut *mut c_void) -> *mut c_char;
     fn reeldeck_stream_free(stream: *mut c_void);
-    fn reeldeck_stream_make_current(stream: *const c_void, out: &mut *mut c_void) -> *mut c_char;
-    fn reeldeck_stream_synchronize(stream: *const c_void) -> *mut c_char;
-    fn reeldeck_stream_synchronize_for_model(stream: *const c_void, computed: Raw) -> *mut c_char;
     fn reeldeck_stream_send(stream: *const c_void, from: Raw, out: &mut Raw) -> *mut c_char;
     fn reeldeck_pinned(bytes: i64, out: &mut Raw) -> *mut c_char;
 }
@@ -39,37 +36,6 @@ impl CopyStream {
         // SAFETY: on success the call writes a pointer that only `reeldeck_stream_free` frees.
         check(unsafe { reeldeck_stream_new(index, &mut stream) })?;
         Ok(Self(stream))
-    }
-
-    /// Makes it the current stream of the calling thread. Returns CUDA's handle of the stream, which stays valid as long as
-    /// the process.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub(crate) fn make_current(&self) -> Result<*mut c_void, ModelError> {
-        let mut handle = std::ptr::null_mut();
-        // SAFETY: the stream is valid; the call writes a handle that is never freed.
-        check(unsafe { reeldeck_stream_make_current(self.0, &mut handle) })?;
-        Ok(handle)
-    }
-
-    /// Waits until all work on the stream is complete.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub(crate) fn synchronize(&self) -> Result<(), ModelError> {
-        // SAFETY: the stream is valid.
-        check(unsafe { reeldeck_stream_synchronize(self.0) })
-    }
-
-    /// Waits until all work on the stream is complete, and records that the model will use `computed`, so that its memory is
-    /// not reused too early.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub(crate) fn synchronize_for_model(&self, computed: &Tensor) -> Result<(), ModelError> {
-        // SAFETY: stream and tensor are valid during the call.
-        check(unsafe { reeldeck_stream_synchronize_for_model(self.0, raw(computed)) })
     }
 
     /// Starts a copy from pinned memory. Later work on the calling thread's stream waits for it on the GPU.
@@ -135,16 +101,14 @@ impl Upload {
 /// The pixels of a group of frames, in order.
 #[derive(Default)]
 pub(crate) struct FrameGroup {
-    /// The pixels of the first frames, on the device or on their way there.
-    on_device: Vec<Tensor>,
-    /// The pixels of the other frames, for a blocking transfer.
+    /// The pixels for a blocking transfer.
     bytes: Vec<u8>,
-    /// The pixels of the other frames in memory for a transfer, and how many bytes of it are filled.
+    /// The pixels in memory for another transfer, and how many bytes of it are filled.
     staged: Option<(Tensor, usize)>,
 }
 
 impl FrameGroup {
-    /// Appends the pixels of a frame in host memory. The group may have `capacity` bytes altogether.
+    /// Appends the pixels of a frame. The group may have `capacity` bytes altogether.
     ///
     /// # Errors
     /// When the group exceeds its capacity, or libtorch fails.
@@ -169,36 +133,12 @@ impl FrameGroup {
         Ok(())
     }
 
-    /// Appends the pixels of a frame on the device.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub(crate) fn push_on_device(&mut self, upload: &Upload, pixels: &Tensor) -> Result<(), ModelError> {
-        if self.staged.is_some() || !self.bytes.is_empty() {
-            let before = self.send(upload)?;
-            self.on_device.push(before);
-        }
-        self.on_device.push(pixels.f_flatten(0, -1)?);
-        Ok(())
-    }
-
-    /// Takes all pixels, as a row of bytes on the device or on their way there. The group is empty afterwards.
+    /// Starts the transfer of all pixels. Returns them as a row of bytes on the device or on their way there. The group is empty
+    /// afterwards.
     ///
     /// # Errors
     /// When libtorch fails.
     pub(crate) fn take(&mut self, upload: &Upload) -> Result<Tensor, ModelError> {
-        if self.on_device.is_empty() {
-            return self.send(upload);
-        }
-        let mut parts = std::mem::take(&mut self.on_device);
-        if self.staged.is_some() || !self.bytes.is_empty() {
-            parts.push(self.send(upload)?);
-        }
-        Ok(Tensor::f_cat(&parts, 0)?)
-    }
-
-    /// Starts the transfer of the pixels in host memory.
-    fn send(&mut self, upload: &Upload) -> Result<Tensor, ModelError> {
         let Some((memory, filled)) = self.staged.take() else {
             let pixels = Tensor::f_from_data_size(&self.bytes, &[self.bytes.len() as i64], Kind::Uint8)?;
             self.bytes.clear();
@@ -227,26 +167,6 @@ mod tests {
             }
             group.push(&upload, 12, &[1, 2, 3]).unwrap();
             assert_eq!(Vec::<u8>::try_from(group.take(&upload).unwrap()).unwrap(), [1, 2, 3], "not full");
-        }
-    }
-
-    #[test]
-    fn frames_on_host_and_device_keep_their_order() {
-        for upload in [Upload::new(Device::Cpu), Upload::staged()] {
-            let mut group = FrameGroup::default();
-            let on_device = |from: u8| Tensor::from_slice(&[from, from + 1]).view([1, 2]);
-            for order in ["dd", "dh", "hd", "hdhhd", "hh"] {
-                let mut expected = vec![];
-                for (at, place) in order.chars().enumerate() {
-                    let first = at as u8 * 10;
-                    expected.extend([first, first + 1]);
-                    match place {
-                        'd' => group.push_on_device(&upload, &on_device(first)).unwrap(),
-                        _ => group.push(&upload, 12, &[first, first + 1]).unwrap(),
-                    }
-                }
-                assert_eq!(Vec::<u8>::try_from(group.take(&upload).unwrap()).unwrap(), expected, "{order}");
-            }
         }
     }
 

@@ -68,16 +68,17 @@ fn main() -> Result<()> {
     let recipe = Recipe::find("slowonly-r50-8x8-k700")?;
     let limits = Limits::default();
     let request = Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
-    let nvdec = gpu.map(Nvdec::open).transpose()?;
-    let extract = |file: &str, sink: &mut dyn Sink| {
-        frames::extract_with(Path::new(file), &request, Pass::Best, nvdec.as_ref(), sink)
+    let open = || gpu.map(Nvdec::open).transpose();
+    let extract = |file: &str, nvdec: Option<&Nvdec>, sink: &mut dyn Sink| {
+        frames::extract_with(Path::new(file), &request, Pass::Best, nvdec, sink)
             .with_context(|| format!("failed to take frames from {file}"))
     };
+    let nvdec = open()?;
     // Once for the checksums, which also brings the files into memory.
     let mut found = BTreeMap::new();
     for file in &files {
         let mut sum = Sum::default();
-        let facts = extract(file, &mut sum)?;
+        let facts = extract(file, nvdec.as_ref(), &mut sum)?;
         let md5: String = sum.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let decoder = if facts.nvdec { "nvdec" } else { "cpu" };
         found.insert(file, json!({"decoder": decoder, "frames": facts.counts.output, "md5": md5}));
@@ -87,10 +88,15 @@ fn main() -> Result<()> {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(file) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < total) {
-                    if let Err(error) = extract(&files[file % files.len()], &mut Nowhere) {
-                        failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+                let work = || -> Result<()> {
+                    let nvdec = open()?;
+                    while let Some(file) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < total) {
+                        extract(&files[file % files.len()], nvdec.as_ref(), &mut Nowhere)?;
                     }
+                    Ok(())
+                };
+                if let Err(error) = work() {
+                    failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
                 }
             });
         }

@@ -36,13 +36,6 @@ impl Coefficients {
         }
     }
 
-    /// The six integers: the offset subtracted from 8 × Y, the factor of that difference, and the factors of 8 × V − 1024 for
-    /// red, 8 × U − 1024 for green, 8 × V − 1024 for green and 8 × U − 1024 for blue. Each product is divided by 65536 and
-    /// rounded down before the sums are taken.
-    pub fn as_array(&self) -> [i32; 6] {
-        [self.y_offset, self.y, self.v_to_r, self.u_to_g, self.v_to_g, self.u_to_b]
-    }
-
     /// What one chroma sample adds to red, green and blue.
     pub(crate) fn chroma(&self, u: u8, v: u8) -> [i32; 3] {
         let u = (i32::from(u) << 3) - 1024;

@@ -30,13 +30,13 @@ pub mod nvdec;
 mod packet_rules;
 pub mod peek;
 mod picture;
+mod pinned;
 pub mod resize;
 mod rotate;
 pub mod sampling;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 pub mod still;
-pub mod surface;
 pub mod synth;
 pub mod yuv;
 

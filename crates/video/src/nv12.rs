@@ -1,4 +1,4 @@
-//! Converts between NV12, which NVDEC gives (U and V alternating in one plane), and three planes.
+//! Converts NV12, which NVDEC gives (U and V alternating in one plane), to three planes.
 //!
 //! Only the chroma is copied, which is a third of a frame. Rotation, odd heights and the conversion to RGB then need no second
 //! implementation, and the pixels are the same as from the decoder on the CPU.
@@ -34,41 +34,6 @@ pub(crate) fn to_planar(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
         let rows = u.chunks_exact_mut(stride).zip(v.chunks_exact_mut(stride));
         for (pairs, (u, v)) in pairs.chunks(lines[1] as usize).zip(rows) {
             split(&pairs[..width * 2], &mut u[..width], &mut v[..width]);
-        }
-    }
-    Some(out)
-}
-
-/// The frame with U and V in one plane and shared luma. `None` for other formats than 8-bit 4:2:0, and without memory.
-pub(crate) fn from_planar(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
-    let mut out = ff::frame::Video::empty();
-    // SAFETY: as in `to_planar`: the three planes of a 4:2:0 frame are read, and a buffer with room for one plane is written.
-    unsafe {
-        let (from, to) = (frame.as_ptr(), out.as_mut_ptr());
-        let (lines, data) = ((*from).linesize, (*from).data);
-        let full_range = (*from).format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as i32;
-        let is_planar = full_range || (*from).format == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as i32;
-        let upright = lines[..3].iter().all(|stride| *stride > 0) && (*from).width > 0 && (*from).height > 0;
-        if !is_planar || !upright || (*from).buf[0].is_null() {
-            return None;
-        }
-        let (width, height) = chroma_size(from);
-        let stride = (width * 2).next_multiple_of(64) + PADDING;
-        let chroma = share_luma(from, to, ffi::AVPixelFormat::AV_PIX_FMT_NV12, stride * height)?;
-        if full_range {
-            (*to).color_range = ffi::AVColorRange::AVCOL_RANGE_JPEG;
-        }
-        (*to).data[1] = chroma;
-        (*to).linesize[1] = stride as i32;
-        let plane = |at: usize| {
-            let stride = lines[at] as usize;
-            from_raw_parts(data[at], (height - 1) * stride + width).chunks(stride)
-        };
-        let pairs = from_raw_parts_mut(chroma, stride * height).chunks_exact_mut(stride);
-        for ((u, v), pairs) in plane(1).zip(plane(2)).zip(pairs) {
-            for ((u, v), pair) in u.iter().zip(v).zip(pairs.as_chunks_mut::<2>().0).take(width) {
-                *pair = [*u, *v];
-            }
         }
     }
     Some(out)

@@ -13,44 +13,34 @@
 //! NVDEC conceals damage within a frame silently, where the decoder on the CPU marks the frame. Such a file counts as healthy
 //! here.
 
-use std::ffi::{CString, c_void};
+use std::cell::RefCell;
+#[cfg(test)]
 use std::ptr;
+use std::sync::Arc;
 
 use ff::ffi;
 use ffmpeg_next as ff;
 
 use crate::codec::CodecId;
-use crate::cuda::{CudaDevice, PrimaryContext};
+use crate::cuda::{CudaDevice, CudaThread};
 use crate::error::VideoError;
 use crate::ffi_enums;
 use crate::ffmpeg_info;
 use crate::nv12;
+use crate::pinned::PinnedPool;
 
-/// A GPU's decoder. Any number of threads may use it at the same time.
+/// A GPU's decoder for one thread, in the context that libtorch uses too. It has a stream of its own, so threads do not wait for
+/// each other.
 pub struct Nvdec {
     /// Null only in tests: FFmpeg then finds no device and refuses every stream, as it does if a driver refuses it.
     device: *mut ffi::AVBufferRef,
-    output: Output,
-    /// Dropped after the device, which refers to it.
-    context: Option<PrimaryContext>,
-}
-
-/// Where decoded frames are handed over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Output {
-    /// In host memory, after a download.
-    Host,
-    /// On the GPU.
-    Device,
-    /// Decoded by the CPU into host memory, which stands in for the memory of a GPU.
-    Emulated,
+    /// Memory for downloaded frames.
+    pinned: Option<RefCell<PinnedPool>>,
 }
 
 // SAFETY: FFmpeg counts references to the device atomically and does not modify an initialised device; each of its calls
 // makes the CUDA context current and restores the previous one.
 unsafe impl Send for Nvdec {}
-// SAFETY: as above; a shared `Nvdec` only gives out further references to the device.
-unsafe impl Sync for Nvdec {}
 
 impl Drop for Nvdec {
     fn drop(&mut self) {
@@ -64,46 +54,26 @@ impl Drop for Nvdec {
 const BIT_EXACT: [CodecId; 4] = [CodecId::H264, CodecId::HEVC, CodecId::VP8, CodecId::VP9];
 
 impl Nvdec {
-    /// Opens the GPU with this CUDA number. Frames are downloaded to host memory. Open one per process: FFmpeg creates a CUDA
-    /// context, which takes hundreds of MB of the GPU's memory.
+    /// Opens the decoder of the GPU with this CUDA number for one thread.
     ///
     /// # Errors
     /// If there is no driver or no such GPU.
     pub fn open(gpu: usize) -> Result<Self, VideoError> {
         ffmpeg_info::init();
-        let mut device = ptr::null_mut();
-        let failed = |source| VideoError::Ffmpeg { action: "open NVDEC", source };
-        let name = CString::new(gpu.to_string()).map_err(|_| failed(ff::Error::InvalidData))?;
-        let kind = ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA;
-        // SAFETY: the name outlives the call, which writes a reference to `device`, or null on failure.
-        let made = unsafe { ffi::av_hwdevice_ctx_create(&mut device, kind, name.as_ptr(), ptr::null_mut(), 0) };
-        if made < 0 {
-            return Err(failed(ff::Error::from(made)));
-        }
-        Ok(Self { device, output: Output::Host, context: None })
-    }
-
-    /// Opens the GPU for a thread that processes frames on the GPU: in the context that CUDA's runtime libraries use, ordered by
-    /// this CUDA stream. Work that the stream gets after a frame was handed over runs after the frame is decoded.
-    ///
-    /// # Errors
-    /// As [`Nvdec::open`].
-    ///
-    /// # Safety
-    /// The stream belongs to this GPU and outlives the returned value.
-    pub unsafe fn open_on_stream(gpu: usize, stream: *mut c_void) -> Result<Self, VideoError> {
-        ffmpeg_info::init();
-        let context = PrimaryContext::of(gpu)?;
+        let thread = Arc::new(CudaThread::new(gpu)?);
         // SAFETY: FFmpeg allocates the structure that belongs to a device of this type, users may fill it in before they
-        // initialise the device, and after a failure the reference is released once.
+        // initialise the device, and after a failure the reference is released once. The device keeps context and stream alive
+        // until FFmpeg frees it.
         let device = unsafe {
             let mut device = ffi::av_hwdevice_ctx_alloc(ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA);
             if device.is_null() {
                 return Err(VideoError::NoMemory("open NVDEC"));
             }
-            let cuda = (*(*device).data.cast::<ffi::AVHWDeviceContext>()).hwctx.cast::<CudaDevice>();
-            (*cuda).context = context.context;
-            (*cuda).stream = stream;
+            let general = (*device).data.cast::<ffi::AVHWDeviceContext>();
+            let cuda = (*general).hwctx.cast::<CudaDevice>();
+            ((*cuda).context, (*cuda).stream) = (thread.context, thread.stream);
+            (*general).user_opaque = Arc::into_raw(Arc::clone(&thread)).cast_mut().cast();
+            (*general).free = Some(release_thread);
             let made = ffi::av_hwdevice_ctx_init(device);
             if made < 0 {
                 ffi::av_buffer_unref(&mut device);
@@ -111,28 +81,14 @@ impl Nvdec {
             }
             device
         };
-        Ok(Self { device, output: Output::Device, context: Some(context) })
-    }
-
-    /// A device without a GPU: the CPU decodes, and frames are handed over in host memory as a GPU's would be. For tests of the
-    /// code that processes them.
-    pub fn emulated() -> Self {
-        Self { device: ptr::null_mut(), output: Output::Emulated, context: None }
+        Ok(Self { device, pinned: Some(RefCell::new(PinnedPool::new(thread))) })
     }
 
     /// Whether streams of this codec may be decoded here. A single stream may still be refused.
     pub fn supports(&self, codec: CodecId) -> bool {
         let Some(decoder) = codec.decoder().filter(|_| BIT_EXACT.contains(&codec)) else { return false };
-        if self.output == Output::Emulated {
-            return true;
-        }
         let by_device = ffi::AV_CODEC_HW_CONFIG_METHOD_HW_DEVICE_CTX as i32;
         ffmpeg_info::cuda_methods(&decoder).any(|methods| methods & by_device != 0)
-    }
-
-    /// Bytes of memory of the GPU, if frames stay on it.
-    pub fn memory(&self) -> Option<usize> {
-        self.context.as_ref().map(|context| context.memory)
     }
 
     /// Makes a decoder that is not yet open use this device.
@@ -140,9 +96,6 @@ impl Nvdec {
     /// # Errors
     /// If there is no memory.
     pub fn attach(&self, context: &mut ff::codec::decoder::Decoder) -> Result<(), VideoError> {
-        if self.output == Output::Emulated {
-            return Ok(());
-        }
         // SAFETY: the context is alive and not yet open; these are public fields meant to be set by users. The context releases
         // its reference to the device.
         unsafe {
@@ -161,69 +114,67 @@ impl Nvdec {
     /// Downloads a frame to host memory in the format of the decoder on the CPU. `None` if that fails; the CPU then decodes the
     /// video.
     pub fn download(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
-        if self.output == Output::Emulated { reference(frame) } else { download(frame) }
+        let mut down = ff::frame::Video::empty();
+        // SAFETY: the frame is alive. FFmpeg copies into the buffers of `down`, which fit the frame, or allocates them.
+        unsafe {
+            let (from, to) = (frame.as_ptr(), down.as_mut_ptr());
+            // FFmpeg crops the right and bottom edges of frames on a GPU, but not the left and top ones.
+            let cut = (*from).crop_left != 0 || (*from).crop_top != 0;
+            if (*from).format != ffi::AVPixelFormat::AV_PIX_FMT_CUDA as i32 || cut || has_odd_side(frame) {
+                return None;
+            }
+            (*to).format = ffi::AVPixelFormat::AV_PIX_FMT_NV12 as i32;
+            ((*to).width, (*to).height) = ((*from).width, (*from).height);
+            if let Some(pinned) = &self.pinned {
+                // Without pinned memory FFmpeg allocates other memory, which is slower.
+                pinned.borrow_mut().provide(&mut down);
+            }
+            if ffi::av_hwframe_transfer_data(to, from, 0) < 0 || ffi::av_frame_copy_props(to, from) < 0 {
+                return None;
+            }
+        }
+        nv12::to_planar(&down)
     }
 
     /// Like [`Nvdec::open`], without a GPU: every stream is refused.
     #[cfg(test)]
     pub fn without_gpu() -> Self {
-        Self { device: ptr::null_mut(), output: Output::Host, context: None }
+        Self { device: ptr::null_mut(), pinned: None }
     }
+}
 
-    /// The frame as it is processed on the device; `None` if it must be downloaded.
-    pub fn keep_on_device(&self, frame: &ff::frame::Video) -> Option<ff::frame::Video> {
-        match self.output {
-            Output::Host => None,
-            Output::Device => reference(frame),
-            Output::Emulated => nv12::from_planar(frame),
-        }
-    }
+/// Whether width or height is odd. FFmpeg then copies one chroma row or column too few from the GPU.
+fn has_odd_side(frame: &ff::frame::Video) -> bool {
+    frame.width() % 2 == 1 || frame.height() % 2 == 1
+}
+
+/// Called by FFmpeg when it has freed a device.
+unsafe extern "C" fn release_thread(device: *mut ffi::AVHWDeviceContext) {
+    // SAFETY: the device holds one reference, which was stored when it was created.
+    drop(unsafe { Arc::from_raw((*device).user_opaque.cast::<CudaThread>()) });
 }
 
 /// Called by FFmpeg at the start of a stream and when its format changes, to choose one of the offered formats.
 unsafe extern "C" fn choose_format(
-    _context: *mut ffi::AVCodecContext,
+    context: *mut ffi::AVCodecContext,
     formats: *const ffi::AVPixelFormat,
 ) -> ffi::AVPixelFormat {
-    // SAFETY: FFmpeg gives a list that ends with `AV_PIX_FMT_NONE`, which is -1.
-    let offered: Vec<i32> =
-        unsafe { (0..).map(|at| ffi_enums::read(formats.add(at))).take_while(|format| *format >= 0).collect() };
-    pick(&offered)
+    // SAFETY: FFmpeg gives its context, and a list that ends with `AV_PIX_FMT_NONE`, which is -1.
+    unsafe {
+        let offered: Vec<i32> =
+            (0..).map(|at| ffi_enums::read(formats.add(at))).take_while(|format| *format >= 0).collect();
+        pick(&offered, [(*context).width, (*context).height])
+    }
 }
 
-/// Chooses the GPU's format if the decoder on the CPU would give 8-bit 4:2:0: its format is the last one offered. Otherwise
-/// chooses nothing, which ends the decode, and the CPU decodes the stream from the start.
-fn pick(offered: &[i32]) -> ffi::AVPixelFormat {
+/// Chooses the GPU's format if the decoder on the CPU would give 8-bit 4:2:0 with even sides: its format is the last one
+/// offered. Otherwise chooses nothing, which ends the decode, and the CPU decodes the stream from the start.
+fn pick(offered: &[i32], size: [i32; 2]) -> ffi::AVPixelFormat {
     use ffi::AVPixelFormat::{AV_PIX_FMT_CUDA, AV_PIX_FMT_NONE, AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUVJ420P};
     let plain = [AV_PIX_FMT_YUV420P as i32, AV_PIX_FMT_YUVJ420P as i32];
+    let is_even = size.iter().all(|side| side % 2 == 0);
     let fits = offered.contains(&(AV_PIX_FMT_CUDA as i32)) && offered.last().is_some_and(|last| plain.contains(last));
-    if fits { AV_PIX_FMT_CUDA } else { AV_PIX_FMT_NONE }
-}
-
-fn download(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
-    let mut down = ff::frame::Video::empty();
-    // SAFETY: the frame is alive. FFmpeg allocates buffers of the frame's size in the requested format for `down`, which is
-    // empty, or fails.
-    unsafe {
-        let (from, to) = (frame.as_ptr(), down.as_mut_ptr());
-        // FFmpeg crops the right and bottom edges of frames on a GPU, but not the left and top ones.
-        let cut = (*from).crop_left != 0 || (*from).crop_top != 0;
-        if (*from).format != ffi::AVPixelFormat::AV_PIX_FMT_CUDA as i32 || cut {
-            return None;
-        }
-        (*to).format = ffi::AVPixelFormat::AV_PIX_FMT_NV12 as i32;
-        if ffi::av_hwframe_transfer_data(to, from, 0) < 0 || ffi::av_frame_copy_props(to, from) < 0 {
-            return None;
-        }
-    }
-    nv12::to_planar(&down)
-}
-
-/// Another reference to the same frame. Cloning would copy the pixels.
-fn reference(frame: &ff::frame::Video) -> Option<ff::frame::Video> {
-    let mut same = ff::frame::Video::empty();
-    // SAFETY: both frames are alive, and the new frame is empty.
-    (unsafe { ffi::av_frame_ref(same.as_mut_ptr(), frame.as_ptr()) } >= 0).then_some(same)
+    if fits && is_even { AV_PIX_FMT_CUDA } else { AV_PIX_FMT_NONE }
 }
 
 #[cfg(test)]
@@ -242,7 +193,7 @@ mod tests {
     fn opening_fails_without_a_driver() {
         // No machine has a GPU of this number.
         let error = Nvdec::open(100_000).err().unwrap();
-        assert_eq!(error.to_string(), "failed to open NVDEC");
+        assert!(error.to_string().starts_with("no CUDA: "), "{error}");
     }
 
     #[test]
@@ -257,8 +208,10 @@ mod tests {
     #[test]
     fn only_8_bit_420_is_decoded_on_the_gpu() {
         use ffi::AVPixelFormat::*;
-        let pick =
-            |formats: &[ffi::AVPixelFormat]| pick(&formats.iter().map(|format| *format as i32).collect::<Vec<_>>());
+        let pick_for = |size, formats: &[ffi::AVPixelFormat]| {
+            pick(&formats.iter().map(|format| *format as i32).collect::<Vec<_>>(), size)
+        };
+        let pick = |formats: &[ffi::AVPixelFormat]| pick_for([64, 48], formats);
         assert!(pick(&[AV_PIX_FMT_VAAPI, AV_PIX_FMT_CUDA, AV_PIX_FMT_YUV420P]) == AV_PIX_FMT_CUDA);
         assert!(pick(&[AV_PIX_FMT_CUDA, AV_PIX_FMT_YUVJ420P]) == AV_PIX_FMT_CUDA);
         for formats in [
@@ -270,13 +223,16 @@ mod tests {
         ] {
             assert!(pick(formats) == AV_PIX_FMT_NONE);
         }
+        for size in [[341, 240], [340, 241], [341, 241]] {
+            assert!(pick_for(size, &[AV_PIX_FMT_CUDA, AV_PIX_FMT_YUV420P]) == AV_PIX_FMT_NONE, "{size:?}");
+        }
     }
 
     #[test]
     fn a_frame_in_host_memory_is_not_downloaded() {
         ffmpeg_info::init();
         for format in [ff::format::Pixel::YUV420P, ff::format::Pixel::NV12] {
-            assert!(download(&ff::frame::Video::new(format, 16, 16)).is_none());
+            assert!(Nvdec::without_gpu().download(&ff::frame::Video::new(format, 16, 16)).is_none());
         }
     }
 

@@ -49,16 +49,6 @@ impl Cropper {
         Self { vectored: false, ..Self::new(transform, rotation) }
     }
 
-    /// The way from pictures to crops.
-    pub fn transform(&self) -> &Transform {
-        &self.transform
-    }
-
-    /// Pictures are shown as they were recorded, not turned.
-    pub fn is_upright(&self) -> bool {
-        self.rotation == Rotation::None
-    }
-
     /// Bytes of one crop: side × side × 3, RGB.
     pub fn bytes(&self) -> usize {
         self.transform.crop * self.transform.crop * 3

@@ -132,10 +132,6 @@ impl Extractor {
                     let Some((_, runner)) = &mut work else { return Err(ended()) };
                     runner.push(index, &pixels).map_err(model_failure)?;
                 }
-                Decoded::Frames(indices, crops) => {
-                    let Some((_, runner)) = &mut work else { return Err(ended()) };
-                    runner.push_on_device(&indices, &crops.pixels).map_err(model_failure)?;
-                }
                 Decoded::End { result, cpu_ns } => {
                     timings.decode_ns = cpu_ns;
                     let extraction = result?;

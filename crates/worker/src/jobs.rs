@@ -85,17 +85,17 @@ pub(crate) fn start(
     let request =
         Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits: init.limits };
     let streams = init.nvdec.map_or(0, |nvdec| nvdec.streams);
-    let gpu = init.nvdec.and_then(Gpu::open);
+    let gpu = init.nvdec.and_then(Gpu::find);
     let decoders = init.decoders.max(1);
     let (sender, queue) = QueueSender::new(gpu.is_some() && streams < decoders, init.limits);
     for thread in 0..decoders {
         let queue = Arc::clone(&queue);
         let gpu = gpu.clone().filter(|_| thread < streams);
         threads::spawn("decode", move || {
-            let mut gpu = gpu.as_ref().map(Gpu::decoder);
+            let gpu = gpu.as_ref().and_then(Gpu::decoder);
             let decoder = if gpu.is_some() { DecoderKind::Nvdec } else { DecoderKind::Cpu };
             while let Some((task, class)) = queue.take(decoder) {
-                let cost = decode::run(&task.path, &request, gpu.as_mut(), task.sender, &task.progress);
+                let cost = decode::run(&task.path, &request, gpu.as_ref(), task.sender, &task.progress);
                 if let (Some(class), Some((frames, busy))) = (class, cost) {
                     queue.record(decoder, class, frames, busy);
                 }

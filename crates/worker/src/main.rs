@@ -4,7 +4,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod about;
-mod crops;
 mod decode;
 mod decode_queue;
 mod decoder_choice;
@@ -43,7 +42,6 @@ fn main() -> ExitCode {
     let result = hardened.and_then(|()| match arguments.next() {
         None => serve(),
         Some(word) if word == "about" => about::run(),
-        Some(word) if word == "crops" => crops::run(&arguments.collect::<Vec<_>>()),
         Some(word) if word == "write-seeded-checkpoint" => seeded::run(&arguments.collect::<Vec<_>>()),
         Some(word) if word == "--version" => {
             println!("reeldeck-worker {} (libtorch {})", env!("CARGO_PKG_VERSION"), LIBTORCH);

@@ -128,7 +128,7 @@ fn to_worker() -> Vec<ToWorker> {
         threads: 4,
         decoders: 2,
         prefetch_frames: 64,
-        nvdec: Some(Nvdec { gpu: 1, streams: 8, stay: true }),
+        nvdec: Some(Nvdec { gpu: 1, streams: 8 }),
         limits: Limits::default(),
         owner: Owner::engine(0, 1),
     };

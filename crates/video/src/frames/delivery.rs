@@ -8,7 +8,6 @@ use crate::media::Media;
 use crate::memory;
 use crate::picture::Cropper;
 use crate::sampling::ClipPlan;
-use crate::surface::Surface;
 
 /// Picks the needed frames from those that are decoded, in order.
 pub(super) struct Delivery<'a> {
@@ -45,19 +44,6 @@ impl<'a> Delivery<'a> {
         self.size = self.cropper.run(frame, &mut pixels)?;
         self.delivered += 1;
         self.sink.frame(index, pixels)
-    }
-
-    /// Hands over a needed frame that lies on a GPU. False if it must be downloaded.
-    pub(super) fn offer_surface(&mut self, index: u64, frame: &ff::frame::Video) -> Result<bool, VideoError> {
-        let Some(surface) = Surface::of(frame, self.cropper.transform()).filter(|_| self.cropper.is_upright()) else {
-            return Ok(false);
-        };
-        let taken = self.sink.surface(index, &surface)?;
-        if taken {
-            self.size = [frame.width(), frame.height()];
-            self.delivered += 1;
-        }
-        Ok(taken)
     }
 
     pub(super) fn is_complete(&self) -> bool {

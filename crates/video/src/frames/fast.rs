@@ -50,7 +50,7 @@ pub(super) fn fast(
         Fast { index, framing, nvdec, delivery, output: 0, skipped: 0, last: None, first: None, inexact: false };
     let result = decode::run_on(&mut media, nvdec, &mut visitor);
     let complete = visitor.output + visitor.skipped == index.shown && visitor.delivery.is_complete();
-    match result.and_then(|()| if complete { visitor.delivery.sink.complete() } else { Ok(()) }) {
+    match result {
         _ if visitor.inexact => return Ok(None),
         // The CPU may succeed where a GPU fails, above all for lack of memory.
         Err(error) if on_gpu && !matches!(error, VideoError::Stopped) => return Ok(None),
@@ -123,11 +123,6 @@ impl Visitor for Fast<'_> {
         let Some(nvdec) = self.nvdec.filter(|_| self.delivery.needs(index)) else {
             return self.delivery.offer(index, frame);
         };
-        if let Some(on_device) = nvdec.keep_on_device(frame)
-            && self.delivery.offer_surface(index, &on_device)?
-        {
-            return Ok(());
-        }
         match nvdec.download(frame) {
             Some(frame) => self.delivery.offer(index, &frame),
             None => self.give_up(),

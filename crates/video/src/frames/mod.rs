@@ -16,7 +16,6 @@ use crate::error::VideoError;
 use crate::media::Media;
 use crate::nvdec::Nvdec;
 use crate::sampling::ClipPlan;
-use crate::surface::Surface;
 
 /// What to extract from a video.
 #[derive(Clone, Copy, Debug)]
@@ -44,22 +43,6 @@ pub trait Sink {
     /// # Errors
     /// [`VideoError::Stopped`] to end the extraction.
     fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError>;
-
-    /// Frame `index` on a GPU, for a sink that can crop it there. False if it cannot: the crop then comes by [`Sink::frame`].
-    ///
-    /// # Errors
-    /// [`VideoError::Stopped`] to end the extraction.
-    fn surface(&mut self, _index: u64, _surface: &Surface) -> Result<bool, VideoError> {
-        Ok(false)
-    }
-
-    /// All frames of the last plan were handed over.
-    ///
-    /// # Errors
-    /// [`VideoError::Stopped`] to end the extraction; after frames on a GPU, any other error makes the CPU repeat the extraction.
-    fn complete(&mut self) -> Result<(), VideoError> {
-        Ok(())
-    }
 
     /// Called once per packet, also while no needed frame comes.
     ///

@@ -39,7 +39,6 @@ pub(super) fn plain(
     if picker.output != counts.output || !picker.delivery.is_complete() {
         return Err(VideoError::Unsteady(format!("{} frames, then {}", counts.output, picker.output)));
     }
-    picker.delivery.sink.complete()?;
     Ok(Extraction {
         counts,
         expected_from: account.source(),

@@ -14,7 +14,6 @@ use avx2::Avx2Resizer;
 pub use rows::{RgbPicture, RgbRows};
 use scalar::ScalarResizer;
 pub use taps::Tap;
-pub(crate) use taps::{horizontal_taps, vertical_taps};
 
 /// Resizes and crops frames of one size.
 pub struct Resizer(Implementation);

@@ -8,8 +8,18 @@
 
 // What tests look at. Each library has its own.
 API int created, alive, mapped, most_mapped, refuse;
-API int primary, others, depth;
+API int primary, others, depth, streams, pinned;
+// How many further calls succeed before one fails for lack of memory; negative: all of them.
+API int calls_left = -1;
 API const void *context_seen, *stream_seen;
+
+// The contexts that are current on this thread.
+static __thread int current;
+static int fails(void) { return __atomic_load_n(&calls_left, __ATOMIC_SEQ_CST) >= 0 && __atomic_sub_fetch(&calls_left, 1, __ATOMIC_SEQ_CST) == -1; }
+#define OUT_OF_MEMORY 2
+#define INVALID_CONTEXT 201
+// What needs a current context, and may fail.
+#define NEEDS_CONTEXT if (!current) return INVALID_CONTEXT; if (fails()) return OUT_OF_MEMORY;
 
 static int primary_context, other_context;
 
@@ -28,10 +38,11 @@ API int cuCtxSetLimit(int limit, size_t value) { return 0; }
 API int cuCtxGetDevice(int *device) { return *device = 40, 0; }
 API int cuCtxPushCurrent_v2(void *context) {
   context_seen = context;
+  current++;
   __atomic_add_fetch(&depth, 1, __ATOMIC_SEQ_CST);
   return 0;
 }
-API int cuCtxPopCurrent_v2(void **context) { return __atomic_sub_fetch(&depth, 1, __ATOMIC_SEQ_CST), 0; }
+API int cuCtxPopCurrent_v2(void **context) { return current--, __atomic_sub_fetch(&depth, 1, __ATOMIC_SEQ_CST), 0; }
 API int cuDevicePrimaryCtxRetain(void **context, int device) {
   __atomic_add_fetch(&primary, 1, __ATOMIC_SEQ_CST);
   return *context = &primary_context, 0;
@@ -41,7 +52,20 @@ API int cuDevicePrimaryCtxRelease_v2(int device) { return cuDevicePrimaryCtxRele
 API int cuDevicePrimaryCtxSetFlags(int device, unsigned flags) { return 0; }
 API int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) { return *flags = 4, *active = 1, 0; }
 API int cuDevicePrimaryCtxReset(int device) { return 0; }
-API int cuMemAlloc_v2(void **memory, size_t bytes) { return (*memory = malloc(bytes)) ? 0 : 2; }
+API int cuMemAlloc_v2(void **memory, size_t bytes) {
+  NEEDS_CONTEXT
+  return (*memory = malloc(bytes)) ? 0 : OUT_OF_MEMORY;
+}
+API int cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
+  NEEDS_CONTEXT
+  __atomic_add_fetch(&pinned, 1, __ATOMIC_SEQ_CST);
+  return (*memory = malloc(bytes)) ? 0 : OUT_OF_MEMORY;
+}
+API int cuMemFreeHost(void *memory) {
+  if (!current) return INVALID_CONTEXT;
+  __atomic_sub_fetch(&pinned, 1, __ATOMIC_SEQ_CST);
+  return free(memory), 0;
+}
 API int cuMemAllocPitch_v2(void **memory, size_t *pitch, size_t width, size_t height, unsigned element) {
   *pitch = (width + 255) / 256 * 256;
   return cuMemAlloc_v2(memory, *pitch * height);
@@ -60,17 +84,45 @@ typedef struct {
   size_t width, height;
 } Copy;
 
-API int cuMemcpy2DAsync_v2(const Copy *copy, void *stream) {
+static void run(const Copy *copy) {
   const char *from = copy->from.kind == 1 ? copy->from.host : copy->from.device;
   char *to = copy->to.kind == 1 ? copy->to.host : copy->to.device;
-  stream_seen = stream;
   for (size_t row = 0; row < copy->height; row++)
     memcpy(to + (copy->to.y + row) * copy->to.pitch + copy->to.x, from + (copy->from.y + row) * copy->from.pitch + copy->from.x,
            copy->width);
+}
+
+// A stream runs its copies when it is synchronised, so that a missing wait gives wrong pictures.
+typedef struct {
+  Copy copies[8];
+  unsigned count;
+} Stream;
+
+API int cuStreamCreate(void **stream, unsigned flags) {
+  NEEDS_CONTEXT
+  __atomic_add_fetch(&streams, 1, __ATOMIC_SEQ_CST);
+  return *stream = calloc(1, sizeof(Stream)), 0;
+}
+API int cuStreamDestroy_v2(void *stream) {
+  if (!current) return INVALID_CONTEXT;
+  __atomic_sub_fetch(&streams, 1, __ATOMIC_SEQ_CST);
+  return free(stream), 0;
+}
+API int cuMemcpy2DAsync_v2(const Copy *copy, void *stream) {
+  NEEDS_CONTEXT
+  Stream *queue = stream;
+  stream_seen = stream;
+  if (!queue || queue->count == 8) return 1;
+  queue->copies[queue->count++] = *copy;
   return 0;
 }
-API int cuMemcpy2D_v2(const Copy *copy) { return cuMemcpy2DAsync_v2(copy, 0); }
-API int cuStreamSynchronize(void *stream) { return 0; }
+API int cuMemcpy2D_v2(const Copy *copy) { return NO; }
+API int cuStreamSynchronize(void *stream) {
+  NEEDS_CONTEXT
+  Stream *queue = stream;
+  for (unsigned at = 0; at < queue->count; at++) run(&queue->copies[at]);
+  return queue->count = 0, 0;
+}
 API int cuStreamQuery(void *stream) { return 0; }
 API int cuGetErrorName(int code, const char **name) { return *name = "made up", 0; }
 API int cuGetErrorString(int code, const char **text) { return *text = "made up", 0; }
@@ -89,7 +141,7 @@ NEVER(cuLinkDestroy) NEVER(cuMemAllocManaged) NEVER(cuMemcpy) NEVER(cuMemcpyAsyn
 NEVER(cuMemcpyDtoD_v2) NEVER(cuMemcpyDtoHAsync_v2) NEVER(cuMemcpyDtoH_v2) NEVER(cuMemcpyHtoDAsync_v2) NEVER(cuMemcpyHtoD_v2)
 NEVER(cuMipmappedArrayDestroy) NEVER(cuMipmappedArrayGetLevel) NEVER(cuModuleGetFunction) NEVER(cuModuleGetGlobal)
 NEVER(cuModuleLoadData) NEVER(cuModuleUnload) NEVER(cuSignalExternalSemaphoresAsync) NEVER(cuStreamAddCallback)
-NEVER(cuStreamCreate) NEVER(cuStreamDestroy_v2) NEVER(cuStreamWaitEvent) NEVER(cuTexObjectCreate) NEVER(cuTexObjectDestroy)
+NEVER(cuStreamWaitEvent) NEVER(cuTexObjectCreate) NEVER(cuTexObjectDestroy)
 NEVER(cuWaitExternalSemaphoresAsync) NEVER(cuCtxGetCurrent) NEVER(cuCtxGetLimit) NEVER(cuCtxSetCurrent)
 NEVER(cuvidCreateVideoParser) NEVER(cuvidCreateVideoSource) NEVER(cuvidCreateVideoSourceW) NEVER(cuvidCtxLock)
 NEVER(cuvidCtxLockCreate) NEVER(cuvidCtxLockDestroy) NEVER(cuvidCtxUnlock) NEVER(cuvidDestroyVideoParser)
@@ -127,6 +179,7 @@ typedef struct {
 } Decoder;
 
 API int cuvidCreateDecoder(Decoder **decoder, const Create *create) {
+  if (fails()) return OUT_OF_MEMORY;
   if (refuse || create->format != 0 || create->surfaces > 64) return NO;
   *decoder = calloc(1, sizeof(Decoder));
   (*decoder)->width = create->target_width, (*decoder)->height = create->target_height;
@@ -148,6 +201,7 @@ typedef struct {
 } Picture;
 
 API int cuvidDecodePicture(Decoder *decoder, const Picture *picture) {
+  if (fails()) return OUT_OF_MEMORY;
   if (picture->index < 0 || (unsigned long)picture->index >= decoder->surfaces) return 1;
   unsigned long long seed = 14695981039346656037ull;
   for (unsigned at = 0; at < picture->bytes; at++) seed = (seed ^ picture->bits[at]) * 1099511628211ull;
@@ -166,6 +220,7 @@ typedef struct {
 } Process;
 
 API int cuvidMapVideoFrame64(Decoder *decoder, int index, void **picture, unsigned *pitch, const Process *process) {
+  if (fails()) return OUT_OF_MEMORY;
   unsigned long long seed = decoder->seeds[index];
   *pitch = (decoder->width + 255) / 256 * 256;
   unsigned char *to = malloc((size_t)*pitch * decoder->height * 3 / 2);
@@ -181,7 +236,9 @@ API int cuvidMapVideoFrame64(Decoder *decoder, int index, void **picture, unsign
   return 0;
 }
 
+// The decoder reuses the memory of a picture, so its pixels change.
 API int cuvidUnmapVideoFrame64(Decoder *decoder, void *picture) {
+  memset(picture, 0xa5, (decoder->width + 255) / 256 * 256 * decoder->height * 3 / 2);
   __atomic_sub_fetch(&mapped, 1, __ATOMIC_SEQ_CST);
   return free(picture), 0;
 }
