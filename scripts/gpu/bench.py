@@ -195,7 +195,8 @@ class Bench:
         self.environment = dict(os.environ)
         if self.gpu is not None:
             lib = str(self.torch / "lib")
-            self.environment |= {"REELDECK_TORCH_LIB": lib, "LD_LIBRARY_PATH": lib}
+            others = os.environ.get("LD_LIBRARY_PATH")
+            self.environment |= {"REELDECK_TORCH_LIB": lib, "LD_LIBRARY_PATH": f"{lib}:{others}" if others else lib}
             if precision != "tf32":
                 self.environment["NVIDIA_TF32_OVERRIDE"] = "0"
         for name, more in ((precision, []), (f"{precision}, convolutions not fused", ["--unfused"])):

@@ -1,6 +1,6 @@
 //! Finds the user's CUDA build of libtorch, which a worker on a GPU loads in place of the one for the CPU.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,10 +91,21 @@ fn check(owners: &Owners, package: &Path) -> Result<(), TrustError> {
     Ok(())
 }
 
-/// What makes a worker load the CUDA libraries in `lib`. Two builds of libtorch must not mix: this one replaces the one beside
-/// the worker.
+/// What makes a worker load the CUDA libraries in `lib`. Two builds of libtorch must not mix: this one comes before the one
+/// beside the worker. The folders of `LD_LIBRARY_PATH` follow, because some containers find the driver there.
 pub(crate) fn library_path(lib: &Path) -> [(OsString, OsString); 2] {
-    [("LD_LIBRARY_PATH".into(), lib.into()), ("REELDECK_TORCH_LIB".into(), lib.into())]
+    let path = before(lib, std::env::var_os("LD_LIBRARY_PATH").as_deref());
+    [("LD_LIBRARY_PATH".into(), path), ("REELDECK_TORCH_LIB".into(), lib.into())]
+}
+
+/// A search path with `folder` before all others.
+fn before(folder: &Path, others: Option<&OsStr>) -> OsString {
+    let mut path = folder.as_os_str().to_owned();
+    if let Some(others) = others.filter(|others| !others.is_empty()) {
+        path.push(":");
+        path.push(others);
+    }
+    path
 }
 
 /// What a worker on a GPU has in its environment besides its own.
@@ -149,6 +160,14 @@ fn ask_python(python: &Path, timeout: Duration) -> Result<Option<PathBuf>, Torch
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_of_the_user_stay_in_the_search_path() {
+        let lib = Path::new("/torch/lib");
+        assert_eq!(before(lib, Some("/usr/local/nvidia/lib64:/b".as_ref())), "/torch/lib:/usr/local/nvidia/lib64:/b");
+        assert_eq!(before(lib, Some("".as_ref())), "/torch/lib");
+        assert_eq!(before(lib, None), "/torch/lib");
+    }
 
     #[test]
     fn a_python_that_hangs_is_ended_at_the_deadline() {

@@ -23,6 +23,11 @@ struct CopyStream {
 
 extern "C" {
 
+// Makes a device the current one of this thread.
+char *reeldeck_set_device(int8_t index) {
+  return guarded([&] { c10::impl::VirtualGuardImpl(kind).setDevice(c10::Device(kind, index)); });
+}
+
 // Takes a stream from the global pool of a device.
 char *reeldeck_stream_new(int8_t index, CopyStream **out) {
   return guarded([&] {

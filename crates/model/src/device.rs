@@ -1,14 +1,16 @@
 //! Devices: memory and threads on a CPU, and CUDA through the user's own libtorch, which is loaded at run time.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reeldeck_common::recipe::Precision;
 use reeldeck_process::confine;
 use tch::{Device, Kind, Tensor};
+use tracing::warn;
 
 use crate::error::ModelError;
+use crate::native::check;
 
 /// Makes glibc keep freed memory. Otherwise it returns the memory of every activation to the kernel and requests it again,
 /// which takes a third of the model's time on a CPU. Call it once at the start of the program, before any thread.
@@ -91,15 +93,76 @@ pub fn find(name: &str) -> Result<Device, ModelError> {
     Ok(Device::Cuda(number))
 }
 
+/// Libraries that cuDNN and libtorch load by name when they need them. In the packages of PyTorch, they are in folders that the
+/// dynamic loader does not search, so PyTorch loads them at its start, too.
+const LOADED_BY_NAME: [&str; 2] = ["libnvrtc.so.", "libnvJitLink.so."];
+
 /// Loads `libtorch_cuda.so` from `folder`, which registers CUDA with libtorch. Call it before any query about CUDA.
 ///
 /// # Errors
 /// When the dynamic loader fails; the error names the missing library.
 pub fn load_cuda(folder: &Path) -> Result<(), ModelError> {
-    let path = folder.join("libtorch_cuda.so");
+    for library in loaded_by_name(folder) {
+        if let Err(error) = load(&library) {
+            warn!("{error}; cuDNN may lack it");
+        }
+    }
+    load(&folder.join("libtorch_cuda.so"))
+}
+
+/// The libraries of [`LOADED_BY_NAME`] in the NVIDIA packages beside the PyTorch package whose libraries are in `folder`.
+fn loaded_by_name(folder: &Path) -> Vec<PathBuf> {
+    let entries = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let Some(packages) = folder.ancestors().nth(2) else { return vec![] };
+    let mut found: Vec<PathBuf> = entries(packages.join("nvidia"))
+        .flat_map(|package| entries(package.join("lib")))
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            LOADED_BY_NAME.iter().any(|start| name.starts_with(start))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Lets CUDA's driver create its device files and load its kernel module, for which it starts a setuid program. Call it before
+/// [`confine::harden`], which prevents that. Without a driver it does nothing.
+pub fn start_driver() {
+    // SAFETY: loading the driver and calling this function are what every program that uses CUDA does first.
+    unsafe {
+        let driver = libc::dlopen(c"libcuda.so.1".as_ptr(), libc::RTLD_NOW);
+        if driver.is_null() {
+            return;
+        }
+        let start = libc::dlsym(driver, c"cuInit".as_ptr());
+        if !start.is_null() {
+            let start: unsafe extern "C" fn(libc::c_uint) -> libc::c_int = std::mem::transmute(start);
+            start(0);
+        }
+    }
+}
+
+unsafe extern "C" {
+    fn reeldeck_set_device(index: i8) -> *mut c_char;
+}
+
+/// Makes a GPU the current one of this thread. Otherwise CUDA opens a context on GPU 0, too, when this thread requests pinned
+/// memory. Does nothing for a CPU.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn make_current(device: Device) -> Result<(), ModelError> {
+    let Device::Cuda(gpu) = device else { return Ok(()) };
+    let index = i8::try_from(gpu).map_err(|_| ModelError::Device(format!("no GPU has the number {gpu}")))?;
+    // SAFETY: any index is allowed; libtorch checks it.
+    check(unsafe { reeldeck_set_device(index) })
+}
+
+/// Loads a library and makes its symbols visible to others.
+fn load(path: &Path) -> Result<(), ModelError> {
     let name = CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| ModelError::Device("the path of libtorch_cuda.so contains a zero byte".into()))?;
-    // SAFETY: the name is a valid C string. The library's initialisers are libtorch's, which support this.
+        .map_err(|_| ModelError::Device(format!("the path {} contains a zero byte", path.display())))?;
+    // SAFETY: the name is a valid C string. The libraries' initialisers support this.
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     if !handle.is_null() {
         return Ok(());
@@ -110,4 +173,36 @@ pub fn load_cuda(folder: &Path) -> Result<(), ModelError> {
         if text.is_null() { "unknown error".into() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
     };
     Err(ModelError::Device(format!("failed to load {}: {why}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_are_loaded_by_name_are_found_beside_pytorch() {
+        let folder = tempfile::tempdir().unwrap();
+        let create = |path: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            path
+        };
+        let torch = create("torch/lib/libtorch_cuda.so");
+        create("nvidia/cudnn/lib/libcudnn.so.9");
+        create("nvidia/cuda_nvrtc/lib/libnvrtc-builtins.so.13.0");
+        let nvrtc = create("nvidia/cuda_nvrtc/lib/libnvrtc.so.13");
+        let linker = create("nvidia/nvjitlink/lib/libnvJitLink.so.13");
+        assert_eq!(loaded_by_name(torch.parent().unwrap()), [nvrtc, linker]);
+        assert!(loaded_by_name(Path::new("/")).is_empty());
+    }
+
+    #[test]
+    fn without_cuda_no_gpu_can_be_made_current() {
+        start_driver();
+        assert!(make_current(Device::Cpu).is_ok());
+        for gpu in [0, 127, 1000] {
+            assert!(make_current(Device::Cuda(gpu)).is_err(), "{gpu}");
+        }
+    }
 }

@@ -58,6 +58,20 @@ pub enum ModelError {
     Internal(String),
 }
 
+/// Parts of libtorch's messages that mean a lack of memory.
+const NO_MEMORY: [&str; 8] = [
+    "out of memory",
+    "not enough memory",
+    "can't allocate",
+    "bad_alloc",
+    // cuDNN tries one algorithm after the other, and reports only that none worked.
+    "unable to find an engine to execute this computation",
+    // The allocator asks NVML how much memory is used, to describe the shortage. NVML may be missing in containers and for MIG.
+    "NVML_SUCCESS == r",
+    "STATUS_ALLOC_FAILED",
+    "HOST_ALLOCATION_FAILED",
+];
+
 fn first_line(error: &tch::TchError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
@@ -76,11 +90,7 @@ impl ModelError {
             Self::NoMemory => ErrorKind::OutOfMemory,
             Self::Torch(error) => {
                 let text = error.to_string();
-                if text.contains("out of memory")
-                    || text.contains("not enough memory")
-                    || text.contains("can't allocate")
-                    || text.contains("bad_alloc")
-                {
+                if NO_MEMORY.iter().any(|part| text.contains(part)) {
                     ErrorKind::OutOfMemory
                 } else if text.contains("CUDA") || text.contains("cuDNN") {
                     ErrorKind::Device
@@ -108,6 +118,16 @@ mod tests {
             ("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory", ErrorKind::OutOfMemory),
             ("std::bad_alloc", ErrorKind::OutOfMemory),
             ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of", ErrorKind::OutOfMemory),
+            ("GET was unable to find an engine to execute this computation", ErrorKind::OutOfMemory),
+            ("FIND was unable to find an engine to execute this computation", ErrorKind::OutOfMemory),
+            (
+                "NVML_SUCCESS == r INTERNAL ASSERT FAILED at \"/pytorch/c10/cuda/CUDACachingAllocator.cpp\":1016, please report a \
+                 bug to PyTorch.",
+                ErrorKind::OutOfMemory,
+            ),
+            ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", ErrorKind::OutOfMemory),
+            ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", ErrorKind::OutOfMemory),
+            ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED", ErrorKind::OutOfMemory),
             ("CUDA error: an illegal memory access was encountered", ErrorKind::Device),
             ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", ErrorKind::Device),
             ("shape '[2]' is invalid for input of size 3", ErrorKind::Internal),

@@ -194,9 +194,14 @@ impl FastModel {
     /// The number of frames in a group, which the framewise layers compute together. It must not depend on timing, because
     /// results of different groupings differ in the last digits. On a CPU it is 16: with fewer frames libtorch runs oneDNN on
     /// a single thread, and more frames gain nothing. On a GPU the overhead of a call does not depend on the number of frames.
-    /// There a group has the frames of `batch` clips, which fit into memory together, but at most 64.
+    /// There a group has 64 frames for the default of 20 clips, and half as many when a lack of memory halves the clips.
     pub fn group_size(&self, batch: usize) -> usize {
-        if self.device == Device::Cpu { 16 } else { (batch * self.length as usize).clamp(1, 64) }
+        if self.device == Device::Cpu { 16 } else { (batch * 64 / 20).clamp(1, 64) }
+    }
+
+    /// The device that computes.
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// The size of a frame in bytes.

@@ -58,6 +58,7 @@ impl Extractor {
             device::load_cuda(&folder.ok_or_else(missing)?)?;
         }
         let device = device::find(&init.device)?;
+        device::make_current(device)?;
         let network = Network::new(&init.recipe.model);
         let weights = match &init.checkpoint {
             CheckpointSource::Seeded => seeded::weights(&network),
@@ -95,7 +96,7 @@ impl Extractor {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start_writer(&self) -> Result<Writer, Failure> {
-        Writer::start(&self.init, &self.network, self.reporter.clone())
+        Writer::start(&self.init, &self.network, self.model.device(), self.reporter.clone())
     }
 
     /// Receives the frames from the decode thread and runs clips as their frames arrive.

@@ -37,6 +37,10 @@ use crate::write::Writer;
 fn main() -> ExitCode {
     device::keep_memory();
     logging::init();
+    // Only a worker on a GPU has this.
+    if std::env::var_os("REELDECK_TORCH_LIB").is_some() {
+        device::start_driver();
+    }
     let hardened = confine::harden().context("failed to give up privileges and core dumps");
     let mut arguments = std::env::args_os().skip(1);
     let result = hardened.and_then(|()| match arguments.next() {

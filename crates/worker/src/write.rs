@@ -15,6 +15,7 @@ use reeldeck_common::recipe::Output;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_model::clips::{Computed, Outputs};
 use reeldeck_model::network::Network;
+use reeldeck_model::tch::Device;
 use reeldeck_model::{ModelError, device};
 use reeldeck_video::frames::Extraction;
 use reeldeck_video::sampling::ClipPlan;
@@ -61,11 +62,14 @@ impl Writer {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(crate) fn start(init: &Init, network: &Network, reporter: Reporter) -> Result<Self, Failure> {
+    pub(crate) fn start(init: &Init, network: &Network, device: Device, reporter: Reporter) -> Result<Self, Failure> {
         let (videos, waiting) = mpsc::sync_channel(MAX_WAITING);
         let (classes, features) = (network.classes, network.features);
         let state = WriterThread { init: init.clone(), classes, features, reporter };
-        let thread = threads::spawn("write", move || state.run(waiting))?;
+        let thread = threads::spawn("write", move || {
+            device::make_current(device)?;
+            state.run(waiting)
+        })?;
         Ok(Self { videos, thread })
     }
 

@@ -26,6 +26,8 @@ pub struct Assignment {
     pub job: JobId,
     /// It is a suspect: no other video may join it.
     pub alone: bool,
+    /// Clips in one pass of the model for this video.
+    pub batch: usize,
     /// Clips computed so far.
     pub clips: usize,
     /// When it was handed out.

@@ -50,8 +50,8 @@ impl Step<'_> {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         let job = self.state.next_job;
         self.state.next_job += 1;
-        worker.in_flight.push(Assignment { video, job, alone, clips: 0, given: self.now, released: None, begun: None });
-        let batch = worker.batch;
+        let (batch, given) = (worker.batch, self.now);
+        worker.in_flight.push(Assignment { video, job, alone, batch, clips: 0, given, released: None, begun: None });
         self.state.set(video, Status::Running(id));
         self.notify(Notice::Started(id, video));
         self.state.unreleased.push_back((job, self.now));

@@ -63,16 +63,25 @@ impl Step<'_> {
                 }
             }
             kind => {
+                let mut is_late = false;
                 if let Some(worker) = self.state.workers.get_mut(id) {
                     // The device works; the video is at fault.
                     worker.consecutive_faults = 0;
-                    if kind == ErrorKind::OutOfMemory && worker.batch > 1 {
-                        worker.batch /= 2;
-                        let batch = worker.batch;
-                        self.notify(Notice::Smaller(id, batch));
+                    if kind == ErrorKind::OutOfMemory {
+                        is_late = assignment.batch > worker.batch;
+                        if !is_late && worker.batch > 1 {
+                            worker.batch /= 2;
+                            let batch = worker.batch;
+                            self.notify(Notice::Smaller(id, batch));
+                        }
                     }
                 }
-                self.charge(&assignment, id, failure, source);
+                // One shortage makes all videos in flight fail. The batch is halved once, for the first of them.
+                if is_late && self.may_bounce(&assignment) {
+                    self.requeue_first(&[assignment], &failure.line());
+                } else {
+                    self.charge(&assignment, id, failure, source);
+                }
             }
         }
     }

@@ -21,6 +21,18 @@ fn out_of_memory_halves_the_batch_and_retries() {
 }
 
 #[test]
+fn one_shortage_of_memory_halves_the_batch_once() {
+    let mut run = super::run(5, 1, 5, |_| {});
+    let batches: Vec<usize> = (0..5)
+        .flat_map(|_| run.fail(0, ErrorKind::OutOfMemory))
+        .filter_map(|effect| if let Effect::Notify(Notice::Smaller(_, batch)) = effect { Some(batch) } else { None })
+        .collect();
+    assert_eq!(batches, [4]);
+    let attempts: Vec<u32> = (0..5).map(|video| run.attempts(video)).collect();
+    assert_eq!(attempts, [1, 0, 0, 0, 0], "the others failed with the batch that was too large");
+}
+
+#[test]
 fn a_video_over_the_time_limit_fails_and_those_behind_it_are_not_charged() {
     let mut run = super::run(3, 1, 3, |_| {});
     let killed = |effects: &[Effect]| effects.contains(&Effect::Kill(WorkerId(0)));
