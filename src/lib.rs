@@ -129,7 +129,7 @@ pub fn main() -> ExitCode {
     match out::failure() {
         None => exit.into(),
         Some(error) => {
-            errln!(
+            out::errln!(
                 "error: failed to write to standard output ({error}); the output is incomplete: make room, and run it again"
             );
             ExitCode::from(if exit == Exit::Done { Exit::Incomplete } else { exit })

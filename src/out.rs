@@ -77,16 +77,16 @@ pub(crate) fn stderr(text: Arguments<'_>) {
 }
 
 /// Writes a line to standard output.
-#[macro_export]
 macro_rules! outln {
     ($($text:tt)*) => { $crate::out::stdout(format_args!("{}\n", format_args!($($text)*))) };
 }
 
 /// Writes a line to standard error.
-#[macro_export]
 macro_rules! errln {
     ($($text:tt)*) => { $crate::out::stderr(format_args!("{}\n", format_args!($($text)*))) };
 }
+
+pub(crate) use {errln, outln};
 
 #[cfg(test)]
 mod tests {

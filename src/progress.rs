@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use indicatif::{DecimalBytes, FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reeldeck_common::video::{printable, printable_lines};
 
-use crate::errln;
 use crate::error::{Exit, ExitError};
+use crate::out::errln;
 
 /// How often a bar is redrawn at most.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);

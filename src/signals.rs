@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::errln;
 use crate::error::Exit;
+use crate::out::errln;
 
 /// SIGINT and SIGTERM, which ask a program to stop.
 pub(crate) struct StopSignals {

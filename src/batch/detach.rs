@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::config::{Overrides, Settings};
 use crate::error::{Exit, ExitError};
 use crate::launch::{self, Started};
-use crate::{errln, outln};
+use crate::out::{errln, outln};
 
 /// Starts an engine that does the main job and outlives this process.
 ///

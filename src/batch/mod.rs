@@ -15,11 +15,10 @@ use crate::dataset::shown;
 use crate::engine::checkpoint::{self, CheckpointError, Chosen};
 use crate::engine::publish::RunObserver;
 use crate::engine::session::{self, Options, Reporter, Session};
-use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::export::Outcome;
-use crate::out;
-use crate::outln;
+use crate::out::outln;
+use crate::out::{self, errln};
 use crate::protocol::snapshot::Counts;
 use json::Json;
 

@@ -10,8 +10,8 @@ use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 use crate::export::annotations::{self, ESTIMATED, FILES};
+use crate::out::outln;
 use crate::out::{self, count};
-use crate::outln;
 use crate::progress::Progress;
 
 /// Writes the files into `annotations` in the output folder. Returns [`Exit::Incomplete`] if a frame count is an estimate.

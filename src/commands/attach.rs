@@ -7,9 +7,8 @@ use super::run_progress::RunProgress;
 use crate::client::Client;
 use crate::config::{Settings, Verbosity};
 use crate::engine::publish::RunObserver;
-use crate::errln;
 use crate::error::{Exit, ExitError};
-use crate::out;
+use crate::out::{self, errln};
 use crate::protocol::FromEngine;
 use crate::protocol::event::Event;
 

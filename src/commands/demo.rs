@@ -15,9 +15,9 @@ use serde::Deserialize;
 
 use crate::config::Config;
 use crate::dataset::shown;
-use crate::errln;
 use crate::error::{Exit, ExitError};
-use crate::outln;
+use crate::out::errln;
+use crate::out::outln;
 use crate::process;
 
 const DEFINITION: &str = include_str!("../../assets/demo.toml");

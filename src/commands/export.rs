@@ -14,13 +14,13 @@ use crate::cli::ExportArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
-use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::export::pickle;
-use crate::export::{self, ExportJob, Outcome, Variant, dataset};
+use crate::export::{self, ExportJob, ExportSpec, Outcome, dataset};
 use crate::format::{Axes, Format};
 use crate::out::count;
-use crate::outln;
+use crate::out::errln;
+use crate::out::outln;
 use crate::progress::Progress;
 
 /// Scans the dataset, exports the features, and prints the videos without one.
@@ -28,7 +28,7 @@ use crate::progress::Progress;
 /// # Errors
 /// When the feature set is ambiguous, the disk has too little space, or writing fails.
 pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Result<Exit> {
-    let variants = variants(args, &settings.recipe)?;
+    let specs = specs(args, &settings.recipe)?;
     settings.check_folders()?;
     let set = feature_set(settings)?;
     let layout = Layout::new(&settings.out, &set);
@@ -48,15 +48,15 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
     };
     let meter = cancellable_meter(settings)?;
     if settings.dry_run {
-        let forecast = export::forecast(&job, &variants, &meter)?;
+        let forecast = export::forecast(&job, &specs, &meter)?;
         meter.end();
         for part in &forecast.parts {
-            let (bytes, folder) = (DecimalBytes(part.bytes), part.variant.folder(&layout));
+            let (bytes, folder) = (DecimalBytes(part.bytes), part.spec.folder(&layout));
             let there = part.videos - part.to_write;
             outln!(
                 "would export {} videos as {} to {}: {} to write, {there} there, about {bytes} more",
                 part.videos,
-                part.variant.format.name(),
+                part.spec.format.name(),
                 shown(&folder),
                 part.to_write
             );
@@ -65,7 +65,7 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
         say_missing(&forecast.inventory.missing, "", settings.verbosity);
         return Ok(exit(forecast.inventory.items.len(), &forecast.inventory.missing, scan.refused.is_empty()));
     }
-    let outcomes = export::export(&job, &variants, &meter);
+    let outcomes = export::export(&job, &specs, &meter);
     meter.end();
     let outcomes = outcomes?;
     for outcome in &outcomes {
@@ -75,7 +75,7 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
     let mut missing: Vec<(VideoName, String)> = outcomes.iter().flat_map(|outcome| &outcome.missing).cloned().collect();
     missing.sort_unstable();
     missing.dedup();
-    let named = if *variants == [pickle::PAIR] { pickle::MISSING } else { dataset::FILE };
+    let named = if *specs == [pickle::PAIR] { pickle::MISSING } else { dataset::FILE };
     let videos = outcomes.iter().map(|outcome| outcome.videos).min().unwrap_or(0);
     if videos == 0 {
         errln!("nothing was exported: no video has a feature of {set} that can be used; extract some first");
@@ -95,8 +95,8 @@ fn exit(videos: usize, missing: &[(VideoName, String)], is_all_taken: bool) -> E
     }
 }
 
-/// The requested variants without duplicates. Refuses options that do not apply to any of them.
-fn variants(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<Variant>> {
+/// The requested exports without duplicates. Refuses options that do not apply to any of them.
+fn specs(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<ExportSpec>> {
     let mut formats = args.format.clone();
     formats.sort_unstable();
     formats.dedup();
@@ -117,13 +117,13 @@ fn variants(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<Variant>> 
         !formats.contains(&Format::Pkl) || args.output.is_none_or(|output| output == Output::Logits),
         usage("result.pkl holds logits only; leave out --output, or export in another --format")
     );
-    let variant = |format: &Format| Variant {
+    let spec = |format: &Format| ExportSpec {
         format: *format,
         output: if *format == Format::Pkl { Output::Logits } else { output },
         axes: if is_turnable(format) { args.layout } else { Axes::Tc },
         compact: args.compact && *format == Format::Csv,
     };
-    Ok(formats.iter().map(variant).collect())
+    Ok(formats.iter().map(spec).collect())
 }
 
 /// Prints the result of the export at the end of a run; with `json`, only what goes to standard error.

@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::dataset::shown;
 use crate::engine::checkpoint;
 use crate::error::{Exit, ExitError};
-use crate::{errln, outln};
+use crate::out::{errln, outln};
 
 /// Downloads the chosen weights, by default the recipe's, and prints their path.
 ///

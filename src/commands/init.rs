@@ -13,8 +13,8 @@ use crate::dataset::manifest::Manifest;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
+use crate::out::{self, errln};
 use crate::process::gpus;
-use crate::{errln, out};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 

@@ -16,7 +16,7 @@ use crate::dataset::state::State;
 use crate::error::Exit;
 use crate::export::missing::{self, BLOCK_LIST, DOWNLOAD, REQUEST, Written};
 use crate::out::count;
-use crate::outln;
+use crate::out::outln;
 use crate::signals::cancel_on_signal;
 
 /// Writes the lists into `missing` in the output folder; with `--watch`, again whenever they change. Returns

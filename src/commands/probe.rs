@@ -22,7 +22,7 @@ use crate::out::{self, count};
 use crate::progress::{Progress, Size};
 
 use super::meter::meter;
-use crate::errln;
+use crate::out::errln;
 use crate::process;
 
 /// How many videos of each kind are named without `-v`.

@@ -18,7 +18,7 @@ use crate::dataset::shown;
 use crate::engine::lock::Lock;
 use crate::error::{Exit, ExitError};
 use crate::out::count;
-use crate::{errln, outln};
+use crate::out::{errln, outln};
 
 /// The maximum size of a list, in bytes.
 const MAX_BYTES: u64 = 1 << 30;

@@ -9,7 +9,7 @@ use reeldeck_common::video::{printable, printable_lines};
 
 use crate::config::Verbosity;
 use crate::engine::publish::RunObserver;
-use crate::errln;
+use crate::out::errln;
 use crate::protocol::event::Line;
 use crate::protocol::snapshot::{Phase, Snapshot};
 use crate::protocol::words::{Level, describe};

@@ -19,9 +19,9 @@ use crate::dataset::report::{Change, Report};
 use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
-use crate::errln;
 use crate::error::Exit;
 use crate::out::count;
+use crate::out::errln;
 use crate::signals::cancel_on_signal;
 
 /// Prints the report; checks the videos with `--quick` or `--deep`, and stays with `--watch`. Returns [`Exit::Empty`] without

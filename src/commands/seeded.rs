@@ -7,8 +7,8 @@ use anyhow::{Context, ensure};
 
 use crate::config::Settings;
 use crate::dataset::shown;
-use crate::errln;
 use crate::error::{Exit, ExitError};
+use crate::out::errln;
 use crate::process;
 
 /// Writes the file with the worker.

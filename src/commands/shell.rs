@@ -11,7 +11,7 @@ use clap_mangen::Man;
 use crate::cli::Cli;
 use crate::dataset::shown;
 use crate::error::Exit;
-use crate::{errln, out};
+use crate::out::{self, errln};
 
 /// Prints the completion script of a shell.
 ///

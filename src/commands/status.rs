@@ -10,9 +10,9 @@ use crate::config::Settings;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::error::Exit;
+use crate::out::{self, outln};
 use crate::protocol::holder::Holder;
 use crate::protocol::snapshot::Snapshot;
-use crate::{out, outln};
 
 /// One run in the output of `--json`.
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use crate::client::{Client, ClientError};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
-use crate::outln;
+use crate::out::outln;
 use crate::protocol::Command;
 
 /// Sends the command and prints the answer.

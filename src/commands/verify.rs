@@ -20,13 +20,13 @@ use crate::config::{Device, GPU_BATCH, Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::engine::checkpoint;
-use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::out::count;
-use crate::outln;
+use crate::out::errln;
+use crate::out::outln;
 use crate::process::{self, torch};
 use crate::progress::{Progress, Size};
-use crate::verify::again::{Extractor, Reextracted, Setup};
+use crate::verify::again::{Extractor, ExtractorOptions, Reextracted};
 use crate::verify::against::Reference;
 use crate::verify::compare::Tolerance;
 use crate::verify::{self, Compared, Finding, Kind, Report, VerifyJob, report};
@@ -130,7 +130,7 @@ fn sample(
     candidates.sort_unstable();
     candidates.truncate(count);
     progress.begin("extracting again", Size::Items(candidates.len()));
-    let mut extractor = Extractor::new(setup(settings, job.layout, &chosen)?)
+    let mut extractor = Extractor::new(extractor_options(settings, job.layout, &chosen)?)
         .with_context(|| format!("failed to write to {}", shown(job.layout.out())))?;
     for (_, _, video) in candidates {
         let (source, stored) = (video.under(&settings.root), job.layout.feature(video));
@@ -154,7 +154,11 @@ fn sample(
 }
 
 /// One worker on the first device, with the settings of a run.
-fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> anyhow::Result<Setup> {
+fn extractor_options(
+    settings: &Settings,
+    layout: &Layout,
+    chosen: &checkpoint::Chosen,
+) -> anyhow::Result<ExtractorOptions> {
     let (devices, note) = settings.devices.resolve(&settings.torch).map_err(ExitError::from)?;
     if let Some(note) = note {
         errln!("note: {note}");
@@ -169,7 +173,7 @@ fn setup(settings: &Settings, layout: &Layout, chosen: &checkpoint::Chosen) -> a
             .map_err(|error| ExitError::new(Exit::Usage, error.to_string()))?,
     };
     let owner = Owner::this_process();
-    Ok(Setup {
+    Ok(ExtractorOptions {
         program: Program { environment, ..Program::new(&process::worker()?) },
         init: Init {
             version: VERSION,

@@ -15,7 +15,7 @@ use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::dataset::watch::{self, Backend, Watch, WatchOptions};
-use crate::errln;
+use crate::out::errln;
 
 /// The interval of checks for cancellation.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

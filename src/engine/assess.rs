@@ -22,7 +22,7 @@ use crate::error::line_of;
 
 /// What the output folder holds of a video.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Found {
+pub(crate) enum StoredResult {
     /// A feature of the current version of the file.
     Done {
         /// Some frames were lost or concealed, within the tolerance.
@@ -45,7 +45,7 @@ pub(crate) enum Found {
 ///
 /// # Errors
 /// When an existing folder cannot be listed, or the list cannot be read.
-pub(crate) fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> io::Result<Vec<Found>> {
+pub(crate) fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> io::Result<Vec<StoredResult>> {
     // Listing the folders is cheaper than a lookup per file.
     let features = names(&layout.features())?;
     let failures = names(&layout.failures())?;
@@ -60,10 +60,10 @@ pub(crate) fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> 
 }
 
 /// Looks at what the output folder holds for one video.
-pub(crate) fn look(layout: &Layout, recipe: &Recipe, video: &VideoFile) -> Found {
+pub(crate) fn look(layout: &Layout, recipe: &Recipe, video: &VideoFile) -> StoredResult {
     match DamagedFeatures::read(layout) {
         Ok(damaged) => OutputFolder { layout, recipe, damaged: &damaged }.look(video, true, true),
-        Err(error) => Found::Unreadable(format!("failed to read the list of damaged features: {error}")),
+        Err(error) => StoredResult::Unreadable(format!("failed to read the list of damaged features: {error}")),
     }
 }
 
@@ -75,41 +75,42 @@ struct OutputFolder<'a> {
 
 impl OutputFolder<'_> {
     /// `may_be_done` and `may_have_failed` tell whether the folder may contain a feature and a failure file.
-    fn look(&self, video: &VideoFile, may_be_done: bool, may_have_failed: bool) -> Found {
-        let feature = if may_be_done { self.feature(video) } else { Found::Nothing };
-        if !matches!(feature, Found::Nothing | Found::Damaged) || !may_have_failed {
+    fn look(&self, video: &VideoFile, may_be_done: bool, may_have_failed: bool) -> StoredResult {
+        let feature = if may_be_done { self.feature(video) } else { StoredResult::Nothing };
+        if !matches!(feature, StoredResult::Nothing | StoredResult::Damaged) || !may_have_failed {
             return feature;
         }
         match FailureFile::read(&self.layout.failure(&video.name)) {
-            Ok(Some(failure)) if failure.source == Some(video.stamp) => Found::Failed(Box::new(failure)),
+            Ok(Some(failure)) if failure.source == Some(video.stamp) => StoredResult::Failed(Box::new(failure)),
             // A failure file that was read and is damaged says nothing.
-            Err(error) if !is_content(&error) => {
-                Found::Unreadable(format!("failed to read {}: {error}", self.layout.failure(&video.name).display()))
-            }
+            Err(error) if !is_content(&error) => StoredResult::Unreadable(format!(
+                "failed to read {}: {error}",
+                self.layout.failure(&video.name).display()
+            )),
             _ => feature,
         }
     }
 
-    fn feature(&self, video: &VideoFile) -> Found {
+    fn feature(&self, video: &VideoFile) -> StoredResult {
         let path = self.layout.feature(&video.name);
         let header = match Header::read(&path) {
             Ok(header) => header,
-            Err(error) if error.is_absent() => return Found::Nothing,
-            Err(error) if error.is_damage() => return Found::Damaged,
-            Err(error) => return Found::Unreadable(line_of(&error)),
+            Err(error) if error.is_absent() => return StoredResult::Nothing,
+            Err(error) if error.is_damage() => return StoredResult::Damaged,
+            Err(error) => return StoredResult::Unreadable(line_of(&error)),
         };
         if header.provenance.set != self.layout.set() || !header.satisfies(self.recipe) {
-            return Found::Nothing;
+            return StoredResult::Nothing;
         }
         match self.damaged.contains(&video.name, &path) {
-            Ok(true) => Found::Damaged,
+            Ok(true) => StoredResult::Damaged,
             Err(error) if !is_absent(&error) => {
-                Found::Unreadable(format!("failed to read {}: {error}", path.display()))
+                StoredResult::Unreadable(format!("failed to read {}: {error}", path.display()))
             }
             _ if header.provenance.source == video.stamp => {
-                Found::Done { degraded: header.provenance.frames.is_damaged() }
+                StoredResult::Done { degraded: header.provenance.frames.is_damaged() }
             }
-            _ => Found::Stale,
+            _ => StoredResult::Stale,
         }
     }
 }
@@ -132,8 +133,8 @@ pub(crate) struct Policy {
 
 impl Policy {
     /// A video at the start of a run.
-    pub(crate) fn video(&self, name: &VideoName, found: Found) -> Video {
-        let damaged = found == Found::Damaged;
+    pub(crate) fn video(&self, name: &VideoName, found: StoredResult) -> Video {
+        let damaged = found == StoredResult::Damaged;
         let mut video = Video::new(self.status(name, found));
         video.damaged = damaged;
         video.feature |= damaged;
@@ -141,17 +142,17 @@ impl Policy {
     }
 
     /// The status of a video at the start of a run.
-    pub(crate) fn status(&self, name: &VideoName, found: Found) -> Status {
+    pub(crate) fn status(&self, name: &VideoName, found: StoredResult) -> Status {
         match found {
-            Found::Done { degraded } => return Status::Done { degraded, resumed: true },
-            Found::Stale if !self.redo_stale => return Status::Stale,
-            Found::Failed(file) if !self.retry_failed => {
+            StoredResult::Done { degraded } => return Status::Done { degraded, resumed: true },
+            StoredResult::Stale if !self.redo_stale => return Status::Stale,
+            StoredResult::Failed(file) if !self.retry_failed => {
                 if let Some(last) = file.last() {
                     return Status::Failed { failure: Box::new(last.failure.clone()), before: true };
                 }
             }
             // The video may be done. It is reported, and not extracted again unasked.
-            Found::Unreadable(reason) if !self.retry_failed => {
+            StoredResult::Unreadable(reason) if !self.retry_failed => {
                 return Status::Failed { failure: Box::new(Failure::new(ErrorKind::Io, reason)), before: true };
             }
             _ => {}

@@ -13,7 +13,7 @@ use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 use tokio::sync::oneshot;
 
-use super::assess::{self, Found};
+use super::assess::{self, StoredResult};
 use super::excluded;
 use super::files::Files;
 use super::state::VideoId;
@@ -24,11 +24,11 @@ use crate::dataset::scan::{Refused, Scan, ScanRules, VideoFile, as_they_are, sca
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::dataset::video_list::{LabelStyle, entries, write_dataset_list};
-use crate::errln;
 use crate::export::missing::{self, Written};
 use crate::export::pickle::PAIR;
-use crate::export::{self, ExportJob, Outcome, Variant};
+use crate::export::{self, ExportJob, ExportSpec, Outcome};
 use crate::format::{Axes, Format};
+use crate::out::errln;
 use crate::progress::Progress;
 
 /// The channel for the answer to a request.
@@ -110,19 +110,19 @@ pub(crate) struct TaskContext {
 #[derive(Debug, Default)]
 pub(crate) struct Differences {
     /// New and changed files, with what the output folder holds of them.
-    pub seen: Vec<(VideoFile, Found)>,
+    pub seen: Vec<(VideoFile, StoredResult)>,
     /// Removed files.
     pub gone: Vec<VideoName>,
 }
 
 impl TaskContext {
     /// What the output folder holds of a file.
-    pub(crate) fn found(&self, file: &VideoFile) -> Found {
+    pub(crate) fn found(&self, file: &VideoFile) -> StoredResult {
         assess::look(&self.layout, &self.recipe, file)
     }
 
     /// Looks at one file again. None where it cannot be read at present; the name where it was removed.
-    pub(crate) fn look_at(&self, name: VideoName) -> Option<Result<(VideoFile, Found), VideoName>> {
+    pub(crate) fn look_at(&self, name: VideoName) -> Option<Result<(VideoFile, StoredResult), VideoName>> {
         match SourceStamp::read(&name.under(&self.root)) {
             Ok(stamp) => {
                 let file = VideoFile { name, stamp };
@@ -223,12 +223,12 @@ impl TaskContext {
         let job = ExportJob { layout, recipe, videos: &videos, style: *style, owner };
         let first = recipe.outputs.first().copied().unwrap_or(Output::Logits);
         let other = if recipe.outputs.contains(&Output::Logits) { Output::Logits } else { first };
-        let variant = |format: &Format| match *format {
+        let spec = |format: &Format| match *format {
             Format::Pkl => PAIR,
-            format => Variant { format, output: other, axes: Axes::Tc, compact: false },
+            format => ExportSpec { format, output: other, axes: Axes::Tc, compact: false },
         };
-        let variants: Vec<Variant> = formats.iter().map(variant).collect();
-        export::export(&job, &variants, watch)
+        let specs: Vec<ExportSpec> = formats.iter().map(spec).collect();
+        export::export(&job, &specs, watch)
     }
 
     /// Adds names to the list of excluded videos, or removes them.

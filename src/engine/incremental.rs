@@ -9,8 +9,8 @@ use reeldeck_common::layout::Layout;
 use reeldeck_common::video::{VideoName, printable};
 
 use crate::engine::publish::RunObserver;
-use crate::errln;
 use crate::export::incremental::Incremental;
+use crate::out::errln;
 use crate::protocol::event::{Event, Line};
 use crate::protocol::snapshot::Snapshot;
 

@@ -25,8 +25,8 @@ use crate::engine::plan::Plan;
 use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
 use crate::engine::{crash_recovery, inspector};
-use crate::errln;
 use crate::error::{Exit, ExitError};
+use crate::out::errln;
 use crate::process::{self, torch};
 
 use super::sizes::{self, Sizes, cores, memory, or, tuned};

@@ -12,7 +12,7 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
 
-use super::{ExportJob, Inventory, Item, Variant};
+use super::{ExportJob, ExportSpec, ExportedVideo, Inventory};
 use crate::format::{Axes, Format};
 
 /// The file's name.
@@ -23,10 +23,10 @@ const FORMAT: u32 = 1;
 /// The content of the file.
 pub(super) struct Description<'a> {
     pub job: &'a ExportJob<'a>,
-    pub variant: &'a Variant,
+    pub spec: &'a ExportSpec,
     pub inventory: &'a Inventory,
     /// The videos that have their own place in the export, in its order.
-    pub included: &'a [&'a Item],
+    pub included: &'a [&'a ExportedVideo],
     /// Videos that share the file of another video, and that video.
     pub same: &'a [(VideoName, VideoName)],
 }
@@ -115,18 +115,18 @@ impl Description<'_> {
     }
 
     fn document<'a>(&'a self, missing: &'a [(VideoName, String)]) -> Document<'a> {
-        let Self { job, variant, inventory, included, same } = self;
+        let Self { job, spec, inventory, included, same } = self;
         let sampling = &job.recipe.sampling;
-        let shape = [sampling.clips, job.recipe.columns(variant.output)];
+        let shape = [sampling.clips, job.recipe.columns(spec.output)];
         Document {
             format: FORMAT,
             tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")),
             set: job.layout.set(),
             files: Files {
-                format: variant.format,
-                output: variant.output.name(),
-                axes: (variant.format != Format::Pkl).then_some(variant.axes),
-                shape: variant.axes.shape(shape),
+                format: spec.format,
+                output: spec.output.name(),
+                axes: (spec.format != Format::Pkl).then_some(spec.axes),
+                shape: spec.axes.shape(shape),
                 dtype: "float32",
             },
             clips: Clips {
@@ -143,7 +143,7 @@ impl Description<'_> {
         }
     }
 
-    fn video<'a>(&self, index: usize, item: &'a Item) -> Video<'a> {
+    fn video<'a>(&self, index: usize, item: &'a ExportedVideo) -> Video<'a> {
         let sampling = &self.job.recipe.sampling;
         let name = &item.entry.name;
         let [over, under] = item.fps;
@@ -151,12 +151,12 @@ impl Description<'_> {
         let frames = item.frames.output;
         let starts = sampling.starts(frames);
         let reach = starts.last().zip(starts.first()).map_or(0, |(last, first)| last - first);
-        let format = self.variant.format;
+        let format = self.spec.format;
         Video {
             id: item.id(),
             class: name.class(),
             video: name,
-            file: format.is_a_file_a_video().then(|| self.variant.file(item.id())),
+            file: format.is_a_file_a_video().then(|| self.spec.file(item.id())),
             dataset: (format == Format::H5).then(|| item.id()),
             index: (format == Format::Pkl).then_some(index),
             frames,

@@ -9,7 +9,7 @@ use reeldeck_common::atomic::{self, Owner};
 
 use super::inventory::{ByName, by_name, read};
 use super::manifest::Manifest;
-use super::{ExportJob, Inventory, Item, Outcome, Variant, dataset, snippets};
+use super::{ExportJob, ExportSpec, ExportedVideo, Inventory, Outcome, dataset, snippets};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
@@ -28,19 +28,19 @@ pub(super) enum Fault {
 /// When the output folder cannot be written to, and when cancelled. Files that are complete are kept by the next export.
 pub(crate) fn write(
     job: &ExportJob<'_>,
-    variant: &Variant,
+    spec: &ExportSpec,
     inventory: &Inventory,
     progress: &dyn Progress,
 ) -> anyhow::Result<Outcome> {
-    let folder = variant.folder(job.layout);
+    let folder = spec.folder(job.layout);
     let failed = || format!("failed to write to {}; check space and permissions, then run it again", shown(&folder));
     fs::create_dir_all(&folder).with_context(failed)?;
     let mut record = Manifest::open(&folder)?;
-    let ByName { items, same, missing: unnamed } = by_name(job, variant.output, inventory);
-    let (kept, to_write): (Vec<&Item>, Vec<&Item>) =
-        items.iter().partition(|item| record.kept(&variant.file(item.id()), &item.from()).is_some());
+    let ByName { items, same, missing: unnamed } = by_name(job, spec.output, inventory);
+    let (kept, to_write): (Vec<&ExportedVideo>, Vec<&ExportedVideo>) =
+        items.iter().partition(|item| record.kept(&spec.file(item.id()), &item.from()).is_some());
     let mut outcome = Outcome {
-        variant: *variant,
+        spec: *spec,
         path: folder.clone(),
         videos: 0,
         written: 0,
@@ -51,13 +51,13 @@ pub(crate) fn write(
     if !to_write.is_empty() {
         dataset::remove(&folder).with_context(failed)?;
     }
-    progress.begin(&format!("writing {}", variant.format.name()), Size::Items(to_write.len()));
+    progress.begin(&format!("writing {}", spec.format.name()), Size::Items(to_write.len()));
     let mut included = kept;
-    let make = |item| (item, make(job, variant, &folder, item));
+    let make = |item| (item, make(job, spec, &folder, item));
     ordered(threads(), to_write, make, |(item, made)| {
         match made {
             Ok(()) => {
-                let bytes = record.add(&variant.file(item.id()), &item.from()).with_context(failed)?;
+                let bytes = record.add(&spec.file(item.id()), &item.from()).with_context(failed)?;
                 outcome.written += 1;
                 outcome.bytes += bytes;
                 included.push(item);
@@ -73,20 +73,20 @@ pub(crate) fn write(
     })?;
     included.sort_unstable_by(|a, b| a.entry.name.cmp(&b.entry.name));
     outcome.missing.sort_unstable();
-    let files: std::collections::HashSet<String> = included.iter().map(|item| variant.file(item.id())).collect();
+    let files: std::collections::HashSet<String> = included.iter().map(|item| spec.file(item.id())).collect();
     outcome.removed = record.retain(job.owner, |file| files.contains(file)).with_context(failed)?;
     outcome.videos = included.len() + same.len();
-    snippets::write(job, variant, &folder).with_context(failed)?;
-    let describe = dataset::Description { job, variant, inventory, included: &included, same: &same };
+    snippets::write(job, spec, &folder).with_context(failed)?;
+    let describe = dataset::Description { job, spec, inventory, included: &included, same: &same };
     describe.write(&folder, &outcome.missing).with_context(failed)?;
     Ok(outcome)
 }
 
-fn make(job: &ExportJob<'_>, variant: &Variant, folder: &Path, item: &Item) -> Result<(), Fault> {
-    let matrix = read(job, variant.output, item).map_err(Fault::Feature)?;
+fn make(job: &ExportJob<'_>, spec: &ExportSpec, folder: &Path, item: &ExportedVideo) -> Result<(), Fault> {
+    let matrix = read(job, spec.output, item).map_err(Fault::Feature)?;
     let mut bytes = vec![];
-    variant.encode(&matrix, &mut bytes).map_err(Fault::Disk)?;
-    put(&folder.join(variant.file(item.id())), &bytes, job.owner).map_err(Fault::Disk)
+    spec.encode(&matrix, &mut bytes).map_err(Fault::Disk)?;
+    put(&folder.join(spec.file(item.id())), &bytes, job.owner).map_err(Fault::Disk)
 }
 
 /// Writes the file of one video.

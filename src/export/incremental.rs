@@ -18,7 +18,7 @@ use reeldeck_common::video::VideoName;
 use super::folder::put;
 use super::inventory::{from, id};
 use super::manifest::Manifest;
-use super::{Variant, dataset};
+use super::{ExportSpec, dataset};
 use crate::dataset::shown;
 use crate::format::{Axes, Format};
 
@@ -60,7 +60,7 @@ pub struct Incremental {
 
 #[derive(Debug)]
 struct Export {
-    variant: Variant,
+    spec: ExportSpec,
     folder: PathBuf,
     record: Manifest,
 }
@@ -77,12 +77,12 @@ impl Incremental {
             if !format.is_a_file_a_video() {
                 return Err(IncrementalError::Format(*format));
             }
-            let variant = Variant { format: *format, output, axes: Axes::Tc, compact: false };
-            let folder = variant.folder(layout);
+            let spec = ExportSpec { format: *format, output, axes: Axes::Tc, compact: false };
+            let folder = spec.folder(layout);
             let failed = |source| IncrementalError::Write { folder: folder.clone(), source };
             fs::create_dir_all(&folder).map_err(failed)?;
             let record = Manifest::open(&folder).map_err(failed)?;
-            Ok(Export { variant, record, folder })
+            Ok(Export { spec, record, folder })
         };
         let exports = formats.iter().map(export).collect::<Result<_, _>>()?;
         Ok(Self { owner: owner.clone(), exports, holders: HashMap::new() })
@@ -110,27 +110,24 @@ impl Incremental {
         if holder != video {
             return Ok(());
         }
-        let is_kept = |export: &Export| export.record.kept(&export.variant.file(id(video)), &from).is_some();
+        let is_kept = |export: &Export| export.record.kept(&export.spec.file(id(video)), &from).is_some();
         if self.exports.iter().all(is_kept) {
             return Ok(());
         }
         let feature = Feature::read(path)?;
-        for Export { variant, folder, record } in &mut self.exports {
-            let Some(matrix) = feature.tensors.get(variant.output.name()) else {
-                return Err(IncrementalError::Lacks {
-                    video: video.clone(),
-                    why: FeatureStatus::Lacks(variant.output),
-                });
+        for Export { spec, folder, record } in &mut self.exports {
+            let Some(matrix) = feature.tensors.get(spec.output.name()) else {
+                return Err(IncrementalError::Lacks { video: video.clone(), why: FeatureStatus::Lacks(spec.output) });
             };
             let mut put_one = || {
-                let file = variant.file(id(video));
+                let file = spec.file(id(video));
                 if record.kept(&file, &from).is_some() {
                     return Ok(());
                 }
                 // From here on `dataset.json` no longer describes the folder.
                 dataset::remove(folder)?;
                 let mut bytes = vec![];
-                variant.encode(matrix, &mut bytes)?;
+                spec.encode(matrix, &mut bytes)?;
                 put(&folder.join(&file), &bytes, &self.owner)?;
                 record.add(&file, &from).map(drop)
             };

@@ -21,7 +21,7 @@ use crate::progress::{Progress, Size};
 
 /// A video with a usable feature.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Item {
+pub struct ExportedVideo {
     /// The video and its label.
     pub entry: ListEntry,
     /// The digest of the feature.
@@ -36,7 +36,7 @@ pub struct Item {
     pub size: [u32; 2],
 }
 
-impl Item {
+impl ExportedVideo {
     /// The name that trainers use for the video.
     pub fn id(&self) -> &str {
         id(&self.entry.name)
@@ -58,7 +58,7 @@ pub(super) fn from(digest: &str, stamp: SourceStamp) -> String {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
     /// Videos with a usable feature.
-    pub items: Vec<Item>,
+    pub items: Vec<ExportedVideo>,
     /// The other videos, with the reason.
     pub missing: Vec<(VideoName, String)>,
     /// The weights that made the features.
@@ -88,7 +88,7 @@ pub(super) fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Prog
             Ok((Header { provenance, digest, .. }, stamp)) => {
                 inventory.checkpoint.get_or_insert(provenance.checkpoint);
                 let (frames, fps, size) = (provenance.frames, provenance.fps, provenance.size);
-                inventory.items.push(Item { entry, digest, stamp, frames, fps, size });
+                inventory.items.push(ExportedVideo { entry, digest, stamp, frames, fps, size });
             }
             Err(why) => inventory.missing.push((entry.name, why)),
         }
@@ -134,7 +134,7 @@ fn why_without(failure: &Path) -> String {
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(super) fn read(job: &ExportJob<'_>, output: Output, item: &Item) -> Result<Matrix, String> {
+pub(super) fn read(job: &ExportJob<'_>, output: Output, item: &ExportedVideo) -> Result<Matrix, String> {
     let video = &item.entry.name;
     let path = job.layout.feature(video);
     let mut feature = Feature::read(&path).map_err(|error| {
@@ -154,7 +154,7 @@ pub(super) fn read(job: &ExportJob<'_>, output: Output, item: &Item) -> Result<M
 #[derive(Debug, Default)]
 pub(super) struct ByName<'s> {
     /// One video for each file name, in the order of the dataset.
-    pub items: Vec<&'s Item>,
+    pub items: Vec<&'s ExportedVideo>,
     /// Videos that have the file name and the numbers of one of `items`, which is the second of the pair. They share its
     /// file.
     pub same: Vec<(VideoName, VideoName)>,
@@ -164,7 +164,7 @@ pub(super) struct ByName<'s> {
 
 /// Assigns each file name to the first video that has it.
 pub(super) fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s Inventory) -> ByName<'s> {
-    let mut first: HashMap<&str, &Item> = HashMap::new();
+    let mut first: HashMap<&str, &ExportedVideo> = HashMap::new();
     let mut sorted = ByName::default();
     for item in &inventory.items {
         let name = &item.entry.name;
@@ -173,7 +173,7 @@ pub(super) fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s In
             sorted.items.push(item);
             continue;
         };
-        let bits = |item: &Item| {
+        let bits = |item: &ExportedVideo| {
             read(job, output, item).map(|m| (m.shape, m.data.into_iter().map(f32::to_bits).collect::<Vec<_>>()))
         };
         match (bits(item), bits(holder)) {
@@ -192,7 +192,7 @@ pub(super) fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s In
 }
 
 /// Identifies a file that contains these videos in this order.
-pub(super) fn made_from(items: &[&Item]) -> String {
+pub(super) fn made_from(items: &[&ExportedVideo]) -> String {
     let mut text = String::new();
     for item in items {
         // Neither names nor digests contain line breaks.

@@ -32,14 +32,14 @@ pub(crate) mod pickle;
 mod snippets;
 mod space;
 
-pub(crate) use inventory::{Inventory, Item};
+pub(crate) use inventory::{ExportedVideo, Inventory};
 
 /// The file of an HDF5 export. ActionFormer recognises HDF5 by this ending.
 pub(crate) const HDF5_FILE: &str = "features.hdf5";
 
 /// An export: a format and its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Variant {
+pub struct ExportSpec {
     /// The format.
     pub format: Format,
     /// The output that is exported. A `result.pkl` holds logits only.
@@ -50,8 +50,8 @@ pub struct Variant {
     pub compact: bool,
 }
 
-impl Variant {
-    /// The folder of the export. Each variant has its own folder, so that files of two variants never mix. `result.pkl` lies
+impl ExportSpec {
+    /// The folder of the export. Each `ExportSpec` has its own folder, so that files of two exports never mix. `result.pkl` lies
     /// in the folder above.
     pub fn folder(&self, layout: &Layout) -> PathBuf {
         let mut name = self.format.name().to_owned();
@@ -106,7 +106,7 @@ pub struct ExportJob<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The export.
-    pub variant: Variant,
+    pub spec: ExportSpec,
     /// The file or folder that a trainer reads.
     pub path: PathBuf,
     /// Number of videos in it.
@@ -126,7 +126,7 @@ pub struct Outcome {
 pub(crate) struct Forecast {
     /// The videos with and without a feature.
     pub inventory: Inventory,
-    /// One forecast per variant.
+    /// One forecast per export.
     pub parts: Vec<Part>,
     /// Free bytes in the output folder.
     pub free: u64,
@@ -136,7 +136,7 @@ pub(crate) struct Forecast {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
     /// The export.
-    pub variant: Variant,
+    pub spec: ExportSpec,
     /// Estimated number of videos in it.
     pub videos: usize,
     /// Number of videos that would be written. The others are kept.
@@ -149,33 +149,32 @@ pub(crate) struct Part {
 ///
 /// # Errors
 /// When the recipe does not store the output, or the free space or the record of an earlier export cannot be read.
-pub(crate) fn forecast(job: &ExportJob<'_>, variants: &[Variant], progress: &dyn Progress) -> anyhow::Result<Forecast> {
-    let output = variants.first().map_or(Output::Logits, |variant| variant.output);
-    for variant in variants {
+pub(crate) fn forecast(job: &ExportJob<'_>, specs: &[ExportSpec], progress: &dyn Progress) -> anyhow::Result<Forecast> {
+    let output = specs.first().map_or(Output::Logits, |spec| spec.output);
+    for spec in specs {
         anyhow::ensure!(
-            job.recipe.outputs.contains(&variant.output),
-            ExitError::new(Exit::Usage, not_stored(variant, job.recipe))
+            job.recipe.outputs.contains(&spec.output),
+            ExitError::new(Exit::Usage, not_stored(spec, job.recipe))
         );
-        debug_assert_eq!(variant.output, output, "one inventory serves all");
+        debug_assert_eq!(spec.output, output, "one inventory serves all");
     }
     let inventory = inventory::inventory(job, output, progress)?;
     let samples = space::samples(job, &inventory, output);
-    let parts =
-        variants.iter().map(|variant| space::part(job, variant, &inventory, &samples)).collect::<Result<_, _>>()?;
+    let parts = specs.iter().map(|spec| space::part(job, spec, &inventory, &samples)).collect::<Result<_, _>>()?;
     let free = space::free(job.layout.out())
         .with_context(|| format!("failed to ask for the space left in {}", shown(job.layout.out())))?;
     Ok(Forecast { inventory, parts, free })
 }
 
-fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
-    let (output, recipe) = (variant.output.name(), &recipe.name);
-    match variant.format {
+fn not_stored(spec: &ExportSpec, recipe: &Recipe) -> String {
+    let (output, recipe) = (spec.output.name(), &recipe.name);
+    match spec.format {
         Format::Pkl => format!("result.pkl holds {output}, and the recipe {recipe} does not store them"),
         _ => format!("the recipe {recipe} does not store {output}; name another one of its outputs with --output"),
     }
 }
 
-/// Writes all variants once no other export is writing. If no video has a feature, it writes nothing and keeps what is
+/// Writes all exports once no other export is writing. If no video has a feature, it writes nothing and keeps what is
 /// there.
 ///
 /// # Errors
@@ -183,24 +182,24 @@ fn not_stored(variant: &Variant, recipe: &Recipe) -> String {
 /// left out and reported in [`Outcome`].
 pub(crate) fn export(
     job: &ExportJob<'_>,
-    variants: &[Variant],
+    specs: &[ExportSpec],
     progress: &dyn Progress,
 ) -> anyhow::Result<Vec<Outcome>> {
-    let mut seen = forecast(job, variants, progress)?;
+    let mut seen = forecast(job, specs, progress)?;
     let turn = if seen.inventory.items.is_empty() { None } else { Some(export_lock::wait(job.layout, progress)?) };
     if turn.as_ref().is_some_and(|turn| turn.waited) {
-        seen = forecast(job, variants, progress)?;
+        seen = forecast(job, specs, progress)?;
     }
     space::check(&seen, job.layout.out())?;
     if turn.is_some() {
-        sweep(job.layout, variants)?;
+        sweep(job.layout, specs)?;
     }
-    variants.iter().map(|variant| write(job, variant, &seen.inventory, progress)).collect()
+    specs.iter().map(|spec| write(job, spec, &seen.inventory, progress)).collect()
 }
 
 /// Removes the temporary files of exports that were killed.
-fn sweep(layout: &Layout, variants: &[Variant]) -> anyhow::Result<()> {
-    let folders = variants.iter().map(|variant| variant.folder(layout)).chain([layout.exports()]);
+fn sweep(layout: &Layout, specs: &[ExportSpec]) -> anyhow::Result<()> {
+    let folders = specs.iter().map(|spec| spec.folder(layout)).chain([layout.exports()]);
     for folder in folders {
         atomic::sweep_folder(&folder, &Sweeper::of_command())
             .with_context(|| format!("failed to list {}", shown(&folder)))?;
@@ -210,14 +209,14 @@ fn sweep(layout: &Layout, variants: &[Variant]) -> anyhow::Result<()> {
 
 fn write(
     job: &ExportJob<'_>,
-    variant: &Variant,
+    spec: &ExportSpec,
     inventory: &Inventory,
     progress: &dyn Progress,
 ) -> anyhow::Result<Outcome> {
-    match variant.format {
+    match spec.format {
         _ if inventory.items.is_empty() => Ok(Outcome {
-            variant: *variant,
-            path: variant.folder(job.layout),
+            spec: *spec,
+            path: spec.folder(job.layout),
             videos: 0,
             written: 0,
             bytes: 0,
@@ -225,8 +224,8 @@ fn write(
             missing: inventory.missing.clone(),
         }),
         Format::Pkl => pickle::write(job, inventory, progress),
-        Format::H5 => hdf5::write(job, variant, inventory, progress),
-        Format::Csv | Format::Npy | Format::Npz => folder::write(job, variant, inventory, progress),
+        Format::H5 => hdf5::write(job, spec, inventory, progress),
+        Format::Csv | Format::Npy | Format::Npz => folder::write(job, spec, inventory, progress),
     }
 }
 
@@ -242,12 +241,12 @@ mod tests {
             for output in [Output::Logits, Output::Pooled] {
                 for axes in [Axes::Tc, Axes::Ct] {
                     for compact in [false, true] {
-                        assert!(folders.insert(Variant { format, output, axes, compact }.folder(&layout)));
+                        assert!(folders.insert(ExportSpec { format, output, axes, compact }.folder(&layout)));
                     }
                 }
             }
         }
-        let plain = Variant { format: Format::Csv, output: Output::Logits, axes: Axes::Tc, compact: false };
+        let plain = ExportSpec { format: Format::Csv, output: Output::Logits, axes: Axes::Tc, compact: false };
         assert_eq!(plain.folder(&layout), PathBuf::from("/o/exports/s/csv"));
         assert_eq!(plain.file("v_mp4x"), "v_mp4x.csv");
     }

@@ -12,7 +12,7 @@ use reeldeck_pickle::results::{ResultsWriter, Sample};
 
 use super::inventory::{made_from, read};
 use super::manifest::Manifest;
-use super::{ExportJob, Inventory, Item, Outcome, Variant, dataset};
+use super::{ExportJob, ExportSpec, ExportedVideo, Inventory, Outcome, dataset};
 use crate::dataset::shown;
 use crate::dataset::video_list::{ListEntry, write_lines};
 use crate::format::{Axes, Format};
@@ -26,9 +26,9 @@ pub(crate) const LIST: &str = "hacs_data.txt";
 /// Lists the videos that are not in the export, with the reason.
 pub(crate) const MISSING: &str = "missing.txt";
 
-/// The pair as an export variant.
-pub(crate) const PAIR: Variant =
-    Variant { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false };
+/// The pair as an export spec.
+pub(crate) const PAIR: ExportSpec =
+    ExportSpec { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false };
 
 /// Writes the pair unless it is there and was made from the same features. Holds a few videos in memory.
 ///
@@ -41,9 +41,9 @@ pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn P
         |path: &Path| format!("failed to write {}; check space and permissions, then run it again", shown(path));
     fs::create_dir_all(&folder).with_context(|| failed(&folder))?;
     let mut record = Manifest::open(&folder)?;
-    let mut included: Vec<&Item> = vec![];
+    let mut included: Vec<&ExportedVideo> = vec![];
     let mut outcome = Outcome {
-        variant: PAIR,
+        spec: PAIR,
         path: results.clone(),
         videos: 0,
         written: 0,
@@ -51,7 +51,7 @@ pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn P
         removed: 0,
         missing: inventory.missing.clone(),
     };
-    let all: Vec<&Item> = inventory.items.iter().collect();
+    let all: Vec<&ExportedVideo> = inventory.items.iter().collect();
     let from = made_from(&all);
     if [RESULTS, LIST].iter().all(|file| record.kept(file, &from).is_some()) {
         included = all;
@@ -90,7 +90,7 @@ pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn P
         |writer: &mut dyn Write| outcome.missing.iter().try_for_each(|(video, why)| writeln!(writer, "{video}\t{why}"));
     atomic::write(&folder.join(MISSING), job.owner, |writer| lines(writer))
         .context("failed to write the list of what is missing")?;
-    let describe = dataset::Description { job, variant: &PAIR, inventory, included: &included, same: &[] };
+    let describe = dataset::Description { job, spec: &PAIR, inventory, included: &included, same: &[] };
     describe.write(&folder, &outcome.missing).with_context(|| failed(&folder))?;
     Ok(outcome)
 }

@@ -6,19 +6,19 @@ use std::path::Path;
 
 use reeldeck_common::atomic;
 
-use super::{ExportJob, HDF5_FILE, Variant};
+use super::{ExportJob, ExportSpec, HDF5_FILE};
 use crate::format::{Axes, Format};
 
-/// Writes the snippets of the trainers that read this variant.
-pub(super) fn write(job: &ExportJob<'_>, variant: &Variant, folder: &Path) -> io::Result<()> {
+/// Writes the snippets of the trainers that read this spec.
+pub(super) fn write(job: &ExportJob<'_>, spec: &ExportSpec, folder: &Path) -> io::Result<()> {
     let folder_name = std::path::absolute(folder)?;
     let facts = Facts {
         set: job.layout.set(),
         folder: &folder_name,
-        dims: job.recipe.columns(variant.output),
+        dims: job.recipe.columns(spec.output),
         clips: job.recipe.sampling.clips,
     };
-    let snippets = match (variant.format, variant.axes) {
+    let snippets = match (spec.format, spec.axes) {
         (Format::Csv, _) => vec![
             ("mmaction2_tcanet.py", facts.mmaction2("TCANet", TCANET, "feat_dim={D}, temporal_dim={T}")),
             ("mmaction2_bmn.py", facts.mmaction2("BMN", BMN, "feat_dim={D}, temporal_dim={T}")),

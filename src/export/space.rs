@@ -11,7 +11,7 @@ use reeldeck_pickle::results::ResultsWriter;
 use super::inventory::made_from;
 use super::manifest::Manifest;
 use super::pickle::{LIST, RESULTS, push};
-use super::{ExportJob, Forecast, HDF5_FILE, Inventory, Item, Part, Variant};
+use super::{ExportJob, ExportSpec, ExportedVideo, Forecast, HDF5_FILE, Inventory, Part};
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 use crate::format::Format;
@@ -26,28 +26,28 @@ const HDF5_ENTRY: u64 = 256;
 /// The matrices of a few videos, spread over the dataset. Unreadable ones are left out.
 pub(super) fn samples(job: &ExportJob<'_>, inventory: &Inventory, output: Output) -> Vec<Matrix> {
     let step = inventory.items.len().div_ceil(SAMPLES).max(1);
-    let read = |item: &Item| {
+    let read = |item: &ExportedVideo| {
         let mut feature = Feature::read(&job.layout.feature(&item.entry.name)).ok()?;
         feature.tensors.remove(output.name())
     };
     inventory.items.iter().step_by(step).filter_map(read).collect()
 }
 
-/// The forecast of one variant.
+/// The forecast of one spec.
 ///
 /// # Errors
 /// When the record of an earlier export cannot be read.
 pub(super) fn part(
     job: &ExportJob<'_>,
-    variant: &Variant,
+    spec: &ExportSpec,
     inventory: &Inventory,
     samples: &[Matrix],
 ) -> anyhow::Result<Part> {
-    let record = Manifest::open(&variant.folder(job.layout))?;
-    let all: Vec<&Item> = inventory.items.iter().collect();
-    let each = each(job, variant, samples);
+    let record = Manifest::open(&spec.folder(job.layout))?;
+    let all: Vec<&ExportedVideo> = inventory.items.iter().collect();
+    let each = each(job, spec, samples);
     let whole = |is_there: bool| if is_there { (0, 0) } else { (all.len(), each * all.len() as u64) };
-    let (to_write, bytes) = match variant.format {
+    let (to_write, bytes) = match spec.format {
         // The old file is removed only when the new one is complete.
         Format::Pkl => {
             let from = made_from(&all);
@@ -55,21 +55,21 @@ pub(super) fn part(
         }
         Format::H5 => whole(record.kept(HDF5_FILE, &made_from(&all)).is_some()),
         Format::Csv | Format::Npy | Format::Npz => {
-            let files = all.iter().map(|item| (variant.file(item.id()), item.from()));
+            let files = all.iter().map(|item| (spec.file(item.id()), item.from()));
             let to_write: Vec<String> =
                 files.filter(|(file, from)| record.kept(file, from).is_none()).map(|(file, _)| file).collect();
             let old: u64 = to_write.iter().map(|file| record.size(file)).sum();
             (to_write.len(), (each.next_multiple_of(BLOCK) * to_write.len() as u64).saturating_sub(old))
         }
     };
-    Ok(Part { variant: *variant, videos: all.len(), to_write, bytes })
+    Ok(Part { spec: *spec, videos: all.len(), to_write, bytes })
 }
 
 /// Average bytes per video.
-fn each(job: &ExportJob<'_>, variant: &Variant, samples: &[Matrix]) -> u64 {
+fn each(job: &ExportJob<'_>, spec: &ExportSpec, samples: &[Matrix]) -> u64 {
     let size = |matrix: &Matrix| -> u64 {
         let mut bytes = vec![];
-        match variant.format {
+        match spec.format {
             Format::H5 => return matrix.data.len() as u64 * 4 + HDF5_ENTRY,
             Format::Pkl => {
                 let pushed =
@@ -79,7 +79,7 @@ fn each(job: &ExportJob<'_>, variant: &Variant, samples: &[Matrix]) -> u64 {
                 }
             }
             Format::Csv | Format::Npy | Format::Npz => {
-                if variant.encode(matrix, &mut bytes).is_err() {
+                if spec.encode(matrix, &mut bytes).is_err() {
                     return 0;
                 }
             }
@@ -108,11 +108,8 @@ pub(super) fn check(forecast: &Forecast, out: &Path) -> anyhow::Result<()> {
     if needed <= forecast.free {
         return Ok(());
     }
-    let parts: Vec<String> = forecast
-        .parts
-        .iter()
-        .map(|part| format!("{} {}", part.variant.format.name(), DecimalBytes(part.bytes)))
-        .collect();
+    let parts: Vec<String> =
+        forecast.parts.iter().map(|part| format!("{} {}", part.spec.format.name(), DecimalBytes(part.bytes))).collect();
     let message = format!(
         "the export takes about {} ({}), and {} has {} left; make room, or choose another format or --compact",
         DecimalBytes(needed),
@@ -130,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_export_that_does_not_fit_is_refused_with_the_numbers() {
-        let part = Part { variant: PAIR, videos: 1, to_write: 1, bytes: 2_000_000_000 };
+        let part = Part { spec: PAIR, videos: 1, to_write: 1, bytes: 2_000_000_000 };
         let mut forecast = Forecast { inventory: Inventory::default(), parts: vec![part, part], free: 4_000_000_000 };
         check(&forecast, Path::new("/out")).unwrap();
         forecast.free -= 1;

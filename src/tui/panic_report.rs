@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::terminal;
-use crate::errln;
+use crate::out::errln;
 
 /// Installs a hook that restores the terminal, writes a report to `folder` (or else to the folder for temporary files),
 /// says where it is, and exits. The state of the screen cannot be trusted after a panic.

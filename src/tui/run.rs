@@ -25,7 +25,7 @@ use crate::cli::TuiArgs;
 use crate::client;
 use crate::config::{Overrides, Settings, TuiSection};
 use crate::error::{Exit, ExitError};
-use crate::outln;
+use crate::out::outln;
 use crate::runtime;
 use crate::signals::{WindowSignal, WindowSignals};
 

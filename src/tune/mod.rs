@@ -11,8 +11,8 @@ use crate::config::Settings;
 use crate::config::measurements::{self, Measurement, Measurements};
 use crate::dataset::shown;
 use crate::error::Exit;
+use crate::out::{errln, outln};
 use crate::process;
-use crate::{errln, outln};
 use measure::{Bench, Video};
 
 /// Numbers of clips per pass to measure, the default first.

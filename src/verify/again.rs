@@ -21,7 +21,7 @@ use crate::progress::Progress;
 
 /// What a worker needs.
 #[derive(Clone, Debug)]
-pub(crate) struct Setup {
+pub(crate) struct ExtractorOptions {
     /// The worker's program.
     pub program: Program,
     /// The first message to the worker.
@@ -46,7 +46,7 @@ pub(crate) enum Reextracted {
 /// A worker that extracts one video at a time into its own folder.
 #[derive(Debug)]
 pub(crate) struct Extractor {
-    setup: Setup,
+    options: ExtractorOptions,
     worker: Option<Worker>,
 }
 
@@ -55,9 +55,9 @@ impl Extractor {
     ///
     /// # Errors
     /// When the folder cannot be created.
-    pub(crate) fn new(setup: Setup) -> io::Result<Self> {
-        fs::create_dir_all(&setup.folder)?;
-        Ok(Self { setup, worker: None })
+    pub(crate) fn new(options: ExtractorOptions) -> io::Result<Self> {
+        fs::create_dir_all(&options.folder)?;
+        Ok(Self { options, worker: None })
     }
 
     /// Extracts a video and compares it with its stored feature. A worker that fails is replaced for the next video.
@@ -74,7 +74,7 @@ impl Extractor {
         progress: &dyn Progress,
     ) -> Result<Reextracted, Failure> {
         let finding = |text: String| Finding { video: video.clone(), kind: Kind::Again, text };
-        let path = self.setup.folder.join(video.folder()).join(format!("{}.safetensors", video.file()));
+        let path = self.options.folder.join(video.folder()).join(format!("{}.safetensors", video.file()));
         let extracted = match self.extract(video, source, &path, progress)? {
             Ok(()) => Feature::read(&path).map_err(|error| line_of(&error)),
             Err(failure) => Err(failure.line()),
@@ -117,7 +117,7 @@ impl Extractor {
         progress: &dyn Progress,
     ) -> Result<Result<(), Failure>, Failure> {
         let is_cancelled = || progress.is_cancelled();
-        let Setup { program, init, stall, .. } = &self.setup;
+        let ExtractorOptions { program, init, stall, .. } = &self.options;
         let patience =
             Patience { stall: *stall, total: Duration::from_secs(init.limits.wall_s), is_cancelled: &is_cancelled };
         let not_started = |error: io::Error| {
@@ -136,7 +136,7 @@ impl Extractor {
                 }
             }
         };
-        worker.begin(video, source, feature, self.setup.batch).map_err(not_started)?;
+        worker.begin(video, source, feature, self.options.batch).map_err(not_started)?;
         let extracted = match worker.finish(&patience) {
             Ok(_) => Ok(()),
             Err(WorkerError::Failed(failure)) => Err(failure),
@@ -158,6 +158,6 @@ impl Drop for Extractor {
     fn drop(&mut self) {
         // The worker ends before its folder is removed.
         self.worker = None;
-        let _ = fs::remove_dir_all(&self.setup.folder);
+        let _ = fs::remove_dir_all(&self.options.folder);
     }
 }

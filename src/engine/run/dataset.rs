@@ -6,7 +6,9 @@ use reeldeck_common::probe::Level;
 use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Engine, Event, Found, Incoming, Millis, Plan, PublishedEvent, Reply, Status, TaskResult, VideoFile};
+use super::{
+    Engine, Event, Incoming, Millis, Plan, PublishedEvent, Reply, Status, StoredResult, TaskResult, VideoFile,
+};
 use crate::dataset::watch::{Change, Rescan};
 use crate::engine::files::Files;
 use crate::engine::inspector::InspectRequest;
@@ -82,7 +84,7 @@ fn forward_changes(plan: &mut Plan, sender: UnboundedSender<Incoming>) -> Option
 
 impl Engine {
     /// Handles a new or changed file.
-    pub(super) fn seen(&mut self, file: VideoFile, found: Found) {
+    pub(super) fn seen(&mut self, file: VideoFile, found: StoredResult) {
         let id = self.state.files.find(file.name.as_str());
         let before = id.and_then(|id| Some((self.state.files.get(id)?.stamp, &self.state.videos.get(id)?.status)));
         match before {

@@ -11,7 +11,7 @@ use reeldeck_common::video::VideoName;
 use reeldeck_process::Process;
 use tokio::sync::mpsc;
 
-use super::assess::Found;
+use super::assess::StoredResult;
 use super::background_tasks::{Cancel, Reply, TaskResult};
 use super::control::{ClientRequest, Request};
 use super::event::Event;
@@ -60,11 +60,11 @@ enum Incoming {
     /// The videos whose results are lost.
     Lost(Vec<VideoId>),
     /// A file is new or has changed; with what the output folder holds of it.
-    Seen(VideoFile, Found),
+    Seen(VideoFile, StoredResult),
     /// A file was removed.
     Vanished(VideoName),
     /// An export could not use the feature of a video that was done; with what the output folder holds of it now.
-    Missed(VideoId, Found),
+    Missed(VideoId, StoredResult),
     /// A background task has finished.
     Finished(TaskResult),
     /// The way in which the dataset folder is watched has changed.

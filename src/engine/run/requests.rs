@@ -187,7 +187,7 @@ impl Engine {
             TaskResult::Exported { done, reply } => {
                 self.exporting = None;
                 for outcome in done.iter().flatten() {
-                    let path = outcome.variant.folder(&self.plan.layout);
+                    let path = outcome.spec.folder(&self.plan.layout);
                     self.tell(PublishedEvent::Exported {
                         videos: outcome.videos,
                         missing: outcome.missing.len(),

@@ -24,11 +24,11 @@ use crate::engine::run::Engine;
 use crate::engine::server::Server;
 use crate::engine::state::{Phase, State, Status};
 use crate::engine::{setup, work};
-use crate::errln;
 use crate::error::{Exit, ExitError};
 use crate::export::Outcome;
 use crate::export::incremental::Incremental;
 use crate::format::Format;
+use crate::out::errln;
 use crate::protocol::event::{Event, Line, Started};
 use crate::protocol::holder::host;
 use crate::protocol::snapshot::Counts;
@@ -36,7 +36,7 @@ use crate::signals::StopSignals;
 
 mod start;
 
-use start::{Prepared, Reachable};
+use start::{Prepared, ServerHandles};
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
@@ -110,10 +110,10 @@ impl Session {
         let private = self.layout.private();
         log::start(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
             .context("failed to open the log")?;
-        let reachable = self.serve(&lock);
+        let handles = self.serve(&lock);
         // The engine must run on this thread: the kernel ends workers with the thread that has started them.
         let runtime = crate::runtime::start().context("failed to start")?;
-        let exit = runtime.block_on(Arc::new(self).go(lock, reachable, observers));
+        let exit = runtime.block_on(Arc::new(self).go(lock, handles, observers));
         // Blocking tasks, such as reads of a disk that hangs, must not keep the program running.
         runtime.shutdown_background();
         exit
@@ -122,10 +122,10 @@ impl Session {
     async fn go(
         self: Arc<Self>,
         lock: Lock,
-        reachable: Reachable,
+        handles: ServerHandles,
         mut observers: Vec<Box<dyn RunObserver>>,
     ) -> anyhow::Result<Exit> {
-        let Reachable { server, mut clients, inspect, inspect_requests } = reachable;
+        let ServerHandles { server, mut clients, inspect, inspect_requests } = handles;
         let mut signals = StopSignals::catch_without_hangup().context("failed to catch signals")?;
         let starting = server.as_ref().map(Server::starting_sink);
         let preparing = {

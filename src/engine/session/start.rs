@@ -21,8 +21,8 @@ use crate::engine::server::details::{Context as ServerContext, read_class_names}
 use crate::engine::server::table::Table;
 use crate::engine::state::State;
 use crate::engine::{assess, crash_recovery, setup, work};
-use crate::errln;
 use crate::error::ExitError;
+use crate::out::errln;
 use crate::protocol::{VERSION, Welcome};
 
 /// What an engine needs to begin its first run.
@@ -37,7 +37,7 @@ pub(super) struct Prepared {
 }
 
 /// The server and the channels that connect it with the engine.
-pub(super) struct Reachable {
+pub(super) struct ServerHandles {
     pub(super) server: Option<Server>,
     pub(super) clients: mpsc::UnboundedReceiver<ClientRequest>,
     pub(super) inspect: std::sync::mpsc::Sender<InspectRequest>,
@@ -102,14 +102,14 @@ impl Session {
     }
 
     /// Opens the socket and writes its path to the lock file. A run does not need it, so a failure is only a note.
-    pub(super) fn serve(&self, lock: &Lock) -> Reachable {
+    pub(super) fn serve(&self, lock: &Lock) -> ServerHandles {
         let (orders, clients) = mpsc::unbounded_channel();
         let (inspect, inspect_requests) = std::sync::mpsc::channel();
         let server = self
             .start_server(orders, lock, inspect.clone())
             .inspect_err(|error| errln!("note: no client can follow this run: {error}"))
             .ok();
-        Reachable { server, clients, inspect, inspect_requests }
+        ServerHandles { server, clients, inspect, inspect_requests }
     }
 
     fn start_server(

@@ -12,7 +12,7 @@ use reeldeck_common::atomic;
 
 use super::inventory::{ByName, by_name, made_from, read};
 use super::manifest::Manifest;
-use super::{ExportJob, HDF5_FILE, Inventory, Item, Outcome, Variant, dataset, npy, snippets};
+use super::{ExportJob, ExportSpec, ExportedVideo, HDF5_FILE, Inventory, Outcome, dataset, npy, snippets};
 use crate::dataset::shown;
 use crate::format::Axes;
 use crate::parallel::{ordered, threads};
@@ -25,18 +25,18 @@ use crate::progress::{Progress, Size};
 /// When the file cannot be written, and when cancelled. The old file is still there then.
 pub fn write(
     job: &ExportJob<'_>,
-    variant: &Variant,
+    spec: &ExportSpec,
     inventory: &Inventory,
     progress: &dyn Progress,
 ) -> anyhow::Result<Outcome> {
-    let folder = variant.folder(job.layout);
+    let folder = spec.folder(job.layout);
     let path = folder.join(HDF5_FILE);
     let failed = || format!("failed to write {}; check space and permissions, then run it again", shown(&path));
     fs::create_dir_all(&folder).with_context(failed)?;
-    let ByName { items, same, missing: unnamed } = by_name(job, variant.output, inventory);
+    let ByName { items, same, missing: unnamed } = by_name(job, spec.output, inventory);
     let mut record = Manifest::open(&folder)?;
     let mut outcome = Outcome {
-        variant: *variant,
+        spec: *spec,
         path: path.clone(),
         videos: 0,
         written: 0,
@@ -44,7 +44,7 @@ pub fn write(
         removed: 0,
         missing: inventory.missing.iter().chain(&unnamed).cloned().collect(),
     };
-    let mut included: Vec<&Item> = vec![];
+    let mut included: Vec<&ExportedVideo> = vec![];
     if record.kept(HDF5_FILE, &made_from(&items)).is_some() {
         included = items;
     } else {
@@ -52,12 +52,12 @@ pub fn write(
         progress.begin("writing h5", Size::Items(items.len()));
         let written = atomic::write(&path, job.owner, |file| {
             let mut writer = Writer::new(file)?;
-            let read = |item| (item, read(job, variant.output, item));
+            let read = |item| (item, read(job, spec.output, item));
             ordered(threads(), items, read, |(item, matrix)| {
                 match matrix {
                     Ok(matrix) => {
-                        let shape = variant.axes.shape(matrix.shape);
-                        match variant.axes {
+                        let shape = spec.axes.shape(matrix.shape);
+                        match spec.axes {
                             Axes::Tc => writer.add(item.id(), shape, &matrix.data)?,
                             Axes::Ct => writer.add(item.id(), shape, &npy::transposed(&matrix))?,
                         }
@@ -80,8 +80,8 @@ pub fn write(
     }
     outcome.missing.sort_unstable();
     outcome.videos = included.len() + same.len();
-    snippets::write(job, variant, &folder).with_context(failed)?;
-    let describe = dataset::Description { job, variant, inventory, included: &included, same: &same };
+    snippets::write(job, spec, &folder).with_context(failed)?;
+    let describe = dataset::Description { job, spec, inventory, included: &included, same: &same };
     describe.write(&folder, &outcome.missing).with_context(failed)?;
     Ok(outcome)
 }

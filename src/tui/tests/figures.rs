@@ -26,7 +26,7 @@ fn figures() {
     for (width, height) in [(80, 24), (120, 40), (200, 60)] {
         for videos in [50_000, 1_000_000] {
             let (median, worst, held) = measure(videos, width, height);
-            crate::outln!(
+            crate::out::outln!(
                 "frame at {width}x{height} with {videos} videos: median {median:.3} ms, 99 in 100 under {worst:.3} ms, {held} rows held"
             );
             assert!(held <= 5 * usize::from(height));
