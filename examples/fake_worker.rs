@@ -133,7 +133,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
             _ => {}
         }
     }
-    say(&FromWorker::Progress { job, clips: init.recipe.sampling.clips / 2 });
+    say(&FromWorker::Progress { job, clips: init.recipe.sampling.usual_rows() / 2 });
     if !nowrite && let Err(error) = write(init, video, source, feature) {
         let failure = Failure::from_error(ErrorKind::of_write(&error), &error);
         return say(&FromWorker::Failed { job, failure, source: Some(source) });
@@ -142,13 +142,13 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
         std::process::abort();
     }
     let frames = FrameCounts { expected: 10, output: 10, concealed: 0 };
-    let clips = init.recipe.sampling.clips;
+    let clips = init.recipe.sampling.usual_rows();
     let report = Report { frames, clips, clips_computed: clips, decode_ms: 1, model_ms: 1, ..Report::default() };
     say(&FromWorker::Done { job, report });
 }
 
 fn write(init: &Init, video: VideoName, source: SourceStamp, path: &Path) -> std::io::Result<()> {
-    let (rows, columns) = (init.recipe.sampling.clips, init.recipe.columns(Output::Logits));
+    let (rows, columns) = (init.recipe.sampling.usual_rows(), init.recipe.columns(Output::Logits));
     let seed = video.as_str().bytes().map(u32::from).sum::<u32>() as f32;
     let data = (0..rows * columns).map(|i| seed + i as f32).collect();
     let provenance = Provenance {

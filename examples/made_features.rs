@@ -90,7 +90,7 @@ fn main() {
         fs::create_dir_all(source.parent().unwrap()).unwrap();
         fs::write(&source, format!("not a video, {number}\n")).unwrap();
         let output = 60 + lot.below(4000);
-        let shape = [recipe.sampling.clips, recipe.columns(Output::Logits)];
+        let shape = [recipe.sampling.usual_rows(), recipe.columns(Output::Logits)];
         let starts = recipe.sampling.starts(output);
         let mut data = numbers(&mut lot, number, shape);
         // Clips of the same frames have the same numbers.

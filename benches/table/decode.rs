@@ -69,7 +69,7 @@ const ROUNDS: usize = 5;
 
 fn row(label: &str, path: &Path, recipe: &Recipe) {
     // The plain pass decodes everything twice, so many frames and a single one differ only in the conversion.
-    let one = Sampling { clips: 1, length: 1, interval: 1 };
+    let one = Sampling::spread(1, 1, 1);
     let limits = Limits::default();
     let mut least = [f64::MAX; 4];
     let (mut count, mut ours) = (0, None);

@@ -80,8 +80,8 @@ pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
     };
     let peak = peak(device, device::kind(precision), &size);
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
-    let network = Network::new(&recipe.model);
-    let (crop, length) = (recipe.transform.crop, recipe.sampling.length);
+    let network = Network::of(&recipe.model).unwrap();
+    let (crop, length) = (recipe.transform.output().0, recipe.sampling.length);
     let weights = seeded::weights(&network);
     let backend = if unfused { Backend::Unfused } else { Backend::fastest(device, precision).unwrap() };
     let transform = &recipe.transform;

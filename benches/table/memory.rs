@@ -51,10 +51,7 @@ pub fn table(options: &Options) -> bool {
 
 /// Prints the memory of a worker over many videos with a small network, which reveals leaks.
 pub fn soak(options: &Options) {
-    let mut recipe = recipe(Precision::Fp32);
-    recipe.sampling.clips = 4;
-    (recipe.transform.short_side, recipe.transform.crop) = (64, 64);
-    (recipe.model.base_channels, recipe.model.classes) = (4, 5);
+    let recipe = Recipe::find(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/program/support/tiny.toml")).unwrap();
     let sizes = [(320, 240), (96, 64), (640, 360), (64, 128)];
     let videos: Vec<PathBuf> = sizes
         .iter()

@@ -198,7 +198,7 @@ fn relative(a: &[f32], b: &[f32]) -> f64 {
 
 /// The plain formulation on the same frames.
 fn plain(model: &PlainModel<'_>, frames: &[Vec<u8>], recipe: &Recipe) -> Vec<f32> {
-    let (side, length) = (recipe.transform.crop as i64, recipe.sampling.length as i64);
+    let (side, length) = (recipe.transform.output().0 as i64, recipe.sampling.length as i64);
     let shape = [CLIPS as i64, length, side, side, 3];
     let x = Tensor::from_data_size(&frames.concat(), &shape, Kind::Uint8).to_kind(Kind::Float);
     let x = (x - Tensor::from_slice(&recipe.transform.mean)) / Tensor::from_slice(&recipe.transform.std);
@@ -211,8 +211,8 @@ pub fn table(options: &Options) {
     tch::set_num_threads(options.threads);
     tch::manual_seed(1);
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
-    let network = Network::new(&recipe.model);
-    let (crop, length) = (recipe.transform.crop, recipe.sampling.length);
+    let network = Network::of(&recipe.model).unwrap();
+    let (crop, length) = (recipe.transform.output().0, recipe.sampling.length);
     let work = work(&network, crop, length);
     let all: f64 = work.values().sum();
     let shares: Vec<String> = work.iter().map(|(name, w)| format!("{name} {w:.2}")).collect();

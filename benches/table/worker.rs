@@ -27,7 +27,7 @@ pub fn seeded_weights() -> Weights {
 /// The same weights in a file.
 pub fn weights_from_file(recipe: &Recipe) -> Weights {
     let path = decode::cached("seeded.pth", |path| {
-        let network = Network::new(&recipe.model);
+        let network = Network::of(&recipe.model).unwrap();
         let file = fs::File::create(path).unwrap();
         checkpoint::write(std::io::BufWriter::new(file), &network, &seeded::weights(&network)).unwrap();
     });

@@ -14,8 +14,8 @@ use crate::out::{errln, outln};
 /// # Errors
 /// When the download fails or has another digest.
 pub(crate) fn run_fetch(settings: &Settings) -> anyhow::Result<Exit> {
-    let url = CheckpointSource::Url(settings.recipe.checkpoint.url.clone());
-    let settings = Settings { checkpoint: Some(settings.checkpoint.clone().unwrap_or(url)), ..settings.clone() };
+    let url = settings.recipe.checkpoint.url.clone().map(CheckpointSource::Url);
+    let settings = Settings { checkpoint: settings.checkpoint.clone().or(url), ..settings.clone() };
     let chosen = checkpoint::obtain(&settings).context(ExitError::new(Exit::Usage, "no weights"))?;
     match &chosen.source {
         CheckpointSource::File(path) => outln!("{}", shown(path)),

@@ -120,7 +120,7 @@ fn manifest_in(current: &Path, root: &Path) -> Option<PathBuf> {
 
 /// The file name of the published weights, if it is in the current folder.
 fn published_file(current: &Path, recipe: &str) -> Option<String> {
-    let url = Recipe::find(recipe).ok()?.checkpoint.url;
+    let url = Recipe::find(recipe).ok()?.checkpoint.url?;
     let name = url.rsplit('/').next()?.to_owned();
     current.join(&name).is_file().then_some(name)
 }

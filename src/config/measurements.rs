@@ -35,7 +35,7 @@ pub(crate) struct Measurements(BTreeMap<String, Vec<Measurement>>);
 /// frames, the length of clips and the precision.
 pub(crate) fn key(recipe: &Recipe, processor: &str, cores: usize) -> String {
     let model =
-        serde_json::to_string(&(&recipe.model, recipe.precision, recipe.transform.crop, recipe.sampling.length));
+        serde_json::to_string(&(&recipe.model, recipe.precision, recipe.transform.output(), recipe.sampling.length));
     format!("{} | {processor} | {cores} cores | {}", env!("CARGO_PKG_VERSION"), model.unwrap_or_default())
 }
 
@@ -122,7 +122,7 @@ mod tests {
         assert!(keys.iter().enumerate().all(|(i, key)| !keys[..i].contains(key)), "{keys:?}");
         // The number of clips does not change the speed.
         let mut sparse = recipe.clone();
-        sparse.sampling.clips = 3;
+        sparse.sampling.placement = reeldeck_common::recipe::Placement::Spread { clips: 3 };
         assert_eq!(key(&sparse, "a", 2), keys[0]);
     }
 }

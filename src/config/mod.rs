@@ -295,16 +295,16 @@ fn named(asked: &Path, folder: &Path) -> Option<PathBuf> {
     (!asked.as_os_str().is_empty()).then(|| plain(&folder.join(asked)))
 }
 
-/// `published` stands for the address in the recipe.
+/// `published` stands for the address in the recipe. Without a name it is the module that the recipe names, if any.
 fn checkpoint(asked: &Path, folder: &Path, recipe: &Recipe) -> Option<CheckpointSource> {
     // Any scheme, so that no address is taken for a path, which messages show with its password.
     if let Some(url) = asked.to_str().filter(|text| text.contains("://")) {
         return Some(CheckpointSource::Url(url.to_owned()));
     }
     match asked.as_os_str().as_encoded_bytes() {
-        b"" => None,
+        b"" => recipe.model.module().map(|(module, _)| CheckpointSource::File(plain(&folder.join(module)))),
         b"seeded" => Some(CheckpointSource::Seeded),
-        b"published" => Some(CheckpointSource::Url(recipe.checkpoint.url.clone())),
+        b"published" => recipe.checkpoint.url.clone().map(CheckpointSource::Url),
         _ => Some(CheckpointSource::File(plain(&folder.join(asked)))),
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use indicatif::DecimalBytes;
-use reeldeck_common::recipe::Recipe;
+use reeldeck_common::recipe::{Output, Recipe};
 use rustix::fs::{Access, access, statfs, statvfs};
 
 use super::Area;
@@ -97,8 +97,9 @@ fn output(area: &mut Area<'_>, settings: &Settings, videos: usize) {
 /// The size of the features and of `result.pkl`, which repeats their logits, in bytes.
 fn estimate(recipe: &Recipe, videos: usize) -> u64 {
     let columns: usize = recipe.outputs.iter().map(|output| recipe.columns(*output)).sum();
-    let feature = (recipe.sampling.clips * columns * 4 + 4096) as u64;
-    let exported = (recipe.sampling.clips * recipe.model.classes * 4 + 1024) as u64;
+    let rows = recipe.sampling.usual_rows();
+    let feature = (rows * columns * 4 + 4096) as u64;
+    let exported = (rows * recipe.columns(Output::Logits) * 4 + 1024) as u64;
     (feature + exported) * videos as u64
 }
 

@@ -30,11 +30,14 @@ pub(super) fn look(area: &mut Area<'_>, settings: &Settings) {
             let next = "set checkpoint = \"published\" in config.toml, or --checkpoint published";
             area.missing(NAME, "none chosen", next);
         }
+        Err(error @ CheckpointError::NoAddress { .. }) => {
+            area.missing(NAME, error.to_string(), "get the file, then name it with --checkpoint");
+        }
         Err(CheckpointError::NotHere { url }) => {
             let place = Cache::of_user().and_then(|cache| cache.place(&url));
             let place = place.map_or_else(|error| error.to_string(), |path| shown(&path));
             let address = fetch::public(&url);
-            let which = if url == *published { "the published one" } else { &address };
+            let which = if Some(&url) == published.as_ref() { "the published one" } else { &address };
             let found = format!(
                 "{which} is not downloaded yet; the first run downloads it; on a machine without a network: wget -c {address} \
                  elsewhere, and copy it to {place}"

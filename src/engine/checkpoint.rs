@@ -32,6 +32,37 @@ pub(crate) enum CheckpointError {
         /// Its name.
         file: String,
     },
+    /// The user chose none, or the published one, and the recipe has no address.
+    #[error(
+        "no checkpoint chosen, and the recipe {recipe} has no address to download it from; {source_of}, then name it:\n  \
+         --checkpoint FILE\nor try everything out with random weights:\n  --checkpoint seeded"
+    )]
+    NoAddress {
+        /// The recipe's name.
+        recipe: String,
+        /// How to get the file.
+        source_of: String,
+    },
+    /// The recipe's module was changed or replaced.
+    #[error(
+        "the module {} is not the one that the recipe pins: its SHA-256 is {found} instead of {pinned}; a module is a \
+         program: run it only if you trust its source, and then set sha256 under [model]",
+        shown(path)
+    )]
+    OtherModule {
+        /// The file.
+        path: PathBuf,
+        /// The SHA-256 in the recipe.
+        pinned: String,
+        /// The SHA-256 of the file.
+        found: String,
+    },
+    /// Random weights were chosen, and the recipe's network is in a file.
+    #[error("the network of the recipe {recipe} is in a module, which has no seeded weights; leave --checkpoint away")]
+    NotSeedable {
+        /// The recipe's name.
+        recipe: String,
+    },
     /// It cannot be read.
     #[error("failed to read the checkpoint {}; name an existing .pth file with --checkpoint", shown(path))]
     Read {
@@ -119,7 +150,8 @@ pub(crate) fn meter(settings: &Settings) -> Meter {
 /// What is known of a file before the download.
 fn download(url: &str, recipe: &Recipe) -> Download {
     let published = &recipe.checkpoint;
-    let sha256_prefix = if url == published.url { published.sha256_prefix.clone() } else { String::new() };
+    let sha256_prefix =
+        if published.url.as_deref() == Some(url) { published.sha256_prefix.clone() } else { String::new() };
     Download { url: url.to_owned(), sha256_prefix }
 }
 
@@ -134,9 +166,13 @@ pub(crate) fn choose(
 ) -> Result<Chosen, CheckpointError> {
     match chosen {
         None => {
-            let url = fetch::public(&recipe.checkpoint.url);
+            let Some(url) = &recipe.checkpoint.url else { return Err(no_address(recipe)) };
+            let url = fetch::public(url);
             let file = url.rsplit('/').next().unwrap_or_default().to_owned();
             Err(CheckpointError::NotChosen { url, file })
+        }
+        Some(CheckpointSource::Seeded) if recipe.model.module().is_some() => {
+            Err(CheckpointError::NotSeedable { recipe: recipe.name.clone() })
         }
         Some(CheckpointSource::Seeded) => Ok(Chosen {
             source: CheckpointSource::Seeded,
@@ -152,12 +188,24 @@ pub(crate) fn choose(
     }
 }
 
+/// The error for a recipe that does not say where its weights are.
+pub(crate) fn no_address(recipe: &Recipe) -> CheckpointError {
+    let source_of = match &recipe.checkpoint.source {
+        Some(source) => format!("get the file as {source} says"),
+        None => "get the file from its authors".into(),
+    };
+    CheckpointError::NoAddress { recipe: recipe.name.clone(), source_of }
+}
+
 fn from_file(path: &Path, recipe: &Recipe, progress: &dyn Progress) -> Result<Chosen, CheckpointError> {
     let failed = |source| CheckpointError::Read { path: path.to_owned(), source };
     let found = digest(path, LARGE, progress).map_err(failed)?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let Some(promised) = promised_digest(&name).filter(|promised| !found.starts_with(promised)) {
         return Err(CheckpointError::WrongDigest { path: path.to_owned(), promised: promised.into(), found });
+    }
+    if let Some((_, pinned)) = recipe.model.module().filter(|(_, pinned)| *pinned != found) {
+        return Err(CheckpointError::OtherModule { path: path.to_owned(), pinned: pinned.into(), found });
     }
     let published = &recipe.checkpoint.sha256_prefix;
     let note = (!published.is_empty() && !found.starts_with(published.as_str())).then(|| {

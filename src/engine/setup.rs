@@ -61,16 +61,16 @@ pub(crate) fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
 /// The limits of the run.
 pub(crate) fn rules(settings: &Settings) -> Rules {
     Rules {
-        clips: settings.recipe.sampling.clips,
+        clips: settings.recipe.sampling.usual_rows(),
         stall_timeout: settings.worker.stall_timeout_s * 1000,
         wall_limit: settings.limits.wall_s * 1000,
     }
 }
 
-/// An upper bound for the size of one feature file, in bytes.
+/// The size of the feature file of a video of usual length, in bytes; an upper bound if all videos have as many clips.
 pub(crate) fn feature_size(recipe: &Recipe) -> u64 {
     let columns: usize = recipe.outputs.iter().map(|output| recipe.columns(*output)).sum();
-    (recipe.sampling.clips * columns * 4 + 65_536) as u64
+    (recipe.sampling.usual_rows() * columns * 4 + 65_536) as u64
 }
 
 /// How the dataset folder is watched; `None` if it is not.

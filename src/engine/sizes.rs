@@ -105,11 +105,11 @@ pub(crate) fn memory() -> (u64, u64) {
 /// The number of frames that may be buffered for each video in progress: the configured number, or less if the memory does
 /// not suffice. A frame of the built-in recipe has 192 KiB.
 pub(crate) fn prefetch(settings: &Settings, is_cpu: bool, in_flight: usize, free: u64) -> usize {
-    let frame = (settings.recipe.transform.crop.pow(2) * 3) as u64;
+    let frame = settings.recipe.transform.frame_bytes() as u64;
     // On a CPU the model is the bottleneck. On a GPU it processes one video faster than one thread decodes it, so that
     // threads stay busy only if each of them can buffer a whole video.
     let sampling = settings.recipe.sampling;
-    let whole = (sampling.clips * sampling.length).min(10_000);
+    let whole = (sampling.usual_rows() * sampling.length).min(10_000);
     let wish = or(settings.worker.prefetch_frames, if is_cpu { 64 } else { whole });
     let most = free / PREFETCH_PART / frame.max(1) / in_flight.max(1) as u64;
     wish.min(usize::try_from(most).unwrap_or(usize::MAX)).max(1)
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_decoded_video_for_a_gpu_may_wait_whole_if_memory_allows() {
         let mut settings = settings();
-        let frame = settings.recipe.transform.crop.pow(2) as u64 * 3;
+        let frame = settings.recipe.transform.frame_bytes() as u64;
         assert_eq!(prefetch(&settings, true, 2, 64 << 30), 64);
         assert_eq!(prefetch(&settings, false, 33, 64 << 30), 800);
         assert_eq!(prefetch(&settings, false, 10, 4 * 10 * 37 * frame), 37, "a quarter of the memory");

@@ -62,7 +62,7 @@ struct Clips {
     /// Distance between two frames of a clip, in frames of the video.
     interval: usize,
     /// Distance from the first to the last frame of a clip, in frames of the video, both included.
-    span: usize,
+    span: u64,
 }
 
 #[derive(Serialize)]
@@ -117,7 +117,7 @@ impl Description<'_> {
     fn document<'a>(&'a self, missing: &'a [(VideoName, String)]) -> Document<'a> {
         let Self { job, spec, inventory, included, same } = self;
         let sampling = &job.recipe.sampling;
-        let shape = [sampling.clips, job.recipe.columns(spec.output)];
+        let shape = [sampling.usual_rows(), job.recipe.columns(spec.output)];
         Document {
             format: FORMAT,
             tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")),
@@ -130,10 +130,10 @@ impl Description<'_> {
                 dtype: "float32",
             },
             clips: Clips {
-                count: sampling.clips,
+                count: sampling.usual_rows(),
                 length: sampling.length,
                 interval: sampling.interval,
-                span: (sampling.length - 1) * sampling.interval + 1,
+                span: sampling.span(),
             },
             checkpoint: inventory.checkpoint.as_ref(),
             recipe: job.recipe,
@@ -165,7 +165,7 @@ impl Description<'_> {
             fps,
             fps_exact: item.fps,
             duration_s: fps.map(|fps| frames as f64 / fps),
-            clip_stride: reach as f64 / sampling.clips.saturating_sub(1).max(1) as f64,
+            clip_stride: reach as f64 / starts.len().saturating_sub(1).max(1) as f64,
             width: item.size[0],
             height: item.size[1],
             feature: &item.digest,

@@ -137,8 +137,7 @@ pub(super) fn push(
     label: i64,
 ) -> io::Result<()> {
     let [clips, classes] = logits.shape;
-    let side = recipe.transform.crop;
-    pickle.push(&Sample { scores: &logits.data, clips, classes, label, img_shape: (side, side) })
+    pickle.push(&Sample { scores: &logits.data, clips, classes, label, img_shape: recipe.transform.output() })
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub(super) fn write(job: &ExportJob<'_>, spec: &ExportSpec, folder: &Path) -> io
         set: job.layout.set(),
         folder: &folder_name,
         dims: job.recipe.columns(spec.output),
-        clips: job.recipe.sampling.clips,
+        clips: job.recipe.sampling.usual_rows(),
     };
     let snippets = match (spec.format, spec.axes) {
         (Format::Csv, _) => vec![

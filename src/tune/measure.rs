@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use reeldeck_common::feature::CheckpointId;
 use reeldeck_common::protocol::{CheckpointSource, Init};
-use reeldeck_common::recipe::Recipe;
+use reeldeck_common::recipe::{Placement, Recipe};
 use reeldeck_common::video::VideoName;
 use reeldeck_process::{Patience, Program, Worker};
 use tempfile::TempDir;
@@ -96,7 +96,7 @@ impl Bench<'_> {
 
     fn start(&self, threads: usize) -> Result<Worker> {
         let mut recipe = self.recipe.clone();
-        recipe.sampling.clips = CLIPS;
+        recipe.sampling.placement = Placement::Spread { clips: CLIPS };
         let init = Init::on_cpu(recipe, CheckpointSource::Seeded, CheckpointId::seeded(), threads);
         Worker::start(&Program::new(self.worker), init)
             .with_context(|| format!("failed to start {}", self.worker.display()))

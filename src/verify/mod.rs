@@ -238,6 +238,6 @@ fn targets(job: &VerifyJob<'_>, report: &mut Report) -> io::Result<Vec<Target>> 
 pub(crate) fn tolerance(recipe: &Recipe) -> Tolerance {
     match recipe.precision {
         Precision::Fp32 => Tolerance::MaxAbs(2e-4),
-        Precision::Bf16 | Precision::Tf32 => Tolerance::RelativeL2(1e-2),
+        Precision::Bf16 | Precision::Fp16 | Precision::Tf32 => Tolerance::RelativeL2(1e-2),
     }
 }

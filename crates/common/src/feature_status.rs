@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
     use crate::feature::{CheckpointId, FrameCounts, Provenance};
-    use crate::recipe::Precision;
+    use crate::recipe::{Model, Precision};
 
     #[test]
     fn a_current_feature_has_the_expected_set_video_stamp_and_shapes() {
@@ -114,7 +114,9 @@ mod tests {
         assert_eq!(foreign.to_string(), format!("its feature is of A/v.mp4 and {set}"));
         assert!(matches!(header.status(&ExpectedFeature { set: "x", ..expected }), FeatureStatus::Foreign { .. }));
         let mut narrow = recipe.clone();
-        narrow.model.classes = 400;
+        if let Model::Slowonly(model) = &mut narrow.model {
+            model.classes = 400;
+        }
         let narrow = ExpectedFeature { recipe: &narrow, ..expected };
         assert_eq!(header.status(&narrow), FeatureStatus::Lacks(Output::Logits));
     }

@@ -158,15 +158,15 @@ impl<'m> ClipRunner<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_common::recipe::{Family, Model, Precision, Transform};
+    use reeldeck_common::recipe::{Precision, SlowOnly, Transform};
     use tch::Device;
 
     use crate::network::Network;
     use crate::seeded;
 
     fn net() -> (FastModel, Vec<Vec<u64>>) {
-        let model = Model { family: Family::Slowonly, depth: 50, base_channels: 4, inflate: [0, 0, 1, 1], classes: 3 };
-        let transform = Transform { short_side: 32, crop: 32, mean: [100.0; 3], std: [50.0; 3] };
+        let model = SlowOnly { depth: 50, base_channels: 4, inflate: [0, 0, 1, 1], classes: 3 };
+        let transform = Transform::short_side(32, 32, [100.0; 3], [50.0; 3]);
         let network = Network::new(&model);
         let weights = seeded::weights(&network);
         let model = FastModel::new(&network, &weights, &transform, 8, Precision::Fp32, Device::Cpu).unwrap();

@@ -47,6 +47,7 @@ fn tolerance(precision: Precision) -> f64 {
         Precision::Fp32 => 1e-4,
         Precision::Tf32 => 5e-3,
         Precision::Bf16 => 0.05,
+        Precision::Fp16 => 0.01,
     }
 }
 

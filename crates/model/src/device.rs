@@ -73,7 +73,11 @@ pub fn release_memory() {
 
 /// The type of numbers for a precision.
 pub fn kind(precision: Precision) -> Kind {
-    if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
+    match precision {
+        Precision::Fp32 | Precision::Tf32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+        Precision::Fp16 => Kind::Half,
+    }
 }
 
 /// Finds a device by its name, `cpu` or `cuda:N`.

@@ -168,7 +168,7 @@ impl FastModel {
     ) -> Result<Self, ModelError> {
         let _guard = tch::no_grad_guard();
         let builder = Builder { weights, device, kind: kind(precision), length: length as i64, backend };
-        let crop = transform.crop as i64;
+        let crop = transform.output().0 as i64;
         let mut side = crop;
         let stem = builder.conv(&network.stem, &mut side)?;
         side = (side - 1) / 2 + 1;

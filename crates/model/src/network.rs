@@ -1,6 +1,8 @@
 //! The architecture of a SlowOnly network: its convolutions, and the names and shapes of its weights in a checkpoint.
 
-use reeldeck_common::recipe::Model;
+use reeldeck_common::recipe::{Model, SlowOnly};
+
+use crate::error::ModelError;
 
 /// A convolution with its batch normalisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +49,18 @@ pub struct Network {
 
 impl Network {
     /// The network of a recipe.
-    pub fn new(model: &Model) -> Self {
+    ///
+    /// # Errors
+    /// When the recipe is of another family.
+    pub fn of(model: &Model) -> Result<Self, ModelError> {
+        match model {
+            Model::Slowonly(model) => Ok(Self::new(model)),
+            _ => Err(ModelError::Internal("this build runs no networks of the recipe's family".into())),
+        }
+    }
+
+    /// A SlowOnly network.
+    pub fn new(model: &SlowOnly) -> Self {
         let base = model.base_channels;
         let counts = if model.depth == 101 { [3, 4, 23, 3] } else { [3, 4, 6, 3] };
         let conv = |name: String, input, output, kernel, stride| ConvSpec { name, input, output, kernel, stride };
@@ -116,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_built_in_recipe_matches_the_published_network() {
-        let network = Network::new(&Recipe::find("slowonly-r50-8x8-k700").unwrap().model);
+        let network = Network::of(&Recipe::find("slowonly-r50-8x8-k700").unwrap().model).unwrap();
         let entries = network.entries();
         // The published file has 320 entries, of which 53 are counters of training steps.
         assert_eq!(entries.len(), 320 - 53);

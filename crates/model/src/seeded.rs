@@ -67,12 +67,12 @@ impl Uniform {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_common::recipe::{Family, Model};
+    use reeldeck_common::recipe::SlowOnly;
 
     /// Features from seeded weights must stay comparable between versions.
     #[test]
     fn seeded_weights_are_stable() {
-        let model = Model { family: Family::Slowonly, depth: 50, base_channels: 4, inflate: [0, 0, 1, 1], classes: 10 };
+        let model = SlowOnly { depth: 50, base_channels: 4, inflate: [0, 0, 1, 1], classes: 10 };
         let weights = weights(&Network::new(&model));
         let first = |name: &str| weights.get(name).unwrap().data[0];
         let stem = weights.get("backbone.conv1.conv.weight").unwrap();

@@ -1,6 +1,6 @@
 //! From the size of a picture to its resized size and the box that is cut out.
 
-use reeldeck_common::recipe::Transform;
+use reeldeck_common::recipe::{Resize, Transform};
 
 /// What happens to a picture of one size, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,13 +16,19 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The short side becomes `short_side` and the crop is taken from the middle, rounded down.
+    /// The crop is taken from the middle, rounded down.
     pub fn new(width: usize, height: usize, transform: &Transform) -> Self {
-        let scale = transform.short_side as f64 / width.min(height) as f64;
-        let side = |pixels: usize| (pixels as f64 * scale + 0.5) as usize;
-        let resized = (side(width), side(height));
-        let corner = ((resized.0 - transform.crop) / 2, (resized.1 - transform.crop) / 2);
-        Self { source: (width, height), resized, corner, crop: transform.crop }
+        let resized = match transform.resize {
+            Resize::ShortSide(short_side) => {
+                let scale = short_side as f64 / width.min(height) as f64;
+                let side = |pixels: usize| (pixels as f64 * scale + 0.5) as usize;
+                (side(width), side(height))
+            }
+            Resize::Exact { height, width } => (width, height),
+        };
+        let crop = transform.output().0;
+        let corner = ((resized.0 - crop) / 2, (resized.1 - crop) / 2);
+        Self { source: (width, height), resized, corner, crop }
     }
 }
 
@@ -30,7 +36,7 @@ impl Geometry {
 mod tests {
     use super::*;
 
-    const TRANSFORM: Transform = Transform { short_side: 256, crop: 256, mean: [0.0; 3], std: [1.0; 3] };
+    const TRANSFORM: Transform = Transform::short_side(256, 256, [0.0; 3], [1.0; 3]);
 
     /// Sizes and boxes that the original (mmaction2 1.2.0, Resize and CenterCrop) reported for real files.
     #[test]

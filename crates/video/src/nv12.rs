@@ -140,7 +140,7 @@ mod tests {
         let [planar, paired] = both((50, 34), 3);
         let made = to_planar(&paired).unwrap();
         drop(paired);
-        let transform = Transform { short_side: 32, crop: 32, mean: [0.0; 3], std: [1.0; 3] };
+        let transform = Transform::short_side(32, 32, [0.0; 3], [1.0; 3]);
         let of = |frame| crop(Cropper::new(transform, Rotation::None), frame);
         assert!(of(&made) == of(&planar));
     }
@@ -156,7 +156,7 @@ mod tests {
             let rotation = [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters][turn];
             let side = if stay { (width.min(height) as usize).max(32) } else { side };
             let crop_side = side.saturating_sub(less).max(32);
-            let transform = Transform { short_side: side, crop: crop_side, mean: [0.0; 3], std: [1.0; 3] };
+            let transform = Transform::short_side(side, crop_side, [0.0; 3], [1.0; 3]);
             let [mut planar, mut paired] = both((width, height), seed);
             for frame in [&mut planar, &mut paired] {
                 frame.set_color_space(if bt709 { Space::BT709 } else { Space::Unspecified });

@@ -258,8 +258,8 @@ mod tests {
 
     fn by(nvdec: Option<&Nvdec>, path: &Path) -> (Extraction, Collect) {
         let request = Request {
-            sampling: Sampling { clips: 5, length: 8, interval: 2 },
-            transform: Transform { short_side: 64, crop: 64, mean: [0.0; 3], std: [1.0; 3] },
+            sampling: Sampling::spread(5, 8, 2),
+            transform: Transform::short_side(64, 64, [0.0; 3], [1.0; 3]),
             damage: Damage { max_lost: 0.05 },
             limits: Limits::default(),
         };

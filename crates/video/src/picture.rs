@@ -51,7 +51,7 @@ impl Cropper {
 
     /// Bytes of one crop: side × side × 3, RGB.
     pub fn bytes(&self) -> usize {
-        self.transform.crop * self.transform.crop * 3
+        self.transform.frame_bytes()
     }
 
     /// Fills `out` with the crop of this frame, and says how large the whole picture is as displayed.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn transform(short_side: usize, crop: usize) -> Transform {
-        Transform { short_side, crop, mean: [0.0; 3], std: [1.0; 3] }
+        Transform::short_side(short_side, crop, [0.0; 3], [1.0; 3])
     }
 
     fn crop(mut cropper: Cropper, frame: &ff::frame::Video) -> ([u32; 2], Vec<u8>) {

@@ -48,7 +48,7 @@ impl ClipPlan {
 mod tests {
     use super::*;
 
-    const RECIPE: Sampling = Sampling { clips: 100, length: 8, interval: 8 };
+    const RECIPE: Sampling = Sampling::spread(100, 8, 8);
 
     /// Rounds half to even by looking at the doubled remainder, with no floating point beyond the product itself.
     fn plain(total: u64) -> Vec<u64> {
@@ -91,12 +91,12 @@ mod tests {
         assert_eq!(plan.frames.len(), 270);
         assert_eq!(ClipPlan::new(32, &RECIPE).clips, [[0, 8, 16, 24, 0, 8, 16, 24]]);
         assert_eq!(ClipPlan::new(100, &RECIPE).clips.len(), 44);
-        assert_eq!(ClipPlan::new(280, &Sampling { clips: 1, ..RECIPE }).clips[0][0], 111);
+        assert_eq!(ClipPlan::new(280, &Sampling::spread(1, 8, 8)).clips[0][0], 111);
     }
     /// With 100 clips no offset ever lies in the middle between two frames; with other numbers some do.
     #[test]
     fn an_offset_between_two_frames_goes_to_the_even_one() {
-        let sampling = Sampling { clips: 3, length: 1, interval: 1 };
+        let sampling = Sampling::spread(3, 1, 1);
         for (total, middle) in [(2, 0), (4, 2), (6, 2), (8, 4), (10, 4)] {
             assert_eq!(sampling.starts(total), [0, middle, total - 1]);
         }

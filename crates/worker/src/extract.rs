@@ -59,7 +59,7 @@ impl Extractor {
         }
         let device = device::find(&init.device)?;
         device::make_current(device)?;
-        let network = Network::new(&init.recipe.model);
+        let network = Network::of(&init.recipe.model)?;
         let weights = match &init.checkpoint {
             CheckpointSource::Seeded => seeded::weights(&network),
             CheckpointSource::Url(url) => {

@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     let [recipe, file] = arguments else { bail!("usage: reeldeck-worker write-seeded-checkpoint RECIPE FILE") };
     let recipe = Recipe::find(&recipe.to_string_lossy())?;
     let file = PathBuf::from(file);
-    let network = Network::new(&recipe.model);
+    let network = Network::of(&recipe.model)?;
     let weights = seeded::weights(&network);
     let out = File::create(&file).with_context(|| format!("failed to create {}", file.display()))?;
     reeldeck_model::checkpoint::write(BufWriter::new(out), &network, &weights)

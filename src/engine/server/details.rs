@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use reeldeck_common::failure::FailureFile;
 use reeldeck_common::feature::{Feature, Matrix};
 use reeldeck_common::layout::Layout;
-use reeldeck_common::recipe::Precision;
 
 use super::table::Entry;
 use crate::dataset::shown;
@@ -98,11 +97,6 @@ fn look_into(path: &Path, feature: &Feature, class_names: &[String]) -> FeatureD
     let written = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let logits = feature.tensors.get("logits");
     let (top1, classes) = logits.map(|logits| top_classes(logits, class_names)).unwrap_or_default();
-    let precision = match provenance.precision {
-        Precision::Fp32 => "fp32",
-        Precision::Bf16 => "bf16",
-        Precision::Tf32 => "tf32",
-    };
     FeatureDetails {
         path: path.to_owned(),
         written: written.and_then(|time| Timestamp::try_from(time).ok()),
@@ -110,7 +104,7 @@ fn look_into(path: &Path, feature: &Feature, class_names: &[String]) -> FeatureD
         set: provenance.set.clone(),
         checkpoint: provenance.checkpoint.name.clone(),
         synthetic_weights: provenance.checkpoint.synthetic_weights,
-        precision: precision.into(),
+        precision: provenance.precision.name().into(),
         device: provenance.device.clone(),
         frames: [provenance.frames.expected, provenance.frames.output, provenance.frames.concealed],
         top1,

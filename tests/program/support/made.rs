@@ -108,7 +108,7 @@ impl Set {
         let name = VideoName::new(video).unwrap();
         let seed = video.bytes().fold(1.0, |seed: f32, byte| (seed * 1.7 + f32::from(byte) * 0.013) % 11.0);
         let matrix = |output: Output| {
-            let shape = [self.recipe.sampling.clips, self.recipe.columns(output)];
+            let shape = [self.recipe.sampling.usual_rows(), self.recipe.columns(output)];
             let data = (0..shape[0] * shape[1]).map(|i| seed - (i as f32).sqrt() * 1.37).collect();
             (output.name().to_owned(), Matrix { shape, data })
         };

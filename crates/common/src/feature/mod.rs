@@ -391,7 +391,7 @@ impl Header {
 
     /// Whether the file contains this output in the recipe's shape.
     pub(crate) fn has_output(&self, recipe: &Recipe, output: Output) -> bool {
-        let expected = [recipe.sampling.clips, recipe.columns(output)];
+        let expected = [recipe.sampling.rows(self.provenance.frames.output), recipe.columns(output)];
         self.shapes.get(output.name()).is_some_and(|shape| *shape == expected)
     }
 }

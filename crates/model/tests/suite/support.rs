@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use reeldeck_common::recipe::{Family, Model, Precision, Transform};
+use reeldeck_common::recipe::{Precision, SlowOnly, Transform};
 use reeldeck_model::clips::{ClipRunner, Outputs};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::Network;
@@ -12,12 +12,12 @@ use reeldeck_model::tch::{Device, Kind, Tensor};
 use reeldeck_model::weights::{Array, Weights};
 use reeldeck_model::{Backend, ModelError};
 
-pub fn model(depth: u32, inflate: [u8; 4]) -> Model {
-    Model { family: Family::Slowonly, depth, base_channels: 4, inflate, classes: 7 }
+pub fn model(depth: u32, inflate: [u8; 4]) -> SlowOnly {
+    SlowOnly { depth, base_channels: 4, inflate, classes: 7 }
 }
 
 pub fn transform(crop: usize) -> Transform {
-    Transform { short_side: crop, crop, mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] }
+    Transform::short_side(crop, crop, [123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
 }
 
 /// A frame: shapes that move with its index and differ by channel, and some noise.

@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn compare(w: usize, h: usize, short_side: usize, crop: usize, seed: u64) {
-        let transform = Transform { short_side, crop, mean: [0.0; 3], std: [1.0; 3] };
+        let transform = Transform::short_side(short_side, crop, [0.0; 3], [1.0; 3]);
         let geometry = Geometry::new(w, h, &transform);
         let source = picture(w, h, seed);
         let whole = reference(&source, (w, h), geometry.resized);

@@ -188,7 +188,7 @@ fn turned_pictures_are_the_turned_drawing() {
 #[test]
 fn crops_are_the_drawing_resized_and_cropped() {
     let folder = Folder::new();
-    let sampling = Sampling { clips: 1, length: 9, interval: 1 };
+    let sampling = Sampling::spread(1, 9, 1);
     for (width, height, short_side, crop) in [
         (64, 48, 40, 32),
         (65, 48, 40, 40),
@@ -203,7 +203,7 @@ fn crops_are_the_drawing_resized_and_cropped() {
     ] {
         let synth = lossless(width, height, 1);
         let path = folder.make("a.mkv", &synth);
-        let transform = Transform { short_side, crop, mean: [0.0; 3], std: [1.0; 3] };
+        let transform = Transform::short_side(short_side, crop, [0.0; 3], [1.0; 3]);
         let request = Request { sampling, transform, damage: Damage { max_lost: 0.0 }, limits: Limits::default() };
         let taken = take_both(&path, &request).unwrap();
         assert_eq!(taken.frames.len(), 9);
@@ -217,8 +217,8 @@ fn crops_are_the_drawing_resized_and_cropped() {
 #[test]
 fn odd_heights_and_rare_formats_are_whole_pictures_resized_and_cropped() {
     let folder = Folder::new();
-    let sampling = Sampling { clips: 1, length: 9, interval: 1 };
-    let transform = Transform { short_side: 40, crop: 36, mean: [0.0; 3], std: [1.0; 3] };
+    let sampling = Sampling::spread(1, 9, 1);
+    let transform = Transform::short_side(40, 36, [0.0; 3], [1.0; 3]);
     let request = Request { sampling, transform, damage: Damage { max_lost: 0.0 }, limits: Limits::default() };
     for (pixels, width, height) in [
         ("yuv420p", 64, 49),

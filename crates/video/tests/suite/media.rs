@@ -14,12 +14,12 @@ use reeldeck_video::synth::{self, Synth};
 use tempfile::TempDir;
 
 /// The sampling of the built-in recipe: from a few hundred frames it leaves out only some.
-pub const DENSE: Sampling = Sampling { clips: 100, length: 8, interval: 8 };
+pub const DENSE: Sampling = Sampling::spread(100, 8, 8);
 
 /// Leaves out most frames, so that there is much to skip.
-pub const SPARSE: Sampling = Sampling { clips: 4, length: 3, interval: 5 };
+pub const SPARSE: Sampling = Sampling::spread(4, 3, 5);
 
-pub const SMALL: Transform = Transform { short_side: 40, crop: 32, mean: [0.0; 3], std: [1.0; 3] };
+pub const SMALL: Transform = Transform::short_side(40, 32, [0.0; 3], [1.0; 3]);
 
 pub fn request(sampling: Sampling) -> Request {
     Request { sampling, transform: SMALL, damage: Damage { max_lost: 0.05 }, limits: Limits::default() }
@@ -111,7 +111,7 @@ impl Sink for Collect {
 }
 
 pub fn take(path: &Path, request: &Request, pass: Pass) -> Result<Taken, VideoError> {
-    let mut collect = Collect { bytes: request.transform.crop.pow(2) * 3, ..Collect::default() };
+    let mut collect = Collect { bytes: request.transform.frame_bytes(), ..Collect::default() };
     let facts = frames::extract(path, request, pass, &mut collect)?;
     let plan = collect.plan.unwrap();
     assert_eq!(plan, ClipPlan::new(facts.counts.output, &request.sampling));

@@ -117,7 +117,7 @@ fn crop((width, height): (usize, usize), planes: &[Vec<u8>; 2], stride: usize) -
     out
 }
 
-const TRANSFORM: Transform = Transform { short_side: 40, crop: 32, mean: [0.0; 3], std: [1.0; 3] };
+const TRANSFORM: Transform = Transform::short_side(40, 32, [0.0; 3], [1.0; 3]);
 
 fn extract(path: &Path, nvdec: &Nvdec) -> (Extraction, BTreeMap<u64, Vec<u8>>) {
     let request = Request { transform: TRANSFORM, ..request(SPARSE) };

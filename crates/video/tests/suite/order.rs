@@ -11,10 +11,10 @@ use crate::mux;
 /// Some samplings, so that other frames are skipped each time.
 const SAMPLINGS: [Sampling; 5] = [
     SPARSE,
-    Sampling { clips: 1, length: 1, interval: 1 },
-    Sampling { clips: 2, length: 2, interval: 13 },
-    Sampling { clips: 5, length: 1, interval: 1 },
-    Sampling { clips: 6, length: 3, interval: 9 },
+    Sampling::spread(1, 1, 1),
+    Sampling::spread(2, 2, 13),
+    Sampling::spread(5, 1, 1),
+    Sampling::spread(6, 3, 9),
 ];
 
 /// Reads bits and numbers of an H.264 parameter set.

@@ -235,7 +235,7 @@ proptest! {
         let name = ["a.mp4", "a.mkv", "a.ts", "a.flv", "a.avi", "a.mov"][container];
         // FFmpeg does not know a transport stream from a handful of packets.
         let synth = Synth { frames: if name == "a.ts" { synth.frames.max(12) } else { synth.frames }, ..synth };
-        check(&folder, name, &synth, Sampling { clips, length, interval });
+        check(&folder, name, &synth, Sampling::spread(clips, length, interval));
     }
 }
 
@@ -263,7 +263,7 @@ pub fn edit_list(bytes: &mut [u8], later: u32, milliseconds: u32) {
 #[test]
 fn an_edit_list_leaves_out_frames_at_both_ends() {
     let folder = Folder::new();
-    let every = request(Sampling { clips: 1, length: 100, interval: 1 });
+    let every = request(Sampling::spread(1, 100, 1));
     let synth = Synth { fps: 25, ..h264(100) };
     let path = folder.make("whole.mp4", &synth);
     let whole = take_both(&path, &every).unwrap();
@@ -271,7 +271,7 @@ fn an_edit_list_leaves_out_frames_at_both_ends() {
     // 25 pictures a second are 512 ticks and 40 milliseconds each.
     edit(&mut bytes, 11 * 512, 60 * 40);
     let path = folder.write("edited.mp4", &bytes);
-    let part = take_both(&path, &request(Sampling { clips: 1, length: 60, interval: 1 })).unwrap();
+    let part = take_both(&path, &request(Sampling::spread(1, 60, 1))).unwrap();
     assert_eq!((part.facts.counts.output, part.facts.counts.lost()), (60, 0));
     assert_healthy(&path, 60);
     for (index, pixels) in &part.frames {
@@ -290,7 +290,7 @@ fn an_edit_list_leaves_out_frames_at_both_ends() {
 #[test]
 fn the_built_in_recipe_on_pictures_of_usual_size() {
     let folder = Folder::new();
-    let transform = Transform { short_side: 256, crop: 256, ..SMALL };
+    let transform = Transform::short_side(256, 256, SMALL.mean, SMALL.std);
     for (width, height) in [(340, 256), (320, 240), (512, 512)] {
         let path = folder.make("a.mp4", &Synth { width, height, ..h264(70) });
         let taken = take_both(&path, &Request { transform, ..request(DENSE) }).unwrap();

@@ -9,7 +9,7 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::{FromWorker, Init, ToWorker};
 use reeldeck_video::synth::{self, Synth};
 
-use crate::harness::{Worker, complete_files, init, job, tiny_recipe, video};
+use crate::harness::{Worker, complete_files, init, job, sized_recipe, tiny_recipe, video};
 
 /// The soft and the hard value of a resource limit of a process.
 fn limit_of(process: u32, name: &str) -> [String; 2] {
@@ -109,10 +109,7 @@ fn a_smaller_batch_needs_less_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mp4");
     video(&path, 160, 1);
-    let mut recipe = tiny_recipe();
-    recipe.sampling.clips = 100;
-    (recipe.transform.short_side, recipe.transform.crop) = (224, 224);
-    let init = init(recipe);
+    let init = init(sized_recipe(100, 224, 4));
     // The smallest limit is enough for tiny videos. A hundred clips need more, and in one batch far more.
     let mut worker = Worker::start(&limited(&init, least(&init) + 64));
     let with_batch = |number, clips| match job(number, &path, &folder.path().join(number.to_string())) {

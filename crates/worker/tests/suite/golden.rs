@@ -144,7 +144,7 @@ fn worker(folder: &Path, recipe: &Recipe) -> Worker {
 }
 
 fn normalised(clip: &[u8], length: usize, transform: &Transform) -> Tensor {
-    let side = transform.crop as i64;
+    let side = transform.output().0 as i64;
     let pixels = Tensor::from_data_size(clip, &[1, 3, length as i64, side, side], Kind::Uint8).to_kind(Kind::Float);
     let three = |values: &[f32; 3]| Tensor::from_slice(values).view([1, 3, 1, 1, 1]);
     (pixels - three(&transform.mean)) / three(&transform.std)
@@ -157,7 +157,7 @@ fn results_equal_those_of_the_original() {
     reeldeck_model::device::keep_memory();
     let (figures, recipe) = figures();
     let folder = tempfile::tempdir().unwrap();
-    let network = Network::new(&recipe.model);
+    let network = Network::of(&recipe.model).unwrap();
     let weights = seeded::weights(&network);
     let plain = PlainModel::new(network, &weights);
     let mut worker = worker(folder.path(), &recipe);

@@ -30,11 +30,23 @@ pub fn golden(file: &str) -> PathBuf {
 
 /// A recipe so small that a video takes milliseconds: 4 clips of 8 frames, 64 × 64 pixels, 5 classes.
 pub fn tiny_recipe() -> Recipe {
-    let mut recipe = Recipe::find(golden("small.toml").to_str().unwrap()).unwrap();
+    sized_recipe(4, 64, 4)
+}
+
+/// The same with other numbers of clips, pixels a side, and channels.
+pub fn sized_recipe(clips: usize, side: usize, channels: usize) -> Recipe {
+    let text = std::fs::read_to_string(golden("small.toml")).unwrap();
+    let set = |text: String, key: &str, value: usize| {
+        let lines = text.lines().map(|line| match line.split_once(" = ") {
+            Some((name, _)) if name == key => format!("{key} = {value}\n"),
+            _ => format!("{line}\n"),
+        });
+        lines.collect()
+    };
+    let values = [("clips", clips), ("short_side", side), ("crop", side), ("base_channels", channels), ("classes", 5)];
+    let text = values.into_iter().fold(text, |text, (key, value)| set(text, key, value));
+    let mut recipe = Recipe::parse("small.toml", &text).unwrap();
     recipe.name = "tiny".into();
-    recipe.sampling.clips = 4;
-    (recipe.transform.short_side, recipe.transform.crop) = (64, 64);
-    (recipe.model.base_channels, recipe.model.classes) = (4, 5);
     recipe
 }
 

@@ -121,7 +121,7 @@ fn pooled_outputs_are_consistent_with_the_logits() {
     let feature = Feature::read(&feature).unwrap();
     let (logits, pooled) = (&feature.tensors["logits"], &feature.tensors["pooled"]);
     assert_eq!((logits.shape, pooled.shape), ([4, 5], [4, 128]));
-    let weights = seeded::weights(&Network::new(&recipe.model));
+    let weights = seeded::weights(&Network::of(&recipe.model).unwrap());
     let (matrix, bias) = (weights.get(HEAD_WEIGHT).unwrap(), weights.get(HEAD_BIAS).unwrap());
     for (logits, pooled) in logits.data.chunks_exact(5).zip(pooled.data.chunks_exact(128)) {
         for (class, (logit, row)) in logits.iter().zip(matrix.data.chunks_exact(128)).enumerate() {

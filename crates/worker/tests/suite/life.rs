@@ -10,14 +10,11 @@ use reeldeck_common::feature::Feature;
 use reeldeck_common::protocol::{FromWorker, ToWorker};
 use reeldeck_common::recipe::Recipe;
 
-use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
+use crate::harness::{PROGRAM, Worker, complete_files, init, job, sized_recipe, tiny_recipe, video};
 
 /// A recipe with which a video takes seconds, so that a test can interrupt it.
 fn slow_recipe() -> Recipe {
-    let mut recipe = tiny_recipe();
-    recipe.sampling.clips = 100;
-    (recipe.transform.short_side, recipe.transform.crop, recipe.model.base_channels) = (224, 224, 32);
-    recipe
+    sized_recipe(100, 224, 32)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use reeldeck_common::error::{ErrorKind, Failure};
-use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use walkdir::{DirEntry, WalkDir};
 
@@ -208,11 +208,8 @@ fn free(folder: &Path) -> Option<u64> {
 /// The size of the features of this number of videos with the default recipe, in bytes.
 fn room(videos: u64) -> u64 {
     let Ok(recipe) = Recipe::find(&Config::default().recipe) else { return 0 };
-    let columns = recipe.outputs.iter().map(|output| match output {
-        Output::Logits => recipe.model.classes,
-        _ => 2048,
-    });
-    videos * (recipe.sampling.clips * columns.sum::<usize>() * 4) as u64
+    let columns = recipe.outputs.iter().map(|output| recipe.columns(*output));
+    videos * (recipe.sampling.usual_rows() * columns.sum::<usize>() * 4) as u64
 }
 
 fn checkpoint(typed: &str, folder: &Path, path: &Path) -> Verdict {
@@ -220,7 +217,8 @@ fn checkpoint(typed: &str, folder: &Path, path: &Path) -> Verdict {
         Ok(recipe) => recipe,
         Err(error) => return Verdict::Wrong(error.to_string()),
     };
-    let (url, published) = (recipe.checkpoint.url.as_str(), recipe.checkpoint.sha256_prefix.as_str());
+    let url = recipe.checkpoint.url.as_deref().unwrap_or_default();
+    let published = recipe.checkpoint.sha256_prefix.as_str();
     if typed.is_empty() {
         return Verdict::Warn("none yet: scanning works, extracting asks for one".into());
     }

@@ -10,12 +10,20 @@ use sha2::{Digest, Sha256};
 use crate::bounded;
 use crate::strict::{self, TomlError};
 
+mod model;
+mod sampling;
+mod transform;
+
+pub use model::{Model, SlowFast, SlowOnly, TorchScript, VideoMae};
+pub use sampling::{Placement, Sampling, Short};
+pub use transform::{Filter, Resize, Transform};
+
 /// The largest recipe file. A recipe has a few kilobytes, most of them comments.
 const MAX_BYTES: u64 = 64 << 10;
 
 /// The names and texts of the built-in recipes.
 pub const BUILT_IN: &[(&str, &str)] =
-    &[("slowonly-r50-8x8-k700", include_str!("../../../assets/recipes/slowonly-r50-8x8-k700.toml"))];
+    &[("slowonly-r50-8x8-k700", include_str!("../../../../assets/recipes/slowonly-r50-8x8-k700.toml"))];
 
 /// What to extract from a video, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +38,7 @@ pub struct Recipe {
     /// The network.
     pub model: Model,
     /// The published weights.
+    #[serde(default)]
     pub checkpoint: Checkpoint,
     /// The outputs that are stored for each video. They are not part of the set's hash.
     pub outputs: Vec<Output>,
@@ -39,80 +48,21 @@ pub struct Recipe {
     pub damage: Damage,
 }
 
-/// Clips at regular intervals over the whole video.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sampling {
-    /// Clips per video.
-    pub clips: usize,
-    /// Frames per clip.
-    pub length: usize,
-    /// Distance between the frames of a clip, in frames of the video.
-    pub interval: usize,
-}
-
-impl Sampling {
-    /// The first frame of each clip of a video with `frames` frames, in ascending order.
-    ///
-    /// Clip `i` of `n` starts at `round(i * (last / (n - 1)))`, rounded half to even, where `last` is the latest start of a
-    /// clip that fits into the video. A single clip starts in the middle.
-    pub fn starts(&self, frames: u64) -> Vec<u64> {
-        let span = (self.length as u64).saturating_sub(1) * self.interval as u64 + 1;
-        let last = frames.saturating_sub(span);
-        if self.clips == 1 {
-            return vec![last / 2];
-        }
-        let step = last as f64 / (self.clips - 1) as f64;
-        (0..self.clips).map(|i| (i as f64 * step).round_ties_even() as u64).collect()
-    }
-}
-
-/// Resizing, centre crop and normalisation of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Transform {
-    /// Length of the short side after resizing, in pixels.
-    pub short_side: usize,
-    /// Side of the square centre crop, in pixels.
-    pub crop: usize,
-    /// Subtracted from R, G and B, which are 0 to 255.
-    pub mean: [f32; 3],
-    /// Divides the difference.
-    pub std: [f32; 3],
-}
-
-/// The architecture of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// The family.
-    pub family: Family,
-    /// Layers of the ResNet: 50 or 101.
-    pub depth: u32,
-    /// Channels of the first stage.
-    pub base_channels: usize,
-    /// For each of the four stages, 1 if its first convolutions span three frames, 0 if one.
-    pub inflate: [u8; 4],
-    /// Classes of the head.
-    pub classes: usize,
-}
-
-/// The supported families of networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Family {
-    /// The slow pathway of SlowFast alone.
-    Slowonly,
-}
-
-/// The published weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The published weights. All keys are optional: not every network has published weights, and not all have an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Checkpoint {
     /// URL of the file.
-    pub url: String,
-    /// The first hex digits of the file's SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The first hex digits of the file's SHA-256; empty if unknown.
     pub sha256_prefix: String,
+    /// Where the authors say how to get the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The licence of the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
 }
 
 /// A matrix that is stored for each video.
@@ -141,10 +91,24 @@ impl Output {
 pub enum Precision {
     /// 32-bit floating point on all devices, without TF32 on CUDA.
     Fp32,
-    /// bfloat16 convolutions, 32-bit pooling and head.
+    /// bfloat16 products, 32-bit pooling and head.
     Bf16,
+    /// IEEE half-precision products, 32-bit pooling and head.
+    Fp16,
     /// 32-bit storage with CUDA's TF32 products. On a CPU the same as `fp32`.
     Tf32,
+}
+
+impl Precision {
+    /// Its name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+            Self::Fp16 => "fp16",
+            Self::Tf32 => "tf32",
+        }
+    }
 }
 
 /// The damage that is accepted.
@@ -187,6 +151,11 @@ pub enum RecipeError {
     },
 }
 
+/// Checks that a number is in its range.
+fn within(key: &str, value: usize, least: usize, most: usize) -> Result<(), String> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(format!("{key} = {value}: must be {least} to {most}")) }
+}
+
 fn built_in_names() -> String {
     BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
@@ -205,7 +174,11 @@ impl Recipe {
             String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
         });
         match read {
-            Ok(text) => Self::parse(asked, &text),
+            Ok(text) => {
+                let recipe = Self::parse(asked, &text)?;
+                let folder = Path::new(asked).parent().unwrap_or(Path::new(""));
+                Ok(Self { model: recipe.model.based_on(folder), ..recipe })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !looks_like_a_file => {
                 let hint = strict::nearest(asked, BUILT_IN.iter().map(|(name, _)| *name));
                 let hint = hint.map_or(String::new(), |name| format!("; did you mean {name}?"));
@@ -230,14 +203,6 @@ impl Recipe {
     /// # Errors
     /// The first key that is out of range, and its valid values.
     pub fn check(&self) -> Result<(), String> {
-        let Self { sampling: s, transform: t, model: m, .. } = self;
-        let within = |key: &str, value: usize, least: usize, most: usize| {
-            if (least..=most).contains(&value) {
-                Ok(())
-            } else {
-                Err(format!("{key} = {value}: must be {least} to {most}"))
-            }
-        };
         if self.name.is_empty()
             || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
             || self.name.starts_with('.')
@@ -248,24 +213,17 @@ impl Recipe {
                 self.name
             ));
         }
-        within("sampling.clips", s.clips, 1, 10_000)?;
-        within("sampling.length", s.length, 1, 256)?;
-        within("sampling.interval", s.interval, 1, 256)?;
-        within("transform.short_side", t.short_side, 32, 1024)?;
-        within("transform.crop", t.crop, 32, t.short_side)?;
-        if t.std.iter().chain(&t.mean).any(|v| !v.is_finite()) || t.std.iter().any(|v| *v <= 0.0) {
-            return Err("transform.mean and transform.std: must be finite, and std above zero".into());
-        }
-        if !matches!(m.depth, 50 | 101) {
-            return Err(format!("model.depth = {}: must be 50 or 101", m.depth));
-        }
-        within("model.base_channels", m.base_channels, 1, 256)?;
-        within("model.classes", m.classes, 1, 100_000)?;
-        if m.inflate.iter().any(|i| *i > 1) {
-            return Err("model.inflate: four numbers, each 0 or 1".into());
-        }
+        self.sampling.check()?;
+        self.transform.check()?;
+        self.model.check(&self.sampling, &self.transform)?;
         if self.outputs.is_empty() {
             return Err("outputs: at least one of \"logits\", \"pooled\"".into());
+        }
+        if let Some(output) = self.outputs.iter().find(|output| self.columns(**output) == 0) {
+            let name = output.name();
+            return Err(format!(
+                "outputs: the model has no {name:?}; logits need `classes` in [model], and a module has only \"pooled\""
+            ));
         }
         if !(0.0..=1.0).contains(&self.damage.max_lost) {
             return Err(format!("damage.max_lost = {}: must be 0 to 1", self.damage.max_lost));
@@ -278,78 +236,17 @@ impl Recipe {
     /// belongs to the same set.
     pub fn set_name(&self, checkpoint_digest: &str) -> String {
         // Struct fields are serialised in the order of their declaration, so this text is canonical.
-        let identity = (1, self.sampling, self.transform, self.model, self.precision, checkpoint_digest);
+        let identity = (1, self.sampling, self.transform, self.model.identity(), self.precision, checkpoint_digest);
         #[expect(clippy::expect_used, reason = "numbers, strings and unit enums always have a JSON form")]
         let digest = Sha256::digest(serde_json::to_string(&identity).expect("plain data"));
         format!("{}-{:02x}{:02x}{:02x}{:02x}", self.name, digest[0], digest[1], digest[2], digest[3])
     }
 
-    /// Columns of an output: classes or channels.
+    /// Columns of an output: classes or channels; 0 if the model does not have it.
     pub fn columns(&self, output: Output) -> usize {
-        match output {
-            Output::Logits => self.model.classes,
-            Output::Pooled => self.model.base_channels.saturating_mul(32),
-        }
+        self.model.columns(output)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn built_in() -> Recipe {
-        Recipe::find("slowonly-r50-8x8-k700").unwrap()
-    }
-
-    #[test]
-    fn every_built_in_recipe_is_valid_and_has_its_name() {
-        for (name, _) in BUILT_IN {
-            assert_eq!(Recipe::find(name).unwrap().name, *name);
-        }
-        let recipe = built_in();
-        assert_eq!(
-            (recipe.sampling.clips, recipe.columns(Output::Logits), recipe.columns(Output::Pooled)),
-            (100, 700, 2048)
-        );
-    }
-
-    #[test]
-    fn the_set_name_depends_only_on_what_changes_the_numbers() {
-        let recipe = built_in();
-        let name = recipe.set_name("abc");
-        let changed = |change: fn(&mut Recipe)| {
-            let mut other = recipe.clone();
-            change(&mut other);
-            other.set_name("abc")
-        };
-        assert_eq!(name, changed(|r| r.outputs.push(Output::Pooled)));
-        assert_eq!(name, changed(|r| r.damage.max_lost = 0.5));
-        assert_ne!(name, recipe.set_name("abd"));
-        assert_ne!(name, changed(|r| r.precision = Precision::Bf16));
-        assert_ne!(name, changed(|r| r.sampling.clips = 10));
-        assert_ne!(name, changed(|r| r.transform.mean[0] = 0.0));
-        assert_ne!(name, changed(|r| r.model.base_channels = 8));
-        // If this name changes, all existing features of all users are ignored.
-        assert_eq!(recipe.set_name("seeded-1"), "slowonly-r50-8x8-k700-ec5034eb");
-    }
-
-    #[test]
-    fn invalid_values_are_reported_by_key() {
-        let text = BUILT_IN[0].1;
-        for (from, to, says) in [
-            ("clips = 100", "clips = 0", "sampling.clips = 0"),
-            ("depth = 50", "depth = 51", "model.depth = 51"),
-            ("crop = 256", "crop = 300", "transform.crop = 300"),
-            ("max_lost = 0.05", "max_lost = 5.0", "damage.max_lost = 5"),
-            ("name = \"slow", "name = \"../slow", "name = \"../slow"),
-            ("interval = 8", "interal = 8", "did you mean `interval`?"),
-            ("precision = \"fp32\"", "precision = \"f32\"", "did you mean `fp32`?"),
-        ] {
-            assert!(text.contains(from), "{from}");
-            let error = Recipe::parse("r.toml", &text.replace(from, to)).unwrap_err().to_string();
-            assert!(error.contains(says), "{to}: {error}");
-        }
-        let error = Recipe::find("slowonly-r50-8x8-k70").unwrap_err().to_string();
-        assert!(error.contains("did you mean slowonly-r50-8x8-k700?"), "{error}");
-    }
-}
+mod tests;
