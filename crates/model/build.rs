@@ -18,7 +18,6 @@ fn main() {
         .warnings(false)
         .include(torch.join("include"))
         .flag("-std=c++17")
-        .file("native/fused.cpp")
-        .file("native/upload.cpp")
+        .file("native/all.cpp")
         .compile("reeldeck_native");
 }

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
-use nvml_wrapper::{Device, Nvml};
+use nvml::Nvml;
 
 use crate::process::had_relative_libraries;
 use crate::protocol::snapshot::Gauges;
+
+mod nvml;
 
 /// Time until a missing driver is looked for again.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
@@ -51,30 +52,17 @@ impl Gpus for Driver {
         }
         if self.nvml.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN) {
             self.tried = Some(Instant::now());
-            self.nvml = Nvml::builder().lib_path(&self.library).init().ok();
+            self.nvml = Nvml::load(&self.library);
         }
         let Some(nvml) = &self.nvml else { return vec![] };
-        let Ok(count) = nvml.device_count() else {
+        let Some(count) = nvml.count() else {
             // After the driver was unloaded, the library must be initialised again.
             self.nvml = None;
             return vec![];
         };
         // A GPU that cannot be read keeps its index.
-        (0..count).map(|at| nvml.device_by_index(at).map(|device| ask(&device)).unwrap_or_default()).collect()
+        (0..count).map(|at| nvml.gpu(at)).collect()
     }
-}
-
-/// Values that a GPU does not report are left out.
-fn ask(device: &Device<'_>) -> Gpu {
-    let gauges = Gauges {
-        memory: device.memory_info().ok().map(|memory| [memory.used, memory.total]),
-        busy_percent: device.utilization_rates().ok().map(|rates| rates.gpu as f32),
-        decoder_percent: device.decoder_utilization().ok().map(|decoder| decoder.utilization as f32),
-        temperature_c: device.temperature(TemperatureSensor::Gpu).ok().map(|degrees| degrees as f32),
-        power_w: device.power_usage().ok().map(|milliwatts| milliwatts as f32 / 1000.0),
-    };
-    let processes = device.running_compute_processes().unwrap_or_default();
-    Gpu { uuid: device.uuid().ok(), gauges, pids: processes.into_iter().map(|process| process.pid).collect() }
 }
 
 /// The index of each worker's GPU. A GPU on which NVML reports the worker's process comes first, because CUDA and NVML may
