@@ -1,10 +1,13 @@
-//! `reeldeck status`: prints the state of the runs that hold the output folder.
+//! `reeldeck status`: prints the state of the current runs of the output folder, or how the last one ended.
+
+use std::time::Duration;
 
 use anyhow::Context;
+use reeldeck_common::layout::Layout;
 use reeldeck_common::video::printable;
 use serde::Serialize;
 
-use super::run_progress::status as status_line;
+use super::run_progress::{clock, status as status_line};
 use crate::client::{self, Client};
 use crate::config::Settings;
 use crate::dataset::shard::Shard;
@@ -12,7 +15,9 @@ use crate::dataset::shown;
 use crate::error::Exit;
 use crate::out::{self, outln};
 use crate::protocol::holder::Holder;
-use crate::protocol::snapshot::Snapshot;
+use crate::protocol::last_run;
+use crate::protocol::snapshot::{Counts, Snapshot};
+use crate::protocol::summary::RunSummary;
 
 /// One run in the output of `--json`.
 #[derive(Serialize)]
@@ -32,6 +37,16 @@ struct Report {
     schema: u32,
     running: bool,
     runs: Vec<Run>,
+    /// The last run of each part that has ended.
+    last_runs: Vec<LastRun>,
+}
+
+/// A run that has ended, in the output of `--json`.
+#[derive(Serialize)]
+struct LastRun {
+    shard: String,
+    #[serde(flatten)]
+    summary: RunSummary,
 }
 
 /// Prints a paragraph for each run, or one JSON object. Returns [`Exit::Done`] with and without a run.
@@ -51,19 +66,65 @@ pub(crate) fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
         };
         runs.push(Run { shard: shard.to_string(), holder, snapshot, problem });
     }
+    let is_asked = |shard: &Shard| settings.shard.is_whole() || *shard == settings.shard;
+    let last_runs = last_run::all(&Layout::new(&settings.out, "").private()).into_iter();
+    let last_runs = last_runs.filter(|(shard, _)| is_asked(shard));
+    let last_runs: Vec<_> = last_runs.map(|(shard, summary)| LastRun { shard: shard.to_string(), summary }).collect();
     if settings.json {
-        let report = Report { schema: 1, running: !runs.is_empty(), runs };
+        let report = Report { schema: 1, running: !runs.is_empty(), runs, last_runs };
         out::document(format!("{}\n", serde_json::to_string(&report)?).as_bytes())
             .context("failed to print the state")?;
         return Ok(Exit::Done);
     }
     if runs.is_empty() {
-        outln!("no run holds {}", shown(&settings.out));
+        outln!("No run is using {}.", shown(&settings.out));
+        for LastRun { shard, summary } in &last_runs {
+            outln!("{}", last_in_words(shard, summary));
+        }
     }
     for run in runs {
         outln!("{}", in_words(&run));
     }
     Ok(Exit::Done)
+}
+
+/// How a run ended: what is done, what failed and why, where the results are, and the next step.
+fn last_in_words(shard: &str, run: &RunSummary) -> String {
+    let part = if shard == Shard::WHOLE.to_string() { String::new() } else { format!(" of part {shard}") };
+    let took = clock(Duration::from_secs_f64(run.seconds.max(0.0)));
+    let mut text = format!("Last run{part}: {}, {} in {took}", run.ended.strftime("%F %T UTC"), run.ending.word());
+    if let Some(reason) = &run.reason {
+        text.push_str(&format!(": {}", printable(reason)));
+    }
+    let Counts { done, failed, stale, left_out, excluded, .. } = run.counts;
+    let more = [
+        (failed, "failed"),
+        (run.counts.unfinished(), "left"),
+        (stale, "stale"),
+        (left_out, "left out"),
+        (excluded, "excluded"),
+        (run.refused, "refused"),
+    ];
+    let more: String = more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect();
+    text.push_str(&format!("\n  {done} of {} done ({} in this run){more}", run.counts.videos, run.done()));
+    if run.clips > 0 {
+        text.push_str(&format!("\n  {} clips, {:.1} clips/s", run.clips, run.clips_per_s));
+    }
+    for group in &run.failures {
+        let example =
+            if group.videos > 1 { format!(", such as {}", group.example) } else { format!(": {}", group.example) };
+        text.push_str(&format!("\n  failed {}{}: {}", group.videos, printable(&example), printable(&group.reason)));
+    }
+    text.push_str(&format!("\n  features  {}", shown(&run.features)));
+    for export in &run.exports {
+        let missing =
+            if export.missing > 0 { format!(", {} without a feature", export.missing) } else { String::new() };
+        text.push_str(&format!("\n  exported  {} ({} videos{missing})", shown(&export.path), export.videos));
+    }
+    if let Some(next) = &run.next_step {
+        text.push_str(&format!("\n  next: {}", printable(next)));
+    }
+    text
 }
 
 fn in_words(run: &Run) -> String {

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::assess::{self, StoredResult};
 use super::excluded;
 use super::files::Files;
+use super::other_files::OtherFiles;
 use super::state::VideoId;
 use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::cache::Cache;
@@ -113,6 +114,8 @@ pub(crate) struct Differences {
     pub seen: Vec<(VideoFile, StoredResult)>,
     /// Removed files.
     pub gone: Vec<VideoName>,
+    /// The files that are no videos.
+    pub others: OtherFiles,
 }
 
 impl TaskContext {
@@ -147,7 +150,7 @@ impl TaskContext {
             "{} has no video any more; is its disk still there?",
             shown(&self.root)
         );
-        let mut differences = Differences::default();
+        let mut differences = Differences { others: OtherFiles::of(&found), ..Differences::default() };
         let mut still = vec![false; known.len()];
         for file in found.videos {
             let id = known.find(file.name.as_str());

@@ -8,6 +8,7 @@ use reeldeck_common::video::VideoName;
 
 use super::state::{Millis, Status, VideoId, WorkerId, WorkerProcess};
 use crate::dataset::scan::VideoFile;
+use crate::protocol::snapshot::Folder;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,8 +152,8 @@ pub enum Notice {
     Paused,
     /// The workers are resumed.
     Resumed,
-    /// The run is held because of the output folder; with the reason and the next step.
-    Held(String),
+    /// The run is held because of a folder; with the reason and the next step.
+    Held(Folder, String),
     /// The hold is over; with the number of videos whose results are lost.
     OutputBack(usize),
     /// A user has queued so many videos again.

@@ -32,6 +32,8 @@ pub(crate) enum JournalEntry {
     Forget(VideoName),
     /// The output folder can be written to again.
     TryAgain,
+    /// Writes another file.
+    Run(Box<dyn FnOnce() + Send>),
 }
 
 /// A failed attempt at a video.
@@ -94,6 +96,11 @@ impl JournalWriter {
         let _ = self.jobs.send(job);
     }
 
+    /// Writes another file, after all that was queued before.
+    pub(crate) fn run(&self, write: impl FnOnce() + Send + 'static) {
+        self.write(JournalEntry::Run(Box::new(write)));
+    }
+
     /// How many attempts are not recorded yet.
     pub(crate) fn unrecorded(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.unrecorded)
@@ -133,6 +140,7 @@ impl<C: Fn(String)> WriterThread<C> {
                     JournalEntry::Record(record) => self.record(*record),
                     JournalEntry::Forget(video) => self.forget(&video),
                     JournalEntry::TryAgain => self.try_again(),
+                    JournalEntry::Run(write) => write(),
                 }
             }
             if let Err(error) = self.flush(!releases.is_empty()) {

@@ -15,6 +15,7 @@ pub(crate) mod journal_writer;
 pub(crate) mod listing;
 pub(crate) mod lock;
 pub(crate) mod log;
+pub(crate) mod other_files;
 pub(crate) mod output;
 pub(crate) mod plan;
 pub(crate) mod publish;

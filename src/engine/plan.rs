@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::layout::Layout;
@@ -10,14 +11,19 @@ use reeldeck_common::video::VideoName;
 
 use super::assess::Policy;
 use super::background_tasks::TaskContext;
+use super::other_files::OtherFiles;
 use super::output::Output;
 use super::worker::Launch;
+use crate::dataset::shard::Shard;
 use crate::dataset::watch::Watch;
+use crate::protocol::summary::RunSummary;
 
 /// What does not change while an engine runs.
 pub(crate) struct Plan {
     /// The dataset folder.
     pub root: PathBuf,
+    /// The part of the dataset.
+    pub shard: Shard,
     /// The layout of the output folder.
     pub layout: Layout,
     /// The owner that is named in temporary files.
@@ -32,6 +38,10 @@ pub(crate) struct Plan {
     pub journal: PathBuf,
     /// The engine waits for a user to start a run, and checks new files.
     pub waits: bool,
+    /// The files of the dataset folder that are no videos.
+    pub others: Arc<OtherFiles>,
+    /// The last run of the output folder.
+    pub last_run: Option<Box<RunSummary>>,
     /// Which videos are extracted.
     pub policy: Policy,
     /// The excluded videos.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::event::Notice;
+use super::other_files::OtherFiles;
 use super::rate::Rate;
 use super::state::{Millis, Phase, State, VideoId, Worker, WorkerId, WorkerStatus};
 use crate::protocol::event::{Event, Line};
@@ -16,6 +17,8 @@ pub(crate) trait RunObserver: Send {
     fn snapshot(&mut self, snapshot: &Snapshot);
     /// The status of these videos has changed.
     fn changed(&mut self, _state: &State, _videos: &[VideoId]) {}
+    /// The files of the dataset folder that are no videos.
+    fn others(&mut self, _others: &Arc<OtherFiles>) {}
 }
 
 /// A snapshot of the state and its rates.
@@ -38,7 +41,11 @@ pub(crate) fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis)
         clips_per_s,
         eta_s: clips_per_s.map(|rate| (left as f64 / rate).ceil() as u64),
         devices: state.workers.iter_enumerated().map(|(id, worker)| device(state, rate, id, worker, now)).collect(),
+        held_by: state.hold.as_ref().filter(|_| phase == PublishedPhase::Held).map(|hold| hold.folder),
         states: Default::default(),
+        findings: Default::default(),
+        needs: None,
+        last_run: None,
         scan: None,
         watch: None,
         machine: Default::default(),
@@ -134,7 +141,7 @@ pub(crate) fn event(state: &State, news: Notice) -> Event {
         Notice::Returned(id, reason) => Event::VideoReturned { video: video(id), reason },
         Notice::Paused => Event::Paused,
         Notice::Resumed => Event::Resumed,
-        Notice::Held(reason) => Event::Held { reason },
+        Notice::Held(folder, reason) => Event::Held { folder, reason },
         Notice::OutputBack(lost) => Event::OutputBack { lost },
         Notice::Requeued(videos) => Event::Requeued { videos },
         Notice::Finishing => Event::Stopping,

@@ -1,5 +1,6 @@
 //! Derives the devices, the workers and the plan of an engine from the settings.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -20,6 +21,7 @@ use crate::engine::checkpoint::Chosen;
 use crate::engine::excluded;
 use crate::engine::files::Files;
 use crate::engine::lock::Lock;
+use crate::engine::other_files::OtherFiles;
 use crate::engine::output::Output;
 use crate::engine::plan::Plan;
 use crate::engine::state::{Rules, Slot};
@@ -28,6 +30,7 @@ use crate::engine::{crash_recovery, inspector};
 use crate::error::{Exit, ExitError};
 use crate::out::errln;
 use crate::process::{self, torch};
+use crate::protocol::last_run;
 
 use super::sizes::{self, Sizes, cores, memory, or, tuned};
 
@@ -109,6 +112,7 @@ pub(crate) fn inspector(settings: &Settings, layout: &Layout, files: Files) -> i
 ///
 /// # Errors
 /// When the worker program or the CUDA libraries are missing, or the output folder cannot be read.
+#[expect(clippy::too_many_arguments, reason = "each is a result of one step of the start")]
 pub(crate) fn plan(
     settings: &Settings,
     layout: &Layout,
@@ -117,6 +121,7 @@ pub(crate) fn plan(
     lock: &Lock,
     devices: &[Device],
     waits_with: Option<&[VideoFile]>,
+    others: Arc<OtherFiles>,
 ) -> Result<Plan> {
     let program = process::worker()?;
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
@@ -164,6 +169,8 @@ pub(crate) fn plan(
         excluded::read(&private).with_context(|| format!("failed to read {}", shown(&excluded::path(&private))))?;
     Ok(Plan {
         waits: waits_with.is_some(),
+        others,
+        last_run: last_run::read(&private, settings.shard).map(Box::new),
         policy: super::work::policy(settings),
         excluded,
         watch: waits_with.and_then(|known| Some(Watch::start(watch(settings)?, known))),
@@ -181,6 +188,7 @@ pub(crate) fn plan(
         },
         feature_size: feature_size(&settings.recipe),
         root: settings.root.clone(),
+        shard: settings.shard,
         layout: layout.clone(),
         owner: owner.clone(),
         inits: devices.iter().map(init).collect(),

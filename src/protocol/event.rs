@@ -7,7 +7,7 @@ use reeldeck_common::error::ErrorKind;
 use reeldeck_common::protocol::Report;
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::Counts;
+use super::snapshot::{Counts, Folder};
 
 /// The version of the schema. It increases when a field is removed or changes its meaning, not when one is added.
 pub const SCHEMA: u32 = 2;
@@ -98,11 +98,13 @@ pub enum Event {
     Paused,
     Resumed,
     Held {
+        folder: Folder,
         reason: String,
     },
     OutputBack {
         lost: usize,
     },
+    DatasetBack,
     Requeued {
         videos: usize,
     },

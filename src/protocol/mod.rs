@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 pub mod details;
 pub mod event;
 pub(crate) mod holder;
+pub(crate) mod last_run;
 pub mod row;
 pub mod snapshot;
+pub(crate) mod summary;
 pub(crate) mod words;
 
 use details::Details;
@@ -18,7 +20,7 @@ use snapshot::{History, Snapshot};
 use words::Level;
 
 /// The version of the protocol. It increases when an older program would misread a message.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The longest message to the engine, in bytes. A longer line ends the connection.
 pub(crate) const MAX_LINE: usize = 1 << 16;
@@ -287,7 +289,7 @@ pub struct Welcome {
     /// The name of the dataset folder, for a title.
     #[serde(default)]
     pub dataset: String,
-    /// The checkpoint's name.
+    /// The checkpoint's name; empty without one.
     #[serde(default)]
     pub checkpoint: String,
     /// The weights are synthetic: the features have no meaning.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::row::StateCounts;
+use super::row::{FindingCounts, StateCounts};
+use super::summary::RunSummary;
 
 /// The number of videos by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +58,7 @@ pub enum Phase {
     Running,
     /// The workers are suspended by an order.
     Paused,
-    /// The run waits until the output folder is writable again.
+    /// The run waits until a folder can be used again; `held_by` names it.
     Held,
     /// The run finishes the videos in progress and ends.
     Finishing,
@@ -65,6 +66,26 @@ pub enum Phase {
     Stopping,
     /// The run is over; the engine waits for orders.
     Idle,
+}
+
+/// A folder that a run needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Folder {
+    /// The dataset folder.
+    Dataset,
+    /// The output folder.
+    Output,
+}
+
+impl Folder {
+    /// The name, for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dataset => "dataset folder",
+            Self::Output => "output folder",
+        }
+    }
 }
 
 /// The state of a run.
@@ -95,9 +116,21 @@ pub struct Snapshot {
     pub eta_s: Option<u64>,
     /// The workers.
     pub devices: Vec<DeviceState>,
-    /// The videos by the state of their rows.
+    /// The folder that a held run waits for.
+    #[serde(default)]
+    pub held_by: Option<Folder>,
+    /// The rows by their state.
     #[serde(default)]
     pub states: StateCounts,
+    /// The rows by their findings.
+    #[serde(default)]
+    pub findings: FindingCounts,
+    /// What an engine without weights needs before it can extract, for people.
+    #[serde(default)]
+    pub needs: Option<String>,
+    /// The last run of this output folder, while none is active.
+    #[serde(default)]
+    pub last_run: Option<Box<RunSummary>>,
     /// The progress of a check of all files, while there is one.
     #[serde(default)]
     pub scan: Option<ScanState>,

@@ -61,11 +61,12 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
         Event::VideoReturned { video, reason } => (Detail, format!("put {} back: {}", shown(video), shown(reason))),
         Event::Paused => (Info, "paused; `reeldeck resume` resumes it".into()),
         Event::Resumed => (Info, "resumed".into()),
-        Event::Held { reason } => (Problem, format!("waiting: {}", shown(reason))),
+        Event::Held { folder, reason } => (Problem, format!("waiting for the {}: {}", folder.word(), shown(reason))),
         Event::OutputBack { lost: 0 } => (Info, "the output folder can be written to again; resuming".into()),
         Event::OutputBack { lost } => {
             (Info, format!("the output folder is back, what came of {lost} videos is not: they are done again"))
         }
+        Event::DatasetBack => (Info, "the dataset folder is back; resuming".into()),
         Event::Requeued { videos } => (Info, format!("{videos} to be tried again")),
         Event::Stopping => (Info, "finishing the videos in progress; interrupt again to stop now".into()),
         Event::StoppingNow => (Info, "stopping now".into()),

@@ -1,6 +1,6 @@
 //! The list of classes with their progress: filter, order and cursor. Its first line stands for all classes.
 
-use crate::protocol::row::{ClassRow, RowState, StateCounts};
+use crate::protocol::row::{ClassRow, Finding, FindingCounts, RowState, StateCounts};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ClassOrder {
@@ -30,23 +30,12 @@ impl ClassOrder {
     }
 }
 
-/// The states that need attention.
-pub(super) const PROBLEMS: [RowState; 7] = [
-    RowState::Failed,
-    RowState::Corrupt,
-    RowState::Missing,
-    RowState::WrongDuration,
-    RowState::Duplicate,
-    RowState::Stale,
-    RowState::Damaged,
-];
-
 pub(super) fn count_of(counts: &StateCounts, state: RowState) -> u64 {
     counts.get(state as usize).map_or(0, |count| u64::from(*count))
 }
 
-pub(super) fn problems_of(counts: &StateCounts) -> u64 {
-    PROBLEMS.iter().map(|state| count_of(counts, *state)).sum()
+pub(super) fn findings_of(counts: &FindingCounts, finding: Finding) -> u64 {
+    counts.get(finding as usize).map_or(0, |count| u64::from(*count))
 }
 
 /// The number of finished videos and of all videos. Missing videos count, videos excluded or outside this run do not.
@@ -54,8 +43,7 @@ pub(super) fn progress_of(row: &ClassRow) -> (u64, u64) {
     let counts = &row.counts;
     let all: u64 = counts.iter().map(|count| u64::from(*count)).sum();
     let out = count_of(counts, RowState::Excluded) + count_of(counts, RowState::LeftOut);
-    let all = all.saturating_sub(out);
-    (u64::from(row.done).min(all), all)
+    (count_of(counts, RowState::Done), all.saturating_sub(out))
 }
 
 #[derive(Clone, Debug, Default)]
@@ -87,7 +75,7 @@ impl ClassList {
                 let (done, all) = progress_of(row);
                 (done * 1_000_000).checked_div(all).unwrap_or(u64::MAX)
             }),
-            ClassOrder::Problems => shown.sort_by_key(|(_, row)| std::cmp::Reverse(problems_of(&row.counts))),
+            ClassOrder::Problems => shown.sort_by_key(|(_, row)| std::cmp::Reverse(row.problems)),
         }
         let place = current.and_then(|current| shown.iter().position(|(_, row)| row.class == current));
         self.shown = shown.into_iter().map(|(index, _)| index).collect();
@@ -144,7 +132,10 @@ impl ClassList {
             for (sum, count) in total.counts.iter_mut().zip(row.counts) {
                 *sum += count;
             }
-            total.done += row.done;
+            for (sum, count) in total.findings.iter_mut().zip(row.findings) {
+                *sum += count;
+            }
+            total.problems += row.problems;
         }
         total
     }
@@ -184,12 +175,12 @@ impl ClassList {
 mod tests {
     use super::*;
 
-    fn row(class: &str, done: u32, failed: u32, ready: u32) -> ClassRow {
+    fn row(class: &str, done: u32, failed: u32, queued: u32) -> ClassRow {
         let mut counts = StateCounts::default();
-        for (state, count) in [(RowState::Done, done), (RowState::Failed, failed), (RowState::Ready, ready)] {
+        for (state, count) in [(RowState::Done, done), (RowState::Failed, failed), (RowState::Queued, queued)] {
             counts[state as usize] = count;
         }
-        ClassRow { class: class.into(), counts, done }
+        ClassRow { class: class.into(), counts, problems: failed, ..ClassRow::default() }
     }
 
     fn list() -> ClassList {
@@ -227,10 +218,11 @@ mod tests {
     fn progress_ignores_excluded_videos() {
         let list = list();
         assert_eq!(progress_of(&list.total()), (4, 16));
-        assert_eq!(problems_of(&list.total().counts), 3);
-        let mut row = ClassRow { done: 1, ..ClassRow::default() };
+        assert_eq!(list.total().problems, 3);
+        let mut row = ClassRow::default();
+        row.counts[RowState::Done as usize] = 1;
         row.counts[RowState::Excluded as usize] = 5;
-        row.counts[RowState::Degraded as usize] = 2;
-        assert_eq!(progress_of(&row), (1, 2), "degraded videos count as not done");
+        row.counts[RowState::Missing as usize] = 1;
+        assert_eq!(progress_of(&row), (1, 2), "missing videos count as not done");
     }
 }

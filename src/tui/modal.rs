@@ -4,7 +4,7 @@ use super::command_group::CommandGroup;
 use super::details::DetailsView;
 use super::input::Input;
 use super::pane::Pane;
-use crate::protocol::row::{Column, RowState};
+use crate::protocol::row::{Column, Finding, RowState};
 
 #[derive(Clone, Debug)]
 pub(super) enum Modal {
@@ -63,6 +63,7 @@ pub(super) enum MenuAction {
     Send(CommandGroup),
     Sort(Column),
     ToggleState(RowState),
+    ToggleFinding(Finding),
     ShowAllStates,
     /// Quits while the run goes on.
     Detach,

@@ -2,7 +2,6 @@
 
 use super::action::Action;
 use super::app::{App, Connection};
-use super::classes::count_of;
 use super::details::{self, is_details_action};
 use super::pane::Pane;
 use crate::protocol::row::RowState;
@@ -19,8 +18,6 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
     if let Some(view) = app.details().filter(|_| is_details_action(action)) {
         return details::unavailable_reason(action, view.details()).map(str::to_owned);
     }
-    let states = app.snapshot().map(|snapshot| snapshot.states).unwrap_or_default();
-    let count = |state| count_of(&states, state);
     let counts = app.snapshot().map(|snapshot| snapshot.counts).unwrap_or_default();
     match action {
         A::StartPause => match app.phase() {
@@ -36,7 +33,7 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
             _ => None,
         },
         A::Stop => (!app.is_active()).then(|| "no run is active".into()),
-        A::RetryAll => (counts.failed == 0 && count(RowState::Failed) == 0).then(|| "no video has failed".into()),
+        A::RetryAll => (counts.failed == 0).then(|| "no video has failed".into()),
         A::WriteMissing => match app.welcome().and_then(|welcome| welcome.manifest.as_ref()) {
             None => Some("no manifest says what should be there; name one in config.toml or with --manifest".into()),
             Some(_) => None,
@@ -112,6 +109,7 @@ fn retry(app: &App) -> Option<String> {
     let Some(row) = app.videos.current() else { return Some("no video is here".into()) };
     let why = match row.state {
         RowState::Missing => "is missing: fetch it, and a rescan finds it",
+        RowState::Refused | RowState::Ignored => "is not a video that can be used",
         RowState::Running => "is being extracted now",
         RowState::Queued => "waits for its turn already",
         RowState::Excluded => "is excluded; take it in again first",

@@ -94,6 +94,7 @@ fn the_document_lists_exactly_the_events() {
     let rest = [
         r#""event":"worker-lost","worker":0,"device":"cpu","reason":"x""#.to_owned(),
         r#""event":"paused""#.to_owned(),
+        r#""event":"dataset-back""#.to_owned(),
         r#""event":"resumed""#.to_owned(),
         r#""event":"requeued","videos":1"#.to_owned(),
         r#""event":"stopping""#.to_owned(),

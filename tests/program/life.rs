@@ -147,7 +147,7 @@ fn workers_end_with_a_killed_engine() {
         wait_for("the lock is free", || !status(&bench)["running"].as_bool().unwrap());
     }
     let ran = bench.run(&["status"]);
-    assert!(ran.stdout.contains("no run holds"), "{ran:?}");
+    assert!(ran.stdout.contains("No run is using"), "{ran:?}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod events;
 mod export;
 mod fetch;
 mod gpu_check;
+mod last_run;
 mod layouts;
 mod life;
 mod list;

@@ -8,7 +8,7 @@ use crate::support::{Bench, wait_for};
 use reeldeck::internals::client::{Client, ClientError, runs};
 use reeldeck::internals::protocol::Command;
 use reeldeck::internals::protocol::details::Details;
-use reeldeck::internals::protocol::row::{Filter, Row, RowState, Select, Sort};
+use reeldeck::internals::protocol::row::{Filter, Finding, Row, RowState, Select, Sort};
 use reeldeck::internals::protocol::snapshot::{Phase, Snapshot};
 
 /// Adds a "video" with an old time of modification. The same text counts as the same version.
@@ -79,7 +79,11 @@ impl<'b> Waiting<'b> {
     }
 
     fn states(&mut self) -> Vec<String> {
-        self.rows().iter().map(|row| format!("{} {}", row.video, row.state.word())).collect()
+        let words = |row: &Row| {
+            let findings = row.findings.iter().map(|finding| format!(" +{}", finding.word()));
+            format!("{} {}{}", row.video, row.state.word(), findings.collect::<String>())
+        };
+        self.rows().iter().map(words).collect()
     }
 
     fn wait_for_states(&mut self, states: &[&str]) {
@@ -136,10 +140,10 @@ fn scan_then_extract() {
     fs::write(bench.path("m.json"), manifest).unwrap();
     let mut engine = Waiting::start(&bench, &["--manifest", "m.json"]);
     engine.wait_for_states(&[
-        "A/v_1.mp4 ready",
-        "A/v_2.mp4 wrong duration",
-        "A/v_corrupt.mp4 corrupt",
-        "B/v_x.mp4 unlisted",
+        "A/v_1.mp4 queued",
+        "A/v_2.mp4 queued +wrong duration",
+        "A/v_corrupt.mp4 queued +corrupt",
+        "B/v_x.mp4 queued +unlisted",
         "B_c/v_gone missing",
     ]);
     // Snapshots are sent four times a second: the newest one may be older than the scan.
@@ -178,11 +182,17 @@ fn scan_then_extract() {
     assert_eq!((ended.ended, ended.counts.done, ended.counts.failed, ended.counts.excluded), (Some(3), 2, 1, 1));
     engine.wait_for_states(&[
         "A/v_1.mp4 done",
-        "A/v_2.mp4 failed",
-        "A/v_corrupt.mp4 done",
-        "B/v_x.mp4 excluded",
+        "A/v_2.mp4 failed +wrong duration",
+        "A/v_corrupt.mp4 done +corrupt",
+        "B/v_x.mp4 excluded +unlisted",
         "B_c/v_gone missing",
     ]);
+    let findings = engine.snapshot().findings;
+    assert_eq!(
+        (findings[Finding::Corrupt as usize], findings[Finding::Unlisted as usize]),
+        (1, 1),
+        "as before the run"
+    );
     wait_for("it is exported", || {
         let sets = fs::read_dir(bench.path("out/exports")).into_iter().flatten().flatten();
         sets.into_iter().any(|set| set.path().join("result.pkl").exists())
@@ -233,7 +243,7 @@ fn videos_may_come_later() {
     assert!(engine.refused(Command::Start).contains("nothing to do"));
     old_video(&bench, "B/v_1.mp4", "slow 200");
     old_video(&bench, "B/v_2.mp4", "ok");
-    engine.wait_for_states(&["B/v_1.mp4 ready", "B/v_2.mp4 ready"]);
+    engine.wait_for_states(&["B/v_1.mp4 queued", "B/v_2.mp4 queued"]);
     assert_eq!(engine.snapshot().phase, Phase::Waiting, "nothing begins by itself");
     assert_eq!(engine.command(Command::Start), "2 to do");
     // A video that arrives during a run is processed by it, or by the next run if it arrives late.

@@ -23,6 +23,9 @@ pub(crate) use partial::is_partial_extension;
 /// A feature file adds this to the name of its video, and file names have at most 255 bytes.
 const MAX_NAME_LEN: usize = 255 - ".safetensors".len();
 
+/// Ignored files that are named. There may be as many as videos, such as one file with subtitles beside each.
+const MAX_IGNORED_NAMES: usize = 1_000;
+
 /// What counts as a video, and where videos lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanRules {
@@ -43,6 +46,8 @@ pub struct Scan {
     pub incomplete: Vec<String>,
     /// Number of ignored files and hidden folders.
     pub ignored: usize,
+    /// Up to 1,000 of them, by their paths relative to the dataset folder; safe for a terminal.
+    pub ignored_names: Vec<String>,
     /// The layout of the videos. `None` if it is not clear.
     pub layout: Option<FolderLayout>,
 }
@@ -146,6 +151,13 @@ impl Scan {
         by_stem.into_iter().filter(|(_, names)| names.len() > 1).collect()
     }
 
+    fn ignore(&mut self, relative: &Path) {
+        self.ignored += 1;
+        if self.ignored_names.len() < MAX_IGNORED_NAMES {
+            self.ignored_names.push(shown(relative));
+        }
+    }
+
     fn refuse(&mut self, relative: &Path, reason: Refusal) {
         self.refused.push(Refused { shown: shown(relative), reason });
     }
@@ -183,7 +195,7 @@ pub fn scan(root: &Path, rules: &ScanRules) -> Result<Scan, ScanError> {
         if entry.depth() == 0 {
             // The dataset folder itself may have any name.
         } else if is_hidden(entry.file_name()) {
-            scan.ignored += 1;
+            scan.ignore(relative);
             if is_folder {
                 walk.skip_current_dir();
             }
@@ -201,7 +213,7 @@ pub fn scan(root: &Path, rules: &ScanRules) -> Result<Scan, ScanError> {
                 walk.skip_current_dir();
             }
         } else if !rules.is_video(relative) {
-            scan.ignored += 1;
+            scan.ignore(relative);
         } else {
             match judge(relative, &entry) {
                 Ok(video) => scan.videos.push(video),
@@ -336,8 +348,7 @@ impl Scan {
         };
         let relative = path.strip_prefix(root).unwrap_or(&path);
         if path.file_name().is_some_and(is_hidden) {
-            self.ignored += 1;
-            return;
+            return self.ignore(relative);
         }
         if error.loop_ancestor().is_some() {
             return self.refuse(relative, Refusal::Cycle);
@@ -345,8 +356,7 @@ impl Scan {
         let is_link = fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
         // A broken link in the dataset folder may have been a class. In a class folder, its extension decides.
         if is_link && relative.components().count() > 1 && !rules.is_video(relative) {
-            self.ignored += 1;
-            return;
+            return self.ignore(relative);
         }
         let source = without_path(error);
         let dangling = is_link && source.kind() == io::ErrorKind::NotFound;

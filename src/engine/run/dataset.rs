@@ -1,6 +1,7 @@
 //! Watches the dataset folder, looks at new and changed files, and publishes the changes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::VideoName;
@@ -12,6 +13,7 @@ use super::{
 use crate::dataset::watch::{Change, Rescan};
 use crate::engine::files::Files;
 use crate::engine::inspector::InspectRequest;
+use crate::engine::other_files::OtherFiles;
 
 /// The shortest interval between two events about changes, in milliseconds.
 const TOLD_EVERY: Millis = 2_000;
@@ -103,6 +105,22 @@ impl Engine {
         }
     }
 
+    /// The number of refused files.
+    pub(crate) fn refused(&self) -> usize {
+        self.plan.others.refused.len()
+    }
+
+    /// Publishes the files that are no videos.
+    pub(super) fn set_others(&mut self, others: OtherFiles) {
+        if *self.plan.others == others {
+            return;
+        }
+        self.plan.others = Arc::new(others);
+        for observer in &mut self.observers {
+            observer.others(&self.plan.others);
+        }
+    }
+
     pub(super) fn vanished(&mut self, name: VideoName) {
         let before = self.state.counts().videos;
         self.handle(Event::Vanished(name));
@@ -155,6 +173,7 @@ impl Engine {
                 for name in differences.gone {
                     let _ = sender.send(Incoming::Vanished(name));
                 }
+                let _ = sender.send(Incoming::Others(differences.others));
                 text
             });
             TaskResult::Answer(reply, done.map_err(|error| format!("{error:#}")))

@@ -17,6 +17,7 @@ use super::control::{ClientRequest, Request};
 use super::event::Event;
 use super::inspector::InspectRequest;
 use super::journal_writer::{JournalEntry, JournalWriter};
+use super::other_files::OtherFiles;
 use super::output::OutputState;
 use super::plan::Plan;
 use super::publish::{self, RunObserver};
@@ -29,6 +30,7 @@ use crate::format::Format;
 use crate::monitor::{Monitor, Reading};
 use crate::protocol::event::{Event as PublishedEvent, Line};
 use crate::protocol::snapshot::{Phase as PublishedPhase, Snapshot};
+use crate::protocol::summary::{ExportSummary, RunSummary};
 use crate::protocol::words::describe;
 use crate::signals::StopSignals;
 
@@ -37,6 +39,7 @@ mod dataset;
 mod effects;
 mod observers;
 mod requests;
+mod summary;
 mod worker_messages;
 
 /// The interval of ticks and snapshots.
@@ -65,6 +68,8 @@ enum Incoming {
     Vanished(VideoName),
     /// An export could not use the feature of a video that was done; with what the output folder holds of it now.
     Missed(VideoId, StoredResult),
+    /// A scan has found these files that are no videos.
+    Others(OtherFiles),
     /// A background task has finished.
     Finished(TaskResult),
     /// The way in which the dataset folder is watched has changed.
@@ -82,6 +87,10 @@ pub(crate) struct Engine {
     run_began: Millis,
     over: Option<Millis>,
     ended: Option<u8>,
+    /// The last run of the output folder, of this engine or of an earlier one.
+    last_run: Option<Box<RunSummary>>,
+    /// The exports since the run began.
+    exports: Vec<ExportSummary>,
     processes: HashMap<WorkerId, Process>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     sender: mpsc::UnboundedSender<Incoming>,
@@ -97,6 +106,8 @@ pub(crate) struct Engine {
     background_tasks: usize,
     /// The number of videos that were done when the last run started.
     done_before: usize,
+    /// The number of clips that were computed when the last run started.
+    clips_before: usize,
     /// Cancels the export that is running, if there is one.
     exporting: Option<Cancel>,
     /// The run is over except for its export.
@@ -134,11 +145,13 @@ impl Engine {
             }
         });
         let dataset = dataset::Dataset::begin(&mut plan, &sender);
+        let last_run = plan.last_run.take();
         Ok(Self {
             inspector,
             dataset,
             background_tasks: 0,
             done_before: 0,
+            clips_before: 0,
             exporting: None,
             run_concludes: false,
             leaves: false,
@@ -151,6 +164,8 @@ impl Engine {
             run_began: 0,
             over: None,
             ended: None,
+            last_run,
+            exports: vec![],
             processes: HashMap::new(),
             incoming,
             sender,
@@ -170,6 +185,8 @@ impl Engine {
     ) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
         self.done_before = self.done();
+        self.clips_before = self.state.clips_done();
+        self.exports.clear();
         self.leaves = false;
         let mut ticks = ticks();
         // An engine that waits was started by the request of a client.
@@ -276,6 +293,7 @@ impl Engine {
                 }
             }
             Incoming::Watched(words) => self.dataset.words = Some(words),
+            Incoming::Others(others) => self.set_others(others),
             Incoming::Finished(task) => self.finished(task),
             Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
         }

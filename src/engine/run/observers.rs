@@ -60,13 +60,17 @@ impl Engine {
             }
         }
         snapshot.machine.disk_needed = Some(snapshot.counts.unfinished() as u64 * self.plan.feature_size);
-        Snapshot { ended, exporting: self.exporting.is_some(), watch: self.dataset.words.clone(), ..snapshot }
+        // While a run is active, the last one is of no interest.
+        let is_active = !matches!(snapshot.phase, PublishedPhase::Waiting | PublishedPhase::Idle);
+        let last_run = self.last_run.clone().filter(|_| !is_active);
+        Snapshot { ended, exporting: self.exporting.is_some(), watch: self.dataset.words.clone(), last_run, ..snapshot }
     }
 
     /// Publishes the end of a run and its export.
     pub(crate) fn end(&mut self, exit: u8, reason: Option<String>) {
         self.ended = Some(exit);
         let (counts, seconds) = (self.state.counts(), self.snapshot().elapsed_s);
+        self.sum_up(exit, reason.clone(), counts, seconds);
         self.tell(PublishedEvent::RunEnded { exit, counts, seconds, reason });
         self.show();
     }

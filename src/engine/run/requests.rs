@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    ClientRequest, Engine, Event, Format, Incoming, Phase, PublishedEvent, Reply, Request, Status, TaskResult,
-    VideoFile,
+    ClientRequest, Engine, Event, ExportSummary, Format, Incoming, Phase, PublishedEvent, Reply, Request, Status,
+    TaskResult, VideoFile,
 };
 use crate::engine::background_tasks::{Cancel, TaskContext};
 use crate::engine::inspector::InspectRequest;
@@ -188,11 +188,9 @@ impl Engine {
                 self.exporting = None;
                 for outcome in done.iter().flatten() {
                     let path = outcome.spec.folder(&self.plan.layout);
-                    self.tell(PublishedEvent::Exported {
-                        videos: outcome.videos,
-                        missing: outcome.missing.len(),
-                        path,
-                    });
+                    let (videos, missing) = (outcome.videos, outcome.missing.len());
+                    self.exported(ExportSummary { path: path.clone(), videos, missing });
+                    self.tell(PublishedEvent::Exported { videos, missing, path });
                 }
                 self.look_at_missed(self.missed(done.as_deref().unwrap_or_default()));
                 match (done, reply) {

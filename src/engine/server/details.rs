@@ -13,7 +13,7 @@ use super::table::Entry;
 use crate::dataset::shown;
 use crate::engine::inspector::InspectRequest;
 use crate::protocol::details::{Details, FeatureDetails, NAMED_CLASSES};
-use crate::protocol::row::{Row, RowState};
+use crate::protocol::row::{Finding, Row, RowState};
 
 /// The number of rows of a heat map.
 const HEAT_ROWS: usize = 32;
@@ -35,7 +35,7 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the files of a video.
     pub(crate) fn details(&self, entry: Entry) -> Details {
-        let Entry { row, file, container, fps, listed, failed } = entry;
+        let Entry { row, file, container, fps, listed } = entry;
         let name = file.as_ref().map(|file| &file.name);
         let path = name.map(|name| name.under(&self.root));
         let attempts = name.and_then(|name| FailureFile::read(&self.layout.failure(name)).ok().flatten());
@@ -53,9 +53,9 @@ impl Context {
             }
         }
         Details {
-            next_step: next_step(row.state, reason_of(attempts.as_ref(), &row, failed)).map(str::to_owned),
+            next_step: next_step(&row, reason_of(attempts.as_ref(), &row)).map(str::to_owned),
             modified: file.as_ref().and_then(|file| Timestamp::from_nanosecond(file.stamp.mtime_ns.into()).ok()),
-            path: path.filter(|_| row.state != RowState::Missing),
+            path: path.filter(|_| row.state != RowState::Missing && row.state.is_video()),
             container,
             fps,
             attempts: attempts.map(|file| file.attempts).unwrap_or_default(),
@@ -68,26 +68,26 @@ impl Context {
 }
 
 /// The reason for a row's state: that of the last attempt for a failed video.
-fn reason_of(attempts: Option<&FailureFile>, row: &Row, failed: bool) -> String {
-    let last = attempts.filter(|_| failed).and_then(FailureFile::last);
+fn reason_of(attempts: Option<&FailureFile>, row: &Row) -> String {
+    let last = attempts.filter(|_| row.state == RowState::Failed).and_then(FailureFile::last);
     last.map(|attempt| attempt.failure.line()).or_else(|| row.reason.clone()).unwrap_or_default()
 }
 
-/// The next step for a state, which has this reason.
-fn next_step(state: RowState, reason: String) -> Option<&'static str> {
+/// The next step for a row, whose state or worst finding has this reason.
+fn next_step(row: &Row, reason: String) -> Option<&'static str> {
     use crate::dataset::state::State;
-    match state {
-        RowState::Failed => Some("try it again when the cause is gone"),
-        RowState::Corrupt => State::Corrupt { reason }.next_step(),
-        RowState::Missing => State::Missing.next_step(),
-        RowState::WrongDuration => State::WrongDuration { have: 0.0, want: 0.0 }.next_step(),
-        RowState::Duplicate => State::Duplicate { files: vec![] }.next_step(),
-        RowState::Degraded => State::Degraded { lost: 0, concealed: 0, reason }.next_step(),
-        RowState::Unlisted => State::Unlisted.next_step(),
-        RowState::Damaged => Some("start a run: it extracts the video again"),
-        RowState::Stale => Some("extract it again: the file has changed since"),
-        RowState::Excluded => Some("take it in again to have it extracted"),
-        RowState::LeftOut => Some("a run without --limit, or over its own part, does it"),
+    match (row.state, row.findings.worst()) {
+        (RowState::Missing, _) => State::Missing.next_step(),
+        (RowState::Excluded, _) => Some("include it again to have it extracted"),
+        (RowState::Stale, _) => Some("extract it again: the file has changed since"),
+        (RowState::LeftOut, _) => Some("a run without --limit, or over its own part, does it"),
+        (_, Some(Finding::Corrupt)) => State::Corrupt { reason }.next_step(),
+        (RowState::Failed, _) => Some("retry it when the cause is gone"),
+        (_, Some(Finding::Damaged)) => Some("start a run: it extracts the video again"),
+        (_, Some(Finding::WrongDuration)) => State::WrongDuration { have: 0.0, want: 0.0 }.next_step(),
+        (_, Some(Finding::Duplicate)) => State::Duplicate { files: vec![] }.next_step(),
+        (_, Some(Finding::Degraded)) => State::Degraded { lost: 0, concealed: 0, reason }.next_step(),
+        (_, Some(Finding::Unlisted)) => State::Unlisted.next_step(),
         _ => None,
     }
 }

@@ -18,11 +18,12 @@ use tokio::task::LocalSet;
 
 use super::control::ClientRequest;
 use super::inspector::Inspection;
+use super::other_files::OtherFiles;
 use super::publish::RunObserver;
 use super::state::{State, VideoId};
 use crate::protocol::Welcome;
 use crate::protocol::event::Line;
-use crate::protocol::snapshot::{Phase, ScanState, Snapshot};
+use crate::protocol::snapshot::{ScanState, Snapshot};
 use connection::Broadcast;
 use details::Context;
 use history::Samples;
@@ -62,6 +63,8 @@ enum Update {
     Event(Arc<str>),
     Snapshot(Box<Snapshot>),
     Inspection(Inspection),
+    /// The files of the dataset folder that are no videos.
+    Others(Arc<OtherFiles>),
     /// The engine leaves.
     End,
 }
@@ -168,6 +171,10 @@ impl RunObserver for Server {
         self.send(Update::Snapshot(Box::new(snapshot.clone())));
     }
 
+    fn others(&mut self, others: &Arc<OtherFiles>) {
+        self.send(Update::Others(Arc::clone(others)));
+    }
+
     fn changed(&mut self, state: &State, videos: &[VideoId]) {
         let changed = videos.iter().filter_map(|id| {
             let (summary, reason) = RowSummary::of(state.videos.get(*id)?);
@@ -191,6 +198,7 @@ impl Shared {
             Update::Inspection(Inspection::Listing(listing)) => self.table.set_listing(listing),
             Update::Inspection(Inspection::Probed(found)) => self.table.probed(found),
             Update::Inspection(Inspection::Progress(scan)) => self.scan = scan,
+            Update::Others(others) => self.table.set_others(others),
             Update::End => {}
         }
         None
@@ -199,19 +207,14 @@ impl Shared {
     /// Completes a snapshot with what is known here. Returns it if it differs from the last one.
     fn set_snapshot(&mut self, mut snapshot: Snapshot) -> Option<Arc<Snapshot>> {
         self.samples.take(&snapshot);
-        self.table.set_active(is_active(snapshot.phase));
         snapshot.states = self.table.totals();
+        snapshot.findings = self.table.findings();
         snapshot.revision = self.table.revision();
         snapshot.scan = self.scan;
         let is_same = is_same(&self.snapshot, &snapshot);
         self.snapshot = Arc::new(snapshot);
         (!is_same).then(|| Arc::clone(&self.snapshot))
     }
-}
-
-/// Whether there is a run that will extract what is queued.
-fn is_active(phase: Phase) -> bool {
-    !matches!(phase, Phase::Starting | Phase::Waiting | Phase::Idle)
 }
 
 /// Whether two snapshots differ only in the time that has passed.

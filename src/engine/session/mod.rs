@@ -93,11 +93,11 @@ impl Session {
     /// # Errors
     /// When the dataset folder or the output folder cannot be read, or the reporter refuses the scan.
     pub(crate) fn preview(&self) -> anyhow::Result<(Counts, usize)> {
-        let (files, refused) = self.scan()?;
+        let (files, others) = self.scan()?;
         let work = work::find(&self.settings, &self.layout, files)?;
         let counts = State::new(work, vec![], setup::rules(&self.settings)).counts();
         self.reporter.prepared(self, &counts);
-        Ok((counts, refused))
+        Ok((counts, others.refused.len()))
     }
 
     /// Runs until there is nothing more to do, and in the background until no client follows any more. `observers` follow
@@ -142,7 +142,7 @@ impl Session {
             }
             return ended;
         };
-        let Prepared { plan, state, table, inspector, live: exporter, refused } = prepared;
+        let Prepared { plan, state, table, inspector, live: exporter } = prepared;
         let settings = &self.settings;
         self.reporter.prepared(&self, &state.counts());
         let waits = self.options.wait;
@@ -185,7 +185,7 @@ impl Session {
                 engine.tell(self.started(&engine));
             }
             engine.run(&mut signals, &mut clients).await;
-            let Some(end) = self.end(&mut engine, live.clone(), refused, &mut signals, &mut clients).await else {
+            let Some(end) = self.end(&mut engine, live.clone(), &mut signals, &mut clients).await else {
                 wanted = true;
                 continue;
             };
@@ -243,11 +243,10 @@ impl Session {
         &self,
         engine: &mut Engine,
         live: Option<LiveExport>,
-        refused: usize,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> Option<anyhow::Result<Exit>> {
-        let result = self.outcome(engine, live, refused, signals, clients).await.transpose()?;
+        let result = self.outcome(engine, live, signals, clients).await.transpose()?;
         let exit = match &result {
             Ok(exit) => *exit,
             Err(error) => crate::error::exit_of(error),
@@ -261,7 +260,6 @@ impl Session {
         &self,
         engine: &mut Engine,
         live: Option<LiveExport>,
-        refused: usize,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> anyhow::Result<Option<Exit>> {
@@ -282,7 +280,7 @@ impl Session {
                 // An event reports the result. The next run does not wait for it.
                 let _ = engine.export(vec![Format::Pkl]);
             }
-            return Ok(Some(exit(&engine.state().counts(), refused)));
+            return Ok(Some(exit(&engine.state().counts(), engine.refused())));
         }
         let mut missed = 0;
         if wanted && state.counts().done > 0 {
@@ -302,8 +300,8 @@ impl Session {
         if let Some(live) = live {
             missed += tokio::task::spawn_blocking(move || live.settle()).await.unwrap_or_default();
         }
-        self.reporter.ended(self, &engine.state().counts(), refused);
-        Ok(Some(if missed > 0 { Exit::Incomplete } else { exit(&engine.state().counts(), refused) }))
+        self.reporter.ended(self, &engine.state().counts(), engine.refused());
+        Ok(Some(if missed > 0 { Exit::Incomplete } else { exit(&engine.state().counts(), engine.refused()) }))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::engine::incremental::IncrementalExport;
 use crate::engine::inspector::{self, InspectRequest};
 use crate::engine::lock::Lock;
 use crate::engine::log;
+use crate::engine::other_files::OtherFiles;
 use crate::engine::plan::Plan;
 use crate::engine::server::Server;
 use crate::engine::server::details::{Context as ServerContext, read_class_names};
@@ -33,7 +34,6 @@ pub(super) struct Prepared {
     pub(super) inspector: inspector::Plan,
     /// The exporter of finished videos, if one is configured.
     pub(super) live: Option<IncrementalExport>,
-    pub(super) refused: usize,
 }
 
 /// The server and the channels that connect it with the engine.
@@ -53,11 +53,12 @@ impl Session {
         format!("failed to write to the output folder {}; check space and permissions", shown(&self.settings.out))
     }
 
-    /// Scans the dataset folder. Returns the videos and the number of refused files.
-    pub(super) fn scan(&self) -> anyhow::Result<(Arc<[VideoFile]>, usize)> {
+    /// Scans the dataset folder. Returns the videos and the other files.
+    pub(super) fn scan(&self) -> anyhow::Result<(Arc<[VideoFile]>, OtherFiles)> {
         let scan = scan(&self.settings.root, &self.settings.scan)?;
         self.reporter.scanned(&scan)?;
-        Ok((scan.videos.into(), scan.refused.len()))
+        let others = OtherFiles::of(&scan);
+        Ok((scan.videos.into(), others))
     }
 
     /// Prepares the first run: reads the disk and asks other programs, which may take long. Called on a thread of its own,
@@ -67,7 +68,8 @@ impl Session {
         let failed = || self.cannot_write();
         let shard = settings.shard;
         begin("scanning the dataset folder");
-        let (files, refused) = self.scan()?;
+        let (files, others) = self.scan()?;
+        let others = Arc::new(others);
         begin("reading the output folder");
         layout.prepare().with_context(failed)?;
         assess::sweep(layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
@@ -96,9 +98,12 @@ impl Session {
             lock,
             &devices,
             self.options.wait.then(|| state.files.base()),
+            Arc::clone(&others),
         )?;
         let inspector = setup::inspector(settings, layout, state.files.clone());
-        Ok(Prepared { plan, table: Table::of(&state), state, inspector, live: self.live()?, refused })
+        let mut table = Table::of(&state);
+        table.set_others(others);
+        Ok(Prepared { plan, table, state, inspector, live: self.live()? })
     }
 
     /// Opens the socket and writes its path to the lock file. A run does not need it, so a failure is only a note.

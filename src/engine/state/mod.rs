@@ -10,7 +10,7 @@ use typed_index_collections::TiVec;
 use super::files::Files;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shard::Shard;
-use crate::protocol::snapshot::Counts;
+use crate::protocol::snapshot::{Counts, Folder};
 use queue::Queue;
 use video::count;
 
@@ -40,9 +40,11 @@ pub enum Phase {
     Aborting,
 }
 
-/// Nothing is handed out, because of the output folder.
+/// Nothing is handed out, because of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
+    /// The folder that the run waits for.
+    pub folder: Folder,
     /// What is wrong with the folder and what to do about it.
     pub reason: String,
     /// How the hold ends.
@@ -112,7 +114,7 @@ pub struct State {
     pub phase: Phase,
     /// When a user paused the workers.
     pub paused: Option<Millis>,
-    /// Nothing is handed out, because of the output folder.
+    /// Nothing is handed out, because of a folder.
     pub hold: Option<Hold>,
     /// The limits of the run.
     pub rules: Rules,

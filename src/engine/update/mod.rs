@@ -7,6 +7,7 @@ use super::event::{Effect, Event, Notice};
 use super::state::{
     Assignment, Ending, Hold, HoldUntil, Millis, Phase, State, Status, VideoId, WorkerId, WorkerProcess, WorkerStatus,
 };
+use crate::protocol::snapshot::Folder;
 
 mod assign;
 mod failure_policy;
@@ -184,8 +185,9 @@ impl Step<'_> {
         match &self.state.hold {
             None if late && self.state.paused.is_none() => {
                 let reason = "the output folder does not respond; the run resumes when it does".to_owned();
-                self.state.hold = Some(Hold { reason: reason.clone(), until: HoldUntil::Released });
-                self.notify(Notice::Held(reason));
+                self.state.hold =
+                    Some(Hold { folder: Folder::Output, reason: reason.clone(), until: HoldUntil::Released });
+                self.notify(Notice::Held(Folder::Output, reason));
             }
             Some(Hold { until: HoldUntil::Released, .. }) if !late => {
                 self.state.hold = None;
@@ -279,17 +281,20 @@ impl Step<'_> {
     fn hold(&mut self, reason: String) {
         if !matches!(self.state.hold, Some(Hold { until: HoldUntil::Checked(_), .. })) {
             let until = HoldUntil::Checked(Some(self.now + CHECK_INTERVAL));
-            self.state.hold = Some(Hold { reason: reason.clone(), until });
-            self.notify(Notice::Held(reason));
+            self.state.hold = Some(Hold { folder: Folder::Output, reason: reason.clone(), until });
+            self.notify(Notice::Held(Folder::Output, reason));
         }
     }
 
     fn still_held(&mut self, reason: String) {
-        let Some(Hold { reason: before, until: HoldUntil::Checked(check) }) = &mut self.state.hold else { return };
+        let Some(Hold { folder, reason: before, until: HoldUntil::Checked(check) }) = &mut self.state.hold else {
+            return;
+        };
         *check = Some(self.now + CHECK_INTERVAL);
         if *before != reason {
             *before = reason.clone();
-            self.notify(Notice::Held(reason));
+            let folder = *folder;
+            self.notify(Notice::Held(folder, reason));
         }
     }
 

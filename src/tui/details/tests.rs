@@ -7,7 +7,7 @@ use reeldeck_common::failure::Attempt;
 
 use super::*;
 use crate::protocol::details::{FeatureDetails, ListedVideo, Segment};
-use crate::protocol::row::{Row, RowFacts, RowState};
+use crate::protocol::row::{Findings, Row, RowFacts, RowState};
 use crate::tui::keymap::{Context, KeyMatch};
 use crate::tui::keys::Keys;
 use crate::tui::tests::render;
@@ -20,6 +20,7 @@ fn row(state: RowState) -> Row {
     Row {
         video: "Horseback_riding/v_Sr2BSq_8FMw.mp4".into(),
         state,
+        findings: Findings::default(),
         has_feature: state == RowState::Done,
         size: 41_234_567,
         attempts: 1,
@@ -227,7 +228,7 @@ fn the_still_is_beside_the_facts_if_there_is_room() {
 
 #[test]
 fn pixels_get_a_blank_area() {
-    let mut view = view(bare(RowState::Ready)).with_pixels(true);
+    let mut view = view(bare(RowState::Queued)).with_pixels(true);
     let name = view.video().to_owned();
     view.set_still(&name, Ok(picture()));
     for (width, height) in [(140, 30), (80, 40)] {

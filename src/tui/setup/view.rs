@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Widget};
 
 use super::{Field, Notice, Setup, Verdict};
-use crate::protocol::row::RowState;
+use crate::protocol::row::{Finding, RowState};
 use crate::tui::keymap::Context;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
@@ -203,10 +203,10 @@ impl Setup<'_> {
         let state = self.state(name);
         let glyph_and_style = |state: RowState, role: Role| (theme.state(state).glyph, theme.style(role));
         let ((glyph, style), words) = match &state.verdict {
-            None => ((theme.state(RowState::Unchecked).glyph, theme.style(Role::Dim)), "being looked at"),
+            None => ((theme.finding(Finding::Unchecked).glyph, theme.style(Role::Dim)), "being looked at"),
             Some(Verdict::Fine(words)) => (glyph_and_style(RowState::Done, Role::Good), words.as_str()),
             Some(Verdict::Warn(words) | Verdict::Unclear(words)) => {
-                (glyph_and_style(RowState::Corrupt, Role::Warn), words.as_str())
+                ((theme.finding(Finding::Corrupt).glyph, theme.style(Role::Warn)), words.as_str())
             }
             Some(Verdict::Wrong(words)) => (glyph_and_style(RowState::Failed, Role::Error), words.as_str()),
         };

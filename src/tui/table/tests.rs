@@ -1,7 +1,7 @@
 //! The table against an engine that answers late or not at all.
 
 use super::*;
-use crate::protocol::row::{Column, RowState};
+use crate::protocol::row::{Column, Findings, RowState};
 use proptest::prelude::*;
 
 /// The names of a table, in an order that the test changes.
@@ -15,7 +15,8 @@ impl Engine {
     fn row(name: &str) -> Row {
         Row {
             video: name.into(),
-            state: RowState::Ready,
+            state: RowState::Queued,
+            findings: Findings::default(),
             has_feature: false,
             size: 1,
             attempts: 0,

@@ -1,7 +1,7 @@
 //! Datasets, devices and runs for the tests.
 
 use super::harness::Harness;
-use crate::protocol::row::{Row, RowFacts, RowState, Select, StateCounts};
+use crate::protocol::row::{Finding, FindingCounts, Findings, Row, RowFacts, RowState, Select, StateCounts};
 use crate::protocol::snapshot::{
     Bound, Counts, DeviceState, Gauges, History, InFlight, Machine, Phase, Snapshot, Stages,
 };
@@ -9,7 +9,16 @@ use crate::protocol::words::Level;
 use crate::protocol::{LogLine, Welcome};
 
 pub(crate) fn row(video: &str, state: RowState) -> Row {
-    Row { video: video.into(), state, has_feature: false, size: 41_234_567, attempts: 0, reason: None, facts: None }
+    Row {
+        video: video.into(),
+        state,
+        findings: Findings::default(),
+        has_feature: false,
+        size: 41_234_567,
+        attempts: 0,
+        reason: None,
+        facts: None,
+    }
 }
 
 pub(crate) fn welcome() -> Welcome {
@@ -42,7 +51,11 @@ pub(crate) fn snapshot() -> Snapshot {
         clips_per_s: None,
         eta_s: None,
         devices: vec![],
+        held_by: None,
         states: StateCounts::default(),
+        findings: FindingCounts::default(),
+        needs: None,
+        last_run: None,
         scan: None,
         watch: None,
         machine: Machine::default(),
@@ -89,26 +102,30 @@ pub(crate) fn many(count: usize) -> Vec<Row> {
 /// Every problem that videos can have, with hostile names and reasons.
 pub(crate) fn failing() -> Vec<Row> {
     let mut rows = many(100);
-    let wrong = [
-        (RowState::Failed, Some("out of memory: batch 4 at 1920×1080 on cuda:2, tried 3 times")),
-        (RowState::Corrupt, Some("moov atom missing: the file is cut at 1,048,576 bytes of 41,234,567")),
-        (RowState::Missing, Some("in the manifest, training")),
-        (RowState::WrongDuration, Some("plays 12.1 s, the manifest says 192.0 s")),
-        (RowState::Duplicate, Some("also Zumba/v_twice.mkv")),
-        (RowState::Stale, Some("the file has changed since")),
-        (RowState::Degraded, Some("12 of 4,524 frames concealed")),
-        (RowState::Excluded, None),
-        (RowState::Unlisted, None),
-        (RowState::Unchecked, None),
-        (RowState::Ready, None),
-        (RowState::LeftOut, None),
+    use Finding as F;
+    use RowState as S;
+    let wrong: [(RowState, &[Finding], Option<&str>); 13] = [
+        (S::Failed, &[], Some("out of memory: batch 4 at 1920×1080 on cuda:2, tried 3 times")),
+        (S::Failed, &[F::Corrupt], Some("moov atom missing: the file is cut at 1,048,576 bytes of 41,234,567")),
+        (S::Missing, &[], Some("in the manifest, training")),
+        (S::Done, &[F::WrongDuration], Some("plays 12.1 s, the manifest says 192.0 s")),
+        (S::Queued, &[F::WrongDuration, F::Duplicate], Some("also Zumba/v_twice.mkv")),
+        (S::Stale, &[], Some("the file has changed since")),
+        (S::Done, &[F::Degraded], Some("12 of 4,524 frames concealed")),
+        (S::Excluded, &[], None),
+        (S::Queued, &[F::Unlisted], None),
+        (S::Queued, &[F::Unchecked], None),
+        (S::Queued, &[F::Damaged], Some("its feature does not match its checksum")),
+        (S::LeftOut, &[], None),
+        (S::Refused, &[], Some("deeper than Class/file; move it up into the class folder")),
     ];
-    for (i, (state, reason)) in wrong.into_iter().cycle().take(30).enumerate() {
-        let facts = (!matches!(state, RowState::Missing | RowState::Corrupt)).then(|| facts(i));
-        let size = if state == RowState::Missing { 0 } else { 9_876_543 };
-        let attempts = if state == RowState::Failed { 3 } else { 0 };
+    for (i, (state, findings, reason)) in wrong.into_iter().cycle().take(39).enumerate() {
+        let findings: Findings = findings.iter().copied().collect();
+        let facts = (state != S::Missing && state != S::Refused && !findings.has(F::Corrupt)).then(|| facts(i));
+        let size = if state == S::Missing { 0 } else { 9_876_543 };
+        let attempts = if state == S::Failed { 3 } else { 0 };
         let video = name(CLASSES[i % 6], 1_000 + i);
-        rows.push(Row { size, attempts, facts, reason: reason.map(Into::into), ..row(&video, state) });
+        rows.push(Row { size, attempts, facts, findings, reason: reason.map(Into::into), ..row(&video, state) });
     }
     rows.push(Row {
         reason: Some("\u{1b}[31mred\u{7}\nand \u{202e}backwards".into()),

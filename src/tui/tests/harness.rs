@@ -11,7 +11,7 @@ use ratatui::layout::Size;
 use super::fixtures::{snapshot, welcome};
 use super::render;
 use crate::protocol::event::Line;
-use crate::protocol::row::{ClassRow, Column, Filter, Row, RowState, Sort, StateCounts};
+use crate::protocol::row::{ClassRow, Column, Filter, FindingCounts, Row, RowState, Sort, StateCounts};
 use crate::protocol::snapshot::{Counts, History, Snapshot};
 use crate::protocol::{Command, FromEngine, LogLine, ToEngine};
 use crate::tui::app::{App, Options};
@@ -34,7 +34,8 @@ impl Table {
         let needle = filter.text.to_lowercase();
         let has = |row: &&Row| {
             let class = row.video.split_once('/').map_or("", |(class, _)| class);
-            (filter.states.is_empty() || filter.states.contains(&row.state))
+            let accepted = filter.states.contains(&row.state) || filter.findings.iter().any(|f| row.findings.has(*f));
+            (accepted || filter.states.is_empty() && filter.findings.is_empty())
                 && filter.class.as_ref().is_none_or(|wanted| wanted == class)
                 && (needle.is_empty()
                     || row.video.to_lowercase().contains(&needle)
@@ -43,7 +44,7 @@ impl Table {
         };
         let mut rows: Vec<&Row> = self.rows.iter().filter(has).collect();
         match sort.by {
-            Column::State => rows.sort_by_key(|row| row.state),
+            Column::State => rows.sort_by_key(|row| (row.state, row.findings.worst().map_or(u8::MAX, |f| f as u8))),
             Column::Size => rows.sort_by_key(|row| row.size),
             _ => {}
         }
@@ -61,17 +62,23 @@ impl Table {
         counts
     }
 
+    fn findings(&self) -> FindingCounts {
+        let mut counts = FindingCounts::default();
+        self.rows.iter().flat_map(|row| row.findings.iter()).for_each(|finding| counts[finding as usize] += 1);
+        counts
+    }
+
     fn classes(&self) -> Vec<ClassRow> {
-        let mut classes: BTreeMap<&str, StateCounts> = BTreeMap::new();
+        let mut classes: BTreeMap<&str, ClassRow> = BTreeMap::new();
         for row in &self.rows {
-            let class = row.video.split_once('/').map_or("", |(class, _)| class);
-            classes.entry(class).or_default()[row.state as usize] += 1;
+            let name = row.video.split_once('/').map_or("", |(class, _)| class);
+            let class = classes.entry(name).or_insert_with(|| ClassRow { class: name.into(), ..ClassRow::default() });
+            class.counts[row.state as usize] += 1;
+            row.findings.iter().for_each(|finding| class.findings[finding as usize] += 1);
+            let is_problem = row.state.is_problem() || row.findings.iter().any(|finding| finding.is_problem());
+            class.problems += u32::from(is_problem);
         }
-        let done = |counts: &StateCounts| counts[RowState::Done as usize] + counts[RowState::Degraded as usize];
-        classes
-            .into_iter()
-            .map(|(class, counts)| ClassRow { class: class.into(), counts, done: done(&counts) })
-            .collect()
+        classes.into_values().collect()
     }
 }
 
@@ -134,6 +141,7 @@ impl Harness {
     pub(crate) fn refresh(&mut self) {
         self.snapshot.revision = self.table.revision;
         self.snapshot.states = self.table.counts();
+        self.snapshot.findings = self.table.findings();
         self.snapshot.counts = counts(&self.snapshot.states);
         let snapshot = self.snapshot.clone();
         self.receive(FromEngine::Snapshot { id: None, snapshot });
@@ -277,9 +285,8 @@ impl Harness {
 fn counts(states: &StateCounts) -> Counts {
     let of = |state: RowState| states[state as usize] as usize;
     Counts {
-        videos: states.iter().map(|n| *n as usize).sum(),
-        done: of(RowState::Done) + of(RowState::Degraded),
-        degraded: of(RowState::Degraded),
+        videos: RowState::ALL.into_iter().filter(|state| state.is_video()).map(of).sum(),
+        done: of(RowState::Done),
         stale: of(RowState::Stale),
         failed: of(RowState::Failed),
         queued: of(RowState::Queued),

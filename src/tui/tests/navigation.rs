@@ -6,8 +6,7 @@ use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEven
 
 use super::fixtures::{failing, gpus, many, row, running};
 use super::harness::Harness;
-use crate::protocol::row::{Column, Filter, RowState};
-use crate::tui::classes::PROBLEMS;
+use crate::protocol::row::{Column, Filter, Finding, RowState};
 use crate::tui::pane::Pane;
 use crate::tui::update::{Effect, Msg};
 
@@ -95,12 +94,13 @@ fn a_filter_applies_while_typing_and_can_be_cancelled() {
 fn states_and_problems_are_chosen_by_keys() {
     let mut harness = running(120, 40, failing(), gpus(0));
     harness.press("f f c esc");
-    assert_eq!(harness.app.videos.filter().states, [RowState::Failed, RowState::Corrupt]);
+    assert_eq!(harness.app.videos.filter().states, [RowState::Failed]);
+    assert_eq!(harness.app.videos.filter().findings, [Finding::Corrupt]);
     assert_eq!(harness.app.videos.total(), 3 + 3 + 2);
     harness.press("f c esc");
     assert_eq!(harness.app.videos.filter().states, [RowState::Failed]);
     harness.press("F");
-    assert_eq!(harness.app.videos.filter().states, PROBLEMS);
+    assert!(harness.app.videos.filter().is_problems());
     assert!(harness.line("2 Videos").contains("problems"));
     harness.press("F");
     assert_eq!(harness.app.videos.filter().states, []);
@@ -283,7 +283,7 @@ fn the_palette_runs_actions() {
 
 #[test]
 fn names_are_copied_verbatim_and_shown_sanitized() {
-    let mut harness = running(120, 40, vec![row("A/v_\u{1b}]0;x.mp4", RowState::Ready)], vec![]);
+    let mut harness = running(120, 40, vec![row("A/v_\u{1b}]0;x.mp4", RowState::Queued)], vec![]);
     harness.press("y");
     assert_eq!(harness.effects.pop(), Some(Effect::Copy("A/v_\u{1b}]0;x.mp4".into())));
     harness.press("Y");

@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 
 use super::text;
-use crate::protocol::row::RowState;
+use crate::protocol::row::{Finding, RowState};
 use palette::Palette;
 
 mod palette;
@@ -66,7 +66,7 @@ impl Role {
     ];
 }
 
-/// How a state is shown.
+/// How a state or a finding is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StateStyle {
     /// One column wide and unique.
@@ -208,26 +208,32 @@ impl Theme {
         let (role, glyph, plain) = match state {
             RowState::Running => (Role::Active, "▶", ">"),
             RowState::Failed => (Role::Error, "✘", "x"),
-            RowState::Corrupt => (Role::Error, "▲", "!"),
             RowState::Missing => (Role::Mark, "?", "?"),
-            RowState::WrongDuration => (Role::Warn, "≠", "#"),
-            RowState::Duplicate => (Role::Warn, "≡", "="),
-            RowState::Damaged => (Role::Error, "✕", "%"),
+            RowState::Refused => (Role::Warn, "⊖", "<"),
             RowState::Stale => (Role::Warn, "↻", "o"),
-            RowState::Degraded => (Role::Warn, "≈", "~"),
             RowState::Queued => (Role::Base, "∘", ":"),
-            RowState::Ready => (Role::Base, "·", "."),
-            RowState::Unchecked => (Role::Dim, "◌", "-"),
-            RowState::Unlisted => (Role::Dim, "±", "*"),
             RowState::Done => (Role::Good, "✔", "+"),
             RowState::Excluded => (Role::Dim, "⊘", "/"),
             RowState::LeftOut => (Role::Dim, "⋯", "_"),
+            RowState::Ignored => (Role::Dim, "·", "."),
         };
-        let glyph = if self.ascii { plain } else { glyph };
         // In a list of thousands of rows, bold is reserved for the cursor and the header.
         let style = self.style(role);
         let style = if state == RowState::Missing { style.remove_modifier(Modifier::BOLD) } else { style };
-        StateStyle { glyph, word: state.word(), style }
+        StateStyle { glyph: if self.ascii { plain } else { glyph }, word: state.word(), style }
+    }
+
+    pub(super) fn finding(&self, finding: Finding) -> StateStyle {
+        let (role, glyph, plain) = match finding {
+            Finding::Corrupt => (Role::Error, "▲", "!"),
+            Finding::Damaged => (Role::Error, "✕", "%"),
+            Finding::WrongDuration => (Role::Warn, "≠", "#"),
+            Finding::Duplicate => (Role::Warn, "≡", "="),
+            Finding::Degraded => (Role::Warn, "≈", "~"),
+            Finding::Unlisted => (Role::Dim, "±", "*"),
+            Finding::Unchecked => (Role::Dim, "◌", "-"),
+        };
+        StateStyle { glyph: if self.ascii { plain } else { glyph }, word: finding.word(), style: self.style(role) }
     }
 
     /// The style of the n-th of several series, such as the classes of a timeline. From [`SERIES`] on it is dim.
@@ -290,7 +296,8 @@ mod tests {
     #[test]
     fn states_are_distinguishable_without_colour() {
         for theme in all() {
-            let styles = RowState::ALL.map(|state| theme.state(state));
+            let states = RowState::ALL.map(|state| theme.state(state));
+            let styles = [&states[..], &Finding::ALL.map(|finding| theme.finding(finding))].concat();
             assert_eq!(styles.iter().map(|style| style.glyph).collect::<HashSet<_>>().len(), styles.len());
             assert!(styles.iter().all(|style| text::width(style.glyph) == 1 && !style.word.is_empty()));
             assert!(!theme.is_ascii() || styles.iter().all(|style| style.glyph.is_ascii()));

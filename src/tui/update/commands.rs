@@ -7,7 +7,6 @@ use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::{App, PendingRequest};
-use crate::tui::classes::count_of;
 use crate::tui::command_group::{CommandGroup, Undo};
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
 use crate::tui::text;
@@ -69,9 +68,7 @@ pub(super) fn time_estimate(app: &App, videos: u64) -> String {
 }
 
 pub(super) fn retry_all(app: &mut App, effects: &mut Vec<Effect>) {
-    let failed = app
-        .snapshot()
-        .map_or(0, |snapshot| count_of(&snapshot.states, RowState::Failed).max(snapshot.counts.failed as u64));
+    let failed = app.snapshot().map_or(0, |snapshot| snapshot.counts.failed as u64);
     let group = CommandGroup::single(Command::Retry { patterns: vec![] });
     if failed <= MAX_WITHOUT_QUESTION {
         return send(app, group, effects);

@@ -195,8 +195,9 @@ fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
             videos::sort_by(app, Sort { by, descending });
         }
         MenuAction::ToggleState(state) => videos::toggle_state(app, state),
+        MenuAction::ToggleFinding(finding) => videos::toggle_finding(app, finding),
         MenuAction::ShowAllStates => {
-            let filter = Filter { states: vec![], ..app.videos.filter().clone() };
+            let filter = Filter { states: vec![], findings: vec![], ..app.videos.filter().clone() };
             videos::set_filter(app, filter);
         }
         MenuAction::Detach => {

@@ -2,11 +2,11 @@
 
 use super::{Effect, bulk_mark, commands};
 use crate::protocol::Command;
-use crate::protocol::row::{Column, Filter, RowState, Select, Sort};
+use crate::protocol::row::{Column, Filter, Finding, RowState, Select, Sort};
 use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::App;
-use crate::tui::classes::{PROBLEMS, count_of};
+use crate::tui::classes::{count_of, findings_of};
 use crate::tui::command_group::{CommandGroup, Undo};
 use crate::tui::marks::{MAX_NAMED, MarkOperation, parts};
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
@@ -99,8 +99,8 @@ fn next_column(app: &mut App, by: usize) {
 
 fn problems(app: &mut App) {
     let filter = app.videos.filter().clone();
-    let states = if filter.states == PROBLEMS { vec![] } else { PROBLEMS.to_vec() };
-    set_filter(app, Filter { states, ..filter });
+    let Filter { states, findings, .. } = if filter.is_problems() { Filter::default() } else { Filter::problems() };
+    set_filter(app, Filter { states, findings, ..filter });
 }
 
 /// Backs out of one level; false if there was none.
@@ -111,8 +111,8 @@ pub(super) fn back(app: &mut App) -> bool {
     let filter = app.videos.filter().clone();
     if !filter.text.is_empty() {
         set_filter(app, Filter { text: String::new(), ..filter });
-    } else if !filter.states.is_empty() {
-        set_filter(app, Filter { states: vec![], ..filter });
+    } else if !filter.states.is_empty() || !filter.findings.is_empty() {
+        set_filter(app, Filter { states: vec![], findings: vec![], ..filter });
     } else if filter.class.is_some() {
         set_filter(app, Filter { class: None, ..filter });
         app.classes.move_to(0);
@@ -142,16 +142,19 @@ fn sort_menu(app: &App) -> Menu {
 }
 
 /// Keys for the states, in the order of [`RowState::ALL`].
-const STATE_KEYS: [char; RowState::ALL.len()] =
-    ['f', 'c', 'm', 'w', 'd', 's', 'b', 'g', 'r', 'q', 'y', 'u', 'l', 'o', 'x', 'p'];
+const STATE_KEYS: [char; RowState::ALL.len()] = ['f', 'm', 'r', 's', 'w', 'q', 'd', 'x', 'l', 'i'];
+
+/// Keys for the findings, in the order of [`Finding::ALL`].
+const FINDING_KEYS: [char; Finding::ALL.len()] = ['c', 'b', 't', 'e', 'g', 'u', 'n'];
 
 pub(super) fn states_menu(app: &App, selected: usize) -> Menu {
-    let chosen = &app.videos.filter().states;
+    let Filter { states, findings, .. } = app.videos.filter();
     let counts = app.snapshot().map(|snapshot| snapshot.states).unwrap_or_default();
+    let found = app.snapshot().map(|snapshot| snapshot.findings).unwrap_or_default();
     let mut items = vec![MenuItem {
         key: 'a',
         label: "all".into(),
-        checked: Some(chosen.is_empty()),
+        checked: Some(states.is_empty() && findings.is_empty()),
         action: MenuAction::ShowAllStates,
     }];
     for (state, key) in RowState::ALL.into_iter().zip(STATE_KEYS) {
@@ -160,8 +163,18 @@ pub(super) fn states_menu(app: &App, selected: usize) -> Menu {
         items.push(MenuItem {
             key,
             label: format!("{glyph} {:14} {count:>9}", state.word()),
-            checked: Some(chosen.contains(&state)),
+            checked: Some(states.contains(&state)),
             action: MenuAction::ToggleState(state),
+        });
+    }
+    for (finding, key) in Finding::ALL.into_iter().zip(FINDING_KEYS) {
+        let glyph = app.options.theme.finding(finding).glyph;
+        let count = text::count(findings_of(&found, finding));
+        items.push(MenuItem {
+            key,
+            label: format!("{glyph} {:14} {count:>9}", finding.word()),
+            checked: Some(findings.contains(&finding)),
+            action: MenuAction::ToggleFinding(finding),
         });
     }
     Menu { title: "Show states".into(), text: String::new(), items, selected, stays_open: true }
@@ -177,6 +190,18 @@ pub(super) fn toggle_state(app: &mut App, state: RowState) {
     }
     states.sort_unstable();
     set_filter(app, Filter { states, ..filter });
+}
+
+/// Adds a finding to the filter or removes it.
+pub(super) fn toggle_finding(app: &mut App, finding: Finding) {
+    let filter = app.videos.filter().clone();
+    let mut findings = filter.findings.clone();
+    match findings.iter().position(|f| *f == finding) {
+        Some(place) => drop(findings.remove(place)),
+        None => findings.push(finding),
+    }
+    findings.sort_unstable();
+    set_filter(app, Filter { findings, ..filter });
 }
 
 /// The videos that an action applies to: the marked ones, or the one under the cursor.
@@ -222,7 +247,7 @@ impl Target {
 }
 
 fn state_has_feature(state: RowState) -> bool {
-    matches!(state, RowState::Done | RowState::Degraded)
+    state == RowState::Done
 }
 
 fn retry(app: &mut App, effects: &mut Vec<Effect>) {
@@ -264,7 +289,7 @@ fn exclude(app: &mut App, effects: &mut Vec<Effect>) {
 
 /// Excludes one video or includes it again, regardless of the marks.
 pub(super) fn exclude_one(app: &mut App, video: String, back: bool, effects: &mut Vec<Effect>) {
-    exclude_these(app, &Target::one(video, RowState::Ready), back, effects);
+    exclude_these(app, &Target::one(video, RowState::Queued), back, effects);
 }
 
 fn exclude_these(app: &mut App, target: &Target, back: bool, effects: &mut Vec<Effect>) {

@@ -6,7 +6,7 @@ use ratatui::text::Span;
 
 use super::{line, pane, scrollbar};
 use crate::tui::app::App;
-use crate::tui::classes::{ClassOrder, problems_of, progress_of};
+use crate::tui::classes::{ClassOrder, progress_of};
 use crate::tui::gauge;
 use crate::tui::modal::Modal;
 use crate::tui::pane::Pane;
@@ -29,7 +29,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let chosen = app.videos.filter().class.as_deref();
     let room = usize::from(inner.width);
     // As wide as the sum of all problems needs, and no wider: names need the room.
-    let wide = text::count(problems_of(&list.total().counts)).len().max(2);
+    let wide = text::count(list.total().problems.into()).len().max(2);
     for row in 0..usize::from(inner.height) {
         let index = list.top() + row;
         if index >= list.len() {
@@ -42,7 +42,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         };
         let (done, all) = progress_of(&of);
         let share = text::share(done, all);
-        let problems = problems_of(&of.counts);
+        let problems = u64::from(of.problems);
         let selected = index == list.selected() && app.focus == Pane::Classes;
         let is_chosen = here.map(|class| class.class.as_str()) == chosen;
         let base = if selected { theme.style(Role::Selection) } else { theme.style(Role::Base) };

@@ -75,7 +75,7 @@ fn word(app: &App, action: Action, short: &str) -> String {
             0 => short.into(),
             failed => format!("retry all {} failed", text::count(failed as u64)),
         },
-        Action::Problems if app.focus == Pane::Videos && !app.videos.filter().states.is_empty() => "all states".into(),
+        Action::Problems if app.focus == Pane::Videos && app.videos.filter().is_problems() => "all states".into(),
         _ => short.into(),
     }
 }

@@ -6,10 +6,10 @@ use ratatui::text::Span;
 
 use super::line;
 use crate::dataset::shown;
-use crate::protocol::row::RowState;
-use crate::protocol::snapshot::Phase;
+use crate::protocol::row::{Finding, RowState};
+use crate::protocol::snapshot::{Folder, Phase, Snapshot};
 use crate::tui::app::{App, Connection};
-use crate::tui::classes::count_of;
+use crate::tui::classes::{count_of, findings_of};
 use crate::tui::text;
 use crate::tui::theme::Role;
 
@@ -79,7 +79,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     let what = match &step {
         Some(step) => step.as_ref(),
         None if idle && snapshot.exporting => "exporting",
-        None => phase_word(snapshot.phase),
+        None => phase_word(snapshot),
     };
     let mut spans = vec![say(format!(" {glyph} {}", what), role)];
     if let Some(elapsed) = app.elapsed_s().filter(|_| app.is_active()) {
@@ -109,12 +109,13 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     spans
 }
 
-fn phase_word(phase: Phase) -> &'static str {
-    match phase {
+fn phase_word(snapshot: &Snapshot) -> &'static str {
+    match snapshot.phase {
         Phase::Starting => "starting",
         Phase::Waiting => "ready to start",
         Phase::Running => "running",
         Phase::Paused => "paused",
+        Phase::Held if snapshot.held_by == Some(Folder::Dataset) => "waiting for the dataset folder",
         Phase::Held => "waiting for the output folder",
         Phase::Finishing => "finishing the videos in progress",
         Phase::Stopping => "stopping",
@@ -122,24 +123,17 @@ fn phase_word(phase: Phase) -> &'static str {
     }
 }
 
-/// The order in which the states are shown.
-const ORDER: [RowState; RowState::ALL.len()] = [
+/// The order in which the states are shown. Ignored files are shown by the filter only.
+const ORDER: [RowState; RowState::ALL.len() - 1] = [
     RowState::Done,
     RowState::Running,
     RowState::Queued,
-    RowState::Ready,
     RowState::Failed,
-    RowState::Corrupt,
     RowState::Missing,
-    RowState::WrongDuration,
-    RowState::Duplicate,
     RowState::Stale,
-    RowState::Damaged,
-    RowState::Degraded,
-    RowState::Unchecked,
-    RowState::Unlisted,
     RowState::Excluded,
     RowState::LeftOut,
+    RowState::Refused,
 ];
 
 /// Videos by state, with words if all of them fit, else with glyphs.
@@ -147,7 +141,8 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return };
     let rate = rates(app);
-    let all = format!("of {} ", text::count(snapshot.states.iter().map(|n| u64::from(*n)).sum()));
+    let videos = RowState::ALL.into_iter().filter(|state| state.is_video());
+    let all = format!("of {} ", text::count(videos.map(|state| count_of(&snapshot.states, state)).sum()));
     let shown = |words: bool| -> Vec<Span<'static>> {
         let mut spans = vec![];
         for state in ORDER {
@@ -161,6 +156,16 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
             let style = if count == 0 { theme.style(Role::Dim) } else { shown.style };
             let word = if words { format!(" {}", shown.word) } else { String::new() };
             spans.push(Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(count)), style));
+        }
+        for finding in Finding::ALL {
+            let count = findings_of(&snapshot.findings, finding);
+            // A run does not check files.
+            if count == 0 || finding == Finding::Unchecked && app.is_active() {
+                continue;
+            }
+            let shown = theme.finding(finding);
+            let word = if words { format!(" {}", shown.word) } else { String::new() };
+            spans.push(Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(count)), shown.style));
         }
         spans
     };

@@ -6,10 +6,9 @@ use ratatui::text::Span;
 
 use super::columns::{SORTED, TableColumn, fit};
 use super::{line, pane, scrollbar};
-use crate::protocol::row::{Row, RowState};
+use crate::protocol::row::{Filter, Finding, Row, RowState};
 use crate::protocol::snapshot::InFlight;
 use crate::tui::app::{App, Connection};
-use crate::tui::classes::PROBLEMS;
 use crate::tui::gauge;
 use crate::tui::input::Input;
 use crate::tui::modal::Modal;
@@ -78,11 +77,11 @@ fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize
     if let Some(class) = &filter.class {
         title.push(Span::styled(format!("{} ", text::sanitized(class)), theme.style(Role::Focus)));
     }
-    if filter.states == PROBLEMS {
+    if filter.is_problems() {
         title.push(Span::styled("problems ", theme.style(Role::Error)));
-    } else if !filter.states.is_empty() {
-        for state in &filter.states {
-            let style = theme.state(*state);
+    } else {
+        let states = filter.states.iter().map(|state| theme.state(*state));
+        for style in states.chain(filter.findings.iter().map(|finding| theme.finding(*finding))) {
             title.push(Span::styled(format!("{} {} ", style.glyph, style.word), style.style));
         }
     }
@@ -145,7 +144,7 @@ fn header(app: &App, columns: &[(TableColumn, usize)], area: Rect, buffer: &mut 
 fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let filter = app.videos.filter();
-    let filtered = !filter.text.is_empty() || !filter.states.is_empty() || filter.class.is_some();
+    let filtered = *filter != Filter::default();
     let text = match &app.connection {
         Connection::Gone { reason } => {
             let start = app.keymap.key_text(crate::tui::action::Action::StartPause);
@@ -255,8 +254,13 @@ fn state(app: &App, row: &Row, job: Option<&InFlight>, width: usize, highlighted
             spans.push(Span::styled(text::align_left(&percent, left, theme.ellipsis()), on(style.style)));
         }
         None => {
-            let word = format!("{} {}", style.glyph, style.word);
-            spans.push(Span::styled(text::align_left(&word, width, theme.ellipsis()), on(style.style)));
+            let word = format!("{} {} ", style.glyph, style.word);
+            // Of a row in view, a file that was not checked is no news.
+            let badges = row.findings.iter().filter(|finding| *finding != Finding::Unchecked);
+            let badges: Vec<_> = badges.map(|finding| theme.finding(finding)).collect();
+            let room = width.saturating_sub(badges.len());
+            spans.push(Span::styled(text::align_left(&word, room, theme.ellipsis()), on(style.style)));
+            spans.extend(badges.into_iter().map(|badge| Span::styled(badge.glyph, on(badge.style))));
         }
     }
 }
@@ -282,9 +286,7 @@ fn content(app: &App, row: &Row, column: TableColumn, device: Option<&str>) -> (
         TableColumn::Why => match (&row.reason, device) {
             (Some(reason), _) => (text::sanitized(reason).into_owned(), false),
             (None, Some(device)) => (format!("on {device}"), true),
-            (None, None) if row.has_feature && row.state != RowState::Done && row.state != RowState::Degraded => {
-                ("its feature is there".into(), true)
-            }
+            (None, None) if row.has_feature && row.state != RowState::Done => ("its feature is there".into(), true),
             (None, None) => (String::new(), true),
         },
         TableColumn::Mark | TableColumn::State => (String::new(), false),

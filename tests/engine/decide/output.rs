@@ -9,7 +9,7 @@ use super::{report, seen};
 fn during_a_hold_the_output_folder_is_checked_and_nothing_is_assigned() {
     let mut run = super::run(3, 1, 1, |_| {});
     let effects = run.fail(0, ErrorKind::DiskFull);
-    assert!(effects.iter().any(|e| matches!(e, Effect::Notify(Notice::Held(_)))), "{effects:?}");
+    assert!(effects.iter().any(|e| matches!(e, Effect::Notify(Notice::Held(..)))), "{effects:?}");
     for _ in 0..3 {
         assert_eq!(run.wait(10_000).iter().filter(|e| **e == Effect::LookAtOutput).count(), 1, "one look at a time");
         assert!(run.assignments(0).is_empty());
@@ -76,7 +76,7 @@ fn a_run_is_held_while_the_output_disk_hangs_and_resumes_by_itself() {
     let mut run = super::run(6, 1, 2, |_| {});
     run.disk_hangs = true;
     run.done(0);
-    let held = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Notify(Notice::Held(_))));
+    let held = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Notify(Notice::Held(..))));
     assert!(!held(&run.wait(10_000)));
     assert!(held(&run.wait(250)));
     assert!(!run.wait(3_600_000).iter().any(|e| held(std::slice::from_ref(e)) || *e == Effect::LookAtOutput), "once");

@@ -16,7 +16,7 @@ use crate::support::processes::Process;
 use crate::support::{Bench, Ran, wait_for};
 use reeldeck::internals::protocol::VERSION;
 use reeldeck::internals::protocol::event::{Event, Line};
-use reeldeck::internals::protocol::row::RowState;
+use reeldeck::internals::protocol::row::{Finding, RowState};
 use serde_json::{Value, json};
 
 /// Ten videos of 300 ms, and one that fails.
@@ -144,7 +144,7 @@ fn a_background_run_can_be_followed_and_controlled() {
     let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
     wait_for("the engine leaves", || !is_running(&bench));
     assert!(!socket.exists(), "and takes its socket with it");
-    assert!(bench.run(&["status"]).stdout.contains("no run holds"));
+    assert!(bench.run(&["status"]).stdout.contains("No run is using"));
     for command in [&["attach"][..], &["pause"], &["stop"], &["retry", "--failed"]] {
         let ran = bench.run(command);
         assert!(ran.code == 2 && ran.stderr.contains("with `reeldeck --batch"), "{ran:?}");
@@ -298,14 +298,15 @@ fn clients_query_windows_of_the_table() {
     let names: Vec<&str> = rows["rows"].as_array().unwrap().iter().map(|r| r["video"].as_str().unwrap()).collect();
     assert_eq!(names, ["A/v_9.mp4", "B/v_x.mp4"]);
     wait_for("it has failed", || {
-        let failed =
-            raw.ask(&json!({"type": "query", "id": 6, "len": 5000, "filter": {"states": ["corrupt"], "text": "TOLD"}}));
+        let failed = raw
+            .ask(&json!({"type": "query", "id": 6, "len": 5000, "filter": {"findings": ["corrupt"], "text": "TOLD"}}));
         failed["total"] == 1 && failed["rows"][0]["reason"].as_str().unwrap().contains("as it was told")
     });
     let classes = raw.ask(&json!({"type": "classes", "id": 8}));
-    let mut counts = [0; RowState::ALL.len()];
-    counts[RowState::Corrupt as usize] = 1;
-    assert_eq!(classes["classes"][1], json!({"class": "B", "counts": counts, "done": 0}));
+    let (mut counts, mut findings) = ([0; RowState::ALL.len()], [0; Finding::ALL.len()]);
+    (counts[RowState::Failed as usize], findings[Finding::Corrupt as usize]) = (1, 1);
+    let class = json!({"class": "B", "counts": counts, "findings": findings, "problems": 1});
+    assert_eq!(classes["classes"][1], class);
     end(&bench);
 }
 

@@ -64,7 +64,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     fs::rename(bench.path("videos"), bench.path("data")).unwrap();
     settled(&bench, "Zumba/v_za.mp4", "ok now", 5);
     fs::rename(bench.path("data"), bench.path("videos")).unwrap();
-    screen.shows("· ready 1");
+    screen.shows("∘ queued 1");
     screen.send("r");
     screen.shows("✔ done 4");
     screen.press(ESC, "2 Videos");

@@ -40,7 +40,7 @@ fn a_truncated_video_fails_and_succeeds_after_repair() {
     screen.send("\x13");
     // Checking finds the problem before the run.
     screen.shows("▲ corrupt 1");
-    screen.shows("· ready 3");
+    screen.shows("∘ queued 4");
     screen.press("s", "the run is over: 3 done, 1 failed");
     screen.press("/", "enter keep");
     screen.press("cut", "1/1 ");

@@ -11,38 +11,35 @@ use crate::dataset::scan::VideoFile;
 use crate::dataset::state::{self, State as Dataset};
 use crate::engine::files::Files;
 use crate::engine::listing::{Listing, NONE};
-use crate::engine::state::{State, Video, VideoId};
-use crate::protocol::row::{ClassRow, RowState, StateCounts};
+use crate::engine::other_files::OtherFiles;
+use crate::engine::state::{State, VideoId};
+use crate::protocol::row::{ClassRow, Finding, FindingCounts, Findings, RowState, StateCounts};
 use facts::AllFacts;
 use matched::Matched;
-use row_status::{DatasetStatus, RowStatus, row_state};
+use summary::finding_of;
 
 mod facts;
 mod matched;
 mod order;
-mod row_status;
 mod rows;
 mod select;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub(crate) use rows::Entry;
+pub(crate) use summary::RowSummary;
 pub(crate) use view::View;
 
 /// Added to the position in the manifest, it gives the row number of a missing video.
 const MISSING: u32 = 1 << 31;
 
+/// Added to the position among the other files, it gives the row number of a refused or ignored file.
+const OTHER: u32 = 1 << 30;
+
 /// The name of the class of videos whose class is unknown.
 const NO_CLASS: &str = "(no class)";
-
-/// The engine's state of a video, without the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RowSummary {
-    row_status: RowStatus,
-    attempts: u8,
-    feature: bool,
-}
 
 /// A change of a video.
 #[derive(Clone, Debug)]
@@ -61,8 +58,8 @@ pub(crate) struct Changed {
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     summary: RowSummary,
-    /// The status of the file in the dataset, regardless of other files.
-    dataset_status: DatasetStatus,
+    /// What a check has found in the file, regardless of other files.
+    checked: Option<Finding>,
     class: u32,
 }
 
@@ -77,26 +74,14 @@ pub(crate) struct Table {
     /// The reasons for the dataset's states.
     dataset_reasons: HashMap<u32, String>,
     classes: IndexMap<Box<str>, Tally>,
-    totals: StateCounts,
+    totals: Tally,
     matched: Option<Matched>,
-    /// Whether a run is active.
-    active: bool,
+    /// The files that are no videos.
+    others: Arc<OtherFiles>,
     revision: u64,
     /// Increases when rows are added or removed.
     rows_revision: u64,
     order: order::SortedRows,
-}
-
-impl RowSummary {
-    /// The summary of a video, with the reason for its state.
-    pub(crate) fn of(video: &Video) -> (Self, Option<String>) {
-        let reason = match &video.status {
-            crate::engine::state::Status::Failed { failure, .. } => Some(failure.line()),
-            _ => None,
-        };
-        let attempts = u8::try_from(video.attempts).unwrap_or(u8::MAX);
-        (Self { row_status: RowStatus::of(video), attempts, feature: video.feature }, reason)
-    }
 }
 
 impl Table {
@@ -121,7 +106,7 @@ impl Table {
                     class
                 }
             };
-            table.cells.push(Cell { summary, dataset_status: table.own_dataset_status(file, None, None), class });
+            table.cells.push(Cell { summary, checked: finding_of(&table.own_state(file, None, None)), class });
             table.reasons.extend(reason.map(|reason| (id, reason)));
         }
         table.files = files;
@@ -136,15 +121,19 @@ impl Table {
 
     /// The number of rows in each state.
     pub(crate) fn totals(&self) -> StateCounts {
-        self.totals
+        self.totals.states
     }
 
-    /// Sets whether a run is active, which will extract what is queued.
-    pub(crate) fn set_active(&mut self, active: bool) {
-        if std::mem::replace(&mut self.active, active) != active {
-            self.recount();
-            self.revision += 1;
-        }
+    /// The number of rows with each finding.
+    pub(crate) fn findings(&self) -> FindingCounts {
+        self.totals.findings
+    }
+
+    /// Sets the files of the dataset folder that are no videos.
+    pub(crate) fn set_others(&mut self, others: Arc<OtherFiles>) {
+        self.others = others;
+        self.rows_changed();
+        self.recount();
     }
 
     /// Adds the manifest: its missing videos become rows.
@@ -167,7 +156,7 @@ impl Table {
         let (first, next) = (vec![NONE; videos], vec![NONE; positions.len()]);
         let mut matched = Matched { listing, positions, first, next, classes };
         for (id, cell) in (0..).zip(&self.cells) {
-            if cell.summary.row_status != RowStatus::Gone {
+            if cell.summary.state.is_some() {
                 matched.join(id);
             }
         }
@@ -184,8 +173,7 @@ impl Table {
                 self.take_file(id, file);
             }
             let Some(cell) = self.cells.get(id as usize) else { continue };
-            let was_gone = cell.summary.row_status == RowStatus::Gone;
-            let is_gone = summary.row_status == RowStatus::Gone;
+            let (was_gone, is_gone) = (cell.summary.state.is_none(), summary.state.is_none());
             self.touch(id, |table| {
                 if let Some(cell) = table.cells.get_mut(id as usize) {
                     cell.summary = summary;
@@ -209,13 +197,12 @@ impl Table {
         let at = id as usize;
         if at == self.cells.len() {
             let class = class_number(&mut self.classes, file.name.class());
-            let dataset_status = self.own_dataset_status(&file, None, None);
-            let summary = RowSummary { row_status: RowStatus::Gone, attempts: 0, feature: false };
+            let checked = finding_of(&self.own_state(&file, None, None));
             if let Some(matched) = &mut self.matched {
                 matched.positions.push(matched.listing.position(file.name.file()));
                 matched.next.push(NONE);
             }
-            self.cells.push(Cell { summary, dataset_status, class });
+            self.cells.push(Cell { summary: RowSummary::GONE, checked, class });
             self.files.push(file);
         } else if self.files.get(VideoId(at)).is_some_and(|known| known.stamp != file.stamp) {
             self.files.restamp(VideoId(at), file.stamp);
@@ -245,10 +232,10 @@ impl Table {
         } else {
             self.dataset_reasons.remove(&id);
         }
-        let dataset_status = DatasetStatus::of(&state);
+        let checked = finding_of(&state);
         self.touch(id, |table| {
             if let Some(cell) = table.cells.get_mut(id as usize) {
-                cell.dataset_status = dataset_status;
+                cell.checked = checked;
             }
         });
     }
@@ -256,10 +243,6 @@ impl Table {
     fn own_state(&self, file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>) -> Dataset {
         let tolerance = self.matched.as_ref().map_or(0.0, |matched| matched.listing.tolerance_s);
         state::of_file(file, want_s, probed, tolerance)
-    }
-
-    fn own_dataset_status(&self, file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>) -> DatasetStatus {
-        DatasetStatus::of(&self.own_state(file, want_s, probed))
     }
 
     /// Changes a file and updates the counts of all rows that depend on it.
@@ -294,21 +277,25 @@ impl Table {
     }
 
     fn count(&mut self, id: u32, more: bool) {
-        let (Some(state), Some(class)) = (self.state_of(id), self.class_of(id)) else { return };
-        let by = if more { 1 } else { -1 };
-        if let Some((_, tally)) = self.classes.get_index_mut(class as usize) {
-            add(&mut tally.states, state, by);
-            let done = self.cells.get(id as usize).is_some_and(|cell| cell.summary.row_status.is_done());
-            tally.done = tally.done.saturating_add_signed(if done { by } else { 0 });
+        let (Some(state), findings) = (self.state_of(id), self.findings_of(id)) else { return };
+        let class = self.class_of(id).and_then(|class| self.classes.get_index_mut(class as usize));
+        for tally in class.map(|(_, tally)| tally).into_iter().chain([&mut self.totals]) {
+            tally.add(state, findings, more);
         }
-        add(&mut self.totals, state, by);
     }
 
     fn recount(&mut self) {
-        self.totals = [0; RowState::ALL.len()];
+        self.totals = Tally::default();
         self.classes.values_mut().for_each(|tally| *tally = Tally::default());
         (0..self.cells.len() as u32).for_each(|id| self.count(id, true));
         self.missing().for_each(|id| self.count(id, true));
+        // Only some of the ignored files are named.
+        let others = [(RowState::Refused, self.others.refused.len()), (RowState::Ignored, self.others.ignored_count)];
+        for (state, count) in others {
+            if let Some(total) = self.totals.states.get_mut(state as usize) {
+                *total = u32::try_from(count).unwrap_or(u32::MAX);
+            }
+        }
     }
 
     fn rows_changed(&mut self) {
@@ -324,17 +311,21 @@ impl Table {
         missing.into_iter()
     }
 
+    /// The numbers of the rows of refused and ignored files.
+    fn others(&self) -> impl Iterator<Item = u32> {
+        (0..self.others.len() as u32).map(|at| OTHER | at)
+    }
+
+    /// The class of a video. Files that are no videos have none.
     fn class_of(&self, id: u32) -> Option<u32> {
-        match id & MISSING {
-            0 => {
-                let class = self.cells.get(id as usize)?.class;
-                let is_unknown = self.classes.get_index(class as usize).is_some_and(|(name, _)| &**name == NO_CLASS);
-                // Without a class folder, the class is that of the manifest.
-                let listed = self.matched.as_ref().filter(|_| is_unknown);
-                Some(listed.and_then(|matched| matched.class_of(id)).unwrap_or(class))
-            }
-            _ => self.matched.as_ref()?.classes.get((id & !MISSING) as usize).copied(),
+        if id & MISSING != 0 {
+            return self.matched.as_ref()?.classes.get((id & !MISSING) as usize).copied();
         }
+        let class = self.cells.get(id as usize)?.class;
+        let is_unknown = self.classes.get_index(class as usize).is_some_and(|(name, _)| &**name == NO_CLASS);
+        // Without a class folder, the class is that of the manifest.
+        let listed = self.matched.as_ref().filter(|_| is_unknown);
+        Some(listed.and_then(|matched| matched.class_of(id)).unwrap_or(class))
     }
 
     /// The state of a row; `None` if there is no such row.
@@ -342,23 +333,31 @@ impl Table {
         if id & MISSING != 0 {
             return self.matched.as_ref()?.is_missing(id & !MISSING).then_some(RowState::Missing);
         }
-        let cell = self.cells.get(id as usize)?;
-        row_state(cell.summary.row_status, self.dataset_status_of(id, cell), self.active)
+        if id & OTHER != 0 {
+            return self.others.get(id & !OTHER).map(|(state, _)| state);
+        }
+        self.cells.get(id as usize)?.summary.state
     }
 
-    /// The status of a file in the dataset, with other files taken into account.
-    fn dataset_status_of(&self, id: u32, cell: &Cell) -> DatasetStatus {
-        match &self.matched {
-            None => cell.dataset_status,
-            Some(matched) => match matched.position(id) {
-                NONE => cell.dataset_status.or(DatasetStatus::UNLISTED),
-                // A corrupt copy is shown as corrupt, not as a duplicate.
-                position if matched.has_several(position) && cell.dataset_status != DatasetStatus::CORRUPT => {
-                    cell.dataset_status.or(DatasetStatus::DUPLICATE)
+    /// The findings of a row.
+    fn findings_of(&self, id: u32) -> Findings {
+        let Some(cell) = self.cells.get(id as usize).filter(|_| id & (MISSING | OTHER) == 0) else {
+            return Findings::NONE;
+        };
+        let mut findings = cell.summary.findings;
+        let is_known = |finding: &Finding| *finding != Finding::Unchecked || !cell.summary.was_read();
+        cell.checked.filter(is_known).into_iter().for_each(|finding| findings.add(finding));
+        if let Some(matched) = &self.matched {
+            match matched.position(id) {
+                NONE => findings.add(Finding::Unlisted),
+                // A corrupt copy is corrupt, not a duplicate.
+                position if matched.has_several(position) && !findings.has(Finding::Corrupt) => {
+                    findings.add(Finding::Duplicate);
                 }
-                _ => cell.dataset_status,
-            },
+                _ => {}
+            }
         }
+        findings
     }
 
     /// The classes that have rows, with their counts, sorted by name.
@@ -367,24 +366,35 @@ impl Table {
             .classes
             .iter()
             .filter(|(_, tally)| tally.states.iter().any(|count| *count > 0))
-            .map(|(class, tally)| ClassRow { class: class.to_string(), counts: tally.states, done: tally.done })
+            .map(|(class, tally)| ClassRow {
+                class: class.to_string(),
+                counts: tally.states,
+                findings: tally.findings,
+                problems: tally.problems,
+            })
             .collect();
         classes.sort_by(|a, b| a.class.cmp(&b.class));
         classes
     }
 }
 
-/// The counts of a class.
+/// The counts of a class or of all rows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     states: StateCounts,
-    /// The videos whose feature is up to date.
-    done: u32,
+    findings: FindingCounts,
+    problems: u32,
 }
 
-fn add(counts: &mut StateCounts, state: RowState, by: i32) {
-    if let Some(count) = counts.get_mut(state as usize) {
-        *count = count.saturating_add_signed(by);
+impl Tally {
+    fn add(&mut self, state: RowState, findings: Findings, more: bool) {
+        let is_problem = state.is_problem() || findings.iter().any(Finding::is_problem);
+        let states = self.states.get_mut(state as usize);
+        let findings = self.findings.iter_mut().zip(Finding::ALL).filter(|(_, finding)| findings.has(*finding));
+        let problems = is_problem.then_some(&mut self.problems);
+        for count in states.into_iter().chain(findings.map(|(count, _)| count)).chain(problems) {
+            *count = count.saturating_add_signed(if more { 1 } else { -1 });
+        }
     }
 }
 

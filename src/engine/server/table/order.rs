@@ -25,7 +25,8 @@ impl Table {
         let base = self.files.sorted() as u32;
         let mut later: Vec<u32> = (base..self.files.len() as u32).collect();
         later.sort_unstable_by(|a, b| self.names_of_files(*a, *b));
-        let mut missing: Vec<(String, u32)> = self.missing().filter_map(|id| Some((self.name(id)?, id))).collect();
+        let without_file = self.missing().chain(self.others());
+        let mut missing: Vec<(String, u32)> = without_file.filter_map(|id| Some((self.name(id)?, id))).collect();
         missing.sort_unstable();
         let files = merge((0..base).collect(), later, |a, b| self.names_of_files(*a, *b));
         let compare = |a: &u32, (name, _): &(String, u32)| self.file_name(*a).cmp(name.as_str());

@@ -2,10 +2,9 @@
 
 use glob::{MatchOptions, Pattern};
 
-use super::row_status::RowStatus;
-use super::{MISSING, Table};
+use super::{MISSING, OTHER, Table};
 use crate::engine::state::VideoId;
-use crate::protocol::row::{Select, Sort};
+use crate::protocol::row::{RowState, Select, Sort};
 
 impl Table {
     /// The failed videos that one of the patterns matches, or all failed videos without a pattern.
@@ -21,7 +20,7 @@ impl Table {
         }
         let mut found = vec![];
         for ((id, cell), file) in self.cells.iter().enumerate().zip(self.files.iter()) {
-            if cell.summary.row_status == RowStatus::Gone {
+            if cell.summary.state.is_none() {
                 continue;
             }
             let whole = file.name.as_str();
@@ -34,7 +33,7 @@ impl Table {
                 *used |= matches;
                 hit |= matches;
             }
-            if hit && cell.summary.row_status.has_failed() {
+            if hit && cell.summary.state == Some(RowState::Failed) {
                 found.push(VideoId(id));
             }
         }
@@ -45,7 +44,7 @@ impl Table {
         }
     }
 
-    /// The selected files, each once. Missing videos have no file and are left out.
+    /// The selected videos on disk, each once. Missing videos and files that are no videos are left out.
     ///
     /// # Errors
     /// When there is no video of a name, or no file is selected.
@@ -61,8 +60,11 @@ impl Table {
             ids.extend(self.view(filter.clone(), Sort::default()).ids);
         }
         let mut seen = std::collections::HashSet::new();
-        let ids: Vec<VideoId> =
-            ids.into_iter().filter(|id| id & MISSING == 0 && seen.insert(*id)).map(|id| VideoId(id as usize)).collect();
+        let ids: Vec<VideoId> = ids
+            .into_iter()
+            .filter(|id| id & (MISSING | OTHER) == 0 && seen.insert(*id))
+            .map(|id| VideoId(id as usize))
+            .collect();
         if ids.is_empty() { Err("no video on disk is meant".into()) } else { Ok(ids) }
     }
 }

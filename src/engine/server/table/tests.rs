@@ -9,8 +9,9 @@ use reeldeck_common::video::VideoName;
 
 use super::*;
 use crate::dataset::manifest::Manifest;
-use crate::engine::state::Status;
-use crate::protocol::row::{Column, Filter, Select, Sort};
+use crate::engine::other_files::OtherFile;
+use crate::engine::state::{Status, Video};
+use crate::protocol::row::{Column, Filter, Row, Select, Sort};
 
 fn file(name: &str, size: u64) -> VideoFile {
     VideoFile { name: VideoName::new(name).unwrap(), stamp: SourceStamp { size, mtime_ns: 0 } }
@@ -30,9 +31,7 @@ fn summary(status: Status) -> (RowSummary, Option<String>) {
 
 fn table(videos: &[(&str, Status, u64)]) -> Table {
     let files: Vec<VideoFile> = videos.iter().map(|(name, _, size)| file(name, *size)).collect();
-    let mut table = Table::new(Files::new(files.into()), videos.iter().map(|(_, status, _)| summary(status.clone())));
-    table.set_active(true);
-    table
+    Table::new(Files::new(files.into()), videos.iter().map(|(_, status, _)| summary(status.clone())))
 }
 
 fn change(id: usize, status: Status, file: Option<VideoFile>) -> Vec<Changed> {
@@ -67,18 +66,26 @@ fn names(table: &mut Table, filter: Filter, sort: Sort) -> Vec<String> {
     table.rows(&view, 0, 100).into_iter().map(|row| row.video).collect()
 }
 
-fn all(table: &mut Table) -> Vec<(String, RowState)> {
+fn all(table: &mut Table) -> Vec<(String, String)> {
     let view = table.view(Filter::default(), Sort::default());
-    let rows: Vec<_> = table.rows(&view, 0, 100).into_iter().map(|row| (row.video, row.state)).collect();
-    let mut counts: StateCounts = [0; RowState::ALL.len()];
-    rows.iter().for_each(|(_, state)| counts[*state as usize] += 1);
-    assert_eq!(table.totals(), counts, "what is kept is what is counted");
-    let mut of_classes: StateCounts = [0; RowState::ALL.len()];
+    let rows = table.rows(&view, 0, 100);
+    let (mut counts, mut findings) = (StateCounts::default(), FindingCounts::default());
+    for row in &rows {
+        counts[row.state as usize] += 1;
+        row.findings.iter().for_each(|finding| findings[finding as usize] += 1);
+    }
+    assert_eq!((table.totals(), table.findings()), (counts, findings), "what is kept is what is counted");
+    let (mut of_classes, mut found) = (StateCounts::default(), FindingCounts::default());
     for class in table.classes() {
         of_classes.iter_mut().zip(class.counts).for_each(|(sum, count)| *sum += count);
+        found.iter_mut().zip(class.findings).for_each(|(sum, count)| *sum += count);
     }
-    assert_eq!(of_classes, counts);
-    rows
+    assert_eq!((of_classes, found), (counts, findings));
+    let words = |row: &Row| {
+        let findings = row.findings.iter().map(|finding| format!(" +{}", finding.word()));
+        format!("{}{}", row.state.word(), findings.collect::<String>())
+    };
+    rows.iter().map(|row| (row.video.clone(), words(row))).collect()
 }
 
 fn some() -> Table {
@@ -145,7 +152,7 @@ fn counts_of_classes_follow_changes() {
     let classes = table.classes();
     let mut counts = [0; RowState::ALL.len()];
     counts[RowState::Done as usize] = 2;
-    assert_eq!((classes[0].class.as_str(), classes[0].counts, classes[0].done, classes.len()), ("A b", counts, 2, 2));
+    assert_eq!((classes[0].class.as_str(), classes[0].counts, classes.len()), ("A b", counts, 2));
     let view = table.view(Filter::default(), Sort::default());
     let row = table.rows(&view, 1, 1).remove(0);
     assert_eq!((row.attempts, row.reason, row.size, row.has_feature), (2, None, 10, true));
@@ -182,11 +189,10 @@ fn commands_select_files_by_name_and_by_filter() {
 }
 
 #[test]
-fn the_state_of_an_untried_video_comes_from_the_dataset() {
+fn findings_of_the_dataset_stand_beside_the_state() {
     let videos = ["A/v_1.mp4", "A/v_2.mp4", "A/v_3.mp4", "B/v_3.mp4", "B/v_4.mp4", "B/v_5.mp4", "B/x.mp4"];
     let queued: Vec<_> = videos.iter().map(|name| (*name, Status::Queued, 7)).collect();
     let mut table = table(&queued);
-    table.set_active(false);
     let text = r#"{"database": {
         "1": {"duration": 10, "subset": "training", "annotations": [{"label": "A", "segment": [1, 2]}]},
         "2": {"duration": 10, "subset": "training", "annotations": [{"label": "A", "segment": [1, 2]}]},
@@ -204,19 +210,30 @@ fn the_state_of_an_untried_video_comes_from_the_dataset() {
     let damaged = Verdict::Damaged { facts: facts(10.0, [4, 4], "h264"), lost: 3, concealed: 0, reason: "cut".into() };
     table.probed(found(5, 7, damaged));
     let expected = [
-        ("(no class)/v_7", RowState::Missing),
-        ("A/v_1.mp4", RowState::Ready),
-        ("A/v_2.mp4", RowState::WrongDuration),
-        ("A/v_3.mp4", RowState::Duplicate),
-        ("B/v_3.mp4", RowState::Duplicate),
-        ("B/v_4.mp4", RowState::Corrupt),
-        ("B/v_5.mp4", RowState::Degraded),
-        ("B/x.mp4", RowState::Unlisted),
-        ("New_one/v_6", RowState::Missing),
+        ("(no class)/v_7", "missing"),
+        ("A/v_1.mp4", "queued"),
+        ("A/v_2.mp4", "queued +wrong duration"),
+        ("A/v_3.mp4", "queued +duplicate +unchecked"),
+        ("B/v_3.mp4", "queued +duplicate +unchecked"),
+        ("B/v_4.mp4", "queued +corrupt"),
+        ("B/v_5.mp4", "queued +degraded"),
+        ("B/x.mp4", "queued +unlisted +unchecked"),
+        ("New_one/v_6", "missing"),
     ];
-    let owned =
-        |rows: &[(&str, RowState)]| rows.iter().map(|(name, state)| ((*name).to_owned(), *state)).collect::<Vec<_>>();
+    let owned = |rows: &[(&str, &str)]| {
+        rows.iter().map(|(name, words)| ((*name).to_owned(), (*words).to_owned())).collect::<Vec<_>>()
+    };
     assert_eq!(all(&mut table), owned(&expected));
+    let of = |table: &mut Table, findings: &[Finding], states: &[RowState]| {
+        let filter = Filter { findings: findings.to_vec(), states: states.to_vec(), ..Filter::default() };
+        names(table, filter, Sort::default())
+    };
+    assert_eq!(of(&mut table, &[Finding::Corrupt, Finding::Degraded], &[]), ["B/v_4.mp4", "B/v_5.mp4"]);
+    assert_eq!(of(&mut table, &[Finding::Unlisted], &[RowState::Missing]).len(), 3, "either is enough");
+    let class = |table: &Table, class: &str| table.classes().into_iter().find(|row| row.class == class).unwrap();
+    assert_eq!((class(&table, "A").problems, class(&table, "B").problems), (2, 2));
+    let sort = Sort { by: Column::State, descending: false };
+    assert_eq!(names(&mut table, Filter::default(), sort)[2..5], ["B/v_4.mp4", "A/v_2.mp4", "A/v_3.mp4"]);
     let reason = |table: &Table, name: &str| table.look_up(name).unwrap().row.reason.unwrap();
     assert_eq!(reason(&table, "A/v_2.mp4"), "plays 20.0 s, the manifest says 10.0 s");
     assert_eq!(reason(&table, "A/v_3.mp4"), "on disk 2 times, in several classes: A/v_3.mp4, B/v_3.mp4");
@@ -224,25 +241,62 @@ fn the_state_of_an_untried_video_comes_from_the_dataset() {
     assert_eq!(reason(&table, "New_one/v_6"), "in the manifest, not on disk");
     let known = table.look_up("A/v_1.mp4").unwrap();
     assert_eq!((known.container.as_deref(), known.fps, known.listed.unwrap().1), (Some("mp4"), Some(30.0), 0));
-    // During a run, queued states replace those of the dataset; missing videos stay missing.
-    table.set_active(true);
-    assert_eq!(all(&mut table).iter().filter(|(_, state)| *state == RowState::Queued).count(), 7);
-    assert_eq!(reason(&table, "B/v_4.mp4"), "cut short");
+    // A run changes states, and leaves the findings.
+    table.change(change(1, done(), None));
     table.change(change(2, failed(ErrorKind::Limit), None));
-    table.set_active(false);
+    table.change(change(4, failed(ErrorKind::Corrupt), None));
+    table.change(change(6, done(), None));
     let rows = all(&mut table);
-    assert_eq!((rows[3].1, rows[4].1), (RowState::Corrupt, RowState::Duplicate));
+    assert_eq!(rows[2].1, "done +wrong duration");
+    assert_eq!(reason(&table, "A/v_2.mp4"), "plays 20.0 s, the manifest says 10.0 s");
+    assert_eq!((rows[3].1.as_str(), rows[4].1.as_str()), ("failed +corrupt", "queued +duplicate +unchecked"));
+    assert_eq!((rows[5].1.as_str(), rows[7].1.as_str()), ("failed +corrupt", "done +unlisted"));
+    assert_eq!(table.findings()[Finding::Corrupt as usize], 2);
+}
+
+#[test]
+fn refused_and_ignored_files_have_rows_with_a_reason() {
+    let mut table = some();
+    let file = |shown: &str, reason: &str| OtherFile { shown: shown.into(), reason: reason.into() };
+    table.set_others(Arc::new(OtherFiles {
+        refused: vec![file("A b/deep/v_3.mp4", "deeper than Class/file"), file("v_0.mp4", "not in a class folder")],
+        ignored: vec![file("A b/notes.txt", "not a video")],
+        ignored_count: 7,
+    }));
+    let of = |table: &mut Table, states: &[RowState]| {
+        names(table, Filter { states: states.to_vec(), ..Filter::default() }, Sort::default())
+    };
+    assert_eq!(of(&mut table, &[]), ["A b/deep/v_3.mp4", "A b/v_1.mp4", "A b/v_2.mp4", "C/v_É.mp4", "v_0.mp4"]);
+    assert_eq!(of(&mut table, &[RowState::Refused]), ["A b/deep/v_3.mp4", "v_0.mp4"]);
+    assert_eq!(of(&mut table, &[RowState::Ignored]), ["A b/notes.txt"]);
+    let totals = table.totals();
+    assert_eq!((totals[RowState::Refused as usize], totals[RowState::Ignored as usize]), (2, 7));
+    let row = table.look_up("v_0.mp4").unwrap().row;
+    assert_eq!((row.state, row.reason.as_deref()), (RowState::Refused, Some("not in a class folder")));
+    let text = |table: &mut Table, text: &str| {
+        names(table, Filter { text: text.into(), ..Filter::default() }, Sort::default())
+    };
+    assert_eq!(text(&mut table, "deeper than"), ["A b/deep/v_3.mp4"]);
+    assert_eq!(text(&mut table, "refused").len(), 2);
+    // They are no videos: no order applies to them, and they belong to no class.
+    let select = |name: &str| Select { videos: vec![name.into()], filter: None };
+    assert!(table.select(&select("v_0.mp4")).unwrap_err().contains("no video on disk"));
+    assert_eq!(table.classes().iter().map(|class| class.counts.iter().sum::<u32>()).sum::<u32>(), 3);
+    for column in [Column::File, Column::State, Column::Size, Column::Reason, Column::Codec] {
+        assert_eq!(names(&mut table, Filter::default(), Sort { by: column, descending: true }).len(), 5);
+    }
+    table.set_others(Arc::default());
+    assert_eq!(of(&mut table, &[]).len(), 3);
+    all(&mut table);
 }
 
 #[test]
 fn added_changed_and_removed_files_are_reported() {
     let mut table = table(&[("B/v_1.mp4", done(), 7), ("B/v_3.mp4", Status::Queued, 7)]);
     table.set_listing(listing("1,B\n2,B\n3,B\n"));
-    table.set_active(false);
-    let view = |table: &mut Table| {
-        all(table).into_iter().map(|(name, state)| format!("{name} {}", state.word())).collect::<Vec<_>>()
-    };
-    assert_eq!(view(&mut table), ["B/v_1.mp4 done", "B/v_2 missing", "B/v_3.mp4 unchecked"]);
+    let view =
+        |table: &mut Table| all(table).into_iter().map(|(name, words)| format!("{name} {words}")).collect::<Vec<_>>();
+    assert_eq!(view(&mut table), ["B/v_1.mp4 done", "B/v_2 missing", "B/v_3.mp4 queued +unchecked"]);
     // A missing video, one that sorts first, and a second copy appear.
     table.change(change(2, Status::Queued, Some(file("B/v_2.mkv", 5))));
     table.change(change(3, Status::Queued, Some(file("A/v_0.mp4", 0))));
@@ -250,18 +304,24 @@ fn added_changed_and_removed_files_are_reported() {
     table.probed(found(2, 5, Verdict::Healthy { facts: facts(9.0, [2, 2], "av1") }));
     assert_eq!(
         view(&mut table),
-        ["A/v_0.mp4 corrupt", "A/v_3.mp4 duplicate", "B/v_1.mp4 done", "B/v_2.mkv ready", "B/v_3.mp4 duplicate"]
+        [
+            "A/v_0.mp4 queued +corrupt +unlisted",
+            "A/v_3.mp4 queued +duplicate +unchecked",
+            "B/v_1.mp4 done",
+            "B/v_2.mkv queued",
+            "B/v_3.mp4 queued +duplicate +unchecked"
+        ]
     );
     // A new version is unchecked; a result for the old one does not apply.
     table.change(change(2, Status::Queued, Some(file("B/v_2.mkv", 6))));
     table.probed(found(2, 5, Verdict::Corrupt { reason: "cut".into() }));
-    assert_eq!(view(&mut table)[3], "B/v_2.mkv unchecked");
+    assert_eq!(view(&mut table)[3], "B/v_2.mkv queued +unchecked");
     assert_eq!(table.look_up("B/v_2.mkv").unwrap().row.facts, None);
     // A listed video whose last copy is gone is missing again, even with a feature.
     for id in [0, 3, 4] {
         table.change(change(id, Status::Gone, None));
     }
-    assert_eq!(view(&mut table), ["B/v_1 missing", "B/v_2.mkv unchecked", "B/v_3.mp4 unchecked"]);
+    assert_eq!(view(&mut table), ["B/v_1 missing", "B/v_2.mkv queued +unchecked", "B/v_3.mp4 queued +unchecked"]);
     assert!(table.look_up("B/v_1.mp4").is_none() && table.look_up("A/v_0.mp4").is_none());
     assert!(table.look_up("B/v_1").is_some() && table.look_up("A/v_1").is_none());
     assert_eq!(table.classes().len(), 1, "a class without a row is no class");

@@ -1,8 +1,8 @@
 //! Views: the rows that pass a filter, sorted.
 
-use super::{MISSING, Table};
+use super::{MISSING, OTHER, Table};
 use crate::engine::state::VideoId;
-use crate::protocol::row::{Column, Filter, Row, RowState, Sort};
+use crate::protocol::row::{Column, Filter, Finding, Row, RowState, Sort};
 
 /// The sorted rows that pass a filter, as of a revision of the table.
 pub(crate) struct View {
@@ -38,32 +38,39 @@ impl Table {
 
     fn passes(&self, id: u32, filter: &Filter, needle: &str) -> bool {
         let Some(state) = self.state_of(id) else { return false };
-        if !(filter.states.is_empty() || filter.states.contains(&state)) {
+        let is_ignored = state == RowState::Ignored;
+        let findings = self.findings_of(id);
+        let accepted = filter.states.contains(&state) || filter.findings.iter().any(|finding| findings.has(*finding));
+        let open = filter.states.is_empty() && filter.findings.is_empty();
+        // Ignored files are shown only to those who ask for them.
+        if !(accepted || open && !is_ignored) {
             return false;
         }
         needle.is_empty() || self.says(id, state, needle)
     }
 
-    /// Whether the name, the state or the reason contains this text.
+    /// Whether the name, the state, a finding or the reason contains this text.
     fn says(&self, id: u32, state: RowState, needle: &str) -> bool {
-        let named = match id & MISSING {
+        let named = match id & (MISSING | OTHER) {
             0 => self.files.get(VideoId(id as usize)).is_some_and(|file| contains(file.name.as_str(), needle)),
             _ => self.name(id).is_some_and(|name| contains(&name, needle)),
         };
-        let known = || self.reasons.get(&id).or_else(|| self.dataset_reason(id, state));
+        let findings = self.findings_of(id);
         named
             || contains(state.word(), needle)
-            || match state {
-                RowState::Missing | RowState::Duplicate => {
-                    self.reason(id, state).is_some_and(|reason| contains(&reason, needle))
+            || findings.iter().any(|finding| contains(finding.word(), needle))
+            || match self.stored_reason(id) {
+                Some(reason) => contains(reason, needle),
+                None if state == RowState::Missing || findings.has(Finding::Duplicate) => {
+                    self.reason(id, state, findings).is_some_and(|reason| contains(&reason, needle))
                 }
-                _ => known().is_some_and(|reason| contains(reason, needle)),
+                None => false,
             }
     }
 
     /// Sorts rows that are sorted by name. Rows without a value come last in both directions; equal rows stay sorted by name.
     fn sort(&self, ids: &mut Vec<u32>, sort: Sort) {
-        let cell = |id: u32| self.cells.get(id as usize).filter(|_| id & MISSING == 0);
+        let cell = |id: u32| self.cells.get(id as usize).filter(|_| id & (MISSING | OTHER) == 0);
         match sort.by {
             Column::Name => {
                 if sort.descending {
@@ -71,13 +78,17 @@ impl Table {
                 }
             }
             Column::File => {
-                let file = |id: u32| match id & MISSING {
+                let file = |id: u32| match id & (MISSING | OTHER) {
                     0 => self.files.get(VideoId(id as usize)).map(|file| file.name.file().to_owned()),
+                    OTHER => self.name(id),
                     _ => self.matched.as_ref().map(|matched| matched.listing.file(id & !MISSING)),
                 };
                 sort_by(ids, sort.descending, file);
             }
-            Column::State => sort_by(ids, sort.descending, |id| self.state_of(id)),
+            Column::State => sort_by(ids, sort.descending, |id| {
+                let worst = self.findings_of(id).worst().map_or(u8::MAX, |finding| finding as u8);
+                self.state_of(id).map(|state| (state, worst))
+            }),
             Column::Size => {
                 let size =
                     |id: u32| cell(id).and_then(|_| self.files.get(VideoId(id as usize))).map(|file| file.stamp.size);
@@ -88,7 +99,9 @@ impl Table {
             Column::Picture => sort_by(ids, sort.descending, |id| self.facts.pixels(id)),
             Column::Codec => sort_by(ids, sort.descending, |id| self.facts.codec(id)),
             Column::Reason => {
-                sort_by(ids, sort.descending, |id| self.state_of(id).and_then(|state| self.reason(id, state)));
+                sort_by(ids, sort.descending, |id| {
+                    self.state_of(id).and_then(|state| self.reason(id, state, self.findings_of(id)))
+                });
             }
         }
     }

@@ -1,0 +1,54 @@
+//! The files of the dataset folder that are no videos: refused and ignored ones, with the reason, for clients.
+
+use crate::dataset::scan::Scan;
+use crate::protocol::row::RowState;
+
+/// Files that are not extracted. They have no number in the engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OtherFiles {
+    /// Files that look like videos and cannot be used.
+    pub refused: Vec<OtherFile>,
+    /// Other files and incomplete downloads. Of many, only some are named.
+    pub ignored: Vec<OtherFile>,
+    /// The number of ignored files.
+    pub ignored_count: usize,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OtherFile {
+    /// The path in the dataset folder, safe for a terminal.
+    pub shown: String,
+    /// Why it is not extracted, and the next step.
+    pub reason: String,
+}
+
+impl OtherFiles {
+    /// Those of a scan.
+    pub(crate) fn of(scan: &Scan) -> Self {
+        let file = |shown: &String, reason: &str| OtherFile { shown: shown.clone(), reason: reason.to_owned() };
+        let refused = scan.refused.iter().map(|refused| file(&refused.shown, &refused.reason.to_string()));
+        let incomplete = "an incomplete download; let the downloader finish";
+        let other = "hidden, or not a video by its extension; see `[scan] extensions`";
+        let ignored = scan.incomplete.iter().map(|shown| file(shown, incomplete));
+        Self {
+            refused: refused.collect(),
+            ignored: ignored.chain(scan.ignored_names.iter().map(|shown| file(shown, other))).collect(),
+            ignored_count: scan.incomplete.len() + scan.ignored,
+        }
+    }
+
+    /// The number of files that are named.
+    pub(crate) fn len(&self) -> usize {
+        self.refused.len() + self.ignored.len()
+    }
+
+    /// A file by position, the refused ones first.
+    pub(crate) fn get(&self, at: u32) -> Option<(RowState, &OtherFile)> {
+        let at = at as usize;
+        match self.refused.get(at) {
+            Some(file) => Some((RowState::Refused, file)),
+            None => Some((RowState::Ignored, self.ignored.get(at.checked_sub(self.refused.len())?)?)),
+        }
+    }
+}
