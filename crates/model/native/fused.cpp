@@ -1,4 +1,5 @@
-// libtorch's fused oneDNN convolutions, which tch does not wrap. They are operators of the dispatcher, called by name.
+// libtorch's fused convolutions. tch does not wrap those of oneDNN, which are operators of the dispatcher, called by name. Its
+// wrapper of cuDNN's takes a scalar, and panics instead of returning an error when memory runs out.
 //
 // Every function returns null, or an error message as a C string that the caller frees. Tensors are pointers to at::Tensor,
 // as in tch.
@@ -6,6 +7,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/ivalue.h>
 #include <ATen/core/stack.h>
+#include <ATen/ops/cudnn_convolution_add_relu.h>
 
 #include "guarded.h"
 
@@ -84,6 +86,14 @@ char *reeldeck_conv_add_relu(at::Tensor *sum, const at::Tensor *x, const at::Ten
     stack.emplace_back(nothing());
     stack.emplace_back(std::string());
     call("mkldnn::_convolution_pointwise_", "binary", std::move(stack));
+  });
+}
+
+// out = max(0, sum + x ∗ w + b), by cuDNN.
+char *reeldeck_cudnn_conv_add_relu(const at::Tensor *sum, const at::Tensor *x, const at::Tensor *weight, const at::Tensor *bias,
+                                   const Shape *shape, at::Tensor **out) {
+  return guarded([&] {
+    *out = new at::Tensor(at::cudnn_convolution_add_relu(*x, *weight, *sum, 1.0, *bias, shape->stride, shape->padding, {1, 1}, 1));
   });
 }
 

@@ -2,12 +2,26 @@
 //! passes over the result would take longer than the convolution. **They have never been run on a GPU**, so they are verified
 //! before use, together with the precision of unfused convolutions.
 
+use std::ffi::c_char;
+
 use reeldeck_common::recipe::Precision;
 use tch::{Device, Kind, Tensor};
 
 use crate::device;
 use crate::error::ModelError;
+use crate::native::{Raw, raw, tensor_from};
 use crate::onednn::Shape;
+
+unsafe extern "C" {
+    fn reeldeck_cudnn_conv_add_relu(
+        sum: Raw,
+        x: Raw,
+        weight: Raw,
+        bias: Raw,
+        shape: &Shape,
+        out: &mut Raw,
+    ) -> *mut c_char;
+}
 
 /// A convolution followed by ReLU.
 ///
@@ -28,7 +42,8 @@ pub(crate) fn conv_add_relu(
     bias: &Tensor,
     shape: &Shape,
 ) -> Result<Tensor, ModelError> {
-    Ok(x.f_cudnn_convolution_add_relu(weight, sum, 1, Some(bias), shape.stride, shape.padding, [1, 1], 1)?)
+    // SAFETY: the tensors are valid during the call, which only reads them.
+    tensor_from(|out| unsafe { reeldeck_cudnn_conv_add_relu(raw(sum), raw(x), raw(weight), raw(bias), shape, out) })
 }
 
 /// Channels of the input, kernel, stride and padding of the convolutions that are verified: the kinds in the network. The last
@@ -134,7 +149,7 @@ impl Trial {
         let [x, weight, bias, sum] = self.tensors_on(device)?;
         // libtorch gives cuDNN the uninitialised output as a summand with the factor zero, and 0 · NaN is NaN. The allocator
         // reuses this memory for the output, so that a NaN shows now and not in a feature.
-        drop(sum.f_full_like(f64::NAN)?);
+        drop(Tensor::f_full(sum.size(), f64::NAN, (self.kind, Device::Cpu))?.f_to(device)?);
         let relu = max_error(&conv_relu(&x, &weight, &bias, &self.shape)?, &self.expected.f_relu()?)?;
         let added = conv_add_relu(&sum, &x, &weight, &bias, &self.shape)?;
         Ok(larger(relu, max_error(&added, &self.expected.f_add(&self.sum)?.f_relu()?)?))

@@ -39,7 +39,7 @@ pub enum ModelError {
     Device(String),
     /// libtorch failed.
     #[error("libtorch failed: {}", first_line(.0))]
-    Torch(#[from] tch::TchError),
+    Torch(tch::TchError),
     /// The process has reached its memory limit.
     #[error("not enough memory for the model")]
     NoMemory,
@@ -74,6 +74,13 @@ const NO_MEMORY: [&str; 8] = [
 
 fn first_line(error: &tch::TchError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+// Not a source: the rest of the text is libtorch's stack.
+impl From<tch::TchError> for ModelError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error)
+    }
 }
 
 impl ModelError {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod confinement;
+mod cuda;
 mod failures;
 mod golden;
 mod harness;
