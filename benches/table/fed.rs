@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use reeldeck_common::recipe::{Precision, Recipe};
+use reeldeck_common::recipe::{Model, Precision, Recipe};
 use reeldeck_model::clips::{ClipRunner, Computed};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::Network;
@@ -80,7 +80,8 @@ pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
     };
     let peak = peak(device, device::kind(precision), &size);
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
-    let network = Network::of(&recipe.model).unwrap();
+    let Model::Slowonly(model) = &recipe.model else { panic!("a SlowOnly recipe") };
+    let network = Network::new(model);
     let (crop, length) = (recipe.transform.output().0, recipe.sampling.length);
     let weights = seeded::weights(&network);
     let backend = if unfused { Backend::Unfused } else { Backend::fastest(device, precision).unwrap() };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use reeldeck_common::recipe::{Precision, Recipe};
+use reeldeck_common::recipe::{Model, Precision, Recipe};
 use reeldeck_model::clips::{ClipRunner, Outputs};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::{ConvSpec, Network};
@@ -182,7 +182,8 @@ fn frames(crop: usize, length: usize) -> Vec<Vec<u8>> {
 }
 
 fn run(model: &FastModel, frames: &[Vec<u8>], length: usize) -> Outputs {
-    let clips = (0..CLIPS).map(|clip| (0..length).map(|k| (clip * length + k) as u64).collect()).collect();
+    let clips: Vec<Vec<u64>> =
+        (0..CLIPS).map(|clip| (0..length).map(|k| (clip * length + k) as u64).collect()).collect();
     let mut runner = ClipRunner::new(model, clips, CLIPS);
     for (index, pixels) in frames.iter().enumerate() {
         runner.push(index as u64, pixels).unwrap();
@@ -211,7 +212,8 @@ pub fn table(options: &Options) {
     tch::set_num_threads(options.threads);
     tch::manual_seed(1);
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
-    let network = Network::of(&recipe.model).unwrap();
+    let Model::Slowonly(model) = &recipe.model else { panic!("a SlowOnly recipe") };
+    let network = Network::new(model);
     let (crop, length) = (recipe.transform.output().0, recipe.sampling.length);
     let work = work(&network, crop, length);
     let all: f64 = work.values().sum();

@@ -9,8 +9,7 @@ use reeldeck_common::feature::CheckpointId;
 use reeldeck_common::protocol::{CheckpointSource, Init, Report};
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
-use reeldeck_model::network::Network;
-use reeldeck_model::{checkpoint, seeded};
+use reeldeck_model::{checkpoint, family, seeded};
 use reeldeck_process::{self as process, Patience, Program};
 use tempfile::TempDir;
 
@@ -27,9 +26,9 @@ pub fn seeded_weights() -> Weights {
 /// The same weights in a file.
 pub fn weights_from_file(recipe: &Recipe) -> Weights {
     let path = decode::cached("seeded.pth", |path| {
-        let network = Network::of(&recipe.model).unwrap();
+        let family = family(&recipe.model).unwrap();
         let file = fs::File::create(path).unwrap();
-        checkpoint::write(std::io::BufWriter::new(file), &network, &seeded::weights(&network)).unwrap();
+        checkpoint::write(std::io::BufWriter::new(file), &*family, &seeded::weights(&*family)).unwrap();
     });
     let digest = digest::sha256_of_file(&path, &mut |_| {}).unwrap();
     (CheckpointSource::File(path), CheckpointId { name: "seeded.pth".into(), digest, synthetic_weights: true })

@@ -9,17 +9,17 @@ use reeldeck_common::recipe::Transform;
 use reeldeck_pickle::checkpoint::{CheckpointFile, TensorData, TensorEntry, write_checkpoint};
 use reeldeck_pickle::tensor::TensorRef;
 
+use crate::backbone::Family;
 use crate::error::ModelError;
-use crate::network::Network;
 use crate::weights::{Array, Weights};
 
-/// Reads the weights of `network` from an OpenMMLab `.pth` file without running the code in it.
+/// Reads the weights of a network from a `.pth` file without running the code in it.
 ///
 /// `expected` is the SHA-256 of the file. Some files contain their normalisation, which must match `transform`.
 ///
 /// # Errors
 /// When the file is unreadable, has changed, or does not fit the network.
-pub fn load(path: &Path, expected: &str, network: &Network, transform: &Transform) -> Result<Weights, ModelError> {
+pub fn load(path: &Path, expected: &str, family: &dyn Family, transform: &Transform) -> Result<Weights, ModelError> {
     let failed = |source| ModelError::Checkpoint { path: path.to_owned(), source };
     let misfit = |reason| ModelError::Misfit { path: path.to_owned(), reason };
     let file = CheckpointFile::open(path).map_err(failed)?;
@@ -27,7 +27,7 @@ pub fn load(path: &Path, expected: &str, network: &Network, transform: &Transfor
     if found != expected {
         return Err(ModelError::Changed { path: path.to_owned(), found, expected: expected.to_owned() });
     }
-    let entries: HashMap<String, Vec<usize>> = network.entries().into_iter().collect();
+    let entries: HashMap<String, Vec<usize>> = family.entries().into_iter().collect();
     let mut arrays = HashMap::new();
     for (name, tensor) in file.state_dict().map_err(failed)? {
         // Files from a distributed training have this prefix.
@@ -42,7 +42,7 @@ pub fn load(path: &Path, expected: &str, network: &Network, transform: &Transfor
         let data = if fits { tensor.to_f32() } else { vec![] };
         arrays.insert(name, Array { shape: tensor.shape().to_vec(), data });
     }
-    Weights::new(network, arrays).map_err(misfit)
+    Weights::new(family, arrays).map_err(misfit)
 }
 
 fn check_normalisation(part: &str, tensor: &TensorRef<'_>, transform: &Transform) -> Result<(), String> {
@@ -66,9 +66,9 @@ fn check_normalisation(part: &str, tensor: &TensorRef<'_>, transform: &Transform
 ///
 /// # Errors
 /// When writing to `out` fails.
-pub fn write(out: impl Write + Seek, network: &Network, weights: &Weights) -> io::Result<()> {
+pub fn write(out: impl Write + Seek, family: &dyn Family, weights: &Weights) -> io::Result<()> {
     // The original requires a counter of training steps for each normalisation.
-    let named = network.entries().into_iter().flat_map(|(name, shape)| {
+    let named = family.entries().into_iter().flat_map(|(name, shape)| {
         let counter = name.strip_suffix(".running_var").map(|bn| (format!("{bn}.num_batches_tracked"), vec![]));
         [Some((name, shape)), counter]
     });
@@ -77,5 +77,11 @@ pub fn write(out: impl Write + Seek, network: &Network, weights: &Weights) -> io
         let data = weights.get(name).map_or(TensorData::I64(&[0]), |array| TensorData::F32(&array.data));
         TensorEntry { name, shape, data }
     });
-    write_checkpoint(out, entries, &[("made_by", "reeldeck: seeded weights, features are meaningless")])?.flush()
+    write_checkpoint(
+        out,
+        family.state_dict_key(),
+        entries,
+        &[("made_by", "reeldeck: seeded weights, features are meaningless")],
+    )?
+    .flush()
 }

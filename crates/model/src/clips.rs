@@ -4,14 +4,29 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tch::{Device, Tensor};
 
+use crate::backbone::{Backbone, Rows};
 use crate::error::ModelError;
-use crate::fast::FastModel;
 use crate::upload::FrameGroup;
 
 /// Computes the clips of a video.
+///
+/// Push the frames of the clips in ascending order, and take the rows from time to time:
+///
+/// ```ignore
+/// let mut runner = ClipRunner::new(&*backbone, clips, batch);
+/// for (index, pixels) in frames {
+///     runner.push(index, &pixels)?;
+///     let rows = runner.take().fetch()?; // maybe none
+/// }
+/// let rows = runner.finish()?.fetch()?;
+/// ```
+///
+/// Its memory depends on the length of a clip and on `batch`, not on the number of clips.
 pub struct ClipRunner<'m> {
-    model: &'m FastModel,
-    /// The clips that are not computed yet, in order.
+    model: &'m dyn Backbone,
+    /// The clips that are neither computed nor waiting, in order.
+    clips: Box<dyn Iterator<Item = Vec<u64>> + 'm>,
+    /// The next clips to compute, at most `batch` of them.
     waiting: VecDeque<Vec<u64>>,
     batch: usize,
     /// Frames of a group.
@@ -21,18 +36,26 @@ pub struct ClipRunner<'m> {
     indices: Vec<u64>,
     /// The results of the framewise layers that waiting clips need, by frame.
     cache: BTreeMap<u64, Tensor>,
+    /// The number of all clips that are computed.
+    done: usize,
+    /// The results that were not taken yet.
     computed: Computed,
 }
 
-/// The outputs for the distinct clips, in order, on the device. A GPU may still be computing them.
+/// The outputs for some of the distinct clips, in order, on the device. A GPU may still be computing them.
 #[derive(Default)]
 pub struct Computed {
     clips: usize,
-    /// `pooled` and `logits` of each batch.
-    batches: Vec<(Tensor, Tensor)>,
+    /// The results of each batch.
+    batches: Vec<Rows>,
 }
 
 impl Computed {
+    /// Number of clips.
+    pub fn clips(&self) -> usize {
+        self.clips
+    }
+
     /// Waits for the device and copies the outputs to the host. To keep the device busy, first start its next work, or call
     /// this on another thread.
     ///
@@ -44,9 +67,11 @@ impl Computed {
         let numbers = |tensor: &Tensor| -> Result<Vec<f32>, ModelError> {
             Ok(Vec::try_from(tensor.f_to(Device::Cpu)?.f_flatten(0, -1)?)?)
         };
-        for (pooled, logits) in &self.batches {
+        for Rows { pooled, logits } in &self.batches {
             outputs.pooled.extend(numbers(pooled)?);
-            outputs.logits.extend(numbers(logits)?);
+            if let Some(logits) = logits {
+                outputs.logits.extend(numbers(logits)?);
+            }
         }
         if outputs.logits.iter().chain(&outputs.pooled).any(|v| !v.is_finite()) {
             return Err(ModelError::NotFinite);
@@ -55,44 +80,60 @@ impl Computed {
     }
 }
 
-/// The outputs for the distinct clips, in order.
+/// The outputs for some of the distinct clips, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outputs {
     /// Number of clips.
     pub clips: usize,
     /// clips × channels.
     pub pooled: Vec<f32>,
-    /// clips × classes.
+    /// clips × classes; empty if the network has no class scores.
     pub logits: Vec<f32>,
 }
 
 impl<'m> ClipRunner<'m> {
-    /// `clips` are the distinct clips as lists of frame indices, in order. `batch` clips are computed together.
-    pub fn new(model: &'m FastModel, clips: Vec<Vec<u64>>, batch: usize) -> Self {
+    /// `clips` are the distinct clips as lists of frame indices, in order of their first frame. `batch` clips are computed
+    /// together.
+    pub fn new(model: &'m dyn Backbone, clips: impl IntoIterator<Item = Vec<u64>, IntoIter: 'm>, batch: usize) -> Self {
         Self::with_group_size(model, clips, batch, model.group_size(batch))
     }
 
     /// The same with `group_size` frames in a group.
-    pub fn with_group_size(model: &'m FastModel, clips: Vec<Vec<u64>>, batch: usize, group_size: usize) -> Self {
-        Self {
+    pub fn with_group_size(
+        model: &'m dyn Backbone,
+        clips: impl IntoIterator<Item = Vec<u64>, IntoIter: 'm>,
+        batch: usize,
+        group_size: usize,
+    ) -> Self {
+        let mut runner = Self {
             model,
             group_size: group_size.max(1),
-            waiting: clips.into(),
+            clips: Box::new(clips.into_iter()),
+            waiting: VecDeque::new(),
             batch: batch.max(1),
             pixels: FrameGroup::default(),
             indices: vec![],
             cache: BTreeMap::new(),
+            done: 0,
             computed: Computed::default(),
-        }
+        };
+        runner.refill();
+        runner
+    }
+
+    fn refill(&mut self) {
+        let room = self.batch - self.waiting.len();
+        self.waiting.extend(self.clips.by_ref().take(room));
     }
 
     /// Adds the next frame and runs complete groups and batches. Frames come in ascending order of index. `pixels` are
-    /// crop × crop × 3 bytes. Returns the number of clips that are computed or in progress on a GPU.
+    /// the bytes of the transformed frame (see [`Input`](crate::input::Input)). Returns the number of clips that are computed or in progress on a GPU.
     ///
     /// # Errors
     /// When memory runs out or libtorch fails.
     pub fn push(&mut self, index: u64, pixels: &[u8]) -> Result<usize, ModelError> {
-        self.pixels.push(&self.model.upload, self.group_size * self.model.frame_bytes(), pixels)?;
+        let input = self.model.input();
+        self.pixels.push(&input.upload, self.group_size * input.frame_bytes(), pixels)?;
         self.indices.push(index);
         if self.indices.len() == self.group_size {
             self.run_frames()?;
@@ -100,15 +141,20 @@ impl<'m> ClipRunner<'m> {
                 self.run_clips(self.batch)?;
             }
         }
-        Ok(self.computed.clips)
+        Ok(self.done)
     }
 
     /// The number of clips that are computed or in progress on a GPU.
     pub fn done(&self) -> usize {
-        self.computed.clips
+        self.done
     }
 
-    /// Runs the remaining clips.
+    /// Takes the results that were computed since the last call.
+    pub fn take(&mut self) -> Computed {
+        std::mem::take(&mut self.computed)
+    }
+
+    /// Runs the remaining clips. Returns the results that were not taken yet.
     ///
     /// # Errors
     /// When frames are missing, memory runs out, or libtorch fails.
@@ -132,7 +178,7 @@ impl<'m> ClipRunner<'m> {
         if self.indices.is_empty() {
             return Ok(());
         }
-        let pixels = self.pixels.take(&self.model.upload)?;
+        let pixels = self.pixels.take(&self.model.input().upload)?;
         let features = self.model.frames(&pixels)?;
         for (row, index) in self.indices.drain(..).enumerate() {
             self.cache.insert(index, features.f_narrow(0, row as i64, 1)?);
@@ -145,6 +191,8 @@ impl<'m> ClipRunner<'m> {
         let frames: Vec<&Tensor> = clips.iter().flatten().filter_map(|index| self.cache.get(index)).collect();
         self.computed.batches.push(self.model.clips(Tensor::f_cat(&frames, 0)?)?);
         self.computed.clips += count;
+        self.done += count;
+        self.refill();
         // Clips start at ascending frames, so frames before the next clip are not needed again. A clip that wraps around,
         // because the video is shorter, is the only clip.
         match self.waiting.front().and_then(|clip| clip.iter().min()) {
@@ -161,6 +209,7 @@ mod tests {
     use reeldeck_common::recipe::{Precision, SlowOnly, Transform};
     use tch::Device;
 
+    use crate::fast::FastModel;
     use crate::network::Network;
     use crate::seeded;
 
@@ -185,7 +234,7 @@ mod tests {
             runner.finish().unwrap().fetch().unwrap()
         };
         let direct = [16, 64, 1000].map(|group_size| run(&model, group_size));
-        model.upload = crate::upload::Upload::staged();
+        model.input.upload = crate::upload::Upload::staged();
         for (group_size, direct) in [16, 64, 1000].into_iter().zip(direct) {
             assert_eq!(direct.clips, 50);
             assert!(run(&model, group_size) == direct, "groups of {group_size} frames");

@@ -5,12 +5,13 @@
 use reeldeck_common::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
 
+use crate::backbone::{Backbone, Family, Rows, Setup};
 use crate::conv::{Axes, Backend, Conv, Epilogue};
 use crate::device::kind;
 use crate::error::ModelError;
+use crate::input::Input;
 use crate::network::{BlockSpec, ConvSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
 use crate::onednn::{self, Shape};
-use crate::upload::Upload;
 use crate::weights::{Array, Weights};
 
 const EPSILON: f32 = 1e-5;
@@ -27,13 +28,9 @@ fn check(name: &str, numbers: &[f32]) -> Result<(), ModelError> {
 
 /// A network on a device.
 pub struct FastModel {
-    device: Device,
-    pub(crate) upload: Upload,
+    pub(crate) input: Input,
     kind: Kind,
-    crop: i64,
     length: i64,
-    mean: Tensor,
-    std: Tensor,
     stem: Conv,
     /// The blocks that see a single frame.
     framewise: Vec<Block>,
@@ -168,21 +165,16 @@ impl FastModel {
     ) -> Result<Self, ModelError> {
         let _guard = tch::no_grad_guard();
         let builder = Builder { weights, device, kind: kind(precision), length: length as i64, backend };
-        let crop = transform.output().0 as i64;
-        let mut side = crop;
+        let mut side = transform.output().0 as i64;
         let stem = builder.conv(&network.stem, &mut side)?;
         side = (side - 1) / 2 + 1;
         let mut blocks = |stages: &[Vec<BlockSpec>]| {
             stages.iter().flatten().map(|block| builder.block(block, &mut side)).collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
-            device,
-            upload: Upload::new(device),
+            input: Input::new(transform, device)?,
             kind: builder.kind,
-            crop,
             length: builder.length,
-            mean: Tensor::from_slice(&transform.mean).f_to(device)?,
-            std: Tensor::from_slice(&transform.std).f_to(device)?,
             stem,
             framewise: blocks(&network.stages[..network.framewise])?,
             clipwise: blocks(&network.stages[network.framewise..])?,
@@ -190,37 +182,17 @@ impl FastModel {
             head_bias: builder.tensor(HEAD_BIAS)?,
         })
     }
+}
 
-    /// The number of frames in a group, which the framewise layers compute together. It must not depend on timing, because
-    /// results of different groupings differ in the last digits. On a CPU it is 16: with fewer frames libtorch runs oneDNN on
-    /// a single thread, and more frames gain nothing. On a GPU the overhead of a call does not depend on the number of frames.
-    /// There a group has 64 frames for the default of 20 clips, and half as many when a lack of memory halves the clips.
-    pub fn group_size(&self, batch: usize) -> usize {
-        if self.device == Device::Cpu { 16 } else { (batch * 64 / 20).clamp(1, 64) }
+impl Backbone for FastModel {
+    fn input(&self) -> &Input {
+        &self.input
     }
 
-    /// The device that computes.
-    pub fn device(&self) -> Device {
-        self.device
-    }
-
-    /// The size of a frame in bytes.
-    pub(crate) fn frame_bytes(&self) -> usize {
-        (self.crop * self.crop * 3) as usize
-    }
-
-    /// Runs the framewise layers. `pixels` contains frames of crop × crop × 3 bytes, RGB, on the device. Returns frames ×
-    /// channels × height × width.
-    ///
-    /// # Errors
-    /// When memory runs out or libtorch fails.
-    pub fn frames(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+    /// Returns frames × channels × height × width.
+    fn frames(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
         let _guard = tch::no_grad_guard();
-        let count = pixels.numel() as i64 / (self.crop * self.crop * 3);
-        let x = pixels.f_view([count, self.crop, self.crop, 3])?;
-        // The same operations as the original: subtraction and division in 32 bits.
-        let x = x.f_to_kind(Kind::Float)?.f_sub_(&self.mean)?.f_div_(&self.std)?;
-        let x = x.f_permute([0, 3, 1, 2])?.f_to_kind(self.kind)?;
+        let x = self.input.normalised(pixels)?.f_permute([0, 3, 1, 2])?.f_to_kind(self.kind)?;
         let x = self.stem.output(&x, 1, Epilogue::Relu)?;
         let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         for block in &self.framewise {
@@ -229,13 +201,7 @@ impl FastModel {
         Ok(x)
     }
 
-    /// Runs the layers that see whole clips. `frames` contains the results of [`FastModel::frames`] for whole clips, in order.
-    /// Returns `pooled` (clips × channels) and `logits` (clips × classes) in 32 bits on the device. A GPU may still be
-    /// computing them.
-    ///
-    /// # Errors
-    /// When memory runs out or libtorch fails.
-    pub fn clips(&self, frames: Tensor) -> Result<(Tensor, Tensor), ModelError> {
+    fn clips(&self, frames: Tensor) -> Result<Rows, ModelError> {
         let _guard = tch::no_grad_guard();
         let mut x = frames;
         for block in &self.clipwise {
@@ -246,6 +212,42 @@ impl FastModel {
         let pooled = pooled.f_view([count / self.length, self.length, channels])?;
         let pooled = pooled.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?;
         let logits = pooled.f_linear(&self.head_weight, Some(&self.head_bias))?;
-        Ok((pooled, logits))
+        Ok(Rows { pooled, logits: Some(logits) })
+    }
+}
+
+impl Family for Network {
+    fn entries(&self) -> Vec<(String, Vec<usize>)> {
+        self.entries()
+    }
+
+    fn seeded_range(&self, name: &str, shape: &[usize]) -> (f32, f32) {
+        seeded_range(name, shape)
+    }
+
+    fn build(&self, weights: &Weights, setup: &Setup<'_>) -> Result<Box<dyn Backbone>, ModelError> {
+        let Setup { transform, length, precision, device } = *setup;
+        Ok(Box::new(FastModel::new(self, weights, transform, length, precision, device)?))
+    }
+}
+
+/// Chosen so that the activations of a deep ResNet neither vanish nor explode.
+fn seeded_range(name: &str, shape: &[usize]) -> (f32, f32) {
+    if name == HEAD_WEIGHT {
+        return (-0.04, 0.04);
+    }
+    if name == HEAD_BIAS {
+        return (-0.5, 0.5);
+    }
+    if name.ends_with(".conv.weight") {
+        let fan_in = shape.iter().skip(1).product::<usize>() as f32;
+        let bound = (6.0 / fan_in).sqrt();
+        return (-bound, bound);
+    }
+    match name.rsplit('.').next() {
+        Some("weight") if name.contains(".conv3.") => (0.3, 0.5),
+        Some("weight") => (0.8, 1.2),
+        Some("running_var") => (0.5, 1.5),
+        _ => (-0.1, 0.1),
     }
 }

@@ -1,7 +1,8 @@
-//! The model: checkpoints, and SlowOnly networks in libtorch that turn pixels into features.
+//! The model: checkpoints, and networks of several families in libtorch that turn pixels into features.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod backbone;
 pub mod checkpoint;
 pub mod clips;
 mod conv;
@@ -9,6 +10,7 @@ mod cudnn;
 pub mod device;
 mod error;
 pub mod fast;
+pub mod input;
 mod native;
 pub mod network;
 pub mod onednn;
@@ -17,6 +19,7 @@ pub mod seeded;
 mod upload;
 pub mod weights;
 
+pub use backbone::{Backbone, Family, Rows, Setup, family, load};
 pub use conv::Backend;
 pub use error::ModelError;
 pub use tch;

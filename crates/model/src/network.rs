@@ -1,8 +1,6 @@
 //! The architecture of a SlowOnly network: its convolutions, and the names and shapes of its weights in a checkpoint.
 
-use reeldeck_common::recipe::{Model, SlowOnly};
-
-use crate::error::ModelError;
+use reeldeck_common::recipe::SlowOnly;
 
 /// A convolution with its batch normalisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +46,6 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of a recipe.
-    ///
-    /// # Errors
-    /// When the recipe is of another family.
-    pub fn of(model: &Model) -> Result<Self, ModelError> {
-        match model {
-            Model::Slowonly(model) => Ok(Self::new(model)),
-            _ => Err(ModelError::Internal("this build runs no networks of the recipe's family".into())),
-        }
-    }
-
     /// A SlowOnly network.
     pub fn new(model: &SlowOnly) -> Self {
         let base = model.base_channels;
@@ -125,11 +112,12 @@ pub const HEAD_BIAS: &str = "cls_head.fc_cls.bias";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_common::recipe::Recipe;
+    use reeldeck_common::recipe::{Model, Recipe};
 
     #[test]
     fn the_built_in_recipe_matches_the_published_network() {
-        let network = Network::of(&Recipe::find("slowonly-r50-8x8-k700").unwrap().model).unwrap();
+        let Model::Slowonly(model) = Recipe::find("slowonly-r50-8x8-k700").unwrap().model else { panic!() };
+        let network = Network::new(&model);
         let entries = network.entries();
         // The published file has 320 entries, of which 53 are counters of training steps.
         assert_eq!(entries.len(), 320 - 53);

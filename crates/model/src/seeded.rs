@@ -5,45 +5,24 @@ use std::collections::HashMap;
 #[cfg(doc)]
 use reeldeck_common::pinned::SEEDED_WEIGHTS;
 
-use crate::network::Network;
+use crate::backbone::Family;
 use crate::weights::{Array, Weights};
 
 /// The weights of version [`SEEDED_WEIGHTS`]: uniform numbers from a generator that is seeded with the weight's name. They are
 /// the same on all machines, because all operations are rounded exactly.
-pub fn weights(network: &Network) -> Weights {
-    let arrays: HashMap<String, Array> = network
+pub fn weights(family: &dyn Family) -> Weights {
+    let arrays: HashMap<String, Array> = family
         .entries()
         .into_iter()
         .map(|(name, shape)| {
-            let (low, high) = range(&name, &shape);
+            let (low, high) = family.seeded_range(&name, &shape);
             let mut numbers = Uniform::named(&name);
             let data = (0..shape.iter().product()).map(|_| low + (high - low) * numbers.next()).collect();
             (name, Array { shape, data })
         })
         .collect();
-    #[expect(clippy::expect_used, reason = "the entries were taken from the network itself")]
-    Weights::new(network, arrays).expect("complete")
-}
-
-/// The range of a weight, chosen so that the activations of a deep network neither vanish nor explode.
-fn range(name: &str, shape: &[usize]) -> (f32, f32) {
-    if name == crate::network::HEAD_WEIGHT {
-        return (-0.04, 0.04);
-    }
-    if name == crate::network::HEAD_BIAS {
-        return (-0.5, 0.5);
-    }
-    if name.ends_with(".conv.weight") {
-        let fan_in = shape.iter().skip(1).product::<usize>() as f32;
-        let bound = (6.0 / fan_in).sqrt();
-        return (-bound, bound);
-    }
-    match name.rsplit('.').next() {
-        Some("weight") if name.contains(".conv3.") => (0.3, 0.5),
-        Some("weight") => (0.8, 1.2),
-        Some("running_var") => (0.5, 1.5),
-        _ => (-0.1, 0.1),
-    }
+    #[expect(clippy::expect_used, reason = "the entries were taken from the family itself")]
+    Weights::new(family, arrays).expect("complete")
 }
 
 /// SplitMix64. The first 24 bits give a number in [0, 1).
@@ -67,6 +46,7 @@ impl Uniform {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Network;
     use reeldeck_common::recipe::SlowOnly;
 
     /// Features from seeded weights must stay comparable between versions.

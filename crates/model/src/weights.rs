@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::network::Network;
+use crate::backbone::Family;
 
 /// A weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,13 +20,13 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Checks that `arrays` are exactly the weights of `network`, apart from counters of training steps.
+    /// Checks that `arrays` are exactly the weights of a network, apart from counters of training steps and keys that it ignores.
     ///
     /// # Errors
     /// The first few keys that are missing, unexpected or of another shape.
-    pub fn new(network: &Network, mut arrays: HashMap<String, Array>) -> Result<Self, String> {
-        arrays.retain(|name, _| !name.ends_with(".num_batches_tracked"));
-        let entries = network.entries();
+    pub fn new(family: &dyn Family, mut arrays: HashMap<String, Array>) -> Result<Self, String> {
+        arrays.retain(|name, _| !name.ends_with(".num_batches_tracked") && !family.ignores(name));
+        let entries = family.entries();
         let mut problems = vec![];
         let missing = entries.iter().filter(|(name, _)| !arrays.contains_key(name)).map(|(name, _)| name.clone());
         problems.extend(list("missing", missing.collect()));

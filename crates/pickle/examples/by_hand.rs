@@ -81,7 +81,7 @@ fn copy_checkpoint(file: &Path, copy: &Path) -> Result<(), Box<dyn Error>> {
         shape: tensor.shape(),
         data: ints.as_ref().map_or(TensorData::F32(floats), |ints| TensorData::I64(ints)),
     });
-    write_checkpoint(BufWriter::new(File::create(copy)?), entries, &[])?;
+    write_checkpoint(BufWriter::new(File::create(copy)?), "state_dict", entries, &[])?;
     Ok(())
 }
 
@@ -101,7 +101,7 @@ fn make_checkpoint(file: &Path) -> Result<(), Box<dyn Error>> {
         TensorEntry { name: "größe", shape: &[1, 2], data: TensorData::I64(&[-1, 1]) },
     ];
     let meta = [("experiment_name", "by_hand"), ("note", "zwölf\nlines")];
-    write_checkpoint(BufWriter::new(File::create(file)?), entries, &meta)?;
+    write_checkpoint(BufWriter::new(File::create(file)?), "state_dict", entries, &meta)?;
     println!("{} bytes", fs::metadata(file)?.len());
     Ok(())
 }

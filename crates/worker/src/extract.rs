@@ -11,9 +11,7 @@ use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init, JobId};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_model::clips::{ClipRunner, Computed};
-use reeldeck_model::fast::FastModel;
-use reeldeck_model::network::Network;
-use reeldeck_model::{ModelError, checkpoint, device, seeded};
+use reeldeck_model::{Backbone, ModelError, device};
 use reeldeck_video::frames::Extraction;
 use reeldeck_video::sampling::ClipPlan;
 use tracing::debug;
@@ -32,8 +30,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 /// A loaded model that turns videos into features.
 pub(crate) struct Extractor {
     init: Init,
-    network: Network,
-    model: FastModel,
+    model: Box<dyn Backbone>,
     reporter: Reporter,
 }
 
@@ -59,20 +56,16 @@ impl Extractor {
         }
         let device = device::find(&init.device)?;
         device::make_current(device)?;
-        let network = Network::of(&init.recipe.model)?;
-        let weights = match &init.checkpoint {
-            CheckpointSource::Seeded => seeded::weights(&network),
+        let checkpoint = match &init.checkpoint {
+            CheckpointSource::Seeded => None,
             CheckpointSource::Url(url) => {
                 let reason = "this is an address; the engine gets the file and names it to its workers".into();
                 return Err(ModelError::Misfit { path: url.into(), reason });
             }
-            CheckpointSource::File(path) => {
-                checkpoint::load(path, &init.checkpoint_id.digest, &network, &init.recipe.transform)?
-            }
+            CheckpointSource::File(path) => Some((path.as_path(), init.checkpoint_id.digest.as_str())),
         };
-        let (transform, length) = (&init.recipe.transform, init.recipe.sampling.length);
-        let model = FastModel::new(&network, &weights, transform, length, init.recipe.precision, device)?;
-        Ok(Self { init: init.clone(), network, model, reporter })
+        let model = reeldeck_model::load(&init.recipe, checkpoint, device)?;
+        Ok(Self { init: init.clone(), model, reporter })
     }
 
     /// Extracts all jobs with this writer.
@@ -96,7 +89,7 @@ impl Extractor {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start_writer(&self) -> Result<Writer, Failure> {
-        Writer::start(&self.init, &self.network, self.model.device(), self.reporter.clone())
+        Writer::start(&self.init, self.model.input().device(), self.reporter.clone())
     }
 
     /// Receives the frames from the decode thread and runs clips as their frames arrive.
@@ -126,7 +119,7 @@ impl Extractor {
             let started = Instant::now();
             match decoded {
                 Decoded::Plan(plan) => {
-                    let runner = ClipRunner::new(&self.model, plan.clips.clone(), job.batch);
+                    let runner = ClipRunner::new(&*self.model, plan.clips.clone(), job.batch);
                     work = Some((plan, runner));
                 }
                 Decoded::Frame(index, pixels) => {

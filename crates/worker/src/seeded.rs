@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use reeldeck_common::recipe::Recipe;
-use reeldeck_model::network::Network;
 use reeldeck_model::seeded;
 
 /// Runs the command.
@@ -18,9 +17,9 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     let [recipe, file] = arguments else { bail!("usage: reeldeck-worker write-seeded-checkpoint RECIPE FILE") };
     let recipe = Recipe::find(&recipe.to_string_lossy())?;
     let file = PathBuf::from(file);
-    let network = Network::of(&recipe.model)?;
-    let weights = seeded::weights(&network);
+    let family = reeldeck_model::family(&recipe.model)?;
+    let weights = seeded::weights(&*family);
     let out = File::create(&file).with_context(|| format!("failed to create {}", file.display()))?;
-    reeldeck_model::checkpoint::write(BufWriter::new(out), &network, &weights)
+    reeldeck_model::checkpoint::write(BufWriter::new(out), &*family, &weights)
         .with_context(|| format!("failed to write {}", file.display()))
 }

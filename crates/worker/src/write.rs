@@ -14,7 +14,6 @@ use reeldeck_common::protocol::{FromWorker, Init, Report};
 use reeldeck_common::recipe::Output;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_model::clips::{Computed, Outputs};
-use reeldeck_model::network::Network;
 use reeldeck_model::tch::Device;
 use reeldeck_model::{ModelError, device};
 use reeldeck_video::frames::Extraction;
@@ -62,10 +61,9 @@ impl Writer {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(crate) fn start(init: &Init, network: &Network, device: Device, reporter: Reporter) -> Result<Self, Failure> {
+    pub(crate) fn start(init: &Init, device: Device, reporter: Reporter) -> Result<Self, Failure> {
         let (videos, waiting) = mpsc::sync_channel(MAX_WAITING);
-        let (classes, features) = (network.classes, network.features);
-        let state = WriterThread { init: init.clone(), classes, features, reporter };
+        let state = WriterThread { init: init.clone(), reporter };
         let thread = threads::spawn("write", move || {
             device::make_current(device)?;
             state.run(waiting)
@@ -93,8 +91,6 @@ impl Writer {
 /// The state of the thread.
 struct WriterThread {
     init: Init,
-    classes: usize,
-    features: usize,
     reporter: Reporter,
 }
 
@@ -162,9 +158,10 @@ impl WriterThread {
         let lost = || ModelError::Internal("the model gave fewer rows than there are clips".into());
         let mut tensors = BTreeMap::new();
         for output in &self.init.recipe.outputs {
+            let columns = self.init.recipe.columns(*output);
             let matrix = match output {
-                Output::Logits => expand(&outputs.logits, self.classes),
-                Output::Pooled => expand(&outputs.pooled, self.features),
+                Output::Logits => expand(&outputs.logits, columns),
+                Output::Pooled => expand(&outputs.pooled, columns),
             };
             tensors.insert(output.name().to_owned(), matrix.ok_or_else(lost)?);
         }

@@ -27,7 +27,7 @@ fn content() -> Vec<u8> {
 fn checkpoint(seed: u32) -> Vec<u8> {
     let values: Vec<f32> = (0..125_000u32).map(|i| ((i + seed).wrapping_mul(2_654_435_761) >> 8) as f32).collect();
     let entry = TensorEntry { name: "a", shape: &[values.len()], data: TensorData::F32(&values) };
-    write_checkpoint(Cursor::new(vec![]), [entry], &[]).unwrap().into_inner()
+    write_checkpoint(Cursor::new(vec![]), "state_dict", [entry], &[]).unwrap().into_inner()
 }
 
 fn name_of(bytes: &[u8]) -> String {

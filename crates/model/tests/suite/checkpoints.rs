@@ -32,7 +32,7 @@ fn entries(network: &Network) -> Entries {
 
 fn file(entries: &Entries) -> Vec<u8> {
     let entries = entries.iter().map(|(name, shape, data)| TensorEntry { name, shape, data: TensorData::F32(data) });
-    write_checkpoint(Cursor::new(vec![]), entries, &[("epoch", "150")]).unwrap().into_inner()
+    write_checkpoint(Cursor::new(vec![]), "state_dict", entries, &[("epoch", "150")]).unwrap().into_inner()
 }
 
 fn load(bytes: &[u8]) -> Result<Weights, ModelError> {

@@ -186,13 +186,15 @@ impl<'a> Checkpoint<'a> {
         entries.iter().filter_map(|&(key, _)| self.pickle.as_str(key)).collect()
     }
 
-    /// The tensors in the dict `state_dict`, or in the outermost dict if it has no such key.
+    /// The tensors in the dict `state_dict`, `model` or `module`, or in the outermost dict if it has no such key.
     ///
     /// # Errors
     /// [`CheckpointError`] when there is no such dict, it has no tensors, or a tensor is invalid.
     pub fn state_dict(&self) -> Result<StateDict<'a>, CheckpointError> {
         let root = self.pickle.root();
-        let state_dict = self.pickle.field(root, "state_dict").unwrap_or(root);
+        // OpenMMLab, then VideoMAE; a wrapped model of DeepSpeed is called `module`.
+        let field = |key: &&str| self.pickle.field(root, key).filter(|&node| self.pickle.entries(node).is_some());
+        let state_dict = ["state_dict", "model", "module"].iter().find_map(field).unwrap_or(root);
         let entries = self.pickle.entries(state_dict).ok_or(CheckpointError::NoStateDict)?;
 
         // As in a Python dict, a name that is set again keeps its position and gets the new value.

@@ -50,7 +50,7 @@ pub struct TensorEntry<'a> {
     pub data: TensorData<'a>,
 }
 
-/// Writes the equivalent of `torch.save({'meta': meta, 'state_dict': OrderedDict(entries)}, out)`. Equal input gives equal
+/// Writes the equivalent of `torch.save({'meta': meta, key: OrderedDict(entries)}, out)`. Equal input gives equal
 /// bytes. `out` should be buffered.
 ///
 /// # Errors
@@ -58,6 +58,7 @@ pub struct TensorEntry<'a> {
 /// name occurs twice.
 pub fn write_checkpoint<'a, W: Write + Seek>(
     out: W,
+    key: &str,
     entries: impl IntoIterator<Item = TensorEntry<'a>>,
     meta: &[(&str, &str)],
 ) -> io::Result<W> {
@@ -74,7 +75,7 @@ pub fn write_checkpoint<'a, W: Write + Seek>(
 
     // PyTorch takes the folder's name from the first entry, and writes `data.pkl` first.
     zip.start_file("archive/data.pkl", options)?;
-    zip.write_all(&pickle(&entries, meta)?)?;
+    zip.write_all(&pickle(key, &entries, meta)?)?;
     zip.start_file("archive/byteorder", options)?;
     zip.write_all(b"little")?;
     for (key, entry) in entries.iter().enumerate() {
@@ -108,8 +109,8 @@ fn check(entries: &[TensorEntry<'_>]) -> io::Result<()> {
     Ok(())
 }
 
-/// `{'meta': {…}, 'state_dict': OrderedDict([…])}`.
-fn pickle(entries: &[TensorEntry<'_>], meta: &[(&str, &str)]) -> io::Result<Vec<u8>> {
+/// `{'meta': {…}, key: OrderedDict([…])}`.
+fn pickle(state_dict: &str, entries: &[TensorEntry<'_>], meta: &[(&str, &str)]) -> io::Result<Vec<u8>> {
     let mut pickle = PickleWriter::new(Vec::new())?;
     pickle.empty_dict()?;
     pickle.mark()?;
@@ -121,7 +122,7 @@ fn pickle(entries: &[TensorEntry<'_>], meta: &[(&str, &str)]) -> io::Result<Vec<
         pickle.str(value)?;
     }
     pickle.set_items()?;
-    pickle.str("state_dict")?;
+    pickle.str(state_dict)?;
     ordered_dict(&mut pickle)?;
     pickle.mark()?;
     for (key, entry) in entries.iter().enumerate() {

@@ -142,7 +142,7 @@ fn missing_and_irregular_files_are_refused() {
 }
 
 fn write(entries: &[TensorEntry<'_>], meta: &[(&str, &str)]) -> Vec<u8> {
-    write_checkpoint(Cursor::new(Vec::new()), entries.iter().copied(), meta).unwrap().into_inner()
+    write_checkpoint(Cursor::new(Vec::new()), "state_dict", entries.iter().copied(), meta).unwrap().into_inner()
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_changed_bit_in_an_entry_is_found() {
 
 #[test]
 fn invalid_tensors_are_not_written() {
-    let write = |entries: Vec<TensorEntry<'_>>| write_checkpoint(Cursor::new(Vec::new()), entries, &[]);
+    let write = |entries: Vec<TensorEntry<'_>>| write_checkpoint(Cursor::new(Vec::new()), "state_dict", entries, &[]);
     let entry = TensorEntry { name: "a", shape: &[2], data: TensorData::F32(&[1.0, 2.0]) };
     assert!(write(vec![entry]).is_ok());
     assert!(write(vec![entry, entry]).unwrap_err().to_string().contains("twice"));
@@ -227,7 +227,7 @@ fn a_large_state_dict_is_read_back_from_a_file() {
         data: TensorData::F32(&values[tensor]),
     });
     let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
-    write_checkpoint(&mut file, entries, &[]).unwrap();
+    write_checkpoint(&mut file, "state_dict", entries, &[]).unwrap();
     drop(file);
 
     let file = CheckpointFile::open(path).unwrap();

@@ -68,7 +68,9 @@ fn valid_files() -> &'static [Vec<u8>] {
             TensorEntry { name: "a", shape: &[2, 3], data: TensorData::F32(&[0.5; 6]) },
             TensorEntry { name: "b", shape: &[], data: TensorData::I64(&[3]) },
         ];
-        files.push(write_checkpoint(Cursor::new(Vec::new()), entries, &[("k", "v")]).unwrap().into_inner());
+        files.push(
+            write_checkpoint(Cursor::new(Vec::new()), "state_dict", entries, &[("k", "v")]).unwrap().into_inner(),
+        );
         let mut writer = ResultsWriter::new(Vec::new()).unwrap();
         for label in 0..3 {
             writer.push(&Sample { scores: &[0.5; 6], clips: 2, classes: 3, label, img_shape: (256, 256) }).unwrap();

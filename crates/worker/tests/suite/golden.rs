@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use reeldeck_common::feature::{CheckpointId, Feature};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::CheckpointSource;
-use reeldeck_common::recipe::{Recipe, Transform};
+use reeldeck_common::recipe::{Model, Recipe, Transform};
 use reeldeck_model::network::Network;
 use reeldeck_model::plain::PlainModel;
 use reeldeck_model::seeded;
@@ -157,7 +157,8 @@ fn results_equal_those_of_the_original() {
     reeldeck_model::device::keep_memory();
     let (figures, recipe) = figures();
     let folder = tempfile::tempdir().unwrap();
-    let network = Network::of(&recipe.model).unwrap();
+    let Model::Slowonly(model) = &recipe.model else { panic!("a SlowOnly recipe") };
+    let network = Network::new(model);
     let weights = seeded::weights(&network);
     let plain = PlainModel::new(network, &weights);
     let mut worker = worker(folder.path(), &recipe);

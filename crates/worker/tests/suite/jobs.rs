@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use reeldeck_common::feature::{Feature, Header};
 use reeldeck_common::protocol::{Init, Nvdec};
 use reeldeck_common::recipe::{Output, Precision};
-use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT, Network};
+use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT};
 use reeldeck_model::seeded;
 
 use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
@@ -121,7 +121,7 @@ fn pooled_outputs_are_consistent_with_the_logits() {
     let feature = Feature::read(&feature).unwrap();
     let (logits, pooled) = (&feature.tensors["logits"], &feature.tensors["pooled"]);
     assert_eq!((logits.shape, pooled.shape), ([4, 5], [4, 128]));
-    let weights = seeded::weights(&Network::of(&recipe.model).unwrap());
+    let weights = seeded::weights(&*reeldeck_model::family(&recipe.model).unwrap());
     let (matrix, bias) = (weights.get(HEAD_WEIGHT).unwrap(), weights.get(HEAD_BIAS).unwrap());
     for (logits, pooled) in logits.data.chunks_exact(5).zip(pooled.data.chunks_exact(128)) {
         for (class, (logit, row)) in logits.iter().zip(matrix.data.chunks_exact(128)).enumerate() {

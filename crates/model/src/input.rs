@@ -1,0 +1,73 @@
+//! The frames that a network receives: their way to the device, and their normalisation.
+
+use reeldeck_common::recipe::{Filter, Transform};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::ModelError;
+use crate::upload::Upload;
+
+/// Receives transformed frames: height × width × 3 values in R, G, B order from 0 to 255, one byte each, or native `f32` for
+/// the filter `torch-f32`.
+pub struct Input {
+    device: Device,
+    pub(crate) upload: Upload,
+    kind: Kind,
+    height: i64,
+    width: i64,
+    frame_bytes: usize,
+    /// Divides the values first, unless it is 1.
+    scale: Option<f64>,
+    mean: Tensor,
+    std: Tensor,
+}
+
+impl Input {
+    /// For frames of a transform.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn new(transform: &Transform, device: Device) -> Result<Self, ModelError> {
+        let (height, width) = transform.output();
+        Ok(Self {
+            device,
+            upload: Upload::new(device),
+            kind: match transform.filter {
+                Filter::OpencvU8 => Kind::Uint8,
+                Filter::TorchF32 => Kind::Float,
+            },
+            height: height as i64,
+            width: width as i64,
+            frame_bytes: transform.frame_bytes(),
+            scale: (transform.scale != 1.0).then_some(f64::from(transform.scale)),
+            mean: Tensor::from_slice(&transform.mean).f_to(device)?,
+            std: Tensor::from_slice(&transform.std).f_to(device)?,
+        })
+    }
+
+    /// The device that computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The size of a frame in bytes.
+    pub fn frame_bytes(&self) -> usize {
+        self.frame_bytes
+    }
+
+    /// Normalises frames, given as their bytes in a row on the device. Returns frames × height × width × 3 in 32 bits.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn normalised(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+        let pixels = match self.kind {
+            Kind::Uint8 => pixels.f_to_kind(Kind::Float)?,
+            kind => pixels.f_view_dtype(kind)?,
+        };
+        let mut x = pixels.f_view([-1, self.height, self.width, 3])?;
+        if let Some(scale) = self.scale {
+            x = x.f_div_scalar(scale)?;
+        }
+        // The same operations as the original: subtraction and division in 32 bits.
+        Ok(x.f_sub(&self.mean)?.f_div_(&self.std)?)
+    }
+}
