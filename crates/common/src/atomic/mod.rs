@@ -49,7 +49,7 @@ impl Owner {
     fn create(&self, path: &Path) -> io::Result<(Temporary, File)> {
         let folder = File::open(folder_of(path))?;
         let (flags, mode) =
-            (OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC, Mode::from_raw_mode(0o666));
+            (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC, Mode::from_raw_mode(0o666));
         let mut tries = 0..1000;
         loop {
             let name = self.temporary(path, COUNTER.fetch_add(1, Ordering::Relaxed))?;
@@ -127,6 +127,17 @@ pub fn write_at(path: &Path, owner: &Owner, fill: impl FnOnce(&Path) -> io::Resu
     let (temporary, _) = begin(path, owner)?;
     let written = fill(&folder_of(path).join(&temporary.name));
     temporary.finish(path, written)
+}
+
+/// Creates a file without a name on the file system of `path`, for data that does not fit into memory. It is gone when it is
+/// closed, and also after a crash.
+///
+/// # Errors
+/// When the file system fails.
+pub fn unnamed(path: &Path, owner: &Owner) -> io::Result<File> {
+    let (temporary, file) = begin(path, owner)?;
+    temporary.discard();
+    Ok(file)
 }
 
 fn begin(path: &Path, owner: &Owner) -> io::Result<(Temporary, File)> {

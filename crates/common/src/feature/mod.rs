@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -16,6 +16,10 @@ use crate::pinned::SEEDED_WEIGHTS;
 use crate::recipe::{Output, Precision, Recipe};
 use crate::source::SourceStamp;
 use crate::video::VideoName;
+
+mod stream;
+
+pub use stream::FeatureWriter;
 
 /// The key of the provenance in the metadata.
 const KEY: &str = "reeldeck";
@@ -210,10 +214,7 @@ fn checksum(provenance: &Provenance, tensors: &BTreeMap<String, Matrix>) -> io::
     let mut hash = Xxh3::new();
     hash.update(&serde_json::to_vec(provenance)?);
     for (name, matrix) in tensors {
-        hash.update(name.as_bytes());
-        for side in matrix.shape {
-            hash.update(&(side as u64).to_le_bytes());
-        }
+        stream::update_with_shape(&mut hash, name, matrix.shape);
         hash.update(&little_endian(&matrix.data));
     }
     Ok(format!("{:032x}", hash.digest128()))
@@ -246,16 +247,13 @@ impl Feature {
     /// # Errors
     /// When the number of a matrix's values does not match its shape.
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
-        let seal = Sealed { provenance: self.provenance.clone(), xxh3: checksum(&self.provenance, &self.tensors)? };
-        let bytes: Vec<_> = self.tensors.iter().map(|(name, m)| (name, m, little_endian(&m.data))).collect();
-        let views = bytes
-            .iter()
-            .map(|(name, matrix, data)| Ok((name.as_str(), TensorView::new(Dtype::F32, matrix.shape.to_vec(), data)?)))
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-            .map_err(io::Error::other)?;
-        // A single key: the crate writes several keys in random order.
-        let metadata = [(KEY.to_owned(), serde_json::to_string(&seal)?)].into_iter().collect();
-        safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)
+        if self.tensors.values().any(|matrix| matrix.shape[0].checked_mul(matrix.shape[1]) != Some(matrix.data.len())) {
+            return Err(io::Error::other("a matrix has not as many values as its shape says"));
+        }
+        let shapes = self.tensors.iter().map(|(name, matrix)| (name.clone(), matrix.shape)).collect();
+        let mut bytes = stream::head(&self.provenance, &shapes, checksum(&self.provenance, &self.tensors)?)?;
+        self.tensors.values().for_each(|matrix| bytes.extend(little_endian(&matrix.data)));
+        Ok(bytes)
     }
 
     /// The header of its file.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::recipe::Model;
 use proptest::prelude::*;
+use safetensors::tensor::TensorView;
 
 fn sample() -> Feature {
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
@@ -43,6 +44,58 @@ fn features_are_read_back_and_have_stable_bytes() {
     for _ in 0..20 {
         assert_eq!(feature.to_bytes().unwrap(), std::fs::read(&path).unwrap());
     }
+}
+
+/// The file as the safetensors crate writes it, which is the format.
+#[test]
+fn a_file_has_the_bytes_that_the_safetensors_crate_writes() {
+    let feature = sample();
+    let numbers: Vec<_> = feature.tensors.iter().map(|(name, m)| (name, m.shape, little_endian(&m.data))).collect();
+    let view = |shape: [usize; 2], data| TensorView::new(Dtype::F32, shape.to_vec(), data).unwrap();
+    let views = numbers.iter().map(|(name, shape, data)| (name.as_str(), view(*shape, data)));
+    let xxh3 = checksum(&feature.provenance, &feature.tensors).unwrap();
+    let sealed = serde_json::to_string(&Sealed { provenance: feature.provenance.clone(), xxh3 }).unwrap();
+    let expected = safetensors::serialize(views, Some([(KEY.to_owned(), sealed)].into())).unwrap();
+    assert!(feature.to_bytes().unwrap() == expected);
+}
+
+/// Portions of rows, few and many, in memory and beyond.
+#[test]
+fn rows_that_come_one_by_one_make_the_same_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let owner = Owner::this_process();
+    for (rows, portion) in [(100, 1), (7, 3), (3000, 64)] {
+        let path = dir.path().join(format!("x/{rows}.safetensors"));
+        let mut feature = sample();
+        let matrix = |columns| Matrix { shape: [rows, columns], data: (0..rows * columns).map(|i| i as f32).collect() };
+        feature.tensors = [("logits".into(), matrix(700)), ("pooled".into(), matrix(2048))].into();
+        let mut writer = FeatureWriter::new(&path, &feature.provenance.video, &owner);
+        let push = |writer: &mut FeatureWriter| {
+            for output in [Output::Pooled, Output::Logits] {
+                let Matrix { shape, data } = &feature.tensors[output.name()];
+                data.chunks(portion * shape[1]).for_each(|rows| writer.push(output, shape[1], rows).unwrap());
+            }
+        };
+        push(&mut writer);
+        // A pass that turns out to be inexact starts over.
+        writer.clear();
+        push(&mut writer);
+        assert!(writer.matrices_in_memory().iter().all(|bytes| *bytes < 4 << 20), "{rows} rows");
+        writer.finish(&feature.provenance).unwrap();
+        assert!(std::fs::read(&path).unwrap() == feature.to_bytes().unwrap(), "{rows} rows");
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("x")).unwrap().count(), 3, "nothing else is left");
+}
+
+#[test]
+fn a_row_that_is_not_complete_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let feature = sample();
+    let path = dir.path().join("x/v.safetensors");
+    let mut writer = FeatureWriter::new(&path, &feature.provenance.video, &Owner::this_process());
+    writer.push(Output::Logits, 700, &[0.0; 701]).unwrap();
+    assert!(writer.finish(&feature.provenance).unwrap_err().to_string().contains("not complete"));
+    assert!(!path.exists());
 }
 
 #[test]
