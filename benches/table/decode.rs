@@ -47,7 +47,7 @@ struct NullSink {
 
 impl Sink for NullSink {
     fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError> {
-        self.needed = plan.frames.len();
+        self.needed = plan.frames().count();
         Ok(())
     }
 

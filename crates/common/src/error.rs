@@ -18,7 +18,7 @@ pub fn of_same_content(reason: &str) -> Option<String> {
 pub enum ErrorKind {
     /// The file is not a valid video. A retry would fail too.
     Corrupt,
-    /// The video exceeds a limit on pixels, duration, memory or time.
+    /// The video exceeds a limit on pixels, duration, memory or time, or is shorter than a clip.
     Limit,
     /// Reading or writing failed. A retry may succeed.
     Io,

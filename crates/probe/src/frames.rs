@@ -33,7 +33,7 @@ impl Sink for Collect {
 }
 
 impl Collect {
-    /// One clip as channels × length × crop × crop, the order that the original's arrays have.
+    /// One clip as channels × length × height × width, the order that the original's arrays have. For bytes only.
     fn clip(&self, indices: &[u64]) -> Result<Vec<u8>> {
         let mut out = vec![];
         for channel in 0..3 {
@@ -66,8 +66,8 @@ pub fn print(
     let facts = frames::extract_with(file, &request, pass, nvdec.as_ref(), &mut collect)
         .with_context(|| format!("failed to take frames from {}", file.display()))?;
     let plan = collect.plan.take().context("no plan")?;
-    let clips = plan.clips.iter().map(|indices| collect.clip(indices)).collect::<Result<Vec<_>>>()?;
-    let md5s: Vec<String> = clips.iter().map(|clip| hex(clip)).collect();
+    let clip = |clip: usize| collect.clip(&plan.clip(clip).collect::<Vec<_>>());
+    let md5s = (0..plan.distinct()).map(|distinct| Ok(hex(&clip(distinct)?))).collect::<Result<Vec<_>>>()?;
     let mut whole_md5s = vec![];
     if pictures {
         full_decode::for_each_frame(file, &limits, &mut |picture| {
@@ -77,15 +77,15 @@ pub fn print(
     }
     if let Some((path, wanted)) = raw {
         let mut bytes = vec![];
-        for clip in wanted {
-            let last = plan.clip_of.len() - 1;
-            let distinct =
-                plan.clip_of.get(*clip).with_context(|| format!("no clip {clip}: the last one is {last}"))?;
-            bytes.extend(&clips[*distinct]);
+        for wanted in wanted {
+            let last = plan.rows() - 1;
+            let distinct = plan.clip_of().nth(*wanted);
+            let distinct = distinct.with_context(|| format!("no clip {wanted}: the last one is {last}"))?;
+            bytes.extend(clip(distinct)?);
         }
         std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
     }
-    let indices: Vec<u64> = plan.clip_of.iter().flat_map(|c| plan.clips[*c].iter().copied()).collect();
+    let indices: Vec<u64> = plan.clip_of().flat_map(|clip| plan.clip(clip)).collect();
     let report = json!({
         "file": file.display().to_string(),
         "frames": facts.counts,
@@ -95,8 +95,9 @@ pub fn print(
         "pass": if facts.plain_pass { "plain" } else { "fast" },
         "decoder": if facts.nvdec { "nvdec" } else { "cpu" },
         "skipped": facts.skipped,
+        "resampled": facts.resampled,
         "indices": indices,
-        "clip_md5": plan.clip_of.iter().map(|c| md5s[*c].as_str()).collect::<Vec<_>>(),
+        "clip_md5": plan.clip_of().map(|clip| md5s[clip].as_str()).collect::<Vec<_>>(),
         "picture_md5": whole_md5s,
     });
     println!("{report}");

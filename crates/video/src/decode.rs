@@ -14,6 +14,7 @@ use crate::decoder::{DecodeError, Decoder};
 use crate::error::VideoError;
 use crate::hidden;
 use crate::media::Media;
+use crate::memory;
 use crate::mpeg4::FrameHeaders;
 use crate::nvdec::Nvdec;
 
@@ -257,13 +258,15 @@ pub(crate) struct Decoded {
 /// Counts what comes of decoding.
 pub(crate) struct Counter<'a> {
     pub decoded: Decoded,
+    /// When each frame is shown, in ticks, if that is asked for.
+    pub times: Option<Vec<i64>>,
     heartbeat: &'a mut dyn FnMut() -> Result<(), VideoError>,
 }
 
 impl<'a> Counter<'a> {
     /// Calls `heartbeat` once per packet.
     pub(crate) fn new(heartbeat: &'a mut dyn FnMut() -> Result<(), VideoError>) -> Self {
-        Self { decoded: Decoded::default(), heartbeat }
+        Self { decoded: Decoded::default(), times: None, heartbeat }
     }
 }
 
@@ -275,6 +278,11 @@ impl Visitor for Counter<'_> {
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
         if self.decoded.output == 0 {
             self.decoded.first = frame.pts();
+        }
+        if let Some(times) = &mut self.times {
+            // A frame without a time is shown with the one before.
+            let time = frame.timestamp().or(times.last().copied()).unwrap_or(0);
+            memory::push(times, time)?;
         }
         self.decoded.output += 1;
         if is_flawed(frame) {

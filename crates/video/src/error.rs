@@ -57,6 +57,19 @@ pub enum VideoError {
         /// What is wrong, and what to do about it.
         reason: String,
     },
+    /// It has fewer frames than a window.
+    #[error(
+        "too short: it has {frames} frames, and a clip spans {span}{}",
+        if *can_repeat { "; set short = \"repeat-last\" under [sampling] in the recipe to repeat its last frame" } else { "" }
+    )]
+    Short {
+        /// Its frames, after resampling.
+        frames: u64,
+        /// Frames from the first to the last of a clip.
+        span: u64,
+        /// The recipe can be changed to repeat its last frame.
+        can_repeat: bool,
+    },
     /// Over a limit on size or length.
     #[error("{0}; raise the limit in the config to take it")]
     Limit(String),
@@ -83,7 +96,7 @@ impl VideoError {
         match self {
             Self::Io(error) => ErrorKind::of_io(error),
             Self::Ffmpeg { source: ff::Error::Other { errno: libc::ENOMEM }, .. } => ErrorKind::OutOfMemory,
-            Self::Limit(_) => ErrorKind::Limit,
+            Self::Limit(_) | Self::Short { .. } => ErrorKind::Limit,
             Self::NoMemory(_) => ErrorKind::OutOfMemory,
             Self::NoGpu(_) => ErrorKind::Device,
             Self::Changed => ErrorKind::Io,

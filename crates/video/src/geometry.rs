@@ -11,12 +11,13 @@ pub struct Geometry {
     pub resized: (usize, usize),
     /// Left and top of the crop in the resized picture.
     pub corner: (usize, usize),
-    /// Side of the crop.
-    pub crop: usize,
+    /// Width and height of the crop.
+    pub crop: (usize, usize),
 }
 
 impl Geometry {
-    /// The crop is taken from the middle, rounded down.
+    /// The short side becomes as long as the recipe says, or both sides do. The crop is taken from the middle, rounded down;
+    /// without one it is the whole picture.
     pub fn new(width: usize, height: usize, transform: &Transform) -> Self {
         let resized = match transform.resize {
             Resize::ShortSide(short_side) => {
@@ -26,9 +27,14 @@ impl Geometry {
             }
             Resize::Exact { height, width } => (width, height),
         };
-        let crop = transform.output().0;
-        let corner = ((resized.0 - crop) / 2, (resized.1 - crop) / 2);
+        let crop = transform.crop.map_or(resized, |side| (side, side));
+        let corner = ((resized.0 - crop.0) / 2, (resized.1 - crop.1) / 2);
         Self { source: (width, height), resized, corner, crop }
+    }
+
+    /// The number of values of a crop: width × height × 3 channels.
+    pub fn values(&self) -> usize {
+        self.crop.0 * self.crop.1 * 3
     }
 }
 
@@ -59,6 +65,19 @@ mod tests {
             let geometry = Geometry::new(side, side + 7, &TRANSFORM);
             assert_eq!(geometry.resized.0, 256);
             assert!(geometry.corner.1 + 256 <= geometry.resized.1);
+        }
+    }
+
+    #[test]
+    fn an_exact_size_is_that_of_every_picture() {
+        let resize = Resize::Exact { height: 128, width: 171 };
+        for (crop, corner, size) in [(None, (0, 0), (171, 128)), (Some(112), (29, 8), (112, 112))] {
+            for (width, height) in [(340, 256), (1080, 1920), (171, 128), (1, 1)] {
+                let geometry = Geometry::new(width, height, &Transform { resize, crop, ..TRANSFORM });
+                let expected = Geometry { source: (width, height), resized: (171, 128), corner, crop: size };
+                assert_eq!(geometry, expected);
+                assert_eq!(geometry.values(), size.0 * size.1 * 3);
+            }
         }
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct PacketIndex {
     /// Frames that are missing between the last ones, by their times: in a file that is cut, some of those that would have come
     /// after it are shown before its last frame.
     pub missing_last: u64,
+    /// Duration of the packet that is shown last, in ticks; 0 if it is not known.
+    pub last_duration: i64,
     /// Time of the first frame and of the last packet in the file, in ticks.
     pub start: Option<i64>,
     pub last: Option<i64>,
@@ -99,6 +101,11 @@ impl PacketIndex {
     pub(crate) fn before(&self, time: i64) -> u64 {
         let untimed = self.shown.saturating_sub(self.times.len() as u64);
         self.times.partition_point(|other| *other < time) as u64 + untimed
+    }
+
+    /// Presentation times of the frames, ascending, if the index is `exact`.
+    pub(crate) fn times(&self) -> &[i64] {
+        &self.times
     }
 
     /// Which frame has this presentation time.
@@ -225,6 +232,7 @@ impl<'a> Scan<'a> {
     fn finish(self, media: &Media, limits: &Limits, structure: &Structure) -> Result<PacketIndex, VideoError> {
         let Self { mut index, rules, untimed, tail, end, spans, is_ts, .. } = self;
         index.flaws = rules.flaws();
+        index.last_duration = tail.1;
         index.times.sort_unstable();
         let times = all_times(&index.times, untimed)?;
         let plays = plays(&times, index.shown, media, tail.1);

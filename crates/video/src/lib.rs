@@ -31,6 +31,7 @@ mod packet_rules;
 pub mod peek;
 mod picture;
 mod pinned;
+mod resample;
 pub mod resize;
 mod rotate;
 pub mod sampling;

@@ -18,6 +18,7 @@ use crate::ffmpeg_info::init;
 use crate::input::{Input, OpenError};
 use crate::memory;
 use crate::nvdec::Nvdec;
+use crate::resample::Clock;
 
 /// How a frame must be rotated for display, clockwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,6 +238,20 @@ impl Media {
     /// Size and time of the file when it was opened.
     pub(crate) fn stamp(&self) -> SourceStamp {
         self.stamp
+    }
+
+    /// The unit of the stream's times, and where the file begins in them.
+    pub(crate) fn clock(&self) -> Clock {
+        let tick = self.stream().map_or(ff::Rational(0, 1), |stream| stream.time_base());
+        // SAFETY: the input is open; this is a plain public field.
+        let start = unsafe { (*self.input.context().as_ptr()).start_time };
+        let start = if start == ffi::AV_NOPTS_VALUE || tick.numerator() <= 0 {
+            0
+        } else {
+            // SAFETY: the function computes with numbers alone.
+            unsafe { ffi::av_rescale_q(start, ff::Rational(1, ffi::AV_TIME_BASE).into(), tick.into()) }
+        };
+        Clock { tick, start }
     }
 
     /// How frames must be rotated.

@@ -49,7 +49,7 @@ impl Cropper {
         Self { vectored: false, ..Self::new(transform, rotation) }
     }
 
-    /// Bytes of one crop: side × side × 3, RGB.
+    /// Bytes of one crop: height × width × 3 values, RGB.
     pub fn bytes(&self) -> usize {
         self.transform.frame_bytes()
     }
@@ -88,8 +88,9 @@ impl Cropper {
         if self.resizer.as_ref().is_some_and(|resizer| resizer.geometry() != geometry) {
             self.resizer = None;
         }
-        let vectored = self.vectored;
-        self.resizer.get_or_insert_with(|| if vectored { Resizer::new(geometry) } else { Resizer::scalar(geometry) })
+        let (filter, vectored) = (self.transform.filter, self.vectored);
+        let new = if vectored { Resizer::new } else { Resizer::scalar };
+        self.resizer.get_or_insert_with(|| new(geometry, filter))
     }
 }
 
@@ -127,6 +128,7 @@ mod tests {
     use ff::color::{Range, Space};
     use ff::format::Pixel;
     use proptest::prelude::*;
+    use reeldeck_common::recipe::Filter;
 
     /// Every matrix that swscale tells from the others, and some that it takes for BT.601.
     const MATRICES: [Space; 9] = [
@@ -263,12 +265,15 @@ mod tests {
         #[test]
         fn any_crop_equals_the_crop_of_the_whole_picture(
             (width, height) in (1..300u32, 1..150u32), (side, less) in (32..160usize, 0..64usize), turn in 0..4usize,
-            stay: bool, matrix in 0..9usize, full: bool, seed: u64,
+            stay: bool, floats: bool, matrix in 0..9usize, full: bool, seed: u64,
         ) {
             let rotation = [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters][turn];
             // Where the short side stays, the pixels are copied as they are.
             let side = if stay { (width.min(height) as usize).max(32) } else { side };
-            let transform = transform(side, side.saturating_sub(less).max(32));
+            let mut transform = transform(side, side.saturating_sub(less).max(32));
+            if floats {
+                transform.filter = Filter::TorchF32;
+            }
             let mut frame = noise(Pixel::YUV420P, (width, height), seed);
             tag(&mut frame, MATRICES[matrix], full);
             let exact = crop(Cropper::new(transform, rotation), &frame);

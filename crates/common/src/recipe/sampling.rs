@@ -107,6 +107,14 @@ impl Sampling {
         Self { placement: Placement::Windows { stride, fps: None, short: Short::Drop }, length, interval }
     }
 
+    /// The rate in frames per second that a video is resampled to first; `None` for its own frames.
+    pub fn fps(&self) -> Option<f64> {
+        match self.placement {
+            Placement::Spread { .. } => None,
+            Placement::Windows { fps, .. } => fps,
+        }
+    }
+
     /// Frames from the first to the last frame of a clip, both included.
     pub fn span(&self) -> u64 {
         (self.length as u64).saturating_sub(1) * self.interval as u64 + 1
@@ -120,6 +128,14 @@ impl Sampling {
                 Some(last) => usize::try_from(last / stride.max(1) as u64).map_or(usize::MAX, |before| before + 1),
                 None => usize::from(short == Short::RepeatLast && frames > 0),
             },
+        }
+    }
+
+    /// The number of clips of every video; `None` if it depends on the video's length.
+    pub fn fixed_rows(&self) -> Option<usize> {
+        match self.placement {
+            Placement::Spread { clips } => Some(clips),
+            Placement::Windows { .. } => None,
         }
     }
 

@@ -11,8 +11,9 @@ use crate::sampling::ClipPlan;
 
 /// Picks the needed frames from those that are decoded, in order.
 pub(super) struct Delivery<'a> {
-    pub(super) needed: Vec<u64>,
-    delivered: usize,
+    pub(super) plan: ClipPlan,
+    /// The next frame that a clip needs; `None` when all were delivered.
+    next: Option<u64>,
     cropper: Cropper,
     pub(super) sink: &'a mut dyn Sink,
     pub(super) size: [u32; 2],
@@ -25,14 +26,14 @@ impl<'a> Delivery<'a> {
         media: &Media,
         sink: &'a mut dyn Sink,
     ) -> Result<Self, VideoError> {
-        let needed = plan.frames.clone();
-        sink.plan(plan)?;
+        sink.plan(plan.clone())?;
+        let next = plan.next_needed(0);
         let cropper = Cropper::new(request.transform, media.rotation());
-        Ok(Self { needed, delivered: 0, cropper, sink, size: [0, 0] })
+        Ok(Self { plan, next, cropper, sink, size: [0, 0] })
     }
 
     pub(super) fn needs(&self, index: u64) -> bool {
-        self.needed.get(self.delivered) == Some(&index)
+        self.next == Some(index)
     }
 
     pub(super) fn offer(&mut self, index: u64, frame: &ff::frame::Video) -> Result<(), VideoError> {
@@ -42,11 +43,11 @@ impl<'a> Delivery<'a> {
         let mut pixels = vec![];
         memory::resize(&mut pixels, self.cropper.bytes())?;
         self.size = self.cropper.run(frame, &mut pixels)?;
-        self.delivered += 1;
+        self.next = self.plan.next_needed(index + 1);
         self.sink.frame(index, pixels)
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.delivered == self.needed.len()
+        self.next.is_none()
     }
 }

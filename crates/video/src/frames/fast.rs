@@ -7,7 +7,7 @@ use ff::packet::Ref;
 use ffmpeg_next as ff;
 
 use super::delivery::Delivery;
-use super::{Extraction, Request, Sink};
+use super::{Extraction, Request, Sink, plan};
 use crate::accounting::FrameAccount;
 use crate::codec::CodecId;
 use crate::decode::{self, Decoded, Visitor, is_flawed};
@@ -16,7 +16,6 @@ use crate::index::PacketIndex;
 use crate::media::Media;
 use crate::nal::{self, Framing};
 use crate::nvdec::Nvdec;
-use crate::sampling::ClipPlan;
 
 /// Decodes once. On the CPU, the decoder drops frames that are not needed and that no other frame refers to. `None`: the pass was
 /// not exact, or the GPU does not support the stream; the caller must start over.
@@ -28,12 +27,12 @@ pub(super) fn fast(
     sink: &mut dyn Sink,
 ) -> Result<Option<Extraction>, VideoError> {
     let index = &account.index;
-    let plan = ClipPlan::new(index.shown, &request.sampling);
     if account.undecoded().damage() > request.damage.max_lost {
         // The plain pass decides about damage; frames from here would be discarded.
         return Ok(None);
     }
     let mut media = Media::open(path, &request.limits)?;
+    let plan = plan(index.shown, index.times(), index, &media, request)?;
     let (codec, extradata) = media.codec();
     if nvdec.is_some_and(|nvdec| !nvdec.supports(codec)) {
         return Ok(None);
@@ -66,6 +65,7 @@ pub(super) fn fast(
         plain_pass: false,
         nvdec: on_gpu,
         skipped: visitor.skipped,
+        resampled: visitor.delivery.plan.resampled_total(),
     }))
 }
 
@@ -103,7 +103,7 @@ impl Visitor for Fast<'_> {
         let begun = self.last.is_some_and(|last| last < frame);
         let skip = begun
             && !discarded
-            && self.delivery.needed.binary_search(&frame).is_err()
+            && !self.delivery.plan.needs(frame)
             && packet.data().is_some_and(|data| nal::is_disposable(data, framing));
         self.skipped += u64::from(skip);
         skip

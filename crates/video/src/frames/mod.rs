@@ -6,6 +6,7 @@ mod plain;
 
 use std::path::Path;
 
+use ffmpeg_next as ff;
 use reeldeck_common::feature::{ExpectedFrom, FrameCounts};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::recipe::{Damage, Sampling, Transform};
@@ -13,8 +14,10 @@ use reeldeck_common::source::SourceStamp;
 
 use crate::accounting::FrameAccount;
 use crate::error::VideoError;
+use crate::index::PacketIndex;
 use crate::media::Media;
 use crate::nvdec::Nvdec;
+use crate::resample::{Timing, resample};
 use crate::sampling::ClipPlan;
 
 /// What to extract from a video.
@@ -38,7 +41,8 @@ pub trait Sink {
     /// [`VideoError::Stopped`] to end the extraction.
     fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError>;
 
-    /// The crop of frame `index` (crop × crop × 3 bytes, RGB, row by row). Indices ascend within a plan.
+    /// The crop of frame `index`: height × width × 3 values, RGB, row by row; bytes, or with the filter `torch-f32` 32-bit numbers in
+    /// the processor's order of bytes. Indices ascend within a plan.
     ///
     /// # Errors
     /// [`VideoError::Stopped`] to end the extraction.
@@ -72,6 +76,8 @@ pub struct Extraction {
     pub nvdec: bool,
     /// Frames that were not decoded because they were not needed.
     pub skipped: u64,
+    /// Frames after resampling, if the video was resampled.
+    pub resampled: Option<u64>,
 }
 
 /// Which passes may be used.
@@ -113,6 +119,21 @@ pub fn extract_with(
         return Err(VideoError::Changed);
     }
     extracted
+}
+
+/// Places the clips on the video's frames, after resampling them if the recipe says so. `times` are those of the frames.
+fn plan(
+    total: u64,
+    times: &[i64],
+    index: &PacketIndex,
+    media: &Media,
+    request: &Request,
+) -> Result<ClipPlan, VideoError> {
+    let Some(fps) = request.sampling.fps() else { return ClipPlan::new(total, &request.sampling) };
+    let [numerator, denominator] = media.fps();
+    let average = ff::Rational(numerator, denominator);
+    let timing = Timing { times, last_duration: index.last_duration, clock: media.clock(), average };
+    ClipPlan::resampled(resample(&timing, fps, request.limits.frames)?, &request.sampling)
 }
 
 fn run(

@@ -5,12 +5,11 @@ use std::path::Path;
 use ffmpeg_next as ff;
 
 use super::delivery::Delivery;
-use super::{Extraction, Request, Sink};
+use super::{Extraction, Request, Sink, plan};
 use crate::accounting::FrameAccount;
 use crate::decode::{self, Counter, Visitor};
 use crate::error::VideoError;
 use crate::media::Media;
-use crate::sampling::ClipPlan;
 
 /// Counts the frames that the decoder gives, then decodes again and picks the needed ones.
 pub(super) fn plain(
@@ -22,8 +21,9 @@ pub(super) fn plain(
     let mut media = Media::open(path, &request.limits)?;
     let mut heartbeat = || sink.heartbeat();
     let mut counter = Counter::new(&mut heartbeat);
+    counter.times = request.sampling.fps().map(|_| vec![]);
     decode::run(&mut media, &mut counter)?;
-    let decoded = counter.decoded;
+    let (decoded, times) = (counter.decoded, counter.times.unwrap_or_default());
     if decoded.output == 0 {
         return Err(media.no_frames());
     }
@@ -33,7 +33,7 @@ pub(super) fn plain(
         return Err(VideoError::Damaged { counts, bearable: request.damage.max_lost, reason });
     }
     let mut media = Media::open(path, &request.limits)?;
-    let plan = ClipPlan::new(counts.output, &request.sampling);
+    let plan = plan(counts.output, &times, &account.index, &media, request)?;
     let mut picker = Picker { delivery: Delivery::begin(plan, request, &media, sink)?, output: 0 };
     decode::run(&mut media, &mut picker)?;
     if picker.output != counts.output || !picker.delivery.is_complete() {
@@ -48,6 +48,7 @@ pub(super) fn plain(
         plain_pass: true,
         nvdec: false,
         skipped: 0,
+        resampled: picker.delivery.plan.resampled_total(),
     })
 }
 

@@ -29,7 +29,7 @@ enum Method {
 impl Avx2Resizer {
     /// Prepares for frames of this size.
     pub(super) fn new(simd: Avx2, geometry: Geometry) -> Self {
-        let Geometry { source, resized, corner, crop } = geometry;
+        let Geometry { source, resized, corner, crop: (crop, _) } = geometry;
         let (method, columns) = if source == resized {
             (Method::Copy, (corner.0 & !1, corner.0 + crop))
         } else if source == (resized.0 * 2, resized.1 * 2) {
@@ -46,9 +46,9 @@ impl Avx2Resizer {
         self.geometry
     }
 
-    /// Fills `out` (crop × crop × 3 bytes, RGB, row by row) from one frame.
+    /// Fills `out` (height × width × 3 bytes of the crop, RGB, row by row) from one frame.
     pub(super) fn run(&mut self, rows: &mut dyn RgbRows, out: &mut [u8]) {
-        let Self { simd, geometry: Geometry { corner, crop, .. }, columns: (x0, x1), .. } = *self;
+        let Self { simd, geometry: Geometry { corner, crop: (crop, _), .. }, columns: (x0, x1), .. } = *self;
         let line = &mut self.line;
         match &mut self.method {
             Method::Copy => {
@@ -142,7 +142,7 @@ impl Bilinear {
             tap.second -= start;
         }
         let horizontal = taps.chunks(8).map(Group::new).collect();
-        let (upper, lower) = (Row::new(geometry.crop), Row::new(geometry.crop));
+        let (upper, lower) = (Row::new(geometry.crop.0), Row::new(geometry.crop.0));
         (Self { horizontal, vertical: vertical_taps(geometry), upper, lower }, (start, end))
     }
 

@@ -41,7 +41,7 @@ struct Row {
 
 impl ScalarResizer {
     pub(super) fn new(geometry: Geometry) -> Self {
-        let Geometry { source, resized, crop, .. } = geometry;
+        let Geometry { source, resized, crop: (crop, _), .. } = geometry;
         let (method, columns) = if source == resized {
             (Method::Copy, crop)
         } else if source == (resized.0 * 2, resized.1 * 2) {
@@ -62,7 +62,7 @@ impl ScalarResizer {
     }
 
     pub(super) fn run(&mut self, rows: &mut dyn RgbRows, out: &mut [u8]) {
-        let Geometry { corner, crop, .. } = self.geometry;
+        let Geometry { corner, crop: (crop, _), .. } = self.geometry;
         let line = &mut self.line;
         match &mut self.method {
             Method::Copy => {

@@ -50,11 +50,11 @@ fn vertical_tap(d: usize, source: usize, destination: usize) -> Tap {
 /// The taps of every column of the crop.
 pub(crate) fn horizontal_taps(geometry: Geometry) -> Vec<Tap> {
     let Geometry { source, resized, corner, crop } = geometry;
-    (corner.0..corner.0 + crop).map(|d| horizontal_tap(d, source.0, resized.0)).collect()
+    (corner.0..corner.0 + crop.0).map(|d| horizontal_tap(d, source.0, resized.0)).collect()
 }
 
 /// The taps of every row of the crop.
 pub(crate) fn vertical_taps(geometry: Geometry) -> Vec<Tap> {
     let Geometry { source, resized, corner, crop } = geometry;
-    (corner.1..corner.1 + crop).map(|d| vertical_tap(d, source.1, resized.1)).collect()
+    (corner.1..corner.1 + crop.1).map(|d| vertical_tap(d, source.1, resized.1)).collect()
 }

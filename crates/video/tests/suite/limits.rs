@@ -79,7 +79,7 @@ fn videos_over_the_limit_of_frames_are_refused() {
     for (name, synth) in [("a.mp4", h264(60)), ("b.avi", small("mpeg4", 60, &[])), ("c.h264", contained(h264(60), &[]))]
     {
         let path = folder.make(name, &synth);
-        assert_eq!(take_both(&path, &limited(Limits { frames: 60, ..Limits::default() })).unwrap().plan.total, 60);
+        assert_eq!(take_both(&path, &limited(Limits { frames: 60, ..Limits::default() })).unwrap().plan.total(), 60);
         let error = take_both(&path, &limited(Limits { frames: 59, ..Limits::default() })).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);
         assert_eq!(error.to_string(), "the video has more than 59 frames; raise the limit in the config to take it");
@@ -111,7 +111,7 @@ fn videos_that_play_too_long_are_refused() {
     ] {
         let path = folder.make(name, &synth);
         let taken = take_both(&path, &lasting(plays + 0.1)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(taken.plan.total, 60, "{name}");
+        assert_eq!(taken.plan.total(), 60, "{name}");
         let error = take_both(&path, &lasting(plays - 0.1)).map(drop).expect_err(name);
         assert_eq!(error.kind(), ErrorKind::Limit, "{name}: {error}");
         let message = error.to_string();
@@ -161,7 +161,7 @@ fn what_a_header_says_of_the_duration_decides_nothing() {
         for (name, bytes) in files {
             let path = folder.write(name, &bytes);
             let taken = take_both(&path, &lasting(3.0)).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(taken.plan.total, 60, "{name}");
+            assert_eq!(taken.plan.total(), 60, "{name}");
             let error = take_both(&path, &lasting(1.0)).map(drop).unwrap_err();
             assert!(error.to_string().contains("plays for 2 seconds, more than 1;"), "{name}: {error}");
         }
@@ -179,13 +179,13 @@ fn a_clock_that_is_set_anew_is_no_duration_but_slow_pictures_are() {
         packet.set_dts(packet.dts().map(|time| time + 30 * 48 * 3600));
     }
     let path = mux::write(folder.path("b.mkv"), vec![jumps]);
-    assert_eq!(take_both(&path, &lasting(3.0)).unwrap().plan.total, 60);
+    assert_eq!(take_both(&path, &lasting(3.0)).unwrap().plan.total(), 60);
     assert_eq!(take_both(&path, &lasting(1.0)).map(drop).unwrap_err().kind(), ErrorKind::Limit);
 
     let mut slow = mux::pictures(&whole);
     slow.step = (1200, 1).into();
     let path = mux::write(folder.path("c.mkv"), vec![slow]);
-    assert_eq!(take_both(&path, &lasting(72_001.0)).unwrap().plan.total, 60);
+    assert_eq!(take_both(&path, &lasting(72_001.0)).unwrap().plan.total(), 60);
     let error = take_both(&path, &lasting(43_200.0)).map(drop).unwrap_err().to_string();
     assert!(error.contains("plays for 70800") && error.contains("more than 43200;"), "{error}");
 }

@@ -15,3 +15,4 @@ mod nvdec;
 mod order;
 mod passes;
 mod probe;
+mod windows;

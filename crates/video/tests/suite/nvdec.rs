@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ffmpeg_next as ff;
-use reeldeck_common::recipe::Transform;
+use reeldeck_common::recipe::{Filter, Transform};
 use reeldeck_video::VideoError;
 use reeldeck_video::codec::CodecId;
 use reeldeck_video::coefficients::Coefficients;
@@ -112,8 +112,8 @@ fn crop((width, height): (usize, usize), planes: &[Vec<u8>; 2], stride: usize) -
         coefficients: Coefficients::new([104597, 132201, 25675, 53279], false),
     };
     let geometry = Geometry::new(width, height, &TRANSFORM);
-    let mut out = vec![0; geometry.crop.pow(2) * 3];
-    Resizer::scalar(geometry).run(&mut picture, &mut out);
+    let mut out = vec![0; geometry.values()];
+    Resizer::scalar(geometry, Filter::OpencvU8).run(&mut picture, &mut out);
     out
 }
 
