@@ -133,7 +133,8 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
             _ => {}
         }
     }
-    say(&FromWorker::Progress { job, clips: init.recipe.sampling.usual_rows() / 2 });
+    let clips = init.recipe.sampling.usual_rows();
+    say(&FromWorker::Progress { job, clips: clips / 2, of: Some(clips), frames: 0 });
     if !nowrite && let Err(error) = write(init, video, source, feature) {
         let failure = Failure::from_error(ErrorKind::of_write(&error), &error);
         return say(&FromWorker::Failed { job, failure, source: Some(source) });
@@ -160,6 +161,7 @@ fn write(init: &Init, video: VideoName, source: SourceStamp, path: &Path) -> std
         video,
         source,
         frames: FrameCounts { expected: 10, output: 10, concealed: 0 },
+        resampled: None,
         fps: [30, 1],
         size: [4, 4],
         precision: init.recipe.precision,

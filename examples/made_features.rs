@@ -107,6 +107,7 @@ fn main() {
             checkpoint: CheckpointId::seeded(),
             source: SourceStamp::read(&source).unwrap(),
             frames: FrameCounts { expected: output, output, concealed: 0 },
+            resampled: None,
             fps: [[25, 1], [30, 1], [30000, 1001]][number as usize % 3],
             size: [340, 256],
             precision: recipe.precision,

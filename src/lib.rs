@@ -51,8 +51,8 @@ pub mod internals {
     pub mod engine {
         pub use crate::engine::event::{Effect, Event, Notice};
         pub use crate::engine::state::{
-            Ending, HoldUntil, Phase, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess,
-            WorkerStatus,
+            Ending, HoldUntil, Phase, Progress, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId,
+            WorkerProcess, WorkerStatus,
         };
         pub use crate::engine::update::update;
     }

@@ -11,8 +11,11 @@ use crate::config::Verbosity;
 use crate::engine::publish::RunObserver;
 use crate::out::errln;
 use crate::protocol::event::Line;
-use crate::protocol::snapshot::{Phase, Snapshot};
+use crate::protocol::snapshot::{InFlight, Phase, Snapshot};
 use crate::protocol::words::{Level, describe};
+
+/// Steps of the bar for each video.
+const VIDEO: usize = 1000;
 
 /// Shows the progress of a run on standard error.
 pub(crate) struct RunProgress {
@@ -93,11 +96,10 @@ impl RunObserver for RunProgress {
         if let Some(bar) = &self.bar {
             let counts = snapshot.counts;
             let settled = counts.of_this_run() - counts.unfinished();
-            let clips = snapshot.clips_per_video;
-            let in_flight: usize = snapshot.devices.iter().flat_map(|d| &d.in_flight).map(|hand| hand.clips).sum();
-            // A video in progress counts by its clips, a finished or failed one as a whole.
-            bar.set_length((counts.of_this_run() * clips) as u64);
-            bar.set_position((settled * clips + in_flight) as u64);
+            // A video in progress counts by the share of its clips, a finished or failed one as a whole.
+            let in_flight: f64 = snapshot.devices.iter().flat_map(|d| &d.in_flight).filter_map(InFlight::share).sum();
+            bar.set_length((counts.of_this_run() * VIDEO) as u64);
+            bar.set_position(((settled as f64 + in_flight) * VIDEO as f64) as u64);
             bar.set_message(status(snapshot));
         } else if self.verbosity > Verbosity::Quiet && snapshot.elapsed_s >= self.next_line {
             self.next_line = snapshot.elapsed_s + self.interval;

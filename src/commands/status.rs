@@ -138,11 +138,8 @@ fn in_words(run: &Run) -> String {
     text.push_str(&format!("\n  {}", status_line(snapshot)));
     for device in &snapshot.devices {
         text.push_str(&format!("\n  {:8} {:8}", device.device, device.status));
-        let hands: Vec<String> = device
-            .in_flight
-            .iter()
-            .map(|hand| format!("{} {}/{}", printable(&hand.video), hand.clips, snapshot.clips_per_video))
-            .collect();
+        let hands: Vec<String> =
+            device.in_flight.iter().map(|hand| format!("{} {}", printable(&hand.video), hand.progress())).collect();
         match &device.detail {
             Some(reason) if device.status == "lost" => text.push_str(&format!(" {}", printable(reason))),
             _ => text.push_str(&format!(" {}", hands.join(", "))),

@@ -162,11 +162,17 @@ impl Policy {
 }
 
 /// The frame counts of a video's feature, where it is undamaged and of the current version of the file.
-pub(crate) fn frames_of(layout: &Layout, recipe: &Recipe, video: &VideoName, path: &Path) -> Option<FrameCounts> {
+pub(crate) fn counts_of(
+    layout: &Layout,
+    recipe: &Recipe,
+    video: &VideoName,
+    path: &Path,
+) -> Option<(FrameCounts, usize)> {
     let header = Feature::read(&layout.feature(video)).ok()?.header().ok()?;
     let provenance =
         (header.provenance.set == layout.set() && header.satisfies(recipe)).then_some(header.provenance)?;
-    (SourceStamp::read(path).ok()? == provenance.source).then_some(provenance.frames)
+    let rows = recipe.sampling.rows(provenance.sampled_frames());
+    (SourceStamp::read(path).ok()? == provenance.source).then_some((provenance.frames, rows))
 }
 
 fn names(folder: &Path) -> io::Result<HashSet<String>> {

@@ -228,7 +228,7 @@ impl TaskContext {
         let other = if recipe.outputs.contains(&Output::Logits) { Output::Logits } else { first };
         let spec = |format: &Format| match *format {
             Format::Pkl => PAIR,
-            format => ExportSpec { format, output: other, axes: Axes::Tc, compact: false },
+            format => ExportSpec { format, output: other, axes: Axes::Tc, compact: false, half: false },
         };
         let specs: Vec<ExportSpec> = formats.iter().map(spec).collect();
         export::export(&job, &specs, watch)

@@ -6,7 +6,7 @@ use reeldeck_common::source::SourceStamp;
 
 use reeldeck_common::video::VideoName;
 
-use super::state::{Millis, Status, VideoId, WorkerId, WorkerProcess};
+use super::state::{Millis, Progress, Status, VideoId, WorkerId, WorkerProcess};
 use crate::dataset::scan::VideoFile;
 use crate::protocol::snapshot::Folder;
 
@@ -19,8 +19,8 @@ pub enum Event {
     Ready(WorkerProcess, String, u64),
     /// A worker cannot work and exits.
     Fatal(WorkerProcess, Failure),
-    /// The number of clips that a job has computed.
-    Progress(WorkerProcess, JobId, usize),
+    /// How far a job has come.
+    Progress(WorkerProcess, JobId, Progress),
     /// A feature is on disk.
     Done(WorkerProcess, JobId, Report),
     /// A job failed; with the state of the file, where the worker has read it.

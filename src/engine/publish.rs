@@ -25,8 +25,15 @@ pub(crate) trait RunObserver: Send {
 pub(crate) fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis) -> Snapshot {
     let counts = state.counts();
     let clips_per_s = rate.clips_per_s();
-    let in_flight: usize = state.workers.iter().flat_map(|w| &w.in_flight).map(|assignment| assignment.clips).sum();
-    let left = (counts.unfinished() * state.rules.clips).saturating_sub(in_flight);
+    let (left, per_s) = match state.rules.clips {
+        Some(clips) => {
+            let in_flight = state.workers.iter().flat_map(|worker| &worker.in_flight);
+            let done: usize = in_flight.map(|assignment| assignment.progress.clips).sum();
+            ((counts.unfinished() * clips).saturating_sub(done) as f64, clips_per_s)
+        }
+        // How many clips the waiting videos have is not known, but long videos have large files.
+        None => (state.bytes_left() as f64, rate.bytes_per_s()),
+    };
     let (phase, reason) = phase(state);
     Snapshot {
         revision: state.revision,
@@ -36,10 +43,10 @@ pub(crate) fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis)
         exporting: false,
         elapsed_s: elapsed as f64 / 1000.0,
         counts,
-        clips_per_video: state.rules.clips,
+        clips_per_video: state.rules.clips.unwrap_or(0),
         clips_done: state.clips_done(),
         clips_per_s,
-        eta_s: clips_per_s.map(|rate| (left as f64 / rate).ceil() as u64),
+        eta_s: per_s.map(|rate| (left / rate).ceil() as u64),
         devices: state.workers.iter_enumerated().map(|(id, worker)| device(state, rate, id, worker, now)).collect(),
         held_by: state.hold.as_ref().filter(|_| phase == PublishedPhase::Held).map(|hold| hold.folder),
         states: Default::default(),
@@ -78,7 +85,9 @@ fn device(state: &State, rate: &Rate, id: WorkerId, worker: &Worker, now: Millis
     };
     let in_flight = worker.in_flight.iter().map(|assignment| InFlight {
         video: state.name(assignment.video).to_owned(),
-        clips: assignment.clips,
+        clips: assignment.progress.clips,
+        of: assignment.progress.of,
+        frames: assignment.progress.frames,
         seconds: assignment
             .begun
             .map_or(0.0, |begun| state.paused.unwrap_or(now).saturating_sub(begun) as f64 / 1000.0),

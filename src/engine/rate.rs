@@ -42,6 +42,7 @@ impl Samples {
 #[derive(Debug, Default)]
 pub(crate) struct Rate {
     clips: Samples,
+    bytes: Samples,
     videos: Samples,
     workers: Vec<Samples>,
     reports: VecDeque<[u64; 4]>,
@@ -53,11 +54,12 @@ impl Rate {
         let works = state.paused.is_none() && state.hold.is_none() && !state.is_over();
         let loaded = state.workers.iter().any(|w| w.detail.is_some());
         if !works || !loaded {
-            (self.clips, self.videos) = Default::default();
+            (self.clips, self.bytes, self.videos) = Default::default();
             self.workers.clear();
             return;
         }
         self.clips.take(now, state.clips_done(), CLIPS);
+        self.bytes.take(now, state.bytes_done() as usize, VIDEOS);
         self.videos.take(now, state.workers.iter().map(|worker| worker.done).sum(), VIDEOS);
         self.workers.resize_with(state.workers.len(), Samples::default);
         for (samples, worker) in self.workers.iter_mut().zip(&state.workers) {
@@ -78,6 +80,11 @@ impl Rate {
     /// Clips per second of all workers.
     pub(crate) fn clips_per_s(&self) -> Option<f64> {
         self.clips.per_second()
+    }
+
+    /// Bytes of files per second of all workers.
+    pub(crate) fn bytes_per_s(&self) -> Option<f64> {
+        self.bytes.per_second()
     }
 
     /// Clips per second of one worker.

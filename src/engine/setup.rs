@@ -64,7 +64,7 @@ pub(crate) fn slots(settings: &Settings, devices: &[Device]) -> Vec<Slot> {
 /// The limits of the run.
 pub(crate) fn rules(settings: &Settings) -> Rules {
     Rules {
-        clips: settings.recipe.sampling.usual_rows(),
+        clips: settings.recipe.sampling.fixed_rows(),
         stall_timeout: settings.worker.stall_timeout_s * 1000,
         wall_limit: settings.limits.wall_s * 1000,
     }

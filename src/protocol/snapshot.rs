@@ -106,7 +106,7 @@ pub struct Snapshot {
     pub elapsed_s: f64,
     /// The videos by status.
     pub counts: Counts,
-    /// The number of clips of each video.
+    /// The number of clips of each video; 0 if it depends on the video's length.
     pub clips_per_video: usize,
     /// Clips done in this run, including those of videos in progress.
     pub clips_done: usize,
@@ -268,6 +268,28 @@ pub struct InFlight {
     pub video: String,
     /// The number of clips done.
     pub clips: usize,
+    /// The number of its clips, once its frames are counted.
+    #[serde(default)]
+    pub of: Option<usize>,
+    /// The number of packets read, which shows progress while its frames are counted.
+    #[serde(default)]
+    pub frames: u64,
     /// Seconds since the worker began it; 0 while another video is before it.
     pub seconds: f64,
+}
+
+impl InFlight {
+    /// The share that is done, 0 to 1; none before its frames are counted.
+    pub fn share(&self) -> Option<f64> {
+        let of = self.of.filter(|of| *of > 0)?;
+        Some((self.clips as f64 / of as f64).min(1.0))
+    }
+
+    /// `12/100` clips, or `3000 frames` while they are counted.
+    pub fn progress(&self) -> String {
+        match self.of {
+            Some(of) => format!("{}/{of}", self.clips),
+            None => format!("{} frames", self.frames),
+        }
+    }
 }

@@ -90,6 +90,7 @@ mod tests {
             video: video.clone(),
             source,
             frames: FrameCounts::default(),
+            resampled: None,
             fps: [30, 1],
             size: [4, 4],
             precision: Precision::Fp32,

@@ -13,7 +13,7 @@ use crate::source::SourceStamp;
 use crate::video::VideoName;
 
 /// The version of the protocol. It changes with every incompatible change of a message.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The longest line that workers and probes send or accept, in bytes without the line break.
 pub const MAX_LINE: usize = 1 << 20;
@@ -140,6 +140,10 @@ pub enum FromWorker {
         job: JobId,
         /// Clips of the feature that are computed.
         clips: usize,
+        /// Clips of the feature; `None` until the video's frames are counted.
+        of: Option<usize>,
+        /// Packets that the decode thread has read. They show progress while frames are counted.
+        frames: u64,
     },
     /// The feature file is complete on disk.
     Done {

@@ -254,4 +254,26 @@ mod tests {
         assert!((57..=57 + 19 + model.group_size(2)).contains(&most), "{most}");
         assert_eq!(runner.finish().unwrap().clips, 50);
     }
+
+    /// Overlapping windows: clips, frames and outputs in memory stay as many as a batch and a group need.
+    #[test]
+    fn a_long_video_needs_no_more_memory_than_a_short_one() {
+        let (model, _) = net();
+        let windows = |total: u64| (0..total.saturating_sub(7)).step_by(2).map(|start| (start..start + 8).collect());
+        let run = |total: u64| {
+            let (mut frames, mut clips, mut rows) = (0, 0, 0);
+            let mut runner = ClipRunner::new(&model, windows(total), 4);
+            for index in 0..total {
+                let done = runner.push(index, &[index as u8; 32 * 32 * 3]).unwrap();
+                rows += runner.take().fetch().unwrap().clips;
+                assert_eq!(rows, done);
+                (frames, clips) = (frames.max(runner.cache.len()), clips.max(runner.waiting.len()));
+            }
+            rows += runner.finish().unwrap().fetch().unwrap().clips;
+            (frames, clips, rows)
+        };
+        let (frames, clips, rows) = run(100);
+        assert!(frames <= 8 + 4 * 2 + model.group_size(4) && clips <= 4 && rows == 47, "{frames} {clips} {rows}");
+        assert_eq!(run(2000), (frames, clips, 997));
+    }
 }

@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn extracts_one_video_after_another() {
         let done = |job, clips| FromWorker::Done { job, report: Report { clips, ..Report::default() } };
-        let progress = FromWorker::Progress { job: 1, clips: 1 };
+        let progress = FromWorker::Progress { job: 1, clips: 1, of: Some(2), frames: 9 };
         let failure = Failure::new(ErrorKind::Corrupt, "no frames");
         let failed = FromWorker::Failed { job: 2, failure: failure.clone(), source: None };
         let mut worker =

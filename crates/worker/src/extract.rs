@@ -1,16 +1,17 @@
 //! Runs the model on the frames of each video. Another thread ([`crate::write`]) fetches the outputs and writes them, so that
-//! the device continues with the next video.
+//! the device continues meanwhile.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use reeldeck_common::error::{ErrorKind, Failure};
-use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init, JobId};
+use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init};
 use reeldeck_common::source::SourceStamp;
-use reeldeck_model::clips::{ClipRunner, Computed};
+use reeldeck_model::clips::ClipRunner;
 use reeldeck_model::{Backbone, ModelError, device};
 use reeldeck_video::frames::Extraction;
 use reeldeck_video::sampling::ClipPlan;
@@ -32,11 +33,6 @@ pub(crate) struct Extractor {
     init: Init,
     model: Box<dyn Backbone>,
     reporter: Reporter,
-}
-
-/// The number of clips of the feature that are complete when the first `distinct` distinct clips are computed.
-fn complete_clips(plan: &ClipPlan, distinct: usize) -> usize {
-    plan.clip_of.iter().filter(|clip| **clip < distinct).count()
 }
 
 fn model_failure(error: ModelError) -> Failure {
@@ -75,9 +71,10 @@ impl Extractor {
     pub(crate) fn run(&self, jobs: JobQueue, writer: Writer) -> Result<()> {
         for job in jobs {
             debug!(job = job.id, video = %job.video, "started");
-            self.report_progress(job.id, 0);
+            self.report_progress(&job, None);
             let source = SourceStamp::read(&job.path).ok();
-            if !writer.send(Extracted { result: self.extract(&job), source, job }) {
+            let result = self.extract(&job, &writer);
+            if writer.end(Extracted { result, source, job }).is_err() {
                 break;
             }
         }
@@ -92,11 +89,12 @@ impl Extractor {
         Writer::start(&self.init, self.model.input().device(), self.reporter.clone())
     }
 
-    /// Receives the frames from the decode thread and runs clips as their frames arrive.
-    fn extract(&self, job: &Job) -> Result<(ClipPlan, Computed, Extraction, Timings), Failure> {
+    /// Receives the frames from the decode thread, runs clips as their frames arrive, and hands their rows to the writer.
+    fn extract(&self, job: &Job, writer: &Writer) -> Result<(Extraction, Timings), Failure> {
         let ended = || Failure::new(ErrorKind::Internal, "the decode thread ended without a word");
+        let in_vain = |_| Failure::new(ErrorKind::Internal, "the thread that writes has ended");
         let mut timings = Timings::default();
-        let mut work: Option<(ClipPlan, ClipRunner<'_>)> = None;
+        let mut work: Option<(Arc<ClipPlan>, ClipRunner<'_>)> = None;
         let mut reported = Instant::now();
         let mut last_steps = 0;
         loop {
@@ -107,8 +105,7 @@ impl Extractor {
                     // A message is a sign of life for the engine. Send it only if the decode thread makes progress.
                     let steps = job.progress.steps.load(Ordering::Relaxed);
                     if std::mem::replace(&mut last_steps, steps) != steps {
-                        let complete = work.as_ref().map_or(0, |(plan, runner)| complete_clips(plan, runner.done()));
-                        self.report_progress(job.id, complete);
+                        self.report_progress(job, work.as_ref());
                     }
                     timings.wait += waited.elapsed();
                     continue;
@@ -119,32 +116,44 @@ impl Extractor {
             let started = Instant::now();
             match decoded {
                 Decoded::Plan(plan) => {
-                    let runner = ClipRunner::new(&*self.model, plan.clips.clone(), job.batch);
+                    let plan = Arc::new(plan);
+                    writer.begin(job, Arc::clone(&plan)).map_err(in_vain)?;
+                    let runner = ClipRunner::new(&*self.model, ClipPlan::clone(&plan).into_clips(), job.batch);
                     work = Some((plan, runner));
+                    self.report_progress(job, work.as_ref());
                 }
                 Decoded::Frame(index, pixels) => {
                     let Some((_, runner)) = &mut work else { return Err(ended()) };
-                    runner.push(index, &pixels).map_err(model_failure)?;
+                    let before = runner.done();
+                    if runner.push(index, &pixels).map_err(model_failure)? > before {
+                        writer.rows(runner.take()).map_err(in_vain)?;
+                        if writer.has_failed(job) {
+                            return Err(Failure::new(ErrorKind::Internal, "the rows cannot be written"));
+                        }
+                    }
                 }
                 Decoded::End { result, cpu_ns } => {
                     timings.decode_ns = cpu_ns;
                     let extraction = result?;
-                    let (plan, runner) = work.ok_or_else(ended)?;
-                    let computed = runner.finish().map_err(model_failure)?;
+                    let (_, runner) = work.ok_or_else(ended)?;
+                    writer.rows(runner.finish().map_err(model_failure)?).map_err(in_vain)?;
                     timings.model += started.elapsed();
-                    return Ok((plan, computed, extraction, timings));
+                    return Ok((extraction, timings));
                 }
             }
             timings.model += started.elapsed();
-            if let Some((plan, runner)) = work.as_ref().filter(|_| reported.elapsed() >= PROGRESS_INTERVAL) {
+            if reported.elapsed() >= PROGRESS_INTERVAL {
                 reported = Instant::now();
-                self.report_progress(job.id, complete_clips(plan, runner.done()));
+                self.report_progress(job, work.as_ref());
             }
         }
     }
 
-    fn report_progress(&self, job: JobId, clips: usize) {
+    fn report_progress(&self, job: &Job, work: Option<&(Arc<ClipPlan>, ClipRunner<'_>)>) {
+        let clips = work.map_or(0, |(plan, runner)| plan.rows_of(runner.done()));
+        let of = work.map(|(plan, _)| plan.rows());
+        let frames = job.progress.steps.load(Ordering::Relaxed);
         // If the engine has ended, sending the result will fail too.
-        let _ = self.reporter.send(&FromWorker::Progress { job, clips });
+        let _ = self.reporter.send(&FromWorker::Progress { job: job.id, clips, of, frames });
     }
 }

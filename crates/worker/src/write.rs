@@ -1,19 +1,23 @@
-//! Writes feature files and reports results to the engine, on a separate thread. Only this thread waits for the device and the
-//! disk.
+//! Writes feature files row by row and reports results to the engine, on a separate thread. Only this thread waits for the
+//! device and the disk.
 
-use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use reeldeck_common::error::{ErrorKind, Failure};
-use reeldeck_common::feature::{Feature, Matrix, Provenance};
+use reeldeck_common::feature::{FeatureWriter, Provenance};
 use reeldeck_common::pinned::LIBTORCH;
-use reeldeck_common::protocol::{FromWorker, Init, Report};
-use reeldeck_common::recipe::Output;
+use reeldeck_common::protocol::{FromWorker, Init, JobId, Report};
+use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::source::SourceStamp;
-use reeldeck_model::clips::{Computed, Outputs};
+use reeldeck_common::video::VideoName;
+use reeldeck_model::clips::Computed;
 use reeldeck_model::tch::Device;
 use reeldeck_model::{ModelError, device};
 use reeldeck_video::frames::Extraction;
@@ -25,9 +29,9 @@ use crate::process;
 use crate::report::Reporter;
 use crate::threads;
 
-/// How many videos may wait to be written. Each takes a megabyte on the device. A larger number would only delay the effect of
-/// a slow disk on the model.
-const MAX_WAITING: usize = 1;
+/// How many parts may wait to be written. Each has the rows of a batch. A larger number would only delay the effect of a slow
+/// disk on the model.
+const MAX_WAITING: usize = 8;
 
 /// Times that a video took.
 #[derive(Default)]
@@ -40,6 +44,16 @@ pub(crate) struct Timings {
     pub(crate) decode_ns: u64,
 }
 
+/// The feature of a video, in parts: a plan, its rows, and the end. A second plan replaces the first one with all its rows.
+enum Part {
+    /// The job, its feature file and the clips of the video.
+    Plan { job: JobId, feature: PathBuf, video: VideoName, plan: Arc<ClipPlan> },
+    /// The outputs of the next distinct clips.
+    Rows(Computed),
+    /// The end.
+    End(Box<Extracted>),
+}
+
 /// A video that the model has processed.
 pub(crate) struct Extracted {
     /// The job.
@@ -47,14 +61,21 @@ pub(crate) struct Extracted {
     /// The video file before the extraction; `None` when its metadata could not be read.
     pub(crate) source: Option<SourceStamp>,
     /// The result.
-    pub(crate) result: Result<(ClipPlan, Computed, Extraction, Timings), Failure>,
+    pub(crate) result: Result<(Extraction, Timings), Failure>,
 }
 
 /// The thread that writes features.
 pub(crate) struct Writer {
-    videos: SyncSender<Extracted>,
+    parts: SyncSender<Part>,
+    /// The last job whose rows could not be written; [`NO_JOB`] if there was none.
+    failed: Arc<AtomicU64>,
     thread: JoinHandle<Result<()>>,
 }
+
+/// The thread has ended because the engine has.
+pub(crate) struct WriterEnded;
+
+const NO_JOB: JobId = JobId::MAX;
 
 impl Writer {
     /// Starts the thread.
@@ -62,18 +83,38 @@ impl Writer {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start(init: &Init, device: Device, reporter: Reporter) -> Result<Self, Failure> {
-        let (videos, waiting) = mpsc::sync_channel(MAX_WAITING);
-        let state = WriterThread { init: init.clone(), reporter };
+        let (parts, waiting) = mpsc::sync_channel(MAX_WAITING);
+        let failed = Arc::new(AtomicU64::new(NO_JOB));
+        let state = WriterThread { init: init.clone(), reporter, failed: Arc::clone(&failed), current: None };
         let thread = threads::spawn("write", move || {
             device::make_current(device)?;
             state.run(waiting)
         })?;
-        Ok(Self { videos, thread })
+        Ok(Self { parts, failed, thread })
     }
 
-    /// Sends a video to the thread; blocks while another one waits. False when the engine has ended.
-    pub(crate) fn send(&self, extracted: Extracted) -> bool {
-        self.videos.send(extracted).is_ok()
+    /// Begins the feature of a video, or begins it again; blocks while other parts wait.
+    pub(crate) fn begin(&self, job: &Job, plan: Arc<ClipPlan>) -> Result<(), WriterEnded> {
+        self.send(Part::Plan { job: job.id, feature: job.feature.clone(), video: job.video.clone(), plan })
+    }
+
+    /// Sends the outputs of the next distinct clips.
+    pub(crate) fn rows(&self, computed: Computed) -> Result<(), WriterEnded> {
+        self.send(Part::Rows(computed))
+    }
+
+    /// Ends the feature of a video.
+    pub(crate) fn end(&self, extracted: Extracted) -> Result<(), WriterEnded> {
+        self.send(Part::End(Box::new(extracted)))
+    }
+
+    /// Whether rows of this job could not be written, so that the rest of it is in vain.
+    pub(crate) fn has_failed(&self, job: &Job) -> bool {
+        self.failed.load(Ordering::Relaxed) == job.id
+    }
+
+    fn send(&self, part: Part) -> Result<(), WriterEnded> {
+        self.parts.send(part).map_err(|_| WriterEnded)
     }
 
     /// Waits until all videos are written and reported.
@@ -81,7 +122,7 @@ impl Writer {
     /// # Errors
     /// When the engine has ended.
     pub(crate) fn finish(self) -> Result<()> {
-        drop(self.videos);
+        drop(self.parts);
         self.thread
             .join()
             .unwrap_or_else(|_| Err(anyhow!("the thread that writes panicked; this is a fault of reeldeck")))
@@ -92,80 +133,137 @@ impl Writer {
 struct WriterThread {
     init: Init,
     reporter: Reporter,
+    failed: Arc<AtomicU64>,
+    current: Option<Current>,
+}
+
+/// The feature that is being written.
+struct Current {
+    job: JobId,
+    feature: PathBuf,
+    plan: Arc<ClipPlan>,
+    file: FeatureWriter,
+    /// Distinct clips whose rows were added.
+    done: usize,
+    /// Time that the device and the disk took.
+    fetch: Duration,
+    write: Duration,
+    failure: Option<Failure>,
+}
+
+fn model_failed(error: ModelError) -> Failure {
+    Failure::from_error(error.kind(), &error)
+}
+
+fn write_failed(feature: &Path, error: &io::Error) -> Failure {
+    let mut failure = Failure::from_error(ErrorKind::of_write(error), error);
+    failure.chain.insert(0, format!("failed to write {}", feature.display()));
+    failure
+}
+
+impl Current {
+    /// Adds the rows of the next distinct clips, as often as the feature has them.
+    fn add(&mut self, computed: Computed, recipe: &Recipe) -> Result<(), Failure> {
+        let started = Instant::now();
+        let outputs = computed.fetch().map_err(model_failed)?;
+        self.fetch += started.elapsed();
+        let started = Instant::now();
+        for output in &recipe.outputs {
+            let columns = recipe.columns(*output);
+            let numbers = match output {
+                Output::Logits => &outputs.logits,
+                Output::Pooled => &outputs.pooled,
+            };
+            for (clip, row) in (self.done..).zip(numbers.chunks_exact(columns)) {
+                for _ in self.plan.rows_of(clip)..self.plan.rows_of(clip + 1) {
+                    let pushed = self.file.push(*output, columns, row);
+                    pushed.map_err(|error| write_failed(&self.feature, &error))?;
+                }
+            }
+        }
+        self.done += outputs.clips;
+        self.write += started.elapsed();
+        Ok(())
+    }
 }
 
 impl WriterThread {
-    fn run(&self, waiting: Receiver<Extracted>) -> Result<()> {
-        for Extracted { job, source, result } in waiting {
-            let message = match result.and_then(|extracted| self.write(&job, extracted)) {
-                Ok(report) => FromWorker::Done { job: job.id, report },
-                Err(mut failure) => {
-                    if failure.kind == ErrorKind::OutOfMemory {
-                        device::release_memory();
-                        failure.chain.extend(memory::hint(&self.init));
-                    }
-                    FromWorker::Failed { job: job.id, failure, source }
+    fn run(mut self, waiting: Receiver<Part>) -> Result<()> {
+        for part in waiting {
+            match part {
+                Part::Plan { job, feature, video, plan } => {
+                    let file = FeatureWriter::new(&feature, &video, &self.init.owner);
+                    let (fetch, write) =
+                        self.current.take().map_or_else(Default::default, |old| (old.fetch, old.write));
+                    self.current = Some(Current { job, feature, plan, file, done: 0, fetch, write, failure: None });
                 }
-            };
-            self.reporter.send(&message)?;
+                Part::Rows(computed) => {
+                    let Some(current) = self.current.as_mut().filter(|current| current.failure.is_none()) else {
+                        continue;
+                    };
+                    current.failure = current.add(computed, &self.init.recipe).err();
+                    if current.failure.is_some() {
+                        self.failed.store(current.job, Ordering::Relaxed);
+                    }
+                }
+                Part::End(extracted) => {
+                    let message = self.end(*extracted);
+                    self.reporter.send(&message)?;
+                }
+            }
         }
         Ok(())
     }
 
-    fn write(&self, job: &Job, extracted: (ClipPlan, Computed, Extraction, Timings)) -> Result<Report, Failure> {
-        let (plan, computed, extraction, mut timings) = extracted;
-        let model_failed = |error: ModelError| Failure::from_error(error.kind(), &error);
-        let started = Instant::now();
-        let outputs = computed.fetch().map_err(model_failed)?;
-        timings.model += started.elapsed();
-        let feature = self.feature(job, &plan, &outputs, extraction).map_err(model_failed)?;
+    fn end(&mut self, Extracted { job, source, result }: Extracted) -> FromWorker {
+        let current = self.current.take();
+        let written = match current {
+            // What kept the rows from being written is the cause, whatever came of it in the model.
+            Some(Current { failure: Some(failure), .. }) => Err(failure),
+            current => result.and_then(|(extraction, timings)| {
+                let lost = || Failure::new(ErrorKind::Internal, "the model gave rows of no video");
+                self.write(&job, current.ok_or_else(lost)?, extraction, &timings)
+            }),
+        };
+        match written {
+            Ok(report) => FromWorker::Done { job: job.id, report },
+            Err(mut failure) => {
+                if failure.kind == ErrorKind::OutOfMemory {
+                    device::release_memory();
+                    failure.chain.extend(memory::hint(&self.init));
+                }
+                FromWorker::Failed { job: job.id, failure, source }
+            }
+        }
+    }
+
+    fn write(&self, job: &Job, current: Current, extraction: Extraction, timings: &Timings) -> Result<Report, Failure> {
+        let Current { plan, file, done, fetch, write, feature, .. } = current;
+        if done != plan.distinct() {
+            let text = format!("the model gave {done} of {} rows", plan.distinct());
+            return Err(Failure::new(ErrorKind::Internal, text));
+        }
         let started = Instant::now();
         let guard = process::prevent_exit();
-        feature.write(&job.feature, &self.init.owner).map_err(|error| {
-            let mut failure = Failure::from_error(ErrorKind::of_write(&error), &error);
-            failure.chain.insert(0, format!("failed to write {}", job.feature.display()));
-            failure
-        })?;
+        file.finish(&self.provenance(job, extraction)).map_err(|error| write_failed(&feature, &error))?;
         drop(guard);
         let ms = |duration: Duration| duration.as_millis() as u64;
         Ok(Report {
             frames: extraction.counts,
             expected_from: Some(extraction.expected_from),
-            clips: plan.clip_of.len(),
-            clips_computed: outputs.clips,
+            clips: plan.rows(),
+            clips_computed: done,
             plain_pass: extraction.plain_pass,
             nvdec: extraction.nvdec,
             decode_ms: timings.decode_ns / 1_000_000,
-            model_ms: ms(timings.model),
+            model_ms: ms(timings.model + fetch),
             wait_ms: ms(timings.wait),
-            write_ms: ms(started.elapsed()),
+            write_ms: ms(write + started.elapsed()),
         })
     }
 
-    fn feature(
-        &self,
-        job: &Job,
-        plan: &ClipPlan,
-        outputs: &Outputs,
-        extraction: Extraction,
-    ) -> Result<Feature, ModelError> {
-        // Copies the rows of distinct clips to all clips.
-        let expand = |rows: &[f32], columns: usize| {
-            let row = |clip: &usize| rows.get(clip * columns..(clip + 1) * columns);
-            let data = plan.clip_of.iter().map(row).collect::<Option<Vec<_>>>()?.concat();
-            Some(Matrix { shape: [plan.clip_of.len(), columns], data })
-        };
-        let lost = || ModelError::Internal("the model gave fewer rows than there are clips".into());
-        let mut tensors = BTreeMap::new();
-        for output in &self.init.recipe.outputs {
-            let columns = self.init.recipe.columns(*output);
-            let matrix = match output {
-                Output::Logits => expand(&outputs.logits, columns),
-                Output::Pooled => expand(&outputs.pooled, columns),
-            };
-            tensors.insert(output.name().to_owned(), matrix.ok_or_else(lost)?);
-        }
-        let provenance = Provenance {
+    fn provenance(&self, job: &Job, extraction: Extraction) -> Provenance {
+        Provenance {
             format: Provenance::FORMAT,
             tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")).into(),
             set: self.init.set.clone(),
@@ -174,6 +272,7 @@ impl WriterThread {
             video: job.video.clone(),
             source: extraction.stamp,
             frames: extraction.counts,
+            resampled: extraction.resampled,
             fps: extraction.fps,
             size: extraction.size,
             precision: self.init.recipe.precision,
@@ -181,7 +280,6 @@ impl WriterThread {
             libtorch: LIBTORCH.into(),
             nvdec: extraction.nvdec,
             expected_from: Some(extraction.expected_from),
-        };
-        Ok(Feature { provenance, tensors })
+        }
     }
 }

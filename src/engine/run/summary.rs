@@ -134,7 +134,7 @@ mod tests {
             before: false,
         };
         let videos: Vec<Video> = reasons.iter().map(failure).map(Video::new).collect();
-        let rules = Rules { clips: 4, stall_timeout: 1, wall_limit: 1 };
+        let rules = Rules { clips: Some(4), stall_timeout: 1, wall_limit: 1 };
         State::new(Work { files, videos: videos.into(), order: vec![] }, vec![], rules)
     }
 

@@ -8,6 +8,7 @@ use reeldeck_common::video::VideoName;
 
 use super::{Engine, Event, Incoming, WorkerMessage, WorkerProcess};
 use crate::engine::assess;
+use crate::engine::state::Progress;
 
 /// How long the search for unreported features may take: the output folder may not respond.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -21,7 +22,6 @@ impl Engine {
             return;
         }
         let worker = process.worker;
-        let clips = self.state.rules.clips;
         let assignments = self.state.workers.get(worker).map(|w| w.in_flight.as_slice()).unwrap_or_default();
         let in_flight: Vec<_> = assignments
             .iter()
@@ -32,7 +32,7 @@ impl Engine {
         let recipe = self.plan.inits.get(worker.0).map(|init| init.recipe.clone());
         let look = tokio::task::spawn_blocking(move || {
             let unreported = |(job, video): (JobId, VideoName)| {
-                let frames = assess::frames_of(&layout, recipe.as_ref()?, &video, &video.under(&root))?;
+                let (frames, clips) = assess::counts_of(&layout, recipe.as_ref()?, &video, &video.under(&root))?;
                 // The durations are unknown.
                 Some((job, Report { frames, clips, ..Report::default() }))
             };
@@ -59,7 +59,9 @@ pub(super) fn translate(process: WorkerProcess, heard: WorkerMessage) -> Option<
         }
         WorkerMessage::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(process, device, load_ms),
         WorkerMessage::Message(FromWorker::Fatal { failure }) => Event::Fatal(process, failure),
-        WorkerMessage::Message(FromWorker::Progress { job, clips }) => Event::Progress(process, job, clips),
+        WorkerMessage::Message(FromWorker::Progress { job, clips, of, frames }) => {
+            Event::Progress(process, job, Progress { clips, of, frames })
+        }
         WorkerMessage::Message(FromWorker::Done { job, report }) => Event::Done(process, job, report),
         WorkerMessage::Message(FromWorker::Failed { job, failure, source }) => {
             Event::Failed(process, job, failure, source)

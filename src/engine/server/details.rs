@@ -17,6 +17,8 @@ use crate::protocol::row::{Finding, Row, RowState};
 
 /// The number of rows of a heat map.
 const HEAT_ROWS: usize = 32;
+/// The number of parts of a video that a timeline has at most.
+const PARTS: usize = 1000;
 
 /// What answers need besides the table.
 pub(crate) struct Context {
@@ -96,6 +98,7 @@ fn look_into(path: &Path, feature: &Feature, class_names: &[String]) -> FeatureD
     let provenance = &feature.provenance;
     let written = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let logits = feature.tensors.get("logits");
+    let any = logits.or_else(|| feature.tensors.values().next());
     let (top1, classes) = logits.map(|logits| top_classes(logits, class_names)).unwrap_or_default();
     FeatureDetails {
         path: path.to_owned(),
@@ -109,7 +112,8 @@ fn look_into(path: &Path, feature: &Feature, class_names: &[String]) -> FeatureD
         frames: [provenance.frames.expected, provenance.frames.output, provenance.frames.concealed],
         top1,
         classes,
-        heat: logits.or_else(|| feature.tensors.values().next()).map(heat).unwrap_or_default(),
+        similarity: if logits.is_none() { any.map(similarity).unwrap_or_default() } else { vec![] },
+        heat: any.map(heat).unwrap_or_default(),
     }
 }
 
@@ -138,6 +142,26 @@ fn top_classes(logits: &Matrix, names: &[String]) -> (Vec<u8>, Vec<(String, u32)
     (top1, counts.iter().map(|(class, count)| (class_name(names, *class, columns), *count)).collect())
 }
 
+/// The first and one past the last clip of each equal part of a video. No screen shows more than [`PARTS`].
+fn parts(clips: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = clips.min(PARTS);
+    (0..count).map(move |part| (part * clips / count, (part + 1) * clips / count))
+}
+
+/// The cosine of the angle between the first clip and each part's first one.
+fn similarity(matrix: &Matrix) -> Vec<f32> {
+    let [clips, columns] = matrix.shape;
+    let row = |clip: usize| matrix.data.get(clip * columns..(clip + 1) * columns).unwrap_or_default();
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let first = row(0);
+    let cosine = |(clip, _)| {
+        let other = row(clip);
+        let norm = (product(first, first) * product(other, other)).sqrt();
+        if norm > 0.0 { (product(first, other) / norm) as f32 } else { 0.0 }
+    };
+    parts(clips).map(cosine).collect()
+}
+
 /// The means of groups of neighbouring columns, one row for each group, scaled to 0 to 255 over the range of all means.
 fn heat(matrix: &Matrix) -> Vec<Vec<u8>> {
     let [clips, columns] = matrix.shape;
@@ -145,13 +169,14 @@ fn heat(matrix: &Matrix) -> Vec<Vec<u8>> {
         return vec![];
     }
     let groups = columns.min(HEAT_ROWS);
-    let mean = |row: &[f32], group: usize| {
+    let mean = |(first, end): (usize, usize), group: usize| {
         let (from, to) = (group * columns / groups, (group + 1) * columns / groups);
-        let values = row.get(from..to).unwrap_or_default();
-        values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len().max(1) as f64
+        let row = |clip: usize| matrix.data.get(clip * columns + from..clip * columns + to).unwrap_or_default();
+        let sum: f64 = (first..end).flat_map(row).map(|value| f64::from(*value)).sum();
+        sum / ((to - from) * (end - first)).max(1) as f64
     };
-    let rows: Vec<&[f32]> = matrix.data.chunks_exact(columns).collect();
-    let means: Vec<Vec<f64>> = (0..groups).map(|group| rows.iter().map(|row| mean(row, group)).collect()).collect();
+    let row = |group: usize| parts(clips).map(|part| mean(part, group)).collect();
+    let means: Vec<Vec<f64>> = (0..groups).map(row).collect();
     let finite = || means.iter().flatten().copied().filter(|mean| mean.is_finite());
     let (least, most) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let scale = if most > least { 255.0 / (most - least) } else { 0.0 };
@@ -196,6 +221,21 @@ mod tests {
         assert_eq!((classes.len(), top1[7], top1[8], top1[19]), (NAMED_CLASSES, 7, 8, 8));
         let nothing = matrix(&[&[f32::NAN, f32::NAN]]);
         assert_eq!(top_classes(&nothing, &[]).0, [0]);
+    }
+
+    #[test]
+    fn clips_without_scores_are_compared_with_the_first_one() {
+        let pooled = matrix(&[&[3.0, 4.0], &[6.0, 8.0], &[-4.0, 3.0], &[-3.0, -4.0], &[0.0, 0.0]]);
+        assert_eq!(similarity(&pooled), [1.0, 1.0, 0.0, -1.0, 0.0]);
+        assert!(similarity(&Matrix { shape: [0, 2], data: vec![] }).is_empty());
+    }
+
+    #[test]
+    fn a_long_video_has_no_more_parts_than_a_screen_shows() {
+        let long = Matrix { shape: [80_000, 2], data: (0..160_000).map(|at| (at / 80_000) as f32).collect() };
+        assert_eq!(similarity(&long).len(), PARTS);
+        let map = heat(&long);
+        assert_eq!((map.len(), map[0].len(), map[0][0], map[0][PARTS - 1]), (2, PARTS, 0, 255));
     }
 
     #[test]

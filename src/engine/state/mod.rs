@@ -22,7 +22,7 @@ pub(crate) use super::ids::Millis;
 pub use super::ids::{VideoId, WorkerId};
 pub use video::{Status, Video};
 pub(crate) use worker::{Assignment, Incarnation, Worker};
-pub use worker::{Ending, WorkerProcess, WorkerStatus};
+pub use worker::{Ending, Progress, WorkerProcess, WorkerStatus};
 
 /// The phase of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub enum HoldUntil {
 /// The limits of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Clips a video.
-    pub clips: usize,
+    /// Clips a video; `None` if their number depends on its length.
+    pub clips: Option<usize>,
     /// A worker that has an order and reports nothing for longer is killed.
     pub stall_timeout: Millis,
     /// A video that is in progress for longer has failed.
@@ -121,6 +121,8 @@ pub struct State {
     /// Incremented with every change of a video.
     pub revision: u64,
     pub(super) counts: Counts,
+    /// Bytes of the files of unfinished videos.
+    pub(super) bytes_left: u64,
     pub(super) changed: Vec<VideoId>,
     pub(super) queue: Queue,
     /// Orders that wait for the journal, and since when, the oldest first.
@@ -132,9 +134,14 @@ pub struct State {
 impl State {
     /// A run over `work` on one worker for each of `slots`.
     pub fn new(work: Work, slots: Vec<Slot>, rules: Rules) -> Self {
-        let mut counts = Counts::default();
-        for video in &work.videos {
+        let (mut counts, mut bytes_left) = (Counts::default(), 0);
+        let mut work = work;
+        for (video, file) in work.videos.iter_mut().zip(work.files.iter()) {
             count(&mut counts, &video.status, true);
+            if video.status.is_unfinished() {
+                video.bytes = file.stamp.size;
+                bytes_left += video.bytes;
+            }
         }
         let mut queue = Queue::default();
         for id in work.order {
@@ -156,6 +163,7 @@ impl State {
             unreported: false,
             done: 0,
             clips: 0,
+            bytes: 0,
             restarts: 0,
         };
         Self {
@@ -168,6 +176,7 @@ impl State {
             rules,
             revision: 0,
             counts,
+            bytes_left,
             changed: vec![],
             queue,
             unreleased: VecDeque::new(),
@@ -225,6 +234,16 @@ impl State {
         self.workers.iter().map(Worker::all_clips).sum()
     }
 
+    /// Bytes of the files that were processed in this run, as far as they are.
+    pub fn bytes_done(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.bytes + worker.bytes_in_flight()).sum()
+    }
+
+    /// Bytes of the files that are still to be processed.
+    pub fn bytes_left(&self) -> u64 {
+        self.bytes_left.saturating_sub(self.workers.iter().map(Worker::bytes_in_flight).sum())
+    }
+
     /// Why the run ended before its work was done, unless a user stopped it.
     pub fn blocked(&self) -> Option<&str> {
         match &self.phase {
@@ -256,6 +275,13 @@ impl State {
         };
         count(&mut self.counts, &video.status, false);
         count(&mut self.counts, &status, true);
+        if video.status.is_unfinished() {
+            self.bytes_left -= video.bytes;
+        }
+        if status.is_unfinished() {
+            video.bytes = self.files.get(id).map_or(0, |file| file.stamp.size);
+            self.bytes_left += video.bytes;
+        }
         match status {
             Status::Queued => self.queue.push_back(id, video.lane()),
             _ => self.queue.remove(id),

@@ -40,6 +40,13 @@ pub enum Status {
     Gone,
 }
 
+impl Status {
+    /// Whether it waits or is in flight.
+    pub(in crate::engine) fn is_unfinished(&self) -> bool {
+        matches!(self, Self::Queued | Self::Running(_))
+    }
+}
+
 /// One video of the run. Its name is in [`State::files`](super::State::files).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Video {
@@ -63,6 +70,8 @@ pub struct Video {
     pub damaged: bool,
     /// An export could not use its feature, and it was queued again because of that.
     pub missed: bool,
+    /// Size of its file in bytes, when it was last queued or handed out.
+    pub bytes: u64,
 }
 
 impl Video {
@@ -80,6 +89,7 @@ impl Video {
             recheck: false,
             damaged: false,
             missed: false,
+            bytes: 0,
         }
     }
 

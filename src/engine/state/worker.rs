@@ -17,6 +17,25 @@ pub struct WorkerProcess {
     pub incarnation: Incarnation,
 }
 
+/// How far a video in flight has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Clips computed so far.
+    pub clips: usize,
+    /// Clips of its feature, once its frames are counted.
+    pub of: Option<usize>,
+    /// Packets that were read, which shows progress while its frames are counted.
+    pub frames: u64,
+}
+
+impl Progress {
+    /// The share that is done of a number that stands for the whole video.
+    fn share_of(self, whole: u64) -> u64 {
+        let Some(of) = self.of.filter(|of| *of > 0) else { return 0 };
+        (whole as f64 * (self.clips as f64 / of as f64).min(1.0)) as u64
+    }
+}
+
 /// A video that was handed to a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {
@@ -28,8 +47,10 @@ pub struct Assignment {
     pub alone: bool,
     /// Clips in one pass of the model for this video.
     pub batch: usize,
-    /// Clips computed so far.
-    pub clips: usize,
+    /// How far it has come.
+    pub progress: Progress,
+    /// Size of its file in bytes.
+    pub bytes: u64,
     /// When it was handed out.
     pub given: Millis,
     /// When the worker was sent the order; none while the order waits for the journal to reach the disk.
@@ -78,6 +99,8 @@ pub struct Worker {
     pub done: usize,
     /// The clips of those videos.
     pub clips: usize,
+    /// The sizes of their files in bytes.
+    pub bytes: u64,
     /// How often its process was restarted after an unexpected exit.
     pub restarts: u32,
 }
@@ -102,7 +125,12 @@ impl Worker {
 
     /// Clips computed by it, those of videos in flight included.
     pub fn all_clips(&self) -> usize {
-        self.clips + self.in_flight.iter().map(|assignment| assignment.clips).sum::<usize>()
+        self.clips + self.in_flight.iter().map(|assignment| assignment.progress.clips).sum::<usize>()
+    }
+
+    /// Bytes of the parts of videos in flight that are computed.
+    pub fn bytes_in_flight(&self) -> u64 {
+        self.in_flight.iter().map(|assignment| assignment.progress.share_of(assignment.bytes)).sum()
     }
 }
 

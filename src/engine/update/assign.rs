@@ -2,7 +2,7 @@
 
 use super::Step;
 use crate::engine::event::{Effect, Notice};
-use crate::engine::state::{Assignment, Phase, Status, VideoId, WorkerId, WorkerStatus};
+use crate::engine::state::{Assignment, Phase, Progress, Status, VideoId, WorkerId, WorkerStatus};
 
 impl Step<'_> {
     pub(super) fn assign_all(&mut self) {
@@ -47,11 +47,13 @@ impl Step<'_> {
     }
 
     fn assign(&mut self, id: WorkerId, video: VideoId, alone: bool) {
+        let bytes = self.state.files.get(video).map_or(0, |file| file.stamp.size);
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         let job = self.state.next_job;
         self.state.next_job += 1;
-        let (batch, given) = (worker.batch, self.now);
-        worker.in_flight.push(Assignment { video, job, alone, batch, clips: 0, given, released: None, begun: None });
+        let (batch, progress, given) = (worker.batch, Progress::default(), self.now);
+        let assignment = Assignment { video, job, alone, batch, progress, bytes, given, released: None, begun: None };
+        worker.in_flight.push(assignment);
         self.state.set(video, Status::Running(id));
         self.notify(Notice::Started(id, video));
         self.state.unreleased.push_back((job, self.now));

@@ -5,7 +5,8 @@ use reeldeck_common::protocol::{JobId, Report};
 
 use super::event::{Effect, Event, Notice};
 use super::state::{
-    Assignment, Ending, Hold, HoldUntil, Millis, Phase, State, Status, VideoId, WorkerId, WorkerProcess, WorkerStatus,
+    Assignment, Ending, Hold, HoldUntil, Millis, Phase, Progress, State, Status, VideoId, WorkerId, WorkerProcess,
+    WorkerStatus,
 };
 use crate::protocol::snapshot::Folder;
 
@@ -33,7 +34,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Begin => step.begin(),
         Event::Ready(process, detail, load_ms) => step.ready(process.worker, detail, load_ms),
         Event::Fatal(process, failure) => step.lose(process.worker, failure.line()),
-        Event::Progress(process, job, clips) => step.progress(process.worker, job, clips),
+        Event::Progress(process, job, progress) => step.progress(process.worker, job, progress),
         Event::Done(process, job, report) => step.done(process.worker, job, report),
         Event::Failed(process, job, failure, source) => step.failed(process.worker, job, failure, source),
         Event::Unreported(process, job, report) => {
@@ -121,8 +122,7 @@ impl Step<'_> {
         }
     }
 
-    fn progress(&mut self, id: WorkerId, job: JobId, clips: usize) {
-        let most = self.state.rules.clips;
+    fn progress(&mut self, id: WorkerId, job: JobId, progress: Progress) {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         let Some(place) =
             worker.in_flight.iter().position(|assignment| assignment.job == job && assignment.released.is_some())
@@ -137,7 +137,8 @@ impl Step<'_> {
             worker.in_flight.insert(0, assignment);
         }
         if let Some(assignment) = worker.in_flight.first_mut() {
-            assignment.clips = clips.min(most);
+            let most = progress.of.unwrap_or(0);
+            assignment.progress = Progress { clips: progress.clips.min(most), ..progress };
         }
     }
 
@@ -147,6 +148,7 @@ impl Step<'_> {
             worker.consecutive_faults = 0;
             worker.done += 1;
             worker.clips += report.clips;
+            worker.bytes += assignment.bytes;
         }
         if let Some(video) = self.state.videos.get_mut(assignment.video) {
             video.suspect = false;

@@ -147,8 +147,14 @@ pub(crate) fn gpus(count: usize) -> Vec<DeviceState> {
         in_flight: match i {
             2 => vec![],
             _ => vec![
-                InFlight { video: name(CLASSES[i % 6], i), clips: (i * 13 + 20) % 100, seconds: 4.0 },
-                InFlight { video: name(CLASSES[i % 6], i + 50), clips: 0, seconds: 0.0 },
+                InFlight {
+                    video: name(CLASSES[i % 6], i),
+                    clips: (i * 13 + 20) % 100,
+                    of: Some(100),
+                    frames: 300,
+                    seconds: 4.0,
+                },
+                InFlight { video: name(CLASSES[i % 6], i + 50), clips: 0, of: None, frames: 0, seconds: 0.0 },
             ],
         },
         clips_per_s: Some(800.0 + i as f64),

@@ -60,9 +60,13 @@ pub(super) fn undo(app: &mut App, effects: &mut Vec<Effect>) {
 /// A sentence on how long the videos take at the current rate.
 pub(super) fn time_estimate(app: &App, videos: u64) -> String {
     let Some(snapshot) = app.snapshot() else { return String::new() };
-    let clips = videos as f64 * snapshot.clips_per_video as f64;
-    match snapshot.clips_per_s.filter(|rate| *rate > 0.0) {
-        Some(rate) => format!(" About {} at the present rate.", text::duration(clips / rate)),
+    // Where videos have different numbers of clips, those of these videos are not known.
+    let (amount, rate) = match snapshot.clips_per_video {
+        0 => (videos as f64, snapshot.videos_per_s),
+        clips => (videos as f64 * clips as f64, snapshot.clips_per_s),
+    };
+    match rate.filter(|rate| *rate > 0.0) {
+        Some(rate) => format!(" About {} at the present rate.", text::duration(amount / rate)),
         None => String::new(),
     }
 }

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::{line, pane, scrollbar};
-use crate::protocol::snapshot::{DeviceState, Gauges, Snapshot};
+use crate::protocol::snapshot::{DeviceState, Gauges, InFlight, Snapshot};
 use crate::tui::app::App;
 use crate::tui::gauge;
 use crate::tui::pane::Pane;
@@ -193,7 +193,7 @@ fn activity(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) 
         Some(value) => text::align_right(&format!("{value:.0} {unit}"), room, theme.ellipsis()),
         None => text::align_right("n/a", room, theme.ellipsis()),
     };
-    let share = device.in_flight.first().and_then(|job| text::share(job.clips as u64, snapshot.clips_per_video as u64));
+    let share = device.in_flight.first().and_then(InFlight::share).map(|share| share * 100.0);
     let mut segments = vec![];
     let mut progress: Vec<Span<'static>> = gauge::bar_spans(theme, share.map(|share| share / 100.0), 8).into();
     let percent = share.map_or_else(|| theme.unknown().to_owned(), |share| text::percent(Some(share)));

@@ -240,8 +240,7 @@ fn state(app: &App, row: &Row, job: Option<&InFlight>, width: usize, highlighted
     let style = theme.state(row.state);
     let base = theme.style(Role::Selection);
     let on = |style| if highlighted { base } else { style };
-    let all = app.snapshot().map_or(0, |snapshot| snapshot.clips_per_video);
-    let share = job.filter(|job| job.clips > 0).and_then(|job| text::share(job.clips as u64, all as u64));
+    let share = job.filter(|job| job.clips > 0).and_then(InFlight::share).map(|share| share * 100.0);
     match share {
         Some(share) => {
             let bar = width.saturating_sub(8).min(8);

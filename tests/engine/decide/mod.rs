@@ -2,7 +2,7 @@
 
 use reeldeck::internals::dataset::VideoFile;
 use reeldeck::internals::engine::{
-    Effect, Event, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess, update,
+    Effect, Event, Progress, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess, update,
 };
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::FrameCounts;
@@ -34,7 +34,7 @@ fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Wor
     };
     set(&mut work);
     let slots = vec![Slot { device: "cuda".into(), capacity, batch: 8 }; workers];
-    let rules = Rules { clips: 4, stall_timeout: 60_000, wall_limit: 600_000 };
+    let rules = Rules { clips: Some(4), stall_timeout: 60_000, wall_limit: 600_000 };
     let state = State::new(work, slots, rules);
     let mut run = Run { state, now: 0, disk_hangs: false, unreleased: vec![] };
     run.event(Event::Begin);
@@ -91,7 +91,11 @@ impl Run {
     }
 
     fn progress(&mut self, worker: usize, job: u64, clips: usize) -> Vec<Effect> {
-        self.event(Event::Progress(self.state.process(WorkerId(worker)), job, clips))
+        self.event(Event::Progress(
+            self.state.process(WorkerId(worker)),
+            job,
+            Progress { clips, of: Some(4), frames: 9 },
+        ))
     }
 
     fn done(&mut self, worker: usize) -> Vec<Effect> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use reeldeck::internals::dataset::VideoFile;
 use reeldeck::internals::engine::{
-    Event, Phase, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess, WorkerStatus, update,
+    Event, Phase, Progress, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess, WorkerStatus,
+    update,
 };
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::FrameCounts;
@@ -14,6 +15,8 @@ use reeldeck_common::video::VideoName;
 
 use super::Happens;
 use super::model::{Model, Process};
+
+const PROGRESS: Progress = Progress { clips: 2, of: Some(4), frames: 9 };
 
 fn report() -> Report {
     let frames = FrameCounts { expected: 9, output: 9, concealed: 0 };
@@ -42,7 +45,7 @@ impl World {
         let suspects = (0..suspects.min(videos.len())).map(VideoId).collect();
         let order: Vec<VideoId> = (0..videos.len()).rev().map(VideoId).collect();
         let slots = vec![Slot { device: "cpu".into(), capacity, batch: 8 }; workers];
-        let rules = Rules { clips: 4, stall_timeout: 60_000, wall_limit: 600_000 };
+        let rules = Rules { clips: Some(4), stall_timeout: 60_000, wall_limit: 600_000 };
         let state = State::new(Work { files, videos: videos.into(), order }, slots, rules);
         let mut world = Self { state, now: 0, model: Model { suspects, ..Model::default() } };
         world.event(Event::Begin);
@@ -114,7 +117,7 @@ impl World {
             }
             Happens::Crash(w, unreported) => self.crash(self.state.process(WorkerId(w % workers)), *unreported),
             Happens::Progress(w, job) => {
-                self.event(Event::Progress(self.state.process(WorkerId(w % workers)), *job, 2))
+                self.event(Event::Progress(self.state.process(WorkerId(w % workers)), *job, PROGRESS))
             }
             Happens::Fatal(w) => {
                 let process = self.state.process(WorkerId(w % workers));
@@ -231,7 +234,7 @@ impl World {
         let event = match kind {
             0 => Event::Ready(process, "a device".into(), 1),
             1 => Event::Fatal(process, failure),
-            2 => Event::Progress(process, job, 2),
+            2 => Event::Progress(process, job, PROGRESS),
             3 => Event::Done(process, job, report()),
             4 => Event::Failed(process, job, failure, None),
             5 => Event::Unreported(process, job, report()),

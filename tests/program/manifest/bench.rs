@@ -69,6 +69,7 @@ impl Bench {
                 video: name.clone(),
                 source,
                 frames: FrameCounts { expected: frames + 1, output: frames, concealed: 1 },
+                resampled: None,
                 fps: [30, 1],
                 size: [340, 256],
                 precision: Precision::Fp32,

@@ -122,6 +122,7 @@ impl Set {
                 source: SourceStamp::read(&name.under(&self.at("data"))).unwrap(),
                 video: name,
                 frames: FrameCounts { expected: 300, output: 298, concealed: 1 },
+                resampled: None,
                 fps: [30000, 1001],
                 size: [340, 256],
                 precision: self.recipe.precision,

@@ -47,6 +47,9 @@ pub struct Provenance {
     pub source: SourceStamp,
     /// Frames of the video.
     pub frames: FrameCounts,
+    /// Frames after resampling, if the recipe resamples. Clips are then sampled from these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resampled: Option<u64>,
     /// Average frame rate as numerator and denominator; 0/1 if unknown.
     pub fps: [i32; 2],
     /// Displayed width and height in pixels.
@@ -239,6 +242,11 @@ impl FeatureError {
 impl Provenance {
     /// The current version of this structure.
     pub const FORMAT: u32 = FORMAT;
+
+    /// The frames that clips are sampled from: those of the video, or those after resampling.
+    pub fn sampled_frames(&self) -> u64 {
+        self.resampled.unwrap_or(self.frames.output)
+    }
 }
 
 impl Feature {
@@ -389,7 +397,7 @@ impl Header {
 
     /// Whether the file contains this output in the recipe's shape.
     pub(crate) fn has_output(&self, recipe: &Recipe, output: Output) -> bool {
-        let expected = [recipe.sampling.rows(self.provenance.frames.output), recipe.columns(output)];
+        let expected = [recipe.sampling.rows(self.provenance.sampled_frames()), recipe.columns(output)];
         self.shapes.get(output.name()).is_some_and(|shape| *shape == expected)
     }
 }

@@ -19,6 +19,7 @@ fn sample() -> Feature {
             video: VideoName::new("A/v.mp4").unwrap(),
             source: SourceStamp { size: 1, mtime_ns: -5 },
             frames: FrameCounts { expected: 300, output: 290, concealed: 2 },
+            resampled: None,
             fps: [30000, 1001],
             size: [340, 256],
             precision: Precision::Fp32,

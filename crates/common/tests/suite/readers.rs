@@ -153,7 +153,7 @@ fn from_worker() -> Vec<FromWorker> {
     vec![
         FromWorker::Ready { version: VERSION, device: "CPU, 2 threads".into(), load_ms: 250 },
         FromWorker::Fatal { failure: failure() },
-        FromWorker::Progress { job: 1, clips: 50 },
+        FromWorker::Progress { job: 1, clips: 50, of: Some(100), frames: 300 },
         FromWorker::Done { job: u64::MAX, report },
         FromWorker::Failed { job: 2, failure: failure(), source: Some(SOURCE) },
         FromWorker::Failed { job: 2, failure: failure(), source: None },
@@ -221,6 +221,7 @@ fn features() -> Vec<Feature> {
             video: video(),
             source: SOURCE,
             frames: COUNTS,
+            resampled: None,
             fps: [30_000, 1001],
             size: [340, 256],
             precision: Precision::Fp32,

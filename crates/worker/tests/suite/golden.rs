@@ -108,11 +108,11 @@ impl Collect {
 fn check_clips(name: &str, video: &Video, collect: &Collect, facts: &Extraction) {
     let plan = collect.plan.as_ref().unwrap();
     assert_eq!((facts.counts.output, facts.counts.concealed), (video.frames, 0), "{name}");
-    let indices: Vec<String> =
-        plan.clip_of.iter().flat_map(|clip| &plan.clips[*clip]).map(ToString::to_string).collect();
+    let indices: Vec<String> = plan.clip_of().flat_map(|clip| plan.clip(clip)).map(|index| index.to_string()).collect();
     assert_eq!(hex(Md5::new_with_prefix(indices.join(","))), video.indices_md5, "{name}: indices");
-    let distinct: Vec<String> = plan.clips.iter().map(|clip| hex(Md5::new_with_prefix(collect.clip(clip)))).collect();
-    let clips: Vec<&String> = plan.clip_of.iter().map(|clip| &distinct[*clip]).collect();
+    let frames: Vec<Vec<u64>> = plan.clone().into_clips().collect();
+    let distinct: Vec<String> = frames.iter().map(|clip| hex(Md5::new_with_prefix(collect.clip(clip)))).collect();
+    let clips: Vec<&String> = plan.clip_of().map(|clip| &distinct[clip]).collect();
     assert_eq!(clips, video.clip_md5.iter().collect::<Vec<_>>(), "{name}: pixels");
 }
 
@@ -176,8 +176,13 @@ fn results_equal_those_of_the_original() {
             let (_, logits) = plain.forward(&clip).unwrap();
             Vec::<f32>::try_from(logits.view([-1])).unwrap()
         };
-        let rows: Vec<Vec<f32>> = plan.clips.iter().map(row).collect();
-        check_logits(name, "plain", plan.clip_of.iter().map(|clip| rows[*clip].as_slice()), video);
+        let rows: Vec<Vec<f32>> = (0..plan.distinct()).map(|clip| row(&plan.clip(clip).collect())).collect();
+        check_logits(
+            name,
+            "plain",
+            plan.clip_of().collect::<Vec<_>>().into_iter().map(|clip| rows[clip].as_slice()),
+            video,
+        );
 
         worker.expect_done(number as u64);
         let feature = Feature::read(&feature).unwrap();
