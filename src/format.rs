@@ -50,7 +50,7 @@ pub enum Axes {
 
 impl Axes {
     /// The shape in which a matrix of clips × channels is written.
-    pub fn shape(self, [clips, channels]: [usize; 2]) -> [usize; 2] {
+    pub fn shape<T>(self, [clips, channels]: [T; 2]) -> [T; 2] {
         match self {
             Self::Tc => [clips, channels],
             Self::Ct => [channels, clips],

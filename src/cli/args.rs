@@ -295,6 +295,9 @@ pub struct ExportArgs {
     /// csv: write the fewest digits that give the same float32; about half the size
     #[arg(long)]
     pub compact: bool,
+    /// npy: write float16, half the size, with about three decimal digits
+    #[arg(long)]
+    pub float16: bool,
     /// npy, npz, h5: axis order, tc (clips × channels) or ct (channels × clips)
     #[arg(long, value_name = "LAYOUT", default_value = "tc")]
     pub layout: Axes,

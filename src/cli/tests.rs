@@ -90,7 +90,7 @@ const COMMANDS: &[(&str, &str)] = &[
         "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale no-export wait \
                 quiet verbose",
     ),
-    ("export", "config root out recipe checkpoint format compact layout output dry-run quiet verbose"),
+    ("export", "config root out recipe checkpoint format compact float16 layout output dry-run quiet verbose"),
     ("verify", "config root out recipe checkpoint sample against dry-run quiet verbose"),
     ("verify --sample 1", "config root out recipe checkpoint devices against dry-run quiet verbose"),
     ("verify --against f", "config root out recipe checkpoint sample list tolerance dry-run quiet verbose"),

@@ -107,6 +107,10 @@ fn specs(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<ExportSpec>> 
         usage("--compact is about the digits of csv, which is not among the formats; add --format csv or leave it out")
     );
     ensure!(
+        !args.float16 || formats.contains(&Format::Npy),
+        usage("--float16 is about npy, which is not among the formats; add --format npy or leave it out")
+    );
+    ensure!(
         args.layout == Axes::Tc || formats.iter().any(is_turnable),
         usage("--layout is about npy, npz and h5, none of which is among the formats; add one or leave it out")
     );
@@ -122,6 +126,7 @@ fn specs(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<ExportSpec>> 
         output: if *format == Format::Pkl { Output::Logits } else { output },
         axes: if is_turnable(format) { args.layout } else { Axes::Tc },
         compact: args.compact && *format == Format::Csv,
+        half: args.float16 && *format == Format::Npy,
     };
     Ok(formats.iter().map(spec).collect())
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use reeldeck_common::atomic;
 use reeldeck_common::feature::CheckpointId;
-use reeldeck_common::recipe::Recipe;
+use reeldeck_common::recipe::{Placement, Recipe};
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
 
@@ -50,19 +50,30 @@ struct Files<'a> {
     format: Format,
     output: &'a str,
     axes: Option<Axes>,
-    shape: [usize; 2],
+    /// Rows and columns; no number of rows if it depends on the video.
+    shape: [Option<usize>; 2],
     dtype: &'static str,
 }
 
 #[derive(Serialize)]
 struct Clips {
-    count: usize,
+    /// Clips of each video; `None` if it depends on the video.
+    count: Option<usize>,
     /// Length of a clip, in frames.
     length: usize,
     /// Distance between two frames of a clip, in frames of the video.
     interval: usize,
     /// Distance from the first to the last frame of a clip, in frames of the video, both included.
     span: u64,
+    /// Distance between the starts of two clips, in frames, for clips at a constant stride.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stride: Option<usize>,
+    /// The rate that videos were resampled to before clips were taken; frames above are those of this rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fps: Option<f64>,
+    /// The middle of the first clip, in frames.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -85,6 +96,12 @@ struct Video<'a> {
     fps_exact: [i32; 2],
     /// `frames / fps`.
     duration_s: Option<f64>,
+    /// Rows of the feature, if it depends on the video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<usize>,
+    /// Frames after resampling, if the video was resampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames_resampled: Option<u64>,
     /// Average distance between the starts of consecutive clips, in frames.
     clip_stride: f64,
     width: u32,
@@ -117,7 +134,11 @@ impl Description<'_> {
     fn document<'a>(&'a self, missing: &'a [(VideoName, String)]) -> Document<'a> {
         let Self { job, spec, inventory, included, same } = self;
         let sampling = &job.recipe.sampling;
-        let shape = [sampling.usual_rows(), job.recipe.columns(spec.output)];
+        let shape = spec.axes.shape([sampling.fixed_rows(), Some(job.recipe.columns(spec.output))]);
+        let windows = match sampling.placement {
+            Placement::Windows { stride, fps, .. } => Some((stride, fps)),
+            Placement::Spread { .. } => None,
+        };
         Document {
             format: FORMAT,
             tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")),
@@ -126,14 +147,17 @@ impl Description<'_> {
                 format: spec.format,
                 output: spec.output.name(),
                 axes: (spec.format != Format::Pkl).then_some(spec.axes),
-                shape: spec.axes.shape(shape),
-                dtype: "float32",
+                shape,
+                dtype: if spec.half { "float16" } else { "float32" },
             },
             clips: Clips {
-                count: sampling.usual_rows(),
+                count: sampling.fixed_rows(),
                 length: sampling.length,
                 interval: sampling.interval,
                 span: sampling.span(),
+                stride: windows.map(|(stride, _)| stride),
+                fps: windows.and_then(|(_, fps)| fps),
+                offset: windows.map(|_| sampling.span() as f64 / 2.0),
             },
             checkpoint: inventory.checkpoint.as_ref(),
             recipe: job.recipe,
@@ -149,8 +173,16 @@ impl Description<'_> {
         let [over, under] = item.fps;
         let fps = (over > 0 && under > 0).then(|| f64::from(over) / f64::from(under));
         let frames = item.frames.output;
-        let starts = sampling.starts(frames);
-        let reach = starts.last().zip(starts.first()).map_or(0, |(last, first)| last - first);
+        let sampled = item.resampled.unwrap_or(frames);
+        let rows = sampling.rows(sampled);
+        let clip_stride = match sampling.placement {
+            Placement::Windows { stride, .. } => stride as f64,
+            Placement::Spread { .. } => {
+                let starts = sampling.starts(sampled);
+                let reach = starts.last().zip(starts.first()).map_or(0, |(last, first)| last - first);
+                reach as f64 / rows.saturating_sub(1).max(1) as f64
+            }
+        };
         let format = self.spec.format;
         Video {
             id: item.id(),
@@ -165,7 +197,9 @@ impl Description<'_> {
             fps,
             fps_exact: item.fps,
             duration_s: fps.map(|fps| frames as f64 / fps),
-            clip_stride: reach as f64 / starts.len().saturating_sub(1).max(1) as f64,
+            rows: sampling.fixed_rows().is_none().then_some(rows),
+            frames_resampled: item.resampled,
+            clip_stride,
             width: item.size[0],
             height: item.size[1],
             feature: &item.digest,

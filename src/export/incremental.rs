@@ -77,7 +77,7 @@ impl Incremental {
             if !format.is_a_file_a_video() {
                 return Err(IncrementalError::Format(*format));
             }
-            let spec = ExportSpec { format: *format, output, axes: Axes::Tc, compact: false };
+            let spec = ExportSpec { format: *format, output, axes: Axes::Tc, compact: false, half: false };
             let folder = spec.folder(layout);
             let failed = |source| IncrementalError::Write { folder: folder.clone(), source };
             fs::create_dir_all(&folder).map_err(failed)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use reeldeck_common::damaged;
 use reeldeck_common::digest::sha256;
-use reeldeck_common::feature::{CheckpointId, Feature, FeatureError, FrameCounts, Header, Matrix};
+use reeldeck_common::feature::{CheckpointId, Feature, FeatureError, FrameCounts, Header, Matrix, Provenance};
 use reeldeck_common::feature_status::{ExpectedFeature, FeatureStatus};
 use reeldeck_common::recipe::Output;
 use reeldeck_common::source::SourceStamp;
@@ -30,6 +30,8 @@ pub struct ExportedVideo {
     pub stamp: SourceStamp,
     /// Frame counts of the video.
     pub frames: FrameCounts,
+    /// Frames after resampling, if the recipe resamples.
+    pub resampled: Option<u64>,
     /// Average frame rate as numerator and denominator; 0/1 if unknown.
     pub fps: [i32; 2],
     /// Displayed width and height, in pixels.
@@ -86,9 +88,9 @@ pub(super) fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Prog
     ordered(threads(), job.videos.iter().zip(entries), look, |(found, entry)| {
         match found {
             Ok((Header { provenance, digest, .. }, stamp)) => {
-                inventory.checkpoint.get_or_insert(provenance.checkpoint);
-                let (frames, fps, size) = (provenance.frames, provenance.fps, provenance.size);
-                inventory.items.push(ExportedVideo { entry, digest, stamp, frames, fps, size });
+                let Provenance { checkpoint, frames, resampled, fps, size, .. } = provenance;
+                inventory.checkpoint.get_or_insert(checkpoint);
+                inventory.items.push(ExportedVideo { entry, digest, stamp, frames, resampled, fps, size });
             }
             Err(why) => inventory.missing.push((entry.name, why)),
         }

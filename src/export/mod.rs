@@ -31,6 +31,7 @@ pub mod npz;
 pub(crate) mod pickle;
 mod snippets;
 mod space;
+mod strided;
 
 pub(crate) use inventory::{ExportedVideo, Inventory};
 
@@ -48,6 +49,8 @@ pub struct ExportSpec {
     pub axes: Axes,
     /// Whether csv has the fewest digits.
     pub compact: bool,
+    /// Whether npy has numbers of 16 bits.
+    pub half: bool,
 }
 
 impl ExportSpec {
@@ -61,6 +64,9 @@ impl ExportSpec {
         }
         if self.compact {
             name.push_str("-compact");
+        }
+        if self.half {
+            name.push_str("-f16");
         }
         if self.axes == Axes::Ct {
             name.push_str("-ct");
@@ -81,6 +87,7 @@ impl ExportSpec {
         match self.format {
             Format::Csv => csv::write(matrix, self.compact, out),
             Format::Npz => npz::write(matrix, self.axes, out)?,
+            Format::Npy if self.half => npy::write_half(matrix, self.axes, out),
             Format::Npy | Format::Pkl | Format::H5 => npy::write(matrix, self.axes, out),
         }
         Ok(())
@@ -240,13 +247,14 @@ mod tests {
         for format in [Format::Csv, Format::Npy, Format::Npz, Format::H5] {
             for output in [Output::Logits, Output::Pooled] {
                 for axes in [Axes::Tc, Axes::Ct] {
-                    for compact in [false, true] {
-                        assert!(folders.insert(ExportSpec { format, output, axes, compact }.folder(&layout)));
+                    for (compact, half) in [(false, false), (true, false), (false, true)] {
+                        assert!(folders.insert(ExportSpec { format, output, axes, compact, half }.folder(&layout)));
                     }
                 }
             }
         }
-        let plain = ExportSpec { format: Format::Csv, output: Output::Logits, axes: Axes::Tc, compact: false };
+        let plain =
+            ExportSpec { format: Format::Csv, output: Output::Logits, axes: Axes::Tc, compact: false, half: false };
         assert_eq!(plain.folder(&layout), PathBuf::from("/o/exports/s/csv"));
         assert_eq!(plain.file("v_mp4x"), "v_mp4x.csv");
     }

@@ -1,4 +1,4 @@
-//! NumPy's `.npy`: writes float32 matrices as `numpy.save` does, and reads matrices of any float type.
+//! NumPy's `.npy`: writes matrices of float32 or float16 as `numpy.save` does, and reads matrices of any float type.
 //!
 //! The existing crates bring a grammar of Python literals and much to compile; this needs three keys.
 
@@ -13,22 +13,31 @@ const MAX_HEADER_LEN: usize = 1 << 16;
 
 /// Appends the file of a matrix.
 pub fn write(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) {
+    write_as("<f4", f32::to_le_bytes, matrix, axes, out);
+}
+
+/// The same in 16 bits, rounded to the nearest. Numbers beyond 65504 become infinite.
+pub fn write_half(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) {
+    write_as("<f2", |number| half::f16::from_f32(number).to_le_bytes(), matrix, axes, out);
+}
+
+fn write_as<const N: usize>(descr: &str, bytes: fn(f32) -> [u8; N], matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) {
     let [rows, columns] = axes.shape(matrix.shape);
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
     // NumPy reserves 21 digits for the first size, then pads to a multiple of 64 and ends the line.
     header.extend(std::iter::repeat_n(' ', 21usize.saturating_sub(rows.to_string().len())));
     let start = MAGIC.len() + 4;
     let length = (start + header.len() + 1).next_multiple_of(64) - start;
     header.extend(std::iter::repeat_n(' ', length - header.len() - 1));
     header.push('\n');
-    out.reserve(start + length + matrix.data.len() * 4);
+    out.reserve(start + length + matrix.data.len() * N);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[1, 0]);
     out.extend_from_slice(&(length as u16).to_le_bytes());
     out.extend_from_slice(header.as_bytes());
     match axes {
-        Axes::Tc => out.extend(matrix.data.iter().flat_map(|value| value.to_le_bytes())),
-        Axes::Ct => out.extend(transposed(matrix).into_iter().flat_map(f32::to_le_bytes)),
+        Axes::Tc => out.extend(matrix.data.iter().copied().flat_map(bytes)),
+        Axes::Ct => out.extend(transposed(matrix).into_iter().flat_map(bytes)),
     }
 }
 
@@ -121,6 +130,20 @@ mod tests {
         expected.push(b'\n');
         expected.extend([1.0f32, 2.0, 3.0, 4.0, 5.0, -0.5].iter().flat_map(|v| v.to_le_bytes()));
         assert_eq!(out, expected);
+    }
+
+    /// The bytes that `numpy.save` of NumPy 2.4 writes for `x.astype(numpy.float16)`.
+    #[test]
+    fn half_a_file_has_the_bytes_that_numpy_writes() {
+        let matrix = Matrix { shape: [2, 3], data: vec![1.0, 2.0, 0.1, 1e-7, 65520.0, -0.5] };
+        let mut out = vec![];
+        write_half(&matrix, Axes::Tc, &mut out);
+        let mut expected = b"\x93NUMPY\x01\0v\0{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3), }".to_vec();
+        expected.resize(127, b' ');
+        expected.push(b'\n');
+        expected.extend([0x00, 0x3c, 0x00, 0x40, 0x66, 0x2e, 0x02, 0x00, 0x00, 0x7c, 0x00, 0xb8]);
+        assert_eq!(out, expected);
+        assert_eq!(read(&out).unwrap().data[2], 0.099_975_586);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) const MISSING: &str = "missing.txt";
 
 /// The pair as an export spec.
 pub(crate) const PAIR: ExportSpec =
-    ExportSpec { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false };
+    ExportSpec { format: Format::Pkl, output: Output::Logits, axes: Axes::Tc, compact: false, half: false };
 
 /// Writes the pair unless it is there and was made from the same features. Holds a few videos in memory.
 ///

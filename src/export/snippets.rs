@@ -6,12 +6,15 @@ use std::path::Path;
 
 use reeldeck_common::atomic;
 
-use super::{ExportJob, ExportSpec, HDF5_FILE};
+use super::{ExportJob, ExportSpec, HDF5_FILE, strided};
 use crate::format::{Axes, Format};
 
 /// Writes the snippets of the trainers that read this spec.
 pub(super) fn write(job: &ExportJob<'_>, spec: &ExportSpec, folder: &Path) -> io::Result<()> {
     let folder_name = std::path::absolute(folder)?;
+    if let Some(snippets) = strided::snippets(job, spec, &folder_name) {
+        return put(job, folder, snippets);
+    }
     let facts = Facts {
         set: job.layout.set(),
         folder: &folder_name,
@@ -41,10 +44,14 @@ pub(super) fn write(job: &ExportJob<'_>, spec: &ExportSpec, folder: &Path) -> io
         // These trainers read clips × channels only.
         (Format::Pkl, _) | (_, Axes::Ct) => vec![],
     };
-    for (name, text) in snippets {
-        atomic::write(&folder.join(name), job.owner, |writer| writer.write_all(text.as_bytes()))?;
-    }
-    Ok(())
+    put(job, folder, snippets)
+}
+
+fn put(job: &ExportJob<'_>, folder: &Path, snippets: Vec<(&str, String)>) -> io::Result<()> {
+    let write = |(name, text): (&str, String)| {
+        atomic::write(&folder.join(name), job.owner, |writer| writer.write_all(text.as_bytes()))
+    };
+    snippets.into_iter().try_for_each(write)
 }
 
 const TCANET: &str = "mmaction::localization/tcanet/tcanet_2xb8-700x100-9e_hacs-feature.py";
@@ -58,11 +65,11 @@ struct Facts<'a> {
 }
 
 /// Quotes a text for Python and YAML. Both accept a JSON string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn with_slash(folder: &Path) -> String {
+pub(super) fn with_slash(folder: &Path) -> String {
     format!("{}/", folder.display())
 }
 

@@ -88,7 +88,11 @@ pub struct FeatureDetails {
     pub top1: Vec<u8>,
     /// The most frequent top classes with their number of clips, at most [`NAMED_CLASSES`], most frequent first.
     pub classes: Vec<(String, u32)>,
-    /// The rows of a heat map, with a value for each clip. A row is the mean of neighbouring columns, scaled to 0 to 255 over
+    /// For a feature without logits, how alike each clip is to the first one: the cosine of their angle, -1 to 1, in as many
+    /// equal parts of the video as `heat` has. Empty for a feature with logits.
+    #[serde(default)]
+    pub similarity: Vec<f32>,
+    /// The rows of a heat map, with a value for each clip, or for equal parts of a video with very many clips. A row is the mean of neighbouring columns, scaled to 0 to 255 over
     /// the range of the whole feature.
     pub heat: Vec<Vec<u8>>,
 }

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use reeldeck_common::feature::{Feature, Matrix, Provenance};
 use reeldeck_common::feature_status::{ExpectedFeature, FeatureStatus};
-use reeldeck_common::recipe::Output;
+use reeldeck_common::recipe::{Output, Placement, Sampling};
 use reeldeck_common::video::VideoName;
 
 use super::against::{Reference, ReferenceItem};
@@ -44,7 +44,7 @@ pub(super) fn check(job: &VerifyJob<'_>, target: &Target, given: ReferenceItem, 
     };
     let own = &feature.provenance;
     provenance(job, target, &feature, &mut checked);
-    let starts = own.recipe.sampling.starts(own.frames.output);
+    let starts = own.recipe.sampling.starts(own.sampled_frames());
     let mut hash = DefaultHasher::new();
     for (name, matrix) in &feature.tensors {
         checked.bytes += matrix.data.len() as u64 * 4;
@@ -121,8 +121,35 @@ fn against(job: &VerifyJob<'_>, feature: &Feature, theirs: Result<Matrix, String
             }
             checked.against = Some(Compared { video: checked.video.clone(), difference });
         }
-        Err(why) => checked.find(Kind::Against, format!("it cannot be compared: {why}")),
+        Err(why) => {
+            let why = other_windows(&feature.provenance, ours.shape, theirs.shape).unwrap_or(why);
+            checked.find(Kind::Against, format!("it cannot be compared: {why}"));
+        }
     }
+}
+
+/// The largest stride that is tried.
+const MAX_STRIDE: usize = 256;
+
+/// How windows at another stride would explain that the reference has other rows; `None` where that cannot be.
+fn other_windows(own: &Provenance, [rows, columns]: [usize; 2], theirs: [usize; 2]) -> Option<String> {
+    let sampling = own.recipe.sampling;
+    let Placement::Windows { stride, fps, short } = sampling.placement else { return None };
+    let their_rows = theirs.into_iter().find(|_| theirs.contains(&columns)).filter(|_| theirs != [rows, columns])?;
+    let their_rows = if theirs[1] == columns { their_rows } else { theirs[1] };
+    let (frames, span) = (own.sampled_frames(), sampling.span());
+    let with = |stride: usize| Sampling { placement: Placement::Windows { stride, fps, short }, ..sampling };
+    let strides: Vec<String> = (1..=MAX_STRIDE)
+        .filter(|other| *other != stride && with(*other).rows(frames) == their_rows)
+        .map(|stride| stride.to_string())
+        .collect();
+    let ours =
+        format!("theirs has {their_rows} rows, ours {rows}: floor(({frames} frames - {span}) / stride {stride}) + 1; ");
+    Some(match strides.as_slice() {
+        [] => ours + "no stride gives theirs, so its windows have another length, or it counts other frames",
+        [one] => ours + &format!("stride {one} gives theirs"),
+        [first, .., last] => ours + &format!("a stride from {first} to {last} gives theirs"),
+    })
 }
 
 impl Checked {

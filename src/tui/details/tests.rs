@@ -65,6 +65,7 @@ fn done() -> Details {
             segments: vec![segment("Horseback riding", 6.0, 33.5), segment("Horseback riding", 46.0, 120.0)],
         }),
         feature: Some(FeatureDetails {
+            similarity: vec![],
             path: "/out/features/slowonly-r50-8x8-k700-15b93b10/Horseback_riding/v_Sr2BSq_8FMw.mp4.safetensors".into(),
             written: Some(at("2026-06-01T14:01:53Z")),
             tensors: vec![("logits".into(), vec![100, 700]), ("pooled".into(), vec![100, 2048])],

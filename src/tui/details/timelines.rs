@@ -1,4 +1,5 @@
-//! Timelines of a video: annotated segments, the top class of each clip, and a heat map of the feature.
+//! Timelines of a video: annotated segments, the top class of each clip or its similarity to the first one, and a heat map of
+//! the feature.
 
 use ratatui::style::Style;
 use ratatui::text::Span;
@@ -29,6 +30,9 @@ pub(super) fn write(page: &mut Page, details: &Details) {
     }
     if let Some(feature) = feature.filter(|feature| !feature.top1.is_empty()) {
         top1(page, feature, width);
+    }
+    if let Some(feature) = feature.filter(|feature| !feature.similarity.is_empty()) {
+        similarity(page, feature, width);
     }
     if let Some(duration) = duration {
         axis(page, duration, width);
@@ -134,6 +138,27 @@ fn top1(page: &mut Page, feature: &FeatureDetails, width: usize) {
         first.push_str(" clips");
     }
     page.pieces("", legend);
+}
+
+/// How alike each clip is to the first one, from the least to the greatest value in the video.
+fn similarity(page: &mut Page, feature: &FeatureDetails, width: usize) {
+    let theme = page.theme;
+    let values = &feature.similarity;
+    let least = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let cells = (0..width).map(|column| {
+        let (from, to) = gauge::bucket(values.len(), width, column);
+        let part = values.get(from..to).unwrap_or_default();
+        let mean = part.iter().sum::<f32>() / part.len().max(1) as f32;
+        let share = if most > least { (mean - least) / (most - least) } else { 1.0 };
+        cell(&theme, [Some((share * 255.0).round() as u8), None])
+    });
+    page.line("alike", spans(cells));
+    page.text_styled(
+        "",
+        &format!("cosine similarity to the first clip, {least:.2} to {most:.2}"),
+        theme.style(Role::Dim),
+    );
 }
 
 /// On a tie the class that comes first, which is the more frequent one in the whole video.
