@@ -278,7 +278,7 @@ mod tests {
             ("cut; the same content failed before, so the source itself is damaged", "exclude it"),
             ("encrypted (CENC): the key is not in the file", "without encryption"),
             ("no decoder for the codec vvc1; convert the video to H.264", "convert it to H.264"),
-            ("12336x12336 pixels; raise the limit in the config to take it", "[limits]"),
+            ("12336x12336 pixels; raise the limit in the configuration to accept it", "[limits]"),
             ("the file has no video stream", "only sound"),
         ] {
             assert!(next(reason).contains(says), "{reason}: {}", next(reason));

@@ -1,8 +1,8 @@
-//! How fast this machine makes crops of videos, by threads of the CPU or by a GPU's decoder, and which crops these are:
+//! Measures how fast CPU threads or a GPU's decoder make crops of videos, and prints checksums of the crops:
 //!
 //! `cargo run --release -p reeldeck-probe --example decode -- [--nvdec GPU] [--threads N] [--rounds N] VIDEO…`
 //!
-//! Prints a line of JSON. Nothing else may use the machine meanwhile.
+//! Prints a line of JSON. Run it on an otherwise idle machine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use reeldeck_video::nvdec::Nvdec;
 use reeldeck_video::sampling::ClipPlan;
 use serde_json::json;
 
-/// A checksum of the crops of the last plan.
+/// Computes a checksum of the crops of the last plan.
 #[derive(Default)]
 struct Sum(Md5);
 
@@ -37,7 +37,7 @@ impl Sink for Sum {
     }
 }
 
-/// Drops what comes: a checksum would cost as much as the decoding.
+/// Discards the crops: a checksum would cost as much as decoding.
 struct Nowhere;
 
 impl Sink for Nowhere {
@@ -54,7 +54,8 @@ fn main() -> Result<()> {
     let (mut gpu, mut threads, mut rounds, mut files) = (None, 1, 1, vec![]);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let mut number = || words.next().and_then(|text| text.parse::<usize>().ok()).context("a number is missing");
+        let mut number =
+            || words.next().and_then(|text| text.parse::<usize>().ok()).context("the option needs a number");
         match word.as_str() {
             "--nvdec" => gpu = Some(number()?),
             "--threads" => threads = number()?.max(1),
@@ -63,7 +64,7 @@ fn main() -> Result<()> {
         }
     }
     if files.is_empty() {
-        bail!("no video was named");
+        bail!("name at least one video");
     }
     let recipe = Recipe::find("slowonly-r50-8x8-k700")?;
     let limits = Limits::default();
@@ -74,7 +75,7 @@ fn main() -> Result<()> {
             .with_context(|| format!("failed to take frames from {file}"))
     };
     let nvdec = open()?;
-    // Once for the checksums, which also brings the files into memory.
+    // The first pass computes the checksums and fills the page cache.
     let mut found = BTreeMap::new();
     for file in &files {
         let mut sum = Sum::default();

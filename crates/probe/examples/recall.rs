@@ -1,7 +1,8 @@
-//! How much damage each level of the probe finds, and what it costs: makes videos, damages them, prints a Markdown table.
+//! Measures how much damage each level of the check finds, and at what cost: generates videos, damages copies of them and prints
+//! a Markdown table.
 //!
-//! `cargo run --release -p reeldeck-probe --example recall`, or `make recall`. The same seed each time, so the same table,
-//! but for the times. `-- WORDS` after it: only the kinds of damage whose description contains these words.
+//! `cargo run --release -p reeldeck-probe --example recall`, or `make recall`. The seed is fixed, so only the times vary between runs.
+//! `-- TEXT` selects the kinds of damage whose description contains this text.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +24,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// Damaged copies of each kind.
 const VARIANTS: usize = 12;
 
-/// A small generator, so that a variant is known by its numbers alone.
+/// A small random number generator, so that each variant can be reproduced from its numbers.
 struct Random(u64);
 
 impl Random {
@@ -38,7 +39,7 @@ impl Random {
         ((self.0 >> 33) as usize) % end.max(1)
     }
 
-    /// A place where `length` bytes fit, and the bytes there.
+    /// `length` bytes at a random position.
     fn stretch<'a>(&mut self, bytes: &'a mut [u8], length: usize) -> &'a mut [u8] {
         let length = length.min(bytes.len() / 2);
         let at = self.below(bytes.len() - length);
@@ -49,7 +50,7 @@ impl Random {
         bytes.iter_mut().for_each(|byte| *byte = self.below(256) as u8);
     }
 
-    /// A cut somewhere in the middle.
+    /// Truncates the file somewhere in the middle.
     fn cut(&mut self, bytes: &mut Vec<u8>) {
         bytes.truncate(bytes.len() * (20 + self.below(76)) / 100);
     }
@@ -57,7 +58,7 @@ impl Random {
 
 type Damage = fn(&mut Vec<u8>, &mut Random);
 
-/// What is done to which files.
+/// The kinds of damage: description, files, function.
 const KINDS: [(&str, &str, Damage); 16] = [
     ("MP4, the index (moov) lost with the end", "mp4", |bytes, random| {
         drop_index(bytes);
@@ -98,7 +99,7 @@ const KINDS: [(&str, &str, Damage); 16] = [
     ("AVI, cut", "a.avi", |bytes, random| random.cut(bytes)),
 ];
 
-/// Takes the index out of an MP4 file: what is left is what a file with the index at its end has before it.
+/// Removes the index from an MP4 file, as if the index was at the end and the end is missing.
 fn drop_index(bytes: &mut Vec<u8>) {
     let at = bytes.windows(4).position(|w| w == b"moov").unwrap_or(4) - 4;
     let length = bytes[at..at + 4].iter().fold(0_usize, |n, byte| n << 8 | usize::from(*byte));
@@ -110,7 +111,7 @@ fn flip(bytes: &mut [u8], random: &mut Random) {
     bytes[at] ^= 1 + random.below(255) as u8;
 }
 
-/// Twelve MP4 files of different making, and one of each other container.
+/// Twelve MP4 files with different encoders and options, and one file of each other container.
 fn originals() -> Vec<(&'static str, Synth)> {
     let pairs = |list: &[(&str, &str)]| -> BTreeMap<String, String> {
         list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -156,7 +157,7 @@ fn originals() -> Vec<(&'static str, Synth)> {
     all
 }
 
-/// How often something was found, and what looking cost.
+/// How often damage was found, and the CPU time of the check.
 #[derive(Clone, Copy, Default)]
 struct Score {
     files: u32,
@@ -201,7 +202,7 @@ impl Sink for Nowhere {
     }
 }
 
-/// What extraction counts on its way, or refuses.
+/// What extraction counts or refuses.
 fn is_counted(path: &Path, recipe: &Recipe) -> Result<bool> {
     let limits = Limits::default();
     let request = Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits };
@@ -249,7 +250,7 @@ fn main() -> Result<()> {
             .iter()
             .zip(&originals)
             .filter(|(_, (name, _))| {
-                // A bare extension means the numbered files.
+                // An extension alone selects the numbered files.
                 name == which || (*which == "mp4" && name.len() == "00.mp4".len())
             })
             .map(|(path, _)| path)

@@ -1,4 +1,4 @@
-//! `reeldeck-probe about`: what FFmpeg this is, and whether it decodes what it should.
+//! `reeldeck-probe about`: the version of FFmpeg, and whether it decodes the samples correctly.
 
 use anyhow::Result;
 use reeldeck_common::about::{Decoder, Probe, loaded_libraries};
@@ -6,10 +6,10 @@ use reeldeck_video::ffmpeg_info;
 
 use crate::samples::SAMPLES;
 
-/// Decoders that GPUs can take over.
+/// Decoders for which GPUs have hardware.
 const ON_GPUS: &[&str] = &["h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4"];
 
-/// Prints it as JSON.
+/// Prints the report as JSON.
 pub fn print() -> Result<()> {
     reeldeck_video::init();
     let decoders = SAMPLES.iter().map(|sample| Decoder {

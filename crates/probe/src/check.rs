@@ -1,4 +1,4 @@
-//! `reeldeck-probe check`: whether files are healthy. For reeldeck, which sends orders as JSON lines; and for people.
+//! `reeldeck-probe check`: checks whether files are healthy. reeldeck sends orders as JSON lines; people name files.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -16,16 +16,16 @@ use reeldeck_video::VideoError;
 use reeldeck_video::check::check;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Between two signs of life.
+/// Time between two heartbeats.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// Some file is not healthy.
+/// Exit code if a file is not healthy.
 const UNHEALTHY: u8 = 3;
 
-/// Takes orders from standard input and answers them one by one, until the input ends.
+/// Reads orders from standard input and answers them one by one until the input ends.
 ///
 /// # Errors
-/// An order that is none, and a reader that is gone.
+/// If an order is invalid, or standard output is closed.
 pub fn serve(memory_mib: Option<u64>) -> Result<()> {
     ensure!(!io::stdin().is_terminal(), "name the files to check, or send orders as JSON lines on standard input");
     let tied = "failed to tie this process to the one that started it";
@@ -51,10 +51,10 @@ pub fn serve(memory_mib: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-/// Checks files and prints a line for each.
+/// Checks files and prints one line per file.
 ///
 /// # Errors
-/// When standard output is gone.
+/// If standard output is closed.
 pub fn print(files: &[PathBuf], level: Level) -> Result<ExitCode> {
     let mut all_healthy = true;
     let mut output = io::stdout().lock();
@@ -87,13 +87,13 @@ fn line(file: &Path, found: Result<Probed, VideoError>) -> String {
     format!("{word:<10} {name}: {}", printable(&more))
 }
 
-/// Signs of life at a steady rate.
+/// Sends heartbeats at a steady rate.
 struct Pulse {
     last: Instant,
 }
 
 impl Pulse {
-    /// Whether another one is due.
+    /// Whether the next heartbeat is due.
     fn is_due(&mut self, now: Instant) -> bool {
         let due = now.saturating_duration_since(self.last) >= PULSE;
         if due {

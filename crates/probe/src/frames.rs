@@ -1,4 +1,4 @@
-//! `reeldeck-probe frames`: the exact pixels that a recipe takes from a video, as checksums that can be compared.
+//! `reeldeck-probe frames`: checksums of the exact pixels that a recipe uses from a video.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -33,12 +33,12 @@ impl Sink for Collect {
 }
 
 impl Collect {
-    /// One clip as channels × length × height × width, the order that the original's arrays have. For bytes only.
+    /// One clip of bytes as channels × length × height × width, as in the original's arrays.
     fn clip(&self, indices: &[u64]) -> Result<Vec<u8>> {
         let mut out = vec![];
         for channel in 0..3 {
             for index in indices {
-                let pixels = self.frames.get(index).with_context(|| format!("frame {index} did not come"))?;
+                let pixels = self.frames.get(index).with_context(|| format!("frame {index} is missing"))?;
                 out.extend(pixels.iter().skip(channel).step_by(3));
             }
         }

@@ -1,4 +1,4 @@
-//! reeldeck-probe: looks at one video file with FFmpeg alone, and makes test media. Started by reeldeck; also for people.
+//! reeldeck-probe: checks video files with FFmpeg, and generates test media. Started by reeldeck or by hand.
 
 mod about;
 mod check;
@@ -16,13 +16,13 @@ use reeldeck_common::probe::Level;
 use reeldeck_process::confine;
 use reeldeck_video::frames::Pass;
 
-/// The address space that looking at one file may take, in bytes. FFmpeg's libraries take 0.2 GiB. H.264 and HEVC keep
-/// 17 pictures at most; of the largest that the limits allow where nobody raised them, 36 megapixels, these are 1.8 GiB in
-/// ten bits. What is needed besides, for one picture in RGB and for the crops of a recipe, is half a GiB.
+/// Limit on the address space while reading one file, in bytes. FFmpeg's libraries take 0.2 GiB. H.264 and HEVC keep at most
+/// 17 pictures; at the default limit of 36 megapixels and ten bits, these take 1.8 GiB. One picture in RGB and the crops of a
+/// recipe take another half GiB.
 const MEMORY: u64 = 4 << 30;
 
 #[derive(Parser)]
-#[command(name = "reeldeck-probe", version, about = "Looks at one video file, and makes test media")]
+#[command(name = "reeldeck-probe", version, about = "Check video files, and generate test media")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,62 +30,63 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say whether files are healthy; exit code 3 where one is not. Without files: take orders as JSON lines
+    /// Check whether files are healthy; exits 3 if one is not. Without files, read orders as JSON lines
     Check {
         /// The files
         files: Vec<PathBuf>,
         /// Also decode the first and last frames, all keyframes and a sample of the others
         #[arg(long)]
         deep: bool,
-        /// Address space that this process may have
+        /// Limit on the address space of this process
         #[arg(long, value_name = "MIB", conflicts_with = "files")]
         memory_mib: Option<u64>,
     },
-    /// Print which frames a recipe takes from a video, with checksums of their pixels, as JSON
+    /// Print the frames that a recipe uses from a video, with checksums of their pixels, as JSON
     Frames {
         /// The video
         file: PathBuf,
         /// A built-in recipe or a recipe file
         #[arg(long, default_value = "slowonly-r50-8x8-k700")]
         recipe: String,
-        /// Decode by the plain pass, which skips nothing
+        /// Use the plain pass, which skips nothing
         #[arg(long)]
         plain: bool,
-        /// Decode on the GPU of this number, where its decoder takes the video
+        /// Decode on the GPU with this number, if its decoder supports the video
         #[arg(long, value_name = "GPU", conflicts_with = "plain")]
         nvdec: Option<usize>,
-        /// Also print the checksum of every whole picture of the video
+        /// Also print a checksum of every whole picture of the video
         #[arg(long)]
         pictures: bool,
-        /// Write these clips (numbers separated by commas) as raw bytes, clips × 3 × length × crop × crop
+        /// Clips to write to --raw (numbers separated by commas), as raw bytes: clips × 3 × length × crop × crop
         #[arg(long, value_delimiter = ',', requires = "raw")]
         clips: Vec<usize>,
-        /// Where to write them
+        /// File to write the clips to
         #[arg(long, requires = "clips")]
         raw: Option<PathBuf>,
     },
-    /// Say what FFmpeg this is and whether it decodes short samples rightly, as JSON
+    /// Print the version of FFmpeg, and whether it decodes short samples correctly, as JSON
     About,
     /// Write a small picture from about a third of the video to standard output, as a binary PPM file
     Still {
         /// The video
         file: PathBuf,
-        /// Pixels at most, in width
+        /// Largest width in pixels
         #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
         width: u16,
-        /// Pixels at most, in height
+        /// Largest height in pixels
         #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
         height: u16,
     },
-    /// Make procedural videos from a JSON list of file and description on standard input
+    /// Generate videos from a JSON list of files and descriptions on standard input
     Synth,
 }
 
-/// Gives up what looking at an untrusted file does not need. Making videos reads none, and an encoder takes what it takes.
+/// Gives up privileges and memory that reading an untrusted file does not need. Generating videos reads no file, and encoders need
+/// unpredictable amounts of memory.
 fn confine(command: &Command) -> Result<()> {
     confine::harden().context("failed to give up privileges and core dumps")?;
     match command {
-        // Its own limit is set by itself.
+        // `check` sets its own limit.
         Command::Synth | Command::Check { memory_mib: Some(_), .. } => Ok(()),
         // CUDA's driver reserves address space for all memory of host and device at once.
         Command::Frames { nvdec: Some(_), .. } => Ok(()),
@@ -94,7 +95,7 @@ fn confine(command: &Command) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    // Where a command says itself how it ends.
+    // Some commands return their own exit code.
     let mut ended = None;
     let command = Cli::parse().command;
     let result = confine(&command).and_then(|()| match command {

@@ -1,4 +1,4 @@
-//! A short video of each codec that videos come in, and what its pixels must be: proof that an FFmpeg decodes it rightly.
+//! A short video of each common codec with the checksum of its pixels, to verify that this FFmpeg decodes it correctly.
 //! Made by `reeldeck-probe synth` with the encoders of Debian 12, 60 pictures of 128×96 each.
 
 use std::fs::File;
@@ -21,7 +21,7 @@ pub struct Sample {
     pub md5: &'static str,
 }
 
-/// All there are.
+/// All samples.
 pub const SAMPLES: &[Sample] = &[
     Sample {
         codec: "h264",
@@ -59,9 +59,9 @@ impl Sample {
     /// Decodes it.
     ///
     /// # Errors
-    /// When it gives no pixels, or others than it must.
+    /// If it gives no pixels or wrong ones.
     pub fn check(&self) -> Result<()> {
-        // In memory: whoever asks what is wrong may have a full disk.
+        // In memory, because `doctor` must also work when the disk is full.
         let memory = rustix::fs::memfd_create(self.codec, rustix::fs::MemfdFlags::CLOEXEC)?;
         let mut file = File::from(memory);
         file.write_all(self.bytes).context("failed to write the sample")?;

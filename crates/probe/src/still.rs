@@ -1,4 +1,4 @@
-//! `reeldeck-probe still`: a small picture of a video, for whoever wants to see what it is.
+//! `reeldeck-probe still`: a small picture of a video, to recognise it by.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -8,13 +8,13 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::video::printable;
 use reeldeck_video::still::still;
 
-/// Writes it to standard output as a binary PPM file, which needs no library to be read.
+/// Writes the picture to standard output as a binary PPM file, which can be read without a library.
 ///
 /// # Errors
-/// When the file gives no picture, and when nobody reads it.
+/// If the file gives no picture, or standard output is a terminal or closed.
 pub fn write(file: &Path, width: usize, height: usize) -> Result<()> {
     let mut output = io::stdout().lock();
-    ensure!(!output.is_terminal(), "a picture is no text: send the output to a file, such as > still.ppm");
+    ensure!(!output.is_terminal(), "the output is binary: redirect it to a file, such as > still.ppm");
     let name = || format!("failed to take a picture from {}", printable(&file.to_string_lossy()));
     let picture = still(file, &Limits::default(), width, height).with_context(name)?;
     let head = format!("P6\n{} {}\n255\n", picture.width, picture.height);

@@ -1,4 +1,4 @@
-//! `reeldeck-probe synth`: makes procedural videos from a JSON list of file and description on standard input.
+//! `reeldeck-probe synth`: generates videos from a JSON list of files and descriptions on standard input.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -16,12 +16,12 @@ struct Job {
     file: PathBuf,
     #[serde(default)]
     video: Synth,
-    /// Where FFmpeg lacks the video's encoder. Without it that is an error: tests must get what they ask for.
+    /// Used if FFmpeg lacks the video's encoder. Without a replacement that is an error: tests must get what they ask for.
     #[serde(default)]
     otherwise: Option<Otherwise>,
 }
 
-/// What to make instead of a video that FFmpeg cannot encode.
+/// The replacement for a video that FFmpeg cannot encode.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Otherwise {
@@ -31,14 +31,14 @@ enum Otherwise {
     Sample(String),
 }
 
-/// Reads `[{"file": …, "video": {…}}, …]` and makes each file, and its folder.
+/// Reads `[{"file": …, "video": {…}}, …]` and creates each file and its folder.
 pub fn run() -> Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("failed to read the list of videos")?;
-    let jobs: Vec<Job> = serde_json::from_str(&text).context("the list of videos is not what it should be")?;
+    let jobs: Vec<Job> = serde_json::from_str(&text).context("invalid list of videos")?;
     for job in jobs {
         if let Some(folder) = job.file.parent() {
-            std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
+            std::fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
         }
         let otherwise = job.otherwise.filter(|_| !synth::can_encode(&job.video));
         match otherwise {
@@ -47,7 +47,7 @@ pub fn run() -> Result<()> {
                 synth::write(&job.file, &Synth { encoder, options: BTreeMap::new(), ..job.video })?;
             }
             Some(Otherwise::Sample(codec)) => {
-                let sample = samples::find(&codec).with_context(|| format!("no sample is called {codec:?}"))?;
+                let sample = samples::find(&codec).with_context(|| format!("unknown sample {codec:?}"))?;
                 std::fs::write(&job.file, sample.bytes)
                     .with_context(|| format!("failed to write {}", job.file.display()))?;
             }

@@ -1,4 +1,4 @@
-//! `reeldeck-probe check`: what it says to people and to reeldeck, what it costs, and how it ends.
+//! `reeldeck-probe check`: its output for people and for reeldeck, its memory, and how it ends.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 const PROBE: &str = env!("CARGO_BIN_EXE_reeldeck-probe");
 
-/// Makes a video in the folder.
+/// Generates a video in the folder.
 fn make(folder: &Path, name: &str, frames: u64, size: (u32, u32)) -> PathBuf {
     let path = folder.join(name);
     let options = json!({"preset": "ultrafast", "g": "60", "qp": if size.0 > 64 { "0" } else { "23" }});
@@ -29,13 +29,13 @@ fn make(folder: &Path, name: &str, frames: u64, size: (u32, u32)) -> PathBuf {
     path
 }
 
-/// Gives orders as text and waits for the end.
+/// Sends orders as text and waits for the process to end.
 fn serve(args: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(PROBE);
     command.arg("check").args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
-    // A process that ends early does not read all.
+    // A process that ends early does not read all orders.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
@@ -112,7 +112,7 @@ fn what_is_no_order_ends_it_with_a_message() {
 fn many_files_need_no_more_memory_than_one() {
     let folder = TempDir::new().unwrap();
     let path = make(folder.path(), "a.mp4", 30, (640, 480));
-    // Several times the address space, were any of it kept.
+    // If any of this was kept, it would exceed the address space several times.
     let (mebibytes, size) = (400, std::fs::metadata(&path).unwrap().len());
     let rounds = 3 * (mebibytes << 20) / size;
     let orders: String = (0..rounds).map(|id| order(id, &path, Level::Quick)).collect();
@@ -126,7 +126,7 @@ fn many_files_need_no_more_memory_than_one() {
 #[test]
 fn it_ends_with_the_process_that_started_it() {
     let mut parent = Command::new("sh");
-    // The shell starts it, tells its number and waits. The pipe to it is ours and stays open: only the kernel can end it.
+    // The shell starts the probe, prints its process id and waits. The pipe stays open, so only the kernel can end the probe.
     parent
         .args(["-c", "exec 3<&0; \"$0\" check <&3 & echo $!; wait", PROBE])
         .stdin(Stdio::piped())
@@ -137,7 +137,7 @@ fn it_ends_with_the_process_that_started_it() {
     let process = PathBuf::from("/proc").join(lines.next().unwrap().unwrap().trim());
     let is_prober =
         || std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("reeldeck-prob"));
-    // It has tied itself to its parent before it answers.
+    // Before it answers, it has tied itself to its parent.
     orders.write_all(order(1, Path::new("/"), Level::Quick).as_bytes()).unwrap();
     lines.next().unwrap().unwrap();
     assert!(is_prober());

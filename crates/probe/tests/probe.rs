@@ -1,4 +1,4 @@
-//! The program as people run it: what it makes, what it prints, what it says when something is wrong, what it links.
+//! The program as people run it: its files, its output, its errors, and the libraries that it links.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -25,14 +25,14 @@ fn synth(folder: &Path, jobs: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Makes one video in the folder.
+/// Generates one video in the folder.
 fn make(folder: &Path, name: &str, video: &Value) -> PathBuf {
     let output = synth(folder, &json!([{"file": name, "video": video}]).to_string());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     folder.join(name)
 }
 
-/// What `frames` prints, which must be all that the program says.
+/// The output of `frames`. The program must print nothing else.
 fn frames(path: &Path, args: &[&str]) -> Value {
     let output = probe(&[&["frames", path.to_str().unwrap()], args].concat());
     let said = String::from_utf8_lossy(&output.stderr);
@@ -40,7 +40,7 @@ fn frames(path: &Path, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The program must fail, print nothing else, and say why in one line.
+/// Requires that the program fails and prints only one line with the reason.
 fn error(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
@@ -84,15 +84,15 @@ fn videos_are_made_with_their_folders_and_always_the_same() {
 fn what_cannot_be_made_is_said() {
     let folder = TempDir::new().unwrap();
     for (jobs, says) in [
-        ("", "the list of videos is not what it should be: EOF"),
-        ("{}", "the list of videos is not what it should be: invalid type"),
+        ("", "invalid list of videos: EOF"),
+        ("{}", "invalid list of videos: invalid type"),
         (r#"[{"file": "a.mp4", "video": {"widht": 3}}]"#, "unknown field `widht`, expected one of `encoder`"),
         (r#"[{"file": "a.mp4", "vide": {}}]"#, "unknown field `vide`"),
         (r#"[{"file": "a.mp4", "video": {"encoder": "x264"}}]"#, "failed to find the encoder x264 for a.mp4: "),
         (r#"[{"file": "a.mp4", "video": {"pixels": "rot13"}}]"#, "failed to read the pixel format for a.mp4: "),
         (r#"[{"file": "a.mp4", "video": {"width": 0}}]"#, "failed to open the encoder for a.mp4: "),
         (r#"[{"file": "a.xyz"}]"#, "failed to open the file for a.xyz: "),
-        (r#"[{"file": "/dev/null/a.mp4"}]"#, "failed to make /dev/null: "),
+        (r#"[{"file": "/dev/null/a.mp4"}]"#, "failed to create /dev/null: "),
     ] {
         let said = error(&synth(folder.path(), jobs));
         assert!(said.contains(says), "{jobs}: {said}");
@@ -205,7 +205,7 @@ fn a_long_large_video_needs_little_memory() {
     let video = json!({"width": 1920, "height": 1080, "frames": 300, "options": options});
     let path = make(folder.path(), "a.mp4", &video);
     for pass in ["", " --plain"] {
-        // Libraries take half of this; all 300 pictures at once would not fit into the rest.
+        // Libraries take half of this; 300 pictures at once would not fit into the rest.
         let script = format!("ulimit -v 1000000 && exec \"$0\" frames \"$1\"{pass}");
         let output = Command::new("sh").arg("-c").arg(script).arg(PROBE).arg(&path).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -221,7 +221,7 @@ fn of_process(process: u32, file: &str, name: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Starts the program; returns when its kernel says of it what is asked for, which is when it has come so far.
+/// Starts the program and returns once the kernel reports this value, so the program has reached that point.
 fn start_until(args: &[&str], file: &str, name: &str, value: &str) -> Child {
     let mut command = Command::new(PROBE);
     let mut child =
@@ -237,7 +237,7 @@ fn start_until(args: &[&str], file: &str, name: &str, value: &str) -> Child {
 fn the_program_gives_up_what_it_does_not_need() {
     let folder = TempDir::new().unwrap();
     let path = make(folder.path(), "a.mp4", &small(20));
-    // A recipe that comes when it is asked for: until then the program can be looked at.
+    // The recipe is a pipe: until it is written, the program waits and can be inspected.
     let recipe = folder.path().join("recipe.toml");
     assert!(Command::new("mkfifo").arg(&recipe).status().unwrap().success());
     let args = ["frames", path.to_str().unwrap(), "--recipe", recipe.to_str().unwrap()];
@@ -248,7 +248,7 @@ fn the_program_gives_up_what_it_does_not_need() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    // Making videos opens nobody's files, and an encoder takes what it takes.
+    // Generating videos reads no files, and encoders need unpredictable amounts of memory.
     let mut child = start_until(&["synth"], "limits", "Max core file size", "0 0 bytes");
     assert_eq!(of_process(child.id(), "status", "NoNewPrivs:"), "1");
     assert_eq!(of_process(child.id(), "limits", "Max address space"), "unlimited unlimited bytes");
@@ -266,10 +266,10 @@ fn lack_of_memory_is_told_from_damage() {
         file("convert.mp4", jpeg(0, "yuvj444p")),
         file("turn.mp4", jpeg(90, "yuvj420p")),
         file("many.mp4", many("libx264", json!({"preset": "ultrafast", "bf": "3"}))),
-        // Its decoder says nothing of memory that it did not get.
+        // Its decoder does not report failed allocations.
         file("many.mov", many("libx265", json!({"preset": "ultrafast", "x265-params": "log-level=none"}))),
     ];
-    // What the program takes with nothing to do.
+    // The memory of the idle program.
     let mut child = start_until(&["synth"], "limits", "Max core file size", "0 0 bytes");
     let idle = of_process(child.id(), "status", "VmSize:");
     let idle: u64 = idle.strip_suffix(" kB").unwrap().parse().unwrap();
@@ -299,7 +299,7 @@ fn the_program_needs_ffmpeg_but_not_libtorch() {
     let text = String::from_utf8(output.stdout).unwrap();
     let needed: Vec<&str> = text.lines().filter(|line| line.contains("(NEEDED)")).collect();
     let needs = |library: &str| needed.iter().any(|line| line.contains(&format!("[{library}")));
-    // The private FFmpeg is in the program itself.
+    // A private FFmpeg is linked statically.
     let is_inside = option_env!("FFMPEG_DIR").is_some();
     for library in ["libavcodec.so", "libavformat.so", "libavutil.so", "libswscale.so"] {
         assert_eq!(needs(library), !is_inside, "{library}: {needed:#?}");
@@ -307,7 +307,7 @@ fn the_program_needs_ffmpeg_but_not_libtorch() {
     for library in ["libtorch", "libc10", "libcud", "libgomp", "libavdevice", "libavfilter"] {
         assert!(!needs(library), "{library}: {needed:#?}");
     }
-    // And it starts where nothing is set that could help to find libraries.
+    // It also starts without variables that help to find libraries.
     let output = Command::new(PROBE).arg("--version").env_clear().output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

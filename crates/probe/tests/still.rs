@@ -1,4 +1,4 @@
-//! `reeldeck-probe still`: what picture comes of which file, and what is said where none does.
+//! `reeldeck-probe still`: which picture it chooses, and its errors.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -34,7 +34,7 @@ fn make(folder: &TempDir, name: &str, synth: &Synth) -> PathBuf {
     path
 }
 
-/// All pictures of a video as they are shown.
+/// All pictures of a video as displayed.
 fn all(path: &Path) -> Vec<(usize, usize, Vec<u8>)> {
     let mut all = vec![];
     full_decode::for_each_frame(path, &Limits::default(), &mut |picture| {
@@ -86,7 +86,7 @@ fn files_that_are_cut_or_know_no_time_give_what_they_have() {
     let synth = Synth { frames: 120, options: options(&[("g", "30")]), ..Synth::default() };
     let raw = make(&folder, "a.h264", &synth);
     assert_eq!(still(&raw, 64, 48).0, 64);
-    // An index that comes first, small beside the data, and a quarter of both: nothing is left of what is at a third.
+    // The index comes first and is small, so a quarter of the file does not reach the picture at a third of the video.
     let early = Synth { container: options(&[("movflags", "faststart")]), ..synth };
     let path = make(&folder, "cut.mp4", &early);
     let bytes = std::fs::read(&path).unwrap();

@@ -1,5 +1,5 @@
-//! The one judgement of a video's frames: how many there should be, how many there are, why, and where the expectation comes from.
-//! The probe and the extraction both use it, so they cannot contradict each other.
+//! Accounts for a video's frames: how many are expected, from which source, how many there are, and what is wrong. Check and
+//! extraction both use this code, so they cannot contradict each other.
 
 use ffmpeg_next as ff;
 use reeldeck_common::error::DOWNLOAD_AGAIN;
@@ -12,8 +12,8 @@ use crate::error::VideoError;
 use crate::index::PacketIndex;
 use crate::media::Media;
 
-/// This share of the frames may be missing silently at the beginning: a decoder that starts between two keyframes, or with frames
-/// that refer to earlier ones, drops frames of a file that is as it was made.
+/// This share of the frames may be missing at the beginning without a fault: if a file begins between two keyframes, or with frames
+/// that refer to earlier ones, the decoder drops frames although the file is undamaged.
 const SILENT: f64 = 0.05;
 
 /// What is known of a video's frames before decoding.
@@ -21,10 +21,10 @@ const SILENT: f64 = 0.05;
 pub(crate) struct FrameAccount {
     pub index: PacketIndex,
     structure: Structure,
-    /// Frames that there should be.
+    /// The number of expected frames.
     expected: u64,
     source: ExpectedFrom,
-    /// Why the index of an MP4 file cannot be believed, if frames are missing for that.
+    /// Why the index of an MP4 file is wrong, if frames are missing because of that.
     contradiction: Option<&'static str>,
     tick: f64,
 }
@@ -64,7 +64,7 @@ impl FrameAccount {
         let there = account.index.shown + account.index.missing_inside.max(account.structure.lost);
         (account.expected, account.source) = match promised {
             Some((frames, source)) => (frames.max(there), source),
-            // A part is missing, and nothing tells how much: at least one frame.
+            // A part of unknown length is missing: at least one frame.
             None if account.structure.end == End::Cut && account.index.truncated == 0 => {
                 (there.max(account.index.shown + 1), ExpectedFrom::Nothing)
             }
@@ -82,7 +82,7 @@ impl FrameAccount {
         self.structure.end == End::Cut || self.index.truncated > 0 || !self.structure.breaks.is_empty()
     }
 
-    /// Frames that should be shown if a promise is kept; `None` if it cannot be told.
+    /// Frames that should be shown according to a promise; `None` if that is unknown.
     fn promised(&self, promise: &Promise, entries: u64) -> Option<u64> {
         let PacketIndex { shown, discarded, hidden, seconds, start, missing_last, .. } = self.index;
         let scaled = |frames: f64| frames.is_finite().then(|| (frames.round() as u64).max(shown));
@@ -142,12 +142,12 @@ impl FrameAccount {
         let is_sound = concealed + rejected + self.flawed() == 0 && !self.is_incomplete();
         let silent = is_sound && lost <= leading && lost as f64 <= SILENT * self.expected as f64;
         let expected = self.expected - if silent { lost } else { 0 };
-        // A damaged packet that gave no frame is lost already.
+        // A damaged packet that gave no frame already counts as lost.
         let concealed = if lost > 0 { concealed } else { concealed.max(self.flawed()) };
         FrameCounts { expected: expected.max(output), output, concealed }
     }
 
-    /// Everything that speaks against the file, and what to do about it. `decoded`: what came of decoding, if that was done.
+    /// All problems of the file, and the next step. `decoded`: the result of decoding, if the file was decoded.
     pub(crate) fn reason(&self, counts: FrameCounts, decoded: Option<Decoded>) -> String {
         let mut parts = vec![];
         let PacketIndex { truncated, flaws, last, .. } = self.index;

@@ -1,4 +1,4 @@
-//! Why a video gives no pixels, in words for its owner.
+//! Why a video cannot be decoded, with messages for the user.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use ffmpeg_next as ff;
 use reeldeck_common::error::ErrorKind;
 use reeldeck_common::feature::FrameCounts;
 
-/// Why a video gives no pixels.
+/// Why a video cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum VideoError {
     /// The file cannot be opened or read.
@@ -18,7 +18,7 @@ pub enum VideoError {
     /// No demuxer recognises it.
     #[error("not a video file: {0}")]
     NotAVideo(String),
-    /// It is a video, and its header makes no sense.
+    /// A video with an invalid header.
     #[error("the header is damaged: {0}; download it again")]
     DamagedHeader(String),
     /// MP4 without its index.
@@ -36,7 +36,7 @@ pub enum VideoError {
     /// FFmpeg cannot open or decode it.
     #[error("failed to {action}")]
     Ffmpeg {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
         /// FFmpeg's error.
         source: ff::Error,
@@ -44,17 +44,17 @@ pub enum VideoError {
     /// Decoded to the end without one frame.
     #[error("no frame could be decoded")]
     NoFrames,
-    /// More damage than the recipe bears.
+    /// More damage than the recipe allows.
     #[error(
-        "damaged: {} of {} frames lost and {} concealed ({:.1} %, the recipe bears {:.1} %): {reason}",
+        "damaged: {} of {} frames lost and {} concealed ({:.1} %, the recipe allows {:.1} %): {reason}",
         counts.lost(), counts.expected, counts.concealed, counts.damage() * 100.0, bearable * 100.0
     )]
     Damaged {
-        /// What came out.
+        /// Expected, decoded and concealed frames.
         counts: FrameCounts,
-        /// What the recipe bears, 0 to 1.
+        /// The ratio of damage that the recipe allows, 0 to 1.
         bearable: f64,
-        /// What is wrong, and what to do about it.
+        /// The cause and the next step.
         reason: String,
     },
     /// It has fewer frames than a window.
@@ -71,15 +71,15 @@ pub enum VideoError {
         can_repeat: bool,
     },
     /// Over a limit on size or length.
-    #[error("{0}; raise the limit in the config to take it")]
+    #[error("{0}; raise the limit in the configuration to accept it")]
     Limit(String),
     /// The file is not the one that was opened.
-    #[error("the file changed while it was read; it is tried again when it has settled")]
+    #[error("the file changed while it was read; it is retried once it stops changing")]
     Changed,
     /// Two passes of the decoder gave different results.
     #[error("two decodes of the same file disagree: {0}")]
     Unsteady(String),
-    /// The memory that this process may use is used up.
+    /// There is no memory left for this process.
     #[error("not enough memory to {0}")]
     NoMemory(&'static str),
     /// CUDA is not available.
@@ -91,7 +91,7 @@ pub enum VideoError {
 }
 
 impl VideoError {
-    /// What to do about it.
+    /// The kind of failure, which decides about retries.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io(error) => ErrorKind::of_io(error),

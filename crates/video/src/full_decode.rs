@@ -1,4 +1,4 @@
-//! Whole pictures in RGB24, all of a video one after another, by the plain way: for checks and for stills.
+//! Decodes all pictures of a video to RGB24 with the plain pass, for checks and tests.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub struct RgbFrame<'a> {
 /// Decodes the whole video with one thread and hands over every picture in order.
 ///
 /// # Errors
-/// Everything that keeps a video from giving pixels, and what `each` returns.
+/// If the video cannot be decoded, see [`VideoError`], and what `each` returns.
 pub fn for_each_frame(
     path: &Path,
     limits: &Limits,
@@ -37,11 +37,10 @@ pub fn for_each_frame(
     decode::run(&mut media, &mut visitor)
 }
 
-/// Decodes the whole video with one thread, makes nothing of the pictures, and says how many there were. For benchmarks:
-/// what FFmpeg costs alone.
+/// Decodes the whole video with one thread, discards the pictures and returns their number. Benchmarks use it to measure FFmpeg alone.
 ///
 /// # Errors
-/// Everything that keeps a video from being decoded.
+/// If the video cannot be decoded, see [`VideoError`].
 pub fn count_frames(path: &Path, limits: &Limits) -> Result<u64, VideoError> {
     let mut visitor = Count(0);
     decode::run(&mut Media::open(path, limits)?, &mut visitor)?;

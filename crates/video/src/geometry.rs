@@ -1,8 +1,8 @@
-//! From the size of a picture to its resized size and the box that is cut out.
+//! Computes the resized size of a picture and the position of the crop.
 
 use reeldeck_common::recipe::{Resize, Transform};
 
-/// What happens to a picture of one size, in pixels.
+/// How a picture of one size is resized and cropped, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Geometry {
     /// Width and height of the decoded picture, as displayed.

@@ -55,7 +55,7 @@ pub(crate) struct PacketIndex {
 /// No decoder holds back more frames.
 const MAX_REORDER: usize = 16;
 
-/// No frame is shown for so long: a longer step is a clock that was set anew, or damage to one time.
+/// The longest time that one frame is shown: a longer step is a clock that was reset, or damage to one time.
 const LONGEST_STEP_SECONDS: f64 = 3600.0;
 
 /// In a transport stream, a longer gap is a place where recordings were joined.
@@ -119,7 +119,7 @@ impl PacketIndex {
     }
 }
 
-/// The scan on its way.
+/// The state of the scan.
 struct Scan<'a> {
     index: PacketIndex,
     codec: CodecId,

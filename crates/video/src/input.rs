@@ -70,7 +70,7 @@ pub(crate) enum OpenError {
 
 fn open(reader: &Reader, path: &Path) -> Result<ff::format::context::Input, ff::Error> {
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| ff::Error::InvalidData)?;
-    // An empty list of protocols: whatever a file refers to is not opened.
+    // An empty list of protocols: FFmpeg opens no file that this one refers to.
     let options = ff::Dictionary::from_iter([("protocol_whitelist", ""), ("format_whitelist", DEMUXERS)]);
     // SAFETY: the reader outlives the context. The name and the options outlive the call. On failure FFmpeg frees the context;
     // on success `Input` owns it, and with the flag for custom I/O does not close the reader. The dictionary that is left over is

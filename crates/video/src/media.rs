@@ -66,7 +66,7 @@ impl Media {
         let boxes = container::mp4::boxes(&file)?;
         let input = Input::open(file.try_clone()?, path).map_err(|error| match error {
             OpenError::Io(error) => VideoError::Io(error),
-            // Damaged files make FFmpeg ask for any amount of memory, and not all of its errors tell that there was none.
+            // Damaged files make FFmpeg request any amount of memory, and not all of its errors report that there was none.
             OpenError::Ffmpeg(ff::Error::Other { errno: libc::ENOMEM }) if !memory::is_ample() => {
                 VideoError::NoMemory("open the file")
             }

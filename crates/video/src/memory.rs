@@ -1,16 +1,16 @@
-//! Memory for what a file makes large: asked for, not taken for granted, so that lack of it is the failure of one video.
+//! Fallible allocation for data whose size depends on the file, so that a lack of memory fails one video instead of the process.
 
 use rustix::process::{Resource, getrlimit};
 
 use crate::error::VideoError;
 
-/// What a picture must leave: messages, packets and the like cannot ask first, and end the process where there is nothing.
+/// Memory that must stay free after a picture is allocated: messages and packets are allocated infallibly and would end the process.
 const RESERVE: usize = 16 << 20;
 
-/// Makes a vector this long; what is new in it is zero.
+/// Resizes a vector; new elements are zero.
 ///
 /// # Errors
-/// When there is no memory for it.
+/// If there is no memory.
 pub fn resize(bytes: &mut Vec<u8>, length: usize) -> Result<(), VideoError> {
     let more = length.saturating_sub(bytes.len());
     bytes.try_reserve_exact(more).map_err(|_| VideoError::NoMemory("hold a picture"))?;
@@ -21,26 +21,25 @@ pub fn resize(bytes: &mut Vec<u8>, length: usize) -> Result<(), VideoError> {
 /// Appends to a vector that grows with the file.
 ///
 /// # Errors
-/// When there is no memory for it.
+/// If there is no memory.
 pub fn push<T>(list: &mut Vec<T>, value: T) -> Result<(), VideoError> {
     list.try_reserve(1).map_err(|_| VideoError::NoMemory("list the packets"))?;
     list.push(value);
     Ok(())
 }
 
-/// Whether memory lacks right now. Asked where something failed that may have failed for this: FFmpeg does not always say.
+/// Whether memory is short now. Called after a failure that may be due to this, because FFmpeg does not always report it.
 pub fn is_short() -> bool {
     Vec::<u8>::new().try_reserve_exact(RESERVE).is_err()
 }
 
-/// Whether there is memory for whatever a healthy file may need at a time. Broken ones make FFmpeg ask for any amount, and
-/// that it has not got it says nothing then.
+/// Whether there is more memory than a healthy file needs at a time. If so, a failed allocation was the fault of the file: damaged
+/// files make FFmpeg request any amount.
 pub fn is_ample() -> bool {
     Vec::<u8>::new().try_reserve_exact(512 << 20).is_ok()
 }
 
-/// Whether this process may use only so much address space. Where it may use all, memory never lacks: the kernel ends
-/// somebody instead.
+/// Whether this process has a limit on its address space. Without one, allocations do not fail: the kernel kills a process instead.
 pub fn is_limited() -> bool {
     getrlimit(Resource::As).current.is_some()
 }

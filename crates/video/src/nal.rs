@@ -26,7 +26,7 @@ pub fn is_disposable(packet: &[u8], framing: Framing) -> bool {
         let (reference, kind) = ((header >> 5) & 3, header & 31);
         match kind {
             1 | 5 => slices += 1,
-            // Data partitions and extensions: rare, and not worth being wrong about.
+            // Data partitions and extensions are rare, so they count as referred to, which is always safe.
             2..=4 | 14 | 20 | 21 => return true,
             _ => return false,
         }

@@ -1,4 +1,4 @@
-//! One decoded frame to the pixels of the crop: turned, converted, resized, cut out.
+//! Rotates, converts, resizes and crops one decoded frame.
 
 use ff::ffi;
 use ffmpeg_next as ff;
@@ -12,7 +12,7 @@ use crate::resize::{Resizer, RgbPicture};
 use crate::rotate;
 use crate::yuv::Yuv420;
 
-/// Makes crops of frames, keeping what depends only on their size and format.
+/// Makes crops of frames. Keeps state that depends only on their size and format.
 pub struct Cropper {
     transform: Transform,
     rotation: Rotation,
@@ -37,13 +37,13 @@ impl Cropper {
         }
     }
 
-    /// The same by the plain way: every picture is converted whole by swscale. For tests.
+    /// The reference for tests: swscale converts each whole picture.
     #[cfg(test)]
     pub fn through_swscale(transform: Transform, rotation: Rotation) -> Self {
         Self { exactly_needed: false, ..Self::new(transform, rotation) }
     }
 
-    /// The same as the fast one, pixel by pixel. For tests.
+    /// The fast algorithm without vector instructions, for tests.
     #[cfg(test)]
     pub fn scalar(transform: Transform, rotation: Rotation) -> Self {
         Self { vectored: false, ..Self::new(transform, rotation) }
@@ -54,10 +54,10 @@ impl Cropper {
         self.transform.frame_bytes()
     }
 
-    /// Fills `out` with the crop of this frame, and says how large the whole picture is as displayed.
+    /// Fills `out` with the crop of this frame, and returns width and height of the whole picture as displayed.
     ///
     /// # Errors
-    /// Pixel formats that swscale does not know, and lack of memory.
+    /// If swscale does not know the pixel format, or memory runs out.
     pub fn run(&mut self, frame: &ff::frame::Video, out: &mut [u8]) -> Result<[u32; 2], VideoError> {
         let turned = match self.rotation {
             Rotation::None => None,
@@ -94,8 +94,7 @@ impl Cropper {
     }
 }
 
-/// The planes of a frame that can be converted pixel by pixel: 8-bit 4:2:0 of even height, where swscale's fast converter
-/// is the one that counts.
+/// The planes of a frame that can be converted pixel by pixel: 8-bit 4:2:0 of even height, for which swscale uses its fast converter.
 fn planes(frame: &ff::frame::Video) -> Option<Yuv420<'_>> {
     // SAFETY: the frame is alive and borrowed by the result. A decoded 4:2:0 frame has three planes whose rows lie
     // `linesize` bytes apart; each slice ends with the last pixel of the last row, so it stays within the plane's buffer.
@@ -130,7 +129,7 @@ mod tests {
     use proptest::prelude::*;
     use reeldeck_common::recipe::Filter;
 
-    /// Every matrix that swscale tells from the others, and some that it takes for BT.601.
+    /// Every matrix that swscale distinguishes, and some that it treats as BT.601.
     const MATRICES: [Space; 9] = [
         Space::Unspecified,
         Space::BT709,
@@ -183,7 +182,7 @@ mod tests {
         tight(&rgb)
     }
 
-    /// Every pixel by our own arithmetic, or `None` where the picture must go the way of swscale.
+    /// Every pixel by our own arithmetic; `None` if only swscale can convert the picture.
     fn by_ourselves(frame: &ff::frame::Video) -> Option<Vec<u8>> {
         let (width, height) = (frame.width() as usize, frame.height() as usize);
         let mut picture = planes(frame)?;
@@ -268,7 +267,7 @@ mod tests {
             stay: bool, floats: bool, matrix in 0..9usize, full: bool, seed: u64,
         ) {
             let rotation = [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters][turn];
-            // Where the short side stays, the pixels are copied as they are.
+            // If the short side keeps its length, the pixels are copied unchanged.
             let side = if stay { (width.min(height) as usize).max(32) } else { side };
             let mut transform = transform(side, side.saturating_sub(less).max(32));
             if floats {

@@ -1,4 +1,4 @@
-//! Turns pictures by quarters, as FFmpeg's transpose filter does: plane by plane, before the conversion to RGB.
+//! Rotates pictures by quarter turns as FFmpeg's transpose filter does: plane by plane, before the conversion to RGB.
 
 use ff::ffi;
 use ffmpeg_next as ff;
@@ -41,11 +41,11 @@ fn turned(rotation: Rotation, width: usize, height: usize) -> (usize, usize) {
     }
 }
 
-/// A turned copy of the frame, or `None` where its planes cannot be turned one by one (packed formats, and chroma halved in
-/// one direction only): then the RGB picture is to be turned instead.
+/// A rotated copy of the frame. `None` if its planes cannot be rotated separately (packed formats, and chroma halved in only one
+/// direction): the caller then rotates the RGB picture.
 ///
 /// # Errors
-/// When there is no memory for the copy.
+/// If there is no memory.
 pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option<ff::frame::Video>, VideoError> {
     let Some(shape) = Shape::of(frame) else { return Ok(None) };
     let (width, height) = (frame.width() as usize, frame.height() as usize);
@@ -56,7 +56,7 @@ pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option
     unsafe {
         let (target, source) = (out.as_mut_ptr(), frame.as_ptr());
         ((*target).width, (*target).height, (*target).format) = (out_width as i32, out_height as i32, (*source).format);
-        // Copied as bytes: a damaged file may have put numbers there that the enumerations do not have.
+        // Copied as bytes: a damaged file may contain numbers that the enumerations do not have.
         std::ptr::copy_nonoverlapping(&raw const (*source).colorspace, &raw mut (*target).colorspace, 1);
         std::ptr::copy_nonoverlapping(&raw const (*source).color_range, &raw mut (*target).color_range, 1);
         let made = ffi::av_frame_get_buffer(target, 0);
@@ -82,10 +82,10 @@ pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option
     Ok(Some(out))
 }
 
-/// Turns a picture that is RGB already.
+/// Rotates an RGB picture.
 ///
 /// # Errors
-/// When there is no memory for the turned one.
+/// If there is no memory.
 pub fn turn_rgb(picture: &Rgb, rotation: Rotation) -> Result<Rgb, VideoError> {
     let (width, height) = turned(rotation, picture.width, picture.height);
     let mut out = Rgb { data: vec![], stride: width * 3, width, height };

@@ -1,4 +1,4 @@
-//! Which frames of a video go into which clip, and which of the clips are the same.
+//! Assigns frames of a video to clips, and finds equal clips.
 
 use std::ops::Range;
 

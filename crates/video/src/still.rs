@@ -1,4 +1,4 @@
-//! One picture of a video, small, for people: from about a third into it, which is rarely a title and rarely black.
+//! A small picture of a video for people. It is from about a third of the video, where titles and black pictures are rare.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::error::VideoError;
 use crate::media::{Media, Rotation};
 use crate::rotate;
 
-/// Frames that are decoded at most on the way from a keyframe to the place.
+/// The largest number of frames decoded between a keyframe and the wanted time.
 const MOST_FRAMES: u64 = 300;
 
 /// A picture in RGB24, rows without gaps.
@@ -25,11 +25,11 @@ pub struct Still {
     pub rgb: Vec<u8>,
 }
 
-/// The picture, scaled to fit a box of `width` × `height` pixels and never enlarged. Where the place cannot be found or
-/// gives no picture, the first one that can be decoded.
+/// The picture, scaled down to fit into `width` × `height` pixels. If seeking fails or gives no picture, the first picture that can be
+/// decoded.
 ///
 /// # Errors
-/// Everything that keeps a video from giving pixels.
+/// If no picture can be decoded, see [`VideoError`].
 pub fn still(path: &Path, limits: &Limits, width: usize, height: usize) -> Result<Still, VideoError> {
     let mut media = Media::open(path, limits)?;
     let place = media.length().map(|(start, length)| start + length / 3.0);
@@ -46,7 +46,7 @@ pub fn still(path: &Path, limits: &Limits, width: usize, height: usize) -> Resul
     }
 }
 
-/// The picture at `place`, or the last one before it that was looked at; none where none can be decoded.
+/// The picture at `place`, or the last one decoded before it. `None` if none can be decoded.
 fn first(media: &mut Media, place: Option<f64>) -> Result<Option<Rgb>, VideoError> {
     let mut taker = Taker {
         place,
@@ -60,7 +60,7 @@ fn first(media: &mut Media, place: Option<f64>) -> Result<Option<Rgb>, VideoErro
     let mut packet = ff::Packet::empty();
     let mut packets = 0;
     let mut decode = || {
-        // A stream of which nothing can be decoded is not read to its end.
+        // Gives up early on a stream of which nothing can be decoded.
         while packets < MOST_FRAMES * 2 && media.read(&mut packet)? {
             packets += 1;
             session.packet(&packet, &mut taker)?;
@@ -68,7 +68,7 @@ fn first(media: &mut Media, place: Option<f64>) -> Result<Option<Rgb>, VideoErro
         session.end(&mut taker)
     };
     match decode() {
-        // How the taker says that it has what it wants.
+        // The visitor returns `Stopped` once it has its picture.
         Ok(()) | Err(VideoError::Stopped) => Ok(taker.taken),
         Err(error) => Err(error),
     }
@@ -87,13 +87,13 @@ impl Visitor for Taker {
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
         self.frames += 1;
         let time = frame.pts().map(|ticks| ticks as f64 * self.tick);
-        // Without times, or where they lead nowhere, what is at hand has to do.
+        // Without times, the first picture is taken.
         let arrived = match (self.place, time) {
             (Some(place), Some(time)) => time + self.tick / 2.0 >= place,
             _ => true,
         };
         let last = arrived || self.frames >= MOST_FRAMES;
-        // The place may never come: then the first picture is better than none.
+        // Keeps the first picture in case the wanted time is never reached.
         if last || self.taken.is_none() {
             self.taken = Some(self.convert(frame)?);
         }
@@ -120,7 +120,7 @@ impl Taker {
     }
 }
 
-/// Each pixel of the result is the mean of those of the source that fall on it.
+/// Scales down: each pixel of the result is the mean of the source pixels that it covers.
 fn fit(source: &Rgb, width: usize, height: usize) -> Result<Still, VideoError> {
     if source.width == 0 || source.height == 0 {
         return Err(VideoError::NoFrames);
@@ -148,7 +148,7 @@ fn fit(source: &Rgb, width: usize, height: usize) -> Result<Still, VideoError> {
     Ok(Still { width, height, rgb })
 }
 
-/// Which of `own` rows or columns fall on number `at` of `count`, where there are at least as many.
+/// The range of `own` rows or columns that row or column `at` of `count` covers. `own` is at least `count`.
 fn part(own: usize, count: usize, at: usize) -> std::ops::Range<usize> {
     at * own / count..(at + 1) * own / count
 }
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn plain(width: usize, height: usize, colour: [u8; 3]) -> Rgb {
-        // Rows are longer than the picture, and what is beyond it must not be seen.
+        // Rows are longer than the picture, and their ends must not be visible.
         let row = [colour.repeat(width), vec![77; 5]].concat();
         Rgb { data: row.repeat(height), stride: row.len(), width, height }
     }

@@ -1,4 +1,4 @@
-//! Procedural videos, the same on every machine before they are encoded: for the demo, the benchmarks and the tests.
+//! Generates videos for the demo, the benchmarks and the tests. Before encoding they are identical on every machine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ffmpeg_info;
 
-/// A video to be made. The container follows from the file's extension.
+/// Description of a video to generate. The extension of the file selects the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Synth {
@@ -23,13 +23,13 @@ pub struct Synth {
     pub height: u32,
     /// Number of pictures.
     pub frames: u64,
-    /// Pictures a second.
+    /// Pictures per second.
     pub fps: u32,
-    /// Varies what is drawn.
+    /// Varies the pictures.
     pub seed: u32,
     /// Drops this share of the time steps: every n-th picture comes one step late. 0 keeps the rate constant.
     pub uneven: u64,
-    /// Degrees by which a player must turn the picture clockwise: 0, 90, 180 or 270.
+    /// Degrees by which a player must rotate the picture clockwise: 0, 90, 180 or 270.
     pub rotate: u32,
     /// Tags the stream as BT.709.
     pub bt709: bool,
@@ -58,7 +58,7 @@ impl Default for Synth {
     }
 }
 
-/// Why a video could not be made.
+/// Why a video could not be generated.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {action} for {}", path.display())]
 pub struct SynthError {
@@ -68,7 +68,7 @@ pub struct SynthError {
     source: ff::Error,
 }
 
-/// The value of one sample, 0 to 255: shapes that move, over a gradient, with a little noise. Integers only.
+/// The value of one sample, 0 to 255: moving shapes over a gradient, with a little noise. Integers only.
 pub fn sample(seed: u32, plane: usize, x: u32, y: u32, t: u32) -> u8 {
     let noise = |a: u32, b: u32, c: u32| {
         let mut h = a.wrapping_mul(0x9E37_79B1) ^ b.wrapping_mul(0x85EB_CA77) ^ c.wrapping_mul(0xC2B2_AE3D) ^ seed;
@@ -94,10 +94,10 @@ pub fn can_encode(synth: &Synth) -> bool {
     ff::encoder::find_by_name(&synth.encoder).is_some()
 }
 
-/// Makes the video.
+/// Generates the video.
 ///
 /// # Errors
-/// When FFmpeg lacks the encoder, or the file cannot be written.
+/// If FFmpeg lacks the encoder, or the file cannot be written.
 pub fn write(path: &Path, synth: &Synth) -> Result<(), SynthError> {
     ffmpeg_info::init();
     let failed = |action: &str| {

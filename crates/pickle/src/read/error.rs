@@ -17,16 +17,16 @@ pub enum Problem {
     #[error("it ends early")]
     EndsEarly,
     /// The protocol is newer than 5.
-    #[error("protocol {0} is not known; the newest known is 5")]
+    #[error("unknown protocol {0}; the newest supported protocol is 5")]
     Protocol(u8),
     /// A byte is not an opcode.
-    #[error("byte {0:#04x} is no opcode")]
+    #[error("byte {0:#04x} is not an opcode")]
     UnknownOpcode(u8),
     /// It refers to protocol 5 buffers outside the pickle.
     #[error("it leaves data in buffers outside the file; write it without a buffer callback")]
     OutOfBand,
     /// It uses `copyreg` extension codes, which are defined only in the program that registered them.
-    #[error("it uses extension codes, which mean nothing outside the program that wrote it")]
+    #[error("it uses extension codes, which only the program that wrote it can resolve")]
     Extension,
     /// An opcode needs more values than the stack has.
     #[error("a value is missing from the stack")]
@@ -35,21 +35,21 @@ pub enum Problem {
     #[error("a mark is missing from the stack")]
     NoMark,
     /// It uses a memo entry that does not exist.
-    #[error("memo entry {0} was never made")]
+    #[error("memo entry {0} does not exist")]
     NotInMemo(u64),
     /// A dict gets an odd number of keys and values.
     #[error("a key has no value")]
     KeyWithoutValue,
     /// Elements are added to a value that is not a container.
-    #[error("elements are added to what takes none")]
+    #[error("elements are added to a value that is not a container")]
     NotAContainer,
     /// A state is set on a value that is not an object.
-    #[error("a state is given to what is no object")]
+    #[error("a state is set on a value that is not an object")]
     NotAnObject,
     /// A number, text or name is malformed.
     #[error("{0} is malformed")]
     Invalid(&'static str),
     /// It has more values than [`Limits`](super::Limits) allows.
-    #[error("it holds more than {0} values")]
+    #[error("it has more than {0} values")]
     TooManyValues(usize),
 }

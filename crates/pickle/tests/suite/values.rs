@@ -129,7 +129,7 @@ fn python_2_strings_are_text_if_they_are_utf8() {
 #[test]
 fn errors_describe_problem_and_position() {
     let error = read(b"\x80\x02K\x01h\x07.", &Limits::default()).unwrap_err();
-    assert_eq!(error.to_string(), "failed to read the pickle at byte 4: memo entry 7 was never made");
+    assert_eq!(error.to_string(), "failed to read the pickle at byte 4: memo entry 7 does not exist");
     for (bytes, expected) in [
         (&b""[..], Problem::EndsEarly),
         (b"K", Problem::EndsEarly),

@@ -2,7 +2,7 @@
 //!
 //! *Quick* opens the container, compares its structure with the size of the file and reads all packets, whose bytes must keep the
 //! rules of their codec. *Deep* also decodes the first frames, every keyframe, the last frames and a sample of the others, and all
-//! frames if anything looks wrong, so that nothing is called damaged on a mere suspicion.
+//! frames if anything looks wrong, so that a suspicion alone never makes a file count as damaged.
 
 mod sample;
 
@@ -24,7 +24,7 @@ pub type Heartbeat<'a> = &'a mut dyn FnMut() -> Result<(), VideoError>;
 /// Checks a file.
 ///
 /// # Errors
-/// Only what may pass, or is not the file's fault: the file cannot be read or changes meanwhile, memory runs out, and what
+/// Only temporary problems and those that are not the file's fault: the file cannot be read or changes meanwhile, memory runs out, and what
 /// `heartbeat` returns. What is wrong with the file is part of the verdict.
 pub fn check(path: &Path, level: Level, limits: &Limits, heartbeat: Heartbeat<'_>) -> Result<Probed, VideoError> {
     let source = SourceStamp::read(path)?;

@@ -131,7 +131,7 @@ fn looks_wrong(media: &mut Media, runs: &[Range<u64>], heartbeat: Heartbeat<'_>)
     Ok(false)
 }
 
-/// What came of one run.
+/// The result of one run.
 #[derive(Default)]
 struct RunResult {
     key: Option<i64>,
@@ -145,7 +145,7 @@ struct RunResult {
 }
 
 impl RunResult {
-    /// Notes which frames should come of a packet.
+    /// Records which frames a packet should give.
     fn expect(&mut self, packet: &ff::Packet, first: bool, session: &DecodeSession) {
         // SAFETY: the packet is alive; its flags are a plain public field.
         let discarded = unsafe { (*packet.as_ptr()).flags } & ffi::AV_PKT_FLAG_DISCARD != 0;

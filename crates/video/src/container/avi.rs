@@ -55,7 +55,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
     while let Some(list) = chunk(file, at)?.filter(|c| &c.id == b"RIFF" && matches!(&c.kind, b"AVI " | b"AVIX")) {
         let mut inside = at + 12;
         while let Some(Chunk { id, length, kind }) = chunk(file, inside)? {
-            // A list of a length that was never filled in promises nothing.
+            // If the length of a list was never filled in, it promises nothing.
             let Some(length) = length else {
                 is_open |= &id == b"LIST" && &kind == b"movi";
                 break;

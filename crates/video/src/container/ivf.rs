@@ -10,7 +10,7 @@ use super::{Amount, End, Promise, Structure};
 /// Length and time in front of a frame.
 const FRAME_HEADER: u64 = 12;
 
-/// No frame lasts so many times as long as the others.
+/// The largest plausible ratio between the durations of two frames.
 const LONGEST_STEP: u64 = 1000;
 
 /// Walks over all frames.
@@ -25,7 +25,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
     while let Some(header) = file.array::<12>(at)? {
         let (body, time) = (at + FRAME_HEADER, le(&header[4..]));
         let end = body + le(&header[..4]);
-        // Times go up in steps of about the same length, so what does not is no header of a frame.
+        // Times increase in steps of about the same length; otherwise this is not the header of a frame.
         let step = last.saturating_sub(first.unwrap_or(0)) / frames.saturating_sub(1).max(1) + 1;
         if first.is_some() && !(last..=last.saturating_add(step.saturating_mul(LONGEST_STEP))).contains(&time) {
             structure.broken_at(at);

@@ -41,7 +41,7 @@ pub(crate) struct Structure {
     pub table: Option<mp4::SampleTable>,
     /// Frames in the index of a fragmented MP4 file. An edit list can leave out only these.
     pub indexed: Option<u64>,
-    /// Frames that are lost at least, whatever the times of the others say: the chain of elements is broken among them.
+    /// The least number of lost frames, independent of the times of the others: the chain of elements is broken among them.
     pub lost: u64,
     /// Why the container cannot be read, although FFmpeg reads some of it.
     pub unreadable: Option<&'static str>,

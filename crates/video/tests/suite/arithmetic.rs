@@ -1,4 +1,4 @@
-//! Pixels against arithmetic: the drawing that was encoded, through the formulas as they are written down, pixel by pixel.
+//! Compares pixels with arithmetic: the drawing that was encoded, converted pixel by pixel with the published formulas.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const BT601: Formula = [128, 9539, 13075, -3209, -6660, 16525];
 const BT709: Formula = [128, 9539, 14686, -1747, -4366, 17305];
 const FULL_RANGE: Formula = [0, 8192, 11485, -2819, -5850, 14516];
 
-/// What picture `t` of a 4:2:0 video must look like.
+/// The expected picture `t` of a 4:2:0 video.
 fn drawn(synth: &Synth, formula: Formula, t: u32) -> Picture {
     let [offset, luma, v_to_r, u_to_g, v_to_g, u_to_b] = formula;
     let mut rgb = vec![];
@@ -44,7 +44,7 @@ fn drawn(synth: &Synth, formula: Formula, t: u32) -> Picture {
     Picture { width: synth.width as usize, height: synth.height as usize, rgb }
 }
 
-/// A picture turned clockwise by 90 degrees.
+/// A picture rotated clockwise by 90 degrees.
 fn quarter(picture: &Picture) -> Picture {
     let Picture { width, height, ref rgb } = *picture;
     let mut out = vec![];
@@ -67,7 +67,7 @@ fn whole_pictures(path: &Path) -> Vec<Picture> {
     pictures
 }
 
-/// OpenCV's bilinear resize of 8-bit pictures, then the crop from the middle: all of it, slowly.
+/// OpenCV's bilinear resize of whole 8-bit pictures, then the centred crop, without optimisation.
 fn resized_and_cropped(picture: &Picture, short_side: usize, crop: usize) -> Vec<u8> {
     let (w, h) = (picture.width, picture.height);
     let scale = short_side as f64 / w.min(h) as f64;

@@ -1,4 +1,4 @@
-//! Damaged files: what is lost is counted, little of it is borne, much is refused, and the pictures are always the same.
+//! Damaged files: lost frames are counted, a few of them are accepted, many are refused, and the pictures are always the same.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn lenient() -> Request {
     Request { damage: Damage { max_lost: 1.0 }, ..request(DENSE) }
 }
 
-/// Takes a damaged file in every way, several times; all must agree. Gives what a lenient recipe gets.
+/// Extracts a damaged file by each pass, several times; all must agree. Returns the result for a lenient recipe.
 fn take_leniently(path: &Path) -> Result<Taken, VideoError> {
     let first = take_both(path, &lenient());
     let again = take(path, &lenient(), Pass::Best);
@@ -31,7 +31,7 @@ fn take_leniently(path: &Path) -> Result<Taken, VideoError> {
     first
 }
 
-/// Asserts that the built-in recipe refuses the file, and gives what came out and the message.
+/// Asserts that the built-in recipe refuses the file. Returns the counts and the message.
 fn refused(path: &Path) -> (FrameCounts, String) {
     let error = take_both(path, &request(DENSE)).expect_err("too much is lost");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
@@ -44,7 +44,7 @@ fn refused(path: &Path) -> (FrameCounts, String) {
     (counts, message)
 }
 
-/// Asserts that the built-in recipe bears the damage, and gives what came out.
+/// Asserts that the built-in recipe accepts the damage. Returns the counts.
 fn borne(path: &Path) -> FrameCounts {
     let taken = take_both(path, &request(DENSE)).unwrap();
     assert!(take_leniently(path).unwrap() == taken);
@@ -53,7 +53,7 @@ fn borne(path: &Path) -> FrameCounts {
     taken.facts.counts
 }
 
-/// Asserts that a deep probe says what extraction counts.
+/// Asserts that a deep check counts the same as extraction.
 fn assert_agrees(path: &Path, counts: FrameCounts) {
     match probed(path, Level::Deep) {
         Verdict::Healthy { facts } => assert_eq!((facts.frames, counts.is_damaged()), (counts.output, false)),

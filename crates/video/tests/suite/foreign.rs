@@ -1,4 +1,4 @@
-//! Files that are no videos, or not as their name says: each gives its own reason, and none makes FFmpeg read another file.
+//! Files that are not videos, or not what their names say: each gives its own reason, and none makes FFmpeg read another file.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -18,7 +18,7 @@ fn error(path: &Path) -> VideoError {
     }
 }
 
-/// The error's message, which must be about the file and not about FFmpeg.
+/// The error's message. It must describe the file, not FFmpeg.
 fn message(path: &Path, kind: ErrorKind) -> String {
     let error = error(path);
     assert_eq!(error.kind(), kind, "{error:?}");
@@ -34,7 +34,7 @@ fn what_is_not_there_or_not_a_file() {
     let name = std::ffi::CString::new(pipe.as_os_str().as_bytes()).unwrap();
     // SAFETY: the name is a string that ends with a zero.
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
-    // Opening a pipe waits until somebody writes to it.
+    // Opening a pipe waits for a writer.
     assert_eq!(message(&pipe, ErrorKind::Corrupt), "not a video file: it is not a regular file");
 }
 

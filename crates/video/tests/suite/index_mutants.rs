@@ -36,7 +36,7 @@ fn missed(folder: &Folder, name: &str, bytes: &[u8], ranges: &[Range<usize>], fr
                     Ok(Verdict::Healthy { facts }) => facts.frames,
                     _ => frames,
                 };
-            // What the quick check finds, the deep one finds as well.
+            // The deep check finds everything that the quick check finds.
             if count(Level::Quick) != frames && count(Level::Deep) != frames {
                 let text = format!("byte {at}, {:#x} -> {:#x}", bytes[at], changed[at]);
                 missed.push(Missed { at, frames: count(Level::Deep), text });
@@ -69,8 +69,8 @@ fn of_the_index_of_an_mp4_file() {
     assert_none("plain", &missed(&folder, "a.mp4", &bytes, &[range], FRAMES));
 }
 
-/// An edit list that leaves frames out on purpose can hide damage. If it is not recognised any more, all frames are shown, and none
-/// is lost. And nothing else in the file says how long the edit is if the time scale of the movie, in which it is counted, is wrong.
+/// An edit list that hides frames on purpose can hide damage. If it is no longer recognised, all frames are shown, and none is lost.
+/// If the time scale of the movie is wrong, the length of the edit is wrong too, and nothing else in the file records it.
 #[test]
 fn of_the_index_of_an_mp4_file_with_an_edit_list() {
     let folder = Folder::new();

@@ -17,7 +17,7 @@ fn limited(limits: Limits) -> Request {
     Request { limits, ..request(SPARSE) }
 }
 
-/// Counts what it is given and does something at the first frame.
+/// Counts frames, and calls a function at the first one.
 struct Meddler<'a> {
     path: &'a Path,
     meddle: Meddle,
@@ -52,8 +52,7 @@ fn pictures_over_the_limit_are_refused_before_anything_is_decoded() {
             let mut sink = Meddler { path: &path, meddle: |_| panic!("a frame came"), frames: 0, plans: 0 };
             let error = frames::extract(&path, &short, pass, &mut sink).unwrap_err();
             assert_eq!((error.kind(), sink.plans), (ErrorKind::Limit, 0));
-            let message =
-                "the picture of 640×480 has more than 0.3071 megapixels; raise the limit in the config to take it";
+            let message = "the picture of 640×480 has more than 0.3071 megapixels; raise the limit in the configuration to accept it";
             assert_eq!(error.to_string(), message);
         }
         assert!(full_decode::for_each_frame(&path, &short.limits, &mut |_| panic!("a picture came")).is_err());
@@ -82,7 +81,10 @@ fn videos_over_the_limit_of_frames_are_refused() {
         assert_eq!(take_both(&path, &limited(Limits { frames: 60, ..Limits::default() })).unwrap().plan.total(), 60);
         let error = take_both(&path, &limited(Limits { frames: 59, ..Limits::default() })).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);
-        assert_eq!(error.to_string(), "the video has more than 59 frames; raise the limit in the config to take it");
+        assert_eq!(
+            error.to_string(),
+            "the video has more than 59 frames; raise the limit in the configuration to accept it"
+        );
     }
 }
 
@@ -117,7 +119,7 @@ fn videos_that_play_too_long_are_refused() {
         let message = error.to_string();
         let (found, rest) = message.strip_prefix("the video plays for ").unwrap().split_once(" seconds, ").unwrap();
         assert!((found.parse::<f64>().unwrap() - plays).abs() < 0.05, "{name}: {message}");
-        assert_eq!(rest, format!("more than {}; raise the limit in the config to take it", plays - 0.1));
+        assert_eq!(rest, format!("more than {}; raise the limit in the configuration to accept it", plays - 0.1));
     }
     // Exactly as long as the limit, and rounded up to a millisecond by the container.
     assert!(
@@ -126,7 +128,7 @@ fn videos_that_play_too_long_are_refused() {
     );
 }
 
-/// Writes another number where a header says how long the file lasts. `tag` comes before it, and says how often.
+/// Overwrites the duration in a header. `tag` precedes it and must occur this many times.
 fn lie(bytes: &mut [u8], tag: &[u8], skip: usize, duration: &[u8], times: usize) {
     let found: Vec<usize> = bytes.windows(tag.len()).enumerate().filter(|(_, w)| *w == tag).map(|(at, _)| at).collect();
     assert_eq!(found.len(), times, "{tag:?}");
@@ -142,7 +144,7 @@ fn what_a_header_says_of_the_duration_decides_nothing() {
     let flv = std::fs::read(folder.make("a.flv", &contained(h264(60), &[]))).unwrap();
     let mkv = std::fs::read(folder.make("a.mkv", &contained(h264(60), &[]))).unwrap();
     let avi = std::fs::read(folder.make("a.avi", &small("mpeg4", 60, &[]))).unwrap();
-    // Years, and next to nothing. A Matroska file that promises years is taken for one that was cut.
+    // Years, and almost nothing. A Matroska file that promises years counts as truncated.
     for (ticks, seconds) in [(u32::MAX, 1e9), (1, 1e-3)] {
         let (mut mp4, mut flv, mut mkv, mut avi) = (mp4.clone(), flv.clone(), mkv.clone(), avi.clone());
         // After version, flags and two dates: a scale here, the track's number there.
@@ -192,7 +194,7 @@ fn a_clock_that_is_set_anew_is_no_duration_but_slow_pictures_are() {
 
 type Meddle = fn(&Path);
 
-/// What somebody may do to a file while it is read.
+/// Ways in which a file may change while it is read.
 fn meddlings() -> [(&'static str, Meddle); 5] {
     fn append(path: &Path) {
         use std::io::Write;

@@ -1,4 +1,4 @@
-//! The crate from the outside: the fast pass against the plain one, pixels against arithmetic, damage of every kind.
+//! Tests of the public interface: the fast pass against the plain one, pixels against arithmetic, damage of every kind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

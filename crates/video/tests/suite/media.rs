@@ -1,4 +1,4 @@
-//! What the tests share: making a video, taking its frames, and the small pictures that keep all this quick.
+//! Helpers of the tests: generating a video, extracting its frames, and small pictures that keep the tests fast.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub fn request(sampling: Sampling) -> Request {
     Request { sampling, transform: SMALL, damage: Damage { max_lost: 0.05 }, limits: Limits::default() }
 }
 
-/// A folder with videos, gone when dropped.
+/// A folder with videos, removed when dropped.
 pub struct Folder(TempDir);
 
 impl Folder {
@@ -70,7 +70,7 @@ pub fn small(encoder: &str, frames: u64, options: &[(&str, &str)]) -> Synth {
     Synth { encoder: encoder.into(), pixels: pixels.into(), width: 64, height: 48, frames, options, ..Synth::default() }
 }
 
-/// H.264 with B-frames in fixed places, the file's index in front as downloads have it.
+/// H.264 with B-frames in fixed places and the index at the start of the file, as in downloads.
 pub fn h264(frames: u64) -> Synth {
     let options = &[("bf", "2"), ("g", "30"), ("x264-params", "b-adapt=0:scenecut=0")];
     contained(small("libx264", frames, options), &[("movflags", "+faststart")])
@@ -80,7 +80,7 @@ pub fn contained(synth: Synth, container: &[(&str, &str)]) -> Synth {
     Synth { container: pairs(container), ..synth }
 }
 
-/// What came of a video.
+/// The result of extracting a video.
 #[derive(Debug, PartialEq)]
 pub struct Taken {
     pub plan: ClipPlan,
@@ -121,7 +121,7 @@ pub fn take(path: &Path, request: &Request, pass: Pass) -> Result<Taken, VideoEr
     Ok(Taken { plan, frames: collect.frames, facts })
 }
 
-/// Takes the frames by both passes, asserts that they are the same, and gives what the best pass found.
+/// Extracts with both passes, asserts that they agree, and returns the result of the best pass.
 pub fn take_both(path: &Path, request: &Request) -> Result<Taken, VideoError> {
     let plain = take(path, request, Pass::Plain);
     let best = take(path, request, Pass::Best);
@@ -129,7 +129,7 @@ pub fn take_both(path: &Path, request: &Request) -> Result<Taken, VideoError> {
     best
 }
 
-/// Asserts that the best pass gave what the plain one gave; but it does not see the flaws of frames that it skips.
+/// Asserts that the best pass and the plain pass agree, except about flaws in frames that the best pass skips.
 pub fn assert_same(best: &Result<Taken, VideoError>, plain: &Result<Taken, VideoError>, name: &str) {
     match (best, plain) {
         (Ok(best), Ok(plain)) => {
@@ -152,7 +152,7 @@ pub fn assert_same(best: &Result<Taken, VideoError>, plain: &Result<Taken, Video
     }
 }
 
-/// What the probe says of a file.
+/// The verdict of the check.
 pub fn probed(path: &Path, level: Level) -> Verdict {
     let probed = check(path, level, &Limits::default(), &mut || Ok(()));
     let probed = probed.unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
@@ -160,7 +160,7 @@ pub fn probed(path: &Path, level: Level) -> Verdict {
     probed.verdict
 }
 
-/// Asserts that the probe calls a file healthy at each level, and knows its frames.
+/// Asserts that the file is healthy at each level, with the right number of frames.
 pub fn assert_healthy(path: &Path, frames: u64) {
     for level in [Level::Quick, Level::Deep] {
         match probed(path, level) {

@@ -1,4 +1,4 @@
-//! Randomly damaged copies of healthy files: never a panic, never a hang, always the same answer, by either pass.
+//! Randomly damaged copies of healthy files: no panic, no hang, and the same result from both passes.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use reeldeck_video::synth::Synth;
 
 use crate::media::{DENSE, Folder, SPARSE, assert_same, contained, h264, probed, request, small, take};
 
-/// A small generator, so that a case is known by its number alone.
+/// A small random number generator, so that each case can be reproduced from its number.
 struct Random(u64);
 
 impl Random {
@@ -46,7 +46,7 @@ fn originals(folder: &Folder) -> Vec<(&'static str, Vec<u8>)> {
     read(folder, &all)
 }
 
-/// Codecs and containers that are met less often, of which FFmpeg's readers are older and less looked at.
+/// Rarer codecs and containers, whose readers in FFmpeg are older and less tested.
 fn rarer_originals(folder: &Folder) -> Vec<(&'static str, Vec<u8>)> {
     let quick = [("cpu-used", "8"), ("usage", "realtime")];
     let all: [(&str, Synth); 11] = [
@@ -91,7 +91,7 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// Blocks as a disk or a transfer has them, in another order; the first one mostly stays, or nothing would be read at all.
+/// Shuffles blocks as a disk or a transfer might. The first block mostly stays, or the file would not be recognised at all.
 fn shuffle(bytes: &mut Vec<u8>, random: &mut Random) {
     let size = [188, 512, 4096][random.below(3)].min(bytes.len() / 3 + 1);
     let mut blocks: Vec<Vec<u8>> = bytes.chunks(size).map(<[u8]>::to_vec).collect();
@@ -103,7 +103,7 @@ fn shuffle(bytes: &mut Vec<u8>, random: &mut Random) {
     *bytes = blocks.concat();
 }
 
-/// What came of a damaged file.
+/// The result for a damaged file.
 #[derive(Clone, Copy, PartialEq)]
 enum Outcome {
     Decoded,
@@ -112,7 +112,7 @@ enum Outcome {
     SkippedLost,
 }
 
-/// Decodes one damaged file in every way.
+/// Decodes one damaged file with each pass.
 fn try_everything(case: u64, name: &str, bytes: &[u8]) -> Outcome {
     let folder = Folder::new();
     let path = folder.write(name, bytes);
@@ -124,7 +124,7 @@ fn try_everything(case: u64, name: &str, bytes: &[u8]) -> Outcome {
         (Err(best), Err(again)) => assert_eq!(best.to_string(), again.to_string()),
         _ => panic!("it can be decoded only sometimes"),
     }
-    // What the built-in recipe refuses, a deep probe never calls healthy; nor what a quick one has found fault with.
+    // If the built-in recipe refuses a file, or the quick check finds a fault, the deep check does not call it healthy.
     let refused = plain.as_ref().map_or(true, |taken| taken.facts.counts.damage() > 0.05);
     let [quick, deep] = [Level::Quick, Level::Deep].map(|level| probed(&path, level));
     let healthy = |verdict: &Verdict| matches!(verdict, Verdict::Healthy { .. });
@@ -139,8 +139,8 @@ fn try_everything(case: u64, name: &str, bytes: &[u8]) -> Outcome {
     if best.is_ok() { Outcome::Decoded } else { Outcome::Refused }
 }
 
-/// Damages two hundred copies, some of each file, and says how many were decoded, how many refused, and in how many a lost
-/// frame was skipped. What is done to a copy follows from its number.
+/// Damages two hundred copies, some of each file, and returns how many were decoded, how many were refused, and in how many a lost
+/// frame was skipped. The number of a copy determines its damage.
 fn damage_copies(originals: &[(&'static str, Vec<u8>)]) -> (usize, usize, usize) {
     let mut outcomes = vec![];
     for case in 0..200 {

@@ -42,7 +42,7 @@ pub fn silence_in_aac() -> Track {
     sound("aac", 1.0).unwrap()
 }
 
-/// Silence of at least so many seconds. `None` if FFmpeg lacks the encoder.
+/// Silence of at least this many seconds. `None` if FFmpeg lacks the encoder.
 pub fn sound(encoder: &str, seconds: f64) -> Option<Track> {
     use ff::format::Sample;
     use ff::format::sample::Type;
@@ -56,7 +56,7 @@ pub fn sound(encoder: &str, seconds: f64) -> Option<Track> {
     encoder.set_time_base((1, RATE as i32));
     encoder.set_flags(ff::codec::Flags::GLOBAL_HEADER);
     let mut encoder = encoder.open().unwrap();
-    // PCM encoders take frames of any length.
+    // PCM encoders accept frames of any length.
     let length = if encoder.frame_size() > 0 { encoder.frame_size() as usize } else { 1024 };
     let mut packets = vec![];
     let mut packet = ff::Packet::empty();

@@ -1,7 +1,7 @@
-//! FFmpeg's own NVDEC code and ours around it, with a made-up driver in the place of NVIDIA's: what lies where, in which order,
-//! in whose context, what is kept and what is given back. Not what a GPU makes of a video.
+//! FFmpeg's NVDEC code and ours with a fake driver in place of NVIDIA's: positions, order, contexts, and the release of resources. The
+//! decoding itself is not tested.
 //!
-//! FFmpeg asks for the driver by its name, so each test runs once more in a process that finds the made-up one first.
+//! FFmpeg loads the driver by its name, so each test runs again in a process that finds the fake driver first.
 
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
@@ -24,7 +24,7 @@ use reeldeck_video::yuv::Yuv420;
 use crate::media::{Folder, SPARSE, request, small, take};
 use crate::mux;
 
-/// Runs the test of this name, which is ignored otherwise, with the made-up driver.
+/// Runs the test of this name, which is ignored otherwise, with the fake driver.
 fn with_driver(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("driver.c");
@@ -51,15 +51,15 @@ fn with_driver(name: &str) {
     );
 }
 
-/// The made-up driver's library of this name. It stays loaded, and its numbers with it, when FFmpeg lets it go.
+/// The fake driver's library of this name. It stays loaded with its counters when FFmpeg unloads it.
 fn driver(library: &str) -> libloading::Library {
-    // SAFETY: nothing happens when it is loaded.
+    // SAFETY: the library has no initialisers.
     let load = || unsafe { libloading::Library::new(library).unwrap() };
     std::mem::forget(load());
     load()
 }
 
-/// Loads it for good, and makes sure that FFmpeg asks for it.
+/// Loads it permanently, and asserts that FFmpeg uses it.
 fn prepare() {
     reeldeck_video::init();
     let _ = [CUDA, CUVID].map(driver);
@@ -67,7 +67,7 @@ fn prepare() {
     assert!(takes, "this FFmpeg was built without NVDEC; these tests want one with it, as distributions have");
 }
 
-/// A number that the made-up driver keeps.
+/// A counter of the fake driver.
 fn number(library: &str, name: &str) -> c_int {
     // SAFETY: the name is that of an int in it.
     unsafe { driver(library).get::<*const c_int>(name.as_bytes()).unwrap().read() }
@@ -127,7 +127,7 @@ fn extract(path: &Path, nvdec: &Nvdec) -> (Extraction, BTreeMap<u64, Vec<u8>>) {
     (facts, collect.0)
 }
 
-/// What the driver makes of each frame of an MP4 file of H.264.
+/// What the driver gives for each frame of an H.264 MP4 file.
 fn expected(path: &Path, size: (usize, usize), frames: impl Iterator<Item = u64>) -> BTreeMap<u64, Vec<u8>> {
     let mut seeds: Vec<(i64, u64)> = mux::pictures(path).packets.iter().map(|p| (p.pts().unwrap(), seed(p))).collect();
     seeds.sort_unstable();
@@ -162,7 +162,7 @@ fn h264(folder: &Folder, name: &str, frames: u64, seed: u32, size: (u32, u32)) -
     folder.make(name, &Synth { width: size.0, height: size.1, seed, ..synth })
 }
 
-/// Checks that nothing is left of contexts, streams, decoders and memory.
+/// Asserts that all contexts, streams, decoders and memory were released.
 fn assert_released() {
     for name in ["primary", "others", "depth", "streams", "pinned"] {
         assert_eq!(number(CUDA, name), 0, "{name}");
@@ -197,7 +197,7 @@ fn inner_pictures() {
     }
     assert_released();
     assert!(number(CUVID, "most_mapped") <= 2, "a GPU maps few pictures at a time");
-    // FFmpeg releases a decoder at the end of a stream, whatever becomes of the context that asked for it.
+    // FFmpeg releases a decoder at the end of a stream, even if the context still exists.
     assert!(number(CUVID, "created") >= 4, "one for each video");
 }
 

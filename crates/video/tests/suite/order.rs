@@ -1,4 +1,5 @@
-//! H.264 files on which skipping would go wrong: decoders lose, hold back or reorder frames that nothing in them announces.
+//! H.264 files in which skipping would give wrong frames: decoders lose, hold back or reorder frames without an announcement in the
+//! stream.
 
 use std::path::{Path, PathBuf};
 
@@ -39,8 +40,8 @@ impl Bits<'_> {
     }
 }
 
-/// Clears the flag in every Main profile parameter set that says that there are hints for players, among them how many
-/// frames must be held back. What then follows is never read.
+/// Clears the flag for hints to players in every Main profile parameter set. These hints include how many frames must be held back;
+/// without the flag they are not read.
 fn forget_hints(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let found: Vec<usize> =
@@ -128,7 +129,7 @@ fn streams_that_begin_in_the_middle() {
     let (mut lost, mut skipped) = (0, 0);
     for (bf, params) in [
         ("3", "keyint=25"),
-        // Keyframes with frames after them that are shown before them, and refer to what was before.
+        // Keyframes followed by frames that are shown before them and refer to earlier frames.
         ("2", "keyint=27:scenecut=0:open-gop=1:b-pyramid=none"),
         ("3", "keyint=27:scenecut=0:open-gop=1:b-pyramid=normal"),
         ("2", "keyint=20:intra-refresh=1"),

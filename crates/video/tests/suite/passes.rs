@@ -7,14 +7,14 @@ use reeldeck_video::synth::Synth;
 
 use crate::media::{DENSE, Folder, SMALL, SPARSE, assert_healthy, contained, h264, request, small, take_both};
 
-/// How a file must be taken.
+/// How a file must be extracted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     /// Fast, with frames that were not decoded.
     Skips,
     /// Fast, but nothing can be skipped.
     Fast,
-    /// Plainly: its packets have no times of their own.
+    /// By the plain pass: its packets have no times of their own.
     Plain,
 }
 
@@ -202,7 +202,7 @@ fn rare_pixel_formats() {
     }
 }
 
-/// Settings of x264 in all their mixtures.
+/// All combinations of these settings of x264.
 pub fn any_h264() -> impl Strategy<Value = Synth> {
     let structure = (0..4u32, 0..3u32, 1..60u32, any::<bool>(), 1..6u32, 1..4u32);
     let tools = (0..3u32, any::<bool>(), any::<bool>(), any::<bool>(), 0..3u32, 10..45u32);
@@ -233,7 +233,7 @@ proptest! {
     ) {
         let folder = Folder::new();
         let name = ["a.mp4", "a.mkv", "a.ts", "a.flv", "a.avi", "a.mov"][container];
-        // FFmpeg does not know a transport stream from a handful of packets.
+        // FFmpeg does not recognise a transport stream of a few packets.
         let synth = Synth { frames: if name == "a.ts" { synth.frames.max(12) } else { synth.frames }, ..synth };
         check(&folder, name, &synth, Sampling::spread(clips, length, interval));
     }
@@ -251,7 +251,7 @@ pub fn edit(bytes: &mut [u8], later: u32, milliseconds: u32) {
     }
 }
 
-/// Changes the edit list alone.
+/// Changes only the edit list.
 pub fn edit_list(bytes: &mut [u8], later: u32, milliseconds: u32) {
     let at = bytes.windows(4).position(|w| w == b"elst").unwrap();
     assert_eq!(bytes[at + 4..at + 12], [0, 0, 0, 0, 0, 0, 0, 1], "one edit, in 32 bits");
@@ -279,7 +279,7 @@ fn an_edit_list_leaves_out_frames_at_both_ends() {
     }
     let facts = take_both(&path, &request(SPARSE)).unwrap().facts;
     assert!(!facts.plain_pass && facts.skipped > 0, "{facts:?}");
-    // FFmpeg does not even read what comes so long after the end that no shown frame can need it.
+    // FFmpeg does not read packets so long after the end that no shown frame can need them.
     let long = Synth { frames: 300, ..synth };
     let mut bytes = std::fs::read(folder.make("long.mp4", &long)).unwrap();
     edit(&mut bytes, 40 * 512, 100 * 40);

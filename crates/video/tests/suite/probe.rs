@@ -1,5 +1,5 @@
-//! The probe: healthy files of all sorts are never called damaged, damaged ones get their right verdict, at each level. The
-//! other modules have the probe say something about their files too.
+//! The check: healthy files of all kinds never count as damaged, and damaged files get the right verdict at each level. Other modules
+//! check their files too.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::media::{Folder, SPARSE, assert_healthy, contained, h264, probed, requ
 use crate::mux;
 use crate::passes::{any_h264, edit};
 
-/// More packets than a deep probe decodes all of.
+/// More packets than a deep check decodes completely.
 const LONG: u64 = 600;
 
 #[test]
@@ -112,7 +112,7 @@ fn edits_and_streams_that_begin_in_the_middle_are_healthy() {
     let mut bytes = std::fs::read(folder.make("whole.mp4", &synth)).unwrap();
     edit(&mut bytes, 40 * 512, 500 * 40);
     assert_healthy(&folder.write("edited.mp4", &bytes), 500);
-    // Cut at a keyframe of an open group, as tools do that do not encode anew: what is shown before it is gone.
+    // Cut at a keyframe of an open group, as by tools that do not re-encode: the frames shown before it are lost.
     let open = small("libx264", 400, &[("bf", "3"), ("x264-params", "open-gop=1:keyint=40:scenecut=0:b-adapt=0")]);
     let whole = folder.make("open.mp4", &open);
     for name in ["cut.mkv", "cut.mp4", "cut.mov"] {
@@ -154,7 +154,7 @@ fn verdict_word(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// Asserts what each level says, and gives the reason that the quick one has.
+/// Asserts the verdict of each level, and returns the reason of the quick check.
 fn says(path: &Path, quick: &str, deep: &str) -> String {
     let verdicts = [Level::Quick, Level::Deep].map(|level| probed(path, level));
     let words = verdicts.each_ref().map(verdict_word);
@@ -212,13 +212,13 @@ fn files_that_were_cut_short() {
     assert!(reason.starts_with("the file ends ") && reason.contains("frames are missing"), "{reason}");
     let reason = says(&folder.write("h.mp4", &whole[..data - 50]), "corrupt", "corrupt");
     assert_eq!(reason, "not a video file: its index is cut off; download it again");
-    // Between two fragments only a segment index can tell.
+    // Between two fragments only a segment index shows a loss.
     says(&folder.write("h.mp4", &whole[..between(&whole)]), "healthy", "healthy");
     let indexed = contained(h264(300), &[("movflags", "frag_keyframe+dash+global_sidx")]);
     let whole = std::fs::read(folder.make("i.mp4", &indexed)).unwrap();
     let reason = says(&folder.write("i.mp4", &whole[..between(&whole)]), "damaged", "damaged");
     assert!(reason.contains("frames are missing"), "{reason}");
-    // Of an AVI file without its index nothing is lost, and its header is believed once it is known to be cut.
+    // An AVI file without its index loses nothing, and its header counts once the file is known to be truncated.
     let whole = std::fs::read(folder.make("j.avi", &small("mpeg4", 300, &[]))).unwrap();
     let index = whole.windows(4).position(|w| w == b"idx1").unwrap();
     says(&folder.write("j.avi", &whole[..index]), "healthy", "healthy");

@@ -1,5 +1,5 @@
 //! Matroska and WebM files: does the file reach as far as it says, and does each cluster consist of whole elements? FFmpeg jumps
-//! over what does not, and does not report the frames in it.
+//! over anything else, and does not report the frames in it.
 //!
 //! The duration of a file is that of its longest track, so it promises nothing about frames while the file is whole. Only where
 //! a part is missing, the statistics of the video track tell how much, or else the duration.

@@ -113,7 +113,7 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
                 let content = file.bytes(body, end - body, MAX_SEGMENT_INDEX)?;
                 boxes.segments = segments(&content, end).filter(|_| indexes == 1);
             }
-            // Its kind is damaged.
+            // The kind of the box is damaged.
             _ if is_fragment(file, body)? => boxes.fragments.push((body, end.min(size))),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The files of the table: for each container how it is made, and what is done to it.
+//! The files of the table: how the files of each container are generated and damaged.
 
 use reeldeck_common::feature::ExpectedFrom::{self, *};
 use reeldeck_video::synth::{self, Synth};
@@ -7,10 +7,10 @@ use super::Expected;
 use crate::media::{Folder, contained, h264, small};
 use crate::mux::{self, Track};
 
-/// Frames of each whole file, at 30 a second, with a keyframe every 30 frames.
+/// Frames of each whole file, at 30 per second, with a keyframe every 30 frames.
 pub const FRAMES: u64 = 120;
 
-/// A container, and how its files are made.
+/// A container, and how its files are generated.
 pub struct Container {
     pub name: &'static str,
     extension: &'static str,
@@ -112,7 +112,7 @@ impl Container {
         format!("{}.{}", name.replace(' ', "-"), self.extension)
     }
 
-    /// What is expected of a file that is healthy and has so many frames.
+    /// The expected result for a healthy file with this number of frames.
     fn healthy(&self, frames: u64) -> Expected {
         Expected::Healthy { frames, source: self.source }
     }
@@ -126,7 +126,7 @@ impl Container {
         read(&mux::write_with(folder.path(&self.file("together")), tracks, &options))
     }
 
-    /// Everything that can be done to a file of this container.
+    /// All kinds of damage for a file of this container.
     pub fn cases(&self, folder: &Folder) -> Vec<Case> {
         let whole = self.whole(folder);
         let pictures = || mux::pictures(&folder.path(&self.file("whole")));

@@ -1,4 +1,4 @@
-//! Every container × everything that is done to its files: how many frames there should be, how many come out, and the verdict.
+//! Every container with every kind of damage: the number of expected frames, the number of decoded frames, and the verdict.
 //! Quick check, deep check and extraction must agree. `make containers` prints the result for docs/PROBE.md.
 
 mod cases;
@@ -52,7 +52,7 @@ impl Found {
     }
 }
 
-/// Looks at a file at both levels and extracts it. `None` if it is corrupt. Panics if two of the three contradict each other.
+/// Checks a file at both levels and extracts it. `None` if it is corrupt. Panics if two of the three contradict each other.
 fn look(path: &Path) -> Option<Found> {
     let lenient = Request { damage: Damage { max_lost: 1.0 }, ..request(SPARSE) };
     let [plain, best] = [Pass::Plain, Pass::Best].map(|pass| match take(path, &lenient, pass) {
@@ -79,7 +79,7 @@ fn look(path: &Path) -> Option<Found> {
     };
     let (quick, deep) = (counts_of(&quick), counts_of(&deep));
     assert_eq!(deep, (counts.expected, counts.lost(), counts.concealed, Some(found.source)), "{context}");
-    // The quick check decodes nothing, so it may miss damage, but it never claims what is not there.
+    // The quick check decodes nothing, so it may miss damage, but it must not report damage that does not exist.
     assert_eq!((quick.0, quick.3), (deep.0, deep.3), "{context}");
     assert!(quick.1 <= deep.1 && (quick.1 + quick.2 == 0 || deep.1 + deep.2 > 0), "{context}");
     Some(found)
@@ -135,7 +135,7 @@ fn a_cut_anywhere_is_counted_alike_by_all() {
             let end = whole.len() * percent / 100;
             let found = look(&folder.write(&container.file("cut"), &whole[..end]));
             let Some(Found { counts, source }) = found else { continue };
-            // Whatever is said of the number of frames is nearly right.
+            // The number of frames must be nearly right.
             if counts.expected > FRAMES + 1 || source.is_verified() && counts.lost() == 0 && counts.output + 4 < FRAMES
             {
                 faults.push(format!("{} cut at {percent} %: {found:?}", container.name));
@@ -163,7 +163,7 @@ fn print_the_table() {
     });
 }
 
-/// Bytes that are lost in the middle of a file, or overwritten there, never make frames disappear in silence.
+/// If bytes in the middle of a file are lost or overwritten, no frame disappears unnoticed.
 #[test]
 fn no_frame_disappears_in_the_middle() {
     let folder = Folder::new();

@@ -1,12 +1,12 @@
-// A made-up driver: libcuda and libnvcuvid as far as FFmpeg calls them, with one GPU whose memory is the host's. Its decoder does
-// not decode. It fills a picture from the bytes of its slices, so that a test can say what must come out.
+// A fake driver: the functions of libcuda and libnvcuvid that FFmpeg calls, with one GPU whose memory is the host's. Its decoder does
+// not decode. It fills a picture from the bytes of its slices, so that a test can compute the expected result.
 #include <stdlib.h>
 #include <string.h>
 
 #define API __attribute__((visibility("default")))
 #define NO 801 // CUDA_ERROR_NOT_SUPPORTED
 
-// What tests look at. Each library has its own.
+// Counters that tests read. Each library has its own.
 API int created, alive, mapped, most_mapped, refuse;
 API int primary, others, depth, streams, pinned;
 // How many further calls succeed before one fails for lack of memory; negative: all of them.
@@ -18,7 +18,7 @@ static __thread int current;
 static int fails(void) { return __atomic_load_n(&calls_left, __ATOMIC_SEQ_CST) >= 0 && __atomic_sub_fetch(&calls_left, 1, __ATOMIC_SEQ_CST) == -1; }
 #define OUT_OF_MEMORY 2
 #define INVALID_CONTEXT 201
-// What needs a current context, and may fail.
+// Calls that need a current context and may fail.
 #define NEEDS_CONTEXT if (!current) return INVALID_CONTEXT; if (fails()) return OUT_OF_MEMORY;
 
 static int primary_context, other_context;
@@ -127,7 +127,7 @@ API int cuStreamQuery(void *stream) { return 0; }
 API int cuGetErrorName(int code, const char **name) { return *name = "made up", 0; }
 API int cuGetErrorString(int code, const char **text) { return *text = "made up", 0; }
 
-// What FFmpeg must find and never calls here.
+// Functions that FFmpeg must find but never calls here.
 #define NEVER(name) API int name(void) { return NO; }
 NEVER(cuArray3DCreate_v2) NEVER(cuArrayDestroy) NEVER(cuDestroyExternalMemory) NEVER(cuDestroyExternalSemaphore)
 NEVER(cuEGLStreamConsumerDisconnect) NEVER(cuEGLStreamProducerConnect) NEVER(cuEGLStreamProducerDisconnect)
