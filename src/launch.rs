@@ -22,13 +22,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(30);
 /// How long an engine that has stopped answering may take to end.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Starts an engine that begins a run only when a client orders it. Returns its process id. `said` is called with each line
+/// Starts an engine that begins a run only when a client orders it. Returns its process id. `on_line` is called with each line
 /// that it writes to standard error before it can be reached, such as its progress.
 ///
 /// # Errors
 /// When the engine cannot be started or ends at once: with its own error text and exit code.
-pub(crate) fn start_waiting(settings: &Settings, typed: &Overrides, said: &dyn Fn(&str)) -> Result<u32> {
-    let Started { pid, exit_code, stderr } = start(settings, typed, &["--wait"], said)?;
+pub(crate) fn start_waiting(settings: &Settings, typed: &Overrides, on_line: &dyn Fn(&str)) -> Result<u32> {
+    let Started { pid, exit_code, stderr } = start(settings, typed, &["--wait"], on_line)?;
     let Some(code) = exit_code else { return Ok(pid) };
     let text = String::from_utf8_lossy(&stderr);
     // The error is printed with this prefix again.
@@ -52,7 +52,7 @@ pub(crate) struct Started {
     pub stderr: Vec<u8>,
 }
 
-/// Starts `reeldeck engine` with these arguments and the options of this command line. `said` is called with each line that
+/// Starts `reeldeck engine` with these arguments and the options of this command line. `on_line` is called with each line that
 /// the engine writes to standard error until it has prepared its first run or ended.
 ///
 /// # Errors
@@ -61,7 +61,7 @@ pub(crate) fn start(
     settings: &Settings,
     typed: &Overrides,
     arguments: &[&str],
-    said: &dyn Fn(&str),
+    on_line: &dyn Fn(&str),
 ) -> Result<Started> {
     settings.check_folders()?;
     let private = Layout::new(&settings.out, "").private();
@@ -74,8 +74,8 @@ pub(crate) fn start(
     command.arg("engine").args(arguments).args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     let mut child = command.spawn().context("failed to start the engine")?;
     let mut log = StartLog { path: path.clone(), read: 0 };
-    let exit_code = wait(&mut child, settings, &private, &mut || log.lines(said))?;
-    log.lines(said);
+    let exit_code = wait(&mut child, settings, &private, &mut || log.lines(on_line))?;
+    log.lines(on_line);
     let stderr = fs::read(&path).unwrap_or_default();
     let pid = child.id();
     // Reaps the engine when it ends, for a caller that lives longer. Without the thread it is reaped when the caller ends.
@@ -92,13 +92,13 @@ struct StartLog {
 
 impl StartLog {
     /// Passes on the lines that are new and complete.
-    fn lines(&mut self, said: &dyn Fn(&str)) {
+    fn lines(&mut self, on_line: &dyn Fn(&str)) {
         let is_new = fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() > self.read as u64);
         let text = if is_new { fs::read(&self.path).unwrap_or_default() } else { vec![] };
         for line in text.get(self.read..).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
             if let Some(line) = line.strip_suffix(b"\n") {
                 self.read += line.len() + 1;
-                said(&String::from_utf8_lossy(line));
+                on_line(&String::from_utf8_lossy(line));
             }
         }
     }

@@ -81,7 +81,7 @@ pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
     check(&dir, &definition)?;
     let healthy = definition.file.iter().filter(|e| e.is_healthy()).count();
     let broken = definition.file.len() - healthy;
-    outln!("demo passed: {healthy} videos done and {broken} failed, exactly those that should");
+    outln!("demo passed: {healthy} videos done and {broken} failed, as expected");
     outln!("open the same dataset again: {} --batch --config {}", shown(&own), shown(&config));
     Ok(Exit::Done)
 }

@@ -18,9 +18,7 @@ use crate::error::{Exit, ExitError};
 use crate::export::pickle;
 use crate::export::{self, ExportJob, ExportSpec, Outcome, dataset};
 use crate::format::{Axes, Format};
-use crate::out::count;
-use crate::out::errln;
-use crate::out::outln;
+use crate::out::{count, errln, outln};
 use crate::progress::Progress;
 
 /// Scans the dataset, exports the features, and prints the videos without one.
@@ -54,8 +52,8 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
             let (bytes, folder) = (DecimalBytes(part.bytes), part.spec.folder(&layout));
             let there = part.videos - part.to_write;
             outln!(
-                "would export {} videos as {} to {}: {} to write, {there} there, about {bytes} more",
-                part.videos,
+                "would export {} as {} to {}: {} to write, {there} there, about {bytes} more",
+                count(part.videos, "video", "videos"),
                 part.spec.format.name(),
                 shown(&folder),
                 part.to_write
@@ -78,7 +76,7 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
     let named = if *specs == [pickle::PAIR] { pickle::MISSING } else { dataset::FILE };
     let videos = outcomes.iter().map(|outcome| outcome.videos).min().unwrap_or(0);
     if videos == 0 {
-        errln!("nothing was exported: no video has a feature of {set} that can be used; extract some first");
+        errln!("nothing to export: no video has a usable feature of {set}; run `reeldeck extract` first");
     }
     say_missing(&missing, if videos == 0 { "" } else { named }, settings.verbosity);
     if videos > 0 && set == settings.recipe.set_name(SEEDED_WEIGHTS) {

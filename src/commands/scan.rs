@@ -20,8 +20,7 @@ use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
 use crate::error::Exit;
-use crate::out::count;
-use crate::out::errln;
+use crate::out::{count, errln};
 use crate::signals::cancel_on_signal;
 
 /// Prints the report; checks the videos with `--quick` or `--deep`, and stays with `--watch`. Returns [`Exit::Empty`] without
@@ -99,7 +98,7 @@ fn say_damaged(settings: &Settings) -> anyhow::Result<usize> {
         errln!("damaged feature {}: the next run extracts its video again", shown(file));
     }
     if files.len() > most {
-        errln!("and {} more damaged features; -v names them all", files.len() - most);
+        errln!("and {}; -v names them all", count(files.len() - most, "more damaged feature", "more damaged features"));
     }
     Ok(files.len())
 }

@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::error::Exit;
-use crate::out::{self, outln};
+use crate::out::{self, count, outln};
 use crate::protocol::holder::Holder;
 use crate::protocol::last_run;
 use crate::protocol::snapshot::{Counts, Snapshot};
@@ -108,7 +108,7 @@ fn last_in_words(shard: &str, run: &RunSummary) -> String {
     let more: String = more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect();
     text.push_str(&format!("\n  {done} of {} done ({} in this run){more}", run.counts.videos, run.done()));
     if run.clips > 0 {
-        text.push_str(&format!("\n  {} clips, {:.1} clips/s", run.clips, run.clips_per_s));
+        text.push_str(&format!("\n  {}, {:.1} clips/s", count(run.clips, "clip", "clips"), run.clips_per_s));
     }
     for group in &run.failures {
         let example =
@@ -119,7 +119,8 @@ fn last_in_words(shard: &str, run: &RunSummary) -> String {
     for export in &run.exports {
         let missing =
             if export.missing > 0 { format!(", {} without a feature", export.missing) } else { String::new() };
-        text.push_str(&format!("\n  exported  {} ({} videos{missing})", shown(&export.path), export.videos));
+        let videos = count(export.videos, "video", "videos");
+        text.push_str(&format!("\n  exported  {} ({videos}{missing})", shown(&export.path)));
     }
     if let Some(next) = &run.next_step {
         text.push_str(&format!("\n  next: {}", printable(next)));
@@ -138,11 +139,11 @@ fn in_words(run: &Run) -> String {
     text.push_str(&format!("\n  {}", status_line(snapshot)));
     for device in &snapshot.devices {
         text.push_str(&format!("\n  {:8} {:8}", device.device, device.status));
-        let hands: Vec<String> =
-            device.in_flight.iter().map(|hand| format!("{} {}", printable(&hand.video), hand.progress())).collect();
+        let running: Vec<String> =
+            device.in_flight.iter().map(|video| format!("{} {}", printable(&video.video), video.progress())).collect();
         match &device.detail {
             Some(reason) if device.status == "lost" => text.push_str(&format!(" {}", printable(reason))),
-            _ => text.push_str(&format!(" {}", hands.join(", "))),
+            _ => text.push_str(&format!(" {}", running.join(", "))),
         }
     }
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")

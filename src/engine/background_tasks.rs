@@ -29,7 +29,7 @@ use crate::export::missing::{self, Written};
 use crate::export::pickle::PAIR;
 use crate::export::{self, ExportJob, ExportSpec, Outcome};
 use crate::format::{Axes, Format};
-use crate::out::errln;
+use crate::out::{count, errln};
 use crate::progress::Progress;
 
 /// The channel for the answer to a request.
@@ -182,7 +182,7 @@ impl TaskContext {
         let path = self.layout.list();
         write_dataset_list(&path, &entries(&names, self.style), &self.owner)
             .with_context(|| format!("failed to write {}; check space and permissions", shown(&path)))?;
-        Ok(format!("wrote {} with {} videos", shown(&path), names.len()))
+        Ok(format!("wrote {} with {}", shown(&path), count(names.len(), "video", "videos")))
     }
 
     /// Writes download and request lists for videos of the manifest that are not on disk.
@@ -218,7 +218,7 @@ impl TaskContext {
         &self,
         videos: Vec<VideoFile>,
         formats: &[Format],
-        watch: &Cancel,
+        progress: &Cancel,
     ) -> anyhow::Result<Vec<Outcome>> {
         let mut videos = as_they_are(&self.root, videos);
         videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -231,7 +231,7 @@ impl TaskContext {
             format => ExportSpec { format, output: other, axes: Axes::Tc, compact: false, half: false },
         };
         let specs: Vec<ExportSpec> = formats.iter().map(spec).collect();
-        export::export(&job, &specs, watch)
+        export::export(&job, &specs, progress)
     }
 
     /// Adds names to the list of excluded videos, or removes them.

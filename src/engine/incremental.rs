@@ -10,7 +10,7 @@ use reeldeck_common::video::{VideoName, printable};
 
 use crate::engine::publish::RunObserver;
 use crate::export::incremental::Incremental;
-use crate::out::errln;
+use crate::out::{count, errln};
 use crate::protocol::event::{Event, Line};
 use crate::protocol::snapshot::Snapshot;
 
@@ -36,11 +36,11 @@ pub(crate) struct IncrementalExport {
 
 /// Asks the exporter how it went.
 #[derive(Clone)]
-pub(crate) struct LiveExport(Sender<Job>);
+pub(crate) struct IncrementalExportHandle(Sender<Job>);
 
-impl LiveExport {
+impl IncrementalExportHandle {
     /// Waits until all videos that are done are exported. Returns the number of those that could not be.
-    pub(crate) fn settle(&self) -> usize {
+    pub(crate) fn finish_pending(&self) -> usize {
         let (tell, told) = mpsc::channel();
         let _ = self.0.send(Job::Settle(tell));
         told.recv().unwrap_or_default()
@@ -71,7 +71,10 @@ impl IncrementalExport {
                 }
             }
             if problems > TOLD {
-                errln!("note: {problems} videos were not exported during the run; `reeldeck export` exports them");
+                errln!(
+                    "note: {} not exported during the run; `reeldeck export` exports the rest",
+                    count(problems, "video was", "videos were")
+                );
             }
         })?;
         Ok(Self { layout, jobs, thread: Some(thread) })
@@ -85,8 +88,8 @@ impl IncrementalExport {
     }
 
     /// A handle to ask how it went.
-    pub(crate) fn handle(&self) -> LiveExport {
-        LiveExport(self.jobs.clone())
+    pub(crate) fn handle(&self) -> IncrementalExportHandle {
+        IncrementalExportHandle(self.jobs.clone())
     }
 }
 

@@ -19,6 +19,7 @@ use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::cache::Cache;
 use crate::dataset::probe::{Ended, Finding, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
+use crate::out::count;
 use crate::protocol::snapshot::ScanState;
 
 /// How often findings are sent, and how many at most in one message.
@@ -180,13 +181,13 @@ impl Work {
         // The cache needs its videos sorted by name.
         let (ids, videos) = sorted(self.plan.files.iter_enumerated().map(|(id, file)| (id, file.clone())).collect());
         let cache = Cache::open(&self.plan.cache, &videos, false);
-        let mut news = Batch::new(&self.sink);
+        let mut batch = Batch::new(&self.sink);
         for (id, video) in ids.iter().zip(&videos) {
             if let Some(probed) = cache.known(video, Level::Quick) {
-                news.add(*id, probed.clone());
+                batch.add(*id, probed.clone());
             }
         }
-        news.send();
+        batch.send();
     }
 
     fn look(&mut self, files: Vec<(VideoId, VideoFile)>, level: Level, all: bool) {
@@ -206,24 +207,24 @@ impl Work {
         let cache = cache.get_or_insert_with(|| Cache::open(&plan.cache, &videos, true));
         let request = Request { root: &plan.root, videos: &videos, level, limits: &plan.limits };
         let mut scan = ScanState { deep: level == Level::Deep, done: 0, all: videos.len() };
-        let mut news = Batch::new(sink);
+        let mut batch = Batch::new(sink);
         let told = all.then_some(&*sink);
         told.inspect(|sink| sink(Inspection::Progress(Some(scan))));
         let ended = probe(request, &setup, cache, cancel, &mut |index, finding| {
             scan.done += 1;
             let (Some(id), Some(video)) = (ids.get(index), videos.get(index)) else { return };
             match finding {
-                Finding::Probed { probed, .. } => news.add(*id, probed),
+                Finding::Probed { probed, .. } => batch.add(*id, probed),
                 Finding::Arriving => again.push((*id, video.clone())),
                 // The file stays unchecked until the next check.
                 Finding::Unread(_) => {}
             }
-            if news.is_due() {
-                news.send();
+            if batch.is_due() {
+                batch.send();
                 told.inspect(|sink| sink(Inspection::Progress(Some(scan))));
             }
         });
-        news.send();
+        batch.send();
         told.inspect(|sink| sink(Inspection::Progress(None)));
         if all {
             // The table holds the results; a second copy of a million verdicts would waste memory.
@@ -237,7 +238,7 @@ impl Work {
         }
         match ended {
             Ok(Ended::Complete) if all => {
-                tracing::debug!("checked {} videos, {}", videos.len(), level.name());
+                tracing::debug!("{} check: {}", level.name(), count(videos.len(), "video", "videos"));
             }
             Ok(_) => {}
             Err(error) => tracing::warn!("{:#}", anyhow::Error::from(error)),

@@ -58,7 +58,7 @@ pub(crate) struct JournalWriter {
 }
 
 impl JournalWriter {
-    /// Starts writing. `complain` is called with the reason when something cannot be written.
+    /// Starts writing. `on_error` is called with the reason when something cannot be written.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -66,7 +66,7 @@ impl JournalWriter {
         layout: Layout,
         owner: Owner,
         journal: PathBuf,
-        complain: impl Fn(String) + Send + 'static,
+        on_error: impl Fn(String) + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, waiting) = mpsc::channel();
         let unrecorded = Arc::new(AtomicUsize::new(0));
@@ -78,7 +78,7 @@ impl JournalWriter {
             lines: vec![],
             unwritten: vec![],
             unrecorded: Arc::clone(&unrecorded),
-            complain,
+            on_error,
         };
         let (running, ended) = mpsc::channel();
         reeldeck_common::thread::spawn("journal_writer", move || {
@@ -125,7 +125,7 @@ struct WriterThread<C> {
     lines: Vec<u8>,
     unwritten: Vec<Record>,
     unrecorded: Arc<AtomicUsize>,
-    complain: C,
+    on_error: C,
 }
 
 impl<C: Fn(String)> WriterThread<C> {
@@ -144,7 +144,7 @@ impl<C: Fn(String)> WriterThread<C> {
                 }
             }
             if let Err(error) = self.flush(!releases.is_empty()) {
-                (self.complain)(format!("failed to write the journal {}: {error}", self.path.display()));
+                (self.on_error)(format!("failed to write the journal {}: {error}", self.path.display()));
             }
             // Also where the journal cannot be written: it is needed only after a crash.
             releases.into_iter().for_each(|release| release());
@@ -181,7 +181,7 @@ impl<C: Fn(String)> WriterThread<C> {
     fn record(&mut self, record: Record) {
         if let Err(error) = self.put_down(&record) {
             let path = self.layout.failure(&record.video);
-            (self.complain)(format!("failed to write {}: {error}", path.display()));
+            (self.on_error)(format!("failed to write {}: {error}", path.display()));
             self.unwritten.push(record);
         } else {
             self.unrecorded.fetch_sub(1, Ordering::Relaxed);
@@ -279,13 +279,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(&dir.path().join("out"), "s");
         let complaints = Arc::new(Mutex::new(vec![]));
-        let complain = {
+        let on_error = {
             let complaints = Arc::clone(&complaints);
             move |text| complaints.lock().unwrap().push(text)
         };
         let journal = layout.private().join("runs/1.jsonl");
         let journal_writer =
-            JournalWriter::start(layout.clone(), Owner::this_process(), journal.clone(), complain).unwrap();
+            JournalWriter::start(layout.clone(), Owner::this_process(), journal.clone(), on_error).unwrap();
         let video = VideoName::new("A/v.mp4").unwrap();
         let (sender, released) = mpsc::channel();
         journal_writer.write(JournalEntry::Record(Box::new(record(&video))));

@@ -107,11 +107,11 @@ fn device(state: &State, rate: &Rate, id: WorkerId, worker: &Worker, now: Millis
 }
 
 /// The event of the protocol for a notice.
-pub(crate) fn event(state: &State, news: Notice) -> Event {
+pub(crate) fn event(state: &State, notice: Notice) -> Event {
     let device = |id: WorkerId| state.workers.get(id).map(|w| w.device.clone()).unwrap_or_default();
     let video = |id: VideoId| state.name(id).to_owned();
     let attempts = |id: VideoId| state.videos.get(id).map_or(0, |v| v.attempts);
-    match news {
+    match notice {
         Notice::WorkerReady(worker, load_ms) => {
             let detail = state.workers.get(worker).and_then(|w| w.detail.clone()).unwrap_or_default();
             Event::WorkerReady { worker: worker.0, device: device(worker), detail, load_ms }

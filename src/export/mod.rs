@@ -193,12 +193,12 @@ pub(crate) fn export(
     progress: &dyn Progress,
 ) -> anyhow::Result<Vec<Outcome>> {
     let mut seen = forecast(job, specs, progress)?;
-    let turn = if seen.inventory.items.is_empty() { None } else { Some(export_lock::wait(job.layout, progress)?) };
-    if turn.as_ref().is_some_and(|turn| turn.waited) {
+    let lock = if seen.inventory.items.is_empty() { None } else { Some(export_lock::wait(job.layout, progress)?) };
+    if lock.as_ref().is_some_and(|lock| lock.waited) {
         seen = forecast(job, specs, progress)?;
     }
     space::check(&seen, job.layout.out())?;
-    if turn.is_some() {
+    if lock.is_some() {
         sweep(job.layout, specs)?;
     }
     specs.iter().map(|spec| write(job, spec, &seen.inventory, progress)).collect()

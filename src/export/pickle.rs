@@ -40,7 +40,7 @@ pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn P
     let failed =
         |path: &Path| format!("failed to write {}; check space and permissions, then run it again", shown(path));
     fs::create_dir_all(&folder).with_context(|| failed(&folder))?;
-    let mut record = Manifest::open(&folder)?;
+    let mut manifest = Manifest::open(&folder)?;
     let mut included: Vec<&ExportedVideo> = vec![];
     let mut outcome = Outcome {
         spec: PAIR,
@@ -53,7 +53,7 @@ pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn P
     };
     let all: Vec<&ExportedVideo> = inventory.items.iter().collect();
     let from = made_from(&all);
-    if [RESULTS, LIST].iter().all(|file| record.kept(file, &from).is_some()) {
+    if [RESULTS, LIST].iter().all(|file| manifest.kept(file, &from).is_some()) {
         included = all;
     } else {
         progress.begin("writing pkl", Size::Items(all.len()));
@@ -80,9 +80,9 @@ pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn P
         written.with_context(|| failed(&results))?;
         let from = made_from(&included);
         outcome.written = included.len();
-        outcome.bytes = record.add(RESULTS, &from).with_context(|| failed(&folder))?;
-        record.add(LIST, &from).with_context(|| failed(&folder))?;
-        record.retain(job.owner, |file| [RESULTS, LIST].contains(&file)).with_context(|| failed(&folder))?;
+        outcome.bytes = manifest.add(RESULTS, &from).with_context(|| failed(&folder))?;
+        manifest.add(LIST, &from).with_context(|| failed(&folder))?;
+        manifest.retain(job.owner, |file| [RESULTS, LIST].contains(&file)).with_context(|| failed(&folder))?;
     }
     outcome.missing.sort_unstable();
     outcome.videos = included.len();

@@ -37,7 +37,7 @@ pub enum TorchError {
     Unusable {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The problem.
         reason: String,
     },
 }

@@ -4,6 +4,7 @@ use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
+use crate::out::count;
 
 /// The severity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,13 +37,14 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
         Event::WorkerReady { device, detail, load_ms, .. } => {
             (Detail, format!("{device} is ready ({}, {:.1} s)", shown(detail), *load_ms as f64 / 1000.0))
         }
-        Event::WorkerRestarted { device, reason, .. } => (Problem, format!("{device} starts again: {}", shown(reason))),
-        Event::WorkerLost { device, reason, .. } => (Problem, format!("{device} is given up: {}", shown(reason))),
-        Event::BatchReduced { device, batch, .. } => {
-            (Problem, format!("{device} ran out of memory; from now on {batch} clips at a time"))
-        }
+        Event::WorkerRestarted { device, reason, .. } => (Problem, format!("{device} restarted: {}", shown(reason))),
+        Event::WorkerLost { device, reason, .. } => (Problem, format!("{device} disabled: {}", shown(reason))),
+        Event::BatchReduced { device, batch, .. } => (
+            Problem,
+            format!("{device} ran out of memory; it now computes {} at a time", count(*batch, "clip", "clips")),
+        ),
         Event::VideoStarted { video, device, alone, .. } => {
-            (Detail, format!("{device} takes {}{}", shown(video), if *alone { ", alone" } else { "" }))
+            (Detail, format!("{device}: started {}{}", shown(video), if *alone { ", alone" } else { "" }))
         }
         Event::VideoDone { video, degraded, report, .. } => {
             let seconds = (report.model_ms + report.wait_ms) as f64 / 1000.0;
@@ -50,40 +52,52 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
                 true => format!(", {} lost or concealed", report.frames.lost() + report.frames.concealed),
                 false => String::new(),
             };
-            (Detail, format!("done {}: {} frames in {seconds:.1} s{lost}", shown(video), report.frames.output))
+            let frames = count(report.frames.output as usize, "frame", "frames");
+            (Detail, format!("done {}: {frames} in {seconds:.1} s{lost}", shown(video)))
         }
         Event::VideoFailed { video, error, retry_in_s: None, .. } => {
             (Problem, format!("failed {}: {}", shown(video), shown(error)))
         }
         Event::VideoFailed { video, error, retry_in_s: Some(_), .. } => {
-            (Problem, format!("will try {} again: {}", shown(video), shown(error)))
+            (Problem, format!("will retry {}: {}", shown(video), shown(error)))
         }
-        Event::VideoReturned { video, reason } => (Detail, format!("put {} back: {}", shown(video), shown(reason))),
+        Event::VideoReturned { video, reason } => (Detail, format!("requeued {}: {}", shown(video), shown(reason))),
         Event::Paused => (Info, "paused; `reeldeck resume` resumes it".into()),
         Event::Resumed => (Info, "resumed".into()),
         Event::Held { folder, reason } => (Problem, format!("waiting for the {}: {}", folder.word(), shown(reason))),
-        Event::OutputBack { lost: 0 } => (Info, "the output folder can be written to again; resuming".into()),
+        Event::OutputBack { lost: 0 } => (Info, "the output folder is writable again; resuming".into()),
         Event::OutputBack { lost } => {
-            (Info, format!("the output folder is back, what came of {lost} videos is not: they are done again"))
+            let videos = count(*lost, "video", "videos");
+            (Info, format!("the output folder is back without the results of {videos}, which are extracted again"))
         }
         Event::DatasetBack => (Info, "the dataset folder is back; resuming".into()),
-        Event::Requeued { videos } => (Info, format!("{videos} to be tried again")),
+        Event::Requeued { videos } => (Info, format!("{} queued again", count(*videos, "video", "videos"))),
         Event::Stopping => (Info, "finishing the videos in progress; interrupt again to stop now".into()),
         Event::StoppingNow => (Info, "stopping now".into()),
-        Event::Blocked { reason } => (Problem, format!("cannot go on: {}", shown(reason))),
+        Event::Blocked { reason } => (Problem, format!("stopping: {}", shown(reason))),
         Event::RunStarted(started) => {
             let counts = started.counts;
-            (Detail, format!("run of {} begins: {} to do of {}", started.set, counts.unfinished(), counts.videos))
+            (
+                Detail,
+                format!(
+                    "run of {} started: {} of {} queued",
+                    started.set,
+                    counts.unfinished(),
+                    count(counts.videos, "video", "videos")
+                ),
+            )
         }
         Event::RunEnded { counts, seconds, .. } => {
-            (Detail, format!("run ends after {seconds:.0} s: {} done, {} failed", counts.done, counts.failed))
+            (Detail, format!("run finished in {seconds:.0} s: {} done, {} failed", counts.done, counts.failed))
         }
-        Event::Exported { videos, path, .. } => (Detail, format!("exported {videos} videos to {}", path.display())),
-        Event::ExportFailed { reason } => (Problem, format!("nothing was exported: {}", shown(reason))),
+        Event::Exported { videos, path, .. } => {
+            (Detail, format!("exported {} to {}", count(*videos, "video", "videos"), path.display()))
+        }
+        Event::ExportFailed { reason } => (Problem, format!("export failed: {}", shown(reason))),
         Event::DatasetChanged { arrived, changed, gone } => {
             let counts = [(*arrived, "new"), (*changed, "changed"), (*gone, "gone")];
-            let said = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
-            (Info, format!("videos in the dataset folder: {}", said.collect::<Vec<_>>().join(", ")))
+            let changes = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+            (Info, format!("videos in the dataset folder: {}", changes.collect::<Vec<_>>().join(", ")))
         }
         Event::Progress { .. } => return None,
     })

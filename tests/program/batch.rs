@@ -105,9 +105,9 @@ fn a_feature_counts_if_its_worker_exited_before_reporting_it() {
     assert_eq!((bench.files("features").len(), bench.files("failures").len()), (4, 0));
     // Larger files come first: the same worker gets both `mute` videos.
     let count = |text: &str| ran.stderr.matches(text).count();
-    assert_eq!((count("takes A/v_2.mp4"), count("done A/v_2.mp4")), (1, 1), "{ran:?}");
-    assert_eq!((count("put A/v_4.mp4 back"), count("done A/v_4.mp4")), (1, 1), "{ran:?}");
-    assert_eq!((count("will try"), count("starts again")), (0, 2), "nobody is charged: {ran:?}");
+    assert_eq!((count("started A/v_2.mp4"), count("done A/v_2.mp4")), (1, 1), "{ran:?}");
+    assert_eq!((count("requeued A/v_4.mp4"), count("done A/v_4.mp4")), (1, 1), "{ran:?}");
+    assert_eq!((count("will retry"), count("restarted")), (0, 2), "no video is charged: {ran:?}");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn temporary_errors_are_retried() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(bench.files("features").len(), 3);
     assert_eq!(bench.files("failures").len(), 0, "a feature beats what went wrong before");
-    assert!(ran.stderr.contains("will try A/v_1.mp4 again"), "{ran:?}");
+    assert!(ran.stderr.contains("will retry A/v_1.mp4"), "{ran:?}");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn one_interrupt_finishes_videos_in_flight_and_two_stop_at_once() {
     let bench = Bench::new(&[("A/v_1.mp4", "until go"), ("A/v_2.mp4", "ok"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")]);
     bench.configure("[engine]\norder = \"list\"\n");
     let run = bench.start_logged(&["--batch", "-v"]);
-    wait_for("two videos are in flight", || bench.log().contains("takes A/v_2.mp4"));
+    wait_for("two videos are in flight", || bench.log().contains("started A/v_2.mp4"));
     signal(&run, "-INT");
     wait_for("the run is stopping", || bench.log().contains("interrupt again to stop now"));
     fs::write(bench.path("go"), "").unwrap();
@@ -218,7 +218,7 @@ fn one_interrupt_finishes_videos_in_flight_and_two_stop_at_once() {
 
     let bench = Bench::new(&[("A/v_1.mp4", "hang"), ("A/v_2.mp4", "ok")]);
     let run = bench.start_logged(&["--batch", "-v"]);
-    wait_for("the worker has begun", || bench.log().contains("takes A/v_1.mp4"));
+    wait_for("the worker has begun", || bench.log().contains("started A/v_1.mp4"));
     signal(&run, "-TERM");
     wait_for("the run is stopping", || bench.log().contains("interrupt again to stop now"));
     signal(&run, "-TERM");

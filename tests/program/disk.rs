@@ -78,7 +78,7 @@ fn the_run_waits_while_the_disk_is_full() {
         on_a_small_disk(&bench, "size=3200k", ballast, "wait_for 'no space left'; wait_for_wake_ups; rm out/ballast");
     check(&bench, &ran, 80, "kept");
     assert!(ran.stderr.contains("free at least 2 MB"), "it says how much: {ran:?}");
-    assert!(ran.stderr.contains("can be written to again; resuming"), "{ran:?}");
+    assert!(ran.stderr.contains("is writable again; resuming"), "{ran:?}");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_recreated_output_folder_is_filled_again() {
     fs::create_dir(bench.path("out")).unwrap();
     let ran = bench.finish(run);
     check(&bench, &ran, 80, "out");
-    assert!(ran.stderr.contains("is not: they are done again"), "{ran:?}");
+    assert!(ran.stderr.contains("which are extracted again"), "{ran:?}");
     let again = bench.run(&["--batch"]);
     assert!(again.stdout.contains("69 done (0 now, 69 before)"), "{again:?}");
 }
@@ -156,7 +156,7 @@ fn videos_that_change_or_disappear_during_a_run_are_noticed() {
     let bench = bench(20);
     bench.video("A/v_000.mp4", "slow 1500");
     let run = bench.start_logged(&["--batch", "-v"]);
-    wait_for("it has begun", || bench.log().contains("takes A/v_000"));
+    wait_for("it has begun", || bench.log().contains("started A/v_000"));
     fs::remove_file(bench.path("data/A/v_015.mp4")).unwrap();
     fs::write(bench.path("data/A/v_016.mp4"), "fail corrupt").unwrap();
     fs::write(bench.path("data/A/v_017.mp4"), "ok").unwrap();
@@ -181,7 +181,7 @@ fn run_on_a_hanging_disk(config: &str) -> (Bench, Child, PathBuf) {
     bench.video("A/v_000.mp4", "until go fail corrupt");
     bench.configure(&format!("[engine]\norder = \"list\"\n{config}"));
     let run = bench.start_logged(&["--batch", "-v"]);
-    wait_for("it has begun", || bench.log().contains("takes A/v_000"));
+    wait_for("it has begun", || bench.log().contains("started A/v_000"));
     let set = fs::read_dir(bench.path("out/failures")).unwrap().next().unwrap().unwrap().path();
     let pipe = set.join("A/v_000.mp4.json");
     fs::create_dir(set.join("A")).unwrap();
@@ -201,8 +201,8 @@ fn an_output_disk_that_hangs_is_waited_for_and_no_video_is_charged() {
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(bench.files("features").len(), 20 - 4, "{ran:?}");
     assert_eq!(bench.failure("A/v_000.mp4")["attempts"].as_array().unwrap().len(), 1);
-    assert!(ran.stderr.contains("can be written to again; resuming"), "{ran:?}");
-    assert!(!ran.stderr.contains("no sign of life") && !ran.stderr.contains("starts again"), "{ran:?}");
+    assert!(ran.stderr.contains("is writable again; resuming"), "{ran:?}");
+    assert!(!ran.stderr.contains("no sign of life") && !ran.stderr.contains("restarted"), "{ran:?}");
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn quiet_prints_problems_only_and_verbose_everything() {
     let lines: Vec<&str> = quiet.stderr.lines().collect();
     assert!(lines.len() == 5 && lines[0].contains("SEEDED") && lines[1].starts_with("failed A/v_2.mp4"), "{quiet:?}");
     let loud = Bench::new(&videos).run(&["--batch", "-v"]);
-    for says in ["cpu is ready", "cpu takes A/v_1.mp4", "done A/v_1.mp4: 10 frames", "run ends after"] {
+    for says in ["cpu is ready", "cpu: started A/v_1.mp4", "done A/v_1.mp4: 10 frames", "run finished in"] {
         assert!(loud.stderr.contains(says), "{says}: {loud:?}");
     }
 }

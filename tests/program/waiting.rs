@@ -218,7 +218,11 @@ fn scan_then_extract() {
     engine.wait_for_the_end(3);
     // The user requests another extraction.
     let before = fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap();
-    assert!(engine.command(Command::Redo { select: select(&["A/v_1.mp4", "B/v_x.mp4"]) }).starts_with("1 to be tried"));
+    assert!(
+        engine
+            .command(Command::Redo { select: select(&["A/v_1.mp4", "B/v_x.mp4"]) })
+            .starts_with("1 video queued again")
+    );
     wait_for("it is done again", || fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap() > before);
     engine.wait_for_the_end(3);
     engine.end();
@@ -286,7 +290,7 @@ fn a_stopped_run_resumes() {
     wait_for("it is noticed", || engine.rows()[5].size != last.size);
     // The engine has a follower, so it is still running; the requested video waits like the others.
     let again = engine.command(Command::Redo { select: select(&["A/v_0.mp4"]) });
-    assert_eq!(again, "1 to be tried again when the run is started");
+    assert_eq!(again, "1 video queued again; start the run to extract them");
     assert!(engine.command(Command::Start).ends_with(" to do"));
     let ended = engine.wait_for_the_end(6);
     assert_eq!((ended.ended, ended.counts.done), (Some(0), 6));

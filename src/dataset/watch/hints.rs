@@ -35,7 +35,7 @@ pub(super) struct Board {
     /// The depth of the deepest folders that may contain videos; 0 is the dataset folder itself.
     deepest: usize,
     hints: Mutex<Hints>,
-    news: Condvar,
+    changed: Condvar,
 }
 
 impl Board {
@@ -50,7 +50,7 @@ impl Board {
 
     pub(super) fn leave(&self, change: impl FnOnce(&mut Hints)) {
         change(&mut self.lock());
-        self.news.notify_all();
+        self.changed.notify_all();
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -61,13 +61,13 @@ impl Board {
     pub(super) fn wait(&self, deadline: Instant) {
         let timeout = deadline.saturating_duration_since(Instant::now());
         // An early wake-up costs one examination.
-        drop(self.news.wait_timeout_while(self.lock(), timeout, |hints| hints.is_empty()));
+        drop(self.changed.wait_timeout_while(self.lock(), timeout, |hints| hints.is_empty()));
     }
 
     /// Waits until `deadline` for more hints, unless the watch ends.
     pub(super) fn gather(&self, deadline: Instant) {
         let timeout = deadline.saturating_duration_since(Instant::now());
-        drop(self.news.wait_timeout_while(self.lock(), timeout, |hints| !hints.stop));
+        drop(self.changed.wait_timeout_while(self.lock(), timeout, |hints| !hints.stop));
     }
 
     /// Takes all hints. The request to end stays.

@@ -117,18 +117,18 @@ impl Looker {
         for folder in dirty {
             self.look_at_folder(&folder)?;
         }
-        let mut news = vec![];
+        let mut changes = vec![];
         for name in self.tracker.unsettled() {
             // Retry what could not be examined.
             if let Ok(stamp) = look::stamp(&self.options.root, &name) {
-                self.tracker.observe(&name, stamp, Instant::now(), &mut news);
+                self.tracker.observe(&name, stamp, Instant::now(), &mut changes);
             }
         }
-        self.tell_all(news)
+        self.tell_all(changes)
     }
 
-    fn tell_all(&self, news: Vec<Change>) -> Result<(), Ended> {
-        news.into_iter().try_for_each(|change| self.tell(change))
+    fn tell_all(&self, changes: Vec<Change>) -> Result<(), Ended> {
+        changes.into_iter().try_for_each(|change| self.tell(change))
     }
 
     /// A folder with several names reports its changes under one of them.
@@ -187,11 +187,11 @@ impl Looker {
 
     /// Reports added and removed folders. Returns those to examine.
     fn compare(&mut self, folders: BTreeMap<String, Identity>) -> Result<Vec<String>, Ended> {
-        let mut news = vec![];
+        let mut changes = vec![];
         let gone: Vec<_> =
             self.tracker.folders().filter(|folder| !folders.contains_key(*folder)).map(str::to_owned).collect();
         for folder in &gone {
-            self.tracker.folder_goes(folder, &mut news);
+            self.tracker.folder_goes(folder, &mut changes);
         }
         let before = std::mem::replace(&mut self.folders, folders);
         let kept: BTreeSet<_> = self
@@ -212,11 +212,11 @@ impl Looker {
         for folder in &to_watch {
             if !self.tracker.knows(folder) {
                 self.tracker.folder_appears(folder);
-                news.push(Change::FolderAppeared(folder.clone()));
+                changes.push(Change::FolderAppeared(folder.clone()));
             }
             self.listen_to(folder)?;
         }
-        self.tell_all(news)?;
+        self.tell_all(changes)?;
         Ok(to_watch)
     }
 
@@ -244,13 +244,13 @@ impl Looker {
         if !self.tracker.knows(folder) {
             return Ok(());
         }
-        let mut news = vec![];
+        let mut changes = vec![];
         match scan_folder(&self.options.root, folder, &self.options.rules) {
-            Ok(files) => self.tracker.folder_holds(folder, files, Instant::now(), &mut news),
+            Ok(files) => self.tracker.folder_holds(folder, files, Instant::now(), &mut changes),
             // If it is gone, the list of folders shows it. Other errors may be temporary, so the known state stays.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.board.leave(|hints| hints.tree = true),
             Err(_) => {}
         }
-        self.tell_all(news)
+        self.tell_all(changes)
     }
 }

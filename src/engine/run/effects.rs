@@ -64,23 +64,23 @@ impl Engine {
                 tokio::task::spawn_blocking(move || sender.send(Incoming::Looked(output.look())));
             }
             Effect::LookAt(video) => self.look_at(self.name(video)?),
-            Effect::Notify(news) => self.publish(news),
+            Effect::Notify(notice) => self.publish(notice),
         }
         None
     }
 
-    fn publish(&mut self, news: Notice) {
-        if let Notice::Done(.., report) = &news {
+    fn publish(&mut self, notice: Notice) {
+        if let Notice::Done(.., report) = &notice {
             self.rate.report(report);
         }
-        let event = publish::event(&self.state, news);
+        let event = publish::event(&self.state, notice);
         self.tell(event);
     }
 
     fn spawn(&mut self, id: WorkerProcess) -> Option<Event> {
         let number = id.worker;
         let (launch, init) = (self.plan.launches.get(number.0)?, self.plan.inits.get(number.0)?);
-        let started = worker::start(id, launch, self.heard.clone())
+        let started = worker::start(id, launch, self.worker_sender.clone())
             .and_then(|process| process.send(&ToWorker::Init(Box::new(init.clone()))).map(|()| process));
         match started {
             Ok(process) => {

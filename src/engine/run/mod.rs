@@ -94,7 +94,7 @@ pub(crate) struct Engine {
     processes: HashMap<WorkerId, Process>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     sender: mpsc::UnboundedSender<Incoming>,
-    heard: mpsc::UnboundedSender<(WorkerProcess, WorkerMessage)>,
+    worker_sender: mpsc::UnboundedSender<(WorkerProcess, WorkerMessage)>,
     journal_writer: JournalWriter,
     observers: Vec<Box<dyn RunObserver>>,
     rate: Rate,
@@ -131,17 +131,17 @@ impl Engine {
         inspector: std::sync::mpsc::Sender<InspectRequest>,
     ) -> io::Result<Self> {
         let (sender, incoming) = mpsc::unbounded_channel();
-        let complain = {
+        let on_error = {
             let sender = sender.clone();
             move |why| drop(sender.send(Incoming::CannotWrite(why)))
         };
         let journal_writer =
-            JournalWriter::start(plan.layout.clone(), plan.owner.clone(), plan.journal.clone(), complain)?;
-        let (heard, mut said) = mpsc::unbounded_channel();
+            JournalWriter::start(plan.layout.clone(), plan.owner.clone(), plan.journal.clone(), on_error)?;
+        let (worker_sender, mut worker_messages) = mpsc::unbounded_channel();
         let forward = sender.clone();
         tokio::spawn(async move {
-            while let Some((process, heard)) = said.recv().await {
-                let _ = forward.send(Incoming::Worker(process, heard));
+            while let Some((process, message)) = worker_messages.recv().await {
+                let _ = forward.send(Incoming::Worker(process, message));
             }
         });
         let dataset = dataset::Dataset::begin(&mut plan, &sender);
@@ -169,7 +169,7 @@ impl Engine {
             processes: HashMap::new(),
             incoming,
             sender,
-            heard,
+            worker_sender,
             journal_writer,
             observers,
             rate: Rate::default(),
@@ -270,8 +270,8 @@ impl Engine {
                 }
                 self.handle(Event::Gone(process, how));
             }
-            Incoming::Worker(process, heard) => {
-                if let Some(event) = worker_messages::translate(process, heard) {
+            Incoming::Worker(process, message) => {
+                if let Some(event) = worker_messages::translate(process, message) {
                     self.handle(event);
                 }
             }

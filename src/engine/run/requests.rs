@@ -10,6 +10,7 @@ use crate::engine::background_tasks::{Cancel, TaskContext};
 use crate::engine::inspector::InspectRequest;
 use crate::engine::state::VideoId;
 use crate::export::Outcome;
+use crate::out::count;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::VideoName;
 use tokio::sync::oneshot::Sender;
@@ -55,7 +56,11 @@ impl Engine {
             Request::Check { deep } => {
                 let level = if deep { Level::Deep } else { Level::Quick };
                 let _ = self.inspector.send(InspectRequest::LookAtAll(self.there(), level));
-                Ok(format!("checking {} videos, {}", self.state.counts().videos, level.name()))
+                Ok(format!(
+                    "{} check of {} started",
+                    level.name(),
+                    count(self.state.counts().videos, "video", "videos")
+                ))
             }
             Request::WriteList => {
                 let names = self.state.present().map(|file| file.name.clone()).collect();
@@ -97,7 +102,11 @@ impl Engine {
             return format!("{before} to do");
         }
         let waits = self.state.phase == Phase::Waiting && again > 0;
-        format!("{again} to be tried again{}", if waits { " when the run is started" } else { "" })
+        format!(
+            "{} queued again{}",
+            count(again, "video", "videos"),
+            if waits { "; start the run to extract them" } else { "" }
+        )
     }
 
     /// Runs a background task and answers with its result.

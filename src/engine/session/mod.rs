@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::dataset::scan::Scan;
 use crate::engine::checkpoint::Chosen;
 use crate::engine::control::{ClientRequest, Request};
-use crate::engine::incremental::{IncrementalExport, LiveExport};
+use crate::engine::incremental::{IncrementalExport, IncrementalExportHandle};
 use crate::engine::inspector::{InspectRequest, Inspector};
 use crate::engine::lock::Lock;
 use crate::engine::log;
@@ -28,7 +28,7 @@ use crate::error::{Exit, ExitError};
 use crate::export::Outcome;
 use crate::export::incremental::Incremental;
 use crate::format::Format;
-use crate::out::errln;
+use crate::out::{count, errln};
 use crate::protocol::event::{Event, Line, Started};
 use crate::protocol::holder::host;
 use crate::protocol::snapshot::Counts;
@@ -154,11 +154,11 @@ impl Session {
         let live = exporter.as_ref().map(IncrementalExport::handle);
         observers.extend(exporter.map(|exporter| Box::new(exporter) as Box<dyn RunObserver>));
         let mut followers = Arc::new(AtomicUsize::new(0));
-        let mut surveying = None;
+        let mut inspector_thread = None;
         if let Some(server) = server {
             server.set_table(table);
             followers = server.followers();
-            surveying = Inspector::start(inspector, inspect_requests, server.inspection_sink())
+            inspector_thread = Inspector::start(inspector, inspect_requests, server.inspection_sink())
                 .inspect_err(|error| errln!("note: what the dataset is like is not found out: {error}"))
                 .ok();
             observers.push(Box::new(server));
@@ -200,10 +200,13 @@ impl Session {
                 engine.rest();
             }
         }
-        drop(surveying);
+        drop(inspector_thread);
         let unwritten = engine.finish(&mut signals).await;
         if unwritten > 0 {
-            errln!("{unwritten} failed attempts could not be recorded; those videos are simply tried again");
+            errln!(
+                "failed to record {}; the next run retries these videos",
+                count(unwritten, "failed attempt", "failed attempts")
+            );
         }
         ended
     }
@@ -242,7 +245,7 @@ impl Session {
     async fn end(
         &self,
         engine: &mut Engine,
-        live: Option<LiveExport>,
+        live: Option<IncrementalExportHandle>,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> Option<anyhow::Result<Exit>> {
@@ -259,7 +262,7 @@ impl Session {
     async fn outcome(
         &self,
         engine: &mut Engine,
-        live: Option<LiveExport>,
+        live: Option<IncrementalExportHandle>,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> anyhow::Result<Option<Exit>> {
@@ -298,7 +301,7 @@ impl Session {
             self.reporter.exported(self, &exported, missed);
         }
         if let Some(live) = live {
-            missed += tokio::task::spawn_blocking(move || live.settle()).await.unwrap_or_default();
+            missed += tokio::task::spawn_blocking(move || live.finish_pending()).await.unwrap_or_default();
         }
         self.reporter.ended(self, &engine.state().counts(), engine.refused());
         Ok(Some(if missed > 0 { Exit::Incomplete } else { exit(&engine.state().counts(), engine.refused()) }))

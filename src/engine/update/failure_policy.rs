@@ -41,7 +41,7 @@ impl Step<'_> {
             ErrorKind::Interrupted => self.requeue_first(&[assignment], &failure.line()),
             ErrorKind::DiskFull | ErrorKind::Output => {
                 // The video is not at fault, and no failure file could be written.
-                if self.may_bounce(&assignment) {
+                if self.may_requeue(&assignment) {
                     self.requeue_first(&[assignment], &failure.line());
                     self.hold(failure.line());
                 } else {
@@ -50,13 +50,13 @@ impl Step<'_> {
             }
             ErrorKind::Device => {
                 // A process cannot recover from a fault of its device.
-                let bounce = self.may_bounce(&assignment);
+                let requeue = self.may_requeue(&assignment);
                 if let Some(worker) = self.state.workers.get_mut(id) {
                     worker.consecutive_faults += 1;
                     worker.ending = Some(Ending::Broken);
                     self.effects.push(Effect::Kill(id));
                 }
-                if bounce {
+                if requeue {
                     self.requeue_first(&[assignment], &failure.line());
                 } else {
                     self.charge(&assignment, id, failure, source);
@@ -77,7 +77,7 @@ impl Step<'_> {
                     }
                 }
                 // One shortage makes all videos in flight fail. The batch is halved once, for the first of them.
-                if is_late && self.may_bounce(&assignment) {
+                if is_late && self.may_requeue(&assignment) {
                     self.requeue_first(&[assignment], &failure.line());
                 } else {
                     self.charge(&assignment, id, failure, source);
@@ -86,7 +86,7 @@ impl Step<'_> {
         }
     }
 
-    fn may_bounce(&mut self, assignment: &Assignment) -> bool {
+    fn may_requeue(&mut self, assignment: &Assignment) -> bool {
         let Some(video) = self.state.videos.get_mut(assignment.video) else { return false };
         video.requeues += 1;
         video.requeues < MAX_REQUEUES

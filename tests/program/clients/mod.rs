@@ -138,7 +138,7 @@ fn a_background_run_can_be_followed_and_controlled() {
     let unknown = bench.run(&["retry", "nosuch"]);
     assert!(unknown.code == 1 && unknown.stderr.contains("no video matches \"nosuch\""), "{unknown:?}");
     let retried = bench.run(&["retry", "B/*"]);
-    assert_eq!((retried.code, retried.stdout.trim()), (0, "1 to be tried again"));
+    assert_eq!((retried.code, retried.stdout.trim()), (0, "1 video queued again"));
     wait_for("it is done", || bench.files("features").len() == 11);
     drop(follower);
     let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
