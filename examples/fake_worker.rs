@@ -2,9 +2,9 @@
 //!
 //! | command | effect |
 //! |---|---|
-//! | `ok` | writes a valid feature file with synthetic numbers |
+//! | `ok` | writes a valid feature file with generated numbers |
 //! | `crash`, `hang`, `leave` | aborts, never ends, exits |
-//! | `nomemory` | aborts as a program whose memory limit is reached |
+//! | `nomemory` | aborts as a program that reaches its memory limit |
 //! | `garbage`, `partial` | writes an invalid line, half a line |
 //! | `mute` | writes the file and crashes before it reports it |
 //! | `nowrite` | reports success without a file |

@@ -1,10 +1,10 @@
-//! Makes a dataset whose videos are a line of text each, with features made up for them, in no time: to try out and to
-//! measure what comes after the extraction.
+//! Creates a dataset of text files named as videos, with generated features, within seconds. For trying out and measuring exports
+//! and other commands that need features.
 //!
 //! usage: made_features DIR COUNT
 //!
-//! Then: `reeldeck --root DIR/data --out DIR/out export --format csv,npy`. The numbers are of the size that logits have, and
-//! near to each other in neighbouring clips; those of the first video are any floats at all.
+//! Then: `reeldeck --root DIR/data --out DIR/out export --format csv,npy`. The numbers resemble logits: they are
+//! of the same size, and neighbouring clips are similar. Those of the first video are arbitrary floats.
 
 #![allow(clippy::unwrap_used, reason = "a tool for developers")]
 
@@ -22,7 +22,7 @@ use reeldeck_common::video::VideoName;
 const CLASSES: [&str; 5] = ["Applying_sunscreen", "Archery", "BMX", "Horseback_riding", "Zumba"];
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Numbers that look random and are the same every time (SplitMix64).
+/// A random number generator with a fixed seed (SplitMix64).
 struct Lot(u64);
 
 impl Lot {
@@ -38,7 +38,7 @@ impl Lot {
         self.next() % bound
     }
 
-    /// Roughly normal, with a spread of about one.
+    /// Roughly normal, with a standard deviation of one.
     fn normal(&mut self) -> f32 {
         (0..3).map(|_| self.next() as f32 / u64::MAX as f32 * 2.0 - 1.0).sum()
     }
@@ -46,7 +46,7 @@ impl Lot {
 
 fn name(lot: &mut Lot, number: u64) -> VideoName {
     let id: String = match number {
-        // The original's script replaces `mp4` wherever it stands.
+        // The original's script replaces `mp4` anywhere in a name.
         1 => "v_a-mp4b_mp4c".into(),
         _ => (0..11).fold("v_".into(), |id, _| id + &char::from(LETTERS[lot.below(64) as usize]).to_string()),
     };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs `make bench` and `make bench-full`: MMAction2 beside reeldeck, then each stage beside its own limit. Writes the figures
-# to target/bench. The options are those of scripts/bench/main.py.
+# Runs `make bench` and `make bench-full`: compares reeldeck with MMAction2, then each stage with its own limit. Writes the
+# results to target/bench. The options are those of scripts/bench/main.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,7 +1,7 @@
-"""Compares reeldeck's frames with figures of the original: check_frames.py PROBE GOLDEN (a folder with videos/ and frames/).
+"""Compares reeldeck's frames with results of the original: check_frames.py PROBE GOLDEN (a folder with videos/ and frames/).
 
-Prints one line a video: frames, indices, whole pictures against the sequential decode, cropped clips against the original's
-(where the original served true frames), and the two saved clips byte for byte.
+Prints one line per video: number of frames, indices, whole pictures against the sequential decode, cropped clips against the
+original's (if the original served the right frames), and the two saved clips byte by byte.
 """
 
 import json

@@ -1,5 +1,5 @@
 """Compares features with logits of the original: check_logits.py FEATURES LOGITS (FEATURES: out/features/<set>; LOGITS: a
-folder of <Class>__<file>.<clips>.npy). Prints a line a video, in Markdown. Standard library only."""
+folder of <Class>__<file>.<clips>.npy). Prints a Markdown table with one row per video. Standard library only."""
 
 import array
 import json

@@ -1,10 +1,10 @@
-"""Compares crates/pickle with PyTorch: what it reads, element by element, and what it writes.
+"""Compares what crates/pickle reads and writes with PyTorch, element by element.
 
 usage: check_pickle.py BY_HAND [FILE.pth | FILE.pkl ...]
 
-BY_HAND is the built example (`cargo build -p reeldeck-pickle --example by_hand`). Needs torch and numpy, so it is no part
-of the tests. Every variant of torch.save below is written to a temporary folder, read by both and compared bit for bit;
-so are the files that are named.
+BY_HAND is the built example (`cargo build -p reeldeck-pickle --example by_hand`). Needs torch and numpy, so it is not part
+of the tests. Writes every variant of torch.save below to a temporary folder, reads it with both and compares bit by bit; also
+compares the given files.
 """
 import collections
 import pathlib
@@ -32,7 +32,7 @@ def report(what, problem, note=""):
 
 
 def same(values, expected):
-    """Whether the floats are equal to the bit; of NaN any bits will do where a type was converted."""
+    """Whether the floats are bit-identical. Any NaN equals any other, because conversions change its bits."""
     values, expected = values.astype("<f4"), expected.astype("<f4")
     return bool(((values.view("<u4") == expected.view("<u4")) | (numpy.isnan(values) & numpy.isnan(expected))).all())
 
@@ -192,7 +192,7 @@ def written(folder):
         loaded = mmengine.load(str(path))
         report("written results, mmengine.load", None if torch.equal(loaded[2]["pred_score"], scores) else "it differs")
     except ImportError:
-        print("     mmengine is not there")
+        print("     skipped: mmengine is not installed")
     for protocol in [2, 3, 4, 5]:
         with open(folder / "again.pkl", "wb") as file:
             pickle.dump(results, file, protocol)

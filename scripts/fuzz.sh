@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes each target for a while: scripts/fuzz.sh [SECONDS [TARGET...]]. Needs a nightly compiler and a C++ compiler.
 #
-# These are the flags of `cargo fuzz`, which is not needed then. What is found stays in fuzz/corpus; a crash stops with the
-# path of the input, which belongs into a test.
+# Passes the flags of `cargo fuzz`, so that cargo-fuzz is not needed. New inputs stay in fuzz/corpus. A crash ends the script with
+# the path of the input; add it to a test.
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 seconds=${1:-60}

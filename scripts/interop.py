@@ -1,9 +1,9 @@
-"""Reads reeldeck's exports with the programs that are to read them. Run by scripts/interop.sh.
+"""Reads reeldeck's exports with the trainers and libraries that they are for. Run by scripts/interop.sh.
 
 usage: interop.py REELDECK DIR
 
-DIR is what `made_features` made. Every check prints one line, `ok`, `FAIL` or `SKIPPED`; what was skipped is said again at
-the end. Ends with 1 where anything failed.
+DIR was created by `made_features`. Every check prints one line: `ok`, `FAIL` or `SKIPPED`. Skipped and failed checks are listed
+again at the end. Exits with 1 if any failed.
 """
 import contextlib
 import importlib.metadata
@@ -20,7 +20,7 @@ import tempfile
 import traceback
 import types
 
-# Since torch 2.6 only weights are loaded unless one insists; mmengine's checkpoints hold more.
+# Since torch 2.6, torch.load loads only weights by default; mmengine's checkpoints contain more.
 os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 
 import mmengine
@@ -39,11 +39,11 @@ def run(*args):
 def export(*args):
     done = run("export", *args)
     if done.returncode:
-        sys.exit(f"reeldeck export {' '.join(args)} ended with {done.returncode}: {done.stderr}")
+        sys.exit(f"reeldeck export {' '.join(args)} failed with {done.returncode}: {done.stderr}")
 
 
 def check(what):
-    """Runs a check at once. It returns a note for the line, raises Skip, or fails by whatever it raises."""
+    """Runs a check immediately. It returns a note for its line, raises Skip, or fails with any other exception."""
 
     def now(function):
         try:
@@ -64,7 +64,7 @@ class Skip(Exception):
 
 
 def equal(a, b):
-    """Equal to the bit, type and shape included."""
+    """Asserts equal type, shape and bits."""
     assert a.dtype == b.dtype == np.float32 and a.shape == b.shape, (a.dtype, a.shape, b.dtype, b.shape)
     np.testing.assert_array_equal(np.ascontiguousarray(a).view(np.uint32), np.ascontiguousarray(b).view(np.uint32))
 
@@ -125,11 +125,11 @@ def hacs_script(name):
 
 
 def import_mmaction():
-    """MMAction2 1.2.0's wheel lacks one file, of a model that is not used here, and a requirement."""
+    """Imports MMAction2. The wheel of 1.2.0 lacks a file of an unused model, and does not declare one requirement."""
     try:
         import importlib_metadata  # noqa: F401
     except ImportError:
-        # What Python itself has by now.
+        # It is in Python's standard library now.
         sys.modules["importlib_metadata"] = importlib.metadata
     for name in ("mmaction.models.localizers.drn", "mmaction.models.localizers.drn.drn"):
         try:
@@ -145,7 +145,7 @@ def import_mmaction():
 def _():
     script = pathlib.Path(os.environ.get("WRITE_FEATURE_CSV") or hacs_script("write_feature_csv.py"))
     if not script.is_file():
-        raise Skip(f"{script} is not there; name it by WRITE_FEATURE_CSV")
+        raise Skip(f"{script} does not exist; name the script with WRITE_FEATURE_CSV")
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder) / "tools/data/hacs"
         place.mkdir(parents=True)
@@ -154,14 +154,14 @@ def _():
         subprocess.run([sys.executable, script], cwd=place, check=True, capture_output=True)
         written = {path.name: path.read_bytes() for path in pathlib.Path(folder).glob("data/HACS/slowonly_feature/*")}
     ours = {f"{name}.csv": (exports / f"csv/{name}.csv").read_bytes() for name in ids}
-    # Its one fault, described in the documentation: `mp4` is replaced inside names, too.
+    # Its only fault (docs/EXPORTS.md): it replaces `mp4` inside names, too.
     renamed = {f"{name}.mp4".replace("mp4", "csv"): f"{name}.csv" for name in ids}
     assert written.keys() == renamed.keys(), written.keys() ^ renamed.keys()
     for theirs, own in renamed.items():
         assert written[theirs] == ours[own], f"{own} differs"
     odd = [theirs for theirs, own in renamed.items() if theirs != own]
     size = sum(map(len, ours.values()))
-    return f"{len(ours)} files equal to the byte ({size} bytes); {len(odd)} named otherwise, by its known fault: {odd}"
+    return f"{len(ours)} files equal to the byte ({size} bytes); {len(odd)} with another name because of its known fault: {odd}"
 
 
 @check("numpy.loadtxt of csv, as MMAction2 and others read it")
@@ -174,11 +174,11 @@ def _():
             equal(np.loadtxt(path, dtype=np.float32, delimiter=",", skiprows=1), npy[name])
             if name == ids[0]:
                 assert path.read_text().splitlines()[0] == ",".join(f"f{i}" for i in range(700))
-    return f"the compact files take {sizes['csv-compact'] / sizes['csv']:.1%} of the room"
+    return f"the compact files take {sizes['csv-compact'] / sizes['csv']:.1%} of the space"
 
 
 def of_any_floats():
-    """The first video that was made holds any floats at all: right for readers, and of no use to train on."""
+    """The first video contains arbitrary floats: readers must read them, but training on them is impossible."""
     return max(ids, key=lambda name: np.abs(npy[name].astype(np.float64)).max())
 
 
@@ -193,7 +193,7 @@ def _():
         raise Skip("no pandas")
     for folder in ("csv", "csv-compact"):
         for name in ids:
-            # Of any floats at all pandas' default parser is off in the last digit; of logits it is not.
+            # pandas' default parser changes the last digit of some arbitrary floats, but not of logits.
             if name == any_floats:
                 continue
             equal(pandas.read_csv(exports / folder / f"{name}.csv", dtype="float32").to_numpy(), npy[name])
@@ -209,7 +209,7 @@ def _():
         assert sorted(file) == sorted(ids)
         for name in ids:
             equal(file[name][()], npy[name])
-    # The file that the writer's own test compares with.
+    # The file with which the writer's own test compares.
     with h5py.File(pathlib.Path(__file__).parent.parent / "tests/golden/features.hdf5") as file:
         assert sorted(file) == sorted(["empty", "v_é b", *(f"v_{number}" for number in range(20))])
         equal(file["v_é b"][:], np.array([[1, 2, 3], [4, 5, -0.5]], np.float32))
@@ -218,7 +218,7 @@ def _():
 
 
 def manifest():
-    """An annotation file in the form of HACS_segments_v1.1.1.json for the made-up videos, and one that has no feature."""
+    """Writes an annotation file in the format of HACS_segments_v1.1.1.json for the videos, and one video without a feature."""
     lot = random.Random(1)
     database = {}
     for number, entry in enumerate(entries):
@@ -240,13 +240,13 @@ def manifest():
 
 
 def annotations(source):
-    """hacs_anno_{train,val,test}.json: by `reeldeck annotations` where there is such a command, else made here."""
+    """hacs_anno_{train,val,test}.json, from `reeldeck annotations` if that command exists, or else from this script."""
     folder = work / "out/annotations"
     if run("annotations", "--help").returncode == 0:
         done = run("annotations", "--manifest", source)
-        # 3: the frames of the video without a file are an estimate.
+        # 3: the frame count of the video without a file is estimated.
         assert done.returncode in (0, 3), done.stderr
-        return folder, "by reeldeck annotations"
+        return folder, "from reeldeck annotations"
     folder.mkdir(exist_ok=True)
     frames = {entry["id"]: entry["frames"] for entry in entries}
     parts = {"train": {}, "val": {}, "test": {}}
@@ -259,7 +259,7 @@ def annotations(source):
         }
     for part, content in parts.items():
         (folder / f"hacs_anno_{part}.json").write_text(json.dumps(content))
-    return folder, "made by this script in the form of generate_anotations.py"
+    return folder, "from this script in the format of generate_anotations.py"
 
 
 source = manifest()
@@ -272,7 +272,7 @@ def snippet(folder, name, *args):
     return done.stdout.strip().splitlines()
 
 
-@check("annotations.py of the csv folder leaves out what has no feature")
+@check("annotations.py of the csv folder omits videos without a feature")
 def _():
     said = snippet("csv", "annotations.py", *sorted(annotated.glob("hacs_anno_*.json")))
     for part in ("train", "val"):
@@ -282,7 +282,7 @@ def _():
 
 
 def train_once(config, proposals):
-    """One iteration of training on the CPU, the configuration as the snippet has it but for what a CPU needs."""
+    """Trains for one iteration on the CPU with the configuration of the snippet, changed only for the CPU."""
     import_mmaction()
     from mmaction.registry import DATASETS
     from mmengine.config import Config
@@ -292,7 +292,7 @@ def train_once(config, proposals):
     loader = cfg.train_dataloader
     part = json.loads(pathlib.Path(loader.dataset.ann_file).read_text())
     if proposals:
-        # TCANet refines the proposals of another network; these stand in for it. MMAction2 takes them from the annotations.
+        # TCANet refines the proposals of another network, which MMAction2 reads from the annotations. These replace them.
         for video in part.values():
             start, end = (second / video["duration_second"] for second in video["annotations"][0]["segment"])
             video["proposals"] = [[start, end, 0.9], [start * 0.9, min(1.0, end * 1.1), 0.5], [0.0, 1.0, 0.1]]
@@ -325,22 +325,22 @@ def train_once(config, proposals):
             equal(sample["inputs"].numpy(), np.ascontiguousarray(npy[name].T))
         runner.train()
     moved = sum(not torch.equal(value, before[name]) for name, value in runner.model.named_parameters())
-    assert losses.pop("shape") == (700, 100) and moved, "no weight was changed"
+    assert losses.pop("shape") == (700, 100) and moved, "no parameter changed"
     assert all(np.isfinite(value) for value in losses.values()), losses
-    return ", ".join(f"{key} {value:.3f}" for key, value in losses.items()) + f"; {moved} parameters moved"
+    return ", ".join(f"{key} {value:.3f}" for key, value in losses.items()) + f"; {moved} parameters changed"
 
 
-@check(f"MMAction2 BMN, one iteration by the snippet (annotations {how})")
+@check(f"MMAction2 BMN, one iteration with the snippet (annotations {how})")
 def _():
     return train_once("mmaction2_bmn.py", proposals=False)
 
 
-@check(f"MMAction2 TCANet, one iteration by the snippet on its own config (annotations {how}, with proposals added)")
+@check(f"MMAction2 TCANet, one iteration with the snippet on its own config (annotations {how}, with added proposals)")
 def _():
     return train_once("mmaction2_tcanet.py", proposals=True)
 
 
-@check("actionformer.py makes annotations of what has a feature")
+@check("actionformer.py writes annotations of the videos that have a feature")
 def _():
     said = [snippet(folder, "actionformer.py", source)[0] for folder in ("npy", "h5")]
     database = json.loads((exports / "npy/actionformer.json").read_text())["database"]
@@ -357,7 +357,7 @@ def actionformer_config(folder):
     return yaml.load((exports / folder / "actionformer.yaml").read_text(), Loader=yaml.FullLoader)
 
 
-@check("what ActionFormer documents: FOLDER + prefix + id + ending, T x C; a dataset by that name in FILE.hdf5")
+@check("ActionFormer's documented paths: FOLDER + prefix + id + extension, T x C; a dataset of that name in FILE.hdf5")
 def _():
     for folder in ("npy", "h5"):
         dataset = actionformer_config(folder)["dataset"]
@@ -375,12 +375,12 @@ def _():
 def in_clone(variable, url):
     place = os.environ.get(variable)
     if not place:
-        raise Skip(f"no clone of {url} named by {variable}")
+        raise Skip(f"{variable} does not name a clone of {url}")
     sys.path.insert(0, place)
     return place
 
 
-@check("ActionFormer's own dataset and model, one iteration by the snippet")
+@check("ActionFormer's own dataset and model, one iteration with the snippet")
 def _():
     in_clone("ACTIONFORMER", "https://github.com/happyharrycn/actionformer_release")
     with contextlib.suppress(ImportError):
@@ -388,7 +388,7 @@ def _():
     try:
         import nms_1d_cpu  # noqa: F401
     except ImportError:
-        # An extension in C++ that only inference calls.
+        # A C++ extension that only inference calls.
         sys.modules["nms_1d_cpu"] = types.ModuleType("nms_1d_cpu")
     try:
         from libs.core.config import load_config
@@ -421,7 +421,7 @@ def _():
 
 
 def opentad_folder():
-    """The place that the snippet's relative paths ask for."""
+    """A folder that fits the snippet's relative paths."""
     folder = work / "opentad"
     place = folder / "data/hacs-1.1.1/annotations"
     place.mkdir(parents=True, exist_ok=True)
@@ -431,7 +431,7 @@ def opentad_folder():
     return folder
 
 
-@check("what OpenTAD documents: data_path/prefix + id.ending, T x C, ids without a file in block_list")
+@check("OpenTAD's documented paths: data_path/prefix + id.extension, T x C, ids without a file in block_list")
 def _():
     from mmengine.config import Config
 
@@ -450,7 +450,7 @@ def _():
         cfg.dump(str(work / "opentad_dumped.py"))
 
 
-@check("OpenTAD's own dataset by the snippet")
+@check("OpenTAD's own dataset with the snippet")
 def _():
     from mmengine.config import Config
 
@@ -479,4 +479,4 @@ for what in failed:
     print(f"FAILED: {what}")
 if failed:
     sys.exit(1)
-print(f"all that was run is right; {len(skipped)} checks were skipped" if skipped else "all is right, nothing was skipped")
+print(f"all other checks passed; {len(skipped)} were skipped" if skipped else "all checks passed, none was skipped")

@@ -1,35 +1,35 @@
 #!/usr/bin/env python3
-"""Makes reference figures: what the original (MMAction2's tools/data/hacs) computes for a few videos.
+"""Writes reference results: what the original (MMAction2's tools/data/hacs) computes for a few videos.
 
     original_figures.py --checkpoint X.pth --videos DIR LIST.txt --out OUT_DIR
                         [--clips N] [--base-channels 64] [--classes 700] [--save-inputs] [--inputs-only]
 
-Nothing of the computation is written here. The settings are the original's own, read from the wheel
+This script computes nothing itself. The settings are the original's own, read from the wheel
 (mmaction/.mim/tools/data/hacs/slowonly_feature_infer.py); its transforms (DecordInit, SampleFrames, DecordDecode,
-Resize, CenterCrop, FormatShape, PackActionInputs) are run one after the other so that what passes between them can be
-hashed, then its Recognizer3D with its ActionDataPreprocessor. Four settings differ:
+Resize, CenterCrop, FormatShape, PackActionInputs) run one after the other, so that the data between them can be
+hashed; then its Recognizer3D runs with its ActionDataPreprocessor. Four settings differ:
 
 - the number of clips (--clips; the original: 100), classes (--classes) and channels (--base-channels; the head then
   takes 32 times as many), so that tests can use small models;
-- `test_cfg.max_testing_views` 4: four clips a forward instead of all, the same but for rounding in the last bits;
-- two threads and torch's deterministic algorithms; OpenCV without threads, as the original's workers have it;
-- the checkpoint must fit the model in every key. The original loads loosely and runs on with random weights.
+- `test_cfg.max_testing_views` 4: four clips per forward pass instead of all; only the last bits differ;
+- two threads and torch's deterministic algorithms; OpenCV without threads, as in the original's workers;
+- the checkpoint must fit the model in every key. The original ignores mismatches and continues with random weights.
 
-LIST.txt is the original's: a path below DIR and, if there is one, a label on each line. OUT_DIR receives
+LIST.txt has the original's format: on each line a path below DIR and optionally a label. OUT_DIR receives
 
 - `<Class>__<file>.npy`         f32 (clips, classes), the logits;
 - `<Class>__<file>.inputs.npy`  u8 (clips, 3, 8, 256, 256), RGB, cropped, not normalised; only with --save-inputs;
 - `figures.json`                the settings, the package versions, the checkpoint's sha256 and for each video:
     sha256            of the file
-    total_frames      as decord counts them
+    total_frames      as counted by decord
     original_hw, resized_hw, crop_ltrb
-    frame_indices     one list of 8 a clip
-    frame_md5         of each distinct frame used: RGB24 as decord serves it, by index. After a seek into an open GOP
-                      decord serves wrong frames; the figures record what it served
+    frame_indices     a list of 8 per clip
+    frame_md5         of each distinct frame used: RGB24 as served by decord, by index; after a seek into an open GOP these
+                      are wrong frames
     clip_md5          of each clip of the inputs, (3, 8, 256, 256)
     logits_file, first_logits   the first eight logits of the first clip
 
---inputs-only leaves the model out (no --checkpoint, no logits). Run it with a Python that has torch==2.11.0,
+--inputs-only skips the model (no --checkpoint, no logits). Run it with a Python that has torch==2.11.0,
 torchvision==0.26.0, mmengine==0.10.7, mmcv-lite==2.1.0, decord==0.6.0, opencv-python, einops, scipy and
 mmaction2==1.2.0. The same machine gives the same bytes; on another CPU the logits differ in their last bits.
 """
@@ -47,7 +47,7 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
-# An OpenMMLab checkpoint holds more than tensors (mmengine.logging.HistoryBuffer, numpy scalars).
+# An OpenMMLab checkpoint contains more than tensors (mmengine.logging.HistoryBuffer, numpy scalars).
 os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
 warnings.filterwarnings("ignore")
 
@@ -147,8 +147,8 @@ def md5_by_frame(indices: np.ndarray, frames: list[np.ndarray]) -> dict[str, str
 
 
 def make_inputs(pipeline: list, path: Path) -> tuple[dict, dict]:
-    """The original's transforms on one video: its packed inputs, and the figures of what they passed on."""
-    results = dict(filename=str(path), label=-1, start_index=0, modality="RGB")  # as VideoDataset has it
+    """Runs the original's transforms on one video; returns its packed inputs and the hashes of all steps."""
+    results = dict(filename=str(path), label=-1, start_index=0, modality="RGB")  # as in VideoDataset
     figures = dict(sha256=sha256(path))
     for transform in pipeline:
         results = transform(results)
@@ -186,7 +186,7 @@ def made_with() -> dict:
 
 
 def to_json(figures: dict) -> str:
-    """Indented, but with every list of numbers on one line."""
+    """Indented JSON with every list of numbers on one line."""
     lists = {}
 
     def hide(value):

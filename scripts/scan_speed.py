@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""How fast a dataset is scanned: a first quick scan, one that finds everything known, and ffprobe in a loop.
+"""Measures the speed of a scan: a first quick scan, a second one that uses the stored results, and ffprobe in a loop.
 
-Makes a dataset of linked copies of a few small videos, 250 in each class folder, and prints a Markdown table. Nothing is
-slow about the disk then: what is measured is the work.
+Creates a dataset of hard links to a few small videos, 250 per class folder, and prints a Markdown table. The videos stay in the
+page cache, so the disk does not matter.
 
     scripts/scan_speed.py [--bin target/release] [--videos 50000] [--sample 400] [--keep DIR]
 """
@@ -29,7 +29,7 @@ VIDEOS = [
 
 
 def make(root: Path, probe: Path, count: int) -> int:
-    """Makes the dataset; returns the bytes of all videos."""
+    """Creates the dataset; returns the size of all videos in bytes."""
     originals = root.parent / "originals"
     jobs = [{"file": str(originals / name), "video": video} for name, video in VIDEOS]
     subprocess.run([probe, "synth"], input=json.dumps(jobs).encode(), check=True)
@@ -47,12 +47,12 @@ def make(root: Path, probe: Path, count: int) -> int:
 
 
 def run(command: list) -> tuple:
-    """Runs a command to its end: wall seconds, CPU seconds of it and its children, largest resident set in MB, output."""
+    """Runs a command; returns wall seconds, CPU seconds of it and its children, peak resident memory in MB, and output."""
     reader, writer = os.pipe()
     started = time.monotonic()
     child = os.fork()
     if child == 0:
-        # A process of its own: what it has used is known when it has ended.
+        # In a child process, because the usage of children can only be read as a sum.
         os.close(reader)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -66,7 +66,7 @@ def run(command: list) -> tuple:
     os.waitpid(child, 0)
     if report["code"] != 0:
         words = " ".join(map(str, command))
-        sys.exit(f"{words[:200]} … ended with {report['code']}:\n{report['out']}")
+        sys.exit(f"{words[:200]} … failed with {report['code']}:\n{report['out']}")
     return time.monotonic() - started, report["cpu"], report["mb"], report["out"]
 
 
@@ -74,11 +74,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=Path, default=Path("target/release"), help="the folder of the programs")
     parser.add_argument("--videos", type=int, default=50_000)
-    parser.add_argument("--sample", type=int, default=400, help="files given to ffprobe")
-    parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
+    parser.add_argument("--sample", type=int, default=400, help="number of files for ffprobe")
+    parser.add_argument("--keep", type=Path, help="work in this folder and keep it")
     arguments = parser.parse_args()
     if not shutil.which("ffprobe"):
-        sys.exit("ffprobe, against which the scan is measured, is not installed; it comes with FFmpeg's programs")
+        sys.exit("ffprobe is not installed; install FFmpeg's programs")
     work = arguments.keep or Path(tempfile.mkdtemp(prefix="scan_speed"))
     work.mkdir(parents=True, exist_ok=True)
     root, out, count = work / "data", work / "out", arguments.videos
@@ -86,7 +86,7 @@ def main() -> None:
     classes = len(list(root.iterdir()))
     cores = len(os.sched_getaffinity(0))
     print(f"{count} videos in {classes} classes, {size / 1e9:.1f} GB by their sizes, {cores} cores\n")
-    print("| what | wall | files a second | CPU ms a file | peak memory of a process |")
+    print("| command | wall | files a second | CPU ms a file | peak memory of a process |")
     print("|---|---|---|---|---|")
 
     def row(what: str, files: int, measured: tuple) -> None:
@@ -97,17 +97,17 @@ def main() -> None:
     row("list only", count, run([*scan]))
     shutil.rmtree(out, ignore_errors=True)
     first = run([*scan, "--quick"])
-    row("`scan --quick`, the first", count, first)
+    row("`scan --quick`, first time", count, first)
     warm = run([*scan, "--quick"])
-    row("`scan --quick`, all known", count, warm)
+    row("`scan --quick`, second time", count, warm)
     assert f"{count} known from before" in warm[3], warm[3]
     every = max(1, count // arguments.sample)
     sample = sorted(root.glob("*/*"))[::every][: arguments.sample]
     fields = "stream=codec_name,width,height,nb_frames,avg_frame_rate,duration"
     loop = 'for f in "$@"; do ffprobe -v error -select_streams v:0 -show_entries ' + fields + ' -of csv "$f" || exit; done'
-    row(f"ffprobe in a loop, {len(sample)} of them", len(sample), run(["bash", "-c", loop, "loop", *map(str, sample)]))
-    row("`reeldeck-probe check`, the same, one process", len(sample), run([arguments.bin / "reeldeck-probe", "check", *sample]))
-    print(f"\nthe cache: {(out / '.reeldeck/probe-cache').stat().st_size / 1e6:.1f} MB")
+    row(f"ffprobe in a loop, {len(sample)} files", len(sample), run(["bash", "-c", loop, "loop", *map(str, sample)]))
+    row(f"`reeldeck-probe check`, the same {len(sample)} files, one process", len(sample), run([arguments.bin / "reeldeck-probe", "check", *sample]))
+    print(f"\nstored results: {(out / '.reeldeck/probe-cache').stat().st_size / 1e6:.1f} MB")
     if not arguments.keep:
         shutil.rmtree(work)
 

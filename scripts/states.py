@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What state a scan gives to which file: makes videos, damages some, and prints a Markdown table of both levels.
+"""Generates videos, damages some, and prints a Markdown table of the states that `scan` reports at both levels.
 
     scripts/states.py [--bin target/release]
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 SECONDS = 10.0
 FRONT = {"movflags": "+faststart"}
-# File, frames at 30 a second, and how it is made. All are whole.
+# Undamaged files: number of frames at 30 per second, encoder and options.
 WHOLE = {
     "v_bframes.mp4": {"frames": 300, "options": {"preset": "veryfast", "bf": "2"}},
     "v_front.mp4": {"frames": 300, "options": {"preset": "veryfast"}, "container": FRONT},
@@ -30,7 +30,7 @@ WHOLE = {
 
 
 def damaged(whole: bytes) -> dict:
-    """Copies of an MP4 file with its index in front, each with what was done to it."""
+    """Damaged copies of an MP4 file with its index in front, each with a description of the damage."""
     lot = random.Random(1)
     middle = len(whole) // 2
     tenth = len(whole) // 10

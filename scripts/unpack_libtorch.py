@@ -1,4 +1,4 @@
-"""Takes the CPU part of libtorch out of PyPI wheels: unpack_libtorch.py WHEELS DESTINATION VERSION."""
+"""Extracts the CPU part of libtorch from PyPI wheels: unpack_libtorch.py WHEELS DESTINATION VERSION."""
 
 import shutil
 import sys

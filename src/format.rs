@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// result.pkl and hacs_data.txt with the same videos in the same order, as MMAction2 dumps them
+    /// One result.pkl with all videos, and hacs_data.txt with their names in the same order, as from MMAction2
     Pkl,
-    /// A .csv for each video, as MMAction2's BMN and TCANet read them
+    /// One .csv file per video, for BMN and TCANet in MMAction2
     Csv,
-    /// A .npy for each video, as ActionFormer and OpenTAD read them
+    /// One .npy file per video, for ActionFormer and OpenTAD
     Npy,
-    /// A .npz for each video, with the array `feats`
+    /// One .npz file per video with the array `feats`, for OpenTAD
     Npz,
-    /// features.hdf5 with a dataset for each video
+    /// One features.hdf5 with a dataset per video, for ActionFormer and h5py
     H5,
 }
 
@@ -41,10 +41,10 @@ impl Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Axes {
-    /// Clips × channels
+    /// Rows are clips: clips × channels
     #[default]
     Tc,
-    /// Channels × clips
+    /// Rows are channels: channels × clips
     Ct,
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn start(
     settings.check_folders()?;
     let private = Layout::new(&settings.out, "").private();
     let folder = private.join("log");
-    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", shown(&folder)))?;
+    fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", shown(&folder)))?;
     let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
     let stderr = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
     let own = process::reeldeck()?;

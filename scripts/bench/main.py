@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""MMAction2 and reeldeck side by side: the same videos, the same weights, one after the other, turn by turn.
+"""Compares MMAction2 and reeldeck on the same videos and weights. They run alternately, in several turns.
 
     scripts/bench/main.py --peer PYTHON [--full] [--clips N] [--turns N] [--threads N]
 
-Prints Markdown, and writes it with all figures as JSON beside it (target/bench/results.{md,json}). Standard library only.
-Each turn runs all four on all videos; the order within a turn moves on by one, so that none is always first. Starting up is
-no part of the job: it is given apart.
+Prints Markdown, and writes it to target/bench/results.md and all figures to results.json. Standard library only. Each turn
+runs all four configurations on all videos. The order rotates by one from turn to turn, so that none is always first. Start-up
+time is reported separately.
 """
 
 import argparse
@@ -43,7 +43,7 @@ class Bench:
         self.log = self.work / "log"
         self.checkpoint = self.work / "seeded.pth"
         self.list = self.work / "list.txt"
-        # By default threads that wait for one another do so busily, and burn what others would have used.
+        # By default OpenMP threads busy-wait, which takes CPU time from other processes.
         self.waiting = {"OMP_WAIT_POLICY": "passive"} if arguments.busy else {}
         self.names: list[str] = []
         self.inputs = 0.0
@@ -53,7 +53,7 @@ class Bench:
         self.log.unlink(missing_ok=True)
         self.names = videos.make(self.bin / "reeldeck-probe", self.made, self.arguments.full)
         self.names = sorted(self.names[: self.arguments.limit])
-        # The dataset of this run: links to those of its videos, which may be fewer than there are.
+        # The dataset of this run: links to the selected videos.
         shutil.rmtree(self.data, ignore_errors=True)
         for name in self.names:
             (self.data / name).parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class Bench:
             subprocess.run([self.bin / "reeldeck", "seeded-checkpoint", part], check=True)
             part.rename(self.checkpoint)
         recipe = (ROOT / "assets/recipes/slowonly-r50-8x8-k700.toml").read_text()
-        # The weights are not the published ones.
+        # The seeded weights have another digest than the published ones.
         digest = hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()
         recipe = recipe[: recipe.index("# The file named in")] + recipe[recipe.index("[damage]"):]
         recipe += f'\n[checkpoint]\nurl = ""\nsha256_prefix = "{digest[:8]}"\n'
@@ -119,8 +119,8 @@ class Bench:
                 before = time.monotonic()
                 turns[name].append(self.turn(name))
                 seconds = turns[name][-1]["wall_s"]
-                print(f"turn {number + 1}, {LABELS[name]}: {seconds:.1f} s ({time.monotonic() - before:.1f} with its start)", flush=True)
-            # Kept after every turn: what was measured stays, whatever ends the rest.
+                print(f"turn {number + 1}, {LABELS[name]}: {seconds:.1f} s ({time.monotonic() - before:.1f} with start-up)", flush=True)
+            # Written after every turn, so that an interruption loses only the current one.
             self.keep(turns)
 
     def keep(self, turns: dict) -> None:
@@ -139,7 +139,7 @@ class Bench:
         head = "{processor}, {cores} cores, {threads} threads used, Linux {kernel}".format(**found["machine"])
         text = f"{head}; {found['reeldeck']}; MMAction2 {found['peer']['mmaction2']} with torch {found['peer']['torch']}.\n"
         text += f"{len(self.names)} videos ({', '.join(Path(name).stem for name in self.names)}), {self.arguments.clips} clips each,"
-        asleep = ", threads wait asleep" if self.waiting else ""
+        asleep = ", threads wait passively" if self.waiting else ""
         text += f" turns: {len(turns['best'])}; medians{asleep}.\n\n" + results.table(found)
         (self.work / "results.md").write_text(text)
         (self.work / "results.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -152,12 +152,12 @@ def machine(threads: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", type=Path, required=True, help="a Python that has mmaction2, as scripts/peer.sh prints it")
-    parser.add_argument("--full", action="store_true", help="32 videos of up to 4,500 frames: takes a day")
-    parser.add_argument("--clips", type=int, default=100, help="clips a video [default: 100, as the recipe has it]")
-    parser.add_argument("--limit", type=int, help="only so many of the videos [default: 1 of 5; with --full all 32]")
-    parser.add_argument("--turns", type=int, help="[default: 2; with --full 3]")
-    parser.add_argument("--busy", action="store_true", help="others use the machine: threads wait asleep, and CPU seconds tell more than time")
+    parser.add_argument("--peer", type=Path, required=True, help="a Python with mmaction2; scripts/peer.sh prints one")
+    parser.add_argument("--full", action="store_true", help="32 videos of up to 4,500 frames; takes a day")
+    parser.add_argument("--clips", type=int, default=100, help="clips per video [default: 100, as in the recipe]")
+    parser.add_argument("--limit", type=int, help="number of videos [default: 1 of 5; with --full all 32]")
+    parser.add_argument("--turns", type=int, help="number of turns [default: 2; with --full 3]")
+    parser.add_argument("--busy", action="store_true", help="for a machine in use: threads wait passively; compare CPU seconds rather than times")
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     arguments = parser.parse_args()
     arguments.limit = arguments.limit or (None if arguments.full else 1)

@@ -1,7 +1,7 @@
-"""MMAction2 on a list of videos, by its own runner and its own config: run by scripts/bench/main.py in the peer's Python.
+"""Runs MMAction2 on a list of videos with its own runner and config. Started by scripts/bench/main.py in the peer's Python.
 
-Prints one JSON object a line: {"event": "begin"} when the model is loaded and the first video is asked for, and at the
-end what it took. With --inputs-only no model is run: what decoding and transforms cost in one process.
+Prints one JSON object per line: {"event": "begin"} when the model is loaded and the first video is requested, and the times at
+the end. With --inputs-only, it measures decoding and transforms in one process without the model.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import types
 from pathlib import Path
 
 os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
-# MMEngine takes the first GPU that it sees when it is imported, so the choice must be made before.
+# MMEngine chooses the first visible GPU when it is imported, so the device must be selected before.
 if "--device" in sys.argv[:-1]:
     os.environ["CUDA_VISIBLE_DEVICES"] = sys.argv[sys.argv.index("--device") + 1].removeprefix("cuda:").replace("cpu", "")
 sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != Path(__file__).resolve().parent]
@@ -36,7 +36,7 @@ def say(**what) -> None:
 
 
 def config(arguments: argparse.Namespace) -> mmengine.Config:
-    """The published one, with the folders, and where asked for other numbers of clips and of clips a forward pass."""
+    """The published config with our folders and, if requested, other numbers of clips per video and per forward pass."""
     made = mmengine.Config.fromfile(CONFIG)
     made.default_scope = "mmaction"
     made.work_dir = str(arguments.out / "work")
@@ -55,7 +55,7 @@ def config(arguments: argparse.Namespace) -> mmengine.Config:
 
 
 class Clock(Hook):
-    """Keeps the times of the model, and the logits."""
+    """Records the time of the model, and saves the logits."""
 
     def __init__(self, out: Path):
         self.out, self.model, self.videos = out, 0.0, 0
@@ -98,9 +98,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips", type=int, required=True)
-    parser.add_argument("--views", type=int, default=0, help="clips a forward pass; 0: as published, all of a video")
+    parser.add_argument("--views", type=int, default=0, help="clips per forward pass; 0: all clips of a video, as published")
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--device", help="cpu or cuda:N [default: what MMEngine chooses]")
+    parser.add_argument("--device", help="cpu or cuda:N [default: chosen by MMEngine]")
     parser.add_argument("--inputs-only", action="store_true")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

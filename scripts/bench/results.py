@@ -1,4 +1,4 @@
-"""What the benchmark found: differences of features, the table, the JSON file."""
+"""Results of the benchmark: differences of features, and the table."""
 
 import array
 import json
@@ -23,8 +23,8 @@ def npy(path: Path) -> array.array:
 
 
 def differences(pairs: list) -> dict:
-    """The largest difference of any number, the relative L2 over all, and in how many clips no number differs by more than
-    2e-4 and the highest class is the same."""
+    """The largest difference, the relative L2 over all numbers, the number of clips within 2e-4, and the number of clips with
+    the same highest class."""
     most, square, norm, near, same, clips = 0.0, 0.0, 0.0, 0, 0, 0
     for ours, theirs in pairs:
         assert len(ours) == len(theirs), "features of different shapes"
@@ -45,7 +45,7 @@ def median(turns: list[dict], key: str) -> float:
 
 
 def ratio(turns: dict, fast: str, slow: str) -> list[float]:
-    """By how much the one is faster than the other, turn by turn."""
+    """How many times faster `fast` is than `slow`, for each turn."""
     return [b["wall_s"] / a["wall_s"] for a, b in zip(turns[fast], turns[slow])]
 
 

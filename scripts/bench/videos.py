@@ -1,23 +1,23 @@
-"""The videos of the benchmark, made by the project itself."""
+"""Generates the videos of the benchmark."""
 
 import json
 import subprocess
 from pathlib import Path
 
 SIZES = {"256p": (340, 256), "360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
-# Of the short form, the first alone unless more are asked for: something of every length, size and kind.
+# Without --full: every length, size and kind occurs. Only the first is used unless --limit asks for more.
 SHORT = [("360p", 280, 3), ("720p", 280, 3), ("256p", 280, 0), ("360p", 60, 3), ("360p", 900, 0)]
 
 
 def wanted(full: bool) -> list[tuple[str, int, int]]:
-    """Size, frames, B-frames in a row."""
+    """Size, frames, consecutive B-frames."""
     if not full:
         return SHORT
     return [(size, frames, bf) for frames in (60, 280, 900, 4500) for size in SIZES for bf in (3, 0)]
 
 
 def make(probe: Path, root: Path, full: bool) -> list[str]:
-    """Makes what is not there; returns names as in hacs_data.txt."""
+    """Generates missing videos; returns names as in hacs_data.txt."""
     names, jobs = [], []
     for size, frames, bf in wanted(full):
         name = f"Closed/v_{size}_{frames}_{'b' if bf else 'p'}.mp4"
@@ -30,7 +30,7 @@ def make(probe: Path, root: Path, full: bool) -> list[str]:
         video = {"width": width, "height": height, "frames": frames, "options": options, "seed": len(names)}
         jobs.append({"file": str(root / f"{name}.part.mp4"), "video": video})
     for job in jobs:
-        print(f"making {Path(job['file']).name} …", flush=True)
+        print(f"generating {Path(job['file']).name} …", flush=True)
         subprocess.run([probe, "synth"], input=json.dumps([job]).encode(), check=True)
         Path(job["file"]).rename(job["file"].removesuffix(".part.mp4"))
     return names

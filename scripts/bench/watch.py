@@ -1,4 +1,4 @@
-"""Runs a program and watches what it and all that it starts cost: time, CPU seconds, memory."""
+"""Runs a program and measures time, CPU seconds and memory of it and its child processes."""
 
 import json
 import os
@@ -12,7 +12,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:
-    """The process and all that came of it, as far as they can be seen."""
+    """The process and its visible descendants."""
     found = [pid]
     for process in found:
         try:
@@ -24,7 +24,7 @@ def children(pid: int) -> list[int]:
 
 
 def resident(pid: int) -> float:
-    """MiB that a process tree holds, what is shared counted once."""
+    """Memory of a process tree in MiB; shared pages count once."""
     total = 0
     for process in children(pid):
         try:
@@ -37,7 +37,7 @@ def resident(pid: int) -> float:
 
 
 def cpu(pid: int) -> float:
-    """CPU seconds of a process tree so far, the ended ones that were waited for included."""
+    """CPU seconds of a process tree so far, including reaped children."""
     total = 0
     for process in children(pid):
         try:
@@ -49,14 +49,14 @@ def cpu(pid: int) -> float:
 
 
 def busy() -> float:
-    """CPU seconds that all processors together were busy so far, the host's own share included."""
+    """Busy CPU seconds of all processors so far, including time stolen by the host."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     return sum(int(fields[i]) for i in (0, 1, 2, 5, 6, 7)) / TICKS
 
 
 @dataclass
 class Run:
-    """What a program took from the moment at which its work began."""
+    """Costs of a program since it started its work."""
 
     start_s: float = 0.0
     wall_s: float = 0.0
@@ -67,7 +67,7 @@ class Run:
 
 
 def run(command: list, begins, log: Path, env: dict | None = None) -> Run:
-    """Runs `command`, whose standard output is JSON lines, to its end. `begins` says which of them begins the work."""
+    """Runs `command`, which prints JSON lines, until it ends. `begins` recognises the line that marks the start of the work."""
     result = Run()
     with log.open("ab") as errors:
         started = time.monotonic()
@@ -102,7 +102,7 @@ def run(command: list, begins, log: Path, env: dict | None = None) -> Run:
             ended.set()
             watcher.join()
     if process.returncode != 0 or begun is None:
-        raise SystemExit(f"{command[0]} ended with {process.returncode}; what it said is at the end of {log}")
+        raise SystemExit(f"{command[0]} failed with {process.returncode}; its output is at the end of {log}")
     now, all_busy = time.monotonic(), busy()
     result.start_s = begun[0] - started
     result.wall_s = now - begun[0]

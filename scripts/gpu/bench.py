@@ -1,4 +1,4 @@
-"""What the check of a GPU runs: reeldeck, its decoder alone, its network alone, MMAction2."""
+"""Runs of the GPU check: reeldeck, its decoder alone, its network alone, MMAction2."""
 
 import argparse
 import hashlib
@@ -17,20 +17,20 @@ from watch import run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SIZES = {"256p": (340, 256), "360p": (640, 360), "720p": (1280, 720)}
-# Size, frames, B-frames in a row. What is compared: of every length, and with an odd number of lines.
+# Videos to compare, of all lengths and with an odd number of lines: size, frames, consecutive B-frames.
 SHORT = [("256p", 280, 0), ("360p", 60, 3), ("360p", 280, 3), ("720p", 130, 2)]
-# What is measured: two minutes, as HACS's videos are, most of them of 360 lines.
+# Videos to measure: two minutes, as in HACS, where most videos have 360 lines.
 LONG = [("360p", 3600, 3), ("720p", 3600, 3)]
-# Each of the long ones stands in the dataset so many times.
+# Number of links to each long video in the dataset.
 COPIES = 100
 
 
 class Way(NamedTuple):
-    """Who decodes."""
+    """A choice of decoders."""
 
     words: str
     nvdec: str
-    # Of those that are measured alone.
+    # The decoders, by their names in the separate measurement.
     decoders: tuple[str, ...]
 
 
@@ -84,7 +84,7 @@ class Bench:
         self.weights()
 
     def make(self, wanted: list) -> list[Path]:
-        """Makes videos that are not there."""
+        """Generates missing videos."""
         made = []
         for seed, (size, frames, bf) in enumerate(wanted):
             file = self.work / "videos" / f"v_{size}_{frames}_{bf}.mp4"
@@ -92,7 +92,7 @@ class Bench:
             if file.exists():
                 continue
             file.parent.mkdir(exist_ok=True)
-            print(f"making {file.name} …", flush=True)
+            print(f"generating {file.name} …", flush=True)
             part = file.with_name(f"{file.stem}.part.mp4")
             width, height = SIZES[size]
             options = {"preset": "veryfast", "crf": "26", "g": "150", "bf": str(bf)}
@@ -103,7 +103,7 @@ class Bench:
         return made
 
     def weights(self) -> None:
-        """Made-up weights in a file, which both take, and recipes that name it."""
+        """Writes the seeded weights to a file for both programs, and recipes that name it."""
         self.checkpoint = self.work / "seeded.pth"
         if not self.checkpoint.exists():
             part = self.checkpoint.with_suffix(".part")
@@ -126,10 +126,10 @@ class Bench:
         with self.log.open("ab") as errors:
             ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, env=self.environment)
         if ran.returncode != 0:
-            raise SystemExit(f"gpu-check: {' '.join(command)} failed; what it said is at the end of {self.log}")
+            raise SystemExit(f"gpu-check: {' '.join(command)} failed; its output is at the end of {self.log}")
         return ran.stdout
 
-    # Of libtorch alone: what cargo runs sees the GPU's.
+    # Environment for cargo, which selects the libtorch of the GPU.
     environment: dict | None = None
 
     def doctor(self) -> None:
@@ -146,7 +146,7 @@ class Bench:
         return path
 
     def batch(self, name: str, data: str, precision: str, device: str, way: Way, together: int = 0):
-        """One run of reeldeck, and what it took from the moment its worker was ready."""
+        """Runs reeldeck; returns the costs since its worker was ready, and the reports of the videos."""
         out = self.work / "out" / name
         shutil.rmtree(out, ignore_errors=True)
         command = [self.bin / "reeldeck", "--batch", "--json", "--config", self.config(device, way, together), "--root", self.work / data]
@@ -156,13 +156,13 @@ class Bench:
         return took, reports
 
     def features(self, name: str, precision: str, device: str, together: int = 0) -> list:
-        """The logits of the short videos, so many clips together; 0: as many as reeldeck chooses."""
+        """The logits of the short videos, with `together` clips per pass; 0: chosen by reeldeck."""
         self.batch(name, "short", precision, device, CORES, together)
         [folder] = (self.work / "out" / name / "features").iterdir()
         return [results.feature(file) for file in sorted((folder / "Bench").iterdir())]
 
     def decode(self, files: list[Path], gpu: int | None, threads: int, rounds: int) -> dict:
-        """The decoder alone."""
+        """Measures the decoder alone."""
         command = [self.bin / "examples/decode", "--threads", threads, "--rounds", rounds]
         command += [] if gpu is None else ["--nvdec", gpu]
         ran = subprocess.run([str(word) for word in [*command, *files]], capture_output=True, text=True)
@@ -191,7 +191,7 @@ class Bench:
             self.run_peer()
 
     def fed(self, precision: str) -> None:
-        """The network alone, beside the device's matrix units."""
+        """Measures the network alone, and the peak of the device's matrix units."""
         self.environment = dict(os.environ)
         if self.gpu is not None:
             lib = str(self.torch / "lib")
@@ -215,7 +215,7 @@ class Bench:
         shutil.rmtree(out, ignore_errors=True)
         command = [self.peer, ROOT / "scripts/bench/peer.py", "--root", data, "--list", listed, "--checkpoint", self.checkpoint]
         command += ["--out", out, "--clips", self.clips, "--threads", cores(), "--device", self.device]
-        # As published where there is a GPU, which is what it was made for; on a CPU its memory would not suffice everywhere.
+        # As published on a GPU. On a CPU, many machines lack the memory for that.
         command += [] if self.gpu is not None else ["--views", 4]
         with Sampler(self.gpu) as sampler:
             took = run(command, lambda event: event["event"] == "begin", self.log)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""reeldeck on a GPU: is it right there, and then how fast. Started by scripts/gpu-check.sh.
+"""Checks reeldeck's results on a GPU, then measures its speed. Started by scripts/gpu-check.sh.
 
-Prints Markdown, and writes it with all figures as JSON beside it (target/gpu-check/results.{md,json}). Ends with code 1 where
-features or crops differ by more than they may, before anything is measured. Standard library only.
+Prints Markdown, and writes it to target/gpu-check/results.md and all figures to results.json. If features or crops differ by
+more than allowed, it exits with 1 and measures nothing. Standard library only.
 """
 
 import argparse
@@ -17,14 +17,14 @@ import results
 from bench import Bench
 from table import report
 
-# What docs/PARITY.md allows: the largest difference in fp32, the relative L2 of what is faster.
+# The bounds of docs/PARITY.md: the largest difference in fp32, and the relative L2 of other precisions.
 MOST, SHORT = 2e-4, 1e-2
 
 
 def same_features(bench: Bench) -> bool:
-    """The device's features against the CPU's in fp32, of all short videos."""
+    """Compares the device's features of all short videos with the CPU's in fp32."""
     right = True
-    # With another number of clips together than usual: the CPU is then not compared with itself, where it is the device.
+    # With an unusual number of clips per pass, so that with --devices cpu the two sides differ.
     reference = bench.features("reference", "fp32", "cpu", 3)
     precisions = ("fp32", "tf32", "bf16") if bench.gpu is not None else ("fp32", "bf16")
     print(f"| features on {bench.device} | largest difference from fp32 on the CPU | relative L2 | same highest class | |")
@@ -41,7 +41,7 @@ def same_features(bench: Bench) -> bool:
 
 
 def same_crops(bench: Bench) -> bool:
-    """The crops of NVDEC's pictures against those of the CPU's, of all videos."""
+    """Compares crops of all videos decoded by NVDEC with those decoded by the CPU."""
     files = bench.short + bench.long
     by_cpu = bench.decode(files, None, 1, 1)["files"]
     if bench.gpu is None:
@@ -55,7 +55,7 @@ def same_crops(bench: Bench) -> bool:
     for name in different:
         print(f"- **WRONG**: {name}")
     if not taken:
-        print("- **WRONG**: NVDEC took none. `reeldeck doctor` says whether the driver has it; FFmpeg must be built with it.")
+        print("- **WRONG**: NVDEC decoded none. `reeldeck doctor` checks the driver and FFmpeg for NVDEC support.")
     print(flush=True)
     return not different and bool(taken)
 
@@ -63,17 +63,17 @@ def same_crops(bench: Bench) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", default="cuda:0", help="one device, cuda:N or cpu [default: %(default)s]")
-    parser.add_argument("--torch", type=Path, help="the PyTorch whose CUDA libraries are loaded [default: the peer's, else python3's]")
+    parser.add_argument("--torch", type=Path, help="folder of the PyTorch with the CUDA libraries [default: the peer's, or else python3's]")
     parser.add_argument("--no-peer", action="store_true", help="without MMAction2, which takes 5 GB to install")
-    parser.add_argument("--quick", action="store_true", help="few and short videos: figures without meaning")
-    parser.add_argument("--correctness", action="store_true", help="no table")
-    parser.add_argument("--profile", choices=("release", "dev"), default="release", help="which build [default: %(default)s]")
+    parser.add_argument("--quick", action="store_true", help="few and short videos; the figures are meaningless")
+    parser.add_argument("--correctness", action="store_true", help="only check the results, without the table")
+    parser.add_argument("--profile", choices=("release", "dev"), default="release", help="build profile [default: %(default)s]")
     bench = Bench(parser.parse_args())
     bench.prepare()
     bench.doctor()
     right = [same_features(bench), same_crops(bench)]
     if not all(right):
-        print("Something is wrong, so nothing was measured. What the programs said is in", bench.log)
+        print("A check failed, so nothing was measured. The output of the programs is in", bench.log)
         return 1
     if not bench.arguments.correctness:
         bench.measure()

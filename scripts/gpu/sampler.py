@@ -1,4 +1,4 @@
-"""What nvidia-smi says of a GPU while something runs: utilisation, NVDEC's utilisation, power."""
+"""Samples utilisation, NVDEC utilisation and power of a GPU with nvidia-smi."""
 
 import subprocess
 import threading
@@ -8,7 +8,7 @@ NAMES = ("gpu_percent", "nvdec_percent", "watts")
 
 
 def parse(line: str) -> list[float | None]:
-    """A line of nvidia-smi; what a card does not tell, or an old driver does not know, is none."""
+    """Parses a line of nvidia-smi. Values that a card or an old driver does not report are None."""
     def number(word: str) -> float | None:
         try:
             return float(word)
@@ -19,7 +19,7 @@ def parse(line: str) -> list[float | None]:
 
 
 class Sampler:
-    """Looks twice a second, from `with` to its end. Without a GPU it does nothing."""
+    """Samples twice a second inside a `with` block. Does nothing without a GPU."""
 
     def __init__(self, gpu: int | None):
         self.gpu, self.process = gpu, None
@@ -40,7 +40,7 @@ class Sampler:
             self.reader.join()
 
     def means(self) -> dict:
-        """The mean of each, over the whole time, starting included; none where nothing was told."""
+        """The mean of each value over the whole time, including start-up; None if nothing was reported."""
         columns = zip(*self.samples) if self.samples else ((),) * len(NAMES)
         told = ([value for value in column if value is not None] for column in columns)
         return {name: sum(values) / len(values) if values else None for name, values in zip(NAMES, told)}

@@ -1,4 +1,4 @@
-"""The table of a check, as Markdown."""
+"""The results of the GPU check as Markdown tables."""
 
 
 def figure(value, text: str = "{:.0f}") -> str:
@@ -8,10 +8,10 @@ def figure(value, text: str = "{:.0f}") -> str:
 def report(found: dict) -> str:
     clips, decode = found["clips"], found["decode"]
     peer = next((row["videos_per_s"] for row in found["rows"] if not row["decoders"]), None)
-    lines = [f"{found['device']}; {found['processor']}, {found['cores']} cores; Linux {found['kernel']}; {clips} clips a video."]
+    lines = [f"{found['device']}; {found['processor']}, {found['cores']} cores; Linux {found['kernel']}; {clips} clips per video."]
     if found["quick"]:
-        lines.append("Quick: few and short videos, **figures without meaning**.")
-    lines += ["", "| | videos/s | clips/s | × MMAction2 | of the decoder's limit | by NVDEC | GPU, % | NVDEC, % | W | J a video |",
+        lines.append("Quick: few and short videos, **the figures are meaningless**.")
+    lines += ["", "| | videos/s | clips/s | × MMAction2 | of the decoder's limit | by NVDEC | GPU, % | NVDEC, % | W | J per video |",
               "|---|---|---|---|---|---|---|---|---|---|"]
     for row in found["rows"]:
         speed = row["videos_per_s"]

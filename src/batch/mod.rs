@@ -164,7 +164,7 @@ impl Reporter for Text {
         let settings = &self.settings;
         if settings.verbosity > Verbosity::Quiet && !settings.json {
             let synthetic_weights = if session.checkpoint.id.synthetic_weights {
-                " (SEEDED WEIGHTS: the numbers mean nothing)"
+                " (seeded weights: the features are meaningless)"
             } else {
                 ""
             };

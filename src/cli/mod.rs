@@ -120,7 +120,7 @@ pub enum Command {
     Annotations(AnnotationsArgs),
     /// Measure the fastest CPU settings for the recipe's model and save them for later runs
     Tune(TuneArgs),
-    /// Write the synthetic weights of `--checkpoint seeded` as a .pth file
+    /// Write the seeded weights (`--checkpoint seeded`) as a .pth file
     SeededCheckpoint(SeededCheckpointArgs),
     /// Print a shell completion script
     Completions {

@@ -55,7 +55,7 @@ pub(super) struct RecipeArgs {
 pub(super) struct ModelArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
-    /// Weights: a .pth file, a URL, `published` for the recipe's weights (downloaded once), or `seeded` for synthetic weights
+    /// Weights: a .pth file, a URL, `published` for the recipe's weights (downloaded once), or `seeded` for seeded weights
     /// (everything runs, but the numbers are meaningless)
     #[arg(long, value_name = "FILE|URL|WORD")]
     pub checkpoint: Option<PathBuf>,

@@ -54,12 +54,12 @@ impl Entry {
 /// When the dataset cannot be generated, or the result differs.
 pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
     let definition: Definition = toml::from_str(DEFINITION).context("failed to read the demo's definition")?;
-    fs::create_dir_all(dir).with_context(|| format!("failed to make {}", shown(dir)))?;
+    fs::create_dir_all(dir).with_context(|| format!("failed to create {}", shown(dir)))?;
     let dir = fs::canonicalize(dir).with_context(|| format!("failed to open {}", shown(dir)))?;
     if let Some(path) = not_ours(&dir, &definition)? {
         let (path, dir) = (shown(&path), shown(&dir));
         let message = format!(
-            "{path} is not the demo's, which touches nobody's files; name another folder than {dir} with --dir"
+            "{path} is not a file of the demo, which never changes other files; name another folder than {dir} with --dir"
         );
         return Err(ExitError::new(Exit::Usage, message).into());
     }
@@ -86,7 +86,7 @@ pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// A file in the folder that is not from a demo, if any. Then the demo must not write there: it may be somebody's dataset.
+/// A file in the folder that is not from a demo, if any. The folder may then be a real dataset, and the demo must not write to it.
 fn not_ours(dir: &Path, definition: &Definition) -> Result<Option<PathBuf>> {
     let data = dir.join("data");
     if !data.exists() {
@@ -112,7 +112,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
     // Complete videos are moved into the dataset, so that an interrupted demo leaves no half video.
     let beside = root.parent().unwrap_or(root);
     let made = tempfile::Builder::new().prefix(".demo-").tempdir_in(beside);
-    let made = made.with_context(|| format!("failed to make a folder in {}", shown(beside)))?;
+    let made = made.with_context(|| format!("failed to create a folder in {}", shown(beside)))?;
     let workshop = made.path();
     let path_in = |folder: &Path, entry: &Entry| entry.name.under(folder);
     let jobs: Vec<serde_json::Value> = missing
@@ -124,7 +124,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
     for entry in missing {
         let (made, place) = (path_in(workshop, entry), path_in(root, entry));
         for folder in [made.parent(), place.parent()].into_iter().flatten() {
-            fs::create_dir_all(folder).with_context(|| format!("failed to make {}", shown(folder)))?;
+            fs::create_dir_all(folder).with_context(|| format!("failed to create {}", shown(folder)))?;
         }
         damage(&made, entry).with_context(|| format!("failed to write {}", shown(&made)))?;
         fs::rename(&made, &place).with_context(|| format!("failed to write {}", shown(&place)))?;

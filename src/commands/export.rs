@@ -80,7 +80,7 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
     }
     say_missing(&missing, if videos == 0 { "" } else { named }, settings.verbosity);
     if videos > 0 && set == settings.recipe.set_name(SEEDED_WEIGHTS) {
-        errln!("note: SEEDED WEIGHTS: these numbers mean nothing");
+        errln!("note: seeded weights: the features are meaningless");
     }
     Ok(exit(videos, &missing, scan.refused.is_empty()))
 }

@@ -82,7 +82,7 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
     }
     if let Some(one) = gone.first() {
         errln!(
-            "{} not in the dataset folder, such as {}; what is there of them stays",
+            "{} not in the dataset folder, such as {}; their features and failure files are kept",
             count(gone.len(), "video in the list is", "videos in the list are"),
             printable(one.as_str())
         );

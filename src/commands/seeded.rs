@@ -1,4 +1,4 @@
-//! `reeldeck seeded-checkpoint`: writes the synthetic weights as a file that MMAction2 can load as well.
+//! `reeldeck seeded-checkpoint`: writes the seeded weights as a file that MMAction2 can load as well.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,13 +17,13 @@ use crate::process;
 /// When the file exists, which may be irreplaceable weights, or the worker cannot write it.
 pub(crate) fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exit> {
     if path.symlink_metadata().is_ok() {
-        let message = format!("{} is there already and stays as it is; name a new file", shown(path));
+        let message = format!("{} exists and is not replaced; name a new file", shown(path));
         return Err(ExitError::new(Exit::Usage, message).into());
     }
     let mut worker = Command::new(process::worker()?);
     let status = worker.arg("write-seeded-checkpoint").arg(&settings.recipe_source).arg(path).status();
     let status = status.context("failed to start reeldeck-worker")?;
     ensure!(status.success(), "failed to write the seeded weights to {}", shown(path));
-    errln!("wrote {}: synthetic weights; their features mean nothing", shown(path));
+    errln!("wrote {}: seeded weights; features made with them are meaningless", shown(path));
     Ok(Exit::Done)
 }

@@ -47,8 +47,8 @@ pub(crate) fn feature_set(settings: &Settings) -> anyhow::Result<String> {
         ([], other) => Err(ExitError::new(
             Exit::Usage,
             format!(
-                "the recipe {name} has changed since the features that are there were made ({}); name the recipe as it \
-                 was with --recipe, or extract the videos anew",
+                "the recipe {name} has changed since the existing features were extracted ({}); name the old recipe with \
+                 --recipe, or extract the videos again",
                 other.join(", ")
             ),
         )

@@ -33,7 +33,7 @@ pub(crate) fn run_man(folder: Option<&Path>) -> anyhow::Result<Exit> {
         Man::new(Cli::command()).render(&mut text).context("failed to write the manual")?;
         return print(&text);
     };
-    fs::create_dir_all(folder).with_context(|| format!("failed to make {}", shown(folder)))?;
+    fs::create_dir_all(folder).with_context(|| format!("failed to create {}", shown(folder)))?;
     let written = clap_mangen::generate_to(Cli::command(), folder);
     written.with_context(|| format!("failed to write the manual to {}", shown(folder)))?;
     errln!("wrote the manual; read it with: man {}", shown(&folder.join("reeldeck.1")));

@@ -68,7 +68,7 @@ impl FromStr for Shard {
         match parts {
             Some((index, of)) if index < of && of <= 100_000 => Ok(Self { index, of }),
             Some((index, of)) if index == of && of > 0 => {
-                Err(format!("there is no part {index} of {of}: they are counted from 0, the last is {}/{of}", of - 1))
+                Err(format!("part {index}/{of} does not exist: parts count from 0, so the last is {}/{of}", of - 1))
             }
             _ => Err("must be i/n with i from 0 to n-1, such as 0/4".into()),
         }

@@ -18,10 +18,10 @@ const BOM: &str = "\u{feff}";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelStyle {
-    /// -1, as in the original: extraction needs no label
+    /// Always -1, as in MMAction2; extraction needs no label
     #[default]
     MinusOne,
-    /// The class's place in the sorted list of classes, from 0; -1 for a video without a class folder
+    /// Index of the class in the sorted list of classes, from 0; -1 for videos without a class folder
     Index,
 }
 
@@ -113,8 +113,8 @@ pub(crate) fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Own
         if fs::read(path)? == lines {
             return Ok(());
         }
-        let message = "the hacs_data.txt that is there has a result.pkl beside it, which would lose its order; \
-                       name another output folder with --out";
+        let message = "this list belongs to the result.pkl beside it, which depends on its order; name another output folder \
+                       with --out";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
     }
     write_list(path, entries, owner)

@@ -178,7 +178,7 @@ impl TaskContext {
     /// When there is no video, or the list cannot be written; the old list is kept then.
     pub(crate) fn write_list(&self, mut names: Vec<VideoName>) -> anyhow::Result<String> {
         names.sort_unstable();
-        ensure!(!names.is_empty(), "there is no video to list");
+        ensure!(!names.is_empty(), "no videos to list");
         let path = self.layout.list();
         write_dataset_list(&path, &entries(&names, self.style), &self.owner)
             .with_context(|| format!("failed to write {}; check space and permissions", shown(&path)))?;

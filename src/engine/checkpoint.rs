@@ -177,7 +177,9 @@ pub(crate) fn choose(
         Some(CheckpointSource::Seeded) => Ok(Chosen {
             source: CheckpointSource::Seeded,
             id: CheckpointId::seeded(),
-            note: Some("SEEDED WEIGHTS: the features of this run mean nothing; use them to try things out".into()),
+            note: Some(
+                "seeded weights: the features of this run are meaningless; use them only to try things out".into(),
+            ),
         }),
         Some(CheckpointSource::File(path)) => from_file(path, recipe, progress),
         Some(CheckpointSource::Url(url)) => {

@@ -231,7 +231,7 @@ impl Work {
             cache.forget();
         }
         if let Some(error) = cache.trouble() {
-            tracing::warn!("what checks found is not kept: {error}");
+            tracing::warn!("failed to store the results of the checks: {error}");
         }
         if !again.is_empty() {
             self.due = Some(Instant::now() + RECHECK_DELAY);

@@ -70,7 +70,7 @@ pub(crate) fn write(
     owner: &Owner,
     progress: &dyn Progress,
 ) -> anyhow::Result<Written> {
-    fs::create_dir_all(folder).with_context(|| format!("failed to make {}", shown(folder)))?;
+    fs::create_dir_all(folder).with_context(|| format!("failed to create {}", shown(folder)))?;
     let unwritable = || format!("failed to write in {}; check space and permissions", shown(folder));
     atomic::sweep_folder(folder, &Sweeper::of_command()).with_context(unwritable)?;
     let sets = Sets::find(out)?;

@@ -75,7 +75,7 @@ pub struct FeatureDetails {
     pub set: String,
     /// The checkpoint's name.
     pub checkpoint: String,
-    /// The weights are synthetic: the feature has no meaning.
+    /// Seeded weights: the feature is meaningless.
     pub synthetic_weights: bool,
     /// The precision, as in the recipe.
     pub precision: String,

@@ -292,7 +292,7 @@ pub struct Welcome {
     /// The checkpoint's name; empty without one.
     #[serde(default)]
     pub checkpoint: String,
-    /// The weights are synthetic: the features have no meaning.
+    /// Seeded weights: the features are meaningless.
     #[serde(default)]
     pub synthetic_weights: bool,
     /// The manifest, if one is configured.

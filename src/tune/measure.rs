@@ -33,15 +33,14 @@ impl Video {
     /// When the probe fails.
     pub(super) fn make(probe: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("reeldeck-tune-").tempdir();
-        let folder =
-            folder.context("failed to make a folder for temporary files; TMPDIR names another place for it")?;
+        let folder = folder.context("failed to create a temporary folder; set TMPDIR to another folder")?;
         let video = Self { folder };
         let job = serde_json::json!([{"file": video.path(), "video": {"width": 340, "height": 256, "frames": FRAMES}}]);
         let mut synth =
             Command::new(probe).arg("synth").stdin(Stdio::piped()).spawn().context("failed to start reeldeck-probe")?;
         let told = synth.stdin.take().map_or(Ok(()), |mut input| input.write_all(job.to_string().as_bytes()));
         let status = synth.wait().context("failed to wait for reeldeck-probe")?;
-        anyhow::ensure!(told.is_ok() && status.success(), "reeldeck-probe failed to make a video to measure with");
+        anyhow::ensure!(told.is_ok() && status.success(), "reeldeck-probe failed to generate the test video");
         Ok(video)
     }
 

@@ -100,7 +100,8 @@ fn made_by(own: &Provenance) -> String {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),
     };
-    let synthetic_weights = if own.checkpoint.synthetic_weights { " (SEEDED: the numbers mean nothing)" } else { "" };
+    let synthetic_weights =
+        if own.checkpoint.synthetic_weights { " (seeded: the features are meaningless)" } else { "" };
     let Provenance { device, libtorch, tool, checkpoint, .. } = own;
     format!("{tool}, {device}, {precision}, libtorch {libtorch}, weights {}{synthetic_weights}", checkpoint.name)
 }

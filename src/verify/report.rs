@@ -58,7 +58,7 @@ pub(crate) fn write(report: &Report, layout: &Layout, owner: &Owner) -> io::Resu
 }
 
 fn findings(writer: &mut dyn Write, report: &Report) -> io::Result<()> {
-    writeln!(writer, "video\tsort\twhat")?;
+    writeln!(writer, "video\tkind\ttext")?;
     report.findings.iter().try_for_each(|finding| {
         writeln!(writer, "{}\t{}\t{}", finding.video, finding.kind.name(), printable(&finding.text))
     })

@@ -24,7 +24,7 @@ fn healthy_videos_are_done_broken_ones_fail_and_none_runs_twice() {
     assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]));
     assert!(ran.stderr.contains("failed A/v_2.mp4: it failed: as it was told"), "{ran:?}");
     assert!(ran.stdout.contains("3 done (3 now, 0 before), 1 failed"), "{ran:?}");
-    assert!(ran.stderr.contains("SEEDED WEIGHTS"), "{ran:?}");
+    assert!(ran.stderr.contains("seeded weights"), "{ran:?}");
     let failure = bench.failure("A/v_2.mp4");
     assert_eq!(failure["attempts"][0]["failure"]["kind"], "corrupt");
     assert!(failure["attempts"][0]["stderr"].to_string().contains("A/v_2.mp4"), "{failure}");

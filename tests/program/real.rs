@@ -159,7 +159,7 @@ fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
     // An existing file of weights must not be overwritten.
     let written = fs::read(dataset.path("weights.pth")).unwrap();
     let again = Ran::to_the_end(&mut write);
-    assert!(again.code == 2 && again.stderr.contains("is there already and stays as it is"), "{again:?}");
+    assert!(again.code == 2 && again.stderr.contains("exists and is not replaced"), "{again:?}");
     assert_eq!(fs::read(dataset.path("weights.pth")).unwrap(), written);
     assert_eq!(Ran::to_the_end(&mut dataset.command("seeded", &["--limit", "1"])).code, 0);
     let from_file = Ran::to_the_end(&mut dataset.command("file", &["--limit", "1", "--checkpoint", "weights.pth"]));
@@ -178,7 +178,7 @@ fn seeded_weights_are_written_and_give_the_same_features_as_a_checkpoint() {
         "1",
     ]);
     let ran = Ran::to_the_end(&mut command);
-    assert!(ran.code == 0 && !ran.stderr.contains("SEEDED"), "{ran:?}");
+    assert!(ran.code == 0 && !ran.stderr.contains("seeded weights"), "{ran:?}");
     let first = |out: &str| {
         let (path, _) = dataset.files(out, "features").into_iter().next().unwrap();
         Feature::read(&dataset.dir.path().join(out).join("features").join(path)).unwrap()

@@ -173,7 +173,7 @@ fn scan_then_extract() {
     // One is excluded, in this run and in later ones.
     assert_eq!(
         engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: false }),
-        "1 left alone from now on"
+        "1 excluded from now on"
     );
     assert_eq!(fs::read_to_string(bench.path("out/.reeldeck/excluded")).unwrap(), "B/v_x.mp4\n");
     assert_eq!(engine.command(Command::Start), "3 to do");
@@ -233,7 +233,7 @@ fn scan_then_extract() {
     let mut engine = Waiting::start(&bench, &[]);
     assert_eq!(engine.states()[3], "B/v_x.mp4 excluded");
     assert!(engine.refused(Command::Start).contains("nothing to do"));
-    assert_eq!(engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: true }), "1 taken in again");
+    assert_eq!(engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: true }), "1 included again");
     assert_eq!(engine.command(Command::Start), "1 to do");
     wait_for("it is done", || bench.files("features").len() == 4);
     engine.end();

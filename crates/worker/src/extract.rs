@@ -91,7 +91,7 @@ impl Extractor {
 
     /// Receives the frames from the decode thread, runs clips as their frames arrive, and hands their rows to the writer.
     fn extract(&self, job: &Job, writer: &Writer) -> Result<(Extraction, Timings), Failure> {
-        let ended = || Failure::new(ErrorKind::Internal, "the decode thread ended without a word");
+        let ended = || Failure::new(ErrorKind::Internal, "the decode thread ended without reporting a result");
         let in_vain = |_| Failure::new(ErrorKind::Internal, "the thread that writes has ended");
         let mut timings = Timings::default();
         let mut work: Option<(Arc<ClipPlan>, ClipRunner<'_>)> = None;

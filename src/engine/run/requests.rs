@@ -189,7 +189,7 @@ impl Engine {
                 let count = videos.len();
                 self.handle(Event::Exclude(videos, undo));
                 self.show();
-                let what = if undo { "taken in again" } else { "left alone from now on" };
+                let what = if undo { "included again" } else { "excluded from now on" };
                 let _ = reply.send(Ok(format!("{count} {what}")));
             }
             TaskResult::Excluded { reply, written: Err(why), .. } => drop(reply.send(Err(why))),

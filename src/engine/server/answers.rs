@@ -169,7 +169,7 @@ impl Answers {
     async fn details(&self, video: &str) -> Result<Details, String> {
         let (entry, context) = {
             let shared = self.shared.borrow();
-            let entry = shared.table.look_up(video).ok_or_else(|| format!("there is no video {video:?} any more"))?;
+            let entry = shared.table.look_up(video).ok_or_else(|| format!("the video {video:?} no longer exists"))?;
             (entry, Arc::clone(&shared.context))
         };
         let read = tokio::task::spawn_blocking(move || context.details(entry));
@@ -222,7 +222,7 @@ fn disk_hangs(what: &str) -> String {
 
 fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
     let parse = |name: &String| {
-        Format::from_str(name, false).map_err(|_| format!("{name:?} is no format: pkl, csv, npy, npz or h5"))
+        Format::from_str(name, false).map_err(|_| format!("unknown format {name:?}: use pkl, csv, npy, npz or h5"))
     };
     let formats = names.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     Ok(if formats.is_empty() { vec![Format::Pkl] } else { formats })

@@ -159,7 +159,7 @@ impl Session {
             server.set_table(table);
             followers = server.followers();
             inspector_thread = Inspector::start(inspector, inspect_requests, server.inspection_sink())
-                .inspect_err(|error| errln!("note: what the dataset is like is not found out: {error}"))
+                .inspect_err(|error| errln!("note: failed to start checking the videos: {error}"))
                 .ok();
             observers.push(Box::new(server));
         }
@@ -170,7 +170,7 @@ impl Session {
         let mut first = true;
         let watched = Arc::clone(&followers);
         if let Err(error) = engine.measure(move || watched.load(Ordering::Relaxed) > 0) {
-            errln!("note: the machine is not measured: {error}");
+            errln!("note: failed to start measuring the devices: {error}");
         }
         let followers = || followers.load(Ordering::Relaxed);
         let mut linger = Duration::from_secs(settings.engine.linger_s);
@@ -219,7 +219,9 @@ impl Session {
             return Ok(None);
         }
         if !self.settings.shard.is_whole() {
-            errln!("note: a part exports nothing on the way; `reeldeck export` does it when all parts are done");
+            errln!(
+                "note: runs of a part (--shard) do not export during the run; run `reeldeck export` when all parts are done"
+            );
             return Ok(None);
         }
         let live = Incremental::new(&self.layout, &self.settings.recipe, formats, &self.owner)?;

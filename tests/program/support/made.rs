@@ -1,4 +1,4 @@
-//! A dataset of "videos" that are a few bytes of text, with synthetic features for them.
+//! A dataset of "videos" that are a few bytes of text, with generated features for them.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -18,7 +18,7 @@ fn logits(feature: &mut Feature) -> &mut Matrix {
 fn findings(set: &Set) -> Vec<(String, String)> {
     let text = String::from_utf8(set.bytes("verify/findings.tsv")).unwrap();
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("video\tsort\twhat"));
+    assert_eq!(lines.next(), Some("video\tkind\ttext"));
     lines.map(|line| line.split('\t').map(str::to_owned)).map(|mut f| (f.next().unwrap(), f.next().unwrap())).collect()
 }
 
@@ -29,7 +29,7 @@ fn retry(set: &Set) -> Vec<String> {
 #[test]
 fn healthy_features_pass() {
     let set = Set::of(&VIDEOS);
-    let ran = set.run(&["verify"]).expect(0, &["checked 4 features of tiny-", "0 wrong", "SEEDED"]);
+    let ran = set.run(&["verify"]).expect(0, &["checked 4 features of tiny-", "0 wrong", "(seeded: "]);
     assert!(!ran.err.contains("wrong") && !ran.err.contains("note"), "{ran:?}");
     assert_eq!(findings(&set), []);
     assert_eq!(set.names("verify"), ["complete.json", "findings.tsv"]);
@@ -165,7 +165,7 @@ fn retry_keeps_the_feature_of_a_missing_video() {
     let list = set.at("list.txt");
     let list = list.to_str().unwrap();
     let ran = set.run(&["retry", "--list", list]).expect(0, &["1 video will be extracted", "1 again"]);
-    assert!(ran.err.contains("such as A/v_-1.mp4; what is there of them stays"), "{ran:?}");
+    assert!(ran.err.contains("such as A/v_-1.mp4; their features and failure files are kept"), "{ran:?}");
     assert!(path(VIDEOS[0]).exists() && !path(VIDEOS[1]).exists());
     // A list in another format names no video.
     fs::write(list, format!("{} -1\n", VIDEOS[2])).unwrap();
@@ -190,7 +190,7 @@ fn features_of_an_older_recipe_are_not_exported_and_verify_reports_them() {
     let mut feature = set.made(VIDEOS[0]);
     feature.provenance.set = "tiny-00000000".into();
     feature.write(&foreign.join("A/v_-1.mp4.safetensors"), &set.owner).unwrap();
-    set.run(&["export"]).expect(0, &["exported 4 videos", set.layout.set(), "SEEDED WEIGHTS"]);
+    set.run(&["export"]).expect(0, &["exported 4 videos", set.layout.set(), "seeded weights"]);
 }
 
 #[test]

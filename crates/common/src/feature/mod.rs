@@ -113,7 +113,7 @@ pub struct CheckpointId {
     pub name: String,
     /// SHA-256 of the file in hex, or the version of the seeded weights.
     pub digest: String,
-    /// Whether the weights are pseudo-random numbers, so that the features have no meaning.
+    /// Whether these are the seeded weights, so that the features are meaningless.
     #[serde(rename = "meaningless")]
     pub synthetic_weights: bool,
 }

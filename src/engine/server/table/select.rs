@@ -15,7 +15,7 @@ impl Table {
         let options = MatchOptions { require_literal_separator: false, ..MatchOptions::new() };
         let mut compiled = vec![];
         for text in patterns {
-            let pattern = Pattern::new(text).map_err(|error| format!("{text:?} is no pattern: {error}"))?;
+            let pattern = Pattern::new(text).map_err(|error| format!("invalid pattern {text:?}: {error}"))?;
             compiled.push((text, pattern, false));
         }
         let mut found = vec![];
@@ -53,7 +53,7 @@ impl Table {
         for name in &select.videos {
             match self.find(name) {
                 Some(id) => ids.push(id),
-                None => return Err(format!("there is no video {name:?} any more")),
+                None => return Err(format!("the video {name:?} no longer exists")),
             }
         }
         if let Some(filter) = &select.filter {
