@@ -198,7 +198,7 @@ pub struct RetryArgs {
     /// Recipe of the features [default: slowonly-r50-8x8-k700]
     #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["patterns", "failed"])]
     recipe: Option<String>,
-    /// Weights that made the features; required if there are several feature sets
+    /// Weights that made the features; required if several feature sets exist
     #[arg(long, value_name = "FILE|URL|WORD", conflicts_with_all = ["patterns", "failed"])]
     checkpoint: Option<PathBuf>,
     /// Print how many videos would be extracted again and change nothing

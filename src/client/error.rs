@@ -19,9 +19,9 @@ pub enum ClientError {
     NoRun { out: PathBuf },
     #[error("no run over part {shard} holds the output folder {}", shown(out))]
     NoSuchPart { out: PathBuf, shard: Shard },
-    #[error("several runs hold the output folder {}: parts {parts}; say which with --shard", shown(out))]
+    #[error("several runs hold the output folder {}: parts {parts}; choose one with --shard", shown(out))]
     Several { out: PathBuf, parts: String },
-    #[error("the run that holds the output folder is on host {host} (process {pid}); go there to follow or steer it")]
+    #[error("the run that holds the output folder is on host {host} (process {pid}); run this command there")]
     OtherHost { host: String, pid: u32 },
     #[error("the run that holds the output folder (process {pid}) does not listen to clients")]
     NoSocket { pid: u32 },

@@ -151,10 +151,10 @@ fn synthesize(jobs: &[serde_json::Value]) -> Result<()> {
         .spawn()
         .context("failed to start reeldeck-probe")?;
     if let Some(mut input) = probe.stdin.take() {
-        input.write_all(&serde_json::to_vec(jobs)?).context("failed to tell reeldeck-probe what to make")?;
+        input.write_all(&serde_json::to_vec(jobs)?).context("failed to send the list of videos to reeldeck-probe")?;
     }
     let status = probe.wait().context("failed to wait for reeldeck-probe")?;
-    ensure!(status.success(), "reeldeck-probe could not make the demo's videos");
+    ensure!(status.success(), "reeldeck-probe failed to generate the demo's videos");
     Ok(())
 }
 
@@ -178,7 +178,7 @@ fn check(dir: &Path, definition: &Definition) -> Result<()> {
         }
     }
     if !differences.is_empty() {
-        bail!("the demo did not end as it must: {}", differences.join("; "));
+        bail!("the result of the demo is wrong: {}", differences.join("; "));
     }
     Ok(())
 }
@@ -223,7 +223,7 @@ mod tests {
         // A refused folder stays empty.
         let mine = write("data/Archery/v_mine.mp4");
         let error = run_demo(dir.path()).unwrap_err();
-        assert!(error.to_string().contains("v_mine.mp4 is not the demo's"), "{error}");
+        assert!(error.to_string().contains("v_mine.mp4 is not a file of the demo"), "{error}");
         assert!(mine.exists() && fs::read_dir(dir.path().join("data/Archery")).unwrap().count() == 2);
     }
 }

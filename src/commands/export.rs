@@ -102,22 +102,22 @@ fn specs(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<ExportSpec>> 
     let usage = |message: &str| ExitError::new(Exit::Usage, message);
     ensure!(
         !args.compact || formats.contains(&Format::Csv),
-        usage("--compact is about the digits of csv, which is not among the formats; add --format csv or leave it out")
+        usage("--compact applies only to csv; add --format csv or omit --compact")
     );
     ensure!(
         !args.float16 || formats.contains(&Format::Npy),
-        usage("--float16 is about npy, which is not among the formats; add --format npy or leave it out")
+        usage("--float16 applies only to npy; add --format npy or omit --float16")
     );
     ensure!(
         args.layout == Axes::Tc || formats.iter().any(is_turnable),
-        usage("--layout is about npy, npz and h5, none of which is among the formats; add one or leave it out")
+        usage("--layout applies only to npy, npz and h5; add one of these formats or omit --layout")
     );
     let first = recipe.outputs.first().copied().unwrap_or(Output::Logits);
     let default = if recipe.outputs.contains(&Output::Logits) { Output::Logits } else { first };
     let output = args.output.unwrap_or(default);
     ensure!(
         !formats.contains(&Format::Pkl) || args.output.is_none_or(|output| output == Output::Logits),
-        usage("result.pkl holds logits only; leave out --output, or export in another --format")
+        usage("result.pkl contains only logits; omit --output, or choose another --format")
     );
     let spec = |format: &Format| ExportSpec {
         format: *format,

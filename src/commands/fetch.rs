@@ -20,7 +20,7 @@ pub(crate) fn run_fetch(settings: &Settings) -> anyhow::Result<Exit> {
     match &chosen.source {
         CheckpointSource::File(path) => outln!("{}", shown(path)),
         CheckpointSource::Seeded | CheckpointSource::Url(_) => {
-            errln!("seeded weights are made where they are needed; nothing to download");
+            errln!("seeded weights are generated; nothing to download");
         }
     }
     errln!("SHA-256 {}", chosen.id.digest);

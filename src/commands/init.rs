@@ -27,7 +27,7 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
     let file = current.join(typed.config.as_deref().unwrap_or(Path::new(FILE)));
     let root = folder.or(typed.root.as_deref()).unwrap_or(&defaults.root);
     let found = scan(&current.join(root), &defaults.scan.rules())
-        .context("failed to look into the dataset folder; name it: reeldeck init DIR")
+        .context("failed to read the dataset folder; name it: reeldeck init DIR")
         .context(ExitError::new(Exit::Usage, "no configuration written"))?;
     // Paths in a configuration are relative to its folder.
     let base = file.parent().unwrap_or(current);

@@ -168,14 +168,14 @@ pub(crate) fn hint(refused: &[Refused], root: &Path) -> Option<String> {
     if refused.iter().any(|r| matches!(r.reason, Refusal::NoClass)) {
         let parent = shown(root.parent()?);
         let root = shown(root);
-        return Some(format!("if {root} is a class folder, name the folder it lies in: --root {parent:?}; {any}"));
+        return Some(format!("if {root} is a class folder, name its parent folder: --root {parent:?}; {any}"));
     }
     let is_deep = |r: &&Refused| matches!(r.reason, Refusal::TooDeep | Refusal::Unclear);
     let deep = refused.iter().find(is_deep)?;
     // The dataset folder may be one level down: `first/Class/file`.
     match deep.shown.split('/').collect::<Vec<_>>().as_slice() {
         [first, _, _] => Some(format!(
-            "if the class folders are one level further down, name the folder they lie in: --root {:?}; {any}",
+            "if the class folders are one level further down, name their parent folder: --root {:?}; {any}",
             format!("{}/{first}", shown(root))
         )),
         _ => Some(any.into()),

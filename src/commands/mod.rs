@@ -42,7 +42,7 @@ fn check_readable(scan: &Scan) -> Result<(), ExitError> {
     match scan.unreadable() {
         None => Ok(()),
         Some(Refused { shown, reason }) => {
-            let message = format!("it is not known which videos are missing: {shown} {reason}, then run it again");
+            let message = format!("cannot tell which videos are missing: {shown} {reason}, then run it again");
             Err(ExitError::new(Exit::Internal, message))
         }
     }
@@ -53,6 +53,6 @@ fn check_readable(scan: &Scan) -> Result<(), ExitError> {
 /// # Errors
 /// When the settings name none, and as [`manifest`].
 pub(crate) fn needed_manifest(settings: &Settings) -> anyhow::Result<Manifest> {
-    let none = "no manifest says what should be there; name one with --manifest, such as HACS_segments_v1.1.1.json";
+    let none = "no manifest to compare with; name one with --manifest, such as HACS_segments_v1.1.1.json";
     manifest(settings)?.ok_or_else(|| ExitError::new(Exit::Usage, none).into())
 }

@@ -39,10 +39,8 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
     let (videos, gone): (Vec<_>, Vec<_>) = videos.into_iter().partition(|video| there.contains(video));
     if let (Some(one), []) = (gone.first(), videos.as_slice()) {
         let (list, root) = (shown(list), shown(&settings.root));
-        let message = format!(
-            "the list {list} has no video of {root}; a line is Class/file, and not `{}`",
-            printable(one.as_str())
-        );
+        let message =
+            format!("the list {list} has no video of {root}; write Class/file, not `{}`", printable(one.as_str()));
         return Err(ExitError::new(Exit::Usage, message).into());
     }
     let is_there = |path: &Path| path.try_exists().unwrap_or(false);
@@ -100,10 +98,10 @@ fn remove(path: &Path) -> io::Result<()> {
 /// Reads a list with one `Class/file` per line. A byte order mark, any line break and empty lines are accepted.
 fn read(list: &Path) -> anyhow::Result<Vec<VideoName>> {
     let bad = |message: String| ExitError::new(Exit::Usage, format!("the list {}{message}", shown(list)));
-    let failed = |error: io::Error| bad(format!(": {error}; name the retry.txt that verify has left"));
+    let failed = |error: io::Error| bad(format!(": {error}; name the retry.txt that verify wrote"));
     let metadata = fs::metadata(list).map_err(failed)?;
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        return Err(bad(" is not a file of a line for each video".into()).into());
+        return Err(bad(" is not a list with one video per line".into()).into());
     }
     let text = fs::read(list).map_err(failed)?;
     let text = String::from_utf8(text).map_err(|_| bad(" is not UTF-8 text".into()))?;

@@ -89,7 +89,7 @@ fn only_empty(sets: &[(String, Origin)]) -> Option<String> {
 }
 
 fn several_sets(sets: &[&str]) -> anyhow::Error {
-    let message = format!("there are several feature sets ({}); say which by --checkpoint", sets.join(", "));
+    let message = format!("several feature sets exist ({}); choose one with --checkpoint", sets.join(", "));
     ExitError::new(Exit::Usage, message).into()
 }
 

@@ -94,13 +94,13 @@ impl FromStr for DeviceList {
                 Some((name, count)) => (name, count.parse().ok().filter(|n| (1..=64).contains(n))),
                 None => (item, Some(1)),
             };
-            let count = count.ok_or_else(|| format!("`{item}`: after `*` comes a number of workers, 1 to 64"))?;
+            let count = count.ok_or_else(|| format!("`{item}`: write a number of workers from 1 to 64 after `*`"))?;
             if name == "all" || name.is_empty() {
                 return Err(format!("`{text}`: write `all` alone, or devices such as `cpu` or `cuda:0,cuda:1`"));
             }
             let device: Device = name.parse()?;
             if devices.contains(&device) {
-                return Err(format!("`{device}` stands there twice; write `{device}*2` for two workers on it"));
+                return Err(format!("`{device}` occurs twice; write `{device}*2` for two workers on it"));
             }
             devices.resize(devices.len() + count, device);
         }

@@ -67,7 +67,7 @@ impl Overrides {
         left.map_or(Ok(()), |(name, path)| {
             let path = path.display();
             let message =
-                format!("the shell has left ~ in {name}={path} as it is; write {name} {path}, or the whole path");
+                format!("the shell did not expand ~ in {name}={path}; write {name} {path}, or the whole path");
             Err(ConfigError::Value { place: name.to_owned(), message })
         })
     }

@@ -42,8 +42,9 @@ impl Shard {
         };
         let first = number("SLURM_ARRAY_TASK_MIN").unwrap_or(Ok(0));
         let step = number("SLURM_ARRAY_TASK_STEP").unwrap_or(Ok(1));
-        let odd =
-            |what: String| format!("cannot tell this task's part of the Slurm array ({what}); give it by --shard i/n");
+        let odd = |what: String| {
+            format!("failed to determine this task's part of the Slurm array ({what}); set it with --shard i/n")
+        };
         let (id, count) = (id.map_err(odd)?, count.map_err(odd)?);
         let (first, step) = (first.map_err(odd)?, step.map_err(odd)?.max(1));
         let index = id.checked_sub(first).filter(|past| past % step == 0).map(|past| past / step);

@@ -20,7 +20,7 @@ pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>, libraries: 
     loaded(area, "FFmpeg libraries", &ffmpeg);
     loaded(area, "libtorch libraries", &torch);
     match torch::python() {
-        Some(python) => area.ok("python3", format!("{}, which is asked where PyTorch is", shown(&python))),
+        Some(python) => area.ok("python3", format!("{}, used to find PyTorch", shown(&python))),
         None => area.note("python3", "none in PATH; it is only needed to find a PyTorch for GPUs"),
     }
     match torch::find(settings.map_or(Path::new(""), |settings| &settings.torch)) {

@@ -141,7 +141,7 @@ fn libtorch(area: &mut Area<'_>, worker: &Worker) {
     match &worker.wrong {
         None => area.ok("arithmetic", format!("a convolution gives the right numbers; {} threads", worker.threads)),
         Some(why) => {
-            area.missing("arithmetic", why.clone(), "this libtorch computes wrongly here: use another build of it")
+            area.missing("arithmetic", why.clone(), "this libtorch gives wrong results here: use another build")
         }
     }
     if !worker.onednn {

@@ -104,7 +104,7 @@ fn terminal(area: &mut Area<'_>) {
     if utf8 {
         area.ok(NAME, found);
     } else {
-        area.warning(NAME, found, "symbols may look wrong: set LANG=C.UTF-8");
+        area.warning(NAME, found, "symbols may be displayed wrongly: set LANG=C.UTF-8");
     }
 }
 

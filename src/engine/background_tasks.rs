@@ -147,7 +147,7 @@ impl TaskContext {
         let any = (0..known.len()).any(|id| there(&VideoId(id)));
         ensure!(
             !found.videos.is_empty() || !any,
-            "{} has no video any more; is its disk still there?",
+            "{} contains no videos any more; check that its disk is mounted",
             shown(&self.root)
         );
         let mut differences = Differences { others: OtherFiles::of(&found), ..Differences::default() };
@@ -190,11 +190,11 @@ impl TaskContext {
     /// # Errors
     /// When there is no manifest, or a file cannot be read or written.
     pub(crate) fn write_missing(&self) -> anyhow::Result<String> {
-        let path = self.manifest.as_ref().context("no manifest says what should be there; name one with --manifest")?;
+        let path = self.manifest.as_ref().context("no manifest to compare with; name one with --manifest")?;
         let manifest = Manifest::read(path, &self.prefix)?;
         let scan = scan(&self.root, &self.scan)?;
         if let Some(Refused { shown, reason }) = scan.unreadable() {
-            bail!("it is not known which videos are missing: {shown} {reason}");
+            bail!("cannot tell which videos are missing: {shown} {reason}");
         }
         let cache = Cache::open(&self.cache, &scan.videos, false);
         let known = |file: &VideoFile| Some((file.name.clone(), cache.known(file, Level::Quick)?.clone()));

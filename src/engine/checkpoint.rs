@@ -58,7 +58,7 @@ pub(crate) enum CheckpointError {
         found: String,
     },
     /// Random weights were chosen, and the recipe's network is in a file.
-    #[error("the network of the recipe {recipe} is in a module, which has no seeded weights; leave --checkpoint away")]
+    #[error("the network of the recipe {recipe} is in a module, which has no seeded weights; omit --checkpoint")]
     NotSeedable {
         /// The recipe's name.
         recipe: String,

@@ -55,7 +55,9 @@ impl Output {
             LockFile::Same => {}
             LockFile::Remounted => self.lock.take_again().map_err(|error| error.to_string())?,
             LockFile::Gone if there.dev() != self.device => {
-                return Err(format!("another file system lies at the output folder {out}; mount its own disk again"));
+                return Err(format!(
+                    "another file system is mounted at the output folder {out}; mount the original one again"
+                ));
             }
             LockFile::Gone => {
                 back = OutputState::Recreated;

@@ -147,7 +147,7 @@ pub(super) fn read(job: &ExportJob<'_>, output: Output, item: &ExportedVideo) ->
         }
     })?;
     if feature.header().map_err(|error| error.to_string())?.digest != item.digest {
-        return Err("its feature has been written anew in the meantime; export again".into());
+        return Err("its feature was replaced meanwhile; export again".into());
     }
     feature.tensors.remove(output.name()).ok_or_else(|| FeatureStatus::Lacks(output).to_string())
 }

@@ -56,12 +56,12 @@ pub fn read(bytes: &[u8]) -> Result<Matrix, String> {
     let (length, at) = match rest {
         [1, 0, a, b, ..] => (usize::from(u16::from_le_bytes([*a, *b])), 4),
         [2 | 3, 0, a, b, c, d, ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 6),
-        _ => return Err("it is a .npy file of a version not known here".into()),
+        _ => return Err("unknown version of the .npy format".into()),
     };
     if length > MAX_HEADER_LEN {
         return Err(format!("its header claims {length} bytes"));
     }
-    let header = rest.get(at..at + length).ok_or("it is cut in its header")?;
+    let header = rest.get(at..at + length).ok_or("its header is truncated")?;
     let header = std::str::from_utf8(header).map_err(|_| "its header is not text")?;
     let data = rest.get(at + length..).unwrap_or_default();
     let Header { dtype, fortran, shape: [rows, columns] } = parse(header)?;
@@ -98,7 +98,7 @@ fn parse(header: &str) -> Result<Header, String> {
     let fortran = match value("fortran_order")? {
         text if text.starts_with("True") => true,
         text if text.starts_with("False") => false,
-        _ => return Err("its header says neither True nor False of fortran_order".into()),
+        _ => return Err("fortran_order in its header is neither True nor False".into()),
     };
     let shape = value("shape")?.strip_prefix('(').and_then(|rest| rest.split(')').next());
     let shape = shape.ok_or("its header has no shape")?;

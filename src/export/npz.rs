@@ -44,7 +44,7 @@ pub fn read(bytes: &[u8]) -> Result<Matrix, String> {
         (None, count) => return Err(format!("it holds {count} arrays and none by the name {KEY}")),
     };
     let file = archive.by_index(index).map_err(|error| {
-        format!("its array cannot be read ({error}); numpy.savez writes it so that it can, savez_compressed does not")
+        format!("its array cannot be read ({error}); write it with numpy.savez instead of savez_compressed")
     })?;
     // The size in the archive may be wrong, so the read is bounded.
     let mut array = vec![];

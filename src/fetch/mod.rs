@@ -194,7 +194,7 @@ pub fn get(download: &Download, cache: &Cache, policy: Policy, progress: &dyn Pr
             part.discard();
             return Err(FetchError::Another { address, promised, found });
         }
-        progress.note("the part that was there does not fit; downloading the whole file again");
+        progress.note("the partial download does not match the file; downloading it from the start");
     }
     part.keep(&place).map_err(disk(&place))?;
     Ok(place)

@@ -61,7 +61,7 @@ pub(crate) fn find(named: &Path) -> Result<PathBuf, TorchError> {
     let unusable = |reason: String| TorchError::Unusable { path: package.clone(), reason };
     let lib = package.join("lib");
     if !lib.join("libtorch_cuda.so").is_file() {
-        return Err(unusable("it has no lib/libtorch_cuda.so: it is a build for the CPU alone".into()));
+        return Err(unusable("it has no lib/libtorch_cuda.so: it is a CPU build".into()));
     }
     match release(&package) {
         Some(found) if found == LIBTORCH => {
@@ -69,7 +69,7 @@ pub(crate) fn find(named: &Path) -> Result<PathBuf, TorchError> {
             Ok(lib)
         }
         Some(found) => Err(unusable(format!("it is release {found}, and reeldeck needs {LIBTORCH}"))),
-        None => Err(unusable("its release cannot be told (no version.py and no build-version)".into())),
+        None => Err(unusable("its release is unknown (no version.py and no build-version)".into())),
     }
 }
 
@@ -236,9 +236,9 @@ mod tests {
         let package = dir.path().join("torch");
         std::fs::create_dir_all(package.join("lib")).unwrap();
         let says = |named: &Path| find(named).unwrap_err().to_string();
-        assert!(says(&package).contains("for the CPU alone"));
+        assert!(says(&package).contains("it is a CPU build"));
         std::fs::write(package.join("lib/libtorch_cuda.so"), "").unwrap();
-        assert!(says(&package).contains("cannot be told"));
+        assert!(says(&package).contains("its release is unknown"));
         std::fs::write(package.join("version.py"), "from typing import Optional\n__version__ = '2.10.1+cu130'\n")
             .unwrap();
         assert!(says(&package).contains("release 2.10.1, and reeldeck needs 2.11.0"));

@@ -19,7 +19,7 @@ use crate::config::measurements::Measurement;
 const FRAMES: u64 = 113;
 const CLIPS: usize = 8;
 
-const FAILED: &str = "a worker failed while it was measured";
+const FAILED: &str = "a worker failed during the measurement";
 
 /// A video to measure with, in a temporary folder that is removed with this value.
 pub(super) struct Video {

@@ -45,7 +45,7 @@ pub(crate) fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<E
         let devices = if best.workers == 1 { "cpu".into() } else { format!("cpu*{}", best.workers) };
         outln!("fastest: --devices '{devices}', {}", describe(best));
     }
-    errln!("kept in {}: threads and batch are taken from there where the configuration leaves them at 0", shown(&file));
+    errln!("saved to {}: runs use these threads and this batch if the configuration has 0", shown(&file));
     Ok(Exit::Done)
 }
 

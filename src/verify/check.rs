@@ -87,7 +87,7 @@ fn provenance(job: &VerifyJob<'_>, target: &Target, feature: &Feature, checked: 
     // The name of a set follows from the recipe and the weights, so the three must agree.
     let digest = &own.checkpoint.digest;
     if own.recipe.set_name(digest) != own.set {
-        let text = format!("it names the set {}, which its recipe and weights do not give", own.set);
+        let text = format!("it names the set {}, which does not match its recipe and weights", own.set);
         checked.find(Kind::Foreign, text);
     } else if job.recipe.set_name(digest) != own.set {
         let text = format!("the recipe {} has changed since; extract the video again", job.recipe.name);

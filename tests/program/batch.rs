@@ -133,7 +133,7 @@ fn a_hanging_worker_is_killed_and_only_its_video_is_charged() {
     assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]));
     let failure = bench.failure("A/v_2.mp4");
     assert_eq!(failure["attempts"][1]["failure"]["kind"], "worker-hung", "{failure}");
-    assert!(ran.stderr.contains("no sign of life for 1 s"), "{ran:?}");
+    assert!(ran.stderr.contains("no message for 1 s"), "{ran:?}");
 }
 
 #[test]

@@ -134,7 +134,10 @@ fn quiet_prints_problems_only_and_verbose_everything() {
     let quiet = Bench::new(&videos).run(&["--batch", "-q"]);
     assert_eq!(quiet.stdout, "", "{quiet:?}");
     let lines: Vec<&str> = quiet.stderr.lines().collect();
-    assert!(lines.len() == 5 && lines[0].contains("seeded weights") && lines[1].starts_with("failed A/v_2.mp4"), "{quiet:?}");
+    assert!(
+        lines.len() == 5 && lines[0].contains("seeded weights") && lines[1].starts_with("failed A/v_2.mp4"),
+        "{quiet:?}"
+    );
     let loud = Bench::new(&videos).run(&["--batch", "-v"]);
     for says in ["cpu is ready", "cpu: started A/v_1.mp4", "done A/v_1.mp4: 10 frames", "run finished in"] {
         assert!(loud.stderr.contains(says), "{says}: {loud:?}");

@@ -113,7 +113,7 @@ fn impossible_segments_are_named_and_counted() {
     let says = [
         "segment a (A): [2.0, 1.0] ends before it begins",
         "segment a (A): [1.0, 9.5] reaches beyond the video, which plays 3.0 s",
-        "4 segments of 1 video cannot be right: 1 empty, 1 inverted, 1 outside of the video, 1 overlapping",
+        "4 segments of 1 video are invalid: 1 empty, 1 inverted, 1 outside of the video, 1 overlapping",
     ];
     expect(&bench.run(&["--manifest", "m.json", "scan"]), 0, &says);
     expect(&bench.run(&["--manifest", "m.json", "annotations"]), 3, &says);

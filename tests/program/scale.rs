@@ -112,7 +112,7 @@ fn measure(videos: usize) -> Costs {
     assert_eq!(rows(&mut client, &done, Sort::default(), 0).0, videos, "all are done");
     let peak = engine.peak();
     client.command(Command::Stop { now: false }).unwrap();
-    wait_for("the engine leaves", || !engine.lives());
+    wait_for("the engine exits", || !engine.lives());
     Costs { videos, start, run, peak, decides_s, engine_s: all - serves_s, serves_s, attach, answers }
 }
 

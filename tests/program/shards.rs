@@ -58,7 +58,7 @@ fn runs_that_overlap_are_refused() {
     let mut second = bench.start(&["--batch", "--shard", "1/2"]);
     wait_for("the other part runs beside it", || bench.run(&["status"]).stdout.matches("process").count() == 2);
     let either = bench.run(&["pause"]);
-    assert!(either.code == 2 && either.stderr.contains("parts 0/2, 1/2; say which with --shard"), "{either:?}");
+    assert!(either.code == 2 && either.stderr.contains("parts 0/2, 1/2; choose one with --shard"), "{either:?}");
     assert_eq!(bench.run(&["stop", "--now", "--shard", "1/2"]).code, 0);
     assert_eq!(second.wait().unwrap().code(), Some(130));
     let gone = bench.run(&["pause", "--shard", "1/2"]);
@@ -82,7 +82,7 @@ fn a_slurm_array_task_takes_its_shard() {
     task("2", &[]);
     assert_eq!(bench.files("features").len(), 24);
     let odd = task("7", &[]);
-    assert!(odd.code == 2 && odd.stderr.contains("give it by --shard"), "{odd:?}");
+    assert!(odd.code == 2 && odd.stderr.contains("set it with --shard"), "{odd:?}");
     let whole = task("1", &["--shard", "0/1"]);
     assert!(whole.stdout.contains("24 done (0 now, 24 before)") && !whole.stderr.contains("Slurm"), "{whole:?}");
 }

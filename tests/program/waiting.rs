@@ -67,7 +67,7 @@ impl<'b> Waiting<'b> {
 
     /// Lets the follower ask the engine to exit. Another client may not while there is a follower.
     fn leave(&mut self) -> Result<String, String> {
-        assert_eq!(self.refused(Command::Leave), "others follow this engine");
+        assert_eq!(self.refused(Command::Leave), "other clients follow this engine");
         match self.follower.command(Command::Leave) {
             Err(ClientError::Failed(why)) => Err(why),
             other => Ok(other.unwrap()),
@@ -115,7 +115,7 @@ impl<'b> Waiting<'b> {
     fn end(self) {
         let Self { bench, client, follower } = self;
         drop((client, follower));
-        wait_for("the engine leaves", || runs(&bench.path("out")).unwrap().is_empty());
+        wait_for("the engine exits", || runs(&bench.path("out")).unwrap().is_empty());
     }
 }
 
@@ -315,6 +315,6 @@ fn a_waiting_engine_reports_errors_and_exits_without_clients() {
     engine.end();
     assert_eq!(bench.files("features").len(), 0);
     let mut engine = Waiting::start(&bench, &[]);
-    assert_eq!(engine.leave().unwrap(), "the engine leaves");
+    assert_eq!(engine.leave().unwrap(), "the engine exits");
     engine.end();
 }

@@ -155,7 +155,7 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => Failure::new(ErrorKind::WorkerCrashed, "the worker has ended"),
                 Err(RecvTimeoutError::Timeout) if is_cancelled() => return Err(WorkerError::Cancelled),
                 Err(RecvTimeoutError::Timeout) if last.elapsed() >= stall => {
-                    Failure::new(ErrorKind::WorkerHung, format!("no sign of life for {} s", stall.as_secs()))
+                    Failure::new(ErrorKind::WorkerHung, format!("no message for {} s", stall.as_secs()))
                 }
                 Err(RecvTimeoutError::Timeout) if started.elapsed() >= total => {
                     Failure::new(ErrorKind::Limit, "it took longer than `wall_s` in [limits] allows")

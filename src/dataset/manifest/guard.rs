@@ -142,10 +142,10 @@ impl Lexed {
             }
         }
         if self.token > MAX_TOKEN_LEN {
-            return Err(format!("a text or number of more than {} KiB", MAX_TOKEN_LEN >> 10));
+            return Err(format!("a string or number of more than {} KiB", MAX_TOKEN_LEN >> 10));
         }
         if self.depth > DEEPEST {
-            return Err(format!("lists and objects more than {DEEPEST} deep in one another"));
+            return Err(format!("lists and objects nested more than {DEEPEST} deep"));
         }
         Ok(())
     }

@@ -114,7 +114,7 @@ impl OddSegments {
         let (segments, videos) = (count(total, "segment", "segments"), count(self.videos, "video", "videos"));
         let _ = writeln!(
             text,
-            "note: {segments} of {videos} cannot be right: {}; docs/MANIFEST.md says what each trainer does with them",
+            "note: {segments} of {videos} are invalid: {}; docs/MANIFEST.md says what each trainer does with them",
             kinds.join(", ")
         );
         text
@@ -216,7 +216,7 @@ mod tests {
             [
                 "segment a (Archery\\u{1b}): [2.0, 1.0] ends before it begins",
                 "segment 1 more; -v names more of them",
-                "note: 2 segments of 1 video cannot be right: 1 inverted, 1 outside of the video; docs/MANIFEST.md says what \
+                "note: 2 segments of 1 video are invalid: 1 inverted, 1 outside of the video; docs/MANIFEST.md says what \
                  each trainer does with them",
             ]
         );

@@ -35,7 +35,7 @@ pub(super) enum Reply {
     Answer(Answer),
     /// The process has ended or broke the protocol: how, as a predicate such as `exited with code 3`.
     Ended(String),
-    /// The process sent no sign of life within the time limit.
+    /// The process sent no message within the time limit.
     Hung {
         /// It uses the CPU. Otherwise it waits for a disk or a network.
         busy: bool,

@@ -87,7 +87,7 @@ pub(super) fn folders(root: &Path, layout: FolderLayout) -> io::Result<Folders> 
         }
     }
     // If the folder disappeared meanwhile, its folders would seem removed.
-    if identity(root)? == before { Ok(folders) } else { Err(io::Error::other("another folder came in its place")) }
+    if identity(root)? == before { Ok(folders) } else { Err(io::Error::other("another folder replaced it")) }
 }
 
 /// The names of the folders in a folder, sorted in reverse, so that they are examined in order.

@@ -32,7 +32,7 @@ impl Engine {
                 self.handle(Event::Resume);
                 Ok("resumed".into())
             }
-            Request::Stop { .. } if self.state.is_over() && !self.run_concludes => Ok("the engine leaves".into()),
+            Request::Stop { .. } if self.state.is_over() && !self.run_concludes => Ok("the engine exits".into()),
             Request::Stop { now: true } => {
                 self.handle(Event::Abort);
                 Ok("stopping now".into())
@@ -45,9 +45,9 @@ impl Engine {
                 if self.run_concludes {
                     self.finish_up();
                 }
-                Ok("the engine leaves".into())
+                Ok("the engine exits".into())
             }
-            Request::Leave => Err("there is a run; stop it first".into()),
+            Request::Leave => Err("a run is active; stop it first".into()),
             Request::Retry(videos) => Ok(self.again(Event::Retry(videos))),
             Request::Redo(videos) => Ok(self.again(Event::Redo(videos))),
             Request::Start => self.start(),
@@ -84,11 +84,11 @@ impl Engine {
 
     fn start(&mut self) -> Result<String, String> {
         if !self.state.is_over() {
-            return Err("there is a run already".into());
+            return Err("a run is already active".into());
         }
         let to_do = self.state.counts().queued;
         if to_do == 0 {
-            return Err("there is nothing to do".into());
+            return Err("nothing to do".into());
         }
         self.handle(Event::Start);
         Ok(format!("{to_do} to do"))

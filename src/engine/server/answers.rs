@@ -206,7 +206,7 @@ impl Answers {
             Command::WriteList => Request::WriteList,
             Command::Export { formats } => Request::Export(formats_of(&formats)?),
             Command::WriteMissing => Request::WriteMissing,
-            Command::Leave if self.other_followers() > 0 => return Err("others follow this engine".into()),
+            Command::Leave if self.other_followers() > 0 => return Err("other clients follow this engine".into()),
             Command::Leave => Request::Leave,
         })
     }
@@ -217,7 +217,7 @@ impl Answers {
 }
 
 fn disk_hangs(what: &str) -> String {
-    format!("{what} cannot be read at the moment; is the disk still there?")
+    format!("{what} cannot be read now; check that its disk is mounted")
 }
 
 fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {

@@ -32,7 +32,7 @@ fn place(out: &Path) -> io::Result<PathBuf> {
         _ => {}
     }
     if !is_private(&folder) {
-        return Err(io::Error::other(format!("{} can be entered by other users", folder.display())));
+        return Err(io::Error::other(format!("{} is accessible to other users", folder.display())));
     }
     remove_stale(&folder);
     let socket = folder.join(name);

@@ -135,13 +135,13 @@ impl Step<'_> {
         }
         let (how, kind) = match ending {
             Some(Ending::Silent) => {
-                (format!("no sign of life for {} s", self.state.rules.stall_timeout / 1000), ErrorKind::WorkerHung)
+                (format!("no message for {} s", self.state.rules.stall_timeout / 1000), ErrorKind::WorkerHung)
             }
             Some(Ending::Overdue) => {
                 let limit = self.state.rules.wall_limit / 1000;
                 (format!("it kept the worker for more than {limit} s (limits.wall_s)"), ErrorKind::Limit)
             }
-            Some(Ending::Broken) => ("its device has met a fault".into(), ErrorKind::Device),
+            Some(Ending::Broken) => ("its device failed".into(), ErrorKind::Device),
             None => (how, ErrorKind::WorkerCrashed),
         };
         // A process that ends or hangs without a video: no video is at fault.

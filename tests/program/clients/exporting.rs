@@ -80,7 +80,7 @@ fn clients_are_answered_during_an_export() {
     let attached = Ran::of(attached.wait_with_output().unwrap());
     assert_eq!(attached.code, 0, "{attached:?}");
     assert_eq!(bench.run(&["stop"]).code, 0);
-    wait_for("the engine leaves", || !is_running(&bench));
+    wait_for("the engine exits", || !is_running(&bench));
     assert_eq!(fs::read_to_string(bench.export("hacs_data.txt")).unwrap().lines().count(), 3);
     assert_eq!(fs::read_to_string(bench.export("missing.txt")).unwrap(), "");
 }
@@ -94,7 +94,7 @@ fn stop_waits_for_an_export_and_stop_now_cancels_it() {
     assert_eq!(snapshot(&bench)["exporting"], true, "it is still at it");
     fs::rename(&held.whole, &held.feature).unwrap();
     wait_for("it goes on", || held.open() || !is_running(&bench) || snapshot(&bench)["exporting"] == false);
-    wait_for("the engine leaves", || !is_running(&bench));
+    wait_for("the engine exits", || !is_running(&bench));
     assert!(bench.export("result.pkl").exists());
 
     fs::remove_dir_all(bench.path("out")).unwrap();

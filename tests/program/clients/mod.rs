@@ -65,7 +65,7 @@ fn start(bench: &Bench) {
 /// Stops the run and waits for the engine's exit.
 fn end(bench: &Bench) {
     let _ = bench.run(&["stop", "--now"]);
-    wait_for("the engine leaves", || !is_running(bench));
+    wait_for("the engine exits", || !is_running(bench));
 }
 
 /// A connection that sends arbitrary text.
@@ -142,7 +142,7 @@ fn a_background_run_can_be_followed_and_controlled() {
     wait_for("it is done", || bench.files("features").len() == 11);
     drop(follower);
     let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
-    wait_for("the engine leaves", || !is_running(&bench));
+    wait_for("the engine exits", || !is_running(&bench));
     assert!(!socket.exists(), "and takes its socket with it");
     assert!(bench.run(&["status"]).stdout.contains("No run is using"));
     for command in [&["attach"][..], &["pause"], &["stop"], &["retry", "--failed"]] {

@@ -22,7 +22,7 @@ fn silent_connections_do_not_keep_a_client_from_stopping_the_run() {
     assert!(silent[0].hear().is_none());
     let stop = bench.run(&["stop", "--now"]);
     assert_eq!(stop.code, 0, "{stop:?}");
-    wait_for("the engine leaves", || !is_running(&bench));
+    wait_for("the engine exits", || !is_running(&bench));
 }
 
 #[test]

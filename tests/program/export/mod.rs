@@ -149,8 +149,8 @@ fn an_hdf5_file_holds_fifty_thousand_datasets() {
 fn contradictory_options_are_refused_before_anything_is_written() {
     let set = Set::of(&VIDEOS);
     for (args, says) in [
-        (&["--format", "npy", "--compact"][..], "--compact is about the digits of csv"),
-        (&["--format", "pkl,csv", "--layout", "ct"], "--layout is about npy, npz and h5"),
+        (&["--format", "npy", "--compact"][..], "--compact applies only to csv"),
+        (&["--format", "pkl,csv", "--layout", "ct"], "--layout applies only to npy, npz and h5"),
         (&["--output", "pooled"], "result.pkl holds logits only"),
         (&["--format", "mat"], "possible values: pkl, csv, npy, npz, h5"),
     ] {

@@ -117,12 +117,12 @@ fn a_bad_manifest_is_named_and_changes_nothing() {
     let twice = whole.replace("v_tR5pWq8sA\": {", "--0edUL8zmA\": {");
     let end = format!("line {}", cut.matches('\n').count() + 1);
     for (text, says) in [
-        (cut, &[end.as_str(), "it was cut"][..]),
+        (cut, &[end.as_str(), "the file is truncated"][..]),
         (&hostile, &["line 3, column 9", "the id \"../../x\" cannot be used", "slash"]),
         (&steering, &["line 3, column 13", "control character"]),
         (&raw, &["line 3, column 3", "control character"]),
         (&twice, &["line 5, column 13", "occurs twice, first at line 2, column 13"]),
-        ("", &["line 1, column 1", "it was cut"]),
+        ("", &["line 1, column 1", "the file is truncated"]),
         ("<html>", &["web page"]),
         ("{\"database\": 7}", &["line 1, column 15", "an object with the videos by id"]),
     ] {

@@ -48,7 +48,7 @@ pub fn engines(bench: &Bench) -> usize {
 
 /// Waits until the engine has ended, which it does without clients.
 pub fn gone(bench: &Bench) {
-    wait_for("the engine leaves", || engines(bench) == 0);
+    wait_for("the engine exits", || engines(bench) == 0);
 }
 
 /// Stops the run.

@@ -59,6 +59,6 @@ fn a_truncated_video_fails_and_succeeds_after_repair() {
     });
     screen.send("q");
     assert_eq!(screen.ends(), 0);
-    wait_for("the engine leaves", || reeldeck::internals::client::runs(&dataset.path("out")).unwrap().is_empty());
+    wait_for("the engine exits", || reeldeck::internals::client::runs(&dataset.path("out")).unwrap().is_empty());
     assert_eq!(dataset.files("out", "features").len(), 4);
 }

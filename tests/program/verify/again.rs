@@ -117,7 +117,7 @@ fn a_failed_worker_costs_one_video_and_an_unusable_one_ends_the_check() {
         &[
             "A/v_-1.mp4: it cannot be extracted again: the worker exited with code 7: about to end",
             "A/v_mp4x.mp4: it cannot be extracted again: no frames",
-            "B c/v 3.mkv: it cannot be extracted again: no sign of life for 1 s",
+            "B c/v 3.mkv: it cannot be extracted again: no message for 1 s",
             "compared 1 feature with a new extraction",
         ],
     );

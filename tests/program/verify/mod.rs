@@ -136,7 +136,7 @@ fn retry_with_a_list_queues_videos_for_the_next_run() {
     set.feature(VIDEOS[0], |f| logits(f).data[7] = f32::NAN);
     let list = set.exported("verify/retry.txt");
     let list = list.to_str().unwrap();
-    set.run(&["retry", "--list", list]).expect(2, &["name the retry.txt that verify has left"]);
+    set.run(&["retry", "--list", list]).expect(2, &["name the retry.txt that verify wrote"]);
     set.run(&["verify"]).expect(3, &["1 wrong", "pass it to `reeldeck retry --list`"]);
     set.run(&["retry", "--list", list, "--dry-run"]).expect(0, &["1 video would be extracted"]);
     assert!(path(VIDEOS[0]).exists());

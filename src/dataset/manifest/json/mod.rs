@@ -34,9 +34,7 @@ pub(super) fn read(reader: impl BufRead, texts: bool, sink: &mut Sink<'_>) -> Re
     let problem = match watched.stopped() {
         Some(Stopped::Io(source)) => Problem::Io(source),
         Some(Stopped::Bound(why)) => Problem::Content(format!("{why}; is this the right file?")),
-        None if error.is_eof() => {
-            Problem::Content("the file ends in the middle; it was cut, so fetch or unpack it again".into())
-        }
+        None if error.is_eof() => Problem::Content("the file is truncated; download or unpack it again".into()),
         None => Problem::Content(without_place(&error.to_string())),
     };
     Err((watched.place(), problem))

@@ -65,6 +65,6 @@ impl Table {
             .filter(|id| id & (MISSING | OTHER) == 0 && seen.insert(*id))
             .map(|id| VideoId(id as usize))
             .collect();
-        if ids.is_empty() { Err("no video on disk is meant".into()) } else { Ok(ids) }
+        if ids.is_empty() { Err("no selected video is on disk".into()) } else { Ok(ids) }
     }
 }

@@ -185,7 +185,7 @@ fn commands_select_files_by_name_and_by_filter() {
     assert_eq!(table.select(&select(&["C/v_É.mp4", "C/v_none"], None)), Ok(vec![VideoId(2)]));
     assert_eq!(table.select(&select(&["C/v_É.mp4"], Some(Filter::default()))), Ok([2, 0, 1].map(VideoId).to_vec()));
     assert!(table.select(&select(&["C/x"], None)).unwrap_err().contains("\"C/x\""));
-    assert!(table.select(&select(&["C/v_none"], None)).unwrap_err().contains("no video on disk"));
+    assert!(table.select(&select(&["C/v_none"], None)).unwrap_err().contains("no selected video is on disk"));
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn refused_and_ignored_files_have_rows_with_a_reason() {
     assert_eq!(text(&mut table, "refused").len(), 2);
     // They are no videos: no order applies to them, and they belong to no class.
     let select = |name: &str| Select { videos: vec![name.into()], filter: None };
-    assert!(table.select(&select("v_0.mp4")).unwrap_err().contains("no video on disk"));
+    assert!(table.select(&select("v_0.mp4")).unwrap_err().contains("no selected video is on disk"));
     assert_eq!(table.classes().iter().map(|class| class.counts.iter().sum::<u32>()).sum::<u32>(), 3);
     for column in [Column::File, Column::State, Column::Size, Column::Reason, Column::Codec] {
         assert_eq!(names(&mut table, Filter::default(), Sort { by: column, descending: true }).len(), 5);
