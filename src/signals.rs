@@ -80,6 +80,8 @@ pub(crate) fn cancel_on_signal(note: Option<&'static str>) -> io::Result<Arc<Ato
 pub(crate) enum WindowSignal {
     /// The terminal has hung up, or the process was asked to end.
     Quit,
+    /// An interrupt, which a program that shares the terminal gets too.
+    Interrupt,
     /// The terminal has another size.
     Resize,
     /// The process was asked to stop until it is continued.
@@ -119,7 +121,7 @@ impl WindowSignals {
         tokio::select! {
             _ = self.hangup.recv() => WindowSignal::Quit,
             _ = self.terminate.recv() => WindowSignal::Quit,
-            _ = self.interrupt.recv() => WindowSignal::Quit,
+            _ = self.interrupt.recv() => WindowSignal::Interrupt,
             _ = self.resize.recv() => WindowSignal::Resize,
             _ = self.suspend.recv() => WindowSignal::Suspend,
             _ = self.resume.recv() => WindowSignal::Resume,

@@ -5,11 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use reeldeck_common::recipe::Recipe;
 
 use super::list::hint;
-use crate::config::{Config, FILE, Overrides, check_folders};
-use crate::dataset::manifest::Manifest;
+use crate::config::{Config, FILE, Overrides, check_folders, detect};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
@@ -43,12 +41,12 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
     }
     let written = |path: &Path| if base == current { path.to_owned() } else { current.join(path) };
     let recipe = typed.recipe.clone().unwrap_or(defaults.recipe);
-    let manifest = typed.manifest.clone().or_else(|| manifest_in(current, root));
+    let manifest = typed.manifest.clone().or_else(|| detect::manifest_beside(current, root));
     let devices =
         typed.devices.clone().unwrap_or_else(|| if gpus::may_exist() { "all".into() } else { defaults.devices });
     let checkpoint = match &typed.checkpoint {
         Some(path) => path.to_string_lossy().into_owned(),
-        None => published_file(current, &recipe).unwrap_or_else(|| "published".into()),
+        None => detect::checkpoint_in(current, &recipe),
     };
     let mut values = vec![
         ("root", written(root)),
@@ -103,26 +101,6 @@ fn fill(values: &[(&str, PathBuf)]) -> anyhow::Result<String> {
         text = text.replacen(&format!("\n{line}\n"), &format!("\n{key} = {}\n", toml::Value::from(value)), 1);
     }
     Ok(text)
-}
-
-/// The official annotation file, in the current folder or next to the dataset.
-fn manifest_in(current: &Path, root: &Path) -> Option<PathBuf> {
-    let beside = root.parent().map(Path::to_owned).unwrap_or_default();
-    [PathBuf::new(), beside].into_iter().find_map(|folder| {
-        let entries = fs::read_dir(current.join(&folder)).ok()?.flatten();
-        let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        let name = names.into_iter().rev().find(|name| name.starts_with("HACS_segments") && name.ends_with(".json"))?;
-        let path = folder.join(name);
-        Manifest::read(&current.join(&path), &Config::default().manifest.prefix).ok().map(|_| path)
-    })
-}
-
-/// The file name of the published weights, if it is in the current folder.
-fn published_file(current: &Path, recipe: &str) -> Option<String> {
-    let url = Recipe::find(recipe).ok()?.checkpoint.url?;
-    let name = url.rsplit('/').next()?.to_owned();
-    current.join(&name).is_file().then_some(name)
 }
 
 #[cfg(test)]

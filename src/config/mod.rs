@@ -16,6 +16,7 @@ use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
 use crate::format::Format;
 
+pub(crate) mod detect;
 mod device;
 mod engine;
 mod file;
@@ -31,7 +32,7 @@ pub(crate) use file::WorkerSection;
 pub use file::{Config, NvdecUse};
 pub(crate) use folders::check_folders;
 pub use overrides::Overrides;
-pub(crate) use tui::{ImageProtocol, KeyChoice, TuiSection};
+pub(crate) use tui::{ImageProtocol, KeyChoice, Notification, Progress, TuiSection};
 
 /// The default configuration file, in the current folder.
 pub(crate) const FILE: &str = "config.toml";

@@ -13,6 +13,9 @@ pub struct TuiSection {
     pub mouse: bool,
     pub low_bandwidth: bool,
     pub pictures: ImageProtocol,
+    pub notify: Notification,
+    pub bell: bool,
+    pub progress: Progress,
     pub keys: BTreeMap<String, KeyChoice>,
 }
 
@@ -24,6 +27,9 @@ impl Default for TuiSection {
             mouse: false,
             low_bandwidth: false,
             pictures: ImageProtocol::Auto,
+            notify: Notification::Auto,
+            bell: true,
+            progress: Progress::Auto,
             keys: BTreeMap::new(),
         }
     }
@@ -37,6 +43,34 @@ pub enum KeyChoice {
     One(String),
     /// Any number of keys.
     Several(Vec<String>),
+}
+
+/// The notification of the desktop at the end of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notification {
+    /// The escape sequence that the terminal is known to understand.
+    #[default]
+    Auto,
+    /// iTerm2's, which most terminals understand.
+    Osc9,
+    /// urxvt's.
+    Osc777,
+    /// None.
+    Off,
+}
+
+/// Whether the terminal shows the progress of a run in its taskbar or tab (OSC 9;4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// If the terminal is known to support it: some show a notification instead.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// The protocol for images in the terminal.

@@ -47,10 +47,7 @@ pub(crate) fn start(private: &Path, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The file that is being written.
-pub(crate) fn path(private: &Path, name: &str) -> PathBuf {
-    private.join("log").join(format!("{name}.log"))
-}
+pub(crate) use reeldeck_common::layout::log_file as path;
 
 fn default_filter() -> Targets {
     Targets::new().with_target("reeldeck", tracing::Level::DEBUG)

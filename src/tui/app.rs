@@ -1,14 +1,16 @@
 //! The state of the screen. Only `update` changes it; `view` reads it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 
 use super::classes::ClassList;
 use super::command_group::Undo;
 use super::details::DetailsView;
+use super::device_history::DeviceHistory;
 use super::keymap::{Context, Keymap};
 use super::keys::Key;
 use super::log_pane::LogPane;
@@ -17,9 +19,11 @@ use super::modal::Modal;
 use super::pane::Pane;
 use super::picture::Depth;
 use super::picture::graphics::GraphicsProtocol;
+use super::preview::Preview;
 use super::table::VideoTable;
 use super::theme::Theme;
 use super::toast::Toasts;
+use crate::config::Notification;
 use crate::protocol::Welcome;
 use crate::protocol::row::{Column, Sort};
 use crate::protocol::snapshot::{History, Phase, Snapshot};
@@ -54,6 +58,8 @@ pub(super) enum PendingRequest {
     Log,
     /// The video's name.
     Details(String),
+    /// The same for the preview.
+    Preview(String),
     /// The names of rows to mark.
     BulkMark,
     /// A command whose answer is shown.
@@ -94,6 +100,11 @@ pub(super) struct Options {
     pub depth: Depth,
     /// The protocol for pictures in pixels; `None` draws them as characters.
     pub pictures: Option<GraphicsProtocol>,
+    /// How to notify the desktop; never `Auto`.
+    pub notify: Notification,
+    pub bell: bool,
+    /// Send the progress to the terminal (OSC 9;4).
+    pub progress: bool,
 }
 
 #[derive(Debug)]
@@ -111,9 +122,8 @@ pub(super) struct App {
     /// The index of the device under the cursor.
     pub device: usize,
     pub history: History,
-    /// The last values of each device, the oldest first: percent busy, or clips a second where the device does not
-    /// report that.
-    pub activity: Vec<VecDeque<Option<f32>>>,
+    /// What each device has reported.
+    pub device_history: Vec<DeviceHistory>,
     pub log: LogPane,
     pub focus: Pane,
     /// The focused pane fills the screen.
@@ -121,6 +131,8 @@ pub(super) struct App {
     /// The overlays, the topmost last.
     pub modals: Vec<Modal>,
     pub toasts: Toasts,
+    /// The time of day, as of the last message.
+    pub wall: Timestamp,
     /// The start of a key sequence.
     pub pending_keys: Vec<Key>,
     /// What can be undone, the most recent last.
@@ -144,7 +156,8 @@ pub(super) struct App {
     /// Videos have changed since the table was last requested.
     pub(super) table_stale: bool,
     pub(super) classes_stale: bool,
-    pub(super) activity_due: Duration,
+    pub(super) device_history_due: Duration,
+    pub preview: Preview,
 }
 
 impl App {
@@ -161,12 +174,13 @@ impl App {
             marks: Marks::default(),
             device: 0,
             history: History::default(),
-            activity: vec![],
+            device_history: vec![],
             log: LogPane::default(),
             focus: Pane::Videos,
             zoom: false,
             modals: vec![],
             toasts: Toasts::default(),
+            wall: Timestamp::UNIX_EPOCH,
             pending_keys: vec![],
             undo: vec![],
             quit_when_idle: false,
@@ -183,7 +197,8 @@ impl App {
             starting_step: String::new(),
             table_stale: false,
             classes_stale: true,
-            activity_due: Duration::ZERO,
+            device_history_due: Duration::ZERO,
+            preview: Preview::default(),
         };
         app.lay_out();
         app

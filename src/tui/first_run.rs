@@ -9,7 +9,7 @@ use super::app::Options;
 use super::keymap::Keymap;
 use super::setup::{self, Effect, Setup, Values};
 use super::terminal::{Screen, is_session_leader};
-use crate::config::{self, Overrides};
+use crate::config::{self, Config, Overrides};
 use crate::process::gpus;
 use crate::signals::{WindowSignal, WindowSignals};
 
@@ -39,7 +39,8 @@ pub(super) async fn run_form(
     current: &Path,
 ) -> anyhow::Result<bool> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-    let suggested = setup::suggested(current, gpus::may_exist());
+    let recipe = typed.recipe.clone().unwrap_or_else(|| Config::default().recipe);
+    let suggested = setup::suggested(current, &recipe, gpus::may_exist());
     let values = Values {
         root: text_of(typed.root.as_deref(), suggested.root),
         out: text_of(typed.out.as_deref(), suggested.out),
@@ -63,7 +64,7 @@ pub(super) async fn run_form(
         tokio::select! {
             biased;
             signal = signals.next() => match signal {
-                WindowSignal::Quit => return Ok(false),
+                WindowSignal::Quit | WindowSignal::Interrupt => return Ok(false),
                 WindowSignal::Resize => {}
                 WindowSignal::Suspend => suspend(screen)?,
                 WindowSignal::Resume => screen.resume("reeldeck")?,

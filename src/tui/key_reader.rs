@@ -3,6 +3,7 @@
 //! The thread ends when the terminal hangs up. crossterm alone would spin or block forever then.
 
 use std::io;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event};
@@ -23,7 +24,8 @@ pub(super) fn spawn() -> io::Result<mpsc::Receiver<Event>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     reeldeck_common::thread::spawn("keys", move || {
         while wait_readable() {
-            while matches!(event::poll(POLL_TIMEOUT), Ok(true)) {
+            wait_until_ours();
+            while !is_lent() && matches!(event::poll(POLL_TIMEOUT), Ok(true)) {
                 let Ok(event) = event::read() else { return };
                 if sender.blocking_send(event).is_err() {
                     return;
@@ -32,6 +34,25 @@ pub(super) fn spawn() -> io::Result<mpsc::Receiver<Event>> {
         }
     })?;
     Ok(receiver)
+}
+
+/// Another program has the terminal and reads the keys.
+static LENT: Mutex<bool> = Mutex::new(false);
+static RETURNED: Condvar = Condvar::new();
+
+/// Leaves the keys to another program, or reads them again.
+pub(super) fn lend(lent: bool) {
+    *LENT.lock().unwrap_or_else(PoisonError::into_inner) = lent;
+    RETURNED.notify_all();
+}
+
+fn is_lent() -> bool {
+    *LENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait_until_ours() {
+    let lent = LENT.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(RETURNED.wait_while(lent, |lent| *lent));
 }
 
 /// Waits until standard input is readable. Returns false when the terminal has hung up.

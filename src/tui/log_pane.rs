@@ -18,6 +18,16 @@ pub(super) struct Entry {
     pub level: Level,
     pub text: String,
     lower: String,
+    at: Timestamp,
+    /// It comes from this window: the engine does not know it.
+    is_own: bool,
+}
+
+impl Entry {
+    /// The line as text.
+    pub(super) fn line(&self) -> String {
+        format!("{} {} {}", self.time, self.level.word(), self.text)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -39,20 +49,32 @@ impl Default for LogPane {
 }
 
 impl LogPane {
-    /// Replaces all lines.
+    /// Replaces all lines of the engine.
     pub(super) fn replace(&mut self, lines: Vec<LogLine>, zone: &TimeZone) {
-        self.lines.clear();
+        self.lines.retain(|entry| entry.is_own);
         self.back = 0;
         for line in lines {
             self.add(line, zone);
         }
+        self.lines.make_contiguous().sort_by_key(|entry| entry.at);
     }
 
-    /// Appends a line. If the cursor is not at the end, it stays on its line.
+    /// Appends a line of the engine.
     pub(super) fn add(&mut self, line: LogLine, zone: &TimeZone) {
-        let time = line.time.parse::<Timestamp>().map(|time| time.to_zoned(zone.clone()).strftime("%T").to_string());
-        let text = line.text.lines().map(str::trim).collect::<Vec<_>>().join(" · ");
-        let entry = Entry { time: time.unwrap_or_default(), level: line.level, lower: text.to_lowercase(), text };
+        let at = line.time.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        self.push(at, line.level, &line.text, false, zone);
+    }
+
+    /// Appends a line of this window: what the user has asked for, and its result.
+    pub(super) fn add_own(&mut self, at: Timestamp, level: Level, text: &str, zone: &TimeZone) {
+        self.push(at, level, text, true, zone);
+    }
+
+    /// If the cursor is not at the end, it stays on its line.
+    fn push(&mut self, at: Timestamp, level: Level, text: &str, is_own: bool, zone: &TimeZone) {
+        let time = at.to_zoned(zone.clone()).strftime("%T").to_string();
+        let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" · ");
+        let entry = Entry { time, level, lower: text.to_lowercase(), text, at, is_own };
         if self.back > 0 && self.shows(&entry) {
             self.back += 1;
         }
@@ -79,6 +101,12 @@ impl LogPane {
 
     pub(super) fn current(&self) -> Option<&Entry> {
         self.lines.iter().rev().filter(|entry| self.shows(entry)).nth(self.back)
+    }
+
+    /// All lines that pass the filter, oldest first, as one text.
+    pub(super) fn shown_text(&self) -> String {
+        let lines = self.lines.iter().filter(|entry| self.shows(entry));
+        lines.map(|entry| format!("{}\n", entry.line())).collect()
     }
 
     /// The cursor follows new lines.
@@ -144,6 +172,16 @@ mod tests {
         pane.move_by(-100);
         let (lines, cursor) = pane.window(10);
         assert_eq!((cursor, lines[0].text.as_str()), (0, "line 0"));
+    }
+
+    #[test]
+    fn own_lines_stay_in_their_place_when_the_engine_sends_its_log_again() {
+        let mut pane = pane(3);
+        let at = "2026-11-24T14:02:12Z".parse().unwrap();
+        pane.add_own(at, Level::Info, "wrote missing.txt", &TimeZone::UTC);
+        let later = LogLine { time: "2026-11-24T14:02:13Z".into(), ..line(Level::Info, "later") };
+        pane.replace(vec![line(Level::Info, "first"), later], &TimeZone::UTC);
+        assert_eq!(pane.shown_text(), "14:02:11 info first\n14:02:12 info wrote missing.txt\n14:02:13 info later\n");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::command_group::CommandGroup;
 use super::details::DetailsView;
 use super::input::Input;
 use super::pane::Pane;
+use super::theme::Theme;
 use crate::protocol::row::{Column, Finding, RowState};
 
 #[derive(Clone, Debug)]
@@ -11,6 +12,10 @@ pub(super) enum Modal {
     Help {
         /// The number of lines scrolled past.
         scroll: usize,
+        /// Only entries with these words are shown.
+        search: Input,
+        /// The search is being typed.
+        typing: bool,
     },
     Palette {
         input: Input,
@@ -28,6 +33,8 @@ pub(super) enum Modal {
     /// A menu or a question.
     Menu(Menu),
     Details(Box<DetailsView>),
+    /// The card at the end of a run. A key of a pane closes it and takes effect.
+    RunEnd,
     /// A text that stays until it is closed.
     Notice {
         title: String,
@@ -46,6 +53,8 @@ pub(super) struct Menu {
     pub selected: usize,
     /// The menu stays open after a choice.
     pub stays_open: bool,
+    /// The theme before the preview, which closing the menu restores. Moving the cursor shows the theme under it.
+    pub theme_before: Option<Theme>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +74,7 @@ pub(super) enum MenuAction {
     ToggleState(RowState),
     ToggleFinding(Finding),
     ShowAllStates,
+    Theme(&'static str),
     /// Quits while the run goes on.
     Detach,
     /// Stops the run and quits when it is over.
@@ -82,6 +92,11 @@ impl MenuItem {
 }
 
 impl Menu {
+    /// A menu with the cursor on its first item, which closes after a choice.
+    pub(super) fn new(title: impl Into<String>, text: impl Into<String>, items: Vec<MenuItem>) -> Self {
+        Self { title: title.into(), text: text.into(), items, selected: 0, stays_open: false, theme_before: None }
+    }
+
     /// A yes-or-no question with the cursor on yes.
     pub(super) fn question(
         title: impl Into<String>,
@@ -89,15 +104,7 @@ impl Menu {
         yes: impl Into<String>,
         group: CommandGroup,
     ) -> Self {
-        Self {
-            title: title.into(),
-            text: text.into(),
-            items: vec![
-                MenuItem::new('y', yes, MenuAction::Send(group)),
-                MenuItem::new('n', "no, leave it", MenuAction::Close),
-            ],
-            selected: 0,
-            stays_open: false,
-        }
+        let items = vec![MenuItem::new('y', yes, MenuAction::Send(group)), MenuItem::new('n', "no", MenuAction::Close)];
+        Self::new(title, text, items)
     }
 }

@@ -1,4 +1,4 @@
-//! The command palette: fuzzy search over the key bindings.
+//! The command palette: a search for words in the key bindings.
 
 use super::action::Action;
 use super::keymap::{Binding, Context, Keymap};
@@ -13,9 +13,8 @@ pub(super) fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Acti
     };
     for (place, (line, keys)) in keymap.bindings().enumerate().filter(|(_, (line, _))| is_to_be_had(line)) {
         let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        let words = format!("{} {}", line.context.title().to_lowercase(), line.long);
-        let score =
-            [line.short, line.long, line.action.name(), &words].iter().filter_map(|text| score(text, typed)).min();
+        let long = format!("{} {}", line.context.title(), line.long);
+        let score = score(&[line.short, line.action.name()], &long, typed);
         if let Some(score) = score {
             let far = here.chain().iter().position(|context| *context == line.context).unwrap_or(usize::MAX);
             found.push(((score, far, place), (line.action, *line, keys)));
@@ -25,30 +24,32 @@ pub(super) fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Acti
     found.into_iter().map(|(_, found)| found).collect()
 }
 
-/// The distance of a fuzzy match, 0 being the best; `None` if the letters do not occur in order.
-pub(super) fn score(text: &str, typed: &str) -> Option<usize> {
-    let text: Vec<char> = text.to_lowercase().chars().collect();
-    let mut score = 0;
-    let mut from = 0;
-    for letter in typed.to_lowercase().chars().filter(|c| !c.is_whitespace()) {
-        let rest = text.get(from..)?;
-        let next = rest.first() == Some(&letter);
-        let starts = |place: &usize| {
-            text.get(*place) == Some(&letter)
-                && (*place == 0 || text.get(place - 1).is_some_and(|c| !c.is_alphanumeric()))
-        };
-        // Prefer the next letter, then the start of a word, then any position.
-        let (place, cost) = match next && from > 0 {
-            true => (from, 0),
-            false => match (from..text.len()).find(starts) {
-                Some(place) => (place, 1),
-                None => (from + rest.iter().position(|c| *c == letter)?, 10),
-            },
-        };
-        score += cost + usize::from(place > from) * (place - from).min(20);
-        from = place + 1;
+/// The distance of a match, 0 being the best. Every word that was typed must occur: at the start of a word, inside one, or as
+/// letters in order in a name. Letters in order in a sentence would match nearly anything.
+fn score(names: &[&str], sentence: &str, typed: &str) -> Option<usize> {
+    let names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+    let sentence = sentence.to_lowercase();
+    typed.to_lowercase().split_whitespace().map(|word| word_score(&names, &sentence, word)).sum()
+}
+
+fn word_score(names: &[String], sentence: &str, word: &str) -> Option<usize> {
+    let starts = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part.starts_with(word));
+    let any = |is: &dyn Fn(&str) -> bool| names.iter().any(|name| is(name));
+    match () {
+        () if any(&|name| name.starts_with(word)) => Some(0),
+        () if any(&starts) => Some(1),
+        () if starts(sentence) => Some(2),
+        () if any(&|name| name.contains(word)) => Some(4),
+        () if sentence.contains(word) => Some(5),
+        () if any(&|name| in_order(name, word)) => Some(20),
+        () => None,
     }
-    Some(score)
+}
+
+/// The letters occur in the text in this order.
+fn in_order(text: &str, letters: &str) -> bool {
+    let mut rest = text.chars();
+    letters.chars().all(|letter| rest.any(|c| c == letter))
 }
 
 #[cfg(test)]
@@ -77,10 +78,16 @@ mod tests {
     }
 
     #[test]
-    fn letters_match_in_order_only() {
-        assert_eq!(score("retry", "yr"), None);
-        assert!(score("mark all", "ma") < score("format", "ma"));
-        assert!(score("mark all", "mall").is_some());
-        assert_eq!(score("x", ""), Some(0));
+    fn a_word_finds_what_is_called_so_and_nothing_else() {
+        let keymap = Keymap::new(&BTreeMap::new()).unwrap();
+        let found = |typed: &str| -> Vec<Action> {
+            matching(&keymap, Context::Videos, typed).into_iter().map(|(action, ..)| action).collect()
+        };
+        assert_eq!(found("theme"), [Action::Theme]);
+        assert_eq!(found("colour").first(), Some(&Action::Theme));
+        assert_eq!(found("copy path"), [Action::YankPath]);
+        assert_eq!(found("path copy"), found("copy path"), "the order of the words does not matter");
+        assert!(found("log").contains(&Action::PaneLog));
+        assert_eq!(found("qit").first(), Some(&Action::Quit), "a missing letter in a name");
     }
 }

@@ -26,6 +26,10 @@ impl Pane {
         }
     }
 
+    pub(super) fn title(self) -> &'static str {
+        self.context().title()
+    }
+
     /// The number key that focuses it.
     pub(super) fn number(self) -> usize {
         Self::ALL.iter().position(|pane| *pane == self).unwrap_or(0) + 1

@@ -13,6 +13,7 @@ use super::app::{Dirty, Options};
 use super::first_run;
 use super::keymap::Keymap;
 use super::link;
+use super::osc;
 use super::picture::Depth;
 use super::picture::graphics::GraphicsProtocol;
 use super::terminal::Screen;
@@ -23,7 +24,7 @@ use super::window::{Flow, Window};
 use super::{key_reader, panic_report};
 use crate::cli::TuiArgs;
 use crate::client;
-use crate::config::{Overrides, Settings, TuiSection};
+use crate::config::{Overrides, Progress, Settings, TuiSection};
 use crate::error::{Exit, ExitError};
 use crate::out::outln;
 use crate::runtime;
@@ -118,12 +119,19 @@ fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Key
     })?;
     let variable = |name: &str| std::env::var(name).ok();
     let theme = theme.with_ascii(args.ascii || section.ascii).adapted(variable);
+    let progress = match section.progress {
+        Progress::Auto => None,
+        chosen => Some(chosen == Progress::On),
+    };
     let options = Options {
         theme,
         mouse: args.mouse || section.mouse,
         low_bandwidth: args.low_bandwidth || section.low_bandwidth,
         zone: TimeZone::system(),
         depth: Depth::of(&theme, variable),
+        notify: osc::notification_of(section.notify, variable),
+        bell: section.bell,
+        progress: osc::shows_progress(progress, variable),
         pictures: GraphicsProtocol::detect(section.pictures, variable).filter(|_| !theme.is_ascii()),
     };
     Ok((options, Keymap::new(&section.keys).map_err(bad)?))
@@ -166,7 +174,9 @@ async fn event_loop(
         let next = tokio::select! {
             biased;
             signal = signals.next() => match signal {
-                WindowSignal::Quit => return Ok(None),
+                // It is meant for the program that has the terminal.
+                WindowSignal::Interrupt if window.is_lent() => Flow::Continue(()),
+                WindowSignal::Quit | WindowSignal::Interrupt => return Ok(None),
                 WindowSignal::Resize => window.resize()?,
                 WindowSignal::Suspend => window.suspend()?,
                 WindowSignal::Resume => window.resume()?,

@@ -27,6 +27,9 @@ static OURS: AtomicBool = AtomicBool::new(false);
 /// The mouse is captured: 1.
 static MOUSE: AtomicU8 = AtomicU8::new(0);
 
+/// The terminal shows our progress: 1.
+static PROGRESS: AtomicU8 = AtomicU8::new(0);
+
 /// Collects the bytes of a frame.
 #[derive(Clone, Default)]
 struct Pending(Rc<RefCell<Vec<u8>>>);
@@ -143,6 +146,26 @@ impl Screen {
         out.flush()
     }
 
+    /// Shows the title, and the progress in percent in it and, if `osc`, in the taskbar or tab.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub(super) fn show_progress(&mut self, title: &str, percent: Option<u8>, osc: bool) -> io::Result<()> {
+        let title = percent.map_or_else(|| title.to_owned(), |percent| format!("{percent} % {title}"));
+        let mut bytes = vec![];
+        queue!(bytes, SetTitle(title))?;
+        if osc {
+            PROGRESS.store(percent.is_some().into(), Ordering::SeqCst);
+            bytes.extend(osc::progress(percent));
+        }
+        self.raw(&bytes)
+    }
+
+    /// Gives the terminal to another program, until [`Screen::resume`].
+    pub(super) fn lend(&mut self) {
+        leave();
+    }
+
     /// Redraws everything with the next frame.
     pub(super) fn redraw(&mut self) {
         self.lost = true;
@@ -154,9 +177,7 @@ impl Screen {
     /// When the terminal is gone.
     pub(super) fn suspend(&mut self, title: &str) -> io::Result<()> {
         leave();
-        // Stops the whole process, so that no thread reads keys meant for the shell.
-        let own = rustix::process::getpid();
-        rustix::process::kill_process(own, rustix::process::Signal::STOP)?;
+        stop()?;
         self.resume(title)
     }
 
@@ -190,6 +211,11 @@ fn enter(title: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Stops this process until it is continued: the whole of it, so that no thread reads keys meant for the shell.
+pub(super) fn stop() -> io::Result<()> {
+    Ok(rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?)
+}
+
 /// No shell waits for this process, so nothing would continue it if it stopped.
 pub(super) fn is_session_leader() -> bool {
     rustix::process::getsid(None).is_ok_and(|leader| leader == rustix::process::getpid())
@@ -205,6 +231,9 @@ pub(super) fn leave() {
     bytes.extend_from_slice(osc::END_FRAME);
     if MOUSE.load(Ordering::SeqCst) == 1 {
         let _ = queue!(bytes, DisableMouseCapture);
+    }
+    if PROGRESS.swap(0, Ordering::SeqCst) == 1 {
+        bytes.extend(osc::progress(None));
     }
     let _ = queue!(bytes, DisableBracketedPaste, Show, LeaveAlternateScreen);
     let mut rest = bytes.as_slice();

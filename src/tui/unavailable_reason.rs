@@ -28,27 +28,31 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
                 Some(format!("the run resumes by itself as soon as it can: {why}"))
             }
             Some(Phase::Waiting | Phase::Idle) if counts.queued == 0 => {
-                Some("nothing waits to be extracted; retry or rescan brings something".into())
+                Some("nothing left to extract; retry videos or rescan".into())
             }
             _ => None,
         },
         A::Stop => (!app.is_active()).then(|| "no run is active".into()),
         A::RetryAll => (counts.failed == 0).then(|| "no video has failed".into()),
         A::WriteMissing => match app.welcome().and_then(|welcome| welcome.manifest.as_ref()) {
-            None => Some("no manifest says what should be there; name one in config.toml or with --manifest".into()),
+            None => Some("no manifest; name one in config.toml or with --manifest".into()),
             Some(_) => None,
         },
-        A::Export => (counts.done == 0).then(|| "nothing is done yet that could be exported".into()),
-        A::Undo => app.undo.is_empty().then(|| "nothing to take back".into()),
+        A::Export => (counts.done == 0).then(|| "nothing to export yet: no video is done".into()),
+        A::Undo => app.undo.is_empty().then(|| "nothing to undo".into()),
         A::Check | A::CheckDeep => {
             let scan = app.snapshot().and_then(|snapshot| snapshot.scan);
             scan.map(|scan| format!("a check is running: {} of {}", scan.done, scan.all))
         }
         A::Unmark => app.marks.is_empty().then(|| "nothing is marked".into()),
         A::Retry => retry(app),
-        A::Exclude | A::Mark | A::Yank | A::YankPath if app.videos.current().is_none() => {
+        A::Exclude | A::Mark | A::Yank | A::YankPath | A::YankReason if app.videos.current().is_none() => {
             Some("no video is here".into())
         }
+        A::YankReason if app.videos.current().is_some_and(|row| row.reason.is_none()) => {
+            Some("this video has no reason to copy".into())
+        }
+        A::YankLine | A::YankLog if app.log.current().is_none() => Some("no line is here".into()),
         A::Range | A::MarkAll | A::Invert if app.videos.total() == 0 => Some("no video is here".into()),
         A::YankPath => app
             .videos
@@ -93,11 +97,11 @@ fn needs_engine(action: Action) -> bool {
 fn no_engine(app: &App, action: Action) -> Option<String> {
     match &app.connection {
         Connection::Up(_) if app.latest.is_some() => None,
-        Connection::Up(_) | Connection::Connecting => Some("the engine is starting; a moment".into()),
-        Connection::Lost { .. } => Some("the engine does not answer; it is being looked for".into()),
+        Connection::Up(_) | Connection::Connecting => Some("the engine is starting; wait a moment".into()),
+        Connection::Lost { .. } => Some("the engine has stopped responding; reconnecting".into()),
         Connection::Gone { .. } if action == Action::StartPause => None,
         Connection::Gone { .. } => {
-            Some(format!("there is no engine any more; `{}` starts one", app.keymap.key_text(Action::StartPause)))
+            Some(format!("the engine has exited; `{}` starts it", app.keymap.key_text(Action::StartPause)))
         }
     }
 }
@@ -108,11 +112,11 @@ fn retry(app: &App) -> Option<String> {
     }
     let Some(row) = app.videos.current() else { return Some("no video is here".into()) };
     let why = match row.state {
-        RowState::Missing => "is missing: fetch it, and a rescan finds it",
+        RowState::Missing => "is missing: download it, then rescan",
         RowState::Refused | RowState::Ignored => "is not a video that can be used",
         RowState::Running => "is being extracted now",
-        RowState::Queued => "waits for its turn already",
-        RowState::Excluded => "is excluded; take it in again first",
+        RowState::Queued => "is queued already",
+        RowState::Excluded => "is excluded; include it first",
         RowState::LeftOut => "is not part of this run: of another shard, or beyond the limit",
         _ => return None,
     };

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use ratatui::crossterm::event::Event;
 use ratatui::layout::{Rect, Size};
+use reeldeck_common::layout::{self, Layout};
 use tokio::sync::mpsc;
 
 use super::app::{App, Dirty, Options};
@@ -17,7 +19,7 @@ use super::modal::Modal;
 use super::picture::Rgb;
 use super::terminal::Screen;
 use super::update::{Effect, LinkEvent, Msg, update};
-use super::{engine_mismatch, osc, still, terminal};
+use super::{engine_mismatch, key_reader, osc, run_end, still, terminal};
 use crate::config::{Overrides, Settings};
 use crate::{error, launch, process};
 
@@ -38,6 +40,10 @@ pub(super) struct Window {
     still: Option<tokio::task::JoinHandle<()>>,
     /// The engine was running before this window: its welcome is compared with the settings.
     joins: bool,
+    /// Another program has the terminal. Nothing is drawn.
+    lent: bool,
+    /// The percentage in the title.
+    percent: Option<u8>,
 }
 
 impl Window {
@@ -57,7 +63,21 @@ impl Window {
         let size = screen.size().context("failed to ask for the terminal's size")?;
         let app = App::new(options, keymap, size);
         let began = Instant::now();
-        Ok(Self { screen, app, began, settings, typed, title, to_link, done, shown: None, still: None, joins: false })
+        Ok(Self {
+            screen,
+            app,
+            began,
+            settings,
+            typed,
+            title,
+            to_link,
+            done,
+            shown: None,
+            still: None,
+            joins: false,
+            lent: false,
+            percent: None,
+        })
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -73,7 +93,15 @@ impl Window {
     /// # Errors
     /// When the terminal is gone.
     pub(super) fn draw(&mut self) -> anyhow::Result<()> {
+        if self.lent {
+            return Ok(());
+        }
         self.app.dirty = Dirty::Clean;
+        let percent = run_end::title_percent(&self.app);
+        if percent != self.percent {
+            self.percent = percent;
+            self.screen.show_progress(&self.title, percent, self.app.options.progress).context("failed to draw")?;
+        }
         if self.app.options.pictures.is_some() {
             self.take_picture_away()?;
         }
@@ -122,6 +150,10 @@ impl Window {
             }
             _ => None,
         };
+        if matches!(msg, Msg::TerminalReturned(_)) {
+            self.take_back()?;
+        }
+        self.app.wall = Timestamp::now();
         let effects = update(&mut self.app, self.began.elapsed(), msg);
         if let Some(text) = other {
             self.app.notice("A run of other settings", text);
@@ -136,10 +168,58 @@ impl Window {
                 Effect::Suspend => return self.suspend(),
                 Effect::Redraw => self.redraw(),
                 Effect::Copy(text) => self.screen.raw(&osc::copy(&text))?,
+                Effect::Notify(text) => {
+                    let mut bytes = osc::notification(self.app.options.notify, &self.title, &text);
+                    bytes.extend(self.app.options.bell.then_some(b'\x07'));
+                    self.screen.raw(&bytes)?;
+                }
+                Effect::ShowLog => self.show_log(),
                 Effect::Still { video, path } => self.fetch_still(video, path),
             }
         }
         Ok(Flow::Continue(()))
+    }
+
+    pub(super) fn is_lent(&self) -> bool {
+        self.lent
+    }
+
+    /// Opens the log file in the user's pager or editor, which gets the terminal until it ends. The run's messages are
+    /// still received.
+    fn show_log(&mut self) {
+        let shard = self.settings.shard;
+        let name = format!("{}-of-{}", shard.index, shard.of);
+        let path = layout::log_file(&Layout::new(&self.settings.out, "").private(), &name);
+        let set = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
+        let program = ["PAGER", "VISUAL", "EDITOR"].into_iter().find_map(set).unwrap_or_else(|| "less".into());
+        (self.lent, self.percent) = (true, None);
+        key_reader::lend(true);
+        self.screen.lend();
+        // The variables may contain options.
+        let shell = format!("{program} \"$1\"");
+        let started = tokio::process::Command::new("sh").args(["-c", &shell, "sh"]).arg(path).spawn();
+        let done = self.done.clone();
+        tokio::spawn(async move {
+            let ended = match started {
+                Ok(mut child) => child.wait().await,
+                Err(error) => Err(error),
+            };
+            let problem = match ended {
+                Ok(status) if status.success() => None,
+                Ok(status) => Some(format!("{program}: {status}")),
+                Err(error) => Some(format!("failed to start {program}: {error}")),
+            };
+            let _ = done.send(Msg::TerminalReturned(problem));
+        });
+    }
+
+    /// The other program has ended.
+    fn take_back(&mut self) -> anyhow::Result<()> {
+        self.lent = false;
+        key_reader::lend(false);
+        self.screen.resume(&self.title)?;
+        self.redraw();
+        Ok(())
     }
 
     fn redraw(&mut self) {
@@ -174,8 +254,14 @@ impl Window {
     /// When the terminal is gone.
     pub(super) fn suspend(&mut self) -> anyhow::Result<Flow> {
         if terminal::is_session_leader() {
-            return self.message(Msg::Notify("there is no shell to go back to".into()));
+            return self.message(Msg::Notify("cannot suspend: no shell started this program".into()));
         }
+        // The other program has restored the terminal for itself.
+        if self.lent {
+            terminal::stop()?;
+            return Ok(Flow::Continue(()));
+        }
+        self.percent = None;
         self.screen.suspend(&self.title)?;
         self.resize()
     }
@@ -183,6 +269,10 @@ impl Window {
     /// # Errors
     /// When the terminal is gone.
     pub(super) fn resume(&mut self) -> anyhow::Result<Flow> {
+        if self.lent {
+            return Ok(Flow::Continue(()));
+        }
+        self.percent = None;
         self.screen.resume(&self.title)?;
         self.resize()
     }

@@ -73,6 +73,11 @@ impl Layout {
     }
 }
 
+/// The log file of this name in the private folder.
+pub fn log_file(private: &Path, name: &str) -> PathBuf {
+    private.join("log").join(format!("{name}.log"))
+}
+
 /// All files below a folder, as paths relative to it. A folder that does not exist contains none.
 ///
 /// # Errors

@@ -48,7 +48,7 @@ fn one(page: &mut Page, number: usize, attempt: &Attempt, zone: &TimeZone) {
         }
     }
     if !attempt.stderr.is_empty() {
-        page.line("", vec![Span::styled("   last words of the worker", page.theme.style(Role::Dim))]);
+        page.line("", vec![Span::styled("   last lines of the worker", page.theme.style(Role::Dim))]);
     }
     for line in &attempt.stderr {
         page.hanging("", stderr, line, page.theme.style(Role::Dim));

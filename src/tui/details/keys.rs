@@ -22,6 +22,8 @@ pub(crate) fn is_details_action(action: Action) -> bool {
             | A::NextVideo
             | A::Yank
             | A::YankPath
+            | A::YankReason
+            | A::YankDetails
             | A::Up
             | A::Down
             | A::HalfUp
@@ -41,14 +43,17 @@ pub(super) fn is_excluded(details: &Details) -> bool {
 /// `None` if the action is available.
 pub(crate) fn unavailable_reason(action: Action, details: &Details) -> Option<&'static str> {
     match (action, details.row.state) {
-        (Action::Still, _) if details.path.is_none() => Some("there is no picture of it: it is not on disk"),
+        (Action::Still, _) if details.path.is_none() => Some("no still: the file is not on disk"),
         (Action::YankPath, _) if details.path.is_none() && details.feature.is_none() => {
-            Some("there is no path: it is not on disk")
+            Some("no path: the file is not on disk")
+        }
+        (Action::YankReason, _) if details.row.reason.is_none() && details.attempts.is_empty() => {
+            Some("there is no error to copy")
         }
         (Action::Retry, RowState::Running) => Some("it is being extracted now"),
-        (Action::Retry, RowState::Queued) => Some("it is waiting for its turn already"),
+        (Action::Retry, RowState::Queued) => Some("it is queued already"),
         (Action::Retry, RowState::Missing) => Some("it is not on disk; put the file in its class folder"),
-        (Action::Retry, RowState::Excluded) => Some("it is excluded; take it in again first"),
+        (Action::Retry, RowState::Excluded) => Some("it is excluded; include it first"),
         _ => None,
     }
 }
@@ -65,13 +70,14 @@ pub(super) fn hints(
     for (line, keys) in keymap.footer(Context::Details) {
         let key = keys.to_string();
         let short = match line.action {
-            Action::Exclude if is_excluded(details) => "take in again",
+            Action::Exclude if is_excluded(details) => "include",
             Action::Retry if details.row.state == RowState::Failed => "retry",
             Action::Still if has_picture => "no still",
             _ => line.short,
         };
         let wide = text::width(&key) + text::width(short) + 3;
-        if used + wide > room {
+        // What can never apply to this video is left out.
+        if used + wide > room || (line.action == Action::Still && details.path.is_none()) {
             continue;
         }
         let off = unavailable_reason(line.action, details).is_some();

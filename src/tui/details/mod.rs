@@ -30,6 +30,9 @@ pub(super) use keys::{is_details_action, unavailable_reason};
 /// The size limit of a still in pixels: enough for half of the widest terminal.
 pub(super) const STILL: [usize; 2] = [480, 270];
 
+/// The width of copied text, in which only long lines are wrapped.
+const TEXT_WIDTH: usize = 200;
+
 /// From this width on the still is drawn beside the facts, below it among them.
 const MIN_WIDTH_BESIDE: u16 = 110;
 
@@ -50,6 +53,11 @@ pub(super) enum Outcome {
         undo: bool,
     },
     Copy(String),
+    /// Copy a text that is too long to be shown; `what` names it.
+    CopyNamed {
+        what: &'static str,
+        text: String,
+    },
     /// Fetch a still of this file within [`STILL`] and pass it to [`DetailsView::set_still`].
     Still(PathBuf),
     /// The action is unavailable, for this reason.
@@ -127,6 +135,27 @@ impl DetailsView {
         }
     }
 
+    /// The file to fetch a still of, which counts as being fetched. `None` if it is not on disk.
+    pub(super) fn load_still(&mut self) -> Option<PathBuf> {
+        let path = self.details.path.clone()?;
+        self.still = Still::Loading;
+        Some(path)
+    }
+
+    /// Draws still, facts, attempts and timelines, as much as fits, without frame and keys.
+    pub(super) fn draw_preview(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let mut page = Page::new(*theme, usize::from(area.width));
+        page.text("", self.video(), Role::Title);
+        if self.still != Still::None {
+            self.write_still(&mut page, usize::from(area.height) * 2 / 5);
+        }
+        facts::write(&mut page, &self.details, &self.zone);
+        self.write_history(&mut page);
+        for (y, line) in (area.y..area.bottom()).zip(&page.lines) {
+            buffer.set_line(area.x, y, line, area.width);
+        }
+    }
+
     /// The still to draw in pixels and its area, as of the last draw.
     pub(super) fn pixels(&self) -> Option<(Rect, &Rgb)> {
         match &self.still {
@@ -153,18 +182,14 @@ impl DetailsView {
             Action::YankPath => {
                 return self.path().map_or(Outcome::Ignored, |path| Outcome::Copy(path.display().to_string()));
             }
+            Action::YankReason => return Outcome::CopyNamed { what: "the error", text: self.error_text() },
+            Action::YankDetails => return Outcome::CopyNamed { what: "the details", text: self.text() },
             Action::Still if matches!(self.still, Still::Loaded(_) | Still::Failed(_)) => {
                 self.still = Still::None;
                 return Outcome::Moved;
             }
-            Action::Still => {
-                let Some(path) = self.details.path.clone() else { return Outcome::Ignored };
-                if self.still == Still::Loading {
-                    return Outcome::Moved;
-                }
-                self.still = Still::Loading;
-                return Outcome::Still(path);
-            }
+            Action::Still if self.still == Still::Loading => return Outcome::Moved,
+            Action::Still => return self.load_still().map_or(Outcome::Ignored, Outcome::Still),
             Action::Down => self.scroll + 1,
             Action::Up => self.scroll.saturating_sub(1),
             Action::PageDown => self.scroll + page,
@@ -177,6 +202,20 @@ impl DetailsView {
         };
         self.scroll = to.min(last);
         Outcome::Moved
+    }
+
+    /// The reason and all attempts with their errors.
+    fn error_text(&self) -> String {
+        let reason = self.details.row.reason.iter().map(|reason| format!("{}: {reason}\n", self.video()));
+        let mut page = Page::new(Theme::default(), TEXT_WIDTH);
+        attempts::write(&mut page, &self.details.attempts, &self.zone);
+        reason.collect::<String>() + &page.text_only()
+    }
+
+    /// The whole page without its colours.
+    fn text(&self) -> String {
+        let area = Rect { width: TEXT_WIDTH as u16, height: 1, ..Rect::ZERO };
+        format!("{}\n{}", self.video(), self.page(&Theme::default(), area, false).text_only())
     }
 
     /// The path to copy: the file's, or the feature's if the file is missing.
@@ -266,15 +305,18 @@ impl DetailsView {
 
     fn page(&self, theme: &Theme, area: Rect, with_still: bool) -> Page {
         let mut page = Page::new(*theme, usize::from(area.width));
-        let details = &*self.details;
-        facts::write(&mut page, details, &self.zone);
+        facts::write(&mut page, &self.details, &self.zone);
         if with_still {
             page.gap();
             self.write_still(&mut page, usize::from(area.height) * 2 / 3);
         }
-        attempts::write(&mut page, &details.attempts, &self.zone);
-        timelines::write(&mut page, details);
+        self.write_history(&mut page);
         page
+    }
+
+    fn write_history(&self, page: &mut Page) {
+        attempts::write(page, &self.details.attempts, &self.zone);
+        timelines::write(page, &self.details);
     }
 
     fn write_still(&self, page: &mut Page, rows: usize) {

@@ -35,6 +35,12 @@ impl Page {
         self.width - self.indent()
     }
 
+    /// The lines without their styles.
+    pub(super) fn text_only(&self) -> String {
+        let line = |line: &Line<'_>| line.spans.iter().map(|span| span.content.as_ref()).collect::<String>();
+        self.lines.iter().map(|spans| format!("{}\n", line(spans).trim_end())).collect()
+    }
+
     /// An empty line.
     pub(super) fn gap(&mut self) {
         self.lines.push(Line::default());

@@ -245,6 +245,18 @@ fn pixels_get_a_blank_area() {
 }
 
 #[test]
+fn errors_and_details_are_copied_as_text() {
+    let mut view = view(failed());
+    let Outcome::CopyNamed { text, .. } = press(&mut view, "w") else { panic!("nothing was copied") };
+    let messages = view.details().attempts.iter().flat_map(|attempt| &attempt.failure.chain);
+    assert!(messages.flat_map(|message| message.lines()).all(|line| text.contains(line.trim())), "{text}");
+    let Outcome::CopyNamed { text, .. } = press(&mut view, "W") else { panic!("nothing was copied") };
+    assert!(text.starts_with(view.video()) && text.contains("h264") && !text.contains('\u{1b}'), "{text}");
+    let mut view = self::view(done());
+    assert!(matches!(press(&mut view, "w"), Outcome::Refused(_)));
+}
+
+#[test]
 fn keys_scroll_and_return_outcomes() {
     let mut view = view(done());
     text_of(&view, 80, 12);
@@ -276,9 +288,9 @@ fn an_unavailable_key_shows_the_reason() {
         assert!(why.contains("not on disk"), "{why}");
     }
     view.set(Box::new(bare(RowState::Excluded)));
-    assert!(matches!(press(&mut view, "r"), Outcome::Refused(why) if why.contains("take it in again")));
+    assert!(matches!(press(&mut view, "r"), Outcome::Refused(why) if why.contains("include it first")));
     assert_eq!(press(&mut view, "x"), Outcome::Exclude { undo: true });
-    assert!(text_of(&view, 80, 24).contains("x take in again"));
+    assert!(text_of(&view, 80, 24).contains("x include"));
 }
 
 #[test]

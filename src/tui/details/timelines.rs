@@ -39,6 +39,9 @@ pub(super) fn write(page: &mut Page, details: &Details) {
     }
     if let Some(feature) = feature {
         heat(page, feature, width);
+        if let Some(duration) = duration.filter(|_| !feature.heat.is_empty()) {
+            axis(page, duration, width);
+        }
     }
 }
 
@@ -197,6 +200,11 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
     }
     let theme = page.theme;
     page.gap();
+    // The heat map is of the logits, or of the only other tensor.
+    let of_logits = |(name, _): &&(String, Vec<usize>)| name == "logits";
+    let tensor = feature.tensors.iter().find(of_logits).or(feature.tensors.first());
+    let columns = tensor.and_then(|(_, shape)| shape.last().copied());
+    let last = columns.map_or_else(String::new, |columns| format!("col {columns}"));
     let value = |row: &[u8], column: usize| {
         let (from, to) = gauge::bucket(row.len(), width, column);
         let part = row.get(from..to).unwrap_or_default();
@@ -208,13 +216,18 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
     for (at, rows) in feature.heat.chunks(step).enumerate() {
         let [upper, lower] = [0, 1].map(|at| rows.get(at).map(Vec::as_slice));
         let cells = (0..width).map(|column| cell(&theme, [upper, lower].map(|row| row.map(|row| value(row, column)))));
-        page.line(if at == 0 { "features" } else { "" }, spans(cells));
+        let label = match at {
+            0 => "col 1",
+            at if (at + 1) * step >= feature.heat.len() => &last,
+            _ => "",
+        };
+        page.line(label, spans(cells));
     }
     let mut legend = vec![Span::styled("least ", theme.style(Role::Dim))];
     legend.extend(spans((0..8).map(|step| cell(&theme, [Some(step * 36), Some(step * 36)]))));
-    let words = " greatest; clips across, columns of the feature down";
+    let words = format!(" greatest value; {} by column and time", tensor.map_or("feature", |(name, _)| name));
     let room = page.room().saturating_sub(14);
-    legend.push(Span::styled(text::truncate(words, room, theme.ellipsis()).into_owned(), theme.style(Role::Dim)));
+    legend.push(Span::styled(text::truncate(&words, room, theme.ellipsis()).into_owned(), theme.style(Role::Dim)));
     page.line("", legend);
 }
 

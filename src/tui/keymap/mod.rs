@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use reeldeck_common::strict;
+
 use super::action::Action;
 use super::keys::{Key, Keys};
 use crate::config::KeyChoice;
@@ -40,9 +42,10 @@ impl Keymap {
         let mut chosen: BTreeMap<Action, Vec<Keys>> = BTreeMap::new();
         for (name, keys) in config {
             let action = Action::ALL.iter().find(|action| action.name() == name).ok_or_else(|| {
-                let near = Action::ALL.iter().map(|a| (strsim::damerau_levenshtein(a.name(), name), a.name())).min();
-                let hint = near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default();
-                format!("tui.keys: no action `{name}`{hint}")
+                let near = strict::nearest(name, Action::ALL.iter().map(|action| action.name()));
+                let hint =
+                    near.map_or("docs/KEYS.md lists the actions".into(), |near| format!("did you mean `{near}`?"));
+                format!("tui.keys: no action `{name}`; {hint}")
             })?;
             let texts = match keys {
                 KeyChoice::One(key) => std::slice::from_ref(key),
@@ -183,6 +186,7 @@ mod tests {
         assert_eq!(keymap.key_text(Action::Help), "H");
         let error = |pairs: &[(&str, &[&str])]| Keymap::new(&config(pairs)).unwrap_err();
         assert!(error(&[("retyr", &["r"])]).contains("did you mean `retry`?"));
+        assert!(error(&[("frobnicate", &["r"])]).contains("docs/KEYS.md lists the actions"), "nothing is near");
         assert!(error(&[("retry", &["q"])]).contains("`q` would be both"));
         assert!(error(&[("retry", &["g"])]).contains("would be both"));
         assert!(error(&[("retry", &["hyper-x"])]).contains("tui.keys.retry"));

@@ -113,6 +113,7 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Everywhere, &["c"], A::Check, "check", "check the files that were not checked yet", 0),
     binding(Everywhere, &["C"], A::CheckDeep, "deep check", "check all files again, decoding some frames of each", 0),
     binding(Everywhere, &["u"], A::Undo, "undo", "undo the last exclusion", 68),
+    binding(Everywhere, &["T"], A::Theme, "theme", "choose the colour theme, with a preview", 0),
     binding(Everywhere, &["tab"], A::NextPane, "next pane", "focus the next pane", 0),
     binding(Everywhere, &["backtab"], A::PreviousPane, "previous pane", "focus the previous pane", 0),
     binding(Everywhere, &["1"], A::PaneClasses, "classes", "focus the classes", 0),
@@ -154,6 +155,7 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Videos, &["x"], A::Exclude, "exclude", "exclude or re-include the marked videos, or this one", 46),
     binding(Videos, &["y"], A::Yank, "copy name", "copy the name of this video, over SSH too", 58),
     binding(Videos, &["Y"], A::YankPath, "copy path", "copy the path of this video's file", 0),
+    binding(Videos, &["w"], A::YankReason, "copy reason", "copy why this video has its state", 0),
 
     binding(Classes, &["enter", "space"], A::Open, "show class", "show the videos of this class", 30),
     binding(Classes, &["/"], A::Filter, "find", "show only classes with a text in their name", 28),
@@ -164,6 +166,9 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Log, &["enter"], A::Open, "whole line", "show the whole line", 30),
     binding(Log, &["f"], A::States, "level", "show all lines; without details; problems alone", 42),
     binding(Log, &["/"], A::Filter, "filter", "show only lines with a text", 28),
+    binding(Log, &["y"], A::YankLine, "copy line", "copy this line", 32),
+    binding(Log, &["Y"], A::YankLog, "copy all", "copy all lines that the filter shows", 34),
+    binding(Log, &["o"], A::ShowLog, "open", "open the whole log in $PAGER or $EDITOR", 36),
 
     binding(Details, &["esc", "q", "enter"], A::Close, "back", "back to the table", 1),
     binding(Details, &["r"], A::Retry, "extract again", "extract this video again", 10),
@@ -173,6 +178,8 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Details, &["n", "l", "right"], A::NextVideo, "next", "show the video after this one", 41),
     binding(Details, &["y"], A::Yank, "copy name", "copy the name of this video, over SSH too", 60),
     binding(Details, &["Y"], A::YankPath, "copy path", "copy the path of this video's file, or else of its feature", 50),
+    binding(Details, &["w"], A::YankReason, "copy error", "copy the reason and all attempts with their errors", 25),
+    binding(Details, &["W"], A::YankDetails, "copy all", "copy all details as text", 0),
     binding(Details, &["space"], A::PageDown, "page down", "down a page", 0),
 
     binding(Form, &["enter"], A::Confirm, "next", "next line; on the last one, write config.toml", 10),

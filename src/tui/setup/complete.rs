@@ -58,8 +58,8 @@ pub(crate) fn complete(request: &CompletionRequest) -> Completions {
             false => {}
         }
     }
-    if request.field == Field::Checkpoint && head.is_empty() && "seeded".starts_with(begin) {
-        names.push("seeded".into());
+    if request.field == Field::Checkpoint && head.is_empty() {
+        names.extend(["published", "seeded"].into_iter().filter(|name| name.starts_with(begin)).map(str::to_owned));
     }
     names.sort_unstable();
     names.truncate(MAX_NAMES);
@@ -115,6 +115,7 @@ mod tests {
         assert_eq!(at(Field::Manifest, "data"), some(&["data.json", "data/", "data_link/"], "data"));
         assert_eq!(at(Field::Checkpoint, "a"), some(&["a.pth"], "a.pth"));
         assert_eq!(at(Field::Checkpoint, "se"), some(&["seeded"], "seeded"));
+        assert_eq!(at(Field::Checkpoint, "pu"), some(&["published"], "published"));
         assert_eq!(at(Field::Root, "nothing"), (vec![], None));
         assert_eq!(at(Field::Root, "no/such/folder/"), (vec![], None));
         assert_eq!(at(Field::Root, "bad"), (vec![], None));

@@ -43,12 +43,12 @@ impl Field {
 
     pub(in crate::tui) fn help(self) -> &'static str {
         match self {
-            Self::Root => "A folder for each class in it. Nothing there is changed.",
-            Self::Out => "For features, lists, exports. Not in the dataset folder.",
-            Self::Checkpoint => "A .pth file, or `seeded`: synthetic, to try things out.",
-            Self::Manifest => "What should be there: HACS's own file or a list.",
-            Self::Layout => "any: at any depth; classes, flat or split take a part.",
-            Self::Devices => "cpu, cuda:0, cuda:0,cuda:1, cpu*2, all: a worker each.",
+            Self::Root => "One folder per class. Nothing in it is changed.",
+            Self::Out => "For features, lists, exports; not in the dataset folder.",
+            Self::Checkpoint => "published, a URL or a .pth file; empty: scan only.",
+            Self::Manifest => "Expected videos: the HACS file, or one video per line.",
+            Self::Layout => "any: at any depth; or classes, flat, split.",
+            Self::Devices => "cpu, cuda:0, cuda:0,cuda:1, cpu*2, all: one worker each.",
         }
     }
 

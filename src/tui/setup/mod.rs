@@ -35,6 +35,8 @@ pub(super) struct Values {
     pub devices: String,
     /// Empty if it is not asked.
     pub layout: String,
+    /// The recipe of the command line, which the form does not ask for; empty for the default.
+    pub recipe: String,
 }
 
 /// The result of a check.
@@ -73,6 +75,8 @@ struct FieldState {
     is_checking: bool,
     /// The text has changed since the check began.
     is_outdated: bool,
+    /// The user has changed the text.
+    is_typed: bool,
 }
 
 /// The message in the last line.
@@ -90,6 +94,7 @@ pub(super) struct Setup<'k> {
     folder: PathBuf,
     home: Option<PathBuf>,
     fields: [FieldState; 6],
+    recipe: String,
     /// The index of the focused field; after the last one comes the button.
     focus: usize,
     /// Completions for the text before the cursor.
@@ -111,7 +116,7 @@ impl<'k> Setup<'k> {
         home: Option<PathBuf>,
         values: Values,
     ) -> (Self, Vec<Effect>) {
-        let Values { root, out, checkpoint, manifest, devices, layout } = values;
+        let Values { root, out, checkpoint, manifest, devices, layout, recipe } = values;
         let fields = [root, out, checkpoint, manifest, devices, layout];
         let fields = fields.map(|text| FieldState { input: Input::new(text), ..FieldState::default() });
         let mut setup = Self {
@@ -119,6 +124,7 @@ impl<'k> Setup<'k> {
             folder,
             home,
             fields,
+            recipe,
             focus: 0,
             suggestions: vec![],
             notice: Notice::None,
@@ -135,7 +141,7 @@ impl<'k> Setup<'k> {
         let [root, out, checkpoint, manifest, devices, layout] =
             Field::ALL.map(|field| self.state(field).input.text().trim().to_owned());
         let layout = if self.asks_layout() { layout } else { String::new() };
-        Values { root, out, checkpoint, manifest, devices, layout }
+        Values { root, out, checkpoint, manifest, devices, layout, recipe: self.recipe.clone() }
     }
 
     fn asks_layout(&self) -> bool {
@@ -182,10 +188,20 @@ impl<'k> Setup<'k> {
             return self.ask(result.field).into_iter().collect();
         }
         state.verdict = Some(result.verdict);
-        if result.field == Field::Root && self.asks_layout() && self.state(Field::Layout).verdict.is_none() {
-            return self.ask(Field::Layout).into_iter().collect();
+        let mut effects = vec![];
+        // A manifest next to the dataset is offered until the user chooses one.
+        let manifest = &mut self.fields[Field::Manifest.index()];
+        if let Some(found) = result.manifest.filter(|found| !manifest.is_typed && *found != manifest.input.text()) {
+            manifest.input = Input::new(found);
+            effects.extend(self.ask(Field::Manifest));
         }
-        if self.write_when_checked { self.write() } else { vec![] }
+        if result.field == Field::Root && self.asks_layout() && self.state(Field::Layout).verdict.is_none() {
+            effects.extend(self.ask(Field::Layout));
+        }
+        match effects.is_empty() && self.write_when_checked {
+            true => self.write(),
+            false => effects,
+        }
     }
 
     /// Takes the result of a completion, unless the text has changed in the meantime.
@@ -195,7 +211,7 @@ impl<'k> Setup<'k> {
             return vec![];
         }
         let Some(common) = completions.common() else {
-            self.notice = Notice::Hint("nothing there begins so".into());
+            self.notice = Notice::Hint("no match".into());
             return vec![];
         };
         self.suggestions = if completions.names.len() > 1 { completions.names.clone() } else { vec![] };
@@ -272,7 +288,7 @@ impl<'k> Setup<'k> {
             return vec![Effect::Quit];
         }
         self.leave_armed = true;
-        self.notice = Notice::Problem("nothing is written yet; the same key again leaves all the same".into());
+        self.notice = Notice::Problem("Nothing saved yet. Press the same key again to quit anyway.".into());
         vec![]
     }
 
@@ -297,6 +313,7 @@ impl<'k> Setup<'k> {
     /// Checks a changed field and the fields that depend on it.
     fn changed(&mut self, field: Field) -> Vec<Effect> {
         (self.is_edited, self.write_when_checked) = (true, false);
+        self.fields[field.index()].is_typed = true;
         let depends = (field == Field::Root).then_some(Field::Out);
         [Some(field), depends].into_iter().flatten().filter_map(|field| self.ask(field)).collect()
     }
@@ -307,12 +324,12 @@ impl<'k> Setup<'k> {
         let wrong = |field: &Field| matches!(self.state(*field).verdict, Some(Verdict::Wrong(_)));
         if self.fields.iter().any(|state| state.is_checking) {
             self.write_when_checked = true;
-            self.notice = Notice::Hint("written as soon as all is looked at".into());
+            self.notice = Notice::Hint("saved as soon as all checks have finished".into());
             return vec![];
         }
         if let Some(field) = self.shown().iter().copied().find(wrong) {
             self.focus = field.index();
-            self.notice = Notice::Problem(format!("nothing was written: the {} will not do", field.label()));
+            self.notice = Notice::Problem(format!("not saved: fix the {} first", field.label()));
             return vec![];
         }
         self.is_writing = true;

@@ -4,15 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use super::Values;
-use crate::config::Config;
+use crate::config::{Config, detect};
 use crate::dataset::scan::FolderLayout;
-use crate::fetch::promised_digest;
 
 /// The number of directory entries read.
 const MAX_ENTRIES: usize = 2_000;
 
-/// The initial values for a config.toml in `folder`, on a machine with or without a GPU.
-pub(crate) fn suggested(folder: &Path, has_gpu: bool) -> Values {
+/// The initial values for a config.toml in `folder` with this recipe, on a machine with or without a GPU.
+pub(crate) fn suggested(folder: &Path, recipe: &str, has_gpu: bool) -> Values {
     let usual = Config::default();
     let mut names: Vec<String> = fs::read_dir(folder)
         .into_iter()
@@ -33,14 +32,14 @@ pub(crate) fn suggested(folder: &Path, has_gpu: bool) -> Values {
     };
     let mut others = names.iter().filter(|name| !name.starts_with('.') && **name != out && has_folders(name));
     let alone = others.next().filter(|_| others.next().is_none());
-    let root = usually.or_else(|| alone.cloned());
-    let checkpoint = names.iter().find(|name| promised_digest(name).is_some());
-    let manifest = names.iter().find(|name| name.starts_with("HACS_segments") && name.ends_with(".json"));
+    let root = usually.or_else(|| alone.cloned()).unwrap_or_else(|| usual.root.to_string_lossy().into_owned());
+    let manifest = detect::manifest_beside(folder, Path::new(&root));
     Values {
-        root: root.unwrap_or_else(|| usual.root.to_string_lossy().into_owned()),
         out: out.into_owned(),
-        checkpoint: checkpoint.cloned().unwrap_or_default(),
-        manifest: manifest.cloned().unwrap_or_default(),
+        checkpoint: detect::checkpoint_in(folder, recipe),
+        manifest: manifest.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_default(),
+        root,
+        recipe: recipe.to_owned(),
         devices: if has_gpu { "all".into() } else { usual.devices },
         layout: FolderLayout::Any.name().into(),
     }
@@ -48,28 +47,36 @@ pub(crate) fn suggested(folder: &Path, has_gpu: bool) -> Values {
 
 #[cfg(test)]
 mod tests {
+    use reeldeck_common::recipe::Recipe;
+
     use super::*;
+
+    const RECIPE: &str = "slowonly-r50-8x8-k700";
 
     #[test]
     fn values_are_suggested_from_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let plain = suggested(folder.path(), false);
+        let plain = suggested(folder.path(), RECIPE, false);
         assert_eq!((plain.root.as_str(), plain.out.as_str(), plain.devices.as_str()), ("data", "out", "cpu"));
-        assert_eq!((plain.checkpoint.as_str(), plain.manifest.as_str()), ("", ""));
+        assert_eq!((plain.checkpoint.as_str(), plain.manifest.as_str()), ("published", ""));
         // Any name will do if there is only one candidate.
         for (name, root) in
             [("out/features", "data"), (".git/hooks", "data"), ("clips/Zumba", "clips"), ("b/Archery", "data")]
         {
             fs::create_dir_all(folder.path().join(name)).unwrap();
-            assert_eq!(suggested(folder.path(), false).root, root, "{name}");
+            assert_eq!(suggested(folder.path(), RECIPE, false).root, root, "{name}");
         }
         fs::create_dir_all(folder.path().join("data/hacs")).unwrap();
-        for name in ["a.pth", "slowonly_20221013-15b93b10.pth", "HACS_segments_v1.1.1.json", "other.json"] {
+        let published = Recipe::find(RECIPE).unwrap().checkpoint.url.unwrap();
+        let published = published.rsplit('/').next().unwrap();
+        for name in ["a.pth", published, "other.json", "HACS_segments_broken.json"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        let found = suggested(folder.path(), true);
+        let manifest = r#"{"database": {"aa": {"subset": "training", "duration": 9.0, "annotations": []}}}"#;
+        fs::write(folder.path().join("data/HACS_segments_v1.1.1.json"), manifest).unwrap();
+        let found = suggested(folder.path(), RECIPE, true);
         assert_eq!((found.root.as_str(), found.devices.as_str()), ("data/hacs", "all"));
-        assert_eq!(found.checkpoint, "slowonly_20221013-15b93b10.pth");
-        assert_eq!(found.manifest, "HACS_segments_v1.1.1.json");
+        assert_eq!(found.checkpoint, published);
+        assert_eq!(found.manifest, "data/HACS_segments_v1.1.1.json", "next to the dataset, and readable");
     }
 }

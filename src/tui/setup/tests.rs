@@ -17,6 +17,7 @@ fn values() -> Values {
         manifest: String::new(),
         devices: "cpu".into(),
         layout: "any".into(),
+        ..Values::default()
     }
 }
 
@@ -29,10 +30,10 @@ fn verdict(field: Field, values: &Values) -> Verdict {
     match field {
         Field::Root if values.root == "data/hacs" => Verdict::Fine("200 class folders, 49,592 videos".into()),
         Field::Root if values.root == "data/deep" => Verdict::Unclear("9 videos, and it is not clear".into()),
-        Field::Root => Verdict::Wrong("nothing of this name is there".into()),
-        Field::Out => Verdict::Fine("made when needed; 812 GB free (280 MB a thousand videos)".into()),
-        Field::Checkpoint => Verdict::Warn("none yet: scanning works, extracting asks for one".into()),
-        Field::Manifest => Verdict::Fine("none: what is on disk is all there should be".into()),
+        Field::Root => Verdict::Wrong("no such file or folder".into()),
+        Field::Out => Verdict::Fine("will be created; 812 GB free (about 280 MB per 1,000 videos)".into()),
+        Field::Checkpoint => Verdict::Warn("none yet: scan and check work; extraction needs one".into()),
+        Field::Manifest => Verdict::Fine("none: the files on disk are taken as complete".into()),
         Field::Devices => Verdict::Fine("1 worker on the CPU, 2 cores".into()),
         Field::Layout if values.layout == "any" => Verdict::Fine("videos at any depth".into()),
         Field::Layout => Verdict::Wrong("write any, classes, flat, split or auto".into()),
@@ -46,7 +47,7 @@ fn settle(setup: &mut Setup<'_>, effects: Vec<Effect>) -> Vec<Effect> {
         match effect {
             Effect::Check(request) => {
                 let verdict = verdict(request.field, &request.values);
-                left.extend(setup.check_done(CheckResult { field: request.field, verdict }));
+                left.extend(setup.check_done(CheckResult { field: request.field, verdict, manifest: None }));
             }
             other => others.push(other),
         }
@@ -84,7 +85,7 @@ fn fields_are_checked_at_start_and_after_changes() {
     );
     assert_eq!(press(&mut setup, KeyCode::Char('h')), []);
     assert_eq!(setup.paste("acs\n"), []);
-    let old = CheckResult { field: Field::Root, verdict: Verdict::Fine("of an older text".into()) };
+    let old = CheckResult { field: Field::Root, verdict: Verdict::Fine("of an older text".into()), manifest: None };
     let again = setup.check_done(old);
     assert_eq!(requests(&again)[0].1.values.root, "data/hacs");
     assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Wrong(_))), "a result for an older text is ignored");
@@ -135,7 +136,7 @@ fn writing_focuses_the_first_invalid_field() {
     setup.go(3);
     assert_eq!(control(&mut setup, 's'), []);
     assert_eq!(setup.focused(), Some(Field::Root));
-    assert!(text_of(&setup, 80, 24).contains("nothing was written: the dataset folder will not do"));
+    assert!(text_of(&setup, 80, 24).contains("not saved: fix the dataset folder first"));
 }
 
 #[test]
@@ -144,14 +145,14 @@ fn writing_waits_for_running_checks() {
     fill_in(&mut setup, effects);
     let checks = setup.paste("x");
     assert_eq!(control(&mut setup, 's'), []);
-    assert!(text_of(&setup, 80, 24).contains("as soon as all is looked at"));
+    assert!(text_of(&setup, 80, 24).contains("as soon as all checks have finished"));
     // An edit cancels the pending write.
     assert_eq!(press(&mut setup, KeyCode::Backspace), []);
     assert_eq!(settle(&mut setup, checks), []);
     let checks = setup.paste("/");
     control(&mut setup, 's');
     let others = settle(&mut setup, checks);
-    assert!(others.is_empty(), "the dataset folder will not do: {others:?}");
+    assert!(others.is_empty(), "the dataset folder is wrong: {others:?}");
     let mut checks = press(&mut setup, KeyCode::Backspace);
     checks.extend(control(&mut setup, 's'));
     assert!(matches!(settle(&mut setup, checks).as_slice(), [Effect::Write(_)]));
@@ -181,7 +182,7 @@ fn tab_completes_the_common_prefix() {
     setup.completed(&found("data/", "data/", &["hacs/"]));
     assert_eq!(setup.values().root, "data/hacs/");
     setup.completed(&found("data/hacs/", "data/hacs/", &[]));
-    assert!(text_of(&setup, 80, 24).contains("nothing there begins so"));
+    assert!(text_of(&setup, 80, 24).contains("no match"));
     // Without anything to complete, Tab moves to the next field.
     setup.go(4);
     press(&mut setup, KeyCode::Tab);
@@ -196,7 +197,7 @@ fn leaving_an_edited_form_needs_a_second_key_press() {
     assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);
     press(&mut setup, KeyCode::Char('x'));
     assert_eq!(press(&mut setup, KeyCode::Esc), []);
-    assert!(text_of(&setup, 80, 24).contains("nothing is written yet"));
+    assert!(text_of(&setup, 80, 24).contains("Nothing saved yet"));
     press(&mut setup, KeyCode::Down);
     assert_eq!(press(&mut setup, KeyCode::Esc), [], "another key disarms leaving");
     assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);
@@ -251,7 +252,7 @@ fn a_long_verdict_is_readable_at_80_columns() {
             let text = text_of(&setup, width, height);
             let seen: Vec<&str> = text.split_whitespace().filter(|word| *word != "│").collect();
             assert!(seen.join(" ").contains(words), "{text}");
-            assert!(text.contains("checkpoint") && text.contains("write config.toml"), "{text}");
+            assert!(text.contains("checkpoint") && text.contains("save config.toml"), "{text}");
         }
     }
 }
@@ -265,7 +266,7 @@ fn the_layout_is_asked_only_if_it_is_not_clear() {
     settle(&mut setup, effects);
     assert_eq!(setup.values().layout, "any");
     let text = text_of(&setup, 80, 40);
-    assert!(text.contains("layout") && text.contains("These six lines"), "{text}");
+    assert!(text.contains("layout") && text.contains("These six fields"), "{text}");
     for _ in 0..Field::Layout.index() {
         press(&mut setup, KeyCode::Down);
     }
@@ -277,6 +278,36 @@ fn the_layout_is_asked_only_if_it_is_not_clear() {
     settle(&mut setup, effects);
     let written = control(&mut setup, 's');
     assert!(matches!(&written[..], [Effect::Write(request)] if request.values.layout == "any"), "{written:?}");
+}
+
+#[test]
+fn a_manifest_next_to_the_dataset_is_offered_until_the_user_chooses_one() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    let found = |setup: &mut Setup<'_>, manifest: Option<&str>| {
+        let checks = setup.paste("/x");
+        let verdict = Verdict::Fine("1 class folder, 1 video".into());
+        let manifest = manifest.map(str::to_owned);
+        let effects = setup.check_done(CheckResult { field: Field::Root, verdict, manifest });
+        // The other checks of this change.
+        settle(
+            setup,
+            checks
+                .into_iter()
+                .filter(|effect| !matches!(effect, Effect::Check(request) if request.field == Field::Root))
+                .collect(),
+        );
+        let asked = requests(&effects).iter().any(|(field, _)| *field == Field::Manifest);
+        settle(setup, effects);
+        (asked, setup.values().manifest)
+    };
+    assert_eq!(found(&mut setup, Some("a/HACS_segments.json")), (true, "a/HACS_segments.json".into()));
+    assert_eq!(found(&mut setup, None), (false, "a/HACS_segments.json".into()));
+    setup.go(3);
+    let effects = control(&mut setup, 'u');
+    settle(&mut setup, effects);
+    setup.go(-3);
+    assert_eq!(found(&mut setup, Some("b/HACS_segments.json")), (false, String::new()), "the user wants none");
 }
 
 #[test]

@@ -67,13 +67,13 @@ impl Setup<'_> {
         }
         if matches!(room, Density::Full | Density::Normal) {
             let folder = self.folder.to_string_lossy();
-            let lines = if self.asks_layout() { "six" } else { "five" };
+            let fields = if self.asks_layout() { "six" } else { "five" };
             let intro =
-                format!("There is no config.toml in {} yet. These {lines} lines make one;", text::sanitized(&folder));
+                format!("No config.toml in {} yet. These {fields} fields create one;", text::sanitized(&folder));
             writer.text(0, &intro, theme.style(Role::Dim));
             writer.text(
                 0,
-                "every other setting has a default. Nothing is written before the last line.",
+                "every other setting has a default. Nothing is saved before the last line.",
                 theme.style(Role::Dim),
             );
             writer.y += 1;
@@ -203,7 +203,7 @@ impl Setup<'_> {
         let state = self.state(name);
         let glyph_and_style = |state: RowState, role: Role| (theme.state(state).glyph, theme.style(role));
         let ((glyph, style), words) = match &state.verdict {
-            None => ((theme.finding(Finding::Unchecked).glyph, theme.style(Role::Dim)), "being looked at"),
+            None => ((theme.finding(Finding::Unchecked).glyph, theme.style(Role::Dim)), "checking …"),
             Some(Verdict::Fine(words)) => (glyph_and_style(RowState::Done, Role::Good), words.as_str()),
             Some(Verdict::Warn(words) | Verdict::Unclear(words)) => {
                 ((theme.finding(Finding::Corrupt).glyph, theme.style(Role::Warn)), words.as_str())
@@ -226,7 +226,7 @@ impl Setup<'_> {
 
     fn button(&self, writer: &mut LineWriter<'_>) {
         let is_focused = self.focused().is_none();
-        let words = if self.is_writing { " writing config.toml " } else { " write config.toml and go on " };
+        let words = if self.is_writing { " saving config.toml " } else { " save config.toml and continue " };
         let style = match is_focused {
             true => writer.theme.style(Role::Selection).patch(writer.theme.style(Role::Key)),
             false => writer.theme.style(Role::Base),

@@ -27,6 +27,7 @@ pub(crate) struct WriteRequest {
 struct ConfigFile {
     root: String,
     out: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     checkpoint: String,
     devices: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +75,7 @@ pub(crate) fn write(request: &WriteRequest) -> Result<PathBuf, String> {
     match write_new(&path, text.as_bytes()) {
         Ok(()) => Ok(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(format!("{} is there already and stays as it is; start again to use it", path.display()))
+            Err(format!("{} already exists; not overwritten. Start reeldeck again to use it", path.display()))
         }
         Err(error) => Err(format!("failed to write {}: {error}", path.display())),
     }
@@ -110,6 +111,7 @@ mod tests {
                 manifest: String::new(),
                 devices: " cpu*2 ".into(),
                 layout: String::new(),
+                recipe: String::new(),
             },
         }
     }
@@ -130,6 +132,16 @@ mod tests {
     }
 
     #[test]
+    fn without_a_checkpoint_the_file_names_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut request = request(folder.path());
+        request.values.checkpoint = String::new();
+        let path = write(&request).unwrap();
+        assert!(!fs::read_to_string(path).unwrap().contains("checkpoint"));
+        assert_eq!(Settings::resolve(&Overrides::default(), folder.path()).unwrap().checkpoint, None);
+    }
+
+    #[test]
     fn a_chosen_layout_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let mut request = request(folder.path());
@@ -145,7 +157,7 @@ mod tests {
         let path = folder.path().join("config.toml");
         fs::write(&path, "mine").unwrap();
         let error = write(&request(folder.path())).unwrap_err();
-        assert!(error.contains("is there already"), "{error}");
+        assert!(error.contains("already exists"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let error = write(&request(Path::new("/proc/nowhere"))).unwrap_err();

@@ -46,7 +46,7 @@ fn retrying_a_failed_video_needs_no_confirmation() {
 fn retrying_a_finished_video_asks_first() {
     let mut harness = on(RowState::Done);
     harness.press("r");
-    assert!(harness.commands.is_empty() && harness.question().contains("is made anew"));
+    assert!(harness.commands.is_empty() && harness.question().contains("will be overwritten"));
     harness.press("n");
     assert!(harness.commands.is_empty() && harness.app.modals.is_empty());
     harness.press("r y");
@@ -59,7 +59,7 @@ fn retrying_many_videos_asks_first_with_their_number() {
     harness.press("a r");
     assert_eq!(
         harness.question(),
-        "Extract 5,000 videos again? About 3 m 27 s at the present rate. What is there of them is made anew."
+        "Extract 5,000 videos again? About 3 m 27 s at the present rate. Existing features will be overwritten."
     );
     harness.press("enter");
     let names: usize = harness
@@ -84,7 +84,7 @@ fn retry_all_asks_first_if_there_are_many() {
     rows.extend((0..50).map(|i| row(&format!("Zumba/w_{i}.mp4"), RowState::Failed)));
     let mut harness = running(120, 40, rows, gpus(1));
     harness.press("R");
-    assert!(harness.commands.is_empty() && harness.question().starts_with("Try 55 failed videos again?"));
+    assert!(harness.commands.is_empty() && harness.question().starts_with("Try 58 failed videos again?"));
     harness.press("y");
     assert_eq!(harness.commands.len(), 1);
 }
@@ -104,7 +104,7 @@ fn excluding_can_be_undone() {
     assert_eq!(named(&back), named(&select));
     harness.press("u");
     assert_eq!(harness.commands.len(), 2);
-    assert!(harness.shows("nothing to take back"));
+    assert!(harness.shows("nothing to undo"));
     // On an excluded video the same key includes it.
     let mut harness = on(RowState::Excluded);
     harness.press("x");
@@ -155,17 +155,17 @@ fn an_unavailable_key_shows_the_reason() {
         assert_eq!(harness.commands.len(), before);
         assert!(harness.app.modals.is_empty());
     };
-    says(on(RowState::Missing), "r", "fetch it, and a rescan finds it");
+    says(on(RowState::Missing), "r", "download it, then rescan");
     says(on(RowState::Missing), "Y", "there is no file");
     says(on(RowState::Running), "r", "is being extracted now");
-    says(running(120, 40, many(90), vec![]), "u", "nothing to take back");
+    says(running(120, 40, many(90), vec![]), "u", "nothing to undo");
     says(running(120, 40, vec![], vec![]), "r", "no video is here");
     says(running(120, 40, vec![], vec![]), "R", "no video has failed");
-    says(running(120, 40, vec![], vec![]), "e", "nothing is done yet");
+    says(running(120, 40, vec![], vec![]), "e", "no video is done");
     says(Harness::new(120, 40), "s", "the engine is starting");
     let mut waiting = running(120, 40, vec![row("A/v.mp4", RowState::Done)], vec![]);
     phase(&mut waiting, Phase::Waiting);
-    says(waiting, "s", "nothing waits to be extracted");
+    says(waiting, "s", "nothing left to extract");
     let mut held = harness();
     held.snapshot.reason = Some("the disk is full".into());
     phase(&mut held, Phase::Held);
@@ -186,8 +186,17 @@ fn quitting_asks_what_to_do_with_an_active_run() {
     assert!(!quits(&harness) && harness.app.modals.is_empty());
     harness.press("ctrl-c d");
     let Some(Effect::Quit(Some(farewell))) = harness.effects.pop() else { panic!() };
-    assert!(farewell.contains("the run continues (process 4711)"));
+    assert!(farewell.contains("the run continues (process 4711"));
     assert!(harness.commands.is_empty());
+}
+
+#[test]
+fn a_second_interrupt_leaves_and_the_run_continues() {
+    let mut harness = harness();
+    harness.press("ctrl-c");
+    assert!(!quits(&harness));
+    harness.press("ctrl-c");
+    assert!(quits(&harness) && harness.commands.is_empty());
 }
 
 #[test]
@@ -195,7 +204,7 @@ fn quitting_after_the_run_waits_for_its_end() {
     let mut harness = harness();
     harness.press("q s");
     assert_eq!(harness.last_command(), &Command::Stop { now: false });
-    assert!(!quits(&harness) && harness.shows("leaving when the run is over"));
+    assert!(!quits(&harness) && harness.shows("quitting when the run is over"));
     phase(&mut harness, Phase::Finishing);
     assert!(!quits(&harness));
     phase(&mut harness, Phase::Idle);
@@ -237,7 +246,7 @@ fn quitting_without_a_run_needs_no_confirmation() {
 fn a_lost_engine_is_looked_for_and_can_be_restarted() {
     let mut harness = harness();
     harness.send(Msg::Link(LinkEvent::Lost("it has ended".into())));
-    assert!(harness.shows("looking for the engine"));
+    assert!(harness.shows("reconnecting"));
     harness.press("r");
     assert!(harness.commands.is_empty());
     harness.send(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
@@ -266,7 +275,7 @@ fn errors_of_the_engine_are_shown() {
     harness.press("l");
     let id = harness.app.next_id;
     harness.receive(FromEngine::Error { id, message: "a long story ".repeat(30) });
-    assert!(harness.shows("That could not be done"));
+    assert!(harness.shows("Failed"));
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! Datasets, devices and runs for the tests.
 
+use reeldeck_common::error::ErrorKind;
+
 use super::harness::Harness;
+use crate::protocol::details::{Details, ListedVideo, Segment};
 use crate::protocol::row::{Finding, FindingCounts, Findings, Row, RowFacts, RowState, Select, StateCounts};
 use crate::protocol::snapshot::{
     Bound, Counts, DeviceState, Gauges, History, InFlight, Machine, Phase, Snapshot, Stages,
 };
+use crate::protocol::summary::{Ending, FailureGroup, RunSummary};
 use crate::protocol::words::Level;
 use crate::protocol::{LogLine, Welcome};
 
@@ -61,6 +65,59 @@ pub(crate) fn snapshot() -> Snapshot {
         machine: Machine::default(),
         stages: None,
         videos_per_s: None,
+    }
+}
+
+/// A run that has just ended.
+pub(crate) fn summary(ending: Ending, counts: Counts) -> RunSummary {
+    let group = |kind, videos, reason: &str| FailureGroup {
+        kind: Some(kind),
+        reason: reason.into(),
+        videos,
+        example: "Zumba/v_x.mp4".into(),
+    };
+    RunSummary {
+        started: "2026-11-24T14:02:11Z".parse().unwrap(),
+        ended: "2026-11-24T14:02:31Z".parse().unwrap(),
+        ending,
+        exit: 3,
+        reason: (ending == Ending::Failed).then(|| "no usable device".into()),
+        seconds: 20.0,
+        counts,
+        refused: 0,
+        failures: vec![
+            group(ErrorKind::Corrupt, 3, "corrupt: no video stream in the file"),
+            group(ErrorKind::OutOfMemory, 1, "out of memory: batch 4 does not fit into the memory of cuda:0"),
+        ],
+        clips: 8_300,
+        clips_per_s: 415.0,
+        exports: vec![],
+        features: "/out/hacs/features/slowonly-0123abcd".into(),
+        next_step: None,
+    }
+}
+
+/// Details of a file on disk.
+pub(crate) fn details(row: Row) -> Details {
+    let segment = Segment { label: "Zumba".into(), start_s: 3.0, end_s: 21.0 };
+    let listed = ListedVideo {
+        id: "abc".into(),
+        duration_s: Some(30.0),
+        subset: Some("training".into()),
+        url: None,
+        segments: vec![segment],
+    };
+    Details {
+        path: (row.state != RowState::Missing).then(|| format!("/data/hacs/{}", row.video).into()),
+        row,
+        modified: None,
+        container: Some("mov,mp4".into()),
+        fps: Some(29.97),
+        attempts: vec![],
+        next_step: None,
+        listed: Some(listed),
+        feature: None,
+        feature_error: None,
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Size;
 
-use super::fixtures::{snapshot, welcome};
+use super::fixtures::{details, snapshot, welcome};
 use super::render;
 use crate::protocol::event::Line;
 use crate::protocol::row::{ClassRow, Column, Filter, FindingCounts, Row, RowState, Sort, StateCounts};
@@ -94,6 +94,8 @@ pub(crate) struct Harness {
     pub effects: Vec<Effect>,
     /// The number of requests received.
     pub requests: usize,
+    /// The engine answers requests for details.
+    pub knows_details: bool,
     /// The engine does not answer.
     pub silent: bool,
     now: Duration,
@@ -109,6 +111,9 @@ impl Harness {
             zone: TimeZone::UTC,
             depth: Depth::Indexed,
             pictures: None,
+            notify: crate::config::Notification::Off,
+            bell: false,
+            progress: false,
         };
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         Self {
@@ -120,6 +125,7 @@ impl Harness {
             commands: vec![],
             effects: vec![],
             requests: 0,
+            knows_details: false,
             silent: false,
             now: Duration::ZERO,
         }
@@ -160,9 +166,10 @@ impl Harness {
     }
 
     /// Advances the clock.
-    pub(crate) fn advance(&mut self, ms: u64) {
+    pub(crate) fn advance(&mut self, ms: u64) -> &mut Self {
         self.now += Duration::from_millis(ms);
         self.send(Msg::Tick);
+        self
     }
 
     /// Presses keys one after the other.
@@ -225,9 +232,10 @@ impl Harness {
                 let offset = view.iter().position(|row| row.video == video);
                 FromEngine::Place { id, offset, total: view.len() }
             }
-            ToEngine::Details { id, video } => {
-                FromEngine::Error { id, message: format!("nothing is known of {video}") }
-            }
+            ToEngine::Details { id, video } => match (self.knows_details, self.row(&video)) {
+                (true, Some(row)) => FromEngine::Details { id, details: Box::new(details(row.clone())) },
+                _ => FromEngine::Error { id, message: format!("nothing is known of {video}") },
+            },
             ToEngine::History { id } => FromEngine::History { id, history: self.history.clone() },
             ToEngine::Log { id, .. } => FromEngine::Log { id, lines: self.log.clone() },
             ToEngine::Subscribe { id } => FromEngine::Ok { id, message: "subscribed".into() },
@@ -236,6 +244,10 @@ impl Harness {
                 FromEngine::Ok { id, message: "done as asked".into() }
             }
         })
+    }
+
+    fn row(&self, video: &str) -> Option<&Row> {
+        self.table.rows.iter().find(|row| row.video == video)
     }
 
     pub(crate) fn screen(&self) -> String {

@@ -1,10 +1,14 @@
 //! Tests of the whole interface without a terminal and without an engine.
 
 mod commands;
+mod copying;
 mod figures;
 pub(super) mod fixtures;
 mod harness;
+mod helping;
 mod key_list;
 mod navigation;
 pub(super) mod render;
+mod run_end;
 mod screens;
+mod watching;

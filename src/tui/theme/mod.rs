@@ -113,6 +113,20 @@ impl Theme {
         Some(Self { colours, ascii: false })
     }
 
+    /// The name that [`Theme::named`] takes.
+    pub(super) fn name(&self) -> &'static str {
+        match self.colours {
+            Colours::Terminal => "terminal",
+            Colours::None => "none",
+            Colours::True(palette) => palette.name,
+        }
+    }
+
+    /// This theme with the colours of another one; unchanged if there is none of this name.
+    pub(super) fn with_colours_of(self, name: &str) -> Self {
+        Self::named(name).map_or(self, |theme| theme.with_ascii(self.ascii))
+    }
+
     /// Removes what the environment does not allow: colours with `NO_COLOR` or on a monochrome terminal, and Unicode
     /// with a locale other than UTF-8 or on the Linux console.
     pub(super) fn adapted(self, variable: impl Fn(&str) -> Option<String>) -> Self {

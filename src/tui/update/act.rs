@@ -11,6 +11,8 @@ use crate::tui::command_group::CommandGroup;
 use crate::tui::input::Input;
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
 use crate::tui::pane::Pane;
+use crate::tui::text;
+use crate::tui::theme::Theme;
 use crate::tui::unavailable_reason;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
@@ -23,7 +25,7 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     }
     match action {
         A::Quit => commands::quit(app, effects),
-        A::Help => app.modals.push(Modal::Help { scroll: 0 }),
+        A::Help => app.modals.push(Modal::Help { scroll: 0, search: Input::default(), typing: false }),
         A::Palette => app.modals.push(Modal::Palette { input: Input::default(), selected: 0 }),
         A::Back => back(app),
         A::Suspend => effects.push(Effect::Suspend),
@@ -46,6 +48,7 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         A::Check => app.command(PendingRequest::Command, Command::Check { deep: false }, effects),
         A::CheckDeep => app.modals.push(Modal::Menu(commands::deep_check(app))),
         A::Undo => commands::undo(app, effects),
+        A::Theme => app.modals.push(Modal::Menu(theme_menu(app))),
         A::Up => move_cursor(app, -1),
         A::Down => move_cursor(app, 1),
         A::HalfUp => move_cursor(app, -(height(app) + 1) / 2),
@@ -71,9 +74,22 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         | A::Retry
         | A::Exclude
         | A::Yank
-        | A::YankPath => videos::act(app, action, effects),
+        | A::YankPath
+        | A::YankReason => videos::act(app, action, effects),
+        A::YankLine => {
+            if let Some(line) = app.log.current().map(|entry| entry.line()) {
+                app.copy("the line", line, effects);
+            }
+        }
+        A::YankLog => {
+            let text = app.log.shown_text();
+            let lines = text::plural(app.log.count() as u64, "line", "lines");
+            app.copy(&lines, text, effects);
+        }
+        A::ShowLog => effects.push(Effect::ShowLog),
         // These belong to the details, which are not open, and to the form.
         A::Close
+        | A::YankDetails
         | A::Still
         | A::PreviousVideo
         | A::NextVideo
@@ -210,22 +226,31 @@ fn states(app: &mut App) {
 
 fn export_menu() -> Menu {
     let formats = [
-        ('p', Format::Pkl, "result.pkl, as MMAction2 dumps it"),
-        ('c', Format::Csv, "a csv a video, as MMAction2's BMN and TCANet read it"),
-        ('n', Format::Npy, "an npy a video, as ActionFormer and OpenTAD read it"),
-        ('z', Format::Npz, "an npz a video"),
-        ('h', Format::H5, "one HDF5 file with a dataset a video"),
+        ('p', Format::Pkl, "result.pkl, in MMAction2's format"),
+        ('c', Format::Csv, "one CSV per video, for MMAction2's BMN and TCANet"),
+        ('n', Format::Npy, "one NPY per video, for ActionFormer and OpenTAD"),
+        ('z', Format::Npz, "one NPZ per video"),
+        ('h', Format::H5, "one HDF5 file with a dataset per video"),
     ];
     let item = |(key, format, what): (char, Format, &str)| {
         let name = format.name().to_owned();
         let order = CommandGroup::single(Command::Export { formats: vec![name.clone()] });
         MenuItem::new(key, format!("{name:4} {what}"), MenuAction::Send(order))
     };
-    Menu {
-        title: "Export".into(),
-        text: "From the features that are there. What is missing is listed beside it.".into(),
-        items: formats.into_iter().map(item).collect(),
-        selected: 0,
-        stays_open: false,
-    }
+    let text = "From the features that exist. Missing ones are listed beside the export.";
+    Menu::new("Export", text, formats.into_iter().map(item).collect())
+}
+
+fn theme_menu(app: &App) -> Menu {
+    let now = app.options.theme.name();
+    let item = |(place, name): (usize, &'static str)| MenuItem {
+        key: char::from_digit(place as u32 + 1, 10).unwrap_or(' '),
+        label: name.to_owned(),
+        checked: Some(name == now),
+        action: MenuAction::Theme(name),
+    };
+    let items: Vec<MenuItem> = Theme::names().enumerate().map(item).collect();
+    let selected = items.iter().position(|item| item.checked == Some(true)).unwrap_or(0);
+    let menu = Menu::new("Theme", "Moving the cursor shows each one.", items);
+    Menu { selected, theme_before: Some(app.options.theme), ..menu }
 }

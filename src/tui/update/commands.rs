@@ -9,6 +9,7 @@ use crate::tui::action::Action;
 use crate::tui::app::{App, PendingRequest};
 use crate::tui::command_group::{CommandGroup, Undo};
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
+use crate::tui::run_end;
 use crate::tui::text;
 
 /// More videos than this are only extracted again after a question.
@@ -54,7 +55,7 @@ fn moves(command: &Command, row: &Row) -> bool {
 pub(super) fn undo(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(Undo { what, commands }) = app.undo.pop() else { return };
     send(app, CommandGroup { commands, ..CommandGroup::default() }, effects);
-    app.say(Level::Info, format!("taken back: {what}"));
+    app.report(Level::Info, format!("undone: {what}"));
 }
 
 /// A sentence on how long the videos take at the current rate.
@@ -95,25 +96,13 @@ pub(super) fn deep_check(app: &App) -> Menu {
 
 pub(super) fn stop_menu(app: &App) -> Menu {
     let videos = in_progress(app);
-    Menu {
-        title: "Stop the run".into(),
-        text: "Finished videos stay finished; the next start continues from there.".into(),
-        items: vec![
-            MenuItem::new(
-                's',
-                format!("after {videos}"),
-                MenuAction::Send(CommandGroup::single(Command::Stop { now: false })),
-            ),
-            MenuItem::new(
-                'n',
-                format!("now; {videos} will be done again"),
-                MenuAction::Send(CommandGroup::single(Command::Stop { now: true })),
-            ),
-            MenuItem::new('c', "cancel", MenuAction::Close),
-        ],
-        selected: 0,
-        stays_open: false,
-    }
+    let stop = |now| MenuAction::Send(CommandGroup::single(Command::Stop { now }));
+    let items = vec![
+        MenuItem::new('s', format!("after {videos}"), stop(false)),
+        MenuItem::new('n', format!("now; {videos} will be done again"), stop(true)),
+        MenuItem::new('c', "cancel", MenuAction::Close),
+    ];
+    Menu::new("Stop the run", "Finished videos stay finished; the next start continues from there.", items)
 }
 
 fn in_progress(app: &App) -> String {
@@ -133,20 +122,16 @@ pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
     let videos = in_progress(app);
     let left = app.snapshot().map_or(0, |snapshot| snapshot.counts.unfinished()) as u64;
     let to_do = text::plural(left, "video is", "videos are");
-    let paused = if app.phase() == Some(Phase::Paused) { " It is paused, and would stay so." } else { "" };
-    let attach = "`reeldeck` or `reeldeck attach` follows it";
-    app.modals.push(Modal::Menu(Menu {
-        title: "Leave".into(),
-        text: format!("A run is active; {to_do} still to be done.{paused}"),
-        items: vec![
-            MenuItem::new('d', format!("detach: the run continues, {attach}"), MenuAction::Detach),
-            MenuItem::new('s', format!("stop after {videos}, then leave"), MenuAction::StopAndQuit { now: false }),
-            MenuItem::new('n', format!("stop now; {videos} will be done again"), MenuAction::StopAndQuit { now: true }),
-            MenuItem::new('c', "cancel", MenuAction::Close),
-        ],
-        selected: 0,
-        stays_open: false,
-    }));
+    let paused = if app.phase() == Some(Phase::Paused) { " It is paused and stays paused." } else { "" };
+    let attach = "`reeldeck attach` shows it again";
+    let text = format!("A run is active; {to_do} still to be done.{paused}");
+    let items = vec![
+        MenuItem::new('d', format!("detach: the run continues, {attach}"), MenuAction::Detach),
+        MenuItem::new('s', format!("stop after {videos}, then quit"), MenuAction::StopAndQuit { now: false }),
+        MenuItem::new('n', format!("stop now; {videos} will be done again"), MenuAction::StopAndQuit { now: true }),
+        MenuItem::new('c', "cancel", MenuAction::Close),
+    ];
+    app.modals.push(Modal::Menu(Menu::new("Quit", text, items)));
 }
 
 /// Quits. An idle engine ends too, unless it has other clients.
@@ -155,12 +140,7 @@ pub(super) fn quit_now(app: &mut App, effects: &mut Vec<Effect>) {
     if resting {
         app.command(PendingRequest::Silent, Command::Leave, effects);
     }
-    let pid = app.welcome().map(|welcome| welcome.pid);
-    let farewell = match (app.is_active(), pid) {
-        (true, Some(pid)) if app.quit_when_idle => Some(format!("the run is ending by itself (process {pid})")),
-        (true, Some(pid)) => Some(format!("the run continues (process {pid}); `reeldeck attach` follows it")),
-        _ => None,
-    };
+    let farewell = run_end::farewell(app);
     effects.push(Effect::Quit(farewell));
 }
 
@@ -169,5 +149,5 @@ pub(super) fn stop_and_quit(app: &mut App, now: bool, effects: &mut Vec<Effect>)
     app.command(PendingRequest::Command, Command::Stop { now }, effects);
     app.quit_when_idle = true;
     let quit = app.keymap.key_text(Action::Quit);
-    app.say(Level::Info, format!("leaving when the run is over; `{quit}` leaves now, and it ends by itself"));
+    app.say(Level::Info, format!("quitting when the run is over; `{quit}` quits now, and the run ends by itself"));
 }

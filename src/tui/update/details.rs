@@ -55,9 +55,12 @@ pub(super) fn received(app: &mut App, video: &str, result: Result<Box<Details>, 
 }
 
 pub(super) fn still(app: &mut App, video: &str, still: Result<Rgb, String>) {
+    app.touch(Dirty::Now);
+    if let Some(preview) = app.preview.view_mut() {
+        preview.set_still(video, still.clone());
+    }
     if let Some(view) = view(app) {
         view.set_still(video, still);
-        app.touch(Dirty::Now);
     }
 }
 
@@ -86,9 +89,10 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) -> b
         Outcome::Retry => videos::retry_one(app, video, state, has_feature, effects),
         Outcome::Exclude { undo } => videos::exclude_one(app, video, undo, effects),
         Outcome::Copy(text) => {
-            app.say(Level::Info, format!("copied {}", text::sanitized(&text)));
-            effects.push(Effect::Copy(text));
+            let shown = text::sanitized(&text).into_owned();
+            app.copy(&shown, text, effects);
         }
+        Outcome::CopyNamed { what, text } => app.copy(what, text, effects),
         Outcome::Still(path) => effects.push(Effect::Still { video, path }),
         Outcome::Refused(why) => app.say(Level::Info, why),
     }

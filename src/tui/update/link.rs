@@ -1,18 +1,15 @@
 //! Handles events of the connection and messages from the engine.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use super::{Effect, LinkEvent, bulk_mark, commands, details};
+use super::{Effect, LinkEvent, bulk_mark, commands, details, preview};
 use crate::protocol::event::{Event, Line};
 use crate::protocol::snapshot::{Phase, Snapshot};
+use crate::protocol::summary::Ending;
 use crate::protocol::words::{Level, describe};
 use crate::protocol::{FromEngine, LogLine, ToEngine};
 use crate::tui::app::{App, Connection, Dirty, PendingRequest, TimedSnapshot};
-
-/// The interval of a device's sparkline and its number of values.
-const ACTIVITY_INTERVAL: Duration = Duration::from_secs(1);
-const MAX_ACTIVITY: usize = 60;
+use crate::tui::device_history::{self, DeviceHistory};
+use crate::tui::modal::Modal;
+use crate::tui::run_end;
 
 /// The number of log lines that are requested after connecting.
 const LOG_LINES: usize = 500;
@@ -30,7 +27,7 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
             app.ask(PendingRequest::Silent, |id| ToEngine::Subscribe { id }, effects);
             app.ask(PendingRequest::Log, |id| ToEngine::Log { id, len: LOG_LINES }, effects);
             if again {
-                app.say(Level::Info, "the engine answers again");
+                app.report(Level::Info, "reconnected");
             }
             app.touch(Dirty::Now);
         }
@@ -38,7 +35,7 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
             if app.quit_when_idle {
                 return effects.push(Effect::Quit(None));
             }
-            app.say(Level::Problem, format!("the engine does not answer any more: {reason}"));
+            app.report(Level::Problem, format!("the engine has stopped responding: {reason}"));
             app.connection = Connection::Lost { reason };
         }
         LinkEvent::Gone(reason) => {
@@ -94,13 +91,13 @@ fn message(app: &mut App, message: FromEngine, effects: &mut Vec<Effect>) {
             app.log.replace(lines, &zone);
             app.touch(Dirty::Soon);
         }
-        FromEngine::Details { id, details: found } => {
-            if let Some(PendingRequest::Details(video)) = app.pending.remove(&id) {
-                details::received(app, &video, Ok(found));
-            }
-        }
+        FromEngine::Details { id, details: found } => match app.pending.remove(&id) {
+            Some(PendingRequest::Details(video)) => details::received(app, &video, Ok(found)),
+            Some(PendingRequest::Preview(video)) => preview::received(app, &video, found, effects),
+            _ => {}
+        },
         FromEngine::Ok { id, message } => match app.pending.remove(&id) {
-            Some(PendingRequest::Command) => app.say(Level::Info, message),
+            Some(PendingRequest::Command) => app.report(Level::Info, message),
             _ => app.touch(Dirty::Soon),
         },
         FromEngine::Error { id, message } => error(app, id, message),
@@ -122,11 +119,21 @@ fn error(app: &mut App, id: u64, message: String) {
         Some(PendingRequest::Command | PendingRequest::PartialCommand) => {
             // A long message does not fit into a toast.
             match message.len() > 120 || message.contains('\n') {
-                true => app.notice("That could not be done", message),
-                false => app.say(Level::Problem, message),
+                true => {
+                    app.report(Level::Problem, message.lines().next().unwrap_or_default());
+                    app.notice("Failed", message);
+                }
+                false => app.report(Level::Problem, message),
             }
         }
-        Some(PendingRequest::Classes | PendingRequest::History | PendingRequest::Log | PendingRequest::Silent)
+        // The preview shows what the table knows.
+        Some(
+            PendingRequest::Classes
+            | PendingRequest::History
+            | PendingRequest::Log
+            | PendingRequest::Preview(_)
+            | PendingRequest::Silent,
+        )
         | None => {}
     }
 }
@@ -136,31 +143,49 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     if before != Some(snapshot.revision) {
         app.table_stale = true;
     }
-    record_activity(app, &snapshot);
+    record_devices(app, &snapshot);
+    let ended = |snapshot: &Snapshot| snapshot.last_run.as_ref().map(|run| run.ended);
+    // A starting engine does not know its last run yet.
+    let is_end = app.snapshot().is_some_and(|before| {
+        before.phase != Phase::Starting && snapshot.last_run.is_some() && ended(before) != ended(&snapshot)
+    });
     let first = app.latest.is_none();
     let over = snapshot.phase == Phase::Idle;
     app.latest = Some(TimedSnapshot { snapshot, received: app.now });
     app.touch(if first { Dirty::Now } else { Dirty::Soon });
+    if app.snapshot().is_some_and(|snapshot| snapshot.last_run.is_none()) || is_end {
+        app.modals.retain(|modal| !matches!(modal, Modal::RunEnd));
+    }
+    if is_end {
+        announce_end(app, effects);
+    }
     if over && app.quit_when_idle {
         commands::quit_now(app, effects);
     }
 }
 
-/// Records how busy the devices are, at most once per interval.
-fn record_activity(app: &mut App, snapshot: &Snapshot) {
-    let since = app.latest.as_ref().map(|latest| app.now.saturating_sub(latest.received));
-    app.activity.resize_with(snapshot.devices.len(), VecDeque::new);
-    app.activity_due = app.activity_due.saturating_sub(since.unwrap_or(ACTIVITY_INTERVAL));
-    if !app.activity_due.is_zero() {
+/// Records what the devices report, at most once per interval.
+fn record_devices(app: &mut App, snapshot: &Snapshot) {
+    app.device_history.resize_with(snapshot.devices.len(), DeviceHistory::default);
+    if app.now < app.device_history_due {
         return;
     }
-    app.activity_due = ACTIVITY_INTERVAL;
-    for (activity, device) in app.activity.iter_mut().zip(&snapshot.devices) {
-        let value = device.gauges.busy_percent.or(device.clips_per_s.map(|rate| rate as f32));
-        if activity.len() >= MAX_ACTIVITY {
-            activity.pop_front();
-        }
-        activity.push_back(value);
+    app.device_history_due = app.now + device_history::INTERVAL;
+    for (history, device) in app.device_history.iter_mut().zip(&snapshot.devices) {
+        history.add(device);
+    }
+}
+
+/// Announces the end of a run: a card, a toast and a notification.
+fn announce_end(app: &mut App, effects: &mut Vec<Effect>) {
+    let Some(run) = app.snapshot().and_then(|snapshot| snapshot.last_run.as_deref()) else { return };
+    let went_well = run.ending == Ending::Finished && run.failed() == 0;
+    let sentence = run_end::sentence(run);
+    app.toasts.show(app.now, if went_well { Level::Info } else { Level::Problem }, sentence.clone());
+    effects.push(Effect::Notify(sentence));
+    if !app.quit_when_idle {
+        // Below what the user is working with.
+        app.modals.insert(0, Modal::RunEnd);
     }
 }
 
@@ -176,17 +201,11 @@ fn event(app: &mut App, line: &Line) {
     match (kind, &line.event) {
         (Some("failed"), _) => app.toasts.count(app.now, level, "failed", text.clone()),
         (Some(_), _) => {}
-        (None, Event::RunEnded { counts, seconds, reason, .. }) => {
-            let done = counts.done.saturating_sub(counts.resumed);
-            let failed = counts.failed.saturating_sub(counts.failed_before);
-            let mut text =
-                format!("the run is over: {done} done, {failed} failed, in {}", crate::tui::text::duration(*seconds));
-            let level = if failed > 0 || reason.is_some() { Level::Problem } else { Level::Info };
-            if let Some(reason) = reason {
-                text.push_str(&format!("; {reason}"));
-            }
-            app.toasts.show(app.now, level, text);
+        // The summary in the next snapshot says more. A run that could not begin has none.
+        (None, Event::RunEnded { counts, reason: Some(reason), .. }) if counts.videos == 0 => {
+            app.toasts.show(app.now, Level::Problem, format!("run failed: {reason}"));
         }
+        (None, Event::RunEnded { .. }) => {}
         (None, Event::Exported { .. }) => app.toasts.show(app.now, Level::Info, text.clone()),
         (None, Event::Stopping) => app.toasts.show(app.now, Level::Info, "finishing the videos in progress"),
         (None, Event::Paused) => app.toasts.show(app.now, Level::Info, "paused"),

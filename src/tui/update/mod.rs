@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseEvent};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseEvent};
 use ratatui::layout::Size;
 
 use super::app::{App, Connection, Dirty, PendingRequest};
 use super::keymap::KeyMatch;
 use super::keys::Key;
+use super::modal::Modal;
 use super::picture::Rgb;
 use super::table::TableQuery;
 use super::view::layout;
@@ -24,6 +25,7 @@ mod details;
 mod link;
 mod modal;
 mod mouse;
+mod preview;
 mod videos;
 
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(super) enum Msg {
     EngineStarted(Result<(), String>),
     /// A text to show as a toast.
     Notify(String),
+    /// The program that had the terminal has ended, with this problem.
+    TerminalReturned(Option<String>),
     Still {
         video: String,
         still: Result<Rgb, String>,
@@ -72,6 +76,10 @@ pub(super) enum Effect {
     Redraw,
     /// Copy to the clipboard of the terminal.
     Copy(String),
+    /// Tell the user, who may be looking elsewhere.
+    Notify(String),
+    /// Show the log file in the user's pager or editor.
+    ShowLog,
     /// Fetch a still of a file.
     Still {
         video: String,
@@ -101,6 +109,8 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         Msg::Tick => tick(app, &mut effects),
         Msg::Link(from) => link::handle(app, from, &mut effects),
         Msg::Notify(text) => app.say(Level::Info, text),
+        Msg::TerminalReturned(None) => app.touch(Dirty::Now),
+        Msg::TerminalReturned(Some(problem)) => app.say(Level::Problem, problem),
         Msg::Still { video, still } => details::still(app, &video, still),
         Msg::EngineStarting(step) => {
             app.starting_step = step;
@@ -120,12 +130,19 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
     }
     app.lay_out();
     details::follow_cursor(app, &mut effects);
+    preview::follow(app);
     pump(app, &mut effects);
     effects
 }
 
 fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
-    if !matches!(app.modals.last(), None | Some(super::modal::Modal::Details(_))) {
+    if matches!(app.modals.last(), Some(Modal::RunEnd)) {
+        app.modals.pop();
+        if matches!(event.code, KeyCode::Esc | KeyCode::Enter) {
+            return;
+        }
+    }
+    if !matches!(app.modals.last(), None | Some(Modal::Details(_))) {
         return modal::key(app, event, effects);
     }
     app.pending_keys.push(Key::of(event));
@@ -168,6 +185,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
     if !matches!(app.connection, Connection::Up(_)) {
         return;
     }
+    preview::tick(app, effects);
     let now = app.now;
     let due = |requested: Option<Duration>, every| requested.is_none_or(|at| now >= at + Duration::from_millis(every));
     if app.classes_stale && due(app.classes_requested, 1_000) && !app.is_asked(&PendingRequest::Classes) {
@@ -231,9 +249,22 @@ impl App {
         self.touch(Dirty::Now);
     }
 
+    /// Copies a text to the clipboard. `what` names it.
+    pub(super) fn copy(&mut self, what: &str, text: String, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Copy(text));
+        self.say(Level::Info, format!("copied {what}"));
+    }
+
+    /// Shows a toast, and adds it to the log.
+    pub(super) fn report(&mut self, level: Level, text: impl Into<String>) {
+        let text = text.into();
+        self.log.add_own(self.wall, level, &text, &self.options.zone);
+        self.say(level, text);
+    }
+
     /// Shows a text that stays until it is closed.
     pub(super) fn notice(&mut self, title: &str, text: impl Into<String>) {
-        self.modals.push(super::modal::Modal::Notice { title: title.into(), text: text.into(), scroll: 0 });
+        self.modals.push(Modal::Notice { title: title.into(), text: text.into(), scroll: 0 });
         self.touch(Dirty::Now);
     }
 

@@ -4,14 +4,19 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Effect, act, commands, videos};
 use crate::protocol::row::{Filter, Sort};
+use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::App;
-use crate::tui::input::Edit;
+use crate::tui::input::{Edit, Input};
 use crate::tui::keymap::{Context, KeyMatch};
 use crate::tui::keys::Key;
 use crate::tui::modal::{Menu, MenuAction, Modal};
 use crate::tui::palette::matching;
 use crate::tui::pane::Pane;
+use crate::tui::run_end;
+
+/// More lines than any text has.
+const MAX_SCROLL: usize = 10_000;
 
 /// The meaning of a key in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,20 +72,51 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
         return act::act(app, action, effects);
     }
     match app.modals.last_mut() {
-        Some(Modal::Help { scroll } | Modal::Notice { scroll, .. }) => {
+        Some(Modal::Help { .. }) => help(app, event),
+        Some(Modal::Notice { scroll, text, .. }) => {
             let by = movement(event, true);
+            if event.code == KeyCode::Char('y') {
+                let text = text.clone();
+                return app.copy("the message", text, effects);
+            }
             let closes = matches!(by, Move::Close | Move::Take) || matches!(event.code, KeyCode::Char('q' | '?'));
             match closes {
                 true => drop(app.modals.pop()),
                 // The view limits the offset to the length of the text.
-                false => *scroll = moved(*scroll, by, 10_000),
+                false => *scroll = moved(*scroll, by, MAX_SCROLL),
             }
         }
         Some(Modal::Palette { .. }) => palette(app, event, effects),
         Some(Modal::Filter { .. }) => filter(app, event),
         Some(Modal::Menu(_)) => menu(app, event, effects),
         // Keys of the details are looked up in the keymap.
-        Some(Modal::Details(_)) | None => {}
+        Some(Modal::Details(_) | Modal::RunEnd) | None => {}
+    }
+}
+
+fn help(app: &mut App, event: KeyEvent) {
+    let Some(Modal::Help { scroll, search, typing }) = app.modals.last_mut() else { return };
+    if *typing {
+        match movement(event, false) {
+            Move::Close => (*search, *typing) = (Input::default(), false),
+            Move::Take => *typing = false,
+            Move::Other => {
+                if search.key(event) == Edit::Changed {
+                    *scroll = 0;
+                }
+            }
+            by => *scroll = moved(*scroll, by, MAX_SCROLL),
+        }
+        return;
+    }
+    let by = movement(event, true);
+    match event.code {
+        KeyCode::Char('/') => *typing = true,
+        KeyCode::Char('q' | '?') => drop(app.modals.pop()),
+        _ if by == Move::Close && !search.text().is_empty() => (*search, *scroll) = (Input::default(), 0),
+        _ if matches!(by, Move::Close | Move::Take) => drop(app.modals.pop()),
+        // The view limits the offset to the length of the text.
+        _ => *scroll = moved(*scroll, by, MAX_SCROLL),
     }
 }
 
@@ -95,6 +131,7 @@ pub(super) fn paste(app: &mut App, text: &str) {
             let (typed, pane) = (input.text().to_owned(), *pane);
             videos::apply_filter(app, pane, &typed);
         }
+        Some(Modal::Help { search, typing: true, .. }) => drop(search.insert(text)),
         _ => {}
     }
 }
@@ -152,14 +189,21 @@ fn menu(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     // The keys of the items come first.
     let typed = Key::of(event).typed();
     let by_key = menu.items.iter().position(|item| Some(item.key) == typed);
-    let chosen = match (by_key, movement(event, true)) {
+    // Who presses Ctrl-C twice wants to leave: in the way that loses nothing.
+    let interrupts = event.code == KeyCode::Char('c') && event.modifiers.contains(KeyModifiers::CONTROL);
+    let detach = menu.items.iter().position(|item| item.action == MenuAction::Detach).filter(|_| interrupts);
+    let chosen = match (by_key.or(detach), movement(event, true)) {
         (Some(place), _) => place,
-        (None, Move::Close) => return drop(app.modals.pop()),
+        (None, Move::Close) => return close_menu(app),
         (None, Move::Take) => menu.selected,
         (None, Move::Other) if typed == Some(' ') => menu.selected,
-        (None, Move::Other) if typed == Some('q') => return drop(app.modals.pop()),
+        (None, Move::Other) if typed == Some('q') => return close_menu(app),
         (None, by) => {
             menu.selected = moved(menu.selected, by, menu.items.len());
+            let previewed = menu.items.get(menu.selected).map(|item| item.action.clone());
+            if let Some(MenuAction::Theme(name)) = previewed {
+                app.options.theme = app.options.theme.with_colours_of(name);
+            }
             return;
         }
     };
@@ -171,6 +215,13 @@ fn menu(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     }
     run_action(app, action, effects);
     refresh(app);
+}
+
+/// Closes a menu without a choice.
+fn close_menu(app: &mut App) {
+    if let Some(Modal::Menu(Menu { theme_before: Some(theme), .. })) = app.modals.pop() {
+        app.options.theme = theme;
+    }
 }
 
 /// Rebuilds a menu that stays open to show the new state.
@@ -200,10 +251,15 @@ fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
             let filter = Filter { states: vec![], findings: vec![], ..app.videos.filter().clone() };
             videos::set_filter(app, filter);
         }
+        MenuAction::Theme(name) => {
+            app.options.theme = app.options.theme.with_colours_of(name);
+            app.say(
+                Level::Info,
+                format!("theme {name}; to keep it, write theme = \"{name}\" under [tui] in config.toml"),
+            );
+        }
         MenuAction::Detach => {
-            let pid = app.welcome().map(|welcome| welcome.pid);
-            let farewell = pid.map(|pid| format!("the run continues (process {pid}); `reeldeck attach` follows it"));
-            effects.push(Effect::Quit(farewell));
+            effects.push(Effect::Quit(run_end::farewell(app)));
         }
         MenuAction::StopAndQuit { now } => commands::stop_and_quit(app, now, effects),
     }

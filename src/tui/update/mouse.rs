@@ -1,23 +1,44 @@
-//! Handles the mouse, if it is enabled: clicks move the cursor, the wheel scrolls.
+//! Handles the mouse, if it is enabled: clicks move the cursor, sort by a column and press keys of the footer; the wheel
+//! scrolls.
 
 use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
-use super::{Effect, act};
+use super::{Effect, act, videos};
+use crate::protocol::row::Sort;
 use crate::tui::action::Action;
 use crate::tui::app::{App, Dirty};
+use crate::tui::modal::Modal;
 use crate::tui::pane::Pane;
-use crate::tui::view::layout;
+use crate::tui::view::{footer, layout, tabs, videos as videos_view};
 
 /// Rows per notch of the wheel.
 const NOTCH: isize = 3;
 
 pub(super) fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>) {
+    let click = event.kind == MouseEventKind::Down(MouseButton::Left);
+    // The card at the end of a run is closed by anything.
+    if click && matches!(app.modals.last(), Some(Modal::RunEnd)) {
+        app.modals.pop();
+        return app.touch(Dirty::Now);
+    }
     if !app.modals.is_empty() {
         return;
     }
     let plan = layout::current(app);
     let at = Position::new(event.column, event.row);
+    if click && plan.footer.contains(at) {
+        if let Some(action) = footer::action_at(app, plan.footer.width, event.column) {
+            app.touch(Dirty::Now);
+            act::act(app, action, effects);
+        }
+        return;
+    }
+    let tabs = plan.alone(app.focus).filter(|area| click && event.row + 1 == area.bottom());
+    if let Some(pane) = tabs.and_then(|area| tabs::at(area, event.column)) {
+        app.focus = pane;
+        return app.touch(Dirty::Now);
+    }
     let Some((pane, area)) =
         Pane::ALL.into_iter().filter_map(|pane| Some((pane, plan.pane(pane)?))).find(|(_, area)| area.contains(at))
     else {
@@ -33,6 +54,9 @@ pub(super) fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>)
     app.focus = pane;
     if let Some(by) = by {
         return act::move_cursor(app, by);
+    }
+    if pane == Pane::Videos && event.row == area.y + 1 {
+        return sort_by(app, event.column - area.x, usize::from(area.width));
     }
     // The border and, in the table, the header.
     let head = if pane == Pane::Videos { 2 } else { 1 };
@@ -58,5 +82,20 @@ pub(super) fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>)
         }
         Pane::Devices => app.device = row,
         Pane::Throughput | Pane::Log => {}
+    }
+}
+
+/// Sorts by the column under the mouse, or reverses the order. `x` counts from the border of the table.
+fn sort_by(app: &mut App, x: u16, width: usize) {
+    let mut right = 1;
+    for (column, width) in videos_view::columns(app, width.saturating_sub(2)) {
+        right += width + 1;
+        if usize::from(x) < right {
+            let sort = app.videos.sort();
+            if let (_, Some(by), _) = column.header() {
+                videos::sort_by(app, Sort { by, descending: sort.by == by && !sort.descending });
+            }
+            return;
+        }
     }
 }

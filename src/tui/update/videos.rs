@@ -37,6 +37,11 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         A::Retry => retry(app, effects),
         A::Exclude => exclude(app, effects),
         A::Yank | A::YankPath => yank(app, action == A::YankPath, effects),
+        A::YankReason => {
+            if let Some(reason) = app.videos.current().and_then(|row| row.reason.clone()) {
+                app.copy("the reason", reason, effects);
+            }
+        }
         _ => {}
     }
 }
@@ -69,7 +74,7 @@ fn invert(app: &mut App, effects: &mut Vec<Effect>) {
     }
     if total > MAX_NAMED {
         let reason = format!(
-            "{} are too many to be marked one by one; a filter of at most {} can be inverted",
+            "{} are too many to mark one by one; at most {} can be inverted",
             text::count(total as u64),
             text::count(MAX_NAMED as u64)
         );
@@ -132,13 +137,9 @@ fn sort_menu(app: &App) -> Menu {
         checked: Some(*column == sort.by),
         action: MenuAction::Sort(*column),
     };
-    Menu {
-        title: "Sort by".into(),
-        text: "The same one again turns the order round. What is not known comes last.".into(),
-        items: columns::SORTED.iter().map(item).collect(),
-        selected: columns::SORTED.iter().position(|(column, ..)| *column == sort.by).unwrap_or(0),
-        stays_open: false,
-    }
+    let selected = columns::SORTED.iter().position(|(column, ..)| *column == sort.by).unwrap_or(0);
+    let items = columns::SORTED.iter().map(item).collect();
+    Menu { selected, ..Menu::new("Sort by", "Choose it again to reverse. Unknown values sort last.", items) }
 }
 
 /// Keys for the states, in the order of [`RowState::ALL`].
@@ -177,7 +178,7 @@ pub(super) fn states_menu(app: &App, selected: usize) -> Menu {
             action: MenuAction::ToggleFinding(finding),
         });
     }
-    Menu { title: "Show states".into(), text: String::new(), items, selected, stays_open: true }
+    Menu { selected, stays_open: true, ..Menu::new("Show states", "", items) }
 }
 
 /// Adds a state to the filter or removes it.
@@ -274,7 +275,7 @@ fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
     {
         return commands::send(app, group, effects);
     }
-    let again = if target.has_feature { " What is there of them is made anew." } else { "" };
+    let again = if target.has_feature { " Existing features will be overwritten." } else { "" };
     let question = format!("Extract {} again?{}{again}", target.name, commands::time_estimate(app, target.count));
     let yes = format!("yes, extract {} again", text::count(target.count));
     app.modals.push(Modal::Menu(Menu::question("Extract again", question, yes, group)));
@@ -298,17 +299,17 @@ fn exclude_these(app: &mut App, target: &Target, back: bool, effects: &mut Vec<E
     let all = target.from_marks && app.marks.are_all();
     // The filter may match other videos afterwards, so the excluded ones could not be named.
     let undo = (!all).then(|| Undo {
-        what: format!("{} {}", if back { "take in" } else { "exclude" }, target.name),
+        what: format!("{} {}", if back { "include" } else { "exclude" }, target.name),
         commands: given(!back),
     });
     let group = CommandGroup { commands: given(back), undo, unmark: target.from_marks };
     if !all && target.count <= commands::MAX_WITHOUT_QUESTION {
         return commands::send(app, group, effects);
     }
-    let what = if back { "Take in" } else { "Leave alone, in this run and all later ones," };
-    let later = if all { " It cannot be taken back in one step." } else { "" };
+    let what = if back { "Include" } else { "Exclude, from this run and all later ones," };
+    let later = if all { " This cannot be undone in one step." } else { "" };
     let question = format!("{what} {}?{later}", target.name);
-    let yes = if back { "yes, take them in" } else { "yes, exclude them" };
+    let yes = if back { "yes, include them" } else { "yes, exclude them" };
     app.modals.push(Modal::Menu(Menu::question("Exclude", question, yes, group)));
 }
 
@@ -319,8 +320,7 @@ fn yank(app: &mut App, path: bool, effects: &mut Vec<Effect>) {
         _ => row.video.clone(),
     };
     let shown = text::sanitized(&copied).into_owned();
-    effects.push(Effect::Copy(copied));
-    app.say(Level::Info, format!("copied {shown}"));
+    app.copy(&shown, copied, effects);
 }
 
 /// Applies a filter to the pane that it is typed for.

@@ -79,22 +79,33 @@ const DROP_ORDER: [TableColumn; 9] = [
     TableColumn::State,
 ];
 
-/// The columns that fit into `room` with their widths. One space separates two columns. `with_class`: the class column
-/// is useful.
-pub(crate) fn fit(room: usize, with_class: bool) -> Vec<(TableColumn, usize)> {
+/// How much the column of classes is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClassColumn {
+    /// All rows are of one class.
+    Useless,
+    /// Less than a readable reason, because the details show the class too.
+    Useful,
+    /// The rows are sorted by it.
+    Sorted,
+}
+
+/// The columns that fit into `room` with their widths. One space separates two columns.
+pub(crate) fn fit(room: usize, class: ClassColumn) -> Vec<(TableColumn, usize)> {
     use TableColumn::{Class, Codec, Length, Mark, Picture, Size, State, Tries, Video, Why};
     let mut columns = vec![Mark, State, Video, Class, Length, Picture, Codec, Size, Tries, Why];
-    columns.retain(|column| *column != Class || with_class);
+    columns.retain(|column| *column != Class || class != ClassColumn::Useless);
     let needs =
         |columns: &[TableColumn]| columns.iter().map(|column| column.width() + 1).sum::<usize>().saturating_sub(1);
-    for dropped in DROP_ORDER {
+    let last = (class == ClassColumn::Sorted).then_some(Class);
+    for dropped in DROP_ORDER.into_iter().filter(|column| Some(*column) != last).chain(last) {
         if needs(&columns) <= room {
             break;
         }
         columns.retain(|column| *column != dropped);
     }
-    // A readable reason is worth more than the class, which the details show too.
-    if columns.contains(&Why) && needs(&columns) + READABLE_REASON - Why.width() > room {
+    if class == ClassColumn::Useful && columns.contains(&Why) && needs(&columns) + READABLE_REASON - Why.width() > room
+    {
         columns.retain(|column| *column != Class);
     }
     let spare = room.saturating_sub(needs(&columns));
@@ -103,11 +114,11 @@ pub(crate) fn fit(room: usize, with_class: bool) -> Vec<(TableColumn, usize)> {
     // again.
     let readable = if has(Why) { spare.min(READABLE_REASON - Why.width()) } else { 0 };
     let video = if has(Why) { ((spare - readable) / 3).min(18) } else { spare };
-    let class = if has(Class) { ((spare - readable) / 6).min(14) } else { 0 };
-    let why = if has(Why) { spare - video - class } else { 0 };
+    let names = if has(Class) && has(Why) { ((spare - readable) / 6).min(14) } else { 0 };
+    let why = if has(Why) { spare - video - names } else { 0 };
     let more = |column| match column {
         Video => video,
-        Class => class,
+        Class => names,
         Why => why,
         _ => 0,
     };
@@ -121,19 +132,28 @@ mod tests {
 
     #[test]
     fn columns_are_dropped_in_order_and_fill_the_width() {
-        let names = |room| fit(room, true).into_iter().map(|(column, _)| column.header().0).collect::<Vec<_>>();
+        let names =
+            |room| fit(room, ClassColumn::Useful).into_iter().map(|(column, _)| column.header().0).collect::<Vec<_>>();
         assert_eq!(names(200).len(), 10);
         assert_eq!(names(78), ["", "State", "Video", "Length", "Tries", "Why"]);
         assert_eq!(names(50), ["", "State", "Video", "Why"]);
         assert_eq!(names(38), ["", "State", "Video"]);
+        let sorted =
+            |room| fit(room, ClassColumn::Sorted).into_iter().map(|(column, _)| column.header().0).collect::<Vec<_>>();
+        assert_eq!(
+            sorted(78),
+            ["", "State", "Video", "Class", "Length", "Why"],
+            "80 columns show what rows are sorted by"
+        );
+        assert_eq!(sorted(36), ["Video", "Class"]);
         for room in 20..300 {
-            for classes in [true, false] {
-                let columns = fit(room, classes);
+            for class in [ClassColumn::Useless, ClassColumn::Useful, ClassColumn::Sorted] {
+                let columns = fit(room, class);
                 let width: usize = columns.iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
                 assert_eq!(width, room, "{columns:?}");
             }
         }
-        assert_eq!(fit(3, true), [(TableColumn::Video, 3)]);
+        assert_eq!(fit(3, ClassColumn::Useful), [(TableColumn::Video, 3)]);
     }
 
     #[test]

@@ -6,9 +6,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
+use super::history::{self, Series};
 use super::{line, pane, scrollbar};
 use crate::protocol::snapshot::{DeviceState, Gauges, InFlight, Snapshot};
 use crate::tui::app::App;
+use crate::tui::device_history::{self, DeviceHistory, Metric};
 use crate::tui::gauge;
 use crate::tui::pane::Pane;
 use crate::tui::text;
@@ -21,9 +23,17 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let Some(snapshot) = app.snapshot() else { return };
     let devices = &snapshot.devices;
     if devices.is_empty() && inner.height > 0 {
-        let text = text::truncate("no device works on this run", inner.width.into(), theme.ellipsis());
+        let text = text::truncate("no device is in use", inner.width.into(), theme.ellipsis());
         buffer.set_string(inner.x, inner.y, text, theme.style(Role::Dim));
     }
+    // Shown alone, the pane has room for the history of the device under the cursor.
+    let list = if app.zoom && inner.height >= MIN_HEIGHT_FOR_CHARTS { inner.height / 3 } else { inner.height };
+    let list = list.min(devices.len() as u16).max(1);
+    let charts = Rect { y: inner.y + list + 1, height: inner.height.saturating_sub(list + 1), ..inner };
+    if app.zoom && inner.height >= MIN_HEIGHT_FOR_CHARTS {
+        self::charts(app, charts, buffer);
+    }
+    let inner = Rect { height: list.min(inner.height), ..inner };
     let height = usize::from(inner.height);
     let last = devices.len().saturating_sub(height);
     let top = app.device.saturating_sub(height.saturating_sub(1)).min(last);
@@ -35,6 +45,49 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let style = theme.style(if app.focus == Pane::Devices { Role::Focus } else { Role::Border });
     scrollbar(theme, Rect { width: inner.width + 1, ..inner }, top, height, devices.len(), style, buffer);
 }
+
+/// With less height the lines of the devices need all of it.
+const MIN_HEIGHT_FOR_CHARTS: u16 = 14;
+
+/// What the device under the cursor has reported over time.
+fn charts(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.options.theme;
+    let device = app.snapshot().and_then(|snapshot| snapshot.devices.get(app.device));
+    let (Some(device), Some(history)) = (device, app.device_history.get(app.device)) else { return };
+    let detail = device.detail.as_deref().map(text::sanitized).unwrap_or_default();
+    let facts = format!(
+        "  {detail}{}batch {}{}{} done",
+        theme.separator(),
+        device.batch,
+        theme.separator(),
+        text::plural(device.done as u64, "video", "videos")
+    );
+    let head = vec![
+        Span::styled(device.device.clone(), theme.style(Role::Title)),
+        Span::styled(facts, theme.style(Role::Dim)),
+    ];
+    line(buffer, area.x, area.y, area.width.into(), head, theme);
+    let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(|metric| history.has(*metric)).collect();
+    let columns = usize::from(body.width / MIN_CHART_WIDTH).clamp(1, 3).min(metrics.len().max(1));
+    let rows = metrics.len().div_ceil(columns).min(usize::from(body.height / history::MIN_HEIGHT)).max(1);
+    let (width, height) = (body.width / columns as u16, body.height / rows as u16);
+    for (place, metric) in metrics.into_iter().take(rows * columns).enumerate() {
+        let (column, row) = ((place % columns) as u16, (place / columns) as u16);
+        let area = Rect::new(body.x + column * width, body.y + row * height, width.saturating_sub(2), height);
+        let series = Series {
+            title: metric.title(),
+            unit: metric.unit(),
+            values: &history.values(metric),
+            every_s: device_history::INTERVAL.as_secs_f64(),
+            full: metric.full(device),
+        };
+        history::draw(theme, &series, area, buffer);
+    }
+}
+
+/// A chart with less width is hard to read.
+const MIN_CHART_WIDTH: u16 = 36;
 
 /// The machine's cores and memory, for the title.
 fn machine(app: &App) -> Vec<Span<'static>> {
@@ -69,7 +122,7 @@ pub(super) fn strip(app: &App, area: Rect, buffer: &mut Buffer) {
     if snapshot.devices.len() > shown && room > 0 {
         let rest = snapshot.devices.get(shown..).unwrap_or_default();
         let working = rest.iter().filter(|device| !device.in_flight.is_empty()).count();
-        let text = format!("and {} more, {working} of them at work", rest.len());
+        let text = format!("and {} more, {working} of them busy", rest.len());
         let text = text::truncate(&text, area.width.saturating_sub(2).into(), theme.ellipsis()).into_owned();
         buffer.set_string(area.x + 1, area.bottom() - 1, text, theme.style(Role::Dim));
     }
@@ -167,12 +220,12 @@ fn status(theme: &Theme, device: &DeviceState, room: usize) -> Segment {
     let (role, word): (Role, Cow<'_, str>) = match device.status.as_str() {
         "starting" if device.restarts > 0 => (
             Role::Warn,
-            format!("starts again ({} so far)", text::plural(device.restarts.into(), "restart", "restarts")).into(),
+            format!("restarting ({} so far)", text::plural(device.restarts.into(), "restart", "restarts")).into(),
         ),
         "starting" => (Role::Active, "loading the model".into()),
-        "lost" => (Role::Error, "given up".into()),
-        "leaving" => (Role::Dim, "leaving".into()),
-        "left" => (Role::Dim, "at rest".into()),
+        "lost" => (Role::Error, "disabled".into()),
+        "leaving" => (Role::Dim, "stopping".into()),
+        "left" => (Role::Dim, "idle".into()),
         other => (Role::Warn, other.to_owned().into()),
     };
     let mut text = word.into_owned();
@@ -211,8 +264,8 @@ fn activity(app: &App, snapshot: &Snapshot, index: usize, device: &DeviceState) 
         let busy = text::percent(decoder_percent.map(f64::from));
         segments.push(Segment { spans: vec![say(format!("dec {busy:>5}"), Role::Dim)], priority: 0 });
     }
-    if app.activity.iter().flatten().flatten().count() > 1 {
-        let values: Vec<Option<f32>> = app.activity.get(index).into_iter().flatten().copied().collect();
+    let values = app.device_history.get(index).map(DeviceHistory::activity).unwrap_or_default();
+    if values.len() > 1 {
         let spark = gauge::sparkline(&values, 10, 0.0, theme.is_ascii());
         segments.push(Segment { spans: vec![Span::styled(spark, theme.style(Role::Chart))], priority: 2 });
     }

@@ -8,6 +8,8 @@ use super::line;
 use crate::protocol::snapshot::Phase;
 use crate::tui::action::Action;
 use crate::tui::app::App;
+use crate::tui::keymap::Binding;
+use crate::tui::keys::Keys;
 use crate::tui::modal::Modal;
 use crate::tui::pane::Pane;
 use crate::tui::text;
@@ -16,49 +18,83 @@ use crate::tui::unavailable_reason::unavailable_reason;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
-    let room = usize::from(area.width);
-    let mut spans = vec![Span::raw(" ")];
-    for (key, word, on) in offered(app) {
-        let used: usize = spans.iter().map(|span| text::width(&span.content)).sum();
-        if used + text::width(&key) + 1 + text::width(&word) > room {
-            break;
-        }
-        let (key_role, word_role) = if on { (Role::Key, Role::Base) } else { (Role::KeyOff, Role::KeyOff) };
-        spans.push(Span::styled(key, theme.style(key_role)));
-        spans.push(Span::styled(format!(" {word}"), theme.style(word_role)));
-        spans.push(Span::raw("  "));
+    for (x, offer) in placed(app, area.width.into()) {
+        let (key_role, word_role) =
+            if offer.is_available { (Role::Key, Role::Base) } else { (Role::KeyOff, Role::KeyOff) };
+        let spans = vec![
+            Span::styled(offer.key, theme.style(key_role)),
+            Span::styled(format!(" {}", offer.word), theme.style(word_role)),
+        ];
+        line(buffer, area.x + x as u16, area.y, usize::from(area.width) - x, spans, theme);
     }
-    line(buffer, area.x, area.y, room, spans, theme);
 }
 
-/// Keys, their descriptions, and whether they are available.
-fn offered(app: &App) -> Vec<(String, String, bool)> {
-    let fixed =
-        |pairs: &[(&str, &str)]| pairs.iter().map(|(key, word)| (key.to_string(), word.to_string(), true)).collect();
+/// The action of the key that is shown at this column.
+pub(crate) fn action_at(app: &App, width: u16, column: u16) -> Option<Action> {
+    let covers = |(x, offer): &(usize, Offer)| (*x..*x + offer.width()).contains(&usize::from(column));
+    placed(app, width.into()).into_iter().find(covers).and_then(|(_, offer)| offer.action)
+}
+
+/// A key in the footer.
+struct Offer {
+    key: String,
+    word: String,
+    is_available: bool,
+    /// `None` for the keys of an overlay.
+    action: Option<Action>,
+}
+
+impl Offer {
+    fn width(&self) -> usize {
+        text::width(&self.key) + 1 + text::width(&self.word)
+    }
+}
+
+/// The keys that fit, with their columns.
+fn placed(app: &App, room: usize) -> Vec<(usize, Offer)> {
+    let mut x = 1;
+    let place = |offer: Offer| {
+        let at = x;
+        x += offer.width() + 2;
+        (at + offer.width() <= room).then_some((at, offer))
+    };
+    offered(app).into_iter().map_while(place).collect()
+}
+
+fn offered(app: &App) -> Vec<Offer> {
+    let fixed = |pairs: &[(&str, &str)]| {
+        let offer = |(key, word): &(&str, &str)| Offer {
+            key: (*key).to_owned(),
+            word: (*word).to_owned(),
+            is_available: true,
+            action: None,
+        };
+        pairs.iter().map(offer).collect()
+    };
     match app.modals.last() {
-        Some(Modal::Filter { .. }) => {
-            return fixed(&[("enter", "keep"), ("esc", "as before"), ("up down", "move")]);
-        }
-        Some(Modal::Palette { .. }) => return fixed(&[("enter", "do it"), ("esc", "close"), ("up down", "choose")]),
+        Some(Modal::Filter { .. }) => return fixed(&[("enter", "apply"), ("esc", "cancel"), ("up down", "move")]),
+        Some(Modal::Palette { .. }) => return fixed(&[("enter", "run"), ("esc", "close"), ("up down", "choose")]),
         Some(Modal::Menu(menu)) if menu.stays_open => {
             return fixed(&[("space", "on or off"), ("enter", "choose and close"), ("esc", "close")]);
         }
         Some(Modal::Menu(_)) => return fixed(&[("enter", "choose"), ("esc", "close"), ("j k", "move")]),
-        Some(Modal::Help { .. } | Modal::Notice { .. }) => return fixed(&[("esc", "close"), ("j k", "scroll")]),
-        // The details show their keys in their frame.
-        Some(Modal::Details(_)) | None => {}
+        Some(Modal::Help { typing: true, .. }) => return fixed(&[("enter", "keep the search"), ("esc", "all keys")]),
+        Some(Modal::Help { .. }) => return fixed(&[("/", "search"), ("esc", "close"), ("j k", "scroll")]),
+        Some(Modal::Notice { .. }) => return fixed(&[("esc", "close"), ("y", "copy"), ("j k", "scroll")]),
+        // The details show their keys in their frame. The card leaves the keys of the pane in force.
+        Some(Modal::Details(_) | Modal::RunEnd) | None => {}
     }
     if !app.pending_keys.is_empty() {
         let keys: Vec<String> = app.pending_keys.iter().map(ToString::to_string).collect();
-        return vec![(keys.join(" "), "…".into(), true)];
+        return fixed(&[(&keys.join(" "), "…")]);
     }
-    let lines = app.keymap.footer(app.context());
-    lines
-        .into_iter()
-        .map(|(line, keys)| {
-            (keys.to_string(), word(app, line.action, line.short), unavailable_reason(app, line.action).is_none())
-        })
-        .collect()
+    let offer = |(line, keys): (&Binding, &Keys)| Offer {
+        key: keys.to_string(),
+        word: word(app, line.action, line.short),
+        is_available: unavailable_reason(app, line.action).is_none(),
+        action: Some(line.action),
+    };
+    app.keymap.footer(app.context()).into_iter().map(offer).collect()
 }
 
 /// The description of an action in the current state.
@@ -66,7 +102,7 @@ fn word(app: &App, action: Action, short: &str) -> String {
     match action {
         Action::StartPause => match app.phase() {
             Some(Phase::Running) => "pause".into(),
-            Some(Phase::Paused) => "go on".into(),
+            Some(Phase::Paused) => "resume".into(),
             _ => short.into(),
         },
         Action::Retry if !app.marks.is_empty() => format!("retry {} marked", text::count(app.marks.len() as u64)),

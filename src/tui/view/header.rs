@@ -10,8 +10,10 @@ use crate::protocol::row::{Finding, RowState};
 use crate::protocol::snapshot::{Folder, Phase, Snapshot};
 use crate::tui::app::{App, Connection};
 use crate::tui::classes::{count_of, findings_of};
+use crate::tui::gauge;
+use crate::tui::run_end;
 use crate::tui::text;
-use crate::tui::theme::Role;
+use crate::tui::theme::{Role, StateStyle};
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
@@ -61,11 +63,11 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
             return quiet(&format!("starting the engine: {}", text::sanitized(&app.starting_step)));
         }
         Connection::Connecting => return quiet("starting the engine"),
-        Connection::Lost { .. } => return quiet("looking for the engine"),
+        Connection::Lost { .. } => return quiet("reconnecting …"),
         Connection::Gone { .. } => return quiet("no engine"),
         Connection::Up(_) => {}
     }
-    let Some(snapshot) = app.snapshot() else { return quiet("the engine begins") };
+    let Some(snapshot) = app.snapshot() else { return quiet("the engine is starting") };
     let (glyph, plain, role) = match snapshot.phase {
         Phase::Running => ("●", "*", Role::Good),
         Phase::Paused => ("‖", "=", Role::Warn),
@@ -76,9 +78,11 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     let glyph = if theme.is_ascii() { plain } else { glyph };
     let idle = matches!(snapshot.phase, Phase::Waiting | Phase::Idle);
     let step = snapshot.reason.as_deref().filter(|_| snapshot.phase == Phase::Starting).map(text::sanitized);
+    let idle_word = run_end::idle_word(snapshot);
     let what = match &step {
         Some(step) => step.as_ref(),
         None if idle && snapshot.exporting => "exporting",
+        None if snapshot.phase == Phase::Idle => &idle_word,
         None => phase_word(snapshot),
     };
     let mut spans = vec![say(format!(" {glyph} {}", what), role)];
@@ -88,6 +92,13 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
             seconds => format!(" {}", text::duration(seconds)),
         };
         spans.push(say(elapsed, Role::Base));
+    }
+    if let Some(progress) = run_end::progress(snapshot).filter(|_| app.is_active()) {
+        // The percentage says the same in less room.
+        let bar = if room >= 60 { (room / 10).min(24) } else { 0 };
+        spans.push(say("  ".into(), Role::Base));
+        spans.extend(gauge::bar_spans(theme, Some(progress), bar));
+        spans.push(say(format!(" {:>5}", text::percent(Some(progress * 100.0))), Role::Base));
     }
     if let Some(scan) = snapshot.scan {
         let what = if scan.deep { "deep check" } else { "checking" };
@@ -99,7 +110,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     if let Some(eta) = snapshot.eta_s.filter(|eta| *eta > 0 && snapshot.phase == Phase::Running) {
         spans.push(say(format!("  ETA {}", text::duration(eta as f64)), Role::Base));
     }
-    if let Some([free, _]) = snapshot.machine.disk.filter(|_| room >= 70) {
+    if let Some([free, _]) = snapshot.machine.disk.filter(|_| room >= 90) {
         let short = snapshot.machine.disk_needed.is_some_and(|needed| needed > free);
         let role = if short { Role::Error } else { Role::Dim };
         let word = if short { "free: too little" } else { "free" };
@@ -119,7 +130,7 @@ fn phase_word(snapshot: &Snapshot) -> &'static str {
         Phase::Held => "waiting for the output folder",
         Phase::Finishing => "finishing the videos in progress",
         Phase::Stopping => "stopping",
-        Phase::Idle => "over",
+        Phase::Idle => "idle",
     }
 }
 
@@ -136,44 +147,41 @@ const ORDER: [RowState; RowState::ALL.len() - 1] = [
     RowState::Refused,
 ];
 
-/// Videos by state, with words if all of them fit, else with glyphs.
+/// Videos by state.
 fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return };
     let rate = rates(app);
     let videos = RowState::ALL.into_iter().filter(|state| state.is_video());
     let all = format!("of {} ", text::count(videos.map(|state| count_of(&snapshot.states, state)).sum()));
-    let shown = |words: bool| -> Vec<Span<'static>> {
-        let mut spans = vec![];
-        for state in ORDER {
-            let count = count_of(&snapshot.states, state);
-            // These are always shown, so that the line does not jump when the first one appears.
-            let always = matches!(state, RowState::Done | RowState::Running | RowState::Failed);
-            if count == 0 && !always {
-                continue;
-            }
-            let shown = theme.state(state);
-            let style = if count == 0 { theme.style(Role::Dim) } else { shown.style };
-            let word = if words { format!(" {}", shown.word) } else { String::new() };
-            spans.push(Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(count)), style));
-        }
-        for finding in Finding::ALL {
-            let count = findings_of(&snapshot.findings, finding);
-            // A run does not check files.
-            if count == 0 || finding == Finding::Unchecked && app.is_active() {
-                continue;
-            }
-            let shown = theme.finding(finding);
-            let word = if words { format!(" {}", shown.word) } else { String::new() };
-            spans.push(Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(count)), shown.style));
+    // These are always shown, so that the line does not jump when the first one appears.
+    let always = |state| matches!(state, RowState::Done | RowState::Running | RowState::Failed);
+    let states = ORDER.into_iter().map(|state| (theme.state(state), count_of(&snapshot.states, state), always(state)));
+    // A run does not check files.
+    let found = Finding::ALL.into_iter().filter(|finding| *finding != Finding::Unchecked || !app.is_active());
+    let found = found.map(|finding| (theme.finding(finding), findings_of(&snapshot.findings, finding), false));
+    let counted: Vec<_> = states.chain(found).filter(|(_, count, always)| *count > 0 || *always).collect();
+    let shown = |words: usize, entries: usize| -> Vec<Span<'static>> {
+        let span = |(place, (shown, count, _)): (usize, &(StateStyle, u64, bool))| {
+            let style = if *count == 0 { theme.style(Role::Dim) } else { shown.style };
+            let word = if place < words { format!(" {}", shown.word) } else { String::new() };
+            Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(*count)), style)
+        };
+        let mut spans: Vec<_> = counted.iter().take(entries).enumerate().map(span).collect();
+        if entries < counted.len() {
+            spans.push(Span::styled(theme.ellipsis(), theme.style(Role::Dim)));
         }
         spans
     };
     let width = |spans: &[Span<'_>]| spans.iter().map(|span| text::width(&span.content)).sum::<usize>();
-    let mut spans = shown(true);
-    if width(&spans) + text::width(&all) > room {
-        spans = shown(false);
-    }
+    let fits = |words: usize, entries: usize| width(&shown(words, entries)) + text::width(&all) <= room;
+    // As many have words as fit, the most important ones first. Help explains the glyphs, and the filter counts all states.
+    let entries = counted.len();
+    let least = if room >= 60 { entries.min(4) } else { 0 };
+    let spans = match (least..=entries).rev().find(|words| fits(*words, entries)) {
+        Some(words) => shown(words, entries),
+        None => shown(least, (0..=entries).rev().find(|entries| fits(least, *entries)).unwrap_or(0)),
+    };
     let mut right = all;
     if width(&spans) + text::width(&right) + text::width(&rate) < room {
         right = format!("{rate}{right}");

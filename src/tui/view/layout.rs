@@ -9,6 +9,10 @@ use crate::tui::pane::Pane;
 const ALL_WIDTH: u16 = 100;
 const ALL_HEIGHT: u16 = 28;
 
+/// From this width on a preview is beside the table. If the table is shown alone, less will do.
+const PREVIEW_WIDTH: u16 = 160;
+const PREVIEW_WIDTH_ALONE: u16 = 120;
+
 /// The smallest usable size.
 pub(crate) const MIN_SIZE: Size = Size { width: 34, height: 8 };
 
@@ -20,6 +24,8 @@ pub(crate) struct Layout {
     pub header: Rect,
     pub classes: Option<Rect>,
     pub videos: Option<Rect>,
+    /// Details of the video under the cursor.
+    pub preview: Option<Rect>,
     pub devices: Option<Rect>,
     pub throughput: Option<Rect>,
     pub log: Option<Rect>,
@@ -38,6 +44,12 @@ impl Layout {
             Pane::Throughput => self.throughput,
             Pane::Log => self.log,
         }
+    }
+
+    /// The area of the focused pane, if it is the only one.
+    pub(crate) fn alone(&self, focus: Pane) -> Option<Rect> {
+        let visible = Pane::ALL.into_iter().filter(|pane| self.pane(*pane).is_some()).count();
+        self.pane(focus).filter(|area| visible == 1 && area.height > 3)
     }
 
     fn place(&mut self, pane: Pane, area: Rect) {
@@ -90,9 +102,20 @@ fn all(layout: &mut Layout, body: Rect, devices: usize) {
     let at = |x, y, width, height| Rect::new(body.x + x, body.y + y, width, height);
     layout.classes = Some(at(0, 0, left, top));
     layout.videos = Some(at(left, 0, body.width - left, top));
+    if body.width >= PREVIEW_WIDTH {
+        divide(layout, body.width / 4);
+    }
     layout.devices = Some(at(0, top, body.width - right, row));
     layout.throughput = Some(at(body.width - right, top, right, row));
     layout.log = Some(at(0, top + row, body.width, log));
+}
+
+/// Gives some columns of the table to the preview.
+fn divide(layout: &mut Layout, width: u16) {
+    if let Some(videos) = &mut layout.videos {
+        videos.width -= width;
+        layout.preview = Some(Rect { x: videos.right(), width, ..*videos });
+    }
 }
 
 fn one(layout: &mut Layout, body: Rect, focus: Pane, zoom: bool, devices: usize) {
@@ -105,6 +128,9 @@ fn one(layout: &mut Layout, body: Rect, focus: Pane, zoom: bool, devices: usize)
     let rows = if zoom || focus == Pane::Devices { 0 } else { devices.min(most) };
     let strip = u16::try_from(rows).unwrap_or(0);
     layout.place(focus, Rect { height: body.height - strip, ..body });
+    if focus == Pane::Videos && body.width >= PREVIEW_WIDTH_ALONE {
+        divide(layout, body.width * 2 / 5);
+    }
     if strip > 0 {
         layout.strip = Some(Rect::new(body.x, body.bottom() - strip, body.width, strip));
     }
@@ -134,7 +160,8 @@ mod tests {
                     let layout = compute(Size { width, height }, focus, zoom, devices);
                     let screen = Rect::new(0, 0, width, height);
                     let panes = Pane::ALL.into_iter().filter_map(|pane| layout.pane(pane));
-                    let all: Vec<Rect> = panes.chain([layout.header, layout.footer]).chain(layout.strip).collect();
+                    let all: Vec<Rect> =
+                        panes.chain([layout.header, layout.footer]).chain(layout.strip).chain(layout.preview).collect();
                     if layout.too_small {
                         continue;
                     }
@@ -158,6 +185,10 @@ mod tests {
         assert_eq!(common.strip.map(|area| area.height), Some(2));
         let large = compute(Size { width: 120, height: 40 }, Pane::Videos, false, 2);
         assert!(Pane::ALL.into_iter().all(|pane| large.pane(pane).is_some()) && large.strip.is_none());
+        assert_eq!(large.preview, None);
+        let wide = compute(Size { width: 200, height: 50 }, Pane::Videos, false, 2);
+        assert!(wide.preview.is_some_and(|area| area.width == 50) && wide.videos.is_some_and(|area| area.width >= 100));
+        assert!(compute(Size { width: 120, height: 40 }, Pane::Videos, true, 2).preview.is_some());
         assert!(compute(Size { width: 30, height: 40 }, Pane::Videos, false, 2).too_small);
     }
 }

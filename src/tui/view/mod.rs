@@ -15,14 +15,19 @@ use super::theme::{Role, Theme};
 mod classes;
 pub(super) mod columns;
 mod devices;
-mod footer;
+pub(super) mod footer;
 mod header;
+mod help;
+mod history;
 pub(super) mod layout;
 mod log;
 mod popup;
+mod preview;
+mod run_end;
+pub(super) mod tabs;
 mod throughput;
 mod toasts;
-mod videos;
+pub(super) mod videos;
 
 /// Draws everything. Returns the position of the cursor if a text is being typed.
 pub(super) fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
@@ -40,6 +45,9 @@ pub(super) fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positi
     if let Some(area) = plan.videos {
         cursor = cursor.or(videos::draw(app, area, buffer));
     }
+    if let Some(area) = plan.preview {
+        preview::draw(app, area, buffer);
+    }
     if let Some(area) = plan.devices {
         devices::draw(app, area, buffer);
     }
@@ -48,6 +56,9 @@ pub(super) fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positi
     }
     if let Some(area) = plan.log {
         cursor = cursor.or(log::draw(app, area, buffer));
+    }
+    if let Some(area) = plan.alone(app.focus) {
+        tabs::draw(app, area, buffer);
     }
     if let Some(area) = plan.strip {
         devices::strip(app, area, buffer);
@@ -63,7 +74,7 @@ fn too_small(area: Rect, theme: &Theme, buffer: &mut Buffer) {
     let lines = [
         "reeldeck".to_owned(),
         format!("{}×{} is too small", area.width, area.height),
-        format!("{}×{} will do", least.width, least.height),
+        format!("needs {}×{} or more", least.width, least.height),
     ];
     let top = area.height.saturating_sub(lines.len() as u16) / 2;
     for (row, line) in (top..area.height).zip(&lines) {
@@ -138,6 +149,32 @@ fn popup_frame(app: &App, title: &str, area: Rect, buffer: &mut Buffer) -> Rect 
     buffer.set_style(area, theme.style(Role::Base));
     let title = vec![Span::styled(format!(" {title} "), theme.style(Role::Title))];
     frame(theme, theme.style(Role::Focus), title, vec![], area, buffer)
+}
+
+/// A piece of text.
+type Styled = (String, Style);
+
+/// Draws a scrollable popup.
+fn text_popup(
+    app: &App,
+    title: &str,
+    lines: &[Vec<Styled>],
+    scroll: usize,
+    width: u16,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let theme = &app.options.theme;
+    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
+    let inner = popup_frame(app, title, layout::popup(area.as_size(), width, height), buffer);
+    let visible = usize::from(inner.height);
+    let top = scroll.min(lines.len().saturating_sub(visible));
+    for (row, spans) in lines.iter().skip(top).take(visible).enumerate() {
+        let spans = spans.iter().map(|(text, style)| Span::styled(text.as_str(), *style)).collect();
+        line(buffer, inner.x, inner.y + row as u16, inner.width.into(), spans, theme);
+    }
+    let edge = Rect { width: inner.width + 1, ..inner };
+    scrollbar(theme, edge, top, visible, lines.len(), theme.style(Role::Focus), buffer);
 }
 
 fn scrollbar(theme: &Theme, area: Rect, top: usize, visible: usize, all: usize, style: Style, buffer: &mut Buffer) {

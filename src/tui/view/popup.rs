@@ -1,12 +1,11 @@
-//! The overlays: help, command palette, menus, details and notices.
+//! The overlays: command palette, menus, details and notices. Help has its own file.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::style::Style;
 use ratatui::text::Span;
 
 use super::layout::popup;
-use super::{line, popup_frame, scrollbar};
+use super::{Styled, help, line, popup_frame, run_end, text_popup};
 use crate::tui::app::App;
 use crate::tui::input::Input;
 use crate::tui::keymap::Context;
@@ -21,7 +20,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let mut cursor = None;
     for modal in &app.modals {
         cursor = match modal {
-            Modal::Help { scroll } => help(app, *scroll, area, buffer),
+            Modal::Help { scroll, search, typing } => help::draw(app, *scroll, search, *typing, area, buffer),
             Modal::Palette { input, selected } => palette(app, input, *selected, area, buffer),
             Modal::Filter { .. } => None,
             Modal::Menu(menu) => self::menu(app, menu, area, buffer),
@@ -32,62 +31,16 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 view.draw(&app.options.theme, &app.keymap, below, buffer);
                 None
             }
+            Modal::RunEnd => {
+                if let Some(run) = app.snapshot().and_then(|snapshot| snapshot.last_run.as_deref()) {
+                    run_end::draw(app, run, area, buffer);
+                }
+                None
+            }
             Modal::Notice { title, text, scroll } => notice(app, title, text, *scroll, area, buffer),
         };
     }
     cursor
-}
-
-type Styled = (String, Style);
-
-/// Draws a scrollable popup.
-fn lines(app: &App, title: &str, lines: &[Vec<Styled>], scroll: usize, width: u16, area: Rect, buffer: &mut Buffer) {
-    let theme = &app.options.theme;
-    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
-    let inner = popup_frame(app, title, popup(area.as_size(), width, height), buffer);
-    let visible = usize::from(inner.height);
-    let top = scroll.min(lines.len().saturating_sub(visible));
-    for (row, spans) in lines.iter().skip(top).take(visible).enumerate() {
-        let spans = spans.iter().map(|(text, style)| Span::styled(text.as_str(), *style)).collect();
-        line(buffer, inner.x, inner.y + row as u16, inner.width.into(), spans, theme);
-    }
-    let edge = Rect { width: inner.width + 1, ..inner };
-    scrollbar(theme, edge, top, visible, lines.len(), theme.style(Role::Focus), buffer);
-}
-
-fn help(app: &App, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
-    let theme = &app.options.theme;
-    let width = area.width.saturating_sub(4).min(84);
-    let mut all: Vec<Vec<Styled>> = vec![];
-    let here = app.context().chain();
-    // The current context comes first. The form of the first start is over.
-    let mut contexts: Vec<Context> = here.to_vec();
-    contexts.extend(Context::ALL.into_iter().filter(|context| !here.contains(context) && *context != Context::Form));
-    for context in contexts {
-        let of_context: Vec<_> = app.keymap.bindings().filter(|(line, _)| line.context == context).collect();
-        if of_context.is_empty() {
-            continue;
-        }
-        if !all.is_empty() {
-            all.push(vec![]);
-        }
-        all.push(vec![(format!(" {}", context.title()), theme.style(Role::Title))]);
-        for (line, keys) in of_context {
-            let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            let off = here.contains(&context)
-                && (!app.context().offers(line) || unavailable_reason(app, line.action).is_some());
-            let (key, text) = if off { (Role::KeyOff, Role::KeyOff) } else { (Role::Key, Role::Base) };
-            all.push(vec![
-                (format!("  {} ", text::align_left(&keys.join("  "), 14, theme.ellipsis())), theme.style(key)),
-                (line.long.to_owned(), theme.style(text)),
-            ]);
-        }
-    }
-    all.push(vec![]);
-    let more = " Keys and their actions are chosen in config.toml, under [tui.keys].";
-    all.push(vec![(more.to_owned(), theme.style(Role::Dim))]);
-    lines(app, "Keys", &all, scroll, width, area, buffer);
-    None
 }
 
 fn notice(app: &App, title: &str, body: &str, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
@@ -96,7 +49,7 @@ fn notice(app: &App, title: &str, body: &str, scroll: usize, area: Rect, buffer:
     let room = usize::from(width.saturating_sub(4));
     let wrapped = body.lines().flat_map(|line| text::wrap(&text::sanitized(line), room));
     let all: Vec<Vec<Styled>> = wrapped.map(|line| vec![(format!(" {line}"), theme.style(Role::Base))]).collect();
-    lines(app, &text::sanitized(title), &all, scroll, width, area, buffer);
+    text_popup(app, &text::sanitized(title), &all, scroll, width, area, buffer);
     None
 }
 
@@ -195,7 +148,7 @@ fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut B
             inner.x,
             inner.y + 1,
             room,
-            vec![Span::styled("  no command is like that", theme.style(Role::Dim))],
+            vec![Span::styled("  no matching command", theme.style(Role::Dim))],
             theme,
         );
     }

@@ -4,13 +4,47 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
+use super::history::{self, Series};
 use super::{line, pane};
-use crate::protocol::snapshot::{Bound, Phase};
+use crate::protocol::snapshot::{Bound, Phase, Stages};
 use crate::tui::app::App;
 use crate::tui::gauge;
 use crate::tui::pane::Pane;
 use crate::tui::text;
 use crate::tui::theme::Role;
+
+/// From this height on the chart has axes.
+const MIN_HEIGHT_FOR_AXES: u16 = 12;
+
+/// The stages with their share of the time.
+const STAGES: [(&str, fn(&Stages) -> f32); 3] =
+    [("decode", |stages| stages.decode), ("model", |stages| stages.model), ("write", |stages| stages.write)];
+
+fn percent(share: f32) -> String {
+    text::percent(Some(f64::from(share) * 100.0))
+}
+
+/// A bar for each stage, and what the bottleneck means. Returns the lines used.
+fn bars(app: &App, stages: Stages, area: Rect, buffer: &mut Buffer) -> u16 {
+    let theme = &app.options.theme;
+    let room = usize::from(area.width);
+    let bar = room.saturating_sub(16).min(60);
+    for (y, (name, share)) in (area.y..).zip(STAGES) {
+        let share = share(&stages);
+        let mut spans = vec![Span::styled(format!("{name:<8}"), theme.style(Role::Base))];
+        spans.extend(gauge::bar_spans(theme, Some(share.into()), bar));
+        spans.push(Span::styled(format!(" {:>6}", percent(share)), theme.style(Role::Base)));
+        line(buffer, area.x, y, room, spans, theme);
+    }
+    let meaning = match stages.bound {
+        Bound::Decode => "Decoding limits the run: the devices wait for frames.",
+        Bound::Model => "The model limits the run: decoded frames wait for a device.",
+        Bound::Disk => "Writing limits the run: finished features wait for the disk.",
+    };
+    let y = area.y + STAGES.len() as u16;
+    line(buffer, area.x, y, room, vec![Span::styled(meaning, theme.style(Role::Dim))], theme);
+    STAGES.len() as u16 + 1
+}
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
@@ -36,18 +70,21 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         first = format!("{first}{}{}", theme.separator(), text::rate(Some(videos), "videos"));
     }
     line(buffer, inner.x, inner.y, room, vec![Span::styled(first, theme.style(Role::Base))], theme);
+    let is_large = inner.height >= MIN_HEIGHT_FOR_AXES;
     let mut used = 1;
-    if let Some(stages) = stages.filter(|_| inner.height >= 3) {
-        let percent = |share: f32| text::percent(Some(f64::from(share) * 100.0));
+    if let Some(stages) = stages.filter(|_| is_large) {
+        used += bars(app, stages, Rect { y: inner.y + 1, height: inner.height - 1, ..inner }, buffer);
+    } else if let Some(stages) = stages.filter(|_| inner.height >= 3) {
         let dot = theme.separator();
-        let text = format!(
-            "decode {}{dot}model {}{dot}write {}",
-            percent(stages.decode),
-            percent(stages.model),
-            percent(stages.write)
-        );
-        line(buffer, inner.x, inner.y + 1, room, vec![Span::styled(text, theme.style(Role::Dim))], theme);
+        let shares = STAGES.map(|(name, share)| format!("{name} {}", percent(share(&stages))));
+        line(buffer, inner.x, inner.y + 1, room, vec![Span::styled(shares.join(dot), theme.style(Role::Dim))], theme);
         used += 1;
+    }
+    if is_large {
+        let area = Rect { y: inner.y + used + 1, height: inner.height.saturating_sub(used + 1), ..inner };
+        let (values, every_s) = (&app.history.clips_per_s, app.history.every_s.into());
+        let series = Series { title: "Clips per second", unit: "clips/s", values, every_s, full: None };
+        return history::draw(theme, &series, area, buffer);
     }
     let values = &app.history.clips_per_s;
     let axis = u16::from(inner.height >= used + 3 && !values.is_empty());

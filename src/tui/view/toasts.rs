@@ -1,23 +1,30 @@
-//! Toasts, above the footer at the right.
+//! Toasts, at the right: below the rows of the table if it is visible, and never over the log.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 use ratatui::widgets::{Clear, Widget};
 
-use super::line;
+use super::{layout, line};
 use crate::protocol::words::Level;
 use crate::tui::app::App;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
-/// The maximum number of lines of a toast.
-const LINES: usize = 3;
-
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let room = usize::from(area.width).saturating_sub(8).min(64);
-    let mut bottom = area.bottom().saturating_sub(2);
+    let plan = layout::current(app);
+    // The newest lines of the log are at its lower end.
+    let place = match (plan.videos, plan.log) {
+        (Some(videos), _) => videos,
+        (None, Some(log)) => Rect { height: log.height / 2, ..log },
+        (None, None) => {
+            Rect { y: plan.header.bottom(), height: area.height.saturating_sub(plan.header.height + 1), ..area }
+        }
+    };
+    let place = place.intersection(area);
+    let (top, mut bottom) = (place.y + 1, place.bottom().saturating_sub(1));
     for toast in app.toasts.shown().iter().rev() {
         let (glyph, role) = match (toast.level, theme.is_ascii()) {
             (Level::Problem, false) => ("✘", Role::Error),
@@ -28,15 +35,10 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         let counted = if toast.count > 1 { format!(" (and {} more)", toast.count - 1) } else { String::new() };
         let body = format!("{}{counted}", text::sanitized(&toast.text));
         let mut lines = text::wrap(&body, room);
-        if lines.len() > LINES {
-            lines.truncate(LINES);
-            if let Some(last) = lines.last_mut() {
-                *last = text::truncate(&format!("{last} {}", theme.ellipsis()), room, theme.ellipsis()).into_owned();
-            }
-        }
+        lines.truncate(usize::from(bottom.saturating_sub(top)));
         let height = lines.len() as u16;
         let width = lines.iter().map(|line| text::width(line)).max().unwrap_or(0) + 5;
-        if bottom < height + 3 {
+        if height == 0 {
             return;
         }
         let x = area.right().saturating_sub(width as u16 + 2);

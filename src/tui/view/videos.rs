@@ -4,9 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
 
-use super::columns::{SORTED, TableColumn, fit};
+use super::columns::{ClassColumn, SORTED, TableColumn, fit};
 use super::{line, pane, scrollbar};
-use crate::protocol::row::{Filter, Finding, Row, RowState};
+use crate::protocol::row::{Column, Filter, Finding, Row, RowState};
 use crate::protocol::snapshot::InFlight;
 use crate::tui::app::{App, Connection};
 use crate::tui::gauge;
@@ -45,7 +45,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let (title, cursor) = title(app, typing);
     let inner = pane(app, Pane::Videos, title, right(app), area, buffer);
     let room = usize::from(inner.width);
-    let columns = fit(room, app.videos.filter().class.is_none());
+    let columns = columns(app, room);
     if inner.height > 0 {
         header(app, &columns, Rect { height: 1, ..inner }, buffer);
     }
@@ -68,6 +68,16 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let edge = Rect { width: body.width + 1, ..body };
     scrollbar(theme, edge, app.videos.top(), height, app.videos.total(), style, buffer);
     cursor.map(|at| Position::new(area.x + at.min(area.width.saturating_sub(2).into()) as u16, area.y))
+}
+
+/// The columns and their widths in a table of this width.
+pub(crate) fn columns(app: &App, room: usize) -> Vec<(TableColumn, usize)> {
+    let class = match (&app.videos.filter().class, app.videos.sort().by) {
+        (Some(_), _) => ClassColumn::Useless,
+        (None, Column::Name) => ClassColumn::Sorted,
+        (None, _) => ClassColumn::Useful,
+    };
+    fit(room, class)
 }
 
 fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize>) {
@@ -149,16 +159,16 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
         Connection::Gone { reason } => {
             let start = app.keymap.key_text(crate::tui::action::Action::StartPause);
             let quit = app.keymap.key_text(crate::tui::action::Action::Quit);
-            format!("There is no engine: {reason}. `{start}` starts one, `{quit}` leaves.")
+            format!("The engine has exited: {reason}. Press {start} to start it, {quit} to quit.")
         }
-        Connection::Lost { reason } => format!("The engine does not answer ({reason}); it is being looked for."),
-        Connection::Connecting => "Looking for the engine of this output folder …".to_owned(),
-        Connection::Up(_) if !app.videos.is_known() => "Looking through the dataset folder …".to_owned(),
+        Connection::Lost { reason } => format!("The engine has stopped responding ({reason}); reconnecting …"),
+        Connection::Connecting => "Starting the engine …".to_owned(),
+        Connection::Up(_) if !app.videos.is_known() => "Scanning the dataset folder …".to_owned(),
         Connection::Up(_) if filtered => {
-            format!("No video is like that. `{}` shows more.", app.keymap.key_text(crate::tui::action::Action::Back))
+            format!("No matching videos. {} clears the filter.", app.keymap.key_text(crate::tui::action::Action::Back))
         }
         Connection::Up(welcome) => format!(
-            "No video in {} yet. It holds one folder for each class, with the videos in them; what arrives is picked up.",
+            "No videos in {} yet. Put them in one folder per class; videos are picked up as they arrive.",
             crate::dataset::shown(&welcome.root)
         ),
     };

@@ -30,6 +30,15 @@ fn figures() {
         let rate = (screen.bytes() - before) as f64 / began.elapsed().as_secs_f64();
         println!("steady run of 8 devices at 120x40, {how}: {rate:.0} bytes/s");
     }
+    let mut charts = open(&bench, &[], 200, 50);
+    charts.shows("● running");
+    charts.press("3z", "Utilisation");
+    std::thread::sleep(Duration::from_secs(3));
+    let (before, began) = (charts.bytes(), Instant::now());
+    std::thread::sleep(Duration::from_secs(20));
+    let rate = (charts.bytes() - before) as f64 / began.elapsed().as_secs_f64();
+    println!("the charts of a device at 200x50: {rate:.0} bytes/s");
+    drop(charts);
     screen.press("G", "2,000/2,000 ");
     let mut times = vec![];
     for i in 0..60 {

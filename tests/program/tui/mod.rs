@@ -32,7 +32,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     screen.shows("first start");
     screen.shows("3 class folders, 5 videos");
     screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
-    screen.press("seeded", "synthetic");
+    screen.press("\x15seeded", "synthetic weights");
     screen.send("\x13");
     wait_for("the configuration is written", || bench.path("config.toml").exists());
     let config = fs::read_to_string(bench.path("config.toml")).unwrap();
@@ -44,7 +44,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
         text.lines().find(|line| line.contains("v_")).is_some_and(|line| line.contains("v_ba.mp4"))
     });
     // Filter, mark, and back.
-    screen.press("/", "enter keep");
+    screen.press("/", "enter apply");
     screen.press("zumba", "1/1 ");
     screen.press(ENTER, "/zumba");
     screen.press(" ", "1 marked");
@@ -52,10 +52,12 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     screen.shows("1 marked");
     screen.press(ESC, "1/5 ");
     screen.shows_no("marked");
-    screen.press("s", "the run is over: 3 done, 2 failed");
+    screen.press("s", "Run finished");
+    screen.shows("3 done, 2 failed");
+    screen.shows("as it was told");
     screen.shows("✔ done 3");
     // The details show every attempt with its error.
-    screen.press("/", "enter keep");
+    screen.press("/", "enter apply");
     screen.press("v_za", "1/1 ");
     screen.press(ENTER, "/v_za");
     screen.press(ENTER, "attempts");
@@ -118,15 +120,16 @@ fn new_videos_appear_and_excluded_ones_are_not_extracted() {
     screen.shows("of 2");
     settled(&bench, "B/v_c.mp4", "ok", 0);
     screen.shows("of 3");
-    screen.press("/", "enter keep");
+    screen.press("/", "enter apply");
     screen.press("v_b", "1/1 ");
     screen.press(ENTER, "/v_b");
     screen.press("x", "⊘ excluded");
-    screen.press("u", "taken back");
+    screen.press("u", "undone: exclude");
     screen.shows_no("⊘ excluded");
     screen.press("x", "⊘ excluded");
     screen.press(ESC, "/3 ");
-    screen.press("s", "the run is over: 2 done");
+    screen.press("s", "Run finished");
+    screen.shows("2 done, 0 failed");
     screen.send("q");
     assert_eq!(screen.ends(), 0);
     gone(&bench);

@@ -36,13 +36,13 @@ fn a_truncated_video_fails_and_succeeds_after_repair() {
     let mut screen = Screen::open(&command, 110, 36);
     screen.shows("2 class folders, 4 videos");
     screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
-    screen.press("seeded", "synthetic");
+    screen.press("\x15seeded", "synthetic weights");
     screen.send("\x13");
     // Checking finds the problem before the run.
     screen.shows("▲ corrupt 1");
-    screen.shows("∘ queued 4");
-    screen.press("s", "the run is over: 3 done, 1 failed");
-    screen.press("/", "enter keep");
+    screen.press("s", "Run finished");
+    screen.shows("3 done, 1 failed");
+    screen.press("/", "enter apply");
     screen.press("cut", "1/1 ");
     screen.press(ENTER, "/cut");
     let details = screen.press(ENTER, "attempts");

@@ -1,6 +1,7 @@
 //! The terminal itself: hangup, suspend, resize, panic, colours and frames.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::bench::{CONFIG, DOWN, ESC, bench, borrowed, command, end, engines, gone, open, slow};
@@ -142,13 +143,57 @@ fn a_panic_restores_the_terminal_and_writes_a_report() {
 }
 
 #[test]
+fn the_log_opens_in_the_pager_and_the_window_comes_back() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let pager = bench.path("pager");
+    fs::write(&pager, "#!/bin/sh\nhead -c 11 \"$2\"\necho the pager has $1\nread line\nexit 3\n").unwrap();
+    fs::set_permissions(&pager, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut like = command(&bench, &[]);
+    like.env("PAGER", format!("{} option", pager.display()));
+    let mut screen = Screen::open(&like, 120, 40);
+    screen.shows("ready to start");
+    screen.press("5o", "the pager has option");
+    assert!(!screen.is_taken());
+    // Keys are for the pager. Its exit code is reported.
+    screen.press("q\r", "exit status: 3");
+    assert!(screen.is_taken());
+    screen.press("?", "Symbols");
+    screen.send(ESC);
+    screen.shows_no("Symbols");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn the_end_of_a_run_is_announced_and_the_title_shows_the_progress() {
+    let videos = slow(8, 300);
+    let config = format!("{CONFIG}[tui]\nnotify = \"osc777\"\nprogress = \"on\"\n");
+    let bench = bench(&borrowed(&videos), &config);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    screen.press("s", "Run finished");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    let raw = String::from_utf8_lossy(&screen.raw()).into_owned();
+    for part in
+        ["\x1b]777;notify;reeldeck", ";run finished in ", "\x07\x07", "\x1b]9;4;1;", "\x1b]9;4;0\x07", " % reeldeck"]
+    {
+        assert!(raw.contains(part), "{part:?}");
+    }
+    let line = screen.text();
+    assert!(line.contains("run finished in ") && line.contains("8 done, 0 failed"), "{line}");
+    gone(&bench);
+}
+
+#[test]
 fn frames_are_written_whole() {
     let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
     let mut screen = open(&bench, &[], 120, 40);
     screen.shows("ready to start");
-    screen.press("?", "Moving about");
+    screen.press("?", "Symbols");
     screen.send(ESC);
-    screen.shows_no("Moving about");
+    screen.shows_no("Symbols");
     let raw = String::from_utf8_lossy(&screen.raw()).into_owned();
     let (begun, ended) = (raw.matches("\x1b[?2026h").count(), raw.matches("\x1b[?2026l").count());
     assert!(begun >= 2 && begun == ended, "{begun} {ended}");

@@ -103,6 +103,20 @@ pub struct TorchScript {
 }
 
 impl Model {
+    /// The matrix of the head in every checkpoint of this network, with its number of rows, by which a wrong file can be
+    /// told. `None` where checkpoints may lack it.
+    pub fn head_tensor(&self) -> Option<(&'static str, usize)> {
+        match self {
+            Self::Slowonly(model) => Some(("cls_head.fc_cls.weight", model.classes)),
+            Self::Slowfast(_) | Self::Videomae(_) | Self::Torchscript(_) => None,
+        }
+    }
+
+    /// Whether the weights are a state dict that `torch.save` wrote.
+    pub fn loads_state_dict(&self) -> bool {
+        !matches!(self, Self::Torchscript(_))
+    }
+
     /// Channels of an output; 0 if the network does not have it.
     pub(super) fn columns(&self, output: Output) -> usize {
         let classes = |classes: &Option<usize>| classes.unwrap_or(0);

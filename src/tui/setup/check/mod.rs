@@ -1,7 +1,7 @@
 //! Checks a field of the form against the disk. Checks are bounded in time and size, and run on another thread.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -12,11 +12,10 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Field, Values, Verdict, place};
-use crate::config::{self, Config, ConfigError, Device, DeviceList};
+use super::{Field, Values, Verdict, expanded, place};
+use crate::config::{self, Config, ConfigError, Device, DeviceList, detect};
 use crate::dataset::manifest::Manifest;
 use crate::dataset::scan::FolderLayout;
-use crate::fetch::promised_digest;
 use crate::process::gpus::{self, Detected};
 use crate::tui::text;
 
@@ -29,6 +28,8 @@ const MAX_DURATION: Duration = if cfg!(test) { Duration::from_secs(3600) } else 
 
 /// A larger manifest is read when the run begins, not while its name is typed.
 const MAX_MANIFEST_BYTES: u64 = 200 << 20;
+
+mod checkpoint;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CheckRequest {
@@ -45,25 +46,30 @@ pub(crate) struct CheckRequest {
 pub(crate) struct CheckResult {
     pub field: Field,
     pub verdict: Verdict,
+    /// The manifest next to the dataset folder, which the form may offer.
+    pub manifest: Option<String>,
 }
 
 pub(crate) fn check(request: &CheckRequest) -> CheckResult {
     let values = &request.values;
     let at = |text: &str| place(text, &request.folder, request.home.as_deref());
     let verdict = match request.field {
-        Field::Root if values.root.is_empty() => Verdict::Wrong("name the folder that holds the videos".into()),
+        Field::Root if values.root.is_empty() => Verdict::Wrong("name the folder of the videos".into()),
         Field::Root => root(&at(&values.root)),
-        Field::Out if values.out.is_empty() => Verdict::Wrong("name a folder for what comes of the videos".into()),
+        Field::Out if values.out.is_empty() => Verdict::Wrong("name a folder for the features".into()),
         Field::Out => out(&at(&values.root), &at(&values.out)),
-        Field::Checkpoint => checkpoint(&values.checkpoint, &request.folder, &at(&values.checkpoint)),
+        Field::Checkpoint => checkpoint::check(values, &at(&values.checkpoint)),
         Field::Manifest if values.manifest.is_empty() => {
-            Verdict::Fine("none: what is on disk is all there should be".into())
+            Verdict::Fine("none: the files on disk are taken as complete".into())
         }
         Field::Manifest => manifest(&at(&values.manifest)),
         Field::Devices => devices(&values.devices, &gpus()),
         Field::Layout => layout(&values.layout),
     };
-    CheckResult { field: request.field, verdict }
+    let root = expanded(&values.root, request.home.as_deref());
+    let found = (request.field == Field::Root).then(|| detect::manifest_beside(&request.folder, Path::new(&*root)));
+    let manifest = found.flatten().and_then(|path| path.into_os_string().into_string().ok());
+    CheckResult { field: request.field, verdict, manifest }
 }
 
 /// The number of GPUs that workers can use, or why they cannot. Asks a worker once, which may take seconds.
@@ -130,9 +136,9 @@ fn root(path: &Path) -> Verdict {
     let Some(layout) = FolderLayout::Auto.resolve(videos.iter()) else {
         return match videos.len() {
             0 if truncated => Verdict::Fine(format!("{least}{folders}")),
-            0 => Verdict::Warn(format!("{folders}, no videos yet: they are found when they arrive")),
+            0 => Verdict::Warn(format!("{folders}, no videos yet; videos are picked up as they arrive")),
             n => Verdict::Unclear(format!(
-                "{}, and it is not clear which folders are classes: choose the layout",
+                "{}, but it is unclear which folders are classes: choose the layout",
                 count(n)
             )),
         };
@@ -153,8 +159,8 @@ fn root(path: &Path) -> Verdict {
 fn layout(typed: &str) -> Verdict {
     match FolderLayout::from_str(typed, false) {
         Ok(FolderLayout::Any) => Verdict::Fine("videos at any depth; the folder of a video is its class".into()),
-        Ok(FolderLayout::Auto) => Verdict::Warn("no video is taken until the layout is clear".into()),
-        Ok(layout) => Verdict::Warn(format!("only videos in the layout {} are taken", layout.name())),
+        Ok(FolderLayout::Auto) => Verdict::Warn("no video is used until the layout is clear".into()),
+        Ok(layout) => Verdict::Warn(format!("only videos in the layout {} are used", layout.name())),
         Err(_) => Verdict::Wrong("write any, classes, flat, split or auto".into()),
     }
 }
@@ -162,10 +168,10 @@ fn layout(typed: &str) -> Verdict {
 fn out(root: &Path, path: &Path) -> Verdict {
     match config::check_folders(root, path) {
         Err(ConfigError::OutInRoot { .. }) => {
-            return Verdict::Wrong("lies in the dataset folder, which is never written to; name another one".into());
+            return Verdict::Wrong("inside the dataset folder, which is never written to; name another folder".into());
         }
         Err(ConfigError::RootInOut { own, .. }) => {
-            return Verdict::Wrong(format!("the dataset folder lies in {}, where reeldeck writes", own.display()));
+            return Verdict::Wrong(format!("the dataset folder is inside {}, where reeldeck writes", own.display()));
         }
         Err(ConfigError::OutNotFolder { .. }) => return Verdict::Wrong("a file; name a folder".into()),
         Err(ConfigError::Out { source, .. }) => return Verdict::Wrong(unreadable(&source)),
@@ -180,18 +186,18 @@ fn out(root: &Path, path: &Path) -> Verdict {
         return Verdict::Wrong(format!("{} cannot be written to: {}", there.display(), io::Error::from(error)));
     }
     let state = match (path.join(".reeldeck").is_dir(), there == path) {
-        (true, _) => "an output folder already: what is done is kept",
-        (_, true) => "there",
-        (_, false) => "made when needed",
+        (true, _) => "an output folder already; finished features are kept",
+        (_, true) => "exists",
+        (_, false) => "will be created",
     };
     match free(there) {
         Some(free) if free < room(1_000) => Verdict::Warn(format!(
-            "{state}; only {} free ({} a thousand videos)",
+            "{state}; only {} free (about {} per 1,000 videos)",
             text::bytes(free),
             text::bytes(room(1_000))
         )),
         Some(free) => Verdict::Fine(format!(
-            "{state}; {} free ({} a thousand videos)",
+            "{state}; {} free (about {} per 1,000 videos)",
             text::bytes(free),
             text::bytes(room(1_000))
         )),
@@ -212,67 +218,14 @@ fn room(videos: u64) -> u64 {
     videos * (recipe.sampling.usual_rows() * columns.sum::<usize>() * 4) as u64
 }
 
-fn checkpoint(typed: &str, folder: &Path, path: &Path) -> Verdict {
-    let recipe = match Recipe::find(&Config::default().recipe) {
-        Ok(recipe) => recipe,
-        Err(error) => return Verdict::Wrong(error.to_string()),
-    };
-    let url = recipe.checkpoint.url.as_deref().unwrap_or_default();
-    let published = recipe.checkpoint.sha256_prefix.as_str();
-    if typed.is_empty() {
-        return Verdict::Warn("none yet: scanning works, extracting asks for one".into());
-    }
-    if typed == "seeded" {
-        return Verdict::Warn("synthetic weights: everything runs, the numbers mean nothing".into());
-    }
-    if typed.contains("://") {
-        let name = typed.rsplit('/').next().unwrap_or_default();
-        let is_there = !name.is_empty() && folder.join(name).is_file();
-        return Verdict::Wrong(match is_there {
-            true => format!("an address; the file of its name is here: {name}"),
-            false => "an address; fetch it with wget and name the file".into(),
-        });
-    }
-    match head_of(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Verdict::Wrong(format!("no such file; `seeded`, or wget {url}"));
-        }
-        Err(error) => return Verdict::Wrong(unreadable(&error)),
-        Ok(None) => return Verdict::Wrong("no file; name the .pth file".into()),
-        // A zip archive, or a pickle in the old format.
-        Ok(Some(head)) if head != *b"PK" && head[0] != 0x80 => {
-            return Verdict::Wrong("no checkpoint: perhaps a page that was saved instead of the file".into());
-        }
-        Ok(Some(_)) => {}
-    }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match promised_digest(&name) {
-        Some(digest) if published.starts_with(digest) => {
-            Verdict::Fine(format!("by its name the one that {} was published with", recipe.name))
-        }
-        _ => Verdict::Warn(format!("not by its name the published one ({published}): its numbers are its own")),
-    }
-}
-
-/// The first two bytes; `None` if it is no regular file. The type is checked before opening, because opening a pipe
-/// would block.
-fn head_of(path: &Path) -> io::Result<Option<[u8; 2]>> {
-    if !fs::metadata(path)?.is_file() {
-        return Ok(None);
-    }
-    let mut head = [0; 2];
-    File::open(path)?.read_exact(&mut head)?;
-    Ok(Some(head))
-}
-
 fn manifest(path: &Path) -> Verdict {
     match fs::metadata(path) {
         Err(error) => return Verdict::Wrong(unreadable(&error)),
         Ok(metadata) if !metadata.is_file() => {
-            return Verdict::Wrong("no file; name the annotation file or the list".into());
+            return Verdict::Wrong("not a file; name the annotation file or the list".into());
         }
         Ok(metadata) if metadata.len() > MAX_MANIFEST_BYTES => {
-            return Verdict::Warn(format!("{}: looked at when the run begins", text::bytes(metadata.len())));
+            return Verdict::Warn(format!("{}: read when the run starts", text::bytes(metadata.len())));
         }
         Ok(_) => {}
     }
@@ -302,13 +255,13 @@ fn devices(typed: &str, gpus: &Result<u32, String>) -> Verdict {
         {
             Verdict::Warn(reason.clone())
         }
-        Ok(DeviceList::All) if count == 0 => Verdict::Fine(format!("no NVIDIA GPU here: the CPU, {cores}")),
-        Ok(DeviceList::All) => Verdict::Fine(format!("{cards} here, a worker on each")),
+        Ok(DeviceList::All) if count == 0 => Verdict::Fine(format!("no NVIDIA GPU; using the CPU with {cores}")),
+        Ok(DeviceList::All) => Verdict::Fine(format!("{cards}, one worker each")),
         Ok(DeviceList::These(list)) => {
             let beyond = list.iter().find(|device| matches!(device, Device::Cuda(index) if *index >= count));
             let workers = workers(list.len());
             match beyond {
-                Some(device) => Verdict::Warn(format!("{device} is not seen here: this machine has {cards}")),
+                Some(device) => Verdict::Warn(format!("{device} not found: this machine has {cards}")),
                 None if list.contains(&Device::Cpu) && count > 0 => {
                     Verdict::Warn(format!("{workers}, the CPU among them; this machine has {cards}"))
                 }
@@ -321,7 +274,7 @@ fn devices(typed: &str, gpus: &Result<u32, String>) -> Verdict {
 
 fn unreadable(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "nothing of this name is there".into(),
+        io::ErrorKind::NotFound => "no such file or folder".into(),
         io::ErrorKind::UnexpectedEof => "the file is empty".into(),
         _ => format!("it cannot be read: {error}"),
     }

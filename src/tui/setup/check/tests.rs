@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
+use reeldeck_pickle::checkpoint::{TensorData, TensorEntry, write_checkpoint};
 use tempfile::TempDir;
 
 use super::*;
@@ -29,8 +30,12 @@ fn fixture() -> TempDir {
         make(name, b"");
     }
     make("page.pth", b"<html>");
-    make("own.pth", b"PK\x03\x04");
-    make("slowonly_20221013-15b93b10.pth", b"PK\x03\x04");
+    make("own.pth", &weights("cls_head.fc_cls.weight", 700));
+    make("slowonly_20221013-15b93b10.pth", &weights("module.cls_head.fc_cls.weight", 700));
+    make("few.pth", &weights("cls_head.fc_cls.weight", 400));
+    make("other.pth", &weights("fc.weight", 1000));
+    make("cut.pth", &weights("cls_head.fc_cls.weight", 700)[..900]);
+    make("result.pkl", b"\x80\x04}\x94.");
     make("empty.pth", b"");
     make("list.txt", b"Archery/v_1.mp4\nRowing/v_9.mp4\n");
     make("bad.json", b"{");
@@ -38,6 +43,13 @@ fn fixture() -> TempDir {
     fs::create_dir(folder.path().join("nothing")).unwrap();
     symlink("data", folder.path().join("link")).unwrap();
     folder
+}
+
+/// A checkpoint with one tensor.
+fn weights(name: &str, classes: usize) -> Vec<u8> {
+    let values = vec![0.5; classes * 2];
+    let entry = TensorEntry { name, shape: &[classes, 2], data: TensorData::F32(&values) };
+    write_checkpoint(std::io::Cursor::new(vec![]), "state_dict", [entry], &[]).unwrap().into_inner()
 }
 
 fn check(folder: &TempDir, field: Field, typed: &str) -> Verdict {
@@ -81,9 +93,9 @@ fn dataset_folder_verdicts() {
     }
     says(check("flat"), Is::Fine, "1 video directly in the folder");
     says(check("mixed"), Is::Warn, "1 class folder, 2 videos; 1 video elsewhere");
-    says(check("deep"), Is::Unclear, "1 video, and it is not clear which folders are classes");
+    says(check("deep"), Is::Unclear, "1 video, but it is unclear which folders are classes");
     says(check("nothing"), Is::Warn, "no videos yet");
-    says(check("nowhere"), Is::Wrong, "nothing of this name");
+    says(check("nowhere"), Is::Wrong, "no such file or folder");
     says(check("list.txt"), Is::Wrong, "a file");
     says(check(""), Is::Wrong, "name the folder");
 }
@@ -104,20 +116,20 @@ fn counting_stops_at_the_limit() {
 fn output_folder_verdicts() {
     let folder = fixture();
     let check = |typed| check(&folder, Field::Out, typed);
-    says(check("out"), Is::Fine, "made when needed");
-    says(check("a/b/c"), Is::Fine, "made when needed");
-    says(check("nothing"), Is::Fine, "there");
-    says(check("done"), Is::Fine, "what is done is kept");
-    says(check("data/out"), Is::Wrong, "in the dataset folder");
-    says(check("link/out"), Is::Wrong, "in the dataset folder");
-    says(check("data"), Is::Wrong, "in the dataset folder");
+    says(check("out"), Is::Fine, "will be created");
+    says(check("a/b/c"), Is::Fine, "will be created");
+    says(check("nothing"), Is::Fine, "exists");
+    says(check("done"), Is::Fine, "finished features are kept");
+    says(check("data/out"), Is::Wrong, "inside the dataset folder");
+    says(check("link/out"), Is::Wrong, "inside the dataset folder");
+    says(check("data"), Is::Wrong, "inside the dataset folder");
     says(check("list.txt"), Is::Wrong, "a file");
     says(check(""), Is::Wrong, "name a folder");
     let values = Values { root: "o/features/x".into(), out: "o".into(), ..Values::default() };
     fs::create_dir_all(folder.path().join("o/features/x")).unwrap();
     let asked = CheckRequest { field: Field::Out, folder: folder.path().into(), home: None, values };
     says(super::check(&asked).verdict, Is::Wrong, "where reeldeck writes");
-    says(super::out(&folder.path().join("nowhere"), &folder.path().join("out")), Is::Fine, "made");
+    says(super::out(&folder.path().join("nowhere"), &folder.path().join("out")), Is::Fine, "created");
     assert_eq!(room(1), 280_000);
 }
 
@@ -125,16 +137,39 @@ fn output_folder_verdicts() {
 fn checkpoint_verdicts() {
     let folder = fixture();
     let check = |typed| check(&folder, Field::Checkpoint, typed);
-    says(check(""), Is::Warn, "none yet");
-    says(check("seeded"), Is::Warn, "mean nothing");
+    says(check(""), Is::Warn, "scan and check work");
+    says(check("seeded"), Is::Warn, "meaningless");
+    says(check("published"), Is::Fine, "download");
+    says(check("https://me:secret@example.org/x.pth"), Is::Fine, "from https://example.org/x.pth");
+    says(check("https://example.org/"), Is::Wrong, "not the address of a file");
+    says(check("ftp://example.org/x.pth"), Is::Wrong, "neither https:// nor http://");
     says(check("slowonly_20221013-15b93b10.pth"), Is::Fine, "published");
     says(check("own.pth"), Is::Warn, "15b93b10");
-    says(check("page.pth"), Is::Wrong, "a page");
+    says(check("few.pth"), Is::Wrong, "has 400 classes, but the recipe slowonly-r50-8x8-k700 needs 700");
+    says(check("other.pth"), Is::Wrong, "no tensor cls_head.fc_cls.weight");
+    says(check("cut.pth"), Is::Wrong, "did not finish");
+    says(check("result.pkl"), Is::Wrong, "such as result.pkl");
+    says(check("page.pth"), Is::Wrong, "web page");
     says(check("empty.pth"), Is::Wrong, "empty");
-    says(check("no.pth"), Is::Wrong, "wget https://");
-    says(check("data"), Is::Wrong, "no file");
-    says(check("https://example.org/x.pth"), Is::Wrong, "fetch it");
-    says(check("https://example.org/own.pth"), Is::Wrong, "the file of its name is here: own.pth");
+    says(check("no.pth"), Is::Wrong, "type published");
+    says(check("data"), Is::Wrong, "not a file");
+}
+
+#[test]
+fn the_manifest_next_to_the_dataset_is_found() {
+    let folder = fixture();
+    let manifest = r#"{"database": {"aa": {"subset": "training", "duration": 9.0, "annotations": []}}}"#;
+    fs::create_dir_all(folder.path().join("far/videos/Archery")).unwrap();
+    fs::write(folder.path().join("far/HACS_segments_v1.1.1.json"), manifest).unwrap();
+    let found = |field, root: &str| {
+        let values = Values { root: root.into(), out: "out".into(), ..Values::default() };
+        let request = CheckRequest { field, folder: folder.path().into(), home: Some(folder.path().into()), values };
+        super::check(&request).manifest
+    };
+    assert_eq!(found(Field::Root, "far/videos").as_deref(), Some("far/HACS_segments_v1.1.1.json"));
+    let home = folder.path().join("far/HACS_segments_v1.1.1.json");
+    assert_eq!(found(Field::Root, "~/far/videos").as_deref(), home.to_str());
+    assert_eq!((found(Field::Root, "data"), found(Field::Out, "far/videos")), (None, None));
 }
 
 #[test]
@@ -144,18 +179,18 @@ fn manifest_verdicts() {
     says(check(""), Is::Fine, "none");
     says(check("list.txt"), Is::Fine, "lists 2 videos");
     says(check("bad.json"), Is::Wrong, "bad.json");
-    says(check("no.json"), Is::Wrong, "nothing of this name");
-    says(check("data"), Is::Wrong, "no file");
+    says(check("no.json"), Is::Wrong, "no such file or folder");
+    says(check("data"), Is::Wrong, "not a file");
 }
 
 #[test]
 fn device_verdicts() {
     says(devices("cpu", &Ok(0)), Is::Fine, "1 worker on the CPU");
     says(devices("cpu*2", &Ok(0)), Is::Fine, "2 workers on the CPU");
-    says(devices("all", &Ok(0)), Is::Fine, "no NVIDIA GPU here");
-    says(devices("all", &Ok(8)), Is::Fine, "8 NVIDIA GPUs here");
+    says(devices("all", &Ok(0)), Is::Fine, "no NVIDIA GPU");
+    says(devices("all", &Ok(8)), Is::Fine, "8 NVIDIA GPUs, one worker each");
     says(devices("cuda:0,cuda:1", &Ok(2)), Is::Fine, "2 workers; this machine has 2 NVIDIA GPUs");
-    says(devices("cuda:2", &Ok(2)), Is::Warn, "cuda:2 is not seen here");
+    says(devices("cuda:2", &Ok(2)), Is::Warn, "cuda:2 not found");
     says(devices("cpu", &Ok(1)), Is::Warn, "has 1 NVIDIA GPU");
     says(devices("gpu", &Ok(1)), Is::Wrong, "did you mean");
     let broken = Err("no PyTorch".into());

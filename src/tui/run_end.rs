@@ -1,0 +1,111 @@
+//! The end of a run in words, and its progress before, for the card, the header, the notification and the last line.
+
+use super::app::App;
+use super::text;
+use crate::protocol::snapshot::{Counts, Phase, Snapshot};
+use crate::protocol::summary::{Ending, RunSummary};
+
+/// `finished`, `stopped (14 left)` or `failed`. `counts` are those of now.
+fn word(ending: Ending, counts: &Counts) -> String {
+    match (ending, counts.unfinished()) {
+        (Ending::Stopped, left) if left > 0 => format!("stopped ({} left)", text::count(left as u64)),
+        // Retried videos wait for the next run.
+        (Ending::Finished, queued) if queued > 0 => format!("finished, {} queued", text::count(queued as u64)),
+        (ending, _) => ending.word().into(),
+    }
+}
+
+/// `run finished in 20 s: 83 done, 4 failed`.
+pub(super) fn sentence(run: &RunSummary) -> String {
+    let mut sentence = format!(
+        "run {} {} {}: {} done, {} failed",
+        word(run.ending, &run.counts),
+        if run.ending == Ending::Finished { "in" } else { "after" },
+        text::duration(run.seconds),
+        text::count(run.done() as u64),
+        text::count(run.failed() as u64)
+    );
+    if let Some(reason) = &run.reason {
+        sentence.push_str(&format!("; {reason}"));
+    }
+    sentence
+}
+
+/// The word for an engine without an active run.
+pub(super) fn idle_word(snapshot: &Snapshot) -> String {
+    snapshot.last_run.as_ref().map_or_else(|| "idle".into(), |run| word(run.ending, &snapshot.counts))
+}
+
+/// The share of the videos that are finished or failed, 0 to 1, with those in progress in part. Reaches 1 at the end of
+/// a run. `None` if there are no videos.
+pub(super) fn progress(snapshot: &Snapshot) -> Option<f64> {
+    let counts = &snapshot.counts;
+    let processed = (counts.done + counts.failed) as f64;
+    let all = processed + counts.unfinished() as f64;
+    let clips: usize = snapshot.devices.iter().flat_map(|device| &device.in_flight).map(|job| job.clips).sum();
+    let in_part = (clips as f64 / snapshot.clips_per_video.max(1) as f64).min(counts.running as f64);
+    (all > 0.0).then(|| (processed + in_part) / all)
+}
+
+/// The percentage for the title of the terminal; `None` without an active run.
+pub(super) fn title_percent(app: &App) -> Option<u8> {
+    let snapshot = app.snapshot().filter(|_| app.is_active())?;
+    Some((progress(snapshot)? * 100.0).floor().clamp(0.0, 100.0) as u8)
+}
+
+/// The line that is printed after the window has closed.
+pub(super) fn farewell(app: &App) -> Option<String> {
+    let snapshot = app.snapshot()?;
+    let pid = app.welcome().map(|welcome| welcome.pid);
+    match (app.phase(), pid, &snapshot.last_run) {
+        (Some(Phase::Finishing | Phase::Stopping), Some(pid), _) => {
+            Some(format!("the run is stopping (process {pid})"))
+        }
+        (_, Some(pid), _) if app.is_active() => {
+            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
+            Some(format!("the run continues (process {pid}{percent}); `reeldeck attach` shows it again"))
+        }
+        (_, _, Some(run)) => {
+            let exports = run.exports.last().map(|export| format!("; exported to {}", export.path.display()));
+            Some(sentence(run) + &exports.unwrap_or_default())
+        }
+        (_, _, None) if snapshot.counts.videos > 0 => {
+            let videos = text::plural(snapshot.counts.videos as u64, "video", "videos");
+            Some(format!("{} of {videos} done; no run is active", text::count(snapshot.counts.done as u64)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::tests::fixtures::{gpus, summary};
+
+    fn counts(done: usize, failed: usize, queued: usize) -> Counts {
+        Counts { videos: done + failed + queued, done, failed, queued, ..Counts::default() }
+    }
+
+    #[test]
+    fn an_end_is_finished_stopped_or_failed() {
+        let said = |ending, counts| sentence(&RunSummary { reason: None, ..summary(ending, counts) });
+        assert_eq!(said(Ending::Finished, counts(83, 4, 0)), "run finished in 20 s: 83 done, 4 failed");
+        assert_eq!(said(Ending::Stopped, counts(3, 0, 14)), "run stopped (14 left) after 20 s: 3 done, 0 failed");
+        let reason = Some("no usable device".into());
+        let failed = sentence(&RunSummary { reason, ..summary(Ending::Failed, counts(3, 0, 14)) });
+        assert_eq!(failed, "run failed after 20 s: 3 done, 0 failed; no usable device");
+        let resumed = Counts { resumed: 80, failed_before: 3, ..counts(83, 4, 0) };
+        assert_eq!(said(Ending::Finished, resumed), "run finished in 20 s: 3 done, 1 failed");
+    }
+
+    #[test]
+    fn progress_counts_videos_in_part_and_ends_at_one() {
+        let mut snapshot = Snapshot { clips_per_video: 100, counts: counts(5, 1, 3), ..Snapshot::default() };
+        snapshot.counts.running = 1;
+        snapshot.devices = gpus(1);
+        snapshot.devices[0].in_flight[0].clips = 50;
+        assert_eq!(progress(&snapshot), Some(0.65));
+        assert_eq!(progress(&Snapshot { counts: counts(5, 1, 0), ..Snapshot::default() }), Some(1.0));
+        assert_eq!(progress(&Snapshot::default()), None);
+    }
+}

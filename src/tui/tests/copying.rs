@@ -1,0 +1,78 @@
+//! Copies to the clipboard, the log file, and what reaches the log.
+
+use super::fixtures::{failing, gpus, running};
+use super::harness::Harness;
+use crate::protocol::FromEngine;
+use crate::protocol::row::RowState;
+use crate::tui::update::Effect;
+
+fn copied(harness: &Harness) -> &str {
+    match harness.effects.last() {
+        Some(Effect::Copy(text)) => text,
+        other => panic!("nothing was copied: {other:?}"),
+    }
+}
+
+#[test]
+fn the_reason_of_a_video_is_copied() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    harness.press("f c esc").press("w");
+    assert!(copied(&harness).starts_with("moov atom missing"), "{}", copied(&harness));
+    assert!(harness.has_toast("copied the reason"));
+    harness.press("f a").press("x esc w");
+    assert_eq!(harness.app.videos.current().unwrap().state, RowState::Excluded);
+    assert!(harness.has_toast("no reason to copy"));
+}
+
+#[test]
+fn lines_of_the_log_are_copied_and_the_file_is_opened() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    harness.press("5 k k y");
+    assert!(copied(&harness).starts_with("14:02:57 detail done "), "{}", copied(&harness));
+    harness.press("f f").press("Y");
+    let lines = copied(&harness);
+    assert!(lines.lines().count() > 3 && lines.lines().all(|line| line.contains(" problem ")), "{lines}");
+    harness.press("o");
+    assert_eq!(harness.effects.last(), Some(&Effect::ShowLog));
+}
+
+#[test]
+fn a_long_message_is_copied_from_its_popup() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    harness.app.notice("Failed", "the first line\nthe second line");
+    harness.press("y");
+    assert_eq!(copied(&harness), "the first line\nthe second line");
+}
+
+#[test]
+fn results_of_commands_are_in_the_log() {
+    let mut harness = running(120, 40, failing(), gpus(1));
+    harness.press("m");
+    assert_eq!(harness.app.log.current().unwrap().text, "done as asked");
+    harness.silent = true;
+    harness.press("l");
+    let id = harness.app.next_id;
+    harness.receive(FromEngine::Error { id, message: "the output folder is read-only".into() });
+    assert_eq!(harness.app.log.current().unwrap().text, "the output folder is read-only");
+}
+
+#[test]
+fn toasts_are_whole_and_leave_the_log_visible() {
+    let words: Vec<String> = (0..60).map(|number| format!("word{number}")).collect();
+    for (width, height, keys) in [(120, 40, ""), (80, 24, ""), (80, 24, "5")] {
+        let mut harness = running(width, height, failing(), gpus(1));
+        if !keys.is_empty() {
+            harness.press(keys);
+        }
+        let log = |harness: &Harness| {
+            let screen = harness.screen();
+            let lines: Vec<&str> = screen.lines().filter(|line| line.contains("14:02:5")).collect();
+            lines.join("\n")
+        };
+        let before = log(&harness);
+        harness.app.say(crate::protocol::words::Level::Problem, words.join(" "));
+        let screen = harness.screen();
+        assert!(words.iter().all(|word| screen.contains(word)), "{screen}");
+        assert_eq!(log(&harness), before);
+    }
+}

@@ -1,0 +1,107 @@
+//! Help, the palette, themes and the mouse.
+
+use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+
+use super::fixtures::{failing, gpus, running};
+use super::harness::Harness;
+use crate::protocol::Command;
+use crate::protocol::row::{Column, Finding, RowState};
+use crate::protocol::snapshot::Phase;
+use crate::tui::pane::Pane;
+use crate::tui::update::Msg;
+
+fn harness(width: u16, height: u16) -> Harness {
+    running(width, height, failing(), gpus(2))
+}
+
+#[test]
+fn help_explains_every_symbol() {
+    let mut harness = harness(200, 100);
+    // In another pane, so that no row shows the symbol.
+    harness.press("5 z ?");
+    let theme = harness.app.options.theme;
+    let states = RowState::ALL.map(|state| theme.state(state));
+    for shown in states.into_iter().chain(Finding::ALL.map(|finding| theme.finding(finding))) {
+        let times = harness.screen().matches(&format!("{} {}", shown.glyph, shown.word)).count();
+        assert!(times >= 2, "{}: in the legend and with its meaning", shown.word);
+    }
+}
+
+#[test]
+fn help_uses_the_width_in_columns() {
+    let mut harness = harness(200, 50);
+    harness.press("?");
+    insta::assert_snapshot!("help_200x50", harness.screen());
+}
+
+#[test]
+fn help_is_searched_by_words() {
+    let mut harness = harness(80, 24);
+    harness.press("? /").type_text("copy path");
+    assert!(harness.shows("copy the path of this video's file") && !harness.shows("redraw the screen"));
+    // After enter, keys scroll again; esc first clears the search.
+    harness.press("enter j esc");
+    assert!(harness.shows("show the details of this video"));
+    harness.press("/").type_text("degraded").press("enter");
+    assert!(harness.shows("some frames are lost or concealed"));
+    harness.press("/").type_text("xyz");
+    assert!(harness.shows("no key or symbol matches"));
+    harness.press("esc esc");
+    assert!(harness.app.modals.is_empty());
+}
+
+#[test]
+fn themes_are_previewed_and_only_a_choice_stays() {
+    let mut harness = harness(80, 24);
+    harness.press(":").type_text("theme").press("enter");
+    harness.press("j j");
+    assert_eq!(harness.app.options.theme.name(), "night", "the cursor shows each theme");
+    harness.press("esc");
+    assert_eq!(harness.app.options.theme.name(), "terminal");
+    harness.press("T j j j enter");
+    assert_eq!(harness.app.options.theme.name(), "paper");
+    assert!(harness.has_toast("theme = \"paper\""));
+}
+
+#[test]
+fn headers_footer_and_tabs_can_be_clicked() {
+    let mut harness = harness(80, 24);
+    let click = |harness: &mut Harness, part: &str| {
+        let screen = harness.screen();
+        let (row, line) = screen.lines().enumerate().find(|(_, line)| line.contains(part)).unwrap();
+        let column = line.split(part).next().unwrap().chars().count() + 1;
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        let (column, row) = (column as u16, row as u16);
+        harness.send(Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+    };
+    click(&mut harness, "Length");
+    assert_eq!((harness.app.videos.sort().by, harness.app.videos.sort().descending), (Column::Length, false));
+    click(&mut harness, "Length");
+    assert!(harness.app.videos.sort().descending, "again: the other way round");
+    assert_eq!(harness.app.phase(), Some(Phase::Running));
+    click(&mut harness, "s pause");
+    assert_eq!(harness.last_command(), &Command::Pause);
+    click(&mut harness, "5 Log");
+    assert_eq!(harness.app.focus, Pane::Log);
+    click(&mut harness, "2 Videos");
+    assert_eq!(harness.app.focus, Pane::Videos);
+}
+
+#[test]
+fn a_small_terminal_names_states_and_panes() {
+    let harness = harness(80, 24);
+    let screen = harness.screen();
+    let counts = screen.lines().nth(1).unwrap();
+    assert!(counts.contains("✔ done ") && counts.contains("✘ failed "), "{counts}");
+    for pane in Pane::ALL {
+        assert!(screen.contains(&format!("{} {}", pane.number(), pane.title())), "{screen}");
+    }
+}
+
+#[test]
+fn rows_sorted_by_class_show_it_at_80_columns() {
+    let mut harness = harness(80, 24);
+    assert!(!harness.line("Why").contains("Class"));
+    harness.press("o c");
+    assert!(harness.line("Why").contains("Class▴"));
+}

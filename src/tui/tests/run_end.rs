@@ -1,0 +1,127 @@
+//! The end of a run: card, header, notification and the last line.
+
+use super::fixtures::{failing, gpus, running, summary};
+use super::harness::Harness;
+use crate::protocol::FromEngine;
+use crate::protocol::event::Event;
+use crate::protocol::row::RowState;
+use crate::protocol::snapshot::{Counts, Phase, Snapshot};
+use crate::protocol::summary::{Ending, ExportSummary};
+use crate::tui::modal::Modal;
+use crate::tui::update::Effect;
+
+fn counts(done: usize, failed: usize, queued: usize) -> Counts {
+    Counts { videos: done + failed + queued, done, failed, queued, degraded: 2, ..Counts::default() }
+}
+
+/// Ends the run of a harness.
+fn end(harness: &mut Harness, ending: Ending, counts: Counts) {
+    for row in &mut harness.table.rows {
+        if matches!(row.state, RowState::Running | RowState::Queued) && counts.queued == 0 {
+            row.state = RowState::Done;
+        }
+    }
+    harness.snapshot.phase = Phase::Idle;
+    harness.snapshot.last_run = Some(Box::new(summary(ending, counts)));
+    harness.refresh();
+}
+
+fn ended(width: u16, height: u16, ending: Ending, counts: Counts) -> Harness {
+    let mut harness = running(width, height, failing(), gpus(2));
+    end(&mut harness, ending, counts);
+    harness
+}
+
+#[test]
+fn the_card_says_what_was_done_what_failed_and_what_is_next() {
+    for (width, height) in [(80, 24), (120, 40)] {
+        let mut harness = ended(width, height, Ending::Finished, counts(83, 4, 0));
+        insta::assert_snapshot!(format!("finished_{width}x{height}"), harness.screen());
+        let export = ExportSummary { path: "/out/hacs/exports/result.pkl".into(), videos: 82, missing: 5 };
+        harness.snapshot.last_run.as_mut().unwrap().exports.push(export);
+        harness.refresh();
+        assert!(harness.line("export").contains("/out/hacs/exports/result.pkl (82 videos)"));
+    }
+    insta::assert_snapshot!("stopped_80x24", ended(80, 24, Ending::Stopped, counts(83, 4, 14)).screen());
+    insta::assert_snapshot!("failed_80x24", ended(80, 24, Ending::Failed, counts(3, 0, 14)).screen());
+}
+
+#[test]
+fn the_header_tells_finished_from_stopped_and_failed() {
+    let head = |harness: &Harness| harness.screen().lines().next().unwrap().to_owned();
+    let mut finished = ended(120, 40, Ending::Finished, counts(83, 4, 0));
+    assert!(head(&finished).contains("○ finished"), "{}", head(&finished));
+    finished.table.rows[0].state = RowState::Queued;
+    finished.table_changed();
+    assert!(head(&finished).contains("○ finished, 1 queued"), "{}", head(&finished));
+    let stopped = ended(120, 40, Ending::Stopped, counts(83, 4, 14));
+    let left = stopped.snapshot.counts.unfinished();
+    assert!(head(&stopped).contains(&format!("○ stopped ({left} left)")), "{}", head(&stopped));
+    let failed = ended(120, 40, Ending::Failed, counts(83, 4, 14));
+    assert!(head(&failed).contains("○ failed"), "{}", head(&failed));
+}
+
+#[test]
+fn the_end_is_announced_once() {
+    let mut harness = ended(120, 40, Ending::Finished, counts(83, 4, 0));
+    harness.refresh();
+    let said: Vec<&Effect> = harness.effects.iter().filter(|effect| matches!(effect, Effect::Notify(_))).collect();
+    assert_eq!(said, [&Effect::Notify("run finished in 20 s: 83 done, 4 failed".into())]);
+}
+
+#[test]
+fn a_run_that_ended_before_this_window_opened_is_not_announced() {
+    let mut harness = Harness::new(120, 40);
+    harness.snapshot.last_run = Some(Box::new(summary(Ending::Finished, counts(83, 4, 0))));
+    harness.snapshot.phase = Phase::Idle;
+    // The engine learns of it while it starts.
+    let starting = Snapshot::starting("listing the videos");
+    harness.receive(FromEngine::Snapshot { id: None, snapshot: starting });
+    harness.connect();
+    assert!(harness.app.modals.is_empty() && !harness.effects.iter().any(|effect| matches!(effect, Effect::Notify(_))));
+}
+
+#[test]
+fn a_key_of_a_pane_closes_the_card_and_takes_effect() {
+    let mut harness = ended(120, 40, Ending::Finished, counts(83, 4, 0));
+    let before = harness.app.videos.selected();
+    harness.press("j");
+    assert!(harness.app.modals.is_empty() && harness.app.videos.selected() == before + 1);
+    let mut harness = ended(120, 40, Ending::Finished, counts(83, 4, 0));
+    harness.press("esc");
+    assert!(harness.app.modals.is_empty());
+    harness.press("q");
+    assert_eq!(harness.effects.last(), Some(&Effect::Quit(Some("run finished in 20 s: 83 done, 4 failed".into()))));
+}
+
+#[test]
+fn the_card_waits_behind_an_open_menu_and_goes_when_the_next_run_starts() {
+    let mut harness = running(120, 40, failing(), gpus(2));
+    harness.press("e");
+    end(&mut harness, Ending::Finished, counts(5, 0, 0));
+    assert!(matches!(harness.app.modals.as_slice(), [Modal::RunEnd, Modal::Menu(_)]));
+    harness.press("esc");
+    assert!(harness.shows("Run finished"));
+    harness.snapshot.phase = Phase::Running;
+    harness.snapshot.last_run = None;
+    harness.refresh();
+    assert!(harness.app.modals.is_empty());
+}
+
+#[test]
+fn a_run_that_could_not_begin_has_no_card() {
+    let mut harness = running(120, 40, failing(), gpus(2));
+    let reason = Some("no usable device".into());
+    harness.event(Event::RunEnded { exit: 1, counts: Counts::default(), seconds: 0.0, reason });
+    assert!(harness.app.modals.is_empty() && harness.has_toast("run failed: no usable device"));
+}
+
+#[test]
+fn the_header_has_a_bar_with_the_overall_progress() {
+    let harness = running(120, 40, failing(), gpus(2));
+    let counts = harness.snapshot.counts;
+    let least = (counts.done + counts.failed) as f64 / (counts.done + counts.failed + counts.unfinished()) as f64;
+    let head = harness.screen().lines().next().unwrap().to_owned();
+    let percent: f64 = head.split_once(" %").unwrap().0.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(percent / 100.0 >= least - 0.01 && percent / 100.0 < least + 0.1 && head.contains('█'), "{head}");
+}

@@ -1,0 +1,151 @@
+//! The preview beside the table, and the charts of devices and throughput.
+
+use super::fixtures::{failing, gpus, many, running};
+use super::harness::Harness;
+use crate::protocol::FromEngine;
+use crate::tui::app::PendingRequest;
+use crate::tui::picture::Rgb;
+use crate::tui::update::{Effect, Msg};
+
+/// A wide screen on which the cursor rests.
+fn resting() -> Harness {
+    let mut harness = running(200, 50, failing(), gpus(2));
+    harness.knows_details = true;
+    harness.advance(300);
+    harness
+}
+
+fn stills(harness: &Harness) -> usize {
+    harness.effects.iter().filter(|effect| matches!(effect, Effect::Still { .. })).count()
+}
+
+#[test]
+fn the_preview_shows_details_and_still_of_the_video_under_the_cursor() {
+    let mut harness = resting();
+    harness.press("f d esc").advance(300);
+    let video = harness.app.videos.current().unwrap().video.clone();
+    let file = video.split_once('/').unwrap().1;
+    assert!(harness.screen().matches(file).count() >= 2 && harness.shows("mov,mp4"), "{}", harness.screen());
+    assert!(matches!(harness.effects.last(), Some(Effect::Still { video: asked, .. }) if *asked == video));
+    let still = Rgb::new(2, 2, &[200; 12]).unwrap();
+    harness.send(Msg::Still { video: "another".into(), still: Ok(still.clone()) });
+    assert!(harness.shows("being fetched"), "the still of another video is ignored");
+    harness.send(Msg::Still { video, still: Ok(still) });
+    assert!(!harness.shows("being fetched"));
+    insta::assert_snapshot!("preview_200x50", harness.screen());
+}
+
+#[test]
+fn nothing_is_fetched_while_the_cursor_moves() {
+    let mut harness = resting();
+    let before = stills(&harness);
+    for _ in 0..20 {
+        harness.press("j").advance(50);
+    }
+    assert_eq!(stills(&harness), before);
+    // The table knows name and reason at once.
+    let video = harness.app.videos.current().unwrap().video.clone();
+    let file = video.split_once('/').unwrap().1;
+    assert!(harness.screen().matches(file).count() >= 2);
+    harness.advance(300);
+    assert_eq!(stills(&harness), before + 1);
+}
+
+#[test]
+fn a_slow_connection_gets_no_stills_and_a_narrow_screen_no_preview() {
+    let mut harness = running(200, 50, failing(), gpus(2));
+    harness.knows_details = true;
+    harness.app.options.low_bandwidth = true;
+    harness.press("j").advance(300);
+    assert!(harness.shows("Preview") && harness.shows("/data/hacs/") && stills(&harness) == 0);
+    let mut harness = running(120, 40, failing(), gpus(2));
+    harness.knows_details = true;
+    harness.press("j").advance(300);
+    assert!(!harness.shows("Preview") && stills(&harness) == 0);
+    harness.press("z").advance(300);
+    assert!(harness.shows("Preview"), "the table alone has room for it");
+}
+
+#[test]
+fn a_changed_video_is_fetched_again_but_its_still_is_kept() {
+    let mut harness = resting();
+    harness.press("f d esc").advance(300);
+    let before = stills(&harness);
+    let video = harness.app.videos.current().unwrap().video.clone();
+    harness.table.rows.iter_mut().find(|row| row.video == video).unwrap().reason = Some("changed meanwhile".into());
+    harness.table_changed();
+    assert!(harness.screen().matches("changed meanwhile").count() >= 2, "in the table and in the preview");
+    assert_eq!(stills(&harness), before);
+}
+
+/// Lets the devices report for some minutes.
+fn with_history(width: u16, height: u16, devices: usize) -> Harness {
+    let mut harness = running(width, height, many(500), gpus(devices));
+    for step in 0..40 {
+        harness.advance(5_000);
+        for (number, device) in harness.snapshot.devices.iter_mut().enumerate() {
+            device.gauges.busy_percent = Some(50.0 + 40.0 * ((step + number) as f32 / 5.0).sin());
+            device.clips_per_s = Some(800.0 + 10.0 * step as f64);
+        }
+        let snapshot = harness.snapshot.clone();
+        harness.receive(FromEngine::Snapshot { id: None, snapshot });
+    }
+    harness
+}
+
+#[test]
+fn zoomed_devices_show_their_history_with_axes_and_units() {
+    for devices in [0, 1, 8, 16] {
+        let mut harness = with_history(120, 40, devices);
+        harness.press("3 z");
+        insta::assert_snapshot!(format!("devices{devices}_zoomed_120x40"), harness.screen());
+    }
+    let mut harness = with_history(200, 50, 8);
+    harness.press("3 z j j j");
+    let screen = harness.screen();
+    for part in
+        ["cuda:3", "Utilisation", "Video decoder", "Memory", "Temperature", "Power", "Throughput", "-5 min", "now"]
+    {
+        assert!(screen.contains(part), "{part} in\n{screen}");
+    }
+    let mut harness = with_history(80, 24, 1);
+    harness.press("3 z");
+    insta::assert_snapshot!("devices1_zoomed_80x24", harness.screen());
+}
+
+#[test]
+fn zoomed_throughput_has_axes_and_names_the_bottleneck() {
+    let mut harness = with_history(120, 40, 2);
+    harness.press("4 z");
+    insta::assert_snapshot!("throughput_zoomed_120x40", harness.screen());
+    assert!(harness.shows("Decoding limits the run") && harness.shows("now"));
+}
+
+#[test]
+fn charts_are_plain_ascii_where_nothing_else_is_allowed() {
+    let mut harness = with_history(120, 40, 2);
+    harness.app.options.theme = harness.app.options.theme.with_ascii(true);
+    for keys in ["3 z", "4"] {
+        harness.press(keys);
+        assert!(harness.screen().is_ascii());
+    }
+}
+
+#[test]
+fn a_late_answer_for_another_video_is_dropped() {
+    let mut harness = resting();
+    harness.press("f d esc");
+    harness.silent = true;
+    harness.advance(300);
+    let first = harness.app.videos.current().unwrap().clone();
+    let asked = |harness: &Harness, video: &str| {
+        let wanted = PendingRequest::Preview(video.to_owned());
+        harness.app.pending.iter().find(|(_, request)| **request == wanted).map(|(id, _)| *id)
+    };
+    let id = asked(&harness, &first.video).unwrap();
+    harness.press("j").advance(300);
+    let second = harness.app.videos.current().unwrap().video.clone();
+    assert!(asked(&harness, &second).is_some(), "the second request does not wait for the first answer");
+    harness.receive(FromEngine::Details { id, details: Box::new(super::fixtures::details(first)) });
+    assert!(harness.app.preview.view().is_none());
+}

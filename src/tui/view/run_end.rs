@@ -1,0 +1,104 @@
+//! The card at the end of a run: what was done, what failed and why, where the results are, and the next step.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{Styled, text_popup};
+use crate::dataset::shown;
+use crate::protocol::summary::{Ending, FailureGroup, RunSummary};
+use crate::tui::action::Action;
+use crate::tui::app::App;
+use crate::tui::text;
+use crate::tui::theme::Role;
+
+/// Columns for labels.
+const LABEL: usize = 10;
+
+/// A longer reason is in the details of the video.
+const MAX_REASON: usize = 120;
+
+pub(super) fn draw(app: &App, run: &RunSummary, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.options.theme;
+    let width = area.width.saturating_sub(4).min(90);
+    let room = usize::from(width).saturating_sub(LABEL + 4);
+    let (title, role) = match run.ending {
+        Ending::Finished => ("Run finished", Role::Good),
+        Ending::Stopped => ("Run stopped", Role::Warn),
+        Ending::Failed => ("Run failed", Role::Error),
+    };
+    let mut lines: Vec<Vec<Styled>> = vec![];
+    let mut put = |label: &str, words: &str, role: Role| {
+        for (at, part) in text::wrap(&text::sanitized(words), room).into_iter().enumerate() {
+            let label = text::align_left(if at == 0 { label } else { "" }, LABEL, "");
+            lines.push(vec![(format!(" {label}"), theme.style(Role::Dim)), (part, theme.style(role))]);
+        }
+    };
+    if let Some(reason) = &run.reason {
+        put("why", reason, Role::Error);
+    }
+    put("done", &done(app, run), role);
+    put("failed", &text::count(run.failed() as u64), if run.failed() > 0 { Role::Error } else { Role::Base });
+    for group in &run.failures {
+        put("", &failures(app, group), Role::Base);
+    }
+    if run.counts.unfinished() > 0 {
+        put("left", &text::count(run.counts.unfinished() as u64), Role::Warn);
+    }
+    if run.refused > 0 {
+        put("refused", &text::plural(run.refused as u64, "file", "files"), Role::Warn);
+    }
+    put("took", &pace(app, run), Role::Base);
+    put("features", &shown(&run.features).to_string(), Role::Base);
+    if run.exports.is_empty() {
+        put("export", "none yet", Role::Dim);
+    }
+    for export in &run.exports {
+        let videos = text::plural(export.videos as u64, "video", "videos");
+        put("export", &format!("{} ({videos})", shown(&export.path)), Role::Base);
+    }
+    put("next", &next_step(app, run), Role::Title);
+    text_popup(app, title, &lines, 0, width, area, buffer);
+}
+
+fn done(app: &App, run: &RunSummary) -> String {
+    let mut words = text::count(run.done() as u64);
+    if run.counts.resumed > 0 {
+        words = format!("{words} in this run, {} in all", text::count(run.counts.done as u64));
+    }
+    if run.counts.degraded > 0 {
+        let degraded = text::count(run.counts.degraded as u64);
+        words.push_str(&format!("{}{degraded} degraded", app.options.theme.separator()));
+    }
+    words
+}
+
+fn failures(app: &App, group: &FailureGroup) -> String {
+    let reason = text::truncate(&group.reason, MAX_REASON, app.options.theme.ellipsis());
+    format!("{} {reason}", text::count(group.videos as u64))
+}
+
+fn pace(app: &App, run: &RunSummary) -> String {
+    let mut words = text::duration(run.seconds);
+    if run.seconds > 0.0 && run.done() > 0 {
+        let videos = text::rate(Some(run.done() as f64 / run.seconds), "videos");
+        let clips = text::rate(Some(run.clips_per_s), "clips");
+        let dot = app.options.theme.separator();
+        words.push_str(&format!("{dot}{videos}{dot}{clips}"));
+    }
+    words
+}
+
+fn next_step(app: &App, run: &RunSummary) -> String {
+    let key = |action| app.keymap.key_text(action);
+    match run.ending {
+        Ending::Failed => {
+            format!("{} shows the log; {} starts the run again", key(Action::PaneLog), key(Action::StartPause))
+        }
+        Ending::Stopped => format!("{} resumes with the videos that are left", key(Action::StartPause)),
+        Ending::Finished if run.counts.failed > 0 => {
+            format!("{} shows the problems, {} retries the failed videos", key(Action::Problems), key(Action::RetryAll))
+        }
+        Ending::Finished if run.exports.is_empty() => format!("{} exports the features", key(Action::Export)),
+        Ending::Finished => format!("{} quits", key(Action::Quit)),
+    }
+}
