@@ -11,6 +11,7 @@ use crate::error::ModelError;
 use crate::input::Input;
 use crate::network::Network;
 use crate::seeded;
+use crate::torchscript;
 use crate::weights::Weights;
 
 /// A family of networks with the parameters of a recipe.
@@ -106,14 +107,14 @@ pub struct Rows {
 pub fn family(model: &Model) -> Result<Box<dyn Family>, ModelError> {
     match model {
         Model::Slowonly(model) => Ok(Box::new(Network::new(model))),
-        Model::Videomae(_) | Model::Slowfast(_) | Model::Torchscript(_) => {
-            Err(ModelError::Internal("this build runs no networks of the recipe's family".into()))
-        }
+        Model::Slowfast(model) => Ok(Box::new(*model)),
+        Model::Videomae(model) => Ok(Box::new(*model)),
+        Model::Torchscript(_) => Err(ModelError::NoCheckpoint),
     }
 }
 
 /// Loads the network of a recipe onto a device. `checkpoint` is its file with the expected SHA-256, or `None` for seeded
-/// weights.
+/// weights. The file of a module is run only if it has the SHA-256 in the recipe.
 ///
 /// # Errors
 /// When the file is unreadable, has changed, or does not fit the network; when memory runs out; when libtorch fails.
@@ -122,6 +123,9 @@ pub fn load(
     checkpoint: Option<(&Path, &str)>,
     device: Device,
 ) -> Result<Box<dyn Backbone>, ModelError> {
+    if let Model::Torchscript(model) = &recipe.model {
+        return torchscript::load(model, checkpoint, &Setup::of(recipe, device));
+    }
     let family = family(&recipe.model)?;
     let weights = match checkpoint {
         None => seeded::weights(&*family),

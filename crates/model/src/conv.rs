@@ -25,7 +25,7 @@ pub(crate) struct Conv {
 pub(crate) enum Axes {
     /// Height and width of a frame.
     Space,
-    /// Three neighbouring frames, one pixel.
+    /// Neighbouring frames, one pixel.
     Time,
 }
 
@@ -87,7 +87,7 @@ impl Conv {
         match self.axes {
             Axes::Space => self.apply(x, epilogue),
             Axes::Time => {
-                // The same memory viewed as clips × channels × length × pixels, for a 3×1 convolution without a copy.
+                // The same memory viewed as clips × channels × length × pixels, for a convolution of height 3 or more and width 1 without a copy.
                 let (frames, channels, height, width) = x.size4()?;
                 let clips = frames / length;
                 let viewed = x
@@ -96,7 +96,8 @@ impl Conv {
                     .f_permute([0, 3, 1, 2])?;
                 let Some(y) = self.apply(&viewed, epilogue)? else { return Ok(None) };
                 let y = y.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-                Ok(Some(y.f_view([frames, height, width, self.channels])?.f_permute([0, 3, 1, 2])?))
+                // With a stride over time, there are fewer frames than before.
+                Ok(Some(y.f_view([-1, height, width, self.channels])?.f_permute([0, 3, 1, 2])?))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Errors of the model.
 
+use std::io;
 use std::path::PathBuf;
 
 use reeldeck_common::error::ErrorKind;
@@ -23,6 +24,41 @@ pub enum ModelError {
         path: PathBuf,
         /// The first keys that are missing, unexpected or of another shape.
         reason: String,
+    },
+    /// The recipe's network is in a module, which needs its file.
+    #[error(
+        "the recipe's network is in a module, which has no seeded weights and no checkpoint; name the module's file"
+    )]
+    NoCheckpoint,
+    /// The module cannot be read.
+    #[error("failed to read the module {path}", path = path.display())]
+    Module {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The module is not the one that the recipe pins.
+    #[error(
+        "the module {path} is not the one that the recipe pins: its SHA-256 is {found} instead of {pinned}; a module is a \
+         program: run it only if you trust its source, and then set sha256 under [model]",
+        path = path.display()
+    )]
+    OtherModule {
+        /// The file.
+        path: PathBuf,
+        /// The SHA-256 in the recipe.
+        pinned: String,
+        /// The SHA-256 of the file.
+        found: String,
+    },
+    /// The module does not compute what the recipe says.
+    #[error("the module {path} {problem}", path = path.display())]
+    WrongModule {
+        /// The file.
+        path: PathBuf,
+        /// What it does instead.
+        problem: String,
     },
     /// The checkpoint has changed since the engine read it.
     #[error("the checkpoint {path} has changed since the run began: its SHA-256 is {found} instead of {expected}; start the run again", path = path.display())]
@@ -90,6 +126,10 @@ impl ModelError {
             Self::Checkpoint { .. }
             | Self::Misfit { .. }
             | Self::Changed { .. }
+            | Self::NoCheckpoint
+            | Self::Module { .. }
+            | Self::OtherModule { .. }
+            | Self::WrongModule { .. }
             | Self::NotFinite
             | Self::InvalidWeights(_)
             | Self::Internal(_) => ErrorKind::Internal,

@@ -6,25 +6,13 @@ use reeldeck_common::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
 
 use crate::backbone::{Backbone, Family, Rows, Setup};
-use crate::conv::{Axes, Backend, Conv, Epilogue};
+use crate::blocks::{Block, Builder};
+use crate::conv::{Backend, Conv, Epilogue};
 use crate::device::kind;
 use crate::error::ModelError;
 use crate::input::Input;
-use crate::network::{BlockSpec, ConvSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
-use crate::onednn::{self, Shape};
-use crate::weights::{Array, Weights};
-
-const EPSILON: f32 = 1e-5;
-
-/// The largest valid weight; the weights of trained networks are far smaller. Fused ReLUs turn NaN into zero, so the outputs do
-/// not reveal damaged weights, and the weights themselves are checked.
-const MAX_WEIGHT: f32 = 1e12;
-
-fn check(name: &str, numbers: &[f32]) -> Result<(), ModelError> {
-    // False for NaN.
-    let valid = numbers.iter().all(|number| number.abs() < MAX_WEIGHT);
-    if valid { Ok(()) } else { Err(ModelError::InvalidWeights(name.to_owned())) }
-}
+use crate::network::{BlockSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
+use crate::weights::Weights;
 
 /// A network on a device.
 pub struct FastModel {
@@ -38,99 +26,6 @@ pub struct FastModel {
     clipwise: Vec<Block>,
     head_weight: Tensor,
     head_bias: Tensor,
-}
-
-struct Block {
-    conv1: Conv,
-    conv2: Conv,
-    conv3: Conv,
-    shortcut: Option<Conv>,
-}
-
-struct Builder<'w> {
-    weights: &'w Weights,
-    device: Device,
-    kind: Kind,
-    length: i64,
-    backend: Backend,
-}
-
-/// The usual number of frames in a forward pass. oneDNN chooses the layout of weights for it.
-const USUAL_FRAMES: i64 = 16;
-
-impl Builder<'_> {
-    fn array(&self, name: &str) -> Result<&Array, ModelError> {
-        self.weights.get(name).ok_or_else(|| ModelError::Internal(format!("no weight {name}")))
-    }
-
-    /// Builds a convolution with the normalisation folded in: y = γ (w·x − μ) / √(σ² + ε) + β becomes
-    /// w' = w γ/√(σ² + ε), b' = β − μ γ/√(σ² + ε). `side` is the side of the input image, and becomes that of the output.
-    fn conv(&self, spec: &ConvSpec, side: &mut i64) -> Result<Conv, ModelError> {
-        let bn = |part: &str| self.array(&format!("{}.bn.{part}", spec.name));
-        let (gamma, beta, mean, var) = (bn("weight")?, bn("bias")?, bn("running_mean")?, bn("running_var")?);
-        let weight = self.array(&format!("{}.conv.weight", spec.name))?;
-        let scale: Vec<f32> = gamma.data.iter().zip(&var.data).map(|(g, v)| g / (v + EPSILON).sqrt()).collect();
-        let bias: Vec<f32> = beta.data.iter().zip(&mean.data).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-        let per_output = weight.data.len() / scale.len();
-        let rows = weight.data.chunks_exact(per_output).zip(&scale);
-        let folded: Vec<f32> = rows.flat_map(|(row, scale)| row.iter().map(move |w| w * scale)).collect();
-        check(&spec.name, &folded)?;
-        check(&spec.name, &bias)?;
-        let [t, h, w] = spec.kernel.map(|k| k as i64);
-        let (input, output, stride) = (spec.input as i64, spec.output as i64, spec.stride as i64);
-        let (kernel, shape, usual_input, axes) = match t {
-            1 => {
-                let shape = Shape { padding: [(h - 1) / 2; 2], stride: [stride; 2] };
-                ([output, input, h, w], shape, [USUAL_FRAMES, input, *side, *side], Axes::Space)
-            }
-            _ => {
-                let clips = (USUAL_FRAMES / self.length).max(1);
-                let shape = Shape { padding: [1, 0], stride: [1, 1] };
-                ([output, input, t, 1], shape, [clips, input, self.length, *side * *side], Axes::Time)
-            }
-        };
-        *side = (*side - 1) / stride + 1;
-        let weight = channels_last(&Tensor::from_slice(&folded).f_reshape(kernel)?)?;
-        let mut weight = weight.f_to(self.device)?.f_to_kind(self.kind)?;
-        if self.backend == Backend::OneDnn {
-            weight = onednn::pack(&weight, &shape, usual_input)?;
-        }
-        let bias = Tensor::from_slice(&bias).f_to(self.device)?.f_to_kind(self.kind)?;
-        Ok(Conv { weight, bias, channels: output, shape, axes, backend: self.backend })
-    }
-
-    fn block(&self, spec: &BlockSpec, side: &mut i64) -> Result<Block, ModelError> {
-        let mut shortcut_side = *side;
-        let shortcut = spec.shortcut.as_ref().map(|conv| self.conv(conv, &mut shortcut_side)).transpose()?;
-        let (conv1, conv2) = (self.conv(&spec.conv1, side)?, self.conv(&spec.conv2, side)?);
-        Ok(Block { conv1, conv2, conv3: self.conv(&spec.conv3, side)?, shortcut })
-    }
-
-    fn tensor(&self, name: &str) -> Result<Tensor, ModelError> {
-        let array = self.array(name)?;
-        check(name, &array.data)?;
-        let shape: Vec<i64> = array.shape.iter().map(|n| *n as i64).collect();
-        Ok(Tensor::from_slice(&array.data).f_reshape(shape)?.f_to(self.device)?)
-    }
-}
-
-/// Copies an N×C×H×W tensor to channels-last memory, in which the channels of a pixel are adjacent.
-fn channels_last(x: &Tensor) -> Result<Tensor, ModelError> {
-    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
-}
-
-impl Block {
-    fn run(&self, x: Tensor, length: i64) -> Result<Tensor, ModelError> {
-        let y = self.conv1.output(&x, length, Epilogue::Relu)?;
-        let y = self.conv2.output(&y, length, Epilogue::Relu)?;
-        let mut sum = match &self.shortcut {
-            Some(conv) => conv.output(&x, length, Epilogue::None)?,
-            // The first block of each stage has a shortcut, so `x` is the result of a block and not shared.
-            None => x,
-        };
-        self.conv3.run(&y, length, Epilogue::AddRelu(&mut sum))?;
-        Ok(sum)
-    }
 }
 
 impl FastModel {
@@ -178,8 +73,8 @@ impl FastModel {
             stem,
             framewise: blocks(&network.stages[..network.framewise])?,
             clipwise: blocks(&network.stages[network.framewise..])?,
-            head_weight: builder.tensor(HEAD_WEIGHT)?,
-            head_bias: builder.tensor(HEAD_BIAS)?,
+            head_weight: weights.tensor(HEAD_WEIGHT, device)?,
+            head_bias: weights.tensor(HEAD_BIAS, device)?,
         })
     }
 }
@@ -232,7 +127,7 @@ impl Family for Network {
 }
 
 /// Chosen so that the activations of a deep ResNet neither vanish nor explode.
-fn seeded_range(name: &str, shape: &[usize]) -> (f32, f32) {
+pub(crate) fn seeded_range(name: &str, shape: &[usize]) -> (f32, f32) {
     if name == HEAD_WEIGHT {
         return (-0.04, 0.04);
     }

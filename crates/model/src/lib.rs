@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod backbone;
+mod blocks;
 pub mod checkpoint;
 pub mod clips;
 mod conv;
@@ -16,7 +17,10 @@ pub mod network;
 pub mod onednn;
 pub mod plain;
 pub mod seeded;
+mod slowfast;
+mod torchscript;
 mod upload;
+mod videomae;
 pub mod weights;
 
 pub use backbone::{Backbone, Family, Rows, Setup, family, load};

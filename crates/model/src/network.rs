@@ -1,4 +1,4 @@
-//! The architecture of a SlowOnly network: its convolutions, and the names and shapes of its weights in a checkpoint.
+//! The architecture of ResNets over video: their convolutions, and the names and shapes of their weights in a checkpoint.
 
 use reeldeck_common::recipe::SlowOnly;
 
@@ -13,8 +13,65 @@ pub struct ConvSpec {
     pub output: usize,
     /// Kernel size over time, height and width.
     pub kernel: [usize; 3],
-    /// Stride over height and width. The stride over time is 1.
+    /// Stride over height and width.
     pub stride: usize,
+    /// Stride over time.
+    pub stride_t: usize,
+    /// Whether a batch normalisation follows.
+    pub is_normalised: bool,
+}
+
+impl ConvSpec {
+    /// A convolution with its batch normalisation and this stride over height and width.
+    pub(crate) fn new(name: String, input: usize, output: usize, kernel: [usize; 3], stride: usize) -> Self {
+        Self { name, input, output, kernel, stride, stride_t: 1, is_normalised: true }
+    }
+
+    /// The names and shapes of its weights, without the counter of training steps.
+    pub(crate) fn entries(&self) -> Vec<(String, Vec<usize>)> {
+        let [t, h, w] = self.kernel;
+        let mut out = vec![(format!("{}.conv.weight", self.name), vec![self.output, self.input, t, h, w])];
+        if self.is_normalised {
+            let parts = ["weight", "bias", "running_mean", "running_var"];
+            out.extend(parts.map(|part| (format!("{}.bn.{part}", self.name), vec![self.output])));
+        }
+        out
+    }
+}
+
+/// The four stages of a ResNet whose weights have names that begin with `prefix`. `base` is the number of channels of the
+/// first stage, and each stage has some additional input channels.
+pub(crate) fn stages(
+    prefix: &str,
+    depth: u32,
+    base: usize,
+    inflate: [u8; 4],
+    additional: [usize; 4],
+) -> [Vec<BlockSpec>; 4] {
+    let counts = if depth == 101 { [3, 4, 23, 3] } else { [3, 4, 6, 3] };
+    let mut input = base;
+    let mut stage = |number: usize| {
+        let (planes, frames) = (base << number, if inflate[number] == 1 { 3 } else { 1 });
+        input += additional[number];
+        (0..counts[number])
+            .map(|block| {
+                let name = |part: &str| format!("{prefix}.layer{}.{block}.{part}", number + 1);
+                let conv = |part: &str, input, output, kernel, stride| {
+                    ConvSpec::new(name(part), input, output, kernel, stride)
+                };
+                let stride = if block == 0 && number > 0 { 2 } else { 1 };
+                let spec = BlockSpec {
+                    conv1: conv("conv1", input, planes, [frames, 1, 1], 1),
+                    conv2: conv("conv2", planes, planes, [1, 3, 3], stride),
+                    conv3: conv("conv3", planes, planes * 4, [1, 1, 1], 1),
+                    shortcut: (block == 0).then(|| conv("downsample", input, planes * 4, [1, 1, 1], stride)),
+                };
+                input = planes * 4;
+                spec
+            })
+            .collect()
+    };
+    [stage(0), stage(1), stage(2), stage(3)]
 }
 
 /// A bottleneck block.
@@ -30,7 +87,14 @@ pub struct BlockSpec {
     pub shortcut: Option<ConvSpec>,
 }
 
-/// A network.
+impl BlockSpec {
+    /// Its convolutions, in the order of a checkpoint.
+    pub(crate) fn convs(&self) -> impl Iterator<Item = &ConvSpec> {
+        [&self.conv1, &self.conv2, &self.conv3].into_iter().chain(self.shortcut.as_ref())
+    }
+}
+
+/// A SlowOnly network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// 1×7×7, stride 2.
@@ -49,30 +113,9 @@ impl Network {
     /// A SlowOnly network.
     pub fn new(model: &SlowOnly) -> Self {
         let base = model.base_channels;
-        let counts = if model.depth == 101 { [3, 4, 23, 3] } else { [3, 4, 6, 3] };
-        let conv = |name: String, input, output, kernel, stride| ConvSpec { name, input, output, kernel, stride };
-        let mut input = base;
-        let mut stage = |number: usize| {
-            let (planes, frames) = (base << number, if model.inflate[number] == 1 { 3 } else { 1 });
-            (0..counts[number])
-                .map(|block| {
-                    let name = |part: &str| format!("backbone.layer{}.{block}.{part}", number + 1);
-                    let stride = if block == 0 && number > 0 { 2 } else { 1 };
-                    let spec = BlockSpec {
-                        conv1: conv(name("conv1"), input, planes, [frames, 1, 1], 1),
-                        conv2: conv(name("conv2"), planes, planes, [1, 3, 3], stride),
-                        conv3: conv(name("conv3"), planes, planes * 4, [1, 1, 1], 1),
-                        shortcut: (block == 0).then(|| conv(name("downsample"), input, planes * 4, [1, 1, 1], stride)),
-                    };
-                    input = planes * 4;
-                    spec
-                })
-                .collect()
-        };
-        let stages = [stage(0), stage(1), stage(2), stage(3)];
         Self {
-            stem: conv("backbone.conv1".into(), 3, base, [1, 7, 7], 2),
-            stages,
+            stem: ConvSpec::new("backbone.conv1".into(), 3, base, [1, 7, 7], 2),
+            stages: stages("backbone", model.depth, base, model.inflate, [0; 4]),
             framewise: model.inflate.iter().take_while(|i| **i == 0).count(),
             features: base * 32,
             classes: model.classes,
@@ -81,23 +124,12 @@ impl Network {
 
     /// All convolutions, in the order of a checkpoint.
     pub fn convs(&self) -> impl Iterator<Item = &ConvSpec> {
-        std::iter::once(&self.stem).chain(
-            self.stages.iter().flatten().flat_map(|block| {
-                [&block.conv1, &block.conv2, &block.conv3].into_iter().chain(block.shortcut.as_ref())
-            }),
-        )
+        std::iter::once(&self.stem).chain(self.stages.iter().flatten().flat_map(BlockSpec::convs))
     }
 
     /// The names and shapes of all weights, without the counters of training steps.
     pub fn entries(&self) -> Vec<(String, Vec<usize>)> {
-        let mut out = vec![];
-        for conv in self.convs() {
-            let [t, h, w] = conv.kernel;
-            out.push((format!("{}.conv.weight", conv.name), vec![conv.output, conv.input, t, h, w]));
-            for part in ["weight", "bias", "running_mean", "running_var"] {
-                out.push((format!("{}.bn.{part}", conv.name), vec![conv.output]));
-            }
-        }
+        let mut out: Vec<_> = self.convs().flat_map(ConvSpec::entries).collect();
         out.push((HEAD_WEIGHT.into(), vec![self.classes, self.features]));
         out.push((HEAD_BIAS.into(), vec![self.classes]));
         out

@@ -2,7 +2,24 @@
 
 use std::collections::HashMap;
 
+use tch::{Device, Tensor};
+
 use crate::backbone::Family;
+use crate::error::ModelError;
+
+/// The largest valid weight; the weights of trained networks are far smaller. Fused ReLUs turn NaN into zero, so the outputs do
+/// not reveal damaged weights, and the weights themselves are checked.
+const MAX_WEIGHT: f32 = 1e12;
+
+/// Checks that the numbers of a weight are finite and not far too large.
+///
+/// # Errors
+/// [`ModelError::InvalidWeights`].
+pub(crate) fn check(name: &str, numbers: &[f32]) -> Result<(), ModelError> {
+    // False for NaN.
+    let valid = numbers.iter().all(|number| number.abs() < MAX_WEIGHT);
+    if valid { Ok(()) } else { Err(ModelError::InvalidWeights(name.to_owned())) }
+}
 
 /// A weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +63,25 @@ impl Weights {
     /// A weight by its name in a checkpoint.
     pub fn get(&self, name: &str) -> Option<&Array> {
         self.arrays.get(name)
+    }
+
+    /// The same, where the network has this weight.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub(crate) fn array(&self, name: &str) -> Result<&Array, ModelError> {
+        self.get(name).ok_or_else(|| ModelError::Internal(format!("no weight {name}")))
+    }
+
+    /// A weight as a tensor on a device.
+    ///
+    /// # Errors
+    /// When its numbers are invalid, memory runs out, or libtorch fails.
+    pub(crate) fn tensor(&self, name: &str, device: Device) -> Result<Tensor, ModelError> {
+        let array = self.array(name)?;
+        check(name, &array.data)?;
+        let shape: Vec<i64> = array.shape.iter().map(|n| *n as i64).collect();
+        Ok(Tensor::f_from_slice(&array.data)?.f_reshape(shape)?.f_to(device)?)
     }
 }
 

@@ -46,6 +46,9 @@ pub struct SlowFast {
     pub alpha: usize,
     /// The fast pathway has this many times fewer channels (`channel_ratio`).
     pub beta_inv: usize,
+    /// Frames of the convolutions from the fast to the slow pathway.
+    #[serde(default = "usual_fusion_kernel")]
+    pub fusion_kernel: usize,
     /// Channels of the slow pathway's first stage.
     #[serde(default = "usual_base_channels")]
     pub base_channels: usize,
@@ -56,6 +59,10 @@ pub struct SlowFast {
 
 fn usual_base_channels() -> usize {
     64
+}
+
+fn usual_fusion_kernel() -> usize {
+    5
 }
 
 /// The vision transformer of VideoMAE and VideoMAE V2.
@@ -182,6 +189,9 @@ impl Model {
                 within("model.beta_inv", model.beta_inv, 1, 64)?;
                 within("model.base_channels", model.base_channels, 1, 256)?;
                 classes(model.classes)?;
+                if model.fusion_kernel % 2 == 0 || model.fusion_kernel > 15 {
+                    return Err(format!("model.fusion_kernel = {}: must be odd, 1 to 15", model.fusion_kernel));
+                }
                 if model.base_channels % model.beta_inv != 0 {
                     return Err(format!("model.beta_inv = {}: must divide base_channels", model.beta_inv));
                 }

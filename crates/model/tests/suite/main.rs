@@ -8,4 +8,7 @@ mod damaged;
 mod fast;
 #[path = "../../../pickle/tests/suite/memory.rs"]
 mod memory;
+mod slowfast;
 mod support;
+mod torchscript;
+mod videomae;

@@ -1,0 +1,81 @@
+//! Modules that torch.jit saved. A module is a program, so only the one that the recipe pins by its SHA-256 is run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reeldeck_common::digest::sha256;
+use reeldeck_common::recipe::TorchScript;
+use tch::{CModule, Kind, Tensor};
+
+use crate::backbone::{Backbone, Rows, Setup};
+use crate::device;
+use crate::error::ModelError;
+use crate::input::Input;
+
+/// Loads the module of a recipe. `file` replaces the path in the recipe.
+///
+/// # Errors
+/// When the file is unreadable or not the pinned one, memory runs out, or libtorch fails.
+pub(crate) fn load(
+    model: &TorchScript,
+    file: Option<(&Path, &str)>,
+    setup: &Setup<'_>,
+) -> Result<Box<dyn Backbone>, ModelError> {
+    let (path, _) = file.ok_or(ModelError::NoCheckpoint)?;
+    let path = path.to_owned();
+    // Read once: what is run are the bytes whose digest was computed.
+    let bytes = fs::read(&path).map_err(|source| ModelError::Module { path: path.clone(), source })?;
+    let found = sha256(&bytes);
+    if found != model.sha256 {
+        return Err(ModelError::OtherModule { path, pinned: model.sha256.clone(), found });
+    }
+    // Otherwise the first calls run other kernels than later ones, and the last digits differ.
+    tch::jit::f_set_graph_executor_optimize(false)?;
+    let mut module = CModule::load_data_on_device(&mut bytes.as_slice(), setup.device)?;
+    module.f_set_eval()?;
+    let kind = device::kind(setup.precision);
+    if kind != Kind::Float {
+        module.to(setup.device, kind, false);
+    }
+    let input = Input::new(setup.transform, setup.device)?;
+    Ok(Box::new(Module { module, path, input, kind, length: setup.length as i64, width: model.width as i64 }))
+}
+
+/// A module on a device.
+struct Module {
+    module: CModule,
+    /// Its file, for messages.
+    path: PathBuf,
+    input: Input,
+    kind: Kind,
+    /// Frames of a clip.
+    length: i64,
+    /// Channels of the result.
+    width: i64,
+}
+
+impl Backbone for Module {
+    fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// A module sees whole clips, so this only normalises: frames × height × width × 3.
+    fn frames(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+        let _guard = tch::no_grad_guard();
+        Ok(self.input.normalised(pixels)?.f_to_kind(self.kind)?)
+    }
+
+    fn clips(&self, frames: Tensor) -> Result<Rows, ModelError> {
+        let _guard = tch::no_grad_guard();
+        let (_, height, width, _) = frames.size4()?;
+        let clips = frames.f_view([-1, self.length, height, width, 3])?.f_permute([0, 4, 1, 2, 3])?.f_contiguous()?;
+        let pooled = self.module.forward_ts(&[&clips])?.f_to_kind(Kind::Float)?;
+        let expected = [clips.size()[0], self.width];
+        if pooled.size() != expected {
+            let (found, given) = (pooled.size(), clips.size());
+            let problem = format!("returns {found:?} for {given:?}, and the recipe says {expected:?}");
+            return Err(ModelError::WrongModule { path: self.path.clone(), problem });
+        }
+        Ok(Rows { pooled, logits: None })
+    }
+}
