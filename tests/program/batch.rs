@@ -86,7 +86,7 @@ fn a_misbehaving_worker_costs_only_the_video_that_caused_it() {
         let ran = bench.run(&["--batch"]);
         assert_eq!(ran.code, 3, "{script}: {ran:?}");
         assert_eq!(bench.files("features").len(), 4, "{script}");
-        assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]), "{script}: the innocent are not charged");
+        assert_eq!(bench.files("failures"), names(&["A/v_2.mp4.json"]), "{script}: other videos are not charged");
         let failure = bench.failure("A/v_2.mp4");
         assert_eq!(failure["attempts"].as_array().unwrap().len(), 2, "{script}: {failure}");
         assert_eq!(failure["attempts"][1]["failure"]["kind"], "worker-crashed");
@@ -142,7 +142,7 @@ fn temporary_errors_are_retried() {
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(bench.files("features").len(), 3);
-    assert_eq!(bench.files("failures").len(), 0, "a feature beats what went wrong before");
+    assert_eq!(bench.files("failures").len(), 0, "a feature takes precedence over an earlier failure");
     assert!(ran.stderr.contains("will retry A/v_1.mp4"), "{ran:?}");
 }
 
@@ -157,7 +157,7 @@ fn live_exports_follow_the_run() {
         assert!(bytes.starts_with(b"\x93NUMPY") && bytes.len() == 128 + 4 * 4 * 5, "{}", bytes.len());
     }
     let exported = bench.run(&["export", "--format", "npy"]);
-    assert!(exported.stdout.contains("(0 written"), "what is there is kept: {exported:?}");
+    assert!(exported.stdout.contains("(0 written"), "existing files are kept: {exported:?}");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn one_interrupt_finishes_videos_in_flight_and_two_stop_at_once() {
     let ran = bench.finish(run);
     assert_eq!(ran.code, 130, "{ran:?}");
     assert!(ran.stderr.contains("run the same command again"), "{ran:?}");
-    assert_eq!(bench.files("features").len(), 2, "both that were in flight: {ran:?}");
+    assert_eq!(bench.files("features").len(), 2, "both videos in flight: {ran:?}");
     assert_eq!(bench.run(&["--batch"]).code, 0);
     assert_eq!(bench.files("features").len(), 4);
 

@@ -63,7 +63,7 @@ fn check(bench: &Bench, ran: &Ran, videos: usize, out: &str) {
         let find =
             Command::new("find").args([&format!("{out}/{kind}"), "-type", "f"]).current_dir(bench.dir.path()).output();
         let text = String::from_utf8(find.unwrap().stdout).unwrap();
-        assert!(!text.contains(".reeldeck-tmp"), "nothing half written is left: {text}");
+        assert!(!text.contains(".reeldeck-tmp"), "no half-written file is left: {text}");
         text.lines().count()
     };
     assert_eq!((found("features"), found("failures")), (videos - failed, failed), "{ran:?}");
@@ -77,7 +77,7 @@ fn the_run_waits_while_the_disk_is_full() {
     let ran =
         on_a_small_disk(&bench, "size=3200k", ballast, "wait_for 'no space left'; wait_for_wake_ups; rm out/ballast");
     check(&bench, &ran, 80, "kept");
-    assert!(ran.stderr.contains("free at least 2 MB"), "it says how much: {ran:?}");
+    assert!(ran.stderr.contains("free at least 2 MB"), "the message names the size: {ran:?}");
     assert!(ran.stderr.contains("is writable again; resuming"), "{ran:?}");
 }
 
@@ -170,7 +170,7 @@ fn videos_that_change_or_disappear_during_a_run_are_noticed() {
     // A restored video has no earlier failures.
     bench.video("A/v_015.mp4", "ok");
     bench.video("A/v_016.mp4", "ok again");
-    assert_eq!(bench.run(&["--batch"]).code, 3, "those that were to fail have failed");
+    assert_eq!(bench.run(&["--batch"]).code, 3, "the expected videos have failed");
     assert_eq!(bench.files("failures").len(), 2);
 }
 

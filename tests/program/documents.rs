@@ -189,7 +189,7 @@ fn commands_in_the_documents_work() {
     for command in
         ["--batch", "annotations", "completions", "doctor", "export", "extract", "init", "man", "missing", "scan"]
     {
-        assert!(run.contains(command), "{command} stands in no document: {run:?}");
+        assert!(run.contains(command), "{command} is in no document: {run:?}");
     }
 }
 

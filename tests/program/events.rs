@@ -72,7 +72,7 @@ fn every_event_line_is_documented() {
         (&ended["exit"], &ended["counts"]["done"], &ended["counts"]["failed"]),
         (&3.into(), &5.into(), &1.into())
     );
-    assert!(ran.stderr.contains("failed A/v_2.mp4"), "people are told all the same: {ran:?}");
+    assert!(ran.stderr.contains("failed A/v_2.mp4"), "messages for people still appear: {ran:?}");
 
     // The journal contains the same lines.
     let runs = fs::read_dir(bench.path("out/.reeldeck/runs")).unwrap();
@@ -144,7 +144,7 @@ fn quiet_prints_problems_only_and_verbose_everything() {
     }
 }
 
-/// A full disk is no reader that has left: the script that reads the file must learn of it.
+/// A full disk is not a closed pipe: the exit code must tell the script that reads the file.
 #[test]
 fn events_that_cannot_be_written_change_the_exit_code_and_not_the_run() {
     let bench = Bench::new(&[("A/v_0.mp4", "ok"), ("A/v_1.mp4", "ok")]);

@@ -86,10 +86,10 @@ fn a_closed_window_ends_its_client_and_not_the_run() {
     drop(window.master);
     let started = Instant::now();
     while window.child.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_secs(300), "the client goes with its terminal");
+        assert!(started.elapsed() < Duration::from_secs(300), "the client ends with its terminal");
         std::thread::sleep(Duration::from_millis(20));
     }
-    wait_for("the run goes on", || done(&bench) > before + 1);
+    wait_for("the run continues", || done(&bench) > before + 1);
     // A second window shows the current state.
     let mut again = Terminal::open(&bench, &["attach", "--plain"]);
     again.wait_for("/30 videos");
@@ -105,10 +105,10 @@ fn a_client_that_is_stopped_stops_nothing() {
     let client = bench.start(&["attach"]);
     signal(&client, "-TSTP");
     signal(&client, "-STOP");
-    wait_for("the run goes on to its end", || bench.files("features").len() == 12);
+    wait_for("the run continues to its end", || bench.files("features").len() == 12);
     signal(&client, "-CONT");
     let ran = Ran::of(client.wait_with_output().unwrap());
-    assert_eq!(ran.code, 0, "it hears of the end when it wakes: {ran:?}");
+    assert_eq!(ran.code, 0, "it receives the end when it is resumed: {ran:?}");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn workers_end_with_a_killed_engine() {
         let workers = children(engine);
         assert_eq!(workers.len(), 2);
         kill("-9", engine);
-        wait_for("nobody is left", || !workers.iter().any(|pid| is_alive(*pid)));
+        wait_for("all workers have ended", || !workers.iter().any(|pid| is_alive(*pid)));
         wait_for("the lock is free", || !status(&bench)["running"].as_bool().unwrap());
     }
     let ran = bench.run(&["status"]);
@@ -180,8 +180,8 @@ fn videos_in_progress_when_an_engine_was_killed_are_retried_alone() {
     assert_eq!(started(1), [(name(4), false), (name(5), false), (name(2), true)]);
     bench.video("A/v_02.mp4", "ok");
     assert_eq!(bench.run(&["--batch"]).code, 0);
-    assert_eq!(started(2), [(name(2), true), (name(3), true)], "the suspect that was not reached stays one");
-    assert_eq!(bench.files("features").len(), 6, "and nobody has failed by it");
+    assert_eq!(started(2), [(name(2), true), (name(3), true)], "the suspect that was not reached stays a suspect");
+    assert_eq!(bench.files("features").len(), 6, "and no video has failed because of it");
 }
 
 #[test]

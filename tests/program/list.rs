@@ -66,7 +66,10 @@ impl Bench {
 fn finish(command: &mut Command) -> Ran {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let err = String::from_utf8(output.stderr).expect("standard error is text");
-    assert!(!err.contains(|c: char| c.is_control() && c != '\n'), "standard error steers the terminal: {err:?}");
+    assert!(
+        !err.contains(|c: char| c.is_control() && c != '\n'),
+        "standard error contains control characters: {err:?}"
+    );
     Ran { code: output.status.code(), out: output.stdout, err }
 }
 

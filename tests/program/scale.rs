@@ -194,7 +194,7 @@ fn fifty_thousand_videos_are_done_in_bounded_memory_and_clients_are_answered_mea
     print_head();
     costs.print();
     assert!(costs.peak < MOST, "{} bytes", costs.peak);
-    assert!(!costs.answers[0].is_empty(), "somebody asked while it ran");
+    assert!(!costs.answers[0].is_empty(), "a client asked during the run");
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn shards_partition_the_dataset() {
     wait_for("all have begun", || fs::read_dir(bench.path("out/.reeldeck/runs")).is_ok_and(|runs| runs.count() == 3));
     fs::write(bench.path("all-have-begun"), "").unwrap();
     let ran: Vec<Ran> = parts.into_iter().map(|part| Ran::of(part.wait_with_output().unwrap())).collect();
-    assert_eq!(ran.iter().filter(|ran| ran.code == 3).count(), 1, "the part that has the one that fails: {ran:?}");
+    assert_eq!(ran.iter().filter(|ran| ran.code == 3).count(), 1, "the part with the failing video: {ran:?}");
     assert_eq!(ran.iter().filter(|ran| ran.code == 0).count(), 2, "{ran:?}");
     assert_eq!((bench.files("features").len(), bench.files("failures").len()), (24, 1));
     assert!(!bench.path("out/exports").exists(), "a part is not exported");

@@ -228,7 +228,7 @@ fn scan_then_extract() {
     engine.end();
 
     let ran = bench.run(&["--batch"]);
-    assert_eq!((ran.code, bench.files("features").len()), (0, 3), "what is excluded is no failure: {ran:?}");
+    assert_eq!((ran.code, bench.files("features").len()), (0, 3), "excluded videos are no failures: {ran:?}");
     assert!(ran.stdout.contains("1 excluded"), "{ran:?}");
     let mut engine = Waiting::start(&bench, &[]);
     assert_eq!(engine.states()[3], "B/v_x.mp4 excluded");
@@ -298,7 +298,7 @@ fn a_stopped_run_resumes() {
     engine.command(Command::Redo { select: Select { videos: vec![], filter: Some(Filter::default()) } });
     let Waiting { client, follower, .. } = engine;
     drop((client, follower));
-    wait_for("it goes on, and then leaves", || runs(&bench.path("out")).unwrap().is_empty());
+    wait_for("it continues and then exits", || runs(&bench.path("out")).unwrap().is_empty());
     assert_eq!(bench.files("features").len(), 6);
     let journal = fs::read_dir(bench.path("out/.reeldeck/runs")).unwrap().next().unwrap().unwrap().path();
     let text = fs::read_to_string(journal).unwrap();

@@ -135,7 +135,7 @@ fn clips_are_written_as_their_checksums_say() {
     assert_eq!(error(&output), "no clip 100: the last one is 99");
     for args in [&["--clips", "0"][..], &["--raw", "x"]] {
         let output = probe(&[&["frames", path.to_str().unwrap()], args].concat());
-        assert_eq!(output.status.code(), Some(2), "each of the two needs the other");
+        assert_eq!(output.status.code(), Some(2), "each option requires the other");
     }
 }
 
@@ -290,7 +290,7 @@ fn lack_of_memory_is_told_from_damage() {
             lacked += 1;
         }
     }
-    assert!(lacked > 3 && done > 3, "{lacked} times there was too little memory, {done} times enough");
+    assert!(lacked > 3 && done > 3, "{lacked} times too little memory, {done} times enough");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn videos_are_assigned_in_turns_and_the_last_ones_go_to_free_workers() {
     assert_eq!((run.assignments(0), run.assignments(1)), (vec![2, 6, 8], vec![4, 5, 7]), "in turns");
     // Two of three places are for parallel decoding, the third is for decoding ahead.
     let mut run = super::run(7, 2, 3, |work| work.order = [6, 0, 1, 2, 3, 4, 5].map(VideoId).into());
-    assert_eq!((run.assignments(0), run.assignments(1)), (vec![6, 0, 1], vec![2, 3, 4]), "in the order asked for");
+    assert_eq!((run.assignments(0), run.assignments(1)), (vec![6, 0, 1], vec![2, 3, 4]), "in the requested order");
     run.done(1);
     assert_eq!((run.assignments(0), run.assignments(1)), (vec![6, 0, 1], vec![3, 4]));
     run.done(1);

@@ -37,7 +37,7 @@ fn a_video_over_the_time_limit_fails_and_those_behind_it_are_not_charged() {
     let mut run = super::run(3, 1, 3, |_| {});
     let killed = |effects: &[Effect]| effects.contains(&Effect::Kill(WorkerId(0)));
     for _ in 0..59 {
-        assert!(!killed(&run.wait(10_000)), "it shows that it lives");
+        assert!(!killed(&run.wait(10_000)), "the message counts as a heartbeat");
         let job = run.job(0);
         run.progress(0, job, 1);
     }
@@ -77,10 +77,7 @@ fn a_broken_device_is_given_up_and_costs_no_video_an_attempt() {
     let mut run = super::run(4, 2, 2, |_| {});
     for round in 0..3 {
         let effects = run.fail(0, ErrorKind::Device);
-        assert!(
-            effects.contains(&Effect::Kill(WorkerId(0))),
-            "a process that has met a fault is of no use: {effects:?}"
-        );
+        assert!(effects.contains(&Effect::Kill(WorkerId(0))), "a process with a fault is replaced: {effects:?}");
         run.gone(0, "killed");
         if round < 2 {
             run.ready(0);

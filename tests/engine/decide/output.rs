@@ -11,18 +11,18 @@ fn during_a_hold_the_output_folder_is_checked_and_nothing_is_assigned() {
     let effects = run.fail(0, ErrorKind::DiskFull);
     assert!(effects.iter().any(|e| matches!(e, Effect::Notify(Notice::Held(..)))), "{effects:?}");
     for _ in 0..3 {
-        assert_eq!(run.wait(10_000).iter().filter(|e| **e == Effect::LookAtOutput).count(), 1, "one look at a time");
+        assert_eq!(run.wait(10_000).iter().filter(|e| **e == Effect::LookAtOutput).count(), 1, "one check at a time");
         assert!(run.assignments(0).is_empty());
         run.event(Event::StillHeld("full".into()));
     }
     run.event(Event::OutputBack(vec![]));
-    assert_eq!((run.assignments(0), run.attempts(0)), (vec![0], 0), "the same, and it was not charged");
+    assert_eq!((run.assignments(0), run.attempts(0)), (vec![0], 0), "the same video, which was not charged");
     run.done(0);
     run.fail(0, ErrorKind::Output);
     run.event(Event::OutputBack(vec![VideoId(0)]));
     run.done(0);
     run.done(0);
-    assert_eq!(run.assignments(0), [0], "its feature was lost with the folder: it is done again");
+    assert_eq!(run.assignments(0), [0], "its feature was lost with the folder, so it is extracted again");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_worker_is_not_timed_before_it_has_received_its_order() {
     run.disk_hangs = false;
     run.release();
     assert!(!run.wait(60_000).contains(&Effect::Kill(WorkerId(0))));
-    assert!(run.wait(1_000).contains(&Effect::Kill(WorkerId(0))), "from the release on it has");
+    assert!(run.wait(1_000).contains(&Effect::Kill(WorkerId(0))), "after the release it is in progress");
     run.gone(0, "killed");
     assert_eq!(run.attempts(2), 1);
 
@@ -81,7 +81,7 @@ fn a_run_is_held_while_the_output_disk_hangs_and_resumes_by_itself() {
     assert!(held(&run.wait(250)));
     assert!(!run.wait(3_600_000).iter().any(|e| held(std::slice::from_ref(e)) || *e == Effect::LookAtOutput), "once");
     run.done(0);
-    assert_eq!(run.assignments(0).len(), 1, "nothing is handed out meanwhile");
+    assert_eq!(run.assignments(0).len(), 1, "nothing is assigned meanwhile");
     // The worker exits; none of its videos is charged, because it never received them.
     run.gone(0, "killed");
     run.ready(0);

@@ -43,7 +43,7 @@ fn a_waiting_engine_starts_by_itself_only_if_just_the_requested_videos_are_queue
     assert!(!spawns(&run.event(Event::Start)), "there is nothing to do");
     assert!(spawns(&run.event(Event::Redo(vec![VideoId(1)]))));
     let mut run = rested(3);
-    assert!(!spawns(&run.event(seen(7, 0, Status::Queued))), "what comes waits");
+    assert!(!spawns(&run.event(seen(7, 0, Status::Queued))), "new videos wait");
     assert!(!spawns(&run.event(Event::Redo(vec![VideoId(1)]))));
     assert_eq!(run.state.counts().queued, 2);
     assert!(spawns(&run.event(Event::Start)));

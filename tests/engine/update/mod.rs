@@ -118,7 +118,7 @@ proptest! {
         world.end_well();
         let counts = world.state.counts();
         if world.state.phase == Phase::Running {
-            prop_assert_eq!(counts.unfinished(), 0, "nothing is left when nothing kept the run from its end");
+            prop_assert_eq!(counts.unfinished(), 0, "all videos are processed unless the run was interrupted");
         }
         prop_assert_eq!(counts.running, 0);
     }

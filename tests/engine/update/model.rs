@@ -123,7 +123,7 @@ impl Model {
     pub fn effect(&mut self, state: &State, before: &Before, effect: Effect, now: u64) {
         match effect {
             Effect::Spawn(process) => {
-                assert!(!before.waiting || before.asked, "a run begins without being asked for");
+                assert!(!before.waiting || before.asked, "a run starts without a request");
                 let runs = |(other, it): (&WorkerProcess, &Process)| other.worker == process.worker && !it.ends;
                 assert!(!self.processes.iter().any(runs), "{process:?} is started while another runs");
                 assert!(!self.started.contains(&process), "{process:?} is started twice");
@@ -131,13 +131,13 @@ impl Model {
                 self.started.push(process);
             }
             Effect::Extract { worker, job, video, batch } => {
-                assert!(before.open || before.reopens, "handed out while nothing may be");
+                assert!(before.open || before.reopens, "assigned although assigning is not permitted");
                 assert!(batch >= 1);
                 self.hand_out(state, state.process(worker), Order { job, video, released: false }, now);
             }
             Effect::Finish(worker) => {
                 let process = self.processes.get_mut(&state.process(worker)).unwrap();
-                assert!(process.orders.is_empty(), "told to leave with work in progress");
+                assert!(process.orders.is_empty(), "told to exit with work in progress");
                 process.ends = true;
             }
             Effect::Kill(worker) => {
@@ -145,7 +145,7 @@ impl Model {
                 let ending = state.workers[worker].ending;
                 if matches!(ending, Some(Ending::Silent | Ending::Overdue)) {
                     let may_be_silent = state.workers[worker].status == WorkerStatus::Ready;
-                    assert!(!may_be_silent || process.received().count() > 0, "ended for work that it never got");
+                    assert!(!may_be_silent || process.received().count() > 0, "killed for work that it never received");
                 }
                 process.ends = true;
             }

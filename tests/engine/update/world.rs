@@ -77,7 +77,7 @@ impl World {
             assert!(first.is_none_or(|first| first.begun.is_some() == first.released.is_some()), "{worker:?}");
         }
         let counts = self.state.counts();
-        assert_eq!(counts, self.state.recount(), "counts that are kept agree with counting");
+        assert_eq!(counts, self.state.recount(), "incremental counts agree with a full count");
         let settled = counts.done + counts.failed + counts.stale + counts.excluded;
         assert_eq!(settled + counts.unfinished(), counts.videos, "{counts:?}");
         let gone = self.state.videos.iter().filter(|video| video.status == Status::Gone).count();

@@ -42,7 +42,7 @@ impl Tracer {
         let own = program.with_extension(std::process::id().to_string());
         let built = Command::new("cc").args(["-O1", "-Wall", "-Werror", "-o"]).arg(&own).arg(source).status();
         let built = built.unwrap_or_else(|error| panic!("failed to run cc, which builds the tracer: {error}"));
-        assert!(built.success(), "cc could not build the tracer");
+        assert!(built.success(), "cc failed to build the tracer");
         fs::rename(own, &program).unwrap();
         Self(program)
     }

@@ -76,7 +76,7 @@ fn clients_are_answered_during_an_export() {
     assert_eq!((&snapshot(&bench)["exporting"], &snapshot(&bench)["ended"]), (&json!(true), &Value::Null));
     assert!(fs::read_dir(bench.path("out/exports")).into_iter().flatten().next().is_none(), "nothing is exported yet");
     fs::rename(&held.whole, &held.feature).unwrap();
-    wait_for("it goes on", || held.open() || !is_running(&bench) || snapshot(&bench)["exporting"] == false);
+    wait_for("it continues", || held.open() || !is_running(&bench) || snapshot(&bench)["exporting"] == false);
     let attached = Ran::of(attached.wait_with_output().unwrap());
     assert_eq!(attached.code, 0, "{attached:?}");
     assert_eq!(bench.run(&["stop"]).code, 0);
@@ -91,9 +91,9 @@ fn stop_waits_for_an_export_and_stop_now_cancels_it() {
     let held = exporting(&bench);
     let stop = bench.run(&["stop"]);
     assert_eq!((stop.code, stop.stdout.trim()), (0, "finishing the videos in progress"), "{stop:?}");
-    assert_eq!(snapshot(&bench)["exporting"], true, "it is still at it");
+    assert_eq!(snapshot(&bench)["exporting"], true, "it is still exporting");
     fs::rename(&held.whole, &held.feature).unwrap();
-    wait_for("it goes on", || held.open() || !is_running(&bench) || snapshot(&bench)["exporting"] == false);
+    wait_for("it continues", || held.open() || !is_running(&bench) || snapshot(&bench)["exporting"] == false);
     wait_for("the engine exits", || !is_running(&bench));
     assert!(bench.export("result.pkl").exists());
 
@@ -111,7 +111,7 @@ fn stop_waits_for_an_export_and_stop_now_cancels_it() {
     assert!(!bench.path("out/exports").join("result.pkl").exists());
     fs::rename(&held.whole, &held.feature).unwrap();
     let ran = bench.run(&["--batch"]);
-    assert_eq!(ran.code, 3, "what has failed is not tried again unasked: {ran:?}");
+    assert_eq!(ran.code, 3, "failed videos are not retried without a request: {ran:?}");
     assert_eq!(fs::read_to_string(bench.export("hacs_data.txt")).unwrap().lines().count(), 2);
 }
 
@@ -128,7 +128,7 @@ fn one_signal_lets_an_export_finish_and_a_second_cancels_it() {
     signal(&run, "-INT");
     let log = || fs::read_to_string(bench.path("out/.reeldeck/log/0-of-1.log")).unwrap();
     wait_for("it is heard", || log().contains("interrupt again to stop now"));
-    assert_eq!(snapshot(&bench)["exporting"], true, "it is still at it");
+    assert_eq!(snapshot(&bench)["exporting"], true, "it is still exporting");
     signal(&run, "-INT");
     let ran = Ran::of(run.wait_with_output().unwrap());
     assert!(ran.code == 130 && ran.stderr.contains("interrupted; run the same command again"), "{ran:?}");

@@ -126,7 +126,7 @@ fn a_background_run_can_be_followed_and_controlled() {
     let mut follower = Raw::greeted(&bench);
     follower.say("{\"type\": \"subscribe\", \"id\": 1}\n");
     let attached = bench.run(&["attach"]);
-    assert_eq!(attached.code, 3, "as the run ends, so does who follows it: {attached:?}");
+    assert_eq!(attached.code, 3, "followers end with the run: {attached:?}");
     assert!(attached.stderr.contains("failed B/v_x.mp4"), "{attached:?}");
     assert_eq!(bench.files("features").len(), 10);
     assert!(bench.export("result.pkl").exists());
@@ -143,7 +143,7 @@ fn a_background_run_can_be_followed_and_controlled() {
     drop(follower);
     let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
     wait_for("the engine exits", || !is_running(&bench));
-    assert!(!socket.exists(), "and takes its socket with it");
+    assert!(!socket.exists(), "and removes its socket");
     assert!(bench.run(&["status"]).stdout.contains("No run is using"));
     for command in [&["attach"][..], &["pause"], &["stop"], &["retry", "--failed"]] {
         let ran = bench.run(command);
@@ -266,7 +266,7 @@ fn only_the_owner_can_connect_to_an_engine() {
         let mut raw = Raw::connect(&bench);
         raw.say(&format!("{first}\n"));
         assert_eq!(raw.hear().unwrap()["type"], "refused", "{first}");
-        assert!(raw.hear().is_none(), "and that is all");
+        assert!(raw.hear().is_none(), "and nothing else");
     }
     // The length of a line is bounded.
     let mut endless = Raw::greeted(&bench);
@@ -331,7 +331,7 @@ fn a_slow_reader_must_resynchronise_and_delays_no_one() {
         }
         assert!(started.elapsed() < Duration::from_secs(300));
     }
-    assert!(resync, "it was told that it has missed something");
+    assert!(resync, "it was told that it missed events");
     end(&bench);
 }
 
@@ -377,7 +377,7 @@ fn leftovers_of_dead_engines_are_ignored() {
     drop(file);
     // A killed engine leaves its socket and its lock file. They do not count as a run.
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
-    wait_for("nobody holds the lock", || !is_running(&bench));
+    wait_for("the lock is free", || !is_running(&bench));
     assert!(bench.run(&["attach"]).stderr.contains("no run holds"));
     let retry = bench.run(&["retry", "--failed"]);
     assert!(retry.code == 2 && retry.stderr.contains("--batch --retry-failed"), "{retry:?}");

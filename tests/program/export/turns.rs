@@ -87,7 +87,7 @@ fn after_a_kill_list_and_pickle_belong_together() {
         if let Some((list, pickle)) = pair() {
             assert_eq!(list, pickle, "round {round}");
         } else {
-            assert!(!set.exported("dataset.json").exists(), "round {round}: half a pair is described");
+            assert!(!set.exported("dataset.json").exists(), "round {round}: only one file of the pair exists");
         }
     }
 }

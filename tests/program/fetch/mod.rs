@@ -90,7 +90,7 @@ fn a_file_is_downloaded_once() {
     assert_eq!(place, case.cache.folder().join(&name));
     assert!(fs::read(&place).unwrap() == bytes && case.nothing_partial());
     assert_eq!(case.get(&server.url(&name), QUICK).unwrap(), place);
-    assert_eq!(server.seen().len(), 1, "the second time it is there");
+    assert_eq!(server.seen().len(), 1, "the second request finds the file");
     assert!(
         server.seen()[0].header("accept-encoding").is_none_or(|e| e == "identity"),
         "the file, not a packing of it"
@@ -188,7 +188,7 @@ fn a_resumed_transfer_does_not_mix_two_versions() {
     let case = Try::new();
     let place = case.get(&server.url(name), QUICK).unwrap();
     assert_eq!(server.seen()[1].header("if-range"), Some("\"old\""));
-    assert!(fs::read(place).unwrap() == bytes, "whole and new, though no digest would have told");
+    assert!(fs::read(place).unwrap() == bytes, "the complete new file, although there is no digest");
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn redirects_are_followed_and_loops_end() {
     });
     let case = Try::new();
     let place = case.get(&server.url(&name), QUICK).unwrap();
-    assert!(place.ends_with(&name), "named as asked for, not as it is stored");
+    assert!(place.ends_with(&name), "named as requested, not as stored");
     assert!(fs::read(place).unwrap() == bytes);
     assert!(matches!(case.get(&server.url("circle.pth"), QUICK), Err(FetchError::Network { .. })));
 }
@@ -328,7 +328,7 @@ fn a_refused_download_names_an_alternative() {
     for part in ["answers 404", &format!("wget -c {url}"), place.to_str().unwrap(), "--checkpoint w-15b93b10.pth"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert_eq!(server.seen().len(), 1, "no is no");
+    assert_eq!(server.seen().len(), 1, "a permanent error is not retried");
 
     // Some errors are temporary.
     let bytes = content();

@@ -162,7 +162,7 @@ fn a_download_that_does_not_fit_is_refused_before_it_starts_and_while_it_grows()
     let case = Try::new();
     let error = case.get(&endless.url("plain.pth"), filling).unwrap_err();
     assert!(matches!(error, FetchError::NoSpace { needed: None, .. }), "{error}");
-    assert!(case.nothing_partial(), "it does not go on filling the disk");
+    assert!(case.nothing_partial(), "it stops writing to the disk");
 }
 
 #[test]

@@ -100,7 +100,10 @@ impl Bench {
         let text = |bytes| String::from_utf8(bytes).expect("what is printed is text");
         let ran = Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
         for printed in [&ran.out, &ran.err] {
-            assert!(!printed.contains(|c: char| c.is_control() && c != '\n'), "this steers the terminal: {printed:?}");
+            assert!(
+                !printed.contains(|c: char| c.is_control() && c != '\n'),
+                "the output contains control characters: {printed:?}"
+            );
         }
         ran
     }

@@ -53,7 +53,7 @@ fn a_file_that_crashes_its_prober_is_retried_alone_and_affects_no_other() {
     // The file did not cause the crash: alone, it is probed without one.
     assert!(is_healthy(&found["A/v_once.mp4"]), "{:?}", found["A/v_once.mp4"]);
     let orders = bench.orders();
-    assert_eq!(orders.len(), 17 + 5, "each suspect a second time: {orders:?}");
+    assert_eq!(orders.len(), 17 + 5, "each suspect is checked a second time: {orders:?}");
     // The verdict is cached like any other.
     bench.probe(&bench.setup(3), Level::Quick).unwrap();
     assert_eq!(bench.orders().len(), 0);
@@ -96,7 +96,7 @@ fn files_that_still_arrive_are_not_checked() {
     let found = bench.probe(&bench.setup(2), Level::Quick).unwrap();
     assert!(is_healthy(&found["A/v_1.mp4"]));
     assert_eq!((&found["A/v_new.mp4"], &found["A/v_grow.mp4"]), (&Finding::Arriving, &Finding::Arriving));
-    assert_eq!(bench.orders(), ["v_1.mp4", "v_grow.mp4"], "what was just written is not even opened");
+    assert_eq!(bench.orders(), ["v_1.mp4", "v_grow.mp4"], "files that were just written are not opened");
     assert_eq!(fs::read_to_string(bench.path("probe-cache")).unwrap().lines().count(), 2);
 }
 

@@ -36,7 +36,7 @@ impl Tally {
             self.in_the_background,
         );
         println!(
-            "with videos in hand {}, before the first {}, otherwise {}; a half-written file was left {} times",
+            "with videos in progress {}, before the first {}, otherwise {}; a half-written file was left {} times",
             self.mid_work,
             self.before,
             self.kills() - self.mid_work - self.before,

@@ -18,7 +18,7 @@ fn a_hangup_ends_the_window_but_not_the_run() {
     screen.hang_up();
     screen.ends();
     let before = bench.files("features").len();
-    wait_for("the run goes on", || bench.files("features").len() > before + 1);
+    wait_for("the run continues", || bench.files("features").len() > before + 1);
     // A signal has the same effect and also restores the terminal.
     let mut screen = open(&bench, &[], 100, 30);
     screen.shows("● running");

@@ -128,7 +128,7 @@ fn memory_is_bounded_by_the_length_of_the_input() {
         // A value on the stack, one in the memo, and a mark that limits what the repeated opcodes take.
         let bytes = repeated(b"Nq\0(N", repeat, 200_000 / repeat.len(), b"");
         let (peak, result) = memory::peak(|| read(&bytes, &Limits::default()).map(|_| ()));
-        assert_eq!(result.unwrap_err().offset, bytes.len(), "{repeat:?} is no program");
+        assert_eq!(result.unwrap_err().offset, bytes.len(), "{repeat:?} is not a program");
         assert!(peak <= allowed(bytes.len()), "{repeat:?}: {} bytes took {peak}", bytes.len());
     }
 }

@@ -147,7 +147,7 @@ fn x264(synth: Synth) -> Synth {
 }
 
 #[test]
-fn a_matrix_that_nobody_knows_is_taken_for_bt601() {
+fn an_unknown_matrix_is_treated_as_bt601() {
     let folder = Folder::new();
     let synth = Synth { bt709: true, ..lossless(64, 48, 5) };
     let mut bytes = std::fs::read(folder.make("a.mkv", &synth)).unwrap();

@@ -137,7 +137,7 @@ fn a_playlist_does_not_make_us_read_other_files() {
 }
 
 #[test]
-fn a_codec_that_nobody_knows() {
+fn an_unknown_codec() {
     let folder = Folder::new();
     let path = folder.make("a.mkv", &h264(10));
     let mut bytes = std::fs::read(path).unwrap();

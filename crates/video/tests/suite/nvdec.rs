@@ -64,7 +64,7 @@ fn prepare() {
     reeldeck_video::init();
     let _ = [CUDA, CUVID].map(driver);
     let takes = Nvdec::open(0).unwrap().supports(CodecId::H264);
-    assert!(takes, "this FFmpeg was built without NVDEC; these tests want one with it, as distributions have");
+    assert!(takes, "this FFmpeg was built without NVDEC; these tests need one with NVDEC, as in distributions");
 }
 
 /// A counter of the fake driver.
@@ -191,7 +191,7 @@ fn inner_pictures() {
             assert!(facts.nvdec && facts.skipped == 0 && facts.counts.output == 70, "{facts:?}");
             assert_eq!(address(CUVID, "stream_seen"), address(CUDA, "stream_seen"));
             let expected = expected(&path, (size.0 as usize, size.1 as usize), crops.keys().copied());
-            assert!(crops == expected, "{size:?}: another frame's picture, or another place's");
+            assert!(crops == expected, "{size:?}: the picture of another frame or another position");
             assert_eq!(number(CUDA, "pinned"), 1, "one frame is downloaded at a time");
         }
     }
@@ -289,12 +289,12 @@ fn inner_refused() {
     let nvdec = Nvdec::open(0).unwrap();
     let fine = h264(&folder, "a.mp4", 60, 1, (96, 80));
     let plain = take(&fine, &request, Pass::Plain).unwrap();
-    assert!(extract(&fine, &nvdec).1 != plain.frames, "the made-up pictures are no decoded ones");
+    assert!(extract(&fine, &nvdec).1 != plain.frames, "the fake driver's pictures differ from decoded ones");
     refuse(true);
     let (facts, crops) = extract(&fine, &nvdec);
     assert!(!facts.nvdec && !facts.plain_pass && crops == plain.frames, "{facts:?}");
     refuse(false);
-    assert!(extract(&fine, &nvdec).0.nvdec, "one refusal is not for ever");
+    assert!(extract(&fine, &nvdec).0.nvdec, "later videos are accepted after a refusal");
     for (name, synth) in [
         ("b.mp4", Synth { pixels: "yuv444p".into(), ..small("libx264", 60, &[]) }),
         ("c.avi", small("mpeg4", 60, &[])),

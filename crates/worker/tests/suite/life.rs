@@ -93,7 +93,7 @@ fn a_closed_pipe_leaves_only_complete_features() {
         assert!(unsaid.is_some_and(|n| n <= 1) && features.len() < 2000, "round {round}: {:?}", ended.messages.last());
         some += features.len();
     }
-    assert!(some > 0, "no round wrote anything: this tests nothing");
+    assert!(some > 0, "no round wrote anything, so this tests nothing");
 }
 
 /// The CPU time of a process in hundredths of a second.

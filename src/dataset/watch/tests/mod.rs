@@ -93,7 +93,7 @@ impl Waiting {
     #[track_caller]
     fn next(&mut self) -> Change {
         let next = async { tokio::time::timeout(Duration::from_secs(300), self.watch.next()).await };
-        self.runtime.block_on(next).expect("a change is due").expect("the watch goes on")
+        self.runtime.block_on(next).expect("a change is due").expect("the watch continues")
     }
 
     #[track_caller]

@@ -278,7 +278,7 @@ fn refused_and_ignored_files_have_rows_with_a_reason() {
     };
     assert_eq!(text(&mut table, "deeper than"), ["A b/deep/v_3.mp4"]);
     assert_eq!(text(&mut table, "refused").len(), 2);
-    // They are no videos: no order applies to them, and they belong to no class.
+    // They are not videos: no command applies to them, and they belong to no class.
     let select = |name: &str| Select { videos: vec![name.into()], filter: None };
     assert!(table.select(&select("v_0.mp4")).unwrap_err().contains("no selected video is on disk"));
     assert_eq!(table.classes().iter().map(|class| class.counts.iter().sum::<u32>()).sum::<u32>(), 3);
@@ -324,7 +324,7 @@ fn added_changed_and_removed_files_are_reported() {
     assert_eq!(view(&mut table), ["B/v_1 missing", "B/v_2.mkv queued +unchecked", "B/v_3.mp4 queued +unchecked"]);
     assert!(table.look_up("B/v_1.mp4").is_none() && table.look_up("A/v_0.mp4").is_none());
     assert!(table.look_up("B/v_1").is_some() && table.look_up("A/v_1").is_none());
-    assert_eq!(table.classes().len(), 1, "a class without a row is no class");
+    assert_eq!(table.classes().len(), 1, "classes without rows are not listed");
     table.change(change(0, done(), Some(file("B/v_1.mp4", 7))));
     assert_eq!(view(&mut table)[0], "B/v_1.mp4 done");
 }
