@@ -25,7 +25,7 @@ fn cpu() -> f64 {
 pub fn cached(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-media").join(name);
     if !path.exists() {
-        eprintln!("making {name} …");
+        eprintln!("generating {name} …");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let unfinished = path.with_file_name(format!("unfinished-{name}"));
         make(&unfinished);
@@ -99,7 +99,7 @@ fn row(label: &str, path: &Path, recipe: &Recipe) {
 /// Prints the table.
 pub fn table(options: &Options) {
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
-    println!("Decoding H.264 with one thread, CPU seconds, the least of {ROUNDS}; ms are of a needed frame:\n");
+    println!("Decoding H.264 with one thread, CPU seconds, minimum of {ROUNDS}; ms are per needed frame:\n");
     println!("| video | frames | FFmpeg alone | ours | needed | skipped | ms over FFmpeg | ms from YUV to crop |");
     println!("|---|---|---|---|---|---|---|---|");
     for (width, height) in [(640, 360), (1280, 720)] {

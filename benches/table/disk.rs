@@ -41,6 +41,6 @@ pub fn table() {
     let whole = median(|i| atomic::write(&path("whole", i), &owner, |out| out.write_all(&bytes)).unwrap());
     let read = median(|i| assert_eq!(fs::read(path("whole", i)).unwrap().len(), BYTES));
     println!("Writing {BYTES} bytes, medians of {TIMES}, milliseconds:\n");
-    println!("| a plain copy | a plain copy that is on the disk | as features are written | reading one back |");
+    println!("| write | write and fsync | atomic write of a feature | read |");
     println!("|---|---|---|---|\n| {plain:.2} | {synced:.2} | {whole:.2} | {read:.2} |\n");
 }

@@ -32,7 +32,7 @@ pub fn table(options: &Options) -> bool {
         ("1080p, 120 frames", video("1080p-120.mp4", 1920, 1080, 120)),
         ("8192×4320, 60 frames", { video("8192x4320-60.mp4", 8192, 4320, 60) }),
     ];
-    println!("A worker of its own for each video, the whole network, two clips a forward pass:\n");
+    println!("One worker per video, the whole network, two clips per forward pass:\n");
     println!("| | video | distinct clips | seconds in the model | peak memory, MiB (allowed: {MAX_MIB}) |");
     println!("|---|---|---|---|---|");
     let mut good = true;
@@ -80,7 +80,7 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 /// Prints the time to start a worker, and the main program.
 pub fn start(options: &Options) {
     let path = video("256p-57.mp4", 340, 256, 57);
-    println!("From the start of a worker, weights from a file that is in the page cache, medians of five, seconds:\n");
+    println!("Start of a worker, with the weights in the page cache, medians of five, seconds:\n");
     println!("| | ready | of it CPU | first clip done | of it CPU |\n|---|---|---|---|---|");
     for (name, precision) in [("fp32", Precision::Fp32), ("bf16", Precision::Bf16)] {
         let recipe = recipe(precision);

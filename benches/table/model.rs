@@ -220,7 +220,7 @@ pub fn table(options: &Options) {
     let shares: Vec<String> = work.iter().map(|(name, w)| format!("{name} {w:.2}")).collect();
 
     let most = if options.short { 0.5 } else { 1.5 };
-    println!("Convolutions alone, the best within {most} s, GFLOP/s:\n");
+    println!("Convolutions alone, best within {most} s, GFLOP/s:\n");
     println!("| | 256 ch 64², 1×1 | 256 ch 64², 3×3 | 1024 ch 32², 1×1 | 1024 ch 32², 3×3 |\n|---|---|---|---|---|");
     let peaks = [Kind::Float, Kind::BFloat16].map(|kind| {
         let reached = PEAKS.map(|shape| peak(shape, kind, most));
@@ -229,14 +229,14 @@ pub fn table(options: &Options) {
     });
 
     println!(
-        "\nThe whole network, {all:.2} G multiply-adds a clip ({}), {CLIPS} clips of {length} frames, {};",
+        "\nThe whole network, {all:.2} G multiply-adds per clip ({}), {CLIPS} clips of {length} frames, {}.",
         shares.join(", "),
-        if options.threads == 1 { "CPU time of one thread" } else { "time that passed" },
+        if options.threads == 1 { "CPU time of one thread" } else { "wall time" },
     );
     println!(
-        "beside the fastest convolution above, and beside the speed that the network would have if each kernel were as"
+        "`of the highest` compares with the fastest convolution above. `of the weighted` compares with a network in which"
     );
-    println!("fast as the fastest of its size above and nothing else took time:\n");
+    println!("each kernel is as fast as the fastest of its size above and nothing else takes time:\n");
     println!(
         "| | s/clip | GFLOP/s | of the highest | of the weighted | its convolutions alone, s/clip | of them | relative L2 |"
     );
