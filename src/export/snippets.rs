@@ -101,11 +101,11 @@ impl Facts<'_> {
     }
 }
 
-const MMACTION2: &str = r#"# MMAction2 1.x, {NAME} on the features {SET}. Use it as it is:
+const MMACTION2: &str = r#"# MMAction2 1.x: {NAME} on the features {SET}. Train with
 #   mim train mmaction2 THIS_FILE     or     python tools/train.py THIS_FILE
 _base_ = ['{BASE}']
 
-# annotations.py in there puts hacs_anno_train.json and hacs_anno_val.json beside the features.
+# annotations.py in this folder writes hacs_anno_train.json and hacs_anno_val.json beside the features.
 features = {FOLDER}
 
 model = dict({MODEL})
@@ -116,9 +116,8 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 "#;
 
-const MMACTION2_ANNOTATIONS: &str = r#"# The annotations of the videos that have a feature here:
+const MMACTION2_ANNOTATIONS: &str = r#"# Reduces annotation files to the videos that have a feature here, and writes them beside this file:
 #   python3 THIS_FILE OUT/annotations/hacs_anno_*.json
-# puts files of the same names beside this one.
 import json
 import os
 import sys
@@ -135,9 +134,9 @@ for path in sys.argv[1:]:
     print(f"{os.path.basename(path)}: {len(kept)} of {len(annotated)} videos")
 "#;
 
-const ACTIONFORMER_ANNOTATIONS: &str = r#"# The annotations as ActionFormer reads them, of the videos that have a feature here:
+const ACTIONFORMER_ANNOTATIONS: &str = r#"# Writes actionformer.json beside this file: the annotations of the videos that have a feature here.
 #   python3 THIS_FILE HACS_segments_v1.1.1.json
-# makes actionformer.json beside this one. Each annotation gets a label_id, the class's place in the alphabet.
+# Each annotation gets a label_id, the index of its class in alphabetical order.
 import json
 import os
 import sys
@@ -156,11 +155,11 @@ for video in kept.values():
 document["database"] = kept
 with open(os.path.join(folder, "actionformer.json"), "w") as file:
     json.dump(document, file)
-print(f"actionformer.json: {len(kept)} of {len(annotated)} videos; write num_classes: {len(classes)}")
+print(f"actionformer.json: {len(kept)} of {len(annotated)} videos; set num_classes: {len(classes)}")
 "#;
 
-const OPENTAD: &str = r#"# OpenTAD, datasets on the features {SET}. Put it beside the other files in configs/_base_/datasets/hacs-1.1.1/ and
-# name it in the _base_ of a configuration, with projection=dict(in_channels={D}) and resize_length below to fit the model.
+const OPENTAD: &str = r#"# OpenTAD: datasets with the features {SET}. Copy this file to configs/_base_/datasets/hacs-1.1.1/ and add it to _base_ of
+# your configuration. Set projection=dict(in_channels={D}) there, and resize_length below to the length that the model needs.
 _base_ = []
 import json
 import os
@@ -170,11 +169,11 @@ annotation_path = "data/hacs-1.1.1/annotations/HACS_segments_v1.1.1.json"
 class_map = "data/hacs-1.1.1/annotations/category_idx.txt"
 data_path = {FOLDER}
 
-# The {T} rows of a video are spread evenly over it, whatever its length, and are resized to so many.
+# The {T} rows of a video are spread evenly over it and are resized to this number.
 resize_length = 224
 
-# The annotations leave out the v_ that file names begin with. OpenTAD ends at the first file that is not there, so
-# videos without a feature are left out.
+# File names have the prefix v_, ids in the annotations do not. OpenTAD stops at the first missing file, so videos without
+# a feature are excluded.
 block_list = [
     name
     for name in json.loads(pathlib.Path(annotation_path).read_text())["database"]
@@ -221,16 +220,16 @@ dataset_name: anet
 train_split: ['training']
 val_split: ['validation']
 dataset: {
-  # actionformer.py makes it from HACS_segments_v1.1.1.json.
+  # actionformer.py writes it from HACS_segments_v1.1.1.json.
   json_file: {ANNOTATIONS},
   feat_folder: {FEATURES},
-  # The annotations leave out the v_ that names begin with.
+  # File names have this prefix, ids in the annotations do not.
   file_prefix: v_,
   file_ext: {ENDING},
   num_classes: 200,
   input_dim: {D},
-  # {T} rows spread evenly over the video, whatever its length: its duration gives the stride. The frame rate then cancels
-  # out, and any will do.
+  # The {T} rows are spread evenly over the video, so its duration determines the stride. The frame rate cancels out, so its
+  # value does not matter.
   feat_stride: -1,
   num_frames: -1,
   default_fps: 30,
