@@ -95,7 +95,7 @@ impl FromStr for Key {
         let code = named
             .or_else(single)
             .or_else(function)
-            .ok_or_else(|| format!("{text:?} is no key: write a character, f1 to f24, or one of {}", names()))?;
+            .ok_or_else(|| format!("{text:?} is not a key: write a character, f1 to f24, or one of {}", names()))?;
         Ok(Self::of(KeyEvent::new(code, mods)))
     }
 }
@@ -130,7 +130,7 @@ impl FromStr for Keys {
     fn from_str(text: &str) -> Result<Self, String> {
         let keys: Result<Vec<Key>, String> = text.split_whitespace().map(str::parse).collect();
         match keys? {
-            keys if keys.is_empty() => Err("an empty text is no key; `space` is the space bar".into()),
+            keys if keys.is_empty() => Err("an empty text is not a key; `space` is the space bar".into()),
             keys => Ok(Self(keys)),
         }
     }

@@ -58,7 +58,7 @@ async fn fetch(probe: &Path, video: &Path, width: usize, height: usize) -> io::R
     if !status.success() {
         let stderr = String::from_utf8_lossy(&stderr);
         let last = stderr.trim().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let message = if last.is_empty() { format!("reeldeck-probe ended without a word ({status})") } else { last };
+        let message = if last.is_empty() { format!("reeldeck-probe ended without a message ({status})") } else { last };
         return Err(io::Error::other(message));
     }
     read_ppm(&picture, width, height)
@@ -140,7 +140,7 @@ mod tests {
         let error = ask("echo 'warned of something' >&2; echo 'error: the file is empty (0 bytes)' >&2; exit 1", long);
         assert_eq!(error.unwrap_err().to_string(), "the file is empty (0 bytes)");
         let error = ask("exit 3", long).unwrap_err().to_string();
-        assert!(error.contains("without a word") && error.contains('3'), "{error}");
+        assert!(error.contains("without a message") && error.contains('3'), "{error}");
         assert!(ask("echo P6", long).unwrap_err().to_string().contains("no picture"));
         // A process that writes too much is not read to its end.
         assert!(ask("while echo 'P6 P6 P6 P6 P6 P6 P6 P6'; do :; done; exit 0", long).is_err());

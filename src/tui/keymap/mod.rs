@@ -90,7 +90,7 @@ impl Keymap {
         }
         for way_out in [Action::Quit, Action::Close, Action::Leave] {
             if self.bindings.iter().any(|(line, keys)| line.action == way_out && keys.is_empty()) {
-                return Err(format!("tui.keys.{}: without a key there is no way out", way_out.name()));
+                return Err(format!("tui.keys.{}: this action needs a key", way_out.name()));
             }
         }
         Ok(())
@@ -190,8 +190,8 @@ mod tests {
         assert!(error(&[("retry", &["q"])]).contains("`q` would be both"));
         assert!(error(&[("retry", &["g"])]).contains("would be both"));
         assert!(error(&[("retry", &["hyper-x"])]).contains("tui.keys.retry"));
-        assert!(error(&[("quit", &[])]).contains("no way out"));
-        assert!(error(&[("close", &[])]).contains("tui.keys.close: without a key there is no way out"));
+        assert!(error(&[("quit", &[])]).contains("this action needs a key"));
+        assert!(error(&[("close", &[])]).contains("tui.keys.close: this action needs a key"));
         assert!(
             error(&[("still", &["p"])]).contains("in details of a video, `p` would be both still and previous-video")
         );

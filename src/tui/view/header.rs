@@ -45,7 +45,7 @@ fn names(app: &App, room: usize) -> Vec<Span<'static>> {
     let used = 10 + text::width(&dataset) + 1;
     spans.push(Span::styled(format!(" {dataset}"), theme.style(Role::Base)));
     if welcome.synthetic_weights {
-        spans.push(Span::styled("  synthetic weights", theme.style(Role::Warn)));
+        spans.push(Span::styled("  seeded weights", theme.style(Role::Warn)));
     }
     if used + text::width(&paths) + 18 < room {
         spans.push(Span::styled(paths, theme.style(Role::Dim)));

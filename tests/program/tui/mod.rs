@@ -32,7 +32,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     screen.shows("first start");
     screen.shows("3 class folders, 5 videos");
     screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
-    screen.press("\x15seeded", "synthetic weights");
+    screen.press("\x15seeded", "seeded weights");
     screen.send("\x13");
     wait_for("the configuration is written", || bench.path("config.toml").exists());
     let config = fs::read_to_string(bench.path("config.toml")).unwrap();

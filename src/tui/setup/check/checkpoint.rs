@@ -24,7 +24,7 @@ pub(super) fn check(values: &Values, path: &Path) -> Verdict {
         "" => {
             Verdict::Warn("none yet: scan and check work; extraction needs one, `published` is the usual choice".into())
         }
-        "seeded" => Verdict::Warn("synthetic weights: everything runs, but the numbers are meaningless".into()),
+        "seeded" => Verdict::Warn("seeded weights: everything runs, but the numbers are meaningless".into()),
         "published" => match &recipe.checkpoint.url {
             Some(url) => address(url),
             None => Verdict::Wrong(format!("{} has no published weights; name a file or a URL", recipe.name)),
