@@ -1,19 +1,18 @@
 //! Starts an engine in the background and waits until it has prepared its first run or ended.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use reeldeck_common::layout::Layout;
 
-use crate::client::Client;
+use crate::client::{Client, runs};
 use crate::config::{Overrides, Settings};
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 use crate::process;
-use crate::protocol::holder::holders;
 use crate::protocol::snapshot::Phase;
 
 /// How often a starting engine is asked whether it is ready.
@@ -64,8 +63,7 @@ pub(crate) fn start(
     on_line: &dyn Fn(&str),
 ) -> Result<Started> {
     settings.check_folders()?;
-    let private = Layout::new(&settings.out, "").private();
-    let folder = private.join("log");
+    let folder = Layout::new(&settings.out, "").private().join("log");
     fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", shown(&folder)))?;
     let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
     let stderr = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
@@ -74,7 +72,7 @@ pub(crate) fn start(
     command.arg("engine").args(arguments).args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     let mut child = command.spawn().context("failed to start the engine")?;
     let mut log = StartLog { path: path.clone(), read: 0 };
-    let exit_code = wait(&mut child, settings, &private, &mut || log.lines(on_line))?;
+    let exit_code = wait(&mut child, settings, &mut || log.lines(on_line))?;
     log.lines(on_line);
     let stderr = fs::read(&path).unwrap_or_default();
     let pid = child.id();
@@ -105,14 +103,14 @@ impl StartLog {
 }
 
 /// Waits until the engine has prepared its first run, and calls `each_time` now and then. Returns its exit code if it ends instead.
-fn wait(child: &mut Child, settings: &Settings, private: &Path, each_time: &mut dyn FnMut()) -> Result<Option<i32>> {
+fn wait(child: &mut Child, settings: &Settings, each_time: &mut dyn FnMut()) -> Result<Option<i32>> {
     let mut client = None;
     loop {
         each_time();
         if let Some(code) = exit_code(child)? {
             return Ok(Some(code));
         }
-        match has_prepared(child.id(), settings, private, &mut client) {
+        match has_prepared(child.id(), settings, &mut client) {
             Ok(true) => return Ok(None),
             Ok(false) => std::thread::sleep(POLL_INTERVAL),
             Err(error) => return exit_code_within(child, EXIT_TIMEOUT)?.map(Some).ok_or(error),
@@ -121,11 +119,10 @@ fn wait(child: &mut Child, settings: &Settings, private: &Path, each_time: &mut 
 }
 
 /// Whether the engine answers and has prepared its first run.
-fn has_prepared(pid: u32, settings: &Settings, private: &Path, client: &mut Option<Client>) -> Result<bool> {
+fn has_prepared(pid: u32, settings: &Settings, client: &mut Option<Client>) -> Result<bool> {
     if client.is_none() {
-        let seen = holders(private).context("failed to look at the locks")?;
-        let ours = seen.into_iter().filter(|seen| seen.held && seen.shard == settings.shard);
-        let holder = ours.filter_map(|seen| seen.holder).find(|holder| holder.pid == pid && holder.socket.is_some());
+        let mut runs = runs(&settings.out)?.into_iter().filter(|(shard, _)| *shard == settings.shard);
+        let holder = runs.find(|(_, holder)| holder.pid == pid && holder.socket.is_some()).map(|(_, holder)| holder);
         *client = holder.map(|holder| Client::connect(&settings.out, settings.shard, &holder)).transpose()?;
     }
     let Some(client) = client else { return Ok(false) };
