@@ -1,5 +1,6 @@
 //! The main job, from the dataset folder to the export: its flags and its text. The engine does the work.
 
+mod background;
 mod detach;
 mod json;
 
@@ -20,6 +21,7 @@ use crate::export::Outcome;
 use crate::out::outln;
 use crate::out::{self, errln};
 use crate::protocol::snapshot::Counts;
+use background::Background;
 use json::Json;
 
 pub(crate) use detach::detach;
@@ -57,10 +59,16 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
     }
     let mut observers: Vec<Box<dyn RunObserver>> = vec![];
     if settings.json {
-        observers.push(Box::new(Json::new()));
+        observers.push(Box::new(
+            Background::start(Json::new())
+                .context("failed to start a thread; raise the limit that `ulimit -u` shows")?,
+        ));
     }
     if !options.background {
-        observers.push(Box::new(RunProgress::new(settings.verbosity, settings.plain_interval)));
+        let progress = RunProgress::new(settings.verbosity, settings.plain_interval);
+        observers.push(Box::new(
+            Background::start(progress).context("failed to start a thread; raise the limit that `ulimit -u` shows")?,
+        ));
     }
     session.run(observers)
 }
