@@ -195,7 +195,10 @@ fn a_full_disk_is_waited_for_and_no_video_is_charged() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "once fail disk-full"), ("A/v_3.mp4", "ok")]);
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stderr.contains("waiting for the output folder: it failed") && ran.stderr.contains("resuming"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("waiting for the output folder: it failed") && ran.stderr.contains("resuming"),
+        "{ran:?}"
+    );
     assert!(bench.files("failures").is_empty());
     assert_eq!(bench.files("features").len(), 3);
 }
