@@ -15,8 +15,8 @@ pub struct Input {
     height: i64,
     width: i64,
     frame_bytes: usize,
-    /// Divides the values first, unless it is 1.
-    scale: Option<f64>,
+    /// Divides the values first, unless it is 1. A tensor, because tch panics when an operation with a scalar fails.
+    scale: Option<Tensor>,
     mean: Tensor,
     std: Tensor,
 }
@@ -28,6 +28,7 @@ impl Input {
     /// When libtorch fails.
     pub fn new(transform: &Transform, device: Device) -> Result<Self, ModelError> {
         let (height, width) = transform.output();
+        let on_device = |values: &[f32]| Tensor::from_slice(values).f_to(device);
         Ok(Self {
             device,
             upload: Upload::new(device),
@@ -38,9 +39,9 @@ impl Input {
             height: height as i64,
             width: width as i64,
             frame_bytes: transform.frame_bytes(),
-            scale: (transform.scale != 1.0).then_some(f64::from(transform.scale)),
-            mean: Tensor::from_slice(&transform.mean).f_to(device)?,
-            std: Tensor::from_slice(&transform.std).f_to(device)?,
+            scale: (transform.scale != 1.0).then(|| on_device(&[transform.scale])).transpose()?,
+            mean: on_device(&transform.mean)?,
+            std: on_device(&transform.std)?,
         })
     }
 
@@ -64,8 +65,8 @@ impl Input {
             kind => pixels.f_view_dtype(kind)?,
         };
         let mut x = pixels.f_view([-1, self.height, self.width, 3])?;
-        if let Some(scale) = self.scale {
-            x = x.f_div_scalar(scale)?;
+        if let Some(scale) = &self.scale {
+            x = x.f_div(scale)?;
         }
         // The same operations as the original: subtraction and division in 32 bits.
         Ok(x.f_sub(&self.mean)?.f_div_(&self.std)?)
