@@ -151,6 +151,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Fetch(_)) => commands::fetch::run_fetch(&settings()?),
         Some(Command::Completions { shell }) => commands::shell::run_completions(*shell),
         Some(Command::Man { dir }) => commands::shell::run_man(dir.as_deref()),
+        Some(Command::Recipes) => commands::recipes::run_recipes(),
         Some(Command::Demo { dir }) => commands::demo::run_demo(dir),
         Some(Command::List(args)) => commands::list::run_list(&settings()?, args),
         Some(Command::Extract(args)) => run_job(&settings()?, &typed, false, args.detach),

@@ -118,6 +118,8 @@ pub enum Command {
     Missing(MissingArgs),
     /// Write annotation files for trainers, hacs_anno_{train,val,test}.json, from the manifest
     Annotations(AnnotationsArgs),
+    /// List the built-in recipes: the networks, the width and stride of their features, and their cost
+    Recipes,
     /// Measure the fastest CPU settings for the recipe's model and save them for later runs
     Tune(TuneArgs),
     /// Write the seeded weights (`--checkpoint seeded`) as a .pth file
@@ -168,7 +170,9 @@ impl Cli {
             Some(Command::Annotations(args)) => args,
             Some(Command::Tune(args)) => args,
             Some(Command::SeededCheckpoint(args)) => args,
-            Some(Command::Demo { .. } | Command::Completions { .. } | Command::Man { .. }) => return overrides,
+            Some(Command::Demo { .. } | Command::Recipes | Command::Completions { .. } | Command::Man { .. }) => {
+                return overrides;
+            }
         };
         options.override_in(&mut overrides);
         overrides

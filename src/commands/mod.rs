@@ -15,6 +15,7 @@ pub(crate) mod list;
 mod meter;
 pub(crate) mod missing;
 pub(crate) mod probe;
+pub(crate) mod recipes;
 pub(crate) mod retry;
 pub(crate) mod run_progress;
 pub(crate) mod scan;

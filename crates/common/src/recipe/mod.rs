@@ -22,8 +22,21 @@ pub use transform::{Filter, Resize, Transform};
 const MAX_BYTES: u64 = 64 << 10;
 
 /// The names and texts of the built-in recipes.
-pub const BUILT_IN: &[(&str, &str)] =
-    &[("slowonly-r50-8x8-k700", include_str!("../../../../assets/recipes/slowonly-r50-8x8-k700.toml"))];
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("slowonly-r50-8x8-k700", include_str!("../../../../assets/recipes/slowonly-r50-8x8-k700.toml")),
+    ("videomaev2-s-16x4", include_str!("../../../../assets/recipes/videomaev2-s-16x4.toml")),
+    ("videomaev2-s-16x16", include_str!("../../../../assets/recipes/videomaev2-s-16x16.toml")),
+    ("videomaev2-b-16x4", include_str!("../../../../assets/recipes/videomaev2-b-16x4.toml")),
+    ("videomaev2-b-16x16", include_str!("../../../../assets/recipes/videomaev2-b-16x16.toml")),
+    ("videomaev2-l-16x4", include_str!("../../../../assets/recipes/videomaev2-l-16x4.toml")),
+    ("videomaev2-l-16x16", include_str!("../../../../assets/recipes/videomaev2-l-16x16.toml")),
+    ("videomaev2-h-16x4", include_str!("../../../../assets/recipes/videomaev2-h-16x4.toml")),
+    ("videomaev2-h-16x16", include_str!("../../../../assets/recipes/videomaev2-h-16x16.toml")),
+    ("videomaev2-g-16x4", include_str!("../../../../assets/recipes/videomaev2-g-16x4.toml")),
+    ("videomaev2-g-16x16", include_str!("../../../../assets/recipes/videomaev2-g-16x16.toml")),
+    ("slowfast-r50-32x8", include_str!("../../../../assets/recipes/slowfast-r50-32x8.toml")),
+    ("slowfast-r101-32x8", include_str!("../../../../assets/recipes/slowfast-r101-32x8.toml")),
+];
 
 /// What to extract from a video, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -240,6 +253,11 @@ impl Recipe {
         #[expect(clippy::expect_used, reason = "numbers, strings and unit enums always have a JSON form")]
         let digest = Sha256::digest(serde_json::to_string(&identity).expect("plain data"));
         format!("{}-{:02x}{:02x}{:02x}{:02x}", self.name, digest[0], digest[1], digest[2], digest[3])
+    }
+
+    /// Billions of multiplications for one clip; `None` for a module, which does not say.
+    pub fn giga_products(&self) -> Option<f64> {
+        self.model.products(&self.sampling, &self.transform).map(|products| products / 1e9)
     }
 
     /// Columns of an output: classes or channels; 0 if the model does not have it.

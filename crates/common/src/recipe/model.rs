@@ -142,6 +142,43 @@ impl Model {
         }
     }
 
+    /// The family's name in recipes.
+    pub fn family(&self) -> &'static str {
+        match self {
+            Self::Slowonly(_) => "slowonly",
+            Self::Slowfast(_) => "slowfast",
+            Self::Videomae(_) => "videomae",
+            Self::Torchscript(_) => "torchscript",
+        }
+    }
+
+    /// Multiplications for one clip. For ResNets it is MMAction2's number for 224 × 224 pixels in the sampling of its
+    /// configuration, scaled to this one.
+    pub(super) fn products(&self, sampling: &Sampling, transform: &Transform) -> Option<f64> {
+        let (height, width) = transform.output();
+        let frames = sampling.length as f64 * (height * width) as f64 / (224.0 * 224.0);
+        let channels = |base: usize| (base as f64 / 64.0).powi(2);
+        match self {
+            Self::Slowonly(model) => {
+                let of_eight = if model.depth == 101 { 112.0e9 } else { 54.75e9 };
+                Some(of_eight * frames / 8.0 * channels(model.base_channels))
+            }
+            Self::Slowfast(model) => {
+                // With 8 frames in the slow pathway and 32 in the fast one.
+                let of_eight = if model.depth == 101 { 126.0e9 } else { 66.1e9 };
+                Some(of_eight * frames / model.tau as f64 / 8.0 * channels(model.base_channels))
+            }
+            Self::Videomae(model) => {
+                let tokens = (height / model.patch * (width / model.patch) * (model.frames / model.tubelet)) as f64;
+                let (wide, hidden) = (model.width as f64, model.hidden() as f64);
+                let of_token = 4.0 * wide * wide + 2.0 * wide * hidden + 2.0 * tokens * wide;
+                let patch = (3 * model.patch * model.patch * model.tubelet) as f64;
+                Some(tokens * (model.depth as f64 * of_token + patch * wide))
+            }
+            Self::Torchscript(_) => None,
+        }
+    }
+
     /// The file that contains network and weights, and its SHA-256, if the recipe itself names one.
     pub fn module(&self) -> Option<(&Path, &str)> {
         match self {

@@ -94,8 +94,8 @@ impl From<Sampling> for Keys {
 }
 
 impl Sampling {
-    /// Frames of a video of usual length, for estimates: four minutes at 30 frames per second.
-    const USUAL_FRAMES: u64 = 7200;
+    /// Seconds of a video of usual length, for estimates.
+    const USUAL_SECONDS: f64 = 240.0;
 
     /// A fixed number of clips spread over the whole video.
     pub const fn spread(clips: usize, length: usize, interval: usize) -> Self {
@@ -139,9 +139,10 @@ impl Sampling {
         }
     }
 
-    /// The number of clips of a video of usual length, for estimates before any video is known.
+    /// The number of clips of a video of usual length, for estimates before any video is known: four minutes
+    /// at 30 frames per second, or at the rate of the resampling.
     pub fn usual_rows(&self) -> usize {
-        self.rows(Self::USUAL_FRAMES)
+        self.rows((Self::USUAL_SECONDS * self.fps().unwrap_or(30.0)) as u64)
     }
 
     /// The first frame of each clip of a video with `frames` frames (after resampling), in ascending order.

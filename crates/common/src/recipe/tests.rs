@@ -157,3 +157,30 @@ fn invalid_values_are_reported_by_key() {
     let error = Recipe::find("slowonly-r50-8x8-k70").unwrap_err().to_string();
     assert!(error.contains("did you mean slowonly-r50-8x8-k700?"), "{error}");
 }
+
+/// The papers say 57, 181, 597 and 1192 for the sizes S, B, L and H of a clip of 16 frames.
+#[test]
+fn the_cost_of_published_networks_is_that_of_their_papers() {
+    for (name, expected) in [
+        ("slowonly-r50-8x8-k700", 54.75 * (256.0_f64 / 224.0).powi(2)),
+        ("slowfast-r50-32x8", 66.1 * (256.0_f64 / 224.0).powi(2)),
+        ("videomaev2-s-16x4", 57.0),
+        ("videomaev2-b-16x4", 180.5),
+        ("videomaev2-l-16x4", 597.0),
+        ("videomaev2-h-16x4", 1192.0),
+    ] {
+        let found = Recipe::find(name).unwrap().giga_products().unwrap();
+        assert!((found / expected - 1.0).abs() < 0.02, "{name}: {found} instead of {expected}");
+    }
+    assert_eq!(recipe(&torchscript("m.pt")).unwrap().giga_products(), None);
+}
+
+#[test]
+fn the_built_in_videomae_recipes_have_the_registered_sizes() {
+    let widths = [("s", 384), ("b", 768), ("l", 1024), ("h", 1280), ("g", 1408)];
+    for ((size, width), stride) in widths.into_iter().flat_map(|size| [4, 16].map(|stride| (size, stride))) {
+        let recipe = Recipe::find(&format!("videomaev2-{size}-16x{stride}")).unwrap();
+        assert_eq!(recipe.columns(Output::Pooled), width);
+        assert_eq!(recipe.sampling, Sampling::windows(stride, 16, 1));
+    }
+}
