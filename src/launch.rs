@@ -1,12 +1,14 @@
 //! Starts an engine in the background and waits until it has prepared its first run or ended.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use reeldeck_common::layout::Layout;
+use reeldeck_common::open;
 
 use crate::client::{Client, runs};
 use crate::config::{Overrides, Settings};
@@ -66,11 +68,22 @@ pub(crate) fn start(
     let folder = Layout::new(&settings.out, "").private().join("log");
     fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", shown(&folder)))?;
     let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
-    let stderr = File::create(&path).with_context(|| format!("failed to write {}", shown(&path)))?;
+    let stderr = open::in_place(OpenOptions::new().write(true).create(true).truncate(true), &path)
+        .with_context(|| format!("failed to write {}", shown(&path)))?;
     let own = process::reeldeck()?;
     let mut command = Command::new(own);
-    command.arg("engine").args(arguments).args(typed.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+    command
+        .arg("engine")
+        .args(arguments)
+        .args(typed.words())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(stderr);
     let mut child = command.spawn().context("failed to start the engine")?;
+    if let (Some(mut input), Some(address)) = (child.stdin.take(), typed.address()) {
+        // An engine that has ended already says why itself.
+        let _ = input.write_all(address.as_bytes());
+    }
     let mut log = StartLog { path: path.clone(), read: 0 };
     let exit_code = wait(&mut child, settings, &mut || log.lines(on_line))?;
     log.lines(on_line);
@@ -148,7 +161,7 @@ fn exit_code_within(child: &mut Child, timeout: Duration) -> Result<Option<i32>>
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::io::Write;
+    use std::fs::File;
 
     use super::*;
 

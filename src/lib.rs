@@ -103,12 +103,16 @@ pub mod internals {
     }
 }
 
+use std::io::{Read, Write};
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
 use config::{Overrides, Settings, Verbosity};
 use error::{Exit, ExitError};
 use protocol::Command as EngineCommand;
+
+/// The longest address of weights, in bytes.
+const MAX_ADDRESS: u64 = 1 << 16;
 
 /// Runs the program. Returns its exit code.
 pub fn main() -> ExitCode {
@@ -117,28 +121,38 @@ pub fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed stream is ignored.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
+            let exit = Exit::of_code(error.exit_code()).unwrap_or(Exit::Usage);
+            out::note_failure(error.print().and_then(|()| std::io::stdout().flush()));
+            return end(exit);
         }
     };
-    let exit = run(&cli).unwrap_or_else(|error| {
+    end(run(&cli).unwrap_or_else(|error| {
         out::stderr(format_args!("{}", error::text_of(&error)));
         error::exit_of(&error)
-    });
+    }))
+}
+
+/// The exit code of the program. A command whose output cannot be written has not finished.
+fn end(exit: Exit) -> ExitCode {
+    let has_finished = matches!(exit, Exit::Done | Exit::Incomplete);
     match out::failure() {
         None => exit.into(),
         Some(error) => {
             out::errln!(
                 "error: failed to write to standard output ({error}); the output is incomplete: make room, and run it again"
             );
-            ExitCode::from(if exit == Exit::Done { Exit::Incomplete } else { exit })
+            ExitCode::from(if has_finished { Exit::Internal } else { exit })
         }
     }
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
-    let typed = cli.overrides();
+    let mut typed = cli.overrides();
+    if let Some(Command::Engine(args)) = &cli.command
+        && args.address_from_stdin
+    {
+        typed.checkpoint = Some(std::io::read_to_string(std::io::stdin().take(MAX_ADDRESS))?.into());
+    }
     let settings = || anyhow::Ok(Settings::resolve(&typed, &std::env::current_dir()?)?);
     match &cli.command {
         Some(Command::Init(args)) => {

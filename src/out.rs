@@ -20,6 +20,15 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// The first `most` names, one per line, and how many more of the `all` names there are.
+pub(crate) fn first(names: &[impl ToString], all: usize, most: usize) -> String {
+    let mut lines: Vec<String> = names.iter().take(most).map(|name| format!("  {}", name.to_string())).collect();
+    if all > lines.len() {
+        lines.push(format!("  and {} more", all - lines.len()));
+    }
+    lines.join("\n")
+}
+
 /// Writes to standard output.
 pub(crate) fn stdout(text: Arguments<'_>) {
     // The failure is reported at the end of the program.
@@ -32,11 +41,18 @@ pub(crate) fn raw(text: &[u8]) -> bool {
     let mut out = io::stdout().lock();
     let written = out.write_all(text).and_then(|()| out.flush());
     drop(out);
-    let Err(error) = written else { return true };
-    if is_loss(&error) {
+    let is_written = written.is_ok();
+    note_failure(written);
+    is_written
+}
+
+/// Keeps an error of standard output for the end of the program.
+pub(crate) fn note_failure(written: io::Result<()>) {
+    if let Err(error) = written
+        && is_loss(&error)
+    {
         FAILURE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
-    false
 }
 
 /// Whether a reader misses the output. A reader may close a pipe early, as `head` does, and a terminal may hang up: then there
@@ -45,7 +61,7 @@ fn is_loss(error: &io::Error) -> bool {
     error.kind() != io::ErrorKind::BrokenPipe && is_read(io::stdout())
 }
 
-/// The first failure of [`stdout`] and [`raw`] while standard output had a reader.
+/// The first failure of [`stdout`], [`raw`] and [`note_failure`] while standard output had a reader.
 pub(crate) fn failure() -> Option<io::Error> {
     FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

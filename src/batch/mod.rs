@@ -15,7 +15,7 @@ use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
 use crate::engine::checkpoint::{self, CheckpointError, Chosen};
 use crate::engine::publish::RunObserver;
-use crate::engine::session::{self, Options, Reporter, Session};
+use crate::engine::session::{self, Gaps, Options, Reporter, Session};
 use crate::error::{Exit, ExitError};
 use crate::export::Outcome;
 use crate::out::outln;
@@ -25,6 +25,9 @@ use background::Background;
 use json::Json;
 
 pub(crate) use detach::detach;
+
+/// How many missing videos are named without `-v`.
+const NAMED: usize = 5;
 
 /// The name of excluded videos in summaries.
 const EXCLUDED: &str = "excluded";
@@ -53,9 +56,10 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
     }
     let session = Session::new(settings.clone(), options, checkpoint, Box::new(text));
     if settings.dry_run {
-        let (counts, refused) = session.preview()?;
+        let (counts, refused, gaps) = session.preview()?;
         outln!("would extract {}", out::count(counts.unfinished(), "video", "videos"));
-        return Ok(session::exit(&counts, refused));
+        say_gaps(settings, &gaps);
+        return Ok(session::exit(&counts, refused, &gaps));
     }
     let mut observers: Vec<Box<dyn RunObserver>> = vec![];
     if settings.json {
@@ -100,7 +104,7 @@ fn bring(settings: &Settings) -> anyhow::Result<()> {
 
 fn weights(settings: &Settings) -> anyhow::Result<Chosen> {
     let chosen = match settings.dry_run {
-        true => checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe, &checkpoint::meter(settings)),
+        true => checkpoint::look(settings),
         false => checkpoint::obtain(settings),
     };
     chosen.map_err(no_weights)
@@ -146,9 +150,10 @@ impl Reporter for Text {
             errln!("note: part {} of the Slurm array; --shard 0/1 takes all", settings.shard);
         }
         errln!("features {}, weights {}", session.layout.set(), session.checkpoint.id.name);
-        let Counts { done, failed, stale, left_out, excluded, .. } = *counts;
+        let Counts { done, failed, unreadable, stale, left_out, excluded, .. } = *counts;
         let more = [
-            (failed, "failed before (--retry-failed)"),
+            (failed - unreadable, "failed before (--retry-failed)"),
+            (unreadable, "unreadable"),
             (stale, "stale (--redo-stale)"),
             (left_out, self.why_left_out()),
             (excluded, EXCLUDED),
@@ -168,7 +173,7 @@ impl Reporter for Text {
         }
     }
 
-    fn ended(&self, session: &Session, counts: &Counts, refused: usize) {
+    fn ended(&self, session: &Session, counts: &Counts, refused: usize, gaps: &Gaps, unreadable: &[String]) {
         let settings = &self.settings;
         if settings.verbosity > Verbosity::Quiet && !settings.json {
             let synthetic_weights = if session.checkpoint.id.synthetic_weights {
@@ -180,7 +185,8 @@ impl Reporter for Text {
             let Counts { done, degraded, resumed, failed, stale, left_out, excluded, .. } = *counts;
             let more = [
                 (degraded, "of them degraded"),
-                (failed, "failed"),
+                (failed - counts.unreadable, "failed"),
+                (counts.unreadable, "unreadable"),
                 (stale, "stale"),
                 (left_out, self.why_left_out()),
                 (excluded, EXCLUDED),
@@ -188,15 +194,38 @@ impl Reporter for Text {
             ];
             outln!("{done} done ({} now, {resumed} before){}", done - resumed, and_these(&more));
         }
-        if counts.failed > 0 {
+        let failed = counts.failed - counts.unreadable;
+        if failed > 0 {
             let now = counts.failed - counts.failed_before;
             errln!(
-                "{} failed ({now} now); every attempt is in {}; --retry-failed tries them again",
-                counts.failed,
+                "{failed} failed ({now} now); every attempt is in {}; --retry-failed tries them again",
                 shown(&session.layout.failures())
             );
         }
+        if counts.unreadable > 0 {
+            errln!(
+                "{} cannot be judged, because its feature or its failure file cannot be read; repair the disk, or extract \
+                 again with --retry-failed:",
+                out::count(counts.unreadable, "video", "videos")
+            );
+            errln!("{}", out::first(unreadable, counts.unreadable, unreadable.len()));
+        }
+        say_gaps(settings, gaps);
     }
+}
+
+/// Prints the missing videos, and the features without a video.
+fn say_gaps(settings: &Settings, Gaps { missing, without_video, .. }: &Gaps) {
+    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    if !missing.is_empty() {
+        errln!(
+            "{} of the manifest {} not in the dataset folder; `reeldeck missing` writes lists to download or request them:",
+            out::count(missing.len(), "video", "videos"),
+            if missing.len() == 1 { "is" } else { "are" }
+        );
+        errln!("{}", out::first(missing, missing.len(), most));
+    }
+    commands::list::say_without_video(without_video, settings.verbosity);
 }
 
 impl Text {

@@ -116,6 +116,9 @@ pub struct EngineArgs {
     /// Wait for a client to start the run
     #[arg(long)]
     pub wait: bool,
+    /// Read the address of the weights from standard input
+    #[arg(long, conflicts_with = "checkpoint")]
+    pub address_from_stdin: bool,
     #[command(flatten)]
     print: VerbosityArgs,
 }

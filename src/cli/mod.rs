@@ -67,7 +67,7 @@ Getting started:
 
 Exit codes:
   0    success: everything requested is done
-  1    failure: the command could not finish
+  1    failure: the command could not finish, or its output could not be written
   2    invalid command line or configuration
   3    finished, but some videos failed, were refused, or are missing or stale
   4    no videos, or no features, were found

@@ -1,6 +1,7 @@
 //! `reeldeck annotations`: writes a trainer's annotation files from the manifest and the measured frame counts.
 
 use reeldeck_common::atomic::Owner;
+use reeldeck_common::video::{VideoName, printable};
 
 use super::list::NAMED;
 use super::meter::meter;
@@ -8,13 +9,15 @@ use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Kind;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
+use crate::dataset::state::State;
 use crate::error::{Exit, ExitError};
-use crate::export::annotations::{self, ESTIMATED, FILES};
+use crate::export::annotations::{self, Dataset, ESTIMATED, FILES};
 use crate::out::outln;
 use crate::out::{self, count};
 use crate::progress::Progress;
 
-/// Writes the files into `annotations` in the output folder. Returns [`Exit::Incomplete`] if a frame count is an estimate.
+/// Writes the files into `annotations` in the output folder. Returns [`Exit::Incomplete`] if a frame count is an estimate,
+/// or a duration differs from the manifest's.
 ///
 /// # Errors
 /// When the folders cannot be used, the manifest cannot be read or has no durations, or a file cannot be written. Then the
@@ -43,9 +46,12 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
     let written = annotations::write(
         &folder,
         &settings.out,
-        &manifest,
-        &scan.videos,
-        &super::probe::known(settings, &scan.videos),
+        &Dataset {
+            manifest: &manifest,
+            videos: &scan.videos,
+            probes: &super::probe::known(settings, &scan.videos),
+            tolerance_s: settings.tolerance_s,
+        },
         &Owner::this_process(),
         &meter,
     );
@@ -66,5 +72,18 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
             written.without_count
         );
     }
-    Ok(if written.estimated() == 0 { Exit::Done } else { Exit::Incomplete })
+    say_wrong_durations(&written.wrong_durations, most);
+    Ok(if written.estimated() == 0 && written.wrong_durations.is_empty() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Prints the videos of another duration than the manifest's, as a scan does.
+fn say_wrong_durations(videos: &[(VideoName, State)], most: usize) {
+    for (video, state) in videos.iter().take(most) {
+        outln!("{} {}: {}", state.word(), printable(video.as_str()), printable(&state.reason()));
+    }
+    let Some((_, state)) = videos.first() else { return };
+    if videos.len() > most {
+        outln!("{} {} more; `reeldeck scan -v` names them all", state.word(), videos.len() - most);
+    }
+    outln!("  next: {}", state.next_step().unwrap_or_default());
 }

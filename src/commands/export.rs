@@ -1,6 +1,6 @@
 //! `reeldeck export`: exports the features in the formats of trainers.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use indicatif::DecimalBytes;
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::layout::Layout;
@@ -8,12 +8,13 @@ use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::video::{VideoName, printable};
 
+use super::list::say_without_video;
 use super::meter::cancellable_meter;
 use super::set::feature_set;
 use crate::cli::ExportArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
-use crate::dataset::shown;
+use crate::dataset::{features_without_video, shown};
 use crate::error::{Exit, ExitError};
 use crate::export::pickle;
 use crate::export::{self, ExportJob, ExportSpec, Outcome, dataset};
@@ -36,6 +37,8 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
     if scan.videos.is_empty() {
         return Err(ExitError::new(Exit::Empty, format!("no video found in {}", shown(&settings.root))).into());
     }
+    let without_video = features_without_video(&layout, &scan.videos)
+        .with_context(|| format!("failed to list the features in {}", shown(&layout.features())))?;
     let owner = Owner::this_process();
     let job = ExportJob {
         layout: &layout,
@@ -61,6 +64,7 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
         }
         outln!("{} left in {}", DecimalBytes(forecast.free), shown(&settings.out));
         say_missing(&forecast.inventory.missing, "", settings.verbosity);
+        say_without_video(&without_video, settings.verbosity);
         return Ok(exit(forecast.inventory.items.len(), &forecast.inventory.missing, scan.refused.is_empty()));
     }
     let outcomes = export::export(&job, &specs, &meter);
@@ -79,6 +83,7 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
         errln!("nothing to export: no video has a usable feature of {set}; run `reeldeck extract` first");
     }
     say_missing(&missing, if videos == 0 { "" } else { named }, settings.verbosity);
+    say_without_video(&without_video, settings.verbosity);
     if videos > 0 && set == settings.recipe.set_name(SEEDED_WEIGHTS) {
         errln!("note: seeded weights: the features are meaningless");
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use reeldeck_common::atomic::{Owner, Sweeper, sweep_folder};
 use reeldeck_common::layout;
-use reeldeck_common::video::printable;
+use reeldeck_common::video::{VideoName, printable};
 
 use crate::cli::ListArgs;
 use crate::config::{Settings, Verbosity};
@@ -16,7 +16,7 @@ use crate::dataset::scan::{FolderLayout, Refusal, Refused, Scan, scan};
 use crate::dataset::video_list::{ListEntry, entries, names_with_spaces, write_dataset_list, write_lines};
 use crate::dataset::{names, shown};
 use crate::error::Exit;
-use crate::out::count;
+use crate::out::{self, count, errln};
 
 /// How many files are named per reason without `-v`.
 pub(crate) const NAMED: usize = 20;
@@ -43,7 +43,7 @@ pub(crate) fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<E
     let names = names(&scan.videos);
     let style = args.label_style.unwrap_or(settings.label_style);
     // The refused files are printed even if writing fails.
-    let wrote = deliver(settings, args, &entries(&names, style));
+    let wrote = deliver(settings, args, &scan, &entries(&names, style));
     if let Ok(wrote) = &wrote
         && settings.verbosity > Verbosity::Quiet
     {
@@ -55,7 +55,7 @@ pub(crate) fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<E
 }
 
 /// Writes the list. Returns the line that reports it.
-fn deliver(settings: &Settings, args: &ListArgs, entries: &[ListEntry]) -> anyhow::Result<String> {
+fn deliver(settings: &Settings, args: &ListArgs, scan: &Scan, entries: &[ListEntry]) -> anyhow::Result<String> {
     if args.stdout {
         let mut writer = BufWriter::new(io::stdout().lock());
         return match write_lines(&mut writer, entries).and_then(|()| writer.flush()) {
@@ -64,6 +64,8 @@ fn deliver(settings: &Settings, args: &ListArgs, entries: &[ListEntry]) -> anyho
             written => written.map(|()| String::new()).context("failed to write the list to standard output"),
         };
     }
+    // The old list may have the videos of a folder that cannot be read now.
+    super::check_readable(scan)?;
     let path = layout::Layout::new(&settings.out, "").list();
     if settings.dry_run {
         return Ok(format!("would write {}\n", shown(&path)));
@@ -147,6 +149,20 @@ pub(crate) fn summary(scan: &Scan) -> String {
         );
     }
     text
+}
+
+/// Prints the videos that have a feature and are not in the dataset folder.
+pub(crate) fn say_without_video(names: &[VideoName], verbosity: Verbosity) {
+    if names.is_empty() || verbosity == Verbosity::Quiet {
+        return;
+    }
+    let most = if verbosity > Verbosity::Normal { usize::MAX } else { 5 };
+    let (features, them) = match names.len() {
+        1 => ("feature is of a video that is", "it"),
+        _ => ("features are of videos that are", "them"),
+    };
+    errln!("note: {} {features} not in the dataset folder; no export contains {them}:", names.len());
+    errln!("{}", out::first(names, names.len(), most));
 }
 
 /// The error for a dataset folder without videos.

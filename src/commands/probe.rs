@@ -12,7 +12,7 @@ use reeldeck_common::video::printable;
 
 use crate::config::{Settings, Verbosity};
 use crate::dataset::probe::cache::{self, Cache};
-use crate::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
+use crate::dataset::probe::{Ended, Finding, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
@@ -57,19 +57,12 @@ pub(crate) struct Checked {
 
 impl<'a> Checker<'a> {
     /// Reads the results of earlier checks of these videos, which are sorted by name. Setting `cancel` ends a check early.
-    ///
-    /// # Errors
-    /// When `reeldeck-probe` does not exist.
-    pub(crate) fn new(
-        settings: &'a Settings,
-        videos: &[VideoFile],
-        level: Level,
-        cancel: &'a AtomicBool,
-    ) -> anyhow::Result<Self> {
-        let setup = Setup::new(process::probe()?, &settings.limits);
+    pub(crate) fn new(settings: &'a Settings, videos: &[VideoFile], level: Level, cancel: &'a AtomicBool) -> Self {
+        // Nothing is started if all results are known.
+        let setup = Setup::new(PathBuf::new(), &settings.limits);
         let setup = if network_of(&settings.root).is_some() { setup.far_away() } else { setup };
         let cache = Cache::open(&cache_of(settings), videos, !settings.dry_run);
-        Ok(Self { settings, setup, cache, level, cancel })
+        Self { settings, setup, cache, level, cancel }
     }
 
     /// Sets for how long a file must not change before it counts as complete.
@@ -81,9 +74,14 @@ impl<'a> Checker<'a> {
     /// them in the output folder, also those before a cancellation.
     ///
     /// # Errors
-    /// When `reeldeck-probe` does not work, or the dataset folder stops responding.
-    pub(crate) fn check(&mut self, videos: &[VideoFile], probes: &mut Probes) -> Result<Checked, ProbeError> {
+    /// When `reeldeck-probe` is missing or does not work, or the dataset folder stops responding.
+    pub(crate) fn check(&mut self, videos: &[VideoFile], probes: &mut Probes) -> anyhow::Result<Checked> {
         let settings = self.settings;
+        if self.setup.program.as_os_str().is_empty()
+            && videos.iter().any(|video| self.cache.known(video, self.level).is_none())
+        {
+            self.setup.program = process::probe()?;
+        }
         let request = Request { root: &settings.root, videos, level: self.level, limits: &settings.limits };
         let mut tally = Tally::default();
         let meter = meter(settings);

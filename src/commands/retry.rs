@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
+use reeldeck_common::bounded;
 use reeldeck_common::feature::Header;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::{VideoName, printable};
@@ -99,11 +100,7 @@ fn remove(path: &Path) -> io::Result<()> {
 fn read(list: &Path) -> anyhow::Result<Vec<VideoName>> {
     let bad = |message: String| ExitError::new(Exit::Usage, format!("the list {}{message}", shown(list)));
     let failed = |error: io::Error| bad(format!(": {error}; name the retry.txt that verify wrote"));
-    let metadata = fs::metadata(list).map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        return Err(bad(" is not a list with one video per line".into()).into());
-    }
-    let text = fs::read(list).map_err(failed)?;
+    let text = bounded::read(list, MAX_BYTES).map_err(failed)?;
     let text = String::from_utf8(text).map_err(|_| bad(" is not UTF-8 text".into()))?;
     let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
     let mut videos: Vec<_> = lines

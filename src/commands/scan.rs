@@ -1,6 +1,7 @@
 //! `reeldeck scan`: compares the dataset folder with the manifest.
 
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -47,7 +48,7 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
     let watch = args.watch.watch.then(|| watch::begin(settings, &args.watch, &scan)).transpose()?;
     // A scan without checks uses the results of earlier checks.
     let probes = if level.is_some() { Probes::new() } else { known(settings, &scan.videos) };
-    let checker = level.map(|level| Checker::new(settings, &scan.videos, level, &cancel)).transpose()?;
+    let checker = level.map(|level| Checker::new(settings, &scan.videos, level, &cancel));
     let mut current = Current { settings, manifest, scan, probes, checker, arriving: 0 };
     let mut checked = Exit::Done;
     if let Some(checker) = &mut current.checker
@@ -58,8 +59,9 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
             return Ok(checked);
         }
     }
+    let damaged = find_damaged(settings)?;
     let mut writer = BufWriter::new(io::stdout().lock());
-    let mut reads = write(&mut writer, |writer| write_report(writer, &current))?;
+    let mut reads = write(&mut writer, |writer| write_report(writer, &current, &damaged))?;
     if let Some(watch) = watch {
         // Without a reader, watching is pointless.
         cancel.fetch_or(!reads, Ordering::Relaxed);
@@ -71,15 +73,16 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
         // The report has the results of all checks since.
         checked = Exit::Done;
         if reads && !settings.json && settings.verbosity > Verbosity::Quiet {
-            write(&mut writer, |writer| write_report(writer, &current))?;
+            write(&mut writer, |writer| write_report(writer, &current, &[]))?;
         }
     }
-    let damaged = say_damaged(settings)?;
+    let damaged = find_damaged(settings)?;
+    say_damaged(&damaged, settings.verbosity);
     Ok(match current.scan.videos.is_empty() {
         true => Exit::Empty,
         false
             if checked == Exit::Done
-                && damaged == 0
+                && damaged.is_empty()
                 && current.scan.refused.is_empty()
                 && current.report().is_complete() =>
         {
@@ -89,18 +92,20 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
     })
 }
 
-/// Prints the features that are known to be damaged. Returns their number.
-fn say_damaged(settings: &Settings) -> anyhow::Result<usize> {
-    let files = damaged::in_place(&settings.out)
-        .with_context(|| format!("failed to look for damaged features in {}", shown(&settings.out)))?;
-    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+/// The features that are known to be damaged.
+fn find_damaged(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
+    damaged::in_place(&settings.out)
+        .with_context(|| format!("failed to look for damaged features in {}", shown(&settings.out)))
+}
+
+fn say_damaged(files: &[PathBuf], verbosity: Verbosity) {
+    let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
     for file in files.iter().take(most) {
         errln!("damaged feature {}: the next run extracts its video again", shown(file));
     }
     if files.len() > most {
         errln!("and {}; -v names them all", count(files.len() - most, "more damaged feature", "more damaged features"));
     }
-    Ok(files.len())
 }
 
 /// Writes and flushes. Returns false when the reader, such as `head`, has closed the pipe.
@@ -112,11 +117,11 @@ fn write<W: Write>(writer: &mut W, what: impl FnOnce(&mut W) -> io::Result<()>) 
     }
 }
 
-fn write_report(writer: &mut impl Write, current: &Current<'_>) -> io::Result<()> {
+fn write_report(writer: &mut impl Write, current: &Current<'_>, damaged: &[PathBuf]) -> io::Result<()> {
     let Current { settings, manifest, scan, .. } = current;
     let report = current.report();
     if settings.json {
-        report.write_json(writer, &settings.root)
+        report.write_json(writer, &settings.root, damaged)
     } else {
         write_text(writer, settings, *manifest, scan, &report)
     }

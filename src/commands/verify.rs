@@ -13,6 +13,7 @@ use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::printable;
 use reeldeck_process::Program;
 
+use super::list::say_without_video;
 use super::meter::cancellable_meter;
 use super::set::any_feature_set;
 use crate::cli::VerifyArgs;
@@ -65,8 +66,13 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
     print(settings, args, &job, &report);
     if !settings.dry_run {
         let folder = report::folder(&layout);
-        report::write(&report, &layout, &Owner::this_process())
-            .with_context(|| format!("failed to write to {}; check space and permissions", shown(&folder)))?;
+        report::write(&report, &layout, &Owner::this_process()).with_context(|| {
+            let folder = shown(&folder);
+            format!(
+                "failed to write to {folder}; what is printed above is complete. Check space and permissions, or use \
+                     --dry-run, which writes nothing"
+            )
+        })?;
         note_damaged(&layout, &report)
             .with_context(|| format!("failed to write {}", shown(&damaged::path(&layout))))?;
         if report.wrong().next().is_some() {
@@ -192,7 +198,7 @@ fn extractor_options(
         },
         batch: or(settings.worker.batch, if is_cpu { 2 } else { GPU_BATCH }),
         stall: Duration::from_secs(settings.worker.stall_timeout_s),
-        folder: layout.private().join(format!("verify-{}", std::process::id())),
+        parent: if settings.dry_run { std::env::temp_dir() } else { layout.private() },
     })
 }
 
@@ -228,11 +234,6 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
     let few = [
         (report.without.len(), "video of the dataset has no feature", "videos of the dataset have no feature"),
         (
-            report.gone.len(),
-            "feature is of a video that is not in the dataset folder",
-            "features are of videos that are not in the dataset folder",
-        ),
-        (
             report.others.len(),
             "file in the feature folder is not a feature",
             "files in the feature folder are not features",
@@ -241,6 +242,7 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
     for (n, one, many) in few.into_iter().filter(|(n, ..)| *n > 0) {
         outln!("{}", count(n, one, many));
     }
+    say_without_video(&report.gone, verbosity);
     let wrong = report.wrong_videos().len();
     outln!("checked {} of {}: {wrong} wrong", count(report.checked, "feature", "features"), job.layout.set());
 }

@@ -67,11 +67,11 @@ impl Current<'_> {
                 self.arriving = arriving;
                 Ok(ended == Ended::Complete)
             }
-            Err(error @ ProbeError::Silent { .. }) => {
+            Err(error) if matches!(error.downcast_ref(), Some(ProbeError::Silent { .. })) => {
                 errln!("note: {error}");
                 Ok(true)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::open;
 use reeldeck_common::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +55,7 @@ pub(crate) fn file() -> Option<PathBuf> {
 impl Measurements {
     /// Reads the file. A file that does not exist or has another form counts as empty.
     pub(crate) fn read(file: &Path) -> Self {
-        fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        open::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
     /// Writes the file, and creates its folder.

@@ -28,7 +28,13 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// The same values as options of `reeldeck engine`.
+    /// The address of the weights, if they have one. It may contain a password or a token, and every user can read the
+    /// arguments of a process, so the engine gets it through its standard input.
+    pub fn address(&self) -> Option<&str> {
+        self.checkpoint.as_deref().and_then(Path::to_str).filter(|checkpoint| checkpoint.contains("://"))
+    }
+
+    /// The same values as options of `reeldeck engine`, but for the [`address`](Self::address).
     pub fn words(&self) -> Vec<OsString> {
         let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
         let options = [
@@ -36,13 +42,14 @@ impl Overrides {
             ("--root", path(&self.root)),
             ("--out", path(&self.out)),
             ("--recipe", self.recipe.clone().map(OsString::from)),
-            ("--checkpoint", path(&self.checkpoint)),
+            ("--checkpoint", path(&self.checkpoint).filter(|_| self.address().is_none())),
             ("--manifest", path(&self.manifest)),
             ("--devices", self.devices.clone().map(OsString::from)),
             ("--limit", self.limit.map(|n| n.to_string().into())),
             ("--shard", self.shard.map(|shard| shard.to_string().into())),
         ];
         let flags = [
+            (self.address().is_some(), "--address-from-stdin"),
             (self.retry_failed, "--retry-failed"),
             (self.redo_stale, "--redo-stale"),
             (self.quiet, "--quiet"),

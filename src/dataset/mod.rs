@@ -1,7 +1,9 @@
 //! The videos on disk, the manifest, and the comparison of the two.
 
+use std::io;
 use std::path::Path;
 
+use reeldeck_common::layout::{Layout, files_below};
 use reeldeck_common::video::{VideoName, printable};
 
 use scan::VideoFile;
@@ -33,6 +35,19 @@ pub(crate) fn shown_bytes(bytes: &[u8]) -> String {
 /// The names of the videos.
 pub(crate) fn names(videos: &[VideoFile]) -> Vec<VideoName> {
     videos.iter().map(|video| video.name.clone()).collect()
+}
+
+/// The videos that have a feature and are not among `videos`, which are sorted by name. They are sorted too.
+///
+/// # Errors
+/// When the folder of the features cannot be listed.
+pub(crate) fn features_without_video(layout: &Layout, videos: &[VideoFile]) -> io::Result<Vec<VideoName>> {
+    let files = files_below(&layout.features())?;
+    let names = files.iter().filter_map(|file| VideoName::new(file.strip_suffix(".safetensors")?).ok());
+    let is_there = |name: &VideoName| videos.binary_search_by(|video| video.name.cmp(name)).is_ok();
+    let mut without: Vec<VideoName> = names.filter(|name| !is_there(name)).collect();
+    without.sort_unstable();
+    Ok(without)
 }
 
 /// A path that is safe for a terminal.

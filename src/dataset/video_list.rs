@@ -7,6 +7,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::open;
 use reeldeck_common::video::{NameError, VideoName};
 use serde::{Deserialize, Serialize};
 
@@ -110,7 +111,7 @@ pub(crate) fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Own
     if path.try_exists()? && path.with_file_name("result.pkl").try_exists()? {
         let mut lines = vec![];
         write_lines(&mut lines, entries)?;
-        if fs::read(path)? == lines {
+        if open::read(path)? == lines {
             return Ok(());
         }
         let message = "this list belongs to the result.pkl beside it, which depends on its order; name another output folder \

@@ -148,12 +148,13 @@ impl Policy {
             StoredResult::Stale if !self.redo_stale => return Status::Stale,
             StoredResult::Failed(file) if !self.retry_failed => {
                 if let Some(last) = file.last() {
-                    return Status::Failed { failure: Box::new(last.failure.clone()), before: true };
+                    return Status::Failed { failure: Box::new(last.failure.clone()), before: true, unreadable: false };
                 }
             }
             // The video may be done. It is reported, and not extracted again unasked.
             StoredResult::Unreadable(reason) if !self.retry_failed => {
-                return Status::Failed { failure: Box::new(Failure::new(ErrorKind::Io, reason)), before: true };
+                let failure = Box::new(Failure::new(ErrorKind::Io, reason));
+                return Status::Failed { failure, before: true, unreadable: true };
             }
             _ => {}
         }
@@ -217,8 +218,8 @@ pub(crate) fn sweep(layout: &Layout, sweeper: &Sweeper) -> io::Result<()> {
         // A temporary file that cannot be removed only takes space.
         let _ = fs::remove_file(path);
     }
-    for name in ["annotations", "missing"] {
-        atomic::sweep_folder(&layout.out().join(name), sweeper)?;
+    for folder in [layout.out().join("annotations"), layout.out().join("missing"), layout.private()] {
+        atomic::sweep_folder(&folder, sweeper)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use reeldeck_common::digest::sha256_of_file;
 use reeldeck_common::feature::CheckpointId;
 use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::recipe::Recipe;
+use reeldeck_pickle::checkpoint::CheckpointFile;
 
 use crate::config::{Settings, Verbosity};
 use crate::dataset::shown;
@@ -71,6 +72,14 @@ pub(crate) enum CheckpointError {
         /// The cause.
         source: io::Error,
     },
+    /// It is no whole checkpoint.
+    #[error("the checkpoint {} cannot be used; name a whole .pth file with --checkpoint", shown(path))]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: reeldeck_pickle::checkpoint::CheckpointError,
+    },
     /// They are not downloaded yet.
     #[error("the weights at {} are not downloaded yet; a run without --dry-run downloads them", fetch::public(url))]
     NotHere {
@@ -111,11 +120,11 @@ pub(crate) struct Chosen {
 /// cache is downloaded again.
 ///
 /// # Errors
-/// As [`bring`] and [`choose`].
+/// As [`bring`] and [`choose`], and when the file is no whole checkpoint.
 pub(crate) fn obtain(settings: &Settings) -> Result<Chosen, CheckpointError> {
     bring(settings)?;
     let meter = meter(settings);
-    match choose(settings.checkpoint.as_ref(), &settings.recipe, &meter) {
+    let chosen = match choose(settings.checkpoint.as_ref(), &settings.recipe, &meter) {
         Err(error @ CheckpointError::WrongDigest { .. }) => {
             let (CheckpointError::WrongDigest { path, .. }, Some(CheckpointSource::Url(_))) =
                 (&error, &settings.checkpoint)
@@ -128,7 +137,28 @@ pub(crate) fn obtain(settings: &Settings) -> Result<Chosen, CheckpointError> {
             choose(settings.checkpoint.as_ref(), &settings.recipe, &meter)
         }
         chosen => chosen,
+    };
+    check(chosen?, &settings.recipe)
+}
+
+/// As [`obtain`], but downloads nothing.
+///
+/// # Errors
+/// As [`choose`], and when the file is no whole checkpoint.
+pub(crate) fn look(settings: &Settings) -> Result<Chosen, CheckpointError> {
+    check(choose(settings.checkpoint.as_ref(), &settings.recipe, &meter(settings))?, &settings.recipe)
+}
+
+/// Checks that the file is a whole checkpoint, so that a run does not start its workers to find out. The worker checks whether
+/// it fits the recipe.
+fn check(chosen: Chosen, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
+    if let CheckpointSource::File(path) = &chosen.source
+        && recipe.model.loads_state_dict()
+    {
+        let checked = CheckpointFile::open(path).and_then(|file| file.state_dict().map(drop));
+        checked.map_err(|source| CheckpointError::Broken { path: path.clone(), source })?;
     }
+    Ok(chosen)
 }
 
 /// Downloads the chosen weights if they have an address and are not in the cache.

@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use reeldeck_common::open;
 use reeldeck_process::LineReader;
 
 use crate::dataset::shard::Shard;
@@ -80,12 +81,12 @@ pub(crate) fn suspects(private: &Path, shard: Shard) -> io::Result<BTreeSet<Stri
         let _ = fs::remove_file(journal);
     }
     let mut unfinished = journals.len().saturating_sub(1);
-    while unfinished > 0 && !ends_a_run(&mut File::open(&journals[unfinished])?)? {
+    while unfinished > 0 && !ends_a_run(&mut open::regular(&journals[unfinished])?)? {
         unfinished -= 1;
     }
     let mut suspects = BTreeSet::new();
     for journal in journals.drain(..).skip(unfinished) {
-        read(BufReader::new(File::open(journal)?), &mut suspects);
+        read(BufReader::new(open::regular(&journal)?), &mut suspects);
     }
     Ok(suspects)
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use reeldeck_common::error::is_absent;
 use reeldeck_common::layout::Layout;
 
 use super::lock::{Lock, LockFile};
@@ -100,7 +101,12 @@ impl Output {
     /// A file without a name, which disappears with this process.
     fn nameless(&self, folder: &Path) -> io::Result<File> {
         let path = folder.join(format!(".room-{}", std::process::id()));
-        let file = File::create(&path)?;
+        // A file of an earlier process with this id may be there, and a link must not be followed.
+        match fs::remove_file(&path) {
+            Err(error) if !is_absent(&error) => return Err(error),
+            _ => {}
+        }
+        let file = File::create_new(&path)?;
         fs::remove_file(&path)?;
         Ok(file)
     }

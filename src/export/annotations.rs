@@ -7,18 +7,18 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use reeldeck_common::atomic::{self, Owner, Sweeper};
 use reeldeck_common::damaged;
-use reeldeck_common::feature::Feature;
+use reeldeck_common::feature::{Feature, Provenance};
 use reeldeck_common::layout::Layout;
 use reeldeck_common::probe::Verdict;
 use reeldeck_common::source::SourceStamp;
-use reeldeck_common::video::printable;
+use reeldeck_common::video::{VideoName, printable};
 
 use crate::dataset::manifest::{Entry, Manifest, Split};
 use crate::dataset::matching::{Matched, Matches};
 use crate::dataset::python_json::{push_float, push_str};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
-use crate::dataset::state::Probes;
+use crate::dataset::state::{self, Probes, State};
 use crate::error::line_of;
 use crate::progress::{Progress, Size};
 
@@ -29,8 +29,21 @@ pub(crate) const ESTIMATED: &str = "estimated.txt";
 /// MMAction2's assumption for a video without a file.
 const FRAMES_A_SECOND: f64 = 30.0;
 
+/// The dataset and what is known about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dataset<'a> {
+    /// What should be there.
+    pub manifest: &'a Manifest,
+    /// The videos, sorted by name.
+    pub videos: &'a [VideoFile],
+    /// Their probes.
+    pub probes: &'a Probes,
+    /// The accepted difference of durations, in seconds.
+    pub tolerance_s: f64,
+}
+
 /// What was written, and where the frame counts came from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Written {
     /// Number of videos, in the order of [`Split::ALL`].
     pub videos: [usize; 3],
@@ -42,6 +55,8 @@ pub(crate) struct Written {
     pub without_file: usize,
     /// Estimates (duration × 30) for files that were neither extracted nor probed.
     pub without_count: usize,
+    /// Videos of another duration than the manifest's.
+    pub wrong_durations: Vec<(VideoName, State)>,
 }
 
 impl Written {
@@ -57,16 +72,14 @@ impl Written {
 }
 
 /// Writes the three files and the list of estimates in `folder`, together. Frame counts come from the features in the output
-/// folder `out`, else from `probes` of the files in `videos`.
+/// folder `out`, else from the probes.
 ///
 /// # Errors
 /// A manifest that changed since it was read, and errors of the file system.
 pub(crate) fn write(
     folder: &Path,
     out: &Path,
-    manifest: &Manifest,
-    videos: &[VideoFile],
-    probes: &Probes,
+    dataset: &Dataset<'_>,
     owner: &Owner,
     progress: &dyn Progress,
 ) -> anyhow::Result<Written> {
@@ -74,14 +87,14 @@ pub(crate) fn write(
     let unwritable = || format!("failed to write in {}; check space and permissions", shown(folder));
     atomic::sweep_folder(folder, &Sweeper::of_command()).with_context(unwritable)?;
     let sets = Sets::find(out)?;
-    progress.begin("writing the annotations", Size::Items(manifest.len()));
+    progress.begin("writing the annotations", Size::Items(dataset.manifest.len()));
     let [train, val, test] = FILES;
     let mut filled = None;
-    let result = atomic::write_group(folder, owner, &[train, val, test, ESTIMATED], |writers| {
+    let result = atomic::write_group(folder, owner, &[train, val, test, ESTIMATED], &[], |writers| {
         let [train, val, test, estimates] = writers else { return Err(io::Error::other("there are four files")) };
         let mut files: [&mut dyn Write; 3] = [train, val, test];
-        let counting = Counting { sets: &sets, probes };
-        let counts = fill(&mut files, estimates, manifest, &Matches::new(manifest, videos), &counting, progress);
+        let counting = Counting { sets: &sets, dataset };
+        let counts = fill(&mut files, estimates, &counting, progress);
         let is_filled = counts.is_ok();
         filled = Some(counts);
         if is_filled { Ok(()) } else { Err(io::Error::other("stopped")) }
@@ -96,11 +109,11 @@ pub(crate) fn write(
 fn fill(
     files: &mut [&mut dyn Write; 3],
     estimates: &mut dyn Write,
-    manifest: &Manifest,
-    matches: &Matches<'_>,
     counting: &Counting<'_>,
     progress: &dyn Progress,
 ) -> anyhow::Result<Written> {
+    let Dataset { manifest, videos, .. } = *counting.dataset;
+    let matches = Matches::new(manifest, videos);
     let changed = || format!("the manifest {} has changed since it was read; run again", shown(&manifest.path));
     let mut written = Written::default();
     let mut matched = matches.videos();
@@ -114,12 +127,14 @@ fn fill(
             anyhow::bail!("the manifest has no duration or subset of {:?}", entry.id);
         };
         let frames = match counting.count(&video) {
-            Ok((frames, Source::Feature)) => {
-                written.from_features += 1;
-                frames
-            }
-            Ok((frames, Source::Probe)) => {
-                written.from_probes += 1;
+            Ok(Count { file, frames, source }) => {
+                match source {
+                    Source::Feature { .. } => written.from_features += 1,
+                    Source::Probe => written.from_probes += 1,
+                }
+                if let Some(state) = counting.wrong_duration(file, duration_s, source) {
+                    written.wrong_durations.push((file.name.clone(), state));
+                }
                 frames
             }
             Err(why) => {
@@ -151,38 +166,63 @@ fn fill(
     Ok(written)
 }
 
+#[derive(Clone, Copy)]
 enum Source {
-    Feature,
+    Feature {
+        /// The duration that its frames and its rate give, if known.
+        duration_s: Option<f64>,
+    },
     Probe,
+}
+
+/// The number of frames of a file.
+struct Count<'a> {
+    file: &'a VideoFile,
+    frames: u64,
+    source: Source,
 }
 
 /// The sources of frame counts.
 struct Counting<'a> {
     sets: &'a Sets,
-    probes: &'a Probes,
+    dataset: &'a Dataset<'a>,
 }
 
 impl Counting<'_> {
     /// The number of frames by the first of the video's files that has a feature, else by the first that has a probe; else
     /// the reason why it is unknown.
-    fn count(&self, video: &Matched<'_>) -> Result<(u64, Source), String> {
+    fn count<'v>(&self, video: &Matched<'v>) -> Result<Count<'v>, String> {
         let mut why = None;
         for file in &video.files {
-            match self.sets.frames(file) {
-                Ok(frames) => return Ok((frames, Source::Feature)),
+            match self.sets.of(file) {
+                Ok(Provenance { frames, fps: [over, under], .. }) => {
+                    let promised = frames.expected.max(frames.output) as f64;
+                    let duration_s = (over > 0 && under > 0).then(|| promised * f64::from(under) / f64::from(over));
+                    return Ok(Count { file, frames: frames.output, source: Source::Feature { duration_s } });
+                }
                 Err(reason) => drop(why.get_or_insert(reason)),
             }
         }
-        let probed = video.files.iter().find_map(|file| self.probed(file));
-        match probed {
-            Some(frames) => Ok((frames, Source::Probe)),
-            None => Err(why.unwrap_or_else(|| "not on disk".into())),
+        let probed =
+            video.files.iter().find_map(|file| Some(Count { file, frames: self.probed(file)?, source: Source::Probe }));
+        probed.ok_or_else(|| why.unwrap_or_else(|| "not on disk".into()))
+    }
+
+    /// The state of a file whose duration differs from the manifest's: by its probe, as in a scan, else by its feature.
+    fn wrong_duration(&self, file: &VideoFile, want: f64, source: Source) -> Option<State> {
+        let Dataset { probes, tolerance_s, .. } = *self.dataset;
+        match (state::of_file(file, Some(want), probes.get(&file.name), tolerance_s), source) {
+            (state @ State::WrongDuration { .. }, _) => Some(state),
+            (State::Unchecked, Source::Feature { duration_s: Some(have) }) => {
+                ((have - want).abs() > tolerance_s).then_some(State::WrongDuration { have, want })
+            }
+            _ => None,
         }
     }
 
     /// The number of frames that a decoder would output, by the probe.
     fn probed(&self, file: &VideoFile) -> Option<u64> {
-        let probed = self.probes.get(&file.name).filter(|probed| probed.source == file.stamp)?;
+        let probed = self.dataset.probes.get(&file.name).filter(|probed| probed.source == file.stamp)?;
         let frames = match &probed.verdict {
             Verdict::Healthy { facts } => facts.frames,
             Verdict::Damaged { facts, lost: 0, .. } => facts.frames,
@@ -209,8 +249,8 @@ impl Sets {
         Ok(Self(names.iter().filter_map(|name| Some(Layout::new(out, name.to_str()?))).collect()))
     }
 
-    /// The number of frames that the decoder output for this version of the file, or why no feature has it.
-    fn frames(&self, file: &VideoFile) -> Result<u64, String> {
+    /// The provenance of the feature of this version of the file, or why there is none.
+    fn of(&self, file: &VideoFile) -> Result<Provenance, String> {
         let mut why = "no feature yet".to_owned();
         for layout in &self.0 {
             let path = layout.feature(&file.name);
@@ -224,7 +264,7 @@ impl Sets {
                 Ok(Feature { provenance, .. }) if provenance.source != file.stamp => {
                     why = "the file has changed since its feature was made".into();
                 }
-                Ok(Feature { provenance, .. }) => return Ok(provenance.frames.output),
+                Ok(Feature { provenance, .. }) => return Ok(provenance),
                 Err(error) if error.is_absent() => {}
                 Err(error) => {
                     why = line_of(&error);

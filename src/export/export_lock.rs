@@ -2,14 +2,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Context;
 use reeldeck_common::layout::Layout;
-use reeldeck_common::open::IN_PLACE;
+use reeldeck_common::open;
 use rustix::io::Errno;
 
 use crate::dataset::shown;
@@ -45,13 +44,8 @@ pub fn wait(layout: &Layout, progress: &dyn Progress) -> anyhow::Result<ExportLo
     let path = path(layout);
     let failed = || format!("failed to write {}; check space and permissions", shown(&path));
     fs::create_dir_all(layout.private()).with_context(failed)?;
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .custom_flags(IN_PLACE)
-        .open(&path)
-        .with_context(failed)?;
+    let file =
+        open::in_place(OpenOptions::new().write(true).create(true).truncate(false), &path).with_context(failed)?;
     let mut waited = false;
     loop {
         match file.try_lock() {

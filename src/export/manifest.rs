@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::error::is_absent;
+use reeldeck_common::open;
 use reeldeck_common::source::SourceStamp;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +51,7 @@ impl Manifest {
     /// When the record exists and cannot be read. Taken as empty, it would forget which files the export has to remove.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join(FILE);
-        let text = match fs::read(&path) {
+        let text = match open::read(&path) {
             Err(error) if is_absent(&error) => vec![],
             Err(error) => {
                 let text = format!("failed to read {}, the record of this export: {error}", path.display());

@@ -44,7 +44,7 @@ pub(crate) fn count(report: &Report<'_>) -> Written {
 pub(crate) fn write(folder: &Path, report: &Report<'_>, owner: &Owner) -> io::Result<Written> {
     fs::create_dir_all(folder)?;
     atomic::sweep_folder(folder, &Sweeper::of_command())?;
-    atomic::write_group(folder, owner, &[REQUEST, BLOCK_LIST, DOWNLOAD], |writers| {
+    atomic::write_group(folder, owner, &[REQUEST, BLOCK_LIST, DOWNLOAD], &[], |writers| {
         let [requests, ids, addresses] = writers else { return Err(io::Error::other("there are three files")) };
         for (at, row) in wanted(report).enumerate() {
             if let Some(line) = request(&row) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic;
 use reeldeck_common::digest::sha256;
+use reeldeck_common::open;
 
 use super::{FetchError, address};
 
@@ -87,7 +88,8 @@ impl DownloadLock {
     /// Waits for the lock. Calls `waiting` if another process holds it.
     pub(super) fn take(place: &Path, waiting: impl FnOnce()) -> io::Result<Self> {
         fs::create_dir_all(place.parent().unwrap_or(place))?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(place, ".lock"))?;
+        let lock =
+            open::in_place(OpenOptions::new().create(true).truncate(false).write(true), &beside(place, ".lock"))?;
         let alone = match lock.try_lock() {
             Ok(()) => true,
             Err(fs::TryLockError::WouldBlock) => {
@@ -126,10 +128,10 @@ impl Part {
         let own = if held.alone { String::new() } else { format!(".{}", std::process::id()) };
         let path = beside(place, &format!("{own}.part"));
         let mark_path = beside(place, &format!("{own}.part.mark"));
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let file = open::append(&path)?;
         let len = file.metadata()?.len();
         let address = address::public(url);
-        let noted = fs::read_to_string(&mark_path).unwrap_or_default();
+        let noted = open::read_to_string(&mark_path).unwrap_or_default();
         let mut lines = noted.lines();
         let is_same = lines.next() == Some(address.as_str());
         let validator = lines.next().filter(|validator| is_same && !validator.is_empty()).map(str::to_owned);
@@ -190,8 +192,11 @@ impl Part {
 
     /// Renames the complete file to its place in the cache.
     pub(super) fn keep(&self, place: &Path) -> io::Result<()> {
-        fs::rename(&self.path, place)?;
-        let _ = fs::remove_file(&self.mark_path);
+        // Before the rename: nothing looks at the mark of a file that is in its place.
+        match fs::remove_file(&self.mark_path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::rename(&self.path, place)?,
+        }
         atomic::sync_folder(place.parent().unwrap_or(place))
     }
 

@@ -54,9 +54,12 @@ pub enum TransferError {
     /// More bytes than announced.
     #[error("the server sends more than the {announced} bytes that it announced")]
     Long {
-        /// Bytes that the server announced, or the limit.
+        /// Bytes that the server announced.
         announced: u64,
     },
+    /// More bytes than any checkpoint has.
+    #[error("the file has {} bytes or more, and no checkpoint has more than {MAX_SIZE}; check the address", .0)]
+    TooLarge(u64),
     /// The response continues another version of the file, or at another position.
     #[error("the server does not continue the file that was begun")]
     Elsewhere,
@@ -93,7 +96,7 @@ impl TransferError {
                     | ureq::Error::TooManyRedirects
                     | ureq::Error::Rustls(_)
             ),
-            Self::Disk(_) | Self::Encoded(_) | Self::NoSpace { .. } => false,
+            Self::Disk(_) | Self::Encoded(_) | Self::NoSpace { .. } | Self::TooLarge(_) => false,
             Self::Read(_) | Self::Short { .. } | Self::Long { .. } | Self::Elsewhere => true,
         }
     }
@@ -213,7 +216,7 @@ pub(super) fn receive(
     let Answer { total, body } = answer;
     let most = total.unwrap_or(MAX_SIZE);
     if most > MAX_SIZE {
-        return Err(TransferError::Long { announced: MAX_SIZE });
+        return Err(TransferError::TooLarge(most));
     }
     let Some(body) = body else { return Ok(true) };
     check_space(total, part, free)?;
@@ -236,7 +239,10 @@ pub(super) fn receive(
         }
         if part.len() + read as u64 > most {
             part.clear().map_err(TransferError::Disk)?;
-            return Err(TransferError::Long { announced: most });
+            return Err(match total {
+                Some(announced) => TransferError::Long { announced },
+                None => TransferError::TooLarge(MAX_SIZE),
+            });
         }
         part.append(block.get(..read).unwrap_or_default()).map_err(TransferError::Disk)?;
         progress.step(read as u64);

@@ -40,13 +40,21 @@ pub struct Policy {
     pub pause: Duration,
     /// Number of consecutive attempts without progress.
     pub attempts: u32,
+    /// Number of all attempts. A server may break off, begin anew, and never come to an end.
+    pub most_attempts: u32,
     /// Measures the free bytes on the disk of the file at this path.
     pub free_space: fn(&Path) -> io::Result<u64>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { silence: Duration::from_secs(30), pause: Duration::from_secs(1), attempts: 5, free_space }
+        Self {
+            silence: Duration::from_secs(30),
+            pause: Duration::from_secs(1),
+            attempts: 5,
+            most_attempts: 200,
+            free_space,
+        }
     }
 }
 
@@ -236,9 +244,10 @@ impl Transfer<'_> {
     /// Completes the part over as many connections as necessary. Returns whether the end of the file is certain.
     fn run(&self, part: &mut Part, progress: &dyn Progress) -> Result<bool, FetchError> {
         let policy = self.policy;
-        let (mut idle, mut answered) = (0, false);
+        let (mut idle, mut answered, mut left) = (0, false, policy.most_attempts);
+        // A part that is cleared and grows as far as before is no progress.
+        let mut furthest = part.len();
         loop {
-            let before = part.len();
             let path = part.path().to_owned();
             let came = self.client.ask(&self.download.url, part, self.has_digest).and_then(|answer| {
                 answered = true;
@@ -251,9 +260,11 @@ impl Transfer<'_> {
                 Err(why) if why.may_pass() => why,
                 Err(why) => return Err(self.failed(part, why)),
             };
-            idle = if part.len() > before { 0 } else { idle + 1 };
+            idle = if part.len() > furthest { 0 } else { idle + 1 };
+            furthest = furthest.max(part.len());
+            left = left.saturating_sub(1);
             // Compute nodes often have no network. Without any response, two attempts suffice.
-            if idle >= if answered { policy.attempts } else { policy.attempts.min(2) } {
+            if left == 0 || idle >= if answered { policy.attempts } else { policy.attempts.min(2) } {
                 return Err(self.failed(part, why));
             }
             let next = match part.len() {

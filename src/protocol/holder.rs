@@ -1,11 +1,12 @@
 //! How clients find an engine: the lock files of an output folder, one for each part, and what they say about their holders.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reeldeck_common::open;
 use reeldeck_common::pid::is_gone;
 use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,7 @@ pub(crate) fn holders(private: &Path) -> io::Result<Vec<Seen>> {
         let Some(Ok(shard)) = parsed else { continue };
         let path = entry.path();
         let holder = read_holder(&path);
-        let held = match File::open(&path)?.try_lock_shared() {
+        let held = match open::regular(&path)?.try_lock_shared() {
             Ok(()) => false,
             Err(TryLockError::WouldBlock) => true,
             Err(TryLockError::Error(error)) if has_no_locks(&error) => holder.as_ref().is_some_and(is_fresh),
@@ -110,7 +111,7 @@ pub(crate) fn is_fresh(holder: &Holder) -> bool {
 /// its texts are escaped.
 pub(crate) fn read_holder(path: &Path) -> Option<Holder> {
     let mut text = vec![];
-    File::open(path).ok()?.take(FILE_SIZE as u64 * 2).read_to_end(&mut text).ok()?;
+    open::regular(path).ok()?.take(FILE_SIZE as u64 * 2).read_to_end(&mut text).ok()?;
     let holder: Holder = serde_json::from_slice(&text).ok()?;
     Some(Holder { host: printable(&holder.host), tool: printable(&holder.tool), ..holder })
 }

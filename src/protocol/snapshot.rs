@@ -22,6 +22,9 @@ pub struct Counts {
     pub failed: usize,
     /// Those of `failed` that failed before this run.
     pub failed_before: usize,
+    /// Those of `failed` without a failed attempt: their feature or failure file cannot be read.
+    #[serde(default)]
+    pub unreadable: usize,
     /// Waiting for a worker.
     pub queued: usize,
     /// Processed by a worker.

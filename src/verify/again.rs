@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reeldeck_common::atomic::{self, Sweeper};
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::Feature;
 use reeldeck_common::protocol::Init;
@@ -30,8 +31,8 @@ pub(crate) struct ExtractorOptions {
     pub batch: usize,
     /// Longest time without a message from the worker.
     pub stall: Duration,
-    /// The folder for the extracted features. It is created, and removed at the end.
-    pub folder: PathBuf,
+    /// The folder in which a temporary folder for the extracted features is created. That is removed at the end.
+    pub parent: PathBuf,
 }
 
 /// The result of extracting a video again.
@@ -47,17 +48,19 @@ pub(crate) enum Reextracted {
 #[derive(Debug)]
 pub(crate) struct Extractor {
     options: ExtractorOptions,
+    folder: PathBuf,
     worker: Option<Worker>,
 }
 
 impl Extractor {
-    /// Creates the folder. The worker is started with the first video.
+    /// Creates the folder, and removes those of killed processes. The worker is started with the first video.
     ///
     /// # Errors
     /// When the folder cannot be created.
     pub(crate) fn new(options: ExtractorOptions) -> io::Result<Self> {
-        fs::create_dir_all(&options.folder)?;
-        Ok(Self { options, worker: None })
+        atomic::sweep_folder(&options.parent, &Sweeper::of_command())?;
+        let folder = atomic::create_folder(&options.parent, &options.init.owner)?;
+        Ok(Self { options, folder, worker: None })
     }
 
     /// Extracts a video and compares it with its stored feature. A worker that fails is replaced for the next video.
@@ -74,7 +77,7 @@ impl Extractor {
         progress: &dyn Progress,
     ) -> Result<Reextracted, Failure> {
         let finding = |text: String| Finding { video: video.clone(), kind: Kind::Again, text };
-        let path = self.options.folder.join(video.folder()).join(format!("{}.safetensors", video.file()));
+        let path = self.folder.join(video.folder()).join(format!("{}.safetensors", video.file()));
         let extracted = match self.extract(video, source, &path, progress)? {
             Ok(()) => Feature::read(&path).map_err(|error| line_of(&error)),
             Err(failure) => Err(failure.line()),
@@ -158,6 +161,6 @@ impl Drop for Extractor {
     fn drop(&mut self) {
         // The worker ends before its folder is removed.
         self.worker = None;
-        let _ = fs::remove_dir_all(&self.options.folder);
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use reeldeck_common::bounded;
 use reeldeck_common::feature::{Feature, Matrix};
 use reeldeck_common::video::VideoName;
 use reeldeck_pickle::map::MappedFile;
@@ -81,7 +81,7 @@ impl Reference {
             let names = names.to_vec();
             return Ok(Some(NamedResults { results, names, by_list: false }));
         }
-        let bytes = bounded(list, MAX_LIST_BYTES).with_context(|| {
+        let bytes = bounded::read(list, MAX_LIST_BYTES).with_context(|| {
             usage(format!(
                 "failed to read {}, the list of videos in the order of the results; name it with --list",
                 shown(list)
@@ -216,21 +216,12 @@ fn read(path: &Path) -> Result<Matrix, String> {
         let first = feature.tensors.pop_first();
         return first.map(|(_, matrix)| matrix).ok_or_else(|| "it has no features".into());
     }
-    let bytes = bounded(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
+    let bytes = bounded::read(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
     match ending {
         "npy" => npy::read(&bytes),
         "npz" => npz::read(&bytes),
         _ => csv(&bytes),
     }
-}
-
-fn bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() || metadata.len() > most {
-        let text = format!("it is not a file, or has more than {most} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-    }
-    fs::read(path)
 }
 
 /// Parses comma-separated numbers, one line per clip, with or without a header.

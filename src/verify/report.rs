@@ -35,19 +35,13 @@ pub(crate) fn write(report: &Report, layout: &Layout, owner: &Owner) -> io::Resu
     atomic::sweep_folder(&folder, &Sweeper::of_command())?;
     let retry = report.to_retry();
     let mut names = vec![FINDINGS];
-    let mut outdated = vec![atomic::MARKER];
+    let mut outdated = vec![];
     for (name, is_empty) in
         [(RETRY, retry.is_empty()), (AGAINST, report.against.is_empty()), (AGAIN, report.again.is_empty())]
     {
         if is_empty { outdated.push(name) } else { names.push(name) }
     }
-    for name in outdated {
-        match fs::remove_file(folder.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    atomic::write_group(&folder, owner, &names, |writers| {
+    atomic::write_group(&folder, owner, &names, &outdated, |writers| {
         names.iter().zip(writers).try_for_each(|(name, writer)| match *name {
             FINDINGS => findings(writer, report),
             RETRY => retry.iter().try_for_each(|video| writeln!(writer, "{video}")),

@@ -182,7 +182,8 @@ fn unusable_workers_end_the_run_and_charge_no_video() {
         let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
         let ran = Ran::to_the_end(bench.command(&["--batch"]).env("FAKE_WORKER", fault));
         assert_eq!(ran.code, 1, "{fault}: {ran:?}");
-        assert!(ran.stderr.contains(says), "{fault}: {ran:?}");
+        let error = ran.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert!(error.contains(says), "the error has the reason: {fault}: {ran:?}");
         assert!(bench.files("failures").is_empty() && bench.files("features").is_empty(), "{fault}");
     }
     let bench = Bench::new(&[("A/v_1.mp4", "ok")]);

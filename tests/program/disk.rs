@@ -1,10 +1,10 @@
 //! Output disks that are full, read-only, missing or hanging, and videos that change during a run. The run waits, continues,
 //! and charges no video.
 
-use std::fs::{self, File};
-use std::path::PathBuf;
+use std::fs;
 use std::process::{Child, Command};
 
+use crate::support::hold::Hold;
 use crate::support::{Bench, Ran, signal, wait_for};
 
 /// This many videos of 20 ms each; every seventh fails permanently.
@@ -174,29 +174,25 @@ fn videos_that_change_or_disappear_during_a_run_are_noticed() {
     assert_eq!(bench.files("failures").len(), 2);
 }
 
-/// A run whose first video has failed and whose journal writer waits for the failure file. The file is a named pipe without
-/// a writer, and so behaves like a file on a network disk whose server does not respond.
-fn run_on_a_hanging_disk(config: &str) -> (Bench, Child, PathBuf) {
+/// A run whose first video has failed and whose journal writer waits for the failure file.
+fn run_on_a_hanging_disk(config: &str) -> (Bench, Child, Hold) {
     let bench = bench(20);
     bench.video("A/v_000.mp4", "until go fail corrupt");
     bench.configure(&format!("[engine]\norder = \"list\"\n{config}"));
-    let run = bench.start_logged(&["--batch", "-v"]);
+    let hold = Hold::new(&bench);
+    let run = bench.spawn_logged(hold.prepare(&mut bench.command(&["--batch", "-v"])));
     wait_for("it has begun", || bench.log().contains("started A/v_000"));
-    let set = fs::read_dir(bench.path("out/failures")).unwrap().next().unwrap().unwrap().path();
-    let pipe = set.join("A/v_000.mp4.json");
-    fs::create_dir(set.join("A")).unwrap();
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    hold.hold("v_000.mp4.json");
     fs::write(bench.path("go"), "").unwrap();
     wait_for("it fails", || bench.log().contains("failed A/v_000"));
-    (bench, run, pipe)
+    (bench, run, hold)
 }
 
 #[test]
 fn an_output_disk_that_hangs_is_waited_for_and_no_video_is_charged() {
-    let (bench, run, pipe) = run_on_a_hanging_disk("[worker]\nstall_timeout_s = 8\n");
+    let (bench, run, hold) = run_on_a_hanging_disk("[worker]\nstall_timeout_s = 8\n");
     wait_for("the run is held", || bench.log().contains("the output folder does not respond"));
-    // The reader gets an empty file and continues.
-    drop(File::options().write(true).open(pipe).unwrap());
+    hold.release();
     let ran = bench.finish(run);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(bench.files("features").len(), 20 - 4, "{ran:?}");
@@ -207,7 +203,7 @@ fn an_output_disk_that_hangs_is_waited_for_and_no_video_is_charged() {
 
 #[test]
 fn a_run_that_is_stopped_at_once_does_not_wait_for_a_disk_that_hangs() {
-    let (bench, run, _pipe) = run_on_a_hanging_disk("");
+    let (bench, run, _hold) = run_on_a_hanging_disk("");
     signal(&run, "-INT");
     wait_for("it finishes", || bench.log().contains("interrupt again"));
     signal(&run, "-INT");

@@ -211,6 +211,13 @@ fn a_failed_write_to_standard_output_is_an_error() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && error.contains("failed to print"), "{arguments:?}: {error}");
     }
+    for arguments in [&["--help"][..], &["--version"], &["scan", "--help"], &["doctor"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = program(dir.path(), arguments).stdout(full).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let says = "failed to write to standard output";
+        assert!(output.status.code() == Some(1) && error.contains(says), "{arguments:?}: {error}");
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod real;
 mod scale;
 mod shards;
 mod soak;
+mod special_files;
 mod threads;
 mod tui;
 mod verify;

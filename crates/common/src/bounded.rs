@@ -1,16 +1,17 @@
 //! Reads whole files up to a size limit.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+use crate::open;
 
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// When the file cannot be read, and [`io::ErrorKind::FileTooLarge`] when it is larger than `limit`.
+/// When it is not a regular file or cannot be read, and [`io::ErrorKind::FileTooLarge`] when it is larger than `limit`.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
-    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    open::regular(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes")));
     }
@@ -26,12 +27,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"12345").unwrap();
         assert_eq!(read(file.path(), 5).unwrap(), b"12345");
-        for path in [file.path(), Path::new("/dev/zero")] {
-            let error = read(path, 4).unwrap_err();
-            assert_eq!(
-                (error.kind(), error.to_string().as_str()),
-                (io::ErrorKind::FileTooLarge, "it has more than 4 bytes")
-            );
-        }
+        let error = read(file.path(), 4).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (io::ErrorKind::FileTooLarge, "it has more than 4 bytes")
+        );
     }
 }

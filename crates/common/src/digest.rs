@@ -1,11 +1,12 @@
 //! Digests: SHA-256 in hex, which identifies checkpoints, and a fast one of samples, which recognises a file that failed before.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
+
+use crate::open;
 
 fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -21,7 +22,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// # Errors
 /// When the file cannot be read.
 pub fn sha256_of_file(path: &Path, step: &mut dyn FnMut(u64)) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = open::regular(path)?;
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 20];
     loop {
@@ -45,7 +46,7 @@ const SAMPLE_BYTES: u64 = 64 << 10;
 /// # Errors
 /// When the file cannot be read.
 pub fn sampled(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = open::regular(path)?;
     let size = file.metadata()?.len();
     let mut hash = Xxh3::new();
     let mut block = vec![];

@@ -1,27 +1,95 @@
-//! Opens files in a folder that other users may be able to write to.
+//! Opens files that other users, or mistakes, may have replaced by something else.
+//!
+//! Opening a named pipe blocks until its other end is opened, and a device may be endless. So everything here opens regular
+//! files only, and never waits for another process.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// `custom_flags` for files that are written in place: a link is an error, so that nothing outside the folder is changed.
-pub const IN_PLACE: i32 = OFlags::NOFOLLOW.bits() as i32;
+/// Opens a file for reading.
+///
+/// # Errors
+/// Those of the file system, and [`io::ErrorKind::InvalidInput`] for anything but a regular file.
+pub fn regular(path: &Path) -> io::Result<File> {
+    open(OpenOptions::new().read(true), OFlags::empty(), path)
+}
 
 /// Opens a file for appending, and creates it if it does not exist.
 ///
 /// # Errors
-/// Those of the file system; a link is one.
+/// As [`in_place`].
 pub fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).custom_flags(IN_PLACE).open(path)
+    in_place(OpenOptions::new().append(true).create(true), path)
+}
+
+/// Opens a file that is written in place.
+///
+/// # Errors
+/// As [`regular`]. A link is an error too, so that nothing outside the folder is changed.
+pub fn in_place(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    open(options, OFlags::NOFOLLOW, path)
+}
+
+/// Opens a folder, to sync it or to open files in it.
+///
+/// # Errors
+/// Those of the file system; for anything but a folder there is one.
+pub fn folder(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::DIRECTORY.bits() as i32).open(path)
+}
+
+fn open(options: &mut OpenOptions, flags: OFlags, path: &Path) -> io::Result<File> {
+    let flagged = |flags: OFlags| flags.bits() as i32;
+    let file = match options.custom_flags(flagged(flags | OFlags::NONBLOCK)).open(path) {
+        // Another process has a lease on the file, such as a file server, and gives it back within seconds.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && std::fs::metadata(path)?.is_file() => {
+            options.custom_flags(flagged(flags)).open(path)
+        }
+        // A named pipe without a reader, or a socket.
+        Err(error) if is_special(&error) => Err(not_regular(path)),
+        opened => opened,
+    }?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular(path)) }
+}
+
+fn is_special(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
+}
+
+/// Names the file, because not every caller does.
+fn not_regular(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not a regular file", path.display()))
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// As [`regular`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a whole text file.
+///
+/// # Errors
+/// As [`regular`], and [`io::ErrorKind::InvalidData`] if it is not UTF-8.
+pub fn read_to_string(path: &Path) -> io::Result<String> {
+    io::read_to_string(regular(path)?)
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use rustix::fs::{CWD, FileType, mknodat};
 
     use super::*;
 
@@ -34,5 +102,22 @@ mod tests {
         symlink(&file, &link).unwrap();
         assert!(append(&link).is_err());
         assert_eq!(std::fs::read(&file).unwrap(), b"onetwo");
+        assert_eq!(read_to_string(&link).unwrap(), "onetwo", "a link may be read");
+    }
+
+    #[test]
+    fn only_regular_files_are_opened_and_nothing_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let [pipe, socket] = ["pipe", "socket"].map(|name| dir.path().join(name));
+        mknodat(CWD, &pipe, FileType::Fifo, 0o600.into(), 0).unwrap();
+        let _listening = UnixListener::bind(&socket).unwrap();
+        for path in [pipe.as_path(), &socket, dir.path(), Path::new("/dev/zero")] {
+            let error = read(path).unwrap_err();
+            assert_eq!(error.to_string(), format!("{} is not a regular file", path.display()));
+        }
+        assert_eq!(folder(&pipe).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        for path in [&pipe, &socket] {
+            assert_eq!(append(path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
     }
 }

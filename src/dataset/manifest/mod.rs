@@ -295,7 +295,7 @@ fn open(path: &Path) -> Result<(BufReader<File>, Kind), ManifestError> {
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(ManifestError::NotAFile { path: path.to_owned() });
     }
-    let mut reader = BufReader::with_capacity(BUFFER, File::open(path).map_err(failed)?);
+    let mut reader = BufReader::with_capacity(BUFFER, reeldeck_common::open::regular(path).map_err(failed)?);
     let kind = begin(&mut reader, path)?;
     Ok((reader, kind))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
@@ -30,6 +30,7 @@ struct Root<'a> {
     ignored: usize,
     layout: Option<FolderLayout>,
     odd_segments: Option<&'a OddSegments>,
+    damaged: Vec<String>,
     videos: Videos<'a>,
 }
 
@@ -137,11 +138,12 @@ fn counts(tally: &Tally) -> Counts<'_> {
 }
 
 impl Report<'_> {
-    /// Writes the whole report as one JSON object and a line break; `root` is the dataset folder.
+    /// Writes the whole report as one JSON object and a line break; `root` is the dataset folder, and `damaged` are the damaged
+    /// features.
     ///
     /// # Errors
     /// Whatever the writer reports.
-    pub(crate) fn write_json(&self, writer: &mut impl Write, root: &Path) -> io::Result<()> {
+    pub(crate) fn write_json(&self, writer: &mut impl Write, root: &Path, damaged: &[PathBuf]) -> io::Result<()> {
         let tables = self.tables();
         let object = Root {
             schema: SCHEMA,
@@ -164,6 +166,7 @@ impl Report<'_> {
             ignored: self.scan.ignored,
             layout: self.scan.layout,
             odd_segments: self.matches.as_ref().map(|(manifest, _)| &manifest.odd_segments),
+            damaged: damaged.iter().map(|path| shown(path)).collect(),
             videos: Videos(self, None),
         };
         serde_json::to_writer(&mut *writer, &object)?;

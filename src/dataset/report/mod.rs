@@ -295,7 +295,7 @@ mod tests {
         let probes = probes(&scan);
         let report = Report::new(Some(&manifest), &scan, &probes, 2.0);
         let mut bytes = vec![];
-        report.write_json(&mut bytes, std::path::Path::new("/data")).unwrap();
+        report.write_json(&mut bytes, std::path::Path::new("/data"), &["/out/f".into()]).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!((json["schema"].as_u64(), json["root"].as_str()), (Some(1), Some("/data")));
         assert_eq!(json["all"]["listed"], 6);

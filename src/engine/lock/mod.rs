@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use reeldeck_common::open::IN_PLACE;
+use reeldeck_common::open;
 
 use crate::dataset::shard::Shard;
 use crate::error::{Exit, ExitError};
@@ -184,8 +184,7 @@ fn open_locked(path: &Path) -> Result<(File, OwnedFd), LockError> {
     let started = Instant::now();
     let mut tries = 0;
     let file = loop {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(IN_PLACE).open(path)?;
+        let file = open::in_place(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)?;
         tries += 1;
         let holder = read_holder(path);
         match file.try_lock() {

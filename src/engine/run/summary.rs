@@ -132,6 +132,7 @@ mod tests {
         let failure = |(kind, text): &(ErrorKind, &str)| Status::Failed {
             failure: Box::new(Failure::new(*kind, *text)),
             before: false,
+            unreadable: false,
         };
         let videos: Vec<Video> = reasons.iter().map(failure).map(Video::new).collect();
         let rules = Rules { clips: Some(4), stall_timeout: 1, wall_limit: 1 };

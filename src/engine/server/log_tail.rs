@@ -1,8 +1,9 @@
 //! Reads the last lines of the log for clients.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use reeldeck_common::open;
 
 use crate::protocol::LogLine;
 use crate::protocol::words::Level;
@@ -30,7 +31,7 @@ fn last_lines(path: &Path, len: usize) -> Vec<LogLine> {
 }
 
 fn end_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = open::regular(path)?;
     let size = file.metadata()?.len();
     let from = size.saturating_sub(MAX_BYTES);
     file.seek(SeekFrom::Start(from))?;

@@ -34,9 +34,14 @@ use crate::protocol::holder::host;
 use crate::protocol::snapshot::Counts;
 use crate::signals::StopSignals;
 
+mod gaps;
 mod start;
 
+pub(crate) use gaps::Gaps;
 use start::{Prepared, ServerHandles};
+
+/// How many unreadable files are named at the end of a run.
+const NAMED: usize = 5;
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
@@ -62,8 +67,8 @@ pub(crate) trait Reporter: Send + Sync {
     fn prepared(&self, session: &Session, counts: &Counts);
     /// The export at the end of a run is done. It lacks `missed` videos that are done.
     fn exported(&self, session: &Session, outcomes: &[Outcome], missed: usize);
-    /// A run has ended by itself; `refused` files of the dataset folder were not taken.
-    fn ended(&self, session: &Session, counts: &Counts, refused: usize);
+    /// A run has ended by itself; `refused` files of the dataset folder were not taken. `unreadable`: why the first videos that count as unreadable do so.
+    fn ended(&self, session: &Session, counts: &Counts, refused: usize, gaps: &Gaps, unreadable: &[String]);
 }
 
 /// An engine from its start to its end.
@@ -88,16 +93,18 @@ impl Session {
         Self { settings, options, layout, checkpoint, owner, reporter }
     }
 
-    /// The counts with which a run would begin, and the number of refused files. Writes nothing.
+    /// The counts with which a run would begin, and the number of refused files, and what it would lack. Writes nothing.
     ///
     /// # Errors
     /// When the dataset folder or the output folder cannot be read, or the reporter refuses the scan.
-    pub(crate) fn preview(&self) -> anyhow::Result<(Counts, usize)> {
-        let (files, others) = self.scan()?;
-        let work = work::find(&self.settings, &self.layout, files)?;
+    pub(crate) fn preview(&self) -> anyhow::Result<(Counts, usize, Gaps)> {
+        let scan = self.scan()?;
+        let gaps = Gaps::find(&self.settings, &self.layout, &scan, self.options.wait)?;
+        let refused = scan.refused.len();
+        let work = work::find(&self.settings, &self.layout, scan.videos.into())?;
         let counts = State::new(work, vec![], setup::rules(&self.settings)).counts();
         self.reporter.prepared(self, &counts);
-        Ok((counts, others.refused.len()))
+        Ok((counts, refused, gaps))
     }
 
     /// Runs until there is nothing more to do, and in the background until no client follows any more. `observers` follow
@@ -142,7 +149,7 @@ impl Session {
             }
             return ended;
         };
-        let Prepared { plan, state, table, inspector, live: exporter } = prepared;
+        let Prepared { plan, state, table, inspector, live: exporter, gaps } = prepared;
         let settings = &self.settings;
         self.reporter.prepared(&self, &state.counts());
         let waits = self.options.wait;
@@ -185,7 +192,7 @@ impl Session {
                 engine.tell(self.started(&engine));
             }
             engine.run(&mut signals, &mut clients).await;
-            let Some(end) = self.end(&mut engine, live.clone(), &mut signals, &mut clients).await else {
+            let Some(end) = self.end(&mut engine, live.clone(), &gaps, &mut signals, &mut clients).await else {
                 wanted = true;
                 continue;
             };
@@ -248,10 +255,11 @@ impl Session {
         &self,
         engine: &mut Engine,
         live: Option<IncrementalExportHandle>,
+        gaps: &Gaps,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> Option<anyhow::Result<Exit>> {
-        let result = self.outcome(engine, live, signals, clients).await.transpose()?;
+        let result = self.outcome(engine, live, gaps, signals, clients).await.transpose()?;
         let exit = match &result {
             Ok(exit) => *exit,
             Err(error) => crate::error::exit_of(error),
@@ -265,6 +273,7 @@ impl Session {
         &self,
         engine: &mut Engine,
         live: Option<IncrementalExportHandle>,
+        gaps: &Gaps,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> anyhow::Result<Option<Exit>> {
@@ -285,7 +294,7 @@ impl Session {
                 // An event reports the result. The next run does not wait for it.
                 let _ = engine.export(vec![Format::Pkl]);
             }
-            return Ok(Some(exit(&engine.state().counts(), engine.refused())));
+            return Ok(Some(exit(&engine.state().counts(), engine.refused(), gaps)));
         }
         let mut missed = 0;
         if wanted && state.counts().done > 0 {
@@ -305,14 +314,15 @@ impl Session {
         if let Some(live) = live {
             missed += tokio::task::spawn_blocking(move || live.finish_pending()).await.unwrap_or_default();
         }
-        self.reporter.ended(self, &engine.state().counts(), engine.refused());
-        Ok(Some(if missed > 0 { Exit::Incomplete } else { exit(&engine.state().counts(), engine.refused()) }))
+        let (counts, refused) = (engine.state().counts(), engine.refused());
+        self.reporter.ended(self, &counts, refused, gaps, &engine.state().unreadable(NAMED));
+        Ok(Some(if missed > 0 { Exit::Incomplete } else { exit(&counts, refused, gaps) }))
     }
 }
 
 /// The exit code of a run that has ended by itself.
-pub(crate) fn exit(counts: &Counts, refused: usize) -> Exit {
-    if counts.failed + counts.stale + refused > 0 { Exit::Incomplete } else { Exit::Done }
+pub(crate) fn exit(counts: &Counts, refused: usize, gaps: &Gaps) -> Exit {
+    if counts.failed + counts.stale + refused + gaps.missing.len() > 0 { Exit::Incomplete } else { Exit::Done }
 }
 
 /// Answers clients until the first run is prepared. `None` if the user ends the engine before that.

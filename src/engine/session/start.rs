@@ -6,8 +6,8 @@ use anyhow::Context;
 use reeldeck_common::atomic::Sweeper;
 use tokio::sync::mpsc;
 
-use super::{Session, TOOL};
-use crate::dataset::scan::{VideoFile, scan};
+use super::{Gaps, Session, TOOL};
+use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::dataset::{names, shown};
 use crate::engine::control::ClientRequest;
@@ -34,6 +34,7 @@ pub(super) struct Prepared {
     pub(super) inspector: inspector::Plan,
     /// The exporter of finished videos, if one is configured.
     pub(super) live: Option<IncrementalExport>,
+    pub(super) gaps: Gaps,
 }
 
 /// The server and the channels that connect it with the engine.
@@ -53,12 +54,11 @@ impl Session {
         format!("failed to write to the output folder {}; check space and permissions", shown(&self.settings.out))
     }
 
-    /// Scans the dataset folder. Returns the videos and the other files.
-    pub(super) fn scan(&self) -> anyhow::Result<(Arc<[VideoFile]>, OtherFiles)> {
+    /// Scans the dataset folder.
+    pub(super) fn scan(&self) -> anyhow::Result<Scan> {
         let scan = scan(&self.settings.root, &self.settings.scan)?;
         self.reporter.scanned(&scan)?;
-        let others = OtherFiles::of(&scan);
-        Ok((scan.videos.into(), others))
+        Ok(scan)
     }
 
     /// Prepares the first run: reads the disk and asks other programs, which may take long. Called on a thread of its own,
@@ -68,13 +68,17 @@ impl Session {
         let failed = || self.cannot_write();
         let shard = settings.shard;
         begin("scanning the dataset folder");
-        let (files, others) = self.scan()?;
-        let others = Arc::new(others);
+        let scan = self.scan()?;
+        let others = Arc::new(OtherFiles::of(&scan));
         begin("reading the output folder");
+        let gaps = Gaps::find(settings, layout, &scan, self.options.wait)?;
+        // The list that is there may have the videos of a folder that cannot be read now.
+        let is_list_whole = scan.unreadable().is_none();
+        let files: Arc<[VideoFile]> = scan.videos.into();
         layout.prepare().with_context(failed)?;
         assess::sweep(layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
         // Of several parts, only the first one writes the list.
-        if shard.index == 0 && !files.is_empty() {
+        if shard.index == 0 && !files.is_empty() && is_list_whole {
             let list = entries(&names(&files), settings.label_style);
             write_dataset_list(&layout.list(), &list, &self.owner).with_context(failed)?;
         }
@@ -103,7 +107,7 @@ impl Session {
         let inspector = setup::inspector(settings, layout, state.files.clone());
         let mut table = Table::of(&state);
         table.set_others(others);
-        Ok(Prepared { plan, table, state, inspector, live: self.live()? })
+        Ok(Prepared { plan, table, state, inspector, live: self.live()?, gaps })
     }
 
     /// Opens the socket and writes its path to the lock file. A run does not need it, so a failure is only a note.

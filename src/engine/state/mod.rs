@@ -132,6 +132,15 @@ pub struct State {
 }
 
 impl State {
+    /// Why the first `most` videos that count as unreadable do so.
+    pub fn unreadable(&self, most: usize) -> Vec<String> {
+        let reason = |video: &Video| match &video.status {
+            Status::Failed { failure, unreadable: true, .. } => Some(failure.line()),
+            _ => None,
+        };
+        self.videos.iter().filter_map(reason).take(most).collect()
+    }
+
     /// A run over `work` on one worker for each of `slots`.
     pub fn new(work: Work, slots: Vec<Slot>, rules: Rules) -> Self {
         let (mut counts, mut bytes_left) = (Counts::default(), 0);

@@ -24,6 +24,8 @@ pub enum Status {
         failure: Box<Failure>,
         /// It failed in an earlier run.
         before: bool,
+        /// No attempt has failed: its feature or its failure file cannot be read, so it may be done.
+        unreadable: bool,
     },
     /// It waits for a worker.
     Queued,
@@ -133,9 +135,10 @@ pub(super) fn count(counts: &mut Counts, status: &Status, more: bool) {
             add(&mut counts.resumed, *resumed);
         }
         Status::Stale => add(&mut counts.stale, true),
-        Status::Failed { before, .. } => {
+        Status::Failed { before, unreadable, .. } => {
             add(&mut counts.failed, true);
             add(&mut counts.failed_before, *before);
+            add(&mut counts.unreadable, *unreadable);
         }
         Status::Queued => add(&mut counts.queued, true),
         Status::Running(_) => add(&mut counts.running, true),

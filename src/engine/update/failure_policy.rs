@@ -104,7 +104,7 @@ impl Step<'_> {
             assignment.video,
             match again {
                 Some(_) => Status::Queued,
-                None => Status::Failed { failure: Box::new(failure.clone()), before: false },
+                None => Status::Failed { failure: Box::new(failure.clone()), before: false, unreadable: false },
             },
         );
         self.notify(Notice::Failed(worker, assignment.video, failure.clone(), again));

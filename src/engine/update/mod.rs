@@ -265,10 +265,10 @@ impl Step<'_> {
         worker.status = WorkerStatus::Lost { reason: reason.clone() };
         self.requeue_first(&in_flight, &reason);
         self.effects.push(Effect::Kill(id));
-        self.notify(Notice::WorkerLost(id, reason));
+        self.notify(Notice::WorkerLost(id, reason.clone()));
         let all_lost = self.state.workers.iter().all(|w| matches!(w.status, WorkerStatus::Lost { .. }));
         if all_lost {
-            self.block("no device can be used".into());
+            self.block(format!("all workers are given up, the last one because of this: {reason}"));
         }
     }
 

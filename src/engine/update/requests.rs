@@ -98,8 +98,8 @@ impl Step<'_> {
             (Status::Done { resumed: false, .. }, Status::Done { degraded, .. }) => {
                 Status::Done { degraded, resumed: false }
             }
-            (Status::Failed { before: false, .. }, Status::Failed { failure, .. }) => {
-                Status::Failed { failure, before: false }
+            (Status::Failed { before: false, .. }, Status::Failed { failure, unreadable, .. }) => {
+                Status::Failed { failure, before: false, unreadable }
             }
             (Status::LeftOut, Status::Queued) => return self.state.touch(id),
             // It keeps its place in the queue.
@@ -139,7 +139,11 @@ impl Step<'_> {
             Status::Queued if video.missed => {
                 let text = "its feature was damaged or gone again after the video was extracted again; check the disk of \
                             the output folder";
-                Status::Failed { failure: Box::new(Failure::new(ErrorKind::Io, text)), before: false }
+                Status::Failed {
+                    failure: Box::new(Failure::new(ErrorKind::Io, text)),
+                    before: false,
+                    unreadable: false,
+                }
             }
             status => status,
         };

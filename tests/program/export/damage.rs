@@ -47,6 +47,8 @@ fn a_damaged_feature_is_named_and_extracted_again_by_the_next_run() {
     // The scan shows it.
     let ran = bench.run(&["scan"]);
     assert!(ran.code == 3 && ran.stderr.contains("A/v_2.mp4.safetensors: the next run"), "{ran:?}");
+    let report: serde_json::Value = serde_json::from_str(&bench.run(&["scan", "--json"]).stdout).unwrap();
+    assert!(report["damaged"][0].as_str().unwrap().ends_with("A/v_2.mp4.safetensors"), "{report}");
     // The next run extracts it again, and nothing else.
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -142,5 +144,63 @@ fn temporary_files_of_a_killed_command_are_removed_by_the_next_one() {
         fs::write(&left, "half").unwrap();
         let ran = set.run(command);
         assert!(!left.exists(), "{command:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn features_of_a_class_folder_that_was_moved_away_are_named() {
+    let bench = finished();
+    fs::rename(bench.path("data/B"), bench.path("away")).unwrap();
+    // The fake worker's numbers do not pass the verification.
+    for (command, code) in [(&["--batch"][..], 0), (&["export"], 0), (&["verify"], 3)] {
+        let ran = bench.run(command);
+        let says = "1 feature is of a video that is not in the dataset folder; no export contains it:\n  B/v_3.mp4\n";
+        assert!(ran.code == code && ran.stderr.contains(says), "{ran:?}");
+    }
+    assert_eq!(exported(&bench), 2);
+}
+
+#[test]
+fn an_unreadable_class_folder_does_not_shorten_the_list() {
+    let bench = finished();
+    let list = fs::read_to_string(bench.path("out/hacs_data.txt")).unwrap();
+    assert_eq!(list.lines().count(), 3);
+    // A link to itself in place of a folder cannot be read by any user.
+    fs::rename(bench.path("data/B"), bench.path("away")).unwrap();
+    symlink(bench.path("data/B"), bench.path("data/B")).unwrap();
+    for (command, code) in [(&["list"][..], 1), (&["--batch"], 3)] {
+        let ran = bench.run(command);
+        assert!(ran.code == code && ran.stderr.contains("refused B: cannot be read"), "{ran:?}");
+        assert_eq!(fs::read_to_string(bench.path("out/hacs_data.txt")).unwrap(), list);
+    }
+}
+
+#[test]
+fn a_run_names_the_videos_of_the_manifest_that_are_missing() {
+    let bench = Bench::new(&VIDEOS);
+    let entry = |id| format!(r#""{id}": {{"duration": 9.0, "subset": "training", "annotations": []}}"#);
+    let manifest = format!("{{\"database\": {{{}}}}}", ["v_1", "v_2", "gone", "v_3"].map(entry).join(", "));
+    fs::write(bench.path("m.json"), manifest).unwrap();
+    bench.configure("[manifest]\nprefix = \"\"\n");
+    let says = "1 video of the manifest is not in the dataset folder";
+    for arguments in [&["--batch", "--manifest", "m.json", "--dry-run"][..], &["--batch", "--manifest", "m.json"]] {
+        let ran = bench.run(arguments);
+        assert!(ran.code == 3 && ran.stderr.contains(says) && ran.stderr.contains("\n  gone\n"), "{ran:?}");
+    }
+    assert_eq!(exported(&bench), 3);
+    bench.video("B/gone.mp4", "ok");
+    assert_eq!(bench.run(&["--batch", "--manifest", "m.json"]).code, 0);
+    let ran = bench.run(&["--batch", "--manifest", "none.json"]);
+    assert!(ran.code == 2 && ran.stderr.contains("none.json"), "{ran:?}");
+}
+
+#[test]
+fn a_file_that_is_no_checkpoint_is_refused_before_anything_is_extracted() {
+    let bench = Bench::new(&VIDEOS);
+    fs::write(bench.path("w.pth"), "PK is how a zip begins, and this is none").unwrap();
+    for arguments in [&["extract", "--dry-run"][..], &["--batch"]] {
+        let ran = bench.run(&[arguments, &["--checkpoint", "w.pth"]].concat());
+        assert!(ran.code == 2 && ran.stderr.contains("w.pth cannot be used"), "{ran:?}");
+        assert!(!ran.stderr.contains("cpu") && !bench.path("out").exists(), "{ran:?}");
     }
 }

@@ -51,6 +51,7 @@ const QUICK: Policy = Policy {
     silence: Duration::from_secs(20),
     pause: Duration::from_millis(1),
     attempts: 4,
+    most_attempts: 50,
     free_space: |_| Ok(1 << 40),
 };
 

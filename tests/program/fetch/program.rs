@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::server::{Server, serve};
 use super::{content, name_of};
+use crate::support::{Bench, Ran, wait_for};
 
 /// The program with an empty home folder.
 fn reeldeck(home: &Path, arguments: &[&str]) -> Command {
@@ -74,4 +75,32 @@ fn a_damaged_file_in_the_cache_is_downloaded_again() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains(&name) && text.contains("is damaged; downloading it again"), "{text}");
     assert!(fs::read(&place).unwrap() == bytes);
+}
+
+/// Every user of a machine can read the arguments of all processes.
+#[test]
+fn the_secrets_of_an_address_are_no_arguments_of_the_engine() {
+    let bytes = content();
+    let name = name_of(&bytes);
+    let server = Server::start(move |_, request, stream| serve(request, stream, &bytes, "\"1\""));
+    let bench = Bench::new(&[("A/v_1.mp4", "until go")]);
+    let url = format!("http://me:hunter2@127.0.0.1:{}/{name}?token=hunter3", server.port);
+    let home = |arguments: &[&str]| {
+        let mut command = bench.command(arguments);
+        for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+            command.env_remove(name).env_remove(name.to_uppercase());
+        }
+        command.env("HOME", bench.dir.path()).env_remove("XDG_CACHE_HOME");
+        command
+    };
+    let ran = Ran::to_the_end(&mut home(&["--batch", "--detach", "--checkpoint", &url]));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let holder = fs::read(bench.path("out/.reeldeck/locks/0-of-1")).unwrap();
+    let holder: serde_json::Value = serde_json::from_slice(&holder).unwrap();
+    let arguments = fs::read(format!("/proc/{}/cmdline", holder["pid"])).unwrap();
+    let arguments = String::from_utf8(arguments).unwrap();
+    assert!(arguments.contains("engine") && !arguments.contains("hunter"), "{arguments:?}");
+    fs::write(bench.path("go"), "").unwrap();
+    wait_for("it is done", || bench.path("out/exports").exists() && bench.export("result.pkl").exists());
+    let _ = bench.run(&["stop"]);
 }

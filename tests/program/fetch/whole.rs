@@ -190,3 +190,48 @@ fn secrets_of_an_address_are_neither_shown_nor_stored() {
         assert!(!format!("{:#}", anyhow::Error::from(error)).contains("hunter"), "{bad}");
     }
 }
+
+#[test]
+fn a_file_that_is_larger_than_any_checkpoint_is_refused_with_its_size() {
+    let server = Server::start(|_, _, stream| head(stream, 1_000_000_000_000_000, "\"1\""));
+    let case = Try::new();
+    let error = format!("{:#}", anyhow::Error::from(case.get(&server.url("w.pth"), QUICK).unwrap_err()));
+    assert!(error.contains("the file has 1000000000000000 bytes or more"), "{error}");
+    assert!(server.seen().len() == 1 && case.nothing_partial(), "it is not asked again: {error}");
+}
+
+#[test]
+fn a_server_that_always_begins_another_version_is_not_asked_without_end() {
+    let bytes = content();
+    let served = bytes.clone();
+    let server = Server::start(move |number, request, stream| {
+        let tag = format!("ETag: \"{number}\"\r\n");
+        if request.start().is_some() {
+            return rest(request, stream, &served, &tag);
+        }
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{tag}Connection: close\r\n\r\n", served.len())?;
+        stream.write_all(&served[..200_000])
+    });
+    let case = Try::new();
+    case.get(&server.url("w.pth"), QUICK).unwrap_err();
+    assert!(server.seen().len() <= 2 * QUICK.attempts as usize, "{}", server.seen().len());
+
+    // One that sends a little more each time is asked a limited number of times.
+    let server = Server::start(move |_, request, stream| {
+        let start = request.start().unwrap_or_default();
+        if start == 0 {
+            head(stream, bytes.len(), "\"1\"")?;
+        } else {
+            let (last, total) = (bytes.len() - 1, bytes.len());
+            write!(
+                stream,
+                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{last}/{total}\r\nContent-Length: {}\r\n\
+                 ETag: \"1\"\r\nConnection: close\r\n\r\n",
+                total - start
+            )?;
+        }
+        stream.write_all(&bytes[start..start + 10])
+    });
+    case.get(&server.url("slow.pth"), QUICK).unwrap_err();
+    assert_eq!(server.seen().len(), QUICK.most_attempts as usize);
+}

@@ -78,3 +78,20 @@ fn annotations_of_a_complete_dataset_exit_with_0() {
     assert_eq!(val, expected);
     assert_eq!(bench.text("out/annotations/estimated.txt"), "");
 }
+
+#[test]
+fn videos_of_another_duration_than_the_manifests_are_named_as_by_a_scan() {
+    let bench = Bench::new(&["Archery/v_a.mp4", "Archery/v_b.mp4"]);
+    let entry = |seconds: f64| json!({"duration": seconds, "subset": "validation", "annotations": []});
+    fs::write(bench.at("m.json"), json!({"database": {"a": entry(2.5), "b": entry(60.0)}}).to_string()).unwrap();
+    bench.extracted("Archery/v_a.mp4", 77);
+    bench.extracted("Archery/v_b.mp4", 299);
+    bench.run(&["--manifest", "m.json", "annotations"]).expect(
+        3,
+        &[
+            "frames: 2 from features",
+            "wrong duration Archery/v_b.mp4: plays 10.0 s, the manifest says 60.0 s",
+            "next: ",
+        ],
+    );
+}

@@ -44,6 +44,9 @@ fn the_command_prints_a_table_with_reasons() {
     }
     let ran = Ran::to_the_end(&mut bench.command(&["--quick"]));
     assert!(ran.code == 0 && ran.stdout.contains("2 videos, quick check, 2 known from earlier checks"), "{ran:?}");
+    // Without anything to check, no prober is needed.
+    let ran = Ran::to_the_end(bench.command(&["--quick"]).env("REELDECK_PROBE", "/nonexistent"));
+    assert_eq!(ran.code, 0, "{ran:?}");
     let ran = Ran::to_the_end(bench.command(&["--deep"]).env("REELDECK_PROBE", "/nonexistent"));
     assert!(ran.code == 1 && ran.stderr.contains("/nonexistent is missing"), "{ran:?}");
     // An invalid cache is ignored, and a dry run writes nothing.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub mod hdf5;
+pub mod hold;
 pub mod made;
 pub mod prober;
 pub mod processes;
@@ -74,8 +75,13 @@ impl Bench {
 
     /// Starts [`Bench::command`] with its standard error in a file, which [`Bench::log`] reads.
     pub fn start_logged(&self, arguments: &[&str]) -> Child {
+        self.spawn_logged(&mut self.command(arguments))
+    }
+
+    /// The same with another command.
+    pub fn spawn_logged(&self, command: &mut Command) -> Child {
         let stderr = fs::File::create(self.path("stderr")).unwrap();
-        self.command(arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap()
+        command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap()
     }
 
     /// The standard error so far of a run from [`Bench::start_logged`].

@@ -1,16 +1,23 @@
 //! Files of one folder that belong together and are replaced together.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::{Owner, Temporary, begin, sync_folder, write};
 use crate::error::is_absent;
+use crate::open;
 
 /// The file that is written last. It names the files of the group and their sizes.
 pub const MARKER: &str = "complete.json";
+/// Replacing files takes milliseconds, and seconds on a slow disk.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time between two attempts to take the lock.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The version of the marker's structure.
 const FORMAT: u32 = 1;
 
@@ -26,19 +33,22 @@ struct Member<'a> {
     bytes: u64,
 }
 
-/// Replaces the files `names` in `folder` together. `fill` gets a writer for each name, in their order.
+/// Replaces the files `names` in `folder` together, and removes the files `outdated`, which have no successor. `fill` gets a
+/// writer for each name, in their order.
 ///
 /// A rename replaces a single file. So the old files are removed before the new ones, which are complete and durable by then,
 /// get their names. A reader finds the old files, the new files, or notices that some are missing; it never finds an old file
-/// beside a new one. [`MARKER`] is removed first and written last: a folder that has it is complete.
+/// beside a new one. [`MARKER`] is removed first and written last: a folder that has it is complete. A lock keeps another process
+/// from replacing the files at the same time, where the file system has locks.
 ///
 /// # Errors
-/// When the file system or `fill` fails. The old files are kept if it fails before the first of them is removed; later, the
+/// When the file system or `fill` fails, or another process holds the lock for long. The old files are kept if it fails before the first of them is removed; later, the
 /// marker is missing. Temporary files are removed.
 pub fn write_group(
     folder: &Path,
     owner: &Owner,
     names: &[&str],
+    outdated: &[&str],
     fill: impl FnOnce(&mut [BufWriter<File>]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut files = Files(vec![]);
@@ -55,7 +65,8 @@ pub fn write_group(
         file.sync_all()?;
         members.push(Member { name, bytes: file.metadata()?.len() });
     }
-    for old in [MARKER].iter().chain(names) {
+    let _held = lock(folder)?;
+    for old in [MARKER].iter().chain(names).chain(outdated) {
         match fs::remove_file(folder.join(old)) {
             Err(error) if !is_absent(&error) => return Err(error),
             _ => {}
@@ -71,6 +82,23 @@ pub fn write_group(
         serde_json::to_writer_pretty(&mut *writer, &Marker { format: FORMAT, files: members })?;
         writer.write_all(b"\n")
     })
+}
+
+/// Locks a folder. The kernel releases the lock when the file is closed, or the process ends.
+fn lock(folder: &Path) -> io::Result<File> {
+    let file = open::folder(folder)?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => sleep(POLL_INTERVAL),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("another process writes in {}; try again when it has ended", folder.display());
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
+            }
+            // Without locks, processes that write at the same time are not kept apart.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
+        }
+    }
 }
 
 /// Temporary files, removed when dropped.
@@ -97,7 +125,7 @@ mod tests {
     }
 
     fn put(folder: &Path, text: &str) -> io::Result<()> {
-        write_group(folder, &Owner::this_process(), &["a", "b"], |writers| {
+        write_group(folder, &Owner::this_process(), &["a", "b"], &[], |writers| {
             writers.iter_mut().try_for_each(|writer| writer.write_all(text.as_bytes()))
         })
     }
@@ -120,12 +148,43 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "old").unwrap();
         let before = texts(dir.path());
-        let failed = write_group(dir.path(), &Owner::this_process(), &["a", "b"], |writers| {
+        let failed = write_group(dir.path(), &Owner::this_process(), &["a"], &["b"], |writers| {
             writers[0].write_all(b"half")?;
             Err(io::Error::other("disk full"))
         });
         assert!(failed.is_err());
         assert_eq!(texts(dir.path()), before);
+    }
+
+    #[test]
+    fn two_writers_never_mix_their_files() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), "first").unwrap();
+        std::thread::scope(|scope| {
+            for writer in ["one", "two", "three"] {
+                let folder = dir.path();
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        put(folder, writer).unwrap();
+                        let _held = lock(folder).unwrap();
+                        let [a, b, marker] = ["a", "b", MARKER].map(|name| fs::read_to_string(folder.join(name)));
+                        assert_eq!(a.unwrap(), b.unwrap());
+                        assert!(marker.is_ok());
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn an_outdated_file_goes_with_the_old_group() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), "old").unwrap();
+        write_group(dir.path(), &Owner::this_process(), &["a"], &["b"], |writers| writers[0].write_all(b"new"))
+            .unwrap();
+        let texts = texts(dir.path());
+        let names: Vec<_> = texts.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((names.as_slice(), texts[0].1.as_str()), (["a", MARKER].as_slice(), "new"));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
+use crate::open;
+
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 const SUFFIX: &str = ".reeldeck-tmp";
 
@@ -47,7 +49,7 @@ impl Owner {
     /// Creates a temporary file beside `path`. A file of the same name may exist: process ids repeat, in a container after
     /// every start.
     fn create(&self, path: &Path) -> io::Result<(Temporary, File)> {
-        let folder = File::open(folder_of(path))?;
+        let folder = open::folder(folder_of(path))?;
         let (flags, mode) =
             (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC, Mode::from_raw_mode(0o666));
         let mut tries = 0..1000;
@@ -147,12 +149,22 @@ fn begin(path: &Path, owner: &Owner) -> io::Result<(Temporary, File)> {
     }
 }
 
+/// Creates a temporary folder in `parent`, and the parent if it is missing. If it is not removed, a later sweep removes it.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn create_folder(parent: &Path, owner: &Owner) -> io::Result<PathBuf> {
+    fs::create_dir_all(parent)?;
+    let path = parent.join(owner.temporary(Path::new("folder"), COUNTER.fetch_add(1, Ordering::Relaxed))?);
+    fs::create_dir(&path).map(|()| path)
+}
+
 /// Makes renames in `folder` durable.
 ///
 /// # Errors
 /// When the folder cannot be opened or synced.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    sync(&File::open(folder)?)
+    sync(&open::folder(folder)?)
 }
 
 fn sync(folder: &File) -> io::Result<()> {

@@ -17,7 +17,7 @@ pub struct Sweeper {
     host: String,
 }
 
-/// Removes the temporary files in a folder that a sweeper may remove. The folder need not exist.
+/// Removes the temporary files and folders in a folder that a sweeper may remove. The folder need not exist.
 ///
 /// # Errors
 /// When the folder cannot be listed.
@@ -27,10 +27,12 @@ pub fn sweep_folder(folder: &Path, sweeper: &Sweeper) -> io::Result<()> {
         entries => entries?,
     };
     for entry in entries {
-        let name = entry?.file_name();
-        if name.to_str().is_some_and(|name| sweeper.may_remove(name)) {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| sweeper.may_remove(name)) {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let remove = if is_folder { fs::remove_dir_all } else { fs::remove_file };
             // A temporary file that cannot be removed only takes space.
-            let _ = fs::remove_file(folder.join(name));
+            let _ = remove(entry.path());
         }
     }
     Ok(())

@@ -1,7 +1,6 @@
 //! The feature file: a video's tensors in the safetensors format, with their provenance as canonical JSON in the metadata.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::atomic::{self, Owner};
 use crate::error::is_absent;
 use crate::layout::create_outer_folders;
+use crate::open;
 use crate::pinned::SEEDED_WEIGHTS;
 use crate::recipe::{Output, Precision, Recipe};
 use crate::source::SourceStamp;
@@ -316,7 +316,7 @@ impl Feature {
 
 /// Reads a file as far as its size says. A read that ends earlier is an error, so that it is not taken for a damaged file.
 fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = open::regular(path)?;
     let size = file.metadata()?.len();
     let mut bytes = vec![];
     // A size that does not fit is an error instead of an abort.
@@ -362,7 +362,7 @@ impl Header {
     pub fn read(path: &Path) -> Result<Self, FeatureError> {
         let read_error = |source| FeatureError::Read { path: path.to_owned(), source };
         let invalid = |reason: String| FeatureError::Invalid { path: path.to_owned(), reason };
-        let mut file = File::open(path).map_err(read_error)?;
+        let mut file = open::regular(path).map_err(read_error)?;
         let size = file.metadata().map_err(read_error)?.len();
         let mut length = [0; 8];
         if size < 8 {

@@ -2,12 +2,13 @@
 //! worst a video is probed again.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::error::{SAME_CONTENT, of_same_content};
+use reeldeck_common::open;
 use reeldeck_common::probe::{CHECKS, Level, Probed, Verdict};
 use reeldeck_common::protocol::MAX_LINE;
 use reeldeck_common::source::SourceStamp;
@@ -217,7 +218,7 @@ fn read(
     if !fs::metadata(path)?.is_file() {
         return Ok(anew);
     }
-    let mut reader = LineReader::new(BufReader::with_capacity(1 << 18, File::open(path)?), MAX_LINE);
+    let mut reader = LineReader::new(BufReader::with_capacity(1 << 18, open::regular(path)?), MAX_LINE);
     match reader.next_line() {
         Ok(Some(line)) if line == header().trim_end().as_bytes() => {}
         Err(LineError::Read(error)) => return Err(error),
@@ -256,7 +257,7 @@ fn start(path: &Path, begin: Begin) -> io::Result<File> {
     if begin == Begin::Anew {
         write_anew(path, &HashMap::new(), &HashMap::new())?;
     }
-    let mut file = OpenOptions::new().append(true).open(path)?;
+    let mut file = open::append(path)?;
     if begin == Begin::NewLine {
         file.write_all(b"\n")?;
     }

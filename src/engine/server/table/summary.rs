@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn the_state_is_the_status_and_the_findings_stand_beside_it() {
-        let failed = |kind| Status::Failed { failure: Box::new(Failure::new(kind, "x")), before: true };
+        let failed =
+            |kind| Status::Failed { failure: Box::new(Failure::new(kind, "x")), before: true, unreadable: false };
         let done = |degraded| Status::Done { degraded, resumed: true };
         for (status, state, finding) in [
             (Status::Queued, Some(RowState::Queued), None),

@@ -22,7 +22,7 @@ fn done() -> Status {
 }
 
 fn failed(kind: ErrorKind) -> Status {
-    Status::Failed { failure: Box::new(Failure::new(kind, "No Moov in it")), before: false }
+    Status::Failed { failure: Box::new(Failure::new(kind, "No Moov in it")), before: false, unreadable: false }
 }
 
 fn summary(status: Status) -> (RowSummary, Option<String>) {
