@@ -296,3 +296,16 @@ impl InFlight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_video_in_progress_counts_frames_until_its_clips_are_known() {
+        let video = InFlight { video: "A/v.mp4".into(), clips: 0, of: None, frames: 3000, seconds: 1.0 };
+        assert_eq!((video.share(), video.progress().as_str()), (None, "3000 frames"));
+        let video = InFlight { clips: 10, of: Some(40), ..video };
+        assert_eq!((video.share(), video.progress().as_str()), (Some(0.25), "10/40"));
+    }
+}

@@ -25,7 +25,7 @@ struct Run {
 }
 
 fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Work)) -> Run {
-    let stamp = SourceStamp { size: 1, mtime_ns: 0 };
+    let stamp = SourceStamp { size: 1000, mtime_ns: 0 };
     let file = |i| VideoFile { name: VideoName::new(&format!("A/v_{i}.mp4")).unwrap(), stamp };
     let mut work = Work {
         files: (0..videos).map(file).collect(),

@@ -1,6 +1,7 @@
 //! `reeldeck export`: every format, repeated exports, exports after damage and after kills.
 
 mod damage;
+mod strided;
 mod turns;
 
 use std::fs;

@@ -50,6 +50,16 @@ impl Set {
         set
     }
 
+    /// An empty set of another recipe.
+    pub fn with_recipe(text: &str) -> Self {
+        let set = Self::new();
+        fs::write(set.at("tiny.toml"), text).unwrap();
+        let recipe = Recipe::parse("tiny.toml", text).unwrap();
+        let layout = Layout::new(&set.at("out"), &recipe.set_name(SEEDED_WEIGHTS));
+        layout.prepare().unwrap();
+        Self { recipe, layout, ..set }
+    }
+
     /// A set in an existing folder. Writes nothing.
     pub fn in_folder(folder: &Path) -> Self {
         let recipe = Recipe::parse("tiny.toml", &recipe()).unwrap();
@@ -108,7 +118,7 @@ impl Set {
         let name = VideoName::new(video).unwrap();
         let seed = video.bytes().fold(1.0, |seed: f32, byte| (seed * 1.7 + f32::from(byte) * 0.013) % 11.0);
         let matrix = |output: Output| {
-            let shape = [self.recipe.sampling.usual_rows(), self.recipe.columns(output)];
+            let shape = [self.recipe.sampling.rows(298), self.recipe.columns(output)];
             let data = (0..shape[0] * shape[1]).map(|i| seed - (i as f32).sqrt() * 1.37).collect();
             (output.name().to_owned(), Matrix { shape, data })
         };

@@ -10,3 +10,5 @@ mod harness;
 mod jobs;
 mod life;
 mod output;
+mod transform;
+mod windows;
