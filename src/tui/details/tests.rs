@@ -183,6 +183,17 @@ fn done_video() {
 }
 
 #[test]
+fn a_feature_without_class_scores_shows_how_alike_its_clips_are() {
+    let mut details = done();
+    let feature = details.feature.as_mut().unwrap();
+    (feature.top1, feature.classes) = (vec![], vec![]);
+    feature.similarity = vec![1.0, 0.5, -0.25];
+    let text = text_of(&view(details), 120, 60);
+    assert!(text.contains("cosine similarity to the first clip, -0.25 to 1.00"), "{text}");
+    assert!(text.contains("alike") && !text.contains("top 1"), "{text}");
+}
+
+#[test]
 fn failed_video_shows_all_attempts() {
     let view = view(failed());
     insta::assert_snapshot!("failed_80x24", text_of(&view, 80, 24));

@@ -9,7 +9,7 @@ use reeldeck_common::recipe::{Output, Precision};
 use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT};
 use reeldeck_model::seeded;
 
-use crate::harness::{PROGRAM, Worker, complete_files, init, job, tiny_recipe, video};
+use crate::harness::{Worker, complete_files, init, job, tiny_recipe, video};
 
 /// Lengths for all kinds of clips: shorter than a clip's span, barely longer, and long; not in order of length.
 const LENGTHS: [u64; 6] = [150, 1, 57, 30, 90, 61];
@@ -153,27 +153,4 @@ fn a_feature_has_its_provenance_and_its_class_folder_is_created() {
     assert_eq!((provenance.size, provenance.fps), ([96, 80], [30, 1]));
     assert_eq!((provenance.precision, provenance.device.as_str()), (Precision::Bf16, "cpu"));
     assert_eq!(provenance.source.size, fs::metadata(path).unwrap().len());
-}
-
-/// The command of the GPU check, with frames in host memory.
-#[test]
-fn the_crops_command_compares_crops() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("v.mp4");
-    video(&path, 150, 3);
-    let run = |words: &[&str]| std::process::Command::new(PROGRAM).arg("crops").args(words).output().unwrap();
-    let output = run(&["memory", path.to_str().unwrap()]);
-    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&said["decoder"], &said["different"]), (&"nvdec".into(), &0.into()), "{said}");
-    assert!(said["stayed"] == said["frames"] && said["frames"].as_u64().unwrap() > 100, "{said}");
-    for (words, says) in [
-        (&[][..], "usage: "),
-        (&["gpu", "v.mp4"], "usage: "),
-        (&["cuda:0", "v.mp4"], "REELDECK_TORCH_LIB names no CUDA libraries"),
-        (&["memory", "/nonexistent.mp4"], "failed to take frames from /nonexistent.mp4"),
-    ] {
-        let output = run(words);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(says), "{words:?}: {said}");
-    }
 }
