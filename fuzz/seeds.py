@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the small seeds of the fuzz targets that Python can make: fuzz/seeds.py. The other ones are files of tests."""
+"""Writes small seeds for the fuzz targets: fuzz/seeds.py. Other seeds are files of the tests."""
 import collections
 import io
 import json

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/figures.json: what the original computes for a few procedural videos with a small seeded network.
+"""Writes tests/golden/figures.json: what the original computes for a few generated videos with a small seeded network.
 
     cargo build -p reeldeck-probe -p reeldeck-worker
     PYTHON tests/golden/make.py [--bin FOLDER] [--keep FOLDER]
@@ -33,13 +33,13 @@ ROOT = HERE.parent.parent
 CLIPS, BASE_CHANNELS, CLASSES = 10, 8, 12  # as in small.toml
 PACKAGES = ["decord", "einops", "mmaction2", "mmcv-lite", "mmengine", "numpy", "opencv-python", "torch", "torchvision"]
 
-# Sizes and lengths that matter. The file's name says which; the description is what `reeldeck-probe synth` takes.
+# Relevant sizes and lengths. The name of a file says which; the description is that of `reeldeck-probe synth`.
 VIDEOS = {
     "identity.mkv": dict(width=340, height=256, frames=120, seed=1),  # nothing to resize
     "odd.mkv": dict(width=321, height=258, frames=70, seed=2),  # odd width, a slight reduction
     "reduced.mkv": dict(width=480, height=270, frames=61, seed=3),  # reduced; barely longer than a clip's span of 57
     "portrait.mkv": dict(width=144, height=256, frames=30, seed=4),  # upright, enlarged; shorter than a span: wraps around
-    "half.mkv": dict(width=512, height=910, frames=18, seed=5),  # exactly 2:1, which OpenCV treats apart; wraps around
+    "half.mkv": dict(width=512, height=910, frames=18, seed=5),  # exactly 2:1, which OpenCV handles separately; wraps around
     "single.avi": dict(width=352, height=288, frames=1, seed=6),  # decord refuses a single frame in Matroska
 }
 LOSSLESS = dict(encoder="ffv1", pixels="yuv420p", options=dict(level="3"))
@@ -70,7 +70,7 @@ def figures_of(video: dict, path: Path, original: dict, logits: numpy.ndarray) -
 
 
 def to_json(figures: dict) -> str:
-    """Indented, but with a clip's numbers and a video's description on one line."""
+    """Indented JSON, with the numbers of a clip and the description of a video on one line."""
     marks = {}
 
     def hide(value, key=None):
@@ -92,7 +92,7 @@ def make(programs: Path, folder: Path) -> dict:
     commands = []
 
     def run(arguments: list, **options):
-        # Recorded without the names of this machine's folders.
+        # Without the folder names of this machine.
         shown = " ".join(str(argument) for argument in arguments).replace(f"{sys.executable} ", "PYTHON ", 1)
         for long in (f"{programs}/", f"{ROOT}/", f"{folder}/"):
             shown = shown.replace(long, "")

@@ -1,4 +1,4 @@
-"""Writes checkpoints as PyTorch would, and broken ones, to the folder that is named."""
+"""Writes checkpoints as PyTorch does, and broken ones, to the given folder."""
 import collections
 import io
 import os
@@ -40,7 +40,7 @@ class ZipPickler(Pickler):
 
 
 class Unseekable(io.RawIOBase):
-    """Makes zipfile write sizes after an entry's data, as it must for a pipe."""
+    """A writer that cannot seek, so that zipfile writes sizes after an entry's data."""
 
     def __init__(self):
         self.data = bytearray()
@@ -93,7 +93,7 @@ state_dict["old"] = Call(torch._utils._rebuild_tensor, floats, 3, (1, 1), (9, 9)
 state_dict["empty"] = tensor(floats, 0, (0, 4), (4, 1))
 state_dict["epoch"] = 3
 state_dict["sparse"] = Call(torch._utils._rebuild_sparse_tensor, 1)
-# What PyTorch keeps on a state dict beside its entries.
+# The attribute that PyTorch stores with a state dict.
 state_dict._metadata = collections.OrderedDict([("", {"version": 1})])
 meta = {"epoch": 7, "rate": 0.5, "best": True, "cfg": "a = 1\n", "classes": ("x", "y"), "nothing": None}
 full = {
@@ -131,14 +131,14 @@ for name, bad in [
 ]:
     save(f"tensor_{name}.pth", archive({"good": state_dict["whole"], name: bad}, storages))
 
-# What runs a command when Python loads it.
+# Pickles that run a command when Python loads them.
 attack = Call(os.system, f"touch {os.path.join(out, 'executed')}")
 state_dict["attack"] = attack
 full["attack"] = attack
 full["meta"]["attack"] = attack
 save("attack.pth", archive(full, storages))
 save("legacy_attack.pth", write(full, storages))
-# The fixture itself is no dud.
+# Verifies that the fixture works in Python.
 pickle.loads(pickle.dumps(Call(os.system, f"touch {os.path.join(out, 'would_be_executed')}")))
 
 buffers = []

@@ -1,4 +1,4 @@
-"""The torch.save format from before zip, read and written by hand."""
+"""Reads and writes the torch.save format from before zip, without PyTorch."""
 import collections
 import io
 import pickle
@@ -9,7 +9,7 @@ Storage = collections.namedtuple("Storage", "kind key elements data view", defau
 
 
 class Pickler(pickle._Pickler):
-    """The pickler in Python itself, since a namedtuple has to be seen before it is taken for a tuple."""
+    """The pickler written in Python: it asks for the persistent id of a namedtuple before it pickles it as a tuple."""
 
     legacy = True
 
@@ -21,7 +21,7 @@ class Pickler(pickle._Pickler):
 
 
 def read_storage(data):
-    """The persistent id of the one storage in a file of this format, and its bytes."""
+    """The persistent id and the bytes of the only storage in a file of this format."""
     stream = io.BytesIO(data)
     assert pickle.load(stream) == MAGIC_NUMBER
     assert pickle.load(stream) == 1001

@@ -1,4 +1,4 @@
-"""Loads a checkpoint with Python's own zip and pickle modules and prints what is in it."""
+"""Loads a checkpoint with Python's own zip and pickle modules and prints its content."""
 import pickle
 import sys
 import zipfile

@@ -1,4 +1,4 @@
-"""Loads result.pkl as a trainer's script does, with a stand-in for PyTorch, and prints what is in it."""
+"""Loads result.pkl as a trainer's script does, with a fake PyTorch, and prints its content."""
 import pickle
 import sys
 

@@ -1,4 +1,4 @@
-"""Prints what a value looks like, then its pickles in protocols 0 to 5 in hexadecimal."""
+"""Prints the text of a value, then its pickles in protocols 0 to 5 in hexadecimal."""
 import collections
 import pickle
 import struct
@@ -6,7 +6,7 @@ import types
 
 
 def render(value):
-    """As tests/suite/values.rs renders what is read."""
+    """Renders a value as tests/suite/values.rs does."""
     match value:
         case None | True | False:
             return str(value)

@@ -1,4 +1,4 @@
-"""A stand-in for PyTorch: just the names that pickles of tensors mention, which record what they are called with."""
+"""A fake PyTorch with only the names that pickles of tensors contain. They record their arguments."""
 
 
 class FloatStorage: ...
