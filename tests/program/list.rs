@@ -183,14 +183,14 @@ fn an_empty_dataset_exits_with_4_and_writes_nothing() {
     bench.run(&["list"]).expect(4, &["no video found", &root, ".mp4, .mkv", "1 other file ignored", "check --root"]);
     assert!(!bench.at("out").exists());
     bench.put("deeper/A/v.mp4");
-    bench.run(&["list"]).expect(4, &["refused deeper/A/v.mp4", "name the folder they lie in", "data/deeper"]);
+    bench.run(&["list"]).expect(4, &["refused deeper/A/v.mp4", "name their parent folder", "data/deeper"]);
     let typed = ["--batch", "--checkpoint", "seeded"];
-    bench.run(&typed).expect(4, &["name the folder they lie in", "data/deeper\""]);
+    bench.run(&typed).expect(4, &["name their parent folder", "data/deeper\""]);
     let scanned = bench.run(&["scan"]).expect(4, &[]);
-    assert!(String::from_utf8(scanned.out).unwrap().contains("name the folder they lie in"));
+    assert!(String::from_utf8(scanned.out).unwrap().contains("name their parent folder"));
     // With a layout of class folders, a class folder is not a dataset folder.
     fs::write(bench.at("config.toml"), "[scan]\nlayout = \"classes\"\n").unwrap();
-    bench.run(&["list", "--root", "data/deeper/A"]).expect(4, &["name the folder it lies in", "data/deeper\""]);
+    bench.run(&["list", "--root", "data/deeper/A"]).expect(4, &["name its parent folder", "data/deeper\""]);
     fs::remove_file(bench.at("config.toml")).unwrap();
     assert!(!bench.at("out").exists());
     // An earlier list is kept.

@@ -279,7 +279,7 @@ fn a_stopped_run_resumes() {
     let mut engine = Waiting::start(&bench, &[]);
     engine.command(Command::Start);
     wait_for("one is done", || engine.snapshot().counts.done > 0);
-    assert!(engine.refused(Command::Start).contains("a run already"));
+    assert!(engine.refused(Command::Start).contains("a run is already active"));
     assert_eq!(bench.run(&["stop", "--now"]).code, 0);
     let ended = engine.wait_for_the_end(1);
     assert_eq!(ended.ended, Some(130));

@@ -174,7 +174,7 @@ fn an_unavailable_key_shows_the_reason() {
     let mut welcome = welcome();
     welcome.manifest = None;
     no_manifest.app.connection = Connection::Up(Box::new(welcome));
-    says(no_manifest, "m", "no manifest says what should be there");
+    says(no_manifest, "m", "no manifest; name one");
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn contradictory_options_are_refused_before_anything_is_written() {
     for (args, says) in [
         (&["--format", "npy", "--compact"][..], "--compact applies only to csv"),
         (&["--format", "pkl,csv", "--layout", "ct"], "--layout applies only to npy, npz and h5"),
-        (&["--output", "pooled"], "result.pkl holds logits only"),
+        (&["--output", "pooled"], "result.pkl contains only logits"),
         (&["--format", "mat"], "possible values: pkl, csv, npy, npz, h5"),
     ] {
         set.run(&[&["export"], args].concat()).expect(2, &[says]);

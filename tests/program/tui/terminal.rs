@@ -78,7 +78,7 @@ fn suspending_restores_the_terminal_and_resuming_redraws() {
     // A session leader cannot be suspended.
     let mut screen = open(&bench, &[], 100, 30);
     screen.shows("ready to start");
-    screen.press("\x1a", "no shell to go back to");
+    screen.press("\x1a", "no shell started this program");
     screen.send("q");
     assert_eq!(screen.ends(), 0);
     gone(&bench);

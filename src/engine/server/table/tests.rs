@@ -171,7 +171,7 @@ fn patterns_find_failed_videos() {
     }
     assert!(failed(&["v_1"]).unwrap_err().contains("none of them has failed"));
     assert!(failed(&["v_2", "v_9"]).unwrap_err().contains("no video matches \"v_9\""));
-    assert!(failed(&["[a"]).unwrap_err().contains("no pattern"));
+    assert!(failed(&["[a"]).unwrap_err().contains("invalid pattern"));
 }
 
 #[test]
