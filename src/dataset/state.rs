@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use reeldeck_common::error::{DOWNLOAD_AGAIN, SAME_CONTENT};
+use reeldeck_common::error::{COMPARE_WITH_SOURCE, SAME_CONTENT, without_advice};
 use reeldeck_common::probe::{Probed, Verdict};
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
@@ -99,7 +99,7 @@ impl State {
                     (lost, concealed) => format!("{} lost, {concealed} concealed", frames(lost)),
                 };
                 // The next step says what helps.
-                let reason = reason.strip_suffix(DOWNLOAD_AGAIN).unwrap_or(reason).trim_start_matches("; ");
+                let reason = without_advice(reason).trim_start_matches("; ");
                 if reason.is_empty() { text } else { format!("{text}: {reason}") }
             }
             Self::Unchecked => "on disk, not checked".into(),
@@ -124,6 +124,10 @@ impl State {
             Self::Degraded { reason, .. } if reason.ends_with(SAME_CONTENT) => {
                 Some("use it as it is; the recipe's max_lost is the accepted share of lost frames")
             }
+            Self::Degraded { reason, .. } if reason.ends_with(COMPARE_WITH_SOURCE) => Some(
+                "use it as it is; if its source plays without faults, download it again; the recipe's max_lost is the accepted share \
+                 of lost frames",
+            ),
             Self::Degraded { .. } => Some(
                 "download it again, or use it as it is; the recipe's max_lost is the accepted share of lost frames",
             ),
@@ -145,7 +149,9 @@ impl State {
 /// What to do about a video that cannot be used, by the reason.
 pub(crate) fn next_step_of_corrupt(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if reason.ends_with(SAME_CONTENT) {
+    if reason.ends_with(COMPARE_WITH_SOURCE) {
+        "download it again if its source plays without faults; otherwise find another source, or exclude it"
+    } else if reason.ends_with(SAME_CONTENT) {
         "find another source, or leave it out: exclude it with x in the terminal interface or in .reeldeck/excluded"
     } else if has(&["encrypted"]) {
         "get a copy without encryption; a download of the same file does not help"
@@ -276,6 +282,7 @@ mod tests {
         for (reason, says) in [
             ("the MP4 index is missing; download it again", "download it again"),
             ("cut; the same content failed before, so the source itself is damaged", "exclude it"),
+            ("the header is damaged; if the source plays without faults, download it again", "if its source plays"),
             ("encrypted (CENC): the key is not in the file", "without encryption"),
             ("no decoder for the codec vvc1; convert the video to H.264", "convert it to H.264"),
             ("12336x12336 pixels; raise the limit in the configuration to accept it", "[limits]"),
@@ -287,6 +294,9 @@ mod tests {
         let degraded = |lost, concealed, reason: &str| State::Degraded { lost, concealed, reason: reason.into() };
         assert_eq!(degraded(0, 1, "; download it again").reason(), "1 frame concealed");
         assert_eq!(degraded(1, 1, "cut; download it again").reason(), "1 frame lost, 1 concealed: cut");
+        let doubtful = degraded(0, 1, &format!("garbage{COMPARE_WITH_SOURCE}"));
+        assert_eq!(doubtful.reason(), "1 frame concealed: garbage");
+        assert!(doubtful.next_step().unwrap().starts_with("use it as it is; if its source plays"));
         assert!(!degraded(1, 0, &format!("cut{SAME_CONTENT}")).next_step().unwrap().contains("download"));
     }
 

@@ -4,12 +4,20 @@ use serde::{Deserialize, Serialize};
 
 /// How a reason ends if another download can help.
 pub const DOWNLOAD_AGAIN: &str = "; download it again";
+/// How a reason ends if the source itself may be damaged in the same way.
+pub const COMPARE_WITH_SOURCE: &str = "; if the source plays without faults, download it again";
 /// How a reason ends if another download has the content that failed before.
 pub const SAME_CONTENT: &str = "; the same content failed before, so the source itself is damaged";
 
 /// The reason of a file whose content failed before in another download; `None` if it does not suggest a download.
 pub fn of_same_content(reason: &str) -> Option<String> {
-    reason.strip_suffix(DOWNLOAD_AGAIN).map(|reason| format!("{reason}{SAME_CONTENT}"))
+    let facts = without_advice(reason);
+    (facts.len() < reason.len()).then(|| format!("{facts}{SAME_CONTENT}"))
+}
+
+/// The reason without a suggestion to download the file again.
+pub fn without_advice(reason: &str) -> &str {
+    [COMPARE_WITH_SOURCE, DOWNLOAD_AGAIN].iter().find_map(|advice| reason.strip_suffix(advice)).unwrap_or(reason)
 }
 
 /// The kind of a failure. The engine's failure policy depends on it.
@@ -105,6 +113,14 @@ impl Failure {
 mod tests {
     use super::*;
     use rustix::io::Errno;
+
+    #[test]
+    fn advice_is_replaced_where_the_same_content_failed_before() {
+        for advice in [DOWNLOAD_AGAIN, COMPARE_WITH_SOURCE] {
+            assert_eq!(of_same_content(&format!("cut{advice}")).unwrap(), format!("cut{SAME_CONTENT}"));
+        }
+        assert_eq!(of_same_content("encrypted"), None);
+    }
 
     #[test]
     fn write_errors_are_problems_of_the_output_folder() {

@@ -2,7 +2,7 @@
 //! extraction both use this code, so they cannot contradict each other.
 
 use ffmpeg_next as ff;
-use reeldeck_common::error::DOWNLOAD_AGAIN;
+use reeldeck_common::error::{COMPARE_WITH_SOURCE, DOWNLOAD_AGAIN};
 use reeldeck_common::feature::{ExpectedFrom, FrameCounts};
 use reeldeck_common::limits::Limits;
 
@@ -24,7 +24,7 @@ pub(crate) struct FrameAccount {
     /// The number of expected frames.
     expected: u64,
     source: ExpectedFrom,
-    /// Why the index of an MP4 file is wrong, if frames are missing because of that.
+    /// Why the index of an MP4 file is wrong, if frames are missing or have wrong times because of that.
     contradiction: Option<&'static str>,
     tick: f64,
 }
@@ -72,8 +72,11 @@ impl FrameAccount {
             None => (there, ExpectedFrom::Nothing),
         };
         let table = account.structure.table.as_ref();
-        account.contradiction =
-            table.filter(|_| account.expected > account.index.shown).and_then(|t| t.contradiction());
+        account.contradiction = match table {
+            _ if account.structure.seconds.is_some() => Some("the durations of its frames do not fit its headers"),
+            Some(table) if account.expected > account.index.shown => table.contradiction(),
+            _ => None,
+        };
         account
     }
 
@@ -129,9 +132,21 @@ impl FrameAccount {
         FrameCounts { expected: self.expected, output: self.index.shown, concealed: self.flawed() }
     }
 
-    /// Packets that are seen to be damaged.
+    /// Packets that are seen to be damaged. Wrong times of frames count as one: the frames themselves are right.
     fn flawed(&self) -> u64 {
-        self.index.truncated + self.index.flaws.packets()
+        self.index.truncated + self.index.flaws.packets() + u64::from(self.structure.seconds.is_some())
+    }
+
+    /// How long the video plays, in seconds, and its average frame rate as numerator and denominator.
+    pub(crate) fn length(&self, media: &Media) -> (f64, [i32; 2]) {
+        let (seconds, fps) = (self.index.seconds, media.fps());
+        if self.structure.seconds.is_some() && seconds > 0.0 {
+            // In thousandths, as the times say nothing.
+            let rate = (self.expected as f64 / seconds * 1000.0).round() as i32;
+            return (seconds, [rate, 1000]);
+        }
+        let by_rate = if fps[0] > 0 { self.index.shown as f64 * f64::from(fps[1]) / f64::from(fps[0]) } else { 0.0 };
+        (if seconds > 0.0 { seconds } else { by_rate }, fps)
     }
 
     /// What is known of the frames after decoding them.
@@ -151,17 +166,21 @@ impl FrameAccount {
     pub(crate) fn reason(&self, counts: FrameCounts, decoded: Option<Decoded>) -> String {
         let mut parts = vec![];
         let PacketIndex { truncated, flaws, last, .. } = self.index;
+        let Structure { missing, zeros, end, .. } = self.structure;
+        let is_cut = end == End::Cut || truncated > 0;
         // Damage to a time can make it immense.
         let at = |time: Option<i64>| {
             let seconds = time.map(|time| self.index.seconds_at(time, self.tick));
             seconds.filter(|seconds| *seconds <= self.index.seconds + 1.0)
         };
-        if self.structure.missing > 0 && (self.structure.end == End::Cut || counts.lost() > 0 || truncated > 0) {
-            parts.push(format!("the file ends {} too early", bytes(self.structure.missing)));
+        if missing > 0 && (is_cut || counts.lost() > 0) {
+            parts.push(format!("the file ends {} too early", bytes(missing)));
+        } else if zeros > 0 {
+            parts.push(format!("the last {} of the file are zeros", bytes(zeros)));
         } else if truncated > 0 {
             let place = at(last).map(|seconds| format!(", at {seconds:.1} s")).unwrap_or_default();
             parts.push(format!("the file ends in the middle of a frame{place}"));
-        } else if self.structure.end == End::Cut {
+        } else if end == End::Cut {
             parts.push("the file ends too early".to_owned());
         }
         match counts.lost() {
@@ -193,7 +212,15 @@ impl FrameAccount {
         if rejected > flaws.packets() {
             parts.push(format!("the decoder refuses {}", counted(rejected, "packet")));
         }
-        parts.join("; ") + DOWNLOAD_AGAIN
+        if !self.source.is_verified() {
+            parts
+                .push("the container does not say how long the video is, so more may be missing at its end".to_owned());
+        }
+        // What was lost on the way shows as a cut or as zeros. Anything else may be so in the source as well, and so may the end of a
+        // recording whose container does not say how long it is.
+        let is_short = (is_cut || missing > 0 && counts.lost() > 0) && self.source.is_verified();
+        let was_lost_on_the_way = is_short || flaws.zeroed > 0;
+        parts.join("; ") + if was_lost_on_the_way { DOWNLOAD_AGAIN } else { COMPARE_WITH_SOURCE }
     }
 }
 

@@ -19,10 +19,12 @@ pub enum VideoError {
     #[error("not a video file: {0}")]
     NotAVideo(String),
     /// A video with an invalid header.
-    #[error("the header is damaged: {0}; download it again")]
+    #[error("the header is damaged: {0}; if the source plays without faults, download it again")]
     DamagedHeader(String),
     /// MP4 without its index.
-    #[error("the MP4 index (moov) is missing: the file was cut or its recording never finished; download it again")]
+    #[error(
+        "the MP4 index (moov) is missing: the file was cut, or its recording never finished; if the source plays without faults, download it again"
+    )]
     NoIndex,
     /// The container has no stream with frames.
     #[error("the file has no video stream")]
@@ -42,7 +44,7 @@ pub enum VideoError {
         source: ff::Error,
     },
     /// Decoded to the end without one frame.
-    #[error("no frame could be decoded")]
+    #[error("no frame could be decoded; if the source plays without faults, download it again")]
     NoFrames,
     /// More damage than the recipe allows.
     #[error(

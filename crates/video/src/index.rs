@@ -235,7 +235,7 @@ impl<'a> Scan<'a> {
         index.last_duration = tail.1;
         index.times.sort_unstable();
         let times = all_times(&index.times, untimed)?;
-        let plays = plays(&times, index.shown, media, tail.1);
+        let plays = structure.seconds.unwrap_or_else(|| plays(&times, index.shown, media, tail.1));
         if plays > limits.duration_s + ROUNDING_SECONDS {
             let (plays, limit) = ((plays * 1e3).round() / 1e3, limits.duration_s);
             return Err(VideoError::Limit(format!("the video plays for {plays} seconds, more than {limit}")));
@@ -253,7 +253,7 @@ impl<'a> Scan<'a> {
             let end = if end > *last { end } else { last.saturating_add(typical_step(&times)) };
             index.seconds = (end.saturating_sub(*first) as f64 * media.tick()).max(0.0);
             // Damage to a time can make it immense. Longer steps than any frame lasts do not count.
-            if index.seconds > plays + LONGEST_STEP_SECONDS {
+            if index.seconds > plays + LONGEST_STEP_SECONDS || structure.seconds.is_some() {
                 index.seconds = plays;
             }
         }

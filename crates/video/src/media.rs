@@ -333,7 +333,7 @@ impl Media {
     /// Why a video gave no frame at all.
     pub(crate) fn no_frames(&self) -> VideoError {
         if self.missing > 0 {
-            VideoError::NotAVideo("it ends before its first picture".into())
+            VideoError::NotAVideo("it ends before its first picture; download it again".into())
         } else {
             VideoError::NoFrames
         }

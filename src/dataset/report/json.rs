@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use reeldeck_common::feature::ExpectedFrom;
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
@@ -95,6 +96,7 @@ impl Serialize for Videos<'_> {
                 size: file.stamp.size,
                 mtime_ns: file.stamp.mtime_ns,
                 state: self.0.of_file(file, duration_s),
+                expected_from: self.0.expected_from(file),
             });
             list.serialize_element(&OfVideo {
                 id: *id,
@@ -131,6 +133,8 @@ struct OfFile<'a> {
     size: u64,
     mtime_ns: i64,
     state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_from: Option<ExpectedFrom>,
 }
 
 fn counts(tally: &Tally) -> Counts<'_> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use reeldeck_common::feature::ExpectedFrom;
+
 use super::manifest::{Listed, Manifest, Split, id_of};
 use super::matching::{Matched, Matches, is_misplaced};
 use super::scan::{Scan, VideoFile};
@@ -60,6 +62,8 @@ pub(crate) struct Tables {
     pub classes: BTreeMap<String, Tally>,
     /// Videos in a folder that is not one of their classes.
     pub misplaced: usize,
+    /// Videos of which neither the container nor the manifest says how long they are.
+    pub unverified: usize,
 }
 
 impl<'a> Row<'a> {
@@ -116,6 +120,7 @@ impl<'a> Report<'a> {
         for row in self.rows() {
             tables.all.count(&row);
             tables.misplaced += usize::from(row.misplaced);
+            tables.unverified += usize::from(self.has_unverified_end(&row));
             tables.splits.entry(row.listed.and_then(|listed| listed.split)).or_default().count(&row);
             let known = row.classes();
             let nobody_knows = known.is_empty().then_some("");
@@ -127,6 +132,20 @@ impl<'a> Report<'a> {
         }
         tables.classes = classes.into_values().collect();
         tables
+    }
+
+    /// Whether frames may be missing at the end of a readable video: neither its container nor the manifest says how long it is.
+    pub(super) fn has_unverified_end(&self, row: &Row<'_>) -> bool {
+        let is_readable = matches!(row.state, State::Ready | State::Degraded { .. });
+        let is_unknown = |file: &&VideoFile| self.expected_from(file) == Some(ExpectedFrom::Nothing);
+        let has_duration = row.listed.is_some_and(|listed| listed.duration_s.is_some_and(|seconds| seconds > 0.0));
+        is_readable && !has_duration && row.files.first().is_some_and(is_unknown)
+    }
+
+    /// Where the number of frames of a file comes from.
+    pub(super) fn expected_from(&self, file: &VideoFile) -> Option<ExpectedFrom> {
+        let probed = self.probes.get(&file.name).filter(|probed| probed.source == file.stamp)?;
+        probed.verdict.facts()?.expected_from
     }
 
     /// The prefix with which files match the manifest, if none does with the configured one.

@@ -54,6 +54,15 @@ impl Report<'_> {
                 printable(&row.classes().join(", "))
             )?;
         }
+        if let Some(row) = self.rows().find(|row| self.has_unverified_end(row)) {
+            let videos = count(tables.unverified, "video has", "videos have");
+            writeln!(
+                writer,
+                "note: {videos} a container that does not say how long it is, so frames may be missing at the end without a sign, \
+                 such as {}; a manifest with durations shows it",
+                printable(&row.name())
+            )?;
+        }
         if let Some(prefix) = self.other_prefix() {
             writeln!(
                 writer,

@@ -78,7 +78,7 @@ pub enum ExpectedFrom {
     ContainerIndex,
     /// What the container says of the video track alone: its number of frames or its duration.
     TrackStatistics,
-    /// The duration or the size that the container has for all tracks, at the rate of the frames that are there.
+    /// The duration or the size that the container or the file has for all tracks, at the rate of the frames that are there.
     ContainerHeader,
     /// The packets that are there; the container shows that these are all.
     PacketCount,

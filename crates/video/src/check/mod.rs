@@ -76,10 +76,9 @@ fn judge(path: &Path, level: Level, limits: &Limits, heartbeat: Heartbeat<'_>) -
 }
 
 fn facts(media: &Media, account: &FrameAccount, frames: u64) -> Facts {
-    let (fps, index) = (media.fps(), &account.index);
-    let by_rate = if fps[0] > 0 { index.shown as f64 * f64::from(fps[1]) / f64::from(fps[0]) } else { 0.0 };
+    let (duration_s, fps) = account.length(media);
     Facts {
-        duration_s: if index.seconds > 0.0 { index.seconds } else { by_rate },
+        duration_s,
         frames,
         fps,
         size: media.displayed_size(),

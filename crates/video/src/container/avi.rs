@@ -83,14 +83,16 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
     // A long file lists its chunks in several indexes; the last of them may lie beyond the end of the file.
     let indexes_end = found.indexes.iter().map(|(at, length)| at.saturating_add(*length)).max().unwrap_or(0);
     if !found.indexes.is_empty() {
-        found.listed = if indexes_end <= size { Some(found.count_listed(file)?) } else { None };
+        found.listed = if indexes_end <= size { found.count_listed(file)? } else { None };
     }
     if found.listed.is_none() && found.indexes.is_empty() && found.has_index && !is_open {
         found.find_index(file, index)?;
     }
+    // What was overwritten up to the end of the file takes the index with it.
+    let lacks_index = found.listed.is_none() && found.has_index && found.claimed > 0 && !is_open;
     let missing = (found.claimed - found.there).max(indexes_end.saturating_sub(size));
     let end = match () {
-        () if missing > 0 => End::Cut,
+        () if missing > 0 || lacks_index => End::Cut,
         () if is_open || found.claimed == 0 => End::Unknown,
         () => End::Complete,
     };
@@ -142,10 +144,13 @@ impl Found {
         }
     }
 
-    /// Counts the chunks in the indexes that the header of the stream names.
-    fn count_listed<R: Read + Seek>(&self, file: &mut Reader<R>) -> io::Result<u64> {
+    /// Counts the chunks in the indexes that the header of the stream names. `None` if one of them is overwritten.
+    fn count_listed<R: Read + Seek>(&self, file: &mut Reader<R>) -> io::Result<Option<u64>> {
         let mut listed = 0;
         for (at, length) in &self.indexes {
+            if file.array::<2>(*at)? == Some([0, 0]) {
+                return Ok(None);
+            }
             // A chunk's head, the kind of the index, its number of entries, and a position come first.
             let index = file.bytes(at + 8, length.saturating_sub(8), MAX_INDEX)?;
             let count = index.get(4..8).map_or(0, le) as usize;
@@ -153,7 +158,7 @@ impl Found {
             // The highest bit of a length tells keyframes from others.
             listed += entries.filter(|entry| le(&entry[4..]) & 0x7fff_ffff > 0).count() as u64;
         }
-        Ok(listed)
+        Ok(Some(listed))
     }
 
     fn promises(&self) -> Vec<Promise> {
@@ -306,6 +311,18 @@ mod tests {
         let cut = inspected(&file(start + 9));
         assert_eq!((cut.end, cut.missing), (End::Cut, 9), "an index lies beyond the end");
         assert_eq!(cut.promises[0].amount, ALL);
+    }
+
+    #[test]
+    fn a_file_that_lacks_the_index_it_announces_is_cut() {
+        let mut file = avi(1000);
+        let end = movi(&file) + 500;
+        file[end..].fill(0);
+        assert_eq!(inspected(&file).end, End::Complete, "nothing announces an index");
+        let flags = file.windows(4).position(|w| w == b"avih").unwrap() + 8 + 12;
+        file[flags] |= 0x10;
+        let structure = inspected(&file);
+        assert_eq!((structure.end, structure.promises[0].amount), (End::Cut, ALL));
     }
 
     #[test]

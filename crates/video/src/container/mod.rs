@@ -27,6 +27,8 @@ const MAX_BREAKS: usize = 64;
 pub(crate) struct Structure {
     /// Bytes that the container claims beyond the end of the file.
     pub missing: u64,
+    /// Bytes at the end of the file that were never filled in, and are zeros.
+    pub zeros: u64,
     /// Positions of bytes where the chain of elements is broken, ascending.
     pub breaks: Vec<u64>,
     /// Whether the file reaches the end of its video track.
@@ -41,8 +43,11 @@ pub(crate) struct Structure {
     pub table: Option<mp4::SampleTable>,
     /// Frames in the index of a fragmented MP4 file. An edit list can leave out only these.
     pub indexed: Option<u64>,
-    /// The least number of lost frames, independent of the times of the others: the chain of elements is broken among them.
+    /// The least number of lost frames, independent of the times of the others: the chain of elements is broken among them, or they
+    /// have numbers.
     pub lost: u64,
+    /// How long the video plays, in seconds, if the container has wrong times for its frames.
+    pub seconds: Option<f64>,
     /// Why the container cannot be read, although FFmpeg reads some of it.
     pub unreadable: Option<&'static str>,
 }
@@ -118,11 +123,15 @@ pub(crate) struct StreamId {
 pub(crate) fn inspect(file: impl Read + Seek, format: &str, stream: StreamId) -> io::Result<Structure> {
     let mut file = Reader::new(file)?;
     let mut structure = walk(&mut file, format, stream)?;
-    if structure.end == End::Unknown {
-        let zeros = trailing_zeros(&mut file)?;
+    if structure.end == End::Unknown || structure.end == End::Cut && structure.missing == 0 {
+        let (zeros, size) = (trailing_zeros(&mut file)?, file.size());
         // Downloads and recordings are often laid out in full before they are filled. A little padding is usual.
-        if zeros >= MIN_ZEROS.max(file.size() / 20) {
-            (structure.missing, structure.end) = (zeros, End::Cut);
+        if zeros >= MIN_ZEROS.max(size / 20) {
+            (structure.zeros, structure.end) = (zeros, End::Cut);
+            // The size of the file tells about how much is missing, if nothing else does.
+            let share = Amount::Share((size - zeros) as f64 / size as f64);
+            let known = structure.promises.iter().take_while(|promise| promise.source.is_verified()).count();
+            structure.promises.insert(known, Promise::if_incomplete(share, ExpectedFrom::ContainerHeader));
         }
     }
     Ok(structure)

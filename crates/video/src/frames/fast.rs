@@ -59,7 +59,7 @@ pub(super) fn fast(
     Ok(complete.then_some(Extraction {
         counts,
         expected_from: account.source(),
-        fps: media.fps(),
+        fps: account.length(&media).1,
         size: visitor.delivery.size,
         stamp: media.stamp(),
         plain_pass: false,

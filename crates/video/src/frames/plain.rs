@@ -42,7 +42,7 @@ pub(super) fn plain(
     Ok(Extraction {
         counts,
         expected_from: account.source(),
-        fps: media.fps(),
+        fps: account.length(&media).1,
         size: picker.delivery.size,
         stamp: media.stamp(),
         plain_pass: true,

@@ -259,3 +259,19 @@ fn a_cut_fragmented_file_has_lost_what_its_last_fragment_and_its_segment_index_l
     let (counts, _) = refused(&folder.write("f.mp4", &bytes[..fragment]));
     assert!(counts.output == 178 && (299..=301).contains(&counts.expected), "{counts:?}");
 }
+
+#[test]
+fn where_nothing_tells_the_length_a_cut_file_is_said_to_lack_its_end() {
+    let folder = Folder::new();
+    for (name, synth) in [
+        ("a.ts", contained(h264(120), &[])),
+        ("b.mpg", small("mpeg2video", 120, &[])),
+        ("c.h264", contained(h264(120), &[])),
+    ] {
+        let bytes = std::fs::read(folder.make(name, &synth)).unwrap();
+        let path = folder.write(&format!("cut-{name}"), &bytes[..bytes.len() / 2 - 31]);
+        let Verdict::Damaged { reason, .. } = probed(&path, Level::Deep) else { panic!("{name}") };
+        assert!(reason.contains("does not say how long the video is, so more may be missing at its end"), "{reason}");
+        assert!(reason.ends_with("; if the source plays without faults, download it again"), "{reason}");
+    }
+}

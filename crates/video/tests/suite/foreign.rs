@@ -75,7 +75,7 @@ fn an_mp4_without_its_index() {
     let bytes = std::fs::read(path).unwrap();
     let data = bytes.windows(4).position(|w| w == b"mdat").unwrap();
     let message = message(&folder.write("d.mp4", &bytes[..data + 4]), ErrorKind::Corrupt);
-    assert_eq!(message, "not a video file: it ends before its first picture");
+    assert_eq!(message, "not a video file: it ends before its first picture; download it again");
 }
 
 #[test]

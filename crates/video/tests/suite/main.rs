@@ -15,4 +15,5 @@ mod nvdec;
 mod order;
 mod passes;
 mod probe;
+mod tables;
 mod windows;

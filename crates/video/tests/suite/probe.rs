@@ -172,7 +172,7 @@ fn what_is_no_video_is_corrupt_in_the_words_of_extraction() {
         ("a.mp4", &b""[..], "the file is empty (0 bytes); download it again"),
         ("b.mp4", b"<html>404</html>", "not a video file: no known container"),
         ("c.mp4", &whole[..whole.len() / 2], "the MP4 index (moov) is missing"),
-        ("d.mp4", &front[..data + 4], "not a video file: it ends before its first picture"),
+        ("d.mp4", &front[..data + 4], "not a video file: it ends before its first picture; download it again"),
     ] {
         let path = folder.write(name, bytes);
         let said = says(&path, "corrupt", "corrupt");

@@ -13,6 +13,8 @@ pub(crate) struct Boxes {
     pub index: Option<(u64, u64)>,
     /// The `moof` boxes: where the content of each begins and ends.
     pub fragments: Vec<(u64, u64)>,
+    /// Bytes of the content of all `mdat` boxes.
+    pub data: u64,
     /// Bytes that the last box claims beyond the end of the file.
     pub missing: u64,
     /// The last box is incomplete and belongs to a fragment: it is a `moof`, or an `mdat` after one.
@@ -21,8 +23,8 @@ pub(crate) struct Boxes {
     pub breaks: Vec<u64>,
     /// What the segment index says, if there is exactly one.
     pub segments: Option<Segments>,
-    /// There is a random access index (`mfra`), which is written last.
-    pub has_fragment_index: bool,
+    /// The random access index (`mfra`), which is written last: where its content begins and ends.
+    pub fragment_index: Option<(u64, u64)>,
 }
 
 /// What a segment index (`sidx`) says.
@@ -30,6 +32,8 @@ pub(crate) struct Boxes {
 pub(crate) struct Segments {
     /// Where the last segment ends in the file.
     pub end: u64,
+    /// Number of segments; not 0.
+    pub count: u64,
     /// Playing time of all segments, in ticks.
     pub ticks: u64,
     /// Ticks per second; not 0.
@@ -40,6 +44,11 @@ impl Segments {
     /// Playing time of all segments, in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.ticks as f64 / f64::from(self.timescale)
+    }
+
+    /// Playing time of a typical segment, in seconds.
+    pub(crate) fn typical_seconds(&self) -> f64 {
+        self.seconds() / self.count as f64
     }
 }
 
@@ -107,7 +116,8 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
         match &kind {
             b"moov" if boxes.index.is_none() => boxes.index = Some((body, end)),
             b"moof" => boxes.fragments.push((body, end.min(size))),
-            b"mfra" => boxes.has_fragment_index = true,
+            b"mfra" => boxes.fragment_index = Some((body, end.min(size))),
+            b"mdat" => boxes.data = boxes.data.saturating_add(end - body),
             b"sidx" if end <= size => {
                 indexes += 1;
                 let content = file.bytes(body, end - body, MAX_SEGMENT_INDEX)?;
@@ -130,7 +140,21 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
         }
         (inside, at) = (body, end);
     }
+    if boxes.fragment_index.is_none() && !boxes.fragments.is_empty() {
+        boxes.fragment_index = fragment_index_at_end(file)?;
+    }
     Ok(boxes)
+}
+
+/// The random access index at the end of the file, whose last box says how long it is.
+fn fragment_index_at_end<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Option<(u64, u64)>> {
+    let size = file.size();
+    let Some(last) = file.array::<16>(size.saturating_sub(16))?.filter(|last| last[4..8] == *b"mfro") else {
+        return Ok(None);
+    };
+    let Some(start) = size.checked_sub(be(&last[12..])) else { return Ok(None) };
+    let index = header(file, start, size)?.filter(|index| index.kind == *b"mfra" && index.end == size);
+    Ok(index.map(|index| (index.body, index.end)))
 }
 
 /// The position of the next `moof` box at or after `at`.
@@ -161,7 +185,7 @@ fn segments(content: &[u8], anchor: u64) -> Option<Segments> {
     let length: u64 = references.iter().map(|r| be(&r[..4]) & 0x7fff_ffff).sum();
     let ticks = references.iter().map(|r| be(&r[4..8])).sum();
     let end = anchor.checked_add(first)?.checked_add(length)?;
-    (timescale > 0 && count > 0).then_some(Segments { end, ticks, timescale })
+    (timescale > 0 && count > 0).then_some(Segments { end, count: count as u64, ticks, timescale })
 }
 
 #[cfg(test)]
@@ -183,12 +207,12 @@ mod tests {
     #[test]
     fn index_and_cut_are_found() {
         let whole = [boxed(b"ftyp", &[0; 8]), boxed(b"moov", &[0; 100]), boxed(b"mdat", &[0; 1000])].concat();
-        let plain = Boxes { is_mp4: true, index: Some((24, 124)), ..Boxes::default() };
+        let plain = Boxes { is_mp4: true, index: Some((24, 124)), data: 1000, ..Boxes::default() };
         assert_eq!(walked(&whole), plain);
         assert_eq!(walked(&[&whole[..], &[0xff; 300]].concat()), plain);
         assert_eq!(walked(&whole[..500]), Boxes { missing: 632, ..plain });
         let late = [boxed(b"ftyp", &[0; 8]), boxed(b"mdat", &[0; 1000]), boxed(b"moov", &[0; 100])].concat();
-        assert_eq!(walked(&late[..700]), Boxes { is_mp4: true, missing: 324, ..Boxes::default() });
+        assert_eq!(walked(&late[..700]), Boxes { is_mp4: true, data: 1000, missing: 324, ..Boxes::default() });
         assert_eq!(walked(b"not a video at all"), Boxes::default());
         assert_eq!(walked(b""), Boxes::default());
     }
@@ -217,7 +241,7 @@ mod tests {
             let whole = [head.concat(), boxed(b"free", &[0; 8]), fragment(192), fragment(92)].concat();
             let end = whole.len() as u64;
             let found = walked(&whole);
-            assert_eq!(found.segments, Some(Segments { end, ticks: 3500, timescale: 1000 }));
+            assert_eq!(found.segments, Some(Segments { end, count: 2, ticks: 3500, timescale: 1000 }));
             assert!(found.missing == 0 && !found.cut_fragment && found.segments.unwrap().seconds() == 3.5);
             let cut = walked(&whole[..whole.len() - 250]);
             assert_eq!((cut.cut_fragment, cut.missing, cut.segments), (true, 50, found.segments));
@@ -244,6 +268,19 @@ mod tests {
         longer[18] ^= 1;
         let found = walked(&longer);
         assert_eq!((found.fragments.len(), found.breaks.len()), (2, 1));
+    }
+
+    #[test]
+    fn the_random_access_index_is_found_behind_damage() {
+        let end = [&8_u32.to_be_bytes()[..], b"free", &16_u32.to_be_bytes(), b"mfro", &[0; 4], &32_u32.to_be_bytes()];
+        let index = boxed(b"mfra", &end.concat());
+        let mut file =
+            [boxed(b"ftyp", &[0; 8]), boxed(b"moov", &[0; 100]), fragment(300), fragment(300), index].concat();
+        let size = file.len() as u64;
+        assert_eq!(walked(&file).fragment_index, Some((size - 24, size)));
+        file[600..800].fill(0);
+        let found = walked(&file);
+        assert_eq!((found.fragments.len(), found.fragment_index), (1, Some((size - 24, size))));
     }
 
     #[test]

@@ -37,7 +37,19 @@ impl Listed {
     /// Samples of fragments that are missing or cannot be read.
     pub(super) fn missing(&self) -> u64 {
         // Such a fragment had about as many samples as another one, and at least one.
-        self.gaps.saturating_add(self.unreadable * self.last.map_or(1, |last| last.samples.max(1)))
+        self.gaps.saturating_add(self.unreadable.saturating_mul(self.last.map_or(1, |last| last.samples.max(1))))
+    }
+
+    /// Notes the fragments that a random access index of this content lists behind the last one. `end`: where that one's header ends.
+    pub(super) fn add_unread(&mut self, index: &[u8], track: u32, end: u64) {
+        let Some(last) = self.last else { return };
+        // Where bytes are missing in front of them, fragments lie before their places.
+        let behind = entries(index, track).filter(|(time, position)| *time >= last.end && *position >= end);
+        let mut positions: Vec<u64> = behind.map(|(_, position)| position).collect();
+        // A fragment has an entry for each keyframe.
+        positions.sort_unstable();
+        positions.dedup();
+        self.unreadable = self.unreadable.saturating_add(positions.len() as u64);
     }
 
     /// Adds the fragment with this content. `after_break`: the file is damaged in front of it.
@@ -76,6 +88,21 @@ impl Listed {
             self.last = Some(Last { sequence, end, samples: run.samples, ticks: run.ticks });
         }
     }
+}
+
+/// Times and positions of a track's fragments in the content of a random access index.
+fn entries(content: &[u8], track: u32) -> impl Iterator<Item = (u64, u64)> + '_ {
+    let of_track = move |table: &&[u8]| table.get(4..8).map(be) == Some(u64::from(track));
+    let mut tables = children(content).filter(|(kind, _)| kind == b"tfra").map(|(_, table)| table);
+    let entries = tables.find(of_track).and_then(|table| {
+        // A time, a position, and three numbers of one to four bytes.
+        let wide = if *table.first()? == 0 { 4 } else { 8 };
+        let widths = be(table.get(8..12)?);
+        let numbers: u64 = [4, 2, 0].iter().map(|shift| (widths >> shift & 3) + 1).sum();
+        let entries = table.get(16..)?.chunks_exact(2 * wide + numbers as usize);
+        Some(entries.map(move |entry| (be(&entry[..wide]), be(&entry[wide..2 * wide]))))
+    });
+    entries.into_iter().flatten()
 }
 
 /// The samples of one track in one fragment.
@@ -126,5 +153,27 @@ impl Run {
             self.ticks = self.ticks.saturating_add(be(&entry[..4]));
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fragments_that_only_the_random_access_index_knows_are_missing() {
+        let entry = |time: u32, position: u32| [&time.to_be_bytes()[..], &position.to_be_bytes(), &[1, 1, 1]].concat();
+        let all = [entry(0, 100), entry(50, 900), entry(57, 900), entry(90, 2000)].concat();
+        let body = [&[0; 4][..], &[0, 0, 0, 3], &[0; 4], &[0, 0, 0, 4], &all].concat();
+        let table = [&(body.len() as u32 + 8).to_be_bytes()[..], b"tfra", &body].concat();
+        let missing = |track, ticks, end| {
+            let last = Last { sequence: 1, end: ticks, samples: 10, ticks };
+            let mut listed = Listed { last: Some(last), ..Listed::default() };
+            listed.add_unread(&table, track, end);
+            listed.missing()
+        };
+        assert_eq!([missing(3, 50, 200), missing(3, 90, 950), missing(3, 100, 2100)], [20, 10, 0]);
+        assert_eq!(missing(3, 90, 2100), 0, "the fragment is there, but not at its place");
+        assert_eq!(missing(4, 50, 200), 0, "another track");
     }
 }

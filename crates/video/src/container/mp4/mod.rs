@@ -12,6 +12,7 @@ use reeldeck_common::feature::ExpectedFrom;
 use super::reader::Reader;
 use super::{Amount, End, Promise, Structure};
 pub(crate) use boxes::Boxes;
+use boxes::Segments;
 use fragments::Listed;
 use table::Index;
 pub(crate) use table::SampleTable;
@@ -41,7 +42,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
     let mut structure = Structure { breaks: boxes.breaks.clone(), missing: boxes.missing, ..Structure::default() };
     let Some((start, end)) = boxes.index else { return Ok(structure) };
     let content = file.bytes(start, end - start, MAX_INDEX)?;
-    let Some(index) = Index::parse(&content, id) else {
+    let Some(mut index) = Index::parse(&content, id) else {
         // QuickTime can compress the index.
         if table::find(&content, &[b"cmov"]).is_none() {
             structure.unreadable = Some("its index (moov) has no video track that can be read");
@@ -55,6 +56,8 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
         // The table comes before or after all data, so it also shows what a cut file lacks.
         structure.promises = vec![Promise::list(samples, ExpectedFrom::SampleTable)];
         structure.end = End::Complete;
+        index.table.unreferenced = boxes.data.saturating_sub(index.referenced);
+        structure.seconds = index.table.seconds_if_times_are_wrong();
         structure.table = Some(index.table);
         return Ok(structure);
     }
@@ -64,20 +67,27 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
         let after_break = breaks.next_if(|at| at < start).is_some();
         listed.add(&file.bytes(*start, end - start, MAX_FRAGMENT)?, &index, after_break);
     }
-    let segments = boxes.segments.filter(|segments| segments.end > file.size());
+    if let (Some((start, end)), Some((_, last))) = (boxes.fragment_index, boxes.fragments.last()) {
+        let content = file.bytes(start, end - start, MAX_FRAGMENT)?;
+        listed.add_unread(&content, index.track, *last);
+    }
+    let beyond = boxes.segments.filter(|segments| segments.end > file.size());
+    structure.missing = structure.missing.max(beyond.map_or(0, |segments| segments.end - file.size()));
+    // The sound may be shorter than the index says. If no fragment is missing, their lists of frames are more precise.
+    let slack = |segments: &Segments| match beyond {
+        Some(_) => MISSING_SECONDS,
+        None => MISSING_SECONDS.max(segments.typical_seconds() / 2.0),
+    };
+    let segments = boxes.segments.filter(|segments| segments.seconds() > listed.seconds() + slack(segments));
     if let Some(segments) = segments {
-        structure.missing = structure.missing.max(segments.end - file.size());
-        // If no fragment is missing, their lists of frames are more precise.
-        if segments.seconds() > listed.seconds() + MISSING_SECONDS {
-            let amount = Amount::Seconds { seconds: segments.seconds(), from_zero: false };
-            structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerIndex));
-        }
+        let amount = Amount::Seconds { seconds: segments.seconds(), from_zero: false };
+        structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerIndex));
     }
     let is_longer = |seconds: &f64| seconds - listed.end > SLACK_SECONDS.max(listed.end * 0.05);
     let longer = index.fragments_seconds.filter(is_longer);
-    let verified = boxes.has_fragment_index || boxes.segments.is_some();
+    let verified = boxes.fragment_index.is_some() || boxes.segments.is_some();
     structure.end = match () {
-        () if boxes.cut_fragment || segments.is_some() => End::Cut,
+        () if boxes.cut_fragment || beyond.is_some() || segments.is_some() => End::Cut,
         () if verified => End::Complete,
         () if longer.is_some() => End::Cut,
         () if index.fragments_seconds.is_some() => End::Complete,
@@ -89,6 +99,9 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
     }
     structure.indexed = Some(samples);
     let total = samples.saturating_add(listed.samples).saturating_add(listed.missing());
-    structure.promises.push(Promise::list(total, ExpectedFrom::SampleTable));
+    // Fragments list only their own frames, so something else must tell that they are all.
+    let are_all = verified || index.fragments_seconds.is_some();
+    let source = if are_all { ExpectedFrom::SampleTable } else { ExpectedFrom::Nothing };
+    structure.promises.push(Promise::list(total, source));
     Ok(structure)
 }

@@ -3,8 +3,10 @@
 //! FFmpeg believes every number in the index. A single wrong byte in a time scale or a duration makes an edit list leave out
 //! most of a video, so the numbers are compared with each other here.
 
+mod consistency;
+
 use super::super::reader::be;
-use super::timeline::{REORDER, Timeline};
+use super::timeline::Timeline;
 
 /// Samples are listed one by one, so a table can be long: two million frames take 16 MB.
 const MAX_TABLE: usize = 64 << 20;
@@ -18,9 +20,18 @@ pub(crate) struct SampleTable {
     times: u64,
     /// Samples by the table of presentation offsets, if there is one.
     offsets: Option<u64>,
+    /// Samples in all chunks of data, if the tables of chunks are there.
+    chunked: Option<u64>,
     /// Sum of all sample durations, and the longest of them.
     total: u64,
     longest: u64,
+    /// The difference of the largest and the smallest presentation offset, in ticks.
+    spread: u64,
+    /// The sum does not fit the media header, and would fit it if one entry of the table were slightly different.
+    one_entry_off: bool,
+    /// Bytes of all samples, and of data in the file that belongs to no sample of any track.
+    size: u64,
+    pub(super) unreferenced: u64,
     timeline: Timeline,
     /// Ticks per second of the movie and of the track.
     movie_scale: u64,
@@ -59,6 +70,8 @@ pub(super) struct Index {
     pub tracks: Vec<Track>,
     /// Seconds that the movie lasts, if it has fragments and a header says so.
     pub fragments_seconds: Option<f64>,
+    /// Bytes of the samples of all tracks.
+    pub referenced: u64,
 }
 
 /// What fragments need to know of a track.
@@ -189,6 +202,7 @@ impl Index {
         let seconds = |ticks: u64| ticks as f64 / movie_scale as f64;
         let fragments = extends.and(fragments.into_iter().chain(movie_duration).max()).map(seconds);
         let (format, encryption) = sample_entry(samples);
+        let sizes = tracks().filter_map(|track| find(track, &[b"mdia", b"minf", b"stbl"])).map(size_of_samples);
         Some(Self {
             table,
             format,
@@ -196,8 +210,29 @@ impl Index {
             track: number,
             tracks: tracks().filter_map(track_of).collect(),
             fragments_seconds: fragments.filter(|seconds| seconds.is_finite()),
+            referenced: sizes.fold(0, u64::saturating_add),
         })
     }
+}
+
+/// Bytes of all samples, by the table of sizes in an `stbl` box.
+fn size_of_samples(samples: &[u8]) -> u64 {
+    let Some(table) = find(samples, &[b"stsz"]) else { return 0 };
+    match (word(table, 4), word(table, 8)) {
+        (Some(0), Some(count)) => entries::<4>(table, 12, count).iter().map(|size| be(size)).sum(),
+        (Some(size), Some(count)) => size.saturating_mul(count),
+        _ => 0,
+    }
+}
+
+/// Samples in all chunks: entries say from which chunk on how many samples each has.
+fn chunked(samples: &[u8]) -> Option<u64> {
+    let chunks = find(samples, &[b"stco"]).or_else(|| find(samples, &[b"co64"])).and_then(|table| word(table, 4))?;
+    let table = find(samples, &[b"stsc"])?;
+    let runs = entries::<12>(table, 8, word(table, 4)?);
+    let ends = runs.iter().skip(1).map(|run| be(&run[..4])).chain([chunks + 1]);
+    let in_run = |(run, end): (&[u8; 12], u64)| end.saturating_sub(be(&run[..4])).saturating_mul(be(&run[4..8]));
+    Some(runs.iter().zip(ends).map(in_run).fold(0, u64::saturating_add))
 }
 
 /// The format of the samples, and why they cannot be decoded if they are encrypted.
@@ -264,7 +299,12 @@ impl SampleTable {
             self.total = self.total.saturating_add(count.saturating_mul(delta));
             self.longest = self.longest.max(delta);
         }
+        self.one_entry_off = self.is_one_entry_off(times);
+        self.chunked = chunked(samples);
+        self.size = size_of_samples(samples);
         let offsets = pairs(b"ctts");
+        let shifts = || offsets.into_iter().flatten().map(|entry| be(&entry[4..]) as u32 as i32);
+        self.spread = shifts().max().zip(shifts().min()).map_or(0, |(most, least)| most.abs_diff(least).into());
         self.offsets = offsets.map(|table| table.iter().map(|entry| be(&entry[..4])).sum());
         self.timeline = Timeline::new(self.samples(), times, offsets.unwrap_or_default(), self.single_edit());
     }
@@ -289,6 +329,7 @@ impl SampleTable {
     pub(crate) fn expected(&self, entries: u64) -> u64 {
         let samples = self.samples();
         let hidden = samples.saturating_sub(entries);
+        let entries = entries.saturating_add(self.unlisted());
         if hidden == 0 {
             return entries;
         }
@@ -304,88 +345,4 @@ impl SampleTable {
         let rounding = if explained == 0 { 0 } else { 2.max(samples / 100) };
         entries + if unexplained > rounding { unexplained } else { unexplained.min(timeline.displaced) }
     }
-
-    /// Why the edit list cannot be believed, if other numbers of the index contradict it.
-    pub(crate) fn contradiction(&self) -> Option<&'static str> {
-        let samples = self.samples();
-        if self.sizes[0] != samples || self.sizes[1] != samples {
-            return Some("its table of sizes does not fit the other tables");
-        }
-        if self.times > 0 && self.times != samples {
-            return Some("its table of times does not fit the table of sizes");
-        }
-        if self.offsets.is_some_and(|offsets| offsets != samples) {
-            return Some("its table of presentation offsets does not fit the table of sizes");
-        }
-        // The header may count up to the last presentation time, which reordering delays.
-        let is_apart = |duration: u64| {
-            let frame = self.longest.max(1);
-            // Streams that were cut out of others may lack some frames at the beginning.
-            let missing = REORDER.min(2 + samples / 8) * frame;
-            duration.saturating_add(missing) < self.total || duration > self.total.saturating_add(REORDER * frame)
-        };
-        if self.media_duration.is_some_and(is_apart) {
-            return Some("its frames last longer or shorter than its header says");
-        }
-        if !self.edits.is_empty() && !self.has_all_edits {
-            return Some("its edit list is cut off");
-        }
-        let (start, end) = self.single_edit()?;
-        let seconds = |ticks: i64| ticks as f64 / self.scale as f64;
-        let frame = seconds(self.longest as i64);
-        let Timeline { first: earliest, end: latest, .. } = self.timeline;
-        let rest = seconds(latest.saturating_sub(start));
-        let edit = seconds(end.saturating_sub(start));
-        // The edit lasts as long as all frames, but begins so late that it cannot.
-        let whole = seconds(latest.saturating_sub(earliest));
-        let rounding = 1.0 / self.movie_scale as f64 + 1.0 / self.scale as f64;
-        // With negative presentation offsets the times say little.
-        let is_plain = earliest >= 0;
-        if is_plain && start > earliest && (edit - whole).abs() <= rounding {
-            return Some("its edit list begins too late");
-        }
-        if is_plain && edit - rest > frame.max(whole * 0.02) && (edit - whole).abs() < (edit - rest).abs() {
-            return Some("its edit list begins too late");
-        }
-        if rest - edit <= 2.0 * frame {
-            return None;
-        }
-        // The edit leaves out frames at the end. The track's own duration must agree, for it is the sum of all edits.
-        let all: u64 = self.edits.iter().map(|edit| edit.duration).sum();
-        let empty: u64 = self.edits.iter().filter(|edit| edit.start < 0).map(|edit| edit.duration).sum();
-        let movie = |ticks: u64| ticks as f64 / self.movie_scale as f64;
-        let agrees = |duration: Option<u64>| duration.is_some_and(|duration| duration.abs_diff(all) <= 2);
-        if let Some(track) =
-            self.track_duration.filter(|_| !agrees(self.track_duration) && !agrees(self.movie_duration))
-        {
-            let others_agree = self.movie_duration == Some(track) && track > all;
-            let (track, rest) = (movie(track), rest + movie(empty));
-            if others_agree || (track - rest).abs() < (track - movie(all)).abs() {
-                return Some("its edit list is shorter than its track");
-            }
-        }
-        self.wrong_scale(edit, rest).then_some("its time scale does not fit its durations")
-    }
-
-    /// Whether a time scale is wrong: an odd one that would be an ordinary one if the edit showed all frames.
-    fn wrong_scale(&self, edit: f64, rest: f64) -> bool {
-        let near = |low: f64, high: f64| (low.floor() as u64..=high.ceil() as u64).take(1000);
-        let ticks = edit * self.movie_scale as f64;
-        let is_usual = |scale: u64| scale.is_multiple_of(100) || scale <= 240 || self.scales.contains(&scale);
-        let frame = self.longest as f64 / self.scale as f64;
-        if !is_usual(self.movie_scale)
-            && near((ticks - 1.0) / (rest + frame), (ticks + 1.0) / (rest - frame)).any(is_usual)
-        {
-            return true;
-        }
-        // The same for the track's scale, by the frame rate that follows from it.
-        let constant = self.total == self.longest.saturating_mul(self.times);
-        let rate = |scale: f64| scale / self.longest as f64;
-        let is_usual = |rate: f64| USUAL_RATES.iter().any(|usual| (rate / usual - 1.0).abs() < 1e-3);
-        constant && !is_usual(rate(self.scale as f64)) && is_usual(rate(self.scale as f64 * rest / edit))
-    }
 }
-
-/// Frame rates that cameras and encoders use.
-const USUAL_RATES: [f64; 15] =
-    [10.0, 12.0, 12.5, 15.0, 20.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0, 120.0];

@@ -1,11 +1,15 @@
-//! ASF and WMV files: a header with the number and length of all data packets, and the playing time.
+//! ASF and WMV files: a header with the number and length of all data packets, and the playing time. The packets number the frames.
+
+mod objects;
 
 use std::io::{self, Read, Seek};
+use std::ops::Range;
 
 use reeldeck_common::feature::ExpectedFrom;
 
 use super::reader::{Reader, le};
 use super::{Amount, End, Promise, Structure};
+use objects::Objects;
 
 type Guid = [u8; 16];
 
@@ -35,7 +39,7 @@ struct Header {
     is_encrypted: bool,
 }
 
-/// Reads the header, and the first bytes of every data packet.
+/// Reads the header, and every data packet.
 ///
 /// # Errors
 /// If reading fails.
@@ -74,16 +78,55 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
         let share = Amount::Share((there as f64 / claimed as f64).min(1.0));
         structure.promises.push(Promise::if_incomplete(share, ExpectedFrom::ContainerHeader));
     }
-    // With error correction, which everybody writes, each packet begins with the same byte.
-    let packets = if packets > 0 && !header.is_live { packets.min(whole) } else { whole };
-    if file.array::<3>(data)? == Some([0x82, 0, 0]) {
-        for at in (0..packets).map(|number| data + number * header.packet_size) {
-            if file.array::<3>(at)? != Some([0x82, 0, 0]) {
-                structure.broken_at(at);
-            }
-        }
-    }
+    let end = if packets > 0 && !header.is_live { data.saturating_add(claimed) } else { size };
+    walk(file, data..end.min(size), header.packet_size, u8::try_from(id).unwrap_or(0), &mut structure)?;
     Ok(structure)
+}
+
+/// With error correction, which everybody writes, each packet begins with these bytes.
+const PACKET: [u8; 3] = [0x82, 0, 0];
+
+/// No packet is longer.
+const MAX_PACKET: usize = 1 << 20;
+
+/// Walks over all data packets. After a break it looks for the next packet.
+fn walk<R: Read + Seek>(
+    file: &mut Reader<R>,
+    data: Range<u64>,
+    packet_size: u64,
+    stream: u8,
+    structure: &mut Structure,
+) -> io::Result<()> {
+    let mut objects = Objects::new(stream);
+    let has_mark = file.array::<3>(data.start)? == Some(PACKET);
+    let mut at = data.start;
+    while at + packet_size <= data.end {
+        let packet = file.bytes(at, packet_size, MAX_PACKET)?;
+        if has_mark && !packet.starts_with(&PACKET) {
+            structure.broken_at(at);
+            match next_packet(file, at + 1, packet_size)?.filter(|next| *next < data.end) {
+                Some(next) => at = next,
+                None => break,
+            }
+            continue;
+        }
+        objects.add(&packet);
+        at += packet_size;
+    }
+    structure.lost = objects.lost().unwrap_or(0);
+    Ok(())
+}
+
+/// The next position where a packet begins, and another one follows it, or the end of the file.
+fn next_packet<R: Read + Seek>(file: &mut Reader<R>, from: u64, packet_size: u64) -> io::Result<Option<u64>> {
+    let mut at = from;
+    while let Some(next) = file.find(at, &PACKET)? {
+        if file.array::<3>(next + packet_size)?.is_none_or(|start| start == PACKET) {
+            return Ok(Some(next));
+        }
+        at = next + 1;
+    }
+    Ok(None)
 }
 
 /// Identity and length of the object at this position.

@@ -1,0 +1,96 @@
+//! Tables of an MP4 file that are well formed, and do not fit each other; and files with several video streams.
+
+use reeldeck_common::probe::{Level, Verdict};
+use reeldeck_video::synth::Synth;
+
+use crate::media::{Folder, SPARSE, assert_healthy, contained, probed, request, small, take_both};
+use crate::mux;
+
+const FRAMES: u32 = 120;
+
+fn original(folder: &Folder) -> Vec<u8> {
+    let synth = contained(small("libx264", FRAMES.into(), &[("bf", "0")]), &[("movflags", "+faststart")]);
+    std::fs::read(folder.make("whole.mp4", &synth)).unwrap()
+}
+
+/// Where the content of a box begins.
+fn content(bytes: &[u8], kind: &[u8; 4]) -> usize {
+    bytes.windows(4).position(|w| w == kind).unwrap() + 4
+}
+
+fn get(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+fn put(bytes: &mut [u8], at: usize, number: u32) {
+    bytes[at..at + 4].copy_from_slice(&number.to_be_bytes());
+}
+
+#[test]
+fn tables_that_list_half_of_the_frames_are_damage() {
+    let folder = Folder::new();
+    for also_chunks in [false, true] {
+        let mut bytes = original(&folder);
+        let (sizes, times, chunks) = (content(&bytes, b"stsz"), content(&bytes, b"stts"), content(&bytes, b"stsc"));
+        assert_eq!([get(&bytes, sizes + 8), get(&bytes, times + 8)], [FRAMES; 2]);
+        put(&mut bytes, sizes + 8, FRAMES / 2);
+        put(&mut bytes, times + 8, FRAMES / 2);
+        // The second half of the table of sizes becomes a box without a meaning.
+        let length = get(&bytes, sizes - 8);
+        put(&mut bytes, sizes - 8, length - FRAMES / 2 * 4);
+        let rest = sizes + 12 + FRAMES as usize / 2 * 4;
+        put(&mut bytes, rest, FRAMES / 2 * 4);
+        bytes[rest + 4..rest + 8].copy_from_slice(b"free");
+        if also_chunks {
+            assert_eq!([get(&bytes, chunks + 4), get(&bytes, chunks + 12)], [1, FRAMES], "one chunk");
+            put(&mut bytes, chunks + 12, FRAMES / 2);
+        }
+        let path = folder.write("half.mp4", &bytes);
+        for level in [Level::Quick, Level::Deep] {
+            let Verdict::Damaged { lost, facts, reason, .. } = probed(&path, level) else { panic!("{level:?}") };
+            assert_eq!((lost, facts.frames), (60, 120), "{reason}");
+            assert!(reason.contains("its tables list fewer frames"), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_bit_in_the_table_of_times_is_damage_and_the_headers_tell_the_duration() {
+    let folder = Folder::new();
+    let whole = original(&folder);
+    let step = content(&whole, b"stts") + 12;
+    // Sums may differ by an eighth.
+    for bit in 7..31 {
+        let mut bytes = whole.clone();
+        let wrong = get(&bytes, step) ^ 1 << bit;
+        put(&mut bytes, step, wrong);
+        let path = folder.write("wrong.mp4", &bytes);
+        // Frames that are late by the table lie behind the end of the edit list, and FFmpeg leaves them out.
+        let (facts, lost) = match probed(&path, Level::Quick) {
+            Verdict::Damaged { facts, lost, reason, .. } => {
+                assert!(reason.contains("the index is damaged: the durations of its frames"), "{bit}: {reason}");
+                (facts, lost)
+            }
+            other => panic!("{bit}: {other:?}"),
+        };
+        assert!((facts.duration_s - 4.0).abs() < 0.1 && facts.frames == u64::from(FRAMES), "{bit}: {facts:?}");
+        assert_eq!(facts.fps, [30_000, 1000], "{bit}");
+        if lost == 0 {
+            let extracted = take_both(&path, &request(SPARSE)).unwrap().facts;
+            assert_eq!((extracted.fps, extracted.counts.concealed), (facts.fps, 1), "{bit}");
+        }
+    }
+}
+
+#[test]
+fn of_several_video_streams_the_default_one_is_taken() {
+    let folder = Folder::new();
+    let track = |name: &str, width, frames| {
+        let synth = Synth { width, height: width, ..contained(small("libx264", frames, &[]), &[]) };
+        mux::pictures(&folder.make(name, &synth))
+    };
+    let tracks = vec![track("a.mp4", 48, 60), track("b.mp4", 96, 45), track("c.mp4", 64, 50)];
+    let path = mux::write(folder.path("several.mp4"), tracks);
+    assert_healthy(&path, 60);
+    assert_eq!(take_both(&path, &request(SPARSE)).unwrap().facts.size, [48, 48]);
+}
