@@ -95,7 +95,7 @@ fn float16_halves_npy_and_nothing_else() {
     let half = npy::read(&set.bytes("npy-f16/v_a.npy")).unwrap();
     let whole = set.made("A/v_a.mp4");
     assert_eq!((half.shape, half.data[4]), ([61, 5], 2.0), "{whole:?}");
-    set.run(&["export", "--format", "csv", "--float16"]).expect(2, &["--float16 is about npy"]);
+    set.run(&["export", "--format", "csv", "--float16"]).expect(2, &["--float16 applies only to npy"]);
 }
 
 #[test]
