@@ -32,8 +32,9 @@ pub(crate) fn start_waiting(settings: &Settings, typed: &Overrides, on_line: &dy
     let Started { pid, exit_code, stderr } = start(settings, typed, &["--wait"], on_line)?;
     let Some(code) = exit_code else { return Ok(pid) };
     let text = String::from_utf8_lossy(&stderr);
-    // The error is printed with this prefix again.
-    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    // Notes may come before the error, and the error is printed with this prefix again.
+    let text = text.rsplit_once("\nerror: ").map_or(text.as_ref(), |(_, error)| error).trim();
+    let text = text.strip_prefix("error: ").unwrap_or(text);
     let message = if text.is_empty() {
         format!("the engine ended with {code} before it could be reached")
     } else {

@@ -49,7 +49,7 @@ pub mod internals {
         pub use crate::dataset::video_list::LabelStyle;
     }
     pub mod engine {
-        pub use crate::engine::event::{Effect, Event, Notice};
+        pub use crate::engine::event::{Effect, Event, Notice, Unread};
         pub use crate::engine::state::{
             Ending, HoldUntil, Phase, Progress, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId,
             WorkerProcess, WorkerStatus,

@@ -45,7 +45,11 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
     reeldeck_process::confine::harden().context("failed to give up privileges")?;
     settings.check_folders()?;
     check_export(settings, options)?;
-    let checkpoint = weights(settings)?;
+    let checkpoint = match weights(settings) {
+        // Scans, checks and lists need no weights.
+        Err(error) if options.wait => Chosen::none(error),
+        weights => weights.map_err(no_weights)?,
+    };
     let text = Text { settings: settings.clone(), wait: options.wait };
     // A wrong --root must not create an output folder.
     if !settings.dry_run && !options.wait && !settings.out.exists() {
@@ -102,12 +106,11 @@ fn bring(settings: &Settings) -> anyhow::Result<()> {
     if settings.dry_run { Ok(()) } else { checkpoint::bring(settings).map_err(no_weights) }
 }
 
-fn weights(settings: &Settings) -> anyhow::Result<Chosen> {
-    let chosen = match settings.dry_run {
+fn weights(settings: &Settings) -> Result<Chosen, CheckpointError> {
+    match settings.dry_run {
         true => checkpoint::look(settings),
         false => checkpoint::obtain(settings),
-    };
-    chosen.map_err(no_weights)
+    }
 }
 
 fn no_weights(error: CheckpointError) -> anyhow::Error {
@@ -149,7 +152,10 @@ impl Reporter for Text {
         if settings.shard_of_slurm {
             errln!("note: part {} of the Slurm array; --shard 0/1 takes all", settings.shard);
         }
-        errln!("features {}, weights {}", session.layout.set(), session.checkpoint.id.name);
+        match session.checkpoint.needs {
+            Some(_) => errln!("no weights: videos can be scanned, checked and listed, and not extracted"),
+            None => errln!("features {}, weights {}", session.layout.set(), session.checkpoint.id.name),
+        }
         let Counts { done, failed, unreadable, stale, left_out, excluded, .. } = *counts;
         let more = [
             (failed - unreadable, "failed before (--retry-failed)"),

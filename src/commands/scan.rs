@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::Context;
 use reeldeck_common::damaged;
@@ -54,6 +55,10 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
     if let Some(checker) = &mut current.checker
         && !current.scan.videos.is_empty()
     {
+        if watch.is_none() {
+            // Nothing is checked again later. A file that has just been copied is complete, unless it changes now.
+            checker.settle(Duration::ZERO);
+        }
         (checked, current.arriving) = checker.check_all(&current.scan.videos, &mut current.probes)?;
         if checked == Exit::Interrupted {
             return Ok(checked);

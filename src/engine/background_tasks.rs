@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail, ensure};
 use reeldeck_common::atomic::Owner;
+use reeldeck_common::error::ErrorKind;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::probe::Level;
 use reeldeck_common::recipe::{Output, Recipe};
@@ -14,6 +15,7 @@ use reeldeck_common::video::VideoName;
 use tokio::sync::oneshot;
 
 use super::assess::{self, StoredResult};
+use super::dataset_folder::DatasetFolder;
 use super::excluded;
 use super::files::Files;
 use super::other_files::OtherFiles;
@@ -32,8 +34,13 @@ use crate::format::{Axes, Format};
 use crate::out::{count, errln};
 use crate::progress::Progress;
 
-/// The channel for the answer to a request.
-pub(crate) type Reply = oneshot::Sender<Result<String, String>>;
+/// Where the answer to a request goes.
+pub(crate) struct Reply {
+    /// The request, for the log.
+    pub command: String,
+    /// The client.
+    pub client: oneshot::Sender<Result<String, String>>,
+}
 
 /// The result of a background task.
 pub(crate) enum TaskResult {
@@ -87,6 +94,8 @@ impl Progress for Cancel {
 pub(crate) struct TaskContext {
     /// The dataset folder.
     pub root: PathBuf,
+    /// Tells whether the dataset folder is there.
+    pub dataset: Arc<DatasetFolder>,
     /// What counts as a video.
     pub scan: ScanRules,
     /// The layout of the output folder.
@@ -132,7 +141,10 @@ impl TaskContext {
                 let found = self.found(&file);
                 Some(Ok((file, found)))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(Err(name)),
+            // While its folder is gone, nothing is known of the file.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.dataset.look_at(&name, ErrorKind::Missing).is_none().then_some(Err(name))
+            }
             Err(_) => None,
         }
     }
@@ -143,6 +155,7 @@ impl TaskContext {
     /// When the folder cannot be read, or is empty as if its disk were not mounted.
     pub(crate) fn rescan(&self, known: &Files, gone: impl Fn(VideoId) -> bool) -> anyhow::Result<Differences> {
         let found: Scan = scan(&self.root, &self.scan)?;
+        self.dataset.look(&[]).map_err(anyhow::Error::msg)?;
         let there = |id: &VideoId| !gone(*id);
         let any = (0..known.len()).any(|id| there(&VideoId(id)));
         ensure!(

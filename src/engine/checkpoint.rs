@@ -114,6 +114,17 @@ pub(crate) struct Chosen {
     pub id: CheckpointId,
     /// A note for the user.
     pub note: Option<String>,
+    /// There are no weights, and this is what an extraction needs, for people.
+    pub needs: Option<String>,
+}
+
+impl Chosen {
+    /// No weights: everything but extraction works.
+    pub(crate) fn none(error: CheckpointError) -> Self {
+        let needs = format!("extraction needs weights: {:#}", anyhow::Error::from(error));
+        let id = CheckpointId { name: String::new(), digest: String::new(), synthetic_weights: false };
+        Self { source: CheckpointSource::Seeded, id, note: None, needs: Some(needs) }
+    }
 }
 
 /// Identifies the chosen weights, after a download if they have an address and are not in the cache. A damaged file in the
@@ -210,6 +221,7 @@ pub(crate) fn choose(
             note: Some(
                 "seeded weights: the features of this run are meaningless; use them only to try things out".into(),
             ),
+            needs: None,
         }),
         Some(CheckpointSource::File(path)) => from_file(path, recipe, progress),
         Some(CheckpointSource::Url(url)) => {
@@ -247,6 +259,7 @@ fn from_file(path: &Path, recipe: &Recipe, progress: &dyn Progress) -> Result<Ch
         source: CheckpointSource::File(path.to_owned()),
         id: CheckpointId { name, digest: found, synthetic_weights: false },
         note,
+        needs: None,
     })
 }
 

@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::state::VideoId;
 use crate::format::Format;
+use crate::out::count;
 
 /// An order of a client with the channel for its answer.
 #[derive(Debug)]
@@ -14,7 +15,34 @@ pub(crate) struct ClientRequest {
     pub reply: oneshot::Sender<Result<String, String>>,
 }
 
-/// An request.
+impl Request {
+    /// The request, for the log.
+    pub(crate) fn in_words(&self) -> String {
+        let videos = |videos: &[VideoId]| count(videos.len(), "video", "videos");
+        match self {
+            Self::Pause => "pause".into(),
+            Self::Resume => "resume".into(),
+            Self::Stop { now: false } => "stop".into(),
+            Self::Stop { now: true } => "stop now".into(),
+            Self::Retry(ids) => format!("retry {}", videos(ids)),
+            Self::Start => "start".into(),
+            Self::Redo(ids) => format!("extract {} again", videos(ids)),
+            Self::Exclude { videos: ids, undo: false } => format!("exclude {}", videos(ids)),
+            Self::Exclude { videos: ids, undo: true } => format!("include {}", videos(ids)),
+            Self::Rescan => "rescan".into(),
+            Self::Check { deep: false } => "quick check".into(),
+            Self::Check { deep: true } => "deep check".into(),
+            Self::WriteList => "write the list of videos".into(),
+            Self::Export(formats) => {
+                format!("export {}", formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", "))
+            }
+            Self::WriteMissing => "write the lists of missing videos".into(),
+            Self::Leave => "leave".into(),
+        }
+    }
+}
+
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Suspend the workers.

@@ -25,6 +25,8 @@ pub enum Event {
     Done(WorkerProcess, JobId, Report),
     /// A job failed; with the state of the file, where the worker has read it.
     Failed(WorkerProcess, JobId, Failure, Option<SourceStamp>),
+    /// A job failed because the video could not be read, and its own file may not be at fault; with the failure.
+    Unread(WorkerProcess, JobId, Unread, Failure),
     /// A feature is on disk, but its worker exited before it could report that. `Gone` follows.
     Unreported(WorkerProcess, JobId, Report),
     /// A worker process has exited; with a description of how.
@@ -33,8 +35,12 @@ pub enum Event {
     Released(WorkerProcess, JobId),
     /// The output folder cannot be written to; with the reason.
     CannotWrite(String),
-    /// A check of the output folder during a hold has failed, for this reason.
+    /// A check of the folder during a hold has failed, for this reason.
     StillHeld(String),
+    /// The dataset folder is gone, for this reason.
+    DatasetGone(String),
+    /// The dataset folder, and the folders that were waited for, can be read again.
+    DatasetBack,
     /// The output folder can be written to again. The features and failure files of these videos are lost.
     OutputBack(Vec<VideoId>),
     /// A user pauses the workers.
@@ -75,11 +81,23 @@ impl Event {
             | Self::Progress(process, ..)
             | Self::Done(process, ..)
             | Self::Failed(process, ..)
+            | Self::Unread(process, ..)
             | Self::Unreported(process, ..)
             | Self::Gone(process, _) => Some(*process),
             _ => None,
         }
     }
+}
+
+/// Why a video could not be read, other than by a fault of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// The dataset folder is gone; with the reason and the next step.
+    NoDataset(String),
+    /// The folder of the video is gone; with the reason and the next step.
+    NoFolder(String),
+    /// The file is there again.
+    Back,
 }
 
 /// Something that the engine does after an event.
@@ -125,6 +143,8 @@ pub enum Effect {
     LookAt(VideoId),
     /// Check whether the output folder can be written to. `OutputBack` or `StillHeld` follows.
     LookAtOutput,
+    /// Check whether the dataset folder and the folders of these videos can be read. `DatasetBack` or `StillHeld` follows.
+    LookAtDataset(Vec<VideoId>),
     /// Publish a notice.
     Notify(Notice),
 }
@@ -154,7 +174,9 @@ pub enum Notice {
     Resumed,
     /// The run is held because of a folder; with the reason and the next step.
     Held(Folder, String),
-    /// The hold is over; with the number of videos whose results are lost.
+    /// The dataset folder can be read again, and the hold is over.
+    DatasetBack,
+    /// The output folder can be written to again; with the number of videos whose results are lost.
     OutputBack(usize),
     /// A user has queued so many videos again.
     Requeued(usize),

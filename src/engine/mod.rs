@@ -5,6 +5,7 @@ pub(crate) mod background_tasks;
 pub(crate) mod checkpoint;
 pub(crate) mod control;
 pub(crate) mod crash_recovery;
+pub(crate) mod dataset_folder;
 pub(crate) mod event;
 pub(crate) mod excluded;
 pub(crate) mod files;

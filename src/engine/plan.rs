@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub others: Arc<OtherFiles>,
     /// The last run of the output folder.
     pub last_run: Option<Box<RunSummary>>,
+    /// What an engine without weights needs before it can extract.
+    pub needs: Option<String>,
     /// Which videos are extracted.
     pub policy: Policy,
     /// The excluded videos.

@@ -151,6 +151,7 @@ pub(crate) fn event(state: &State, notice: Notice) -> Event {
         Notice::Paused => Event::Paused,
         Notice::Resumed => Event::Resumed,
         Notice::Held(folder, reason) => Event::Held { folder, reason },
+        Notice::DatasetBack => Event::DatasetBack,
         Notice::OutputBack(lost) => Event::OutputBack { lost },
         Notice::Requeued(videos) => Event::Requeued { videos },
         Notice::Finishing => Event::Stopping,

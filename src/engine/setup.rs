@@ -18,6 +18,7 @@ use crate::dataset::shown;
 use crate::dataset::watch::{Backend, Watch, WatchOptions};
 use crate::engine::background_tasks::TaskContext;
 use crate::engine::checkpoint::Chosen;
+use crate::engine::dataset_folder::DatasetFolder;
 use crate::engine::excluded;
 use crate::engine::files::Files;
 use crate::engine::lock::Lock;
@@ -120,7 +121,8 @@ pub(crate) fn plan(
     owner: &Owner,
     lock: &Lock,
     devices: &[Device],
-    waits_with: Option<&[VideoFile]>,
+    files: &[VideoFile],
+    waits: bool,
     others: Arc<OtherFiles>,
 ) -> Result<Plan> {
     let program = process::worker()?;
@@ -164,18 +166,22 @@ pub(crate) fn plan(
     };
     let room = (in_flight as u64 * feature_size(&settings.recipe)).max(1 << 20);
     let output = Output::new(layout.clone(), lock.clone(), room);
+    let dataset = DatasetFolder::new(&settings.root, files)
+        .with_context(|| format!("failed to read the dataset folder {}", shown(&settings.root)))?;
     let private = layout.private();
     let excluded =
         excluded::read(&private).with_context(|| format!("failed to read {}", shown(&excluded::path(&private))))?;
     Ok(Plan {
-        waits: waits_with.is_some(),
+        waits,
         others,
+        needs: chosen.needs.clone(),
         last_run: last_run::read(&private, settings.shard).map(Box::new),
         policy: super::work::policy(settings),
         excluded,
-        watch: waits_with.and_then(|known| Some(Watch::start(watch(settings)?, known))),
+        watch: if waits { watch(settings).map(|options| Watch::start(options, files)) } else { None },
         task_context: TaskContext {
             root: settings.root.clone(),
+            dataset: Arc::new(dataset),
             scan: settings.scan.clone(),
             layout: layout.clone(),
             recipe: settings.recipe.clone(),

@@ -108,6 +108,11 @@ pub enum Event {
     Requeued {
         videos: usize,
     },
+    Command {
+        command: String,
+        done: bool,
+        message: String,
+    },
     Stopping,
     StoppingNow,
     Blocked {

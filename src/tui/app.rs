@@ -151,6 +151,8 @@ pub(super) struct App {
     pub(super) details_stale: bool,
     pub(super) last_tick: Duration,
     pub(super) engine_starting: bool,
+    /// Start a run as soon as an engine is connected.
+    pub(super) start_when_connected: bool,
     /// What a starting engine does; empty if it has not said.
     pub(super) starting_step: String,
     /// Videos have changed since the table was last requested.
@@ -194,6 +196,7 @@ impl App {
             details_stale: false,
             last_tick: Duration::ZERO,
             engine_starting: false,
+            start_when_connected: false,
             starting_step: String::new(),
             table_stale: false,
             classes_stale: true,
@@ -219,6 +222,11 @@ impl App {
     /// A run is in progress, be it paused or stopping.
     pub(super) fn is_active(&self) -> bool {
         !matches!(self.phase(), None | Some(Phase::Starting | Phase::Waiting | Phase::Idle))
+    }
+
+    /// What is shown of the run may be out of date: no engine is connected.
+    pub(super) fn is_stale(&self) -> bool {
+        self.latest.is_some() && !matches!(self.connection, Connection::Up(_))
     }
 
     pub(super) fn welcome(&self) -> Option<&Welcome> {

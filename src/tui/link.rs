@@ -32,6 +32,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause between two attempts to find an engine.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
+/// The same while there is no engine. It takes a look at the lock files.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Attempts after which there is no engine.
 const MAX_ATTEMPTS: u32 = 8;
 
@@ -41,18 +44,19 @@ pub(super) enum LinkRequest {
     Connect,
 }
 
-/// Keeps the connection up until the window closes.
+/// Keeps the connection up until the window closes. Without an engine it looks for the next one, whoever starts it.
 pub(super) async fn run(
     settings: Settings,
     mut requests: mpsc::UnboundedReceiver<LinkRequest>,
     events: mpsc::Sender<LinkEvent>,
 ) {
     let mut missed = 0;
+    // Why there is no engine, as the window was told.
+    let mut told: Option<String> = None;
     loop {
-        let found = find(&settings).await;
-        match found {
+        let gone = match find(&settings).await {
             Ok(Some(socket)) => {
-                missed = 0;
+                (missed, told) = (0, None);
                 let lost = match talk(socket, &mut requests, &events).await {
                     Ok(()) => return,
                     Err(error) => error.to_string(),
@@ -60,42 +64,36 @@ pub(super) async fn run(
                 if events.send(LinkEvent::Lost(lost)).await.is_err() {
                     return;
                 }
+                None
             }
-            Ok(None) => missed += 1,
-            Err(reason) => {
-                missed = 0;
-                if events.send(LinkEvent::Gone(reason)).await.is_err() {
-                    return;
-                }
-                if !wait_for_connect(&mut requests).await {
-                    return;
-                }
+            Ok(None) => {
+                missed += 1;
+                (missed >= MAX_ATTEMPTS).then(|| "it has exited".to_owned())
             }
-        }
-        if missed >= MAX_ATTEMPTS {
-            missed = 0;
-            if events.send(LinkEvent::Gone("it has ended".into())).await.is_err()
-                || !wait_for_connect(&mut requests).await
-            {
+            Err(reason) => Some(reason),
+        };
+        if gone.is_some() && gone != told {
+            told.clone_from(&gone);
+            if events.send(LinkEvent::Gone(gone.unwrap_or_default())).await.is_err() {
                 return;
             }
         }
-        tokio::time::sleep(RETRY_INTERVAL).await;
-        if events.is_closed() {
+        let pause = if told.is_some() { SEARCH_INTERVAL } else { RETRY_INTERVAL };
+        if !wait(&mut requests, pause).await || events.is_closed() {
             return;
         }
-        // Requests to the previous engine are not for the next one.
-        while requests.try_recv().is_ok() {}
     }
 }
 
-/// Waits for a request to connect; false if the window has closed.
-async fn wait_for_connect(requests: &mut mpsc::UnboundedReceiver<LinkRequest>) -> bool {
+/// Waits before the next attempt, or until an engine was started. False if the window has closed.
+async fn wait(requests: &mut mpsc::UnboundedReceiver<LinkRequest>, pause: Duration) -> bool {
+    let until = tokio::time::Instant::now() + pause;
     loop {
-        match requests.recv().await {
-            Some(LinkRequest::Connect) => return true,
-            Some(LinkRequest::Send(_)) => {}
-            None => return false,
+        match tokio::time::timeout_at(until, requests.recv()).await {
+            Err(_) | Ok(Some(LinkRequest::Connect)) => return true,
+            // Requests to the previous engine are not for the next one.
+            Ok(Some(LinkRequest::Send(_))) => {}
+            Ok(None) => return false,
         }
     }
 }

@@ -21,6 +21,7 @@ use super::terminal::Screen;
 use super::update::{Effect, LinkEvent, Msg, update};
 use super::{engine_mismatch, key_reader, osc, run_end, still, terminal};
 use crate::config::{Overrides, Settings};
+use crate::error::Exit;
 use crate::{error, launch, process};
 
 /// Whether the event loop goes on. A break carries a text to print after the terminal is restored.
@@ -292,7 +293,11 @@ impl Window {
         let (settings, typed, done) = (self.settings.clone(), self.typed.clone(), self.done.clone());
         tokio::task::spawn_blocking(move || {
             let step = |line: &str| drop(done.send(Msg::EngineStarting(line.to_owned())));
-            let started = launch::start_waiting(&settings, &typed, &step).map(drop);
+            let started = match launch::start_waiting(&settings, &typed, &step) {
+                // Somebody else uses the output folder: the link finds out who.
+                Err(error) if error::exit_of(&error) == Exit::Locked => Ok(()),
+                started => started.map(drop),
+            };
             let _ = done.send(Msg::EngineStarted(started.map_err(|error| error::text_of(&error))));
         });
     }

@@ -97,6 +97,7 @@ fn the_document_lists_exactly_the_events() {
         r#""event":"dataset-back""#.to_owned(),
         r#""event":"resumed""#.to_owned(),
         r#""event":"requeued","videos":1"#.to_owned(),
+        r#""event":"command","command":"retry 1 video","done":true,"message":"x""#.to_owned(),
         r#""event":"stopping""#.to_owned(),
         r#""event":"stopping-now""#.to_owned(),
         r#""event":"blocked","reason":"x""#.to_owned(),

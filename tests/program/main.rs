@@ -21,6 +21,7 @@ mod last_run;
 mod layouts;
 mod life;
 mod list;
+mod lost_dataset;
 mod manifest;
 mod probe_pool;
 mod real;

@@ -318,3 +318,27 @@ fn a_waiting_engine_reports_errors_and_exits_without_clients() {
     assert_eq!(engine.leave().unwrap(), "the engine exits");
     engine.end();
 }
+
+#[test]
+fn everything_but_extraction_works_without_weights() {
+    let bench = bench(&[("A/v_1.mp4", "ok"), ("A/v_corrupt.mp4", "ok")]);
+    let config = fs::read_to_string(bench.path("config.toml")).unwrap();
+    fs::write(bench.path("config.toml"), config.replace("checkpoint = \"seeded\"\n", "")).unwrap();
+    fs::write(bench.path("list.txt"), "1,A\ncorrupt,A\ngone,A\n").unwrap();
+    let mut engine = Waiting::start(&bench, &["--manifest", "list.txt"]);
+    engine.wait_for_states(&["A/v_1.mp4 queued", "A/v_corrupt.mp4 queued +corrupt", "A/v_gone missing"]);
+    assert!(engine.snapshot().needs.unwrap().contains("--checkpoint seeded"));
+    let refused = engine.refused(Command::Start);
+    assert!(refused.starts_with("extraction needs weights: ") && refused.contains("--checkpoint"), "{refused}");
+    assert!(engine.command(Command::WriteList).contains("2 videos"));
+    assert!(engine.command(Command::WriteMissing).contains("2 of 3 videos are missing or corrupt"));
+    assert!(engine.command(Command::Check { deep: true }).contains("checking 2 videos"));
+    assert!(engine.command(Command::Rescan).contains("0 new or changed"));
+    assert!(!bench.path("out/features").exists(), "there is no feature set without weights");
+    // The log has each command with its result.
+    let log = engine.client.log(100).unwrap();
+    for says in ["start: extraction needs weights", "write the list of videos: wrote ", "rescan: 0 new or changed"] {
+        assert!(log.iter().any(|line| line.text.contains(says)), "{says}: {log:?}");
+    }
+    engine.end();
+}

@@ -184,3 +184,16 @@ fn missing_watch_updates_the_lists() {
         missing.end("-INT", 3);
     }
 }
+
+#[test]
+fn a_scan_right_after_copying_checks_every_file() {
+    let bench = Bench::new(60);
+    bench.put("Archery/v_b.mp4", 0);
+    bench.put("Archery/v_c.mp4", 0);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reeldeck"));
+    command.current_dir(bench.0.path()).env("REELDECK_PROBE", bench.path("fake"));
+    let scan = command.args(["--manifest", "list.txt", "scan", "--deep"]).output().unwrap();
+    let text = String::from_utf8(scan.stdout).unwrap();
+    assert_eq!(scan.status.code(), Some(0), "{text}");
+    assert!(!text.contains("arriving") && text.contains("3"), "{text}");
+}

@@ -33,7 +33,8 @@ pub struct Setup {
     pub start: Duration,
     /// Longest time without a sign of life from a process.
     pub stall: Duration,
-    /// A file that was modified within this time counts as still being written.
+    /// A file that was modified within this time counts as still being written. Zero: only files that change while they are
+    /// examined do.
     pub settle: Duration,
 }
 

@@ -1,6 +1,7 @@
 //! Runs many probe processes over one list of videos. Videos whose process crashed are probed again at the end, one at a
 //! time.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -152,6 +153,10 @@ fn alone(
     })
 }
 
+fn has_changed(path: &Path, before: SourceStamp) -> bool {
+    SourceStamp::read(path).is_ok_and(|stamp| stamp != before)
+}
+
 fn attempt(
     request: Request<'_>,
     setup: &Setup,
@@ -174,12 +179,15 @@ fn attempt(
     let reply = asked.ask(&path, request.level, request.limits, setup.stall, cancel);
     let seconds = setup.stall.as_secs_f64();
     let tried = match reply {
-        Reply::Answer(Answer { found: Ok(probed), .. }) if probed.source == video.stamp => {
+        // A file that changes meanwhile is still being written, however long its last change was ago.
+        Reply::Answer(Answer { found: Ok(probed), .. })
+            if probed.source == video.stamp && !has_changed(&path, video.stamp) =>
+        {
             return Ok(Tried::Found(Finding::Probed { probed, cached: false }));
         }
         Reply::Answer(Answer { found, .. }) => {
             // The file differs from the scanned one, so it is still being written.
-            let changed = SourceStamp::read(&path).is_ok_and(|stamp| stamp != video.stamp);
+            let changed = has_changed(&path, video.stamp);
             return Ok(Tried::Found(match found {
                 Err(why) if !changed => Finding::Unread(why),
                 _ => Finding::Arriving,

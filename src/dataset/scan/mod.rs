@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::{NameError, VideoName};
+use rustix::io::Errno;
 use walkdir::{DirEntry, WalkDir};
 
 use super::shown;
@@ -240,7 +241,9 @@ pub(super) fn scan_folder(root: &Path, folder: &str, rules: &ScanRules) -> io::R
     for entry in WalkDir::new(root.join(folder)).follow_links(true).max_depth(1) {
         let entry = match entry {
             Ok(entry) => entry,
-            Err(error) if error.depth() == 0 => return Err(without_path(error)),
+            Err(error) if error.depth() == 0 || error.io_error().is_some_and(is_of_the_disk) => {
+                return Err(without_path(error));
+            }
             Err(_) => continue,
         };
         let relative = Path::new(folder).join(entry.file_name());
@@ -370,6 +373,12 @@ fn without_path(error: walkdir::Error) -> io::Error {
         Some(code) => io::Error::from_raw_os_error(code),
         None => error.into(),
     }
+}
+
+/// Whether an error says that a disk or a server is gone, and nothing about the file.
+fn is_of_the_disk(error: &io::Error) -> bool {
+    let codes = [Errno::IO, Errno::STALE, Errno::NOTCONN, Errno::TIMEDOUT, Errno::HOSTDOWN, Errno::CONNABORTED];
+    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 
 fn is_hidden(name: &OsStr) -> bool {

@@ -13,6 +13,7 @@ use super::source::{self, Events, MakeEvents};
 use super::tracker::Tracker;
 use super::{Backend, Change, WatchOptions};
 use crate::dataset::scan::scan_folder;
+use reeldeck_common::video::VideoName;
 
 /// With events, everything is examined once in this number of polling intervals.
 const SELDOM: u32 = 10;
@@ -118,13 +119,24 @@ impl Looker {
             self.look_at_folder(&folder)?;
         }
         let mut changes = vec![];
-        for name in self.tracker.unsettled() {
-            // Retry what could not be examined.
-            if let Ok(stamp) = look::stamp(&self.options.root, &name) {
+        // Retry what could not be examined.
+        let look = |name: VideoName| Some((look::stamp(&self.options.root, &name).ok()?, name));
+        let stamps: Vec<_> = self.tracker.unsettled().into_iter().filter_map(look).collect();
+        if self.is_same_root() {
+            for (stamp, name) in stamps {
                 self.tracker.observe(&name, stamp, Instant::now(), &mut changes);
             }
         }
         self.tell_all(changes)
+    }
+
+    /// Whether the dataset folder is still there. While it goes, its files seem to be removed one by one.
+    fn is_same_root(&self) -> bool {
+        let is_same = look::identity(&self.options.root).is_ok_and(|identity| identity == self.identity);
+        if !is_same {
+            self.board.leave(|hints| hints.tree = true);
+        }
+        is_same
     }
 
     fn tell_all(&self, changes: Vec<Change>) -> Result<(), Ended> {
@@ -246,6 +258,7 @@ impl Looker {
         }
         let mut changes = vec![];
         match scan_folder(&self.options.root, folder, &self.options.rules) {
+            Ok(_) if !self.is_same_root() => {}
             Ok(files) => self.tracker.folder_holds(folder, files, Instant::now(), &mut changes),
             // If it is gone, the list of folders shows it. Other errors may be temporary, so the known state stays.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.board.leave(|hints| hints.tree = true),

@@ -71,7 +71,11 @@ fn forward_changes(plan: &mut Plan, sender: UnboundedSender<Incoming>) -> Option
                     }
                     Change::Gone(name) => Incoming::Vanished(name),
                     Change::Polling(why) => Incoming::Watched(format!("polling: {why}")),
-                    Change::Away(why) => Incoming::Watched(format!("cannot see the dataset folder: {why}")),
+                    Change::Away(why) => {
+                        let _ = sender
+                            .send(Incoming::DatasetGone(task_context.dataset.look(&[]).err().unwrap_or(why.clone())));
+                        Incoming::Watched(format!("cannot see the dataset folder: {why}"))
+                    }
                     Change::Back => Incoming::Watched("events".into()),
                     Change::FolderAppeared(_) | Change::FolderGone(_) => continue,
                 };

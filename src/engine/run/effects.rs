@@ -1,9 +1,12 @@
 //! Carries out the effects of `update`.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::failure::Attempt;
 use reeldeck_common::protocol::ToWorker;
+use reeldeck_common::video::VideoName;
 use reeldeck_process::Process;
 
 use super::{Engine, Event, Incoming, JournalEntry, Millis, WorkerProcess, publish};
@@ -62,6 +65,11 @@ impl Engine {
                 let (output, sender) = (self.plan.output.clone(), self.sender.clone());
                 // A file system that does not respond must not block the engine.
                 tokio::task::spawn_blocking(move || sender.send(Incoming::Looked(output.look())));
+            }
+            Effect::LookAtDataset(videos) => {
+                let names: Vec<VideoName> = videos.into_iter().filter_map(|video| self.name(video)).collect();
+                let (dataset, sender) = (Arc::clone(&self.plan.task_context.dataset), self.sender.clone());
+                tokio::task::spawn_blocking(move || sender.send(Incoming::LookedAtDataset(dataset.look(&names))));
             }
             Effect::LookAt(video) => self.look_at(self.name(video)?),
             Effect::Notify(notice) => self.publish(notice),

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reeldeck_common::protocol::{JobId, Report};
+use reeldeck_common::error::Failure;
+use reeldeck_common::protocol::{FromWorker, JobId, Report};
+use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 use reeldeck_process::Process;
 use tokio::sync::mpsc;
@@ -14,7 +16,8 @@ use tokio::sync::mpsc;
 use super::assess::StoredResult;
 use super::background_tasks::{Cancel, Reply, TaskResult};
 use super::control::{ClientRequest, Request};
-use super::event::Event;
+use super::dataset_folder::may_be_unread;
+use super::event::{Event, Unread};
 use super::inspector::InspectRequest;
 use super::journal_writer::{JournalEntry, JournalWriter};
 use super::other_files::OtherFiles;
@@ -60,6 +63,10 @@ enum Incoming {
     Released(WorkerProcess, JobId),
     CannotWrite(String),
     Looked(Result<OutputState, String>),
+    LookedAtDataset(Result<(), String>),
+    /// A worker could not read a video; with what is known of its folder, if its own file is not at fault.
+    NotRead(WorkerProcess, JobId, Failure, Option<SourceStamp>, Option<Unread>),
+    DatasetGone(String),
     /// The videos whose results are lost.
     Lost(Vec<VideoId>),
     /// A file is new or has changed; with what the output folder holds of it.
@@ -270,6 +277,11 @@ impl Engine {
                 }
                 self.handle(Event::Gone(process, how));
             }
+            Incoming::Worker(process, WorkerMessage::Message(FromWorker::Failed { job, failure, source }))
+                if may_be_unread(failure.kind) =>
+            {
+                self.look_for_dataset(process, job, failure, source);
+            }
             Incoming::Worker(process, message) => {
                 if let Some(event) = worker_messages::translate(process, message) {
                     self.handle(event);
@@ -280,7 +292,13 @@ impl Engine {
                 tracing::warn!("{why}");
                 self.handle(Event::CannotWrite(why));
             }
-            Incoming::Looked(Err(why)) => self.handle(Event::StillHeld(why)),
+            Incoming::Looked(Err(why)) | Incoming::LookedAtDataset(Err(why)) => self.handle(Event::StillHeld(why)),
+            Incoming::LookedAtDataset(Ok(())) => self.handle(Event::DatasetBack),
+            Incoming::DatasetGone(why) => self.handle(Event::DatasetGone(why)),
+            Incoming::NotRead(process, job, failure, source, unread) => self.handle(match unread {
+                Some(unread) => Event::Unread(process, job, unread, failure),
+                None => Event::Failed(process, job, failure, source),
+            }),
             Incoming::Looked(Ok(OutputState::Unchanged)) => self.back(vec![]),
             Incoming::Looked(Ok(OutputState::Recreated)) => self.find_lost(),
             Incoming::Lost(videos) => self.back(videos),

@@ -62,8 +62,16 @@ impl Engine {
         snapshot.machine.disk_needed = Some(snapshot.counts.unfinished() as u64 * self.plan.feature_size);
         // While a run is active, the last one is of no interest.
         let is_active = !matches!(snapshot.phase, PublishedPhase::Waiting | PublishedPhase::Idle);
+        let needs = self.plan.needs.clone();
         let last_run = self.last_run.clone().filter(|_| !is_active);
-        Snapshot { ended, exporting: self.exporting.is_some(), watch: self.dataset.words.clone(), last_run, ..snapshot }
+        Snapshot {
+            ended,
+            exporting: self.exporting.is_some(),
+            watch: self.dataset.words.clone(),
+            last_run,
+            needs,
+            ..snapshot
+        }
     }
 
     /// Publishes the end of a run and its export.

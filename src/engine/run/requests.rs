@@ -17,7 +17,8 @@ use tokio::sync::oneshot::Sender;
 
 impl Engine {
     pub(super) fn answer(&mut self, asked: ClientRequest) {
-        let ClientRequest { request, reply } = asked;
+        let ClientRequest { request, reply: client } = asked;
+        let reply = Reply { command: request.in_words(), client };
         self.leaves |= self.state.is_over() && matches!(request, Request::Stop { .. } | Request::Leave);
         let message = match request {
             Request::Pause => {
@@ -71,8 +72,19 @@ impl Engine {
         };
         // A snapshot that is requested after the answer must show its result.
         self.show();
+        self.reply(reply, message);
+    }
+
+    /// Answers a request. The log has every request and its result.
+    fn reply(&mut self, reply: Reply, result: Result<String, String>) {
+        let Reply { command, client } = reply;
+        let (done, message) = match &result {
+            Ok(message) => (true, message.clone()),
+            Err(message) => (false, message.clone()),
+        };
+        self.tell(PublishedEvent::Command { command, done, message });
         // The client may have disconnected.
-        let _ = reply.send(message);
+        let _ = client.send(result);
     }
 
     /// Hands out no more videos. Unlike a second interrupt, a repeated request does not drop the videos in progress.
@@ -83,6 +95,9 @@ impl Engine {
     }
 
     fn start(&mut self) -> Result<String, String> {
+        if let Some(needs) = &self.plan.needs {
+            return Err(needs.clone());
+        }
         if !self.state.is_over() {
             return Err("a run is already active".into());
         }
@@ -183,16 +198,16 @@ impl Engine {
     pub(super) fn finished(&mut self, task: TaskResult) {
         self.background_tasks -= 1;
         match task {
-            TaskResult::Answer(reply, done) => drop(reply.send(done)),
+            TaskResult::Answer(reply, done) => self.reply(reply, done),
             TaskResult::Excluded { reply, undo, written: Ok(()), videos, names } => {
                 self.dataset.exclude(names, undo);
                 let count = videos.len();
                 self.handle(Event::Exclude(videos, undo));
                 self.show();
                 let what = if undo { "included again" } else { "excluded from now on" };
-                let _ = reply.send(Ok(format!("{count} {what}")));
+                self.reply(reply, Ok(format!("{count} {what}")));
             }
-            TaskResult::Excluded { reply, written: Err(why), .. } => drop(reply.send(Err(why))),
+            TaskResult::Excluded { reply, written: Err(why), .. } => self.reply(reply, Err(why)),
             TaskResult::Exported { done, reply } => {
                 self.exporting = None;
                 for outcome in done.iter().flatten() {

@@ -1,19 +1,46 @@
 //! Messages of workers as events, and features that a worker did not report before it exited.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::{FromWorker, JobId, Report, VERSION};
+use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
-use super::{Engine, Event, Incoming, WorkerMessage, WorkerProcess};
+use super::{Engine, Event, Incoming, Unread, WorkerMessage, WorkerProcess};
 use crate::engine::assess;
+use crate::engine::dataset_folder::LOOK_TIMEOUT;
 use crate::engine::state::Progress;
 
 /// How long the search for unreported features may take: the output folder may not respond.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Engine {
+    /// Finds out whether the dataset folder is gone before a video is charged for a file that cannot be read.
+    pub(super) fn look_for_dataset(
+        &self,
+        process: WorkerProcess,
+        job: JobId,
+        failure: Failure,
+        source: Option<SourceStamp>,
+    ) {
+        let assignments = self.state.workers.get(process.worker).map(|w| w.in_flight.as_slice()).unwrap_or_default();
+        let assignment = assignments.iter().find(|assignment| assignment.job == job);
+        // A late report of an earlier process has no effect.
+        let Some(video) = assignment.and_then(|assignment| self.name(assignment.video)) else { return };
+        let (dataset, sender) = (Arc::clone(&self.plan.task_context.dataset), self.sender.clone());
+        tokio::spawn(async move {
+            let (folder, kind) = (Arc::clone(&dataset), failure.kind);
+            let look = tokio::task::spawn_blocking(move || folder.look_at(&video, kind));
+            let unread = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
+                Ok(unread) => unread.ok().flatten(),
+                Err(_) => Some(Unread::NoDataset(dataset.silent())),
+            };
+            let _ = sender.send(Incoming::NotRead(process, job, failure, source, unread));
+        });
+    }
+
     /// Looks for the features of videos that were in flight in a process that has exited. A worker that exits after writing a
     /// feature and before reporting it has finished that video.
     pub(super) fn look_for_unreported(&self, process: WorkerProcess, how: String) {
@@ -39,7 +66,18 @@ impl Engine {
             in_flight.into_iter().filter_map(unreported).collect()
         });
         let sender = self.sender.clone();
+        let dataset = Arc::clone(&self.plan.task_context.dataset);
         tokio::spawn(async move {
+            // A process that hangs or crashes may have lost its video.
+            let folder = Arc::clone(&dataset);
+            let seen = tokio::task::spawn_blocking(move || folder.look(&[]));
+            let gone = match tokio::time::timeout(LOOK_TIMEOUT, seen).await {
+                Ok(seen) => seen.ok().and_then(Result::err),
+                Err(_) => Some(dataset.silent()),
+            };
+            if let Some(why) = gone {
+                let _ = sender.send(Incoming::DatasetGone(why));
+            }
             let unreported = tokio::time::timeout(SEARCH_TIMEOUT, look).await;
             // Without an answer, the videos are extracted again.
             let unreported = unreported.ok().and_then(Result::ok).unwrap_or_default();

@@ -75,7 +75,12 @@ impl Session {
         // The list that is there may have the videos of a folder that cannot be read now.
         let is_list_whole = scan.unreadable().is_none();
         let files: Arc<[VideoFile]> = scan.videos.into();
-        layout.prepare().with_context(failed)?;
+        match self.checkpoint.needs {
+            // Without weights there is no feature set.
+            Some(_) => std::fs::create_dir_all(layout.private()),
+            None => layout.prepare(),
+        }
+        .with_context(failed)?;
         assess::sweep(layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
         // Of several parts, only the first one writes the list.
         if shard.index == 0 && !files.is_empty() && is_list_whole {
@@ -101,7 +106,8 @@ impl Session {
             &self.owner,
             lock,
             &devices,
-            self.options.wait.then(|| state.files.base()),
+            state.files.base(),
+            self.options.wait,
             Arc::clone(&others),
         )?;
         let inspector = setup::inspector(settings, layout, state.files.clone());

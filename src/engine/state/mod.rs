@@ -127,6 +127,8 @@ pub struct State {
     pub(super) queue: Queue,
     /// Orders that wait for the journal, and since when, the oldest first.
     pub(super) unreleased: VecDeque<(JobId, Millis)>,
+    /// Videos in a row that could not be read because their folder is gone.
+    pub(super) without_folder: Vec<VideoId>,
     pub(super) next_job: JobId,
     pub(super) last_tick: Millis,
 }
@@ -189,9 +191,15 @@ impl State {
             changed: vec![],
             queue,
             unreleased: VecDeque::new(),
+            without_folder: vec![],
             next_job: 0,
             last_tick: 0,
         }
+    }
+
+    /// Whether the run waits for the dataset folder.
+    pub fn waits_for_dataset(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.folder == Folder::Dataset)
     }
 
     /// Whether no worker runs and none will be restarted.

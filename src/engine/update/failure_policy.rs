@@ -7,6 +7,7 @@ use reeldeck_common::source::SourceStamp;
 use super::Step;
 use crate::engine::event::{Effect, Notice};
 use crate::engine::state::{Assignment, Ending, Millis, Phase, Status, WorkerId, WorkerStatus};
+use crate::protocol::snapshot::Folder;
 
 /// Consecutive exits and device faults of one worker after which it is given up.
 const MAX_CONSECUTIVE_FAULTS: u32 = 3;
@@ -43,7 +44,7 @@ impl Step<'_> {
                 // The video is not at fault, and no failure file could be written.
                 if self.may_requeue(&assignment) {
                     self.requeue_first(&[assignment], &failure.line());
-                    self.hold(failure.line());
+                    self.hold(Folder::Output, failure.line());
                 } else {
                     self.charge(&assignment, id, failure, source);
                 }
@@ -86,14 +87,21 @@ impl Step<'_> {
         }
     }
 
-    fn may_requeue(&mut self, assignment: &Assignment) -> bool {
+    pub(super) fn may_requeue(&mut self, assignment: &Assignment) -> bool {
         let Some(video) = self.state.videos.get_mut(assignment.video) else { return false };
         video.requeues += 1;
         video.requeues < MAX_REQUEUES
     }
 
     /// Charges a video with an attempt, and decides whether there is another.
-    fn charge(&mut self, assignment: &Assignment, worker: WorkerId, failure: Failure, source: Option<SourceStamp>) {
+    pub(super) fn charge(
+        &mut self,
+        assignment: &Assignment,
+        worker: WorkerId,
+        failure: Failure,
+        source: Option<SourceStamp>,
+    ) {
+        self.state.without_folder.clear();
         let Some(video) = self.state.videos.get_mut(assignment.video) else { return };
         video.attempts += 1;
         let again = retry_after(failure.kind, video.attempts);
@@ -154,6 +162,8 @@ impl Step<'_> {
             || (self.state.phase == Phase::Finishing { because: None } && ending.is_none());
         self.requeue_first(&unreleased, &how);
         match in_flight.as_slice() {
+            // A process may fail in any way when its video is gone.
+            assignments if self.state.waits_for_dataset() => self.requeue_first(assignments, &how),
             assignments if stopped || ending == Some(Ending::Broken) => self.requeue_first(assignments, &how),
             [first, others @ ..] if ending == Some(Ending::Overdue) => {
                 self.requeue_first(others, &how);

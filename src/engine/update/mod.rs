@@ -13,6 +13,7 @@ use crate::protocol::snapshot::Folder;
 mod assign;
 mod failure_policy;
 mod requests;
+mod unread;
 
 /// How often the output folder is checked during a hold.
 const CHECK_INTERVAL: Millis = 2_000;
@@ -37,6 +38,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Progress(process, job, progress) => step.progress(process.worker, job, progress),
         Event::Done(process, job, report) => step.done(process.worker, job, report),
         Event::Failed(process, job, failure, source) => step.failed(process.worker, job, failure, source),
+        Event::Unread(process, job, unread, failure) => step.unread(process.worker, job, unread, failure),
         Event::Unreported(process, job, report) => {
             step.unreported(process.worker, job, report);
             // Nothing is assigned before `Gone`: this worker has exited, but its status does not show that yet.
@@ -44,7 +46,9 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         }
         Event::Gone(process, how) => step.gone(process.worker, how),
         Event::Released(process, job) => step.released(process, job),
-        Event::CannotWrite(why) => step.hold(why),
+        Event::CannotWrite(why) => step.hold(Folder::Output, why),
+        Event::DatasetGone(why) => step.dataset_gone(why),
+        Event::DatasetBack => step.dataset_back(),
         Event::StillHeld(reason) => step.still_held(reason),
         Event::OutputBack(lost) => step.output_back(&lost),
         Event::Pause => step.pause(),
@@ -86,7 +90,8 @@ impl Step<'_> {
         let (Event::Ready(process, ..)
         | Event::Progress(process, ..)
         | Event::Done(process, ..)
-        | Event::Failed(process, ..)) = event
+        | Event::Failed(process, ..)
+        | Event::Unread(process, ..)) = event
         else {
             return;
         };
@@ -153,6 +158,7 @@ impl Step<'_> {
         if let Some(video) = self.state.videos.get_mut(assignment.video) {
             video.suspect = false;
         }
+        self.state.without_folder.clear();
         self.state.set(assignment.video, Status::Done { degraded: report.frames.is_damaged(), resumed: false });
         self.effects.push(Effect::Forget(assignment.video));
         self.notify(Notice::Done(id, assignment.video, report));
@@ -219,11 +225,14 @@ impl Step<'_> {
             self.end_the_slow();
         }
         self.check_releases();
-        if let Some(Hold { until: HoldUntil::Checked(check), .. }) = &mut self.state.hold
+        if let Some(Hold { folder, until: HoldUntil::Checked(check), .. }) = &mut self.state.hold
             && check.is_some_and(|due| due <= self.now)
         {
             *check = None;
-            self.effects.push(Effect::LookAtOutput);
+            self.effects.push(match folder {
+                Folder::Output => Effect::LookAtOutput,
+                Folder::Dataset => Effect::LookAtDataset(self.awaited()),
+            });
         }
     }
 
@@ -279,12 +288,13 @@ impl Step<'_> {
         }
     }
 
-    /// Hands nothing out until the output folder can be written to.
-    fn hold(&mut self, reason: String) {
+    /// Hands nothing out until a folder can be used. During a hold because of one folder, the other one is not looked at: it
+    /// holds the run again if it is still needed.
+    fn hold(&mut self, folder: Folder, reason: String) {
         if !matches!(self.state.hold, Some(Hold { until: HoldUntil::Checked(_), .. })) {
             let until = HoldUntil::Checked(Some(self.now + CHECK_INTERVAL));
-            self.state.hold = Some(Hold { folder: Folder::Output, reason: reason.clone(), until });
-            self.notify(Notice::Held(Folder::Output, reason));
+            self.state.hold = Some(Hold { folder, reason: reason.clone(), until });
+            self.notify(Notice::Held(folder, reason));
         }
     }
 
@@ -301,7 +311,7 @@ impl Step<'_> {
     }
 
     fn output_back(&mut self, lost: &[VideoId]) {
-        if !matches!(self.state.hold, Some(Hold { until: HoldUntil::Checked(_), .. })) {
+        if !matches!(self.state.hold, Some(Hold { folder: Folder::Output, until: HoldUntil::Checked(_), .. })) {
             return;
         }
         self.state.hold = None;

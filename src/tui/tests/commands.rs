@@ -245,14 +245,22 @@ fn quitting_without_a_run_needs_no_confirmation() {
 #[test]
 fn a_lost_engine_is_looked_for_and_can_be_restarted() {
     let mut harness = harness();
-    harness.send(Msg::Link(LinkEvent::Lost("it has ended".into())));
+    harness.send(Msg::Link(LinkEvent::Lost("it has exited".into())));
     assert!(harness.shows("reconnecting"));
+    // Failed attempts to reconnect are no news.
+    harness.send(Msg::Link(LinkEvent::Lost("connection refused".into())));
     harness.press("r");
     assert!(harness.commands.is_empty());
     harness.send(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
     harness.refresh();
     assert!(harness.shows("running 2 h 14 m"));
-    harness.send(Msg::Link(LinkEvent::Gone("it has ended".into())));
+    let logged = |harness: &Harness, text: &str| {
+        let (lines, _) = harness.app.log.window(1_000);
+        lines.iter().filter(|line| line.text.contains(text)).count()
+    };
+    assert_eq!(logged(&harness, "the engine has stopped responding: it has exited"), 1, "also after the log was read");
+    assert_eq!((logged(&harness, "connection refused"), logged(&harness, "reconnected (process 4711)")), (0, 1));
+    harness.send(Msg::Link(LinkEvent::Gone("it has exited".into())));
     assert!(harness.shows("no engine"));
     harness.press("s");
     assert!(harness.effects.contains(&Effect::StartEngine));
@@ -262,6 +270,51 @@ fn a_lost_engine_is_looked_for_and_can_be_restarted() {
     assert!(harness.shows("no weights to work with"));
     harness.press("esc");
     assert!(harness.shows("no engine") && harness.app.modals.is_empty());
+}
+
+#[test]
+fn one_key_starts_the_engine_and_the_run() {
+    let mut harness = harness();
+    harness.send(Msg::Link(LinkEvent::Gone("it has exited".into())));
+    harness.press("s");
+    harness.send(Msg::EngineStarted(Ok(())));
+    harness.send(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
+    harness.snapshot.phase = Phase::Starting;
+    harness.refresh();
+    assert!(harness.commands.is_empty(), "not before it is ready");
+    harness.snapshot.phase = Phase::Waiting;
+    harness.refresh();
+    harness.refresh();
+    assert_eq!(harness.commands, [Command::Start], "once");
+    // An engine that is found by itself starts nothing.
+    harness.send(Msg::Link(LinkEvent::Gone("it has exited".into())));
+    harness.send(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
+    harness.refresh();
+    assert_eq!(harness.commands.len(), 1);
+    // Somebody else has started a run meanwhile.
+    harness.send(Msg::Link(LinkEvent::Gone("it has exited".into())));
+    harness.press("s");
+    harness.send(Msg::Link(LinkEvent::Connected(Box::new(welcome()))));
+    harness.snapshot.phase = Phase::Running;
+    harness.refresh();
+    harness.snapshot.phase = Phase::Idle;
+    harness.refresh();
+    assert_eq!(harness.commands.len(), 1);
+}
+
+#[test]
+fn panes_without_an_engine_are_grey() {
+    use ratatui::style::Color;
+    let mut harness = harness();
+    let colours = |harness: &Harness| {
+        let buffer = harness.buffer(120, 40);
+        let area = crate::tui::view::layout::current(&harness.app).videos.unwrap();
+        area.positions().filter(|at| buffer[*at].fg != Color::Reset).count()
+    };
+    assert!(colours(&harness) > 100);
+    harness.send(Msg::Link(LinkEvent::Lost("it has exited".into())));
+    harness.advance(60_000);
+    assert_eq!(colours(&harness), 0, "{}", harness.screen());
 }
 
 #[test]

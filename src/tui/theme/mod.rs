@@ -218,6 +218,12 @@ impl Theme {
         }
     }
 
+    /// The style of what may be out of date, to be applied on top of all others.
+    pub(super) fn stale(&self) -> Style {
+        let dim = self.style(Role::Dim);
+        Style { fg: dim.fg.or(Some(Color::Reset)), ..dim }
+    }
+
     pub(super) fn state(&self, state: RowState) -> StateStyle {
         let (role, glyph, plain) = match state {
             RowState::Running => (Role::Active, "▶", ">"),

@@ -161,7 +161,7 @@ fn back(app: &mut App) {
 fn start_pause(app: &mut App, effects: &mut Vec<Effect>) {
     if matches!(app.connection, Connection::Gone { .. }) {
         app.connection = Connection::Connecting;
-        app.engine_starting = true;
+        (app.engine_starting, app.start_when_connected) = (true, true);
         return effects.push(Effect::StartEngine);
     }
     match app.phase() {

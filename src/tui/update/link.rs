@@ -5,7 +5,7 @@ use crate::protocol::event::{Event, Line};
 use crate::protocol::snapshot::{Phase, Snapshot};
 use crate::protocol::summary::Ending;
 use crate::protocol::words::{Level, describe};
-use crate::protocol::{FromEngine, LogLine, ToEngine};
+use crate::protocol::{Command, FromEngine, LogLine, ToEngine};
 use crate::tui::app::{App, Connection, Dirty, PendingRequest, TimedSnapshot};
 use crate::tui::device_history::{self, DeviceHistory};
 use crate::tui::modal::Modal;
@@ -17,7 +17,9 @@ const LOG_LINES: usize = 500;
 pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) {
     match from {
         LinkEvent::Connected(welcome) => {
-            let again = app.latest.is_some();
+            let was_lost = matches!(app.connection, Connection::Lost { .. } | Connection::Gone { .. });
+            let again = app.latest.is_some() && (was_lost || app.start_when_connected);
+            let pid = welcome.pid;
             app.connection = Connection::Up(welcome);
             app.pending.clear();
             app.bulk_mark = None;
@@ -27,7 +29,7 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
             app.ask(PendingRequest::Silent, |id| ToEngine::Subscribe { id }, effects);
             app.ask(PendingRequest::Log, |id| ToEngine::Log { id, len: LOG_LINES }, effects);
             if again {
-                app.report(Level::Info, "reconnected");
+                app.report(Level::Info, format!("reconnected (process {pid})"));
             }
             app.touch(Dirty::Now);
         }
@@ -35,7 +37,10 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
             if app.quit_when_idle {
                 return effects.push(Effect::Quit(None));
             }
-            app.report(Level::Problem, format!("the engine has stopped responding: {reason}"));
+            // Attempts to reconnect may fail as well.
+            if matches!(app.connection, Connection::Up(_)) {
+                app.report(Level::Problem, format!("the engine has stopped responding: {reason}; reconnecting"));
+            }
             app.connection = Connection::Lost { reason };
         }
         LinkEvent::Gone(reason) => {
@@ -158,6 +163,11 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     }
     if is_end {
         announce_end(app, effects);
+    }
+    let is_idle = matches!(app.phase(), Some(Phase::Waiting | Phase::Idle));
+    // Another client may have started a run.
+    if app.phase() != Some(Phase::Starting) && std::mem::take(&mut app.start_when_connected) && is_idle {
+        app.command(PendingRequest::Command, Command::Start, effects);
     }
     if over && app.quit_when_idle {
         commands::quit_now(app, effects);

@@ -16,7 +16,7 @@ use super::table::TableQuery;
 use super::view::layout;
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
-use crate::protocol::{Command, FromEngine, ToEngine, Welcome};
+use crate::protocol::{Command, FromEngine, LogLine, ToEngine, Welcome};
 
 mod act;
 mod bulk_mark;
@@ -122,7 +122,7 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
             effects.push(Effect::Connect);
         }
         Msg::EngineStarted(Err(reason)) => {
-            app.engine_starting = false;
+            (app.engine_starting, app.start_when_connected) = (false, false);
             app.starting_step.clear();
             app.connection = Connection::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
             app.notice("The engine could not be started", reason);

@@ -63,6 +63,13 @@ pub(super) fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positi
     if let Some(area) = plan.strip {
         devices::strip(app, area, buffer);
     }
+    if app.is_stale() {
+        let header = Rect { y: plan.header.y + 1, height: plan.header.height.saturating_sub(1), ..plan.header };
+        let panes = [plan.classes, plan.videos, plan.devices, plan.throughput, plan.strip];
+        for area in panes.into_iter().flatten().chain([header]) {
+            buffer.set_style(area, theme.stale());
+        }
+    }
     footer::draw(app, plan.footer, buffer);
     cursor = popup::draw(app, area, buffer).or(cursor);
     toasts::draw(app, area, buffer);

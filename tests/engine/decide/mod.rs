@@ -11,6 +11,7 @@ use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
 mod assign;
+mod dataset;
 mod failures;
 mod output;
 mod requests;

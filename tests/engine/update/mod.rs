@@ -46,6 +46,12 @@ enum Happens {
     Start,
     Rest,
     CannotWrite,
+    /// The dataset folder goes, unnoticed or with a word of the watch.
+    DatasetGoes(bool),
+    /// A worker cannot read one of its orders: its folder is gone, or its file was gone for a moment.
+    Unread(usize, usize, bool),
+    /// A check of the dataset folder ends: it is there or not.
+    DatasetChecked(bool),
     /// A check of the output folder ends: it can be written to or not, and this video's feature is lost.
     Checked(bool, usize),
     /// A file is there, new or in this version, with a feature of it or not.
@@ -93,6 +99,9 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Start),
         1 => Just(Happens::Rest),
         1 => Just(Happens::CannotWrite),
+        1 => any::<bool>().prop_map(Happens::DatasetGoes),
+        2 => (0..4usize, 0..4usize, any::<bool>()).prop_map(|(w, n, folder)| Happens::Unread(w, n, folder)),
+        4 => any::<bool>().prop_map(Happens::DatasetChecked),
         3 => (any::<bool>(), 0..20usize).prop_map(|(back, video)| Happens::Checked(back, video)),
         4 => (0..24usize, 0..3u64, any::<bool>()).prop_map(|(video, version, done)| Happens::Seen(video, version, done)),
         2 => (0..24usize).prop_map(Happens::Vanished),

@@ -47,6 +47,10 @@ pub struct Model {
     pub charged: HashMap<VideoId, u32>,
     /// A check of the output folder is going on.
     pub checking: bool,
+    /// A check of the dataset folder is going on.
+    pub checking_dataset: bool,
+    /// The dataset folder is gone.
+    pub dataset_gone: bool,
     /// Files that are to be looked at again.
     pub to_look_at: Vec<VideoId>,
 }
@@ -62,6 +66,10 @@ pub struct Before {
     crashed_with: Option<Vec<VideoId>>,
     asked: bool,
     reopens: bool,
+    /// The run waits for the dataset folder.
+    without_dataset: bool,
+    /// The event is the end of a process.
+    ends: bool,
 }
 
 impl Model {
@@ -90,6 +98,8 @@ impl Model {
                 // While a user stops the run, the end of a process is charged to no video.
                 let stopped = state.phase == Phase::Aborting
                     || (state.phase == Phase::Finishing { because: None } && ending.is_none());
+                // Nor while the dataset folder is gone.
+                let stopped = stopped || state.waits_for_dataset();
                 if !stopped && !matches!(ending, Some(Ending::Broken | Ending::Overdue)) {
                     let received = self.processes.get(process).into_iter().flat_map(Process::received);
                     crashed_with = Some(received.map(|order| order.video).collect());
@@ -102,6 +112,8 @@ impl Model {
         Before {
             open: state.phase == Phase::Running && state.paused.is_none() && state.hold.is_none(),
             waiting: state.phase == Phase::Waiting,
+            without_dataset: state.waits_for_dataset(),
+            ends: matches!(event, Event::Gone(..)),
             paused: state.paused,
             unreleased: self.unreleased.len(),
             crashed_with,
@@ -113,6 +125,7 @@ impl Model {
                     | Event::Start
                     | Event::Resume
                     | Event::OutputBack(_)
+                    | Event::DatasetBack
                     | Event::Released(..)
             ) || (*event == Event::Tick
                 && state.hold.as_ref().is_some_and(|h| h.until == HoldUntil::Released)),
@@ -150,6 +163,9 @@ impl Model {
                 process.ends = true;
             }
             Effect::Record { video, failure, .. } => {
+                assert!(!(before.without_dataset && before.ends), "charged for a process that lost the dataset folder");
+                let unread = matches!(failure.kind, ErrorKind::Missing | ErrorKind::Io);
+                assert!(!(self.dataset_gone && unread), "charged although the dataset folder is gone");
                 let crashed = matches!(failure.kind, ErrorKind::WorkerCrashed | ErrorKind::WorkerHung);
                 if let Some(videos) = before.crashed_with.as_ref().filter(|_| crashed) {
                     assert_eq!(*videos, [video], "only a video that was alone is charged for a crash");
@@ -160,6 +176,9 @@ impl Model {
             }
             Effect::LookAtOutput => {
                 assert!(!std::mem::replace(&mut self.checking, true), "one check at a time");
+            }
+            Effect::LookAtDataset(_) => {
+                assert!(!std::mem::replace(&mut self.checking_dataset, true), "one check at a time");
             }
             Effect::LookAt(video) => self.to_look_at.push(video),
             Effect::Freeze(worker) | Effect::Thaw(worker) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reeldeck::internals::dataset::VideoFile;
 use reeldeck::internals::engine::{
-    Event, Phase, Progress, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess, WorkerStatus,
+    Event, Phase, Progress, Rules, Slot, State, Status, Unread, Video, VideoId, Work, WorkerId, WorkerProcess, WorkerStatus,
     update,
 };
 use reeldeck_common::error::{ErrorKind, Failure};
@@ -111,7 +111,11 @@ impl World {
                 }
             }
             Happens::Failed(w, n, kind) => {
-                if let Some((process, job)) = self.answer(w % workers, *n) {
+                let unread = matches!(kind, ErrorKind::Missing | ErrorKind::Io);
+                if unread && self.model.dataset_gone {
+                    self.unread(w % workers, *n, Unread::NoDataset("gone".into()));
+                    assert!(!self.is_open(), "held as soon as a video cannot be read");
+                } else if let Some((process, job)) = self.answer(w % workers, *n) {
                     self.event(Event::Failed(process, job, Failure::new(*kind, "no"), None));
                 }
             }
@@ -145,6 +149,25 @@ impl World {
             }
             Happens::Start => self.event(Event::Start),
             Happens::Rest => self.event(Event::Rest),
+            Happens::DatasetGoes(noticed) => {
+                self.model.dataset_gone = true;
+                if *noticed {
+                    self.event(Event::DatasetGone("gone".into()));
+                    assert!(!self.is_open() || self.state.is_over());
+                }
+            }
+            Happens::Unread(w, n, folder) if !self.model.dataset_gone => {
+                let unread = if *folder { Unread::NoFolder("gone".into()) } else { Unread::Back };
+                self.unread(w % workers, *n, unread);
+            }
+            Happens::Unread(..) => {}
+            Happens::DatasetChecked(back) => {
+                if std::mem::take(&mut self.model.checking_dataset) {
+                    self.model.dataset_gone &= !back;
+                    self.event(if *back { Event::DatasetBack } else { Event::StillHeld("no".into()) });
+                    assert!(!back || !self.state.waits_for_dataset(), "it resumes by itself");
+                }
+            }
             Happens::CannotWrite => self.event(Event::CannotWrite("no".into())),
             Happens::Checked(back, video) => {
                 if std::mem::take(&mut self.model.checking) {
@@ -186,6 +209,17 @@ impl World {
         let job = *received.get(n % received.len().max(1))?;
         running.orders.retain(|order| order.job != job);
         Some((process, job))
+    }
+
+    fn unread(&mut self, worker: usize, n: usize, unread: Unread) {
+        if let Some((process, job)) = self.answer(worker, n) {
+            self.event(Event::Unread(process, job, unread, Failure::new(ErrorKind::Missing, "no")));
+        }
+    }
+
+    /// Whether videos may be handed out.
+    fn is_open(&self) -> bool {
+        self.state.phase == Phase::Running && self.state.hold.is_none()
     }
 
     /// The first orders reach their processes, also those that have ended.
@@ -264,9 +298,11 @@ impl World {
     /// From here on everything goes well: the run must come to its end.
     pub fn end_well(&mut self) {
         self.step(&Happens::Resume);
+        self.model.dataset_gone = false;
         for _ in 0..10_000 {
             self.step(&Happens::Released(usize::MAX));
             self.step(&Happens::Checked(true, usize::MAX));
+            self.step(&Happens::DatasetChecked(true));
             for worker in 0..self.state.workers.len() {
                 self.step(&Happens::Ready(worker));
                 self.step(&Happens::Done(worker, 0));

@@ -1,0 +1,82 @@
+//! Videos that cannot be read because the dataset folder or their own folder is gone: they wait, and none is charged.
+
+use reeldeck_common::error::Failure;
+use reeldeck_common::protocol::JobId;
+
+use super::Step;
+use crate::engine::event::{Notice, Unread};
+use crate::engine::state::{Assignment, Millis, Phase, Status, VideoId, WorkerId};
+use crate::protocol::snapshot::Folder;
+
+/// So many videos in a row whose folder is gone show that a disk is gone. A single one may have been removed with its folder.
+const MANY: usize = 3;
+
+/// When a video is tried again whose folder is gone, or whose file was gone for a moment.
+const RETRY: Millis = 2_000;
+
+impl Step<'_> {
+    pub(super) fn unread(&mut self, id: WorkerId, job: JobId, unread: Unread, failure: Failure) {
+        let Some(assignment) = self.take(id, job) else { return };
+        if let Some(worker) = self.state.workers.get_mut(id) {
+            // The device works.
+            worker.consecutive_faults = 0;
+        }
+        let video = assignment.video;
+        match unread {
+            Unread::NoDataset(reason) => {
+                self.requeue_first(&[assignment], &reason);
+                self.hold(Folder::Dataset, reason);
+            }
+            Unread::NoFolder(reason) => {
+                if !self.state.without_folder.contains(&video) {
+                    self.state.without_folder.push(video);
+                }
+                if self.state.without_folder.len() >= MANY {
+                    self.requeue_first(&[assignment], &reason);
+                    self.hold(Folder::Dataset, reason);
+                } else {
+                    self.retry_unread(&assignment, id, reason, failure);
+                }
+            }
+            Unread::Back => self.retry_unread(&assignment, id, failure.line(), failure),
+        }
+    }
+
+    /// Queues a video again without charging it, unless that was done several times.
+    fn retry_unread(&mut self, assignment: &Assignment, worker: WorkerId, why: String, failure: Failure) {
+        if !self.may_requeue(assignment) {
+            return self.charge(assignment, worker, failure, None);
+        }
+        if let Some(video) = self.state.videos.get_mut(assignment.video) {
+            video.retry_at = self.now + RETRY;
+        }
+        self.state.set(assignment.video, Status::Queued);
+        self.notify(Notice::Returned(assignment.video, why));
+    }
+
+    /// The dataset folder is gone. Without a run, that is found when one needs it.
+    pub(super) fn dataset_gone(&mut self, reason: String) {
+        if self.state.phase == Phase::Running && !self.state.is_over() {
+            self.hold(Folder::Dataset, reason);
+        }
+    }
+
+    pub(super) fn dataset_back(&mut self) {
+        if !self.state.waits_for_dataset() {
+            return;
+        }
+        self.state.hold = None;
+        for id in std::mem::take(&mut self.state.without_folder) {
+            if let Some(video) = self.state.videos.get_mut(id) {
+                video.requeues = 0;
+            }
+        }
+        self.notify(Notice::DatasetBack);
+    }
+
+    /// The videos whose folders a hold waits for: those that are still to be extracted.
+    pub(super) fn awaited(&self) -> Vec<VideoId> {
+        let is_queued = |id: &VideoId| self.state.videos.get(*id).is_some_and(|video| video.status == Status::Queued);
+        self.state.without_folder.iter().copied().filter(is_queued).collect()
+    }
+}
