@@ -6,6 +6,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod control;
 pub(crate) mod crash_recovery;
 pub(crate) mod dataset_folder;
+pub(crate) mod eta;
 pub(crate) mod event;
 pub(crate) mod excluded;
 pub(crate) mod files;

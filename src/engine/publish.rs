@@ -25,15 +25,6 @@ pub(crate) trait RunObserver: Send {
 pub(crate) fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis) -> Snapshot {
     let counts = state.counts();
     let clips_per_s = rate.clips_per_s();
-    let (left, per_s) = match state.rules.clips {
-        Some(clips) => {
-            let in_flight = state.workers.iter().flat_map(|worker| &worker.in_flight);
-            let done: usize = in_flight.map(|assignment| assignment.progress.clips).sum();
-            ((counts.unfinished() * clips).saturating_sub(done) as f64, clips_per_s)
-        }
-        // How many clips the waiting videos have is not known, but long videos have large files.
-        None => (state.bytes_left() as f64, rate.bytes_per_s()),
-    };
     let (phase, reason) = phase(state);
     Snapshot {
         revision: state.revision,
@@ -46,7 +37,7 @@ pub(crate) fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis)
         clips_per_video: state.rules.clips.unwrap_or(0),
         clips_done: state.clips_done(),
         clips_per_s,
-        eta_s: per_s.map(|rate| (left / rate).ceil() as u64),
+        eta_s: rate.eta_s().filter(|_| counts.unfinished() > 0).map(|seconds| seconds.ceil() as u64),
         devices: state.workers.iter_enumerated().map(|(id, worker)| device(state, rate, id, worker, now)).collect(),
         held_by: state.hold.as_ref().filter(|_| phase == PublishedPhase::Held).map(|hold| hold.folder),
         states: Default::default(),

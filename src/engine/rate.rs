@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use reeldeck_common::protocol::Report;
 
-use super::state::{Millis, State};
+use super::eta::{Eta, Work};
+use super::state::{Millis, Progress, State};
 use crate::protocol::snapshot::{Bound, Stages};
 
 /// The window for rates of clips, in milliseconds.
@@ -42,24 +43,33 @@ impl Samples {
 #[derive(Debug, Default)]
 pub(crate) struct Rate {
     clips: Samples,
-    bytes: Samples,
     videos: Samples,
     workers: Vec<Samples>,
     reports: VecDeque<[u64; 4]>,
+    eta: Eta,
+    /// When the last sample was taken while the run worked.
+    worked: Option<Millis>,
 }
 
 impl Rate {
+    /// Begins another run.
+    pub(crate) fn begin(&mut self) {
+        (self.eta, self.worked) = Default::default();
+    }
+
     /// Takes a sample. Time in which the run is paused, held or over does not count.
     pub(crate) fn sample(&mut self, state: &State, now: Millis) {
         let works = state.paused.is_none() && state.hold.is_none() && !state.is_over();
         let loaded = state.workers.iter().any(|w| w.detail.is_some());
         if !works || !loaded {
-            (self.clips, self.bytes, self.videos) = Default::default();
+            (self.clips, self.videos) = Default::default();
             self.workers.clear();
+            self.worked = None;
             return;
         }
+        let since = self.worked.replace(now).unwrap_or(now);
+        self.sample_eta(state, now.saturating_sub(since) as f64 / 1000.0);
         self.clips.take(now, state.clips_done(), CLIPS);
-        self.bytes.take(now, state.bytes_done() as usize, VIDEOS);
         self.videos.take(now, state.workers.iter().map(|worker| worker.done).sum(), VIDEOS);
         self.workers.resize_with(state.workers.len(), Samples::default);
         for (samples, worker) in self.workers.iter_mut().zip(&state.workers) {
@@ -67,9 +77,33 @@ impl Rate {
         }
     }
 
-    /// Adds the durations of a finished video.
-    pub(crate) fn report(&mut self, report: &Report) {
+    fn sample_eta(&mut self, state: &State, seconds: f64) {
+        let mut part = Work::default();
+        for assignment in state.workers.iter().flat_map(|worker| &worker.in_flight) {
+            let Progress { clips, of, .. } = assignment.progress;
+            let share = of.filter(|of| *of > 0).map_or(0.0, |of| (clips as f64 / of as f64).min(1.0));
+            part.videos += share;
+            part.bytes += share * assignment.bytes as f64;
+        }
+        let left = Work {
+            videos: state.counts().unfinished() as f64 - part.videos,
+            bytes: state.bytes_left() as f64,
+        };
+        self.eta.sample(seconds, part, left);
+    }
+
+    /// The remaining time in seconds.
+    pub(crate) fn eta_s(&self) -> Option<f64> {
+        self.eta.seconds()
+    }
+
+    /// Adds the durations of a finished video of this size in bytes; with whether all videos have the same number of clips.
+    pub(crate) fn report(&mut self, report: &Report, bytes: u64, same_clips: bool) {
         let Report { decode_ms, model_ms, wait_ms, write_ms, .. } = *report;
+        // A longer video, with its larger file, has more clips unless their number is fixed.
+        let (fixed_ms, by_size_ms) =
+            if same_clips { (model_ms + write_ms, wait_ms) } else { (write_ms, model_ms + wait_ms) };
+        self.eta.finished(bytes as f64, fixed_ms as f64 / 1000.0, by_size_ms as f64 / 1000.0);
         // The durations of an unreported video are unknown.
         if model_ms + wait_ms + write_ms > 0 {
             self.reports.push_back([decode_ms, model_ms, wait_ms, write_ms]);
@@ -80,11 +114,6 @@ impl Rate {
     /// Clips per second of all workers.
     pub(crate) fn clips_per_s(&self) -> Option<f64> {
         self.clips.per_second()
-    }
-
-    /// Bytes of files per second of all workers.
-    pub(crate) fn bytes_per_s(&self) -> Option<f64> {
-        self.bytes.per_second()
     }
 
     /// Clips per second of one worker.
@@ -131,7 +160,7 @@ mod tests {
     fn the_stage_that_the_others_wait_for_is_named() {
         let stages = |reports: &[Report]| {
             let mut rate = Rate::default();
-            reports.iter().for_each(|report| rate.report(report));
+            reports.iter().for_each(|report| rate.report(report, 1, true));
             rate.stages()
         };
         assert_eq!(stages(&[]), None);

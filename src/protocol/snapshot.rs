@@ -115,7 +115,7 @@ pub struct Snapshot {
     pub clips_done: usize,
     /// Clips per second over the last minute, without the work of earlier runs; none before the first measurement.
     pub clips_per_s: Option<f64>,
-    /// Seconds until the end of the run at that rate.
+    /// Seconds until the end of the run, estimated from the sizes of the videos that are done and left.
     pub eta_s: Option<u64>,
     /// The workers.
     pub devices: Vec<DeviceState>,

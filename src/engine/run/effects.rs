@@ -78,8 +78,9 @@ impl Engine {
     }
 
     fn publish(&mut self, notice: Notice) {
-        if let Notice::Done(.., report) = &notice {
-            self.rate.report(report);
+        if let Notice::Done(_, video, report) = &notice {
+            let bytes = self.state.files.get(*video).map_or(0, |file| file.stamp.size);
+            self.rate.report(report, bytes, self.state.rules.clips.is_some());
         }
         let event = publish::event(&self.state, notice);
         self.tell(event);

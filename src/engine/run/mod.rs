@@ -192,6 +192,7 @@ impl Engine {
     ) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
         self.done_before = self.done();
+        self.rate.begin();
         self.clips_before = self.state.clips_done();
         self.exports.clear();
         self.leaves = false;

@@ -174,7 +174,6 @@ impl State {
             unreported: false,
             done: 0,
             clips: 0,
-            bytes: 0,
             restarts: 0,
         };
         Self {
@@ -249,11 +248,6 @@ impl State {
     /// Clips computed in this run, those of videos in progress included.
     pub fn clips_done(&self) -> usize {
         self.workers.iter().map(Worker::all_clips).sum()
-    }
-
-    /// Bytes of the files that were processed in this run, as far as they are.
-    pub fn bytes_done(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.bytes + worker.bytes_in_flight()).sum()
     }
 
     /// Bytes of the files that are still to be processed.

@@ -99,8 +99,6 @@ pub struct Worker {
     pub done: usize,
     /// The clips of those videos.
     pub clips: usize,
-    /// The sizes of their files in bytes.
-    pub bytes: u64,
     /// How often its process was restarted after an unexpected exit.
     pub restarts: u32,
 }

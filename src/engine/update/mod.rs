@@ -153,7 +153,6 @@ impl Step<'_> {
             worker.consecutive_faults = 0;
             worker.done += 1;
             worker.clips += report.clips;
-            worker.bytes += assignment.bytes;
         }
         if let Some(video) = self.state.videos.get_mut(assignment.video) {
             video.suspect = false;

@@ -113,8 +113,8 @@ impl World {
             Happens::Failed(w, n, kind) => {
                 let unread = matches!(kind, ErrorKind::Missing | ErrorKind::Io);
                 if unread && self.model.dataset_gone {
-                    self.unread(w % workers, *n, Unread::NoDataset("gone".into()));
-                    assert!(!self.is_open(), "held as soon as a video cannot be read");
+                    let unread = self.unread(w % workers, *n, Unread::NoDataset("gone".into()));
+                    assert!(!unread || !self.is_open(), "held as soon as a video cannot be read");
                 } else if let Some((process, job)) = self.answer(w % workers, *n) {
                     self.event(Event::Failed(process, job, Failure::new(*kind, "no"), None));
                 }
@@ -158,7 +158,7 @@ impl World {
             }
             Happens::Unread(w, n, folder) if !self.model.dataset_gone => {
                 let unread = if *folder { Unread::NoFolder("gone".into()) } else { Unread::Back };
-                self.unread(w % workers, *n, unread);
+                let _ = self.unread(w % workers, *n, unread);
             }
             Happens::Unread(..) => {}
             Happens::DatasetChecked(back) => {
@@ -211,10 +211,11 @@ impl World {
         Some((process, job))
     }
 
-    fn unread(&mut self, worker: usize, n: usize, unread: Unread) {
-        if let Some((process, job)) = self.answer(worker, n) {
-            self.event(Event::Unread(process, job, unread, Failure::new(ErrorKind::Missing, "no")));
-        }
+    /// A worker cannot read one of its orders. False if it has none.
+    fn unread(&mut self, worker: usize, n: usize, unread: Unread) -> bool {
+        let Some((process, job)) = self.answer(worker, n) else { return false };
+        self.event(Event::Unread(process, job, unread, Failure::new(ErrorKind::Missing, "no")));
+        true
     }
 
     /// Whether videos may be handed out.
@@ -282,7 +283,7 @@ impl World {
     /// A file is looked at, and what the output folder holds of it.
     fn see(&mut self, video: usize, version: u64, done: bool) {
         let status = if done { Status::Done { degraded: false, resumed: true } } else { Status::Queued };
-        let file = VideoFile { name: name(video), stamp: SourceStamp { size: 1, mtime_ns: version as i64 } };
+        let file = VideoFile { name: name(video), stamp: SourceStamp { size: 1 + version, mtime_ns: version as i64 } };
         // Another version of a file begins with no attempts.
         if let Some(id) = self.state.files.find(file.name.as_str()) {
             let known = &self.state.videos[id];

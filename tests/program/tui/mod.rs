@@ -11,8 +11,9 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::prober::settled;
-use crate::support::wait_for;
+use crate::support::{Bench, wait_for};
 use bench::{CONFIG, DOWN, ENTER, ESC, bench, borrowed, command, engines, gone, open, slow};
+use screen::Screen;
 
 #[test]
 fn from_an_empty_folder_to_a_finished_dataset() {
@@ -138,9 +139,11 @@ fn new_videos_appear_and_excluded_ones_are_not_extracted() {
 
 #[test]
 fn a_failed_engine_start_is_shown() {
-    let bench = bench(&[("A/v_a.mp4", "ok")], "checkpoint = \"no-such.pth\"\n");
-    let mut screen = open(&bench, &[], 100, 30);
-    screen.shows("no-such.pth");
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let mut command = command(&bench, &[]);
+    command.env("REELDECK_WORKER", "/no-such-worker");
+    let mut screen = Screen::open(&command, 100, 30);
+    screen.shows("no-such-worker");
     screen.send(ESC);
     screen.shows_no("could not be started");
     screen.shows("no engine");
@@ -150,17 +153,58 @@ fn a_failed_engine_start_is_shown() {
 }
 
 #[test]
-fn a_killed_engine_can_be_restarted() {
+fn without_weights_the_window_works_and_says_what_extraction_needs() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], &CONFIG.replace("\"seeded\"", "\"no-such.pth\""));
+    let mut screen = open(&bench, &[], 100, 30);
+    screen.shows("ready to start");
+    screen.shows("∘ queued 1");
+    screen.press("s", "extraction needs weights");
+    screen.shows("no-such.pth");
+    screen.send(ESC);
+    screen.press("l", "hacs_data.txt");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+/// Kills the engine, as the system does when memory is short.
+fn kill_engine(bench: &Bench) {
+    let (_, holder) = reeldeck::internals::client::runs(&bench.path("out")).unwrap().remove(0);
+    assert!(Command::new("kill").args(["-9", &holder.pid.to_string()]).status().unwrap().success());
+    gone(bench);
+}
+
+#[test]
+fn one_key_restarts_a_killed_engine_and_its_run() {
     let videos = slow(20, 300);
     let bench = bench(&borrowed(&videos), CONFIG);
     let mut screen = open(&bench, &[], 100, 30);
     screen.shows("ready to start");
     screen.press("s", "● running");
-    let (_, holder) = reeldeck::internals::client::runs(&bench.path("out")).unwrap().remove(0);
-    assert!(Command::new("kill").args(["-9", &holder.pid.to_string()]).status().unwrap().success());
+    kill_engine(&bench);
     screen.shows("no engine");
-    screen.press("s", "ready to start");
     screen.press("s", "● running");
+    screen.send("qn");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn a_window_attaches_to_whatever_engine_appears() {
+    let videos = slow(40, 500);
+    let bench = bench(&borrowed(&videos), CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    screen.press("s", "● running");
+    kill_engine(&bench);
+    screen.shows("no engine");
+    screen.shows("the engine has stopped responding");
+    let started = command(&bench, &["--batch", "--detach"]).output().unwrap();
+    assert!(started.status.success(), "{started:?}");
+    screen.shows("● running");
+    screen.shows("reconnected (process");
+    // It follows the run, and commands reach it.
+    screen.press("s", "paused");
     screen.send("qn");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
