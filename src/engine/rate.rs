@@ -85,10 +85,7 @@ impl Rate {
             part.videos += share;
             part.bytes += share * assignment.bytes as f64;
         }
-        let left = Work {
-            videos: state.counts().unfinished() as f64 - part.videos,
-            bytes: state.bytes_left() as f64,
-        };
+        let left = Work { videos: state.counts().unfinished() as f64 - part.videos, bytes: state.bytes_left() as f64 };
         self.eta.sample(seconds, part, left);
     }
 

@@ -44,14 +44,7 @@ pub(super) struct LogPane {
 
 impl Default for LogPane {
     fn default() -> Self {
-        Self {
-            lines: VecDeque::new(),
-           
-            min_level: Level::Detail,
-            text: String::new(),
-            back: 0,
-            height: 1,
-        }
+        Self { lines: VecDeque::new(), min_level: Level::Detail, text: String::new(), back: 0, height: 1 }
     }
 }
 

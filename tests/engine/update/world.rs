@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use reeldeck::internals::dataset::VideoFile;
 use reeldeck::internals::engine::{
-    Event, Phase, Progress, Rules, Slot, State, Status, Unread, Video, VideoId, Work, WorkerId, WorkerProcess, WorkerStatus,
-    update,
+    Event, Phase, Progress, Rules, Slot, State, Status, Unread, Video, VideoId, Work, WorkerId, WorkerProcess,
+    WorkerStatus, update,
 };
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::FrameCounts;
