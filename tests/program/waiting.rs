@@ -332,7 +332,7 @@ fn everything_but_extraction_works_without_weights() {
     assert!(refused.starts_with("extraction needs weights: ") && refused.contains("--checkpoint"), "{refused}");
     assert!(engine.command(Command::WriteList).contains("2 videos"));
     assert!(engine.command(Command::WriteMissing).contains("2 of 3 videos are missing or corrupt"));
-    assert!(engine.command(Command::Check { deep: true }).contains("checking 2 videos"));
+    assert!(engine.command(Command::Check { deep: true }).contains("deep check of 2 videos started"));
     assert!(engine.command(Command::Rescan).contains("0 new or changed"));
     assert!(!bench.path("out/features").exists(), "there is no feature set without weights");
     // The log has each command with its result.
