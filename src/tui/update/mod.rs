@@ -16,7 +16,7 @@ use super::table::TableQuery;
 use super::view::layout;
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
-use crate::protocol::{Command, FromEngine, LogLine, ToEngine, Welcome};
+use crate::protocol::{Command, FromEngine, ToEngine, Welcome};
 
 mod act;
 mod bulk_mark;
