@@ -34,8 +34,9 @@ fn a_frame_is_resized_as_libtorch_resizes_it() {
             let theirs = whole.to_kind(Kind::Float).upsample_bilinear2d(size, false, None, None);
             let theirs = Vec::<f32>::try_from(theirs.permute([0, 2, 3, 1]).contiguous().view([-1])).unwrap();
             let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            // A part in a million of 255.
-            assert!(worst < 2.6e-4, "{width}×{height} to {out_width}×{out_height}: {worst}");
+            // Positions are rounded to 32 bits: by half a unit of the side's last place, in libtorch and here.
+            let bound = 255.0 * width.max(height) as f32 * f32::EPSILON * 2.0;
+            assert!(worst <= bound, "{width}×{height} to {out_width}×{out_height}: {worst}");
         }
     }
 }
