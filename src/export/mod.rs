@@ -1,6 +1,6 @@
 //! Exports for trainers, made from the feature files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use reeldeck_common::atomic::{self, Owner, Sweeper};
@@ -179,6 +179,16 @@ fn not_stored(spec: &ExportSpec, recipe: &Recipe) -> String {
         Format::Pkl => format!("result.pkl holds {output}, and the recipe {recipe} does not store them"),
         _ => format!("the recipe {recipe} does not store {output}; name another one of its outputs with --output"),
     }
+}
+
+/// Quotes a text for Python and YAML. Both accept a JSON string.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The path of a folder with a slash at its end.
+fn with_slash(folder: &Path) -> String {
+    format!("{}/", folder.display())
 }
 
 /// Writes all exports once no other export is writing. If no video has a feature, it writes nothing and keeps what is

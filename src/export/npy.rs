@@ -191,7 +191,7 @@ mod tests {
         }
         assert!(read(b"PK\x03\x04").unwrap_err().contains("not a .npy file"));
         assert!(read(b"\x93NUMPY\x02\0\xff\xff\xff\xff").unwrap_err().contains("claims 4294967295"));
-        assert!(read(&file(fine, &data)[..20]).unwrap_err().contains("cut"));
+        assert!(read(&file(fine, &data)[..20]).unwrap_err().contains("truncated"));
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use reeldeck_common::atomic;
 
-use super::{ExportJob, ExportSpec, HDF5_FILE, strided};
+use super::{ExportJob, ExportSpec, HDF5_FILE, quoted, strided, with_slash};
 use crate::format::{Axes, Format};
 
 /// Writes the snippets of the trainers that read this spec.
@@ -62,15 +62,6 @@ struct Facts<'a> {
     folder: &'a Path,
     dims: usize,
     clips: usize,
-}
-
-/// Quotes a text for Python and YAML. Both accept a JSON string.
-pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-pub(super) fn with_slash(folder: &Path) -> String {
-    format!("{}/", folder.display())
 }
 
 impl Facts<'_> {

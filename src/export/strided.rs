@@ -6,8 +6,7 @@ use std::path::Path;
 
 use reeldeck_common::recipe::{Placement, Sampling};
 
-use super::snippets::{quoted, with_slash};
-use super::{ExportJob, ExportSpec, HDF5_FILE, inventory};
+use super::{ExportJob, ExportSpec, HDF5_FILE, inventory, quoted, with_slash};
 use crate::format::{Axes, Format};
 
 /// What the snippets say of a feature set.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod counts;
 pub mod details;
 pub mod event;
 pub(crate) mod holder;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use reeldeck_common::error::ErrorKind;
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::Counts;
+use super::counts::Counts;
 
 /// Groups of failures beyond this number are summed up in the last one.
 pub(crate) const MAX_GROUPS: usize = 8;

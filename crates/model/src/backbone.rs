@@ -1,17 +1,11 @@
 //! What all families of networks have in common: a [`Family`] says what its checkpoints contain and builds a [`Backbone`],
 //! which [`ClipRunner`](crate::clips::ClipRunner) feeds with the frames of a video.
 
-use std::path::Path;
-
-use reeldeck_common::recipe::{Model, Precision, Recipe, Transform};
+use reeldeck_common::recipe::{Precision, Recipe, Transform};
 use tch::{Device, Tensor};
 
-use crate::checkpoint;
 use crate::error::ModelError;
 use crate::input::Input;
-use crate::network::Network;
-use crate::seeded;
-use crate::torchscript;
 use crate::weights::Weights;
 
 /// A family of networks with the parameters of a recipe.
@@ -98,38 +92,4 @@ pub struct Rows {
     pub pooled: Tensor,
     /// clips × classes, if the network has class scores.
     pub logits: Option<Tensor>,
-}
-
-/// The family of a recipe's model.
-///
-/// # Errors
-/// When its network is in a file of the recipe, so that it has no checkpoint.
-pub fn family(model: &Model) -> Result<Box<dyn Family>, ModelError> {
-    match model {
-        Model::Slowonly(model) => Ok(Box::new(Network::new(model))),
-        Model::Slowfast(model) => Ok(Box::new(*model)),
-        Model::Videomae(model) => Ok(Box::new(*model)),
-        Model::Torchscript(_) => Err(ModelError::NoCheckpoint),
-    }
-}
-
-/// Loads the network of a recipe onto a device. `checkpoint` is its file with the expected SHA-256, or `None` for seeded
-/// weights. The file of a module is run only if it has the SHA-256 in the recipe.
-///
-/// # Errors
-/// When the file is unreadable, has changed, or does not fit the network; when memory runs out; when libtorch fails.
-pub fn load(
-    recipe: &Recipe,
-    checkpoint: Option<(&Path, &str)>,
-    device: Device,
-) -> Result<Box<dyn Backbone>, ModelError> {
-    if let Model::Torchscript(model) = &recipe.model {
-        return torchscript::load(model, checkpoint, &Setup::of(recipe, device));
-    }
-    let family = family(&recipe.model)?;
-    let weights = match checkpoint {
-        None => seeded::weights(&*family),
-        Some((path, digest)) => checkpoint::load(path, digest, &*family, &recipe.transform)?,
-    };
-    family.build(&weights, &Setup::of(recipe, device))
 }

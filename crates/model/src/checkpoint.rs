@@ -27,7 +27,9 @@ pub fn load(path: &Path, expected: &str, family: &dyn Family, transform: &Transf
     if found != expected {
         return Err(ModelError::Changed { path: path.to_owned(), found, expected: expected.to_owned() });
     }
-    let entries: HashMap<String, Vec<usize>> = family.entries().into_iter().collect();
+    let entries = family.entries();
+    let shapes: HashMap<&str, &[usize]> =
+        entries.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
     let mut arrays = HashMap::new();
     for (name, tensor) in file.state_dict().map_err(failed)? {
         // Files from a distributed training have this prefix.
@@ -36,13 +38,16 @@ pub fn load(path: &Path, expected: &str, family: &dyn Family, transform: &Transf
             check_normalisation(part, &tensor, transform).map_err(misfit)?;
             continue;
         }
+        if family.ignores(&name) {
+            continue;
+        }
         // Entries that do not fit are refused below by name and shape. Their numbers are not decoded, because a few bytes of
         // a malicious file can stand for millions of numbers.
-        let fits = entries.get(&name).is_some_and(|shape| shape == tensor.shape());
+        let fits = shapes.get(name.as_str()).is_some_and(|shape| *shape == tensor.shape());
         let data = if fits { tensor.to_f32() } else { vec![] };
         arrays.insert(name, Array { shape: tensor.shape().to_vec(), data });
     }
-    Weights::new(family, arrays).map_err(misfit)
+    Weights::new(&entries, arrays).map_err(misfit)
 }
 
 fn check_normalisation(part: &str, tensor: &TensorRef<'_>, transform: &Transform) -> Result<(), String> {

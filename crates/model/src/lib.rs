@@ -12,6 +12,7 @@ pub mod device;
 mod error;
 pub mod fast;
 pub mod input;
+mod load;
 mod native;
 pub mod network;
 pub mod onednn;
@@ -23,7 +24,8 @@ mod upload;
 mod videomae;
 pub mod weights;
 
-pub use backbone::{Backbone, Family, Rows, Setup, family, load};
+pub use backbone::{Backbone, Family, Rows, Setup};
 pub use conv::Backend;
 pub use error::ModelError;
+pub use load::{family, load};
 pub use tch;

@@ -11,18 +11,18 @@ use crate::weights::{Array, Weights};
 /// The weights of version [`SEEDED_WEIGHTS`]: uniform numbers from a generator that is seeded with the weight's name. They are
 /// the same on all machines, because all operations are rounded exactly.
 pub fn weights(family: &dyn Family) -> Weights {
-    let arrays: HashMap<String, Array> = family
-        .entries()
-        .into_iter()
+    let entries = family.entries();
+    let arrays: HashMap<String, Array> = entries
+        .iter()
         .map(|(name, shape)| {
-            let (low, high) = family.seeded_range(&name, &shape);
-            let mut numbers = Uniform::named(&name);
+            let (low, high) = family.seeded_range(name, shape);
+            let mut numbers = Uniform::named(name);
             let data = (0..shape.iter().product()).map(|_| low + (high - low) * numbers.next()).collect();
-            (name, Array { shape, data })
+            (name.clone(), Array { shape: shape.clone(), data })
         })
         .collect();
     #[expect(clippy::expect_used, reason = "the entries were taken from the family itself")]
-    Weights::new(family, arrays).expect("complete")
+    Weights::new(&entries, arrays).expect("complete")
 }
 
 /// SplitMix64. The first 24 bits give a number in [0, 1).

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use tch::{Device, Tensor};
 
-use crate::backbone::Family;
 use crate::error::ModelError;
 
 /// The largest valid weight; the weights of trained networks are far smaller. Fused ReLUs turn NaN into zero, so the outputs do
@@ -37,13 +36,12 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Checks that `arrays` are exactly the weights of a network, apart from counters of training steps and keys that it ignores.
+    /// Checks that `arrays` are exactly these weights, apart from counters of training steps.
     ///
     /// # Errors
     /// The first few keys that are missing, unexpected or of another shape.
-    pub fn new(family: &dyn Family, mut arrays: HashMap<String, Array>) -> Result<Self, String> {
-        arrays.retain(|name, _| !name.ends_with(".num_batches_tracked") && !family.ignores(name));
-        let entries = family.entries();
+    pub fn new(entries: &[(String, Vec<usize>)], mut arrays: HashMap<String, Array>) -> Result<Self, String> {
+        arrays.retain(|name, _| !name.ends_with(".num_batches_tracked"));
         let mut problems = vec![];
         let missing = entries.iter().filter(|(name, _)| !arrays.contains_key(name)).map(|(name, _)| name.clone());
         problems.extend(list("missing", missing.collect()));

@@ -9,6 +9,7 @@ use crate::dataset::manifest::Manifest;
 use crate::dataset::matching::Matches;
 use crate::dataset::scan::Scan;
 use crate::dataset::{features_without_video, shown};
+use crate::error::ExitError;
 
 /// What the dataset lacks, or the output folder has too much.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Gaps {
     /// When the manifest or the folder of the features cannot be read.
     pub(super) fn find(settings: &Settings, layout: &Layout, scan: &Scan, waits: bool) -> anyhow::Result<Self> {
         let path = settings.manifest.as_deref().filter(|_| !waits);
-        let manifest = path.map(|path| Manifest::read(path, &settings.prefix)).transpose()?;
+        let manifest = path.map(|path| Manifest::read(path, &settings.prefix)).transpose().map_err(ExitError::from)?;
         let missing = |manifest: &Manifest| {
             let matches = Matches::new(manifest, &scan.videos);
             let missing = matches.videos().filter(|video| video.files.is_empty());

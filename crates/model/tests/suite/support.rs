@@ -104,7 +104,7 @@ impl Net {
             .map(|(n, _)| (n.clone(), self.weights.get(&n).unwrap().clone()))
             .collect();
         change(arrays.get_mut(name).unwrap());
-        self.weights = Weights::new(&self.network, arrays).unwrap();
+        self.weights = Weights::new(&self.network.entries(), arrays).unwrap();
         self
     }
 }
