@@ -128,9 +128,12 @@ impl Objects {
                     self.doubtful = Some(part.number);
                     return;
                 }
-                // Whatever is far behind was counted anew.
+                // The doubtful object is there as well.
+                let there = if is_likely { 0 } else { 1 };
+                self.complete += there;
+                // A number that is far behind begins a new count.
                 if step <= modulus / 2 {
-                    self.skipped += step - 1;
+                    self.skipped += step - 1 - there;
                 }
                 self.begin(part);
             }

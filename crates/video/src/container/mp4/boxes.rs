@@ -278,7 +278,7 @@ mod tests {
             [boxed(b"ftyp", &[0; 8]), boxed(b"moov", &[0; 100]), fragment(300), fragment(300), index].concat();
         let size = file.len() as u64;
         assert_eq!(walked(&file).fragment_index, Some((size - 24, size)));
-        file[600..800].fill(0);
+        file[530..800].fill(0);
         let found = walked(&file);
         assert_eq!((found.fragments.len(), found.fragment_index), (1, Some((size - 24, size))));
     }
