@@ -48,7 +48,7 @@ impl FrameAccount {
         }
         if media.container() == "mxf" && media.duration_ticks() > 0 {
             let amount = Amount::Frames(media.duration_ticks());
-            structure.promises.push(Promise { amount, source: ExpectedFrom::TrackStatistics, always: false });
+            structure.promises.insert(0, Promise { amount, source: ExpectedFrom::TrackStatistics, always: false });
         }
         let index = PacketIndex::scan(media, limits, &structure, look)?;
         Ok(Self::new(index, structure, media.index_entries(), media.tick()))
