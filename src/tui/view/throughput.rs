@@ -16,8 +16,11 @@ use crate::tui::theme::Role;
 /// From this height on the chart has axes.
 const MIN_HEIGHT_FOR_AXES: u16 = 12;
 
+/// Reads a share of the time.
+type Share = fn(&Stages) -> f32;
+
 /// The stages with their share of the time.
-const STAGES: [(&str, fn(&Stages) -> f32); 3] =
+const STAGES: [(&str, Share); 3] =
     [("decode", |stages| stages.decode), ("model", |stages| stages.model), ("write", |stages| stages.write)];
 
 fn percent(share: f32) -> String {

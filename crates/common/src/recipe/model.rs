@@ -235,7 +235,7 @@ impl Model {
                 if model.tau % model.alpha != 0 {
                     return Err(format!("model.alpha = {}: must divide tau = {}", model.alpha, model.tau));
                 }
-                if sampling.length % model.tau != 0 {
+                if !sampling.length.is_multiple_of(model.tau) {
                     return Err(format!(
                         "sampling.length = {}: must be a multiple of tau = {}",
                         sampling.length, model.tau

@@ -46,7 +46,7 @@ fn a_video_that_is_shorter_than_a_window_says_so() {
 
 /// When a frame of a made-up video is shown, in steps of its rate.
 fn step(uneven: u64, frame: u64) -> u64 {
-    if uneven == 0 { frame } else { frame + frame / uneven }
+    frame + frame.checked_div(uneven).unwrap_or(0)
 }
 
 /// The frame that is shown in each place at `fps`: the last one whose nearest place is not after it. Times are in units of which

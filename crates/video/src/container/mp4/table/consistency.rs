@@ -138,7 +138,7 @@ impl SampleTable {
         times.iter().map(|entry| (be(&entry[..4]), be(&entry[4..]))).any(|(count, delta)| {
             let others = self.total.saturating_sub(count.saturating_mul(delta));
             let right = duration.checked_sub(others).filter(|right| count > 0 && right % count == 0);
-            let differs = right.map_or(0, |right| right / count ^ delta);
+            let differs = right.map_or(0, |right| (right / count) ^ delta);
             let is_byte = [0, 8, 16, 24].iter().any(|shift| differs & !(0xff << shift) == 0);
             differs.is_power_of_two() || count > 1 && differs > 0 && is_byte
         })
