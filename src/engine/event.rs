@@ -35,13 +35,13 @@ pub enum Event {
     Released(WorkerProcess, JobId),
     /// The output folder cannot be written to; with the reason.
     CannotWrite(String),
-    /// A check of the folder during a hold has failed, for this reason.
-    StillHeld(String),
+    /// A check of this folder has failed, for this reason.
+    StillHeld(Folder, String),
     /// The dataset folder is gone, for this reason.
     DatasetGone(String),
-    /// The dataset folder, and the folders that were waited for, can be read again.
+    /// A check has succeeded: the dataset folder, and the folders that were waited for, can be read.
     DatasetBack,
-    /// The output folder can be written to again. The features and failure files of these videos are lost.
+    /// A check has succeeded: the output folder can be written to. The features and failure files of these videos are lost.
     OutputBack(Vec<VideoId>),
     /// A user pauses the workers.
     Pause,
@@ -141,9 +141,10 @@ pub enum Effect {
     Forget(VideoId),
     /// Look at a file again, because it changed while it was in progress. `Seen` or `Vanished` follows.
     LookAt(VideoId),
-    /// Check whether the output folder can be written to. `OutputBack` or `StillHeld` follows.
+    /// Check whether the output folder can be written to. `OutputBack` or `StillHeld` follows, unless its disk does not respond.
     LookAtOutput,
-    /// Check whether the dataset folder and the folders of these videos can be read. `DatasetBack` or `StillHeld` follows.
+    /// Check whether the dataset folder and the folders of these videos can be read. `DatasetBack` or `StillHeld` follows,
+    /// unless their disk does not respond.
     LookAtDataset(Vec<VideoId>),
     /// Publish a notice.
     Notify(Notice),

@@ -202,6 +202,22 @@ fn an_output_disk_that_hangs_is_waited_for_and_no_video_is_charged() {
 }
 
 #[test]
+fn a_worker_that_waits_for_the_output_disk_is_not_killed() {
+    let bench = Bench::new(&[("A/v_1.mp4", "until disk"), ("A/v_2.mp4", "ok")]);
+    bench.configure("[worker]\nstall_timeout_s = 4\n");
+    let hold = Hold::new(&bench);
+    let run = bench.spawn_logged(hold.prepare(&mut bench.command(&["--batch", "-v"])));
+    hold.hold(&format!(".room-{}", run.id()));
+    wait_for("the run is held", || bench.log().contains("the output folder does not respond"));
+    hold.release();
+    fs::write(bench.path("disk"), "").unwrap();
+    let ran = bench.finish(run);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("is writable again; resuming"), "{ran:?}");
+    assert!(!ran.stderr.contains("no message") && !ran.stderr.contains("restarted"), "{ran:?}");
+}
+
+#[test]
 fn a_run_that_is_stopped_at_once_does_not_wait_for_a_disk_that_hangs() {
     let (bench, run, _hold) = run_on_a_hanging_disk("");
     signal(&run, "-INT");

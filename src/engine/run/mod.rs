@@ -32,7 +32,7 @@ use crate::dataset::scan::VideoFile;
 use crate::format::Format;
 use crate::monitor::{Monitor, Reading};
 use crate::protocol::event::{Event as PublishedEvent, Line};
-use crate::protocol::snapshot::{Phase as PublishedPhase, Snapshot};
+use crate::protocol::snapshot::{Folder, Phase as PublishedPhase, Snapshot};
 use crate::protocol::summary::{ExportSummary, RunSummary};
 use crate::protocol::words::describe;
 use crate::signals::StopSignals;
@@ -293,7 +293,8 @@ impl Engine {
                 tracing::warn!("{why}");
                 self.handle(Event::CannotWrite(why));
             }
-            Incoming::Looked(Err(why)) | Incoming::LookedAtDataset(Err(why)) => self.handle(Event::StillHeld(why)),
+            Incoming::Looked(Err(why)) => self.handle(Event::StillHeld(Folder::Output, why)),
+            Incoming::LookedAtDataset(Err(why)) => self.handle(Event::StillHeld(Folder::Dataset, why)),
             Incoming::LookedAtDataset(Ok(())) => self.handle(Event::DatasetBack),
             Incoming::DatasetGone(why) => self.handle(Event::DatasetGone(why)),
             Incoming::NotRead(process, job, failure, source, unread) => self.handle(match unread {

@@ -54,10 +54,50 @@ pub struct Hold {
 /// What ends a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldUntil {
-    /// The folder could not be written to: a check succeeds. The next one is due at this time; none while one is going on.
+    /// The folder cannot be used: a check succeeds. The next one is due at this time; none while one is going on.
     Checked(Option<Millis>),
-    /// The folder does not respond: the orders that wait for the journal are released.
-    Released,
+    /// The folder does not respond: its check is answered, and the orders that wait for the journal are released.
+    Responds,
+}
+
+/// The checks of a folder. There is one at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// When the check that is going on was requested.
+    pub asked: Option<Millis>,
+    /// When the last check that succeeded was requested.
+    pub succeeded: Option<Millis>,
+}
+
+impl Check {
+    /// Whether a check has succeeded that was requested at this time or later.
+    pub fn succeeded_since(&self, time: Millis) -> bool {
+        self.succeeded.is_some_and(|asked| asked >= time)
+    }
+}
+
+/// The checks of both folders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Those of the output folder.
+    pub output: Check,
+    /// Those of the dataset folder.
+    pub dataset: Check,
+}
+
+impl Checks {
+    /// Those of this folder.
+    pub fn of(&mut self, folder: Folder) -> &mut Check {
+        match folder {
+            Folder::Output => &mut self.output,
+            Folder::Dataset => &mut self.dataset,
+        }
+    }
+
+    /// Whether checks of both folders have succeeded that were requested at this time or later.
+    pub fn succeeded_since(&self, time: Millis) -> bool {
+        [self.output, self.dataset].iter().all(|check| check.succeeded_since(time))
+    }
 }
 
 /// The limits of a run.
@@ -116,6 +156,8 @@ pub struct State {
     pub paused: Option<Millis>,
     /// Nothing is handed out, because of a folder.
     pub hold: Option<Hold>,
+    /// The checks of the folders.
+    pub checks: Checks,
     /// The limits of the run.
     pub rules: Rules,
     /// Incremented with every change of a video.
@@ -183,6 +225,7 @@ impl State {
             phase: Phase::Running,
             paused: None,
             hold: None,
+            checks: Checks::default(),
             rules,
             revision: 0,
             counts,

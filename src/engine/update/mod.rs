@@ -1,28 +1,20 @@
 //! All decisions of the engine: an event changes the state and returns effects. Pure and synchronous, without I/O and clock.
-//! This file has the life of workers, holds and pauses; `assign` hands videos out, `failure_policy` handles failures.
+//! This file has the life of workers and pauses; `assign` hands videos out, `failure_policy` handles failures, `folders` holds.
 
 use reeldeck_common::protocol::{JobId, Report};
 
 use super::event::{Effect, Event, Notice};
-use super::state::{
-    Assignment, Ending, Hold, HoldUntil, Millis, Phase, Progress, State, Status, VideoId, WorkerId, WorkerProcess,
-    WorkerStatus,
-};
+use super::state::{Assignment, Ending, Millis, Phase, Progress, State, Status, WorkerId, WorkerProcess, WorkerStatus};
 use crate::protocol::snapshot::Folder;
 
 mod assign;
 mod failure_policy;
+mod folders;
 mod requests;
 mod unread;
 
-/// How often the output folder is checked during a hold.
-const CHECK_INTERVAL: Millis = 2_000;
-
 /// Ticks come every quarter of a second. A longer gap means that the engine was suspended or the machine slept.
 const MAX_TICK_GAP: Millis = 5_000;
-
-/// An order that waits longer for the journal shows that the disk of the output folder does not respond.
-const RELEASE_TIMEOUT: Millis = 10_000;
 
 /// Handles one event at `now` and returns what must be done. Late events of a process that another has followed have no effect.
 pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
@@ -49,7 +41,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::CannotWrite(why) => step.hold(Folder::Output, why),
         Event::DatasetGone(why) => step.dataset_gone(why),
         Event::DatasetBack => step.dataset_back(),
-        Event::StillHeld(reason) => step.still_held(reason),
+        Event::StillHeld(folder, reason) => step.still_held(folder, reason),
         Event::OutputBack(lost) => step.output_back(&lost),
         Event::Pause => step.pause(),
         Event::Resume => step.resume(),
@@ -174,7 +166,7 @@ impl Step<'_> {
     /// Starts the clocks of an order that its worker has received.
     fn released(&mut self, process: WorkerProcess, job: JobId) {
         self.state.unreleased.retain(|(unreleased, _)| *unreleased != job);
-        self.check_releases();
+        self.hold_while_silent();
         let Some(worker) = self.state.workers.get_mut(process.worker) else { return };
         let idle = !worker.has_orders();
         let Some(assignment) = worker.in_flight.iter_mut().find(|assignment| assignment.job == job) else { return };
@@ -183,25 +175,6 @@ impl Step<'_> {
             worker.heard = self.now;
         }
         worker.begin_first(self.now);
-    }
-
-    /// Holds the run while an order waits too long for the journal.
-    fn check_releases(&mut self) {
-        let oldest = self.state.unreleased.front();
-        let late = oldest.is_some_and(|(_, since)| self.now.saturating_sub(*since) > RELEASE_TIMEOUT);
-        match &self.state.hold {
-            None if late && self.state.paused.is_none() => {
-                let reason = "the output folder does not respond; the run resumes when it does".to_owned();
-                self.state.hold =
-                    Some(Hold { folder: Folder::Output, reason: reason.clone(), until: HoldUntil::Released });
-                self.notify(Notice::Held(Folder::Output, reason));
-            }
-            Some(Hold { until: HoldUntil::Released, .. }) if !late => {
-                self.state.hold = None;
-                self.notify(Notice::OutputBack(0));
-            }
-            _ => {}
-        }
     }
 
     /// Removes a job that a worker has answered. None for a job that it does not have.
@@ -223,21 +196,16 @@ impl Step<'_> {
         if self.state.paused.is_none() {
             self.end_the_slow();
         }
-        self.check_releases();
-        if let Some(Hold { folder, until: HoldUntil::Checked(check), .. }) = &mut self.state.hold
-            && check.is_some_and(|due| due <= self.now)
-        {
-            *check = None;
-            self.effects.push(match folder {
-                Folder::Output => Effect::LookAtOutput,
-                Folder::Dataset => Effect::LookAtDataset(self.awaited()),
-            });
-        }
+        self.hold_while_silent();
+        self.check_if_due();
     }
 
     /// Moves all clocks forward by a time in which workers could not work or report.
     fn forgive(&mut self, time: Millis) {
         self.state.unreleased.iter_mut().for_each(|(_, since)| *since += time);
+        for asked in [&mut self.state.checks.output.asked, &mut self.state.checks.dataset.asked] {
+            *asked = asked.map(|asked| asked + time);
+        }
         for worker in &mut self.state.workers {
             worker.heard += time;
             for assignment in &mut worker.in_flight {
@@ -247,22 +215,42 @@ impl Step<'_> {
     }
 
     /// Kills workers that exceed the stall timeout or the wall limit. `Gone` decides what follows.
+    ///
+    /// A worker may be silent because a disk does not respond, and then no video is at fault: after half of the timeout the
+    /// folders are checked, and a worker is killed only if both checks succeed.
     fn end_the_slow(&mut self) {
+        if self.is_waiting_for_disk() {
+            return;
+        }
         let rules = self.state.rules;
+        let mut check_since = None;
         for (id, worker) in self.state.workers.iter_mut_enumerated() {
             if worker.status.is_gone() || worker.ending.is_some() {
                 continue;
             }
             let busy = worker.status != WorkerStatus::Ready || worker.has_orders();
+            let silent_for = if busy { self.now.saturating_sub(worker.heard) } else { 0 };
+            let half = rules.stall_timeout / 2;
+            let checked = self.state.checks.succeeded_since(worker.heard + half);
             let begun = worker.in_flight.first().and_then(|assignment| assignment.begun);
-            if busy && self.now.saturating_sub(worker.heard) > rules.stall_timeout {
+            if silent_for > rules.stall_timeout && checked {
                 worker.ending = Some(Ending::Silent);
             } else if begun.is_some_and(|begun| self.now.saturating_sub(begun) > rules.wall_limit) {
                 worker.ending = Some(Ending::Overdue);
             } else {
+                if silent_for > half && !checked {
+                    check_since = check_since.max(Some(worker.heard + half));
+                }
                 continue;
             }
             self.effects.push(Effect::Kill(id));
+        }
+        if let Some(since) = check_since {
+            for folder in [Folder::Output, Folder::Dataset] {
+                if !self.state.checks.of(folder).succeeded_since(since) {
+                    self.check(folder);
+                }
+            }
         }
     }
 
@@ -285,45 +273,6 @@ impl Step<'_> {
             self.state.phase = Phase::Finishing { because: Some(why.clone()) };
             self.notify(Notice::Blocked(why));
         }
-    }
-
-    /// Hands nothing out until a folder can be used. During a hold because of one folder, the other one is not looked at: it
-    /// holds the run again if it is still needed.
-    fn hold(&mut self, folder: Folder, reason: String) {
-        if !matches!(self.state.hold, Some(Hold { until: HoldUntil::Checked(_), .. })) {
-            let until = HoldUntil::Checked(Some(self.now + CHECK_INTERVAL));
-            self.state.hold = Some(Hold { folder, reason: reason.clone(), until });
-            self.notify(Notice::Held(folder, reason));
-        }
-    }
-
-    fn still_held(&mut self, reason: String) {
-        let Some(Hold { folder, reason: before, until: HoldUntil::Checked(check) }) = &mut self.state.hold else {
-            return;
-        };
-        *check = Some(self.now + CHECK_INTERVAL);
-        if *before != reason {
-            *before = reason.clone();
-            let folder = *folder;
-            self.notify(Notice::Held(folder, reason));
-        }
-    }
-
-    fn output_back(&mut self, lost: &[VideoId]) {
-        if !matches!(self.state.hold, Some(Hold { folder: Folder::Output, until: HoldUntil::Checked(_), .. })) {
-            return;
-        }
-        self.state.hold = None;
-        let mut gone = 0;
-        for id in lost {
-            let Some(video) = self.state.videos.get_mut(*id) else { continue };
-            if matches!(video.status, Status::Done { .. } | Status::Failed { .. }) {
-                (video.attempts, video.requeues) = (0, 0);
-                self.state.set(*id, Status::Queued);
-                gone += 1;
-            }
-        }
-        self.notify(Notice::OutputBack(gone));
     }
 
     fn pause(&mut self) {

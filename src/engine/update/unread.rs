@@ -5,7 +5,7 @@ use reeldeck_common::protocol::JobId;
 
 use super::Step;
 use crate::engine::event::{Notice, Unread};
-use crate::engine::state::{Assignment, Millis, Phase, Status, VideoId, WorkerId};
+use crate::engine::state::{Assignment, Millis, Status, WorkerId};
 use crate::protocol::snapshot::Folder;
 
 /// So many videos in a row whose folder is gone show that a disk is gone. A single one may have been removed with its folder.
@@ -52,31 +52,5 @@ impl Step<'_> {
         }
         self.state.set(assignment.video, Status::Queued);
         self.notify(Notice::Returned(assignment.video, why));
-    }
-
-    /// The dataset folder is gone. Without a run, that is found when one needs it.
-    pub(super) fn dataset_gone(&mut self, reason: String) {
-        if self.state.phase == Phase::Running && !self.state.is_over() {
-            self.hold(Folder::Dataset, reason);
-        }
-    }
-
-    pub(super) fn dataset_back(&mut self) {
-        if !self.state.waits_for_dataset() {
-            return;
-        }
-        self.state.hold = None;
-        for id in std::mem::take(&mut self.state.without_folder) {
-            if let Some(video) = self.state.videos.get_mut(id) {
-                video.requeues = 0;
-            }
-        }
-        self.notify(Notice::DatasetBack);
-    }
-
-    /// The videos whose folders a hold waits for: those that are still to be extracted.
-    pub(super) fn awaited(&self) -> Vec<VideoId> {
-        let is_queued = |id: &VideoId| self.state.videos.get(*id).is_some_and(|video| video.status == Status::Queued);
-        self.state.without_folder.iter().copied().filter(is_queued).collect()
     }
 }

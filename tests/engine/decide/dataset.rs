@@ -1,6 +1,7 @@
 //! A dataset folder that goes and comes back.
 
 use reeldeck::internals::engine::{Effect, Event, Notice, Status, Unread, VideoId, WorkerId};
+use reeldeck::internals::protocol::snapshot::Folder;
 use reeldeck_common::error::{ErrorKind, Failure};
 
 use super::Run;
@@ -36,7 +37,7 @@ fn a_lost_dataset_folder_holds_the_run_and_charges_no_video() {
     for _ in 0..3 {
         let looks = run.wait(10_000).into_iter().filter(|effect| matches!(effect, Effect::LookAtDataset(_)));
         assert_eq!(looks.collect::<Vec<_>>(), [Effect::LookAtDataset(vec![])], "one look at a time");
-        run.event(Event::StillHeld("the disk is gone".into()));
+        run.event(Event::StillHeld(Folder::Dataset, "the disk is gone".into()));
         assert!(run.assignments(0).is_empty() && run.assignments(1).is_empty());
     }
     // A process that ends meanwhile is not charged to its video.
@@ -92,7 +93,7 @@ fn several_videos_in_a_row_without_their_folder_hold_the_run() {
     let looked = |effect: &Effect| matches!(effect, Effect::LookAtDataset(videos) if videos.len() == 3);
     assert!(looks.iter().any(looked), "{looks:?}");
     // A user who excludes them does not have to wait.
-    run.event(Event::StillHeld("A is gone".into()));
+    run.event(Event::StillHeld(Folder::Dataset, "A is gone".into()));
     run.event(Event::Exclude(vec![VideoId(3), VideoId(4)], false));
     let looked = |effect: &Effect| *effect == Effect::LookAtDataset(vec![VideoId(5)]);
     assert!(run.wait(2_000).iter().any(looked));

@@ -49,7 +49,7 @@ fn report() -> Report {
 }
 
 impl Run {
-    /// Applies an event, and releases every video that it assigns, unless the disk hangs.
+    /// Applies an event, releases every video that it assigns, and answers checks outside of holds, unless the disk hangs.
     fn event(&mut self, event: Event) -> Vec<Effect> {
         let effects = update(&mut self.state, event, self.now);
         for effect in &effects {
@@ -59,6 +59,7 @@ impl Run {
         }
         if !self.disk_hangs {
             self.release();
+            self.answer_checks();
         }
         effects
     }
@@ -66,6 +67,15 @@ impl Run {
     fn release(&mut self) {
         for (process, job) in std::mem::take(&mut self.unreleased) {
             self.event(Event::Released(process, job));
+        }
+    }
+
+    fn answer_checks(&mut self) {
+        if self.state.hold.is_none() && self.state.checks.dataset.asked.is_some() {
+            self.event(Event::DatasetBack);
+        }
+        if self.state.hold.is_none() && self.state.checks.output.asked.is_some() {
+            self.event(Event::OutputBack(vec![]));
         }
     }
 

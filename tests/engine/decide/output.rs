@@ -1,6 +1,7 @@
 //! An output folder that cannot be written to, or does not respond.
 
 use reeldeck::internals::engine::{Effect, Event, Notice, Status, VideoId, WorkerId};
+use reeldeck::internals::protocol::snapshot::Folder;
 use reeldeck_common::error::ErrorKind;
 
 use super::{report, seen};
@@ -13,7 +14,7 @@ fn during_a_hold_the_output_folder_is_checked_and_nothing_is_assigned() {
     for _ in 0..3 {
         assert_eq!(run.wait(10_000).iter().filter(|e| **e == Effect::LookAtOutput).count(), 1, "one check at a time");
         assert!(run.assignments(0).is_empty());
-        run.event(Event::StillHeld("full".into()));
+        run.event(Event::StillHeld(Folder::Output, "full".into()));
     }
     run.event(Event::OutputBack(vec![]));
     assert_eq!((run.assignments(0), run.attempts(0)), (vec![0], 0), "the same video, which was not charged");
@@ -112,4 +113,44 @@ fn a_late_release_has_no_effect() {
     run.release();
     run.done(0);
     assert_eq!(run.state.counts().done, 1);
+}
+
+/// A worker reports nothing: it may wait for a disk.
+#[test]
+fn a_silent_worker_is_killed_only_while_the_disks_respond() {
+    for folder in [Folder::Output, Folder::Dataset] {
+        let mut run = super::run(1, 1, 1, |_| {});
+        run.disk_hangs = true;
+        let looks = |effects: &[Effect]| {
+            let output = effects.iter().filter(|e| **e == Effect::LookAtOutput).count();
+            (output, effects.iter().filter(|e| matches!(e, Effect::LookAtDataset(_))).count())
+        };
+        assert_eq!(looks(&run.wait(30_000)), (0, 0));
+        assert_eq!(looks(&run.wait(250)), (1, 1), "after half of the stall timeout");
+        run.event(if folder == Folder::Output { Event::DatasetBack } else { Event::OutputBack(vec![]) });
+        let effects = run.wait(3_600_000);
+        let held = |e: &&Effect| matches!(e, Effect::Notify(Notice::Held(which, _)) if *which == folder);
+        assert_eq!(effects.iter().filter(held).count(), 1, "held once");
+        assert!(!effects.contains(&Effect::Kill(WorkerId(0))) && looks(&effects) == (0, 0));
+        // The disk responds. The worker has its full time again.
+        run.disk_hangs = false;
+        run.event(if folder == Folder::Output { Event::OutputBack(vec![]) } else { Event::DatasetBack });
+        assert_eq!(run.state.hold, None);
+        assert!(!run.wait(60_000).contains(&Effect::Kill(WorkerId(0))));
+        assert!(run.wait(250).contains(&Effect::Kill(WorkerId(0))), "the worker itself hangs");
+        run.gone(0, "killed");
+        assert_eq!(run.attempts(0), 1);
+    }
+}
+
+#[test]
+fn a_silent_worker_whose_disk_fails_leads_to_a_hold() {
+    for folder in [Folder::Output, Folder::Dataset] {
+        let mut run = super::run(1, 1, 1, |_| {});
+        run.disk_hangs = true;
+        run.wait(35_000);
+        run.event(Event::StillHeld(folder, "the disk is gone".into()));
+        assert_eq!(run.state.hold.as_ref().map(|hold| hold.folder), Some(folder));
+        assert_eq!(run.attempts(0), 0);
+    }
 }

@@ -70,6 +70,8 @@ pub struct Before {
     without_dataset: bool,
     /// The event is the end of a process.
     ends: bool,
+    /// The run does not wait for a disk.
+    disks_respond: bool,
 }
 
 impl Model {
@@ -114,6 +116,7 @@ impl Model {
             waiting: state.phase == Phase::Waiting,
             without_dataset: state.waits_for_dataset(),
             ends: matches!(event, Event::Gone(..)),
+            disks_respond: state.hold.as_ref().is_none_or(|hold| hold.until != HoldUntil::Responds),
             paused: state.paused,
             unreleased: self.unreleased.len(),
             crashed_with,
@@ -128,7 +131,7 @@ impl Model {
                     | Event::DatasetBack
                     | Event::Released(..)
             ) || (*event == Event::Tick
-                && state.hold.as_ref().is_some_and(|h| h.until == HoldUntil::Released)),
+                && state.hold.as_ref().is_some_and(|h| h.until == HoldUntil::Responds)),
         }
     }
 
@@ -156,6 +159,13 @@ impl Model {
             Effect::Kill(worker) => {
                 let Some(process) = self.processes.get_mut(&state.process(worker)) else { return };
                 let ending = state.workers[worker].ending;
+                if ending == Some(Ending::Silent) {
+                    assert!(
+                        state.checks.succeeded_since(state.workers[worker].heard),
+                        "killed before a look at the disks"
+                    );
+                    assert!(before.disks_respond, "killed while a disk does not respond");
+                }
                 if matches!(ending, Some(Ending::Silent | Ending::Overdue)) {
                     let may_be_silent = state.workers[worker].status == WorkerStatus::Ready;
                     assert!(!may_be_silent || process.received().count() > 0, "killed for work that it never received");
@@ -231,13 +241,14 @@ impl Model {
         for (id, video) in state.videos.iter_enumerated() {
             assert_eq!(video.suspect, self.suspects.contains(&id), "{id:?} is in the wrong lane");
         }
-        let oldest = self.unreleased.front().map(|(.., since)| now.saturating_sub(*since));
-        let late = oldest.is_some_and(|age| age > 10_000);
+        let order = self.unreleased.front().map(|(.., since)| *since);
+        let mut asked = [order, state.checks.output.asked, state.checks.dataset.asked].into_iter().flatten();
+        let late = asked.any(|since| now.saturating_sub(since) > 10_000);
         if !matches!(event, Event::Tick | Event::Released(..)) {
             return;
         }
         match &state.hold {
-            Some(hold) if hold.until == HoldUntil::Released => assert!(late, "held though the disk responds"),
+            Some(hold) if hold.until == HoldUntil::Responds => assert!(late, "held though the disk responds"),
             None if state.paused.is_none() => assert!(!late, "not held though the disk does not respond"),
             _ => {}
         }

@@ -7,6 +7,7 @@ use reeldeck::internals::engine::{
     Event, Phase, Progress, Rules, Slot, State, Status, Unread, Video, VideoId, Work, WorkerId, WorkerProcess,
     WorkerStatus, update,
 };
+use reeldeck::internals::protocol::snapshot::Folder;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::FrameCounts;
 use reeldeck_common::protocol::Report;
@@ -164,18 +165,16 @@ impl World {
             Happens::DatasetChecked(back) => {
                 if std::mem::take(&mut self.model.checking_dataset) {
                     self.model.dataset_gone &= !back;
-                    self.event(if *back { Event::DatasetBack } else { Event::StillHeld("no".into()) });
+                    let no = Event::StillHeld(Folder::Dataset, "no".into());
+                    self.event(if *back { Event::DatasetBack } else { no });
                     assert!(!back || !self.state.waits_for_dataset(), "it resumes by itself");
                 }
             }
             Happens::CannotWrite => self.event(Event::CannotWrite("no".into())),
             Happens::Checked(back, video) => {
                 if std::mem::take(&mut self.model.checking) {
-                    self.event(if *back {
-                        Event::OutputBack(vec![VideoId(*video)])
-                    } else {
-                        Event::StillHeld("no".into())
-                    });
+                    let no = Event::StillHeld(Folder::Output, "no".into());
+                    self.event(if *back { Event::OutputBack(vec![VideoId(*video)]) } else { no });
                 }
             }
             Happens::Seen(video, version, done) => self.see(*video, *version, *done),
