@@ -53,17 +53,33 @@ pub struct Window {
 /// When the locks cannot be read, or not within ten seconds.
 pub fn runs(out: &Path) -> Result<Vec<(Shard, Holder)>, ClientError> {
     let private = Layout::new(out, "").private();
+    let seen = in_time(out, move || holder::holders(&private))?;
+    let held = seen.into_iter().filter(|seen| seen.held);
+    Ok(held.filter_map(|Seen { shard, holder, .. }| Some((shard, holder?))).collect())
+}
+
+fn is_same_folder(a: &Path, b: &Path) -> Result<bool, ClientError> {
+    let (one, other) = (a.to_owned(), b.to_owned());
+    let same = move || Ok(matches!((one.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b));
+    Ok(a == b || in_time(b, same)?)
+}
+
+/// Looks at the output folder.
+///
+/// # Errors
+/// When that fails, or its file system does not answer within ten seconds.
+fn in_time<T: Send + 'static>(
+    out: &Path,
+    look: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, ClientError> {
     let (sender, receiver) = mpsc::channel();
     // A file system that does not answer cannot be interrupted: the thread is left behind.
-    let look = move || sender.send(holder::holders(&private));
-    reeldeck_common::thread::spawn("locks", look).map_err(ClientError::Thread)?;
+    reeldeck_common::thread::spawn("look", move || sender.send(look())).map_err(ClientError::Thread)?;
     let seen = receiver.recv_timeout(ANSWER_TIMEOUT).unwrap_or_else(|_| {
         let seconds = ANSWER_TIMEOUT.as_secs();
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("it has not answered within {seconds} s")))
     });
-    let seen = seen.map_err(|source| ClientError::Locks { out: out.to_owned(), source })?;
-    let held = seen.into_iter().filter(|seen| seen.held);
-    Ok(held.filter_map(|Seen { shard, holder, .. }| Some((shard, holder?))).collect())
+    seen.map_err(|source| ClientError::Locks { out: out.to_owned(), source })
 }
 
 /// The run over this part that holds the output folder. For the whole dataset, runs on this host go first.
@@ -124,9 +140,7 @@ impl Client {
             FromEngine::Refused { reason } => return Err(ClientError::Refused { reason }),
             other => return Err(unexpected(other)),
         };
-        let same =
-            |a: &Path, b: &Path| a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-        if !same(&welcome.out, out) {
+        if !is_same_folder(&welcome.out, out)? {
             let lock = Layout::new(out, "").private().join("locks").join(format!("{}-of-{}", shard.index, shard.of));
             return Err(ClientError::OtherFolder { out: out.to_owned(), other: welcome.out, lock });
         }

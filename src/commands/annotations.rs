@@ -4,7 +4,6 @@ use reeldeck_common::atomic::Owner;
 use reeldeck_common::video::{VideoName, printable};
 
 use super::list::NAMED;
-use super::meter::meter;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Kind;
 use crate::dataset::scan::scan;
@@ -42,7 +41,7 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
         outln!("would write the annotations of {} to {}", count(manifest.len(), "video", "videos"), shown(&folder));
         return Ok(Exit::Done);
     }
-    let meter = meter(settings);
+    let meter = settings.meter();
     let written = annotations::write(
         &folder,
         &settings.out,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -120,7 +119,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
         .filter(|entry| !entry.empty)
         .map(|entry| serde_json::json!({ "file": path_in(workshop, entry), "video": entry.video, "otherwise": entry.otherwise }))
         .collect();
-    synthesize(&jobs)?;
+    process::synthesize(&process::probe()?, &jobs)?;
     for entry in missing {
         let (made, place) = (path_in(workshop, entry), path_in(root, entry));
         for folder in [made.parent(), place.parent()].into_iter().flatten() {
@@ -141,20 +140,6 @@ fn damage(path: &Path, entry: &Entry) -> std::io::Result<()> {
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len((file.metadata()?.len() as f64 * share) as u64)?;
     }
-    Ok(())
-}
-
-fn synthesize(jobs: &[serde_json::Value]) -> Result<()> {
-    let mut probe = Command::new(process::probe()?)
-        .arg("synth")
-        .stdin(Stdio::piped())
-        .spawn()
-        .context("failed to start reeldeck-probe")?;
-    if let Some(mut input) = probe.stdin.take() {
-        input.write_all(&serde_json::to_vec(jobs)?).context("failed to send the list of videos to reeldeck-probe")?;
-    }
-    let status = probe.wait().context("failed to wait for reeldeck-probe")?;
-    ensure!(status.success(), "reeldeck-probe failed to generate the demo's videos");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use crate::config::{Settings, Verbosity};
+use crate::config::Settings;
 use crate::progress::Meter;
 use crate::signals::cancel_on_signal;
 
@@ -12,10 +12,5 @@ use crate::signals::cancel_on_signal;
 /// When signals cannot be caught.
 pub(super) fn cancellable_meter(settings: &Settings) -> anyhow::Result<Meter> {
     let note = "finishing what is in progress; interrupt again to stop now";
-    Ok(meter(settings).cancelled_by(cancel_on_signal(Some(note)).context("failed to catch signals")?))
-}
-
-/// A meter for a command with these settings.
-pub(super) fn meter(settings: &Settings) -> Meter {
-    Meter::new(settings.verbosity == Verbosity::Quiet, settings.plain_interval)
+    Ok(settings.meter().cancelled_by(cancel_on_signal(Some(note)).context("failed to catch signals")?))
 }

@@ -21,7 +21,6 @@ use crate::error::Exit;
 use crate::out::{self, count};
 use crate::progress::{Progress, Size};
 
-use super::meter::meter;
 use crate::out::errln;
 use crate::process;
 
@@ -84,7 +83,7 @@ impl<'a> Checker<'a> {
         }
         let request = Request { root: &settings.root, videos, level: self.level, limits: &settings.limits };
         let mut tally = Tally::default();
-        let meter = meter(settings);
+        let meter = settings.meter();
         meter.begin("checking", Size::Items(videos.len()));
         let ended = probe(request, &self.setup, &mut self.cache, self.cancel, &mut |index, finding| {
             if let Some(video) = videos.get(index) {

@@ -10,7 +10,6 @@ use reeldeck_common::feature::Header;
 use reeldeck_common::recipe::Recipe;
 use walkdir::WalkDir;
 
-use super::meter::meter;
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::engine::checkpoint;
@@ -70,7 +69,7 @@ pub(crate) fn any_feature_set(settings: &Settings) -> anyhow::Result<String> {
 }
 
 fn of_checkpoint(settings: &Settings) -> anyhow::Result<String> {
-    let chosen = checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe, &meter(settings))?;
+    let chosen = checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe, &settings.meter())?;
     Ok(settings.recipe.set_name(&chosen.id.digest))
 }
 

@@ -15,6 +15,7 @@ use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
 use crate::format::Format;
+use crate::progress::Meter;
 
 pub(crate) mod detect;
 mod device;
@@ -158,6 +159,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// A meter on standard error for long work.
+    pub(crate) fn meter(&self) -> Meter {
+        Meter::new(self.verbosity == Verbosity::Quiet, self.plain_interval)
+    }
+
     /// Reads the configuration file and applies the command line. `current` is the current folder, absolute.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ const NAME: &str = "checkpoint";
 /// Checks the weights.
 pub(super) fn look(area: &mut Area<'_>, settings: &Settings) {
     let published = &settings.recipe.checkpoint.url;
-    let meter = checkpoint::meter(settings);
+    let meter = settings.meter();
     match checkpoint::choose(settings.checkpoint.as_ref(), &settings.recipe, &meter) {
         Ok(chosen) => {
             let place = match &chosen.source {

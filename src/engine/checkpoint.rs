@@ -10,10 +10,10 @@ use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::recipe::Recipe;
 use reeldeck_pickle::checkpoint::CheckpointFile;
 
-use crate::config::{Settings, Verbosity};
+use crate::config::Settings;
 use crate::dataset::shown;
 use crate::fetch::{self, Cache, Download, FetchError, Policy, promised_digest};
-use crate::progress::{Meter, Progress, Size};
+use crate::progress::{Progress, Size};
 
 /// Reading a file of this many bytes takes so long that the progress is shown.
 const LARGE: u64 = 1 << 29;
@@ -134,7 +134,7 @@ impl Chosen {
 /// As [`bring`] and [`choose`], and when the file is no whole checkpoint.
 pub(crate) fn obtain(settings: &Settings) -> Result<Chosen, CheckpointError> {
     bring(settings)?;
-    let meter = meter(settings);
+    let meter = settings.meter();
     let chosen = match choose(settings.checkpoint.as_ref(), &settings.recipe, &meter) {
         Err(error @ CheckpointError::WrongDigest { .. }) => {
             let (CheckpointError::WrongDigest { path, .. }, Some(CheckpointSource::Url(_))) =
@@ -157,7 +157,7 @@ pub(crate) fn obtain(settings: &Settings) -> Result<Chosen, CheckpointError> {
 /// # Errors
 /// As [`choose`], and when the file is no whole checkpoint.
 pub(crate) fn look(settings: &Settings) -> Result<Chosen, CheckpointError> {
-    check(choose(settings.checkpoint.as_ref(), &settings.recipe, &meter(settings))?, &settings.recipe)
+    check(choose(settings.checkpoint.as_ref(), &settings.recipe, &settings.meter())?, &settings.recipe)
 }
 
 /// Checks that the file is a whole checkpoint, so that a run does not start its workers to find out. The worker checks whether
@@ -179,13 +179,8 @@ fn check(chosen: Chosen, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
 pub(crate) fn bring(settings: &Settings) -> Result<(), CheckpointError> {
     let Some(CheckpointSource::Url(url)) = &settings.checkpoint else { return Ok(()) };
     let download = download(url, &settings.recipe);
-    fetch::get(&download, &Cache::of_user()?, Policy::default(), &meter(settings))?;
+    fetch::get(&download, &Cache::of_user()?, Policy::default(), &settings.meter())?;
     Ok(())
-}
-
-/// Shows the progress of a download, or of reading a large file.
-pub(crate) fn meter(settings: &Settings) -> Meter {
-    Meter::new(settings.verbosity == Verbosity::Quiet, settings.plain_interval)
 }
 
 /// What is known of a file before the download.

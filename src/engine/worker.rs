@@ -1,6 +1,7 @@
 //! Starts worker processes and passes their messages to the engine.
 
 use std::io;
+use std::sync::mpsc::{self, Sender};
 
 use reeldeck_common::protocol::FromWorker;
 use reeldeck_process::{Event, Process, Program};
@@ -28,12 +29,37 @@ pub(crate) enum WorkerMessage {
     Gone(String),
 }
 
-/// Starts a worker. Its messages and its end go to `heard` with `id`, and its standard error goes to the log. Call this from
-/// the thread that lives as long as the engine: the kernel ends the worker when the thread that started it ends.
-///
-/// # Errors
-/// When the program cannot be started.
-pub(crate) fn start(
+/// A thread that starts the processes of one worker, because the disk of the program may not respond. The kernel ends the
+/// processes when this value is dropped and the thread ends.
+#[derive(Debug)]
+pub(crate) struct Starter(Sender<WorkerProcess>);
+
+impl Starter {
+    /// The messages and the end of each process go to `heard`, and its standard error goes to the log. `on_start` gets each
+    /// process, or why the program cannot be started.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub(crate) fn new(
+        launch: Launch,
+        heard: UnboundedSender<(WorkerProcess, WorkerMessage)>,
+        on_start: impl Fn(WorkerProcess, io::Result<Process>) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (sender, requests) = mpsc::channel();
+        reeldeck_common::thread::spawn("starter", move || {
+            requests.iter().for_each(|id| on_start(id, start(id, &launch, heard.clone())));
+        })?;
+        Ok(Self(sender))
+    }
+
+    /// Requests the next process.
+    pub(crate) fn start(&self, id: WorkerProcess) {
+        // The thread ends only after this value.
+        let _ = self.0.send(id);
+    }
+}
+
+fn start(
     id: WorkerProcess,
     launch: &Launch,
     heard: UnboundedSender<(WorkerProcess, WorkerMessage)>,
@@ -41,7 +67,7 @@ pub(crate) fn start(
     let device = launch.device.clone();
     let memory_mib = launch.memory_mib;
     let mut lacked_memory = false;
-    Process::start(&launch.program, move |event| {
+    let started = Process::start(&launch.program, move |event| {
         let event = match event {
             Event::Message(message) => WorkerMessage::Message(message),
             Event::Stderr(line) => {
@@ -52,7 +78,9 @@ pub(crate) fn start(
             Event::Exited(exit) => WorkerMessage::Gone(ended(&exit.to_string(), lacked_memory, memory_mib)),
         };
         let _ = heard.send((id, event));
-    })
+    });
+    let path = launch.program.path.display();
+    started.map_err(|error| io::Error::new(error.kind(), format!("failed to start {path}: {error}")))
 }
 
 /// Whether a line of a process says that it could not allocate memory: as Rust, C++, glibc, or libtorch say it.

@@ -5,9 +5,11 @@ mod ask;
 pub(crate) mod gpus;
 mod programs;
 mod search_path;
+mod synth;
 pub(crate) mod torch;
 pub(crate) mod trust;
 
 pub(crate) use ask::{AskError, ask};
 pub(crate) use programs::{ProgramError, probe, reeldeck, worker};
 pub(crate) use search_path::{had_relative_libraries, remove_relative_entries};
+pub(crate) use synth::synthesize;

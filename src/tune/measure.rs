@@ -1,8 +1,6 @@
 //! Measures workers: runs them on a small video and counts clips.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -14,6 +12,7 @@ use reeldeck_process::{Patience, Program, Worker};
 use tempfile::TempDir;
 
 use crate::config::measurements::Measurement;
+use crate::process::synthesize;
 
 /// The frames of the video and the clips sampled from it. No two clips are equal, and a CPU computes them in seconds.
 const FRAMES: u64 = 113;
@@ -35,12 +34,8 @@ impl Video {
         let folder = tempfile::Builder::new().prefix("reeldeck-tune-").tempdir();
         let folder = folder.context("failed to create a temporary folder; set TMPDIR to another folder")?;
         let video = Self { folder };
-        let job = serde_json::json!([{"file": video.path(), "video": {"width": 340, "height": 256, "frames": FRAMES}}]);
-        let mut synth =
-            Command::new(probe).arg("synth").stdin(Stdio::piped()).spawn().context("failed to start reeldeck-probe")?;
-        let told = synth.stdin.take().map_or(Ok(()), |mut input| input.write_all(job.to_string().as_bytes()));
-        let status = synth.wait().context("failed to wait for reeldeck-probe")?;
-        anyhow::ensure!(told.is_ok() && status.success(), "reeldeck-probe failed to generate the test video");
+        let size = serde_json::json!({"width": 340, "height": 256, "frames": FRAMES});
+        synthesize(probe, &[serde_json::json!({"file": video.path(), "video": size})])?;
         Ok(video)
     }
 

@@ -218,6 +218,25 @@ fn a_worker_that_waits_for_the_output_disk_is_not_killed() {
 }
 
 #[test]
+fn an_engine_answers_while_the_program_of_its_worker_does_not_start() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
+    let hold = Hold::new(&bench);
+    hold.hold("fake_worker");
+    let run = bench.spawn_logged(hold.prepare(&mut bench.command(&["--batch", "-v"])));
+    wait_for("the run has begun", || bench.run(&["status"]).stdout.contains("loading"));
+    let stopped = bench.run(&["stop", "--now"]);
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    let ran = bench.finish(run);
+    assert_eq!(ran.code, 130, "{ran:?}");
+    // The disk responds late.
+    let run = bench.spawn_logged(hold.prepare(&mut bench.command(&["--batch", "-v"])));
+    wait_for("the run has begun", || bench.run(&["status"]).stdout.contains("loading"));
+    hold.release();
+    let ran = bench.finish(run);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
 fn a_run_that_is_stopped_at_once_does_not_wait_for_a_disk_that_hangs() {
     let (bench, run, _hold) = run_on_a_hanging_disk("");
     signal(&run, "-INT");

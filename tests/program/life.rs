@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::processes::Process;
 use crate::support::{Bench, Ran, signal, wait_for};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use serde_json::Value;
@@ -23,18 +24,6 @@ fn status(bench: &Bench) -> Value {
 
 fn done(bench: &Bench) -> u64 {
     status(bench)["runs"][0]["snapshot"]["counts"]["done"].as_u64().unwrap_or(0)
-}
-
-/// Processes whose parent is `pid`.
-fn children(pid: u32) -> Vec<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
-fn is_alive(pid: u32) -> bool {
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // A zombie counts as dead.
-    !state.is_empty() && !state.contains(") Z ")
 }
 
 fn kill(how: &str, pid: u32) {
@@ -140,10 +129,10 @@ fn workers_end_with_a_killed_engine() {
             assert_eq!(bench.run(&["pause"]).code, 0);
         }
         let engine = status(&bench)["runs"][0]["pid"].as_u64().unwrap() as u32;
-        let workers = children(engine);
+        let workers = Process::children(engine);
         assert_eq!(workers.len(), 2);
         kill("-9", engine);
-        wait_for("all workers have ended", || !workers.iter().any(|pid| is_alive(*pid)));
+        wait_for("all workers have ended", || !workers.iter().any(Process::lives));
         wait_for("the lock is free", || !status(&bench)["running"].as_bool().unwrap());
     }
     let ran = bench.run(&["status"]);
@@ -190,7 +179,9 @@ fn engine_and_workers_have_no_new_privileges_and_leave_no_core_dumps() {
     assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
     wait_for("it hangs", || status(&bench)["runs"][0]["snapshot"]["counts"]["running"] == 1);
     let engine = status(&bench)["runs"][0]["pid"].as_u64().unwrap() as u32;
-    for pid in children(engine).into_iter().chain([engine]) {
+    let workers = Process::children(engine);
+    assert_eq!(workers.len(), 1);
+    for pid in workers.iter().map(|worker| worker.pid).chain([engine]) {
         let read = |file: &str| fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file)).unwrap();
         assert!(read("status").contains("NoNewPrivs:\t1"));
         let limits = read("limits");

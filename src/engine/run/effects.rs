@@ -1,5 +1,6 @@
 //! Carries out the effects of `update`.
 
+use std::io;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -12,7 +13,8 @@ use reeldeck_process::Process;
 use super::{Engine, Event, Incoming, JournalEntry, Millis, WorkerProcess, publish};
 use crate::engine::event::{Effect, Notice};
 use crate::engine::journal_writer::Record;
-use crate::engine::worker;
+use crate::engine::state::WorkerStatus;
+use crate::engine::worker::Starter;
 
 impl Engine {
     /// Carries out an effect. Returns an event when that fails.
@@ -40,7 +42,11 @@ impl Engine {
                 }
             }
             Effect::Finish(worker) => self.processes.get(&worker)?.send(&ToWorker::Finish).ok()?,
-            Effect::Kill(worker) => self.processes.get_mut(&worker)?.kill(),
+            Effect::Kill(worker) => match self.processes.get_mut(&worker) {
+                Some(process) => process.kill(),
+                // It is ended as soon as it has started.
+                None => return Some(Event::Gone(self.state.process(worker), "the worker did not start".into())),
+            },
             Effect::Freeze(worker) => self.processes.get(&worker)?.freeze(),
             Effect::Thaw(worker) => self.processes.get(&worker)?.thaw(),
             Effect::Record { video, worker, since, failure, source } => {
@@ -86,23 +92,55 @@ impl Engine {
         self.tell(event);
     }
 
+    /// Requests a process. `Incoming::Started` follows.
     fn spawn(&mut self, id: WorkerProcess) -> Option<Event> {
-        let number = id.worker;
-        let (launch, init) = (self.plan.launches.get(number.0)?, self.plan.inits.get(number.0)?);
-        let started = worker::start(id, launch, self.worker_sender.clone())
-            .and_then(|process| process.send(&ToWorker::Init(Box::new(init.clone()))).map(|()| process));
+        // The process before it has ended.
+        self.processes.remove(&id.worker);
+        if !self.starters.contains_key(&id.worker) {
+            let launch = self.plan.launches.get(id.worker.0)?.clone();
+            let sender = self.sender.clone();
+            let on_start = move |id, started| drop(sender.send(Incoming::Started(id, started)));
+            match Starter::new(launch, self.worker_sender.clone(), on_start) {
+                Ok(starter) => drop(self.starters.insert(id.worker, starter)),
+                Err(error) => return Some(not_started(id, &error)),
+            }
+        }
+        self.starters.get(&id.worker)?.start(id);
+        None
+    }
+
+    /// Takes note of a process. What was decided while it started applies to it now.
+    pub(super) fn started(&mut self, id: WorkerProcess, started: io::Result<Process>) {
+        let Some(worker) = self.state.workers.get(id.worker) else { return };
+        if !self.state.is_current(id) || worker.status.is_gone() {
+            return;
+        }
+        let leaves = worker.status == WorkerStatus::Leaving;
+        let Some(init) = self.plan.inits.get(id.worker.0) else { return };
+        let started = started.and_then(|process| {
+            process.send(&ToWorker::Init(Box::new(init.clone())))?;
+            if leaves {
+                process.send(&ToWorker::Finish)?;
+            }
+            Ok(process)
+        });
         match started {
             Ok(process) => {
-                if let Some(monitor) = &self.monitor {
-                    monitor.set_pid(number.0, Some(process.pid()));
+                if self.state.paused.is_some() {
+                    process.freeze();
                 }
-                self.processes.insert(number, process);
-                None
+                if let Some(monitor) = &self.monitor {
+                    monitor.set_pid(id.worker.0, Some(process.pid()));
+                }
+                self.processes.insert(id.worker, process);
             }
             Err(error) => {
-                let text = format!("failed to start {}: {error}", launch.program.path.display());
-                Some(Event::Fatal(id, Failure::new(ErrorKind::Device, text)))
+                self.handle(not_started(id, &error));
             }
         }
     }
+}
+
+fn not_started(id: WorkerProcess, error: &io::Error) -> Event {
+    Event::Fatal(id, Failure::new(ErrorKind::Device, error.to_string()))
 }

@@ -27,7 +27,7 @@ use super::publish::{self, RunObserver};
 use super::rate::Rate;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId, WorkerProcess};
 use super::update::update;
-use super::worker::WorkerMessage;
+use super::worker::{Starter, WorkerMessage};
 use crate::dataset::scan::VideoFile;
 use crate::format::Format;
 use crate::monitor::{Monitor, Reading};
@@ -56,6 +56,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Input of the engine, other than ticks, signals and requests of clients.
 enum Incoming {
+    /// A process has started, or why it could not.
+    Started(WorkerProcess, io::Result<Process>),
     Worker(WorkerProcess, WorkerMessage),
     /// A worker process has exited; with a description of how, and the jobs that it finished without a report.
     Ended(WorkerProcess, String, Vec<(JobId, Report)>),
@@ -98,7 +100,9 @@ pub(crate) struct Engine {
     last_run: Option<Box<RunSummary>>,
     /// The exports since the run began.
     exports: Vec<ExportSummary>,
+    /// The processes that have started.
     processes: HashMap<WorkerId, Process>,
+    starters: HashMap<WorkerId, Starter>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     sender: mpsc::UnboundedSender<Incoming>,
     worker_sender: mpsc::UnboundedSender<(WorkerProcess, WorkerMessage)>,
@@ -126,8 +130,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// An engine over `state` that tells `observers` about it. Call inside the runtime's thread, which must live as long as the
-    /// engine: the kernel ends workers when the thread that started them ends.
+    /// An engine over `state` that tells `observers` about it.
     ///
     /// # Errors
     /// When threads cannot be started.
@@ -174,6 +177,7 @@ impl Engine {
             last_run,
             exports: vec![],
             processes: HashMap::new(),
+            starters: HashMap::new(),
             incoming,
             sender,
             worker_sender,
@@ -271,6 +275,7 @@ impl Engine {
 
     fn take(&mut self, incoming: Incoming) {
         match incoming {
+            Incoming::Started(process, started) => self.started(process, started),
             Incoming::Worker(process, WorkerMessage::Gone(how)) => self.look_for_unreported(process, how),
             Incoming::Ended(process, how, unreported) => {
                 for (job, report) in unreported {

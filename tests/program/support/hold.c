@@ -1,6 +1,6 @@
-/* Preloaded into a program, makes it wait when it opens a file, as on a network disk whose server does not respond.
+/* Preloaded into a program, makes it wait when it opens or executes a file, as on a network disk whose server does not respond.
  *
- * A thread that opens a file named NAME waits while the folder REELDECK_TEST_HOLD contains a file NAME. */
+ * A thread that uses a file named NAME waits while the folder REELDECK_TEST_HOLD contains a file NAME. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -33,3 +33,9 @@ static void hold(const char *path) {
 
 HOLDING(open)
 HOLDING(open64)
+
+int execvp(const char *path, char *const arguments[]) {
+    hold(path);
+    int (*next)(const char *, char *const[]) = dlsym(RTLD_NEXT, "execvp");
+    return next(path, arguments);
+}
