@@ -167,6 +167,7 @@ fn write(init: &Init, video: VideoName, source: SourceStamp, path: &Path) -> std
         precision: init.recipe.precision,
         device: "cpu".into(),
         libtorch: "none".into(),
+        convolutions: None,
         nvdec: false,
         expected_from: None,
     };

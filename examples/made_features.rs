@@ -113,6 +113,7 @@ fn main() {
             precision: recipe.precision,
             device: "cpu".into(),
             libtorch: "none".into(),
+            convolutions: None,
             nvdec: false,
             expected_from: None,
             video,

@@ -21,9 +21,14 @@ fn cpu() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// A file that is created once and cached in the target folder.
+/// The folder of cached files, in the target folder.
+pub fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-media")
+}
+
+/// A file that is created once and cached.
 pub fn cached(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-media").join(name);
+    let path = cache().join(name);
     if !path.exists() {
         eprintln!("generating {name} …");
         fs::create_dir_all(path.parent().unwrap()).unwrap();

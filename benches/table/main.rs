@@ -1,5 +1,5 @@
 //! Compares each stage with the limits of the machine, and prints Markdown tables:
-//! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [decode] [disk] [start] [memory] [soak]`.
+//! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [winograd] [decode] [disk] [start] [memory] [soak]`.
 //!
 //! `… -- fed --device cuda:0 --precision bf16` measures the model on a GPU; scripts/gpu-check.sh runs it.
 //!
@@ -12,6 +12,7 @@ mod disk;
 mod fed;
 mod memory;
 mod model;
+mod winograd;
 mod worker;
 
 use std::process::ExitCode;
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    let parts: Vec<&str> = ["model", "decode", "disk", "start", "memory", "soak"]
+    let parts: Vec<&str> = ["model", "winograd", "decode", "disk", "start", "memory", "soak"]
         .into_iter()
         .filter(|part| arguments.iter().any(|a| a == part))
         .collect();
@@ -82,6 +83,9 @@ fn main() -> ExitCode {
     let mut good = true;
     if wants("model") {
         model::table(&options);
+    }
+    if wants("winograd") {
+        winograd::table(&options);
     }
     if wants("decode") {
         decode::table(&options);

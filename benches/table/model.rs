@@ -14,7 +14,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::Options;
 
-const CLIPS: usize = 4;
+/// Clips of a run.
+pub const CLIPS: usize = 4;
 
 /// CPU time of this process in seconds.
 fn cpu() -> f64 {
@@ -176,12 +177,13 @@ pub fn work(network: &Network, crop: usize, length: usize) -> BTreeMap<&'static 
 }
 
 /// The frames of clips that do not share frames.
-fn frames(crop: usize, length: usize) -> Vec<Vec<u8>> {
+pub fn frames(crop: usize, length: usize) -> Vec<Vec<u8>> {
     let value = |i: usize, t: usize| (40 + (i / 3 % crop + i / (3 * crop) * (1 + i % 3) + t * 5) % 170) as u8;
     (0..CLIPS * length).map(|t| (0..crop * crop * 3).map(|i| value(i, t)).collect()).collect()
 }
 
-fn run(model: &FastModel, frames: &[Vec<u8>], length: usize) -> Outputs {
+/// Runs them through a network.
+pub fn run(model: &FastModel, frames: &[Vec<u8>], length: usize) -> Outputs {
     let clips: Vec<Vec<u64>> =
         (0..CLIPS).map(|clip| (0..length).map(|k| (clip * length + k) as u64).collect()).collect();
     let mut runner = ClipRunner::new(model, clips, CLIPS);

@@ -44,7 +44,8 @@ pub struct Worker {
 impl Worker {
     /// Starts a worker on the CPU.
     pub fn start(recipe: &Recipe, (checkpoint, id): Weights, threads: usize) -> Self {
-        let init = Init::on_cpu(recipe.clone(), checkpoint, id, threads);
+        let algorithms = Some(decode::cache().join("convolutions.json"));
+        let init = Init { algorithms, ..Init::on_cpu(recipe.clone(), checkpoint, id, threads) };
         let started = Instant::now();
         let program = Program::new(Path::new(env!("CARGO_BIN_EXE_reeldeck-worker")));
         let worker = process::Worker::start(&program, init).unwrap();

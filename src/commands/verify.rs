@@ -17,7 +17,7 @@ use super::list::say_without_video;
 use super::meter::cancellable_meter;
 use super::set::any_feature_set;
 use crate::cli::VerifyArgs;
-use crate::config::{Device, GPU_BATCH, Settings, Verbosity};
+use crate::config::{Device, GPU_BATCH, Settings, Verbosity, measurements};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::engine::checkpoint;
@@ -191,6 +191,7 @@ fn extractor_options(
             threads: or(settings.worker.threads, cores),
             decoders: or(settings.worker.decoders, 1),
             prefetch_frames: or(settings.worker.prefetch_frames, if is_cpu { 64 } else { 400 }),
+            algorithms: measurements::algorithms(),
             // The reference is the CPU's decoder, also for features from NVDEC.
             nvdec: None,
             limits: settings.limits,

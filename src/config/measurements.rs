@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::machine::processor;
 use reeldeck_common::open;
 use reeldeck_common::recipe::Recipe;
 use serde::{Deserialize, Serialize};
@@ -40,16 +41,14 @@ pub(crate) fn key(recipe: &Recipe, processor: &str, cores: usize) -> String {
     format!("{} | {processor} | {cores} cores | {}", env!("CARGO_PKG_VERSION"), model.unwrap_or_default())
 }
 
-/// The name of the processor.
-pub(crate) fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    name.map_or_else(|| "unknown".into(), |(_, name)| name.to_owned())
-}
-
 /// The file, in the user's cache folder. `None` without one.
 pub(crate) fn file() -> Option<PathBuf> {
     Some(fetch::user_folder()?.join("tune.json"))
+}
+
+/// The file beside it in which workers keep the faster algorithm of each convolution.
+pub(crate) fn algorithms() -> Option<PathBuf> {
+    Some(fetch::user_folder()?.join("convolutions.json"))
 }
 
 impl Measurements {

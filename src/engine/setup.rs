@@ -11,7 +11,7 @@ use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::recipe::Recipe;
 use reeldeck_process::Program;
 
-use crate::config::{Device, GPU_BATCH, Settings, WatchMode};
+use crate::config::{Device, GPU_BATCH, Settings, WatchMode, measurements};
 use crate::dataset::probe::cache;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
@@ -148,6 +148,7 @@ pub(crate) fn plan(
         threads: or(settings.worker.threads, threads),
         decoders: sizes.capacity(*device).decoders,
         prefetch_frames: sizes::prefetch(settings, *device == Device::Cpu, in_flight, free),
+        algorithms: measurements::algorithms(),
         nvdec: sizes.nvdec(*device),
         limits,
         owner: owner.clone(),

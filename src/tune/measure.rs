@@ -11,7 +11,7 @@ use reeldeck_common::video::VideoName;
 use reeldeck_process::{Patience, Program, Worker};
 use tempfile::TempDir;
 
-use crate::config::measurements::Measurement;
+use crate::config::measurements::{self, Measurement};
 use crate::process::synthesize;
 
 /// The frames of the video and the clips sampled from it. No two clips are equal, and a CPU computes them in seconds.
@@ -92,6 +92,7 @@ impl Bench<'_> {
         let mut recipe = self.recipe.clone();
         recipe.sampling.placement = Placement::Spread { clips: CLIPS };
         let init = Init::on_cpu(recipe, CheckpointSource::Seeded, CheckpointId::seeded(), threads);
+        let init = Init { algorithms: measurements::algorithms(), ..init };
         Worker::start(&Program::new(self.worker), init)
             .with_context(|| format!("failed to start {}", self.worker.display()))
     }

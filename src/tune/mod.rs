@@ -5,6 +5,7 @@ mod measure;
 use std::time::Duration;
 
 use anyhow::Context;
+use reeldeck_common::machine::processor;
 
 use crate::cli::TuneArgs;
 use crate::config::Settings;
@@ -37,7 +38,7 @@ pub(crate) fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<E
             measured.push(one);
         }
     }
-    let key = measurements::key(&settings.recipe, &measurements::processor(), cores);
+    let key = measurements::key(&settings.recipe, &processor(), cores);
     let mut kept = Measurements::read(&file);
     kept.insert(key, measured.clone());
     kept.write(&file).with_context(|| format!("failed to write {}", shown(&file)))?;

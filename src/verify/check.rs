@@ -103,7 +103,11 @@ fn made_by(own: &Provenance) -> String {
     let synthetic_weights =
         if own.checkpoint.synthetic_weights { " (seeded: the features are meaningless)" } else { "" };
     let Provenance { device, libtorch, tool, checkpoint, .. } = own;
-    format!("{tool}, {device}, {precision}, libtorch {libtorch}, weights {}{synthetic_weights}", checkpoint.name)
+    let convolutions = own.convolutions.as_ref().map(|words| format!(", convolutions {words}")).unwrap_or_default();
+    format!(
+        "{tool}, {device}, {precision}, libtorch {libtorch}{convolutions}, weights {}{synthetic_weights}",
+        checkpoint.name
+    )
 }
 
 fn against(job: &VerifyJob<'_>, feature: &Feature, theirs: Result<Matrix, String>, checked: &mut Checked) {

@@ -96,6 +96,7 @@ mod tests {
             precision: Precision::Fp32,
             device: "cpu".into(),
             libtorch: "none".into(),
+            convolutions: None,
             nvdec: false,
             expected_from: None,
         };

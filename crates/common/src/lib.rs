@@ -13,6 +13,7 @@ pub mod feature;
 pub mod feature_status;
 pub mod layout;
 pub mod limits;
+pub mod machine;
 pub mod open;
 pub mod pid;
 pub mod pinned;

@@ -13,7 +13,7 @@ use crate::source::SourceStamp;
 use crate::video::VideoName;
 
 /// The version of the protocol. It changes with every incompatible change of a message.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The longest line that workers and probes send or accept, in bytes without the line break.
 pub const MAX_LINE: usize = 1 << 20;
@@ -66,6 +66,8 @@ pub struct Init {
     pub decoders: usize,
     /// Number of decoded frames that may wait for the model, for each video in flight.
     pub prefetch_frames: usize,
+    /// The file that keeps the faster algorithm of each convolution on a CPU; `None` for the direct one everywhere.
+    pub algorithms: Option<PathBuf>,
     /// How to use the GPU's decoder; `None` if the CPU decodes all videos.
     pub nvdec: Option<Nvdec>,
     /// Limits on each video.
@@ -87,6 +89,7 @@ impl Init {
             threads,
             decoders: 1,
             prefetch_frames: 64,
+            algorithms: None,
             nvdec: None,
             limits: Limits::default(),
             owner: Owner::this_process(),
@@ -180,6 +183,9 @@ pub struct Report {
     pub plain_pass: bool,
     /// Whether NVDEC decoded the video.
     pub nvdec: bool,
+    /// The algorithms of the model's convolutions on a CPU, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub convolutions: Option<Box<str>>,
     /// CPU time of decoding and conversion, in milliseconds.
     pub decode_ms: u64,
     /// Time in the model, in milliseconds.

@@ -4,6 +4,7 @@
 use reeldeck_common::recipe::{Precision, Recipe, Transform};
 use tch::{Device, Tensor};
 
+use crate::algorithms::Choice;
 use crate::error::ModelError;
 use crate::input::Input;
 use crate::weights::Weights;
@@ -44,13 +45,15 @@ pub struct Setup<'a> {
     pub precision: Precision,
     /// Where it runs.
     pub device: Device,
+    /// The algorithms of its convolutions on a CPU.
+    pub choice: Choice<'a>,
 }
 
 impl<'a> Setup<'a> {
     /// What a recipe asks for.
-    pub fn of(recipe: &'a Recipe, device: Device) -> Self {
+    pub fn of(recipe: &'a Recipe, device: Device, choice: Choice<'a>) -> Self {
         let Recipe { transform, sampling, precision, .. } = recipe;
-        Self { transform, length: sampling.length, precision: *precision, device }
+        Self { transform, length: sampling.length, precision: *precision, device, choice }
     }
 }
 
@@ -62,6 +65,11 @@ impl<'a> Setup<'a> {
 pub trait Backbone {
     /// The size and type of its frames, and the way to the device.
     fn input(&self) -> &Input;
+
+    /// The algorithms of its convolutions in words, if they were chosen for this machine.
+    fn convolutions(&self) -> Option<&str> {
+        None
+    }
 
     /// The number of frames in a group, for which [`Backbone::frames`] runs at once. It must not depend on timing, because
     /// results of different groupings differ in the last digits. On a CPU it is 16: with fewer frames libtorch runs oneDNN on

@@ -8,16 +8,23 @@ use crate::cudnn;
 use crate::device;
 use crate::error::ModelError;
 use crate::onednn::{self, Shape};
+use crate::winograd::{After, Size, Winograd};
 
 /// A convolution with the normalisation folded into its weights.
 pub(crate) struct Conv {
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
     /// Channels of the output.
     pub(crate) channels: i64,
     pub(crate) shape: Shape,
     pub(crate) axes: Axes,
-    pub(crate) backend: Backend,
+    pub(crate) kernel: Kernel,
+}
+
+/// A convolution's weights, in the form that its algorithm needs.
+pub(crate) enum Kernel {
+    /// For libtorch.
+    Direct { weight: Tensor, bias: Tensor, backend: Backend },
+    /// Transformed.
+    Winograd(Winograd),
 }
 
 /// The axes of a convolution's kernel.
@@ -84,8 +91,13 @@ impl Conv {
             // Four bytes a number for every precision. With bfloat16, half of them are for temporary results.
             device::check_room((pixels * self.channels * 4) as usize)?;
         }
+        let (weight, bias, backend) = match &self.kernel {
+            Kernel::Direct { weight, bias, backend } => (weight, bias, *backend),
+            Kernel::Winograd(winograd) => return self.run_winograd(winograd, x, length, epilogue),
+        };
+        let apply = |x: &Tensor, epilogue| self.apply(x, (weight, bias), backend, epilogue);
         match self.axes {
-            Axes::Space => self.apply(x, epilogue),
+            Axes::Space => apply(x, epilogue),
             Axes::Time => {
                 // The same memory viewed as clips × channels × length × pixels, for a convolution of height 3 or more and width 1 without a copy.
                 let (frames, channels, height, width) = x.size4()?;
@@ -94,7 +106,7 @@ impl Conv {
                     .f_permute([0, 2, 3, 1])?
                     .f_view([clips, length, height * width, channels])?
                     .f_permute([0, 3, 1, 2])?;
-                let Some(y) = self.apply(&viewed, epilogue)? else { return Ok(None) };
+                let Some(y) = apply(&viewed, epilogue)? else { return Ok(None) };
                 let y = y.f_permute([0, 2, 3, 1])?.f_contiguous()?;
                 // With a stride over time, there are fewer frames than before.
                 Ok(Some(y.f_view([-1, height, width, self.channels])?.f_permute([0, 3, 1, 2])?))
@@ -102,8 +114,51 @@ impl Conv {
         }
     }
 
-    fn apply(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Option<Tensor>, ModelError> {
-        let Self { weight, bias, shape, backend, .. } = self;
+    fn run_winograd(
+        &self,
+        winograd: &Winograd,
+        x: &Tensor,
+        length: i64,
+        epilogue: Epilogue<'_>,
+    ) -> Result<Option<Tensor>, ModelError> {
+        let (frames, _, height, width) = x.size4()?;
+        let [frames, length, height, width] = [frames, length, height, width].map(|n| n as usize);
+        let size = Size { frames, length, height, width };
+        let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
+        // No copy: activations are channels-last.
+        let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+        let run = |after, y: &mut Tensor| {
+            device::check_room(winograd.scratch_bytes(size, threads))?;
+            let (inputs, outputs) = (x.numel(), y.numel());
+            // SAFETY: both tensors are contiguous numbers of 32 bits on the CPU, and libtorch does not use them meanwhile. Each
+            // has memory of its own.
+            let (x, y) = unsafe {
+                let x = std::slice::from_raw_parts(x.data_ptr().cast::<f32>(), inputs);
+                (x, std::slice::from_raw_parts_mut(y.data_ptr().cast::<f32>(), outputs))
+            };
+            winograd.run(x, y, size, after, threads).ok_or(ModelError::NoMemory)
+        };
+        if let Epilogue::AddRelu(sum) = epilogue {
+            let mut y = sum.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+            run(After::AddRelu, &mut y)?;
+            *sum = y.f_permute([0, 3, 1, 2])?;
+            return Ok(None);
+        }
+        let after = if matches!(epilogue, Epilogue::Relu) { After::Relu } else { After::Nothing };
+        let shape = [frames as i64, height as i64, width as i64, self.channels];
+        let mut y = Tensor::f_empty(shape, (tch::Kind::Float, Device::Cpu))?;
+        run(after, &mut y)?;
+        Ok(Some(y.f_permute([0, 3, 1, 2])?))
+    }
+
+    fn apply(
+        &self,
+        x: &Tensor,
+        (weight, bias): (&Tensor, &Tensor),
+        backend: Backend,
+        epilogue: Epilogue<'_>,
+    ) -> Result<Option<Tensor>, ModelError> {
+        let shape = &self.shape;
         let unfused = || x.f_conv2d(weight, Some(bias), shape.stride, shape.padding, [1, 1], 1);
         match (epilogue, backend) {
             (Epilogue::AddRelu(sum), backend) => {

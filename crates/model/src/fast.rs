@@ -5,6 +5,7 @@
 use reeldeck_common::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
 
+use crate::algorithms::{Algorithms, Choice};
 use crate::backbone::{Backbone, Family, Rows, Setup};
 use crate::blocks::{Block, Builder};
 use crate::conv::{Backend, Conv, Epilogue};
@@ -26,6 +27,7 @@ pub struct FastModel {
     clipwise: Vec<Block>,
     head_weight: Tensor,
     head_bias: Tensor,
+    convolutions: Option<String>,
 }
 
 impl FastModel {
@@ -41,8 +43,16 @@ impl FastModel {
         precision: Precision,
         device: Device,
     ) -> Result<Self, ModelError> {
-        let backend = Backend::fastest(device, precision)?;
-        Self::with_backend(network, weights, transform, length, precision, device, backend)
+        let choice = Choice::Direct;
+        Self::with_setup(network, weights, &Setup { transform, length, precision, device, choice })
+    }
+
+    /// Builds the network with its fastest backend.
+    ///
+    /// # Errors
+    /// As [`FastModel::new`].
+    pub fn with_setup(network: &Network, weights: &Weights, setup: &Setup<'_>) -> Result<Self, ModelError> {
+        Self::build(network, weights, setup, Backend::fastest(setup.device, setup.precision)?)
     }
 
     /// Builds the network on a device with this backend.
@@ -58,8 +68,15 @@ impl FastModel {
         device: Device,
         backend: Backend,
     ) -> Result<Self, ModelError> {
+        let choice = Choice::Direct;
+        Self::build(network, weights, &Setup { transform, length, precision, device, choice }, backend)
+    }
+
+    fn build(network: &Network, weights: &Weights, setup: &Setup<'_>, backend: Backend) -> Result<Self, ModelError> {
         let _guard = tch::no_grad_guard();
-        let builder = Builder { weights, device, kind: kind(precision), length: length as i64, backend };
+        let Setup { transform, length, precision, device, choice } = *setup;
+        let algorithms = &Algorithms::new(choice);
+        let builder = Builder { weights, device, kind: kind(precision), length: length as i64, backend, algorithms };
         let mut side = transform.output().0 as i64;
         let stem = builder.conv(&network.stem, &mut side)?;
         side = (side - 1) / 2 + 1;
@@ -75,6 +92,7 @@ impl FastModel {
             clipwise: blocks(&network.stages[network.framewise..])?,
             head_weight: weights.tensor(HEAD_WEIGHT, device)?,
             head_bias: weights.tensor(HEAD_BIAS, device)?,
+            convolutions: (device == Device::Cpu).then(|| algorithms.describe()),
         })
     }
 }
@@ -82,6 +100,10 @@ impl FastModel {
 impl Backbone for FastModel {
     fn input(&self) -> &Input {
         &self.input
+    }
+
+    fn convolutions(&self) -> Option<&str> {
+        self.convolutions.as_deref()
     }
 
     /// Returns frames × channels × height × width.
@@ -121,8 +143,7 @@ impl Family for Network {
     }
 
     fn build(&self, weights: &Weights, setup: &Setup<'_>) -> Result<Box<dyn Backbone>, ModelError> {
-        let Setup { transform, length, precision, device } = *setup;
-        Ok(Box::new(FastModel::new(self, weights, transform, length, precision, device)?))
+        Ok(Box::new(FastModel::with_setup(self, weights, setup)?))
     }
 }
 

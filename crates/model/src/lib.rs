@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod algorithms;
 pub mod backbone;
 mod blocks;
 pub mod checkpoint;
@@ -23,7 +24,9 @@ mod torchscript;
 mod upload;
 mod videomae;
 pub mod weights;
+pub mod winograd;
 
+pub use algorithms::Choice;
 pub use backbone::{Backbone, Family, Rows, Setup};
 pub use conv::Backend;
 pub use error::ModelError;

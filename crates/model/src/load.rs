@@ -5,6 +5,7 @@ use std::path::Path;
 use reeldeck_common::recipe::{Model, Recipe};
 use tch::Device;
 
+use crate::algorithms::Choice;
 use crate::backbone::{Backbone, Family, Setup};
 use crate::checkpoint;
 use crate::error::ModelError;
@@ -26,7 +27,7 @@ pub fn family(model: &Model) -> Result<Box<dyn Family>, ModelError> {
 }
 
 /// Loads the network of a recipe onto a device. `checkpoint` is its file with the expected SHA-256, or `None` for seeded
-/// weights. The file of a module is run only if it has the SHA-256 in the recipe.
+/// weights. The file of a module is run only if it has the SHA-256 in the recipe. `choice` is about convolutions on a CPU.
 ///
 /// # Errors
 /// When the file is unreadable, has changed, or does not fit the network; when memory runs out; when libtorch fails.
@@ -34,14 +35,15 @@ pub fn load(
     recipe: &Recipe,
     checkpoint: Option<(&Path, &str)>,
     device: Device,
+    choice: Choice<'_>,
 ) -> Result<Box<dyn Backbone>, ModelError> {
     if let Model::Torchscript(model) = &recipe.model {
-        return torchscript::load(model, checkpoint, &Setup::of(recipe, device));
+        return torchscript::load(model, checkpoint, &Setup::of(recipe, device, choice));
     }
     let family = family(&recipe.model)?;
     let weights = match checkpoint {
         None => seeded::weights(&*family),
         Some((path, digest)) => checkpoint::load(path, digest, &*family, &recipe.transform)?,
     };
-    family.build(&weights, &Setup::of(recipe, device))
+    family.build(&weights, &Setup::of(recipe, device, choice))
 }

@@ -2,8 +2,9 @@
 //! time. All its stages see whole clips, because the fast pathway does.
 
 use reeldeck_common::recipe::SlowFast;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
+use crate::algorithms::Algorithms;
 use crate::backbone::{Backbone, Family, Rows, Setup};
 use crate::blocks::{Block, Builder};
 use crate::conv::{Backend, Conv, Epilogue};
@@ -70,10 +71,12 @@ impl Family for SlowFast {
 
     fn build(&self, weights: &Weights, setup: &Setup<'_>) -> Result<Box<dyn Backbone>, ModelError> {
         let _guard = tch::no_grad_guard();
-        let Setup { transform, length, precision, device } = *setup;
+        let Setup { transform, length, precision, device, choice } = *setup;
         let backend = Backend::fastest(device, precision)?;
         let kind = device::kind(precision);
-        let builder = |every: usize| Builder { weights, device, kind, length: (length / every) as i64, backend };
+        let algorithms = &Algorithms::new(choice);
+        let builder =
+            |every: usize| Builder { weights, device, kind, length: (length / every) as i64, backend, algorithms };
         let [slow_builder, fast_builder] = [builder(self.tau), builder(self.tau / self.alpha)];
         let (slow, fast, laterals) = specs(self);
         let side = transform.output().0 as i64;
@@ -97,6 +100,7 @@ impl Family for SlowFast {
                 Some(_) => Some([weights.tensor(HEAD_WEIGHT, device)?, weights.tensor(HEAD_BIAS, device)?]),
                 None => None,
             },
+            convolutions: (device == Device::Cpu).then(|| algorithms.describe()),
         }))
     }
 }
@@ -170,11 +174,16 @@ struct SlowFastModel {
     /// From the fast pathway to the input of each stage of the slow one.
     laterals: [Conv; 4],
     head: Option<[Tensor; 2]>,
+    convolutions: Option<String>,
 }
 
 impl Backbone for SlowFastModel {
     fn input(&self) -> &Input {
         &self.input
+    }
+
+    fn convolutions(&self) -> Option<&str> {
+        self.convolutions.as_deref()
     }
 
     /// The fast pathway's first layer sees five frames, so this only normalises: frames × height × width × 3.

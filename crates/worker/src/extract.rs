@@ -12,7 +12,7 @@ use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_model::clips::ClipRunner;
-use reeldeck_model::{Backbone, ModelError, device};
+use reeldeck_model::{Backbone, Choice, ModelError, device};
 use reeldeck_video::frames::Extraction;
 use reeldeck_video::sampling::ClipPlan;
 use tracing::debug;
@@ -60,7 +60,8 @@ impl Extractor {
             }
             CheckpointSource::File(path) => Some((path.as_path(), init.checkpoint_id.digest.as_str())),
         };
-        let model = reeldeck_model::load(&init.recipe, checkpoint, device)?;
+        let choice = init.algorithms.as_deref().map_or(Choice::Direct, Choice::Fastest);
+        let model = reeldeck_model::load(&init.recipe, checkpoint, device, choice)?;
         Ok(Self { init: init.clone(), model, reporter })
     }
 
@@ -86,7 +87,8 @@ impl Extractor {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start_writer(&self) -> Result<Writer, Failure> {
-        Writer::start(&self.init, self.model.input().device(), self.reporter.clone())
+        let convolutions = self.model.convolutions().map(str::to_owned);
+        Writer::start(&self.init, self.model.input().device(), convolutions, self.reporter.clone())
     }
 
     /// Receives the frames from the decode thread, runs clips as their frames arrive, and hands their rows to the writer.

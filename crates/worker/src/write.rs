@@ -82,10 +82,16 @@ impl Writer {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(crate) fn start(init: &Init, device: Device, reporter: Reporter) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        init: &Init,
+        device: Device,
+        convolutions: Option<String>,
+        reporter: Reporter,
+    ) -> Result<Self, Failure> {
         let (parts, waiting) = mpsc::sync_channel(MAX_WAITING);
         let failed = Arc::new(AtomicU64::new(NO_JOB));
-        let state = WriterThread { init: init.clone(), reporter, failed: Arc::clone(&failed), current: None };
+        let state =
+            WriterThread { init: init.clone(), convolutions, reporter, failed: Arc::clone(&failed), current: None };
         let thread = threads::spawn("write", move || {
             device::make_current(device)?;
             state.run(waiting)
@@ -132,6 +138,8 @@ impl Writer {
 /// The state of the thread.
 struct WriterThread {
     init: Init,
+    /// The algorithms of the model's convolutions.
+    convolutions: Option<String>,
     reporter: Reporter,
     failed: Arc<AtomicU64>,
     current: Option<Current>,
@@ -255,6 +263,7 @@ impl WriterThread {
             clips_computed: done,
             plain_pass: extraction.plain_pass,
             nvdec: extraction.nvdec,
+            convolutions: self.convolutions.as_deref().map(Into::into),
             decode_ms: timings.decode_ns / 1_000_000,
             model_ms: ms(timings.model + fetch),
             wait_ms: ms(timings.wait),
@@ -278,6 +287,7 @@ impl WriterThread {
             precision: self.init.recipe.precision,
             device: if self.init.device == "cpu" { "cpu".into() } else { "cuda".into() },
             libtorch: LIBTORCH.into(),
+            convolutions: self.convolutions.clone(),
             nvdec: extraction.nvdec,
             expected_from: Some(extraction.expected_from),
         }

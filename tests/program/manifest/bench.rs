@@ -75,6 +75,7 @@ impl Bench {
                 precision: Precision::Fp32,
                 device: "cpu".into(),
                 libtorch: "0".into(),
+                convolutions: None,
                 nvdec: false,
                 expected_from: None,
             },

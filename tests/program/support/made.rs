@@ -138,6 +138,7 @@ impl Set {
                 precision: self.recipe.precision,
                 device: "cpu".into(),
                 libtorch: "none".into(),
+                convolutions: None,
                 nvdec: false,
                 expected_from: None,
             },

@@ -60,6 +60,9 @@ pub struct Provenance {
     pub device: String,
     /// Version of libtorch.
     pub libtorch: String,
+    /// The algorithms of the model's convolutions on a CPU, in words. Features of older versions and of GPUs do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub convolutions: Option<String>,
     /// Whether NVDEC decoded the video. Written only if true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nvdec: bool,

@@ -25,6 +25,7 @@ fn sample() -> Feature {
             precision: Precision::Fp32,
             device: "cpu".into(),
             libtorch: "2.11.0".into(),
+            convolutions: None,
             nvdec: false,
             expected_from: Some(ExpectedFrom::SampleTable),
         },

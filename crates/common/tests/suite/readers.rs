@@ -128,11 +128,12 @@ fn to_worker() -> Vec<ToWorker> {
         threads: 4,
         decoders: 2,
         prefetch_frames: 64,
+        algorithms: Some("/cache/convolutions.json".into()),
         nvdec: Some(Nvdec { gpu: 1, streams: 8 }),
         limits: Limits::default(),
         owner: Owner::engine(0, 1),
     };
-    let seeded = Init { checkpoint: CheckpointSource::Seeded, nvdec: None, ..init.clone() };
+    let seeded = Init { checkpoint: CheckpointSource::Seeded, algorithms: None, nvdec: None, ..init.clone() };
     let extract = ToWorker::Extract { job: 7, video: video(), path: "/d/v".into(), feature: "/o/v".into(), batch: 2 };
     vec![ToWorker::Init(Box::new(init)), ToWorker::Init(Box::new(seeded)), extract, ToWorker::Finish]
 }
@@ -145,6 +146,7 @@ fn from_worker() -> Vec<FromWorker> {
         plain_pass: true,
         nvdec: false,
         expected_from: Some(ExpectedFrom::PacketCount),
+        convolutions: Some("direct".into()),
         decode_ms: 1,
         model_ms: 2,
         wait_ms: 3,
@@ -227,6 +229,7 @@ fn features() -> Vec<Feature> {
             precision: Precision::Fp32,
             device: "cpu".into(),
             libtorch: "2.11.0".into(),
+            convolutions: None,
             nvdec: false,
             expected_from: Some(ExpectedFrom::SampleTable),
         },

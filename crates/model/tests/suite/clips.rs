@@ -34,6 +34,15 @@ fn the_same_frames_give_the_same_bits() {
     }
 }
 
+#[test]
+fn winograd_gives_the_same_bits_again() {
+    let (net, clips) = (net(), clips(100, 10, 8));
+    let first = bits(&run(&net.winograd(), &clips, 3, CROP).unwrap());
+    for model in [net.winograd(), net.winograd()] {
+        assert!(first == bits(&run(&model, &clips, 3, CROP).unwrap()));
+    }
+}
+
 /// Pushes frames of two videos alternately, in bursts of varying length, with pauses.
 fn interleaved(model: &FastModel, a: &[Vec<u64>], b: &[Vec<u64>]) -> [Outputs; 2] {
     let mut runners = [ClipRunner::new(model, a.to_vec(), 3), ClipRunner::new(model, b.to_vec(), 3)];

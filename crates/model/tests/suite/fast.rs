@@ -1,8 +1,8 @@
 //! Compares the fast implementation with the reference, for many shapes of networks and videos.
 
 use reeldeck_common::recipe::Precision;
-use reeldeck_model::ModelError;
 use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT};
+use reeldeck_model::{Backbone, ModelError};
 
 use crate::support::{Net, clips, relative, run};
 
@@ -73,6 +73,21 @@ fn fast_matches_the_reference() {
         }
     }
     println!("fp32: relative L2 at most {most:.1e} over {} cases", CASES.len());
+}
+
+#[test]
+fn winograd_matches_the_reference() {
+    for case in CASES {
+        let net = Net::new(case.depth, case.inflate, case.crop, case.length);
+        let clips = case.clips();
+        let model = net.winograd();
+        // Without AVX-512 and AVX2, too, it is chosen here.
+        assert!(model.convolutions().unwrap().starts_with("Winograd F(4,3) in "), "{:?}", model.convolutions());
+        let found = run(&model, &clips, case.batch, case.crop).unwrap();
+        let plain = net.plain(&clips);
+        let error = relative(&found.pooled, &plain.pooled).max(relative(&found.logits, &plain.logits));
+        assert!(error <= FP32, "{}: {error:e}", case.name());
+    }
 }
 
 /// A fused convolution rounds once less, which matters in bfloat16.

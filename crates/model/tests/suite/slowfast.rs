@@ -5,7 +5,7 @@ use reeldeck_model::clips::ClipRunner;
 use reeldeck_model::seeded;
 use reeldeck_model::tch::{Device, Kind, Tensor};
 use reeldeck_model::weights::Weights;
-use reeldeck_model::{Family, Setup};
+use reeldeck_model::{Choice, Family, Setup};
 
 use crate::support::{frame, needed, relative, transform};
 
@@ -83,7 +83,13 @@ fn slowfast_equals_the_plain_one() {
     let transform = transform(SIDE);
     for model in [model(8, 8, 5), model(4, 4, 7), model(4, 2, 5)] {
         let weights = seeded::weights(&model);
-        let setup = Setup { transform: &transform, length: LENGTH, precision: Precision::Fp32, device: Device::Cpu };
+        let setup = Setup {
+            transform: &transform,
+            length: LENGTH,
+            precision: Precision::Fp32,
+            device: Device::Cpu,
+            choice: Choice::Direct,
+        };
         let backbone = model.build(&weights, &setup).unwrap();
         let mut runner = ClipRunner::new(&*backbone, windows(), 2);
         for index in needed(&windows()) {

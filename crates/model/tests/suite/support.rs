@@ -10,7 +10,7 @@ use reeldeck_model::plain::PlainModel;
 use reeldeck_model::seeded;
 use reeldeck_model::tch::{Device, Kind, Tensor};
 use reeldeck_model::weights::{Array, Weights};
-use reeldeck_model::{Backend, ModelError};
+use reeldeck_model::{Backend, Choice, ModelError, Setup};
 
 pub fn model(depth: u32, inflate: [u8; 4]) -> SlowOnly {
     SlowOnly { depth, base_channels: 4, inflate, classes: 7 }
@@ -72,6 +72,13 @@ impl Net {
     pub fn try_fast(&self, precision: Precision) -> Result<FastModel, ModelError> {
         let transform = transform(self.crop);
         FastModel::new(&self.network, &self.weights, &transform, self.length, precision, Device::Cpu)
+    }
+
+    /// The network with Winograd's algorithm wherever it is possible.
+    pub fn winograd(&self) -> FastModel {
+        let (transform, length, precision) = (transform(self.crop), self.length, Precision::Fp32);
+        let setup = Setup { transform: &transform, length, precision, device: Device::Cpu, choice: Choice::Winograd };
+        FastModel::with_setup(&self.network, &self.weights, &setup).unwrap()
     }
 
     /// The network without fused convolutions.

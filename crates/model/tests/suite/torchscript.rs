@@ -6,7 +6,7 @@ use reeldeck_common::digest::sha256;
 use reeldeck_common::recipe::{Filter, Model, Precision, Recipe, Resize, Sampling, TorchScript, Transform};
 use reeldeck_model::clips::{ClipRunner, Outputs};
 use reeldeck_model::tch::{CModule, Device, Kind, Tensor};
-use reeldeck_model::{Backbone, ModelError, load};
+use reeldeck_model::{Backbone, Choice, ModelError, load};
 use tempfile::TempDir;
 
 use crate::support::{frame, needed};
@@ -53,7 +53,7 @@ fn run(backbone: &dyn Backbone) -> Result<Outputs, ModelError> {
 #[test]
 fn a_module_gives_the_same_as_when_libtorch_runs_it_directly() {
     let (_folder, path) = saved();
-    let backbone = load(&recipe(&path, 7), Some((&path, "")), Device::Cpu).unwrap();
+    let backbone = load(&recipe(&path, 7), Some((&path, "")), Device::Cpu, Choice::Direct).unwrap();
     let outputs = run(&*backbone).unwrap();
     let module = CModule::load(&path).unwrap();
     let mut expected = vec![];
@@ -77,17 +77,17 @@ fn only_the_pinned_module_is_run() {
     if let Model::Torchscript(model) = &mut other.model {
         model.sha256 = "00".repeat(32);
     }
-    let error = load(&other, Some((&path, "")), Device::Cpu).err().unwrap();
+    let error = load(&other, Some((&path, "")), Device::Cpu, Choice::Direct).err().unwrap();
     assert!(matches!(error, ModelError::OtherModule { .. }), "{error}");
     assert!(error.to_string().contains("small.pt is not the one that the recipe pins: its SHA-256 is "), "{error}");
-    let error = load(&recipe(&path, 7), None, Device::Cpu).err().unwrap();
+    let error = load(&recipe(&path, 7), None, Device::Cpu, Choice::Direct).err().unwrap();
     assert!(matches!(error, ModelError::NoCheckpoint), "{error}");
 }
 
 #[test]
 fn a_module_with_another_width_is_an_error() {
     let (_folder, path) = saved();
-    let error = run(&*load(&recipe(&path, 8), Some((&path, "")), Device::Cpu).unwrap()).err().unwrap();
+    let error = run(&*load(&recipe(&path, 8), Some((&path, "")), Device::Cpu, Choice::Direct).unwrap()).err().unwrap();
     assert!(
         error.to_string().contains("small.pt returns [2, 7] for [2, 3, 4, 32, 32], and the recipe says [2, 8]"),
         "{error}"

@@ -7,7 +7,7 @@ use reeldeck_common::recipe::{Filter, Model, Precision, Recipe, Resize, Sampling
 use reeldeck_model::clips::{ClipRunner, Outputs};
 use reeldeck_model::tch::{Device, Kind, Tensor};
 use reeldeck_model::weights::Weights;
-use reeldeck_model::{Backbone, Family, ModelError, Setup, checkpoint, family, seeded};
+use reeldeck_model::{Backbone, Choice, Family, ModelError, Setup, checkpoint, family, seeded};
 
 use crate::support::{frame, needed, relative};
 
@@ -33,7 +33,16 @@ fn transform(filter: Filter) -> Transform {
 fn build(model: &VideoMae, weights: &Weights, filter: Filter, precision: Precision) -> Box<dyn Backbone> {
     let transform = transform(filter);
     model
-        .build(weights, &Setup { transform: &transform, length: model.frames, precision, device: Device::Cpu })
+        .build(
+            weights,
+            &Setup {
+                transform: &transform,
+                length: model.frames,
+                precision,
+                device: Device::Cpu,
+                choice: Choice::Direct,
+            },
+        )
         .unwrap()
 }
 
@@ -176,7 +185,7 @@ fn a_recipe_of_any_family_with_a_checkpoint_can_be_loaded_with_seeded_weights() 
     let base = Recipe::find("slowonly-r50-8x8-k700").unwrap();
     let transform = transform(Filter::TorchF32);
     let recipe = Recipe { model: Model::Videomae(MODEL), transform, sampling: Sampling::windows(3, 4, 1), ..base };
-    let backbone = reeldeck_model::load(&recipe, None, Device::Cpu).unwrap();
+    let backbone = reeldeck_model::load(&recipe, None, Device::Cpu, Choice::Direct).unwrap();
     let weights = seeded::weights(&*family(&recipe.model).unwrap());
     let pooled = run(&*backbone, Filter::TorchF32, 2).pooled;
     assert!(max_abs(&pooled, &plain(&MODEL, &weights).0) < 2e-5);

@@ -62,6 +62,7 @@ pub fn init(recipe: Recipe) -> Init {
         threads: 1,
         decoders: 2,
         prefetch_frames: 16,
+        algorithms: None,
         nvdec: None,
         limits: Limits::default(),
         owner: Owner::this_process(),

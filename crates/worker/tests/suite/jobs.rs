@@ -9,7 +9,7 @@ use reeldeck_common::recipe::{Output, Precision};
 use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT};
 use reeldeck_model::seeded;
 
-use crate::harness::{Worker, complete_files, init, job, tiny_recipe, video};
+use crate::harness::{Worker, complete_files, init, job, sized_recipe, tiny_recipe, video};
 
 /// Lengths for all kinds of clips: shorter than a clip's span, barely longer, and long; not in order of length.
 const LENGTHS: [u64; 6] = [150, 1, 57, 30, 90, 61];
@@ -153,4 +153,37 @@ fn a_feature_has_its_provenance_and_its_class_folder_is_created() {
     assert_eq!((provenance.size, provenance.fps), ([96, 80], [30, 1]));
     assert_eq!((provenance.precision, provenance.device.as_str()), (Precision::Bf16, "cpu"));
     assert_eq!(provenance.source.size, fs::metadata(path).unwrap().len());
+}
+
+/// Both algorithms of a convolution are right, but their last digits differ. So the file decides, not the speed of the moment.
+#[test]
+fn the_file_of_measurements_decides_about_the_bytes_of_features() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, file) = (folder.path().join("v.mp4"), folder.path().join("cache/convolutions.json"));
+    video(&path, 60, 1);
+    // Large enough for some layers to be measured.
+    let init = Init { algorithms: Some(file.clone()), threads: 2, ..init(sized_recipe(2, 128, 32)) };
+    let run = |name: &str| {
+        let feature = folder.path().join(name);
+        let mut worker = Worker::start(&init);
+        worker.send(&job(1, &path, &feature));
+        let words = worker.expect_done(1).convolutions.unwrap();
+        worker.finish();
+        let provenance = Header::read(&feature).unwrap().provenance;
+        assert_eq!(provenance.convolutions.as_deref(), Some(&*words));
+        (words, Feature::read(&feature).unwrap().tensors["logits"].data.clone())
+    };
+    let (words, measured) = run("measured");
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(run("again"), (words, measured));
+    assert_eq!(fs::read_to_string(&file).unwrap(), text, "measured again");
+
+    fs::write(&file, text.replace("\"winograd\"", "\"direct\"")).unwrap();
+    let (words, direct) = run("direct");
+    assert_eq!(&*words, "direct");
+    fs::write(&file, text.replace("\"direct\"", "\"winograd\"")).unwrap();
+    let (words, winograd) = run("winograd");
+    assert!(words.starts_with("Winograd F(4,3) in "), "{words}");
+    let most = direct.iter().zip(&winograd).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(most > 0.0 && most < 1e-4, "{most:e}");
 }
