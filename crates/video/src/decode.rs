@@ -12,6 +12,7 @@ use ffmpeg_next as ff;
 use crate::codec::CodecId;
 use crate::decoder::{DecodeError, Decoder};
 use crate::error::VideoError;
+use crate::fields::FrameCounter;
 use crate::hidden;
 use crate::media::Media;
 use crate::memory;
@@ -76,6 +77,7 @@ const MAX_UNCHANGED: usize = 64;
 pub(crate) struct DecodeSession {
     decoder: Decoder,
     codec: CodecId,
+    counter: FrameCounter,
     frame: ff::frame::Video,
     /// The frame that was reported last, if there was one.
     last: ff::frame::Video,
@@ -103,6 +105,7 @@ impl DecodeSession {
         Ok(Self {
             decoder: media.decoder(nvdec)?,
             codec,
+            counter: media.frame_counter(),
             frame: ff::frame::Video::empty(),
             last: ff::frame::Video::empty(),
             has_last: false,
@@ -113,21 +116,22 @@ impl DecodeSession {
         })
     }
 
-    /// Frames that this packet shows.
-    pub(crate) fn frames_shown(&self, packet: &ff::Packet) -> u64 {
-        hidden::frames_shown(self.codec, packet.data().unwrap_or_default())
+    /// Whether the last packet was one field of a frame, and the other one may follow.
+    pub(crate) fn is_half(&self) -> bool {
+        self.counter.is_half()
     }
 
-    /// Decodes a packet and reports the resulting frames.
+    /// Decodes a packet and reports the resulting frames. Returns how many frames the packet shows.
     ///
     /// # Errors
     /// If memory runs out, a frame is over the limit, and whatever the visitor returns.
-    pub(crate) fn packet(&mut self, packet: &ff::Packet, visitor: &mut dyn Visitor) -> Result<(), VideoError> {
+    pub(crate) fn packet(&mut self, packet: &ff::Packet, visitor: &mut dyn Visitor) -> Result<u64, VideoError> {
         let data = packet.data().unwrap_or_default();
         // SAFETY: the packet is alive; its flags are a plain public field.
         let discarded = unsafe { (*packet.as_ptr()).flags } & ffi::AV_PKT_FLAG_DISCARD != 0;
         let is_repeat = data.is_empty() || self.headers.as_mut().is_some_and(|headers| headers.is_repeat(data));
-        let shown = if discarded { 0 } else { hidden::frames_shown(self.codec, data) };
+        let shown = self.counter.shown(packet);
+        let shown = if discarded { 0 } else { shown };
         if is_repeat && !discarded && self.sent > 0 {
             self.repeats.push_back(self.sent);
         }
@@ -136,7 +140,7 @@ impl DecodeSession {
         }
         if data.is_empty() {
             // FFmpeg would take it for the end of the stream.
-            return self.repeat(visitor);
+            return self.repeat(visitor).map(|()| shown);
         }
         self.decoder.skip(match visitor.may_skip(packet) {
             true => ffi::AVDiscard::AVDISCARD_NONREF,
@@ -152,14 +156,14 @@ impl DecodeSession {
         self.report(sent, visitor)?;
         self.drain(visitor)?;
         if is_repeat {
-            return self.repeat(visitor);
+            return self.repeat(visitor).map(|()| shown);
         }
         let gave_nothing = self.given == before && self.decoder.is_immediate() && !discarded;
         if gave_nothing && accepted && data.len() <= MAX_UNCHANGED && !hidden::has_hidden_frames(self.codec) {
             self.repeats.push_back(self.given);
-            return self.repeat(visitor);
+            self.repeat(visitor)?;
         }
-        Ok(())
+        Ok(shown)
     }
 
     /// Marks the end of the stream and reports the frames that the decoder held back.
@@ -178,6 +182,7 @@ impl DecodeSession {
     /// Resets the decoder, so that decoding can start again somewhere else in the stream.
     pub(crate) fn reset(&mut self) {
         self.decoder.flush();
+        self.counter.reset();
         (self.has_last, self.sent, self.given) = (false, 0, 0);
         self.repeats.clear();
     }

@@ -8,7 +8,7 @@ use reeldeck_common::limits::Limits;
 use crate::codec::CodecId;
 use crate::container::{End, Structure};
 use crate::error::VideoError;
-use crate::hidden;
+use crate::fields::FrameCounter;
 use crate::media::Media;
 use crate::memory;
 use crate::mpeg2;
@@ -23,7 +23,7 @@ pub(crate) struct PacketIndex {
     pub shown: u64,
     /// Packets that an edit list discards.
     pub discarded: u64,
-    /// Packets whose frame is never shown, and empty packets in front of the first frame.
+    /// Packets whose frame is never shown, second fields of frames, and empty packets in front of the first frame.
     pub hidden: u64,
     /// Packets that the file ends in the middle of.
     pub truncated: u64,
@@ -76,7 +76,8 @@ impl PacketIndex {
         look: &mut dyn FnMut(&ff::Packet) -> Result<(), VideoError>,
     ) -> Result<Self, VideoError> {
         let (codec, extradata) = media.codec();
-        let mut scan = Scan::new(codec, extradata, structure, media.container() == "mpegts");
+        let rules = PacketRules::new(codec, extradata);
+        let mut scan = Scan::new(media.frame_counter(), rules, structure, media.container() == "mpegts");
         let (mut packet, mut previous) = (ff::Packet::empty(), ff::Packet::empty());
         while media.read(&mut packet)? {
             look(&packet)?;
@@ -122,7 +123,7 @@ impl PacketIndex {
 /// The state of the scan.
 struct Scan<'a> {
     index: PacketIndex,
-    codec: CodecId,
+    counter: FrameCounter,
     rules: PacketRules,
     is_ts: bool,
     /// The latest presentation times, ascending.
@@ -148,11 +149,11 @@ struct Span {
 }
 
 impl<'a> Scan<'a> {
-    fn new(codec: CodecId, extradata: &[u8], structure: &'a Structure, is_ts: bool) -> Self {
+    fn new(counter: FrameCounter, rules: PacketRules, structure: &'a Structure, is_ts: bool) -> Self {
         Self {
             index: PacketIndex { exact: true, ..PacketIndex::default() },
-            codec,
-            rules: PacketRules::new(codec, extradata),
+            counter,
+            rules,
             is_ts,
             latest: vec![],
             untimed: vec![],
@@ -169,8 +170,10 @@ impl<'a> Scan<'a> {
         // SAFETY: the packet is alive; its flags are a plain public field.
         let flags = unsafe { (*packet.as_ptr()).flags };
         let data = packet.data().unwrap_or_default();
+        let frames = self.counter.shown(packet);
+        let is_second_field = frames == 0 && self.counter.has_pairs();
         let index = &mut self.index;
-        if let Some(time) = packet.pts() {
+        if let Some(time) = packet.pts().filter(|_| !is_second_field) {
             let place = self.latest.partition_point(|other| *other <= time);
             index.reorder = index.reorder.max(self.latest.len() - place);
             self.latest.insert(place, time);
@@ -193,9 +196,12 @@ impl<'a> Scan<'a> {
         }
         // An empty packet repeats the previous frame, which there must be.
         self.has_frame |= !data.is_empty();
-        let frames = if self.has_frame { hidden::frames_shown(self.codec, data) } else { 0 };
+        let frames = if self.has_frame { frames } else { 0 };
         if frames == 0 {
             index.hidden += 1;
+            if let Some(time) = packet.pts().filter(|_| is_second_field) {
+                self.prolong(time, packet.duration().max(0));
+            }
             return Ok(());
         }
         index.shown += frames;
@@ -218,6 +224,14 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    /// Adds the time of the second field to that of the frame.
+    fn prolong(&mut self, time: i64, duration: i64) {
+        self.end = self.end.max(time.saturating_add(duration));
+        if self.tail.0.saturating_add(self.tail.1) == time {
+            self.tail.1 = self.tail.1.saturating_add(duration);
+        }
+    }
+
     /// Notes the time of a packet at this position of the file.
     fn note(&mut self, position: isize, time: i64) {
         self.position = u64::try_from(position).unwrap_or(self.position);
@@ -230,7 +244,7 @@ impl<'a> Scan<'a> {
     }
 
     fn finish(self, media: &Media, limits: &Limits, structure: &Structure) -> Result<PacketIndex, VideoError> {
-        let Self { mut index, rules, untimed, tail, end, spans, is_ts, .. } = self;
+        let Self { mut index, counter, rules, untimed, tail, end, spans, is_ts, .. } = self;
         index.flaws = rules.flaws();
         index.last_duration = tail.1;
         index.times.sort_unstable();
@@ -245,7 +259,7 @@ impl<'a> Scan<'a> {
         index.missing_inside = missing(&times, &spans, (longest / media.tick()) as i64, index.reorder);
         index.missing_last = missing_last(&times, index.reorder);
         let unique = index.times.windows(2).all(|pair| pair[0] != pair[1]);
-        index.exact &= unique && index.shown > 0 && index.truncated == 0 && index.flaws.packets() == 0;
+        index.exact &= unique && !counter.has_pairs() && index.shown > 0 && index.truncated == 0 && index.flaws.packets() == 0;
         let packets = index.shown + index.discarded + index.hidden;
         index.gapless = structure.table.is_some() && media.index_entries() == packets || index.is_even();
         if let (Some(first), Some(last)) = (times.first(), times.last()) {

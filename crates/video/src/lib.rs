@@ -14,6 +14,7 @@ mod decoder;
 mod error;
 mod ffi_enums;
 pub mod ffmpeg_info;
+mod fields;
 pub mod frames;
 pub mod full_decode;
 pub mod geometry;

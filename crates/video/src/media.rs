@@ -15,6 +15,7 @@ use crate::decoder::{DecodeError, Decoder, PixelLimit};
 use crate::error::VideoError;
 use crate::ffi_enums;
 use crate::ffmpeg_info::init;
+use crate::fields::FrameCounter;
 use crate::input::{Input, OpenError};
 use crate::memory;
 use crate::nvdec::Nvdec;
@@ -303,6 +304,12 @@ impl Media {
         // SAFETY: the parameters belong to a stream of the open input.
         let delay = self.stream().map_or(0, |stream| unsafe { (*(*stream.as_ptr()).codecpar).video_delay });
         usize::try_from(delay).unwrap_or(0)
+    }
+
+    /// Counts the frames in the stream's packets.
+    pub(crate) fn frame_counter(&self) -> FrameCounter {
+        let (codec, extradata) = self.codec();
+        FrameCounter::new(codec, extradata, self.stream().map(|stream| stream.parameters()))
     }
 
     /// Average frame rate as numerator and denominator; 0/1 if it is not known.

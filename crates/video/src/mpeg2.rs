@@ -1,4 +1,7 @@
-//! Whether an MPEG-2 picture is complete: it consists of slices, at least one for each row of blocks.
+//! The pictures in a packet of MPEG-2: frames or single fields, and whether they are complete. A picture consists of slices, at least
+//! one for each row of blocks.
+
+use crate::mpeg4::units;
 
 /// Rows have numbers of one byte in pictures up to this height.
 const MAX_HEIGHT: i32 = 2800;
@@ -6,23 +9,37 @@ const MAX_HEIGHT: i32 = 2800;
 const PICTURE: u8 = 0x00;
 const EXTENSION: u8 = 0xb5;
 
+/// A picture that is a whole frame. Others are a field.
+const FRAME: u8 = 3;
+
+/// The structure of a picture, if this is the extension of one: after its number come four lengths of vectors, a precision, and the
+/// structure.
+fn structure(kind: u8, body: &[u8]) -> Option<u8> {
+    match (kind, body) {
+        (EXTENSION, [first, _, third, ..]) if first >> 4 == 8 => Some(third & 3),
+        _ => None,
+    }
+}
+
+/// For each picture in these bytes whether it is a field. Empty for MPEG-1.
+pub(crate) fn fields(packet: &[u8]) -> impl Iterator<Item = bool> {
+    units(packet).filter_map(|(kind, body)| structure(kind, body)).map(|structure| structure != FRAME)
+}
+
 /// Whether the last picture in these bytes lacks rows. False for MPEG-1, where a slice may span several rows.
 pub(crate) fn is_incomplete(packet: &[u8], height: i32) -> bool {
     if !(1..=MAX_HEIGHT).contains(&height) {
         return false;
     }
     let (mut last, mut rows) = (0, None);
-    let starts = packet.windows(3).enumerate().filter(|(_, code)| *code == [0, 0, 1]).map(|(at, _)| at + 3);
-    for (kind, body) in starts.filter_map(|at| packet.get(at..)?.split_first()) {
-        match (*kind, body) {
-            (PICTURE, _) => (last, rows) = (0, None),
-            // The extension of a picture: after its number, four lengths of vectors and a precision comes the structure, 3 for a
-            // whole frame and less for a field.
-            (EXTENSION, [first, _, third, ..]) if first >> 4 == 8 => {
-                rows = Some(if third & 3 == 3 { (height + 15) / 16 } else { (height + 31) / 32 });
+    for (kind, body) in units(packet) {
+        match kind {
+            PICTURE => (last, rows) = (0, None),
+            1..=0xaf => last = last.max(i32::from(kind)),
+            _ => {
+                let structure = structure(kind, body);
+                rows = structure.map(|kind| if kind == FRAME { (height + 15) / 16 } else { (height + 31) / 32 }).or(rows);
             }
-            (row @ 1..=0xaf, _) => last = last.max(i32::from(row)),
-            _ => {}
         }
     }
     rows.is_some_and(|rows| last < rows)

@@ -38,8 +38,8 @@ impl FrameHeaders {
     }
 }
 
-/// The parts of a packet behind their start codes, each with its kind.
-fn units(packet: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+/// The parts of a packet of MPEG-2 or MPEG-4 behind their start codes, each with its kind.
+pub(crate) fn units(packet: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let starts = packet.windows(3).enumerate().filter(|(_, code)| *code == [0, 0, 1]).map(|(at, _)| at + 3);
     starts.filter_map(|at| packet.get(at..)?.split_first()).map(|(kind, body)| (*kind, body))
 }

@@ -1,4 +1,4 @@
-//! Tells from an H.264 packet's bytes whether any other frame can refer to it.
+//! What the NAL units in an H.264 packet say: whether any other frame can refer to it, and how many pictures it holds.
 
 /// How NAL units are told apart in a stream's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,41 +19,48 @@ impl Framing {
     }
 }
 
+/// The NAL units of a packet, each to its end or further; `None` in the place of one that is cut off, which ends them.
+fn units(packet: &[u8], framing: Framing) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = Some(packet);
+    std::iter::from_fn(move || match framing {
+        Framing::Length(size) => {
+            let packet = rest.take().filter(|rest| !rest.is_empty())?;
+            let unit = packet.split_at_checked(size).and_then(|(length, body)| {
+                let length = length.iter().fold(0_usize, |n, b| n << 8 | usize::from(*b));
+                body.split_at_checked(length)
+            });
+            rest = unit.map(|(_, next)| next);
+            Some(unit.map(|(unit, _)| unit))
+        }
+        Framing::StartCode => {
+            let packet = rest?;
+            let start = packet.windows(4).position(|w| w[..3] == [0, 0, 1])? + 3;
+            rest = packet.get(start..);
+            Some(rest)
+        }
+    })
+}
+
 /// True only if every coded slice in the packet says that nothing refers to it (`nal_ref_idc` 0), and there is one.
 pub fn is_disposable(packet: &[u8], framing: Framing) -> bool {
     let mut slices = 0;
-    let mut refuses = |header: u8| {
+    for unit in units(packet, framing) {
+        let Some(header) = unit.and_then(<[u8]>::first) else { return false };
         let (reference, kind) = ((header >> 5) & 3, header & 31);
         match kind {
-            1 | 5 => slices += 1,
+            1 | 5 if reference == 0 => slices += 1,
             // Data partitions and extensions are rare, so they count as referred to, which is always safe.
-            2..=4 | 14 | 20 | 21 => return true,
-            _ => return false,
+            1..=5 | 14 | 20 | 21 => return false,
+            _ => {}
         }
-        reference != 0
-    };
-    let clean = match framing {
-        Framing::Length(size) => {
-            let mut rest = packet;
-            loop {
-                if rest.is_empty() {
-                    break true;
-                }
-                let Some((length, body)) = rest.split_at_checked(size) else { break false };
-                let length = length.iter().fold(0_usize, |n, b| n << 8 | usize::from(*b));
-                let Some((unit, next)) = body.split_at_checked(length) else { break false };
-                if unit.first().is_none_or(|header| refuses(*header)) {
-                    break false;
-                }
-                rest = next;
-            }
-        }
-        Framing::StartCode => {
-            let starts = packet.windows(4).filter(|w| w[..3] == [0, 0, 1]).map(|w| w[3]);
-            !starts.into_iter().any(refuses)
-        }
-    };
-    clean && slices > 0
+    }
+    slices > 0
+}
+
+/// The number of pictures in a packet: their first slices begin with the number of the first block, 0, which is a single bit.
+pub(crate) fn pictures(packet: &[u8], framing: Framing) -> usize {
+    let slices = units(packet, framing).flatten().filter(|unit| unit.first().is_some_and(|header| matches!(header & 31, 1 | 5)));
+    slices.filter(|slice| slice.get(1).is_some_and(|first| first & 0x80 != 0)).count()
 }
 
 #[cfg(test)]

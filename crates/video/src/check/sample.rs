@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use ff::ffi;
-use ff::packet::Ref;
 use ffmpeg_next as ff;
 
 use super::Heartbeat;
@@ -115,12 +113,14 @@ fn looks_wrong(media: &mut Media, runs: &[Range<u64>], heartbeat: Heartbeat<'_>)
         let more = media.read(&mut packet)?;
         heartbeat()?;
         if more && range.contains(&number) {
-            result.expect(&packet, number == range.start, &session);
-            session.packet(&packet, &mut result)?;
+            let shown = session.packet(&packet, &mut result)?;
+            result.expect(&packet, number == range.start, shown);
         }
         number += 1;
         if !more || number >= range.end {
             session.end(&mut result)?;
+            // The run ended between the two fields of a frame.
+            result.expected = result.expected.saturating_sub(u64::from(more && session.is_half()));
             if result.is_suspicious(range.start == 0) {
                 return Ok(true);
             }
@@ -145,16 +145,14 @@ struct RunResult {
 }
 
 impl RunResult {
-    /// Records which frames a packet should give.
-    fn expect(&mut self, packet: &ff::Packet, first: bool, session: &DecodeSession) {
-        // SAFETY: the packet is alive; its flags are a plain public field.
-        let discarded = unsafe { (*packet.as_ptr()).flags } & ffi::AV_PKT_FLAG_DISCARD != 0;
+    /// Records how many frames a packet should give.
+    fn expect(&mut self, packet: &ff::Packet, first: bool, shown: u64) {
         if first {
             self.key = packet.pts();
         }
         // Frames that are shown before the keyframe may need frames before it.
         let leading = packet.pts().zip(self.key).is_some_and(|(time, key)| time < key);
-        self.expected += if discarded || leading { 0 } else { session.frames_shown(packet) };
+        self.expected += if leading { 0 } else { shown };
     }
 
     fn is_suspicious(&self, from_the_start: bool) -> bool {

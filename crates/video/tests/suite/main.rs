@@ -5,6 +5,7 @@
 mod arithmetic;
 mod containers;
 mod damage;
+mod fields;
 mod foreign;
 mod index_mutants;
 mod limits;
