@@ -81,7 +81,9 @@ fn line(file: &Path, found: Result<Probed, VideoError>) -> String {
     };
     if let Some(facts) = found.ok().and_then(|probed| probed.verdict.facts().cloned()) {
         let [width, height] = facts.size;
-        let facts = format!("{} frames, {:.1} s, {width}×{height}, {}", facts.frames, facts.duration_s, facts.codec);
+        let plural = if facts.frames == 1 { "" } else { "s" };
+        let (frames, seconds, codec) = (facts.frames, facts.duration_s, &facts.codec);
+        let facts = format!("{frames} frame{plural}, {seconds:.1} s, {width}×{height}, {codec}");
         more = if more.is_empty() { facts } else { format!("{more}; {facts}") };
     }
     format!("{word:<10} {name}: {}", printable(&more))

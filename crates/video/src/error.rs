@@ -26,6 +26,9 @@ pub enum VideoError {
         "the MP4 index (moov) is missing: the file was cut, or its recording never finished; if the source plays without faults, download it again"
     )]
     NoIndex,
+    /// MP4 with a part of its index.
+    #[error("the file ends inside its index (moov); download it again")]
+    IndexCut,
     /// The container has no stream with frames.
     #[error("the file has no video stream")]
     NoVideoStream,
@@ -104,9 +107,12 @@ impl VideoError {
             Self::Changed => ErrorKind::Io,
             Self::Stopped => ErrorKind::Interrupted,
             Self::Unsteady(_) => ErrorKind::Internal,
-            Self::Empty | Self::NotAVideo(_) | Self::DamagedHeader(_) | Self::NoIndex | Self::NoVideoStream => {
-                ErrorKind::Corrupt
-            }
+            Self::Empty
+            | Self::NotAVideo(_)
+            | Self::DamagedHeader(_)
+            | Self::NoIndex
+            | Self::IndexCut
+            | Self::NoVideoStream => ErrorKind::Corrupt,
             Self::NoDecoder(_) | Self::Encrypted(_) => ErrorKind::Corrupt,
             // Reading fails as `Io`; what FFmpeg reports otherwise is damage.
             Self::Ffmpeg { .. } | Self::NoFrames | Self::Damaged { .. } => ErrorKind::Corrupt,

@@ -44,7 +44,8 @@ struct Picture {
 impl FrameCounter {
     /// For a stream with these parameters.
     pub(crate) fn new(codec: CodecId, extradata: &[u8], parameters: Option<ff::codec::Parameters>) -> Self {
-        let parser = parameters.filter(|_| codec == CodecId::H264).and_then(|parameters| Parser::open(codec, parameters));
+        let parser =
+            parameters.filter(|_| codec == CodecId::H264).and_then(|parameters| Parser::open(codec, parameters));
         Self { codec, framing: Framing::of(extradata), parser, open: None, pairs: 0 }
     }
 
@@ -131,7 +132,17 @@ impl Parser {
         // it gives out points into the packet, and is not used. Enumerations are read as integers.
         let (structure, order) = unsafe {
             let context = self.context.as_mut_ptr();
-            ffi::av_parser_parse2(parser, context, &raw mut out, &raw mut out_length, data.as_ptr(), length, none, none, -1);
+            ffi::av_parser_parse2(
+                parser,
+                context,
+                &raw mut out,
+                &raw mut out_length,
+                data.as_ptr(),
+                length,
+                none,
+                none,
+                -1,
+            );
             (ffi_enums::read(&raw const (*parser).picture_structure), ffi_enums::read(&raw const (*parser).field_order))
         };
         let is = |kind: ffi::AVPictureStructure| structure == kind as c_int;

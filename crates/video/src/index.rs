@@ -259,7 +259,8 @@ impl<'a> Scan<'a> {
         index.missing_inside = missing(&times, &spans, (longest / media.tick()) as i64, index.reorder);
         index.missing_last = missing_last(&times, index.reorder);
         let unique = index.times.windows(2).all(|pair| pair[0] != pair[1]);
-        index.exact &= unique && !counter.has_pairs() && index.shown > 0 && index.truncated == 0 && index.flaws.packets() == 0;
+        index.exact &=
+            unique && !counter.has_pairs() && index.shown > 0 && index.truncated == 0 && index.flaws.packets() == 0;
         let packets = index.shown + index.discarded + index.hidden;
         index.gapless = structure.table.is_some() && media.index_entries() == packets || index.is_even();
         if let (Some(first), Some(last)) = (times.first(), times.last()) {

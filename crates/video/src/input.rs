@@ -29,12 +29,13 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Opens the file and finds its streams. `path` is only used to guess the format from the extension.
+    /// Opens the file and finds its streams. `path` is only used to guess the format from the extension. `end`: FFmpeg reads no byte
+    /// from there on.
     ///
     /// # Errors
     /// If reading fails or no demuxer recognises the file.
-    pub(crate) fn open(file: File, path: &Path) -> Result<Self, OpenError> {
-        let reader = Reader::new(file).map_err(OpenError::Ffmpeg)?;
+    pub(crate) fn open(file: File, path: &Path, end: Option<u64>) -> Result<Self, OpenError> {
+        let reader = Reader::new(file, end).map_err(OpenError::Ffmpeg)?;
         match open(&reader, path) {
             Ok(context) => Ok(Self { context, reader }),
             Err(error) => Err(match reader.take_error() {
@@ -104,6 +105,7 @@ struct Reader {
 
 struct State {
     file: File,
+    end: i64,
     position: i64,
     error: Option<io::Error>,
 }
@@ -112,9 +114,10 @@ struct State {
 unsafe impl Send for Reader {}
 
 impl Reader {
-    fn new(file: File) -> Result<Self, ff::Error> {
+    fn new(file: File, end: Option<u64>) -> Result<Self, ff::Error> {
         let no_memory = ff::Error::Other { errno: libc::ENOMEM };
-        let state = NonNull::from(Box::leak(Box::new(State { file, position: 0, error: None })));
+        let end = end.and_then(|end| i64::try_from(end).ok()).unwrap_or(i64::MAX);
+        let state = NonNull::from(Box::leak(Box::new(State { file, end, position: 0, error: None })));
         // SAFETY: the buffer comes from FFmpeg's allocator and belongs to the context if there is one. The state lives until
         // `drop`; where there is no context, dropping the value that has none frees it.
         unsafe {
@@ -160,7 +163,8 @@ unsafe extern "C" fn read(opaque: *mut c_void, buffer: *mut u8, length: c_int) -
         let state = opaque.cast::<State>();
         loop {
             let file = (*state).file.as_raw_fd();
-            let length = usize::try_from(length).unwrap_or(0);
+            let left = usize::try_from((*state).end.saturating_sub((*state).position)).unwrap_or(0);
+            let length = usize::try_from(length).unwrap_or(0).min(left);
             match libc::pread(file, buffer.cast(), length, (*state).position) {
                 0 => return ffi::AVERROR_EOF,
                 read if read > 0 => {
@@ -184,7 +188,7 @@ unsafe extern "C" fn seek(opaque: *mut c_void, offset: i64, whence: c_int) -> i6
     unsafe {
         let state = opaque.cast::<State>();
         let size = || match (*state).file.metadata() {
-            Ok(metadata) => i64::try_from(metadata.len()).unwrap_or(i64::MAX),
+            Ok(metadata) => i64::try_from(metadata.len()).unwrap_or(i64::MAX).min((*state).end),
             Err(error) => {
                 (*state).error = Some(error);
                 i64::from(ffi::AVERROR(libc::EIO))
@@ -217,10 +221,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.webm");
         std::fs::write(&path, b"\x1a\x45\xdf\xa3 and nothing that makes sense").unwrap();
-        assert!(matches!(Input::open(File::open(&path).unwrap(), &path), Err(OpenError::Ffmpeg(_))));
+        assert!(matches!(Input::open(File::open(&path).unwrap(), &path, None), Err(OpenError::Ffmpeg(_))));
         // A file that was opened for writing only cannot be read.
         let unreadable = File::options().write(true).open(&path).unwrap();
-        let Err(OpenError::Io(error)) = Input::open(unreadable, &path) else { panic!("it was read") };
+        let Err(OpenError::Io(error)) = Input::open(unreadable, &path, None) else { panic!("it was read") };
         assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     }
 }

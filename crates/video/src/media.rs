@@ -65,7 +65,8 @@ impl Media {
             return Err(VideoError::Empty);
         }
         let boxes = container::mp4::boxes(&file)?;
-        let input = Input::open(file.try_clone()?, path).map_err(|error| match error {
+        let is_index_cut = boxes.index.is_some_and(|(_, end)| end > metadata.len());
+        let input = Input::open(file.try_clone()?, path, boxes.cut_list).map_err(|error| match error {
             OpenError::Io(error) => VideoError::Io(error),
             // Damaged files make FFmpeg request any amount of memory, and not all of its errors report that there was none.
             OpenError::Ffmpeg(ff::Error::Other { errno: libc::ENOMEM }) if !memory::is_ample() => {
@@ -73,10 +74,8 @@ impl Media {
             }
             OpenError::Ffmpeg(_) if memory::is_short() => VideoError::NoMemory("open the file"),
             OpenError::Ffmpeg(_) if boxes.is_mp4 && boxes.index.is_none() => VideoError::NoIndex,
-            OpenError::Ffmpeg(_) if boxes.is_mp4 && boxes.missing > 0 => {
-                VideoError::NotAVideo("its index is cut off; download it again".into())
-            }
-            OpenError::Ffmpeg(error) => unreadable(&file, error),
+            OpenError::Ffmpeg(_) if is_index_cut => VideoError::IndexCut,
+            OpenError::Ffmpeg(error) => unreadable(&file, boxes.is_mp4, error),
         })?;
         let mut media = Self {
             input,
@@ -90,6 +89,7 @@ impl Media {
         match media.choose_stream() {
             // FFmpeg leaves out streams that it has no memory for.
             Err(VideoError::NoVideoStream) if memory::is_short() => Err(VideoError::NoMemory("open the file")),
+            Err(VideoError::NoVideoStream) if is_index_cut => Err(VideoError::IndexCut),
             chosen => chosen.map(|()| media),
         }
     }
@@ -347,8 +347,12 @@ impl Media {
     }
 }
 
-/// Why FFmpeg does not accept a file. One that begins like a video has a damaged header.
-fn unreadable(file: &File, error: ff::Error) -> VideoError {
+/// Why FFmpeg does not accept a file. It refuses some encrypted ones. Others that begin like a video have a damaged header.
+fn unreadable(file: &File, is_mp4: bool, error: ff::Error) -> VideoError {
+    let structure = is_mp4.then(|| container::inspect(file, "mp4", StreamId { index: 0, id: -1 }));
+    if let Some(scheme) = structure.and_then(Result::ok).and_then(|structure| structure.encryption) {
+        return VideoError::Encrypted(scheme);
+    }
     let mut start = [0; 12];
     let read = std::os::unix::fs::FileExt::read_at(file, &mut start, 0).unwrap_or(0);
     match container::guess(&start[..read]) {

@@ -38,7 +38,8 @@ pub(crate) fn is_incomplete(packet: &[u8], height: i32) -> bool {
             1..=0xaf => last = last.max(i32::from(kind)),
             _ => {
                 let structure = structure(kind, body);
-                rows = structure.map(|kind| if kind == FRAME { (height + 15) / 16 } else { (height + 31) / 32 }).or(rows);
+                rows =
+                    structure.map(|kind| if kind == FRAME { (height + 15) / 16 } else { (height + 31) / 32 }).or(rows);
             }
         }
     }

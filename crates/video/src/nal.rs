@@ -59,7 +59,8 @@ pub fn is_disposable(packet: &[u8], framing: Framing) -> bool {
 
 /// The number of pictures in a packet: their first slices begin with the number of the first block, 0, which is a single bit.
 pub(crate) fn pictures(packet: &[u8], framing: Framing) -> usize {
-    let slices = units(packet, framing).flatten().filter(|unit| unit.first().is_some_and(|header| matches!(header & 31, 1 | 5)));
+    let slices =
+        units(packet, framing).flatten().filter(|unit| unit.first().is_some_and(|header| matches!(header & 31, 1 | 5)));
     slices.filter(|slice| slice.get(1).is_some_and(|first| first & 0x80 != 0)).count()
 }
 

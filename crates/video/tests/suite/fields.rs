@@ -213,7 +213,8 @@ fn joined(mut track: Track) -> Track {
     track.packets = packets
         .chunks(2)
         .map(|pair| {
-            let mut both = ff::Packet::copy(&pair.iter().flat_map(|packet| packet.data().unwrap()).copied().collect::<Vec<_>>());
+            let mut both =
+                ff::Packet::copy(&pair.iter().flat_map(|packet| packet.data().unwrap()).copied().collect::<Vec<_>>());
             both.set_pts(pair[0].pts());
             both.set_dts(pair[0].dts());
             both.set_duration(2);
@@ -262,7 +263,10 @@ fn a_lost_field_is_noticed_and_a_whole_video_of_fields_has_its_full_length() {
         let cut = folder.write("cut.mkv", &whole[..whole.len() * 6 / 10]);
         for level in [Level::Quick, Level::Deep] {
             let Verdict::Damaged { lost, facts, .. } = probed(&cut, level) else { panic!("{codec}: {level:?}") };
-            assert!(facts.frames.abs_diff(FIELDS / 2) <= 1 && lost.abs_diff(FIELDS / 5) <= 2, "{codec}: {lost} {facts:?}");
+            assert!(
+                facts.frames.abs_diff(FIELDS / 2) <= 1 && lost.abs_diff(FIELDS / 5) <= 2,
+                "{codec}: {lost} {facts:?}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use reeldeck_common::error::ErrorKind;
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::Pass;
 
-use crate::media::{Folder, SPARSE, h264, request, small, take, take_both};
+use crate::media::{Folder, SPARSE, contained, h264, request, small, take, take_both};
 use crate::mux;
 
 fn error(path: &Path) -> VideoError {
@@ -147,6 +147,24 @@ fn an_unknown_codec() {
     let message = message(&folder.write("b.mkv", &bytes), ErrorKind::Corrupt);
     assert!(message.starts_with("no decoder for the codec"), "{message}");
 }
+
+#[test]
+fn encrypted_frames() {
+    let folder = Folder::new();
+    let key = [("encryption_scheme", "cenc-aes-ctr"), ("encryption_key", KEY), ("encryption_kid", KEY)];
+    let path = folder.make("a.mp4", &contained(small("libx264", 30, &[]), &key));
+    let expected = "encrypted (CENC): the key is not in the file";
+    assert_eq!(message(&path, ErrorKind::Corrupt), expected);
+    // FFmpeg refuses to open a file with more initialisation vectors than it has room for.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let count = bytes.windows(4).position(|w| w == b"senc").unwrap() + 8;
+    bytes[count..count + 4].fill(0x7f);
+    let path = folder.write("b.mp4", &bytes);
+    assert!(ffmpeg_next::format::input(&path).is_err());
+    assert_eq!(message(&path, ErrorKind::Corrupt), expected);
+}
+
+const KEY: &str = "00112233445566778899aabbccddeeff";
 
 #[test]
 fn files_of_any_name_are_read() {

@@ -14,7 +14,7 @@ use reeldeck_video::check::check;
 use reeldeck_video::frames::{Pass, Request};
 use reeldeck_video::synth::Synth;
 
-use crate::media::{Folder, SPARSE, assert_healthy, contained, h264, probed, request, small, take};
+use crate::media::{Folder, SPARSE, assert_healthy, contained, h264, probed, request, small, take, take_both};
 use crate::mux;
 use crate::passes::{any_h264, edit};
 
@@ -210,8 +210,22 @@ fn files_that_were_cut_short() {
     let data = between(&whole) + whole[between(&whole)..].windows(4).position(|w| w == b"mdat").unwrap();
     let reason = says(&folder.write("h.mp4", &whole[..data + 500]), "damaged", "damaged");
     assert!(reason.starts_with("the file ends ") && reason.contains("frames are missing"), "{reason}");
-    let reason = says(&folder.write("h.mp4", &whole[..data - 50]), "corrupt", "corrupt");
-    assert_eq!(reason, "not a video file: its index is cut off; download it again");
+    // FFmpeg opens no file that ends inside the header of a fragment. The fragments before it are whole.
+    let path = folder.write("h.mp4", &whole[..between(&whole)]);
+    let Verdict::Healthy { facts } = probed(&path, Level::Deep) else { panic!("whole fragments") };
+    for end in [data - 50, between(&whole) + 40, between(&whole) + 9] {
+        let path = folder.write("h.mp4", &whole[..end]);
+        let reason = says(&path, "damaged", "damaged");
+        assert!(reason.starts_with("the file ends ") && reason.contains(" frames are missing"), "{end}: {reason}");
+        let Err(VideoError::Damaged { counts, .. }) = take_both(&path, &request(SPARSE)) else { panic!("{end}") };
+        assert!(counts.output == facts.frames && (25..=35).contains(&counts.lost()), "{end}: {counts:?}");
+    }
+    let first = whole.windows(4).position(|w| w == b"moof").unwrap() - 4;
+    let reason = says(&folder.write("h.mp4", &whole[..first + 50]), "corrupt", "corrupt");
+    assert_eq!(reason, "not a video file: it ends before its first picture; download it again");
+    let index = whole.windows(4).position(|w| w == b"moov").unwrap() + 4;
+    let reason = says(&folder.write("h.mp4", &whole[..index + 50]), "corrupt", "corrupt");
+    assert_eq!(reason, "the file ends inside its index (moov); download it again");
     // Between two fragments only a segment index shows a loss.
     says(&folder.write("h.mp4", &whole[..between(&whole)]), "healthy", "healthy");
     let indexed = contained(h264(300), &[("movflags", "frag_keyframe+dash+global_sidx")]);

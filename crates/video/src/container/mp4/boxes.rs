@@ -19,6 +19,8 @@ pub(crate) struct Boxes {
     pub missing: u64,
     /// The last box is incomplete and belongs to a fragment: it is a `moof`, or an `mdat` after one.
     pub cut_fragment: bool,
+    /// Where the last box begins, if it is incomplete and lists frames. FFmpeg refuses a file with such a box.
+    pub cut_list: Option<u64>,
     /// Positions in front of fragments where the chain of boxes is broken.
     pub breaks: Vec<u64>,
     /// What the segment index says, if there is exactly one.
@@ -128,11 +130,12 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
             _ => {}
         }
         boxes.missing = end.saturating_sub(size);
+        boxes.cut_list = (boxes.missing > 0 && matches!(&kind, b"moof" | b"sidx" | b"mfra")).then_some(at);
         boxes.cut_fragment = boxes.missing > 0 && matches!(&kind, b"moof" | b"mdat") && !boxes.fragments.is_empty();
         if boxes.missing > 0 && !boxes.fragments.is_empty() {
             // A length that is damaged, or bytes that are missing: fragments may follow nevertheless.
             if let Some(next) = next_fragment(file, body)? {
-                (boxes.missing, boxes.cut_fragment) = (0, false);
+                (boxes.missing, boxes.cut_fragment, boxes.cut_list) = (0, false, None);
                 boxes.breaks.push(at);
                 at = next;
                 continue;
@@ -215,6 +218,11 @@ mod tests {
         assert_eq!(walked(&late[..700]), Boxes { is_mp4: true, data: 1000, missing: 324, ..Boxes::default() });
         assert_eq!(walked(b"not a video at all"), Boxes::default());
         assert_eq!(walked(b""), Boxes::default());
+        let fragmented = [&whole[..], &fragment(100), &fragment(100)].concat();
+        let second = whole.len() + fragment(100).len();
+        let cut = walked(&fragmented[..second + 50]);
+        assert_eq!((cut.cut_list, cut.cut_fragment), (Some(second as u64), true));
+        assert_eq!(walked(&fragmented[..fragmented.len() - 10]).cut_list, None, "data may be cut");
     }
 
     fn index(version: u8, first: u32, segments: &[(u32, u32)]) -> Vec<u8> {
