@@ -181,7 +181,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use reeldeck_common::probe::{Level, Probed, Verdict};
+    use reeldeck_common::probe::{Facts, Level, Probed, Verdict};
 
     use super::super::matching::tests::{files, manifest};
     use super::*;
@@ -334,6 +334,56 @@ mod tests {
         assert_eq!(videos[3]["files"][0]["state"]["reason"], "no frames \u{1b}[2J");
         assert_eq!(videos[6]["id"], serde_json::Value::Null);
         assert_eq!(videos[6]["files"][0]["name"], "New/v_x.mp4");
+    }
+
+    #[test]
+    fn a_video_whose_end_is_unknown_is_noted_unless_the_manifest_has_its_duration() {
+        let scan = Scan { videos: files(&["a/v_two.mp4", "b/v_odd.mp4", "b/v_bad.mp4"]), ..Scan::default() };
+        let healthy = |expected_from| Verdict::Healthy {
+            facts: Facts {
+                duration_s: 5.0,
+                frames: 150,
+                fps: [30, 1],
+                size: [64, 48],
+                codec: "h264".into(),
+                container: "mpegts".into(),
+                expected_from,
+            },
+        };
+        let verdicts = [
+            ("v_two.mp4", healthy(Some(ExpectedFrom::Nothing))),
+            ("v_odd.mp4", healthy(Some(ExpectedFrom::SampleTable))),
+            ("v_bad.mp4", Verdict::Corrupt { reason: "no frames".into() }),
+        ];
+        let probes: Probes = scan
+            .videos
+            .iter()
+            .filter_map(|file| {
+                let (_, verdict) = verdicts.iter().find(|(name, _)| *name == file.name.file())?;
+                let probed = Probed { level: Level::Quick, source: file.stamp, verdict: verdict.clone() };
+                Some((file.name.clone(), probed))
+            })
+            .collect();
+        let note = "note: 1 video has a container that does not say how long it is, so frames may be missing at the end without a \
+                    sign, such as";
+        let (durations, list) = (manifest(MANIFEST), manifest("two\nodd\nbad\n"));
+        for (manifest, name) in [(None, Some("a/v_two.mp4")), (Some(&list), Some("two")), (Some(&durations), None)] {
+            let report = Report::new(manifest, &scan, &probes, 2.0);
+            let told = text(&report, 9);
+            let expected = name.map(|name| format!("{note} {name}; a manifest with durations shows it"));
+            assert_eq!(told.lines().find(|line| line.contains("how long it is")), expected.as_deref(), "{told}");
+            assert_eq!(report.tables().unverified, usize::from(name.is_some()));
+            let mut bytes = vec![];
+            report.write_json(&mut bytes, std::path::Path::new("/data"), &[]).unwrap();
+            let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            let sources: BTreeMap<_, _> = json["videos"].as_array().unwrap().iter().flat_map(|video| video["files"].as_array())
+                .flatten()
+                .map(|file| (file["name"].as_str().unwrap(), file.get("expected_from").cloned()))
+                .collect();
+            let expected = [("a/v_two.mp4", Some("nothing")), ("b/v_bad.mp4", None), ("b/v_odd.mp4", Some("sample-table"))];
+            let expected = expected.map(|(name, source)| (name, source.map(serde_json::Value::from)));
+            assert_eq!(sources, expected.into());
+        }
     }
 
     #[test]

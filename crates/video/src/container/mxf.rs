@@ -6,10 +6,11 @@ use std::io::{self, Read, Seek};
 use super::reader::{Reader, be};
 use super::{End, Structure};
 
-/// The keys of partitions begin like this; header, body or footer follows.
+/// The keys of partitions begin like this; header, body or footer follows. Other packets of the header begin like this too.
 const PARTITION: [u8; 13] = [0x06, 0x0e, 0x2b, 0x34, 0x02, 0x05, 0x01, 0x01, 0x0d, 0x01, 0x02, 0x01, 0x01];
 /// All keys begin like this.
 const KEY: [u8; 4] = [0x06, 0x0e, 0x2b, 0x34];
+const KINDS: std::ops::RangeInclusive<u8> = 2..=FOOTER;
 const FOOTER: u8 = 4;
 
 /// Anything may come before the first partition, but not more of it.
@@ -36,7 +37,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
             }
         };
         let Some((body, length)) = length(file, at + 16)? else { break };
-        if head.starts_with(&PARTITION) {
+        if head.starts_with(&PARTITION) && KINDS.contains(&head[13]) {
             // Versions, a grid, and the positions of this partition and the previous one come first.
             let footer = file.array::<8>(body + 24)?.map_or(0, |position| be(&position));
             structure.missing = start.saturating_add(footer).saturating_sub(size);
@@ -89,6 +90,14 @@ mod tests {
             (0..20).flat_map(|n| packet(&[&KEY[..], &[1, 2, 1, 1]].concat(), &vec![9; 100 + n])).collect();
         let footer = (partition(2, 0).len() + essence.len()) as u64;
         [partition(2, footer), essence, partition(FOOTER, footer)].concat()
+    }
+
+    #[test]
+    fn the_table_of_local_tags_is_no_partition() {
+        let (whole, tags) = (file(), packet(&[&PARTITION[..], &[5]].concat(), &[0x77; 40]));
+        let at = whole.len() - packet(&PARTITION, &[0; 80]).len();
+        let later = [&whole[..at], &tags].concat();
+        assert!(inspected(&later).missing < 1000, "{:?}", inspected(&later));
     }
 
     fn inspected(bytes: &[u8]) -> Structure {

@@ -3,7 +3,7 @@
 use reeldeck_common::probe::{Level, Verdict};
 use reeldeck_video::synth::Synth;
 
-use crate::media::{Folder, SPARSE, assert_healthy, contained, probed, request, small, take_both};
+use crate::media::{Folder, SPARSE, assert_healthy, contained, h264, probed, request, small, take_both};
 use crate::mux;
 
 const FRAMES: u32 = 120;
@@ -80,6 +80,29 @@ fn a_wrong_bit_in_the_table_of_times_is_damage_and_the_headers_tell_the_duration
             assert_eq!((extracted.fps, extracted.counts.concealed), (facts.fps, 1), "{bit}");
         }
     }
+}
+
+#[test]
+fn a_small_change_of_a_duration_hides_no_frame_behind_an_edit_list() {
+    let folder = Folder::new();
+    let whole = std::fs::read(folder.make("whole.mp4", &h264(FRAMES.into()))).unwrap();
+    assert!(get(&whole, content(&whole, b"elst") + 4) == 1, "an edit list hides the delay by reordering");
+    let step = content(&whole, b"stts") + 12;
+    let mut noticed = 0;
+    for bit in 0..31 {
+        let mut bytes = whole.clone();
+        let wrong = get(&bytes, step) ^ 1 << bit;
+        put(&mut bytes, step, wrong);
+        match probed(&folder.write("wrong.mp4", &bytes), Level::Quick) {
+            Verdict::Healthy { facts } => assert_eq!(facts.frames, u64::from(FRAMES), "{bit}"),
+            Verdict::Damaged { facts, .. } => {
+                assert_eq!(facts.frames, u64::from(FRAMES), "{bit}");
+                noticed += 1;
+            }
+            other => panic!("{bit}: {other:?}"),
+        }
+    }
+    assert!(noticed > 20, "{noticed}");
 }
 
 #[test]

@@ -39,6 +39,13 @@ impl SampleTable {
         let Timeline { first: earliest, end: latest, .. } = self.timeline;
         let rest = seconds(latest.saturating_sub(start));
         let edit = seconds(end.saturating_sub(start));
+        // The edit lasts as long as the media by its header. One wrong duration moves the last frames behind its end.
+        let header = self.media_duration.map(|duration| earliest.saturating_add_unsigned(duration));
+        let tolerance = (self.scale / self.movie_scale.max(1)).saturating_add(1);
+        let is_of_header = header.is_some_and(|header| header.abs_diff(end) <= tolerance && latest > header);
+        if self.one_entry_off && is_of_header && self.timeline.outside > 0 {
+            return Some("the durations of its frames do not fit its headers");
+        }
         // The edit lasts as long as all frames, but begins so late that it cannot.
         let whole = seconds(latest.saturating_sub(earliest));
         let rounding = 1.0 / self.movie_scale as f64 + 1.0 / self.scale as f64;
