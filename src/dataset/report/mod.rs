@@ -376,11 +376,16 @@ mod tests {
             let mut bytes = vec![];
             report.write_json(&mut bytes, std::path::Path::new("/data"), &[]).unwrap();
             let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-            let sources: BTreeMap<_, _> = json["videos"].as_array().unwrap().iter().flat_map(|video| video["files"].as_array())
+            let sources: BTreeMap<_, _> = json["videos"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|video| video["files"].as_array())
                 .flatten()
                 .map(|file| (file["name"].as_str().unwrap(), file.get("expected_from").cloned()))
                 .collect();
-            let expected = [("a/v_two.mp4", Some("nothing")), ("b/v_bad.mp4", None), ("b/v_odd.mp4", Some("sample-table"))];
+            let expected =
+                [("a/v_two.mp4", Some("nothing")), ("b/v_bad.mp4", None), ("b/v_odd.mp4", Some("sample-table"))];
             let expected = expected.map(|(name, source)| (name, source.map(serde_json::Value::from)));
             assert_eq!(sources, expected.into());
         }

@@ -3,7 +3,7 @@
 //! FFmpeg's encoders write no single fields. Each picture of a progressive video is therefore turned into a field of a frame with twice the
 //! height, by changes to the headers alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ffmpeg_next as ff;
 use reeldeck_common::probe::{Level, Verdict};
@@ -183,7 +183,7 @@ fn mpeg2_fields(folder: &Folder) -> PathBuf {
 }
 
 /// The same fields with times, each in a packet of its own.
-fn track(raw: &PathBuf, codec: &str) -> Track {
+fn track(raw: &Path, codec: &str) -> Track {
     let mut track = mux::pictures(raw);
     track.step = ff::Rational(1, 50);
     if codec == "mpeg2" {
