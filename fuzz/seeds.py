@@ -108,3 +108,33 @@ chunk = lambda kind, data: kind + struct.pack("<I", len(data)) + data
 riff = chunk(b"LIST", b"hdrl" + chunk(b"avih", bytes(56))) + chunk(b"LIST", b"movi" + chunk(b"00dc", b"abcd"))
 put("container", "avi", b"\x02" + chunk(b"RIFF", b"AVI " + riff + chunk(b"idx1", bytes(16))))
 put("container", "flv", b"\x03FLV\1\1\0\0\0\x09\0\0\0\0" + b"\x09\0\0\5\0\0\0\0\0\0\0\x17\1\0\0\0" + words(16))
+# The length of the fragment is shorter than its header.
+headless = struct.pack(">I", 3) + fragment[4:]
+put("container", "fragment_without_length", b"\x00" + box(b"ftyp", b"iso5", words(512)) + movie + bytes(20) + headless)
+guid = lambda text: bytes.fromhex(text.replace(" ", ""))
+asf_object = lambda kind, body: guid(kind) + struct.pack("<Q", len(body) + 24) + body
+properties = bytes(32) + struct.pack("<QQ", 3, 10**7) + bytes(16) + struct.pack("<III", 0, 32, 32) + bytes(4)
+stream = asf_object("9107dcb7 b7a9cf11 8ee600c0 0c205365", bytes(48) + struct.pack("<H", 1) + bytes(10))
+asf = asf_object("a1dcab8c 47a9cf11 8ee400c0 0c205365", properties)
+asf += asf_object("b503bf5f 2ea9cf11 8ee300c0 0c205365", bytes(22) + stream)
+asf = asf_object("3026b275 8e66cf11 a6d900aa 0062ce6c", struct.pack("<I", 2) + b"\1\2" + asf)
+packets = b"".join((b"\x82\0\0\x08\x5d\0" + bytes(6) + bytes([1, n]) + bytes(18)) for n in range(3))
+asf += asf_object("3626b275 8e66cf11 a6d900aa 0062ce6c", bytes(16) + struct.pack("<Q", 3) + b"\1\1" + packets)
+put("container", "asf", b"\x04" + asf)
+put("container", "mpegts", b"\x05" + b"".join(bytes([0x47, 0, 1, 0x10 | n]) + bytes(184) for n in range(6)))
+packet = b"\0\0\1\xe0" + struct.pack(">H", 8) + b"\x80" + bytes(7)
+put("container", "mpeg", b"\x06\0\0\1\xba" + b"\x44" + bytes(9) + packet + bytes(5) + packet + b"\0\0\1\xb9")
+
+
+def page(number, flags, content):
+    head = b"OggS\0" + bytes([flags]) + struct.pack("<QII", 0, 7, number)
+    tail = bytes([1, len(content)]) + content
+    crc = 0
+    for byte in head + bytes(4) + tail:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc & 1 << 31 else 0)) & 0xFFFFFFFF
+    return head + struct.pack("<I", crc) + tail
+
+
+put("container", "ogg", b"\x07" + page(0, 2, b"header") + page(1, 0, b"a frame") + page(2, 4, b"the last"))

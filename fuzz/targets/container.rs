@@ -22,5 +22,12 @@ fuzz_target!(|bytes: &[u8]| {
     let size = bytes.len() as u64;
     if let Ok(structure) = container::inspect(Cursor::new(bytes), format, stream) {
         assert!(structure.breaks.iter().all(|at| *at <= size));
+        assert!(structure.breaks.is_sorted());
+        if let Some(table) = structure.table {
+            for entries in [0, 1, u64::MAX] {
+                table.expected(entries);
+            }
+            let _ = table.contradiction();
+        }
     }
 });

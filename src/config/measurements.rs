@@ -7,12 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::bounded;
 use reeldeck_common::machine::processor;
-use reeldeck_common::open;
 use reeldeck_common::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
 use crate::fetch;
+
+const MAX_BYTES: u64 = 16 << 20;
 
 /// The speed of one way to use the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,7 +56,7 @@ pub(crate) fn algorithms() -> Option<PathBuf> {
 impl Measurements {
     /// Reads the file. A file that does not exist or has another form counts as empty.
     pub(crate) fn read(file: &Path) -> Self {
-        open::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        bounded::read(file, MAX_BYTES).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
     /// Writes the file, and creates its folder.

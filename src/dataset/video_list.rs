@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use reeldeck_common::atomic::{self, Owner};
-use reeldeck_common::open;
+use reeldeck_common::bounded;
 use reeldeck_common::video::{NameError, VideoName};
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,11 @@ pub(crate) fn write_dataset_list(path: &Path, entries: &[ListEntry], owner: &Own
     if path.try_exists()? && path.with_file_name("result.pkl").try_exists()? {
         let mut lines = vec![];
         write_lines(&mut lines, entries)?;
-        if open::read(path)? == lines {
+        let is_same = match bounded::read(path, lines.len() as u64) {
+            Err(error) if error.kind() != io::ErrorKind::FileTooLarge => return Err(error),
+            there => there.is_ok_and(|there| there == lines),
+        };
+        if is_same {
             return Ok(());
         }
         let message = "this list belongs to the result.pkl beside it, which depends on its order; name another output folder \
@@ -203,8 +207,11 @@ mod tests {
         write(&["A/v_1.mp4", "B/v_2.mp4"]).unwrap();
         fs::write(dir.path().join("result.pkl"), "").unwrap();
         write(&["A/v_1.mp4", "B/v_2.mp4"]).unwrap();
-        let error = write(&["B/v_2.mp4"]).unwrap_err().to_string();
-        assert!(error.contains("name another output folder"), "{error}");
+        // Shorter, as long, and longer than the list that is there.
+        for list in [&["B/v_2.mp4"][..], &["A/v_1.mp4", "B/v_3.mp4"], &["A/v_1.mp4", "B/v_2.mp4", "C/v_3.mp4"]] {
+            let error = write(list).unwrap_err().to_string();
+            assert!(error.contains("name another output folder"), "{error}");
+        }
         assert_eq!(fs::read_to_string(&path).unwrap(), "A/v_1.mp4 -1\nB/v_2.mp4 -1\n");
     }
 

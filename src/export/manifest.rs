@@ -11,8 +11,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::bounded;
 use reeldeck_common::error::is_absent;
-use reeldeck_common::open;
 use reeldeck_common::source::SourceStamp;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub(super) struct Record {
     pub stamp: SourceStamp,
 }
 
+/// A line has some 200 bytes, so this is enough for millions of files.
+const MAX_BYTES: u64 = 1 << 30;
+
 /// The record of one folder.
 #[derive(Debug)]
 pub(super) struct Manifest {
@@ -51,10 +54,12 @@ impl Manifest {
     /// When the record exists and cannot be read. Taken as empty, it would forget which files the export has to remove.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join(FILE);
-        let text = match open::read(&path) {
+        let text = match bounded::read(&path, MAX_BYTES) {
             Err(error) if is_absent(&error) => vec![],
             Err(error) => {
-                let text = format!("failed to read {}, the record of this export: {error}", path.display());
+                let is_large = error.kind() == io::ErrorKind::FileTooLarge;
+                let next = if is_large { "; remove its folder and export again" } else { "" };
+                let text = format!("failed to read {}, the record of this export: {error}{next}", path.display());
                 return Err(io::Error::new(error.kind(), text));
             }
             Ok(text) => text,
@@ -177,5 +182,13 @@ mod tests {
         assert!(dir.path().join("c.npy").exists() && !dir.path().join("b.npy").exists());
         assert_eq!(fs::read_to_string(dir.path().join(FILE)).unwrap().lines().count(), 1);
         assert_eq!(Manifest::open(dir.path()).unwrap().kept("a.npy", "d3"), Some(5));
+    }
+
+    #[test]
+    fn a_record_of_any_size_takes_little_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        File::create(dir.path().join(FILE)).unwrap().set_len(1 << 40).unwrap();
+        let error = Manifest::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("the record of this export: it has more than 1073741824 bytes; remove"), "{error}");
     }
 }

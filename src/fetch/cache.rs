@@ -6,10 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic;
+use reeldeck_common::bounded;
 use reeldeck_common::digest::sha256;
 use reeldeck_common::open;
 
 use super::{FetchError, address};
+
+/// An address, a version and a length.
+const MAX_MARK: u64 = 1 << 16;
 
 /// The user's cache folder of reeldeck: `$XDG_CACHE_HOME/reeldeck` or `~/.cache/reeldeck`. `None` without both variables.
 pub(crate) fn user_folder() -> Option<PathBuf> {
@@ -131,8 +135,8 @@ impl Part {
         let file = open::append(&path)?;
         let len = file.metadata()?.len();
         let address = address::public(url);
-        let noted = open::read_to_string(&mark_path).unwrap_or_default();
-        let mut lines = noted.lines();
+        let noted = bounded::read(&mark_path, MAX_MARK).unwrap_or_default();
+        let mut lines = str::from_utf8(&noted).unwrap_or_default().lines();
         let is_same = lines.next() == Some(address.as_str());
         let validator = lines.next().filter(|validator| is_same && !validator.is_empty()).map(str::to_owned);
         let total = lines.next().and_then(|total| total.parse().ok());

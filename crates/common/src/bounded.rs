@@ -10,12 +10,16 @@ use crate::open;
 /// # Errors
 /// When it is not a regular file or cannot be read, and [`io::ErrorKind::FileTooLarge`] when it is larger than `limit`.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = open::regular(path)?;
     let mut bytes = vec![];
-    open::regular(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes")));
+    // The size may be wrong, or change.
+    if file.metadata()?.len() <= limit {
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 <= limit {
+            return Ok(bytes);
+        }
     }
-    Ok(bytes)
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes")))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! files only, and never waits for another process.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -65,24 +65,6 @@ fn not_regular(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not a regular file", path.display()))
 }
 
-/// Reads a whole file.
-///
-/// # Errors
-/// As [`regular`].
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    regular(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Reads a whole text file.
-///
-/// # Errors
-/// As [`regular`], and [`io::ErrorKind::InvalidData`] if it is not UTF-8.
-pub fn read_to_string(path: &Path) -> io::Result<String> {
-    io::read_to_string(regular(path)?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -102,7 +84,7 @@ mod tests {
         symlink(&file, &link).unwrap();
         assert!(append(&link).is_err());
         assert_eq!(std::fs::read(&file).unwrap(), b"onetwo");
-        assert_eq!(read_to_string(&link).unwrap(), "onetwo", "a link may be read");
+        assert_eq!(io::read_to_string(regular(&link).unwrap()).unwrap(), "onetwo", "a link may be read");
     }
 
     #[test]
@@ -112,7 +94,7 @@ mod tests {
         mknodat(CWD, &pipe, FileType::Fifo, 0o600.into(), 0).unwrap();
         let _listening = UnixListener::bind(&socket).unwrap();
         for path in [pipe.as_path(), &socket, dir.path(), Path::new("/dev/zero")] {
-            let error = read(path).unwrap_err();
+            let error = regular(path).unwrap_err();
             assert_eq!(error.to_string(), format!("{} is not a regular file", path.display()));
         }
         assert_eq!(folder(&pipe).unwrap_err().kind(), io::ErrorKind::NotADirectory);

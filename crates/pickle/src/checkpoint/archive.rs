@@ -78,6 +78,8 @@ pub(crate) fn read_file<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Pickle<
 
 struct Archive<'a> {
     bytes: &'a [u8],
+    /// Bytes of the entries that were read.
+    read: usize,
     zip: ZipArchive<Cursor<&'a [u8]>>,
 }
 
@@ -91,7 +93,7 @@ impl<'a> Archive<'a> {
         if zip.has_duplicate_names() {
             return Err(ArchiveError::DuplicateNames);
         }
-        Ok(Self { bytes, zip })
+        Ok(Self { bytes, read: 0, zip })
     }
 
     fn name(&self, index: usize) -> String {
@@ -138,6 +140,11 @@ impl<'a> Archive<'a> {
         let inside = entry.size() == entry.compressed_size();
         let data = range().filter(|_| inside).and_then(|range| self.bytes.get(range));
         let data = data.ok_or_else(|| ArchiveError::Damaged(format!("entry {name:?} lies outside the file")))?;
+        // Many entries of a small file could be the whole file.
+        self.read = self.read.saturating_add(data.len());
+        if self.read > self.bytes.len() {
+            return Err(ArchiveError::Damaged("its entries overlap".into()));
+        }
         if crc32fast::hash(data) != entry.crc32() {
             return Err(ArchiveError::Checksum(name));
         }

@@ -83,6 +83,28 @@ fn wrong_directories_take_no_memory() {
     }
 }
 
+/// Thousands of entries that are one part of a file would have to be read thousands of times.
+#[test]
+fn entries_that_overlap_are_refused() {
+    let content = vec![7; 1 << 20];
+    let head = |signature: &[u8], name: &str, is_central: bool| {
+        let size = (content.len() as u32).to_le_bytes();
+        let (version, length) = (if is_central { &[20, 0, 20, 0][..] } else { &[20, 0] }, name.len() as u16);
+        let rest = if is_central { &[0; 16][..] } else { &[0; 2] };
+        let crc = crc32fast::hash(&content).to_le_bytes();
+        [signature, version, &[0; 8], &crc, &size, &size, &length.to_le_bytes(), rest, name.as_bytes()].concat()
+    };
+    let local = [head(b"PK\x03\x04", "a/data.pkl", false), content.clone()].concat();
+    let names = (0..2000).map(|number| format!("a/data/{number}")).chain(["a/data.pkl".to_owned()]);
+    let directory: Vec<u8> = names.flat_map(|name| head(b"PK\x01\x02", &name, true)).collect();
+    let (size, at) = ((directory.len() as u32).to_le_bytes(), (local.len() as u32).to_le_bytes());
+    let count = 2001_u16.to_le_bytes();
+    let end = [&b"PK\x05\x06"[..], &[0; 4], &count, &count, &size, &at, &[0; 2]].concat();
+    let file = CheckpointFile::from_bytes([local, directory, end].concat()).unwrap();
+    let error = file.state_dict().map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("its entries overlap"), "{error}");
+}
+
 #[test]
 fn deep_nesting_does_not_overflow_the_stack() {
     for bytes in [

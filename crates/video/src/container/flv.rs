@@ -142,24 +142,16 @@ fn is_followed_by_its_length<R: Read + Seek>(file: &mut Reader<R>, at: u64, tag:
 /// The next position where a tag begins that is followed by its length.
 fn resync<R: Read + Seek>(file: &mut Reader<R>, from: u64) -> io::Result<Option<u64>> {
     let end = file.size().min(from.saturating_add(MAX_RESYNC));
-    let mut window = vec![0; 1 << 16];
+    let is_candidate =
+        |head: &[u8]| matches!(head[0], 8 | 9 | 18 | 40 | 41) && head[8..] == [0, 0, 0] && be(&head[1..4]) > 0;
     let mut start = from;
-    while start < end {
-        let length = file.read(start, &mut window)?;
-        let candidates = window[..length].windows(11).enumerate().filter(|(_, head)| {
-            matches!(head[0], 8 | 9 | 18 | 40 | 41) && head[8..] == [0, 0, 0] && be(&head[1..4]) > 0
-        });
-        for at in candidates.map(|(at, _)| start + at as u64).collect::<Vec<_>>() {
-            if let Some(tag) = tag(file, at)?.filter(|tag| tag.end <= file.size())
-                && is_followed_by_its_length(file, at, &tag)?
-            {
-                return Ok(Some(at));
-            }
+    while let Some(at) = file.find_in(start, end, TAG_HEADER as usize, is_candidate)? {
+        if let Some(tag) = tag(file, at)?.filter(|tag| tag.end <= file.size())
+            && is_followed_by_its_length(file, at, &tag)?
+        {
+            return Ok(Some(at));
         }
-        if length < window.len() {
-            break;
-        }
-        start += (length - 10) as u64;
+        start = at + 1;
     }
     Ok(None)
 }

@@ -4,6 +4,8 @@
 mod asf;
 mod avi;
 mod flv;
+#[cfg(test)]
+mod hostile;
 mod ivf;
 pub(crate) mod matroska;
 pub(crate) mod mp4;
@@ -123,6 +125,10 @@ pub(crate) struct StreamId {
 pub(crate) fn inspect(file: impl Read + Seek, format: &str, stream: StreamId) -> io::Result<Structure> {
     let mut file = Reader::new(file)?;
     let mut structure = walk(&mut file, format, stream)?;
+    if file.is_exhausted() {
+        // Its elements refer to each other without an end.
+        structure.broken_at(file.size());
+    }
     if structure.end == End::Unknown || structure.end == End::Cut && structure.missing == 0 {
         let (zeros, size) = (trailing_zeros(&mut file)?, file.size());
         // Downloads and recordings are often laid out in full before they are filled. A little padding is usual.

@@ -80,9 +80,9 @@ fn pack<R: Read + Seek>(file: &mut Reader<R>, at: u64) -> io::Result<Option<u64>
 
 /// The position of the start code behind zeros; `None` if something else follows.
 fn after_zeros<R: Read + Seek>(file: &mut Reader<R>, at: u64) -> io::Result<Option<u64>> {
-    let bytes = file.bytes(at, MAX_PADDING, MAX_PADDING as usize)?;
-    let end = bytes.iter().position(|byte| *byte != 0);
-    Ok(end.filter(|end| bytes[*end] == 1 && *end >= 2).map(|end| at + end as u64 - 2))
+    let zeros = file.zeros(at, MAX_PADDING)?;
+    let is_code = (2..MAX_PADDING).contains(&zeros) && file.array::<1>(at + zeros)? == Some([1]);
+    Ok(is_code.then(|| at + zeros - 2))
 }
 
 #[cfg(test)]

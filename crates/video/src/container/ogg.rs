@@ -43,7 +43,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
             continue;
         };
         let (flags, serial) = (page[5], le(&page[14..18]));
-        if flags & FIRST != 0 && !streams.contains(&serial) {
+        if flags & FIRST != 0 && streams.len() <= index && !streams.contains(&serial) {
             streams.push(serial);
         }
         if streams.get(index) == Some(&serial) {

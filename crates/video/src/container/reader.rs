@@ -2,11 +2,24 @@
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
+/// A walk reads some parts of a damaged file again, to find where the chain of elements continues. No more is read than this many
+/// times the size of the file, and a constant. So a walk that ends where reading ends has an end in any file.
+const MOST_PASSES: u64 = 64;
+const SMALLEST_BUDGET: u64 = 64 << 20;
+/// What a single read costs, however short it is.
+const COST_OF_READ: u64 = 16;
+
+/// How many bytes a search looks at, at first and at most at a time.
+const FIRST_WINDOW: usize = 256;
+const LARGEST_WINDOW: usize = 1 << 16;
+
 /// A buffered reader that knows the size of the file.
 pub(crate) struct Reader<R> {
     file: BufReader<R>,
     position: u64,
     size: u64,
+    /// Bytes that may still be read. At 0, the file looks as if it ended everywhere.
+    budget: u64,
 }
 
 impl<R: Read + Seek> Reader<R> {
@@ -15,7 +28,13 @@ impl<R: Read + Seek> Reader<R> {
     pub(crate) fn new(mut file: R) -> io::Result<Self> {
         let size = file.seek(SeekFrom::End(0))?;
         file.seek(SeekFrom::Start(0))?;
-        Ok(Self { file: BufReader::with_capacity(1 << 16, file), position: 0, size })
+        let budget = size.saturating_mul(MOST_PASSES).saturating_add(SMALLEST_BUDGET);
+        Ok(Self { file: BufReader::with_capacity(1 << 16, file), position: 0, size, budget })
+    }
+
+    /// Whether so much was read that nothing more is.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.budget == 0
     }
 
     /// Size of the file in bytes.
@@ -28,7 +47,8 @@ impl<R: Read + Seek> Reader<R> {
     /// # Errors
     /// If reading fails.
     pub(crate) fn read(&mut self, at: u64, into: &mut [u8]) -> io::Result<usize> {
-        if at >= self.size {
+        self.budget = self.budget.saturating_sub(COST_OF_READ);
+        if at >= self.size || self.is_exhausted() {
             return Ok(0);
         }
         // Both positions lie in the file, and files are far smaller than the largest i64.
@@ -36,8 +56,11 @@ impl<R: Read + Seek> Reader<R> {
         self.position = at;
         let mut done = 0;
         while done < into.len() {
+            let is_loaded = !self.file.buffer().is_empty();
             let available = self.file.fill_buf()?;
             let length = available.len().min(into.len() - done);
+            let loaded = if is_loaded { 0 } else { available.len() };
+            self.budget = self.budget.saturating_sub((loaded + length) as u64);
             if length == 0 {
                 break;
             }
@@ -63,7 +86,7 @@ impl<R: Read + Seek> Reader<R> {
     /// # Errors
     /// If reading fails or there is no memory.
     pub(crate) fn bytes(&mut self, at: u64, length: u64, limit: usize) -> io::Result<Vec<u8>> {
-        let length = length.min(self.size.saturating_sub(at)).min(limit as u64) as usize;
+        let length = length.min(self.size.saturating_sub(at)).min(limit as u64).min(self.budget) as usize;
         let mut bytes = vec![];
         bytes.try_reserve_exact(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
         bytes.resize(length, 0);
@@ -77,19 +100,44 @@ impl<R: Read + Seek> Reader<R> {
     /// # Errors
     /// If reading fails.
     pub(crate) fn find(&mut self, at: u64, pattern: &[u8]) -> io::Result<Option<u64>> {
+        self.find_in(at, self.size, pattern.len(), |bytes| bytes == pattern)
+    }
+
+    /// The first position from `at` up to `end` where `length` bytes fulfil a condition.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub(crate) fn find_in(
+        &mut self,
+        at: u64,
+        end: u64,
+        length: usize,
+        condition: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Option<u64>> {
         let mut from = at;
-        let mut window = vec![0; (1 << 16).max(pattern.len() * 2)];
-        loop {
-            let length = self.read(from, &mut window)?;
-            let found = window[..length].windows(pattern.len()).position(|bytes| bytes == pattern);
-            if let Some(found) = found {
-                return Ok(Some(from + found as u64));
+        // The effort is in proportion to the distance.
+        let mut window = vec![0; FIRST_WINDOW.max(2 * length)];
+        while from < end {
+            let read = self.read(from, &mut window)?;
+            if let Some(found) = window[..read].windows(length).position(&condition) {
+                return Ok(Some(from + found as u64).filter(|found| *found < end));
             }
-            if length < window.len() {
-                return Ok(None);
+            if read < window.len() {
+                break;
             }
-            from += (length - (pattern.len() - 1)) as u64;
+            from += (read - (length - 1)) as u64;
+            window.resize((window.len() * 4).min(LARGEST_WINDOW), 0);
         }
+        Ok(None)
+    }
+
+    /// The number of zero bytes from a position on, but at most `limit`.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub(crate) fn zeros(&mut self, at: u64, limit: u64) -> io::Result<u64> {
+        let other = self.find_in(at, at.saturating_add(limit), 1, |byte| byte != [0])?;
+        Ok(other.map_or(limit.min(self.size.saturating_sub(at)), |other| other - at))
     }
 }
 

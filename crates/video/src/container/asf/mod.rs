@@ -49,7 +49,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
     debug_assert_eq!(guid, HEADER);
     let mut header = Header::default();
     // A number of objects and two reserved bytes come first.
-    header.read(file.bytes(OBJECT + 6, length.saturating_sub(OBJECT + 6), MAX_HEADER)?.as_slice(), id);
+    header.read(&file.bytes(OBJECT + 6, length.saturating_sub(OBJECT + 6), MAX_HEADER)?, id, false);
     structure.encryption = header.is_encrypted.then(|| "Windows Media DRM".to_owned());
     let Some((_, data_length)) = object(file, length)?.filter(|(guid, _)| *guid == DATA) else { return Ok(structure) };
     // The file's identity, the number of packets and two reserved bytes come first.
@@ -136,8 +136,8 @@ fn object<R: Read + Seek>(file: &mut Reader<R>, at: u64) -> io::Result<Option<(G
 }
 
 impl Header {
-    /// Reads the objects of the header, or of its extension.
-    fn read(&mut self, content: &[u8], id: i32) {
+    /// Reads the objects of the header, or of its extension, which has none of its own.
+    fn read(&mut self, content: &[u8], id: i32, is_extension: bool) {
         let mut rest = content;
         while let Some((guid, tail)) = rest.split_first_chunk::<16>() {
             let Some(length) = tail.get(..8).map(le).filter(|length| *length >= OBJECT) else { break };
@@ -157,7 +157,7 @@ impl Header {
                 STREAM if (number(48, 2) & 0x7f) as i32 == id => self.is_encrypted |= number(48, 2) & 0x8000 != 0,
                 ENCRYPTION | EXTENDED_ENCRYPTION | ADVANCED_ENCRYPTION => self.is_encrypted = true,
                 // A reserved identity, two reserved bytes and a length come before the objects.
-                EXTENSION => self.read(body.get(22..).unwrap_or_default(), id),
+                EXTENSION if !is_extension => self.read(body.get(22..).unwrap_or_default(), id, true),
                 _ => {}
             }
         }

@@ -63,6 +63,16 @@ pub(super) struct Header {
     pub end: u64,
 }
 
+impl Boxes {
+    /// Records that the chain of boxes is broken at a position and continues at another one, where the last fragment ends.
+    fn break_off(&mut self, at: u64, next: u64) {
+        self.breaks.push(at);
+        if let Some((_, end)) = self.fragments.last_mut() {
+            *end = (*end).min(next);
+        }
+    }
+}
+
 /// Reads the header at this position. `None` if there is none: the file ends, or the bytes make no sense.
 pub(super) fn header<R: Read + Seek>(file: &mut Reader<R>, at: u64, limit: u64) -> io::Result<Option<Header>> {
     let Some([a, b, c, d, kind @ ..]) = file.array::<8>(at)? else { return Ok(None) };
@@ -105,8 +115,9 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
                 break;
             }
             let Some(next) = next_fragment(file, inside)? else { break };
-            boxes.breaks.push(at.min(next));
-            at = next;
+            boxes.break_off(at.min(next), next);
+            // If its length makes no sense either, the search goes on behind its header.
+            (inside, at) = (next + 8, next);
             continue;
         };
         if at == 0 {
@@ -136,7 +147,7 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
             // A length that is damaged, or bytes that are missing: fragments may follow nevertheless.
             if let Some(next) = next_fragment(file, body)? {
                 (boxes.missing, boxes.cut_fragment, boxes.cut_list) = (0, false, None);
-                boxes.breaks.push(at);
+                boxes.break_off(at, next);
                 at = next;
                 continue;
             }

@@ -75,13 +75,18 @@ impl Listed {
             if let Some(last) = self.last.or(first).filter(|_| run.start.is_some()) {
                 // Numbers may begin anywhere and go up by any step, but a gap in both numbers and times is a loss.
                 let skipped = after_break || sequence > last.sequence + 1;
-                let typical = (last.ticks + run.ticks) as f64 / (last.samples + run.samples).max(1) as f64;
+                let samples = last.samples.saturating_add(run.samples).max(1);
+                let typical = last.ticks.saturating_add(run.ticks) as f64 / samples as f64;
                 let gap = start.saturating_sub(last.end) as f64;
                 if skipped && typical > 0.0 && gap > typical / 2.0 {
                     let frames = (gap / typical).round() as u64;
                     // A stream that was recorded from the middle on begins at any time.
-                    let most = if self.last.is_none() { sequence.saturating_mul(2 * run.samples) } else { u64::MAX };
-                    (self.gaps, self.unreadable) = (self.gaps + frames.min(most), 0);
+                    let most = if self.last.is_none() {
+                        sequence.saturating_mul(run.samples.saturating_mul(2))
+                    } else {
+                        u64::MAX
+                    };
+                    (self.gaps, self.unreadable) = (self.gaps.saturating_add(frames.min(most)), 0);
                 }
             }
             self.samples = self.samples.saturating_add(run.samples);

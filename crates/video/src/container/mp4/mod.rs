@@ -39,7 +39,8 @@ const MISSING_SECONDS: f64 = 0.05;
 /// Reads the index, and the headers of all fragments.
 pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Result<Structure> {
     let boxes = boxes::walk(file)?;
-    let mut structure = Structure { breaks: boxes.breaks.clone(), missing: boxes.missing, ..Structure::default() };
+    let mut structure = Structure { missing: boxes.missing, ..Structure::default() };
+    boxes.breaks.iter().for_each(|at| structure.broken_at(*at));
     let Some((start, end)) = boxes.index else { return Ok(structure) };
     let content = file.bytes(start, end - start, MAX_INDEX)?;
     let Some(mut index) = Index::parse(&content, id) else {

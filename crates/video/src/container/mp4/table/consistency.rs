@@ -61,8 +61,8 @@ impl SampleTable {
             return None;
         }
         // The edit leaves out frames at the end. The track's own duration must agree, for it is the sum of all edits.
-        let all: u64 = self.edits.iter().map(|edit| edit.duration).sum();
-        let empty: u64 = self.edits.iter().filter(|edit| edit.start < 0).map(|edit| edit.duration).sum();
+        let all = self.edits.iter().map(|edit| edit.duration).fold(0, u64::saturating_add);
+        let empty = self.empty_edits();
         let movie = |ticks: u64| ticks as f64 / self.movie_scale as f64;
         let agrees = |duration: Option<u64>| duration.is_some_and(|duration| duration.abs_diff(all) <= 2);
         if let Some(track) =
@@ -77,6 +77,12 @@ impl SampleTable {
         self.wrong_scale(edit, rest).then_some("its time scale does not fit its durations")
     }
 
+    /// The duration of all empty edits, in ticks of the movie.
+    fn empty_edits(&self) -> u64 {
+        let empty = self.edits.iter().filter(|edit| edit.start < 0);
+        empty.map(|edit| edit.duration).fold(0, u64::saturating_add)
+    }
+
     /// Ticks that the sum of all durations may lack or exceed. `duration`: that of the media by its header. The header may count up to
     /// the last presentation time, which reordering delays, and streams that were cut out of others may lack some frames.
     fn slack(&self, duration: u64) -> u64 {
@@ -88,7 +94,7 @@ impl SampleTable {
     /// Whether the header of the track or of the movie, or the edit list, has this duration, in ticks of the track.
     fn is_confirmed(&self, duration: u64) -> bool {
         let ticks = |movie: u64| movie as f64 / self.movie_scale as f64 * self.scale as f64;
-        let empty: u64 = self.edits.iter().filter(|edit| edit.start < 0).map(|edit| edit.duration).sum();
+        let empty = self.empty_edits();
         let track = self.track_duration.map(|track| ticks(track.saturating_sub(empty)));
         let edit = self.single_edit().map(|(_, end)| end as f64);
         let tolerance = ticks(2) + self.slack(duration) as f64;

@@ -11,6 +11,9 @@ use super::timeline::Timeline;
 /// Samples are listed one by one, so a table can be long: two million frames take 16 MB.
 const MAX_TABLE: usize = 64 << 20;
 
+/// FFmpeg reads no more streams of a file.
+const MAX_TRACKS: usize = 1000;
+
 /// The tables of one video track. Durations are in ticks of the scale that the specification gives them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct SampleTable {
@@ -150,7 +153,7 @@ impl Index {
     /// Parses the content of a `moov` box for the video track of this number, or else for the first one.
     pub(super) fn parse(content: &[u8], id: i32) -> Option<Self> {
         let movie = find(content, &[b"mvhd"]).map(|header| scale_and_duration(header, MOVIE_HEADER));
-        let tracks = || children(content).filter(|(kind, _)| kind == b"trak").map(|(_, track)| track);
+        let tracks = || children(content).filter(|(kind, _)| kind == b"trak").map(|(_, track)| track).take(MAX_TRACKS);
         let is_video = |track: &&[u8]| {
             let handler = find(track, &[b"mdia", b"hdlr"]).and_then(|handler| handler.get(8..12));
             handler == Some(b"vide")
@@ -186,7 +189,8 @@ impl Index {
         table.read(samples);
         let extends = find(content, &[b"mvex"]);
         let default = |number: u32| {
-            let mut defaults = extends.into_iter().flat_map(children).filter(|(kind, _)| kind == b"trex");
+            let defaults = extends.into_iter().flat_map(children).filter(|(kind, _)| kind == b"trex");
+            let mut defaults = defaults.take(MAX_TRACKS);
             let (_, own) = defaults.find(|(_, body)| word(body, 4) == Some(u64::from(number)))?;
             word(own, 12)
         };
@@ -343,6 +347,6 @@ impl SampleTable {
         // FFmpeg rounds at the ends of an edit in ways of its own.
         let unexplained = hidden.saturating_sub(explained);
         let rounding = if explained == 0 { 0 } else { 2.max(samples / 100) };
-        entries + if unexplained > rounding { unexplained } else { unexplained.min(timeline.displaced) }
+        entries.saturating_add(if unexplained > rounding { unexplained } else { unexplained.min(timeline.displaced) })
     }
 }
