@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use reeldeck_common::json;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::printable;
 use serde::Serialize;
@@ -72,8 +73,7 @@ pub(crate) fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
     let last_runs: Vec<_> = last_runs.map(|(shard, summary)| LastRun { shard: shard.to_string(), summary }).collect();
     if settings.json {
         let report = Report { schema: 1, running: !runs.is_empty(), runs, last_runs };
-        out::document(format!("{}\n", serde_json::to_string(&report)?).as_bytes())
-            .context("failed to print the state")?;
+        out::document(format!("{}\n", json::to_string(&report)?).as_bytes()).context("failed to print the state")?;
         return Ok(Exit::Done);
     }
     if runs.is_empty() {

@@ -10,6 +10,7 @@ mod session;
 mod weights;
 
 use anyhow::Context;
+use reeldeck_common::json;
 use serde::Serialize;
 
 use crate::config::{Overrides, Settings};
@@ -104,8 +105,7 @@ pub(crate) fn run_doctor(typed: &Overrides, settings: Result<Settings, ExitError
     let report =
         Report { schema: SCHEMA, tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")), missing, warnings, checks };
     if typed.json {
-        out::document(format!("{}\n", serde_json::to_string(&report)?).as_bytes())
-            .context("failed to print the report")?;
+        out::document(format!("{}\n", json::to_string(&report)?).as_bytes()).context("failed to print the report")?;
     } else {
         out::stdout(format_args!("{}", report::text(&report, typed.quiet)));
     }

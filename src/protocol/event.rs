@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use reeldeck_common::error::ErrorKind;
+use reeldeck_common::json;
 use reeldeck_common::protocol::Report;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +36,7 @@ impl Line {
     /// The event as one line, with its line break.
     pub fn text(&self) -> String {
         // Plain data with string keys always has a JSON form.
-        let mut text = serde_json::to_string(self).unwrap_or_default();
+        let mut text = json::to_string(self).unwrap_or_default();
         text.push('\n');
         text
     }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod failure;
 pub mod feature;
 pub mod feature_status;
+pub mod json;
 pub mod layout;
 pub mod limits;
 pub mod machine;

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The maximum number of folders in a name.
 pub const MAX_FOLDERS: usize = 16;
 
+/// The longest name of a file or a folder, in bytes. No usual file system has longer ones.
+const MAX_PART: usize = 255;
+
 /// Names of folders that hold a part of the dataset, in lower case.
 const SPLITS: [&str; 8] = ["train", "training", "val", "valid", "validation", "test", "testing", "train_val"];
 
@@ -30,6 +33,9 @@ pub enum NameError {
     /// A part of it is empty, `.` or `..`, or it has too many folders.
     #[error("not a path such as Class/file, with at most {MAX_FOLDERS} folders")]
     Shape,
+    /// A file or a folder has a longer name than file systems can have.
+    #[error("a part of the name has more than {MAX_PART} bytes; no file has such a name")]
+    Long,
 }
 
 impl VideoName {
@@ -40,6 +46,9 @@ impl VideoName {
     pub fn new(name: &str) -> Result<Self, NameError> {
         if name.chars().any(char::is_control) {
             return Err(NameError::Control);
+        }
+        if name.split('/').any(|part| part.len() > MAX_PART) {
+            return Err(NameError::Long);
         }
         let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
         if name.split('/').all(is_plain) && name.matches('/').count() <= MAX_FOLDERS {
@@ -148,7 +157,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
 /// Whether [`printable`] escapes the character: control characters, the marks and overrides of the Unicode bidirectional
 /// algorithm, line and paragraph separators, and what Unicode calls default-ignorable (zero-width characters, fillers,
 /// variation selectors and tags).
-fn is_unprintable(c: char) -> bool {
+pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -183,6 +192,9 @@ mod tests {
         for bad in ["a/b\nc.mp4", "a\t/b.mp4", "a/\u{1b}[2J.mp4"] {
             assert_eq!(VideoName::new(bad), Err(NameError::Control), "{bad:?}");
         }
+        let long = "é".repeat(127);
+        assert!(VideoName::new(&format!("{long}/{long}v")).is_ok());
+        assert_eq!(VideoName::new(&format!("a/{long}vv")), Err(NameError::Long));
         assert!(serde_json::from_str::<VideoName>("\"../../etc/passwd\"").is_err());
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::feature::ExpectedFrom;
+use reeldeck_common::json;
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
@@ -173,7 +174,7 @@ impl Report<'_> {
             damaged: damaged.iter().map(|path| shown(path)).collect(),
             videos: Videos(self, None),
         };
-        serde_json::to_writer(&mut *writer, &object)?;
+        json::to_writer(&mut *writer, &object)?;
         writeln!(writer)
     }
 
@@ -191,7 +192,7 @@ impl Report<'_> {
             gone: gone.iter().map(|change| change.key.as_str()).collect(),
             videos: Videos(self, Some(keys)),
         };
-        serde_json::to_writer(&mut *writer, &object)?;
+        json::to_writer(&mut *writer, &object)?;
         writeln!(writer)
     }
 }
