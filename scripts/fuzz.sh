@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes each target for a while: scripts/fuzz.sh [SECONDS [TARGET...]]. Needs a nightly compiler and a C++ compiler.
 #
-# Passes the flags of `cargo fuzz`, so that cargo-fuzz is not needed. New inputs stay in fuzz/corpus. A crash ends the script with
-# the path of the input; add it to a test.
+# Passes the flags of `cargo fuzz`, so that cargo-fuzz is not needed. New inputs stay in fuzz/corpus. A crash, or an input that takes
+# 10 s, ends the script with the path of the input; add it to a test.
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 seconds=${1:-60}
@@ -25,7 +25,7 @@ for target in "${targets[@]}"; do
     mkdir -p "corpus/$target"
     echo "$target: $seconds s"
     "target/$host/release/$target" "corpus/$target" "seeds/$target" \
-        -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=4096 -print_final_stats=1 2>&1 |
+        -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 2>&1 |
         tee "target/$target.log" | grep -E "^(SUMMARY|stat::number_of_executed_units|==|.*Test unit written)" || true
     if grep -q "^SUMMARY" "target/$target.log"; then
         echo "$target: a crash, see fuzz/target/$target.log" >&2

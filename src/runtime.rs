@@ -19,17 +19,26 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// # Errors
 /// When the system has no thread or no file descriptors to give.
 pub(crate) fn start() -> io::Result<Runtime> {
-    let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(FOREVER).build()?;
-    // tokio panics if the system refuses the first thread, and has no other way to say it.
-    let report = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let started = panic::catch_unwind(AssertUnwindSafe(|| drop(runtime.spawn_blocking(|| ()))));
-    panic::set_hook(report);
-    if started.is_err() {
+    let built = quietly(|| Builder::new_current_thread().enable_all().thread_keep_alive(FOREVER).build());
+    let runtime = built.unwrap_or_else(|| Err(Errno::MFILE.into())).map_err(|error| {
+        let text = format!("{error}; raise the limit on open files (`ulimit -n`)");
+        if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) { io::Error::other(text) } else { error }
+    })?;
+    if quietly(|| drop(runtime.spawn_blocking(|| ()))).is_none() {
         runtime.shutdown_background();
         return Err(refused("blocking tasks", &Errno::AGAIN.into()));
     }
     Ok(runtime)
+}
+
+/// The result of a call, or `None` if it panics. tokio panics if the system refuses the descriptors for its signals or the first
+/// thread, and has no other way to say it.
+fn quietly<T>(call: impl FnOnce() -> T) -> Option<T> {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let result = panic::catch_unwind(AssertUnwindSafe(call));
+    panic::set_hook(report);
+    result.ok()
 }
 
 #[cfg(test)]

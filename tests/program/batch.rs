@@ -270,20 +270,6 @@ fn limits_dry_runs_and_empty_datasets() {
     assert_eq!(ran.code, 4, "{ran:?}");
 }
 
-/// The export at the end of a run needs logits.
-#[test]
-fn a_recipe_without_logits_is_refused_before_anything_is_extracted() {
-    let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
-    let recipe = fs::read_to_string(bench.path("tiny.toml")).unwrap();
-    fs::write(bench.path("tiny.toml"), recipe.replace("\"logits\"", "\"pooled\"")).unwrap();
-    let ran = bench.run(&["--batch"]);
-    assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("stores only pooled") && ran.stderr.contains("reeldeck extract"), "{ran:?}");
-    assert!(bench.files("features").is_empty());
-    let ran = bench.run(&["extract"]);
-    assert_eq!((ran.code, bench.files("features").len()), (0, 1), "{ran:?}");
-}
-
 #[test]
 fn without_a_checkpoint_the_message_says_where_to_get_it() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok")]);

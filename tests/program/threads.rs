@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Bench, Ran};
+use crate::support::{Bench, Ran, fake_worker};
 
 /// Fails the calls of `pthread_create` from the one on whose number `FAIL_FROM` names.
 const SHIM: &str = r#"
@@ -59,4 +59,22 @@ fn a_refused_thread_is_an_error_with_a_next_step_and_never_a_panic() {
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(bench.files("features").len(), 2);
+}
+
+#[test]
+fn too_few_open_files_are_an_error_with_the_limit_and_never_a_panic() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
+    let command = bench.command(&["--batch"]);
+    let mut refused = 0;
+    for most in (5..=20).chain([30, 40]) {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]).arg(command.get_program());
+        limited.args(command.get_args()).stdin(std::process::Stdio::null());
+        limited.current_dir(bench.dir.path()).env("REELDECK_WORKER", fake_worker());
+        let ran = Ran::to_the_end(&mut limited);
+        assert!(ran.code != 101 && !ran.stderr.contains("panicked"), "{most}: {ran:?}");
+        assert!(ran.code == 0 || ran.stderr.contains("oo many open files"), "{most}: {ran:?}");
+        refused += usize::from(ran.stderr.contains("ulimit -n"));
+    }
+    assert!(refused > 0);
 }
