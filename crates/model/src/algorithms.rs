@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::pinned::LIBTORCH;
-use reeldeck_common::{machine, open};
+use reeldeck_common::{bounded, machine, open};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -56,6 +56,9 @@ pub(crate) struct Algorithms<'a> {
 
 /// The measured layers of each kind of processor.
 type Kept = BTreeMap<String, BTreeMap<String, Algorithm>>;
+
+/// A layer takes some 200 bytes.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// How often each algorithm runs in a measurement, after a run that counts for nothing.
 const RUNS: usize = 5;
@@ -188,7 +191,7 @@ fn processor() -> String {
 
 /// Reads the file. A file that does not exist or has another form counts as empty.
 fn read(file: &Path) -> Kept {
-    open::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    bounded::read(file, MAX_BYTES).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
 /// Waits until no other worker measures.
