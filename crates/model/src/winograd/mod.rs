@@ -113,8 +113,12 @@ impl Winograd {
         let padded = output.next_multiple_of(width);
         let mut packed = Buffer::zeros(taps.points() * input * padded)?;
         let numbers = packed.as_mut_slice();
-        for (row, filter) in weights.chunks_exact(taps.count()).enumerate() {
-            let (n, c) = (row / input, row % input);
+        // In the order of the packed numbers, which would otherwise be fetched into the cache again for each output channel.
+        for (n, c) in (0..padded / width).flat_map(|panel| {
+            let outputs = panel * width..output.min((panel + 1) * width);
+            (0..input).flat_map(move |c| outputs.clone().map(move |n| (n, c)))
+        }) {
+            let filter = &weights[(n * input + c) * taps.count()..][..taps.count()];
             let at = (n / width * input + c) * width + n % width;
             let mut place = |point: usize, number: f64| numbers[point * input * padded + at] = number as f32;
             match taps {
