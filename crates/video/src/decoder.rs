@@ -145,8 +145,12 @@ impl Decoder {
             (*context).opaque = monitor.0.as_ptr().cast();
             (*context).get_buffer2 = Some(get_buffer);
         }
-        let opened =
-            context.open_as(codec).map_err(|source| VideoError::Ffmpeg { action: "open the decoder", source })?;
+        let opened = context.open_as(codec).map_err(|source| match source {
+            ff::Error::InvalidData => {
+                VideoError::DamagedHeader("the decoder refuses its description of the frames".into())
+            }
+            source => VideoError::Ffmpeg { action: "open the decoder", source },
+        })?;
         // SAFETY: the codec is static; this is a plain public field.
         let delays = unsafe { (*codec.as_ptr()).capabilities } & ffi::AV_CODEC_CAP_DELAY as c_int != 0;
         Ok(Self { opened, monitor, limit, immediate: !delays })

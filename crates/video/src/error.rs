@@ -29,6 +29,9 @@ pub enum VideoError {
     /// MP4 with a part of its index.
     #[error("the file ends inside its index (moov); download it again")]
     IndexCut,
+    /// MP4 with its index and nothing else.
+    #[error("the file has headers and no frames, like the first segment of a stream; join the segments of the stream")]
+    OnlyHeaders,
     /// The container has no stream with frames.
     #[error("the file has no video stream")]
     NoVideoStream,
@@ -113,7 +116,7 @@ impl VideoError {
             | Self::NoIndex
             | Self::IndexCut
             | Self::NoVideoStream => ErrorKind::Corrupt,
-            Self::NoDecoder(_) | Self::Encrypted(_) => ErrorKind::Corrupt,
+            Self::NoDecoder(_) | Self::Encrypted(_) | Self::OnlyHeaders => ErrorKind::Corrupt,
             // Reading fails as `Io`; what FFmpeg reports otherwise is damage.
             Self::Ffmpeg { .. } | Self::NoFrames | Self::Damaged { .. } => ErrorKind::Corrupt,
         }

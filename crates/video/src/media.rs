@@ -44,6 +44,8 @@ pub(crate) struct Media {
     stamp: SourceStamp,
     /// Bytes of the file beyond its end, as the boxes of an MP4 file claim.
     missing: u64,
+    /// An MP4 file with an index, and without any data.
+    has_only_headers: bool,
     limit: PixelLimit,
     rotation: Rotation,
 }
@@ -83,6 +85,7 @@ impl Media {
             stream: 0,
             stamp: SourceStamp::of(&metadata),
             missing: boxes.missing,
+            has_only_headers: boxes.index.is_some() && boxes.data == 0,
             limit: PixelLimit::new(limits),
             rotation: Rotation::None,
         };
@@ -341,6 +344,8 @@ impl Media {
     pub(crate) fn no_frames(&self) -> VideoError {
         if self.missing > 0 {
             VideoError::NotAVideo("it ends before its first picture; download it again".into())
+        } else if self.has_only_headers {
+            VideoError::OnlyHeaders
         } else {
             VideoError::NoFrames
         }

@@ -79,6 +79,29 @@ fn an_mp4_without_its_index() {
 }
 
 #[test]
+fn segments_of_a_stream() {
+    let folder = Folder::new();
+    let fragments = contained(h264(60), &[("movflags", "frag_keyframe+empty_moov")]);
+    let bytes = std::fs::read(folder.make("a.mp4", &fragments)).unwrap();
+    let first = bytes.windows(4).position(|w| w == b"moof").unwrap() - 4;
+    let headers = folder.write("headers.mp4", &bytes[..first]);
+    assert!(message(&headers, ErrorKind::Corrupt).starts_with("the file has headers and no frames"));
+    let data = folder.write("data.mp4", &bytes[first..]);
+    assert!(matches!(error(&data), VideoError::NoIndex), "{:?}", error(&data));
+}
+
+#[test]
+fn a_description_of_the_frames_that_the_decoder_refuses() {
+    let folder = Folder::new();
+    let mut bytes = std::fs::read(folder.make("a.mkv", &small("ffv1", 10, &[("level", "3")]))).unwrap();
+    // The private data of the codec: an identifier of two bytes, a length of one, a header of 40, and the description.
+    let at = bytes.windows(2).position(|w| w == [0x63, 0xa2]).unwrap() + 3;
+    bytes[at + 40..at + 44].fill(0xff);
+    let message = message(&folder.write("b.mkv", &bytes), ErrorKind::Corrupt);
+    assert!(message.starts_with("the header is damaged: the decoder refuses its description"), "{message}");
+}
+
+#[test]
 fn sound_and_covers_are_no_video() {
     let folder = Folder::new();
     let cover = || mux::pictures(&folder.make("cover.mov", &small("mjpeg", 1, &[]))).into_cover();

@@ -98,6 +98,9 @@ fn is_fragment<R: Read + Seek>(file: &mut Reader<R>, body: u64) -> io::Result<bo
     Ok(file.array::<4>(body + 4)? == Some(*b"mfhd"))
 }
 
+/// The boxes that MP4 and MOV files begin with, or segments of a stream.
+const KINDS: [&[u8; 4]; 9] = [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"moof"];
+
 /// Walks over the top-level boxes. Reads a few bytes per box, and the content of a segment index.
 ///
 /// # Errors
@@ -121,7 +124,7 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
             continue;
         };
         if at == 0 {
-            boxes.is_mp4 = matches!(&kind, b"ftyp" | b"moov" | b"mdat" | b"free" | b"skip" | b"wide" | b"styp");
+            boxes.is_mp4 = KINDS.contains(&&kind);
             if !boxes.is_mp4 {
                 return Ok(boxes);
             }
