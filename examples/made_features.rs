@@ -14,9 +14,9 @@ use std::path::PathBuf;
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Matrix, Provenance};
 use reeldeck_common::layout::Layout;
-use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::source::SourceStamp;
+use reeldeck_common::versions::SEEDED_WEIGHTS;
 use reeldeck_common::video::VideoName;
 
 const CLASSES: [&str; 5] = ["Applying_sunscreen", "Archery", "BMX", "Horseback_riding", "Zumba"];

@@ -175,12 +175,12 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         }
         Some(Command::Attach(args)) => attach(settings()?, &typed, args),
         Some(Command::Status(_)) => commands::status::run_status(&settings()?),
-        Some(Command::Stop(args)) => commands::steer::run(&settings()?, EngineCommand::Stop { now: args.now }),
-        Some(Command::Pause(_)) => commands::steer::run(&settings()?, EngineCommand::Pause),
-        Some(Command::Resume(_)) => commands::steer::run(&settings()?, EngineCommand::Resume),
+        Some(Command::Stop(args)) => commands::control::run(&settings()?, EngineCommand::Stop { now: args.now }),
+        Some(Command::Pause(_)) => commands::control::run(&settings()?, EngineCommand::Pause),
+        Some(Command::Resume(_)) => commands::control::run(&settings()?, EngineCommand::Resume),
         Some(Command::Retry(cli::RetryArgs { list: Some(list), .. })) => commands::retry::run_list(&settings()?, list),
         Some(Command::Retry(args)) => {
-            commands::steer::run(&settings()?, EngineCommand::Retry { patterns: args.patterns.clone() })
+            commands::control::run(&settings()?, EngineCommand::Retry { patterns: args.patterns.clone() })
         }
         Some(Command::Scan(args)) => commands::scan::run_scan(&settings()?, args),
         Some(Command::Missing(args)) => commands::missing::run_missing(&settings()?, &args.watch),

@@ -1,8 +1,9 @@
 //! Writes to the standard streams. Text for people is escaped here, so that nothing that comes from a file controls the
 //! terminal.
 //!
-//! A closed stream is ignored: the macros of the standard library would panic, and a run must survive the reader of its
-//! output. Any other failure of standard output, such as a full disk, is kept for the end of the program: [`failure`].
+//! A closed stream is ignored: the macros of the standard library would panic, and a run must continue when the reader of its
+//! output closes the pipe. Any other failure of standard output, such as a full disk, is kept for the end of the program:
+//! [`failure`].
 
 use std::fmt::Arguments;
 use std::io::{self, Write};

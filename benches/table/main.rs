@@ -18,7 +18,7 @@ mod worker;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use reeldeck_common::pinned::LIBTORCH;
+use reeldeck_common::versions::LIBTORCH;
 use reeldeck_model::device;
 
 /// Options of the measurements.

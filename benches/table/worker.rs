@@ -10,7 +10,7 @@ use reeldeck_common::protocol::{CheckpointSource, Init, Report};
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use reeldeck_model::{checkpoint, family, seeded};
-use reeldeck_process::{self as process, Patience, Program};
+use reeldeck_process::{self as process, Program, WaitLimits};
 use tempfile::TempDir;
 
 use crate::decode;
@@ -56,12 +56,12 @@ impl Worker {
     pub fn run(&mut self, path: &Path, batch: usize) -> Report {
         let video = VideoName::new("Class/v.mp4").unwrap();
         self.worker.begin(&video, path, &self.folder.path().join("v.safetensors"), batch).unwrap();
-        self.worker.finish(&Patience::UNLIMITED).unwrap()
+        self.worker.finish(&WaitLimits::UNLIMITED).unwrap()
     }
 
     /// Waits until the model is loaded.
     pub fn ready(&mut self) {
-        self.worker.wait_ready(&Patience::UNLIMITED).unwrap();
+        self.worker.wait_ready(&WaitLimits::UNLIMITED).unwrap();
     }
 
     /// The time since the start, and the worker's CPU time, in seconds.

@@ -13,9 +13,9 @@ use crate::commands::run_progress::RunProgress;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
-use crate::engine::checkpoint::{self, CheckpointError, Chosen};
+use crate::engine::checkpoint::{self, CheckpointError, ChosenWeights};
 use crate::engine::publish::RunObserver;
-use crate::engine::session::{self, Gaps, Options, Reporter, Session};
+use crate::engine::session::{self, DatasetMismatch, Options, Reporter, Session};
 use crate::error::{Exit, ExitError};
 use crate::export::Outcome;
 use crate::out::outln;
@@ -27,7 +27,7 @@ use json::Json;
 pub(crate) use detach::detach;
 
 /// How many missing videos are named without `-v`.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// The name of excluded videos in summaries.
 const EXCLUDED: &str = "excluded";
@@ -47,7 +47,7 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
     check_export(settings, options)?;
     let checkpoint = match weights(settings) {
         // Scans, checks and lists need no weights.
-        Err(error) if options.wait => Chosen::none(error),
+        Err(error) if options.wait => ChosenWeights::none(error),
         weights => weights.map_err(no_weights)?,
     };
     let text = Text { settings: settings.clone(), wait: options.wait };
@@ -106,7 +106,7 @@ fn bring(settings: &Settings) -> anyhow::Result<()> {
     if settings.dry_run { Ok(()) } else { checkpoint::bring(settings).map_err(no_weights) }
 }
 
-fn weights(settings: &Settings) -> Result<Chosen, CheckpointError> {
+fn weights(settings: &Settings) -> Result<ChosenWeights, CheckpointError> {
     match settings.dry_run {
         true => checkpoint::look(settings),
         false => checkpoint::obtain(settings),
@@ -179,7 +179,7 @@ impl Reporter for Text {
         }
     }
 
-    fn ended(&self, session: &Session, counts: &Counts, refused: usize, gaps: &Gaps, unreadable: &[String]) {
+    fn ended(&self, session: &Session, counts: &Counts, refused: usize, gaps: &DatasetMismatch, unreadable: &[String]) {
         let settings = &self.settings;
         if settings.verbosity > Verbosity::Quiet && !settings.json {
             let synthetic_weights = if session.checkpoint.id.synthetic_weights {
@@ -221,8 +221,8 @@ impl Reporter for Text {
 }
 
 /// Prints the missing videos, and the features without a video.
-fn say_gaps(settings: &Settings, Gaps { missing, without_video, .. }: &Gaps) {
-    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+fn say_gaps(settings: &Settings, DatasetMismatch { missing, without_video, .. }: &DatasetMismatch) {
+    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
     if !missing.is_empty() {
         errln!(
             "{} of the manifest {} not in the dataset folder; `reeldeck missing` writes lists to download or request them:",

@@ -3,7 +3,7 @@
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::video::{VideoName, printable};
 
-use super::list::NAMED;
+use super::list::MAX_NAMED;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Kind;
 use crate::dataset::scan::scan;
@@ -32,7 +32,7 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
         );
         return Err(ExitError::new(Exit::Usage, message).into());
     }
-    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
     out::stderr(format_args!("{}", manifest.odd_segments.text(most)));
     let scan = scan(&settings.root, &settings.scan)?;
     super::check_readable(&scan)?;

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use reeldeck_common::layout::Layout;
-use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use reeldeck_common::recipe::Recipe;
+use reeldeck_common::versions::SEEDED_WEIGHTS;
 use reeldeck_common::video::VideoName;
 use serde::Deserialize;
 

@@ -4,8 +4,8 @@ use anyhow::{Context, ensure};
 use indicatif::DecimalBytes;
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::layout::Layout;
-use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::versions::SEEDED_WEIGHTS;
 use reeldeck_common::video::{VideoName, printable};
 
 use super::list::say_without_video;

@@ -19,7 +19,7 @@ use crate::error::Exit;
 use crate::out::{self, count, errln};
 
 /// How many files are named per reason without `-v`.
-pub(crate) const NAMED: usize = 20;
+pub(crate) const MAX_NAMED: usize = 20;
 
 /// Writes the list to `hacs_data.txt` in the output folder or to standard output, and a summary to standard error.
 ///
@@ -77,9 +77,9 @@ fn deliver(settings: &Settings, args: &ListArgs, scan: &Scan, entries: &[ListEnt
     Ok(format!("wrote {}\n", shown(&path)))
 }
 
-/// One line for each refused file. Beyond `NAMED` files of one reason, the rest is only counted.
+/// One line for each refused file. Beyond `MAX_NAMED` files of one reason, the rest is only counted.
 pub(crate) fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
-    let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    let most = if verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for Refused { shown, reason } in refused {
         by_reason.entry(reason.to_string()).or_default().push(shown);
@@ -97,9 +97,9 @@ pub(crate) fn refusals(refused: &[Refused], verbosity: Verbosity) -> String {
     text
 }
 
-/// One line for each incomplete download. Beyond `NAMED` of them, the rest is only counted.
+/// One line for each incomplete download. Beyond `MAX_NAMED` of them, the rest is only counted.
 pub(crate) fn incomplete(scan: &Scan, verbosity: Verbosity) -> String {
-    let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    let most = if verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
     let mut text = String::new();
     for name in scan.incomplete.iter().take(most) {
         let _ = writeln!(text, "incomplete {name}");
@@ -138,13 +138,13 @@ pub(crate) fn summary(scan: &Scan) -> String {
             first = first.as_str(),
         );
     }
-    let twins = scan.twins();
-    if let Some((stem, names)) = twins.first() {
+    let duplicate_stems = scan.duplicate_stems();
+    if let Some((stem, names)) = duplicate_stems.first() {
         let names: Vec<String> = names.iter().take(3).map(|name| printable(name.as_str())).collect();
         let _ = writeln!(
             text,
             "note: {} shared by several videos, such as {stem:?} ({}); all are listed, but trainers tell videos by name",
-            count(twins.len(), "name is", "names are"),
+            count(duplicate_stems.len(), "name is", "names are"),
             names.join(", "),
         );
     }

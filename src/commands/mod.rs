@@ -7,6 +7,7 @@ use crate::error::{Exit, ExitError};
 
 pub(crate) mod annotations;
 pub(crate) mod attach;
+pub(crate) mod control;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod fetch;
@@ -23,7 +24,6 @@ pub(crate) mod seeded;
 pub(crate) mod set;
 pub(crate) mod shell;
 pub(crate) mod status;
-pub(crate) mod steer;
 pub(crate) mod verify;
 pub(crate) mod watch;
 

@@ -25,7 +25,7 @@ use crate::out::errln;
 use crate::process;
 
 /// How many videos of each kind are named without `-v`.
-const NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 
 fn cache_of(settings: &Settings) -> PathBuf {
     Layout::new(&settings.out, "").private().join(cache::FOLDER)
@@ -202,7 +202,7 @@ impl Tally {
     }
 
     fn reasons(&self, verbosity: Verbosity) -> String {
-        let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+        let most = if verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
         let mut text = String::new();
         // The report has the other kinds.
         let stateless = |kind: &Kind| matches!(kind, Kind::Unread | Kind::Arriving);

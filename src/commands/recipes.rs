@@ -19,7 +19,7 @@ pub(crate) fn run_recipes() -> anyhow::Result<Exit> {
             Placement::Spread { clips } => (format!("{clips} clips"), clips),
             Placement::Windows { stride, .. } => (stride.to_string(), recipe.sampling.usual_rows()),
         };
-        let products = recipe.giga_products().unwrap_or_default();
+        let products = recipe.giga_multiplications().unwrap_or_default();
         let cost = products * clips as f64;
         let unit = *unit.get_or_insert(cost);
         let weights = match (&recipe.checkpoint.url, &recipe.checkpoint.source) {

@@ -11,7 +11,7 @@ use reeldeck_common::damaged;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::printable;
 
-use super::list::{NAMED, hint, incomplete, refusals, summary};
+use super::list::{MAX_NAMED, hint, incomplete, refusals, summary};
 use super::probe::{Checker, known};
 use super::watch::{self, Current};
 use crate::cli::ScanArgs;
@@ -104,7 +104,7 @@ fn find_damaged(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn say_damaged(files: &[PathBuf], verbosity: Verbosity) {
-    let most = if verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    let most = if verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
     for file in files.iter().take(most) {
         errln!("damaged feature {}: the next run extracts its video again", shown(file));
     }
@@ -142,7 +142,7 @@ fn write_changes(
     if settings.json {
         return report.write_changes_json(writer, changes);
     }
-    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { NAMED };
+    let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
     let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
     report.write_changes(writer, changes, &time, most, settings.verbosity == Verbosity::Quiet)
 }
@@ -175,7 +175,7 @@ fn write_text(
         }
         report.write_tables(writer)?;
     }
-    let most = if verbose { usize::MAX } else { NAMED };
+    let most = if verbose { usize::MAX } else { MAX_NAMED };
     report.write_problems(writer, most)?;
     let odd = manifest.map(|manifest| manifest.odd_segments.text(most)).unwrap_or_default();
     write!(writer, "{odd}")

@@ -163,7 +163,7 @@ fn sample(
 fn extractor_options(
     settings: &Settings,
     layout: &Layout,
-    chosen: &checkpoint::Chosen,
+    chosen: &checkpoint::ChosenWeights,
 ) -> anyhow::Result<ExtractorOptions> {
     let (devices, note) = settings.devices.resolve(&settings.torch).map_err(ExitError::from)?;
     if let Some(note) = note {

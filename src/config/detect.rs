@@ -1,4 +1,4 @@
-//! Values for a new configuration that the names of files suggest. `init` and the first-start form use them.
+//! Guesses values for a new configuration from the names of files. `init` and the first-start form use them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

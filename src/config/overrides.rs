@@ -1,4 +1,4 @@
-//! What the command line says instead of the configuration file.
+//! Options of the command line that override the configuration file.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

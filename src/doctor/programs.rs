@@ -1,5 +1,5 @@
-//! Checks reeldeck's programs, and through them FFmpeg and libtorch. Each runs in a process of its own, so that a broken
-//! library does not break the doctor.
+//! Checks reeldeck's programs, and through them FFmpeg and libtorch. Each runs in a process of its own, so that `doctor` still
+//! works when a library is broken.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -107,7 +107,7 @@ pub(crate) enum CheckpointError {
 
 /// The weights of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chosen {
+pub(crate) struct ChosenWeights {
     /// What the worker loads.
     pub source: CheckpointSource,
     /// What the features record.
@@ -118,7 +118,7 @@ pub(crate) struct Chosen {
     pub needs: Option<String>,
 }
 
-impl Chosen {
+impl ChosenWeights {
     /// No weights: everything but extraction works.
     pub(crate) fn none(error: CheckpointError) -> Self {
         let needs = format!("extraction needs weights: {:#}", anyhow::Error::from(error));
@@ -132,7 +132,7 @@ impl Chosen {
 ///
 /// # Errors
 /// As [`bring`] and [`choose`], and when the file is no whole checkpoint.
-pub(crate) fn obtain(settings: &Settings) -> Result<Chosen, CheckpointError> {
+pub(crate) fn obtain(settings: &Settings) -> Result<ChosenWeights, CheckpointError> {
     bring(settings)?;
     let meter = settings.meter();
     let chosen = match choose(settings.checkpoint.as_ref(), &settings.recipe, &meter) {
@@ -156,13 +156,13 @@ pub(crate) fn obtain(settings: &Settings) -> Result<Chosen, CheckpointError> {
 ///
 /// # Errors
 /// As [`choose`], and when the file is no whole checkpoint.
-pub(crate) fn look(settings: &Settings) -> Result<Chosen, CheckpointError> {
+pub(crate) fn look(settings: &Settings) -> Result<ChosenWeights, CheckpointError> {
     check(choose(settings.checkpoint.as_ref(), &settings.recipe, &settings.meter())?, &settings.recipe)
 }
 
 /// Checks that the file is a whole checkpoint, so that a run does not start its workers to find out. The worker checks whether
 /// it fits the recipe.
-fn check(chosen: Chosen, recipe: &Recipe) -> Result<Chosen, CheckpointError> {
+fn check(chosen: ChosenWeights, recipe: &Recipe) -> Result<ChosenWeights, CheckpointError> {
     if let CheckpointSource::File(path) = &chosen.source
         && recipe.model.loads_state_dict()
     {
@@ -199,7 +199,7 @@ pub(crate) fn choose(
     chosen: Option<&CheckpointSource>,
     recipe: &Recipe,
     progress: &dyn Progress,
-) -> Result<Chosen, CheckpointError> {
+) -> Result<ChosenWeights, CheckpointError> {
     match chosen {
         None => {
             let Some(url) = &recipe.checkpoint.url else { return Err(no_address(recipe)) };
@@ -210,7 +210,7 @@ pub(crate) fn choose(
         Some(CheckpointSource::Seeded) if recipe.model.module().is_some() => {
             Err(CheckpointError::NotSeedable { recipe: recipe.name.clone() })
         }
-        Some(CheckpointSource::Seeded) => Ok(Chosen {
+        Some(CheckpointSource::Seeded) => Ok(ChosenWeights {
             source: CheckpointSource::Seeded,
             id: CheckpointId::seeded(),
             note: Some(
@@ -236,7 +236,7 @@ pub(crate) fn no_address(recipe: &Recipe) -> CheckpointError {
     CheckpointError::NoAddress { recipe: recipe.name.clone(), source_of }
 }
 
-fn from_file(path: &Path, recipe: &Recipe, progress: &dyn Progress) -> Result<Chosen, CheckpointError> {
+fn from_file(path: &Path, recipe: &Recipe, progress: &dyn Progress) -> Result<ChosenWeights, CheckpointError> {
     let failed = |source| CheckpointError::Read { path: path.to_owned(), source };
     let found = digest(path, LARGE, progress).map_err(failed)?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -250,7 +250,7 @@ fn from_file(path: &Path, recipe: &Recipe, progress: &dyn Progress) -> Result<Ch
     let note = (!published.is_empty() && !found.starts_with(published.as_str())).then(|| {
         format!("{name} is not the checkpoint that the recipe {} was published with ({published}…)", recipe.name)
     });
-    Ok(Chosen {
+    Ok(ChosenWeights {
         source: CheckpointSource::File(path.to_owned()),
         id: CheckpointId { name, digest: found, synthetic_weights: false },
         note,

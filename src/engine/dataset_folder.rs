@@ -1,5 +1,5 @@
-//! Whether the dataset folder is there, and whether it is the same folder. A video whose file is gone has failed; a video whose
-//! disk is gone waits.
+//! Whether the dataset folder is there, and whether it is the same folder. If only the file is missing, the video fails. If its
+//! disk is missing, the video waits.
 
 use std::collections::BTreeSet;
 use std::fs;

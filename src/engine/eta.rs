@@ -1,17 +1,18 @@
 //! The estimate of a run's remaining time.
 //!
-//! Videos are uneven and the largest come first, so neither clips nor videos per minute tell how long the others take: early in a
-//! run such a rate is too low, and it changes with every video. The estimate is made in three steps.
+//! Videos are uneven and the largest come first, so neither clips nor videos per minute tell how long the others take: early in
+//! a run such a rate is too low, and it changes with every video. The estimate is made in three steps.
 //!
 //! 1. *Cost.* The time of a video is about `a + b × size`. `a` is the mean time that the model and writing take: they do the same
 //!    for most videos. `b` comes from the mean time that the model waits for frames: decoding takes longer for a larger file. So
-//!    the cost of small videos is known while only large ones are done, which a fit of time against size could not tell. Older
-//!    videos count less. Before the first [`MIN_DONE`] videos are done, half of the cost is taken to come from the size.
+//!    the cost of small videos is known before any is done. A regression of time on size could not give it. Older videos count
+//!    less. Before the first [`MIN_DONE`] videos are done, half of the cost is taken to come from the size.
 //! 2. *Speed.* The cost of what was done in the last ten minutes, divided by that time. Videos in progress count by their clips.
 //!    So neither the number of workers nor their parallel decoding has to be known. Time in which the run was paused or held does
 //!    not count.
-//! 3. *Smoothing.* The remaining cost divided by the speed gives the time of the end. The shown one follows it within a tenth of
-//!    the remaining time, at most a minute: a single video cannot make it jump, and a device that is lost still shows soon.
+//! 3. *Smoothing.* The remaining cost divided by the speed gives the time of the end. The displayed time approaches the estimate
+//!    within a tenth of the remaining time, at most one minute. A single video cannot make it jump, but the loss of a device is
+//!    visible soon.
 
 use std::collections::VecDeque;
 
@@ -187,8 +188,8 @@ mod tests {
         shown
     }
 
-    /// Checks that the estimate never jumps by a factor of two within a minute, and is within a factor of two of the truth after
-    /// the first tenth of the run and until its last seconds.
+    /// Checks that the estimate never jumps by a factor of two within a minute, and is within a factor of two of the truth
+    /// after the first tenth of the run and until its last seconds.
     #[track_caller]
     fn check(videos: &[Played], workers: usize) {
         let shown = play(videos, workers);

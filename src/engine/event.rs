@@ -160,7 +160,7 @@ pub enum Notice {
     /// A worker is given up.
     WorkerLost(WorkerId, String),
     /// A device has run out of memory; with its new batch size.
-    Smaller(WorkerId, usize),
+    BatchHalved(WorkerId, usize),
     /// A video was handed out.
     Started(WorkerId, VideoId),
     /// A feature is on disk.

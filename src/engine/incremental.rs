@@ -15,7 +15,7 @@ use crate::protocol::event::{Event, Line};
 use crate::protocol::snapshot::Snapshot;
 
 /// The number of problems that are printed one by one; further ones are counted.
-const TOLD: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// What the thread receives.
 enum Job {
@@ -61,7 +61,7 @@ impl IncrementalExport {
                     Job::Export(path) => {
                         if let Err(error) = live.write(&path) {
                             problems += 1;
-                            if problems <= TOLD {
+                            if problems <= MAX_NAMED {
                                 errln!("note: {}", printable(&format!("{:#}", anyhow::Error::from(error))));
                             }
                         }
@@ -70,7 +70,7 @@ impl IncrementalExport {
                     Job::End => break,
                 }
             }
-            if problems > TOLD {
+            if problems > MAX_NAMED {
                 errln!(
                     "note: {} not exported during the run; `reeldeck export` exports the rest",
                     count(problems, "video was", "videos were")

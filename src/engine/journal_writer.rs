@@ -179,7 +179,7 @@ impl<C: Fn(String)> WriterThread<C> {
     }
 
     fn record(&mut self, record: Record) {
-        if let Err(error) = self.put_down(&record) {
+        if let Err(error) = self.write_failure_file(&record) {
             let path = self.layout.failure(&record.video);
             (self.on_error)(format!("failed to write {}: {error}", path.display()));
             self.unwritten.push(record);
@@ -188,7 +188,7 @@ impl<C: Fn(String)> WriterThread<C> {
         }
     }
 
-    fn put_down(&self, record: &Record) -> io::Result<()> {
+    fn write_failure_file(&self, record: &Record) -> io::Result<()> {
         let path = self.layout.failure(&record.video);
         // The worker cannot say what the file was like when it crashed.
         let source = record.source.or_else(|| SourceStamp::read(&record.path).ok());

@@ -111,7 +111,7 @@ pub(crate) fn event(state: &State, notice: Notice) -> Event {
             Event::WorkerRestarted { worker: worker.0, device: device(worker), reason }
         }
         Notice::WorkerLost(worker, reason) => Event::WorkerLost { worker: worker.0, device: device(worker), reason },
-        Notice::Smaller(worker, batch) => Event::BatchReduced { worker: worker.0, device: device(worker), batch },
+        Notice::BatchHalved(worker, batch) => Event::BatchReduced { worker: worker.0, device: device(worker), batch },
         Notice::Started(worker, id) => {
             let alone = state.workers.get(worker).is_some_and(Worker::is_isolated);
             Event::VideoStarted {

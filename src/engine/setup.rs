@@ -17,7 +17,7 @@ use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::watch::{Backend, Watch, WatchOptions};
 use crate::engine::background_tasks::TaskContext;
-use crate::engine::checkpoint::Chosen;
+use crate::engine::checkpoint::ChosenWeights;
 use crate::engine::dataset_folder::DatasetFolder;
 use crate::engine::excluded;
 use crate::engine::files::Files;
@@ -117,7 +117,7 @@ pub(crate) fn inspector(settings: &Settings, layout: &Layout, files: Files) -> i
 pub(crate) fn plan(
     settings: &Settings,
     layout: &Layout,
-    chosen: &Chosen,
+    chosen: &ChosenWeights,
     owner: &Owner,
     lock: &Lock,
     devices: &[Device],

@@ -1,4 +1,4 @@
-//! The lock that lets one export run at a time. Two exports at once could leave a list beside a pickle of other videos.
+//! The lock that lets one export run at a time. Two exports at once could leave a list that does not match the pickle.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;

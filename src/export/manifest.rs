@@ -1,9 +1,9 @@
 //! A record of what each exported file was made from, so that the next export can keep it.
 //!
 //! A file is kept if it was made from a feature with the same digest, and if size and modification time of both files are
-//! unchanged. Times alone do not suffice: they stay when an older feature is restored. The digest alone does not suffice: it
-//! is stored in the header and stays when the numbers are damaged. A line is appended after its file is complete. The worst
-//! case is a line that does not match its file, which is then written again.
+//! unchanged. Times alone are not enough: they do not change when an older feature is restored. The digest alone does not
+//! suffice: it is stored in the header and stays when the numbers are damaged. A line is appended after its file is complete.
+//! The worst case is a line that does not match its file, which is then written again.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -1,5 +1,5 @@
 //! Configuration snippets beside an export, for the trainers that read it, and scripts that reduce the annotations to the
-//! videos with a feature. All of these trainers fail at the first annotated video without one.
+//! videos with a feature. All of these trainers stop at the first annotated video that has no feature.
 
 use std::io::{self, Write};
 use std::path::Path;

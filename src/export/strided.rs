@@ -1,4 +1,4 @@
-//! Configuration snippets for features of windows at a stride: trainers learn from them which row belongs to which time.
+//! Configuration snippets for features of windows at a stride: they tell the trainer the time of each row.
 //!
 //! Row `i` stands for the frame `i × stride + span / 2`, at the recipe's rate if it resamples, otherwise at the video's own.
 

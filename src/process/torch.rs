@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_common::recipe::Precision;
+use reeldeck_common::versions::LIBTORCH;
 use reeldeck_process::Program;
 
 use super::trust::{Owners, TrustError, find_program};

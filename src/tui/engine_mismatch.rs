@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use reeldeck_common::protocol::CheckpointSource;
+use reeldeck_common::versions::SEEDED_WEIGHTS;
 
 use super::text;
 use crate::config::Settings;

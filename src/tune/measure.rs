@@ -8,7 +8,7 @@ use reeldeck_common::feature::CheckpointId;
 use reeldeck_common::protocol::{CheckpointSource, Init};
 use reeldeck_common::recipe::{Placement, Recipe};
 use reeldeck_common::video::VideoName;
-use reeldeck_process::{Patience, Program, Worker};
+use reeldeck_process::{Program, WaitLimits, Worker};
 use tempfile::TempDir;
 
 use crate::config::measurements::{self, Measurement};
@@ -63,7 +63,7 @@ impl Bench<'_> {
     pub(super) fn measure(&self, workers: usize, threads: usize, batch: usize) -> Result<Measurement> {
         let mut all = (0..workers).map(|_| self.start(threads)).collect::<Result<Vec<_>>>()?;
         for worker in &mut all {
-            worker.wait_ready(&Patience::UNLIMITED).context(FAILED)?;
+            worker.wait_ready(&WaitLimits::UNLIMITED).context(FAILED)?;
         }
         // The first video is slower: the network is compiled for its shapes.
         self.round(&mut all, batch)?;
@@ -83,7 +83,7 @@ impl Bench<'_> {
         }
         let mut clips = 0;
         for worker in all {
-            clips += worker.finish(&Patience::UNLIMITED).context(FAILED)?.clips_computed;
+            clips += worker.finish(&WaitLimits::UNLIMITED).context(FAILED)?.clips_computed;
         }
         Ok(clips)
     }

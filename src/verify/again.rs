@@ -13,7 +13,7 @@ use reeldeck_common::feature::Feature;
 use reeldeck_common::protocol::Init;
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
-use reeldeck_process::{Patience, Program, Worker, WorkerError};
+use reeldeck_process::{Program, WaitLimits, Worker, WorkerError};
 
 use super::compare::{Tolerance, compare};
 use super::{Compared, Finding, Kind};
@@ -122,7 +122,7 @@ impl Extractor {
         let is_cancelled = || progress.is_cancelled();
         let ExtractorOptions { program, init, stall, .. } = &self.options;
         let patience =
-            Patience { stall: *stall, total: Duration::from_secs(init.limits.wall_s), is_cancelled: &is_cancelled };
+            WaitLimits { stall: *stall, total: Duration::from_secs(init.limits.wall_s), is_cancelled: &is_cancelled };
         let not_started = |error: io::Error| {
             Failure::new(ErrorKind::Device, format!("failed to start {}: {error}", program.path.display()))
         };
@@ -130,7 +130,7 @@ impl Extractor {
             Some(worker) => worker,
             None => {
                 let mut worker = Worker::start(program, init.clone()).map_err(not_started)?;
-                match worker.wait_ready(&Patience { total: *stall, ..patience }) {
+                match worker.wait_ready(&WaitLimits { total: *stall, ..patience }) {
                     Ok(()) => worker,
                     Err(WorkerError::Cancelled) => return Err(interrupted()),
                     Err(WorkerError::Fatal(failure) | WorkerError::Failed(failure) | WorkerError::Lost(failure)) => {

@@ -115,7 +115,7 @@ pub(crate) struct NamedResults<'a> {
 impl NamedResults<'_> {
     /// Pairs the targets with the results: first those that have a result, in the order of the results, then the others. An
     /// unreadable result ends the iteration and is stored in `trouble`.
-    pub(crate) fn deal<'t>(
+    pub(crate) fn pair_targets<'t>(
         &'t self,
         targets: &'t [Target],
         trouble: &'t mut Option<anyhow::Error>,

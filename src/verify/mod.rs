@@ -195,7 +195,7 @@ pub(crate) fn verify(
     let mut trouble = None;
     match &results {
         Some(results) => {
-            let given = results.deal(&targets, &mut trouble);
+            let given = results.pair_targets(&targets, &mut trouble);
             ordered(threads(), given, check, &mut take)?;
         }
         None => ordered(threads(), targets.iter().map(|target| (target, ReferenceItem::Nothing)), check, &mut take)?,

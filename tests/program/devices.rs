@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use reeldeck_common::pinned::LIBTORCH;
+use reeldeck_common::versions::LIBTORCH;
 use serde_json::Value;
 
 use crate::support::{Bench, Ran, fake_worker};

@@ -1,4 +1,4 @@
-//! Opens files that other users, or mistakes, may have replaced by something else.
+//! Opens files that may have been replaced, on purpose or by mistake.
 //!
 //! Opening a named pipe blocks until its other end is opened, and a device may be endless. So everything here opens regular
 //! files only, and never waits for another process.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reeldeck_common::atomic::{self, Owner};
-use reeldeck_common::pinned::LIBTORCH;
+use reeldeck_common::versions::LIBTORCH;
 use reeldeck_common::{bounded, machine, open};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};

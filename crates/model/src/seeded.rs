@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 #[cfg(doc)]
-use reeldeck_common::pinned::SEEDED_WEIGHTS;
+use reeldeck_common::versions::SEEDED_WEIGHTS;
 
 use crate::backbone::Family;
 use crate::weights::{Array, Weights};

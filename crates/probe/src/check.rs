@@ -37,7 +37,7 @@ pub fn serve(memory_mib: Option<u64>) -> Result<()> {
     let (mut input, mut output) = (LineReader::new(io::stdin().lock(), MAX_LINE), io::stdout().lock());
     while let Some(order) = next(&mut input)? {
         let before = cpu();
-        let mut pulse = Pulse { last: Instant::now() };
+        let mut pulse = HeartbeatTimer { last: Instant::now() };
         let mut alive = || {
             if pulse.is_due(Instant::now()) {
                 say(&mut output, &Line::Alive(Alive { alive: order.id })).map_err(|_| VideoError::Stopped)?;
@@ -90,11 +90,11 @@ fn line(file: &Path, found: Result<Probed, VideoError>) -> String {
 }
 
 /// Sends heartbeats at a steady rate.
-struct Pulse {
+struct HeartbeatTimer {
     last: Instant,
 }
 
-impl Pulse {
+impl HeartbeatTimer {
     /// Whether the next heartbeat is due.
     fn is_due(&mut self, now: Instant) -> bool {
         let due = now.saturating_duration_since(self.last) >= PULSE;
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_long_order_is_told_to_live_once_a_second() {
         let begun = Instant::now();
-        let mut pulse = Pulse { last: begun };
+        let mut pulse = HeartbeatTimer { last: begun };
         let due = (0..5000).filter(|ms| pulse.is_due(begun + Duration::from_millis(*ms)));
         assert!(due.eq((1000..5000).step_by(1000)));
     }

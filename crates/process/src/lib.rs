@@ -14,4 +14,4 @@ mod worker;
 pub use exit::Exit;
 pub use lines::{LineError, LineReader};
 pub use process::{Event, Input, Process, Program};
-pub use worker::{Patience, Worker, WorkerError};
+pub use worker::{WaitLimits, Worker, WorkerError};

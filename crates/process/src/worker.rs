@@ -11,7 +11,7 @@ use reeldeck_common::video::VideoName;
 
 use crate::process::{Event, Process, Program};
 
-/// How often [`Patience::is_cancelled`] is called, and the limits are checked.
+/// How often [`WaitLimits::is_cancelled`] is called, and the limits are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How many of the last lines of standard error explain a failure.
@@ -31,7 +31,7 @@ pub struct Worker {
 
 /// How long to wait for a worker.
 #[derive(Clone, Copy)]
-pub struct Patience<'a> {
+pub struct WaitLimits<'a> {
     /// The longest time without a message.
     pub stall: Duration,
     /// The longest time altogether.
@@ -40,7 +40,7 @@ pub struct Patience<'a> {
     pub is_cancelled: &'a dyn Fn() -> bool,
 }
 
-impl Patience<'_> {
+impl WaitLimits<'_> {
     /// Waits as long as the worker runs.
     pub const UNLIMITED: Self = Self { stall: Duration::MAX, total: Duration::MAX, is_cancelled: &|| false };
 }
@@ -48,7 +48,7 @@ impl Patience<'_> {
 /// Why a worker has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// [`Patience::is_cancelled`] returned true.
+    /// [`WaitLimits::is_cancelled`] returned true.
     #[error("cancelled")]
     Cancelled,
     /// No worker can do this work, for example because the device is missing.
@@ -83,7 +83,7 @@ impl Worker {
     ///
     /// # Errors
     /// When that fails or takes too long; never [`WorkerError::Failed`].
-    pub fn wait_ready(&mut self, patience: &Patience<'_>) -> Result<(), WorkerError> {
+    pub fn wait_ready(&mut self, patience: &WaitLimits<'_>) -> Result<(), WorkerError> {
         let started = Instant::now();
         while !self.is_ready {
             let message = self.receive(started, patience)?;
@@ -109,7 +109,7 @@ impl Worker {
     ///
     /// # Errors
     /// When there is no feature, or it takes too long.
-    pub fn finish(&mut self, patience: &Patience<'_>) -> Result<Report, WorkerError> {
+    pub fn finish(&mut self, patience: &WaitLimits<'_>) -> Result<Report, WorkerError> {
         let started = Instant::now();
         loop {
             let message = self.receive(started, patience)?;
@@ -143,8 +143,8 @@ impl Worker {
     }
 
     /// The next message.
-    fn receive(&mut self, started: Instant, patience: &Patience<'_>) -> Result<FromWorker, WorkerError> {
-        let Patience { stall, total, is_cancelled } = *patience;
+    fn receive(&mut self, started: Instant, patience: &WaitLimits<'_>) -> Result<FromWorker, WorkerError> {
+        let WaitLimits { stall, total, is_cancelled } = *patience;
         let last = Instant::now();
         loop {
             let lost = match self.events.recv_timeout(POLL_INTERVAL) {
@@ -224,19 +224,19 @@ mod tests {
         let failed = FromWorker::Failed { job: 2, failure: failure.clone(), source: None };
         let mut worker =
             scripted(&[&[ready(VERSION)], &[progress, done(1, 7)], &[failed], &[done(3, 1)], &[done(9, 1)], &[]]);
-        worker.wait_ready(&Patience::UNLIMITED).unwrap();
+        worker.wait_ready(&WaitLimits::UNLIMITED).unwrap();
         begin(&mut worker);
-        assert_eq!(worker.finish(&Patience::UNLIMITED).unwrap().clips, 7);
+        assert_eq!(worker.finish(&WaitLimits::UNLIMITED).unwrap().clips, 7);
         begin(&mut worker);
-        let error = worker.finish(&Patience::UNLIMITED).unwrap_err();
+        let error = worker.finish(&WaitLimits::UNLIMITED).unwrap_err();
         assert!(matches!(&error, WorkerError::Failed(reported) if *reported == failure), "{error}");
         begin(&mut worker);
-        assert_eq!(worker.finish(&Patience::UNLIMITED).unwrap().clips, 1);
+        assert_eq!(worker.finish(&WaitLimits::UNLIMITED).unwrap().clips, 1);
         begin(&mut worker);
-        let error = worker.finish(&Patience::UNLIMITED).unwrap_err();
+        let error = worker.finish(&WaitLimits::UNLIMITED).unwrap_err();
         assert!(matches!(&error, WorkerError::Lost(failure) if failure.kind == ErrorKind::Internal), "{error}");
         begin(&mut worker);
-        let error = worker.finish(&Patience::UNLIMITED).unwrap_err();
+        let error = worker.finish(&WaitLimits::UNLIMITED).unwrap_err();
         assert_eq!(error.to_string(), "the worker exited with code 0");
     }
 
@@ -245,28 +245,28 @@ mod tests {
         let done = FromWorker::Done { job: 1, report: Report::default() };
         let mut worker = scripted(&[&[ready(VERSION)], slice::from_ref(&done)]);
         begin(&mut worker);
-        worker.finish(&Patience::UNLIMITED).unwrap();
+        worker.finish(&WaitLimits::UNLIMITED).unwrap();
     }
 
     #[test]
     fn a_worker_that_cannot_work_is_a_fatal_error() {
         let failure = Failure::new(ErrorKind::Device, "no such device");
         let fatal = FromWorker::Fatal { failure: failure.clone() };
-        let error = scripted(&[&[fatal]]).wait_ready(&Patience::UNLIMITED).unwrap_err();
+        let error = scripted(&[&[fatal]]).wait_ready(&WaitLimits::UNLIMITED).unwrap_err();
         assert!(matches!(error, WorkerError::Fatal(reported) if reported == failure));
-        let error = scripted(&[&[ready(VERSION + 1)]]).wait_ready(&Patience::UNLIMITED).unwrap_err();
+        let error = scripted(&[&[ready(VERSION + 1)]]).wait_ready(&WaitLimits::UNLIMITED).unwrap_err();
         assert!(matches!(&error, WorkerError::Fatal(_)) && error.to_string().contains("build all programs together"));
     }
 
     #[test]
     fn a_silent_worker_is_given_up() {
-        let wait = |patience: &Patience| scripted(&[&[], &[]]).wait_ready(patience).unwrap_err();
+        let wait = |patience: &WaitLimits| scripted(&[&[], &[]]).wait_ready(patience).unwrap_err();
         let short = Duration::from_millis(1);
-        let error = wait(&Patience { stall: short, ..Patience::UNLIMITED });
+        let error = wait(&WaitLimits { stall: short, ..WaitLimits::UNLIMITED });
         assert!(matches!(&error, WorkerError::Lost(failure) if failure.kind == ErrorKind::WorkerHung), "{error}");
-        let error = wait(&Patience { total: short, ..Patience::UNLIMITED });
+        let error = wait(&WaitLimits { total: short, ..WaitLimits::UNLIMITED });
         assert!(matches!(&error, WorkerError::Lost(failure) if failure.kind == ErrorKind::Limit), "{error}");
-        let error = wait(&Patience { is_cancelled: &|| true, ..Patience::UNLIMITED });
+        let error = wait(&WaitLimits { is_cancelled: &|| true, ..WaitLimits::UNLIMITED });
         assert!(matches!(error, WorkerError::Cancelled), "{error}");
     }
 }

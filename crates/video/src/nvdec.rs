@@ -1,14 +1,15 @@
 //! Decoding on a GPU with NVDEC, through FFmpeg: which streams it takes, and how frames are downloaded.
 //!
-//! **Never run on a GPU so far.** Tests cover everything that needs none: frames in NVDEC's layout give the same crops, a stream
-//! that NVDEC refuses goes to the decoder on the CPU, and a fake driver exercises all of FFmpeg's part.
+//! **Never run on a GPU so far.** Tests cover everything that needs none: frames in NVDEC's layout give the same crops, a
+//! stream that NVDEC refuses goes to the decoder on the CPU, and a fake driver exercises all of FFmpeg's part.
 //! `scripts/gpu-check.sh` compares the crops on a machine with a GPU.
 //!
-//! A decoder is not reused for the next video: FFmpeg's H.264 and HEVC decoders release the GPU's decoder at the end of a stream.
+//! A decoder is not reused for the next video: FFmpeg's H.264 and HEVC decoders release the GPU's decoder at the end of a
+//! stream.
 //!
-//! Nothing is skipped here, unlike on the CPU. Whether FFmpeg keeps a skipped packet from the GPU depends on codec and release,
-//! and a wrong guess would show only at the end of the video. The expensive step is the download, and only needed frames are
-//! downloaded. The check is therefore simple: as many frames as packets, each with its own time.
+//! Nothing is skipped here, unlike on the CPU. Some codecs and FFmpeg releases send skipped packets to the GPU and some do not.
+//! A wrong assumption would be noticed only at the end of the video. The expensive step is the download, and only needed frames
+//! are downloaded. The check is therefore simple: as many frames as packets, each with its own time.
 //!
 //! NVDEC conceals damage within a frame silently, where the decoder on the CPU marks the frame. Such a file counts as healthy
 //! here.
@@ -29,8 +30,8 @@ use crate::ffmpeg_info;
 use crate::nv12;
 use crate::pinned::PinnedPool;
 
-/// A GPU's decoder for one thread, in the context that libtorch uses too. It has a stream of its own, so threads do not wait for
-/// each other.
+/// A GPU's decoder for one thread, in the context that libtorch uses too. It has a stream of its own, so threads do not wait
+/// for each other.
 pub struct Nvdec {
     /// Null only in tests: FFmpeg then finds no device and refuses every stream, as it does if a driver refuses it.
     device: *mut ffi::AVBufferRef,
@@ -49,8 +50,8 @@ impl Drop for Nvdec {
     }
 }
 
-/// The codecs whose standards define every bit of a frame. The output of other codecs depends on the rounding of the decoder, so
-/// they stay on the CPU. So does AV1, for which FFmpeg prefers a decoder without GPU support.
+/// The codecs whose standards define every bit of a frame. The output of other codecs depends on the rounding of the decoder,
+/// so they stay on the CPU. So does AV1, for which FFmpeg prefers a decoder without GPU support.
 const BIT_EXACT: [CodecId; 4] = [CodecId::H264, CodecId::HEVC, CodecId::VP8, CodecId::VP9];
 
 impl Nvdec {

@@ -48,7 +48,7 @@ pub fn still(path: &Path, limits: &Limits, width: usize, height: usize) -> Resul
 
 /// The picture at `place`, or the last one decoded before it. `None` if none can be decoded.
 fn first(media: &mut Media, place: Option<f64>) -> Result<Option<Rgb>, VideoError> {
-    let mut taker = Taker {
+    let mut taker = StillVisitor {
         place,
         tick: media.tick(),
         rotation: media.rotation(),
@@ -74,7 +74,7 @@ fn first(media: &mut Media, place: Option<f64>) -> Result<Option<Rgb>, VideoErro
     }
 }
 
-struct Taker {
+struct StillVisitor {
     place: Option<f64>,
     tick: f64,
     rotation: Rotation,
@@ -83,7 +83,7 @@ struct Taker {
     taken: Option<Rgb>,
 }
 
-impl Visitor for Taker {
+impl Visitor for StillVisitor {
     fn frame(&mut self, frame: &ff::frame::Video) -> Result<(), VideoError> {
         self.frames += 1;
         let time = frame.pts().map(|ticks| ticks as f64 * self.tick);
@@ -105,7 +105,7 @@ impl Visitor for Taker {
     }
 }
 
-impl Taker {
+impl StillVisitor {
     fn convert(&mut self, frame: &ff::frame::Video) -> Result<Rgb, VideoError> {
         let turned = match self.rotation {
             Rotation::None => None,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use reeldeck_common::about::{Worker, loaded_libraries};
-use reeldeck_common::pinned::LIBTORCH;
+use reeldeck_common::versions::LIBTORCH;
 use reeldeck_model::tch::{self, Cuda, Device, Kind, Tensor};
 use reeldeck_model::{ModelError, device};
 

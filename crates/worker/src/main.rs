@@ -23,8 +23,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use reeldeck_common::error::{ErrorKind, Failure};
-use reeldeck_common::pinned::LIBTORCH;
 use reeldeck_common::protocol::{FromWorker, Init, ToWorker, VERSION};
+use reeldeck_common::versions::LIBTORCH;
 use reeldeck_model::device;
 use reeldeck_process::confine;
 use tracing::info;

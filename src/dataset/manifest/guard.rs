@@ -28,7 +28,7 @@ impl fmt::Display for Place {
 
 /// State that the guard shares with the code above the parser, which cannot access the reader.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
+pub(super) struct ParserState {
     /// The line, counted from 0.
     place: Cell<Place>,
     after_line: Cell<bool>,
@@ -48,7 +48,7 @@ pub(super) enum Stopped {
     Bound(String),
 }
 
-impl Watched {
+impl ParserState {
     /// The position of the first error, else of the last byte.
     pub(super) fn place(&self) -> Place {
         if let Some(held) = self.held.get() {
@@ -100,7 +100,7 @@ impl Watched {
 /// Passes on one byte at a time, so that the position is that of the parser.
 pub(super) struct Guard<'w, R> {
     inner: R,
-    watched: &'w Watched,
+    watched: &'w ParserState,
     lexed: Lexed,
 }
 
@@ -152,7 +152,7 @@ impl Lexed {
 }
 
 impl<'w, R> Guard<'w, R> {
-    pub(super) fn new(inner: R, watched: &'w Watched) -> Self {
+    pub(super) fn new(inner: R, watched: &'w ParserState) -> Self {
         Self { inner, watched, lexed: Lexed::default() }
     }
 
@@ -188,8 +188,8 @@ impl<R: BufRead> Read for Guard<'_, R> {
 mod tests {
     use super::*;
 
-    fn run(text: &[u8]) -> (Watched, io::Result<usize>) {
-        let watched = Watched::default();
+    fn run(text: &[u8]) -> (ParserState, io::Result<usize>) {
+        let watched = ParserState::default();
         let read = io::copy(&mut Guard::new(text, &watched), &mut io::sink()).map(|n| n as usize);
         (watched, read)
     }
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_text_of_one_video_is_bounded() {
-        let watched = Watched::default();
+        let watched = ParserState::default();
         watched.video_begins();
         let mut guard = Guard::new(io::repeat(b' ').take(MAX_VIDEO_LEN + 1).chain(io::empty()), &watched);
         // `repeat` does not implement `BufRead`.

@@ -143,7 +143,7 @@ impl Scan {
     }
 
     /// File names without extension that several videos share, with these videos. Trainers identify a video by this name.
-    pub fn twins(&self) -> Vec<(&str, Vec<&VideoName>)> {
+    pub fn duplicate_stems(&self) -> Vec<(&str, Vec<&VideoName>)> {
         let mut by_stem: BTreeMap<&str, Vec<&VideoName>> = BTreeMap::new();
         for VideoFile { name, .. } in &self.videos {
             let stem = name.file().rsplit_once('.').map_or(name.file(), |(stem, _)| stem);

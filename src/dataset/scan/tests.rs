@@ -222,8 +222,8 @@ fn folders_that_link_to_each_other_do_not_cause_an_endless_walk() {
 fn videos_with_the_same_name_are_found() {
     let dir = folder(&["A/v_1.mp4", "B/v_1.mp4", "B/v_2.mp4", "B/v_2.mkv", "C/v_3.mp4"]);
     let scan = look(dir.path());
-    let twins: Vec<_> = scan.twins().iter().map(|(stem, names)| (*stem, names.len())).collect();
-    assert_eq!(twins, [("v_1", 2), ("v_2", 2)]);
+    let duplicate_stems: Vec<_> = scan.duplicate_stems().iter().map(|(stem, names)| (*stem, names.len())).collect();
+    assert_eq!(duplicate_stems, [("v_1", 2), ("v_2", 2)]);
 }
 
 #[test]

@@ -31,14 +31,14 @@ impl Hints {
 
 /// Collects hints and waits for them.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(super) struct HintQueue {
     /// The depth of the deepest folders that may contain videos; 0 is the dataset folder itself.
     deepest: usize,
     hints: Mutex<Hints>,
     changed: Condvar,
 }
 
-impl Board {
+impl HintQueue {
     pub(super) fn new(deepest: usize) -> Self {
         Self { deepest, ..Self::default() }
     }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn after(event: notify::Event) -> Hints {
-        let board = Board::new(1);
+        let board = HintQueue::new(1);
         board.event(Path::new("/d"), Ok(event));
         board.take()
     }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn hints_are_bounded_and_the_request_to_end_stays() {
-        let board = Board::default();
+        let board = HintQueue::default();
         for class in 0..2 * MAX_HINTS {
             let event = notify::Event::new(EventKind::Create(CreateKind::Any)).add_path(format!("/d/{class}/v").into());
             board.event(Path::new("/d"), Ok(event));

@@ -1,7 +1,7 @@
 //! The watch keeps a scan current. It reports videos and folders that are added, changed and removed.
 //!
 //! Events of the operating system only say where to look. Without events, as on network file systems or when watches run
-//! out, everything is examined at an interval. With events that happens too, but less often.
+//! out, everything is examined at an interval. With events, the watch also examines everything, but less often.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,17 +14,17 @@ use tokio::sync::mpsc;
 
 use super::scan::{ScanRules, VideoFile};
 
+mod folder_watcher;
 mod hints;
 mod look;
-mod looker;
 mod source;
 #[cfg(test)]
 mod tests;
 mod tracker;
 
-use hints::Board;
+use folder_watcher::FolderWatcher;
+use hints::HintQueue;
 use look::Folders;
-use looker::Looker;
 use source::MakeEvents;
 use tracker::Tracker;
 
@@ -92,14 +92,14 @@ impl WatchOptions {
 #[derive(Debug)]
 pub(crate) struct Watch {
     changes: mpsc::Receiver<Change>,
-    board: Arc<Board>,
+    board: Arc<HintQueue>,
     #[cfg(test)]
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 /// Requests rescans. It can be cloned and sent to other threads.
 #[derive(Clone, Debug)]
-pub(crate) struct Rescan(Arc<Board>);
+pub(crate) struct Rescan(Arc<HintQueue>);
 
 impl Rescan {
     /// Requests a rescan of everything. Changes arrive like any others.
@@ -125,9 +125,9 @@ impl Watch {
         let mut tracker = Tracker::new(options.settle, known.iter().cloned());
         // Existing folders are not reported, but their videos may be.
         found.keys().for_each(|folder| tracker.folder_appears(folder));
-        let board = Arc::new(Board::new(*layout.folder_depths().end()));
+        let board = Arc::new(HintQueue::new(*layout.folder_depths().end()));
         let (sender, changes) = mpsc::channel(CHANNEL);
-        let looker = Looker {
+        let folder_watcher = FolderWatcher {
             tracker,
             options,
             board: Arc::clone(&board),
@@ -139,7 +139,7 @@ impl Watch {
             polling: false,
             away: false,
         };
-        let _thread = reeldeck_common::thread::spawn("watch", move || looker.run())?;
+        let _thread = reeldeck_common::thread::spawn("watch", move || folder_watcher.run())?;
         Ok(Self {
             changes,
             board,

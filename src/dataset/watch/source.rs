@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::hints::Board;
+use super::hints::HintQueue;
 
 /// Reports changes directly in folders.
 pub(super) trait Events: Send {
@@ -16,7 +16,7 @@ pub(super) trait Events: Send {
 }
 
 /// Creates a source of events about the folder `root`, which adds its hints to the board.
-pub(super) type MakeEvents = Box<dyn Fn(&Path, Arc<Board>) -> notify::Result<Box<dyn Events>> + Send>;
+pub(super) type MakeEvents = Box<dyn Fn(&Path, Arc<HintQueue>) -> notify::Result<Box<dyn Events>> + Send>;
 
 struct Native(RecommendedWatcher);
 

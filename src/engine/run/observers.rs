@@ -10,7 +10,7 @@ use crate::monitor::gpu::Driver;
 use crate::protocol::words::Level;
 
 /// Older measurements are not published.
-const OLD: Duration = Duration::from_secs(10);
+const MAX_READING_AGE: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Starts to measure the machine, while `wanted` returns true.
@@ -53,7 +53,7 @@ impl Engine {
         if ended.is_some() {
             snapshot.phase = PublishedPhase::Idle;
         }
-        if let Some((_, reading)) = self.measured.as_ref().filter(|(when, _)| when.elapsed() < OLD) {
+        if let Some((_, reading)) = self.measured.as_ref().filter(|(when, _)| when.elapsed() < MAX_READING_AGE) {
             snapshot.machine = reading.machine.clone();
             for (device, gauges) in snapshot.devices.iter_mut().zip(&reading.gauges) {
                 device.gauges = *gauges;

@@ -290,7 +290,7 @@ impl Clients {
         }
         let (silent, closed) = oneshot::channel();
         self.silent.push_back(silent);
-        let seats = Seats { taken: Rc::clone(&self.count) };
+        let seats = ClientSlots { taken: Rc::clone(&self.count) };
         let connection = connection::serve(stream, Rc::clone(shared), events, requests, Silence { closed, seats });
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
@@ -304,30 +304,30 @@ impl Clients {
 struct Silence {
     /// Ends when the connection must make room for another one.
     closed: oneshot::Receiver<()>,
-    seats: Seats,
+    seats: ClientSlots,
 }
 
 /// The number of clients that have greeted.
-struct Seats {
+struct ClientSlots {
     taken: Rc<Cell<usize>>,
 }
 
 /// One of [`MAX_CLIENTS`].
-struct Seat(Rc<Cell<usize>>);
+struct ClientSlot(Rc<Cell<usize>>);
 
-impl Seats {
+impl ClientSlots {
     /// A seat, unless all are taken.
-    fn take(self) -> Option<Seat> {
+    fn take(self) -> Option<ClientSlot> {
         let taken = self.taken.get();
         if taken >= MAX_CLIENTS {
             return None;
         }
         self.taken.set(taken + 1);
-        Some(Seat(self.taken))
+        Some(ClientSlot(self.taken))
     }
 }
 
-impl Drop for Seat {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }

@@ -13,14 +13,14 @@ use crate::error::ExitError;
 
 /// What the dataset lacks, or the output folder has too much.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Gaps {
+pub(crate) struct DatasetMismatch {
     /// Ids of the videos in the manifest that are not in the dataset folder, in its order.
     pub missing: Vec<String>,
     /// Videos that have a feature and are not in the dataset folder, sorted.
     pub without_video: Vec<VideoName>,
 }
 
-impl Gaps {
+impl DatasetMismatch {
     /// Compares the dataset folder with the manifest, unless the run waits for clients, and with the features.
     ///
     /// # Errors

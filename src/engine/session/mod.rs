@@ -1,4 +1,4 @@
-//! The life of an engine: its start, its runs and exports, and in the background the wait for clients.
+//! Starts an engine, performs its runs and exports, and in the background waits for clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Settings;
 use crate::dataset::scan::Scan;
-use crate::engine::checkpoint::Chosen;
+use crate::engine::checkpoint::ChosenWeights;
 use crate::engine::control::{ClientRequest, Request};
 use crate::engine::incremental::{IncrementalExport, IncrementalExportHandle};
 use crate::engine::inspector::{InspectRequest, Inspector};
@@ -37,11 +37,11 @@ use crate::signals::StopSignals;
 mod gaps;
 mod start;
 
-pub(crate) use gaps::Gaps;
+pub(crate) use gaps::DatasetMismatch;
 use start::{Prepared, ServerHandles};
 
 /// How many unreadable files are named at the end of a run.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 const TOOL: &str = concat!("reeldeck ", env!("CARGO_PKG_VERSION"));
 
@@ -67,8 +67,9 @@ pub(crate) trait Reporter: Send + Sync {
     fn prepared(&self, session: &Session, counts: &Counts);
     /// The export at the end of a run is done. It lacks `missed` videos that are done.
     fn exported(&self, session: &Session, outcomes: &[Outcome], missed: usize);
-    /// A run has ended by itself; `refused` files of the dataset folder were not taken. `unreadable`: why the first videos that count as unreadable do so.
-    fn ended(&self, session: &Session, counts: &Counts, refused: usize, gaps: &Gaps, unreadable: &[String]);
+    /// A run has ended by itself; `refused` files of the dataset folder were not taken. `unreadable`: why the first videos that
+    /// count as unreadable do so.
+    fn ended(&self, session: &Session, counts: &Counts, refused: usize, gaps: &DatasetMismatch, unreadable: &[String]);
 }
 
 /// An engine from its start to its end.
@@ -80,14 +81,19 @@ pub(crate) struct Session {
     /// The output folder.
     pub layout: Layout,
     /// The weights.
-    pub checkpoint: Chosen,
+    pub checkpoint: ChosenWeights,
     owner: Owner,
     reporter: Box<dyn Reporter>,
 }
 
 impl Session {
     /// A session over the dataset and the output folder of these settings.
-    pub(crate) fn new(settings: Settings, options: Options, checkpoint: Chosen, reporter: Box<dyn Reporter>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        options: Options,
+        checkpoint: ChosenWeights,
+        reporter: Box<dyn Reporter>,
+    ) -> Self {
         let layout = Layout::new(&settings.out, &settings.recipe.set_name(&checkpoint.id.digest));
         let owner = Owner::engine(settings.shard.index, settings.shard.of);
         Self { settings, options, layout, checkpoint, owner, reporter }
@@ -97,9 +103,9 @@ impl Session {
     ///
     /// # Errors
     /// When the dataset folder or the output folder cannot be read, or the reporter refuses the scan.
-    pub(crate) fn preview(&self) -> anyhow::Result<(Counts, usize, Gaps)> {
+    pub(crate) fn preview(&self) -> anyhow::Result<(Counts, usize, DatasetMismatch)> {
         let scan = self.scan()?;
-        let gaps = Gaps::find(&self.settings, &self.layout, &scan, self.options.wait)?;
+        let gaps = DatasetMismatch::find(&self.settings, &self.layout, &scan, self.options.wait)?;
         let refused = scan.refused.len();
         let work = work::find(&self.settings, &self.layout, scan.videos.into())?;
         let counts = State::new(work, vec![], setup::rules(&self.settings)).counts();
@@ -255,7 +261,7 @@ impl Session {
         &self,
         engine: &mut Engine,
         live: Option<IncrementalExportHandle>,
-        gaps: &Gaps,
+        gaps: &DatasetMismatch,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> Option<anyhow::Result<Exit>> {
@@ -273,7 +279,7 @@ impl Session {
         &self,
         engine: &mut Engine,
         live: Option<IncrementalExportHandle>,
-        gaps: &Gaps,
+        gaps: &DatasetMismatch,
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) -> anyhow::Result<Option<Exit>> {
@@ -315,13 +321,13 @@ impl Session {
             missed += tokio::task::spawn_blocking(move || live.finish_pending()).await.unwrap_or_default();
         }
         let (counts, refused) = (engine.state().counts(), engine.refused());
-        self.reporter.ended(self, &counts, refused, gaps, &engine.state().unreadable(NAMED));
+        self.reporter.ended(self, &counts, refused, gaps, &engine.state().unreadable(MAX_NAMED));
         Ok(Some(if missed > 0 { Exit::Incomplete } else { exit(&counts, refused, gaps) }))
     }
 }
 
 /// The exit code of a run that has ended by itself.
-pub(crate) fn exit(counts: &Counts, refused: usize, gaps: &Gaps) -> Exit {
+pub(crate) fn exit(counts: &Counts, refused: usize, gaps: &DatasetMismatch) -> Exit {
     if counts.failed + counts.stale + refused + gaps.missing.len() > 0 { Exit::Incomplete } else { Exit::Done }
 }
 

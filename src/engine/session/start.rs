@@ -6,7 +6,7 @@ use anyhow::Context;
 use reeldeck_common::atomic::Sweeper;
 use tokio::sync::mpsc;
 
-use super::{Gaps, Session, TOOL};
+use super::{DatasetMismatch, Session, TOOL};
 use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::dataset::{names, shown};
@@ -34,7 +34,7 @@ pub(super) struct Prepared {
     pub(super) inspector: inspector::Plan,
     /// The exporter of finished videos, if one is configured.
     pub(super) live: Option<IncrementalExport>,
-    pub(super) gaps: Gaps,
+    pub(super) gaps: DatasetMismatch,
 }
 
 /// The server and the channels that connect it with the engine.
@@ -71,7 +71,7 @@ impl Session {
         let scan = self.scan()?;
         let others = Arc::new(OtherFiles::of(&scan));
         begin("reading the output folder");
-        let gaps = Gaps::find(settings, layout, &scan, self.options.wait)?;
+        let gaps = DatasetMismatch::find(settings, layout, &scan, self.options.wait)?;
         // The list that is there may have the videos of a folder that cannot be read now.
         let is_list_whole = scan.unreadable().is_none();
         let files: Arc<[VideoFile]> = scan.videos.into();

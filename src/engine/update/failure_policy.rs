@@ -73,7 +73,7 @@ impl Step<'_> {
                         if !is_late && worker.batch > 1 {
                             worker.batch /= 2;
                             let batch = worker.batch;
-                            self.notify(Notice::Smaller(id, batch));
+                            self.notify(Notice::BatchHalved(id, batch));
                         }
                     }
                 }

@@ -1,4 +1,4 @@
-//! Holds: while a folder cannot be used or its disk does not respond, nothing is handed out and no video is charged.
+//! Holds: while a folder is unusable or its disk does not respond, the engine assigns no video and charges no attempt.
 
 use super::Step;
 use crate::engine::event::{Effect, Notice};

@@ -1,5 +1,6 @@
 //! All decisions of the engine: an event changes the state and returns effects. Pure and synchronous, without I/O and clock.
-//! This file has the life of workers and pauses; `assign` hands videos out, `failure_policy` handles failures, `folders` holds.
+//! This file starts, pauses and kills workers. `assign` distributes videos, `failure_policy` handles failures, `folders` holds
+//! the run.
 
 use reeldeck_common::protocol::{JobId, Report};
 

@@ -9,7 +9,7 @@ use crate::engine::state::{Assignment, Millis, Status, WorkerId};
 use crate::protocol::snapshot::Folder;
 
 /// So many videos in a row whose folder is gone show that a disk is gone. A single one may have been removed with its folder.
-const MANY: usize = 3;
+const MAX_WITHOUT_FOLDER: usize = 3;
 
 /// When a video is tried again whose folder is gone, or whose file was gone for a moment.
 const RETRY: Millis = 2_000;
@@ -31,7 +31,7 @@ impl Step<'_> {
                 if !self.state.without_folder.contains(&video) {
                     self.state.without_folder.push(video);
                 }
-                if self.state.without_folder.len() >= MANY {
+                if self.state.without_folder.len() >= MAX_WITHOUT_FOLDER {
                     self.requeue_first(&[assignment], &reason);
                     self.hold(Folder::Dataset, reason);
                 } else {

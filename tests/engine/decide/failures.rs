@@ -10,7 +10,7 @@ fn out_of_memory_halves_the_batch_and_retries() {
     let mut run = super::run(1, 1, 1, |_| {});
     for batch in [4, 2] {
         let effects = run.fail(0, ErrorKind::OutOfMemory);
-        assert!(effects.contains(&Effect::Notify(Notice::Smaller(WorkerId(0), batch))), "{effects:?}");
+        assert!(effects.contains(&Effect::Notify(Notice::BatchHalved(WorkerId(0), batch))), "{effects:?}");
         assert!(run.assignments(0).is_empty(), "not at once");
         let effects = run.wait(6_000);
         assert!(effects.iter().any(|e| matches!(e, Effect::Extract { batch: b, .. } if *b == batch)), "{effects:?}");
@@ -25,7 +25,9 @@ fn one_shortage_of_memory_halves_the_batch_once() {
     let mut run = super::run(5, 1, 5, |_| {});
     let batches: Vec<usize> = (0..5)
         .flat_map(|_| run.fail(0, ErrorKind::OutOfMemory))
-        .filter_map(|effect| if let Effect::Notify(Notice::Smaller(_, batch)) = effect { Some(batch) } else { None })
+        .filter_map(
+            |effect| if let Effect::Notify(Notice::BatchHalved(_, batch)) = effect { Some(batch) } else { None },
+        )
         .collect();
     assert_eq!(batches, [4]);
     let attempts: Vec<u32> = (0..5).map(|video| run.attempts(video)).collect();

@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::feature::{CheckpointId, Feature, FrameCounts, Matrix, Provenance};
 use reeldeck_common::layout::Layout;
-use reeldeck_common::pinned::SEEDED_WEIGHTS;
 use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::source::SourceStamp;
+use reeldeck_common::versions::SEEDED_WEIGHTS;
 use reeldeck_common::video::VideoName;
 use tempfile::TempDir;
 

@@ -12,9 +12,9 @@ use crate::atomic::{self, Owner};
 use crate::error::is_absent;
 use crate::layout::create_outer_folders;
 use crate::open;
-use crate::pinned::SEEDED_WEIGHTS;
 use crate::recipe::{Output, Precision, Recipe};
 use crate::source::SourceStamp;
+use crate::versions::SEEDED_WEIGHTS;
 use crate::video::VideoName;
 
 mod stream;

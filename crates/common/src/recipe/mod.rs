@@ -256,7 +256,7 @@ impl Recipe {
     }
 
     /// Billions of multiplications for one clip; `None` for a module, which does not say.
-    pub fn giga_products(&self) -> Option<f64> {
+    pub fn giga_multiplications(&self) -> Option<f64> {
         self.model.products(&self.sampling, &self.transform).map(|products| products / 1e9)
     }
 

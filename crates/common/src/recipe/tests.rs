@@ -169,10 +169,10 @@ fn the_cost_of_published_networks_is_that_of_their_papers() {
         ("videomaev2-l-16x4", 597.0),
         ("videomaev2-h-16x4", 1192.0),
     ] {
-        let found = Recipe::find(name).unwrap().giga_products().unwrap();
+        let found = Recipe::find(name).unwrap().giga_multiplications().unwrap();
         assert!((found / expected - 1.0).abs() < 0.02, "{name}: {found} instead of {expected}");
     }
-    assert_eq!(recipe(&torchscript("m.pt")).unwrap().giga_products(), None);
+    assert_eq!(recipe(&torchscript("m.pt")).unwrap().giga_multiplications(), None);
 }
 
 #[test]

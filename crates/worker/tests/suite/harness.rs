@@ -51,7 +51,7 @@ pub fn sized_recipe(clips: usize, side: usize, channels: usize) -> Recipe {
 }
 
 pub fn init(recipe: Recipe) -> Init {
-    let digest = reeldeck_common::pinned::SEEDED_WEIGHTS;
+    let digest = reeldeck_common::versions::SEEDED_WEIGHTS;
     Init {
         version: VERSION,
         set: recipe.set_name(digest),

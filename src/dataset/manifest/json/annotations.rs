@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::super::Labels;
-use super::super::guard::Watched;
+use super::super::guard::ParserState;
 use super::super::names::check_label;
 use super::super::segments::Segment;
 use super::{ANY, Held, Text, fail};
@@ -17,7 +17,7 @@ const MAX_LABELS: usize = 1000;
 /// The annotations of one video: its labels without duplicates, in the order of their first appearance, and on request the
 /// text as Python would write it.
 pub(super) struct Annotations<'a> {
-    pub at: &'a Watched,
+    pub at: &'a ParserState,
     /// Receives the text, if it is requested.
     pub text: Option<&'a mut String>,
     /// The labels of all videos.
@@ -77,7 +77,7 @@ fn push(text: &mut Option<&mut String>, more: &str) {
 
 /// One annotation. Its value is the label and the segment.
 struct Annotation<'a> {
-    at: &'a Watched,
+    at: &'a ParserState,
     text: Option<&'a mut String>,
 }
 
@@ -142,7 +142,7 @@ impl<'de> Visitor<'de> for Annotation<'_> {
 
 /// Start and end in seconds. Any two numbers are accepted, as by MMAction2.
 struct BeginEnd<'a> {
-    at: &'a Watched,
+    at: &'a ParserState,
     text: Option<&'a mut String>,
 }
 

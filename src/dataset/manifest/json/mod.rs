@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 
-use super::guard::{Guard, Place, Stopped, Watched};
+use super::guard::{Guard, ParserState, Place, Stopped};
 use super::names::check_id;
 use super::segments::Segment;
 use super::{Entry, Labels, Problem, Sink, Split};
@@ -22,7 +22,7 @@ const MAX_DURATION_S: f64 = 1e9;
 
 /// Passes every video to `sink`, in the file's order. The text of the annotations is kept only if `texts` is set.
 pub(super) fn read(reader: impl BufRead, texts: bool, sink: &mut Sink<'_>) -> Result<(), (Place, Problem)> {
-    let watched = Watched::default();
+    let watched = ParserState::default();
     let mut failed = None;
     let mut reading = Reading { at: &watched, texts, sink, failed: &mut failed };
     let mut deserializer = serde_json::Deserializer::from_reader(Guard::new(reader, &watched));
@@ -52,7 +52,7 @@ fn without_place(message: &str) -> String {
 }
 
 /// A value that records the position of its first error.
-struct Held<'w, S>(&'w Watched, S);
+struct Held<'w, S>(&'w ParserState, S);
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Held<'_, S> {
     type Value = S::Value;
@@ -66,14 +66,14 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Held<'_, S> {
 const ANY: PhantomData<IgnoredAny> = PhantomData;
 
 /// An error at the current position.
-fn fail<E: Error>(at: &Watched, why: impl Display) -> E {
+fn fail<E: Error>(at: &ParserState, why: impl Display) -> E {
     at.hold();
     E::custom(why)
 }
 
 /// State that all parts share.
 struct Reading<'r, 's> {
-    at: &'r Watched,
+    at: &'r ParserState,
     texts: bool,
     sink: &'r mut Sink<'s>,
     failed: &'r mut Option<(Place, Problem)>,
@@ -166,7 +166,7 @@ struct Parts {
 
 /// One video.
 struct Video<'a> {
-    at: &'a Watched,
+    at: &'a ParserState,
     id: &'a str,
     texts: bool,
     labels: &'a mut Labels,

@@ -1,8 +1,8 @@
-//! Matroska and WebM files: does the file reach as far as it says, and does each cluster consist of whole elements? FFmpeg jumps
-//! over anything else, and does not report the frames in it.
+//! Matroska and WebM files: checks that the file is as long as its headers say and that each cluster contains only complete
+//! elements. FFmpeg skips other data, and does not report the frames in it.
 //!
-//! The duration of a file is that of its longest track, so it promises nothing about frames while the file is whole. Only where
-//! a part is missing, the statistics of the video track tell how much, or else the duration.
+//! The duration of a file is that of its longest track, so it says nothing about the number of frames in a complete file. If a
+//! part is missing, the statistics of the video track, or else the duration, show how much.
 
 use std::io::{self, Read, Seek};
 

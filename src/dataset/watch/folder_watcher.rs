@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::hints::{Board, Hints};
+use super::hints::{HintQueue, Hints};
 use super::look::{self, Folders, Identity};
 use super::source::{self, Events, MakeEvents};
 use super::tracker::Tracker;
@@ -16,15 +16,15 @@ use crate::dataset::scan::scan_folder;
 use reeldeck_common::video::VideoName;
 
 /// With events, everything is examined once in this number of polling intervals.
-const SELDOM: u32 = 10;
+const POLLS_PER_FULL_SCAN: u32 = 10;
 
 /// The receiver was dropped.
 struct Ended;
 
 /// The thread that examines folders.
-pub(super) struct Looker {
+pub(super) struct FolderWatcher {
     pub(super) options: WatchOptions,
-    pub(super) board: Arc<Board>,
+    pub(super) board: Arc<HintQueue>,
     pub(super) sender: mpsc::Sender<Change>,
     pub(super) make_events: MakeEvents,
     pub(super) tracker: Tracker,
@@ -36,7 +36,7 @@ pub(super) struct Looker {
     pub(super) away: bool,
 }
 
-impl Looker {
+impl FolderWatcher {
     pub(super) fn run(mut self) {
         // An error means that the receiver was dropped.
         let _ = self.look_until_the_end();
@@ -72,7 +72,7 @@ impl Looker {
     /// Time between two examinations of everything.
     fn interval(&self) -> Duration {
         let poll = self.options.poll.max(Duration::from_millis(10));
-        if self.polling || self.away { poll } else { poll * SELDOM }
+        if self.polling || self.away { poll } else { poll * POLLS_PER_FULL_SCAN }
     }
 
     fn tell(&self, change: Change) -> Result<(), Ended> {
