@@ -65,7 +65,7 @@ pub(crate) fn start(
     arguments: &[&str],
     on_line: &dyn Fn(&str),
 ) -> Result<Started> {
-    settings.check_folders()?;
+    settings.check_folders_or_wait()?;
     let folder = Layout::new(&settings.out, "").private().join("log");
     fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", shown(&folder)))?;
     let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));

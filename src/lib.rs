@@ -193,7 +193,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         None if on_terminal() => tui::open(&typed, &cli.tui),
         None => Err(ExitError::new(
             Exit::Usage,
-            "the terminal interface needs a terminal, and nothing else was named: `reeldeck --batch` lists, extracts and \
+            "the interface needs a terminal, and no command was given: `reeldeck --batch` lists, extracts and \
              exports; `reeldeck --help` shows everything",
         )
         .into()),

@@ -89,7 +89,7 @@ impl Drop for Background {
             match self.ended.recv_timeout(self.stall_timeout) {
                 Err(RecvTimeoutError::Timeout) if self.handled.load(Ordering::Relaxed) != before => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    errln!("the output is not read; its rest is dropped");
+                    errln!("nobody reads the output; the rest is dropped");
                     return;
                 }
                 _ => return,

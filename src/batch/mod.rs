@@ -43,7 +43,10 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
     }
     // Workers inherit it.
     reeldeck_process::confine::harden().context("failed to give up privileges")?;
-    settings.check_folders()?;
+    match options.wait {
+        true => settings.check_folders_or_wait()?,
+        false => settings.check_folders()?,
+    }
     check_export(settings, options)?;
     let checkpoint = match weights(settings) {
         // Scans, checks and lists need no weights.
@@ -164,7 +167,7 @@ impl Reporter for Text {
             (left_out, self.why_left_out()),
             (excluded, EXCLUDED),
         ];
-        errln!("{done} done before, {} to do{}", counts.unfinished(), and_these(&more));
+        errln!("{done} done before, {} queued{}", counts.unfinished(), and_these(&more));
     }
 
     fn exported(&self, session: &Session, outcomes: &[Outcome], missed: usize) {

@@ -12,18 +12,15 @@ use crate::error::{Exit, ExitError};
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ClientError {
-    #[error(
-        "no run holds the output folder {}; start one with `reeldeck --batch`, in the background with --detach",
-        shown(out)
-    )]
+    #[error("no run is active in {}; start one with `reeldeck --batch`, in the background with --detach", shown(out))]
     NoRun { out: PathBuf },
-    #[error("no run over part {shard} holds the output folder {}", shown(out))]
+    #[error("no run of part {shard} is active in {}", shown(out))]
     NoSuchPart { out: PathBuf, shard: Shard },
-    #[error("several runs hold the output folder {}: parts {parts}; choose one with --shard", shown(out))]
+    #[error("several runs are active in {}: parts {parts}; choose one with --shard", shown(out))]
     Several { out: PathBuf, parts: String },
-    #[error("the run that holds the output folder is on host {host} (process {pid}); run this command there")]
+    #[error("the run in this output folder is on host {host} (process {pid}); run this command there")]
     OtherHost { host: String, pid: u32 },
-    #[error("the run that holds the output folder (process {pid}) does not listen to clients")]
+    #[error("the run in this output folder (process {pid}) does not listen to clients")]
     NoSocket { pid: u32 },
     #[error("failed to look for runs in the output folder {}; check that its disk is there", shown(out))]
     Locks { out: PathBuf, source: io::Error },
@@ -40,7 +37,7 @@ pub enum ClientError {
     #[error("{reason}")]
     Refused { reason: String },
     #[error(
-        "the lock of {} leads to a run over another output folder ({}): it was copied; remove {}",
+        "the lock file of {} belongs to a run in another output folder ({}): it was copied; remove {}",
         shown(out),
         shown(other),
         shown(lock)

@@ -1,4 +1,4 @@
-//! `reeldeck stop`, `pause`, `resume` and `retry`: send one command to the run that holds the output folder.
+//! `reeldeck stop`, `pause`, `resume` and `retry`: send one command to the active run of the output folder.
 
 use crate::client::{Client, ClientError};
 use crate::config::{Settings, Verbosity};
@@ -16,8 +16,8 @@ pub(crate) fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit>
         // A new run skips failed videos by default.
         (ClientError::NoRun { out }, Command::Retry { .. }) => {
             let out = shown(&out);
-            let next = "a new one tries failed videos again with `reeldeck --batch --retry-failed`";
-            ExitError::new(Exit::Usage, format!("no run holds the output folder {out}; {next}"))
+            let next = "`reeldeck --batch --retry-failed` starts one that retries failed videos";
+            ExitError::new(Exit::Usage, format!("no run is active in {out}; {next}"))
         }
         (error, _) => ExitError::from(error),
     })?;

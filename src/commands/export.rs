@@ -164,7 +164,7 @@ fn say_missing(missing: &[(VideoName, String)], all: &str, verbosity: Verbosity)
     }
     let most = if verbosity > Verbosity::Normal { usize::MAX } else { 5 };
     let all = if all.is_empty() { String::new() } else { format!(" ({all})") };
-    errln!("{} not in it{all}:", count(missing.len(), "video is", "videos are"));
+    errln!("{} left out{all}:", count(missing.len(), "video was", "videos were"));
     for (video, why) in missing.iter().take(most) {
         errln!("  {}: {}", printable(video.as_str()), printable(why));
     }

@@ -73,7 +73,7 @@ fn write(settings: &Settings, report: &Report<'_>) -> anyhow::Result<usize> {
             outln!("note: {REQUEST} leaves out {without} without a class; request testing videos as a whole");
         }
         if addresses < wanted {
-            outln!("note: {DOWNLOAD} leaves out {} without an address", wanted - addresses);
+            outln!("note: {DOWNLOAD} leaves out {} without a URL", wanted - addresses);
         }
     }
     Ok(wanted)

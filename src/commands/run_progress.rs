@@ -11,7 +11,7 @@ use crate::config::Verbosity;
 use crate::engine::publish::RunObserver;
 use crate::out::errln;
 use crate::protocol::event::Line;
-use crate::protocol::snapshot::{InFlight, Phase, Snapshot};
+use crate::protocol::snapshot::{Counts, InFlight, Phase, Snapshot};
 use crate::protocol::words::{Level, describe};
 
 /// Steps of the bar for each video.
@@ -113,9 +113,14 @@ impl RunObserver for RunProgress {
 pub(crate) fn status(snapshot: &Snapshot) -> String {
     let reason = printable(snapshot.reason.as_deref().unwrap_or(""));
     if snapshot.phase == Phase::Starting {
-        return format!("starting: {reason}");
+        let what = if snapshot.held_by.is_some() { "waiting" } else { "starting" };
+        return format!("{what}: {reason}");
     }
     let counts = snapshot.counts;
+    if snapshot.phase == Phase::Waiting {
+        let Counts { done, failed, queued, videos, .. } = counts;
+        return format!("no run is active: {done} of {videos} videos done, {failed} failed, {queued} queued");
+    }
     let of = counts.of_this_run();
     let mut text = format!("{}/{of} videos", of - counts.unfinished());
     let failed = counts.failed - counts.failed_before;
@@ -125,9 +130,8 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
     let loading = snapshot.devices.iter().all(|device| device.status == "starting");
     match snapshot.phase {
         Phase::Running if loading => text.push_str(", loading the model"),
-        Phase::Starting | Phase::Running => {}
+        Phase::Starting | Phase::Running | Phase::Waiting => {}
         Phase::Paused => text.push_str(", paused"),
-        Phase::Waiting => text.push_str(", waiting to be started"),
         Phase::Held => text.push_str(&format!(", waiting: {reason}")),
         Phase::Finishing => text.push_str(", finishing the videos in progress"),
         Phase::Stopping => text.push_str(", stopping"),

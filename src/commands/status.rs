@@ -17,7 +17,7 @@ use crate::error::Exit;
 use crate::out::{self, count, outln};
 use crate::protocol::holder::Holder;
 use crate::protocol::last_run;
-use crate::protocol::snapshot::{Counts, Snapshot};
+use crate::protocol::snapshot::{Counts, Phase, Snapshot};
 use crate::protocol::summary::RunSummary;
 
 /// One run in the output of `--json`.
@@ -84,6 +84,9 @@ pub(crate) fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
     }
     for run in runs {
         outln!("{}", in_words(&run));
+        if let Some(last) = run.snapshot.as_ref().and_then(|snapshot| snapshot.last_run.as_deref()) {
+            outln!("{}", last_in_words(&run.shard, last));
+        }
     }
     Ok(Exit::Done)
 }
@@ -137,7 +140,8 @@ fn in_words(run: &Run) -> String {
     }
     let Some(snapshot) = &run.snapshot else { return text };
     text.push_str(&format!("\n  {}", status_line(snapshot)));
-    for device in &snapshot.devices {
+    let is_active = !matches!(snapshot.phase, Phase::Waiting | Phase::Idle);
+    for device in snapshot.devices.iter().filter(|_| is_active) {
         text.push_str(&format!("\n  {:8} {:8}", device.device, device.status));
         let running: Vec<String> =
             device.in_flight.iter().map(|video| format!("{} {}", printable(&video.video), video.progress())).collect();

@@ -37,14 +37,14 @@ impl FromStr for Device {
             ("cpu", _) => Ok(Self::Cpu),
             // libtorch stores device numbers in eight bits.
             (_, Some(Ok(index))) if index <= 127 => Ok(Self::Cuda(index)),
-            (_, Some(_)) => Err(format!("no device `{text}`: indices go up to 127")),
+            (_, Some(_)) => Err(format!("unknown device `{text}`: indices go up to 127")),
             _ => {
                 let digits: String = lower.chars().filter(char::is_ascii_digit).collect();
                 let cuda = ["cuda", "gpu", "nvidia"].iter().any(|word| lower.starts_with(word));
                 let cuda = cuda || (!digits.is_empty() && digits == lower);
                 let index = digits.parse().unwrap_or(0).min(127);
                 let meant = if cuda { Self::Cuda(index).to_string() } else { "cpu".into() };
-                Err(format!("no device `{text}`: it is `cpu` or `cuda:N`; did you mean `{meant}`?"))
+                Err(format!("unknown device `{text}`: write `cpu` or `cuda:N`; did you mean `{meant}`?"))
             }
         }
     }

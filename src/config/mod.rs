@@ -1,10 +1,12 @@
 //! The configuration file, and the settings that result from it and the command line.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reeldeck_common::bounded;
+use reeldeck_common::layout::Layout;
 use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::recipe::{BUILT_IN, Recipe, RecipeError};
@@ -12,6 +14,7 @@ use reeldeck_common::strict::{self, TomlError};
 
 use crate::dataset::scan::ScanRules;
 use crate::dataset::shard::Shard;
+use crate::dataset::shown;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
 use crate::format::Format;
@@ -52,7 +55,9 @@ pub enum ConfigError {
     Value { place: String, message: String },
     #[error("failed to load the recipe that {place} names")]
     Recipe { place: String, source: RecipeError },
-    #[error("failed to open the dataset folder {path}; name the folder that holds the videos with --root")]
+    #[error(
+        "failed to open the dataset folder {path}; mount its disk, or name the folder that holds the videos with --root"
+    )]
     Root { path: PathBuf, source: io::Error },
     #[error("the dataset folder {path} is not a folder; name the folder that holds the videos with --root")]
     RootNotFolder { path: PathBuf },
@@ -273,6 +278,28 @@ impl Settings {
     /// When one is no folder, or the output would be written into the dataset folder.
     pub fn check_folders(&self) -> Result<(), ExitError> {
         Ok(check_folders(&self.root, &self.out)?)
+    }
+
+    /// The same for the terminal interface and its engine, which wait for a dataset folder that is not there. Its path is taken
+    /// for right if the output folder was used before.
+    ///
+    /// # Errors
+    /// As [`Settings::check_folders`].
+    pub fn check_folders_or_wait(&self) -> Result<(), ExitError> {
+        match check_folders(&self.root, &self.out) {
+            Err(ConfigError::Root { .. }) if Layout::new(&self.out, "").private().is_dir() => Ok(()),
+            checked => Ok(checked?),
+        }
+    }
+
+    /// Why the dataset folder cannot be opened, and what to do; `None` if it can.
+    pub fn missing_root(&self) -> Option<String> {
+        let error = fs::metadata(&self.root).err()?;
+        let root = shown(&self.root);
+        Some(format!(
+            "the dataset folder {root} is gone ({error}); bring it back, or mount its disk again; if its path is wrong, quit \
+             and correct `root`"
+        ))
     }
 }
 

@@ -86,11 +86,12 @@ impl State {
                 let names: Vec<_> = files.iter().take(4).map(VideoName::as_str).collect();
                 let more = if files.len() > names.len() { ", …" } else { "" };
                 let one_class = files.iter().all(|file| files.first().is_some_and(|f| f.class() == file.class()));
-                let what = if one_class { "with several extensions" } else { "in several classes" };
-                format!("on disk {} times, {what}: {}{more}", files.len(), names.join(", "))
+                let what = if one_class { "with different extensions" } else { "in different classes" };
+                let times = if files.len() == 2 { "twice".into() } else { format!("{} times", files.len()) };
+                format!("appears {times}, {what}: {}{more}", names.join(", "))
             }
             Self::Corrupt { reason } => reason.clone(),
-            Self::WrongDuration { have, want } => format!("plays {have:.1} s, the manifest says {want:.1} s"),
+            Self::WrongDuration { have, want } => format!("is {have:.1} s long; the manifest says {want:.1} s"),
             Self::Degraded { lost, concealed, reason } => {
                 let frames = |n: &u64| count(*n as usize, "frame", "frames");
                 let text = match (lost, concealed) {
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(state(healthy(), Some(8.0)), State::Ready);
         let wrong = state(healthy(), Some(12.1));
         assert_eq!(wrong, State::WrongDuration { have: 10.0, want: 12.1 });
-        assert_eq!(wrong.reason(), "plays 10.0 s, the manifest says 12.1 s");
+        assert_eq!(wrong.reason(), "is 10.0 s long; the manifest says 12.1 s");
         assert_eq!(state(Verdict::Corrupt { reason: "no index".into() }, Some(1.0)).reason(), "no index");
         let degraded = state(damaged(3, 2, 10.0), Some(10.0));
         assert_eq!(degraded.reason(), "3 frames lost, 2 concealed: cut");
@@ -313,9 +314,9 @@ mod tests {
         assert_eq!(of_video(vec![]), State::Missing);
         assert_eq!(of_video(vec![(&a, State::Ready)]), State::Ready);
         let classes = of_video(vec![(&a, State::Ready), (&b, corrupt())]);
-        assert_eq!(classes.reason(), "on disk 2 times, in several classes: A/v.mp4, B/v.mp4");
+        assert_eq!(classes.reason(), "appears twice, in different classes: A/v.mp4, B/v.mp4");
         let containers = of_video(vec![(&c, State::Unchecked), (&a, State::Unchecked)]);
-        assert_eq!(containers.reason(), "on disk 2 times, with several extensions: A/v.mkv, A/v.mp4");
+        assert_eq!(containers.reason(), "appears twice, with different extensions: A/v.mkv, A/v.mp4");
         assert_eq!(of_video(vec![(&a, corrupt()), (&b, corrupt())]), corrupt());
     }
 

@@ -135,7 +135,12 @@ impl Policy {
     /// A video at the start of a run.
     pub(crate) fn video(&self, name: &VideoName, found: StoredResult) -> Video {
         let damaged = found == StoredResult::Damaged;
+        let recorded = match &found {
+            StoredResult::Failed(file) => u32::try_from(file.attempts.len()).unwrap_or(u32::MAX),
+            _ => 0,
+        };
         let mut video = Video::new(self.status(name, found));
+        video.recorded = recorded;
         video.damaged = damaged;
         video.feature |= damaged;
         video

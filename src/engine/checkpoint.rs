@@ -91,7 +91,7 @@ pub(crate) enum CheckpointError {
     Fetch(#[from] FetchError),
     /// The digest differs from the one in the file name.
     #[error(
-        "the checkpoint {} is damaged or misnamed: by its name, its SHA-256 begins with {promised}, but it is {found}; \
+        "the checkpoint {} is damaged or misnamed: its file name says that its SHA-256 begins with {promised}, but it is {found}; \
          remove it and download it again",
         shown(path)
     )]

@@ -63,7 +63,7 @@ impl DatasetFolder {
         let has = |name: &String| self.root.join(name).symlink_metadata().is_ok();
         if identity != self.identity && !self.known.is_empty() && !self.known.iter().any(has) {
             return Err(format!(
-                "another folder lies at the dataset folder {root}, with none of its content; mount its own disk again"
+                "the folder at {root} is another one, with none of the dataset's content; mount the dataset's disk again"
             ));
         }
         videos.iter().try_for_each(|video| self.look_at_folder(video))
@@ -141,7 +141,7 @@ mod tests {
         assert!(gone(look_at("A/v.mp4")));
         // A mount point without its disk, and another disk at the mount point.
         fs::create_dir(&root).unwrap();
-        assert!(folder.look(&[]).unwrap_err().contains("none of its content"));
+        assert!(folder.look(&[]).unwrap_err().contains("none of the dataset's content"));
         fs::create_dir(root.join("lost+found")).unwrap();
         assert!(folder.look(&[]).is_err());
         // The same content in another folder is the dataset.

@@ -243,6 +243,33 @@ mod tests {
     }
 
     #[test]
+    fn a_recorded_run_on_a_busy_machine_is_estimated_within_a_factor_of_two() {
+        let recorded = include_str!("../../tests/engine/recorded_run.txt");
+        let number = |text: &str| text.parse::<f64>().unwrap() / 1e3;
+        let mut videos: Vec<Played> = vec![];
+        for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+            let [bytes, fixed, waited] = line.split(' ').map(number).collect::<Vec<_>>().try_into().unwrap();
+            videos.push((bytes, fixed, waited));
+        }
+        assert!(videos.len() == 90 && videos[0].0 > 50.0 * videos[89].0, "the largest come first, with a long tail");
+        // Eight times as slow, as with larger videos.
+        let slow: Vec<Played> = videos.iter().map(|(size, fixed, waited)| (*size, fixed * 8.0, waited * 8.0)).collect();
+        for videos in [&videos, &slow] {
+            let shown = play(videos, 2);
+            // At the end, some workers have nothing left to do.
+            let end = (shown.len() as f64 / 20.0).max(30.0);
+            for (second, pair) in shown.windows(2).enumerate().skip(shown.len() / 10) {
+                let [(Some(before), _), (Some(eta), truth)] = pair else { panic!("no estimate at {second} s") };
+                let close = *truth < end || (0.5..2.0).contains(&(eta / truth));
+                assert!(close, "at {second} s: {eta:.0} s, and {truth:.0} s are left");
+                // The machine became three times as fast and as slow again, which the estimate has to follow.
+                let step = (eta - (before - 1.0)).abs();
+                assert!(step <= 1.0 + before * 0.05, "at {second} s: {before:.0} s became {eta:.0} s in a second");
+            }
+        }
+    }
+
+    #[test]
     fn a_lost_worker_shows_within_minutes() {
         let mut videos = uneven(600, 7, 2.0, 0.0005);
         let half = videos.len() / 2;

@@ -23,6 +23,13 @@ pub(crate) struct OtherFile {
     pub reason: String,
 }
 
+impl OtherFile {
+    /// The folders of its path, the innermost first.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.shown.rsplit('/').skip(1)
+    }
+}
+
 impl OtherFiles {
     /// Those of a scan.
     pub(crate) fn of(scan: &Scan) -> Self {

@@ -37,7 +37,7 @@ pub enum TrustError {
     /// Other users may write to it, or to a folder on its path.
     #[error(
         "{} is not loaded: other users may write to {} (mode {mode:04o}, user {owner}, group {group}), so they could replace \
-         it; take the permission away: chmod go-w {}",
+         it; remove the permission: chmod go-w {}",
         path.display(),
         of(path, part),
         part.display()

@@ -200,7 +200,7 @@ pub struct Row {
     pub has_feature: bool,
     /// The size of the file in bytes; 0 if it is missing.
     pub size: u64,
-    /// The attempts that were charged to it in this run.
+    /// Its failed attempts, those of earlier runs included.
     pub attempts: u32,
     /// Why it has this state or its worst finding, where their names alone do not explain it.
     #[serde(skip_serializing_if = "Option::is_none", default)]

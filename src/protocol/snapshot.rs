@@ -110,9 +110,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The snapshot of an engine that prepares its first run; `step` is what it is doing.
-    pub fn starting(step: &str) -> Self {
-        Self { phase: Phase::Starting, reason: Some(step.to_owned()), ..Self::default() }
+    /// The snapshot of an engine that prepares its first run; `step` is what it is doing, or what it waits for.
+    pub fn starting(step: &str, held_by: Option<Folder>) -> Self {
+        Self { phase: Phase::Starting, reason: Some(step.to_owned()), held_by, ..Self::default() }
     }
 }
 

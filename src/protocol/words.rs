@@ -4,6 +4,7 @@ use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
+use crate::error::Exit;
 use crate::out::count;
 
 /// The severity of an event.
@@ -71,7 +72,7 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
             (Info, format!("the output folder is back without the results of {videos}, which are extracted again"))
         }
         Event::DatasetBack => (Info, "the dataset folder is back; resuming".into()),
-        Event::Requeued { videos } => (Info, format!("{} queued again", count(*videos, "video", "videos"))),
+        Event::Requeued { videos } => (Info, format!("{} queued for retry", count(*videos, "video", "videos"))),
         Event::Command { command, done, message } => {
             (if *done { Detail } else { Problem }, format!("{}: {}", shown(command), shown(message)))
         }
@@ -90,8 +91,19 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
                 ),
             )
         }
-        Event::RunEnded { counts, seconds, .. } => {
-            (Detail, format!("run finished in {seconds:.0} s: {} done, {} failed", counts.done, counts.failed))
+        Event::RunEnded { exit, counts, seconds, reason } => {
+            let (done, failed) = (counts.done - counts.resumed, counts.failed - counts.failed_before);
+            let left = match counts.unfinished() {
+                0 => String::new(),
+                left => format!(", {left} left"),
+            };
+            let how = match Exit::of_code(i32::from(*exit)) {
+                Some(Exit::Interrupted) => "stopped after",
+                Some(Exit::Done | Exit::Incomplete) => "finished in",
+                _ => "failed after",
+            };
+            let why = reason.as_ref().map(|reason| format!("; {}", shown(reason))).unwrap_or_default();
+            (Detail, format!("run {how} {seconds:.0} s: {done} done, {failed} failed{left}{why}"))
         }
         Event::Exported { videos, path, .. } => {
             (Detail, format!("exported {} to {}", count(*videos, "video", "videos"), path.display()))

@@ -38,11 +38,13 @@ pub(super) fn findings_of(counts: &FindingCounts, finding: Finding) -> u64 {
     counts.get(finding as usize).map_or(0, |count| u64::from(*count))
 }
 
-/// The number of finished videos and of all videos. Missing videos count, videos excluded or outside this run do not.
+/// The number of finished videos and of all videos. Missing videos count; videos excluded or outside this run do not, nor do
+/// files that are no videos.
 pub(super) fn progress_of(row: &ClassRow) -> (u64, u64) {
     let counts = &row.counts;
     let all: u64 = counts.iter().map(|count| u64::from(*count)).sum();
-    let out = count_of(counts, RowState::Excluded) + count_of(counts, RowState::LeftOut);
+    let others = [RowState::Excluded, RowState::LeftOut, RowState::Refused, RowState::Ignored];
+    let out: u64 = others.into_iter().map(|state| count_of(counts, state)).sum();
     (count_of(counts, RowState::Done), all.saturating_sub(out))
 }
 
@@ -223,6 +225,8 @@ mod tests {
         row.counts[RowState::Done as usize] = 1;
         row.counts[RowState::Excluded as usize] = 5;
         row.counts[RowState::Missing as usize] = 1;
+        row.counts[RowState::Refused as usize] = 2;
+        row.counts[RowState::Ignored as usize] = 3;
         assert_eq!(progress_of(&row), (1, 2), "missing videos count as not done");
     }
 }

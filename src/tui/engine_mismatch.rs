@@ -18,7 +18,7 @@ pub(super) fn differences(settings: &Settings, welcome: &Welcome) -> Option<Stri
     if real(&settings.root) != real(&welcome.root) {
         let [theirs, ours] =
             [&welcome.root, &settings.root].map(|path| text::sanitized(&path.to_string_lossy()).into_owned());
-        lines.push(format!("dataset folder {theirs}, and here {ours}"));
+        lines.push(format!("dataset folder {theirs} (this window: {ours})"));
     }
     let recipe = &settings.recipe;
     let (set, weights) = (text::sanitized(&welcome.set), text::sanitized(&welcome.checkpoint));
@@ -35,17 +35,17 @@ pub(super) fn differences(settings: &Settings, welcome: &Welcome) -> Option<Stri
     let same_weights = name.as_ref().is_none_or(|name| *name == welcome.checkpoint);
     if !same_weights {
         let name = name.unwrap_or_default();
-        lines.push(format!("weights {weights}, and here {}", text::sanitized(&name)));
+        lines.push(format!("weights {weights} (this window: {})", text::sanitized(&name)));
     }
     if !is_of(&recipe.name) {
-        lines.push(format!("features {set}, and here the recipe {}", text::sanitized(&recipe.name)));
+        lines.push(format!("features {set} (this window: the recipe {})", text::sanitized(&recipe.name)));
     } else if same_weights && welcome.synthetic_weights && recipe.set_name(SEEDED_WEIGHTS) != welcome.set {
-        lines.push(format!("features {set}, and here the recipe {} has changed since", text::sanitized(&recipe.name)));
+        lines.push(format!("features {set} (the recipe {} has changed since)", text::sanitized(&recipe.name)));
     }
     (!lines.is_empty()).then(|| {
         format!(
-            "The run that holds this output folder was started with other settings, and goes by them: {}. To go by those \
-             that are here, stop it, leave, and start reeldeck again.",
+            "The run in this output folder was started with other settings, and uses them: {}. To use the settings of this \
+             window, stop the run, quit, and start reeldeck again.",
             lines.join("; ")
         )
     })
@@ -86,9 +86,9 @@ mod tests {
         assert_eq!(differences(&settings("link", "seeded"), &welcome), None, "a link to the same folder");
         let says = |settings: &Settings, welcome: &Welcome| differences(settings, welcome).unwrap();
         assert!(says(&settings("other", "seeded"), &welcome).contains("/other"));
-        assert!(says(&settings("data", "w.pth"), &welcome).contains("weights seeded, and here w.pth"));
+        assert!(says(&settings("data", "w.pth"), &welcome).contains("weights seeded (this window: w.pth)"));
         let other = Welcome { set: "mine-0123abcd".into(), ..welcome.clone() };
-        assert!(says(&own, &other).contains("features mine-0123abcd, and here the recipe slowonly"));
+        assert!(says(&own, &other).contains("features mine-0123abcd (this window: the recipe slowonly"));
         let mut changed = own.clone();
         changed.recipe.sampling.interval = 4;
         assert!(says(&changed, &welcome).contains("has changed since"));

@@ -81,7 +81,7 @@ impl FromStr for Key {
                 "ctrl" | "c" => KeyModifiers::CONTROL,
                 "alt" | "a" => KeyModifiers::ALT,
                 "shift" | "s" => KeyModifiers::SHIFT,
-                _ => return Err(format!("{text:?}: before `-` stands ctrl, alt or shift")),
+                _ => return Err(format!("{text:?}: only ctrl, alt and shift may come before `-`")),
             };
             rest = after;
         }

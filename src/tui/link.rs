@@ -180,7 +180,7 @@ async fn write(writer: &mut OwnedWriteHalf, message: &ToEngine, write_timeout: D
 
 async fn read(messages: &mut Messages) -> io::Result<FromEngine> {
     let message = messages.next_message_async().await.map_err(io::Error::other)?;
-    message.ok_or_else(|| io::Error::other("it has ended"))
+    message.ok_or_else(|| io::Error::other("it has exited"))
 }
 
 #[cfg(test)]

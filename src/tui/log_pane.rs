@@ -110,6 +110,11 @@ impl LogPane {
     }
 
     /// The cursor follows new lines.
+    /// Whether there are no lines, regardless of the filter.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     pub(super) fn is_at_end(&self) -> bool {
         self.back == 0
     }

@@ -43,7 +43,7 @@ impl Marks {
     /// When all matches of a filter are marked, or when there would be too many marks.
     pub(super) fn toggle(&mut self, video: &str, state: RowState) -> Result<(), String> {
         if let Some((_, count)) = &self.all {
-            return Err(format!("all {count} of a filter are marked; take the marks away to mark single ones"));
+            return Err(format!("all {count} matching videos are selected; clear the selection to mark single ones"));
         }
         if self.names.remove(video).is_none() {
             self.add(video, state)?;
@@ -60,7 +60,9 @@ impl Marks {
             self.names.clear();
         }
         if self.names.len() >= MAX_NAMED {
-            return Err(format!("no more than {MAX_NAMED} are marked one by one; mark all of a filter instead"));
+            return Err(format!(
+                "at most {MAX_NAMED} videos can be marked one by one; mark all matching videos instead"
+            ));
         }
         self.names.insert(video.to_owned(), state);
         Ok(())

@@ -59,13 +59,13 @@ pub(crate) fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
                 return Ok(None);
             }
             let settings = Settings::resolve(typed, &current)?;
-            settings.check_folders()?;
+            settings.check_folders_or_wait()?;
             panic_report::install(Layout::new(&settings.out, "").private());
             event_loop(Parts { screen, keys, signals }, settings, typed.clone(), options, keymap, true).await
         });
     }
     let settings = Settings::resolve(typed, &current)?;
-    settings.check_folders()?;
+    settings.check_folders_or_wait()?;
     open_on(settings, typed, args, true)
 }
 
@@ -115,7 +115,7 @@ fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Key
     let name = args.theme.as_deref().unwrap_or(&section.theme);
     let theme = Theme::named(name).ok_or_else(|| {
         let names: Vec<&str> = Theme::names().collect();
-        bad(format!("no theme `{name}`; there are {}", names.join(", ")))
+        bad(format!("unknown theme `{name}`; choose one of {}", names.join(", ")))
     })?;
     let variable = |name: &str| std::env::var(name).ok();
     let theme = theme.with_ascii(args.ascii || section.ascii).adapted(variable);

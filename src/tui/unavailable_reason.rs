@@ -16,11 +16,12 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         return Some(reason);
     }
     if let Some(view) = app.details().filter(|_| is_details_action(action)) {
-        return details::unavailable_reason(action, view.details()).map(str::to_owned);
+        return details::unavailable_reason(action, view.details(), app.is_active()).map(str::to_owned);
     }
     let counts = app.snapshot().map(|snapshot| snapshot.counts).unwrap_or_default();
     match action {
         A::StartPause => match app.phase() {
+            Some(Phase::Starting) if let Some(reason) = awaited(app) => Some(reason),
             Some(Phase::Starting) => Some("the engine is starting; wait a moment".into()),
             Some(Phase::Finishing | Phase::Stopping) => Some("the run is ending; wait for its end".into()),
             Some(Phase::Held) => {
@@ -69,6 +70,12 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
     }
 }
 
+/// What a starting engine waits for.
+pub(super) fn awaited(app: &App) -> Option<String> {
+    let snapshot = app.snapshot().filter(|snapshot| snapshot.phase == Phase::Starting && snapshot.held_by.is_some())?;
+    snapshot.reason.clone()
+}
+
 /// The video that the device under the cursor works on.
 pub(super) fn in_flight(app: &App) -> Option<&str> {
     let device = app.snapshot()?.devices.get(app.device)?;
@@ -98,7 +105,7 @@ fn no_engine(app: &App, action: Action) -> Option<String> {
     match &app.connection {
         Connection::Up(_) if app.latest.is_some() => None,
         Connection::Up(_) | Connection::Connecting => Some("the engine is starting; wait a moment".into()),
-        Connection::Lost { .. } => Some("the engine has stopped responding; reconnecting".into()),
+        Connection::Lost { .. } => Some("the connection to the engine is lost; reconnecting".into()),
         Connection::Gone { .. } if action == Action::StartPause => None,
         Connection::Gone { .. } => {
             Some(format!("the engine has exited; `{}` starts it", app.keymap.key_text(Action::StartPause)))
@@ -115,7 +122,7 @@ fn retry(app: &App) -> Option<String> {
         RowState::Missing => "is missing: download it, then rescan",
         RowState::Refused | RowState::Ignored => "is not a video that can be used",
         RowState::Running => "is being extracted now",
-        RowState::Queued => "is queued already",
+        RowState::Queued if app.is_active() => "is queued already",
         RowState::Excluded => "is excluded; include it first",
         RowState::LeftOut => "is not part of this run: of another shard, or beyond the limit",
         _ => return None,

@@ -101,7 +101,7 @@ impl Extractor {
                 Err(why) => return Ok(Reextracted::Failed(finding(format!("its {name} cannot be compared: {why}")))),
             };
             if !tolerance.allows(&difference) {
-                wrong.get_or_insert_with(|| finding(format!("extracted again, its {name} are others: {difference}")));
+                wrong.get_or_insert_with(|| finding(format!("its {name} differ after a new extraction: {difference}")));
             }
             if worst.as_ref().is_none_or(|worst| difference.max_abs > worst.difference.max_abs) {
                 worst = Some(Compared { video: video.clone(), difference });

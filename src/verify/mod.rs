@@ -182,7 +182,7 @@ pub(crate) fn verify(
         }
         if let Some(fingerprint) = checked.fingerprint {
             if let Some(other) = same.get(&fingerprint) {
-                let text = format!("its numbers are those of {other}: the same video twice?");
+                let text = format!("same features as {other}: duplicate video?");
                 report.findings.push(Finding { video: checked.video, kind: Kind::Note, text });
             } else {
                 same.insert(fingerprint, checked.video);

@@ -45,7 +45,7 @@ fn healthy_videos_are_done_broken_ones_fail_and_none_runs_twice() {
 
     // A repaired file is retried automatically, an unchanged one only with --retry-failed.
     let asked = bench.run(&["--batch", "--retry-failed"]);
-    assert!(asked.stderr.contains("1 to do"), "{asked:?}");
+    assert!(asked.stderr.contains("1 queued"), "{asked:?}");
     assert_eq!(bench.failure("A/v_2.mp4")["attempts"].as_array().unwrap().len(), 2);
     bench.video("A/v_2.mp4", "ok now");
     let repaired = bench.run(&["--batch"]);

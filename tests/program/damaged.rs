@@ -166,7 +166,7 @@ fn damaged_videos_end_reproducibly_with_a_feature_or_a_reason() {
     assert_eq!(one.features.len(), two.features.len());
     // A second run retries no failed video and repeats no finished one.
     let ran = Ran::to_the_end(&mut dataset.command("one", &[]));
-    assert!(ran.code == 3 && ran.stderr.contains(" 0 to do"), "{ran:?}");
+    assert!(ran.code == 3 && ran.stderr.contains(" 0 queued"), "{ran:?}");
 }
 
 /// The video that a worker has opened.

@@ -112,7 +112,7 @@ fn impossible_segments_are_named_and_counted() {
     fs::write(bench.path("m.json"), manifest).unwrap();
     let says = [
         "segment a (A): [2.0, 1.0] ends before it begins",
-        "segment a (A): [1.0, 9.5] reaches beyond the video, which plays 3.0 s",
+        "segment a (A): [1.0, 9.5] extends beyond the video, which is 3.0 s",
         "4 segments of 1 video are invalid: 1 empty, 1 inverted, 1 outside of the video, 1 overlapping",
     ];
     expect(&bench.run(&["--manifest", "m.json", "scan"]), 0, &says);

@@ -33,11 +33,30 @@ fn check_untouched(bench: &Bench) {
     assert!(!bench.path("out/exports").exists(), "nothing is exported");
 }
 
+fn check_complete_run(bench: &Bench) {
+    let ran = bench.run(&["--batch", "--devices", "cpu"]);
+    assert_eq!((ran.code, bench.files("features").len()), (0, 20), "{ran:?}");
+}
+
 /// Checks that the run has extracted everything, at one attempt each.
 fn check_complete(bench: &Bench, ran: &Ran) {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!((bench.files("features").len(), bench.files("failures").len()), (20, 0), "{ran:?}");
     assert!(ran.stderr.contains("the dataset folder is back") && !ran.stderr.contains("failed "), "{ran:?}");
+}
+
+#[test]
+fn a_batch_run_without_its_dataset_folder_ends_with_an_error() {
+    let bench = bench("ok");
+    check_complete_run(&bench);
+    fs::rename(bench.path("data"), bench.path("away")).unwrap();
+    let before = bench.files("features").len();
+    for arguments in [&["--batch"][..], &["--batch", "--detach"]] {
+        let ran = bench.run(arguments);
+        assert!(ran.code == 2 && ran.stderr.contains("failed to open the dataset folder"), "{ran:?}");
+        assert!(ran.stderr.contains("mount its disk"), "{ran:?}");
+    }
+    assert_eq!((bench.files("features").len(), bench.files("failures").len()), (before, 0));
 }
 
 #[test]
@@ -51,7 +70,7 @@ fn a_dataset_folder_that_is_renamed_is_waited_for() {
     assert!(bench.log().contains("mount its disk again"), "it says what to do");
     // An empty folder in its place is not the dataset.
     fs::create_dir(bench.path("data")).unwrap();
-    wait_for("it is not taken for the dataset", || bench.log().contains("with none of its content"));
+    wait_for("it is not taken for the dataset", || bench.log().contains("with none of the dataset's content"));
     fs::remove_dir(bench.path("data")).unwrap();
     fs::rename(bench.path("away"), bench.path("data")).unwrap();
     check_complete(&bench, &bench.finish(run));

@@ -88,7 +88,7 @@ fn other_outputs_are_added_and_other_recipes_have_their_own_set() {
     // In the same set, a file that lacks an output is extracted again, with both outputs.
     recipe(&RECIPE.replace("[\"logits\"]", "[\"logits\", \"pooled\"]"));
     let ran = Ran::to_the_end(&mut dataset.command("out", &only));
-    assert!(ran.stderr.contains("1 to do"), "{ran:?}");
+    assert!(ran.stderr.contains("1 queued"), "{ran:?}");
     let root = dataset.dir.path().join("out/features");
     let sets = || fs::read_dir(&root).unwrap().count();
     assert_eq!(sets(), 1);

@@ -176,7 +176,7 @@ fn scan_then_extract() {
         "1 excluded from now on"
     );
     assert_eq!(fs::read_to_string(bench.path("out/.reeldeck/excluded")).unwrap(), "B/v_x.mp4\n");
-    assert_eq!(engine.command(Command::Start), "3 to do");
+    assert_eq!(engine.command(Command::Start), "3 videos queued");
     assert!(engine.leave().unwrap_err().contains("stop it first"));
     let ended = engine.wait_for_the_end(2);
     assert_eq!((ended.ended, ended.counts.done, ended.counts.failed, ended.counts.excluded), (Some(3), 2, 1, 1));
@@ -204,7 +204,7 @@ fn scan_then_extract() {
     assert_eq!(details.listed.unwrap().segments.len(), 1);
     assert_eq!((details.container.as_deref(), details.fps), (Some("mp4"), Some(30.0)));
     let failed = engine.details("A/v_2.mp4");
-    assert_eq!((failed.attempts.len(), failed.feature), (3, None));
+    assert_eq!((failed.attempts.len(), engine.rows()[1].attempts, failed.feature), (3, 3, None));
     assert!(failed.next_step.is_some() && engine.client.details("A/none.mp4").is_err());
     assert!(engine.client.log(50).unwrap().iter().any(|line| line.text.contains("failed A/v_2.mp4")));
     assert_eq!(engine.client.history().unwrap().every_s, 5.0);
@@ -213,7 +213,7 @@ fn scan_then_extract() {
     old_video(&bench, "A/v_2.mp4", "ok, and longer");
     wait_for("it is noticed", || engine.rows()[1].state != RowState::Failed);
     assert_eq!(engine.snapshot().phase, Phase::Idle);
-    assert_eq!(engine.command(Command::Redo { select: select(&["A/v_2.mp4"]) }), "1 to do");
+    assert_eq!(engine.command(Command::Redo { select: select(&["A/v_2.mp4"]) }), "run started: 1 video queued");
     wait_for("it is done", || engine.rows()[1].state == RowState::Done);
     engine.wait_for_the_end(3);
     // The user requests another extraction.
@@ -221,7 +221,7 @@ fn scan_then_extract() {
     assert!(
         engine
             .command(Command::Redo { select: select(&["A/v_1.mp4", "B/v_x.mp4"]) })
-            .starts_with("1 video queued again")
+            .starts_with("1 video queued for retry")
     );
     wait_for("it is done again", || fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap() > before);
     engine.wait_for_the_end(3);
@@ -232,9 +232,12 @@ fn scan_then_extract() {
     assert!(ran.stdout.contains("1 excluded"), "{ran:?}");
     let mut engine = Waiting::start(&bench, &[]);
     assert_eq!(engine.states()[3], "B/v_x.mp4 excluded");
-    assert!(engine.refused(Command::Start).contains("nothing to do"));
+    let status = bench.run(&["status"]).stdout;
+    assert!(status.contains("no run is active: 3 of 4 videos done, 0 failed, 0 queued"), "{status}");
+    assert!(status.contains("Last run: ") && !status.contains("cpu"), "{status}");
+    assert!(engine.refused(Command::Start).contains("nothing left to extract"));
     assert_eq!(engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: true }), "1 included again");
-    assert_eq!(engine.command(Command::Start), "1 to do");
+    assert_eq!(engine.command(Command::Start), "1 video queued");
     wait_for("it is done", || bench.files("features").len() == 4);
     engine.end();
 }
@@ -244,12 +247,12 @@ fn videos_may_come_later() {
     let bench = bench(&[]);
     let mut engine = Waiting::start(&bench, &[]);
     assert_eq!((engine.states().len(), engine.snapshot().phase), (0, Phase::Waiting));
-    assert!(engine.refused(Command::Start).contains("nothing to do"));
+    assert!(engine.refused(Command::Start).contains("nothing left to extract"));
     old_video(&bench, "B/v_1.mp4", "slow 200");
     old_video(&bench, "B/v_2.mp4", "ok");
     engine.wait_for_states(&["B/v_1.mp4 queued", "B/v_2.mp4 queued"]);
     assert_eq!(engine.snapshot().phase, Phase::Waiting, "nothing begins by itself");
-    assert_eq!(engine.command(Command::Start), "2 to do");
+    assert_eq!(engine.command(Command::Start), "2 videos queued");
     // A video that arrives during a run is processed by it, or by the next run if it arrives late.
     old_video(&bench, "A/v_3.mp4", "ok");
     wait_for("it is seen", || engine.states().len() == 3);
@@ -290,8 +293,10 @@ fn a_stopped_run_resumes() {
     wait_for("it is noticed", || engine.rows()[5].size != last.size);
     // The engine has a follower, so it is still running; the requested video waits like the others.
     let again = engine.command(Command::Redo { select: select(&["A/v_0.mp4"]) });
-    assert_eq!(again, "1 video queued again; start the run to extract them");
-    assert!(engine.command(Command::Start).ends_with(" to do"));
+    assert_eq!(again, "1 video queued for retry; start the run to extract them");
+    // A request for queued videos alone starts the run.
+    let ran = bench.run(&["retry", "v_5"]);
+    assert!(ran.code == 0 && ran.stdout.starts_with("run started: "), "{ran:?}");
     let ended = engine.wait_for_the_end(6);
     assert_eq!((ended.ended, ended.counts.done), (Some(0), 6));
     // A window that closes during a run does not end the run.
@@ -330,6 +335,7 @@ fn everything_but_extraction_works_without_weights() {
     assert!(engine.snapshot().needs.unwrap().contains("--checkpoint seeded"));
     let refused = engine.refused(Command::Start);
     assert!(refused.starts_with("extraction needs weights: ") && refused.contains("--checkpoint"), "{refused}");
+    assert_eq!(engine.refused(Command::Redo { select: select(&["A/v_1.mp4"]) }), refused);
     assert!(engine.command(Command::WriteList).contains("2 videos"));
     assert!(engine.command(Command::WriteMissing).contains("2 of 3 videos are missing or corrupt"));
     assert!(engine.command(Command::Check { deep: true }).contains("deep check of 2 videos started"));

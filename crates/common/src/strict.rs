@@ -40,9 +40,9 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let length = unknown.chars().count();
     known
         .into_iter()
-        .filter(|word| length.abs_diff(word.chars().count()) <= 1 + word.len() / 4)
+        .filter(|word| length.abs_diff(word.chars().count()) <= 1 + word.len() / 5)
         .map(|word| (strsim::damerau_levenshtein(unknown, word), word))
-        .filter(|(distance, word)| *distance <= 1 + word.len() / 4)
+        .filter(|(distance, word)| *distance <= 1 + word.len() / 5)
         .min()
         .map(|(_, word)| word)
 }

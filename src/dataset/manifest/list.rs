@@ -60,7 +60,7 @@ fn parse(line: &str, prefix: &str) -> Result<(String, Option<String>), (usize, S
         check_label(class).map_err(|error| (id.len() + 1, error.to_string()))?;
         (id.to_owned(), Some(class.to_owned()))
     } else if let Some(at) = line.find(char::is_whitespace) {
-        return Err((at, "an id, `id,class` or `Class/file -1` is expected, and here is white space".into()));
+        return Err((at, "an id, `id,class` or `Class/file -1` is expected, but this is white space".into()));
     } else {
         (line.to_owned(), None)
     };

@@ -326,7 +326,7 @@ fn begin(reader: &mut impl BufRead, path: &Path) -> Result<Kind, ManifestError> 
     Err(error(
         path,
         start,
-        Problem::Content(format!("an annotation file or a list is expected, and this is {refused}")),
+        Problem::Content(format!("an annotation file or a list is expected, but this is {refused}")),
     ))
 }
 

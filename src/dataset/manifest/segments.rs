@@ -128,7 +128,7 @@ impl std::fmt::Display for OddSegment {
         match problem {
             SegmentProblem::Empty => write!(f, "is empty"),
             SegmentProblem::Inverted => write!(f, "ends before it begins"),
-            SegmentProblem::Outside => write!(f, "reaches beyond the video, which plays {duration_s:?} s"),
+            SegmentProblem::Outside => write!(f, "extends beyond the video, which is {duration_s:?} s long"),
             SegmentProblem::Overlapping => write!(f, "overlaps with another segment of the same label"),
         }
     }
@@ -220,7 +220,7 @@ mod tests {
                  each trainer does with them",
             ]
         );
-        assert!(odd.text(2).contains("[1.0, 9.5] reaches beyond the video, which plays 3.0 s"));
+        assert!(odd.text(2).contains("[1.0, 9.5] extends beyond the video, which is 3.0 s"));
         let json = serde_json::to_value(&odd).unwrap();
         assert_eq!((&json["counts"]["inverted"], &json["first"][1]["problem"]), (&1.into(), &"outside".into()));
     }

@@ -121,7 +121,7 @@ pub enum ProbeError {
         how: String,
     },
     /// No file can be read.
-    #[error("the dataset folder {} does not answer any more; check the disk or the network", shown(root))]
+    #[error("the dataset folder {} has stopped responding; check the disk or the network", shown(root))]
     Silent {
         /// The dataset folder.
         root: PathBuf,

@@ -61,7 +61,7 @@ impl Prober {
             Reply::Answer(_) => return Ok(Some(prober)),
             Reply::Cancelled => return Ok(None),
             Reply::Ended(how) => format!("it {how}"),
-            Reply::Hung { .. } => "it does not answer".into(),
+            Reply::Hung { .. } => "it does not respond".into(),
         };
         Err(ProbeError::Broken { program: setup.program.clone(), how })
     }

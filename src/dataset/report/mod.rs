@@ -298,7 +298,7 @@ mod tests {
             "missing 1 more; -v names them all",
             "  next: `reeldeck missing` writes lists to download or request missing videos",
             "corrupt Archery/v_bad.mp4: no frames \\u{1b}[2J",
-            "duplicate two: on disk 2 times, in several classes: Archery/v_two.mp4, Tai_chi/v_two.mp4",
+            "duplicate two: appears twice, in different classes: Archery/v_two.mp4, Tai_chi/v_two.mp4",
             "unlisted New/v_x.mp4: on disk, not in the manifest",
             "note: 1 video is in the folder of a class that the manifest does not give, such as Archery/v_odd.mp4 (Tai chi)",
         ] {

@@ -58,8 +58,8 @@ impl Report<'_> {
             let videos = count(tables.unverified, "video has", "videos have");
             writeln!(
                 writer,
-                "note: {videos} a container that does not say how long it is, so frames may be missing at the end without a sign, \
-                 such as {}; a manifest with durations shows it",
+                "note: {videos} a container that does not state its duration, such as {}; only a manifest with durations shows whether \
+                 frames are missing at the end",
                 printable(&row.name())
             )?;
         }

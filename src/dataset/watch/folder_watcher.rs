@@ -162,7 +162,7 @@ impl FolderWatcher {
             let knows_something =
                 self.tracker.folders().any(|folder| !folder.is_empty()) || self.tracker.files("").next().is_some();
             if knows_something && !self.has_known(&found) {
-                return self.go_away("another folder is in its place, with none of its content".into());
+                return self.go_away("another folder is in its place, with none of the dataset's content".into());
             }
         }
         // What cannot be listed now may still be there.

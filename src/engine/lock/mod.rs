@@ -28,7 +28,7 @@ const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum LockError {
     /// Another run holds it.
     #[error(
-        "another run holds this output folder ({holder}); follow it with `reeldeck attach`, stop it, or use another --out"
+        "another run is using this output folder ({holder}); follow it with `reeldeck attach`, stop it, or use another --out"
     )]
     Held {
         /// Host and process, as the holder wrote them.
@@ -36,8 +36,8 @@ pub(crate) enum LockError {
     },
     /// Another run holds a shard that overlaps with this one.
     #[error(
-        "a run over part {theirs} holds this output folder ({holder}); all runs that share one must be split alike, and \
-         this one is part {ours}"
+        "a run of part {theirs} is using this output folder ({holder}); all runs in one output folder must be split in the \
+         same way, and this one is part {ours}"
     )]
     Overlap {
         /// The shard of the other run.

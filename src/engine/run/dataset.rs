@@ -35,7 +35,7 @@ impl Dataset {
     /// Follows the watch of the dataset folder, if there is one.
     pub(super) fn begin(plan: &mut Plan, sender: &UnboundedSender<Incoming>) -> Self {
         let (words, rescan) = match forward_changes(plan, sender.clone()) {
-            None => (plan.waits.then(|| "off: it is configured".into()), None),
+            None => (plan.waits.then(|| "off by configuration".into()), None),
             Some(Ok(rescan)) => (Some("events".into()), Some(rescan)),
             Some(Err(why)) => (Some(format!("off: {why}")), None),
         };

@@ -25,7 +25,8 @@ impl Engine {
                 self.handle(Event::Pause);
                 match self.state.paused {
                     Some(_) => Ok("paused".to_owned()),
-                    None => Err("there is nothing to pause: the run is ending or over".to_owned()),
+                    None if self.state.is_over() => Err("nothing to pause: no run is active".to_owned()),
+                    None => Err("nothing to pause: the run is ending".to_owned()),
                 }
             }
             Request::Resume if self.state.paused.is_none() => Err("it is not paused".into()),
@@ -49,8 +50,8 @@ impl Engine {
                 Ok("the engine exits".into())
             }
             Request::Leave => Err("a run is active; stop it first".into()),
-            Request::Retry(videos) => Ok(self.again(Event::Retry(videos))),
-            Request::Redo(videos) => Ok(self.again(Event::Redo(videos))),
+            Request::Retry(videos) => self.again(Event::Retry(videos)),
+            Request::Redo(videos) => self.again(Event::Redo(videos)),
             Request::Start => self.start(),
             Request::Exclude { videos, undo } => return self.exclude(videos, undo, reply),
             Request::Rescan => return self.rescan(reply),
@@ -103,25 +104,29 @@ impl Engine {
         }
         let to_do = self.state.counts().queued;
         if to_do == 0 {
-            return Err("nothing to do".into());
+            return Err("nothing left to extract".into());
         }
         self.handle(Event::Start);
-        Ok(format!("{to_do} to do"))
+        Ok(format!("{} queued", count(to_do, "video", "videos")))
     }
 
-    fn again(&mut self, event: Event) -> String {
+    fn again(&mut self, event: Event) -> Result<String, String> {
+        if let Some(needs) = &self.plan.needs {
+            return Err(needs.clone());
+        }
         let (before, was_over) = (self.state.counts().unfinished(), self.state.is_over());
         self.handle(event);
         let again = self.state.counts().unfinished().saturating_sub(before);
-        if again == 0 && was_over && !self.state.is_over() {
-            return format!("{before} to do");
-        }
-        let waits = self.state.phase == Phase::Waiting && again > 0;
-        format!(
-            "{} queued again{}",
-            count(again, "video", "videos"),
-            if waits { "; start the run to extract them" } else { "" }
-        )
+        let has_started = was_over && !self.state.is_over();
+        Ok(match again {
+            0 if has_started => format!("run started: {} queued", count(before, "video", "videos")),
+            0 => "nothing to retry: each of these videos is queued, in progress or excluded".into(),
+            _ => {
+                let waits = self.state.phase == Phase::Waiting;
+                let next = if waits { "; start the run to extract them" } else { "" };
+                format!("{} queued for retry{next}", count(again, "video", "videos"))
+            }
+        })
     }
 
     /// Runs a background task and answers with its result.

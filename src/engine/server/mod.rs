@@ -23,7 +23,7 @@ use super::publish::RunObserver;
 use super::state::{State, VideoId};
 use crate::protocol::Welcome;
 use crate::protocol::event::Line;
-use crate::protocol::snapshot::{ScanState, Snapshot};
+use crate::protocol::snapshot::{Folder, ScanState, Snapshot};
 use connection::Broadcast;
 use details::Context;
 use history::Samples;
@@ -55,8 +55,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A change that clients are to see.
 enum Update {
-    /// The engine prepares its first run and is at this step.
-    Starting(&'static str),
+    /// The engine prepares its first run and is at this step, or waits for a folder.
+    Starting(String, Option<Folder>),
     /// The engine knows its videos.
     Table(Box<Table>),
     Changed(Vec<Changed>),
@@ -105,7 +105,7 @@ impl Server {
         let shared = Shared {
             welcome,
             table: Table::default(),
-            snapshot: Arc::new(Snapshot::starting("starting")),
+            snapshot: Arc::new(Snapshot::starting("starting", None)),
             scan: None,
             samples: Samples::default(),
             followers: Arc::clone(&followers),
@@ -125,9 +125,9 @@ impl Server {
     }
 
     /// Publishes the steps of the start.
-    pub(crate) fn starting_sink(&self) -> impl Fn(&'static str) + Send + 'static {
+    pub(crate) fn starting_sink(&self) -> impl Fn(&str, Option<Folder>) + Send + 'static {
         let updates = self.updates.clone();
-        move |step| drop(updates.send(Update::Starting(step)))
+        move |step, held_by| drop(updates.send(Update::Starting(step.to_owned(), held_by)))
     }
 
     /// Publishes what an inspection finds.
@@ -190,7 +190,9 @@ impl Shared {
     /// Applies an update. Returns what subscribers are to receive.
     fn apply(&mut self, update: Update) -> Option<Broadcast> {
         match update {
-            Update::Starting(step) => return self.set_snapshot(Snapshot::starting(step)).map(Broadcast::Snapshot),
+            Update::Starting(step, held_by) => {
+                return self.set_snapshot(Snapshot::starting(&step, held_by)).map(Broadcast::Snapshot);
+            }
             Update::Table(table) => self.table = *table,
             Update::Changed(changed) => self.table.change(changed),
             Update::Event(text) => return Some(Broadcast::Event(text)),

@@ -1,7 +1,7 @@
 //! Starts an engine, performs its runs and exports, and in the background waits for clients.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -141,10 +141,13 @@ impl Session {
         let ServerHandles { server, mut clients, inspect, inspect_requests } = handles;
         let mut signals = StopSignals::catch_without_hangup().context("failed to catch signals")?;
         let starting = server.as_ref().map(Server::starting_sink);
+        let followers = server.as_ref().map(Server::followers).unwrap_or_default();
         let preparing = {
-            let job = Arc::clone(&self);
+            let (job, followers) = (Arc::clone(&self), Arc::clone(&followers));
             tokio::task::spawn_blocking(move || {
-                job.prepare(&lock, &|step| starting.iter().for_each(|publish| publish(step)))
+                job.prepare(&lock, &followers, &|step, held_by| {
+                    starting.iter().for_each(|publish| publish(step, held_by));
+                })
             })
         };
         let prepared = until_prepared(preparing, &mut signals, &mut clients).await;
@@ -166,11 +169,9 @@ impl Session {
         }
         let live = exporter.as_ref().map(IncrementalExport::handle);
         observers.extend(exporter.map(|exporter| Box::new(exporter) as Box<dyn RunObserver>));
-        let mut followers = Arc::new(AtomicUsize::new(0));
         let mut inspector_thread = None;
         if let Some(server) = server {
             server.set_table(table);
-            followers = server.followers();
             inspector_thread = Inspector::start(inspector, inspect_requests, server.inspection_sink())
                 .inspect_err(|error| errln!("note: failed to start checking the videos: {error}"))
                 .ok();
@@ -343,7 +344,7 @@ async fn until_prepared(
             () = signals.received() => return Ok(None),
             Some(ClientRequest { request, reply }) = clients.recv() => match request {
                 Request::Stop { .. } | Request::Leave => {
-                    let _ = reply.send(Ok("the engine was starting, and ends".into()));
+                    let _ = reply.send(Ok("the engine was starting and exits".into()));
                     return Ok(None);
                 }
                 _ => drop(reply.send(Err("the engine is still starting; try again in a moment".into()))),

@@ -1,6 +1,8 @@
 //! The start of a session: takes the lock, opens the socket and prepares the first run.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use reeldeck_common::atomic::Sweeper;
@@ -22,9 +24,13 @@ use crate::engine::server::details::{Context as ServerContext, read_class_names}
 use crate::engine::server::table::Table;
 use crate::engine::state::State;
 use crate::engine::{assess, crash_recovery, setup, work};
-use crate::error::ExitError;
+use crate::error::{Exit, ExitError};
 use crate::out::errln;
+use crate::protocol::snapshot::Folder;
 use crate::protocol::{VERSION, Welcome};
+
+/// How often a dataset folder that is not there is looked for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What an engine needs to begin its first run.
 pub(super) struct Prepared {
@@ -63,10 +69,19 @@ impl Session {
 
     /// Prepares the first run: reads the disk and asks other programs, which may take long. Called on a thread of its own,
     /// while clients are answered.
-    pub(super) fn prepare(&self, lock: &Lock, begin: &dyn Fn(&'static str)) -> anyhow::Result<Prepared> {
+    pub(super) fn prepare(
+        &self,
+        lock: &Lock,
+        followers: &AtomicUsize,
+        publish: &dyn Fn(&str, Option<Folder>),
+    ) -> anyhow::Result<Prepared> {
         let (settings, layout) = (&self.settings, &self.layout);
         let failed = || self.cannot_write();
+        let begin = |step| publish(step, None);
         let shard = settings.shard;
+        if self.options.wait {
+            self.wait_for_dataset(followers, publish)?;
+        }
         begin("scanning the dataset folder");
         let scan = self.scan()?;
         let others = Arc::new(OtherFiles::of(&scan));
@@ -114,6 +129,22 @@ impl Session {
         let mut table = Table::of(&state);
         table.set_others(others);
         Ok(Prepared { plan, table, state, inspector, live: self.live()?, gaps })
+    }
+
+    /// Waits while the dataset folder is not there, as long as a window is open. Nothing is written meanwhile.
+    fn wait_for_dataset(&self, followers: &AtomicUsize, publish: &dyn Fn(&str, Option<Folder>)) -> anyhow::Result<()> {
+        let linger = Duration::from_secs(self.settings.engine.linger_s);
+        let mut alone_since = Instant::now();
+        while let Some(reason) = self.settings.missing_root() {
+            publish(&reason, Some(Folder::Dataset));
+            if followers.load(Ordering::Relaxed) > 0 {
+                alone_since = Instant::now();
+            } else if alone_since.elapsed() >= linger {
+                return Err(ExitError::new(Exit::Usage, reason).into());
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(self.settings.check_folders()?)
     }
 
     /// Opens the socket and writes its path to the lock file. A run does not need it, so a failure is only a note.

@@ -56,6 +56,8 @@ pub struct Video {
     pub status: Status,
     /// Attempts charged to it in this run.
     pub attempts: u32,
+    /// Failed attempts in its failure file, those of earlier runs included.
+    pub recorded: u32,
     /// How often it was queued again because of the output folder or a device.
     pub requeues: u32,
     /// It may crash its worker, and therefore runs alone in it until it succeeds, fails for good, or a user retries it.
@@ -83,6 +85,7 @@ impl Video {
         Self {
             status,
             attempts: 0,
+            recorded: 0,
             requeues: 0,
             suspect: false,
             retry_at: 0,

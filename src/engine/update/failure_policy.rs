@@ -104,6 +104,7 @@ impl Step<'_> {
         self.state.without_folder.clear();
         let Some(video) = self.state.videos.get_mut(assignment.video) else { return };
         video.attempts += 1;
+        video.recorded += 1;
         let again = retry_after(failure.kind, video.attempts);
         let crashed = matches!(failure.kind, ErrorKind::WorkerCrashed | ErrorKind::WorkerHung);
         video.suspect = again.is_some() && (video.suspect || crashed);

@@ -120,7 +120,7 @@ impl Step<'_> {
         for id in lost {
             let Some(video) = self.state.videos.get_mut(*id) else { continue };
             if matches!(video.status, Status::Done { .. } | Status::Failed { .. }) {
-                (video.attempts, video.requeues) = (0, 0);
+                (video.attempts, video.recorded, video.requeues) = (0, 0, 0);
                 self.state.set(*id, Status::Queued);
                 gone += 1;
             }

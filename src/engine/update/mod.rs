@@ -149,6 +149,7 @@ impl Step<'_> {
         }
         if let Some(video) = self.state.videos.get_mut(assignment.video) {
             video.suspect = false;
+            video.recorded = 0;
         }
         self.state.without_folder.clear();
         self.state.set(assignment.video, Status::Done { degraded: report.frames.is_damaged(), resumed: false });
@@ -265,7 +266,7 @@ impl Step<'_> {
         self.notify(Notice::WorkerLost(id, reason.clone()));
         let all_lost = self.state.workers.iter().all(|w| matches!(w.status, WorkerStatus::Lost { .. }));
         if all_lost {
-            self.block(format!("all workers are given up, the last one because of this: {reason}"));
+            self.block(format!("all devices are disabled; the last one failed because of this: {reason}"));
         }
     }
 

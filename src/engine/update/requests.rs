@@ -10,7 +10,7 @@ use crate::engine::state::{Phase, Status, VideoId};
 
 impl Step<'_> {
     /// Queues videos before all others, and starts a run where there is none. An engine that waits starts one only when no
-    /// other video would be extracted with them.
+    /// other video would be extracted with them, or when all of them are queued already: that can only ask for a run.
     pub(super) fn again(&mut self, videos: &[VideoId], may: impl Fn(&Status) -> bool) {
         let queued = self.state.counts.queued;
         let (mut again, mut already) = (0, 0);
@@ -27,13 +27,19 @@ impl Step<'_> {
         if again > 0 {
             self.notify(Notice::Requeued(again));
         }
+        if again == 0 && already > 0 && self.state.is_over() {
+            videos.iter().rev().for_each(|id| self.move_to_front(*id));
+            return self.start();
+        }
         // Videos that were queued because their file changed count as requested, too.
-        let begins = match self.state.phase {
-            Phase::Waiting => again + already > 0 && queued <= already,
-            _ => again > 0,
-        };
-        if begins {
+        if again > 0 && (self.state.phase != Phase::Waiting || queued <= already) {
             self.start();
+        }
+    }
+
+    fn move_to_front(&mut self, id: VideoId) {
+        if self.state.videos.get(id).is_some_and(|video| video.status == Status::Queued) {
+            self.state.queue_first(id);
         }
     }
 
@@ -79,6 +85,9 @@ impl Step<'_> {
             self.state.files.restamp(id, stamp);
         }
         let Some(video) = self.state.videos.get_mut(id) else { return };
+        if !same {
+            video.recorded = 0;
+        }
         let standing = video.status.clone();
         match &standing {
             // Its result may be of either version.

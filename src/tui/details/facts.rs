@@ -49,9 +49,16 @@ fn file(page: &mut Page, details: &Details, zone: &TimeZone) {
         pieces.push(text::plural(u64::from(facts.frames), "frame", "frames"));
         pieces.push(text::clock(f64::from(facts.duration_s)));
     }
-    pieces.extend(details.container.clone());
-    pieces.extend(details.modified.map(|time| format!("changed {}", format_time(time, zone))));
+    pieces.extend(details.container.as_deref().map(|names| container(names, &details.row.video).to_owned()));
+    pieces.extend(details.modified.map(|time| format!("modified {}", format_time(time, zone))));
     page.pieces("", pieces.into_iter().map(|piece| (piece, plain)));
+}
+
+/// FFmpeg names all formats of a family, such as `mov,mp4,m4a`: the one of the file's extension, or else the first one.
+fn container<'n>(names: &'n str, video: &str) -> &'n str {
+    let extension = video.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let named = |wanted: &str| names.split(',').find(|name| name.eq_ignore_ascii_case(wanted));
+    named(extension).or_else(|| names.split(',').next()).unwrap_or(names)
 }
 
 /// `29.97`, `30`.
@@ -70,7 +77,9 @@ fn manifest(page: &mut Page, listed: &ListedVideo, details: &Details) {
         let style = if differs { page.theme.style(Role::Warn) } else { plain };
         pieces.push((text::clock(duration), style));
     }
-    pieces.push((text::plural(listed.segments.len() as u64, "segment", "segments"), plain));
+    if !listed.segments.is_empty() {
+        pieces.push((text::plural(listed.segments.len() as u64, "segment", "segments"), plain));
+    }
     pieces.extend(listed.url.clone().map(|url| (url, plain)));
     page.pieces("manifest", pieces);
 }
@@ -92,7 +101,7 @@ fn written(page: &mut Page, feature: &FeatureDetails, zone: &TimeZone) {
     pieces.push(format!("on {}", feature.device));
     pieces.extend(feature.written.map(|time| format!("written {}", format_time(time, zone))));
     page.pieces("", pieces.into_iter().map(|piece| (piece, plain)));
-    let [expected, output, broken] = feature.frames;
+    let [expected, output, concealed] = feature.frames;
     let lost = expected.saturating_sub(output);
     let warn = page.theme.style(Role::Warn);
     let tinted = |count: u64| if count > 0 { warn } else { plain };
@@ -101,7 +110,7 @@ fn written(page: &mut Page, feature: &FeatureDetails, zone: &TimeZone) {
         [
             (format!("{} of {} frames", text::count(output), text::count(expected)), plain),
             (format!("{} lost", text::count(lost)), tinted(lost)),
-            (format!("{} broken", text::count(broken)), tinted(broken)),
+            (format!("{} concealed", text::count(concealed)), tinted(concealed)),
         ],
     );
 }

@@ -40,8 +40,8 @@ pub(super) fn is_excluded(details: &Details) -> bool {
     details.row.state == RowState::Excluded
 }
 
-/// `None` if the action is available.
-pub(crate) fn unavailable_reason(action: Action, details: &Details) -> Option<&'static str> {
+/// `None` if the action is available. `is_active`: a run is active.
+pub(crate) fn unavailable_reason(action: Action, details: &Details, is_active: bool) -> Option<&'static str> {
     match (action, details.row.state) {
         (Action::Still, _) if details.path.is_none() => Some("no still: the file is not on disk"),
         (Action::YankPath, _) if details.path.is_none() && details.feature.is_none() => {
@@ -51,7 +51,7 @@ pub(crate) fn unavailable_reason(action: Action, details: &Details) -> Option<&'
             Some("there is no error to copy")
         }
         (Action::Retry, RowState::Running) => Some("it is being extracted now"),
-        (Action::Retry, RowState::Queued) => Some("it is queued already"),
+        (Action::Retry, RowState::Queued) if is_active => Some("it is queued already"),
         (Action::Retry, RowState::Missing) => Some("it is not on disk; put the file in its class folder"),
         (Action::Retry, RowState::Excluded) => Some("it is excluded; include it first"),
         _ => None,
@@ -63,6 +63,7 @@ pub(super) fn hints(
     theme: &Theme,
     keymap: &Keymap,
     details: &Details,
+    is_active: bool,
     has_picture: bool,
     room: usize,
 ) -> Line<'static> {
@@ -72,6 +73,7 @@ pub(super) fn hints(
         let short = match line.action {
             Action::Exclude if is_excluded(details) => "include",
             Action::Retry if details.row.state == RowState::Failed => "retry",
+            Action::Retry if details.row.state == RowState::Queued && !is_active => "start",
             Action::Still if has_picture => "no still",
             _ => line.short,
         };
@@ -80,7 +82,7 @@ pub(super) fn hints(
         if used + wide > room || (line.action == Action::Still && details.path.is_none()) {
             continue;
         }
-        let off = unavailable_reason(line.action, details).is_some();
+        let off = unavailable_reason(line.action, details, is_active).is_some();
         let (key_role, word_role) = if off { (Role::KeyOff, Role::KeyOff) } else { (Role::Key, Role::Base) };
         spans.push(Span::styled(format!(" {key} "), theme.style(key_role)));
         spans.push(Span::styled(format!("{short} "), theme.style(word_role)));

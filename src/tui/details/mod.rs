@@ -166,7 +166,8 @@ impl DetailsView {
 
     /// Runs an action for which [`is_details_action`] is true.
     pub(super) fn act(&mut self, action: Action) -> Outcome {
-        if let Some(why) = unavailable_reason(action, &self.details) {
+        // Whether a run is active, the caller has checked.
+        if let Some(why) = unavailable_reason(action, &self.details, false) {
             return Outcome::Refused(why);
         }
         let (lines, height) = self.visible.get();
@@ -223,7 +224,7 @@ impl DetailsView {
         self.details.path.clone().or_else(|| self.details.feature.as_ref().map(|feature| feature.path.clone()))
     }
 
-    pub(super) fn draw(&self, theme: &Theme, keymap: &Keymap, area: Rect, buffer: &mut Buffer) {
+    pub(super) fn draw(&self, theme: &Theme, keymap: &Keymap, is_active: bool, area: Rect, buffer: &mut Buffer) {
         self.picture_at.set(None);
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);
@@ -254,14 +255,16 @@ impl DetailsView {
         if let Some((top, rows)) = page.picture {
             self.place_picture(inner, top, rows, from, page.indent());
         }
-        self.frame(theme, keymap, area, (from, height, lines), buffer);
+        let (room, has_picture) = (usize::from(area.width) - 2, matches!(self.still, Still::Loaded(_)));
+        let hints = keys::hints(theme, keymap, &self.details, is_active, has_picture, room);
+        self.frame(theme, &hints, area, (from, height, lines), buffer);
     }
 
     /// Draws the border with title, keys and scroll position.
     fn frame(
         &self,
         theme: &Theme,
-        keymap: &Keymap,
+        hints: &Line<'_>,
         area: Rect,
         (from, height, lines): (usize, usize, usize),
         buffer: &mut Buffer,
@@ -299,8 +302,7 @@ impl DetailsView {
         }
         title.push(Span::styled(format!(" {state} "), shown.style));
         buffer.set_line(area.x + 1, area.y, &Line::from(title), (room - used.min(room)) as u16);
-        let hints = keys::hints(theme, keymap, &self.details, matches!(self.still, Still::Loaded(_)), room);
-        buffer.set_line(area.x + 1, area.bottom() - 1, &hints, room as u16);
+        buffer.set_line(area.x + 1, area.bottom() - 1, hints, room as u16);
     }
 
     fn page(&self, theme: &Theme, area: Rect, with_still: bool) -> Page {

@@ -154,7 +154,7 @@ fn view(details: Details) -> DetailsView {
 }
 
 fn draw(view: &DetailsView, theme: &Theme, width: u16, height: u16) -> Buffer {
-    render::screen(theme, width, height, |area, buffer| view.draw(theme, &Keymap::default(), area, buffer))
+    render::screen(theme, width, height, |area, buffer| view.draw(theme, &Keymap::default(), true, area, buffer))
 }
 
 fn text_of(view: &DetailsView, width: u16, height: u16) -> String {

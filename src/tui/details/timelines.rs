@@ -25,7 +25,7 @@ pub(super) fn write(page: &mut Page, details: &Details) {
     if let Some(duration) = duration.filter(|_| !segments.is_empty()) {
         labels(page, segments, duration, width);
         if details.row.facts.is_some() && segments.iter().any(|segment| segment.end_s > duration + 1.0) {
-            page.text("", "segments go on beyond the end of the file", Role::Warn);
+            page.text("", "segments extend beyond the end of the file", Role::Warn);
         }
     }
     if let Some(feature) = feature.filter(|feature| !feature.top1.is_empty()) {

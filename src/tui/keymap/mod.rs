@@ -45,7 +45,7 @@ impl Keymap {
                 let near = strict::nearest(name, Action::ALL.iter().map(|action| action.name()));
                 let hint =
                     near.map_or("docs/KEYS.md lists the actions".into(), |near| format!("did you mean `{near}`?"));
-                format!("tui.keys: no action `{name}`; {hint}")
+                format!("tui.keys: unknown action `{name}`; {hint}")
             })?;
             let texts = match keys {
                 KeyChoice::One(key) => std::slice::from_ref(key),
@@ -186,6 +186,7 @@ mod tests {
         assert_eq!(keymap.key_text(Action::Help), "H");
         let error = |pairs: &[(&str, &[&str])]| Keymap::new(&config(pairs)).unwrap_err();
         assert!(error(&[("retyr", &["r"])]).contains("did you mean `retry`?"));
+        assert!(error(&[("foo", &["r"])]).contains("docs/KEYS.md lists the actions"), "`zoom` and `top` are not near");
         assert!(error(&[("frobnicate", &["r"])]).contains("docs/KEYS.md lists the actions"), "nothing is near");
         assert!(error(&[("retry", &["q"])]).contains("`q` would be both"));
         assert!(error(&[("retry", &["g"])]).contains("would be both"));

@@ -9,7 +9,7 @@ use reeldeck_common::atomic::sync_folder;
 use serde::Serialize;
 
 use super::{Values, expanded};
-use crate::config;
+use crate::config::{self, Config};
 
 const HEADER: &str = "# reeldeck's configuration. Every other setting has its default; config.example.toml explains all of them.\n\
     # Relative paths are relative to the folder of this file.\n\n";
@@ -27,6 +27,8 @@ pub(crate) struct WriteRequest {
 struct ConfigFile {
     root: String,
     out: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    recipe: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     checkpoint: String,
     devices: String,
@@ -57,6 +59,7 @@ pub(crate) fn text(request: &WriteRequest) -> Result<String, toml::ser::Error> {
     let written = ConfigFile {
         root: path(&values.root),
         out: path(&values.out),
+        recipe: if values.recipe == Config::default().recipe { String::new() } else { values.recipe.clone() },
         checkpoint: path(&values.checkpoint),
         devices: values.devices.trim().to_owned(),
         manifest: (!manifest.is_empty()).then_some(Manifest { path: manifest }),
@@ -139,6 +142,18 @@ mod tests {
         let path = write(&request).unwrap();
         assert!(!fs::read_to_string(path).unwrap().contains("checkpoint"));
         assert_eq!(Settings::resolve(&Overrides::default(), folder.path()).unwrap().checkpoint, None);
+    }
+
+    #[test]
+    fn another_recipe_of_the_command_line_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut request = request(folder.path());
+        request.values.recipe = Config::default().recipe;
+        assert!(!text(&request).unwrap().contains("recipe"));
+        request.values.recipe = "videomaev2-s-16x4".into();
+        write(&request).unwrap();
+        let settings = Settings::resolve(&Overrides::default(), folder.path()).unwrap();
+        assert_eq!(settings.recipe.name, "videomaev2-s-16x4");
     }
 
     #[test]

@@ -43,6 +43,31 @@ fn retrying_a_failed_video_needs_no_confirmation() {
 }
 
 #[test]
+fn retrying_a_queued_video_starts_the_run_if_there_is_none() {
+    let mut harness = on(RowState::Queued);
+    let video = harness.app.videos.current().unwrap().video.clone();
+    harness.press("r");
+    assert!(harness.commands.is_empty() && harness.shows("is queued already"), "a run is active");
+    phase(&mut harness, Phase::Idle);
+    harness.snapshot.counts.queued = 20;
+    harness.refresh();
+    harness.press("r");
+    assert_eq!(harness.commands, [Command::Redo { select: Select { videos: vec![video], filter: None } }]);
+    // It starts all that is queued.
+    harness.snapshot.counts.queued = 49_592;
+    harness.refresh();
+    harness.press("r");
+    assert_eq!(harness.commands.len(), 1);
+    let question = harness.question();
+    assert!(
+        question.starts_with("Start a run over 49,592 queued videos?") && question.ends_with(" is first."),
+        "{question}"
+    );
+    harness.press("y");
+    assert_eq!(harness.commands.len(), 2);
+}
+
+#[test]
 fn retrying_a_finished_video_asks_first() {
     let mut harness = on(RowState::Done);
     harness.press("r");
@@ -59,7 +84,7 @@ fn retrying_many_videos_asks_first_with_their_number() {
     harness.press("a r");
     assert_eq!(
         harness.question(),
-        "Extract 5,000 videos again? About 3 m 27 s at the present rate. Existing features will be overwritten."
+        "Extract 5,000 videos again? About 3 m 27 s at the current rate. Existing features will be overwritten."
     );
     harness.press("enter");
     let names: usize = harness
@@ -224,7 +249,7 @@ fn quitting_after_the_run_waits_for_its_end() {
     // The engine can end before it reports the end of the run.
     let mut harness = self::harness();
     harness.press("q n");
-    harness.send(Msg::Link(LinkEvent::Lost("it has ended".into())));
+    harness.send(Msg::Link(LinkEvent::Lost("the engine has exited".into())));
     assert!(quits(&harness));
 }
 
@@ -258,7 +283,7 @@ fn a_lost_engine_is_looked_for_and_can_be_restarted() {
         let (lines, _) = harness.app.log.window(1_000);
         lines.iter().filter(|line| line.text.contains(text)).count()
     };
-    assert_eq!(logged(&harness, "the engine has stopped responding: it has exited"), 1, "also after the log was read");
+    assert_eq!(logged(&harness, "lost the connection to the engine: it has exited"), 1, "also after the log was read");
     assert_eq!((logged(&harness, "connection refused"), logged(&harness, "reconnected (process 4711)")), (0, 1));
     harness.send(Msg::Link(LinkEvent::Gone("it has exited".into())));
     assert!(harness.shows("no engine"));

@@ -3,6 +3,7 @@
 use super::fixtures::{failing, gpus, running};
 use super::harness::Harness;
 use crate::protocol::FromEngine;
+use crate::protocol::event::Event;
 use crate::protocol::row::RowState;
 use crate::tui::update::Effect;
 
@@ -45,15 +46,21 @@ fn a_long_message_is_copied_from_its_popup() {
 }
 
 #[test]
-fn results_of_commands_are_in_the_log() {
+fn results_of_commands_are_in_the_log_once() {
     let mut harness = running(120, 40, failing(), gpus(1));
+    let before = harness.app.log.held();
     harness.press("m");
-    assert_eq!(harness.app.log.current().unwrap().text, "done as asked");
+    assert!(harness.has_toast("done as asked"));
+    // The engine reports the commands of all windows.
+    let command = || "write the lists of missing videos".to_owned();
+    harness.event(Event::Command { command: command(), done: true, message: "done as asked".into() });
+    assert_eq!(harness.app.log.current().unwrap().text, command() + ": done as asked");
     harness.silent = true;
     harness.press("l");
     let id = harness.app.next_id;
     harness.receive(FromEngine::Error { id, message: "the output folder is read-only".into() });
-    assert_eq!(harness.app.log.current().unwrap().text, "the output folder is read-only");
+    assert!(harness.has_toast("the output folder is read-only"));
+    assert_eq!(harness.app.log.held(), before + 1);
 }
 
 #[test]

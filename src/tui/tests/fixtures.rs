@@ -165,7 +165,7 @@ pub(crate) fn failing() -> Vec<Row> {
         (S::Failed, &[], Some("out of memory: batch 4 at 1920×1080 on cuda:2, tried 3 times")),
         (S::Failed, &[F::Corrupt], Some("moov atom missing: the file is cut at 1,048,576 bytes of 41,234,567")),
         (S::Missing, &[], Some("in the manifest, training")),
-        (S::Done, &[F::WrongDuration], Some("plays 12.1 s, the manifest says 192.0 s")),
+        (S::Done, &[F::WrongDuration], Some("is 12.1 s long; the manifest says 192.0 s")),
         (S::Queued, &[F::WrongDuration, F::Duplicate], Some("also Zumba/v_twice.mkv")),
         (S::Stale, &[], Some("the file has changed since")),
         (S::Done, &[F::Degraded], Some("12 of 4,524 frames concealed")),

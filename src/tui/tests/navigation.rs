@@ -313,7 +313,7 @@ fn events_are_shown_as_toasts_that_expire() {
     let mut harness = harness();
     harness.event(Event::Paused);
     harness.event(Event::Requeued { videos: 3 });
-    assert!(harness.shows("paused") && harness.shows("3 videos queued again"));
+    assert!(harness.shows("paused") && harness.shows("3 videos queued for retry"));
     assert!(harness.app.log.held() == 62);
     harness.advance(20_000);
     assert!(harness.app.toasts.shown().is_empty());

@@ -70,12 +70,28 @@ fn the_end_is_announced_once() {
 }
 
 #[test]
+fn a_toast_repeats_the_card_only_where_it_is_hidden() {
+    let toast = "run finished in 20 s: 83 done, 4 failed";
+    let mut harness = ended(120, 40, Ending::Finished, counts(83, 4, 0));
+    let exported = || Event::Exported { videos: 83, missing: 0, path: "/out/result.pkl".into() };
+    harness.event(exported());
+    assert!(!harness.has_toast(toast) && !harness.has_toast("exported 83"));
+    harness.press("esc");
+    harness.event(exported());
+    assert!(harness.has_toast("exported 83"));
+    let mut harness = running(120, 40, failing(), gpus(2));
+    harness.press("e");
+    end(&mut harness, Ending::Finished, counts(83, 4, 0));
+    assert!(harness.has_toast(toast));
+}
+
+#[test]
 fn a_run_that_ended_before_this_window_opened_is_not_announced() {
     let mut harness = Harness::new(120, 40);
     harness.snapshot.last_run = Some(Box::new(summary(Ending::Finished, counts(83, 4, 0))));
     harness.snapshot.phase = Phase::Idle;
     // The engine learns of it while it starts.
-    let starting = Snapshot::starting("listing the videos");
+    let starting = Snapshot::starting("listing the videos", None);
     harness.receive(FromEngine::Snapshot { id: None, snapshot: starting });
     harness.connect();
     assert!(harness.app.modals.is_empty() && !harness.effects.iter().any(|effect| matches!(effect, Effect::Notify(_))));

@@ -10,7 +10,7 @@ use crate::tui::marks::{BulkMark, MAX_NAMED, MarkOperation};
 /// Marks the rows `from..to` of the current view.
 pub(super) fn begin(app: &mut App, from: usize, to: usize, operation: MarkOperation, effects: &mut Vec<Effect>) {
     if to.saturating_sub(from) > MAX_NAMED {
-        return app.say(Level::Info, format!("no more than {MAX_NAMED} are marked one by one"));
+        return app.say(Level::Info, format!("at most {MAX_NAMED} videos can be marked one by one"));
     }
     let here: Option<Vec<(String, RowState)>> =
         (from..to).map(|index| app.videos.row(index).map(|row| (row.video.clone(), row.state))).collect();

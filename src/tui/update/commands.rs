@@ -67,7 +67,7 @@ pub(super) fn time_estimate(app: &App, videos: u64) -> String {
         clips => (videos as f64 * clips as f64, snapshot.clips_per_s),
     };
     match rate.filter(|rate| *rate > 0.0) {
-        Some(rate) => format!(" About {} at the present rate.", text::duration(amount / rate)),
+        Some(rate) => format!(" About {} at the current rate.", text::duration(amount / rate)),
         None => String::new(),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
             }
             // Attempts to reconnect may fail as well.
             if matches!(app.connection, Connection::Up(_)) {
-                app.report(Level::Problem, format!("the engine has stopped responding: {reason}; reconnecting"));
+                app.report(Level::Problem, format!("lost the connection to the engine: {reason}; reconnecting"));
             }
             app.connection = Connection::Lost { reason };
         }
@@ -102,7 +102,8 @@ fn message(app: &mut App, message: FromEngine, effects: &mut Vec<Effect>) {
             _ => {}
         },
         FromEngine::Ok { id, message } => match app.pending.remove(&id) {
-            Some(PendingRequest::Command) => app.report(Level::Info, message),
+            // An event adds the command and its result to the log.
+            Some(PendingRequest::Command) => app.say(Level::Info, message),
             _ => app.touch(Dirty::Soon),
         },
         FromEngine::Error { id, message } => error(app, id, message),
@@ -125,10 +126,9 @@ fn error(app: &mut App, id: u64, message: String) {
             // A long message does not fit into a toast.
             match message.len() > 120 || message.contains('\n') {
                 true => {
-                    app.report(Level::Problem, message.lines().next().unwrap_or_default());
                     app.notice("Failed", message);
                 }
-                false => app.report(Level::Problem, message),
+                false => app.say(Level::Problem, message),
             }
         }
         // The preview shows what the table knows.
@@ -186,12 +186,14 @@ fn record_devices(app: &mut App, snapshot: &Snapshot) {
     }
 }
 
-/// Announces the end of a run: a card, a toast and a notification.
+/// Announces the end of a run: a notification and a card, or a toast where the card is not visible.
 fn announce_end(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(run) = app.snapshot().and_then(|snapshot| snapshot.last_run.as_deref()) else { return };
     let went_well = run.ending == Ending::Finished && run.failed() == 0;
     let sentence = run_end::sentence(run);
-    app.toasts.show(app.now, if went_well { Level::Info } else { Level::Problem }, sentence.clone());
+    if app.quit_when_idle || !app.modals.is_empty() {
+        app.toasts.show(app.now, if went_well { Level::Info } else { Level::Problem }, sentence.clone());
+    }
     effects.push(Effect::Notify(sentence));
     if !app.quit_when_idle {
         // Below what the user is working with.
@@ -216,6 +218,8 @@ fn event(app: &mut App, line: &Line) {
             app.toasts.show(app.now, Level::Problem, format!("run failed: {reason}"));
         }
         (None, Event::RunEnded { .. }) => {}
+        // The card shows the export of its run.
+        (None, Event::Exported { .. }) if matches!(app.modals.last(), Some(Modal::RunEnd)) => {}
         (None, Event::Exported { .. }) => app.toasts.show(app.now, Level::Info, text.clone()),
         (None, Event::Stopping) => app.toasts.show(app.now, Level::Info, "finishing the videos in progress"),
         (None, Event::Paused) => app.toasts.show(app.now, Level::Info, "paused"),

@@ -264,13 +264,25 @@ pub(super) fn retry_one(app: &mut App, video: String, state: RowState, has_featu
 }
 
 fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
+    // Without a run, queued videos are extracted by starting one, over all queued videos.
+    let is_queued = !target.states.is_empty() && target.states.iter().all(|state| *state == RowState::Queued);
+    let queued = app.snapshot().map_or(0, |snapshot| snapshot.counts.queued as u64);
+    let starts_many = is_queued && !app.is_active() && queued > commands::MAX_WITHOUT_QUESTION;
+    let wanted = target.count;
     let group = CommandGroup {
         commands: target.selects.into_iter().map(|select| Command::Redo { select }).collect(),
         unmark: target.from_marks,
         ..CommandGroup::default()
     };
+    if starts_many {
+        let videos = text::plural(queued, "queued video", "queued videos");
+        let first = format!("{} {} first.", target.name, if wanted == 1 { "is" } else { "are" });
+        let question = format!("Start a run over {videos}?{} {first}", commands::time_estimate(app, queued));
+        app.modals.push(Modal::Menu(Menu::question("Start the run", question, "yes, start it", group)));
+        return;
+    }
     if target.count <= commands::MAX_WITHOUT_QUESTION
-        && !target.has_feature
+        && (!target.has_feature || is_queued)
         && !(target.from_marks && app.marks.are_all())
     {
         return commands::send(app, group, effects);

@@ -24,7 +24,11 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let (spans, cursor) = super::videos::filter_title(app, list.text(), typing);
     let before: usize = 4 + title.iter().map(|span| text::width(&span.content)).sum::<usize>();
     title.extend(spans);
-    let right = vec![Span::styled(format!(" {} ", text::count(list.count() as u64)), theme.style(Role::Dim))];
+    let mut right = format!(" {} ", text::count(list.count() as u64));
+    if area.width >= 40 && list.text().is_empty() && typing.is_none() {
+        right = format!(" problems{}done in % {}{right}", theme.separator(), theme.separator().trim());
+    }
+    let right = vec![Span::styled(right, theme.style(Role::Dim))];
     let inner = pane(app, Pane::Classes, title, right, area, buffer);
     let chosen = app.videos.filter().class.as_deref();
     let room = usize::from(inner.width);

@@ -101,7 +101,7 @@ fn offered(app: &App) -> Vec<Offer> {
 fn word(app: &App, action: Action, short: &str) -> String {
     match action {
         Action::StartPause => match app.phase() {
-            Some(Phase::Running) => "pause".into(),
+            Some(Phase::Running | Phase::Held | Phase::Finishing | Phase::Stopping) => "pause".into(),
             Some(Phase::Paused) => "resume".into(),
             _ => short.into(),
         },
@@ -109,6 +109,7 @@ fn word(app: &App, action: Action, short: &str) -> String {
         Action::Exclude if !app.marks.is_empty() => "exclude marked".into(),
         Action::RetryAll => match app.snapshot().map_or(0, |snapshot| snapshot.counts.failed) {
             0 => short.into(),
+            1 => "retry 1 failed".into(),
             failed => format!("retry all {} failed", text::count(failed as u64)),
         },
         Action::Problems if app.focus == Pane::Videos && app.videos.filter().is_problems() => "all states".into(),

@@ -73,11 +73,16 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         Phase::Paused => ("‖", "=", Role::Warn),
         Phase::Held => ("‖", "!", Role::Error),
         Phase::Finishing | Phase::Stopping => ("◌", "o", Role::Warn),
+        Phase::Starting if snapshot.held_by.is_some() => ("‖", "!", Role::Error),
         Phase::Starting | Phase::Waiting | Phase::Idle => ("○", "o", Role::Dim),
     };
     let glyph = if theme.is_ascii() { plain } else { glyph };
     let idle = matches!(snapshot.phase, Phase::Waiting | Phase::Idle);
-    let step = snapshot.reason.as_deref().filter(|_| snapshot.phase == Phase::Starting).map(text::sanitized);
+    let step = snapshot
+        .reason
+        .as_deref()
+        .filter(|_| snapshot.phase == Phase::Starting && snapshot.held_by.is_none())
+        .map(text::sanitized);
     let idle_word = run_end::idle_word(snapshot);
     let what = match &step {
         Some(step) => step.as_ref(),
@@ -122,6 +127,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
 
 fn phase_word(snapshot: &Snapshot) -> &'static str {
     match snapshot.phase {
+        Phase::Starting if snapshot.held_by.is_some() => "waiting for the dataset folder",
         Phase::Starting => "starting",
         Phase::Waiting => "ready to start",
         Phase::Running => "running",

@@ -82,13 +82,17 @@ fn span(series: &Series<'_>) -> f64 {
     SPANS.into_iter().find(|span| *span >= needed).unwrap_or(longest)
 }
 
-/// The next of 1, 2, 5, 10, 20, 50 …
+/// The next of 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15 …, so that a curve fills at least two thirds of its chart.
 fn round_up(value: f64) -> f64 {
-    if !value.is_finite() || value <= 1.0 {
-        return 1.0;
+    if !value.is_finite() || value <= 0.1 {
+        return if value > 0.0 { 0.1 } else { 1.0 };
     }
     let power = 10_f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|top| *top >= value).unwrap_or(value)
+    [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+        .into_iter()
+        .map(|step| step * power)
+        .find(|top| *top >= value)
+        .unwrap_or(value)
 }
 
 /// `-30 s`, `-2.5 min`.
@@ -106,7 +110,12 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_values() {
-        assert_eq!([0.3, 1.2, 4.0, 812.0, 1_000.0].map(round_up), [1.0, 2.0, 5.0, 1_000.0, 1_000.0]);
+        assert_eq!([1.2, 4.0, 610.0, 812.0, 1_000.0].map(round_up), [1.5, 4.0, 800.0, 1_000.0, 1_000.0]);
+        assert_eq!([0.0, 0.03, f64::NAN].map(round_up), [1.0, 0.1, 1.0]);
+        for value in (2..5_000).map(|value| f64::from(value) * 0.1) {
+            let top = round_up(value);
+            assert!((value - 1e-9..value * 1.5 + 1e-9).contains(&top), "{value} is drawn up to {top}");
+        }
         assert_eq!([30.0, 60.0, 150.0, 1_800.0].map(ago), ["-30 s", "-60 s", "-2.5 min", "-30 min"]);
     }
 

@@ -30,6 +30,10 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let inner = pane(app, Pane::Log, title, right, area, buffer);
     let room = usize::from(inner.width);
     let (lines, cursor) = app.log.window(inner.height.into());
+    if lines.is_empty() && inner.height > 0 {
+        let why = if app.log.is_empty() { "nothing logged yet" } else { "no matching lines" };
+        buffer.set_string(inner.x, inner.y, text::truncate(why, room, theme.ellipsis()), theme.style(Role::Dim));
+    }
     let blank = usize::from(inner.height).saturating_sub(lines.len());
     for (row, entry) in lines.into_iter().enumerate() {
         let y = inner.y + (blank + row) as u16;

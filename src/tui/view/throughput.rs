@@ -68,7 +68,8 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let running = app.phase() == Some(Phase::Running);
     let rate = snapshot.filter(|_| running).and_then(|snapshot| snapshot.clips_per_s);
     let videos = snapshot.filter(|_| running).and_then(|snapshot| snapshot.videos_per_s);
-    let mut first = text::rate(rate, "clips");
+    let mut first =
+        if app.is_active() || app.is_stale() { text::rate(rate, "clips") } else { "no run is active".into() };
     if let Some(videos) = videos {
         first = format!("{first}{}{}", theme.separator(), text::rate(Some(videos), "videos"));
     }
@@ -86,7 +87,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     if is_large {
         let area = Rect { y: inner.y + used + 1, height: inner.height.saturating_sub(used + 1), ..inner };
         let (values, every_s) = (&app.history.clips_per_s, app.history.every_s.into());
-        let series = Series { title: "Clips per second", unit: "clips/s", values, every_s, full: None };
+        let series = Series { title: "Speed", unit: "clips/s", values, every_s, full: None };
         return history::draw(theme, &series, area, buffer);
     }
     let values = &app.history.clips_per_s;
@@ -97,7 +98,8 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         buffer.set_string(inner.x, inner.y + used + row as u16, text, theme.style(Role::Chart));
     }
     if axis > 0 {
-        let from = format!("{} ago", text::duration((shown.len() as f32 * app.history.every_s).into()));
+        let seconds = (shown.len() as f64 * f64::from(app.history.every_s)).max(10.0);
+        let from = format!("{} ago", text::duration(seconds));
         let y = inner.bottom() - 1;
         line(buffer, inner.x, y, room, vec![Span::styled(from, theme.style(Role::Dim))], theme);
         let now = "now";

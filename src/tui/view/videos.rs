@@ -15,6 +15,7 @@ use crate::tui::modal::Modal;
 use crate::tui::pane::Pane;
 use crate::tui::text;
 use crate::tui::theme::Role;
+use crate::tui::unavailable_reason;
 
 /// The filter being typed for a pane.
 pub(super) fn typing(app: &App, pane: Pane) -> Option<&Input> {
@@ -161,8 +162,9 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
             let quit = app.keymap.key_text(crate::tui::action::Action::Quit);
             format!("The engine has exited: {reason}. Press {start} to start it and the run, {quit} to quit.")
         }
-        Connection::Lost { reason } => format!("The engine has stopped responding ({reason}); reconnecting …"),
+        Connection::Lost { reason } => format!("Lost the connection to the engine ({reason}); reconnecting …"),
         Connection::Connecting => "Starting the engine …".to_owned(),
+        Connection::Up(_) if let Some(reason) = unavailable_reason::awaited(app) => format!("Waiting: {reason}."),
         Connection::Up(_) if !app.videos.is_known() => "Scanning the dataset folder …".to_owned(),
         Connection::Up(_) if filtered => {
             format!("No matching videos. {} clears the filter.", app.keymap.key_text(crate::tui::action::Action::Back))
@@ -295,7 +297,7 @@ fn content(app: &App, row: &Row, column: TableColumn, device: Option<&str>) -> (
         TableColumn::Why => match (&row.reason, device) {
             (Some(reason), _) => (text::sanitized(reason).into_owned(), false),
             (None, Some(device)) => (format!("on {device}"), true),
-            (None, None) if row.has_feature && row.state != RowState::Done => ("its feature is there".into(), true),
+            (None, None) if row.has_feature && row.state != RowState::Done => ("has a feature already".into(), true),
             (None, None) => (String::new(), true),
         },
         TableColumn::Mark | TableColumn::State => (String::new(), false),

@@ -56,6 +56,24 @@ fn a_waiting_engine_starts_by_itself_only_if_just_the_requested_videos_are_queue
 }
 
 #[test]
+fn a_request_for_queued_videos_starts_the_run_with_them_first() {
+    let mut run = rested(5);
+    for video in [1, 2, 4] {
+        run.event(seen(video, 9, Status::Queued));
+    }
+    assert!(!spawns(&run.event(Event::Redo(vec![VideoId(0), VideoId(4)]))), "others are queued, too");
+    assert!(spawns(&run.event(Event::Redo(vec![VideoId(4)]))));
+    run.ready(0);
+    assert_eq!((run.assignments(0)[0], run.state.counts().unfinished()), (4, 4));
+    assert_eq!(run.state.counts(), run.state.recount());
+    // During a run, the order stays.
+    let mut run = super::run(5, 1, 1, |_| {});
+    run.event(Event::Retry(vec![VideoId(4)]));
+    run.done(0);
+    assert_eq!(run.assignments(0), [1]);
+}
+
+#[test]
 fn an_excluded_video_in_flight_is_finished_and_not_assigned_again() {
     let mut run = super::run(3, 1, 1, |_| {});
     run.event(Event::Exclude(vec![VideoId(0), VideoId(1)], false));

@@ -59,7 +59,7 @@ fn counts(bench: &Bench) -> Value {
 fn start(bench: &Bench) {
     let ran = bench.run(&["--batch", "--detach"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stdout.contains("in the background") && ran.stderr.contains("11 to do"), "{ran:?}");
+    assert!(ran.stdout.contains("in the background") && ran.stderr.contains("11 queued"), "{ran:?}");
 }
 
 /// Stops the run and waits for the engine's exit.
@@ -134,11 +134,11 @@ fn a_background_run_can_be_followed_and_controlled() {
     // The engine still runs after the run: a failed video can be retried.
     bench.video("B/v_x.mp4", "ok now");
     let none = bench.run(&["retry", "v_1*"]);
-    assert!(none.code == 1 && none.stderr.contains("none of them has failed"), "{none:?}");
+    assert!(none.code == 1 && none.stderr.contains("no matching video has failed"), "{none:?}");
     let unknown = bench.run(&["retry", "nosuch"]);
     assert!(unknown.code == 1 && unknown.stderr.contains("no video matches \"nosuch\""), "{unknown:?}");
     let retried = bench.run(&["retry", "B/*"]);
-    assert_eq!((retried.code, retried.stdout.trim()), (0, "1 video queued again"));
+    assert_eq!((retried.code, retried.stdout.trim()), (0, "1 video queued for retry"));
     wait_for("it is done", || bench.files("features").len() == 11);
     drop(follower);
     let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
@@ -380,7 +380,7 @@ fn leftovers_of_dead_engines_are_ignored() {
     // A killed engine leaves its socket and its lock file. They do not count as a run.
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     wait_for("the lock is free", || !is_running(&bench));
-    assert!(bench.run(&["attach"]).stderr.contains("no run holds"));
+    assert!(bench.run(&["attach"]).stderr.contains("no run is active in "));
     let retry = bench.run(&["retry", "--failed"]);
     assert!(retry.code == 2 && retry.stderr.contains("--batch --retry-failed"), "{retry:?}");
     let ran = bench.run(&["--batch"]);

@@ -243,7 +243,7 @@ fn only_unusable_features_are_left_out_and_named() {
             "C/stale.mp4: stale: the video has changed since",
             "C/swapped.mp4: its feature is of A/v_-1.mp4",
             "C/failed.mp4: failed",
-            "7 videos are not in it",
+            "7 videos were left out",
         ],
     );
     assert_eq!(ran.out.matches("exported 4 videos").count(), 5, "{}", ran.out);
@@ -273,7 +273,7 @@ fn videos_of_one_name_share_an_export_if_their_features_are_equal() {
         &[
             "exported 3 videos",
             "C/v_2.webm: B/v_2.mp4 has the same file name and another feature",
-            "1 video is not in it",
+            "1 video was left out",
         ],
     );
     for folder in ["csv", "h5"] {

@@ -90,7 +90,7 @@ fn videos_of_another_duration_than_the_manifests_are_named_as_by_a_scan() {
         3,
         &[
             "frames: 2 from features",
-            "wrong duration Archery/v_b.mp4: plays 10.0 s, the manifest says 60.0 s",
+            "wrong duration Archery/v_b.mp4: is 10.0 s long; the manifest says 60.0 s",
             "next: ",
         ],
     );

@@ -24,7 +24,7 @@ fn scan_reports_missing_videos() {
             "missing v_tR5pWq8sA (Archery, validation): in the manifest, not on disk",
             "missing 0O_qMHxBfXg (validation): ",
             "corrupt Tai_chi/v_kLm4NoP5qRs.mp4: the file is empty",
-            "duplicate -Zq9_k2LmNo: on disk 2 times, in several classes: Archery/v_-Zq9_k2LmNo.mp4, Playing_squash/v_-Zq9_k2LmNo.mp4",
+            "duplicate -Zq9_k2LmNo: appears twice, in different classes: Archery/v_-Zq9_k2LmNo.mp4, Playing_squash/v_-Zq9_k2LmNo.mp4",
             "unlisted Archery/v_stranger.mp4",
             "  next: keep one; ",
         ],

@@ -106,7 +106,7 @@ fn a_broken_prober_is_charged_to_no_video() {
     for (script, how) in [
         ("#!/bin/bash\necho 'libavcodec.so.59: cannot open' >&2; exit 127\n", "code 127: libavcodec.so.59"),
         ("#!/bin/bash\nread -r line; echo '{}'\n", "it broke the protocol"),
-        ("#!/bin/bash\nexec sleep 1000\n", "it does not answer"),
+        ("#!/bin/bash\nexec sleep 1000\n", "it does not respond"),
     ] {
         bench.program(script);
         // Long enough for probers that do answer, also on a busy machine.

@@ -88,7 +88,7 @@ impl Round<'_> {
         let Run::Foreground(child) = run else { return };
         let said = fs::read_to_string(self.dataset.path("said")).unwrap();
         let code = child.wait().unwrap().code();
-        assert!(code == Some(3) || (code == Some(1) && said.contains("all workers are given up")), "{code:?}: {said}");
+        assert!(code == Some(3) || (code == Some(1) && said.contains("all devices are disabled")), "{code:?}: {said}");
     }
 
     fn is_complete(&self) -> bool {

@@ -69,7 +69,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     fs::rename(bench.path("data"), bench.path("videos")).unwrap();
     screen.shows("∘ queued 1");
     screen.press(ESC, "2 Videos");
-    screen.press("s", "Run finished");
+    screen.press("r", "Run finished");
     screen.shows("✔ done 4");
     screen.send(ESC);
     screen.shows_no("Run finished");
@@ -155,6 +155,38 @@ fn a_failed_engine_start_is_shown() {
 }
 
 #[test]
+fn a_window_waits_for_a_dataset_folder_that_is_missing_at_the_start() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let (data, away) = (bench.path("data"), bench.path("away"));
+    fs::rename(&data, &away).unwrap();
+    // The path may be wrong if nothing was written to the output folder before.
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("failed to open the dataset folder");
+    assert_eq!(screen.ends(), 2);
+    fs::create_dir_all(bench.path("out/.reeldeck")).unwrap();
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("waiting for the dataset folder");
+    screen.shows("mount its disk again");
+    screen.press("s", "bring it back");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+    let mut screen = open(&bench, &[], 80, 24);
+    screen.shows("waiting for the dataset folder");
+    fs::rename(&away, &data).unwrap();
+    screen.shows("ready to start");
+    screen.press("s", "Run finished");
+    screen.send("qq");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+    assert_eq!(bench.files("features").len(), 1);
+    // Without a window, nothing waits for it.
+    fs::rename(&data, &away).unwrap();
+    let ran = bench.run(&["engine", "--wait"]);
+    assert!(ran.code == 2 && ran.stderr.contains("mount its disk again"), "{ran:?}");
+}
+
+#[test]
 fn without_weights_the_window_works_and_says_what_extraction_needs() {
     let bench = bench(&[("A/v_a.mp4", "ok")], &CONFIG.replace("\"seeded\"", "\"no-such.pth\""));
     let mut screen = open(&bench, &[], 100, 30);
@@ -202,7 +234,7 @@ fn a_window_attaches_to_whatever_engine_appears() {
     screen.press("s", "● running");
     kill_engine(&bench);
     screen.shows("no engine");
-    screen.shows("the engine has stopped responding");
+    screen.shows("lost the connection to the engine");
     let started = command(&bench, &["--batch", "--detach"]).output().unwrap();
     assert!(started.status.success(), "{started:?}");
     screen.shows("● running");
@@ -223,7 +255,7 @@ fn without_a_terminal_the_error_names_the_alternative() {
     assert!(error.contains("needs a terminal") && error.contains("reeldeck --batch"), "{error}");
     let mut screen = open(&bench, &["--theme", "nosuch"], 80, 24);
     assert_eq!(screen.ends(), 2);
-    assert!(screen.text().contains("no theme `nosuch`"), "{}", screen.text());
+    assert!(screen.text().contains("unknown theme `nosuch`"), "{}", screen.text());
     fs::write(bench.path("config.toml"), format!("{CONFIG}[tui.keys]\nretyr = \"r\"\n")).unwrap();
     let mut screen = open(&bench, &[], 80, 24);
     assert_eq!(screen.ends(), 2);

@@ -208,7 +208,7 @@ fn notes_are_not_faults() {
         0,
         &[
             "note: A/v_mp4x.mp4: the logits of 1 clips are those of the clip before",
-            "note: B c/v_é.webm: its numbers are those of B c/v 3.mkv",
+            "note: B c/v_é.webm: same features as B c/v 3.mkv",
             "1 feature is of a video that is not in the dataset folder",
             "1 file in the feature folder is not a feature",
         ],

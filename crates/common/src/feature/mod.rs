@@ -259,7 +259,7 @@ impl Feature {
     /// When the number of a matrix's values does not match its shape.
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         if self.tensors.values().any(|matrix| matrix.shape[0].checked_mul(matrix.shape[1]) != Some(matrix.data.len())) {
-            return Err(io::Error::other("a matrix has not as many values as its shape says"));
+            return Err(io::Error::other("a matrix does not have as many values as its shape says"));
         }
         let shapes = self.tensors.iter().map(|(name, matrix)| (name.clone(), matrix.shape)).collect();
         let mut bytes = stream::head(&self.provenance, &shapes, checksum(&self.provenance, &self.tensors)?)?;

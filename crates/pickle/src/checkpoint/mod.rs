@@ -49,7 +49,7 @@ pub enum CheckpointError {
     Pickle(#[from] PickleError),
     /// The file contains another object than a state dict, perhaps a whole model.
     #[error(
-        "failed to find a state dict: the file holds some other object, perhaps a whole model; save `model.state_dict()`"
+        "failed to find a state dict: the file contains another object, maybe a whole model; save `model.state_dict()`"
     )]
     NoStateDict,
     /// The state dict has no tensors.

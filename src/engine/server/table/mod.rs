@@ -78,6 +78,8 @@ pub(crate) struct Table {
     matched: Option<Matched>,
     /// The files that are no videos.
     others: Arc<OtherFiles>,
+    /// The class of each of them, or [`NONE`].
+    other_classes: Vec<u32>,
     revision: u64,
     /// Increases when rows are added or removed.
     rows_revision: u64,
@@ -132,8 +134,22 @@ impl Table {
     /// Sets the files of the dataset folder that are no videos.
     pub(crate) fn set_others(&mut self, others: Arc<OtherFiles>) {
         self.others = others;
+        self.other_classes = (0..self.others.len() as u32).map(|at| self.other_class(at)).collect();
         self.rows_changed();
         self.recount();
+    }
+
+    /// The class of a file that is no video: that of a folder of its path. An ignored file makes no class.
+    fn other_class(&mut self, at: u32) -> u32 {
+        let others = Arc::clone(&self.others);
+        let Some((state, file)) = others.get(at) else { return NONE };
+        match file.folders().find_map(|folder| self.classes.get_index_of(folder)) {
+            Some(class) => class as u32,
+            None if state == RowState::Refused => {
+                class_number(&mut self.classes, file.folders().next().unwrap_or_default())
+            }
+            None => NONE,
+        }
     }
 
     /// Adds the manifest: its missing videos become rows.
@@ -289,6 +305,7 @@ impl Table {
         self.classes.values_mut().for_each(|tally| *tally = Tally::default());
         (0..self.cells.len() as u32).for_each(|id| self.count(id, true));
         self.missing().for_each(|id| self.count(id, true));
+        self.others().collect::<Vec<u32>>().into_iter().for_each(|id| self.count(id, true));
         // Only some of the ignored files are named.
         let others = [(RowState::Refused, self.others.refused.len()), (RowState::Ignored, self.others.ignored_count)];
         for (state, count) in others {
@@ -316,8 +333,11 @@ impl Table {
         (0..self.others.len() as u32).map(|at| OTHER | at)
     }
 
-    /// The class of a video. Files that are no videos have none.
+    /// The class of a row. An ignored file may have none.
     fn class_of(&self, id: u32) -> Option<u32> {
+        if id & (MISSING | OTHER) == OTHER {
+            return self.other_classes.get((id & !OTHER) as usize).copied().filter(|class| *class != NONE);
+        }
         if id & MISSING != 0 {
             return self.matched.as_ref()?.classes.get((id & !MISSING) as usize).copied();
         }

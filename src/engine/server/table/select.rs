@@ -7,7 +7,8 @@ use crate::engine::state::VideoId;
 use crate::protocol::row::{RowState, Select, Sort};
 
 impl Table {
-    /// The failed videos that one of the patterns matches, or all failed videos without a pattern.
+    /// The failed videos that one of the patterns matches, or all failed videos without a pattern. If no matching video has
+    /// failed, the queued ones: their files may have been repaired since.
     ///
     /// # Errors
     /// When a pattern is invalid or matches no video, and when no matching video has failed.
@@ -18,7 +19,7 @@ impl Table {
             let pattern = Pattern::new(text).map_err(|error| format!("invalid pattern {text:?}: {error}"))?;
             compiled.push((text, pattern, false));
         }
-        let mut found = vec![];
+        let (mut found, mut queued) = (vec![], vec![]);
         for ((id, cell), file) in self.cells.iter().enumerate().zip(self.files.iter()) {
             if cell.summary.state.is_none() {
                 continue;
@@ -33,13 +34,17 @@ impl Table {
                 *used |= matches;
                 hit |= matches;
             }
-            if hit && cell.summary.state == Some(RowState::Failed) {
-                found.push(VideoId(id));
+            match cell.summary.state {
+                Some(RowState::Failed) if hit => found.push(VideoId(id)),
+                Some(RowState::Queued) if hit && !patterns.is_empty() => queued.push(VideoId(id)),
+                _ => {}
             }
         }
         match compiled.iter().find(|(.., used)| !used) {
             Some((text, ..)) => Err(format!("no video matches {text:?}")),
-            None if found.is_empty() => Err("none of them has failed".into()),
+            None if found.is_empty() && !queued.is_empty() => Ok(queued),
+            None if found.is_empty() && patterns.is_empty() => Err("no video has failed".into()),
+            None if found.is_empty() => Err("no matching video has failed".into()),
             None => Ok(found),
         }
     }

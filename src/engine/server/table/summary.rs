@@ -51,7 +51,7 @@ impl RowSummary {
         if video.damaged && matches!(video.status, Status::Queued | Status::Running(_)) {
             findings.add(Finding::Damaged);
         }
-        let attempts = u8::try_from(video.attempts).unwrap_or(u8::MAX);
+        let attempts = u8::try_from(video.recorded).unwrap_or(u8::MAX);
         (Self { state, findings, attempts, feature: video.feature }, reason)
     }
 

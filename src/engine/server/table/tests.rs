@@ -163,13 +163,14 @@ fn counts_of_classes_follow_changes() {
 #[test]
 fn patterns_find_failed_videos() {
     let mut table = some();
+    assert_eq!(table.failed(&["v_É".into()]), Ok(vec![VideoId(2)]), "a queued one, if no other matches");
     table.change(change(2, failed(ErrorKind::Corrupt), None));
     let failed = |patterns: &[&str]| table.failed(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>());
     assert_eq!(failed(&[]), Ok(vec![VideoId(1), VideoId(2)]));
     for pattern in ["A b/*", "v_2", "v_?.mp4", "A b/v_2.mp4", "*2*"] {
         assert!(failed(&[pattern]).unwrap().contains(&VideoId(1)), "{pattern}");
     }
-    assert!(failed(&["v_1"]).unwrap_err().contains("none of them has failed"));
+    assert!(failed(&["v_1"]).unwrap_err().contains("no matching video has failed"));
     assert!(failed(&["v_2", "v_9"]).unwrap_err().contains("no video matches \"v_9\""));
     assert!(failed(&["[a"]).unwrap_err().contains("invalid pattern"));
 }
@@ -235,8 +236,8 @@ fn findings_of_the_dataset_stand_beside_the_state() {
     let sort = Sort { by: Column::State, descending: false };
     assert_eq!(names(&mut table, Filter::default(), sort)[2..5], ["B/v_4.mp4", "A/v_2.mp4", "A/v_3.mp4"]);
     let reason = |table: &Table, name: &str| table.look_up(name).unwrap().row.reason.unwrap();
-    assert_eq!(reason(&table, "A/v_2.mp4"), "plays 20.0 s, the manifest says 10.0 s");
-    assert_eq!(reason(&table, "A/v_3.mp4"), "on disk 2 times, in several classes: A/v_3.mp4, B/v_3.mp4");
+    assert_eq!(reason(&table, "A/v_2.mp4"), "is 20.0 s long; the manifest says 10.0 s");
+    assert_eq!(reason(&table, "A/v_3.mp4"), "appears twice, in different classes: A/v_3.mp4, B/v_3.mp4");
     assert_eq!(reason(&table, "B/v_4.mp4"), "cut short");
     assert_eq!(reason(&table, "New_one/v_6"), "in the manifest, not on disk");
     let known = table.look_up("A/v_1.mp4").unwrap();
@@ -248,7 +249,7 @@ fn findings_of_the_dataset_stand_beside_the_state() {
     table.change(change(6, done(), None));
     let rows = all(&mut table);
     assert_eq!(rows[2].1, "done +wrong duration");
-    assert_eq!(reason(&table, "A/v_2.mp4"), "plays 20.0 s, the manifest says 10.0 s");
+    assert_eq!(reason(&table, "A/v_2.mp4"), "is 20.0 s long; the manifest says 10.0 s");
     assert_eq!((rows[3].1.as_str(), rows[4].1.as_str()), ("failed +corrupt", "queued +duplicate +unchecked"));
     assert_eq!((rows[5].1.as_str(), rows[7].1.as_str()), ("failed +corrupt", "done +unlisted"));
     assert_eq!(table.findings()[Finding::Corrupt as usize], 2);
@@ -278,10 +279,25 @@ fn refused_and_ignored_files_have_rows_with_a_reason() {
     };
     assert_eq!(text(&mut table, "deeper than"), ["A b/deep/v_3.mp4"]);
     assert_eq!(text(&mut table, "refused").len(), 2);
-    // They are not videos: no command applies to them, and they belong to no class.
+    // They are not videos: no command applies to them. They count in the class of their folder.
     let select = |name: &str| Select { videos: vec![name.into()], filter: None };
     assert!(table.select(&select("v_0.mp4")).unwrap_err().contains("no selected video is on disk"));
-    assert_eq!(table.classes().iter().map(|class| class.counts.iter().sum::<u32>()).sum::<u32>(), 3);
+    let of_class: Vec<(String, u32, u32, u32)> = table
+        .classes()
+        .into_iter()
+        .map(|row| {
+            let count = |state: RowState| row.counts[state as usize];
+            (row.class, count(RowState::Refused), count(RowState::Ignored), row.problems)
+        })
+        .collect();
+    let of_class: Vec<_> = of_class
+        .iter()
+        .map(|(class, refused, ignored, problems)| (class.as_str(), *refused, *ignored, *problems))
+        .collect();
+    assert_eq!(of_class, [("(no class)", 1, 0, 1), ("A b", 1, 1, 1), ("C", 0, 0, 0)]);
+    let filter =
+        Filter { class: Some("A b".into()), states: vec![RowState::Ignored, RowState::Refused], ..Filter::default() };
+    assert_eq!(names(&mut table, filter, Sort::default()), ["A b/deep/v_3.mp4", "A b/notes.txt"]);
     for column in [Column::File, Column::State, Column::Size, Column::Reason, Column::Codec] {
         assert_eq!(names(&mut table, Filter::default(), Sort { by: column, descending: true }).len(), 5);
     }

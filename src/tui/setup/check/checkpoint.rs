@@ -65,7 +65,7 @@ fn file(path: &Path, recipe: &Recipe) -> Verdict {
     let published = recipe.checkpoint.sha256_prefix.as_str();
     match promised_digest(&name) {
         Some(digest) if published.starts_with(digest) => {
-            Verdict::Fine(format!("the published checkpoint of {}, by its name", recipe.name))
+            Verdict::Fine(format!("the published checkpoint of {} (by its file name)", recipe.name))
         }
         _ => Verdict::Warn(format!("not the published checkpoint ({published}); features won't match published ones")),
     }

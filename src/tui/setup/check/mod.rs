@@ -75,7 +75,8 @@ pub(crate) fn check(request: &CheckRequest) -> CheckResult {
 /// The number of GPUs that workers can use, or why they cannot. Asks a worker once, which may take seconds.
 fn gpus() -> Result<u32, String> {
     static DETECTED: OnceLock<Result<u32, String>> = OnceLock::new();
-    let detect = || match gpus::detect(Path::new("")) {
+    // On the first start there is no configuration that could name a PyTorch.
+    let detect = || match gpus::detect(&Config::default().cuda.torch) {
         Ok(Detected::Gpus(count)) => Ok(count),
         Ok(Detected::None(_)) => Ok(0),
         Err(error) => Err(format!("the GPUs of this machine cannot be used: {}", error.0)),
@@ -152,7 +153,7 @@ fn root(path: &Path) -> Verdict {
     };
     match refused {
         0 => Verdict::Fine(words),
-        n => Verdict::Warn(format!("{words}; {} elsewhere: `[scan] layout` can take all", count(n))),
+        n => Verdict::Warn(format!("{words}; refuses {} in another place (see `[scan] layout`)", count(n))),
     }
 }
 

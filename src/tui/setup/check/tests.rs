@@ -92,7 +92,7 @@ fn dataset_folder_verdicts() {
         says(check(typed), Is::Fine, "2 class folders, 3 videos");
     }
     says(check("flat"), Is::Fine, "1 video directly in the folder");
-    says(check("mixed"), Is::Warn, "1 class folder, 2 videos; 1 video elsewhere");
+    says(check("mixed"), Is::Warn, "1 class folder, 2 videos; refuses 1 video in another place");
     says(check("deep"), Is::Unclear, "1 video, but it is unclear which folders are classes");
     says(check("nothing"), Is::Warn, "no videos yet");
     says(check("nowhere"), Is::Wrong, "no such file or folder");
