@@ -48,9 +48,9 @@ fn runs_that_overlap_are_refused() {
         fs::read_to_string(bench.path("out/.reeldeck/locks/0-of-2")).is_ok_and(|text| text.contains("socket\":\"/"))
     });
     for (options, says) in [
-        (&["--shard", "0/2"][..], "another run holds this output folder"),
-        (&["--shard", "1/3"], "a run over part 0/2 holds this output folder"),
-        (&[], "must be split alike"),
+        (&["--shard", "0/2"][..], "another run is using this output folder"),
+        (&["--shard", "1/3"], "a run of part 0/2 is using this output folder"),
+        (&[], "must be split in the same way"),
     ] {
         let ran = bench.run(&[&["--batch"], options].concat());
         assert!(ran.code == 11 && ran.stderr.contains(says), "{options:?}: {ran:?}");
@@ -62,7 +62,7 @@ fn runs_that_overlap_are_refused() {
     assert_eq!(bench.run(&["stop", "--now", "--shard", "1/2"]).code, 0);
     assert_eq!(second.wait().unwrap().code(), Some(130));
     let gone = bench.run(&["pause", "--shard", "1/2"]);
-    assert!(gone.code == 2 && gone.stderr.contains("no run over part 1/2"), "{gone:?}");
+    assert!(gone.code == 2 && gone.stderr.contains("no run of part 1/2"), "{gone:?}");
     assert_eq!(bench.run(&["stop", "--now"]).code, 0, "of one alone it need not be said");
     assert_eq!(first.wait().unwrap().code(), Some(130));
 }

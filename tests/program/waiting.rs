@@ -316,7 +316,7 @@ fn a_waiting_engine_reports_errors_and_exits_without_clients() {
     let bench = bench(&[("A/v_1.mp4", "ok")]);
     let engine = Waiting::start(&bench, &[]);
     let second = bench.run(&["engine", "--wait"]);
-    assert!(second.code == 11 && second.stderr.contains("another run holds this output folder"), "{second:?}");
+    assert!(second.code == 11 && second.stderr.contains("another run is using this output folder"), "{second:?}");
     engine.end();
     assert_eq!(bench.files("features").len(), 0);
     let mut engine = Waiting::start(&bench, &[]);

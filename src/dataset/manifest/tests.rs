@@ -224,8 +224,8 @@ fn lists_of_all_forms_are_read() {
 #[test]
 fn invalid_lines_are_reported_with_their_position() {
     for (text, line, column, says) in [
-        (&b"a\nb c\n"[..], 2, 2, "here is white space"),
-        (b"a\tb", 1, 2, "here is white space"),
+        (&b"a\nb c\n"[..], 2, 2, "this is white space"),
+        (b"a\tb", 1, 2, "this is white space"),
         (b"a\n\na\n", 3, 1, "the id \"a\" occurs twice, first at line 1, column 1"),
         (b"a\nA/v_a.mp4 -1\n", 2, 1, "occurs twice"),
         (b"../../x", 1, 1, "not a path such as Class/file"),

@@ -364,14 +364,19 @@ mod tests {
                 Some((file.name.clone(), probed))
             })
             .collect();
-        let note = "note: 1 video has a container that does not say how long it is, so frames may be missing at the end without a \
-                    sign, such as";
+        let note = "note: 1 video has a container that does not state its duration, such as";
         let (durations, list) = (manifest(MANIFEST), manifest("two\nodd\nbad\n"));
         for (manifest, name) in [(None, Some("a/v_two.mp4")), (Some(&list), Some("two")), (Some(&durations), None)] {
             let report = Report::new(manifest, &scan, &probes, 2.0);
             let told = text(&report, 9);
-            let expected = name.map(|name| format!("{note} {name}; a manifest with durations shows it"));
-            assert_eq!(told.lines().find(|line| line.contains("how long it is")), expected.as_deref(), "{told}");
+            let expected = name.map(|name| {
+                format!("{note} {name}; only a manifest with durations shows whether frames are missing at the end")
+            });
+            assert_eq!(
+                told.lines().find(|line| line.contains("does not state its duration")),
+                expected.as_deref(),
+                "{told}"
+            );
             assert_eq!(report.tables().unverified, usize::from(name.is_some()));
             let mut bytes = vec![];
             report.write_json(&mut bytes, std::path::Path::new("/data"), &[]).unwrap();

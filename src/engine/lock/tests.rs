@@ -35,7 +35,7 @@ fn shards_of_one_split_run_together_and_others_are_refused() {
     for other in ["0/1", "0/3"] {
         let error = Lock::take(dir.path(), shard(other)).unwrap_err();
         assert!(matches!(error, LockError::Overlap { .. }), "{error}");
-        assert!(error.to_string().contains("must be split alike"), "{error}");
+        assert!(error.to_string().contains("must be split in the same way"), "{error}");
     }
     drop((first, second));
     Lock::take(dir.path(), Shard::WHOLE).unwrap();

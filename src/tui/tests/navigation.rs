@@ -250,7 +250,7 @@ fn marking_very_many_marks_all_of_the_filter() {
     harness.press("a");
     assert!(harness.app.marks.are_all() && harness.shows("30,000 marked"));
     harness.press("space");
-    assert!(harness.has_toast("take the marks away"));
+    assert!(harness.has_toast("clear the selection"));
     harness.press("i");
     assert!(harness.app.marks.is_empty());
     harness.press("space i");

@@ -184,7 +184,7 @@ fn an_engine_that_cannot_start_reports_to_its_caller() {
     let bench = self::bench();
     start(&bench);
     let second = bench.run(&["--batch", "--detach"]);
-    assert!(second.code == 11 && second.stderr.contains("another run holds this output folder"), "{second:?}");
+    assert!(second.code == 11 && second.stderr.contains("another run is using this output folder"), "{second:?}");
     let foreground = bench.run(&["--batch"]);
     assert_eq!(foreground.code, 11, "{foreground:?}");
     end(&bench);
