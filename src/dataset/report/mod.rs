@@ -366,7 +366,9 @@ mod tests {
             .collect();
         let note = "note: 1 video has a container that does not state its duration, such as";
         let (durations, list) = (manifest(MANIFEST), manifest("two\nodd\nbad\n"));
-        for (manifest, name) in [(None, Some("a/v_two.mp4")), (Some(&list), Some("two")), (Some(&durations), None)] {
+        for (manifest, name) in
+            [(None, Some("a/v_two.mp4")), (Some(&list), Some("a/v_two.mp4")), (Some(&durations), None)]
+        {
             let report = Report::new(manifest, &scan, &probes, 2.0);
             let told = text(&report, 9);
             let expected = name.map(|name| {
