@@ -147,7 +147,7 @@ fn a_background_run_can_be_followed_and_controlled() {
     assert!(bench.run(&["status"]).stdout.contains("No run is using"));
     for command in [&["attach"][..], &["pause"], &["stop"], &["retry", "--failed"]] {
         let ran = bench.run(command);
-        assert!(ran.code == 2 && ran.stderr.contains("with `reeldeck --batch"), "{ran:?}");
+        assert!(ran.code == 2 && ran.stderr.contains("`reeldeck --batch"), "{ran:?}");
     }
 }
 
