@@ -50,6 +50,14 @@ fn check(violations: &[Violation]) {
 }
 
 #[test]
+fn files_are_short() {
+    let folders = ["src", "crates", "tests", "examples", "benches"];
+    let long = folders.into_iter().flat_map(sources).filter(|(_, text)| text.lines().count() > 400);
+    let long: Vec<String> = long.map(|(name, text)| format!("{name}: {}", text.lines().count())).collect();
+    assert!(long.is_empty(), "CONTRIBUTING.md allows 400 lines a file:\n{}", long.join("\n"));
+}
+
+#[test]
 fn modules_import_only_from_lower_layers_and_never_in_a_circle() {
     let document = architecture();
     let order = Order::parse(&block(&document, "layers"));

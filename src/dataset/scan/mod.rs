@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::source::SourceStamp;
-use reeldeck_common::video::{NameError, VideoName};
+use reeldeck_common::video::VideoName;
 use rustix::io::Errno;
 use walkdir::{DirEntry, WalkDir};
 
@@ -17,9 +17,11 @@ use super::shown;
 
 mod layout;
 mod partial;
+mod refusal;
 
 pub use layout::FolderLayout;
 pub(crate) use partial::is_partial_extension;
+pub(crate) use refusal::{Refusal, Refused, ScanError};
 
 /// A feature file adds this to the name of its video, and file names have at most 255 bytes.
 const MAX_NAME_LEN: usize = 255 - ".safetensors".len();
@@ -60,74 +62,6 @@ pub struct VideoFile {
     pub name: VideoName,
     /// Size and modification time at the scan.
     pub stamp: SourceStamp,
-}
-
-/// An entry that cannot be used.
-#[derive(Debug)]
-pub struct Refused {
-    /// The path relative to the dataset folder, safe for a terminal.
-    pub shown: String,
-    /// The reason.
-    pub reason: Refusal,
-}
-
-/// Why an entry cannot be used, and what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// The name is not allowed.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The name of the feature file would be too long.
-    #[error("the file name is longer than {MAX_NAME_LEN} bytes; rename the file")]
-    NameTooLong,
-    /// A file directly in the dataset folder, and the layout has class folders.
-    #[error("not in a class folder; move it into one, or set `[scan] layout = \"any\"`")]
-    NoClass,
-    /// A file below the class folders.
-    #[error("deeper than Class/file; move it up into the class folder, or set `[scan] layout = \"any\"`")]
-    TooDeep,
-    /// A file in a folder, and the layout is flat.
-    #[error("in a subfolder, and the layout is flat; move it up, or set `[scan] layout = \"any\"`")]
-    NotFlat,
-    /// A file in another place than the folders of splits.
-    #[error("not of the form split/Class/file or split/file; move it there, or set `[scan] layout = \"any\"`")]
-    NotInSplit,
-    /// The layout is not clear.
-    #[error(
-        "it is not clear which folders are classes; set `[scan] layout = \"any\"`, or name another folder with --root"
-    )]
-    Unclear,
-    /// A broken link.
-    #[error("a link to something that does not exist; fix or remove the link")]
-    Dangling,
-    /// A link to a folder that contains it.
-    #[error("a link to a folder that contains it; remove the link")]
-    Cycle,
-    /// A folder, pipe, socket or device with the name of a video.
-    #[error("a {0}, not a file; remove it")]
-    NotAFile(&'static str),
-    /// The file system denies access.
-    #[error("cannot be read ({0}); check permissions and disk")]
-    Unreadable(io::Error),
-}
-
-/// Why a scan failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ScanError {
-    /// The dataset folder cannot be read.
-    #[error("failed to read the dataset folder {}; check --root", shown(path))]
-    Read {
-        /// The dataset folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The dataset folder is not a folder.
-    #[error("{} is not a folder; check --root", shown(path))]
-    NotAFolder {
-        /// The path.
-        path: PathBuf,
-    },
 }
 
 impl Scan {

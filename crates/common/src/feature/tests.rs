@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::recipe::Model;
+use crate::recipe::Precision;
+use crate::source::SourceStamp;
+use crate::video::VideoName;
 use proptest::prelude::*;
 use safetensors::tensor::TensorView;
 
