@@ -56,8 +56,10 @@ pub(super) enum PendingRequest {
     Classes,
     History,
     Log,
-    /// The video's name.
+    /// The details of this video, which open.
     Details(String),
+    /// The details of this video, for the view that was open at the request.
+    RefreshedDetails(String),
     /// The same for the preview.
     Preview(String),
     /// The names of rows to mark.

@@ -50,8 +50,8 @@ pub(super) fn judge(name: &str, matrix: &Matrix, starts: &[u64]) -> Vec<(Kind, S
     if repeated > 0 {
         let kind = if repeated * 2 > neighbours { Kind::Repeated } else { Kind::Note };
         let text = format!(
-            "the {name} of {repeated} clips are those of the clip before, though they are of other frames, the first of \
-             them clip {}",
+            "{} with the {name} of the clip before, although their frames differ; the first is clip {}",
+            crate::out::count(repeated, "clip", "clips"),
             first + 1
         );
         found.push((kind, text));
@@ -93,11 +93,11 @@ mod tests {
         let (a, b, c, d) = ([1.0, 2.0, 3.0], [1.0, 2.0, 4.0], [1.0, 2.0, 5.0], [1.0, 2.0, 6.0]);
         let found = judged(&[a, a, b, c, d], &[0, 1, 2, 3, 4]);
         assert!(
-            found[0].0 == Kind::Note && found[0].1.contains("of 1 clips") && found[0].1.ends_with("clip 1"),
+            found[0].0 == Kind::Note && found[0].1.starts_with("1 clip with") && found[0].1.ends_with("clip 1"),
             "{found:?}"
         );
         let found = judged(&[a, b, b, b, b], &[0, 1, 2, 3, 4]);
-        assert!(found[0].0 == Kind::Repeated && found[0].1.contains("of 3 clips"), "{found:?}");
+        assert!(found[0].0 == Kind::Repeated && found[0].1.starts_with("3 clips with"), "{found:?}");
         // Clips of the same frames are not counted.
         let found = judged(&[a, a, a, b, b], &[0, 0, 0, 1, 2]);
         assert_eq!(found[0].0, Kind::Note, "one of two neighbours is not more than half");

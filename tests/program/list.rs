@@ -219,7 +219,7 @@ fn unusable_folders_exit_with_2() {
         (["--out", "dangling"], "failed to resolve the output folder"),
         (["--config", "none.toml"], "failed to read the configuration"),
         (["--recipe", "slowonly-r50-8x8-k70"], "did you mean slowonly-r50-8x8-k700?"),
-        (["--devices", "cuda"], "--devices: no device `cuda`"),
+        (["--devices", "cuda"], "--devices: unknown device `cuda`"),
     ] {
         bench.run(&["extract", args[0], args[1]]).expect(2, &["error: ", says]);
     }

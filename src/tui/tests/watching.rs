@@ -149,3 +149,19 @@ fn a_late_answer_for_another_video_is_dropped() {
     harness.receive(FromEngine::Details { id, details: Box::new(super::fixtures::details(first)) });
     assert!(harness.app.preview.view().is_none());
 }
+
+#[test]
+fn closed_details_stay_closed_when_the_answer_to_their_refresh_arrives() {
+    let mut harness = resting();
+    harness.press("enter");
+    let video = harness.app.details().unwrap().video().to_owned();
+    harness.silent = true;
+    harness.app.table_stale = true;
+    harness.advance(2_000);
+    let wanted = PendingRequest::RefreshedDetails(video);
+    let id = harness.app.pending.iter().find(|(_, request)| **request == wanted).map(|(id, _)| *id).unwrap();
+    harness.press("esc");
+    let row = harness.app.videos.current().unwrap().clone();
+    harness.receive(FromEngine::Details { id, details: Box::new(super::fixtures::details(row)) });
+    assert!(harness.app.modals.is_empty(), "{:?}", harness.app.modals);
+}

@@ -30,15 +30,20 @@ pub(super) fn refresh(app: &mut App, effects: &mut Vec<Effect>) {
         return;
     }
     if let Some(video) = view(app).map(|view| view.video().to_owned()) {
-        open(app, video, effects);
+        app.ask(PendingRequest::RefreshedDetails(video.clone()), |id| ToEngine::Details { id, video }, effects);
     }
 }
 
-pub(super) fn received(app: &mut App, video: &str, result: Result<Box<Details>, String>) {
-    let details = match result {
-        Ok(details) => details,
-        Err(reason) => return app.say(Level::Problem, format!("{}: {reason}", text::sanitized(video))),
-    };
+/// The answer to [`refresh`]. Meanwhile the user may have closed the view or opened another video.
+pub(super) fn refreshed(app: &mut App, video: &str, details: Box<Details>) {
+    if let Some(view) = view(app).filter(|view| view.video() == video) {
+        view.set(details);
+        app.touch(Dirty::Soon);
+    }
+}
+
+/// The answer to [`open`].
+pub(super) fn received(app: &mut App, video: &str, details: Box<Details>) {
     if let Some(view) = view(app) {
         let same = view.video() == video;
         view.set(details);

@@ -9,7 +9,7 @@ use crate::protocol::{Command, FromEngine, LogLine, ToEngine};
 use crate::tui::app::{App, Connection, Dirty, PendingRequest, TimedSnapshot};
 use crate::tui::device_history::{self, DeviceHistory};
 use crate::tui::modal::Modal;
-use crate::tui::run_end;
+use crate::tui::{run_end, text};
 
 /// The number of log lines that are requested after connecting.
 const LOG_LINES: usize = 500;
@@ -97,7 +97,8 @@ fn message(app: &mut App, message: FromEngine, effects: &mut Vec<Effect>) {
             app.touch(Dirty::Soon);
         }
         FromEngine::Details { id, details: found } => match app.pending.remove(&id) {
-            Some(PendingRequest::Details(video)) => details::received(app, &video, Ok(found)),
+            Some(PendingRequest::Details(video)) => details::received(app, &video, found),
+            Some(PendingRequest::RefreshedDetails(video)) => details::refreshed(app, &video, found),
             Some(PendingRequest::Preview(video)) => preview::received(app, &video, found, effects),
             _ => {}
         },
@@ -117,7 +118,9 @@ fn error(app: &mut App, id: u64, message: String) {
             app.videos.query_failed();
             app.say(Level::Problem, message);
         }
-        Some(PendingRequest::Details(video)) => details::received(app, &video, Err(message)),
+        Some(PendingRequest::Details(video) | PendingRequest::RefreshedDetails(video)) => {
+            app.say(Level::Problem, format!("{}: {message}", text::sanitized(&video)));
+        }
         Some(PendingRequest::BulkMark) => {
             app.bulk_mark = None;
             app.say(Level::Problem, message);

@@ -76,7 +76,7 @@ fn a_reextracted_sample_is_compared_and_removed() {
         3,
         &[
             "compared 4 features with a new extraction: 3 within 2.0e-4",
-            "A/v_mp4x.mp4: extracted again, its pooled are others",
+            "A/v_mp4x.mp4: its pooled differ after a new extraction",
             "1 wrong",
         ],
     );
@@ -101,7 +101,7 @@ fn verify_samples_doubtful_features_first() {
     let repeat = |feature: &mut Feature| logits(feature).data.copy_within(0..5, 5);
     set.feature(VIDEOS[2], repeat);
     let script = worker(&set, "", "");
-    with_worker(&set, &script, "1").expect(3, &["wrong, again: B c/v 3.mkv: extracted again, its logits are others"]);
+    with_worker(&set, &script, "1").expect(3, &["wrong, again: B c/v 3.mkv: its logits differ after a new extraction"]);
     anew(&set, VIDEOS[2], repeat);
     with_worker(&set, &script, "1")
         .expect(0, &["compared 1 feature with a new extraction: 1 within", "B c/v 3.mkv: equal to the bit"]);

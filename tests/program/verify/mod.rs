@@ -207,7 +207,7 @@ fn notes_are_not_faults() {
     set.run(&["verify"]).expect(
         0,
         &[
-            "note: A/v_mp4x.mp4: the logits of 1 clips are those of the clip before",
+            "note: A/v_mp4x.mp4: 1 clip with the logits of the clip before, although their frames differ",
             "note: B c/v_é.webm: same features as B c/v 3.mkv",
             "1 feature is of a video that is not in the dataset folder",
             "1 file in the feature folder is not a feature",
