@@ -59,6 +59,17 @@ fn pictures_over_the_limit_are_refused_before_anything_is_decoded() {
     }
 }
 
+/// FFmpeg compares its own limit with the size of its buffers, which it rounds up.
+#[test]
+fn pictures_of_exactly_the_limit_are_decoded_whatever_their_width() {
+    let folder = Folder::new();
+    for (width, height, encoder) in [(340, 256, "libx264"), (338, 254, "mpeg4"), (342, 258, "libx264")] {
+        let path = folder.make("a.mp4", &Synth { width, height, ..small(encoder, 3, &[]) });
+        let enough = limited(Limits { megapixels: f64::from(width * height) / 1e6, ..Limits::default() });
+        assert_eq!(take_both(&path, &enough).unwrap().facts.size, [width, height]);
+    }
+}
+
 #[test]
 fn a_picture_that_grows_on_the_way_is_not_decoded() {
     let folder = Folder::new();
