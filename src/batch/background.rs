@@ -89,7 +89,8 @@ impl Drop for Background {
             match self.ended.recv_timeout(self.stall_timeout) {
                 Err(RecvTimeoutError::Timeout) if self.handled.load(Ordering::Relaxed) != before => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    errln!("nobody reads the output; the rest is dropped");
+                    let seconds = self.stall_timeout.as_secs();
+                    errln!("the output was not read for {seconds} s; the rest of it is lost");
                     return;
                 }
                 _ => return,

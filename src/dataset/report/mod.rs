@@ -123,8 +123,8 @@ impl<'a> Report<'a> {
             tables.unverified += usize::from(self.has_unverified_end(&row));
             tables.splits.entry(row.listed.and_then(|listed| listed.split)).or_default().count(&row);
             let known = row.classes();
-            let nobody_knows = known.is_empty().then_some("");
-            for class in known.into_iter().chain(nobody_knows) {
+            let unknown = known.is_empty().then_some("");
+            for class in known.into_iter().chain(unknown) {
                 let (_, tally) =
                     classes.entry(class.replace(' ', "_")).or_insert_with(|| (class.to_owned(), Tally::default()));
                 tally.count(&row);

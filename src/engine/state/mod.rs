@@ -54,7 +54,7 @@ pub struct Hold {
 /// What ends a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldUntil {
-    /// The folder cannot be used: a check succeeds. The next one is due at this time; none while one is going on.
+    /// The folder cannot be used: a check succeeds. The next one is due at this time; `None` while one is pending.
     Checked(Option<Millis>),
     /// The folder does not respond: its check is answered, and the orders that wait for the journal are released.
     Responds,
@@ -63,7 +63,7 @@ pub enum HoldUntil {
 /// The checks of a folder. There is one at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Check {
-    /// When the check that is going on was requested.
+    /// When the pending check was requested.
     pub asked: Option<Millis>,
     /// When the last check that succeeded was requested.
     pub succeeded: Option<Millis>,

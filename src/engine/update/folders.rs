@@ -12,7 +12,7 @@ const CHECK_INTERVAL: Millis = 2_000;
 const RESPONSE_TIMEOUT: Millis = 10_000;
 
 impl Step<'_> {
-    /// Requests a check of a folder, unless one is going on.
+    /// Requests a check of a folder, unless one is pending.
     pub(super) fn check(&mut self, folder: Folder) {
         let check = self.state.checks.of(folder);
         if check.asked.is_none() {
@@ -89,8 +89,8 @@ impl Step<'_> {
     /// holds the run again if it is still needed.
     pub(super) fn hold(&mut self, folder: Folder, reason: String) {
         if !matches!(self.state.hold, Some(Hold { until: HoldUntil::Checked(_), .. })) {
-            let going_on = self.state.checks.of(folder).asked.is_some();
-            let until = HoldUntil::Checked((!going_on).then_some(self.now + CHECK_INTERVAL));
+            let is_pending = self.state.checks.of(folder).asked.is_some();
+            let until = HoldUntil::Checked((!is_pending).then_some(self.now + CHECK_INTERVAL));
             self.state.hold = Some(Hold { folder, reason: reason.clone(), until });
             self.notify(Notice::Held(folder, reason));
         }

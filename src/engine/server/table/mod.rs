@@ -169,8 +169,8 @@ impl Table {
         let label = |listed| manifest.labels(listed).next();
         let classes: Vec<u32> =
             manifest.videos().map(|(_, listed)| label(listed).map_or(NONE, &mut class_of)).collect();
-        let nobody_knows = class_number(&mut self.classes, NO_CLASS);
-        let classes = classes.into_iter().map(|class| if class == NONE { nobody_knows } else { class }).collect();
+        let unknown = class_number(&mut self.classes, NO_CLASS);
+        let classes = classes.into_iter().map(|class| if class == NONE { unknown } else { class }).collect();
         let (first, next) = (vec![NONE; videos], vec![NONE; positions.len()]);
         let mut matched = Matched { listing, positions, first, next, classes };
         for (id, cell) in (0..).zip(&self.cells) {

@@ -119,7 +119,7 @@ pub(crate) fn walk<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Boxes> {
             }
             let Some(next) = next_fragment(file, inside)? else { break };
             boxes.break_off(at.min(next), next);
-            // If its length makes no sense either, the search goes on behind its header.
+            // If its length makes no sense either, the search continues after its header.
             (inside, at) = (next + 8, next);
             continue;
         };
