@@ -7,6 +7,7 @@ pub mod confine;
 mod exit;
 mod lines;
 mod process;
+mod stderr;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -9,9 +9,11 @@ use serde::de::DeserializeOwned;
 pub struct LineReader<R> {
     reader: R,
     limit: usize,
-    /// The line so far. An asynchronous read that is cancelled resumes from it.
+    /// The line so far. A read that is cancelled or would block resumes from it.
     line: Vec<u8>,
     is_complete: bool,
+    /// The rest of the last line is skipped before the next line is read.
+    is_skipping: bool,
 }
 
 /// Why there is no next line.
@@ -37,7 +39,7 @@ pub enum LineError {
 impl<R> LineReader<R> {
     /// Reads from `reader`; a line may have `limit` bytes, not counting its line break.
     pub fn new(reader: R, limit: usize) -> Self {
-        Self { reader, limit, line: vec![], is_complete: false }
+        Self { reader, limit, line: vec![], is_complete: false, is_skipping: false }
     }
 
     /// How many bytes may still be read of the current line: one more than the limit, for the line break.
@@ -86,8 +88,12 @@ impl<R: BufRead> LineReader<R> {
     /// at the end of the stream counts as one. `None` at the end of the stream.
     ///
     /// # Errors
-    /// When the stream cannot be read.
+    /// When the stream cannot be read. After [`io::ErrorKind::WouldBlock`] the next call resumes.
     pub fn next_line_truncated(&mut self) -> io::Result<Option<&[u8]>> {
+        if self.is_skipping {
+            self.reader.skip_until(b'\n')?;
+            self.is_skipping = false;
+        }
         let room = self.begin();
         self.reader.by_ref().take(room).read_until(b'\n', &mut self.line)?;
         if self.line.is_empty() {
@@ -98,7 +104,7 @@ impl<R: BufRead> LineReader<R> {
             self.line.pop();
         } else if self.line.len() > self.limit {
             self.line.pop();
-            self.reader.skip_until(b'\n')?;
+            self.is_skipping = true;
         }
         Ok(Some(&self.line))
     }
@@ -173,6 +179,36 @@ mod tests {
         let mut long = LineReader::new(&b"123456"[..], 4);
         assert_eq!(text(long.next_line_truncated().unwrap()).unwrap(), "1234");
         assert_eq!(text(long.next_line_truncated().unwrap()), None);
+    }
+
+    /// Gives one piece a read, and reports that it would block between two pieces.
+    struct Pieces(std::vec::IntoIter<&'static [u8]>, bool);
+
+    impl Read for Pieces {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let piece = self.0.next().unwrap_or_default();
+            into[..piece.len()].copy_from_slice(piece);
+            Ok(piece.len())
+        }
+    }
+
+    #[test]
+    fn a_read_that_would_block_resumes() {
+        let pieces: Vec<&[u8]> = vec![b"1", b"2\n1234", b"56", b"7", b"8\n\nab", b"c"];
+        let mut reader = LineReader::new(io::BufReader::new(Pieces(pieces.into_iter(), false)), 4);
+        let mut lines = vec![];
+        loop {
+            match reader.next_line_truncated() {
+                Ok(Some(line)) => lines.push(String::from_utf8(line.to_vec()).unwrap()),
+                Ok(None) => break,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        assert_eq!(lines, ["12", "1234", "", "abc"]);
     }
 
     #[cfg(feature = "tokio")]

@@ -1,17 +1,15 @@
 //! A child process that exchanges JSON lines with this one.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reeldeck_common::protocol::{self, MAX_LINE};
-use reeldeck_common::video::printable;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use serde::Serialize;
@@ -20,12 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::confine;
 use crate::exit::Exit;
 use crate::lines::{LineError, LineReader};
-
-/// How many lines of standard error are kept.
-const STDERR_LINES: usize = 20;
-
-/// The longest line of standard error that is kept, in bytes.
-const STDERR_LINE_BYTES: usize = 400;
+use crate::stderr::Stderr;
 
 /// How long a process may run after it has closed its standard output, and how long its output may stay open after it has
 /// exited.
@@ -49,7 +42,8 @@ impl Program {
     }
 }
 
-/// What a process does, in order. `M` is the type of its messages.
+/// What a process does, in order: a line of standard error that was written before a message is reported before it. `M` is
+/// the type of its messages.
 #[derive(Debug)]
 pub enum Event<M> {
     /// It wrote a message to its standard output.
@@ -67,7 +61,7 @@ pub enum Event<M> {
 pub struct Process {
     group: Arc<Group>,
     input: Option<Input>,
-    stderr: Arc<Mutex<VecDeque<String>>>,
+    stderr: Arc<Mutex<Stderr>>,
 }
 
 /// The standard input of a process. Messages are queued, so sending never blocks.
@@ -162,7 +156,7 @@ impl Process {
 
     /// The last lines of its standard error, oldest first.
     pub fn stderr(&self) -> Vec<String> {
-        lock(&self.stderr).iter().cloned().collect()
+        lock(&self.stderr).last_lines()
     }
 
     /// Suspends the process and everything that it has started in its group.
@@ -252,7 +246,8 @@ fn serve<M: DeserializeOwned + 'static>(
     let stderr = child.stderr.take().ok_or_else(missing)?;
 
     let group = Arc::new(Group { id, state: Mutex::default(), ended: Condvar::new() });
-    let lines = Arc::new(Mutex::new(VecDeque::with_capacity(STDERR_LINES)));
+    let (stderr, stderr_pipe) = Stderr::new(stderr)?;
+    let stderr = Arc::new(Mutex::new(stderr));
     // `None` after the last event.
     let emit = Arc::new(Mutex::new(Some(on_event)));
     let (input, queue) = mpsc::channel();
@@ -263,17 +258,21 @@ fn serve<M: DeserializeOwned + 'static>(
 
     spawn("stdin", move || write_lines(stdin, &queue))?;
     spawn("stdout", {
-        let (group, emit) = (Arc::clone(&group), Arc::clone(&emit));
+        let (group, emit, stderr) = (Arc::clone(&group), Arc::clone(&emit), Arc::clone(&stderr));
         move || {
             let _open = stdout_open;
-            read_messages(stdout, &group, |message| emit_to(&emit, Event::Message(message)));
+            read_messages(stdout, &group, |message| {
+                // The other thread may not have seen yet what was written before the message.
+                lock(&stderr).read_available(|line| emit_to(&emit, Event::Stderr(line)));
+                emit_to(&emit, Event::Message(message));
+            });
         }
     })?;
     spawn("stderr", {
-        let (lines, emit) = (Arc::clone(&lines), Arc::clone(&emit));
+        let (stderr, emit) = (Arc::clone(&stderr), Arc::clone(&emit));
         move || {
             let _open = stderr_open;
-            keep_last(stderr, &lines, |line| emit_to(&emit, Event::Stderr(line)));
+            while stderr_pipe.wait() && lock(&stderr).read_available(|line| emit_to(&emit, Event::Stderr(line))) {}
         }
     })?;
     spawn("supervisor", {
@@ -294,7 +293,7 @@ fn serve<M: DeserializeOwned + 'static>(
             }
         }
     })?;
-    Ok((Process { group, input: Some(Input(input)), stderr: lines }, supervise))
+    Ok((Process { group, input: Some(Input(input)), stderr }, supervise))
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -340,18 +339,4 @@ fn read_messages<M: DeserializeOwned>(stdout: ChildStdout, group: &Group, mut ea
         }
     };
     group.end(invalid);
-}
-
-fn keep_last(stderr: ChildStderr, lines: &Mutex<VecDeque<String>>, mut each: impl FnMut(String)) {
-    let mut reader = LineReader::new(BufReader::new(stderr), STDERR_LINE_BYTES);
-    while let Ok(Some(line)) = reader.next_line_truncated() {
-        let line = printable(String::from_utf8_lossy(line).trim_end());
-        let mut lines = lock(lines);
-        if lines.len() == STDERR_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line.clone());
-        drop(lines);
-        each(line);
-    }
 }

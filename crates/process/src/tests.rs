@@ -68,6 +68,29 @@ fn everything_written_before_the_exit_arrives_before_it() {
 }
 
 #[test]
+fn a_line_of_standard_error_is_reported_before_a_later_message() {
+    let script = "for n in $(seq 3000); do echo \"line $n\" >&2; echo $n; done";
+    let (_process, events) = start(script);
+    let mut lines = 0;
+    let mut messages = 0;
+    loop {
+        match events.recv_timeout(LONG).unwrap() {
+            Event::Stderr(line) => {
+                lines += 1;
+                assert_eq!(line, format!("line {lines}"));
+            }
+            Event::Message(message) => {
+                messages += 1;
+                assert_eq!(message, messages);
+                assert!(lines >= messages, "message {messages} came before its line");
+            }
+            Event::Exited(_) => break,
+        }
+    }
+    assert_eq!((lines, messages), (3000, 3000));
+}
+
+#[test]
 fn the_last_lines_of_standard_error_are_kept() {
     let (process, events) = start("seq 100 >&2");
     all(events);
