@@ -13,8 +13,8 @@ use reeldeck_common::open;
 use crate::client::{Client, runs};
 use crate::config::{Overrides, Settings};
 use crate::dataset::shown;
+use crate::discovery;
 use crate::error::{Exit, ExitError};
-use crate::process;
 use crate::protocol::snapshot::Phase;
 
 /// How often a starting engine is asked whether it is ready.
@@ -71,7 +71,7 @@ pub(crate) fn start(
     let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
     let stderr = open::in_place(OpenOptions::new().write(true).create(true).truncate(true), &path)
         .with_context(|| format!("failed to write {}", shown(&path)))?;
-    let own = process::reeldeck()?;
+    let own = discovery::reeldeck()?;
     let mut command = Command::new(own);
     command
         .arg("engine")

@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod config;
 mod dataset;
+mod discovery;
 mod doctor;
 mod engine;
 mod error;
@@ -21,7 +22,6 @@ mod launch;
 mod monitor;
 mod out;
 mod parallel;
-mod process;
 mod progress;
 mod protocol;
 mod runtime;
@@ -44,14 +44,14 @@ pub mod internals {
     }
     pub mod dataset {
         pub use crate::dataset::probe::cache::Cache;
-        pub use crate::dataset::probe::{Ended, Finding, ProbeError, Request, Setup, probe};
+        pub use crate::dataset::probe::{Ended, Outcome, ProbeError, Request, Setup, probe};
         pub use crate::dataset::scan::{FolderLayout, Scan, ScanRules, VideoFile, scan};
         pub use crate::dataset::video_list::LabelStyle;
     }
     pub mod engine {
-        pub use crate::engine::event::{Effect, Event, Notice, Unread};
+        pub use crate::engine::event::{Effect, Event, Notice, ReadFailure};
         pub use crate::engine::state::{
-            Ending, HoldUntil, Phase, Progress, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId,
+            HoldUntil, KillReason, Phase, Progress, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId,
             WorkerProcess, WorkerStatus,
         };
         pub use crate::engine::update::update;
@@ -117,7 +117,7 @@ const MAX_ADDRESS: u64 = 1 << 16;
 /// Runs the program. Returns its exit code.
 pub fn main() -> ExitCode {
     // SAFETY: the program begins here; nothing has started a thread.
-    unsafe { process::remove_relative_entries() };
+    unsafe { discovery::remove_relative_entries() };
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {

@@ -35,7 +35,7 @@ const EXCLUDED: &str = "excluded";
 /// Does the main job.
 ///
 /// # Errors
-/// When a run cannot begin or go on. Videos that fail only change the exit code.
+/// When a run cannot begin or continue. Videos that fail only change the exit code.
 pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result<Exit> {
     if options.background {
         // Fails only for the leader of a process group, which the launcher avoids.

@@ -14,10 +14,10 @@ use serde::Deserialize;
 
 use crate::config::Config;
 use crate::dataset::shown;
+use crate::discovery;
 use crate::error::{Exit, ExitError};
 use crate::out::errln;
 use crate::out::outln;
-use crate::process;
 
 const DEFINITION: &str = include_str!("../../assets/demo.toml");
 
@@ -69,7 +69,7 @@ pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
                     root = \"data\"\nout = \"out\"\ncheckpoint = \"seeded\"\n";
         fs::write(&config, text).with_context(|| format!("failed to write {}", shown(&config)))?;
     }
-    let own = process::reeldeck()?;
+    let own = discovery::reeldeck()?;
     errln!("running: {} --batch --config {}", shown(&own), shown(&config));
     let status = Command::new(&own).arg("--batch").arg("--config").arg(&config).stdin(Stdio::null()).status();
     let code = status.context("failed to start reeldeck")?.code();
@@ -119,7 +119,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
         .filter(|entry| !entry.empty)
         .map(|entry| serde_json::json!({ "file": path_in(workshop, entry), "video": entry.video, "otherwise": entry.otherwise }))
         .collect();
-    process::synthesize(&process::probe()?, &jobs)?;
+    discovery::synthesize(&discovery::probe()?, &jobs)?;
     for entry in missing {
         let (made, place) = (path_in(workshop, entry), path_in(root, entry));
         for folder in [made.parent(), place.parent()].into_iter().flatten() {

@@ -10,9 +10,9 @@ use super::list::hint;
 use crate::config::{Config, FILE, Overrides, check_folders, detect};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
+use crate::discovery::gpus;
 use crate::error::{Exit, ExitError};
 use crate::out::{self, errln};
-use crate::process::gpus;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 

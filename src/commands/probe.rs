@@ -12,7 +12,7 @@ use reeldeck_common::video::printable;
 
 use crate::config::{Settings, Verbosity};
 use crate::dataset::probe::cache::{self, Cache};
-use crate::dataset::probe::{Ended, Finding, Request, Setup, probe};
+use crate::dataset::probe::{Ended, Outcome, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::state::Probes;
@@ -21,8 +21,8 @@ use crate::error::Exit;
 use crate::out::{self, count};
 use crate::progress::{Progress, Size};
 
+use crate::discovery;
 use crate::out::errln;
-use crate::process;
 
 /// How many videos of each kind are named without `-v`.
 const MAX_NAMED: usize = 20;
@@ -79,19 +79,19 @@ impl<'a> Checker<'a> {
         if self.setup.program.as_os_str().is_empty()
             && videos.iter().any(|video| self.cache.known(video, self.level).is_none())
         {
-            self.setup.program = process::probe()?;
+            self.setup.program = discovery::probe()?;
         }
         let request = Request { root: &settings.root, videos, level: self.level, limits: &settings.limits };
         let mut tally = Tally::default();
         let meter = settings.meter();
         meter.begin("checking", Size::Items(videos.len()));
-        let ended = probe(request, &self.setup, &mut self.cache, self.cancel, &mut |index, finding| {
+        let ended = probe(request, &self.setup, &mut self.cache, self.cancel, &mut |index, outcome| {
             if let Some(video) = videos.get(index) {
-                if let Finding::Probed { probed, .. } = &finding {
+                if let Outcome::Probed { probed, .. } = &outcome {
                     probes.insert(video.name.clone(), probed.clone());
                 }
-                let is_cached = matches!(finding, Finding::Probed { cached: true, .. });
-                tally.take(video, finding);
+                let is_cached = matches!(outcome, Outcome::Probed { cached: true, .. });
+                tally.take(video, outcome);
                 meter.detail(&format!("{} not healthy", tally.unhealthy.values().map(Vec::len).sum::<usize>()));
                 if is_cached { meter.skip() } else { meter.step(0) }
             }
@@ -137,7 +137,7 @@ enum Kind {
     Damaged,
     Corrupt,
     OverLimit,
-    Unread,
+    Unreadable,
     Arriving,
 }
 
@@ -148,7 +148,7 @@ impl Kind {
             Self::Damaged => "damaged",
             Self::Corrupt => "corrupt",
             Self::OverLimit => "over limit",
-            Self::Unread => "not read",
+            Self::Unreadable => "not read",
             Self::Arriving => "arriving",
         }
     }
@@ -165,12 +165,12 @@ struct Tally {
 }
 
 impl Tally {
-    fn take(&mut self, video: &VideoFile, finding: Finding) {
+    fn take(&mut self, video: &VideoFile, outcome: Outcome) {
         self.all += 1;
-        let (kind, reason) = match finding {
-            Finding::Arriving => (Kind::Arriving, None),
-            Finding::Unread(why) => (Kind::Unread, Some(why)),
-            Finding::Probed { probed, cached } => {
+        let (kind, reason) = match outcome {
+            Outcome::Arriving => (Kind::Arriving, None),
+            Outcome::Unreadable(why) => (Kind::Unreadable, Some(why)),
+            Outcome::Probed { probed, cached } => {
                 self.cached += usize::from(cached);
                 let kind = match &probed.verdict {
                     Verdict::Healthy { .. } => Kind::Healthy,
@@ -205,7 +205,7 @@ impl Tally {
         let most = if verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
         let mut text = String::new();
         // The report has the other kinds.
-        let stateless = |kind: &Kind| matches!(kind, Kind::Unread | Kind::Arriving);
+        let stateless = |kind: &Kind| matches!(kind, Kind::Unreadable | Kind::Arriving);
         for (kind, videos) in self.unhealthy.iter().filter(|(kind, _)| stateless(kind)) {
             let mut videos: Vec<_> = videos.iter().collect();
             videos.sort();

@@ -7,9 +7,9 @@ use anyhow::{Context, ensure};
 
 use crate::config::Settings;
 use crate::dataset::shown;
+use crate::discovery;
 use crate::error::{Exit, ExitError};
 use crate::out::errln;
-use crate::process;
 
 /// Writes the file with the worker.
 ///
@@ -20,7 +20,7 @@ pub(crate) fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exi
         let message = format!("{} exists and is not replaced; name a new file", shown(path));
         return Err(ExitError::new(Exit::Usage, message).into());
     }
-    let mut worker = Command::new(process::worker()?);
+    let mut worker = Command::new(discovery::worker()?);
     let status = worker.arg("write-seeded-checkpoint").arg(&settings.recipe_source).arg(path).status();
     let status = status.context("failed to start reeldeck-worker")?;
     ensure!(status.success(), "failed to write the seeded weights to {}", shown(path));

@@ -20,17 +20,17 @@ use crate::cli::VerifyArgs;
 use crate::config::{Device, GPU_BATCH, Settings, Verbosity, measurements};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
+use crate::discovery::{self, torch};
 use crate::engine::checkpoint;
 use crate::error::{Exit, ExitError};
 use crate::out::count;
 use crate::out::errln;
 use crate::out::outln;
-use crate::process::{self, torch};
 use crate::progress::{Progress, Size};
 use crate::verify::again::{Extractor, ExtractorOptions, Reextracted};
 use crate::verify::against::Reference;
 use crate::verify::compare::Tolerance;
-use crate::verify::{self, Compared, Finding, Kind, Report, VerifyJob, report};
+use crate::verify::{self, Compared, Kind, Problem, Report, VerifyJob, report};
 
 /// How many findings of a kind are printed without `-v`. The files have all of them.
 const PRINTED: usize = 20;
@@ -180,7 +180,7 @@ fn extractor_options(
     };
     let owner = Owner::this_process();
     Ok(ExtractorOptions {
-        program: Program { environment, ..Program::new(&process::worker()?) },
+        program: Program { environment, ..Program::new(&discovery::worker()?) },
         init: Init {
             version: VERSION,
             recipe: settings.recipe.clone(),
@@ -206,13 +206,13 @@ fn extractor_options(
 fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &Report) {
     let verbosity = settings.verbosity;
     let most = if verbosity > Verbosity::Normal { usize::MAX } else { PRINTED };
-    let (wrong, notes): (Vec<&Finding>, Vec<&Finding>) =
+    let (wrong, notes): (Vec<&Problem>, Vec<&Problem>) =
         report.findings.iter().partition(|finding| finding.kind != Kind::Note);
     for (what, findings) in [("wrong", wrong), ("note", notes)] {
         if what == "note" && verbosity == Verbosity::Quiet {
             continue;
         }
-        for Finding { video, kind, text } in findings.iter().take(most) {
+        for Problem { video, kind, text } in findings.iter().take(most) {
             let kind = if what == "note" { "note".into() } else { format!("{what}, {}", kind.name()) };
             errln!("{kind}: {}: {}", printable(video.as_str()), printable(text));
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::process::gpus::{self, DetectError, Detected};
+use crate::discovery::gpus::{self, DetectError, Detected};
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use super::Area;
 use crate::config::Settings;
 use crate::dataset::shown;
-use crate::process::torch::{self, TorchError};
-use crate::process::trust::{Owners, TrustError};
-use crate::process::{self, ProgramError};
+use crate::discovery::torch::{self, TorchError};
+use crate::discovery::trust::{Owners, TrustError};
+use crate::discovery::{self, ProgramError};
 
 /// Checks the files. `libraries` are those that the programs have loaded.
 pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>, libraries: &[String]) {
-    program(area, "reeldeck-worker", process::worker());
-    program(area, "reeldeck-probe", process::probe());
+    program(area, "reeldeck-worker", discovery::worker());
+    program(area, "reeldeck-probe", discovery::probe());
     let (torch, ffmpeg): (Vec<&Path>, Vec<&Path>) = libraries.iter().map(Path::new).partition(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         !name.starts_with("libav") && !name.starts_with("libsw")

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::Area;
 use crate::config::{Device, DeviceList, Settings};
+use crate::discovery::gpus::{self, GpuError};
+use crate::discovery::torch;
 use crate::out::count;
-use crate::process::gpus::{self, GpuError};
-use crate::process::torch;
 
 /// Checks the GPUs.
 pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>) {

@@ -9,7 +9,7 @@ use reeldeck_process::Program;
 use serde::de::DeserializeOwned;
 
 use super::Area;
-use crate::process::{self, AskError, ProgramError, ask};
+use crate::discovery::{self, AskError, ProgramError, ask};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -21,12 +21,12 @@ pub(super) fn look(area: &mut Area<'_>) -> Vec<String> {
     let own = std::env::current_exe().map_or_else(|error| error.to_string(), |path| path.display().to_string());
     area.ok("reeldeck", format!("{VERSION}, {own}"));
     let mut libraries = vec![];
-    if let Some(probe) = about::<Probe>(area, "reeldeck-probe", process::probe(), ffmpeg_help) {
+    if let Some(probe) = about::<Probe>(area, "reeldeck-probe", discovery::probe(), ffmpeg_help) {
         same_release(area, "reeldeck-probe", &probe.version);
         ffmpeg(area, &probe);
         libraries.extend(probe.libraries);
     }
-    if let Some(worker) = about::<Worker>(area, "reeldeck-worker", process::worker(), libtorch_help) {
+    if let Some(worker) = about::<Worker>(area, "reeldeck-worker", discovery::worker(), libtorch_help) {
         same_release(area, "reeldeck-worker", &worker.version);
         libtorch(area, &worker);
         libraries.extend(worker.libraries);

@@ -77,7 +77,7 @@ pub(crate) fn suspects(private: &Path, shard: Shard) -> io::Result<BTreeSet<Stri
     let mut journals: Vec<PathBuf> = journals(private, shard)?.into_iter().map(|journal| journal.path).collect();
     let old = journals.len().saturating_sub(KEPT);
     for journal in journals.drain(..old) {
-        // One that stays takes room and nothing else.
+        // One that stays only takes space.
         let _ = fs::remove_file(journal);
     }
     let mut unfinished = journals.len().saturating_sub(1);
@@ -91,7 +91,7 @@ pub(crate) fn suspects(private: &Path, shard: Shard) -> io::Result<BTreeSet<Stri
     Ok(suspects)
 }
 
-/// Whether the end of a journal holds the end of a run. False for one that goes on for long after it, which only means
+/// Whether the end of a journal holds the end of a run. False for one that continues long after it, which only means
 /// that one more journal is read.
 fn ends_a_run(journal: &mut File) -> io::Result<bool> {
     let from = journal.metadata()?.len().saturating_sub(TAIL);

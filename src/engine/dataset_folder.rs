@@ -11,7 +11,7 @@ use std::time::Duration;
 use reeldeck_common::error::ErrorKind;
 use reeldeck_common::video::VideoName;
 
-use super::event::Unread;
+use super::event::ReadFailure;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 
@@ -77,15 +77,15 @@ impl DatasetFolder {
     }
 
     /// Finds out why a worker could not read a video. None if its own file is at fault.
-    pub(crate) fn look_at(&self, video: &VideoName, kind: ErrorKind) -> Option<Unread> {
+    pub(crate) fn look_at(&self, video: &VideoName, kind: ErrorKind) -> Option<ReadFailure> {
         if let Err(reason) = self.look(&[]) {
-            return Some(Unread::NoDataset(reason));
+            return Some(ReadFailure::DatasetGone(reason));
         }
         if let Err(reason) = self.look_at_folder(video) {
-            return Some(Unread::NoFolder(reason));
+            return Some(ReadFailure::FolderGone(reason));
         }
         let is_back = kind == ErrorKind::Missing && fs::metadata(video.under(&self.root)).is_ok();
-        is_back.then_some(Unread::Back)
+        is_back.then_some(ReadFailure::FileBack)
     }
 
     /// The answer of a look that has taken too long.
@@ -131,13 +131,13 @@ mod tests {
         let folder = DatasetFolder::new(&root, &files).unwrap();
         let look_at = |video: &str| folder.look_at(&name(video), ErrorKind::Missing);
         assert_eq!((folder.look(&[name("B/w.mp4")]), look_at("B/w.mp4")), (Ok(()), None), "only the file is gone");
-        assert_eq!(look_at("A/v.mp4"), Some(Unread::Back));
+        assert_eq!(look_at("A/v.mp4"), Some(ReadFailure::FileBack));
         assert_eq!(folder.look_at(&name("A/v.mp4"), ErrorKind::Io), None, "it is there and cannot be read");
         fs::remove_dir(root.join("B")).unwrap();
-        assert!(matches!(look_at("B/w.mp4"), Some(Unread::NoFolder(why)) if why.contains("/data/B is gone")));
+        assert!(matches!(look_at("B/w.mp4"), Some(ReadFailure::FolderGone(why)) if why.contains("/data/B is gone")));
         assert!(folder.look(&[]).is_ok() && folder.look(&[name("B/w.mp4")]).is_err());
         fs::rename(&root, &away).unwrap();
-        let gone = |unread| matches!(unread, Some(Unread::NoDataset(why)) if why.contains("mount its disk again"));
+        let gone = |cause| matches!(cause, Some(ReadFailure::DatasetGone(why)) if why.contains("mount its disk again"));
         assert!(gone(look_at("A/v.mp4")));
         // A mount point without its disk, and another disk at the mount point.
         fs::create_dir(&root).unwrap();

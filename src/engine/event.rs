@@ -14,7 +14,7 @@ use crate::protocol::snapshot::Folder;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The run starts.
-    Begin,
+    EngineStarted,
     /// A worker has loaded its model: a description of its device, and the load time in milliseconds.
     Ready(WorkerProcess, String, u64),
     /// A worker cannot work and exits.
@@ -26,7 +26,7 @@ pub enum Event {
     /// A job failed; with the state of the file, where the worker has read it.
     Failed(WorkerProcess, JobId, Failure, Option<SourceStamp>),
     /// A job failed because the video could not be read, and its own file may not be at fault; with the failure.
-    Unread(WorkerProcess, JobId, Unread, Failure),
+    ReadFailed(WorkerProcess, JobId, ReadFailure, Failure),
     /// A feature is on disk, but its worker exited before it could report that. `Gone` follows.
     Unreported(WorkerProcess, JobId, Report),
     /// A worker process has exited; with a description of how.
@@ -58,16 +58,16 @@ pub enum Event {
     /// A user excludes these videos; true: includes them again.
     Exclude(Vec<VideoId>, bool),
     /// A user starts a run over the unfinished videos. Without effect during a run.
-    Start,
+    StartRun,
     /// The run is over. New videos wait until a user starts another run.
-    Rest,
+    RunEnded,
     /// A file is new or has changed; with its status by the output folder, and whether it is excluded.
     Seen(VideoFile, Status, bool),
     /// A file was removed.
     Vanished(VideoName),
     /// An export could not use the feature of a video that was done; with its status by the output folder now, and whether
     /// the feature is damaged.
-    Missed(VideoId, Status, bool),
+    ExportMissed(VideoId, Status, bool),
     /// Time has passed.
     Tick,
 }
@@ -81,7 +81,7 @@ impl Event {
             | Self::Progress(process, ..)
             | Self::Done(process, ..)
             | Self::Failed(process, ..)
-            | Self::Unread(process, ..)
+            | Self::ReadFailed(process, ..)
             | Self::Unreported(process, ..)
             | Self::Gone(process, _) => Some(*process),
             _ => None,
@@ -89,15 +89,15 @@ impl Event {
     }
 }
 
-/// Why a video could not be read, other than by a fault of its file.
+/// Why a worker could not read a video although its file has no fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unread {
+pub enum ReadFailure {
     /// The dataset folder is gone; with the reason and the next step.
-    NoDataset(String),
+    DatasetGone(String),
     /// The folder of the video is gone; with the reason and the next step.
-    NoFolder(String),
+    FolderGone(String),
     /// The file is there again.
-    Back,
+    FileBack,
 }
 
 /// Something that the engine does after an event.

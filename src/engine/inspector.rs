@@ -17,7 +17,7 @@ use super::listing::Listing;
 use super::state::VideoId;
 use crate::dataset::manifest::Manifest;
 use crate::dataset::probe::cache::Cache;
-use crate::dataset::probe::{Ended, Finding, Request, Setup, probe};
+use crate::dataset::probe::{Ended, Outcome, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
 use crate::out::count;
 use crate::protocol::snapshot::ScanState;
@@ -214,10 +214,10 @@ impl Work {
             scan.done += 1;
             let (Some(id), Some(video)) = (ids.get(index), videos.get(index)) else { return };
             match finding {
-                Finding::Probed { probed, .. } => batch.add(*id, probed),
-                Finding::Arriving => again.push((*id, video.clone())),
+                Outcome::Probed { probed, .. } => batch.add(*id, probed),
+                Outcome::Arriving => again.push((*id, video.clone())),
                 // The file stays unchecked until the next check.
-                Finding::Unread(_) => {}
+                Outcome::Unreadable(_) => {}
             }
             if batch.is_due() {
                 batch.send();

@@ -16,6 +16,7 @@ use crate::dataset::probe::cache;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::watch::{Backend, Watch, WatchOptions};
+use crate::discovery::{self, torch};
 use crate::engine::background_tasks::TaskContext;
 use crate::engine::checkpoint::ChosenWeights;
 use crate::engine::dataset_folder::DatasetFolder;
@@ -30,7 +31,6 @@ use crate::engine::worker::Launch;
 use crate::engine::{crash_recovery, inspector};
 use crate::error::{Exit, ExitError};
 use crate::out::errln;
-use crate::process::{self, torch};
 use crate::protocol::last_run;
 
 use super::sizes::{self, Sizes, cores, memory, or, tuned};
@@ -104,7 +104,7 @@ pub(crate) fn inspector(settings: &Settings, layout: &Layout, files: Files) -> i
         cache: layout.private().join(cache::FOLDER),
         limits: settings.limits,
         files,
-        prober: process::probe().map_err(|error| format!("{error:#}")),
+        prober: discovery::probe().map_err(|error| format!("{error:#}")),
     }
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn plan(
     waits: bool,
     others: Arc<OtherFiles>,
 ) -> Result<Plan> {
-    let program = process::worker()?;
+    let program = discovery::worker()?;
     let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
     let sizes = Sizes::of(settings, devices);
     let in_flight: usize = devices.iter().map(|device| sizes.capacity(*device).capacity).sum();

@@ -8,7 +8,7 @@ use anyhow::Context;
 use reeldeck_common::atomic::{self, Owner};
 
 use super::inventory::{ByName, by_name, read};
-use super::manifest::Manifest;
+use super::manifest::ExportRecord;
 use super::{ExportJob, ExportSpec, ExportedVideo, Inventory, Outcome, dataset, snippets};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
@@ -35,7 +35,7 @@ pub(crate) fn write(
     let folder = spec.folder(job.layout);
     let failed = || format!("failed to write to {}; check space and permissions, then run it again", shown(&folder));
     fs::create_dir_all(&folder).with_context(failed)?;
-    let mut record = Manifest::open(&folder)?;
+    let mut record = ExportRecord::open(&folder)?;
     let ByName { items, same, missing: unnamed } = by_name(job, spec.output, inventory);
     let (kept, to_write): (Vec<&ExportedVideo>, Vec<&ExportedVideo>) =
         items.iter().partition(|item| record.kept(&spec.file(item.id()), &item.from()).is_some());

@@ -17,7 +17,7 @@ use reeldeck_common::video::VideoName;
 
 use super::folder::put;
 use super::inventory::{from, id};
-use super::manifest::Manifest;
+use super::manifest::ExportRecord;
 use super::{ExportSpec, dataset};
 use crate::dataset::shown;
 use crate::format::{Axes, Format};
@@ -62,7 +62,7 @@ pub struct Incremental {
 struct Export {
     spec: ExportSpec,
     folder: PathBuf,
-    record: Manifest,
+    record: ExportRecord,
 }
 
 impl Incremental {
@@ -81,7 +81,7 @@ impl Incremental {
             let folder = spec.folder(layout);
             let failed = |source| IncrementalError::Write { folder: folder.clone(), source };
             fs::create_dir_all(&folder).map_err(failed)?;
-            let record = Manifest::open(&folder).map_err(failed)?;
+            let record = ExportRecord::open(&folder).map_err(failed)?;
             Ok(Export { spec, record, folder })
         };
         let exports = formats.iter().map(export).collect::<Result<_, _>>()?;

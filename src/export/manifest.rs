@@ -39,7 +39,7 @@ const MAX_BYTES: u64 = 1 << 30;
 
 /// The record of one folder.
 #[derive(Debug)]
-pub(super) struct Manifest {
+pub(super) struct ExportRecord {
     folder: PathBuf,
     made: HashMap<String, Record>,
     /// Lines that are invalid or that a later line replaces.
@@ -47,7 +47,7 @@ pub(super) struct Manifest {
     journal: Option<File>,
 }
 
-impl Manifest {
+impl ExportRecord {
     /// Reads the record; it is empty where there is none. Invalid lines are ignored.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_file_is_kept_only_if_its_source_and_itself_are_unchanged() {
         let dir = tempfile::tempdir().unwrap();
-        let mut record = Manifest::open(dir.path()).unwrap();
+        let mut record = ExportRecord::open(dir.path()).unwrap();
         for name in ["a.npy", "b.npy", "c.npy"] {
             fs::write(dir.path().join(name), name).unwrap();
             record.add(name, "d1").unwrap();
@@ -168,11 +168,11 @@ mod tests {
         let mut journal = File::options().append(true).open(dir.path().join(FILE)).unwrap();
         journal.write_all(b"{\"version\":1,\"file\":\"c").unwrap();
 
-        let mut record = Manifest::open(dir.path()).unwrap();
+        let mut record = ExportRecord::open(dir.path()).unwrap();
         assert_eq!((record.kept("a.npy", "d1"), record.kept("a.npy", "d2")), (Some(5), None));
         assert_eq!((record.kept("b.npy", "d1"), record.kept("b.npy", "d2")), (None, Some(5)));
         record.add("a.npy", "d3").unwrap();
-        let mut record = Manifest::open(dir.path()).unwrap();
+        let mut record = ExportRecord::open(dir.path()).unwrap();
         assert_eq!(record.kept("a.npy", "d3"), Some(5), "the cut line does not take the next one with it");
 
         fs::write(dir.path().join("c.npy"), "touched").unwrap();
@@ -181,14 +181,14 @@ mod tests {
         assert_eq!(removed, 1, "b goes, c is not ours any more");
         assert!(dir.path().join("c.npy").exists() && !dir.path().join("b.npy").exists());
         assert_eq!(fs::read_to_string(dir.path().join(FILE)).unwrap().lines().count(), 1);
-        assert_eq!(Manifest::open(dir.path()).unwrap().kept("a.npy", "d3"), Some(5));
+        assert_eq!(ExportRecord::open(dir.path()).unwrap().kept("a.npy", "d3"), Some(5));
     }
 
     #[test]
     fn a_record_of_any_size_takes_little_memory() {
         let dir = tempfile::tempdir().unwrap();
         File::create(dir.path().join(FILE)).unwrap().set_len(1 << 40).unwrap();
-        let error = Manifest::open(dir.path()).unwrap_err().to_string();
+        let error = ExportRecord::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains("the record of this export: it has more than 1073741824 bytes; remove"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_pickle::results::{ResultsWriter, Sample};
 
 use super::inventory::{made_from, read};
-use super::manifest::Manifest;
+use super::manifest::ExportRecord;
 use super::{ExportJob, ExportSpec, ExportedVideo, Inventory, Outcome, dataset};
 use crate::dataset::shown;
 use crate::dataset::video_list::{ListEntry, write_lines};
@@ -40,7 +40,7 @@ pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn P
     let failed =
         |path: &Path| format!("failed to write {}; check space and permissions, then run it again", shown(path));
     fs::create_dir_all(&folder).with_context(|| failed(&folder))?;
-    let mut manifest = Manifest::open(&folder)?;
+    let mut manifest = ExportRecord::open(&folder)?;
     let mut included: Vec<&ExportedVideo> = vec![];
     let mut outcome = Outcome {
         spec: PAIR,

@@ -9,7 +9,7 @@ use reeldeck_common::recipe::Output;
 use reeldeck_pickle::results::ResultsWriter;
 
 use super::inventory::made_from;
-use super::manifest::Manifest;
+use super::manifest::ExportRecord;
 use super::pickle::{LIST, RESULTS, push};
 use super::{ExportJob, ExportSpec, ExportedVideo, Forecast, HDF5_FILE, Inventory, Part};
 use crate::dataset::shown;
@@ -43,7 +43,7 @@ pub(super) fn part(
     inventory: &Inventory,
     samples: &[Matrix],
 ) -> anyhow::Result<Part> {
-    let record = Manifest::open(&spec.folder(job.layout))?;
+    let record = ExportRecord::open(&spec.folder(job.layout))?;
     let all: Vec<&ExportedVideo> = inventory.items.iter().collect();
     let each = each(job, spec, samples);
     let whole = |is_there: bool| if is_there { (0, 0) } else { (all.len(), each * all.len() as u64) };

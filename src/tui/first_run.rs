@@ -10,7 +10,7 @@ use super::keymap::Keymap;
 use super::setup::{self, Effect, Setup, Values};
 use super::terminal::{Screen, is_session_leader};
 use crate::config::{self, Config, Overrides};
-use crate::process::gpus;
+use crate::discovery::gpus;
 use crate::signals::{WindowSignal, WindowSignals};
 
 /// There is no configuration, and no command-line option that replaces it.

@@ -44,7 +44,7 @@ pub(super) enum LinkRequest {
     Connect,
 }
 
-/// Keeps the connection up until the window closes. Without an engine it looks for the next one, whoever starts it.
+/// Keeps the connection up until the window closes. Without an engine it looks for the next one, which any program may start.
 pub(super) async fn run(
     settings: Settings,
     mut requests: mpsc::UnboundedReceiver<LinkRequest>,

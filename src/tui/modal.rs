@@ -75,7 +75,7 @@ pub(super) enum MenuAction {
     ToggleFinding(Finding),
     ShowAllStates,
     Theme(&'static str),
-    /// Quits while the run goes on.
+    /// Quits while the run continues.
     Detach,
     /// Stops the run and quits when it is over.
     StopAndQuit {

@@ -93,13 +93,13 @@ where
     F: Future<Output = anyhow::Result<Option<String>>>,
 {
     let runtime = runtime::start().context("failed to start")?;
-    let farewell = runtime.block_on(async {
+    let exit_message = runtime.block_on(async {
         let signals = WindowSignals::catch().context("failed to catch signals")?;
         window(signals).await
     });
     // A thread that is still starting an engine must not delay the exit.
     runtime.shutdown_background();
-    if let Some(text) = farewell? {
+    if let Some(text) = exit_message? {
         outln!("{text}");
     }
     Ok(Exit::Done)
@@ -190,7 +190,7 @@ async fn event_loop(
                     }
                     next
                 }
-                // The terminal has hung up. The run goes on.
+                // The terminal has hung up. The run continues.
                 None => return Ok(None),
             },
             Some(from) = incoming.recv() => {
@@ -207,11 +207,11 @@ async fn event_loop(
                 window.message(Msg::Tick)?
             }
         };
-        if let Flow::Break(farewell) = next {
+        if let Flow::Break(exit_message) = next {
             drop(window);
             // Lets the link send the last command. Its answer is not awaited.
             tokio::time::sleep(Duration::from_millis(20)).await;
-            return Ok(farewell);
+            return Ok(exit_message);
         }
         let due = match window.dirty() {
             Dirty::Now => true,

@@ -54,7 +54,7 @@ pub(super) fn title_percent(app: &App) -> Option<u8> {
 }
 
 /// The line that is printed after the window has closed.
-pub(super) fn farewell(app: &App) -> Option<String> {
+pub(super) fn exit_message(app: &App) -> Option<String> {
     let snapshot = app.snapshot()?;
     let pid = app.welcome().map(|welcome| welcome.pid);
     match (app.phase(), pid, &snapshot.last_run) {

@@ -22,9 +22,9 @@ use super::update::{Effect, LinkEvent, Msg, update};
 use super::{engine_mismatch, key_reader, osc, run_end, still, terminal};
 use crate::config::{Overrides, Settings};
 use crate::error::Exit;
-use crate::{error, launch, process};
+use crate::{discovery, error, launch};
 
-/// Whether the event loop goes on. A break carries a text to print after the terminal is restored.
+/// Whether the event loop continues. A break carries a text to print after the terminal is restored.
 pub(super) type Flow = ControlFlow<Option<String>>;
 
 pub(super) struct Window {
@@ -165,7 +165,7 @@ impl Window {
                 Effect::Send(question) => drop(self.to_link.send(LinkRequest::Send(question))),
                 Effect::StartEngine => self.launch(),
                 Effect::Connect => drop(self.to_link.send(LinkRequest::Connect)),
-                Effect::Quit(farewell) => return Ok(Flow::Break(farewell)),
+                Effect::Quit(exit_message) => return Ok(Flow::Break(exit_message)),
                 Effect::Suspend => return self.suspend(),
                 Effect::Redraw => self.redraw(),
                 Effect::Copy(text) => self.screen.raw(&osc::copy(&text))?,
@@ -309,7 +309,7 @@ impl Window {
         }
         let done = self.done.clone();
         self.still = Some(tokio::spawn(async move {
-            let fetched = match process::probe() {
+            let fetched = match discovery::probe() {
                 Ok(probe) => still::still(&probe, &path, STILL, still::TIMEOUT).await.map_err(|e| e.to_string()),
                 Err(error) => Err(format!("{error:#}")),
             };

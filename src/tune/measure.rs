@@ -12,7 +12,7 @@ use reeldeck_process::{Program, WaitLimits, Worker};
 use tempfile::TempDir;
 
 use crate::config::measurements::{self, Measurement};
-use crate::process::synthesize;
+use crate::discovery::synthesize;
 
 /// The frames of the video and the clips sampled from it. No two clips are equal, and a CPU computes them in seconds.
 const FRAMES: u64 = 113;

@@ -11,9 +11,9 @@ use crate::cli::TuneArgs;
 use crate::config::Settings;
 use crate::config::measurements::{self, Measurement, Measurements};
 use crate::dataset::shown;
+use crate::discovery;
 use crate::error::Exit;
 use crate::out::{errln, outln};
-use crate::process;
 use measure::{Bench, Video};
 
 /// Numbers of clips per pass to measure, the default first.
@@ -26,8 +26,8 @@ const BATCHES: [usize; 3] = [2, 1, 4];
 pub(crate) fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<Exit> {
     let file = measurements::file().context("no folder for the results; set HOME or XDG_CACHE_HOME")?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let worker = process::worker()?;
-    let video = Video::make(&process::probe()?)?;
+    let worker = discovery::worker()?;
+    let video = Video::make(&discovery::probe()?)?;
     let time = Duration::from_secs(args.seconds);
     let bench = Bench { worker: &worker, recipe: &settings.recipe, video: &video, time };
     let mut measured: Vec<Measurement> = vec![];

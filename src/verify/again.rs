@@ -16,7 +16,7 @@ use reeldeck_common::video::VideoName;
 use reeldeck_process::{Program, WaitLimits, Worker, WorkerError};
 
 use super::compare::{Tolerance, compare};
-use super::{Compared, Finding, Kind};
+use super::{Compared, Kind, Problem};
 use crate::error::line_of;
 use crate::progress::Progress;
 
@@ -39,9 +39,9 @@ pub(crate) struct ExtractorOptions {
 #[derive(Debug)]
 pub(crate) enum Reextracted {
     /// The features were compared; with a finding if they differ.
-    Compared(Compared, Option<Finding>),
+    Compared(Compared, Option<Problem>),
     /// There is nothing to compare.
-    Failed(Finding),
+    Failed(Problem),
 }
 
 /// A worker that extracts one video at a time into its own folder.
@@ -76,7 +76,7 @@ impl Extractor {
         tolerance: Tolerance,
         progress: &dyn Progress,
     ) -> Result<Reextracted, Failure> {
-        let finding = |text: String| Finding { video: video.clone(), kind: Kind::Again, text };
+        let finding = |text: String| Problem { video: video.clone(), kind: Kind::Again, text };
         let path = self.folder.join(video.folder()).join(format!("{}.safetensors", video.file()));
         let extracted = match self.extract(video, source, &path, progress)? {
             Ok(()) => Feature::read(&path).map_err(|error| line_of(&error)),

@@ -9,7 +9,7 @@ use reeldeck_common::video::VideoName;
 
 use super::against::{Reference, ReferenceItem};
 use super::compare::compare;
-use super::{Compared, Finding, Kind, Target, VerifyJob, rows};
+use super::{Compared, Kind, Problem, Target, VerifyJob, rows};
 use crate::error::line_of;
 
 /// The result for one feature.
@@ -18,7 +18,7 @@ pub(crate) struct Checked {
     /// The feature's video.
     pub video: VideoName,
     /// What was found.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Problem>,
     /// How the feature was made; `None` if it cannot be read.
     pub made_by: Option<String>,
     /// A hash of the numbers.
@@ -159,6 +159,6 @@ fn other_windows(own: &Provenance, [rows, columns]: [usize; 2], theirs: [usize; 
 
 impl Checked {
     fn find(&mut self, kind: Kind, text: impl Into<String>) {
-        self.findings.push(Finding { video: self.video.clone(), kind, text: text.into() });
+        self.findings.push(Problem { video: self.video.clone(), kind, text: text.into() });
     }
 }

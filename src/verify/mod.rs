@@ -38,9 +38,9 @@ pub(crate) struct VerifyJob<'a> {
     pub tolerance: Tolerance,
 }
 
-/// A finding about a feature.
+/// A problem of a feature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Finding {
+pub(crate) struct Problem {
     /// The feature's video.
     pub video: VideoName,
     /// The kind.
@@ -110,7 +110,7 @@ pub(crate) struct Report {
     /// Number of features that were checked.
     pub checked: usize,
     /// All findings, including notes, sorted by video.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Problem>,
     /// Videos of the dataset that have no feature.
     pub without: Vec<VideoName>,
     /// Features whose video is not in the dataset folder any more.
@@ -127,7 +127,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Findings other than notes.
-    pub(crate) fn wrong(&self) -> impl Iterator<Item = &Finding> {
+    pub(crate) fn wrong(&self) -> impl Iterator<Item = &Problem> {
         self.findings.iter().filter(|finding| finding.kind != Kind::Note)
     }
 
@@ -142,7 +142,7 @@ impl Report {
     }
 }
 
-fn unique<'r>(findings: impl Iterator<Item = &'r Finding>) -> Vec<&'r VideoName> {
+fn unique<'r>(findings: impl Iterator<Item = &'r Problem>) -> Vec<&'r VideoName> {
     let mut videos: Vec<&VideoName> = findings.map(|finding| &finding.video).collect();
     videos.sort_unstable();
     videos.dedup();
@@ -183,7 +183,7 @@ pub(crate) fn verify(
         if let Some(fingerprint) = checked.fingerprint {
             if let Some(other) = same.get(&fingerprint) {
                 let text = format!("same features as {other}: duplicate video?");
-                report.findings.push(Finding { video: checked.video, kind: Kind::Note, text });
+                report.findings.push(Problem { video: checked.video, kind: Kind::Note, text });
             } else {
                 same.insert(fingerprint, checked.video);
             }

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType, mknodat};
 
 const REASON: &str = "is not a regular file";
 
-/// Puts a named pipe in place of a file. Whoever opens it as a file would wait.
+/// Puts a named pipe in place of a file. A program that opens it as a file waits.
 fn pipe(path: &Path) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let _ = fs::remove_file(path);
@@ -32,7 +32,7 @@ fn a_pipe_in_place_of_a_feature_or_failure_file_is_unreadable_and_no_failed_atte
     assert!(ran.stdout.contains("0 done (0 now, 0 before), 1 failed, 1 unreadable"), "{ran:?}");
     assert_refused(&bench.run(&["export"]), 4, "A/v_1.mp4.safetensors");
     assert_refused(&bench.run(&["verify"]), 3, "A/v_1.mp4.safetensors");
-    // Whoever asks for it gets it extracted again.
+    // A request extracts it again.
     bench.video("A/v_2.mp4", "ok");
     let ran = bench.run(&["--batch", "--retry-failed"]);
     assert!(ran.code == 0 && ran.stdout.contains("2 done (2 now, 0 before)"), "{ran:?}");

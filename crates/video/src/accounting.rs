@@ -6,7 +6,7 @@ use reeldeck_common::error::{COMPARE_WITH_SOURCE, DOWNLOAD_AGAIN};
 use reeldeck_common::feature::{ExpectedFrom, FrameCounts};
 use reeldeck_common::limits::Limits;
 
-use crate::container::{Amount, End, Promise, Structure};
+use crate::container::{Amount, Declaration, End, Structure};
 use crate::decode::Decoded;
 use crate::error::VideoError;
 use crate::index::PacketIndex;
@@ -48,7 +48,9 @@ impl FrameAccount {
         }
         if media.container() == "mxf" && media.duration_ticks() > 0 {
             let amount = Amount::Frames(media.duration_ticks());
-            structure.promises.insert(0, Promise { amount, source: ExpectedFrom::TrackStatistics, always: false });
+            structure
+                .declarations
+                .insert(0, Declaration { amount, source: ExpectedFrom::TrackStatistics, always: false });
         }
         let index = PacketIndex::scan(media, limits, &structure, look)?;
         Ok(Self::new(index, structure, media.index_entries(), media.tick()))
@@ -59,10 +61,12 @@ impl FrameAccount {
         let mut account =
             Self { index, structure, expected: 0, source: ExpectedFrom::Nothing, contradiction: None, tick };
         let incomplete = account.is_incomplete();
-        let promised = account.structure.promises.iter().filter(|promise| promise.always || incomplete);
-        let promised = promised.clone().find_map(|promise| Some((account.promised(promise, entries)?, promise.source)));
+        let declared = account.structure.declarations.iter().filter(|declaration| declaration.always || incomplete);
+        let declared = declared
+            .clone()
+            .find_map(|declaration| Some((account.declared(declaration, entries)?, declaration.source)));
         let there = account.index.shown + account.index.missing_inside.max(account.structure.lost);
-        (account.expected, account.source) = match promised {
+        (account.expected, account.source) = match declared {
             Some((frames, source)) => (frames.max(there), source),
             // A part of unknown length is missing: at least one frame.
             None if account.structure.end == End::Cut && account.index.truncated == 0 => {
@@ -85,11 +89,11 @@ impl FrameAccount {
         self.structure.end == End::Cut || self.index.truncated > 0 || !self.structure.breaks.is_empty()
     }
 
-    /// Frames that should be shown according to a promise; `None` if that is unknown.
-    fn promised(&self, promise: &Promise, entries: u64) -> Option<u64> {
+    /// Frames that should be shown according to a declaration; `None` if that is unknown.
+    fn declared(&self, declaration: &Declaration, entries: u64) -> Option<u64> {
         let PacketIndex { shown, discarded, hidden, seconds, start, missing_last, .. } = self.index;
         let scaled = |frames: f64| frames.is_finite().then(|| (frames.round() as u64).max(shown));
-        match promise.amount {
+        match declaration.amount {
             Amount::Frames(frames) => {
                 let listed = match &self.structure.table {
                     Some(table) => table.expected(entries.saturating_sub(discarded)),
@@ -101,16 +105,16 @@ impl FrameAccount {
                 let share = shown as f64 / there.max(1) as f64;
                 scaled(shown as f64 + listed.saturating_sub(there) as f64 * share)
             }
-            Amount::Seconds { seconds: promised, from_zero } => {
+            Amount::Seconds { seconds: declared, from_zero } => {
                 // A container that starts late counts its duration from zero, not from its first frame.
                 let late = if from_zero { (start? as f64 * self.tick).max(0.0) } else { 0.0 };
-                let promised = promised - late;
+                let declared = declared - late;
                 let there = shown + missing_last;
                 let frame = seconds / there.max(1) as f64;
-                match promised - seconds {
+                match declared - seconds {
                     _ if seconds <= 0.0 => None,
                     more if more < frame / 2.0 => Some(there),
-                    _ => scaled(there as f64 * promised / seconds),
+                    _ => scaled(there as f64 * declared / seconds),
                 }
             }
             Amount::Share(share) => (share > 0.0).then(|| scaled(shown as f64 / share))?,

@@ -73,9 +73,9 @@ pub struct Request<'a> {
     pub limits: &'a Limits,
 }
 
-/// The finding about one video.
+/// What a probe of one video found.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Finding {
+pub enum Outcome {
     /// The video was examined.
     Probed {
         /// The verdict.
@@ -86,15 +86,15 @@ pub enum Finding {
     /// The file is still being written.
     Arriving,
     /// The file could not be read, with the reason for people.
-    Unread(String),
+    Unreadable(String),
 }
 
 /// How a probe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Every video has a finding.
+    /// Every video has an outcome.
     Complete,
-    /// `cancel` was set. The findings so far are in the cache.
+    /// `cancel` was set. The outcomes so far are in the cache.
     Cancelled,
 }
 
@@ -141,7 +141,7 @@ pub fn probe(
     setup: &Setup,
     cache: &mut Cache,
     cancel: &AtomicBool,
-    each: &mut dyn FnMut(usize, Finding),
+    each: &mut dyn FnMut(usize, Outcome),
 ) -> Result<Ended, ProbeError> {
     let mut left = vec![];
     for (index, video) in request.videos.iter().enumerate() {
@@ -149,12 +149,12 @@ pub fn probe(
             return Ok(Ended::Cancelled);
         }
         match cache.known(video, request.level) {
-            Some(probed) => each(index, Finding::Probed { probed: probed.clone(), cached: true }),
+            Some(probed) => each(index, Outcome::Probed { probed: probed.clone(), cached: true }),
             None => left.push(index),
         }
     }
-    let mut take = |index: usize, mut finding: Finding| {
-        if let (Some(video), Finding::Probed { probed, .. }) = (request.videos.get(index), &mut finding) {
+    let mut take = |index: usize, mut outcome: Outcome| {
+        if let (Some(video), Outcome::Probed { probed, .. }) = (request.videos.get(index), &mut outcome) {
             if matches!(probed.verdict, Verdict::Corrupt { .. } | Verdict::Damaged { .. })
                 && let Ok(content) = sampled(&video.name.under(request.root))
             {
@@ -162,7 +162,7 @@ pub fn probe(
             }
             cache.store(&video.name, probed);
         }
-        each(index, finding);
+        each(index, outcome);
     };
     pool::run(request, setup, &left, cancel, &mut take)
 }

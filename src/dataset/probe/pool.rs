@@ -10,14 +10,14 @@ use reeldeck_common::probe::{Answer, Probed, Verdict};
 use reeldeck_common::source::SourceStamp;
 
 use super::process::{Prober, Reply};
-use super::{Ended, Finding, ProbeError, Request, Setup, is_arriving};
+use super::{Ended, Outcome, ProbeError, Request, Setup, is_arriving};
 
 /// After this number of consecutive disk stalls per process, the disk counts as absent.
 const MAX_SILENT: usize = 2;
 
 /// A message of a slot.
 enum PoolEvent {
-    Found(usize, Finding),
+    Found(usize, Outcome),
     /// The process of this video crashed.
     Suspect(usize),
     /// The process of this video waits for the disk.
@@ -27,7 +27,7 @@ enum PoolEvent {
 
 /// The result of one attempt.
 enum Tried {
-    Found(Finding),
+    Found(Outcome),
     /// The process ended, with the reason.
     Down(String),
     Silent(String),
@@ -40,7 +40,7 @@ pub(super) fn run(
     setup: &Setup,
     indices: &[usize],
     cancel: &AtomicBool,
-    take: &mut dyn FnMut(usize, Finding),
+    take: &mut dyn FnMut(usize, Outcome),
 ) -> Result<Ended, ProbeError> {
     // Set when the caller cancels, and when continuing is pointless.
     let stop = AtomicBool::new(false);
@@ -77,7 +77,7 @@ pub(super) fn run(
                 Ok(PoolEvent::Suspect(index)) => suspects.push(index),
                 Ok(PoolEvent::Silent(index, why)) => {
                     silent += 1;
-                    take(index, Finding::Unread(why));
+                    take(index, Outcome::Unreadable(why));
                     if silent >= MAX_SILENT * processes && failed.is_none() {
                         failed = Some(ProbeError::Silent { root: request.root.to_owned() });
                         stop.store(true, Ordering::Relaxed);
@@ -139,16 +139,16 @@ fn alone(
     setup: &Setup,
     index: usize,
     cancel: &AtomicBool,
-) -> Result<Option<Finding>, ProbeError> {
+) -> Result<Option<Outcome>, ProbeError> {
     Ok(match attempt(request, setup, index, &mut None, cancel)? {
         Tried::Found(finding) => Some(finding),
-        Tried::Silent(why) => Some(Finding::Unread(why)),
+        Tried::Silent(why) => Some(Outcome::Unreadable(why)),
         Tried::Cancelled => None,
         Tried::Down(how) => {
             let Some(video) = request.videos.get(index) else { return Ok(None) };
             let verdict = Verdict::Corrupt { reason: format!("crashes the prober: {how}") };
             let probed = Probed { level: request.level, source: video.stamp, verdict };
-            Some(Finding::Probed { probed, cached: false })
+            Some(Outcome::Probed { probed, cached: false })
         }
     })
 }
@@ -166,7 +166,7 @@ fn attempt(
 ) -> Result<Tried, ProbeError> {
     let Some(video) = request.videos.get(index) else { return Ok(Tried::Cancelled) };
     if is_arriving(video.stamp, setup.settle) {
-        return Ok(Tried::Found(Finding::Arriving));
+        return Ok(Tried::Found(Outcome::Arriving));
     }
     let path = video.name.under(request.root);
     let asked = match process {
@@ -183,14 +183,14 @@ fn attempt(
         Reply::Answer(Answer { found: Ok(probed), .. })
             if probed.source == video.stamp && !has_changed(&path, video.stamp) =>
         {
-            return Ok(Tried::Found(Finding::Probed { probed, cached: false }));
+            return Ok(Tried::Found(Outcome::Probed { probed, cached: false }));
         }
         Reply::Answer(Answer { found, .. }) => {
             // The file differs from the scanned one, so it is still being written.
             let changed = has_changed(&path, video.stamp);
             return Ok(Tried::Found(match found {
-                Err(why) if !changed => Finding::Unread(why),
-                _ => Finding::Arriving,
+                Err(why) if !changed => Outcome::Unreadable(why),
+                _ => Outcome::Arriving,
             }));
         }
         Reply::Ended(how) => Tried::Down(format!("it {how}")),

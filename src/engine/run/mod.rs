@@ -17,7 +17,7 @@ use super::assess::StoredResult;
 use super::background_tasks::{Cancel, Reply, TaskResult};
 use super::control::{ClientRequest, Request};
 use super::dataset_folder::may_be_unread;
-use super::event::{Event, Unread};
+use super::event::{Event, ReadFailure};
 use super::inspector::InspectRequest;
 use super::journal_writer::{JournalEntry, JournalWriter};
 use super::other_files::OtherFiles;
@@ -67,7 +67,7 @@ enum Incoming {
     Looked(Result<OutputState, String>),
     LookedAtDataset(Result<(), String>),
     /// A worker could not read a video; with what is known of its folder, if its own file is not at fault.
-    NotRead(WorkerProcess, JobId, Failure, Option<SourceStamp>, Option<Unread>),
+    NotRead(WorkerProcess, JobId, Failure, Option<SourceStamp>, Option<ReadFailure>),
     DatasetGone(String),
     /// The videos whose results are lost.
     Lost(Vec<VideoId>),
@@ -203,7 +203,7 @@ impl Engine {
         let mut ticks = ticks();
         // An engine that waits was started by the request of a client.
         if !std::mem::replace(&mut self.begun, true) && !self.plan.waits {
-            self.handle(Event::Begin);
+            self.handle(Event::EngineStarted);
         }
         while !self.state.is_over() {
             tokio::select! {
@@ -219,8 +219,8 @@ impl Engine {
     }
 
     /// Waits for a user to start the next run.
-    pub(crate) fn rest(&mut self) {
-        self.handle(Event::Rest);
+    pub(crate) fn end_run(&mut self) {
+        self.handle(Event::RunEnded);
     }
 
     /// Whether a video was done since the last run started.
@@ -302,8 +302,8 @@ impl Engine {
             Incoming::LookedAtDataset(Err(why)) => self.handle(Event::StillHeld(Folder::Dataset, why)),
             Incoming::LookedAtDataset(Ok(())) => self.handle(Event::DatasetBack),
             Incoming::DatasetGone(why) => self.handle(Event::DatasetGone(why)),
-            Incoming::NotRead(process, job, failure, source, unread) => self.handle(match unread {
-                Some(unread) => Event::Unread(process, job, unread, failure),
+            Incoming::NotRead(process, job, failure, source, cause) => self.handle(match cause {
+                Some(cause) => Event::ReadFailed(process, job, cause, failure),
                 None => Event::Failed(process, job, failure, source),
             }),
             Incoming::Looked(Ok(OutputState::Unchanged)) => self.back(vec![]),
@@ -314,7 +314,7 @@ impl Engine {
             Incoming::Missed(id, found) => {
                 if let Some(name) = self.name(id) {
                     let Video { status, damaged, .. } = self.plan.policy.video(&name, found);
-                    self.handle(Event::Missed(id, status, damaged));
+                    self.handle(Event::ExportMissed(id, status, damaged));
                 }
             }
             Incoming::Watched(words) => self.dataset.words = Some(words),

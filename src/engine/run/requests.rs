@@ -106,7 +106,7 @@ impl Engine {
         if to_do == 0 {
             return Err("nothing left to extract".into());
         }
-        self.handle(Event::Start);
+        self.handle(Event::StartRun);
         Ok(format!("{} queued", count(to_do, "video", "videos")))
     }
 

@@ -8,7 +8,7 @@ use reeldeck_common::protocol::{FromWorker, JobId, Report, VERSION};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
-use super::{Engine, Event, Incoming, Unread, WorkerMessage, WorkerProcess};
+use super::{Engine, Event, Incoming, ReadFailure, WorkerMessage, WorkerProcess};
 use crate::engine::assess;
 use crate::engine::dataset_folder::LOOK_TIMEOUT;
 use crate::engine::state::Progress;
@@ -33,11 +33,11 @@ impl Engine {
         tokio::spawn(async move {
             let (folder, kind) = (Arc::clone(&dataset), failure.kind);
             let look = tokio::task::spawn_blocking(move || folder.look_at(&video, kind));
-            let unread = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
-                Ok(unread) => unread.ok().flatten(),
-                Err(_) => Some(Unread::NoDataset(dataset.silent())),
+            let cause = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
+                Ok(cause) => cause.ok().flatten(),
+                Err(_) => Some(ReadFailure::DatasetGone(dataset.silent())),
             };
-            let _ = sender.send(Incoming::NotRead(process, job, failure, source, unread));
+            let _ = sender.send(Incoming::NotRead(process, job, failure, source, cause));
         });
     }
 

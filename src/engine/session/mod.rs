@@ -211,7 +211,7 @@ impl Session {
                 break;
             }
             if waits {
-                engine.rest();
+                engine.end_run();
             }
         }
         drop(inspector_thread);

@@ -112,7 +112,7 @@ impl Session {
         if self.options.wait {
             state.wait();
         } else if state.counts().unfinished() == 0 {
-            state.rest();
+            state.end_run();
         }
         let plan = setup::plan(
             settings,

@@ -22,7 +22,7 @@ pub(crate) use super::ids::Millis;
 pub use super::ids::{VideoId, WorkerId};
 pub use video::{Status, Video};
 pub(crate) use worker::{Assignment, Incarnation, Worker};
-pub use worker::{Ending, Progress, WorkerProcess, WorkerStatus};
+pub use worker::{KillReason, Progress, WorkerProcess, WorkerStatus};
 
 /// The phase of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,7 +212,7 @@ impl State {
             batch: slot.batch.max(1),
             consecutive_faults: 0,
             heard: 0,
-            ending: None,
+            kill_reason: None,
             unreported: false,
             done: 0,
             clips: 0,
@@ -261,7 +261,7 @@ impl State {
     }
 
     /// Starts no worker, because there is nothing to do.
-    pub fn rest(&mut self) {
+    pub fn end_run(&mut self) {
         self.workers.iter_mut().for_each(|worker| worker.status = WorkerStatus::Left);
     }
 
@@ -313,7 +313,7 @@ impl State {
 
     /// Waits until a user starts a run.
     pub fn wait(&mut self) {
-        self.rest();
+        self.end_run();
         self.phase = Phase::Waiting;
     }
 

@@ -61,7 +61,7 @@ pub struct Assignment {
 
 /// Why the engine kills a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum KillReason {
     /// It reported nothing for too long.
     Silent,
     /// Its first video took too long.
@@ -92,7 +92,7 @@ pub struct Worker {
     /// When it last reported something or received an order while idle.
     pub heard: Millis,
     /// It is being killed for this reason.
-    pub ending: Option<Ending>,
+    pub kill_reason: Option<KillReason>,
     /// It exited after it had finished a video and before it reported that. No other video in flight is charged for the exit.
     pub unreported: bool,
     /// Videos done by it.

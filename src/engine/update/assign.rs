@@ -23,7 +23,7 @@ impl Step<'_> {
     fn assign_one(&mut self, id: WorkerId) -> bool {
         let ready = self.state.workers.iter().filter(|w| w.status == WorkerStatus::Ready).count();
         let Some(worker) = self.state.workers.get_mut(id) else { return false };
-        if worker.status != WorkerStatus::Ready || worker.ending.is_some() || worker.is_isolated() {
+        if worker.status != WorkerStatus::Ready || worker.kill_reason.is_some() || worker.is_isolated() {
             return false;
         }
         let (held, capacity) = (worker.in_flight.len(), worker.capacity);
@@ -78,7 +78,7 @@ impl Step<'_> {
         for (id, worker) in self.state.workers.iter_mut_enumerated() {
             let idle = worker.in_flight.is_empty()
                 && matches!(worker.status, WorkerStatus::Ready | WorkerStatus::Starting)
-                && worker.ending.is_none();
+                && worker.kill_reason.is_none();
             if over && idle {
                 worker.status = WorkerStatus::Leaving;
                 worker.heard = self.now;

@@ -6,7 +6,7 @@ use reeldeck_common::source::SourceStamp;
 
 use super::Step;
 use crate::engine::event::{Effect, Notice};
-use crate::engine::state::{Assignment, Ending, Millis, Phase, Status, WorkerId, WorkerStatus};
+use crate::engine::state::{Assignment, KillReason, Millis, Phase, Status, WorkerId, WorkerStatus};
 use crate::protocol::snapshot::Folder;
 
 /// Consecutive exits and device faults of one worker after which it is given up.
@@ -54,7 +54,7 @@ impl Step<'_> {
                 let requeue = self.may_requeue(&assignment);
                 if let Some(worker) = self.state.workers.get_mut(id) {
                     worker.consecutive_faults += 1;
-                    worker.ending = Some(Ending::Broken);
+                    worker.kill_reason = Some(KillReason::Broken);
                     self.effects.push(Effect::Kill(id));
                 }
                 if requeue {
@@ -132,7 +132,7 @@ impl Step<'_> {
         // An order that waited for the journal never reached the worker.
         let (in_flight, unreleased): (Vec<Assignment>, Vec<Assignment>) =
             std::mem::take(&mut worker.in_flight).into_iter().partition(|assignment| assignment.released.is_some());
-        let (ending, unreported) = (worker.ending.take(), worker.unreported);
+        let (kill_reason, unreported) = (worker.kill_reason.take(), worker.unreported);
         worker.heard = self.now;
         match worker.status {
             WorkerStatus::Lost { .. } | WorkerStatus::Left => return,
@@ -142,31 +142,31 @@ impl Step<'_> {
             }
             _ => {}
         }
-        let (how, kind) = match ending {
-            Some(Ending::Silent) => {
+        let (how, kind) = match kill_reason {
+            Some(KillReason::Silent) => {
                 (format!("no message for {} s", self.state.rules.stall_timeout / 1000), ErrorKind::WorkerHung)
             }
-            Some(Ending::Overdue) => {
+            Some(KillReason::Overdue) => {
                 let limit = self.state.rules.wall_limit / 1000;
                 (format!("it kept the worker for more than {limit} s (limits.wall_s)"), ErrorKind::Limit)
             }
-            Some(Ending::Broken) => ("its device failed".into(), ErrorKind::Device),
+            Some(KillReason::Broken) => ("its device failed".into(), ErrorKind::Device),
             None => (how, ErrorKind::WorkerCrashed),
         };
         // A process that ends or hangs without a video: no video is at fault.
-        if in_flight.is_empty() && matches!(ending, None | Some(Ending::Silent)) {
+        if in_flight.is_empty() && matches!(kill_reason, None | Some(KillReason::Silent)) {
             worker.consecutive_faults += 1;
         }
         let consecutive_faults = worker.consecutive_faults;
         // A user has stopped the run, or a scheduler has signalled every process of the job: no video is at fault.
         let stopped = self.state.phase == Phase::Aborting
-            || (self.state.phase == Phase::Finishing { because: None } && ending.is_none());
+            || (self.state.phase == Phase::Finishing { because: None } && kill_reason.is_none());
         self.requeue_first(&unreleased, &how);
         match in_flight.as_slice() {
             // A process may fail in any way when its video is gone.
             assignments if self.state.waits_for_dataset() => self.requeue_first(assignments, &how),
-            assignments if stopped || ending == Some(Ending::Broken) => self.requeue_first(assignments, &how),
-            [first, others @ ..] if ending == Some(Ending::Overdue) => {
+            assignments if stopped || kill_reason == Some(KillReason::Broken) => self.requeue_first(assignments, &how),
+            [first, others @ ..] if kill_reason == Some(KillReason::Overdue) => {
                 self.requeue_first(others, &how);
                 self.charge(first, id, Failure::new(kind, how.clone()), None);
             }

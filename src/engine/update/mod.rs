@@ -5,14 +5,16 @@
 use reeldeck_common::protocol::{JobId, Report};
 
 use super::event::{Effect, Event, Notice};
-use super::state::{Assignment, Ending, Millis, Phase, Progress, State, Status, WorkerId, WorkerProcess, WorkerStatus};
+use super::state::{
+    Assignment, KillReason, Millis, Phase, Progress, State, Status, WorkerId, WorkerProcess, WorkerStatus,
+};
 use crate::protocol::snapshot::Folder;
 
 mod assign;
 mod failure_policy;
 mod folders;
+mod read_failures;
 mod requests;
-mod unread;
 
 /// Ticks come every quarter of a second. A longer gap means that the engine was suspended or the machine slept.
 const MAX_TICK_GAP: Millis = 5_000;
@@ -25,13 +27,13 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
     let mut step = Step { state, now, effects: vec![] };
     step.note_report(&event);
     match event {
-        Event::Begin => step.begin(),
+        Event::EngineStarted => step.spawn_all(),
         Event::Ready(process, detail, load_ms) => step.ready(process.worker, detail, load_ms),
         Event::Fatal(process, failure) => step.lose(process.worker, failure.line()),
         Event::Progress(process, job, progress) => step.progress(process.worker, job, progress),
         Event::Done(process, job, report) => step.done(process.worker, job, report),
         Event::Failed(process, job, failure, source) => step.failed(process.worker, job, failure, source),
-        Event::Unread(process, job, unread, failure) => step.unread(process.worker, job, unread, failure),
+        Event::ReadFailed(process, job, cause, failure) => step.read_failed(process.worker, job, cause, failure),
         Event::Unreported(process, job, report) => {
             step.unreported(process.worker, job, report);
             // Nothing is assigned before `Gone`: this worker has exited, but its status does not show that yet.
@@ -53,11 +55,11 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
             step.again(&videos, |status| matches!(status, Status::Done { .. } | Status::Stale | Status::Failed { .. }))
         }
         Event::Exclude(videos, undo) => step.exclude(&videos, undo),
-        Event::Start => step.start(),
-        Event::Rest => step.rest(),
+        Event::StartRun => step.start(),
+        Event::RunEnded => step.run_ended(),
         Event::Seen(file, status, excluded) => step.seen(file, status, excluded),
         Event::Vanished(name) => step.vanished(&name),
-        Event::Missed(video, status, damaged) => step.missed(video, status, damaged),
+        Event::ExportMissed(video, status, damaged) => step.export_missed(video, status, damaged),
         Event::Tick => step.tick(),
     }
     step.state.end_backoff(now);
@@ -84,7 +86,7 @@ impl Step<'_> {
         | Event::Progress(process, ..)
         | Event::Done(process, ..)
         | Event::Failed(process, ..)
-        | Event::Unread(process, ..)) = event
+        | Event::ReadFailed(process, ..)) = event
         else {
             return;
         };
@@ -93,7 +95,7 @@ impl Step<'_> {
         }
     }
 
-    fn begin(&mut self) {
+    fn spawn_all(&mut self) {
         for worker in self.state.workers.keys() {
             self.spawn(worker);
         }
@@ -103,7 +105,7 @@ impl Step<'_> {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         worker.status = WorkerStatus::Starting;
         worker.heard = self.now;
-        (worker.ending, worker.unreported) = (None, false);
+        (worker.kill_reason, worker.unreported) = (None, false);
         worker.incarnation.0 += 1;
         let process = self.state.process(id);
         self.effects.push(Effect::Spawn(process));
@@ -227,7 +229,7 @@ impl Step<'_> {
         let rules = self.state.rules;
         let mut check_since = None;
         for (id, worker) in self.state.workers.iter_mut_enumerated() {
-            if worker.status.is_gone() || worker.ending.is_some() {
+            if worker.status.is_gone() || worker.kill_reason.is_some() {
                 continue;
             }
             let busy = worker.status != WorkerStatus::Ready || worker.has_orders();
@@ -236,9 +238,9 @@ impl Step<'_> {
             let checked = self.state.checks.succeeded_since(worker.heard + half);
             let begun = worker.in_flight.first().and_then(|assignment| assignment.begun);
             if silent_for > rules.stall_timeout && checked {
-                worker.ending = Some(Ending::Silent);
+                worker.kill_reason = Some(KillReason::Silent);
             } else if begun.is_some_and(|begun| self.now.saturating_sub(begun) > rules.wall_limit) {
-                worker.ending = Some(Ending::Overdue);
+                worker.kill_reason = Some(KillReason::Overdue);
             } else {
                 if silent_for > half && !checked {
                     check_since = check_since.max(Some(worker.heard + half));
@@ -323,7 +325,7 @@ impl Step<'_> {
     fn revive(&mut self) {
         if self.state.phase == Phase::Running && self.state.counts.queued > 0 && self.state.is_over() {
             self.state.workers.iter_mut().for_each(|worker| worker.consecutive_faults = 0);
-            self.begin();
+            self.spawn_all();
         }
     }
 }

@@ -4,7 +4,7 @@ use reeldeck_common::error::Failure;
 use reeldeck_common::protocol::JobId;
 
 use super::Step;
-use crate::engine::event::{Notice, Unread};
+use crate::engine::event::{Notice, ReadFailure};
 use crate::engine::state::{Assignment, Millis, Status, WorkerId};
 use crate::protocol::snapshot::Folder;
 
@@ -15,19 +15,19 @@ const MAX_WITHOUT_FOLDER: usize = 3;
 const RETRY: Millis = 2_000;
 
 impl Step<'_> {
-    pub(super) fn unread(&mut self, id: WorkerId, job: JobId, unread: Unread, failure: Failure) {
+    pub(super) fn read_failed(&mut self, id: WorkerId, job: JobId, cause: ReadFailure, failure: Failure) {
         let Some(assignment) = self.take(id, job) else { return };
         if let Some(worker) = self.state.workers.get_mut(id) {
             // The device works.
             worker.consecutive_faults = 0;
         }
         let video = assignment.video;
-        match unread {
-            Unread::NoDataset(reason) => {
+        match cause {
+            ReadFailure::DatasetGone(reason) => {
                 self.requeue_first(&[assignment], &reason);
                 self.hold(Folder::Dataset, reason);
             }
-            Unread::NoFolder(reason) => {
+            ReadFailure::FolderGone(reason) => {
                 if !self.state.without_folder.contains(&video) {
                     self.state.without_folder.push(video);
                 }
@@ -38,7 +38,7 @@ impl Step<'_> {
                     self.retry_unread(&assignment, id, reason, failure);
                 }
             }
-            Unread::Back => self.retry_unread(&assignment, id, failure.line(), failure),
+            ReadFailure::FileBack => self.retry_unread(&assignment, id, failure.line(), failure),
         }
     }
 

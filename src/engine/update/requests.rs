@@ -51,7 +51,7 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn rest(&mut self) {
+    pub(super) fn run_ended(&mut self) {
         if self.state.is_over() {
             self.state.phase = Phase::Waiting;
         }
@@ -134,7 +134,7 @@ impl Step<'_> {
 
     /// An export could not use the feature of a video that was done. Each video is queued again once: a disk that damages what
     /// it stores must not cause a run without end.
-    pub(super) fn missed(&mut self, id: VideoId, status: Status, damaged: bool) {
+    pub(super) fn export_missed(&mut self, id: VideoId, status: Status, damaged: bool) {
         let Some(video) = self.state.videos.get_mut(id) else { return };
         let was_done = match &video.status {
             Status::Excluded { before } => matches!(**before, Status::Done { .. }),

@@ -11,7 +11,7 @@ use anyhow::Context;
 use reeldeck_common::atomic;
 
 use super::inventory::{ByName, by_name, made_from, read};
-use super::manifest::Manifest;
+use super::manifest::ExportRecord;
 use super::{ExportJob, ExportSpec, ExportedVideo, HDF5_FILE, Inventory, Outcome, dataset, npy, snippets};
 use crate::dataset::shown;
 use crate::format::Axes;
@@ -34,7 +34,7 @@ pub fn write(
     let failed = || format!("failed to write {}; check space and permissions, then run it again", shown(&path));
     fs::create_dir_all(&folder).with_context(failed)?;
     let ByName { items, same, missing: unnamed } = by_name(job, spec.output, inventory);
-    let mut record = Manifest::open(&folder)?;
+    let mut record = ExportRecord::open(&folder)?;
     let mut outcome = Outcome {
         spec: *spec,
         path: path.clone(),

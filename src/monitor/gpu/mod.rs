@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nvml::Nvml;
 
-use crate::process::had_relative_libraries;
+use crate::discovery::had_relative_libraries;
 use crate::protocol::snapshot::Gauges;
 
 mod nvml;

@@ -204,8 +204,8 @@ fn quitting_asks_what_to_do_with_an_active_run() {
     harness.press("esc");
     assert!(!quits(&harness) && harness.app.modals.is_empty());
     harness.press("ctrl-c d");
-    let Some(Effect::Quit(Some(farewell))) = harness.effects.pop() else { panic!() };
-    assert!(farewell.contains("the run continues (process 4711"));
+    let Some(Effect::Quit(Some(exit_message))) = harness.effects.pop() else { panic!() };
+    assert!(exit_message.contains("the run continues (process 4711"));
     assert!(harness.commands.is_empty());
 }
 

@@ -140,8 +140,8 @@ pub(super) fn quit_now(app: &mut App, effects: &mut Vec<Effect>) {
     if resting {
         app.command(PendingRequest::Silent, Command::Leave, effects);
     }
-    let farewell = run_end::farewell(app);
-    effects.push(Effect::Quit(farewell));
+    let exit_message = run_end::exit_message(app);
+    effects.push(Effect::Quit(exit_message));
 }
 
 /// Stops the run and quits when it is over.

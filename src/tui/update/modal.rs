@@ -189,7 +189,7 @@ fn menu(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     // The keys of the items come first.
     let typed = Key::of(event).typed();
     let by_key = menu.items.iter().position(|item| Some(item.key) == typed);
-    // Who presses Ctrl-C twice wants to leave: in the way that loses nothing.
+    // Pressing Ctrl-C twice quits in the way that loses nothing.
     let interrupts = event.code == KeyCode::Char('c') && event.modifiers.contains(KeyModifiers::CONTROL);
     let detach = menu.items.iter().position(|item| item.action == MenuAction::Detach).filter(|_| interrupts);
     let chosen = match (by_key.or(detach), movement(event, true)) {
@@ -259,7 +259,7 @@ fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
             );
         }
         MenuAction::Detach => {
-            effects.push(Effect::Quit(run_end::farewell(app)));
+            effects.push(Effect::Quit(run_end::exit_message(app)));
         }
         MenuAction::StopAndQuit { now } => commands::stop_and_quit(app, now, effects),
     }

@@ -26,8 +26,8 @@ pub(crate) enum TableColumn {
     Picture,
     Codec,
     Size,
-    Tries,
-    Why,
+    Attempts,
+    Reason,
 }
 
 impl TableColumn {
@@ -42,8 +42,8 @@ impl TableColumn {
             Self::Picture => ("Picture", Some(Column::Picture), true),
             Self::Codec => ("Codec", Some(Column::Codec), false),
             Self::Size => ("Size", Some(Column::Size), true),
-            Self::Tries => ("Tries", Some(Column::Attempts), true),
-            Self::Why => ("Why", Some(Column::Reason), false),
+            Self::Attempts => ("Tries", Some(Column::Attempts), true),
+            Self::Reason => ("Why", Some(Column::Reason), false),
         }
     }
 
@@ -57,8 +57,8 @@ impl TableColumn {
             Self::Picture => 9,
             Self::Codec => 6,
             Self::Size => 8,
-            Self::Tries => 6,
-            Self::Why => 12,
+            Self::Attempts => 6,
+            Self::Reason => 12,
         }
     }
 }
@@ -72,9 +72,9 @@ const DROP_ORDER: [TableColumn; 9] = [
     TableColumn::Size,
     TableColumn::Picture,
     TableColumn::Class,
-    TableColumn::Tries,
+    TableColumn::Attempts,
     TableColumn::Length,
-    TableColumn::Why,
+    TableColumn::Reason,
     TableColumn::Mark,
     TableColumn::State,
 ];
@@ -92,8 +92,8 @@ pub(crate) enum ClassColumn {
 
 /// The columns that fit into `room` with their widths. One space separates two columns.
 pub(crate) fn fit(room: usize, class: ClassColumn) -> Vec<(TableColumn, usize)> {
-    use TableColumn::{Class, Codec, Length, Mark, Picture, Size, State, Tries, Video, Why};
-    let mut columns = vec![Mark, State, Video, Class, Length, Picture, Codec, Size, Tries, Why];
+    use TableColumn::{Attempts, Class, Codec, Length, Mark, Picture, Reason, Size, State, Video};
+    let mut columns = vec![Mark, State, Video, Class, Length, Picture, Codec, Size, Attempts, Reason];
     columns.retain(|column| *column != Class || class != ClassColumn::Useless);
     let needs =
         |columns: &[TableColumn]| columns.iter().map(|column| column.width() + 1).sum::<usize>().saturating_sub(1);
@@ -104,7 +104,9 @@ pub(crate) fn fit(room: usize, class: ClassColumn) -> Vec<(TableColumn, usize)> 
         }
         columns.retain(|column| *column != dropped);
     }
-    if class == ClassColumn::Useful && columns.contains(&Why) && needs(&columns) + READABLE_REASON - Why.width() > room
+    if class == ClassColumn::Useful
+        && columns.contains(&Reason)
+        && needs(&columns) + READABLE_REASON - Reason.width() > room
     {
         columns.retain(|column| *column != Class);
     }
@@ -112,14 +114,14 @@ pub(crate) fn fit(room: usize, class: ClassColumn) -> Vec<(TableColumn, usize)> 
     let has = |column| columns.contains(&column);
     // Spare width goes to the reason until it is readable, then to the names up to what they need, then to the reason
     // again.
-    let readable = if has(Why) { spare.min(READABLE_REASON - Why.width()) } else { 0 };
-    let video = if has(Why) { ((spare - readable) / 3).min(18) } else { spare };
-    let names = if has(Class) && has(Why) { ((spare - readable) / 6).min(14) } else { 0 };
-    let why = if has(Why) { spare - video - names } else { 0 };
+    let readable = if has(Reason) { spare.min(READABLE_REASON - Reason.width()) } else { 0 };
+    let video = if has(Reason) { ((spare - readable) / 3).min(18) } else { spare };
+    let names = if has(Class) && has(Reason) { ((spare - readable) / 6).min(14) } else { 0 };
+    let why = if has(Reason) { spare - video - names } else { 0 };
     let more = |column| match column {
         Video => video,
         Class => names,
-        Why => why,
+        Reason => why,
         _ => 0,
     };
     let fits = |column: &TableColumn| (*column, (column.width() + more(*column)).min(room));
@@ -159,7 +161,7 @@ mod tests {
     #[test]
     fn every_sortable_column_is_in_the_sort_menu() {
         use TableColumn::*;
-        for column in [State, Video, Class, Length, Picture, Codec, Size, Tries, Why] {
+        for column in [State, Video, Class, Length, Picture, Codec, Size, Attempts, Reason] {
             let (_, column, _) = column.header();
             assert!(SORTED.iter().any(|(sorted, ..)| Some(*sorted) == column), "{column:?}");
         }

@@ -292,9 +292,9 @@ fn content(app: &App, row: &Row, column: TableColumn, device: Option<&str>) -> (
         TableColumn::Codec => facts.map_or_else(unknown, |facts| (text::sanitized(&facts.codec).into_owned(), true)),
         TableColumn::Size if row.size == 0 && row.state == RowState::Missing => unknown(),
         TableColumn::Size => (text::bytes(row.size), true),
-        TableColumn::Tries if row.attempts == 0 => unknown(),
-        TableColumn::Tries => (row.attempts.to_string(), false),
-        TableColumn::Why => match (&row.reason, device) {
+        TableColumn::Attempts if row.attempts == 0 => unknown(),
+        TableColumn::Attempts => (row.attempts.to_string(), false),
+        TableColumn::Reason => match (&row.reason, device) {
             (Some(reason), _) => (text::sanitized(reason).into_owned(), false),
             (None, Some(device)) => (format!("on {device}"), true),
             (None, None) if row.has_feature && row.state != RowState::Done => ("has a feature already".into(), true),

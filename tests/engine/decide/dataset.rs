@@ -1,23 +1,23 @@
 //! A dataset folder that goes and comes back.
 
-use reeldeck::internals::engine::{Effect, Event, Notice, Status, Unread, VideoId, WorkerId};
+use reeldeck::internals::engine::{Effect, Event, Notice, ReadFailure, Status, VideoId, WorkerId};
 use reeldeck::internals::protocol::snapshot::Folder;
 use reeldeck_common::error::{ErrorKind, Failure};
 
 use super::Run;
 
-fn unread(run: &mut Run, worker: usize, unread: Unread) -> Vec<Effect> {
+fn unread(run: &mut Run, worker: usize, unread: ReadFailure) -> Vec<Effect> {
     let job = run.job(worker);
     let failure = Failure::new(ErrorKind::Missing, "failed to open it");
-    run.event(Event::Unread(run.state.process(WorkerId(worker)), job, unread, failure))
+    run.event(Event::ReadFailed(run.state.process(WorkerId(worker)), job, unread, failure))
 }
 
-fn no_dataset() -> Unread {
-    Unread::NoDataset("the disk is gone".into())
+fn no_dataset() -> ReadFailure {
+    ReadFailure::DatasetGone("the disk is gone".into())
 }
 
-fn no_folder() -> Unread {
-    Unread::NoFolder("A is gone".into())
+fn no_folder() -> ReadFailure {
+    ReadFailure::FolderGone("A is gone".into())
 }
 
 fn is_held(effects: &[Effect]) -> bool {
@@ -118,7 +118,7 @@ fn a_single_video_whose_folder_was_removed_fails_in_the_end() {
 #[test]
 fn a_file_that_is_back_is_tried_again_without_being_charged() {
     let mut run = super::run(1, 1, 1, |_| {});
-    assert!(!is_charged(&unread(&mut run, 0, Unread::Back)) && run.state.hold.is_none());
+    assert!(!is_charged(&unread(&mut run, 0, ReadFailure::FileBack)) && run.state.hold.is_none());
     run.wait(2_000);
     run.done(0);
     assert_eq!((run.state.counts().done, run.attempts(0)), (1, 0));

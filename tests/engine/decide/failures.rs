@@ -156,7 +156,7 @@ fn late_events_of_a_process_do_not_count_for_the_next_one() {
     let mut run = super::run(2, 1, 1, |_| {});
     let first = run.state.process(WorkerId(0));
     assert!(run.event(Event::Fatal(first, Failure::new(ErrorKind::Device, "no"))).contains(&Effect::Kill(WorkerId(0))));
-    assert!(spawns(&run.event(Event::Start)), "a user starts the run again before the process has ended");
+    assert!(spawns(&run.event(Event::StartRun)), "a user starts the run again before the process has ended");
     run.ready(0);
     let job = run.job(0);
     let late = [

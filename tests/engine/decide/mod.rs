@@ -38,7 +38,7 @@ fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Wor
     let rules = Rules { clips: Some(4), stall_timeout: 60_000, wall_limit: 600_000 };
     let state = State::new(work, slots, rules);
     let mut run = Run { state, now: 0, disk_hangs: false, unreleased: vec![] };
-    run.event(Event::Begin);
+    run.event(Event::EngineStarted);
     (0..workers).for_each(|worker| drop(run.ready(worker)));
     run
 }
@@ -136,7 +136,7 @@ fn rested(videos: usize) -> Run {
     let mut run = self::run(videos, 1, 2, |_| {});
     (0..videos).for_each(|_| drop(run.done(0)));
     run.gone(0, "it left");
-    run.event(Event::Rest);
+    run.event(Event::RunEnded);
     assert!(run.state.is_over());
     run
 }

@@ -40,13 +40,13 @@ fn suspended_time_does_not_count_against_workers() {
 #[test]
 fn a_waiting_engine_starts_by_itself_only_if_just_the_requested_videos_are_queued() {
     let mut run = rested(3);
-    assert!(!spawns(&run.event(Event::Start)), "there is nothing to do");
+    assert!(!spawns(&run.event(Event::StartRun)), "there is nothing to do");
     assert!(spawns(&run.event(Event::Redo(vec![VideoId(1)]))));
     let mut run = rested(3);
     assert!(!spawns(&run.event(seen(7, 0, Status::Queued))), "new videos wait");
     assert!(!spawns(&run.event(Event::Redo(vec![VideoId(1)]))));
     assert_eq!(run.state.counts().queued, 2);
-    assert!(spawns(&run.event(Event::Start)));
+    assert!(spawns(&run.event(Event::StartRun)));
     // Videos that a change has queued are requested like the others.
     let mut run = rested(3);
     run.event(seen(1, 9, Status::Queued));
@@ -122,9 +122,9 @@ fn a_video_that_an_export_missed_is_extracted_again_once() {
     run.gone(0, "it left");
     assert!(run.state.is_over());
     // A video that has its feature is not queued again.
-    run.event(Event::Missed(VideoId(1), Status::Done { degraded: false, resumed: true }, false));
+    run.event(Event::ExportMissed(VideoId(1), Status::Done { degraded: false, resumed: true }, false));
     assert!(run.state.is_over());
-    let effects = run.event(Event::Missed(VideoId(0), Status::Queued, true));
+    let effects = run.event(Event::ExportMissed(VideoId(0), Status::Queued, true));
     assert!(spawns(&effects) && run.state.videos[VideoId(0)].damaged);
     run.ready(0);
     assert_eq!(run.assignments(0), [0]);
@@ -132,7 +132,7 @@ fn a_video_that_an_export_missed_is_extracted_again_once() {
     assert!(!run.state.videos[VideoId(0)].damaged);
     run.gone(0, "it left");
     // The second time, the disk is at fault.
-    assert!(!spawns(&run.event(Event::Missed(VideoId(0), Status::Queued, true))));
+    assert!(!spawns(&run.event(Event::ExportMissed(VideoId(0), Status::Queued, true))));
     let Status::Failed { failure, .. } = &run.state.videos[VideoId(0)].status else { panic!("it has not failed") };
     assert!(failure.line().contains("check the disk"), "{failure:?}");
     assert_eq!(run.state.counts(), run.state.recount());
@@ -142,7 +142,7 @@ fn a_video_that_an_export_missed_is_extracted_again_once() {
 fn an_excluded_video_that_an_export_missed_stays_excluded() {
     let mut run = rested(2);
     run.event(Event::Exclude(vec![VideoId(0)], false));
-    run.event(Event::Missed(VideoId(0), Status::Queued, true));
+    run.event(Event::ExportMissed(VideoId(0), Status::Queued, true));
     assert_eq!(run.state.videos[VideoId(0)].status, Status::Excluded { before: Box::new(Status::Queued) });
-    assert!(!spawns(&run.event(Event::Start)), "there is nothing to do");
+    assert!(!spawns(&run.event(Event::StartRun)), "there is nothing to do");
 }

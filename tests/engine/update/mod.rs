@@ -49,7 +49,7 @@ enum Happens {
     /// The dataset folder goes, unnoticed or with a word of the watch.
     DatasetGoes(bool),
     /// A worker cannot read one of its orders: its folder is gone, or its file was gone for a moment.
-    Unread(usize, usize, bool),
+    ReadFails(usize, usize, bool),
     /// A check of the dataset folder ends: it is there or not.
     DatasetChecked(bool),
     /// A check of the output folder ends: it can be written to or not, and this video's feature is lost.
@@ -100,7 +100,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => Just(Happens::Rest),
         1 => Just(Happens::CannotWrite),
         1 => any::<bool>().prop_map(Happens::DatasetGoes),
-        2 => (0..4usize, 0..4usize, any::<bool>()).prop_map(|(w, n, folder)| Happens::Unread(w, n, folder)),
+        2 => (0..4usize, 0..4usize, any::<bool>()).prop_map(|(w, n, folder)| Happens::ReadFails(w, n, folder)),
         4 => any::<bool>().prop_map(Happens::DatasetChecked),
         3 => (any::<bool>(), 0..20usize).prop_map(|(back, video)| Happens::Checked(back, video)),
         4 => (0..24usize, 0..3u64, any::<bool>()).prop_map(|(video, version, done)| Happens::Seen(video, version, done)),

@@ -1,7 +1,7 @@
 //! What the state machine promises about single videos, kept apart from its own state and checked at each of its effects.
 
 use reeldeck::internals::engine::{
-    Effect, Ending, Event, HoldUntil, Notice, Phase, State, Status, VideoId, WorkerProcess, WorkerStatus,
+    Effect, Event, HoldUntil, KillReason, Notice, Phase, State, Status, VideoId, WorkerProcess, WorkerStatus,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -96,13 +96,13 @@ impl Model {
                 }
             }
             Event::Gone(process, _) if state.is_current(*process) => {
-                let ending = state.workers[process.worker].ending;
+                let ending = state.workers[process.worker].kill_reason;
                 // While a user stops the run, the end of a process is charged to no video.
                 let stopped = state.phase == Phase::Aborting
                     || (state.phase == Phase::Finishing { because: None } && ending.is_none());
                 // Nor while the dataset folder is gone.
                 let stopped = stopped || state.waits_for_dataset();
-                if !stopped && !matches!(ending, Some(Ending::Broken | Ending::Overdue)) {
+                if !stopped && !matches!(ending, Some(KillReason::Broken | KillReason::Overdue)) {
                     let received = self.processes.get(process).into_iter().flat_map(Process::received);
                     crashed_with = Some(received.map(|order| order.video).collect());
                 }
@@ -120,12 +120,12 @@ impl Model {
             paused: state.paused,
             unreleased: self.unreleased.len(),
             crashed_with,
-            asked: matches!(event, Event::Retry(_) | Event::Redo(_) | Event::Start),
+            asked: matches!(event, Event::Retry(_) | Event::Redo(_) | Event::StartRun),
             reopens: matches!(
                 event,
                 Event::Retry(_)
                     | Event::Redo(_)
-                    | Event::Start
+                    | Event::StartRun
                     | Event::Resume
                     | Event::OutputBack(_)
                     | Event::DatasetBack
@@ -158,15 +158,15 @@ impl Model {
             }
             Effect::Kill(worker) => {
                 let Some(process) = self.processes.get_mut(&state.process(worker)) else { return };
-                let ending = state.workers[worker].ending;
-                if ending == Some(Ending::Silent) {
+                let ending = state.workers[worker].kill_reason;
+                if ending == Some(KillReason::Silent) {
                     assert!(
                         state.checks.succeeded_since(state.workers[worker].heard),
                         "killed before a look at the disks"
                     );
                     assert!(before.disks_respond, "killed while a disk does not respond");
                 }
-                if matches!(ending, Some(Ending::Silent | Ending::Overdue)) {
+                if matches!(ending, Some(KillReason::Silent | KillReason::Overdue)) {
                     let may_be_silent = state.workers[worker].status == WorkerStatus::Ready;
                     assert!(!may_be_silent || process.received().count() > 0, "killed for work that it never received");
                 }

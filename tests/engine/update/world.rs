@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reeldeck::internals::dataset::VideoFile;
 use reeldeck::internals::engine::{
-    Event, Phase, Progress, Rules, Slot, State, Status, Unread, Video, VideoId, Work, WorkerId, WorkerProcess,
+    Event, Phase, Progress, ReadFailure, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess,
     WorkerStatus, update,
 };
 use reeldeck::internals::protocol::snapshot::Folder;
@@ -49,7 +49,7 @@ impl World {
         let rules = Rules { clips: Some(4), stall_timeout: 60_000, wall_limit: 600_000 };
         let state = State::new(Work { files, videos: videos.into(), order }, slots, rules);
         let mut world = Self { state, now: 0, model: Model { suspects, ..Model::default() } };
-        world.event(Event::Begin);
+        world.event(Event::EngineStarted);
         world
     }
 
@@ -114,7 +114,7 @@ impl World {
             Happens::Failed(w, n, kind) => {
                 let unread = matches!(kind, ErrorKind::Missing | ErrorKind::Io);
                 if unread && self.model.dataset_gone {
-                    let unread = self.unread(w % workers, *n, Unread::NoDataset("gone".into()));
+                    let unread = self.unread(w % workers, *n, ReadFailure::DatasetGone("gone".into()));
                     assert!(!unread || !self.is_open(), "held as soon as a video cannot be read");
                 } else if let Some((process, job)) = self.answer(w % workers, *n) {
                     self.event(Event::Failed(process, job, Failure::new(*kind, "no"), None));
@@ -148,8 +148,8 @@ impl World {
                 self.event(Event::Exclude(vec![VideoId(*video)], false));
                 self.event(Event::Exclude(vec![VideoId(*video)], true));
             }
-            Happens::Start => self.event(Event::Start),
-            Happens::Rest => self.event(Event::Rest),
+            Happens::Start => self.event(Event::StartRun),
+            Happens::Rest => self.event(Event::RunEnded),
             Happens::DatasetGoes(noticed) => {
                 self.model.dataset_gone = true;
                 if *noticed {
@@ -157,11 +157,11 @@ impl World {
                     assert!(!self.is_open() || self.state.is_over());
                 }
             }
-            Happens::Unread(w, n, folder) if !self.model.dataset_gone => {
-                let unread = if *folder { Unread::NoFolder("gone".into()) } else { Unread::Back };
+            Happens::ReadFails(w, n, folder) if !self.model.dataset_gone => {
+                let unread = if *folder { ReadFailure::FolderGone("gone".into()) } else { ReadFailure::FileBack };
                 let _ = self.unread(w % workers, *n, unread);
             }
-            Happens::Unread(..) => {}
+            Happens::ReadFails(..) => {}
             Happens::DatasetChecked(back) => {
                 if std::mem::take(&mut self.model.checking_dataset) {
                     self.model.dataset_gone &= !back;
@@ -211,9 +211,9 @@ impl World {
     }
 
     /// A worker cannot read one of its orders. False if it has none.
-    fn unread(&mut self, worker: usize, n: usize, unread: Unread) -> bool {
+    fn unread(&mut self, worker: usize, n: usize, unread: ReadFailure) -> bool {
         let Some((process, job)) = self.answer(worker, n) else { return false };
-        self.event(Event::Unread(process, job, unread, Failure::new(ErrorKind::Missing, "no")));
+        self.event(Event::ReadFailed(process, job, unread, Failure::new(ErrorKind::Missing, "no")));
         true
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use reeldeck::internals::dataset::Cache;
-use reeldeck::internals::dataset::{Ended, Finding, ProbeError, Request, Setup, probe};
+use reeldeck::internals::dataset::{Ended, Outcome, ProbeError, Request, Setup, probe};
 use reeldeck::internals::dataset::{FolderLayout, Scan, ScanRules, scan};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::{Level, Verdict};
@@ -99,7 +99,7 @@ impl Bench {
     }
 
     /// Probes all videos and returns the result of each.
-    pub fn probe(&self, setup: &Setup, level: Level) -> Result<BTreeMap<String, Finding>, ProbeError> {
+    pub fn probe(&self, setup: &Setup, level: Level) -> Result<BTreeMap<String, Outcome>, ProbeError> {
         let scan = self.scan();
         let mut found = BTreeMap::new();
         let limits = Limits::default();
@@ -130,14 +130,14 @@ impl Bench {
     }
 }
 
-pub fn is_healthy(finding: &Finding) -> bool {
-    matches!(finding, Finding::Probed { probed, .. } if matches!(probed.verdict, Verdict::Healthy { .. }))
+pub fn is_healthy(finding: &Outcome) -> bool {
+    matches!(finding, Outcome::Probed { probed, .. } if matches!(probed.verdict, Verdict::Healthy { .. }))
 }
 
 /// The reason of a corrupt video.
-pub fn corrupt(finding: &Finding) -> &str {
+pub fn corrupt(finding: &Outcome) -> &str {
     match finding {
-        Finding::Probed { probed, .. } => match &probed.verdict {
+        Outcome::Probed { probed, .. } => match &probed.verdict {
             Verdict::Corrupt { reason } => reason,
             other => panic!("{other:?}"),
         },

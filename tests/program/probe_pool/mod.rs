@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bench::{Bench, corrupt, is_healthy};
-use reeldeck::internals::dataset::{Ended, Finding, ProbeError, Request, Setup, probe};
+use reeldeck::internals::dataset::{Ended, Outcome, ProbeError, Request, Setup, probe};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::Level;
 
@@ -23,7 +23,7 @@ fn every_video_is_probed_once_and_then_cached() {
         assert_eq!(bench.orders().len(), 40);
     }
     let found = bench.probe(&bench.setup(2), Level::Quick).unwrap();
-    assert!(found.values().all(|f| matches!(f, Finding::Probed { cached: true, .. })));
+    assert!(found.values().all(|f| matches!(f, Outcome::Probed { cached: true, .. })));
     assert_eq!(bench.orders().len(), 0);
     // A file is probed again at another level or after a change. A deep probe satisfies both levels.
     assert!(bench.probe(&bench.setup(2), Level::Deep).unwrap().values().all(is_healthy));
@@ -67,9 +67,9 @@ fn a_file_that_takes_too_long_is_corrupt_and_one_that_the_disk_withholds_is_unch
     let found = bench.probe(&setup, Level::Deep).unwrap();
     let reason = corrupt(&found["A/v_spin.mp4"]);
     assert_eq!(reason, "crashes the prober: it computed for 5 s without progress");
-    let Finding::Unread(why) = &found["A/v_sleep.mp4"] else { panic!("{found:?}") };
+    let Outcome::Unreadable(why) = &found["A/v_sleep.mp4"] else { panic!("{found:?}") };
     assert_eq!(why, "the disk or the network gave no answer for 5 s");
-    assert_eq!(found["A/v_gone.mp4"], Finding::Unread("failed to read the file".into()));
+    assert_eq!(found["A/v_gone.mp4"], Outcome::Unreadable("failed to read the file".into()));
     // The probe takes longer than the limit and keeps sending signs of life.
     assert!(["A/v_long.mp4", "A/v_1.mp4", "A/v_2.mp4"].iter().all(|name| is_healthy(&found[*name])), "{found:?}");
     // Files without a verdict are probed again.
@@ -95,7 +95,7 @@ fn files_that_still_arrive_are_not_checked() {
     fs::write(bench.path("data/A/v_new.mp4"), "just begun").unwrap();
     let found = bench.probe(&bench.setup(2), Level::Quick).unwrap();
     assert!(is_healthy(&found["A/v_1.mp4"]));
-    assert_eq!((&found["A/v_new.mp4"], &found["A/v_grow.mp4"]), (&Finding::Arriving, &Finding::Arriving));
+    assert_eq!((&found["A/v_new.mp4"], &found["A/v_grow.mp4"]), (&Outcome::Arriving, &Outcome::Arriving));
     assert_eq!(bench.orders(), ["v_1.mp4", "v_grow.mp4"], "files that were just written are not opened");
     assert_eq!(fs::read_to_string(bench.path("probe-cache")).unwrap().lines().count(), 2);
 }
@@ -129,7 +129,7 @@ fn a_cancelled_probe_keeps_what_it_found() {
     let root = bench.path("data");
     let request = Request { root: &root, videos: &scan.videos, level: Level::Quick, limits: &limits };
     let mut told = 0;
-    let mut each = |_, finding: Finding| {
+    let mut each = |_, finding: Outcome| {
         assert!(is_healthy(&finding));
         told += 1;
         if told == 7 {
@@ -142,6 +142,6 @@ fn a_cancelled_probe_keeps_what_it_found() {
     assert!((7..60).contains(&told), "{told}");
     bench.orders();
     let found = bench.probe(&bench.setup(2), Level::Quick).unwrap();
-    assert_eq!(found.values().filter(|f| matches!(f, Finding::Probed { cached: true, .. })).count(), told);
+    assert_eq!(found.values().filter(|f| matches!(f, Outcome::Probed { cached: true, .. })).count(), told);
     assert_eq!(bench.orders().len(), 60 - told);
 }

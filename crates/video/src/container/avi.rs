@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek};
 use reeldeck_common::feature::ExpectedFrom;
 
 use super::reader::{Reader, le};
-use super::{Amount, End, Promise, Structure};
+use super::{Amount, Declaration, End, Structure};
 
 /// An index has 16 bytes per chunk; no video has more than this.
 const MAX_INDEX: usize = 256 << 20;
@@ -55,7 +55,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
     while let Some(list) = chunk(file, at)?.filter(|c| &c.id == b"RIFF" && matches!(&c.kind, b"AVI " | b"AVIX")) {
         let mut inside = at + 12;
         while let Some(Chunk { id, length, kind }) = chunk(file, inside)? {
-            // If the length of a list was never filled in, it promises nothing.
+            // If the length of a list was never filled in, it declares nothing.
             let Some(length) = length else {
                 is_open |= &id == b"LIST" && &kind == b"movi";
                 break;
@@ -96,7 +96,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
         () if is_open || found.claimed == 0 => End::Unknown,
         () => End::Complete,
     };
-    Ok(Structure { missing, end, promises: found.promises(), ..Structure::default() })
+    Ok(Structure { missing, end, declarations: found.declarations(), ..Structure::default() })
 }
 
 impl Found {
@@ -161,15 +161,16 @@ impl Found {
         Ok(Some(listed))
     }
 
-    fn promises(&self) -> Vec<Promise> {
+    fn declarations(&self) -> Vec<Declaration> {
         let share = self.there as f64 / self.claimed.max(1) as f64;
         let listed = self.listed.filter(|listed| *listed > 0);
         // Headers may be wrong, so they count only in a file that is cut.
         let announced = self.seconds.map(|seconds| Amount::Seconds { seconds, from_zero: false });
         let announced = announced.map(|amount| (amount, ExpectedFrom::TrackStatistics));
         let share = (self.claimed > 0).then_some((Amount::Share(share), ExpectedFrom::ContainerHeader));
-        let others = announced.into_iter().chain(share).map(|(amount, source)| Promise::if_incomplete(amount, source));
-        listed.map(|listed| Promise::list(listed, ExpectedFrom::ContainerIndex)).into_iter().chain(others).collect()
+        let others =
+            announced.into_iter().chain(share).map(|(amount, source)| Declaration::if_incomplete(amount, source));
+        listed.map(|listed| Declaration::list(listed, ExpectedFrom::ContainerIndex)).into_iter().chain(others).collect()
     }
 }
 
@@ -255,7 +256,7 @@ mod tests {
         for end in [data + 4, data + 500, data + 999] {
             let structure = inspected(&file[..end]);
             assert_eq!((structure.missing, structure.end), ((data + 1000 - end) as u64, End::Cut));
-            assert_eq!(structure.promises[0].amount, ALL);
+            assert_eq!(structure.declarations[0].amount, ALL);
         }
         // Without the index all chunks are still there.
         for end in data + 1000..=file.len() {
@@ -270,9 +271,9 @@ mod tests {
     #[test]
     fn the_index_counts_the_chunks_of_the_stream() {
         let structure = inspected(&avi(1000));
-        assert_eq!(structure.promises[0], Promise::list(2, ExpectedFrom::ContainerIndex));
-        assert_eq!(structure.promises[1].amount, ALL);
-        assert!(!structure.promises[1].always);
+        assert_eq!(structure.declarations[0], Declaration::list(2, ExpectedFrom::ContainerIndex));
+        assert_eq!(structure.declarations[1].amount, ALL);
+        assert!(!structure.declarations[1].always);
     }
 
     #[test]
@@ -280,10 +281,10 @@ mod tests {
         let mut file = avi(1000);
         let data = movi(&file);
         file.drain(data + 300..data + 400);
-        assert_eq!(inspected(&file).promises[0].amount, ALL);
+        assert_eq!(inspected(&file).declarations[0].amount, ALL);
         let flags = file.windows(4).position(|w| w == b"avih").unwrap() + 8 + 12;
         file[flags] |= 0x10;
-        assert_eq!(inspected(&file).promises[0], Promise::list(2, ExpectedFrom::ContainerIndex));
+        assert_eq!(inspected(&file).declarations[0], Declaration::list(2, ExpectedFrom::ContainerIndex));
     }
 
     #[test]
@@ -306,11 +307,11 @@ mod tests {
         };
         let start = movi(&file(0)) as u64;
         let structure = inspected(&file(start));
-        assert_eq!(structure.promises[0], Promise::list(3, ExpectedFrom::ContainerIndex));
+        assert_eq!(structure.declarations[0], Declaration::list(3, ExpectedFrom::ContainerIndex));
         assert_eq!(structure.end, End::Complete);
         let cut = inspected(&file(start + 9));
         assert_eq!((cut.end, cut.missing), (End::Cut, 9), "an index lies beyond the end");
-        assert_eq!(cut.promises[0].amount, ALL);
+        assert_eq!(cut.declarations[0].amount, ALL);
     }
 
     #[test]
@@ -322,11 +323,11 @@ mod tests {
         let flags = file.windows(4).position(|w| w == b"avih").unwrap() + 8 + 12;
         file[flags] |= 0x10;
         let structure = inspected(&file);
-        assert_eq!((structure.end, structure.promises[0].amount), (End::Cut, ALL));
+        assert_eq!((structure.end, structure.declarations[0].amount), (End::Cut, ALL));
     }
 
     #[test]
-    fn lengths_that_were_never_filled_in_promise_nothing() {
+    fn lengths_that_were_never_filled_in_declare_nothing() {
         let file = avi(1000);
         let data = movi(&file);
         for length in [0, u32::MAX] {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek};
 use reeldeck_common::feature::ExpectedFrom;
 
 use super::reader::{Reader, be};
-use super::{Amount, End, Promise, Structure};
+use super::{Amount, Declaration, End, Structure};
 
 /// Kind, length, time and stream number in front of a tag, and its length behind it.
 const TAG_HEADER: u64 = 11;
@@ -105,7 +105,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
     };
     if description.duration > last {
         let amount = Amount::Seconds { seconds: description.duration, from_zero: true };
-        structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerHeader));
+        structure.declarations.push(Declaration::if_incomplete(amount, ExpectedFrom::ContainerHeader));
     }
     structure.encryption = (encrypted > 0).then(|| "FLV encryption".to_owned());
     Ok(structure)
@@ -215,7 +215,7 @@ mod tests {
         let half: usize = 13 + tag_of(18, 0, &[0; 38]).len() + (0..50).map(|n| 65 + n).sum::<usize>();
         let between = inspected(&whole[..half]);
         assert_eq!((between.end, between.missing), (End::Cut, (whole.len() - half) as u64));
-        assert_eq!(between.promises[0].amount, Amount::Seconds { seconds: 10.0, from_zero: true });
+        assert_eq!(between.declarations[0].amount, Amount::Seconds { seconds: 10.0, from_zero: true });
         // A duration without a file size is not trusted.
         assert_eq!(inspected(&file(10.0, 0.0)[..half]).end, End::Unknown);
         assert_eq!(inspected(&file(1e9, 1e12)).end, End::Unknown);

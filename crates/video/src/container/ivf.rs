@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek};
 use reeldeck_common::feature::ExpectedFrom;
 
 use super::reader::{Reader, le};
-use super::{Amount, End, Promise, Structure};
+use super::{Amount, Declaration, End, Structure};
 
 /// Length and time in front of a frame.
 const FRAME_HEADER: u64 = 12;
@@ -20,7 +20,7 @@ const LONGEST_STEP: u64 = 1000;
 pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Structure> {
     let mut structure = Structure::default();
     let Some(header) = file.array::<32>(0)? else { return Ok(structure) };
-    let (mut at, promised) = (le(&header[6..8]), le(&header[24..28]));
+    let (mut at, declared) = (le(&header[6..8]), le(&header[24..28]));
     let (mut frames, mut first, mut last) = (0_u64, None, 0_u64);
     while let Some(header) = file.array::<12>(at)? {
         let (body, time) = (at + FRAME_HEADER, le(&header[4..]));
@@ -43,15 +43,15 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
     }
     // The number is one of frames, or, from FFmpeg, of ticks.
     let there = frames.max(last.saturating_sub(first.unwrap_or(0)).saturating_add(1));
-    let is_known = promised > 0 && promised < u64::from(u32::MAX);
+    let is_known = declared > 0 && declared < u64::from(u32::MAX);
     structure.end = match () {
-        () if structure.missing > 0 || is_known && promised > there => End::Cut,
+        () if structure.missing > 0 || is_known && declared > there => End::Cut,
         () if is_known => End::Complete,
         () => End::Unknown,
     };
     if is_known {
-        let amount = Amount::Share((there as f64 / promised as f64).min(1.0));
-        structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerHeader));
+        let amount = Amount::Share((there as f64 / declared as f64).min(1.0));
+        structure.declarations.push(Declaration::if_incomplete(amount, ExpectedFrom::ContainerHeader));
     }
     Ok(structure)
 }
@@ -64,10 +64,10 @@ mod tests {
 
     use super::*;
 
-    fn file(promised: u32, times: impl Iterator<Item = u64>) -> Vec<u8> {
+    fn file(declared: u32, times: impl Iterator<Item = u64>) -> Vec<u8> {
         let mut header = [0; 32];
         header[..8].copy_from_slice(b"DKIF\0\0\x20\0");
-        header[24..28].copy_from_slice(&promised.to_le_bytes());
+        header[24..28].copy_from_slice(&declared.to_le_bytes());
         let frame = |time: u64| [&10_u32.to_le_bytes()[..], &time.to_le_bytes(), &[7; 10]].concat();
         header.into_iter().chain(times.flat_map(frame)).collect()
     }
@@ -83,12 +83,12 @@ mod tests {
         assert_eq!(inspected(&file(9, (0..10).step_by(2))).end, End::Complete, "ticks, not frames");
         assert_eq!(inspected(&file(0, 0..5)).end, End::Unknown);
         let cut = inspected(&file(10, 0..5));
-        assert_eq!((cut.end, cut.promises[0].amount), (End::Cut, Amount::Share(0.5)));
+        assert_eq!((cut.end, cut.declarations[0].amount), (End::Cut, Amount::Share(0.5)));
         let whole = file(5, 0..5);
         let inside = inspected(&whole[..whole.len() - 3]);
-        assert_eq!((inside.end, inside.missing, inside.promises[0].amount), (End::Cut, 3, Amount::Share(1.0)));
+        assert_eq!((inside.end, inside.missing, inside.declarations[0].amount), (End::Cut, 3, Amount::Share(1.0)));
         let cut = file(10, 0..10);
-        assert_eq!(inspected(&cut[..32 + 5 * 22 + 14]).promises[0].amount, Amount::Share(0.6));
+        assert_eq!(inspected(&cut[..32 + 5 * 22 + 14]).declarations[0].amount, Amount::Share(0.6));
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub(crate) struct Structure {
     pub breaks: Vec<u64>,
     /// Whether the file reaches the end of its video track.
     pub end: End,
-    /// What the container promises of its video track, the most reliable first.
-    pub promises: Vec<Promise>,
+    /// What the container declares about its video track, the most reliable first.
+    pub declarations: Vec<Declaration>,
     /// Why the video track cannot be decoded, if it is encrypted.
     pub encryption: Option<String>,
     /// The container's own name of the codec.
@@ -75,18 +75,18 @@ pub(crate) enum End {
     Cut,
 }
 
-/// What a container promises of its video track.
+/// What a container declares about its video track.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Promise {
+pub(crate) struct Declaration {
     pub amount: Amount,
     /// Where the container says it.
     pub source: ExpectedFrom,
-    /// True for a list of all frames. Otherwise the promise counts only if the file is known to be incomplete: headers may be
+    /// True for a list of all frames. Otherwise the declaration counts only if the file is known to be incomplete: headers may be
     /// wrong, and the sound may outlast the frames.
     pub always: bool,
 }
 
-/// How much of something a container promises.
+/// How much of something a container declares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Amount {
     /// Coded frames, those that are never shown included.
@@ -97,13 +97,13 @@ pub(crate) enum Amount {
     Share(f64),
 }
 
-impl Promise {
+impl Declaration {
     /// A list of all frames.
     fn list(frames: u64, source: ExpectedFrom) -> Self {
         Self { amount: Amount::Frames(frames), source, always: true }
     }
 
-    /// A promise that counts only if the file is known to be incomplete.
+    /// A declaration that counts only if the file is known to be incomplete.
     fn if_incomplete(amount: Amount, source: ExpectedFrom) -> Self {
         Self { amount, source, always: false }
     }
@@ -136,8 +136,9 @@ pub(crate) fn inspect(file: impl Read + Seek, format: &str, stream: StreamId) ->
             (structure.zeros, structure.end) = (zeros, End::Cut);
             // The size of the file tells about how much is missing, if nothing else does.
             let share = Amount::Share((size - zeros) as f64 / size as f64);
-            let known = structure.promises.iter().take_while(|promise| promise.source.is_verified()).count();
-            structure.promises.insert(known, Promise::if_incomplete(share, ExpectedFrom::ContainerHeader));
+            let known =
+                structure.declarations.iter().take_while(|declaration| declaration.source.is_verified()).count();
+            structure.declarations.insert(known, Declaration::if_incomplete(share, ExpectedFrom::ContainerHeader));
         }
     }
     Ok(structure)

@@ -202,7 +202,7 @@ fn an_avi_header_may_lie() {
 }
 
 #[test]
-fn streams_that_promise_nothing_end_where_they_end() {
+fn streams_that_declare_nothing_end_where_they_end() {
     let folder = Folder::new();
     for (name, synth) in [
         ("a.ts", contained(h264(300), &[])),
@@ -242,7 +242,7 @@ fn a_cut_fragmented_file_has_lost_what_its_last_fragment_and_its_segment_index_l
     let fragmented = contained(h264(300), &[("movflags", "frag_keyframe+empty_moov")]);
     let bytes = std::fs::read(folder.make("a.mp4", &fragmented)).unwrap();
     let cut_here = |name: &str, end: usize| take_leniently(&folder.write(name, &bytes[..end])).unwrap().facts.counts;
-    // In the middle of a fragment: it lists all of its frames, and no other is promised.
+    // In the middle of a fragment: it lists all of its frames, and no other is declared.
     let counts = cut_here("b.mp4", bytes.len() * 60 / 100);
     // The first fragment ends two frames early, when the next keyframe comes by in the order of decoding.
     assert!(counts.expected % 30 == 28 && (1..=30).contains(&counts.lost()), "{counts:?}");

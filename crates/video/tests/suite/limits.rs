@@ -155,7 +155,7 @@ fn what_a_header_says_of_the_duration_decides_nothing() {
     let flv = std::fs::read(folder.make("a.flv", &contained(h264(60), &[]))).unwrap();
     let mkv = std::fs::read(folder.make("a.mkv", &contained(h264(60), &[]))).unwrap();
     let avi = std::fs::read(folder.make("a.avi", &small("mpeg4", 60, &[]))).unwrap();
-    // Years, and almost nothing. A Matroska file that promises years counts as truncated.
+    // Years, and almost nothing. A Matroska file that declarations years counts as truncated.
     for (ticks, seconds) in [(u32::MAX, 1e9), (1, 1e-3)] {
         let (mut mp4, mut flv, mut mkv, mut avi) = (mp4.clone(), flv.clone(), mkv.clone(), avi.clone());
         // After version, flags and two dates: a scale here, the track's number there.

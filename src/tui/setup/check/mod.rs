@@ -16,7 +16,7 @@ use super::{Field, Values, Verdict, expanded, place};
 use crate::config::{self, Config, ConfigError, Device, DeviceList, detect};
 use crate::dataset::manifest::Manifest;
 use crate::dataset::scan::FolderLayout;
-use crate::process::gpus::{self, Detected};
+use crate::discovery::gpus::{self, Detected};
 use crate::tui::text;
 
 /// The limits for counting videos: a network file system can take long for each entry.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use reeldeck_common::feature::ExpectedFrom;
 
 use super::reader::{Reader, le};
-use super::{Amount, End, Promise, Structure};
+use super::{Amount, Declaration, End, Structure};
 use objects::Objects;
 
 type Guid = [u8; 16];
@@ -73,10 +73,10 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
         structure.end = if structure.missing > 0 { End::Cut } else { End::Complete };
         if header.seconds > 0.0 {
             let amount = Amount::Seconds { seconds: header.seconds, from_zero: true };
-            structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerHeader));
+            structure.declarations.push(Declaration::if_incomplete(amount, ExpectedFrom::ContainerHeader));
         }
         let share = Amount::Share((there as f64 / claimed as f64).min(1.0));
-        structure.promises.push(Promise::if_incomplete(share, ExpectedFrom::ContainerHeader));
+        structure.declarations.push(Declaration::if_incomplete(share, ExpectedFrom::ContainerHeader));
     }
     let end = if packets > 0 && !header.is_live { data.saturating_add(claimed) } else { size };
     walk(file, data..end.min(size), header.packet_size, u8::try_from(id).unwrap_or(0), &mut structure)?;
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!((inspected(&whole).end, inspected(&whole).missing), (End::Complete, 0));
         let cut = inspected(&whole[..whole.len() - 2010]);
         assert_eq!((cut.end, cut.missing, cut.breaks.len()), (End::Cut, 2010, 0));
-        assert_eq!(cut.promises[0].amount, Amount::Seconds { seconds: 10.0, from_zero: true });
+        assert_eq!(cut.declarations[0].amount, Amount::Seconds { seconds: 10.0, from_zero: true });
         assert_eq!(inspected(&[whole, vec![0; 70]].concat()).end, End::Complete);
     }
 

@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek};
 use reeldeck_common::feature::ExpectedFrom;
 
 use super::reader::{Reader, be};
-use super::{Amount, End, Promise, Structure};
+use super::{Amount, Declaration, End, Structure};
 
 const HEADER: u64 = 0x1A45_DFA3;
 const SEGMENT: u64 = 0x1853_8067;
@@ -123,7 +123,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, index: usize) -> io:
     let track = segment.tracks.get(index);
     structure.codec = track.map(|track| track.codec.clone());
     structure.encryption = track.filter(|track| track.is_encrypted).map(|_| "Matroska encryption".to_owned());
-    structure.promises = segment.promises(track);
+    structure.declarations = segment.declarations(track);
     Ok(structure)
 }
 
@@ -215,7 +215,7 @@ impl Segment {
     }
 
     /// What the tags of the track and the header say, the most reliable first.
-    fn promises(&self, track: Option<&Track>) -> Vec<Promise> {
+    fn declarations(&self, track: Option<&Track>) -> Vec<Declaration> {
         let tag = |name: &str| {
             let own = |tag: &&Tag| track.is_some_and(|track| tag.track == track.uid) && tag.name == name;
             self.tags.iter().find(own).map(|tag| tag.value.as_str())
@@ -231,8 +231,8 @@ impl Segment {
         let own = own.map(|amount| (amount, ExpectedFrom::TrackStatistics));
         let all = self.duration.map(|seconds| Amount::Seconds { seconds, from_zero: true });
         let all = all.map(|amount| (amount, ExpectedFrom::ContainerHeader));
-        let promises = [frames, own, all].into_iter().flatten();
-        promises.map(|(amount, source)| Promise::if_incomplete(amount, source)).collect()
+        let declarations = [frames, own, all].into_iter().flatten();
+        declarations.map(|(amount, source)| Declaration::if_incomplete(amount, source)).collect()
     }
 }
 

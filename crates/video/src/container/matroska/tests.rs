@@ -140,20 +140,20 @@ fn tagged(writer: &str, tags: &[(&str, &str)], encrypted: bool) -> Vec<u8> {
 
 #[test]
 fn statistics_count_only_from_the_program_that_wrote_the_file() {
-    let promises = |writer: &str, tags: &[(&str, &str)]| {
-        let promises = inspected(&tagged(writer, tags, false)).promises;
-        assert!(promises.iter().all(|promise| !promise.always));
-        promises.into_iter().map(|promise| promise.amount).collect::<Vec<_>>()
+    let declarations = |writer: &str, tags: &[(&str, &str)]| {
+        let declarations = inspected(&tagged(writer, tags, false)).declarations;
+        assert!(declarations.iter().all(|declaration| !declaration.always));
+        declarations.into_iter().map(|declaration| declaration.amount).collect::<Vec<_>>()
     };
     let all = Amount::Seconds { seconds: 5.0, from_zero: true };
     let own = |from_zero| Amount::Seconds { seconds: 3.5, from_zero };
     let (duration, frames, app) =
         (("DURATION", "00:00:03.500000000"), ("NUMBER_OF_FRAMES", "84"), ("_STATISTICS_WRITING_APP", "mkvmerge v70"));
-    assert_eq!(promises("Lavf59", &[duration]), [own(true), all]);
-    assert_eq!(promises("Lavf59", &[duration, frames, app]), [own(true), all]);
-    assert_eq!(promises("mkvmerge v70", &[duration, frames, app]), [Amount::Frames(84), own(false), all]);
-    assert_eq!(promises("mkvmerge v71", &[duration, frames, app]), [all]);
-    assert_eq!(promises("Lavf59", &[("DURATION", "00:00:00.000000000")]), [all]);
+    assert_eq!(declarations("Lavf59", &[duration]), [own(true), all]);
+    assert_eq!(declarations("Lavf59", &[duration, frames, app]), [own(true), all]);
+    assert_eq!(declarations("mkvmerge v70", &[duration, frames, app]), [Amount::Frames(84), own(false), all]);
+    assert_eq!(declarations("mkvmerge v71", &[duration, frames, app]), [all]);
+    assert_eq!(declarations("Lavf59", &[("DURATION", "00:00:00.000000000")]), [all]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek};
 use reeldeck_common::feature::ExpectedFrom;
 
 use super::reader::Reader;
-use super::{Amount, End, Promise, Structure};
+use super::{Amount, Declaration, End, Structure};
 pub(crate) use boxes::Boxes;
 use boxes::Segments;
 use fragments::Listed;
@@ -55,7 +55,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
     let samples = index.table.samples();
     if boxes.fragments.is_empty() {
         // The table comes before or after all data, so it also shows what a cut file lacks.
-        structure.promises = vec![Promise::list(samples, ExpectedFrom::SampleTable)];
+        structure.declarations = vec![Declaration::list(samples, ExpectedFrom::SampleTable)];
         structure.end = End::Complete;
         index.table.unreferenced = boxes.data.saturating_sub(index.referenced);
         structure.seconds = index.table.seconds_if_times_are_wrong();
@@ -82,7 +82,7 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
     let segments = boxes.segments.filter(|segments| segments.seconds() > listed.seconds() + slack(segments));
     if let Some(segments) = segments {
         let amount = Amount::Seconds { seconds: segments.seconds(), from_zero: false };
-        structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerIndex));
+        structure.declarations.push(Declaration::if_incomplete(amount, ExpectedFrom::ContainerIndex));
     }
     let is_longer = |seconds: &f64| seconds - listed.end > SLACK_SECONDS.max(listed.end * 0.05);
     let longer = index.fragments_seconds.filter(is_longer);
@@ -96,13 +96,13 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
     };
     if let Some(seconds) = longer.filter(|_| structure.end == End::Cut) {
         let amount = Amount::Seconds { seconds, from_zero: true };
-        structure.promises.push(Promise::if_incomplete(amount, ExpectedFrom::ContainerHeader));
+        structure.declarations.push(Declaration::if_incomplete(amount, ExpectedFrom::ContainerHeader));
     }
     structure.indexed = Some(samples);
     let total = samples.saturating_add(listed.samples).saturating_add(listed.missing());
     // Fragments list only their own frames, so something else must tell that they are all.
     let are_all = verified || index.fragments_seconds.is_some();
     let source = if are_all { ExpectedFrom::SampleTable } else { ExpectedFrom::Nothing };
-    structure.promises.push(Promise::list(total, source));
+    structure.declarations.push(Declaration::list(total, source));
     Ok(structure)
 }
