@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::versions::SEEDED_WEIGHTS;
@@ -67,7 +69,8 @@ pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
     if !config.exists() {
         let text = "# The demo's configuration: seeded weights, so that it runs without the published checkpoint.\n\
                     root = \"data\"\nout = \"out\"\ncheckpoint = \"seeded\"\n";
-        fs::write(&config, text).with_context(|| format!("failed to write {}", shown(&config)))?;
+        atomic::write(&config, &Owner::this_process(), |writer| writer.write_all(text.as_bytes()))
+            .with_context(|| format!("failed to write {}", shown(&config)))?;
     }
     let own = discovery::reeldeck()?;
     errln!("running: {} --batch --config {}", shown(&own), shown(&config));

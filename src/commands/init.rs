@@ -1,10 +1,11 @@
 //! `reeldeck init`: writes a commented configuration for a dataset folder, with the detected values filled in.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use reeldeck_common::atomic::{self, Owner, Sweeper};
 
 use super::list::hint;
 use crate::config::{Config, FILE, Overrides, check_folders, detect};
@@ -61,19 +62,19 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
         out::document(text.as_bytes()).context("failed to print the configuration")?;
         return Ok(Exit::Done);
     }
-    let mut new = OpenOptions::new().write(true).create_new(true).open(&file).map_err(|error| {
-        let there = error.kind() == std::io::ErrorKind::AlreadyExists;
-        let message = if there {
-            format!(
+    let failed = || format!("failed to write {}; check space and permissions", shown(&file));
+    // Removes what an earlier command has left that was killed.
+    atomic::sweep_folder(base, &Sweeper::of_command()).with_context(failed)?;
+    match atomic::write_new(&file, &Owner::this_process(), |writer| writer.write_all(text.as_bytes())) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let message = format!(
                 "{} exists and is kept; --dry-run prints what would be written, --config names another file",
                 shown(&file)
-            )
-        } else {
-            format!("failed to write {}", shown(&file))
-        };
-        anyhow::Error::from(error).context(ExitError::new(Exit::Usage, message))
-    })?;
-    new.write_all(text.as_bytes()).with_context(|| format!("failed to write {}", shown(&file)))?;
+            );
+            return Err(ExitError::new(Exit::Usage, message).into());
+        }
+        written => written.with_context(failed)?,
+    }
     errln!("wrote {} for {}: {}", shown(&file), shown(root), out::count(found.videos.len(), "video", "videos"));
     for (name, value) in &values {
         errln!("  {:<10} {}", if *name == "path" { "manifest" } else { name }, shown(value));

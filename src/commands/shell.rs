@@ -1,12 +1,14 @@
 //! `reeldeck completions` and `reeldeck man`, generated from the definition of the command line.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
+use reeldeck_common::atomic::{self, Owner};
 
 use crate::cli::Cli;
 use crate::dataset::shown;
@@ -34,10 +36,21 @@ pub(crate) fn run_man(folder: Option<&Path>) -> anyhow::Result<Exit> {
         return print(&text);
     };
     fs::create_dir_all(folder).with_context(|| format!("failed to create {}", shown(folder)))?;
-    let written = clap_mangen::generate_to(Cli::command(), folder);
-    written.with_context(|| format!("failed to write the manual to {}", shown(folder)))?;
+    write_pages(folder).with_context(|| format!("failed to write the manual to {}", shown(folder)))?;
     errln!("wrote the manual; read it with: man {}", shown(&folder.join("reeldeck.1")));
     Ok(Exit::Done)
+}
+
+fn write_pages(folder: &Path) -> io::Result<()> {
+    let made = tempfile::tempdir_in(folder)?;
+    clap_mangen::generate_to(Cli::command(), made.path())?;
+    for page in fs::read_dir(made.path())? {
+        let page = page?;
+        let text = fs::read(page.path())?;
+        let path = folder.join(page.file_name());
+        atomic::write(&path, &Owner::this_process(), |writer| writer.write_all(&text))?;
+    }
+    made.close()
 }
 
 fn print(text: &[u8]) -> anyhow::Result<Exit> {

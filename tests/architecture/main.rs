@@ -57,6 +57,32 @@ fn files_are_short() {
     assert!(long.is_empty(), "CONTRIBUTING.md allows 400 lines a file:\n{}", long.join("\n"));
 }
 
+/// Files that create a file without `reeldeck_common::atomic`, and why no half file appears under a final name.
+const WRITERS: [(&str, &str); 5] = [
+    ("crates/probe/src/frames.rs", "pixels for developers"),
+    ("crates/probe/src/synth.rs", "test media; `demo` makes them in a temporary folder"),
+    ("src/commands/demo.rs", "a video in a temporary folder"),
+    ("src/engine/output.rs", "a file that is removed at once"),
+    ("src/export/pickle.rs", "a temporary file of `atomic`"),
+];
+
+#[test]
+fn files_are_written_atomically() {
+    let mut folders: Vec<String> = crates().iter().map(|name| format!("crates/{name}/src")).collect();
+    folders.push("src".into());
+    let writes = ["fs::write(", "File::create(", "File::create_new("];
+    for (file, text) in folders.iter().flat_map(|folder| sources(folder)).filter(|(file, _)| !file.contains("/tests")) {
+        // Test modules are at the end of a file, unless they are in files of their own.
+        let is_module =
+            |part: &str| part.lines().next().is_some_and(|line| line.contains("mod ") && line.ends_with('{'));
+        let parts = text.split("#[cfg(test)]\n").enumerate();
+        let mut code = parts.take_while(|(at, part)| *at == 0 || !is_module(part));
+        let is_listed = WRITERS.iter().any(|(listed, _)| *listed == file);
+        let is_writer = code.any(|(_, code)| writes.iter().any(|call| code.contains(call)));
+        assert_eq!(is_listed, is_writer, "{file}: use `atomic`, or change the list of writers in this test");
+    }
+}
+
 #[test]
 fn modules_import_only_from_lower_layers_and_never_in_a_circle() {
     let document = architecture();

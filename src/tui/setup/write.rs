@@ -1,11 +1,9 @@
 //! Writes config.toml atomically and never replaces an existing one.
 
-use std::fs::Permissions;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use reeldeck_common::atomic::sync_folder;
+use reeldeck_common::atomic::{self, Owner};
 use serde::Serialize;
 
 use super::{Values, expanded};
@@ -75,7 +73,7 @@ pub(crate) fn text(request: &WriteRequest) -> Result<String, toml::ser::Error> {
 pub(crate) fn write(request: &WriteRequest) -> Result<PathBuf, String> {
     let path = request.folder.join(config::FILE);
     let text = text(request).map_err(|error| format!("the settings cannot be written: {error}"))?;
-    match write_new(&path, text.as_bytes()) {
+    match atomic::write_new(&path, &Owner::this_process(), |writer| writer.write_all(text.as_bytes())) {
         Ok(()) => Ok(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(format!("{} already exists; not overwritten. Start reeldeck again to use it", path.display()))
@@ -84,20 +82,10 @@ pub(crate) fn write(request: &WriteRequest) -> Result<PathBuf, String> {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    // Readable as any other file of the user, as the umask decides.
-    let mode = Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().prefix(".config-").suffix(".tmp").permissions(mode).tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
-    sync_folder(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::config::{Overrides, Settings};

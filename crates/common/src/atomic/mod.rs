@@ -6,12 +6,13 @@ mod sweep;
 pub use group::{MARKER, write_group};
 pub use sweep::{Sweeper, sweep_folder};
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
 use crate::open;
@@ -73,10 +74,19 @@ struct Temporary {
 impl Temporary {
     /// Renames the file to `path` durably, or removes it if it was not `written`.
     fn finish(self, path: &Path, written: io::Result<()>) -> io::Result<()> {
+        self.finish_by(path, written, |folder, from, to| renameat(folder, from, folder, to))
+    }
+
+    /// As [`finish`](Self::finish), with another way to rename a file within a folder.
+    fn finish_by(
+        self,
+        path: &Path,
+        written: io::Result<()>,
+        rename: impl FnOnce(&File, &Path, &OsStr) -> Result<(), Errno>,
+    ) -> io::Result<()> {
         let Self { folder, name } = self;
         let last = path.file_name().unwrap_or_default();
-        let named = written.and_then(|()| Ok(renameat(&folder, &name, &folder, last)?));
-        match named {
+        match written.and_then(|()| Ok(rename(&folder, &name, last)?)) {
             Ok(()) => sync(&folder),
             // Report the first error.
             Err(error) => {
@@ -113,11 +123,43 @@ pub fn is_temporary(name: &str) -> bool {
 /// When the file system or `fill` fails. The temporary file is removed then.
 pub fn write(path: &Path, owner: &Owner, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let (temporary, file) = begin(path, owner)?;
+    temporary.finish(path, fill_file(file, fill))
+}
+
+/// Writes a new file in an existing folder. A file that has this path already, or gets it meanwhile, is kept.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] when there is such a file; otherwise as [`write()`].
+pub fn write_new(
+    path: &Path,
+    owner: &Owner,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let (temporary, file) = owner.create(path)?;
+    temporary.finish_by(path, fill_file(file, fill), |folder, from, to| {
+        match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+            // Some network file systems cannot do this.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                linkat(folder, from, folder, to, AtFlags::empty())?;
+                unlinkat(folder, from, AtFlags::empty())
+            }
+            renamed => renamed,
+        }
+    })
+}
+
+fn fill_file(file: File, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let mut writer = BufWriter::with_capacity(1 << 18, file);
-    let written = fill(&mut writer).and_then(|()| writer.flush()).and_then(|()| writer.get_ref().sync_all());
-    // Some network file systems rename an open file instead of removing it.
-    drop(writer);
-    temporary.finish(path, written)
+    // The file is closed on return: some network file systems rename an open file instead of removing it.
+    let filled = fill(&mut writer).and_then(|()| writer.flush()).and_then(|()| writer.get_ref().sync_all());
+    filled.map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            let text = "the file is larger than the limit of this session or of the file system; raise the limit that \
+                        `ulimit -f` shows";
+            io::Error::new(error.kind(), text)
+        }
+        _ => error,
+    })
 }
 
 /// The same for a writer that needs a path: `fill` writes the file at the path that it is given, and syncs it.
@@ -192,6 +234,22 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_replaces_nothing_and_is_whole_or_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, owner) = (dir.path().join("c.toml"), Owner::this_process());
+        let failed = write_new(&path, &owner, |w| w.write_all(b"ha").and_then(|()| Err(io::Error::other("no"))));
+        assert!(failed.is_err() && !path.exists());
+        write_new(&path, &owner, |w| w.write_all(b"one")).unwrap();
+        let error = write_new(&path, &owner, |w| w.write_all(b"two")).unwrap_err();
+        assert_eq!((error.kind(), fs::read(&path).unwrap().as_slice()), (io::ErrorKind::AlreadyExists, &b"one"[..]));
+        std::os::unix::fs::symlink("/nonexistent", dir.path().join("link")).unwrap();
+        let error = write_new(&dir.path().join("link"), &owner, |_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "a link is not followed");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "no temporary file is left");
+        assert!(write_new(&dir.path().join("gone/c.toml"), &owner, |_| Ok(())).is_err(), "no folder is created");
     }
 
     #[test]
