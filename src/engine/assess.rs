@@ -99,7 +99,9 @@ impl OutputFolder<'_> {
             Err(error) if error.is_damage() => return StoredResult::Damaged,
             Err(error) => return StoredResult::Unreadable(line_of(&error)),
         };
-        if header.provenance.set != self.layout.set() || !header.satisfies(self.recipe) {
+        let own = &header.provenance;
+        // A feature of another video, or of another set, says nothing about this one.
+        if own.set != self.layout.set() || own.video != video.name || !header.satisfies(self.recipe) {
             return StoredResult::Nothing;
         }
         match self.damaged.contains(&video.name, &path) {
@@ -175,8 +177,8 @@ pub(crate) fn counts_of(
     path: &Path,
 ) -> Option<(FrameCounts, usize)> {
     let header = Feature::read(&layout.feature(video)).ok()?.header().ok()?;
-    let provenance =
-        (header.provenance.set == layout.set() && header.satisfies(recipe)).then_some(header.provenance)?;
+    let is_of_it = header.provenance.set == layout.set() && header.provenance.video == *video;
+    let provenance = (is_of_it && header.satisfies(recipe)).then_some(header.provenance)?;
     let rows = recipe.sampling.rows(provenance.sampled_frames());
     (SourceStamp::read(path).ok()? == provenance.source).then_some((provenance.frames, rows))
 }

@@ -72,6 +72,17 @@ fn verify_and_annotations_report_a_damaged_feature_and_the_next_run_extracts_it_
 }
 
 #[test]
+fn the_feature_of_another_video_does_not_count_as_done() {
+    let bench = finished();
+    // The size and the time of a video stay when it is renamed. Here its feature is renamed too.
+    fs::rename(bench.path("data/A/v_2.mp4"), bench.path("data/B/v_2.mp4")).unwrap();
+    fs::rename(bench.files_of("A/v_2.mp4"), bench.files_of("B/v_2.mp4")).unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert!(ran.code == 0 && ran.stdout.contains("3 done (1 now, 2 before)"), "{ran:?}");
+    assert_eq!(exported(&bench), 3);
+}
+
+#[test]
 fn a_feature_that_cannot_be_read_is_an_error_and_is_not_extracted_again_unasked() {
     let bench = finished();
     let feature = bench.files_of("A/v_2.mp4");
