@@ -1,6 +1,6 @@
 //! Starts an engine in the background and waits until it has prepared its first run or ended.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use reeldeck_common::layout::Layout;
-use reeldeck_common::open;
 
 use crate::client::{Client, runs};
 use crate::config::{Overrides, Settings};
@@ -68,9 +67,11 @@ pub(crate) fn start(
     settings.check_folders_or_wait()?;
     let folder = Layout::new(&settings.out, "").private().join("log");
     fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", shown(&folder)))?;
-    let path = folder.join(format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of));
-    let stderr = open::in_place(OpenOptions::new().write(true).create(true).truncate(true), &path)
-        .with_context(|| format!("failed to write {}", shown(&path)))?;
+    let name = format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of);
+    // Another command may start an engine at the same time, so each has a file of its own until its engine has the lock.
+    let own_log = tempfile::Builder::new().prefix(&format!(".{name}.")).tempfile_in(&folder);
+    let own_log = own_log.with_context(|| format!("failed to write to {}", shown(&folder)))?;
+    let stderr = own_log.reopen().with_context(|| format!("failed to write {}", shown(own_log.path())))?;
     let own = discovery::reeldeck()?;
     let mut command = Command::new(own);
     command
@@ -85,10 +86,14 @@ pub(crate) fn start(
         // An engine that has ended already says why itself.
         let _ = input.write_all(address.as_bytes());
     }
-    let mut log = StartLog { path: path.clone(), read: 0 };
+    let mut log = StartLog { path: own_log.path().to_owned(), read: 0 };
     let exit_code = wait(&mut child, settings, &mut || log.lines(on_line))?;
     log.lines(on_line);
-    let stderr = fs::read(&path).unwrap_or_default();
+    let stderr = fs::read(own_log.path()).unwrap_or_default();
+    if exit_code.is_none() {
+        // What the engine writes later is in the same file. Without the name it is lost, and the run is not.
+        let _ = own_log.persist(folder.join(name));
+    }
     let pid = child.id();
     // Reaps the engine when it ends, for a caller that lives longer. Without the thread it is reaped when the caller ends.
     let _ = reeldeck_common::thread::spawn("reaper", move || child.wait());

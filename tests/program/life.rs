@@ -191,3 +191,18 @@ fn engine_and_workers_have_no_new_privileges_and_leave_no_core_dumps() {
     assert_eq!(bench.run(&["stop", "--now"]).code, 0);
     wait_for("it leaves", || !status(&bench)["running"].as_bool().unwrap());
 }
+
+#[test]
+fn a_second_start_leaves_the_log_of_the_first_alone() {
+    let bench = bench(1, "hang");
+    assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
+    let log = || fs::read_to_string(bench.path("out/.reeldeck/log/start-0-of-1.log")).unwrap();
+    let first = log();
+    assert!(first.contains("1 queued"), "{first}");
+    let ran = bench.run(&["--batch", "--detach"]);
+    assert!(ran.code == 11 && ran.stderr.contains("another run is using") && !ran.stderr.contains("queued"), "{ran:?}");
+    assert!(log().starts_with(&first), "{}", log());
+    let hidden = fs::read_dir(bench.path("out/.reeldeck/log")).unwrap().map(|file| file.unwrap().file_name());
+    assert_eq!(hidden.filter(|name| name.to_string_lossy().starts_with('.')).count(), 0, "no file is left");
+    assert_eq!(bench.run(&["stop", "--now"]).code, 0);
+}
