@@ -1,9 +1,11 @@
 //! One HTTP connection: the range request, the meaning of the response, and the transfer into the partial download.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reeldeck_common::bounded;
 use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
@@ -16,6 +18,9 @@ const MAX_SIZE: u64 = 64 << 30;
 
 /// Disk space that a download leaves free, in bytes.
 const RESERVE: u64 = 64 << 20;
+
+/// The largest file of certificates, in bytes.
+const MAX_BUNDLE: u64 = 64 << 20;
 
 /// The free space is measured again after this many bytes.
 const MEASURE_INTERVAL: u64 = 8 << 20;
@@ -36,7 +41,7 @@ const BUNDLES: &[&str] = &[
 pub enum TransferError {
     /// No connection, or an invalid response.
     #[error("{}", without_address(.0))]
-    Http(#[from] ureq::Error),
+    Http(ureq::Error),
     /// The server refuses.
     #[error("the server answers {0}")]
     Status(u16),
@@ -79,6 +84,13 @@ pub enum TransferError {
     /// The partial file cannot be written.
     #[error("{0}")]
     Disk(io::Error),
+}
+
+/// Without a source: the text of the cause would follow, with the address that [`without_address`] leaves out.
+impl From<ureq::Error> for TransferError {
+    fn from(error: ureq::Error) -> Self {
+        Self::Http(error)
+    }
 }
 
 impl TransferError {
@@ -309,7 +321,7 @@ fn certificates() -> RootCerts {
     let named = std::env::var("SSL_CERT_FILE").ok();
     let bundles = named.as_deref().into_iter().chain(BUNDLES.iter().copied());
     for bundle in bundles {
-        let Ok(bytes) = std::fs::read(bundle) else { continue };
+        let Ok(bytes) = bounded::read(Path::new(bundle), MAX_BUNDLE) else { continue };
         let found: Vec<_> = ureq::tls::parse_pem(&bytes)
             .filter_map(|item| match item {
                 Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -321,4 +333,22 @@ fn certificates() -> RootCerts {
         }
     }
     RootCerts::WebPki
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_each_cause_once_and_no_secret() {
+        let address = || "http://user:secret@host/w.pth?token=secret".to_owned();
+        for error in
+            [ureq::Error::BadUri(address()), ureq::Error::RequireHttpsOnly(address()), ureq::Error::HostNotFound]
+        {
+            let error = TransferError::from(error);
+            assert!(error.source().is_none() && !error.to_string().contains("secret"), "{error}");
+        }
+    }
 }
