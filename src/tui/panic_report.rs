@@ -1,13 +1,16 @@
 //! The panic hook of the terminal interface.
 
 use std::backtrace::Backtrace;
-use std::fs;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::terminal;
+use crate::fetch::public;
 use crate::out::errln;
 
 /// Installs a hook that restores the terminal, writes a report to `folder` (or else to the folder for temporary files),
@@ -28,7 +31,8 @@ pub(super) fn install(folder: PathBuf) {
 
 fn report(panic: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current().name().unwrap_or("?").to_owned();
-    let arguments: Vec<String> = std::env::args().collect();
+    let arguments: Vec<String> =
+        std::env::args_os().map(|argument| without_secrets(&argument.to_string_lossy())).collect();
     let term = std::env::var("TERM").unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
     let backtrace = Backtrace::force_capture();
@@ -38,11 +42,39 @@ fn report(panic: &PanicHookInfo<'_>) -> String {
     )
 }
 
+/// An argument without the user name, the password and the query of an address.
+fn without_secrets(argument: &str) -> String {
+    if argument.contains("://") { public(argument) } else { argument.to_owned() }
+}
+
 fn write(folder: &Path, text: &str) -> Option<PathBuf> {
     if !folder.is_dir() {
         return None;
     }
     let name = format!("reeldeck-panic-{}-{}.txt", Timestamp::now().as_second(), std::process::id());
     let path = folder.join(name);
-    fs::write(&path, text).ok().map(|()| path)
+    // Others may write to the folder for temporary files: a link of this name is not followed.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).ok().map(|()| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_report_follows_no_link_and_holds_no_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Timestamp::now().as_second();
+        for second in now - 1..now + 60 {
+            let name = format!("reeldeck-panic-{second}-{}.txt", std::process::id());
+            symlink(dir.path().join("elsewhere"), dir.path().join(name)).unwrap();
+        }
+        assert_eq!(write(dir.path(), "text"), None);
+        assert!(!dir.path().join("elsewhere").exists());
+        assert_eq!(without_secrets("--checkpoint=https://me:secret@h/w.pth?t=secret"), "--checkpoint=https://h/w.pth");
+        assert_eq!(without_secrets("data"), "data");
+    }
 }
