@@ -296,7 +296,9 @@ impl Scan {
             return self.ignore(relative);
         }
         let source = without_path(error);
-        let dangling = is_link && source.kind() == io::ErrorKind::NotFound;
+        // Another link that leads to itself may have been a class.
+        let is_circle = source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) && rules.is_video(relative);
+        let dangling = is_link && (source.kind() == io::ErrorKind::NotFound || is_circle);
         self.refuse(relative, if dangling { Refusal::Dangling } else { Refusal::Unreadable(source) });
     }
 }
