@@ -117,7 +117,17 @@ const MAX_ADDRESS: u64 = 1 << 16;
 /// Runs the program. Returns its exit code.
 pub fn main() -> ExitCode {
     // SAFETY: the program begins here; nothing has started a thread.
-    unsafe { discovery::remove_relative_entries() };
+    unsafe {
+        discovery::remove_relative_entries();
+        // The standard library would give threads this stack, however small.
+        std::env::remove_var("RUST_MIN_STACK");
+    }
+    run_and_report()
+}
+
+/// The rest of the program, with stack variables of its own.
+#[inline(never)]
+fn run_and_report() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
@@ -142,12 +152,21 @@ fn end(exit: Exit) -> ExitCode {
                 "error: failed to write to standard output ({error}); the output is incomplete: make room, and run it again"
             );
             ExitCode::from(if has_finished { Exit::Internal } else { exit })
+use reeldeck_process::confine;
         }
     }
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let mut typed = cli.overrides();
+    if let Err(limit) = confine::ensure_stack() {
+        out::errln!(
+            "error: the limit on the stack is {} KiB, and reeldeck needs at least 1024 KiB; raise it: ulimit -s 8192",
+            limit >> 10
+        );
+        return Exit::Usage.into();
+    }
+    confine::fail_large_writes();
     if let Some(Command::Engine(args)) = &cli.command
         && args.address_from_stdin
     {

@@ -20,6 +20,7 @@ mod gpu_check;
 mod last_run;
 mod layouts;
 mod life;
+mod limits;
 mod list;
 mod lost_dataset;
 mod manifest;

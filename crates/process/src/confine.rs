@@ -4,14 +4,42 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Gives up new privileges and core dumps, which would contain gigabytes of weights and the user's pictures. Call it before
-/// the first thread is started: a thread inherits the privileges of the thread that starts it.
+/// Gives up new privileges and core dumps, which would contain gigabytes of weights and the user's pictures, and
+/// [makes large writes fail](fail_large_writes). Call it before the first thread is started: a thread inherits the privileges
+/// of the thread that starts it.
 ///
 /// # Errors
 /// When the kernel refuses.
 pub fn harden() -> io::Result<()> {
+    fail_large_writes();
     rustix::thread::set_no_new_privs(true)?;
     lower(Resource::Core, 0)
+}
+
+/// A smaller stack does not suffice, in bytes.
+const LEAST_STACK: u64 = 1 << 20;
+/// The usual size of a stack, in bytes.
+const USUAL_STACK: u64 = 8 << 20;
+
+/// Raises a stack limit that is too small, for this process and those that it starts. Call it first: it needs little stack.
+///
+/// # Errors
+/// The limit in bytes, when it cannot be raised.
+pub fn ensure_stack() -> Result<(), u64> {
+    let now = getrlimit(Resource::Stack);
+    let Some(limit) = now.current.filter(|limit| *limit < LEAST_STACK) else { return Ok(()) };
+    let raised = now.maximum.map_or(USUAL_STACK, |maximum| maximum.min(USUAL_STACK));
+    match setrlimit(Resource::Stack, Rlimit { current: Some(raised), ..now }) {
+        Ok(()) if raised >= LEAST_STACK => Ok(()),
+        _ => Err(limit),
+    }
+}
+
+/// Makes a write beyond the limit on the size of a file fail. Otherwise the kernel kills the process, which then cannot say
+/// why. Processes that this one starts inherit this.
+pub fn fail_large_writes() {
+    // SAFETY: SIG_IGN installs no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// Makes the kernel kill this process when the thread that started it ends.
