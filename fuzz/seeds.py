@@ -41,8 +41,10 @@ put("feature", "foreign", struct.pack("<Q", len(header)) + header.encode() + str
 put("messages", "ready", '{"type":"ready","version":1,"device":"cpu","load_ms":5}')
 put("messages", "finish", '{"type":"finish"}')
 put("messages", "failed", '{"type":"failed","job":1,"failure":{"kind":"corrupt","chain":["x"]},"source":null}')
-put("clients", "hello", '{"type":"hello","version":3}')
-put("clients", "table", '{"type":"rows","id":1,"from":0,"count":10}')
+put("clients", "hello", '{"type":"hello","version":4,"tool":"t"}')
+put("clients", "table", '{"type":"query","id":1,"filter":{"text":"x"},"offset":0,"len":10}')
+put("clients", "retry", '{"type":"command","id":2,"command":{"name":"retry","patterns":["A/*"]}}')
+put("clients", "error", '{"type":"error","id":3,"message":"m"}')
 
 put("list", "plain", "A/v_1.mp4 0\nB c/v 2.webm -1\n")
 put("list", "dos", "\ufeffA/v_1.mp4 0\r\n\r\n")
@@ -50,7 +52,12 @@ entry = {"duration": 9.5, "subset": "training", "annotations": [{"label": "X y",
 put("manifest", "activitynet", json.dumps({"version": "1", "database": {"a-1": entry, "b_2": {**entry, "subset": "testing"}}}))
 put("manifest", "csv", "video_id,label\na,x\nb,y\n")
 put("manifest", "list", "a\nb,Class_name\n")
-put("probe_cache", "lines", '{"video":"A/v.mp4","probed":{"level":"quick","source":{"size":9,"mtime_ns":7}}}\n')
+probed = {"level": "quick", "source": {"size": 9, "mtime_ns": 7}}
+facts = {"duration_s": 1.5, "frames": 45, "fps": [30, 1], "size": [128, 96], "codec": "h264", "container": "matroska,webm"}
+healthy = {**probed, "verdict": {"is": "healthy", "facts": {**facts, "expected_from": "packet-count"}}}
+corrupt = {**probed, "level": "deep", "verdict": {"is": "corrupt", "reason": "cut; download it again"}}
+entries = [{"video": "A/v.mp4", "probed": healthy}, {"video": "A/v.mp4", "probed": corrupt, "content": "9-00"}]
+put("probe_cache", "entries", "\n".join(map(json.dumps, entries)))
 
 
 def box(kind, *content):

@@ -60,8 +60,14 @@ pub mod internals {
     pub mod fuzz {
         use std::path::Path;
 
+        use reeldeck_common::source::SourceStamp;
+        use reeldeck_common::video::VideoName;
+
         use crate::dataset::manifest::{Manifest, ManifestError};
+        use crate::dataset::probe::cache::{Cache, of_entries};
+        use crate::dataset::scan::VideoFile;
         use crate::dataset::video_list::{parse_list, write_lines};
+        use crate::protocol::{FromEngine, ToEngine};
 
         /// Reads a manifest twice, as `annotations` does.
         pub fn manifest(path: &Path) {
@@ -72,6 +78,32 @@ pub mod internals {
                 Ok(())
             });
             assert!(each.is_ok() && entries == manifest.len(), "the second reading differs");
+        }
+
+        /// Reads a cache of probes from the file `path`, stores what it knows, and reads it again. The bytes are the cache, and then
+        /// its entries.
+        pub fn probe_cache(path: &Path, bytes: &[u8]) {
+            let Ok(name) = VideoName::new("A/v.mp4") else { return };
+            let videos = [VideoFile { name, stamp: SourceStamp { size: 9, mtime_ns: 7 } }];
+            for cache in [bytes, &of_entries(bytes)] {
+                assert!(std::fs::write(path, cache).is_ok(), "{} cannot be written", path.display());
+                let mut cache = Cache::open(path, &videos, true);
+                let known = cache.verdicts(&videos);
+                known.iter().for_each(|(video, probed)| cache.store(video, probed));
+                assert_eq!(Cache::open(path, &videos, false).verdicts(&videos), known, "the second reading differs");
+            }
+        }
+
+        /// Reads a message of a client, writes it and reads it again. Reads the same bytes as a message of an engine.
+        pub fn message(bytes: &[u8]) {
+            if let Ok(message) = serde_json::from_slice::<ToEngine>(bytes) {
+                let text = serde_json::to_string(&message).unwrap_or_default();
+                assert!(
+                    serde_json::from_str::<ToEngine>(&text).is_ok_and(|again| again == message),
+                    "the message is read back differently"
+                );
+            }
+            let _ = serde_json::from_slice::<FromEngine>(bytes);
         }
 
         /// Reads a list, writes it and reads it again.
@@ -110,12 +142,21 @@ use cli::{Cli, Command};
 use config::{Overrides, Settings, Verbosity};
 use error::{Exit, ExitError};
 use protocol::Command as EngineCommand;
+use reeldeck_process::confine;
 
 /// The longest address of weights, in bytes.
 const MAX_ADDRESS: u64 = 1 << 16;
 
 /// Runs the program. Returns its exit code.
 pub fn main() -> ExitCode {
+    if let Err(limit) = confine::ensure_stack() {
+        out::errln!(
+            "error: the limit on the stack is {} KiB, and reeldeck needs at least 1024 KiB; raise it: ulimit -s 8192",
+            limit >> 10
+        );
+        return Exit::Usage.into();
+    }
+    confine::fail_large_writes();
     // SAFETY: the program begins here; nothing has started a thread.
     unsafe {
         discovery::remove_relative_entries();
@@ -152,21 +193,12 @@ fn end(exit: Exit) -> ExitCode {
                 "error: failed to write to standard output ({error}); the output is incomplete: make room, and run it again"
             );
             ExitCode::from(if has_finished { Exit::Internal } else { exit })
-use reeldeck_process::confine;
         }
     }
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let mut typed = cli.overrides();
-    if let Err(limit) = confine::ensure_stack() {
-        out::errln!(
-            "error: the limit on the stack is {} KiB, and reeldeck needs at least 1024 KiB; raise it: ulimit -s 8192",
-            limit >> 10
-        );
-        return Exit::Usage.into();
-    }
-    confine::fail_large_writes();
     if let Some(Command::Engine(args)) = &cli.command
         && args.address_from_stdin
     {

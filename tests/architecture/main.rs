@@ -58,12 +58,13 @@ fn files_are_short() {
 }
 
 /// Files that create a file without `reeldeck_common::atomic`, and why no half file appears under a final name.
-const WRITERS: [(&str, &str); 5] = [
+const WRITERS: [(&str, &str); 6] = [
     ("crates/probe/src/frames.rs", "pixels for developers"),
     ("crates/probe/src/synth.rs", "test media; `demo` makes them in a temporary folder"),
     ("src/commands/demo.rs", "a video in a temporary folder"),
     ("src/engine/output.rs", "a file that is removed at once"),
     ("src/export/pickle.rs", "a temporary file of `atomic`"),
+    ("src/lib.rs", "input of a fuzz target"),
 ];
 
 #[test]

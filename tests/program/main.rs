@@ -24,6 +24,7 @@ mod limits;
 mod list;
 mod lost_dataset;
 mod manifest;
+mod mutated;
 mod probe_pool;
 mod real;
 mod scale;

@@ -191,7 +191,21 @@ fn line(video: &VideoName, probed: &Probed, contents: &HashMap<VideoName, Conten
     let content = contents.get(video).filter(|content| content.source == probed.source);
     let content = content.map(|content| content.digest.as_str());
     let text = serde_json::to_string(&EntryOut { video, probed, content })?;
-    Ok(format!("{:016x} {text}\n", xxh3_64(text.as_bytes())))
+    Ok(format!("{} {text}\n", checksum(text.as_bytes())))
+}
+
+fn checksum(text: &[u8]) -> String {
+    format!("{:016x}", xxh3_64(text))
+}
+
+/// A cache with these entries, one per line, valid or not. For fuzzing, which cannot guess checksums.
+pub(crate) fn of_entries(entries: &[u8]) -> Vec<u8> {
+    let mut cache = header().into_bytes();
+    for entry in entries.split(|byte| *byte == b'\n') {
+        cache.extend(checksum(entry).into_bytes());
+        cache.extend([b" ", entry, b"\n"].concat());
+    }
+    cache
 }
 
 fn parse(line: &[u8]) -> Option<Entry> {
