@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ok` | writes a valid feature file with generated numbers |
 //! | `crash`, `hang`, `leave` | aborts, never ends, exits |
+//! | `kill` | is killed with SIGKILL, as by the kernel when memory runs out |
 //! | `nomemory` | aborts as a program that reaches its memory limit |
 //! | `garbage`, `partial` | writes an invalid line, half a line |
 //! | `mute` | writes the file and crashes before it reports it |
@@ -106,6 +107,10 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
                 first_time();
                 eprintln!("about to crash");
                 std::process::abort();
+            }
+            "kill" => {
+                first_time();
+                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             }
             "nomemory" => {
                 first_time();

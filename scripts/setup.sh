@@ -4,7 +4,7 @@
 #
 #   scripts/setup.sh             for the build
 #   scripts/setup.sh --private   for the build, with a private FFmpeg in any case
-#   scripts/setup.sh --tests     for the tests: if FFmpeg is private, also builds one with encoders
+#   scripts/setup.sh --tests     for the tests: if FFmpeg is private, also builds one with encoders; installs Slurm if it may
 #   scripts/setup.sh --libtorch  only libtorch
 #   scripts/setup.sh --check     only reports; exit code 1 if something is missing
 set -euo pipefail
@@ -49,6 +49,13 @@ install_packages() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# The tests of `reeldeck slurm` start a Slurm of their own. Debian starts no service for it: there is no configuration.
+install_slurm() {
+  command -v slurmctld >/dev/null || [ -x /usr/sbin/slurmctld ] && return
+  if may_install && install_packages slurmctld slurmd slurm-client; then return; fi
+  say "Slurm is not installed and cannot be installed here: the tests against a real Slurm are skipped"
+}
+
 is_private() { [ -e vendor/ffmpeg/made ]; }
 
 install_libtorch() {
@@ -87,5 +94,6 @@ elif [ ${#missing[@]} -gt 0 ]; then
   scripts/ffmpeg.sh
 fi
 [ "$mode" != --tests ] || ! is_private || scripts/ffmpeg.sh --encoders
+[ "$mode" != --tests ] || install_slurm
 have_libtorch || install_libtorch
 say "all that the build needs is there"

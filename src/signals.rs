@@ -11,36 +11,63 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::error::Exit;
 use crate::out::errln;
 
-/// SIGINT and SIGTERM, which ask a program to stop.
+/// A signal that asks a program to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopSignal {
+    /// SIGINT: a user presses Ctrl-C.
+    Interrupt,
+    /// SIGTERM: SIGKILL may follow after a while.
+    Terminate,
+    /// SIGUSR1 or SIGUSR2: a scheduler announces that the time of the job runs out.
+    Notice,
+}
+
+/// The signals that ask a program to stop.
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
+    /// SIGUSR1 and SIGUSR2, where they are caught.
+    notices: Option<[Signal; 2]>,
 }
 
 impl StopSignals {
-    /// Catches them from now on.
+    /// Catches SIGINT and SIGTERM from now on.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub(crate) fn catch() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, notices: None })
     }
 
-    /// As [`StopSignals::catch`], and ignores SIGHUP: closing the terminal must not end a run.
+    /// As [`StopSignals::catch`], also catches the notices of schedulers, and ignores SIGHUP: closing the terminal must not end a
+    /// run.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(crate) fn catch_without_hangup() -> io::Result<Self> {
+    pub(crate) fn catch_for_run() -> io::Result<Self> {
         // A handler stays installed when its stream is dropped.
         drop(signal(SignalKind::hangup())?);
-        Self::catch()
+        let notices = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
+        Ok(Self { notices: Some(notices), ..Self::catch()? })
     }
 
     /// Waits for the next signal.
-    pub(crate) async fn received(&mut self) {
+    pub(crate) async fn received(&mut self) -> StopSignal {
+        let notice = async {
+            match &mut self.notices {
+                Some([first, second]) => tokio::select! {
+                    _ = first.recv() => {}
+                    _ = second.recv() => {}
+                },
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            biased;
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            () = notice => StopSignal::Notice,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod options;
+mod slurm;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ pub(crate) use args::{
     WatchArgs,
 };
 pub(crate) use options::TuiArgs;
+pub(crate) use slurm::{SlurmArgs, SlurmCommand, SlurmInitArgs};
 
 /// Extracts features from untrimmed videos for temporal action localization.
 ///
@@ -105,6 +107,8 @@ pub enum Command {
     Resume(OrderArgs),
     /// Retry failed videos in the current run, or queue a list for the next one
     Retry(RetryArgs),
+    /// Run engines in a Slurm cluster: write the scripts, submit them, show, add and stop engines
+    Slurm(SlurmArgs),
     /// The engine in the background
     #[command(hide = true)]
     Engine(EngineArgs),
@@ -163,6 +167,7 @@ impl Cli {
             Some(Command::Pause(args) | Command::Resume(args)) => args,
             Some(Command::Retry(args)) => args,
             Some(Command::Engine(args)) => args,
+            Some(Command::Slurm(args)) => args,
             Some(Command::Export(args)) => args,
             Some(Command::Verify(args)) => args,
             Some(Command::Scan(args)) => args,

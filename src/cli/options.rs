@@ -101,6 +101,9 @@ pub(super) struct RunArgs {
     /// Re-extract videos whose file has changed since their extraction
     #[arg(long)]
     pub redo_stale: bool,
+    /// In a job of Slurm, PBS or LSF: exit with 3 if some videos failed, were refused, or are missing or stale, as outside of one
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// How much to print, for commands without `--verbose`.
@@ -167,6 +170,6 @@ overrides!(RecipeArgs: ; recipe);
 overrides!(ModelArgs: recipe; checkpoint);
 overrides!(ManifestArgs: ; manifest);
 overrides!(DeviceArgs: ; devices);
-overrides!(RunArgs: folders, model, manifest, devices; limit, shard, retry_failed, redo_stale);
+overrides!(RunArgs: folders, model, manifest, devices; limit, shard, retry_failed, redo_stale, strict);
 overrides!(QuietArgs: ; quiet);
 overrides!(VerbosityArgs: ; quiet, verbose);

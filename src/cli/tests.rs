@@ -22,7 +22,7 @@ fn clap_accepts_the_definition() {
 #[test]
 fn options_stand_before_or_after_the_subcommand() {
     let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --manifest m.json --shard 1/2 \
-         --devices cpu*2 --limit 3 --retry-failed --redo-stale -v";
+         --devices cpu*2 --limit 3 --retry-failed --redo-stale --strict -v";
     let before = read(&format!("{options} extract --json --dry-run")).unwrap();
     assert_eq!(before, read(&format!("extract {options} --json --dry-run")).unwrap());
     assert_eq!(read("--root=d -q list --stdout").unwrap(), read("list --root=d -q --stdout").unwrap());
@@ -39,6 +39,7 @@ fn options_stand_before_or_after_the_subcommand() {
         json: true,
         retry_failed: true,
         redo_stale: true,
+        strict: true,
         dry_run: true,
         quiet: false,
         verbose: true,
@@ -49,7 +50,8 @@ fn options_stand_before_or_after_the_subcommand() {
 
 #[test]
 fn the_engine_is_started_with_the_same_overrides() {
-    let typed = read("--batch --detach --root d --shard 1/2 --limit 3 --retry-failed --redo-stale --devices cpu -v");
+    let typed =
+        read("--batch --detach --root d --shard 1/2 --limit 3 --retry-failed --redo-stale --strict --devices cpu -v");
     let typed = typed.unwrap().overrides();
     let words = ["reeldeck".into(), "engine".into()].into_iter().chain(typed.words());
     assert_eq!(Cli::read(words).unwrap().overrides(), typed);
@@ -59,12 +61,12 @@ fn the_engine_is_started_with_the_same_overrides() {
 const COMMANDS: &[(&str, &str)] = &[
     (
         "",
-        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale theme ascii \
+        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict theme ascii \
           low-bandwidth mouse batch",
     ),
     (
         "--batch",
-        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale detach dry-run \
+        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict detach dry-run \
                  json quiet verbose",
     ),
     ("demo", "dir"),
@@ -74,7 +76,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("list", "config root out label-style stdout dry-run quiet verbose"),
     (
         "extract",
-        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale detach dry-run \
+        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict detach dry-run \
                  json quiet verbose",
     ),
     ("attach", "config out shard plain json quiet verbose theme ascii low-bandwidth mouse"),
@@ -87,9 +89,15 @@ const COMMANDS: &[(&str, &str)] = &[
     ("retry --list l", "config root out recipe checkpoint dry-run quiet"),
     (
         "engine",
-        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale no-export wait address-from-stdin \
+        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict no-export wait address-from-stdin \
                 quiet verbose",
     ),
+    ("slurm init", "config dry-run"),
+    ("slurm submit", "config"),
+    ("slurm status", "config"),
+    ("slurm add 2", "config"),
+    ("slurm stop", "config now"),
+    ("slurm requeue 3", ""),
     ("export", "config root out recipe checkpoint format compact float16 layout output dry-run quiet verbose"),
     ("verify", "config root out recipe checkpoint sample against dry-run quiet verbose"),
     ("verify --sample 1", "config root out recipe checkpoint devices against dry-run quiet verbose"),
@@ -154,13 +162,14 @@ fn each_command_takes_the_options_that_it_uses_and_refuses_all_others() {
 
 #[test]
 fn every_option_that_overrides_the_configuration_reaches_the_settings() {
-    let overriding = "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale dry-run json \
+    let overriding = "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict dry-run json \
                       quiet verbose";
     for (line, taken) in COMMANDS {
         let plain = read(line).unwrap().overrides();
         let taken = taken.split_whitespace().filter(|option| overriding.split(' ').any(|name| name == *option));
         for option in taken {
-            let flag = matches!(option, "retry-failed" | "redo-stale" | "dry-run" | "json" | "quiet" | "verbose");
+            let flag =
+                matches!(option, "retry-failed" | "redo-stale" | "strict" | "dry-run" | "json" | "quiet" | "verbose");
             let value = if flag { String::new() } else { format!("={}", value_of(option)) };
             let cli = read(&format!("{line} --{option}{value}")).unwrap();
             assert_ne!(cli.overrides(), plain, "{line} --{option}");

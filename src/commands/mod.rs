@@ -23,6 +23,7 @@ pub(crate) mod scan;
 pub(crate) mod seeded;
 pub(crate) mod set;
 pub(crate) mod shell;
+pub(crate) mod slurm;
 pub(crate) mod status;
 pub(crate) mod verify;
 pub(crate) mod watch;

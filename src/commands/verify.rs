@@ -171,7 +171,7 @@ fn extractor_options(
     }
     let device = devices.first().copied().unwrap_or(Device::Cpu);
     let is_cpu = device == Device::Cpu;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = crate::allocation::cores();
     let or = |chosen: usize, otherwise: usize| if chosen == 0 { otherwise } else { chosen };
     let environment = match is_cpu {
         true => vec![],

@@ -2,17 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `[engine]`: the order of the videos, and how long an idle engine stays.
+/// `[engine]`: the order of the videos, and how an engine ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineSection {
     pub order: QueueOrder,
     pub linger_s: u64,
+    pub kill_wait_s: u64,
 }
 
 impl Default for EngineSection {
     fn default() -> Self {
-        Self { order: QueueOrder::LargestFirst, linger_s: 30 }
+        Self { order: QueueOrder::LargestFirst, linger_s: 30, kill_wait_s: 0 }
     }
 }
 

@@ -207,6 +207,7 @@ impl Config {
         within("cuda.nvdec_streams", self.cuda.nvdec_streams as f64, 0.0, 64.0)?;
         within("worker.stall_timeout_s", w.stall_timeout_s as f64, 1.0, 86_400.0)?;
         within("engine.linger_s", self.engine.linger_s as f64, 0.0, 86_400.0)?;
+        within("engine.kill_wait_s", self.engine.kill_wait_s as f64, 0.0, 86_400.0)?;
         within("watch.settle_s", self.watch.settle_s as f64, 0.0, 86_400.0)?;
         within("watch.poll_s", self.watch.poll_s as f64, 1.0, 86_400.0)?;
         within("limits.megapixels", l.megapixels, 0.01, 1000.0)?;

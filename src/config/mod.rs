@@ -123,6 +123,8 @@ pub struct Settings {
     pub retry_failed: bool,
     /// Extract changed videos again.
     pub redo_stale: bool,
+    /// Videos that failed change the exit code of a Slurm job.
+    pub strict: bool,
     /// Report what would be done, and change nothing.
     pub dry_run: bool,
     /// Print JSON instead of text.
@@ -243,6 +245,7 @@ impl Settings {
             limit: typed.limit,
             retry_failed: typed.retry_failed,
             redo_stale: typed.redo_stale,
+            strict: typed.strict,
             dry_run: typed.dry_run,
             verbosity: match (typed.quiet, typed.verbose) {
                 (true, _) => Verbosity::Quiet,

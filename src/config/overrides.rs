@@ -21,6 +21,7 @@ pub struct Overrides {
     pub shard: Option<Shard>,
     pub retry_failed: bool,
     pub redo_stale: bool,
+    pub strict: bool,
     pub dry_run: bool,
     pub json: bool,
     pub quiet: bool,
@@ -52,6 +53,7 @@ impl Overrides {
             (self.address().is_some(), "--address-from-stdin"),
             (self.retry_failed, "--retry-failed"),
             (self.redo_stale, "--redo-stale"),
+            (self.strict, "--strict"),
             (self.quiet, "--quiet"),
             (self.verbose, "--verbose"),
         ];

@@ -9,7 +9,7 @@ use reeldeck_common::about::Worker;
 use reeldeck_process::Program;
 
 use super::torch::{self, TorchError};
-use super::{AskError, ProgramError, ask, worker};
+use super::{AskError, ProgramError, Visible, ask, worker};
 use crate::error::{Exit, ExitError};
 
 /// CUDA's libraries have gigabytes, which may have to come over a network.
@@ -38,14 +38,17 @@ pub enum GpuError {
     /// CUDA works and shows no device.
     #[error("CUDA shows none of them to this process; the driver may be too old for this PyTorch")]
     Hidden,
+    /// The job or the user has chosen devices, and CUDA shows none of them.
+    #[error("CUDA_VISIBLE_DEVICES is {0}, and CUDA shows no such device to this process")]
+    NotVisible(String),
 }
 
 /// NVIDIA devices exist that cannot be used. A run would be a hundred times slower on the CPU, so it must not fall back to it
 /// silently.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this machine has NVIDIA devices that cannot be used; `reeldeck doctor` shows what is missing, and `--devices cpu` \
-     runs without them"
+    "this machine has NVIDIA devices, or its job requested some, and they cannot be used; `reeldeck doctor` shows what is \
+     missing, and `--devices cpu` runs without them"
 )]
 pub struct DetectError(#[source] pub GpuError);
 
@@ -101,15 +104,19 @@ fn count_with(worker: &Path, lib: &Path, timeout: Duration) -> Result<u32, GpuEr
 /// # Errors
 /// When NVIDIA devices exist that cannot be used.
 pub(crate) fn detect(named: &Path) -> Result<Detected, DetectError> {
+    let visible = Visible::of_this_process();
+    if visible == Visible::None {
+        return Ok(Detected::None("CUDA_VISIBLE_DEVICES leaves no GPU to this process; the CPU computes".into()));
+    }
     let counted = torch::find(named).map_err(GpuError::from).and_then(|lib| count(&lib));
-    let limited = std::env::var_os("CUDA_VISIBLE_DEVICES").is_some();
-    decide(counted, may_exist(), limited)
+    decide(counted, may_exist(), &visible)
 }
 
-/// `limited`: the user has limited CUDA to certain devices.
-fn decide(counted: Result<u32, GpuError>, may_exist: bool, limited: bool) -> Result<Detected, DetectError> {
+fn decide(counted: Result<u32, GpuError>, may_exist: bool, visible: &Visible) -> Result<Detected, DetectError> {
+    // Whoever has chosen devices expects them to be used.
+    let may_exist = may_exist || matches!(visible, Visible::Devices(_));
     match counted {
-        Ok(0) if limited => Ok(Detected::None("CUDA_VISIBLE_DEVICES leaves no GPU visible; the CPU computes".into())),
+        Ok(0) if let Visible::Devices(names) = visible => Err(DetectError(GpuError::NotVisible(names.join(",")))),
         Ok(0) if may_exist => Err(DetectError(GpuError::Hidden)),
         Ok(0) | Err(GpuError::Torch(TorchError::NotFound)) if !may_exist => {
             Ok(Detected::None("no GPU on this machine; the CPU computes".into()))
@@ -174,15 +181,20 @@ mod tests {
             Detected::None(note) => note,
             Detected::Gpus(count) => panic!("{count} GPUs"),
         };
-        assert_eq!(decide(Ok(3), true, false).unwrap(), Detected::Gpus(3));
-        assert_eq!(decide(Ok(3), false, true).unwrap(), Detected::Gpus(3), "the driver knows better than /dev");
-        assert!(decide(Ok(0), true, false).is_err());
-        assert!(decide(failed(), true, false).is_err());
-        assert!(decide(Err(TorchError::NotFound.into()), true, false).is_err());
-        assert!(note(decide(Ok(0), true, true)).contains("CUDA_VISIBLE_DEVICES"));
-        assert!(note(decide(Ok(0), false, false)).contains("no GPU on this machine"));
-        assert!(note(decide(Err(TorchError::NotFound.into()), false, false)).contains("no GPU on this machine"));
-        assert!(note(decide(failed(), false, false)).contains("cannot use CUDA: x"));
+        let (all, some) = (Visible::All, Visible::parse(Some("GPU-1,GPU-2")));
+        assert_eq!(decide(Ok(3), true, &all).unwrap(), Detected::Gpus(3));
+        assert_eq!(decide(Ok(2), false, &some).unwrap(), Detected::Gpus(2), "the driver knows better than /dev");
+        assert!(decide(Ok(0), true, &all).is_err());
+        assert!(decide(failed(), true, &all).is_err());
+        assert!(decide(Err(TorchError::NotFound.into()), true, &all).is_err());
+        for counted in [Ok(0), failed(), Err(TorchError::NotFound.into())] {
+            assert!(decide(counted, false, &some).is_err(), "chosen devices are never replaced by the CPU");
+        }
+        let hidden = decide(Ok(0), true, &some).unwrap_err();
+        assert!(hidden.0.to_string().contains("CUDA_VISIBLE_DEVICES is GPU-1,GPU-2"), "{hidden:?}");
+        assert!(note(decide(Ok(0), false, &all)).contains("no GPU on this machine"));
+        assert!(note(decide(Err(TorchError::NotFound.into()), false, &all)).contains("no GPU on this machine"));
+        assert!(note(decide(failed(), false, &all)).contains("cannot use CUDA: x"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `reeldeck doctor`: checks this machine and suggests fixes. Changes nothing.
 
+mod allocation;
 mod code;
 mod folders;
 mod gpu;
@@ -94,6 +95,7 @@ pub(crate) fn run_doctor(typed: &Overrides, settings: Result<Settings, ExitError
     let mut area = |area, look: &dyn Fn(&mut Area<'_>)| look(&mut Area { area, checks: &mut checks });
     area("files that are run", &|area| code::look(area, settings.as_ref(), &libraries));
     area("machine", &|area| machine::look(area));
+    area("allocation", &|area| allocation::look(area, settings.as_ref()));
     area("gpu", &|area| gpu::look(area, settings.as_ref()));
     if let Some(settings) = &settings {
         area("weights", &|area| weights::look(area, settings));

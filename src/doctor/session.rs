@@ -1,4 +1,4 @@
-//! Checks whether runs survive logout, Slurm, and the terminal.
+//! Checks whether runs survive logout, and the terminal.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,6 @@ use super::Area;
 /// Checks the session.
 pub(super) fn look(area: &mut Area<'_>) {
     logout(area);
-    slurm(area);
     terminal(area);
 }
 
@@ -57,24 +56,6 @@ fn kills_user_processes() -> bool {
 fn last_value(text: &str) -> Option<bool> {
     let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("KillUserProcesses=")).map(str::trim);
     values.next_back().map(|value| matches!(value.to_ascii_lowercase().as_str(), "yes" | "true" | "on" | "1"))
-}
-
-fn slurm(area: &mut Area<'_>) {
-    const NAME: &str = "Slurm";
-    if let Some(job) = variable("SLURM_JOB_ID") {
-        let part = match (variable("SLURM_ARRAY_TASK_ID"), variable("SLURM_ARRAY_TASK_COUNT")) {
-            (Some(task), Some(count)) => format!(", task {task} of {count}: it extracts its part of the videos"),
-            _ => String::new(),
-        };
-        return area.ok(NAME, format!("in job {job}{part}"));
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&path).any(|folder| folder.join("sbatch").is_file());
-    if is_there {
-        area.note(NAME, "installed, and this is not a job: docs/CLUSTER.md has a script");
-    } else {
-        area.note(NAME, "not installed");
-    }
 }
 
 fn terminal(area: &mut Area<'_>) {

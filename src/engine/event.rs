@@ -29,6 +29,8 @@ pub enum Event {
     ReadFailed(WorkerProcess, JobId, ReadFailure, Failure),
     /// A feature is on disk, but its worker exited before it could report that. `Gone` follows.
     Unreported(WorkerProcess, JobId, Report),
+    /// A worker process was killed with SIGKILL, and not by this engine. `Gone` follows.
+    Killed(WorkerProcess, Shortage),
     /// A worker process has exited; with a description of how.
     Gone(WorkerProcess, String),
     /// The journal names a video that was handed out, and its process is sent the order.
@@ -83,10 +85,20 @@ impl Event {
             | Self::Failed(process, ..)
             | Self::ReadFailed(process, ..)
             | Self::Unreported(process, ..)
+            | Self::Killed(process, _)
             | Self::Gone(process, _) => Some(*process),
             _ => None,
         }
     }
+}
+
+/// What is known of the memory when a process was killed with SIGKILL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shortage {
+    /// The kernel has counted a process that it killed for lack of memory since the last look.
+    pub is_counted: bool,
+    /// The limit, and what to do about it, for users.
+    pub advice: String,
 }
 
 /// Why a worker could not read a video although its file has no fault.

@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     pub watch: Option<std::io::Result<Watch>>,
     /// For background tasks.
     pub task_context: TaskContext,
+    /// Seconds between SIGTERM and SIGKILL. 0: unknown.
+    pub kill_wait_s: u64,
     /// The size of a feature in bytes.
     pub feature_size: u64,
 }

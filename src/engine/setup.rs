@@ -11,6 +11,7 @@ use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::recipe::Recipe;
 use reeldeck_process::Program;
 
+use crate::allocation::cores;
 use crate::config::{Device, GPU_BATCH, Settings, WatchMode, measurements};
 use crate::dataset::probe::cache;
 use crate::dataset::scan::VideoFile;
@@ -33,7 +34,7 @@ use crate::error::{Exit, ExitError};
 use crate::out::errln;
 use crate::protocol::last_run;
 
-use super::sizes::{self, Sizes, cores, memory, or, tuned};
+use super::sizes::{self, Sizes, memory, or, tuned};
 
 /// The smallest address space of a worker; libtorch alone maps a gigabyte.
 const LEAST_MEMORY_MIB: u64 = 4096;
@@ -193,6 +194,7 @@ pub(crate) fn plan(
             tolerance_s: settings.tolerance_s,
             cache: private.join(cache::FOLDER),
         },
+        kill_wait_s: settings.engine.kill_wait_s,
         feature_size: feature_size(&settings.recipe),
         root: settings.root.clone(),
         shard: settings.shard,

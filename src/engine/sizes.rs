@@ -2,6 +2,7 @@
 
 use reeldeck_common::protocol::Nvdec;
 
+use crate::allocation::{Memory, cores};
 use crate::config::measurements::{self, Measurement};
 use crate::config::{Device, NvdecUse, Settings};
 
@@ -11,11 +12,6 @@ const PREFETCH_PART: u64 = 4;
 /// The default number of videos that NVDEC decodes at a time. A GPU has one to seven decoders, and each is idle while a
 /// video begins and ends.
 const STREAMS: usize = 8;
-
-/// The number of cores that this process may use.
-pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
 
 /// `chosen`, or `otherwise` if it is 0, which means the default.
 pub(crate) fn or(chosen: usize, otherwise: usize) -> usize {
@@ -89,17 +85,10 @@ impl Sizes {
     }
 }
 
-/// The total and the free memory in bytes, of this machine or within the limits of its control group.
+/// The total and the free memory in bytes for this process and its workers.
 pub(crate) fn memory() -> (u64, u64) {
     // A cautious guess where the kernel does not report it.
-    let Ok(mut system) = sysinfo::System::new() else { return (8 << 30, 4 << 30) };
-    system.refresh_memory();
-    let (mut total, mut free) = (system.total_memory(), system.available_memory());
-    if let Some(group) = system.cgroup_limits() {
-        total = total.min(group.total_memory);
-        free = free.min(group.free_memory);
-    }
-    (total, free)
+    Memory::of_this_process().map_or((8 << 30, 4 << 30), |memory| memory.share())
 }
 
 /// The number of frames that may be buffered for each video in progress: the configured number, or less if the memory does

@@ -25,8 +25,17 @@ pub(crate) struct Launch {
 pub(crate) enum WorkerMessage {
     /// It sent a message.
     Message(FromWorker),
-    /// It has ended: how, as a sentence. This is the last one.
-    Gone(String),
+    /// It has ended. This is the last one.
+    Gone(End),
+}
+
+/// How a worker process has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    /// As a sentence.
+    pub how: String,
+    /// Something else than this engine has killed it with SIGKILL.
+    pub was_killed: bool,
 }
 
 /// A thread that starts the processes of one worker, because the disk of the program may not respond. The kernel ends the
@@ -75,7 +84,10 @@ fn start(
                 tracing::debug!(device, "{device} says: {line}");
                 return;
             }
-            Event::Exited(exit) => WorkerMessage::Gone(ended(&exit.to_string(), lacked_memory, memory_mib)),
+            Event::Exited(exit) => {
+                let how = ended(&exit.to_string(), lacked_memory, memory_mib);
+                WorkerMessage::Gone(End { how, was_killed: exit.was_killed() })
+            }
         };
         let _ = heard.send((id, event));
     });

@@ -2,6 +2,7 @@
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
+use crate::allocation::Memory;
 use crate::protocol::snapshot::Machine;
 
 /// What a process uses.
@@ -25,7 +26,7 @@ pub(super) struct Host {
 impl Host {
     /// Nothing is measured yet.
     pub(super) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = crate::allocation::cores();
         Self { system: System::new().ok(), cores, looked: false, seen: vec![] }
     }
 
@@ -52,9 +53,8 @@ impl Host {
         let looked = std::mem::replace(&mut self.looked, true);
         let Some(system) = &self.system else { return Machine { cores: self.cores, ..Machine::default() } };
         let (mut total, mut used) = (system.total_memory(), system.used_memory());
-        if let Some(group) = system.cgroup_limits().filter(|group| group.total_memory < total) {
-            total = group.total_memory;
-            used = total.saturating_sub(group.free_memory);
+        if let Some(memory) = Memory::of_this_process().filter(|memory| memory.total < total) {
+            (total, used) = (memory.total, memory.total.saturating_sub(memory.free));
         }
         Machine {
             cores: self.cores,

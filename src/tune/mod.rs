@@ -25,7 +25,7 @@ const BATCHES: [usize; 3] = [2, 1, 4];
 /// When a worker or the probe fails, or the results cannot be written.
 pub(crate) fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<Exit> {
     let file = measurements::file().context("no folder for the results; set HOME or XDG_CACHE_HOME")?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = crate::allocation::cores();
     let worker = discovery::worker()?;
     let video = Video::make(&discovery::probe()?)?;
     let time = Duration::from_secs(args.seconds);

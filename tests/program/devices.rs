@@ -23,7 +23,7 @@ fn bench() -> (Bench, impl Fn(&[&str]) -> Command) {
         "#!/bin/sh\n[ \"$1\" = about ] || exec '{}'\n\
          [ \"$REELDECK_TORCH_LIB\" = '{}' ] || exit 9\n\
          case \"$CUDA_VISIBLE_DEVICES\" in\n\
-         '') count=3;;\n none) count=0;;\n GPU-*,GPU-*) count=2;;\n *) exit 8;;\n esac\n\
+         '') count=3;;\n 7) count=0;;\n GPU-*,GPU-*) count=2;;\n *) exit 8;;\n esac\n\
          echo '{about}{{\"Ok\":'$count'}}}}'\n",
         fake_worker().display(),
         lib.display()
@@ -60,16 +60,39 @@ fn devices_all_selects_the_devices_that_cuda_reports() {
     };
     assert_eq!(devices(&run(None)), serde_json::json!(["cuda:0", "cuda:1", "cuda:2"]));
     assert_eq!(devices(&run(Some("GPU-8932f937,GPU-7e4ad3b2"))), serde_json::json!(["cuda:0", "cuda:1"]));
-    let hidden = run(Some("none"));
-    assert_eq!(devices(&hidden), serde_json::json!(["cpu"]));
-    assert!(hidden.stderr.contains("note: CUDA_VISIBLE_DEVICES leaves no GPU visible"), "{hidden:?}");
+    for none in ["", "-1", "NoDevFiles"] {
+        let hidden = run(Some(none));
+        assert_eq!(devices(&hidden), serde_json::json!(["cpu"]), "{none:?}");
+        assert!(hidden.stderr.contains("note: CUDA_VISIBLE_DEVICES leaves no GPU to this process"), "{hidden:?}");
+    }
+    // A job that has a GPU must not compute on its processor for a hundred times as long.
+    let lost = run(Some("7"));
+    assert!(lost.code == 2 && lost.stderr.contains("CUDA_VISIBLE_DEVICES is 7"), "{lost:?}");
+}
+
+#[test]
+fn doctor_reports_the_devices_of_the_job() {
+    let (bench, command) = bench();
+    let found = |visible: &str, list: &str| {
+        bench.configure(&format!("devices = \"{list}\"\n[cuda]\ntorch = \"torch\"\n"));
+        let ran = Ran::to_the_end(command(&["doctor", "--json"]).env("CUDA_VISIBLE_DEVICES", visible));
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap().clone();
+        let check =
+            checks.into_iter().find(|check| check["area"] == "allocation" && check["name"] == "devices").unwrap();
+        (check["state"].as_str().unwrap().to_owned(), check["found"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(found("3", "all"), ("ok".into(), "3 (CUDA_VISIBLE_DEVICES)".into()));
+    assert_eq!(found("", "all").0, "note");
+    assert_eq!(found("MIG-1,MIG-2", "all").0, "warning");
+    let (state, found) = found("3", "cuda:3");
+    assert!(state == "missing" && found.contains("names cuda:3") && found.contains("leaves 1"), "{found}");
 }
 
 #[test]
 fn a_worker_that_cannot_count_is_reported() {
     let (_bench, command) = bench();
-    let ran = Ran::to_the_end(command(&["--batch", "--json"]).env("CUDA_VISIBLE_DEVICES", "broken"));
-    // On a machine with GPUs it is an error, on others a note.
-    assert!(ran.code == 2 || devices(&ran) == serde_json::json!(["cpu"]), "{ran:?}");
+    let ran = Ran::to_the_end(command(&["--batch", "--json"]).env("CUDA_VISIBLE_DEVICES", "GPU-broken"));
+    assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("exited with code 8"), "{ran:?}");
 }

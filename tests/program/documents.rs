@@ -25,6 +25,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("pause", "tests/clients runs it"),
     ("resume", "tests/clients runs it"),
     ("retry", "tests/clients runs it"),
+    ("slurm", "tests/program/slurm runs it"),
     ("--devices all", "this machine may have GPUs and no CUDA"),
     ("--config demo/config.toml", "opens the terminal interface; tests/program/tui does"),
 ];

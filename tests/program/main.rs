@@ -29,6 +29,8 @@ mod probe_pool;
 mod real;
 mod scale;
 mod shards;
+mod signals;
+mod slurm;
 mod soak;
 mod special_files;
 mod threads;

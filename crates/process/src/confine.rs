@@ -42,6 +42,23 @@ pub fn fail_large_writes() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
+/// Ignores the signals with which terminals and schedulers ask a program to stop. They send them to every process of a job, and
+/// the engine decides when its children stop. A program that is started by this process ignores them, too.
+///
+/// It allocates nothing and takes no lock, so it may be called between `fork` and `exec`.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn ignore_stop_signals() -> io::Result<()> {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2] {
+        // SAFETY: SIG_IGN installs no handler.
+        if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Makes the kernel kill this process when the thread that started it ends.
 ///
 /// # Errors

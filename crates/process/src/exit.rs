@@ -13,6 +13,13 @@ pub struct Exit {
     pub(crate) status: Option<ExitStatus>,
 }
 
+impl Exit {
+    /// Whether another process or the kernel has killed it with SIGKILL, as the kernel does when memory runs out.
+    pub fn was_killed(&self) -> bool {
+        self.reason.is_none() && self.status.and_then(|status| status.signal()) == Some(9)
+    }
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(reason) = &self.reason {
@@ -60,8 +67,9 @@ mod tests {
         ] {
             let exit = Exit { reason: None, status: Some(ExitStatus::from_raw(status)) };
             assert_eq!(exit.to_string(), words);
+            assert_eq!(exit.was_killed(), status == 9);
         }
         let exit = Exit { reason: Some("sent garbage".into()), status: Some(ExitStatus::from_raw(9)) };
-        assert_eq!(exit.to_string(), "sent garbage");
+        assert!(exit.to_string() == "sent garbage" && !exit.was_killed());
     }
 }

@@ -56,7 +56,8 @@ pub enum Event<M> {
 
 /// A running child process, the leader of its own process group. It receives and sends JSON lines.
 ///
-/// Dropping this value kills the group. The kernel kills the process when the thread that started it ends.
+/// It ignores the signals that ask a program to stop, because schedulers send them to every process of a job. Dropping this
+/// value kills the group. The kernel kills the process when the thread that started it ends.
 #[derive(Debug)]
 pub struct Process {
     group: Arc<Group>,
@@ -110,8 +111,8 @@ impl Process {
             // Ctrl-C at the terminal must reach only this process.
             .process_group(0);
         // The program may ask for this too, but only once its libraries are loaded, which may take seconds.
-        // SAFETY: between fork and exec this makes one system call; it allocates nothing and takes no lock.
-        unsafe { command.pre_exec(confine::die_with_parent) };
+        // SAFETY: between fork and exec these make system calls only; they allocate nothing and take no lock.
+        unsafe { command.pre_exec(|| confine::ignore_stop_signals().and_then(|()| confine::die_with_parent())) };
         let mut child = command.spawn()?;
         let served = serve(&mut child, on_event);
         if served.is_err() {

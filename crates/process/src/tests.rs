@@ -58,6 +58,13 @@ fn messages_go_both_ways() {
     assert!(!process.wait(Duration::ZERO));
 }
 
+/// From its first instruction: a scheduler may signal every process of a job while the program is still loading.
+#[test]
+fn a_program_ignores_the_signals_that_ask_it_to_stop() {
+    let (_process, events) = start("for signal in HUP INT TERM USR1 USR2; do kill -s $signal $$; done; echo 1; exit 3");
+    assert_eq!(all(events), (vec![json!(1)], "exited with code 3".into()));
+}
+
 #[test]
 fn everything_written_before_the_exit_arrives_before_it() {
     let (process, events) = start("seq 20000; echo one >&2; printf 'two\\033\\n%0500d\\n' 7 >&2; exit 3");

@@ -66,7 +66,6 @@ fn main() -> ExitCode {
 
 /// Receives the first message, loads the model, and extracts videos until the input ends.
 fn serve() -> Result<()> {
-    process::ignore_stop_signals();
     confine::die_with_parent().context("failed to tie the worker's life to its engine's")?;
     let reporter = Reporter::take_stdout().context("failed to set up standard output")?;
     let mut messages = jobs::messages();

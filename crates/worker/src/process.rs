@@ -1,4 +1,4 @@
-//! Ends the process at a safe point, ignores signals, and measures the CPU time of a thread.
+//! Ends the process at a safe point, and measures the CPU time of a thread.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,15 +17,6 @@ pub(crate) fn exit(code: i32) -> ! {
     let _guard = prevent_exit();
     // SAFETY: the call ends the process and accesses no memory of it.
     unsafe { libc::_exit(code) }
-}
-
-/// Ignores the signals that ask a program to stop. Slurm and terminals send them to every process of a job, and the engine
-/// decides when its workers stop.
-pub(crate) fn ignore_stop_signals() {
-    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: SIG_IGN installs no handler.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
 }
 
 /// The CPU time of the calling thread in nanoseconds.

@@ -47,7 +47,7 @@ impl Setup {
 
     /// The default: one process per core.
     pub fn new(program: PathBuf, limits: &Limits) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = crate::allocation::cores();
         Self {
             program,
             processes: cores.min(MAX_PROCESSES),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ClientRequest, Engine, Event, Format, Phase, Request, StopSignals, ticks};
+use super::{ClientRequest, Engine, Format, Phase, Request, StopSignals, ticks};
 use crate::export::Outcome;
 
 impl Engine {
@@ -31,7 +31,7 @@ impl Engine {
             }
             tokio::select! {
                 biased;
-                () = signals.received() => self.handle(Event::Interrupt),
+                signal = signals.received() => self.signalled(signal),
                 Some(asked) = clients.recv() => self.answer(asked),
                 done = &mut told => break done.context("the export was cut short").flatten().map(Some),
                 Some(incoming) = self.incoming.recv() => self.take(incoming),
@@ -65,7 +65,7 @@ impl Engine {
             }
             tokio::select! {
                 biased;
-                () = signals.received() => return false,
+                _ = signals.received() => return false,
                 Some(asked) = clients.recv() => {
                     let now = matches!(asked.request, Request::Stop { now: true });
                     self.answer(asked);

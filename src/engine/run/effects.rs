@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use reeldeck_common::error::{ErrorKind, Failure};
@@ -87,6 +88,7 @@ impl Engine {
         if let Notice::Done(_, video, report) = &notice {
             let bytes = self.state.files.get(*video).map_or(0, |file| file.stamp.size);
             self.rate.report(report, bytes, self.state.rules.clips.is_some());
+            self.stops.took(Duration::from_millis(report.decode_ms + report.model_ms + report.wait_ms));
         }
         let event = publish::event(&self.state, notice);
         self.tell(event);

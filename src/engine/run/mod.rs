@@ -27,7 +27,7 @@ use super::publish::{self, RunObserver};
 use super::rate::Rate;
 use super::state::{Millis, Phase, State, Status, Video, VideoId, WorkerId, WorkerProcess};
 use super::update::update;
-use super::worker::{Starter, WorkerMessage};
+use super::worker::{End, Starter, WorkerMessage};
 use crate::dataset::scan::VideoFile;
 use crate::format::Format;
 use crate::monitor::{Monitor, Reading};
@@ -36,14 +36,19 @@ use crate::protocol::snapshot::{Folder, Phase as PublishedPhase, Snapshot};
 use crate::protocol::summary::{ExportSummary, RunSummary};
 use crate::protocol::words::describe;
 use crate::signals::StopSignals;
+use crate::slurm::Job;
 
 mod after;
 mod dataset;
 mod effects;
+mod memory;
 mod observers;
 mod requests;
+mod stops;
 mod summary;
 mod worker_messages;
+
+pub(crate) use stops::Requeue;
 
 /// The interval of ticks and snapshots.
 const TICK: Duration = Duration::from_millis(250);
@@ -59,8 +64,8 @@ enum Incoming {
     /// A process has started, or why it could not.
     Started(WorkerProcess, io::Result<Process>),
     Worker(WorkerProcess, WorkerMessage),
-    /// A worker process has exited; with a description of how, and the jobs that it finished without a report.
-    Ended(WorkerProcess, String, Vec<(JobId, Report)>),
+    /// A worker process has exited; with the jobs that it finished without a report.
+    Ended(WorkerProcess, End, Vec<(JobId, Report)>),
     /// The journal names the video of an order, which the process now receives.
     Released(WorkerProcess, JobId),
     CannotWrite(String),
@@ -85,6 +90,8 @@ enum Incoming {
     Watched(String),
     /// A measurement of the machine.
     Measured(Reading),
+    /// Slurm has told something about the job.
+    Job(stops::JobNews),
 }
 
 /// The engine: one run after another over the same state.
@@ -127,6 +134,8 @@ pub(crate) struct Engine {
     leaves: bool,
     monitor: Option<Monitor>,
     measured: Option<(Instant, Reading)>,
+    stops: stops::Stops,
+    memory: memory::MemoryWatch,
 }
 
 impl Engine {
@@ -165,6 +174,8 @@ impl Engine {
             exporting: None,
             run_concludes: false,
             leaves: false,
+            stops: stops::Stops::new(Job::of_this_process(), plan.kill_wait_s),
+            memory: memory::MemoryWatch::start(),
             monitor: None,
             measured: None,
             plan,
@@ -200,6 +211,7 @@ impl Engine {
         self.clips_before = self.state.clips_done();
         self.exports.clear();
         self.leaves = false;
+        self.ask_for_limit();
         let mut ticks = ticks();
         // An engine that waits was started by the request of a client.
         if !std::mem::replace(&mut self.begun, true) && !self.plan.waits {
@@ -208,7 +220,7 @@ impl Engine {
         while !self.state.is_over() {
             tokio::select! {
                 biased;
-                () = signals.received() => self.handle(Event::Interrupt),
+                signal = signals.received() => self.signalled(signal),
                 Some(asked) = clients.recv() => self.answer(asked),
                 Some(incoming) = self.incoming.recv() => self.take(incoming),
                 _ = ticks.tick() => self.tick(),
@@ -242,16 +254,17 @@ impl Engine {
     /// many attempts are not recorded.
     pub(crate) async fn finish(self, signals: &mut StopSignals) -> usize {
         let limit = (self.state.phase == Phase::Aborting).then_some(FLUSH_TIMEOUT);
-        let Self { journal_writer, observers, .. } = self;
+        let Self { journal_writer, observers, stops, .. } = self;
         let unrecorded = journal_writer.unrecorded();
         let writing = tokio::task::spawn_blocking(move || {
             // An incremental export finishes its files when it is dropped.
             drop(observers);
             journal_writer.finish(limit);
         });
+        let cut = async { while stops.plans_for(signals.received().await) {} };
         tokio::select! {
             _ = writing => {}
-            () = signals.received() => {}
+            () = cut => {}
         }
         unrecorded.load(Ordering::Relaxed)
     }
@@ -261,6 +274,7 @@ impl Engine {
     }
 
     fn tick(&mut self) {
+        self.stop_in_time();
         self.handle(Event::Tick);
         let now = self.now();
         self.tell_of_dataset(now);
@@ -276,12 +290,16 @@ impl Engine {
     fn take(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Started(process, started) => self.started(process, started),
-            Incoming::Worker(process, WorkerMessage::Gone(how)) => self.look_for_unreported(process, how),
-            Incoming::Ended(process, how, unreported) => {
+            Incoming::Worker(process, WorkerMessage::Gone(end)) => self.look_for_unreported(process, end),
+            Incoming::Ended(process, end, unreported) => {
                 for (job, report) in unreported {
                     self.handle(Event::Unreported(process, job, report));
                 }
-                self.handle(Event::Gone(process, how));
+                if end.was_killed {
+                    let shortage = self.memory.look();
+                    self.handle(Event::Killed(process, shortage));
+                }
+                self.handle(Event::Gone(process, end.how));
             }
             Incoming::Worker(process, WorkerMessage::Message(FromWorker::Failed { job, failure, source }))
                 if may_be_unread(failure.kind) =>
@@ -320,6 +338,7 @@ impl Engine {
             Incoming::Watched(words) => self.dataset.words = Some(words),
             Incoming::Others(others) => self.set_others(others),
             Incoming::Finished(task) => self.finished(task),
+            Incoming::Job(news) => self.take_job_news(news),
             Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
         }
     }

@@ -12,6 +12,7 @@ use super::{Engine, Event, Incoming, ReadFailure, WorkerMessage, WorkerProcess};
 use crate::engine::assess;
 use crate::engine::dataset_folder::LOOK_TIMEOUT;
 use crate::engine::state::Progress;
+use crate::engine::worker::End;
 
 /// How long the search for unreported features may take: the output folder may not respond.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,7 +44,7 @@ impl Engine {
 
     /// Looks for the features of videos that were in flight in a process that has exited. A worker that exits after writing a
     /// feature and before reporting it has finished that video.
-    pub(super) fn look_for_unreported(&self, process: WorkerProcess, how: String) {
+    pub(super) fn look_for_unreported(&self, process: WorkerProcess, end: End) {
         // The jobs now belong to the process that was started after it.
         if !self.state.is_current(process) {
             return;
@@ -81,7 +82,7 @@ impl Engine {
             let unreported = tokio::time::timeout(SEARCH_TIMEOUT, look).await;
             // Without an answer, the videos are extracted again.
             let unreported = unreported.ok().and_then(Result::ok).unwrap_or_default();
-            let _ = sender.send(Incoming::Ended(process, how, unreported));
+            let _ = sender.send(Incoming::Ended(process, end, unreported));
         });
     }
 }
@@ -89,7 +90,7 @@ impl Engine {
 /// The event that a message stands for, if any.
 pub(super) fn translate(process: WorkerProcess, heard: WorkerMessage) -> Option<Event> {
     Some(match heard {
-        WorkerMessage::Gone(how) => Event::Gone(process, how),
+        WorkerMessage::Gone(end) => Event::Gone(process, end.how),
         WorkerMessage::Message(FromWorker::Ready { version, .. }) if version != VERSION => {
             let text =
                 format!("the worker speaks protocol {version}, the engine {VERSION}: install both from one release");

@@ -32,9 +32,10 @@ use crate::out::{count, errln};
 use crate::protocol::event::{Event, Line, Started};
 use crate::protocol::holder::host;
 use crate::protocol::snapshot::Counts;
-use crate::signals::StopSignals;
+use crate::signals::{StopSignal, StopSignals};
 
 mod gaps;
+mod requeue;
 mod start;
 
 pub(crate) use gaps::DatasetMismatch;
@@ -139,7 +140,7 @@ impl Session {
         mut observers: Vec<Box<dyn RunObserver>>,
     ) -> anyhow::Result<Exit> {
         let ServerHandles { server, mut clients, inspect, inspect_requests } = handles;
-        let mut signals = StopSignals::catch_without_hangup().context("failed to catch signals")?;
+        let mut signals = StopSignals::catch_for_run().context("failed to catch signals")?;
         let starting = server.as_ref().map(Server::starting_sink);
         let followers = server.as_ref().map(Server::followers).unwrap_or_default();
         let preparing = {
@@ -215,6 +216,7 @@ impl Session {
             }
         }
         drop(inspector_thread);
+        let requeue = engine.requeue();
         let unwritten = engine.finish(&mut signals).await;
         if unwritten > 0 {
             errln!(
@@ -222,7 +224,12 @@ impl Session {
                 count(unwritten, "failed attempt", "failed attempts")
             );
         }
-        ended
+        match ended {
+            Ok(Exit::Interrupted) => {
+                Ok(tokio::task::spawn_blocking(|| requeue::queue_again(requeue)).await.unwrap_or(Exit::Interrupted))
+            }
+            ended => ended,
+        }
     }
 
     /// The exporter of finished videos, if configured. A part exports nothing, because the manifest of an export has one
@@ -341,7 +348,8 @@ async fn until_prepared(
     loop {
         tokio::select! {
             biased;
-            () = signals.received() => return Ok(None),
+            // The engine stops in time once it runs.
+            signal = signals.received() => if signal != StopSignal::Notice { return Ok(None) },
             Some(ClientRequest { request, reply }) = clients.recv() => match request {
                 Request::Stop { .. } | Request::Leave => {
                     let _ = reply.send(Ok("the engine was starting and exits".into()));

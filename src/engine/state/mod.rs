@@ -11,9 +11,11 @@ use super::files::Files;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shard::Shard;
 use crate::protocol::snapshot::{Counts, Folder};
+use kills::Kills;
 use queue::Queue;
 use video::count;
 
+mod kills;
 mod queue;
 mod video;
 mod worker;
@@ -171,6 +173,7 @@ pub struct State {
     pub(super) unreleased: VecDeque<(JobId, Millis)>,
     /// Videos in a row that could not be read because their folder is gone.
     pub(super) without_folder: Vec<VideoId>,
+    pub(super) kills: Kills,
     pub(super) next_job: JobId,
     pub(super) last_tick: Millis,
 }
@@ -213,6 +216,8 @@ impl State {
             consecutive_faults: 0,
             heard: 0,
             kill_reason: None,
+            spawned: 0,
+            killed: None,
             unreported: false,
             done: 0,
             clips: 0,
@@ -234,6 +239,7 @@ impl State {
             queue,
             unreleased: VecDeque::new(),
             without_folder: vec![],
+            kills: Kills::default(),
             next_job: 0,
             last_tick: 0,
         }

@@ -3,6 +3,7 @@
 use reeldeck_common::protocol::JobId;
 
 use super::{Millis, VideoId, WorkerId};
+use crate::engine::event::Shortage;
 
 /// Tells the processes of one worker apart: goes up with each that is started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -93,6 +94,10 @@ pub struct Worker {
     pub heard: Millis,
     /// It is being killed for this reason.
     pub kill_reason: Option<KillReason>,
+    /// When its process was started.
+    pub spawned: Millis,
+    /// Something else than this engine has killed it with SIGKILL.
+    pub killed: Option<Shortage>,
     /// It exited after it had finished a video and before it reported that. No other video in flight is charged for the exit.
     pub unreported: bool,
     /// Videos done by it.

@@ -133,6 +133,7 @@ impl Step<'_> {
         let (in_flight, unreleased): (Vec<Assignment>, Vec<Assignment>) =
             std::mem::take(&mut worker.in_flight).into_iter().partition(|assignment| assignment.released.is_some());
         let (kill_reason, unreported) = (worker.kill_reason.take(), worker.unreported);
+        let shortage = worker.killed.take().filter(|_| kill_reason.is_none());
         worker.heard = self.now;
         match worker.status {
             WorkerStatus::Lost { .. } | WorkerStatus::Left => return,
@@ -166,6 +167,9 @@ impl Step<'_> {
             // A process may fail in any way when its video is gone.
             assignments if self.state.waits_for_dataset() => self.requeue_first(assignments, &how),
             assignments if stopped || kill_reason == Some(KillReason::Broken) => self.requeue_first(assignments, &how),
+            assignments if shortage.is_some() => {
+                self.lacked_memory(id, assignments, &how, shortage.unwrap_or_default())
+            }
             [first, others @ ..] if kill_reason == Some(KillReason::Overdue) => {
                 self.requeue_first(others, &how);
                 self.charge(first, id, Failure::new(kind, how.clone()), None);
@@ -173,15 +177,7 @@ impl Step<'_> {
             // A single video in flight is at fault.
             [assignment] if !unreported => self.charge(assignment, id, Failure::new(kind, how.clone()), None),
             // Among several, the one at fault is unknown: each is retried alone, and none is charged.
-            several => {
-                for assignment in several {
-                    if let Some(video) = self.state.videos.get_mut(assignment.video) {
-                        video.suspect = true;
-                    }
-                    self.state.set(assignment.video, Status::Queued);
-                    self.notify(Notice::Returned(assignment.video, how.clone()));
-                }
-            }
+            several => self.retry_alone(several, &how),
         }
         if matches!(self.state.phase, Phase::Aborting | Phase::Finishing { .. }) {
             if let Some(worker) = self.state.workers.get_mut(id) {
@@ -195,6 +191,17 @@ impl Step<'_> {
             }
             self.notify(Notice::WorkerRestarts(id, how));
             self.spawn(id);
+        }
+    }
+
+    /// Queues videos again, each alone in its worker, and charges none.
+    pub(super) fn retry_alone(&mut self, assignments: &[Assignment], how: &str) {
+        for assignment in assignments {
+            if let Some(video) = self.state.videos.get_mut(assignment.video) {
+                video.suspect = true;
+            }
+            self.state.set(assignment.video, Status::Queued);
+            self.notify(Notice::Returned(assignment.video, how.to_owned()));
         }
     }
 }

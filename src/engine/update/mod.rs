@@ -13,6 +13,7 @@ use crate::protocol::snapshot::Folder;
 mod assign;
 mod failure_policy;
 mod folders;
+mod memory;
 mod read_failures;
 mod requests;
 
@@ -37,6 +38,10 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Unreported(process, job, report) => {
             step.unreported(process.worker, job, report);
             // Nothing is assigned before `Gone`: this worker has exited, but its status does not show that yet.
+            return step.effects;
+        }
+        Event::Killed(process, shortage) => {
+            step.killed(process.worker, shortage);
             return step.effects;
         }
         Event::Gone(process, how) => step.gone(process.worker, how),
@@ -105,7 +110,8 @@ impl Step<'_> {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
         worker.status = WorkerStatus::Starting;
         worker.heard = self.now;
-        (worker.kill_reason, worker.unreported) = (None, false);
+        (worker.kill_reason, worker.killed, worker.unreported) = (None, None, false);
+        worker.spawned = self.now;
         worker.incarnation.0 += 1;
         let process = self.state.process(id);
         self.effects.push(Effect::Spawn(process));
@@ -154,6 +160,7 @@ impl Step<'_> {
             video.recorded = 0;
         }
         self.state.without_folder.clear();
+        self.state.kills.clear();
         self.state.set(assignment.video, Status::Done { degraded: report.frames.is_damaged(), resumed: false });
         self.effects.push(Effect::Forget(assignment.video));
         self.notify(Notice::Done(id, assignment.video, report));

@@ -2,7 +2,8 @@
 
 use reeldeck::internals::dataset::VideoFile;
 use reeldeck::internals::engine::{
-    Effect, Event, Progress, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess, update,
+    Effect, Event, Progress, Rules, Shortage, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess,
+    update,
 };
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::FrameCounts;
@@ -13,6 +14,7 @@ use reeldeck_common::video::VideoName;
 mod assign;
 mod dataset;
 mod failures;
+mod memory;
 mod output;
 mod requests;
 
@@ -124,6 +126,13 @@ impl Run {
 
     fn gone(&mut self, worker: usize, how: &str) -> Vec<Effect> {
         self.event(Event::Gone(self.state.process(WorkerId(worker)), how.into()))
+    }
+
+    /// Something kills the process of a worker with SIGKILL.
+    fn killed(&mut self, worker: usize, is_counted: bool) -> Vec<Effect> {
+        let shortage = Shortage { is_counted, advice: "there are 1.50 GiB".into() };
+        self.event(Event::Killed(self.state.process(WorkerId(worker)), shortage));
+        self.gone(worker, "was killed by signal 9")
     }
 
     fn attempts(&self, video: usize) -> u32 {

@@ -21,6 +21,8 @@ enum Happens {
     Failed(usize, usize, ErrorKind),
     /// A worker's process crashes; true: after it has finished an order without reporting it.
     Crash(usize, bool),
+    /// A worker's process is killed with SIGKILL; true: the kernel has counted it.
+    Killed(usize, bool),
     /// A worker reports progress on a job, which need not be its own.
     Progress(usize, u64),
     /// A worker cannot work.
@@ -82,6 +84,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         10 => (0..4usize, 0..4usize).prop_map(|(w, n)| Happens::Done(w, n)),
         4 => (0..4usize, 0..4usize, kind()).prop_map(|(w, n, k)| Happens::Failed(w, n, k)),
         3 => (0..4usize, prop::bool::weighted(0.2)).prop_map(|(w, unreported)| Happens::Crash(w, unreported)),
+        3 => (0..4usize, any::<bool>()).prop_map(|(w, counted)| Happens::Killed(w, counted)),
         2 => (0..4usize, 0..50u64).prop_map(|(w, j)| Happens::Progress(w, j)),
         1 => (0..4usize).prop_map(Happens::Fatal),
         1 => (0..9usize, 0..50u64).prop_map(|(w, j)| Happens::Nonsense(w, j)),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use reeldeck::internals::dataset::VideoFile;
 use reeldeck::internals::engine::{
-    Event, Phase, Progress, ReadFailure, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId, WorkerProcess,
-    WorkerStatus, update,
+    Event, Phase, Progress, ReadFailure, Rules, Shortage, Slot, State, Status, Video, VideoId, Work, WorkerId,
+    WorkerProcess, WorkerStatus, update,
 };
 use reeldeck::internals::protocol::snapshot::Folder;
 use reeldeck_common::error::{ErrorKind, Failure};
@@ -121,6 +121,13 @@ impl World {
                 }
             }
             Happens::Crash(w, unreported) => self.crash(self.state.process(WorkerId(w % workers)), *unreported),
+            Happens::Killed(w, is_counted) => {
+                let process = self.state.process(WorkerId(w % workers));
+                if self.running(process).is_some() {
+                    self.event(Event::Killed(process, Shortage { is_counted: *is_counted, advice: "more".into() }));
+                    self.end(process);
+                }
+            }
             Happens::Progress(w, job) => {
                 self.event(Event::Progress(self.state.process(WorkerId(w % workers)), *job, PROGRESS))
             }

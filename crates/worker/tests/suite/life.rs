@@ -110,21 +110,6 @@ fn is_alive(process: &str) -> bool {
 }
 
 #[test]
-fn signals_to_all_processes_of_a_job_do_not_stop_the_worker() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("v.mp4");
-    video(&path, 60, 1);
-    let mut worker = Worker::start(&init(tiny_recipe()));
-    for signal in ["HUP", "INT", "TERM"] {
-        let sent = Command::new("kill").args(["-s", signal, &worker.id().to_string()]).status().unwrap();
-        assert!(sent.success(), "{signal}");
-    }
-    worker.send(&job(1, &path, &folder.path().join("feature")));
-    worker.expect_done(1);
-    assert!(worker.finish().status.success());
-}
-
-#[test]
 fn the_worker_ends_with_its_engine() {
     // A shell takes the engine's place. The pipes stay open when it is killed, so only the kernel notifies the worker.
     let mut shell = Command::new("sh");

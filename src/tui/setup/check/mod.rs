@@ -243,7 +243,7 @@ fn manifest(path: &Path) -> Verdict {
 }
 
 fn devices(typed: &str, gpus: &Result<u32, String>) -> Verdict {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = crate::allocation::cores();
     let cores = text::plural(cores as u64, "core", "cores");
     let count = *gpus.as_ref().unwrap_or(&0);
     let cards = text::plural(u64::from(count), "NVIDIA GPU", "NVIDIA GPUs");

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# scripts/slurm.sh DIR [NODES]: starts a Slurm for tests: slurmctld and NODES slurmd as this user, on 127.0.0.1, with all files in
+# DIR. Needs Debian's slurmctld, slurmd and slurm-client (22.05 or later), and neither root, munge nor a database. Prints the
+# path of the configuration for SLURM_CONF. The process ids are in DIR/pids; end them to stop it.
+set -euo pipefail
+dir=$(mkdir -p "$1" && cd "$1" && pwd)
+nodes=${2:-2}
+user=$(id -un)
+host=$(hostname -s)
+port=$((20000 + RANDOM % 20000))
+mkdir -p "$dir"/{ctld,log}
+cat > "$dir/slurm.conf" <<CONF
+ClusterName=test
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=$port
+SlurmUser=$user
+SlurmdUser=$user
+AuthType=auth/none
+CredType=cred/none
+# A job that is queued again waits until its credentials have expired.
+AuthInfo=cred_expire=5
+StateSaveLocation=$dir/ctld
+SlurmctldPidFile=$dir/ctld.pid
+SlurmctldLogFile=$dir/log/ctld.log
+SlurmdSpoolDir=$dir/%n
+SlurmdPidFile=$dir/%n.pid
+SlurmdLogFile=$dir/log/%n.log
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+MpiDefault=none
+ReturnToService=2
+SlurmdTimeout=10
+KillWait=5
+MinJobAge=3600
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+CONF
+for i in $(seq "$nodes"); do
+  echo "NodeName=n$i NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + i)) CPUs=8 RealMemory=8000 State=UNKNOWN"
+done >> "$dir/slurm.conf"
+echo "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP" >> "$dir/slurm.conf"
+export SLURM_CONF=$dir/slurm.conf
+PATH=$PATH:/usr/sbin
+slurmctld -D > "$dir/log/ctld.console" 2>&1 &
+echo $! > "$dir/pids"
+for i in $(seq "$nodes"); do
+  mkdir -p "$dir/n$i"
+  slurmd -D -N "n$i" > "$dir/log/n$i.console" 2>&1 &
+  echo $! >> "$dir/pids"
+done
+for _ in $(seq 300); do
+  if [ "$(sinfo -h -t idle -o %D 2>/dev/null)" = "$nodes" ]; then
+    echo "$SLURM_CONF"
+    exit
+  fi
+  sleep 0.1
+done
+echo "Slurm did not start within 30 s:" >&2
+tail -n 3 "$dir"/log/*.console >&2
+exit 1

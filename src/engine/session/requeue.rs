@@ -1,0 +1,29 @@
+//! Puts the Slurm job of an engine back into the queue.
+
+use crate::engine::run::Requeue;
+use crate::error::Exit;
+use crate::out::errln;
+use crate::slurm::queue;
+
+/// Puts the Slurm job of a run that was stopped back into the queue, if it has work left. Slurm ends this process meanwhile.
+pub(super) fn queue_again(requeue: Requeue) -> Exit {
+    match requeue {
+        Requeue::No => Exit::Interrupted,
+        Requeue::InVain => {
+            errln!(
+                "note: no video was finished in the time of this Slurm job, so it is not queued again; raise --time"
+            );
+            Exit::Interrupted
+        }
+        Requeue::Yes(job) => match queue::requeue(&job.name) {
+            Ok(()) => {
+                errln!("note: Slurm job {} is queued again", job.name);
+                Exit::Done
+            }
+            Err(error) => {
+                errln!("note: the Slurm job is not queued again: {error}; submit it again to resume");
+                Exit::Interrupted
+            }
+        },
+    }
+}

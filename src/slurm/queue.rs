@@ -1,0 +1,101 @@
+//! Jobs in the queue: what `sbatch`, `squeue`, `scontrol` and `scancel` do with them.
+
+use std::path::Path;
+
+use super::{SlurmError, call};
+
+/// A job, or tasks of an array, in the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Queued {
+    /// Such as `12`, `12_3` or `12_[4-7]`.
+    pub id: String,
+    /// Such as `RUNNING` or `PENDING`.
+    pub state: String,
+    /// The name of the first node.
+    pub node: String,
+    /// Until its limit, as Slurm writes it.
+    pub left: String,
+    /// Why it waits.
+    pub reason: String,
+}
+
+/// Submits a script. Returns the id of the job.
+///
+/// # Errors
+/// When Slurm refuses.
+pub(crate) fn submit(script: &Path, options: &[String]) -> Result<String, SlurmError> {
+    let script = script.to_string_lossy();
+    let mut arguments = vec!["--parsable"];
+    arguments.extend(options.iter().map(String::as_str));
+    arguments.push(&script);
+    let said = call("sbatch", &arguments)?;
+    // `12`, or `12;cluster`.
+    let id = said.trim().split(';').next().unwrap_or_default();
+    match id.parse::<u64>() {
+        Ok(_) => Ok(id.to_owned()),
+        Err(_) => Err(SlurmError::Unknown { program: "sbatch", said: said.trim().to_owned() }),
+    }
+}
+
+/// Those of these jobs that are in the queue. Slurm forgets a job some minutes after its end.
+///
+/// # Errors
+/// When Slurm does not answer.
+pub(crate) fn queued(ids: &[String]) -> Result<Vec<Queued>, SlurmError> {
+    let mut found = vec![];
+    for id in ids {
+        match call("squeue", &["--noheader", "--jobs", id, "--format", "%i|%T|%N|%L|%r"]) {
+            Ok(text) => found.extend(text.lines().filter_map(parse)),
+            Err(SlurmError::Failed { said, .. }) if said.contains("Invalid job id") => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Makes a job wait for others, however they end.
+///
+/// # Errors
+/// When Slurm refuses: the job has begun, or has ended.
+pub(crate) fn wait_for(id: &str, others: &[String]) -> Result<(), SlurmError> {
+    call("scontrol", &["update", &format!("JobId={id}"), &format!("Dependency={}", after(others))]).map(drop)
+}
+
+/// The dependency on the end of these jobs.
+pub(crate) fn after(jobs: &[String]) -> String {
+    format!("afterany:{}", jobs.join(":"))
+}
+
+/// Puts a running job back into the queue. Slurm ends its processes.
+///
+/// # Errors
+/// When Slurm refuses.
+pub(crate) fn requeue(job: &str) -> Result<(), SlurmError> {
+    call("scontrol", &["requeue", job]).map(drop)
+}
+
+/// Cancels jobs, or only those that wait.
+///
+/// # Errors
+/// When Slurm refuses.
+pub(crate) fn cancel(ids: &[String], waiting_only: bool) -> Result<(), SlurmError> {
+    let mut arguments = if waiting_only { vec!["--state=PENDING"] } else { vec![] };
+    arguments.extend(ids.iter().map(String::as_str));
+    call("scancel", &arguments).map(drop)
+}
+
+/// Sends SIGINT to every process of these jobs.
+///
+/// # Errors
+/// When Slurm refuses.
+pub(crate) fn interrupt(ids: &[String]) -> Result<(), SlurmError> {
+    let mut arguments = vec!["--full", "--signal=INT"];
+    arguments.extend(ids.iter().map(String::as_str));
+    call("scancel", &arguments).map(drop)
+}
+
+fn parse(line: &str) -> Option<Queued> {
+    let mut fields = line.split('|').map(|field| field.trim().to_owned());
+    let mut field = || fields.next();
+    Some(Queued { id: field()?, state: field()?, node: field()?, left: field()?, reason: field()? })
+}
