@@ -17,6 +17,8 @@ pub enum Event {
     EngineStarted,
     /// A worker has loaded its model: a description of its device, and the load time in milliseconds.
     Ready(WorkerProcess, String, u64),
+    /// Something that users should know about a worker.
+    Warning(WorkerProcess, String),
     /// A worker cannot work and exits.
     Fatal(WorkerProcess, Failure),
     /// How far a job has come.
@@ -79,6 +81,7 @@ impl Event {
     pub fn process(&self) -> Option<WorkerProcess> {
         match self {
             Self::Ready(process, ..)
+            | Self::Warning(process, _)
             | Self::Fatal(process, _)
             | Self::Progress(process, ..)
             | Self::Done(process, ..)
@@ -167,6 +170,8 @@ pub enum Effect {
 pub enum Notice {
     /// A worker has loaded its model, in so many milliseconds.
     WorkerReady(WorkerId, u64),
+    /// A worker warns.
+    WorkerWarns(WorkerId, String),
     /// A worker has exited unexpectedly and is restarted.
     WorkerRestarts(WorkerId, String),
     /// A worker is given up.

@@ -107,6 +107,7 @@ pub(crate) fn event(state: &State, notice: Notice) -> Event {
             let detail = state.workers.get(worker).and_then(|w| w.detail.clone()).unwrap_or_default();
             Event::WorkerReady { worker: worker.0, device: device(worker), detail, load_ms }
         }
+        Notice::WorkerWarns(worker, text) => Event::WorkerWarning { worker: worker.0, device: device(worker), text },
         Notice::WorkerRestarts(worker, reason) => {
             Event::WorkerRestarted { worker: worker.0, device: device(worker), reason }
         }

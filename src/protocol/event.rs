@@ -54,6 +54,11 @@ pub enum Event {
         detail: String,
         load_ms: u64,
     },
+    WorkerWarning {
+        worker: usize,
+        device: String,
+        text: String,
+    },
     WorkerRestarted {
         worker: usize,
         device: String,

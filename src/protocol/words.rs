@@ -38,6 +38,7 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
         Event::WorkerReady { device, detail, load_ms, .. } => {
             (Detail, format!("{device} is ready ({}, {:.1} s)", shown(detail), *load_ms as f64 / 1000.0))
         }
+        Event::WorkerWarning { device, text, .. } => (Problem, format!("{device}: {}", shown(text))),
         Event::WorkerRestarted { device, reason, .. } => (Problem, format!("{device} restarted: {}", shown(reason))),
         Event::WorkerLost { device, reason, .. } => (Problem, format!("{device} disabled: {}", shown(reason))),
         Event::BatchReduced { device, batch, .. } => (

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::support::prober::{self, settled};
 use crate::support::{Bench, wait_for};
 use reeldeck::internals::client::{Client, ClientError, runs};
-use reeldeck::internals::protocol::Command;
 use reeldeck::internals::protocol::details::Details;
 use reeldeck::internals::protocol::row::{Filter, Finding, Row, RowState, Select, Sort};
 use reeldeck::internals::protocol::snapshot::{Phase, Snapshot};
+use reeldeck::internals::protocol::{Command, FromEngine};
 
 /// Adds a "video" with an old time of modification. The same text counts as the same version.
 fn old_video(bench: &Bench, name: &str, script: &str) {
@@ -107,6 +107,16 @@ impl<'b> Waiting<'b> {
         }
     }
 
+    /// The first snapshot that follows, in which a run is active.
+    fn first_running(&mut self) -> Snapshot {
+        loop {
+            match self.follower.follow().unwrap() {
+                FromEngine::Snapshot { snapshot, .. } if snapshot.phase == Phase::Running => return snapshot,
+                _ => {}
+            }
+        }
+    }
+
     fn details(&mut self, video: &str) -> Details {
         self.client.details(video).unwrap()
     }
@@ -176,7 +186,10 @@ fn scan_then_extract() {
         "1 excluded from now on"
     );
     assert_eq!(fs::read_to_string(bench.path("out/.reeldeck/excluded")).unwrap(), "B/v_x.mp4\n");
+    let asked = Instant::now();
     assert_eq!(engine.command(Command::Start), "3 videos queued");
+    let first = engine.first_running();
+    assert!(first.elapsed_s <= asked.elapsed().as_secs_f64(), "it counts the time before the run: {}", first.elapsed_s);
     assert!(engine.leave().unwrap_err().contains("stop it first"));
     let ended = engine.wait_for_the_end(2);
     assert_eq!((ended.ended, ended.counts.done, ended.counts.failed, ended.counts.excluded), (Some(3), 2, 1, 1));

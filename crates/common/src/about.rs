@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::recipe::Precision;
+
 /// The files of the libraries that this process has loaded, sorted, whose names begin with one of these prefixes.
 pub fn loaded_libraries(prefixes: &[&str]) -> Vec<String> {
     // Each line has the path of the mapped file at its end, if it has one.
@@ -43,7 +45,7 @@ pub struct Decoder {
 }
 
 /// The report of `reeldeck-worker about`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Worker {
     /// The program's version.
     pub version: String,
@@ -62,6 +64,9 @@ pub struct Worker {
     /// The libraries of libtorch and FFmpeg that the dynamic loader chose.
     #[serde(default)]
     pub libraries: Vec<String>,
+    /// How many times as fast as in fp32 a small network is in other precisions on the CPU, if that was asked for.
+    #[serde(default)]
+    pub speeds: Vec<(Precision, f64)>,
     /// How many CUDA devices libtorch sees, or why it sees none; `None` if no CUDA build is configured.
     pub cuda: Option<Result<i64, String>>,
 }

@@ -13,7 +13,7 @@ use crate::source::SourceStamp;
 use crate::video::VideoName;
 
 /// The version of the protocol. It changes with every incompatible change of a message.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The longest line that workers and probes send or accept, in bytes without the line break.
 pub const MAX_LINE: usize = 1 << 20;
@@ -131,6 +131,11 @@ pub enum FromWorker {
         device: String,
         /// Milliseconds from the start of the process to this message.
         load_ms: u64,
+    },
+    /// Something that users should know about the worker, which works nevertheless.
+    Warning {
+        /// The cause and the next step.
+        text: String,
     },
     /// The worker cannot extract any video, and exits.
     Fatal {

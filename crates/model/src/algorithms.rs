@@ -13,6 +13,7 @@ use std::time::Duration;
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::versions::LIBTORCH;
 use reeldeck_common::{bounded, machine, open};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -106,7 +107,7 @@ impl<'a> Algorithms<'a> {
     ) -> Result<Algorithm, ModelError> {
         let processor = processor();
         let mut kept = self.kept.borrow_mut();
-        let kept = kept.get_or_insert_with(|| read(file));
+        let kept = kept.get_or_insert_with(|| self::kept(file));
         let known = |kept: &Kept| kept.get(&processor)?.get(layer).copied();
         if let Some(found) = known(kept) {
             return Ok(found);
@@ -120,7 +121,7 @@ impl<'a> Algorithms<'a> {
                 Ok(held) => *lock = Some(held),
                 Err(error) => return Ok(self.forget(file, &error)),
             }
-            *kept = read(file);
+            *kept = self::kept(file);
             if let Some(found) = known(kept) {
                 return Ok(found);
             }
@@ -184,13 +185,13 @@ fn measure(
 
 /// What the speeds depend on, apart from the layer. A release of reeldeck may change its own algorithm. Virtual machines may
 /// hide instruction sets of the processor.
-fn processor() -> String {
+pub(crate) fn processor() -> String {
     let (isa, version) = (Isa::fastest(), env!("CARGO_PKG_VERSION"));
     format!("{}, {isa:?} | libtorch {LIBTORCH} | reeldeck {version}", machine::processor())
 }
 
-/// Reads the file. A file that does not exist or has another form counts as empty.
-fn read(file: &Path) -> Kept {
+/// Reads a file of measurements. A file that does not exist or has another form counts as empty.
+pub(crate) fn kept<T: Default + DeserializeOwned>(file: &Path) -> T {
     bounded::read(file, MAX_BYTES).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(second.choose("a", LEAST_PRODUCTS, never).unwrap(), Algorithm::Winograd);
         assert_eq!(second.choose("b", LEAST_PRODUCTS, never).unwrap(), Algorithm::Direct);
         assert_eq!(second.choose("c", LEAST_PRODUCTS, taking(100, 10)).unwrap(), Algorithm::Winograd);
-        assert_eq!(read(&file)[&processor()].len(), 3);
+        assert_eq!(kept::<Kept>(&file)[&processor()].len(), 3);
     }
 
     /// Workers that start together measure differently, and must choose the same.
@@ -270,7 +271,7 @@ mod tests {
         let choose = |winograd| {
             let algorithms = Algorithms::new(Choice::Fastest(&file));
             // All have read the file before one of them measures.
-            *algorithms.kept.borrow_mut() = Some(read(&file));
+            *algorithms.kept.borrow_mut() = Some(kept(&file));
             start.wait();
             algorithms.choose("a", LEAST_PRODUCTS, taking(100, winograd)).unwrap()
         };
@@ -316,7 +317,7 @@ mod tests {
         fs::write(&file, "{\"x\": 1}").unwrap();
         let algorithms = Algorithms::new(Choice::Fastest(&file));
         assert_eq!(algorithms.choose("a", LEAST_PRODUCTS, taking(100, 10)).unwrap(), Algorithm::Winograd);
-        assert_eq!(read(&file).len(), 1);
+        assert_eq!(kept::<Kept>(&file).len(), 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod native;
 pub mod network;
 pub mod onednn;
 pub mod plain;
+pub mod precisions;
 pub mod seeded;
 mod slowfast;
 mod torchscript;

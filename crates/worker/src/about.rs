@@ -1,16 +1,18 @@
 //! `reeldeck-worker about`: reports which libtorch was loaded, whether it computes correctly, and whether it sees CUDA devices.
+//! `reeldeck-worker about speeds` also measures precisions, which takes some seconds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use reeldeck_common::about::{Worker, loaded_libraries};
+use reeldeck_common::recipe::{Precision, Recipe};
 use reeldeck_common::versions::LIBTORCH;
 use reeldeck_model::tch::{self, Cuda, Device, Kind, Tensor};
-use reeldeck_model::{ModelError, device};
+use reeldeck_model::{ModelError, device, precisions};
 
 /// Runs the command, which prints JSON.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(with_speeds: bool) -> Result<()> {
     let library = loaded_libraries(&["libtorch_cpu.so"]).pop();
     let found = library.as_deref().map(Path::new).and_then(build_version);
     let cuda = std::env::var_os("REELDECK_TORCH_LIB").map(|folder| {
@@ -26,10 +28,21 @@ pub(crate) fn run() -> Result<()> {
         onednn: tch::utils::has_mkldnn(),
         wrong: convolve().err(),
         libraries: loaded_libraries(&["libtorch", "libc10", "libgomp", "libav", "libsw"]),
+        speeds: if with_speeds { speeds()? } else { vec![] },
         cuda,
     };
     println!("{}", serde_json::to_string(&about)?);
     Ok(())
+}
+
+/// The speeds of other precisions with the published network.
+fn speeds() -> Result<Vec<(Precision, f64)>> {
+    let recipe = Recipe::find("slowonly-r50-8x8-k700")?;
+    let mut speeds = vec![];
+    for precision in [Precision::Bf16, Precision::Fp16] {
+        speeds.extend(precisions::speed(&recipe, precision, None)?.map(|speed| (precision, speed)));
+    }
+    Ok(speeds)
 }
 
 /// The content of the file `build-version`, which is beside the libraries in an archive of reeldeck, and in the folder above

@@ -12,6 +12,7 @@ mod gpu;
 mod jobs;
 mod logging;
 mod memory;
+mod precision;
 mod process;
 mod report;
 mod seeded;
@@ -27,7 +28,7 @@ use reeldeck_common::protocol::{FromWorker, Init, ToWorker, VERSION};
 use reeldeck_common::versions::LIBTORCH;
 use reeldeck_model::device;
 use reeldeck_process::confine;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::extract::Extractor;
 use crate::jobs::JobQueue;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let result = hardened.and_then(|()| match arguments.next() {
         None => serve(),
-        Some(word) if word == "about" => about::run(),
+        Some(word) if word == "about" => about::run(arguments.any(|word| word == "speeds")),
         Some(word) if word == "write-seeded-checkpoint" => seeded::run(&arguments.collect::<Vec<_>>()),
         Some(word) if word == "--version" => {
             println!("reeldeck-worker {} (libtorch {})", env!("CARGO_PKG_VERSION"), LIBTORCH);
@@ -105,6 +106,11 @@ fn start(
         "cpu" => format!("CPU, {} threads", reeldeck_model::tch::get_num_threads()),
         other => other.to_owned(),
     };
+    if let Some(text) = precision::slower(init) {
+        warn!("{text}");
+        let told = reporter.send(&FromWorker::Warning { text });
+        told.map_err(|error| Failure::new(ErrorKind::Internal, error.to_string()))?;
+    }
     let load_ms = started.elapsed().as_millis() as u64;
     info!(device, load_ms, "ready");
     let ready = FromWorker::Ready { version: VERSION, device, load_ms };

@@ -43,10 +43,11 @@ impl Engine {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let elapsed = match self.over.filter(|_| self.state.is_over()) {
-            // No run has started yet.
-            None if self.state.phase == Phase::Waiting => 0,
-            over => over.unwrap_or(self.now()) - self.run_began,
+        let elapsed = match (self.over, self.state.is_over()) {
+            // No run has started yet, or it starts now and its time is not noted yet.
+            (Some(_), false) => 0,
+            _ if !self.begun => 0,
+            (over, _) => over.unwrap_or(self.now()) - self.run_began,
         };
         let ended = self.ended.filter(|_| self.state.is_over());
         let mut snapshot = publish::snapshot(&self.state, &self.rate, elapsed, self.now());
@@ -99,6 +100,7 @@ fn log(level: Level, event: &PublishedEvent, text: &str) {
         | PublishedEvent::VideoFailed { video, device, .. } => (Some(video.as_str()), Some(device.as_str())),
         PublishedEvent::VideoReturned { video, .. } => (Some(video.as_str()), None),
         PublishedEvent::WorkerReady { device, .. }
+        | PublishedEvent::WorkerWarning { device, .. }
         | PublishedEvent::WorkerRestarted { device, .. }
         | PublishedEvent::WorkerLost { device, .. }
         | PublishedEvent::BatchReduced { device, .. } => (None, Some(device.as_str())),

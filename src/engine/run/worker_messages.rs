@@ -97,6 +97,7 @@ pub(super) fn translate(process: WorkerProcess, heard: WorkerMessage) -> Option<
             Event::Fatal(process, Failure::new(ErrorKind::Internal, text))
         }
         WorkerMessage::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(process, device, load_ms),
+        WorkerMessage::Message(FromWorker::Warning { text }) => Event::Warning(process, text),
         WorkerMessage::Message(FromWorker::Fatal { failure }) => Event::Fatal(process, failure),
         WorkerMessage::Message(FromWorker::Progress { job, clips, of, frames }) => {
             Event::Progress(process, job, Progress { clips, of, frames })

@@ -30,6 +30,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
     match event {
         Event::EngineStarted => step.spawn_all(),
         Event::Ready(process, detail, load_ms) => step.ready(process.worker, detail, load_ms),
+        Event::Warning(process, text) => step.notify(Notice::WorkerWarns(process.worker, text)),
         Event::Fatal(process, failure) => step.lose(process.worker, failure.line()),
         Event::Progress(process, job, progress) => step.progress(process.worker, job, progress),
         Event::Done(process, job, report) => step.done(process.worker, job, report),

@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use super::format_time;
 use super::page::Page;
 use crate::protocol::details::{Details, FeatureDetails, ListedVideo};
+use crate::protocol::row::Finding;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
@@ -13,7 +14,12 @@ pub(super) fn write(page: &mut Page, details: &Details, zone: &TimeZone) {
     // The title shows the state; a line of its own is needed only for a reason.
     if let Some(reason) = &details.row.reason {
         let state = page.theme.state(details.row.state);
-        page.text_styled("state", &format!("{} {}: {reason}", state.glyph, state.word), state.style);
+        // The reason may be that of a finding.
+        let finding =
+            details.row.findings.worst().filter(|finding| finding.is_problem() || *finding == Finding::Degraded);
+        let finding = finding.map(|finding| page.theme.finding(finding));
+        let finding = finding.map(|finding| format!(", {} {}", finding.glyph, finding.word)).unwrap_or_default();
+        page.text_styled("state", &format!("{} {}{finding}: {reason}", state.glyph, state.word), state.style);
     }
     if let Some(next) = &details.next_step {
         page.text("next step", next, Role::Title);

@@ -74,7 +74,7 @@ fn a_changed_video_is_fetched_again_but_its_still_is_kept() {
     let video = harness.app.videos.current().unwrap().video.clone();
     harness.table.rows.iter_mut().find(|row| row.video == video).unwrap().reason = Some("changed meanwhile".into());
     harness.table_changed();
-    assert!(harness.screen().matches("changed meanwhile").count() >= 2, "in the table and in the preview");
+    assert!(harness.screen().matches("meanwhile").count() >= 2, "in the table and in the preview");
     assert_eq!(stills(&harness), before);
 }
 

@@ -103,6 +103,7 @@ pub struct Worker {
     stderr: Option<JoinHandle<String>>,
     /// Results of jobs that the test has not requested yet.
     results: BTreeMap<JobId, FromWorker>,
+    pub warnings: Vec<String>,
 }
 
 /// A worker that has ended.
@@ -138,7 +139,7 @@ impl Worker {
             stderr.read_to_string(&mut text).unwrap();
             text
         });
-        Self { child, stdin, lines, stderr: Some(stderr), results: BTreeMap::new() }
+        Self { child, stdin, lines, stderr: Some(stderr), results: BTreeMap::new(), warnings: vec![] }
     }
 
     /// Starts the program and waits until its model is loaded.
@@ -166,7 +167,7 @@ impl Worker {
         self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
-    /// The next message that is not progress; `None` when the worker has closed its output. Fails on invalid messages.
+    /// The next message that is neither progress nor a warning; `None` when the worker has closed its output. Fails on invalid messages.
     pub fn next(&mut self) -> Option<FromWorker> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -178,6 +179,7 @@ impl Worker {
             let message = serde_json::from_slice(&line);
             match message.unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&line))) {
                 FromWorker::Progress { .. } => {}
+                FromWorker::Warning { text } => self.warnings.push(text),
                 message => return Some(message),
             }
         }

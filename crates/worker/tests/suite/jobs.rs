@@ -187,3 +187,34 @@ fn the_file_of_measurements_decides_about_the_bytes_of_features() {
     let most = direct.iter().zip(&winograd).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(most > 0.0 && most < 1e-4, "{most:e}");
 }
+
+/// A speed that was measured before decides, so that the test does not depend on the processor.
+#[test]
+fn a_precision_that_is_slower_than_fp32_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cache/convolutions.json");
+    let mut init = Init { algorithms: Some(file.clone()), threads: 1, ..init(sized_recipe(2, 32, 4)) };
+    init.recipe.precision = Precision::Bf16;
+    let warnings = || {
+        let mut worker = Worker::start(&init);
+        let warnings = std::mem::take(&mut worker.warnings);
+        worker.finish();
+        warnings
+    };
+    warnings();
+    let speeds = file.with_file_name("precisions.json");
+    let mut measured: serde_json::Value = serde_json::from_slice(&fs::read(&speeds).unwrap()).unwrap();
+    let mut set = |speed: f64| {
+        let machine = measured.as_object_mut().unwrap().values_mut().next().unwrap();
+        for value in machine.as_object_mut().unwrap().values_mut() {
+            assert!(value.as_f64().unwrap() > 0.0);
+            *value = speed.into();
+        }
+        fs::write(&speeds, measured.to_string()).unwrap();
+    };
+    set(0.5);
+    let [warning] = &*warnings() else { panic!() };
+    assert!(warning.starts_with("bf16 is slower than fp32 on this processor, at 0.50 times its speed"), "{warning}");
+    set(1.5);
+    assert!(warnings().is_empty());
+}
