@@ -188,7 +188,7 @@ fn unusable_workers_end_the_run_and_charge_no_video() {
     }
     let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
     let ran = Ran::to_the_end(bench.command(&["--batch"]).env("REELDECK_WORKER", "/nonexistent/worker"));
-    assert!(ran.code == 1 && ran.stderr.contains("/nonexistent/worker is missing"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stderr.contains("REELDECK_WORKER names /nonexistent/worker"), "{ran:?}");
 }
 
 #[test]

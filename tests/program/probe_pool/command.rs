@@ -48,7 +48,7 @@ fn the_command_prints_a_table_with_reasons() {
     let ran = Ran::to_the_end(bench.command(&["--quick"]).env("REELDECK_PROBE", "/nonexistent"));
     assert_eq!(ran.code, 0, "{ran:?}");
     let ran = Ran::to_the_end(bench.command(&["--deep"]).env("REELDECK_PROBE", "/nonexistent"));
-    assert!(ran.code == 1 && ran.stderr.contains("/nonexistent is missing"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stderr.contains("REELDECK_PROBE names /nonexistent"), "{ran:?}");
     // An invalid cache is ignored, and a dry run writes nothing.
     fs::write(bench.path("out/.reeldeck/probe-cache"), [0; 4000]).unwrap();
     let ran = Ran::to_the_end(&mut bench.command(&["--quick", "--dry-run"]));
