@@ -35,6 +35,8 @@ pub(crate) fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
 /// # Errors
 /// When the list cannot be read or written; it is unchanged then.
 pub(crate) fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: bool) -> io::Result<()> {
+    // The engines of other parts may change the list at the same time.
+    let _held = atomic::lock_folder(private)?;
     let mut list = read(private)?;
     for name in names {
         if undo {
@@ -49,6 +51,19 @@ pub(crate) fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: b
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changes_at_the_same_time_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = Owner::this_process();
+        let names: Vec<VideoName> = (0..40).map(|i| VideoName::new(&format!("A/{i}")).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for part in names.chunks(10) {
+                scope.spawn(|| part.chunks(1).for_each(|name| change(dir.path(), &owner, name, false).unwrap()));
+            }
+        });
+        assert_eq!(read(dir.path()).unwrap(), names.into_iter().collect());
+    }
 
     #[test]
     fn names_are_added_and_removed() {

@@ -65,7 +65,7 @@ pub fn write_group(
         file.sync_all()?;
         members.push(Member { name, bytes: file.metadata()?.len() });
     }
-    let _held = lock(folder)?;
+    let _held = lock_folder(folder)?;
     for old in [MARKER].iter().chain(names).chain(outdated) {
         match fs::remove_file(folder.join(old)) {
             Err(error) if !is_absent(&error) => return Err(error),
@@ -84,8 +84,12 @@ pub fn write_group(
     })
 }
 
-/// Locks a folder. The kernel releases the lock when the file is closed, or the process ends.
-fn lock(folder: &Path) -> io::Result<File> {
+/// Locks a folder, for changes of several files or of one that is read before. The kernel releases the lock when the file is
+/// closed, or the process ends.
+///
+/// # Errors
+/// When the folder cannot be opened, or another process holds the lock for a minute.
+pub fn lock_folder(folder: &Path) -> io::Result<File> {
     let file = open::folder(folder)?;
     let started = Instant::now();
     loop {
@@ -166,7 +170,7 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..20 {
                         put(folder, writer).unwrap();
-                        let _held = lock(folder).unwrap();
+                        let _held = lock_folder(folder).unwrap();
                         let [a, b, marker] = ["a", "b", MARKER].map(|name| fs::read_to_string(folder.join(name)));
                         assert_eq!(a.unwrap(), b.unwrap());
                         assert!(marker.is_ok());

@@ -3,7 +3,7 @@
 mod group;
 mod sweep;
 
-pub use group::{MARKER, write_group};
+pub use group::{MARKER, lock_folder, write_group};
 pub use sweep::{Sweeper, sweep_folder};
 
 use std::ffi::OsStr;
