@@ -18,6 +18,14 @@ impl Exit {
     pub fn was_killed(&self) -> bool {
         self.reason.is_none() && self.status.and_then(|status| status.signal()) == Some(9)
     }
+
+    /// Whether another process or the kernel's shortage of memory ended the process by a signal. Then the process may have
+    /// been without fault.
+    pub fn is_from_outside(&self) -> bool {
+        // HUP, INT, KILL, TERM: faulty programs do not send them to themselves.
+        let signal = self.status.and_then(|status| status.signal());
+        self.reason.is_none() && signal.is_some_and(|signal| matches!(signal, 1 | 2 | 9 | 15))
+    }
 }
 
 impl fmt::Display for Exit {
@@ -67,7 +75,7 @@ mod tests {
         ] {
             let exit = Exit { reason: None, status: Some(ExitStatus::from_raw(status)) };
             assert_eq!(exit.to_string(), words);
-            assert_eq!(exit.was_killed(), status == 9);
+            assert_eq!((exit.was_killed(), exit.is_from_outside()), (status == 9, status == 9));
         }
         let exit = Exit { reason: Some("sent garbage".into()), status: Some(ExitStatus::from_raw(9)) };
         assert!(exit.to_string() == "sent garbage" && !exit.was_killed());

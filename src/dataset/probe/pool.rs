@@ -30,6 +30,8 @@ enum Tried {
     Found(Outcome),
     /// The process ended, with the reason.
     Down(String),
+    /// Someone else ended the process, with the reason. This says nothing about the video.
+    Killed(String),
     Silent(String),
     Cancelled,
 }
@@ -122,7 +124,7 @@ fn slot(
     {
         let told = match attempt(request, setup, index, &mut process, stop) {
             Ok(Tried::Found(finding)) => PoolEvent::Found(index, finding),
-            Ok(Tried::Down(_)) => PoolEvent::Suspect(index),
+            Ok(Tried::Down(_) | Tried::Killed(_)) => PoolEvent::Suspect(index),
             Ok(Tried::Silent(why)) => PoolEvent::Silent(index, why),
             Ok(Tried::Cancelled) => return,
             Err(error) => PoolEvent::Failed(error),
@@ -142,7 +144,7 @@ fn alone(
 ) -> Result<Option<Outcome>, ProbeError> {
     Ok(match attempt(request, setup, index, &mut None, cancel)? {
         Tried::Found(finding) => Some(finding),
-        Tried::Silent(why) => Some(Outcome::Unreadable(why)),
+        Tried::Silent(why) | Tried::Killed(why) => Some(Outcome::Unreadable(why)),
         Tried::Cancelled => None,
         Tried::Down(how) => {
             let Some(video) = request.videos.get(index) else { return Ok(None) };
@@ -194,6 +196,7 @@ fn attempt(
             }));
         }
         Reply::Ended(how) => Tried::Down(format!("it {how}")),
+        Reply::Killed(how) => Tried::Killed(format!("the process that checked it {how}; check it again")),
         Reply::Hung { busy: true } => Tried::Down(format!("it computed for {seconds:.0} s without progress")),
         Reply::Hung { busy: false } => {
             Tried::Silent(format!("the disk or the network gave no answer for {seconds:.0} s"))

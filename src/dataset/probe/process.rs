@@ -35,6 +35,8 @@ pub(super) enum Reply {
     Answer(Answer),
     /// The process has ended or broke the protocol: how, as a predicate such as `exited with code 3`.
     Ended(String),
+    /// Someone else has ended the process: how, as a predicate.
+    Killed(String),
     /// The process sent no message within the time limit.
     Hung {
         /// It uses the CPU. Otherwise it waits for a disk or a network.
@@ -60,7 +62,7 @@ impl Prober {
         let how = match prober.ask(Path::new("/"), Level::Quick, &Limits::default(), setup.start, cancel) {
             Reply::Answer(_) => return Ok(Some(prober)),
             Reply::Cancelled => return Ok(None),
-            Reply::Ended(how) => format!("it {how}"),
+            Reply::Ended(how) | Reply::Killed(how) => format!("it {how}"),
             Reply::Hung { .. } => "it does not respond".into(),
         };
         Err(ProbeError::Broken { program: setup.program.clone(), how })
@@ -91,6 +93,9 @@ impl Prober {
                 Ok(Event::Message(other)) => return Reply::Ended(format!("sent an unexpected message: {other:?}")),
                 Ok(Event::Stderr(_)) => {}
                 Ok(Event::Exited(exit)) => {
+                    if exit.is_from_outside() {
+                        return Reply::Killed(exit.to_string());
+                    }
                     let stderr = self.process.stderr().pop();
                     return Reply::Ended(stderr.map_or(exit.to_string(), |last| format!("{exit}: {last}")));
                 }

@@ -29,6 +29,7 @@ while IFS= read -r line; do
   echo "$path" >> "$here/orders"
   case "$path" in
     *v_crash*) echo 'assertion failed' >&2; kill -SEGV $$ ;;
+    *v_killed*) kill -KILL $$ ;;
     *v_once*) [ -e "$here/crashed" ] || { touch "$here/crashed"; kill -KILL $$; } ;;
     *v_exit*) exit 7 ;;
     *v_garbage*) echo 'what?' ;;

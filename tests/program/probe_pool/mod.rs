@@ -36,6 +36,19 @@ fn every_video_is_probed_once_and_then_cached() {
 }
 
 #[test]
+fn a_file_whose_prober_is_killed_is_not_judged() {
+    let bench = Bench::new(&["A/v_killed.mp4", "A/v_1.mp4"]);
+    for _ in 0..2 {
+        let found = bench.probe(&bench.setup(2), Level::Quick).unwrap();
+        let outcome = &found["A/v_killed.mp4"];
+        assert!(matches!(outcome, Outcome::Unreadable(why) if why.contains("killed by signal 9")), "{outcome:?}");
+        assert!(is_healthy(&found["A/v_1.mp4"]));
+        // Nothing is cached: it is checked again by the next probe.
+        assert_eq!(bench.orders().iter().filter(|name| *name == "v_killed.mp4").count(), 2);
+    }
+}
+
+#[test]
 fn a_file_that_crashes_its_prober_is_retried_alone_and_affects_no_other() {
     let bench = Bench::new(&["A/v_crash.mp4", "A/v_exit.mp4", "A/v_garbage.mp4", "A/v_once.mp4", "A/v_other.mp4"]);
     (0..12).for_each(|i| bench.video(&format!("B/v_{i}.mp4"), b"x"));
