@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::Context;
 use reeldeck_common::atomic::{self, Owner};
 
-use super::inventory::{ByName, by_name, read};
-use super::manifest::ExportRecord;
+use super::inventory::{ByName, by_name, from, id, look, read};
+use super::manifest::{ExportRecord, Record};
 use super::{ExportJob, ExportSpec, ExportedVideo, Inventory, Outcome, dataset, snippets};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
@@ -74,12 +74,25 @@ pub(crate) fn write(
     included.sort_unstable_by(|a, b| a.entry.name.cmp(&b.entry.name));
     outcome.missing.sort_unstable();
     let files: std::collections::HashSet<String> = included.iter().map(|item| spec.file(item.id())).collect();
-    outcome.removed = record.retain(job.owner, |file| files.contains(file)).with_context(failed)?;
+    let is_wanted = |made: &Record| files.contains(&made.file) || is_new(job, spec, made);
+    outcome.removed = record.retain(job.owner, is_wanted).with_context(failed)?;
     outcome.videos = included.len() + same.len();
     snippets::write(job, spec, &folder).with_context(failed)?;
     let describe = dataset::Description { job, spec, inventory, included: &included, same: &same };
     describe.write(&folder, &outcome.missing).with_context(failed)?;
     Ok(outcome)
+}
+
+/// Whether a file is that of a video whose feature was made after the inventory. A run may have exported it meanwhile.
+fn is_new(job: &ExportJob<'_>, spec: &ExportSpec, made: &Record) -> bool {
+    let mut videos = job.videos.iter().filter(|video| is_file_of(spec, &made.file, id(&video.name)));
+    videos.any(|video| {
+        look(job, spec.output, video).is_ok_and(|(header, stamp)| from(&header.digest, stamp) == made.from)
+    })
+}
+
+fn is_file_of(spec: &ExportSpec, file: &str, id: &str) -> bool {
+    file.starts_with(id) && file == spec.file(id)
 }
 
 fn make(job: &ExportJob<'_>, spec: &ExportSpec, folder: &Path, item: &ExportedVideo) -> Result<(), Fault> {

@@ -129,7 +129,10 @@ impl Incremental {
                 let mut bytes = vec![];
                 spec.encode(matrix, &mut bytes)?;
                 put(&folder.join(&file), &bytes, &self.owner)?;
-                record.add(&file, &from).map(drop)
+                record.add(&file, &from)?;
+                // An export may have run meanwhile: it replaces the record, and describes the folder without this file.
+                record.close();
+                dataset::remove(folder)
             };
             put_one().map_err(|source| IncrementalError::Write { folder: folder.clone(), source })?;
         }

@@ -100,7 +100,11 @@ pub(super) fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Prog
     Ok(inventory)
 }
 
-fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Result<(Header, SourceStamp), String> {
+/// The header of a video's feature, and the stamp of the file.
+///
+/// # Errors
+/// Why the feature cannot be exported.
+pub(super) fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Result<(Header, SourceStamp), String> {
     let path = job.layout.feature(&video.name);
     let read = |source| FeatureError::Read { path: path.clone(), source };
     // Read before the content, so that a write in between makes the file look changed.

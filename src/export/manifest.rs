@@ -117,19 +117,24 @@ impl ExportRecord {
         Ok(stamp.size)
     }
 
+    /// Lets another process replace the record. The next [`add`](Self::add) opens it again.
+    pub(super) fn close(&mut self) {
+        self.journal = None;
+    }
+
     /// Removes recorded files for which `is_wanted` is false, and their records. Returns the number of removed files. A file
     /// that changed since it was recorded is kept.
     ///
     /// # Errors
     /// Errors of the file system.
-    pub(super) fn retain(&mut self, owner: &Owner, is_wanted: impl Fn(&str) -> bool) -> io::Result<usize> {
-        let mut unwanted: Vec<Record> = self.made.values().filter(|made| !is_wanted(&made.file)).cloned().collect();
+    pub(super) fn retain(&mut self, owner: &Owner, is_wanted: impl Fn(&Record) -> bool) -> io::Result<usize> {
+        let mut unwanted: Vec<Record> = self.made.values().filter(|made| !is_wanted(made)).cloned().collect();
         unwanted.retain(|made| self.is_untouched(made));
         for made in &unwanted {
             fs::remove_file(self.folder.join(&made.file))?;
         }
         let before = self.made.len();
-        self.made.retain(|file, _| is_wanted(file));
+        self.made.retain(|_, made| is_wanted(made));
         if self.superseded > 0 || self.made.len() < before {
             self.rewrite(owner)?;
         }
@@ -177,7 +182,7 @@ mod tests {
 
         fs::write(dir.path().join("c.npy"), "touched").unwrap();
         assert_eq!(record.kept("c.npy", "d1"), None);
-        let removed = record.retain(&Owner::this_process(), |file| file == "a.npy").unwrap();
+        let removed = record.retain(&Owner::this_process(), |made| made.file == "a.npy").unwrap();
         assert_eq!(removed, 1, "b goes, c is not ours any more");
         assert!(dir.path().join("c.npy").exists() && !dir.path().join("b.npy").exists());
         assert_eq!(fs::read_to_string(dir.path().join(FILE)).unwrap().lines().count(), 1);

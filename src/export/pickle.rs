@@ -82,7 +82,9 @@ pub(crate) fn write(job: &ExportJob<'_>, inventory: &Inventory, progress: &dyn P
         outcome.written = included.len();
         outcome.bytes = manifest.add(RESULTS, &from).with_context(|| failed(&folder))?;
         manifest.add(LIST, &from).with_context(|| failed(&folder))?;
-        manifest.retain(job.owner, |file| [RESULTS, LIST].contains(&file)).with_context(|| failed(&folder))?;
+        manifest
+            .retain(job.owner, |made| [RESULTS, LIST].contains(&made.file.as_str()))
+            .with_context(|| failed(&folder))?;
     }
     outcome.missing.sort_unstable();
     outcome.videos = included.len();

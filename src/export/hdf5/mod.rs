@@ -76,7 +76,7 @@ pub fn write(
         written.with_context(failed)?;
         outcome.written = included.len();
         outcome.bytes = record.add(HDF5_FILE, &made_from(&included)).with_context(failed)?;
-        record.retain(job.owner, |file| file == HDF5_FILE).with_context(failed)?;
+        record.retain(job.owner, |made| made.file == HDF5_FILE).with_context(failed)?;
     }
     outcome.missing.sort_unstable();
     outcome.videos = included.len() + same.len();

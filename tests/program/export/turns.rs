@@ -10,7 +10,9 @@ use reeldeck::internals::format::Format;
 use reeldeck_pickle::results::read_results;
 
 use super::{VIDEOS, bits};
+use crate::support::hold::Hold;
 use crate::support::made::Set;
+use crate::support::wait_for;
 
 #[test]
 fn after_every_kill_the_next_run_ends_with_the_same_bytes() {
@@ -110,6 +112,35 @@ fn live_exports_are_those_that_an_export_keeps() {
     assert_eq!(npy::read(&set.bytes("npy/v_-1.npy")).unwrap().data[0], 7.0);
     assert!(!set.exported("npy/dataset.json").exists());
     set.run(&["export", "--format", "npy,csv"]).expect(0, &["/npy (0 written"]);
+}
+
+#[test]
+fn an_export_keeps_what_a_run_exports_meanwhile() {
+    let set = Set::of(&VIDEOS);
+    let mut live = Incremental::new(&set.layout, &set.recipe, &[Format::Npy], &set.owner).unwrap();
+    let write = |live: &mut Incremental, video: &str| {
+        live.write(&set.layout.features().join(format!("{video}.safetensors"))).unwrap();
+    };
+    VIDEOS.into_iter().for_each(|video| write(&mut live, video));
+    set.video("A/v_new.mp4");
+    let hold = Hold::in_folder(set.at("held"));
+    hold.hold("export.lock");
+    let mut export = set.command(&["export", "--format", "npy"]);
+    let export = hold.prepare(&mut export).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It has looked at the features, and the new one is not there yet.
+    wait_for("the export takes its lock", || hold.is_waited_for("export.lock"));
+    set.feature("A/v_new.mp4", |_| {});
+    write(&mut live, "A/v_new.mp4");
+    hold.release();
+    let output = export.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(set.exported("npy/v_new.npy").exists());
+    // What the run writes next is known to the next export too.
+    set.video("A/v_newer.mp4");
+    set.feature("A/v_newer.mp4", |_| {});
+    write(&mut live, "A/v_newer.mp4");
+    assert!(!set.exported("npy/dataset.json").exists());
+    set.run(&["export", "--format", "npy"]).expect(0, &["exported 6 videos", "(0 written"]);
 }
 
 /// Two exports at once could leave a list beside the wrong pickle.

@@ -13,9 +13,18 @@ pub struct Hold(PathBuf);
 impl Hold {
     /// No file hangs yet.
     pub fn new(bench: &Bench) -> Self {
-        let folder = bench.path("held");
+        Self::in_folder(bench.path("held"))
+    }
+
+    /// The same, with a folder for its own files.
+    pub fn in_folder(folder: PathBuf) -> Self {
         fs::create_dir_all(&folder).unwrap();
         Self(folder)
+    }
+
+    /// Whether a program waits for a file of this name.
+    pub fn is_waited_for(&self, name: &str) -> bool {
+        self.0.join(format!("{name}.waits")).exists()
     }
 
     /// Lets a program and its children wait for the files that hang.
