@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// One result.pkl with all videos, and hacs_data.txt with their names in the same order, as from MMAction2
+    /// One result.pkl with the logits of all videos, and hacs_data.txt with their names in the same order, as MMAction2
+    /// writes them
     Pkl,
     /// One .csv file per video, for BMN and TCANet in MMAction2
     Csv,
@@ -41,10 +42,10 @@ impl Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Axes {
-    /// Rows are clips: clips × channels
+    /// Clips × channels: one row per clip
     #[default]
     Tc,
-    /// Rows are channels: channels × clips
+    /// Channels × clips: one row per channel
     Ct,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use reeldeck_common::recipe::Output;
 
 use super::at_least_one;
@@ -17,7 +17,7 @@ use crate::format::{Axes, Format};
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct InitArgs {
     /// Dataset folder, usually with one folder per class [default: data]
-    #[arg(value_name = "DIR", conflicts_with = "root")]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "root")]
     pub folder: Option<PathBuf>,
     #[command(flatten)]
     folders: FolderArgs,
@@ -58,19 +58,22 @@ pub struct FetchArgs {
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
-    model: ModelArgs,
+    recipe: RecipeArgs,
+    /// Weights: a URL, `published` for the recipe's weights, or a .pth file, which is only checked [default: published]
+    #[arg(long, value_name = "FILE|URL|WORD")]
+    checkpoint: Option<PathBuf>,
     #[command(flatten)]
     print: QuietArgs,
 }
 
-overrides!(FetchArgs: config, model, print;);
+overrides!(FetchArgs: config, recipe, print; checkpoint);
 
 /// Options of `list`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ListArgs {
     #[command(flatten)]
     folders: FolderArgs,
-    /// The label after each video [default: minus-one]
+    /// Label after each video [default: minus-one]
     #[arg(long, value_name = "STYLE")]
     pub label_style: Option<LabelStyle>,
     /// Print the list to standard output instead of writing the file
@@ -130,7 +133,7 @@ overrides!(EngineArgs: run, print;);
 pub struct AttachArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Print lines of progress instead of opening the terminal interface
+    /// Print the progress as lines instead of opening the terminal interface
     #[arg(long, conflicts_with = "TuiArgs")]
     pub plain: bool,
     /// Print the events of the run to standard output, one JSON object per line
@@ -189,19 +192,19 @@ pub struct RetryArgs {
     /// Retry all failed videos
     #[arg(long, conflicts_with = "patterns")]
     pub failed: bool,
-    /// Have the next run extract the videos in this list again, done or failed: one name per line, such as retry.txt from
-    /// `verify`. Not possible during a run
+    /// Extract the videos in this list again in the next run, done or failed: one name per line, such as retry.txt from
+    /// `verify`; refused during a run
     #[arg(long, value_name = "FILE", conflicts_with_all = ["patterns", "failed", "shard"])]
     pub list: Option<PathBuf>,
     #[command(flatten)]
     order: OrderArgs,
-    /// Dataset folder of the listed videos [default: data]
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["patterns", "failed"])]
+    /// Dataset folder of the videos in the list [default: data]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["patterns", "failed"])]
     root: Option<PathBuf>,
     /// Recipe of the features [default: slowonly-r50-8x8-k700]
     #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["patterns", "failed"])]
     recipe: Option<String>,
-    /// Weights that made the features; required if several feature sets exist
+    /// Weights of the features; required if several feature sets exist
     #[arg(long, value_name = "FILE|URL|WORD", conflicts_with_all = ["patterns", "failed"])]
     checkpoint: Option<PathBuf>,
     /// Print how many videos would be extracted again and change nothing
@@ -218,10 +221,10 @@ pub struct ScanArgs {
     folders: FolderArgs,
     #[command(flatten)]
     manifest: ManifestArgs,
-    /// Also check each file: container, size and packets
+    /// Also check the container, size and packets of each file
     #[arg(long, conflicts_with = "deep")]
     pub quick: bool,
-    /// As --quick, and decode the first and last frames, all keyframes and a sample of the others
+    /// Like --quick, but also decode the first and last frames, all keyframes and a sample of the others
     #[arg(long)]
     pub deep: bool,
     /// Whether to keep running.
@@ -230,7 +233,7 @@ pub struct ScanArgs {
     /// Do not save the results of the checks
     #[arg(long)]
     dry_run: bool,
-    /// Print one JSON object; with --watch, another one for each change
+    /// Print one JSON object; with --watch, print another one after each change
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -242,10 +245,10 @@ overrides!(ScanArgs: folders, manifest, print; dry_run, json);
 /// Options of commands that can follow changes of the dataset folder.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WatchArgs {
-    /// Keep running and report changes of the dataset folder; Ctrl-C ends it
+    /// Keep running and follow changes in the dataset folder until Ctrl-C
     #[arg(long)]
     pub watch: bool,
-    /// Poll the folder instead of using file system events
+    /// With --watch: poll the folder instead of using file system events
     #[arg(long, requires = "watch")]
     pub poll: bool,
 }
@@ -301,10 +304,10 @@ pub struct ExportArgs {
     /// npy: write float16, half the size, with about three decimal digits
     #[arg(long)]
     pub float16: bool,
-    /// npy, npz, h5: axis order, tc (clips × channels) or ct (channels × clips)
+    /// npy, npz, h5: order of the axes
     #[arg(long, value_name = "LAYOUT", default_value = "tc")]
     pub layout: Axes,
-    /// Features to export: logits or pooled [default: logits if the recipe stores them]
+    /// Features to export: logits or pooled [default: logits if the recipe stores them, else pooled]
     #[arg(long, value_name = "OUTPUT", value_parser = an_output)]
     pub output: Option<Output>,
     /// Print what would be exported and write nothing
@@ -323,7 +326,7 @@ pub struct VerifyArgs {
     folders: FolderArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// Re-extract N videos and compare; requires the weights (--checkpoint)
+    /// Re-extract N videos and compare; requires the weights
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub sample: Option<usize>,
     /// Device for --sample: cpu or cuda:N [default: cpu]
@@ -333,10 +336,10 @@ pub struct VerifyArgs {
     /// arrays, or a folder of csv, npy, npz or reeldeck's own files
     #[arg(long, value_name = "FILE|DIR")]
     pub against: Option<PathBuf>,
-    /// List of the videos in that result.pkl [default: hacs_data.txt beside it]
+    /// List of the videos in the result.pkl of --against [default: hacs_data.txt beside it]
     #[arg(long, value_name = "FILE", requires = "against")]
     pub list: Option<PathBuf>,
-    /// Largest absolute difference allowed by --against [default: 2e-4; a relative L2 of 1e-2 if the recipe is not fp32]
+    /// Largest absolute difference that --against accepts [default: 2e-4 for fp32; for other precisions, a relative L2 of 1e-2]
     #[arg(long, value_name = "X", requires = "against", value_parser = a_bound)]
     pub tolerance: Option<f64>,
     /// Print the findings and write no files

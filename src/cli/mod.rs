@@ -9,7 +9,7 @@ mod tests;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::Overrides;
@@ -23,15 +23,15 @@ pub(crate) use args::{
 pub(crate) use options::TuiArgs;
 pub(crate) use slurm::{SlurmArgs, SlurmCommand, SlurmInitArgs};
 
-/// Extracts features from untrimmed videos for temporal action localization.
+/// Extract features from untrimmed videos for temporal action localization.
 ///
 /// The dataset folder usually contains one folder per class: Class/video.mp4. reeldeck never changes it and writes all results
 /// to the output folder. A run can be stopped at any time; the same command resumes it. Without a command and without --batch,
-/// the terminal interface opens.
+/// the terminal interface opens. Options override the configuration file, which overrides the defaults.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "reeldeck", version, max_term_width = 100, after_help = AFTER, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// List, extract and export without the terminal interface
+    /// List the videos, extract their features and export result.pkl, without the terminal interface
     #[arg(long, conflicts_with = "TuiArgs")]
     pub batch: bool,
     /// Run in the background; `reeldeck attach` follows the run, and `stop`, `pause` and `retry` control it
@@ -71,7 +71,8 @@ Exit codes:
   0    success: everything requested is done
   1    failure: the command could not finish, or its output could not be written
   2    invalid command line or configuration
-  3    finished, but some videos failed, were refused, or are missing or stale
+  3    finished, but some videos failed, were refused, or are missing or stale;
+       doctor: something is missing
   4    no videos, or no features, were found
   11   another run is using the output folder
   130  interrupted; run the same command again to resume";
@@ -82,7 +83,7 @@ pub enum Command {
     /// Generate a small dataset, run everything on it and check the result
     Demo {
         /// Working folder; created if it does not exist
-        #[arg(long, value_name = "DIR", default_value = "reeldeck-demo")]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "reeldeck-demo")]
         dir: PathBuf,
     },
     /// Write a config.toml for a dataset folder, with a comment on every setting
@@ -95,26 +96,27 @@ pub enum Command {
     List(ListArgs),
     /// Extract the features of all videos that have none yet, without an export
     Extract(ExtractArgs),
-    /// Follow the current run; leaving does not stop it
+    /// Follow the current run; quitting does not stop it
     Attach(AttachArgs),
-    /// Show the status of the current run
+    /// Show the status of the current run, or how the last run ended
     Status(StatusArgs),
     /// Stop the current run after the videos in progress
     Stop(StopArgs),
-    /// Suspend the workers; they keep their memory and devices
+    /// Pause the current run; the workers keep their memory and devices
     Pause(OrderArgs),
-    /// Resume a paused run
+    /// Resume the paused run
     Resume(OrderArgs),
-    /// Retry failed videos in the current run, or queue a list for the next one
+    /// Retry failed videos in the current run, or queue a list of videos for the next run
     Retry(RetryArgs),
-    /// Run engines in a Slurm cluster: write the scripts, submit them, show, add and stop engines
+    /// Run engines on a Slurm cluster: write and submit the scripts; show, add and stop engines
     Slurm(SlurmArgs),
     /// The engine in the background
     #[command(hide = true)]
     Engine(EngineArgs),
     /// Export the extracted features in the formats that trainers read
     Export(ExportArgs),
-    /// Check the features; optionally re-extract a sample or compare with other features; exits 3 if any is wrong
+    /// Check the features; optionally re-extract a sample or compare with other features; exits 3 if any is
+    /// wrong or missing
     Verify(VerifyArgs),
     /// Report missing, corrupt, duplicate, unlisted and refused videos; exits 3 if there are problems
     Scan(ScanArgs),
@@ -122,21 +124,21 @@ pub enum Command {
     Missing(MissingArgs),
     /// Write annotation files for trainers, hacs_anno_{train,val,test}.json, from the manifest
     Annotations(AnnotationsArgs),
-    /// List the built-in recipes: the networks, the width and stride of their features, and their cost
+    /// List the built-in recipes with the width, stride and cost of their features
     Recipes,
     /// Measure the fastest CPU settings for the recipe's model and save them for later runs
     Tune(TuneArgs),
     /// Write the seeded weights (`--checkpoint seeded`) as a .pth file
     SeededCheckpoint(SeededCheckpointArgs),
-    /// Print a shell completion script
+    /// Print the completion script for a shell
     Completions {
-        /// The shell
+        /// Shell that will read the script
         shell: Shell,
     },
     /// Print the manual page, or write one page per command with --dir
     Man {
         /// Write the pages to this folder; created if it does not exist
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
     },
 }

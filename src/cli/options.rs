@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::config::Overrides;
 use crate::dataset::shard::Shard;
@@ -22,10 +22,10 @@ pub(super) struct FolderArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// Dataset folder, usually with one folder per class; never changed [default: data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// Output folder; must lie outside the dataset folder [default: out]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
 }
 
@@ -34,10 +34,10 @@ pub(super) struct FolderArgs {
 pub(super) struct TargetArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Output folder; must lie outside the dataset folder [default: out]
-    #[arg(long, value_name = "DIR")]
+    /// Output folder of the run [default: out]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
-    /// Address the run that processes this part of the videos, such as 0/4
+    /// Choose the run that processes this part of the videos, such as 0/4; required if several runs are active
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
 }
@@ -45,8 +45,8 @@ pub(super) struct TargetArgs {
 /// What to extract.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct RecipeArgs {
-    /// What to extract: a built-in recipe or a TOML file [default: slowonly-r50-8x8-k700]
-    #[arg(long, value_name = "NAME|FILE")]
+    /// Recipe: a built-in name, as `reeldeck recipes` lists them, or a TOML file [default: slowonly-r50-8x8-k700]
+    #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::AnyPath)]
     pub recipe: Option<String>,
 }
 
@@ -55,8 +55,8 @@ pub(super) struct RecipeArgs {
 pub(super) struct ModelArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
-    /// Weights: a .pth file, a URL, `published` for the recipe's weights (downloaded once), or `seeded` for seeded weights
-    /// (everything runs, but the numbers are meaningless)
+    /// Weights: a .pth file, a URL, `published` for the recipe's weights (downloaded once), or `seeded` for weights from a fixed
+    /// seed (everything runs, but the numbers are meaningless)
     #[arg(long, value_name = "FILE|URL|WORD")]
     pub checkpoint: Option<PathBuf>,
 }
@@ -64,7 +64,7 @@ pub(super) struct ModelArgs {
 /// The expected videos.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct ManifestArgs {
-    /// Expected videos: the official annotation file, or a list with one video per line
+    /// Expected videos: the official annotation file, or a list with one video per line [default: none]
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 }
@@ -72,7 +72,7 @@ pub(super) struct ManifestArgs {
 /// Where to compute.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct DeviceArgs {
-    /// Devices, one worker each: cpu, cpu*2 for two workers, cuda:0,cuda:1, or all for every GPU [default: cpu]
+    /// Devices, one worker each: `cpu`, `cpu*2` for two workers, `cuda:0,cuda:1`, or `all` for every GPU [default: cpu]
     #[arg(long, value_name = "LIST")]
     pub devices: Option<String>,
 }
@@ -88,10 +88,10 @@ pub(super) struct RunArgs {
     pub manifest: ManifestArgs,
     #[command(flatten)]
     pub devices: DeviceArgs,
-    /// Process only the first N unfinished videos; skips the export
+    /// Process only the first N unfinished videos, without an export [default: all]
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub limit: Option<usize>,
-    /// Process only this part of the videos, such as 0/4 for the first of four; skips the export [default: all videos, or the
+    /// Process only this part of the videos, such as 0/4 for the first of four, without an export [default: all videos, or the
     /// task's part in a Slurm array]
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
@@ -101,7 +101,7 @@ pub(super) struct RunArgs {
     /// Re-extract videos whose file has changed since their extraction
     #[arg(long)]
     pub redo_stale: bool,
-    /// In a job of Slurm, PBS or LSF: exit with 3 if some videos failed, were refused, or are missing or stale, as outside of one
+    /// In a job of Slurm, PBS or LSF: exit with 3, as elsewhere, if some videos failed, were refused, or are missing or stale
     #[arg(long)]
     pub strict: bool,
 }

@@ -18,7 +18,7 @@ pub struct SlurmArgs {
 /// What `slurm` does.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum SlurmCommand {
-    /// Write the batch scripts of the engines and of the export, from what sinfo says
+    /// Write the batch scripts of the engines and of the export, based on the output of sinfo
     Init(SlurmInitArgs),
     /// Submit the engines, and the export that follows them
     Submit(SlurmSubmitArgs),
@@ -26,7 +26,7 @@ pub enum SlurmCommand {
     Status(SlurmStatusArgs),
     /// Submit more engines
     Add(SlurmAddArgs),
-    /// End the engines after their videos in progress, and cancel what waits
+    /// Stop the engines after the videos in progress, and cancel the waiting jobs
     Stop(SlurmStopArgs),
     /// In a batch script whose engines share a job: queue the job again after exit code 130, else end with the code
     Requeue {
@@ -40,7 +40,7 @@ pub enum SlurmCommand {
 pub struct SlurmInitArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Engines that run at a time [default: by the nodes of the partition, up to 8]
+    /// Engines that run at a time [default: the number of nodes in the partition, at most 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub engines: Option<u32>,
     /// Partition [default: the default one, or the largest one with GPUs]
@@ -62,7 +62,7 @@ pub struct SlurmInitArgs {
 pub struct SlurmSubmitArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The script of the engines
+    /// Script of the engines
     #[arg(value_name = "SCRIPT", default_value = "reeldeck.sbatch")]
     pub script: PathBuf,
 }
@@ -79,7 +79,7 @@ pub struct SlurmStatusArgs {
 pub struct SlurmAddArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// How many
+    /// Number of engines to add
     #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub engines: u32,
 }

@@ -66,14 +66,15 @@ fn write(settings: &Settings, report: &Report<'_>) -> anyhow::Result<usize> {
         let (lines, ids) = (count(requested, "line", "lines"), count(wanted, "id", "ids"));
         outln!("  {REQUEST}: {lines} `id,class`, a request to the dataset's maintainers");
         outln!("  {BLOCK_LIST}: {ids}, OpenTAD's block list");
-        let urls = count(addresses, "address", "addresses");
+        let urls = count(addresses, "URL", "URLs");
         outln!("  {DOWNLOAD}: {urls} for `yt-dlp --batch-file`");
         if requested < wanted {
             let without = wanted - requested;
-            outln!("note: {REQUEST} leaves out {without} without a class; request testing videos as a whole");
+            let videos = count(without, "video", "videos");
+            outln!("note: {REQUEST} leaves out {videos} without a class; request testing videos as a whole");
         }
         if addresses < wanted {
-            outln!("note: {DOWNLOAD} leaves out {} without a URL", wanted - addresses);
+            outln!("note: {DOWNLOAD} leaves out {} without a URL", count(wanted - addresses, "video", "videos"));
         }
     }
     Ok(wanted)

@@ -10,7 +10,7 @@ use crate::out::outln;
 /// # Errors
 /// When a built-in recipe is invalid, which is a fault of reeldeck.
 pub(crate) fn run_recipes() -> anyhow::Result<Exit> {
-    outln!("{:<24}{:>8}{:>9}{:>9}{:>12}{:>8}  weights", "recipe", "width", "window", "stride", "GMAC a clip", "cost");
+    outln!("{:<24}{:>8}{:>9}{:>11}{:>13}{:>8}  weights", "recipe", "width", "window", "stride", "GMAC/clip", "cost");
     let mut unit = None;
     for (name, _) in BUILT_IN {
         let recipe = Recipe::find(name)?;
@@ -28,8 +28,10 @@ pub(crate) fn run_recipes() -> anyhow::Result<Exit> {
             (None, None) => "--checkpoint FILE".to_owned(),
         };
         let span = recipe.sampling.span();
-        outln!("{name:<24}{width:>8}{span:>9}{stride:>9}{products:>12.0}{:>8.1}  {weights}", cost / unit);
+        outln!("{name:<24}{width:>8}{span:>9}{stride:>11}{products:>13.0}{:>8.1}  {weights}", cost / unit);
     }
-    outln!("\ncost: of a video of four minutes at 30 frames per second, relative to the first recipe");
+    outln!(
+        "\nwindow, stride: in frames. cost: for a video of four minutes at 30 frames per second, relative to the first recipe"
+    );
     Ok(Exit::Done)
 }

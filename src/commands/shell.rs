@@ -1,7 +1,7 @@
 //! `reeldeck completions` and `reeldeck man`, generated from the definition of the command line.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
@@ -30,27 +30,35 @@ pub(crate) fn run_completions(shell: Shell) -> anyhow::Result<Exit> {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn run_man(folder: Option<&Path>) -> anyhow::Result<Exit> {
-    let Some(folder) = folder else {
-        let mut text = vec![];
-        Man::new(Cli::command()).render(&mut text).context("failed to write the manual")?;
-        return print(&text);
-    };
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let Some(folder) = folder else { return print(&page(&program)?.1) };
     fs::create_dir_all(folder).with_context(|| format!("failed to create {}", shown(folder)))?;
-    write_pages(folder).with_context(|| format!("failed to write the manual to {}", shown(folder)))?;
+    write_pages(&program, folder)?;
     errln!("wrote the manual; read it with: man {}", shown(&folder.join("reeldeck.1")));
     Ok(Exit::Done)
 }
 
-fn write_pages(folder: &Path) -> io::Result<()> {
-    let made = tempfile::tempdir_in(folder)?;
-    clap_mangen::generate_to(Cli::command(), made.path())?;
-    for page in fs::read_dir(made.path())? {
-        let page = page?;
-        let text = fs::read(page.path())?;
-        let path = folder.join(page.file_name());
-        atomic::write(&path, &Owner::this_process(), |writer| writer.write_all(&text))?;
-    }
-    made.close()
+/// Writes the page of a command and those of its subcommands.
+fn write_pages(command: &clap::Command, folder: &Path) -> anyhow::Result<()> {
+    let (name, text) = page(command)?;
+    let path = folder.join(name);
+    let written = atomic::write(&path, &Owner::this_process(), |writer| writer.write_all(&text));
+    written.with_context(|| format!("failed to write {}", shown(&path)))?;
+    let mut commands = command.get_subcommands().filter(|command| !command.is_hide_set());
+    commands.try_for_each(|command| write_pages(command, folder))
+}
+
+/// The page of a command, and its file name.
+fn page(command: &clap::Command) -> anyhow::Result<(String, Vec<u8>)> {
+    let page = Man::new(command.clone()).source(concat!("reeldeck ", env!("CARGO_PKG_VERSION")));
+    let mut text = vec![];
+    page.render(&mut text).context("failed to write the manual")?;
+    // clap_mangen calls the text after the options EXTRA and lets groff fill its lines, which are tables.
+    let text = String::from_utf8(text)?
+        .replace(".SH EXTRA\n", ".SH \"EXAMPLES AND EXIT STATUS\"\n.nf\n")
+        .replace("\n.SH VERSION\n", "\n.fi\n.SH VERSION\n");
+    Ok((page.get_filename(), text.into_bytes()))
 }
 
 fn print(text: &[u8]) -> anyhow::Result<Exit> {

@@ -229,8 +229,8 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
     if args.sample.is_some() {
         compared("with a new extraction", verify::tolerance(job.recipe), &report.again, most);
     }
-    for (made_by, count) in &report.made_by {
-        outln!("{count} made by {}", printable(made_by));
+    for (made_by, features) in &report.made_by {
+        outln!("{} made by {}", count(*features, "feature", "features"), printable(made_by));
     }
     let few = [
         (report.without.len(), "video of the dataset has no feature", "videos of the dataset have no feature"),
@@ -267,7 +267,7 @@ fn compared(what: &str, tolerance: Tolerance, all: &[Compared], most: usize) {
     let equal = all.iter().filter(|compared| compared.difference.is_equal).count();
     let within = all.iter().filter(|compared| tolerance.allows(&compared.difference)).count();
     outln!(
-        "compared {} {what}: {within} within {tolerance}, {equal} equal to the bit; max {worst:.2e}, mean {mean:.2e}",
+        "compared {} {what}: {within} within {tolerance}, {equal} bit-identical; max {worst:.2e}, mean {mean:.2e}",
         count(all.len(), "feature", "features")
     );
 }

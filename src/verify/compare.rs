@@ -20,7 +20,7 @@ pub(crate) struct Difference {
     pub mean_abs: f64,
     /// The norm of the difference divided by the norm of the reference.
     pub relative_l2: f64,
-    /// Whether all values are equal to the bit.
+    /// Whether all values are bit-identical.
     pub is_equal: bool,
     /// The clips that differ most, the worst first, each with its largest difference. Equal clips are left out.
     pub worst: Vec<(usize, f64)>,
@@ -57,7 +57,7 @@ impl fmt::Display for Tolerance {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_equal {
-            return f.write_str("equal to the bit");
+            return f.write_str("bit-identical");
         }
         write!(
             f,

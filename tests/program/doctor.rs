@@ -229,11 +229,24 @@ fn completions_and_manual_list_the_commands() {
     }
     let ran = Ran::to_the_end(&mut program(dir.path(), &["man"]));
     assert!(ran.code == 0 && ran.stdout.contains(".TH reeldeck") && ran.stdout.contains("130"), "{ran:?}");
+    assert!(ran.stdout.contains(".nf\nGetting started:\n") && !ran.stdout.contains("EXTRA"), "{ran:?}");
+    let printed = ran.stdout;
     let ran = Ran::to_the_end(&mut program(dir.path(), &["man", "--dir", "pages"]));
     assert_eq!(ran.code, 0, "{ran:?}");
-    for page in ["reeldeck.1", "reeldeck-export.1", "reeldeck-doctor.1"] {
-        assert!(fs::read_to_string(dir.path().join("pages").join(page)).unwrap().contains(".SH"), "{page}");
+    let page = |name: &str| fs::read_to_string(dir.path().join("pages").join(name)).unwrap();
+    assert_eq!(page("reeldeck.1"), printed);
+    let version = concat!("\"reeldeck ", env!("CARGO_PKG_VERSION"), "\"");
+    for name in ["reeldeck.1", "reeldeck-export.1", "reeldeck-doctor.1", "reeldeck-slurm-init.1"] {
+        assert!(page(name).contains(".SH") && page(name).contains(version), "{name}: {}", page(name));
     }
+    assert!(!dir.path().join("pages/reeldeck-engine.1").exists(), "the engine is not a command for users");
     let typo = Ran::to_the_end(&mut program(dir.path(), &["docter"]));
     assert!(typo.code == 2 && typo.stderr.contains("doctor"), "{typo:?}");
+}
+
+#[test]
+fn the_columns_of_the_recipes_are_separate() {
+    let dir = tempfile::tempdir().unwrap();
+    let ran = Ran::to_the_end(&mut program(dir.path(), &["recipes"]));
+    assert!(ran.code == 0 && ran.stdout.contains(" 57  100 clips "), "{ran:?}");
 }

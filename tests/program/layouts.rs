@@ -58,7 +58,7 @@ fn every_layout_works_through_all_commands() {
         let exported = bench.export("npy");
         assert!(exported.join("v_a.npy").is_file() && exported.join("v_b.npy").is_file());
         for other in [exported, bench.export("result.pkl")] {
-            let says = ["compared 3 features", "3 equal to the bit"];
+            let says = ["compared 3 features", "3 bit-identical"];
             expect(&bench.run(&["verify", "--against", other.to_str().unwrap()]), 3, &says);
         }
         expect(&bench.run(&["--manifest", "m.json", "annotations"]), 3, &["frames: 2 from features"]);

@@ -118,7 +118,7 @@ fn features_extracted_anew_for_a_verification_are_the_same_to_the_bit() {
     assert!(ran.code == 2 && ran.stderr.contains("nothing was compared"), "{ran:?}");
     let ran = verify(&["--sample", "9"]);
     assert_eq!(ran.code, 3, "{ran:?}");
-    assert!(ran.stdout.contains("6 features with a new extraction: 6 within 2.0e-4, 6 equal to the bit"), "{ran:?}");
+    assert!(ran.stdout.contains("6 features with a new extraction: 6 within 2.0e-4, 6 bit-identical"), "{ran:?}");
     assert!(ran.stdout.contains("2 videos of the dataset have no feature"), "{ran:?}");
     assert!(ran.stdout.contains("checked 6 features") && ran.stdout.contains(": 0 wrong"), "{ran:?}");
     assert_eq!(dataset.files("out", "features"), before);

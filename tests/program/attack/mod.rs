@@ -2,7 +2,7 @@
 //! exit code is not 0 when something is missing, and a second run without faults completes to equal bytes.
 //!
 //! `make test` injects a few faults of each kind into each command; `make attack` injects all of them, up to `REELDECK_FAULTS`
-//! places for each kind, and prints the table in docs/RELIABILITY.md. `faults.c` injects them and says how.
+//! places for each kind, and prints their numbers. `faults.c` injects them and says how.
 
 mod scene;
 mod tracer;

@@ -159,7 +159,9 @@ fn lists_are_manifests_too_and_the_configuration_names_them() {
     let config = "[manifest]\npath = \"list.txt\"\nprefix = \"x\"\n";
     fs::write(bench.at("config.toml"), config).unwrap();
     bench.run(&["scan"]).expect(3, &["missing 4: in the manifest", "unlisted C/x3.mp4"]);
-    bench.run(&["missing"]).expect(3, &["1 of 3 videos", "1 without a class", "download.txt leaves out 1"]);
+    bench
+        .run(&["missing"])
+        .expect(3, &["1 of 3 videos", "leaves out 1 video without a class", "download.txt leaves out 1"]);
     assert_eq!(bench.text("out/missing/missing_files.txt"), "4");
     for (text, says) in [
         ("1\n1\n", "line 2, column 1: the id \"1\" occurs twice, first at line 1, column 1"),

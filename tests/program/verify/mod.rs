@@ -239,7 +239,7 @@ fn verify_against_our_exports_is_bit_exact_and_names_differences() {
     let exports = exports.map(|name| set.exported(name).to_str().unwrap().to_owned());
     for other in exports.iter().chain([&features]) {
         set.run(&["verify", "--against", other])
-            .expect(0, &["compared 4 features", "4 within 2.0e-4, 4 equal to the bit; max 0.00e0"]);
+            .expect(0, &["compared 4 features", "4 within 2.0e-4, 4 bit-identical; max 0.00e0"]);
     }
 
     // Only differences above the tolerance are errors.
@@ -295,7 +295,7 @@ fn arrays_by_name_and_by_id_are_compared() {
     let args = ["verify", "--against", path.to_str().unwrap()];
     for names in [["A/v_-1.mp4", "v_mp4x.mp4", "v 3", "é"], VIDEOS] {
         write(&names, &|_| {});
-        set.run(&args).expect(0, &["compared 4 features", "4 equal to the bit"]);
+        set.run(&args).expect(0, &["compared 4 features", "4 bit-identical"]);
     }
     write(&VIDEOS, &|matrix| {
         matrix.shape[0] -= 1;

@@ -1,5 +1,5 @@
 //! Every container with every kind of damage: the number of expected frames, the number of decoded frames, and the verdict.
-//! Quick check, deep check and extraction must agree. `make containers` prints the result for docs/PROBE.md.
+//! Quick check, deep check and extraction must agree. `make containers` prints the results; docs/PROBE.md has a summary.
 
 mod cases;
 
@@ -151,7 +151,7 @@ fn a_cut_anywhere_is_counted_alike_by_all() {
 }
 
 #[test]
-#[ignore = "prints the table of docs/PROBE.md: make containers"]
+#[ignore = "prints all results: make containers"]
 fn print_the_table() {
     println!("| container | file | frames expected | output | verdict |\n|---|---|---|---|---|");
     let mut last = String::new();
