@@ -39,11 +39,16 @@ MinJobAge=3600
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 CONF
 for i in $(seq "$nodes"); do
   echo "NodeName=n$i NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + i)) CPUs=8 RealMemory=8000 State=UNKNOWN"
 done >> "$dir/slurm.conf"
-echo "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP" >> "$dir/slurm.conf"
+cat >> "$dir/slurm.conf" <<CONF
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=5
+PartitionName=low Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1
+CONF
 export SLURM_CONF=$dir/slurm.conf
 PATH=$PATH:/usr/sbin
 slurmctld -D > "$dir/log/ctld.console" 2>&1 &

@@ -51,10 +51,10 @@ pub mod internals {
         pub use crate::dataset::video_list::LabelStyle;
     }
     pub mod engine {
-        pub use crate::engine::event::{Effect, Event, Notice, ReadFailure, Shortage};
+        pub use crate::engine::event::{Effect, Event, Notice, ReadFailure};
         pub use crate::engine::state::{
-            HoldUntil, KillReason, Phase, Progress, Rules, Slot, State, Status, Video, VideoId, Work, WorkerId,
-            WorkerProcess, WorkerStatus,
+            HoldUntil, KillReason, Phase, Progress, Rules, Shortage, Slot, State, Status, Video, VideoId, Work,
+            WorkerId, WorkerProcess, WorkerStatus,
         };
         pub use crate::engine::update::update;
     }

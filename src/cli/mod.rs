@@ -108,7 +108,7 @@ pub enum Command {
     Resume(OrderArgs),
     /// Retry failed videos in the current run, or queue a list of videos for the next run
     Retry(RetryArgs),
-    /// Run engines on a Slurm cluster: write and submit the scripts; show, add and stop engines
+    /// Run engines on a Slurm cluster: write and submit the scripts; show and stop the engines
     Slurm(SlurmArgs),
     /// The engine in the background
     #[command(hide = true)]

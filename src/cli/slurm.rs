@@ -25,6 +25,8 @@ pub enum SlurmCommand {
     /// Show the jobs in the queue and their engines
     Status(SlurmStatusArgs),
     /// Submit more engines
+    // Hidden while the parts of the dataset depend on the number of engines: those of another array get none.
+    #[command(hide = true)]
     Add(SlurmAddArgs),
     /// Stop the engines after the videos in progress, and cancel the waiting jobs
     Stop(SlurmStopArgs),

@@ -6,7 +6,7 @@ use reeldeck_common::source::SourceStamp;
 
 use reeldeck_common::video::VideoName;
 
-use super::state::{Millis, Progress, Status, VideoId, WorkerId, WorkerProcess};
+use super::state::{Millis, Progress, Shortage, Status, VideoId, WorkerId, WorkerProcess};
 use crate::dataset::scan::VideoFile;
 use crate::protocol::snapshot::Folder;
 
@@ -93,15 +93,6 @@ impl Event {
             _ => None,
         }
     }
-}
-
-/// What is known of the memory when a process was killed with SIGKILL.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shortage {
-    /// The kernel has counted a process that it killed for lack of memory since the last look.
-    pub is_counted: bool,
-    /// The limit, and what to do about it, for users.
-    pub advice: String,
 }
 
 /// Why a worker could not read a video although its file has no fault.

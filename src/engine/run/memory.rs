@@ -3,7 +3,7 @@
 use indicatif::BinaryBytes;
 
 use crate::allocation::{Groups, Memory, Source, kills_on_machine};
-use crate::engine::event::Shortage;
+use crate::engine::state::Shortage;
 
 /// The counters of the kernel at the last look.
 #[derive(Debug)]

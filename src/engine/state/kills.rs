@@ -4,6 +4,15 @@ use std::collections::BTreeSet;
 
 use super::{Millis, VideoId};
 
+/// What is known of the memory when a process was killed with SIGKILL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shortage {
+    /// The kernel has counted a process that it killed for lack of memory since the last look.
+    pub is_counted: bool,
+    /// The limit, and what to do about it, for users.
+    pub advice: String,
+}
+
 /// Kills, in rounds: processes that ran at the same time may have been killed for the same reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kills {

@@ -22,6 +22,7 @@ mod worker;
 
 pub(crate) use super::ids::Millis;
 pub use super::ids::{VideoId, WorkerId};
+pub use kills::Shortage;
 pub use video::{Status, Video};
 pub(crate) use worker::{Assignment, Incarnation, Worker};
 pub use worker::{KillReason, Progress, WorkerProcess, WorkerStatus};

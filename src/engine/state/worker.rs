@@ -2,8 +2,7 @@
 
 use reeldeck_common::protocol::JobId;
 
-use super::{Millis, VideoId, WorkerId};
-use crate::engine::event::Shortage;
+use super::{Millis, Shortage, VideoId, WorkerId};
 
 /// Tells the processes of one worker apart: goes up with each that is started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

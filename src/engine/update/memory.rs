@@ -1,9 +1,9 @@
 //! Workers that are killed with SIGKILL, as the kernel does when memory runs out.
 
-use super::Step;
-use crate::engine::event::Shortage;
-use crate::engine::state::{Assignment, WorkerId};
 use reeldeck_common::error::{ErrorKind, Failure};
+
+use super::Step;
+use crate::engine::state::{Assignment, Shortage, WorkerId};
 
 /// Rounds of kills on different videos, without a finished video in between, after which the run stops.
 const MAX_ROUNDS: usize = 5;

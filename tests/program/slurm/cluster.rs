@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::{Bench, Ran, wait_for};
 
@@ -58,7 +58,12 @@ impl Cluster {
 
     /// Writes the scripts and submits them. Returns the ids of the engines and of the export.
     pub fn submit(&self, engines: u32) -> (String, String) {
-        self.reeldeck(&["slurm", "init", "--engines", &engines.to_string()]);
+        self.submit_to("main", engines)
+    }
+
+    /// The same in another partition.
+    pub fn submit_to(&self, partition: &str, engines: u32) -> (String, String) {
+        self.reeldeck(&["slurm", "init", "--partition", partition, "--engines", &engines.to_string()]);
         let said = self.reeldeck(&["slurm", "submit"]);
         let mut ids = said.lines().map(|line| {
             let id = line.split("as job ").nth(1).unwrap_or_else(|| panic!("{said}"));
@@ -78,6 +83,19 @@ impl Cluster {
         wait_for(&format!("{job} is {state}"), || self.field(job, "JobState") == state);
     }
 
+    /// Kills everything on the node of a job: its engine and the daemons.
+    pub fn lose_node(&self, job: &str) {
+        let node: usize = self.field(job, "BatchHost").trim_start_matches('n').parse().unwrap();
+        let pids = fs::read_to_string(self.bench.path("slurm/pids")).unwrap();
+        // The first one is the controller.
+        let daemon = pids.split_whitespace().nth(node).unwrap().to_owned();
+        let lock = fs::read_to_string(self.bench.path("out/.reeldeck/locks/0-of-1")).unwrap();
+        let engine = serde_json::from_str::<serde_json::Value>(&lock).unwrap()["pid"].to_string();
+        let stat = fs::read_to_string(format!("/proc/{engine}/stat")).unwrap();
+        let step = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().to_owned();
+        assert!(Command::new("kill").args(["-9", &daemon, &step, &engine]).status().unwrap().success());
+    }
+
     /// The log of a task so far.
     pub fn log(&self, job: &str, task: u32) -> String {
         fs::read_to_string(self.bench.path(&format!("reeldeck_{job}_{task}.log"))).unwrap_or_default()
@@ -93,7 +111,7 @@ impl Drop for Cluster {
             .args(["--user", "root", "--signal=KILL", "--full"])
             .env("SLURM_CONF", self.bench.path("slurm/slurm.conf"))
             .status();
-        let _ = Command::new("kill").args(&pids).status();
+        let _ = Command::new("kill").args(&pids).stderr(Stdio::null()).status();
     }
 }
 

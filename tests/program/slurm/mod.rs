@@ -92,3 +92,30 @@ fn engines_are_shown_added_and_stopped() {
     );
     assert_eq!((cluster.bench.files("features").len(), cluster.bench.files("failures").len()), (2, 0));
 }
+
+/// Jobs of a partition with more priority end it, and Slurm queues it again.
+#[test]
+fn a_preempted_task_continues_later() {
+    let Some(cluster) = Cluster::start(1, VIDEOS) else { return };
+    let (engines, export) = cluster.submit_to("low", 1);
+    wait_for("two videos are in flight", || has_begun(&cluster));
+    let other = cluster.slurm("sbatch", &["--parsable", "--partition=main", "--exclusive", "--wrap", "true"]);
+    wait_for("it is stopping", || cluster.log(&engines, 0).contains("finishing the videos in progress"));
+    fs::write(cluster.bench.path("go"), "").unwrap();
+    cluster.wait_for_state(&other, "COMPLETED");
+    cluster.wait_for_state(&export, "COMPLETED");
+    assert_eq!((cluster.field(&engines, "Restarts").as_str(), cluster.bench.files("features").len()), ("1", 4));
+    assert!(cluster.bench.files("failures").is_empty() && cluster.bench.export("result.pkl").exists());
+}
+
+#[test]
+fn a_task_of_a_lost_node_continues_on_another() {
+    let Some(cluster) = Cluster::start(2, VIDEOS) else { return };
+    let (engines, export) = cluster.submit(1);
+    wait_for("two videos are in flight", || has_begun(&cluster));
+    cluster.lose_node(&engines);
+    fs::write(cluster.bench.path("go"), "").unwrap();
+    cluster.wait_for_state(&export, "COMPLETED");
+    assert_eq!((cluster.field(&engines, "Restarts").as_str(), cluster.bench.files("features").len()), ("1", 4));
+    assert!(cluster.bench.files("failures").is_empty(), "no video is charged");
+}
