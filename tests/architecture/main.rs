@@ -58,7 +58,8 @@ fn files_are_short() {
 }
 
 /// Files that create a file without `reeldeck_common::atomic`, and why no half file appears under a final name.
-const WRITERS: [(&str, &str); 6] = [
+const WRITERS: [(&str, &str); 7] = [
+    ("crates/claims/src/disk.rs", "a temporary file of its own, which is renamed"),
     ("crates/probe/src/frames.rs", "pixels for developers"),
     ("crates/probe/src/synth.rs", "test media; `demo` makes them in a temporary folder"),
     ("src/commands/demo.rs", "a video in a temporary folder"),
