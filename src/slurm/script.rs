@@ -180,7 +180,7 @@ mod tests {
         for line in ["--array=0-1 ", "--cpus-per-task=16\n", "--time=0-00:02:00\n", "--signal=B:USR1@60\n"] {
             assert!(short.contains(&format!("#SBATCH {line}")), "{line}: {short}");
         }
-        assert!(!short.contains("gres") && !short.contains("--devices"), "{short}");
+        assert!(!short.contains("--gres") && !short.contains("--devices"), "{short}");
     }
 
     #[test]

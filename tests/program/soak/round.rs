@@ -82,13 +82,14 @@ impl Round<'_> {
         }
     }
 
-    /// A run that ends by itself reports the broken video, or that it has no worker left, if one was killed three times in a row
-    /// before it finished a video.
+    /// A run that ends by itself reports the broken video. If workers were killed several times in a row before they finished a
+    /// video, it reports that it has no worker left, or that memory may be short.
     fn check_end(&self, run: &mut Run) {
         let Run::Foreground(child) = run else { return };
         let said = fs::read_to_string(self.dataset.path("said")).unwrap();
         let code = child.wait().unwrap().code();
-        assert!(code == Some(3) || (code == Some(1) && said.contains("all devices are disabled")), "{code:?}: {said}");
+        let is_given_up = said.contains("all devices are disabled") || said.contains("killed with signal 9 (SIGKILL)");
+        assert!(code == Some(3) || (code == Some(1) && is_given_up), "{code:?}: {said}");
     }
 
     fn is_complete(&self) -> bool {
